@@ -1,0 +1,5 @@
+"""The `hybridci` command."""
+
+
+def main() -> None:
+    """Run the command line."""

@@ -1,0 +1,76 @@
+"""The contract between the control plane and an agent for one attempt.
+
+The agent gets an ``AttemptInput`` as a Temporal activity on its pool's queue, announces ``AttemptStarted`` over HTTP
+within a second, and answers with an ``AttemptResult``. Whatever happens inside the attempt is a result; an exception
+means that the agent could not tell. Times are epoch milliseconds.
+"""
+
+from typing import Final
+
+from pydantic import Field
+
+from workflows.contracts.base import Tolerant
+from workflows.contracts.ids import LEASE_SECONDS
+from workflows.contracts.jobs import ArtifactRef, Millis, Step, StepResult
+from workflows.contracts.statuses import OnPartition, Outcome, QueueStatus
+
+CANCEL_GRACE_SECONDS: Final = 10
+"""From the interrupt to the kill of a process group (the value Buildkite's agent uses)."""
+MAX_LOG_BYTES: Final = 1 << 30
+MAX_CHUNK_BYTES: Final = 1 << 20
+MAX_ARTIFACT_BYTES: Final = 1 << 30
+
+
+class AttemptInput(Tolerant):
+    """All an agent needs to run one attempt."""
+
+    job_id: str
+    attempt: int
+    job_type: str
+    pool: str
+    git_repo: str
+    git_commit_sha: str
+    git_ref: str | None = None
+    git_author: str = ""
+    steps: list[Step] = Field(default_factory=list[Step])
+    env: dict[str, str] = Field(default_factory=dict[str, str])
+    secrets: list[str] = Field(default_factory=list[str])
+    artifacts: list[str] = Field(default_factory=list[str])
+    timeout_seconds: int
+    on_partition: OnPartition = OnPartition.STOP
+    lease_seconds: int = LEASE_SECONDS
+    avoid_agent: str | None = None
+
+
+class AttemptStarted(Tolerant):
+    """An agent's announcement. ``phase`` is CLAIMED while it checks out, RUNNING once steps run."""
+
+    attempt: int
+    agent_id: str
+    phase: QueueStatus = QueueStatus.RUNNING
+    claimed_at: Millis
+    started_at: Millis | None = None
+    lease_expires_at: Millis | None = None
+
+
+class AttemptResult(Tolerant):
+    """How the attempt ended.
+
+    ``cause`` is a short code for programs (``exit_code``, ``signal``, ``repository_unreachable``, ``unknown_commit``,
+    ``repository_auth``, ``step_timeout``, ``job_timeout``, ``secret_unavailable``, ``artifact_upload``, …), ``message``
+    a sentence for people. ``retryable`` False says that another try cannot help (an unknown commit).
+    """
+
+    attempt: int
+    agent_id: str
+    outcome: Outcome
+    exit_code: int | None = None
+    cause: str | None = None
+    message: str | None = None
+    retryable: bool = True
+    claimed_at: Millis
+    started_at: Millis | None = None
+    finished_at: Millis
+    steps: list[StepResult] = Field(default_factory=list[StepResult])
+    artifacts: list[ArtifactRef] = Field(default_factory=list[ArtifactRef])
+    log_bytes: int = 0

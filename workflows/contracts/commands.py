@@ -1,0 +1,142 @@
+"""What may be asked of a running job: one model in, the job's record out.
+
+Each is the argument of the update of the same name on ``JobWorkflow``; ``attempt_started`` is a signal.
+"""
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from workflows.contracts.base import Frozen
+from workflows.contracts.jobs import (
+    EnvName,
+    EnvValue,
+    ExitCode,
+    Job,
+    JobSpec,
+    Line,
+    Name,
+    RetryPolicy,
+    Text,
+    WholeSeconds,
+)
+from workflows.contracts.statuses import Outcome, Priority
+
+Reason = Annotated[Text, StringConstraints(max_length=1024)]
+DEAD_LETTER_RETENTION_SECONDS = 14 * 24 * 3600
+
+
+class JobInput(Frozen):
+    """The argument of ``JobWorkflow``. ``resume`` is set only by continue-as-new."""
+
+    job_id: str
+    spec: JobSpec
+    created_by: str | None = None
+    fingerprint: str | None = None
+    retry_of: str | None = None
+    dead_letter_retention_seconds: int = Field(default=DEAD_LETTER_RETENTION_SECONDS, ge=1)
+    resume: Job | None = None
+
+
+class Cancel(Frozen):
+    """Stop the job wherever it is."""
+
+    reason: Reason | None = None
+    by: str | None = None
+
+
+class Amend(Frozen):
+    """Change a job that has not started: its place in line or its pool. Labels and metadata at any time."""
+
+    priority: Priority | None = None
+    pool: Name | None = None
+    labels: dict[Line, Line] | None = Field(default=None, max_length=64)
+    tags: list[Line] | None = Field(default=None, max_length=64)
+    by: str | None = None
+
+
+class Edit(Frozen):
+    """Change a dead letter before it is redriven. ``env`` is merged; a value of None removes the variable.
+
+    ``max_attempts`` is the number of further tries for a failing command.
+    """
+
+    pool: Name | None = None
+    priority: Priority | None = None
+    timeout_seconds: WholeSeconds | None = None
+    env: dict[EnvName, EnvValue | None] | None = Field(default=None, max_length=256)
+    max_attempts: int | None = Field(default=None, ge=1, le=50)
+    retry: RetryPolicy | None = None
+    by: str | None = None
+
+
+class Redrive(Frozen):
+    """Run a dead letter again, with fresh budgets, after the changes of ``edit``."""
+
+    edit: Edit | None = None
+    reason: Reason | None = None
+    by: str | None = None
+
+
+class Discard(Frozen):
+    """Give a dead letter up: it gets the final status of its cause."""
+
+    reason: Reason | None = None
+    by: str | None = None
+
+
+class Complete(Frozen):
+    """Record a result that was found outside (another CI, an operator's hand); what still runs is stopped."""
+
+    exit_code: ExitCode
+    error_message: Reason | None = None
+    by: str | None = None
+
+
+class DeadLetterFilter(Frozen):
+    """Which dead letters a bulk redrive means. All given conditions must hold; none given means all."""
+
+    job_ids: list[str] | None = Field(default=None, max_length=1000)
+    pool: Name | None = None
+    job_type: Line | None = None
+    git_repo: Line | None = None
+    cause: Line | None = None
+    outcome: Outcome | None = None
+
+
+class Canary(Frozen):
+    """Redrive ``count`` first; go on only when all of them succeed within ``timeout_seconds``."""
+
+    count: int = Field(default=1, ge=1, le=100)
+    timeout_seconds: WholeSeconds = 3600
+
+
+class BulkRedrive(Frozen):
+    """Redrive many dead letters."""
+
+    filter: DeadLetterFilter = DeadLetterFilter()
+    edit: Edit | None = None
+    canary: Canary | None = None
+    limit: int = Field(default=1000, ge=1, le=10_000)
+    reason: Reason | None = None
+    by: str | None = None
+
+
+class BulkRedriveProgress(Frozen):
+    """How far a bulk redrive is. ``state``: selecting, canary, redriving, finished, stopped."""
+
+    redrive_id: str
+    state: str
+    message: str
+    matched: int = 0
+    redriven: list[str] = Field(default_factory=list[str])
+    refused: dict[str, str] = Field(default_factory=dict[str, str])
+    canaries: dict[str, str] = Field(default_factory=dict[str, str])
+
+
+class ReconcileResult(Frozen):
+    """What a comparison of open records with their workflows found."""
+
+    checked: int
+    closed: list[str] = Field(default_factory=list[str])
+    requeued: int = 0

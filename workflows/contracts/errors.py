@@ -1,0 +1,99 @@
+"""Errors that cross boundaries. Only a code and details survive a Temporal boundary; never match on message text.
+
+HybridCIError
+├── ValidationFailed      what was asked is malformed; ``details["errors"]`` names every bad field
+├── NotFound              there is no such thing
+├── InvalidState          the thing exists, but not in a state that allows this
+├── Conflict              an idempotency key was used before with another request
+└── Unavailable           a backing service did not answer; trying again later can help
+
+Which HTTP status a code becomes is decided in ``api/errors.py`` alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+from workflows.contracts.base import Frozen
+
+
+class ErrorCode(StrEnum):
+    """The ``type`` of an error on every boundary."""
+
+    VALIDATION_FAILED = "validation_failed"
+    NOT_FOUND = "not_found"
+    INVALID_STATE = "invalid_state"
+    CONFLICT = "conflict"
+    UNAVAILABLE = "unavailable"
+
+
+class FieldError(Frozen):
+    """One bad field: its path with dots (``steps.0.run``) and what is wrong with it."""
+
+    field: str
+    message: str
+
+
+class HybridCIError(Exception):
+    """Base of all; ``retryable`` says whether the same call can succeed later."""
+
+    code: ErrorCode
+    retryable = False
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details: Mapping[str, Any] = details
+
+
+class ValidationFailed(HybridCIError):
+    """Malformed input."""
+
+    code = ErrorCode.VALIDATION_FAILED
+
+    def __init__(self, message: str, errors: Sequence[FieldError]) -> None:
+        super().__init__(message, errors=[error.model_dump() for error in errors])
+        self.errors = list(errors)
+
+
+class NotFound(HybridCIError):
+    """No such thing."""
+
+    code = ErrorCode.NOT_FOUND
+
+
+class InvalidState(HybridCIError):
+    """Not now."""
+
+    code = ErrorCode.INVALID_STATE
+
+
+class Conflict(HybridCIError):
+    """The idempotency key stands for another request."""
+
+    code = ErrorCode.CONFLICT
+
+
+class Unavailable(HybridCIError):
+    """A backing service did not answer."""
+
+    code = ErrorCode.UNAVAILABLE
+    retryable = True
+
+
+ERRORS: Mapping[ErrorCode, type[HybridCIError]] = {
+    ErrorCode.NOT_FOUND: NotFound,
+    ErrorCode.INVALID_STATE: InvalidState,
+    ErrorCode.CONFLICT: Conflict,
+    ErrorCode.UNAVAILABLE: Unavailable,
+}
+
+
+def error_from_code(code: str | None, message: str, details: Mapping[str, Any] | None = None) -> HybridCIError | None:
+    """The error that a code from the other side of a boundary stands for, or None for an unknown code."""
+    if code == ErrorCode.VALIDATION_FAILED:
+        raw = (details or {}).get("errors", [])
+        return ValidationFailed(message, [FieldError.model_validate(item) for item in raw])
+    if code is None or code not in ERRORS:
+        return None
+    return ERRORS[ErrorCode(code)](message, **dict(details or {}))

@@ -1,0 +1,40 @@
+"""Names shared by all processes: workflow ids, task queues, job ids."""
+
+import re
+import uuid
+from typing import Final
+
+CONTROL_QUEUE: Final = "control"
+POOL_QUEUE_PREFIX: Final = "pool-"
+DEFAULT_POOL: Final = "default"
+LEASE_SECONDS: Final = 30
+"""An attempt's lease: an agent that is silent for so long has lost the attempt (DESIGN: heartbeat_timeout)."""
+
+NAME_PATTERN: Final = r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$"
+JOB_ID_PATTERN: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+_IDEMPOTENCY_NAMESPACE: Final = uuid.UUID("7f1c1c52-3f4e-5a54-9d4f-0a3f6f0c1d11")
+
+
+def job_workflow_id(job_id: str) -> str:
+    """The id of a job's workflow."""
+    return f"job-{job_id}"
+
+
+def pool_queue(pool: str) -> str:
+    """The task queue that the agents of a pool poll."""
+    return f"{POOL_QUEUE_PREFIX}{pool}"
+
+
+def new_job_id() -> str:
+    """A random job id. Not for workflow code, which takes ``workflow.uuid4()``."""
+    return str(uuid.uuid4())
+
+
+def job_id_for_key(principal: str, idempotency_key: str) -> str:
+    """The one job id that a caller's idempotency key stands for, so that Temporal itself refuses the second start."""
+    return str(uuid.uuid5(_IDEMPOTENCY_NAMESPACE, f"{principal}\n{idempotency_key}"))
+
+
+def is_job_id(text: str) -> bool:
+    """True for a well-formed job id."""
+    return re.fullmatch(JOB_ID_PATTERN, text) is not None

@@ -1,0 +1,306 @@
+"""What a job is: the specification a caller writes, the record everybody reads.
+
+All times are integers: milliseconds since the epoch, UTC. All durations are seconds.
+Deliberately not here: how one attempt is run (``attempts``) and what may be asked of a job (``commands``).
+"""
+
+import re
+from typing import Annotated, Any, Final, Self
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+
+from workflows.contracts.base import Frozen, Tolerant
+from workflows.contracts.ids import DEFAULT_POOL, NAME_PATTERN
+from workflows.contracts.statuses import JobStatus, OnPartition, Outcome, Priority, QueueStatus
+
+MAX_SPEC_BYTES: Final = 256 * 1024
+"""A job's specification travels in workflow history and in one DynamoDB item (400 KB), so it is bounded well below."""
+MAX_TIMEOUT_SECONDS: Final = 7 * 24 * 3600
+_ENV_NAME: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
+_REPO_SCHEMES: Final = ("https://", "ssh://", "file://")
+_SCP_LIKE: Final = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*@[A-Za-z0-9][A-Za-z0-9.-]*:(?!:)[^\s:].*$")
+
+
+def _no_control_characters(text: str) -> str:
+    if any(ord(character) < 32 or ord(character) == 127 for character in text):
+        raise ValueError("must not contain control characters")
+    return text
+
+
+def _utf8(text: str) -> str:
+    if any(0xD800 <= ord(character) <= 0xDFFF for character in text):
+        raise ValueError("must be valid UTF-8: it contains a lone surrogate")
+    return text
+
+
+def _no_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not contain a NUL character")
+    return text
+
+
+def _repository(url: str) -> str:
+    """Only https, ssh and file, and nothing git could read as an option (``--upload-pack``) or a helper (``ext::``)."""
+    if any(character.isspace() for character in url):
+        raise ValueError("must not contain white space")
+    if not url.startswith(_REPO_SCHEMES) and not _SCP_LIKE.match(url):
+        raise ValueError("must be an https://, ssh:// or file:// URL, or user@host:path")
+    host = url.split("://", 1)[-1]
+    if host.startswith("-") or "@-" in host:
+        raise ValueError("its host must not begin with '-'")
+    if re.match(r"https://[^/@]*:[^/@]+@", url):
+        raise ValueError("must not carry a password: the agent has its own credentials")
+    return url
+
+
+def _git_ref(ref: str) -> str:
+    """The rules of git-check-ref-format that keep a ref from being an option, a range or a path trick."""
+    if ref.startswith("-") or ".." in ref or ref.endswith((".lock", "/", ".")) or "@{" in ref or "//" in ref:
+        raise ValueError("is not a valid git reference")
+    if any(character in " ~^:?*[\\" for character in ref):
+        raise ValueError("is not a valid git reference")
+    return ref
+
+
+def _relative_glob(pattern: str) -> str:
+    if pattern.startswith(("/", "~")) or ".." in pattern.split("/") or "\\" in pattern:
+        raise ValueError("must be a relative path or glob that stays inside the workspace")
+    return pattern
+
+
+Text = Annotated[str, AfterValidator(_utf8), AfterValidator(_no_nul)]
+Line = Annotated[Text, AfterValidator(_no_control_characters)]
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+EnvName = Annotated[str, StringConstraints(pattern=_ENV_NAME, max_length=256)]
+EnvValue = Annotated[Text, StringConstraints(max_length=32 * 1024)]
+ShortLine = Annotated[Line, StringConstraints(max_length=256)]
+Seconds = Annotated[float, Field(gt=0, le=MAX_TIMEOUT_SECONDS, allow_inf_nan=False)]
+WholeSeconds = Annotated[int, Field(ge=1, le=MAX_TIMEOUT_SECONDS)]
+ExitCode = Annotated[int, Field(ge=0, le=255)]
+Millis = Annotated[int, Field(ge=0)]
+
+
+class Step(Frozen):
+    """One command. Steps run in order, in the same workspace; the first that fails ends the attempt."""
+
+    name: Annotated[ShortLine, StringConstraints(min_length=1)]
+    run: Annotated[Text, StringConstraints(min_length=1, max_length=64 * 1024)]
+    shell: Annotated[Line, StringConstraints(min_length=1, max_length=256)] | None = Field(
+        default=None, description="The command line that is given the script's path; default `bash -eo pipefail`."
+    )
+    env: dict[EnvName, EnvValue] = Field(default_factory=dict[str, str], max_length=256)
+    timeout_seconds: WholeSeconds | None = None
+    continue_on_error: bool = False
+
+
+class RetryPolicy(Frozen):
+    """Budgets by cause (attempts, the first one included) and the backoff between attempts.
+
+    Only a failing command and a checkout wait for the backoff; a lost agent's attempt goes on elsewhere at once.
+    """
+
+    max_attempts: int = Field(default=3, ge=1, le=50, description="For failing commands.")
+    lost_agent_attempts: int = Field(default=5, ge=1, le=50, description="For agents that stopped answering.")
+    checkout_attempts: int = Field(default=3, ge=1, le=50, description="For repositories that did not answer.")
+    timeout_attempts: int = Field(default=1, ge=1, le=50, description="For attempts that ran too long.")
+    initial_interval_seconds: float = Field(default=1, ge=0, le=86_400, allow_inf_nan=False)
+    backoff: float = Field(default=2, ge=1, le=10, allow_inf_nan=False)
+    max_interval_seconds: float = Field(default=300, ge=0, le=86_400, allow_inf_nan=False)
+    retryable_exit_codes: list[ExitCode] = Field(
+        default_factory=list[int], max_length=256, description="When not empty, only these exit codes are retried."
+    )
+    final_exit_codes: list[ExitCode] = Field(
+        default_factory=list[int], max_length=256, description="Never retried and never parked: the job is `failed`."
+    )
+    park: bool = Field(default=True, description="Park the job as a dead letter when its budget is used up.")
+
+    @model_validator(mode="after")
+    def _codes_do_not_overlap(self) -> Self:
+        both = sorted(set(self.retryable_exit_codes) & set(self.final_exit_codes))
+        if both:
+            raise ValueError(f"exit codes {both} are named as retryable and as final")
+        return self
+
+
+class JobSpec(Frozen):
+    """What a caller asks for. ``POST /api/dashboard/jobs`` takes exactly this."""
+
+    job_type: Annotated[ShortLine, StringConstraints(min_length=1, max_length=64)]
+    git_repo: Annotated[Line, StringConstraints(min_length=1, max_length=2048), AfterValidator(_repository)]
+    git_commit_sha: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")]
+    git_author: Annotated[ShortLine, StringConstraints(min_length=1)]
+    git_ref: Annotated[Line, StringConstraints(min_length=1, max_length=255), AfterValidator(_git_ref)] | None = None
+    git_commit_message: Annotated[Text, StringConstraints(max_length=8192)] | None = None
+    pool: Name = DEFAULT_POOL
+    priority: Priority = Priority.NORMAL
+    steps: list[Step] = Field(default_factory=list[Step], max_length=100)
+    env: dict[EnvName, EnvValue] = Field(default_factory=dict[str, str], max_length=256)
+    secrets: list[EnvName] = Field(default_factory=list[str], max_length=100, description="Names only, never values.")
+    labels: dict[ShortLine, ShortLine] = Field(default_factory=dict[str, str], max_length=64)
+    tags: list[ShortLine] = Field(default_factory=list[str], max_length=64)
+    metadata: dict[ShortLine, Any] = Field(default_factory=dict[str, Any], max_length=64)
+    artifacts: list[Annotated[Line, StringConstraints(min_length=1, max_length=1024), AfterValidator(_relative_glob)]] = (
+        Field(default_factory=list[str], max_length=100)
+    )
+    timeout_seconds: WholeSeconds = Field(default=3600, description="For each attempt, checkout included.")
+    retry: RetryPolicy = RetryPolicy()
+    on_partition: OnPartition = OnPartition.STOP
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        try:
+            size = len(JobSpec.__pydantic_serializer__.to_json(self))
+        except ValueError as error:
+            raise ValueError(f"metadata is not JSON: {error}") from None
+        if size > MAX_SPEC_BYTES:
+            raise ValueError(f"the job is {size} bytes long; at most {MAX_SPEC_BYTES} are allowed")
+        return self
+
+
+class StepResult(Tolerant):
+    """How one step ended. ``exit_code`` is None for a step that never started."""
+
+    name: str
+    outcome: Outcome | None = None
+    exit_code: int | None = None
+    started_at: Millis | None = None
+    finished_at: Millis | None = None
+
+
+class ArtifactRef(Tolerant):
+    """A file an attempt left behind. ``size`` in bytes."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class Attempt(Tolerant):
+    """One try, kept for good: who ran it, when, how it ended and why."""
+
+    number: int
+    agent_id: str | None = None
+    pool: str = DEFAULT_POOL
+    queued_at: Millis
+    claimed_at: Millis | None = None
+    started_at: Millis | None = None
+    finished_at: Millis | None = None
+    outcome: Outcome | None = None
+    exit_code: int | None = None
+    cause: str | None = None
+    message: str | None = None
+    steps: list[StepResult] = Field(default_factory=list[StepResult])
+    artifacts: list[ArtifactRef] = Field(default_factory=list[ArtifactRef])
+    log_bytes: int | None = None
+    log_url: str | None = None
+
+
+class JobSummary(Tolerant):
+    """A job as lists show it: everything but the specification's long parts and the attempts' details."""
+
+    job_id: str
+    job_type: str
+    git_repo: str
+    git_commit_sha: str
+    git_author: str
+    git_ref: str | None = None
+    pool: str = DEFAULT_POOL
+    priority: Priority = Priority.NORMAL
+    status: JobStatus = JobStatus.PENDING
+    queue_status: QueueStatus = QueueStatus.QUEUED
+    agent_id: str | None = None
+    created_at: Millis
+    queued_at: Millis | None = None
+    started_at: Millis | None = None
+    completed_at: Millis | None = None
+    next_attempt_at: Millis | None = None
+    exit_code: int | None = None
+    duration_seconds: float | None = None
+    cause: str | None = None
+    error_message: str | None = None
+    logs_url: str | None = None
+    attempt_count: int = 0
+    tags: list[str] = Field(default_factory=list[str])
+
+
+class Job(Tolerant):
+    """The record of a job: its specification and all that happened to it.
+
+    ``sequence`` grows by one with each write of the owning workflow; a store refuses an older or repeated one.
+    ``fingerprint`` is a digest of the creating request, to tell a repeated one from another with the same key.
+    """
+
+    job_id: str
+    job_type: str
+    git_repo: str
+    git_commit_sha: str
+    git_author: str
+    git_ref: str | None = None
+    git_commit_message: str | None = None
+    pool: str = DEFAULT_POOL
+    priority: Priority = Priority.NORMAL
+    steps: list[Step] = Field(default_factory=list[Step])
+    env: dict[str, str] = Field(default_factory=dict[str, str])
+    secrets: list[str] = Field(default_factory=list[str])
+    labels: dict[str, str] = Field(default_factory=dict[str, str])
+    tags: list[str] = Field(default_factory=list[str])
+    metadata: dict[str, Any] = Field(default_factory=dict[str, Any])
+    artifacts: list[str] = Field(default_factory=list[str])
+    timeout_seconds: int = 3600
+    retry: RetryPolicy = RetryPolicy()
+    on_partition: OnPartition = OnPartition.STOP
+
+    status: JobStatus = JobStatus.PENDING
+    queue_status: QueueStatus = QueueStatus.QUEUED
+    agent_id: str | None = None
+    created_at: Millis
+    queued_at: Millis | None = None
+    started_at: Millis | None = None
+    completed_at: Millis | None = None
+    next_attempt_at: Millis | None = None
+    lease_expires_at: Millis | None = None
+    exit_code: int | None = None
+    duration_seconds: float | None = None
+    logs_url: str | None = None
+    cause: str | None = None
+    error_message: str | None = None
+    attempts: list[Attempt] = Field(default_factory=list[Attempt])
+    retry_of: str | None = None
+    created_by: str | None = None
+    fingerprint: str | None = None
+    sequence: int = 0
+
+    def summary(self) -> JobSummary:
+        """The short form that lists show."""
+        fields = self.model_dump(include=set(JobSummary.model_fields))
+        return JobSummary(**fields, attempt_count=len(self.attempts))
+
+
+SPEC_FIELDS: Final = frozenset(JobSpec.model_fields)
+
+
+def new_job(
+    spec: JobSpec,
+    *,
+    job_id: str,
+    now: int,
+    created_by: str | None = None,
+    fingerprint: str | None = None,
+    retry_of: str | None = None,
+) -> Job:
+    """A fresh record for a specification. ``now`` in epoch milliseconds."""
+    fields = {name: getattr(spec, name) for name in SPEC_FIELDS}
+    return Job(
+        **fields,
+        job_id=job_id,
+        created_at=now,
+        logs_url=f"/api/dashboard/jobs/{job_id}/logs",
+        created_by=created_by,
+        fingerprint=fingerprint,
+        retry_of=retry_of,
+    )
+
+
+def spec_of(job: Job) -> JobSpec:
+    """The specification a record was made from."""
+    return JobSpec(**{name: getattr(job, name) for name in SPEC_FIELDS})

@@ -1,0 +1,109 @@
+"""What workflows ask the control worker to write, and what readers get back: pages, statistics, summaries."""
+
+from typing import Generic, TypeVar
+
+from pydantic import Field
+
+from workflows.contracts.base import Tolerant
+from workflows.contracts.commands import BulkRedrive, DeadLetterFilter, Edit
+from workflows.contracts.jobs import Job, JobSummary
+from workflows.contracts.statuses import JobStatus, QueueStatus
+
+T = TypeVar("T")
+
+
+class JobWrite(Tolerant):
+    """One ordered write of a job's record.
+
+    ``previous`` is the queue status that the workflow wrote last (None for the first write), so that the counters
+    can be moved in the same transaction without a read.
+    """
+
+    job: Job
+    previous: QueueStatus | None = None
+
+
+class JobQuery(Tolerant):
+    """Which jobs a list shows. At most one of ``status`` and ``agent_id`` chooses an index; the rest filters."""
+
+    status: JobStatus | None = None
+    agent_id: str | None = None
+    pool: str | None = None
+    job_type: str | None = None
+    limit: int = Field(default=50, ge=1, le=100)
+    cursor: str | None = None
+
+
+class Page(Tolerant, Generic[T]):
+    """One page of a list, newest first; ``next_cursor`` is None on the last."""
+
+    items: list[T]
+    next_cursor: str | None = None
+
+
+JobPage = Page[JobSummary]
+
+
+class QueueStats(Tolerant):
+    """The queue in numbers, since the beginning. Times in seconds; None where nothing was measured yet.
+
+    p95 comes from a histogram: it is the upper edge of the bucket that holds the 95th percentile.
+    """
+
+    depth: int = 0
+    running: int = 0
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    dead_lettered: int = 0
+    total: int = 0
+    avg_wait_seconds: float | None = None
+    p95_wait_seconds: float | None = None
+    avg_execution_seconds: float | None = None
+    p95_execution_seconds: float | None = None
+    failure_rate: float | None = None
+
+
+class DayStats(Tolerant):
+    """What ended on one day (UTC)."""
+
+    day: str
+    created: int = 0
+    completed: int = 0
+    failed: int = 0
+
+
+class SelectDeadLetters(Tolerant):
+    """Which dead letters to redrive, oldest first, at most ``limit``."""
+
+    filter: DeadLetterFilter
+    limit: int
+
+
+class RedriveJobs(Tolerant):
+    """Redrive these, one update each."""
+
+    job_ids: list[str]
+    edit: Edit | None = None
+    reason: str | None = None
+    by: str | None = None
+
+
+class RedriveJobsResult(Tolerant):
+    """``refused`` maps a job id to the reason."""
+
+    redriven: list[str] = Field(default_factory=list[str])
+    refused: dict[str, str] = Field(default_factory=dict[str, str])
+
+
+class AwaitJobs(Tolerant):
+    """Wait until each of these has ended (final or parked)."""
+
+    job_ids: list[str]
+
+
+class RedriveInput(Tolerant):
+    """The argument of ``RedriveWorkflow``."""
+
+    redrive_id: str
+    request: BulkRedrive
