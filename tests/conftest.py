@@ -1,0 +1,40 @@
+"""Fixtures every suite shares: one Temporal server and one AWS server for the whole session."""
+
+import asyncio
+import gc
+import time
+from collections.abc import Iterator
+
+import pytest
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+from tests import servers
+
+
+@pytest.fixture(scope="session")
+def temporal_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
+    with servers.running(servers.temporal_server(tmp_path_factory.mktemp("temporal"))) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def aws_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with servers.running(servers.aws_server(tmp_path_factory.mktemp("aws"))) as server:
+        yield f"http://{server.address}"
+
+
+@pytest.fixture(scope="session")
+async def temporal_client(temporal_server: servers.Server) -> Client:
+    for _ in range(100):
+        try:
+            return await Client.connect(temporal_server.address, data_converter=pydantic_data_converter)
+        except RuntimeError:
+            await asyncio.sleep(0.1)
+    raise AssertionError("Temporal did not answer within 10 s")
+
+
+def pytest_unconfigure() -> None:
+    """The SDK can crash the interpreter at exit with calls in flight (SDK issue 300): collect first, then wait."""
+    gc.collect()
+    time.sleep(0.1)

@@ -1,0 +1,95 @@
+"""Real servers for tests: Temporal's dev server and the embedded AWS APIs, each on a free port."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from api.cli import embedded
+
+HOST = "127.0.0.1"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def accepts(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(0.2)
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not happen within {seconds} s")
+        time.sleep(0.05)
+
+
+class Server:
+    """A child process on a port that can be killed and started again on the same data."""
+
+    def __init__(self, name: str, command: list[str], port: int, log: Path) -> None:
+        self.name, self.command, self.port, self.log = name, command, port, log
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, start_new_session=True)
+        wait_until(self._ready, seconds=60, what=f"{self.name} listening on {self.port}")
+
+    def _ready(self) -> bool:
+        if self.process is not None and self.process.poll() is not None:
+            raise AssertionError(f"{self.name} ended at start: {self.log.read_text(errors='replace')[-2000:]}")
+        return accepts(self.port)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def _end(self, how: signal.Signals) -> None:
+        process, self.process = self.process, None
+        if process is None:
+            return
+        if process.poll() is None:
+            os.killpg(process.pid, how)
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(timeout=10)
+
+    @property
+    def address(self) -> str:
+        return f"{HOST}:{self.port}"
+
+
+def temporal_server(folder: Path) -> Server:
+    port = free_port()
+    command = embedded.temporal_command(data_dir=folder, host=HOST, port=port, ui_port=None)
+    return Server("temporal", command, port, folder / "temporal.log")
+
+
+def aws_server(folder: Path) -> Server:
+    port = free_port()
+    return Server("aws", embedded.aws_command(data_dir=folder, host=HOST, port=port), port, folder / "aws.log")
+
+
+@contextmanager
+def running(server: Server) -> Iterator[Server]:
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
