@@ -38,3 +38,8 @@ def job_id_for_key(principal: str, idempotency_key: str) -> str:
 def is_job_id(text: str) -> bool:
     """True for a well-formed job id."""
     return re.fullmatch(JOB_ID_PATTERN, text) is not None
+
+
+def redrive_workflow_id(redrive_id: str) -> str:
+    """The id of a bulk redrive's workflow."""
+    return f"redrive-{redrive_id}"

@@ -1,0 +1,237 @@
+"""Talking to Temporal from outside a workflow: connect, start, update, signal, describe.
+
+The one data converter is here. Temporal's own errors end here: callers see ``contracts.errors`` only.
+Deliberately not here: what the workflows do, and any HTTP.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from datetime import timedelta
+from typing import Any, Final, TypeVar
+
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.envconfig import ClientConfig
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from workflows.contracts.attempts import AttemptStarted
+from workflows.contracts.commands import (
+    Amend,
+    BulkRedrive,
+    BulkRedriveProgress,
+    Cancel,
+    Complete,
+    Discard,
+    Edit,
+    JobInput,
+    ReconcileResult,
+    Redrive,
+)
+from workflows.contracts.errors import HybridCIError, InvalidState, NotFound, Unavailable, error_from_code
+from workflows.contracts.ids import CONTROL_QUEUE, LEASE_SECONDS, job_workflow_id, redrive_workflow_id
+from workflows.contracts.jobs import Job
+from workflows.contracts.records import RedriveInput
+from workflows.presentation import job_search_attributes, job_static_details, job_static_summary
+
+T = TypeVar("T")
+
+DATA_CONVERTER: Final = pydantic_data_converter
+_RPC_TIMEOUT: Final = timedelta(seconds=15)
+"""How long a caller waits for an answer; then Unavailable. The workflow goes on whatever the caller does."""
+
+
+async def connect(*, identity: str | None = None) -> Client:
+    """Connect by the ecosystem's ``TEMPORAL_*`` variables (address, namespace, API key, TLS, profile file).
+
+    Raises RuntimeError when the server does not answer.
+    """
+    config = ClientConfig.load_client_connect_config()
+    return await Client.connect(**config, identity=identity, data_converter=DATA_CONVERTER)
+
+
+class Orchestrator:
+    """All that a process outside Temporal may ask of the workflows.
+
+    Every method raises Unavailable when Temporal (or the control worker) does not answer in 15 s, NotFound when there
+    is no such workflow, InvalidState when it has closed or refuses, ValidationFailed when the request is malformed.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def submit(self, job: JobInput) -> Job:
+        """Start a job and return its record once it is readable.
+
+        An id that exists already starts nothing and returns that job, open or closed: compare ``fingerprint``.
+        """
+        start = WithStartWorkflowOperation(
+            "JobWorkflow",
+            job,
+            id=job_workflow_id(job.job_id),
+            task_queue=CONTROL_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            result_type=Job,
+            search_attributes=job_search_attributes(job.spec),
+            static_summary=job_static_summary(job.spec),
+            static_details=job_static_details(job),
+        )
+        try:
+            return await _answer(
+                self._client.execute_update_with_start_workflow(
+                    "created", start_workflow_operation=start, result_type=Job, rpc_timeout=_RPC_TIMEOUT
+                )
+            )
+        except (WorkflowAlreadyStartedError, InvalidState, NotFound):
+            return await self._result(job.job_id)
+
+    async def cancel(self, job_id: str, command: Cancel) -> Job:
+        """Stop the job: a queued one at once, a running one within 2 s and its grace. Returns at once."""
+        return await self._update(job_id, "cancel", command)
+
+    async def amend(self, job_id: str, command: Amend) -> Job:
+        """Re-prioritise or move a queued job; relabel any open one."""
+        return await self._update(job_id, "amend", command)
+
+    async def complete(self, job_id: str, command: Complete) -> Job:
+        """Record an outside result and end the job."""
+        return await self._update(job_id, "complete", command)
+
+    async def edit(self, job_id: str, command: Edit) -> Job:
+        """Change a dead letter."""
+        return await self._update(job_id, "edit", command)
+
+    async def redrive(self, job_id: str, command: Redrive) -> Job:
+        """Run a dead letter again."""
+        return await self._update(job_id, "redrive", command)
+
+    async def discard(self, job_id: str, command: Discard) -> Job:
+        """Give a dead letter up."""
+        return await self._update(job_id, "discard", command)
+
+    async def attempt_started(self, job_id: str, announcement: AttemptStarted) -> None:
+        """Tell the job that an agent has begun an attempt. A late or repeated announcement changes nothing."""
+        await _answer(self._job(job_id).signal("attempt_started", announcement, rpc_timeout=_RPC_TIMEOUT))
+
+    async def lease_expires_at(self, job_id: str) -> int | None:
+        """When the running attempt is given up unless its agent renews the lease (epoch ms), None when none runs."""
+        description = await _answer(self._job(job_id).describe(rpc_timeout=_RPC_TIMEOUT))
+        for activity in description.raw_description.pending_activities:
+            if activity.activity_type.name == "run_attempt" and activity.HasField("last_started_time"):
+                renewed = max(activity.last_heartbeat_time.ToMilliseconds(), activity.last_started_time.ToMilliseconds())
+                return renewed + LEASE_SECONDS * 1000
+        return None
+
+    async def start_bulk_redrive(self, redrive_id: str, request: BulkRedrive) -> None:
+        """Start redriving many; the same id again starts nothing."""
+        try:
+            await _answer(
+                self._client.start_workflow(
+                    "RedriveWorkflow",
+                    RedriveInput(redrive_id=redrive_id, request=request),
+                    id=redrive_workflow_id(redrive_id),
+                    task_queue=CONTROL_QUEUE,
+                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    static_summary="Redrive dead letters in bulk",
+                    rpc_timeout=_RPC_TIMEOUT,
+                )
+            )
+        except WorkflowAlreadyStartedError:
+            return
+
+    async def bulk_redrive_progress(self, redrive_id: str) -> BulkRedriveProgress:
+        """How far a bulk redrive is."""
+        handle = self._client.get_workflow_handle(redrive_workflow_id(redrive_id))
+        return await _answer(handle.query("progress", result_type=BulkRedriveProgress, rpc_timeout=_RPC_TIMEOUT))
+
+    async def reconcile(self) -> ReconcileResult:
+        """Compare open records with their workflows now; waits for the end, 15 s at most."""
+        handle = await _answer(
+            self._client.start_workflow(
+                "ReconcileWorkflow",
+                id="maintenance-reconcile-jobs",
+                task_queue=CONTROL_QUEUE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                result_type=ReconcileResult,
+                static_summary="Compare open records with their workflows",
+                rpc_timeout=_RPC_TIMEOUT,
+            )
+        )
+        return await _answer(asyncio.wait_for(handle.result(), _RPC_TIMEOUT.total_seconds()))
+
+    async def ready(self) -> None:
+        """Return when Temporal answers, else raise Unavailable."""
+        await _answer(self._client.service_client.check_health(timeout=timedelta(seconds=2)))
+
+    def _job(self, job_id: str) -> WorkflowHandle[Any, Any]:
+        return self._client.get_workflow_handle(job_workflow_id(job_id))
+
+    async def _update(self, job_id: str, name: str, command: object) -> Job:
+        return await _answer(
+            self._job(job_id).execute_update(name, command, result_type=Job, rpc_timeout=_RPC_TIMEOUT)
+        )
+
+    async def _result(self, job_id: str) -> Job:
+        handle = self._client.get_workflow_handle(job_workflow_id(job_id), result_type=Job)
+        description = await _answer(handle.describe(rpc_timeout=_RPC_TIMEOUT))
+        if description.status is not WorkflowExecutionStatus.COMPLETED:
+            name = description.status.name.lower() if description.status else "unknown"
+            raise InvalidState(
+                f"The workflow of job {job_id} was {name} from outside; submit the job again with a new key.",
+                job_id=job_id,
+            )
+        return await _answer(handle.result())
+
+
+async def _answer(call: Awaitable[T]) -> T:
+    """Wait for Temporal's answer and translate its refusals."""
+    try:
+        return await call
+    except WorkflowUpdateFailedError as error:
+        raise _from_application(error.cause) or error from error
+    except WorkflowFailureError as error:
+        raise _from_application(error.cause) or error from error
+    except (WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError) as error:
+        raise Unavailable(
+            "Temporal accepted the request but nothing answered in time: is the control worker running?"
+        ) from error
+    except RPCError as error:
+        raise _from_rpc(error) from error
+    except RuntimeError as error:  # the SDK's bridge: the connection was never made
+        raise Unavailable(f"Temporal does not answer: {error}") from error
+
+
+def _from_application(cause: BaseException | None) -> HybridCIError | None:
+    if not isinstance(cause, ApplicationError):
+        return None
+    details = cause.details[0] if cause.details and isinstance(cause.details[0], dict) else None
+    return error_from_code(cause.type, cause.message, details)
+
+
+def _from_rpc(error: RPCError) -> HybridCIError | RPCError:
+    if error.status is RPCStatusCode.NOT_FOUND:
+        return NotFound("There is no open workflow of this id: it never existed, or it has ended.")
+    if error.status is RPCStatusCode.FAILED_PRECONDITION:
+        return InvalidState(error.message)
+    temporary = {
+        RPCStatusCode.UNAVAILABLE,
+        RPCStatusCode.DEADLINE_EXCEEDED,
+        RPCStatusCode.CANCELLED,
+        RPCStatusCode.RESOURCE_EXHAUSTED,
+        RPCStatusCode.ABORTED,
+        RPCStatusCode.INTERNAL,
+        RPCStatusCode.UNKNOWN,
+    }
+    if error.status in temporary:
+        return Unavailable(f"Temporal did not answer ({error.status.name.lower()}).")
+    return error

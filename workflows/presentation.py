@@ -1,0 +1,99 @@
+"""How a job looks in the Temporal UI: search attributes, static and current words. Pure.
+
+Deliberately not here: deciding anything.
+"""
+
+from temporalio.common import SearchAttributePair, TypedSearchAttributes
+
+from workflows.contracts import search_attributes as attributes
+from workflows.contracts.commands import JobInput
+from workflows.contracts.jobs import Attempt, Job, JobSpec
+from workflows.contracts.statuses import JobStatus, QueueStatus
+
+_MAX_SUMMARY_CHARACTERS = 200
+
+
+def job_search_attributes(spec: JobSpec) -> TypedSearchAttributes:
+    """What a new job can be found by."""
+    return TypedSearchAttributes(
+        [
+            SearchAttributePair(attributes.STATUS, JobStatus.QUEUED.value),
+            SearchAttributePair(attributes.JOB_TYPE, spec.job_type),
+            SearchAttributePair(attributes.POOL, spec.pool),
+            SearchAttributePair(attributes.PRIORITY, spec.priority.value),
+            SearchAttributePair(attributes.REPO, spec.git_repo[:255]),
+            SearchAttributePair(attributes.SHA, spec.git_commit_sha),
+        ]
+    )
+
+
+def job_static_summary(spec: JobSpec) -> str:
+    """One line: what runs, of which repository and commit."""
+    name = spec.git_repo.rstrip("/").rsplit("/", 1)[-1].removesuffix(".git")
+    return _cut(f"{spec.job_type} · {name} @ {spec.git_commit_sha[:8]} · {spec.priority} · pool {spec.pool}")
+
+
+def job_static_details(job: JobInput) -> str:
+    """Markdown: the steps and whence they come."""
+    spec = job.spec
+    steps = "\n".join(f"1. **{_plain(step.name)}** `{_plain(step.run)[:120]}`" for step in spec.steps[:20])
+    origin = f"\n\nRetry of `{job.retry_of}`." if job.retry_of else ""
+    return (
+        f"Repository `{_plain(spec.git_repo)}`, commit `{spec.git_commit_sha}` by {_plain(spec.git_author)}.\n\n"
+        f"{steps or 'No steps: checkout only.'}{origin}"
+    )
+
+
+def attempt_summary(job: Job, number: int) -> str:
+    """The pool activity's line in the event list."""
+    steps = ", ".join(step.name for step in job.steps[:3]) or "checkout"
+    return _cut(f"attempt {number} on pool {job.pool}: {steps}{' …' if len(job.steps) > 3 else ''}")
+
+
+def record_summary(job: Job) -> str:
+    """The record activity's line in the event list."""
+    return _cut(f"record: {job.status} ({job.queue_status})")
+
+
+def current_details(job: Job) -> str:
+    """Markdown: where the job stands, why, and what moves it."""
+    lines = [f"**{job.status}** — {_words(job)}"]
+    lines += [_attempt_line(attempt) for attempt in job.attempts[-8:]]
+    if job.status is JobStatus.DEAD_LETTERED:
+        lines += [
+            "What you can do:",
+            f"- look: `hybridci job logs {job.job_id}`",
+            f"- change it: `hybridci dlq edit {job.job_id} --timeout 1200 --env NAME=value`",
+            f"- run it again: `hybridci dlq redrive {job.job_id}`",
+            f"- give it up: `hybridci dlq discard {job.job_id}`",
+        ]
+    return "\n\n".join(lines[:1]) + "\n\n" + "\n".join(lines[1:])
+
+
+def _words(job: Job) -> str:
+    if job.status is JobStatus.QUEUED and job.next_attempt_at is not None:
+        return f"attempt {len(job.attempts) + 1} follows after a pause: {job.error_message or job.cause or ''}"
+    if job.status is JobStatus.QUEUED:
+        return f"waits for an agent of pool `{job.pool}` at priority {job.priority}"
+    if job.status is JobStatus.RUNNING:
+        doing = "checks out" if job.queue_status is QueueStatus.CLAIMED else "runs the steps"
+        return f"agent `{job.agent_id}` {doing}"
+    if job.status is JobStatus.DEAD_LETTERED:
+        return f"parked: {job.error_message or job.cause or 'its attempts are used up'}"
+    return job.error_message or "finished"
+
+
+def _attempt_line(attempt: Attempt) -> str:
+    agent = f" on `{attempt.agent_id}`" if attempt.agent_id else ""
+    code = f", exit code {attempt.exit_code}" if attempt.exit_code is not None else ""
+    reason = f": {_plain(attempt.message)}" if attempt.message else ""
+    return f"- attempt {attempt.number}{agent}: {attempt.outcome or 'in progress'}{code}{reason}"
+
+
+def _plain(text: str) -> str:
+    """Keep foreign text from ending our Markdown code spans or lines."""
+    return " ".join(text.replace("`", "'").split())
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MAX_SUMMARY_CHARACTERS else text[: _MAX_SUMMARY_CHARACTERS - 1] + "…"
