@@ -74,7 +74,7 @@ class Orchestrator:
 
         An id that exists already starts nothing and returns that job, open or closed: compare ``fingerprint``.
         """
-        start = WithStartWorkflowOperation(
+        start: WithStartWorkflowOperation[Any, Job] = WithStartWorkflowOperation(
             "JobWorkflow",
             job,
             id=job_workflow_id(job.job_id),
@@ -88,7 +88,7 @@ class Orchestrator:
         )
         try:
             return await _answer(
-                self._client.execute_update_with_start_workflow(
+                self._client.execute_update_with_start_workflow(  # pyright: ignore[reportUnknownMemberType]
                     "created", start_workflow_operation=start, result_type=Job, rpc_timeout=_RPC_TIMEOUT
                 )
             )
@@ -128,7 +128,9 @@ class Orchestrator:
         description = await _answer(self._job(job_id).describe(rpc_timeout=_RPC_TIMEOUT))
         for activity in description.raw_description.pending_activities:
             if activity.activity_type.name == "run_attempt" and activity.HasField("last_started_time"):
-                renewed = max(activity.last_heartbeat_time.ToMilliseconds(), activity.last_started_time.ToMilliseconds())
+                renewed = max(
+                    activity.last_heartbeat_time.ToMilliseconds(), activity.last_started_time.ToMilliseconds()
+                )
                 return renewed + LEASE_SECONDS * 1000
         return None
 
@@ -177,8 +179,11 @@ class Orchestrator:
         return self._client.get_workflow_handle(job_workflow_id(job_id))
 
     async def _update(self, job_id: str, name: str, command: object) -> Job:
+        handle = self._job(job_id)
         return await _answer(
-            self._job(job_id).execute_update(name, command, result_type=Job, rpc_timeout=_RPC_TIMEOUT)
+            handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
+                name, command, result_type=Job, rpc_timeout=_RPC_TIMEOUT
+            )
         )
 
     async def _result(self, job_id: str) -> Job:
@@ -214,7 +219,7 @@ async def _answer(call: Awaitable[T]) -> T:
 def _from_application(cause: BaseException | None) -> HybridCIError | None:
     if not isinstance(cause, ApplicationError):
         return None
-    details = cause.details[0] if cause.details and isinstance(cause.details[0], dict) else None
+    details: dict[str, Any] | None = cause.details[0] if cause.details else None
     return error_from_code(cause.type, cause.message, details)
 
 

@@ -74,6 +74,7 @@ Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 EnvName = Annotated[str, StringConstraints(pattern=_ENV_NAME, max_length=256)]
 EnvValue = Annotated[Text, StringConstraints(max_length=32 * 1024)]
 ShortLine = Annotated[Line, StringConstraints(max_length=256)]
+ArtifactGlob = Annotated[Line, StringConstraints(min_length=1, max_length=1024), AfterValidator(_relative_glob)]
 Seconds = Annotated[float, Field(gt=0, le=MAX_TIMEOUT_SECONDS, allow_inf_nan=False)]
 WholeSeconds = Annotated[int, Field(ge=1, le=MAX_TIMEOUT_SECONDS)]
 ExitCode = Annotated[int, Field(ge=0, le=255)]
@@ -139,9 +140,7 @@ class JobSpec(Frozen):
     labels: dict[ShortLine, ShortLine] = Field(default_factory=dict[str, str], max_length=64)
     tags: list[ShortLine] = Field(default_factory=list[str], max_length=64)
     metadata: dict[ShortLine, Any] = Field(default_factory=dict[str, Any], max_length=64)
-    artifacts: list[Annotated[Line, StringConstraints(min_length=1, max_length=1024), AfterValidator(_relative_glob)]] = (
-        Field(default_factory=list[str], max_length=100)
-    )
+    artifacts: list[ArtifactGlob] = Field(default_factory=list[str], max_length=100)
     timeout_seconds: WholeSeconds = Field(default=3600, description="For each attempt, checkout included.")
     retry: RetryPolicy = RetryPolicy()
     on_partition: OnPartition = OnPartition.STOP

@@ -17,6 +17,4 @@ REPO: Final = SearchAttributeKey.for_keyword("CiRepo")
 SHA: Final = SearchAttributeKey.for_keyword("CiSha")
 AGENT: Final = SearchAttributeKey.for_keyword("CiAgent")
 
-NAMES: Final[Mapping[str, str]] = {
-    key.name: "Keyword" for key in (STATUS, JOB_TYPE, POOL, PRIORITY, REPO, SHA, AGENT)
-}
+NAMES: Final[Mapping[str, str]] = {key.name: "Keyword" for key in (STATUS, JOB_TYPE, POOL, PRIORITY, REPO, SHA, AGENT)}

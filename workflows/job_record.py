@@ -1,0 +1,207 @@
+"""How a job's record changes: pure functions from one state of the record to the next.
+
+Deliberately not here: when they are applied (``job``) and what follows a failure (``retry``). Times: epoch ms.
+Agents' clocks may be off, so a time reported by an agent is never taken to lie before the moment of queueing.
+"""
+
+from collections.abc import Sequence
+
+from workflows.contracts.attempts import AttemptInput, AttemptResult, AttemptStarted
+from workflows.contracts.commands import Amend, Edit
+from workflows.contracts.ids import LEASE_SECONDS
+from workflows.contracts.jobs import Attempt, Job
+from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
+from workflows.retry import Decision
+
+QUEUE_STATUS = {
+    JobStatus.SUCCESS: QueueStatus.COMPLETED,
+    JobStatus.FAILED: QueueStatus.FAILED,
+    JobStatus.TIMEOUT: QueueStatus.FAILED,
+    JobStatus.ERROR: QueueStatus.FAILED,
+    JobStatus.CANCELLED: QueueStatus.CANCELLED,
+    JobStatus.DEAD_LETTERED: QueueStatus.DEAD_LETTERED,
+}
+
+
+def attempt_input(job: Job, number: int, *, avoid_agent: str | None) -> AttemptInput:
+    """What the agent is given."""
+    fields = {name: getattr(job, name) for name in AttemptInput.model_fields if name in Job.model_fields}
+    fields["git_author"] = job.git_author
+    return AttemptInput(**fields, attempt=number, avoid_agent=avoid_agent)
+
+
+def queued(job: Job, now: int) -> Job:
+    """A new round begins: first start or redrive."""
+    return job.model_copy(
+        update={
+            "status": JobStatus.QUEUED,
+            "queue_status": QueueStatus.QUEUED,
+            "queued_at": now,
+            "started_at": None,
+            "completed_at": None,
+            "next_attempt_at": None,
+            "lease_expires_at": None,
+            "duration_seconds": None,
+            "agent_id": None,
+        }
+    )
+
+
+def due(job: Job, now: int) -> Job:
+    """The pause before a retry is over: the wait in the queue begins."""
+    return job.model_copy(update={"queued_at": now, "next_attempt_at": None})
+
+
+def claimed(job: Job, announcement: AttemptStarted, now: int) -> Job:
+    """An agent works on the attempt: it checks out (CLAIMED) or runs steps (RUNNING)."""
+    queued_at = job.queued_at or job.created_at
+    known = next((attempt for attempt in job.attempts if attempt.number == announcement.attempt), None)
+    attempt = (known or _new_attempt(job, announcement.attempt, queued_at)).model_copy(
+        update={
+            "agent_id": announcement.agent_id,
+            "claimed_at": max(announcement.claimed_at, queued_at),
+            "started_at": announcement.started_at and max(announcement.started_at, queued_at),
+        }
+    )
+    return job.model_copy(
+        update={
+            "status": JobStatus.RUNNING,
+            "queue_status": announcement.phase,
+            "agent_id": announcement.agent_id,
+            "started_at": job.started_at or attempt.claimed_at,
+            "lease_expires_at": announcement.lease_expires_at or now + LEASE_SECONDS * 1000,
+            "attempts": _with(job.attempts, attempt),
+        }
+    )
+
+
+def attempt_ended(job: Job, result: AttemptResult) -> Job:
+    """Keep how the attempt ended. The job's own status follows from the decision."""
+    queued_at = job.queued_at or job.created_at
+    known = next((attempt for attempt in job.attempts if attempt.number == result.attempt), None)
+    base = known or _new_attempt(job, result.attempt, queued_at)
+    claimed_at = max(result.claimed_at, queued_at)
+    attempt = base.model_copy(
+        update={
+            "agent_id": result.agent_id or base.agent_id,
+            "claimed_at": claimed_at,
+            "started_at": result.started_at and max(result.started_at, claimed_at),
+            "finished_at": max(result.finished_at, claimed_at),
+            "outcome": result.outcome,
+            "exit_code": result.exit_code,
+            "cause": result.cause,
+            "message": result.message,
+            "steps": result.steps,
+            "artifacts": result.artifacts,
+            "log_bytes": result.log_bytes,
+        }
+    )
+    return job.model_copy(
+        update={
+            "agent_id": attempt.agent_id,
+            "started_at": job.started_at or claimed_at,
+            "exit_code": result.exit_code,
+            "lease_expires_at": None,
+            "attempts": _with(job.attempts, attempt),
+        }
+    )
+
+
+def retrying(job: Job, decision: Decision, now: int) -> Job:
+    """Back into the queue, now or after a pause."""
+    at = now + round(decision.delay_seconds * 1000)
+    return job.model_copy(
+        update={
+            "status": JobStatus.QUEUED,
+            "queue_status": QueueStatus.QUEUED,
+            "queued_at": at,
+            "next_attempt_at": at if decision.delay_seconds > 0 else None,
+            "cause": job.attempts[-1].cause or job.attempts[-1].outcome,
+            "error_message": decision.reason,
+        }
+    )
+
+
+def unclaimed(job: Job, number: int, now: int) -> Job:
+    """Back into the queue because its place in line changes just as an agent had begun: the attempt never was."""
+    kept = [attempt for attempt in job.attempts if attempt.number != number]
+    return queued(job, now).model_copy(update={"attempts": kept, "started_at": kept[0].claimed_at if kept else None})
+
+
+def parked(job: Job, decision: Decision, now: int) -> Job:
+    """A dead letter."""
+    return _ended(job, JobStatus.DEAD_LETTERED, _cause(job), decision.reason, now)
+
+
+def finished(job: Job, status: JobStatus, reason: str | None, now: int, *, cause: str | None = None) -> Job:
+    """The final state."""
+    if status is JobStatus.SUCCESS:
+        return _ended(job, status, None, None, now)
+    return _ended(job, status, cause or _cause(job), reason, now)
+
+
+def amended(job: Job, change: Amend) -> Job:
+    """The job with another place in line or other labels."""
+    update = change.model_dump(exclude={"by"}, exclude_none=True)
+    return job.model_copy(update=update | {name: getattr(change, name) for name in ("priority",) if name in update})
+
+
+def edited(job: Job, change: Edit) -> Job:
+    """A dead letter with other settings."""
+    env = {name: value for name, value in (job.env | (change.env or {})).items() if value is not None}
+    retry = change.retry or job.retry
+    if change.max_attempts is not None:
+        retry = retry.model_copy(update={"max_attempts": change.max_attempts})
+    return job.model_copy(
+        update={
+            "pool": change.pool or job.pool,
+            "priority": change.priority or job.priority,
+            "timeout_seconds": change.timeout_seconds or job.timeout_seconds,
+            "env": env,
+            "retry": retry,
+        }
+    )
+
+
+def lost_result(job: Job, number: int, outcome: Outcome, message: str, now: int) -> AttemptResult:
+    """The result of an attempt whose agent can no longer report it."""
+    known = next((attempt for attempt in job.attempts if attempt.number == number), None)
+    queued_at = job.queued_at or job.created_at
+    return AttemptResult(
+        attempt=number,
+        agent_id=(known and known.agent_id) or "",
+        outcome=outcome,
+        cause=outcome.value,
+        message=message,
+        claimed_at=(known and known.claimed_at) or queued_at,
+        started_at=known and known.started_at,
+        finished_at=now,
+    )
+
+
+def _ended(job: Job, status: JobStatus, cause: str | None, reason: str | None, now: int) -> Job:
+    return job.model_copy(
+        update={
+            "status": status,
+            "queue_status": QUEUE_STATUS[status],
+            "completed_at": now,
+            "duration_seconds": None if job.started_at is None else max(0, now - job.started_at) / 1000,
+            "next_attempt_at": None,
+            "lease_expires_at": None,
+            "cause": cause,
+            "error_message": reason,
+        }
+    )
+
+
+def _cause(job: Job) -> str | None:
+    return (job.attempts[-1].cause or job.attempts[-1].outcome) if job.attempts else job.cause
+
+
+def _new_attempt(job: Job, number: int, queued_at: int) -> Attempt:
+    url = f"/api/dashboard/jobs/{job.job_id}/logs?attempt={number}"
+    return Attempt(number=number, pool=job.pool, queued_at=queued_at, log_url=url)
+
+
+def _with(attempts: Sequence[Attempt], attempt: Attempt) -> list[Attempt]:
+    return [*(other for other in attempts if other.number != attempt.number), attempt]

@@ -1,0 +1,31 @@
+"""ReconcileWorkflow: compare open records with their workflows, and close those whose workflow somebody terminated.
+
+Nothing else needs it: a live workflow writes its own record. A schedule starts it every few minutes.
+"""
+
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.contracts.activities import reconcile_jobs
+    from workflows.contracts.commands import ReconcileResult
+
+
+@workflow.defn(name="ReconcileWorkflow")
+class ReconcileWorkflow:
+    """One comparison."""
+
+    @workflow.run
+    async def run(self) -> ReconcileResult:
+        """Compare and repair."""
+        result = await workflow.execute_activity(
+            reconcile_jobs,
+            start_to_close_timeout=timedelta(minutes=30),
+            heartbeat_timeout=timedelta(minutes=1),
+            retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1)),
+            summary="open records against their workflows",
+        )
+        workflow.set_current_details(f"{result.checked} open records compared, {len(result.closed)} closed")
+        return result
