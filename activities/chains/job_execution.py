@@ -1,0 +1,15 @@
+"""Chain JobExecution: RecordJobExecution. More is known of the attempt that an agent is running."""
+
+from collections.abc import Sequence
+
+from codeuchain import Middleware
+
+from activities.chains.support import NamedChain, build_chain
+from activities.links.record_job_execution import RecordJobExecution
+from activities.links.transitions import Operation
+from activities.stores.interfaces import JobStore
+
+
+def build_job_execution_chain(store: JobStore, middleware: Sequence[Middleware] = ()) -> NamedChain:
+    """``write`` in, ``outcome`` out."""
+    return build_chain("JobExecution", [RecordJobExecution(store, Operation.EXECUTE)], middleware)

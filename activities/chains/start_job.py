@@ -1,0 +1,15 @@
+"""Queue chain StartJob: UpdateJobStatus. For when an agent has claimed the job or runs its steps."""
+
+from collections.abc import Sequence
+
+from codeuchain import Middleware
+
+from activities.chains.support import NamedChain, build_chain
+from activities.links.transitions import Operation
+from activities.links.update_job_status import UpdateJobStatus
+from activities.stores.interfaces import JobStore
+
+
+def build_start_job_chain(store: JobStore, middleware: Sequence[Middleware] = ()) -> NamedChain:
+    """``write`` in, ``outcome`` out."""
+    return build_chain("StartJob", [UpdateJobStatus(store, Operation.START)], middleware)

@@ -1,0 +1,70 @@
+"""What every link shares: the contexts chains hand on, and the way to read them that fails loudly.
+
+A link is stateless, takes store interfaces in its constructor, and stops its chain by raising a typed error:
+CodeUChain has no other way, its predicates are stored and never read. ``Context.get`` answers None for an absent
+key, so links read with ``require``.
+"""
+
+from typing import Any, Protocol, TypedDict, TypeVar
+
+from codeuchain import Context
+
+from activities.stores.interfaces import WriteOutcome
+from workflows.contracts.jobs import Job, JobSpec
+from workflows.contracts.records import DayStats, JobPage, JobQuery, JobWrite, QueueStats
+
+T = TypeVar("T")
+
+
+class JobLink(Protocol):
+    """A link of our chains, by the shape that ``codeuchain.Chain`` calls."""
+
+    async def call(self, ctx: Context[Any]) -> Context[Any]:
+        """Answer a context with this link's result added. Raises contracts.errors to stop the chain."""
+        ...
+
+
+class CreationContext(TypedDict, total=False):
+    """Chain JobCreation. ``request`` is a mapping as it came in, a JobSpec or a whole Job."""
+
+    request: object
+    job_id: str
+    job: Job
+    spec: JobSpec
+    outcome: WriteOutcome
+    serialized: dict[str, Any]
+
+
+class WriteContext(TypedDict, total=False):
+    """Chain JobExecution and the queue chains that write."""
+
+    write: JobWrite
+    outcome: WriteOutcome
+
+
+class ReadContext(TypedDict, total=False):
+    """The read chains: each uses its question and its answer."""
+
+    job_id: str
+    job: Job
+    query: JobQuery
+    page: JobPage
+    queue_stats: QueueStats
+    day: str
+    day_stats: DayStats
+
+
+class ChainMiswiredError(TypeError):
+    """A link did not find in its context what an earlier link or the caller owes it: a mistake in our code."""
+
+
+def require(ctx: Context[Any], key: str, kind: type[T]) -> T:
+    """The context's value of this key. Raises ChainMiswiredError when it is absent or of another type."""
+    value = ctx.get(key)
+    if not isinstance(value, kind):
+        found = "nothing" if value is None else f"a {type(value).__name__}"
+        raise ChainMiswiredError(
+            f"the chain's context holds {found} under {key!r} where a {kind.__name__} is needed: "
+            f"put the link that inserts {key!r} before this one, or pass it to run_chain"
+        )
+    return value

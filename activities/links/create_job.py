@@ -1,0 +1,24 @@
+"""Link CreateJob: the record's first write."""
+
+from typing import Any
+
+from codeuchain import Context
+
+from activities.links.base import require
+from activities.links.transitions import Operation, check_transition
+from activities.stores.interfaces import JobStore
+from workflows.contracts.jobs import Job
+from workflows.contracts.records import JobWrite
+
+
+class CreateJob:
+    """``job`` → ``outcome``; STALE says that the record was there already. Raises InvalidState, Unavailable."""
+
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
+
+    async def call(self, ctx: Context[Any]) -> Context[Any]:
+        """Repeating it changes nothing: the store's sequence condition holds."""
+        write = JobWrite(job=require(ctx, "job", Job))
+        check_transition(Operation.CREATE, write)
+        return ctx.insert("outcome", await self._store.write(write))

@@ -1,0 +1,20 @@
+"""Link ListJobs: one page of records."""
+
+from typing import Any
+
+from codeuchain import Context
+
+from activities.links.base import require
+from activities.stores.interfaces import JobStore
+from workflows.contracts.records import JobQuery
+
+
+class ListJobs:
+    """``query`` → ``page``. Raises ValidationFailed for a foreign cursor, Unavailable."""
+
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
+
+    async def call(self, ctx: Context[Any]) -> Context[Any]:
+        """Newest first."""
+        return ctx.insert("page", await self._store.list(require(ctx, "query", JobQuery)))

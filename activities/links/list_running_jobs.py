@@ -1,0 +1,22 @@
+"""Link ListRunningJobs: one page of the jobs that an agent is working on."""
+
+from typing import Any
+
+from codeuchain import Context
+
+from activities.links.base import require
+from activities.stores.interfaces import JobStore
+from workflows.contracts.records import JobQuery
+from workflows.contracts.statuses import JobStatus
+
+
+class ListRunningJobs:
+    """``query`` (its status is ignored) → ``page``. Raises ValidationFailed for a foreign cursor, Unavailable."""
+
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
+
+    async def call(self, ctx: Context[Any]) -> Context[Any]:
+        """Newest first."""
+        query = require(ctx, "query", JobQuery).model_copy(update={"status": JobStatus.RUNNING})
+        return ctx.insert("page", await self._store.list(query))

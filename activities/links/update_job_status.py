@@ -1,0 +1,27 @@
+"""Link UpdateJobStatus: a record moves in the queue."""
+
+from typing import Any
+
+from codeuchain import Context
+
+from activities.links.base import require
+from activities.links.transitions import Operation, check_transition
+from activities.stores.interfaces import JobStore
+from workflows.contracts.records import JobWrite
+
+
+class UpdateJobStatus:
+    """``write`` → ``outcome``; STALE says that a newer state is stored. Raises InvalidState, Unavailable.
+
+    ``operation`` decides which changes it may write.
+    """
+
+    def __init__(self, store: JobStore, operation: Operation) -> None:
+        self._store = store
+        self._operation = operation
+
+    async def call(self, ctx: Context[Any]) -> Context[Any]:
+        """Repeating it changes nothing: the store's sequence condition holds."""
+        write = require(ctx, "write", JobWrite)
+        check_transition(self._operation, write)
+        return ctx.insert("outcome", await self._store.write(write))
