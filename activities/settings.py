@@ -1,0 +1,49 @@
+"""The control worker's settings, from the environment. Built in its entry point and passed down.
+
+Deliberately not here: Temporal's address and credentials (``TEMPORAL_*``, read by ``workflows.client.connect``) and
+AWS's credentials (boto3's own variables).
+"""
+
+from typing import Self
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from activities.stores.settings import StoreSettings
+from workflows.log_setup import LEVELS
+
+
+class WorkerSettings(BaseSettings):
+    """How much the worker does at once, how long it takes to stop, how much it tells."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True)
+
+    stores: StoreSettings
+    log_level: str = "INFO"
+    max_concurrent_workflow_tasks: int = Field(
+        default=100, ge=2, validation_alias="HYBRIDCI_WORKER_WORKFLOW_TASKS", description="At once, in threads."
+    )
+    max_concurrent_local_activities: int = Field(
+        default=100, ge=1, validation_alias="HYBRIDCI_WORKER_RECORD_WRITES", description="Record writes at once."
+    )
+    max_concurrent_activities: int = Field(
+        default=50, ge=1, validation_alias="HYBRIDCI_WORKER_ACTIVITIES", description="Bulk redrives and maintenance."
+    )
+    max_cached_workflows: int = Field(
+        default=1000, ge=1, validation_alias="HYBRIDCI_WORKER_CACHED_WORKFLOWS", description="More cost memory."
+    )
+    graceful_shutdown_seconds: float = Field(
+        default=10, ge=0, validation_alias="HYBRIDCI_WORKER_SHUTDOWN_SECONDS", description="For activities that run."
+    )
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Raises pydantic.ValidationError that names every bad variable."""
+        return cls(stores=StoreSettings())
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, level: str) -> str:
+        if level.upper() not in LEVELS:
+            raise ValueError(f"must be one of {', '.join(LEVELS)}")
+        return level.upper()

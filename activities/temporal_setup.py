@@ -1,0 +1,81 @@
+"""What the control worker needs on the Temporal side: search attributes and the schedule of its maintenance.
+
+Both are idempotent: every worker does them at its start, whoever comes first wins.
+"""
+
+import logging
+from datetime import timedelta
+from typing import Final
+
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+)
+from temporalio.service import RPCError, RPCStatusCode
+
+from workflows.contracts import search_attributes
+from workflows.contracts.ids import CONTROL_QUEUE
+
+logger = logging.getLogger(__name__)
+
+RECONCILE_SCHEDULE: Final = "reconcile-jobs"
+RECONCILE_EVERY: Final = timedelta(minutes=5)
+_NOT_PERMITTED: Final = frozenset(
+    {RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED, RPCStatusCode.UNIMPLEMENTED}
+)
+
+
+async def register_search_attributes(client: Client) -> None:
+    """Register those that the namespace lacks. A server that does not let us is told about in the log, not an error.
+
+    Raises RPCError when Temporal does not answer.
+    """
+    service = client.operator_service
+    try:
+        known = await service.list_search_attributes(ListSearchAttributesRequest(namespace=client.namespace))
+        missing = sorted(name for name in search_attributes.NAMES if name not in known.custom_attributes)
+        if not missing:
+            return
+        kinds = dict.fromkeys(missing, IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD)
+        await service.add_search_attributes(
+            AddSearchAttributesRequest(namespace=client.namespace, search_attributes=kinds)
+        )
+        logger.info("search attributes registered", extra={"names": missing})
+    except RPCError as error:
+        if error.status is RPCStatusCode.ALREADY_EXISTS:  # another worker was faster
+            return
+        if error.status not in _NOT_PERMITTED:
+            raise
+        logger.warning(
+            "this server does not let the worker register search attributes; have an administrator create them "
+            "(all of type Keyword), or jobs cannot be started",
+            extra={"names": sorted(search_attributes.NAMES), "status": error.status.name},
+        )
+
+
+async def schedule_reconciliation(client: Client) -> None:
+    """Have Temporal start ``ReconcileWorkflow`` every five minutes; one that still runs is not overlapped.
+
+    Raises RPCError when Temporal does not answer.
+    """
+    action = ScheduleActionStartWorkflow(
+        "ReconcileWorkflow",
+        id="maintenance-reconcile-jobs-scheduled",
+        task_queue=CONTROL_QUEUE,
+        static_summary="Compare open records with their workflows",
+    )
+    spec = ScheduleSpec(intervals=[ScheduleIntervalSpec(every=RECONCILE_EVERY)])
+    policy = SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP)
+    try:
+        await client.create_schedule(RECONCILE_SCHEDULE, Schedule(action=action, spec=spec, policy=policy))
+    except ScheduleAlreadyRunningError:
+        return
+    logger.info("maintenance scheduled", extra={"schedule": RECONCILE_SCHEDULE, "every": str(RECONCILE_EVERY)})
