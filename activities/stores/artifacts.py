@@ -1,0 +1,113 @@
+"""ArtifactStore on S3: one object per file, ``artifacts/<job>/<attempt>/<path>``, its digest as object metadata.
+
+The bucket's creation is here too; logs share the bucket.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from activities.stores.dynamo.client import AwsClients, Exists, Missing
+from activities.stores.paths import check_artifact_path
+from workflows.contracts.errors import NotFound, Unavailable
+from workflows.contracts.jobs import ArtifactRef
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import CreateBucketRequestTypeDef
+
+_PIECE_BYTES: Final = 256 * 1024
+_HEADS: Final = 8
+"""How many objects of a list are looked at at the same time."""
+_DEFAULT_REGION: Final = "us-east-1"
+
+
+class S3ArtifactStore:
+    """ArtifactStore in one bucket."""
+
+    def __init__(self, clients: AwsClients, bucket: str) -> None:
+        self._clients, self._bucket = clients, bucket
+
+    async def put(self, job_id: str, attempt: int, path: str, body: BinaryIO, *, sha256: str) -> ArtifactRef:
+        """See ArtifactStore. Raises ValidationFailed for a path that cannot be kept."""
+        check_artifact_path(path)
+        key = _prefix(job_id, attempt) + path
+        try:
+            await self._clients.upload(self._bucket, key, body, {"sha256": sha256})
+        except Missing:
+            raise _no_bucket(self._bucket) from None
+        ref = await self._ref(_prefix(job_id, attempt), path)
+        if ref is None:
+            raise Unavailable(f"The artifact {key} was removed while it was stored; send it again.", key=key)
+        return ref
+
+    async def list(self, job_id: str, attempt: int) -> list[ArtifactRef]:
+        """See ArtifactStore. One request per file, since S3's listing leaves metadata out."""
+        prefix, after = _prefix(job_id, attempt), ""
+        refs: list[ArtifactRef] = []
+        slots = asyncio.Semaphore(_HEADS)
+
+        async def look(path: str) -> ArtifactRef | None:
+            async with slots:
+                return await self._ref(prefix, path)
+
+        while True:
+            try:
+                page = await self._clients.call_s3(
+                    self._clients.s3.list_objects_v2, Bucket=self._bucket, Prefix=prefix, StartAfter=after or prefix
+                )
+            except Missing:
+                raise _no_bucket(self._bucket) from None
+            keys = [entry.get("Key", "") for entry in page.get("Contents", [])]
+            found = await asyncio.gather(*(look(key[len(prefix) :]) for key in keys))
+            refs += [ref for ref in found if ref is not None]
+            if not page.get("IsTruncated") or not keys:
+                return sorted(refs, key=lambda ref: ref.path)
+            after = keys[-1]
+
+    async def open(self, job_id: str, attempt: int, path: str) -> AsyncIterator[bytes]:
+        """See ArtifactStore."""
+        try:
+            answer = await self._clients.call_s3(
+                self._clients.s3.get_object, Bucket=self._bucket, Key=_prefix(job_id, attempt) + path
+            )
+        except Missing:
+            raise NotFound(
+                f"Attempt {attempt} of job {job_id} left no artifact {path!r}; list them to see which it left."
+            ) from None
+        body = answer["Body"]
+        try:
+            while piece := await self._clients.call_s3(body.read, _PIECE_BYTES):
+                yield piece
+        finally:
+            body.close()
+
+    async def _ref(self, prefix: str, path: str) -> ArtifactRef | None:
+        try:
+            head = await self._clients.call_s3(self._clients.s3.head_object, Bucket=self._bucket, Key=prefix + path)
+        except Missing:
+            return None
+        return ArtifactRef(path=path, size=head["ContentLength"], sha256=head["Metadata"].get("sha256", ""))
+
+
+async def create_bucket(clients: AwsClients, bucket: str) -> None:
+    """Create the bucket unless it is there. Repeatable, also at the same time. Raises Unavailable."""
+    try:
+        await clients.call_s3(clients.s3.head_bucket, Bucket=bucket)
+    except Missing:
+        request: CreateBucketRequestTypeDef = {"Bucket": bucket}
+        if clients.region != _DEFAULT_REGION:
+            request["CreateBucketConfiguration"] = {"LocationConstraint": clients.region}  # type: ignore[typeddict-item]
+        try:
+            await clients.call_s3(clients.s3.create_bucket, **request)
+        except Exists:
+            return  # another process was faster
+
+
+def _prefix(job_id: str, attempt: int) -> str:
+    return f"artifacts/{job_id}/{attempt:04d}/"
+
+
+def _no_bucket(bucket: str) -> Unavailable:
+    return Unavailable(
+        f"The bucket {bucket} does not exist; start the control worker, which creates it.", bucket=bucket
+    )

@@ -1,0 +1,66 @@
+"""Opaque cursors of lists: where each part of a list goes on, bound to the filters of its query.
+
+A list is read from one or more shards, each newest first. A cursor holds each shard's position (the last item taken)
+and the time of the last item shown, so that a shard nothing was taken from yet starts there and not at newer jobs.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Annotated, NoReturn
+
+from pydantic import Field, ValidationError
+
+from workflows.contracts.base import Frozen
+from workflows.contracts.errors import FieldError, ValidationFailed
+from workflows.contracts.records import JobQuery
+
+_Time = Annotated[int, Field(ge=0, lt=1 << 53)]
+_JobId = Annotated[str, Field(min_length=1, max_length=128)]
+
+
+@dataclass(frozen=True, slots=True)
+class Positions:
+    """Where a list goes on: by shard (created_at, job_id) of the last item taken, and ``shown_to``, both in ms."""
+
+    shards: dict[int, tuple[int, str]] = field(default_factory=dict[int, tuple[int, str]])
+    shown_to: int | None = None
+
+
+class _Cursor(Frozen):
+    q: str
+    at: _Time | None = None
+    s: dict[Annotated[int, Field(ge=0, lt=64)], tuple[_Time, _JobId]] = Field(
+        default_factory=dict[int, tuple[int, str]], max_length=64
+    )
+
+
+def encode_cursor(query: JobQuery, positions: Positions) -> str:
+    """The cursor that goes on from these positions."""
+    cursor = _Cursor(q=_digest(query), at=positions.shown_to, s=positions.shards)
+    return base64.urlsafe_b64encode(cursor.model_dump_json().encode()).decode().rstrip("=")
+
+
+def decode_cursor(query: JobQuery) -> Positions:
+    """The positions in the query's cursor; the beginning when it has none. Raises ValidationFailed."""
+    if query.cursor is None:
+        return Positions()
+    try:
+        padded = query.cursor + "=" * (-len(query.cursor) % 4)
+        cursor = _Cursor.model_validate_json(base64.b64decode(padded.encode("ascii"), altchars=b"-_", validate=True))
+    except (ValidationError, binascii.Error, UnicodeError):
+        _refuse("is not a cursor of this API; take next_cursor of a previous page as it is, or leave it out")
+    if cursor.q != _digest(query):
+        _refuse("belongs to a list with other filters; keep the filters of its first page, or leave it out")
+    return Positions(dict(cursor.s), cursor.at)
+
+
+def _digest(query: JobQuery) -> str:
+    filters = json.dumps(query.model_dump(mode="json", exclude={"limit", "cursor"}), sort_keys=True)
+    return hashlib.sha256(filters.encode()).hexdigest()[:16]
+
+
+def _refuse(why: str) -> NoReturn:
+    raise ValidationFailed(f"The cursor {why}.", [FieldError(field="cursor", message=why)]) from None

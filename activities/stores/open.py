@@ -1,0 +1,52 @@
+"""Opens the stores a process needs from its settings: one place that knows which implementations there are."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from activities.stores.artifacts import S3ArtifactStore, create_bucket
+from activities.stores.dynamo.client import AwsClients
+from activities.stores.dynamo.jobs import DynamoJobStore
+from activities.stores.dynamo.table import create_tables
+from activities.stores.interfaces import ArtifactStore, JobStore, LogStore
+from activities.stores.logs import S3LogStore
+from activities.stores.memory import MemoryArtifactStore, MemoryJobStore, MemoryLogStore
+from activities.stores.settings import StoreSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The stores of one process. ``close`` when they are no longer used: it waits for calls under way."""
+
+    jobs: JobStore
+    logs: LogStore
+    artifacts: ArtifactStore
+    close: Callable[[], None]
+
+
+def open_stores(settings: StoreSettings) -> Stores:
+    """Stores on DynamoDB and S3. Connects at the first call, not here; creates nothing (see ``ensure_schema``)."""
+    clients = AwsClients(settings)
+    return Stores(
+        jobs=DynamoJobStore(clients, settings.jobs_table, settings.statistics_table),
+        logs=S3LogStore(clients, settings.bucket),
+        artifacts=S3ArtifactStore(clients, settings.bucket),
+        close=clients.close,
+    )
+
+
+def open_memory_stores() -> Stores:
+    """Stores that are gone with the process, for unit tests."""
+    return Stores(jobs=MemoryJobStore(), logs=MemoryLogStore(), artifacts=MemoryArtifactStore(), close=lambda: None)
+
+
+async def ensure_schema(settings: StoreSettings) -> None:
+    """Create what is missing of tables, indexes' tables, TTL and bucket, and wait until they are usable.
+
+    Can be repeated and run by several processes at once. Raises Unavailable.
+    """
+    clients = AwsClients(settings)
+    try:
+        await create_tables(clients, settings.jobs_table, settings.statistics_table)
+        await create_bucket(clients, settings.bucket)
+    finally:
+        clients.close()

@@ -1,0 +1,40 @@
+"""The stores' settings, from the environment. Built by each process's entry point and passed down; nothing at import.
+
+Credentials are deliberately not here: boto3 finds them by its own variables and files.
+"""
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class StoreSettings(BaseSettings):
+    """Where the records, logs and artifacts are.
+
+    An endpoint URL means a server other than AWS's own (the embedded one, DynamoDB Local, an S3-compatible store).
+    Table and bucket names default to ``hybrid-ci-cd-<entity>-<environment>``.
+    """
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True)
+
+    environment: str = "development"
+    aws_region: str = Field(default="us-east-1", validation_alias=AliasChoices("AWS_REGION", "AWS_DEFAULT_REGION"))
+    dynamodb_endpoint_url: str | None = None
+    s3_endpoint_url: str | None = None
+    dynamodb_table_jobs: str | None = None
+    dynamodb_table_statistics: str | None = None
+    s3_bucket: str | None = None
+
+    @property
+    def jobs_table(self) -> str:
+        """The table of job records."""
+        return self.dynamodb_table_jobs or f"hybrid-ci-cd-jobs-{self.environment}"
+
+    @property
+    def statistics_table(self) -> str:
+        """The table of counters."""
+        return self.dynamodb_table_statistics or f"hybrid-ci-cd-statistics-{self.environment}"
+
+    @property
+    def bucket(self) -> str:
+        """The bucket of logs and artifacts."""
+        return self.s3_bucket or f"hybrid-ci-cd-logs-{self.environment}"

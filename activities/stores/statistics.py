@@ -1,0 +1,226 @@
+"""The queue's counters, pure: which of them a write moves, and the statistics that their sums give.
+
+What is counted, for every job record:
+
+- ``depth`` are the jobs that are QUEUED, ``running`` those CLAIMED or RUNNING; ``completed``, ``failed``, ``cancelled``
+  and ``dead_lettered`` count the state a job is in now. A redriven dead letter leaves ``dead_lettered`` again, so that
+  the counters are at all times what a count of all records would give. ``total`` is all of them.
+- A **wait** (``claimed_at - queued_at``) is sampled once per attempt, by the write that first shows its ``claimed_at``:
+  at the claim, or at the attempt's end when its start was never announced.
+- An **execution** (``finished_at - started_at``, from the claim when no step ran) is sampled once per attempt, by the
+  write that first shows its ``finished_at``. An attempt that nobody claimed is not sampled.
+- A day counts events: jobs created, and jobs that became completed or failed (parked included) on it, in UTC. A job
+  that fails, is redriven and succeeds on one day is in both; discarding a dead letter is no second failure.
+
+What a stored record has already contributed is its ``Footprint``. A store keeps it beside the record and makes it a
+condition of the next write, so ``expected_footprint`` may guess: a wrong guess costs a read, never a wrong count.
+
+Deliberately not here: where the counters are kept and how they are spread (``memory``, ``dynamo``).
+"""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final, Self
+
+from workflows.contracts.jobs import Attempt, Job
+from workflows.contracts.records import DayStats, JobWrite, QueueStats
+from workflows.contracts.statuses import Outcome, QueueStatus
+
+BUCKET_EDGES_MS: Final = tuple(10 * 2**power for power in range(27))
+"""Upper edges (inclusive) of the histograms' buckets: 10 ms, doubling, to 7.8 days (a job's longest timeout is 7)."""
+
+_PERCENTILE: Final = 95
+_COUNTERS: Final[Mapping[QueueStatus, str]] = {
+    QueueStatus.QUEUED: "depth",
+    QueueStatus.CLAIMED: "running",
+    QueueStatus.RUNNING: "running",
+    QueueStatus.COMPLETED: "completed",
+    QueueStatus.FAILED: "failed",
+    QueueStatus.CANCELLED: "cancelled",
+    QueueStatus.DEAD_LETTERED: "dead_lettered",
+}
+_ACTIVE: Final = frozenset({QueueStatus.CLAIMED, QueueStatus.RUNNING})
+_FAILURES: Final = frozenset({QueueStatus.FAILED, QueueStatus.DEAD_LETTERED})
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What a record has contributed to the counters: its state, and how many attempts were sampled."""
+
+    status: QueueStatus
+    claimed: int
+    finished: int
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """The footprint that this record leaves."""
+        return cls(job.queue_status, len(_claimed(job)), len(_finished(job)))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The footprint from its text form."""
+        status, claimed, finished = text.split("/")
+        return cls(QueueStatus(status), int(claimed), int(finished))
+
+    def __str__(self) -> str:
+        return f"{self.status}/{self.claimed}/{self.finished}"
+
+
+@dataclass(frozen=True, slots=True)
+class Deltas:
+    """By how much a write moves the queue's counters and, by day, the days'. Never a zero in it."""
+
+    queue: Mapping[str, int]
+    days: Mapping[str, Mapping[str, int]]
+
+
+def expected_footprint(write: JobWrite) -> Footprint | None:
+    """What the stored record has most likely contributed, from ``previous`` and the job; None: there is no record.
+
+    It misses in rare cases only (a job amended or cancelled during its backoff, a write that was never made).
+    """
+    if write.previous is None:
+        return None
+    claimed, finished = _newly_claimed_and_finished(write.job, write.previous)
+    after = Footprint.of(write.job)
+    return Footprint(write.previous, max(0, after.claimed - claimed), max(0, after.finished - finished))
+
+
+def deltas(before: Footprint | None, job: Job) -> Deltas:
+    """What storing ``job`` adds to the counters when the stored record's footprint is ``before``."""
+    queue: Counter[str] = Counter()
+    days: dict[str, Counter[str]] = {}
+    if before is None:
+        queue["total"] += 1
+        days.setdefault(_day(job.created_at), Counter())["created"] += 1
+    else:
+        queue[_COUNTERS[before.status]] -= 1
+    queue[_COUNTERS[job.queue_status]] += 1
+    for attempt in _claimed(job)[before.claimed if before else 0 :]:
+        _sample(queue, "wait", _wait_ms(attempt))
+    for attempt in _finished(job)[before.finished if before else 0 :]:
+        _sample(queue, "execution", _execution_ms(attempt))
+    event = _end_event(before.status if before else None, job.queue_status)
+    if event is not None:
+        days.setdefault(_day(_ended_at(job)), Counter())[event] += 1
+    return Deltas({name: moved for name, moved in queue.items() if moved}, days)
+
+
+def add_up(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The sums of counters that were kept in several places."""
+    sums: Counter[str] = Counter()
+    for part in parts:
+        for name, value in part.items():
+            sums[name] += value
+    return dict(sums)
+
+
+def queue_stats(counters: Mapping[str, int]) -> QueueStats:
+    """The statistics that summed counters give. ``failure_rate`` is (failed + dead_lettered) / all that ended."""
+    states = {name: counters.get(name, 0) for name in (*_COUNTERS.values(), "total")}
+    failures = states["failed"] + states["dead_lettered"]
+    ended = failures + states["completed"] + states["cancelled"]
+    return QueueStats(
+        **states,
+        avg_wait_seconds=_average_seconds(counters, "wait"),
+        p95_wait_seconds=_percentile_seconds(counters, "wait"),
+        avg_execution_seconds=_average_seconds(counters, "execution"),
+        p95_execution_seconds=_percentile_seconds(counters, "execution"),
+        failure_rate=failures / ended if ended else None,
+    )
+
+
+def day_stats(day: str, counters: Mapping[str, int]) -> DayStats:
+    """The statistics of one day from its summed counters."""
+    return DayStats(day=day, **{name: counters.get(name, 0) for name in ("created", "completed", "failed")})
+
+
+def day_end(day: str) -> int:
+    """When a day ends, in seconds since the epoch."""
+    return int((datetime.fromisoformat(day).replace(tzinfo=UTC) + timedelta(days=1)).timestamp())
+
+
+def _newly_claimed_and_finished(job: Job, previous: QueueStatus) -> tuple[int, int]:
+    """How many attempts this write most likely shows claimed, and finished, for the first time."""
+    now, last = job.queue_status, job.attempts[-1] if job.attempts else None
+    if previous in _ACTIVE:
+        return (0, 0) if now in _ACTIVE else (0, 1)
+    if previous is not QueueStatus.QUEUED:
+        return (0, 0)
+    if now in _ACTIVE:
+        return (1, 0)
+    if now is QueueStatus.CANCELLED and (last is None or last.outcome is not Outcome.CANCELLED):
+        return (0, 0)
+    return (1, 1)
+
+
+def _claimed(job: Job) -> list[Attempt]:
+    return [attempt for attempt in job.attempts if attempt.claimed_at is not None]
+
+
+def _finished(job: Job) -> list[Attempt]:
+    return [attempt for attempt in job.attempts if attempt.finished_at is not None]
+
+
+def _wait_ms(attempt: Attempt) -> int | None:
+    return None if attempt.claimed_at is None else attempt.claimed_at - attempt.queued_at
+
+
+def _execution_ms(attempt: Attempt) -> int | None:
+    begin = attempt.started_at if attempt.started_at is not None else attempt.claimed_at
+    return None if begin is None or attempt.finished_at is None else attempt.finished_at - begin
+
+
+def _sample(counters: Counter[str], kind: str, milliseconds: int | None) -> None:
+    if milliseconds is None:
+        return
+    # The two times can come from two machines' clocks, so the difference can be below zero.
+    milliseconds = max(0, milliseconds)
+    bucket = min(bisect_left(BUCKET_EDGES_MS, milliseconds), len(BUCKET_EDGES_MS) - 1)
+    counters[f"{kind}_ms"] += milliseconds
+    counters[_bucket_name(kind, bucket)] += 1
+
+
+def _bucket_name(kind: str, bucket: int) -> str:
+    return f"{kind}_b{bucket:02d}"
+
+
+def _end_event(before: QueueStatus | None, now: QueueStatus) -> str | None:
+    if now is QueueStatus.COMPLETED and before is not QueueStatus.COMPLETED:
+        return "completed"
+    if now in _FAILURES and before not in _FAILURES:
+        return "failed"
+    return None
+
+
+def _ended_at(job: Job) -> int:
+    if job.completed_at is not None:
+        return job.completed_at
+    ends = [attempt.finished_at for attempt in job.attempts if attempt.finished_at is not None]
+    return max(ends, default=job.created_at)
+
+
+def _day(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).date().isoformat()
+
+
+def _histogram(counters: Mapping[str, int], kind: str) -> list[int]:
+    return [counters.get(_bucket_name(kind, bucket), 0) for bucket in range(len(BUCKET_EDGES_MS))]
+
+
+def _average_seconds(counters: Mapping[str, int], kind: str) -> float | None:
+    samples = sum(_histogram(counters, kind))
+    return counters.get(f"{kind}_ms", 0) / samples / 1000 if samples else None
+
+
+def _percentile_seconds(counters: Mapping[str, int], kind: str) -> float | None:
+    histogram = _histogram(counters, kind)
+    samples, seen = sum(histogram), 0
+    for edge, count in zip(BUCKET_EDGES_MS, histogram, strict=True):
+        seen += count
+        if seen and seen * 100 >= samples * _PERCENTILE:
+            return edge / 1000
+    return None
