@@ -1,0 +1,209 @@
+"""Processes that escaped from a job's process group (setsid, nohup, a double fork): found and ended.
+
+On Linux the agent becomes the subreaper of all it starts, so that an escaped process whose parent is gone turns up
+among the agent's own children: one small file to read, where a search of all of /proc would cost more than the step.
+Elsewhere every process is searched for the cookie. One command per cookie at a time.
+
+What can still hide: a process that has left its session, cleared its environment and runs beside other steps. It is
+ended with the last step that ran when it was first seen. Other users' processes (sudo) cannot be ended at all.
+"""
+
+import asyncio
+import ctypes
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+COOKIE: Final = "HYBRIDCI_ATTEMPT"
+"""The environment variable that marks every process of an attempt."""
+_PATIENCE_SECONDS: Final = 5.0
+_PR_SET_CHILD_SUBREAPER: Final = 36
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What the processes of one command have in common. ``session`` is the command's pid, group and session."""
+
+    cookie: str
+    session: int
+    folder: Path
+
+
+@dataclass(slots=True)
+class _Host:
+    """Facts of this operating-system process, of which there is one: its children and whether it adopts orphans."""
+
+    adopts: bool = False
+    exclusive: bool = False
+    own: set[int] = field(default_factory=set[int])
+    active: dict[int, Family] = field(default_factory=dict[int, Family])
+    strays: dict[int, frozenset[int]] = field(default_factory=dict[int, frozenset[int]])
+
+
+_host = _Host()
+
+
+def adopt_orphans(*, exclusive: bool = False) -> bool:
+    """Become the parent of every orphan below this process; False where the system cannot (then /proc is searched).
+
+    ``exclusive`` says that nothing in this process starts children in sessions of their own but this package: then an
+    unknown child can only be a job's. An agent's entry point says so, a test process that starts servers must not.
+    """
+    if sys.platform != "linux" or not Path(f"/proc/self/task/{os.getpid()}/children").exists():
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        return False
+    _host.adopts, _host.exclusive = True, exclusive
+    return True
+
+
+def keep(pid: int) -> None:
+    """Count a child as the agent's own: never an escaped one."""
+    _host.own.add(pid)
+
+
+def let_go(pid: int) -> None:
+    """The child was reaped."""
+    _host.own.discard(pid)
+    _host.active.pop(pid, None)
+
+
+def began(family: Family) -> None:
+    """A command runs."""
+    keep(family.session)
+    _host.active[family.session] = family
+
+
+async def end_family(family: Family) -> None:
+    """Kill all that is left of a command whose leader was reaped, and reap it. Returns when nothing is left.
+
+    Gives up with a warning after 5 s: a process in an uninterruptible system call cannot be killed.
+    """
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    killed: set[int] = set()
+    while True:
+        escaped = list(_escaped(family, killed))
+        for pid in {member for root in escaped for member in (root, *_descendants(root))}:
+            killed.add(pid)
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        if not escaped and not _group_lives(family.session):
+            return
+        if time.monotonic() > deadline:
+            _log.warning("Processes of %s cannot be killed: %s. End them by hand.", family.cookie, escaped)
+            return
+        await asyncio.sleep(0.005)
+
+
+def _group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _escaped(family: Family, killed: set[int]) -> Iterator[int]:
+    if not _host.adopts:
+        yield from with_cookie({family.cookie})
+        return
+    children = set(_children(os.getpid()))
+    for gone in _host.strays.keys() - children:
+        del _host.strays[gone]
+    for pid in children - _host.own:
+        found = _inspect(pid)
+        if found is None:
+            continue
+        state, session = found
+        if state == "Z":
+            _reap(pid, session, killed)
+        elif _belongs(pid, session, family):
+            yield pid
+
+
+def _belongs(pid: int, session: int, family: Family) -> bool:
+    """Is the child ``pid`` of this family? By session, cookie, folder; else as a stray of all that ran beside it."""
+    if session == family.session or has_cookie(pid, {family.cookie}):
+        return True
+    if session == os.getsid(0) or _cookie_of_another(pid, family):
+        return False
+    with suppress(OSError):
+        if Path(os.readlink(f"/proc/{pid}/cwd")).is_relative_to(family.folder):
+            return True
+    if session == pid and not _host.exclusive:
+        return False  # could be a child that this process started itself
+    owners = _host.strays.setdefault(pid, frozenset(_host.active) | {family.session})
+    return not (owners & (_host.active.keys() - {family.session}))
+
+
+def _cookie_of_another(pid: int, family: Family) -> bool:
+    others = {other.cookie for other in _host.active.values()} - {family.cookie}
+    return bool(others) and has_cookie(pid, others)
+
+
+def _reap(pid: int, session: int, killed: set[int]) -> None:
+    """Collect a dead orphan, and only that: a child this process started itself is for its own ``wait``."""
+    perhaps_started_here = session == os.getsid(0) or (session == pid and not _host.exclusive)
+    if perhaps_started_here and pid not in killed:
+        return
+    with suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+
+
+def _inspect(pid: int) -> tuple[str, int] | None:
+    """(state, session), or None when it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return fields[0], int(fields[3])
+
+
+def _children(pid: int) -> list[int]:
+    """Orphans are given to the first living thread, so the main thread's list is all there is to read."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    """Below an escaped process, whatever their environment."""
+    if not _host.adopts:
+        return
+    for child in _children(pid):
+        yield child
+        yield from _descendants(child)
+
+
+def has_cookie(pid: int, cookies: set[str]) -> bool:
+    """Does the process carry one of the cookies in the environment it was started with?"""
+    try:
+        if sys.platform == "linux":
+            entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            return any(f"{COOKIE}={cookie}".encode() in entries for cookie in cookies)
+        return psutil.Process(pid).environ().get(COOKIE) in cookies
+    except (OSError, psutil.Error):
+        return False
+
+
+def with_cookie(cookies: set[str]) -> list[int]:
+    """All living processes of this host with one of the cookies. Reads every process's environment: rarely."""
+    return [
+        process.pid
+        for process in psutil.process_iter(["status"])
+        if process.info["status"] != psutil.STATUS_ZOMBIE and has_cookie(process.pid, cookies)
+    ]
