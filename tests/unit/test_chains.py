@@ -45,8 +45,7 @@ class TestJobCreation:
     async def test_a_request_becomes_a_record(self) -> None:
         store = FakeJobStore()
         chain = build_job_creation_chain(store, clock=lambda: 42)
-        serialized: object = await run_chain(chain, {"request": SPEC, "job_id": "x"}, result="serialized", kind=dict)
-        job = Job.model_validate(serialized)
+        job = await run_chain(chain, {"request": SPEC, "job_id": "x"}, result="job", kind=Job)
         assert job.created_at == 42
         assert store.jobs["x"] == job
 

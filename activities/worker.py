@@ -1,0 +1,144 @@
+"""The control worker's process: connect, set up, work until it is told to stop, stop in order.
+
+Deliberately not here: which implementations it uses (``bootstrap``), what the workflows and activities do.
+"""
+
+import asyncio
+import gc
+import logging
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Final, TypeVar
+
+from pydantic import ValidationError
+from temporalio.client import Client
+from temporalio.service import RPCError
+from temporalio.worker import Worker
+
+from activities.bootstrap import NotConfiguredError, build_activities, check_configured
+from activities.jobs import JobActivities
+from activities.settings import WorkerSettings
+from activities.stores.open import Stores, ensure_schema, open_stores
+from activities.temporal_setup import register_search_attributes, schedule_reconciliation
+from workflows.client import connect
+from workflows.contracts.errors import Unavailable
+from workflows.contracts.ids import CONTROL_QUEUE
+from workflows.job import JobWorkflow
+from workflows.log_setup import setup_logging
+from workflows.reconcile import ReconcileWorkflow
+from workflows.redrive import RedriveWorkflow
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+EXIT_OK: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_NOT_CONFIGURED: Final = 2
+_FIRST_PAUSE_SECONDS: Final = 0.25
+_LONGEST_PAUSE_SECONDS: Final = 5.0
+_BRIDGE_REST_SECONDS: Final = 0.1
+"""The SDK can crash the interpreter at exit with calls in flight (SDK issue 300): collect, then wait this long."""
+
+
+def run(settings: WorkerSettings) -> int:
+    """Work until SIGTERM or SIGINT. The exit code: 0 stopped, 1 failed (the log says why), 2 not configured."""
+    setup_logging(settings.log_level, "worker")
+    try:
+        check_configured(settings)
+        asyncio.run(_work(settings))
+    except NotConfiguredError as error:
+        logger.critical("%s", error)
+        return EXIT_NOT_CONFIGURED
+    except Exception:
+        logger.critical("the control worker failed; its supervisor should start it again", exc_info=True)
+        return EXIT_FAILED
+    finally:
+        gc.collect()
+        time.sleep(_BRIDGE_REST_SECONDS)
+    return EXIT_OK
+
+
+def build_worker(client: Client, activities: JobActivities, settings: WorkerSettings) -> Worker:
+    """The worker of the control queue, not yet running."""
+    return Worker(
+        client,
+        task_queue=CONTROL_QUEUE,
+        workflows=[JobWorkflow, RedriveWorkflow, ReconcileWorkflow],
+        activities=activities.all(),
+        max_concurrent_workflow_tasks=settings.max_concurrent_workflow_tasks,
+        max_concurrent_local_activities=settings.max_concurrent_local_activities,
+        max_concurrent_activities=settings.max_concurrent_activities,
+        max_cached_workflows=settings.max_cached_workflows,
+        graceful_shutdown_timeout=timedelta(seconds=settings.graceful_shutdown_seconds),
+    )
+
+
+class _StoppedEarlyError(Exception):
+    """Told to stop before the worker was up."""
+
+
+async def _work(settings: WorkerSettings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, stop.set)
+    stores = open_stores(settings.stores)
+    try:
+        await _serve(settings, stores, stop)
+    except _StoppedEarlyError:
+        logger.info("stopped before it was up")
+    finally:
+        await asyncio.to_thread(stores.close)
+
+
+async def _serve(settings: WorkerSettings, stores: Stores, stop: asyncio.Event) -> None:
+    client = await _until_it_answers("Temporal", connect, stop)
+    await _until_it_answers("the record store", lambda: ensure_schema(settings.stores), stop)
+    await _until_it_answers("Temporal", lambda: register_search_attributes(client), stop)
+    await _until_it_answers("Temporal", lambda: schedule_reconciliation(client), stop)
+    facts = {"queue": CONTROL_QUEUE, "namespace": client.namespace, "environment": settings.stores.environment}
+    async with build_worker(client, build_activities(stores.jobs, client), settings):
+        logger.info("control worker ready", extra=facts)
+        await stop.wait()
+        logger.info("stopping: takes nothing new, finishes what it does", extra=facts)
+    logger.info("stopped", extra=facts)
+
+
+async def _until_it_answers(what: str, call: Callable[[], Awaitable[T]], stop: asyncio.Event) -> T:
+    """Repeat the call until it succeeds. Raises _StoppedEarlyError as soon as the process is told to stop."""
+    pause = _FIRST_PAUSE_SECONDS
+    while True:
+        trying = asyncio.ensure_future(call())
+        stopping = asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait({trying, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if stop.is_set():
+                raise _StoppedEarlyError
+            return await trying
+        except (Unavailable, RPCError, RuntimeError) as error:  # RuntimeError: the SDK could not connect
+            logger.warning("waiting for %s: %s", what, error, extra={"next_try_seconds": pause})
+        finally:
+            trying.cancel()
+            stopping.cancel()
+        try:
+            await asyncio.wait_for(stop.wait(), pause)
+        except TimeoutError:
+            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+
+def main() -> int:
+    """``python -m activities.worker``: settings from the environment."""
+    try:
+        settings = WorkerSettings.from_environment()
+    except ValidationError as error:
+        sys.stderr.write(f"The worker's settings are wrong; correct these variables: {error}\n")
+        return EXIT_NOT_CONFIGURED
+    return run(settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
