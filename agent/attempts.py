@@ -1,0 +1,168 @@
+"""The activity ``run_attempt`` on this agent: one ``job.AttemptRun`` with its lease, announcement and report.
+
+The report is sent from here and not by the SDK, which gives up after 10 s: a result waits for Temporal as long as the
+lease holds. Deliberately not here: the phases of an attempt (``job``) and the process around it (``worker``).
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+from temporalio import activity
+from temporalio.client import AsyncActivityHandle, Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from agent.announcement import announce
+from agent.control_plane import Backoff
+from agent.host import Host
+from agent.job import AttemptRun
+from agent.lease import Lease, LeaseEvent, temporal_renewal
+from agent.log_spool import epoch_ms
+from agent.verdict import Interruption
+from workflows.contracts.activities import run_attempt
+from workflows.contracts.attempts import AttemptInput, AttemptResult
+from workflows.contracts.statuses import Outcome
+
+_RPC_TIMEOUT: Final = timedelta(seconds=5)
+_REPORT_SECONDS: Final = 15.0
+"""Kept free at the end of the time that the server allows, for the report itself."""
+_AFTER_LEASE_SECONDS: Final = 60.0
+"""A server that was down may come back to a report before it looks at its timers."""
+_INTERRUPTIONS: Final = {
+    LeaseEvent.CANCEL_REQUESTED: Interruption.CANCELLED,
+    LeaseEvent.LOST: Interruption.LEASE_LOST,
+    LeaseEvent.FENCED: Interruption.FENCED,
+}
+_TEMPORARY: Final = frozenset(
+    {
+        RPCStatusCode.UNAVAILABLE,
+        RPCStatusCode.DEADLINE_EXCEEDED,
+        RPCStatusCode.CANCELLED,
+        RPCStatusCode.RESOURCE_EXHAUSTED,
+        RPCStatusCode.ABORTED,
+        RPCStatusCode.INTERNAL,
+        RPCStatusCode.UNKNOWN,
+    }
+)
+
+logger = logging.getLogger(__name__)
+
+
+class Attempts:
+    """All attempts that run on this agent now."""
+
+    def __init__(self, host: Host, client: Client) -> None:
+        self._host, self._client = host, client
+        self._runs: dict[AttemptRun, None] = {}
+        self._stopping = asyncio.Event()
+
+    @property
+    def running(self) -> int:
+        """How many."""
+        return len(self._runs)
+
+    def stop_all(self, *, grace_seconds: float) -> None:
+        """End all now; each is reported as lost, so that it goes on elsewhere."""
+        self._stopping.set()
+        for run in list(self._runs):
+            run.interrupt(Interruption.AGENT_STOPPED, grace_seconds=grace_seconds)
+
+    @activity.defn(name=run_attempt.__name__)
+    async def run_attempt(self, attempt: AttemptInput) -> AttemptResult:
+        """Run one attempt to its end. See ``contracts.activities.run_attempt``."""
+        if attempt.avoid_agent != self._host.agent_id:
+            await self._run(attempt)
+            activity.raise_complete_async()  # it is reported already, or not ours any more
+        return self._declined(attempt)
+
+    async def _run(self, attempt: AttemptInput) -> None:
+        info = activity.info()
+        allowed = info.start_to_close_timeout
+        report_by = time.monotonic() + allowed.total_seconds() - _REPORT_SECONDS if allowed else None
+        run = AttemptRun(self._host, attempt, report_by=report_by)
+        lease = Lease(
+            temporal_renewal(self._client),
+            seconds=attempt.lease_seconds,
+            on_partition=attempt.on_partition,
+            notify=lambda event, grace: run.interrupt(_INTERRUPTIONS[event], grace_seconds=grace),
+        )
+        handle = self._client.get_async_activity_handle(task_token=info.task_token)
+
+        async def report(result: AttemptResult) -> None:
+            await self._report(handle, lease, result)
+
+        beside = [
+            asyncio.create_task(lease.keep()),
+            asyncio.create_task(announce(self._host.control_plane, attempt, self._host.agent_id, run.progress, lease)),
+        ]
+        self._runs[run] = None
+        try:
+            await _to_the_end(asyncio.create_task(run.run(report)), run)
+        finally:
+            del self._runs[run]
+            for task in beside:
+                task.cancel()
+            _log_failures(await asyncio.gather(*beside, return_exceptions=True))
+
+    def _declined(self, attempt: AttemptInput) -> AttemptResult:
+        now = epoch_ms()
+        return AttemptResult(
+            attempt=attempt.attempt,
+            agent_id=self._host.agent_id,
+            outcome=Outcome.DECLINED,
+            cause="declined",
+            message="The agent that lost the attempt before leaves it to another one.",
+            claimed_at=now,
+            finished_at=now,
+        )
+
+    async def _report(self, handle: AsyncActivityHandle, lease: Lease, result: AttemptResult) -> None:
+        """Deliver the result, again and again while Temporal is away. Raises RPCError when it is refused for good."""
+        backoff = Backoff("Reporting an attempt's result")
+        while not lease.lost and lease.remaining > -_AFTER_LEASE_SECONDS:
+            try:
+                await handle.complete(result, rpc_timeout=_RPC_TIMEOUT)
+            except RPCError as error:
+                if error.status is RPCStatusCode.NOT_FOUND:
+                    break
+                if error.status not in _TEMPORARY:
+                    raise
+                delay = backoff.failed(error)
+            else:
+                return
+            if self._stopping.is_set():
+                break
+            await asyncio.sleep(delay)
+        logger.warning("The result %s of an attempt is not wanted any more: its lease is over", result.outcome)
+
+
+async def _to_the_end(body: asyncio.Task[None], run: AttemptRun) -> None:
+    """Wait for the attempt, whatever the SDK says: our own lease knows about cancellation, and sooner.
+
+    Only an SDK worker that shuts down without waiting ends the attempt; that cancellation is raised afterwards.
+    """
+    shutdown: asyncio.CancelledError | None = None
+    while not body.done():
+        try:
+            await asyncio.shield(body)
+        except asyncio.CancelledError as error:
+            if body.cancelled():
+                raise
+            details = activity.cancellation_details()
+            if details is None or details.worker_shutdown:
+                shutdown = error
+                run.interrupt(Interruption.AGENT_STOPPED, grace_seconds=0)
+            elif details.cancel_requested:
+                run.interrupt(Interruption.CANCELLED)
+    if shutdown is not None:
+        raise shutdown
+    body.result()
+
+
+def _log_failures(results: Sequence[BaseException | None]) -> None:
+    for result in results:
+        if isinstance(result, Exception):
+            logger.error("A lease or an announcement ended unexpectedly", exc_info=result)

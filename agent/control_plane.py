@@ -1,0 +1,151 @@
+"""The agent's only HTTP client: announce a start, send log chunks, send artifacts.
+
+An answer is either taken (204), refused for good (``Refused``: asking again cannot help) or missing for now
+(``Unreachable``). Who asks again, and how often, is decided by ``Backoff`` here and by the callers in ``logs`` and
+``artifacts``. Deliberately not here: what is said to Temporal (``lease``, ``worker``).
+"""
+
+import json
+import logging
+import random
+import time
+from collections.abc import AsyncIterable, Callable, Sequence
+from typing import Final, Self
+from urllib.parse import quote
+
+import httpx
+
+from workflows.contracts.attempts import AttemptStarted
+
+_TEMPORARY: Final = frozenset({408, 425, 429})
+_KEEPALIVE_SECONDS: Final = 4.0
+"""Below uvicorn's 5 s, so that an idle connection is closed by us and never under a request."""
+_TIMEOUT: Final = httpx.Timeout(10, connect=5)
+_UPLOAD_TIMEOUT: Final = httpx.Timeout(60, connect=5)
+"""The API passes a file of 1 GiB on before it answers."""
+
+logger = logging.getLogger(__name__)
+
+
+class Refused(Exception):
+    """The API will not take it, now or later."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Unreachable(Exception):
+    """The API did not answer, or asked to come back later."""
+
+
+class ControlPlane:
+    """All methods return None when the API took it and raise Refused or Unreachable."""
+
+    def __init__(self, url: str, key: str, *, connections: int) -> None:
+        self._client = httpx.AsyncClient(
+            base_url=url.rstrip("/"),
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=_TIMEOUT,
+            limits=httpx.Limits(
+                max_connections=connections,
+                max_keepalive_connections=connections,
+                keepalive_expiry=_KEEPALIVE_SECONDS,
+            ),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.aclose()
+
+    async def announce_start(self, job_id: str, announcement: AttemptStarted) -> None:
+        """Tell that the attempt is in this agent's hands."""
+        await self._put(
+            f"{_attempt_path(job_id, announcement.attempt)}/start",
+            announcement.model_dump_json(),
+            {"Content-Type": "application/json"},
+        )
+
+    async def put_log_chunk(
+        self, job_id: str, attempt: int, offset: int, data: bytes, *, marks: Sequence[tuple[int, int]], final: bool
+    ) -> None:
+        """Send a piece of an attempt's log. ``marks``: (offset in ``data``, epoch ms). Idempotent by offset."""
+        await self._put(
+            f"{_attempt_path(job_id, attempt)}/log/{offset}",
+            data,
+            {
+                "Content-Type": "application/octet-stream",
+                "Log-Marks": json.dumps(marks, separators=(",", ":")),
+                "Log-Final": "true" if final else "false",
+            },
+        )
+
+    async def put_artifact(
+        self, job_id: str, attempt: int, path: str, body: AsyncIterable[bytes], *, size: int, sha256: str
+    ) -> None:
+        """Send a file of ``size`` bytes; a repeated one replaces it."""
+        await self._put(
+            f"{_attempt_path(job_id, attempt)}/artifacts/{quote(path, safe='/')}",
+            body,
+            {"Content-Type": "application/octet-stream", "Content-Length": str(size), "Content-SHA256": sha256},
+            timeout=_UPLOAD_TIMEOUT,
+        )
+
+    async def _put(
+        self,
+        path: str,
+        content: str | bytes | AsyncIterable[bytes],
+        headers: dict[str, str],
+        timeout: httpx.Timeout = _TIMEOUT,
+    ) -> None:
+        try:
+            response = await self._client.put(path, content=content, headers=headers, timeout=timeout)
+        except (httpx.LocalProtocolError, httpx.UnsupportedProtocol) as error:
+            raise Refused(0, f"The request could not be formed: {error}") from error
+        except httpx.TransportError as error:
+            raise Unreachable(f"{self._client.base_url} did not answer ({_words(error)})") from error
+        if response.is_success:
+            return
+        said = f"{response.status_code} {response.reason_phrase} {response.text[:300]}".strip()
+        if response.status_code >= 500 or response.status_code in _TEMPORARY:
+            raise Unreachable(f"{self._client.base_url} answered {said}")
+        raise Refused(response.status_code, f"{self._client.base_url} answered {said}")
+
+
+class Backoff:
+    """How long to wait before asking again: doubling from 0.2 s to 5 s, with jitter, so that agents spread out.
+
+    Says what, why and what follows in the log, at most once a minute.
+    """
+
+    def __init__(self, what: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._what, self._clock = what, clock
+        self._failures = 0
+        self._said_at: float | None = None
+
+    def succeeded(self) -> None:
+        """Start again from the short end."""
+        if self._said_at is not None:
+            logger.info("%s works again after %d failures", self._what, self._failures)
+        self._failures, self._said_at = 0, None
+
+    def failed(self, why: Exception) -> float:
+        """Count the failure and return the seconds to wait."""
+        ceiling = min(5.0, 0.2 * 2 ** min(self._failures, 10))
+        self._failures += 1
+        seconds = ceiling * random.uniform(0.5, 1)  # noqa: S311 -- jitter, not cryptography
+        now = self._clock()
+        if self._said_at is None or now - self._said_at >= 60:
+            self._said_at = now
+            logger.warning("%s failed: %s; trying again in %.1f s, as often as it takes", self._what, why, seconds)
+        return seconds
+
+
+def _attempt_path(job_id: str, attempt: int) -> str:
+    return f"/api/queue/jobs/{quote(job_id, safe='')}/attempts/{attempt}"
+
+
+def _words(error: httpx.TransportError) -> str:
+    return str(error) or type(error).__name__

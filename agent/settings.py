@@ -1,0 +1,60 @@
+"""The agent's settings, all from environment variables. Built once in the entry point and passed down.
+
+Temporal's own (``TEMPORAL_*``) are deliberately not here: ``workflows.client.connect`` reads them.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, StringConstraints
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from workflows.contracts.attempts import MAX_ARTIFACT_BYTES, MAX_LOG_BYTES
+from workflows.contracts.ids import DEFAULT_POOL
+from workflows.contracts.jobs import Name
+
+
+class SettingsError(Exception):
+    """A setting is missing or cannot be used; the message says which one and what to do."""
+
+
+class AgentSettings(BaseSettings):
+    """One agent. Sizes are bytes."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True, env_ignore_empty=True)
+
+    url: Annotated[str, StringConstraints(pattern=r"^https?://", strip_whitespace=True)] = Field(
+        default="http://127.0.0.1:8000", validation_alias="HYBRIDCI_URL"
+    )
+    api_key: SecretStr | None = Field(default=None, validation_alias="HYBRIDCI_API_KEY")
+    api_key_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_API_KEY_FILE")
+    pool: Name = Field(default=DEFAULT_POOL, validation_alias="HYBRIDCI_AGENT_POOL")
+    capacity: int = Field(default=4, ge=1, le=1000, validation_alias="HYBRIDCI_AGENT_CAPACITY")
+    directory: Path = Field(default=Path(".hybridci") / "agent", validation_alias="HYBRIDCI_AGENT_DIR")
+    agent_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")] | None = Field(
+        default=None, validation_alias="HYBRIDCI_AGENT_ID"
+    )
+    max_log_bytes: int = Field(
+        default=MAX_LOG_BYTES, ge=1024, le=MAX_LOG_BYTES, validation_alias="HYBRIDCI_AGENT_MAX_LOG_BYTES"
+    )
+    max_artifact_bytes: int = Field(
+        default=MAX_ARTIFACT_BYTES, ge=1, le=MAX_ARTIFACT_BYTES, validation_alias="HYBRIDCI_AGENT_MAX_ARTIFACT_BYTES"
+    )
+    log_level: str = Field(default="INFO", validation_alias="LOG_LEVEL")
+
+    def read_api_key(self) -> str:
+        """The key this agent shows to the API. Raises SettingsError when there is none."""
+        if self.api_key is not None:
+            return self.api_key.get_secret_value().strip()
+        if self.api_key_file is None:
+            raise SettingsError("The agent has no key for the API: set HYBRIDCI_API_KEY or HYBRIDCI_API_KEY_FILE.")
+        try:
+            key = self.api_key_file.read_text().strip()
+        except OSError as error:
+            raise SettingsError(
+                f"HYBRIDCI_API_KEY_FILE names {self.api_key_file}, which cannot be read ({error.strerror}): "
+                "name a file that this user may read."
+            ) from error
+        if not key:
+            raise SettingsError(f"{self.api_key_file} (HYBRIDCI_API_KEY_FILE) is empty: put the agent's key into it.")
+        return key
