@@ -1,0 +1,206 @@
+"""Where a failure becomes an HTTP answer: the one table of codes and statuses, and the problem+json body (RFC 9457).
+
+Every answer that is not a success has this body, whoever found the fault: a route, the framework, the guard or the
+middleware. Unknown failures are logged in full and the client is told only an id to quote.
+"""
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic_core import ErrorDetails
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from workflows.contracts.errors import ErrorCode, FieldError, HybridCIError, ValidationFailed
+
+logger = logging.getLogger(__name__)
+
+PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
+RETRY_AFTER_SECONDS: Final = 2
+MAX_FIELD_ERRORS: Final = 100
+_MAX_TEXT: Final = 500
+
+
+class ProblemCode(StrEnum):
+    """Faults that only HTTP knows; the others are ``contracts.errors.ErrorCode``."""
+
+    MALFORMED_BODY = "malformed_body"
+    BAD_REQUEST = "bad_request"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    LENGTH_REQUIRED = "length_required"
+    TOO_LARGE = "payload_too_large"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+    HEADERS_TOO_LARGE = "headers_too_large"
+    INTERNAL = "internal_error"
+
+
+_STATUS: Final[Mapping[str, tuple[int, str]]] = {
+    ErrorCode.VALIDATION_FAILED: (422, "The request is not valid"),
+    ErrorCode.NOT_FOUND: (404, "Not found"),
+    ErrorCode.INVALID_STATE: (409, "Not possible in this state"),
+    ErrorCode.CONFLICT: (409, "The idempotency key stands for another request"),
+    ErrorCode.UNAVAILABLE: (503, "A backing service does not answer"),
+    ProblemCode.MALFORMED_BODY: (400, "The body cannot be read"),
+    ProblemCode.BAD_REQUEST: (400, "Bad request"),
+    ProblemCode.UNAUTHORIZED: (401, "A key is needed"),
+    ProblemCode.FORBIDDEN: (403, "This key may not do that"),
+    ProblemCode.METHOD_NOT_ALLOWED: (405, "Method not allowed"),
+    ProblemCode.LENGTH_REQUIRED: (411, "Content-Length is needed"),
+    ProblemCode.TOO_LARGE: (413, "The body is too large"),
+    ProblemCode.UNSUPPORTED_MEDIA_TYPE: (415, "Unsupported media type"),
+    ProblemCode.HEADERS_TOO_LARGE: (431, "The headers are too large"),
+    ProblemCode.INTERNAL: (500, "Internal error"),
+}
+_CODE_BY_STATUS: Final = {
+    400: ProblemCode.BAD_REQUEST,
+    401: ProblemCode.UNAUTHORIZED,
+    403: ProblemCode.FORBIDDEN,
+    404: ErrorCode.NOT_FOUND,
+    405: ProblemCode.METHOD_NOT_ALLOWED,
+    413: ProblemCode.TOO_LARGE,
+    415: ProblemCode.UNSUPPORTED_MEDIA_TYPE,
+}
+
+
+class ApiError(Exception):
+    """A refusal that only HTTP knows: a missing key, a body too long, a wrong content type."""
+
+    def __init__(
+        self,
+        code: ProblemCode,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.code, self.detail, self.errors, self.headers = code, detail, errors, headers
+
+
+def status_of(code: str) -> int:
+    """The HTTP status of an error code."""
+    return _STATUS[code][0]
+
+
+def problem_body(
+    code: str, detail: str, *, request_id: str, errors: Sequence[FieldError] = (), instance: str = ""
+) -> dict[str, Any]:
+    """The members of a problem document."""
+    status, title = _STATUS[code]
+    return {
+        "type": f"urn:hybridci:problem:{code}",
+        "title": title,
+        "status": status,
+        "detail": _shown(detail),
+        "code": str(code),
+        "errors": [
+            {"field": _shown(error.field), "message": _shown(error.message)} for error in errors[:MAX_FIELD_ERRORS]
+        ],
+        "instance": _shown(instance),
+        "request_id": request_id,
+    }
+
+
+def problem(
+    request: Request,
+    code: str,
+    detail: str,
+    *,
+    errors: Sequence[FieldError] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The answer for a failure."""
+    body = problem_body(code, detail, request_id=request_id_of(request), errors=errors, instance=request.url.path)
+    extra = dict(headers or {})
+    if body["status"] == 503:
+        extra.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
+    # ASCII only: whatever strange text the client sent, the answer can be encoded.
+    return Response(json.dumps(body).encode("ascii"), body["status"], extra, PROBLEM_MEDIA_TYPE)
+
+
+def request_id_of(request: Request) -> str:
+    """The id that this request's log lines and answer carry."""
+    return str(request.scope.get("request_id", ""))
+
+
+def field_errors(details: Sequence[ErrorDetails], *, prefix: str = "") -> list[FieldError]:
+    """Pydantic's findings as bad fields with dotted paths; never repeats the client's values."""
+    return [
+        FieldError(field=_path(detail["loc"], prefix) or "body", message=_sentence(detail["msg"]))
+        for detail in details[:MAX_FIELD_ERRORS]
+    ]
+
+
+def internal_problem(request: Request) -> Response:
+    """What a client is told about a failure that nobody foresaw. The caller has logged it."""
+    detail = f"Something failed on our side. Quote {request_id_of(request)} when you report it; the log has the rest."
+    return problem(request, ProblemCode.INTERNAL, detail)
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Make every failure a problem document."""
+    handlers: dict[type[Exception], Callable[[Request, Any], Awaitable[Response]]] = {
+        HybridCIError: _on_hybridci_error,
+        ApiError: _on_api_error,
+        RequestValidationError: _on_bad_parameters,
+        HTTPException: _on_http_exception,
+        ClientDisconnect: _on_disconnect,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
+
+
+async def _on_hybridci_error(request: Request, error: HybridCIError) -> Response:
+    errors = error.errors if isinstance(error, ValidationFailed) else ()
+    if status_of(error.code) == 503:
+        logger.warning("unavailable", extra={"request_id": request_id_of(request), "detail": error.message})
+    return problem(request, error.code, error.message, errors=errors)
+
+
+async def _on_api_error(request: Request, error: ApiError) -> Response:
+    return problem(request, error.code, error.detail, errors=error.errors, headers=error.headers)
+
+
+async def _on_bad_parameters(request: Request, error: RequestValidationError) -> Response:
+    """Query, path and header parameters; bodies are read by ``api.bodies``."""
+    found = [
+        FieldError(field=_path(tuple(detail["loc"])[1:], "") or "body", message=_sentence(str(detail["msg"])))
+        for detail in error.errors()
+    ]
+    names = ", ".join(item.field for item in found)
+    return problem(request, ErrorCode.VALIDATION_FAILED, f"Correct these parameters: {names}.", errors=found)
+
+
+async def _on_http_exception(request: Request, error: HTTPException) -> Response:
+    code = _CODE_BY_STATUS.get(error.status_code, ProblemCode.BAD_REQUEST)
+    detail = {
+        404: "There is nothing at this address; GET /api/docs lists all addresses.",
+        405: f"This address does not take {request.method}; see the Allow header.",
+    }.get(error.status_code, str(error.detail))
+    return problem(request, code, detail, headers=error.headers)
+
+
+async def _on_disconnect(request: Request, error: ClientDisconnect) -> Response:
+    """The client went away in the middle of its body: nobody reads this answer."""
+    return problem(request, ProblemCode.BAD_REQUEST, "The connection ended before the body did.")
+
+
+def _path(loc: Sequence[int | str], prefix: str) -> str:
+    parts = [str(part) for part in loc if part != "[key]"]
+    return ".".join([prefix, *parts] if prefix else parts)
+
+
+def _sentence(message: str) -> str:
+    return message.removeprefix("Value error, ")
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…"

@@ -1,0 +1,121 @@
+"""The OpenAPI document: FastAPI's own, plus the bodies that ``api.bodies`` reads and the problems routes answer."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import iter_route_contexts
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from api.bodies import BODY_MODEL
+from api.errors import PROBLEM_MEDIA_TYPE
+from api.schemas.jobs import EXAMPLE_JOB, Batch
+from api.schemas.problems import Problem
+from workflows.contracts.jobs import JobSpec
+
+TAGS: Final = [
+    {"name": "jobs", "description": "Submit, watch, change and stop jobs."},
+    {"name": "queue", "description": "The same jobs as the queue sees them, in numbers and in bulk."},
+    {"name": "dead letters", "description": "Jobs whose budget is used up, parked until somebody decides."},
+    {"name": "summary", "description": "The dashboard's first page."},
+    {"name": "agents", "description": "What agents deliver for their attempts."},
+    {"name": "core", "description": "Health and information."},
+]
+_PROBLEMS: Final = {
+    "400": "The body or a parameter cannot be read.",
+    "401": "No key, or an unknown one.",
+    "403": "The key's role may not do this.",
+    "404": "There is no such thing.",
+    "409": "Not possible in this state, or the idempotency key stands for another request.",
+    "411": "Content-Length is needed.",
+    "413": "The body is too large.",
+    "415": "The body is not JSON.",
+    "422": "`errors` names every bad field.",
+    "431": "The headers are too large.",
+    "503": "A backing service does not answer; see Retry-After.",
+}
+_EXAMPLES: Final[dict[type[BaseModel], Any]] = {JobSpec: EXAMPLE_JOB, Batch: {"items": [EXAMPLE_JOB]}}
+_REF: Final = "#/components/schemas/"
+
+
+def install_openapi(app: FastAPI) -> None:
+    """Let ``app.openapi()`` build the document at its first call."""
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = build_document(app)
+        return app.openapi_schema
+
+    app.openapi = document  # FastAPI's documented way to replace it
+
+
+def build_document(app: FastAPI) -> dict[str, Any]:
+    """The document."""
+    document = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes, tags=TAGS
+    )
+    schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
+    bodies = {(path, method): body for path, method, body in _bodies(app)}
+    references = _add_models(schemas, {model for model, _ in bodies.values()} | {Problem})
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            body = bodies.get((path, method))
+            if body is not None:
+                operation["requestBody"] = _request_body(*body, references)
+            _add_problems(operation, guarded="security" in operation, references=references)
+    for leftover in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(leftover, None)
+    return document
+
+
+def _bodies(app: FastAPI) -> Iterator[tuple[str, str, tuple[type[BaseModel], bool]]]:
+    """(path, method, (model, optional)) of each route that reads a JSON body."""
+    for context in iter_route_contexts(app.routes):
+        dependant = getattr(context, "dependant", None)
+        if not isinstance(dependant, Dependant):
+            continue
+        for body in _body_models(dependant):
+            for method in context.methods or ():
+                yield str(context.path_format), method.lower(), body
+
+
+def _body_models(dependant: Dependant) -> Iterator[tuple[type[BaseModel], bool]]:
+    found = getattr(dependant.call, BODY_MODEL, None)
+    if found is not None:
+        yield found
+    for inner in dependant.dependencies:
+        yield from _body_models(inner)
+
+
+def _add_models(schemas: dict[str, Any], models: set[type[BaseModel]]) -> dict[type[BaseModel], str]:
+    """Add the schemas of what is read. One that differs from what is written gets a name of its own."""
+    ordered = sorted(models, key=lambda model: model.__name__)
+    mapping, defined = models_json_schema([(model, "validation") for model in ordered], ref_template=_REF + "{model}")
+    definitions: dict[str, Any] = defined.get("$defs", {})
+    renamed = {name: f"{name}Input" for name, schema in definitions.items() if schemas.get(name, schema) != schema}
+    text = json.dumps(definitions)
+    for name, new in renamed.items():
+        text = text.replace(f'"{_REF}{name}"', f'"{_REF}{new}"')
+    for name, schema in json.loads(text).items():
+        schemas[renamed.get(str(name), str(name))] = schema
+    names = {model: str(mapping[model, "validation"]["$ref"]).removeprefix(_REF) for model in ordered}
+    return {model: _REF + renamed.get(name, name) for model, name in names.items()}
+
+
+def _request_body(model: type[BaseModel], optional: bool, references: dict[type[BaseModel], str]) -> dict[str, Any]:
+    content: dict[str, Any] = {"schema": {"$ref": references[model]}}
+    if model in _EXAMPLES:
+        content["example"] = _EXAMPLES[model]
+    return {"required": not optional, "content": {"application/json": content}}
+
+
+def _add_problems(operation: dict[str, Any], *, guarded: bool, references: dict[type[BaseModel], str]) -> None:
+    content = {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": references[Problem]}}}
+    open_statuses = {"400", "413", "422", "431", "503"}
+    for status, description in _PROBLEMS.items():
+        if guarded or status in open_statuses:
+            operation["responses"][status] = {"description": description, "content": content}

@@ -1,0 +1,85 @@
+"""What the routes share: answers, list parameters, and commands to a job's workflow."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Final
+
+from fastapi import Query
+from pydantic import Field
+from starlette.responses import Response
+
+from api.deps import Services
+from api.idempotency import REPLAY_HEADER
+from api.schemas.jobs import job_json
+from api.submission import Submitted
+from workflows.contracts.base import Frozen
+from workflows.contracts.errors import InvalidState, NotFound
+from workflows.contracts.jobs import Job, Name, ShortLine
+from workflows.contracts.statuses import JobStatus
+
+JSON: Final = "application/json"
+Limit = Annotated[int, Field(ge=1, le=100)]
+Cursor = Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+class PageQuery(Frozen):
+    """Paging: ``cursor`` is the ``next_cursor`` of the page before."""
+
+    limit: Limit = 50
+    cursor: Cursor | None = None
+
+
+class DeadLetterQuery(PageQuery):
+    """Which dead letters a list shows."""
+
+    agent_id: ShortLine | None = None
+    pool: Name | None = None
+    job_type: ShortLine | None = None
+
+
+class JobListQuery(DeadLetterQuery):
+    """Which jobs a list shows."""
+
+    status: JobStatus | None = None
+
+
+Paging = Annotated[PageQuery, Query()]
+Listing = Annotated[JobListQuery, Query()]
+DeadLetterListing = Annotated[DeadLetterQuery, Query()]
+
+
+def json_answer(content: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Bytes that are JSON already: FastAPI would validate and encode a model a second time."""
+    return Response(content, status, headers, JSON)
+
+
+def job_answer(job: Job, status: int = 200) -> Response:
+    """A job's record."""
+    return json_answer(job_json(job), status)
+
+
+def submitted_answer(submitted: Submitted) -> Response:
+    """201 for a job that was created, 200 for one that was there."""
+    headers = {"Location": f"/api/dashboard/jobs/{submitted.job.job_id}"}
+    if submitted.replayed:
+        headers[REPLAY_HEADER] = "true"
+    return json_answer(job_json(submitted.job), 200 if submitted.replayed else 201, headers)
+
+
+async def told(services: Services, job_id: str, command: Callable[[], Awaitable[Job]]) -> Job:
+    """The record after a command to the job's workflow.
+
+    Raises NotFound when there is no job, InvalidState when its workflow has ended, and what the command raises.
+    """
+    try:
+        return await command()
+    except NotFound:
+        job = await services.reader.get(job_id)
+        raise InvalidState(
+            f"Job {job_id} has ended ({job.status}); nothing can change it. POST …/{job_id}/retry runs it again."
+        ) from None
+
+
+def job_responses(created: bool = False) -> dict[int | str, dict[str, Any]]:
+    """The documented success answers of a route that creates."""
+    replay = {"description": f"The same request was made before with this key: the same job. {REPLAY_HEADER}: true."}
+    return {200: replay} if created else {}

@@ -1,0 +1,98 @@
+"""Health, information, metrics, the dashboard's summary, and the way from ``/`` to the documentation."""
+
+import asyncio
+import platform
+from collections.abc import Awaitable
+from typing import Final
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from api.deps import Services, ServicesDep
+from api.errors import problem
+from api.metrics import CONTENT_TYPE
+from api.middleware import MAX_BODY_BYTES
+from api.routes.common import json_answer
+from api.schemas.core import Health, Info, Ready, Summary
+from api.version import product_version
+from workflows.contracts.attempts import MAX_ARTIFACT_BYTES, MAX_CHUNK_BYTES
+from workflows.contracts.errors import ErrorCode, FieldError, HybridCIError
+
+public = APIRouter(tags=["core"])
+"""Open to everybody: says nothing a port scan would not say."""
+router = APIRouter(tags=["core"])
+_CHECK_SECONDS: Final = 3.0
+
+
+@public.get("/", include_in_schema=False)
+async def to_docs() -> Response:
+    """People who open the bare address want to know what there is."""
+    return RedirectResponse("/api/docs", 307)
+
+
+@public.get("/health", response_model=Health, summary="The process answers")
+async def health() -> Response:
+    """Asks no other service: for a supervisor that restarts what hangs."""
+    return json_answer(Health(version=product_version()).model_dump_json().encode())
+
+
+@public.get("/health/ready", response_model=Ready, summary="Everything needed answers")
+async def ready(request: Request, services: ServicesDep) -> Response:
+    """Asks Temporal and DynamoDB; 503 names what does not answer. For load balancers."""
+    temporal, dynamodb = await asyncio.gather(_check(_temporal(services)), _check(services.reader.queue_stats()))
+    down = {name: reason for name, reason in (("temporal", temporal), ("dynamodb", dynamodb)) if reason is not None}
+    if down:
+        errors = [FieldError(field=name, message=reason) for name, reason in down.items()]
+        return problem(request, ErrorCode.UNAVAILABLE, f"Not ready: no answer from {', '.join(down)}.", errors=errors)
+    checks = {"temporal": "ok", "dynamodb": "ok"}
+    return json_answer(Ready(version=product_version(), checks=checks).model_dump_json().encode())
+
+
+@router.get("/info", response_model=Info, summary="What this server is")
+async def info(services: ServicesDep) -> Response:
+    """Version, environment and limits."""
+    found = Info(
+        version=product_version(),
+        environment=services.environment,
+        python=platform.python_version(),
+        max_body_bytes=MAX_BODY_BYTES,
+        max_log_chunk_bytes=MAX_CHUNK_BYTES,
+        max_artifact_bytes=MAX_ARTIFACT_BYTES,
+    )
+    return json_answer(found.model_dump_json().encode())
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={
+        200: {"description": "Prometheus text format.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+    },
+    summary="Metrics for Prometheus",
+)
+async def metrics(services: ServicesDep) -> Response:
+    """Requests by route template, and the queue."""
+    return Response(services.metrics.render(await services.reader.queue_stats()), media_type=CONTENT_TYPE)
+
+
+@router.get("/api/dashboard/summary", response_model=Summary, tags=["summary"], summary="The first page in numbers")
+async def summary(services: ServicesDep) -> Response:
+    """Counters and the five newest jobs."""
+    overview = await services.reader.overview()
+    return json_answer(Summary(**dict(overview)).model_dump_json().encode())
+
+
+async def _temporal(services: Services) -> None:
+    await services.orchestrator.ready()
+
+
+async def _check(question: Awaitable[object]) -> str | None:
+    """None, or why there was no answer."""
+    try:
+        await asyncio.wait_for(question, _CHECK_SECONDS)
+    except HybridCIError as error:
+        return error.message
+    except TimeoutError:
+        return f"no answer within {_CHECK_SECONDS:.0f} s"
+    return None

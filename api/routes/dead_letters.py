@@ -1,0 +1,109 @@
+"""Dead letters: jobs whose budget is used up, parked until somebody edits, redrives or discards them."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from api.auth.guard import Caller
+from api.bodies import json_body
+from api.deps import JobId, Services, ServicesDep
+from api.idempotency import IdempotencyKey, fingerprint, id_for
+from api.routes.common import DeadLetterListing, job_answer, json_answer, told
+from api.schemas.commands import (
+    BulkRedriveRequest,
+    BulkRedriveStarted,
+    DiscardRequest,
+    EditRequest,
+    RedriveRequest,
+    command,
+)
+from api.schemas.jobs import JobOut, page_json
+from workflows.contracts.commands import BulkRedrive, BulkRedriveProgress, Discard, Edit, Redrive
+from workflows.contracts.errors import NotFound
+from workflows.contracts.jobs import Job
+from workflows.contracts.records import JobPage, JobQuery
+from workflows.contracts.statuses import JobStatus
+
+router = APIRouter(prefix="/api/queue/dead-letters", tags=["dead letters"])
+RedriveBody = Annotated[RedriveRequest, Depends(json_body(RedriveRequest, optional=True))]
+
+
+@router.get("", response_model=JobPage, summary="List dead letters, newest first")
+async def list_dead_letters(listing: DeadLetterListing, services: ServicesDep) -> Response:
+    """Those still parked; a redriven or discarded one is an ordinary job again."""
+    query = JobQuery(**listing.model_dump(), status=JobStatus.DEAD_LETTERED)
+    return json_answer(page_json(await services.reader.list(query)))
+
+
+@router.post("/redrive", status_code=202, response_model=BulkRedriveStarted, summary="Redrive many")
+async def redrive_many(
+    request: Annotated[BulkRedriveRequest, Depends(json_body(BulkRedriveRequest, optional=True))],
+    services: ServicesDep,
+    caller: Caller,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """By filter, oldest first; with ``canary`` a few go first, and the rest only when these succeed."""
+    bulk = command(BulkRedrive, request, by=caller.id)
+    # The request is part of the id: another one under the same key would be another redrive.
+    key = None if idempotency_key is None else f"{idempotency_key}\n{fingerprint('redrive', request)}"
+    redrive_id = id_for(caller, key)
+    await services.orchestrator.start_bulk_redrive(redrive_id, bulk)
+    url = f"{router.prefix}/redrives/{redrive_id}"
+    started = BulkRedriveStarted(redrive_id=redrive_id, url=url)
+    return json_answer(started.model_dump_json().encode(), 202, {"Location": url})
+
+
+@router.get("/redrives/{job_id}", response_model=BulkRedriveProgress, summary="How far a bulk redrive is")
+async def redrive_progress(job_id: JobId, services: ServicesDep) -> Response:
+    """By the id that starting it answered."""
+    try:
+        progress = await services.orchestrator.bulk_redrive_progress(job_id)
+    except NotFound:
+        raise NotFound(f"There is no bulk redrive {job_id}.") from None
+    return json_answer(progress.model_dump_json().encode())
+
+
+@router.get("/{job_id}", response_model=JobOut, summary="Show a dead letter")
+async def get_dead_letter(job_id: JobId, services: ServicesDep) -> Response:
+    """404 when the job is not parked."""
+    return job_answer(await _parked(services, job_id))
+
+
+@router.patch("/{job_id}", response_model=JobOut, summary="Edit a dead letter")
+async def edit_dead_letter(
+    job_id: JobId,
+    request: Annotated[EditRequest, Depends(json_body(EditRequest))],
+    services: ServicesDep,
+    caller: Caller,
+) -> Response:
+    """It stays parked; the changes count from its next redrive."""
+    edit = command(Edit, request, by=caller.id)
+    return job_answer(await told(services, job_id, lambda: services.orchestrator.edit(job_id, edit)))
+
+
+@router.post("/{job_id}", response_model=JobOut, summary="Redrive a dead letter")
+@router.post("/{job_id}/redrive", response_model=JobOut, summary="Redrive a dead letter")
+async def redrive_dead_letter(job_id: JobId, request: RedriveBody, services: ServicesDep, caller: Caller) -> Response:
+    """Run it again with fresh budgets, after the changes of ``edit``."""
+    redrive = command(Redrive, request, by=caller.id)
+    return job_answer(await told(services, job_id, lambda: services.orchestrator.redrive(job_id, redrive)))
+
+
+@router.delete("/{job_id}", response_model=JobOut, summary="Discard a dead letter")
+async def discard_dead_letter(
+    job_id: JobId,
+    request: Annotated[DiscardRequest, Depends(json_body(DiscardRequest, optional=True))],
+    services: ServicesDep,
+    caller: Caller,
+) -> Response:
+    """It gets the final status of its cause; its record stays."""
+    discard = command(Discard, request, by=caller.id)
+    return job_answer(await told(services, job_id, lambda: services.orchestrator.discard(job_id, discard)))
+
+
+async def _parked(services: Services, job_id: str) -> Job:
+    job = await services.reader.get(job_id)
+    if job.status is not JobStatus.DEAD_LETTERED:
+        raise NotFound(f"Job {job_id} is no dead letter: it is {job.status}. Look at /api/dashboard/jobs/{job_id}.")
+    return job

@@ -1,0 +1,100 @@
+"""What callers may ask of a job: the contracts' commands without ``by``, which only the server fills in."""
+
+from typing import Annotated, TypeVar
+
+from pydantic import Field, StringConstraints, ValidationError
+
+from api.bodies import validation_failed
+from api.errors import field_errors
+from workflows.contracts.base import Frozen
+from workflows.contracts.commands import Canary, DeadLetterFilter, Reason
+from workflows.contracts.jobs import (
+    EnvName,
+    EnvValue,
+    ExitCode,
+    Name,
+    RetryPolicy,
+    ShortLine,
+    WholeSeconds,
+)
+from workflows.contracts.statuses import Priority
+
+C = TypeVar("C", bound=Frozen)
+
+
+class CancelRequest(Frozen):
+    """Why the job is stopped."""
+
+    reason: Reason | None = None
+
+
+class AmendRequest(Frozen):
+    """Priority and pool of a job that has not started; labels and tags at any time."""
+
+    priority: Priority | None = None
+    pool: Name | None = None
+    labels: dict[ShortLine, ShortLine] | None = Field(default=None, max_length=64)
+    tags: list[ShortLine] | None = Field(default=None, max_length=64)
+
+
+class PriorityRequest(Frozen):
+    """A new place in line."""
+
+    priority: Priority
+
+
+class CompleteRequest(Frozen):
+    """A result that was found outside."""
+
+    exit_code: ExitCode
+    error_message: Reason | None = None
+
+
+class EditRequest(Frozen):
+    """Changes to a dead letter. ``env`` is merged; null removes a variable. ``max_attempts`` counts further tries."""
+
+    pool: Name | None = None
+    priority: Priority | None = None
+    timeout_seconds: WholeSeconds | None = None
+    env: dict[EnvName, EnvValue | None] | None = Field(default=None, max_length=256)
+    max_attempts: Annotated[int, Field(ge=1, le=50)] | None = None
+    retry: RetryPolicy | None = None
+
+
+class RedriveRequest(Frozen):
+    """Run a dead letter again, after ``edit``."""
+
+    edit: EditRequest | None = None
+    reason: Reason | None = None
+
+
+class DiscardRequest(Frozen):
+    """Why a dead letter is given up."""
+
+    reason: Reason | None = None
+
+
+class BulkRedriveRequest(Frozen):
+    """Run many dead letters again: those the filter means, ``limit`` at most, oldest first."""
+
+    filter: DeadLetterFilter = DeadLetterFilter()
+    edit: EditRequest | None = None
+    canary: Canary | None = None
+    limit: Annotated[int, Field(ge=1, le=10_000)] = 1000
+    reason: Reason | None = None
+
+
+class BulkRedriveStarted(Frozen):
+    """Where to look how far it is."""
+
+    redrive_id: Annotated[str, StringConstraints(min_length=1)]
+    url: str
+
+
+def command(kind: type[C], request: Frozen, *, by: str) -> C:
+    """The request as the contract's command, signed. Raises ValidationFailed where the contract is stricter."""
+    try:
+        return kind.model_validate({**request.model_dump(exclude_unset=True), "by": by})
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=False, include_input=False)
+        raise validation_failed(field_errors(details)) from None

@@ -1,0 +1,118 @@
+"""The API's process: ``hybridci api``. Exit code 0 after a signal, 2 when it cannot start as it is set up."""
+
+import gc
+import signal
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from types import FrameType
+from typing import Final
+
+import uvicorn
+from pydantic import ValidationError
+
+from activities.stores.open import open_stores
+from activities.stores.settings import StoreSettings
+from api.app import production_app
+from api.auth.keys import KeyRing, UnusableKey
+from api.middleware import MAX_HEADER_BYTES
+from api.settings import ApiSettings
+from workflows.log_setup import setup_logging
+
+EXIT_OK: Final = 0
+EXIT_UNUSABLE: Final = 2
+_SHUTDOWN_SECONDS: Final = 5
+"""For requests under way; followers of logs end by themselves within a second."""
+_BACKLOG: Final = 2048
+
+
+def run(settings: ApiSettings | None = None) -> int:
+    """Serve until SIGTERM or Ctrl-C. Without ``settings`` they come from the environment. Returns the exit code."""
+    try:
+        settings = settings or ApiSettings()
+        stores = StoreSettings()
+        setup_logging(settings.log_level, "api")
+        keys = settings.key_ring()
+        listener = _listen(settings.host, settings.port)
+    except (UnusableKey, OSError, ValueError) as error:
+        sys.stderr.write(f"hybridci api cannot start: {_reason(error)}\n")
+        return EXIT_UNUSABLE
+    started = _serve(settings, stores, keys, listener)
+    # The Temporal SDK can crash the interpreter at exit when calls were in flight as the loop closed (SDK issue 300).
+    gc.collect()
+    time.sleep(0.1)
+    return EXIT_OK if started else EXIT_UNUSABLE
+
+
+def _serve(settings: ApiSettings, stores: StoreSettings, keys: KeyRing, listener: socket.socket) -> bool:
+    """Until told to end. False when the application did not start; the log says why."""
+    stop = _Stop()
+    app = production_app(
+        stores=open_stores(stores), keys=keys, environment=settings.environment, stopping=lambda: stop.wanted
+    )
+    server = _Server(_config(app), stop)
+    server.run(sockets=[listener])
+    return server.started
+
+
+@dataclass(slots=True)
+class _Stop:
+    """Whether the process was told to end."""
+
+    wanted: bool = False
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, but a signal is a wish to end and not, after all is done, a death by that signal."""
+
+    def __init__(self, config: uvicorn.Config, stop: _Stop) -> None:
+        super().__init__(config)
+        self._stop = stop
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Ends gracefully; Ctrl-C a second time at once."""
+        if self.should_exit and sig == signal.SIGINT:
+            self.force_exit = True
+        self.should_exit = self._stop.wanted = True
+
+
+def _config(app: object) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # pyright: ignore[reportArgumentType]
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        h11_max_incomplete_event_size=MAX_HEADER_BYTES + 16 * 1024,
+        backlog=_BACKLOG,
+        lifespan="on",
+        ws="none",
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Raises OSError with a sentence."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise OSError(f"the address {host}:{port} cannot be used ({error}); set HYBRIDCI_HOST.") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise OSError(
+            f"it cannot listen on {host}:{port} ({error.strerror}); stop what listens there, or set HYBRIDCI_PORT."
+        ) from error
+    listener.set_inheritable(False)
+    return listener
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()) + "."
+    return str(error)

@@ -1,0 +1,110 @@
+"""Creating jobs: one, many, or again from one that ended. Both the jobs and the queue routes end here."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import ValidationError
+
+from api.auth.keys import Principal
+from api.deps import Services
+from api.errors import problem_body, status_of
+from api.idempotency import fingerprint, id_for, require_same
+from api.schemas.jobs import Batch, BatchItem, BatchResult, job_fields, require_all_plain, require_plain
+from api.schemas.problems import Problem
+from workflows.contracts.commands import JobInput, Redrive
+from workflows.contracts.errors import HybridCIError, InvalidState, NotFound
+from workflows.contracts.jobs import Job, JobSpec, spec_of
+from workflows.contracts.statuses import JobStatus
+
+_PARALLEL: Final = 10
+"""Jobs of one batch that are started at a time: Temporal starts them faster than one by one, without a flood."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """``replayed``: the job existed already, created by an earlier request with the same key."""
+
+    job: Job
+    replayed: bool
+
+
+async def submit_one(services: Services, caller: Principal, spec: JobSpec, key: str | None) -> Submitted:
+    """Start a job, or find the one this key stands for. Raises Conflict, ValidationFailed, Unavailable."""
+    require_plain(spec)
+    digest = None if key is None else fingerprint("job", spec)
+    return await _start(services, _input(id_for(caller, key), spec, caller, digest))
+
+
+async def submit_batch(
+    services: Services, caller: Principal, batch: Batch, key: str | None, request_id: str
+) -> BatchResult:
+    """Start several. All are valid by now; one that fails for another reason does not stop the others."""
+    require_all_plain(batch.items, prefix="items")
+    digest = None if key is None else fingerprint("batch", batch)
+    inputs = [_input(id_for(caller, key, part=index), spec, caller, digest) for index, spec in enumerate(batch.items)]
+    if digest is not None:  # another batch under this key must start nothing
+        first = await _find(services, inputs[0].job_id)
+        if first is not None:
+            require_same(first, digest)
+    slots = asyncio.Semaphore(_PARALLEL)
+
+    async def start(index: int) -> BatchItem:
+        async with slots:
+            try:
+                submitted = await _start(services, inputs[index])
+            except HybridCIError as error:
+                body = problem_body(error.code, error.message, request_id=request_id)
+                return BatchItem(index=index, status=status_of(error.code), error=Problem.model_validate(body))
+        return BatchItem(index=index, status=200 if submitted.replayed else 201, job=job_fields(submitted.job))
+
+    items = await asyncio.gather(*(start(index) for index in range(len(inputs))))
+    return BatchResult(
+        created=sum(item.status == 201 for item in items),
+        replayed=sum(item.status == 200 for item in items),
+        failed=sum(item.error is not None for item in items),
+        items=items,
+    )
+
+
+async def retry(services: Services, caller: Principal, job_id: str, key: str | None) -> Submitted:
+    """Run an ended job again: a dead letter is redriven, any other becomes a new job with ``retry_of``.
+
+    Raises NotFound, InvalidState while the job has not ended, and what ``submit_one`` raises.
+    """
+    job = await services.reader.get(job_id)
+    if job.status is JobStatus.DEAD_LETTERED:
+        return Submitted(await services.orchestrator.redrive(job_id, Redrive(by=caller.id)), replayed=True)
+    if not job.status.ended:
+        raise InvalidState(f"Job {job_id} is {job.status}; only an ended job can be run again: cancel it first.")
+    try:
+        spec = spec_of(job)
+    except ValidationError as error:
+        raise InvalidState(
+            f"Job {job_id} was accepted under older rules ({error.error_count()} fields fail now): submit it anew."
+        ) from error
+    digest = None if key is None else fingerprint(f"retry {job_id}", spec)
+    return await _start(services, _input(id_for(caller, key), spec, caller, digest, retry_of=job_id))
+
+
+def _input(job_id: str, spec: JobSpec, caller: Principal, digest: str | None, retry_of: str | None = None) -> JobInput:
+    return JobInput(job_id=job_id, spec=spec, created_by=caller.id, fingerprint=digest, retry_of=retry_of)
+
+
+async def _start(services: Services, job: JobInput) -> Submitted:
+    if job.fingerprint is not None:
+        known = await _find(services, job.job_id)
+        if known is not None:
+            require_same(known, job.fingerprint)
+            return Submitted(known, replayed=True)
+    started = await services.orchestrator.submit(job)
+    services.known_jobs.add(started.job_id)
+    require_same(started, job.fingerprint)  # two requests with one key at the same moment
+    return Submitted(started, replayed=False)
+
+
+async def _find(services: Services, job_id: str) -> Job | None:
+    try:
+        return await services.reader.get(job_id)
+    except NotFound:
+        return None

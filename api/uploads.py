@@ -1,0 +1,62 @@
+"""Taking in a large body: into a temporary file, never into memory, and checked against its digest."""
+
+import asyncio
+import hashlib
+import re
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import BinaryIO, Final, cast
+
+from starlette.requests import Request
+
+from api.errors import ApiError, ProblemCode
+from workflows.contracts.errors import FieldError, ValidationFailed
+
+_IN_MEMORY_BYTES: Final = 1 << 20
+_PIECE_BYTES: Final = 1 << 20
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+
+
+@asynccontextmanager
+async def spooled(request: Request, sha256: str) -> AsyncGenerator[BinaryIO]:
+    """The request's body as a file at its beginning; gone afterwards.
+
+    Raises ApiError length_required, and ValidationFailed when ``sha256`` is malformed or is not the body's digest.
+    """
+    if "content-length" not in request.headers:
+        raise ApiError(ProblemCode.LENGTH_REQUIRED, "Send Content-Length: a file of unknown size is not taken.")
+    if not _DIGEST.fullmatch(sha256):
+        raise _bad_digest("must be 64 hexadecimal digits in lower case")
+    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as file:
+        body = cast("BinaryIO", file)
+        digest = hashlib.sha256()
+        async for piece in _pieces(request):
+            # Large writes and digests block: off the loop, which answers heartbeats meanwhile.
+            await asyncio.to_thread(_keep, body, digest.update, piece)
+        if digest.hexdigest() != sha256:
+            raise _bad_digest("is not the digest of the body: it was changed on its way, send it again")
+        body.seek(0)
+        yield body
+
+
+async def _pieces(request: Request) -> AsyncIterator[bytes]:
+    """The body in pieces large enough to be worth a thread."""
+    collected = bytearray()
+    async for part in request.stream():
+        collected += part
+        if len(collected) >= _PIECE_BYTES:
+            yield bytes(collected)
+            collected.clear()
+    if collected:
+        yield bytes(collected)
+
+
+def _keep(file: BinaryIO, update: object, piece: bytes) -> None:
+    file.write(piece)
+    if callable(update):
+        update(piece)
+
+
+def _bad_digest(message: str) -> ValidationFailed:
+    return ValidationFailed(f"Content-SHA256 {message}.", [FieldError(field="Content-SHA256", message=message)])

@@ -1,0 +1,93 @@
+"""The application on memory stores and a fake orchestrator, asked in-process over ASGI."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from activities.chains.readers import JobReader
+from activities.stores.open import Stores, open_memory_stores
+from api.app import build_app
+from api.auth.keys import KeyRing, Principal, Role
+from api.deps import Services
+from api.metrics import Metrics
+from tests.api.fakes import FakeOrchestrator
+
+ADMIN_KEY = "admin-key-for-tests"
+AGENT_KEY = "agent-key-for-tests"
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """One application and what is behind it."""
+
+    app: FastAPI
+    stores: Stores
+    orchestrator: FakeOrchestrator
+    admin: httpx.AsyncClient
+    agent: httpx.AsyncClient
+    anyone: httpx.AsyncClient
+    stop: list[bool]
+
+    async def submit(self, **changes: object) -> str:
+        answer = await self.admin.post("/api/dashboard/jobs", json={**SPEC, **changes})
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["job_id"])
+
+    async def start(self, job_id: str, attempt: int = 1) -> None:
+        body = {"attempt": attempt, "agent_id": "agent-7", "claimed_at": 1_700_000_000_000}
+        answer = await self.agent.put(f"/api/queue/jobs/{job_id}/attempts/{attempt}/start", json=body)
+        assert answer.status_code == 204, answer.text
+
+    async def log(
+        self, job_id: str, offset: int, data: bytes, *, attempt: int = 1, final: bool = False, marks: str = "[]"
+    ) -> None:
+        answer = await self.agent.put(
+            f"/api/queue/jobs/{job_id}/attempts/{attempt}/log/{offset}",
+            content=data,
+            headers={"Log-Final": str(final).lower(), "Log-Marks": marks},
+        )
+        assert answer.status_code == 204, answer.text
+
+
+SPEC: dict[str, object] = {
+    "job_type": "test",
+    "git_repo": "https://example.com/shop.git",
+    "git_commit_sha": "a" * 40,
+    "git_author": "ann@example.com",
+    "steps": [{"name": "unit", "run": "pytest -q"}],
+}
+
+
+def key_ring() -> KeyRing:
+    return KeyRing([(ADMIN_KEY, Principal("admin", Role.ADMIN)), (AGENT_KEY, Principal("agent", Role.AGENT))])
+
+
+def memory_app() -> tuple[FastAPI, Stores, FakeOrchestrator, list[bool]]:
+    stores = open_memory_stores()
+    orchestrator = FakeOrchestrator(stores.jobs)
+    stop: list[bool] = []
+    services = Services(
+        keys=key_ring(),
+        reader=JobReader(stores.jobs),
+        logs=stores.logs,
+        artifacts=stores.artifacts,
+        temporal=lambda: orchestrator,
+        metrics=Metrics(),
+        stopping=lambda: bool(stop),
+    )
+    return build_app(services), stores, orchestrator, stop
+
+
+def client(app: FastAPI, key: str | None) -> httpx.AsyncClient:
+    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api", headers=headers)
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    app, stores, orchestrator, stop = memory_app()
+    async with client(app, ADMIN_KEY) as admin, client(app, AGENT_KEY) as agent, client(app, None) as anyone:
+        yield Bench(app, stores, orchestrator, admin, agent, anyone, stop)

@@ -1,0 +1,174 @@
+"""A fake of our own orchestrator on a real (memory) job store: commands become records at once, without Temporal."""
+
+from collections.abc import Callable
+
+from activities.clock import epoch_millis
+from activities.stores.interfaces import JobStore
+from workflows.client import Orchestrator
+from workflows.contracts.attempts import AttemptStarted
+from workflows.contracts.commands import (
+    Amend,
+    BulkRedrive,
+    BulkRedriveProgress,
+    Cancel,
+    Complete,
+    Discard,
+    Edit,
+    JobInput,
+    ReconcileResult,
+    Redrive,
+)
+from workflows.contracts.errors import HybridCIError, InvalidState, NotFound
+from workflows.contracts.jobs import Attempt, Job, new_job
+from workflows.contracts.records import JobWrite
+from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
+
+
+class FakeOrchestrator(Orchestrator):
+    """Answers like the real one. ``failure`` is raised by every call; ``on_submit`` is told of each start."""
+
+    def __init__(self, store: JobStore) -> None:  # no client: nothing of the base class is used
+        self._store = store
+        self.failure: HybridCIError | None = None
+        self.on_submit: Callable[[JobInput], None] = lambda job: None
+        self.lease: int | None = None
+        self.redrives: dict[str, BulkRedrive] = {}
+        self.announcements: list[AttemptStarted] = []
+
+    async def submit(self, job: JobInput) -> Job:
+        self._answer()
+        self.on_submit(job)
+        known = await self._store.get(job.job_id)
+        if known is not None:
+            return known
+        created = new_job(
+            job.spec,
+            job_id=job.job_id,
+            now=epoch_millis(),
+            created_by=job.created_by,
+            fingerprint=job.fingerprint,
+            retry_of=job.retry_of,
+        )
+        return await self.put(created, status=JobStatus.QUEUED, queued_at=epoch_millis())
+
+    async def cancel(self, job_id: str, command: Cancel) -> Job:
+        job = await self._open(job_id)
+        return await self.put(
+            job,
+            status=JobStatus.CANCELLED,
+            queue_status=QueueStatus.CANCELLED,
+            error_message=command.reason,
+            completed_at=epoch_millis(),
+        )
+
+    async def amend(self, job_id: str, command: Amend) -> Job:
+        job = await self._open(job_id)
+        if job.status is JobStatus.RUNNING and (command.priority or command.pool):
+            raise InvalidState("The job runs already.")
+        return await self.put(job, **command.model_dump(exclude={"by"}, exclude_none=True))
+
+    async def complete(self, job_id: str, command: Complete) -> Job:
+        job = await self._open(job_id)
+        status = JobStatus.SUCCESS if command.exit_code == 0 else JobStatus.FAILED
+        return await self.put(job, status=status, exit_code=command.exit_code, completed_at=epoch_millis())
+
+    async def edit(self, job_id: str, command: Edit) -> Job:
+        job = await self._parked(job_id)
+        changes = command.model_dump(include={"pool", "priority", "timeout_seconds"}, exclude_none=True)
+        env = {**job.env, **(command.env or {})}
+        return await self.put(job, **changes, env={name: value for name, value in env.items() if value is not None})
+
+    async def redrive(self, job_id: str, command: Redrive) -> Job:
+        job = await self._parked(job_id)
+        if command.edit is not None:
+            job = await self.edit(job_id, command.edit)
+        return await self.put(job, status=JobStatus.QUEUED, queue_status=QueueStatus.QUEUED)
+
+    async def discard(self, job_id: str, command: Discard) -> Job:
+        job = await self._parked(job_id)
+        return await self.put(job, status=JobStatus.FAILED, queue_status=QueueStatus.FAILED)
+
+    async def attempt_started(self, job_id: str, announcement: AttemptStarted) -> None:
+        job = await self._open(job_id)
+        self.announcements.append(announcement)
+        attempt = Attempt(
+            number=announcement.attempt,
+            agent_id=announcement.agent_id,
+            queued_at=job.created_at,
+            claimed_at=announcement.claimed_at,
+            log_url=f"/api/dashboard/jobs/{job_id}/logs?attempt={announcement.attempt}",
+        )
+        others = [item for item in job.attempts if item.number != announcement.attempt]
+        await self.put(
+            job,
+            status=JobStatus.RUNNING,
+            queue_status=QueueStatus.RUNNING,
+            agent_id=announcement.agent_id,
+            attempts=[*others, attempt],
+        )
+
+    async def lease_expires_at(self, job_id: str) -> int | None:
+        self._answer()
+        return self.lease
+
+    async def start_bulk_redrive(self, redrive_id: str, request: BulkRedrive) -> None:
+        self._answer()
+        self.redrives.setdefault(redrive_id, request)
+
+    async def bulk_redrive_progress(self, redrive_id: str) -> BulkRedriveProgress:
+        self._answer()
+        if redrive_id not in self.redrives:
+            raise NotFound("There is no open workflow of this id.")
+        return BulkRedriveProgress(redrive_id=redrive_id, state="finished", message="nothing matched")
+
+    async def reconcile(self) -> ReconcileResult:
+        self._answer()
+        return ReconcileResult(checked=0)
+
+    async def ready(self) -> None:
+        self._answer()
+
+    async def end_attempt(self, job_id: str, number: int, *, status: JobStatus, log_bytes: int | None = None) -> Job:
+        """Not part of the interface: what the workflow does when an agent reports."""
+        job = await self._store.get(job_id)
+        assert job is not None
+        now = epoch_millis()
+        outcome = Outcome.SUCCEEDED if status is JobStatus.SUCCESS else Outcome.FAILED
+        attempts = [
+            item.model_copy(update={"finished_at": now, "outcome": outcome, "log_bytes": log_bytes})
+            if item.number == number
+            else item
+            for item in job.attempts
+        ]
+        queue = {JobStatus.SUCCESS: QueueStatus.COMPLETED, JobStatus.DEAD_LETTERED: QueueStatus.DEAD_LETTERED}
+        return await self.put(
+            job,
+            status=status,
+            queue_status=queue.get(status, QueueStatus.FAILED if status.ended else QueueStatus.QUEUED),
+            attempts=attempts,
+            completed_at=now if status.ended else None,
+        )
+
+    async def put(self, job: Job, **changes: object) -> Job:
+        """Write the record's next state."""
+        previous = job.queue_status if job.sequence else None
+        changed = job.model_copy(update={**changes, "sequence": job.sequence + 1})
+        await self._store.write(JobWrite(job=changed, previous=previous))
+        return changed
+
+    async def _open(self, job_id: str) -> Job:
+        self._answer()
+        job = await self._store.get(job_id)
+        if job is None or job.status.final:
+            raise NotFound("There is no open workflow of this id: it never existed, or it has ended.")
+        return job
+
+    async def _parked(self, job_id: str) -> Job:
+        job = await self._open(job_id)
+        if job.status is not JobStatus.DEAD_LETTERED:
+            raise InvalidState(f"The job is {job.status}, not a dead letter.")
+        return job
+
+    def _answer(self) -> None:
+        if self.failure is not None:
+            raise self.failure
