@@ -1,0 +1,203 @@
+"""`hybridci job`: submit, list, show, logs, cancel, retry, artifacts, download. Exit codes: see ``common``."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from api.cli.client import JOBS, ApiClient
+from api.cli.commands.common import (
+    All,
+    AsJson,
+    DataDir,
+    JobId,
+    JobIds,
+    Limit,
+    PriorityOption,
+    Reason,
+    example,
+    for_each,
+    open_api,
+    sub_app,
+)
+from api.cli.commands.tables import print_job, print_jobs
+from api.cli.commands.waiting import copy_log, wait_for_job
+from api.cli.connection import USAGE, CliError
+from api.cli.output import Column, note, print_json, print_table, say, size
+from api.cli.submit import SubmitOptions, build_body
+from workflows.contracts.jobs import ArtifactRef, Job, JobSummary
+from workflows.contracts.statuses import JobStatus
+
+app = sub_app("Submit jobs, watch them, stop them.")
+
+Wait = Annotated[bool, typer.Option("--wait", help="Follow the log and exit with the job's own exit code.")]
+AttemptNumber = Annotated[int | None, typer.Option("--attempt", min=1, help="Which attempt; the last by default.")]
+
+
+@app.command(epilog=example('hybridci job submit --repo . --run "pytest -q" --wait', "hybridci job submit -F job.yaml"))
+def submit(
+    repo: Annotated[
+        str | None, typer.Option(help="Folder of a git repository, or a URL. Default: this folder.")
+    ] = None,
+    run: Annotated[list[str] | None, typer.Option(help="A command; repeat it for several steps.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", "-F", help="A job in YAML or JSON; - reads stdin.")] = None,
+    ref: Annotated[str | None, typer.Option(help="Branch or tag to run. Default: what is checked out.")] = None,
+    commit: Annotated[str | None, typer.Option(help="Commit to run.")] = None,
+    author: Annotated[str | None, typer.Option(help="Who is to be named. Default: the commit's author.")] = None,
+    name: Annotated[list[str] | None, typer.Option(help="Name of the step at the same place as --run.")] = None,
+    job_type: Annotated[str | None, typer.Option("--type", help="What kind of job. Default: command.")] = None,
+    pool: Annotated[str | None, typer.Option(help="Pool of agents that may run it.")] = None,
+    priority: PriorityOption = None,
+    env: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Environment variable.")] = None,
+    secret: Annotated[list[str] | None, typer.Option(help="Name of a secret that the agent resolves.")] = None,
+    artifact: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Files to keep.")] = None,
+    timeout: Annotated[str | None, typer.Option(help="For each attempt: seconds, or 15m, 2h.")] = None,
+    retries: Annotated[int | None, typer.Option(min=0, max=49, help="Further tries when a command fails.")] = None,
+    label: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Label.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Tag.")] = None,
+    idempotency_key: Annotated[str | None, typer.Option(help="The same key returns the same job.")] = None,
+    wait: Wait = False,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Submit a job: commands that an agent runs in a fresh checkout of one commit."""
+    options = SubmitOptions(
+        repo=repo, ref=ref, commit=commit, author=author, run=run or (), name=name or (), job_type=job_type, pool=pool,
+        priority=priority, env=env or (), secret=secret or (), artifact=artifact or (), timeout=timeout,
+        retries=retries, label=label or (), tag=tag or (), file=file,
+    )  # fmt: skip
+    with open_api(data_dir) as api:
+        body = build_body(options, warn=lambda text: note(f"Warning: {text}"))
+        if str(body.get("git_repo", "")).startswith("file://") and not api.connection.local:
+            note("Warning: agents on other machines cannot read a repository of this one; give its URL with --repo.")
+        _created(api, api.create(JOBS, body, idempotency_key=idempotency_key), wait=wait, as_json=as_json)
+
+
+@app.command("list", epilog=example("hybridci job list --status failed --limit 20"))
+def list_jobs(
+    status: Annotated[JobStatus | None, typer.Option(help="Only jobs in this state.")] = None,
+    pool: Annotated[str | None, typer.Option(help="Only jobs of this pool.")] = None,
+    job_type: Annotated[str | None, typer.Option("--type", help="Only jobs of this type.")] = None,
+    agent: Annotated[str | None, typer.Option(help="Only jobs that this agent ran last.")] = None,
+    limit: Limit = 20,
+    everything: All = False,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """List jobs, newest first."""
+    filters = {"status": status, "pool": pool, "job_type": job_type, "agent_id": agent}
+    with open_api(data_dir) as api:
+        page = api.page(JOBS, filters, limit=None if everything else limit)
+    if as_json:
+        print_json(page["items"] if everything else page)
+        return
+    print_jobs([JobSummary.model_validate(item) for item in page["items"]])
+    if page["next_cursor"] and sys.stderr.isatty():
+        note("There are more: --limit N or --all shows them.")
+
+
+@app.command(epilog=example("hybridci job show 3f2a9c01"))
+def show(job_id: JobId, as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """Show one job: where it stands, its attempts, why it died and what to do next."""
+    with open_api(data_dir) as api:
+        record: Any = api.get(f"{JOBS}/{api.find_job_id(job_id)}")
+        if as_json:
+            print_json(record)
+        else:
+            print_job(Job.model_validate(record), api)
+
+
+@app.command(epilog=example("hybridci job logs -f 3f2a9c01", "hybridci job logs 3f2a9c01 --attempt all > job.log"))
+def logs(
+    job_id: JobId,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until the job has ended.")] = False,
+    attempt: Annotated[str | None, typer.Option(metavar="N|all", help="Which attempt. Default: the last.")] = None,
+    timestamps: Annotated[bool, typer.Option("--timestamps", help="The time before each line.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Print a job's log, byte for byte. With -f, from the current attempt on, also across lost connections."""
+    number = None if attempt in (None, "all", "last") else _attempt_number(attempt)
+    with open_api(data_dir) as api:
+        copy_log(
+            api, api.find_job_id(job_id), number=number, every=attempt == "all", follow=follow, timestamps=timestamps
+        )
+
+
+@app.command(epilog=example('hybridci job cancel 3f2a9c01 --reason "wrong branch"'))
+def cancel(job_ids: JobIds, reason: Reason = None, as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """Stop jobs: a queued one at once, a running one within seconds (interrupt, 10 s, kill)."""
+    with open_api(data_dir) as api:
+
+        def act(text: str) -> Any:
+            body = {} if reason is None else {"reason": reason}
+            return api.request("POST", f"{JOBS}/{api.find_job_id(text)}/cancel", body=body)
+
+        def tell(record: Any) -> None:
+            job = Job.model_validate(record)
+            say(f"{job.job_id}: {'cancelled' if job.status.ended else 'is being cancelled'}")
+
+        for_each(job_ids, act, tell, as_json=as_json)
+
+
+@app.command(epilog=example("hybridci job retry 3f2a9c01 --wait"))
+def retry(job_id: JobId, wait: Wait = False, as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """Run an ended job again, as a new job with the same specification; a dead letter is redriven itself."""
+    with open_api(data_dir) as api:
+        full_id = api.find_job_id(job_id)
+        record: Any = api.create(f"{JOBS}/{full_id}/retry", None)
+        again = Job.model_validate(record)
+        tried = again.attempts[-1].number if again.attempts and again.job_id == full_id else 0
+        _created(api, record, wait=wait, as_json=as_json, first=tried + 1)
+
+
+@app.command(epilog=example("hybridci job artifacts 3f2a9c01"))
+def artifacts(job_id: JobId, attempt: AttemptNumber = None, as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """List the files that a job left behind."""
+    with open_api(data_dir) as api:
+        listed: Any = api.get(f"{JOBS}/{api.find_job_id(job_id)}/artifacts", {"attempt": attempt})
+    if as_json:
+        print_json(listed)
+        return
+    found = [ArtifactRef.model_validate(item) for item in listed["items"]]
+    if not found:
+        say("No artifacts.")
+        return
+    columns = (Column("PATH", keep=True), Column("SIZE", right=True), Column("SHA256"))
+    print_table(columns, [(ref.path, size(ref.size), ref.sha256) for ref in found])
+
+
+@app.command(epilog=example("hybridci job download 3f2a9c01 dist/shop.whl -o shop.whl"))
+def download(
+    job_id: JobId,
+    path: Annotated[str, typer.Argument(metavar="PATH", help="The artifact's path as `job artifacts` shows it.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to; - is stdout.")] = None,
+    attempt: AttemptNumber = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Download one artifact."""
+    from api.cli.commands.downloading import download_to
+
+    with open_api(data_dir) as api:
+        url = f"{JOBS}/{api.find_job_id(job_id)}/artifacts/{quote(path, safe='/')}"
+        download_to(api, url, attempt, Path(path).name if output is None else str(output))
+
+
+def _created(api: ApiClient, record: Any, *, wait: bool, as_json: bool, first: int = 1) -> None:
+    """Say what was created; with ``wait`` follow it and exit with its code."""
+    job = Job.model_validate(record)
+    if not wait:
+        if as_json:
+            print_json(record)
+        else:
+            say(job.job_id)
+            note(f"Submitted. Follow it with `{api.command(f'job logs -f {job.job_id}')}`.")
+        return
+    raise typer.Exit(wait_for_job(api, job, as_json=as_json, first=first))
+
+
+def _attempt_number(text: str | None) -> int:
+    if text is None or not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise CliError(f"--attempt {text!r} is neither a number from 1 on nor all. Write --attempt 2.", USAGE)
+    return int(text)

@@ -1,0 +1,163 @@
+"""How jobs and dead letters look to people, and what to do next about each."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from api.cli.client import ApiClient
+from api.cli.output import Column, age, clock, print_fields, print_table, say, size, span
+from api.cli.progress import describe
+from workflows.contracts.jobs import Attempt, Job, JobSummary
+from workflows.contracts.statuses import JobStatus
+
+_SHORT_ID: Final = 8
+_ADVICE: Final[Mapping[str, str]] = {
+    "repository_unreachable": "The agent could not reach the repository: check its URL and the agent's network.",
+    "unknown_commit": "The repository does not have this commit: push it, then submit again.",
+    "repository_auth": "The repository refused the agent: give the agent's user credentials for it.",
+    "secret_unavailable": "A secret could not be resolved: make it known to the agent.",
+    "step_timeout": "A step ran too long: raise its timeout_seconds or make it faster.",
+    "job_timeout": "The attempt ran too long: raise timeout_seconds (`dlq edit --timeout`) or make it faster.",
+    "artifact_upload": "The artifacts could not be stored: see the API's log.",
+}
+
+
+def print_jobs(jobs: Sequence[JobSummary]) -> None:
+    """A list of jobs."""
+    if not jobs:
+        say("No jobs.")
+        return
+    columns = (
+        Column("JOB", keep=True), Column("STATUS", keep=True), Column("TYPE"), Column("REPOSITORY"), Column("COMMIT"),
+        Column("POOL"), Column("AGENT"), Column("EXIT", right=True), Column("TOOK", right=True), Column("CREATED"),
+    )  # fmt: skip
+    print_table(columns, [_job_row(job) for job in jobs])
+
+
+def print_dead_letters(jobs: Sequence[JobSummary]) -> None:
+    """A list of dead letters: what died, when and of what."""
+    if not jobs:
+        say("No dead letters.")
+        return
+    columns = (
+        Column("JOB", keep=True), Column("CAUSE", keep=True), Column("EXIT", right=True),
+        Column("TRIES", right=True), Column("TYPE"), Column("POOL"), Column("REPOSITORY"), Column("PARKED"),
+        Column("ERROR"),
+    )  # fmt: skip
+    rows = [
+        (
+            job.job_id[:_SHORT_ID], job.cause, job.exit_code, job.attempt_count, job.job_type, job.pool,
+            short_repo(job.git_repo), age(job.completed_at or job.created_at), _first_line(job.error_message),
+        )
+        for job in jobs
+    ]  # fmt: skip
+    print_table(columns, rows)
+
+
+def print_job(job: Job, api: ApiClient) -> None:
+    """Everything about one job."""
+    retry_of = job.retry_of
+    print_fields(
+        [
+            ("Job", job.job_id),
+            ("Status", job.status),
+            ("State", describe(job)),
+            ("Type", job.job_type),
+            ("Repository", job.git_repo),
+            ("Commit", f"{job.git_commit_sha[:12]} {f'({job.git_ref}) ' if job.git_ref else ''}by {job.git_author}"),
+            ("Message", _first_line(job.git_commit_message)),
+            ("Pool", f"{job.pool}, priority {job.priority}"),
+            ("Created", _moment(job.created_at)),
+            ("Started", _moment(job.started_at)),
+            ("Ended", _moment(job.completed_at)),
+            ("Next try", _moment(job.next_attempt_at) if not job.status.ended else None),
+            ("Exit code", job.exit_code),
+            ("Labels", ", ".join(f"{key}={value}" for key, value in job.labels.items()) or None),
+            ("Tags", ", ".join(job.tags) or None),
+            ("Retry of", retry_of),
+        ]
+    )
+    for number, step in enumerate(job.steps, 1):
+        if number == 1:
+            say("\nSteps")
+        say(
+            f"  {number}. {step.name}: {_first_line(step.run)}" if step.run != step.name else f"  {number}. {step.name}"
+        )
+    if job.attempts:
+        say()
+        _print_attempts(job.attempts)
+    say("\nNext")
+    for line in next_steps(job, api):
+        say(f"  {line}")
+
+
+def next_steps(job: Job, api: ApiClient) -> list[str]:
+    """What a person can do now, most useful first."""
+    last = job.attempts[-1] if job.attempts else None
+    cause = job.cause or (last.cause if last else None)
+    lines = [_ADVICE[cause]] if job.status is not JobStatus.SUCCESS and cause in _ADVICE else []
+    logs = f"See its log: `{api.command(f'job logs {job.job_id}')}`"
+    match job.status:
+        case JobStatus.PENDING | JobStatus.QUEUED | JobStatus.RUNNING:
+            lines += [
+                f"Follow it: `{api.command(f'job logs -f {job.job_id}')}`",
+                f"Stop it: `{api.command(f'job cancel {job.job_id}')}`",
+            ]
+        case JobStatus.DEAD_LETTERED:
+            lines += [
+                logs,
+                f"Run it again as it is: `{api.command(f'dlq redrive {job.job_id}')}`",
+                f"Change it first: `{api.command(f'dlq edit {job.job_id} --timeout 2h --env KEY=VALUE')}`",
+                f"Give it up: `{api.command(f'dlq discard {job.job_id} --reason …')}`",
+            ]
+        case JobStatus.SUCCESS:
+            lines.append(logs)
+            if last is not None and last.artifacts:
+                lines.append(f"Its artifacts: `{api.command(f'job artifacts {job.job_id}')}`")
+        case _:
+            lines += [logs, f"Run it again: `{api.command(f'job retry {job.job_id}')}`"]
+    return lines
+
+
+def short_repo(url: str) -> str:
+    """The last two parts of a repository's path."""
+    parts = [part for part in url.replace(":", "/").removesuffix(".git").split("/") if part]
+    return "/".join(parts[-2:])
+
+
+def _job_row(job: JobSummary) -> tuple[object, ...]:
+    return (
+        job.job_id[:_SHORT_ID], job.status, job.job_type, short_repo(job.git_repo), job.git_commit_sha[:10], job.pool,
+        job.agent_id, job.exit_code, span(job.duration_seconds), age(job.created_at),
+    )  # fmt: skip
+
+
+def _print_attempts(attempts: Sequence[Attempt]) -> None:
+    columns = (
+        Column("ATTEMPT", keep=True, right=True), Column("OUTCOME", keep=True), Column("EXIT", right=True),
+        Column("CAUSE"), Column("AGENT"), Column("WAITED", right=True), Column("TOOK", right=True),
+        Column("LOG", right=True), Column("WHY"),
+    )  # fmt: skip
+    print_table(columns, [_attempt_row(attempt) for attempt in attempts])
+
+
+def _attempt_row(attempt: Attempt) -> tuple[object, ...]:
+    begun = attempt.claimed_at or attempt.started_at
+    running = "running" if begun is not None else "queued"
+    return (
+        attempt.number, attempt.outcome or running, attempt.exit_code, attempt.cause, attempt.agent_id,
+        _between(attempt.queued_at, begun), _between(begun, attempt.finished_at), size(attempt.log_bytes),
+        _first_line(attempt.message),
+    )  # fmt: skip
+
+
+def _between(start: int | None, end: int | None) -> str:
+    return span(None if start is None or end is None else max(end - start, 0) / 1000)
+
+
+def _moment(then: int | None) -> str | None:
+    return None if then is None else f"{clock(then)} ({age(then)})"
+
+
+def _first_line(text: str | None) -> str | None:
+    lines = text.strip().splitlines() if text else []
+    return lines[0] if lines else None

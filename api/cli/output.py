@@ -1,0 +1,181 @@
+"""What people and programs see: tables, ages, notes, JSON.
+
+Results go to stdout, everything else to stderr. Colour only on a terminal and never with NO_COLOR (rich's own rule).
+Text that came from jobs is stripped of control characters, so that it cannot steer the terminal; logs are passed on as
+they are, and not from here. rich is imported when first needed.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from workflows.contracts.statuses import JobStatus, Outcome
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+NOTHING: Final = "-"
+_PIPE_WIDTH: Final = 10_000
+"""Wide enough that nothing is cut when the reader is a program."""
+_STYLES: Final[dict[str, str]] = {
+    JobStatus.RUNNING: "cyan",
+    JobStatus.SUCCESS: "green",
+    JobStatus.FAILED: "red",
+    JobStatus.TIMEOUT: "red",
+    JobStatus.ERROR: "red",
+    JobStatus.DEAD_LETTERED: "bold red",
+    JobStatus.CANCELLED: "yellow",
+    Outcome.SUCCEEDED: "green",
+    Outcome.TIMED_OUT: "red",
+    Outcome.CHECKOUT_FAILED: "red",
+    Outcome.AGENT_LOST: "magenta",
+    Outcome.AGENT_ERROR: "magenta",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A table's column. ``keep`` columns are never cut; the others give way when the terminal is narrow."""
+
+    title: str
+    keep: bool = False
+    right: bool = False
+
+
+def console(*, stderr: bool = False) -> "Console":
+    """A console on stdout or stderr as they are now, wide when nobody looks at it."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else _PIPE_WIDTH
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+
+
+def print_json(value: Any) -> None:
+    """For programs: what the API answered, indented."""
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def print_table(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> None:
+    """For people: one line per row."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(
+            column.title,
+            no_wrap=True,
+            overflow="ellipsis",
+            justify="right" if column.right else "left",
+            min_width=None if not column.keep else _widest(columns, rows, column),
+        )
+    for row in rows:
+        table.add_row(*(_text(cell) for cell in row))
+    console().print(table)
+
+
+def print_fields(fields: Sequence[tuple[str, object]]) -> None:
+    """Names and values below each other; values of None are left out, long ones wrap."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in fields:
+        if value is not None:
+            table.add_row(name, _text(value))
+    console().print(table)
+
+
+def say(text: str = "") -> None:
+    """A line for people, on stdout."""
+    sys.stdout.write(clean(text) + "\n")
+
+
+def note(text: str) -> None:
+    """A line about what is going on, on stderr."""
+    sys.stderr.write(clean(text) + "\n")
+    sys.stderr.flush()
+
+
+def clean(text: str) -> str:
+    """Without the control characters that steer terminals; line ends and tabs stay."""
+    return "".join(c if c in "\n\t" or (c.isprintable() or c == " ") else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def age(then: int | None, now: int | None = None) -> str:
+    """``3 min ago`` for epoch milliseconds; a date once it is more than a month old."""
+    if then is None:
+        return NOTHING
+    seconds = ((now_ms() if now is None else now) - then) / 1000
+    if seconds < 0:
+        return f"in {span(-seconds)}" if seconds < -1 else "now"
+    if seconds < 1:
+        return "now"
+    if seconds > 31 * 86_400:
+        return datetime.fromtimestamp(then / 1000, UTC).date().isoformat()
+    return f"{_one_unit(seconds)} ago"
+
+
+def span(seconds: float | None) -> str:
+    """A duration: ``0.4 s``, ``12 s``, ``3 min 4 s``, ``2 h 5 min``."""
+    if seconds is None:
+        return NOTHING
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+
+
+def size(count: int | None) -> str:
+    """A number of bytes: ``512 B``, ``1.5 KiB``."""
+    if count is None:
+        return NOTHING
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024 or unit == "GiB":
+            return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    raise AssertionError("unreachable")
+
+
+def clock(then: int | None) -> str | None:
+    """Local date and time to the second, for epoch milliseconds."""
+    if then is None:
+        return None
+    return datetime.fromtimestamp(then / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def now_ms() -> int:
+    """Epoch milliseconds."""
+    return int(time.time() * 1000)
+
+
+def _one_unit(seconds: float) -> str:
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit}"
+    return f"{int(seconds)} s"
+
+
+def _text(cell: object) -> "Text":
+    from rich.text import Text
+
+    text = NOTHING if cell is None else clean(str(cell))
+    return Text(text, style=_STYLES.get(text, ""))
+
+
+def _widest(columns: Sequence[Column], rows: Sequence[Sequence[object]], column: Column) -> int:
+    index = list(columns).index(column)
+    return max([len(column.title), *(_text(row[index]).cell_len for row in rows)])
