@@ -113,8 +113,12 @@ class AttemptRun:
     async def _open(self) -> Files:
         await self._displace_earlier_run()
         directory = AttemptDir.create(self._host.state_dir, self._cookie)
+        try:
+            log = LogSpool.create(directory.spool, max_bytes=self._host.max_log_bytes)
+        except OSError:
+            self._host.tidying.start(self._cookie, directory.remove())
+            raise
         self._host.guardian.register(self._cookie)
-        log = LogSpool.create(directory.spool, max_bytes=self._host.max_log_bytes)
         return Files(directory, log, self._host.shipper.ship(self._origin, log))
 
     async def _displace_earlier_run(self) -> None:

@@ -1,0 +1,137 @@
+"""The API's side of an agent's HTTP calls: a real server on a real port that keeps what it is sent.
+
+It can refuse, fail and go away. Written on asyncio streams, so that agent tests need nothing of the API.
+"""
+
+import asyncio
+import json
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Self
+
+from tests.servers import HOST, free_port
+from workflows.contracts.attempts import AttemptStarted
+
+KEY = "agent-key"
+
+
+@dataclass
+class StoredLog:
+    """One attempt's log; ``chunks`` maps an offset to its bytes."""
+
+    chunks: dict[int, bytes] = field(default_factory=dict[int, bytes])
+    marks: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    final: bool = False
+    requests: int = 0
+
+    @property
+    def data(self) -> bytes:
+        """All bytes; an overlap or a gap is an error."""
+        joined = b""
+        for offset in sorted(self.chunks):
+            assert offset == len(joined), f"chunk at {offset}, but {len(joined)} bytes before it"
+            joined += self.chunks[offset]
+        return joined
+
+
+@dataclass
+class Artifact:
+    body: bytes
+    sha256: str
+
+
+class ControlPlaneServer:
+    """``answer`` other than 204 is given to every request, which is then not kept; ``keep_but_fail`` keeps it first."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.answer = 204
+        self.keep_but_fail = 0
+        self.logs: dict[tuple[str, int], StoredLog] = {}
+        self.starts: dict[str, list[AttemptStarted]] = {}
+        self.artifacts: dict[tuple[str, int, str], Artifact] = {}
+        self.requests: list[str] = []
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    def log(self, job_id: str, attempt: int = 1) -> StoredLog:
+        return self.logs.setdefault((job_id, attempt), StoredLog())
+
+    async def up(self) -> None:
+        self._server = await asyncio.start_server(self._serve, HOST, self.port, limit=64 * 1024)
+
+    async def down(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            for writer in list(self._writers):
+                writer.close()
+            await self._server.wait_closed()
+            self._server = None
+
+    async def __aenter__(self) -> Self:
+        await self.up()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.down()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                request, *lines = head.strip().split("\r\n")
+                headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+                body = await reader.readexactly(int(headers.get("content-length", "0")))
+                status = self._take(request.split(" ")[1], headers, body)
+                writer.write(f"HTTP/1.1 {status} Said\r\ncontent-length: 0\r\n\r\n".encode())
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+    def _take(self, path: str, headers: dict[str, str], body: bytes) -> int:
+        self.requests.append(path)
+        if headers.get("authorization") != f"Bearer {KEY}":
+            return 401
+        if self.answer != 204:
+            return self.answer
+        job_id, attempt, what = _parse(path)
+        if what == "start":
+            self.starts.setdefault(job_id, []).append(AttemptStarted.model_validate_json(body))
+        elif what.startswith("log/"):
+            self._take_chunk(self.log(job_id, attempt), int(what[4:]), headers, body)
+        else:
+            path = what.removeprefix("artifacts/")
+            self.artifacts[job_id, attempt, path] = Artifact(body, headers["content-sha256"])
+        if self.keep_but_fail > 0:
+            self.keep_but_fail -= 1
+            return 503
+        return 204
+
+    @staticmethod
+    def _take_chunk(log: StoredLog, offset: int, headers: dict[str, str], body: bytes) -> None:
+        log.requests += 1
+        log.final = log.final or headers["log-final"] == "true"
+        if offset in log.chunks:
+            assert log.chunks[offset] == body, f"the chunk at {offset} came again with another cut"
+            return
+        log.chunks[offset] = body
+        marks: list[tuple[int, int]] = json.loads(headers["log-marks"])
+        assert len(marks) <= 500
+        log.marks += [(offset + inside, at) for inside, at in marks]
+
+
+def _parse(path: str) -> tuple[str, int, str]:
+    parts = path.split("/", 7)
+    assert parts[1:4] == ["api", "queue", "jobs"], path
+    assert parts[5] == "attempts", path
+    return parts[4], int(parts[6]), parts[7]

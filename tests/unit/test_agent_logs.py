@@ -1,0 +1,256 @@
+"""Spool and shipper against a real HTTP server: order, resending, limits, leftovers."""
+
+import asyncio
+import os
+import resource
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from agent.control_plane import ControlPlane
+from agent.log_spool import LOST_MARKER, LogSpool
+from agent.logs import Leftover, LogShipper, Origin
+from tests.control_plane_server import KEY, ControlPlaneServer
+from workflows.contracts.attempts import MAX_CHUNK_BYTES
+from workflows.contracts.ids import new_job_id
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ControlPlaneServer]:
+    async with ControlPlaneServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def plane(server: ControlPlaneServer) -> AsyncIterator[ControlPlane]:
+    async with ControlPlane(server.url, KEY, connections=8) as plane:
+        yield plane
+
+
+@pytest.fixture
+def shipper(plane: ControlPlane) -> LogShipper:
+    return LogShipper(plane)
+
+
+@pytest.fixture
+def origin() -> Origin:
+    return Origin(new_job_id(), 1)
+
+
+async def eventually(condition: Callable[[], bool], what: str, seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert condition(), what
+
+
+async def test_a_short_log_is_one_request(
+    server: ControlPlaneServer, shipper: LogShipper, origin: Origin, tmp_path: Path
+) -> None:
+    spool = LogSpool.create(tmp_path)
+    sending = shipper.ship(origin, spool)
+    spool.write(b"hello ")
+    await asyncio.sleep(0.02)
+    spool.write(b"world\n")
+    spool.finish()
+    await sending
+    stored = server.log(origin.job_id)
+    assert (stored.data, stored.final, stored.requests) == (b"hello world\n", True, 1)
+
+
+async def test_an_empty_log_is_finished_too(
+    server: ControlPlaneServer, shipper: LogShipper, origin: Origin, tmp_path: Path
+) -> None:
+    spool = LogSpool.create(tmp_path)
+    spool.finish()
+    await shipper.ship(origin, spool)
+    assert server.log(origin.job_id).final
+    assert server.log(origin.job_id).data == b""
+
+
+async def test_new_bytes_leave_soon_and_binary_bytes_stay_as_they_are(
+    server: ControlPlaneServer, shipper: LogShipper, origin: Origin, tmp_path: Path
+) -> None:
+    spool = LogSpool.create(tmp_path)
+    sending = shipper.ship(origin, spool)
+    everything = bytes(range(256))
+    loop = asyncio.get_running_loop()
+    for count in (1, 2, 3):
+        began = loop.time()
+        spool.write(everything)
+        await eventually(lambda count=count: len(server.log(origin.job_id).data) == 256 * count, "bytes arrive")
+        assert loop.time() - began < 0.75, "live follow must be less than a second behind"
+    spool.finish()
+    await sending
+    assert server.log(origin.job_id).data == everything * 3
+
+
+async def test_a_big_log_goes_in_chunks_of_one_mebibyte(
+    server: ControlPlaneServer, shipper: LogShipper, origin: Origin, tmp_path: Path
+) -> None:
+    spool = LogSpool.create(tmp_path)
+    data = os.urandom(3 * MAX_CHUNK_BYTES + 5)
+    for start in range(0, len(data), 50_000):
+        spool.write(data[start : start + 50_000])
+    spool.finish()
+    await shipper.ship(origin, spool)
+    stored = server.log(origin.job_id)
+    assert stored.data == data
+    assert [len(stored.chunks[offset]) for offset in sorted(stored.chunks)] == [MAX_CHUNK_BYTES] * 3 + [5]
+
+
+async def test_nothing_is_lost_or_doubled_while_the_api_is_down(
+    server: ControlPlaneServer, shipper: LogShipper, origin: Origin, tmp_path: Path
+) -> None:
+    spool = LogSpool.create(tmp_path)
+    sending = shipper.ship(origin, spool)
+    written = b""
+
+    async def write(count: int) -> bytes:
+        lines = b""
+        for number in range(count):
+            line = b"line %d\n" % number
+            spool.write(line)
+            lines += line
+            await asyncio.sleep(0.002)
+        return lines
+
+    written += await write(100)
+    await eventually(lambda: server.log(origin.job_id).requests > 0, "the first chunk")
+    await server.down()
+    written += await write(150)
+    server.keep_but_fail = 2  # the answers to chunks that were kept get lost
+    await server.up()
+    written += await write(100)
+    spool.finish()
+    await asyncio.wait_for(sending, 15)
+    assert server.log(origin.job_id).data == written
+
+
+async def test_a_refused_log_is_given_up_and_output_still_drains(
+    server: ControlPlaneServer, shipper: LogShipper, origin: Origin, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.answer = 404
+    spool = LogSpool.create(tmp_path)
+    spool.write(b"x")
+    await asyncio.wait_for(shipper.ship(origin, spool), 5)
+    spool.write(b"y")
+    spool.finish()
+    assert len(server.requests) == 1
+    assert [record.levelname for record in caplog.records if "given up" in record.message] == ["ERROR"]
+
+
+async def test_the_limit_is_marked_and_the_rest_is_counted(
+    server: ControlPlaneServer, shipper: LogShipper, origin: Origin, tmp_path: Path
+) -> None:
+    spool = LogSpool.create(tmp_path, max_bytes=1000)
+    spool.write(b"a" * 990)
+    spool.write(b"b" * 30)
+    spool.write(b"c" * 500)
+    spool.finish()
+    await shipper.ship(origin, spool)
+    assert server.log(origin.job_id).data.decode() == (
+        "a" * 990 + "b" * 10 + "\n[hybridci] The log reached its limit of 1000 bytes: what follows is dropped.\n"
+        "[hybridci] 520 bytes of output were dropped.\n"
+    )
+
+
+async def test_marks_say_when_bytes_were_read_and_survive_the_cut(
+    server: ControlPlaneServer, shipper: LogShipper, origin: Origin, tmp_path: Path
+) -> None:
+    clock = 1_000_000
+    spool = LogSpool.create(tmp_path, now_ms=lambda: clock)
+    expected: list[tuple[int, int]] = []
+    for number in range(1200):
+        if number % 2 == 0:
+            expected.append((number * 10, clock))
+        spool.write(b"123456789\n")
+        clock += 5
+    spool.finish()
+    await shipper.ship(origin, spool)
+    stored = server.log(origin.job_id)
+    assert stored.data == b"123456789\n" * 1200
+    assert stored.marks == expected
+    assert len(stored.chunks) == 2, "500 marks a chunk"
+
+
+async def test_every_chunk_has_a_mark_at_its_beginning(
+    server: ControlPlaneServer, shipper: LogShipper, origin: Origin, tmp_path: Path
+) -> None:
+    spool = LogSpool.create(tmp_path, now_ms=lambda: 77_000)
+    spool.write(b"x" * (2 * MAX_CHUNK_BYTES + 1))
+    spool.finish()
+    await shipper.ship(origin, spool)
+    assert server.log(origin.job_id).marks == [(0, 77_000), (MAX_CHUNK_BYTES, 77_000), (2 * MAX_CHUNK_BYTES, 77_000)]
+
+
+def leftover(origin: Origin, folder: Path, sent: list[Origin]) -> Leftover:
+    async def done() -> None:
+        sent.append(origin)
+
+    return Leftover(origin, folder, done)
+
+
+async def killed(shipper: LogShipper, sending: Awaitable[None]) -> None:
+    """The agent dies: nothing more is sent."""
+    assert await shipper.drain(0) == 1
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+
+
+async def test_a_dead_agents_log_is_finished_and_sent_with_its_cuts(
+    server: ControlPlaneServer, shipper: LogShipper, origin: Origin, tmp_path: Path
+) -> None:
+    spool = LogSpool.create(tmp_path)
+    sending = shipper.ship(origin, spool)
+    spool.write(b"one\n")
+    await eventually(lambda: server.log(origin.job_id).requests == 1, "the first chunk")
+    server.keep_but_fail = 1
+    spool.write(b"two")
+    await eventually(lambda: server.log(origin.job_id).requests == 2, "the second chunk")
+    spool.write(b" three")
+    await killed(shipper, sending)
+    sent: list[Origin] = []
+    await shipper.ship_leftovers([leftover(origin, tmp_path, sent)])
+    stored = server.log(origin.job_id)
+    assert stored.data == b"one\ntwo three\n" + LOST_MARKER.encode() + b"\n"
+    assert stored.final
+    assert sent == [origin]
+
+
+async def test_a_finished_log_that_was_not_sent_is_sent_unchanged(
+    server: ControlPlaneServer, shipper: LogShipper, origin: Origin, tmp_path: Path
+) -> None:
+    await server.down()
+    spool = LogSpool.create(tmp_path)
+    sending = shipper.ship(origin, spool)
+    spool.write(b"all of it\n")
+    spool.finish()
+    await killed(shipper, sending)
+    await server.up()
+    sent: list[Origin] = []
+    other = Origin(new_job_id(), 2)
+    (tmp_path / "empty").mkdir()
+    await shipper.ship_leftovers([leftover(origin, tmp_path, sent), leftover(other, tmp_path / "empty", sent)])
+    assert server.log(origin.job_id).data == b"all of it\n"
+    assert sent == [origin, other], "a folder without a log is done with at once"
+
+
+async def test_a_full_disk_is_told_once_and_what_was_stored_is_sent(
+    server: ControlPlaneServer, shipper: LogShipper, origin: Origin, tmp_path: Path
+) -> None:
+    spool = LogSpool.create(tmp_path)
+    sending = shipper.ship(origin, spool)
+    spool.write(b"before\n")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16, hard))  # the kernel refuses to let files grow, as a full disk does
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            spool.write(b"x" * 100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    spool.write(b"dropped")
+    spool.finish()
+    await sending
+    assert server.log(origin.job_id).data == b"before\n" + b"x" * 9
