@@ -46,13 +46,14 @@ _BRIDGE_REST_SECONDS: Final = 0.1
 
 def run(settings: WorkerSettings) -> int:
     """Work until SIGTERM or SIGINT. The exit code: 0 stopped, 1 failed (the log says why), 2 not configured."""
-    setup_logging(settings.log_level, "worker")
     try:
         check_configured(settings)
-        asyncio.run(_work(settings))
     except NotConfiguredError as error:
-        logger.critical("%s", error)
+        sys.stderr.write(f"{error}\n")
         return EXIT_NOT_CONFIGURED
+    setup_logging(settings.log_level, "worker")
+    try:
+        asyncio.run(_work(settings))
     except Exception:
         logger.critical("the control worker failed; its supervisor should start it again", exc_info=True)
         return EXIT_FAILED
