@@ -1,0 +1,213 @@
+"""Jobs over HTTP: submit, read, list, change, stop, run again, and idempotency keys."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from tests.api.conftest import SPEC, Bench
+from workflows.contracts.errors import Unavailable
+from workflows.contracts.statuses import JobStatus
+
+JOBS = "/api/dashboard/jobs"
+QUEUE = "/api/queue/jobs"
+NOBODY = "00000000-0000-4000-8000-000000000000"
+
+
+@pytest.mark.parametrize("path", [JOBS, QUEUE])
+async def test_a_submitted_job_can_be_read_at_once(bench: Bench, path: str) -> None:
+    answer = await bench.admin.post(path, json={**SPEC, "priority": "HIGH", "metadata": {"é": [1, None, 0.5, "\0"]}})
+    assert answer.status_code == 201
+    job = answer.json()
+    assert answer.headers["location"] == f"{JOBS}/{job['job_id']}"
+    assert (job["status"], job["queue_status"], job["priority"]) == ("queued", "QUEUED", "HIGH")
+    assert (job["created_by"], job["exit_code"], job["attempts"]) == ("admin", None, [])
+    assert not {"fingerprint", "sequence"} & set(job)
+    read = (await bench.admin.get(f"{path}/{job['job_id']}")).json()
+    assert read == job
+    assert read["metadata"] == {"é": [1, None, 0.5, "\0"]}
+
+
+async def test_every_bad_field_is_named_at_once(bench: Bench) -> None:
+    body = {"job_type": 7, "git_repo": "ext::sh", "steps": [{"name": "", "run": "x"}], "env": {"1A": "x"}, "wrong": 1}
+    answer = await bench.admin.post(JOBS, json=body)
+    assert answer.status_code == 422
+    named = {error["field"] for error in answer.json()["errors"]}
+    missing = {"git_commit_sha", "git_author"}
+    assert named == missing | {"job_type", "git_repo", "steps.0.name", "env.1A", "wrong"}
+    assert (await bench.stores.jobs.queue_stats()).total == 0
+
+
+async def test_missing_required_fields_are_named(bench: Bench) -> None:
+    answer = await bench.admin.post(JOBS, json={})
+    assert {error["field"] for error in answer.json()["errors"]} == {
+        "job_type",
+        "git_repo",
+        "git_commit_sha",
+        "git_author",
+    }
+
+
+async def test_lists_page_through_everything_once(bench: Bench) -> None:
+    submitted = {await bench.submit(job_type=f"t{number}") for number in range(7)}
+    found: list[str] = []
+    cursor: str | None = None
+    while True:
+        query = {"limit": 3, **({"cursor": cursor} if cursor else {})}
+        page = (await bench.admin.get(JOBS, params=query)).json()
+        found += [item["job_id"] for item in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert len(found) == 7
+    assert set(found) == submitted
+
+
+async def test_lists_filter(bench: Bench) -> None:
+    one = await bench.submit(pool="gpu")
+    await bench.submit()
+    by_pool = (await bench.admin.get(QUEUE, params={"pool": "gpu"})).json()["items"]
+    assert [item["job_id"] for item in by_pool] == [one]
+    await bench.start(one)
+    running = (await bench.admin.get(f"{JOBS}/running")).json()["items"]
+    by_agent = (await bench.admin.get(f"{JOBS}/agent/agent-7")).json()["items"]
+    by_status = (await bench.admin.get(JOBS, params={"status": "running"})).json()["items"]
+    assert [[item["job_id"] for item in page] for page in (running, by_agent, by_status)] == [[one]] * 3
+    assert (await bench.admin.get(f"{JOBS}/agent/nobody")).json() == {"items": [], "next_cursor": None}
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("limit=0", "limit"),
+        ("limit=101", "limit"),
+        ("limit=x", "limit"),
+        ("status=done", "status"),
+        ("cursor=!!!", "cursor"),
+        ("statsu=failed", "statsu"),
+        ("cursor=", "cursor"),
+    ],
+)
+async def test_bad_list_parameters_are_named(bench: Bench, query: str, field: str) -> None:
+    answer = await bench.admin.get(f"{JOBS}?{query}")
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", JOBS + "/{id}", None),
+        ("PATCH", JOBS + "/{id}", {"priority": "LOW"}),
+        ("PATCH", JOBS + "/{id}/complete", {"exit_code": 0}),
+        ("POST", JOBS + "/{id}/cancel", None),
+        ("POST", JOBS + "/{id}/retry", None),
+        ("GET", JOBS + "/{id}/logs", None),
+        ("GET", JOBS + "/{id}/artifacts", None),
+        ("GET", JOBS + "/{id}/artifacts/a.txt", None),
+        ("PATCH", QUEUE + "/{id}/priority", {"priority": "LOW"}),
+        ("DELETE", QUEUE + "/{id}", None),
+        ("GET", "/api/queue/dead-letters/{id}", None),
+        ("POST", "/api/queue/dead-letters/{id}/redrive", None),
+    ],
+)
+async def test_what_does_not_exist_is_404(bench: Bench, method: str, path: str, body: Any) -> None:
+    for job_id in (NOBODY, "no-uuid", NOBODY.upper(), "%00", "%ff", "a" * 3000):
+        answer = await bench.admin.request(method, path.replace("{id}", job_id), json=body)
+        assert answer.status_code == 404, (job_id, answer.text)
+        assert answer.json()["code"] == "not_found"
+
+
+async def test_a_job_is_amended_until_it_runs(bench: Bench) -> None:
+    job_id = await bench.submit()
+    changed = await bench.admin.patch(f"{JOBS}/{job_id}", json={"priority": "LOW", "labels": {"team": "shop"}})
+    assert (changed.json()["priority"], changed.json()["labels"]) == ("LOW", {"team": "shop"})
+    raised = await bench.admin.patch(f"{QUEUE}/{job_id}/priority", json={"priority": "CRITICAL"})
+    assert raised.json()["priority"] == "CRITICAL"
+    await bench.start(job_id)
+    refused = await bench.admin.patch(f"{QUEUE}/{job_id}/priority", json={"priority": "LOW"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "invalid_state")
+    signed = await bench.admin.patch(f"{JOBS}/{job_id}", json={"by": "somebody else"})
+    assert signed.status_code == 422
+
+
+async def test_cancel_can_be_repeated_but_an_ended_job_stays(bench: Bench) -> None:
+    job_id = await bench.submit()
+    first = await bench.admin.post(f"{JOBS}/{job_id}/cancel", json={"reason": "wrong branch"})
+    assert (first.json()["status"], first.json()["error_message"]) == ("cancelled", "wrong branch")
+    assert (await bench.admin.delete(f"{QUEUE}/{job_id}")).json()["status"] == "cancelled"
+    done = await bench.submit()
+    completed = await bench.admin.patch(f"{JOBS}/{done}/complete", json={"exit_code": 0})
+    assert (completed.json()["status"], completed.json()["exit_code"]) == ("success", 0)
+    late = await bench.admin.post(f"{JOBS}/{done}/cancel")
+    assert (late.status_code, late.json()["code"]) == (409, "invalid_state")
+    assert "success" in late.json()["detail"]
+
+
+async def test_a_running_job_shows_its_lease_fresh_from_temporal(bench: Bench) -> None:
+    job_id = await bench.submit()
+    await bench.start(job_id)
+    bench.orchestrator.lease = 1_800_000_000_000
+    assert (await bench.admin.get(f"{JOBS}/{job_id}")).json()["lease_expires_at"] == 1_800_000_000_000
+    bench.orchestrator.failure = Unavailable("Temporal does not answer.")
+    answer = await bench.admin.get(f"{JOBS}/{job_id}")
+    assert (answer.status_code, answer.json()["status"]) == (200, "running")
+
+
+async def test_retry_makes_a_new_job_of_an_ended_one(bench: Bench) -> None:
+    job_id = await bench.submit(labels={"a": "b"})
+    assert (await bench.admin.post(f"{JOBS}/{job_id}/retry")).status_code == 409
+    await bench.admin.post(f"{JOBS}/{job_id}/cancel")
+    headers = {"Idempotency-Key": "again"}
+    again = await bench.admin.post(f"{JOBS}/{job_id}/retry", headers=headers)
+    assert again.status_code == 201
+    assert (again.json()["retry_of"], again.json()["labels"]) == (job_id, {"a": "b"})
+    repeated = await bench.admin.post(f"{JOBS}/{job_id}/retry", headers=headers)
+    assert (repeated.status_code, repeated.json()["job_id"]) == (200, again.json()["job_id"])
+
+
+async def test_retry_of_a_dead_letter_redrives_it(bench: Bench) -> None:
+    job_id = await bench.submit()
+    await bench.start(job_id)
+    await bench.orchestrator.end_attempt(job_id, 1, status=JobStatus.DEAD_LETTERED)
+    answer = await bench.admin.post(f"{JOBS}/{job_id}/retry")
+    assert (answer.status_code, answer.json()["job_id"], answer.json()["status"]) == (200, job_id, "queued")
+
+
+async def test_the_same_key_and_request_is_the_same_job(bench: Bench) -> None:
+    headers = {"Idempotency-Key": "build 1"}
+    first = await bench.admin.post(JOBS, json=SPEC, headers=headers)
+    reordered = json.dumps(dict(reversed(list(SPEC.items()))), indent=2).encode()
+    again = await bench.admin.post(
+        QUEUE, content=reordered, headers={**headers, "Content-Type": "application/json; charset=utf-8"}
+    )
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert again.headers["idempotent-replay"] == "true"
+    assert first.json() == again.json()
+    other = await bench.admin.post(JOBS, json={**SPEC, "job_type": "build"}, headers=headers)
+    assert (other.status_code, other.json()["code"]) == (409, "conflict")
+    assert (await bench.stores.jobs.queue_stats()).total == 1
+
+
+async def test_ten_requests_with_one_key_make_one_job(bench: Bench) -> None:
+    requests = [bench.admin.post(JOBS, json=SPEC, headers={"Idempotency-Key": "k"}) for _ in range(10)]
+    answers = await asyncio.gather(*requests)
+    assert {answer.status_code for answer in answers} <= {200, 201}
+    assert len({answer.json()["job_id"] for answer in answers}) == 1
+    assert (await bench.stores.jobs.queue_stats()).total == 1
+
+
+@pytest.mark.parametrize("key", [b"", b"x" * 256, b"\xc3\xa9", b"a\x7fb"])
+async def test_a_bad_idempotency_key_is_named(bench: Bench, key: bytes) -> None:
+    answer = await bench.admin.post(JOBS, json=SPEC, headers=[(b"idempotency-key", key)])
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == ["Idempotency-Key"]
+
+
+async def test_nothing_is_created_while_temporal_is_away(bench: Bench) -> None:
+    bench.orchestrator.failure = Unavailable("Temporal does not answer.")
+    answer = await bench.admin.post(JOBS, json=SPEC)
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert int(answer.headers["retry-after"]) >= 1
+    assert (await bench.admin.get(JOBS)).json()["items"] == []
