@@ -1,5 +1,144 @@
-"""The `hybridci` command."""
+"""The `hybridci` command: its sub-commands and their options.
+
+Light on purpose: `up` and every process start through here, so nothing but typer is imported until a command is
+chosen. Deliberately not here: what the commands do.
+"""
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+CLIENT_GROUPS: Final[Mapping[str, str]] = {
+    "job": "api.cli.commands.job",
+    "dlq": "api.cli.commands.dlq",
+    "queue": "api.cli.commands.queue",
+}
+"""Sub-apps that speak HTTP to the API: name → module with its typer ``app``, imported when it is called for."""
+
+Port = Annotated[int, typer.Option(min=1, max=65535)]
+
+
+class _Root(TyperGroup):
+    """Knows the client's sub-apps by name and imports one only when it is used (or listed by --help)."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """All names, in the order people meet them."""
+        return [*super().list_commands(ctx), *CLIENT_GROUPS]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command, or None for an unknown name."""
+        if cmd_name not in CLIENT_GROUPS:
+            return super().get_command(ctx, cmd_name)
+        sub_app: typer.Typer = importlib.import_module(CLIENT_GROUPS[cmd_name]).app
+        group = typer.main.get_group(sub_app)
+        group.name = cmd_name
+        return group
+
+
+app = typer.Typer(
+    cls=_Root,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
 def main() -> None:
     """Run the command line."""
+    app()
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"hybridci {version('hybrid-ci-cd')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Hybrid CI/CD: Temporal orchestrates, your agents execute."""
+
+
+@app.command()
+def up(
+    data_dir: Annotated[
+        Path, typer.Option(envvar="HYBRIDCI_DATA_DIR", help="Where all state lives; kept between runs.")
+    ] = Path(".hybridci"),
+    host: Annotated[
+        str,
+        typer.Option(
+            help="Where the API listens. Temporal, its UI and the AWS APIs have no authentication and always stay on "
+            "127.0.0.1."
+        ),
+    ] = "127.0.0.1",
+    api_port: Port = 8000,
+    temporal_port: Port = 7233,
+    ui_port: Port = 8233,
+    aws_port: Port = 5070,
+    agents: Annotated[int, typer.Option(min=0, max=64, help="How many agents to run in pool `default`.")] = 1,
+    agent_capacity: Annotated[int, typer.Option(min=1, max=1000, help="Jobs that each agent runs at once.")] = 4,
+    drain_seconds: Annotated[
+        float, typer.Option(min=0, help="How long running jobs may go on when the stack is told to stop.")
+    ] = 60,
+) -> None:
+    """Run everything on this machine: Temporal, AWS APIs, API, control worker, agents.
+
+    Ctrl-C or SIGTERM stops it all; a second one at once. Exit codes: 0 stopped, 1 something did not start, 2 nothing
+    was started, and why.
+    """
+    from api.cli.stack import Options
+    from api.cli.up import run_up
+
+    options = Options(
+        host=host, api_port=api_port, temporal_port=temporal_port, ui_port=ui_port, aws_port=aws_port,
+        agents=agents, agent_capacity=agent_capacity, drain_seconds=drain_seconds,
+    )  # fmt: skip
+    raise typer.Exit(run_up(data_dir, options))
+
+
+@app.command()
+def api(
+    host: Annotated[str | None, typer.Option(help="Where to listen; HYBRIDCI_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="HYBRIDCI_PORT.")] = None,
+) -> None:
+    """Run the API alone, with settings from the environment."""
+    _run("api", {"HYBRIDCI_HOST": host, "HYBRIDCI_PORT": port})
+
+
+@app.command()
+def worker() -> None:
+    """Run the control worker alone, with settings from the environment."""
+    _run("worker", {})
+
+
+@app.command()
+def agent(
+    pool: Annotated[str | None, typer.Option(help="Pool whose jobs it runs; HYBRIDCI_AGENT_POOL.")] = None,
+    capacity: Annotated[int | None, typer.Option(min=1, max=1000, help="HYBRIDCI_AGENT_CAPACITY.")] = None,
+    directory: Annotated[Path | None, typer.Option(help="Workspaces and caches; HYBRIDCI_AGENT_DIR.")] = None,
+) -> None:
+    """Run one agent, with settings from the environment."""
+    _run(
+        "agent",
+        {"HYBRIDCI_AGENT_POOL": pool, "HYBRIDCI_AGENT_CAPACITY": capacity, "HYBRIDCI_AGENT_DIR": directory},
+    )
+
+
+def _run(name: str, options: Mapping[str, object]) -> None:
+    from api.cli.processes import run_process
+
+    raise typer.Exit(run_process(name, options))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""`hybridci api | worker | agent`: one process alone, with settings from the environment.
+
+Each is found by its name at run time, so that the command line (and `hybridci up`, which only starts these by their
+command lines) loads nothing of what it does not run.
+"""
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+NOT_CONFIGURED: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """Where a process's settings class and its ``run(settings) -> int`` are."""
+
+    settings_module: str
+    settings_class: str
+    run_module: str
+
+
+PROCESSES: Final[Mapping[str, Process]] = {
+    "api": Process("api.settings", "ApiSettings", "api.server"),
+    "worker": Process("activities.settings", "WorkerSettings", "activities.worker"),
+    "agent": Process("agent.settings", "AgentSettings", "agent.worker"),
+}
+
+
+def run_process(name: str, overrides: Mapping[str, object] | None = None) -> int:
+    """Run it to its end and return its exit code: 2 when its settings are wrong.
+
+    ``overrides`` (variable → value, None leaves it) are options of the command line: they win over the environment.
+    """
+    stop_cleanly_while_loading()
+    for variable, value in (overrides or {}).items():
+        if value is not None:
+            os.environ[variable] = str(value)
+    process = PROCESSES[name]
+    settings = _settings(process)
+    if settings is None:
+        return NOT_CONFIGURED
+    run: Callable[[Any], int] = importlib.import_module(process.run_module).run
+    return run(settings)
+
+
+def settings_class(process: Process) -> Any:
+    """The process's settings class (pydantic-settings)."""
+    return getattr(importlib.import_module(process.settings_module), process.settings_class)
+
+
+def _settings(process: Process) -> Any | None:
+    """The settings, or None after one sentence on stderr for each bad variable."""
+    from pydantic import ValidationError  # not at the top: `up` goes without it
+
+    cls = settings_class(process)
+    try:
+        return cls.from_environment() if hasattr(cls, "from_environment") else cls()
+    except ValidationError as error:
+        for fault in error.errors(include_url=False, include_input=False):
+            place = [str(part) for part in fault["loc"]]
+            variable = place[-1].upper() if place else process.settings_class
+            sys.stderr.write(f"hybridci: {variable} is wrong: {fault['msg']}. Correct this environment variable.\n")
+        return None
+
+
+def stop_cleanly_while_loading() -> None:
+    """Until the process handles signals itself (its imports take a second), being told to stop is no failure."""
+
+    def leave(_signal: int, _frame: object) -> None:
+        raise SystemExit(0)
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, leave)

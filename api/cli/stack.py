@@ -1,0 +1,173 @@
+"""What the embedded stack consists of: its children, their command lines, their environment, their order.
+
+Each child gets exactly the variables it needs. The agent runs other people's code, so it gets its own key only: no
+AWS variables, not the admin's key. Deliberately not here: starting and watching (``supervisor``).
+"""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from api.cli import probes
+from api.cli.child import Child, ChildSpec, Ready
+from api.cli.data_dir import DataDir
+from api.cli.embedded import aws_command, temporal_command
+from api.cli.leftovers import AGENT_PREFIX
+
+LOOPBACK: Final = "127.0.0.1"
+"""Temporal, its UI and the AWS APIs have no authentication here: they never listen anywhere else."""
+_ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised here, not listened on
+_SERVER_GRACE_SECONDS: Final = 10.0
+_PRIVATE: Final = 0o077
+_NOT_PASSED_ON: Final = ("AWS_", "TEMPORAL_", "HYBRIDCI_", "DYNAMODB_", "S3_")
+"""Variables meant for another stack (a cloud account, another namespace) must not leak into this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Where the parts listen and how much the agents do. ``drain_seconds``: for running jobs when the stack stops."""
+
+    host: str = LOOPBACK
+    api_port: int = 8000
+    temporal_port: int = 7233
+    ui_port: int = 8233
+    aws_port: int = 5070
+    agents: int = 1
+    agent_capacity: int = 4
+    drain_seconds: float = 60.0
+
+    @property
+    def reachable_host(self) -> str:
+        """An address at which this machine reaches the API."""
+        return _ANY_ADDRESS.get(self.host, self.host)
+
+    @property
+    def url(self) -> str:
+        """The API's address for clients on this machine."""
+        host = self.reachable_host
+        return f"http://[{host}]:{self.api_port}" if ":" in host else f"http://{host}:{self.api_port}"
+
+    @property
+    def temporal_address(self) -> str:
+        """Temporal's frontend."""
+        return f"{LOOPBACK}:{self.temporal_port}"
+
+    @property
+    def temporal_ui(self) -> str:
+        """Temporal's Web UI."""
+        return f"http://{LOOPBACK}:{self.ui_port}"
+
+
+def server_specs(options: Options, data: DataDir) -> list[ChildSpec]:
+    """Temporal and the AWS APIs. Raises EmbeddedServerMissing."""
+    ports = {"temporal": options.temporal_port, "aws": options.aws_port}
+    commands = {
+        "temporal": temporal_command(
+            data_dir=data.root, host=LOOPBACK, port=options.temporal_port, ui_port=options.ui_port
+        ),
+        "aws": aws_command(data_dir=data.root, host=LOOPBACK, port=options.aws_port),
+    }
+    return [
+        ChildSpec(name, command, _base(), partial(_accepts, port=ports[name]), _SERVER_GRACE_SECONDS, _PRIVATE)
+        for name, command in commands.items()
+    ]
+
+
+def process_specs(options: Options, data: DataDir) -> list[ChildSpec]:
+    """API, control worker and agents."""
+    api = {
+        **_aws(options), **_temporal(options),
+        "HYBRIDCI_HOST": options.host, "HYBRIDCI_PORT": str(options.api_port),
+        "HYBRIDCI_ADMIN_KEY_FILE": str(data.admin_key), "HYBRIDCI_AGENT_KEY_FILE": str(data.agent_key),
+    }  # fmt: skip
+    answers = partial(_answers, host=options.reachable_host, port=options.api_port)
+    return [
+        _process("api", "api", api, answers, _SERVER_GRACE_SECONDS, _PRIVATE),
+        _process("worker", "worker", {**_aws(options), **_temporal(options)}, _worker_ready, 15.0, _PRIVATE),
+        *(_agent(number, options, data) for number in range(1, options.agents + 1)),
+    ]
+
+
+def stop_order(options: Options) -> list[list[str]]:
+    """Agents finish their jobs while all they report to is up; the servers go last."""
+    agents = [f"{AGENT_PREFIX}-{number}" for number in range(1, options.agents + 1)]
+    return [agents, ["api"], ["worker"], ["temporal", "aws"]]
+
+
+def ports(options: Options) -> Sequence[tuple[str, int, str]]:
+    """(address, port, option that changes it) of everything that listens."""
+    return (
+        (options.host, options.api_port, "--api-port"),
+        (LOOPBACK, options.temporal_port, "--temporal-port"),
+        (LOOPBACK, options.ui_port, "--ui-port"),
+        (LOOPBACK, options.aws_port, "--aws-port"),
+    )
+
+
+def _agent(number: int, options: Options, data: DataDir) -> ChildSpec:
+    env = {
+        **_temporal(options),
+        "HYBRIDCI_URL": options.url,
+        "HYBRIDCI_API_KEY_FILE": str(data.agent_key),
+        "HYBRIDCI_AGENT_DIR": str(data.agent(number)),
+        "HYBRIDCI_AGENT_CAPACITY": str(options.agent_capacity),
+    }
+    # The user's own umask: the files that jobs build are as they would be in their shell.
+    return _process(f"{AGENT_PREFIX}-{number}", "agent", env, _agent_ready, options.drain_seconds, None)
+
+
+def _process(
+    name: str, command: str, env: Mapping[str, str], ready: Ready, grace: float, umask: int | None
+) -> ChildSpec:
+    # -P: the folder `up` was called in is not on the import path; a user's own `api` package would shadow ours.
+    line = [sys.executable, "-P", "-m", "api.cli.main", command]
+    return ChildSpec(name, line, {**_base(), **env}, ready, grace, umask)
+
+
+def _base() -> dict[str, str]:
+    env = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_PASSED_ON)}
+    # Readiness is seen in the log, so it is never quieter than this; the logs are files.
+    env["LOG_LEVEL"] = "DEBUG" if env.get("LOG_LEVEL", "").upper() == "DEBUG" else "INFO"
+    env["ENVIRONMENT"] = "development"
+    # A proxy of the user's network must not be asked for what listens on this machine.
+    for name in ("NO_PROXY", "no_proxy"):
+        env[name] = ",".join(filter(None, (env.get(name, ""), LOOPBACK, "localhost", "::1")))
+    return env
+
+
+def _temporal(options: Options) -> dict[str, str]:
+    # No profile file: the user's own may carry TLS settings or an API key of another Temporal.
+    return {
+        "TEMPORAL_ADDRESS": options.temporal_address,
+        "TEMPORAL_NAMESPACE": "default",
+        "TEMPORAL_CONFIG_FILE": os.devnull,
+    }
+
+
+def _aws(options: Options) -> dict[str, str]:
+    endpoint = f"http://{LOOPBACK}:{options.aws_port}"
+    return {
+        "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "DYNAMODB_ENDPOINT_URL": endpoint, "S3_ENDPOINT_URL": endpoint,
+    }  # fmt: skip
+
+
+async def _accepts(_child: Child, *, port: int) -> bool:
+    return await probes.accepts(LOOPBACK, port)
+
+
+async def _answers(_child: Child, *, host: str, port: int) -> bool:
+    return await probes.answers_ok(host, port, "/health/ready")
+
+
+async def _worker_ready(child: Child) -> bool:
+    return child.printed("control worker ready")
+
+
+async def _agent_ready(child: Child) -> bool:
+    return child.printed(" works for pool ")
