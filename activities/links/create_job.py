@@ -1,10 +1,8 @@
 """Link CreateJob: the record's first write."""
 
-from typing import Any
-
 from codeuchain import Context
 
-from activities.links.base import require
+from activities.links.base import CreationContext, require
 from activities.links.transitions import Operation, check_transition
 from activities.stores.interfaces import JobStore
 from workflows.contracts.jobs import Job
@@ -17,7 +15,7 @@ class CreateJob:
     def __init__(self, store: JobStore) -> None:
         self._store = store
 
-    async def call(self, ctx: Context[Any]) -> Context[Any]:
+    async def call(self, ctx: Context[CreationContext]) -> Context[CreationContext]:
         """Repeating it changes nothing: the store's sequence condition holds."""
         write = JobWrite(job=require(ctx, "job", Job))
         check_transition(Operation.CREATE, write)

@@ -1,10 +1,8 @@
 """Link ListJobs: one page of records."""
 
-from typing import Any
-
 from codeuchain import Context
 
-from activities.links.base import require
+from activities.links.base import ReadContext, require
 from activities.stores.interfaces import JobStore
 from workflows.contracts.records import JobQuery
 
@@ -15,6 +13,6 @@ class ListJobs:
     def __init__(self, store: JobStore) -> None:
         self._store = store
 
-    async def call(self, ctx: Context[Any]) -> Context[Any]:
+    async def call(self, ctx: Context[ReadContext]) -> Context[ReadContext]:
         """Newest first."""
         return ctx.insert("page", await self._store.list(require(ctx, "query", JobQuery)))

@@ -1,10 +1,8 @@
 """Link ListRunningJobs: one page of the jobs that an agent is working on."""
 
-from typing import Any
-
 from codeuchain import Context
 
-from activities.links.base import require
+from activities.links.base import ReadContext, require
 from activities.stores.interfaces import JobStore
 from workflows.contracts.records import JobQuery
 from workflows.contracts.statuses import JobStatus
@@ -16,7 +14,7 @@ class ListRunningJobs:
     def __init__(self, store: JobStore) -> None:
         self._store = store
 
-    async def call(self, ctx: Context[Any]) -> Context[Any]:
+    async def call(self, ctx: Context[ReadContext]) -> Context[ReadContext]:
         """Newest first."""
         query = require(ctx, "query", JobQuery).model_copy(update={"status": JobStatus.RUNNING})
         return ctx.insert("page", await self._store.list(query))

@@ -2,11 +2,11 @@
 
 import re
 from datetime import date
-from typing import Any, Final
+from typing import Final
 
 from codeuchain import Context
 
-from activities.links.base import require
+from activities.links.base import ReadContext, require
 from activities.stores.interfaces import JobStore
 from workflows.contracts.errors import FieldError, ValidationFailed
 
@@ -19,7 +19,7 @@ class ReadDayStats:
     def __init__(self, store: JobStore) -> None:
         self._store = store
 
-    async def call(self, ctx: Context[Any]) -> Context[Any]:
+    async def call(self, ctx: Context[ReadContext]) -> Context[ReadContext]:
         """Reads counters."""
         day = require(ctx, "day", str)
         if not _is_day(day):

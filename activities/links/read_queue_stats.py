@@ -1,9 +1,8 @@
 """Link ReadQueueStats: the queue in numbers."""
 
-from typing import Any
-
 from codeuchain import Context
 
+from activities.links.base import ReadContext
 from activities.stores.interfaces import JobStore
 
 
@@ -13,6 +12,6 @@ class ReadQueueStats:
     def __init__(self, store: JobStore) -> None:
         self._store = store
 
-    async def call(self, ctx: Context[Any]) -> Context[Any]:
+    async def call(self, ctx: Context[ReadContext]) -> Context[ReadContext]:
         """Reads counters: the same cost at ten jobs and at ten million."""
         return ctx.insert("queue_stats", await self._store.queue_stats())

@@ -1,10 +1,8 @@
 """Link RetrieveJob: one record by its id."""
 
-from typing import Any
-
 from codeuchain import Context
 
-from activities.links.base import require
+from activities.links.base import ReadContext, require
 from activities.stores.interfaces import JobStore
 from workflows.contracts.errors import NotFound
 
@@ -15,7 +13,7 @@ class RetrieveJob:
     def __init__(self, store: JobStore) -> None:
         self._store = store
 
-    async def call(self, ctx: Context[Any]) -> Context[Any]:
+    async def call(self, ctx: Context[ReadContext]) -> Context[ReadContext]:
         """A consistent read: what was written last."""
         job_id = require(ctx, "job_id", str)
         job = await self._store.get(job_id)

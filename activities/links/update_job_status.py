@@ -1,10 +1,8 @@
 """Link UpdateJobStatus: a record moves in the queue."""
 
-from typing import Any
-
 from codeuchain import Context
 
-from activities.links.base import require
+from activities.links.base import WriteContext, require
 from activities.links.transitions import Operation, check_transition
 from activities.stores.interfaces import JobStore
 from workflows.contracts.records import JobWrite
@@ -20,7 +18,7 @@ class UpdateJobStatus:
         self._store = store
         self._operation = operation
 
-    async def call(self, ctx: Context[Any]) -> Context[Any]:
+    async def call(self, ctx: Context[WriteContext]) -> Context[WriteContext]:
         """Repeating it changes nothing: the store's sequence condition holds."""
         write = require(ctx, "write", JobWrite)
         check_transition(self._operation, write)

@@ -1,12 +1,12 @@
 """Link ValidateJobCreation: what was asked for becomes a record to create, or every bad field is named at once."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import cast
 
 from codeuchain import Context
 from pydantic import ValidationError
 
-from activities.links.base import ChainMiswiredError
+from activities.links.base import ChainMiswiredError, CreationContext
 from workflows.contracts.errors import FieldError, ValidationFailed
 from workflows.contracts.ids import new_job_id
 from workflows.contracts.jobs import Job, JobSpec, new_job, spec_of
@@ -19,13 +19,13 @@ class ValidateJobCreation:
         self._clock = clock
         self._new_id = new_id
 
-    async def call(self, ctx: Context[Any]) -> Context[Any]:
+    async def call(self, ctx: Context[CreationContext]) -> Context[CreationContext]:
         """A whole Job keeps its id and times; anything else becomes a fresh record under ``job_id`` or a new id."""
         request: object = ctx.get("request")
         try:
             spec = _spec(request)
         except ValidationError as error:
-            raise ValidationFailed(*_explain(error)) from error
+            raise ValidationFailed(*_explain(error)) from None  # its text quotes values, which do not belong in logs
         job = request if isinstance(request, Job) else self._record(spec, ctx.get("job_id"))
         return ctx.insert("spec", spec).insert("job", job)
 
@@ -45,7 +45,7 @@ def _spec(request: object) -> JobSpec:
 
 def _explain(error: ValidationError) -> tuple[str, list[FieldError]]:
     errors = [
-        FieldError(field=".".join(str(part) for part in item["loc"]), message=item["msg"])
+        FieldError(field=".".join(str(part) for part in item["loc"]), message=item["msg"].removeprefix("Value error, "))
         for item in error.errors(include_url=False, include_context=False, include_input=False)
     ]
     fields = ", ".join(sorted({found.field or "the job as a whole" for found in errors}))

@@ -1,5 +1,6 @@
 """Links, one by one: what they answer, what they refuse, and that they refuse loudly."""
 
+import traceback
 from itertools import product
 from typing import Any
 
@@ -70,9 +71,20 @@ class TestValidateJobCreation:
             "retry.max_attempts",
             "surprise",
         }
-        assert all(error.message for error in caught.value.errors)
+        messages = {error.field: error.message for error in caught.value.errors}
+        assert messages["git_repo"].startswith("must not contain white space")
+        assert all(messages.values())
         assert caught.value.code is ErrorCode.VALIDATION_FAILED
         assert not caught.value.retryable
+
+    async def test_values_stay_out_of_the_error(self) -> None:
+        request: dict[str, object] = {**SPEC, "env": {"TOKEN": 12345678}, "surprise": "hunter2"}
+        with pytest.raises(ValidationFailed) as caught:
+            await validator().call(context(request=request))
+        told = "".join(traceback.format_exception(caught.value)) + str(caught.value.details)
+        assert "env.TOKEN" in told
+        assert "12345678" not in told
+        assert "hunter2" not in told
 
     async def test_a_mapping_becomes_a_fresh_record(self) -> None:
         answer = await validator().call(context(request=SPEC))

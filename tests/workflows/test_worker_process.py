@@ -34,7 +34,7 @@ from tests import servers
 from tests.unit.fakes import SPEC
 from workflows.client import Orchestrator
 from workflows.contracts.attempts import AttemptInput, AttemptResult
-from workflows.contracts.commands import Discard, JobInput, ReconcileResult
+from workflows.contracts.commands import BulkRedrive, Canary, DeadLetterFilter, Discard, JobInput, ReconcileResult
 from workflows.contracts.ids import job_workflow_id, pool_queue
 from workflows.contracts.jobs import JobSpec
 from workflows.contracts.search_attributes import NAMES
@@ -229,8 +229,9 @@ async def test_a_record_whose_workflow_was_terminated_is_closed(
     untouched = await stores.jobs.get(healthy.job_id)
     assert untouched is not None
     assert untouched.status is JobStatus.QUEUED
-    again = await reconcile(stores, client, clock=lambda: epoch_millis() + QUIET_MILLIS)
+    again = await orchestrator.reconcile()  # by the worker's own activity
     assert again.closed == []
+    assert again.checked >= 1
 
 
 async def test_a_parked_job_is_left_alone_and_can_be_discarded(
@@ -251,6 +252,36 @@ async def test_a_parked_job_is_left_alone_and_can_be_discarded(
     discarded = await orchestrator.discard(job.job_id, Discard(reason="a test"))
     assert discarded.status is JobStatus.ERROR
     assert await stores.jobs.get(job.job_id) == discarded
+
+
+async def test_dead_letters_are_redriven_in_bulk_behind_a_canary(
+    running_worker: WorkerProcess, client: Client, stores: Stores
+) -> None:
+    jobs = [job_input("bulk") for _ in range(3)]
+    orchestrator = Orchestrator(client)
+    for job in jobs:
+        await orchestrator.submit(job)
+
+    async def all_are(status: JobStatus) -> bool:
+        records = [await stores.jobs.get(job.job_id) for job in jobs]
+        return all(record is not None and record.status is status for record in records)
+
+    async with Worker(client, task_queue=pool_queue("bulk"), activities=[fail_for_good]):
+        await eventually(lambda: all_are(JobStatus.DEAD_LETTERED), seconds=20, what="the jobs are parked")
+    redrive_id = str(uuid.uuid4())
+    request = BulkRedrive(filter=DeadLetterFilter(pool="bulk"), canary=Canary(count=1), reason="a test")
+    await orchestrator.start_bulk_redrive(redrive_id, request)
+
+    async def is_finished() -> bool:
+        return (await orchestrator.bulk_redrive_progress(redrive_id)).state in {"finished", "stopped"}
+
+    async with Worker(client, task_queue=pool_queue("bulk"), activities=[succeed]):
+        await eventually(is_finished, seconds=30, what="the bulk redrive is finished")
+        await eventually(lambda: all_are(JobStatus.SUCCESS), seconds=20, what="the jobs succeeded")
+    progress = await orchestrator.bulk_redrive_progress(redrive_id)
+    assert (progress.state, progress.matched, progress.refused) == ("finished", 3, {})
+    assert progress.redriven == [job.job_id for job in jobs]  # oldest first
+    assert progress.canaries == {jobs[0].job_id: "success"}
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
