@@ -26,6 +26,8 @@ async def as_events(events: AsyncGenerator[Event, None]) -> AsyncIterator[bytes]
                 if event.attempt != attempt:
                     decoder, attempt = _Decoder(), event.attempt
                 text, end = decoder.decode(event.chunk.data, event.chunk.end)
+                if not text:
+                    continue  # a part of a character, or the empty last chunk
                 body = {"attempt": attempt, "offset": event.chunk.offset, "text": text}
                 yield _event("log", body, place=f"{attempt}:{end}")
             elif isinstance(event, Note):

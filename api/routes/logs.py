@@ -17,7 +17,6 @@ from workflows.contracts.jobs import Attempt, Job
 
 router = APIRouter(prefix="/api/dashboard/jobs", tags=["jobs"])
 SAFE_HEADERS: Final = {
-    "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "Cache-Control": "no-store",
     "X-Accel-Buffering": "no",

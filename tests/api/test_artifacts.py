@@ -1,0 +1,102 @@
+"""Artifacts: streamed in with their digest, listed, and only ever handed out as downloads."""
+
+import hashlib
+import os
+from urllib.parse import quote
+
+import pytest
+
+from api import middleware
+from tests.api.conftest import Bench
+from tests.api.live import serving
+
+JOBS = "/api/dashboard/jobs"
+HOSTILE = 'dist/größe "x".html'
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+async def put(bench: Bench, job_id: str, path: str, data: bytes, sha256: str | None = None) -> int:
+    answer = await bench.agent.put(
+        f"/api/queue/jobs/{job_id}/attempts/1/artifacts/{quote(path)}",
+        content=data,
+        headers={"Content-SHA256": digest(data) if sha256 is None else sha256},
+    )
+    return answer.status_code
+
+
+async def test_files_come_back_as_downloads(bench: Bench) -> None:
+    job_id = await bench.submit()
+    data = os.urandom(3_000_000)
+    assert await put(bench, job_id, HOSTILE, data) == 204
+    assert await put(bench, job_id, "dist/empty", b"") == 204
+    listed = (await bench.admin.get(f"{JOBS}/{job_id}/artifacts")).json()
+    assert listed == {
+        "attempt": 1,
+        "items": [
+            {"path": "dist/empty", "size": 0, "sha256": digest(b"")},
+            {"path": HOSTILE, "size": len(data), "sha256": digest(data)},
+        ],
+    }
+    answer = await bench.admin.get(f"{JOBS}/{job_id}/artifacts/{quote(HOSTILE)}")
+    assert answer.content == data
+    assert answer.headers["content-type"] == "application/octet-stream"
+    disposition = answer.headers["content-disposition"]
+    assert disposition == "attachment; filename=\"gr__e__x_.html\"; filename*=UTF-8''gr%C3%B6%C3%9Fe%20%22x%22.html"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert (await bench.admin.get(f"{JOBS}/{job_id}/artifacts/dist/other")).status_code == 404
+    assert (await bench.admin.get(f"{JOBS}/{job_id}/artifacts?attempt=2")).status_code == 404
+    empty = await bench.admin.get(f"{JOBS}/{job_id}/artifacts/dist/empty")
+    assert (empty.status_code, empty.content, empty.headers["content-length"]) == (200, b"", "0")
+
+
+@pytest.mark.parametrize("path", ["../x", "a/../b", "/etc/passwd", "a//b", "./a", "a\tb", "a\0b", "x" * 1000])
+async def test_paths_stay_inside(bench: Bench, path: str) -> None:
+    job_id = await bench.submit()
+    answer = await bench.agent.put(
+        f"/api/queue/jobs/{job_id}/attempts/1/artifacts/{quote(path, safe='')}",
+        content=b"x",
+        headers={"Content-SHA256": digest(b"x")},
+    )
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "path")
+
+
+@pytest.mark.parametrize("sha256", ["0" * 64, "x", "", "A" * 64])
+async def test_the_digest_must_be_the_bodys(bench: Bench, sha256: str) -> None:
+    job_id = await bench.submit()
+    assert await put(bench, job_id, "a.bin", b"data", sha256) == 422
+    assert (await bench.admin.get(f"{JOBS}/{job_id}/artifacts")).json()["items"] == []
+
+
+async def test_the_length_must_be_declared_and_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    job_id = await bench.submit()
+
+    async def parts():
+        yield b"data"
+
+    path = f"/api/queue/jobs/{job_id}/attempts/1/artifacts/a.bin"
+    answer = await bench.agent.put(path, content=parts(), headers={"Content-SHA256": digest(b"data")})
+    assert (answer.status_code, answer.json()["code"]) == (411, "length_required")
+    monkeypatch.setattr(middleware, "MAX_ARTIFACT_BYTES", 3)
+    assert await put(bench, job_id, "a.bin", b"data") == 413
+
+
+async def test_a_chunk_of_a_log_is_at_most_1_mib(bench: Bench) -> None:
+    job_id = await bench.submit()
+    path = f"/api/queue/jobs/{job_id}/attempts/1/log/0"
+    assert (await bench.agent.put(path, content=b"x" * (1 << 20))).status_code == 204
+    assert (await bench.agent.put(path, content=b"x" * ((1 << 20) + 1))).status_code == 413
+
+
+async def test_an_upload_over_http_reaches_the_store(bench: Bench) -> None:
+    job_id = await bench.submit()
+    data = os.urandom(5_000_000)
+    async with serving(bench.app) as client:
+        path = f"/api/queue/jobs/{job_id}/attempts/1/artifacts/big.bin"
+        answer = await client.put(path, content=data, headers={"Content-SHA256": digest(data)})
+        assert answer.status_code == 204
+        read = await client.get(f"{JOBS}/{job_id}/artifacts/big.bin")
+        assert read.content == data
