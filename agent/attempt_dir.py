@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 from collections.abc import Iterable
 from contextlib import suppress
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Final, Self
 
 _ATTEMPTS: Final = "attempts"
+_COOKIE: Final = re.compile(r"\S+-\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +31,10 @@ class AttemptDir:
 
     @classmethod
     def all(cls, state_dir: Path) -> list[Self]:
-        """Every attempt's folder that exists, by cookie."""
+        """Every attempt's folder that exists, by cookie. Anything else that lies there is left alone."""
         with suppress(FileNotFoundError):
-            return [cls(root) for root in sorted((state_dir / _ATTEMPTS).resolve().iterdir()) if root.is_dir()]
+            folders = sorted((state_dir / _ATTEMPTS).resolve().iterdir())
+            return [cls(root) for root in folders if _COOKIE.fullmatch(root.name) and root.is_dir()]
         return []
 
     @property

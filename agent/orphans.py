@@ -118,7 +118,7 @@ def _group_lives(group: int) -> bool:
 
 def _escaped(family: Family, killed: set[int]) -> Iterator[int]:
     if not _host.adopts:
-        yield from with_cookie({family.cookie})
+        yield from cookies_by_process({family.cookie})
         return
     children = set(_children(os.getpid()))
     for gone in _host.strays.keys() - children:
@@ -136,9 +136,10 @@ def _escaped(family: Family, killed: set[int]) -> Iterator[int]:
 
 def _belongs(pid: int, session: int, family: Family) -> bool:
     """Is the child ``pid`` of this family? By session, cookie, folder; else as a stray of all that ran beside it."""
-    if session == family.session or has_cookie(pid, {family.cookie}):
+    cookie = cookie_of_process(pid)
+    if session == family.session or cookie == family.cookie:
         return True
-    if session == os.getsid(0) or _cookie_of_another(pid, family):
+    if session == os.getsid(0) or cookie in {other.cookie for other in _host.active.values()}:
         return False
     with suppress(OSError):
         if Path(os.readlink(f"/proc/{pid}/cwd")).is_relative_to(family.folder):
@@ -147,11 +148,6 @@ def _belongs(pid: int, session: int, family: Family) -> bool:
         return False  # could be a child that this process started itself
     owners = _host.strays.setdefault(pid, frozenset(_host.active) | {family.session})
     return not (owners & (_host.active.keys() - {family.session}))
-
-
-def _cookie_of_another(pid: int, family: Family) -> bool:
-    others = {other.cookie for other in _host.active.values()} - {family.cookie}
-    return bool(others) and has_cookie(pid, others)
 
 
 def _reap(pid: int, session: int, killed: set[int]) -> None:
@@ -189,21 +185,23 @@ def _descendants(pid: int) -> Iterator[int]:
         yield from _descendants(child)
 
 
-def has_cookie(pid: int, cookies: set[str]) -> bool:
-    """Does the process carry one of the cookies in the environment it was started with?"""
+def cookie_of_process(pid: int) -> str | None:
+    """The attempt a process was started for, as its first environment says."""
     try:
-        if sys.platform == "linux":
-            entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-            return any(f"{COOKIE}={cookie}".encode() in entries for cookie in cookies)
-        return psutil.Process(pid).environ().get(COOKIE) in cookies
+        if sys.platform != "linux":
+            return psutil.Process(pid).environ().get(COOKIE)
+        entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except (OSError, psutil.Error):
-        return False
+        return None
+    prefix = f"{COOKIE}=".encode()
+    return next((entry[len(prefix) :].decode(errors="replace") for entry in entries if entry.startswith(prefix)), None)
 
 
-def with_cookie(cookies: set[str]) -> list[int]:
+def cookies_by_process(cookies: set[str]) -> dict[int, str]:
     """All living processes of this host with one of the cookies. Reads every process's environment: rarely."""
-    return [
-        process.pid
-        for process in psutil.process_iter(["status"])
-        if process.info["status"] != psutil.STATUS_ZOMBIE and has_cookie(process.pid, cookies)
-    ]
+    found: dict[int, str] = {}
+    for process in psutil.process_iter(["status"]):
+        cookie = cookie_of_process(process.pid)
+        if cookie in cookies and process.info["status"] != psutil.STATUS_ZOMBIE:
+            found[process.pid] = cookie
+    return found

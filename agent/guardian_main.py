@@ -1,0 +1,125 @@
+"""The guardian's own process: reads registrations from stdin and, when the agent is gone, ends what it ran.
+
+Run by path in an isolated interpreter (``python -I -S guardian_main.py``): it imports four standard modules and nothing
+of this project, so that it stays small and cannot fail with the agent. The other side: ``guardian``.
+
+Lines: ``+ <cookie> <group>`` (group 0: none yet) and ``- <cookie>``. The end of the file means that the agent is dead.
+A process is ended when its environment carries a registered cookie or its session is a registered group.
+"""
+
+import os
+import signal
+import sys
+import time
+
+COOKIE = b"HYBRIDCI_ATTEMPT="
+TERM_SECONDS = 2.0
+KILL_SECONDS = 10.0
+POLL_SECONDS = 0.05
+
+
+def main() -> None:
+    """Serve until stdin ends, then end what is registered."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # its time comes when the agent's end closes the pipe
+    registered: dict[bytes, dict[int, str]] = {}
+    for line in sys.stdin.buffer:
+        words = line.split()
+        if not line.endswith(b"\n") or len(words) < 2:
+            continue
+        if words[0] == b"-":
+            registered.pop(words[1], None)
+            continue
+        groups = registered.setdefault(words[1], {})
+        if int(words[2]):
+            groups[int(words[2])] = start_time(int(words[2]))
+    if registered:
+        end(set(registered), {group: time for groups in registered.values() for group, time in groups.items()})
+
+
+def end(cookies: set[bytes], groups: dict[int, str]) -> None:
+    """SIGTERM, 2 s, SIGKILL until nothing is left."""
+    for number, seconds in ((signal.SIGTERM, TERM_SECONDS), (signal.SIGKILL, KILL_SECONDS)):
+        deadline = time.monotonic() + seconds
+        asked: set[int] = set()
+        while victims := find(cookies, groups):
+            for pid in victims:
+                if pid not in asked or number == signal.SIGKILL:
+                    send(pid, number)
+            asked.update(victims)
+            if time.monotonic() > deadline:
+                break
+            time.sleep(POLL_SECONDS)
+        else:
+            return
+
+
+def find(cookies: set[bytes], groups: dict[int, str]) -> list[int]:
+    """The living processes to end. Without /proc only the groups themselves are known."""
+    if not os.path.isdir("/proc/self"):
+        return [-group for group in groups if exists(-group)]
+    found: list[int] = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit() or int(name) == os.getpid():
+            continue
+        fields = stat(int(name))
+        if not fields or fields[0] in "ZX":
+            continue
+        session = int(fields[3])
+        if (session in groups and is_same(session, groups[session])) or cookie(name) in cookies:
+            found.append(int(name))
+    return found
+
+
+def is_same(group: int, started: str) -> bool:
+    """Its leader is gone (a number in use is not given away) or still the one that was registered."""
+    now = start_time(group)
+    return not now or now == started
+
+
+def start_time(pid: int) -> str:
+    """In clock ticks since boot; empty when the process is gone."""
+    fields = stat(pid)
+    return fields[19] if fields else ""
+
+
+def stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat after the command's name; empty when the process is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def cookie(pid: str) -> bytes | None:
+    """The attempt a process was started for."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            entries = file.read().split(b"\0")
+    except OSError:
+        return None
+    return next((entry[len(COOKIE) :] for entry in entries if entry.startswith(COOKIE)), None)
+
+
+def exists(pid: int) -> bool:
+    """Also true for another user's process, which cannot be ended."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    """A signal; a process that is gone or another user's is left alone."""
+    try:
+        os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+if __name__ == "__main__":
+    main()
