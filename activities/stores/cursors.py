@@ -1,7 +1,8 @@
 """Opaque cursors of lists: where each part of a list goes on, bound to the filters of its query.
 
-A list is read from one or more shards, each newest first. A cursor holds each shard's position (the last item taken)
-and the time of the last item shown, so that a shard nothing was taken from yet starts there and not at newer jobs.
+A list is read from one or more shards, each newest first. A cursor holds each shard's position (the last item taken; an
+empty job id stands for all of that moment) and the time of the last item shown, so that a shard nothing was taken from
+yet starts there and not at newer jobs.
 """
 
 import base64
@@ -18,7 +19,7 @@ from workflows.contracts.errors import FieldError, ValidationFailed
 from workflows.contracts.records import JobQuery
 
 _Time = Annotated[int, Field(ge=0, lt=1 << 53)]
-_JobId = Annotated[str, Field(min_length=1, max_length=128)]
+_JobId = Annotated[str, Field(max_length=128)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from activities.stores.artifacts import S3ArtifactStore, create_bucket
 from activities.stores.dynamo.client import AwsClients
 from activities.stores.dynamo.jobs import DynamoJobStore
-from activities.stores.dynamo.table import create_tables
+from activities.stores.dynamo.table import JobTables, create_tables
 from activities.stores.interfaces import ArtifactStore, JobStore, LogStore
 from activities.stores.logs import S3LogStore
 from activities.stores.memory import MemoryArtifactStore, MemoryJobStore, MemoryLogStore
@@ -27,7 +27,7 @@ def open_stores(settings: StoreSettings) -> Stores:
     """Stores on DynamoDB and S3. Connects at the first call, not here; creates nothing (see ``ensure_schema``)."""
     clients = AwsClients(settings)
     return Stores(
-        jobs=DynamoJobStore(clients, settings.jobs_table, settings.statistics_table),
+        jobs=DynamoJobStore(clients, JobTables.of(settings)),
         logs=S3LogStore(clients, settings.bucket),
         artifacts=S3ArtifactStore(clients, settings.bucket),
         close=clients.close,
@@ -40,13 +40,13 @@ def open_memory_stores() -> Stores:
 
 
 async def ensure_schema(settings: StoreSettings) -> None:
-    """Create what is missing of tables, indexes' tables, TTL and bucket, and wait until they are usable.
+    """Create what is missing of tables, their expiry and the bucket, and wait until they are usable.
 
     Can be repeated and run by several processes at once. Raises Unavailable.
     """
     clients = AwsClients(settings)
     try:
-        await create_tables(clients, settings.jobs_table, settings.statistics_table)
+        await create_tables(clients, JobTables.of(settings))
         await create_bucket(clients, settings.bucket)
     finally:
         clients.close()

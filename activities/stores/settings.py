@@ -21,6 +21,7 @@ class StoreSettings(BaseSettings):
     dynamodb_endpoint_url: str | None = None
     s3_endpoint_url: str | None = None
     dynamodb_table_jobs: str | None = None
+    dynamodb_table_job_lists: str | None = None
     dynamodb_table_statistics: str | None = None
     s3_bucket: str | None = None
 
@@ -28,6 +29,11 @@ class StoreSettings(BaseSettings):
     def jobs_table(self) -> str:
         """The table of job records."""
         return self.dynamodb_table_jobs or f"hybrid-ci-cd-jobs-{self.environment}"
+
+    @property
+    def job_lists_table(self) -> str:
+        """The table of the lists that job records are found by."""
+        return self.dynamodb_table_job_lists or f"hybrid-ci-cd-job-lists-{self.environment}"
 
     @property
     def statistics_table(self) -> str:

@@ -6,14 +6,16 @@ What is counted, for every job record:
   and ``dead_lettered`` count the state a job is in now. A redriven dead letter leaves ``dead_lettered`` again, so that
   the counters are at all times what a count of all records would give. ``total`` is all of them.
 - A **wait** (``claimed_at - queued_at``) is sampled once per attempt, by the write that first shows its ``claimed_at``:
-  at the claim, or at the attempt's end when its start was never announced.
+  at the claim, or at the attempt's end when its start was never announced. (An attempt that is taken back, because its
+  job moves to another pool just then, has waited all the same.)
 - An **execution** (``finished_at - started_at``, from the claim when no step ran) is sampled once per attempt, by the
   write that first shows its ``finished_at``. An attempt that nobody claimed is not sampled.
 - A day counts events: jobs created, and jobs that became completed or failed (parked included) on it, in UTC. A job
   that fails, is redriven and succeeds on one day is in both; discarding a dead letter is no second failure.
 
-What a stored record has already contributed is its ``Footprint``. A store keeps it beside the record and makes it a
-condition of the next write, so ``expected_footprint`` may guess: a wrong guess costs a read, never a wrong count.
+What a stored record has already contributed, here and to the lists it is found by, is its ``Footprint``. A store keeps
+it beside the record and makes it a condition of the next write, so ``expected_footprint`` may guess: a wrong guess
+costs a read, never a wrong count.
 
 Deliberately not here: where the counters are kept and how they are spread (``memory``, ``dynamo``).
 """
@@ -27,7 +29,7 @@ from typing import Final, Self
 
 from workflows.contracts.jobs import Attempt, Job
 from workflows.contracts.records import DayStats, JobWrite, QueueStats
-from workflows.contracts.statuses import Outcome, QueueStatus
+from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
 
 BUCKET_EDGES_MS: Final = tuple(10 * 2**power for power in range(27))
 """Upper edges (inclusive) of the histograms' buckets: 10 ms, doubling, to 7.8 days (a job's longest timeout is 7)."""
@@ -42,31 +44,45 @@ _COUNTERS: Final[Mapping[QueueStatus, str]] = {
     QueueStatus.CANCELLED: "cancelled",
     QueueStatus.DEAD_LETTERED: "dead_lettered",
 }
+_USUAL_STATUS: Final[Mapping[QueueStatus, JobStatus]] = {
+    QueueStatus.QUEUED: JobStatus.QUEUED,
+    QueueStatus.CLAIMED: JobStatus.RUNNING,
+    QueueStatus.RUNNING: JobStatus.RUNNING,
+    QueueStatus.COMPLETED: JobStatus.SUCCESS,
+    QueueStatus.FAILED: JobStatus.FAILED,
+    QueueStatus.CANCELLED: JobStatus.CANCELLED,
+    QueueStatus.DEAD_LETTERED: JobStatus.DEAD_LETTERED,
+}
 _ACTIVE: Final = frozenset({QueueStatus.CLAIMED, QueueStatus.RUNNING})
 _FAILURES: Final = frozenset({QueueStatus.FAILED, QueueStatus.DEAD_LETTERED})
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What a record has contributed to the counters: its state, and how many attempts were sampled."""
+    """What a record has contributed: its states, its agent, and how many attempts were sampled."""
 
-    status: QueueStatus
+    queue_status: QueueStatus
+    status: JobStatus
     claimed: int
     finished: int
+    agent_id: str | None
 
     @classmethod
     def of(cls, job: Job) -> Self:
         """The footprint that this record leaves."""
-        return cls(job.queue_status, len(_claimed(job)), len(_finished(job)))
+        return cls(job.queue_status, job.status, len(_claimed(job)), len(_finished(job)), job.agent_id)
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """The footprint from its text form."""
-        status, claimed, finished = text.split("/")
-        return cls(QueueStatus(status), int(claimed), int(finished))
+        queue_status, status, claimed, finished, *agent = text.split("/", 4)
+        return cls(
+            QueueStatus(queue_status), JobStatus(status), int(claimed), int(finished), agent[0] if agent else None
+        )
 
     def __str__(self) -> str:
-        return f"{self.status}/{self.claimed}/{self.finished}"
+        agent = "" if self.agent_id is None else f"/{self.agent_id}"
+        return f"{self.queue_status}/{self.status}/{self.claimed}/{self.finished}{agent}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +98,20 @@ def expected_footprint(write: JobWrite) -> Footprint | None:
 
     It misses in rare cases only (a job amended or cancelled during its backoff, a write that was never made).
     """
-    if write.previous is None:
+    job, previous = write.job, write.previous
+    if previous is None:
         return None
-    claimed, finished = _newly_claimed_and_finished(write.job, write.previous)
-    after = Footprint.of(write.job)
-    return Footprint(write.previous, max(0, after.claimed - claimed), max(0, after.finished - finished))
+    claimed, finished = _newly_claimed_and_finished(job, previous)
+    agents = [attempt.agent_id for attempt in job.attempts]
+    agent = agents[-2:-1] if claimed else [job.agent_id] if job.agent_id is not None else agents[-1:]
+    after = Footprint.of(job)
+    return Footprint(
+        previous,
+        job.status if job.queue_status is previous else _USUAL_STATUS[previous],
+        max(0, after.claimed - claimed),
+        max(0, after.finished - finished),
+        agent[0] if agent else None,
+    )
 
 
 def deltas(before: Footprint | None, job: Job) -> Deltas:
@@ -97,13 +122,13 @@ def deltas(before: Footprint | None, job: Job) -> Deltas:
         queue["total"] += 1
         days.setdefault(_day(job.created_at), Counter())["created"] += 1
     else:
-        queue[_COUNTERS[before.status]] -= 1
+        queue[_COUNTERS[before.queue_status]] -= 1
     queue[_COUNTERS[job.queue_status]] += 1
     for attempt in _claimed(job)[before.claimed if before else 0 :]:
         _sample(queue, "wait", _wait_ms(attempt))
     for attempt in _finished(job)[before.finished if before else 0 :]:
         _sample(queue, "execution", _execution_ms(attempt))
-    event = _end_event(before.status if before else None, job.queue_status)
+    event = _end_event(before.queue_status if before else None, job.queue_status)
     if event is not None:
         days.setdefault(_day(_ended_at(job)), Counter())[event] += 1
     return Deltas({name: moved for name, moved in queue.items() if moved}, days)

@@ -1,12 +1,17 @@
-"""Lists of jobs: the shards of one index, each newest first, merged into one page.
+"""Pages of a list of jobs: its shards, each newest first, merged.
 
-Each shard is asked for about its part of the page; one that runs out is asked for more. Filters drop items after they
+Each shard is asked for about its part of the page; one that runs out is asked for more. Filters drop entries after they
 were read, so the reads of a page are bounded, and a page can come back short with a cursor.
+
+A query names the oldest time it wants (``windows``): DynamoDB would not need that, but the embedded server reads all
+that a query's key condition matches before it looks at the limit.
 """
 
 import asyncio
 import math
+import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,28 +19,29 @@ from activities.stores.cursors import Positions, decode_cursor, encode_cursor
 from activities.stores.documents import load_summaries
 from activities.stores.dynamo.client import AwsClients
 from activities.stores.dynamo.table import (
-    AGENT_INDEX,
-    ALL_INDEX,
+    ALL_LIST,
     LIST_SHARDS,
-    PARTITION_KEYS,
-    STATUS_INDEX,
+    agent_list,
     partition,
+    place,
+    status_list,
+    time_and_job,
 )
+from activities.stores.dynamo.windows import Windows
 from workflows.contracts.records import JobPage, JobQuery
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef
 
 _FILTERED_READ: Final = 200
-"""How many items one query looks at when a filter drops some."""
-_MAX_QUERIES: Final = 8
+"""How many entries one query looks at when a filter drops some."""
+_MAX_QUERIES: Final = 12
 """Queries per shard and page, so that a filter that matches nothing costs a bounded time."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    created_at: int
-    job_id: str
+    place: str
     summary: str
 
 
@@ -44,8 +50,11 @@ class _Shard:
     """One shard's part of a page: what was read and not yet taken, and where the next query goes on."""
 
     number: int
-    position: tuple[int, str] | None
-    read_to: tuple[int, str] | None
+    position: str | None
+    """The last place that was taken, or dropped by the filter."""
+    read_to: str | None
+    window: int
+    """How far back from the page's start the next query looks, in ms; 0 for all there is."""
     found: deque[_Found] = field(default_factory=deque[_Found])
     queries: int = 0
     exhausted: bool = False
@@ -55,107 +64,132 @@ class _Shard:
         """Nobody knows what comes next in this shard."""
         return not self.found and not self.exhausted
 
+    @property
+    def finished(self) -> bool:
+        """Nothing comes next in this shard."""
+        return self.exhausted and not self.found
+
     def take(self) -> _Found:
         taken = self.found.popleft()
-        self.position = (taken.created_at, taken.job_id)
+        self.position = taken.place
         return taken
 
 
 class JobLister:
-    """Pages over the jobs table."""
+    """Pages over the table of lists."""
 
-    def __init__(self, clients: AwsClients, table: str) -> None:
-        self._clients, self._table = clients, table
+    def __init__(self, clients: AwsClients, table: str, clock: Callable[[], float] = time.time) -> None:
+        self._clients, self._table, self._clock = clients, table, clock
+        self._windows = Windows()
 
     async def page(self, query: JobQuery) -> JobPage:
         """One page, newest first. Raises ValidationFailed for a foreign cursor, and Unavailable."""
-        start = decode_cursor(query)
-        shards = [_Shard(number, start.shards.get(number), start.shards.get(number)) for number in range(LIST_SHARDS)]
-        request, filtered = _request(self._table, query)
+        name, filters = _list_and_filters(query)
+        begin = decode_cursor(query)
+        anchor = self._windows.newest(name, round(self._clock() * 1000)) if begin.shown_to is None else begin.shown_to
+        window = self._windows.width(name, query.limit)
+        shards = [_start(number, begin, window) for number in range(LIST_SHARDS)]
+        request = _request(self._table, filters)
         taken: list[_Found] = []
-        wanted = math.ceil(query.limit / LIST_SHARDS + 2 * math.sqrt(query.limit / LIST_SHARDS)) + 1
-        while len(taken) < query.limit:
+        while len(taken) < query.limit and not all(shard.finished for shard in shards):
             reads = [shard for shard in shards if shard.must_read]
             if any(shard.queries >= _MAX_QUERIES for shard in reads):
                 break
-            limit = _FILTERED_READ if filtered else min(wanted, query.limit - len(taken) + 1)
-            await asyncio.gather(*(self._read(request, query, shard, start.shown_to, limit) for shard in reads))
+            limit = _FILTERED_READ if filters else _share(query.limit, len(taken))
+            await asyncio.gather(*(self._read({**request, "Limit": limit}, name, shard, anchor) for shard in reads))
             taken += _merge(shards, query.limit - len(taken))
-            if all(shard.exhausted and not shard.found for shard in shards):
-                break
+        complete = all(shard.finished for shard in shards)
+        if not filters:
+            times = [time_and_job(found.place)[0] for found in taken]
+            self._windows.learn(name, times, first=query.cursor is None, complete=complete)
         items = load_summaries([found.summary for found in taken])
-        if all(shard.exhausted and not shard.found for shard in shards):
-            return JobPage(items=items)
-        shown_to = taken[-1].created_at if taken else start.shown_to
-        positions = {shard.number: shard.position for shard in shards if shard.position is not None}
-        return JobPage(items=items, next_cursor=encode_cursor(query, Positions(positions, shown_to)))
+        return JobPage(items=items, next_cursor=None if complete else _cursor(query, shards, taken, begin))
 
-    async def _read(
-        self, request: "QueryInputTypeDef", query: JobQuery, shard: _Shard, shown_to: int | None, limit: int
-    ) -> None:
-        index, value = _index_of(query)
-        key: dict[str, Any] = {":partition": {"S": partition(value, shard.number)}}
-        asked: QueryInputTypeDef = {**request, "Limit": limit}
+    async def _read(self, request: "QueryInputTypeDef", name: str, shard: _Shard, anchor: int) -> None:
         if shard.read_to is not None:
-            created_at, job_id = shard.read_to
-            asked["ExclusiveStartKey"] = {
-                "job_id": {"S": job_id},
-                "created_at": {"N": str(created_at)},
-                PARTITION_KEYS[index]: key[":partition"],
-            }
-        elif shown_to is not None:
-            asked["KeyConditionExpression"] = f"{request.get('KeyConditionExpression')} AND created_at <= :shown_to"
-            key[":shown_to"] = {"N": str(shown_to)}
-        asked["ExpressionAttributeValues"] = {**request.get("ExpressionAttributeValues", {}), **key}
+            anchor = min(anchor, time_and_job(shard.read_to)[0])
+        oldest = max(0, anchor - shard.window) if shard.window else 0
+        values: dict[str, Any] = {":list": {"S": partition(name, shard.number)}}
+        condition = "list_shard = :list"
+        if oldest:
+            condition += " AND place >= :oldest"
+            values[":oldest"] = {"S": place(oldest, "")}
+        asked: QueryInputTypeDef = {
+            **request,
+            "KeyConditionExpression": condition,
+            "ExpressionAttributeValues": {**request.get("ExpressionAttributeValues", {}), **values},
+        }
+        if shard.read_to is not None:
+            asked["ExclusiveStartKey"] = {"list_shard": values[":list"], "place": {"S": shard.read_to}}
         answer = await self._clients.call(self._clients.dynamodb.query, **asked)
         items: list[dict[str, Any]] = [*answer["Items"]]
-        shard.found.extend(_Found(int(i["created_at"]["N"]), i["job_id"]["S"], i["summary"]["S"]) for i in items)
         shard.queries += 1
+        shard.found.extend(_Found(item["place"]["S"], item["summary"]["S"]) for item in items)
         last: dict[str, Any] = {**answer.get("LastEvaluatedKey", {})}
-        shard.exhausted = not last
         if last:
-            shard.read_to = (int(last["created_at"]["N"]), last["job_id"]["S"])
-            if not items:
-                # All that was read was dropped by the filter: the next page need not read it again.
-                shard.position = shard.read_to
+            shard.read_to = last["place"]["S"]
+        elif oldest:
+            shard.read_to, shard.window = place(oldest, ""), Windows.wider(shard.window)
+        else:
+            shard.exhausted = True
+        if not items and not shard.exhausted:
+            shard.position = shard.read_to  # the next page need not read again what the filter dropped
+
+
+def _list_and_filters(query: JobQuery) -> tuple[str, dict[str, str]]:
+    """The list that leaves least to filter, and what is left to filter."""
+    filters = {"pool": query.pool, "job_type": query.job_type}
+    name = ALL_LIST
+    if query.agent_id is not None:
+        name = agent_list(query.agent_id)
+        filters["status"] = query.status.value if query.status else None
+    elif query.status is not None:
+        name = status_list(query.status)
+    return name, {attribute: value for attribute, value in filters.items() if value is not None}
+
+
+def _start(number: int, begin: Positions, window: int) -> _Shard:
+    taken = begin.shards.get(number)
+    if taken is None and begin.shown_to is not None:
+        # Nothing was taken yet: from the last time shown on, so that newer jobs do not come behind older ones.
+        taken = (begin.shown_to, "~")
+    position = None if taken is None else place(*taken)
+    return _Shard(number, position, position, window)
+
+
+def _request(table: str, filters: dict[str, str]) -> "QueryInputTypeDef":
+    """The part of the request that all shards and rounds share."""
+    request: QueryInputTypeDef = {
+        "TableName": table,
+        "ScanIndexForward": False,
+        "ConsistentRead": True,
+        "ProjectionExpression": "place, summary",
+    }
+    if filters:
+        request["FilterExpression"] = " AND ".join(f"#{name} = :{name}" for name in filters)
+        request["ExpressionAttributeNames"] = {f"#{name}": name for name in filters}
+        request["ExpressionAttributeValues"] = {f":{name}": {"S": value} for name, value in filters.items()}
+    return request
+
+
+def _share(limit: int, taken: int) -> int:
+    """How many entries to ask one shard for: its part and two standard deviations, so that few run out."""
+    part = limit / LIST_SHARDS
+    return min(math.ceil(part + 2 * math.sqrt(part)) + 1, limit - taken + 1)
 
 
 def _merge(shards: list[_Shard], room: int) -> list[_Found]:
-    """The newest items, as long as it is known what comes next in every shard."""
+    """The newest entries, as long as it is known what comes next in every shard."""
     taken: list[_Found] = []
     while len(taken) < room and not any(shard.must_read for shard in shards):
         full = [shard for shard in shards if shard.found]
         if not full:
             break
-        taken.append(max(full, key=lambda shard: (shard.found[0].created_at, -shard.number)).take())
+        taken.append(max(full, key=lambda shard: shard.found[0].place).take())
     return taken
 
 
-def _index_of(query: JobQuery) -> tuple[str, str]:
-    """The index that leaves least to filter, and the value to look for in it."""
-    if query.agent_id is not None:
-        return AGENT_INDEX, query.agent_id
-    if query.status is not None:
-        return STATUS_INDEX, query.status.value
-    return ALL_INDEX, "all"
-
-
-def _request(table: str, query: JobQuery) -> "tuple[QueryInputTypeDef, bool]":
-    """The part of the request that all shards and rounds share, and whether a filter drops items."""
-    index, _ = _index_of(query)
-    filters = {"pool": query.pool, "job_type": query.job_type}
-    if index == AGENT_INDEX and query.status is not None:
-        filters["status"] = query.status.value
-    given = {name: value for name, value in filters.items() if value is not None}
-    request: QueryInputTypeDef = {
-        "TableName": table,
-        "IndexName": index,
-        "KeyConditionExpression": f"{PARTITION_KEYS[index]} = :partition",
-        "ScanIndexForward": False,
-        "ProjectionExpression": "job_id, created_at, summary",
-        "ExpressionAttributeValues": {f":{name}": {"S": value} for name, value in given.items()},
-    }
-    if given:
-        request["FilterExpression"] = " AND ".join(f"#{name} = :{name}" for name in given)
-        request["ExpressionAttributeNames"] = {f"#{name}": name for name in given}
-    return request, bool(given)
+def _cursor(query: JobQuery, shards: list[_Shard], taken: list[_Found], begin: Positions) -> str:
+    shown_to = time_and_job(taken[-1].place)[0] if taken else begin.shown_to
+    positions = {shard.number: time_and_job(shard.position) for shard in shards if shard.position is not None}
+    return encode_cursor(query, Positions(positions, shown_to))
