@@ -49,7 +49,7 @@ class RenewalFailed(Exception):
 Renew = Callable[[], Awaitable[bool]]
 """Renew once; True when the attempt shall be cancelled. Raises LeaseLost or RenewalFailed."""
 Notify = Callable[[LeaseEvent, float | None], None]
-"""The event, and for FENCED the seconds until everything must be dead."""
+"""The event, and the seconds until everything must be dead (None: as for any cancellation)."""
 
 
 def boot_clock() -> float:
@@ -111,7 +111,7 @@ class Lease:
             try:
                 cancel_requested = await self._renew()
             except LeaseLost:
-                self._tell(LeaseEvent.LOST)
+                self._tell(LeaseEvent.LOST, 0.0)
                 return
             except RenewalFailed as error:
                 if not failing:

@@ -52,7 +52,7 @@ class ControlPlaneServer:
         self.artifacts: dict[tuple[str, int, str], Artifact] = {}
         self.requests: list[str] = []
         self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._connections: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
@@ -62,13 +62,14 @@ class ControlPlaneServer:
         return self.logs.setdefault((job_id, attempt), StoredLog())
 
     async def up(self) -> None:
-        self._server = await asyncio.start_server(self._serve, HOST, self.port, limit=64 * 1024)
+        self._server = await asyncio.start_server(self._accept, HOST, self.port, limit=64 * 1024)
 
     async def down(self) -> None:
         if self._server is not None:
             self._server.close()
-            for writer in list(self._writers):
-                writer.close()
+            for connection in list(self._connections):
+                connection.cancel()
+            await asyncio.gather(*self._connections)
             await self._server.wait_closed()
             self._server = None
 
@@ -79,8 +80,12 @@ class ControlPlaneServer:
     async def __aexit__(self, *_: object) -> None:
         await self.down()
 
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = asyncio.create_task(self._serve(reader, writer))
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -90,12 +95,11 @@ class ControlPlaneServer:
                 status = self._take(request.split(" ")[1], headers, body)
                 writer.write(f"HTTP/1.1 {status} Said\r\ncontent-length: 0\r\n\r\n".encode())
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             return
         finally:
-            self._writers.discard(writer)
             writer.close()
-            with suppress(ConnectionError):
+            with suppress(ConnectionError, asyncio.CancelledError):
                 await writer.wait_closed()
 
     def _take(self, path: str, headers: dict[str, str], body: bytes) -> int:

@@ -166,4 +166,4 @@ async def test_a_lost_lease_ends_the_renewals() -> None:
         held.server.answer = gone
         await held.clock.run_until(110)
         assert held.keeping.done()
-        assert held.told == [(LeaseEvent.LOST, None, 101.0)]
+        assert held.told == [(LeaseEvent.LOST, 0.0, 101.0)]
