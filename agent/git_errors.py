@@ -1,0 +1,110 @@
+"""What git's messages mean: a cause for programs, a sentence with what to do for people. All pure.
+
+Git has no error codes, so this is the one place that matches on text; it is run with ``LC_ALL=C``.
+"""
+
+import re
+from typing import Final
+
+
+class CheckoutError(Exception):
+    """The commit could not be checked out.
+
+    ``cause``: ``repository_unreachable``, ``repository_auth``, ``repository_not_found``, ``repository_owner``,
+    ``repository_invalid``, ``unknown_commit``, ``checkout_timeout``, ``disk_full``, ``checkout_failed``.
+    """
+
+    def __init__(self, cause: str, message: str, *, retryable: bool) -> None:
+        super().__init__(message)
+        self.cause, self.message, self.retryable = cause, message, retryable
+
+
+_DISK_FULL: Final = r"No space left on device|Disk quota exceeded"
+# (pattern, cause, retryable, what happened, what to do next), in this order: git often says several things.
+_MEANINGS: Final = (
+    (_DISK_FULL, "disk_full", True, "the agent's disk is full", "free space on it, or move HYBRIDCI_AGENT_DIR"),
+    (
+        r"dubious ownership", "repository_owner", False, "the repository belongs to another user than the agent's",
+        "run `git config --global --add safe.directory <path>` as the agent's user, or give it the repository",
+    ),
+    (
+        r"transport '[^']*' not allowed", "repository_invalid", False, "this kind of URL is not allowed",
+        "use https, ssh or file",
+    ),
+    (
+        r"Host key verification failed", "repository_auth", False, "the server's SSH key is not known to the agent",
+        "add it to the known_hosts file of the agent's user",
+    ),
+    (
+        r"Authentication failed|could not read (Username|Password)|Permission denied|Access denied"
+        r"|returned error: 40[13]|terminal prompts disabled|Invalid username",
+        "repository_auth", False, "the server refused the agent's credentials",
+        "give the agent's user an SSH key or a git credential helper that may read it",
+    ),
+    (
+        r"does not appear to be a git repository|repository '[^']*' not found|Repository not found|returned error: 404"
+        r"|not a git repository|no such (file|path)|does not exist",
+        "repository_not_found", False, "there is no such repository",
+        "correct git_repo, or let the agent's user see it",
+    ),
+    (
+        r"mismatched algorithms|unsupported object format|hash mismatch", "repository_invalid", False,
+        "the commit id and the repository use different hash functions", "name a commit of this repository",
+    ),
+    (
+        r"Could not resolve host|Connection (refused|reset|timed out|closed)|Failed to connect"
+        r"|Could not read from remote|unable to (access|connect)|early EOF|hung up|RPC failed|No route to host|Network is unreachable|timed? ?out"
+        r"|returned error: (429|5\d\d)|SSL|TLS|invalid index-pack output|unexpected disconnect|unable to look up",
+        "repository_unreachable", True, "the repository did not answer", "see that the agent's host can reach it",
+    ),
+)  # fmt: skip
+
+
+def explain(output: str, what: str) -> CheckoutError:
+    """The error that git's output means; ``checkout_failed`` when it says nothing known. ``what``: what was tried."""
+    said = _last_word(output)
+    for pattern, cause, retryable, why, then in _MEANINGS:
+        if re.search(pattern, output, re.IGNORECASE):
+            return CheckoutError(cause, f"{what} failed: {why} (git: {said}); {then}.", retryable=retryable)
+    message = f"{what} failed (git: {said}); the log has all that git said."
+    return CheckoutError("checkout_failed", message, retryable=True)
+
+
+def invalid_tree(output: str) -> CheckoutError | None:
+    """The error for a commit that git refuses to write (``.git`` in another spelling, ``..``), when it is one."""
+    if not re.search(r"invalid path '|cannot create (directory|submodule)|File name too long", output, re.IGNORECASE):
+        return None
+    message = (
+        f"The commit has a path that cannot be checked out safely (git: {_last_word(output)}); correct the commit."
+    )
+    return CheckoutError("repository_invalid", message, retryable=False)
+
+
+def unknown_commit(repo: str, sha: str) -> CheckoutError:
+    """The repository answered, and the commit is in none of its branches and tags."""
+    message = (
+        f"The repository {redact(repo)} hands out no commit {sha}: push it, or correct git_commit_sha; "
+        "after a force push name a commit that still exists."
+    )
+    return CheckoutError("unknown_commit", message, retryable=False)
+
+
+def timed_out(seconds: float) -> CheckoutError:
+    """The time was up."""
+    message = (
+        f"The checkout took longer than {seconds:.0f} s and was ended: raise the job's timeout, or look at the network."
+    )
+    return CheckoutError("checkout_timeout", message, retryable=True)
+
+
+def redact(text: str) -> str:
+    """URLs without what can be a secret in them: the whole user part of http(s), the password of any other."""
+    text = re.sub(r"(?i)(https?://)[^/@\s'\"]+@", r"\1***@", text)
+    return re.sub(r"(\w+://[^/@:\s'\"]*):[^/@\s'\"]+@", r"\1:***@", text)
+
+
+def _last_word(output: str) -> str:
+    """The most telling line: the first that says fatal or error, else the last."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    telling = [line for line in lines if re.match(r"(remote: )?(fatal|error)\b", line, re.IGNORECASE)]
+    return (telling or lines[-1:] or ["nothing"])[0][:300]
