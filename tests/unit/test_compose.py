@@ -65,7 +65,7 @@ def dockerfile() -> list[str]:
 def test_the_file_conforms_to_the_compose_schema(compose: dict[str, Any]) -> None:
     schemas = resources.files("check_jsonschema") / "builtin_schemas" / "vendor"
     schema: Any = json.loads((schemas / "compose-spec.json").read_text(encoding="utf-8"))
-    validator = jsonschema.Draft7Validator(schema)
+    validator: Any = jsonschema.Draft202012Validator(schema)
     assert [error.message for error in validator.iter_errors(compose)] == []
     assert not validator.is_valid({"services": {"x": {"imagine": 1}}})
 
