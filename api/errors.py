@@ -6,12 +6,14 @@ middleware. Unknown failures are logged in full and the client is told only an i
 
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -118,7 +120,7 @@ def problem(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """The answer for a failure."""
-    body = problem_body(code, detail, request_id=request_id_of(request), errors=errors, instance=request.url.path)
+    body = problem_body(code, detail, request_id=request_id_of(request), errors=errors, instance=path_of(request))
     extra = dict(headers or {})
     if body["status"] == 503:
         extra.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
@@ -129,6 +131,11 @@ def problem(
 def request_id_of(request: Request) -> str:
     """The id that this request's log lines and answer carry."""
     return str(request.scope.get("request_id", ""))
+
+
+def path_of(request: Request) -> str:
+    """The address. Not ``request.url``, which fails for a query that is no UTF-8."""
+    return str(request.scope["path"])
 
 
 def field_errors(details: Sequence[ErrorDetails], *, prefix: str = "") -> list[FieldError]:
@@ -185,12 +192,25 @@ async def _on_http_exception(request: Request, error: HTTPException) -> Response
         404: "There is nothing at this address; GET /api/docs lists all addresses.",
         405: f"This address does not take {request.method}; see the Allow header.",
     }.get(error.status_code, str(error.detail))
-    return problem(request, code, detail, headers=error.headers)
+    headers = {"Allow": ", ".join(_methods_at(request))} if error.status_code == 405 else error.headers
+    return problem(request, code, detail, headers=headers)
 
 
 async def _on_disconnect(request: Request, error: ClientDisconnect) -> Response:
     """The client went away in the middle of its body: nobody reads this answer."""
     return problem(request, ProblemCode.BAD_REQUEST, "The connection ended before the body did.")
+
+
+def _methods_at(request: Request) -> list[str]:
+    """Every method of an address: the framework names only those of the first route it found."""
+    path = path_of(request)
+    found = [context for context in iter_route_contexts(request.app.routes) if _matches(context.path_regex, path)]
+    exact = [context for context in found if context.path == path]
+    return sorted({method for context in exact or found for method in context.methods or ()})
+
+
+def _matches(pattern: object, path: str) -> bool:
+    return isinstance(pattern, re.Pattern) and pattern.match(path) is not None
 
 
 def _path(loc: Sequence[int | str], prefix: str) -> str:

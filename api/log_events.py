@@ -6,7 +6,6 @@ Events: ``log`` with ``{"attempt", "offset", "text"}``, ``note`` with ``{"attemp
 
 import codecs
 import json
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Final
@@ -14,7 +13,8 @@ from typing import Final
 from api.log_stream import POLL_SECONDS, End, Event, Note, Piece
 
 KEEPALIVE_SECONDS: Final = 15.0
-_PLACE: Final = re.compile(r"(?:([1-9][0-9]{0,5}):)?([0-9]{1,15})")
+PLACE_PATTERN: Final = r"^([1-9][0-9]{0,5}:)?[0-9]{1,15}$"
+"""An event's id; a bare number is an offset in the attempt that was asked for."""
 
 
 async def as_events(events: AsyncGenerator[Event, None]) -> AsyncIterator[bytes]:
@@ -43,12 +43,10 @@ async def as_events(events: AsyncGenerator[Event, None]) -> AsyncIterator[bytes]
             quiet = 0.0
 
 
-def place_of(last_event_id: str) -> tuple[int | None, int] | None:
-    """(attempt, offset) that an event's id names, or None for a foreign id. A bare number is an offset."""
-    found = _PLACE.fullmatch(last_event_id)
-    if found is None:
-        return None
-    return (int(found[1]) if found[1] else None), int(found[2])
+def place_of(event_id: str) -> tuple[int | None, int]:
+    """(attempt, offset) of an id that matches PLACE_PATTERN."""
+    attempt, _, offset = event_id.rpartition(":")
+    return (int(attempt) if attempt else None), int(offset)
 
 
 class _Decoder:

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import re
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,27 +14,25 @@ from workflows.contracts.errors import FieldError, ValidationFailed
 
 _IN_MEMORY_BYTES: Final = 1 << 20
 _PIECE_BYTES: Final = 1 << 20
-_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 @asynccontextmanager
 async def spooled(request: Request, sha256: str) -> AsyncGenerator[BinaryIO]:
     """The request's body as a file at its beginning; gone afterwards.
 
-    Raises ApiError length_required, and ValidationFailed when ``sha256`` is malformed or is not the body's digest.
+    Raises ApiError length_required, and ValidationFailed when ``sha256`` (hex) is not the body's digest.
     """
     if "content-length" not in request.headers:
         raise ApiError(ProblemCode.LENGTH_REQUIRED, "Send Content-Length: a file of unknown size is not taken.")
-    if not _DIGEST.fullmatch(sha256):
-        raise _bad_digest("must be 64 hexadecimal digits in lower case")
     with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as file:
         body = cast("BinaryIO", file)
         digest = hashlib.sha256()
         async for piece in _pieces(request):
             # Large writes and digests block: off the loop, which answers heartbeats meanwhile.
-            await asyncio.to_thread(_keep, body, digest.update, piece)
+            await asyncio.to_thread(_keep, body, digest, piece)
         if digest.hexdigest() != sha256:
-            raise _bad_digest("is not the digest of the body: it was changed on its way, send it again")
+            message = "is not the digest of the body: it was changed on its way, send it again"
+            raise ValidationFailed(f"Content-SHA256 {message}.", [FieldError(field="Content-SHA256", message=message)])
         body.seek(0)
         yield body
 
@@ -52,11 +49,6 @@ async def _pieces(request: Request) -> AsyncIterator[bytes]:
         yield bytes(collected)
 
 
-def _keep(file: BinaryIO, update: object, piece: bytes) -> None:
+def _keep(file: BinaryIO, digest: "hashlib._Hash", piece: bytes) -> None:
     file.write(piece)
-    if callable(update):
-        update(piece)
-
-
-def _bad_digest(message: str) -> ValidationFailed:
-    return ValidationFailed(f"Content-SHA256 {message}.", [FieldError(field="Content-SHA256", message=message)])
+    digest.update(piece)

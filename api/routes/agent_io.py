@@ -86,7 +86,9 @@ async def put_artifact(
     attempt: AttemptNumber,
     path: str,
     services: ServicesDep,
-    content_sha256: Annotated[str, Header(alias="Content-SHA256", description="64 hexadecimal digits.")],
+    content_sha256: Annotated[
+        str, Header(alias="Content-SHA256", pattern=r"^[0-9a-f]{64}$", description="Of the body, in hexadecimal.")
+    ],
 ) -> Response:
     """Streamed; needs Content-Length. A file sent again replaces the earlier one."""
     check_artifact_path(path)

@@ -8,11 +8,11 @@ from pydantic import Field
 from starlette.responses import Response, StreamingResponse
 
 from api.deps import JobId, Services, ServicesDep
-from api.log_events import as_events, place_of
+from api.log_events import PLACE_PATTERN, as_events, place_of
 from api.log_stream import LogRequest, LogStream, is_complete
 from api.log_text import as_text
 from workflows.contracts.base import Frozen
-from workflows.contracts.errors import FieldError, NotFound, ValidationFailed
+from workflows.contracts.errors import NotFound
 from workflows.contracts.jobs import Attempt, Job
 
 router = APIRouter(prefix="/api/dashboard/jobs", tags=["jobs"])
@@ -51,7 +51,7 @@ async def read_log(
     job_id: JobId,
     wanted: Annotated[LogQuery, Query()],
     services: ServicesDep,
-    last_event_id: Annotated[str | None, Header(max_length=64)] = None,
+    last_event_id: Annotated[str | None, Header(pattern=PLACE_PATTERN)] = None,
 ) -> Response:
     """The bytes as the job printed them (secrets masked by the agent).
 
@@ -78,11 +78,8 @@ def _request(job: Job, wanted: LogQuery, last_event_id: str | None) -> LogReques
     last = job.attempts[-1].number if job.attempts else 1
     first = last if attempt is None else 1 if attempt == "all" else attempt
     if last_event_id is not None:
-        place = place_of(last_event_id)
-        if place is None:
-            message = "must be the id of an event of this stream, <attempt>:<offset>"
-            raise ValidationFailed(f"Last-Event-ID {message}.", [FieldError(field="Last-Event-ID", message=message)])
-        first, start = place[0] or first, place[1]
+        place, start = place_of(last_event_id)
+        first = place or first
     if first > last:
         raise NotFound(f"Job {job.job_id} has no attempt {first}: its last is {last}.")
     onward = attempt == "all" or (attempt is None and wanted.follow)
