@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 NOTHING: Final = "-"
 _PIPE_WIDTH: Final = 10_000
 """Wide enough that nothing is cut when the reader is a program."""
+_GAP: Final = "  "
+_NARROWEST: Final = 4
 _STYLES: Final[dict[str, str]] = {
     JobStatus.RUNNING: "cyan",
     JobStatus.SUCCESS: "green",
@@ -65,18 +67,19 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> 
     """For people: one line per row."""
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
-        table.add_column(
-            column.title,
-            no_wrap=True,
-            overflow="ellipsis",
-            justify="right" if column.right else "left",
-            min_width=None if not column.keep else _widest(columns, rows, column),
-        )
-    for row in rows:
-        table.add_row(*(_text(cell) for cell in row))
-    console().print(table)
+    cells = [[_text(cell) for cell in row] for row in rows]
+    natural = [
+        max([len(column.title), *(row[index].cell_len for row in cells)]) for index, column in enumerate(columns)
+    ]
+    screen = console()
+    widths = _fitted(columns, natural, screen.width - len(_GAP) * (len(columns) - 1))
+    table = Table(box=None, pad_edge=False, padding=(0, len(_GAP), 0, 0), header_style="bold")
+    for column, width in zip(columns, widths, strict=True):
+        side = "right" if column.right else "left"
+        table.add_column(column.title, no_wrap=True, overflow="ellipsis", justify=side, width=width)
+    for row in cells:
+        table.add_row(*row)
+    screen.print(table)
 
 
 def print_fields(fields: Sequence[tuple[str, object]]) -> None:
@@ -176,6 +179,12 @@ def _text(cell: object) -> "Text":
     return Text(text, style=_STYLES.get(text, ""))
 
 
-def _widest(columns: Sequence[Column], rows: Sequence[Sequence[object]], column: Column) -> int:
-    index = list(columns).index(column)
-    return max([len(column.title), *(_text(row[index]).cell_len for row in rows)])
+def _fitted(columns: Sequence[Column], natural: Sequence[int], room: int) -> list[int]:
+    """The widths in ``room`` cells: as long as it is too much, the widest column that may be cut gives way."""
+    widths = list(natural)
+    while sum(widths) > room:
+        open_to_cuts = [index for index, column in enumerate(columns) if not column.keep and widths[index] > _NARROWEST]
+        if not open_to_cuts:
+            break
+        widths[max(open_to_cuts, key=lambda index: widths[index])] -= 1
+    return widths

@@ -1,4 +1,4 @@
-"""The real API application on memory stores behind a real socket, a line that can be cut, and the command line to try."""
+"""The real API application on memory stores behind a real socket, a line that can be cut, and the command line."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -43,7 +43,7 @@ class Served:
         )
         self._server = uvicorn.Server(config)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -99,7 +99,7 @@ class Served:
 
 
 @contextmanager
-def served() -> Iterator[Served]:
+def served() -> Generator[Served]:
     server = Served()
     server.start()
     try:
@@ -115,9 +115,11 @@ class Line:
         self._target, self._cuts = port, cuts
         self.down = False
         self.connections = 0
+        self.passed = 0
+        self._open: list[socket.socket] = []
         self._listener = socket.create_server((servers.HOST, 0))
         self.url = f"http://{servers.HOST}:{self._listener.getsockname()[1]}"
-        self._threads = [threading.Thread(target=self._accept)]
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
 
     def _accept(self) -> None:
@@ -130,14 +132,15 @@ class Line:
             if self.down:
                 client.close()
                 continue
+            self._open.append(client)
             limit = self._cuts.pop(0) if self._cuts else None
-            thread = threading.Thread(target=self._join, args=(client, limit))
+            thread = threading.Thread(target=self._join, args=(client, limit), daemon=True)
             self._threads.append(thread)
             thread.start()
 
     def _join(self, client: socket.socket, limit: int | None) -> None:
         with client, socket.create_connection((servers.HOST, self._target)) as server:
-            up = threading.Thread(target=self._pump, args=(client, server, None))
+            up = threading.Thread(target=self._pump, args=(client, server, None), daemon=True)
             up.start()
             self._pump(server, client, limit)
             for end in (client, server):
@@ -145,17 +148,25 @@ class Line:
                     end.shutdown(socket.SHUT_RDWR)
             up.join()
 
-    @staticmethod
-    def _pump(source: socket.socket, target: socket.socket, limit: int | None) -> None:
+    def break_off(self) -> None:
+        """End what is open, and let nothing new through until ``down`` is False again."""
+        self.down = True
+        for client in self._open:
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+
+    def _pump(self, source: socket.socket, target: socket.socket, limit: int | None) -> None:
         with contextlib.suppress(OSError):
             while limit is None or limit > 0:
                 data = source.recv(4096 if limit is None else min(4096, limit))
                 if not data:
                     return
                 target.sendall(data)
+                self.passed += len(data)
                 limit = None if limit is None else limit - len(data)
 
     def close(self) -> None:
+        self.break_off()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for thread in self._threads:

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from activities.stores.interfaces import LogChunk
 from api.cli.client import ApiClient, Unreachable
 from api.cli.commands import dlq, job, queue
 from api.cli.connection import CliError, Connection
@@ -65,9 +64,9 @@ class TestSubmit:
     def test_submits_the_committed_state_of_a_folder(self, api: Served, repository: Path) -> None:
         (repository / "new").write_text("x")
         result = call(
-            api, "job", "submit", "--repo", str(repository), "--run", "pytest -q", "--run", "echo done", "--name", "unit",
-            "--env", "A=1=2", "--secret", "DB_URL", "--artifact", "dist/*", "--timeout", "15m", "--retries", "0",
-            "--label", "team=shop", "--tag", "t", "--priority", "high", "--pool", "linux", "--type", "test", "--json",
+            api, "job", "submit", "--repo", str(repository), "--run", "pytest -q", "--run", "echo done",
+            "--name", "unit", "--env", "A=1=2", "--secret", "DB_URL", "--artifact", "dist/*",
+            "--timeout", "15m", "--retries", "0", "--label", "team=shop", "--tag", "t", "--priority", "high", "--pool", "linux", "--type", "test", "--json",
         )  # fmt: skip
         assert result.exit_code == 0, result.output
         assert "1 change in" in result.stderr
@@ -160,7 +159,18 @@ class TestReading:
         assert len(page["items"]) == 103
         assert page["next_cursor"]
         table = call(api, "job", "list", "--pool", "paging", "--limit", "3").stdout.splitlines()
-        assert table[0].split() == "JOB STATUS TYPE REPOSITORY COMMIT POOL AGENT EXIT TOOK CREATED".split()
+        assert table[0].split() == [
+            "JOB",
+            "STATUS",
+            "TYPE",
+            "REPOSITORY",
+            "COMMIT",
+            "POOL",
+            "AGENT",
+            "EXIT",
+            "TOOK",
+            "CREATED",
+        ]
         assert len(table) == 4
         assert table[1].split()[:4] == [ids[-1][:8], "queued", "test", "example.com/shop"]
 
@@ -237,7 +247,20 @@ class TestChanging:
     def test_bulk_redrive(self, api: Served) -> None:
         assert call(api, "dlq", "redrive").exit_code == 2
         assert call(api, "dlq", "redrive", "--all", "some-id").exit_code == 2
-        options = ("--pool", "p", "--type", "t", "--cause", "c", "--repo", "https://x/y", "--canary", "2", "--limit", "9")
+        options = (
+            "--pool",
+            "p",
+            "--type",
+            "t",
+            "--cause",
+            "c",
+            "--repo",
+            "https://x/y",
+            "--canary",
+            "2",
+            "--limit",
+            "9",
+        )
         result = call(api, "dlq", "redrive", *options, "--wait")
         assert result.exit_code == 0, result.output
         assert "Finished: 0 of 0 redriven" in result.stdout
@@ -279,10 +302,10 @@ class TestLogs:
         data = b"".join(lines)
         job_id = api.submit()
         api.begin(job_id)
-        cuts = [generator.randrange(600, 60_000) for _ in range(12)]
+        cuts = [generator.randrange(600, 60_000) for _ in range(5)]
         line = Line(api.port, cuts)
         client, sink, reader = follower(api, line.url, job_id, timestamps=timestamps)
-        thread = threading.Thread(target=reader.follow)
+        thread = threading.Thread(target=reader.follow, daemon=True)
         thread.start()
         for offset in range(0, len(data), 40_000):
             api.log(job_id, offset, data[offset : offset + 40_000])
@@ -292,11 +315,13 @@ class TestLogs:
         client.__exit__(None, None, None)
         line.close()
         assert not thread.is_alive()
-        assert line.connections > 3
+        assert line.connections > 2
         received = sink.getvalue()
         if timestamps:
-            received = b"".join(part.partition(b" ")[2] for part in received.splitlines(keepends=True)) if False else (
-                _without_stamps(received)
+            received = (
+                b"".join(part.partition(b" ")[2] for part in received.splitlines(keepends=True))
+                if False
+                else (_without_stamps(received))
             )
         assert received == data
 
@@ -306,13 +331,14 @@ class TestLogs:
         api.log(job_id, 0, b"before ")
         line = Line(api.port, [])
         client, sink, reader = follower(api, line.url, job_id)
-        thread = threading.Thread(target=reader.follow)
+        thread = threading.Thread(target=reader.follow, daemon=True)
         thread.start()
         servers.wait_until(lambda: sink.getvalue() == b"before ", seconds=10, what="the first piece")
-        line.down = True
-        api.stop.append(True)  # its streams end, saying so in the middle of the line
-        seen = line.connections
-        servers.wait_until(lambda: line.connections > seen + 1, seconds=10, what="two more tries")
+        passed, connections = line.passed, line.connections
+        api.stop.append(True)  # its streams end, saying so in the middle of the log's line
+        servers.wait_until(lambda: line.passed > passed + 2000, seconds=10, what="an answer that says so")
+        line.break_off()
+        servers.wait_until(lambda: line.connections > connections + 1, seconds=10, what="two more tries")
         assert sink.getvalue() == b"before "
         api.stop.clear()
         line.down = False
@@ -359,7 +385,9 @@ class TestWaiting:
     def test_exits_as_the_job_did(
         self, api: Served, repository: Path, status: JobStatus, outcome: Outcome, code: int | None, expected: int
     ) -> None:
-        process = start(api.url, "job", "submit", "--repo", str(repository), "--run", "x", "--tag", f"w{expected}", "--wait")
+        process = start(
+            api.url, "job", "submit", "--repo", str(repository), "--run", "x", "--tag", f"w{expected}", "--wait"
+        )
         job_id = _submitted(api, f"w{expected}")
         api.begin(job_id)
         api.log(job_id, 0, b"\xffhello\n", final=True)
@@ -371,7 +399,9 @@ class TestWaiting:
         assert b"Waiting for a free agent in pool default" in err or b"runs on agent-7" in err
 
     def test_json_keeps_stdout_for_the_record(self, api: Served, repository: Path) -> None:
-        process = start(api.url, "job", "submit", "--repo", str(repository), "--run", "x", "--tag", "wj", "--wait", "--json")
+        process = start(
+            api.url, "job", "submit", "--repo", str(repository), "--run", "x", "--tag", "wj", "--wait", "--json"
+        )
         job_id = _submitted(api, "wj")
         api.begin(job_id)
         api.log(job_id, 0, b"hello\n", final=True)
@@ -425,7 +455,10 @@ def _finish(api: Served, job_id: str, status: JobStatus, outcome: Outcome) -> No
     api.change(job_id, status=status, attempts=[ended])
 
 
-def test_an_ambiguous_beginning_is_refused(api: Served) -> None:
-    with ApiClient(Connection(api.url, ADMIN_KEY)) as client, pytest.raises(CliError, match="no job id"):
-        client.find_job_id("zz")
-    assert LogChunk(0, b"").end == 0
+def test_the_beginning_of_an_id(api: Served) -> None:
+    job_id = api.submit()
+    with ApiClient(Connection(api.url, ADMIN_KEY)) as client:
+        assert client.find_job_id(job_id[:14].upper()) == job_id
+        for text, message in (("zz", "no job id"), ("0123456789", "None of the newest")):
+            with pytest.raises(CliError, match=message):
+                client.find_job_id(text)

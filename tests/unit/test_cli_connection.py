@@ -1,0 +1,79 @@
+"""Where the command line finds the API and its key."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from api.cli.connection import USAGE, CliError, find_connection
+
+
+def data_dir(folder: Path, url: str = "http://127.0.0.1:8000", key: str = "local-key") -> Path:
+    folder.mkdir(parents=True)
+    (folder / "admin.key").write_text(f"{key}\n")
+    (folder / "endpoint.json").write_text(json.dumps({"url": url}))
+    return folder
+
+
+def test_the_nearest_data_dir_above(tmp_path: Path) -> None:
+    data_dir(tmp_path / ".hybridci")
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    found = find_connection(environ={}, cwd=below)
+    assert (found.url, found.key, found.arguments, found.local) == ("http://127.0.0.1:8000", "local-key", "", True)
+
+
+def test_option_beats_environment_beats_folder(tmp_path: Path) -> None:
+    data_dir(tmp_path / ".hybridci", key="here")
+    named = data_dir(tmp_path / "named dir", key="named")
+    variables = {"HYBRIDCI_DATA_DIR": str(data_dir(tmp_path / "variable", key="variable"))}
+    remote = {"HYBRIDCI_URL": "https://ci.example/", "HYBRIDCI_API_KEY": "remote"}
+    assert find_connection(environ={}, cwd=tmp_path).key == "here"
+    assert find_connection(environ=variables, cwd=tmp_path).key == "variable"
+    found = find_connection(environ=variables | remote, cwd=tmp_path)
+    assert (found.url, found.key, found.local) == ("https://ci.example", "remote", False)
+    found = find_connection(named, environ=variables | remote, cwd=tmp_path)
+    assert (found.key, found.arguments) == ("named", f" --data-dir '{named}'")
+
+
+def test_a_key_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("secret\n")
+    environ = {"HYBRIDCI_URL": "http://ci.example:1", "HYBRIDCI_API_KEY_FILE": str(tmp_path / "key")}
+    assert find_connection(environ=environ, cwd=tmp_path).key == "secret"
+
+
+def test_a_local_key_is_not_sent_to_a_url_from_the_environment(tmp_path: Path) -> None:
+    data_dir(tmp_path / ".hybridci")
+    with pytest.raises(CliError, match="HYBRIDCI_API_KEY is not") as caught:
+        find_connection(environ={"HYBRIDCI_URL": "http://elsewhere.example"}, cwd=tmp_path)
+    assert caught.value.exit_code == USAGE
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("endpoint.json", None, "hybridci up --data-dir"),
+        ("endpoint.json", "{", "cannot be read"),
+        ("endpoint.json", "[]", "names no url"),
+        ("endpoint.json", '{"url": "ftp://x"}', "no http:// or https:// URL"),
+        ("endpoint.json", '{"url": "http://x:99999"}', "no http:// or https:// URL"),
+        ("admin.key", None, "No such file"),
+        ("admin.key", "two words", "holds no API key"),
+        ("admin.key", "", "holds no API key"),
+    ],
+)
+def test_what_is_wrong_with_a_data_dir(tmp_path: Path, file: str, content: str | None, message: str) -> None:
+    folder = data_dir(tmp_path / "d")
+    if content is None:
+        (folder / file).unlink()
+    else:
+        (folder / file).write_text(content)
+    with pytest.raises(CliError, match=message) as caught:
+        find_connection(folder, environ={}, cwd=tmp_path)
+    assert caught.value.exit_code == USAGE
+
+
+def test_nothing_anywhere(tmp_path: Path) -> None:
+    with pytest.raises(CliError, match="hybridci up") as caught:
+        find_connection(environ={}, cwd=tmp_path)
+    assert caught.value.exit_code == USAGE

@@ -1,0 +1,173 @@
+"""A repository, commands and a file become a job body; real git."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.cli.connection import USAGE, CliError
+from api.cli.submit import SubmitOptions, build_body, local_git, parse_duration, remote_git
+from workflows.contracts.jobs import JobSpec
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=Ann", "-c", "user.email=ann@example.com"]
+    done = subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    folder = tmp_path / "späces & 100%"
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "main")
+    (folder / "sub").mkdir()
+    (folder / "sub" / "file").write_text("1")
+    git(folder, "add", ".")
+    git(folder, "commit", "-qm", "first\n\nbody")
+    git(folder, "tag", "-a", "v1", "-m", "one")
+    git(folder, "commit", "-q", "--allow-empty", "-m", "second")
+    return folder
+
+
+def body(**options: Any) -> tuple[dict[str, Any], list[str]]:
+    warnings: list[str] = []
+    return build_body(SubmitOptions(**options), warnings.append), warnings
+
+
+def test_a_subfolder_means_its_repository(repository: Path) -> None:
+    built, warnings = body(repo=str(repository / "sub"), run=["true"])
+    assert built == {
+        "git_repo": repository.resolve().as_uri(),
+        "git_commit_sha": git(repository, "rev-parse", "HEAD"),
+        "git_author": "ann@example.com",
+        "git_ref": "main",
+        "git_commit_message": "second",
+        "job_type": "command",
+        "steps": [{"name": "true", "run": "true"}],
+    }
+    assert warnings == []
+    assert JobSpec.model_validate(built).pool == "default"
+
+
+def test_git_can_clone_the_url(repository: Path, tmp_path: Path) -> None:
+    built, _ = body(repo=str(repository), run=["true"])
+    git(tmp_path, "clone", "-q", built["git_repo"], "copy")
+    assert git(tmp_path / "copy", "rev-parse", "HEAD") == built["git_commit_sha"]
+
+
+def test_refs_and_short_commits(repository: Path) -> None:
+    first = git(repository, "rev-parse", "HEAD~1")
+    tagged = local_git(str(repository), ref="v1")
+    assert (tagged.git_commit_sha, tagged.git_ref, tagged.git_commit_message) == (first, "v1", "first\n\nbody")
+    short = local_git(str(repository), commit=first[:8])
+    assert (short.git_commit_sha, short.git_ref) == (first, None)
+    assert local_git(str(repository), ref="HEAD~1").git_ref is None
+    with pytest.raises(CliError, match="has no commit nowhere") as caught:
+        local_git(str(repository), ref="nowhere")
+    assert caught.value.exit_code == USAGE
+    with pytest.raises(CliError, match="has no commit --all"):
+        local_git(str(repository), ref="--all")
+
+
+def test_a_bare_repository_and_a_hook_of_another(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git(tmp_path, "clone", "-q", "--bare", str(repository), "bare.git")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "nowhere"))
+    found = local_git(str(tmp_path / "bare.git"))
+    assert found.git_repo == (tmp_path / "bare.git").resolve().as_uri()
+    assert found.git_ref == "main"
+
+
+def test_only_committed_code_runs(repository: Path) -> None:
+    (repository / "sub" / "file").write_text("2")
+    (repository / "new").write_text("n")
+    _, warnings = body(repo=str(repository), run=["true"])
+    assert len(warnings) == 1
+    assert warnings[0].startswith("2 changes in")
+    assert body(repo=str(repository), ref="v1", run=["true"])[1] == []
+
+
+def test_no_repository_and_no_commit(tmp_path: Path) -> None:
+    with pytest.raises(CliError, match="not a git repository"):
+        local_git(str(tmp_path))
+    with pytest.raises(CliError, match="no such folder"):
+        local_git(str(tmp_path / "nothing"))
+    git(tmp_path, "init", "-q")
+    with pytest.raises(CliError, match="no commit yet"):
+        local_git(str(tmp_path))
+
+
+def test_a_repository_elsewhere(repository: Path) -> None:
+    url = repository.resolve().as_uri()
+    head, first = git(repository, "rev-parse", "HEAD"), git(repository, "rev-parse", "HEAD~1")
+    assert remote_git(url, ref="main").git_commit_sha == head
+    assert remote_git(url, ref="v1").git_commit_sha == first
+    assert remote_git("https://never.invalid/r.git", commit="a" * 40).git_commit_sha == "a" * 40
+    for wrong, message in (
+        ({}, "--ref"), ({"commit": "abc"}, "40 hex"), ({"ref": "none"}, "no branch or tag"),
+    ):  # fmt: skip
+        with pytest.raises(CliError, match=message):
+            remote_git(url, **wrong)
+    with pytest.raises(CliError, match="could not be asked"):
+        remote_git(f"{url}-nothing", ref="main")
+
+
+def test_file_then_options(repository: Path, tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text(
+        "job_type: test\npool: linux\nenv: {A: '1', B: '2'}\ntags: [2026-11-21]\nretry: {backoff: 3}\n"
+        "steps: [{name: one, run: 'true', timeout_seconds: 5}]\n"
+    )
+    built, _ = body(
+        file=file, repo=str(repository), env=["B=3"], tag=["t"], retries=1, timeout="2h", priority="low", author="me@x"
+    )
+    assert built["steps"] == [{"name": "one", "run": "true", "timeout_seconds": 5}]
+    assert (built["job_type"], built["pool"], built["env"]) == ("test", "linux", {"A": "1", "B": "3"})
+    assert (built["tags"], built["retry"]) == (["2026-11-21", "t"], {"backoff": 3, "max_attempts": 2})
+    assert (built["timeout_seconds"], built["priority"], built["git_author"]) == (7200, "LOW", "me@x")
+    assert built["git_commit_sha"] == git(repository, "rev-parse", "HEAD")
+    assert body(file=file, repo=str(repository), run=["other"])[0]["steps"] == [{"name": "other", "run": "other"}]
+
+
+def test_a_complete_file_needs_no_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "job.json"
+    file.write_text('{"git_repo": "https://x/r", "git_commit_sha": "c", "git_author": "a", "job_type": "t"}')
+    assert body(file=file)[0] == {"git_repo": "https://x/r", "git_commit_sha": "c", "git_author": "a", "job_type": "t"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a: [", "neither YAML nor JSON"),
+        ("- 1", "holds no job"),
+        ("a: .nan", "neither YAML"),
+        ("a: !!binary YQ==", "no place"),
+    ],
+)
+def test_unusable_files(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "job.yaml").write_text(content)
+    with pytest.raises(CliError, match=message) as caught:
+        body(file=tmp_path / "job.yaml")
+    assert caught.value.exit_code == USAGE
+
+
+@pytest.mark.parametrize(
+    "options", [{"run": ["a"], "env": ["A"]}, {"run": ["a"], "name": ["x", "y"]}, {}, {"run": ["a"], "timeout": "soon"}]
+)
+def test_unusable_options(repository: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(CliError) as caught:
+        body(repo=str(repository), **options)
+    assert caught.value.exit_code == USAGE
+
+
+def test_durations() -> None:
+    assert [parse_duration(text, "-") for text in ("90", "90s", "15m", "2h", "1d", "3 min")] == [
+        90, 90, 900, 7200, 86_400, 180,
+    ]  # fmt: skip
+    for wrong in ("0", "-1", "1.5h", "1w", ""):
+        with pytest.raises(CliError):
+            parse_duration(wrong, "--timeout")
