@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import BinaryIO, Final, cast
 
@@ -29,7 +29,7 @@ async def spooled(request: Request, sha256: str) -> AsyncGenerator[BinaryIO]:
         digest = hashlib.sha256()
         async for piece in _pieces(request):
             # Large writes and digests block: off the loop, which answers heartbeats meanwhile.
-            await asyncio.to_thread(_keep, body, digest, piece)
+            await asyncio.to_thread(_keep, body, digest.update, piece)
         if digest.hexdigest() != sha256:
             message = "is not the digest of the body: it was changed on its way, send it again"
             raise ValidationFailed(f"Content-SHA256 {message}.", [FieldError(field="Content-SHA256", message=message)])
@@ -49,6 +49,6 @@ async def _pieces(request: Request) -> AsyncIterator[bytes]:
         yield bytes(collected)
 
 
-def _keep(file: BinaryIO, digest: "hashlib._Hash", piece: bytes) -> None:
+def _keep(file: BinaryIO, digest: Callable[[bytes], object], piece: bytes) -> None:
     file.write(piece)
-    digest.update(piece)
+    digest(piece)
