@@ -28,6 +28,7 @@ from agent.identity import agent_id
 from agent.leftovers import Leftover as DeadAttempt
 from agent.leftovers import StateDirInUse, end_leftovers, lock_state_dir
 from agent.logs import Leftover, LogShipper, Origin
+from agent.orphans import adopt_orphans
 from agent.settings import AgentSettings, SettingsError
 from workflows.client import connect
 from workflows.contracts.ids import pool_queue
@@ -62,6 +63,7 @@ def run(settings: AgentSettings) -> int:
             "or set HYBRIDCI_AGENT_DIR to another one.\n"
         )
         return 2
+    adopt_orphans(exclusive=True)
     with lock:
         try:
             return asyncio.run(_Agent(settings, key).serve())

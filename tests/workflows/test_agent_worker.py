@@ -324,9 +324,19 @@ def test_what_keeps_an_agent_from_working_is_one_sentence(
 async def own_temporal(folder: Path) -> AsyncGenerator[tuple[servers.Server, Client]]:
     """A Temporal server to be harmed, and a client whose workflows run on it."""
     with servers.running(servers.temporal_server(folder)) as server:
-        client = await Client.connect(server.address, data_converter=DATA_CONVERTER)
+        client = await _client(server.address)
         async with Worker(client, task_queue=QUEUE, workflows=[OneAttempt]):
             yield server, client
+
+
+async def _client(address: str) -> Client:
+    """A port that accepts is not yet a server that answers."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                return await Client.connect(address, data_converter=DATA_CONVERTER)
+            except RuntimeError:
+                await asyncio.sleep(0.1)
 
 
 async def test_temporal_away(tmp_path: Path, api: ControlPlaneServer, repository: Repository) -> None:
