@@ -53,8 +53,8 @@ _MEANINGS: Final = (
     ),
     (
         r"Could not resolve host|Connection (refused|reset|timed out|closed)|Failed to connect"
-        r"|Could not read from remote|unable to (access|connect)|early EOF|hung up|RPC failed|No route to host|Network is unreachable|timed? ?out"
-        r"|returned error: (429|5\d\d)|SSL|TLS|invalid index-pack output|unexpected disconnect|unable to look up",
+        r"|Could not read from remote|unable to (access|connect|look up)|early EOF|hung up|RPC failed|No route to host"
+        r"|Network is unreachable|timed? ?out|returned error: (429|5\d\d)|SSL|TLS|unexpected disconnect",
         "repository_unreachable", True, "the repository did not answer", "see that the agent's host can reach it",
     ),
 )  # fmt: skip

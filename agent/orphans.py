@@ -200,8 +200,15 @@ def cookie_of_process(pid: int) -> str | None:
 def cookies_by_process(cookies: set[str]) -> dict[int, str]:
     """All living processes of this host with one of the cookies. Reads every process's environment: rarely."""
     found: dict[int, str] = {}
-    for process in psutil.process_iter(["status"]):
-        cookie = cookie_of_process(process.pid)
-        if cookie in cookies and process.info["status"] != psutil.STATUS_ZOMBIE:
-            found[process.pid] = cookie
+    for pid in psutil.pids():
+        cookie = cookie_of_process(pid)
+        if cookie in cookies and _runs(pid):
+            found[pid] = cookie
     return found
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

@@ -43,7 +43,7 @@ def spawn(
 
 
 def _refusal(program: str, cwd: Path, error: OSError | ValueError) -> SpawnError:
-    if isinstance(error, FileNotFoundError) and error.filename == str(cwd):
+    if isinstance(error, FileNotFoundError) and str(error.filename) == str(cwd):
         return SpawnError(
             f"{program} was not started: its folder {cwd} does not exist. A step may have removed it.", 126
         )

@@ -1,0 +1,59 @@
+"""Looking at real processes from tests."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.process import EndReason, OnOutput, ProcessEnd, StopSignal, run_process
+
+ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
+
+
+def alive(pid: int) -> bool:
+    """Running: neither gone nor a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def pid_in(file: Path) -> int:
+    return int(file.read_text())
+
+
+async def until(condition: Callable[[], bool], *, seconds: float = 10, what: str = "the condition") -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not come true within {seconds} s"
+        await asyncio.sleep(0.01)
+
+
+async def bash(
+    script: str,
+    folder: Path,
+    *,
+    cookie: str,
+    stop: StopSignal | None = None,
+    on_output: OnOutput | None = None,
+    timeout_seconds: float | None = 60,
+    grace_seconds: float = 10,
+    on_started: Callable[[int], None] | None = None,
+) -> ProcessEnd:
+    def ignore(_: bytes) -> None:
+        return None
+
+    return await run_process(
+        ["bash", "-c", script],
+        cwd=folder,
+        env=ENV,
+        on_output=on_output or ignore,
+        stop=stop or StopSignal(),
+        timeout_seconds=timeout_seconds,
+        grace_seconds=grace_seconds,
+        cookie=cookie,
+        on_started=on_started,
+    )
+
+
+__all__ = ["ENV", "EndReason", "alive", "bash", "pid_in", "until"]
