@@ -1,6 +1,7 @@
 """Health, information, metrics, the dashboard's summary, and the way from ``/`` to the documentation."""
 
 import asyncio
+import logging
 import platform
 from collections.abc import Awaitable
 from typing import Final
@@ -19,6 +20,7 @@ from api.version import product_version
 from workflows.contracts.attempts import MAX_ARTIFACT_BYTES, MAX_CHUNK_BYTES
 from workflows.contracts.errors import ErrorCode, FieldError, HybridCIError
 
+logger = logging.getLogger(__name__)
 public = APIRouter(tags=["core"])
 """Open to everybody: says nothing a port scan would not say."""
 router = APIRouter(tags=["core"])
@@ -95,4 +97,7 @@ async def _check(question: Awaitable[object]) -> str | None:
         return error.message
     except TimeoutError:
         return f"no answer within {_CHECK_SECONDS:.0f} s"
+    except Exception:
+        logger.exception("a readiness check failed")
+        return "failed; the API's log says how"
     return None
