@@ -149,11 +149,11 @@ def _list_and_filters(query: JobQuery) -> tuple[str, dict[str, str]]:
 
 
 def _start(number: int, begin: Positions, window: int) -> _Shard:
-    taken = begin.shards.get(number)
-    if taken is None and begin.shown_to is not None:
-        # Nothing was taken yet: from the last time shown on, so that newer jobs do not come behind older ones.
-        taken = (begin.shown_to, "~")
-    position = None if taken is None else place(*taken)
+    known = [begin.shards[number]] if number in begin.shards else []
+    if begin.shown_to is not None:
+        # Whatever was taken from this shard: jobs that are newer than the last one shown must not come behind it.
+        known.append((begin.shown_to, "~"))
+    position = min((place(*at) for at in known), default=None)
     return _Shard(number, position, position, window)
 
 
