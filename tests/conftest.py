@@ -38,3 +38,11 @@ def pytest_unconfigure() -> None:
     """The SDK can crash the interpreter at exit with calls in flight (SDK issue 300): collect first, then wait."""
     gc.collect()
     time.sleep(0.1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--record-histories",
+        action="store_true",
+        help="write the workflow histories of tests/workflows for the replays",
+    )

@@ -18,9 +18,10 @@ from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
     CancelledError,
-    TimeoutError,  # noqa: A004 - Temporal's own, the only one that reaches a workflow
+    FailureError,
     TimeoutType,
 )
+from temporalio.exceptions import TimeoutError as TemporalTimeoutError
 
 with workflow.unsafe.imports_passed_through():
     from workflows import job_record as record
@@ -78,6 +79,7 @@ class JobWorkflow:
         self._stop: _Stop | None = None
         self._replace = False  # the queued attempt must change its place in line
         self._redrive = False
+        self._between_attempts = False  # in or behind a short pause, which search attributes do not show
         self._shown: dict[str, str] = {}
 
     @workflow.run
@@ -115,16 +117,16 @@ class JobWorkflow:
         self._job = record.queued(self._job, _now())
         try:
             await self._record()
-        except ActivityError as error:
-            cause = error.cause if isinstance(error.cause, ApplicationError) else None
-            self._rejected = cause or ApplicationError("The record could not be created.", non_retryable=True)
+        except FailureError as error:  # a local activity's failure is not wrapped in an ActivityError
+            self._rejected = _copy_of(error)
             await workflow.wait_condition(workflow.all_handlers_finished)
-            raise self._rejected from error
+            raise self._rejected from None
         self._created = True
 
     async def _run_round(self) -> Decision:
         """Attempts until one decision ends them: success, a final failure, a stop, or a used-up budget."""
         self._round_start = len(self._job.attempts)
+        self._between_attempts = False
         avoid: str | None = None
         while True:
             if self._stop is None:
@@ -192,10 +194,10 @@ class JobWorkflow:
         if isinstance(cause, CancelledError):
             return None
         agent = f"Agent {self._job.agent_id}" if self._job.agent_id else "The agent"
-        if isinstance(cause, TimeoutError) and cause.type is TimeoutType.HEARTBEAT:
+        if isinstance(cause, TemporalTimeoutError) and cause.type is TimeoutType.HEARTBEAT:
             message = f"{agent} stopped answering: its lease of {LEASE_SECONDS} s lapsed."
             return record.lost_result(self._job, number, Outcome.AGENT_LOST, message, _now())
-        if isinstance(cause, TimeoutError):
+        if isinstance(cause, TemporalTimeoutError):
             message = f"{agent} did not end the attempt within {self._job.timeout_seconds} s."
             return record.lost_result(self._job, number, Outcome.TIMED_OUT, message, _now())
         if isinstance(cause, ApplicationError) and cause.type in {"CancelledError", "WorkerShutdown"}:
@@ -207,16 +209,17 @@ class JobWorkflow:
     async def _pause(self, decision: Decision) -> None:
         self._job = record.retrying(self._job, decision, _now())
         await self._record()
+        self._between_attempts = decision.delay_seconds < _SHORT_PAUSE_SECONDS
         if decision.delay_seconds <= 0:
             return
-        self._show(short_pause=decision.delay_seconds < _SHORT_PAUSE_SECONDS)
+        self._show()
         try:
             await workflow.wait_condition(
                 lambda: self._stop is not None,
                 timeout=timedelta(seconds=decision.delay_seconds),
                 timeout_summary=f"pause before the next attempt: {decision.delay_seconds:g} s",
             )
-        except asyncio.TimeoutError:
+        except TimeoutError:
             self._job = record.due(self._job, _now())
 
     async def _park(self, decision: Decision) -> bool:
@@ -232,7 +235,7 @@ class JobWorkflow:
                 timeout=self._retention,
                 timeout_summary=f"dead letter: kept {self._retention.days} days, then {decision.status}",
             )
-        except asyncio.TimeoutError:
+        except TimeoutError:
             reason = f"{reason} Nobody redrove it within {self._retention}."
         if self._redrive and self._stop is None:
             self._job = record.queued(self._job, _now())
@@ -395,7 +398,7 @@ class JobWorkflow:
             )
             self._written = job
 
-    def _show(self, *, short_pause: bool = False) -> None:
+    def _show(self) -> None:
         """Tell the Temporal UI: words at no cost, search attributes only when they changed."""
         job = self._job
         workflow.set_current_details(current_details(job))
@@ -407,7 +410,7 @@ class JobWorkflow:
         }
         if not self._shown:  # as set at the start (or carried over by continue-as-new)
             self._shown = wanted | {attributes.STATUS.name: JobStatus.QUEUED.value, attributes.AGENT.name: ""}
-        if short_pause:
+        if self._between_attempts and job.status is JobStatus.QUEUED:
             return
         if not job.agent_id or job.status is JobStatus.QUEUED:
             wanted[attributes.AGENT.name] = self._shown[attributes.AGENT.name]
@@ -416,6 +419,13 @@ class JobWorkflow:
         if changes:
             workflow.upsert_search_attributes(changes)  # pyright: ignore[reportUnknownMemberType]
             self._shown = wanted
+
+
+def _copy_of(error: FailureError) -> ApplicationError:
+    cause = error.cause if isinstance(error, ActivityError) else error
+    if isinstance(cause, ApplicationError):
+        return ApplicationError(cause.message, *cause.details, type=cause.type, non_retryable=True)
+    return ApplicationError(f"The record could not be created: {cause}", non_retryable=True)
 
 
 def _refusal(message: str) -> ApplicationError:
