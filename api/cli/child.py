@@ -87,7 +87,7 @@ class Child:
         """Start it. Raises OSError when its program or its log file cannot be opened."""
         self.ended = asyncio.Event()
         _rotate(self._log)
-        with self._log.open("ab") as log:
+        with open(self._log, "ab", opener=_private) as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(
                 list(self.spec.command),
@@ -158,6 +158,10 @@ def _how(code: int | None) -> str:
         return signal.Signals(-code).name
     except ValueError:  # a real-time signal has no name
         return f"signal {-code}"
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _rotate(log: Path) -> None:
