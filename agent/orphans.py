@@ -107,13 +107,21 @@ async def end_family(family: Family) -> None:
 
 
 def _group_lives(group: int) -> bool:
+    """Kill the group; is anything left of it? Zombies do not count, though the system counts them."""
     try:
         os.killpg(group, signal.SIGKILL)
     except ProcessLookupError:
         return False
-    except PermissionError:
-        return True
-    return True
+    except PermissionError:  # another user's process; on macOS also a zombie
+        return any(_group_of(pid) == group and _runs(pid) for pid in psutil.pids())
+    return _host.adopts or any(_group_of(pid) == group and _runs(pid) for pid in psutil.pids())
+
+
+def _group_of(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except (ProcessLookupError, PermissionError):
+        return None
 
 
 def _escaped(family: Family, killed: set[int]) -> Iterator[int]:
