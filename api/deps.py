@@ -84,5 +84,13 @@ async def known_id(job_id: str) -> str:
     return job_id
 
 
+async def known_redrive(redrive_id: str) -> str:
+    """A well-formed id of a bulk redrive. Raises NotFound."""
+    if not is_job_id(redrive_id):
+        raise NotFound(f"There is no bulk redrive {redrive_id[:64]!r}: its id is a UUID in lower case.")
+    return redrive_id
+
+
 ServicesDep = Annotated[Services, Depends(provide_services)]
 JobId = Annotated[str, Depends(known_id)]
+RedriveId = Annotated[str, Depends(known_redrive)]

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import iter_route_contexts
+from fastapi.routing import RouteContext, iter_route_contexts
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -204,13 +204,13 @@ async def _on_disconnect(request: Request, error: ClientDisconnect) -> Response:
 def _methods_at(request: Request) -> list[str]:
     """Every method of an address: the framework names only those of the first route it found."""
     path = path_of(request)
-    found = [context for context in iter_route_contexts(request.app.routes) if _matches(context.path_regex, path)]
+    found = [context for context in iter_route_contexts(request.app.routes) if _leads_to(context, path)]
     exact = [context for context in found if context.path == path]
     return sorted({method for context in exact or found for method in context.methods or ()})
 
 
-def _matches(pattern: object, path: str) -> bool:
-    return isinstance(pattern, re.Pattern) and pattern.match(path) is not None
+def _leads_to(context: RouteContext, path: str) -> bool:
+    return context.path_regex is not None and context.path_regex.match(path) is not None
 
 
 def _path(loc: Sequence[int | str], prefix: str) -> str:

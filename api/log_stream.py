@@ -206,8 +206,9 @@ async def is_complete(services: Services, job_id: str, attempt: Attempt) -> bool
     """Whether an attempt's log is stored to its end, by looking only at that end."""
     if attempt.log_bytes is None:
         return False
-    end = services.logs.read(job_id, attempt.number, attempt.log_bytes)
-    return any([chunk.final async for chunk in end])
+    async with closing_stream(services.logs.read(job_id, attempt.number, attempt.log_bytes)) as rest:
+        last = await anext(rest, None)
+    return last is not None and last.final
 
 
 @asynccontextmanager

@@ -62,7 +62,9 @@ class RequestContext:
                 raise  # the answer has begun: only closing the connection tells the client
             await internal_problem(Request(scope))(scope, receive, send_with_id)
         finally:
-            self._metrics.observe(scope, status, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self._metrics.observe(scope, status, seconds)
+            _log(scope, status, seconds)
 
 
 class BodyLimit:
@@ -93,6 +95,15 @@ class BodyLimit:
             return ApiError(ProblemCode.HEADERS_TOO_LARGE, f"Send at most {MAX_HEADER_BYTES} bytes of headers.")
         limit = _limit(scope)
         return _too_large(limit) if length is not None and length > limit else None
+
+
+def _log(scope: Scope, status: int, seconds: float) -> None:
+    """Who asked for a change is of interest for long; what agents deliver and people read, only when looking closer."""
+    level = logging.INFO if scope["method"] in {"POST", "PATCH", "DELETE"} else logging.DEBUG
+    if logger.isEnabledFor(level):
+        fields = {"request_id": scope["request_id"], "method": scope["method"], "path": scope["path"], "status": status}
+        caller = getattr(scope.get("principal"), "id", None)
+        logger.log(level, "request", extra={**fields, "caller": caller, "seconds": round(seconds, 4)})
 
 
 def _request_id(scope: Scope) -> str:

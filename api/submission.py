@@ -23,10 +23,14 @@ _PARALLEL: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """``replayed``: the job existed already, created by an earlier request with the same key."""
+    """What became of a submission.
+
+    ``created``: there is a new job. ``replayed``: an earlier request with the same key created it.
+    """
 
     job: Job
-    replayed: bool
+    created: bool = False
+    replayed: bool = False
 
 
 async def submit_one(services: Services, caller: Principal, spec: JobSpec, key: str | None) -> Submitted:
@@ -56,7 +60,7 @@ async def submit_batch(
             except HybridCIError as error:
                 body = problem_body(error.code, error.message, request_id=request_id)
                 return BatchItem(index=index, status=status_of(error.code), error=Problem.model_validate(body))
-        return BatchItem(index=index, status=200 if submitted.replayed else 201, job=job_fields(submitted.job))
+        return BatchItem(index=index, status=201 if submitted.created else 200, job=job_fields(submitted.job))
 
     items = await asyncio.gather(*(start(index) for index in range(len(inputs))))
     return BatchResult(
@@ -74,7 +78,7 @@ async def retry(services: Services, caller: Principal, job_id: str, key: str | N
     """
     job = await services.reader.get(job_id)
     if job.status is JobStatus.DEAD_LETTERED:
-        return Submitted(await services.orchestrator.redrive(job_id, Redrive(by=caller.id)), replayed=True)
+        return Submitted(await services.orchestrator.redrive(job_id, Redrive(by=caller.id)))
     if not job.status.ended:
         raise InvalidState(f"Job {job_id} is {job.status}; only an ended job can be run again: cancel it first.")
     try:
@@ -100,7 +104,7 @@ async def _start(services: Services, job: JobInput) -> Submitted:
     started = await services.orchestrator.submit(job)
     services.known_jobs.add(started.job_id)
     require_same(started, job.fingerprint)  # two requests with one key at the same moment
-    return Submitted(started, replayed=False)
+    return Submitted(started, created=True)
 
 
 async def _find(services: Services, job_id: str) -> Job | None:

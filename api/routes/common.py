@@ -62,7 +62,7 @@ def submitted_answer(submitted: Submitted) -> Response:
     headers = {"Location": f"/api/dashboard/jobs/{submitted.job.job_id}"}
     if submitted.replayed:
         headers[REPLAY_HEADER] = "true"
-    return json_answer(job_json(submitted.job), 200 if submitted.replayed else 201, headers)
+    return json_answer(job_json(submitted.job), 201 if submitted.created else 200, headers)
 
 
 async def told(services: Services, job_id: str, command: Callable[[], Awaitable[Job]]) -> Job:
@@ -74,9 +74,11 @@ async def told(services: Services, job_id: str, command: Callable[[], Awaitable[
         return await command()
     except NotFound:
         job = await services.reader.get(job_id)
-        raise InvalidState(
-            f"Job {job_id} has ended ({job.status}); nothing can change it. POST …/{job_id}/retry runs it again."
-        ) from None
+        if job.status.final:
+            what_next = f"has ended ({job.status}) and cannot be changed; POST …/{job_id}/retry runs it again."
+        else:
+            what_next = "lost its workflow to somebody's hand; POST /api/queue/maintenance/requeue-expired closes it."
+        raise InvalidState(f"Job {job_id} {what_next}") from None
 
 
 def job_responses(created: bool = False) -> dict[int | str, dict[str, Any]]:

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from api.auth.guard import Caller
 from api.bodies import json_body
-from api.deps import JobId, Services, ServicesDep
+from api.deps import JobId, RedriveId, Services, ServicesDep
 from api.idempotency import IdempotencyKey, fingerprint, id_for
 from api.routes.common import DeadLetterListing, job_answer, json_answer, told
 from api.schemas.commands import (
@@ -54,13 +54,13 @@ async def redrive_many(
     return json_answer(started.model_dump_json().encode(), 202, {"Location": url})
 
 
-@router.get("/redrives/{job_id}", response_model=BulkRedriveProgress, summary="How far a bulk redrive is")
-async def redrive_progress(job_id: JobId, services: ServicesDep) -> Response:
+@router.get("/redrives/{redrive_id}", response_model=BulkRedriveProgress, summary="How far a bulk redrive is")
+async def redrive_progress(redrive_id: RedriveId, services: ServicesDep) -> Response:
     """By the id that starting it answered."""
     try:
-        progress = await services.orchestrator.bulk_redrive_progress(job_id)
+        progress = await services.orchestrator.bulk_redrive_progress(redrive_id)
     except NotFound:
-        raise NotFound(f"There is no bulk redrive {job_id}.") from None
+        raise NotFound(f"There is no bulk redrive {redrive_id}.") from None
     return json_answer(progress.model_dump_json().encode())
 
 

@@ -90,7 +90,9 @@ async def _complete(services: Services, job: Job, request: LogRequest) -> bool:
     chosen: list[Attempt] = [item for item in job.attempts if item.number == request.first]
     if request.onward:
         chosen = job.attempts[-1:] if job.status.ended else []
-    return bool(chosen) and await is_complete(services, job.job_id, chosen[0])
+    if not chosen:
+        return job.status.ended  # it never ran: there is nothing to come
+    return await is_complete(services, job.job_id, chosen[0])
 
 
 async def _begun(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

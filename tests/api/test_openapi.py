@@ -1,0 +1,63 @@
+"""The OpenAPI document: examples that work, a key on every guarded operation, problems on all."""
+
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+
+from tests.api.conftest import Bench, memory_app
+from tests.api.test_auth import OPEN
+
+METHODS = {"get", "put", "post", "patch", "delete"}
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    return memory_app()[0].openapi()
+
+
+def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    return [
+        (path, method, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        if method in METHODS
+    ]
+
+
+def test_every_operation_is_described(document: dict[str, Any]) -> None:
+    found = operations(document)
+    assert len({operation["operationId"] for _, _, operation in found}) == len(found) > 30
+    tags = {tag["name"] for tag in document["tags"]}
+    for path, method, operation in found:
+        assert operation["summary"], (path, method)
+        assert operation["description"], (path, method)
+        assert set(operation["tags"]) <= tags, (path, method)
+        assert ("security" in operation) == (path not in OPEN), (path, method)
+        assert "application/problem+json" in operation["responses"]["422"]["content"], (path, method)
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    text = json.dumps(document)
+    references = {part.split('"', 1)[0] for part in text.split('"#/components/schemas/')[1:]}
+    assert references <= set(schemas)
+    assert {"JobSpec", "JobOut", "Problem"} <= references
+    assert not {"fingerprint", "sequence"} & set(schemas["JobOut"]["properties"])
+
+
+async def test_the_example_job_is_accepted_and_answered_as_described(bench: Bench, document: dict[str, Any]) -> None:
+    body = document["paths"]["/api/dashboard/jobs"]["post"]["requestBody"]["content"]["application/json"]
+    answer = await bench.admin.post("/api/dashboard/jobs", json=body["example"])
+    assert answer.status_code == 201, answer.text
+    jsonschema.validate(answer.json(), {**document, "$ref": "#/components/schemas/JobOut"})
+    jsonschema.validate(body["example"], {**document, "$ref": body["schema"]["$ref"]})
+    problem = (await bench.admin.post("/api/dashboard/jobs", json={})).json()
+    jsonschema.validate(problem, {**document, "$ref": "#/components/schemas/Problem"})
+
+
+async def test_the_bare_address_leads_to_the_documentation(bench: Bench) -> None:
+    answer = await bench.anyone.get("/", follow_redirects=True)
+    assert (answer.status_code, answer.url.path) == (200, "/api/docs")
+    assert "/api/openapi.json" in answer.text
