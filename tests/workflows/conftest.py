@@ -25,4 +25,6 @@ async def _record(started: Harness, name: str) -> None:
     HISTORIES.mkdir(exist_ok=True)
     for number, job_id in enumerate(started.started, start=1):
         history = await started.client.get_workflow_handle(job_workflow_id(job_id)).fetch_history()
-        (HISTORIES / f"job-{name}-{number}.json").write_text(history.to_json() + "\n")
+        path = HISTORIES / f"job-{name}-{number}.json"
+        if not path.exists():  # a kept history is what an older version did: never overwritten
+            path.write_text(history.to_json() + "\n")

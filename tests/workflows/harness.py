@@ -5,8 +5,9 @@ The recorder keeps the store's contract: sequences grow by one, ``previous`` is 
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Literal
 
 from temporalio import activity
 from temporalio.api.workflowservice.v1 import RecordActivityTaskHeartbeatRequest
@@ -69,13 +70,19 @@ class Agent:
     def __init__(self, client: Client, name: str, script: Script) -> None:
         self.client, self.name, self.script = client, name, script
         self.inputs: list[AttemptInput] = []
+        self.begun = asyncio.Event()
 
     @activity.defn(name="run_attempt")
     async def run_attempt(self, attempt: AttemptInput) -> AttemptResult:
         self.inputs.append(attempt)
+        self.begun.set()
         return await self.script(attempt, self)
 
-    async def announce(self, attempt: AttemptInput, phase: QueueStatus = QueueStatus.RUNNING) -> None:
+    async def announce(
+        self,
+        attempt: AttemptInput,
+        phase: Literal[QueueStatus.CLAIMED, QueueStatus.RUNNING] = QueueStatus.RUNNING,
+    ) -> None:
         announcement = AttemptStarted(
             attempt=attempt.attempt, agent_id=self.name, phase=phase, claimed_at=1, started_at=2
         )
@@ -168,7 +175,7 @@ class Harness:
         raise AssertionError(f"never reached; last written: {self.recorder.last(job_id)}")
 
     @asynccontextmanager
-    async def agent(self, script: Script, name: str = "agent-1", pool: str | None = None) -> AsyncIterator[Agent]:
+    async def agent(self, script: Script, name: str = "agent-1", pool: str | None = None) -> AsyncGenerator[Agent]:
         agent = Agent(self.client, name, script)
         queue = pool_queue(pool or self.pool)
         async with Worker(self.client, task_queue=queue, activities=[agent.run_attempt], max_concurrent_activities=1):
@@ -176,7 +183,7 @@ class Harness:
 
 
 @asynccontextmanager
-async def harness(client: Client) -> AsyncIterator[Harness]:
+async def harness(client: Client) -> AsyncGenerator[Harness]:
     recorder = Recorder()
     async with Worker(
         client,

@@ -7,6 +7,7 @@ from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
 from tests.workflows.harness import Agent, Harness, fail, one_after_another, succeed, until_cancelled, wait_for_cancel
+from workflows.contracts import search_attributes as attributes
 from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.commands import Amend, Cancel, Complete, Discard, Edit, JobInput, Redrive
 from workflows.contracts.errors import InvalidState, NotFound, ValidationFailed
@@ -200,8 +201,7 @@ async def test_move_as_an_agent_begins(jobs: Harness) -> None:
     """The agent has the attempt, its announcement is still under way: the attempt is taken back and never was."""
     async with jobs.agent(wait_for_cancel) as first:
         job = await jobs.submit()
-        while not first.inputs:
-            await asyncio.sleep(0.01)
+        await first.begun.wait()
         other = f"{jobs.pool}-b"
         await jobs.orchestrator.amend(job.job_id, Amend(pool=other))
         async with jobs.agent(succeed, name="agent-2", pool=other):
@@ -214,7 +214,7 @@ async def test_lost_agent_goes_on_elsewhere(jobs: Harness) -> None:
 
     async def vanish(attempt: AttemptInput, agent: Agent) -> AttemptResult:
         await agent.announce(attempt)
-        await asyncio.sleep(60)
+        await asyncio.sleep(60)  # sends no heartbeat
         raise AssertionError("the worker was to be gone by now")
 
     async def decline_then_run(attempt: AttemptInput, agent: Agent) -> AttemptResult:
@@ -264,11 +264,14 @@ async def test_search_attributes_and_words(jobs: Harness) -> None:
     async with jobs.agent(fail(1)):
         job = await jobs.submit(jobs.spec(retry={"max_attempts": 1}))
         await jobs.until(job.job_id, lambda job: job.status is JobStatus.DEAD_LETTERED)
-        found: dict[str, object] = {}
-        while found.get("CiStatus") != "dead_lettered":  # written in the workflow task after the record
-            description = await jobs.client.get_workflow_handle(job_workflow_id(job.job_id)).describe()
-            found = {pair.key.name: pair.value for pair in description.typed_search_attributes}
-    assert (found["CiPool"], found["CiSha"], found["CiAgent"]) == (jobs.pool, "a" * 40, "agent-1")
+        description = await jobs.handle(job.job_id).describe()
+        while description.typed_search_attributes.get(attributes.STATUS) != "dead_lettered":  # shown after the record
+            description = await jobs.handle(job.job_id).describe()
+    found = description.typed_search_attributes
+    assert (found.get(attributes.POOL), found.get(attributes.SHA)) == (jobs.pool, "a" * 40)
+    assert found.get(attributes.AGENT) == "agent-1"
     assert "shop @ aaaaaaaa" in (await description.static_summary() or "")
-    details = await jobs.client.get_workflow_handle(job_workflow_id(job.job_id)).query("__temporal_workflow_metadata")
+    details = await jobs.client.get_workflow_handle(job_workflow_id(job.job_id)).query(  # pyright: ignore[reportUnknownMemberType]
+        "__temporal_workflow_metadata"
+    )
     assert f"hybridci dlq redrive {job.job_id}" in str(details)

@@ -5,7 +5,7 @@ within a second, and answers with an ``AttemptResult``. Whatever happens inside 
 means that the agent could not tell. Times are epoch milliseconds.
 """
 
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import Field
 
@@ -47,7 +47,7 @@ class AttemptStarted(Tolerant):
 
     attempt: int
     agent_id: str
-    phase: QueueStatus = QueueStatus.RUNNING
+    phase: Literal[QueueStatus.CLAIMED, QueueStatus.RUNNING] = QueueStatus.RUNNING
     claimed_at: Millis
     started_at: Millis | None = None
     lease_expires_at: Millis | None = None
