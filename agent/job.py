@@ -155,7 +155,7 @@ class AttemptRun:
         self.progress.running.set()
         verdict = Verdict(Outcome.SUCCEEDED, exit_code=0)
         for step in attempt.steps:
-            if self._why is not None:
+            if self._why is not None and verdict.outcome is Outcome.SUCCEEDED:
                 verdict = interrupted(self._why, attempt)
             if verdict.outcome is not Outcome.SUCCEEDED:
                 self.progress.steps.append(StepResult(name=step.name))

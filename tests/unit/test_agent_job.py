@@ -1,0 +1,326 @@
+"""The phases of an attempt with fakes of our own checkout and executor; log, artifacts and HTTP are real."""
+
+import asyncio
+import errno
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.announcement import announce
+from agent.checkout import Checkout, CheckoutError
+from agent.control_plane import Backoff, ControlPlane
+from agent.guardian import Guardian
+from agent.host import Host
+from agent.job import AttemptRun
+from agent.lease import Lease
+from agent.logs import LogShipper
+from agent.process import EndReason, OnOutput, ProcessEnd, StopSignal
+from agent.verdict import Interruption
+from tests.control_plane_server import KEY, ControlPlaneServer
+from workflows.contracts.attempts import AttemptInput, AttemptResult
+from workflows.contracts.ids import new_job_id
+from workflows.contracts.jobs import Step
+from workflows.contracts.statuses import OnPartition, Outcome, QueueStatus
+
+
+class FakeCheckout(Checkout):
+    """Makes the folder; waits for ``go`` or raises ``error`` when told to."""
+
+    def __init__(self) -> None:
+        self.go: asyncio.Event | None = None
+        self.error: Exception | None = None
+        self.cancelled = False
+
+    async def into(
+        self,
+        workspace: Path,
+        *,
+        repo: str,
+        sha: str,
+        ref: str | None,
+        timeout_seconds: float,
+        write: Callable[[bytes], None],
+        cookie: str | None = None,
+    ) -> None:
+        write(b"checking out\n")
+        if self.error is not None:
+            raise self.error
+        if self.go is not None:
+            try:
+                await self.go.wait()
+            except asyncio.CancelledError:
+                self.cancelled = True
+                raise
+        await asyncio.to_thread(_fill, workspace)
+
+
+def _fill(workspace: Path) -> None:
+    workspace.mkdir(exist_ok=True)
+    (workspace / "report.txt").write_text("fine\n")
+
+
+class FakeExecutor:
+    """A step's command is its outcome: an exit code, ``hang`` until it is stopped, or ``raise <errno>``."""
+
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+
+    async def run(
+        self,
+        step: Step,
+        *,
+        workspace: Path,
+        scripts: Path,
+        env: Mapping[str, str],
+        on_output: OnOutput,
+        stop: StopSignal,
+        timeout_seconds: float | None,
+        cookie: str,
+        on_started: Callable[[int], None] | None = None,
+    ) -> ProcessEnd:
+        self.ran.append(step.name)
+        on_output(f"ran {step.name}\n".encode())
+        if step.run == "hang":
+            await stop.wait()
+            return ProcessEnd(130, None, EndReason.STOPPED, 1, 2)
+        if step.run.startswith("raise "):
+            number = int(step.run.split()[1])
+            raise OSError(number, "No") if number else RuntimeError("a bug")
+        return ProcessEnd(int(step.run), None, EndReason.EXITED, 1, 2)
+
+
+class Bench:
+    """A host of fakes and one attempt on it."""
+
+    def __init__(self, server: ControlPlaneServer, host: Host, checkout: FakeCheckout, executor: FakeExecutor) -> None:
+        self.server, self.host, self.checkout, self.executor = server, host, checkout, executor
+        self.results: list[AttemptResult] = []
+
+    def attempt(self, *commands: str, **fields: Any) -> AttemptInput:
+        values: dict[str, Any] = {
+            "job_id": new_job_id(), "attempt": 1, "job_type": "test", "pool": "default", "timeout_seconds": 60,
+            "git_repo": "https://example.com/shop.git", "git_commit_sha": "a" * 40,
+            "steps": [Step(name=f"s{number}", run=command) for number, command in enumerate(commands)],
+        }  # fmt: skip
+        return AttemptInput(**{**values, **fields})
+
+    async def report(self, result: AttemptResult) -> None:
+        self.results.append(result)
+
+    async def run(self, attempt: AttemptInput, during: Callable[[AttemptRun], None] | None = None) -> AttemptResult:
+        run = AttemptRun(self.host, attempt)
+        if during is not None:
+            asyncio.get_running_loop().call_later(0.05, during, run)
+        await asyncio.wait_for(run.run(self.report), 15)
+        [result] = self.results
+        return result
+
+    async def log(self, attempt: AttemptInput) -> str:
+        await self.host.shipper.drain(5)
+        return self.server.log(attempt.job_id).data.decode()
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    async with ControlPlaneServer() as server, a_bench(server, tmp_path) as bench:
+        yield bench
+
+
+@asynccontextmanager
+async def a_bench(server: ControlPlaneServer, folder: Path) -> AsyncGenerator[Bench]:
+    checkout, executor = FakeCheckout(), FakeExecutor()
+    async with ControlPlane(server.url, KEY, connections=8) as plane:
+        host = Host(
+            agent_id="agent-1",
+            state_dir=folder,
+            max_log_bytes=1 << 20,
+            max_artifact_bytes=1 << 20,
+            control_plane=plane,
+            shipper=LogShipper(plane),
+            checkout=checkout,
+            executor=executor,
+            guardian=Guardian(),
+        )
+        yield Bench(server, host, checkout, executor)
+        await host.shipper.drain(5)
+        await host.tidying.drain(5)
+
+
+async def test_phases_come_in_order_and_the_folder_is_removed(bench: Bench, tmp_path: Path) -> None:
+    attempt = bench.attempt("0", "0", artifacts=["*.txt"])
+    result = await bench.run(attempt)
+    assert (result.outcome, result.exit_code) == (Outcome.SUCCEEDED, 0)
+    assert [artifact.path for artifact in result.artifacts] == ["report.txt"]
+    assert (await bench.log(attempt)).splitlines() == [
+        "--- Check out aaaaaaaaaaaa of https://example.com/shop.git",
+        "checking out",
+        "--- s0",
+        "ran s0",
+        "--- s1",
+        "ran s1",
+        "--- Upload artifacts",
+        "[hybridci] 1 artifacts uploaded, 5 bytes.",
+    ]
+    await bench.host.tidying.drain(5)
+    assert list((tmp_path / "attempts").iterdir()) == []
+
+
+async def test_a_job_without_steps_succeeds(bench: Bench) -> None:
+    result = await bench.run(bench.attempt())
+    assert (result.outcome, result.exit_code, result.steps) == (Outcome.SUCCEEDED, 0, [])
+
+
+async def test_an_interruption_during_the_checkout_cancels_it(bench: Bench) -> None:
+    bench.checkout.go = asyncio.Event()
+    attempt = bench.attempt("0")
+    result = await bench.run(attempt, lambda run: run.interrupt(Interruption.CANCELLED))
+    assert (result.outcome, result.started_at) == (Outcome.CANCELLED, None)
+    assert bench.checkout.cancelled
+    assert bench.executor.ran == []
+    assert (await bench.log(attempt)).endswith("checking out\n[hybridci] The attempt was cancelled.\n")
+
+
+async def test_the_jobs_timeout_covers_the_checkout(bench: Bench) -> None:
+    bench.checkout.go = asyncio.Event()
+    result = await bench.run(bench.attempt("0", timeout_seconds=1))
+    assert (result.outcome, result.cause) == (Outcome.TIMED_OUT, "job_timeout")
+
+
+async def test_a_timeout_in_a_step_keeps_its_artifacts_and_the_steps_after_it_do_not_run(bench: Bench) -> None:
+    attempt = bench.attempt(
+        steps=[Step(name="slow", run="hang", continue_on_error=True), Step(name="next", run="0")],
+        timeout_seconds=1,
+        artifacts=["*.txt"],
+    )
+    result = await bench.run(attempt)
+    assert (result.outcome, result.cause, result.exit_code) == (Outcome.TIMED_OUT, "job_timeout", 130)
+    assert bench.executor.ran == ["slow"]
+    assert [artifact.path for artifact in result.artifacts] == ["report.txt"]
+
+
+@pytest.mark.parametrize(
+    ("why", "outcome", "cause"),
+    [
+        (Interruption.CANCELLED, Outcome.CANCELLED, "cancelled"),
+        (Interruption.LEASE_LOST, Outcome.AGENT_LOST, "lease_lost"),
+        (Interruption.FENCED, Outcome.AGENT_LOST, "lease_lost"),
+        (Interruption.AGENT_STOPPED, Outcome.AGENT_LOST, "agent_stopped"),
+    ],
+)
+async def test_interruptions_in_a_step(bench: Bench, why: Interruption, outcome: Outcome, cause: str) -> None:
+    attempt = bench.attempt("hang", "0", artifacts=["*.txt"])
+    result = await bench.run(attempt, lambda run: run.interrupt(why))
+    assert (result.outcome, result.cause, result.artifacts) == (outcome, cause, [])
+    assert [step.outcome for step in result.steps] == [outcome, None]
+
+
+async def test_a_failed_checkout_is_a_result(bench: Bench) -> None:
+    bench.checkout.error = CheckoutError("repository_auth", "No entry.", retryable=False)
+    attempt = bench.attempt("0")
+    result = await bench.run(attempt)
+    assert (result.outcome, result.cause, result.retryable) == (Outcome.CHECKOUT_FAILED, "repository_auth", False)
+    assert (await bench.log(attempt)).endswith("[hybridci] No entry.\n")
+
+
+@pytest.mark.parametrize(
+    ("number", "cause", "word"),
+    [(errno.ENOSPC, "disk_full", "full"), (errno.EACCES, "agent_files", "own files"), (0, "agent_failure", "error ")],
+)
+async def test_the_agents_own_trouble_is_said_in_the_log(
+    bench: Bench, caplog: pytest.LogCaptureFixture, number: int, cause: str, word: str
+) -> None:
+    attempt = bench.attempt(f"raise {number}")
+    result = await bench.run(attempt)
+    assert (result.outcome, result.cause, result.retryable) == (Outcome.AGENT_ERROR, cause, True)
+    assert result.message is not None
+    assert word in result.message
+    assert result.message in await bench.log(attempt)
+    if cause == "agent_failure":
+        quoted = result.message.split("error ")[1].rstrip(".")
+        assert [record.levelno for record in caplog.records if quoted in record.getMessage()] == [logging.ERROR]
+
+
+async def test_refused_artifacts_fail_only_an_attempt_that_had_succeeded(bench: Bench) -> None:
+    attempt = bench.attempt("0", artifacts=["*.txt"])
+    bench.server.answer = 413
+    result = await bench.run(attempt)
+    assert (result.outcome, result.cause) == (Outcome.AGENT_ERROR, "artifact_upload")
+    assert result.message is not None
+    assert "report.txt" in result.message
+    bench.results.clear()
+    result = await bench.run(bench.attempt("4", artifacts=["*.txt"]))
+    assert (result.outcome, result.exit_code, result.artifacts) == (Outcome.FAILED, 4, [])
+
+
+async def test_cancelling_reaches_an_upload_that_waits_for_the_api(bench: Bench) -> None:
+    bench.server.answer = 503
+    result = await bench.run(bench.attempt("0", artifacts=["*.txt"]), lambda run: run.interrupt(Interruption.CANCELLED))
+    assert result.outcome is Outcome.CANCELLED
+    bench.server.answer = 204
+
+
+async def test_the_same_attempt_may_come_back(bench: Bench) -> None:
+    """A job moved between pools just as it was claimed; the first run's log has not left yet."""
+    attempt = bench.attempt("0")
+    bench.server.answer = 503
+    await bench.run(attempt)
+    bench.results.clear()
+    bench.server.answer = 204
+    assert (await bench.run(attempt)).outcome is Outcome.SUCCEEDED
+    assert (await bench.log(attempt)).count("ran s0") == 1
+
+
+def a_lease() -> Lease:
+    async def renew() -> bool:
+        return False
+
+    return Lease(renew, seconds=30, on_partition=OnPartition.STOP, notify=lambda event, grace: None)
+
+
+async def test_a_slow_checkout_is_announced_as_claimed_then_as_running(bench: Bench) -> None:
+    bench.checkout.go = asyncio.Event()
+    attempt = bench.attempt("hang")
+    run = AttemptRun(bench.host, attempt)
+    running = asyncio.create_task(run.run(bench.report))
+    announcing = asyncio.create_task(announce(bench.host.control_plane, attempt, "agent-1", run.progress, a_lease()))
+    while attempt.job_id not in bench.server.starts:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    bench.checkout.go.set()
+    await asyncio.wait_for(announcing, 5)
+    claimed, started = bench.server.starts[attempt.job_id]
+    assert (claimed.phase, claimed.started_at) == (QueueStatus.CLAIMED, None)
+    assert (started.phase, started.claimed_at) == (QueueStatus.RUNNING, claimed.claimed_at)
+    assert started.started_at is not None
+    run.interrupt(Interruption.CANCELLED)
+    await running
+
+
+async def test_an_announcement_waits_for_the_api_and_takes_no_for_an_answer(bench: Bench) -> None:
+    attempt = bench.attempt("0")
+    run = AttemptRun(bench.host, attempt)
+    run.progress.running.set()
+    bench.server.answer = 503
+    announcing = asyncio.create_task(announce(bench.host.control_plane, attempt, "agent-1", run.progress, a_lease()))
+    while len(bench.server.requests) < 2:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    bench.server.answer = 404
+    await asyncio.wait_for(announcing, 5)
+    assert bench.server.starts == {}
+
+
+def test_backoff_grows_to_a_limit_and_speaks_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    now = 0.0
+    backoff = Backoff("Sending", clock=lambda: now)
+    waits: list[float] = []
+    for _ in range(100):
+        waits.append(backoff.failed(ConnectionError("no")))
+        now += waits[-1]
+    assert 0.1 <= waits[0] <= 0.2
+    assert all(2.5 <= wait <= 5 for wait in waits[10:])
+    warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert 1 + now // 65 <= len(warnings) <= 1 + now // 60, "at most once a minute, and no less than a wait later"
+    assert "Sending failed: no; trying again in" in warnings[0].getMessage()
