@@ -6,7 +6,6 @@ middleware. Unknown failures are logged in full and the client is told only an i
 
 import json
 import logging
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final

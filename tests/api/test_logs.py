@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
 
 import httpx
@@ -12,7 +12,8 @@ import pytest
 from activities.stores.interfaces import LogChunk, LogStore
 from api import log_stream
 from api.deps import Services
-from api.log_stream import LogRequest, LogStream, Piece
+from api.log_events import KEEPALIVE_SECONDS, as_events
+from api.log_stream import Event, LogRequest, LogStream, Piece, Quiet
 from tests.api.conftest import SPEC, Bench, memory_app
 from tests.api.fakes import FakeOrchestrator
 from tests.api.live import serving, until
@@ -268,3 +269,11 @@ async def _job_with_log(services: Services, orchestrator: FakeOrchestrator) -> J
     await orchestrator.attempt_started(job.job_id, AttemptStarted(attempt=1, agent_id="a", claimed_at=1))
     await services.logs.append(job.job_id, 1, LogChunk(0, b"text", final=True))
     return await orchestrator.end_attempt(job.job_id, 1, status=JobStatus.SUCCESS, log_bytes=4)
+
+
+async def test_a_quiet_event_stream_shows_signs_of_life() -> None:
+    async def quiet() -> AsyncGenerator[Event]:
+        for _ in range(round(2 * KEEPALIVE_SECONDS / log_stream.POLL_SECONDS) + 1):
+            yield Quiet()
+
+    assert [piece async for piece in as_events(quiet())] == [b": still following\n\n"] * 2
