@@ -31,10 +31,7 @@ class S3ArtifactStore:
         """See ArtifactStore. Raises ValidationFailed for a path that cannot be kept."""
         check_artifact_path(path)
         key = _prefix(job_id, attempt) + path
-        try:
-            await self._clients.upload(self._bucket, key, body, {"sha256": sha256})
-        except Missing:
-            raise _no_bucket(self._bucket) from None
+        await self._clients.upload(self._bucket, key, body, {"sha256": sha256})
         ref = await self._ref(_prefix(job_id, attempt), path)
         if ref is None:
             raise Unavailable(f"The artifact {key} was removed while it was stored; send it again.", key=key)
@@ -51,12 +48,9 @@ class S3ArtifactStore:
                 return await self._ref(prefix, path)
 
         while True:
-            try:
-                page = await self._clients.call_s3(
-                    self._clients.s3.list_objects_v2, Bucket=self._bucket, Prefix=prefix, StartAfter=after or prefix
-                )
-            except Missing:
-                raise _no_bucket(self._bucket) from None
+            page = await self._clients.call_s3(
+                self._clients.s3.list_objects_v2, Bucket=self._bucket, Prefix=prefix, StartAfter=after or prefix
+            )
             keys = [entry.get("Key", "") for entry in page.get("Contents", [])]
             found = await asyncio.gather(*(look(key[len(prefix) :]) for key in keys))
             refs += [ref for ref in found if ref is not None]
@@ -70,7 +64,9 @@ class S3ArtifactStore:
             answer = await self._clients.call_s3(
                 self._clients.s3.get_object, Bucket=self._bucket, Key=_prefix(job_id, attempt) + path
             )
-        except Missing:
+        except Missing as missing:
+            if missing.details["aws"] == "NoSuchBucket":
+                raise
             raise NotFound(
                 f"Attempt {attempt} of job {job_id} left no artifact {path!r}; list them to see which it left."
             ) from None
@@ -105,9 +101,3 @@ async def create_bucket(clients: AwsClients, bucket: str) -> None:
 
 def _prefix(job_id: str, attempt: int) -> str:
     return f"artifacts/{job_id}/{attempt:04d}/"
-
-
-def _no_bucket(bucket: str) -> Unavailable:
-    return Unavailable(
-        f"The bucket {bucket} does not exist; start the control worker, which creates it.", bucket=bucket
-    )

@@ -24,8 +24,8 @@ _AHEAD: Final = 4
 class S3LogStore:
     """LogStore in one bucket."""
 
-    def __init__(self, clients: AwsClients, bucket: str) -> None:
-        self._clients, self._bucket = clients, bucket
+    def __init__(self, clients: AwsClients, bucket: str, *, keys_per_listing: int = 1000) -> None:
+        self._clients, self._bucket, self._keys = clients, bucket, keys_per_listing
 
     async def append(self, job_id: str, attempt: int, chunk: LogChunk) -> None:
         """See LogStore."""
@@ -59,7 +59,11 @@ class S3LogStore:
         plan, after = ReadPlan(start), f"{prefix}{start:016d}"
         while True:
             page = await self._clients.call_s3(
-                self._clients.s3.list_objects_v2, Bucket=self._bucket, Prefix=prefix, StartAfter=after
+                self._clients.s3.list_objects_v2,
+                Bucket=self._bucket,
+                Prefix=prefix,
+                StartAfter=after,
+                MaxKeys=self._keys,
             )
             for entry in page.get("Contents", []):
                 after = entry.get("Key", "")

@@ -42,8 +42,8 @@ class WriteConflict(Exception):
     """Another write to the same items was under way: nothing was changed, the same request can succeed at once."""
 
 
-class Missing(Exception):
-    """There is no such table, bucket or object."""
+class Missing(Unavailable):
+    """There is no such table, bucket or object. Unless it is caught, the stores are not set up."""
 
 
 class Exists(Exception):
@@ -64,7 +64,7 @@ class AwsClients:
     async def call(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a DynamoDB call (or several, in a function) in a thread.
 
-        Raises ConditionFailed, WriteConflict, Missing, Exists or Unavailable.
+        Raises ConditionFailed, WriteConflict, Missing, Exists or Unavailable; a malformed request's error as it is.
         """
         return await _hop(self._record_threads, partial(method, *args, **kwargs))
 
@@ -112,7 +112,11 @@ def _translated(error: ClientError) -> Exception:
     if codes & _EXISTS:
         return Exists(code)
     if codes & _MISSING:
-        return Missing(code)
+        return Missing(
+            f"{error.operation_name} was refused ({code}): the table or bucket does not exist. Start the control "
+            "worker, which creates what is missing, or check the settings that name it.",
+            aws=code,
+        )
     if codes & _BUGS or "ValidationError" in codes:
         return error
     return Unavailable(f"{error.operation_name} was refused by AWS ({code}): {error}", aws=code)

@@ -1,0 +1,108 @@
+"""The contract of ArtifactStore."""
+
+import hashlib
+import io
+import tracemalloc
+from typing import BinaryIO, cast
+
+import pytest
+
+from activities.stores.interfaces import ArtifactStore
+from activities.stores.open import ensure_schema, open_stores
+from tests.stores.conftest import settings_for
+from workflows.contracts.errors import NotFound, ValidationFailed
+from workflows.contracts.ids import new_job_id
+
+PATHS = ["dist/shop.whl", "größe/naïve 🚀 + &?#%.txt", "a", "a.b/c", "x" * 255, "dots/...hidden", "space /end "]
+
+
+class Endless:
+    """A file of a given size that is nowhere: reading makes its bytes. It cannot be sought in, as a request's body."""
+
+    def __init__(self, size: int) -> None:
+        self.left, self.digest = size, hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        count = self.left if size < 0 else min(size, self.left)
+        piece = bytes([count % 251]) * count
+        self.left -= count
+        self.digest.update(piece)
+        return piece
+
+
+async def put(artifacts: ArtifactStore, job_id: str, path: str, content: bytes) -> None:
+    digest = hashlib.sha256(content).hexdigest()
+    ref = await artifacts.put(job_id, 1, path, io.BytesIO(content), sha256=digest)
+    assert (ref.path, ref.size, ref.sha256) == (path, len(content), digest)
+
+
+async def content(artifacts: ArtifactStore, job_id: str, path: str) -> bytes:
+    return b"".join([piece async for piece in artifacts.open(job_id, 1, path)])
+
+
+async def test_what_was_put_is_listed_by_path_and_read(artifacts: ArtifactStore) -> None:
+    job_id = new_job_id()
+    for path in PATHS:
+        await put(artifacts, job_id, path, path.encode() * 3)
+    await artifacts.put(job_id, 2, "another attempt", io.BytesIO(b""), sha256="")
+    refs = await artifacts.list(job_id, 1)
+    assert [ref.path for ref in refs] == sorted(PATHS)
+    assert {ref.path: ref.sha256 for ref in refs} == {
+        path: hashlib.sha256(path.encode() * 3).hexdigest() for path in PATHS
+    }
+    for path in PATHS:
+        assert await content(artifacts, job_id, path) == path.encode() * 3
+
+
+async def test_a_repeated_put_replaces(artifacts: ArtifactStore) -> None:
+    job_id = new_job_id()
+    await put(artifacts, job_id, "report.html", b"old")
+    await put(artifacts, job_id, "report.html", b"newer")
+    assert [ref.size for ref in await artifacts.list(job_id, 1)] == [5]
+    assert await content(artifacts, job_id, "report.html") == b"newer"
+
+
+async def test_an_empty_file_is_a_file(artifacts: ArtifactStore) -> None:
+    job_id = new_job_id()
+    await put(artifacts, job_id, "empty", b"")
+    assert await content(artifacts, job_id, "empty") == b""
+
+
+async def test_what_is_not_there(artifacts: ArtifactStore) -> None:
+    job_id = new_job_id()
+    assert await artifacts.list(job_id, 1) == []
+    with pytest.raises(NotFound):
+        await content(artifacts, job_id, "nothing")
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/etc/passwd", "../up", "a/../b", "a//b", "a/", "./a", "a\nb", "\ud800", "ü" * 451]
+)
+async def test_a_path_that_cannot_be_kept_is_refused(artifacts: ArtifactStore, path: str) -> None:
+    with pytest.raises(ValidationFailed) as refused:
+        await artifacts.put(new_job_id(), 1, path, io.BytesIO(b"x"), sha256="")
+    assert [bad.field for bad in refused.value.errors] == ["path"]
+
+
+async def test_20_megabytes_stream_both_ways(artifacts: ArtifactStore) -> None:
+    job_id, body, size = new_job_id(), Endless(20_000_000), 20_000_000
+    ref = await artifacts.put(job_id, 1, "image.tar", cast("BinaryIO", body), sha256="0" * 64)
+    assert ref.size == size
+    digest = hashlib.sha256()
+    async for piece in artifacts.open(job_id, 1, "image.tar"):
+        assert len(piece) <= 1 << 20
+        digest.update(piece)
+    assert digest.hexdigest() == body.digest.hexdigest()
+
+
+async def test_an_upload_keeps_few_parts_in_memory(aws_endpoint: str) -> None:
+    settings = settings_for(aws_endpoint)
+    await ensure_schema(settings)
+    stores = open_stores(settings)
+    tracemalloc.start()
+    body = cast("BinaryIO", Endless(100_000_000))
+    await stores.artifacts.put(new_job_id(), 1, "large", body, sha256="")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    stores.close()
+    assert peak < 64 << 20
