@@ -30,8 +30,12 @@ class Progress(Protocol):
         """The record as just read."""
         ...
 
+    def begin(self, attempt: Attempt) -> None:
+        """The log of this attempt follows."""
+        ...
+
     def clear(self) -> None:
-        """Log output follows: take away what is on the screen."""
+        """Something else is about to be printed: take away what is on the screen."""
         ...
 
 
@@ -64,7 +68,7 @@ class Follower:
                 self.progress.update(job)
                 pauses.pause()
                 continue
-            self.progress.update(job)
+            self.progress.begin(attempt)
             self.copy_attempt(attempt)
             if attempt.number == last:
                 return self._job()
@@ -123,14 +127,14 @@ class Follower:
         while True:
             try:
                 call()
-            except Transient as error:
+            except Transient:
                 if copied != self.copied:
                     failing_since, copied, pauses = time.monotonic(), self.copied, _Pauses(_RETRY_SECONDS)
                 if time.monotonic() - failing_since > self.give_up_seconds:
                     raise
                 if pauses.count == 1:
                     self.progress.clear()
-                    note(f"{error.message.splitlines()[0]} Waiting for it; the job goes on.")
+                    note(f"{self.api.connection.url} does not answer: waiting for it. The job goes on meanwhile.")
                 pauses.pause()
             else:
                 return

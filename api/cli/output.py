@@ -17,6 +17,7 @@ from workflows.contracts.statuses import JobStatus, Outcome
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
     from rich.text import Text
 
 NOTHING: Final = "-"
@@ -24,6 +25,7 @@ _PIPE_WIDTH: Final = 10_000
 """Wide enough that nothing is cut when the reader is a program."""
 _GAP: Final = "  "
 _NARROWEST: Final = 4
+_READABLE: Final = 16
 _STYLES: Final[dict[str, str]] = {
     JobStatus.RUNNING: "cyan",
     JobStatus.SUCCESS: "green",
@@ -42,11 +44,15 @@ _STYLES: Final[dict[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A table's column. ``keep`` columns are never cut; the others give way when the terminal is narrow."""
+    """A table's column. ``keep`` columns are never cut; the others give way when the terminal is narrow.
+
+    Columns with a ``rank`` are left out first, the highest rank before the others.
+    """
 
     title: str
     keep: bool = False
     right: bool = False
+    rank: int = 0
 
 
 def console(*, stderr: bool = False) -> "Console":
@@ -67,19 +73,21 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> 
     """For people: one line per row."""
     from rich.table import Table
 
+    screen = console()
     cells = [[_text(cell) for cell in row] for row in rows]
     natural = [
         max([len(column.title), *(row[index].cell_len for row in cells)]) for index, column in enumerate(columns)
     ]
-    screen = console()
+    shown = _chosen(columns, natural, screen.width)
+    columns, natural = [columns[index] for index in shown], [natural[index] for index in shown]
     widths = _fitted(columns, natural, screen.width - len(_GAP) * (len(columns) - 1))
     table = Table(box=None, pad_edge=False, padding=(0, len(_GAP), 0, 0), header_style="bold")
     for column, width in zip(columns, widths, strict=True):
         side = "right" if column.right else "left"
         table.add_column(column.title, no_wrap=True, overflow="ellipsis", justify=side, width=width)
     for row in cells:
-        table.add_row(*row)
-    screen.print(table)
+        table.add_row(*(row[index] for index in shown))
+    _print(screen, table)
 
 
 def print_fields(fields: Sequence[tuple[str, object]]) -> None:
@@ -92,7 +100,7 @@ def print_fields(fields: Sequence[tuple[str, object]]) -> None:
     for name, value in fields:
         if value is not None:
             table.add_row(name, _text(value))
-    console().print(table)
+    _print(console(), table)
 
 
 def say(text: str = "") -> None:
@@ -177,6 +185,27 @@ def _text(cell: object) -> "Text":
 
     text = NOTHING if cell is None else clean(str(cell))
     return Text(text, style=_STYLES.get(text, ""))
+
+
+def _print(screen: "Console", table: "Table") -> None:
+    """Without the spaces that fill the last column."""
+    with screen.capture() as captured:
+        screen.print(table)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+
+
+def _chosen(columns: Sequence[Column], natural: Sequence[int], width: int) -> list[int]:
+    """Which columns are shown: all that fit when those that may be cut are cut to a readable width."""
+    needed = [
+        length if column.keep else min(length, _READABLE) for column, length in zip(columns, natural, strict=True)
+    ]
+    shown = list(range(len(columns)))
+    while sum(needed[index] + len(_GAP) for index in shown) - len(_GAP) > width:
+        dispensable = [index for index in shown if columns[index].rank]
+        if not dispensable:
+            break
+        shown.remove(max(dispensable, key=lambda index: columns[index].rank))
+    return shown
 
 
 def _fitted(columns: Sequence[Column], natural: Sequence[int], room: int) -> list[int]:

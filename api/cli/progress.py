@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from api.cli.client import JOBS, PAGE_SIZE, ApiClient
 from api.cli.connection import CliError
 from api.cli.output import clean, console, note, now_ms, span
-from workflows.contracts.jobs import Job, JobSummary
+from workflows.contracts.jobs import Attempt, Job, JobSummary
 from workflows.contracts.statuses import JobStatus, QueueStatus
 
 if TYPE_CHECKING:
@@ -65,6 +65,11 @@ class QueueProgress:
             note(text)
             self._said = text
 
+    def begin(self, attempt: Attempt) -> None:
+        """Say whose log follows."""
+        self.clear()
+        note(f"Attempt {attempt.number}{f' on {attempt.agent_id}' if attempt.agent_id else ''}")
+
     def clear(self) -> None:
         """Take the moving line away."""
         self._line.clear()
@@ -84,6 +89,9 @@ class NoProgress:
     """Shows nothing."""
 
     def update(self, job: Job) -> None:
+        """Nothing."""
+
+    def begin(self, attempt: Attempt) -> None:
         """Nothing."""
 
     def clear(self) -> None:

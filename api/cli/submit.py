@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import unquote, urlsplit
 
-from api.cli.connection import USAGE, CliError
+from api.cli.connection import DATA_DIR, USAGE, CliError
 
 DEFAULT_TYPE: Final = "command"
 _GIT_SECONDS: Final = 60
@@ -27,6 +27,8 @@ _URL: Final = re.compile(r"^([a-z][a-z0-9+.-]*://|[^/@\s]+@[^/:\s]+:)")
 _SHA: Final = re.compile(r"^([0-9a-f]{40}|[0-9a-f]{64})$")
 _DURATION: Final = re.compile(r"(\d+)\s*(s|m|min|h|d)?")
 _UNIT_SECONDS: Final = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
+_DATA_INSIDE: Final = f":(exclude,glob)**/{DATA_DIR}/**"
+"""The state of a `hybridci up` that was started inside the repository is no change of the repository."""
 _STEP_NAME_LENGTH: Final = 60
 _MESSAGE_LENGTH: Final = 8000
 _INHERITED: Final = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
@@ -224,7 +226,7 @@ def _branch(top: Path, sha: str) -> str | None:
 
 
 def _dirty(top: Path, repo: str, sha: str) -> list[str]:
-    changes = _try_git(top, "status", "--porcelain")
+    changes = _try_git(top, "status", "--porcelain", "--", ".", f":(exclude,glob)**/{DATA_DIR}", _DATA_INSIDE)
     if not changes or _try_git(top, "rev-parse", "--verify", "--quiet", "HEAD") != sha:
         return []
     count = len(changes.splitlines())

@@ -25,7 +25,6 @@ from workflows.contracts.jobs import Job
 from workflows.contracts.statuses import JobStatus
 
 T = TypeVar("T")
-RUN = "import sys; from importlib import import_module; import_module('api.cli.commands.' + sys.argv.pop(1)).app()"
 
 
 class Served:
@@ -132,7 +131,6 @@ class Line:
             if self.down:
                 client.close()
                 continue
-            self._open.append(client)
             limit = self._cuts.pop(0) if self._cuts else None
             thread = threading.Thread(target=self._join, args=(client, limit), daemon=True)
             self._threads.append(thread)
@@ -140,6 +138,7 @@ class Line:
 
     def _join(self, client: socket.socket, limit: int | None) -> None:
         with client, socket.create_connection((servers.HOST, self._target)) as server:
+            self._open += [client, server]
             up = threading.Thread(target=self._pump, args=(client, server, None), daemon=True)
             up.start()
             self._pump(server, client, limit)
@@ -151,9 +150,9 @@ class Line:
     def break_off(self) -> None:
         """End what is open, and let nothing new through until ``down`` is False again."""
         self.down = True
-        for client in self._open:
+        for end in self._open:
             with contextlib.suppress(OSError):
-                client.shutdown(socket.SHUT_RDWR)
+                end.shutdown(socket.SHUT_RDWR)
 
     def _pump(self, source: socket.socket, target: socket.socket, limit: int | None) -> None:
         with contextlib.suppress(OSError):
@@ -181,7 +180,7 @@ def environment(url: str, key: str = ADMIN_KEY) -> dict[str, str]:
 def start(url: str, *arguments: str, cwd: Path | None = None) -> subprocess.Popen[bytes]:
     """`hybridci <arguments>` as a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-c", RUN, *arguments],
+        [sys.executable, "-m", "api.cli.main", *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env=environment(url), cwd=cwd,
     )  # fmt: skip
 

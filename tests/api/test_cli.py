@@ -19,7 +19,7 @@ from api.cli.client import ApiClient, Unreachable
 from api.cli.commands import dlq, job, queue
 from api.cli.connection import CliError, Connection
 from api.cli.follow import Follower
-from api.cli.progress import NoProgress
+from api.cli.progress import NoProgress, place_in_line
 from tests import servers
 from tests.api.cli_bench import ADMIN_KEY, AGENT_KEY, Line, Served, environment, served, start
 from workflows.contracts.statuses import JobStatus, Outcome
@@ -66,7 +66,8 @@ class TestSubmit:
         result = call(
             api, "job", "submit", "--repo", str(repository), "--run", "pytest -q", "--run", "echo done",
             "--name", "unit", "--env", "A=1=2", "--secret", "DB_URL", "--artifact", "dist/*",
-            "--timeout", "15m", "--retries", "0", "--label", "team=shop", "--tag", "t", "--priority", "high", "--pool", "linux", "--type", "test", "--json",
+            "--timeout", "15m", "--retries", "0",
+            "--label", "team=shop", "--tag", "t", "--priority", "high", "--pool", "linux", "--type", "test", "--json",
         )  # fmt: skip
         assert result.exit_code == 0, result.output
         assert "1 change in" in result.stderr
@@ -396,7 +397,7 @@ class TestWaiting:
         _finish(api, job_id, status, outcome)
         out, err = process.communicate(timeout=30)
         assert (process.returncode, out) == (expected, b"\xffhello\n"), err.decode()
-        assert b"Waiting for a free agent in pool default" in err or b"runs on agent-7" in err
+        assert b"Attempt 1 on agent-7\n" in err
 
     def test_json_keeps_stdout_for_the_record(self, api: Served, repository: Path) -> None:
         process = start(
@@ -453,6 +454,13 @@ def _finish(api: Served, job_id: str, status: JobStatus, outcome: Outcome) -> No
     job = api.job(job_id)
     ended = job.attempts[0].model_copy(update={"outcome": outcome, "finished_at": job.created_at + 1, "log_bytes": 7})
     api.change(job_id, status=status, attempts=[ended])
+
+
+def test_place_in_line(api: Served) -> None:
+    waiting = [api.submit(pool="line", priority=priority) for priority in ("NORMAL", "LOW", "NORMAL", "HIGH")]
+    with ApiClient(Connection(api.url, ADMIN_KEY)) as client:
+        places = [place_in_line(client, client.job(job_id)) for job_id in waiting]
+    assert places == [", place 2 of 4", ", place 4 of 4", ", place 3 of 4", ", place 1 of 4"]
 
 
 def test_the_beginning_of_an_id(api: Served) -> None:

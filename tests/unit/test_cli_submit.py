@@ -82,6 +82,9 @@ def test_a_bare_repository_and_a_hook_of_another(
 
 
 def test_only_committed_code_runs(repository: Path) -> None:
+    (repository / "sub" / ".hybridci").mkdir()
+    (repository / "sub" / ".hybridci" / "admin.key").write_text("k")
+    assert body(repo=str(repository), run=["true"])[1] == []
     (repository / "sub" / "file").write_text("2")
     (repository / "new").write_text("n")
     _, warnings = body(repo=str(repository), run=["true"])

@@ -27,8 +27,9 @@ def print_jobs(jobs: Sequence[JobSummary]) -> None:
         say("No jobs.")
         return
     columns = (
-        Column("JOB", keep=True), Column("STATUS", keep=True), Column("TYPE"), Column("REPOSITORY"), Column("COMMIT"),
-        Column("POOL"), Column("AGENT"), Column("EXIT", right=True), Column("TOOK", right=True), Column("CREATED"),
+        Column("JOB", keep=True), Column("STATUS", keep=True), Column("TYPE", rank=1), Column("REPOSITORY"),
+        Column("COMMIT", rank=4), Column("POOL", rank=2), Column("AGENT", rank=3),
+        Column("EXIT", right=True, keep=True), Column("TOOK", right=True, keep=True), Column("CREATED", keep=True),
     )  # fmt: skip
     print_table(columns, [_job_row(job) for job in jobs])
 
@@ -39,8 +40,9 @@ def print_dead_letters(jobs: Sequence[JobSummary]) -> None:
         say("No dead letters.")
         return
     columns = (
-        Column("JOB", keep=True), Column("CAUSE", keep=True), Column("EXIT", right=True),
-        Column("TRIES", right=True), Column("TYPE"), Column("POOL"), Column("REPOSITORY"), Column("PARKED"),
+        Column("JOB", keep=True), Column("CAUSE", keep=True), Column("EXIT", right=True, keep=True),
+        Column("TRIES", right=True, rank=2), Column("TYPE", rank=1), Column("POOL", rank=3),
+        Column("REPOSITORY", rank=4), Column("PARKED", keep=True),
         Column("ERROR"),
     )  # fmt: skip
     rows = [
@@ -55,7 +57,6 @@ def print_dead_letters(jobs: Sequence[JobSummary]) -> None:
 
 def print_job(job: Job, api: ApiClient) -> None:
     """Everything about one job."""
-    retry_of = job.retry_of
     print_fields(
         [
             ("Job", job.job_id),
@@ -73,7 +74,7 @@ def print_job(job: Job, api: ApiClient) -> None:
             ("Exit code", job.exit_code),
             ("Labels", ", ".join(f"{key}={value}" for key, value in job.labels.items()) or None),
             ("Tags", ", ".join(job.tags) or None),
-            ("Retry of", retry_of),
+            ("Retry of", job.retry_of),
         ]
     )
     for number, step in enumerate(job.steps, 1):
@@ -133,9 +134,9 @@ def _job_row(job: JobSummary) -> tuple[object, ...]:
 
 def _print_attempts(attempts: Sequence[Attempt]) -> None:
     columns = (
-        Column("ATTEMPT", keep=True, right=True), Column("OUTCOME", keep=True), Column("EXIT", right=True),
-        Column("CAUSE"), Column("AGENT"), Column("WAITED", right=True), Column("TOOK", right=True),
-        Column("LOG", right=True), Column("WHY"),
+        Column("ATTEMPT", keep=True, right=True), Column("OUTCOME", keep=True), Column("EXIT", right=True, keep=True),
+        Column("CAUSE"), Column("AGENT"), Column("WAITED", right=True, rank=2), Column("TOOK", right=True, keep=True),
+        Column("LOG", right=True, rank=3), Column("WHY", rank=1),
     )  # fmt: skip
     print_table(columns, [_attempt_row(attempt) for attempt in attempts])
 
