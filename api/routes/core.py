@@ -90,14 +90,15 @@ async def _temporal(services: Services) -> None:
 
 
 async def _check(question: Awaitable[object]) -> str | None:
-    """None, or why there was no answer."""
+    """None, or what is wrong; the whole story, with addresses, goes to the log, because anybody may ask."""
     try:
         await asyncio.wait_for(question, _CHECK_SECONDS)
     except HybridCIError as error:
-        return error.message
+        logger.warning("not ready", extra={"reason": error.message})
     except TimeoutError:
-        return f"no answer within {_CHECK_SECONDS:.0f} s"
+        return f"did not answer within {_CHECK_SECONDS:.0f} s"
     except Exception:
         logger.exception("a readiness check failed")
-        return "failed; the API's log says how"
-    return None
+    else:
+        return None
+    return "does not answer; the API's log says more"
