@@ -106,11 +106,11 @@ class GitCache:
         for arguments in _requests(wanted):
             command = ["fetch", "--no-tags", "--no-write-fetch-head", "--force", *arguments]
             code, said = await git(call, command, cwd=path, env=env)
+            if code != 0 and not _is_about_the_commit(said):
+                raise explain(said, f"Fetching {redact(wanted.repo)}")
             if await self._look(call, path, wanted.sha) is _State.HAS_COMMIT:
                 call.write(f"Fetched in {time.monotonic() - started:.1f} s\n".encode())
                 return
-            if code != 0 and not _is_about_the_commit(said):
-                raise explain(said, f"Fetching {redact(wanted.repo)}")
         raise unknown_commit(wanted.repo, wanted.sha)
 
     async def _create(self, call: Call, path: Path, object_format: str) -> None:
