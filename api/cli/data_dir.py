@@ -23,6 +23,8 @@ from typing import Any, Final, cast
 
 _OURS: Final = "lock"
 """The file that every data directory has: what tells one from somebody's folder."""
+_ALSO_OURS: Final = {"agent"}
+"""Where `hybridci agent` alone keeps its state by default: it may have been there first."""
 
 
 class CannotStart(Exception):
@@ -106,8 +108,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _create(root: Path) -> None:
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    names = os.listdir(root)
-    if names and _OURS not in names:
+    names = set(os.listdir(root))
+    if names - _ALSO_OURS and _OURS not in names:
         raise CannotStart(
             f"{root} holds other files and is no data directory of hybridci: choose a new or empty folder with "
             "--data-dir, so that nothing of yours is mixed with it."

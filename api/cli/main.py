@@ -19,8 +19,6 @@ CLIENT_GROUPS: Final[Mapping[str, str]] = {
 }
 """Sub-apps that speak HTTP to the API: name → module with its typer ``app``, imported when it is called for."""
 
-Port = Annotated[int, typer.Option(min=1, max=65535)]
-
 
 class _Root(TyperGroup):
     """Knows the client's sub-apps by name and imports one only when it is used (or listed by --help)."""
@@ -81,10 +79,12 @@ def up(
             "127.0.0.1."
         ),
     ] = "127.0.0.1",
-    api_port: Port = 8000,
-    temporal_port: Port = 7233,
-    ui_port: Port = 8233,
-    aws_port: Port = 5070,
+    api_port: Annotated[int, typer.Option(min=1, max=65535, help="The API.")] = 8000,
+    temporal_port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Temporal, for agents and the CLI of Temporal.")
+    ] = 7233,
+    ui_port: Annotated[int, typer.Option(min=1, max=65535, help="Temporal's Web UI.")] = 8233,
+    aws_port: Annotated[int, typer.Option(min=1, max=65535, help="The embedded AWS APIs.")] = 5070,
     agents: Annotated[int, typer.Option(min=0, max=64, help="How many agents to run in pool `default`.")] = 1,
     agent_capacity: Annotated[int, typer.Option(min=1, max=1000, help="Jobs that each agent runs at once.")] = 4,
     drain_seconds: Annotated[
