@@ -1,4 +1,4 @@
-"""The supervisor and what it stands on: children, the register, the data directory, probes. On real processes."""
+"""The supervisor and what it stands on: children, their environment, probes. On real processes."""
 
 import asyncio
 import itertools
@@ -19,8 +19,7 @@ import pytest
 from api.cli import child as child_module
 from api.cli import embedded, probes, stack
 from api.cli.child import Child, ChildSpec
-from api.cli.data_dir import CannotStart, DataDir, opened
-from api.cli.leftovers import Register, end_leftovers
+from api.cli.data_dir import DataDir
 from tests.servers import HOST, wait_until
 
 LIVES = "exec sleep 600"
@@ -214,58 +213,6 @@ def test_readiness_and_last_words_are_of_this_run_only(tmp_path: Path) -> None:
     wait_until(lambda: one.poll() or one.ended.is_set(), seconds=5, what="its end")
     assert not one.printed("ready")
     assert one.note_end().last_words == "in JSON"
-
-
-def test_only_the_very_process_on_record_is_ended(tmp_path: Path) -> None:
-    told: list[str] = []
-    path = tmp_path / "processes.json"
-    ours, reused, other = (subprocess.Popen(["sleep", "600"]) for _ in range(3))
-    register = Register(path)
-    for name, process in (("worker", ours), ("agent-1", reused), ("api", other)):
-        register.add(name, process.pid, ["sleep", "600"])
-    content: Any = json.loads(path.read_text())
-    content["children"][1]["born"] -= 1000
-    content["children"][2]["command"] = ["something", "else"]
-    path.write_text(json.dumps(content))
-    try:
-        end_leftovers(path, told.append)
-        assert not psutil.pid_exists(ours.pid)
-        assert reused.poll() is None
-        assert other.poll() is None
-        assert [f"worker (pid {ours.pid})" in line for line in told] == [True]
-        assert not path.exists()
-    finally:
-        for process in (ours, reused, other):
-            process.kill()
-            process.wait()
-
-
-@pytest.mark.parametrize("content", ["", "[]", '{"children": 3}', '{"children": [{"pid": "x"}, 7]}'])
-def test_a_damaged_record_ends_nothing(tmp_path: Path, content: str) -> None:
-    told: list[str] = []
-    (tmp_path / "processes.json").write_text(content)
-    end_leftovers(tmp_path / "processes.json", told.append)
-    assert told == []
-
-
-def test_keys_are_made_once_private_and_kept(tmp_path: Path) -> None:
-    with opened(tmp_path / "new" / "data") as data:
-        keys = [data.admin_key.read_text(), data.agent_key.read_text()]
-        assert len(set(keys)) == 2
-        assert all(len(key.strip()) >= 40 for key in keys)
-        data.admin_key.chmod(0o644)
-    with opened(tmp_path / "new" / "data") as data:
-        assert [data.admin_key.read_text(), data.agent_key.read_text()] == keys
-        assert {stat.S_IMODE(path.stat().st_mode) for path in (data.admin_key, data.agent_key)} == {0o600}
-        assert stat.S_IMODE(data.root.stat().st_mode) == 0o700
-
-
-def test_a_data_directory_is_held_by_one_at_a_time(tmp_path: Path) -> None:
-    folder = tmp_path / "data"
-    with opened(folder), pytest.raises(CannotStart, match="already runs"), opened(folder):
-        pass
-    with opened(folder) as data:
-        assert data == DataDir(folder)
 
 
 def test_no_child_is_given_what_is_meant_for_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
