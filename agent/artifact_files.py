@@ -116,7 +116,7 @@ def _match(root: Path, pattern: str) -> Iterator[str]:
     A list of (folder, next segment) to visit instead of a recursion, each visited once: neither a deep tree nor
     ``**/*/**/*/**`` costs more than folders times segments.
     """
-    segments = [segment for segment in pattern.split("/") if segment not in {"", "."}]
+    segments = [segment for segment in re.sub(r"(\*\*/)+", "**/", pattern).split("/") if segment not in {"", "."}]
     if ".." in segments:
         return
     todo, visited = [("", 0)], set[tuple[str, int]]()
@@ -161,9 +161,9 @@ def _entries(root: Path, folder: str, wanted: Callable[[str], bool]) -> Iterator
     with suppress(OSError), os.scandir(root / folder) as entries:
         for entry in entries:
             if wanted(entry.name):
-                kind = _Kind.FOLDER if entry.is_dir(follow_symlinks=False) else _Kind.FILE
-                if kind is _Kind.FILE and entry.is_symlink() and entry.is_dir() and _inside(root, Path(entry.path)):
+                if entry.is_symlink() and _kind(root, Path(entry.path)) is _Kind.FOLDER:
                     continue  # its files are found under their own paths
+                kind = _Kind.FOLDER if entry.is_dir(follow_symlinks=False) else _Kind.FILE
                 yield _join(folder, entry.name), kind
 
 

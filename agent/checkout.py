@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -110,6 +111,8 @@ class Checkout:
         """The hot path. None when it worked, else what git said. Raises CheckoutError where a fetch cannot help."""
         env = checkout_environment(git_dir=workspace / ".git", work_tree=workspace)
         (workspace / ".git" / "index.lock").unlink(missing_ok=True)  # of an earlier try that was killed
+        with suppress(FileNotFoundError):  # a clone of somebody's shallow clone: history ends there
+            shutil.copyfile(self._cache.path(wanted) / "shallow", workspace / ".git" / "shallow")
         arguments = ["checkout", "--quiet", "--force", "--detach", wanted.sha, "--"]
         code, said = await git(call, arguments, cwd=workspace, env=env, quiet=quiet)
         if code == 0:

@@ -104,7 +104,7 @@ class GitCache:
         _remove_debris(path)
         env = await fetch_environment(call, git_dir=path, protocols=self._protocols)
         for arguments in _requests(wanted):
-            command = ["fetch", "--no-tags", "--no-write-fetch-head", "--force", *arguments]
+            command = ["fetch", "--no-tags", "--no-write-fetch-head", "--update-shallow", "--force", *arguments]
             code, said = await git(call, command, cwd=path, env=env)
             if code != 0 and not _is_about_the_commit(said):
                 raise explain(said, f"Fetching {redact(wanted.repo)}")
