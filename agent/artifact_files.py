@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import zip_longest
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -116,7 +117,8 @@ def _match(root: Path, pattern: str) -> Iterator[str]:
     A list of (folder, next segment) to visit instead of a recursion, each visited once: neither a deep tree nor
     ``**/*/**/*/**`` costs more than folders times segments.
     """
-    segments = [segment for segment in re.sub(r"(\*\*/)+", "**/", pattern).split("/") if segment not in {"", "."}]
+    named = [segment for segment in pattern.split("/") if segment not in {"", "."}]
+    segments = [segment for segment, following in zip_longest(named, named[1:]) if not segment == following == "**"]
     if ".." in segments:
         return
     todo, visited = [("", 0)], set[tuple[str, int]]()
