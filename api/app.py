@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from activities.chains.readers import JobReader
 from activities.stores.open import Stores
@@ -55,14 +56,15 @@ def production_app(
 
 def build_app(services: Services, *, lifespan: Callable[[FastAPI], object] | None = None) -> FastAPI:
     """The application on given services."""
-    app = FastAPI(
+    app: FastAPI = FastAPIOffline(  # Swagger UI from the package: an agent host's browser may reach no CDN
         title="hybrid CI/CD",
         version=product_version(),
         description="Jobs, their queue and their dead letters. Errors are `application/problem+json`.",
         docs_url="/api/docs",
+        static_url="/api/docs/assets",
         redoc_url=None,
         openapi_url="/api/openapi.json",
-        swagger_ui_oauth2_redirect_url=None,
+        swagger_ui_oauth2_redirect_url="/api/docs/oauth2-redirect",  # the package insists on one
         redirect_slashes=False,  # a redirect would be a second, unguarded answer for each address
         lifespan=lifespan,  # pyright: ignore[reportArgumentType]
     )

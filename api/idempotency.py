@@ -14,7 +14,6 @@ from pydantic import BaseModel
 from api.auth.keys import Principal
 from workflows.contracts.errors import Conflict
 from workflows.contracts.ids import job_id_for_key, new_job_id
-from workflows.contracts.jobs import Job
 
 REPLAY_HEADER: Final = "Idempotent-Replay"
 
@@ -44,10 +43,7 @@ def fingerprint(operation: str, request: BaseModel) -> str:
     return hashlib.sha256(f"{operation}\n{canonical}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def require_same(job: Job, expected: str | None) -> None:
-    """Raises Conflict when the job with this id was created by another request."""
-    if expected is not None and job.fingerprint != expected:
-        raise Conflict(
-            f"This Idempotency-Key was used with another request (job {job.job_id}); use a new key for a new job.",
-            job_id=job.job_id,
-        )
+def require_same(found: str | None, expected: str | None, *, what: str) -> None:
+    """Raises Conflict when ``what`` (a job or a redrive and its id) was created by another request."""
+    if expected is not None and found != expected:
+        raise Conflict(f"This Idempotency-Key was used with another request ({what}); use a new key for a new one.")

@@ -50,7 +50,7 @@ async def submit_batch(
     if digest is not None:  # another batch under this key must start nothing
         first = await _find(services, inputs[0].job_id)
         if first is not None:
-            require_same(first, digest)
+            require_same(first.fingerprint, digest, what=f"job {first.job_id}")
     slots = asyncio.Semaphore(_PARALLEL)
 
     async def start(index: int) -> BatchItem:
@@ -99,11 +99,13 @@ async def _start(services: Services, job: JobInput) -> Submitted:
     if job.fingerprint is not None:
         known = await _find(services, job.job_id)
         if known is not None:
-            require_same(known, job.fingerprint)
+            require_same(known.fingerprint, job.fingerprint, what=f"job {known.job_id}")
             return Submitted(known, replayed=True)
     started = await services.orchestrator.submit(job)
     services.known_jobs.add(started.job_id)
-    require_same(started, job.fingerprint)  # two requests with one key at the same moment
+    require_same(
+        started.fingerprint, job.fingerprint, what=f"job {started.job_id}"
+    )  # two requests with one key at the same moment
     return Submitted(started, created=True)
 
 

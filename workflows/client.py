@@ -134,13 +134,15 @@ class Orchestrator:
                 return renewed + LEASE_SECONDS * 1000
         return None
 
-    async def start_bulk_redrive(self, redrive_id: str, request: BulkRedrive) -> None:
-        """Start redriving many; the same id again starts nothing."""
+    async def start_bulk_redrive(
+        self, redrive_id: str, request: BulkRedrive, *, fingerprint: str | None = None
+    ) -> BulkRedriveProgress:
+        """Start redriving many; an id that exists already starts nothing: compare ``fingerprint``."""
         try:
             await _answer(
                 self._client.start_workflow(
                     "RedriveWorkflow",
-                    RedriveInput(redrive_id=redrive_id, request=request),
+                    RedriveInput(redrive_id=redrive_id, request=request, fingerprint=fingerprint),
                     id=redrive_workflow_id(redrive_id),
                     task_queue=CONTROL_QUEUE,
                     id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
@@ -149,7 +151,8 @@ class Orchestrator:
                 )
             )
         except WorkflowAlreadyStartedError:
-            return
+            pass  # told by the fingerprint of what follows
+        return await self.bulk_redrive_progress(redrive_id)
 
     async def bulk_redrive_progress(self, redrive_id: str) -> BulkRedriveProgress:
         """How far a bulk redrive is."""

@@ -28,7 +28,10 @@ class RedriveWorkflow:
     def __init__(self, start: RedriveInput) -> None:
         self._request = start.request
         self._progress = BulkRedriveProgress(
-            redrive_id=start.redrive_id, state="selecting", message="looks for matching dead letters"
+            redrive_id=start.redrive_id,
+            fingerprint=start.fingerprint,
+            state="selecting",
+            message="looks for matching dead letters",
         )
 
     @workflow.run

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from api.auth.guard import Caller
 from api.bodies import json_body
 from api.deps import JobId, RedriveId, Services, ServicesDep
-from api.idempotency import IdempotencyKey, fingerprint, id_for
+from api.idempotency import IdempotencyKey, fingerprint, id_for, require_same
 from api.routes.common import DeadLetterListing, job_answer, json_answer, told
 from api.schemas.commands import (
     BulkRedriveRequest,
@@ -45,10 +45,10 @@ async def redrive_many(
 ) -> Response:
     """By filter, oldest first; with ``canary`` a few go first, and the rest only when these succeed."""
     bulk = command(BulkRedrive, request, by=caller.id)
-    # The request is part of the id: another one under the same key would be another redrive.
-    key = None if idempotency_key is None else f"{idempotency_key}\n{fingerprint('redrive', request)}"
-    redrive_id = id_for(caller, key)
-    await services.orchestrator.start_bulk_redrive(redrive_id, bulk)
+    digest = fingerprint("redrive", request) if idempotency_key is not None else None
+    redrive_id = id_for(caller, idempotency_key)
+    progress = await services.orchestrator.start_bulk_redrive(redrive_id, bulk, fingerprint=digest)
+    require_same(progress.fingerprint, digest, what=f"bulk redrive {redrive_id}")
     url = f"{router.prefix}/redrives/{redrive_id}"
     started = BulkRedriveStarted(redrive_id=redrive_id, url=url)
     return json_answer(started.model_dump_json().encode(), 202, {"Location": url})

@@ -33,6 +33,7 @@ class FakeOrchestrator(Orchestrator):
         self.on_submit: Callable[[JobInput], None] = lambda job: None
         self.lease: int | None = None
         self.redrives: dict[str, BulkRedrive] = {}
+        self.redrive_fingerprints: dict[str, str | None] = {}
         self.announcements: list[AttemptStarted] = []
 
     async def submit(self, job: JobInput) -> Job:
@@ -111,15 +112,25 @@ class FakeOrchestrator(Orchestrator):
         self._answer()
         return self.lease
 
-    async def start_bulk_redrive(self, redrive_id: str, request: BulkRedrive) -> None:
+    async def start_bulk_redrive(
+        self, redrive_id: str, request: BulkRedrive, *, fingerprint: str | None = None
+    ) -> BulkRedriveProgress:
         self._answer()
-        self.redrives.setdefault(redrive_id, request)
+        if redrive_id not in self.redrives:
+            self.redrives[redrive_id] = request
+            self.redrive_fingerprints[redrive_id] = fingerprint
+        return await self.bulk_redrive_progress(redrive_id)
 
     async def bulk_redrive_progress(self, redrive_id: str) -> BulkRedriveProgress:
         self._answer()
         if redrive_id not in self.redrives:
             raise NotFound("There is no open workflow of this id.")
-        return BulkRedriveProgress(redrive_id=redrive_id, state="finished", message="nothing matched")
+        return BulkRedriveProgress(
+            redrive_id=redrive_id,
+            fingerprint=self.redrive_fingerprints[redrive_id],
+            state="finished",
+            message="nothing matched",
+        )
 
     async def reconcile(self) -> ReconcileResult:
         self._answer()

@@ -1,6 +1,7 @@
 """The OpenAPI document: examples that work, a key on every guarded operation, problems on all."""
 
 import json
+import re
 from typing import Any
 
 import jsonschema
@@ -61,3 +62,10 @@ async def test_the_bare_address_leads_to_the_documentation(bench: Bench) -> None
     answer = await bench.anyone.get("/", follow_redirects=True)
     assert (answer.status_code, answer.url.path) == (200, "/api/docs")
     assert "/api/openapi.json" in answer.text
+
+
+async def test_the_documentation_needs_no_other_host(bench: Bench) -> None:
+    page = (await bench.anyone.get("/api/docs")).text
+    assert "https://" not in page
+    for asset in re.findall(r'(?:src|href)="([^"]+)"', page):
+        assert (await bench.anyone.get(asset)).status_code == 200, asset

@@ -100,6 +100,8 @@ async def test_a_bulk_redrive_answers_where_to_look(bench: Bench) -> None:
     progress = await bench.admin.get(started.json()["url"])
     assert (progress.status_code, progress.json()["state"]) == (200, "finished")
     again = await bench.admin.post(f"{DEAD}/redrive", json=body, headers=headers)
+    other = await bench.admin.post(f"{DEAD}/redrive", json={**body, "limit": 7}, headers=headers)
+    assert (other.status_code, other.json()["code"]) == (409, "conflict")
     assert again.json()["redrive_id"] == redrive_id
     assert len(bench.orchestrator.redrives) == 1
     assert (await bench.admin.get(f"{DEAD}/redrives/{'0' * 8}-0000-4000-8000-{'0' * 12}")).status_code == 404

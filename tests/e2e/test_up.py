@@ -30,7 +30,7 @@ def test_from_nothing_to_ready_through_crashes_and_back(stack: Stack, tmp_path: 
     stack.start()
     seconds = stack.wait_ready()
     print(f"ready after {seconds} s")
-    assert seconds < 10
+    assert seconds < 60  # 3 to 8 s; a busy machine must not fail the suite
     assert stack.ready()
     _announces_everything(stack)
     _keeps_its_secrets(stack)

@@ -1,17 +1,20 @@
-"""The implementations that the contract suite runs against, each on empty tables of its own."""
+"""The implementations that the contract suite runs against: job stores on empty tables of their own, logs and
+artifacts under job ids of their own.
+"""
 
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from activities.stores.artifacts import S3ArtifactStore, create_bucket
 from activities.stores.dynamo.client import AwsClients
 from activities.stores.dynamo.jobs import DynamoJobStore
 from activities.stores.dynamo.table import JobTables, create_tables
 from activities.stores.interfaces import ArtifactStore, JobStore, LogStore
-from activities.stores.memory import MemoryJobStore
-from activities.stores.open import Stores, ensure_schema, open_memory_stores, open_stores
+from activities.stores.logs import S3LogStore
+from activities.stores.memory import MemoryArtifactStore, MemoryJobStore, MemoryLogStore
 from activities.stores.settings import StoreSettings
 from tests.stores.dynamodb_local import dynamodb_local
 
@@ -24,44 +27,51 @@ def dynamodb_local_endpoint(request: pytest.FixtureRequest, tmp_path_factory: py
         yield url
 
 
-def endpoint(request: pytest.FixtureRequest, implementation: str) -> str:
-    fixture = "aws_endpoint" if implementation == "embedded" else "dynamodb_local_endpoint"
-    return str(request.getfixturevalue(fixture))
-
-
 def settings_for(url: str) -> StoreSettings:
     return StoreSettings(environment=f"test-{uuid.uuid4().hex[:12]}", dynamodb_endpoint_url=url, s3_endpoint_url=url)
 
 
+@pytest.fixture(scope="session")
+def clients_of(request: pytest.FixtureRequest) -> Iterator[Callable[[str], AwsClients]]:
+    """The clients of a server, by its fixture's name. Made once: that takes a quarter of a second."""
+    made: dict[str, AwsClients] = {}
+
+    def clients(endpoint_fixture: str) -> AwsClients:
+        if endpoint_fixture not in made:
+            made[endpoint_fixture] = AwsClients(settings_for(request.getfixturevalue(endpoint_fixture)))
+        return made[endpoint_fixture]
+
+    yield clients
+    for used in made.values():
+        used.close()
+
+
+@pytest.fixture
+def tables() -> JobTables:
+    return JobTables.of(settings_for("http://unused"))
+
+
 @pytest.fixture(params=["memory", "embedded", "dynamodb-local"])
-async def jobs(request: pytest.FixtureRequest) -> AsyncIterator[JobStore]:
+async def jobs(request: pytest.FixtureRequest, clients_of: Callable[[str], AwsClients], tables: JobTables) -> JobStore:
     if request.param == "memory":
-        yield MemoryJobStore()
-        return
-    settings = settings_for(endpoint(request, request.param))
-    clients = AwsClients(settings)
-    await create_tables(clients, JobTables.of(settings))
-    yield DynamoJobStore(clients, JobTables.of(settings))
-    clients.close()
+        return MemoryJobStore()
+    clients = clients_of("aws_endpoint" if request.param == "embedded" else "dynamodb_local_endpoint")
+    await create_tables(clients, tables)
+    return DynamoJobStore(clients, tables)
+
+
+@pytest.fixture(scope="session")
+async def bucket(clients_of: Callable[[str], AwsClients]) -> str:
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    await create_bucket(clients_of("aws_endpoint"), name)
+    return name
 
 
 @pytest.fixture(params=["memory", "embedded"])
-async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
-    if request.param == "memory":
-        yield open_memory_stores()
-        return
-    settings = settings_for(endpoint(request, request.param))
-    await ensure_schema(settings)
-    opened = open_stores(settings)
-    yield opened
-    opened.close()
+def logs(request: pytest.FixtureRequest, clients_of: Callable[[str], AwsClients], bucket: str) -> LogStore:
+    return MemoryLogStore() if request.param == "memory" else S3LogStore(clients_of("aws_endpoint"), bucket)
 
 
-@pytest.fixture
-def logs(stores: Stores) -> LogStore:
-    return stores.logs
-
-
-@pytest.fixture
-def artifacts(stores: Stores) -> ArtifactStore:
-    return stores.artifacts
+@pytest.fixture(params=["memory", "embedded"])
+def artifacts(request: pytest.FixtureRequest, clients_of: Callable[[str], AwsClients], bucket: str) -> ArtifactStore:
+    return MemoryArtifactStore() if request.param == "memory" else S3ArtifactStore(clients_of("aws_endpoint"), bucket)

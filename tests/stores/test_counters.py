@@ -19,7 +19,7 @@ from workflows.contracts.statuses import JobStatus, QueueStatus
 
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_counters_are_exact_under_concurrency_and_repeats(jobs: JobStore, seed: int) -> None:
-    made = lives(seed, count=12, steps=8)
+    made = lives(seed, count=8, steps=8)
 
     async def live(life: Life) -> None:
         chance = random.Random(life.job.job_id)

@@ -1,18 +1,16 @@
 """The contract of LogStore, and the plan by which chunks become one stream again."""
 
 import random
+from collections.abc import Callable
 
 import pytest
-from hypothesis import given
-from hypothesis import settings as examples
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from activities.stores.chunks import ReadPlan, clip
 from activities.stores.dynamo.client import AwsClients
 from activities.stores.interfaces import LogChunk, LogStore
 from activities.stores.logs import S3LogStore
-from activities.stores.open import ensure_schema
-from tests.stores.conftest import settings_for
 from workflows.contracts.attempts import MAX_CHUNK_BYTES
 from workflows.contracts.errors import ValidationFailed
 from workflows.contracts.ids import new_job_id
@@ -94,15 +92,13 @@ async def test_a_follower_learns_of_the_end_and_of_nothing_else_twice(logs: LogS
     assert [(c.offset, c.data, c.final) for c in await read(logs, job_id, 10)] == [(10, b"", True)]
 
 
-async def test_a_log_of_many_chunks_is_read_over_several_pages_of_the_listing(aws_endpoint: str) -> None:
-    settings = settings_for(aws_endpoint)
-    await ensure_schema(settings)
-    clients, job_id = AwsClients(settings), new_job_id()
-    logs = S3LogStore(clients, settings.bucket, keys_per_listing=7)
+async def test_a_log_of_many_chunks_is_read_over_several_pages_of_the_listing(
+    clients_of: Callable[[str], AwsClients], bucket: str
+) -> None:
+    logs, job_id = S3LogStore(clients_of("aws_endpoint"), bucket, keys_per_listing=7), new_job_id()
     await append(logs, job_id, *(LogChunk(number, b"x", (), final=number == 30) for number in range(31)))
     assert len(await read(logs, job_id)) == 31
     assert len(await read(logs, job_id, 28)) == 3
-    clients.close()
 
 
 async def test_a_chunk_above_the_limit_is_refused(logs: LogStore) -> None:
@@ -110,7 +106,7 @@ async def test_a_chunk_above_the_limit_is_refused(logs: LogStore) -> None:
         await logs.append(new_job_id(), 1, LogChunk(0, b"x" * (MAX_CHUNK_BYTES + 1)))
 
 
-@examples(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(seed=st.integers(0, 2**32), start=st.integers(0, 1100))
 def test_whatever_was_sent_and_resent_is_read_up_to_the_first_gap(seed: int, start: int) -> None:
     chance = random.Random(seed)

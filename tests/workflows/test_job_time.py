@@ -3,8 +3,10 @@
 import uuid
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
+from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import Client, WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
@@ -80,6 +82,6 @@ async def test_backoff_doubles_up_to_its_limit(jobs: Harness) -> None:
     async with jobs.agent(fail(1)):
         job = await (await _start(jobs.client, jobs.spec(retry=retry))).result()
     queued = [attempt.queued_at for attempt in job.attempts]
-    pauses = [round((later - earlier) / 1000) for earlier, later in zip(queued, queued[1:], strict=False)]
+    pauses = [round((later - earlier) / 1000) for earlier, later in pairwise(queued)]
     assert len(pauses) == 4
     assert all(abs(pause - wanted) <= 5 for pause, wanted in zip(pauses, [100, 300, 500, 500], strict=True)), pauses

@@ -123,9 +123,13 @@ class BulkRedrive(Frozen):
 
 
 class BulkRedriveProgress(Frozen):
-    """How far a bulk redrive is. ``state``: selecting, canary, redriving, finished, stopped."""
+    """How far a bulk redrive is. ``state``: selecting, canary, redriving, finished, stopped.
+
+    ``fingerprint`` is a digest of the request, to tell a repeated one from another with the same key.
+    """
 
     redrive_id: str
+    fingerprint: str | None = None
     state: str
     message: str
     matched: int = 0

@@ -107,3 +107,4 @@ class RedriveInput(Tolerant):
 
     redrive_id: str
     request: BulkRedrive
+    fingerprint: str | None = None

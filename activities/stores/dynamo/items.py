@@ -71,9 +71,31 @@ class RecordWrite:
     def _counter_actions(self, before: Footprint | None) -> Iterator[dict[str, Any]]:
         moved, shard, table = deltas(before, self._job), counter_shard(self._job.job_id), self._tables.statistics
         if moved.queue:
-            yield _addition(table, QUEUE_COUNTER, shard, moved.queue, None)
+            yield counter_addition(table, QUEUE_COUNTER, shard, moved.queue)
         for day, counters in moved.days.items():
-            yield _addition(table, day_counter(day), shard, counters, day_end(day) + DAY_RETENTION_SECONDS)
+            expires = day_end(day) + DAY_RETENTION_SECONDS
+            yield counter_addition(table, day_counter(day), shard, counters, expires)
+
+
+def counter_addition(
+    table: str, counter: str, shard: int, moved: Mapping[str, int], expires: int | None = None
+) -> dict[str, Any]:
+    """The action that adds to one shard of a counter. ``expires`` in seconds since the epoch."""
+    names = {f"#c{number}": name for number, name in enumerate(moved)}
+    values = {f":c{number}": {"N": str(value)} for number, value in enumerate(moved.values())}
+    expression = "ADD " + ", ".join(f"#c{number} :c{number}" for number in range(len(moved)))
+    if expires is not None:
+        expression += " SET #expires = :expires"
+        names["#expires"], values[":expires"] = TTL_ATTRIBUTE, {"N": str(expires)}
+    return {
+        "Update": {
+            "TableName": table,
+            "Key": {"counter": {"S": counter}, "shard": {"N": str(shard)}},
+            "UpdateExpression": expression,
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": values,
+        }
+    }
 
 
 def read_record(item: Item) -> Job:
@@ -111,22 +133,4 @@ def _is_newer(sequence: int, before: Footprint) -> dict[str, Any]:
         "ConditionExpression": SEQUENCE_IS_NEWER,
         "ExpressionAttributeNames": {"#sequence": "sequence", "#footprint": "footprint"},
         "ExpressionAttributeValues": {":sequence": {"N": str(sequence)}, ":footprint": {"S": str(before)}},
-    }
-
-
-def _addition(table: str, counter: str, shard: int, moved: Mapping[str, int], expires: int | None) -> dict[str, Any]:
-    names = {f"#c{number}": name for number, name in enumerate(moved)}
-    values = {f":c{number}": {"N": str(value)} for number, value in enumerate(moved.values())}
-    expression = "ADD " + ", ".join(f"#c{number} :c{number}" for number in range(len(moved)))
-    if expires is not None:
-        expression += " SET #expires = :expires"
-        names["#expires"], values[":expires"] = TTL_ATTRIBUTE, {"N": str(expires)}
-    return {
-        "Update": {
-            "TableName": table,
-            "Key": {"counter": {"S": counter}, "shard": {"N": str(shard)}},
-            "UpdateExpression": expression,
-            "ExpressionAttributeNames": names,
-            "ExpressionAttributeValues": values,
-        }
     }

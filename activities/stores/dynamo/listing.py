@@ -33,9 +33,9 @@ from workflows.contracts.records import JobPage, JobQuery
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef
 
-_FILTERED_READ: Final = 200
-"""How many entries one query looks at when a filter drops some."""
-_MAX_QUERIES: Final = 12
+_FILTERED_READ: Final = 500
+"""How many entries one query looks at, at most, when a filter drops some."""
+_MAX_QUERIES: Final = 8
 """Queries per shard and page, so that a filter that matches nothing costs a bounded time."""
 
 
@@ -95,7 +95,9 @@ class JobLister:
             reads = [shard for shard in shards if shard.must_read]
             if any(shard.queries >= _MAX_QUERIES for shard in reads):
                 break
-            limit = _FILTERED_READ if filters else _share(query.limit, len(taken))
+            limit = _share(query.limit, len(taken))
+            if filters:
+                limit = min(_FILTERED_READ, limit * 4 ** max(shard.queries for shard in reads))
             await asyncio.gather(*(self._read({**request, "Limit": limit}, name, shard, anchor) for shard in reads))
             taken += _merge(shards, query.limit - len(taken))
         complete = all(shard.finished for shard in shards)
@@ -108,7 +110,7 @@ class JobLister:
     async def _read(self, request: "QueryInputTypeDef", name: str, shard: _Shard, anchor: int) -> None:
         if shard.read_to is not None:
             anchor = min(anchor, time_and_job(shard.read_to)[0])
-        oldest = max(0, anchor - shard.window) if shard.window else 0
+        oldest = self._windows.oldest(name, anchor, shard.window)
         values: dict[str, Any] = {":list": {"S": partition(name, shard.number)}}
         condition = "list_shard = :list"
         if oldest:
