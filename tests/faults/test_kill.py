@@ -1,0 +1,154 @@
+"""kill -9 of each process in the middle of 20 jobs: all of them end, none is lost, none finishes twice."""
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.client import Client
+
+from tests.faults.plant import JOBS, Plant
+from tests.servers import HOST, wait_until
+from workflows.client import DATA_CONVERTER
+from workflows.contracts.ids import job_workflow_id
+from workflows.contracts.jobs import Attempt, Job
+from workflows.contracts.records import JobPage, JobSummary, QueueStats
+from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
+
+SAY_DONE = 'printf "%s %s %s\\n" $HYBRIDCI_JOB_ID $HYBRIDCI_ATTEMPT_NUMBER $(date +%s.%N) >> $LEDGER'
+SHORT = f"true; {SAY_DONE}"
+SLEEP = f"sleep {{}}; {SAY_DONE}"
+FLAKY = f"sleep 1; if [ ! -e $LEDGER.$HYBRIDCI_JOB_ID ]; then touch $LEDGER.$HYBRIDCI_JOB_ID; exit 7; fi; {SAY_DONE}"
+DOOMED = "sleep 0.5; exit 3"
+BEFORE = [SLEEP.format(4), SLEEP.format(2), DOOMED, FLAKY, *[SHORT] * 3, SLEEP.format(3), FLAKY, SLEEP.format(4),
+          SLEEP.format(3), SHORT, SLEEP.format(2), SHORT]  # fmt: skip
+DURING = [SHORT, FLAKY, SLEEP.format(2), SHORT, SHORT, SHORT]
+NOT_SHOWN = {"sequence": 0, "fingerprint": None}
+"""The API keeps these to itself."""
+GUARDIAN_SECONDS = 5
+"""Within this time after an agent's death nothing of its attempts may still run."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A line of the ledger: this attempt's command came to its end."""
+
+    job_id: str
+    attempt: int
+    at: float
+
+
+@pytest.mark.parametrize("victim", ["agent-1", "worker", "api", "temporal", "aws"])
+async def test_kill_9_in_the_middle_of_20_jobs(plant: Plant, victim: str, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    retry = {"max_attempts": 2, "initial_interval_seconds": 1}
+
+    def submit(number: int, run: str) -> str:
+        return plant.submit(run, key=f"{victim}-{number}", env={"LEDGER": str(ledger)}, retry=retry)
+
+    begun = time.monotonic()
+    job_ids = [submit(number, run) for number, run in enumerate(BEFORE)]
+    agent_id = (plant.stack.data / "agents" / "1" / "agent-id") if victim == "agent-1" else None
+    wait_until(lambda: len(finished(ledger)) >= 2 and busy(plant, agent_id), seconds=30, what="the middle")
+    pid = plant.stack.children()[victim]
+    os.kill(pid, signal.SIGKILL)
+    killed_at = time.time()
+    job_ids += [submit(100 + number, run) for number, run in enumerate(DURING)]
+    taken = time.monotonic()
+    jobs = plant.wait_ended(job_ids, seconds=90)
+    print(f"{victim}: last job taken after {taken - begun:.1f} s, all ended after {time.monotonic() - begun:.1f} s")
+    assert f"{victim} (pid {pid}) died: SIGKILL" in plant.stack.text()
+    wait_until(plant.stack.ready, seconds=30, what="ready again")
+
+    _none_is_lost_or_finished_twice(jobs, finished(ledger))
+    if victim == "agent-1":
+        lost = [attempt for job in jobs for attempt in job.attempts if attempt.outcome is Outcome.AGENT_LOST]
+        assert lost, "the dead agent's attempts are in the record"
+        _dead_attempts_stay_dead(lost, finished(ledger), killed_at)
+    await _records_equal_workflows(plant, jobs)
+    wait_until(lambda: _recounted(plant) == _counted(plant), seconds=10, what="statistics that equal a recount")
+
+
+def finished(ledger: Path) -> list[Finished]:
+    lines = ledger.read_text().splitlines(keepends=True) if ledger.exists() else []
+    words = [line.split() for line in lines if line.endswith("\n")]
+    return [Finished(job_id, int(attempt), float(at)) for job_id, attempt, at in words]
+
+
+def busy(plant: Plant, agent_id: Path | None) -> bool:
+    """Jobs are running, and on this agent when one is named."""
+    running = JobPage.model_validate_json(plant.http.get(f"{JOBS}/running").content).items
+    return any(agent_id is None or job.agent_id == agent_id.read_text().strip() for job in running)
+
+
+def _none_is_lost_or_finished_twice(jobs: Sequence[Job], ledger: Sequence[Finished]) -> None:
+    assert len({job.job_id for job in jobs}) == len(jobs) == 20
+    assert max(Counter((line.job_id, line.attempt) for line in ledger).values()) == 1, "an attempt runs once"
+    for job in jobs:
+        outcomes = [attempt.outcome for attempt in job.attempts]
+        assert [attempt.number for attempt in job.attempts] == list(range(1, len(outcomes) + 1))
+        counted = Counter(outcomes)
+        done = {line.attempt for line in ledger if line.job_id == job.job_id}
+        if job.steps[0].run == DOOMED:
+            assert (job.status, counted[Outcome.FAILED], done) == (JobStatus.DEAD_LETTERED, 2, set())
+            continue
+        assert (job.status, job.exit_code) == (JobStatus.SUCCESS, 0), job
+        assert outcomes[-1] is Outcome.SUCCEEDED
+        assert counted[Outcome.SUCCEEDED] == 1
+        assert counted[Outcome.FAILED] == (1 if job.steps[0].run == FLAKY else 0)
+        assert counted.total() == counted[Outcome.SUCCEEDED] + counted[Outcome.FAILED] + counted[Outcome.AGENT_LOST]
+        assert len(outcomes) in done, "the attempt that is recorded as the successful one did its work"
+        repeated = {attempt.number for attempt in job.attempts if attempt.outcome is Outcome.AGENT_LOST}
+        assert done <= repeated | {len(outcomes)}, "only a lost attempt may have been done again"
+
+
+def _dead_attempts_stay_dead(lost: Sequence[Attempt], ledger: Sequence[Finished], killed_at: float) -> None:
+    logs = {attempt.log_url for attempt in lost}
+    late = [
+        line
+        for line in ledger
+        if f"/api/dashboard/jobs/{line.job_id}/logs?attempt={line.attempt}" in logs
+        and line.at > killed_at + GUARDIAN_SECONDS
+    ]
+    assert not late, "no command of a dead agent went on beside its successor"
+
+
+async def _records_equal_workflows(plant: Plant, jobs: Sequence[Job]) -> None:
+    client = await Client.connect(f"{HOST}:{plant.temporal_port}", data_converter=DATA_CONVERTER)
+    for job in jobs:
+        handle = client.get_workflow_handle(job_workflow_id(job.job_id), result_type=Job)
+        workflow: Any = await handle.result() if job.status.final else await handle.query("state", result_type=Job)
+        assert plant.job(job.job_id) == workflow.model_copy(update=NOT_SHOWN)
+
+
+def _counted(plant: Plant) -> dict[str, int]:
+    stats = QueueStats.model_validate_json(plant.http.get("/api/queue/stats").content)
+    return stats.model_dump(include={"depth", "running", "completed", "failed", "cancelled", "dead_lettered", "total"})
+
+
+def _recounted(plant: Plant) -> dict[str, int]:
+    """The same numbers, from a list of all jobs."""
+    names = {
+        QueueStatus.QUEUED: "depth", QueueStatus.CLAIMED: "running", QueueStatus.RUNNING: "running",
+        QueueStatus.COMPLETED: "completed", QueueStatus.FAILED: "failed", QueueStatus.CANCELLED: "cancelled",
+        QueueStatus.DEAD_LETTERED: "dead_lettered",
+    }  # fmt: skip
+    jobs = _all_jobs(plant)
+    return {**dict.fromkeys(names.values(), 0), **Counter(names[job.queue_status] for job in jobs), "total": len(jobs)}
+
+
+def _all_jobs(plant: Plant) -> list[JobSummary]:
+    jobs: list[JobSummary] = []
+    cursor: str | None = None
+    while True:
+        answer = plant.http.get(JOBS, params={"limit": 100} | ({"cursor": cursor} if cursor else {}))
+        page = JobPage.model_validate_json(answer.content)
+        jobs += page.items
+        cursor = page.next_cursor
+        if cursor is None:
+            return jobs
