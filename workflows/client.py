@@ -6,6 +6,7 @@ Deliberately not here: what the workflows do, and any HTTP.
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
@@ -138,20 +139,17 @@ class Orchestrator:
         self, redrive_id: str, request: BulkRedrive, *, fingerprint: str | None = None
     ) -> BulkRedriveProgress:
         """Start redriving many; an id that exists already starts nothing: compare ``fingerprint``."""
-        try:
-            await _answer(
-                self._client.start_workflow(
-                    "RedriveWorkflow",
-                    RedriveInput(redrive_id=redrive_id, request=request, fingerprint=fingerprint),
-                    id=redrive_workflow_id(redrive_id),
-                    task_queue=CONTROL_QUEUE,
-                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                    static_summary="Redrive dead letters in bulk",
-                    rpc_timeout=_RPC_TIMEOUT,
-                )
-            )
-        except WorkflowAlreadyStartedError:
-            pass  # told by the fingerprint of what follows
+        start = self._client.start_workflow(
+            "RedriveWorkflow",
+            RedriveInput(redrive_id=redrive_id, request=request, fingerprint=fingerprint),
+            id=redrive_workflow_id(redrive_id),
+            task_queue=CONTROL_QUEUE,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            static_summary="Redrive dead letters in bulk",
+            rpc_timeout=_RPC_TIMEOUT,
+        )
+        with suppress(WorkflowAlreadyStartedError):  # the fingerprint tells whose it is
+            await _answer(start)
         return await self.bulk_redrive_progress(redrive_id)
 
     async def bulk_redrive_progress(self, redrive_id: str) -> BulkRedriveProgress:

@@ -144,10 +144,10 @@ class JobWorkflow:
 
     async def _run_attempt(self, avoid: str | None) -> AttemptResult | None:
         """One attempt, however often it changes its place in line. None: it was stopped before it began."""
-        number = self._attempt_number = self._job.attempts[-1].number + 1 if self._job.attempts else 1
         declines = 0
         try:
             while True:
+                number = self._attempt_number = self._job.attempts[-1].number + 1 if self._job.attempts else 1
                 result = await self._place_and_wait(number, avoid if declines < MAX_DECLINES else None)
                 if result is not None and result.outcome is Outcome.DECLINED:
                     declines += 1
@@ -184,7 +184,7 @@ class JobWorkflow:
             result = self._unreported(number, error)
         moved, self._replace = self._replace and self._stop is None, False
         if moved and result is not None and result.outcome is Outcome.CANCELLED:
-            self._job = record.unclaimed(self._job, number, _now())  # an agent had just begun
+            self._job = record.moved(self._job, result, _now())  # an agent had just begun
             return None
         return result
 

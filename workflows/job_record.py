@@ -122,10 +122,10 @@ def retrying(job: Job, decision: Decision, now: int) -> Job:
     )
 
 
-def unclaimed(job: Job, number: int, now: int) -> Job:
-    """Back into the queue because its place in line changes just as an agent had begun: the attempt never was."""
-    kept = [attempt for attempt in job.attempts if attempt.number != number]
-    return queued(job, now).model_copy(update={"attempts": kept, "started_at": kept[0].claimed_at if kept else None})
+def moved(job: Job, result: AttemptResult, now: int) -> Job:
+    """Back into the queue because its place in line changed just as an agent had begun; no budget is touched."""
+    taken = result.model_copy(update={"cause": "moved", "message": "Taken back: the job's place in line was changed."})
+    return queued(attempt_ended(job, taken), now)
 
 
 def parked(job: Job, decision: Decision, now: int) -> Job:

@@ -123,7 +123,7 @@ async def _records_equal_workflows(plant: Plant, jobs: Sequence[Job]) -> None:
     for job in jobs:
         handle = client.get_workflow_handle(job_workflow_id(job.job_id), result_type=Job)
         workflow: Any = await handle.result() if job.status.final else await handle.query("state", result_type=Job)
-        assert plant.job(job.job_id) == workflow.model_copy(update=NOT_SHOWN)
+        assert plant.job(job.job_id).model_dump() == workflow.model_copy(update=NOT_SHOWN).model_dump()
 
 
 def _counted(plant: Plant) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Callable
 
 import pytest
 
@@ -11,7 +12,6 @@ from activities.stores.dynamo.jobs import DynamoJobStore
 from activities.stores.dynamo.table import JobTables, create_tables
 from activities.stores.interfaces import JobStore, WriteOutcome
 from activities.stores.statistics import Footprint
-from tests.stores.conftest import settings_for
 from tests.stores.lives import NOON, Life, counted, lives, make_job
 from workflows.contracts.records import DayStats, JobQuery, JobWrite, QueueStats
 from workflows.contracts.statuses import JobStatus, QueueStatus
@@ -81,10 +81,9 @@ async def test_days_are_utc_and_apart(jobs: JobStore) -> None:
 
 @pytest.mark.parametrize("endpoint_fixture", ["aws_endpoint", "dynamodb_local_endpoint"])
 async def test_a_transaction_whose_answer_was_lost_counts_once(
-    request: pytest.FixtureRequest, endpoint_fixture: str
+    clients_of: Callable[[str], AwsClients], tables: JobTables, endpoint_fixture: str
 ) -> None:
-    settings = settings_for(request.getfixturevalue(endpoint_fixture))
-    clients, tables = AwsClients(settings), JobTables.of(settings)
+    clients = clients_of(endpoint_fixture)
     await create_tables(clients, tables)
     jobs, life = DynamoJobStore(clients, tables), Life(random.Random(5))
     life.announce()
@@ -96,4 +95,3 @@ async def test_a_transaction_whose_answer_was_lost_counts_once(
         assert await jobs.write(write) is WriteOutcome.STALE
         before = Footprint.of(write.job)
     assert await jobs.queue_stats() == counted([life.job])
-    clients.close()

@@ -129,12 +129,10 @@ async def test_a_cursor_of_another_list_is_refused(jobs: JobStore) -> None:
         await refused(jobs, other)
 
 
-@pytest.mark.parametrize(
-    "cursor",
-    ["", "x", "ü", "A" * 10_000, "null", forged(), forged(q="x"), forged(q="", at=-1), forged(q="", s={"9": 1})],
-)
-async def test_garbage_is_no_cursor(jobs: JobStore, cursor: str) -> None:
-    await refused(jobs, JobQuery(cursor=cursor))
+async def test_garbage_is_no_cursor(jobs: JobStore) -> None:
+    places = [forged(), forged(q="x"), forged(q="", at=-1), forged(q="", s={"99": [1, "x"]}), forged(q="", s={"9": 1})]
+    for cursor in ("", "x", "ü", "A" * 10_000, "bnVsbA", *places):
+        await refused(jobs, JobQuery(cursor=cursor))
 
 
 async def refused(jobs: JobStore, query: JobQuery) -> None:

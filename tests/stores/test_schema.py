@@ -1,6 +1,7 @@
 """Creating the schema, the settings that name it, and what a server that does not answer means."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -29,25 +30,24 @@ async def test_the_schema_can_be_created_at_the_same_time_and_again(aws_endpoint
 
 
 @pytest.mark.parametrize("endpoint_fixture", ["aws_endpoint", "dynamodb_local_endpoint"])
-async def test_tables_are_on_demand_and_days_expire(request: pytest.FixtureRequest, endpoint_fixture: str) -> None:
-    settings = settings_for(request.getfixturevalue(endpoint_fixture))
-    clients, tables = AwsClients(settings), JobTables.of(settings)
+async def test_tables_are_on_demand_and_days_expire(
+    clients_of: Callable[[str], AwsClients], tables: JobTables, endpoint_fixture: str
+) -> None:
+    clients = clients_of(endpoint_fixture)
     await asyncio.gather(*(create_tables(clients, tables) for _ in range(4)))
     for name in (tables.jobs, tables.job_lists, tables.statistics):
         table = clients.dynamodb.describe_table(TableName=name)["Table"]
         assert table.get("BillingModeSummary", {}).get("BillingMode") == "PAY_PER_REQUEST"
     expiry = clients.dynamodb.describe_time_to_live(TableName=tables.statistics)["TimeToLiveDescription"]
     assert (expiry.get("TimeToLiveStatus"), expiry.get("AttributeName")) == ("ENABLED", TTL_ATTRIBUTE)
-    clients.close()
 
 
-async def test_a_table_of_something_else_is_left_alone(aws_endpoint: str) -> None:
-    settings = settings_for(aws_endpoint)
-    clients, tables = AwsClients(settings), JobTables.of(settings)
-    await create_tables(clients, tables)
+async def test_a_table_of_something_else_is_left_alone(
+    clients_of: Callable[[str], AwsClients], tables: JobTables
+) -> None:
+    await create_tables(clients_of("aws_endpoint"), tables)
     with pytest.raises(Unavailable, match="exists with other keys"):
-        await create_tables(clients, JobTables(tables.statistics, tables.job_lists, tables.jobs))
-    clients.close()
+        await create_tables(clients_of("aws_endpoint"), JobTables(tables.statistics, tables.job_lists, tables.jobs))
 
 
 async def test_without_tables_and_bucket_everything_is_unavailable(aws_endpoint: str) -> None:

@@ -198,7 +198,7 @@ async def test_reprioritise_and_move_while_queued(jobs: Harness) -> None:
 
 
 async def test_move_as_an_agent_begins(jobs: Harness) -> None:
-    """The agent has the attempt, its announcement is still under way: the attempt is taken back and never was."""
+    """The agent has the attempt, its announcement is still under way: the attempt is taken back, at no one's cost."""
     async with jobs.agent(wait_for_cancel) as first:
         job = await jobs.submit()
         await first.begun.wait()
@@ -206,7 +206,8 @@ async def test_move_as_an_agent_begins(jobs: Harness) -> None:
         await jobs.orchestrator.amend(job.job_id, Amend(pool=other))
         async with jobs.agent(succeed, name="agent-2", pool=other):
             done = await jobs.result(job.job_id)
-    assert [(attempt.number, attempt.agent_id) for attempt in done.attempts] == [(1, "agent-2")]
+    assert [(attempt.number, attempt.agent_id) for attempt in done.attempts] == [(1, "agent-1"), (2, "agent-2")]
+    assert (done.attempts[0].cause, done.status) == ("moved", JobStatus.SUCCESS)
 
 
 async def test_lost_agent_goes_on_elsewhere(jobs: Harness) -> None:

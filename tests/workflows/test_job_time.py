@@ -32,7 +32,8 @@ async def skipping() -> AsyncIterator[WorkflowEnvironment]:
     ) as environment:
         await environment.client.operator_service.add_search_attributes(
             AddSearchAttributesRequest(
-                namespace=environment.client.namespace, search_attributes=dict.fromkeys(NAMES, 2)
+                namespace=environment.client.namespace,
+                search_attributes=dict.fromkeys(NAMES, IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD),
             )
         )
         yield environment
