@@ -20,6 +20,8 @@ def dynamodb_local(cache: Path, logs: Path) -> Generator[str]:
     emulator = _installed(cache)
     port = servers.free_port()
     command = [
+        # It leaves a file in its working folder, whatever it is told.
+        "sh", "-c", 'cd "$0" && exec "$@"', str(logs),
         "java", "-Xmx512m", f"-Djava.library.path={emulator / 'DynamoDBLocal_lib'}",
         "-jar", str(emulator / "DynamoDBLocal.jar"), "-port", str(port), "-inMemory", "-sharedDb", "-disableTelemetry",
     ]  # fmt: skip
