@@ -134,6 +134,23 @@ def agent(
     )
 
 
+@app.command()
+def bench(
+    as_json: Annotated[bool, typer.Option("--json", help="The whole result, for programs.")] = False,
+    parts: Annotated[
+        list[str] | None, typer.Option("--part", help="Only this: latency, throughput, memory or reads. Repeatable.")
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, max=10_000, help="Of each latency.")] = 100,
+    jobs: Annotated[int, typer.Option(min=1, max=100_000, help="Trivial jobs to run for the throughput.")] = 500,
+    stored: Annotated[int, typer.Option(min=1, max=10_000_000, help="Jobs to store for the reads.")] = 100_000,
+    capacity: Annotated[int, typer.Option(min=1, max=1000, help="Jobs that run at once.")] = 4,
+) -> None:
+    """Measure this machine on a stack of its own, against the raw Temporal floor. Takes about five minutes."""
+    from api.cli.bench import run_bench
+
+    raise typer.Exit(run_bench(parts, samples=samples, jobs=jobs, stored=stored, capacity=capacity, as_json=as_json))
+
+
 def _run(name: str, options: Mapping[str, object]) -> None:
     from api.cli.processes import run_process
 

@@ -1,0 +1,93 @@
+"""The result of a run, as `hybridci bench --json` prints it. Times in milliseconds, memory in MiB.
+
+Deliberately not here: what is aimed at (``targets``), how people see it (``table``), measuring.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Self
+
+from pydantic import Field, computed_field
+
+from workflows.contracts.base import Frozen
+
+
+class Times(Frozen):
+    """What a number of samples took, in milliseconds."""
+
+    p50: float
+    p95: float
+    samples: int
+
+    @classmethod
+    def of(cls, samples: Sequence[float]) -> Self:
+        """The nearest-rank percentiles of at least one sample."""
+        ordered = sorted(samples)
+        p50, p95 = (ordered[max(0, math.ceil(len(ordered) * share) - 1)] for share in (0.50, 0.95))
+        return cls(p50=round(p50, 2), p95=round(p95, 2), samples=len(ordered))
+
+
+class Latency(Frozen):
+    """From the request to the command's (the activity's) first instruction, and to the end."""
+
+    dispatch: Times
+    end_to_end: Times
+
+
+class Throughput(Frozen):
+    """Trivial jobs per second, and the CPU time that each cost by process, in milliseconds."""
+
+    jobs: int
+    capacity: int
+    per_second: float
+    cpu_ms_per_job: dict[str, float]
+
+
+class Reads(Frozen):
+    """Reading with this many jobs stored."""
+
+    stored: int
+    get: Times
+    list_page: Times
+    stats: Times
+    resident_mib: float
+
+
+class Target(Frozen):
+    """A limit and what was measured. ``at_least``: more is better."""
+
+    name: str
+    measured: float
+    limit: float
+    unit: str
+    at_least: bool = False
+
+    @computed_field
+    @property
+    def met(self) -> bool:
+        """True when the limit is kept."""
+        return self.measured >= self.limit if self.at_least else self.measured <= self.limit
+
+
+class Machine(Frozen):
+    """Where it was measured."""
+
+    cores: int
+    system: str
+    python: str
+    load_before: float = Field(description="Runnable processes in the minute before: above the cores, it was busy.")
+
+
+class Report(Frozen):
+    """One run."""
+
+    version: str
+    machine: Machine
+    seconds: float
+    latency: Latency | None = None
+    floor_latency: Latency | None = None
+    throughput: Throughput | None = None
+    floor_throughput: Throughput | None = None
+    idle_mib: dict[str, float] | None = None
+    reads: list[Reads] = Field(default_factory=list[Reads])
+    targets: list[Target] = Field(default_factory=list[Target])

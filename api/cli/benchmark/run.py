@@ -1,0 +1,89 @@
+"""One run: which parts, how large, in which order. Each part is a module beside this one."""
+
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from api.cli.benchmark.floor import Floor, floor_worker
+from api.cli.benchmark.own_stack import OwnStack, own_stack
+from api.cli.benchmark.reads import measure_reads
+from api.cli.benchmark.report import Machine, Report
+from api.cli.benchmark.targets import targets
+from api.cli.benchmark.usage import resident_mib
+from api.cli.benchmark.work import make_repository, measure_latency, measure_throughput
+
+_FEW_STORED: Final = 100
+_QUIET_SECONDS: Final = 5.0
+
+
+class Part(StrEnum):
+    """What can be measured by itself."""
+
+    LATENCY = "latency"
+    THROUGHPUT = "throughput"
+    MEMORY = "memory"
+    READS = "reads"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to measure. ``samples`` of each latency, ``jobs`` for throughput, ``stored`` records for reads."""
+
+    parts: frozenset[Part]
+    samples: int
+    jobs: int
+    stored: int
+    capacity: int
+
+
+def run_benchmark(plan: Plan, say: Callable[[str], None]) -> Report:
+    """Measure. ``say`` gets a line now and then. Raises BenchmarkFailed."""
+    began = time.monotonic()
+    report = Report(version=version("hybrid-ci-cd"), machine=_machine(), seconds=0)
+    with tempfile.TemporaryDirectory(prefix="hybridci-bench-") as name:
+        folder = Path(name)
+        if plan.parts - {Part.READS}:
+            with own_stack(folder / "work", agents=1, capacity=plan.capacity) as stack:
+                report = _with_work(report, plan, stack, folder, say)
+        if Part.READS in plan.parts:
+            reads = measure_reads(folder, (min(_FEW_STORED, plan.stored), plan.stored), plan.samples, say)
+            report = report.model_copy(update={"reads": reads})
+    seconds = round(time.monotonic() - began, 1)
+    return report.model_copy(update={"targets": targets(report), "seconds": seconds})
+
+
+def _with_work(report: Report, plan: Plan, stack: OwnStack, folder: Path, say: Callable[[str], None]) -> Report:
+    """Memory last: that of a stack that has worked."""
+    found: dict[str, object] = {}
+    if plan.parts & {Part.LATENCY, Part.THROUGHPUT}:
+        repository = make_repository(folder / "repository")
+        with (
+            floor_worker(stack.options.temporal_address, plan.capacity) as worker,
+            Floor.connected(stack.options.temporal_address) as floor,
+        ):
+            if Part.LATENCY in plan.parts:
+                raw, ours = measure_latency(stack, floor, repository, folder, plan.samples, say)
+                found |= {"floor_latency": raw, "latency": ours}
+            if Part.THROUGHPUT in plan.parts:
+                raw, ours = measure_throughput(stack, floor, worker.pid, repository, plan.jobs, say)
+                found |= {"floor_throughput": raw, "throughput": ours}
+    if Part.MEMORY in plan.parts:
+        time.sleep(_QUIET_SECONDS)  # what is measured is a stack at rest: there is nothing to wait for
+        found["idle_mib"] = resident_mib(stack.processes())
+    return report.model_copy(update=found)
+
+
+def _machine() -> Machine:
+    return Machine(
+        cores=os.cpu_count() or 0,
+        system=f"{platform.system()} {platform.machine()}",
+        python=platform.python_version(),
+        load_before=round(os.getloadavg()[0], 1),
+    )

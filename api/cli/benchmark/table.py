@@ -1,0 +1,82 @@
+"""A report as people read it: the figures, where a job's CPU time goes, and how far the targets are."""
+
+from rich.console import Console
+from rich.table import Table
+
+from api.cli.benchmark.report import Latency, Report, Throughput, Times
+
+
+def print_report(report: Report, console: Console) -> None:
+    """All parts that were run."""
+    machine = report.machine
+    console.print(
+        f"hybridci {report.version} on {machine.cores} cores ({machine.system}, Python {machine.python}), "
+        f"{report.seconds:.0f} s; load before: {machine.load_before:g}\n"
+    )
+    if report.latency or report.throughput:
+        console.print(_work(report))
+    if report.throughput and report.floor_throughput:
+        console.print(_cpu(report.throughput, report.floor_throughput))
+    if report.reads:
+        console.print(_reads(report))
+    if report.idle_mib:
+        parts = ", ".join(f"{name} {mib:.0f}" for name, mib in report.idle_mib.items())
+        console.print(f"Memory when idle: {sum(report.idle_mib.values()):.0f} MiB ({parts})\n")
+    console.print(_targets(report))
+
+
+def _work(report: Report) -> Table:
+    table = _table("Jobs and the raw floor (one workflow, one activity)", "", "floor", "hybridci")
+    for name, floor, ours in (
+        ("dispatch", _times(report.floor_latency, "dispatch"), _times(report.latency, "dispatch")),
+        ("end to end", _times(report.floor_latency, "end_to_end"), _times(report.latency, "end_to_end")),
+        ("jobs per second", _per_second(report.floor_throughput), _per_second(report.throughput)),
+    ):
+        if ours:
+            table.add_row(name, floor, ours)
+    return table
+
+
+def _cpu(ours: Throughput, floor: Throughput) -> Table:
+    table = _table("CPU time per job, ms", "process", "floor", "hybridci")
+    names = dict.fromkeys([*ours.cpu_ms_per_job, *floor.cpu_ms_per_job])
+    for name in names:
+        table.add_row(name, *(f"{each.cpu_ms_per_job.get(name, 0):.1f}" for each in (floor, ours)))
+    table.add_row("all", *(f"{sum(each.cpu_ms_per_job.values()):.1f}" for each in (floor, ours)))
+    return table
+
+
+def _reads(report: Report) -> Table:
+    table = _table("Reads, p50 / p95 in ms", "jobs stored", "get", "list of 100", "statistics", "memory, MiB")
+    for reads in report.reads:
+        times = (_both(each) for each in (reads.get, reads.list_page, reads.stats))
+        table.add_row(f"{reads.stored:,}", *times, f"{reads.resident_mib:.0f}")
+    return table
+
+
+def _targets(report: Report) -> Table:
+    table = _table("Targets", "", "measured", "limit", "")
+    for target in report.targets:
+        limit = f"{'at least' if target.at_least else 'at most'} {target.limit:g} {target.unit}"
+        verdict = "[green]met[/]" if target.met else "[red]missed[/]"
+        table.add_row(target.name, f"{target.measured:g} {target.unit}", limit, verdict)
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right")
+    return table
+
+
+def _times(latency: Latency | None, name: str) -> str:
+    return "" if latency is None else f"{_both(getattr(latency, name))} ms"
+
+
+def _both(times: Times) -> str:
+    return f"{times.p50:.1f} / {times.p95:.1f}"
+
+
+def _per_second(throughput: Throughput | None) -> str:
+    return "" if throughput is None else f"{throughput.per_second:.1f}"

@@ -1,0 +1,53 @@
+"""What the system is to reach, and where a run stands. Ratios are of figures that were measured in turns."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from api.cli.benchmark.report import Reads, Report, Target
+
+_DISPATCH_OF_FLOOR: Final = 2.5
+_DISPATCH_MS: Final = 50.0
+_THROUGHPUT_OF_FLOOR: Final = 0.5
+_READ_P95_MS: Final = 30.0
+_READ_GROWTH: Final = 1.5
+_IDLE_MIB: Final = 600.0
+
+
+def targets(report: Report) -> list[Target]:
+    """The targets of the parts that were run."""
+    return [*_work(report), *_memory(report), *_reads(report.reads)]
+
+
+def _work(report: Report) -> Iterator[Target]:
+    if report.latency is not None and report.floor_latency is not None:
+        ours, floor = report.latency.dispatch.p50, report.floor_latency.dispatch.p50
+        yield Target(name="dispatch p50", measured=ours, limit=_DISPATCH_MS, unit="ms")
+        yield Target(name="dispatch p50 / floor", measured=_ratio(ours, floor), limit=_DISPATCH_OF_FLOOR, unit="x")
+    if report.throughput is not None and report.floor_throughput is not None:
+        ratio = _ratio(report.throughput.per_second, report.floor_throughput.per_second)
+        yield Target(name="throughput / floor", measured=ratio, limit=_THROUGHPUT_OF_FLOOR, unit="x", at_least=True)
+
+
+def _memory(report: Report) -> Iterator[Target]:
+    if report.idle_mib is not None:
+        total = round(sum(report.idle_mib.values()), 1)
+        yield Target(name="memory when idle", measured=total, limit=_IDLE_MIB, unit="MiB")
+
+
+def _reads(reads: list[Reads]) -> Iterator[Target]:
+    if not reads:
+        return
+    few, many = reads[0], reads[-1]
+    for name, before, after in (
+        ("get a job", few.get, many.get),
+        ("list page", few.list_page, many.list_page),
+        ("statistics", few.stats, many.stats),
+    ):
+        yield Target(name=f"{name}, p95 with {few.stored:,}", measured=before.p95, limit=_READ_P95_MS, unit="ms")
+        yield Target(name=f"{name}, p95 with {many.stored:,}", measured=after.p95, limit=_READ_P95_MS, unit="ms")
+        growth = _ratio(after.p95, before.p95)
+        yield Target(name=f"{name}, p95 ratio", measured=growth, limit=_READ_GROWTH, unit="x")
+
+
+def _ratio(ours: float, floor: float) -> float:
+    return round(ours / floor, 2) if floor else 0.0
