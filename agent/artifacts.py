@@ -36,10 +36,16 @@ async def upload_artifacts(
     say: Callable[[str], None],
 ) -> list[ArtifactRef]:
     """Upload what the attempt's patterns match. ``say`` gets log lines. Raises UploadFailed after ``seconds``."""
+    notes: list[str] = []  # said afterwards: the log is not for other threads
     try:
-        found = await asyncio.to_thread(find_artifacts, workspace, attempt.artifacts, max_bytes=max_bytes, note=say)
+        found = await asyncio.to_thread(
+            find_artifacts, workspace, attempt.artifacts, max_bytes=max_bytes, note=notes.append
+        )
     except ArtifactError as error:
         raise UploadFailed(str(error), []) from error
+    finally:
+        for note in notes:
+            say(note)
     stored: list[ArtifactRef] = []
     problems: list[str] = []
     queue = iter(found)
