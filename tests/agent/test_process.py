@@ -161,11 +161,12 @@ async def test_temporal_away(tmp_path: Path, api: ControlPlaneServer, repository
 
 
 async def give_up(handle: WorkflowHandle[Any, Any]) -> None:
-    """It may hold its lease again, for a server can hear of it before its own timer fires; or it was given up by then."""
+    """It may hold its lease again, for a server can hear of it before its own timer fires, or have lost it by then."""
     try:
         await handle.terminate()
     except RPCError as error:
-        assert error.status is RPCStatusCode.NOT_FOUND
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
 
 
 def test_ids_are_stable(lone: AgentProcess) -> None:
