@@ -18,6 +18,7 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
 
 from api.cli.benchmark.floor_workflow import FloorWorkflow, mark
+from api.cli.benchmark.own_stack import python_environment
 from api.cli.benchmark.wire import BenchmarkFailed
 
 _QUEUE: Final = "benchmark-floor"
@@ -29,7 +30,7 @@ _BRIDGE_REST_SECONDS: Final = 0.1
 def floor_worker(address: str, slots: int) -> Generator[subprocess.Popen[bytes]]:
     """The worker in a process of its own. Raises BenchmarkFailed."""
     command = [sys.executable, "-P", "-m", "api.cli.benchmark.floor", address, str(slots)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=python_environment()) as process:
         if process.stdin is None or process.stdout is None:
             raise TypeError("the worker was started without pipes")
         try:

@@ -1,6 +1,7 @@
 """A stack of the benchmark's own: `hybridci up` as a child, on free ports and in a folder that goes with it."""
 
 import contextlib
+import os
 import shutil
 import signal
 import socket
@@ -63,13 +64,23 @@ def own_stack(folder: Path, *, agents: int, capacity: int) -> Generator[OwnStack
     )  # fmt: skip
     data, output = DataDir(folder / "data"), folder / "up.out"
     with output.open("wb") as file:
-        process = subprocess.Popen(_command(options, data), stdout=file, stderr=file, start_new_session=True)
+        process = subprocess.Popen(
+            _command(options, data), stdout=file, stderr=file, env=python_environment(), start_new_session=True
+        )
     try:
         _wait_ready(process, output)
         yield OwnStack(options, data, output, process.pid)
     finally:
         _stop(process)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def python_environment() -> dict[str, str]:
+    """This process's environment, with compiled modules kept as an installation has them.
+
+    The SDK loads a workflow's module anew for each workflow: without them it would compile it each time.
+    """
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _command(options: Options, data: DataDir) -> list[str]:
