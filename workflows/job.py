@@ -8,7 +8,7 @@ history event. The history of a job with three attempts stays below 60 events.
 
 import asyncio
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from temporalio import workflow
@@ -63,7 +63,7 @@ class JobWorkflow:
         self._job: Job = start.resume or new_job(
             start.spec,
             job_id=start.job_id,
-            now=_now(),
+            now=_millis(workflow.info().workflow_start_time),  # of the execution: a task can be lost and run again
             created_by=start.created_by,
             fingerprint=start.fingerprint,
             retry_of=start.retry_of,
@@ -388,7 +388,7 @@ class JobWorkflow:
             written = self._written
             if written is not None and written.model_copy(update={"sequence": self._job.sequence}) == self._job:
                 return
-            job = self._job = self._job.model_copy(update={"sequence": (written.sequence if written else 0) + 1})
+            job = self._job = self._job.model_copy(update={"sequence": _next_sequence(written)})
             await workflow.execute_local_activity(
                 record_job if written else create_job,
                 JobWrite(job=job, previous=written.queue_status if written else None),
@@ -432,5 +432,18 @@ def _refusal(message: str) -> ApplicationError:
     return ApplicationError(message, type=ErrorCode.INVALID_STATE, non_retryable=True)
 
 
+def _next_sequence(written: Job | None) -> int:
+    """Higher than all before, also than what a lost run of this workflow task has written already.
+
+    A task is lost with its worker, or when the server refuses to close the workflow over a signal it has not seen;
+    then it runs again at a later time and may decide otherwise. A run that was only slow stays behind its successor.
+    """
+    return max(written.sequence + 1 if written else 1, workflow.time_ns() // 1000)
+
+
 def _now() -> int:
     return workflow.time_ns() // 1_000_000
+
+
+def _millis(time: datetime) -> int:
+    return int(time.timestamp() * 1000)

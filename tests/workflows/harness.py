@@ -1,6 +1,7 @@
 """Drive JobWorkflow on a real Temporal server with scripted agents and a recorder in place of the control worker.
 
-The recorder keeps the store's contract: sequences grow by one, ``previous`` is the queue status written before.
+The recorder keeps the store's contract: an older or repeated sequence changes nothing, and ``previous`` is the queue
+status written before.
 """
 
 import asyncio
@@ -34,28 +35,32 @@ class Recorder:
         self.writes: dict[str, list[JobWrite]] = {}
         self.reject: ApplicationError | None = None
         self.fail_next = 0
+        self.after_next: Callable[[JobWrite], Awaitable[bool]] | None = None
+        """Called after each write until it returns True; then a workflow task may run again."""
+        self._reruns = False
 
     @activity.defn(name="create_job")
     async def create_job(self, write: JobWrite) -> None:
         if self.reject is not None:
             raise self.reject
         assert write.previous is None
-        self._keep(write)
+        await self._keep(write)
 
     @activity.defn(name="record_job")
     async def record_job(self, write: JobWrite) -> None:
         if self.fail_next:
             self.fail_next -= 1
             raise RuntimeError("the store does not answer")
-        self._keep(write)
+        await self._keep(write)
 
-    def _keep(self, write: JobWrite) -> None:
+    async def _keep(self, write: JobWrite) -> None:
         kept = self.writes.setdefault(write.job.job_id, [])
-        if kept and kept[-1].job.sequence == write.job.sequence:
-            return  # repeated after a crash: must be the same
-        assert write.job.sequence == len(kept) + 1
-        assert write.previous == (kept[-1].job.queue_status if kept else None)
+        if kept and kept[-1].job.sequence >= write.job.sequence:
+            return
+        assert self._reruns or write.previous == (kept[-1].job.queue_status if kept else None)
         kept.append(write)
+        if self.after_next is not None and await self.after_next(write):
+            self.after_next, self._reruns = None, True
 
     def last(self, job_id: str) -> Job:
         return self.writes[job_id][-1].job

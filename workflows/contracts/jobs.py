@@ -225,7 +225,7 @@ class JobSummary(Tolerant):
 class Job(Tolerant):
     """The record of a job: its specification and all that happened to it.
 
-    ``sequence`` grows by one with each write of the owning workflow; a store refuses an older or repeated one.
+    ``sequence`` grows with each write of the owning workflow; a store refuses an older or repeated one.
     ``fingerprint`` is a digest of the creating request, to tell a repeated one from another with the same key.
     """
 
