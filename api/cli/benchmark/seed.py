@@ -117,7 +117,9 @@ def _ended_job(number: int, created_at: int) -> Job:
         log_bytes=2000,
     )
     job = queued(new_job(_spec(number), job_id=job_id_of(number), now=created_at, created_by="admin"), created_at)
-    job = finished(attempt_ended(job, result), status, "The job did not succeed.", result.finished_at)
+    job = finished(
+        attempt_ended(job, result, result.finished_at), status, "The job did not succeed.", result.finished_at
+    )
     return job.model_copy(update={"sequence": 2})
 
 
