@@ -194,7 +194,7 @@ def _crash_is_repaired_and_reported(stack: Stack, name: str) -> None:
 def _running_job_is_drained(stack: Stack, tmp_path: Path) -> None:
     repository(tmp_path / "repo")
     begun, done = stack.data / "begun", stack.data / "done"
-    job_id = _submit(stack, tmp_path / "repo", f"touch {begun}; sleep 2; touch {done}")
+    job_id = _submit(stack, tmp_path / "repo", f"touch {begun}; sleep 8; touch {done}")
     wait_until(begun.exists, seconds=30, what="the job's start")
     assert _job(stack, job_id)["status"] in ("queued", "running")
     assert stack.stop(signal.SIGINT) == 0
