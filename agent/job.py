@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 from agent.artifacts import UploadFailed, upload_artifacts
 from agent.attempt_dir import AttemptDir
 from agent.environment import build_environment
+from agent.git_errors import redact
 from agent.host import Host
 from agent.leftovers import record_running
 from agent.log_spool import LogSpool, epoch_ms
@@ -24,7 +25,7 @@ from agent.logs import Origin
 from agent.process import EndReason, ProcessEnd, StopSignal, cookie_of
 from agent.secrets import require_secrets
 from agent.verdict import Interruption, Verdict, interrupted, of_exception, of_step
-from workflows.contracts.attempts import AttemptInput, AttemptResult
+from workflows.contracts.attempts import MAX_REPORTED_ARTIFACTS, AttemptInput, AttemptResult
 from workflows.contracts.jobs import ArtifactRef, Step, StepResult
 from workflows.contracts.statuses import Outcome
 
@@ -128,7 +129,7 @@ class AttemptRun:
 
     async def _check_out(self, files: Files) -> None:
         attempt = self._attempt
-        files.log.line(f"--- Check out {attempt.git_commit_sha[:12]} of {attempt.git_repo}")
+        files.log.line(f"--- Check out {attempt.git_commit_sha[:12]} of {redact(attempt.git_repo)}")
         await self._unless_interrupted(
             self._host.checkout.into(
                 files.directory.workspace,
@@ -245,7 +246,7 @@ class AttemptRun:
             started_at=self.progress.started_at,
             finished_at=epoch_ms(),
             steps=self.progress.steps,
-            artifacts=self.progress.artifacts,
+            artifacts=self.progress.artifacts[:MAX_REPORTED_ARTIFACTS],
             log_bytes=self._files.log.size if self._files is not None else 0,
         )
 

@@ -21,7 +21,7 @@ from agent.logs import LogShipper
 from agent.process import EndReason, OnOutput, ProcessEnd, StopSignal
 from agent.verdict import Interruption
 from tests.control_plane_server import KEY, ControlPlaneServer
-from workflows.contracts.attempts import AttemptInput, AttemptResult
+from workflows.contracts.attempts import MAX_REPORTED_ARTIFACTS, AttemptInput, AttemptResult
 from workflows.contracts.ids import new_job_id
 from workflows.contracts.jobs import Step
 from workflows.contracts.statuses import OnPartition, Outcome, QueueStatus
@@ -34,6 +34,7 @@ class FakeCheckout(Checkout):
         self.go: asyncio.Event | None = None
         self.error: Exception | None = None
         self.cancelled = False
+        self.files = {"report.txt": "fine\n"}
 
     async def into(
         self,
@@ -55,12 +56,13 @@ class FakeCheckout(Checkout):
             except asyncio.CancelledError:
                 self.cancelled = True
                 raise
-        await asyncio.to_thread(_fill, workspace)
+        await asyncio.to_thread(_fill, workspace, self.files)
 
 
-def _fill(workspace: Path) -> None:
+def _fill(workspace: Path, files: Mapping[str, str]) -> None:
     workspace.mkdir(exist_ok=True)
-    (workspace / "report.txt").write_text("fine\n")
+    for name, text in files.items():
+        (workspace / name).write_text(text)
 
 
 class FakeExecutor:
@@ -324,3 +326,22 @@ def test_backoff_grows_to_a_limit_and_speaks_once_a_minute(caplog: pytest.LogCap
     warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert 1 + now // 65 <= len(warnings) <= 1 + now // 60, "at most once a minute, and no less than a wait later"
     assert "Sending failed: no; trying again in" in warnings[0].getMessage()
+
+
+async def test_a_token_in_the_repositorys_url_is_not_in_the_log(bench: Bench) -> None:
+    attempt = bench.attempt("0", git_repo="https://ghp_token@example.com/shop.git")
+    await bench.run(attempt)
+    log = await bench.log(attempt)
+    assert "https://***@example.com/shop.git" in log
+    assert "ghp_token" not in log
+
+
+async def test_a_result_names_the_first_artifacts_only(bench: Bench) -> None:
+    """Thousands would not fit into it; the store lists all."""
+    for number in range(MAX_REPORTED_ARTIFACTS + 5):
+        bench.checkout.files[f"{number:04d}.log"] = "x"
+    result = await bench.run(bench.attempt("0", artifacts=["*.log"]))
+    assert [artifact.path for artifact in result.artifacts] == sorted(set(bench.checkout.files) - {"report.txt"})[
+        :MAX_REPORTED_ARTIFACTS
+    ]
+    assert len(bench.server.artifacts) == MAX_REPORTED_ARTIFACTS + 5

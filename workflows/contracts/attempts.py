@@ -5,9 +5,9 @@ within a second, and answers with an ``AttemptResult``. Whatever happens inside 
 means that the agent could not tell. Times are epoch milliseconds.
 """
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from workflows.contracts.base import Tolerant
 from workflows.contracts.ids import LEASE_SECONDS
@@ -19,6 +19,9 @@ CANCEL_GRACE_SECONDS: Final = 10
 MAX_LOG_BYTES: Final = 1 << 30
 MAX_CHUNK_BYTES: Final = 1 << 20
 MAX_ARTIFACT_BYTES: Final = 1 << 30
+MAX_REPORTED_ARTIFACTS: Final = 100
+"""How many files a result and a record name: thousands would not fit into them. The artifact store lists all."""
+AgentId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 
 class AttemptInput(Tolerant):
@@ -46,7 +49,7 @@ class AttemptStarted(Tolerant):
     """An agent's announcement. ``phase`` is CLAIMED while it checks out, RUNNING once steps run."""
 
     attempt: int
-    agent_id: str
+    agent_id: AgentId
     phase: Literal[QueueStatus.CLAIMED, QueueStatus.RUNNING] = QueueStatus.RUNNING
     claimed_at: Millis
     started_at: Millis | None = None
@@ -58,7 +61,8 @@ class AttemptResult(Tolerant):
 
     ``cause`` is a short code for programs (``exit_code``, ``signal``, ``repository_unreachable``, ``unknown_commit``,
     ``repository_auth``, ``step_timeout``, ``job_timeout``, ``secret_unavailable``, ``artifact_upload``, …), ``message``
-    a sentence for people. ``retryable`` False says that another try cannot help (an unknown commit).
+    a sentence for people. ``retryable`` False says that another try cannot help (an unknown commit). ``artifacts`` are
+    the first MAX_REPORTED_ARTIFACTS files, by path.
     """
 
     attempt: int
