@@ -110,8 +110,13 @@ class JobWorkflow:
                 return False
             if not await self._park(decision):
                 return False
-            if workflow.info().is_continue_as_new_suggested():
+            if workflow.info().is_continue_as_new_suggested() and await self._nobody_waits():
                 return True
+
+    async def _nobody_waits(self) -> bool:
+        """True once all handlers have answered; False when one wants the job to end, which a new run would not know."""
+        await workflow.wait_condition(lambda: self._stop is not None or workflow.all_handlers_finished())
+        return self._stop is None
 
     async def _create(self) -> None:
         self._job = record.queued(self._job, _now())
@@ -153,7 +158,7 @@ class JobWorkflow:
                     declines += 1
                 elif result is not None:
                     self._retryable = result.retryable
-                    self._job = record.attempt_ended(self._job, result)
+                    self._job = record.attempt_ended(self._job, result, _now())
                     return result
                 if self._stop is not None:
                     return None

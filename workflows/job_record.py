@@ -1,15 +1,21 @@
 """How a job's record changes: pure functions from one state of the record to the next.
 
 Deliberately not here: when they are applied (``job``) and what follows a failure (``retry``). Times: epoch ms.
-Agents' clocks may be off, so a time reported by an agent is never taken to lie before the moment of queueing.
+Agents' clocks may be off, so a time reported by an agent is never taken to lie before the queueing, nor after now.
+A record must always fit into its store, or its workflow could not go on: what could make it grow is bounded here.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
-from workflows.contracts.attempts import AttemptInput, AttemptResult, AttemptStarted
+from pydantic import ValidationError
+from temporalio.exceptions import ApplicationError
+
+from workflows.contracts.attempts import MAX_REPORTED_ARTIFACTS, AttemptInput, AttemptResult, AttemptStarted
 from workflows.contracts.commands import Amend, Edit
+from workflows.contracts.errors import ErrorCode
 from workflows.contracts.ids import LEASE_SECONDS
-from workflows.contracts.jobs import Attempt, Job
+from workflows.contracts.jobs import Attempt, Job, spec_of
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
 from workflows.retry import Decision
 
@@ -21,6 +27,8 @@ QUEUE_STATUS = {
     JobStatus.CANCELLED: QueueStatus.CANCELLED,
     JobStatus.DEAD_LETTERED: QueueStatus.DEAD_LETTERED,
 }
+DETAILED_ATTEMPTS: Final = 20
+"""How many of the last attempts keep their steps and artifacts; a job can be redriven without end."""
 
 
 def attempt_input(job: Job, number: int, *, avoid_agent: str | None) -> AttemptInput:
@@ -59,8 +67,8 @@ def claimed(job: Job, announcement: AttemptStarted, now: int) -> Job:
     attempt = (known or _new_attempt(job, announcement.attempt, queued_at)).model_copy(
         update={
             "agent_id": announcement.agent_id,
-            "claimed_at": max(announcement.claimed_at, queued_at),
-            "started_at": announcement.started_at and max(announcement.started_at, queued_at),
+            "claimed_at": _between(queued_at, announcement.claimed_at, now),
+            "started_at": _perhaps_between(queued_at, announcement.started_at, now),
         }
     )
     return job.model_copy(
@@ -75,24 +83,24 @@ def claimed(job: Job, announcement: AttemptStarted, now: int) -> Job:
     )
 
 
-def attempt_ended(job: Job, result: AttemptResult) -> Job:
+def attempt_ended(job: Job, result: AttemptResult, now: int) -> Job:
     """Keep how the attempt ended. The job's own status follows from the decision."""
     queued_at = job.queued_at or job.created_at
     known = next((attempt for attempt in job.attempts if attempt.number == result.attempt), None)
     base = known or _new_attempt(job, result.attempt, queued_at)
-    claimed_at = max(result.claimed_at, queued_at)
+    claimed_at = _between(queued_at, result.claimed_at, now)
     attempt = base.model_copy(
         update={
             "agent_id": result.agent_id or base.agent_id,
             "claimed_at": claimed_at,
-            "started_at": result.started_at and max(result.started_at, claimed_at),
-            "finished_at": max(result.finished_at, claimed_at),
+            "started_at": _perhaps_between(claimed_at, result.started_at, now),
+            "finished_at": _between(claimed_at, result.finished_at, now),
             "outcome": result.outcome,
             "exit_code": result.exit_code,
             "cause": result.cause,
             "message": result.message,
             "steps": result.steps,
-            "artifacts": result.artifacts,
+            "artifacts": result.artifacts[:MAX_REPORTED_ARTIFACTS],
             "log_bytes": result.log_bytes,
         }
     )
@@ -125,7 +133,7 @@ def retrying(job: Job, decision: Decision, now: int) -> Job:
 def moved(job: Job, result: AttemptResult, now: int) -> Job:
     """Back into the queue because its place in line changed just as an agent had begun; no budget is touched."""
     taken = result.model_copy(update={"cause": "moved", "message": "Taken back: the job's place in line was changed."})
-    return queued(attempt_ended(job, taken), now)
+    return queued(attempt_ended(job, taken, now), now)
 
 
 def parked(job: Job, decision: Decision, now: int) -> Job:
@@ -147,19 +155,21 @@ def amended(job: Job, change: Amend) -> Job:
 
 
 def edited(job: Job, change: Edit) -> Job:
-    """A dead letter with other settings."""
+    """A dead letter with other settings. Raises ApplicationError validation_failed when they make no valid job."""
     env = {name: value for name, value in (job.env | (change.env or {})).items() if value is not None}
     retry = change.retry or job.retry
     if change.max_attempts is not None:
         retry = retry.model_copy(update={"max_attempts": change.max_attempts})
-    return job.model_copy(
-        update={
-            "pool": change.pool or job.pool,
-            "priority": change.priority or job.priority,
-            "timeout_seconds": change.timeout_seconds or job.timeout_seconds,
-            "env": env,
-            "retry": retry,
-        }
+    return _valid(
+        job.model_copy(
+            update={
+                "pool": change.pool or job.pool,
+                "priority": change.priority or job.priority,
+                "timeout_seconds": change.timeout_seconds or job.timeout_seconds,
+                "env": env,
+                "retry": retry,
+            }
+        )
     )
 
 
@@ -204,4 +214,36 @@ def _new_attempt(job: Job, number: int, queued_at: int) -> Attempt:
 
 
 def _with(attempts: Sequence[Attempt], attempt: Attempt) -> list[Attempt]:
-    return [*(other for other in attempts if other.number != attempt.number), attempt]
+    others = [other for other in attempts if other.number != attempt.number]
+    old = len(others) + 1 - DETAILED_ATTEMPTS
+    return [*(_short(other) if index < old else other for index, other in enumerate(others)), attempt]
+
+
+def _short(attempt: Attempt) -> Attempt:
+    return attempt.model_copy(update={"steps": [], "artifacts": []}) if attempt.steps or attempt.artifacts else attempt
+
+
+def _between(earliest: int, time: int, latest: int) -> int:
+    return max(earliest, min(time, latest))
+
+
+def _perhaps_between(earliest: int, time: int | None, latest: int) -> int | None:
+    return None if time is None else _between(earliest, time, latest)
+
+
+def _valid(job: Job) -> Job:
+    """The job, when it could also have been submitted as it is now: each change fits, but their sum may not."""
+    try:
+        spec_of(job)
+    except ValidationError as error:
+        found = [
+            {"field": ".".join(map(str, item["loc"])) or "edit", "message": item["msg"].removeprefix("Value error, ")}
+            for item in error.errors(include_url=False, include_context=False, include_input=False)
+        ]
+        raise ApplicationError(
+            "The edit was not made: the job would not be valid with it.",
+            {"errors": found},
+            type=ErrorCode.VALIDATION_FAILED,
+            non_retryable=True,
+        ) from None
+    return job

@@ -1,0 +1,70 @@
+"""How a record changes: what agents and edits cannot make of it."""
+
+import pytest
+from pydantic import ValidationError
+from temporalio.exceptions import ApplicationError
+
+from activities.stores.documents import dump_job
+from workflows import job_record as record
+from workflows.contracts.attempts import MAX_REPORTED_ARTIFACTS, AttemptResult, AttemptStarted
+from workflows.contracts.commands import Edit
+from workflows.contracts.jobs import ArtifactRef, Job, JobSpec, StepResult, new_job
+from workflows.contracts.statuses import Outcome
+
+NOW = 1_000_000
+
+
+def a_job(**fields: object) -> Job:
+    base = {"job_type": "test", "git_repo": "file:///srv/shop.git", "git_commit_sha": "a" * 40, "git_author": "ann"}
+    return record.queued(new_job(JobSpec.model_validate(base | fields), job_id="j", now=NOW - 10), NOW - 10)
+
+
+def a_result(number: int = 1, **fields: object) -> AttemptResult:
+    base = {"attempt": number, "agent_id": "agent-1", "outcome": Outcome.FAILED, "claimed_at": NOW, "finished_at": NOW}
+    return AttemptResult.model_validate(base | fields)
+
+
+@pytest.mark.parametrize("off", [-3_600_000, 3_600_000, 10**40])
+def test_an_agents_clock_cannot_move_a_time_out_of_its_bounds(off: int) -> None:
+    time = max(NOW + off, 0)
+    started = AttemptStarted(attempt=1, agent_id="agent-1", claimed_at=time, started_at=time)
+    claimed = record.claimed(a_job(), started, NOW)
+    ended = record.attempt_ended(claimed, a_result(claimed_at=time, started_at=time, finished_at=time), NOW)
+    for attempt in (claimed.attempts[0], ended.attempts[0]):
+        times = [attempt.queued_at, attempt.claimed_at, attempt.started_at, attempt.finished_at or NOW]
+        assert all(NOW - 10 <= at <= NOW for at in times if at is not None), times
+        assert times == sorted(at for at in times if at is not None)
+
+
+def test_an_agents_name_fits_into_a_key_of_the_store() -> None:
+    with pytest.raises(ValidationError):
+        AttemptStarted(attempt=1, agent_id="a" * 129, claimed_at=NOW)
+
+
+def test_a_record_names_so_many_artifacts_and_no_more() -> None:
+    found = [ArtifactRef(path=f"{number:05d}.txt", size=1, sha256="0" * 64) for number in range(10_000)]
+    job = record.attempt_ended(a_job(), a_result(artifacts=found), NOW)
+    assert job.attempts[0].artifacts == found[:MAX_REPORTED_ARTIFACTS]
+
+
+def test_old_attempts_lose_their_details_but_not_their_causes() -> None:
+    job = a_job()
+    found = [ArtifactRef(path="report.txt", size=1, sha256="0" * 64)]
+    for number in range(1, record.DETAILED_ATTEMPTS + 6):
+        job = record.attempt_ended(job, a_result(number, artifacts=found, steps=[StepResult(name="unit")]), NOW)
+    assert [attempt.number for attempt in job.attempts] == list(range(1, record.DETAILED_ATTEMPTS + 6))
+    assert [bool(attempt.steps or attempt.artifacts) for attempt in job.attempts] == [False] * 5 + [True] * 20
+    assert {attempt.outcome for attempt in job.attempts} == {Outcome.FAILED}
+    assert len(dump_job(job)) < 32 * 1024
+
+
+def test_an_edit_that_makes_no_valid_job_is_refused() -> None:
+    job = a_job()
+    for part in range(7):
+        job = record.edited(job, Edit(env={f"PART_{part}": "x" * 32 * 1024}))
+    with pytest.raises(ApplicationError, match="not be valid") as refused:
+        record.edited(job, Edit(env={"PART_7": "x" * 32 * 1024, "PART_8": "x" * 32 * 1024}))
+    assert (refused.value.type, refused.value.non_retryable) == ("validation_failed", True)
+    assert "bytes long" in refused.value.details[0]["errors"][0]["message"]
+    removed = record.edited(job, Edit(env={"PART_0": None, "PART_7": "x"}))
+    assert ("PART_0" in removed.env, removed.env["PART_7"]) == (False, "x")
