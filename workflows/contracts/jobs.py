@@ -18,6 +18,7 @@ MAX_SPEC_BYTES: Final = 256 * 1024
 MAX_TIMEOUT_SECONDS: Final = 7 * 24 * 3600
 _ENV_NAME: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
 _REPO_SCHEMES: Final = ("https://", "ssh://", "file://")
+_CREDENTIALS: Final = re.compile(r"[a-z]+://([^/@]*:[^/@]+|(gh[pousr]_|github_pat_|glpat-|glptt-)[^/@]*)@")
 _SCP_LIKE: Final = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*@[A-Za-z0-9][A-Za-z0-9.-]*:(?!:)[^\s:].*$")
 
 
@@ -48,8 +49,8 @@ def _repository(url: str) -> str:
     host = url.split("://", 1)[-1]
     if host.startswith("-") or "@-" in host:
         raise ValueError("its host must not begin with '-'")
-    if re.match(r"https://[^/@]*:[^/@]+@", url):
-        raise ValueError("must not carry a password: the agent has its own credentials")
+    if _CREDENTIALS.match(url):
+        raise ValueError("must not carry a password or token: the agent has its own credentials")
     return url
 
 
