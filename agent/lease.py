@@ -113,16 +113,21 @@ class Lease:
             except LeaseLost:
                 self._tell(LeaseEvent.LOST, 0.0)
                 return
-            except RenewalFailed as error:
+            except Exception as error:  # also one that nobody foresaw: the watch must go on, for nobody else fences
                 if not failing:
-                    then = "then the attempt is stopped" if self._fences else "the attempt goes on"
-                    logger.warning("A lease was not renewed (%s); it ends in %.0f s, %s", error, self.remaining, then)
+                    self._say_failing(error)
                 failing = True
                 continue
             failing = False
             self._renewed_at = sent_at
             if cancel_requested:
                 self._tell(LeaseEvent.CANCEL_REQUESTED)
+
+    def _say_failing(self, error: Exception) -> None:
+        then = "then the attempt is stopped" if self._fences else "the attempt goes on"
+        unforeseen = None if isinstance(error, RenewalFailed) else error
+        text = "A lease was not renewed (%s); it ends in %.0f s, %s"
+        logger.warning(text, error, self.remaining, then, exc_info=unforeseen)
 
     async def _watch(self) -> None:
         while self.remaining > FENCE_SECONDS:

@@ -69,6 +69,10 @@ def failing() -> bool:
     raise RenewalFailed("unavailable")
 
 
+def broken() -> bool:
+    raise RuntimeError("a bug in the client")
+
+
 def gone() -> bool:
     raise LeaseLost
 
@@ -167,3 +171,12 @@ async def test_a_lost_lease_ends_the_renewals() -> None:
         await held.clock.run_until(110)
         assert held.keeping.done()
         assert held.told == [(LeaseEvent.LOST, 0.0, 101.0)]
+
+
+async def test_an_error_that_nobody_foresaw_does_not_end_the_watch() -> None:
+    """Otherwise the attempt would run on beside its successor, unrenewed and unfenced."""
+    async with Held() as held:
+        held.server.answer = broken
+        await held.clock.run_until(140)
+        assert held.told == [(LeaseEvent.FENCED, 2.0, 127.0)]
+        assert not held.keeping.done()
