@@ -1,6 +1,6 @@
 """One attempt from claim to clean-up, in a fixed order of phases:
 
-announce the start, open the log, check out, run the steps, upload the artifacts, report, clean up.
+announce the start, open the log, check out, run the steps, upload the artifacts, send the log, report, clean up.
 
 Whatever happens inside is a verdict, never an exception. Deliberately not here: how each phase is done (``checkout``,
 ``executors``, ``artifacts``, ``logs``), and when an attempt must stop (``lease``, ``worker``), which ``interrupt`` it.
@@ -30,6 +30,7 @@ from workflows.contracts.jobs import ArtifactRef, Step, StepResult
 from workflows.contracts.statuses import Outcome
 
 _UPLOAD_SECONDS: Final = 600.0
+_LOG_FIRST_SECONDS: Final = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +90,9 @@ class AttemptRun:
         try:
             verdict = await self._verdict(timer)
             self._close_log(verdict)
-            await report(self._result(verdict))
+            result = self._result(verdict)
+            await self._log_first()
+            await report(result)
         finally:
             timer.cancel()
             self._clean_up()
@@ -259,6 +262,11 @@ class AttemptRun:
             self._files.log.finish()
         except OSError as error:
             logger.error("The log of attempt %s could not be finished: %s", self._cookie, error)
+
+    async def _log_first(self) -> None:
+        """Who sees the attempt's end finds its whole log, unless the API is away: then the log follows later."""
+        if self._files is not None:
+            await asyncio.wait({self._files.sending}, timeout=_LOG_FIRST_SECONDS)
 
     def _clean_up(self) -> None:
         """Started here, done in the background, where nothing that happens to the attempt can touch it."""
