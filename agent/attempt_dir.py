@@ -1,9 +1,10 @@
 """The folder of one attempt under the agent's state: ``attempts/<cookie>/{workspace,scripts,home,tmp,spool}``."""
 
 import asyncio
+import itertools
 import os
 import re
-import shutil
+import uuid
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Final, Self
 
 _ATTEMPTS: Final = "attempts"
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _COOKIE: Final = re.compile(r"\S+-\d+")
 
 
@@ -74,12 +76,17 @@ class AttemptDir:
 
     async def remove_workspace(self) -> None:
         """Remove all but the spool, read-only folders included. Nothing to remove is fine. Raises OSError."""
-        await asyncio.to_thread(_remove, self._working)
-        self.groups.unlink(missing_ok=True)
+        await asyncio.to_thread(self._remove_working)
 
     async def remove(self) -> None:
         """Remove everything. Raises OSError."""
         await asyncio.to_thread(_remove, (self.root,))
+
+    def _remove_working(self) -> None:
+        with suppress(FileNotFoundError):
+            os.close(_open_folder(self.root, None))  # a step can have locked it: it belongs to the same user
+        _remove(self._working)
+        self.groups.unlink(missing_ok=True)
 
     @property
     def _working(self) -> tuple[Path, ...]:
@@ -90,21 +97,61 @@ def _remove(folders: Iterable[Path]) -> None:
     for folder in folders:
         if folder.is_symlink() or folder.is_file():  # a step can replace what it likes
             folder.unlink()
-            continue
-        try:
-            shutil.rmtree(folder)
-        except FileNotFoundError:
-            continue
-        except PermissionError:
-            _make_writable(folder)  # Go's module cache is read-only, for example
-            shutil.rmtree(folder)
+        elif folder.exists():
+            _remove_tree(folder)
 
 
-def _make_writable(folder: Path) -> None:
-    """Give the owner back every right on folders. ``os.walk`` enters a folder after it was made readable here."""
-    folder.chmod(0o700)
-    for parent, names, _ in os.walk(folder):
-        for name in names:
-            path = Path(parent, name)
-            if not path.is_symlink():
-                path.chmod(0o700)
+def _remove_tree(folder: Path) -> None:
+    """Remove a folder with all in it, read-only folders included (Go's module cache), however deep it is.
+
+    A folder is moved to the top before its parent is removed, so that neither the stack, nor a path, nor the number of
+    open files grows with the depth: ``shutil.rmtree`` fails at some hundred levels, and a step can make thousands.
+    """
+    top = _open_folder(folder, None)
+    new_name, count = f".removing-{uuid.uuid4().hex}", itertools.count()
+    try:
+        todo = _remove_files(top)
+        while todo:
+            name = todo.pop()
+            opened = _open_folder(name, top)
+            try:
+                for inner in _remove_files(opened):
+                    todo.append(f"{new_name}-{next(count)}")
+                    _move(inner, opened, todo[-1], top)
+            finally:
+                os.close(opened)
+            os.rmdir(name, dir_fd=top)
+    finally:
+        os.close(top)
+    folder.rmdir()
+
+
+def _open_folder(folder: Path | str, parent: int | None) -> int:
+    """A descriptor, once its owner has every right on it. No link is followed."""
+    try:
+        handle = os.open(folder, _FOLDER, dir_fd=parent)
+    except PermissionError:
+        os.chmod(folder, 0o700, dir_fd=parent)
+        handle = os.open(folder, _FOLDER, dir_fd=parent)
+    if os.fstat(handle).st_mode & 0o700 != 0o700:
+        os.fchmod(handle, 0o700)
+    return handle
+
+
+def _remove_files(folder: int) -> list[str]:
+    """Remove all but folders, and return these."""
+    with os.scandir(folder) as found:
+        entries = list(found)
+    folders = {entry.name for entry in entries if entry.is_dir(follow_symlinks=False)}
+    for entry in entries:
+        if entry.name not in folders:
+            os.unlink(entry.name, dir_fd=folder)
+    return list(folders)
+
+
+def _move(name: str, parent: int, new_name: str, new_parent: int) -> None:
+    try:
+        os.rename(name, new_name, src_dir_fd=parent, dst_dir_fd=new_parent)
+    except PermissionError:  # a folder that is moved must be writable itself, for its ``..`` changes
+        os.chmod(name, 0o700, dir_fd=parent)
+        os.rename(name, new_name, src_dir_fd=parent, dst_dir_fd=new_parent)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import uuid
 from pathlib import Path
@@ -96,14 +97,26 @@ async def test_read_only_folders_are_removed_by_an_ordinary_user() -> None:
         (locked / "file").write_text("x")
         locked.chmod(0)
         locked.parent.chmod(0o500)
+        (directory.workspace / "bare").mkdir(mode=0o500)
         for path in (Path(folder), directory.root.parent, directory.root, *directory.root.rglob("*"), locked / "file"):
             os.chown(path, 12345, 12345)
         os.seteuid(12345)
+        directory.root.chmod(0)
         try:
             await directory.remove_workspace()
         finally:
             os.seteuid(0)
         assert not directory.workspace.exists()
+
+
+async def test_a_workspace_of_any_depth_is_removed(tmp_path: Path) -> None:
+    """Deeper than Python's stack, a path and the open files allow: it must keep no agent from starting."""
+    directory = AttemptDir.create(tmp_path, "job-1")
+    script = "import os\nfor _ in range(3000):\n    os.mkdir('d'); os.chdir('d'); open('file', 'w').close()"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, cwd=directory.workspace)
+    assert await process.wait() == 0
+    (leftover,) = await end_leftovers(tmp_path)
+    assert not leftover.directory.workspace.exists()
 
 
 async def test_one_agent_for_one_folder(tmp_path: Path) -> None:
