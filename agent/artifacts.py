@@ -19,11 +19,14 @@ _PIECE: Final = 256 * 1024
 
 
 class UploadFailed(Exception):
-    """Some artifacts are not stored; the message says which and why. ``stored`` are."""
+    """Some artifacts are not stored; the message says which and why. ``stored`` are.
 
-    def __init__(self, message: str, stored: list[ArtifactRef]) -> None:
+    ``retryable`` False: the job itself left them so that they cannot be taken, and would again.
+    """
+
+    def __init__(self, message: str, stored: list[ArtifactRef], *, retryable: bool = True) -> None:
         super().__init__(message)
-        self.stored = stored
+        self.stored, self.retryable = stored, retryable
 
 
 async def upload_artifacts(
@@ -42,7 +45,7 @@ async def upload_artifacts(
             find_artifacts, workspace, attempt.artifacts, max_bytes=max_bytes, note=notes.append
         )
     except ArtifactError as error:
-        raise UploadFailed(str(error), []) from error
+        raise UploadFailed(str(error), [], retryable=False) from error
     finally:
         for note in notes:
             say(note)

@@ -89,7 +89,7 @@ def of_exception(error: Exception) -> Verdict:
         case SpawnError():
             return Verdict(Outcome.AGENT_ERROR, "not_started", str(error), error.exit_code)
         case UploadFailed():
-            return Verdict(Outcome.AGENT_ERROR, "artifact_upload", str(error), 0)
+            return Verdict(Outcome.AGENT_ERROR, "artifact_upload", str(error), 0, retryable=error.retryable)
         case OSError() if error.errno in _FULL:
             message = "The agent's disk is full: free space in its directory, or move HYBRIDCI_AGENT_DIR."
             return Verdict(Outcome.AGENT_ERROR, "disk_full", message)

@@ -258,6 +258,13 @@ async def test_refused_artifacts_fail_only_an_attempt_that_had_succeeded(bench: 
     assert (result.outcome, result.exit_code, result.artifacts) == (Outcome.FAILED, 4, [])
 
 
+async def test_artifacts_that_the_job_left_in_no_state_to_be_taken_are_not_tried_again(bench: Bench) -> None:
+    """The commands have succeeded; running them again would leave the same."""
+    bench.checkout.files = {f"{number}.txt": "" for number in range(10_001)}
+    result = await bench.run(bench.attempt("0", artifacts=["*.txt"]))
+    assert (result.outcome, result.cause, result.retryable) == (Outcome.AGENT_ERROR, "artifact_upload", False)
+
+
 async def test_cancelling_reaches_an_upload_that_waits_for_the_api(bench: Bench) -> None:
     bench.server.answer = 503
     result = await bench.run(bench.attempt("0", artifacts=["*.txt"]), lambda run: run.interrupt(Interruption.CANCELLED))
