@@ -20,8 +20,8 @@ _PAGE: Final = 100
 _FIRST_POLL_SECONDS: Final = 0.5
 _LONGEST_POLL_SECONDS: Final = 5.0
 
-RedriveJob = Callable[[str, Redrive], Awaitable[Job]]
-"""``Orchestrator.redrive``."""
+RedriveJob = Callable[[str, Redrive, str | None], Awaitable[Job]]
+"""``Orchestrator.redrive``: job id, command, update id."""
 
 
 async def select(reader: JobReader, request: SelectDeadLetters, progress: Callable[[int], None]) -> list[str]:
@@ -64,7 +64,7 @@ async def redrive(
     waiting = [job_id for job_id in request.job_ids if job_id not in handled]
     for start in range(0, len(waiting), AT_ONCE):
         batch = waiting[start : start + AT_ONCE]
-        answers = await gather_bounded(lambda job_id: redrive_job(job_id, command), batch)
+        answers = await gather_bounded(lambda job_id: redrive_job(job_id, command, request.redrive_id), batch)
         troubles: list[Exception] = []
         for job_id, answer in zip(batch, answers, strict=True):
             if isinstance(answer, HybridCIError) and not answer.retryable:

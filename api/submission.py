@@ -78,7 +78,8 @@ async def retry(services: Services, caller: Principal, job_id: str, key: str | N
     """
     job = await services.reader.get(job_id)
     if job.status is JobStatus.DEAD_LETTERED:
-        return Submitted(await services.orchestrator.redrive(job_id, Redrive(by=caller.id)))
+        update_id = None if key is None else id_for(caller, key)
+        return Submitted(await services.orchestrator.redrive(job_id, Redrive(by=caller.id), update_id=update_id))
     if not job.status.ended:
         raise InvalidState(f"Job {job_id} is {job.status}; only an ended job can be run again: cancel it first.")
     try:

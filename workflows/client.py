@@ -38,7 +38,15 @@ from workflows.contracts.commands import (
     ReconcileResult,
     Redrive,
 )
-from workflows.contracts.errors import HybridCIError, InvalidState, NotFound, Unavailable, error_from_code
+from workflows.contracts.errors import (
+    FieldError,
+    HybridCIError,
+    InvalidState,
+    NotFound,
+    Unavailable,
+    ValidationFailed,
+    error_from_code,
+)
 from workflows.contracts.ids import CONTROL_QUEUE, LEASE_SECONDS, job_workflow_id, redrive_workflow_id
 from workflows.contracts.jobs import Job
 from workflows.contracts.records import RedriveInput
@@ -112,9 +120,9 @@ class Orchestrator:
         """Change a dead letter."""
         return await self._update(job_id, "edit", command)
 
-    async def redrive(self, job_id: str, command: Redrive) -> Job:
-        """Run a dead letter again."""
-        return await self._update(job_id, "redrive", command)
+    async def redrive(self, job_id: str, command: Redrive, update_id: str | None = None) -> Job:
+        """Run a dead letter again. The same ``update_id`` again gives the first answer and redrives nothing."""
+        return await self._update(job_id, "redrive", command, update_id=update_id)
 
     async def discard(self, job_id: str, command: Discard) -> Job:
         """Give a dead letter up."""
@@ -179,11 +187,11 @@ class Orchestrator:
     def _job(self, job_id: str) -> WorkflowHandle[Any, Any]:
         return self._client.get_workflow_handle(job_workflow_id(job_id))
 
-    async def _update(self, job_id: str, name: str, command: object) -> Job:
+    async def _update(self, job_id: str, name: str, command: object, *, update_id: str | None = None) -> Job:
         handle = self._job(job_id)
         return await _answer(
             handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
-                name, command, result_type=Job, rpc_timeout=_RPC_TIMEOUT
+                name, command, id=update_id, result_type=Job, rpc_timeout=_RPC_TIMEOUT
             )
         )
 
@@ -229,6 +237,12 @@ def _from_rpc(error: RPCError) -> HybridCIError | RPCError:
         return NotFound("There is no open workflow of this id: it never existed, or it has ended.")
     if error.status is RPCStatusCode.FAILED_PRECONDITION:
         return InvalidState(error.message)
+    if error.status is RPCStatusCode.INVALID_ARGUMENT:
+        return ValidationFailed(
+            "Temporal refused the request.", [FieldError(field="body", message=_first_line(error.message))]
+        )
+    if error.status in {RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED}:
+        return Unavailable("Temporal refused this process: check TEMPORAL_API_KEY, TEMPORAL_TLS_* and the namespace.")
     temporary = {
         RPCStatusCode.UNAVAILABLE,
         RPCStatusCode.DEADLINE_EXCEEDED,
@@ -241,3 +255,7 @@ def _from_rpc(error: RPCError) -> HybridCIError | RPCError:
     if error.status in temporary:
         return Unavailable(f"Temporal did not answer ({error.status.name.lower()}).")
     return error
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0][:200]

@@ -1,12 +1,13 @@
 """JobWorkflow: one job from submission to its final state. ``run`` reads like the process:
 create → (queue → attempt → decide)* → finish, or park as a dead letter until somebody redrives or discards it.
 
-Deliberately not here: retry rules (``retry``), changes of the record (``job_record``), words (``presentation``).
+Deliberately not here: retry rules (``retry``), changes of the record (``job_record``), writing it (``recorded_job``).
 Every change of state is written by a local activity in the workflow task that decides it: no extra round trip, one
 history event. The history of a job with three attempts stays below 60 events.
 """
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -17,29 +18,26 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
-    CancelledError,
     FailureError,
-    TimeoutType,
 )
-from temporalio.exceptions import TimeoutError as TemporalTimeoutError
 
 with workflow.unsafe.imports_passed_through():
     from workflows import job_record as record
-    from workflows.contracts import search_attributes as attributes
-    from workflows.contracts.activities import create_job, record_job, run_attempt
+    from workflows.contracts.activities import run_attempt
     from workflows.contracts.attempts import CANCEL_GRACE_SECONDS, AttemptResult, AttemptStarted
     from workflows.contracts.commands import Amend, Cancel, Complete, Discard, Edit, JobInput, Redrive
     from workflows.contracts.errors import ErrorCode
     from workflows.contracts.ids import LEASE_SECONDS, pool_queue
     from workflows.contracts.jobs import Job, new_job
-    from workflows.contracts.records import JobWrite
     from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
-    from workflows.presentation import attempt_summary, current_details, record_summary
+    from workflows.lost_attempt import unreported
+    from workflows.presentation import attempt_summary
+    from workflows.recorded_job import RecordedJob, now_ms
     from workflows.retry import FINAL_STATUS, MAX_DECLINES, Action, Decision, decide
 
-_RECORD_RETRY: Final = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10))
 _REPORT_MARGIN: Final = timedelta(seconds=CANCEL_GRACE_SECONDS + 110)
 """An agent ends an attempt at its timeout itself; the server gives up this much later, should the agent not."""
+_ANSWER_WITHIN: Final = timedelta(seconds=5)
 _SHORT_PAUSE_SECONDS: Final = 30
 """A pause this short does not change the search attributes: two events less for each retry."""
 
@@ -55,12 +53,12 @@ class _Stop:
 
 
 @workflow.defn(name="JobWorkflow")
-class JobWorkflow:
+class JobWorkflow(RecordedJob):
     """The one owner of a job's state. All else asks it by updates and signals."""
 
     @workflow.init
     def __init__(self, start: JobInput) -> None:
-        self._job: Job = start.resume or new_job(
+        job = start.resume or new_job(
             start.spec,
             job_id=start.job_id,
             now=_millis(workflow.info().workflow_start_time),  # of the execution: a task can be lost and run again
@@ -68,8 +66,7 @@ class JobWorkflow:
             fingerprint=start.fingerprint,
             retry_of=start.retry_of,
         )
-        self._written: Job | None = start.resume
-        self._writing = asyncio.Lock()  # a signal's write and the main line's must not overtake each other
+        super().__init__(job, written=start.resume)
         self._retention = timedelta(seconds=start.dead_letter_retention_seconds)
         self._created = start.resume is not None
         self._rejected: ApplicationError | None = None
@@ -79,8 +76,6 @@ class JobWorkflow:
         self._stop: _Stop | None = None
         self._replace = False  # the queued attempt must change its place in line
         self._redrive = False
-        self._between_attempts = False  # in or behind a short pause, which search attributes do not show
-        self._shown: dict[str, str] = {}
 
     @workflow.run
     async def run(self, start: JobInput) -> Job:
@@ -119,7 +114,7 @@ class JobWorkflow:
         return self._stop is None
 
     async def _create(self) -> None:
-        self._job = record.queued(self._job, _now())
+        self._job = record.queued(self._job, now_ms())
         try:
             await self._record()
         except FailureError as error:  # a local activity's failure is not wrapped in an ActivityError
@@ -158,7 +153,7 @@ class JobWorkflow:
                     declines += 1
                 elif result is not None:
                     self._retryable = result.retryable
-                    self._job = record.attempt_ended(self._job, result, _now())
+                    self._job = record.attempt_ended(self._job, result, now_ms())
                     return result
                 if self._stop is not None:
                     return None
@@ -186,33 +181,15 @@ class JobWorkflow:
         try:
             result = await handle
         except ActivityError as error:
-            result = self._unreported(number, error)
+            result = unreported(self._job, number, error, now_ms())
         moved, self._replace = self._replace and self._stop is None, False
         if moved and result is not None and result.outcome is Outcome.CANCELLED:
-            self._job = record.moved(self._job, result, _now())  # an agent had just begun
+            self._job = record.moved(self._job, result, now_ms())  # an agent had just begun
             return None
         return result
 
-    def _unreported(self, number: int, error: ActivityError) -> AttemptResult | None:
-        """What it means that an agent did not answer with a result."""
-        cause = error.cause
-        if isinstance(cause, CancelledError):
-            return None
-        agent = f"Agent {self._job.agent_id}" if self._job.agent_id else "The agent"
-        if isinstance(cause, TemporalTimeoutError) and cause.type is TimeoutType.HEARTBEAT:
-            message = f"{agent} stopped answering: its lease of {LEASE_SECONDS} s lapsed."
-            return record.lost_result(self._job, number, Outcome.AGENT_LOST, message, _now())
-        if isinstance(cause, TemporalTimeoutError):
-            message = f"{agent} did not end the attempt within {self._job.timeout_seconds} s."
-            return record.lost_result(self._job, number, Outcome.TIMED_OUT, message, _now())
-        if isinstance(cause, ApplicationError) and cause.type in {"CancelledError", "WorkerShutdown"}:
-            message = f"{agent} was shut down in the middle of the attempt."
-            return record.lost_result(self._job, number, Outcome.AGENT_LOST, message, _now())
-        message = f"{agent} failed: {cause or error}"
-        return record.lost_result(self._job, number, Outcome.AGENT_ERROR, message[:1000], _now())
-
     async def _pause(self, decision: Decision) -> None:
-        self._job = record.retrying(self._job, decision, _now())
+        self._job = record.retrying(self._job, decision, now_ms())
         await self._record()
         self._between_attempts = decision.delay_seconds < _SHORT_PAUSE_SECONDS
         if decision.delay_seconds <= 0:
@@ -225,12 +202,11 @@ class JobWorkflow:
                 timeout_summary=f"pause before the next attempt: {decision.delay_seconds:g} s",
             )
         except TimeoutError:
-            self._job = record.due(self._job, _now())
+            self._job = record.due(self._job, now_ms())
 
     async def _park(self, decision: Decision) -> bool:
         """Keep the dead letter until it is redriven (True) or given up (False)."""
-        self._redrive = False
-        self._job = record.parked(self._job, decision, _now())
+        self._job = record.parked(self._job, decision, now_ms())
         await self._record()
         self._show()
         reason = decision.reason
@@ -243,9 +219,10 @@ class JobWorkflow:
         except TimeoutError:
             reason = f"{reason} Nobody redrove it within {self._retention}."
         if self._redrive and self._stop is None:
-            self._job = record.queued(self._job, _now())
+            self._job = record.queued(self._job, now_ms())
             await self._record()
             self._show()
+            self._redrive = False
             return True
         stop = self._stop or _Stop(decision.status, self._job.cause or "", reason)
         stopped = self._stopped(stop)
@@ -260,9 +237,10 @@ class JobWorkflow:
 
     async def _finish(self, status: JobStatus, reason: str) -> None:
         cause = self._job.cause if self._stop is not None else None
-        self._job = record.finished(self._job, status, reason, _now(), cause=cause)
+        self._job = record.finished(self._job, status, reason, now_ms(), cause=cause)
         await self._record()
         self._show()
+        self._redrive = False
 
     @workflow.update
     async def created(self) -> Job:
@@ -281,7 +259,7 @@ class JobWorkflow:
             job.queue_status is QueueStatus.CLAIMED and announcement.phase is QueueStatus.RUNNING
         )
         if current and later and self._created:
-            self._job = record.claimed(job, announcement, _now())
+            self._job = record.claimed(job, announcement, now_ms())
             await self._record()
             self._show()
 
@@ -301,7 +279,10 @@ class JobWorkflow:
     async def _stop_with(self, stop: _Stop) -> Job:
         self._request_stop(stop)
         if self._job.queue_status not in {QueueStatus.CLAIMED, QueueStatus.RUNNING}:
-            await workflow.wait_condition(lambda: self._written is not None and self._written.status.final)
+            with suppress(TimeoutError):  # an agent had just begun, and may even be lost: the answer does not wait
+                await workflow.wait_condition(
+                    lambda: self._written is not None and self._written.status.final, timeout=_ANSWER_WITHIN
+                )
         return self._job
 
     @workflow.update
@@ -331,9 +312,7 @@ class JobWorkflow:
         if command.edit is not None:
             self._job = record.edited(self._job, command.edit)
         self._redrive = True
-        await workflow.wait_condition(
-            lambda: self._written is not None and self._written.status is not JobStatus.DEAD_LETTERED
-        )
+        await workflow.wait_condition(lambda: not self._redrive)
         return self._job
 
     @workflow.update
@@ -387,44 +366,6 @@ class JobWorkflow:
     def _request_stop(self, stop: _Stop) -> None:
         self._stop = self._stop or stop
 
-    async def _record(self) -> None:
-        """Write the record as it is now, in order, unless it is written already."""
-        async with self._writing:
-            written = self._written
-            if written is not None and written.model_copy(update={"sequence": self._job.sequence}) == self._job:
-                return
-            job = self._job = self._job.model_copy(update={"sequence": _next_sequence(written)})
-            await workflow.execute_local_activity(
-                record_job if written else create_job,
-                JobWrite(job=job, previous=written.queue_status if written else None),
-                start_to_close_timeout=timedelta(seconds=10),
-                retry_policy=_RECORD_RETRY,
-                summary=record_summary(job),
-            )
-            self._written = job
-
-    def _show(self) -> None:
-        """Tell the Temporal UI: words at no cost, search attributes only when they changed."""
-        job = self._job
-        workflow.set_current_details(current_details(job))
-        wanted = {
-            attributes.STATUS.name: job.status.value,
-            attributes.POOL.name: job.pool,
-            attributes.PRIORITY.name: job.priority.value,
-            attributes.AGENT.name: job.agent_id or "",
-        }
-        if not self._shown:  # as set at the start (or carried over by continue-as-new)
-            self._shown = wanted | {attributes.STATUS.name: JobStatus.QUEUED.value, attributes.AGENT.name: ""}
-        if self._between_attempts and job.status is JobStatus.QUEUED:
-            return
-        if not job.agent_id or job.status is JobStatus.QUEUED:
-            wanted[attributes.AGENT.name] = self._shown[attributes.AGENT.name]
-        keys = (attributes.STATUS, attributes.POOL, attributes.PRIORITY, attributes.AGENT)
-        changes = [key.value_set(wanted[key.name]) for key in keys if wanted[key.name] != self._shown[key.name]]
-        if changes:
-            workflow.upsert_search_attributes(changes)  # pyright: ignore[reportUnknownMemberType]
-            self._shown = wanted
-
 
 def _copy_of(error: FailureError) -> ApplicationError:
     cause = error.cause if isinstance(error, ActivityError) else error
@@ -435,19 +376,6 @@ def _copy_of(error: FailureError) -> ApplicationError:
 
 def _refusal(message: str) -> ApplicationError:
     return ApplicationError(message, type=ErrorCode.INVALID_STATE, non_retryable=True)
-
-
-def _next_sequence(written: Job | None) -> int:
-    """Higher than all before, also than what a lost run of this workflow task has written already.
-
-    A task is lost with its worker, or when the server refuses to close the workflow over a signal it has not seen;
-    then it runs again at a later time and may decide otherwise. A run that was only slow stays behind its successor.
-    """
-    return max(written.sequence + 1 if written else 1, workflow.time_ns() // 1000)
-
-
-def _now() -> int:
-    return workflow.time_ns() // 1_000_000
 
 
 def _millis(time: datetime) -> int:

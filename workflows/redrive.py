@@ -9,6 +9,7 @@ from typing import Final
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError
+from temporalio.exceptions import TimeoutError as TemporalTimeoutError
 
 with workflow.unsafe.imports_passed_through():
     from workflows.contracts.activities import await_jobs, redrive_jobs, select_dead_letters
@@ -78,8 +79,10 @@ class RedriveWorkflow:
                 retry_policy=_RETRY,
                 summary=f"waits for {len(job_ids)} canaries",
             )
-        except ActivityError:
-            self._tell("stopped", f"The canaries had not ended after {limit} s; the rest stays parked.")
+        except ActivityError as error:
+            late = isinstance(error.cause, TemporalTimeoutError)
+            why = f"had not ended after {limit} s" if late else f"could not be watched ({error.cause})"
+            self._tell("stopped", f"The canaries {why}; the rest stays parked.")
             return False
         self._progress = self._progress.model_copy(
             update={"canaries": {key: str(value) for key, value in statuses.items()}}
@@ -93,7 +96,13 @@ class RedriveWorkflow:
     async def _redrive(self, job_ids: list[str]) -> None:
         result = await workflow.execute_activity(
             redrive_jobs,
-            RedriveJobs(job_ids=job_ids, edit=self._request.edit, reason=self._request.reason, by=self._request.by),
+            RedriveJobs(
+                job_ids=job_ids,
+                redrive_id=self._progress.redrive_id,
+                edit=self._request.edit,
+                reason=self._request.reason,
+                by=self._request.by,
+            ),
             start_to_close_timeout=timedelta(minutes=10),
             heartbeat_timeout=timedelta(minutes=1),
             retry_policy=_RETRY,

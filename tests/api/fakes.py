@@ -79,7 +79,7 @@ class FakeOrchestrator(Orchestrator):
         env = {**job.env, **(command.env or {})}
         return await self.put(job, **changes, env={name: value for name, value in env.items() if value is not None})
 
-    async def redrive(self, job_id: str, command: Redrive) -> Job:
+    async def redrive(self, job_id: str, command: Redrive, update_id: str | None = None) -> Job:
         job = await self._parked(job_id)
         if command.edit is not None:
             job = await self.edit(job_id, command.edit)

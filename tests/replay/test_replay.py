@@ -12,6 +12,7 @@ from temporalio.worker import Replayer
 
 from workflows.client import DATA_CONVERTER
 from workflows.job import JobWorkflow
+from workflows.reconcile import ReconcileWorkflow
 from workflows.redrive import RedriveWorkflow
 
 HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
@@ -22,14 +23,15 @@ def test_every_path_is_there() -> None:
     paths = {
         "success", "retry_then_success", "lost_agent_goes_on_elsewhere", "cancel_while_queued", "cancel_while_running",
         "cancel_during_backoff", "cancelled_dead_letter", "three_attempts_park_in_few_events", "timeout_parks",
-        "discarded_dead_letter", "reprioritise_and_move_while_queued", "completed_from_outside",
+        "discarded_dead_letter", "reprioritise_and_move_while_queued", "completed_from_outside", "cancel_while_claimed",
     }  # fmt: skip
-    assert {f"job-{path}-1" for path in paths} <= kept
+    others = {"redrive-all", "redrive-canary", "redrive-stopped", "reconcile", "job-continued_as_new-1"}
+    assert {f"job-{path}-1" for path in paths} | others <= kept
 
 
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
 async def test_replays(path: Path) -> None:
-    replayer = Replayer(workflows=[JobWorkflow, RedriveWorkflow], data_converter=DATA_CONVERTER)
+    replayer = Replayer(workflows=[JobWorkflow, RedriveWorkflow, ReconcileWorkflow], data_converter=DATA_CONVERTER)
     history = _history(path)
     await replayer.replay_workflow(history)
 

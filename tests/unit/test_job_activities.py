@@ -38,7 +38,7 @@ class Redriver:
         self.answers = answers
         self.asked: list[str] = []
 
-    async def __call__(self, job_id: str, command: Redrive) -> Job:
+    async def __call__(self, job_id: str, command: Redrive, update_id: str | None) -> Job:
         self.asked.append(job_id)
         await asyncio.sleep(0)
         if job_id in self.answers:

@@ -16,15 +16,17 @@ HISTORIES = Path(__file__).parent.parent / "replay" / "histories"
 async def jobs(temporal_client: Client, request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
     async with harness(temporal_client) as started:
         yield started
-        if request.config.getoption("--record-histories"):
-            name = str(request.node.name).removeprefix("test_")  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-            await _record(started, name)
+        name = str(request.node.name).removeprefix("test_")  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+        for number, job_id in enumerate(started.started, start=1):
+            await keep_history(request, started.client, job_workflow_id(job_id), f"job-{name}-{number}")
 
 
-async def _record(started: Harness, name: str) -> None:
-    HISTORIES.mkdir(exist_ok=True)
-    for number, job_id in enumerate(started.started, start=1):
-        history = await started.client.get_workflow_handle(job_workflow_id(job_id)).fetch_history()
-        path = HISTORIES / f"job-{name}-{number}.json"
-        if not path.exists():  # a kept history is what an older version did: never overwritten
-            path.write_text(history.to_json() + "\n")
+async def keep_history(
+    request: pytest.FixtureRequest, client: Client, workflow_id: str, name: str, run_id: str | None = None
+) -> None:
+    """With ``--record-histories``. A kept history is what an older version did: never overwritten."""
+    path = HISTORIES / f"{name}.json"
+    if request.config.getoption("--record-histories") and not path.exists():
+        HISTORIES.mkdir(exist_ok=True)
+        history = await client.get_workflow_handle(workflow_id, run_id=run_id).fetch_history()
+        path.write_text(history.to_json() + "\n")

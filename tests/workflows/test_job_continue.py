@@ -10,6 +10,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
 from tests import servers
+from tests.workflows.conftest import keep_history
 from tests.workflows.harness import Harness, fail, harness, one_after_another, succeed
 from workflows.client import DATA_CONVERTER
 from workflows.contracts.commands import Cancel, Edit, JobInput, Redrive
@@ -57,14 +58,17 @@ async def _parked(jobs: Harness) -> str:
     return start.job_id
 
 
-async def test_the_new_run_has_all_the_old_one_knew(jobs: Harness) -> None:
+async def test_the_new_run_has_all_the_old_one_knew(jobs: Harness, request: pytest.FixtureRequest) -> None:
     async with jobs.agent(one_after_another(fail(4), succeed)) as agent:
         job_id = await _parked(jobs)
         first = (await jobs.handle(job_id).describe()).run_id
         await jobs.orchestrator.edit(job_id, Edit(env={"A": "1"}))
         await jobs.orchestrator.redrive(job_id, Redrive())
         done = await jobs.result(job_id)
-    assert (await jobs.handle(job_id).describe()).run_id != first
+    last = (await jobs.handle(job_id).describe()).run_id
+    assert last != first
+    for number, run_id in enumerate((first, last), start=1):
+        await keep_history(request, jobs.client, job_workflow_id(job_id), f"job-continued_as_new-{number}", run_id)
     assert (done.status, [attempt.number for attempt in done.attempts]) == (JobStatus.SUCCESS, [1, 2])
     assert agent.inputs[-1].env == {"A": "1"}
     assert jobs.recorder.last(job_id) == done

@@ -152,6 +152,19 @@ async def test_cancel_while_running(jobs: Harness) -> None:
     assert (done.status, done.attempts[0].outcome) == (JobStatus.CANCELLED, Outcome.CANCELLED)
 
 
+async def test_cancel_while_claimed(jobs: Harness) -> None:
+    async def check_out_for_ever(attempt: AttemptInput, agent: Agent) -> AttemptResult:
+        await agent.announce(attempt, QueueStatus.CLAIMED)
+        return await wait_for_cancel(attempt, agent)
+
+    async with jobs.agent(check_out_for_ever):
+        job = await jobs.submit()
+        await jobs.until(job.job_id, lambda job: job.queue_status is QueueStatus.CLAIMED)
+        await jobs.orchestrator.cancel(job.job_id, Cancel())
+        done = await jobs.result(job.job_id)
+    assert (done.status, done.queue_status) == (JobStatus.CANCELLED, QueueStatus.CANCELLED)
+
+
 async def test_cancel_during_backoff(jobs: Harness) -> None:
     async with jobs.agent(fail(1)):
         job = await jobs.submit(jobs.spec(retry={"initial_interval_seconds": 3600, "max_interval_seconds": 3600}))

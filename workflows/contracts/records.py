@@ -81,9 +81,10 @@ class SelectDeadLetters(Tolerant):
 
 
 class RedriveJobs(Tolerant):
-    """Redrive these, one update each."""
+    """Redrive these, one update each, at most once for each ``redrive_id``."""
 
     job_ids: list[str]
+    redrive_id: str | None = None
     edit: Edit | None = None
     reason: str | None = None
     by: str | None = None

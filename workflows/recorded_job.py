@@ -1,0 +1,84 @@
+"""The record of a job as its workflow holds it, writes it in order, and shows it in the Temporal UI.
+
+The base of ``JobWorkflow``, apart from it because it decides nothing.
+"""
+
+import asyncio
+from datetime import timedelta
+from typing import Final
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.contracts import search_attributes as attributes
+    from workflows.contracts.activities import create_job, record_job
+    from workflows.contracts.jobs import Job
+    from workflows.contracts.records import JobWrite
+    from workflows.contracts.statuses import JobStatus
+    from workflows.presentation import current_details, record_summary
+
+_RECORD_RETRY: Final = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10))
+
+
+class RecordedJob:
+    """Holds the job; subclasses change ``_job``, then ``_record`` and ``_show`` it."""
+
+    def __init__(self, job: Job, *, written: Job | None) -> None:
+        self._job = job
+        self._written = written
+        self._writing = asyncio.Lock()  # a signal's write and the main line's must not overtake each other
+        self._between_attempts = False  # in or behind a short pause, which search attributes do not show
+        self._shown: dict[str, str] = {}
+
+    async def _record(self) -> None:
+        """Write the record as it is now, in order, unless it is written already."""
+        async with self._writing:
+            written = self._written
+            if written is not None and written.model_copy(update={"sequence": self._job.sequence}) == self._job:
+                return
+            job = self._job = self._job.model_copy(update={"sequence": _next_sequence(written)})
+            await workflow.execute_local_activity(
+                record_job if written else create_job,
+                JobWrite(job=job, previous=written.queue_status if written else None),
+                start_to_close_timeout=timedelta(seconds=10),
+                retry_policy=_RECORD_RETRY,
+                summary=record_summary(job),
+            )
+            self._written = job
+
+    def _show(self) -> None:
+        """Tell the Temporal UI: words at no cost, search attributes only when they changed."""
+        job = self._job
+        workflow.set_current_details(current_details(job))
+        wanted = {
+            attributes.STATUS.name: job.status.value,
+            attributes.POOL.name: job.pool,
+            attributes.PRIORITY.name: job.priority.value,
+            attributes.AGENT.name: job.agent_id or "",
+        }
+        if not self._shown:  # as set at the start (or carried over by continue-as-new)
+            self._shown = wanted | {attributes.STATUS.name: JobStatus.QUEUED.value, attributes.AGENT.name: ""}
+        if self._between_attempts and job.status is JobStatus.QUEUED:
+            return
+        if not job.agent_id or job.status is JobStatus.QUEUED:
+            wanted[attributes.AGENT.name] = self._shown[attributes.AGENT.name]
+        keys = (attributes.STATUS, attributes.POOL, attributes.PRIORITY, attributes.AGENT)
+        changes = [key.value_set(wanted[key.name]) for key in keys if wanted[key.name] != self._shown[key.name]]
+        if changes:
+            workflow.upsert_search_attributes(changes)  # pyright: ignore[reportUnknownMemberType]
+            self._shown = wanted
+
+
+def _next_sequence(written: Job | None) -> int:
+    """Higher than all before, also than what a lost run of this workflow task has written already.
+
+    A task is lost with its worker, or when the server refuses to close the workflow over a signal it has not seen;
+    then it runs again at a later time and may decide otherwise. A run that was only slow stays behind its successor.
+    """
+    return max(written.sequence + 1 if written else 1, workflow.time_ns() // 1000)
+
+
+def now_ms() -> int:
+    """The workflow's time, epoch milliseconds."""
+    return workflow.time_ns() // 1_000_000
