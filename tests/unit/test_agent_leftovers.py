@@ -113,10 +113,12 @@ async def test_a_workspace_of_any_depth_is_removed(tmp_path: Path) -> None:
     """Deeper than Python's stack, a path and the open files allow: it must keep no agent from starting."""
     directory = AttemptDir.create(tmp_path, "job-1")
     script = "import os\nfor _ in range(3000):\n    os.mkdir('d'); os.chdir('d'); open('file', 'w').close()"
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, cwd=directory.workspace)
-    assert await process.wait() == 0
-    (leftover,) = await end_leftovers(tmp_path)
-    assert not leftover.directory.workspace.exists()
+    await asyncio.to_thread(subprocess.run, [sys.executable, "-c", script], cwd=directory.workspace, check=True)
+    try:
+        (leftover,) = await end_leftovers(tmp_path)
+        assert not leftover.directory.workspace.exists()
+    finally:  # pytest's own clean-up of old folders would fail on it, in every later run
+        await asyncio.to_thread(subprocess.run, ["rm", "-rf", str(directory.root)], check=True)
 
 
 async def test_one_agent_for_one_folder(tmp_path: Path) -> None:
