@@ -19,7 +19,7 @@ from api.deps import JobId, Services, ServicesDep
 from api.errors import field_errors
 from api.uploads import spooled
 from workflows.contracts.attempts import AttemptStarted
-from workflows.contracts.errors import FieldError, ValidationFailed
+from workflows.contracts.errors import FieldError, InvalidState, ValidationFailed
 
 router = APIRouter(prefix="/api/queue/jobs/{job_id}/attempts/{attempt}", tags=["agents"])
 MAX_MARKS: Final = 500
@@ -90,9 +90,12 @@ async def put_artifact(
         str, Header(alias="Content-SHA256", pattern=r"^[0-9a-f]{64}$", description="Of the body, in hexadecimal.")
     ],
 ) -> Response:
-    """Streamed; needs Content-Length. A file sent again replaces the earlier one."""
+    """Streamed; needs Content-Length. A file sent again replaces the earlier one, until the attempt has ended: its
+    record names sizes and digests."""
     check_artifact_path(path)
-    await _require_job(services, job_id)
+    job = await services.reader.get(job_id)
+    if any(tried.number == attempt and tried.outcome is not None for tried in job.attempts):
+        raise InvalidState(f"Attempt {attempt} of job {job_id} has ended: its artifacts cannot change any more.")
     async with spooled(request, content_sha256) as body:
         await services.artifacts.put(job_id, attempt, path, body, sha256=content_sha256)
     return Response(status_code=204)

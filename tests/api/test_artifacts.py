@@ -9,6 +9,7 @@ import pytest
 from api import middleware
 from tests.api.conftest import Bench
 from tests.api.live import serving
+from workflows.contracts.statuses import JobStatus
 
 JOBS = "/api/dashboard/jobs"
 HOSTILE = 'dist/größe "x".html'
@@ -69,6 +70,16 @@ async def test_the_digest_must_be_the_bodys(bench: Bench, sha256: str) -> None:
     job_id = await bench.submit()
     assert await put(bench, job_id, "a.bin", b"data", sha256) == 422
     assert (await bench.admin.get(f"{JOBS}/{job_id}/artifacts")).json()["items"] == []
+
+
+async def test_an_ended_attempts_files_cannot_be_replaced(bench: Bench) -> None:
+    """Its record names their sizes: a download would break off."""
+    job_id = await bench.submit()
+    await bench.start(job_id)
+    assert await put(bench, job_id, "a.bin", b"data") == 204
+    await bench.orchestrator.end_attempt(job_id, 1, status=JobStatus.SUCCESS)
+    assert await put(bench, job_id, "a.bin", b"other data") == 409
+    assert (await bench.admin.get(f"{JOBS}/{job_id}/artifacts/a.bin")).content == b"data"
 
 
 async def test_the_length_must_be_declared_and_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
