@@ -16,7 +16,7 @@ from activities.stores.open import open_stores
 from activities.stores.settings import StoreSettings
 from api.app import production_app
 from api.auth.keys import KeyRing, UnusableKey
-from api.middleware import MAX_HEADER_BYTES
+from api.protocol import BoundedProtocol
 from api.settings import ApiSettings
 from workflows.log_setup import setup_logging
 
@@ -85,7 +85,7 @@ def _config(app: object) -> uvicorn.Config:
         server_header=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
-        h11_max_incomplete_event_size=MAX_HEADER_BYTES + 16 * 1024,
+        http=BoundedProtocol,
         backlog=_BACKLOG,
         lifespan="on",
         ws="none",

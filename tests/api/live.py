@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from typing import Literal
 
 import httpx
 import uvicorn
@@ -13,9 +14,13 @@ from tests.servers import HOST, free_port
 
 
 @asynccontextmanager
-async def serving(app: FastAPI) -> AsyncGenerator[httpx.AsyncClient]:
+async def serving(
+    app: FastAPI, *, http: type[asyncio.Protocol] | Literal["auto"] = "auto"
+) -> AsyncGenerator[httpx.AsyncClient]:
     port = free_port()
-    config = uvicorn.Config(app, host=HOST, port=port, log_config=None, lifespan="off", timeout_graceful_shutdown=3)
+    config = uvicorn.Config(
+        app, host=HOST, port=port, http=http, log_config=None, lifespan="off", timeout_graceful_shutdown=3
+    )
     server = uvicorn.Server(config)
     server.capture_signals = _no_signals  # pyright: ignore[reportAttributeAccessIssue]
     task = asyncio.create_task(server.serve())
