@@ -45,6 +45,7 @@ class Checkout:
         self._protocols = allowed_protocols
         self._cache = GitCache(self._folder, allowed_protocols)
         self._templates: dict[str, _Template] = {}
+        self._held: dict[Path, int] = {}
 
     async def into(
         self,
@@ -60,12 +61,14 @@ class Checkout:
         """Make ``workspace`` hold exactly ``sha``. ``write`` gets log lines. Raises CheckoutError.
 
         ``workspace`` may exist when it is empty. ``cookie`` marks git's processes, so that they can be found when the
-        agent dies. Cancelling the task kills git and leaves the cache sound.
+        agent dies. Cancelling the task kills git and leaves the cache sound. ``leave`` comes later, however this ends.
         """
         wanted = Wanted(repo, sha, ref)
         self._refuse(wanted)
         call = Call(write, Patience.of(timeout_seconds), cookie or f"checkout-{uuid.uuid4()}")
         try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._held[workspace] = await self._cache.hold(call, wanted)
             await self._prepare(call, workspace, wanted)
             await self._check_out(call, workspace, wanted)
         except OSError as error:
@@ -77,6 +80,12 @@ class Checkout:
             message = f"HEAD is {head!r} where {sha} was asked for: name a commit, not a tag or a tree."
             raise CheckoutError("unknown_commit", message, retryable=False)
         write(f"HEAD is now at {sha}\n".encode())
+
+    def leave(self, workspace: Path) -> None:
+        """Nobody works there any more: the copy that it borrows from may be evicted."""
+        held = self._held.pop(workspace, None)
+        if held is not None:
+            self._cache.let_go(held)
 
     def _refuse(self, wanted: Wanted) -> None:
         """Whatever git could read as an option, a helper or a range. The API checks it too; an agent trusts nobody."""
@@ -125,7 +134,6 @@ class Checkout:
 
     async def _prepare(self, call: Call, workspace: Path, wanted: Wanted) -> None:
         """A repository made by hand from git's own template: four small files instead of another process."""
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         template = self._templates.get(wanted.object_format) or await self._make_template(call, wanted.object_format)
         folder = workspace / ".git"
         (folder / "objects" / "info").mkdir(parents=True)

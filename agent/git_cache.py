@@ -1,21 +1,20 @@
 """The agent's copies of repositories: one bare repository per URL, filled only when a commit is missing.
 
 Every change is made under a lock that holds between tasks, between agents and, because git inherits it, until the last
-git process of a killed agent is gone. Readers take no lock: objects are only ever added, garbage collection is off, and
-a copy that turns out to be damaged is thrown away and fetched anew (a job that still runs on it may then miss objects
-that no branch has any more).
+git process of a killed agent is gone. Readers do not take it: objects are only ever added, garbage collection is off,
+and a copy that turns out to be damaged is thrown away and fetched anew (a job that still runs on it may then miss
+objects that no branch has any more). What a reader holds only keeps the copy from being evicted.
 
-Deliberately not here: submodules, LFS, shallow and partial clones; a limit on the cache's size.
+Deliberately not here: submodules, LFS, shallow and partial clones; the cache's limits (``git_eviction``).
 """
 
 import asyncio
-import fcntl
 import hashlib
 import os
 import shutil
 import time
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from agent.git_command import Call, checkout_environment, fetch_environment, git
+from agent.git_copies import change_lock, discard, fresh, open_lock, try_lock, use_lock
 from agent.git_errors import CheckoutError, explain, redact, timed_out, unknown_commit
 
 _LOCK_POLL_SECONDS: Final = 0.05
@@ -68,6 +68,27 @@ class GitCache:
         name = hashlib.sha256(wanted.repo.encode()).hexdigest()
         return self._folder / (name if wanted.object_format == "sha1" else f"{name}-{wanted.object_format}")
 
+    async def hold(self, call: Call, wanted: Wanted) -> int:
+        """Note that the copy is used, now and until ``let_go`` of what this returns; that long it is not evicted.
+
+        Raises CheckoutError ``checkout_timeout`` when its removal, which is under way, takes too long; OSError.
+        """
+        held = open_lock(use_lock(self.path(wanted)))
+        try:
+            while not try_lock(held, shared=True):
+                call.patience.left()
+                await asyncio.sleep(_LOCK_POLL_SECONDS)
+            os.utime(held)
+        except BaseException:
+            os.close(held)
+            raise
+        return held
+
+    def let_go(self, held: int) -> None:
+        """The copy is not used any more."""
+        os.utime(held)
+        os.close(held)
+
     async def ensure(self, call: Call, wanted: Wanted, *, renew: bool = False) -> None:
         """Have the commit in the copy. ``renew`` throws the copy away first. Raises CheckoutError."""
         path = self.path(wanted)
@@ -76,7 +97,7 @@ class GitCache:
             if state is _State.HAS_COMMIT and not renew:
                 return
             if state is _State.DAMAGED or renew:
-                await asyncio.to_thread(_discard, path)
+                await asyncio.to_thread(discard, path)
                 state = _State.ABSENT
             try:
                 await self._fill(call, path, wanted, new=state is _State.ABSENT)
@@ -85,7 +106,7 @@ class GitCache:
                     raise
                 # Nothing that git usually says of a server: the copy itself is damaged.
                 call.write(f"The cached copy cannot be used and is fetched anew: {error.message}\n".encode())
-                await asyncio.to_thread(_discard, path)
+                await asyncio.to_thread(discard, path)
                 await self._fill(call, path, wanted, new=True)
 
     async def _look(self, call: Call, path: Path, sha: str) -> _State:
@@ -115,8 +136,8 @@ class GitCache:
 
     async def _create(self, call: Call, path: Path, object_format: str) -> None:
         """Beside its place first, so that a copy that exists is a whole one."""
-        new = path.with_name(f"{path.name}.new")
-        await asyncio.to_thread(_discard, new)
+        new = fresh(path)
+        await asyncio.to_thread(discard, new)
         new.mkdir(parents=True, mode=0o700)
         arguments = ["init", "--quiet", "--bare", "--template=", f"--object-format={object_format}"]
         code, said = await git(call, arguments, cwd=new, env=checkout_environment(git_dir=new))
@@ -134,9 +155,9 @@ class GitCache:
         except TimeoutError:
             raise timed_out(call.patience.seconds) from None
         try:
-            handle = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            handle = open_lock(change_lock(path))
             try:
-                while not _try_lock(handle):
+                while not try_lock(handle):
                     call.patience.left()
                     await asyncio.sleep(_LOCK_POLL_SECONDS)
                 yield replace(call, held=(handle,))
@@ -168,14 +189,6 @@ def _is_about_the_commit(said: str) -> bool:
     return any(answer in said for answer in answers)
 
 
-def _try_lock(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def _remove_debris(path: Path) -> None:
     """What git left when it was killed: nobody else can hold these, for we hold the lock."""
     for pattern in ("*.lock", "refs/**/*.lock", "objects/pack/tmp_*", "objects/pack/.tmp-*"):
@@ -183,12 +196,3 @@ def _remove_debris(path: Path) -> None:
             file.unlink(missing_ok=True)
     for folder in path.glob("objects/*_objdir-*"):
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _discard(path: Path) -> None:
-    """Out of the way at once, so that no half-removed copy is ever found, then removed."""
-    trash = path.with_name(f"{path.name}.trash")
-    shutil.rmtree(trash, ignore_errors=True)
-    with suppress(FileNotFoundError):
-        path.rename(trash)
-    shutil.rmtree(trash, ignore_errors=True)

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 from agent.artifacts import UploadFailed, upload_artifacts
 from agent.attempt_dir import AttemptDir
+from agent.checkout import Checkout
 from agent.environment import build_environment
 from agent.git_errors import redact
 from agent.host import Host
@@ -272,7 +273,7 @@ class AttemptRun:
         """Started here, done in the background, where nothing that happens to the attempt can touch it."""
         if self._files is not None:
             self._host.guardian.unregister(self._cookie)
-            self._host.tidying.start(self._cookie, _tidy(self._files))
+            self._host.tidying.start(self._cookie, _tidy(self._files, self._host.checkout))
 
     def _say(self, line: str) -> None:
         """A line in the log, when there is one that can take it."""
@@ -284,9 +285,12 @@ class AttemptRun:
             logger.error("The log of attempt %s cannot be written: %s", self._cookie, error)
 
 
-async def _tidy(files: Files) -> None:
+async def _tidy(files: Files, checkout: Checkout) -> None:
     """The workspace at once, the log when it is sent; a log that is not stays for the next agent."""
-    await files.directory.remove_workspace()
+    try:
+        await files.directory.remove_workspace()
+    finally:
+        checkout.leave(files.directory.workspace)
     await asyncio.wait({files.sending})
     if not files.sending.cancelled():
         await files.directory.remove()

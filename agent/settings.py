@@ -40,6 +40,8 @@ class AgentSettings(BaseSettings):
     max_artifact_bytes: int = Field(
         default=MAX_ARTIFACT_BYTES, ge=1, le=MAX_ARTIFACT_BYTES, validation_alias="HYBRIDCI_AGENT_MAX_ARTIFACT_BYTES"
     )
+    cache_days: float = Field(default=14, gt=0, validation_alias="HYBRIDCI_AGENT_CACHE_DAYS")
+    cache_bytes: int = Field(default=20 << 30, ge=0, validation_alias="HYBRIDCI_AGENT_CACHE_BYTES")
     log_level: str = Field(default="INFO", validation_alias="LOG_LEVEL")
 
     def read_api_key(self) -> str:

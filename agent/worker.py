@@ -22,6 +22,7 @@ from agent.attempts import Attempts
 from agent.checkout import Checkout
 from agent.control_plane import Backoff, ControlPlane
 from agent.executors.shell import ShellExecutor
+from agent.git_eviction import CacheLimits, keep_within
 from agent.guardian import Guardian
 from agent.host import Host
 from agent.identity import agent_id
@@ -37,6 +38,8 @@ from workflows.log_setup import setup_logging
 _DRAIN_SECONDS: Final = 60.0
 """How long a drained agent waits for its logs to be taken and its workspaces to be removed."""
 _FORCED_GRACE_SECONDS: Final = 3.0
+_CACHE: Final = "git"
+"""The folder of the repositories' copies."""
 _NO_LIMIT: Final = timedelta(days=30)
 """How long a draining worker lets its attempts run: to their end, for each has a timeout of its own."""
 
@@ -124,12 +127,16 @@ class _Agent:
             max_artifact_bytes=settings.max_artifact_bytes,
             control_plane=plane,
             shipper=shipper,
-            checkout=Checkout(settings.directory / "git"),
+            checkout=Checkout(settings.directory / _CACHE),
             executor=ShellExecutor(),
             guardian=guardian,
         )
-        sending = asyncio.create_task(shipper.ship_leftovers([_leftover(attempt) for attempt in left]))
-        stack.push_async_callback(self._finish, host, sending)
+        limits = CacheLimits(settings.cache_days, settings.cache_bytes)
+        beside = [
+            asyncio.create_task(shipper.ship_leftovers([_leftover(attempt) for attempt in left])),
+            asyncio.create_task(keep_within(settings.directory / _CACHE, limits)),
+        ]
+        stack.push_async_callback(self._finish, host, beside)
         return host
 
     async def _connect(self) -> Client | None:
@@ -171,13 +178,14 @@ class _Agent:
         logger.info("Drained: %d attempts are left", attempts.running)
         return 0
 
-    async def _finish(self, host: Host, leftovers: asyncio.Task[None]) -> None:
+    async def _finish(self, host: Host, beside: list[asyncio.Task[None]]) -> None:
         seconds = 2.0 if self._force.is_set() else _DRAIN_SECONDS
         left = await host.shipper.drain(seconds)
         if left:
             logger.warning("%d logs were not taken by the API; the next agent in this directory sends them", left)
-        leftovers.cancel()
-        await asyncio.gather(leftovers, return_exceptions=True)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         await host.tidying.drain(seconds)
 
 

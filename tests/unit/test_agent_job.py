@@ -34,6 +34,7 @@ class FakeCheckout(Checkout):
         self.go: asyncio.Event | None = None
         self.error: Exception | None = None
         self.cancelled = False
+        self.left: list[str] = []
         self.files = {"report.txt": "fine\n"}
 
     async def into(
@@ -57,6 +58,10 @@ class FakeCheckout(Checkout):
                 self.cancelled = True
                 raise
         await asyncio.to_thread(_fill, workspace, self.files)
+
+    def leave(self, workspace: Path) -> None:
+        assert not workspace.exists()
+        self.left.append(workspace.parent.name)
 
 
 def _fill(workspace: Path, files: Mapping[str, str]) -> None:
@@ -183,6 +188,8 @@ async def test_an_interruption_during_the_checkout_cancels_it(bench: Bench) -> N
     assert (result.outcome, result.started_at) == (Outcome.CANCELLED, None)
     assert bench.checkout.cancelled
     assert bench.executor.ran == []
+    await bench.host.tidying.drain(5)
+    assert bench.checkout.left == [f"{attempt.job_id}-1"]
     assert (await bench.log(attempt)).endswith("checking out\n[hybridci] The attempt was cancelled.\n")
 
 
