@@ -89,5 +89,6 @@ class Report(Frozen):
     throughput: Throughput | None = None
     floor_throughput: Throughput | None = None
     idle_mib: dict[str, float] | None = None
+    after_work_mib: dict[str, float] | None = None
     reads: list[Reads] = Field(default_factory=list[Reads])
     targets: list[Target] = Field(default_factory=list[Target])

@@ -60,24 +60,27 @@ def run_benchmark(plan: Plan, say: Callable[[str], None]) -> Report:
 
 
 def _with_work(report: Report, plan: Plan, stack: OwnStack, folder: Path, say: Callable[[str], None]) -> Report:
-    """Memory last: that of a stack that has worked."""
     found: dict[str, object] = {}
+    if Part.MEMORY in plan.parts:
+        found["idle_mib"] = _at_rest(stack)
     if plan.parts & {Part.LATENCY, Part.THROUGHPUT}:
         repository = make_repository(folder / "repository")
-        with (
-            floor_worker(stack.options.temporal_address, plan.capacity) as worker,
-            Floor.connected(stack.options.temporal_address) as floor,
-        ):
+        address = stack.options.temporal_address
+        with floor_worker(address, plan.capacity) as worker, Floor.connected(address) as floor:
             if Part.LATENCY in plan.parts:
                 raw, ours = measure_latency(stack, floor, repository, folder, plan.samples, say)
                 found |= {"floor_latency": raw, "latency": ours}
             if Part.THROUGHPUT in plan.parts:
                 raw, ours = measure_throughput(stack, floor, worker.pid, repository, plan.jobs, say)
                 found |= {"floor_throughput": raw, "throughput": ours}
-    if Part.MEMORY in plan.parts:
-        time.sleep(_QUIET_SECONDS)  # what is measured is a stack at rest: there is nothing to wait for
-        found["idle_mib"] = resident_mib(stack.processes())
+        if Part.MEMORY in plan.parts:
+            found["after_work_mib"] = _at_rest(stack)
     return report.model_copy(update=found)
+
+
+def _at_rest(stack: OwnStack) -> dict[str, float]:
+    time.sleep(_QUIET_SECONDS)  # rest itself is what is measured: there is nothing to wait for
+    return resident_mib(stack.processes())
 
 
 def _machine() -> Machine:

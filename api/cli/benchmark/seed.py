@@ -42,17 +42,19 @@ def job_id_of(number: int) -> str:
 
 def main() -> None:
     """Write as many jobs as the argument says."""
-    asyncio.run(seed(StoreSettings(), int(sys.argv[1])))
+    asyncio.run(seed(StoreSettings(), history(int(sys.argv[1]), now=round(time.time() * 1000))))
 
 
-async def seed(settings: StoreSettings, count: int) -> None:
-    """Write jobs into tables that exist, one for each ten seconds up to now.
+def history(count: int, *, now: int) -> Iterator[Job]:
+    """Jobs that have ended, one created in each ten seconds up to ``now`` (ms), oldest first."""
+    began = now - count * _SPACING_MS
+    return (_ended_job(number, began + number * _SPACING_MS) for number in range(count))
 
-    Raises Unavailable, and ConditionFailed for a job that is there already.
-    """
+
+async def seed(settings: StoreSettings, jobs: Iterable[Job]) -> None:
+    """Write jobs into tables that exist. Raises Unavailable, and ConditionFailed for a job that is there already."""
     clients, tables = AwsClients(settings), JobTables.of(settings)
-    began = round(time.time() * 1000) - count * _SPACING_MS
-    transactions = _transactions(tables, (_ended_job(number, began + number * _SPACING_MS) for number in range(count)))
+    transactions = _transactions(tables, jobs)
 
     async def write_some() -> None:
         for actions in transactions:  # one iterator for all

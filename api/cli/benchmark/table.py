@@ -19,9 +19,11 @@ def print_report(report: Report, console: Console) -> None:
         console.print(_cpu(report.throughput, report.floor_throughput))
     if report.reads:
         console.print(_reads(report))
-    if report.idle_mib:
-        parts = ", ".join(f"{name} {mib:.0f}" for name, mib in report.idle_mib.items())
-        console.print(f"Memory when idle: {sum(report.idle_mib.values()):.0f} MiB ({parts})\n")
+    for when, mib in (("when idle", report.idle_mib), ("after this work", report.after_work_mib)):
+        if mib:
+            parts = ", ".join(f"{name} {size:.0f}" for name, size in mib.items())
+            console.print(f"Memory {when}: {sum(mib.values()):.0f} MiB ({parts})")
+    console.print()
     console.print(_targets(report))
 
 

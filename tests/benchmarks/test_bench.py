@@ -1,0 +1,81 @@
+"""A small run of `hybridci bench` measures everything and says it in one JSON. No time is asserted."""
+
+import json
+import os
+import subprocess
+import uuid
+from pathlib import Path
+from typing import Any
+
+from activities.stores.interfaces import WriteOutcome
+from activities.stores.memory import MemoryJobStore
+from activities.stores.open import ensure_schema, open_stores
+from activities.stores.settings import StoreSettings
+from api.cli.benchmark.report import Report, Times
+from api.cli.benchmark.seed import history, job_id_of, seed
+from tests.e2e.stack import HYBRIDCI
+from tests.stores.lives import NOON
+from workflows.contracts.records import JobQuery, JobWrite
+from workflows.contracts.statuses import JobStatus
+
+
+def test_a_small_run_measures_every_part(tmp_path: Path) -> None:
+    sizes = ["--samples", "2", "--jobs", "6", "--stored", "120"]
+    done = subprocess.run(
+        [*HYBRIDCI, "bench", "--json", *sizes],
+        capture_output=True, text=True, timeout=150, env={**os.environ, "TMPDIR": str(tmp_path)}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    content: dict[str, Any] = json.loads(done.stdout)
+    report = Report.model_validate(_without_verdicts(content))
+    assert report.latency is not None
+    assert report.floor_latency is not None
+    assert report.latency.dispatch.samples == report.floor_latency.dispatch.samples == 2
+    assert 0 < report.latency.dispatch.p50 <= report.latency.end_to_end.p95
+    assert report.throughput is not None
+    assert report.throughput.per_second > 0
+    assert {"temporal", "aws", "api", "worker", "agent-1", "client"} <= report.throughput.cpu_ms_per_job.keys()
+    assert report.idle_mib is not None
+    assert all(size > 0 for size in report.idle_mib.values())
+    assert [reads.stored for reads in report.reads] == [100, 120]
+    assert {"dispatch p50 / floor", "throughput / floor", "memory when idle"} <= {each.name for each in report.targets}
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_the_stored_history_is_what_single_writes_leave(aws_endpoint: str) -> None:
+    settings = StoreSettings(
+        environment=uuid.uuid4().hex, dynamodb_endpoint_url=aws_endpoint, s3_endpoint_url=aws_endpoint
+    )
+    jobs = list(history(150, now=NOON))
+    plain = MemoryJobStore()
+    for job in jobs:
+        await plain.write(JobWrite(job=job))
+    await ensure_schema(settings)
+    await seed(settings, jobs)
+    stores = open_stores(settings)
+    try:
+        assert await stores.jobs.queue_stats() == await plain.queue_stats()
+        assert await stores.jobs.day_stats("2025-11-21") == await plain.day_stats("2025-11-21")
+        assert await stores.jobs.get(job_id_of(7)) == jobs[7]
+        for query in (JobQuery(limit=100), JobQuery(status=JobStatus.FAILED), JobQuery(agent_id=jobs[3].agent_id)):
+            assert (await stores.jobs.list(query)).items == (await plain.list(query)).items
+        assert await stores.jobs.write(JobWrite(job=jobs[0])) is WriteOutcome.STALE
+    finally:
+        stores.close()
+
+
+def test_an_unknown_part_is_refused() -> None:
+    done = subprocess.run([*HYBRIDCI, "bench", "--part", "luck"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "luck" in done.stderr
+
+
+def test_percentiles_are_nearest_rank() -> None:
+    times = Times.of([float(number) for number in range(1, 101)])
+    assert (times.p50, times.p95, times.samples) == (50, 95, 100)
+
+
+def _without_verdicts(content: dict[str, Any]) -> dict[str, Any]:
+    """``met`` is computed, so it is said and not taken."""
+    targets = [{name: value for name, value in each.items() if name != "met"} for each in content["targets"]]
+    return {**content, "targets": targets}
