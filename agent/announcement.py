@@ -6,6 +6,7 @@ failed announcement changes nothing but what people see until the result arrives
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Final
 
 from agent.control_plane import Backoff, ControlPlane, Refused, Unreachable
@@ -16,6 +17,8 @@ from workflows.contracts.attempts import AttemptInput, AttemptStarted
 from workflows.contracts.statuses import QueueStatus
 
 _DELAY_SECONDS: Final = 0.25
+_CHECKOUT_SECONDS: Final = 0.4
+"""How much longer to wait for the first step, so that one announcement can tell when it began."""
 
 logger = logging.getLogger(__name__)
 
@@ -23,28 +26,26 @@ logger = logging.getLogger(__name__)
 async def announce(
     control_plane: ControlPlane, attempt: AttemptInput, agent_id: str, progress: Progress, lease: Lease
 ) -> None:
-    """Announce CLAIMED while it checks out, RUNNING once steps run. Ends by itself or by being cancelled."""
+    """Announce once, as RUNNING also while it checks out: a second announcement would be five events of history.
+
+    Ends by itself or by being cancelled.
+    """
     await asyncio.sleep(_DELAY_SECONDS)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(progress.running.wait(), _CHECKOUT_SECONDS)
     backoff = Backoff(f"Announcing attempt {attempt.attempt} of job {attempt.job_id}")
     while True:
-        running = progress.running.is_set()
         announcement = AttemptStarted(
             attempt=attempt.attempt,
             agent_id=agent_id,
-            phase=QueueStatus.RUNNING if running else QueueStatus.CLAIMED,
+            phase=QueueStatus.RUNNING,
             claimed_at=progress.claimed_at,
             started_at=progress.started_at,
             lease_expires_at=lease.expires_at(epoch_ms()),
         )
         try:
-            await control_plane.announce_start(attempt.job_id, announcement)
+            return await control_plane.announce_start(attempt.job_id, announcement)
         except Unreachable as error:
             await asyncio.sleep(backoff.failed(error))
-            continue
         except Refused as error:
-            logger.warning("The start of job %s could not be announced: %s", attempt.job_id, error)
-            return
-        backoff.succeeded()
-        if running:
-            return
-        await progress.running.wait()
+            return logger.warning("The start of job %s could not be announced: %s", attempt.job_id, error)

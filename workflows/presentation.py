@@ -76,7 +76,7 @@ def _words(job: Job) -> str:
     if job.status is JobStatus.QUEUED:
         return f"waits for an agent of pool `{job.pool}` at priority {job.priority}"
     if job.status is JobStatus.RUNNING:
-        doing = "checks out" if job.queue_status is QueueStatus.CLAIMED else "runs the steps"
+        doing = "has claimed it" if job.queue_status is QueueStatus.CLAIMED else "works on it"
         return f"agent `{job.agent_id}` {doing}"
     if job.status is JobStatus.DEAD_LETTERED:
         return f"parked: {job.error_message or job.cause or 'its attempts are used up'}"

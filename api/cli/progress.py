@@ -109,7 +109,7 @@ def describe(job: Job, now: int | None = None) -> str:
         why = f" after attempt {last.number} ended with {last.cause or last.outcome}" if last else ""
         return f"Waiting to try again{why}"
     if job.queue_status is QueueStatus.CLAIMED:
-        return f"Attempt {number}: {agent} checks out {job.git_commit_sha[:10]}"
+        return f"Attempt {number}: {agent} has claimed it"
     if job.status is JobStatus.RUNNING:
         return f"Attempt {number} runs on {agent}"
     return f"Waiting for a free agent in pool {job.pool} ({job.priority})"

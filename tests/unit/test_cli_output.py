@@ -95,7 +95,7 @@ def test_states_in_words() -> None:
     assert describe(later, NOW) == "Waiting to try again after attempt 1 ended with failed"
     running = {"status": JobStatus.RUNNING, "agent_id": "agent-1", "attempts": tried(Outcome.FAILED)}
     assert describe(job(**running, queue_status=QueueStatus.RUNNING), NOW) == "Attempt 1 runs on agent-1"
-    assert describe(job(**running, queue_status=QueueStatus.CLAIMED), NOW) == "Attempt 1: agent-1 checks out aaaaaaaaaa"
+    assert describe(job(**running, queue_status=QueueStatus.CLAIMED), NOW) == "Attempt 1: agent-1 has claimed it"
     assert outcome(job(status=JobStatus.SUCCESS, duration_seconds=2.0)) == "Success in 2.0 s."
     assert outcome(job(status=JobStatus.FAILED, exit_code=3)) == "Failed: exit code 3."
 

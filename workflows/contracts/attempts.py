@@ -46,7 +46,7 @@ class AttemptInput(Tolerant):
 
 
 class AttemptStarted(Tolerant):
-    """An agent's announcement. ``phase`` is CLAIMED while it checks out, RUNNING once steps run."""
+    """An agent's announcement. ``phase`` RUNNING: it works on it (checks out, then runs steps); CLAIMED: not yet."""
 
     attempt: int
     agent_id: AgentId
