@@ -118,11 +118,23 @@ class Bench:
     async def report(self, result: AttemptResult) -> None:
         self.results.append(result)
 
-    async def run(self, attempt: AttemptInput, during: Callable[[AttemptRun], None] | None = None) -> AttemptResult:
+    async def run(
+        self,
+        attempt: AttemptInput,
+        during: Callable[[AttemptRun], None] | None = None,
+        *,
+        once: Callable[[], bool] = lambda: False,
+    ) -> AttemptResult:
+        """Run the attempt; call ``during`` when ``once`` is so, or after half a second."""
         run = AttemptRun(self.host, attempt)
+        running = asyncio.create_task(run.run(self.report))
         if during is not None:
-            asyncio.get_running_loop().call_later(0.05, during, run)
-        await asyncio.wait_for(run.run(self.report), 15)
+            for _ in range(100):
+                if once():
+                    break
+                await asyncio.sleep(0.005)
+            during(run)
+        await asyncio.wait_for(running, 15)
         [result] = self.results
         return result
 
@@ -222,7 +234,7 @@ async def test_a_timeout_in_a_step_keeps_its_artifacts_and_the_steps_after_it_do
 )
 async def test_interruptions_in_a_step(bench: Bench, why: Interruption, outcome: Outcome, cause: str) -> None:
     attempt = bench.attempt("hang", "0", artifacts=["*.txt"])
-    result = await bench.run(attempt, lambda run: run.interrupt(why))
+    result = await bench.run(attempt, lambda run: run.interrupt(why), once=lambda: bench.executor.ran == ["s0"])
     assert (result.outcome, result.cause, result.artifacts) == (outcome, cause, [])
     assert [step.outcome for step in result.steps] == [outcome, None]
 
