@@ -21,6 +21,7 @@ from agent.host import Host
 from agent.job import AttemptRun
 from agent.lease import Lease, LeaseEvent, temporal_renewal
 from agent.log_spool import epoch_ms
+from agent.process import cookie_of
 from agent.verdict import Interruption
 from workflows.contracts.activities import run_attempt
 from workflows.contracts.attempts import AttemptInput, AttemptResult
@@ -82,18 +83,21 @@ class Attempts:
         info = activity.info()
         allowed = info.start_to_close_timeout
         report_by = time.monotonic() + allowed.total_seconds() - _REPORT_SECONDS if allowed else None
-        run = AttemptRun(self._host, attempt, report_by=report_by)
+        guardian, cookie = self._host.guardian, cookie_of(attempt.job_id, attempt.attempt)
+        run = AttemptRun(self._host, attempt, report_by=report_by, look=lambda: lease.look())
         lease = Lease(
             temporal_renewal(self._client),
             seconds=attempt.lease_seconds,
             on_partition=attempt.on_partition,
             notify=lambda event, grace: run.interrupt(_INTERRUPTIONS[event], grace_seconds=grace),
+            fence=lambda ask_at, kill_at: guardian.fence(cookie, ask_at, kill_at),
         )
         handle = self._client.get_async_activity_handle(task_token=info.task_token)
 
         async def report(result: AttemptResult) -> None:
             await self._report(handle, lease, result)
 
+        guardian.register(cookie)
         beside = [
             asyncio.create_task(lease.keep()),
             asyncio.create_task(announce(self._host.control_plane, attempt, self._host.agent_id, run.progress, lease)),
@@ -103,6 +107,7 @@ class Attempts:
             await _to_the_end(asyncio.create_task(run.run(report)), run)
         finally:
             del self._runs[run]
+            guardian.unregister(cookie)
             for task in beside:
                 task.cancel()
             _log_failures(await asyncio.gather(*beside, return_exceptions=True))

@@ -1,6 +1,6 @@
-"""The agent's side of the guardian: a tiny process that ends the agent's jobs when the agent dies, even by kill -9.
+"""The agent's side of the guardian: a tiny process that ends the agent's jobs when the agent dies (kill -9) or hangs.
 
-Without it a killed agent's commands run on beside their retry on another agent. What it does then: ``guardian_main``.
+Without it such an agent's commands run on beside their retry on another agent. What it does then: ``guardian_main``.
 """
 
 import asyncio
@@ -32,6 +32,7 @@ class Guardian:
 
     def __init__(self) -> None:
         self._registered: dict[str, set[int]] = {}
+        self._fences: dict[str, tuple[float, float]] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._dead: asyncio.Future[None] | None = None
         self._pipe = -1
@@ -54,8 +55,18 @@ class Guardian:
             groups.add(group)
         self._send(f"+ {cookie} {group or 0}\n")
 
+    def fence(self, cookie: str, ask_at: float, kill_at: float) -> None:
+        """Unless it is told again before: SIGTERM at one time, SIGKILL from the other on, both on ``boot_clock``.
+
+        For a registered cookie; for any other nothing happens. Never blocks.
+        """
+        if cookie in self._registered:
+            self._fences[cookie] = (ask_at, kill_at)
+            self._send(f"! {cookie} {ask_at} {kill_at}\n")
+
     def unregister(self, cookie: str) -> None:
         """At the attempt's end: forget the cookie and all its groups."""
+        self._fences.pop(cookie, None)
         if self._registered.pop(cookie, None) is not None:
             self._send(f"- {cookie}\n")
 
@@ -95,6 +106,8 @@ class Guardian:
         for cookie, groups in self._registered.items():
             for group in (0, *groups):
                 self._send(f"+ {cookie} {group}\n")
+        for cookie, (ask_at, kill_at) in self._fences.items():
+            self._send(f"! {cookie} {ask_at} {kill_at}\n")
 
     def _died(self) -> None:
         if self._process is None:

@@ -1,13 +1,16 @@
-"""The guardian's own process: reads registrations from stdin and, when the agent is gone, ends what it ran.
+"""The guardian's own process: reads registrations from stdin and ends what the agent ran when the agent cannot.
 
-Run by path in an isolated interpreter (``python -I -S guardian_main.py``): it imports four standard modules and nothing
+Run by path in an isolated interpreter (``python -I -S guardian_main.py``): it imports five standard modules and nothing
 of this project, so that it stays small and cannot fail with the agent. The other side: ``guardian``.
 
-Lines: ``+ <cookie> <group>`` (group 0: none yet) and ``- <cookie>``. The end of the file means that the agent is dead.
-A process is ended when its environment carries a registered cookie or its session is a registered group.
+Lines: ``+ <cookie> <group>`` (group 0: none yet), ``- <cookie>``, and ``! <cookie> <ask at> <kill at>``: unless another
+such line comes before, the agent hangs, and the attempt is ended here before its lease does. The end of the file means
+that the agent is dead: everything is ended. A process is ended when its environment carries a registered cookie or its
+session is a registered group.
 """
 
 import os
+import select
 import signal
 import sys
 import time
@@ -16,25 +19,82 @@ COOKIE = b"HYBRIDCI_ATTEMPT="
 TERM_SECONDS = 2.0
 KILL_SECONDS = 10.0
 POLL_SECONDS = 0.05
+LOOK_SECONDS = 1.0  # not longer, for a timeout stands still while the machine sleeps and ``boot_clock`` does not
+NEVER = float("inf")
+
+
+class Attempt:
+    """What is registered for a cookie: groups with their leader's start time; times on ``boot_clock``."""
+
+    def __init__(self) -> None:
+        self.groups: dict[int, str] = {}
+        self.ask_at = self.kill_at = NEVER
+
+
+def boot_clock() -> float:
+    """Seconds that also pass while the machine sleeps, where the system has such a clock."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
 
 
 def main() -> None:
     """Serve until stdin ends, then end what is registered."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # its time comes when the agent's end closes the pipe
-    registered: dict[bytes, dict[int, str]] = {}
-    for line in sys.stdin.buffer:
-        words = line.split()
-        if not line.endswith(b"\n") or len(words) < 2:
+    registered: dict[bytes, Attempt] = {}
+    asked: set[int] = set()
+    rest, timeout = b"", None
+    while True:
+        if not select.select([sys.stdin.fileno()], [], [], timeout)[0]:
+            timeout = enforce(registered, asked)
             continue
-        if words[0] == b"-":
-            registered.pop(words[1], None)
-            continue
-        groups = registered.setdefault(words[1], {})
+        news = os.read(sys.stdin.fileno(), 65536)
+        if not news:
+            break
+        *lines, rest = (rest + news).split(b"\n")
+        for line in lines:
+            take(line.split(), registered)
+        timeout = 0.0  # all the news before anything is judged by them
+    if registered:
+        end(set(registered), groups_of(registered))
+
+
+def take(words: list[bytes], registered: dict[bytes, Attempt]) -> None:
+    """One line."""
+    if words[0] == b"-":
+        registered.pop(words[1], None)
+    elif words[0] == b"+":
+        groups = registered.setdefault(words[1], Attempt()).groups
         if int(words[2]):
             groups[int(words[2])] = start_time(int(words[2]))
-    if registered:
-        end(set(registered), {group: time for groups in registered.values() for group, time in groups.items()})
+    elif words[1] in registered:
+        attempt = registered[words[1]]
+        attempt.ask_at, attempt.kill_at = float(words[2]), float(words[3])
+
+
+def enforce(registered: dict[bytes, Attempt], asked: set[int]) -> float | None:
+    """End what is overdue; the seconds until the next look. ``asked``: who has had its SIGTERM."""
+    now = boot_clock()
+    overdue = {cookie: attempt for cookie, attempt in registered.items() if attempt.ask_at <= now}
+    dying = {cookie: attempt for cookie, attempt in overdue.items() if attempt.kill_at <= now}
+    victims = find(set(overdue), groups_of(overdue)) if overdue else []
+    for pid in victims:
+        if pid not in asked:
+            send(pid, signal.SIGTERM)
+    asked.clear()
+    asked.update(victims)
+    for pid in find(set(dying), groups_of(dying)) if dying and victims else []:
+        send(pid, signal.SIGKILL)
+    if victims:
+        return POLL_SECONDS
+    coming = [at for attempt in registered.values() for at in (attempt.ask_at, attempt.kill_at) if now < at < NEVER]
+    return min([LOOK_SECONDS, *(at - now for at in coming)]) if coming or overdue else None
+
+
+def groups_of(attempts: dict[bytes, Attempt]) -> dict[int, str]:
+    """All their groups."""
+    return {group: started for attempt in attempts.values() for group, started in attempt.groups.items()}
 
 
 def end(cookies: set[bytes], groups: dict[int, str]) -> None:

@@ -25,7 +25,7 @@ from agent.log_spool import LogSpool, epoch_ms
 from agent.logs import Origin
 from agent.process import EndReason, ProcessEnd, StopSignal, cookie_of
 from agent.secrets import require_secrets
-from agent.verdict import Interruption, Verdict, interrupted, of_exception, of_step
+from agent.verdict import GONE, Interruption, Verdict, interrupted, of_exception, of_step
 from workflows.contracts.attempts import MAX_REPORTED_ARTIFACTS, AttemptInput, AttemptResult
 from workflows.contracts.jobs import ArtifactRef, Step, StepResult
 from workflows.contracts.statuses import Outcome
@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Report = Callable[[AttemptResult], Coroutine[Any, Any, None]]
+Look = Callable[[], None]
 
 
 @dataclass(slots=True)
@@ -60,11 +61,16 @@ class Files:
 
 
 class AttemptRun:
-    """One attempt on this agent. ``run`` it once; ``interrupt`` may come at any time, from the same event loop."""
+    """One attempt on this agent. ``run`` it once; ``interrupt`` may come at any time, from the same event loop.
 
-    def __init__(self, host: Host, attempt: AttemptInput, *, report_by: float | None = None) -> None:
+    ``look`` is called before something that ended is judged: it may ``interrupt``.
+    """
+
+    def __init__(
+        self, host: Host, attempt: AttemptInput, *, report_by: float | None = None, look: Look = lambda: None
+    ) -> None:
         self._host, self._attempt = host, attempt
-        self._report_by = report_by
+        self._report_by, self._look = report_by, look
         self._origin = Origin(attempt.job_id, attempt.attempt)
         self._cookie = cookie_of(attempt.job_id, attempt.attempt)
         self._deadline = time.monotonic() + attempt.timeout_seconds
@@ -111,6 +117,7 @@ class AttemptRun:
                 raise  # not ours: the process is ending
             return interrupted(self._why, self._attempt)
         except Exception as error:
+            self._look()
             if self._why is not None:
                 return interrupted(self._why, self._attempt)
             return of_exception(error)
@@ -123,7 +130,6 @@ class AttemptRun:
         except OSError:
             self._host.tidying.start(self._cookie, directory.remove())
             raise
-        self._host.guardian.register(self._cookie)
         return Files(directory, log, self._host.shipper.ship(self._origin, log))
 
     async def _displace_earlier_run(self) -> None:
@@ -166,19 +172,16 @@ class AttemptRun:
                 self.progress.steps.append(StepResult(name=step.name))
                 continue
             end = await self._run_step(files, step, env)
+            self._look()
             ended = of_step(step, end, self._why, attempt)
+            times = {"started_at": end.started_at, "finished_at": end.finished_at}
             self.progress.steps.append(
-                StepResult(
-                    name=step.name,
-                    outcome=ended.outcome,
-                    exit_code=end.exit_code,
-                    started_at=end.started_at,
-                    finished_at=end.finished_at,
-                )
+                StepResult(name=step.name, outcome=ended.outcome, exit_code=end.exit_code, **times)
             )
-            if ended.message and end.reason is not EndReason.STOPPED:
+            stopped = end.reason is EndReason.STOPPED or self._why in GONE
+            if ended.message and not stopped:
                 self._say(f"[hybridci] {ended.message}")
-            if end.reason is EndReason.STOPPED or not step.continue_on_error:
+            if stopped or not step.continue_on_error:
                 verdict = ended
         return verdict
 
@@ -272,7 +275,6 @@ class AttemptRun:
     def _clean_up(self) -> None:
         """Started here, done in the background, where nothing that happens to the attempt can touch it."""
         if self._files is not None:
-            self._host.guardian.unregister(self._cookie)
             self._host.tidying.start(self._cookie, _tidy(self._files, self._host.checkout))
 
     def _say(self, line: str) -> None:

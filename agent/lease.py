@@ -2,13 +2,13 @@
 
 The server gives an attempt to somebody else when it has heard nothing for the lease's length. The agent counts that
 time from before each renewal was sent, so that its own idea of the end is never later than the server's, and ends the
-processes before it (self-fencing). Inside the lease nothing changes, however long Temporal is away.
+processes before it (self-fencing). Should the agent itself stand still, its guardian does: it hears of every renewal.
+Inside the lease nothing changes, however long Temporal is away.
 Deliberately not here: what stopping means (``job``).
 """
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from enum import StrEnum
@@ -19,12 +19,16 @@ from temporalio.api.workflowservice.v1 import RecordActivityTaskHeartbeatRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from agent.guardian_main import boot_clock
 from workflows.contracts.statuses import OnPartition
 
 RENEW_SECONDS: Final = 1.0
 FENCE_SECONDS: Final = 3.0
 """So long before its end an unrenewed lease begins to stop the attempt."""
 FENCE_GRACE_SECONDS: Final = 2.0
+GRACE_ENDS_SECONDS: Final = FENCE_SECONDS - FENCE_GRACE_SECONDS
+GUARDIAN_SECONDS: Final = 2.5
+"""So long before its end the guardian asks the processes to end, when the agent has not begun to stop the attempt."""
 _RPC_TIMEOUT: Final = timedelta(seconds=5)
 
 logger = logging.getLogger(__name__)
@@ -50,13 +54,12 @@ Renew = Callable[[], Awaitable[bool]]
 """Renew once; True when the attempt shall be cancelled. Raises LeaseLost or RenewalFailed."""
 Notify = Callable[[LeaseEvent, float | None], None]
 """The event, and the seconds until everything must be dead (None: as for any cancellation)."""
+Fence = Callable[[float, float], None]
+"""When the guardian asks the processes to end and when it kills them, by ``boot_clock``."""
 
 
-def boot_clock() -> float:
-    """Seconds that also pass while the machine sleeps, where the system has such a clock."""
-    if hasattr(time, "CLOCK_BOOTTIME"):
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.monotonic()
+def _no_guardian(ask_at: float, kill_at: float) -> None:
+    return None
 
 
 class Lease:
@@ -69,10 +72,11 @@ class Lease:
         seconds: float,
         on_partition: OnPartition,
         notify: Notify,
+        fence: Fence = _no_guardian,
         clock: Callable[[], float] = boot_clock,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._renew, self._seconds, self._notify = renew, seconds, notify
+        self._renew, self._seconds, self._notify, self._fence = renew, seconds, notify, fence
         self._fences = on_partition is OnPartition.STOP
         self._clock, self._sleep = clock, sleep
         self._renewed_at = clock()
@@ -92,8 +96,16 @@ class Lease:
         """The end of the lease as it stands, epoch ms."""
         return now_ms + round(self.remaining * 1000)
 
+    def look(self) -> None:
+        """Say now that the attempt is fenced, if it is time: an agent that stood still may not have said it yet."""
+        if self._fences and self.remaining <= FENCE_SECONDS:
+            self._tell_guardian(GRACE_ENDS_SECONDS)
+            grace = max(0.0, min(FENCE_GRACE_SECONDS, self.remaining - GRACE_ENDS_SECONDS))
+            self._tell(LeaseEvent.FENCED, grace)
+
     async def keep(self) -> None:
         """Renew and watch."""
+        self._tell_guardian(GUARDIAN_SECONDS)
         watch = asyncio.create_task(self._watch()) if self._fences else None
         try:
             await self._keep_renewing()
@@ -120,6 +132,7 @@ class Lease:
                 continue
             failing = False
             self._renewed_at = sent_at
+            self._tell_guardian(GUARDIAN_SECONDS)
             if cancel_requested:
                 self._tell(LeaseEvent.CANCEL_REQUESTED)
 
@@ -132,8 +145,13 @@ class Lease:
     async def _watch(self) -> None:
         while self.remaining > FENCE_SECONDS:
             await self._sleep(self.remaining - FENCE_SECONDS)
-        grace = max(0.0, min(FENCE_GRACE_SECONDS, self.remaining - (FENCE_SECONDS - FENCE_GRACE_SECONDS)))
-        self._tell(LeaseEvent.FENCED, grace)
+        self.look()
+
+    def _tell_guardian(self, ask_seconds: float) -> None:
+        """``ask_seconds`` before the end it asks, ``GRACE_ENDS_SECONDS`` before the end it kills."""
+        if self._fences:
+            ends_at = self._renewed_at + self._seconds
+            self._fence(ends_at - ask_seconds, ends_at - GRACE_ENDS_SECONDS)
 
     def _tell(self, event: LeaseEvent, grace: float | None = None) -> None:
         if event not in self._told:

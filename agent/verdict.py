@@ -27,8 +27,12 @@ class Interruption(StrEnum):
     CANCELLED = "cancelled"  # somebody asked for it
     JOB_TIMEOUT = "job_timeout"  # it ran longer than the job allows
     LEASE_LOST = "lease_lost"  # the control plane has given the attempt up
-    FENCED = "fenced"  # Temporal did not answer and the lease is about to end
+    FENCED = "fenced"  # Temporal did not answer, or the agent stood still, and the lease is about to end
     AGENT_STOPPED = "agent_stopped"  # the agent was told to stop without waiting
+
+
+GONE: Final = frozenset({Interruption.LEASE_LOST, Interruption.FENCED})
+"""The attempt is not ours any more: whatever its command says, it may be the guardian who ended it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ def interrupted(why: Interruption, attempt: AttemptInput, *, exit_code: int | No
             message = "The control plane has given this attempt up, so the agent ended it."
             return Verdict(Outcome.AGENT_LOST, "lease_lost", message)
         case Interruption.FENCED:
-            message = "Temporal did not answer the agent, which ended the attempt just before its lease did."
+            message = "The agent could not renew the attempt's lease in time, so the attempt was ended just before it."
             return Verdict(Outcome.AGENT_LOST, "lease_lost", message)
         case Interruption.AGENT_STOPPED:
             message = "The agent was told to stop without waiting for its jobs."
@@ -63,7 +67,7 @@ def interrupted(why: Interruption, attempt: AttemptInput, *, exit_code: int | No
 
 def of_step(step: Step, end: ProcessEnd, why: Interruption | None, attempt: AttemptInput) -> Verdict:
     """The verdict for a step that ran; ``exit_code`` is its command's."""
-    if end.reason is EndReason.STOPPED and why is not None:
+    if why is not None and (end.reason is EndReason.STOPPED or why in GONE):
         return interrupted(why, attempt, exit_code=end.exit_code)
     if end.reason is EndReason.TIMED_OUT:
         message = f"Step {step.name!r} ran longer than its timeout of {step.timeout_seconds} s and was ended."

@@ -1,4 +1,4 @@
-"""Agents that are killed, and what ends their jobs."""
+"""Agents that are killed or hang, and what ends their jobs."""
 
 import asyncio
 import os
@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from agent.guardian import Guardian
+from agent.guardian_main import boot_clock
 from tests.unit.processes import alive, pid_in, until
 
 AGENT = """
@@ -69,9 +70,11 @@ async def guardian() -> AsyncIterator[Guardian]:
 
 
 def sleeper(cookie: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        ["sleep", "1000"], env={"HYBRIDCI_ATTEMPT": cookie, "PATH": "/usr/bin:/bin"}, start_new_session=True
-    )
+    return session("sleep", "1000", HYBRIDCI_ATTEMPT=cookie)
+
+
+def session(*command: str, **environment: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, env={"PATH": "/usr/bin:/bin", **environment}, start_new_session=True)
 
 
 async def test_closing_ends_what_is_registered_and_nothing_else() -> None:
@@ -119,6 +122,62 @@ async def test_a_guardian_that_dies_is_replaced_and_told_everything(guardian: Gu
         await until(lambda: guardian.pid not in {None, first}, what="a new guardian")
         await guardian.close()
         assert job.wait(timeout=5) == -signal.SIGTERM
+    finally:
+        job.kill()
+        job.wait()
+
+
+async def test_an_attempt_that_is_not_heard_of_in_time_is_ended_and_no_other(guardian: Guardian) -> None:
+    processes = late, renewed, unfenced = [sleeper(cookie) for cookie in ("late-1", "renewed-1", "unfenced-1")]
+    try:
+        now = boot_clock()
+        for cookie in ("late-1", "renewed-1", "unfenced-1"):
+            guardian.register(cookie)
+        for cookie in ("late-1", "renewed-1"):
+            guardian.fence(cookie, now + 0.5, now + 5)
+        guardian.fence("renewed-1", now + 100, now + 105)
+        guardian.fence("unknown-1", now, now)
+        assert await asyncio.to_thread(late.wait, 5) == -signal.SIGTERM
+        assert 0.5 <= boot_clock() - now < 3
+        processes.append(again := sleeper("late-1"))  # of one that nobody saw
+        assert await asyncio.to_thread(again.wait, 5) == -signal.SIGTERM
+        assert (renewed.poll(), unfenced.poll()) == (None, None)
+        guardian.fence("renewed-1", now, now)
+        assert await asyncio.to_thread(renewed.wait, 5) in {-signal.SIGTERM, -signal.SIGKILL}
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+async def test_who_does_not_heed_is_killed_at_the_second_time(guardian: Guardian, tmp_path: Path) -> None:
+    script = f"trap 'touch {tmp_path}/asked' TERM; touch {tmp_path}/ready; while :; do sleep 0.05; done"
+    deaf = session("bash", "-c", script)
+    try:
+        await until((tmp_path / "ready").exists)
+        guardian.register("deaf-1", deaf.pid)
+        now = boot_clock()
+        guardian.fence("deaf-1", now + 0.2, now + 1)
+        await until((tmp_path / "asked").exists, what="SIGTERM")
+        assert await asyncio.to_thread(deaf.wait, 5) == -signal.SIGKILL
+        assert boot_clock() - now >= 1
+    finally:
+        deaf.kill()
+        deaf.wait()
+
+
+async def test_a_replaced_guardian_is_told_the_times_too(guardian: Guardian) -> None:
+    job = sleeper("told-1")
+    try:
+        guardian.register("told-1")
+        now = boot_clock()
+        guardian.fence("told-1", now + 1.5, now + 3)
+        first = guardian.pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        assert await asyncio.to_thread(job.wait, 10) == -signal.SIGTERM
+        assert guardian.pid != first
+        assert boot_clock() - now >= 1.5
     finally:
         job.kill()
         job.wait()

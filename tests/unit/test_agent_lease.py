@@ -84,11 +84,13 @@ class Held:
         self.clock = Clock()
         self.server = Server(self.clock)
         self.told: list[tuple[LeaseEvent, float | None, float]] = []
+        self.fences: list[tuple[float, float]] = []
         self.lease = Lease(
             self.server.renew,
             seconds=LEASE,
             on_partition=on_partition,
             notify=lambda event, grace: self.told.append((event, grace, self.clock.now)),
+            fence=lambda ask_at, kill_at: self.fences.append((ask_at, kill_at)),
             clock=self.clock,
             sleep=self.clock.sleep,
         )
@@ -180,3 +182,34 @@ async def test_an_error_that_nobody_foresaw_does_not_end_the_watch() -> None:
         await held.clock.run_until(140)
         assert held.told == [(LeaseEvent.FENCED, 2.0, 127.0)]
         assert not held.keeping.done()
+
+
+async def test_the_guardian_hears_of_each_renewal_and_that_the_agent_stops_the_attempt_itself() -> None:
+    async with Held() as held:
+        await held.clock.run_until(102.5)
+        held.server.answer = failing
+        assert held.fences == [(127.5, 129.0), (128.5, 130.0), (129.5, 131.0)], "after the agent, before the end"
+        await held.clock.run_until(140)
+        assert held.told == [(LeaseEvent.FENCED, 2.0, 129.0)]
+        assert held.fences[3:] == [(131.0, 131.0)], "no SIGTERM into the grace that the agent gives"
+
+
+async def test_the_guardian_hears_nothing_of_an_attempt_that_may_go_on() -> None:
+    async with Held(OnPartition.CONTINUE) as held:
+        held.server.answer = failing
+        await held.clock.run_until(200)
+        held.lease.look()
+        assert (held.fences, held.told) == ([], [])
+
+
+async def test_a_look_after_a_long_pause_fences_before_anybody_else_says_it() -> None:
+    async with Held() as held:
+        held.server.answer = failing
+        await held.clock.run_until(105)
+        held.lease.look()
+        assert held.told == []
+        held.clock.now = 128
+        held.lease.look()
+        assert held.told == [(LeaseEvent.FENCED, 1.0, 128.0)]
+        await held.clock.run_until(140)
+        assert len(held.told) == 1
