@@ -10,8 +10,8 @@ from pydantic import Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from workflows.contracts.attempts import MAX_ARTIFACT_BYTES, MAX_LOG_BYTES
+from workflows.contracts.fields import Name
 from workflows.contracts.ids import DEFAULT_POOL
-from workflows.contracts.jobs import Name
 
 
 class SettingsError(Exception):

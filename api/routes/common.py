@@ -13,7 +13,8 @@ from api.schemas.jobs import job_json
 from api.submission import Submitted
 from workflows.contracts.base import Frozen
 from workflows.contracts.errors import InvalidState, NotFound
-from workflows.contracts.jobs import Job, Name, ShortLine
+from workflows.contracts.fields import Name, ShortLine
+from workflows.contracts.jobs import Job
 from workflows.contracts.statuses import JobStatus
 
 JSON: Final = "application/json"

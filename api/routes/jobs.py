@@ -25,7 +25,8 @@ from api.schemas.jobs import JobOut, page_json
 from api.submission import retry, submit_one
 from workflows.contracts.commands import Amend, Cancel, Complete
 from workflows.contracts.errors import InvalidState, Unavailable
-from workflows.contracts.jobs import Job, JobSpec, ShortLine
+from workflows.contracts.fields import ShortLine
+from workflows.contracts.jobs import Job, JobSpec
 from workflows.contracts.records import JobPage, JobQuery
 from workflows.contracts.statuses import JobStatus
 

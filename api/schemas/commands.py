@@ -8,15 +8,8 @@ from api.bodies import validation_failed
 from api.errors import field_errors
 from workflows.contracts.base import Frozen
 from workflows.contracts.commands import Canary, DeadLetterFilter, Reason
-from workflows.contracts.jobs import (
-    EnvName,
-    EnvValue,
-    ExitCode,
-    Name,
-    RetryPolicy,
-    ShortLine,
-    WholeSeconds,
-)
+from workflows.contracts.fields import EnvName, EnvValue, ExitCode, Name, ShortLine, WholeSeconds
+from workflows.contracts.jobs import RetryPolicy
 from workflows.contracts.statuses import Priority
 
 C = TypeVar("C", bound=Frozen)

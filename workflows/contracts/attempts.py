@@ -10,8 +10,9 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, StringConstraints
 
 from workflows.contracts.base import Tolerant
+from workflows.contracts.fields import Millis
 from workflows.contracts.ids import LEASE_SECONDS
-from workflows.contracts.jobs import ArtifactRef, Millis, Step, StepResult
+from workflows.contracts.jobs import ArtifactRef, Step, StepResult
 from workflows.contracts.statuses import OnPartition, Outcome, QueueStatus
 
 CANCEL_GRACE_SECONDS: Final = 10

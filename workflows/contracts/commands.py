@@ -8,18 +8,8 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from workflows.contracts.base import Frozen
-from workflows.contracts.jobs import (
-    EnvName,
-    EnvValue,
-    ExitCode,
-    Job,
-    JobSpec,
-    Line,
-    Name,
-    RetryPolicy,
-    Text,
-    WholeSeconds,
-)
+from workflows.contracts.fields import EnvName, EnvValue, ExitCode, Line, Name, Text, WholeSeconds
+from workflows.contracts.jobs import Job, JobSpec, RetryPolicy
 from workflows.contracts.statuses import Outcome, Priority
 
 Reason = Annotated[Text, StringConstraints(max_length=1024)]
