@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from pathlib import Path
 
 import pytest
 from temporalio.client import Client
@@ -134,15 +135,21 @@ async def test_workspaces_are_removed_after_the_report(
 
 
 async def test_the_api_may_be_away(
-    agent: AgentProcess, starter: Client, api: ControlPlaneServer, repository: Repository
+    agent: AgentProcess, starter: Client, api: ControlPlaneServer, repository: Repository, tmp_path: Path
 ) -> None:
+    release = tmp_path / "release"
     attempt = repository.attempt(
-        "for i in $(seq 20); do echo $i; sleep 0.1; done", pool="shared", artifacts=["hello.*"]
+        f"for i in $(seq 20); do echo $i; sleep 0.02; [ $i != 5 ] || until [ -e {release} ]; do sleep 0.02; done; done",
+        pool="shared",
+        artifacts=["hello.*"],
     )
     handle = await begin(starter, attempt)
     await eventually(lambda: b"\n3\n" in api.log(attempt.job_id).data, "the first lines")
     await api.down()
-    await asyncio.sleep(2.5)
+    release.touch()
+    job = f"of job {attempt.job_id}"
+    for failure in (f"Sending the log {job}, attempt 1 failed", f"Uploading hello.txt {job} failed"):
+        await asyncio.to_thread(agent.wait_for_log, failure)
     await api.up()
     result = await asyncio.wait_for(handle.result(), 20)
     assert result.outcome is Outcome.SUCCEEDED

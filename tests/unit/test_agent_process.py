@@ -11,6 +11,7 @@ import time
 import uuid
 from pathlib import Path
 
+import psutil
 import pytest
 
 from agent.process import EndReason, SpawnError, StopSignal, cookie_of, run_process
@@ -130,18 +131,26 @@ async def test_200_mb_of_output_in_bounded_memory(tmp_path: Path, cookie: str) -
 
 
 async def test_a_slow_reader_slows_the_command_and_loses_nothing(tmp_path: Path, cookie: str) -> None:
-    received = 0
+    calls, received = 0, 0
     go_on = asyncio.Event()
 
     async def slow(data: bytes) -> None:
-        nonlocal received
+        nonlocal calls, received
+        calls += 1
         await go_on.wait()
         received += len(data)
 
-    script = "head -c 1000000 /dev/zero; touch written"
+    script = "echo $$ > pid.new; mv pid.new pid; exec head -c 1000000 /dev/zero"
     running = asyncio.create_task(bash(script, tmp_path, cookie=cookie, on_output=slow))
-    await asyncio.sleep(0.3)
-    assert not (tmp_path / "written").exists()
+    await until((tmp_path / "pid").exists)
+    command = psutil.Process(pid_in(tmp_path / "pid"))
+    await until(
+        lambda: calls > 0 and command.name() == "head" and command.status() == psutil.STATUS_SLEEPING,
+        what="a command that waits for its reader",
+    )
+    for _ in range(100):
+        await asyncio.sleep(0)  # its pipe is full: whoever would read on, would do it now
+    assert calls == 1
     go_on.set()
     await running
     assert received == 1_000_000
@@ -184,10 +193,11 @@ async def test_a_deaf_command_is_killed_after_its_grace(tmp_path: Path, cookie: 
 
 async def test_the_grace_can_be_shortened_while_it_runs(tmp_path: Path, cookie: str) -> None:
     stop = StopSignal()
-    running = asyncio.create_task(bash(DEAF, tmp_path, cookie=cookie, stop=stop, grace_seconds=60))
+    script = DEAF.replace("''", "'touch interrupted'")
+    running = asyncio.create_task(bash(script, tmp_path, cookie=cookie, stop=stop, grace_seconds=60))
     await until((tmp_path / "pid").exists)
     stop.request()
-    await asyncio.sleep(0.2)
+    await until((tmp_path / "interrupted").exists)
     assert not running.done()
     began = time.monotonic()
     stop.request(grace_seconds=0.3)
