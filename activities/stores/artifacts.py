@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from activities.stores.dynamo.client import AwsClients, Exists, Missing
-from activities.stores.paths import check_artifact_path
+from activities.stores.paths import can_be_kept, check_artifact_path
 from workflows.contracts.errors import NotFound, Unavailable
 from workflows.contracts.jobs import ArtifactRef
 
@@ -57,6 +57,10 @@ class S3ArtifactStore:
             if not page.get("IsTruncated") or not keys:
                 return sorted(refs, key=lambda ref: ref.path)
             after = keys[-1]
+
+    async def find(self, job_id: str, attempt: int, path: str) -> ArtifactRef | None:
+        """See ArtifactStore."""
+        return await self._ref(_prefix(job_id, attempt), path) if can_be_kept(path) else None
 
     async def open(self, job_id: str, attempt: int, path: str) -> AsyncIterator[bytes]:
         """See ArtifactStore."""

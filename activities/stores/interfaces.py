@@ -94,7 +94,11 @@ class ArtifactStore(Protocol):
         ...
 
     async def list(self, job_id: str, attempt: int) -> list[ArtifactRef]:
-        """What the attempt left, by path."""
+        """What the attempt left, by path. Its cost grows with the number of files."""
+        ...
+
+    async def find(self, job_id: str, attempt: int, path: str) -> ArtifactRef | None:
+        """The one of this path, or None; also for a path that cannot be kept."""
         ...
 
     def open(self, job_id: str, attempt: int, path: str) -> AsyncIterator[bytes]:

@@ -107,6 +107,11 @@ class MemoryArtifactStore:
         files = self._files.get((job_id, attempt), {})
         return [files[path][0] for path in sorted(files)]
 
+    async def find(self, job_id: str, attempt: int, path: str) -> ArtifactRef | None:
+        """See ArtifactStore."""
+        found = self._files.get((job_id, attempt), {}).get(path)
+        return None if found is None else found[0]
+
     async def open(self, job_id: str, attempt: int, path: str) -> AsyncIterator[bytes]:
         """See ArtifactStore."""
         found = self._files.get((job_id, attempt), {}).get(path)

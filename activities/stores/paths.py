@@ -17,6 +17,11 @@ def check_artifact_path(path: str) -> None:
         )
 
 
+def can_be_kept(path: str) -> bool:
+    """Whether there can be an artifact of this path."""
+    return _problem(path) is None
+
+
 def _problem(path: str) -> str | None:
     try:
         size = len(path.encode())

@@ -42,15 +42,15 @@ async def get_artifact(job_id: JobId, path: str, services: ServicesDep, attempt:
     """``ETag`` is the file's SHA-256."""
     job = await services.reader.get(job_id)
     number = _number(job, attempt)
-    # The record knows the files of an ended attempt; before that only the store does, at a request for each file.
+    # The record knows the first files of an ended attempt; the others only the store does, at another request.
     reported = [ref for tried in job.attempts if tried.number == number for ref in tried.artifacts]
-    found = [ref for ref in reported if ref.path == path]
-    found = found or [ref for ref in await services.artifacts.list(job_id, number) if ref.path == path]
-    if not found:
+    found = next((ref for ref in reported if ref.path == path), None)
+    found = found or await services.artifacts.find(job_id, number, path)
+    if found is None:
         raise NotFound(f"Attempt {number} of job {job_id} left no file {path[:200]!r}.")
     body = services.artifacts.open(job_id, number, path)
     first = await anext(body, b"")  # raises before the headers are sent, not after
-    return StreamingResponse(_joined(first, body), headers=_headers(found[0]), media_type="application/octet-stream")
+    return StreamingResponse(_joined(first, body), headers=_headers(found), media_type="application/octet-stream")
 
 
 def _number(job: Job, wanted: int | None) -> int:

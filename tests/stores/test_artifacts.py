@@ -48,6 +48,9 @@ async def test_what_was_put_is_listed_by_path_and_read(artifacts: ArtifactStore)
     await artifacts.put(job_id, 2, "another attempt", io.BytesIO(b""), sha256="")
     refs = await artifacts.list(job_id, 1)
     assert [ref.path for ref in refs] == sorted(PATHS)
+    assert [await artifacts.find(job_id, 1, ref.path) for ref in refs] == refs
+    for path in ("another attempt", "b", "", "../1/a", "a\0", "\ud800", "x" * 2000):
+        assert await artifacts.find(job_id, 1, path) is None
     assert {ref.path: ref.sha256 for ref in refs} == {
         path: hashlib.sha256(path.encode() * 3).hexdigest() for path in PATHS
     }
