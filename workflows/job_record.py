@@ -62,7 +62,7 @@ def due(job: Job, now: int) -> Job:
 
 def claimed(job: Job, announcement: AttemptStarted, now: int) -> Job:
     """An agent works on the attempt: it checks out (CLAIMED) or runs steps (RUNNING)."""
-    queued_at = job.queued_at or job.created_at
+    queued_at, lapses = job.queued_at or job.created_at, now + LEASE_SECONDS * 1000
     known = next((attempt for attempt in job.attempts if attempt.number == announcement.attempt), None)
     attempt = (known or _new_attempt(job, announcement.attempt, queued_at)).model_copy(
         update={
@@ -77,7 +77,7 @@ def claimed(job: Job, announcement: AttemptStarted, now: int) -> Job:
             "queue_status": announcement.phase,
             "agent_id": announcement.agent_id,
             "started_at": job.started_at or attempt.claimed_at,
-            "lease_expires_at": announcement.lease_expires_at or now + LEASE_SECONDS * 1000,
+            "lease_expires_at": _between(now, announcement.lease_expires_at or lapses, lapses),
             "attempts": _with(job.attempts, attempt),
         }
     )

@@ -8,6 +8,7 @@ from activities.stores.documents import dump_job
 from workflows import job_record as record
 from workflows.contracts.attempts import MAX_REPORTED_ARTIFACTS, AttemptResult, AttemptStarted
 from workflows.contracts.commands import Edit
+from workflows.contracts.ids import LEASE_SECONDS
 from workflows.contracts.jobs import ArtifactRef, Job, JobSpec, StepResult, new_job
 from workflows.contracts.statuses import Outcome
 
@@ -34,6 +35,14 @@ def test_an_agents_clock_cannot_move_a_time_out_of_its_bounds(off: int) -> None:
         times = [attempt.queued_at, attempt.claimed_at, attempt.started_at, attempt.finished_at or NOW]
         assert all(NOW - 10 <= at <= NOW for at in times if at is not None), times
         assert times == sorted(at for at in times if at is not None)
+
+
+@pytest.mark.parametrize("announced", [0, 1, 10**40])
+def test_an_announced_lease_is_no_longer_than_a_lease(announced: int) -> None:
+    started = AttemptStarted(attempt=1, agent_id="agent-1", claimed_at=NOW, lease_expires_at=announced)
+    lapses = record.claimed(a_job(), started, NOW).lease_expires_at
+    assert lapses is not None
+    assert NOW <= lapses <= NOW + LEASE_SECONDS * 1000
 
 
 def test_an_agents_name_fits_into_a_key_of_the_store() -> None:
