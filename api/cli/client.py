@@ -181,6 +181,9 @@ class ApiClient:
 
         try:
             yield
+        except UnicodeEncodeError as error:  # how Python keeps the bytes of an argument that are no text
+            what = error.object[max(0, error.start - 20) : error.end]
+            raise CliError(f"{what!r} holds bytes that are not UTF-8. Give it as UTF-8.", USAGE) from None
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             advice = "Start it with `hybridci up`" if self.connection.local else "Check HYBRIDCI_URL and the network"
             raise Unreachable(

@@ -31,6 +31,8 @@ _DATA_INSIDE: Final = f":(exclude,glob)**/{DATA_DIR}/**"
 """The state of a `hybridci up` that was started inside the repository is no change of the repository."""
 _STEP_NAME_LENGTH: Final = 60
 _MESSAGE_LENGTH: Final = 8000
+_MAX_FILE_CHARACTERS: Final = 1 << 20
+"""The API takes no more bytes."""
 _INHERITED: Final = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
 """Set when git runs us from a hook; they would win over the folder that --repo names."""
 
@@ -156,16 +158,27 @@ def _read_file(path: Path) -> dict[str, Any]:
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
         content: Any = yaml.safe_load(text)
-        content = json.loads(json.dumps(content, default=_date_text, allow_nan=False))
+        content = json.loads(_json_text(content))
     except (OSError, UnicodeDecodeError) as error:
         raise CliError(f"--file {path} cannot be read: {getattr(error, 'strerror', None) or error}.", USAGE) from None
-    except (yaml.YAMLError, ValueError, TypeError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise CliError(
             f"--file {path} is neither YAML nor JSON: {' '.join(str(error).split())}. Correct it.", USAGE
         ) from None
     if not isinstance(content, dict):
         raise CliError(f"--file {path} holds no job: it must be a map of fields such as job_type and steps.", USAGE)
     return cast(dict[str, Any], content)
+
+
+def _json_text(content: object) -> str:
+    """As JSON, piece by piece: aliases of aliases can stand for more than there is memory. Raises ValueError."""
+    pieces, size = list[str](), 0
+    for piece in json.JSONEncoder(default=_date_text, allow_nan=False).iterencode(content):
+        pieces.append(piece)
+        size += len(piece)
+        if size > _MAX_FILE_CHARACTERS:
+            raise ValueError(f"it holds more than {_MAX_FILE_CHARACTERS} characters, its aliases written out")
+    return "".join(pieces)
 
 
 def _date_text(value: object) -> str:

@@ -100,6 +100,11 @@ class TestSubmit:
         assert "\n  env.1" in result.stderr
         assert "Traceback" not in result.output
 
+    def test_an_argument_that_is_no_text(self, api: Served, repository: Path) -> None:
+        result = call(api, "job", "submit", "--repo", str(repository), "--run", "echo \udcff")
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "\\udcff' holds bytes that are not UTF-8" in result.stderr
+
     def test_a_file_on_stdin(self, api: Served) -> None:
         spec = {"git_repo": "https://x.example/r.git", "git_commit_sha": "b" * 40, "git_author": "bob@example.com"}
         text = json.dumps({**spec, "job_type": "lint", "steps": [{"name": "s", "run": "true"}]})

@@ -142,6 +142,9 @@ def test_a_complete_file_needs_no_repository(tmp_path: Path, monkeypatch: pytest
     assert body(file=file)[0] == {"git_repo": "https://x/r", "git_commit_sha": "c", "git_author": "a", "job_type": "t"}
 
 
+ALIASES_OF_ALIASES = "a0: &a0 [x]\n" + "".join(f"a{n + 1}: &a{n + 1} [*a{n}, *a{n}]\n" for n in range(40))
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -149,6 +152,9 @@ def test_a_complete_file_needs_no_repository(tmp_path: Path, monkeypatch: pytest
         ("- 1", "holds no job"),
         ("a: .nan", "neither YAML"),
         ("a: !!binary YQ==", "no place"),
+        ("[" * 10_000, "neither YAML nor JSON"),
+        ("a: &a [*a]", "neither YAML nor JSON"),
+        (ALIASES_OF_ALIASES, "more than"),
     ],
 )
 def test_unusable_files(tmp_path: Path, content: str, message: str) -> None:
