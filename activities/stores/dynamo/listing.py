@@ -56,6 +56,8 @@ class _Shard:
     window: int
     """How far back from the page's start the next query looks, in ms; 0 for all there is."""
     found: deque[_Found] = field(default_factory=deque[_Found])
+    last_read: str | None = None
+    """The oldest place that a query found."""
     queries: int = 0
     exhausted: bool = False
 
@@ -104,14 +106,18 @@ class JobLister:
         if not filters:
             times = [time_and_job(found.place)[0] for found in taken]
             self._windows.learn(name, times, first=query.cursor is None, complete=complete)
+            for shard in shards:
+                if shard.exhausted and shard.last_read is not None:
+                    self._windows.learn_beginning(partition(name, shard.number), time_and_job(shard.last_read)[0])
         items = load_summaries([found.summary for found in taken])
         return JobPage(items=items, next_cursor=None if complete else _cursor(query, shards, taken, begin))
 
     async def _read(self, request: "QueryInputTypeDef", name: str, shard: _Shard, anchor: int) -> None:
         if shard.read_to is not None:
             anchor = min(anchor, time_and_job(shard.read_to)[0])
-        oldest = self._windows.oldest(name, anchor, shard.window)
-        values: dict[str, Any] = {":list": {"S": partition(name, shard.number)}}
+        list_shard = partition(name, shard.number)
+        oldest = self._windows.oldest(list_shard, anchor, shard.window)
+        values: dict[str, Any] = {":list": {"S": list_shard}}
         condition = "list_shard = :list"
         if oldest:
             condition += " AND place >= :oldest"
@@ -127,6 +133,7 @@ class JobLister:
         items: list[dict[str, Any]] = [*answer["Items"]]
         shard.queries += 1
         shard.found.extend(_Found(item["place"]["S"], item["summary"]["S"]) for item in items)
+        shard.last_read = items[-1]["place"]["S"] if items else shard.last_read
         last: dict[str, Any] = {**answer.get("LastEvaluatedKey", {})}
         if last:
             shard.read_to = last["place"]["S"]

@@ -1,7 +1,7 @@
 """How far back a list's query looks, learned from the pages before. It only saves time: any answer here is right.
 
 A first guess is made from how densely the last page's jobs were created; where it finds too little, it is widened 64
-times, until it covers everything. That happens at once where a list is known to begin.
+times, until it covers everything. That happens at once where a partition is known to begin.
 """
 
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ _MAX_LISTS: Final = 1_000
 
 
 class Windows:
-    """What was learned, by list. A width of 0 stands for everything."""
+    """What was learned, by list; beginnings by partition. A width of 0 stands for everything."""
 
     def __init__(self) -> None:
         self._newest: dict[str, int] = {}
-        self._first_of_all: dict[str, int] = {}
+        self._beginnings: dict[str, int] = {}
         self._ms_per_job: dict[str, float] = {}
 
     def newest(self, name: str, now: int) -> int:
@@ -33,9 +33,9 @@ class Windows:
             return _FIRST_MS
         return _bounded(round(max(_LEAST_MS, 2 * limit * spacing))) if spacing else 0
 
-    def oldest(self, name: str, start: int, width: int) -> int:
+    def oldest(self, partition: str, start: int, width: int) -> int:
         """The oldest time (ms) to ask for when looking back from ``start``; 0 for everything."""
-        if not width or start - width < self._first_of_all.get(name, 0):
+        if not width or start - width < self._beginnings.get(partition, 0):
             return 0
         return max(0, start - width)
 
@@ -47,7 +47,7 @@ class Windows:
     def learn(self, name: str, times: Sequence[int], *, first: bool, complete: bool) -> None:
         """Take notice of a page: its jobs' creation times (ms), newest first. ``complete``: the list ended with it."""
         if len(self._ms_per_job) >= _MAX_LISTS:
-            for learned in (self._newest, self._first_of_all, self._ms_per_job):
+            for learned in (self._newest, self._beginnings, self._ms_per_job):
                 learned.clear()
         if first and complete:
             self._ms_per_job[name] = 0
@@ -55,8 +55,10 @@ class Windows:
             self._ms_per_job[name] = max(0.001, (times[0] - times[-1]) / (len(times) - 1))
         if first and times:
             self._newest[name] = times[0]
-        if complete and times:
-            self._first_of_all[name] = times[-1]
+
+    def learn_beginning(self, partition: str, first: int) -> None:
+        """Take notice of where a partition of a list begins: the creation time (ms) of its oldest job."""
+        self._beginnings[partition] = first
 
 
 def _bounded(width: int) -> int:
