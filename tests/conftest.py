@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -46,3 +47,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write the workflow histories of tests/workflows for the replays",
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """pytest-xdist runs tests of one name once, in silence: two of a name are an error."""
+    repeated = [name for name, count in Counter(item.nodeid for item in items).items() if count > 1]
+    if repeated:
+        raise pytest.UsageError(f"Tests of the same name: {', '.join(repeated)}")

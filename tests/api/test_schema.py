@@ -5,6 +5,7 @@ Half of the requests name jobs that exist, in every state, so that they get past
 
 import asyncio
 import itertools
+import re
 from typing import Any
 
 import pytest
@@ -41,18 +42,31 @@ def seeded() -> None:
     _jobs[:] = asyncio.run(_seed(_orchestrator))
 
 
-@settings(
-    deadline=None,
-    max_examples=12,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
-)
-def _ask(case: Any) -> None:
-    if "job_id" in case.path_parameters and next(_turn) % 2:
-        case.path_parameters["job_id"] = _jobs[next(_turn) % len(_jobs)]
-    case.call_and_validate(headers={"Authorization": f"Bearer {ADMIN_KEY}"}, excluded_checks=_TOO_EAGER)
+def _test_of(path: str, method: str) -> Any:
+    """One test under a name of its own: tests of one name are taken for one by pytest-xdist, and lost."""
+
+    @settings(
+        deadline=None,
+        max_examples=12,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+    )
+    def ask(case: Any) -> None:
+        if "job_id" in case.path_parameters and next(_turn) % 2:
+            case.path_parameters["job_id"] = _jobs[next(_turn) % len(_jobs)]
+        case.call_and_validate(headers={"Authorization": f"Bearer {ADMIN_KEY}"}, excluded_checks=_TOO_EAGER)
+
+    return schema.include(path=path, method=method.upper()).parametrize()(ask)
 
 
-test_every_operation = schema.parametrize()(_ask)
+for _path, _methods in _app.openapi()["paths"].items():
+    for _method in _methods:
+        globals()["test_" + re.sub(r"\W+", "_", f"{_method} {_path}").strip("_")] = _test_of(_path, _method)
+
+
+def test_every_operation_has_a_test() -> None:
+    operations = sum(len(methods) for methods in _app.openapi()["paths"].values())
+    tests = [name for name in globals() if re.match("test_(get|post|put|patch|delete)_", name)]
+    assert len(tests) == operations > 30
 
 
 async def _seed(orchestrator: FakeOrchestrator) -> list[str]:
