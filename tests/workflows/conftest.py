@@ -9,7 +9,8 @@ from temporalio.client import Client
 from tests.workflows.harness import Harness, harness
 from workflows.contracts.ids import job_workflow_id
 
-HISTORIES = Path(__file__).parent.parent / "replay" / "histories"
+PROJECT = Path(__file__).parent.parent.parent
+HISTORIES = PROJECT / "tests" / "replay" / "histories"
 
 
 @pytest.fixture
@@ -29,4 +30,4 @@ async def keep_history(
     if request.config.getoption("--record-histories") and not path.exists():
         HISTORIES.mkdir(exist_ok=True)
         history = await client.get_workflow_handle(workflow_id, run_id=run_id).fetch_history()
-        path.write_text(history.to_json() + "\n")
+        path.write_text(history.to_json().replace(f"{PROJECT}/", "") + "\n")  # stack traces name this machine's paths
