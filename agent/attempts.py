@@ -23,6 +23,7 @@ from agent.lease import Lease, LeaseEvent, temporal_renewal
 from agent.log_spool import epoch_ms
 from agent.process import cookie_of
 from agent.verdict import Interruption
+from workflows.client import TEMPORARY
 from workflows.contracts.activities import run_attempt
 from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.statuses import Outcome
@@ -37,17 +38,6 @@ _INTERRUPTIONS: Final = {
     LeaseEvent.LOST: Interruption.LEASE_LOST,
     LeaseEvent.FENCED: Interruption.FENCED,
 }
-_TEMPORARY: Final = frozenset(
-    {
-        RPCStatusCode.UNAVAILABLE,
-        RPCStatusCode.DEADLINE_EXCEEDED,
-        RPCStatusCode.CANCELLED,
-        RPCStatusCode.RESOURCE_EXHAUSTED,
-        RPCStatusCode.ABORTED,
-        RPCStatusCode.INTERNAL,
-        RPCStatusCode.UNKNOWN,
-    }
-)
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +123,7 @@ class Attempts:
             except RPCError as error:
                 if error.status is RPCStatusCode.NOT_FOUND:
                     break
-                if error.status not in _TEMPORARY:
+                if error.status not in TEMPORARY:
                     raise
                 delay = backoff.failed(error)
             else:

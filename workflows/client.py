@@ -55,6 +55,18 @@ from workflows.presentation import job_search_attributes, job_static_details, jo
 T = TypeVar("T")
 
 DATA_CONVERTER: Final = pydantic_data_converter
+TEMPORARY: Final = frozenset(
+    {
+        RPCStatusCode.UNAVAILABLE,
+        RPCStatusCode.DEADLINE_EXCEEDED,
+        RPCStatusCode.CANCELLED,
+        RPCStatusCode.RESOURCE_EXHAUSTED,
+        RPCStatusCode.ABORTED,
+        RPCStatusCode.INTERNAL,
+        RPCStatusCode.UNKNOWN,
+    }
+)
+"""The answers after which the same call can succeed later."""
 _RPC_TIMEOUT: Final = timedelta(seconds=15)
 """How long a caller waits for an answer; then Unavailable. The workflow goes on whatever the caller does."""
 
@@ -243,16 +255,7 @@ def _from_rpc(error: RPCError) -> HybridCIError | RPCError:
         )
     if error.status in {RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED}:
         return Unavailable("Temporal refused this process: check TEMPORAL_API_KEY, TEMPORAL_TLS_* and the namespace.")
-    temporary = {
-        RPCStatusCode.UNAVAILABLE,
-        RPCStatusCode.DEADLINE_EXCEEDED,
-        RPCStatusCode.CANCELLED,
-        RPCStatusCode.RESOURCE_EXHAUSTED,
-        RPCStatusCode.ABORTED,
-        RPCStatusCode.INTERNAL,
-        RPCStatusCode.UNKNOWN,
-    }
-    if error.status in temporary:
+    if error.status in TEMPORARY:
         return Unavailable(f"Temporal did not answer ({error.status.name.lower()}).")
     return error
 

@@ -26,6 +26,9 @@ MAX_MARKS: Final = 500
 _MAX_MILLIS: Final = 1 << 53
 _MARKS: Final = TypeAdapter(list[tuple[int, int]])
 AttemptNumber = Annotated[int, Path(ge=1, le=1_000_000)]
+_BYTES: Final = {
+    "requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+}
 _TAKEN: Final[dict[int | str, dict[str, Any]]] = {204: {"description": "It is kept; sending it again changes nothing."}}
 
 
@@ -47,9 +50,7 @@ async def attempt_started(
     "/log/{offset}",
     status_code=204,
     responses=_TAKEN,
-    openapi_extra={
-        "requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
-    },
+    openapi_extra=_BYTES,
     summary="A piece of the log",
 )
 async def append_log(
@@ -75,9 +76,7 @@ async def append_log(
     "/artifacts/{path:path}",
     status_code=204,
     responses=_TAKEN,
-    openapi_extra={
-        "requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
-    },
+    openapi_extra=_BYTES,
     summary="A file the attempt leaves behind",
 )
 async def put_artifact(

@@ -21,12 +21,12 @@ from api.cli.commands.common import (
     open_api,
     sub_app,
 )
-from api.cli.commands.tables import print_dead_letters, print_job
+from api.cli.commands.tables import print_dead_letters, show_page, show_record
 from api.cli.commands.waiting import wait_for_job
 from api.cli.connection import REFUSED, USAGE, CliError
 from api.cli.output import note, print_json, say
 from api.cli.submit import parse_duration, parse_pairs
-from workflows.contracts.jobs import Job, JobSummary
+from workflows.contracts.jobs import Job
 
 app = sub_app("Dead letters: jobs whose tries are used up, kept until you redrive or discard them.")
 
@@ -56,23 +56,14 @@ def list_dead_letters(
             limit=None if everything else limit,
             keep=lambda item: all(item.get(name) == value for name, value in local.items()),
         )
-    if as_json:
-        print_json(page["items"] if everything else page)
-        return
-    print_dead_letters([JobSummary.model_validate(item) for item in page["items"]])
-    if page["next_cursor"] and sys.stderr.isatty():
-        note("There are more: --limit N or --all shows them.")
+    show_page(page, print_dead_letters, as_json=as_json, everything=everything)
 
 
 @app.command(epilog=example("hybridci dlq show 3f2a9c01"))
 def show(job_id: JobId, as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """Show one dead letter: every attempt, why it died, what to do next."""
     with open_api(data_dir) as api:
-        record: Any = api.get(f"{DEAD_LETTERS}/{_find(api, job_id)}")
-        if as_json:
-            print_json(record)
-        else:
-            print_job(Job.model_validate(record), api)
+        show_record(api.get(f"{DEAD_LETTERS}/{_find(api, job_id)}"), api, as_json=as_json)
 
 
 @app.command(epilog=example("hybridci dlq edit 3f2a9c01 --pool big --timeout 2h --env DEBUG=1 --unset-env CACHE"))

@@ -1,6 +1,5 @@
 """`hybridci job`: submit, list, show, logs, cancel, retry, artifacts, download. Exit codes: see ``common``."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -22,12 +21,12 @@ from api.cli.commands.common import (
     open_api,
     sub_app,
 )
-from api.cli.commands.tables import print_job, print_jobs
+from api.cli.commands.tables import print_jobs, show_page, show_record
 from api.cli.commands.waiting import copy_log, wait_for_job
 from api.cli.connection import USAGE, CliError
 from api.cli.output import Column, note, print_json, print_table, say, size
 from api.cli.submit import SubmitOptions, build_body
-from workflows.contracts.jobs import ArtifactRef, Job, JobSummary
+from workflows.contracts.jobs import ArtifactRef, Job
 from workflows.contracts.statuses import JobStatus
 
 app = sub_app("Submit jobs, watch them, stop them.")
@@ -90,23 +89,14 @@ def list_jobs(
     filters = {"status": status, "pool": pool, "job_type": job_type, "agent_id": agent}
     with open_api(data_dir) as api:
         page = api.page(JOBS, filters, limit=None if everything else limit)
-    if as_json:
-        print_json(page["items"] if everything else page)
-        return
-    print_jobs([JobSummary.model_validate(item) for item in page["items"]])
-    if page["next_cursor"] and sys.stderr.isatty():
-        note("There are more: --limit N or --all shows them.")
+    show_page(page, print_jobs, as_json=as_json, everything=everything)
 
 
 @app.command(epilog=example("hybridci job show 3f2a9c01"))
 def show(job_id: JobId, as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """Show one job: where it stands, its attempts, why it died and what to do next."""
     with open_api(data_dir) as api:
-        record: Any = api.get(f"{JOBS}/{api.find_job_id(job_id)}")
-        if as_json:
-            print_json(record)
-        else:
-            print_job(Job.model_validate(record), api)
+        show_record(api.get(f"{JOBS}/{api.find_job_id(job_id)}"), api, as_json=as_json)
 
 
 @app.command(epilog=example("hybridci job logs -f 3f2a9c01", "hybridci job logs 3f2a9c01 --attempt all > job.log"))

@@ -1,10 +1,11 @@
 """How jobs and dead letters look to people, and what to do next about each."""
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from api.cli.client import ApiClient
-from api.cli.output import Column, age, clock, print_fields, print_table, say, size, span
+from api.cli.output import Column, age, clock, note, print_fields, print_json, print_table, say, size, span
 from api.cli.progress import describe
 from workflows.contracts.jobs import Attempt, Job, JobSummary
 from workflows.contracts.statuses import JobStatus
@@ -19,6 +20,26 @@ _ADVICE: Final[Mapping[str, str]] = {
     "job_timeout": "The attempt ran too long: raise timeout_seconds (`dlq edit --timeout`) or make it faster.",
     "artifact_upload": "The artifacts could not be stored: see the API's log.",
 }
+
+
+def show_page(
+    page: Mapping[str, Any], print_rows: Callable[[list[JobSummary]], None], *, as_json: bool, everything: bool
+) -> None:
+    """A page of jobs as the API gave it: JSON for programs, rows and a word about further ones for people."""
+    if as_json:
+        print_json(page["items"] if everything else page)
+        return
+    print_rows([JobSummary.model_validate(item) for item in page["items"]])
+    if page["next_cursor"] and sys.stderr.isatty():
+        note("There are more: --limit N or --all shows them.")
+
+
+def show_record(record: Any, api: ApiClient, *, as_json: bool) -> None:
+    """One job as the API gave it."""
+    if as_json:
+        print_json(record)
+    else:
+        print_job(Job.model_validate(record), api)
 
 
 def print_jobs(jobs: Sequence[JobSummary]) -> None:
