@@ -17,10 +17,10 @@ from pydantic import ValidationError
 from temporalio.client import Client
 from temporalio.service import RPCError
 from temporalio.worker import Worker
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.bootstrap import NotConfiguredError, build_activities, check_configured
 from activities.jobs import JobActivities
+from activities.sandbox import LeanSandbox
 from activities.settings import WorkerSettings
 from activities.stores.open import Stores, ensure_schema, open_stores
 from activities.temporal_setup import register_search_attributes, schedule_reconciliation
@@ -43,11 +43,6 @@ _FIRST_PAUSE_SECONDS: Final = 0.25
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 _BRIDGE_REST_SECONDS: Final = 0.1
 """The SDK can crash the interpreter at exit with calls in flight (SDK issue 300): collect, then wait this long."""
-_SANDBOX: Final = SandboxedWorkflowRunner(
-    restrictions=SandboxRestrictions.default.with_passthrough_modules("workflows")
-)
-"""Our own modules are shared by all workflows instead of loaded anew for each, which was half of this process's CPU
-time. What they may not do is checked in the tests, which run and replay every path in the SDK's stricter default."""
 
 
 def run(settings: WorkerSettings) -> int:
@@ -80,7 +75,7 @@ def build_worker(client: Client, activities: JobActivities, settings: WorkerSett
         max_concurrent_local_activities=settings.max_concurrent_local_activities,
         max_concurrent_activities=settings.max_concurrent_activities,
         max_cached_workflows=settings.max_cached_workflows,
-        workflow_runner=_SANDBOX,
+        workflow_runner=LeanSandbox(),
         graceful_shutdown_timeout=timedelta(seconds=settings.graceful_shutdown_seconds),
     )
 
