@@ -44,7 +44,7 @@ async def register_search_attributes(client: Client) -> None:
         missing = sorted(name for name in search_attributes.NAMES if name not in known.custom_attributes)
         if not missing:
             return
-        kinds = dict.fromkeys(missing, IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD)
+        kinds = {name: IndexedValueType.ValueType(search_attributes.KINDS[name]) for name in missing}
         await service.add_search_attributes(
             AddSearchAttributesRequest(namespace=client.namespace, search_attributes=kinds)
         )
@@ -56,8 +56,8 @@ async def register_search_attributes(client: Client) -> None:
             raise
         logger.warning(
             "this server does not let the worker register search attributes; have an administrator create them "
-            "(all of type Keyword), or jobs cannot be started",
-            extra={"names": sorted(search_attributes.NAMES), "status": error.status.name},
+            "with these types, or jobs cannot be started",
+            extra={"names": dict(search_attributes.NAMES), "status": error.status.name},
         )
 
 

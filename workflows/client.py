@@ -1,7 +1,7 @@
 """Talking to Temporal from outside a workflow: connect, start, update, signal, describe.
 
 The one data converter is here. Temporal's own errors end here: callers see ``contracts.errors`` only.
-Deliberately not here: what the workflows do, and any HTTP.
+Deliberately not here: deployments (``deployment_client``), what the workflows do, and any HTTP.
 """
 
 import asyncio
@@ -67,7 +67,7 @@ TEMPORARY: Final = frozenset(
     }
 )
 """The answers after which the same call can succeed later."""
-_RPC_TIMEOUT: Final = timedelta(seconds=15)
+RPC_TIMEOUT: Final = timedelta(seconds=15)
 """How long a caller waits for an answer; then Unavailable. The workflow goes on whatever the caller does."""
 
 
@@ -108,9 +108,9 @@ class Orchestrator:
             static_details=job_static_details(job),
         )
         try:
-            return await _answer(
+            return await answer(
                 self._client.execute_update_with_start_workflow(  # pyright: ignore[reportUnknownMemberType]
-                    "created", start_workflow_operation=start, result_type=Job, rpc_timeout=_RPC_TIMEOUT
+                    "created", start_workflow_operation=start, result_type=Job, rpc_timeout=RPC_TIMEOUT
                 )
             )
         except (WorkflowAlreadyStartedError, InvalidState, NotFound):
@@ -142,11 +142,11 @@ class Orchestrator:
 
     async def attempt_started(self, job_id: str, announcement: AttemptStarted) -> None:
         """Tell the job that an agent has begun an attempt. A late or repeated announcement changes nothing."""
-        await _answer(self._job(job_id).signal("attempt_started", announcement, rpc_timeout=_RPC_TIMEOUT))
+        await answer(self._job(job_id).signal("attempt_started", announcement, rpc_timeout=RPC_TIMEOUT))
 
     async def lease_expires_at(self, job_id: str) -> int | None:
         """When the running attempt is given up unless its agent renews the lease (epoch ms), None when none runs."""
-        description = await _answer(self._job(job_id).describe(rpc_timeout=_RPC_TIMEOUT))
+        description = await answer(self._job(job_id).describe(rpc_timeout=RPC_TIMEOUT))
         for activity in description.raw_description.pending_activities:
             if activity.activity_type.name == "run_attempt" and activity.HasField("last_started_time"):
                 renewed = max(
@@ -166,20 +166,20 @@ class Orchestrator:
             task_queue=CONTROL_QUEUE,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             static_summary="Redrive dead letters in bulk",
-            rpc_timeout=_RPC_TIMEOUT,
+            rpc_timeout=RPC_TIMEOUT,
         )
         with suppress(WorkflowAlreadyStartedError):  # the fingerprint tells whose it is
-            await _answer(start)
+            await answer(start)
         return await self.bulk_redrive_progress(redrive_id)
 
     async def bulk_redrive_progress(self, redrive_id: str) -> BulkRedriveProgress:
         """How far a bulk redrive is."""
         handle = self._client.get_workflow_handle(redrive_workflow_id(redrive_id))
-        return await _answer(handle.query("progress", result_type=BulkRedriveProgress, rpc_timeout=_RPC_TIMEOUT))
+        return await answer(handle.query("progress", result_type=BulkRedriveProgress, rpc_timeout=RPC_TIMEOUT))
 
     async def reconcile(self) -> ReconcileResult:
         """Compare open records with their workflows now; waits for the end, 15 s at most."""
-        handle = await _answer(
+        handle = await answer(
             self._client.start_workflow(
                 "ReconcileWorkflow",
                 id="maintenance-reconcile-jobs",
@@ -187,39 +187,39 @@ class Orchestrator:
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 result_type=ReconcileResult,
                 static_summary="Compare open records with their workflows",
-                rpc_timeout=_RPC_TIMEOUT,
+                rpc_timeout=RPC_TIMEOUT,
             )
         )
-        return await _answer(asyncio.wait_for(handle.result(), _RPC_TIMEOUT.total_seconds()))
+        return await answer(asyncio.wait_for(handle.result(), RPC_TIMEOUT.total_seconds()))
 
     async def ready(self) -> None:
         """Return when Temporal answers, else raise Unavailable."""
-        await _answer(self._client.service_client.check_health(timeout=timedelta(seconds=2)))
+        await answer(self._client.service_client.check_health(timeout=timedelta(seconds=2)))
 
     def _job(self, job_id: str) -> WorkflowHandle[Any, Any]:
         return self._client.get_workflow_handle(job_workflow_id(job_id))
 
     async def _update(self, job_id: str, name: str, command: object, *, update_id: str | None = None) -> Job:
         handle = self._job(job_id)
-        return await _answer(
+        return await answer(
             handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
-                name, command, id=update_id, result_type=Job, rpc_timeout=_RPC_TIMEOUT
+                name, command, id=update_id, result_type=Job, rpc_timeout=RPC_TIMEOUT
             )
         )
 
     async def _result(self, job_id: str) -> Job:
         handle = self._client.get_workflow_handle(job_workflow_id(job_id), result_type=Job)
-        description = await _answer(handle.describe(rpc_timeout=_RPC_TIMEOUT))
+        description = await answer(handle.describe(rpc_timeout=RPC_TIMEOUT))
         if description.status is not WorkflowExecutionStatus.COMPLETED:
             name = description.status.name.lower() if description.status else "unknown"
             raise InvalidState(
                 f"The workflow of job {job_id} was {name} from outside; submit the job again with a new key.",
                 job_id=job_id,
             )
-        return await _answer(handle.result())
+        return await answer(handle.result())
 
 
-async def _answer(call: Awaitable[T]) -> T:
+async def answer(call: Awaitable[T]) -> T:
     """Wait for Temporal's answer and translate its refusals."""
     try:
         return await call

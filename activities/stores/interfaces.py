@@ -9,8 +9,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import BinaryIO, Protocol
 
+from workflows.contracts.deployments import (
+    AuditEvent,
+    Deployment,
+    DeploymentPage,
+    DeploymentQuery,
+    DeploymentStats,
+    DeploymentWrite,
+    EventPage,
+    EventQuery,
+)
+from workflows.contracts.environments import EnvironmentState, EnvironmentWrite
 from workflows.contracts.jobs import ArtifactRef, Job
 from workflows.contracts.records import DayStats, JobPage, JobQuery, JobWrite, QueueStats
+from workflows.contracts.services import Service, ServicePage
 
 
 class WriteOutcome(StrEnum):
@@ -48,6 +60,82 @@ class JobStore(Protocol):
 
     async def day_stats(self, day: str) -> DayStats:
         """The counters of one day, ``YYYY-MM-DD`` in UTC."""
+        ...
+
+
+class DeploymentStore(Protocol):
+    """Deployment records and what they are found by. Events are kept in their record's transaction."""
+
+    async def write(self, write: DeploymentWrite) -> WriteOutcome:
+        """Store the record, move it between lists and counters, append ``write.events``: all or nothing.
+
+        Condition ``sequence_is_newer``, as for jobs: an old or repeated write changes nothing and returns STALE.
+        Raises ValidationFailed for a record that is too large to be kept.
+        """
+        ...
+
+    async def get(self, deployment_id: str) -> Deployment | None:
+        """The record as last written (a consistent read), or None."""
+        ...
+
+    async def list(self, query: DeploymentQuery) -> DeploymentPage:
+        """Newest first by ``created_at``. Raises ValidationFailed for a cursor that this query did not hand out."""
+        ...
+
+    async def stats(self) -> DeploymentStats:
+        """Counters: the same cost whatever the number of deployments."""
+        ...
+
+    async def day_count(self, day: str) -> int:
+        """How many were created on a day, ``YYYY-MM-DD`` in UTC."""
+        ...
+
+
+class ServiceStore(Protocol):
+    """Registered services, each version of their definition kept."""
+
+    async def put(self, service: Service, *, expected_version: int | None, events: Sequence[AuditEvent]) -> bool:
+        """Store this version and make it the present one, with its events, all or nothing.
+
+        False, and nothing changed, unless the present version is ``service.version - 1`` (or there is none, for version
+        1) and equals ``expected_version`` when that is given. The same version with the same content again is True.
+        """
+        ...
+
+    async def get(self, name: str, version: int | None = None) -> Service | None:
+        """This version of the service, or the present one; a consistent read."""
+        ...
+
+    async def list(self, *, limit: int, cursor: str | None) -> ServicePage:
+        """Present versions, by name. Raises ValidationFailed for a foreign cursor."""
+        ...
+
+
+class EnvironmentStore(Protocol):
+    """What is live in each environment of a service, who waits, what holds it."""
+
+    async def write(self, write: EnvironmentWrite) -> WriteOutcome:
+        """Store the state and append its events, under ``sequence_is_newer``."""
+        ...
+
+    async def get(self, service_name: str, environment: str) -> EnvironmentState | None:
+        """As last written; a consistent read."""
+        ...
+
+    async def of_service(self, service_name: str) -> list[EnvironmentState]:
+        """All environments of a service that have ever been used, by name; ten or so."""
+        ...
+
+
+class EventStore(Protocol):
+    """The audit trail. Append-only: events are written with the records they belong to, or here alone."""
+
+    async def append(self, event: AuditEvent) -> None:
+        """Keep an event that belongs to no record. The same ``event_id`` again changes nothing."""
+        ...
+
+    async def list(self, query: EventQuery) -> EventPage:
+        """Newest first by ``at``. Raises ValidationFailed for a cursor that this query did not hand out."""
         ...
 
 

@@ -24,8 +24,12 @@ DYNAMIC_CONFIG: Final[dict[str, str]] = {
     "frontend.ListWorkersEnabled": "true",
 }
 
-SEARCH_ATTRIBUTES: Final = ("CiStatus", "CiJobType", "CiPool", "CiPriority", "CiRepo", "CiSha", "CiAgent")
-"""All keywords. ``workflows.contracts.search_attributes`` is where they are defined; it imports the SDK (half a second,
+_KEYWORDS: Final = (
+    "CiStatus", "CiJobType", "CiPool", "CiPriority", "CiRepo", "CiSha", "CiAgent", "CiService", "CiEnvironment",
+    "CiVersion",
+)  # fmt: skip
+SEARCH_ATTRIBUTES: Final = dict.fromkeys(_KEYWORDS, "Keyword") | {"CiAuthor": "KeywordList"}
+"""``workflows.contracts.search_attributes`` is where they are defined; it imports the SDK (half a second,
 20 MB), which the supervisor does without, so a unit test holds the two together."""
 
 _SQLITE_PRAGMAS: Final = ("journal_mode=WAL", "synchronous=NORMAL")
@@ -59,8 +63,8 @@ def temporal_command(*, data_dir: Path, host: str, port: int, ui_port: int | Non
         command += ["--sqlite-pragma", pragma]
     for key, value in DYNAMIC_CONFIG.items():
         command += ["--dynamic-config-value", f"{key}={value}"]
-    for name in SEARCH_ATTRIBUTES:
-        command += ["--search-attribute", f"{name}=Keyword"]
+    for name, kind in SEARCH_ATTRIBUTES.items():
+        command += ["--search-attribute", f"{name}={kind}"]
     return command
 
 

@@ -176,7 +176,7 @@ def test_temporal_is_set_up_as_the_embedded_one_is(compose: dict[str, Any]) -> N
     content: dict[str, Any] = yaml.safe_load(compose["configs"]["temporal-dynamic-config"]["content"])
     values = {key: json.dumps(entries[0]["value"]) for key, entries in content.items()}
     assert values == embedded.DYNAMIC_CONFIG
-    assert dict.fromkeys(embedded.SEARCH_ATTRIBUTES, "Keyword") == dict(search_attributes.NAMES)
+    assert dict(search_attributes.NAMES) == embedded.SEARCH_ATTRIBUTES
 
 
 def test_what_the_dockerfile_copies_exists_and_reaches_the_engine(dockerfile: list[str]) -> None:

@@ -17,7 +17,7 @@ from workflows.client import DATA_CONVERTER
 from workflows.contracts.commands import JobInput, Redrive
 from workflows.contracts.ids import CONTROL_QUEUE, job_workflow_id
 from workflows.contracts.jobs import Job, JobSpec
-from workflows.contracts.search_attributes import NAMES
+from workflows.contracts.search_attributes import KINDS
 from workflows.contracts.statuses import JobStatus
 from workflows.job import JobWorkflow
 
@@ -33,7 +33,7 @@ async def skipping() -> AsyncIterator[WorkflowEnvironment]:
         await environment.client.operator_service.add_search_attributes(
             AddSearchAttributesRequest(
                 namespace=environment.client.namespace,
-                search_attributes=dict.fromkeys(NAMES, IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD),
+                search_attributes={name: IndexedValueType.ValueType(kind) for name, kind in KINDS.items()},
             )
         )
         yield environment

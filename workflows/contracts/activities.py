@@ -7,7 +7,17 @@ from temporalio import activity
 
 from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.commands import ReconcileResult
+from workflows.contracts.deployments import Deployment, DeploymentWrite
+from workflows.contracts.environments import (
+    EnvironmentInput,
+    EnvironmentState,
+    EnvironmentWrite,
+    FreezeAnswer,
+    FreezeQuestion,
+    SignalEnvironment,
+)
 from workflows.contracts.records import AwaitJobs, JobWrite, RedriveJobs, RedriveJobsResult, SelectDeadLetters
+from workflows.contracts.services import DefinitionRequest, Service, ServiceDefinition, ServiceWrite
 from workflows.contracts.statuses import JobStatus
 
 
@@ -50,4 +60,67 @@ async def await_jobs(request: AwaitJobs) -> dict[str, JobStatus]:
 @activity.defn(name="reconcile_jobs")
 async def reconcile_jobs() -> ReconcileResult:
     """Control: close the records whose workflow was closed behind our back (terminated in the Temporal UI)."""
+    raise NotImplementedError
+
+
+@activity.defn(name="apply_service")
+async def apply_service(write: ServiceWrite) -> Service:
+    """Control: register or change a service, with its audit event. Raises validation_failed, invalid_state."""
+    raise NotImplementedError
+
+
+@activity.defn(name="create_deployment")
+async def create_deployment(write: DeploymentWrite) -> None:
+    """Control: validate and create the record (chain DeploymentCreation). Raises validation_failed, not retryable."""
+    raise NotImplementedError
+
+
+@activity.defn(name="record_deployment")
+async def record_deployment(write: DeploymentWrite) -> None:
+    """Control: write the record's next state (chain DeploymentLifecycle of its operation)."""
+    raise NotImplementedError
+
+
+@activity.defn(name="load_deployment")
+async def load_deployment(deployment_id: str) -> Deployment | None:
+    """Control: the record, or None."""
+    raise NotImplementedError
+
+
+@activity.defn(name="load_definition")
+async def load_definition(request: DefinitionRequest) -> ServiceDefinition:
+    """Control: read and validate a definition that an agent uploaded. Raises validation_failed, not retryable."""
+    raise NotImplementedError
+
+
+@activity.defn(name="signal_environment")
+async def signal_environment(signal: SignalEnvironment) -> None:
+    """Control: send one signal to the environment's workflow, starting it when there is none (signal-with-start)."""
+    raise NotImplementedError
+
+
+@activity.defn(name="load_environment")
+async def load_environment(start: EnvironmentInput) -> EnvironmentState | None:
+    """Control: the environment's record as last written, or None."""
+    raise NotImplementedError
+
+
+@activity.defn(name="record_environment")
+async def record_environment(write: EnvironmentWrite) -> None:
+    """Control: write the environment's record and events."""
+    raise NotImplementedError
+
+
+@activity.defn(name="check_freeze")
+async def check_freeze(question: FreezeQuestion) -> FreezeAnswer:
+    """Control: is one of these recurring freezes on? Not in workflow code: time zones are data that change."""
+    raise NotImplementedError
+
+
+@activity.defn(name="await_closed")
+async def await_closed(workflow_id: str) -> str:
+    """Control: wait until this workflow has closed, however it did; heartbeats. Returns its status in lower case.
+
+    ``not_found`` when there is none.
+    """
     raise NotImplementedError

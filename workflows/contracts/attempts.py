@@ -12,7 +12,7 @@ from pydantic import Field, StringConstraints
 from workflows.contracts.base import Tolerant
 from workflows.contracts.fields import Millis
 from workflows.contracts.ids import LEASE_SECONDS
-from workflows.contracts.jobs import ArtifactRef, Step, StepResult
+from workflows.contracts.jobs import ArtifactRef, Fence, Step, StepResult
 from workflows.contracts.statuses import OnPartition, Outcome, QueueStatus
 
 CANCEL_GRACE_SECONDS: Final = 10
@@ -44,6 +44,7 @@ class AttemptInput(Tolerant):
     on_partition: OnPartition = OnPartition.STOP
     lease_seconds: int = LEASE_SECONDS
     avoid_agent: str | None = None
+    fence: Fence | None = None
 
 
 class AttemptStarted(Tolerant):
@@ -61,9 +62,9 @@ class AttemptResult(Tolerant):
     """How the attempt ended.
 
     ``cause`` is a short code for programs (``exit_code``, ``signal``, ``repository_unreachable``, ``unknown_commit``,
-    ``repository_auth``, ``step_timeout``, ``job_timeout``, ``secret_unavailable``, ``artifact_upload``, …), ``message``
-    a sentence for people. ``retryable`` False says that another try cannot help (an unknown commit). ``artifacts`` are
-    the first MAX_REPORTED_ARTIFACTS files, by path.
+    ``repository_auth``, ``step_timeout``, ``job_timeout``, ``secret_unavailable``, ``artifact_upload``, ``fenced``, …),
+    ``message`` a sentence for people. ``retryable`` False says that another try cannot help (an unknown commit).
+    ``artifacts`` are the first MAX_REPORTED_ARTIFACTS files, by path.
     """
 
     attempt: int

@@ -43,3 +43,18 @@ def is_job_id(text: str) -> bool:
 def redrive_workflow_id(redrive_id: str) -> str:
     """The id of a bulk redrive's workflow."""
     return f"redrive-{redrive_id}"
+
+
+def deployment_workflow_id(service: str, version: str, deployment_id: str) -> str:
+    """The id of a deployment's workflow, readable in the Temporal UI."""
+    return f"deploy-{service}-{version}-{deployment_id}"
+
+
+def environment_workflow_id(service: str, environment: str) -> str:
+    """The id of the workflow that owns an environment's lock."""
+    return f"env-{service}-{environment}"
+
+
+def service_workflow_id(service: str, change_id: str) -> str:
+    """The id of the short workflow that registers a service's definition."""
+    return f"service-{service}-{change_id}"

@@ -73,6 +73,15 @@ class RetryPolicy(Frozen):
         return self
 
 
+class Fence(Frozen):
+    """A turn's number. An agent refuses an attempt whose number is lower than one it has seen for the same name, so
+    that a job that was thought dead cannot act after its successor.
+    """
+
+    name: Annotated[ShortLine, StringConstraints(min_length=1)]
+    number: int = Field(ge=0, le=2**53)
+
+
 class JobSpec(Frozen):
     """What a caller asks for. ``POST /api/dashboard/jobs`` takes exactly this."""
 
@@ -94,6 +103,7 @@ class JobSpec(Frozen):
     timeout_seconds: WholeSeconds = Field(default=3600, description="For each attempt, checkout included.")
     retry: RetryPolicy = RetryPolicy()
     on_partition: OnPartition = OnPartition.STOP
+    fence: Fence | None = None
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
@@ -198,6 +208,7 @@ class Job(Tolerant):
     timeout_seconds: int = 3600
     retry: RetryPolicy = RetryPolicy()
     on_partition: OnPartition = OnPartition.STOP
+    fence: Fence | None = None
 
     status: JobStatus = JobStatus.PENDING
     queue_status: QueueStatus = QueueStatus.QUEUED

@@ -1,7 +1,7 @@
-"""Search attributes: what a person filters by in the Temporal UI. All are keywords.
+"""Search attributes: what a person filters by in the Temporal UI.
 
-Few and shared, because SQL visibility stores offer ten keyword columns in all. Deployments will share ``CiStatus``,
-``CiRepo`` and ``CiSha``.
+Few and shared by jobs and deployments, because SQL visibility stores offer ten keyword columns in all. That is why the
+author, the eleventh, is a list of keywords.
 """
 
 from collections.abc import Mapping
@@ -16,5 +16,12 @@ PRIORITY: Final = SearchAttributeKey.for_keyword("CiPriority")
 REPO: Final = SearchAttributeKey.for_keyword("CiRepo")
 SHA: Final = SearchAttributeKey.for_keyword("CiSha")
 AGENT: Final = SearchAttributeKey.for_keyword("CiAgent")
+SERVICE: Final = SearchAttributeKey.for_keyword("CiService")
+ENVIRONMENT: Final = SearchAttributeKey.for_keyword("CiEnvironment")
+VERSION: Final = SearchAttributeKey.for_keyword("CiVersion")
+AUTHOR: Final = SearchAttributeKey.for_keyword_list("CiAuthor")
 
-NAMES: Final[Mapping[str, str]] = {key.name: "Keyword" for key in (STATUS, JOB_TYPE, POOL, PRIORITY, REPO, SHA, AGENT)}
+_KEYWORDS: Final = (STATUS, JOB_TYPE, POOL, PRIORITY, REPO, SHA, AGENT, SERVICE, ENVIRONMENT, VERSION)
+NAMES: Final[Mapping[str, str]] = {key.name: "Keyword" for key in _KEYWORDS} | {AUTHOR.name: "KeywordList"}
+KINDS: Final[Mapping[str, int]] = {key.name: int(key.indexed_value_type) for key in (*_KEYWORDS, AUTHOR)}
+"""As Temporal's ``AddSearchAttributesRequest`` wants them."""

@@ -1,0 +1,109 @@
+"""What may be asked of a deployment: one model in, its record out.
+
+Each is the argument of the update of the same name on ``DeploymentWorkflow`` and, for people at Temporal's own CLI, of
+the signal of the same name: ``{"by": "ann@example.com"}`` is enough for an approval. ``report_metrics`` is only
+a signal. Every refusal is InvalidState (not now) or ValidationFailed, says why, and changes nothing.
+"""
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from workflows.contracts.base import Tolerant
+from workflows.contracts.deployments import Deployment, DeploymentRequest, Version
+from workflows.contracts.environments import Via, Why
+from workflows.contracts.fields import CommitSha, Line, Millis, Text
+from workflows.contracts.services import EnvironmentName, Person, Positive, Service
+
+Comment = Annotated[Text, StringConstraints(max_length=4096)]
+
+
+class DeploymentInput(Tolerant):
+    """The argument of ``DeploymentWorkflow``. ``resume`` is set only by continue-as-new."""
+
+    deployment_id: str
+    request: DeploymentRequest
+    service: Service
+    created_by: str = ""
+    via: str = "api"
+    address: str | None = None
+    fingerprint: str | None = None
+    resume: "DeploymentResume | None" = None
+
+
+class DeploymentResume(Tolerant):
+    """What one run of the workflow hands to the next. ``progress`` is the workflow's own state, as JSON."""
+
+    deployment: Deployment
+    progress: str
+
+
+class Approve(Via):
+    """``approve``: yes to this version in the environment that waits for it. What is given must match."""
+
+    by: Person
+    comment: Comment = ""
+    environment: EnvironmentName | None = None
+    version: Version | None = None
+    git_commit_sha: CommitSha | None = None
+
+
+class Reject(Via):
+    """``reject``: one no ends the deployment."""
+
+    by: Person
+    reason: Why
+    environment: EnvironmentName | None = None
+
+
+class RollbackCommand(Via):
+    """``rollback``: to the last live version, or to one that was live. ``job_id``: another CI has done it already."""
+
+    by: Person
+    reason: Why
+    to_version: Version | None = None
+    job_id: Annotated[Line, StringConstraints(min_length=1, max_length=256)] | None = None
+
+
+class Resume(Via):
+    """``resume``: go on where verification could not tell."""
+
+    by: Person
+    reason: Why
+
+
+class CancelDeployment(Via):
+    """``cancel``: end it. Once something was rolled out into the last environment, this rolls back."""
+
+    by: Person
+    reason: Text = ""
+
+
+class OverrideFreeze(Via):
+    """``override_freeze``: do not wait for the freeze to end."""
+
+    by: Person
+    reason: Why
+
+
+class RecordStage(Via):
+    """``record_stage``: what another CI did in an external environment."""
+
+    by: Person
+    environment: EnvironmentName
+    job_id: Annotated[Line, StringConstraints(min_length=1, max_length=256)]
+    succeeded: bool = True
+    message: Comment = ""
+
+
+class ReportMetrics(Via):
+    """Signal ``report_metrics``: a sample. ``error_rate`` is a share (0 to 1), ``latency_ms`` in milliseconds."""
+
+    by: str = ""
+    at: Millis | None = None
+    error_rate: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
+    latency_ms: Positive | None = None
+    requests_per_sec: Positive | None = None
+
+
+DeploymentInput.model_rebuild()

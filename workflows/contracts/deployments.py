@@ -1,0 +1,292 @@
+"""What a deployment is: the request, the record that everybody reads, the trail of who did what.
+
+All times are integers: milliseconds since the epoch, UTC. All durations are seconds.
+Deliberately not here: what may be asked of a deployment (``deployment_commands``), the lock of an environment
+(``environments``).
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+from pydantic import Field, StringConstraints
+
+from workflows.contracts.base import Frozen, Tolerant
+from workflows.contracts.fields import CommitSha, GitRef, Millis, ShortLine, Text
+from workflows.contracts.services import ServiceName, ServiceSpec
+
+Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
+MAX_METRIC_SAMPLES: Final = 20
+"""How many of the last samples a record keeps."""
+
+
+class DeploymentStatus(StrEnum):
+    """Where a deployment stands. ``staging``/``staged``: in or through an environment before the last one;
+    ``production``: on the way into the last one; ``superseded``: another version took its place (live or waiting).
+    """
+
+    PENDING = "pending"
+    STAGING = "staging"
+    STAGED = "staged"
+    PRODUCTION = "production"
+    LIVE = "live"
+    FAILED = "failed"
+    ROLLED_BACK = "rolled_back"
+    SUPERSEDED = "superseded"
+
+    @property
+    def final(self) -> bool:
+        """True when the deployment is neither on its way nor live. A failed rollback is still open: see ``closed``."""
+        return self in _FINAL
+
+
+_FINAL = frozenset({DeploymentStatus.FAILED, DeploymentStatus.ROLLED_BACK, DeploymentStatus.SUPERSEDED})
+
+
+class StageStatus(StrEnum):
+    """Where a deployment stands in one environment."""
+
+    PENDING = "pending"
+    WAITING = "waiting"  # for approvals, its turn, a hold or a freeze to end: see ``waits_for``
+    DEPLOYING = "deploying"
+    VERIFYING = "verifying"
+    PAUSED = "paused"  # verification could not tell: an operator must resume or roll back
+    DEPLOYED = "deployed"
+    FAILED = "failed"
+    ROLLED_BACK = "rolled_back"
+
+
+class Decision(StrEnum):
+    """What somebody said about a version entering an environment."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+
+
+class RollbackStatus(StrEnum):
+    """How far a rollback is. FAILED needs an operator; the deployment stays open for the next try."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+class DeploymentRequest(Frozen):
+    """What a caller asks for. ``POST /api/dashboard/deployments`` takes exactly this."""
+
+    service_name: ServiceName
+    version: Version
+    git_commit_sha: CommitSha
+    git_author: Annotated[ShortLine, StringConstraints(min_length=1)]
+    git_ref: GitRef | None = None
+    git_commit_message: Annotated[Text, StringConstraints(max_length=8192)] | None = None
+    metadata: dict[ShortLine, ShortLine] = Field(default_factory=dict[str, str], max_length=64)
+
+
+class Approval(Tolerant):
+    """One entry of the approval trail."""
+
+    environment: str
+    decision: Decision
+    by: str
+    at: Millis
+    git_commit_sha: str
+    comment: str = ""
+
+
+class MetricSample(Tolerant):
+    """What a monitoring system reported. ``breaches`` names the limits that it exceeds."""
+
+    at: Millis
+    error_rate: float | None = None
+    latency_ms: float | None = None
+    requests_per_sec: float | None = None
+    by: str = ""
+    breaches: list[str] = Field(default_factory=list[str])
+
+
+class Stage(Tolerant):
+    """A deployment in one environment. ``fence`` is the number of its turn: an agent refuses an older one.
+
+    ``waits_for`` says in words what it waits for and which command moves it; None when it waits for nothing.
+    """
+
+    environment: str
+    external: bool = False
+    status: StageStatus = StageStatus.PENDING
+    waits_for: str | None = None
+    fence: int | None = None
+    percent: int | None = None
+    previous_version: str | None = None
+    job_ids: list[str] = Field(default_factory=list[str])
+    started_at: Millis | None = None
+    approved_at: Millis | None = None
+    approval_expires_at: Millis | None = None
+    deployed_at: Millis | None = None
+    ended_at: Millis | None = None
+    error_message: str | None = None
+
+
+class Rollback(Tolerant):
+    """A rollback: to what, why, by whom, how far. ``automatic``: not asked for by a person."""
+
+    environment: str
+    target_version: str | None = None
+    target_deployment_id: str | None = None
+    reason: str
+    by: str
+    automatic: bool = False
+    status: RollbackStatus = RollbackStatus.RUNNING
+    requested_at: Millis
+    completed_at: Millis | None = None
+    job_ids: list[str] = Field(default_factory=list[str])
+    error_message: str | None = None
+
+
+class DeploymentSummary(Tolerant):
+    """A deployment as lists show it."""
+
+    deployment_id: str
+    service_name: str
+    version: str
+    status: DeploymentStatus
+    git_commit_sha: str
+    git_author: str
+    git_ref: str | None = None
+    environment: str | None = None
+    waits_for: str | None = None
+    cause: str | None = None
+    error_message: str | None = None
+    created_at: Millis
+    updated_at: Millis
+    live_at: Millis | None = None
+    completed_at: Millis | None = None
+
+
+class Deployment(Tolerant):
+    """The record of a deployment.
+
+    ``environment`` is where it stands now. ``closed``: its workflow takes no more commands. ``cause`` is a short code
+    (``build_failed``, ``rejected``, ``approval_expired``, ``verification_failed``, ``metrics_breached``,
+    ``rollback_failed``, ``superseded``, ``cancelled``, …), ``error_message`` a sentence for people. ``sequence`` grows
+    with each write; ``fingerprint`` is a digest of the creating request.
+    """
+
+    deployment_id: str
+    service_name: str
+    service_version: int
+    version: str
+    git_repo: str
+    git_commit_sha: str
+    git_author: str
+    git_ref: str | None = None
+    git_commit_message: str | None = None
+    metadata: dict[str, str] = Field(default_factory=dict[str, str])
+    definition: ServiceSpec
+
+    status: DeploymentStatus = DeploymentStatus.PENDING
+    environment: str | None = None
+    waits_for: str | None = None
+    definition_job_id: str | None = None
+    build_job_id: str | None = None
+    test_job_id: str | None = None
+    stages: list[Stage] = Field(default_factory=list[Stage])
+    approvals: list[Approval] = Field(default_factory=list[Approval])
+    rollback: Rollback | None = None
+    rollbacks: list[Rollback] = Field(default_factory=list[Rollback], description="Earlier tries that failed.")
+    metrics: MetricSample | None = None
+    metric_samples: list[MetricSample] = Field(default_factory=list[MetricSample])
+    superseded_by: str | None = None
+    created_at: Millis
+    updated_at: Millis
+    started_at: Millis | None = None
+    staged_at: Millis | None = None
+    live_at: Millis | None = None
+    completed_at: Millis | None = None
+    closed: bool = False
+    cause: str | None = None
+    error_message: str | None = None
+    created_by: str = ""
+    fingerprint: str | None = None
+    sequence: int = 0
+
+    def summary(self) -> DeploymentSummary:
+        """The short form that lists show."""
+        return DeploymentSummary(**{name: getattr(self, name) for name in DeploymentSummary.model_fields})
+
+    def stage(self, environment: str) -> Stage | None:
+        """The stage of an environment."""
+        return next((stage for stage in self.stages if stage.environment == environment), None)
+
+
+class AuditEvent(Tolerant):
+    """Who did what, when, from where, why. Append-only; ``event_id`` is unique and tells a repeated write.
+
+    ``action``: ``deployment.created``, ``deployment.approved``, ``environment.held``, ``service.applied``, … ``via``:
+    ``api``, ``cli``, ``webhook:<provider>``, ``temporal``, ``workflow``. ``address`` is the caller's, if any.
+    """
+
+    event_id: str
+    at: Millis
+    action: str
+    by: str = ""
+    via: str = ""
+    address: str | None = None
+    service_name: str | None = None
+    environment: str | None = None
+    deployment_id: str | None = None
+    version: str | None = None
+    reason: str | None = None
+    message: str = ""
+    details: dict[str, Any] = Field(default_factory=dict[str, Any])
+
+
+class DeploymentQuery(Tolerant):
+    """Which deployments a list shows, newest first. At most one of ``service_name`` and ``status`` chooses a list; the
+    other filters.
+    """
+
+    service_name: str | None = None
+    status: DeploymentStatus | None = None
+    limit: int = Field(default=50, ge=1, le=100)
+    cursor: str | None = None
+
+
+class DeploymentPage(Tolerant):
+    """One page of deployments, newest first."""
+
+    items: list[DeploymentSummary]
+    next_cursor: str | None = None
+
+
+class DeploymentStats(Tolerant):
+    """All deployments by status, and those created on one day (UTC)."""
+
+    total: int = 0
+    by_status: dict[DeploymentStatus, int] = Field(default_factory=dict[DeploymentStatus, int])
+
+
+class EventQuery(Tolerant):
+    """Which audit events a list shows, newest first. ``deployment_id`` or ``service_name`` choose; None means all."""
+
+    service_name: str | None = None
+    deployment_id: str | None = None
+    limit: int = Field(default=50, ge=1, le=100)
+    cursor: str | None = None
+
+
+class EventPage(Tolerant):
+    """One page of audit events, newest first."""
+
+    items: list[AuditEvent]
+    next_cursor: str | None = None
+
+
+class DeploymentWrite(Tolerant):
+    """One ordered write of a deployment's record, with the events that belong to it, in one transaction.
+
+    ``previous`` is the status that was written last (None for the first write).
+    """
+
+    deployment: Deployment
+    previous: DeploymentStatus | None = None
+    events: list[AuditEvent] = Field(default_factory=list[AuditEvent])

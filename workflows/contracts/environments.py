@@ -1,0 +1,273 @@
+"""The lock of one service's environment: who holds it, who waits, what is live, what holds or freezes it.
+
+``EnvironmentWorkflow`` (id ``env-<service>-<environment>``) owns it. Deployments talk to it by signals, which an
+activity sends with start, and are answered by signals; people by updates or signals. Times are epoch milliseconds.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Final
+
+from pydantic import Field, StringConstraints
+
+from workflows.contracts.base import Frozen, Tolerant
+from workflows.contracts.deployments import AuditEvent
+from workflows.contracts.fields import Millis, Text
+from workflows.contracts.services import FreezeWindow, Person, SupersedePolicy
+
+MAX_HISTORY: Final = 50
+"""How many versions that were live an environment remembers: the targets of a rollback."""
+Why = Annotated[Text, StringConstraints(min_length=1, max_length=1024)]
+
+
+class Via(Frozen):
+    """Whence a command came; what a person types in Temporal's own CLI leaves it out."""
+
+    via: str = "temporal"
+    address: str | None = None
+
+
+class Ticket(Tolerant):
+    """A deployment's place in the line of an environment. ``ready``: it has its approvals and could go.
+
+    ``override_freeze``: somebody said why it must not wait for a freeze.
+    """
+
+    deployment_id: str
+    workflow_id: str
+    version: str
+    git_commit_sha: str
+    arrived_at: Millis
+    ready: bool = False
+    final: bool = Field(default=False, description="In this environment the version becomes live.")
+    supersede: SupersedePolicy = SupersedePolicy.NONE
+    freeze_windows: list[FreezeWindow] = Field(default_factory=list[FreezeWindow])
+    override_freeze: bool = False
+
+
+class LiveVersion(Tolerant):
+    """A version that is or was live (or, in an environment before the last one, deployed)."""
+
+    version: str
+    deployment_id: str
+    workflow_id: str
+    git_commit_sha: str
+    since: Millis
+
+
+class Holder(Tolerant):
+    """Who holds the environment. ``live``: its rollout is over; it keeps the lock so that it can roll back at once, and
+    yields it to the next one.
+    """
+
+    deployment_id: str
+    workflow_id: str
+    version: str
+    fence: int
+    since: Millis
+    live: bool = False
+    yielding: bool = False
+
+
+class Hold(Tolerant):
+    """Nothing is rolled out until somebody releases it."""
+
+    by: str
+    reason: str
+    at: Millis
+
+
+class Freeze(Tolerant):
+    """An ad hoc freeze, from ``starts_at`` to ``ends_at``."""
+
+    freeze_id: str
+    name: str
+    starts_at: Millis
+    ends_at: Millis
+    by: str
+    reason: str = ""
+
+
+class EnvironmentState(Tolerant):
+    """All that ``EnvironmentWorkflow`` knows; also its record. ``fence``: the last number given out; it only grows."""
+
+    service_name: str
+    environment: str
+    holder: Holder | None = None
+    queue: list[Ticket] = Field(default_factory=list[Ticket])
+    live: LiveVersion | None = None
+    history: list[LiveVersion] = Field(default_factory=list[LiveVersion], description="Newest first, live included.")
+    hold: Hold | None = None
+    freezes: list[Freeze] = Field(default_factory=list[Freeze])
+    frozen_until: Millis | None = None
+    frozen_by: str | None = None
+    fence: int = 0
+    updated_at: Millis = 0
+    sequence: int = 0
+
+
+class EnvironmentInput(Tolerant):
+    """The argument of ``EnvironmentWorkflow``. ``resume`` is set only by continue-as-new."""
+
+    service_name: str
+    environment: str
+    resume: EnvironmentState | None = None
+
+
+class EnvironmentWrite(Tolerant):
+    """One ordered write of an environment's record, with the events that belong to it."""
+
+    state: EnvironmentState
+    events: list[AuditEvent] = Field(default_factory=list[AuditEvent])
+
+
+class Leaving(StrEnum):
+    """Why a deployment gives the environment back (or leaves the line)."""
+
+    DEPLOYED = "deployed"  # an environment before the last one: the next may come
+    ENDED = "ended"  # failed, rejected, expired, superseded or cancelled; the environment is as it was
+    ROLLED_BACK = "rolled_back"  # another version is live again: ``live``; sets a hold
+    BROKEN = "broken"  # a rollback failed: nobody knows what runs there; sets a hold
+
+
+# --- signals to EnvironmentWorkflow, named like the classes in snake case ---------------------------------------------
+
+
+class Join(Tolerant):
+    """Signal ``join``: take a place in line. The same deployment again keeps its place (and updates the ticket)."""
+
+    ticket: Ticket
+
+
+class Leave(Tolerant):
+    """Signal ``leave``: out of the line, or the lock back. From a deployment that is neither, it changes nothing."""
+
+    deployment_id: str
+    how: Leaving
+    live: LiveVersion | None = None
+    hold: Hold | None = None
+
+
+class BecameLive(Tolerant):
+    """Signal ``became_live``: the holder's version is live; the one before is told that it is superseded."""
+
+    deployment_id: str
+
+
+class Yielded(Tolerant):
+    """Signal ``yielded``: the live holder gives the lock to the next one."""
+
+    deployment_id: str
+
+
+EnvironmentSignal = Join | Leave | BecameLive | Yielded
+
+
+class SignalEnvironment(Tolerant):
+    """What the activity ``signal_environment`` sends, starting the environment's workflow when there is none."""
+
+    service_name: str
+    environment: str
+    join: Join | None = None
+    leave: Leave | None = None
+    became_live: BecameLive | None = None
+    yielded: Yielded | None = None
+
+
+# --- signals to DeploymentWorkflow ------------------------------------------------------------------------------------
+
+
+class Granted(Tolerant):
+    """Signal ``granted``: the environment is yours. ``previous`` is what is live there now.
+
+    ``frozen``: it had to wait for a freeze to end, so what was checked before is stale.
+    """
+
+    environment: str
+    fence: int
+    previous: LiveVersion | None = None
+    history: list[LiveVersion] = Field(default_factory=list[LiveVersion])
+    frozen: bool = False
+
+
+class Waiting(Tolerant):
+    """Signal ``waiting``: why it is not its turn, in words. Sent when that changes."""
+
+    environment: str
+    reason: str
+
+
+class YieldRequested(Tolerant):
+    """Signal ``yield_requested``: another version has its turn; answer ``yielded`` unless a rollback is under way."""
+
+    environment: str
+    to_deployment_id: str
+    to_version: str
+
+
+class Superseded(Tolerant):
+    """Signal ``superseded``: another version took its place."""
+
+    environment: str
+    by_deployment_id: str
+    by_version: str
+
+
+class Reinstated(Tolerant):
+    """Signal ``reinstated``: the other one is gone again; this live version holds the environment, with this number."""
+
+    environment: str
+    fence: int
+
+
+# --- what people may ask of an environment: updates and signals of the same name --------------------------------------
+
+
+class HoldCommand(Via):
+    """``hold``: let nothing be rolled out until ``release``. Type ``{"by": "ann", "reason": "…"}``."""
+
+    by: Person
+    reason: Why
+
+
+class ReleaseCommand(Via):
+    """``release``: lift the hold."""
+
+    by: Person
+    reason: Text = ""
+
+
+class FreezeCommand(Via):
+    """``freeze``: from ``starts_at`` (default now) to ``ends_at``. The same ``freeze_id`` again replaces it."""
+
+    by: Person
+    freeze_id: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$")]
+    name: Annotated[Text, StringConstraints(min_length=1, max_length=256)]
+    starts_at: Millis | None = None
+    ends_at: Millis
+    reason: Text = ""
+
+
+class UnfreezeCommand(Via):
+    """``unfreeze``: end an ad hoc freeze."""
+
+    by: Person
+    freeze_id: str
+    reason: Text = ""
+
+
+class FreezeQuestion(Tolerant):
+    """Asked of the activity ``check_freeze``: is it frozen at ``at``, and until when?"""
+
+    at: Millis
+    windows: list[FreezeWindow]
+
+
+class FreezeAnswer(Tolerant):
+    """``until`` (ms) and ``name`` of the recurring freeze that is on; None when there is none.
+
+    ``next_at`` is when the next one begins, None within the coming year.
+    """
+
+    until: Millis | None = None
+    name: str | None = None
+    next_at: Millis | None = None

@@ -1,0 +1,275 @@
+"""What a service is: how a version of it is built, tested and brought from environment to environment.
+
+The same shape is the body of ``PUT /api/dashboard/services/{name}``, the file of ``hybridci service apply -f`` and the
+repository's own ``.hybridci.yml`` (there without ``git_repo``). Durations are seconds, times epoch milliseconds.
+Deliberately not here: what happens to one deployment (``deployments``).
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any, Final, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from workflows.contracts.base import Frozen, Tolerant
+from workflows.contracts.fields import (
+    ArtifactGlob,
+    EnvName,
+    EnvValue,
+    GitRef,
+    Line,
+    Millis,
+    Name,
+    Repository,
+    ShortLine,
+    Text,
+    WholeSeconds,
+)
+from workflows.contracts.ids import DEFAULT_POOL
+from workflows.contracts.jobs import RetryPolicy, Step
+
+APPROVAL_EXPIRES_SECONDS: Final = 3 * 24 * 3600
+MAX_SERVICE_BYTES: Final = 192 * 1024
+"""A definition travels in workflow history beside a job's specification, and in one DynamoDB item (400 KB)."""
+DEFINITION_FILE: Final = ".hybridci.yml"
+STAGING: Final = "staging"
+PRODUCTION: Final = "production"
+ONE_TRY: Final = RetryPolicy(max_attempts=1, park=False)
+"""A stage that fails is answered by its deployment (fail, roll back), not parked as a dead letter."""
+
+Command = Annotated[Text, StringConstraints(min_length=1, max_length=64 * 1024)]
+Person = Annotated[Line, StringConstraints(min_length=1, max_length=256)]
+ServiceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?$")]
+"""Lower-case letters, digits and '-': it is a part of workflow ids, where '-' separates."""
+EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")]
+Cron = Annotated[Line, StringConstraints(min_length=9, max_length=128)]
+Positive = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class StageJob(Frozen):
+    """A job that a deployment runs: build, test, or the steps of an environment."""
+
+    pool: Name = DEFAULT_POOL
+    steps: list[Step] = Field(default_factory=list[Step], max_length=100)
+    env: dict[EnvName, EnvValue] = Field(default_factory=dict[str, str], max_length=256)
+    secrets: list[EnvName] = Field(default_factory=list[str], max_length=100, description="Names only, never values.")
+    artifacts: list[ArtifactGlob] = Field(default_factory=list[str], max_length=100)
+    timeout_seconds: WholeSeconds = 3600
+    retry: RetryPolicy = Field(
+        default=ONE_TRY, description="`park` has no effect: a failed stage fails or rolls back its deployment."
+    )
+
+
+class HealthCheck(Frozen):
+    """A command that exits 0 when the environment is well. Tried again until it does, ``attempts`` times in all."""
+
+    run: Command
+    attempts: int = Field(default=5, ge=1, le=50)
+    interval_seconds: float = Field(default=2, ge=0, le=3600, allow_inf_nan=False)
+    timeout_seconds: WholeSeconds = 60
+
+
+class ApprovalGroup(Frozen):
+    """People of whom ``required`` must be among the approvers."""
+
+    name: ShortLine
+    members: list[Person] = Field(min_length=1, max_length=256)
+    required: int = Field(default=1, ge=1, le=20)
+
+    @model_validator(mode="after")
+    def _enough_members(self) -> Self:
+        if self.required > len({member.casefold() for member in self.members}):
+            raise ValueError(f"group {self.name!r} needs {self.required} approvals but has fewer members")
+        return self
+
+
+class ApprovalPolicy(Frozen):
+    """Who must say yes before a version enters an environment. With ``groups``, only their members may approve."""
+
+    required: int = Field(default=1, ge=1, le=20, description="Distinct approvers in all.")
+    allow_author: bool = False
+    expires_seconds: Annotated[int, Field(ge=1, le=90 * 24 * 3600)] = APPROVAL_EXPIRES_SECONDS
+    groups: list[ApprovalGroup] = Field(default_factory=list[ApprovalGroup], max_length=20)
+
+
+class Rollout(Frozen):
+    """The environment's steps run once for each percentage, which they find in ``HYBRIDCI_ROLLOUT_PERCENT``."""
+
+    percent: list[Annotated[int, Field(ge=1, le=100)]] = Field(
+        default_factory=lambda: [100], min_length=1, max_length=20
+    )
+    pause_seconds: Annotated[int, Field(ge=0, le=7 * 24 * 3600)] = 0
+
+    @model_validator(mode="after")
+    def _grows_to_all(self) -> Self:
+        if self.percent != sorted(set(self.percent)) or self.percent[-1] != 100:
+            raise ValueError("percent must grow from step to step and end with 100")
+        return self
+
+
+class Verification(Frozen):
+    """How a version proves itself in an environment.
+
+    ``run`` is a command that exits 0 when all is well; exit code 75 (EX_TEMPFAIL) says that it cannot tell. Metrics are
+    reported to ``POST …/deployments/{id}/metrics`` and compared with the limits during the rollout, the bake time and
+    as long as the version is live. A breach counts when ``consecutive_breaches`` samples in a row are over a limit. No
+    answer, or no sample of a limited metric during the bake time, is inconclusive: the deployment pauses and asks.
+    """
+
+    run: Command | None = None
+    timeout_seconds: WholeSeconds = 600
+    bake_seconds: Annotated[int, Field(ge=0, le=7 * 24 * 3600)] = 0
+    max_error_rate: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
+    max_latency_ms: Positive | None = None
+    min_requests_per_sec: Positive | None = None
+    consecutive_breaches: int = Field(default=1, ge=1, le=100)
+
+    @property
+    def watches_metrics(self) -> bool:
+        """True when a limit is set."""
+        return any(limit is not None for limit in (self.max_error_rate, self.max_latency_ms, self.min_requests_per_sec))
+
+
+class RollbackSteps(Frozen):
+    """How to bring an earlier version back. Without steps, the environment's own steps run for that version."""
+
+    steps: list[Step] = Field(default_factory=list[Step], max_length=100)
+    timeout_seconds: WholeSeconds = 3600
+    max_attempts: int = Field(default=3, ge=1, le=20)
+
+
+class FreezeWindow(Frozen):
+    """A recurring time in which nothing is rolled out: from each moment of ``cron`` on, for ``duration_seconds``."""
+
+    name: ShortLine
+    cron: Cron = Field(description="Five fields: minute, hour, day of month, month, day of week.")
+    duration_seconds: Annotated[int, Field(ge=60, le=90 * 24 * 3600)]
+    timezone: Annotated[Line, StringConstraints(min_length=1, max_length=64)] = "UTC"
+
+
+class SupersedePolicy(StrEnum):
+    """What becomes of older deployments that wait for an environment when a newer one joins them."""
+
+    NONE = "none"  # all are rolled out, in order of arrival
+    OLDER = "older"  # the older ones that wait end as superseded
+
+
+class Environment(StageJob):
+    """One stop on the way of a version. ``external``: another CI rolls out and records its result here."""
+
+    name: EnvironmentName
+    external: bool = False
+    health_check: HealthCheck | None = None
+    approval: ApprovalPolicy | None = None
+    rollout: Rollout = Rollout()
+    verification: Verification | None = None
+    rollback: RollbackSteps | None = None
+    supersede: SupersedePolicy = SupersedePolicy.NONE
+    freeze_windows: list[FreezeWindow] = Field(default_factory=list[FreezeWindow], max_length=50)
+
+    @model_validator(mode="after")
+    def _has_something_to_do(self) -> Self:
+        if not self.external and not self.steps:
+            raise ValueError("steps are needed, unless `external: true` says that another CI rolls out")
+        return self
+
+
+class ServiceDefinition(Frozen):
+    """The part of a service that can live in its repository. Environments are passed in order; in the last one the
+    version becomes live. ``staging`` can only be the first, ``production`` only the last.
+    """
+
+    build: StageJob | None = None
+    test: StageJob | None = None
+    environments: list[Environment] = Field(default_factory=list[Environment], max_length=10)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        names = [environment.name for environment in self.environments]
+        if len(set(names)) != len(names):
+            raise ValueError("environments: two have the same name")
+        if STAGING in names[1:]:
+            raise ValueError(f"environments: {STAGING} must be the first")
+        if PRODUCTION in names[:-1]:
+            raise ValueError(f"environments: {PRODUCTION} must be the last")
+        size = len(type(self).__pydantic_serializer__.to_json(self))
+        if size > MAX_SERVICE_BYTES:
+            raise ValueError(f"the definition is {size} bytes long; at most {MAX_SERVICE_BYTES} are allowed")
+        return self
+
+
+class DefinitionSource(Frozen):
+    """The definition is read from the repository at each deployment's commit, by an agent of this pool."""
+
+    path: ArtifactGlob = DEFINITION_FILE
+    pool: Name = DEFAULT_POOL
+
+    @model_validator(mode="after")
+    def _one_file(self) -> Self:
+        if any(character in self.path for character in "*?["):
+            raise ValueError("path must name one file")
+        return self
+
+
+class ServiceSpec(ServiceDefinition):
+    """What ``PUT /api/dashboard/services/{name}`` takes: environments, or where in the repository they are."""
+
+    git_repo: Repository
+    git_ref: GitRef | None = Field(default=None, description="The branch that webhooks deploy; all when not given.")
+    description: Annotated[Text, StringConstraints(max_length=4096)] = ""
+    labels: dict[ShortLine, ShortLine] = Field(default_factory=dict[str, str], max_length=64)
+    definition: DefinitionSource | None = None
+
+    @model_validator(mode="after")
+    def _defined_once(self) -> Self:
+        if self.definition is None and not self.environments:
+            raise ValueError("environments are needed, or `definition` to read them from the repository")
+        if self.definition is not None and (self.environments or self.build or self.test):
+            raise ValueError(
+                "build, test and environments must be left out when `definition` reads them from the repository"
+            )
+        return self
+
+
+class Service(Tolerant):
+    """A registered service. ``version`` counts the definitions; a deployment keeps the one it started with."""
+
+    name: str
+    version: int
+    spec: ServiceSpec
+    created_at: Millis
+    updated_at: Millis
+    updated_by: str = ""
+
+
+class ServicePage(Tolerant):
+    """One page of services, by name."""
+
+    items: list[Service]
+    next_cursor: str | None = None
+
+
+class ServiceWrite(Frozen):
+    """Register or change a service. An unchanged specification makes no new version.
+
+    ``expected_version``: refuse (invalid_state) unless this is the present one; 0 means that there must be none.
+    """
+
+    name: ServiceName
+    spec: ServiceSpec
+    expected_version: int | None = Field(default=None, ge=0)
+    by: Person
+    via: str = "api"
+    address: str | None = None
+
+
+class DefinitionRequest(Tolerant):
+    """Read the definition that a job left as an artifact."""
+
+    job_id: str
+    attempt: int
+    path: str
+
+
+def spec_fields(definition: ServiceDefinition) -> dict[str, Any]:
+    """The fields of a definition by name, for ``model_copy(update=…)`` of a ServiceSpec."""
+    return {name: getattr(definition, name) for name in ServiceDefinition.model_fields}
