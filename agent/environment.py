@@ -14,6 +14,8 @@
 | `HYBRIDCI_COMMIT` | the full commit id |
 | `HYBRIDCI_REF` | the branch or tag, when the job names one |
 | `HYBRIDCI_AUTHOR` | the commit's author, as the job names it |
+| `HYBRIDCI_FENCE` | the number of the deployment's turn; hand it on, so that the target can refuse a lower one |
+| `HYBRIDCI_FENCE_NAME` | whose turn it is: `<service>/<environment>` |
 | `HYBRIDCI_WORKSPACE` | the folder with the checked out commit, where each step starts |
 | `PATH` | the agent's own |
 | `HOME` | a folder of the attempt, empty at its start |
@@ -21,7 +23,8 @@
 | `USER`, `LOGNAME` | the agent's user |
 | `SHELL`, `TERM`, `LANG` | `/bin/sh`, `dumb`, `C.UTF-8` |
 
-On top come the job's `env`, its secrets, and the step's own `env`, each winning over what is before it.
+The two of the fence are there for a job that has one. On top come the job's `env`, its secrets, and the step's own
+`env`, each winning over what is before it.
 """
 
 import getpass
@@ -63,6 +66,9 @@ def build_environment(
     }  # fmt: skip
     if attempt.git_ref is not None:
         defaults["HYBRIDCI_REF"] = attempt.git_ref
+    if attempt.fence is not None:
+        defaults["HYBRIDCI_FENCE"] = str(attempt.fence.number)
+        defaults["HYBRIDCI_FENCE_NAME"] = attempt.fence.name
     return {**defaults, **attempt.env, **(secrets or {}), COOKIE: cookie}
 
 

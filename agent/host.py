@@ -10,6 +10,7 @@ from typing import Any
 from agent.checkout import Checkout
 from agent.control_plane import ControlPlane
 from agent.executors import Executor
+from agent.fences import Fences
 from agent.guardian import Guardian
 from agent.logs import LogShipper
 
@@ -61,4 +62,5 @@ class Host:
     checkout: Checkout
     executor: Executor
     guardian: Guardian
+    fences: Fences
     tidying: Tidying = field(default_factory=Tidying)

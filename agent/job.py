@@ -108,6 +108,7 @@ class AttemptRun:
         try:
             require_secrets(self._attempt.secrets)
             self._files = files = await self._open()
+            await self._host.fences.enter(self._attempt.fence)
             await self._check_out(files)
             verdict = await self._run_steps(files)
             timer.cancel()
@@ -168,6 +169,8 @@ class AttemptRun:
         for step in attempt.steps:
             if self._why is not None and verdict.outcome is Outcome.SUCCEEDED:
                 verdict = interrupted(self._why, attempt)
+            elif verdict.outcome is Outcome.SUCCEEDED and (newer := self._host.fences.overtaken(attempt.fence)):
+                verdict = of_exception(newer)
             if verdict.outcome is not Outcome.SUCCEEDED:
                 self.progress.steps.append(StepResult(name=step.name))
                 continue

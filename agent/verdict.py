@@ -10,6 +10,7 @@ from typing import Final
 
 from agent.artifacts import UploadFailed
 from agent.checkout import CheckoutError
+from agent.fences import Fenced
 from agent.process import EndReason, ProcessEnd, SpawnError
 from agent.secrets import SecretUnavailable
 from workflows.contracts.attempts import AttemptInput
@@ -86,6 +87,8 @@ def of_exception(error: Exception) -> Verdict:
     match error:
         case SecretUnavailable():
             return Verdict(Outcome.AGENT_ERROR, "secret_unavailable", str(error), retryable=False)
+        case Fenced():
+            return Verdict(Outcome.AGENT_ERROR, "fenced", str(error), retryable=False)
         case CheckoutError(cause="disk_full"):
             return Verdict(Outcome.AGENT_ERROR, error.cause, error.message, retryable=error.retryable)
         case CheckoutError():

@@ -22,6 +22,7 @@ from agent.attempts import Attempts
 from agent.checkout import Checkout
 from agent.control_plane import Backoff, ControlPlane
 from agent.executors.shell import ShellExecutor
+from agent.fences import Fences
 from agent.git_eviction import CacheLimits, keep_within
 from agent.guardian import Guardian
 from agent.host import Host
@@ -130,6 +131,7 @@ class _Agent:
             checkout=Checkout(settings.directory / _CACHE),
             executor=ShellExecutor(),
             guardian=guardian,
+            fences=Fences.load(settings.directory),
         )
         limits = CacheLimits(settings.cache_days, settings.cache_bytes)
         beside = [

@@ -13,6 +13,7 @@ import pytest
 from agent.announcement import announce
 from agent.checkout import Checkout, CheckoutError
 from agent.control_plane import Backoff, ControlPlane
+from agent.fences import Fences
 from agent.guardian import Guardian
 from agent.host import Host
 from agent.job import AttemptRun
@@ -163,6 +164,7 @@ async def a_bench(server: ControlPlaneServer, folder: Path) -> AsyncGenerator[Be
             checkout=checkout,
             executor=executor,
             guardian=Guardian(),
+            fences=Fences.load(folder),
         )
         yield Bench(server, host, checkout, executor)
         await host.shipper.drain(5)

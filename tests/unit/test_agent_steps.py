@@ -20,6 +20,7 @@ def attempt(**fields: object) -> AttemptInput:
     given: dict[str, object] = {
         "job_id": JOB_ID, "attempt": 2, "job_type": "test", "pool": "linux", "git_repo": "https://example.com/shop.git",
         "git_commit_sha": "a" * 40, "git_ref": "main", "git_author": "ann@example.com", "timeout_seconds": 60,
+        "fence": {"name": "shop/production", "number": 7},
     }  # fmt: skip
     return AttemptInput.model_validate(given | fields)
 
@@ -126,6 +127,7 @@ async def test_nothing_of_the_agent_leaks(steps: Steps, monkeypatch: pytest.Monk
     documented = {name.strip("` ") for line in _table() for name in line.split("|")[1].split(",")}
     assert seen.keys() - by_bash == documented | {"A", "B", "EMPTY"}
     assert (seen["CI"], seen["HYBRIDCI_COMMIT"], seen["HYBRIDCI_ATTEMPT_NUMBER"]) == ("true", "a" * 40, "2")
+    assert (seen["HYBRIDCI_FENCE"], seen["HYBRIDCI_FENCE_NAME"]) == ("7", "shop/production")
     assert seen["EMPTY"] == ""
 
 
@@ -143,3 +145,7 @@ def test_who_wins(steps: Steps) -> None:
 
 def test_a_job_without_a_ref_has_no_ref(steps: Steps) -> None:
     assert "HYBRIDCI_REF" not in steps.environment(attempt(git_ref=None))
+
+
+def test_a_job_without_a_fence_has_none(steps: Steps) -> None:
+    assert not [name for name in steps.environment(attempt(fence=None)) if "FENCE" in name]
