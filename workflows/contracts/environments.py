@@ -29,7 +29,8 @@ class Via(Frozen):
 class Ticket(Tolerant):
     """A deployment's place in the line of an environment. ``ready``: it has its approvals and could go.
 
-    ``override_freeze``: somebody said why it must not wait for a freeze.
+    ``override_freeze``: somebody said why it must not wait for a freeze. ``waits_for`` (the reason it was told) and
+    ``frozen`` (it had to wait for a freeze) are set by the environment; what a ``join`` says of them is ignored.
     """
 
     deployment_id: str
@@ -42,6 +43,8 @@ class Ticket(Tolerant):
     supersede: SupersedePolicy = SupersedePolicy.NONE
     freeze_windows: list[FreezeWindow] = Field(default_factory=list[FreezeWindow])
     override_freeze: bool = False
+    waits_for: str | None = None
+    frozen: bool = False
 
 
 class LiveVersion(Tolerant):
@@ -56,7 +59,8 @@ class LiveVersion(Tolerant):
 
 class Holder(Tolerant):
     """Who holds the environment. ``live``: its rollout is over; it keeps the lock so that it can roll back at once, and
-    yields it to the next one.
+    yields it to the next one. ``over``: the live deployment that yielded to it, whose turn comes back when this one is
+    gone. ``frozen``: it had to wait for a freeze.
     """
 
     deployment_id: str
@@ -66,6 +70,9 @@ class Holder(Tolerant):
     since: Millis
     live: bool = False
     yielding: bool = False
+    git_commit_sha: str = ""
+    over: str | None = None
+    frozen: bool = False
 
 
 class Hold(Tolerant):
