@@ -1,0 +1,167 @@
+"""Deployments and environments as routes and webhooks ask for them: start, command, report, find what is live.
+
+Who asks, whence and how the answer looks is the callers' business; every change goes through a workflow.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from api.deps import Services
+from api.idempotency import fingerprint, require_same
+from workflows.contracts.deployment_commands import (
+    Approve,
+    DeploymentInput,
+    Reject,
+    ReportMetrics,
+    Resume,
+    RollbackCommand,
+)
+from workflows.contracts.deployments import Deployment, DeploymentRequest, DeploymentStatus
+from workflows.contracts.environments import EnvironmentState
+from workflows.contracts.errors import InvalidState, NotFound
+from workflows.contracts.ids import job_id_for_key, new_job_id
+from workflows.contracts.services import PRODUCTION, Service
+from workflows.deployment_client import DeploymentCommand, EnvironmentCommand
+
+_POSSIBLE: Final[dict[type[object], str]] = {
+    Approve: "An approval is possible while a deployment waits for it.",
+    Reject: "A rejection is possible until a version is live.",
+    RollbackCommand: "A rollback is possible from the last environment on, as long as the version is live.",
+    Resume: "Resuming is possible while a deployment is paused.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What became of a start.
+
+    ``created``: there is a new deployment. ``replayed``: an earlier request with the same key created it.
+    """
+
+    deployment: Deployment
+    created: bool = False
+    replayed: bool = False
+
+
+async def start_deployment(
+    services: Services, caller_id: str, request: DeploymentRequest, *, key: str | None, via: str, address: str | None
+) -> Started:
+    """Start a deployment of the service as it is defined now, or find the one that this key stands for.
+
+    ``via`` is ``api``, ``cli`` or ``webhook:<provider>``, ``address`` the caller's, if any. Raises NotFound for an
+    unknown service, Conflict, ValidationFailed, Unavailable.
+    """
+    deployment_id = new_job_id() if key is None else job_id_for_key(caller_id, key)
+    digest = None if key is None else fingerprint("deployment", request)
+    if digest is not None:
+        known = await _find(services, deployment_id)
+        if known is not None:
+            require_same(known.fingerprint, digest, what=f"deployment {deployment_id}")
+            return Started(known, replayed=True)
+    start = DeploymentInput(
+        deployment_id=deployment_id,
+        request=request,
+        service=await services.deployments.service(request.service_name),
+        created_by=caller_id,
+        via=via,
+        address=address,
+        fingerprint=digest,
+    )
+    started = await services.releases.start(start)
+    # Two requests with one key at the same moment.
+    require_same(started.fingerprint, digest, what=f"deployment {deployment_id}")
+    return Started(started, created=True)
+
+
+async def command_deployment(services: Services, deployment_id: str, command: DeploymentCommand) -> Deployment:
+    """The deployment's record after the command.
+
+    Raises NotFound when there is no such deployment, InvalidState when it has ended or refuses, ValidationFailed,
+    Unavailable.
+    """
+    deployment = await services.deployments.get(deployment_id)
+    if deployment.closed:
+        raise _ended(deployment, command)
+    try:
+        return await services.releases.command(deployment, command)
+    except NotFound:
+        raise _ended(await services.deployments.get(deployment_id), command) from None
+
+
+async def report_metrics(services: Services, deployment_id: str, sample: ReportMetrics) -> None:
+    """Hand a sample to the deployment's workflow, which judges it later. Raises like ``command_deployment``."""
+    deployment = await services.deployments.get(deployment_id)
+    if deployment.closed:
+        raise _ended(deployment, sample)
+    try:
+        await services.releases.report_metrics(deployment, sample)
+    except NotFound:
+        raise _ended(await services.deployments.get(deployment_id), sample) from None
+
+
+async def command_environment(
+    services: Services, service_name: str, environment: str, command: EnvironmentCommand
+) -> EnvironmentState:
+    """The environment as the command left it.
+
+    Raises NotFound when the service or its environment does not exist (the environment's workflow would be started for
+    any name), InvalidState when it refuses, ValidationFailed, Unavailable.
+    """
+    await require_environment(services, service_name, environment)
+    return await services.releases.command_environment(service_name, environment, command)
+
+
+async def require_environment(services: Services, service_name: str, environment: str) -> Service:
+    """The service, when it has this environment. One whose definition is in its repository may have any."""
+    service = await services.deployments.service(service_name)
+    names = [each.name for each in service.spec.environments]
+    if environment in names or service.spec.definition is not None:
+        return service
+    if any(state.environment == environment for state in await services.deployments.environments(service_name)):
+        return service  # an earlier definition had it, and it may still be held or frozen
+    raise NotFound(f"Service {service_name} has no environment {environment[:64]!r}; it has {', '.join(names)}.")
+
+
+async def live_deployment(services: Services, service_name: str, environment: str | None = None) -> Deployment | None:
+    """What is live in the named (else the last) environment of a service, by the environment's record.
+
+    Raises NotFound for an unknown service, Unavailable.
+    """
+    service = await services.deployments.service(service_name)
+    if environment is None:
+        own = service.spec.environments
+        environment = own[-1].name if own else PRODUCTION  # a definition in the repository: the usual name
+    try:
+        state = await services.deployments.environment(service_name, environment)
+    except NotFound:
+        return None  # nothing was ever deployed there
+    return None if state.live is None else await services.deployments.get(state.live.deployment_id)
+
+
+async def _find(services: Services, deployment_id: str) -> Deployment | None:
+    try:
+        return await services.deployments.get(deployment_id)
+    except NotFound:
+        return None
+
+
+def _ended(deployment: Deployment, command: object) -> InvalidState:
+    """Why a deployment without a workflow takes no command, and what to do instead."""
+    name = f"Deployment {deployment.deployment_id} ({deployment.service_name} {deployment.version})"
+    if not deployment.closed:
+        return InvalidState(
+            f"{name} is {deployment.status}, but lost its workflow to somebody's hand; its environments are freed"
+            " within a minute. Start the version again: POST /api/dashboard/deployments."
+        )
+    said = [f"{name} has ended: it is {deployment.status}{_cause(deployment)} and takes no commands any more."]
+    if type(command) in _POSSIBLE:
+        said.append(_POSSIBLE[type(command)])
+    if deployment.status is DeploymentStatus.SUPERSEDED and deployment.superseded_by is not None:
+        said.append(f"Deployment {deployment.superseded_by} took its place: send the command there.")
+    else:
+        said.append("To deploy the version again: POST /api/dashboard/deployments.")
+    return InvalidState(" ".join(said))
+
+
+def _cause(deployment: Deployment) -> str:
+    return "" if deployment.cause in (None, deployment.status) else f" ({deployment.cause})"
