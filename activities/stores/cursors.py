@@ -1,8 +1,8 @@
 """Opaque cursors of lists: where each part of a list goes on, bound to the filters of its query.
 
 A list is read from one or more shards, each newest first. A cursor holds each shard's position (the last item taken; an
-empty job id stands for all of that moment) and the time of the last item shown, so that a shard nothing was taken from
-yet starts there and not at newer jobs.
+empty id stands for all of that moment) and the time of the last item shown, so that a shard nothing was taken from
+yet starts there and not at newer items. A list by name has one shard, and 0 for every time.
 """
 
 import base64
@@ -10,21 +10,36 @@ import binascii
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import Annotated, NoReturn
+from typing import Annotated, Final, Literal, NoReturn
 
 from pydantic import Field, ValidationError
 
-from workflows.contracts.base import Frozen
+from workflows.contracts.base import Frozen, Tolerant
+from workflows.contracts.deployments import DeploymentQuery, EventQuery
 from workflows.contracts.errors import FieldError, ValidationFailed
 from workflows.contracts.records import JobQuery
 
+MAX_ID_CHARACTERS: Final = 256
+"""The longest id of anything in a list."""
+
 _Time = Annotated[int, Field(ge=0, lt=1 << 53)]
-_JobId = Annotated[str, Field(max_length=128)]
+_Id = Annotated[str, Field(max_length=MAX_ID_CHARACTERS)]
+
+
+class ServiceQuery(Tolerant):
+    """A list of services; they have no filters."""
+
+    services: Literal["by name"] = "by name"
+    limit: int
+    cursor: str | None = None
+
+
+ListQuery = JobQuery | DeploymentQuery | EventQuery | ServiceQuery
 
 
 @dataclass(frozen=True, slots=True)
 class Positions:
-    """Where a list goes on: by shard (created_at, job_id) of the last item taken, and ``shown_to``, both in ms."""
+    """Where a list goes on: by shard (time, id) of the last item taken, and ``shown_to``, both in ms."""
 
     shards: dict[int, tuple[int, str]] = field(default_factory=dict[int, tuple[int, str]])
     shown_to: int | None = None
@@ -33,18 +48,18 @@ class Positions:
 class _Cursor(Frozen):
     q: str
     at: _Time | None = None
-    s: dict[Annotated[int, Field(ge=0, lt=64)], tuple[_Time, _JobId]] = Field(
+    s: dict[Annotated[int, Field(ge=0, lt=64)], tuple[_Time, _Id]] = Field(
         default_factory=dict[int, tuple[int, str]], max_length=64
     )
 
 
-def encode_cursor(query: JobQuery, positions: Positions) -> str:
+def encode_cursor(query: ListQuery, positions: Positions) -> str:
     """The cursor that goes on from these positions."""
     cursor = _Cursor(q=_digest(query), at=positions.shown_to, s=positions.shards)
     return base64.urlsafe_b64encode(cursor.model_dump_json().encode()).decode().rstrip("=")
 
 
-def decode_cursor(query: JobQuery) -> Positions:
+def decode_cursor(query: ListQuery) -> Positions:
     """The positions in the query's cursor; the beginning when it has none. Raises ValidationFailed."""
     if query.cursor is None:
         return Positions()
@@ -58,7 +73,7 @@ def decode_cursor(query: JobQuery) -> Positions:
     return Positions(dict(cursor.s), cursor.at)
 
 
-def _digest(query: JobQuery) -> str:
+def _digest(query: ListQuery) -> str:
     filters = json.dumps(query.model_dump(mode="json", exclude={"limit", "cursor"}), sort_keys=True)
     return hashlib.sha256(filters.encode()).hexdigest()[:16]
 

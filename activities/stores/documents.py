@@ -1,8 +1,9 @@
 """Records as JSON text and back, without loss.
 
-JSON has no exact decimals, no NaN and no infinity, and a job's ``metadata`` can hold any of them, so they are kept as
-one-key objects (``{"$decimal": "1.10"}``); an object that looks like one is wrapped, so that it comes back as it was.
-Everything else pydantic writes and reads as it is: big integers, empty strings, 0, null and any Unicode text.
+JSON has no exact decimals, no NaN and no infinity, and a job's ``metadata`` or an event's ``details`` can hold any of
+them, so they are kept as one-key objects (``{"$decimal": "1.10"}``); an object that looks like one is wrapped, so that
+it comes back as it was. Everything else pydantic writes and reads as it is: big integers, empty strings, 0, null and
+any Unicode text.
 """
 
 import math
@@ -12,6 +13,7 @@ from typing import Any, Final, cast
 
 from pydantic import TypeAdapter
 
+from workflows.contracts.deployments import AuditEvent, DeploymentSummary
 from workflows.contracts.jobs import Job, JobSummary
 
 _DECODERS: Final[Mapping[str, Callable[[Any], Any]]] = {
@@ -20,6 +22,8 @@ _DECODERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "$object": lambda value: {key: _untagged(item) for key, item in value.items()},
 }
 _SUMMARIES: Final = TypeAdapter(list[JobSummary])
+_DEPLOYMENT_SUMMARIES: Final = TypeAdapter(list[DeploymentSummary])
+_EVENTS: Final = TypeAdapter(list[AuditEvent])
 
 
 def dump_job(job: Job) -> str:
@@ -40,6 +44,26 @@ def load_job(text: str | bytes) -> Job:
 def load_summaries(texts: Sequence[str]) -> list[JobSummary]:
     """The summaries of a page, parsed at once: a tenth of the cost of one by one."""
     return _SUMMARIES.validate_json(f"[{','.join(texts)}]")
+
+
+def load_deployment_summaries(texts: Sequence[str]) -> list[DeploymentSummary]:
+    """The deployments of a page."""
+    return _DEPLOYMENT_SUMMARIES.validate_json(f"[{','.join(texts)}]")
+
+
+def dump_event(event: AuditEvent) -> str:
+    """The event as JSON text."""
+    if event.details:
+        event = event.model_copy(update={"details": {key: _tagged(value) for key, value in event.details.items()}})
+    return event.model_dump_json()
+
+
+def load_events(texts: Sequence[str]) -> list[AuditEvent]:
+    """The events that ``dump_event`` wrote."""
+    return [
+        event.model_copy(update={"details": {key: _untagged(value) for key, value in event.details.items()}})
+        for event in _EVENTS.validate_json(f"[{','.join(texts)}]")
+    ]
 
 
 def _tagged(value: Any) -> Any:

@@ -1,6 +1,7 @@
-"""Stores in memory, for unit tests: the same contract as DynamoDB and S3, and gone with the process.
+"""Stores of jobs in memory, for unit tests: the same contract as DynamoDB and S3, and gone with the process.
 
-No ``await`` stands between a read and the write that follows from it, so no lock is needed.
+No ``await`` stands between a read and the write that follows from it, so no lock is needed. Deliberately not here:
+deployments and what belongs to them (``memory_deployments`` and the modules beside it).
 """
 
 import asyncio
@@ -9,9 +10,9 @@ from collections.abc import AsyncIterator
 from typing import BinaryIO, Final
 
 from activities.stores.chunks import ReadPlan, check_chunk, clip
-from activities.stores.cursors import Positions, decode_cursor, encode_cursor
 from activities.stores.documents import dump_job, load_job
 from activities.stores.interfaces import LogChunk, WriteOutcome
+from activities.stores.memory_pages import newest_first
 from activities.stores.paths import check_artifact_path
 from activities.stores.statistics import Footprint, day_stats, deltas, queue_stats
 from workflows.contracts.errors import NotFound
@@ -48,13 +49,8 @@ class MemoryJobStore:
 
     async def list(self, query: JobQuery) -> JobPage:
         """See JobStore."""
-        after = decode_cursor(query).shards.get(0)
         jobs = [job for job in map(load_job, self._documents.values()) if _matches(query, job)]
-        jobs.sort(key=_place, reverse=True)
-        rest = [job for job in jobs if after is None or _place(job) < after]
-        page = rest[: query.limit]
-        more = len(rest) > query.limit
-        cursor = encode_cursor(query, Positions({0: _place(page[-1])}, page[-1].created_at)) if more else None
+        page, cursor = newest_first(query, jobs, _place)
         return JobPage(items=[job.summary() for job in page], next_cursor=cursor)
 
     async def queue_stats(self) -> QueueStats:

@@ -7,9 +7,21 @@ from activities.stores.artifacts import S3ArtifactStore, create_bucket
 from activities.stores.dynamo.client import AwsClients
 from activities.stores.dynamo.jobs import DynamoJobStore
 from activities.stores.dynamo.table import JobTables, create_tables
-from activities.stores.interfaces import ArtifactStore, JobStore, LogStore
+from activities.stores.interfaces import (
+    ArtifactStore,
+    DeploymentStore,
+    EnvironmentStore,
+    EventStore,
+    JobStore,
+    LogStore,
+    ServiceStore,
+)
 from activities.stores.logs import S3LogStore
 from activities.stores.memory import MemoryArtifactStore, MemoryJobStore, MemoryLogStore
+from activities.stores.memory_deployments import MemoryDeploymentStore
+from activities.stores.memory_environments import MemoryEnvironmentStore
+from activities.stores.memory_events import MemoryEventStore
+from activities.stores.memory_services import MemoryServiceStore
 from activities.stores.settings import StoreSettings
 
 
@@ -20,23 +32,42 @@ class Stores:
     jobs: JobStore
     logs: LogStore
     artifacts: ArtifactStore
+    deployments: DeploymentStore
+    services: ServiceStore
+    environments: EnvironmentStore
+    events: EventStore
     close: Callable[[], None]
 
 
 def open_stores(settings: StoreSettings) -> Stores:
     """Stores on DynamoDB and S3. Connects at the first call, not here; creates nothing (see ``ensure_schema``)."""
     clients = AwsClients(settings)
+    events = MemoryEventStore()
     return Stores(
         jobs=DynamoJobStore(clients, JobTables.of(settings)),
         logs=S3LogStore(clients, settings.bucket),
         artifacts=S3ArtifactStore(clients, settings.bucket),
+        deployments=MemoryDeploymentStore(events),
+        services=MemoryServiceStore(events),
+        environments=MemoryEnvironmentStore(events),
+        events=events,
         close=clients.close,
     )
 
 
 def open_memory_stores() -> Stores:
     """Stores that are gone with the process, for unit tests."""
-    return Stores(jobs=MemoryJobStore(), logs=MemoryLogStore(), artifacts=MemoryArtifactStore(), close=lambda: None)
+    events = MemoryEventStore()
+    return Stores(
+        jobs=MemoryJobStore(),
+        logs=MemoryLogStore(),
+        artifacts=MemoryArtifactStore(),
+        deployments=MemoryDeploymentStore(events),
+        services=MemoryServiceStore(events),
+        environments=MemoryEnvironmentStore(events),
+        events=events,
+        close=lambda: None,
+    )
 
 
 async def ensure_schema(settings: StoreSettings) -> None:

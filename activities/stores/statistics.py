@@ -120,7 +120,7 @@ def deltas(before: Footprint | None, job: Job) -> Deltas:
     days: dict[str, Counter[str]] = {}
     if before is None:
         queue["total"] += 1
-        days.setdefault(_day(job.created_at), Counter())["created"] += 1
+        days.setdefault(day_of(job.created_at), Counter())["created"] += 1
     else:
         queue[_COUNTERS[before.queue_status]] -= 1
     queue[_COUNTERS[job.queue_status]] += 1
@@ -130,7 +130,7 @@ def deltas(before: Footprint | None, job: Job) -> Deltas:
         _sample(queue, "execution", _execution_ms(attempt))
     event = _end_event(before.queue_status if before else None, job.queue_status)
     if event is not None:
-        days.setdefault(_day(_ended_at(job)), Counter())[event] += 1
+        days.setdefault(day_of(_ended_at(job)), Counter())[event] += 1
     return Deltas({name: moved for name, moved in queue.items() if moved}, days)
 
 
@@ -161,6 +161,11 @@ def queue_stats(counters: Mapping[str, int]) -> QueueStats:
 def day_stats(day: str, counters: Mapping[str, int]) -> DayStats:
     """The statistics of one day from its summed counters."""
     return DayStats(day=day, **{name: counters.get(name, 0) for name in ("created", "completed", "failed")})
+
+
+def day_of(milliseconds: int) -> str:
+    """The day of a time (ms), in UTC: ``YYYY-MM-DD``."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).date().isoformat()
 
 
 def day_end(day: str) -> int:
@@ -226,10 +231,6 @@ def _ended_at(job: Job) -> int:
         return job.completed_at
     ends = [attempt.finished_at for attempt in job.attempts if attempt.finished_at is not None]
     return max(ends, default=job.created_at)
-
-
-def _day(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).date().isoformat()
 
 
 def _histogram(counters: Mapping[str, int], kind: str) -> list[int]:
