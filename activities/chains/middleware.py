@@ -67,7 +67,7 @@ def _facts(run: Run) -> dict[str, object]:
 
 
 def _identity(run: Run) -> dict[str, object]:
-    return {"chain": run.chain, "job_id": run.job_id}
+    return {"chain": run.chain, **run.about}
 
 
 def _milliseconds(since: float) -> float:

@@ -13,11 +13,16 @@ from typing import Any, Final, TypeVar, cast
 
 from codeuchain import Chain, Context, Middleware
 
-from activities.links.base import ChainMiswiredError, JobLink, require
+from activities.links.base import ChainMiswiredError, Link, require
+from workflows.contracts.deployments import DeploymentWrite
+from workflows.contracts.environments import EnvironmentWrite
 from workflows.contracts.jobs import Job
 from workflows.contracts.records import JobWrite
+from workflows.contracts.services import ServiceWrite
 
 T = TypeVar("T")
+
+_IDS: Final = ("job_id", "deployment_id", "service_name", "environment")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +39,12 @@ class NamedChain:
 class Run:
     """One run of one chain: the middleware's state lives here, because a middleware object serves many runs at once.
 
-    Times are ``time.perf_counter`` seconds.
+    ``about``: the ids of what it is about, for the log. Times are ``time.perf_counter`` seconds.
     """
 
     chain: str
     level: int
-    job_id: str | None
+    about: Mapping[str, object]
     link: str | None = None
     started: float = 0.0
     link_started: float = 0.0
@@ -50,7 +55,7 @@ CURRENT_RUN: Final[ContextVar[Run | None]] = ContextVar("current_run", default=N
 
 
 def build_chain(
-    name: str, links: Sequence[JobLink], middleware: Sequence[Middleware] = (), *, level: int = logging.INFO
+    name: str, links: Sequence[Link], middleware: Sequence[Middleware] = (), *, level: int = logging.INFO
 ) -> NamedChain:
     """A chain of these links, each under its class's name. ``level`` is that of the line about a run that succeeded.
 
@@ -70,7 +75,7 @@ def build_chain(
 
 async def run_chain(chain: NamedChain, data: Mapping[str, object], *, result: str, kind: type[T]) -> T:
     """Run the chain on this context and return its ``result``. Raises what a link raised."""
-    token = CURRENT_RUN.set(Run(chain.name, chain.level, _job_id(data)))
+    token = CURRENT_RUN.set(Run(chain.name, chain.level, _about(data)))
     try:
         answer = await chain.chain.run(Context[Any](cast("dict[str, Any]", dict(data))))
     finally:
@@ -86,10 +91,18 @@ def current_run() -> Run:
     return run
 
 
-def _job_id(data: Mapping[str, object]) -> str | None:
-    write, request, job_id = data.get("write"), data.get("request"), data.get("job_id")
-    if isinstance(write, JobWrite):
-        return write.job.job_id
-    if isinstance(request, Job):
-        return request.job_id
-    return job_id if isinstance(job_id, str) else None
+def _about(data: Mapping[str, object]) -> Mapping[str, object]:
+    """The ids among what a chain was given: one of its plain values, or inside the record it writes."""
+    found = {name: data[name] for name in _IDS if isinstance(data.get(name), str)}
+    match data.get("write") or data.get("request"):
+        case JobWrite(job=job) | (Job() as job):
+            found["job_id"] = job.job_id
+        case DeploymentWrite(deployment=deployment):
+            found |= {"deployment_id": deployment.deployment_id, "service_name": deployment.service_name}
+        case EnvironmentWrite(state=state):
+            found |= {"service_name": state.service_name, "environment": state.environment}
+        case ServiceWrite(name=name):
+            found["service_name"] = name
+        case _:
+            pass
+    return found

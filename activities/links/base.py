@@ -16,7 +16,7 @@ from workflows.contracts.records import DayStats, JobPage, JobQuery, JobWrite, Q
 T = TypeVar("T")
 
 
-class JobLink(Protocol):
+class Link(Protocol):
     """A link of our chains, by the shape that ``codeuchain.Chain`` calls."""
 
     async def call(self, ctx: Context[Any]) -> Context[Any]:

@@ -1,0 +1,17 @@
+"""Read chain ListDeploymentsByService: ListDeploymentsByService. Answers one page of one service's records."""
+
+import logging
+from collections.abc import Sequence
+
+from codeuchain import Middleware
+
+from activities.chains.support import NamedChain, build_chain
+from activities.links.list_deployments_by_service import ListDeploymentsByService
+from activities.stores.interfaces import DeploymentStore
+
+
+def build_list_deployments_by_service_chain(
+    store: DeploymentStore, middleware: Sequence[Middleware] = ()
+) -> NamedChain:
+    """``query`` in, ``page`` out. Logged at DEBUG: reads are many and change nothing."""
+    return build_chain("ListDeploymentsByService", [ListDeploymentsByService(store)], middleware, level=logging.DEBUG)
