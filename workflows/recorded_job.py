@@ -37,7 +37,9 @@ class RecordedJob:
             written = self._written
             if written is not None and written.model_copy(update={"sequence": self._job.sequence}) == self._job:
                 return
-            job = self._job = self._job.model_copy(update={"sequence": _next_sequence(written)})
+            job = self._job = self._job.model_copy(
+                update={"sequence": next_sequence(written.sequence if written else None)}
+            )
             await workflow.execute_local_activity(
                 record_job if written else create_job,
                 JobWrite(job=job, previous=written.queue_status if written else None),
@@ -70,13 +72,13 @@ class RecordedJob:
             self._shown = wanted
 
 
-def _next_sequence(written: Job | None) -> int:
+def next_sequence(written: int | None) -> int:
     """Higher than all before, also than what a lost run of this workflow task has written already.
 
     A task is lost with its worker, or when the server refuses to close the workflow over a signal it has not seen;
     then it runs again at a later time and may decide otherwise. A run that was only slow stays behind its successor.
     """
-    return max(written.sequence + 1 if written else 1, workflow.time_ns() // 1000)
+    return max(written + 1 if written is not None else 1, workflow.time_ns() // 1000)
 
 
 def now_ms() -> int:

@@ -1,0 +1,415 @@
+"""What people and environments say to a deployment: updates, signals of the same name, and their refusals.
+
+An update answers with the record once it is written; a signal that is refused changes nothing but the audit trail.
+Handlers only note what was said; ``deployment`` acts on it.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from workflows import deployment_record as record
+    from workflows.approvals import approval_refused, approvers, missing, rejection_refused
+    from workflows.contracts.deployment_commands import (
+        Approve,
+        CancelDeployment,
+        OverrideFreeze,
+        RecordStage,
+        Reject,
+        ReportMetrics,
+        Resume,
+        RollbackCommand,
+    )
+    from workflows.contracts.deployments import Approval, Decision, Deployment, DeploymentStatus
+    from workflows.contracts.environments import (
+        Granted,
+        Reinstated,
+        Superseded,
+        Via,
+        Waiting,
+        Yielded,
+        YieldRequested,
+    )
+    from workflows.contracts.errors import ErrorCode
+    from workflows.deployment_progress import Breach, Phase
+    from workflows.deployment_steps import DeploymentSteps
+    from workflows.recorded_job import now_ms
+    from workflows.verification import breach, judged
+
+C = TypeVar("C", bound=Via)
+_IN_AN_ENVIRONMENT = {Phase.ROLL_OUT, Phase.VERIFY, Phase.BAKE, Phase.PAUSED, Phase.ARRIVED, Phase.LIVE}
+_BEFORE_ITS_TURN = {Phase.JOIN, Phase.APPROVAL, Phase.TURN}
+
+
+class DeploymentMessages(DeploymentSteps):
+    """The handlers."""
+
+    # --- approvals ------------------------------------------------------------------------------------------------
+
+    @workflow.update(name="approve")
+    async def approve(self, command: Approve) -> Deployment:
+        """Say yes to this version in the environment that waits for it."""
+        return await self._approve(command)
+
+    @workflow.signal(name="approve")
+    async def approve_by_signal(self, command: Approve) -> None:
+        """As the update, for who needs no answer."""
+        await self._unless_refused(command, self._approval_refused, self._approve, "approval")
+
+    @workflow.update(name="reject")
+    async def reject(self, command: Reject) -> Deployment:
+        """Say no: the deployment ends."""
+        return await self._reject(command)
+
+    @workflow.signal(name="reject")
+    async def reject_by_signal(self, command: Reject) -> None:
+        """As the update, for who needs no answer."""
+        await self._unless_refused(command, self._rejection_refused, self._reject, "rejection")
+
+    async def _approve(self, command: Approve) -> Deployment:
+        self._add_to_trail(Decision.APPROVE, command.by, command.comment)
+        self._noted("approved", command, command.comment)
+        return await self._recorded()
+
+    async def _reject(self, command: Reject) -> Deployment:
+        self._add_to_trail(Decision.REJECT, command.by, command.reason)
+        self._noted("rejected", command, command.reason)
+        return await self._recorded()
+
+    def _add_to_trail(self, decision: Decision, by: str, comment: str) -> None:
+        entry = Approval(
+            environment=self._environment.name,
+            decision=decision,
+            by=by,
+            at=now_ms(),
+            git_commit_sha=self._deployment.git_commit_sha,
+            comment=comment,
+        )
+        self._deployment = self._deployment.model_copy(update={"approvals": [*self._deployment.approvals, entry]})
+
+    def _approval_refused(self, command: Approve) -> str | None:
+        if (early_or_late := self._waits_for_no_approval()) is not None:
+            return early_or_late
+        environment = self._environment
+        if environment.approval is None:
+            return f"{environment.name} needs no approval."
+        return approval_refused(environment.approval, self._deployment, environment.name, command)
+
+    def _rejection_refused(self, command: Reject) -> str | None:
+        return self._waits_for_no_approval() or rejection_refused(self._deployment, self._environment.name, command)
+
+    def _waits_for_no_approval(self) -> str | None:
+        deployment, phase = self._deployment, self._progress.phase
+        if (ended := self._ended()) is not None:
+            return ended
+        if self._interrupt is not None:
+            return f"{deployment.version} is being ended already."
+        if phase in {Phase.DEFINITION, Phase.BUILD, Phase.TEST}:
+            return f"{deployment.version} waits for no approval yet: it is {deployment.status} ({phase})."
+        name, policy = self._environment.name, self._environment.approval
+        if any(entry.environment == name and entry.decision is Decision.REJECT for entry in deployment.approvals):
+            return f"{deployment.version} was rejected for {name}."
+        enough = policy is not None and missing(policy, deployment.approvals, name) is None
+        if policy is not None and (enough or (phase not in _BEFORE_ITS_TURN)):
+            by = ", ".join(approvers(deployment.approvals, name))
+            return f"{deployment.version} has all its approvals for {name} (by {by}); it needs no more there."
+        if phase is not Phase.APPROVAL:
+            return f"{deployment.version} waits for no approval now: it is {deployment.status} in {name} ({phase})."
+        return None
+
+    # --- rollback, resume, cancel ---------------------------------------------------------------------------------
+
+    @workflow.update(name="rollback")
+    async def rollback(self, command: RollbackCommand) -> Deployment:
+        """Bring the version before back, or a named one. Answers once its job is on its way."""
+        return await self._roll_back_by(command)
+
+    @workflow.signal(name="rollback")
+    async def rollback_by_signal(self, command: RollbackCommand) -> None:
+        """As the update, for who needs no answer."""
+        await self._unless_refused(command, self._rollback_refused, self._roll_back_by, "rollback")
+
+    async def _roll_back_by(self, command: RollbackCommand) -> Deployment:
+        earlier = self._deployment.rollback
+        self._interrupt = command
+        self._noted("rollback_requested", command, command.reason, to_version=command.to_version)
+        await workflow.wait_condition(lambda: self._written is not None and self._written.rollback != earlier)
+        return self._deployment
+
+    def _rollback_refused(self, command: RollbackCommand) -> str | None:
+        deployment, progress = self._deployment, self._progress
+        if (ended := self._ended()) is not None:
+            return f"{ended} To bring another version back, deploy it again."
+        if progress.phase is Phase.ROLLBACK and command.job_id is None:
+            return f"{deployment.version} is being rolled back already."
+        if isinstance(self._interrupt, RollbackCommand):
+            return f"{deployment.version} is about to be rolled back already."
+        if progress.yielded_to is not None:
+            return f"{progress.yielded_to} is being rolled out over {deployment.version}: roll that one back instead."
+        if not progress.touched:
+            last = deployment.definition.environments[-1].name if deployment.definition.environments else "production"
+            return (
+                f"Nothing of {deployment.version} was rolled out to {last} yet. To stop it: "
+                f"`hybridci deploy cancel {deployment.deployment_id}`."
+            )
+        if self._target(command.to_version) is None and command.job_id is None:
+            return self._no_target(command.to_version)
+        return None
+
+    def _no_target(self, to_version: str | None) -> str:
+        name, grant = self._environment.name, self._progress.granted
+        if to_version is None:
+            return f"Nothing was live in {name} before {self._deployment.version}: there is nothing to roll back to."
+        known = sorted({live.version for live in grant.history}) if grant is not None else []
+        return f"{to_version} was never live in {name} before. Known there: {', '.join(known) or 'none'}."
+
+    @workflow.update(name="resume")
+    async def resume(self, command: Resume) -> Deployment:
+        """Go on where verification could not tell."""
+        return await self._resume(command)
+
+    @workflow.signal(name="resume")
+    async def resume_by_signal(self, command: Resume) -> None:
+        """As the update, for who needs no answer."""
+        await self._unless_refused(command, self._resume_refused, self._resume, "resume")
+
+    async def _resume(self, command: Resume) -> Deployment:
+        self._progress = self._progress.model_copy(update={"resumed": True})
+        self._noted("resumed", command, command.reason)
+        return await self._recorded()
+
+    def _resume_refused(self, command: Resume) -> str | None:
+        if (ended := self._ended()) is not None:
+            return ended
+        if self._progress.phase is not Phase.PAUSED or self._progress.resumed or self._interrupt is not None:
+            return (
+                f"{self._deployment.version} is not paused: it is {self._deployment.status} ({self._progress.phase})."
+            )
+        return None
+
+    @workflow.update(name="cancel")
+    async def cancel(self, command: CancelDeployment) -> Deployment:
+        """End it; once something was rolled out into the last environment, roll back."""
+        return await self._cancel(command)
+
+    @workflow.signal(name="cancel")
+    async def cancel_by_signal(self, command: CancelDeployment) -> None:
+        """As the update, for who needs no answer."""
+        await self._unless_refused(command, self._cancel_refused, self._cancel, "cancel")
+
+    async def _cancel(self, command: CancelDeployment) -> Deployment:
+        self._interrupt = command
+        self._noted("cancel_requested", command, command.reason)
+        return await self._recorded()
+
+    def _cancel_refused(self, command: CancelDeployment) -> str | None:
+        deployment, phase = self._deployment, self._progress.phase
+        if (ended := self._ended()) is not None:
+            return ended
+        if phase is Phase.LIVE:
+            return f"{deployment.version} is live: `hybridci deploy rollback {deployment.deployment_id} --reason …`."
+        if phase is Phase.ROLLBACK or self._interrupt is not None:
+            return f"{deployment.version} is being ended already."
+        return None
+
+    # --- freezes, stages of another CI, metrics -------------------------------------------------------------------
+
+    @workflow.update(name="override_freeze")
+    async def override_freeze(self, command: OverrideFreeze) -> Deployment:
+        """Do not wait for a freeze to end."""
+        return await self._override_freeze(command)
+
+    @workflow.signal(name="override_freeze")
+    async def override_freeze_by_signal(self, command: OverrideFreeze) -> None:
+        """As the update, for who needs no answer."""
+        await self._unless_refused(command, self._override_refused, self._override_freeze, "freeze override")
+
+    async def _override_freeze(self, command: OverrideFreeze) -> Deployment:
+        self._progress = self._progress.model_copy(update={"override_freeze": True})
+        self._noted("freeze_overridden", command, command.reason)
+        if self._progress.in_line:
+            await self._join(ready=self._progress.phase is Phase.TURN)
+        return await self._recorded()
+
+    def _override_refused(self, command: OverrideFreeze) -> str | None:
+        if (ended := self._ended()) is not None:
+            return ended
+        if self._progress.phase not in _BEFORE_ITS_TURN:
+            return f"{self._deployment.version} waits for no freeze: it is {self._deployment.status}."
+        return None
+
+    @workflow.update(name="record_stage")
+    async def record_stage(self, command: RecordStage) -> Deployment:
+        """What another CI did in an external environment."""
+        return await self._record_stage(command)
+
+    @workflow.signal(name="record_stage")
+    async def record_stage_by_signal(self, command: RecordStage) -> None:
+        """As the update, for who needs no answer."""
+        await self._unless_refused(command, self._stage_refused, self._record_stage, "stage")
+
+    async def _record_stage(self, command: RecordStage) -> Deployment:
+        self._progress = self._progress.model_copy(update={"recorded_stage": command, "touched": self._final})
+        self._deployment = self._stage_job_started(self._deployment, command.job_id)
+        self._noted("stage_recorded", command, command.message, job_id=command.job_id, succeeded=command.succeeded)
+        return await self._recorded()
+
+    def _stage_refused(self, command: RecordStage) -> str | None:
+        deployment, progress = self._deployment, self._progress
+        if (ended := self._ended()) is not None:
+            return ended
+        wanted = next((each for each in deployment.definition.environments if each.name == command.environment), None)
+        if wanted is None:
+            return f"{deployment.service_name} has no environment {command.environment}."
+        if not wanted.external:
+            return f"{command.environment} is rolled out from here: it takes no result of another CI."
+        present = self._environment.name
+        if (
+            present != command.environment
+            or progress.phase is not Phase.ROLL_OUT
+            or progress.recorded_stage is not None
+        ):
+            stage = deployment.stage(command.environment)
+            status = stage.status if stage is not None else "unknown"
+            words = f": {deployment.waits_for}" if deployment.waits_for else ""
+            return f"{command.environment} waits for no result now (it is {status}){words}"
+        return None
+
+    @workflow.signal(name="report_metrics")
+    async def report_metrics(self, report: ReportMetrics) -> None:
+        """A sample. Outside an environment it is kept, not judged."""
+        progress = self._progress
+        if self._deployment.closed:
+            return
+        judging = progress.phase in _IN_AN_ENVIRONMENT and (progress.step > 0 or progress.phase is not Phase.ROLL_OUT)
+        verification = self._environment.verification if judging else None
+        sample = judged(report, verification, now_ms())
+        self._deployment = record.sampled(self._deployment, sample)
+        over = None
+        if verification is not None and self._interrupt is None and progress.yielded_to is None:
+            stage = self._deployment.stage(self._environment.name)
+            since = stage.started_at if stage is not None and stage.started_at is not None else now_ms()
+            over = breach(self._deployment.metric_samples, verification, since)
+        if over is not None:
+            self._interrupt = Breach(f"Metrics of {self._deployment.version} in {self._environment.name}: {over}.")
+        await self._record()
+
+    # --- the environment's lock -----------------------------------------------------------------------------------
+
+    @workflow.signal(name="granted")
+    async def granted(self, grant: Granted) -> None:
+        """Its turn has come."""
+        progress = self._progress
+        if self._deployment.closed or not progress.in_line or grant.environment != self._environment.name:
+            return
+        if progress.granted is None or progress.granted.fence < grant.fence:
+            self._progress = progress.model_copy(update={"granted": grant})
+
+    @workflow.signal(name="waiting")
+    async def waiting(self, waiting: Waiting) -> None:
+        """Why it is not its turn yet."""
+        here = self._progress.phase is Phase.TURN and waiting.environment == self._environment.name
+        if here and self._progress.granted is None:
+            self._deployment = record.waiting(self._deployment, waiting.environment, waiting.reason)
+            await self._record()
+
+    @workflow.signal(name="yield_requested")
+    async def yield_requested(self, request: YieldRequested) -> None:
+        """Give the environment to the next one, unless a rollback needs it."""
+        if self._progress.phase is not Phase.LIVE or self._interrupt is not None:
+            return
+        to = f"{request.to_version} (deployment {request.to_deployment_id})"
+        self._progress = self._progress.model_copy(update={"yielded_to": to})
+        await self._tell_environment(request.environment, yielded=Yielded(deployment_id=self._deployment.deployment_id))
+
+    @workflow.signal(name="superseded")
+    async def superseded(self, message: Superseded) -> None:
+        """Another version took its place, in the line or live."""
+        if self._progress.phase in {*_BEFORE_ITS_TURN, Phase.LIVE} and self._interrupt is None:
+            self._interrupt = message
+
+    @workflow.signal(name="reinstated")
+    async def reinstated(self, message: Reinstated) -> None:
+        """The other version is gone again; this one holds the environment."""
+        progress = self._progress
+        if progress.phase is Phase.LIVE and progress.granted is not None:
+            grant = progress.granted.model_copy(update={"fence": message.fence})
+            self._progress = progress.model_copy(update={"yielded_to": None, "granted": grant})
+            self._deployment = record.stage_changed(self._deployment, message.environment, fence=message.fence)
+            self._note(
+                "reinstated", by="environment", message=f"{self._deployment.version} holds the environment again"
+            )
+            await self._record()
+
+    # --- refusals -------------------------------------------------------------------------------------------------
+
+    @approve.validator
+    def _approve_allowed(self, command: Approve) -> None:
+        _raise(self._approval_refused(command))
+
+    @reject.validator
+    def _reject_allowed(self, command: Reject) -> None:
+        _raise(self._rejection_refused(command))
+
+    @rollback.validator
+    def _rollback_allowed(self, command: RollbackCommand) -> None:
+        _raise(self._rollback_refused(command))
+
+    @resume.validator
+    def _resume_allowed(self, command: Resume) -> None:
+        _raise(self._resume_refused(command))
+
+    @cancel.validator
+    def _cancel_allowed(self, command: CancelDeployment) -> None:
+        _raise(self._cancel_refused(command))
+
+    @override_freeze.validator
+    def _override_allowed(self, command: OverrideFreeze) -> None:
+        _raise(self._override_refused(command))
+
+    @record_stage.validator
+    def _stage_allowed(self, command: RecordStage) -> None:
+        _raise(self._stage_refused(command))
+
+    @workflow.query
+    def state(self) -> Deployment:
+        """The record as the workflow has it now."""
+        return self._deployment
+
+    async def _unless_refused(
+        self,
+        command: C,
+        refused: Callable[[C], str | None],
+        act: Callable[[C], Awaitable[Deployment]],
+        what: str,
+    ) -> None:
+        reason = refused(command)
+        if reason is None:
+            await act(command)
+            return
+        self._noted(f"{what.replace(' ', '_')}_refused", command, reason)
+        await self._record()
+
+    def _noted(self, action: str, command: Via, reason: str, **details: Any) -> None:
+        by = str(getattr(command, "by", ""))
+        given = {name: value for name, value in details.items() if value is not None}
+        self._note(action, by=by, via=command.via, address=command.address, reason=reason, **given)
+
+    def _ended(self) -> str | None:
+        deployment = self._deployment
+        if not deployment.closed:
+            return None
+        why = f": {deployment.error_message}" if deployment.error_message else ""
+        return f"{deployment.version} has ended ({DeploymentStatus(deployment.status)}){why}"
+
+    async def _recorded(self) -> Deployment:
+        await self._record()
+        return self._deployment
+
+
+def _raise(refusal: str | None) -> None:
+    if refusal is not None:
+        raise ApplicationError(refusal, type=ErrorCode.INVALID_STATE, non_retryable=True)

@@ -1,0 +1,86 @@
+"""How far a deployment's workflow is, beyond its record: what continue-as-new must carry. Pure.
+
+Deliberately not here: what people read (``contracts.deployments``).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from workflows.contracts.base import Tolerant
+from workflows.contracts.deployment_commands import CancelDeployment, RecordStage, RollbackCommand
+from workflows.contracts.environments import Granted, Superseded
+from workflows.contracts.fields import Millis
+from workflows.contracts.services import Environment
+
+
+class Phase(StrEnum):
+    """What the main line does now, in the order of a good day."""
+
+    DEFINITION = "definition"
+    BUILD = "build"
+    TEST = "test"
+    JOIN = "join"
+    APPROVAL = "approval"
+    TURN = "turn"
+    RECHECK = "recheck"
+    ROLL_OUT = "roll_out"
+    VERIFY = "verify"
+    BAKE = "bake"
+    PAUSED = "paused"
+    ARRIVED = "arrived"
+    LIVE = "live"
+    ROLLBACK = "rollback"
+    STUCK = "stuck"
+    END = "end"
+
+
+class Progress(Tolerant):
+    """``stage`` counts environments, ``step`` percentages. ``until`` (ms) ends what is waited for.
+
+    ``touched``: something ran in the last environment. ``in_line``: the environment knows of this deployment.
+    ``yielded_to``: the version that holds the environment while this one is live. ``fallback``: the environment as the
+    version before defined it, for its rollback.
+    """
+
+    phase: Phase = Phase.DEFINITION
+    stage: int = 0
+    step: int = 0
+    until: Millis | None = None
+    baking_since: Millis | None = None
+    in_line: bool = False
+    touched: bool = False
+    override_freeze: bool = False
+    granted: Granted | None = None
+    yielded_to: str | None = None
+    recorded_stage: RecordStage | None = None
+    resumed: bool = False
+    fallback: Environment | None = None
+    fallback_of: str | None = None
+    rollback_job_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """Metrics are over a limit."""
+
+    message: str
+
+
+Interrupt = RollbackCommand | CancelDeployment | Superseded | Breach
+"""What ends the present phase early."""
+
+
+class Failed(Exception):
+    """The deployment cannot go on."""
+
+    def __init__(self, cause: str, message: str) -> None:
+        super().__init__(message)
+        self.cause, self.message = cause, message
+
+
+class Interrupted(Exception):
+    """There is an interrupt to be looked at."""
+
+
+class Renew(Exception):
+    """The history is long: go on in a new run."""

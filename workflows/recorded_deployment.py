@@ -1,0 +1,102 @@
+"""The record of a deployment as its workflow holds it, writes it in order with its events, and shows it in the UI.
+
+The base of ``DeploymentWorkflow``, apart from it because it decides nothing.
+"""
+
+import asyncio
+from datetime import timedelta
+from typing import Any, Final
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.contracts import search_attributes as attributes
+    from workflows.contracts.activities import create_deployment, record_deployment
+    from workflows.contracts.deployments import AuditEvent, Deployment, DeploymentWrite
+    from workflows.deployment_presentation import deployment_details
+    from workflows.recorded_job import next_sequence, now_ms
+
+_RECORD_RETRY: Final = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10))
+
+
+class RecordedDeployment:
+    """Holds the record; subclasses change ``_deployment`` and note events, then ``_record`` and ``_show``."""
+
+    def __init__(self, deployment: Deployment, *, written: Deployment | None) -> None:
+        self._deployment = deployment
+        self._written = written
+        self._writing = asyncio.Lock()  # a handler's write and the main line's must not overtake each other
+        self._events: list[AuditEvent] = []
+        self._shown: dict[str, str] = {}
+
+    async def _record(self) -> None:
+        """Write the record and the events noted since, in order, unless both are written already."""
+        async with self._writing:
+            written, events = self._written, self._events
+            same = written is not None and written.model_copy(
+                update={"sequence": self._deployment.sequence, "updated_at": self._deployment.updated_at}
+            )
+            if same == self._deployment and not events:
+                return
+            self._events = []
+            sequence = next_sequence(written.sequence if written else None)
+            self._deployment = self._deployment.model_copy(update={"sequence": sequence, "updated_at": now_ms()})
+            deployment = self._deployment
+            await workflow.execute_local_activity(
+                record_deployment if written else create_deployment,
+                DeploymentWrite(deployment=deployment, previous=written.status if written else None, events=events),
+                start_to_close_timeout=timedelta(seconds=10),
+                retry_policy=_RECORD_RETRY,
+                summary=f"record: {deployment.status} {deployment.environment or ''}".strip(),
+            )
+            self._written = deployment
+        self._show()
+
+    def _note(
+        self,
+        action: str,
+        *,
+        by: str,
+        via: str = "workflow",
+        address: str | None = None,
+        reason: str | None = None,
+        message: str = "",
+        **details: Any,
+    ) -> None:
+        """An event for the audit trail; it is written with the record."""
+        deployment = self._deployment
+        number = f"{now_ms():015d}-{len(self._events):03d}-{workflow.uuid4().hex[:8]}"
+        self._events.append(
+            AuditEvent(
+                event_id=f"{deployment.deployment_id}-{number}",
+                at=now_ms(),
+                action=f"deployment.{action}",
+                by=by,
+                via=via,
+                address=address,
+                service_name=deployment.service_name,
+                environment=deployment.environment,
+                deployment_id=deployment.deployment_id,
+                version=deployment.version,
+                reason=reason,
+                message=message,
+                details=details,
+            )
+        )
+
+    def _show(self) -> None:
+        """Tell the Temporal UI: words at no cost, search attributes only when they changed."""
+        deployment = self._deployment
+        workflow.set_current_details(deployment_details(deployment))
+        wanted = {attributes.STATUS.name: deployment.status.value}
+        if deployment.environment is not None:
+            wanted[attributes.ENVIRONMENT.name] = deployment.environment
+        changes = [
+            key.value_set(wanted[key.name])
+            for key in (attributes.STATUS, attributes.ENVIRONMENT)
+            if key.name in wanted and wanted[key.name] != self._shown.get(key.name)
+        ]
+        if changes:
+            workflow.upsert_search_attributes(changes)  # pyright: ignore[reportUnknownMemberType]
+            self._shown = self._shown | wanted

@@ -1,0 +1,190 @@
+"""The jobs that a deployment runs: build, test, roll out, check, verify, roll back. Pure.
+
+Every job finds in its environment: ``HYBRIDCI_SERVICE``, ``HYBRIDCI_VERSION``, ``HYBRIDCI_DEPLOYMENT_ID`` and, in an
+environment, ``HYBRIDCI_ENVIRONMENT``, ``HYBRIDCI_PREVIOUS_VERSION`` (may be empty), ``HYBRIDCI_ROLLOUT_PERCENT``.
+Deliberately not here: when they run (``deployment``) and how a job runs (``job``).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from workflows.contracts.deployments import Deployment
+from workflows.contracts.environments import LiveVersion
+from workflows.contracts.jobs import Fence, JobSpec, RetryPolicy, Step
+from workflows.contracts.services import DefinitionSource, Environment, HealthCheck, StageJob, Verification
+from workflows.contracts.statuses import Priority
+
+_ROLLBACK_BACKOFF_SECONDS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A deployment's turn in an environment: its number, and what is live there."""
+
+    fence: Fence
+    previous: LiveVersion | None
+
+    def variables(self, environment: str) -> dict[str, str]:
+        """What the jobs of the turn find in their environment."""
+        return {
+            "HYBRIDCI_ENVIRONMENT": environment,
+            "HYBRIDCI_PREVIOUS_VERSION": self.previous.version if self.previous is not None else "",
+            "HYBRIDCI_ROLLOUT_PERCENT": "100",
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackPlan:
+    """What a rollback brings back. ``environment``: as the target's own definition has it, None when it is unknown."""
+
+    target: LiveVersion
+    environment: Environment | None
+
+
+def definition_job(deployment: Deployment, source: DefinitionSource) -> JobSpec:
+    """Check the commit out and hand its definition over as an artifact. Raises ValidationError, as all here."""
+    present = Step(
+        name="definition is there", run=f'test -f "$DEFINITION" || {{ echo "{source.path} is missing"; exit 1; }}'
+    )
+    return _job(
+        deployment,
+        "definition",
+        StageJob(
+            pool=source.pool,
+            steps=[present],
+            env={"DEFINITION": source.path},
+            artifacts=[source.path],
+            timeout_seconds=600,
+        ),
+    )
+
+
+def build_job(deployment: Deployment, stage: StageJob) -> JobSpec:
+    """The service's build."""
+    return _job(deployment, "build", stage)
+
+
+def test_job(deployment: Deployment, stage: StageJob) -> JobSpec:
+    """The service's tests."""
+    return _job(deployment, "test", stage)
+
+
+def roll_out_job(deployment: Deployment, environment: Environment, turn: Turn, percent: int) -> JobSpec:
+    """The environment's steps for one percentage."""
+    return _job(
+        deployment,
+        "deploy",
+        environment,
+        variables={**turn.variables(environment.name), "HYBRIDCI_ROLLOUT_PERCENT": str(percent)},
+        fence=turn.fence,
+        priority=Priority.HIGH,
+    )
+
+
+def health_job(deployment: Deployment, environment: Environment, check: HealthCheck, turn: Turn) -> JobSpec:
+    """The environment's health check, tried until it passes or its attempts are used up."""
+    retry = RetryPolicy(
+        max_attempts=check.attempts,
+        initial_interval_seconds=check.interval_seconds,
+        backoff=1,
+        max_interval_seconds=check.interval_seconds,
+        timeout_attempts=check.attempts,
+        park=False,
+    )
+    return _job(
+        deployment,
+        "health",
+        environment,
+        steps=[Step(name="health check", run=check.run, timeout_seconds=check.timeout_seconds)],
+        variables=turn.variables(environment.name),
+        fence=turn.fence,
+        priority=Priority.HIGH,
+        retry=retry,
+    )
+
+
+def verification_job(
+    deployment: Deployment, environment: Environment, verification: Verification, run: str, turn: Turn
+) -> JobSpec:
+    """The environment's verification command, once."""
+    return _job(
+        deployment,
+        "verify",
+        environment,
+        steps=[Step(name="verification", run=run, timeout_seconds=verification.timeout_seconds)],
+        variables=turn.variables(environment.name),
+        fence=turn.fence,
+        priority=Priority.HIGH,
+        retry=RetryPolicy(max_attempts=1, park=False),
+    )
+
+
+def rollback_job(deployment: Deployment, environment: Environment, plan: RollbackPlan, turn: Turn) -> JobSpec:
+    """Bring the target back: the rollback steps, or the environment's own steps as the target defined them."""
+    rollback = environment.rollback
+    attempts = rollback.max_attempts if rollback is not None else 3
+    own = rollback is not None and bool(rollback.steps)
+    source = environment if own else plan.environment or environment
+    retry = RetryPolicy(
+        max_attempts=attempts,
+        timeout_attempts=attempts,
+        initial_interval_seconds=_ROLLBACK_BACKOFF_SECONDS,
+        park=False,
+    )
+    spec = _job(
+        deployment,
+        "rollback",
+        source,
+        steps=rollback.steps if rollback is not None and own else source.steps,
+        variables={
+            **turn.variables(environment.name),
+            "HYBRIDCI_VERSION": plan.target.version,
+            "HYBRIDCI_PREVIOUS_VERSION": deployment.version,
+            "HYBRIDCI_ROLLOUT_PERCENT": "100",
+        },
+        fence=turn.fence,
+        priority=Priority.CRITICAL,
+        retry=retry,
+    )
+    timeout = rollback.timeout_seconds if rollback is not None else source.timeout_seconds
+    return spec.model_copy(
+        update={"git_commit_sha": plan.target.git_commit_sha, "git_ref": None, "timeout_seconds": timeout}
+    )
+
+
+def _job(
+    deployment: Deployment,
+    kind: str,
+    stage: StageJob,
+    *,
+    steps: Sequence[Step] | None = None,
+    variables: Mapping[str, str] | None = None,
+    fence: Fence | None = None,
+    priority: Priority = Priority.NORMAL,
+    retry: RetryPolicy | None = None,
+) -> JobSpec:
+    own = {
+        "HYBRIDCI_SERVICE": deployment.service_name,
+        "HYBRIDCI_VERSION": deployment.version,
+        "HYBRIDCI_DEPLOYMENT_ID": deployment.deployment_id,
+    }
+    labels = {"service": deployment.service_name, "version": deployment.version, "deployment": deployment.deployment_id}
+    fields: dict[str, Any] = {
+        "job_type": kind,
+        "git_repo": deployment.git_repo,
+        "git_commit_sha": deployment.git_commit_sha,
+        "git_author": deployment.git_author,
+        "git_ref": deployment.git_ref,
+        "pool": stage.pool,
+        "priority": priority,
+        "steps": list(stage.steps if steps is None else steps),
+        "env": {**stage.env, **own, **(variables or {})},
+        "secrets": stage.secrets,
+        "labels": labels,
+        "artifacts": stage.artifacts if steps is None else [],
+        "timeout_seconds": stage.timeout_seconds,
+        "retry": (retry or stage.retry).model_copy(update={"park": False}),
+        "fence": fence,
+    }
+    return JobSpec(**fields)
