@@ -1,4 +1,4 @@
-"""What people and environments say to a deployment: updates, signals of the same name, and their refusals.
+"""What people say to a deployment: updates, signals of the same name, and their refusals.
 
 An update answers with the record once it is written; a signal that is refused changes nothing but the audit trail.
 Handlers only note what was said; ``deployment`` acts on it.
@@ -11,7 +11,6 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from workflows import deployment_record as record
     from workflows.approvals import approval_refused, approvers, missing, rejection_refused
     from workflows.contracts.deployment_commands import (
         Approve,
@@ -19,32 +18,22 @@ with workflow.unsafe.imports_passed_through():
         OverrideFreeze,
         RecordStage,
         Reject,
-        ReportMetrics,
         Resume,
         RollbackCommand,
     )
     from workflows.contracts.deployments import Approval, Decision, Deployment, DeploymentStatus
     from workflows.contracts.environments import (
-        Granted,
-        Reinstated,
-        Superseded,
         Via,
-        Waiting,
-        Yielded,
-        YieldRequested,
     )
     from workflows.contracts.errors import ErrorCode
-    from workflows.deployment_progress import Breach, Phase
-    from workflows.deployment_steps import DeploymentSteps
+    from workflows.deployment_progress import Phase
+    from workflows.deployment_signals import BEFORE_ITS_TURN, DeploymentSignals
     from workflows.recorded_job import now_ms
-    from workflows.verification import breach, judged
 
 C = TypeVar("C", bound=Via)
-_IN_AN_ENVIRONMENT = {Phase.ROLL_OUT, Phase.VERIFY, Phase.BAKE, Phase.PAUSED, Phase.ARRIVED, Phase.LIVE}
-_BEFORE_ITS_TURN = {Phase.JOIN, Phase.APPROVAL, Phase.TURN}
 
 
-class DeploymentMessages(DeploymentSteps):
+class DeploymentMessages(DeploymentSignals):
     """The handlers."""
 
     # --- approvals ------------------------------------------------------------------------------------------------
@@ -113,7 +102,7 @@ class DeploymentMessages(DeploymentSteps):
         if any(entry.environment == name and entry.decision is Decision.REJECT for entry in deployment.approvals):
             return f"{deployment.version} was rejected for {name}."
         enough = policy is not None and missing(policy, deployment.approvals, name) is None
-        if policy is not None and (enough or (phase not in _BEFORE_ITS_TURN)):
+        if policy is not None and (enough or (phase not in BEFORE_ITS_TURN)):
             by = ", ".join(approvers(deployment.approvals, name))
             return f"{deployment.version} has all its approvals for {name} (by {by}); it needs no more there."
         if phase is not Phase.APPROVAL:
@@ -215,7 +204,7 @@ class DeploymentMessages(DeploymentSteps):
             return f"{deployment.version} is being ended already."
         return None
 
-    # --- freezes, stages of another CI, metrics -------------------------------------------------------------------
+    # --- freezes, stages of another CI ----------------------------------------------------------------------------
 
     @workflow.update(name="override_freeze")
     async def override_freeze(self, command: OverrideFreeze) -> Deployment:
@@ -237,7 +226,7 @@ class DeploymentMessages(DeploymentSteps):
     def _override_refused(self, command: OverrideFreeze) -> str | None:
         if (ended := self._ended()) is not None:
             return ended
-        if self._progress.phase not in _BEFORE_ITS_TURN:
+        if self._progress.phase not in BEFORE_ITS_TURN:
             return f"{self._deployment.version} waits for no freeze: it is {self._deployment.status}."
         return None
 
@@ -277,72 +266,6 @@ class DeploymentMessages(DeploymentSteps):
             words = f": {deployment.waits_for}" if deployment.waits_for else ""
             return f"{command.environment} waits for no result now (it is {status}){words}"
         return None
-
-    @workflow.signal(name="report_metrics")
-    async def report_metrics(self, report: ReportMetrics) -> None:
-        """A sample. Outside an environment it is kept, not judged."""
-        progress = self._progress
-        if self._deployment.closed:
-            return
-        judging = progress.phase in _IN_AN_ENVIRONMENT and (progress.step > 0 or progress.phase is not Phase.ROLL_OUT)
-        verification = self._environment.verification if judging else None
-        sample = judged(report, verification, now_ms())
-        self._deployment = record.sampled(self._deployment, sample)
-        over = None
-        if verification is not None and self._interrupt is None and progress.yielded_to is None:
-            stage = self._deployment.stage(self._environment.name)
-            since = stage.started_at if stage is not None and stage.started_at is not None else now_ms()
-            over = breach(self._deployment.metric_samples, verification, since)
-        if over is not None:
-            self._interrupt = Breach(f"Metrics of {self._deployment.version} in {self._environment.name}: {over}.")
-        await self._record()
-
-    # --- the environment's lock -----------------------------------------------------------------------------------
-
-    @workflow.signal(name="granted")
-    async def granted(self, grant: Granted) -> None:
-        """Its turn has come."""
-        progress = self._progress
-        if self._deployment.closed or not progress.in_line or grant.environment != self._environment.name:
-            return
-        if progress.granted is None or progress.granted.fence < grant.fence:
-            self._progress = progress.model_copy(update={"granted": grant})
-
-    @workflow.signal(name="waiting")
-    async def waiting(self, waiting: Waiting) -> None:
-        """Why it is not its turn yet."""
-        here = self._progress.phase is Phase.TURN and waiting.environment == self._environment.name
-        if here and self._progress.granted is None:
-            self._deployment = record.waiting(self._deployment, waiting.environment, waiting.reason)
-            await self._record()
-
-    @workflow.signal(name="yield_requested")
-    async def yield_requested(self, request: YieldRequested) -> None:
-        """Give the environment to the next one, unless a rollback needs it."""
-        if self._progress.phase is not Phase.LIVE or self._interrupt is not None:
-            return
-        to = f"{request.to_version} (deployment {request.to_deployment_id})"
-        self._progress = self._progress.model_copy(update={"yielded_to": to})
-        await self._tell_environment(request.environment, yielded=Yielded(deployment_id=self._deployment.deployment_id))
-
-    @workflow.signal(name="superseded")
-    async def superseded(self, message: Superseded) -> None:
-        """Another version took its place, in the line or live."""
-        if self._progress.phase in {*_BEFORE_ITS_TURN, Phase.LIVE} and self._interrupt is None:
-            self._interrupt = message
-
-    @workflow.signal(name="reinstated")
-    async def reinstated(self, message: Reinstated) -> None:
-        """The other version is gone again; this one holds the environment."""
-        progress = self._progress
-        if progress.phase is Phase.LIVE and progress.granted is not None:
-            grant = progress.granted.model_copy(update={"fence": message.fence})
-            self._progress = progress.model_copy(update={"yielded_to": None, "granted": grant})
-            self._deployment = record.stage_changed(self._deployment, message.environment, fence=message.fence)
-            self._note(
-                "reinstated", by="environment", message=f"{self._deployment.version} holds the environment again"
-            )
-            await self._record()
 
     # --- refusals -------------------------------------------------------------------------------------------------
 

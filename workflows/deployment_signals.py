@@ -1,0 +1,92 @@
+"""What environments and monitoring systems say to a deployment, by signals only. Handlers note it; ``deployment`` acts.
+
+The base of ``DeploymentMessages``, where people speak.
+"""
+
+from typing import Final
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from workflows import deployment_record as record
+    from workflows.contracts.deployment_commands import ReportMetrics
+    from workflows.contracts.environments import Granted, Reinstated, Superseded, Waiting, Yielded, YieldRequested
+    from workflows.deployment_progress import Breach, Phase
+    from workflows.deployment_steps import DeploymentSteps
+    from workflows.recorded_job import now_ms
+    from workflows.verification import breach, judged
+
+BEFORE_ITS_TURN: Final = frozenset({Phase.JOIN, Phase.APPROVAL, Phase.TURN})
+_IN_AN_ENVIRONMENT: Final = frozenset(
+    {Phase.ROLL_OUT, Phase.VERIFY, Phase.BAKE, Phase.PAUSED, Phase.ARRIVED, Phase.LIVE}
+)
+
+
+class DeploymentSignals(DeploymentSteps):
+    """The handlers."""
+
+    @workflow.signal(name="report_metrics")
+    async def report_metrics(self, report: ReportMetrics) -> None:
+        """A sample. Outside an environment it is kept, not judged."""
+        progress = self._progress
+        if self._deployment.closed:
+            return
+        judging = progress.phase in _IN_AN_ENVIRONMENT and (progress.step > 0 or progress.phase is not Phase.ROLL_OUT)
+        verification = self._environment.verification if judging else None
+        sample = judged(report, verification, now_ms())
+        self._deployment = record.sampled(self._deployment, sample)
+        over = None
+        if verification is not None and self._interrupt is None and progress.yielded_to is None:
+            stage = self._deployment.stage(self._environment.name)
+            since = stage.started_at if stage is not None and stage.started_at is not None else now_ms()
+            over = breach(self._deployment.metric_samples, verification, since)
+        if over is not None:
+            self._interrupt = Breach(f"Metrics of {self._deployment.version} in {self._environment.name}: {over}.")
+        await self._record()
+
+    # --- the environment's lock -----------------------------------------------------------------------------------
+
+    @workflow.signal(name="granted")
+    async def granted(self, grant: Granted) -> None:
+        """Its turn has come."""
+        progress = self._progress
+        if self._deployment.closed or not progress.in_line or grant.environment != self._environment.name:
+            return
+        if progress.granted is None or progress.granted.fence < grant.fence:
+            self._progress = progress.model_copy(update={"granted": grant})
+
+    @workflow.signal(name="waiting")
+    async def waiting(self, waiting: Waiting) -> None:
+        """Why it is not its turn yet."""
+        here = self._progress.phase is Phase.TURN and waiting.environment == self._environment.name
+        if here and self._progress.granted is None:
+            self._deployment = record.waiting(self._deployment, waiting.environment, waiting.reason)
+            await self._record()
+
+    @workflow.signal(name="yield_requested")
+    async def yield_requested(self, request: YieldRequested) -> None:
+        """Give the environment to the next one, unless a rollback needs it."""
+        if self._progress.phase is not Phase.LIVE or self._interrupt is not None:
+            return
+        to = f"{request.to_version} (deployment {request.to_deployment_id})"
+        self._progress = self._progress.model_copy(update={"yielded_to": to})
+        await self._tell_environment(request.environment, yielded=Yielded(deployment_id=self._deployment.deployment_id))
+
+    @workflow.signal(name="superseded")
+    async def superseded(self, message: Superseded) -> None:
+        """Another version took its place, in the line or live."""
+        if self._progress.phase in {*BEFORE_ITS_TURN, Phase.LIVE} and self._interrupt is None:
+            self._interrupt = message
+
+    @workflow.signal(name="reinstated")
+    async def reinstated(self, message: Reinstated) -> None:
+        """The other version is gone again; this one holds the environment."""
+        progress = self._progress
+        if progress.phase is Phase.LIVE and progress.granted is not None:
+            grant = progress.granted.model_copy(update={"fence": message.fence})
+            self._progress = progress.model_copy(update={"yielded_to": None, "granted": grant})
+            self._deployment = record.stage_changed(self._deployment, message.environment, fence=message.fence)
+            self._note(
+                "reinstated", by="environment", message=f"{self._deployment.version} holds the environment again"
+            )
+            await self._record()
