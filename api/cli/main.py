@@ -135,6 +135,35 @@ def agent(
 
 
 @app.command()
+def demo(
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where its state lives and stays. Default: a folder that goes with the demo.")
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave everything running after the story, until Ctrl-C.")
+    ] = False,
+    api_port: Annotated[int | None, typer.Option(min=1, max=65535, help="The API. Default: a free port.")] = None,
+    temporal_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Temporal. Default: a free port.")] = None,
+    ui_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Temporal's Web UI. Default: a free port.")
+    ] = None,
+    aws_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="The embedded AWS APIs. Default: a free port.")
+    ] = None,
+) -> None:
+    """Watch a service go from its first commit to a rollback on this machine. Takes about a minute.
+
+    Exit codes: 0 every check held, 1 one did not, 2 the stack did not start, 130 interrupted.
+    """
+    from api.cli.processes import stop_cleanly_while_loading
+
+    stop_cleanly_while_loading()
+    from api.cli.demo.run import demo_options, run_demo
+
+    raise typer.Exit(run_demo(data_dir, demo_options(api_port, temporal_port, ui_port, aws_port), keep=keep))
+
+
+@app.command()
 def bench(
     as_json: Annotated[bool, typer.Option("--json", help="The whole result, for programs.")] = False,
     parts: Annotated[
