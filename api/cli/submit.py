@@ -1,12 +1,11 @@
 """Turn a repository, some commands and a file into the body of `POST /api/dashboard/jobs`.
 
 Precedence: options, then the file, then what git knows. Maps (env, labels) are merged, `--run` replaces the file's
-steps, other lists are appended to. Deliberately not here: validation, which is the API's and names every bad field at
-once.
+steps, other lists are appended to. Deliberately not here: reading the file (``structured_file``) and validation, which
+is the API's and names every bad field at once.
 """
 
 import getpass
-import json
 import os
 import re
 import socket
@@ -14,12 +13,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import unquote, urlsplit
 
 from api.cli.connection import DATA_DIR, USAGE, CliError
+from api.cli.structured_file import read_map
 
 DEFAULT_TYPE: Final = "command"
 _GIT_SECONDS: Final = 60
@@ -31,8 +30,6 @@ _DATA_INSIDE: Final = f":(exclude,glob)**/{DATA_DIR}/**"
 """The state of a `hybridci up` that was started inside the repository is no change of the repository."""
 _STEP_NAME_LENGTH: Final = 60
 _MESSAGE_LENGTH: Final = 8000
-_MAX_FILE_CHARACTERS: Final = 1 << 20
-"""The API takes no more bytes."""
 _INHERITED: Final = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
 """Set when git runs us from a hook; they would win over the folder that --repo names."""
 
@@ -74,7 +71,7 @@ class GitFields:
 
 def build_body(options: SubmitOptions, warn: Callable[[str], None]) -> dict[str, Any]:
     """The job to post. Raises CliError with exit code 2 for what cannot be read or resolved."""
-    body = {} if options.file is None else _read_file(options.file)
+    body = {} if options.file is None else read_map(options.file, what="job", such_as="job_type and steps")
     _apply_git(body, options, warn)
     _apply_steps(body, options)
     for name, value in (("job_type", options.job_type), ("pool", options.pool), ("git_author", options.author)):
@@ -117,6 +114,13 @@ def parse_pairs(pairs: Sequence[str], option: str) -> dict[str, str]:
     return result
 
 
+def find_commit(repo: str, *, commit: str | None = None, ref: str | None = None) -> GitFields:
+    """A commit of a repository: in a folder (or at a file:// URL), or behind a URL. Raises CliError."""
+    if repo.startswith("file://"):
+        repo = unquote(urlsplit(repo).path)
+    return remote_git(repo, commit=commit, ref=ref) if _URL.match(repo) else local_git(repo, commit=commit, ref=ref)
+
+
 def local_git(repo: str, *, commit: str | None = None, ref: str | None = None) -> GitFields:
     """Resolve a commit of a repository on this machine. Raises CliError."""
     folder = Path(repo).expanduser()
@@ -152,42 +156,6 @@ def remote_git(url: str, *, commit: str | None = None, ref: str | None = None) -
     return GitFields(git_repo=url, git_commit_sha=sha, git_author=_author(), git_ref=ref)
 
 
-def _read_file(path: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
-        content: Any = yaml.safe_load(text)
-        content = json.loads(_json_text(content))
-    except (OSError, UnicodeDecodeError) as error:
-        raise CliError(f"--file {path} cannot be read: {getattr(error, 'strerror', None) or error}.", USAGE) from None
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        raise CliError(
-            f"--file {path} is neither YAML nor JSON: {' '.join(str(error).split())}. Correct it.", USAGE
-        ) from None
-    if not isinstance(content, dict):
-        raise CliError(f"--file {path} holds no job: it must be a map of fields such as job_type and steps.", USAGE)
-    return cast(dict[str, Any], content)
-
-
-def _json_text(content: object) -> str:
-    """As JSON, piece by piece: aliases of aliases can stand for more than there is memory. Raises ValueError."""
-    pieces, size = list[str](), 0
-    for piece in json.JSONEncoder(default=_date_text, allow_nan=False).iterencode(content):
-        pieces.append(piece)
-        size += len(piece)
-        if size > _MAX_FILE_CHARACTERS:
-            raise ValueError(f"it holds more than {_MAX_FILE_CHARACTERS} characters, its aliases written out")
-    return "".join(pieces)
-
-
-def _date_text(value: object) -> str:
-    """YAML reads an unquoted 2026-11-21 as a date; JSON has none."""
-    if isinstance(value, date):
-        return value.isoformat()
-    raise TypeError(f"a {type(value).__name__} has no place in a job")
-
-
 def _apply_git(body: dict[str, Any], options: SubmitOptions, warn: Callable[[str], None]) -> None:
     """Options decide, then the file, then git. A file that says everything needs no repository at hand."""
     asked = options.repo is not None or options.commit is not None or options.ref is not None
@@ -197,9 +165,7 @@ def _apply_git(body: dict[str, Any], options: SubmitOptions, warn: Callable[[str
     repo = options.repo or str(body.get("git_repo") or ".")
     ref = options.ref or (None if options.commit else _optional_text(body, "git_ref"))
     commit = options.commit or (None if options.ref else _optional_text(body, "git_commit_sha"))
-    if repo.startswith("file://"):
-        repo = unquote(urlsplit(repo).path)
-    found = remote_git(repo, commit=commit, ref=ref) if _URL.match(repo) else local_git(repo, commit=commit, ref=ref)
+    found = find_commit(repo, commit=commit, ref=ref)
     for warning in found.warnings:
         warn(warning)
     body["git_repo"], body["git_commit_sha"] = found.git_repo, found.git_commit_sha
