@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from api.cli.connection import REFUSED, USAGE, CliError, Connection
+from workflows.contracts.deployments import Deployment
 from workflows.contracts.ids import is_job_id
 from workflows.contracts.jobs import Job
 
@@ -21,11 +22,14 @@ if TYPE_CHECKING:
 
 JOBS: Final = "/api/dashboard/jobs"
 DEAD_LETTERS: Final = "/api/queue/dead-letters"
+DEPLOYMENTS: Final = "/api/dashboard/deployments"
+SERVICES: Final = "/api/dashboard/services"
 PAGE_SIZE: Final = 100
 """The most that the API puts on one page."""
 _SEARCHED_PAGES: Final = 20
 _TIMEOUT_SECONDS: Final = 30.0
 _CREATE_PAUSES: Final = (0.5, 1.0, 2.0)
+_COMMAND: Final = re.compile(r"`(hybridci [^`\n]+)`")
 _PREFIX: Final = re.compile(r"[0-9a-f-]{4,36}")
 
 Params = Mapping[str, str | int | bool | None]
@@ -131,6 +135,10 @@ class ApiClient:
         """A job's record."""
         return Job.model_validate(self.get(f"{JOBS}/{job_id}"))
 
+    def deployment(self, deployment_id: str) -> Deployment:
+        """A deployment's record."""
+        return Deployment.model_validate(self.get(f"{DEPLOYMENTS}/{deployment_id}"))
+
     def page(
         self, path: str, params: Params, *, limit: int | None, keep: Callable[[dict[str, Any]], bool] | None = None
     ) -> dict[str, Any]:
@@ -174,6 +182,10 @@ class ApiClient:
     def command(self, text: str) -> str:
         """A command to suggest that reaches the same API."""
         return f"hybridci {text}{self.connection.arguments}"
+
+    def reachable(self, text: str) -> str:
+        """A sentence of the API with its commands (`hybridci …`) completed as ``command`` does."""
+        return _COMMAND.sub(lambda found: f"`{found[1]}{self.connection.arguments}`", text)
 
     @contextmanager
     def _translated(self) -> Generator[None]:

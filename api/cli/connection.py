@@ -39,11 +39,15 @@ class CliError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """An API and the key for it. ``arguments`` is what a suggested command needs to reach the same API."""
+    """An API and the key for it. ``arguments`` is what a suggested command needs to reach the same API.
+
+    ``temporal_ui`` is the address of Temporal's Web UI, known for a stack that `hybridci up` runs on this machine.
+    """
 
     url: str
     key: str
     arguments: str = ""
+    temporal_ui: str | None = None
 
     @property
     def local(self) -> bool:
@@ -68,7 +72,8 @@ def find_connection(
     folder = _folder(data_dir, env, cwd or Path.cwd())
     key = _environment_key(env) if data_dir is None else None
     arguments = "" if data_dir is None else f" --data-dir {shlex.quote(str(data_dir))}"
-    return Connection(_endpoint(folder), key or _key_file(folder / "admin.key"), arguments)
+    url, temporal_ui = _endpoint(folder)
+    return Connection(url, key or _key_file(folder / "admin.key"), arguments, temporal_ui)
 
 
 def _environment_key(env: Mapping[str, str]) -> str | None:
@@ -94,7 +99,7 @@ def _folder(data_dir: Path | None, env: Mapping[str, str], cwd: Path) -> Path:
     )
 
 
-def _endpoint(folder: Path) -> str:
+def _endpoint(folder: Path) -> tuple[str, str | None]:
     path = folder / "endpoint.json"
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
@@ -109,7 +114,8 @@ def _endpoint(folder: Path) -> str:
     fields = cast(dict[str, Any], content) if isinstance(content, dict) else {}
     if not isinstance(fields.get("url"), str):
         raise CliError(f"{path} names no url. Restart `hybridci up` to have it rewritten.", USAGE)
-    return _checked_url(fields["url"], str(path))
+    temporal_ui: Any = fields.get("temporal_ui")
+    return _checked_url(fields["url"], str(path)), temporal_ui if isinstance(temporal_ui, str) else None
 
 
 def _key_file(path: Path) -> str:
