@@ -31,8 +31,6 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment_stages import StagePhases
     from workflows.deployment_steps import succeeded, why_failed
 
-_ASK_AGAIN_SECONDS: Final = 60
-_ASK_AGAIN_AT_MOST: Final = 3600
 _READ_WITHIN: Final = timedelta(seconds=30)
 
 

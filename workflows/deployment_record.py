@@ -70,16 +70,12 @@ def stage_job_started(deployment: Deployment, environment: str, job_id: str) -> 
     return stage_changed(deployment, environment, job_ids=job_ids)
 
 
-def waiting(deployment: Deployment, environment: str, reason: str) -> Deployment:
+def waiting(
+    deployment: Deployment, environment: str, reason: str, *, status: StageStatus = StageStatus.WAITING
+) -> Deployment:
     """It waits in an environment, for this."""
-    changed = stage_changed(deployment, environment, status=StageStatus.WAITING, waits_for=reason)
+    changed = stage_changed(deployment, environment, status=status, waits_for=reason)
     return changed.model_copy(update={"waits_for": reason, "environment": environment})
-
-
-def paused(deployment: Deployment, environment: str, reason: str) -> Deployment:
-    """Verification could not tell; somebody must."""
-    changed = stage_changed(deployment, environment, status=StageStatus.PAUSED, waits_for=reason)
-    return changed.model_copy(update={"waits_for": reason})
 
 
 def working(deployment: Deployment, environment: str, status: StageStatus, **update: Any) -> Deployment:

@@ -135,8 +135,7 @@ class StagePhases(RollbackPhases):
                 f"{deployment.version} is rolled out to {name} by another CI. Its result: "
                 f"`hybridci deploy record {deployment.deployment_id} {name} --job-id …`"
             )
-            self._deployment = record.working(deployment, name, StageStatus.DEPLOYING, waits_for=words)
-            self._deployment = self._deployment.model_copy(update={"waits_for": words})
+            self._deployment = record.waiting(deployment, name, words, status=StageStatus.DEPLOYING)
             await self._record()
         await self._wait(lambda: self._progress.recorded_stage is not None)
         result = self._progress.recorded_stage
@@ -185,7 +184,7 @@ class StagePhases(RollbackPhases):
             f"{self._deployment.version} is paused in {self._environment.name}: {why}. Go on: `hybridci deploy resume "
             f"{identity} --reason …`; go back: `hybridci deploy rollback {identity} --reason …`"
         )
-        self._deployment = record.paused(self._deployment, self._environment.name, words)
+        self._deployment = record.waiting(self._deployment, self._environment.name, words, status=StageStatus.PAUSED)
         self._note("paused", by="workflow", message=words)
         self._move(Phase.PAUSED, resumed=False)
         await self._record()

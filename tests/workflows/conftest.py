@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 from temporalio.client import Client
 
+from tests.workflows.deployment_harness import Deploys
+from tests.workflows.deployment_harness import deploys as started_deploys
 from tests.workflows.harness import Harness, harness
 from workflows.contracts.ids import job_workflow_id
+from workflows.deployment_client import workflow_id_of
 
 PROJECT = Path(__file__).parent.parent.parent
 HISTORIES = PROJECT / "tests" / "replay" / "histories"
@@ -20,6 +23,15 @@ async def jobs(temporal_client: Client, request: pytest.FixtureRequest) -> Async
         name = str(request.node.name).removeprefix("test_")  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
         for number, job_id in enumerate(started.started, start=1):
             await keep_history(request, started.client, job_workflow_id(job_id), f"job-{name}-{number}")
+
+
+@pytest.fixture
+async def deploys(temporal_client: Client, request: pytest.FixtureRequest) -> AsyncIterator[Deploys]:
+    async with started_deploys(temporal_client) as started:
+        yield started
+        name = str(request.node.name).removeprefix("test_")  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+        for number, deployment in enumerate(started.started, start=1):
+            await keep_history(request, started.client, workflow_id_of(deployment), f"deploy-{name}-{number}")
 
 
 async def keep_history(

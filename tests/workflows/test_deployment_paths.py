@@ -1,0 +1,431 @@
+"""The way of a deployment from start to live and after, on the real server, with scripted agents."""
+
+import uuid
+
+import pytest
+
+from tests.workflows.deployment_harness import BOB, CAT, STEP, Deploys
+from tests.workflows.harness import fail, until_cancelled
+from workflows.contracts.deployment_commands import (
+    Approve,
+    CancelDeployment,
+    RecordStage,
+    Reject,
+    ReportMetrics,
+    Resume,
+    RollbackCommand,
+)
+from workflows.contracts.deployments import Deployment, RollbackStatus, StageStatus
+from workflows.contracts.environments import ReleaseCommand
+from workflows.contracts.errors import InvalidState, NotFound
+from workflows.contracts.services import Service
+from workflows.contracts.statuses import Outcome
+
+ONE = {"required": 1}
+
+
+def _approved(deploys: Deploys, **approval: object) -> Service:
+    return deploys.service(deploys.environment("staging"), deploys.environment(approval=ONE | approval))
+
+
+async def _waiting_for_approval(deploys: Deploys, version: str = "1.0", **approval: object) -> Deployment:
+    deployment = await deploys.start(version, _approved(deploys, **approval))
+    return await deploys.until_waits(deployment, "waits for approval")
+
+
+async def test_a_version_becomes_live_and_the_next_takes_its_place(deploys: Deploys) -> None:
+    one = await deploys.start("1.0")
+    assert one.status == "pending"
+    assert await deploys.get(one) == one, "readable as soon as it is acknowledged"
+    live = await deploys.until_status(one, "live")
+    assert [stage.status for stage in live.stages] == [StageStatus.DEPLOYED, StageStatus.DEPLOYED]
+    two = await deploys.live("1.1")
+    gone = await deploys.until_status(one, "superseded")
+    assert (gone.superseded_by, gone.closed) == (two.deployment_id, True)
+    assert await deploys.handle(one).result() == gone
+    assert deploys.kinds() == [
+        "deploy staging 1.0", "deploy production 1.0", "deploy staging 1.1", "deploy production 1.1",
+    ]  # fmt: skip
+    assert [ran.env["HYBRIDCI_PREVIOUS_VERSION"] for ran in deploys.ran] == ["", "", "1.0", "1.0"]
+    fences = [ran.fence.number for ran in deploys.ran if ran.fence and ran.fence.name.endswith("/production")]
+    assert fences == sorted(set(fences))
+    assert len(fences) == 2
+    actions = [event.action for event in await deploys.events(one) if event.action.startswith("deployment.")]
+    assert actions == ["deployment.created", "deployment.staged", "deployment.live", "deployment.superseded"]
+
+
+async def test_build_and_test_come_first_and_end_it_when_they_fail(deploys: Deploys) -> None:
+    job = {"pool": deploys.pool, "steps": [STEP]}
+    service = deploys.service(build=job, test=job)
+    one = await deploys.live("1.0", service)
+    assert deploys.kinds() == ["build 1.0", "test 1.0", "deploy staging 1.0", "deploy production 1.0"]
+    assert {one.build_job_id, one.test_job_id} & {None} == set()
+    deploys.script("test", fail(3))
+    two = await deploys.until_status(await deploys.start("1.1", service), "failed")
+    assert (two.cause, two.closed) == ("test_failed", True)
+    assert f"hybridci job logs {two.test_job_id}" in (two.error_message or "")
+    assert (await deploys.get(one)).status == "live"
+
+
+async def test_approvals_need_distinct_people_who_are_not_the_author(deploys: Deploys) -> None:
+    waiting = await _waiting_for_approval(deploys, required=2)
+    assert (waiting.status, waiting.environment) == ("staged", "production")
+    for command, words in (
+        (Approve(by="Ann@Example.com"), "is the author"),
+        (Approve(by=BOB, version="9.9"), "is of 1.0, not 9.9"),
+        (Approve(by=BOB, git_commit_sha="b" * 40), "look at it again"),
+        (Approve(by=BOB, environment="staging"), "waits for approval of production"),
+    ):
+        with pytest.raises(InvalidState, match=words):
+            await deploys.releases.command(waiting, command)
+    once = await deploys.approve(waiting, BOB, comment="looks good")
+    with pytest.raises(InvalidState, match="has approved production already"):
+        await deploys.approve(waiting, "BOB@example.com")
+    assert (await deploys.get(waiting)).approvals == once.approvals
+    assert "deploy production 1.0" not in deploys.kinds()
+    await deploys.approve(waiting, CAT)
+    live = await deploys.until_status(waiting, "live")
+    assert [(entry.by, entry.decision) for entry in live.approvals] == [(BOB, "approve"), (CAT, "approve")]
+    with pytest.raises(InvalidState, match="has all its approvals"):
+        await deploys.approve(waiting, "dan@example.com")
+
+
+async def test_groups_say_who_may_approve(deploys: Deploys) -> None:
+    group = {"name": "sre", "members": [CAT, "dan@example.com"], "required": 1}
+    waiting = await _waiting_for_approval(deploys, groups=[group])
+    with pytest.raises(InvalidState, match="none of the groups that may approve production: sre"):
+        await deploys.approve(waiting, BOB)
+    await deploys.approve(waiting, CAT)
+    await deploys.until_status(waiting, "live")
+
+
+async def test_an_approval_before_its_time_is_refused(deploys: Deploys) -> None:
+    deploys.script("deploy staging", until_cancelled)
+    started = await deploys.start("1.0", _approved(deploys))
+    await deploys.until(started, lambda found: found.status == "staging" and bool(found.stages[0].job_ids))
+    with pytest.raises(InvalidState, match=r"waits for no approval now|needs no approval"):
+        await deploys.approve(started)
+    await deploys.releases.command(started, CancelDeployment(by=BOB))
+    ended = await deploys.until_status(started, "failed")
+    assert (ended.cause, ended.approvals) == ("cancelled", [])
+    with pytest.raises(NotFound):
+        await deploys.approve(started)
+
+
+async def test_signals_with_json_that_a_person_can_type(deploys: Deploys) -> None:
+    waiting = await _waiting_for_approval(deploys)
+    await deploys.handle(waiting).signal("approve", {"by": "ann@example.com"})
+    await deploys.handle(waiting).signal("approve", {"by": BOB})
+    await deploys.until_status(waiting, "live")
+    events = await deploys.events(waiting)
+    refused = [event for event in events if event.action == "deployment.approval_refused"]
+    assert [(event.by, event.via) for event in refused] == [("ann@example.com", "temporal")]
+    assert "is the author" in (refused[0].reason or "")
+
+
+async def test_one_rejection_ends_it(deploys: Deploys) -> None:
+    waiting = await _waiting_for_approval(deploys, required=2)
+    await deploys.approve(waiting, BOB)
+    await deploys.releases.command(waiting, Reject(by=CAT, reason="not on a Friday"))
+    ended = await deploys.until_status(waiting, "failed")
+    assert (ended.cause, ended.closed) == ("rejected", True)
+    assert "not on a Friday" in (ended.error_message or "")
+    state = await deploys.until_environment(lambda found: not found.queue)
+    assert (state.holder, state.live) == (None, None)
+
+
+async def test_another_commit_needs_new_approvals(deploys: Deploys) -> None:
+    first = await _waiting_for_approval(deploys)
+    await deploys.approve(first)
+    await deploys.until_status(first, "live")
+    again = await deploys.start("1.0", _approved(deploys), sha="b" * 40)
+    waiting = await deploys.until_waits(again, "0 of 1 approvals")
+    assert waiting.approvals == []
+
+
+async def test_a_failed_staging_ends_it_and_the_next_one_goes(deploys: Deploys) -> None:
+    deploys.script("deploy staging 1.0", fail(1))
+    one = await deploys.until_status(await deploys.start("1.0"), "failed")
+    assert (one.cause, one.stages[0].status, one.stages[1].status) == ("deploy_failed", "failed", "pending")
+    await deploys.live("1.1")
+
+
+async def test_the_rollout_goes_by_percent_with_health_checks(deploys: Deploys) -> None:
+    rollout = {"percent": [10, 50, 100], "pause_seconds": 0}
+    service = deploys.service(deploys.environment(rollout=rollout, health_check={"run": "curl -f localhost"}))
+    await deploys.live("1.0", service)
+    assert deploys.kinds() == ["deploy production 1.0", "health production 1.0"] * 3
+    assert [ran.env["HYBRIDCI_ROLLOUT_PERCENT"] for ran in deploys.ran[::2]] == ["10", "50", "100"]
+
+
+async def test_a_failed_production_job_rolls_back_by_itself_and_holds(deploys: Deploys) -> None:
+    one = await deploys.live("1.0")
+    deploys.script("deploy production 1.1", fail(2))
+    two = await deploys.until_status(await deploys.start("1.1"), "rolled_back")
+    assert two.rollback is not None
+    assert (two.rollback.target_version, two.rollback.automatic, two.rollback.status) == (
+        "1.0", True, RollbackStatus.SUCCEEDED,
+    )  # fmt: skip
+    last = deploys.ran[-1]
+    assert (last.where, last.sha) == ("rollback production 1.0", one.git_commit_sha)
+    assert last.env["HYBRIDCI_PREVIOUS_VERSION"] == "1.1"
+    state = await deploys.until_environment(lambda found: found.hold is not None and found.holder is not None)
+    assert (state.live and state.live.version, state.holder and state.holder.deployment_id) == (
+        "1.0", one.deployment_id,
+    )  # fmt: skip
+    three = await deploys.start("1.2")
+    held = await deploys.until_waits(three, "hybridci deploy release")
+    assert "rolled back from 1.1" in (held.waits_for or "")
+    await deploys.releases.command_environment(deploys.name, "production", ReleaseCommand(by=BOB))
+    await deploys.until_status(three, "live")
+    await deploys.until_status(one, "superseded")
+
+
+async def test_a_failed_verification_rolls_back(deploys: Deploys) -> None:
+    service = deploys.service(deploys.environment(verification={"run": "./smoke.sh"}))
+    await deploys.live("1.0", service)
+    deploys.script("verify production 1.1", fail(1))
+    two = await deploys.until_status(await deploys.start("1.1", service), "rolled_back")
+    assert two.rollback is not None
+    assert "verify job" in two.rollback.reason
+    assert deploys.kinds()[-2:] == ["verify production 1.1", "rollback production 1.0"]
+
+
+async def test_a_verification_that_cannot_tell_pauses_and_asks(deploys: Deploys) -> None:
+    service = deploys.service(deploys.environment(verification={"run": "./smoke.sh"}))
+    deploys.script("verify", fail(75))
+    one = await deploys.start("1.0", service)
+    paused = await deploys.until_waits(one, "hybridci deploy resume")
+    assert paused.stages[0].status == "paused"
+    await deploys.releases.command(one, Resume(by=BOB, reason="looked at it"))
+    await deploys.until_status(one, "live")
+    with pytest.raises(InvalidState, match="is not paused"):
+        await deploys.releases.command(one, Resume(by=BOB, reason="again"))
+    two = await deploys.start("1.1", service)
+    await deploys.until_waits(two, "hybridci deploy resume")
+    await deploys.releases.command(two, RollbackCommand(by=BOB, reason="better not"))
+    assert (await deploys.until_status(two, "rolled_back")).rollback is not None
+
+
+async def test_silence_while_it_bakes_is_no_answer(deploys: Deploys) -> None:
+    verification = {"bake_seconds": 1, "max_error_rate": 0.02}
+    service = deploys.service(deploys.environment(verification=verification))
+    one = await deploys.start("1.0", service)
+    paused = await deploys.until_waits(one, "hybridci deploy resume")
+    assert "error_rate" in (paused.waits_for or "")
+    await deploys.releases.report_metrics(one, ReportMetrics(error_rate=0.01))
+    await deploys.releases.command(one, Resume(by=BOB, reason="metrics are back"))
+    live = await deploys.until_status(one, "live")
+    assert live.metrics is not None
+    assert live.metrics.error_rate == 0.01
+
+
+async def test_metrics_over_the_limit_roll_a_live_version_back(deploys: Deploys) -> None:
+    verification = {"max_error_rate": 0.02, "max_latency_ms": 500, "consecutive_breaches": 2}
+    service = deploys.service(deploys.environment(verification=verification))
+    await deploys.live("1.0", service)
+    two = await deploys.live("1.1", service)
+    await deploys.releases.report_metrics(two, ReportMetrics(error_rate=0.5, latency_ms=700))
+    await deploys.releases.report_metrics(two, ReportMetrics(error_rate=0.01, latency_ms=100))
+    await deploys.releases.report_metrics(two, ReportMetrics(error_rate=0.5))
+    seen = await deploys.until(two, lambda found: len(found.metric_samples) == 3)
+    assert seen.status == "live"
+    await deploys.releases.report_metrics(two, ReportMetrics(latency_ms=900))
+    back = await deploys.until_status(two, "rolled_back")
+    assert back.rollback is not None
+    assert "latency 900 ms is above 500 ms (2 in a row)" in back.rollback.reason
+
+
+async def test_the_first_version_stays_live_when_metrics_are_bad(deploys: Deploys) -> None:
+    service = deploys.service(deploys.environment(verification={"max_error_rate": 0.02}))
+    one = await deploys.live("1.0", service)
+    await deploys.releases.report_metrics(one, ReportMetrics(error_rate=0.5))
+    told = await deploys.until(one, lambda found: found.error_message is not None)
+    assert (told.status, told.closed) == ("live", False)
+    with pytest.raises(InvalidState, match="Nothing was live in production before"):
+        await deploys.releases.command(one, RollbackCommand(by=BOB, reason="it is bad"))
+
+
+async def test_an_operator_rolls_a_live_version_back_to_one_that_was_live(deploys: Deploys) -> None:
+    own = {"name": "back", "run": "./back.sh"}
+    service = deploys.service(deploys.environment(rollback={"steps": [own]}))
+    one = await deploys.live("1.0", service)
+    await deploys.live("1.1", service)
+    three = await deploys.live("1.2", service)
+    with pytest.raises(InvalidState, match=r"9.9 was never live in production before. Known there: 1.0, 1.1"):
+        await deploys.releases.command(three, RollbackCommand(by=BOB, reason="?", to_version="9.9"))
+    answer = await deploys.releases.command(three, RollbackCommand(by=BOB, reason="slow", to_version="1.0"))
+    assert answer.rollback is not None
+    assert (answer.rollback.target_version, answer.rollback.by) == ("1.0", BOB)
+    back = await deploys.until_status(three, "rolled_back")
+    assert back.closed
+    last = deploys.ran[-1]
+    assert (last.where, last.steps, last.sha) == ("rollback production 1.0", ["./back.sh"], one.git_commit_sha)
+    state = await deploys.until_environment(lambda found: found.hold is not None)
+    assert (state.live and state.live.version, state.hold and state.hold.by) == ("1.0", BOB)
+    with pytest.raises(NotFound):
+        await deploys.releases.command(three, RollbackCommand(by=BOB, reason="again"))
+
+
+async def test_a_rollback_runs_the_steps_as_the_earlier_version_had_them(deploys: Deploys) -> None:
+    old = deploys.service(deploys.environment(steps=[{"name": "old", "run": "./old-way.sh"}]))
+    await deploys.live("1.0", old)
+    two = await deploys.live("1.1", deploys.service(deploys.environment()))
+    await deploys.releases.command(two, RollbackCommand(by=BOB, reason="slow"))
+    await deploys.until_status(two, "rolled_back")
+    assert deploys.ran[-1].steps == ["./old-way.sh"]
+
+
+async def test_a_rollback_that_fails_shouts_and_can_be_tried_again(deploys: Deploys) -> None:
+    service = deploys.service(deploys.environment(rollback={"max_attempts": 1}))
+    await deploys.live("1.0", service)
+    two = await deploys.live("1.1", service)
+    deploys.script("rollback", fail(1))
+    await deploys.releases.command(two, RollbackCommand(by=BOB, reason="slow"))
+    stuck = await deploys.until_status(two, "failed")
+    assert (stuck.cause, stuck.closed) == ("rollback_failed", False)
+    assert "THE ROLLBACK FAILED" in (stuck.waits_for or "")
+    three = await deploys.start("1.2", service)
+    await deploys.until_waits(three, "1.1")
+    deploys.scripts.clear()
+    await deploys.releases.command(two, RollbackCommand(by=CAT, reason="the disk is free again"))
+    back = await deploys.until_status(two, "rolled_back")
+    assert [attempt.status for attempt in back.rollbacks] == [RollbackStatus.FAILED]
+    assert "deployment.rollback_failed" in [event.action for event in await deploys.events(two)]
+
+
+async def test_a_failed_rollback_can_be_given_up(deploys: Deploys) -> None:
+    service = deploys.service(deploys.environment(rollback={"max_attempts": 1}))
+    await deploys.live("1.0", service)
+    two = await deploys.live("1.1", service)
+    deploys.script("rollback", fail(1))
+    await deploys.releases.command(two, RollbackCommand(by=BOB, reason="slow"))
+    await deploys.until_status(two, "failed")
+    await deploys.releases.command(two, CancelDeployment(by=BOB, reason="repaired by hand"))
+    ended = await deploys.until(two, lambda found: found.closed)
+    assert (ended.status, ended.cause) == ("failed", "rollback_failed")
+    await deploys.until_environment(lambda found: found.hold is not None and found.holder is None)
+
+
+async def test_a_rollback_stops_a_rollout_that_is_under_way(deploys: Deploys) -> None:
+    await deploys.live("1.0")
+    deploys.script("deploy production 1.1", until_cancelled)
+    two = await deploys.start("1.1")
+    await deploys.until(two, lambda found: found.status == "production" and bool(found.stages[1].job_ids))
+    await deploys.releases.command(two, RollbackCommand(by=BOB, reason="wrong version"))
+    back = await deploys.until_status(two, "rolled_back")
+    assert back.rollback is not None
+    assert (back.rollback.automatic, deploys.kinds()[-1]) == (False, "rollback production 1.0")
+
+
+async def test_nothing_is_rolled_back_before_anything_is_rolled_out(deploys: Deploys) -> None:
+    await deploys.live("1.0")
+    waiting = await _waiting_for_approval(deploys, "1.1")
+    with pytest.raises(InvalidState, match=r"Nothing of 1.1 was rolled out to production yet. To stop it"):
+        await deploys.releases.command(waiting, RollbackCommand(by=BOB, reason="?"))
+    await deploys.releases.command(waiting, CancelDeployment(by=BOB, reason="not needed"))
+    assert (await deploys.until_status(waiting, "failed")).cause == "cancelled"
+
+
+async def test_a_live_version_is_not_cancelled_but_rolled_back(deploys: Deploys) -> None:
+    one = await deploys.live("1.0")
+    with pytest.raises(InvalidState, match="is live"):
+        await deploys.releases.command(one, CancelDeployment(by=BOB))
+
+
+async def test_another_ci_rolls_out_and_records_it(deploys: Deploys) -> None:
+    external = {"name": "production", "external": True}
+    service = deploys.service(deploys.environment("staging"), external)
+    one = await deploys.start("1.0", service)
+    await deploys.until_waits(one, "hybridci deploy record")
+    with pytest.raises(InvalidState, match="staging is rolled out from here"):
+        await deploys.releases.command(one, RecordStage(by="jenkins", environment="staging", job_id="17"))
+    await deploys.releases.command(one, RecordStage(by="jenkins", environment="production", job_id="jenkins-18"))
+    live = await deploys.until_status(one, "live")
+    assert live.stages[1].job_ids == ["jenkins-18"]
+    two = await deploys.start("1.1", service)
+    await deploys.until_waits(two, "hybridci deploy record")
+    failed = RecordStage(by="jenkins", environment="production", job_id="19", succeeded=False)
+    await deploys.releases.command(two, failed)
+    await deploys.until_waits(two, "--job-id")
+    await deploys.releases.command(two, RollbackCommand(by="jenkins", reason="done there", job_id="jenkins-20"))
+    back = await deploys.until_status(two, "rolled_back")
+    assert back.rollback is not None
+    assert back.rollback.job_ids == ["jenkins-20"]
+
+
+async def test_one_at_a_time_in_order_of_arrival(deploys: Deploys) -> None:
+    deploys.script("deploy staging 1.0", until_cancelled)
+    one = await deploys.start("1.0")
+    await deploys.until(one, lambda found: bool(found.stages[0].job_ids))
+    others = [await deploys.start(version) for version in ("1.1", "1.2", "1.3")]
+    for other in others:
+        await deploys.until_waits(other, "1.0")
+    await deploys.releases.command(one, CancelDeployment(by=BOB))
+    for other in others[:-1]:
+        await deploys.until_status(other, "superseded")
+    await deploys.until_status(others[-1], "live")
+    staging = [kind for kind in deploys.kinds() if kind.startswith("deploy staging")]
+    assert staging == [f"deploy staging 1.{number}" for number in range(4)]
+
+
+async def test_a_newer_one_takes_the_place_of_those_that_wait(deploys: Deploys) -> None:
+    service = deploys.service(deploys.environment(approval=ONE, supersede="older"))
+    one = await deploys.until_waits(await deploys.start("1.0", service), "approval")
+    two = await deploys.until_waits(await deploys.start("1.1", service), "approval")
+    gone = await deploys.until_status(one, "superseded")
+    assert gone.superseded_by == two.deployment_id
+    await deploys.approve(two)
+    await deploys.until_status(two, "live")
+
+
+async def test_a_terminated_holder_frees_the_environment(deploys: Deploys) -> None:
+    deploys.script("deploy production 1.0", until_cancelled)
+    one = await deploys.start("1.0")
+    await deploys.until(one, lambda found: found.status == "production" and bool(found.stages[1].job_ids))
+    two = await deploys.start("1.1")
+    await deploys.until_waits(two, "1.0")
+    await deploys.handle(one).terminate("by an operator in the Temporal UI")
+    await deploys.until_status(two, "live", seconds=60)
+
+
+async def test_cancelled_in_the_temporal_ui_a_rollout_rolls_back(deploys: Deploys) -> None:
+    await deploys.live("1.0")
+    deploys.script("deploy production 1.1", until_cancelled)
+    two = await deploys.start("1.1")
+    await deploys.until(two, lambda found: found.status == "production" and bool(found.stages[1].job_ids))
+    await deploys.handle(two).cancel()
+    back = await deploys.until_status(two, "rolled_back")
+    assert back.rollback is not None
+    assert "Cancelled in Temporal" in back.rollback.reason
+
+
+async def test_the_same_start_again_is_the_same_deployment(deploys: Deploys) -> None:
+    start = deploys.input("1.0")
+    first = await deploys.releases.start(start)
+    deploys.started.append(first)
+    again = await deploys.releases.start(start)
+    assert again.deployment_id == first.deployment_id
+    await deploys.until_status(first, "live")
+    assert deploys.kinds() == ["deploy staging 1.0", "deploy production 1.0"]
+
+
+async def test_a_job_that_makes_no_sense_ends_it_in_words(deploys: Deploys) -> None:
+    deploys.script("deploy staging", fail(1, Outcome.CHECKOUT_FAILED, retryable=False, cause="unknown_commit"))
+    one = await deploys.until_status(await deploys.start("1.0"), "failed")
+    assert f"hybridci job logs {one.stages[0].job_ids[0]}" in (one.error_message or "")
+
+
+async def test_the_temporal_ui_tells_what_it_waits_for(deploys: Deploys) -> None:
+    waiting = await _waiting_for_approval(deploys)
+    description = await deploys.handle(waiting).describe()
+    attributes = description.typed_search_attributes
+    seen = {pair.key.name: pair.value for pair in attributes}
+    assert seen["CiService"] == deploys.name
+    assert (seen["CiVersion"], seen["CiStatus"], seen["CiEnvironment"]) == ("1.0", "staged", "production")
+    assert list(seen["CiAuthor"]) == ["ann@example.com"]
+    assert description.id == f"deploy-{deploys.name}-1.0-{waiting.deployment_id}"
+    summary = await description.static_summary()
+    assert summary is not None
+    assert summary.startswith(f"{deploys.name} 1.0")
+    assert uuid.UUID(waiting.deployment_id)
