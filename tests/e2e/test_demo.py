@@ -4,19 +4,20 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 import yaml
 
+from api.cli.demo.checks import DemoFailed, expect, wait_for
 from api.cli.demo.control import ask_server
 from api.cli.demo.demo_service import BAD, FIRST, GOOD, Shop, definition, make_repository
 from api.cli.demo.machine import running_servers
 from api.cli.demo.visitors import Visitors
-from tests.e2e.stack import HYBRIDCI
-from tests.servers import wait_until
+from tests.e2e.stack import HYBRIDCI, Stack
+from tests.servers import free_port, wait_until
 from workflows.contracts.services import ApprovalPolicy, ServiceSpec
 
 
@@ -130,3 +131,118 @@ def test_the_definition_names_everything(shop: Shop, tmp_path: Path) -> None:
     assert (staging.env["SHOP_PORTS"], production.env["SHOP_PORTS"]) == ("1", "2 3")
     assert production.approval == ApprovalPolicy(required=1)
     assert spec.git_repo == f"file://{shop.folder}"
+
+
+class Demo:
+    """`hybridci demo` as a process, with what it prints."""
+
+    def __init__(self, folder: Path, *options: str, env: dict[str, str] | None = None) -> None:
+        self.stack = Stack(folder)  # for what belongs to its data directory
+        self._output = folder / "demo.out"
+        with self._output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [*HYBRIDCI, "demo", "--data-dir", str(self.stack.data), *options],
+                stdout=output,
+                stderr=output,
+                env=env,
+                start_new_session=True,
+            )
+
+    def text(self) -> str:
+        return self._output.read_text()
+
+    def wait_for(self, text: str, *, seconds: float = 60) -> None:
+        wait_until(
+            lambda: text in self.text() or self.process.poll() is not None,
+            seconds=seconds,
+            what=f"{text!r} in the demo",
+        )
+        assert text in self.text(), self.text()
+
+    def end(self, seconds: float) -> int:
+        return self.process.wait(seconds)
+
+
+@pytest.fixture
+def demos(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
+    started: list[Demo] = []
+
+    def start(*options: str, env: dict[str, str] | None = None) -> Demo:
+        started.append(Demo(tmp_path, *options, env=env))
+        return started[-1]
+
+    yield start
+    for demo in started:
+        if demo.process.poll() is None:
+            demo.process.kill()
+            demo.process.wait()
+        demo.stack.kill_everything()
+
+
+def test_the_whole_story_is_played_and_everything_is_stopped(demos: Callable[..., Demo]) -> None:
+    demo = demos("--keep")
+    demo.wait_for("Ctrl-C stops it all.", seconds=180)
+    text = demo.text()
+    assert "from the request to the first instruction of the rollback's command." in text
+    found = re.search(r"All of it +(\d+) +(?:(\d+) min )?(\d+) s", text)
+    assert found is not None, text
+    checks, minutes, seconds = (int(number or 0) for number in found.groups())
+    assert checks >= 20
+    assert minutes * 60 + seconds < 150, "it takes less than 90 s; a busy machine must not fail the suite"
+    assert demo.stack.processes(), "--keep"
+    shown = subprocess.run(
+        [*HYBRIDCI, "job", "list", "--data-dir", str(demo.stack.data)], capture_output=True, text=True, timeout=60
+    )
+    assert "long-test" in shown.stdout, shown.stderr
+    demo.process.send_signal(signal.SIGINT)
+    assert demo.end(30) == 0, demo.text()
+    assert demo.stack.processes() == []
+    assert "Traceback" not in demo.text()
+
+
+@pytest.mark.parametrize(("when", "number"), [("A service is registered", signal.SIGINT), ("Starting", signal.SIGTERM)])
+def test_a_demo_that_is_interrupted_leaves_nothing(
+    demos: Callable[..., Demo], when: str, number: signal.Signals
+) -> None:
+    demo = demos()
+    demo.wait_for(when)
+    demo.process.send_signal(number)
+    assert demo.end(40) == 130, demo.text()
+    assert "Interrupted; everything is stopped." in demo.text()
+    assert "Traceback" not in demo.text()
+    assert demo.stack.processes() == []
+
+
+def test_what_fails_is_told_and_everything_is_stopped(demos: Callable[..., Demo], tmp_path: Path) -> None:
+    git = tmp_path / "bin" / "git"
+    git.parent.mkdir()
+    git.write_text("#!/bin/sh\necho the disk is full >&2; exit 3\n")
+    git.chmod(0o755)
+    demo = demos(env={**os.environ, "PATH": f"{git.parent}{os.pathsep}{os.environ['PATH']}"})
+    assert demo.end(60) == 1
+    for words in (
+        "non-zero exit status 3",
+        "the disk is full",
+        "Everything is stopped.",
+        str(demo.stack.data / "logs"),
+    ):
+        assert words in demo.text()
+    assert "Traceback" not in demo.text()
+    assert demo.stack.processes() == []
+
+
+def test_a_stack_that_cannot_start_says_why(demos: Callable[..., Demo]) -> None:
+    port = str(free_port())
+    demo = demos("--api-port", port, "--ui-port", port)
+    assert demo.end(30) == 2
+    assert "give each part a port of its own" in demo.text()
+
+
+def test_a_check_says_what_was_expected_and_seen() -> None:
+    expect("The same", expected=1, seen=1)
+    with pytest.raises(DemoFailed, match=r"The version\n  expected: 1.0\n  seen:     1.1"):
+        expect("The version", expected="1.0", seen="1.1")
+    numbers = iter(range(100))
+    assert wait_for("A number", lambda: next(numbers), lambda seen: seen == 3, expected="3", seconds=10) == 3
+    with pytest.raises(DemoFailed, match=r"Nothing \(waited 0 s\)\n  expected: something\n  seen:     False"):
+        wait_for("Nothing", lambda: False, bool, expected="something", seconds=0)
