@@ -72,7 +72,6 @@ def test_versions_are_switched_and_no_visitor_is_refused(target: Target) -> None
     seen = visitors.seen
     assert set(seen) == {(FIRST, 200), (GOOD, 200)}, seen
     assert target.run("health", FIRST).returncode == 0
-    assert target.run("health", GOOD).returncode == 1, "another version than the one that was deployed"
 
 
 def test_the_bad_version_is_healthy_and_fails_its_verification(target: Target) -> None:
@@ -114,6 +113,7 @@ def test_a_server_that_dies_is_started_again_and_a_broken_version_replaces_nothi
     broken.mkdir()
     (broken / "app.py").write_text("raise SystemExit('it does not start')")
     wait_until(lambda: target.versions() == [FIRST, FIRST], seconds=10, what="the server's return")
+    assert target.run("health", FIRST).returncode == 0
     link = tmp_path / "home" / "server-1" / "current"
     link.unlink()
     link.symlink_to(broken)

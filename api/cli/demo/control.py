@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from api.cli.child_stack import python_environment
-from api.cli.client import JOBS, ApiClient
+from api.cli.client import DEPLOYMENTS, JOBS, SERVICES, ApiClient
 from api.cli.data_dir import DataDir
 from api.cli.demo.checks import DemoFailed
 from api.cli.embedded import binary
@@ -24,8 +24,6 @@ from workflows.contracts.environments import EnvironmentState
 from workflows.contracts.ids import deployment_workflow_id
 from workflows.contracts.jobs import Job
 
-DEPLOYMENTS: Final = "/api/dashboard/deployments"
-SERVICES: Final = "/api/dashboard/services"
 _COMMAND_SECONDS: Final = 60.0
 
 
@@ -47,7 +45,7 @@ class Control:
 
     def deployment(self, deployment_id: str) -> Deployment:
         """A deployment's record."""
-        return Deployment.model_validate(self.api.get(f"{DEPLOYMENTS}/{deployment_id}"))
+        return self.api.deployment(deployment_id)
 
     def start(self, body: object) -> Deployment:
         """A new deployment."""

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Final
 
 from api.cli.child_stack import StackFailed, free_ports, running_stack
-from api.cli.client import ApiClient, Refused
+from api.cli.client import SERVICES, ApiClient, Refused
 from api.cli.connection import INTERRUPTED, CliError, find_connection
 from api.cli.data_dir import DataDir
 from api.cli.demo.checks import DemoFailed
-from api.cli.demo.control import SERVICES, Control
+from api.cli.demo.control import Control
 from api.cli.demo.demo_service import PRODUCTION, STAGING, make_repository
 from api.cli.demo.machine import running_servers
 from api.cli.demo.narrate import Narrator

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from api.cli.client import Refused
+from api.cli.client import SERVICES, Refused
 from api.cli.demo.checks import DemoFailed, expect, wait_for
-from api.cli.demo.control import SERVICES, Control, ask_server, workflow_of
+from api.cli.demo.control import Control, ask_server, workflow_of
 from api.cli.demo.demo_service import AUTHOR, BAD, FIRST, GOOD, PRODUCTION, STAGING, Shop, definition
 from api.cli.demo.lost_agent import LostAgent
 from api.cli.demo.narrate import Narrator
 from api.cli.demo.visitors import Visitors
 from workflows.contracts.deployments import Deployment, DeploymentStatus, StageStatus
+from workflows.contracts.environments import EnvironmentState
 from workflows.contracts.ids import environment_workflow_id
 
 APPROVER: Final = "bob@example.com"
@@ -103,25 +104,22 @@ class Story:
         self._tell.link("the deployment", self._control.ui(workflow_of(deployment)))
 
     def _good_version(self) -> None:
-        state = self._control.environment(self._stage.service, PRODUCTION)
-        if state.hold is None:
-            raise DemoFailed(f"{PRODUCTION} after the rollback", expected="a hold", seen=state)
-        self._tell.checked(f"The rollback has set a hold on {PRODUCTION}: {state.hold.reason}")
+        state = self._until_environment(lambda seen: seen.hold is not None, "a hold, set by the rollback")
+        self._tell.checked(f"The rollback has set a hold on {PRODUCTION}: {state.hold.reason if state.hold else None}")
         self._tell.link("the environment", self._control.ui(environment_workflow_id(self._stage.service, PRODUCTION)))
         deployment = self._until_approval(self._start(GOOD))
         self._approve_in_temporal(deployment)
         held = self._until(deployment, _held, "that it waits for the hold to be released")
         self._tell.checked(f"{GOOD} is approved and waits: {held.waits_for}")
         self._expect_version(PRODUCTION, FIRST)
-        words = ("deploy", "release", self._stage.service, PRODUCTION, "--reason", f"{GOOD} fixes it", "--by", OPERATOR)
+        words = ("deploy", "release", self._stage.service, "--environment", PRODUCTION, "--by", OPERATOR)
         self._tell.command(f"hybridci {' '.join(words)}")
         self._control.cli(*words)
         self._until_live(deployment)
 
     def _operators_rollback(self) -> None:
-        live = self._control.environment(self._stage.service, PRODUCTION).live
-        expect("The live version", expected=GOOD, seen=live.version if live else None)
-        deployment = self._control.deployment(live.deployment_id if live else "")
+        state = self._until_environment(_lives(GOOD), f"that {GOOD} is live")
+        deployment = self._control.deployment(state.live.deployment_id if state.live else "")
         began = self._stage.homes[PRODUCTION] / "rollback-began"
         began.unlink(missing_ok=True)
         self._tell.command(f"hybridci deploy rollback {deployment.deployment_id} --reason 'Customers complain'")
@@ -134,10 +132,7 @@ class Story:
         self._tell.checked(f"{millis:.0f} ms from the request to the first instruction of the rollback's command.")
         self._follow(deployment, DeploymentStatus.ROLLED_BACK)
         self._expect_version(PRODUCTION, FIRST)
-        state = wait_for(
-            f"What is live in {PRODUCTION}", lambda: self._control.environment(self._stage.service, PRODUCTION),
-            lambda seen: seen.live is not None and seen.live.version == FIRST, expected=FIRST, seconds=10,
-        )  # fmt: skip
+        state = self._until_environment(_lives(FIRST), f"that {FIRST} is live again")
         self._tell.checked(f"On record, too: {state.live.version if state.live else None} is live again.")
 
     def _what_visitors_saw(self) -> None:
@@ -211,6 +206,16 @@ class Story:
             raise DemoFailed(what, expected=expected, seen=f"{seen.status} ({seen.cause}): {seen.error_message}")
         return seen
 
+    def _until_environment(self, good: Callable[[EnvironmentState], bool], expected: str) -> EnvironmentState:
+        """Its record follows the deployment's within moments."""
+        return wait_for(
+            f"The record of {PRODUCTION}",
+            lambda: self._control.environment(self._stage.service, PRODUCTION),
+            good,
+            expected=expected,
+            seconds=10,
+        )
+
     def _expect_version(self, environment: str, version: str) -> None:
         """Ask the servers themselves."""
         for port in self._stage.ports[environment]:
@@ -224,6 +229,10 @@ class Story:
 def _wants_approval(deployment: Deployment) -> bool:
     stage = deployment.stage(PRODUCTION)
     return stage is not None and stage.status is StageStatus.WAITING and stage.approved_at is None
+
+
+def _lives(version: str) -> Callable[[EnvironmentState], bool]:
+    return lambda state: state.live is not None and state.live.version == version
 
 
 def _held(deployment: Deployment) -> bool:

@@ -77,12 +77,12 @@ def take_turn() -> None:
 
 
 def health() -> None:
-    """Every server must say that it is well, in this version."""
+    """Every server must say that it is well; half of them may still run the version before."""
     for port in PORTS:
         seen = ask(port, "/health")
         say(f"GET http://127.0.0.1:{port}/health: {seen}")
-        if seen != (200, {"status": "ok", "version": VERSION}):
-            sys.exit(1)
+        if seen[0] != 200:
+            sys.exit(f"The server on port {port} is not well: look at {HOME / 'server-…' / 'log'}.")
 
 
 def verify() -> None:
