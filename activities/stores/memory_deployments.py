@@ -5,7 +5,7 @@ from collections import Counter
 from activities.stores.interfaces import WriteOutcome
 from activities.stores.memory_events import MemoryEventStore
 from activities.stores.memory_pages import newest_first
-from activities.stores.packing import pack, unpack
+from activities.stores.packing import check_summary, pack, unpack
 from activities.stores.statistics import day_of
 from workflows.contracts.deployments import (
     Deployment,
@@ -30,6 +30,7 @@ class MemoryDeploymentStore:
         """See DeploymentStore."""
         deployment, stored = write.deployment, await self.get(write.deployment.deployment_id)
         document = pack(deployment.model_dump_json(), "deployment", deployment.deployment_id)
+        check_summary(deployment.summary().model_dump_json(), "deployment", deployment.deployment_id)
         if stored is not None and stored.sequence >= deployment.sequence:
             return WriteOutcome.STALE
         self._events.keep(write.events)

@@ -5,8 +5,12 @@ from dataclasses import dataclass
 
 from activities.stores.artifacts import S3ArtifactStore, create_bucket
 from activities.stores.dynamo.client import AwsClients
+from activities.stores.dynamo.deployments import DynamoDeploymentStore
+from activities.stores.dynamo.environments import DynamoEnvironmentStore
+from activities.stores.dynamo.events import DynamoEventStore
 from activities.stores.dynamo.jobs import DynamoJobStore
-from activities.stores.dynamo.table import JobTables, create_tables
+from activities.stores.dynamo.services import DynamoServiceStore
+from activities.stores.dynamo.table import DeploymentTables, JobTables, create_tables
 from activities.stores.interfaces import (
     ArtifactStore,
     DeploymentStore,
@@ -42,15 +46,15 @@ class Stores:
 def open_stores(settings: StoreSettings) -> Stores:
     """Stores on DynamoDB and S3. Connects at the first call, not here; creates nothing (see ``ensure_schema``)."""
     clients = AwsClients(settings)
-    events = MemoryEventStore()
+    tables = DeploymentTables.of(settings)
     return Stores(
         jobs=DynamoJobStore(clients, JobTables.of(settings)),
         logs=S3LogStore(clients, settings.bucket),
         artifacts=S3ArtifactStore(clients, settings.bucket),
-        deployments=MemoryDeploymentStore(events),
-        services=MemoryServiceStore(events),
-        environments=MemoryEnvironmentStore(events),
-        events=events,
+        deployments=DynamoDeploymentStore(clients, tables),
+        services=DynamoServiceStore(clients, tables),
+        environments=DynamoEnvironmentStore(clients, tables),
+        events=DynamoEventStore(clients, tables.events),
         close=clients.close,
     )
 
@@ -78,6 +82,7 @@ async def ensure_schema(settings: StoreSettings) -> None:
     clients = AwsClients(settings)
     try:
         await create_tables(clients, JobTables.of(settings))
+        await create_tables(clients, DeploymentTables.of(settings))
         await create_bucket(clients, settings.bucket)
     finally:
         clients.close()

@@ -23,6 +23,11 @@ class StoreSettings(BaseSettings):
     dynamodb_table_jobs: str | None = None
     dynamodb_table_job_lists: str | None = None
     dynamodb_table_statistics: str | None = None
+    dynamodb_table_deployments: str | None = None
+    dynamodb_table_deployment_lists: str | None = None
+    dynamodb_table_services: str | None = None
+    dynamodb_table_environments: str | None = None
+    dynamodb_table_events: str | None = None
     s3_bucket: str | None = None
 
     @property
@@ -39,6 +44,31 @@ class StoreSettings(BaseSettings):
     def statistics_table(self) -> str:
         """The table of counters."""
         return self.dynamodb_table_statistics or f"hybrid-ci-cd-statistics-{self.environment}"
+
+    @property
+    def deployments_table(self) -> str:
+        """The table of deployment records."""
+        return self.dynamodb_table_deployments or f"hybrid-ci-cd-deployments-{self.environment}"
+
+    @property
+    def deployment_lists_table(self) -> str:
+        """The table of the lists that deployment records are found by."""
+        return self.dynamodb_table_deployment_lists or f"hybrid-ci-cd-deployment-lists-{self.environment}"
+
+    @property
+    def services_table(self) -> str:
+        """The table of services, each version of them."""
+        return self.dynamodb_table_services or f"hybrid-ci-cd-services-{self.environment}"
+
+    @property
+    def environments_table(self) -> str:
+        """The table of the environments' states."""
+        return self.dynamodb_table_environments or f"hybrid-ci-cd-environments-{self.environment}"
+
+    @property
+    def events_table(self) -> str:
+        """The table of the audit trail."""
+        return self.dynamodb_table_events or f"hybrid-ci-cd-events-{self.environment}"
 
     @property
     def bucket(self) -> str:

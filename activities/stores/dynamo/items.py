@@ -1,12 +1,12 @@
-"""What a write of a job's record is made of: the items, conditions and actions of its one transaction.
+"""What a write of a job's record is made of: the items, conditions and actions of its one transaction; and the parts
+that other records are made of as well.
 
 Written as DynamoDB's typed values at once, since boto3's own serialising costs more than the call's network time.
 Deliberately not here: sending it and what its failure means (``jobs``).
 """
 
-import zlib
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from activities.stores.documents import dump_job, load_job
 from activities.stores.dynamo.table import (
@@ -21,17 +21,12 @@ from activities.stores.dynamo.table import (
     counter_shard,
     day_counter,
     list_shard,
-    partition,
     place,
     status_list,
 )
+from activities.stores.packing import pack, unpack
 from activities.stores.statistics import Footprint, day_end, deltas
-from workflows.contracts.errors import FieldError, ValidationFailed
 from workflows.contracts.jobs import Job
-
-_PACK_ABOVE_BYTES: Final = 32 * 1024
-_MAX_DOCUMENT_BYTES: Final = 380 * 1024
-"""DynamoDB's limit is 400 KB an item; the rest is for the other attributes."""
 
 Item = Mapping[str, Any]
 
@@ -53,20 +48,13 @@ class RecordWrite:
 
     def actions(self, before: Footprint | None) -> list[dict[str, Any]]:
         """What ``TransactItems`` takes. The record's Put comes first: its condition decides."""
-        condition = _is_new() if before is None else _is_newer(self._job.sequence, before)
+        condition = is_new(RECORD_IS_NEW) if before is None else is_newer(self._job.sequence, str(before))
         put = {"TableName": self._tables.jobs, "Item": self._item, **condition}
         return [{"Put": put}, *self._list_actions(before), *self._counter_actions(before)]
 
     def _list_actions(self, before: Footprint | None) -> Iterator[dict[str, Any]]:
-        shard = list_shard(self._job.job_id)
-        table, now = self._tables.job_lists, _lists(self._footprint)
-        for name in now:
-            key = {"list_shard": {"S": partition(name, shard)}}
-            yield {"Put": {"TableName": table, "Item": {**key, **self._entry}}}
-        for name in _lists(before) if before else ():
-            if name not in now:
-                key = {"list_shard": {"S": partition(name, shard)}, "place": self._entry["place"]}
-                yield {"Delete": {"TableName": table, "Key": key}}
+        were = _lists(before) if before else ()
+        return list_moves(self._tables.job_lists, self._job.job_id, self._entry, were, _lists(self._footprint))
 
     def _counter_actions(self, before: Footprint | None) -> Iterator[dict[str, Any]]:
         moved, shard, table = deltas(before, self._job), counter_shard(self._job.job_id), self._tables.statistics
@@ -75,6 +63,20 @@ class RecordWrite:
         for day, counters in moved.days.items():
             expires = day_end(day) + DAY_RETENTION_SECONDS
             yield counter_addition(table, day_counter(day), shard, counters, expires)
+
+
+def list_moves(
+    table: str, item_id: str, entry: Item, were: Iterable[str], now: Iterable[str]
+) -> Iterator[dict[str, Any]]:
+    """The actions that put an entry into the lists ``now`` and take it out of the others of those it ``were`` in."""
+    now = list(now)
+    for name in now:
+        key = {"list_shard": {"S": list_shard(name, item_id)}}
+        yield {"Put": {"TableName": table, "Item": {**key, **entry}}}
+    for name in were:
+        if name not in now:
+            key = {"list_shard": {"S": list_shard(name, item_id)}, "place": entry["place"]}
+            yield {"Delete": {"TableName": table, "Key": key}}
 
 
 def counter_addition(
@@ -98,39 +100,45 @@ def counter_addition(
     }
 
 
+def document_attribute(document: str, field: str, name: str) -> dict[str, Any]:
+    """The attribute that keeps a document. Raises ValidationFailed for one that no item can hold (see ``pack``)."""
+    kept = pack(document, field, name)
+    return {"document": {"S": kept}} if isinstance(kept, str) else {"packed": {"B": kept}}
+
+
+def read_document(item: Item) -> str | bytes:
+    """The document in an item."""
+    return unpack(item["packed"]["B"] if "packed" in item else item["document"]["S"])
+
+
 def read_record(item: Item) -> Job:
     """The job in a record's item."""
-    return load_job(zlib.decompress(item["packed"]["B"]) if "packed" in item else item["document"]["S"])
+    return load_job(read_document(item))
+
+
+def is_new(condition: str) -> dict[str, Any]:
+    """The condition of a Put that creates."""
+    return {"ConditionExpression": condition}
+
+
+def is_newer(sequence: int, footprint: str) -> dict[str, Any]:
+    """The condition SEQUENCE_IS_NEWER of a Put."""
+    return {
+        "ConditionExpression": SEQUENCE_IS_NEWER,
+        "ExpressionAttributeNames": {"#sequence": "sequence", "#footprint": "footprint"},
+        "ExpressionAttributeValues": {":sequence": {"N": str(sequence)}, ":footprint": {"S": footprint}},
+    }
 
 
 def _record(job: Job) -> dict[str, Any]:
-    item: dict[str, Any] = {
+    return {
         "job_id": {"S": job.job_id},
         "sequence": {"N": str(job.sequence)},
         "footprint": {"S": str(Footprint.of(job))},
+        **document_attribute(dump_job(job), "job", job.job_id),
     }
-    document = dump_job(job)
-    if len(document) <= _PACK_ABOVE_BYTES:
-        return {**item, "document": {"S": document}}
-    packed = zlib.compress(document.encode(), level=1)
-    if len(packed) > _MAX_DOCUMENT_BYTES:
-        problem = f"is {len(packed)} bytes long, compressed; at most {_MAX_DOCUMENT_BYTES} can be stored"
-        raise ValidationFailed(f"The record of job {job.job_id} {problem}.", [FieldError(field="job", message=problem)])
-    return {**item, "packed": {"B": packed}}
 
 
 def _lists(footprint: Footprint) -> list[str]:
     agent = [] if footprint.agent_id is None else [agent_list(footprint.agent_id)]
     return [ALL_LIST, status_list(footprint.status), *agent]
-
-
-def _is_new() -> dict[str, Any]:
-    return {"ConditionExpression": RECORD_IS_NEW}
-
-
-def _is_newer(sequence: int, before: Footprint) -> dict[str, Any]:
-    return {
-        "ConditionExpression": SEQUENCE_IS_NEWER,
-        "ExpressionAttributeNames": {"#sequence": "sequence", "#footprint": "footprint"},
-        "ExpressionAttributeValues": {":sequence": {"N": str(sequence)}, ":footprint": {"S": str(before)}},
-    }

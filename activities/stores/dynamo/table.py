@@ -14,18 +14,34 @@ Why not global secondary indexes: entries are read consistently, so a list shows
 embedded server answers a query of an index by reading the whole table (34 ms at 8,000 items, 1.5 ms for entries).
 
 ``statistics`` (keys ``counter``, ``shard``): counters, spread over COUNTER_SHARDS items each, because a transaction
-excludes every other on the same item. ``queue`` are the queue's, ``day#2026-11-21`` a day's, which expire.
+excludes every other on the same item. ``queue`` are the queue's, ``day#2026-11-21`` a day's, which expire;
+``deployments`` and ``deployments#2026-11-21`` are the deployments'.
+
+``deployments`` and ``deployment_lists`` are like those of jobs; the ``footprint`` is the status, the lists are ``all``,
+``status#…`` and ``service#…``.
+
+``environments`` (keys ``service_name``, ``environment``): one item per environment, with ``document`` and ``sequence``.
+
+``services`` (keys ``group_name``, ``place``): in the group ``service#<name>`` an item for each version
+(``v0000000012``) and one, ``present``, for the present one; in the group ``all`` the present ones again, by name.
+
+``events`` (keys ``list_shard``, ``place``): the audit trail, each event as an entry in ``all``, ``service#…`` and
+``deployment#…``, by its time. A ``seen#<event_id>`` item says that the event is kept, so that it is kept once.
+
+Lists of one service or one deployment are too small to be hot: they have one shard.
 """
 
 import asyncio
 import time
 import zlib
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, Self
 
 from activities.stores.dynamo.client import AwsClients, Exists, Missing
 from activities.stores.settings import StoreSettings
+from workflows.contracts.deployments import DeploymentStatus
 from workflows.contracts.errors import Unavailable
 from workflows.contracts.statuses import JobStatus
 
@@ -37,6 +53,9 @@ COUNTER_SHARDS: Final = 16
 
 ALL_LIST: Final = "all"
 QUEUE_COUNTER: Final = "queue"
+DEPLOYMENTS_COUNTER: Final = "deployments"
+PRESENT: Final = "present"
+SEEN_PLACE: Final = "seen"
 DAY_RETENTION_SECONDS: Final = 400 * 24 * 3600
 TTL_ATTRIBUTE: Final = "expires_at"
 
@@ -44,7 +63,22 @@ RECORD_IS_NEW: Final = "attribute_not_exists(job_id)"
 """The job has no record yet."""
 SEQUENCE_IS_NEWER: Final = "#sequence < :sequence AND #footprint = :footprint"
 """The stored record is older, and it has contributed to counters and lists what this write takes back."""
+DEPLOYMENT_IS_NEW: Final = "attribute_not_exists(deployment_id)"
+"""The deployment has no record yet."""
+ENVIRONMENT_IS_NEWER: Final = "attribute_not_exists(service_name) OR #sequence < :sequence"
+"""The environment has no record yet, or an older one."""
+VERSION_FOLLOWS: Final = "#version = :before"
+"""The service's present version is the one before this."""
+SERVICE_IS_NEW: Final = "attribute_not_exists(group_name)"
+"""The service has no version yet."""
+EVENT_IS_NEW: Final = "attribute_not_exists(list_shard)"
+"""The event is not kept yet."""
 
+_Keys = Mapping[str, Literal["S", "N"]]
+_LIST_KEYS: Final[_Keys] = {"list_shard": "S", "place": "S"}
+_COUNTER_KEYS: Final[_Keys] = {"counter": "S", "shard": "N"}
+_SERVICE_LIST: Final = "service#"
+_DEPLOYMENT_LIST: Final = "deployment#"
 _ACTIVE_SECONDS: Final = 60
 
 
@@ -62,8 +96,32 @@ class JobTables:
         return cls(settings.jobs_table, settings.job_lists_table, settings.statistics_table)
 
 
-def status_list(status: JobStatus) -> str:
-    """The list of the jobs in a state."""
+@dataclass(frozen=True, slots=True)
+class DeploymentTables:
+    """The names of the tables of deployments and what belongs to them."""
+
+    deployments: str
+    deployment_lists: str
+    services: str
+    environments: str
+    events: str
+    statistics: str
+
+    @classmethod
+    def of(cls, settings: StoreSettings) -> Self:
+        """The names that the settings give."""
+        return cls(
+            settings.deployments_table,
+            settings.deployment_lists_table,
+            settings.services_table,
+            settings.environments_table,
+            settings.events_table,
+            settings.statistics_table,
+        )
+
+
+def status_list(status: JobStatus | DeploymentStatus) -> str:
+    """The list of the jobs or deployments in a state."""
     return f"status#{status.value}"
 
 
@@ -72,25 +130,50 @@ def agent_list(agent_id: str) -> str:
     return f"agent#{agent_id}"
 
 
-def place(created_at: int, job_id: str) -> str:
-    """Where a job stands in every list: by its creation (ms)."""
-    return f"{created_at:015d}#{job_id}"
+def service_list(service_name: str) -> str:
+    """The list of what belongs to a service: its deployments, its events, its versions."""
+    return f"{_SERVICE_LIST}{service_name}"
 
 
-def time_and_job(place: str) -> tuple[int, str]:
-    """The creation (ms) and job id of a place."""
-    created_at, _, job_id = place.partition("#")
-    return int(created_at), job_id
+def deployment_list(deployment_id: str) -> str:
+    """The list of a deployment's events."""
+    return f"{_DEPLOYMENT_LIST}{deployment_id}"
 
 
-def list_shard(job_id: str) -> int:
-    """The shard of the lists that a job is in."""
-    return zlib.crc32(job_id.encode()) % LIST_SHARDS
+def seen_list(event_id: str) -> str:
+    """Where it is said that an event is kept."""
+    return f"seen#{event_id}"
 
 
-def counter_shard(job_id: str) -> int:
-    """The shard of the counters that a job moves."""
-    return zlib.crc32(job_id.encode()) % COUNTER_SHARDS
+def version_place(version: int) -> str:
+    """Where a version of a service stands in its group."""
+    return f"v{version:010d}"
+
+
+def place(at: int, item_id: str) -> str:
+    """Where an item stands in every list: by its time (ms), for a job its creation."""
+    return f"{at:015d}#{item_id}"
+
+
+def time_and_id(place: str) -> tuple[int, str]:
+    """The time (ms) and id of a place."""
+    at, _, item_id = place.partition("#")
+    return int(at), item_id
+
+
+def shards_of(name: str) -> int:
+    """Over how many shards a list is spread."""
+    return 1 if name.startswith((_SERVICE_LIST, _DEPLOYMENT_LIST)) else LIST_SHARDS
+
+
+def list_shard(name: str, item_id: str) -> str:
+    """The partition of the list ``name`` that an item is in."""
+    return partition(name, zlib.crc32(item_id.encode()) % shards_of(name))
+
+
+def counter_shard(item_id: str) -> int:
+    """The shard of the counters that a job or deployment moves."""
+    return zlib.crc32(item_id.encode()) % COUNTER_SHARDS
 
 
 def partition(name: str, shard: int) -> str:
@@ -103,20 +186,37 @@ def day_counter(day: str) -> str:
     return f"day#{day}"
 
 
-async def create_tables(clients: AwsClients, tables: JobTables) -> None:
+def deployment_day_counter(day: str) -> str:
+    """The counter of the deployments that were created on a day, ``YYYY-MM-DD``."""
+    return f"{DEPLOYMENTS_COUNTER}#{day}"
+
+
+async def create_tables(clients: AwsClients, tables: JobTables | DeploymentTables) -> None:
     """Create the tables that are missing and wait until all can be used. Repeatable, also at the same time.
 
     Raises Unavailable, also when a table of this name has other keys.
     """
-    await asyncio.gather(
-        _create(clients, _definition(tables.jobs, {"job_id": "S"})),
-        _create(clients, _definition(tables.job_lists, {"list_shard": "S", "place": "S"})),
-        _create(clients, _definition(tables.statistics, {"counter": "S", "shard": "N"})),
-    )
+    wanted = _job_tables(tables) if isinstance(tables, JobTables) else _deployment_tables(tables)
+    await asyncio.gather(*(_create(clients, _definition(name, keys)) for name, keys in wanted.items()))
     await _expire(clients, tables.statistics)
 
 
-def _definition(name: str, keys: dict[str, Literal["S", "N"]]) -> "CreateTableInputTypeDef":
+def _job_tables(tables: JobTables) -> dict[str, _Keys]:
+    return {tables.jobs: {"job_id": "S"}, tables.job_lists: _LIST_KEYS, tables.statistics: _COUNTER_KEYS}
+
+
+def _deployment_tables(tables: DeploymentTables) -> dict[str, _Keys]:
+    return {
+        tables.deployments: {"deployment_id": "S"},
+        tables.deployment_lists: _LIST_KEYS,
+        tables.services: {"group_name": "S", "place": "S"},
+        tables.environments: {"service_name": "S", "environment": "S"},
+        tables.events: _LIST_KEYS,
+        tables.statistics: _COUNTER_KEYS,
+    }
+
+
+def _definition(name: str, keys: _Keys) -> "CreateTableInputTypeDef":
     return {
         "TableName": name,
         "BillingMode": "PAY_PER_REQUEST",
@@ -141,7 +241,7 @@ async def _create(clients: AwsClients, wanted: "CreateTableInputTypeDef") -> Non
         if keys != [key["AttributeName"] for key in table.get("KeySchema", [])]:
             raise Unavailable(
                 f"Table {name} exists with other keys than {keys}: it is something else's. Give this installation "
-                "table names of its own (DYNAMODB_TABLE_JOBS, DYNAMODB_TABLE_JOB_LISTS, DYNAMODB_TABLE_STATISTICS)."
+                "table names of its own (the settings DYNAMODB_TABLE_*)."
             )
         if table.get("TableStatus") == "ACTIVE":
             return

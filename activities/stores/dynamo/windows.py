@@ -1,7 +1,8 @@
 """How far back a list's query looks, learned from the pages before. It only saves time: any answer here is right.
 
-A first guess is made from how densely the last page's jobs were created; where it finds too little, it is widened 64
-times, until it covers everything. That happens at once where a partition is known to begin.
+A first guess is made from how densely the last page's items (jobs, deployments, events) follow each other; where it
+finds too little, it is widened 64 times, until it covers everything. That happens at once where a partition is known to
+begin.
 """
 
 from collections.abc import Sequence
@@ -20,15 +21,15 @@ class Windows:
     def __init__(self) -> None:
         self._newest: dict[str, int] = {}
         self._beginnings: dict[str, int] = {}
-        self._ms_per_job: dict[str, float] = {}
+        self._ms_per_item: dict[str, float] = {}
 
     def newest(self, name: str, now: int) -> int:
         """The time (ms) from which a first page looks back; what is newer is looked at in any case."""
         return min(now, self._newest.get(name, now))
 
     def width(self, name: str, limit: int) -> int:
-        """How far back to look for a page of ``limit`` jobs, in ms."""
-        spacing = self._ms_per_job.get(name)
+        """How far back to look for a page of ``limit`` items, in ms."""
+        spacing = self._ms_per_item.get(name)
         if spacing is None:
             return _FIRST_MS
         return _bounded(round(max(_LEAST_MS, 2 * limit * spacing))) if spacing else 0
@@ -45,19 +46,19 @@ class Windows:
         return _bounded(width * _FACTOR)
 
     def learn(self, name: str, times: Sequence[int], *, first: bool, complete: bool) -> None:
-        """Take notice of a page: its jobs' creation times (ms), newest first. ``complete``: the list ended with it."""
-        if len(self._ms_per_job) >= _MAX_LISTS:
-            for learned in (self._newest, self._beginnings, self._ms_per_job):
+        """Take notice of a page: its items' times (ms), newest first. ``complete``: the list ended with it."""
+        if len(self._ms_per_item) >= _MAX_LISTS:
+            for learned in (self._newest, self._beginnings, self._ms_per_item):
                 learned.clear()
         if first and complete:
-            self._ms_per_job[name] = 0
+            self._ms_per_item[name] = 0
         elif len(times) > 1:
-            self._ms_per_job[name] = max(0.001, (times[0] - times[-1]) / (len(times) - 1))
+            self._ms_per_item[name] = max(0.001, (times[0] - times[-1]) / (len(times) - 1))
         if first and times:
             self._newest[name] = times[0]
 
     def learn_beginning(self, partition: str, first: int) -> None:
-        """Take notice of where a partition of a list begins: the creation time (ms) of its oldest job."""
+        """Take notice of where a partition of a list begins: the time (ms) of its oldest item."""
         self._beginnings[partition] = first
 
 

@@ -1,0 +1,158 @@
+"""DeploymentStore on DynamoDB: one transaction per write, one read per get, no Scan, as for jobs."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from activities.stores.documents import load_deployment_summaries
+from activities.stores.dynamo.client import AwsClients
+from activities.stores.dynamo.events import RecordEvents
+from activities.stores.dynamo.items import (
+    counter_addition,
+    document_attribute,
+    is_new,
+    is_newer,
+    list_moves,
+    read_document,
+)
+from activities.stores.dynamo.listing import Lister
+from activities.stores.dynamo.table import (
+    ALL_LIST,
+    DAY_RETENTION_SECONDS,
+    DEPLOYMENT_IS_NEW,
+    DEPLOYMENTS_COUNTER,
+    DeploymentTables,
+    counter_shard,
+    deployment_day_counter,
+    place,
+    service_list,
+    status_list,
+)
+from activities.stores.dynamo.transactions import Guess, read_counters, read_item, write_in_order
+from activities.stores.interfaces import WriteOutcome
+from activities.stores.packing import check_summary
+from activities.stores.statistics import day_end, day_of
+from workflows.contracts.deployments import (
+    Deployment,
+    DeploymentPage,
+    DeploymentQuery,
+    DeploymentStats,
+    DeploymentStatus,
+    DeploymentWrite,
+)
+
+_TOTAL = "total"
+_CREATED = "created"
+
+
+class DynamoDeploymentStore:
+    """DeploymentStore on the tables of deployments, their lists, statistics and events (see ``table``)."""
+
+    def __init__(self, clients: AwsClients, tables: DeploymentTables) -> None:
+        self._clients, self._tables = clients, tables
+        self._lister = Lister(clients, tables.deployment_lists, "summary")
+
+    async def write(self, write: DeploymentWrite) -> WriteOutcome:
+        """See DeploymentStore. With more than 20 events, the oldest are kept shortly before the rest."""
+        deployment = write.deployment
+        record = DeploymentItems(self._tables, deployment)
+        events = RecordEvents(self._clients, self._tables.events, write.events)
+
+        async def look() -> Guess[DeploymentStatus] | None:
+            stored = await self._stored(deployment.deployment_id)
+            if stored is not None and stored[0] >= deployment.sequence:
+                return None
+            return Guess(stored[1] if stored else None, await events.kept())
+
+        guess: Guess[DeploymentStatus] | None = Guess(write.previous)
+        if events.too_many:
+            guess = await look()
+            if guess is None:
+                return WriteOutcome.STALE
+            await events.write_ahead()
+        return await write_in_order(
+            self._clients,
+            f"Deployment {deployment.deployment_id}",
+            guess,
+            lambda guess: [*record.actions(guess.before), *events.actions(guess.kept_events)],
+            look,
+        )
+
+    async def get(self, deployment_id: str) -> Deployment | None:
+        """See DeploymentStore."""
+        item = await read_item(self._clients, self._tables.deployments, _key(deployment_id), "document", "packed")
+        return None if item is None else Deployment.model_validate_json(read_document(item))
+
+    async def list(self, query: DeploymentQuery) -> DeploymentPage:
+        """See DeploymentStore."""
+        name, filters = _list_and_filters(query)
+        listed = await self._lister.page(query, name, filters)
+        return DeploymentPage(items=load_deployment_summaries(listed.texts), next_cursor=listed.next_cursor)
+
+    async def stats(self) -> DeploymentStats:
+        """See DeploymentStore."""
+        counters = await read_counters(self._clients, self._tables.statistics, DEPLOYMENTS_COUNTER)
+        by_status = {status: count for status in DeploymentStatus if (count := counters.get(status.value, 0))}
+        return DeploymentStats(total=counters.get(_TOTAL, 0), by_status=by_status)
+
+    async def day_count(self, day: str) -> int:
+        """See DeploymentStore."""
+        counters = await read_counters(self._clients, self._tables.statistics, deployment_day_counter(day))
+        return counters.get(_CREATED, 0)
+
+    async def _stored(self, deployment_id: str) -> tuple[int, DeploymentStatus] | None:
+        key = _key(deployment_id)
+        item = await read_item(self._clients, self._tables.deployments, key, "sequence", "footprint")
+        return None if item is None else (int(item["sequence"]["N"]), DeploymentStatus(item["footprint"]["S"]))
+
+
+class DeploymentItems:
+    """The actions that store one record, depending on the stored one's status. Raises ValidationFailed: too large."""
+
+    def __init__(self, tables: DeploymentTables, deployment: Deployment) -> None:
+        self._tables, self._deployment = tables, deployment
+        name = deployment.deployment_id
+        self._item = {
+            **_key(name),
+            "sequence": {"N": str(deployment.sequence)},
+            "footprint": {"S": deployment.status.value},
+            **document_attribute(deployment.model_dump_json(), "deployment", name),
+        }
+        self._entry = {
+            "place": {"S": place(deployment.created_at, name)},
+            "summary": {"S": check_summary(deployment.summary().model_dump_json(), "deployment", name)},
+            "status": {"S": deployment.status.value},
+        }
+
+    def actions(self, before: DeploymentStatus | None) -> list[dict[str, Any]]:
+        """What ``TransactItems`` takes."""
+        sequence, name = self._deployment.sequence, self._deployment.deployment_id
+        condition = is_new(DEPLOYMENT_IS_NEW) if before is None else is_newer(sequence, before.value)
+        put = {"Put": {"TableName": self._tables.deployments, "Item": self._item, **condition}}
+        were = () if before is None else (status_list(before),)
+        now = (ALL_LIST, service_list(self._deployment.service_name), status_list(self._deployment.status))
+        moves = list_moves(self._tables.deployment_lists, name, self._entry, were, now)
+        return [put, *moves, *self._counter_actions(before)]
+
+    def _counter_actions(self, before: DeploymentStatus | None) -> Iterator[dict[str, Any]]:
+        deployment, table = self._deployment, self._tables.statistics
+        shard = counter_shard(deployment.deployment_id)
+        if before is None:
+            created = {_TOTAL: 1, deployment.status.value: 1}
+            yield counter_addition(table, DEPLOYMENTS_COUNTER, shard, created)
+            day = day_of(deployment.created_at)
+            expires = day_end(day) + DAY_RETENTION_SECONDS
+            yield counter_addition(table, deployment_day_counter(day), shard, {_CREATED: 1}, expires)
+        elif before is not deployment.status:
+            moved = {before.value: -1, deployment.status.value: 1}
+            yield counter_addition(table, DEPLOYMENTS_COUNTER, shard, moved)
+
+
+def _key(deployment_id: str) -> dict[str, Any]:
+    return {"deployment_id": {"S": deployment_id}}
+
+
+def _list_and_filters(query: DeploymentQuery) -> tuple[str, dict[str, str]]:
+    """A service has few deployments, a status can have very many: the service's list leaves less to filter."""
+    if query.service_name is not None:
+        return service_list(query.service_name), {} if query.status is None else {"status": query.status.value}
+    return ALL_LIST if query.status is None else status_list(query.status), {}

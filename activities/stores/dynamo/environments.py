@@ -1,0 +1,100 @@
+"""EnvironmentStore on DynamoDB: one item per environment, one transaction per write with its events."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from activities.stores.dynamo.client import AwsClients
+from activities.stores.dynamo.events import RecordEvents
+from activities.stores.dynamo.items import document_attribute, read_document
+from activities.stores.dynamo.table import ENVIRONMENT_IS_NEWER, DeploymentTables
+from activities.stores.dynamo.transactions import Guess, read_item, write_in_order
+from activities.stores.interfaces import WriteOutcome
+from workflows.contracts.environments import EnvironmentState, EnvironmentWrite
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef
+
+
+class DynamoEnvironmentStore:
+    """EnvironmentStore on the tables of environments and events (see ``table``)."""
+
+    def __init__(self, clients: AwsClients, tables: DeploymentTables) -> None:
+        self._clients, self._tables = clients, tables
+
+    async def write(self, write: EnvironmentWrite) -> WriteOutcome:
+        """See EnvironmentStore. Raises ValidationFailed for a record that is too large to be kept.
+
+        With more than 20 events, the oldest are kept shortly before the rest.
+        """
+        state = write.state
+        put = self._put(state)
+        events = RecordEvents(self._clients, self._tables.events, write.events)
+
+        async def look() -> Guess[None] | None:
+            key = _key(state.service_name, state.environment)
+            item = await read_item(self._clients, self._tables.environments, key, "sequence")
+            if item is not None and int(item["sequence"]["N"]) >= state.sequence:
+                return None
+            return Guess(None, await events.kept())
+
+        guess: Guess[None] | None = Guess()
+        if events.too_many:
+            guess = await look()
+            if guess is None:
+                return WriteOutcome.STALE
+            await events.write_ahead()
+        return await write_in_order(
+            self._clients,
+            f"Environment {state.service_name}/{state.environment}",
+            guess,
+            lambda guess: [put, *events.actions(guess.kept_events)],
+            look,
+        )
+
+    async def get(self, service_name: str, environment: str) -> EnvironmentState | None:
+        """See EnvironmentStore."""
+        key = _key(service_name, environment)
+        item = await read_item(self._clients, self._tables.environments, key, "document", "packed")
+        return None if item is None else _load(item)
+
+    async def of_service(self, service_name: str) -> list[EnvironmentState]:
+        """See EnvironmentStore."""
+        request: QueryInputTypeDef = {
+            "TableName": self._tables.environments,
+            "KeyConditionExpression": "service_name = :service",
+            "ExpressionAttributeValues": {":service": {"S": service_name}},
+            "ConsistentRead": True,
+        }
+        found: list[EnvironmentState] = []
+        while True:
+            answer = await self._clients.call(self._clients.dynamodb.query, **request)
+            found += [_load(item) for item in answer["Items"]]
+            last = answer.get("LastEvaluatedKey")
+            if not last:
+                return found
+            request = {**request, "ExclusiveStartKey": last}
+
+    def _put(self, state: EnvironmentState) -> dict[str, Any]:
+        name = f"{state.service_name}/{state.environment}"
+        item = {
+            **_key(state.service_name, state.environment),
+            "sequence": {"N": str(state.sequence)},
+            **document_attribute(state.model_dump_json(), "environment", name),
+        }
+        return {
+            "Put": {
+                "TableName": self._tables.environments,
+                "Item": item,
+                "ConditionExpression": ENVIRONMENT_IS_NEWER,
+                "ExpressionAttributeNames": {"#sequence": "sequence"},
+                "ExpressionAttributeValues": {":sequence": {"N": str(state.sequence)}},
+            }
+        }
+
+
+def _key(service_name: str, environment: str) -> dict[str, Any]:
+    return {"service_name": {"S": service_name}, "environment": {"S": environment}}
+
+
+def _load(item: Mapping[str, Any]) -> EnvironmentState:
+    return EnvironmentState.model_validate_json(read_document(item))
