@@ -1,0 +1,324 @@
+"""`hybridci webhook`: which tools can trigger what, and what a captured payload would do. Exit codes: see ``common``.
+
+Offline: manifests are read from this installation (and the folder that HYBRIDCI_WEBHOOK_MANIFESTS or --manifests
+names). Only ``--send`` speaks to a server, and then as the tool would.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
+
+import typer
+
+from api.cli.commands.common import AsJson, example, sub_app
+from api.cli.connection import USAGE, CliError
+from api.cli.output import Column, note, print_fields, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from api.webhooks.loading import Provider
+    from api.webhooks.repositories import KnownService
+    from api.webhooks.rules import Decision, Delivery
+
+app = sub_app("Webhooks of other tools: which there are, and what they do.")
+_SEND_SECONDS: Final = 30.0
+_EVENT_HEADER: Final = 'headers."'
+
+Manifests = Annotated[
+    Path | None,
+    typer.Option(
+        "--manifests", envvar="HYBRIDCI_WEBHOOK_MANIFESTS", help="Folder with manifests of your own, beside ours."
+    ),
+]
+
+
+@app.command("list", epilog=example("hybridci webhook list", "hybridci webhook list --json"))
+def list_providers(manifests: Manifests = None, as_json: AsJson = False) -> None:
+    """All tools that can send webhooks here, and the variable that holds the secret of each."""
+    from api.webhooks.secrets import secret_variable
+
+    providers = _providers(manifests)
+    rows = [
+        {
+            "name": provider.name,
+            "title": provider.manifest.title,
+            "path": f"/api/webhooks/{provider.name}",
+            "verify": [scheme.scheme for scheme in provider.manifest.verify],
+            "secret": secret_variable(provider.name),
+            "events": list(dict.fromkeys(event for rule in provider.manifest.rules for event in rule.on)),
+            "actions": list(dict.fromkeys(rule.action.value for rule in provider.manifest.rules)),
+            "source": provider.source,
+            "docs": provider.manifest.docs,
+        }
+        for provider in providers.values()
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        [
+            Column("PROVIDER", keep=True),
+            Column("TOOL", rank=1),
+            Column("VERIFIED BY", rank=2),
+            Column("ACTIONS"),
+            Column("SECRET IN", keep=True),
+        ],
+        [
+            (row["name"], row["title"], ", ".join(row["verify"]), ", ".join(row["actions"]), row["secret"])
+            for row in rows
+        ],
+    )
+    note("`hybridci webhook test PROVIDER --payload FILE` shows what a captured payload would do.")
+
+
+@app.command(
+    "test",
+    epilog=example(
+        "hybridci webhook test github --payload push.json --event push",
+        "hybridci webhook test github --payload push.json --headers push.headers --send http://127.0.0.1:8000"
+        " --secret-file github.secret",
+    )
+)
+def dry_run(
+    provider: Annotated[str, typer.Argument(help="Name of the provider, as `hybridci webhook list` shows it.")],
+    payload: Annotated[Path, typer.Option("--payload", help="The body, byte for byte as it was sent.")],
+    header: Annotated[
+        list[str] | None, typer.Option("--header", help="NAME=VALUE or 'NAME: VALUE'; repeatable.")
+    ] = None,
+    headers: Annotated[Path | None, typer.Option("--headers", help="File with one 'Name: value' a line.")] = None,
+    event: Annotated[str | None, typer.Option("--event", help="The event, where the headers do not tell it.")] = None,
+    service: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--service",
+            help="NAME=REPOSITORY[#BRANCH] to look up; repeatable. Without any, all are taken for registered.",
+        ),
+    ] = None,
+    send: Annotated[str | None, typer.Option("--send", metavar="URL", help="Sign it and send it to this API.")] = None,
+    secret_file: Annotated[Path | None, typer.Option("--secret-file", help="The secret to sign with.")] = None,
+    manifests: Manifests = None,
+    as_json: AsJson = False,
+) -> None:
+    """What a captured payload would do: the event, the rule that matches and why the others do not, the action.
+
+    Nothing is done, unless --send is given.
+    """
+    chosen = _chosen(_providers(manifests), provider)
+    body = _bytes(payload, "--payload")
+    given = {**_header_file(headers), **_header_options(header or [])}
+    _add_content_type(given, body)
+    if event is not None:
+        _add_event(chosen, given, event)
+    if send is not None:
+        _send(chosen, send, secret_file, body, given, as_json=as_json)
+        return
+    delivery = _delivery(chosen, body, given, event)
+    _show(chosen, delivery, _services(service), as_json=as_json)
+
+
+def _providers(manifests: Path | None) -> "Mapping[str, Provider]":
+    from api.webhooks.loading import BadManifests, load_providers
+
+    try:
+        return load_providers(manifests)
+    except BadManifests as error:
+        raise CliError(str(error), USAGE) from None
+
+
+def _chosen(providers: "Mapping[str, Provider]", name: str) -> "Provider":
+    if name not in providers:
+        raise CliError(f"There is no provider {name!r}. There are: {', '.join(providers)}.", USAGE)
+    return providers[name]
+
+
+def _delivery(provider: "Provider", body: bytes, headers: Mapping[str, str], event: str | None) -> "Delivery":
+    from dataclasses import replace
+
+    from api.webhooks.payloads import UnreadableBody, parse_payload
+    from api.webhooks.rules import read_delivery
+
+    try:
+        value = parse_payload(body, headers.get("content-type", ""), provider.manifest.form_field)
+    except UnreadableBody as error:
+        raise CliError(f"--payload cannot be read as the API would. {error}", USAGE) from None
+    delivery = read_delivery(provider, value, headers, {}, body)
+    return delivery if event is None else replace(delivery, event=event)
+
+
+def _show(
+    provider: "Provider", delivery: "Delivery", services: "Sequence[KnownService] | None", *, as_json: bool
+) -> None:
+    from api.webhooks.rules import decide
+
+    decision = decide(provider, delivery, services)
+    if as_json:
+        print_json(_as_json(provider, delivery, decision))
+        return
+    print_fields(
+        [
+            ("Provider", f"{provider.name} ({provider.source})"),
+            ("Event", delivery.event or "none"),
+            ("Delivery", delivery.delivery),
+            ("Rule", decision.rule or "none matches"),
+            ("Reason", decision.reason),
+        ]
+    )
+    say("\nRules, in order:")
+    for rule in decision.considered:
+        say(f"  {'✓' if rule.matched else '✗'} {rule.rule} ({rule.action}): {rule.why}")
+    for planned in decision.actions:
+        say(f"\nAction: {planned.action}" + (f" of service {planned.service}" if planned.service else ""))
+        if planned.problem is not None:
+            say(f"  refused: {planned.problem}")
+        for name, value in planned.values.items():
+            say(f"  {name}: {value if isinstance(value, str) else json.dumps(value)}")
+    if not decision.actions:
+        say("\nNothing would be done.")
+
+
+def _as_json(provider: "Provider", delivery: "Delivery", decision: "Decision") -> dict[str, Any]:
+    return {
+        "provider": provider.name,
+        "event": delivery.event,
+        "delivery": delivery.delivery,
+        "rule": decision.rule,
+        "reason": decision.reason,
+        "considered": [
+            {"rule": rule.rule, "action": rule.action.value, "matched": rule.matched, "why": rule.why}
+            for rule in decision.considered
+        ],
+        "actions": [
+            {
+                "action": planned.action.value,
+                "service": planned.service,
+                "environment": planned.environment,
+                "key": planned.key,
+                "values": dict(planned.values),
+                "problem": planned.problem,
+            }
+            for planned in decision.actions
+        ],
+    }
+
+
+def _send(
+    provider: "Provider", url: str, secret_file: Path | None, body: bytes, headers: dict[str, str], *, as_json: bool
+) -> None:
+    """As the tool would send it. A refusal by the API ends with exit code 1."""
+    import httpx
+
+    from api.webhooks.verify import sign
+
+    if secret_file is None:
+        raise CliError("--send needs --secret-file: the file with the secret that the API knows.", USAGE)
+    words = _bytes(secret_file, "--secret-file").decode("utf-8", "replace").split()
+    if not words:
+        raise CliError(f"--secret-file {secret_file} is empty.", USAGE)
+    _add_delivery(provider, headers)
+    signed, query = sign(provider.manifest.verify[0], words[0], body, headers, int(time.time()))
+    try:
+        response = httpx.post(
+            f"{url.rstrip('/')}/api/webhooks/{provider.name}",
+            content=body,
+            params=query or None,
+            headers={**headers, **signed},
+            timeout=_SEND_SECONDS,
+        )
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise CliError(f"{url} did not answer: {error}. Give the address of a running API.", USAGE) from None
+    try:
+        answer: Any = response.json()
+    except ValueError:
+        raise CliError(f"{url} answered {response.status_code} and no JSON: this is not our API.", USAGE) from None
+    if as_json:
+        print_json(answer)
+    else:
+        print_fields([("Answer", response.status_code), *_told(answer)])
+    if not response.is_success:
+        raise CliError(f"The API refused it: {answer.get('detail', response.reason_phrase)}")
+
+
+def _told(answer: Any) -> list[tuple[str, object]]:
+    if not isinstance(answer, dict):
+        return []
+    fields = cast(dict[str, Any], answer)
+    shown: list[tuple[str, object]] = [
+        (name.capitalize(), fields.get(name)) for name in ("status", "rule", "reason", "message", "detail")
+    ]
+    actions = cast(list[dict[str, Any]], fields.get("actions") or [])
+    return [*shown, *((str(action.get("action")), action.get("url") or action.get("status")) for action in actions)]
+
+
+def _services(options: Sequence[str] | None) -> "list[KnownService] | None":
+    from api.webhooks.repositories import KnownService, same_form
+
+    if not options:
+        return None
+    found: list[KnownService] = []
+    for option in options:
+        name, equals, rest = option.partition("=")
+        url, _, branch = rest.partition("#")
+        if not name or not equals or not url:
+            raise CliError(f"--service {option!r} is not NAME=REPOSITORY[#BRANCH].", USAGE)
+        found.append(KnownService(name, same_form(url), branch or None))
+    return found
+
+
+def _header_file(path: Path | None) -> dict[str, str]:
+    """``Name: value`` lines, as curl and tools show them; also a JSON object."""
+    if path is None:
+        return {}
+    text = _bytes(path, "--headers").decode("utf-8", "replace")
+    if text.lstrip().startswith("{"):
+        try:
+            found: dict[str, Any] = json.loads(text)
+        except ValueError as error:
+            raise CliError(f"--headers {path} is no JSON: {error}", USAGE) from None
+        return {name.lower(): str(value) for name, value in found.items()}
+    return _header_options([line for line in text.splitlines() if line.strip() and not line.startswith("#")])
+
+
+def _header_options(lines: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for line in lines:
+        colon, equals = line.find(":"), line.find("=")
+        at = equals if colon < 0 or 0 <= equals < colon else colon
+        if at <= 0:
+            raise CliError(f"The header {line!r} is neither NAME=VALUE nor 'NAME: VALUE'.", USAGE)
+        found[line[:at].strip().lower()] = line[at + 1 :].strip()
+    return found
+
+
+def _add_content_type(headers: dict[str, str], body: bytes) -> None:
+    """A captured form looks like one; everything else is JSON."""
+    form = not body.lstrip().startswith((b"{", b"[")) and b"=" in body
+    headers.setdefault("content-type", "application/x-www-form-urlencoded" if form else "application/json")
+
+
+def _add_event(provider: "Provider", headers: dict[str, str], event: str) -> None:
+    """Where the event is a header and nothing else, --event is that header."""
+    name = _header_of(provider.event.text)
+    if name is not None:
+        headers[name] = event
+
+
+def _add_delivery(provider: "Provider", headers: dict[str, str]) -> None:
+    """A request of its own: without the captured id, it is a new delivery."""
+    name = None if provider.delivery is None else _header_of(provider.delivery.text)
+    if name is not None:
+        headers.setdefault(name, str(uuid.uuid4()))
+
+
+def _header_of(expression: str) -> str | None:
+    """``headers."x-name"`` → ``x-name``."""
+    quoted = expression.removeprefix(_EVENT_HEADER)
+    return quoted[:-1] if quoted != expression and quoted.endswith('"') and quoted.count('"') == 1 else None
+
+
+def _bytes(path: Path, option: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CliError(f"{option} {path} cannot be read ({error.strerror}).", USAGE) from None

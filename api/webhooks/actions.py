@@ -1,0 +1,358 @@
+"""Doing what a delivery asks for: a planned action becomes a request or command, and its outcome a result.
+
+A refusal is a result, not an error: the tool that sent the delivery must not repeat it, and people see the result in
+the answer, the log and, where a deployment was asked, its audit trail. Only Unavailable is raised, for the tool to send
+the delivery again, which is safe: starts have ids that follow from their key, commands leave their key in the trail.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, Protocol, TypeVar
+
+from pydantic import BaseModel, Field, ValidationError
+
+from api.errors import field_errors
+from api.webhooks.manifest import ActionName
+from api.webhooks.rules import Planned
+from workflows.contracts.base import Frozen
+from workflows.contracts.deployment_commands import Approve, RecordStage, Reject, ReportMetrics, RollbackCommand
+from workflows.contracts.deployments import AuditEvent, Deployment, DeploymentRequest
+from workflows.contracts.environments import EnvironmentState, HoldCommand
+from workflows.contracts.errors import FieldError, HybridCIError, InvalidState, Unavailable, ValidationFailed
+from workflows.contracts.jobs import Job, JobSpec
+
+M = TypeVar("M", bound=BaseModel)
+
+_PARALLEL: Final = 10
+_MARK_LENGTH: Final = 20
+_LONGEST: Final = {
+    "reason": 1024 - _MARK_LENGTH - 12,
+    "comment": 4096 - _MARK_LENGTH - 12,
+    "message": 4096 - _MARK_LENGTH - 12,
+    "git_commit_message": 8192,
+    "git_author": 256,
+    "by": 256,
+    "job_id": 256,
+}
+"""Text that a payload may hold at any length, and how much of it we keep."""
+_LINES: Final = frozenset({"git_author", "by", "job_id"})
+
+
+class ActionStatus(StrEnum):
+    """How one action went."""
+
+    DONE = "done"
+    REFUSED = "refused"
+
+
+class ActionResult(Frozen):
+    """One action's part of the answer. ``replayed``: an earlier delivery did it; not part of the answer."""
+
+    action: ActionName
+    status: ActionStatus
+    service_name: str | None = None
+    environment: str | None = None
+    version: str | None = None
+    deployment_id: str | None = None
+    job_id: str | None = None
+    url: str | None = None
+    message: str
+    replayed: bool = Field(default=False, exclude=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Acting:
+    """The version that an environment runs or is being given. ``since``: milliseconds."""
+
+    deployment_id: str
+    version: str
+    since: int
+
+
+class Effects(Protocol):
+    """What actions do to the world, on behalf of one provider. All raise what ``api.deploying`` does."""
+
+    @property
+    def by(self) -> str:
+        """Who acts when the payload names nobody: ``webhook:<provider>``, also the ``via`` of all that is done."""
+        ...
+
+    @property
+    def address(self) -> str | None:
+        """Whence the delivery came."""
+        ...
+
+    async def start_job(self, spec: JobSpec, key: str) -> tuple[Job, bool]:
+        """Start it once for this key; True when it was there."""
+        ...
+
+    async def start_deployment(self, request: DeploymentRequest, key: str) -> tuple[Deployment, bool]:
+        """Start it once for this key; True when it was there."""
+        ...
+
+    async def command(
+        self, deployment_id: str, command: Approve | Reject | RollbackCommand | RecordStage
+    ) -> Deployment:
+        """Send it to the deployment."""
+        ...
+
+    async def report_metrics(self, deployment_id: str, sample: ReportMetrics) -> None:
+        """Hand over a sample."""
+        ...
+
+    async def hold(self, service: str, environment: str, command: HoldCommand) -> EnvironmentState:
+        """Hold the environment."""
+        ...
+
+    async def acting(self, service: str, environment: str) -> Acting:
+        """What runs there or is being rolled out there. Raises InvalidState for nothing."""
+        ...
+
+    async def waiting(self, service: str, version: str | None) -> str:
+        """The deployment that waits (of this version). Raises InvalidState for none, or several without a version."""
+        ...
+
+    async def done_before(self, mark: str, *, service: str | None, deployment_id: str | None) -> AuditEvent | None:
+        """The line of the audit trail that carries this mark, among the newest of the service or deployment."""
+        ...
+
+
+async def perform_all(effects: Effects, actions: Sequence[Planned]) -> list[ActionResult]:
+    """Do them, several at a time. Raises Unavailable once all others are done."""
+    slots = asyncio.Semaphore(_PARALLEL)
+
+    async def one(planned: Planned) -> ActionResult:
+        async with slots:
+            return await perform(effects, planned)
+
+    results = await asyncio.gather(*(one(planned) for planned in actions), return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in results if isinstance(result, ActionResult)]
+
+
+async def perform(effects: Effects, planned: Planned) -> ActionResult:
+    """Do it. Raises Unavailable."""
+    if planned.problem is not None:
+        return _refused(planned, planned.problem)
+    try:
+        return await _PERFORMERS[planned.action](effects, planned)
+    except Unavailable:
+        raise
+    except ValidationError as error:
+        return _refused(planned, _named(field_errors(error.errors(include_url=False, include_context=False))))
+    except ValidationFailed as error:
+        return _refused(planned, _named(error.errors) if error.errors else error.message)
+    except HybridCIError as error:
+        return _refused(planned, error.message)
+
+
+async def _start_job(effects: Effects, planned: Planned) -> ActionResult:
+    spec = JobSpec.model_validate(_fitted(planned))
+    job, replayed = await effects.start_job(spec, planned.key)
+    return ActionResult(
+        action=planned.action,
+        status=ActionStatus.DONE,
+        job_id=job.job_id,
+        url=f"/api/dashboard/jobs/{job.job_id}",
+        message=f"Job {spec.job_type} of {spec.git_commit_sha[:12]} is started.",
+        replayed=replayed,
+    )
+
+
+async def _start_deployment(effects: Effects, planned: Planned) -> ActionResult:
+    request = DeploymentRequest.model_validate({**_fitted(planned), "service_name": planned.service})
+    deployment, replayed = await effects.start_deployment(request, planned.key)
+    message = f"Deployment of {deployment.service_name} {deployment.version} is started."
+    return _done(planned, deployment, message).model_copy(update={"replayed": replayed})
+
+
+async def _approve(effects: Effects, planned: Planned) -> ActionResult:
+    async def act(deployment_id: str) -> Deployment:
+        values = {**_common(effects, planned), "comment": _marked(planned, "comment")}
+        return await effects.command(deployment_id, _model(Approve, values))
+
+    return await _command(effects, planned, act, "is approved by {by}.", waiting=True)
+
+
+async def _reject(effects: Effects, planned: Planned) -> ActionResult:
+    async def act(deployment_id: str) -> Deployment:
+        values = {**_common(effects, planned), "reason": _marked(planned, "reason")}
+        return await effects.command(deployment_id, _model(Reject, values))
+
+    return await _command(effects, planned, act, "is rejected by {by}.", waiting=True)
+
+
+async def _rollback(effects: Effects, planned: Planned) -> ActionResult:
+    async def act(deployment_id: str) -> Deployment:
+        values = {**_common(effects, planned), "reason": _marked(planned, "reason")}
+        return await effects.command(deployment_id, _model(RollbackCommand, values))
+
+    return await _command(effects, planned, act, "is being rolled back.", waiting=False)
+
+
+async def _record_stage(effects: Effects, planned: Planned) -> ActionResult:
+    async def act(deployment_id: str) -> Deployment:
+        values = {**_common(effects, planned), "message": _marked(planned, "message")}
+        return await effects.command(deployment_id, _model(RecordStage, values))
+
+    return await _command(effects, planned, act, f"in {planned.values.get('environment')} is recorded.", waiting=False)
+
+
+async def _record_metrics(effects: Effects, planned: Planned) -> ActionResult:
+    sample = _model(ReportMetrics, _common(effects, planned))
+    deployment_id, version = _named_deployment(planned), None
+    if deployment_id is None:
+        acting = await effects.acting(*_place(planned))
+        deployment_id, version = acting.deployment_id, acting.version
+    await effects.report_metrics(deployment_id, sample)
+    of = f"{planned.service} {version}" if version else f"deployment {deployment_id}"
+    return ActionResult(
+        action=planned.action,
+        status=ActionStatus.DONE,
+        service_name=planned.service,
+        version=version,
+        deployment_id=deployment_id,
+        url=f"/api/dashboard/deployments/{deployment_id}",
+        message=f"Metrics of {of} are recorded.",
+    )
+
+
+async def _pause(effects: Effects, planned: Planned) -> ActionResult:
+    service, environment = _place(planned)
+    mark = mark_of(planned.key)
+    known = await effects.done_before(mark, service=service, deployment_id=None)
+    if known is None:
+        values = {**_common(effects, planned), "reason": _marked(planned, "reason")}
+        await effects.hold(service, environment, _model(HoldCommand, values))
+    return ActionResult(
+        action=planned.action,
+        status=ActionStatus.DONE,
+        service_name=service,
+        environment=environment,
+        url=f"/api/dashboard/services/{service}/environments/{environment}",
+        message=f"{service} {environment} is held: nothing is rolled out there until somebody releases it.",
+        replayed=known is not None,
+    )
+
+
+_PERFORMERS: Final[Mapping[ActionName, Callable[[Effects, Planned], Awaitable[ActionResult]]]] = {
+    ActionName.START_JOB: _start_job,
+    ActionName.START_DEPLOYMENT: _start_deployment,
+    ActionName.APPROVE: _approve,
+    ActionName.REJECT: _reject,
+    ActionName.ROLLBACK: _rollback,
+    ActionName.RECORD_STAGE: _record_stage,
+    ActionName.RECORD_METRICS: _record_metrics,
+    ActionName.PAUSE: _pause,
+}
+
+
+def mark_of(key: str) -> str:
+    """What a command leaves in the audit trail, so that the same delivery is known again after a restart."""
+    return f"webhook {hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[: _MARK_LENGTH - 8]}"
+
+
+async def _command(
+    effects: Effects,
+    planned: Planned,
+    act: Callable[[str], Awaitable[Deployment]],
+    words: str,
+    *,
+    waiting: bool,
+) -> ActionResult:
+    """Find the deployment and command it, unless the trail says that this delivery has done so."""
+    named = _named_deployment(planned)
+    words = words.format(by=planned.values.get("by") or effects.by) if "{by}" in words else words
+    known = await effects.done_before(mark_of(planned.key), service=planned.service, deployment_id=named)
+    if known is not None:
+        done = _done(planned, known, f"{known.service_name} {known.version} {words}")
+        return done.model_copy(update={"replayed": True})
+    if named is None and waiting:
+        version = planned.values.get("version")
+        named = await effects.waiting(str(planned.service), None if version is None else str(version))
+    elif named is None:
+        acting = await effects.acting(*_place(planned))
+        _require_fault(planned, acting)
+        named = acting.deployment_id
+    deployment = await act(named)
+    return _done(planned, deployment, f"{deployment.service_name} {deployment.version} {words}")
+
+
+def _named_deployment(planned: Planned) -> str | None:
+    """Raises InvalidState when the payload names neither a deployment nor a service."""
+    named = planned.values.get("deployment_id")
+    if named is None and planned.service is None:
+        raise InvalidState("The payload names neither a deployment nor a service.")
+    return None if named is None else str(named)
+
+
+def _require_fault(planned: Planned, acting: Acting) -> None:
+    """What was wrong before a version came is not the version's fault."""
+    since = planned.values.get("since")
+    if isinstance(since, int | float) and since < acting.since:
+        raise InvalidState(
+            f"It began before {planned.service} {acting.version} came, so that version is not rolled back for it."
+        )
+
+
+def _place(planned: Planned) -> tuple[str, str]:
+    environment = planned.values.get("environment") or planned.environment
+    return str(planned.service), str(environment)
+
+
+def _common(effects: Effects, planned: Planned) -> dict[str, Any]:
+    """What every command carries, and the values that are its fields."""
+    given = {name: value for name, value in _fitted(planned).items() if name not in {"deployment_id", "since"}}
+    return {"by": effects.by, **given, "via": effects.by, "address": effects.address}
+
+
+def _model(model: type[M], values: Mapping[str, Any]) -> M:
+    """Values that only choose the target (``environment`` of a rollback) are no fields of the command."""
+    return model.model_validate({name: value for name, value in values.items() if name in model.model_fields})
+
+
+def _marked(planned: Planned, name: str) -> str:
+    text = _fitted(planned).get(name) or planned.reason[: _LONGEST["reason"]]
+    return f"{text} [{mark_of(planned.key)}]"
+
+
+def _fitted(planned: Planned) -> dict[str, Any]:
+    return {name: _cut(name, value) if isinstance(value, str) else value for name, value in planned.values.items()}
+
+
+def _cut(name: str, text: str) -> str:
+    if name not in _LONGEST:
+        return text
+    plain = "".join(" " if ord(letter) < 32 or ord(letter) == 127 else letter for letter in text)
+    return (plain if name in _LINES else text.replace("\0", ""))[: _LONGEST[name]]
+
+
+def _done(planned: Planned, record: Deployment | AuditEvent, message: str) -> ActionResult:
+    return ActionResult(
+        action=planned.action,
+        status=ActionStatus.DONE,
+        service_name=record.service_name,
+        version=record.version,
+        deployment_id=record.deployment_id,
+        url=f"/api/dashboard/deployments/{record.deployment_id}",
+        message=message,
+    )
+
+
+def _refused(planned: Planned, message: str) -> ActionResult:
+    return ActionResult(
+        action=planned.action,
+        status=ActionStatus.REFUSED,
+        service_name=planned.service,
+        environment=planned.environment if planned.action is ActionName.PAUSE else None,
+        message=message,
+    )
+
+
+def _named(errors: Sequence[FieldError]) -> str:
+    return "; ".join(f"{error.field}: {error.message}" for error in errors[:10]) or "the values do not fit"

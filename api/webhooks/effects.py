@@ -1,0 +1,126 @@
+"""The effects of webhooks on the real services, and what of the records they need to find their target."""
+
+from typing import Final
+
+from api.auth.keys import Principal, Role
+from api.deploying import command_deployment, command_environment, report_metrics, start_deployment
+from api.deps import Services
+from api.submission import submit_one
+from api.webhooks.actions import Acting
+from api.webhooks.repositories import KnownService, known_service
+from workflows.contracts.deployment_commands import Approve, RecordStage, Reject, ReportMetrics, RollbackCommand
+from workflows.contracts.deployments import (
+    AuditEvent,
+    Deployment,
+    DeploymentQuery,
+    DeploymentRequest,
+    DeploymentStatus,
+    EventQuery,
+)
+from workflows.contracts.environments import EnvironmentState, HoldCommand
+from workflows.contracts.errors import Conflict, InvalidState, NotFound
+from workflows.contracts.ids import is_job_id, job_id_for_key
+from workflows.contracts.jobs import Job, JobSpec
+
+_PAGE: Final = 100
+_MAX_SERVICES: Final = 10_000
+
+
+class ApiEffects:
+    """``actions.Effects`` for one delivery of one provider."""
+
+    def __init__(self, services: Services, provider: str, address: str | None) -> None:
+        self._services = services
+        self.by = f"webhook:{provider}"
+        self.address = address
+
+    async def start_job(self, spec: JobSpec, key: str) -> tuple[Job, bool]:
+        """A provider submits as itself; no key of the API is involved."""
+        try:
+            submitted = await submit_one(self._services, Principal(self.by, Role.ADMIN), spec, key)
+        except Conflict:  # another delivery of the same key said it in other words
+            return await self._services.reader.get(job_id_for_key(self.by, key)), True
+        return submitted.job, submitted.replayed
+
+    async def start_deployment(self, request: DeploymentRequest, key: str) -> tuple[Deployment, bool]:
+        """Start it once for this key; True when it was there."""
+        try:
+            started = await start_deployment(
+                self._services, self.by, request, key=key, via=self.by, address=self.address
+            )
+        except Conflict:  # another delivery of the same key said it in other words
+            return await self._services.deployments.get(job_id_for_key(self.by, key)), True
+        return started.deployment, started.replayed
+
+    async def command(
+        self, deployment_id: str, command: Approve | Reject | RollbackCommand | RecordStage
+    ) -> Deployment:
+        """Send it to the deployment."""
+        return await command_deployment(self._services, _known(deployment_id), command)
+
+    async def report_metrics(self, deployment_id: str, sample: ReportMetrics) -> None:
+        """Hand over a sample."""
+        await report_metrics(self._services, _known(deployment_id), sample)
+
+    async def hold(self, service: str, environment: str, command: HoldCommand) -> EnvironmentState:
+        """Hold the environment."""
+        return await command_environment(self._services, service, environment, command)
+
+    async def acting(self, service: str, environment: str) -> Acting:
+        """The holder (on its way in, or live), else what is live."""
+        try:
+            state = await self._services.deployments.environment(service, environment)
+        except NotFound:
+            state = None
+        version = None if state is None else state.holder or state.live
+        if version is None:
+            raise InvalidState(f"Nothing of {service} runs in {environment}, so there is nothing to act on.")
+        return Acting(version.deployment_id, version.version, version.since)
+
+    async def waiting(self, service: str, version: str | None) -> str:
+        """The newest open deployment of the version, or the only one that waits."""
+        page = await self._services.deployments.list(DeploymentQuery(service_name=service, limit=_PAGE))
+        open_ones = [item for item in page.items if not item.status.final and item.status is not DeploymentStatus.LIVE]
+        found = [item for item in open_ones if (item.version == version if version else item.waits_for is not None)]
+        if not found:
+            what = f"{service} {version} is not on its way" if version else f"No deployment of {service} waits"
+            raise InvalidState(f"{what}, so there is nothing to decide.")
+        if version is None and len(found) > 1:
+            versions = ", ".join(item.version for item in found[:5])
+            raise InvalidState(f"{len(found)} deployments of {service} wait ({versions}): name the version.")
+        return found[0].deployment_id
+
+    async def done_before(self, mark: str, *, service: str | None, deployment_id: str | None) -> AuditEvent | None:
+        """Among the newest hundred events: a delivery is repeated within hours, not after a hundred events."""
+        query = EventQuery(service_name=service, deployment_id=deployment_id, limit=_PAGE)
+        if deployment_id is not None:
+            query = EventQuery(deployment_id=_known(deployment_id), limit=_PAGE)
+        page = await self._services.deployments.events(query)
+        return next((event for event in page.items if event.via == self.by and _carries(event, mark)), None)
+
+
+async def registered_services(services: Services) -> list[KnownService]:
+    """All services, in their short form. Raises Unavailable."""
+    found: list[KnownService] = []
+    cursor: str | None = None
+    while len(found) < _MAX_SERVICES:
+        page = await services.deployments.services(limit=_PAGE, cursor=cursor)
+        found += [known_service(service) for service in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    return found
+
+
+def _carries(event: AuditEvent, mark: str) -> bool:
+    """Refusals are written down too, but have done nothing."""
+    if "refused" in event.action:
+        return False
+    texts = [event.reason or "", event.message, *(value for value in event.details.values() if isinstance(value, str))]
+    return any(mark in text for text in texts)
+
+
+def _known(deployment_id: str) -> str:
+    if not is_job_id(deployment_id):
+        raise NotFound(f"There is no deployment {deployment_id[:64]!r}: a deployment id is a UUID in lower case.")
+    return deployment_id

@@ -1,0 +1,244 @@
+"""Reading manifests: the shipped ones and those of a folder, each checked to the last expression before any is used.
+
+A folder's manifest replaces the shipped one of the same name. Every fault of every file is told at once.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, Final, cast
+
+import yaml
+from pydantic import ValidationError
+
+from api.webhooks.expressions import BadExpression, Expression, compile_expression
+from api.webhooks.manifest import Manifest, RepositoryLookup, Rule
+
+MAX_MANIFEST_BYTES: Final = 256 * 1024
+_MAX_DEPTH: Final = 10
+_BASE: Final = frozenset({"payload", "headers", "query"})
+EVENT_NAMES: Final = _BASE | {"event", "delivery", "people"}
+ITEM_NAMES: Final = EVENT_NAMES | {"item"}
+VALUE_NAMES: Final = ITEM_NAMES | {"service"}
+ANSWER_NAMES: Final = frozenset({"answer"})
+
+Template = Expression | dict[str, "Template"] | list["Template"] | int | float | bool | None
+"""A value of ``with``: strings are expressions, the rest stands for itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing to correct: the file, where in it, and what."""
+
+    file: str
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.path}: {self.message}" if self.path else f"{self.file}: {self.message}"
+
+
+class BadManifests(ValueError):
+    """No manifest is used as long as one is wrong."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        super().__init__("These webhook manifests must be corrected:\n" + "\n".join(f"  {fault}" for fault in faults))
+        self.faults = faults
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRule:
+    """A rule whose expressions are ready. ``service`` finds by name, ``repository`` and ``branch`` by repository."""
+
+    rule: Rule
+    index: int
+    when: Expression | None
+    each: Expression | None
+    key: Expression | None
+    service: Expression | None
+    repository: tuple[Expression, ...]
+    branch: Expression | None
+    values: Mapping[str, Template]
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A manifest that is ready for use. ``source`` is its file."""
+
+    manifest: Manifest
+    source: str
+    event: Expression
+    delivery: Expression | None
+    rules: tuple[CompiledRule, ...]
+    answer: Mapping[str, Expression]
+
+    @property
+    def name(self) -> str:
+        """The last part of its address."""
+        return self.manifest.name
+
+
+def load_providers(folder: Path | None = None) -> dict[str, Provider]:
+    """All providers by name. Raises BadManifests."""
+    providers: dict[str, Provider] = {}
+    faults: list[Fault] = []
+    for file in [*_manifests(files("api.webhooks") / "manifests"), *_own(folder, faults)]:
+        provider = _load(file, faults.append)
+        if provider is not None:
+            providers[provider.name] = provider
+    if faults:
+        raise BadManifests(faults)
+    return dict(sorted(providers.items()))
+
+
+def parse_manifest(text: str, source: str) -> Provider:
+    """One manifest. Raises BadManifests."""
+    faults: list[Fault] = []
+    provider = _parse(text, source, faults.append)
+    if provider is None or faults:
+        raise BadManifests(faults)
+    return provider
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's idea of a boolean: the key ``on`` and the value ``no`` are texts."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:bool" or first in "tTfF"]
+    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def _own(folder: Path | None, faults: list[Fault]) -> list[Traversable]:
+    if folder is None:
+        return []
+    if not folder.is_dir():
+        faults.append(Fault(str(folder), "", "is no folder; correct HYBRIDCI_WEBHOOK_MANIFESTS"))
+        return []
+    return _manifests(folder)
+
+
+def _manifests(folder: Traversable) -> list[Traversable]:
+    found = [file for file in folder.iterdir() if file.name.endswith((".yml", ".yaml"))]
+    return sorted(found, key=lambda file: file.name)
+
+
+def _load(file: Traversable, complain: Callable[[Fault], None]) -> Provider | None:
+    try:
+        raw = file.read_bytes()
+        if len(raw) > MAX_MANIFEST_BYTES:
+            complain(Fault(str(file), "", f"is {len(raw)} bytes long; at most {MAX_MANIFEST_BYTES} are allowed"))
+            return None
+        provider = _parse(raw.decode("utf-8"), str(file), complain)
+    except (OSError, UnicodeDecodeError) as error:
+        complain(Fault(str(file), "", f"cannot be read: {error}"))
+        return None
+    if provider is not None and file.name.rpartition(".")[0] != provider.name:
+        complain(Fault(str(file), "name", f"is {provider.name!r}, so the file must be named {provider.name}.yml"))
+    return provider
+
+
+def _parse(text: str, source: str, complain: Callable[[Fault], None]) -> Provider | None:
+    try:
+        content: Any = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+        manifest = Manifest.model_validate(content)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False, include_context=False, include_input=False):
+            path = ".".join(str(part) for part in detail["loc"])
+            complain(Fault(source, path, detail["msg"].removeprefix("Value error, ")))
+        return None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        complain(Fault(source, "", f"is no YAML: {' '.join(str(error).split())}"))
+        return None
+    return _Compiler(source, complain).provider(manifest)
+
+
+class _Compiler:
+    """Compiles a manifest's expressions and tells of each that cannot work."""
+
+    def __init__(self, source: str, complain: Callable[[Fault], None]) -> None:
+        self._source, self._complain = source, complain
+        self._failed = False
+
+    def provider(self, manifest: Manifest) -> Provider | None:
+        """None when anything was wrong."""
+        event = self._expression(manifest.event, "event", _BASE)
+        delivery = self._optional(manifest.delivery, "delivery", _BASE)
+        rules = tuple(self._rule(rule, index) for index, rule in enumerate(manifest.rules))
+        answer = {
+            name: self._expression(text, f"answer.fields.{name}", ANSWER_NAMES)
+            for name, text in manifest.answer.fields.items()
+        }
+        for repeated in _repeated(rule.name for rule in manifest.rules):
+            self._fault("rules", f"two are named {repeated!r}; each needs a name of its own")
+        return None if self._failed else Provider(manifest, self._source, event, delivery, rules, answer)
+
+    def _rule(self, rule: Rule, index: int) -> CompiledRule:
+        path = f"rules.{index}"
+        lookup = rule.service if isinstance(rule.service, RepositoryLookup) else None
+        by_name = rule.service if isinstance(rule.service, str) else None
+        # Without `each` there is no item, and without `service` no service.
+        items = ITEM_NAMES if rule.each is not None else EVENT_NAMES
+        names = items | {"service"} if rule.service is not None else items
+        return CompiledRule(
+            rule=rule,
+            index=index,
+            when=self._optional(rule.when, f"{path}.when", EVENT_NAMES),
+            each=self._optional(rule.each, f"{path}.each", EVENT_NAMES),
+            key=self._optional(rule.key, f"{path}.key", names),
+            service=self._optional(by_name, f"{path}.service", items),
+            repository=tuple(
+                self._expression(text, f"{path}.service.repository.{number}", items)
+                for number, text in enumerate(lookup.repository if lookup else ())
+            ),
+            branch=self._optional(lookup.branch if lookup else None, f"{path}.service.branch", items),
+            values={name: self._template(value, f"{path}.with.{name}", names) for name, value in rule.values.items()},
+        )
+
+    def _template(self, value: Any, path: str, names: frozenset[str], depth: int = 0) -> Template:
+        if depth > _MAX_DEPTH:
+            self._fault(path, f"is nested deeper than {_MAX_DEPTH} levels")
+            return None
+        if isinstance(value, str):
+            return self._expression(value, path, names)
+        if isinstance(value, dict):
+            fields = cast(dict[object, Any], value)
+            return {str(key): self._template(part, f"{path}.{key}", names, depth + 1) for key, part in fields.items()}
+        if isinstance(value, list):
+            parts = enumerate(cast(list[Any], value))
+            return [self._template(part, f"{path}.{number}", names, depth + 1) for number, part in parts]
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        self._fault(path, f"is a {type(value).__name__}; quote it twice to make it a text: \"'…'\"")
+        return None
+
+    def _optional(self, text: str | None, path: str, names: frozenset[str]) -> Expression | None:
+        return None if text is None else self._expression(text, path, names)
+
+    def _expression(self, text: str, path: str, names: frozenset[str]) -> Expression:
+        try:
+            return compile_expression(text, names)
+        except BadExpression as error:
+            for fault in error.faults:
+                self._fault(path, f"{text!r} {fault}")
+            return _NOTHING
+
+    def _fault(self, path: str, message: str) -> None:
+        self._failed = True
+        self._complain(Fault(self._source, path, message))
+
+
+_NOTHING: Final = compile_expression("`null`", frozenset())
+
+
+def _repeated(names: Iterator[str]) -> list[str]:
+    seen: set[str] = set()
+    repeated: list[str] = []
+    for name in names:
+        if name in seen:
+            repeated.append(name)
+        seen.add(name)
+    return repeated

@@ -1,0 +1,294 @@
+"""From a genuine delivery to what it asks for: the first rule that matches decides. Pure.
+
+``hybridci webhook test`` shows exactly this. Deliberately not here: doing it (``actions``).
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+from api.webhooks.expressions import Expression, ExpressionFailed
+from api.webhooks.loading import CompiledRule, Provider, Template
+from api.webhooks.manifest import ActionName, Scheme, TokenScheme
+from api.webhooks.repositories import KnownService, matching, same_form
+
+MAX_ACTIONS: Final = 50
+"""Of one delivery."""
+_MAX_ID: Final = 200
+_UNSAFE: Final = frozenset({"authorization", "proxy-authorization", "cookie"})
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What was delivered, as expressions see it."""
+
+    event: str | None
+    delivery: str
+    payload: Any
+    headers: Mapping[str, str]
+    query: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One action with its values. ``key`` is the same for every delivery that means the same.
+
+    ``service`` and ``environment`` are None when the values name a deployment; ``problem`` says why there are none.
+    """
+
+    action: ActionName
+    rule: str
+    key: str
+    service: str | None = None
+    environment: str | None = None
+    values: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    reason: str = ""
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """A rule and why it matched or did not. ``depth`` is how many of its conditions held."""
+
+    rule: str
+    action: ActionName
+    matched: bool
+    why: str
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a delivery asks for: nothing when ``actions`` is empty, for ``reason``."""
+
+    rule: str | None
+    reason: str
+    actions: Sequence[Planned]
+    considered: Sequence[Considered]
+
+
+def read_delivery(
+    provider: Provider, payload: Any, headers: Mapping[str, str], query: Mapping[str, str], body: bytes
+) -> Delivery:
+    """Find the event and the delivery's id; without one, the digest of the body stands for it."""
+    secret = {place.lower() for scheme in provider.manifest.verify for place in _secret_headers(scheme)}
+    safe = {name: value for name, value in headers.items() if name not in _UNSAFE | secret}
+    tokens = {scheme.query for scheme in provider.manifest.verify if isinstance(scheme, TokenScheme)}
+    query = {name: value for name, value in query.items() if name not in tokens}
+    names = {"payload": payload, "headers": safe, "query": query}
+    event = _text_or_none(provider.event, names)
+    delivery = None if provider.delivery is None else _text_or_none(provider.delivery, names)
+    return Delivery(event, _plain_id(delivery, body), payload, safe, query)
+
+
+def decide(provider: Provider, delivery: Delivery, services: Sequence[KnownService] | None) -> Decision:
+    """The first rule that matches and what it asks for. ``services`` None: unknown, so all are taken for registered."""
+    names: dict[str, Any] = {
+        "payload": delivery.payload,
+        "headers": delivery.headers,
+        "query": dict(delivery.query),
+        "event": delivery.event,
+        "delivery": delivery.delivery,
+        "people": provider.manifest.people,
+    }
+    considered: list[Considered] = []
+    for rule in provider.rules:
+        try:
+            actions = list(_planned(provider, rule, names, services))
+        except _NoMatch as no:
+            considered.append(Considered(rule.rule.name, rule.rule.action, False, no.why, no.depth))
+            continue
+        considered.append(Considered(rule.rule.name, rule.rule.action, True, rule.rule.reason, 4))
+        return Decision(rule.rule.name, rule.rule.reason, actions, considered)
+    return Decision(None, _why_nothing(delivery.event, considered), (), considered)
+
+
+def concerns(provider: Provider, event: str | None) -> bool:
+    """Whether a rule for this event needs to know the registered services."""
+    return any(
+        (rule.service is not None or rule.repository) and (not rule.rule.on or event in rule.rule.on)
+        for rule in provider.rules
+    )
+
+
+class _NoMatch(Exception):
+    def __init__(self, depth: int, why: str) -> None:
+        super().__init__(why)
+        self.depth, self.why = depth, why
+
+
+def _planned(
+    provider: Provider, rule: CompiledRule, names: Mapping[str, Any], services: Sequence[KnownService] | None
+) -> Iterator[Planned]:
+    """What the rule asks for. Raises _NoMatch."""
+    event = names["event"]
+    if rule.rule.on and event not in rule.rule.on:
+        raise _NoMatch(0, f"it is for {', '.join(rule.rule.on)}, not for {_shown(event)}")
+    if rule.when is not None and not _holds(rule.when, names):
+        raise _NoMatch(1, f"when does not hold: {' '.join(rule.when.text.split())}")
+    items: list[Any] = [None] if rule.each is None else _items(rule.each, names)
+    if rule.rule.action is ActionName.IGNORE:
+        return
+    found = [
+        ({**names, "item": item}, service)
+        for item in items
+        for service in _services(rule, {**names, "item": item}, services)
+    ]
+    if not found:
+        raise _NoMatch(3, _why_no_service(rule, names, items))
+    if len(found) > MAX_ACTIONS:
+        problem = f"it asks for {len(found)} actions; at most {MAX_ACTIONS} are taken from one delivery"
+        yield Planned(rule.rule.action, rule.rule.name, f"{provider.name}:{names['delivery']}", problem=problem)
+        return
+    for number, (scope, service) in enumerate(found):
+        yield _one(provider, rule, scope, service, number)
+
+
+def _items(each: Expression, names: Mapping[str, Any]) -> list[Any]:
+    value = _value(each, names, 2)
+    if not isinstance(value, list) or not value:
+        raise _NoMatch(2, f"nothing in each: {' '.join(each.text.split())}")
+    return cast(list[Any], value)
+
+
+def _services(
+    rule: CompiledRule, names: Mapping[str, Any], services: Sequence[KnownService] | None
+) -> Sequence[KnownService | None]:
+    """The services a rule is about; ``[None]`` for a rule that needs none."""
+    if rule.service is not None:
+        wanted = _texts(_value(rule.service, names, 3))
+        known = None if services is None else {service.name: service for service in services}
+        return [
+            KnownService(name, "") if known is None else known[name]
+            for name in wanted
+            if known is None or name in known
+        ]
+    if not rule.repository:
+        return [None]
+    urls, branch = _repository(rule, names)
+    if not urls or (rule.branch is not None and branch is None):
+        return []
+    if services is None:
+        return [KnownService(f"<every service of {same_form(urls[0])}>", same_form(urls[0]), branch)]
+    return matching(services, urls, branch)
+
+
+def _repository(rule: CompiledRule, names: Mapping[str, Any]) -> tuple[list[str], str | None]:
+    urls = [url for expression in rule.repository for url in _texts(_value(expression, names, 3))]
+    branches = [] if rule.branch is None else _texts(_value(rule.branch, names, 3))
+    return urls, branches[0] if branches else None
+
+
+def _why_no_service(rule: CompiledRule, names: Mapping[str, Any], items: Sequence[Any]) -> str:
+    scope = {**names, "item": items[0]}
+    if rule.service is not None:
+        wanted = _texts(_value(rule.service, scope, 3))
+        if not wanted:
+            return f"it names no service: {rule.service.text} is empty"
+        return f"no service {', '.join(wanted[:5])} is registered: `hybridci service list` shows those that are"
+    urls, branch = _repository(rule, scope)
+    if not urls:
+        return "it names no repository"
+    if rule.branch is not None and branch is None:
+        return f"it names no branch: {rule.branch.text} is empty"
+    of_branch = "" if branch is None else f" and branch {branch}"
+    return f"no registered service has the repository {same_form(urls[0])}{of_branch}"
+
+
+def _one(
+    provider: Provider, rule: CompiledRule, names: dict[str, Any], service: KnownService | None, number: int
+) -> Planned:
+    scope = names
+    if service is not None:
+        scope = {**names, "service": {"name": service.name, "environment": service.environment}}
+    own, target = rule.key, service.name if service is not None else str(number)
+    try:
+        meant = names["delivery"] if own is None else f"={_key_text(own, scope)}"
+        values = {name: _filled(template, scope) for name, template in rule.values.items()}
+        problem = None
+    except ExpressionFailed as error:
+        meant, values, problem = names["delivery"], {}, f"its values cannot be found in the payload: {error}"
+    if own is None and rule.each is not None:
+        target = f"{target}:{number}"
+    return Planned(
+        action=rule.rule.action,
+        rule=rule.rule.name,
+        key=f"{provider.name}:{meant}:{rule.index}:{target}" if own is None else f"{provider.name}:{meant}:{target}",
+        service=None if service is None else service.name,
+        environment=None if service is None else service.environment,
+        values={name: value for name, value in values.items() if value is not None},
+        reason=rule.rule.reason,
+        problem=problem,
+    )
+
+
+def _key_text(key: Expression, names: Mapping[str, Any]) -> str:
+    value = key.value(names)
+    if not isinstance(value, str) or not value:
+        raise ExpressionFailed(f"key: {key.text} is no text")
+    return value
+
+
+def _filled(template: Template, names: Mapping[str, Any]) -> Any:
+    if isinstance(template, Expression):
+        return template.value(names)
+    if isinstance(template, dict):
+        return {name: _filled(part, names) for name, part in template.items()}
+    if isinstance(template, list):
+        return [_filled(part, names) for part in template]
+    return template
+
+
+def _holds(when: Expression, names: Mapping[str, Any]) -> bool:
+    try:
+        return when.holds(names)
+    except ExpressionFailed as error:
+        raise _NoMatch(1, f"when cannot be told: {error}") from error
+
+
+def _value(expression: Expression, names: Mapping[str, Any], depth: int) -> Any:
+    try:
+        return expression.value(names)
+    except ExpressionFailed as error:
+        raise _NoMatch(depth, f"{expression.text} cannot be told: {error}") from error
+
+
+def _texts(value: Any) -> list[str]:
+    """A text or a list of texts, each once and in order; anything else is none."""
+    values = cast(list[Any], value) if isinstance(value, list) else [value]
+    return list(dict.fromkeys(text for text in values if isinstance(text, str) and text))
+
+
+def _text_or_none(expression: Expression, names: Mapping[str, Any]) -> str | None:
+    try:
+        value = expression.value(names)
+    except ExpressionFailed:
+        return None  # a payload of another shape: an event without a name, which no rule is for
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) and value != "" else None
+
+
+def _plain_id(delivery: str | None, body: bytes) -> str:
+    """Short and printable: it becomes a part of ids, logs and answers."""
+    if delivery is None:
+        return f"sha256-{hashlib.sha256(body).hexdigest()}"
+    if len(delivery) <= _MAX_ID and delivery.isascii() and delivery.isprintable():
+        return delivery
+    return f"sha256-{hashlib.sha256(delivery.encode('utf-8', 'surrogatepass')).hexdigest()}"
+
+
+def _secret_headers(scheme: Scheme) -> list[str]:
+    """The headers that hold a secret, which no expression may pass on."""
+    return [scheme.header] if isinstance(scheme, TokenScheme) and scheme.header else []
+
+
+def _why_nothing(event: str | None, considered: Sequence[Considered]) -> str:
+    """The reason of the rule that came closest."""
+    closest = max(considered, key=lambda each: each.depth)
+    if closest.depth == 0:
+        return f"no rule is for the event {_shown(event)}"
+    return f"{closest.rule}: {closest.why}"
+
+
+def _shown(event: str | None) -> str:
+    return "without a name" if event is None else repr(event[:64])
