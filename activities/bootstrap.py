@@ -5,20 +5,30 @@ Deliberately not here: connecting, running and stopping (``worker``).
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from temporalio.client import Client
 
+from activities.chains.apply_service import build_apply_service_chain
+from activities.chains.deployment_creation import build_deployment_creation_chain
+from activities.chains.deployment_lifecycle import DeploymentWriter
+from activities.chains.deployment_readers import DeploymentReader
 from activities.chains.job_creation import build_job_creation_chain
 from activities.chains.job_writes import JobWriter
 from activities.chains.middleware import ObserveChain
 from activities.chains.readers import JobReader
+from activities.chains.record_environment import build_record_environment_chain
 from activities.clock import Clock, epoch_millis
+from activities.deployments import DeploymentActivities
+from activities.environment_workflows import TemporalWorkflows
+from activities.environments import EnvironmentActivities
 from activities.job_workflows import TemporalJobWorkflows
 from activities.jobs import JobActivities
 from activities.reconcile import Reconciler
 from activities.settings import WorkerSettings
-from activities.stores.interfaces import JobStore
+from activities.stores.open import Stores
 from workflows.client import Orchestrator
 
 
@@ -36,15 +46,55 @@ def check_configured(settings: WorkerSettings, environment: Mapping[str, str] = 
         )
 
 
-def build_activities(jobs: JobStore, client: Client, *, clock: Clock = epoch_millis) -> JobActivities:
-    """All activities of the control queue over this store and this Temporal."""
+@dataclass(frozen=True, slots=True)
+class ControlActivities:
+    """All activities of the control queue, by subject."""
+
+    jobs: JobActivities
+    deployments: DeploymentActivities
+    environments: EnvironmentActivities
+
+    def all(self) -> Sequence[Callable[..., Any]]:
+        """Every activity, for ``Worker(activities=…)``."""
+        return [*self.jobs.all(), *self.deployments.all(), *self.environments.all()]
+
+
+def build_activities(stores: Stores, client: Client, *, clock: Clock = epoch_millis) -> ControlActivities:
+    """All activities of the control queue over these stores and this Temporal."""
     middleware = [ObserveChain()]
-    reader = JobReader(jobs, clock=clock, middleware=middleware)
-    writer = JobWriter(jobs, middleware)
+    reader = DeploymentReader(stores.deployments, stores.services, stores.environments, stores.events, middleware)
+    return ControlActivities(
+        jobs=_job_activities(stores, client, middleware, clock),
+        deployments=DeploymentActivities(
+            application=build_apply_service_chain(stores.services, stores.events, middleware, clock=clock),
+            creation=build_deployment_creation_chain(stores.deployments, middleware),
+            writer=DeploymentWriter(stores.deployments, middleware),
+            reader=reader,
+            artifacts=stores.artifacts,
+        ),
+        environments=_environment_activities(stores, client, middleware, reader),
+    )
+
+
+def _job_activities(stores: Stores, client: Client, middleware: Sequence[ObserveChain], clock: Clock) -> JobActivities:
+    reader = JobReader(stores.jobs, clock=clock, middleware=middleware)
+    writer = JobWriter(stores.jobs, middleware)
     return JobActivities(
-        creation=build_job_creation_chain(jobs, middleware, clock=clock),
+        creation=build_job_creation_chain(stores.jobs, middleware, clock=clock),
         writer=writer,
         reader=reader,
         redrive_job=Orchestrator(client).redrive,
         reconciler=Reconciler(reader, writer, TemporalJobWorkflows(client), clock),
+    )
+
+
+def _environment_activities(
+    stores: Stores, client: Client, middleware: Sequence[ObserveChain], reader: DeploymentReader
+) -> EnvironmentActivities:
+    temporal = TemporalWorkflows(client)
+    return EnvironmentActivities(
+        writing=build_record_environment_chain(stores.environments, middleware),
+        reader=reader,
+        send=temporal.signal_environment,
+        closed=temporal.closed,
     )

@@ -27,7 +27,10 @@ class WorkerSettings(BaseSettings):
         default=100, ge=1, validation_alias="HYBRIDCI_WORKER_RECORD_WRITES", description="Record writes at once."
     )
     max_concurrent_activities: int = Field(
-        default=50, ge=1, validation_alias="HYBRIDCI_WORKER_ACTIVITIES", description="Bulk redrives and maintenance."
+        default=500,
+        ge=1,
+        validation_alias="HYBRIDCI_WORKER_ACTIVITIES",
+        description="Environments that are being deployed to (each is watched by one), bulk redrives, maintenance.",
     )
     max_cached_workflows: int = Field(
         default=1000, ge=1, validation_alias="HYBRIDCI_WORKER_CACHED_WORKFLOWS", description="More cost memory."

@@ -18,8 +18,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
-from activities.bootstrap import NotConfiguredError, build_activities, check_configured
-from activities.jobs import JobActivities
+from activities.bootstrap import ControlActivities, NotConfiguredError, build_activities, check_configured
 from activities.sandbox import LeanSandbox
 from activities.settings import WorkerSettings
 from activities.stores.open import Stores, ensure_schema, open_stores
@@ -27,10 +26,13 @@ from activities.temporal_setup import register_search_attributes, schedule_recon
 from workflows.client import connect
 from workflows.contracts.errors import Unavailable
 from workflows.contracts.ids import CONTROL_QUEUE
+from workflows.deployment import DeploymentWorkflow
+from workflows.environment import EnvironmentWorkflow
 from workflows.job import JobWorkflow
 from workflows.log_setup import setup_logging
 from workflows.reconcile import ReconcileWorkflow
 from workflows.redrive import RedriveWorkflow
+from workflows.service import ServiceWorkflow
 
 logger = logging.getLogger(__name__)
 
@@ -64,12 +66,19 @@ def run(settings: WorkerSettings) -> int:
     return EXIT_OK
 
 
-def build_worker(client: Client, activities: JobActivities, settings: WorkerSettings) -> Worker:
+def build_worker(client: Client, activities: ControlActivities, settings: WorkerSettings) -> Worker:
     """The worker of the control queue, not yet running."""
     return Worker(
         client,
         task_queue=CONTROL_QUEUE,
-        workflows=[JobWorkflow, RedriveWorkflow, ReconcileWorkflow],
+        workflows=[
+            JobWorkflow,
+            RedriveWorkflow,
+            ReconcileWorkflow,
+            DeploymentWorkflow,
+            EnvironmentWorkflow,
+            ServiceWorkflow,
+        ],
         activities=activities.all(),
         max_concurrent_workflow_tasks=settings.max_concurrent_workflow_tasks,
         max_concurrent_local_activities=settings.max_concurrent_local_activities,
@@ -104,7 +113,7 @@ async def _serve(settings: WorkerSettings, stores: Stores, stop: asyncio.Event) 
     await _until_it_answers("Temporal", lambda: register_search_attributes(client), stop)
     await _until_it_answers("Temporal", lambda: schedule_reconciliation(client), stop)
     facts = {"queue": CONTROL_QUEUE, "namespace": client.namespace, "environment": settings.stores.environment}
-    async with build_worker(client, build_activities(stores.jobs, client), settings):
+    async with build_worker(client, build_activities(stores, client), settings):
         logger.info("control worker ready", extra=facts)
         await stop.wait()
         logger.info("stopping: takes nothing new, finishes what it does", extra=facts)

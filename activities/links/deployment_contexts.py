@@ -48,10 +48,10 @@ class DeploymentReadContext(TypedDict, total=False):
 
 
 class ServiceApplyContext(TypedDict, total=False):
-    """Chain ApplyService. ``present`` is absent when there is no such service yet."""
+    """Chain ApplyService. ``change_id`` tells a change that is tried again."""
 
     write: ServiceWrite
-    present: Service
+    change_id: str
     service: Service
 
 

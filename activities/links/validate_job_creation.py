@@ -7,6 +7,7 @@ from codeuchain import Context
 from pydantic import ValidationError
 
 from activities.links.base import ChainMiswiredError, CreationContext
+from activities.links.field_errors import field_errors
 from workflows.contracts.errors import FieldError, ValidationFailed
 from workflows.contracts.ids import new_job_id
 from workflows.contracts.jobs import Job, JobSpec, new_job, spec_of
@@ -44,9 +45,6 @@ def _spec(request: object) -> JobSpec:
 
 
 def _explain(error: ValidationError) -> tuple[str, list[FieldError]]:
-    errors = [
-        FieldError(field=".".join(str(part) for part in item["loc"]), message=item["msg"].removeprefix("Value error, "))
-        for item in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
+    errors = field_errors(error)
     fields = ", ".join(sorted({found.field or "the job as a whole" for found in errors}))
     return f"The job was not created. Correct {fields} and submit it again.", errors

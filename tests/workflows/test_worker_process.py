@@ -323,7 +323,7 @@ def test_wrong_settings_are_one_clear_message_and_exit_code_2(
 
 
 async def reconcile(stores: Stores, client: Client, *, clock: Callable[[], int]) -> ReconcileResult:
-    return await build_activities(stores.jobs, client, clock=clock).reconciler.run(lambda checked: None)
+    return await build_activities(stores, client, clock=clock).jobs.reconciler.run(lambda checked: None)
 
 
 async def eventually_open(client: Client, *, present: list[str], absent: list[str]) -> None:

@@ -1,0 +1,20 @@
+"""Chain DeploymentCreation: ValidateDeploymentCreation → CreateDeployment → SerializeDeployment."""
+
+from collections.abc import Sequence
+
+from codeuchain import Middleware
+
+from activities.chains.support import NamedChain, build_chain
+from activities.links.create_deployment import CreateDeployment
+from activities.links.serialize_deployment import SerializeDeployment
+from activities.links.validate_deployment_creation import ValidateDeploymentCreation
+from activities.stores.interfaces import DeploymentStore
+
+
+def build_deployment_creation_chain(store: DeploymentStore, middleware: Sequence[Middleware] = ()) -> NamedChain:
+    """``write`` in; ``deployment``, ``outcome`` and ``serialized`` out.
+
+    A validation error stops the chain before anything is written.
+    """
+    links = [ValidateDeploymentCreation(), CreateDeployment(store), SerializeDeployment()]
+    return build_chain("DeploymentCreation", links, middleware)

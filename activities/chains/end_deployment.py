@@ -1,0 +1,15 @@
+"""Chain EndDeployment of DeploymentLifecycle: UpdateDeployment. For a deployment that failed or was superseded."""
+
+from collections.abc import Sequence
+
+from codeuchain import Middleware
+
+from activities.chains.support import NamedChain, build_chain
+from activities.links.deployment_transitions import DeploymentOperation
+from activities.links.update_deployment import UpdateDeployment
+from activities.stores.interfaces import DeploymentStore
+
+
+def build_end_deployment_chain(store: DeploymentStore, middleware: Sequence[Middleware] = ()) -> NamedChain:
+    """``write`` in, ``outcome`` out."""
+    return build_chain("EndDeployment", [UpdateDeployment(store, DeploymentOperation.END)], middleware)

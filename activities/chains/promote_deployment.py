@@ -1,0 +1,14 @@
+"""Chain PromoteDeployment of DeploymentLifecycle: RecordProductionDeployment. For the last environment, live included."""
+
+from collections.abc import Sequence
+
+from codeuchain import Middleware
+
+from activities.chains.support import NamedChain, build_chain
+from activities.links.record_production_deployment import RecordProductionDeployment
+from activities.stores.interfaces import DeploymentStore
+
+
+def build_promote_deployment_chain(store: DeploymentStore, middleware: Sequence[Middleware] = ()) -> NamedChain:
+    """``write`` in, ``outcome`` out."""
+    return build_chain("PromoteDeployment", [RecordProductionDeployment(store)], middleware)
