@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from api.cli.connection import REFUSED, USAGE, CliError, Connection
+from api.version import product_version
 from workflows.contracts.deployments import Deployment
 from workflows.contracts.ids import is_job_id
 from workflows.contracts.jobs import Job
@@ -60,7 +61,11 @@ class ApiClient:
         self.connection = connection
         self._client = httpx.Client(
             base_url=connection.url,
-            headers={"Authorization": f"Bearer {connection.key}", "Accept": "application/json"},
+            headers={
+                "Authorization": f"Bearer {connection.key}",
+                "Accept": "application/json",
+                "User-Agent": f"hybridci/{product_version()}",  # by which the audit trail tells the command line
+            },
             timeout=_TIMEOUT_SECONDS,
             # Loading the certificate store takes longer than a local request.
             verify=connection.url.startswith("https://"),

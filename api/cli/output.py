@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from workflows.contracts.deployments import DeploymentStatus, StageStatus
 from workflows.contracts.statuses import JobStatus, Outcome
 
 if TYPE_CHECKING:
@@ -39,6 +40,14 @@ _STYLES: Final[dict[str, str]] = {
     Outcome.CHECKOUT_FAILED: "red",
     Outcome.AGENT_LOST: "magenta",
     Outcome.AGENT_ERROR: "magenta",
+    DeploymentStatus.LIVE: "bold green",
+    DeploymentStatus.STAGED: "green",
+    DeploymentStatus.ROLLED_BACK: "bold yellow",
+    StageStatus.WAITING: "yellow",
+    StageStatus.PAUSED: "bold yellow",
+    StageStatus.DEPLOYING: "cyan",
+    StageStatus.VERIFYING: "cyan",
+    StageStatus.DEPLOYED: "green",
 }
 
 
@@ -74,7 +83,7 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> 
     from rich.table import Table
 
     screen = console()
-    cells = [[_text(cell) for cell in row] for row in rows]
+    cells = [[styled(cell) for cell in row] for row in rows]
     natural = [
         max([len(column.title), *(row[index].cell_len for row in cells)]) for index, column in enumerate(columns)
     ]
@@ -99,7 +108,7 @@ def print_fields(fields: Sequence[tuple[str, object]]) -> None:
     table.add_column(overflow="fold")
     for name, value in fields:
         if value is not None:
-            table.add_row(name, _text(value))
+            table.add_row(name, styled(value))
     _print(console(), table)
 
 
@@ -180,7 +189,8 @@ def _one_unit(seconds: float) -> str:
     return f"{int(seconds)} s"
 
 
-def _text(cell: object) -> "Text":
+def styled(cell: object) -> "Text":
+    """A table's cell: stripped of control characters, coloured when it is the name of a state."""
     from rich.text import Text
 
     text = NOTHING if cell is None else clean(str(cell))

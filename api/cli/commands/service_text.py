@@ -1,0 +1,41 @@
+"""A service as YAML that people read and `service apply` takes back: only what differs from the defaults.
+
+Deliberately not here: asking for it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from api.cli.commands.deploy_output import environment_lines, moment
+from api.cli.output import clean
+from workflows.contracts.environments import EnvironmentState
+from workflows.contracts.services import Service
+
+
+def service_yaml(service: Service, environments: Sequence[EnvironmentState] = ()) -> str:
+    """The definition below comments with its version and with what is live in its environments now."""
+    by = f" by {service.updated_by}" if service.updated_by else ""
+    lines = [f"# Definition {service.version} of {service.name}, of {moment(service.updated_at)}{by}."]
+    for environment in environments:
+        lines += [f"# {environment.environment}: {'; '.join(environment_lines(environment))}"]
+    comments = [" ".join(line.split()) for line in lines]
+    spec = service.spec.model_dump(mode="json", exclude_defaults=True)
+    order = ("description", "git_repo", "git_ref", "labels", "definition", "build", "test", "environments")
+    ordered = {name: spec[name] for name in order if name in spec}
+    return clean("\n".join([*comments, _yaml({"name": service.name, **ordered, **spec})]))
+
+
+def _yaml(content: dict[str, Any]) -> str:
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        """Commands of several lines as they were written."""
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+        style = "|" if "\n" in value else None
+        return dumper.represent_scalar(  # pyright: ignore[reportUnknownMemberType]
+            "tag:yaml.org,2002:str", value, style=style
+        )
+
+    Dumper.add_representer(str, text)
+    return str(yaml.dump(content, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=110))
