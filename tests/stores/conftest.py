@@ -1,20 +1,37 @@
-"""The implementations that the contract suite runs against: job stores on empty tables of their own, logs and
+"""The implementations that the contract suite runs against: stores of records on empty tables of their own, logs and
 artifacts under job ids of their own.
 """
 
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from activities.stores.artifacts import S3ArtifactStore, create_bucket
 from activities.stores.dynamo.client import AwsClients
+from activities.stores.dynamo.deployments import DynamoDeploymentStore
+from activities.stores.dynamo.environments import DynamoEnvironmentStore
+from activities.stores.dynamo.events import DynamoEventStore
 from activities.stores.dynamo.jobs import DynamoJobStore
-from activities.stores.dynamo.table import JobTables, create_tables
-from activities.stores.interfaces import ArtifactStore, JobStore, LogStore
+from activities.stores.dynamo.services import DynamoServiceStore
+from activities.stores.dynamo.table import DeploymentTables, JobTables, create_tables
+from activities.stores.interfaces import (
+    ArtifactStore,
+    DeploymentStore,
+    EnvironmentStore,
+    EventStore,
+    JobStore,
+    LogStore,
+    ServiceStore,
+)
 from activities.stores.logs import S3LogStore
 from activities.stores.memory import MemoryArtifactStore, MemoryJobStore, MemoryLogStore
+from activities.stores.memory_deployments import MemoryDeploymentStore
+from activities.stores.memory_environments import MemoryEnvironmentStore
+from activities.stores.memory_events import MemoryEventStore
+from activities.stores.memory_services import MemoryServiceStore
 from activities.stores.settings import StoreSettings
 from tests.stores.dynamodb_local import dynamodb_local
 
@@ -58,6 +75,40 @@ async def jobs(request: pytest.FixtureRequest, clients_of: Callable[[str], AwsCl
     clients = clients_of("aws_endpoint" if request.param == "embedded" else "dynamodb_local_endpoint")
     await create_tables(clients, tables)
     return DynamoJobStore(clients, tables)
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseStores:
+    """The stores of deployments and what belongs to them, with one audit trail."""
+
+    deployments: DeploymentStore
+    services: ServiceStore
+    environments: EnvironmentStore
+    events: EventStore
+
+
+@pytest.fixture
+def deployment_tables() -> DeploymentTables:
+    return DeploymentTables.of(settings_for("http://unused"))
+
+
+@pytest.fixture(params=["memory", "embedded", "dynamodb-local"])
+async def releases(
+    request: pytest.FixtureRequest, clients_of: Callable[[str], AwsClients], deployment_tables: DeploymentTables
+) -> ReleaseStores:
+    if request.param == "memory":
+        events = MemoryEventStore()
+        return ReleaseStores(
+            MemoryDeploymentStore(events), MemoryServiceStore(events), MemoryEnvironmentStore(events), events
+        )
+    clients = clients_of("aws_endpoint" if request.param == "embedded" else "dynamodb_local_endpoint")
+    await create_tables(clients, deployment_tables)
+    return ReleaseStores(
+        DynamoDeploymentStore(clients, deployment_tables),
+        DynamoServiceStore(clients, deployment_tables),
+        DynamoEnvironmentStore(clients, deployment_tables),
+        DynamoEventStore(clients, deployment_tables.events),
+    )
 
 
 @pytest.fixture(scope="session")

@@ -2,17 +2,21 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import astuple, replace
 
 import pytest
 
 from activities.stores.dynamo.client import AwsClients
-from activities.stores.dynamo.table import TTL_ATTRIBUTE, JobTables, create_tables
+from activities.stores.dynamo.table import TTL_ATTRIBUTE, DeploymentTables, JobTables, create_tables
 from activities.stores.interfaces import WriteOutcome
 from activities.stores.open import ensure_schema, open_stores
 from activities.stores.settings import StoreSettings
 from tests import servers
 from tests.stores.conftest import settings_for
 from tests.stores.lives import make_job
+from tests.stores.releases import make_deployment, make_event, make_service, make_state
+from workflows.contracts.deployments import DeploymentQuery, DeploymentWrite, EventQuery
+from workflows.contracts.environments import EnvironmentWrite
 from workflows.contracts.errors import Unavailable
 from workflows.contracts.ids import new_job_id
 from workflows.contracts.records import JobQuery, JobWrite
@@ -23,19 +27,30 @@ async def test_the_schema_can_be_created_at_the_same_time_and_again(aws_endpoint
     await asyncio.gather(*(ensure_schema(settings) for _ in range(3)))
     stores = open_stores(settings)
     assert await stores.jobs.write(JobWrite(job=make_job())) is WriteOutcome.APPLIED
+    for name in ("cart", "checkout", "search"):
+        deployment = make_deployment(service_name=name)
+        await stores.deployments.write(DeploymentWrite(deployment=deployment, events=[make_event(name)]))
     await ensure_schema(settings)
     assert (await stores.jobs.queue_stats()).total == 1
+    assert (await stores.deployments.stats()).total == 3
+    assert len((await stores.events.list(EventQuery())).items) == 3
+    assert (await stores.services.list(limit=1, cursor=None)).items == []
+    assert await stores.environments.of_service("cart") == []
     assert await stores.artifacts.list(new_job_id(), 1) == []
     stores.close()
 
 
 @pytest.mark.parametrize("endpoint_fixture", ["aws_endpoint", "dynamodb_local_endpoint"])
 async def test_tables_are_on_demand_and_days_expire(
-    clients_of: Callable[[str], AwsClients], tables: JobTables, endpoint_fixture: str
+    clients_of: Callable[[str], AwsClients],
+    tables: JobTables,
+    deployment_tables: DeploymentTables,
+    endpoint_fixture: str,
 ) -> None:
     clients = clients_of(endpoint_fixture)
     await asyncio.gather(*(create_tables(clients, tables) for _ in range(4)))
-    for name in (tables.jobs, tables.job_lists, tables.statistics):
+    await create_tables(clients, deployment_tables)
+    for name in (*astuple(tables), *astuple(deployment_tables)):
         table = clients.dynamodb.describe_table(TableName=name)["Table"]
         assert table.get("BillingModeSummary", {}).get("BillingMode") == "PAY_PER_REQUEST"
     expiry = clients.dynamodb.describe_time_to_live(TableName=tables.statistics)["TimeToLiveDescription"]
@@ -43,11 +58,13 @@ async def test_tables_are_on_demand_and_days_expire(
 
 
 async def test_a_table_of_something_else_is_left_alone(
-    clients_of: Callable[[str], AwsClients], tables: JobTables
+    clients_of: Callable[[str], AwsClients], tables: JobTables, deployment_tables: DeploymentTables
 ) -> None:
     await create_tables(clients_of("aws_endpoint"), tables)
     with pytest.raises(Unavailable, match="exists with other keys"):
         await create_tables(clients_of("aws_endpoint"), JobTables(tables.statistics, tables.job_lists, tables.jobs))
+    with pytest.raises(Unavailable, match="DYNAMODB_TABLE_"):
+        await create_tables(clients_of("aws_endpoint"), replace(deployment_tables, services=tables.job_lists))
 
 
 async def test_without_tables_and_bucket_everything_is_unavailable(aws_endpoint: str) -> None:
@@ -68,6 +85,18 @@ async def everything_is_unavailable(settings: StoreSettings) -> None:
         stores.jobs.queue_stats(),
         stores.artifacts.list(job_id, 1),
         anext(stores.logs.read(job_id, 1)),
+        stores.deployments.get(job_id),
+        stores.deployments.list(DeploymentQuery()),
+        stores.deployments.write(DeploymentWrite(deployment=make_deployment(), events=[make_event()])),
+        stores.deployments.stats(),
+        stores.deployments.day_count("2025-11-21"),
+        stores.services.get("checkout"),
+        stores.services.list(limit=1, cursor=None),
+        stores.services.put(make_service(), expected_version=None, events=[]),
+        stores.environments.write(EnvironmentWrite(state=make_state())),
+        stores.environments.of_service("checkout"),
+        stores.events.append(make_event()),
+        stores.events.list(EventQuery()),
     )
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
     assert all(isinstance(outcome, Unavailable) for outcome in outcomes), outcomes
@@ -82,6 +111,15 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     settings = StoreSettings()
     assert JobTables.of(settings) == JobTables(
         "hybrid-ci-cd-jobs-production", "hybrid-ci-cd-job-lists-production", "counters"
+    )
+    monkeypatch.setenv("DYNAMODB_TABLE_EVENTS", "trail")
+    assert DeploymentTables.of(StoreSettings()) == DeploymentTables(
+        deployments="hybrid-ci-cd-deployments-production",
+        deployment_lists="hybrid-ci-cd-deployment-lists-production",
+        services="hybrid-ci-cd-services-production",
+        environments="hybrid-ci-cd-environments-production",
+        events="trail",
+        statistics="counters",
     )
     assert (settings.bucket, settings.aws_region) == ("hybrid-ci-cd-logs-production", "eu-west-1")
     assert settings.dynamodb_endpoint_url is None
