@@ -75,7 +75,7 @@ def compile_expression(text: str, names: frozenset[str]) -> Expression:
     except (JMESPathError, ValueError, RecursionError) as error:
         raise BadExpression([f"is no JMESPath expression: {_first_line(error)}"]) from error
     tree = cast(Mapping[str, Any], compiled.parsed)
-    faults = [*_unknown_functions(tree), *_unknown_names(tree, names)]
+    faults = [*_unknown_functions(tree), *_unknown_names(tree, names), *_hasty_negations(tree)]
     if faults:
         raise BadExpression(faults)
     return Expression(text, compiled)
@@ -209,6 +209,15 @@ def _unknown_names(node: Mapping[str, Any], names: frozenset[str]) -> Iterator[s
     children = _children(node)
     for child in children[:1] if node["type"] in _SCOPED else children:
         yield from _unknown_names(child, names)
+
+
+def _hasty_negations(node: Mapping[str, Any]) -> Iterator[str]:
+    """JMESPath reads ``!a.b`` as ``(!a).b``, which is always null; nobody means that."""
+    children = _children(node)
+    if node["type"] in _SCOPED - {"pipe"} and children and children[0]["type"] == "not_expression":
+        yield "negates only the first name after '!': write !(a.b) for a name with parts"
+    for child in children:
+        yield from _hasty_negations(child)
 
 
 def _children(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:

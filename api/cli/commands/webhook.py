@@ -79,11 +79,14 @@ def list_providers(manifests: Manifests = None, as_json: AsJson = False) -> None
         "hybridci webhook test github --payload push.json --event push",
         "hybridci webhook test github --payload push.json --headers push.headers --send http://127.0.0.1:8000"
         " --secret-file github.secret",
-    )
+    ),
 )
 def dry_run(
     provider: Annotated[str, typer.Argument(help="Name of the provider, as `hybridci webhook list` shows it.")],
-    payload: Annotated[Path, typer.Option("--payload", help="The body, byte for byte as it was sent.")],
+    payload: Annotated[
+        Path,
+        typer.Option("--payload", help="The body, byte for byte as it was sent; or a JSON object of headers and body."),
+    ],
     header: Annotated[
         list[str] | None, typer.Option("--header", help="NAME=VALUE or 'NAME: VALUE'; repeatable.")
     ] = None,
@@ -106,8 +109,8 @@ def dry_run(
     Nothing is done, unless --send is given.
     """
     chosen = _chosen(_providers(manifests), provider)
-    body = _bytes(payload, "--payload")
-    given = {**_header_file(headers), **_header_options(header or [])}
+    captured, body = _captured(_bytes(payload, "--payload"))
+    given = {**captured, **_header_file(headers), **_header_options(header or [])}
     _add_content_type(given, body)
     if event is not None:
         _add_event(chosen, given, event)
@@ -264,6 +267,21 @@ def _services(options: Sequence[str] | None) -> "list[KnownService] | None":
             raise CliError(f"--service {option!r} is not NAME=REPOSITORY[#BRANCH].", USAGE)
         found.append(KnownService(name, same_form(url), branch or None))
     return found
+
+
+def _captured(content: bytes) -> tuple[dict[str, str], bytes]:
+    """A body, or a whole request: ``{"headers": {…}, "body": "…"}``."""
+    try:
+        found: Any = json.loads(content)
+    except ValueError:
+        return {}, content
+    if not isinstance(found, dict) or set(cast(dict[str, Any], found)) != {"headers", "body"}:
+        return {}, content
+    fields = cast(dict[str, Any], found)
+    if not isinstance(fields["headers"], dict) or not isinstance(fields["body"], str):
+        return {}, content
+    headers = cast(dict[str, Any], fields["headers"])
+    return {name.lower(): str(value) for name, value in headers.items()}, fields["body"].encode()
 
 
 def _header_file(path: Path | None) -> dict[str, str]:
