@@ -19,10 +19,13 @@ from workflows.contracts.attempts import MAX_ARTIFACT_BYTES, MAX_CHUNK_BYTES
 logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES: Final = 1 << 20
-"""Of every body but an artifact's."""
+"""Of every body but an artifact's and a webhook's."""
+MAX_WEBHOOK_BYTES: Final = 25 << 20
+"""What GitHub sends at most, and no tool sends more."""
 MAX_HEADER_BYTES: Final = 32 * 1024
 _ARTIFACT: Final = re.compile(r"/api/queue/jobs/[^/]+/attempts/[^/]+/artifacts/")
 _LOG_CHUNK: Final = re.compile(r"/api/queue/jobs/[^/]+/attempts/[^/]+/log/")
+_WEBHOOKS: Final = "/api/webhooks/"
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -119,6 +122,8 @@ def _limit(scope: Scope) -> int:
             return MAX_ARTIFACT_BYTES
         if _LOG_CHUNK.match(scope["path"]):
             return MAX_CHUNK_BYTES
+    if scope["method"] == "POST" and scope["path"].startswith(_WEBHOOKS):
+        return MAX_WEBHOOK_BYTES
     return MAX_BODY_BYTES
 
 

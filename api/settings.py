@@ -1,6 +1,7 @@
 """The API's settings, read once from the environment by its entry point.
 
-Temporal's settings are ``TEMPORAL_*`` (read by temporalio's envconfig), the stores' are ``StoreSettings``.
+Temporal's settings are ``TEMPORAL_*`` (read by temporalio's envconfig), the stores' are ``StoreSettings``, the secrets
+of webhooks ``HYBRIDCI_WEBHOOK_SECRET_<PROVIDER>`` (``api.webhooks.secrets``).
 """
 
 from pathlib import Path
@@ -24,6 +25,8 @@ class ApiSettings(BaseSettings):
     admin_key_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_ADMIN_KEY_FILE")
     agent_key: SecretStr | None = Field(default=None, validation_alias="HYBRIDCI_AGENT_KEY")
     agent_key_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_AGENT_KEY_FILE")
+
+    webhook_manifests: Path | None = Field(default=None, validation_alias="HYBRIDCI_WEBHOOK_MANIFESTS")
 
     def key_ring(self) -> KeyRing:
         """The keys callers may present. Raises UnusableKey when there is none or one cannot be read."""

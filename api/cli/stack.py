@@ -79,7 +79,7 @@ def server_specs(options: Options, data: DataDir) -> list[ChildSpec]:
 def process_specs(options: Options, data: DataDir) -> list[ChildSpec]:
     """API, control worker and agents."""
     api = {
-        **_aws(options), **_temporal(options),
+        **_aws(options), **_temporal(options), **_webhooks(),
         "HYBRIDCI_HOST": options.host, "HYBRIDCI_PORT": str(options.api_port),
         "HYBRIDCI_ADMIN_KEY_FILE": str(data.admin_key), "HYBRIDCI_AGENT_KEY_FILE": str(data.agent_key),
     }  # fmt: skip
@@ -136,6 +136,11 @@ def _base() -> dict[str, str]:
     for name in ("NO_PROXY", "no_proxy"):
         env[name] = ",".join(filter(None, (env.get(name, ""), LOOPBACK, "localhost", "::1")))
     return env
+
+
+def _webhooks() -> dict[str, str]:
+    """Secrets and manifests are meant for whatever API runs here; only the API gets them."""
+    return {name: value for name, value in os.environ.items() if name.startswith("HYBRIDCI_WEBHOOK_")}
 
 
 def _temporal(options: Options) -> dict[str, str]:
