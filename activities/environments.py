@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from temporalio import activity
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities import freezes
 from activities.chains.deployment_readers import DeploymentReader
@@ -25,7 +26,7 @@ from workflows.contracts.environments import (
     FreezeQuestion,
     SignalEnvironment,
 )
-from workflows.contracts.errors import NotFound, Unavailable
+from workflows.contracts.errors import ErrorCode, NotFound
 
 HEARTBEAT_SECONDS: Final = 5.0
 
@@ -95,8 +96,17 @@ class EnvironmentActivities:
                 if waiting.done():
                     return waiting.result()
                 if stopping.done():
-                    raise Unavailable(f"This worker stops; another one goes on waiting for {workflow_id}.")
+                    raise _handed_over(workflow_id)
         finally:
             waiting.cancel()
             stopping.cancel()
             await asyncio.gather(waiting, stopping, return_exceptions=True)
+
+
+def _handed_over(workflow_id: str) -> ApplicationError:
+    """Benign: no worker logs it, it is how a worker stops."""
+    return ApplicationError(
+        f"This worker stops; another one goes on waiting for {workflow_id}.",
+        type=ErrorCode.UNAVAILABLE.value,
+        category=ApplicationErrorCategory.BENIGN,
+    )
