@@ -6,10 +6,13 @@ Deliberately not here: the server process (``server``), settings, and what any r
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import Final
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
+from activities.chains.deployment_readers import DeploymentReader
+from activities.chains.middleware import ObserveChain
 from activities.chains.readers import JobReader
 from activities.stores.open import Stores
 from api.auth.guard import ADMIN, AGENT
@@ -20,8 +23,38 @@ from api.errors import install_error_handlers
 from api.metrics import Metrics
 from api.middleware import BodyLimit, RequestContext
 from api.openapi import install_openapi
-from api.routes import agent_io, artifacts, core, dead_letters, jobs, logs, queue
+from api.routes import (
+    agent_io,
+    artifacts,
+    core,
+    dead_letters,
+    deployment_commands,
+    deployments,
+    environments,
+    events,
+    jobs,
+    logs,
+    queue,
+    services,
+    summary,
+)
+from api.routes.common import PARAMETERS
 from api.version import product_version
+
+_ADMIN_ROUTES: Final = (
+    core,
+    summary,
+    jobs,
+    logs,
+    artifacts,
+    dead_letters,
+    queue,
+    services,
+    environments,
+    deployments,
+    deployment_commands,
+    events,
+)
 
 
 def production_app(
@@ -29,12 +62,14 @@ def production_app(
 ) -> FastAPI:
     """The application on real stores and Temporal, which it connects to while it runs."""
     temporal = TemporalConnection()
-    services = Services(
+    parts = Services(
         keys=keys,
         reader=JobReader(stores.jobs),
+        deployments=deployment_reader(stores),
         logs=stores.logs,
         artifacts=stores.artifacts,
-        temporal=temporal,
+        temporal=temporal.orchestrator,
+        releasing=temporal.releases,
         metrics=Metrics(),
         environment=environment,
         stopping=stopping,
@@ -51,15 +86,20 @@ def production_app(
                 await connecting
             await asyncio.to_thread(stores.close)
 
-    return build_app(services, lifespan=lifespan)
+    return build_app(parts, lifespan=lifespan)
 
 
-def build_app(services: Services, *, lifespan: Callable[[FastAPI], object] | None = None) -> FastAPI:
+def deployment_reader(stores: Stores) -> DeploymentReader:
+    """The read side of deployments on these stores."""
+    return DeploymentReader(stores.deployments, stores.services, stores.environments, stores.events, [ObserveChain()])
+
+
+def build_app(parts: Services, *, lifespan: Callable[[FastAPI], object] | None = None) -> FastAPI:
     """The application on given services."""
     app: FastAPI = FastAPIOffline(  # Swagger UI from the package: an agent host's browser may reach no CDN
         title="hybrid CI/CD",
         version=product_version(),
-        description="Jobs, their queue and their dead letters. Errors are `application/problem+json`.",
+        description="Jobs and their queue, services and their deployments. Errors are `application/problem+json`.",
         docs_url="/api/docs",
         static_url="/api/docs/assets",
         redoc_url=None,
@@ -68,13 +108,13 @@ def build_app(services: Services, *, lifespan: Callable[[FastAPI], object] | Non
         redirect_slashes=False,  # a redirect would be a second, unguarded answer for each address
         lifespan=lifespan,  # pyright: ignore[reportArgumentType]
     )
-    app.state.services = services
+    app.state.services = parts
     app.include_router(core.public)
-    for module in (core, jobs, logs, artifacts, dead_letters, queue):
-        app.include_router(module.router, dependencies=[ADMIN])
-    app.include_router(agent_io.router, dependencies=[AGENT])
+    for module in _ADMIN_ROUTES:
+        app.include_router(module.router, dependencies=[ADMIN, PARAMETERS])
+    app.include_router(agent_io.router, dependencies=[AGENT, PARAMETERS])
     install_error_handlers(app)
     install_openapi(app)
     app.add_middleware(BodyLimit)
-    app.add_middleware(RequestContext, metrics=services.metrics)  # added last: outermost
+    app.add_middleware(RequestContext, metrics=parts.metrics)  # added last: outermost
     return app

@@ -1,16 +1,20 @@
-"""Reading JSON bodies: bytes straight into a frozen model, so that nothing a client sends can surprise us later.
+"""Reading bodies: bytes straight into a frozen model, so that nothing a client sends can surprise us later.
 
 Pydantic's own parser bounds depth and number length and refuses lone surrogates and bytes that are not UTF-8. Types are
-strict: ``"3"`` and ``true`` are not numbers. Deliberately not here: sizes (``middleware``) and streamed bodies.
+strict: ``"3"`` and ``true`` are not numbers. YAML is read as the JSON it stands for, so both are judged by the same
+rules. Deliberately not here: sizes (``middleware``) and streamed bodies.
 """
 
+import asyncio
 import math
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
+from activities.yaml_text import MAX_YAML_BYTES, UnreadableYaml, yaml_to_json
 from api.errors import ApiError, ProblemCode, field_errors
 from workflows.contracts.errors import FieldError, ValidationFailed
 
@@ -18,8 +22,20 @@ M = TypeVar("M", bound=BaseModel)
 MAX_DEPTH: Final = 20
 """Of free-form values; DynamoDB takes 32 levels in all."""
 
-BODY_MODEL: Final = "body_model"
-"""The attribute by which ``api.openapi`` finds what a route reads."""
+JSON_MEDIA: Final = "application/json"
+YAML_MEDIA: Final = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
+
+BODY: Final = "hybridci_body"
+"""The attribute by which ``api.openapi`` finds what a route reads: a ``Body``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What a route reads."""
+
+    model: type[BaseModel]
+    optional: bool = False
+    media: tuple[str, ...] = (JSON_MEDIA,)
 
 
 def json_body(model: type[M], *, optional: bool = False) -> Callable[[Request], Awaitable[M]]:
@@ -35,7 +51,24 @@ def json_body(model: type[M], *, optional: bool = False) -> Callable[[Request], 
         _require_json(request)
         return parse(model, raw)
 
-    setattr(read, BODY_MODEL, (model, optional))
+    setattr(read, BODY, Body(model, optional))
+    return read
+
+
+def document_body(model: type[M]) -> Callable[[Request], Awaitable[M]]:
+    """The same for a body in JSON or, when its content type says so, in YAML. A YAML body above its limit is 413."""
+
+    async def read(request: Request) -> M:
+        raw = await request.body()
+        if _media_of(request) in YAML_MEDIA:
+            if len(raw) > MAX_YAML_BYTES:
+                raise ApiError(ProblemCode.TOO_LARGE, f"At most {MAX_YAML_BYTES} bytes of YAML are taken here.")
+            raw = await asyncio.to_thread(_json_of, raw)  # others are answered meanwhile
+        else:
+            _require_json(request, *YAML_MEDIA)
+        return parse(model, raw)
+
+    setattr(read, BODY, Body(model, media=(JSON_MEDIA, *YAML_MEDIA)))
     return read
 
 
@@ -75,17 +108,29 @@ def _walk(value: object, path: str, depth: int) -> Iterator[FieldError]:
             yield from _walk(child, f"{path}.{key}", depth + 1)
 
 
-def _require_json(request: Request) -> None:
+def _json_of(raw: bytes) -> bytes:
+    try:
+        return yaml_to_json(raw)
+    except UnreadableYaml as error:
+        raise _malformed(f"The YAML cannot be read: {error}.") from None
+
+
+def _media_of(request: Request) -> str | None:
     declared = request.headers.get("content-type")
-    if declared is None:
+    return None if declared is None else declared.split(";", 1)[0].strip().lower()
+
+
+def _require_json(request: Request, *others: str) -> None:
+    """A body that does not say what it is, is JSON. ``others`` are named in the refusal."""
+    media = _media_of(request)
+    if media is None or media == JSON_MEDIA or (media.startswith("application/") and media.endswith("+json")):
         return
-    kind = declared.split(";", 1)[0].strip().lower()
-    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
-        raise ApiError(
-            ProblemCode.UNSUPPORTED_MEDIA_TYPE,
-            f"The body is declared as {kind[:100]!r}; send JSON with 'Content-Type: application/json'.",
-            headers={"Accept": "application/json"},
-        )
+    instead = f" or YAML as {others[0]!r}" if others else ""
+    raise ApiError(
+        ProblemCode.UNSUPPORTED_MEDIA_TYPE,
+        f"The body is declared as {media[:100]!r}; send JSON with 'Content-Type: {JSON_MEDIA}'{instead}.",
+        headers={"Accept": ", ".join((JSON_MEDIA, *others))},
+    )
 
 
 def _malformed(reason: str) -> ApiError:

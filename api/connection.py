@@ -13,6 +13,7 @@ from temporalio.client import Client
 
 from workflows.client import Orchestrator, connect
 from workflows.contracts.errors import Unavailable
+from workflows.deployment_client import Deployments
 
 logger = logging.getLogger(__name__)
 
@@ -26,26 +27,35 @@ async def connect_as_api() -> Client:
 
 
 class TemporalConnection:
-    """Holds the orchestrator once there is one."""
+    """Holds the ways to the workflows once there is a connection. Each raises Unavailable until then."""
 
     def __init__(self, connect: Callable[[], Awaitable[Client]] = connect_as_api) -> None:
         self._connect = connect
-        self._orchestrator: Orchestrator | None = None
+        self._made: tuple[Orchestrator, Deployments] | None = None
 
-    def __call__(self) -> Orchestrator:
-        """The orchestrator. Raises Unavailable as long as Temporal was never reached."""
-        if self._orchestrator is None:
-            raise Unavailable("Temporal has not answered since this API started; it keeps trying. Is Temporal running?")
-        return self._orchestrator
+    def orchestrator(self) -> Orchestrator:
+        """The way to the workflows of jobs."""
+        return self._connected()[0]
+
+    def releases(self) -> Deployments:
+        """The way to the workflows of deployments, environments and services."""
+        return self._connected()[1]
 
     async def keep_trying(self) -> None:
         """Try to connect until it works. Ends then; cancel it to give up."""
         pause = _FIRST_PAUSE
-        while self._orchestrator is None:
+        while self._made is None:
             try:
-                self._orchestrator = Orchestrator(await self._connect())
+                client = await self._connect()
             except RuntimeError as error:  # what the SDK raises for every kind of failed connection
                 logger.warning("Temporal does not answer; trying again", extra={"error": str(error), "seconds": pause})
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
+            else:
+                self._made = Orchestrator(client), Deployments(client)
         logger.info("connected to Temporal")
+
+    def _connected(self) -> tuple[Orchestrator, Deployments]:
+        if self._made is None:
+            raise Unavailable("Temporal has not answered since this API started; it keeps trying. Is Temporal running?")
+        return self._made

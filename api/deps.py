@@ -1,15 +1,18 @@
 """What routes work with: the services of one API process, put together by ``api.app`` and handed to each request.
 
-Reads go to the reader and the stores; everything that changes a job goes through the orchestrator to its workflow.
+Reads go to the readers and the stores; everything that changes a job goes through the orchestrator to its workflow,
+everything that changes a deployment, an environment or a service through the releases.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Depends
+from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 
+from activities.chains.deployment_readers import DeploymentReader
 from activities.chains.readers import JobReader
 from activities.clock import Clock, epoch_millis
 from activities.stores.interfaces import ArtifactStore, LogStore
@@ -18,6 +21,8 @@ from api.metrics import Metrics
 from workflows.client import Orchestrator
 from workflows.contracts.errors import NotFound
 from workflows.contracts.ids import is_job_id
+from workflows.contracts.services import EnvironmentName, ServiceName
+from workflows.deployment_client import Deployments
 
 
 class KnownJobs:
@@ -43,15 +48,17 @@ class KnownJobs:
 class Services:
     """One process's services.
 
-    ``temporal`` returns the orchestrator, or raises Unavailable as long as Temporal was never reached. ``stopping``
-    is True once the process has been told to end; whoever streams without end then ends.
+    ``temporal`` and ``releasing`` return the ways to the workflows, or raise Unavailable as long as Temporal was never
+    reached. ``stopping`` is True once the process has been told to end; whoever streams without end then ends.
     """
 
     keys: KeyRing
     reader: JobReader
+    deployments: DeploymentReader
     logs: LogStore
     artifacts: ArtifactStore
     temporal: Callable[[], Orchestrator]
+    releasing: Callable[[], Deployments]
     metrics: Metrics
     environment: str = "development"
     clock: Clock = epoch_millis
@@ -60,8 +67,13 @@ class Services:
 
     @property
     def orchestrator(self) -> Orchestrator:
-        """The way to the workflows. Raises Unavailable."""
+        """The way to the workflows of jobs. Raises Unavailable."""
         return self.temporal()
+
+    @property
+    def releases(self) -> Deployments:
+        """The way to the workflows of deployments, environments and services. Raises Unavailable."""
+        return self.releasing()
 
 
 def services_of(request: Request) -> Services:
@@ -84,6 +96,29 @@ async def known_id(job_id: str) -> str:
     return job_id
 
 
+async def known_deployment(deployment_id: str) -> str:
+    """A well-formed deployment id; there can be no deployment of any other. Raises NotFound."""
+    if not is_job_id(deployment_id):
+        raise NotFound(f"There is no deployment {deployment_id[:64]!r}: a deployment id is a UUID in lower case.")
+    return deployment_id
+
+
+async def known_service(name: str) -> str:
+    """A well-formed service name; there can be no service of any other. Raises NotFound."""
+    if not _fits(_SERVICE_NAME, name):
+        raise NotFound(f"There is no service {name[:64]!r}: a name has lower-case letters, digits and '-', at most 48.")
+    return name
+
+
+async def known_environment(environment: str) -> str:
+    """A well-formed name of an environment. Raises NotFound."""
+    if not _fits(_ENVIRONMENT_NAME, environment):
+        raise NotFound(
+            f"There is no environment {environment[:64]!r}: a name has lower-case letters, digits and '-', at most 32."
+        )
+    return environment
+
+
 async def known_redrive(redrive_id: str) -> str:
     """A well-formed id of a bulk redrive. Raises NotFound."""
     if not is_job_id(redrive_id):
@@ -91,6 +126,19 @@ async def known_redrive(redrive_id: str) -> str:
     return redrive_id
 
 
+def _fits(kind: TypeAdapter[str], text: str) -> bool:
+    try:
+        kind.validate_python(text)
+    except ValidationError:
+        return False
+    return True
+
+
+_SERVICE_NAME: Final = TypeAdapter[str](ServiceName)
+_ENVIRONMENT_NAME: Final = TypeAdapter[str](EnvironmentName)
 ServicesDep = Annotated[Services, Depends(provide_services)]
 JobId = Annotated[str, Depends(known_id)]
+DeploymentId = Annotated[str, Depends(known_deployment)]
+KnownService = Annotated[str, Depends(known_service)]
+KnownEnvironment = Annotated[str, Depends(known_environment)]
 RedriveId = Annotated[str, Depends(known_redrive)]

@@ -37,6 +37,7 @@ class ProblemCode(StrEnum):
     FORBIDDEN = "forbidden"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     LENGTH_REQUIRED = "length_required"
+    PRECONDITION_FAILED = "precondition_failed"
     TOO_LARGE = "payload_too_large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     HEADERS_TOO_LARGE = "headers_too_large"
@@ -55,6 +56,7 @@ _STATUS: Final[Mapping[str, tuple[int, str]]] = {
     ProblemCode.FORBIDDEN: (403, "This key may not do that"),
     ProblemCode.METHOD_NOT_ALLOWED: (405, "Method not allowed"),
     ProblemCode.LENGTH_REQUIRED: (411, "Content-Length is needed"),
+    ProblemCode.PRECONDITION_FAILED: (412, "It has another version now"),
     ProblemCode.TOO_LARGE: (413, "The body is too large"),
     ProblemCode.UNSUPPORTED_MEDIA_TYPE: (415, "Unsupported media type"),
     ProblemCode.HEADERS_TOO_LARGE: (431, "The headers are too large"),

@@ -11,16 +11,24 @@ from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api.bodies import BODY_MODEL
+from api.bodies import BODY, Body
 from api.errors import PROBLEM_MEDIA_TYPE
+from api.schemas.deployments import EXAMPLE_DEPLOYMENT
 from api.schemas.jobs import EXAMPLE_JOB, Batch
 from api.schemas.problems import Problem
+from api.schemas.services import EXAMPLE_SERVICE
+from workflows.contracts.deployments import DeploymentRequest
 from workflows.contracts.jobs import JobSpec
+from workflows.contracts.services import ServiceSpec
 
 TAGS: Final = [
     {"name": "jobs", "description": "Submit, watch, change and stop jobs."},
     {"name": "queue", "description": "The same jobs as the queue sees them, in numbers and in bulk."},
     {"name": "dead letters", "description": "Jobs whose budget is used up, parked until somebody decides."},
+    {"name": "services", "description": "What is deployed, and how."},
+    {"name": "environments", "description": "Where it is deployed: what is live, who waits, holds and freezes."},
+    {"name": "deployments", "description": "Start a version on its way, approve it, roll it back."},
+    {"name": "events", "description": "Who did what when, from where, why."},
     {"name": "summary", "description": "The dashboard's first page."},
     {"name": "agents", "description": "What agents deliver for their attempts."},
     {"name": "core", "description": "Health and information."},
@@ -33,12 +41,17 @@ _PROBLEMS: Final = {
     "409": "Not possible in this state, or the idempotency key stands for another request.",
     "411": "Content-Length is needed.",
     "413": "The body is too large.",
-    "415": "The body is not JSON.",
+    "415": "The body is of another kind than the route takes.",
     "422": "`errors` names every bad field.",
     "431": "The headers are too large.",
     "503": "A backing service does not answer; see Retry-After.",
 }
-_EXAMPLES: Final[dict[type[BaseModel], Any]] = {JobSpec: EXAMPLE_JOB, Batch: {"items": [EXAMPLE_JOB]}}
+_EXAMPLES: Final[dict[type[BaseModel], Any]] = {
+    JobSpec: EXAMPLE_JOB,
+    Batch: {"items": [EXAMPLE_JOB]},
+    ServiceSpec: EXAMPLE_SERVICE,
+    DeploymentRequest: EXAMPLE_DEPLOYMENT,
+}
 _REF: Final = "#/components/schemas/"
 
 
@@ -60,20 +73,20 @@ def build_document(app: FastAPI) -> dict[str, Any]:
     )
     schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
     bodies = {(path, method): body for path, method, body in _bodies(app)}
-    references = _add_models(schemas, {model for model, _ in bodies.values()} | {Problem})
+    references = _add_models(schemas, {body.model for body in bodies.values()} | {Problem})
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             body = bodies.get((path, method))
             if body is not None:
-                operation["requestBody"] = _request_body(*body, references)
+                operation["requestBody"] = _request_body(body, references)
             _add_problems(operation, guarded="security" in operation, references=references)
     for leftover in ("HTTPValidationError", "ValidationError"):
         schemas.pop(leftover, None)
     return document
 
 
-def _bodies(app: FastAPI) -> Iterator[tuple[str, str, tuple[type[BaseModel], bool]]]:
-    """(path, method, (model, optional)) of each route that reads a JSON body."""
+def _bodies(app: FastAPI) -> Iterator[tuple[str, str, Body]]:
+    """(path, method, body) of each route that reads a model."""
     for context in iter_route_contexts(app.routes):
         dependant = getattr(context, "dependant", None)
         if not isinstance(dependant, Dependant):
@@ -83,9 +96,9 @@ def _bodies(app: FastAPI) -> Iterator[tuple[str, str, tuple[type[BaseModel], boo
                 yield str(context.path_format), method.lower(), body
 
 
-def _body_models(dependant: Dependant) -> Iterator[tuple[type[BaseModel], bool]]:
-    found = getattr(dependant.call, BODY_MODEL, None)
-    if found is not None:
+def _body_models(dependant: Dependant) -> Iterator[Body]:
+    found = getattr(dependant.call, BODY, None)
+    if isinstance(found, Body):
         yield found
     for inner in dependant.dependencies:
         yield from _body_models(inner)
@@ -106,11 +119,11 @@ def _add_models(schemas: dict[str, Any], models: set[type[BaseModel]]) -> dict[t
     return {model: _REF + renamed.get(name, name) for model, name in names.items()}
 
 
-def _request_body(model: type[BaseModel], optional: bool, references: dict[type[BaseModel], str]) -> dict[str, Any]:
-    content: dict[str, Any] = {"schema": {"$ref": references[model]}}
-    if model in _EXAMPLES:
-        content["example"] = _EXAMPLES[model]
-    return {"required": not optional, "content": {"application/json": content}}
+def _request_body(body: Body, references: dict[type[BaseModel], str]) -> dict[str, Any]:
+    content: dict[str, Any] = {"schema": {"$ref": references[body.model]}}
+    if body.model in _EXAMPLES:
+        content["example"] = _EXAMPLES[body.model]
+    return {"required": not body.optional, "content": dict.fromkeys(body.media, content)}
 
 
 def _add_problems(operation: dict[str, Any], *, guarded: bool, references: dict[type[BaseModel], str]) -> None:
@@ -119,3 +132,5 @@ def _add_problems(operation: dict[str, Any], *, guarded: bool, references: dict[
     for status, description in _PROBLEMS.items():
         if guarded or status in open_statuses:
             operation["responses"][status] = {"description": description, "content": content}
+    if any(parameter["name"] == "If-Match" for parameter in operation.get("parameters", ())):
+        operation["responses"]["412"] = {"description": "It has another version now.", "content": content}

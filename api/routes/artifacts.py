@@ -6,23 +6,35 @@ from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query
+from pydantic import Field
 from starlette.responses import Response, StreamingResponse
 
 from api.deps import JobId, ServicesDep
 from api.routes.common import json_answer
 from api.routes.logs import SAFE_HEADERS
 from api.schemas.jobs import ArtifactList
+from workflows.contracts.base import Frozen
 from workflows.contracts.errors import NotFound
 from workflows.contracts.jobs import ArtifactRef, Job
 
 router = APIRouter(prefix="/api/dashboard/jobs", tags=["jobs"])
-WhichAttempt = Annotated[int | None, Query(ge=1, le=1_000_000, description="Default: the last attempt.")]
+
+
+class AttemptQuery(Frozen):
+    """Whose artifacts."""
+
+    attempt: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        default=None, description="Default: the last attempt."
+    )
+
+
+WhichAttempt = Annotated[AttemptQuery, Query()]
 
 
 @router.get("/{job_id}/artifacts", response_model=ArtifactList, summary="List an attempt's artifacts")
-async def list_artifacts(job_id: JobId, services: ServicesDep, attempt: WhichAttempt = None) -> Response:
+async def list_artifacts(job_id: JobId, services: ServicesDep, which: WhichAttempt) -> Response:
     """By path. Uploaded files are listed while the attempt still runs."""
-    number = _number(await services.reader.get(job_id), attempt)
+    number = _number(await services.reader.get(job_id), which.attempt)
     items = await services.artifacts.list(job_id, number)
     return json_answer(ArtifactList(attempt=number, items=items).model_dump_json().encode())
 
@@ -38,10 +50,10 @@ async def list_artifacts(job_id: JobId, services: ServicesDep, attempt: WhichAtt
     },
     summary="Download an artifact",
 )
-async def get_artifact(job_id: JobId, path: str, services: ServicesDep, attempt: WhichAttempt = None) -> Response:
+async def get_artifact(job_id: JobId, path: str, services: ServicesDep, which: WhichAttempt) -> Response:
     """``ETag`` is the file's SHA-256."""
     job = await services.reader.get(job_id)
-    number = _number(job, attempt)
+    number = _number(job, which.attempt)
     # The record knows the first files of an ended attempt; the others only the store does, at another request.
     reported = [ref for tried in job.attempts if tried.number == number for ref in tried.artifacts]
     found = next((ref for ref in reported if ref.path == path), None)

@@ -1,10 +1,13 @@
 """What the routes share: answers, list parameters, and commands to a job's workflow."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
 
-from fastapi import Query
+from fastapi import Depends, Query
+from fastapi.dependencies.models import Dependant
 from pydantic import Field
+from starlette.requests import Request
 from starlette.responses import Response
 
 from api.deps import Services
@@ -12,7 +15,7 @@ from api.idempotency import REPLAY_HEADER
 from api.schemas.jobs import job_json
 from api.submission import Submitted
 from workflows.contracts.base import Frozen
-from workflows.contracts.errors import InvalidState, NotFound
+from workflows.contracts.errors import FieldError, InvalidState, NotFound, ValidationFailed
 from workflows.contracts.fields import Name, ShortLine
 from workflows.contracts.jobs import Job
 from workflows.contracts.statuses import JobStatus
@@ -64,6 +67,32 @@ def submitted_answer(submitted: Submitted) -> Response:
     if submitted.replayed:
         headers[REPLAY_HEADER] = "true"
     return json_answer(job_json(submitted.job), 201 if submitted.created else 200, headers)
+
+
+async def refuse_parameters(request: Request) -> None:
+    """Refuse query parameters that would be lost in silence: given twice, or to a route that takes none.
+
+    A route that takes some has them in a model that forbids what it does not know. Raises ValidationFailed.
+    """
+    if not request.scope["query_string"]:
+        return
+    given = [name for name, _ in request.query_params.multi_items()]
+    dependant = getattr(request.scope["route"], "dependant", None)
+    if isinstance(dependant, Dependant) and _takes_parameters(dependant):
+        wrong, what = [name for name, count in Counter(given).items() if count > 1], "is given more than once"
+    else:
+        wrong, what = given, "is not a parameter of this address"
+    if wrong:
+        errors = [FieldError(field=name, message=what) for name in dict.fromkeys(wrong)]
+        names = ", ".join(error.field for error in errors[:10])
+        raise ValidationFailed(f"Correct these parameters: {names}.", errors)
+
+
+def _takes_parameters(dependant: Dependant) -> bool:
+    return bool(dependant.query_params) or any(_takes_parameters(inner) for inner in dependant.dependencies)
+
+
+PARAMETERS: Final[Any] = Depends(refuse_parameters)
 
 
 async def told(services: Services, job_id: str, command: Callable[[], Awaitable[Job]]) -> Job:

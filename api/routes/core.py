@@ -1,4 +1,4 @@
-"""Health, information, metrics, the dashboard's summary, and the way from ``/`` to the documentation."""
+"""Health, information, metrics, and the way from ``/`` to the documentation."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ from api.errors import problem
 from api.metrics import CONTENT_TYPE
 from api.middleware import MAX_BODY_BYTES
 from api.routes.common import json_answer
-from api.schemas.core import Health, Info, Ready, Summary
+from api.schemas.core import Health, Info, Ready
 from api.version import product_version
 from workflows.contracts.attempts import MAX_ARTIFACT_BYTES, MAX_CHUNK_BYTES
 from workflows.contracts.errors import ErrorCode, FieldError, HybridCIError
@@ -76,13 +76,6 @@ async def info(services: ServicesDep) -> Response:
 async def metrics(services: ServicesDep) -> Response:
     """Requests by route template, and the queue."""
     return Response(services.metrics.render(await services.reader.queue_stats()), media_type=CONTENT_TYPE)
-
-
-@router.get("/api/dashboard/summary", response_model=Summary, tags=["summary"], summary="The first page in numbers")
-async def summary(services: ServicesDep) -> Response:
-    """Counters and the five newest jobs."""
-    overview = await services.reader.overview()
-    return json_answer(Summary(**dict(overview)).model_dump_json().encode())
 
 
 async def _temporal(services: Services) -> None:

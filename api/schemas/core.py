@@ -1,11 +1,6 @@
-"""Health, information and the dashboard's summary."""
-
-from typing import Any
-
-from pydantic import Field
+"""Health and information."""
 
 from workflows.contracts.base import Frozen
-from workflows.contracts.jobs import JobSummary
 
 
 class Health(Frozen):
@@ -35,20 +30,3 @@ class Info(Frozen):
     max_body_bytes: int
     max_log_chunk_bytes: int
     max_artifact_bytes: int
-
-
-class Summary(Frozen):
-    """The dashboard's first page in numbers. Deployments stay 0 until there are any."""
-
-    total_jobs: int
-    jobs_running: int
-    jobs_completed: int
-    jobs_failed: int
-    jobs_failed_today: int
-    total_deployments: int = 0
-    deployments_today: int = 0
-    deployments_active: int = 0
-    deployments_staging: int = 0
-    deployments_failed: int = 0
-    recent_jobs: list[JobSummary]
-    recent_deployments: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])

@@ -9,10 +9,11 @@ from fastapi import FastAPI
 
 from activities.chains.readers import JobReader
 from activities.stores.open import Stores, open_memory_stores
-from api.app import build_app
+from api.app import build_app, deployment_reader
 from api.auth.keys import KeyRing, Principal, Role
 from api.deps import Services
 from api.metrics import Metrics
+from tests.api.fake_deployments import FakeDeployments
 from tests.api.fakes import FakeOrchestrator
 
 ADMIN_KEY = "admin-key-for-tests"
@@ -26,6 +27,7 @@ class Bench:
     app: FastAPI
     stores: Stores
     orchestrator: FakeOrchestrator
+    releases: FakeDeployments
     admin: httpx.AsyncClient
     agent: httpx.AsyncClient
     anyone: httpx.AsyncClient
@@ -35,6 +37,15 @@ class Bench:
         answer = await self.admin.post("/api/dashboard/jobs", json={**SPEC, **changes})
         assert answer.status_code == 201, answer.text
         return str(answer.json()["job_id"])
+
+    async def register(self, name: str = "checkout", **changes: object) -> None:
+        answer = await self.admin.put(f"/api/dashboard/services/{name}", json={**SERVICE, **changes})
+        assert answer.status_code in {200, 201}, answer.text
+
+    async def deploy(self, **changes: object) -> str:
+        answer = await self.admin.post("/api/dashboard/deployments", json={**DEPLOYMENT, **changes})
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["deployment_id"])
 
     async def start(self, job_id: str, attempt: int = 1) -> None:
         body = {"attempt": attempt, "agent_id": "agent-7", "claimed_at": 1_700_000_000_000}
@@ -61,20 +72,37 @@ SPEC: dict[str, object] = {
 }
 
 
+SERVICE: dict[str, object] = {
+    "git_repo": "https://example.com/shop.git",
+    "environments": [
+        {"name": "staging", "steps": [{"name": "deploy", "run": "./deploy.sh staging"}]},
+        {"name": "production", "steps": [{"name": "deploy", "run": "./deploy.sh production"}], "approval": {}},
+    ],
+}
+DEPLOYMENT: dict[str, object] = {
+    "service_name": "checkout",
+    "version": "1.4.2",
+    "git_commit_sha": "b" * 40,
+    "git_author": "ann@example.com",
+}
+
+
 def key_ring() -> KeyRing:
     return KeyRing([(ADMIN_KEY, Principal("admin", Role.ADMIN)), (AGENT_KEY, Principal("agent", Role.AGENT))])
 
 
 def memory_app() -> tuple[FastAPI, Stores, FakeOrchestrator, list[bool]]:
     stores = open_memory_stores()
-    orchestrator = FakeOrchestrator(stores.jobs)
+    orchestrator = FakeOrchestrator(stores.jobs, FakeDeployments(stores))
     stop: list[bool] = []
     services = Services(
         keys=key_ring(),
         reader=JobReader(stores.jobs),
         logs=stores.logs,
         artifacts=stores.artifacts,
+        deployments=deployment_reader(stores),
         temporal=lambda: orchestrator,
+        releasing=lambda: orchestrator.releases,
         metrics=Metrics(),
         stopping=lambda: bool(stop),
     )
@@ -90,4 +118,4 @@ def client(app: FastAPI, key: str | None) -> httpx.AsyncClient:
 async def bench() -> AsyncIterator[Bench]:
     app, stores, orchestrator, stop = memory_app()
     async with client(app, ADMIN_KEY) as admin, client(app, AGENT_KEY) as agent, client(app, None) as anyone:
-        yield Bench(app, stores, orchestrator, admin, agent, anyone, stop)
+        yield Bench(app, stores, orchestrator, orchestrator.releases, admin, agent, anyone, stop)

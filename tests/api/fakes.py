@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from activities.clock import epoch_millis
 from activities.stores.interfaces import JobStore
+from tests.api.fake_deployments import FakeDeployments
 from workflows.client import Orchestrator
 from workflows.contracts.attempts import AttemptStarted
 from workflows.contracts.commands import (
@@ -27,8 +28,9 @@ from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
 class FakeOrchestrator(Orchestrator):
     """Answers like the real one. ``failure`` is raised by every call; ``on_submit`` is told of each start."""
 
-    def __init__(self, store: JobStore) -> None:  # no client: nothing of the base class is used
+    def __init__(self, store: JobStore, releases: FakeDeployments) -> None:  # no client: the base class is not used
         self._store = store
+        self.releases = releases
         self.failure: HybridCIError | None = None
         self.on_submit: Callable[[JobInput], None] = lambda job: None
         self.lease: int | None = None

@@ -1,0 +1,58 @@
+"""Whence a command comes, and the signature that it carries into the audit trail.
+
+The names of commands' models are the contracts'; what of them a caller may fill in is in ``api.schemas``.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, TypeVar
+
+from fastapi import Depends
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+
+from api.auth.guard import Caller
+from api.auth.keys import Principal, Role
+from api.bodies import validation_failed
+from api.errors import ApiError, ProblemCode, field_errors
+
+C = TypeVar("C", bound=BaseModel)
+CLI_USER_AGENT: Final = "hybridci/"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who asks, by which means (``api`` or ``cli``), from which address."""
+
+    caller: Principal
+    via: str
+    address: str | None
+
+
+async def origin_of(request: Request, caller: Caller) -> Origin:
+    """The origin of a guarded request."""
+    via = "cli" if request.headers.get("user-agent", "").startswith(CLI_USER_AGENT) else "api"
+    return Origin(caller, via, request.client.host if request.client is not None else None)
+
+
+OriginDep = Annotated[Origin, Depends(origin_of)]
+
+
+def signed(
+    kind: type[C], request: BaseModel, origin: Origin, *, without: frozenset[str] = frozenset(), **more: Any
+) -> C:
+    """The request as the contract's command, signed; ``more`` are fields that the server fills in, ``without`` those
+    of the request that it has made them of.
+
+    ``by`` in the request names the person for whom an admin acts. Raises ApiError forbidden when somebody else names
+    one, ValidationFailed where the contract is stricter.
+    """
+    fields = request.model_dump(exclude_unset=True, exclude=set(without))
+    named = fields.pop("by", None)
+    if named is not None and origin.caller.role is not Role.ADMIN:
+        raise ApiError(ProblemCode.FORBIDDEN, "Only an admin key may act for somebody else; leave `by` out.")
+    signature = {"by": named or origin.caller.id, "via": origin.via, "address": origin.address}
+    try:
+        return kind.model_validate({**fields, **more, **signature})
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=False, include_input=False)
+        raise validation_failed(field_errors(details)) from None

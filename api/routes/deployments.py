@@ -1,0 +1,99 @@
+"""Deployments: start, list, look at. What people and other CIs say about one is in ``routes.deployment_commands``."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from starlette.responses import Response
+
+from api.bodies import json_body
+from api.deploying import start_deployment
+from api.deps import DeploymentId, KnownService, ServicesDep
+from api.idempotency import REPLAY_HEADER, IdempotencyKey
+from api.origin import OriginDep
+from api.routes.common import PageQuery, Paging, json_answer
+from api.schemas.deployments import DeploymentOut, deployment_json
+from workflows.contracts.deployments import (
+    DeploymentPage,
+    DeploymentQuery,
+    DeploymentRequest,
+    DeploymentStatus,
+    EventPage,
+    EventQuery,
+)
+from workflows.contracts.errors import FieldError, NotFound, ValidationFailed
+from workflows.contracts.services import ServiceName
+
+router = APIRouter(prefix="/api/dashboard", tags=["deployments"])
+_REPLAY = {
+    "description": f"The same request was made before with this key: the same deployment. {REPLAY_HEADER}: true."
+}
+
+
+class ServiceDeploymentQuery(PageQuery):
+    """Which deployments of a service a list shows."""
+
+    status: DeploymentStatus | None = None
+
+
+class DeploymentListQuery(ServiceDeploymentQuery):
+    """Which deployments a list shows."""
+
+    service_name: ServiceName | None = None
+
+
+@router.post(
+    "/deployments", status_code=201, response_model=DeploymentOut, responses={200: _REPLAY}, summary="Deploy a version"
+)
+async def create_deployment(
+    request: Annotated[DeploymentRequest, Depends(json_body(DeploymentRequest))],
+    services: ServicesDep,
+    origin: OriginDep,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Start it on its way, by the service's definition of now. 201: it is durably started and can be read."""
+    try:
+        started = await start_deployment(
+            services, origin.caller.id, request, key=idempotency_key, via=origin.via, address=origin.address
+        )
+    except NotFound as error:
+        field = FieldError(field="service_name", message="is not registered")
+        raise ValidationFailed(error.message, [field]) from None
+    headers = {"Location": f"{router.prefix}/deployments/{started.deployment.deployment_id}"}
+    if started.replayed:
+        headers[REPLAY_HEADER] = "true"
+    return json_answer(deployment_json(started.deployment), 201 if started.created else 200, headers)
+
+
+@router.get("/deployments", response_model=DeploymentPage, summary="List deployments, newest first")
+async def list_deployments(listing: Annotated[DeploymentListQuery, Query()], services: ServicesDep) -> Response:
+    """One page. A page can be short while there are more: go on until ``next_cursor`` is null."""
+    page = await services.deployments.list(DeploymentQuery(**listing.model_dump()))
+    return json_answer(page.model_dump_json().encode())
+
+
+@router.get("/deployments/service/{name}", response_model=DeploymentPage, summary="List the deployments of a service")
+@router.get("/services/{name}/deployments", response_model=DeploymentPage, summary="List the deployments of a service")
+async def list_deployments_of_service(
+    name: KnownService, listing: Annotated[ServiceDeploymentQuery, Query()], services: ServicesDep
+) -> Response:
+    """Newest first. 404 when there is no such service."""
+    page = await services.deployments.list(DeploymentQuery(service_name=name, **listing.model_dump()))
+    if not page.items and listing.cursor is None:
+        await services.deployments.service(name)  # raises NotFound
+    return json_answer(page.model_dump_json().encode())
+
+
+@router.get("/deployments/{deployment_id}", response_model=DeploymentOut, summary="Show a deployment")
+async def get_deployment(deployment_id: DeploymentId, services: ServicesDep) -> Response:
+    """Where it stands in each environment; ``waits_for`` says in words what moves it."""
+    return json_answer(deployment_json(await services.deployments.get(deployment_id)))
+
+
+@router.get("/deployments/{deployment_id}/events", response_model=EventPage, summary="List what was done, newest first")
+async def list_deployment_events(deployment_id: DeploymentId, paging: Paging, services: ServicesDep) -> Response:
+    """The deployment's audit trail."""
+    query = EventQuery(deployment_id=deployment_id, limit=paging.limit, cursor=paging.cursor)
+    page = await services.deployments.events(query)
+    if not page.items and paging.cursor is None:
+        await services.deployments.get(deployment_id)  # raises NotFound
+    return json_answer(page.model_dump_json().encode())

@@ -1,0 +1,248 @@
+"""A fake of our own ``Deployments`` on real (memory) stores: commands become records at once, without Temporal.
+
+It keeps just enough rules for the API's tests; the real ones are tested with the workflows.
+"""
+
+from typing import Any
+
+from activities.clock import epoch_millis
+from activities.stores.open import Stores
+from workflows.contracts.deployment_commands import (
+    Approve,
+    CancelDeployment,
+    DeploymentInput,
+    RecordStage,
+    Reject,
+    ReportMetrics,
+    RollbackCommand,
+)
+from workflows.contracts.deployments import (
+    Approval,
+    AuditEvent,
+    Decision,
+    Deployment,
+    DeploymentStatus,
+    DeploymentWrite,
+    Rollback,
+    RollbackStatus,
+    Stage,
+    StageStatus,
+)
+from workflows.contracts.environments import (
+    EnvironmentState,
+    EnvironmentWrite,
+    Freeze,
+    FreezeCommand,
+    Hold,
+    HoldCommand,
+    LiveVersion,
+    ReleaseCommand,
+    UnfreezeCommand,
+)
+from workflows.contracts.errors import HybridCIError, InvalidState, NotFound
+from workflows.contracts.ids import new_job_id
+from workflows.contracts.services import Service, ServiceWrite
+from workflows.deployment_client import DeploymentCommand, Deployments, EnvironmentCommand, workflow_id_of
+
+
+class FakeDeployments(Deployments):
+    """Answers like the real one. ``failure`` is raised by every call; ``commands`` are those that were accepted."""
+
+    def __init__(self, stores: Stores) -> None:  # no client: nothing of the base class is used
+        self._stores = stores
+        self.failure: HybridCIError | None = None
+        self.lost: set[str] = set()
+        self.started: list[DeploymentInput] = []
+        self.commands: list[DeploymentCommand | EnvironmentCommand | ReportMetrics] = []
+
+    async def apply_service(self, write: ServiceWrite) -> Service:
+        self._answer()
+        present = await self._stores.services.get(write.name)
+        version = 0 if present is None else present.version
+        if present is not None and present.spec == write.spec and write.expected_version in {None, version}:
+            return present
+        now = epoch_millis()
+        service = Service(
+            name=write.name,
+            version=version + 1,
+            spec=write.spec,
+            created_at=now if present is None else present.created_at,
+            updated_at=now,
+            updated_by=write.by,
+        )
+        event = _event("service.applied", write, service_name=write.name)
+        if not await self._stores.services.put(service, expected_version=write.expected_version, events=[event]):
+            raise InvalidState(f"Service {write.name} has another version.")
+        return service
+
+    async def start(self, deployment: DeploymentInput) -> Deployment:
+        self._answer()
+        self.started.append(deployment)
+        known = await self._stores.deployments.get(deployment.deployment_id)
+        if known is not None:
+            return known
+        now, asked = epoch_millis(), deployment.request
+        created = Deployment(
+            deployment_id=deployment.deployment_id,
+            service_version=deployment.service.version,
+            git_repo=deployment.service.spec.git_repo,
+            definition=deployment.service.spec,
+            stages=[Stage(environment=each.name) for each in deployment.service.spec.environments],
+            created_at=now,
+            updated_at=now,
+            created_by=deployment.created_by,
+            fingerprint=deployment.fingerprint,
+            **asked.model_dump(),
+        )
+        return await self.put(created, action="deployment.created", by=deployment.created_by, via=deployment.via)
+
+    async def command(self, deployment: Deployment, command: DeploymentCommand) -> Deployment:
+        present = await self._open(deployment.deployment_id)
+        changes = self._changes(present, command)
+        self.commands.append(command)
+        action = f"deployment.{type(command).__name__.lower()}"
+        return await self.put(present, action=action, by=command.by, via=command.via, **changes)
+
+    async def report_metrics(self, deployment: Deployment, sample: ReportMetrics) -> None:
+        await self._open(deployment.deployment_id)
+        self.commands.append(sample)
+
+    async def command_environment(
+        self, service_name: str, environment: str, command: EnvironmentCommand
+    ) -> EnvironmentState:
+        self._answer()
+        state = await self._stores.environments.get(service_name, environment)
+        state = state or EnvironmentState(service_name=service_name, environment=environment)
+        event = _event("environment.commanded", command, service_name=service_name, environment=environment)
+        changes = {**_environment_changes(state, command), "sequence": state.sequence + 1}
+        changed = state.model_copy(update=changes)
+        await self._stores.environments.write(EnvironmentWrite(state=changed, events=[event]))
+        self.commands.append(command)
+        return changed
+
+    async def go_live(self, deployment_id: str, environment: str = "production") -> Deployment:
+        """Not part of the interface: what the workflows do in the end."""
+        deployment = await self._open(deployment_id)
+        state = await self._stores.environments.get(deployment.service_name, environment)
+        state = state or EnvironmentState(service_name=deployment.service_name, environment=environment)
+        live = LiveVersion(
+            version=deployment.version,
+            deployment_id=deployment_id,
+            workflow_id=workflow_id_of(deployment),
+            git_commit_sha=deployment.git_commit_sha,
+            since=epoch_millis(),
+        )
+        changed = state.model_copy(update={"live": live, "sequence": state.sequence + 1})
+        await self._stores.environments.write(EnvironmentWrite(state=changed))
+        return await self.put(deployment, status=DeploymentStatus.LIVE, live_at=epoch_millis())
+
+    async def put(
+        self, deployment: Deployment, *, action: str = "", by: str = "", via: str = "workflow", **changes: Any
+    ) -> Deployment:
+        """Write the record's next state."""
+        previous = deployment.status if deployment.sequence else None
+        changed = deployment.model_copy(update={**changes, "sequence": deployment.sequence + 1})
+        event = AuditEvent(
+            event_id=new_job_id(),
+            at=epoch_millis(),
+            action=action,
+            by=by,
+            via=via,
+            deployment_id=deployment.deployment_id,
+            service_name=deployment.service_name,
+        )
+        events = [event] if action else []
+        await self._stores.deployments.write(DeploymentWrite(deployment=changed, previous=previous, events=events))
+        return changed
+
+    @staticmethod
+    def _changes(deployment: Deployment, command: DeploymentCommand) -> dict[str, Any]:
+        now = epoch_millis()
+        if isinstance(command, Approve):
+            if command.version not in {None, deployment.version}:
+                raise InvalidState(f"This is version {deployment.version}, not {command.version}.")
+            approval = Approval(
+                environment=command.environment or "production",
+                decision=Decision.APPROVE,
+                by=command.by,
+                at=now,
+                git_commit_sha=deployment.git_commit_sha,
+                comment=command.comment,
+            )
+            return {"approvals": [*deployment.approvals, approval]}
+        if isinstance(command, Reject | CancelDeployment):
+            cause = "rejected" if isinstance(command, Reject) else "cancelled"
+            return {"status": DeploymentStatus.FAILED, "closed": True, "cause": cause, "error_message": command.reason}
+        if isinstance(command, RollbackCommand):
+            if deployment.status not in {DeploymentStatus.PRODUCTION, DeploymentStatus.LIVE}:
+                raise InvalidState(f"The deployment is {deployment.status}: nothing of it is in production.")
+            rollback = Rollback(
+                environment="production",
+                target_version=command.to_version,
+                reason=command.reason,
+                by=command.by,
+                requested_at=now,
+                status=RollbackStatus.SUCCEEDED,
+            )
+            return {"status": DeploymentStatus.ROLLED_BACK, "closed": True, "rollback": rollback}
+        if isinstance(command, RecordStage):
+            if deployment.stage(command.environment) is None:
+                raise InvalidState(f"The deployment does not pass {command.environment!r}.")
+            status = StageStatus.DEPLOYED if command.succeeded else StageStatus.FAILED
+            stages = [
+                stage.model_copy(update={"status": status, "job_ids": [command.job_id]})
+                if stage.environment == command.environment
+                else stage
+                for stage in deployment.stages
+            ]
+            return {"stages": stages, "status": DeploymentStatus.STAGED, "environment": command.environment}
+        return {}
+
+    async def _open(self, deployment_id: str) -> Deployment:
+        self._answer()
+        deployment = await self._stores.deployments.get(deployment_id)
+        if deployment is None or deployment.closed or deployment_id in self.lost:
+            raise NotFound("There is no open workflow of this id: it never existed, or it has ended.")
+        return deployment
+
+    def _answer(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+
+def _environment_changes(state: EnvironmentState, command: EnvironmentCommand) -> dict[str, Any]:
+    now = epoch_millis()
+    match command:
+        case HoldCommand():
+            return {"hold": Hold(by=command.by, reason=command.reason, at=now)}
+        case ReleaseCommand():
+            if state.hold is None:
+                raise InvalidState(f"{state.environment} is not on hold.")
+            return {"hold": None}
+        case FreezeCommand():
+            freeze = Freeze(
+                freeze_id=command.freeze_id,
+                name=command.name,
+                starts_at=now if command.starts_at is None else command.starts_at,
+                ends_at=command.ends_at,
+                by=command.by,
+                reason=command.reason,
+            )
+            others = [each for each in state.freezes if each.freeze_id != command.freeze_id]
+            return {"freezes": [*others, freeze]}
+        case UnfreezeCommand():
+            return {"freezes": [each for each in state.freezes if each.freeze_id != command.freeze_id]}
+
+
+def _event(action: str, signature: Any, *, service_name: str, environment: str | None = None) -> AuditEvent:
+    return AuditEvent(
+        event_id=new_job_id(),
+        at=epoch_millis(),
+        action=action,
+        by=signature.by,
+        via=signature.via,
+        address=signature.address,
+        reason=getattr(signature, "reason", None),
+        service_name=service_name,
+        environment=environment,
+    )
