@@ -2,7 +2,7 @@
 that other records are made of as well.
 
 Written as DynamoDB's typed values at once, since boto3's own serialising costs more than the call's network time.
-Deliberately not here: sending it and what its failure means (``jobs``).
+Deliberately not here: sending it and what its failure means (``transactions``).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
