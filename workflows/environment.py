@@ -111,15 +111,15 @@ class EnvironmentWorkflow(EnvironmentEffects):
         return not self._inbox
 
     async def _rest(self, answers: dict[str, FreezeAnswer]) -> None:
-        """Until something comes in or a freeze begins or ends."""
+        """Until something comes in, a freeze begins or ends, or a live holder takes long to hand over."""
         now = now_ms()
         look = turn.next_look(self._state, now, answers)
         pause = None if look is None else min(timedelta(milliseconds=look - now), _LONGEST_REST)
-        summary = "until the next freeze begins or ends" if self._state.freezes or answers else "until handed over"
+        summary = "until the next freeze begins or ends" if self._state.freezes or answers else "until the live version hands over"
         try:
             await workflow.wait_condition(lambda: bool(self._inbox), timeout=pause, timeout_summary=summary)
         except TimeoutError:
-            return  # then it is time to look again
+            self._apply(turn.ask_again(self._state, now_ms(), answers))
 
     def _take(self, message: Message) -> None:
         state, now = self._state, now_ms()
