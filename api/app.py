@@ -38,8 +38,10 @@ from api.routes import (
     services,
     summary,
 )
+from api.routes import webhooks as webhook_routes
 from api.routes.common import PARAMETERS
 from api.version import product_version
+from api.webhooks.receive import Webhooks
 
 _ADMIN_ROUTES: Final = (
     core,
@@ -58,7 +60,12 @@ _ADMIN_ROUTES: Final = (
 
 
 def production_app(
-    *, stores: Stores, keys: KeyRing, environment: str, stopping: Callable[[], bool] = lambda: False
+    *,
+    stores: Stores,
+    keys: KeyRing,
+    environment: str,
+    webhooks: Webhooks,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> FastAPI:
     """The application on real stores and Temporal, which it connects to while it runs."""
     temporal = TemporalConnection()
@@ -86,7 +93,7 @@ def production_app(
                 await connecting
             await asyncio.to_thread(stores.close)
 
-    return build_app(parts, lifespan=lifespan)
+    return build_app(parts, webhooks=webhooks, lifespan=lifespan)
 
 
 def deployment_reader(stores: Stores) -> DeploymentReader:
@@ -94,8 +101,10 @@ def deployment_reader(stores: Stores) -> DeploymentReader:
     return DeploymentReader(stores.deployments, stores.services, stores.environments, stores.events, [ObserveChain()])
 
 
-def build_app(parts: Services, *, lifespan: Callable[[FastAPI], object] | None = None) -> FastAPI:
-    """The application on given services."""
+def build_app(
+    parts: Services, *, webhooks: Webhooks | None = None, lifespan: Callable[[FastAPI], object] | None = None
+) -> FastAPI:
+    """The application on given services. Without ``webhooks`` no provider is known."""
     app: FastAPI = FastAPIOffline(  # Swagger UI from the package: an agent host's browser may reach no CDN
         title="hybrid CI/CD",
         version=product_version(),
@@ -109,7 +118,9 @@ def build_app(parts: Services, *, lifespan: Callable[[FastAPI], object] | None =
         lifespan=lifespan,  # pyright: ignore[reportArgumentType]
     )
     app.state.services = parts
+    app.state.webhooks = webhooks or Webhooks.none()
     app.include_router(core.public)
+    app.include_router(webhook_routes.router)  # a signature is their key
     for module in _ADMIN_ROUTES:
         app.include_router(module.router, dependencies=[ADMIN, PARAMETERS])
     app.include_router(agent_io.router, dependencies=[AGENT, PARAMETERS])

@@ -28,6 +28,7 @@ TAGS: Final = [
     {"name": "services", "description": "What is deployed, and how."},
     {"name": "environments", "description": "Where it is deployed: what is live, who waits, holds and freezes."},
     {"name": "deployments", "description": "Start a version on its way, approve it, roll it back."},
+    {"name": "webhooks", "description": "What other tools tell: a commit, an alert, a person's word."},
     {"name": "events", "description": "Who did what when, from where, why."},
     {"name": "summary", "description": "The dashboard's first page."},
     {"name": "agents", "description": "What agents deliver for their attempts."},

@@ -1,6 +1,7 @@
 """The API's process: ``hybridci api``. Exit code 0 after a signal, 2 when it cannot start as it is set up."""
 
 import gc
+import os
 import signal
 import socket
 import sys
@@ -18,6 +19,7 @@ from api.app import production_app
 from api.auth.keys import KeyRing, UnusableKey
 from api.protocol import BoundedProtocol
 from api.settings import ApiSettings
+from api.webhooks.receive import Webhooks, open_webhooks
 from workflows.log_setup import setup_logging
 
 EXIT_OK: Final = 0
@@ -34,22 +36,29 @@ def run(settings: ApiSettings | None = None) -> int:
         stores = StoreSettings()
         setup_logging(settings.log_level, "api")
         keys = settings.key_ring()
+        webhooks = open_webhooks(settings.webhook_manifests, os.environ)
         listener = _listen(settings.host, settings.port)
     except (UnusableKey, OSError, ValueError) as error:
         sys.stderr.write(f"hybridci api cannot start: {_reason(error)}\n")
         return EXIT_UNUSABLE
-    started = _serve(settings, stores, keys, listener)
+    started = _serve(settings, stores, keys, webhooks, listener)
     # The Temporal SDK can crash the interpreter at exit when calls were in flight as the loop closed (SDK issue 300).
     gc.collect()
     time.sleep(0.1)
     return EXIT_OK if started else EXIT_UNUSABLE
 
 
-def _serve(settings: ApiSettings, stores: StoreSettings, keys: KeyRing, listener: socket.socket) -> bool:
+def _serve(
+    settings: ApiSettings, stores: StoreSettings, keys: KeyRing, webhooks: Webhooks, listener: socket.socket
+) -> bool:
     """Until told to end. False when the application did not start; the log says why."""
     stop = _Stop()
     app = production_app(
-        stores=open_stores(stores), keys=keys, environment=settings.environment, stopping=lambda: stop.wanted
+        stores=open_stores(stores),
+        keys=keys,
+        environment=settings.environment,
+        webhooks=webhooks,
+        stopping=lambda: stop.wanted,
     )
     server = _Server(_config(app), stop)
     server.run(sockets=[listener])

@@ -1,16 +1,18 @@
 """``POST /api/webhooks/{provider}``: other tools tell what happened. Their signature is the key, not an API key."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.deps import ServicesDep
+from api.errors import PROBLEM_MEDIA_TYPE
 from api.idempotency import REPLAY_HEADER
 from api.routes.common import json_answer
 from api.webhooks.actions import Effects
 from api.webhooks.effects import ApiEffects, registered_services
+from api.webhooks.payloads import FORM
 from api.webhooks.receive import Head, Webhooks
 
 router = APIRouter(prefix="/api/webhooks", tags=["webhooks"])
@@ -27,6 +29,10 @@ async def provide_webhooks(request: Request) -> Webhooks:
 WebhooksDep = Annotated[Webhooks, Depends(provide_webhooks)]
 
 
+_PROBLEM: Final = {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+_ANSWER: Final = {"application/json": {"schema": {"type": "object"}}}
+
+
 @router.post(
     "/{provider}",
     status_code=202,
@@ -35,10 +41,17 @@ WebhooksDep = Annotated[Webhooks, Depends(provide_webhooks)]
         202: {
             "description": "`status` is accepted, ignored or refused; `reason` and `message` say why, `actions` what "
             "was done, with ids and addresses. Idempotent-Replay: true when the delivery was answered before.",
-            "content": {"application/json": {"schema": {"type": "object"}}},
+            "content": _ANSWER,
         },
-        401: {"description": "The signature is missing, wrong or too old."},
-        404: {"description": "There is no such provider, or it has no secret."},
+        200: {"description": "The same, for tools that take any other status for a failure.", "content": _ANSWER},
+        401: {"description": "The signature is missing, wrong or too old.", "content": _PROBLEM},
+        404: {"description": "There is no such provider, or it has no secret.", "content": _PROBLEM},
+    },
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {}}, FORM: {"schema": {"type": "object"}}},
+        }
     },
     summary="Receive a webhook",
 )

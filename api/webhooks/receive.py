@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from api.errors import ApiError, ProblemCode
 from api.webhooks.actions import ActionResult, ActionStatus, Effects, perform_all
@@ -71,6 +71,11 @@ class Webhooks:
         self._deliveries: Deliveries[Received] = Deliveries()
         self._services = ServiceCache(monotonic)
         self._large = asyncio.Semaphore(_LARGE_BODIES)
+
+    @classmethod
+    def none(cls) -> Self:
+        """No provider at all."""
+        return cls({}, WebhookSecrets({}))
 
     async def receive(
         self,

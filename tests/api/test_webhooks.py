@@ -1,0 +1,312 @@
+"""``POST /api/webhooks/{provider}``: genuine deliveries act, once; everything else is refused, ignored or put off."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from api.middleware import MAX_WEBHOOK_BYTES
+from api.webhooks.actions import mark_of
+from tests.webhooks.bench import NOW, SECRET, WebhookBench, github_signature, together, webhook_bench
+from tests.webhooks.captured import DEPLOYMENT, SHA, captured
+from workflows.contracts.deployment_commands import Approve, RecordStage, ReportMetrics, RollbackCommand
+from workflows.contracts.deployments import DeploymentQuery, DeploymentStatus
+from workflows.contracts.environments import EnvironmentWrite, HoldCommand
+from workflows.contracts.errors import Unavailable
+
+
+@pytest.fixture
+async def hooks() -> AsyncIterator[WebhookBench]:
+    async with webhook_bench() as bench:
+        await bench.register()
+        yield bench
+
+
+async def deployments(hooks: WebhookBench) -> list[Any]:
+    return (await hooks.stores.deployments.list(DeploymentQuery())).items
+
+
+async def test_a_push_starts_a_deployment(hooks: WebhookBench) -> None:
+    answer = await hooks.send("github-push")
+    assert answer.status_code == 202, answer.text
+    body = answer.json()
+    (action,) = body["actions"]
+    assert (body["status"], body["event"], body["rule"]) == ("accepted", "push", "push")
+    assert body["delivery"] == "72d3162e-cc78-11e3-81ab-4c9367dc0901"
+    (found,) = await deployments(hooks)
+    assert action == {
+        "action": "start_deployment",
+        "status": "done",
+        "service_name": "shop",
+        "version": SHA[:12],
+        "deployment_id": found.deployment_id,
+        "url": f"/api/dashboard/deployments/{found.deployment_id}",
+        "message": f"Deployment of shop {SHA[:12]} is started.",
+    }
+    (start,) = hooks.releases.started
+    assert (start.via, start.created_by, start.request.git_author) == (
+        "webhook:github",
+        "webhook:github",
+        "ann@example.com",
+    )
+    assert "Banker's rounding" in (start.request.git_commit_message or "")
+
+
+async def test_a_repeated_delivery_gets_the_same_answer_and_starts_nothing(hooks: WebhookBench) -> None:
+    first = await hooks.send("github-push")
+    again = await hooks.send("github-push")
+    hooks.restart()
+    after_a_restart = await hooks.send("github-push")
+    assert "idempotent-replay" not in first.headers
+    for answer in (again, after_a_restart):
+        assert (answer.status_code, answer.json()) == (202, first.json())
+        assert answer.headers["idempotent-replay"] == "true"
+    assert len(await deployments(hooks)) == 1
+    assert len(hooks.releases.started) == 1
+
+
+async def test_deliveries_that_come_at_once_start_one_deployment(hooks: WebhookBench) -> None:
+    answers = await together([hooks.send("github-push") for _ in range(8)])
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.text for answer in answers}) == 1
+    assert len(hooks.releases.started) == 1
+
+
+async def test_two_events_of_one_commit_start_one_deployment(hooks: WebhookBench) -> None:
+    push = await hooks.send("github-push")
+    run = await hooks.send("github-workflow-run")
+    assert run.json()["actions"][0]["deployment_id"] == push.json()["actions"][0]["deployment_id"]
+    assert len(await deployments(hooks)) == 1
+
+
+@pytest.mark.parametrize("signature", [None, "", "sha256=", "sha256=00", f"sha256={'0' * 64}", "sha1=x", "ä" * 9])
+async def test_a_wrong_or_missing_signature_is_401(hooks: WebhookBench, signature: str | None) -> None:
+    request = captured("github-push")
+    raw = [(name.encode(), value.encode()) for name, value in request.headers.items()]
+    if signature is not None:
+        raw.append((b"x-hub-signature-256", signature.encode("latin-1")))
+    answer = await hooks.client.post("/api/webhooks/github", content=request.body, headers=raw)
+    assert answer.status_code == 401
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "www-authenticate" in answer.headers
+    assert "secret" in answer.json()["detail"]
+    assert await deployments(hooks) == []
+
+
+async def test_a_changed_byte_or_another_secret_is_401(hooks: WebhookBench) -> None:
+    request = captured("github-push")
+    for body, signature in (
+        (request.body + b" ", github_signature(request.body)),
+        (request.body, github_signature(request.body, "another secret")),
+    ):
+        headers = {**request.headers, "x-hub-signature-256": signature}
+        answer = await hooks.client.post("/api/webhooks/github", content=body, headers=headers)
+        assert answer.status_code == 401
+
+
+async def test_nothing_is_parsed_before_the_signature_holds(hooks: WebhookBench) -> None:
+    answer = await hooks.client.post("/api/webhooks/github", content=b"\xff{not json")
+    assert answer.status_code == 401
+    signed = await hooks.post("github", b"\xff{not json", {"content-type": "application/json"})
+    assert (signed.status_code, signed.json()["code"]) == (400, "malformed_body")
+
+
+async def test_an_old_timestamp_is_401(hooks: WebhookBench) -> None:
+    request = captured("slack-approve")
+    headers = {**request.headers, "x-slack-request-timestamp": str(NOW - 3600), "x-slack-signature": "v0=00"}
+    answer = await hooks.client.post("/api/webhooks/slack", content=request.body, headers=headers)
+    assert answer.status_code == 401
+    assert "an old request, or a wrong clock" in answer.json()["detail"]
+
+
+async def test_providers_without_a_secret_or_a_manifest_are_404(hooks: WebhookBench) -> None:
+    unknown = await hooks.client.post("/api/webhooks/nobody", content=b"{}")
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
+    unset = await hooks.client.post("/api/webhooks/sentry", content=b"{}")
+    assert unset.status_code == 404
+    assert "HYBRIDCI_WEBHOOK_SECRET_SENTRY" in unset.json()["detail"]
+    assert SECRET not in unset.text
+
+
+async def test_a_body_above_25_mb_is_413_and_one_below_is_read(hooks: WebhookBench) -> None:
+    large = await hooks.client.post("/api/webhooks/github", content=b"x" * (MAX_WEBHOOK_BYTES + 1))
+    assert large.status_code == 413
+    chunks = iter([b"x" * MAX_WEBHOOK_BYTES, b"x"])
+
+    async def streamed() -> AsyncIterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+
+    headers = {"x-hub-signature-256": "sha256=00"}
+    unannounced = await hooks.client.post("/api/webhooks/github", content=streamed(), headers=headers)
+    assert unannounced.status_code == 413
+    body = b'{"zen": "' + b"x" * (3 << 20) + b'"}'
+    answer = await hooks.post("github", body, {"content-type": "application/json", "x-github-event": "ping"})
+    assert (answer.status_code, answer.json()["status"]) == (202, "ignored")
+
+
+async def test_an_unknown_event_is_ignored_with_the_reason(hooks: WebhookBench) -> None:
+    answer = await hooks.send("github-issues")
+    assert answer.status_code == 202
+    assert answer.json()["status"] == "ignored"
+    assert "no rule is for the event 'issues'" in answer.json()["reason"]
+    assert answer.json()["actions"] == []
+
+
+async def test_a_service_that_was_registered_a_moment_ago_is_found() -> None:
+    async with webhook_bench() as hooks:
+        ignored = await hooks.send("github-push")
+        assert "no registered service" in ignored.json()["reason"]
+        await hooks.register()
+        hooks.restart()  # half a second passes
+        answer = await hooks.send("github-push")
+        assert answer.json()["status"] == "accepted"
+
+
+async def test_an_unavailable_temporal_is_503_so_that_the_tool_sends_it_again(hooks: WebhookBench) -> None:
+    hooks.releases.failure = Unavailable("Temporal does not answer.")
+    answer = await hooks.send("github-push")
+    assert answer.status_code == 503
+    assert "retry-after" in answer.headers
+    hooks.releases.failure = None
+    again = await hooks.send("github-push")
+    assert (again.status_code, again.json()["status"]) == (202, "accepted")
+    assert "idempotent-replay" not in again.headers
+
+
+async def test_what_cannot_be_deployed_is_refused_and_not_sent_again(hooks: WebhookBench) -> None:
+    body = captured("github-push").body.replace(SHA.encode(), b"not-a-commit")
+    headers = {**captured("github-push").headers, "x-github-delivery": "another"}
+    answer = await hooks.post("github", body, headers)
+    assert (answer.status_code, answer.json()["status"]) == (202, "refused")
+    assert "git_commit_sha" in answer.json()["message"]
+
+
+async def test_a_job_is_started(hooks: WebhookBench) -> None:
+    first = await hooks.send("generic-job")
+    hooks.restart()
+    again = await hooks.send("generic-job")
+    (action,) = first.json()["actions"]
+    job = await hooks.stores.jobs.get(action["job_id"])
+    assert job is not None
+    assert (job.created_by, job.steps[0].run) == ("webhook:generic", "pytest -q")
+    assert again.json() == first.json()
+    assert again.headers["idempotent-replay"] == "true"
+
+
+async def test_slack_approves_and_hears_how_it_went(hooks: WebhookBench) -> None:
+    deployment = await hooks.deploy("1.4.2")
+    answer = await hooks.send("slack-approve")
+    assert answer.status_code == 200  # Slack takes any other for a failure
+    assert answer.json()["text"] == "shop 1.4.2 is approved by slack:ben."
+    assert answer.json()["actions"][0]["deployment_id"] == deployment.deployment_id
+    (command,) = hooks.releases.commands
+    assert isinstance(command, Approve)
+    assert (command.by, command.via, command.version) == ("slack:ben", "webhook:slack", "1.4.2")
+
+
+async def test_an_approval_of_nothing_is_refused_in_words(hooks: WebhookBench) -> None:
+    answer = await hooks.send("slack-approve")
+    assert answer.json()["status"] == "refused"
+    assert "shop 1.4.2 is not on its way" in answer.json()["text"]
+    button = await hooks.send("slack-button")
+    assert DEPLOYMENT in button.json()["message"]
+
+
+async def test_an_alert_rolls_back_once_even_after_a_restart(hooks: WebhookBench) -> None:
+    old, new = await hooks.deploy("1.4.1"), await hooks.deploy("1.4.2")
+    await live(hooks, old.deployment_id, since=1_000)
+    await live(hooks, new.deployment_id, since=2_000)
+    first = await hooks.send("alertmanager-firing")
+    assert first.json()["actions"][0]["version"] == "1.4.2"
+    await live(hooks, old.deployment_id, since=3_000)  # what the rollback brings back
+    hooks.restart()
+    again = await hooks.send("alertmanager-firing")
+    assert again.json() == first.json()
+    assert again.headers["idempotent-replay"] == "true"
+    (command,) = hooks.releases.commands
+    assert isinstance(command, RollbackCommand)
+    assert command.reason.startswith("HighErrorRate fires: 5xx share of shop is 7 % [webhook ")
+    assert command.by == "webhook:alertmanager"
+
+
+async def test_an_alert_is_not_the_fault_of_a_version_that_came_later(hooks: WebhookBench) -> None:
+    deployment = await hooks.deploy()
+    await live(hooks, deployment.deployment_id, since=1_795_189_212_346)
+    answer = await hooks.send("alertmanager-firing")
+    assert answer.json()["status"] == "refused"
+    assert "began before shop 1.4.2 came" in answer.json()["message"]
+    assert hooks.releases.commands == []
+
+
+async def test_nothing_to_roll_back_is_refused(hooks: WebhookBench) -> None:
+    answer = await hooks.send("datadog-triggered")
+    assert (answer.status_code, answer.json()["status"]) == (202, "refused")
+    assert "Nothing of shop runs in production" in answer.json()["message"]
+
+
+async def test_an_incident_holds_the_environment_once(hooks: WebhookBench) -> None:
+    first = await hooks.send("pagerduty-triggered")
+    hooks.restart()
+    again = await hooks.send("pagerduty-triggered")
+    assert again.json() == first.json()
+    assert first.json()["actions"][0]["environment"] == "production"
+    (command,) = hooks.releases.commands
+    assert isinstance(command, HoldCommand)
+    state = await hooks.stores.environments.get("shop", "production")
+    assert state is not None
+    assert state.hold is not None
+
+
+async def test_metrics_reach_what_runs(hooks: WebhookBench) -> None:
+    deployment = await hooks.deploy()
+    await live(hooks, deployment.deployment_id, since=1)
+    answer = await hooks.send("datadog-metrics")
+    assert answer.json()["actions"][0]["deployment_id"] == deployment.deployment_id
+    (sample,) = hooks.releases.commands
+    assert isinstance(sample, ReportMetrics)
+    assert (sample.error_rate, sample.latency_ms, sample.requests_per_sec) == (0.07, 412.5, None)
+
+
+async def test_an_external_stage_is_recorded_by_its_deployment(hooks: WebhookBench) -> None:
+    deployment = await hooks.deploy()
+    body = captured("github-deployment-status").body.replace(DEPLOYMENT.encode(), deployment.deployment_id.encode())
+    answer = await hooks.post("github", body, captured("github-deployment-status").headers)
+    assert answer.json()["status"] == "accepted", answer.text
+    (command,) = hooks.releases.commands
+    assert isinstance(command, RecordStage)
+    assert (command.environment, command.succeeded) == ("staging", True)
+
+
+async def test_one_push_deploys_every_service_of_the_repository(hooks: WebhookBench) -> None:
+    await hooks.register("cart")
+    answer = await hooks.send("github-push")
+    assert [action["service_name"] for action in answer.json()["actions"]] == ["cart", "shop"]
+    found = await deployments(hooks)
+    assert {item.service_name for item in found} == {"cart", "shop"}
+    assert {item.status for item in found} == {DeploymentStatus.PENDING}
+
+
+async def test_a_webhook_needs_no_key_and_a_key_is_no_signature(hooks: WebhookBench) -> None:
+    answer = await hooks.client.post(
+        "/api/webhooks/github", content=b"{}", headers={"Authorization": "Bearer admin-key-for-tests"}
+    )
+    assert answer.status_code == 401
+    assert (await hooks.client.get("/api/webhooks/github")).status_code == 405
+
+
+def test_marks_are_told_apart() -> None:
+    assert mark_of("github:1:0:shop") != mark_of("github:1:0:cart")
+    assert len(mark_of("\ud800")) == 20
+
+
+async def live(hooks: WebhookBench, deployment_id: str, *, since: int) -> None:
+    """What runs in production now, since a moment of our choice."""
+    await hooks.releases.go_live(deployment_id)
+    state = await hooks.stores.environments.get("shop", "production")
+    assert state is not None
+    assert state.live is not None
+    changed = state.model_copy(
+        update={"live": state.live.model_copy(update={"since": since}), "sequence": state.sequence + 1}
+    )
+    await hooks.stores.environments.write(EnvironmentWrite(state=changed))
