@@ -92,9 +92,9 @@ def outcome(deployment: Deployment) -> str:
 
 def rollback_words(rollback: Rollback) -> str:
     """To what, how far, by whom, why."""
-    by = f"automatic ({rollback.by})" if rollback.automatic and rollback.by else rollback.by or "automatic"
+    by = "automatically" if rollback.automatic else f"by {rollback.by}"
     where = f"{rollback.target_version or 'nothing'} in {rollback.environment}"
-    return f"to {where}: {rollback.status}, by {by}: {rollback.reason}"
+    return f"to {where}: {rollback.status}, {by}: {rollback.reason}"
 
 
 def environment_of(deployment: Deployment, name: str) -> Environment | None:

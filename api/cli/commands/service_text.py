@@ -20,6 +20,8 @@ def service_yaml(service: Service, environments: Sequence[EnvironmentState] = ()
         lines += [f"# {environment.environment}: {'; '.join(environment_lines(environment))}"]
     comments = [" ".join(line.split()) for line in lines]
     spec = service.spec.model_dump(mode="json", exclude_defaults=True)
+    if "environments" in spec:
+        spec["environments"] = [{"name": each["name"], **each} for each in spec["environments"]]
     order = ("description", "git_repo", "git_ref", "labels", "definition", "build", "test", "environments")
     ordered = {name: spec[name] for name in order if name in spec}
     return clean("\n".join([*comments, _yaml({"name": service.name, **ordered, **spec})]))
