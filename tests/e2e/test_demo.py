@@ -124,9 +124,11 @@ def test_a_server_that_dies_is_started_again_and_a_broken_version_replaces_nothi
 
 def test_the_definition_names_everything(shop: Shop, tmp_path: Path) -> None:
     text = definition(
-        shop, {"staging": tmp_path / "s", "production": tmp_path / "p"}, {"staging": [1], "production": [2, 3]}
+        shop, "shop", {"staging": tmp_path / "s", "production": tmp_path / "p"}, {"staging": [1], "production": [2, 3]}
     )
-    spec = ServiceSpec.model_validate(yaml.safe_load(text))
+    fields = yaml.safe_load(text)
+    assert fields.pop("name") == "shop"
+    spec = ServiceSpec.model_validate(fields)
     staging, production = spec.environments
     assert (staging.env["SHOP_PORTS"], production.env["SHOP_PORTS"]) == ("1", "2 3")
     assert production.approval == ApprovalPolicy(required=1)

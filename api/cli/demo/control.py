@@ -47,13 +47,10 @@ class Control:
         """A deployment's record."""
         return self.api.deployment(deployment_id)
 
-    def start(self, body: object) -> Deployment:
-        """A new deployment."""
-        return Deployment.model_validate(self.api.create(DEPLOYMENTS, body))
-
     def command(self, deployment_id: str, verb: str, body: object) -> Deployment:
-        """``approve``, ``rollback``, … and the record as it is then."""
-        return Deployment.model_validate(self.api.request("POST", f"{DEPLOYMENTS}/{deployment_id}/{verb}", body=body))
+        """``approve``, ``rollback``, … and the record as it is then. By HTTP, as any program would: not the CLI."""
+        path, headers = f"{DEPLOYMENTS}/{deployment_id}/{verb}", {"User-Agent": "demo"}
+        return Deployment.model_validate(self.api.request("POST", path, body=body, headers=headers))
 
     def environment(self, service: str, name: str) -> EnvironmentState:
         """Who holds it, what is live in it, who holds it back."""

@@ -82,10 +82,10 @@ def make_repository(folder: Path) -> Shop:
     return Shop(folder, commits)
 
 
-def definition(shop: Shop, homes: Mapping[str, Path], ports: Mapping[str, list[int]]) -> str:
+def definition(shop: Shop, name: str, homes: Mapping[str, Path], ports: Mapping[str, list[int]]) -> str:
     """The service's YAML. ``homes``: the folder of each environment on the machine; ``ports``: its servers."""
     text = (_FILES / "service.yml").read_text(encoding="utf-8")
-    words = {"REPOSITORY": str(shop.folder), "PYTHON": sys.executable}
+    words = {"NAME": name, "REPOSITORY": str(shop.folder), "PYTHON": sys.executable}
     for environment in (STAGING, PRODUCTION):
         words[f"{environment.upper()}_HOME"] = str(homes[environment])
         words[f"{environment.upper()}_PORTS"] = " ".join(map(str, ports[environment]))

@@ -17,6 +17,7 @@ from api.cli.child_stack import StackFailed, free_ports, running_stack
 from api.cli.client import SERVICES, ApiClient, Refused
 from api.cli.connection import INTERRUPTED, CliError, find_connection
 from api.cli.data_dir import DataDir
+from api.cli.demo.agents import Agents, running_agents
 from api.cli.demo.checks import DemoFailed
 from api.cli.demo.control import Control
 from api.cli.demo.demo_service import PRODUCTION, STAGING, make_repository
@@ -30,7 +31,6 @@ from api.cli.stack import Options
 PLAYED: Final = 0
 FAILED: Final = 1
 NOT_STARTED: Final = 2
-_AGENTS: Final = 2
 _DRAIN_SECONDS: Final = 5.0
 _SERVERS: Final = {STAGING: 1, PRODUCTION: 2}
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -41,7 +41,7 @@ def demo_options(*given: int | None) -> Options:
     free = free_ports(len(given))
     api, temporal, ui, aws = (port or other for port, other in zip(given, free, strict=True))
     return Options(
-        api_port=api, temporal_port=temporal, ui_port=ui, aws_port=aws, agents=_AGENTS, drain_seconds=_DRAIN_SECONDS
+        api_port=api, temporal_port=temporal, ui_port=ui, aws_port=aws, agents=0, drain_seconds=_DRAIN_SECONDS
     )
 
 
@@ -87,16 +87,16 @@ def _folder(given: Path | None) -> Generator[Path]:
 
 def _play(data: DataDir, options: Options, *, keep: bool) -> None:
     tell = Narrator()
-    tell.say(
-        f"Starting Temporal, the AWS APIs, the API, the control worker and {options.agents} agents in {data.root} …"
-    )
-    with running_stack(options, data.root), ApiClient(find_connection(data.root)) as api:
-        control = Control(api, data, options)
+    tell.say(f"Starting Temporal, the AWS APIs, the API, the control worker and two agents in {data.root} …")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(running_stack(options, data.root))
+        agents = stack.enter_context(running_agents(options, data))
+        control = Control(stack.enter_context(ApiClient(find_connection(data.root))), data, options)
         tell.say("The stack is up.")
         tell.link("API and its docs", f"{options.url}/api/docs")
         tell.link("Temporal UI", options.temporal_ui)
         try:
-            with _machines(control) as stage:
+            with _machines(control, agents) as stage:
                 Story(stage, tell).play()
                 tell.summary()
                 if keep:
@@ -106,7 +106,7 @@ def _play(data: DataDir, options: Options, *, keep: bool) -> None:
 
 
 @contextlib.contextmanager
-def _machines(control: Control) -> Generator[Stage]:
+def _machines(control: Control, agents: Agents) -> Generator[Stage]:
     """The repository and the servers, in a folder of the data directory."""
     service = _free_name(control)
     folder = control.data.root / "demo" / service
@@ -117,7 +117,7 @@ def _machines(control: Control) -> Generator[Stage]:
             environment: stack.enter_context(running_servers(homes[environment], count))
             for environment, count in _SERVERS.items()
         }
-        yield Stage(control, shop, service, folder, homes, ports)
+        yield Stage(control, agents, shop, service, folder, homes, ports)
 
 
 def _free_name(control: Control) -> str:

@@ -4,22 +4,25 @@ Deliberately not here: the stack and the machines under it (``run``), how it is 
 """
 
 import json
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from api.cli.client import SERVICES, Refused
+from api.cli.client import DEPLOYMENTS, SERVICES, Refused
+from api.cli.demo.agents import Agents
 from api.cli.demo.checks import DemoFailed, expect, wait_for
 from api.cli.demo.control import Control, ask_server, workflow_of
 from api.cli.demo.demo_service import AUTHOR, BAD, FIRST, GOOD, PRODUCTION, STAGING, Shop, definition
 from api.cli.demo.lost_agent import LostAgent
 from api.cli.demo.narrate import Narrator
 from api.cli.demo.visitors import Visitors
-from workflows.contracts.deployments import Deployment, DeploymentStatus, StageStatus
+from workflows.contracts.deployments import Deployment, DeploymentStatus, EventPage, StageStatus
 from workflows.contracts.environments import EnvironmentState
 from workflows.contracts.ids import environment_workflow_id
+from workflows.contracts.statuses import JobStatus
 
 APPROVER: Final = "bob@example.com"
 OPERATOR: Final = "olga@example.com"
@@ -31,6 +34,7 @@ class Stage:
     """What the story is played on. ``ports`` and ``homes`` by environment; ``folder`` is for its own files."""
 
     control: Control
+    agents: Agents
     shop: Shop
     service: str
     folder: Path
@@ -43,8 +47,9 @@ class Story:
 
     def __init__(self, stage: Stage, narrator: Narrator) -> None:
         self._stage, self._tell, self._control = stage, narrator, stage.control
-        self._lost = LostAgent(narrator, stage.control, stage.shop, stage.folder)
+        self._lost = LostAgent(narrator, stage.control, stage.agents, stage.shop, stage.folder)
         self._visitors = Visitors(stage.ports[PRODUCTION])
+        self._told = ""
 
     def play(self) -> None:
         """From the registration to the rollback."""
@@ -70,10 +75,9 @@ class Story:
     def _register(self) -> None:
         stage, tell = self._stage, self._tell
         file = stage.folder / "service.yml"
-        file.write_text(definition(stage.shop, stage.homes, stage.ports), encoding="utf-8")
+        file.write_text(definition(stage.shop, stage.service, stage.homes, stage.ports), encoding="utf-8")
         tell.say(f"A git repository with three versions of the service: {stage.shop.folder}")
-        tell.command(f"hybridci service apply {stage.service} -f {file}")
-        self._control.cli("service", "apply", stage.service, "-f", str(file))
+        self._run_cli("service", "apply", "-f", str(file))
         registered = self._control.api.get(f"{SERVICES}/{stage.service}")
         names = [environment["name"] for environment in registered["spec"]["environments"]]
         expect("The registered environments", expected=[STAGING, PRODUCTION], seen=names)
@@ -83,38 +87,43 @@ class Story:
         deployment = self._start(FIRST)
         deployment = self._until_approval(deployment)
         self._refused_author(deployment)
-        self._tell.command(f"POST …/deployments/{deployment.deployment_id}/approve   as {APPROVER}")
-        self._control.command(deployment.deployment_id, "approve", {"by": APPROVER, "comment": "Open it."})
+        self._command(deployment, "approve", {"by": APPROVER, "comment": "Open the shop."})
         self._until_live(deployment)
 
     def _bad_version(self) -> None:
         deployment = self._until_approval(self._start(BAD))
-        words = ("deploy", "approve", deployment.deployment_id, "--by", APPROVER)
-        self._tell.command(f"hybridci {' '.join(words)}")
-        self._control.cli(*words)
+        self._run_cli("deploy", "approve", f"{self._stage.service}@{BAD}", "--as", APPROVER)
         ended = self._follow(deployment, DeploymentStatus.ROLLED_BACK)
         rollback = ended.rollback
         expect(
             f"The rollback of {BAD}: target, automatic", expected=(FIRST, True),
             seen=(rollback.target_version, rollback.automatic) if rollback else None,
         )  # fmt: skip
-        expect(f"Why {BAD} was rolled back", expected="verification_failed", seen=ended.cause)
-        self._tell.checked(f"{BAD} failed its verification and was rolled back by itself: {ended.error_message}")
+        self._tell.checked(f"{BAD} was rolled back by itself to {FIRST}.")
+        self._why_it_failed(ended)
         self._expect_version(PRODUCTION, FIRST)
-        self._tell.link("the deployment", self._control.ui(workflow_of(deployment)))
+
+    def _why_it_failed(self, deployment: Deployment) -> None:
+        stage = deployment.stage(PRODUCTION)
+        jobs = [self._control.job(job_id) for job_id in (stage.job_ids if stage else [])]
+        verifications = [job for job in jobs if job.job_type == "verify"]
+        expect(f"The verification of {BAD}", expected=[JobStatus.FAILED], seen=[job.status for job in verifications])
+        log = self._run_cli("job", "logs", verifications[0].job_id)
+        words = [line for line in log.splitlines() if "ZeroDivisionError" in line]
+        if not words:
+            raise DemoFailed(f"The log of {BAD}'s verification", expected="a ZeroDivisionError", seen=log)
+        self._tell.checked(f"Its verification found the bug: {words[0]}")
 
     def _good_version(self) -> None:
-        state = self._until_environment(lambda seen: seen.hold is not None, "a hold, set by the rollback")
-        self._tell.checked(f"The rollback has set a hold on {PRODUCTION}: {state.hold.reason if state.hold else None}")
+        self._until_environment(lambda seen: seen.hold is not None, "a hold, set by the rollback")
+        self._tell.checked(f"The rollback has set a hold on {PRODUCTION}, so that nothing rolls forward by itself.")
         self._tell.link("the environment", self._control.ui(environment_workflow_id(self._stage.service, PRODUCTION)))
         deployment = self._until_approval(self._start(GOOD))
         self._approve_in_temporal(deployment)
-        held = self._until(deployment, _held, "that it waits for the hold to be released")
-        self._tell.checked(f"{GOOD} is approved and waits: {held.waits_for}")
+        self._until(deployment, _held, "that it waits for the hold to be released")
+        self._tell.checked(f"{GOOD} is approved and waits until somebody lifts the hold.")
         self._expect_version(PRODUCTION, FIRST)
-        words = ("deploy", "release", self._stage.service, "--environment", PRODUCTION, "--by", OPERATOR)
-        self._tell.command(f"hybridci {' '.join(words)}")
-        self._control.cli(*words)
+        self._run_cli("deploy", "release", self._stage.service, "--as", OPERATOR, "--reason", "1.2 is the remedy")
         self._until_live(deployment)
 
     def _operators_rollback(self) -> None:
@@ -122,11 +131,8 @@ class Story:
         deployment = self._control.deployment(state.live.deployment_id if state.live else "")
         began = self._stage.homes[PRODUCTION] / "rollback-began"
         began.unlink(missing_ok=True)
-        self._tell.command(f"hybridci deploy rollback {deployment.deployment_id} --reason 'Customers complain'")
         asked = time.time_ns()
-        self._control.command(
-            deployment.deployment_id, "rollback", {"by": OPERATOR, "reason": "Customers complain about the price"}
-        )
+        self._command(deployment, "rollback", {"by": OPERATOR, "reason": "Customers complain about the price."})
         wait_for("The rollback's command", began.exists, bool, expected="that it runs", seconds=20)
         millis = (began.stat().st_mtime_ns - asked) / 1e6
         self._tell.checked(f"{millis:.0f} ms from the request to the first instruction of the rollback's command.")
@@ -146,22 +152,31 @@ class Story:
         self._tell.checked(f"{sum(seen.values())} visits to {PRODUCTION}, all answered ({text}). Only {BAD} failed.")
 
     def _trail(self) -> None:
-        events = self._control.api.get("/api/events", {"service_name": self._stage.service, "limit": 100})["items"]
-        people = {(event["by"], event["action"].rpartition(".")[2]) for event in events}
-        wanted = {(APPROVER, "approved"), (OPERATOR, "released")}
-        if not wanted <= people:
-            raise DemoFailed("The audit trail", expected=sorted(wanted), seen=sorted(people))
-        self._tell.checked(f"{len(events)} entries in the audit trail say who did what, when, from where and why.")
-        self._tell.link("the trail", f"{self._control.options.url}/api/events?service_name={self._stage.service}")
+        query = {"service_name": self._stage.service, "limit": 100}
+        events = EventPage.model_validate(self._control.api.get("/api/events", query)).items
+        people = [event for event in reversed(events) if event.by in (APPROVER, OPERATOR)]
+        for event in people:
+            self._tell.say(f"{event.by}: {event.action} {event.version or event.environment} ({event.via})")
+        ways = sorted(event.via for event in people if event.action == "deployment.approved")
+        expect("The ways of the approvals in the audit trail", expected=["api", "cli", "temporal"], seen=ways)
+        self._tell.checked(f"The audit trail has it all: {len(events)} entries of who did what, when, from where, why.")
 
     def _start(self, version: str) -> Deployment:
-        sha = self._stage.shop.commits[version]
-        self._tell.command(f"hybridci deploy start {self._stage.service} {version} --sha {sha[:12]}")
-        deployment = self._control.start(
-            {"service_name": self._stage.service, "version": version, "git_commit_sha": sha, "git_author": AUTHOR}
-        )
+        shop = self._stage.shop
+        commit = ("--repo", str(shop.folder), "--sha", shop.commits[version])
+        answer = self._run_cli("deploy", "start", self._stage.service, "--version", version, *commit, "--json")
+        deployment = Deployment.model_validate_json(answer)
+        expect(f"The author of {version}", expected=AUTHOR, seen=deployment.git_author)
         self._tell.link("the deployment", self._control.ui(workflow_of(deployment)))
         return deployment
+
+    def _run_cli(self, *words: str) -> str:
+        self._tell.command(shlex.join(["hybridci", *words]))
+        return self._control.cli(*words)
+
+    def _command(self, deployment: Deployment, verb: str, body: Mapping[str, str]) -> None:
+        self._tell.command(f"POST {DEPLOYMENTS}/{deployment.deployment_id}/{verb} {json.dumps(body)}")
+        self._control.command(deployment.deployment_id, verb, body)
 
     def _until_approval(self, deployment: Deployment) -> Deployment:
         waiting = self._until(deployment, _wants_approval, f"that it waits for the approval of {PRODUCTION}")
@@ -170,17 +185,17 @@ class Story:
 
     def _refused_author(self, deployment: Deployment) -> None:
         try:
-            self._control.command(deployment.deployment_id, "approve", {"by": AUTHOR})
+            self._command(deployment, "approve", {"by": AUTHOR})
         except Refused as refusal:
             self._tell.checked(f"{AUTHOR} may not approve: {refusal.message}")
         else:
             raise DemoFailed("The author's own approval", expected="a refusal", seen="it was accepted")
 
     def _approve_in_temporal(self, deployment: Deployment) -> None:
-        words = ("workflow", "update", "execute", "--workflow-id", workflow_of(deployment), "--name", "approve")
-        text = json.dumps({"by": APPROVER})
-        self._tell.command(f"temporal {' '.join(words)} --input '{text}'")
-        self._control.temporal(*words, "--input", text)
+        what = ("--workflow-id", workflow_of(deployment), "--name", "approve", "--input", json.dumps({"by": APPROVER}))
+        words = ("workflow", "update", "execute", *what)
+        self._tell.command(shlex.join(["temporal", *words]))
+        self._control.temporal(*words)
 
     def _until_live(self, deployment: Deployment) -> None:
         self._follow(deployment, DeploymentStatus.LIVE)
@@ -191,13 +206,12 @@ class Story:
 
     def _until(self, deployment: Deployment, good: Callable[[Deployment], bool], expected: str) -> Deployment:
         """Tell each step of the deployment until it is good. An end of another kind fails at once."""
-        told = ""
 
         def look() -> Deployment:
-            nonlocal told
             seen = self._control.deployment(deployment.deployment_id)
-            if told != (told := _where(seen)):
-                self._tell.say(told)
+            if self._told != (where := _where(seen)):
+                self._told = where
+                self._tell.say(where)
             return seen
 
         what = f"Deployment {deployment.version}"
@@ -243,12 +257,12 @@ def _held(deployment: Deployment) -> bool:
 
 def _where(deployment: Deployment) -> str:
     version, stage = deployment.version, deployment.stage(deployment.environment or "")
+    if deployment.rollback is not None and not deployment.status.final:
+        return f"{version}: rolls back to {deployment.rollback.target_version} ({deployment.rollback.reason})"
     if deployment.status.final or deployment.status is DeploymentStatus.LIVE:
         return f"{version}: {deployment.status.replace('_', ' ')}"
-    if deployment.rollback is not None:
-        return f"{version}: rolls back to {deployment.rollback.target_version} ({deployment.rollback.reason})"
     if deployment.waits_for:
-        return f"{version}: {deployment.waits_for}"
+        return f"{version}: {deployment.waits_for.removeprefix(f'{version} ')}"
     if stage is None:
         return f"{version}: {'test' if deployment.test_job_id else 'build'}"
     percent = f" at {stage.percent} %" if stage.percent is not None else ""
