@@ -3,10 +3,9 @@
 Deliberately not here: heartbeats and cancellation of the waiting activity (``environments``).
 """
 
-from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle, WorkflowHistoryEventFilterType
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -49,15 +48,25 @@ class TemporalWorkflows:
         handle = self._client.get_workflow_handle(workflow_id)
         try:
             while True:
-                with suppress(WorkflowFailureError):  # failed, terminated, …: closed, and how is asked next
-                    await handle.result()  # a long poll that follows continue-as-new
-                status = (await handle.describe()).status
-                if status is not None and status is not WorkflowExecutionStatus.RUNNING:  # else it was reset
+                await _run_closed(handle)
+                status = (await handle.describe()).status  # of the latest run: one that goes on, or was reset, is open
+                if status is not None and status is not WorkflowExecutionStatus.RUNNING:
                     return status.name.lower()
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return NOT_FOUND
             raise
+
+
+async def _run_closed(handle: WorkflowHandle[Any, Any]) -> None:
+    """Long polls for the close event. Not ``handle.result``: how it ended and what it returned do not matter here."""
+    closed = handle.fetch_history_events(
+        wait_new_event=True,
+        event_filter_type=WorkflowHistoryEventFilterType.CLOSE_EVENT,
+        skip_archival=True,
+    )
+    async for _ in closed:
+        return
 
 
 def _only(signal: SignalEnvironment) -> tuple[str, EnvironmentSignal]:
