@@ -123,9 +123,8 @@ def all_webhooks() -> Webhooks:
     return Webhooks(PROVIDERS, secrets, now=lambda: NOW)
 
 
-@asynccontextmanager
-async def webhook_bench(stores: Stores | None = None) -> AsyncGenerator[WebhookBench]:
-    stores = stores or open_memory_stores()
+def memory_parts() -> tuple[FastAPI, WebhookBench]:
+    stores = open_memory_stores()
     releases = TrailedDeployments(stores)
     jobs = FakeOrchestrator(stores.jobs, releases)
     services = Services(
@@ -139,8 +138,15 @@ async def webhook_bench(stores: Stores | None = None) -> AsyncGenerator[WebhookB
         metrics=Metrics(),
     )
     app = build_app(services, webhooks=all_webhooks())
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as client:
-        yield WebhookBench(stores, jobs, releases, app, client)
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api")
+    return app, WebhookBench(stores, jobs, releases, app, client)
+
+
+@asynccontextmanager
+async def webhook_bench() -> AsyncGenerator[WebhookBench]:
+    _, bench = memory_parts()
+    async with bench.client:
+        yield bench
 
 
 def github_signature(body: bytes, secret: str = SECRET) -> str:

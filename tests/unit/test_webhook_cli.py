@@ -1,0 +1,119 @@
+"""``hybridci webhook``: what there is, and what a captured payload would do; offline, and sent to a real server."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from api.cli.commands.webhook import app
+from tests.api.live import serving
+from tests.webhooks.bench import SECRET, webhook_bench
+from tests.webhooks.captured import PAYLOADS, PROVIDERS, captured
+
+runner = CliRunner()
+PUSH = str(PAYLOADS / "github-push.json")
+
+
+def run(*arguments: str) -> Result:
+    return runner.invoke(app, list(arguments))
+
+
+def answered(*arguments: str) -> Any:
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_the_list_names_every_tool_and_its_secret() -> None:
+    rows = {row["name"]: row for row in answered("list")}
+    assert set(rows) == set(PROVIDERS)
+    assert rows["github"]["secret"] == "HYBRIDCI_WEBHOOK_SECRET_GITHUB"
+    assert rows["github"]["path"] == "/api/webhooks/github"
+    shown = run("list")
+    assert "alertmanager" in shown.stdout
+    assert "HYBRIDCI_WEBHOOK_SECRET_BITBUCKET_SERVER" in shown.stdout
+
+
+def test_a_captured_request_is_explained() -> None:
+    result = run("test", "github", "--payload", PUSH)
+    assert result.exit_code == 0, result.output
+    for words in (
+        "72d3162e-cc78-11e3-81ab-4c9367dc0901",
+        "✗ ping (ignore): it is for ping, not for 'push'",
+        "✗ tag (start_deployment): when does not hold: tag(payload.ref)",
+        "✓ push (start_deployment): A commit was pushed to the service's branch.",
+        "Action: start_deployment of service <every service of github.com/acme/shop>",
+        "version: 9f1c2a7b3d4e",
+    ):
+        assert words in result.stdout
+
+
+def test_a_bare_body_and_its_headers_say_the_same(tmp_path: Path) -> None:
+    request = captured("github-push")
+    (tmp_path / "body").write_bytes(request.body)
+    (tmp_path / "headers").write_text("\n".join(f"{name}: {value}" for name, value in request.headers.items()))
+    whole = answered("test", "github", "--payload", PUSH)
+    from_file = answered("test", "github", "--payload", str(tmp_path / "body"), "--headers", str(tmp_path / "headers"))
+    by_event = answered("test", "github", "--payload", str(tmp_path / "body"), "--event", "push")
+    assert from_file == whole
+    assert (by_event["event"], by_event["rule"]) == ("push", "push")
+    assert by_event["delivery"].startswith("sha256-")
+    one = ["--header", "X-GitHub-Event=push", "--header", "X-GitHub-Delivery: 7"]
+    assert answered("test", "github", "--payload", str(tmp_path / "body"), *one)["delivery"] == "7"
+
+
+def test_given_services_are_looked_up() -> None:
+    shop = ["--service", "shop=git@github.com:acme/shop.git#main"]
+    assert answered("test", "github", "--payload", PUSH, *shop)["actions"][0]["service"] == "shop"
+    other = answered("test", "github", "--payload", PUSH, "--service", "shop=git@github.com:acme/shop.git#release")
+    assert other["actions"] == []
+    assert "no registered service has the repository" in other["reason"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["test", "nobody", "--payload", PUSH], "There is no provider 'nobody'"),
+        (["test", "github", "--payload", "/nowhere"], "cannot be read"),
+        (
+            ["test", "github", "--payload", __file__, "--header", "Content-Type=application/json"],
+            "--payload cannot be read as the API would",
+        ),
+        (["test", "github", "--payload", PUSH, "--header", "nonsense"], "neither NAME=VALUE"),
+        (["test", "github", "--payload", PUSH, "--service", "shop"], "is not NAME=REPOSITORY"),
+        (["test", "github", "--payload", PUSH, "--send", "http://x"], "--send needs --secret-file"),
+        (["list", "--manifests", "/nowhere"], "is no folder"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_a_sentence(arguments: list[str], words: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr
+
+
+def test_other_captured_payloads_can_be_tried() -> None:
+    for file in (PAYLOADS / f"{name}.json" for name in ("slack-approve", "alertmanager-firing", "jenkins-stage")):
+        name = max((each for each in PROVIDERS if file.stem.startswith(f"{each}-")), key=len)
+        assert answered("test", name, "--payload", str(file))["provider"] == name
+
+
+async def test_it_is_sent_as_the_tool_would(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(f"{SECRET}\n")
+    (tmp_path / "wrong").write_text("wrong\n")
+    async with webhook_bench() as bench, serving(bench.app) as client:
+        await bench.register()
+        send = ["test", "github", "--payload", PUSH, "--send", str(client.base_url), "--secret-file"]
+        sent = await asyncio.to_thread(run, *send, str(tmp_path / "secret"))
+        refused = await asyncio.to_thread(run, *send, str(tmp_path / "wrong"))
+        assert len(bench.releases.started) == 1
+    assert sent.exit_code == 0, sent.output
+    assert "accepted" in sent.stdout
+    assert "/api/dashboard/deployments/" in sent.stdout
+    assert refused.exit_code == 1
+    assert "does not fit the body and the configured secret" in refused.stderr
+    unreachable = run(*send, str(tmp_path / "secret"))
+    assert unreachable.exit_code == 2
+    assert "did not answer" in unreachable.stderr
