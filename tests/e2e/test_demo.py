@@ -1,5 +1,6 @@
 """`hybridci demo`: the machines and the shop by themselves, then the whole story as people see it."""
 
+import json
 import os
 import re
 import signal
@@ -192,10 +193,11 @@ def test_the_whole_story_is_played_and_everything_is_stopped(demos: Callable[...
     assert checks >= 20
     assert minutes * 60 + seconds < 150, "it takes less than 90 s; a busy machine must not fail the suite"
     assert demo.stack.processes(), "--keep"
-    shown = subprocess.run(
-        [*HYBRIDCI, "job", "list", "--data-dir", str(demo.stack.data)], capture_output=True, text=True, timeout=60
-    )
-    assert "long-test" in shown.stdout, shown.stderr
+    listed = json.loads(demo.stack.cli("deploy", "list", "--json").stdout)["items"]
+    assert {item["version"]: item["status"] for item in listed if item["version"] != FIRST} == {
+        BAD: "rolled_back",
+        GOOD: "rolled_back",
+    }
     demo.process.send_signal(signal.SIGINT)
     assert demo.end(30) == 0, demo.text()
     assert demo.stack.processes() == []
