@@ -7,6 +7,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 from pydantic import BaseModel
@@ -44,7 +45,14 @@ SIGNALS: dict[type[EnvironmentSignal], str] = {
     BecameLive: "became_live",
     Yielded: "yielded",
 }
-Heard = tuple[str, dict[str, Any]]
+
+
+class Heard(BaseModel):
+    """What an environment told a deployment."""
+
+    deployment_id: str
+    name: str
+    message: dict[str, Any]
 
 
 @workflow.defn(name="DeploymentStandIn")
@@ -52,51 +60,47 @@ class DeploymentStandIn:
     """Hears what an environment says, and hands over when it is to."""
 
     def __init__(self) -> None:
-        self._heard: list[Heard] = []
+        self._heard: list[tuple[str, BaseModel]] = []
         self._ended = False
 
     @workflow.run
-    async def run(self, deployment_id: str, environment: str, hands_over: bool) -> list[Heard]:
-        told = 0
+    async def run(self, deployment_id: str, environment: str, hands_over: bool) -> None:
         while not self._ended:
-            await workflow.wait_condition(lambda: self._ended or len(self._heard) > told)
-            for name, _ in self._heard[told:]:
-                told += 1
+            await workflow.wait_condition(lambda: self._ended or bool(self._heard))
+            while self._heard:
+                name, message = self._heard.pop(0)
+                await workflow.execute_local_activity(
+                    "hear",
+                    Heard(deployment_id=deployment_id, name=name, message=message.model_dump(mode="json")),
+                    start_to_close_timeout=timedelta(seconds=10),
+                )
                 if name == "yield_requested" and hands_over:
                     handle: workflow.ExternalWorkflowHandle[Any] = workflow.get_external_workflow_handle(environment)
                     await handle.signal("yielded", Yielded(deployment_id=deployment_id))
-        return self._heard
 
     @workflow.signal
     def granted(self, message: Granted) -> None:
-        self._hear("granted", message)
+        self._heard.append(("granted", message))
 
     @workflow.signal
     def waiting(self, message: Waiting) -> None:
-        self._hear("waiting", message)
+        self._heard.append(("waiting", message))
 
     @workflow.signal
     def yield_requested(self, message: YieldRequested) -> None:
-        self._hear("yield_requested", message)
+        self._heard.append(("yield_requested", message))
 
     @workflow.signal
     def superseded(self, message: Superseded) -> None:
-        self._hear("superseded", message)
+        self._heard.append(("superseded", message))
 
     @workflow.signal
     def reinstated(self, message: Reinstated) -> None:
-        self._hear("reinstated", message)
+        self._heard.append(("reinstated", message))
 
     @workflow.signal
     def end(self) -> None:
         self._ended = True
-
-    @workflow.query
-    def heard(self) -> list[Heard]:
-        return self._heard
-
-    def _hear(self, name: str, message: BaseModel) -> None:
-        self._heard.append((name, message.model_dump(mode="json")))
 
 
 class Recorder:
@@ -106,8 +110,9 @@ class Recorder:
         self._client = client
         self.writes: dict[str, list[EnvironmentWrite]] = {}
         self.fail: BaseException | None = None
+        self.failed = asyncio.Event()
         self.windows: Callable[[FreezeQuestion], FreezeAnswer] = lambda _: FreezeAnswer()
-        self.questions: list[FreezeQuestion] = []
+        self.heard: list[Heard] = []
 
     @activity.defn(name="load_environment")
     async def load_environment(self, start: EnvironmentInput) -> EnvironmentState | None:
@@ -117,6 +122,7 @@ class Recorder:
     @activity.defn(name="record_environment")
     async def record_environment(self, write: EnvironmentWrite) -> None:
         if self.fail is not None:
+            self.failed.set()
             raise self.fail
         kept = self.writes.setdefault(environment_workflow_id(write.state.service_name, write.state.environment), [])
         if not kept or kept[-1].state.sequence < write.state.sequence:
@@ -124,8 +130,11 @@ class Recorder:
 
     @activity.defn(name="check_freeze")
     async def check_freeze(self, question: FreezeQuestion) -> FreezeAnswer:
-        self.questions.append(question)
         return self.windows(question)
+
+    @activity.defn(name="hear")
+    async def hear(self, heard: Heard) -> None:
+        self.heard.append(heard)
 
     @activity.defn(name="await_closed")
     async def await_closed(self, workflow_id: str) -> str:
@@ -135,7 +144,7 @@ class Recorder:
             status = (await handle.describe()).status
             if status is not WorkflowExecutionStatus.RUNNING:
                 return status.name.lower() if status is not None else "unknown"
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.2)
 
 
 class Deployment:
@@ -163,18 +172,17 @@ class Deployment:
     async def goes_live(self) -> None:
         await self.lab.say(BecameLive(deployment_id=self.id))
 
-    async def heard(self) -> list[str]:
-        return [name for name, _ in await self.handle.query("heard", result_type=list[Heard])]
+    def heard(self) -> list[str]:
+        return [heard.name for heard in self.lab.recorder.heard if heard.deployment_id == self.id]
 
     async def hears(self, name: str, times: int = 1) -> dict[str, Any]:
         """Wait until it was told this so often; returns the last of them."""
-        for _ in range(600):
-            said: list[Heard] = await self.handle.query("heard", result_type=list[Heard])
-            found = [message for each, message in said if each == name]
-            if len(found) >= times:
-                return found[-1]
-            await asyncio.sleep(0.02)
-        raise AssertionError(f"{self.version} never heard {name}; it heard {await self.heard()}")
+        for _ in range(1500):
+            said = [each for each in self.lab.recorder.heard if (each.deployment_id, each.name) == (self.id, name)]
+            if len(said) >= times:
+                return said[-1].message
+            await asyncio.sleep(0.01)
+        raise AssertionError(f"{self.version} never heard {name}; it heard {self.heard()}")
 
     async def holds(self, times: int = 1) -> int:
         """Wait for its turn; returns its number."""
@@ -276,6 +284,7 @@ async def lab(client: Client) -> AsyncGenerator[Lab]:
             recorder.record_environment,
             recorder.check_freeze,
             recorder.await_closed,
+            recorder.hear,
         ],
     ):
         yield Lab(client, recorder)
