@@ -257,7 +257,7 @@ class TestSteering:
         deployment_id = started(api, "approve", **WAITING)
         arguments = ("--as", "bob@example.com", "--comment", "fine", "--environment", "production")
         result = done(api, "deploy", "approve", deployment_id, *arguments)
-        assert result.stdout == "approve 1.0: approved; it is staged in production (waiting).\n"
+        assert result.stdout == "approve 1.0: approved for production, 1 of 1 (bob@example.com).\n"
         command = api.orchestrator.releases.commands[-1]
         assert isinstance(command, Approve)
         assert (command.by, command.comment, command.via) == ("bob@example.com", "fine", "cli")
@@ -416,11 +416,11 @@ class TestWatch:
         with watching(api.url, deployment_id) as process:
             assert process.stdout is not None
             seen = [process.stdout.readline().decode() for _ in range(5)]
-            assert seen[0].endswith("staged in production (waiting)\n")
+            assert seen[0].endswith("staged, now at production (waiting)\n")
             assert seen[-1] == "waits for: 1.0 waits for approval of production. `hybridci deploy approve this`\n"
             rolling = production(StageStatus.DEPLOYING, percent=10)
             change(api, deployment_id, status=DeploymentStatus.PRODUCTION, waits_for=None, stages=rolling)
-            assert process.stdout.readline().endswith(b"production in production (deploying 10 %)\n")
+            assert process.stdout.readline().endswith(b"production (deploying 10 %)\n")
             over = production(StageStatus.DEPLOYED, percent=100)
             change(api, deployment_id, status=status, stages=over, closed=True)
             out, err = process.communicate(timeout=30)

@@ -133,7 +133,7 @@ class TestStages:
             environment="production",
             stages=in_production(StageStatus.DEPLOYING, percent=10),
         )
-        assert state(rolling) == "production in production (deploying 10 %)"
+        assert state(rolling) == "production (deploying 10 %)"
         back = deployment(status=DeploymentStatus.ROLLED_BACK, rollback=rollback(RollbackStatus.SUCCEEDED))
         assert outcome(back) == "checkout 1.4.2 was rolled back to 1.4.1 in production: orders fail"
 
@@ -186,7 +186,7 @@ class TestWatching:
             waits_for=f"1 of 2 approvals. `hybridci deploy approve {ID}`",
         )
         said = dict(facts(now, api))
-        assert said["status"] == "checkout 1.4.2: staged in production (waiting)"
+        assert said["status"] == "checkout 1.4.2: staged, now at production (waiting)"
         assert said["stage production"] == "production: waiting"
         assert said[f"job {JOB}"].endswith(f"`hybridci job logs -f {JOB} --data-dir /srv/d`")
         assert said["approval 0"] == "production: approved by bob"

@@ -48,18 +48,22 @@ def find_failure(deployment: Deployment, api: ApiClient) -> Failure | None:
     return Failure(stage, None)
 
 
-def print_failure(deployment: Deployment, failure: Failure, api: ApiClient) -> None:
-    """Why it failed: stage, cause, message, job, the command for its log, and the log's end."""
+def print_failure(deployment: Deployment, failure: Failure, api: ApiClient, *, message: bool = True) -> None:
+    """Why it failed: stage, cause, message (if wanted), job, the command for its log, and the log's end."""
     say(f"\nWhy ({failure.stage})")
-    if deployment.cause is not None:
+    if deployment.cause not in (None, deployment.status):
         say(f"  Cause: {deployment.cause}")
-    for line in _last_lines(api.reachable(deployment.error_message or ""), _MESSAGE_LINES):
+    error = deployment.error_message or ""
+    for line in _last_lines(api.reachable(error), _MESSAGE_LINES) if message else ():
         say(f"  {line}")
     job = failure.job
     if job is None:
         return
     agent = f" on {job.agent_id}" if job.agent_id else ""
-    say(f"  Job {job.job_id}{agent}: {job_outcome(job)}")
+    # The deployment's message mostly quotes the job's.
+    said = job.error_message is not None and job.error_message.rstrip(".") in error
+    code = f", exit code {job.exit_code}" if job.exit_code is not None else ""
+    say(f"  Job {job.job_id}{agent}: {f'{job.status}{code}' if said else job_outcome(job)}")
     say(f"  Its log: `{api.command(f'job logs {job.job_id}')}`; it ends with:")
     for line in _log_end(api, job):
         say(f"    {line}")
@@ -80,7 +84,7 @@ def next_steps(deployment: Deployment, api: ApiClient, environment: EnvironmentS
     hold = environment.hold if environment is not None else None
     if hold is not None and environment is not None:
         command = api.command(f"deploy release {deployment.service_name} --environment {environment.environment}")
-        lines.append(f"Lift the hold of {hold.by}, before anything is rolled out there again: `{command}`")
+        lines.append(f"Lift the hold, when something may be rolled out there again: `{command}`")
     lines.append(f"Who did what: `{api.command(f'deploy events {identity}')}`")
     return lines
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from api.cli.client import SERVICES, ApiClient, Refused
 from api.cli.commands.deploy_advice import find_failure, next_steps, print_failure
-from api.cli.commands.deploy_view import rollback_words, stage_rows, state
+from api.cli.commands.deploy_view import rollback_words, shortened, stage_rows, state
 from api.cli.output import Column, age, clock, note, print_fields, print_json, print_table, say, span
 from workflows.contracts.deployments import (
     AuditEvent,
@@ -105,7 +105,7 @@ def environment_lines(environment: EnvironmentState) -> list[str]:
     if holder is not None and not holder.live:
         lines.append(f"Rolling out: {holder.version} (deployment {holder.deployment_id[:_SHORT_ID]})")
     if hold is not None:
-        lines.append(f"ON HOLD by {hold.by} since {moment(hold.at)}: {hold.reason}")
+        lines.append(f"ON HOLD by {hold.by} since {moment(hold.at)}: {shortened(hold.reason)}")
     if environment.frozen_until is not None:
         lines.append(f"FROZEN until {clock(environment.frozen_until)} by {environment.frozen_by or 'a freeze'}")
     waiting = [

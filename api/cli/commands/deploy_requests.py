@@ -11,7 +11,7 @@ import typer
 
 from api.cli.client import DEPLOYMENTS, SERVICES, ApiClient
 from api.cli.commands.deploy_output import environment_lines
-from api.cli.commands.deploy_view import state, title
+from api.cli.commands.deploy_view import title
 from api.cli.output import note, print_json, say
 from workflows.contracts.deployments import Deployment
 from workflows.contracts.environments import EnvironmentState
@@ -49,14 +49,12 @@ def command_environment(api: ApiClient, service: str, environment: str, action: 
 
 
 def tell_deployment(api: ApiClient, record: Any, what: str, *, as_json: bool) -> None:
-    """What was done, and where the deployment stands now."""
+    """What was done. Not where the deployment stands: the record is that of the moment in which it was told."""
     if as_json:
         print_json(record)
         return
     deployment = Deployment.model_validate(record)
-    say(f"{title(deployment)}: {what}; it is {state(deployment)}.")
-    if deployment.waits_for is not None:
-        note(f"Waits for: {api.reachable(deployment.waits_for)}")
+    say(f"{title(deployment)}: {what}.")
     note(f"Follow it with `{api.command(f'deploy watch {deployment.deployment_id}')}`.")
 
 

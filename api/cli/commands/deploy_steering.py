@@ -20,7 +20,7 @@ from api.cli.commands.deploy_requests import (
     tell_deployment,
     tell_environment,
 )
-from api.cli.commands.deploy_view import waits_for_approval
+from api.cli.commands.deploy_view import approvals, state, waits_for_approval
 from api.cli.commands.deploy_watch import WENT_BACK, watch
 from api.cli.commands.deployment_lookup import (
     DeploymentArgument,
@@ -30,7 +30,7 @@ from api.cli.commands.deployment_lookup import (
     is_on_its_way,
 )
 from api.cli.output import note
-from workflows.contracts.deployments import DeploymentSummary
+from workflows.contracts.deployments import Deployment, DeploymentSummary
 from workflows.contracts.services import PRODUCTION
 
 app = sub_app("Steer deployments.")
@@ -57,7 +57,7 @@ def approve(
         record = command_deployment(api, _to_be_approved(api, deployment), "approve", body)
         if watch_it:
             raise typer.Exit(watch(api, record["deployment_id"], as_json=as_json))
-        tell_deployment(api, record, "approved", as_json=as_json)
+        tell_deployment(api, record, _so_far(Deployment.model_validate(record)), as_json=as_json)
 
 
 @app.command(epilog=example('hybridci deploy reject checkout@1.4.2 --reason "breaks the invoice"'))
@@ -100,7 +100,7 @@ def rollback(
         record = command_deployment(api, find_deployment(api, deployment, prefer=can_roll_back), "rollback", body)
         if watch_it:
             raise typer.Exit(watch(api, record["deployment_id"], as_json=as_json, good=WENT_BACK))
-        tell_deployment(api, record, "rollback requested", as_json=as_json)
+        tell_deployment(api, record, state(Deployment.model_validate(record)), as_json=as_json)
 
 
 @app.command(epilog=example('hybridci deploy resume checkout@1.4.2 --reason "latency is the monitoring\'s fault"'))
@@ -170,3 +170,9 @@ def _to_be_approved(api: ApiClient, text: str) -> str:
         return is_on_its_way(deployment) and waits_for_approval(api.deployment(deployment.deployment_id))
 
     return find_deployment(api, text, prefer=waits)
+
+
+def _so_far(deployment: Deployment) -> str:
+    """``approved for production, 1 of 2 (bob)``."""
+    name = deployment.environment
+    return f"approved for {name}, {approvals(deployment, name)}" if name else "approved"

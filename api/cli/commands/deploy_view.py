@@ -3,6 +3,7 @@
 Deliberately not here: printing (``deploy_output``, ``deploy_watch``) and what to do next (``deploy_advice``).
 """
 
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -20,6 +21,7 @@ from workflows.contracts.deployments import (
 from workflows.contracts.services import Environment
 
 NOT_REACHED: Final = "not reached"
+_SHORT_REASON: Final = 100
 _FINISHED: Final = frozenset({StageStatus.DEPLOYED, StageStatus.FAILED, StageStatus.ROLLED_BACK})
 
 
@@ -69,7 +71,9 @@ def state(deployment: Deployment) -> str:
         case _:
             stage = deployment.stage(deployment.environment) if deployment.environment else None
             doing = f" ({_doing(stage)})" if stage is not None else ""
-            return f"{deployment.status}{where}{doing}"
+            # "staging (deploying 100 %)", but "staged, now at production (waiting)"
+            now_at = f", now at {deployment.environment}" if deployment.environment != deployment.status else ""
+            return f"{deployment.status}{now_at if deployment.environment else ''}{doing}"
 
 
 def outcome(deployment: Deployment) -> str:
@@ -91,10 +95,15 @@ def outcome(deployment: Deployment) -> str:
 
 
 def rollback_words(rollback: Rollback) -> str:
-    """To what, how far, by whom, why."""
+    """To what, how far, by whom, and why in short."""
     by = "automatically" if rollback.automatic else f"by {rollback.by}"
     where = f"{rollback.target_version or 'nothing'} in {rollback.environment}"
-    return f"to {where}: {rollback.status}, {by}: {rollback.reason}"
+    return f"to {where}: {rollback.status}, {by}: {shortened(rollback.reason)}"
+
+
+def shortened(reason: str) -> str:
+    """A reason that is told in full elsewhere: a failed job's can fill half a screen."""
+    return textwrap.shorten(reason, _SHORT_REASON, placeholder=" …")
 
 
 def environment_of(deployment: Deployment, name: str) -> Environment | None:
@@ -141,7 +150,7 @@ def _environment_row(deployment: Deployment, stage: Stage) -> StageRow:
         name=stage.environment,
         status=NOT_REACHED if unreached else stage.status.value,
         percent=stage.percent,
-        approvals=_approvals(deployment, stage.environment),
+        approvals=approvals(deployment, stage.environment),
         previous=stage.previous_version,
         job_ids=tuple(stage.job_ids),
         started_at=stage.started_at,
@@ -150,7 +159,7 @@ def _environment_row(deployment: Deployment, stage: Stage) -> StageRow:
     )
 
 
-def _approvals(deployment: Deployment, name: str) -> str | None:
+def approvals(deployment: Deployment, name: str) -> str | None:
     """``1 of 2 (ann)``; None where none is needed and none was given."""
     said = [entry for entry in deployment.approvals if entry.environment == name]
     rejected = [entry.by for entry in said if entry.decision is Decision.REJECT]

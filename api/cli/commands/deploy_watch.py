@@ -235,6 +235,6 @@ def _tell_end(api: ApiClient, deployment: Deployment, *, as_json: bool) -> None:
         return
     note(api.reachable(outcome(deployment)))
     failure = find_failure(deployment, api)
-    if failure is not None:
-        print_failure(deployment, failure, api)
+    if failure is not None and failure.job is not None:
+        print_failure(deployment, failure, api, message=False)
     note(f"More: `{api.command(f'deploy show {deployment.deployment_id}')}`")
