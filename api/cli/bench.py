@@ -15,7 +15,14 @@ WRONG_OPTION = 2
 
 
 def run_bench(
-    parts: Sequence[str] | None, *, samples: int, jobs: int, stored: int, capacity: int, as_json: bool
+    parts: Sequence[str] | None,
+    *,
+    samples: int,
+    jobs: int,
+    stored: int,
+    capacity: int,
+    as_json: bool,
+    deployments: int = 200,
 ) -> int:
     """Measure and print. The exit code says whether it could be measured, not whether it was fast."""
     try:
@@ -23,7 +30,7 @@ def run_bench(
     except ValueError as error:
         sys.stderr.write(f"hybridci bench: {error}; choose from {', '.join(Part)}.\n")
         return WRONG_OPTION
-    plan = Plan(chosen, samples=samples, jobs=jobs, stored=stored, capacity=capacity)
+    plan = Plan(chosen, samples=samples, jobs=jobs, stored=stored, capacity=capacity, deployments=deployments)
     try:
         report = run_benchmark(plan, _progress())
     except BenchmarkFailed as error:

@@ -178,7 +178,7 @@ def bench(
         ),
     ] = None,
     samples: Annotated[
-        int, typer.Option(min=1, max=10_000, help="Of each latency; of those of a deployment a third.")
+        int, typer.Option(min=1, max=10_000, help="Of each latency; of those of a deployment a fourth.")
     ] = 100,
     jobs: Annotated[int, typer.Option(min=1, max=100_000, help="Trivial jobs to run for the throughput.")] = 500,
     deployments: Annotated[

@@ -43,6 +43,33 @@ class Throughput(Frozen):
     cpu_ms_per_job: dict[str, float]
 
 
+class DeploymentLatency(Frozen):
+    """From a request to the first instruction of the command that it sets in motion.
+
+    ``start``: of the first stage. ``approve``: of production. ``rollback``: of the rollback of a live version.
+    ``floor``, one workflow with one activity, was measured in turns with them.
+    """
+
+    floor: Times
+    start: Times
+    approve: Times
+    rollback: Times
+
+
+class ManyDeployments(Frozen):
+    """Deployments of several services at once, until all were live or had ended; all were checked to be correct.
+
+    The CPU time by process is what each deployment cost, in milliseconds.
+    """
+
+    deployments: int
+    services: int
+    capacity: int
+    seconds: float
+    per_second: float
+    cpu_ms_per_deployment: dict[str, float]
+
+
 class Reads(Frozen):
     """Reading with this many jobs stored."""
 
@@ -90,5 +117,7 @@ class Report(Frozen):
     floor_throughput: Throughput | None = None
     idle_mib: dict[str, float] | None = None
     after_work_mib: dict[str, float] | None = None
+    deployment_latency: DeploymentLatency | None = None
+    many_deployments: ManyDeployments | None = None
     reads: list[Reads] = Field(default_factory=list[Reads])
     targets: list[Target] = Field(default_factory=list[Target])

@@ -11,13 +11,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from api.cli.benchmark.deployments import measure_deployments
 from api.cli.benchmark.floor import Floor, floor_worker
+from api.cli.benchmark.many_deployments import measure_many_deployments
 from api.cli.benchmark.own_stack import OwnStack, own_stack
 from api.cli.benchmark.reads import measure_reads
 from api.cli.benchmark.report import Machine, Report
 from api.cli.benchmark.targets import targets
 from api.cli.benchmark.usage import resident_mib
-from api.cli.benchmark.work import make_repository, measure_latency, measure_throughput
+from api.cli.benchmark.work import Repository, make_repository, measure_latency, measure_throughput
 
 _FEW_STORED: Final = 100
 _QUIET_SECONDS: Final = 5.0
@@ -28,19 +30,24 @@ class Part(StrEnum):
 
     LATENCY = "latency"
     THROUGHPUT = "throughput"
+    DEPLOYMENTS = "deployments"
+    DEPLOYMENTS_MANY = "deployments-many"
     MEMORY = "memory"
     READS = "reads"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to measure. ``samples`` of each latency, ``jobs`` for throughput, ``stored`` records for reads."""
+    """What to measure. ``samples`` of each latency (a fourth of that of a deployment's), ``jobs`` for throughput,
+    ``deployments`` at once, ``stored`` records for reads.
+    """
 
     parts: frozenset[Part]
     samples: int
     jobs: int
     stored: int
     capacity: int
+    deployments: int = 200
 
 
 def run_benchmark(plan: Plan, say: Callable[[str], None]) -> Report:
@@ -63,7 +70,7 @@ def _with_work(report: Report, plan: Plan, stack: OwnStack, folder: Path, say: C
     found: dict[str, object] = {}
     if Part.MEMORY in plan.parts:
         found["idle_mib"] = _at_rest(stack)
-    if plan.parts & {Part.LATENCY, Part.THROUGHPUT}:
+    if plan.parts & {Part.LATENCY, Part.THROUGHPUT, Part.DEPLOYMENTS, Part.DEPLOYMENTS_MANY}:
         repository = make_repository(folder / "repository")
         address = stack.options.temporal_address
         with floor_worker(address, plan.capacity) as worker, Floor.connected(address) as floor:
@@ -73,9 +80,24 @@ def _with_work(report: Report, plan: Plan, stack: OwnStack, folder: Path, say: C
             if Part.THROUGHPUT in plan.parts:
                 raw, ours = measure_throughput(stack, floor, worker.pid, repository, plan.jobs, say)
                 found |= {"floor_throughput": raw, "throughput": ours}
+            found |= _with_deployments(plan, stack, floor, repository, folder, say)
         if Part.MEMORY in plan.parts:
             found["after_work_mib"] = _at_rest(stack)
     return report.model_copy(update=found)
+
+
+def _with_deployments(
+    plan: Plan, stack: OwnStack, floor: Floor, repository: Repository, folder: Path, say: Callable[[str], None]
+) -> dict[str, object]:
+    found: dict[str, object] = {}
+    if Part.DEPLOYMENTS in plan.parts:
+        samples = max(1, plan.samples // 4)
+        found["deployment_latency"] = measure_deployments(stack, floor, repository, folder / "marks", samples, say)
+    if Part.DEPLOYMENTS_MANY in plan.parts:
+        found["many_deployments"] = measure_many_deployments(
+            stack, repository, folder / "ledger", plan.deployments, say
+        )
+    return found
 
 
 def _at_rest(stack: OwnStack) -> dict[str, float]:

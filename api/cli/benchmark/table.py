@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
-from api.cli.benchmark.report import Latency, Report, Throughput, Times
+from api.cli.benchmark.report import DeploymentLatency, Latency, ManyDeployments, Report, Throughput, Times
 
 
 def print_report(report: Report, console: Console) -> None:
@@ -17,6 +17,10 @@ def print_report(report: Report, console: Console) -> None:
         console.print(_work(report))
     if report.throughput and report.floor_throughput:
         console.print(_cpu(report.throughput, report.floor_throughput))
+    if report.deployment_latency:
+        console.print(_deployment_latency(report.deployment_latency))
+    if report.many_deployments:
+        console.print(_many_deployments(report.many_deployments))
     if report.reads:
         console.print(_reads(report))
     for when, mib in (("when idle", report.idle_mib), ("after this work", report.after_work_mib)):
@@ -45,6 +49,29 @@ def _cpu(ours: Throughput, floor: Throughput) -> Table:
     for name in names:
         table.add_row(name, *(f"{each.cpu_ms_per_job.get(name, 0):.1f}" for each in (floor, ours)))
     table.add_row("all", *(f"{sum(each.cpu_ms_per_job.values()):.1f}" for each in (floor, ours)))
+    return table
+
+
+def _deployment_latency(latency: DeploymentLatency) -> Table:
+    table = _table("Deployments: from the request to the command, p50 / p95", "", "ms")
+    for name, times in (
+        ("the floor", latency.floor),
+        ("start → first stage", latency.start),
+        ("approve → production", latency.approve),
+        ("rollback → its command", latency.rollback),
+    ):
+        table.add_row(name, _both(times))
+    return table
+
+
+def _many_deployments(many: ManyDeployments) -> Table:
+    title = f"{many.deployments} deployments of {many.services} services at once, all correct"
+    table = _table(title, "", "")
+    table.add_row("seconds", f"{many.seconds:.1f}")
+    table.add_row("deployments per second", f"{many.per_second:.1f}")
+    for name, used in many.cpu_ms_per_deployment.items():
+        table.add_row(f"CPU ms per deployment: {name}", f"{used:.1f}")
+    table.add_row("CPU ms per deployment: all", f"{sum(many.cpu_ms_per_deployment.values()):.1f}")
     return table
 
 

@@ -8,6 +8,7 @@ from api.cli.benchmark.report import Reads, Report, Target
 _DISPATCH_OF_FLOOR: Final = 2.5
 _DISPATCH_MS: Final = 50.0
 _THROUGHPUT_OF_FLOOR: Final = 0.5
+_ROLLBACK_MS: Final = 100.0
 _READ_P95_MS: Final = 30.0
 _READ_GROWTH: Final = 1.5
 _IDLE_MIB: Final = 600.0
@@ -15,7 +16,7 @@ _IDLE_MIB: Final = 600.0
 
 def targets(report: Report) -> list[Target]:
     """The targets of the parts that were run."""
-    return [*_work(report), *_memory(report), *_reads(report.reads)]
+    return [*_work(report), *_deployments(report), *_memory(report), *_reads(report.reads)]
 
 
 def _work(report: Report) -> Iterator[Target]:
@@ -26,6 +27,12 @@ def _work(report: Report) -> Iterator[Target]:
     if report.throughput is not None and report.floor_throughput is not None:
         ratio = _ratio(report.throughput.per_second, report.floor_throughput.per_second)
         yield Target(name="throughput / floor", measured=ratio, limit=_THROUGHPUT_OF_FLOOR, unit="x", at_least=True)
+
+
+def _deployments(report: Report) -> Iterator[Target]:
+    if report.deployment_latency is not None:
+        rollback = report.deployment_latency.rollback.p50
+        yield Target(name="rollback to its command, p50", measured=rollback, limit=_ROLLBACK_MS, unit="ms")
 
 
 def _memory(report: Report) -> Iterator[Target]:

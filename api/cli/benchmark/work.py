@@ -24,8 +24,11 @@ _ROUNDS: Final = 5
 _STARTERS: Final = 8
 """Requests under way while many jobs are started: enough to keep every slot busy."""
 _LIMIT_SECONDS: Final = 300.0
-_REST_SECONDS: Final = 0.1
+REST_SECONDS: Final = 0.1
 """After a sample, for what a job leaves to be done (its log, its workspace), so that it does not burden the next."""
+# A builtin: a `date` would be another process, and later.
+MARK_NOW: Final = 'printf %s "${{EPOCHREALTIME//[!0-9]/}}" >{}'
+"""The command that marks its first instruction in a file, which is to be filled in as a shell word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +58,9 @@ def measure_latency(
     with stack.api() as api:
         for number in range(-_WARM_UP, samples):
             raw.append(floor.sample())
-            time.sleep(_REST_SECONDS)
+            time.sleep(REST_SECONDS)
             ours.append(_sample(api, repository, folder / f"mark-{number}"))
-            time.sleep(_REST_SECONDS)
+            time.sleep(REST_SECONDS)
             if number % 20 == 0:
                 say(f"latency: {number} of {samples}")
     return _latency(raw[_WARM_UP:]), _latency(ours[_WARM_UP:])
@@ -75,30 +78,44 @@ def measure_throughput(
         floor.run_many(_STARTERS, _STARTERS)
         _run_many(stack, api, repository, _STARTERS)
         for number, size in enumerate(sizes, start=1):
-            time.sleep(_REST_SECONDS)
+            time.sleep(REST_SECONDS)
             with raw_meter:
                 raw_seconds += floor.run_many(size, _STARTERS)
             with meter:
                 ids += (more := _run_many(stack, api, repository, size))[1]
                 seconds += more[0]
-                time.sleep(_REST_SECONDS)  # what a job leaves to be done is part of its cost
+                time.sleep(REST_SECONDS)  # what a job leaves to be done is part of its cost
             say(f"throughput: round {number} of {len(sizes)}")
         _verify(api, ids)
     capacity = stack.options.agent_capacity
     return _throughput(jobs, capacity, raw_seconds, raw_meter), _throughput(jobs, capacity, seconds, meter)
 
 
+def marked(mark: Path) -> int:
+    """Wait for a command's mark; its time in nanoseconds since the epoch. Raises BenchmarkFailed."""
+    until(lambda: mark.exists() and mark.stat().st_size > 0, 0.001, f"the command that marks {mark.name}")
+    return int(mark.read_text()) * 1000
+
+
+def until(condition: Callable[[], bool], pause: float, what: str) -> None:
+    """Wait for something to happen. Raises BenchmarkFailed."""
+    deadline = time.monotonic() + _LIMIT_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise BenchmarkFailed(f"Waited {_LIMIT_SECONDS:.0f} s for {what} in vain. Look at the stack's logs.")
+        time.sleep(pause)
+
+
 def _sample(api: Api, repository: Repository, mark: Path) -> tuple[float, float]:
     """One job: milliseconds until its command's first instruction, and until its record says success."""
-    # A builtin: a `date` would be another process, and later.
-    body = _job(repository, f'printf %s "${{EPOCHREALTIME//[!0-9]/}}" >{shlex.quote(str(mark))}')
+    body = _job(repository, MARK_NOW.format(shlex.quote(str(mark))))
     wall, began = time.time_ns(), time.perf_counter()
     job_id = api.submit(body)
     # The file first: looking at it costs nothing, while requests would hold up the start.
-    _until(lambda: mark.exists() and mark.stat().st_size > 0, 0.001, f"the start of job {job_id}")
-    _until(lambda: _succeeded(api, job_id), 0.004, f"the end of job {job_id}")
+    first = marked(mark)
+    until(lambda: _succeeded(api, job_id), 0.004, f"the end of job {job_id}")
     ended = time.perf_counter()
-    return (int(mark.read_text()) * 1000 - wall) / 1e6, (ended - began) * 1e3
+    return (first - wall) / 1e6, (ended - began) * 1e3
 
 
 def _succeeded(api: Api, job_id: str) -> bool:
@@ -159,14 +176,6 @@ def _job(repository: Repository, command: str) -> bytes:
         "timeout_seconds": 60,
     }
     return json.dumps(job).encode()
-
-
-def _until(condition: Callable[[], bool], pause: float, what: str) -> None:
-    deadline = time.monotonic() + _LIMIT_SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            raise BenchmarkFailed(f"Waited {_LIMIT_SECONDS:.0f} s for {what} in vain. Look at the stack's logs.")
-        time.sleep(pause)
 
 
 def _latency(samples: Sequence[tuple[float, float]]) -> Latency:
