@@ -10,8 +10,8 @@ from api.deps import ServicesDep
 from api.errors import PROBLEM_MEDIA_TYPE
 from api.idempotency import REPLAY_HEADER
 from api.routes.common import json_answer
-from api.webhooks.actions import Effects
 from api.webhooks.effects import ApiEffects, registered_services
+from api.webhooks.outcomes import Effects
 from api.webhooks.payloads import FORM
 from api.webhooks.receive import Head, Webhooks
 

@@ -3,26 +3,25 @@
 A refusal is a result, not an error: the tool that sent the delivery must not repeat it, and people see the result in
 the answer, the log and, where a deployment was asked, its audit trail. Only Unavailable is raised, for the tool to send
 the delivery again, which is safe: starts have ids that follow from their key, commands leave their key in the trail.
+Deliberately not here: the services behind it (``effects``).
 """
 
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from api.errors import field_errors
 from api.webhooks.manifest import ActionName
+from api.webhooks.outcomes import Acting, ActionResult, ActionStatus, Effects
 from api.webhooks.rules import Planned
-from workflows.contracts.base import Frozen
 from workflows.contracts.deployment_commands import Approve, RecordStage, Reject, ReportMetrics, RollbackCommand
 from workflows.contracts.deployments import AuditEvent, Deployment, DeploymentRequest
-from workflows.contracts.environments import EnvironmentState, HoldCommand
+from workflows.contracts.environments import HoldCommand
 from workflows.contracts.errors import FieldError, HybridCIError, InvalidState, Unavailable, ValidationFailed
-from workflows.contracts.jobs import Job, JobSpec
+from workflows.contracts.jobs import JobSpec
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -39,85 +38,6 @@ _LONGEST: Final = {
 }
 """Text that a payload may hold at any length, and how much of it we keep."""
 _LINES: Final = frozenset({"git_author", "by", "job_id"})
-
-
-class ActionStatus(StrEnum):
-    """How one action went."""
-
-    DONE = "done"
-    REFUSED = "refused"
-
-
-class ActionResult(Frozen):
-    """One action's part of the answer. ``replayed``: an earlier delivery did it; not part of the answer."""
-
-    action: ActionName
-    status: ActionStatus
-    service_name: str | None = None
-    environment: str | None = None
-    version: str | None = None
-    deployment_id: str | None = None
-    job_id: str | None = None
-    url: str | None = None
-    message: str
-    replayed: bool = Field(default=False, exclude=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Acting:
-    """The version that an environment runs or is being given. ``since``: milliseconds."""
-
-    deployment_id: str
-    version: str
-    since: int
-
-
-class Effects(Protocol):
-    """What actions do to the world, on behalf of one provider. All raise what ``api.deploying`` does."""
-
-    @property
-    def by(self) -> str:
-        """Who acts when the payload names nobody: ``webhook:<provider>``, also the ``via`` of all that is done."""
-        ...
-
-    @property
-    def address(self) -> str | None:
-        """Whence the delivery came."""
-        ...
-
-    async def start_job(self, spec: JobSpec, key: str) -> tuple[Job, bool]:
-        """Start it once for this key; True when it was there."""
-        ...
-
-    async def start_deployment(self, request: DeploymentRequest, key: str) -> tuple[Deployment, bool]:
-        """Start it once for this key; True when it was there."""
-        ...
-
-    async def command(
-        self, deployment_id: str, command: Approve | Reject | RollbackCommand | RecordStage
-    ) -> Deployment:
-        """Send it to the deployment."""
-        ...
-
-    async def report_metrics(self, deployment_id: str, sample: ReportMetrics) -> None:
-        """Hand over a sample."""
-        ...
-
-    async def hold(self, service: str, environment: str, command: HoldCommand) -> EnvironmentState:
-        """Hold the environment."""
-        ...
-
-    async def acting(self, service: str, environment: str) -> Acting:
-        """What runs there or is being rolled out there. Raises InvalidState for nothing."""
-        ...
-
-    async def waiting(self, service: str, version: str | None) -> str:
-        """The deployment that waits (of this version). Raises InvalidState for none, or several without a version."""
-        ...
-
-    async def done_before(self, mark: str, *, service: str | None, deployment_id: str | None) -> AuditEvent | None:
-        """The line of the audit trail that carries this mark, among the newest of the service or deployment."""
-        ...
 
 
 async def perform_all(effects: Effects, actions: Sequence[Planned]) -> list[ActionResult]:

@@ -6,7 +6,7 @@ from api.auth.keys import Principal, Role
 from api.deploying import command_deployment, command_environment, report_metrics, start_deployment
 from api.deps import Services
 from api.submission import submit_one
-from api.webhooks.actions import Acting
+from api.webhooks.outcomes import Acting
 from api.webhooks.repositories import KnownService, known_service
 from workflows.contracts.deployment_commands import Approve, RecordStage, Reject, ReportMetrics, RollbackCommand
 from workflows.contracts.deployments import (
@@ -27,7 +27,7 @@ _MAX_SERVICES: Final = 10_000
 
 
 class ApiEffects:
-    """``actions.Effects`` for one delivery of one provider."""
+    """``outcomes.Effects`` for one delivery of one provider."""
 
     def __init__(self, services: Services, provider: str, address: str | None) -> None:
         self._services = services

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from api.errors import ApiError, ProblemCode
-from api.webhooks.actions import ActionResult, ActionStatus, Effects, perform_all
+from api.webhooks.actions import perform_all
 from api.webhooks.deliveries import Deliveries, ServiceCache
 from api.webhooks.expressions import ExpressionFailed
 from api.webhooks.loading import Provider, load_providers
+from api.webhooks.outcomes import ActionResult, ActionStatus, Effects
 from api.webhooks.payloads import UnreadableBody, parse_payload, parse_query
 from api.webhooks.repositories import KnownService
 from api.webhooks.rules import Decision, Delivery, concerns, decide, read_delivery

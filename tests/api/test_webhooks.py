@@ -1,12 +1,19 @@
 """``POST /api/webhooks/{provider}``: genuine deliveries act, once; everything else is refused, ignored or put off."""
 
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from api.cli.data_dir import DataDir
+from api.cli.stack import Options, process_specs
 from api.middleware import MAX_WEBHOOK_BYTES
 from api.webhooks.actions import mark_of
+from api.webhooks.deliveries import Deliveries
 from tests.webhooks.bench import NOW, SECRET, WebhookBench, github_signature, together, webhook_bench
 from tests.webhooks.captured import DEPLOYMENT, SHA, captured
 from workflows.contracts.deployment_commands import Approve, RecordStage, ReportMetrics, RollbackCommand
@@ -293,6 +300,47 @@ async def test_a_webhook_needs_no_key_and_a_key_is_no_signature(hooks: WebhookBe
     )
     assert answer.status_code == 401
     assert (await hooks.client.get("/api/webhooks/github")).status_code == 405
+
+
+async def test_a_signed_body_under_another_delivery_id_starts_nothing_more(hooks: WebhookBench) -> None:
+    """GitHub does not sign the id: who has caught a request could send it again under a new one."""
+    for name in ("github-push", "github-push-tag", "github-deployment"):
+        first = await hooks.send(name)
+        again = await hooks.send(name, **{"x-github-delivery": "11111111-cc78-11e3-81ab-4c9367dc0958"})
+        hooks.restart()
+        assert again.json()["actions"] == first.json()["actions"], name
+        assert again.headers["idempotent-replay"] == "true"
+
+
+async def test_only_the_newest_answers_are_remembered() -> None:
+    remembered: Deliveries[int] = Deliveries(capacity=2)
+
+    async def answer(number: int, remember: bool = True) -> tuple[int, bool]:
+        return number, remember
+
+    for number in range(3):
+        assert await remembered.once(str(number), lambda number=number: answer(number)) == (number, False)
+    assert await remembered.once("2", lambda: answer(7)) == (2, True)
+    assert await remembered.once("0", lambda: answer(8, False)) == (8, False)
+    assert await remembered.once("0", lambda: answer(9)) == (9, False)
+
+
+def test_the_api_does_not_start_with_a_wrong_manifest(tmp_path: Path) -> None:
+    (tmp_path / "tool.yml").write_text("name: tool\nverify: {scheme: none}\n")
+    environment = {**os.environ, "HYBRIDCI_ADMIN_KEY": "key", "HYBRIDCI_WEBHOOK_MANIFESTS": str(tmp_path)}
+    command = [sys.executable, "-m", "api.cli.main", "api", "--port", "0"]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert "hybridci api cannot start: These webhook manifests must be corrected:" in ended.stderr
+    assert "tool.yml: rules: Field required" in ended.stderr
+
+
+def test_only_the_embedded_api_is_given_the_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYBRIDCI_WEBHOOK_SECRET_GITHUB", "secret")
+    specs = {spec.name: spec for spec in process_specs(Options(agents=1), DataDir(tmp_path))}
+    assert specs.pop("api").env["HYBRIDCI_WEBHOOK_SECRET_GITHUB"] == "secret"
+    assert len(specs) == 2
+    assert not any("HYBRIDCI_WEBHOOK_SECRET_GITHUB" in spec.env for spec in specs.values())
 
 
 def test_marks_are_told_apart() -> None:
