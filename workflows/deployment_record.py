@@ -45,7 +45,7 @@ def new_deployment(start: DeploymentInput, now: int) -> Deployment:
 
 def defined(deployment: Deployment, definition: ServiceDefinition) -> Deployment:
     """With the definition that its commit holds."""
-    spec = deployment.definition.model_copy(update=spec_fields(definition))
+    spec = deployment.definition.model_copy(update={**spec_fields(definition), "definition": None})
     return with_stages(deployment.model_copy(update={"definition": spec}))
 
 

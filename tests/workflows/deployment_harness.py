@@ -6,13 +6,14 @@ import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from typing import Any
 
 from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
-from tests.workflows.scratch_acts import Acts as build_activities
+from activities.bootstrap import build_activities
 from activities.stores.open import Stores, open_memory_stores
 from tests.workflows.harness import Agent, Script, succeed
 from workflows.contracts.attempts import AttemptInput, AttemptResult
@@ -61,7 +62,28 @@ class Deploys:
         """Run this for the jobs whose ``where`` begins so (``verify``, ``deploy production 1.1``)."""
         self.scripts[where] = script
 
-    async def _agent(self, attempt: AttemptInput, agent: Agent) -> AttemptResult:
+    async def start_worker(self) -> None:
+        """The control worker."""
+        self._worker = Worker(
+            self.client,
+            task_queue=CONTROL_QUEUE,
+            workflows=[DeploymentWorkflow, EnvironmentWorkflow, ServiceWorkflow, JobWorkflow],
+            activities=build_activities(self.stores, self.client).all(),
+            max_heartbeat_throttle_interval=timedelta(milliseconds=200),  # a cancelled watch ends soon
+        )
+        self._running = asyncio.create_task(self._worker.run())
+
+    async def stop_worker(self) -> None:
+        """Without a cached workflow: what comes next replays every history from its beginning."""
+        await self._worker.shutdown()
+        await self._running
+
+    async def crash(self) -> None:
+        """Another control worker, which knows nothing but what Temporal and the stores hold."""
+        await self.stop_worker()
+        await self.start_worker()
+
+    async def run(self, attempt: AttemptInput, agent: Agent) -> AttemptResult:
         ran = Ran(attempt)
         self.ran.append(ran)
         found = [script for where, script in self.scripts.items() if ran.where.startswith(where)]
@@ -96,6 +118,12 @@ class Deploys:
 
     def handle(self, deployment: Deployment) -> WorkflowHandle[Any, Deployment]:
         return self.client.get_workflow_handle(workflow_id_of(deployment), result_type=Deployment)
+
+    def environment_handle(self, name: str = "production") -> WorkflowHandle[Any, Any]:
+        return self.client.get_workflow_handle(environment_workflow_id(self.name, name))
+
+    async def pause(self) -> None:
+        await asyncio.sleep(0.02)
 
     async def approve(self, deployment: Deployment, by: str = BOB, **fields: Any) -> Deployment:
         return await self.releases.command(deployment, Approve(by=by, **fields))
@@ -155,17 +183,12 @@ class Deploys:
 @asynccontextmanager
 async def deploys(client: Client) -> AsyncGenerator[Deploys]:
     stores = open_memory_stores()
-    activities = build_activities(stores, client)
     harness = Deploys(client, stores)
-    agent = Agent(client, "agent-1", harness._agent)  # pyright: ignore[reportPrivateUsage]
-    async with (
-        Worker(
-            client,
-            task_queue=CONTROL_QUEUE,
-            workflows=[DeploymentWorkflow, EnvironmentWorkflow, ServiceWorkflow, JobWorkflow],
-            activities=activities.all(),
-        ),
-        Worker(client, task_queue=pool_queue(harness.pool), activities=[agent.run_attempt]),
-    ):
-        yield harness
-        await harness.close()
+    agent = Agent(client, "agent-1", harness.run)
+    async with Worker(client, task_queue=pool_queue(harness.pool), activities=[agent.run_attempt]):
+        await harness.start_worker()
+        try:
+            yield harness
+            await harness.close()
+        finally:
+            await harness.stop_worker()

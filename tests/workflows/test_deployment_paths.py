@@ -1,11 +1,16 @@
 """The way of a deployment from start to live and after, on the real server, with scripted agents."""
 
+import hashlib
+import io
+import time
 import uuid
 
 import pytest
 
 from tests.workflows.deployment_harness import BOB, CAT, STEP, Deploys
-from tests.workflows.harness import fail, until_cancelled
+from tests.workflows.harness import Agent, fail, succeed, until_cancelled
+from workflows.contracts import search_attributes as attributes
+from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.deployment_commands import (
     Approve,
     CancelDeployment,
@@ -16,9 +21,9 @@ from workflows.contracts.deployment_commands import (
     RollbackCommand,
 )
 from workflows.contracts.deployments import Deployment, RollbackStatus, StageStatus
-from workflows.contracts.environments import ReleaseCommand
+from workflows.contracts.environments import FreezeCommand, ReleaseCommand
 from workflows.contracts.errors import InvalidState, NotFound
-from workflows.contracts.services import Service
+from workflows.contracts.services import Service, ServiceSpec
 from workflows.contracts.statuses import Outcome
 
 ONE = {"required": 1}
@@ -156,6 +161,15 @@ async def test_the_rollout_goes_by_percent_with_health_checks(deploys: Deploys) 
     await deploys.live("1.0", service)
     assert deploys.kinds() == ["deploy production 1.0", "health production 1.0"] * 3
     assert [ran.env["HYBRIDCI_ROLLOUT_PERCENT"] for ran in deploys.ran[::2]] == ["10", "50", "100"]
+
+
+async def test_pauses_between_rollout_steps_and_bake_time_take_their_time(deploys: Deploys) -> None:
+    rollout = {"percent": [10, 100], "pause_seconds": 1}
+    verification = {"run": "./smoke.sh", "bake_seconds": 1}
+    live = await deploys.live("1.0", deploys.service(deploys.environment(rollout=rollout, verification=verification)))
+    assert live.live_at is not None
+    assert live.live_at - live.created_at >= 2000
+    assert deploys.kinds() == ["deploy production 1.0", "deploy production 1.0", "verify production 1.0"]
 
 
 async def test_a_failed_production_job_rolls_back_by_itself_and_holds(deploys: Deploys) -> None:
@@ -379,6 +393,36 @@ async def test_a_newer_one_takes_the_place_of_those_that_wait(deploys: Deploys) 
     await deploys.until_status(two, "live")
 
 
+async def test_an_approved_version_ships_when_the_freeze_ends_and_all_is_still_well(deploys: Deploys) -> None:
+    staging = deploys.environment("staging", health_check={"run": "curl -f localhost"})
+    waiting = await deploys.start("1.0", deploys.service(staging, deploys.environment(approval=ONE)))
+    await deploys.until_waits(waiting, "waits for approval")
+    freeze = FreezeCommand(by=BOB, freeze_id="fair", name="trade fair", ends_at=int(time.time() * 1000) + 4000)
+    await deploys.releases.command_environment(deploys.name, "production", freeze)
+    await deploys.approve(waiting)
+    frozen = await deploys.until_waits(waiting, "trade fair")
+    assert "hybridci freeze override" in (frozen.waits_for or "")
+    assert frozen.approvals[0].by == BOB
+    assert deploys.kinds() == ["deploy staging 1.0", "health staging 1.0"]
+    live = await deploys.until_status(waiting, "live")
+    assert live.live_at is not None
+    assert live.live_at >= freeze.ends_at
+    assert deploys.kinds()[2:] == ["health staging 1.0", "deploy production 1.0"]
+
+
+async def test_after_a_freeze_a_sick_staging_stops_it(deploys: Deploys) -> None:
+    staging = deploys.environment("staging", health_check={"run": "curl -f localhost", "attempts": 1})
+    freeze = FreezeCommand(by=BOB, freeze_id="fair", name="trade fair", ends_at=int(time.time() * 1000) + 3000)
+    await deploys.releases.command_environment(deploys.name, "production", freeze)
+    one = await deploys.start("1.0", deploys.service(staging, deploys.environment()))
+    await deploys.until_waits(one, "trade fair")
+    deploys.script("health staging", fail(1))
+    ended = await deploys.until_status(one, "failed")
+    assert ended.cause == "health_check_failed"
+    assert "After the freeze, staging is not well" in (ended.error_message or "")
+    assert "deploy production 1.0" not in deploys.kinds()
+
+
 async def test_a_terminated_holder_frees_the_environment(deploys: Deploys) -> None:
     deploys.script("deploy production 1.0", until_cancelled)
     one = await deploys.start("1.0")
@@ -410,6 +454,44 @@ async def test_the_same_start_again_is_the_same_deployment(deploys: Deploys) -> 
     assert deploys.kinds() == ["deploy staging 1.0", "deploy production 1.0"]
 
 
+def _with_definition(deploys: Deploys, text: str) -> Service:
+    """A service whose definition an agent reads from the repository; ``text`` is what the file holds."""
+
+    async def upload(attempt: AttemptInput, agent: Agent) -> AttemptResult:
+        assert attempt.artifacts == [".hybridci.yml"]
+        body = text.encode()
+        digest = hashlib.sha256(body).hexdigest()
+        await deploys.stores.artifacts.put(
+            attempt.job_id, attempt.attempt, ".hybridci.yml", io.BytesIO(body), sha256=digest
+        )
+        return await succeed(attempt, agent)
+
+    deploys.script("definition", upload)
+    spec = {"git_repo": "file:///srv/shop.git", "definition": {"pool": deploys.pool}}
+    return Service(name=deploys.name, version=1, spec=ServiceSpec.model_validate(spec), created_at=1, updated_at=1)
+
+
+async def test_the_definition_is_read_at_the_deployed_commit(deploys: Deploys) -> None:
+    text = f"""
+build: {{pool: {deploys.pool}, steps: [{{name: make, run: make}}]}}
+environments:
+  - {{name: staging, pool: {deploys.pool}, steps: [{{name: go, run: ./go.sh}}]}}
+  - {{name: production, pool: {deploys.pool}, steps: [{{name: go, run: ./go.sh}}]}}
+"""
+    live = await deploys.live("1.0", _with_definition(deploys, text))
+    assert [each.name for each in live.definition.environments] == ["staging", "production"]
+    assert deploys.kinds() == ["definition 1.0", "build 1.0", "deploy staging 1.0", "deploy production 1.0"]
+    assert live.definition_job_id is not None
+
+
+async def test_a_bad_definition_in_the_repository_ends_it_and_names_every_error(deploys: Deploys) -> None:
+    service = _with_definition(deploys, "environments:\n  - {name: UPPER, steps: []}\nbuilt: 1\n")
+    ended = await deploys.until_status(await deploys.start("1.0", service), "failed")
+    assert ended.cause == "definition_invalid"
+    for field in ("environments.0.name", "built"):
+        assert field in (ended.error_message or ""), ended.error_message
+
+
 async def test_a_job_that_makes_no_sense_ends_it_in_words(deploys: Deploys) -> None:
     deploys.script("deploy staging", fail(1, Outcome.CHECKOUT_FAILED, retryable=False, cause="unknown_commit"))
     one = await deploys.until_status(await deploys.start("1.0"), "failed")
@@ -419,11 +501,11 @@ async def test_a_job_that_makes_no_sense_ends_it_in_words(deploys: Deploys) -> N
 async def test_the_temporal_ui_tells_what_it_waits_for(deploys: Deploys) -> None:
     waiting = await _waiting_for_approval(deploys)
     description = await deploys.handle(waiting).describe()
-    attributes = description.typed_search_attributes
-    seen = {pair.key.name: pair.value for pair in attributes}
-    assert seen["CiService"] == deploys.name
-    assert (seen["CiVersion"], seen["CiStatus"], seen["CiEnvironment"]) == ("1.0", "staged", "production")
-    assert list(seen["CiAuthor"]) == ["ann@example.com"]
+    seen = description.typed_search_attributes
+    keywords = [seen.get(key) for key in (attributes.SERVICE, attributes.VERSION, attributes.STATUS)]
+    assert keywords == [deploys.name, "1.0", "staged"]
+    assert seen.get(attributes.ENVIRONMENT) == "production"
+    assert list(seen.get(attributes.AUTHOR) or []) == ["ann@example.com"]
     assert description.id == f"deploy-{deploys.name}-1.0-{waiting.deployment_id}"
     summary = await description.static_summary()
     assert summary is not None

@@ -1,0 +1,96 @@
+"""A deployment goes on as a new run when its history has grown long: nothing is lost, nor what is said just then."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from temporalio.client import Client
+
+from tests import servers
+from tests.workflows.conftest import keep_history
+from tests.workflows.deployment_harness import BOB, CAT, Deploys
+from tests.workflows.deployment_harness import deploys as started_deploys
+from workflows.client import DATA_CONVERTER
+from workflows.contracts.deployment_commands import ReportMetrics, RollbackCommand
+from workflows.contracts.deployments import Deployment
+from workflows.deployment_client import workflow_id_of
+
+
+@pytest.fixture(scope="module")
+async def forgetful(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
+    """A server that suggests to continue as new after 60 events instead of 4,096."""
+    server = servers.temporal_server(tmp_path_factory.mktemp("temporal"))
+    server.command += ["--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=60"]
+    with servers.running(server):
+        for _ in range(100):
+            try:
+                client = await Client.connect(server.address, data_converter=DATA_CONVERTER)
+                break
+            except RuntimeError:
+                await asyncio.sleep(0.1)
+        else:
+            raise AssertionError("Temporal did not answer within 10 s")
+        yield client
+
+
+@pytest.fixture
+async def renewed(forgetful: Client) -> AsyncIterator[Deploys]:
+    async with started_deploys(forgetful) as started:
+        yield started
+
+
+async def _runs(deploys: Deploys, deployment: Deployment) -> list[str]:
+    query = f"WorkflowId = '{workflow_id_of(deployment)}'"
+    for _ in range(100):
+        found = [each.run_id async for each in deploys.client.list_workflows(query) if each.run_id]
+        if len(found) > 2:
+            return found
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"{workflow_id_of(deployment)} was never renewed twice")
+
+
+async def test_a_deployment_renewed_with_messages_in_flight(renewed: Deploys, request: pytest.FixtureRequest) -> None:
+    verification = {"max_error_rate": 0.5}
+    service = renewed.service(renewed.environment(approval={"required": 2}, verification=verification))
+    one = await renewed.start("1.0", service)
+    await renewed.until_waits(one, "waits for approval")
+    first = (await renewed.handle(one).describe()).run_id
+    for number in range(40):  # some of these are in flight whenever a run ends
+        await renewed.releases.report_metrics(one, ReportMetrics(error_rate=number / 1000))
+        if number == 20:
+            await renewed.approve(one, BOB)
+    await renewed.approve(one, CAT)
+    live = await renewed.until_status(one, "live")
+    assert [entry.by for entry in live.approvals] == [BOB, CAT]
+    for number in range(40):
+        await renewed.releases.report_metrics(one, ReportMetrics(error_rate=(number + 100) / 1000))
+    last = await renewed.until(one, lambda found: bool(found.metrics and found.metrics.error_rate == 0.139))
+    assert [sample.error_rate for sample in last.metric_samples] == [(number + 120) / 1000 for number in range(20)]
+    runs = await _runs(renewed, one)
+    assert renewed.kinds() == ["deploy production 1.0"]
+    for number, run in enumerate((first, runs[0]), start=1):
+        await keep_history(request, renewed.client, workflow_id_of(one), f"deploy-continued_as_new-{number}", run)
+    two = await renewed.live("1.1", renewed.service(renewed.environment()))
+    await renewed.until_status(one, "superseded")
+    await renewed.releases.command(two, RollbackCommand(by=BOB, reason="slow"))
+    await renewed.until_status(two, "rolled_back")
+    assert renewed.kinds()[-1] == "rollback production 1.0"
+
+
+async def test_a_rollback_asked_for_in_the_moment_of_renewal_is_not_lost(renewed: Deploys) -> None:
+    service = renewed.service(renewed.environment(verification={"max_error_rate": 0.5}))
+    await renewed.live("1.0", service)
+    two = await renewed.live("1.1", service)
+
+    async def flood() -> None:
+        for _ in range(30):
+            await renewed.releases.report_metrics(two, ReportMetrics(error_rate=0.1))
+
+    async with asyncio.timeout(40):
+        floods = [asyncio.create_task(flood()) for _ in range(3)]
+        await renewed.until(two, lambda found: len(found.metric_samples) > 8)
+        answer = await renewed.releases.command(two, RollbackCommand(by=BOB, reason="slow"))
+        assert answer.rollback is not None
+        await asyncio.gather(*floods, return_exceptions=True)
+    await renewed.until_status(two, "rolled_back")
+    assert renewed.kinds().count("rollback production 1.0") == 1

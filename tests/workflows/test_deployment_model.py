@@ -1,0 +1,162 @@
+"""Random sequences of what people, monitoring and crashes do to the deployments of one service, on the real server.
+
+Whatever happens: never two jobs at work in one environment, no acknowledged approval is lost, what is live is what the
+agent put there last, and everything comes to an end.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from tests.workflows.deployment_harness import BOB, CAT, Deploys
+from tests.workflows.deployment_harness import deploys as started_deploys
+from tests.workflows.harness import Agent, fail, succeed
+from workflows.contracts.attempts import AttemptInput, AttemptResult
+from workflows.contracts.deployment_commands import CancelDeployment, Reject, ReportMetrics, RollbackCommand
+from workflows.contracts.deployments import Decision, Deployment
+from workflows.contracts.environments import FreezeCommand, HoldCommand, ReleaseCommand, UnfreezeCommand
+from workflows.contracts.errors import HybridCIError
+
+FAR = 4_000_000_000_000
+ACTIONS = (
+    "start", "approve", "reject", "rollback", "freeze", "unfreeze", "hold", "release", "breach", "cancel", "crash",
+    "terminate", "rest",
+)  # fmt: skip
+Action = tuple[str, int]
+actions = st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 5)), min_size=4, max_size=12)
+
+
+class Model:
+    """What was done and acknowledged, and what the agent saw."""
+
+    def __init__(self, deploys: Deploys) -> None:
+        self.deploys = deploys
+        self.service = deploys.service(
+            deploys.environment(approval={"required": 1}, verification={"max_error_rate": 0.1}, supersede="none")
+        )
+        self.acknowledged: list[tuple[str, str]] = []
+        self.terminated: set[str] = set()
+        self.at_work: list[str] = []
+        self.overlaps: list[tuple[str, str]] = []
+        self.put_there: list[str] = []
+        for kind in ("deploy production", "rollback production"):
+            deploys.script(kind, self._work)
+
+    async def _work(self, attempt: AttemptInput, agent: Agent) -> AttemptResult:
+        self.overlaps += [(other, attempt.job_id) for other in self.at_work]
+        self.at_work.append(attempt.job_id)
+        await asyncio.sleep(0.05)
+        self.at_work.remove(attempt.job_id)
+        version = attempt.env["HYBRIDCI_VERSION"]
+        if attempt.job_type == "deploy" and version.endswith("3"):  # every fourth version is a bad one
+            return await fail(1)(attempt, agent)
+        self.put_there.append(version)
+        return await succeed(attempt, agent)
+
+    async def do(self, action: str, which: int) -> None:
+        """Do it to one of the deployments; a refusal is an answer too."""
+        deploys, started = self.deploys, self.deploys.started
+        if action == "start":
+            await deploys.start(f"1.{len(started)}", self.service)
+        elif action == "rest":
+            await asyncio.sleep(0.1)
+        elif action == "crash":
+            await deploys.crash()
+        elif action in {"freeze", "unfreeze", "hold", "release"}:
+            await self._to_environment(action)
+        elif started:
+            await self._to_deployment(action, started[which % len(started)])
+
+    async def _to_environment(self, action: str) -> None:
+        commands = {
+            "freeze": FreezeCommand(by=BOB, freeze_id="f", name="fair", ends_at=FAR),
+            "unfreeze": UnfreezeCommand(by=BOB, freeze_id="f"),
+            "hold": HoldCommand(by=BOB, reason="look"),
+            "release": ReleaseCommand(by=BOB),
+        }
+        with suppress(HybridCIError):
+            await self.deploys.releases.command_environment(self.deploys.name, "production", commands[action])
+
+    async def _to_deployment(self, action: str, deployment: Deployment) -> None:
+        releases = self.deploys.releases
+        actions: Mapping[str, Callable[[], Awaitable[object]]] = {
+            "approve": lambda: self._approve(deployment),
+            "reject": lambda: releases.command(deployment, Reject(by=CAT, reason="no")),
+            "rollback": lambda: releases.command(deployment, RollbackCommand(by=BOB, reason="slow")),
+            "breach": lambda: releases.report_metrics(deployment, ReportMetrics(error_rate=0.9)),
+            "cancel": lambda: releases.command(deployment, CancelDeployment(by=BOB)),
+            "terminate": lambda: self._terminate(deployment),
+        }
+        with suppress(HybridCIError):
+            await actions[action]()
+
+    async def _approve(self, deployment: Deployment) -> None:
+        await self.deploys.approve(deployment, BOB)
+        self.acknowledged.append((deployment.deployment_id, BOB))
+
+    async def _terminate(self, deployment: Deployment) -> None:
+        with suppress(RPCError):
+            await self.deploys.handle(deployment).terminate("somebody's hand")
+            self.terminated.add(deployment.deployment_id)
+
+    def live(self, found: list[Deployment]) -> list[Deployment]:
+        return [each for each in found if each.status == "live" and each.deployment_id not in self.terminated]
+
+    async def settle(self) -> list[Deployment]:
+        """Let everything go on, and wait until each deployment has ended, is live, or was terminated."""
+        async with asyncio.timeout(60):
+            while True:
+                await self._to_environment("release")
+                await self._to_environment("unfreeze")
+                found = [await self.deploys.get(each) for each in self.deploys.started]
+                moving = [
+                    each
+                    for each in found
+                    if not each.closed and each.status != "live" and each.deployment_id not in self.terminated
+                ]
+                for each in moving:
+                    if "approv" in (each.waits_for or ""):
+                        await self._to_deployment("approve", each)
+                if not moving and not self.at_work and len(self.live(found)) <= 1:
+                    return found
+                await asyncio.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def server(temporal_client: Client) -> Client:
+    return temporal_client
+
+
+@settings(
+    max_examples=12,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(done=actions)
+@example(
+    done=[("start", 0), ("approve", 0), ("rest", 0), ("start", 0), ("approve", 1), ("rollback", 0), ("rollback", 1)]
+)
+@example(done=[("start", 0), ("start", 0), ("approve", 0), ("terminate", 0), ("approve", 1), ("crash", 0), ("hold", 0)])
+@example(done=[("start", 0), ("freeze", 0), ("approve", 0), ("crash", 0), ("unfreeze", 0), ("start", 0), ("cancel", 1)])
+async def test_no_sequence_leads_astray(server: Client, done: list[Action]) -> None:
+    async with started_deploys(server) as deploys:
+        model = Model(deploys)
+        for action, which in [("start", 0), *done]:
+            await model.do(action, which)
+        found = await model.settle()
+        assert model.overlaps == []
+        for deployment_id, by in model.acknowledged:
+            record = next(each for each in found if each.deployment_id == deployment_id)
+            if deployment_id not in model.terminated:
+                assert by in [entry.by for entry in record.approvals if entry.decision is Decision.APPROVE]
+        state = await deploys.stores.environments.get(deploys.name, "production")
+        if model.put_there and not model.terminated and state is not None:
+            assert state.live is not None
+            assert state.live.version == model.put_there[-1]
