@@ -25,7 +25,7 @@ _SECOND: Final = timedelta(seconds=1)
 _TURN_BACK: Final = timedelta(hours=3)
 """No zone turns its clocks back by more, and none changes twice within that."""
 _EXTENSIONS: Final = 400
-"""How often the end of a freeze is moved on by a window that begins before it. Behind the last one, ask again."""
+"""How often, over all windows, a freeze's end is moved on by one that begins before it. Behind the last, ask again."""
 _MOMENTS: Final = 200
 """More moments than these never lie within a turned back hour."""
 _SOME_TIME: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -115,7 +115,7 @@ def _on_until(windows: Sequence[FreezeWindow], at: datetime) -> tuple[str | None
     name, end = _longest(windows, at)
     if end <= at:
         return None, None
-    for _ in range(_EXTENSIONS):
+    for _ in range(max(1, _EXTENSIONS // len(windows))):
         _, later = _longest(windows, end)
         if later <= end or end >= at + _YEAR:
             break
