@@ -177,7 +177,7 @@ def rolled_back(deployment: Deployment, now: int) -> Deployment:
         update={
             "status": DeploymentStatus.ROLLED_BACK,
             "waits_for": None,
-            "cause": "rolled_back",
+            "cause": deployment.cause or "rolled_back",
             "error_message": rollback.reason if rollback is not None else None,
             "completed_at": now,
             "closed": True,

@@ -12,8 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows import stage_jobs
     from workflows.contracts.deployment_commands import CancelDeployment, RollbackCommand
     from workflows.contracts.deployments import Deployment
-    from workflows.contracts.environments import Hold, Leave, Leaving, Superseded
-    from workflows.contracts.services import HealthCheck
+    from workflows.contracts.environments import Hold, Leave, Leaving, LiveVersion, Superseded
     from workflows.deployment_messages import DeploymentMessages
     from workflows.deployment_progress import Breach, Failed, Phase
     from workflows.deployment_steps import succeeded, why_failed
@@ -82,7 +81,7 @@ class RollbackPhases(DeploymentMessages):
                 )
                 if not succeeded(job):
                     raise Failed("rollback_failed", why_failed(job))
-                await self._check_health(self._environment.health_check, stoppable=False)
+                await self._check_health(back_to=target)
             except Failed as failure:
                 await self._shout(failure.message)
                 return
@@ -97,7 +96,8 @@ class RollbackPhases(DeploymentMessages):
         rollback = self._deployment.rollback
         target = self._target(rollback.target_version if rollback else None)
         live = target.model_copy(update={"since": now_ms()}) if target is not None else None
-        hold = Hold(by=by, reason=f"rolled back from {self._deployment.version}: {reason}"[:1000], at=now_ms())
+        short = self._deployment.cause if rollback is not None and rollback.automatic else reason
+        hold = Hold(by=by, reason=f"rolled back from {self._deployment.version}: {short}"[:1000], at=now_ms())
         self._deployment = record.rolled_back(self._deployment, now_ms())
         version = target.version if target is not None else "nothing known"
         self._note("rolled_back", by=by, reason=reason, message=f"{version} is live again")
@@ -143,14 +143,17 @@ class RollbackPhases(DeploymentMessages):
         job_ids = [*deployment.rollback.job_ids, job_id] if deployment.rollback is not None else [job_id]
         return record.rollback_changed(deployment, job_ids=job_ids)
 
-    async def _check_health(self, check: HealthCheck | None, *, stoppable: bool = True) -> None:
+    async def _check_health(self, *, percent: int = 100, back_to: LiveVersion | None = None) -> None:
+        """The environment's health check, if it has one; a rollback's is not stopped by anything. Raises Failed."""
+        environment, check = self._environment, self._environment.health_check
         if check is None:
             return
-        environment = self._environment
         job = await self._run_job(
-            lambda: stage_jobs.health_job(self._deployment, environment, check, self._turn),
-            self._stage_job_started,
-            stoppable=stoppable,
+            lambda: stage_jobs.health_job(
+                self._deployment, environment, check, self._turn, percent=percent, back_to=back_to
+            ),
+            self._stage_job_started if back_to is None else self._rollback_job_started,
+            stoppable=back_to is None,
         )
         if not succeeded(job):
             raise Failed("health_check_failed", why_failed(job))

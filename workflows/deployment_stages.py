@@ -126,7 +126,7 @@ class StagePhases(RollbackPhases):
         )
         if not succeeded(job):
             raise Failed("deploy_failed", why_failed(job))
-        await self._check_health(environment.health_check)
+        await self._check_health(percent=percent)
 
     async def _await_other_ci(self) -> None:
         name, deployment = self._environment.name, self._deployment

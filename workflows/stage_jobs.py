@@ -82,8 +82,19 @@ def roll_out_job(deployment: Deployment, environment: Environment, turn: Turn, p
     )
 
 
-def health_job(deployment: Deployment, environment: Environment, check: HealthCheck, turn: Turn) -> JobSpec:
-    """The environment's health check, tried until it passes or its attempts are used up."""
+def health_job(
+    deployment: Deployment,
+    environment: Environment,
+    check: HealthCheck,
+    turn: Turn,
+    *,
+    percent: int = 100,
+    back_to: LiveVersion | None = None,
+) -> JobSpec:
+    """The environment's health check, tried until it passes or its attempts are used up.
+
+    ``back_to``: after a rollback, it is that version's health that is checked.
+    """
     retry = RetryPolicy(
         max_attempts=check.attempts,
         initial_interval_seconds=check.interval_seconds,
@@ -92,16 +103,18 @@ def health_job(deployment: Deployment, environment: Environment, check: HealthCh
         timeout_attempts=check.attempts,
         park=False,
     )
-    return _job(
+    variables = {**turn.variables(environment.name), "HYBRIDCI_ROLLOUT_PERCENT": str(percent)}
+    spec = _job(
         deployment,
         "health",
         environment,
         steps=[Step(name="health check", run=check.run, timeout_seconds=check.timeout_seconds)],
-        variables=turn.variables(environment.name),
+        variables=variables if back_to is None else {**variables, **_going_back(deployment, back_to)},
         fence=turn.fence,
         priority=Priority.HIGH,
         retry=retry,
     )
+    return spec if back_to is None else _at(spec, back_to)
 
 
 def verification_job(
@@ -139,18 +152,22 @@ def rollback_job(deployment: Deployment, environment: Environment, plan: Rollbac
         steps=rollback.steps if rollback is not None and own else source.steps,
         variables={
             **turn.variables(environment.name),
-            "HYBRIDCI_VERSION": plan.target.version,
-            "HYBRIDCI_PREVIOUS_VERSION": deployment.version,
-            "HYBRIDCI_ROLLOUT_PERCENT": "100",
+            **_going_back(deployment, plan.target),
         },
         fence=turn.fence,
         priority=Priority.CRITICAL,
         retry=retry,
     )
     timeout = rollback.timeout_seconds if rollback is not None else source.timeout_seconds
-    return spec.model_copy(
-        update={"git_commit_sha": plan.target.git_commit_sha, "git_ref": None, "timeout_seconds": timeout}
-    )
+    return _at(spec, plan.target).model_copy(update={"timeout_seconds": timeout})
+
+
+def _going_back(deployment: Deployment, target: LiveVersion) -> dict[str, str]:
+    return {"HYBRIDCI_VERSION": target.version, "HYBRIDCI_PREVIOUS_VERSION": deployment.version}
+
+
+def _at(spec: JobSpec, target: LiveVersion) -> JobSpec:
+    return spec.model_copy(update={"git_commit_sha": target.git_commit_sha, "git_ref": None})
 
 
 def _job(
