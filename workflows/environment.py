@@ -115,7 +115,11 @@ class EnvironmentWorkflow(EnvironmentEffects):
         now = now_ms()
         look = turn.next_look(self._state, now, answers)
         pause = None if look is None else min(timedelta(milliseconds=look - now), _LONGEST_REST)
-        summary = "until the next freeze begins or ends" if self._state.freezes or answers else "until the live version hands over"
+        summary = (
+            "until the next freeze begins or ends"
+            if self._state.freezes or answers
+            else "until the live version hands over"
+        )
         try:
             await workflow.wait_condition(lambda: bool(self._inbox), timeout=pause, timeout_summary=summary)
         except TimeoutError:

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from temporalio import activity, workflow
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.service import RPCError
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from workflows.contracts.environments import (
     BecameLive,
@@ -45,6 +45,9 @@ SIGNALS: dict[type[EnvironmentSignal], str] = {
     BecameLive: "became_live",
     Yielded: "yielded",
 }
+
+
+STAND_INS = "stand-ins"
 
 
 class Heard(BaseModel):
@@ -209,7 +212,7 @@ class Lab:
             "DeploymentStandIn",
             args=[name, self.id, hands_over],
             id=f"deploy-{self.service}-{version}-{name}",
-            task_queue=CONTROL_QUEUE,
+            task_queue=STAND_INS,
         )
         started = Deployment(self, name, version, handle)
         self._started.append(started)
@@ -274,17 +277,28 @@ class Lab:
 
 @asynccontextmanager
 async def lab(client: Client) -> AsyncGenerator[Lab]:
+    """The stand-ins need no sandbox, which would load this module anew for each of them."""
     recorder = Recorder(client)
-    async with Worker(
-        client,
-        task_queue=CONTROL_QUEUE,
-        workflows=[EnvironmentWorkflow, DeploymentStandIn],
-        activities=[
-            recorder.load_environment,
-            recorder.record_environment,
-            recorder.check_freeze,
-            recorder.await_closed,
-            recorder.hear,
-        ],
+    activities = [
+        recorder.load_environment,
+        recorder.record_environment,
+        recorder.check_freeze,
+        recorder.await_closed,
+    ]
+    async with (
+        Worker(
+            client,
+            task_queue=CONTROL_QUEUE,
+            workflows=[EnvironmentWorkflow],
+            activities=activities,
+            max_heartbeat_throttle_interval=timedelta(seconds=0.2),  # a watch that is over ends soon
+        ),
+        Worker(
+            client,
+            task_queue=STAND_INS,
+            workflows=[DeploymentStandIn],
+            activities=[recorder.hear],
+            workflow_runner=UnsandboxedWorkflowRunner(),
+        ),
     ):
         yield Lab(client, recorder)
