@@ -1,6 +1,6 @@
 """schemathesis over the OpenAPI document, in-process: no 500 for anything, and every answer is what the document says.
 
-Half of the requests name jobs that exist, in every state, so that they get past "not found".
+Half of the requests name jobs, deployments and services that exist, in every state, so that they get past "not found".
 """
 
 import asyncio
@@ -14,12 +14,16 @@ from hypothesis import HealthCheck, settings
 from schemathesis import checks
 from schemathesis.config import SchemathesisConfig
 
-from tests.api.conftest import ADMIN_KEY, SPEC, memory_app
+from tests.api.conftest import ADMIN_KEY, DEPLOYMENT, SERVICE, SPEC, memory_app
+from tests.api.fake_deployments import FakeDeployments
 from tests.api.fakes import FakeOrchestrator
 from workflows.contracts.attempts import AttemptStarted
 from workflows.contracts.commands import JobInput
+from workflows.contracts.deployment_commands import DeploymentInput
+from workflows.contracts.deployments import DeploymentRequest, DeploymentStatus
 from workflows.contracts.ids import new_job_id
 from workflows.contracts.jobs import Job, JobSpec
+from workflows.contracts.services import Service, ServiceSpec, ServiceWrite
 from workflows.contracts.statuses import JobStatus
 
 checks.load_all_checks()
@@ -27,19 +31,29 @@ _CHECKS: Any = vars(checks)["CHECKS"]
 # Rules no schema can say (a cursor is ours, a git URL is safe) refuse what the schema would allow.
 _TOO_EAGER: list[Any] = [_CHECKS.get_one("positive_data_acceptance")]
 _turn = itertools.count()
-_jobs: list[str] = []
+_known: dict[str, list[str]] = {}
+# The systematic cases of so deep a body are 3,000; its random ones are more instead.
+_DEEP = ("/api/dashboard/services/{name}", "put")
 
 
 # schemathesis makes its tests at collection, so the document must be there; its lazy variant does not know pytest 9.
 _app, _, _orchestrator, _stop = memory_app()
 _stop.append(True)  # followers of logs end at once
-schema: Any = schemathesis.openapi.from_dict(_app.openapi(), config=SchemathesisConfig())
-schema.app = _app
+
+
+def _schema(settings: dict[str, Any]) -> Any:
+    config: Any = SchemathesisConfig
+    schema: Any = schemathesis.openapi.from_dict(_app.openapi(), config=config.from_dict(settings))
+    schema.app = _app
+    return schema
+
+
+_plain, _random_only = _schema({}), _schema({"phases": {"coverage": {"enabled": False}}})
 
 
 @pytest.fixture(scope="module", autouse=True)
 def seeded() -> None:
-    _jobs[:] = asyncio.run(_seed(_orchestrator))
+    _known.update(asyncio.run(_seed(_orchestrator)))
 
 
 def _test_of(path: str, method: str) -> Any:
@@ -47,14 +61,16 @@ def _test_of(path: str, method: str) -> Any:
 
     @settings(
         deadline=None,
-        max_examples=12,
+        max_examples=60 if (path, method) == _DEEP else 12,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
     )
     def ask(case: Any) -> None:
-        if "job_id" in case.path_parameters and next(_turn) % 2:
-            case.path_parameters["job_id"] = _jobs[next(_turn) % len(_jobs)]
+        if next(_turn) % 2:
+            for name in _known.keys() & case.path_parameters.keys():
+                case.path_parameters[name] = _known[name][next(_turn) % len(_known[name])]
         case.call_and_validate(headers={"Authorization": f"Bearer {ADMIN_KEY}"}, excluded_checks=_TOO_EAGER)
 
+    schema = _random_only if (path, method) == _DEEP else _plain
     return schema.include(path=path, method=method.upper()).parametrize()(ask)
 
 
@@ -66,16 +82,34 @@ for _path, _methods in _app.openapi()["paths"].items():
 def test_every_operation_has_a_test() -> None:
     operations = sum(len(methods) for methods in _app.openapi()["paths"].values())
     tests = [name for name in globals() if re.match("test_(get|post|put|patch|delete)_", name)]
-    assert len(tests) == operations > 30
+    assert len(tests) == operations > 55
 
 
-async def _seed(orchestrator: FakeOrchestrator) -> list[str]:
+async def _seed(orchestrator: FakeOrchestrator) -> dict[str, list[str]]:
     ids = [(await _job(orchestrator)).job_id for _ in range(4)]
     for job_id, status in zip(ids[1:], (None, JobStatus.SUCCESS, JobStatus.DEAD_LETTERED), strict=True):
         await orchestrator.attempt_started(job_id, AttemptStarted(attempt=1, agent_id="agent-7", claimed_at=1))
         if status is not None:
             await orchestrator.end_attempt(job_id, 1, status=status, log_bytes=0)
-    return ids
+    names = ["checkout", "search"]
+    services = [await orchestrator.releases.apply_service(_registration(name)) for name in names]
+    deployments = [await _deployment(orchestrator.releases, services[number % 2]) for number in range(6)]
+    await orchestrator.releases.go_live(deployments[0])
+    await orchestrator.releases.go_live(deployments[1])
+    last = await orchestrator.releases.go_live(deployments[2])
+    await orchestrator.releases.put(last, status=DeploymentStatus.ROLLED_BACK, closed=True)
+    environments = ["staging", "production", "nowhere"]
+    return {"job_id": ids, "deployment_id": deployments, "name": names, "environment": environments}
+
+
+def _registration(name: str) -> ServiceWrite:
+    return ServiceWrite(name=name, spec=ServiceSpec.model_validate(SERVICE), by="ann")
+
+
+async def _deployment(releases: FakeDeployments, service: Service) -> str:
+    request = DeploymentRequest.model_validate({**DEPLOYMENT, "service_name": service.name})
+    start = DeploymentInput(deployment_id=new_job_id(), request=request, service=service)
+    return (await releases.start(start)).deployment_id
 
 
 async def _job(orchestrator: FakeOrchestrator) -> Job:
