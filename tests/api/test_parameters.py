@@ -1,0 +1,45 @@
+"""Query parameters that would be lost in silence are refused, on every route there is."""
+
+from typing import Any
+
+import pytest
+
+from tests.api.conftest import Bench, memory_app
+from tests.api.test_auth import OPEN
+
+PATHS = {
+    "job_id": "00000000-0000-4000-8000-000000000000",
+    "deployment_id": "00000000-0000-4000-8000-000000000000",
+    "redrive_id": "00000000-0000-4000-8000-000000000000",
+    "path": "a.txt",
+    "agent_id": "agent-7",
+    "name": "checkout",
+    "environment": "production",
+}
+_document: dict[str, Any] = memory_app()[0].openapi()
+READS = sorted(path for path, methods in _document["paths"].items() if "get" in methods and path not in OPEN)
+
+
+@pytest.mark.parametrize("path", READS)
+async def test_unknown_and_repeated_parameters_are_refused(bench: Bench, path: str) -> None:
+    url = path.replace(":path}", "}").format_map(PATHS)
+    unknown = await bench.admin.get(f"{url}?no_such_parameter=1")
+    assert (unknown.status_code, [error["field"] for error in unknown.json()["errors"]]) == (422, ["no_such_parameter"])
+    repeated = await bench.admin.get(f"{url}?limit=1&limit=2")
+    assert repeated.status_code == 422
+    assert "limit" in {error["field"] for error in repeated.json()["errors"]}
+
+
+def test_every_read_is_walked() -> None:
+    assert len(READS) > 20
+
+
+async def test_a_command_takes_no_parameters(bench: Bench) -> None:
+    job_id = await bench.submit()
+    answer = await bench.admin.delete(f"/api/queue/jobs/{job_id}?reason=typo")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "reason")
+    assert (await bench.admin.get(f"/api/dashboard/jobs/{job_id}")).json()["status"] == "queued"
+
+
+async def test_a_bad_parameter_says_nothing_without_a_key(bench: Bench) -> None:
+    assert (await bench.anyone.get("/info?a=b")).status_code == 401
