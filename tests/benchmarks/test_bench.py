@@ -20,7 +20,7 @@ from workflows.contracts.statuses import JobStatus
 
 
 def test_a_small_run_measures_every_part(tmp_path: Path) -> None:
-    sizes = ["--samples", "2", "--jobs", "6", "--stored", "120"]
+    sizes = ["--samples", "2", "--jobs", "6", "--deployments", "5", "--stored", "120"]
     done = subprocess.run(
         [*HYBRIDCI, "bench", "--json", *sizes],
         capture_output=True, text=True, timeout=150, env={**os.environ, "TMPDIR": str(tmp_path)}, check=False,
@@ -35,10 +35,17 @@ def test_a_small_run_measures_every_part(tmp_path: Path) -> None:
     assert report.throughput is not None
     assert report.throughput.per_second > 0
     assert {"temporal", "aws", "api", "worker", "agent-1", "client"} <= report.throughput.cpu_ms_per_job.keys()
+    assert report.deployment_latency is not None
+    assert report.deployment_latency.floor.samples == 3 * report.deployment_latency.rollback.samples == 3
+    assert report.deployment_latency.rollback.p50 > 0
+    assert report.many_deployments is not None
+    assert (report.many_deployments.deployments, report.many_deployments.services) == (5, 2)
+    assert report.many_deployments.cpu_ms_per_deployment["worker"] > 0
     assert report.idle_mib is not None
     assert all(size > 0 for size in report.idle_mib.values())
     assert [reads.stored for reads in report.reads] == [100, 120]
-    assert {"dispatch p50 / floor", "throughput / floor", "memory when idle"} <= {each.name for each in report.targets}
+    wanted = {"dispatch p50 / floor", "throughput / floor", "rollback to its command, p50", "memory when idle"}
+    assert wanted <= {each.name for each in report.targets}
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,8 +1,8 @@
 """How fast a deployment's commands follow what is asked of it, in turns with the raw floor.
 
-One sample is a whole story: a version goes live; the next one is started (→ staging's command), approved (→ production's
-command) while the first one is live and must hand production over, and rolled back (→ the rollback's command). Then the
-hold is released for the next sample.
+One sample is a whole story: a version goes live; the next one is started (→ staging's command), approved while the
+first must hand production over (→ production's command), and rolled back (→ the rollback's command). Then the hold is
+released.
 """
 
 import time
@@ -32,11 +32,12 @@ def measure_deployments(
     with stack.api() as api:
         story = _Story(api, floor, repository, folder)
         story.begin()
-        for number in range(-_WARM_UP, samples):
-            story.sample(number + _WARM_UP)
+        warm_up = min(_WARM_UP, samples)
+        for number in range(-warm_up, samples):
+            story.sample(number + warm_up)
             if number % 10 == 0:
                 say(f"deployments: {number} of {samples}")
-        return story.result()
+        return story.result(warm_up)
 
 
 class _Story:
@@ -69,13 +70,13 @@ class _Story:
         self._until_live(before, back=True)
         self._api.tell(f"{_PLACE}/release", {"reason": "The next sample."})
 
-    def result(self) -> DeploymentLatency:
+    def result(self, warm_up: int) -> DeploymentLatency:
         """What was measured, without the warm-up."""
         return DeploymentLatency(
-            floor=Times.of(self._raw[3 * _WARM_UP :]),
-            start=Times.of(self._start[_WARM_UP:]),
-            approve=Times.of(self._approve[_WARM_UP:]),
-            rollback=Times.of(self._rollback[_WARM_UP:]),
+            floor=Times.of(self._raw[3 * warm_up :]),
+            start=Times.of(self._start[warm_up:]),
+            approve=Times.of(self._approve[warm_up:]),
+            rollback=Times.of(self._rollback[warm_up:]),
         )
 
     def _measure(self, times: list[float], mark: str, ask: Callable[[], T]) -> T:
