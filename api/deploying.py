@@ -3,6 +3,7 @@
 Who asks, whence and how the answer looks is the callers' business; every change goes through a workflow.
 """
 
+import asyncio
 from dataclasses import dataclass
 from typing import Final
 
@@ -51,25 +52,19 @@ async def start_deployment(
     ``via`` is ``api``, ``cli`` or ``webhook:<provider>``, ``address`` the caller's, if any. Raises NotFound for an
     unknown service, Conflict, ValidationFailed, Unavailable.
     """
-    deployment_id = new_job_id() if key is None else job_id_for_key(caller_id, key)
-    digest = None if key is None else fingerprint("deployment", request)
-    if digest is not None:
+    if key is None:
+        start = await _input(services, new_job_id(), caller_id, request, via, address)
+        return Started(await services.releases.start(start), created=True)
+    deployment_id, digest = job_id_for_key(caller_id, key), fingerprint("deployment", request)
+    # A workflow's id names service and version too: Temporal alone would let two different requests with one key start.
+    async with services.starting.setdefault(deployment_id, asyncio.Lock()):
         known = await _find(services, deployment_id)
         if known is not None:
             require_same(known.fingerprint, digest, what=f"deployment {deployment_id}")
             return Started(known, replayed=True)
-    start = DeploymentInput(
-        deployment_id=deployment_id,
-        request=request,
-        service=await services.deployments.service(request.service_name),
-        created_by=caller_id,
-        via=via,
-        address=address,
-        fingerprint=digest,
-    )
-    started = await services.releases.start(start)
-    # Two requests with one key at the same moment.
-    require_same(started.fingerprint, digest, what=f"deployment {deployment_id}")
+        start = await _input(services, deployment_id, caller_id, request, via, address)
+        started = await services.releases.start(start.model_copy(update={"fingerprint": digest}))
+    require_same(started.fingerprint, digest, what=f"deployment {deployment_id}")  # another API process was faster
     return Started(started, created=True)
 
 
@@ -136,6 +131,19 @@ async def live_deployment(services: Services, service_name: str, environment: st
     except NotFound:
         return None  # nothing was ever deployed there
     return None if state.live is None else await services.deployments.get(state.live.deployment_id)
+
+
+async def _input(
+    services: Services, deployment_id: str, caller_id: str, request: DeploymentRequest, via: str, address: str | None
+) -> DeploymentInput:
+    return DeploymentInput(
+        deployment_id=deployment_id,
+        request=request,
+        service=await services.deployments.service(request.service_name),
+        created_by=caller_id,
+        via=via,
+        address=address,
+    )
 
 
 async def _find(services: Services, deployment_id: str) -> Deployment | None:

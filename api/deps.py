@@ -4,9 +4,11 @@ Reads go to the readers and the stores; everything that changes a job goes throu
 everything that changes a deployment, an environment or a service through the releases.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Final
+from weakref import WeakValueDictionary
 
 from fastapi import Depends
 from pydantic import TypeAdapter, ValidationError
@@ -50,6 +52,7 @@ class Services:
 
     ``temporal`` and ``releasing`` return the ways to the workflows, or raise Unavailable as long as Temporal was never
     reached. ``stopping`` is True once the process has been told to end; whoever streams without end then ends.
+    ``starting`` has a lock for each deployment that a request with a key is just starting.
     """
 
     keys: KeyRing
@@ -64,6 +67,7 @@ class Services:
     clock: Clock = epoch_millis
     stopping: Callable[[], bool] = lambda: False
     known_jobs: KnownJobs = field(default_factory=KnownJobs)
+    starting: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary[str, asyncio.Lock])
 
     @property
     def orchestrator(self) -> Orchestrator:

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.api.conftest import ADMIN_KEY, SPEC, memory_app
+from tests.api.conftest import ADMIN_KEY, SERVICE, SPEC, memory_app
 
 PATHS = [
     "/api/dashboard/jobs",
@@ -18,8 +18,12 @@ PATHS = [
     "/api/queue/dead-letters/redrive",
     "/api/dashboard/jobs/00000000-0000-4000-8000-000000000000/cancel",
     "/api/queue/dead-letters/00000000-0000-4000-8000-000000000000",
+    "/api/dashboard/deployments",
+    "/api/dashboard/deployments/00000000-0000-4000-8000-000000000000/metrics",
+    "/api/dashboard/services/checkout/environments/production/freezes",
 ]
 FIELDS = [*SPEC, "env", "metadata", "retry", "labels", "tags", "timeout_seconds", "priority", "items", "filter", "edit"]
+SERVICE_FIELDS = [*SERVICE, "git_ref", "labels", "build", "test", "definition", "description", "wrong"]
 any_json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
@@ -54,7 +58,35 @@ def test_any_body(path: str, body: bytes) -> None:
 
 @many
 @given(
-    prefix=st.sampled_from([b"/", b"/api/dashboard/jobs/", b"/api/queue/", b"/api/dashboard/jobs/agent/"]),
+    body=st.binary(max_size=300)
+    | st.text(alphabet="[]{}:,-?&*!|>'\"%@` \n\tab1#<\\\x00é", max_size=80).map(str.encode)
+    | st.dictionaries(st.sampled_from(SERVICE_FIELDS), any_json, max_size=5).map(
+        lambda fields: json.dumps({**SERVICE, **fields}).encode()
+    ),
+    media=st.sampled_from([b"application/json", b"application/yaml", b"text/x-yaml", b"text/yaml; charset=x"]),
+)
+def test_any_bytes_as_a_service(body: bytes, media: bytes) -> None:
+    before = registered("checkout")
+    answer = ask("PUT", b"/api/dashboard/services/checkout", body=body, headers=[(b"content-type", media)])
+    if answer.status >= 400:
+        assert answer.headers[b"content-type"] == b"application/problem+json"
+        assert registered("checkout") == before
+    json.loads(answer.body, parse_constant=_no_constants)
+
+
+@many
+@given(
+    prefix=st.sampled_from(
+        [
+            b"/",
+            b"/api/dashboard/jobs/",
+            b"/api/queue/",
+            b"/api/dashboard/jobs/agent/",
+            b"/api/dashboard/services/",
+            b"/api/dashboard/deployments/",
+            b"/api/events",
+        ]
+    ),
     path=st.binary(max_size=40),
     query=st.binary(max_size=40) | st.sampled_from([b"limit=%ff", b"cursor=%00", b"status=%F0%9F%98%80", b"a=" * 500]),
 )
@@ -74,12 +106,17 @@ def test_any_address(prefix: bytes, path: bytes, query: bytes) -> None:
             "accept",
             "host",
             "cookie",
+            "if-match",
+            "if-none-match",
+            "user-agent",
         ]
     ),
     value=st.binary(max_size=80),
 )
 def test_any_header(name: str, value: bytes) -> None:
     ask("POST", PATHS[0].encode(), body=json.dumps(SPEC).encode(), headers=[(name.encode(), value)])
+    service = json.dumps(SERVICE).encode()
+    ask("PUT", b"/api/dashboard/services/headers", body=service, headers=[(name.encode(), value)])
 
 
 def ask(
@@ -115,6 +152,10 @@ def ask(
     assert 200 <= answer.status < 500, (answer.status, answer.body)
     assert answer.headers[b"x-request-id"]
     return answer
+
+
+def registered(name: str) -> object:
+    return asyncio.run(_stores.services.get(name))
 
 
 def total() -> int:

@@ -58,6 +58,32 @@ async def test_the_example_job_is_accepted_and_answered_as_described(bench: Benc
     jsonschema.validate(problem, {**document, "$ref": "#/components/schemas/Problem"})
 
 
+async def test_the_example_service_and_deployment_are_accepted_and_answered_as_described(
+    bench: Bench, document: dict[str, Any]
+) -> None:
+    def described(path: str, method: str) -> Any:
+        return document["paths"][path][method]["requestBody"]["content"]
+
+    bodies = described("/api/dashboard/services/{name}", "put")
+    assert set(bodies) == {"application/json", "application/yaml"}
+    service = bodies["application/json"]
+    answer = await bench.admin.put("/api/dashboard/services/checkout", json=service["example"])
+    assert answer.status_code == 201, answer.text
+    jsonschema.validate(service["example"], {**document, "$ref": service["schema"]["$ref"]})
+    jsonschema.validate(answer.json(), {**document, "$ref": "#/components/schemas/Service"})
+    start = described("/api/dashboard/deployments", "post")["application/json"]
+    answer = await bench.admin.post("/api/dashboard/deployments", json=start["example"])
+    assert answer.status_code == 201, answer.text
+    jsonschema.validate(answer.json(), {**document, "$ref": "#/components/schemas/DeploymentOut"})
+    listed = await bench.admin.get("/api/dashboard/services/checkout/environments")
+    jsonschema.validate(listed.json(), {**document, "$ref": "#/components/schemas/EnvironmentList"})
+    shown = document["components"]["schemas"]
+    assert not {"fingerprint", "sequence"} & (
+        set(shown["DeploymentOut"]["properties"]) | set(shown["EnvironmentOut"]["properties"])
+    )
+    assert "412" in document["paths"]["/api/dashboard/services/{name}"]["put"]["responses"]
+
+
 async def test_the_bare_address_leads_to_the_documentation(bench: Bench) -> None:
     answer = await bench.anyone.get("/", follow_redirects=True)
     assert (answer.status_code, answer.url.path) == (200, "/api/docs")

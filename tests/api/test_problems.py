@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from api.middleware import MAX_BODY_BYTES
-from tests.api.conftest import SPEC, Bench
+from tests.api.conftest import DEPLOYMENT, SERVICE, SPEC, Bench
+from workflows.contracts.errors import Unavailable
 
 JOBS = "/api/dashboard/jobs"
 START = json.dumps(SPEC)[:-1].encode()
@@ -131,6 +132,27 @@ async def test_an_unforeseen_failure_tells_only_an_id(bench: Bench, caplog: pyte
     assert "secret" not in answer.text
     assert answer.json()["request_id"] in answer.json()["detail"]
     assert "the inner secret" in caplog.text
+
+
+async def test_every_kind_of_refusal_is_a_problem(bench: Bench) -> None:
+    services, deployments = "/api/dashboard/services/checkout", "/api/dashboard/deployments"
+    put, post, keyed = bench.admin.put, bench.admin.post, {"Idempotency-Key": "k"}
+    assert_problem(await put(services, content=b"{"), 400, "malformed_body")
+    assert_problem(await bench.anyone.put(services, json=SERVICE), 401, "unauthorized")
+    assert_problem(await bench.agent.put(services, json=SERVICE), 403, "forbidden")
+    assert_problem(await bench.admin.get(services), 404, "not_found")
+    assert_problem(await bench.admin.patch(services, json=SERVICE), 405, "method_not_allowed")
+    assert_problem(await put(services, json=SERVICE, headers={"If-Match": "*"}), 412, "precondition_failed")
+    assert_problem(await put(services, content=b" " * (MAX_BODY_BYTES + 1)), 413, "payload_too_large")
+    assert_problem(await put(services, content=b"a", headers={"Content-Type": "x/y"}), 415, "unsupported_media_type")
+    assert_problem(await put(services, json={}), 422, "validation_failed")
+    assert_problem(await post(deployments, json=DEPLOYMENT), 422, "validation_failed")
+    await bench.register()
+    url = (await post(deployments, json=DEPLOYMENT, headers=keyed)).headers["location"]
+    assert_problem(await post(deployments, json={**DEPLOYMENT, "version": "2"}, headers=keyed), 409, "conflict")
+    assert_problem(await post(url + "/rollback", json={"reason": "x"}), 409, "invalid_state")
+    bench.releases.failure = Unavailable("Temporal does not answer.")
+    assert_problem(await post(url + "/approve"), 503, "unavailable")
 
 
 async def test_long_and_many_bad_fields_keep_the_answer_short(bench: Bench) -> None:

@@ -55,7 +55,7 @@ from workflows.contracts.deployments import (
     Stage,
 )
 from workflows.contracts.environments import EnvironmentWrite
-from workflows.contracts.errors import InvalidState, NotFound, Unavailable, ValidationFailed
+from workflows.contracts.errors import Conflict, InvalidState, NotFound, Unavailable, ValidationFailed
 from workflows.contracts.services import FreezeWindow, Service
 
 
@@ -225,6 +225,15 @@ class TestDeploymentWriting:
         ctx = writing(make_deployment(sequence=1))
         assert (await link.call(ctx)).get("outcome") is WriteOutcome.APPLIED
         assert (await link.call(ctx)).get("outcome") is WriteOutcome.STALE
+
+    async def test_create_refuses_the_id_of_another_version(self, stores: Stores) -> None:
+        """One idempotency key for two requests: two workflows, but one record."""
+        link = CreateDeployment(stores.deployments)
+        first = make_deployment(sequence=1, version="1.0")
+        await link.call(writing(first))
+        with pytest.raises(Conflict, match="Idempotency-Key"):
+            await link.call(writing(make_deployment(sequence=2, version="1.1")))
+        assert await stores.deployments.get(first.deployment_id) == first
 
     async def test_create_refuses_one_that_has_moved_on(self, stores: Stores) -> None:
         with pytest.raises(InvalidState):
