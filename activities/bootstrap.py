@@ -27,6 +27,7 @@ from activities.environments import EnvironmentActivities
 from activities.job_workflows import TemporalJobWorkflows
 from activities.jobs import JobActivities
 from activities.reconcile import Reconciler
+from activities.reconcile_deployments import DeploymentReconciler, TemporalDeploymentWorkflows
 from activities.settings import WorkerSettings
 from activities.stores.open import Stores
 from workflows.client import Orchestrator
@@ -63,14 +64,16 @@ def build_activities(stores: Stores, client: Client, *, clock: Clock = epoch_mil
     """All activities of the control queue over these stores and this Temporal."""
     middleware = [ObserveChain()]
     reader = DeploymentReader(stores.deployments, stores.services, stores.environments, stores.events, middleware)
+    writer = DeploymentWriter(stores.deployments, middleware)
     return ControlActivities(
         jobs=_job_activities(stores, client, middleware, clock),
         deployments=DeploymentActivities(
             application=build_apply_service_chain(stores.services, stores.events, middleware, clock=clock),
             creation=build_deployment_creation_chain(stores.deployments, middleware),
-            writer=DeploymentWriter(stores.deployments, middleware),
+            writer=writer,
             reader=reader,
             artifacts=stores.artifacts,
+            reconciler=DeploymentReconciler(reader, writer, TemporalDeploymentWorkflows(client), clock),
         ),
         environments=_environment_activities(stores, client, middleware, reader),
     )

@@ -15,7 +15,9 @@ from activities.chains.deployment_lifecycle import DeploymentWriter
 from activities.chains.deployment_readers import DeploymentReader
 from activities.chains.support import NamedChain, run_chain
 from activities.errors import speaks_temporal
+from activities.reconcile_deployments import DeploymentReconciler
 from activities.stores.interfaces import ArtifactStore, WriteOutcome
+from workflows.contracts.commands import ReconcileResult
 from workflows.contracts.deployments import Deployment, DeploymentWrite
 from workflows.contracts.errors import NotFound
 from workflows.contracts.services import DefinitionRequest, Service, ServiceDefinition, ServiceWrite
@@ -30,6 +32,7 @@ class DeploymentActivities:
     writer: DeploymentWriter
     reader: DeploymentReader
     artifacts: ArtifactStore
+    reconciler: DeploymentReconciler
 
     def all(self) -> Sequence[Callable[..., Any]]:
         """Every activity, for ``Worker(activities=…)``."""
@@ -39,6 +42,7 @@ class DeploymentActivities:
             self.record_deployment,
             self.load_deployment,
             self.load_definition,
+            self.reconcile_deployments,
         ]
 
     @activity.defn(name="apply_service")
@@ -77,3 +81,9 @@ class DeploymentActivities:
     async def load_definition(self, request: DefinitionRequest) -> ServiceDefinition:
         """Read and validate a definition that an agent uploaded. Raises validation_failed, not retryable."""
         return await definitions.load_definition(self.artifacts, request)
+
+    @activity.defn(name="reconcile_deployments")
+    @speaks_temporal
+    async def reconcile_deployments(self) -> ReconcileResult:
+        """Close the records whose workflow was closed behind our back."""
+        return await self.reconciler.run(activity.heartbeat)

@@ -9,8 +9,11 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
-    from workflows.contracts.activities import reconcile_jobs
+    from workflows.contracts.activities import reconcile_deployments, reconcile_jobs
     from workflows.contracts.commands import ReconcileResult
+
+
+_DEPLOYMENTS_TOO = "reconcile-deployments"
 
 
 @workflow.defn(name="ReconcileWorkflow")
@@ -27,5 +30,19 @@ class ReconcileWorkflow:
             retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1)),
             summary="open records against their workflows",
         )
+        if workflow.patched(_DEPLOYMENTS_TOO):
+            deployments = await workflow.execute_activity(
+                reconcile_deployments,
+                start_to_close_timeout=timedelta(minutes=30),
+                heartbeat_timeout=timedelta(minutes=1),
+                retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1)),
+                summary="open records of deployments against their workflows",
+            )
+            result = result.model_copy(
+                update={
+                    "checked": result.checked + deployments.checked,
+                    "closed": [*result.closed, *deployments.closed],
+                }
+            )
         workflow.set_current_details(f"{result.checked} open records compared, {len(result.closed)} closed")
         return result

@@ -1,4 +1,4 @@
-"""Chain PromoteDeployment of DeploymentLifecycle: RecordProductionDeployment. For the last environment, live included."""
+"""Chain PromoteDeployment of DeploymentLifecycle: RecordProductionDeployment. For the last environment, and live."""
 
 from collections.abc import Sequence
 

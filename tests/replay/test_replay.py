@@ -11,9 +11,12 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
 from workflows.client import DATA_CONVERTER
+from workflows.deployment import DeploymentWorkflow
+from workflows.environment import EnvironmentWorkflow
 from workflows.job import JobWorkflow
 from workflows.reconcile import ReconcileWorkflow
 from workflows.redrive import RedriveWorkflow
+from workflows.service import ServiceWorkflow
 
 HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
 
@@ -31,7 +34,10 @@ def test_every_path_is_there() -> None:
 
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
 async def test_replays(path: Path) -> None:
-    replayer = Replayer(workflows=[JobWorkflow, RedriveWorkflow, ReconcileWorkflow], data_converter=DATA_CONVERTER)
+    workflows = [
+        JobWorkflow, RedriveWorkflow, ReconcileWorkflow, DeploymentWorkflow, EnvironmentWorkflow, ServiceWorkflow,
+    ]  # fmt: skip
+    replayer = Replayer(workflows=workflows, data_converter=DATA_CONVERTER)
     history = _history(path)
     await replayer.replay_workflow(history)
 

@@ -49,6 +49,10 @@ class Control:
     async def reconcile(self) -> ReconcileResult:
         return ReconcileResult(checked=3, closed=["job-1"])
 
+    @activity.defn(name="reconcile_deployments")
+    async def reconcile_deployments(self) -> ReconcileResult:
+        return ReconcileResult(checked=2, closed=["deployment-1"])
+
     async def run(self, request: BulkRedrive) -> BulkRedriveProgress:
         redrive_id = str(uuid.uuid4())
         await Orchestrator(self.client).start_bulk_redrive(redrive_id, request, fingerprint="f")
@@ -63,7 +67,7 @@ async def control(temporal_client: Client) -> AsyncIterator[Control]:
         temporal_client,
         task_queue=CONTROL_QUEUE,
         workflows=[RedriveWorkflow, ReconcileWorkflow],
-        activities=[control.select, control.redrive, control.wait, control.reconcile],
+        activities=[control.select, control.redrive, control.wait, control.reconcile, control.reconcile_deployments],
     ):
         yield control
 
@@ -99,5 +103,5 @@ async def test_an_unwatchable_canary_says_why(control: Control) -> None:
 
 async def test_reconcile(control: Control, request: pytest.FixtureRequest) -> None:
     result = await Orchestrator(control.client).reconcile()
-    assert (result.checked, result.closed) == (3, ["job-1"])
-    await keep_history(request, control.client, "maintenance-reconcile-jobs", "reconcile")
+    assert (result.checked, result.closed) == (5, ["job-1", "deployment-1"])
+    await keep_history(request, control.client, "maintenance-reconcile-jobs", "reconcile-deployments-too")

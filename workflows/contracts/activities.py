@@ -93,6 +93,12 @@ async def load_definition(request: DefinitionRequest) -> ServiceDefinition:
     raise NotImplementedError
 
 
+@activity.defn(name="reconcile_deployments")
+async def reconcile_deployments() -> ReconcileResult:
+    """Control: close the records of deployments whose workflow was closed behind our back."""
+    raise NotImplementedError
+
+
 @activity.defn(name="signal_environment")
 async def signal_environment(signal: SignalEnvironment) -> None:
     """Control: send one signal to the environment's workflow, starting it when there is none (signal-with-start)."""
