@@ -28,8 +28,8 @@ class FakeDeploymentWorkflows:
         return self.how
 
 
-async def _stored(stores: Stores, status: str, **changes: object) -> Deployment:
-    deployment = in_status(DeploymentStatus(status), updated_at=LONG_AGO, sequence=4, **changes)
+async def _stored(stores: Stores, status: str) -> Deployment:
+    deployment = in_status(DeploymentStatus(status), updated_at=LONG_AGO, sequence=4)
     await stores.deployments.write(DeploymentWrite(deployment=deployment))
     return deployment
 
