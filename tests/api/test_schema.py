@@ -61,7 +61,7 @@ def _test_of(path: str, method: str) -> Any:
 
     @settings(
         deadline=None,
-        max_examples=60 if (path, method) == _DEEP else 12,
+        max_examples=40 if (path, method) == _DEEP else 12,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
     )
     def ask(case: Any) -> None:
