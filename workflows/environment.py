@@ -62,6 +62,7 @@ class EnvironmentWorkflow(EnvironmentEffects):
         self._loaded = start.resume is not None
         self._asked: list[Asked] = []
         self._tells: list[Tell] = []
+        self._looked_at = 0  # when it was decided whose turn it is
 
     @workflow.run
     async def run(self, start: EnvironmentInput) -> None:
@@ -92,16 +93,25 @@ class EnvironmentWorkflow(EnvironmentEffects):
             await self._rest(answers)
 
     async def _work(self) -> dict[str, FreezeAnswer]:
+        restored = False
         while self._inbox:
-            self._take(self._inbox.popleft())
+            message = self._inbox.popleft()
+            restored = restored or isinstance(message, Restored)
+            self._take(message)
         answers = await self._freeze_answers()
-        self._apply(turn.proceed(self._state, now_ms(), answers))
+        now = self._looked_at = now_ms()
+        if restored:
+            self._apply(turn.ask_again(self._state, now, answers))
+        self._apply(turn.proceed(self._state, now, answers))
         error = await self._recorded()
         for asked in self._asked:
             asked.error, asked.answer = error, self._state
         self._asked = []
         self._show()
-        self._watch(lock.watched(self._state))
+        if turn.all_told(self._state, now, answers):
+            self._watch(lock.watched(self._state))
+        # else a live version was asked just now: mostly it hands over before a watch could begin; if not, this is
+        # reached again after YIELD_PATIENCE_MS
         tells, self._tells = self._tells, []
         await self._tell(tells)
         return answers
@@ -112,9 +122,8 @@ class EnvironmentWorkflow(EnvironmentEffects):
 
     async def _rest(self, answers: dict[str, FreezeAnswer]) -> None:
         """Until something comes in, a freeze begins or ends, or a live holder takes long to hand over."""
-        now = now_ms()
-        look = turn.next_look(self._state, now, answers)
-        pause = None if look is None else min(timedelta(milliseconds=look - now), _LONGEST_REST)
+        look = turn.next_look(self._state, self._looked_at, answers)
+        pause = None if look is None else min(timedelta(milliseconds=max(look - now_ms(), 1)), _LONGEST_REST)
         summary = (
             "until the next freeze begins or ends"
             if self._state.freezes or answers
@@ -123,7 +132,8 @@ class EnvironmentWorkflow(EnvironmentEffects):
         try:
             await workflow.wait_condition(lambda: bool(self._inbox), timeout=pause, timeout_summary=summary)
         except TimeoutError:
-            self._apply(turn.ask_again(self._state, now_ms(), answers))
+            if turn.all_told(self._state, self._looked_at, answers):
+                self._apply(turn.ask_again(self._state, now_ms(), answers))
 
     def _take(self, message: Message) -> None:
         state, now = self._state, now_ms()
@@ -135,7 +145,7 @@ class EnvironmentWorkflow(EnvironmentEffects):
             case BecameLive():
                 step = lock.became_live(state, message.deployment_id, now)
             case Yielded():
-                step = lock.yielded(state, message.deployment_id)
+                step = lock.yielded(state, message)
             case Asked():
                 step = self._decide(message)
             case Malformed():

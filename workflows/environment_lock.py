@@ -16,6 +16,7 @@ from workflows.contracts.environments import (
     Leaving,
     LiveVersion,
     Ticket,
+    Yielded,
 )
 from workflows.contracts.services import SupersedePolicy
 from workflows.environment_step import (
@@ -86,10 +87,12 @@ def became_live(state: EnvironmentState, deployment_id: str, now: int) -> Step:
     return Step(after, (superseded(state, before.deployment_id, before.workflow_id, holder),), (event,))
 
 
-def yielded(state: EnvironmentState, deployment_id: str) -> Step:
-    """The live holder hands over, as it was asked to."""
+def yielded(state: EnvironmentState, message: Yielded) -> Step:
+    """The live holder hands over, as it was asked to. A late answer, to a question of an earlier turn, is none."""
     holder = state.holder
-    if holder is None or holder.deployment_id != deployment_id or not (holder.live and holder.yielding):
+    if holder is None or holder.deployment_id != message.deployment_id or message.fence not in {None, holder.fence}:
+        return Step(state)
+    if not (holder.live and holder.yielding):
         return Step(state)
     return Step(changed(state, holder=holder.model_copy(update={"live": False})))
 
@@ -124,11 +127,8 @@ def restored(state: EnvironmentState, now: int) -> Step:
     """Taken over from the record after the environment's workflow was lost, perhaps with signals on their way."""
     holder = state.holder
     event = words.event(state, "restored", now, "The environment goes on from its record.", about=holder)
-    if holder is None:
-        return Step(state, events=(event,))
-    if holder.live:
-        state = changed(state, holder=holder.model_copy(update={"yielding": False}))
-    return Step(state, events=(event,)).then(lambda after: grant_again(after, holder.deployment_id))
+    told = Step(state, events=(event,))
+    return told if holder is None else told.then(lambda after: grant_again(after, holder.deployment_id))
 
 
 def _deployed(state: EnvironmentState, holder: Holder, now: int) -> Step:

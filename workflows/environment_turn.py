@@ -31,7 +31,7 @@ from workflows.environment_step import (
 YIELD_PATIENCE_MS: Final = 2000
 """A live version mostly hands over within milliseconds: only when it does not, those who wait are told."""
 ASK_AGAIN_MS: Final = 60_000
-"""It may have been asked in the middle of a task that was lost; asked twice, it answers twice, which changes nothing."""
+"""It may have been asked in the middle of a task that was lost; asked twice, it answers twice, which is like once."""
 
 
 def proceed(state: EnvironmentState, now: int, answers: Mapping[str, FreezeAnswer]) -> Step:
@@ -54,15 +54,15 @@ def next_look(state: EnvironmentState, now: int, answers: Mapping[str, FreezeAns
     edges = [edge for freeze in state.freezes for edge in (freeze.starts_at, freeze.ends_at)]
     edges += [answer.until for answer in answers.values() if answer.until is not None]
     if state.holder is not None and state.holder.live and state.holder.yielding:
-        edges.append(now + (ASK_AGAIN_MS if _all_told(state, now, answers) else YIELD_PATIENCE_MS))
+        edges.append(now + (ASK_AGAIN_MS if all_told(state, now, answers) else YIELD_PATIENCE_MS))
     return min((edge for edge in edges if edge > now), default=None)
 
 
 def ask_again(state: EnvironmentState, now: int, answers: Mapping[str, FreezeAnswer]) -> Step:
-    """Nothing came in for a while: should the live holder have missed that it was asked to hand over, ask again."""
+    """Should the live holder have missed that it was asked to hand over: ask again. Two answers are like one."""
     holder = state.holder
     ready = next((ticket for ticket in state.queue if _may_go(state, ticket, now, answers)), None)
-    if ready is None or holder is None or not (holder.live and holder.yielding) or not _all_told(state, now, answers):
+    if ready is None or holder is None or not (holder.live and holder.yielding):
         return Step(state)
     return Step(state, _ask_to_yield(state, holder, ready, now).tells)
 
@@ -111,7 +111,8 @@ def _reasons_told(state: EnvironmentState, now: int, answers: Mapping[str, Freez
     return Step(changed(state, queue=queue), tuple(tells))
 
 
-def _all_told(state: EnvironmentState, now: int, answers: Mapping[str, FreezeAnswer]) -> bool:
+def all_told(state: EnvironmentState, now: int, answers: Mapping[str, FreezeAnswer]) -> bool:
+    """Every ready deployment knows why it waits."""
     return all(ticket.waits_for == _reason(state, ticket, now, answers) for ticket in state.queue if ticket.ready)
 
 

