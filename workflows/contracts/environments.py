@@ -11,12 +11,12 @@ from pydantic import Field, StringConstraints
 
 from workflows.contracts.base import Frozen, Tolerant
 from workflows.contracts.deployments import AuditEvent
-from workflows.contracts.fields import Millis, Text
+from workflows.contracts.fields import Millis, NotBlank, Text
 from workflows.contracts.services import FreezeWindow, Person, SupersedePolicy
 
 MAX_HISTORY: Final = 50
 """How many versions that were live an environment remembers: the targets of a rollback."""
-Why = Annotated[Text, StringConstraints(min_length=1, max_length=1024)]
+Why = Annotated[Text, StringConstraints(min_length=1, max_length=1024), NotBlank]
 PerhapsWhy = Annotated[Text, StringConstraints(max_length=1024)]
 
 

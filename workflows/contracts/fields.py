@@ -35,6 +35,13 @@ def _no_nul(text: str) -> str:
     return text
 
 
+def _not_blank(text: str) -> str:
+    """A name or a reason of white space alone would count as one, and tell nobody anything."""
+    if text and not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
 def _repository(url: str) -> str:
     """Only https, ssh and file, and nothing git could read as an option (``--upload-pack``) or a helper (``ext::``)."""
     if any(character.isspace() for character in url):
@@ -66,6 +73,7 @@ def _relative_glob(pattern: str) -> str:
 
 Text = Annotated[str, AfterValidator(_utf8), AfterValidator(_no_nul)]
 Line = Annotated[Text, AfterValidator(_no_control_characters)]
+NotBlank: Final = AfterValidator(_not_blank)
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 EnvName = Annotated[str, StringConstraints(pattern=_ENV_NAME, max_length=256)]
 EnvValue = Annotated[Text, StringConstraints(max_length=32 * 1024)]

@@ -19,6 +19,7 @@ from workflows.contracts.fields import (
     Line,
     Millis,
     Name,
+    NotBlank,
     Repository,
     ShortLine,
     Text,
@@ -37,7 +38,7 @@ ONE_TRY: Final = RetryPolicy(max_attempts=1, park=False)
 """A stage that fails is answered by its deployment (fail, roll back), not parked as a dead letter."""
 
 Command = Annotated[Text, StringConstraints(min_length=1, max_length=64 * 1024)]
-Person = Annotated[Line, StringConstraints(min_length=1, max_length=256)]
+Person = Annotated[Line, StringConstraints(min_length=1, max_length=256), NotBlank]
 ServiceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?$")]
 """Lower-case letters, digits and '-': it is a part of workflow ids, where '-' separates."""
 EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")]
