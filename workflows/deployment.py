@@ -92,9 +92,9 @@ class DeploymentWorkflow(StagePhases):
             except Interrupted:
                 await self._act_on_interrupt()
             except Renew:
+                await self._record()
                 await workflow.wait_condition(lambda: self._interrupt is not None or workflow.all_handlers_finished())
-                if self._interrupt is None:
-                    await self._record()
+                if self._interrupt is None:  # nothing is awaited from here on: what is said now goes to the new run
                     return True
         return False
 

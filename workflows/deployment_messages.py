@@ -27,7 +27,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from workflows.contracts.errors import ErrorCode
     from workflows.deployment_progress import Phase
-    from workflows.deployment_signals import BEFORE_ITS_TURN, DeploymentSignals
+    from workflows.deployment_signals import BEFORE_ITS_TURN, DeploymentSignals, read_signal
     from workflows.recorded_job import now_ms
 
 C = TypeVar("C", bound=Via)
@@ -44,9 +44,9 @@ class DeploymentMessages(DeploymentSignals):
         return await self._approve(command)
 
     @workflow.signal(name="approve")
-    async def approve_by_signal(self, command: Approve) -> None:
+    async def approve_by_signal(self, command: Any = None) -> None:
         """As the update, for who needs no answer."""
-        await self._unless_refused(command, self._approval_refused, self._approve, "approval")
+        await self._unless_refused(Approve, command, self._approval_refused, self._approve, "approval")
 
     @workflow.update(name="reject")
     async def reject(self, command: Reject) -> Deployment:
@@ -54,9 +54,9 @@ class DeploymentMessages(DeploymentSignals):
         return await self._reject(command)
 
     @workflow.signal(name="reject")
-    async def reject_by_signal(self, command: Reject) -> None:
+    async def reject_by_signal(self, command: Any = None) -> None:
         """As the update, for who needs no answer."""
-        await self._unless_refused(command, self._rejection_refused, self._reject, "rejection")
+        await self._unless_refused(Reject, command, self._rejection_refused, self._reject, "rejection")
 
     async def _approve(self, command: Approve) -> Deployment:
         self._add_to_trail(Decision.APPROVE, command.by, command.comment)
@@ -117,15 +117,17 @@ class DeploymentMessages(DeploymentSignals):
         return await self._roll_back_by(command)
 
     @workflow.signal(name="rollback")
-    async def rollback_by_signal(self, command: RollbackCommand) -> None:
+    async def rollback_by_signal(self, command: Any = None) -> None:
         """As the update, for who needs no answer."""
-        await self._unless_refused(command, self._rollback_refused, self._roll_back_by, "rollback")
+        await self._unless_refused(RollbackCommand, command, self._rollback_refused, self._roll_back_by, "rollback")
 
     async def _roll_back_by(self, command: RollbackCommand) -> Deployment:
         earlier = self._deployment.rollback
         self._interrupt = command
         self._noted("rollback_requested", command, command.reason, to_version=command.to_version)
-        await workflow.wait_condition(lambda: self._written is not None and self._written.rollback != earlier)
+        await workflow.wait_condition(
+            lambda: self._written is not None and (self._written.closed or self._written.rollback != earlier)
+        )
         return self._deployment
 
     def _rollback_refused(self, command: RollbackCommand) -> str | None:
@@ -161,9 +163,9 @@ class DeploymentMessages(DeploymentSignals):
         return await self._resume(command)
 
     @workflow.signal(name="resume")
-    async def resume_by_signal(self, command: Resume) -> None:
+    async def resume_by_signal(self, command: Any = None) -> None:
         """As the update, for who needs no answer."""
-        await self._unless_refused(command, self._resume_refused, self._resume, "resume")
+        await self._unless_refused(Resume, command, self._resume_refused, self._resume, "resume")
 
     async def _resume(self, command: Resume) -> Deployment:
         self._progress = self._progress.model_copy(update={"resumed": True})
@@ -185,9 +187,9 @@ class DeploymentMessages(DeploymentSignals):
         return await self._cancel(command)
 
     @workflow.signal(name="cancel")
-    async def cancel_by_signal(self, command: CancelDeployment) -> None:
+    async def cancel_by_signal(self, command: Any = None) -> None:
         """As the update, for who needs no answer."""
-        await self._unless_refused(command, self._cancel_refused, self._cancel, "cancel")
+        await self._unless_refused(CancelDeployment, command, self._cancel_refused, self._cancel, "cancel")
 
     async def _cancel(self, command: CancelDeployment) -> Deployment:
         self._interrupt = command
@@ -212,16 +214,22 @@ class DeploymentMessages(DeploymentSignals):
         return await self._override_freeze(command)
 
     @workflow.signal(name="override_freeze")
-    async def override_freeze_by_signal(self, command: OverrideFreeze) -> None:
+    async def override_freeze_by_signal(self, command: Any = None) -> None:
         """As the update, for who needs no answer."""
-        await self._unless_refused(command, self._override_refused, self._override_freeze, "freeze override")
+        await self._unless_refused(
+            OverrideFreeze, command, self._override_refused, self._override_freeze, "freeze override"
+        )
 
     async def _override_freeze(self, command: OverrideFreeze) -> Deployment:
         self._progress = self._progress.model_copy(update={"override_freeze": True})
         self._noted("freeze_overridden", command, command.reason)
         if self._progress.in_line:
-            await self._join(ready=self._progress.phase is Phase.TURN)
+            await self._join(ready=self._approved())
         return await self._recorded()
+
+    def _approved(self) -> bool:
+        policy, name = self._environment.approval, self._environment.name
+        return policy is None or missing(policy, self._deployment.approvals, name) is None
 
     def _override_refused(self, command: OverrideFreeze) -> str | None:
         if (ended := self._ended()) is not None:
@@ -236,9 +244,9 @@ class DeploymentMessages(DeploymentSignals):
         return await self._record_stage(command)
 
     @workflow.signal(name="record_stage")
-    async def record_stage_by_signal(self, command: RecordStage) -> None:
+    async def record_stage_by_signal(self, command: Any = None) -> None:
         """As the update, for who needs no answer."""
-        await self._unless_refused(command, self._stage_refused, self._record_stage, "stage")
+        await self._unless_refused(RecordStage, command, self._stage_refused, self._record_stage, "stage")
 
     async def _record_stage(self, command: RecordStage) -> Deployment:
         self._progress = self._progress.model_copy(update={"recorded_stage": command, "touched": self._final})
@@ -304,16 +312,19 @@ class DeploymentMessages(DeploymentSignals):
 
     async def _unless_refused(
         self,
-        command: C,
+        kind: type[C],
+        message: Any,
         refused: Callable[[C], str | None],
         act: Callable[[C], Awaitable[Deployment]],
         what: str,
     ) -> None:
-        reason = refused(command)
-        if reason is None:
-            await act(command)
-            return
-        self._noted(f"{what.replace(' ', '_')}_refused", command, reason)
+        command, reason = read_signal(kind, message)
+        if command is not None:
+            reason = refused(command)
+            if reason is None:
+                await act(command)
+                return
+        self._noted(f"{what.replace(' ', '_')}_refused", command or Via(), reason or "")
         await self._record()
 
     def _noted(self, action: str, command: Via, reason: str, **details: Any) -> None:

@@ -45,9 +45,9 @@ class StagePhases(RollbackPhases):
             self._move(Phase.TURN)
             return
         while (lacking := missing(policy, self._deployment.approvals, name)) is not None:
+            before = len(self._deployment.approvals)  # whoever speaks while the record is written counts as well
             self._deployment = record.waiting(self._deployment, name, self._asks_for(policy, lacking, until))
             await self._record()
-            before = len(self._deployment.approvals)
             said = await self._wait(
                 lambda: len(self._deployment.approvals) != before,  # noqa: B023 - awaited within this round
                 until=until,
@@ -85,7 +85,7 @@ class StagePhases(RollbackPhases):
             raise Interrupted
         grant = self._progress.granted
         self._deployment = record.granted(self._deployment, grant, final=self._final, now=now_ms())
-        self._move(Phase.RECHECK if grant.frozen else Phase.ROLL_OUT, step=0, recorded_stage=None)
+        self._move(Phase.RECHECK if grant.frozen else Phase.ROLL_OUT, step=0, recorded_stage=None, baking_since=None)
 
     async def _check_again(self) -> None:
         """A freeze is over: what was well before it need not be any more."""
@@ -191,6 +191,10 @@ class StagePhases(RollbackPhases):
 
     async def _pause(self) -> None:
         await self._wait(lambda: self._progress.resumed)
+        if self._progress.baking_since is None:  # its verification could not tell: the metrics can still
+            self._deployment = record.working(self._deployment, self._environment.name, StageStatus.VERIFYING)
+            self._move(Phase.BAKE, baking_since=now_ms())
+            return
         self._move(Phase.ARRIVED)
 
     # --- arrived ---------------------------------------------------------------------------------------------------

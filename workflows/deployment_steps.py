@@ -3,6 +3,7 @@
 The base of ``DeploymentMessages``. Deliberately not here: the order of the phases (``deployment``).
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final, cast
@@ -55,6 +56,7 @@ class DeploymentSteps(RecordedDeployment):
         self._start = start
         self._progress = Progress.model_validate_json(resume.progress) if resume else Progress()
         self._interrupt: Interrupt | None = None
+        self._telling = asyncio.Lock()  # a handler's join must not overtake the main line's leave
 
     # --- where it is ----------------------------------------------------------------------------------------------
 
@@ -129,6 +131,8 @@ class DeploymentSteps(RecordedDeployment):
                 handle.cancel()
             job = await handle
         except ChildWorkflowError as error:
+            if stoppable and self._interrupt is not None:
+                raise Interrupted from error
             cause: BaseException = error.cause or error
             raise Failed("job_lost", f"Job {job_id} ({spec.job_type}) has no result: {cause}") from error
         if stoppable and self._interrupt is not None:
@@ -192,13 +196,14 @@ class DeploymentSteps(RecordedDeployment):
             yielded=yielded,
         )
         said = next(name for name in ("join", "leave", "became_live", "yielded") if getattr(signal, name) is not None)
-        await workflow.execute_local_activity(
-            signal_environment,
-            signal,
-            start_to_close_timeout=_CALL,
-            retry_policy=_RETRY,
-            summary=f"{environment}: {said}",
-        )
+        async with self._telling:
+            await workflow.execute_local_activity(
+                signal_environment,
+                signal,
+                start_to_close_timeout=_CALL,
+                retry_policy=_RETRY,
+                summary=f"{environment}: {said}",
+            )
 
     # --- rollback -------------------------------------------------------------------------------------------------
 

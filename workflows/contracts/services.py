@@ -122,7 +122,7 @@ class Verification(Frozen):
     max_error_rate: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
     max_latency_ms: Positive | None = None
     min_requests_per_sec: Positive | None = None
-    consecutive_breaches: int = Field(default=1, ge=1, le=100)
+    consecutive_breaches: int = Field(default=1, ge=1, le=20)  # a record keeps as many samples
 
     @property
     def watches_metrics(self) -> bool:
