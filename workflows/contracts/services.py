@@ -51,7 +51,7 @@ class StageJob(Frozen):
 
     pool: Name = DEFAULT_POOL
     steps: list[Step] = Field(default_factory=list[Step], max_length=100)
-    env: dict[EnvName, EnvValue] = Field(default_factory=dict[str, str], max_length=250)  # 6 fewer than a job's: HYBRIDCI_*
+    env: dict[EnvName, EnvValue] = Field(default_factory=dict[str, str], max_length=250)  # a job has 256
     secrets: list[EnvName] = Field(default_factory=list[str], max_length=100, description="Names only, never values.")
     artifacts: list[ArtifactGlob] = Field(default_factory=list[str], max_length=100)
     timeout_seconds: WholeSeconds = 3600
