@@ -3,7 +3,10 @@
 Temporal's own errors end here, as in ``client``: callers see ``contracts.errors`` only.
 """
 
-from typing import Any, Final
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+from weakref import WeakValueDictionary
 
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowExecutionStatus
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
@@ -48,6 +51,7 @@ from workflows.deployment_presentation import (
     environment_static_summary,
 )
 
+T = TypeVar("T")
 DeploymentCommand = Approve | Reject | RollbackCommand | Resume | CancelDeployment | OverrideFreeze | RecordStage
 EnvironmentCommand = HoldCommand | ReleaseCommand | FreezeCommand | UnfreezeCommand
 
@@ -66,6 +70,8 @@ _ENVIRONMENT_UPDATES: Final[dict[type[Any], str]] = {
     FreezeCommand: "freeze",
     UnfreezeCommand: "unfreeze",
 }
+_MOST_AT_ONCE: Final = 8
+"""Temporal takes 10 updates of one workflow at once, and when more are sent it answers hardly any for a minute."""
 
 
 class Deployments:
@@ -77,6 +83,7 @@ class Deployments:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._gates: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def apply_service(self, write: ServiceWrite) -> Service:
         """Register or change a service; returns it as it is stored then."""
@@ -122,10 +129,11 @@ class Deployments:
     async def command(self, deployment: Deployment, command: DeploymentCommand) -> Deployment:
         """Send a command to the deployment's workflow; returns the record as the command left it."""
         handle = self._client.get_workflow_handle(workflow_id_of(deployment))
-        return await answer(
+        return await self._in_turn(
+            handle.id,
             handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
                 _DEPLOYMENT_UPDATES[type(command)], command, result_type=Deployment, rpc_timeout=RPC_TIMEOUT
-            )
+            ),
         )
 
     async def report_metrics(self, deployment: Deployment, sample: ReportMetrics) -> None:
@@ -147,15 +155,33 @@ class Deployments:
             search_attributes=environment_search_attributes(service_name, environment),
             static_summary=environment_static_summary(service_name, environment),
         )
-        return await answer(
+        return await self._in_turn(
+            environment_workflow_id(service_name, environment),
             self._client.execute_update_with_start_workflow(  # pyright: ignore[reportUnknownMemberType]
                 _ENVIRONMENT_UPDATES[type(command)],
                 command,
                 start_workflow_operation=start,
                 result_type=EnvironmentState,
                 rpc_timeout=RPC_TIMEOUT,
-            )
+            ),
         )
+
+    async def _in_turn(self, workflow_id: str, update: Coroutine[Any, Any, T]) -> T:
+        """Not too many of one workflow at once; waiting for one's turn is part of the 15 s."""
+        gate = self._gates.setdefault(workflow_id, asyncio.Semaphore(_MOST_AT_ONCE))
+        asked = False
+
+        async def ask() -> T:
+            nonlocal asked
+            async with asyncio.timeout(RPC_TIMEOUT.total_seconds()), gate:
+                asked = True
+                return await update
+
+        try:
+            return await answer(ask())
+        finally:
+            if not asked:
+                update.close()
 
     async def _result(self, workflow_id: str) -> Deployment:
         handle = self._client.get_workflow_handle(workflow_id, result_type=Deployment)
