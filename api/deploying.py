@@ -161,6 +161,11 @@ def _ended(deployment: Deployment, command: object) -> InvalidState:
             f"{name} is {deployment.status}, but lost its workflow to somebody's hand; its environments are freed"
             " within a minute. Start the version again: POST /api/dashboard/deployments."
         )
+    if deployment.status is DeploymentStatus.LIVE:
+        return InvalidState(
+            f"{name} is live, but its workflow was closed by somebody's hand: nothing can be done with it from here."
+            " To go back, deploy the version you want: POST /api/dashboard/deployments."
+        )
     said = [f"{name} has ended: it is {deployment.status}{_cause(deployment)} and takes no commands any more."]
     if type(command) in _POSSIBLE:
         said.append(_POSSIBLE[type(command)])

@@ -6,11 +6,12 @@ import json
 import time
 
 import pytest
+from pydantic import ValidationError
 
 from activities.definitions import MAX_DEFINITION_BYTES, load_definition, parse_definition
 from activities.stores.memory import MemoryArtifactStore
 from workflows.contracts.errors import ValidationFailed
-from workflows.contracts.services import DefinitionRequest, ServiceDefinition
+from workflows.contracts.services import DefinitionRequest, Environment, ServiceDefinition
 
 GOOD = """
 build: {steps: [{name: make, run: make}]}
@@ -158,3 +159,9 @@ class TestLoad:
         text = GOOD.encode()
         found = await self.load(text + b"#" * (MAX_DEFINITION_BYTES - len(text)))
         assert len(found.environments) == 2
+
+
+def test_no_two_environments_share_a_workflow_id() -> None:
+    with pytest.raises(ValidationError, match="name"):
+        Environment.model_validate({"name": "eu-prod", "steps": [{"name": "a", "run": "b"}]})
+    Environment.model_validate({"name": "eu_prod", "steps": [{"name": "a", "run": "b"}]})

@@ -80,7 +80,7 @@ class CancelDeployment(Via):
 
 
 class OverrideFreeze(Via):
-    """``override_freeze``: do not wait for the freeze to end."""
+    """``override_freeze``: wait for no freeze in the environment that comes next; also said in advance."""
 
     by: Person
     reason: Why

@@ -41,7 +41,8 @@ Command = Annotated[Text, StringConstraints(min_length=1, max_length=64 * 1024)]
 Person = Annotated[Line, StringConstraints(min_length=1, max_length=256), NotBlank]
 ServiceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?$")]
 """Lower-case letters, digits and '-': it is a part of workflow ids, where '-' separates."""
-EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")]
+EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9_]{0,30}[a-z0-9])?$")]
+"""Without '-', so that no two environments share the workflow id ``env-<service>-<environment>``."""
 Cron = Annotated[Line, StringConstraints(min_length=9, max_length=128)]
 Positive = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
