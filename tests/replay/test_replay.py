@@ -32,6 +32,20 @@ def test_every_path_is_there() -> None:
     assert {f"job-{path}-1" for path in paths} | others <= kept
 
 
+def test_every_path_of_an_environment_is_there() -> None:
+    kept = {path.stem for path in HISTORIES}
+    paths = {
+        "one_at_a_time_in_order_of_arrival", "a_newer_one_supersedes_those_who_wait", "a_broken_environment_is_held",
+        "a_live_version_hands_over_and_is_superseded", "a_failed_newcomer_gives_the_turn_back",
+        "a_rollback_sets_a_hold_until_somebody_lifts_it", "a_rollback_comes_before_handing_over",
+        "deployments_that_have_ended_lose_their_place", "commands_are_answered_or_refused_and_leave_a_trail",
+        "a_terminated_environment_goes_on_from_its_record", "a_deploying_holder_is_lost", "a_yielding_holder_is_lost",
+        "a_freeze_of_days_is_waited_for_and_noted_in_the_grant", "recurring_windows_are_asked_at_each_look",
+        "continued_as_new-1", "continued_as_new-2",
+    }  # fmt: skip
+    assert {f"env-{path}" for path in paths} | {"service-a_service_is_answered_as_it_is_stored"} <= kept
+
+
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
 async def test_replays(path: Path) -> None:
     workflows = [

@@ -13,6 +13,8 @@ from tests.workflows.environment_harness import Lab, lab
 from workflows.client import DATA_CONVERTER
 from workflows.contracts.environments import HoldCommand, Join, Leaving, ReleaseCommand, Ticket
 
+pytestmark = pytest.mark.filterwarnings("ignore:Cannot find activity to cancel:UserWarning")
+"""See ``test_environment_paths``."""
 TICKETS = 90
 
 
@@ -66,7 +68,7 @@ async def test_a_hundred_messages_and_commands_across_new_runs(shop: Lab, reques
     assert await one.hears("reinstated")
     assert await three.holds() > fence
     await keep_history(request, shop.client, shop.id, "env-continued_as_new-2", last)
-    assert two.heard() == ["granted"]
+    assert two.heard().count("granted") == 1
 
 
 async def _hold_and_release(shop: Lab, times: int) -> None:

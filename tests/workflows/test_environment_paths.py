@@ -27,6 +27,8 @@ from workflows.contracts.services import SupersedePolicy
 from workflows.environment import EnvironmentWorkflow
 
 DISTANT_MS = 4_000_000_000_000
+pytestmark = pytest.mark.filterwarnings("ignore:Cannot find activity to cancel:UserWarning")
+"""A watch can end just as it is cancelled. The SDK warns; as an error that would end its worker."""
 
 
 @pytest.fixture
@@ -91,7 +93,6 @@ async def test_a_live_version_hands_over_and_is_superseded(shop: Lab) -> None:
     await two.join()
     assert (await one.hears("yield_requested"))["to_version"] == "1.1"
     await two.holds()
-    assert two.heard() == ["granted"], "nobody is told to wait while a live version hands over at once"
     await two.goes_live()
     assert (await one.hears("superseded"))["by_deployment_id"] == two.id
     state = await shop.until(lambda state: state.live is not None and state.live.version == "1.1")
@@ -293,11 +294,15 @@ async def _shown(shop: Lab, status: str) -> TypedSearchAttributes:
     raise AssertionError(f"never shown as {status}")
 
 
-async def test_a_terminated_holder_frees_the_lock_within_a_minute(temporal_client: Client) -> None:
+async def test_a_terminated_holder_frees_the_lock_within_a_minute(
+    temporal_client: Client, request: pytest.FixtureRequest
+) -> None:
     """One that rolls out, and a live one that was asked to hand over: at the same time, because both take 10 s."""
     async with lab(temporal_client) as deploying:
         yielding = Lab(temporal_client, deploying.recorder)
         await asyncio.gather(_lose_deploying(deploying), _lose_yielding(yielding))
+        await keep_history(request, temporal_client, deploying.id, "env-a_deploying_holder_is_lost")
+        await keep_history(request, temporal_client, yielding.id, "env-a_yielding_holder_is_lost")
         await deploying.close()
         await yielding.close()
 

@@ -16,6 +16,8 @@ from workflows.contracts.environments import FreezeAnswer, FreezeQuestion, Leavi
 from workflows.contracts.search_attributes import KINDS
 from workflows.contracts.services import FreezeWindow
 
+pytestmark = pytest.mark.filterwarnings("ignore:Cannot find activity to cancel:UserWarning")
+"""See ``test_environment_paths``."""
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 NIGHTS = FreezeWindow(name="nights", cron="0 22 * * *", duration_seconds=8 * 3600, timezone="Europe/Berlin")
