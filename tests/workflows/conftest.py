@@ -1,5 +1,6 @@
 """A harness per test; ``--record-histories`` keeps each job's history for the replay suite."""
 
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -42,4 +43,5 @@ async def keep_history(
     if request.config.getoption("--record-histories") and not path.exists():
         HISTORIES.mkdir(exist_ok=True)
         history = await client.get_workflow_handle(workflow_id, run_id=run_id).fetch_history()
-        path.write_text(history.to_json().replace(f"{PROJECT}/", "") + "\n")  # stack traces name this machine's paths
+        text = history.to_json().replace(f"{PROJECT}/", "").replace(f"{sys.base_prefix}/", "")
+        path.write_text(text + "\n")  # stack traces name this machine's paths

@@ -501,6 +501,11 @@ async def test_a_job_that_makes_no_sense_ends_it_in_words(deploys: Deploys) -> N
 async def test_the_temporal_ui_tells_what_it_waits_for(deploys: Deploys) -> None:
     waiting = await _waiting_for_approval(deploys)
     description = await deploys.handle(waiting).describe()
+    for _ in range(100):
+        if description.typed_search_attributes.get(attributes.STATUS) == "staged":
+            break  # the UI follows the record
+        await deploys.pause()
+        description = await deploys.handle(waiting).describe()
     seen = description.typed_search_attributes
     keywords = [seen.get(key) for key in (attributes.SERVICE, attributes.VERSION, attributes.STATUS)]
     assert keywords == [deploys.name, "1.0", "staged"]
