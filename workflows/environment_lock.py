@@ -154,7 +154,10 @@ def _broken(state: EnvironmentState, holder: Holder, message: Leave, now: int) -
     hold = message.hold or Hold(by="hybridci", reason=reason, at=now)
     text = f"{holder.version} left {state.environment} broken: {reason}."
     event = words.event(state, "broken", now, text, about=holder)
-    return Step(changed(state, holder=None, hold=hold), events=(event, *_hold_noted(state, hold, holder, now)))
+    after = changed(state, holder=None, hold=hold)
+    return Step(after, events=(event, *_hold_noted(state, hold, holder, now))).then(
+        lambda then: _give_back(then, holder, now)
+    )
 
 
 def _hold_noted(state: EnvironmentState, hold: Hold | None, holder: Holder, now: int) -> tuple[AuditEvent, ...]:

@@ -29,12 +29,14 @@ def test_every_path_is_there() -> None:
         "discarded_dead_letter", "reprioritise_and_move_while_queued", "completed_from_outside", "cancel_while_claimed",
     }  # fmt: skip
     deployments = {
-        "a_version_becomes_live_and_the_next_takes_its_place", "one_rejection_ends_it", "a_failed_verification_rolls_back",
+        "a_version_becomes_live_and_the_next_takes_its_place", "one_rejection_ends_it",
+        "a_failed_verification_rolls_back",
         "approvals_need_distinct_people_who_are_not_the_author", "a_rollback_that_fails_shouts_and_can_be_tried_again",
         "an_operator_rolls_a_live_version_back_to_one_that_was_live", "another_ci_rolls_out_and_records_it",
         "a_failed_rollback_can_be_given_up", "a_newer_one_takes_the_place_of_those_that_wait", "continued_as_new",
         "a_verification_that_cannot_tell_pauses_and_asks", "metrics_over_the_limit_roll_a_live_version_back",
-        "an_approved_version_ships_when_the_freeze_ends_and_all_is_still_well", "signals_with_json_that_a_person_can_type",
+        "an_approved_version_ships_when_the_freeze_ends_and_all_is_still_well",
+        "signals_with_json_that_a_person_can_type",
         "the_definition_is_read_at_the_deployed_commit", "cancelled_in_the_temporal_ui_a_rollout_rolls_back",
     }  # fmt: skip
     assert {f"deploy-{path}-1" for path in deployments} <= kept
