@@ -1,6 +1,6 @@
 """Closing the records of deployments whose workflow was closed behind our back: terminated, failed, or deleted.
 
-An environment's lock is freed by its own workflow (``workflows.environment``); this is about the record only.
+An environment's lock is freed by its own workflow (``workflows.environment``); who only waited there is taken out here.
 """
 
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from activities.bounded import gather_bounded
 from activities.chains.deployment_lifecycle import DeploymentWriter
 from activities.chains.deployment_readers import DeploymentReader
 from activities.clock import Clock
+from activities.environment_workflows import TemporalWorkflows
 from activities.reconcile import CAUSE, QUIET_MILLIS
 from activities.stores.interfaces import WriteOutcome
 from workflows import deployment_record as record
@@ -26,6 +27,7 @@ from workflows.contracts.deployments import (
     DeploymentSummary,
     DeploymentWrite,
 )
+from workflows.contracts.environments import Leave, Leaving, SignalEnvironment
 from workflows.contracts.errors import NotFound
 from workflows.contracts.ids import deployment_workflow_id
 
@@ -51,6 +53,10 @@ class DeploymentWorkflows(Protocol):
         """How the workflow ended, in a word for people; None while it runs."""
         ...
 
+    async def signal_environment(self, signal: SignalEnvironment) -> None:
+        """Tell an environment's workflow."""
+        ...
+
 
 class TemporalDeploymentWorkflows:
     """Asks the server. Temporal's errors pass through: the activity is tried again."""
@@ -73,6 +79,10 @@ class TemporalDeploymentWorkflows:
         if status is None or status is WorkflowExecutionStatus.RUNNING:
             return None
         return status.name.lower().replace("_", " ")
+
+    async def signal_environment(self, signal: SignalEnvironment) -> None:
+        """See DeploymentWorkflows."""
+        await TemporalWorkflows(self._client).signal_environment(signal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +128,11 @@ class DeploymentReconciler:
         closed = _closed(stored, how, self.clock())
         write = DeploymentWrite(deployment=closed, previous=stored.status, events=[_event(closed)])
         outcome = await self.writer.write(write)
+        if stored.environment is not None:  # out of the line it waits in, or the lock back
+            leave = Leave(deployment_id=stored.deployment_id, how=Leaving.ENDED)
+            await self.workflows.signal_environment(
+                SignalEnvironment(service_name=stored.service_name, environment=stored.environment, leave=leave)
+            )
         return stored.deployment_id if outcome is WriteOutcome.APPLIED else None
 
     def _is_quiet(self, summary: DeploymentSummary) -> bool:

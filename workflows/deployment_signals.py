@@ -94,9 +94,11 @@ class DeploymentSignals(DeploymentSteps):
             return
         if self._progress.phase is not Phase.LIVE or self._interrupt is not None:
             return
+        grant = self._progress.granted
+        answer = Yielded(deployment_id=self._deployment.deployment_id, fence=grant.fence if grant else None)
         to = f"{request.to_version} (deployment {request.to_deployment_id})"
         self._progress = self._progress.model_copy(update={"yielded_to": to})
-        await self._tell_environment(request.environment, yielded=Yielded(deployment_id=self._deployment.deployment_id))
+        await self._tell_environment(request.environment, yielded=answer)
 
     @workflow.signal(name="superseded")
     async def superseded(self, message: Any = None) -> None:

@@ -10,6 +10,7 @@ from activities.stores.open import Stores, open_memory_stores
 from tests.unit.deployment_records import in_status
 from workflows.contracts.commands import ReconcileResult
 from workflows.contracts.deployments import Deployment, DeploymentStatus, DeploymentWrite, EventQuery
+from workflows.contracts.environments import SignalEnvironment
 from workflows.contracts.ids import deployment_workflow_id
 
 NOW = 10_000_000
@@ -20,12 +21,16 @@ MOVING = ["pending", "staging", "staged", "production"]
 class FakeDeploymentWorkflows:
     def __init__(self, how: str | None, running: set[str] | None = None) -> None:
         self.how, self.running = how, running or set[str]()
+        self.told: list[SignalEnvironment] = []
 
     async def open_ids(self) -> set[str]:
         return self.running
 
     async def ended(self, workflow_id: str) -> str | None:
         return self.how
+
+    async def signal_environment(self, signal: SignalEnvironment) -> None:
+        self.told.append(signal)
 
 
 async def _stored(stores: Stores, status: str) -> Deployment:
@@ -44,7 +49,9 @@ async def _reconcile(stores: Stores, workflows: FakeDeploymentWorkflows, now: in
 async def test_an_open_deployment_of_a_terminated_workflow_becomes_failed(status: str) -> None:
     stores = open_memory_stores()
     deployment = await _stored(stores, status)
-    result = await _reconcile(stores, FakeDeploymentWorkflows("terminated"))
+    workflows = FakeDeploymentWorkflows("terminated")
+    result = await _reconcile(stores, workflows)
+    assert [signal.leave and signal.leave.deployment_id for signal in workflows.told] == [deployment.deployment_id]
     assert result == ReconcileResult(checked=1, closed=[deployment.deployment_id])
     record = await stores.deployments.get(deployment.deployment_id)
     assert record is not None
