@@ -4,6 +4,7 @@ The base of ``DeploymentWorkflow``, apart from it because it decides nothing.
 """
 
 import asyncio
+import uuid
 from datetime import timedelta
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment_presentation import deployment_details
     from workflows.recorded_job import next_sequence, now_ms
 
+_EVENT_IDS: Final = uuid.UUID("0b1a8f0e-5b1c-5a9e-9a55-2a4b8f6f3c11")
 _RECORD_RETRY: Final = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10))
 
 
@@ -66,7 +68,9 @@ class RecordedDeployment:
     ) -> None:
         """An event for the audit trail; it is written with the record."""
         deployment = self._deployment
-        number = f"{now_ms():015d}-{len(self._events):03d}-{workflow.uuid4().hex[:8]}"
+        # Without the time: a workflow task that is lost and runs again must give the same event the same id.
+        content = f"{workflow.uuid4()}\n{action}\n{by}\n{reason}\n{message}"
+        number = f"{len(self._events):03d}-{uuid.uuid5(_EVENT_IDS, content).hex[:16]}"
         self._events.append(
             AuditEvent(
                 event_id=f"{deployment.deployment_id}-{number}",

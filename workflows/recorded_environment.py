@@ -85,9 +85,10 @@ class RecordedEnvironment:
 
 def _identified(event: AuditEvent) -> AuditEvent:
     """With an id of its own. The content is part of it: a lost workflow task that runs again can note other events."""
+    # Without the time: a workflow task that is lost and runs again must give the same event the same id.
     content = event.model_copy(update={"at": 0}).model_dump_json()
     number = uuid.uuid5(_EVENT_IDS, f"{workflow.uuid4()}\n{content}").hex[:12]
-    return event.model_copy(update={"event_id": f"{event.service_name}-{event.environment}-{event.at:015d}-{number}"})
+    return event.model_copy(update={"event_id": f"{event.service_name}-{event.environment}-{number}"})
 
 
 def _summary(events: list[AuditEvent]) -> str:

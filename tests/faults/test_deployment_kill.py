@@ -94,6 +94,9 @@ async def test_kill_9_with_deployments_in_every_stage(plant: Plant, releases: Re
 
 def _bring_to_every_stage(releases: Releases, version: str) -> dict[str, str]:
     """Ids by service. When this returns, commands are held at their gates, and two timers run."""
+    wait_until(  # the environment's record follows the deployment's
+        lambda: releases.environment("returning", PRODUCTION).live is not None, seconds=20, what="a live version"
+    )
     target = releases.environment("returning", PRODUCTION).live
     assert target is not None
     back = f"rollback-returning-{target.version}-production-100"
