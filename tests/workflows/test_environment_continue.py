@@ -7,10 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 from temporalio.client import Client
 
-from tests import servers
 from tests.workflows.conftest import keep_history
 from tests.workflows.environment_harness import Lab, lab
-from workflows.client import DATA_CONVERTER
+from tests.workflows.own_servers import renewing_server
 from workflows.contracts.environments import HoldCommand, Join, Leaving, ReleaseCommand, Ticket
 
 pytestmark = pytest.mark.filterwarnings("ignore:Cannot find activity to cancel:UserWarning")
@@ -21,17 +20,7 @@ TICKETS = 90
 @pytest.fixture(scope="module")
 async def forgetful_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
     """A server that suggests to continue as new after 25 events instead of 4,096."""
-    server = servers.temporal_server(tmp_path_factory.mktemp("temporal"))
-    server.command += ["--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=25"]
-    with servers.running(server):
-        for _ in range(100):
-            try:
-                client = await Client.connect(server.address, data_converter=DATA_CONVERTER)
-                break
-            except RuntimeError:
-                await asyncio.sleep(0.1)
-        else:
-            raise AssertionError("Temporal did not answer within 10 s")
+    async with renewing_server(tmp_path_factory.mktemp("temporal"), after_events=25) as client:
         yield client
 
 

