@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import BinaryIO, Protocol
 
+from workflows.contracts.access import Credential, CredentialKind, CredentialPage
+from workflows.contracts.agents import Agent, AgentBeat, AgentPage, AgentQuery, Pool, RequirementDemand
 from workflows.contracts.deployments import (
     AuditEvent,
     Deployment,
@@ -124,6 +126,81 @@ class EnvironmentStore(Protocol):
 
     async def of_service(self, service_name: str) -> list[EnvironmentState]:
         """All environments of a service that have ever been used, by name; ten or so."""
+        ...
+
+
+class AgentStore(Protocol):
+    """Agents, their last heartbeats, pools, and the demands for labels that jobs of a pool have made.
+
+    Records carry a ``revision``; a heartbeat is kept beside its agent's record and never touches it.
+    """
+
+    async def put(self, agent: Agent, events: Sequence[AuditEvent]) -> bool:
+        """Store the record (without ``beat``) and its events, all or nothing.
+
+        Condition ``revision_follows``: the stored revision is ``agent.revision - 1``, or there is none and it is 1. False,
+        and nothing changed, otherwise; the same record again at the same revision is True.
+        """
+        ...
+
+    async def get(self, agent_id: str) -> Agent | None:
+        """The record with its last heartbeat; consistent reads."""
+        ...
+
+    async def of_pool(self, pool: str) -> list[Agent]:
+        """All agents of a pool with their heartbeats. Its cost grows with the pool only."""
+        ...
+
+    async def beat(self, beats: Sequence[AgentBeat]) -> None:
+        """Keep these heartbeats, many in one request; each replaces the agent's last one. At most one for an agent."""
+        ...
+
+    async def forget(self, agent_id: str) -> None:
+        """Remove the record and its heartbeat."""
+        ...
+
+    async def put_pool(self, pool: Pool, events: Sequence[AuditEvent]) -> bool:
+        """As ``put``, for a pool."""
+        ...
+
+    async def pool(self, name: str) -> Pool | None:
+        """The pool's record, or None: a pool of which nothing was ever said."""
+        ...
+
+    async def pools(self) -> list[Pool]:
+        """All pools, by name; a few hundred at most."""
+        ...
+
+    async def demand(self, pool: str, requires: Sequence[str], at: int) -> None:
+        """Keep that a job of the pool demands these labels (normalised). Repeated demands refresh ``last_used_at``."""
+        ...
+
+    async def demands(self, pool: str) -> list[RequirementDemand]:
+        """The demands of the last 7 days, the latest first, at most 100."""
+        ...
+
+    async def list(self, query: AgentQuery) -> AgentPage:
+        """By id, with heartbeats. Reads no other pool's agents. Raises ValidationFailed for a foreign cursor."""
+        ...
+
+
+class CredentialStore(Protocol):
+    """Keys, sessions, tokens: what is kept of a secret that was handed out. What has expired goes by itself."""
+
+    async def put(self, credential: Credential, events: Sequence[AuditEvent]) -> bool:
+        """Store it and its events, all or nothing, under ``revision_follows`` as for agents."""
+        ...
+
+    async def get(self, credential_id: str) -> Credential | None:
+        """As last written; a consistent read. One that has expired may still be returned."""
+        ...
+
+    async def touch(self, credential_id: str, at: int) -> None:
+        """Keep when it was last used, outside its revision. Nothing for one that is gone."""
+        ...
+
+    async def list(self, kind: CredentialKind, *, limit: int, cursor: str | None) -> CredentialPage:
+        """Newest first. Raises ValidationFailed for a foreign cursor."""
         ...
 
 

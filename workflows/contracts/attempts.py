@@ -13,6 +13,7 @@ from workflows.contracts.base import Tolerant
 from workflows.contracts.fields import Millis
 from workflows.contracts.ids import LEASE_SECONDS
 from workflows.contracts.jobs import ArtifactRef, Fence, Step, StepResult
+from workflows.contracts.sealed import SignedApproval
 from workflows.contracts.statuses import OnPartition, Outcome, QueueStatus
 
 CANCEL_GRACE_SECONDS: Final = 10
@@ -45,6 +46,8 @@ class AttemptInput(Tolerant):
     lease_seconds: int = LEASE_SECONDS
     avoid_agent: str | None = None
     fence: Fence | None = None
+    requires: list[str] = Field(default_factory=list[str])
+    approvals: list[SignedApproval] = Field(default_factory=list[SignedApproval])
 
 
 class AttemptStarted(Tolerant):

@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints
 from workflows.contracts.base import Frozen
 from workflows.contracts.fields import EnvName, EnvValue, ExitCode, Line, Name, Text, WholeSeconds
 from workflows.contracts.jobs import Job, JobSpec, RetryPolicy
+from workflows.contracts.labels import Requirement
 from workflows.contracts.statuses import Outcome, Priority
 
 Reason = Annotated[Text, StringConstraints(max_length=1024)]
@@ -28,59 +29,64 @@ class JobInput(Frozen):
     resume: Job | None = None
 
 
-class Cancel(Frozen):
+class Signed(Frozen):
+    """Who gives a command, by which means (``api``, ``cli``), from which address, in which role: for the trail."""
+
+    by: str | None = None
+    via: str = "temporal"
+    address: str | None = None
+    role: str | None = None
+
+
+class Cancel(Signed):
     """Stop the job wherever it is."""
 
     reason: Reason | None = None
-    by: str | None = None
 
 
-class Amend(Frozen):
+class Amend(Signed):
     """Change a job that has not started: its place in line or its pool. Labels and metadata at any time."""
 
     priority: Priority | None = None
     pool: Name | None = None
+    requires: list[Requirement] | None = Field(default=None, max_length=16)
     labels: dict[Line, Line] | None = Field(default=None, max_length=64)
     tags: list[Line] | None = Field(default=None, max_length=64)
-    by: str | None = None
 
 
-class Edit(Frozen):
+class Edit(Signed):
     """Change a dead letter before it is redriven. ``env`` is merged; a value of None removes the variable.
 
     ``max_attempts`` is the number of further tries for a failing command.
     """
 
     pool: Name | None = None
+    requires: list[Requirement] | None = Field(default=None, max_length=16)
     priority: Priority | None = None
     timeout_seconds: WholeSeconds | None = None
     env: dict[EnvName, EnvValue | None] | None = Field(default=None, max_length=256)
     max_attempts: int | None = Field(default=None, ge=1, le=50)
     retry: RetryPolicy | None = None
-    by: str | None = None
 
 
-class Redrive(Frozen):
+class Redrive(Signed):
     """Run a dead letter again, with fresh budgets, after the changes of ``edit``."""
 
     edit: Edit | None = None
     reason: Reason | None = None
-    by: str | None = None
 
 
-class Discard(Frozen):
+class Discard(Signed):
     """Give a dead letter up: it gets the final status of its cause."""
 
     reason: Reason | None = None
-    by: str | None = None
 
 
-class Complete(Frozen):
+class Complete(Signed):
     """Record a result that was found outside (another CI, an operator's hand); what still runs is stopped."""
 
     exit_code: ExitCode
     error_message: Reason | None = None
-    by: str | None = None
 
 
 class DeadLetterFilter(Frozen):

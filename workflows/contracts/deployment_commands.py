@@ -13,6 +13,7 @@ from workflows.contracts.base import Tolerant
 from workflows.contracts.deployments import Deployment, DeploymentRequest, Version
 from workflows.contracts.environments import Via, Why
 from workflows.contracts.fields import CommitSha, Line, Millis, Text
+from workflows.contracts.sealed import SignedApproval
 from workflows.contracts.services import EnvironmentName, Person, Positive, Service
 
 Comment = Annotated[Text, StringConstraints(max_length=4096)]
@@ -46,6 +47,7 @@ class Approve(Via):
     environment: EnvironmentName | None = None
     version: Version | None = None
     git_commit_sha: CommitSha | None = None
+    signed: SignedApproval | None = None
 
 
 class Reject(Via):

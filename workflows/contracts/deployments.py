@@ -12,6 +12,7 @@ from pydantic import Field, StringConstraints
 
 from workflows.contracts.base import Frozen, Tolerant
 from workflows.contracts.fields import CommitSha, GitRef, Millis, ShortLine, Text
+from workflows.contracts.sealed import SignedApproval
 from workflows.contracts.services import ServiceName, ServiceSpec
 
 Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
@@ -91,6 +92,7 @@ class Approval(Tolerant):
     at: Millis
     git_commit_sha: str
     comment: str = ""
+    signed: SignedApproval | None = None
 
 
 class MetricSample(Tolerant):
@@ -231,9 +233,13 @@ class AuditEvent(Tolerant):
     by: str = ""
     via: str = ""
     address: str | None = None
+    role: str | None = None
     service_name: str | None = None
     environment: str | None = None
     deployment_id: str | None = None
+    job_id: str | None = None
+    agent_id: str | None = None
+    pool: str | None = None
     version: str | None = None
     reason: str | None = None
     message: str = ""
@@ -266,10 +272,18 @@ class DeploymentStats(Tolerant):
 
 
 class EventQuery(Tolerant):
-    """Which audit events a list shows, newest first. ``deployment_id`` or ``service_name`` choose; None means all."""
+    """Which audit events a list shows, newest first. At most one of ``deployment_id``, ``service_name``, ``job_id`` and
+    ``agent_id`` chooses a list; the rest filters. ``action`` is a beginning (``deployment.``). Times in epoch ms.
+    """
 
     service_name: str | None = None
     deployment_id: str | None = None
+    job_id: str | None = None
+    agent_id: str | None = None
+    by: str | None = None
+    action: str | None = None
+    since: Millis | None = None
+    until: Millis | None = None
     limit: int = Field(default=50, ge=1, le=100)
     cursor: str | None = None
 

@@ -25,6 +25,7 @@ class Via(Frozen):
 
     via: str = "temporal"
     address: str | None = None
+    role: str | None = None
 
 
 class Ticket(Tolerant):

@@ -2,7 +2,10 @@
 
 import re
 import uuid
+from collections.abc import Sequence
 from typing import Final
+
+from workflows.contracts.labels import requirements_key
 
 CONTROL_QUEUE: Final = "control"
 POOL_QUEUE_PREFIX: Final = "pool-"
@@ -11,6 +14,7 @@ LEASE_SECONDS: Final = 30
 """An attempt's lease: an agent that is silent for so long has lost the attempt (DESIGN: heartbeat_timeout)."""
 
 NAME_PATTERN: Final = r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$"
+AGENT_ID_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 JOB_ID_PATTERN: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 _IDEMPOTENCY_NAMESPACE: Final = uuid.UUID("7f1c1c52-3f4e-5a54-9d4f-0a3f6f0c1d11")
 
@@ -20,9 +24,17 @@ def job_workflow_id(job_id: str) -> str:
     return f"job-{job_id}"
 
 
-def pool_queue(pool: str) -> str:
-    """The task queue that the agents of a pool poll."""
-    return f"{POOL_QUEUE_PREFIX}{pool}"
+def pool_queue(pool: str, requires: Sequence[str] = ()) -> str:
+    """The task queue that the agents of a pool poll; with ``requires``, those of them that meet the requirements.
+
+    No pool's name has a '~', so that a queue belongs to one pool.
+    """
+    return f"{POOL_QUEUE_PREFIX}{pool}{f'~{requirements_key(requires)}' if requires else ''}"
+
+
+def is_queue_of(pool: str, queue: str) -> bool:
+    """True for the queues of this pool."""
+    return queue == pool_queue(pool) or queue.startswith(f"{pool_queue(pool)}~")
 
 
 def new_job_id() -> str:

@@ -25,6 +25,8 @@ from workflows.contracts.fields import (
     WholeSeconds,
 )
 from workflows.contracts.ids import DEFAULT_POOL
+from workflows.contracts.labels import Requirement, contradiction
+from workflows.contracts.sealed import SignedApproval
 from workflows.contracts.statuses import JobStatus, OnPartition, Outcome, Priority, QueueStatus
 
 MAX_SPEC_BYTES: Final = 256 * 1024
@@ -104,6 +106,18 @@ class JobSpec(Frozen):
     retry: RetryPolicy = RetryPolicy()
     on_partition: OnPartition = OnPartition.STOP
     fence: Fence | None = None
+    requires: list[Requirement] = Field(
+        default_factory=list[str], max_length=16, description="Labels of the agent: `os=linux`, `gpu=*`, `!spot`."
+    )
+    approvals: list[SignedApproval] = Field(
+        default_factory=list[SignedApproval], max_length=20, description="What an agent that asks for them checks."
+    )
+
+    @model_validator(mode="after")
+    def _satisfiable(self) -> Self:
+        if (why := contradiction(self.requires)) is not None:
+            raise ValueError(f"requires: no agent can meet this: {why}")
+        return self
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
@@ -165,6 +179,7 @@ class JobSummary(Tolerant):
     git_ref: str | None = None
     pool: str = DEFAULT_POOL
     priority: Priority = Priority.NORMAL
+    requires: list[str] = Field(default_factory=list[str])
     status: JobStatus = JobStatus.PENDING
     queue_status: QueueStatus = QueueStatus.QUEUED
     agent_id: str | None = None
@@ -209,6 +224,8 @@ class Job(Tolerant):
     retry: RetryPolicy = RetryPolicy()
     on_partition: OnPartition = OnPartition.STOP
     fence: Fence | None = None
+    requires: list[str] = Field(default_factory=list[str])
+    approvals: list[SignedApproval] = Field(default_factory=list[SignedApproval])
 
     status: JobStatus = JobStatus.PENDING
     queue_status: QueueStatus = QueueStatus.QUEUED

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from workflows.contracts.base import Tolerant
 from workflows.contracts.commands import BulkRedrive, DeadLetterFilter, Edit
+from workflows.contracts.deployments import AuditEvent
 from workflows.contracts.jobs import Job, JobSummary
 from workflows.contracts.statuses import JobStatus, QueueStatus
 
@@ -16,11 +17,12 @@ class JobWrite(Tolerant):
     """One ordered write of a job's record.
 
     ``previous`` is the queue status that the workflow wrote last (None for the first write), so that the counters
-    can be moved in the same transaction without a read.
+    can be moved in the same transaction without a read. ``events`` are kept in that transaction too.
     """
 
     job: Job
     previous: QueueStatus | None = None
+    events: list[AuditEvent] = Field(default_factory=list[AuditEvent])
 
 
 class JobQuery(Tolerant):

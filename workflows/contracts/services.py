@@ -27,6 +27,7 @@ from workflows.contracts.fields import (
 )
 from workflows.contracts.ids import DEFAULT_POOL
 from workflows.contracts.jobs import RetryPolicy, Step
+from workflows.contracts.labels import Requirement
 
 APPROVAL_EXPIRES_SECONDS: Final = 3 * 24 * 3600
 MAX_SERVICE_BYTES: Final = 192 * 1024
@@ -51,6 +52,7 @@ class StageJob(Frozen):
     """A job that a deployment runs: build, test, or the steps of an environment."""
 
     pool: Name = DEFAULT_POOL
+    requires: list[Requirement] = Field(default_factory=list[str], max_length=16, description="Labels of the agent.")
     steps: list[Step] = Field(default_factory=list[Step], max_length=100)
     env: dict[EnvName, EnvValue] = Field(default_factory=dict[str, str], max_length=250)  # a job has 256
     secrets: list[EnvName] = Field(default_factory=list[str], max_length=100, description="Names only, never values.")
@@ -89,6 +91,7 @@ class ApprovalPolicy(Frozen):
 
     required: int = Field(default=1, ge=1, le=20, description="Distinct approvers in all.")
     allow_author: bool = False
+    signed: bool = Field(default=False, description="Each approval must be signed; the pool's agents check it.")
     expires_seconds: Annotated[int, Field(ge=1, le=90 * 24 * 3600)] = APPROVAL_EXPIRES_SECONDS
     groups: list[ApprovalGroup] = Field(default_factory=list[ApprovalGroup], max_length=20)
 

@@ -1,0 +1,146 @@
+"""Who may do what: roles, operations, grants, and the credentials that stand for somebody.
+
+Deliberately not here: which route asks for which operation (``api.auth.permissions``), how a secret is checked
+(``api.auth``). No secret is ever part of these models, only its digest. Times are epoch milliseconds.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Final
+
+from pydantic import Field, StringConstraints
+
+from workflows.contracts.base import Frozen, Tolerant
+from workflows.contracts.fields import Millis, Name, ShortLine
+
+SESSION_TTL_SECONDS: Final = 86_400
+
+
+class Role(StrEnum):
+    """What people and machines are here for."""
+
+    VIEWER = "viewer"
+    DEVELOPER = "developer"
+    OPERATOR = "operator"
+    APPROVER = "approver"
+    ADMIN = "admin"
+    AGENT = "agent"
+
+
+class Operation(StrEnum):
+    """What may be allowed or not. A route asks for exactly one."""
+
+    READ = "read"
+    JOBS_SUBMIT = "jobs:submit"  # submit, retry, cancel
+    JOBS_OPERATE = "jobs:operate"  # amend, complete, dead letters, maintenance
+    DEPLOYMENTS_START = "deployments:start"  # start, cancel
+    DEPLOYMENTS_REPORT = "deployments:report"  # metrics, what another CI did
+    DEPLOYMENTS_APPROVE = "deployments:approve"  # approve, reject
+    DEPLOYMENTS_OPERATE = "deployments:operate"  # roll back, resume, holds, freezes
+    SERVICES_WRITE = "services:write"
+    AGENTS_OPERATE = "agents:operate"  # drain, pause, deregister, scale
+    AGENT_WORK = "agent:work"  # register, heartbeat, claim, deliver
+    AUDIT_READ = "audit:read"
+    CODEC_USE = "codec:use"
+    ACCESS_MANAGE = "access:manage"  # keys, others' sessions
+    ACT_FOR = "act:for"  # name somebody else in `by`
+
+
+_DEVELOPER: Final = {
+    Operation.READ,
+    Operation.JOBS_SUBMIT,
+    Operation.DEPLOYMENTS_START,
+    Operation.DEPLOYMENTS_REPORT,
+}
+ROLE_OPERATIONS: Final = {
+    Role.VIEWER: frozenset({Operation.READ}),
+    Role.DEVELOPER: frozenset(_DEVELOPER),
+    Role.OPERATOR: frozenset(
+        _DEVELOPER
+        | {
+            Operation.JOBS_OPERATE,
+            Operation.DEPLOYMENTS_OPERATE,
+            Operation.SERVICES_WRITE,
+            Operation.AGENTS_OPERATE,
+            Operation.AUDIT_READ,
+            Operation.CODEC_USE,
+        }
+    ),
+    Role.APPROVER: frozenset({Operation.READ, Operation.DEPLOYMENTS_APPROVE}),
+    Role.ADMIN: frozenset(Operation),
+    Role.AGENT: frozenset({Operation.AGENT_WORK}),
+}
+
+
+class Grant(Frozen):
+    """A role, everywhere or only for some services or pools, in full or only some of its operations.
+
+    None means all. A grant that names services says nothing about what belongs to no service, and so with pools.
+    """
+
+    role: Role
+    services: list[Name] | None = Field(default=None, min_length=1, max_length=100)
+    pools: list[Name] | None = Field(default=None, min_length=1, max_length=100)
+    operations: list[Operation] | None = Field(default=None, min_length=1, max_length=len(Operation))
+
+    def allows(self, operation: Operation) -> bool:
+        """True when the operation is the role's and is not left out, wherever."""
+        narrowed = self.operations is None or operation in self.operations
+        return narrowed and operation in ROLE_OPERATIONS[self.role]
+
+
+class CredentialKind(StrEnum):
+    """What a presented secret is."""
+
+    KEY = "key"  # made by an admin, for CI and agents
+    SESSION = "session"  # a person's browser
+    TOKEN = "token"  # noqa: S105 - a kind; exchanged for a workload's identity, short-lived
+    AGENT = "agent"  # of one registered agent
+
+
+class Credential(Tolerant):
+    """What is kept of a secret that was handed out. ``digest`` is SHA-256 of the secret, in hexadecimal.
+
+    ``replaced_by``: it was rotated and works until ``expires_at``. ``revision`` grows with each write.
+    """
+
+    credential_id: str
+    kind: CredentialKind
+    digest: str
+    subject: str
+    name: str = ""
+    grants: list[Grant]
+    created_at: Millis
+    created_by: str = ""
+    expires_at: Millis | None = None
+    revoked_at: Millis | None = None
+    last_used_at: Millis | None = None
+    replaced_by: str | None = None
+    agent_id: str | None = None
+    csrf_digest: str | None = None
+    revision: int = 1
+
+
+class CredentialPage(Tolerant):
+    """One page of credentials, newest first."""
+
+    items: list[Credential]
+    next_cursor: str | None = None
+
+
+class KeyRequest(Frozen):
+    """``POST /api/access/keys``. ``expires_seconds`` None: until it is revoked."""
+
+    name: Annotated[ShortLine, StringConstraints(min_length=1)]
+    grants: list[Grant] = Field(min_length=1, max_length=20)
+    expires_seconds: int | None = Field(default=None, ge=60, le=10 * 365 * 86_400)
+
+
+class Validated(Tolerant):
+    """``POST /auth/validate``: whom the presented credential stands for. The gateway lives on this answer."""
+
+    subject: str
+    kind: CredentialKind
+    grants: list[Grant]
+    agent_id: str | None = None
+    pool: str | None = None
+    expires_at: Millis | None = None

@@ -1,0 +1,46 @@
+"""Sealed values and signed approvals: what the control plane carries and cannot read or forge.
+
+Deliberately not here: the cryptography (libsodium by PyNaCl), which only the CLI and the agent do.
+"""
+
+import json
+from typing import Annotated, Final
+
+from pydantic import Field, StringConstraints
+
+from workflows.contracts.base import Frozen, Tolerant
+from workflows.contracts.fields import CommitSha, Millis, ShortLine
+
+SEALED_PREFIX: Final = "sealed:v1:"
+"""``sealed:v1:<key id>:<base64 of a sealed box>`` as the value of an ``env`` entry. The box holds a SealedContent."""
+SEALED_PATTERN: Final = r"^sealed:v1:[0-9a-f]{16}:[A-Za-z0-9+/]+={0,2}$"
+KEY_ID_CHARACTERS: Final = 16
+"""A key's id: so many hexadecimal characters of the SHA-256 of the raw public key."""
+
+
+class SealedContent(Frozen):
+    """What is inside a sealed box. ``name`` and ``repository`` bind it: it opens for no others."""
+
+    name: str
+    value: str
+    repository: str | None = None
+
+
+class SignedApproval(Tolerant):
+    """An approver's signature (Ed25519, base64) over ``signed_bytes`` of this approval, with the key ``key_id``."""
+
+    service: ShortLine
+    version: ShortLine
+    git_commit_sha: CommitSha
+    environment: ShortLine
+    expires_at: Millis
+    key_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
+    signature: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{86}==$")] = Field(description="Base64.")
+
+    def signed_bytes(self) -> bytes:
+        """What is signed: JSON with sorted keys and no spaces, under a name of its own, so that it is nothing else."""
+        fields = self.model_dump(include=set(SIGNED_FIELDS))
+        return b"hybridci-approval-v1\n" + json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
+
+
+SIGNED_FIELDS: Final = ("service", "version", "git_commit_sha", "environment", "expires_at")
