@@ -32,8 +32,10 @@ def missing(policy: ApprovalPolicy, approvals: Sequence[Approval], environment: 
     return ", ".join(parts) or None
 
 
-def approval_refused(policy: ApprovalPolicy, deployment: Deployment, environment: str, command: Approve) -> str | None:
-    """Why this approval does not count, None when it does."""
+def approval_refused(
+    policy: ApprovalPolicy, deployment: Deployment, environment: str, command: Approve, now: int
+) -> str | None:
+    """Why this approval does not count, None when it does. ``now`` in epoch milliseconds."""
     if (mismatch := _mismatch(deployment, environment, command)) is not None:
         return mismatch
     if any(same_person(command.by, by) for by in approvers(deployment.approvals, environment)):
@@ -43,7 +45,7 @@ def approval_refused(policy: ApprovalPolicy, deployment: Deployment, environment
     if policy.groups and not any(same_person(command.by, m) for group in policy.groups for m in group.members):
         names = ", ".join(group.name for group in policy.groups)
         return f"{command.by} is in none of the groups that may approve {environment}: {names}."
-    return None
+    return _signature_refused(policy, deployment, environment, command, now)
 
 
 def rejection_refused(deployment: Deployment, environment: str, command: Reject) -> str | None:
@@ -65,6 +67,26 @@ def _mismatch(deployment: Deployment, environment: str, command: Approve) -> str
             f"This deployment is of commit {deployment.git_commit_sha[:12]}, not {command.git_commit_sha[:12]}: "
             "look at it again before you approve."
         )
+    return None
+
+
+def _signature_refused(
+    policy: ApprovalPolicy, deployment: Deployment, environment: str, command: Approve, now: int
+) -> str | None:
+    """Only whether it speaks of this deployment: the keys are with the agents, which check the signature itself."""
+    signed = command.signed
+    if signed is None and policy.signed:
+        return f"{environment} takes signed approvals only: `hybridci deploy approve … --sign-with FILE`."
+    if signed is None:
+        return None
+    said = (signed.service, signed.version, signed.git_commit_sha, signed.environment)
+    if said != (deployment.service_name, deployment.version, deployment.git_commit_sha, environment):
+        return (
+            f"The signature is for {signed.version} ({signed.git_commit_sha[:12]}) of {signed.service} in "
+            f"{signed.environment}, not for this deployment: sign again."
+        )
+    if signed.expires_at <= now:
+        return "The signature has expired: sign again."
     return None
 
 

@@ -26,6 +26,7 @@ with workflow.unsafe.imports_passed_through():
         Via,
     )
     from workflows.contracts.errors import ErrorCode
+    from workflows.contracts.sealed import SignedApproval
     from workflows.deployment_progress import Phase
     from workflows.deployment_signals import BEFORE_ITS_TURN, DeploymentSignals, read_signal
     from workflows.recorded_job import now_ms
@@ -59,7 +60,7 @@ class DeploymentMessages(DeploymentSignals):
         await self._unless_refused(Reject, command, self._rejection_refused, self._reject, "rejection")
 
     async def _approve(self, command: Approve) -> Deployment:
-        self._add_to_trail(Decision.APPROVE, command.by, command.comment)
+        self._add_to_trail(Decision.APPROVE, command.by, command.comment, command.signed)
         self._noted("approved", command, command.comment)
         return await self._recorded()
 
@@ -68,7 +69,7 @@ class DeploymentMessages(DeploymentSignals):
         self._noted("rejected", command, command.reason)
         return await self._recorded()
 
-    def _add_to_trail(self, decision: Decision, by: str, comment: str) -> None:
+    def _add_to_trail(self, decision: Decision, by: str, comment: str, signed: SignedApproval | None = None) -> None:
         entry = Approval(
             environment=self._environment.name,
             decision=decision,
@@ -76,6 +77,7 @@ class DeploymentMessages(DeploymentSignals):
             at=now_ms(),
             git_commit_sha=self._deployment.git_commit_sha,
             comment=comment,
+            signed=signed,
         )
         self._deployment = self._deployment.model_copy(update={"approvals": [*self._deployment.approvals, entry]})
 
@@ -85,7 +87,7 @@ class DeploymentMessages(DeploymentSignals):
         environment = self._environment
         if environment.approval is None:
             return f"{environment.name} needs no approval."
-        return approval_refused(environment.approval, self._deployment, environment.name, command)
+        return approval_refused(environment.approval, self._deployment, environment.name, command, now_ms())
 
     def _rejection_refused(self, command: Reject) -> str | None:
         return self._waits_for_no_approval() or rejection_refused(self._deployment, self._environment.name, command)
@@ -330,7 +332,7 @@ class DeploymentMessages(DeploymentSignals):
     def _noted(self, action: str, command: Via, reason: str, **details: Any) -> None:
         by = str(getattr(command, "by", ""))
         given = {name: value for name, value in details.items() if value is not None}
-        self._note(action, by=by, via=command.via, address=command.address, reason=reason, **given)
+        self._note(action, by=by, via=command.via, address=command.address, role=command.role, reason=reason, **given)
 
     def _ended(self) -> str | None:
         deployment = self._deployment

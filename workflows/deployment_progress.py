@@ -6,10 +6,13 @@ Deliberately not here: what people read (``contracts.deployments``).
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pydantic import Field
+
 from workflows.contracts.base import Tolerant
 from workflows.contracts.deployment_commands import CancelDeployment, RecordStage, RollbackCommand
 from workflows.contracts.environments import Granted, Superseded
 from workflows.contracts.fields import Millis
+from workflows.contracts.sealed import SignedApproval
 from workflows.contracts.services import Environment
 
 
@@ -56,6 +59,7 @@ class Progress(Tolerant):
     resumed: bool = False
     fallback: Environment | None = None
     fallback_of: str | None = None
+    fallback_approvals: list[SignedApproval] = Field(default_factory=list[SignedApproval])
     rollback_job_id: str | None = None
 
 

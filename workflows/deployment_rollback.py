@@ -12,11 +12,12 @@ with workflow.unsafe.imports_passed_through():
     from workflows import stage_jobs
     from workflows.contracts.deployment_commands import CancelDeployment, RollbackCommand
     from workflows.contracts.deployments import Deployment
-    from workflows.contracts.environments import Hold, Leave, Leaving, LiveVersion, Superseded
+    from workflows.contracts.environments import Hold, Leave, Leaving, Superseded
     from workflows.deployment_messages import DeploymentMessages
     from workflows.deployment_progress import Breach, Failed, Phase
     from workflows.deployment_steps import succeeded, why_failed
     from workflows.recorded_job import now_ms
+    from workflows.stage_jobs import RollbackPlan
 
 
 class RollbackPhases(DeploymentMessages):
@@ -81,7 +82,7 @@ class RollbackPhases(DeploymentMessages):
                 )
                 if not succeeded(job):
                     raise Failed("rollback_failed", why_failed(job))
-                await self._check_health(back_to=target)
+                await self._check_health(back_to=plan)
             except Failed as failure:
                 await self._shout(failure.message)
                 return
@@ -143,7 +144,7 @@ class RollbackPhases(DeploymentMessages):
         job_ids = [*deployment.rollback.job_ids, job_id] if deployment.rollback is not None else [job_id]
         return record.rollback_changed(deployment, job_ids=job_ids)
 
-    async def _check_health(self, *, percent: int = 100, back_to: LiveVersion | None = None) -> None:
+    async def _check_health(self, *, percent: int = 100, back_to: RollbackPlan | None = None) -> None:
         """The environment's health check, if it has one; a rollback's is not stopped by anything. Raises Failed."""
         environment, check = self._environment, self._environment.health_check
         if check is None:

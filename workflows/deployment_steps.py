@@ -31,13 +31,14 @@ with workflow.unsafe.imports_passed_through():
     )
     from workflows.contracts.ids import CONTROL_QUEUE, job_workflow_id
     from workflows.contracts.jobs import Fence, Job, JobSpec
+    from workflows.contracts.sealed import SignedApproval
     from workflows.contracts.services import Environment
     from workflows.contracts.statuses import JobStatus
     from workflows.deployment_progress import Failed, Interrupt, Interrupted, Phase, Progress, Renew
     from workflows.presentation import job_search_attributes, job_static_details, job_static_summary
     from workflows.recorded_deployment import RecordedDeployment
     from workflows.recorded_job import now_ms
-    from workflows.stage_jobs import RollbackPlan, Turn
+    from workflows.stage_jobs import RollbackPlan, Turn, signatures
 
 _RETRY: Final = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10))
 _CALL: Final = timedelta(seconds=10)
@@ -237,12 +238,13 @@ class DeploymentSteps(RecordedDeployment):
 
     async def _rollback_plan(self, target: LiveVersion) -> RollbackPlan:
         """The target with the environment as its own definition has it, unless this one says how to roll back."""
-        rollback = self._environment.rollback
-        if rollback is not None and rollback.steps:
+        rollback, approval = self._environment.rollback, self._environment.approval
+        signed = approval is not None and approval.signed
+        if rollback is not None and rollback.steps and not signed:
             return RollbackPlan(target, None)
         if self._progress.fallback_of != target.deployment_id:
             await self._load_fallback(target)
-        return RollbackPlan(target, self._progress.fallback)
+        return RollbackPlan(target, self._progress.fallback, self._progress.fallback_approvals)
 
     async def _load_fallback(self, target: LiveVersion) -> None:
         try:
@@ -257,12 +259,15 @@ class DeploymentSteps(RecordedDeployment):
         except FailureError:
             return  # the store is away: the rollback takes this version's own steps rather than wait
         name = self._environment.name
-        found = None
+        found, approvals = None, list[SignedApproval]()
         if deployment is not None:
+            approvals = signatures(deployment, name)
             found = next(
                 (each for each in deployment.definition.environments if each.name == name and each.steps), None
             )
-        self._progress = self._progress.model_copy(update={"fallback": found, "fallback_of": target.deployment_id})
+        self._progress = self._progress.model_copy(
+            update={"fallback": found, "fallback_of": target.deployment_id, "fallback_approvals": approvals}
+        )
 
 
 def why_failed(job: Job) -> str:

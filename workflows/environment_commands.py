@@ -93,7 +93,15 @@ _LAST_MOMENT = 253_402_300_799_000
 
 def _done(state: EnvironmentState, asked: Command, action: str, text: str, now: int, **update: object) -> Step:
     event = words.event(
-        state, action, now, text, by=asked.by, via=asked.via, address=asked.address, reason=asked.reason or None
+        state,
+        action,
+        now,
+        text,
+        by=asked.by,
+        via=asked.via,
+        address=asked.address,
+        role=asked.role,
+        reason=asked.reason or None,
     )
     return Step(changed(state, **update), events=(event,))
 

@@ -51,6 +51,7 @@ def event(
     by: str = "",
     via: str = "workflow",
     address: str | None = None,
+    role: str | None = None,
     reason: str | None = None,
     **details: Any,
 ) -> AuditEvent:
@@ -62,6 +63,7 @@ def event(
         by=by,
         via=via,
         address=address,
+        role=role,
         service_name=state.service_name,
         environment=state.environment,
         deployment_id=about.deployment_id if about else None,

@@ -1,14 +1,13 @@
 """JobWorkflow: one job from submission to its final state. ``run`` reads like the process:
 create → (queue → attempt → decide)* → finish, or park as a dead letter until somebody redrives or discards it.
 
-Deliberately not here: retry rules (``retry``), changes of the record (``job_record``), writing it (``recorded_job``).
+Deliberately not here: retry rules (``retry``), what may be asked (``job_messages``), changes of the
+record (``job_record``), writing it (``recorded_job``).
 Every change of state is written by a local activity in the workflow task that decides it: no extra round trip, one
 history event. The history of a job with three attempts stays below 60 events.
 """
 
 import asyncio
-from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -25,35 +24,24 @@ with workflow.unsafe.imports_passed_through():
     from workflows import job_record as record
     from workflows.contracts.activities import run_attempt
     from workflows.contracts.attempts import CANCEL_GRACE_SECONDS, AttemptResult, AttemptStarted
-    from workflows.contracts.commands import Amend, Cancel, Complete, Discard, Edit, JobInput, Redrive
-    from workflows.contracts.errors import ErrorCode
+    from workflows.contracts.commands import JobInput
     from workflows.contracts.ids import LEASE_SECONDS, pool_queue
     from workflows.contracts.jobs import Job, new_job
     from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
+    from workflows.job_messages import JobMessages, Stop
     from workflows.lost_attempt import unreported
     from workflows.presentation import attempt_summary
-    from workflows.recorded_job import RecordedJob, now_ms
-    from workflows.retry import FINAL_STATUS, MAX_DECLINES, Action, Decision, decide
+    from workflows.recorded_job import now_ms
+    from workflows.retry import MAX_DECLINES, Action, Decision, decide
 
 _REPORT_MARGIN: Final = timedelta(seconds=CANCEL_GRACE_SECONDS + 110)
 """An agent ends an attempt at its timeout itself; the server gives up this much later, should the agent not."""
-_ANSWER_WITHIN: Final = timedelta(seconds=5)
 _SHORT_PAUSE_SECONDS: Final = 30
 """A pause this short does not change the search attributes: two events less for each retry."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Stop:
-    """Somebody wants the job to end now, with this result."""
-
-    status: JobStatus
-    cause: str
-    reason: str
-    exit_code: int | None = None
-
-
 @workflow.defn(name="JobWorkflow")
-class JobWorkflow(RecordedJob):
+class JobWorkflow(JobMessages):
     """The one owner of a job's state. All else asks it by updates and signals."""
 
     @workflow.init
@@ -70,12 +58,8 @@ class JobWorkflow(RecordedJob):
         self._retention = timedelta(seconds=start.dead_letter_retention_seconds)
         self._created = start.resume is not None
         self._rejected: ApplicationError | None = None
-        self._attempt_number: int | None = None  # of the attempt that is queued or runs now
         self._round_start = len(self._job.attempts)
         self._retryable = True
-        self._stop: _Stop | None = None
-        self._replace = False  # the queued attempt must change its place in line
-        self._redrive = False
 
     @workflow.run
     async def run(self, start: JobInput) -> Job:
@@ -88,7 +72,7 @@ class JobWorkflow(RecordedJob):
             except asyncio.CancelledError:  # a cancellation from the Temporal UI is a cancel like any other
                 if body.done():
                     raise
-                self._request_stop(_Stop(JobStatus.CANCELLED, "cancelled", "Cancelled in Temporal."))
+                self._request_stop(Stop(JobStatus.CANCELLED, "cancelled", "Cancelled in Temporal."))
         await workflow.wait_condition(workflow.all_handlers_finished)
         if again:
             workflow.continue_as_new(start.model_copy(update={"resume": self._written}))
@@ -166,7 +150,7 @@ class JobWorkflow(RecordedJob):
         handle = workflow.start_activity(
             run_attempt,
             record.attempt_input(job, number, avoid_agent=avoid),
-            task_queue=pool_queue(job.pool),
+            task_queue=pool_queue(job.pool, job.requires),
             priority=TemporalPriority(priority_key=job.priority.key),
             start_to_close_timeout=timedelta(seconds=job.timeout_seconds) + _REPORT_MARGIN,
             heartbeat_timeout=timedelta(seconds=LEASE_SECONDS),
@@ -224,12 +208,12 @@ class JobWorkflow(RecordedJob):
             self._show()
             self._redrive = False
             return True
-        stop = self._stop or _Stop(decision.status, self._job.cause or "", reason)
+        stop = self._stop or Stop(decision.status, self._job.cause or "", reason)
         stopped = self._stopped(stop)
         await self._finish(stopped.status, stopped.reason)
         return False
 
-    def _stopped(self, stop: _Stop) -> Decision:
+    def _stopped(self, stop: Stop) -> Decision:
         if stop.exit_code is not None:
             self._job = self._job.model_copy(update={"exit_code": stop.exit_code})
         self._job = self._job.model_copy(update={"cause": stop.cause})
@@ -263,108 +247,10 @@ class JobWorkflow(RecordedJob):
             await self._record()
             self._show()
 
-    @workflow.update
-    async def cancel(self, command: Cancel) -> Job:
-        """Stop the job. A running attempt is told within 2 s and has its grace; the answer does not wait for it."""
-        reason = f"Cancelled by {command.by or 'an operator'}{': ' + command.reason if command.reason else '.'}"
-        return await self._stop_with(_Stop(JobStatus.CANCELLED, "cancelled", reason))
-
-    @workflow.update
-    async def complete(self, command: Complete) -> Job:
-        """Take a result from outside; what still runs is stopped."""
-        status = JobStatus.SUCCESS if command.exit_code == 0 else JobStatus.FAILED
-        reason = command.error_message or f"Completed from outside with exit code {command.exit_code}."
-        return await self._stop_with(_Stop(status, "completed_externally", reason, command.exit_code))
-
-    async def _stop_with(self, stop: _Stop) -> Job:
-        self._request_stop(stop)
-        if self._job.queue_status not in {QueueStatus.CLAIMED, QueueStatus.RUNNING}:
-            with suppress(TimeoutError):  # an agent had just begun, and may even be lost: the answer does not wait
-                await workflow.wait_condition(
-                    lambda: self._written is not None and self._written.status.final, timeout=_ANSWER_WITHIN
-                )
-        return self._job
-
-    @workflow.update
-    async def amend(self, change: Amend) -> Job:
-        """Change the place in line (queued only), labels or tags."""
-        before = self._job
-        self._job = record.amended(self._job, change)
-        moved = (before.pool, before.priority) != (self._job.pool, self._job.priority)
-        if moved and self._attempt_number is not None:
-            self._replace = True
-            await workflow.wait_condition(lambda: not self._replace)
-        await self._record()
-        self._show()
-        return self._job
-
-    @workflow.update
-    async def edit(self, change: Edit) -> Job:
-        """Change a dead letter."""
-        self._job = record.edited(self._job, change)
-        await self._record()
-        self._show()
-        return self._job
-
-    @workflow.update
-    async def redrive(self, command: Redrive) -> Job:
-        """Run a dead letter again with fresh budgets."""
-        if command.edit is not None:
-            self._job = record.edited(self._job, command.edit)
-        self._redrive = True
-        await workflow.wait_condition(lambda: not self._redrive)
-        return self._job
-
-    @workflow.update
-    async def discard(self, command: Discard) -> Job:
-        """Give a dead letter up."""
-        last = self._job.attempts[-1].outcome if self._job.attempts else None
-        status = FINAL_STATUS[last] if last else JobStatus.ERROR
-        by = f"Discarded by {command.by or 'an operator'}{': ' + command.reason if command.reason else '.'}"
-        return await self._stop_with(_Stop(status, self._job.cause or "", f"{self._job.error_message} {by}"))
-
-    @cancel.validator
-    def _cancel_allowed(self, command: Cancel) -> None:
-        self._must_be_open()
-
-    @complete.validator
-    def _complete_allowed(self, command: Complete) -> None:
-        self._must_be_open()
-
-    @amend.validator
-    def _amend_allowed(self, change: Amend) -> None:
-        self._must_be_open()
-        moves = change.priority is not None or change.pool is not None
-        if moves and self._job.status is not JobStatus.QUEUED:
-            raise _refusal(f"The job is {self._job.status}: only a queued job can change its priority or pool.")
-
-    @edit.validator
-    def _edit_allowed(self, change: Edit) -> None:
-        self._must_be_parked()
-
-    @redrive.validator
-    def _redrive_allowed(self, command: Redrive) -> None:
-        self._must_be_parked()
-
-    @discard.validator
-    def _discard_allowed(self, command: Discard) -> None:
-        self._must_be_parked()
-
     @workflow.query
     def state(self) -> Job:
         """The record as the workflow has it now."""
         return self._job
-
-    def _must_be_open(self) -> None:
-        if self._job.status.final or self._stop is not None:
-            raise _refusal(f"The job is {self._job.status}{' and is being ended' if self._stop else ''} already.")
-
-    def _must_be_parked(self) -> None:
-        if self._job.status is not JobStatus.DEAD_LETTERED or self._stop is not None or self._redrive:
-            raise _refusal(f"The job is {self._job.status}, not a dead letter.")
-
-    def _request_stop(self, stop: _Stop) -> None:
-        self._stop = self._stop or stop
 
 
 def _copy_of(error: FailureError) -> ApplicationError:
@@ -372,10 +258,6 @@ def _copy_of(error: FailureError) -> ApplicationError:
     if isinstance(cause, ApplicationError):
         return ApplicationError(cause.message, *cause.details, type=cause.type, non_retryable=True)
     return ApplicationError(f"The record could not be created: {cause}", non_retryable=True)
-
-
-def _refusal(message: str) -> ApplicationError:
-    return ApplicationError(message, type=ErrorCode.INVALID_STATE, non_retryable=True)
 
 
 def _millis(time: datetime) -> int:

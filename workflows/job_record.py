@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from temporalio.exceptions import ApplicationError
 
 from workflows.contracts.attempts import MAX_REPORTED_ARTIFACTS, AttemptInput, AttemptResult, AttemptStarted
-from workflows.contracts.commands import Amend, Edit
+from workflows.contracts.commands import Amend, Edit, Signed
 from workflows.contracts.errors import ErrorCode
 from workflows.contracts.ids import LEASE_SECONDS
 from workflows.contracts.jobs import Attempt, Job, spec_of
@@ -150,7 +150,7 @@ def finished(job: Job, status: JobStatus, reason: str | None, now: int, *, cause
 
 def amended(job: Job, change: Amend) -> Job:
     """The job with another place in line or other labels."""
-    update = change.model_dump(exclude={"by"}, exclude_none=True)
+    update = change.model_dump(exclude=set(Signed.model_fields), exclude_none=True)
     return job.model_copy(update=update | {name: getattr(change, name) for name in ("priority",) if name in update})
 
 
@@ -164,6 +164,7 @@ def edited(job: Job, change: Edit) -> Job:
         job.model_copy(
             update={
                 "pool": change.pool or job.pool,
+                "requires": job.requires if change.requires is None else change.requires,
                 "priority": change.priority or job.priority,
                 "timeout_seconds": change.timeout_seconds or job.timeout_seconds,
                 "env": env,

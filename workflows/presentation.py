@@ -74,7 +74,8 @@ def _words(job: Job) -> str:
     if job.status is JobStatus.QUEUED and job.next_attempt_at is not None:
         return f"attempt {len(job.attempts) + 1} follows after a pause: {job.error_message or job.cause or ''}"
     if job.status is JobStatus.QUEUED:
-        return f"waits for an agent of pool `{job.pool}` at priority {job.priority}"
+        labels = f" with `{', '.join(job.requires)}`" if job.requires else ""
+        return f"waits for an agent of pool `{job.pool}`{labels} at priority {job.priority}"
     if job.status is JobStatus.RUNNING:
         doing = "has claimed it" if job.queue_status is QueueStatus.CLAIMED else "works on it"
         return f"agent `{job.agent_id}` {doing}"

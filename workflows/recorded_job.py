@@ -13,12 +13,18 @@ from temporalio.common import RetryPolicy
 with workflow.unsafe.imports_passed_through():
     from workflows.contracts import search_attributes as attributes
     from workflows.contracts.activities import create_job, record_job
+    from workflows.contracts.commands import Signed
+    from workflows.contracts.deployments import AuditEvent
     from workflows.contracts.jobs import Job
     from workflows.contracts.records import JobWrite
     from workflows.contracts.statuses import JobStatus
     from workflows.presentation import current_details, record_summary
 
 _RECORD_RETRY: Final = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10))
+
+
+_NOT_DETAILS: Final = {*Signed.model_fields, "reason", "error_message", "env"}
+"""What an event says elsewhere, or, of an edit, would repeat of a job's environment."""
 
 
 class RecordedJob:
@@ -30,6 +36,7 @@ class RecordedJob:
         self._writing = asyncio.Lock()  # a signal's write and the main line's must not overtake each other
         self._between_attempts = False  # in or behind a short pause, which search attributes do not show
         self._shown: dict[str, str] = {}
+        self._events: list[AuditEvent] = []  # that no write has taken along yet
 
     async def _record(self) -> None:
         """Write the record as it is now, in order, unless it is written already."""
@@ -40,14 +47,35 @@ class RecordedJob:
             job = self._job = self._job.model_copy(
                 update={"sequence": next_sequence(written.sequence if written else None)}
             )
+            events = list(self._events)
             await workflow.execute_local_activity(
                 record_job if written else create_job,
-                JobWrite(job=job, previous=written.queue_status if written else None),
+                JobWrite(job=job, previous=written.queue_status if written else None, events=events),
                 start_to_close_timeout=timedelta(seconds=10),
                 retry_policy=_RECORD_RETRY,
                 summary=record_summary(job),
             )
             self._written = job
+            del self._events[: len(events)]
+
+    def _note(self, action: str, command: Signed, reason: str | None = None) -> None:
+        """Who asked for what, for the audit trail. By the id of the update: a task that runs again says the same."""
+        update = workflow.current_update_info()
+        self._events.append(
+            AuditEvent(
+                event_id=f"{self._job.job_id}-{update.id if update is not None else workflow.uuid4()}",
+                at=now_ms(),
+                action=f"job.{action}",
+                by=command.by or "",
+                via=command.via,
+                address=command.address,
+                role=command.role,
+                job_id=self._job.job_id,
+                pool=self._job.pool,
+                reason=reason,
+                details=command.model_dump(mode="json", exclude=_NOT_DETAILS, exclude_none=True),
+            )
+        )
 
     def _show(self) -> None:
         """Tell the Temporal UI: words at no cost, search attributes only when they changed."""

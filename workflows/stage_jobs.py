@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from workflows.contracts.deployments import Deployment
+from workflows.contracts.deployments import Decision, Deployment
 from workflows.contracts.environments import LiveVersion
 from workflows.contracts.jobs import Fence, JobSpec, RetryPolicy, Step
+from workflows.contracts.sealed import SignedApproval
 from workflows.contracts.services import DefinitionSource, Environment, HealthCheck, StageJob, Verification
 from workflows.contracts.statuses import Priority
 
@@ -36,10 +37,13 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class RollbackPlan:
-    """What a rollback brings back. ``environment``: as the target's own definition has it, None when it is unknown."""
+    """What a rollback brings back. ``environment``: as the target's own definition has it, None when it is unknown.
+    ``approvals``: the signed ones that let the target in.
+    """
 
     target: LiveVersion
     environment: Environment | None
+    approvals: Sequence[SignedApproval] = ()
 
 
 def definition_job(deployment: Deployment, source: DefinitionSource) -> JobSpec:
@@ -79,6 +83,7 @@ def roll_out_job(deployment: Deployment, environment: Environment, turn: Turn, p
         variables={**turn.variables(environment.name), "HYBRIDCI_ROLLOUT_PERCENT": str(percent)},
         fence=turn.fence,
         priority=Priority.HIGH,
+        approvals=signatures(deployment, environment.name),
     )
 
 
@@ -89,7 +94,7 @@ def health_job(
     turn: Turn,
     *,
     percent: int = 100,
-    back_to: LiveVersion | None = None,
+    back_to: RollbackPlan | None = None,
 ) -> JobSpec:
     """The environment's health check, tried until it passes or its attempts are used up.
 
@@ -109,12 +114,13 @@ def health_job(
         "health",
         environment,
         steps=[Step(name="health check", run=check.run, timeout_seconds=check.timeout_seconds)],
-        variables=variables if back_to is None else {**variables, **_going_back(deployment, back_to)},
+        variables=variables if back_to is None else {**variables, **_going_back(deployment, back_to.target)},
         fence=turn.fence,
         priority=Priority.HIGH,
+        approvals=signatures(deployment, environment.name) if back_to is None else back_to.approvals,
         retry=retry,
     )
-    return spec if back_to is None else _at(spec, back_to)
+    return spec if back_to is None else _at(spec, back_to.target)
 
 
 def verification_job(
@@ -130,6 +136,7 @@ def verification_job(
         fence=turn.fence,
         priority=Priority.HIGH,
         retry=RetryPolicy(max_attempts=1, park=False),
+        approvals=signatures(deployment, environment.name),
     )
 
 
@@ -157,9 +164,19 @@ def rollback_job(deployment: Deployment, environment: Environment, plan: Rollbac
         fence=turn.fence,
         priority=Priority.CRITICAL,
         retry=retry,
+        approvals=plan.approvals,
     )
     timeout = rollback.timeout_seconds if rollback is not None else source.timeout_seconds
     return _at(spec, plan.target).model_copy(update={"timeout_seconds": timeout})
+
+
+def signatures(deployment: Deployment, environment: str) -> list[SignedApproval]:
+    """The signed approvals that let this deployment into the environment."""
+    return [
+        entry.signed
+        for entry in deployment.approvals
+        if entry.environment == environment and entry.decision is Decision.APPROVE and entry.signed is not None
+    ]
 
 
 def _going_back(deployment: Deployment, target: LiveVersion) -> dict[str, str]:
@@ -180,6 +197,7 @@ def _job(
     fence: Fence | None = None,
     priority: Priority = Priority.NORMAL,
     retry: RetryPolicy | None = None,
+    approvals: Sequence[SignedApproval] = (),
 ) -> JobSpec:
     own = {
         "HYBRIDCI_SERVICE": deployment.service_name,
@@ -194,6 +212,7 @@ def _job(
         "git_author": deployment.git_author,
         "git_ref": deployment.git_ref,
         "pool": stage.pool,
+        "requires": stage.requires,
         "priority": priority,
         "steps": list(stage.steps if steps is None else steps),
         "env": {**stage.env, **own, **(variables or {})},
@@ -203,5 +222,6 @@ def _job(
         "timeout_seconds": stage.timeout_seconds,
         "retry": (retry or stage.retry).model_copy(update={"park": False}),
         "fence": fence,
+        "approvals": list(approvals),
     }
     return JobSpec(**fields)

@@ -45,8 +45,8 @@ class AgentStatus(StrEnum):
 
 
 class AgentRegistration(Frozen):
-    """``POST /api/agents/register``. ``instance`` is a random word made once for each state directory: two hosts with one
-    name are told apart by it. ``public_keys``: the pool keys this agent can open sealed values with, newest first.
+    """``POST /api/agents/register``. ``instance``: a random word, made once for each state directory, that tells two
+    hosts with one name apart. ``public_keys``: of the pool keys it can open sealed values with, newest first.
     """
 
     agent_id: AgentName
