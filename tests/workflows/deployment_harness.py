@@ -38,6 +38,7 @@ class Ran:
     def __init__(self, attempt: AttemptInput) -> None:
         self.kind, self.env, self.fence = attempt.job_type, attempt.env, attempt.fence
         self.sha, self.steps = attempt.git_commit_sha, [step.run for step in attempt.steps]
+        self.approvals = attempt.approvals
 
     @property
     def where(self) -> str:
