@@ -5,11 +5,14 @@ of webhooks ``HYBRIDCI_WEBHOOK_SECRET_<PROVIDER>`` (``api.webhooks.secrets``).
 """
 
 from pathlib import Path
+from typing import Final
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from api.auth.keys import KeyRing, Principal, Role, UnusableKey
+
+_SECRET_BYTES: Final = 32
 
 
 class ApiSettings(BaseSettings):
@@ -26,6 +29,10 @@ class ApiSettings(BaseSettings):
     agent_key: SecretStr | None = Field(default=None, validation_alias="HYBRIDCI_AGENT_KEY")
     agent_key_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_AGENT_KEY_FILE")
 
+    signing_key: SecretStr | None = Field(default=None, validation_alias="HYBRIDCI_SIGNING_KEY")
+    signing_key_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_SIGNING_KEY_FILE")
+    gateway_public_address: str | None = Field(default=None, validation_alias="HYBRIDCI_GATEWAY_PUBLIC_ADDRESS")
+    gateway_ca_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_GATEWAY_CA_FILE")
     webhook_manifests: Path | None = Field(default=None, validation_alias="HYBRIDCI_WEBHOOK_MANIFESTS")
 
     def key_ring(self) -> KeyRing:
@@ -35,6 +42,30 @@ class ApiSettings(BaseSettings):
             (_read_key("HYBRIDCI_AGENT_KEY", self.agent_key, self.agent_key_file), Role.AGENT),
         )
         return KeyRing([(key, Principal(id=role.value, role=role)) for key, role in found if key is not None])
+
+    def signing_secret(self) -> bytes | None:
+        """What leases are signed with: shared by all API processes, at least 32 bytes. None: not configured.
+
+        Raises UnusableKey.
+        """
+        text = _read_key("HYBRIDCI_SIGNING_KEY", self.signing_key, self.signing_key_file)
+        if text is not None and len(text.encode()) < _SECRET_BYTES:
+            raise UnusableKey(f"HYBRIDCI_SIGNING_KEY must have at least {_SECRET_BYTES} characters; make a random one.")
+        return None if text is None else text.encode()
+
+    def gateway_ca_pem(self) -> str | None:
+        """The certificate by which agents know the gateway; None: it has one that every machine trusts.
+
+        Raises UnusableKey.
+        """
+        if self.gateway_ca_file is None:
+            return None
+        try:
+            return self.gateway_ca_file.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UnusableKey(
+                f"The certificate {self.gateway_ca_file} named by HYBRIDCI_GATEWAY_CA_FILE cannot be read: {error}."
+            ) from error
 
 
 def _read_key(name: str, key: SecretStr | None, file: Path | None) -> str | None:
