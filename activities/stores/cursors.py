@@ -14,6 +14,7 @@ from typing import Annotated, Final, Literal, NoReturn
 
 from pydantic import Field, ValidationError
 
+from workflows.contracts.access import CredentialKind
 from workflows.contracts.base import Frozen, Tolerant
 from workflows.contracts.deployments import DeploymentQuery, EventQuery
 from workflows.contracts.errors import FieldError, ValidationFailed
@@ -34,7 +35,15 @@ class ServiceQuery(Tolerant):
     cursor: str | None = None
 
 
-ListQuery = JobQuery | DeploymentQuery | EventQuery | ServiceQuery
+class CredentialQuery(Tolerant):
+    """A list of the credentials of one kind."""
+
+    kind: CredentialKind
+    limit: int
+    cursor: str | None = None
+
+
+ListQuery = JobQuery | DeploymentQuery | EventQuery | ServiceQuery | CredentialQuery
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ All methods are coroutines, safe for concurrent use, and raise ``Unavailable`` w
 answer or throttles; nothing else is raised unless named. Times are epoch milliseconds, sizes bytes.
 """
 
+import builtins
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -138,8 +139,8 @@ class AgentStore(Protocol):
     async def put(self, agent: Agent, events: Sequence[AuditEvent]) -> bool:
         """Store the record (without ``beat``) and its events, all or nothing.
 
-        Condition ``revision_follows``: the stored revision is ``agent.revision - 1``, or there is none and it is 1. False,
-        and nothing changed, otherwise; the same record again at the same revision is True.
+        Condition ``revision_follows``: the stored revision is ``agent.revision - 1``, or there is none and it is 1.
+        False, and nothing changed, otherwise; the same record again at the same revision is True.
         """
         ...
 
@@ -193,6 +194,10 @@ class CredentialStore(Protocol):
 
     async def get(self, credential_id: str) -> Credential | None:
         """As last written; a consistent read. One that has expired may still be returned."""
+        ...
+
+    async def get_many(self, credential_ids: Sequence[str]) -> builtins.list[Credential]:
+        """Those of them that are there, in any order; consistent reads, many in one request."""
         ...
 
     async def touch(self, credential_id: str, at: int) -> None:

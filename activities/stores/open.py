@@ -5,14 +5,16 @@ from dataclasses import dataclass
 
 from activities.stores.artifacts import S3ArtifactStore, create_bucket
 from activities.stores.dynamo.client import AwsClients
+from activities.stores.dynamo.credentials import DynamoCredentialStore
 from activities.stores.dynamo.deployments import DynamoDeploymentStore
 from activities.stores.dynamo.environments import DynamoEnvironmentStore
 from activities.stores.dynamo.events import DynamoEventStore
 from activities.stores.dynamo.jobs import DynamoJobStore
 from activities.stores.dynamo.services import DynamoServiceStore
-from activities.stores.dynamo.table import DeploymentTables, JobTables, create_tables
+from activities.stores.dynamo.table import CredentialTables, DeploymentTables, JobTables, create_tables
 from activities.stores.interfaces import (
     ArtifactStore,
+    CredentialStore,
     DeploymentStore,
     EnvironmentStore,
     EventStore,
@@ -22,6 +24,7 @@ from activities.stores.interfaces import (
 )
 from activities.stores.logs import S3LogStore
 from activities.stores.memory import MemoryArtifactStore, MemoryJobStore, MemoryLogStore
+from activities.stores.memory_credentials import MemoryCredentialStore
 from activities.stores.memory_deployments import MemoryDeploymentStore
 from activities.stores.memory_environments import MemoryEnvironmentStore
 from activities.stores.memory_events import MemoryEventStore
@@ -40,6 +43,7 @@ class Stores:
     services: ServiceStore
     environments: EnvironmentStore
     events: EventStore
+    credentials: CredentialStore
     close: Callable[[], None]
 
 
@@ -55,6 +59,7 @@ def open_stores(settings: StoreSettings) -> Stores:
         services=DynamoServiceStore(clients, tables),
         environments=DynamoEnvironmentStore(clients, tables),
         events=DynamoEventStore(clients, tables.events),
+        credentials=DynamoCredentialStore(clients, CredentialTables.of(settings)),
         close=clients.close,
     )
 
@@ -70,6 +75,7 @@ def open_memory_stores() -> Stores:
         services=MemoryServiceStore(events),
         environments=MemoryEnvironmentStore(events),
         events=events,
+        credentials=MemoryCredentialStore(events),
         close=lambda: None,
     )
 
@@ -83,6 +89,7 @@ async def ensure_schema(settings: StoreSettings) -> None:
     try:
         await create_tables(clients, JobTables.of(settings))
         await create_tables(clients, DeploymentTables.of(settings))
+        await create_tables(clients, CredentialTables.of(settings))
         await create_bucket(clients, settings.bucket)
     finally:
         clients.close()

@@ -28,6 +28,7 @@ class StoreSettings(BaseSettings):
     dynamodb_table_services: str | None = None
     dynamodb_table_environments: str | None = None
     dynamodb_table_events: str | None = None
+    dynamodb_table_credentials: str | None = None
     s3_bucket: str | None = None
 
     @property
@@ -69,6 +70,11 @@ class StoreSettings(BaseSettings):
     def events_table(self) -> str:
         """The table of the audit trail."""
         return self.dynamodb_table_events or f"hybrid-ci-cd-events-{self.environment}"
+
+    @property
+    def credentials_table(self) -> str:
+        """The table of keys, sessions and tokens, by their digests."""
+        return self.dynamodb_table_credentials or f"hybrid-ci-cd-credentials-{self.environment}"
 
     @property
     def bucket(self) -> str:

@@ -28,6 +28,10 @@ excludes every other on the same item. ``queue`` are the queue's, ``day#2026-11-
 ``events`` (keys ``list_shard``, ``place``): the audit trail, each event as an entry in ``all``, ``service#…`` and
 ``deployment#…``, by its time. A ``seen#<event_id>`` item says that the event is kept, so that it is kept once.
 
+``credentials`` (keys ``list_shard``, ``place``): each credential's record (``credential#<id>``, ``record``) with its
+``document``, ``revision`` and ``last_used_at``, and an entry with its id in the list of its kind. Both expire by
+themselves some time after the credential has.
+
 Lists of one service or one deployment are too small to be hot: they have one shard.
 """
 
@@ -55,6 +59,7 @@ ALL_LIST: Final = "all"
 QUEUE_COUNTER: Final = "queue"
 DEPLOYMENTS_COUNTER: Final = "deployments"
 PRESENT: Final = "present"
+RECORD_PLACE: Final = "record"
 SEEN_PLACE: Final = "seen"
 DAY_RETENTION_SECONDS: Final = 400 * 24 * 3600
 TTL_ATTRIBUTE: Final = "expires_at"
@@ -73,6 +78,12 @@ SERVICE_IS_NEW: Final = "attribute_not_exists(group_name)"
 """The service has no version yet."""
 EVENT_IS_NEW: Final = "attribute_not_exists(list_shard)"
 """The event is not kept yet."""
+CREDENTIAL_IS_NEW: Final = "attribute_not_exists(list_shard)"
+"""The credential has no record yet."""
+REVISION_FOLLOWS: Final = "#revision = :before"
+"""The stored record is the one before this."""
+IS_THERE: Final = "attribute_exists(list_shard)"
+"""There is a record to add something to."""
 
 _Keys = Mapping[str, Literal["S", "N"]]
 _LIST_KEYS: Final[_Keys] = {"list_shard": "S", "place": "S"}
@@ -120,6 +131,19 @@ class DeploymentTables:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class CredentialTables:
+    """The names of the tables of credentials and of the events that are written with them."""
+
+    credentials: str
+    events: str
+
+    @classmethod
+    def of(cls, settings: StoreSettings) -> Self:
+        """The names that the settings give."""
+        return cls(settings.credentials_table, settings.events_table)
+
+
 def status_list(status: JobStatus | DeploymentStatus) -> str:
     """The list of the jobs or deployments in a state."""
     return f"status#{status.value}"
@@ -138,6 +162,16 @@ def service_list(service_name: str) -> str:
 def deployment_list(deployment_id: str) -> str:
     """The list of a deployment's events."""
     return f"{_DEPLOYMENT_LIST}{deployment_id}"
+
+
+def kind_list(kind: str) -> str:
+    """The list of the credentials of one kind."""
+    return f"kind#{kind}"
+
+
+def credential_record(credential_id: str) -> str:
+    """Where a credential's record is."""
+    return f"credential#{credential_id}"
 
 
 def seen_list(event_id: str) -> str:
@@ -191,14 +225,20 @@ def deployment_day_counter(day: str) -> str:
     return f"{DEPLOYMENTS_COUNTER}#{day}"
 
 
-async def create_tables(clients: AwsClients, tables: JobTables | DeploymentTables) -> None:
+async def create_tables(clients: AwsClients, tables: JobTables | DeploymentTables | CredentialTables) -> None:
     """Create the tables that are missing and wait until all can be used. Repeatable, also at the same time.
 
     Raises Unavailable, also when a table of this name has other keys.
     """
-    wanted = _job_tables(tables) if isinstance(tables, JobTables) else _deployment_tables(tables)
+    match tables:
+        case JobTables():
+            wanted, expiring = _job_tables(tables), tables.statistics
+        case DeploymentTables():
+            wanted, expiring = _deployment_tables(tables), tables.statistics
+        case CredentialTables():
+            wanted, expiring = {tables.credentials: _LIST_KEYS}, tables.credentials
     await asyncio.gather(*(_create(clients, _definition(name, keys)) for name, keys in wanted.items()))
-    await _expire(clients, tables.statistics)
+    await _expire(clients, expiring)
 
 
 def _job_tables(tables: JobTables) -> dict[str, _Keys]:
