@@ -1,6 +1,6 @@
 """Talking to Temporal from outside a workflow: connect, start, update, signal, describe.
 
-The one data converter is here. Temporal's own errors end here: callers see ``contracts.errors`` only.
+The one data converter is ``codec``'s. Temporal's own errors end here: callers see ``contracts.errors`` only.
 Deliberately not here: deployments (``deployment_client``), what the workflows do, and any HTTP.
 """
 
@@ -25,6 +25,7 @@ from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from workflows.codec import data_converter
 from workflows.contracts.attempts import AttemptStarted
 from workflows.contracts.commands import (
     Amend,
@@ -74,10 +75,10 @@ RPC_TIMEOUT: Final = timedelta(seconds=15)
 async def connect(*, identity: str | None = None) -> Client:
     """Connect by the ecosystem's ``TEMPORAL_*`` variables (address, namespace, API key, TLS, profile file).
 
-    Raises RuntimeError when the server does not answer.
+    Raises RuntimeError when the server does not answer, UnusableCodecKeys.
     """
     config = ClientConfig.load_client_connect_config()
-    return await Client.connect(**config, identity=identity, data_converter=DATA_CONVERTER)
+    return await Client.connect(**config, identity=identity, data_converter=data_converter())
 
 
 class Orchestrator:
