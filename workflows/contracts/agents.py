@@ -254,5 +254,6 @@ class PoolView(Tolerant):
     desired_agents: int = 0
     desired_slots: int = 0
     bounds: PoolBounds = PoolBounds()
+    bounded: bool = Field(default=False, description="Somebody set the bounds; otherwise they are the defaults.")
     demands: list[RequirementDemand] = Field(default_factory=list[RequirementDemand])
     public_keys: list[str] = Field(default_factory=list[str])
