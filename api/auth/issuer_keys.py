@@ -7,7 +7,7 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -90,12 +90,26 @@ class Issuer:
             self._metadata = await self._discover()
         return self._metadata
 
-    def client(self) -> httpx.AsyncClient:
-        """For requests to the issuer: no redirects, so that only what it named itself is asked."""
+    async def ask(self, method: str, url: str, *, headers: Mapping[str, str], body: str = "") -> tuple[int, bytes]:
+        """Status and body of an answer of the issuer. Raises Unavailable.
+
+        No redirects, so that only what it named itself is asked, and nobody else is shown a client's secret.
+        """
         local = is_loopback(self.policy.issuer)
-        return httpx.AsyncClient(
-            verify=self._verify, timeout=_TIMEOUT_SECONDS, follow_redirects=False, trust_env=not local
-        )
+        options: dict[str, Any] = {"timeout": _TIMEOUT_SECONDS, "follow_redirects": False, "trust_env": not local}
+        try:
+            async with (
+                httpx.AsyncClient(verify=self._verify, **options) as client,
+                client.stream(method, url, headers=dict(headers), content=body.encode() or None) as answer,
+            ):
+                received = bytearray()
+                async for piece in answer.aiter_bytes():
+                    received += piece
+                    if len(received) > _MAX_BYTES:
+                        raise Unavailable(f"{url} answered with more than {_MAX_BYTES} bytes.")
+                return answer.status_code, bytes(received)
+        except httpx.HTTPError as error:
+            raise Unavailable(f"{url} does not answer: {str(error) or type(error).__name__}.") from error
 
     def usable(self, url: str | None) -> str:
         """An address that the issuer named, if it may be used. Raises Unavailable."""
@@ -160,21 +174,10 @@ class Issuer:
         return found
 
     async def _get(self, url: str) -> bytes:
-        try:
-            async with (
-                self.client() as client,
-                client.stream("GET", url, headers={"Accept": "application/json"}) as got,
-            ):
-                body = bytearray()
-                if got.status_code != 200:
-                    raise Unavailable(f"{url} answered {got.status_code}.")
-                async for piece in got.aiter_bytes():
-                    body += piece
-                    if len(body) > _MAX_BYTES:
-                        raise Unavailable(f"{url} answered with more than {_MAX_BYTES} bytes.")
-                return bytes(body)
-        except httpx.HTTPError as error:
-            raise Unavailable(f"{url} does not answer: {str(error) or type(error).__name__}.") from error
+        status, body = await self.ask("GET", url, headers={"Accept": "application/json"})
+        if status != 200:
+            raise Unavailable(f"{url} answered {status}.")
+        return body
 
     def _find(self, kid: str | None) -> PublicKey | None:
         if kid is None:
