@@ -15,6 +15,7 @@ from typing import Annotated, Final, Literal, NoReturn
 from pydantic import Field, ValidationError
 
 from workflows.contracts.access import CredentialKind
+from workflows.contracts.agents import AgentQuery
 from workflows.contracts.base import Frozen, Tolerant
 from workflows.contracts.deployments import DeploymentQuery, EventQuery
 from workflows.contracts.errors import FieldError, ValidationFailed
@@ -43,7 +44,7 @@ class CredentialQuery(Tolerant):
     cursor: str | None = None
 
 
-ListQuery = JobQuery | DeploymentQuery | EventQuery | ServiceQuery | CredentialQuery
+ListQuery = JobQuery | DeploymentQuery | EventQuery | ServiceQuery | CredentialQuery | AgentQuery
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,8 +156,8 @@ class AgentStore(Protocol):
         """Keep these heartbeats, many in one request; each replaces the agent's last one. At most one for an agent."""
         ...
 
-    async def forget(self, agent_id: str) -> None:
-        """Remove the record and its heartbeat."""
+    async def forget(self, agent_id: str, revision: int | None = None) -> None:
+        """Remove the record and its heartbeat; with ``revision``, only as long as the record is that one."""
         ...
 
     async def put_pool(self, pool: Pool, events: Sequence[AuditEvent]) -> bool:

@@ -1,0 +1,15 @@
+"""Read chain ListAgents: ListAgents. Answers one page, by id."""
+
+import logging
+from collections.abc import Sequence
+
+from codeuchain import Middleware
+
+from activities.chains.support import NamedChain, build_chain
+from activities.links.list_agents import ListAgents
+from activities.stores.interfaces import AgentStore
+
+
+def build_list_agents_chain(store: AgentStore, middleware: Sequence[Middleware] = ()) -> NamedChain:
+    """``query`` in, ``page`` out. Logged at DEBUG: reads are many and change nothing."""
+    return build_chain("ListAgents", [ListAgents(store)], middleware, level=logging.DEBUG)

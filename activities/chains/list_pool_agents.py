@@ -1,0 +1,21 @@
+"""Chain ListPoolAgents: ListPoolAgents → ForgetGoneAgents. Answers all agents of a pool, or of every pool."""
+
+import logging
+from collections.abc import Sequence
+
+from codeuchain import Middleware
+
+from activities.chains.support import NamedChain, build_chain
+from activities.clock import Clock, epoch_millis
+from activities.links.forget_gone_agents import ForgetGoneAgents
+from activities.links.list_pool_agents import ListPoolAgents
+from activities.stores.interfaces import AgentStore
+
+
+def build_list_pool_agents_chain(
+    store: AgentStore, middleware: Sequence[Middleware] = (), *, clock: Clock = epoch_millis
+) -> NamedChain:
+    """``pool`` in, ``agents`` out. Logged at DEBUG: it is asked often."""
+    return build_chain(
+        "ListPoolAgents", [ListPoolAgents(store), ForgetGoneAgents(store, clock=clock)], middleware, level=logging.DEBUG
+    )

@@ -1,0 +1,15 @@
+"""Read chain ListPools: ListPools."""
+
+import logging
+from collections.abc import Sequence
+
+from codeuchain import Middleware
+
+from activities.chains.support import NamedChain, build_chain
+from activities.links.list_pools import ListPools
+from activities.stores.interfaces import AgentStore
+
+
+def build_list_pools_chain(store: AgentStore, middleware: Sequence[Middleware] = ()) -> NamedChain:
+    """``pools`` out. Logged at DEBUG: reads are many and change nothing."""
+    return build_chain("ListPools", [ListPools(store)], middleware, level=logging.DEBUG)

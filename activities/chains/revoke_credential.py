@@ -1,0 +1,19 @@
+"""Chain RevokeCredential: RetrieveCredential, RevokeCredential. Ends what was handed out."""
+
+from collections.abc import Callable, Sequence
+
+from codeuchain import Middleware
+
+from activities.chains.support import NamedChain, build_chain
+from activities.links.retrieve_credential import RetrieveCredential
+from activities.links.revoke_credential import RevokeCredential
+from activities.stores.interfaces import CredentialStore
+
+
+def build_revoke_credential_chain(
+    store: CredentialStore, clock: Callable[[], int], middleware: Sequence[Middleware] = ()
+) -> NamedChain:
+    """``credential_id``, ``until`` and ``signed`` in, ``revoked`` out."""
+    return build_chain(
+        "RevokeCredential", [RetrieveCredential(store), RevokeCredential(store, clock=clock)], middleware
+    )

@@ -1,0 +1,17 @@
+"""Chain UpdateAgentStatus: UpdateAgentStatus."""
+
+from collections.abc import Sequence
+
+from codeuchain import Middleware
+
+from activities.chains.support import NamedChain, build_chain
+from activities.clock import Clock, epoch_millis
+from activities.links.update_agent_status import UpdateAgentStatus
+from activities.stores.interfaces import AgentStore
+
+
+def build_update_agent_status_chain(
+    store: AgentStore, middleware: Sequence[Middleware] = (), *, clock: Clock = epoch_millis
+) -> NamedChain:
+    """``agent_id``, ``status`` and ``signed`` in, ``agent`` out."""
+    return build_chain("UpdateAgentStatus", [UpdateAgentStatus(store, clock=clock)], middleware)
