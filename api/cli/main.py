@@ -139,6 +139,15 @@ def agent(
 
 
 @app.command()
+def gateway(
+    host: Annotated[str | None, typer.Option(help="Where to listen; HYBRIDCI_GATEWAY_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="HYBRIDCI_GATEWAY_PORT.")] = None,
+) -> None:
+    """Run the gateway that lets agents elsewhere reach Temporal, with settings from the environment."""
+    _run("gateway", {"HYBRIDCI_GATEWAY_HOST": host, "HYBRIDCI_GATEWAY_PORT": port})
+
+
+@app.command()
 def demo(
     data_dir: Annotated[
         Path | None, typer.Option(help="Where its state lives and stays. Default: a folder that goes with the demo.")

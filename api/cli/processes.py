@@ -1,4 +1,4 @@
-"""`hybridci api | worker | agent`: one process alone, with settings from the environment.
+"""`hybridci api | worker | agent | gateway`: one process alone, with settings from the environment.
 
 Each is found by its name at run time, so that the command line (and `hybridci up`, which only starts these by their
 command lines) loads nothing of what it does not run.
@@ -8,7 +8,7 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ PROCESSES: Final[Mapping[str, Process]] = {
     "api": Process("api.settings", "ApiSettings", "api.server"),
     "worker": Process("activities.settings", "WorkerSettings", "activities.worker"),
     "agent": Process("agent.settings", "AgentSettings", "agent.worker"),
+    "gateway": Process("api.gateway.settings", "GatewaySettings", "api.gateway.server"),
 }
 
 
@@ -55,17 +56,24 @@ def settings_class(process: Process) -> Any:
 
 def _settings(process: Process) -> Any | None:
     """The settings, or None after one sentence on stderr for each bad variable."""
-    from pydantic import ValidationError  # not at the top: `up` goes without it
-
     cls = settings_class(process)
     try:
         return cls.from_environment() if hasattr(cls, "from_environment") else cls()
-    except ValidationError as error:
-        for fault in error.errors(include_url=False, include_input=False):
-            place = [str(part) for part in fault["loc"]]
-            variable = place[-1].upper() if place else process.settings_class
-            sys.stderr.write(f"hybridci: {variable} is wrong: {fault['msg']}. Correct this environment variable.\n")
+    except ValueError as error:  # pydantic's ValidationError is one
+        sys.stderr.writelines(f"hybridci: {sentence}\n" for sentence in _sentences(error, process))
         return None
+
+
+def _sentences(error: ValueError, process: Process) -> Iterator[str]:
+    from pydantic import ValidationError  # not at the top: `up` and the gateway go without it
+
+    if not isinstance(error, ValidationError):
+        yield str(error)
+        return
+    for fault in error.errors(include_url=False, include_input=False):
+        place = [str(part) for part in fault["loc"]]
+        variable = place[-1].upper() if place else process.settings_class
+        yield f"{variable} is wrong: {fault['msg']}. Correct this environment variable."
 
 
 def stop_cleanly_while_loading() -> None:

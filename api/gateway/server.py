@@ -1,0 +1,112 @@
+"""The gateway's process: ``hybridci gateway``. Exit code 0 after a signal, 2 when it cannot start as it is set up.
+
+It keeps nothing that matters: after a kill and a restart, on the same key, every task token is still good.
+"""
+
+import asyncio
+import logging
+import signal
+import sys
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+
+from api.auth.binding import TaskTokens
+from api.gateway.handler import Gateway
+from api.gateway.messages import Messages
+from api.gateway.methods import MAX_MESSAGE_BYTES, Scope
+from api.gateway.settings import LOOPBACK, GatewaySettings, SettingsError
+from api.gateway.temporal_settings import TemporalSettings, read_temporal_settings
+from api.gateway.tokens import Callers
+from api.gateway.upstream import Upstream
+from api.gateway.validation import Validator
+from workflows.log_setup import setup_logging
+
+logger = logging.getLogger(__name__)
+
+EXIT_OK: Final = 0
+EXIT_UNUSABLE: Final = 2
+READY: Final = "gateway ready"
+"""What the log says once agents can connect."""
+_GRACE_SECONDS: Final = 5.0
+_MOST_CALLS: Final = 10_000
+_ENVELOPE_BYTES: Final = 64
+"""What binding adds to a task token."""
+_OPTIONS: Final[list[tuple[str, Any]]] = [
+    ("grpc.so_reuseport", 0),  # two gateways on one port would each get half of the agents, in silence
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES + _ENVELOPE_BYTES),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_metadata_size", 16 << 10),
+    ("grpc.max_concurrent_streams", 1000),
+    # An agent whose host is gone must not be handed a task: its polls end here within 40 s.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    # SDKs ping every 30 s, also while nothing is under way.
+    ("grpc.http2.min_ping_interval_without_data_ms", 5000),
+]
+
+
+def run(settings: GatewaySettings) -> int:
+    """Serve until SIGTERM or Ctrl-C. Returns the exit code."""
+    try:
+        setup_logging(settings.log_level, "gateway")
+        temporal = read_temporal_settings()
+        return asyncio.run(_serve(settings, temporal))
+    except ValueError as error:
+        sys.stderr.write(f"hybridci gateway cannot start: {error}\n")
+        return EXIT_UNUSABLE
+
+
+async def _serve(settings: GatewaySettings, temporal: TemporalSettings) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, stop.set)
+    tokens, messages = TaskTokens(settings.secret), Messages()
+    validator, upstream = Validator(settings.url), Upstream(temporal)
+    callers = Callers(validator)
+    gateway = Gateway(callers, upstream, lambda caller: Scope(caller, temporal.namespace, tokens, messages))
+    server = grpc.aio.server(handlers=[gateway], options=_OPTIONS, maximum_concurrent_rpcs=_MOST_CALLS)
+    try:
+        port = _listen(server, settings)
+        await server.start()
+        upstream.reachable()  # begins to connect
+        facts = {"address": f"{settings.host}:{port}", "temporal": temporal.address, "namespace": temporal.namespace}
+        logger.info(READY, extra=facts)
+        await stop.wait()
+        logger.info("stopping: takes nothing new, ends open polls, lets other calls end")
+        stopped = asyncio.create_task(server.stop(_GRACE_SECONDS))
+        gateway.stop_polls()
+        await stopped
+    finally:
+        await callers.close()
+        await upstream.close()
+        validator.close()
+    logger.info("stopped")
+    return EXIT_OK
+
+
+def _listen(server: grpc.aio.Server, settings: GatewaySettings) -> int:
+    """Raises SettingsError."""
+    certificate = settings.certificate
+    try:
+        if certificate is None:
+            port = server.add_insecure_port(settings.address)
+        else:
+            credentials = grpc.ssl_server_credentials([(certificate.key, certificate.chain)])
+            port = server.add_secure_port(settings.address, credentials)
+    except RuntimeError as error:
+        raise SettingsError(
+            f"it cannot listen on {settings.address}; stop what listens there, or set HYBRIDCI_GATEWAY_HOST and"
+            " HYBRIDCI_GATEWAY_PORT; if the address is free, the TLS key and certificate do not belong together."
+        ) from error
+    if certificate is None and settings.host not in LOOPBACK:
+        logger.warning(
+            "HYBRIDCI_GATEWAY_TLS=off: agents' tokens cross the network unencrypted, and whoever sees one can take"
+            " its agent's jobs. Only something in front of this gateway that speaks TLS makes this safe.",
+            extra={"address": settings.address},
+        )
+    return port

@@ -1,0 +1,122 @@
+"""The gateway's settings, read once from the environment. Temporal's own are ``TEMPORAL_*`` (``temporal_settings``).
+
+No pydantic here, on purpose: the gateway is to stay small, and what it needs of the others' settings is little.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+VARIABLES: Final = (
+    "HYBRIDCI_URL",
+    "HYBRIDCI_GATEWAY_HOST",
+    "HYBRIDCI_GATEWAY_PORT",
+    "HYBRIDCI_GATEWAY_KEY",
+    "HYBRIDCI_GATEWAY_KEY_FILE",
+    "HYBRIDCI_GATEWAY_TLS",
+    "HYBRIDCI_GATEWAY_TLS_CERT_FILE",
+    "HYBRIDCI_GATEWAY_TLS_KEY_FILE",
+    "LOG_LEVEL",
+)
+"""Every variable that is read here."""
+_SECRET_BYTES: Final = 32
+
+
+class SettingsError(ValueError):
+    """A setting is missing or cannot be used; the message says which one and what to do."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Certificate:
+    """What the gateway shows to agents, in PEM. ``chain``: its own certificate first."""
+
+    key: bytes
+    chain: bytes
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class GatewaySettings:
+    """One gateway. ``secret`` binds task tokens, the same in every gateway of an installation."""
+
+    url: str
+    host: str
+    port: int
+    secret: bytes
+    certificate: Certificate | None
+    log_level: str
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Raises SettingsError."""
+        known = {name: value for name, value in environ.items() if value}
+        return cls(
+            url=_url(known.get("HYBRIDCI_URL", "http://127.0.0.1:8000")),
+            host=known.get("HYBRIDCI_GATEWAY_HOST", "127.0.0.1"),
+            port=_port(known.get("HYBRIDCI_GATEWAY_PORT", "7243")),
+            secret=_secret(known),
+            certificate=_certificate(known),
+            log_level=known.get("LOG_LEVEL", "INFO"),
+        )
+
+    @property
+    def address(self) -> str:
+        """Where it listens, as gRPC and people write it."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _url(text: str) -> str:
+    try:
+        parts = urlsplit(text.strip())
+        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:  # the port is no number
+        usable = False
+    if not usable:
+        raise SettingsError("HYBRIDCI_URL must be the API's address, such as http://127.0.0.1:8000.")
+    return text.strip().rstrip("/")
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 <= int(text) <= 65535:
+        raise SettingsError("HYBRIDCI_GATEWAY_PORT must be a number from 0 to 65535.")
+    return int(text)
+
+
+def _secret(known: Mapping[str, str]) -> bytes:
+    given, file = known.get("HYBRIDCI_GATEWAY_KEY"), known.get("HYBRIDCI_GATEWAY_KEY_FILE")
+    if (given is None) is (file is None):
+        raise SettingsError(
+            "The gateway needs a secret that binds task tokens to agents: set HYBRIDCI_GATEWAY_KEY_FILE to a file with"
+            " a random one (`openssl rand -hex 32`), or HYBRIDCI_GATEWAY_KEY to the secret itself, not both."
+        )
+    secret = given.encode() if given is not None else _read("HYBRIDCI_GATEWAY_KEY_FILE", str(file))
+    secret = secret.strip()
+    if len(secret) < _SECRET_BYTES:
+        raise SettingsError(f"The gateway's key has fewer than {_SECRET_BYTES} characters: make a longer, random one.")
+    return secret
+
+
+def _certificate(known: Mapping[str, str]) -> Certificate | None:
+    if known.get("HYBRIDCI_GATEWAY_TLS", "on").lower() == "off":
+        return None
+    names = ("HYBRIDCI_GATEWAY_TLS_KEY_FILE", "HYBRIDCI_GATEWAY_TLS_CERT_FILE")
+    for name in names:
+        if name not in known:
+            raise SettingsError(
+                f"{name} is not set: agents show their tokens here, so the gateway speaks TLS. Name a key and a"
+                " certificate, or set HYBRIDCI_GATEWAY_TLS=off where something in front of it does."
+            )
+    key, chain = (_read(name, known[name]) for name in names)
+    return Certificate(key=key, chain=chain)
+
+
+def _read(name: str, path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise SettingsError(
+            f"{name} names {path}, which cannot be read ({error.strerror}): name a file that this user may read."
+        ) from error
