@@ -35,11 +35,14 @@ class ProblemCode(StrEnum):
     BAD_REQUEST = "bad_request"
     UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"
+    NO_JOBS_AVAILABLE = "no_jobs_available"
     METHOD_NOT_ALLOWED = "method_not_allowed"
+    STALE_LEASE = "stale_lease"
     LENGTH_REQUIRED = "length_required"
     PRECONDITION_FAILED = "precondition_failed"
     TOO_LARGE = "payload_too_large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+    TOO_MANY_REQUESTS = "too_many_requests"
     HEADERS_TOO_LARGE = "headers_too_large"
     INTERNAL = "internal_error"
 
@@ -54,11 +57,14 @@ _STATUS: Final[Mapping[str, tuple[int, str]]] = {
     ProblemCode.BAD_REQUEST: (400, "Bad request"),
     ProblemCode.UNAUTHORIZED: (401, "A key is needed"),
     ProblemCode.FORBIDDEN: (403, "This key may not do that"),
+    ProblemCode.NO_JOBS_AVAILABLE: (404, "No job is waiting"),
     ProblemCode.METHOD_NOT_ALLOWED: (405, "Method not allowed"),
+    ProblemCode.STALE_LEASE: (409, "The lease is over"),
     ProblemCode.LENGTH_REQUIRED: (411, "Content-Length is needed"),
     ProblemCode.PRECONDITION_FAILED: (412, "It has another version now"),
     ProblemCode.TOO_LARGE: (413, "The body is too large"),
     ProblemCode.UNSUPPORTED_MEDIA_TYPE: (415, "Unsupported media type"),
+    ProblemCode.TOO_MANY_REQUESTS: (429, "Too many requests"),
     ProblemCode.HEADERS_TOO_LARGE: (431, "The headers are too large"),
     ProblemCode.INTERNAL: (500, "Internal error"),
 }

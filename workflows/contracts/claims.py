@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from workflows.contracts.agents import MAX_AGENT_LABELS, AgentName
-from workflows.contracts.attempts import AttemptInput
+from workflows.contracts.attempts import MAX_LOG_BYTES, AttemptInput
 from workflows.contracts.base import Frozen, Tolerant
 from workflows.contracts.commands import Reason
 from workflows.contracts.fields import ExitCode, Millis, Name
@@ -69,7 +69,10 @@ class ClaimLease(Tolerant):
 
 
 class CompleteClaim(Frozen):
-    """``PATCH /api/queue/jobs/{id}/complete``. Without ``outcome`` the exit code decides: 0 succeeded, else failed."""
+    """``PATCH /api/queue/jobs/{id}/complete``. Without ``outcome`` the exit code decides: 0 succeeded, else failed.
+
+    ``log_bytes``: how long the log is that was sent; without it, readers go by its final chunk.
+    """
 
     lease_token: LeaseToken
     agent_id: AgentName
@@ -77,3 +80,12 @@ class CompleteClaim(Frozen):
     outcome: Outcome | None = None
     error_message: Reason | None = None
     started_at: Millis | None = None
+    log_bytes: int = Field(default=0, ge=0, le=MAX_LOG_BYTES)
+
+
+class Completed(Tolerant):
+    """The answer to complete; the same again for the same completion of the same attempt."""
+
+    job_id: str
+    attempt: int
+    outcome: Outcome
