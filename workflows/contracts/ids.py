@@ -1,11 +1,10 @@
-"""Names shared by all processes: workflow ids, task queues, job ids."""
+"""Names shared by all processes: workflow ids, task queues, job ids. No pydantic here: the gateway goes without it."""
 
+import hashlib
 import re
 import uuid
 from collections.abc import Sequence
 from typing import Final
-
-from workflows.contracts.labels import requirements_key
 
 CONTROL_QUEUE: Final = "control"
 POOL_QUEUE_PREFIX: Final = "pool-"
@@ -29,12 +28,16 @@ def pool_queue(pool: str, requires: Sequence[str] = ()) -> str:
 
     No pool's name has a '~', so that a queue belongs to one pool.
     """
-    return f"{POOL_QUEUE_PREFIX}{pool}{f'~{requirements_key(requires)}' if requires else ''}"
+    return f"{POOL_QUEUE_PREFIX}{pool}{f'~{_digest(requires)}' if requires else ''}"
 
 
 def is_queue_of(pool: str, queue: str) -> bool:
     """True for the queues of this pool."""
     return queue == pool_queue(pool) or queue.startswith(f"{pool_queue(pool)}~")
+
+
+def _digest(requires: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(set(requires))).encode()).hexdigest()[:16]
 
 
 def new_job_id() -> str:

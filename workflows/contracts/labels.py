@@ -4,7 +4,6 @@ A requirement is ``os=linux`` (the label has this value), ``gpu=*`` (it is there
 not there) or ``!os=windows`` (it has not this value). All of a job's requirements must hold.
 """
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Final
@@ -61,11 +60,6 @@ def contradiction(requires: Sequence[str]) -> str | None:
 def normalised(requires: Iterable[str]) -> list[str]:
     """Sorted and without repetition: equal demands share a queue."""
     return sorted(set(requires))
-
-
-def requirements_key(requires: Iterable[str]) -> str:
-    """A short digest that names the queue of this demand."""
-    return hashlib.sha256("\n".join(normalised(requires)).encode()).hexdigest()[:16]
 
 
 def _met(labels: Mapping[str, str], requirement: str) -> bool:
