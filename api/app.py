@@ -11,12 +11,16 @@ from typing import Final
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
+from activities.chains.credential_registry import CredentialRegistry
 from activities.chains.deployment_readers import DeploymentReader
 from activities.chains.middleware import ObserveChain
 from activities.chains.readers import JobReader
 from activities.stores.open import Stores
-from api.auth.guard import ADMIN, AGENT
+from api.auth.authenticator import Authenticator
+from api.auth.guard import GUARD
 from api.auth.keys import KeyRing
+from api.auth.limits import RateLimits, RequestLimits
+from api.auth.walk import require_complete
 from api.connection import TemporalConnection
 from api.deps import Services
 from api.errors import install_error_handlers
@@ -43,7 +47,7 @@ from api.routes.common import PARAMETERS
 from api.version import product_version
 from api.webhooks.receive import Webhooks
 
-_ADMIN_ROUTES: Final = (
+_ROUTES: Final = (
     core,
     summary,
     jobs,
@@ -56,6 +60,7 @@ _ADMIN_ROUTES: Final = (
     deployments,
     deployment_commands,
     events,
+    agent_io,
 )
 
 
@@ -65,12 +70,16 @@ def production_app(
     keys: KeyRing,
     environment: str,
     webhooks: Webhooks,
+    rate_limits: RateLimits | None = None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> FastAPI:
     """The application on real stores and Temporal, which it connects to while it runs."""
     temporal = TemporalConnection()
+    authenticator = Authenticator(keys, stores.credentials, RequestLimits(rate_limits or RateLimits()))
     parts = Services(
-        keys=keys,
+        authenticator=authenticator,
+        credentials=stores.credentials,
+        access=CredentialRegistry(stores.credentials, middleware=[ObserveChain()]),
         reader=JobReader(stores.jobs),
         deployments=deployment_reader(stores),
         logs=stores.logs,
@@ -91,6 +100,7 @@ def production_app(
             connecting.cancel()
             with suppress(asyncio.CancelledError):
                 await connecting
+            await authenticator.close()
             await asyncio.to_thread(stores.close)
 
     return build_app(parts, webhooks=webhooks, lifespan=lifespan)
@@ -121,9 +131,9 @@ def build_app(
     app.state.webhooks = webhooks or Webhooks.none()
     app.include_router(core.public)
     app.include_router(webhook_routes.router)  # a signature is their key
-    for module in _ADMIN_ROUTES:
-        app.include_router(module.router, dependencies=[ADMIN, PARAMETERS])
-    app.include_router(agent_io.router, dependencies=[AGENT, PARAMETERS])
+    for module in _ROUTES:
+        app.include_router(module.router, dependencies=[GUARD, PARAMETERS])
+    require_complete(app)
     install_error_handlers(app)
     install_openapi(app)
     app.add_middleware(BodyLimit)

@@ -14,11 +14,12 @@ from fastapi import Depends
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 
+from activities.chains.credential_registry import CredentialRegistry
 from activities.chains.deployment_readers import DeploymentReader
 from activities.chains.readers import JobReader
 from activities.clock import Clock, epoch_millis
-from activities.stores.interfaces import ArtifactStore, LogStore
-from api.auth.keys import KeyRing
+from activities.stores.interfaces import ArtifactStore, CredentialStore, LogStore
+from api.auth.authenticator import Authenticator
 from api.metrics import Metrics
 from workflows.client import Orchestrator
 from workflows.contracts.errors import NotFound
@@ -55,7 +56,9 @@ class Services:
     ``starting`` has a lock for each deployment that a request with a key is just starting.
     """
 
-    keys: KeyRing
+    authenticator: Authenticator
+    credentials: CredentialStore
+    access: CredentialRegistry
     reader: JobReader
     deployments: DeploymentReader
     logs: LogStore

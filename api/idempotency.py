@@ -11,7 +11,7 @@ from typing import Annotated, Final
 from fastapi import Header
 from pydantic import BaseModel
 
-from api.auth.keys import Principal
+from api.auth.principal import Principal
 from workflows.contracts.errors import Conflict
 from workflows.contracts.ids import job_id_for_key, new_job_id
 

@@ -10,10 +10,12 @@ from fastapi import Depends
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
+from activities.chains.signatures import Signature
 from api.auth.guard import Caller
-from api.auth.keys import Principal, Role
+from api.auth.principal import Principal
 from api.bodies import validation_failed
 from api.errors import ApiError, ProblemCode, field_errors
+from workflows.contracts.access import Operation
 
 C = TypeVar("C", bound=BaseModel)
 CLI_USER_AGENT: Final = "hybridci/"
@@ -26,6 +28,10 @@ class Origin:
     caller: Principal
     via: str
     address: str | None
+
+    def signature(self, reason: str | None = None) -> Signature:
+        """For a change that goes to a store and not to a workflow."""
+        return Signature(by=self.caller.id, role=self.caller.role, via=self.via, address=self.address, reason=reason)
 
 
 async def origin_of(request: Request, caller: Caller) -> Origin:
@@ -48,9 +54,14 @@ def signed(
     """
     fields = request.model_dump(exclude_unset=True, exclude=set(without))
     named = fields.pop("by", None)
-    if named is not None and origin.caller.role is not Role.ADMIN:
-        raise ApiError(ProblemCode.FORBIDDEN, "Only an admin key may act for somebody else; leave `by` out.")
-    signature = {"by": named or origin.caller.id, "via": origin.via, "address": origin.address}
+    if named is not None and not origin.caller.unlimited(Operation.ACT_FOR):
+        raise ApiError(ProblemCode.FORBIDDEN, "Only an admin may act for somebody else; leave `by` out.")
+    signature = {
+        "by": named or origin.caller.id,
+        "via": origin.via,
+        "address": origin.address,
+        "role": origin.caller.role,
+    }
     try:
         return kind.model_validate({**fields, **more, **signature})
     except ValidationError as error:

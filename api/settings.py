@@ -10,7 +10,9 @@ from typing import Final
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from api.auth.keys import KeyRing, Principal, Role, UnusableKey
+from api.auth.keys import KeyRing, UnusableKey
+from api.auth.principal import Principal
+from workflows.contracts.access import Role
 
 _SECRET_BYTES: Final = 32
 
@@ -41,7 +43,7 @@ class ApiSettings(BaseSettings):
             (_read_key("HYBRIDCI_ADMIN_KEY", self.admin_key, self.admin_key_file), Role.ADMIN),
             (_read_key("HYBRIDCI_AGENT_KEY", self.agent_key, self.agent_key_file), Role.AGENT),
         )
-        return KeyRing([(key, Principal(id=role.value, role=role)) for key, role in found if key is not None])
+        return KeyRing([(key, Principal.everywhere(role.value, role)) for key, role in found if key is not None])
 
     def signing_secret(self) -> bytes | None:
         """What leases are signed with: shared by all API processes, at least 32 bytes. None: not configured.

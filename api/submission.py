@@ -6,7 +6,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from api.auth.keys import Principal
+from api.auth.principal import Principal
 from api.deps import Services
 from api.errors import problem_body, status_of
 from api.idempotency import fingerprint, id_for, require_same

@@ -1,46 +1,48 @@
-"""The one dependency that guards every route: no key, no entry.
+"""The one dependency that guards every route: who is asking, and may they do what the route is for?
 
-Routers are included with ``ADMIN`` or ``AGENT`` in ``api.app``; a test walks all routes for one that has neither.
+In this order: a known caller (401), whose grants allow the route's operation somewhere (403), and for what the request
+is about when these grants are limited to services or pools (403). What a body names its route checks: ``require``.
+Deliberately not here: what each route asks for (``permissions``), how a caller is known (``authenticator``).
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
 from fastapi import Depends
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.requests import Request
 
-from api.auth.keys import Principal, Role
-from api.deps import services_of
+from api.auth.permissions import CHECKED_INSIDE, ROUTES, Need, Open
+from api.auth.principal import Principal
+from api.auth.resources import Resource, resource_of
+from api.deps import Services, services_of
 from api.errors import ApiError, ProblemCode
+from workflows.contracts.access import ROLE_OPERATIONS, Grant, Operation
 
 _KEY_HINT: Final = (
     "Send the header 'Authorization: Bearer <key>'. `hybridci up` writes the local admin key to admin.key in its data"
-    " directory; elsewhere it is what HYBRIDCI_ADMIN_KEY of the API says."
+    " directory; elsewhere an admin makes you one with `hybridci key create`."
 )
-_bearer = HTTPBearer(auto_error=False, description="The admin key, or an agent's key for what its attempts deliver.")
+_bearer = HTTPBearer(auto_error=False, description="An API key, or a token that was handed out for a short time.")
 
 
 class Guard:
-    """Lets in the keys of the given roles. Raises ApiError unauthorized (401) or forbidden (403)."""
-
-    def __init__(self, *roles: Role) -> None:
-        self.roles = frozenset(roles)
+    """Lets in who may. Raises ApiError unauthorized (401), forbidden (403) or too_many_requests (429)."""
 
     async def __call__(
         self, request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-    ) -> Principal:
-        """The caller."""
-        if credentials is None:
-            raise _unauthorized(f"No key was sent. {_KEY_HINT}")
-        principal = services_of(request).keys.principal(credentials.credentials)
-        if principal is None:
-            raise _unauthorized(f"This key is not known here. {_KEY_HINT}")
-        if principal.role not in self.roles:
-            needed = " or ".join(sorted(self.roles))
-            raise ApiError(
-                ProblemCode.FORBIDDEN, f"A key of role {principal.role} may not do this; use one of role {needed}."
-            )
+    ) -> Principal | None:
+        """The caller; None on a route that is open."""
+        route = route_name(request)
+        need = ROUTES[route]
+        if need in {Open.PUBLIC, Open.SIGNED}:
+            return None
+        services = services_of(request)
+        principal = await _known(request, services, credentials)
+        services.authenticator.limits.count(principal)
         request.scope["principal"] = principal
+        if isinstance(need, Operation):
+            await _authorize(request, services, route, need, principal)
         return principal
 
 
@@ -53,8 +55,96 @@ async def caller(request: Request) -> Principal:
 
 
 Caller = Annotated[Principal, Depends(caller)]
-ADMIN: Final[Any] = Depends(Guard(Role.ADMIN))
-AGENT: Final[Any] = Depends(Guard(Role.ADMIN, Role.AGENT))
+GUARD: Final[Any] = Depends(Guard())
+
+
+def require(principal: Principal, operation: Operation, *, service: str | None = None, pool: str | None = None) -> None:
+    """Let the caller do this for what has this service and this pool (None: it has none).
+
+    Raises ApiError forbidden, saying what the caller's grants reach.
+    """
+    if principal.unlimited(operation):
+        return
+    if (service is None and pool is None) or not principal.may(operation, service=service, pool=pool):
+        raise _out_of_reach(principal, operation, Resource(service=service, pool=pool))
+
+
+def route_name(request: Request) -> str:
+    """How ``permissions.ROUTES`` names the route of this request."""
+    return f"{request.scope['method']} {request.scope['route'].path}"
+
+
+def need_of(request: Request) -> Need:
+    """What the route of this request asks for."""
+    return ROUTES[route_name(request)]
+
+
+async def _known(request: Request, services: Services, credentials: HTTPAuthorizationCredentials | None) -> Principal:
+    address = request.client.host if request.client is not None else None
+    if credentials is None:
+        raise _unauthorized(f"No key was sent. {_KEY_HINT}")
+    principal = await services.authenticator.principal(credentials.credentials, address=address)
+    if principal is None:
+        raise _unauthorized(f"This key is not known here, has expired or was revoked. {_KEY_HINT}")
+    return principal
+
+
+async def _authorize(
+    request: Request, services: Services, route: str, operation: Operation, principal: Principal
+) -> None:
+    if not principal.may(operation):
+        raise _not_allowed(principal, operation)
+    if principal.unlimited(operation) or route in CHECKED_INSIDE:
+        return
+    resource = await resource_of(request, services, principal)
+    if resource is None:
+        raise _only_everywhere(principal, operation)
+    if not principal.may(operation, service=resource.service, pool=resource.pool) or resource == Resource():
+        raise _out_of_reach(principal, operation, resource)
+
+
+def _not_allowed(principal: Principal, operation: Operation) -> ApiError:
+    roles = " or ".join(role for role, operations in ROLE_OPERATIONS.items() if operation in operations)
+    has = ", ".join(dict.fromkeys(_words(grant) for grant in principal.grants)) or "no role"
+    return ApiError(
+        ProblemCode.FORBIDDEN, f"This needs {operation}, which the role {roles} has; {principal.id} has {has}."
+    )
+
+
+def _only_everywhere(principal: Principal, operation: Operation) -> ApiError:
+    return ApiError(
+        ProblemCode.FORBIDDEN,
+        f"This concerns all services and pools, and {principal.id} may do {operation} only for"
+        f" {_reach(principal, operation)}. Ask for one of these (by `service_name` or `pool`, where the address takes"
+        " it), or use a key without limits.",
+    )
+
+
+def _out_of_reach(principal: Principal, operation: Operation, resource: Resource) -> ApiError:
+    return ApiError(
+        ProblemCode.FORBIDDEN,
+        f"{principal.id} may do {operation} only for {_reach(principal, operation)}; this is {resource}.",
+    )
+
+
+def _reach(principal: Principal, operation: Operation) -> str:
+    grants = [grant for grant in principal.grants if grant.allows(operation)]
+    return " or ".join(dict.fromkeys(_limits(grant) for grant in grants)) or "nothing"
+
+
+def _words(grant: Grant) -> str:
+    narrowed = "" if grant.operations is None else f" for {_some(grant.operations)} only"
+    return f"{grant.role}{narrowed}"
+
+
+def _limits(grant: Grant) -> str:
+    parts = [f"{what} {_some(names)}" for what, names in (("service", grant.services), ("pool", grant.pools)) if names]
+    return " in ".join(parts) or "everything"
+
+
+def _some(names: Iterable[str]) -> str:
+    found = sorted(names)
+    return ", ".join(found[:10]) + (", …" if len(found) > 10 else "")
 
 
 def _unauthorized(detail: str) -> ApiError:

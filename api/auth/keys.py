@@ -1,28 +1,14 @@
-"""API keys and whom they stand for. Keys are compared by digest, in constant time.
+"""The keys of the configuration and whom they stand for. Keys are compared by digest, in constant time.
 
-Deliberately not here: which route asks for which role (``guard``), sessions and stored keys (a later issue).
+Deliberately not here: the credentials that are handed out (``issuing``, ``authenticator``).
 """
 
 import hashlib
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 
-
-class Role(StrEnum):
-    """What a key may do. An agent may only deliver what its attempts produce; an admin may do everything."""
-
-    ADMIN = "admin"
-    AGENT = "agent"
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who is asking. ``id`` goes into records (``created_by``) and scopes idempotency keys."""
-
-    id: str
-    role: Role
+from api.auth.principal import Principal
+from workflows.contracts.access import Role
 
 
 class UnusableKey(Exception):

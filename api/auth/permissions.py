@@ -21,15 +21,119 @@ class Open(StrEnum):
 
 Need = Operation | Open
 
-_PUBLIC: Final[Mapping[str, Need]] = {}
+_PUBLIC: Final[Mapping[str, Need]] = {
+    "GET /": Open.PUBLIC,
+    "GET /health": Open.PUBLIC,
+    "GET /health/ready": Open.PUBLIC,
+    "GET /api/docs": Open.PUBLIC,
+    "GET /api/docs/oauth2-redirect": Open.PUBLIC,
+    "GET /api/openapi.json": Open.PUBLIC,
+    "MOUNT /api/docs/assets": Open.PUBLIC,
+    "POST /api/webhooks/{provider}": Open.SIGNED,
+    "GET /info": Operation.READ,
+    "GET /metrics": Operation.READ,
+    "GET /api/dashboard/summary": Operation.READ,
+}
 
-_JOBS: Final[Mapping[str, Need]] = {}
+_JOBS: Final[Mapping[str, Need]] = {
+    "POST /api/dashboard/jobs": Operation.JOBS_SUBMIT,
+    "GET /api/dashboard/jobs": Operation.READ,
+    "GET /api/dashboard/jobs/running": Operation.READ,
+    "GET /api/dashboard/jobs/agent/{agent_id}": Operation.READ,
+    "GET /api/dashboard/jobs/{job_id}": Operation.READ,
+    "PATCH /api/dashboard/jobs/{job_id}": Operation.JOBS_OPERATE,
+    "PATCH /api/dashboard/jobs/{job_id}/complete": Operation.JOBS_OPERATE,
+    "POST /api/dashboard/jobs/{job_id}/cancel": Operation.JOBS_SUBMIT,
+    "POST /api/dashboard/jobs/{job_id}/retry": Operation.JOBS_SUBMIT,
+    "GET /api/dashboard/jobs/{job_id}/logs": Operation.READ,
+    "GET /api/dashboard/jobs/{job_id}/artifacts": Operation.READ,
+    "GET /api/dashboard/jobs/{job_id}/artifacts/{path:path}": Operation.READ,
+    "POST /api/queue/jobs": Operation.JOBS_SUBMIT,
+    "POST /api/queue/jobs/batch": Operation.JOBS_SUBMIT,
+    "GET /api/queue/jobs": Operation.READ,
+    "GET /api/queue/jobs/{job_id}": Operation.READ,
+    "PATCH /api/queue/jobs/{job_id}/priority": Operation.JOBS_OPERATE,
+    "DELETE /api/queue/jobs/{job_id}": Operation.JOBS_SUBMIT,
+    "GET /api/queue/stats": Operation.READ,
+    "POST /api/queue/maintenance/requeue-expired": Operation.JOBS_OPERATE,
+    "GET /api/queue/dead-letters": Operation.READ,
+    "POST /api/queue/dead-letters/redrive": Operation.JOBS_OPERATE,
+    "GET /api/queue/dead-letters/redrives/{redrive_id}": Operation.READ,
+    "GET /api/queue/dead-letters/{job_id}": Operation.READ,
+    "PATCH /api/queue/dead-letters/{job_id}": Operation.JOBS_OPERATE,
+    "POST /api/queue/dead-letters/{job_id}": Operation.JOBS_OPERATE,
+    "POST /api/queue/dead-letters/{job_id}/redrive": Operation.JOBS_OPERATE,
+    "DELETE /api/queue/dead-letters/{job_id}": Operation.JOBS_OPERATE,
+}
 
-_DEPLOYMENTS: Final[Mapping[str, Need]] = {}
+_DEPLOYMENTS: Final[Mapping[str, Need]] = {
+    "GET /api/dashboard/services": Operation.READ,
+    "GET /api/dashboard/services/{name}": Operation.READ,
+    "PUT /api/dashboard/services/{name}": Operation.SERVICES_WRITE,
+    "GET /api/dashboard/services/{name}/deployments": Operation.READ,
+    "GET /api/dashboard/services/{name}/environments": Operation.READ,
+    "GET /api/dashboard/services/{name}/environments/{environment}": Operation.READ,
+    "POST /api/dashboard/services/{name}/environments/{environment}/hold": Operation.DEPLOYMENTS_OPERATE,
+    "POST /api/dashboard/services/{name}/environments/{environment}/release": Operation.DEPLOYMENTS_OPERATE,
+    "POST /api/dashboard/services/{name}/environments/{environment}/freezes": Operation.DEPLOYMENTS_OPERATE,
+    "DELETE /api/dashboard/services/{name}/environments/{environment}/freezes/{freeze_id}": (
+        Operation.DEPLOYMENTS_OPERATE
+    ),
+    "POST /api/dashboard/deployments": Operation.DEPLOYMENTS_START,
+    "GET /api/dashboard/deployments": Operation.READ,
+    "GET /api/dashboard/deployments/service/{name}": Operation.READ,
+    "GET /api/dashboard/deployments/{deployment_id}": Operation.READ,
+    "GET /api/dashboard/deployments/{deployment_id}/events": Operation.READ,
+    "POST /api/dashboard/deployments/{deployment_id}/approve": Operation.DEPLOYMENTS_APPROVE,
+    "POST /api/dashboard/deployments/{deployment_id}/reject": Operation.DEPLOYMENTS_APPROVE,
+    "POST /api/dashboard/deployments/{deployment_id}/rollback": Operation.DEPLOYMENTS_OPERATE,
+    "POST /api/dashboard/deployments/{deployment_id}/resume": Operation.DEPLOYMENTS_OPERATE,
+    "POST /api/dashboard/deployments/{deployment_id}/cancel": Operation.DEPLOYMENTS_START,
+    "POST /api/dashboard/deployments/{deployment_id}/override-freeze": Operation.DEPLOYMENTS_OPERATE,
+    "POST /api/dashboard/deployments/{deployment_id}/staging": Operation.DEPLOYMENTS_REPORT,
+    "POST /api/dashboard/deployments/{deployment_id}/production": Operation.DEPLOYMENTS_REPORT,
+    "POST /api/dashboard/deployments/{deployment_id}/environments/{environment}": Operation.DEPLOYMENTS_REPORT,
+    "POST /api/dashboard/deployments/{deployment_id}/metrics": Operation.DEPLOYMENTS_REPORT,
+}
 
-_AGENTS: Final[Mapping[str, Need]] = {}
+_AGENTS: Final[Mapping[str, Need]] = {
+    "PUT /api/queue/jobs/{job_id}/attempts/{attempt}/start": Operation.AGENT_WORK,
+    "PUT /api/queue/jobs/{job_id}/attempts/{attempt}/log/{offset}": Operation.AGENT_WORK,
+    "PUT /api/queue/jobs/{job_id}/attempts/{attempt}/artifacts/{path:path}": Operation.AGENT_WORK,
+}
 
-_ACCESS: Final[Mapping[str, Need]] = {}
+_ACCESS: Final[Mapping[str, Need]] = {
+    "GET /api/events": Operation.AUDIT_READ,
+    "GET /api/events/export": Operation.AUDIT_READ,
+    "POST /api/access/keys": Operation.ACCESS_MANAGE,
+    "GET /api/access/keys": Operation.ACCESS_MANAGE,
+    "GET /api/access/keys/{key_id}": Operation.ACCESS_MANAGE,
+    "DELETE /api/access/keys/{key_id}": Operation.ACCESS_MANAGE,
+    "POST /api/access/keys/{key_id}/rotate": Operation.ACCESS_MANAGE,
+}
 
 ROUTES: Final[Mapping[str, Need]] = {**_PUBLIC, **_JOBS, **_DEPLOYMENTS, **_AGENTS, **_ACCESS}
 """``"METHOD /path/{as}/{declared}"`` → what it asks for."""
+
+CHECKED_INSIDE: Final = frozenset(
+    {
+        "GET /info",
+        "POST /api/dashboard/jobs",
+        "POST /api/queue/jobs",
+        "POST /api/queue/jobs/batch",
+        "POST /api/dashboard/deployments",
+        "GET /api/dashboard/jobs",
+        "GET /api/dashboard/jobs/running",
+        "GET /api/dashboard/jobs/agent/{agent_id}",
+        "GET /api/queue/jobs",
+        "GET /api/queue/dead-letters",
+        "GET /api/dashboard/deployments",
+        "GET /api/dashboard/services",
+        "PUT /api/queue/jobs/{job_id}/attempts/{attempt}/start",
+        "PUT /api/queue/jobs/{job_id}/attempts/{attempt}/log/{offset}",
+        "PUT /api/queue/jobs/{job_id}/attempts/{attempt}/artifacts/{path:path}",
+    }
+)
+"""Routes that look themselves at what limited grants reach: they call ``guard.require`` for what a body names, or show
+only what is within reach. Any other asks ``resources``, and one that concerns everything needs a grant without limits.
+"""

@@ -2,19 +2,26 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import TypedDict
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
+from activities.chains.credential_registry import CredentialRegistry
 from activities.chains.readers import JobReader
+from activities.stores.interfaces import CredentialStore
 from activities.stores.open import Stores, open_memory_stores
 from api.app import build_app, deployment_reader
-from api.auth.keys import KeyRing, Principal, Role
+from api.auth.authenticator import Authenticator
+from api.auth.keys import KeyRing
+from api.auth.limits import RateLimits, RequestLimits
+from api.auth.principal import Principal
 from api.deps import Services
 from api.metrics import Metrics
 from tests.api.fake_deployments import FakeDeployments
 from tests.api.fakes import FakeOrchestrator
+from workflows.contracts.access import Role
 
 ADMIN_KEY = "admin-key-for-tests"
 AGENT_KEY = "agent-key-for-tests"
@@ -88,7 +95,25 @@ DEPLOYMENT: dict[str, object] = {
 
 
 def key_ring() -> KeyRing:
-    return KeyRing([(ADMIN_KEY, Principal("admin", Role.ADMIN)), (AGENT_KEY, Principal("agent", Role.AGENT))])
+    return KeyRing(
+        [(ADMIN_KEY, Principal.everywhere("admin", Role.ADMIN)), (AGENT_KEY, Principal.everywhere("agent", Role.AGENT))]
+    )
+
+
+class AccessParts(TypedDict):
+    """What of the services is about access."""
+
+    authenticator: Authenticator
+    credentials: CredentialStore
+    access: CredentialRegistry
+
+
+def access_parts(stores: Stores, limits: RateLimits | None = None) -> AccessParts:
+    return {
+        "authenticator": Authenticator(key_ring(), stores.credentials, RequestLimits(limits or RateLimits())),
+        "credentials": stores.credentials,
+        "access": CredentialRegistry(stores.credentials),
+    }
 
 
 def memory_app() -> tuple[FastAPI, Stores, FakeOrchestrator, list[bool]]:
@@ -96,7 +121,7 @@ def memory_app() -> tuple[FastAPI, Stores, FakeOrchestrator, list[bool]]:
     orchestrator = FakeOrchestrator(stores.jobs, FakeDeployments(stores))
     stop: list[bool] = []
     services = Services(
-        keys=key_ring(),
+        **access_parts(stores),
         reader=JobReader(stores.jobs),
         logs=stores.logs,
         artifacts=stores.artifacts,

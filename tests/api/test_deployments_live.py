@@ -13,7 +13,7 @@ from activities.chains.readers import JobReader
 from api.app import build_app, deployment_reader
 from api.deps import Services
 from api.metrics import Metrics
-from tests.api.conftest import ADMIN_KEY, DEPLOYMENT, client, key_ring
+from tests.api.conftest import ADMIN_KEY, DEPLOYMENT, access_parts, client
 from tests.workflows.deployment_harness import Deploys, deploys
 from workflows.client import Orchestrator
 from workflows.deployment_client import workflow_id_of
@@ -61,7 +61,7 @@ async def live(temporal_client: Client) -> AsyncIterator[Live]:
         stores = harness.stores
         orchestrator = Orchestrator(temporal_client)
         services = Services(
-            keys=key_ring(),
+            **access_parts(stores),
             reader=JobReader(stores.jobs),
             deployments=deployment_reader(stores),
             logs=stores.logs,

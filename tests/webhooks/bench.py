@@ -20,7 +20,7 @@ from api.metrics import Metrics
 from api.webhooks.receive import Webhooks
 from api.webhooks.secrets import WebhookSecrets, secret_variable
 from api.webhooks.verify import sign
-from tests.api.conftest import key_ring
+from tests.api.conftest import access_parts
 from tests.api.fake_deployments import FakeDeployments
 from tests.api.fakes import FakeOrchestrator
 from tests.webhooks.captured import PROVIDERS, SHA, captured, provider_of
@@ -128,7 +128,7 @@ def memory_parts() -> tuple[FastAPI, WebhookBench]:
     releases = TrailedDeployments(stores)
     jobs = FakeOrchestrator(stores.jobs, releases)
     services = Services(
-        keys=key_ring(),
+        **access_parts(stores),
         reader=JobReader(stores.jobs),
         deployments=deployment_reader(stores),
         logs=stores.logs,

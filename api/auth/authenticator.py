@@ -1,0 +1,176 @@
+"""Whom a presented secret stands for: the keys of the configuration, then the credentials that were handed out.
+
+What was read is believed for 30 s; entries in use are read again before that, many in one request, so that a request
+waits for no read. What this process issues and revokes it knows at once. A secret is never kept here, only its digest.
+Deliberately not here: what somebody may do (``guard``).
+"""
+
+import asyncio
+import hmac
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from activities.clock import Clock, epoch_millis
+from activities.stores.interfaces import CredentialStore
+from api.auth.keys import KeyRing
+from api.auth.limits import RequestLimits
+from api.auth.principal import Principal
+from api.auth.tokens import Token, read_token
+from workflows.contracts.access import Credential, CredentialKind
+from workflows.contracts.errors import HybridCIError
+
+logger = logging.getLogger(__name__)
+TRUST_SECONDS: Final = 30
+REFRESH_AFTER_SECONDS: Final = 10
+"""Below an agent's pause between two heartbeats, so that one that is used at all is refreshed in time."""
+TOUCH_EVERY_SECONDS: Final = 60
+_GATHER_SECONDS: Final = 0.5
+"""So long reads and touches in the background wait for others to go with them."""
+_MAX_KNOWN: Final = 50_000
+_MAX_UNKNOWN: Final = 2_000
+
+
+@dataclass(slots=True)
+class _Known:
+    """A credential as it was read. Times are monotonic seconds."""
+
+    credential: Credential
+    principal: Principal
+    read_at: float
+    touched_at: float
+
+
+class Authenticator:
+    """Knows who presents what. Safe for concurrent use in one event loop."""
+
+    def __init__(
+        self,
+        keys: KeyRing,
+        store: CredentialStore,
+        limits: RequestLimits,
+        *,
+        clock: Clock = epoch_millis,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._keys, self._store, self._clock, self._monotonic = keys, store, clock, monotonic
+        self.limits = limits
+        self._known: dict[str, _Known] = {}
+        self._unknown: dict[str, float] = {}
+        self._reading: dict[str, asyncio.Task[None]] = {}
+        self._stale: set[str] = set()
+        self._used: set[str] = set()
+        self._upkeep: asyncio.Task[None] | None = None
+
+    async def principal(self, presented: str, *, address: str | None) -> Principal | None:
+        """Whom it stands for; None when it is not known, has expired or was revoked.
+
+        Raises ApiError too_many_requests when the address was wrong too often (one that is known here is let in all the
+        same), Unavailable when it had to be looked up and the store does not answer.
+        """
+        configured = self._keys.principal(presented)
+        if configured is not None:
+            return configured
+        token = read_token(presented)
+        known = None if token is None else await self._find(token, address)
+        if token is None or known is None or not self._fits(known, token):
+            self.limits.failed(address)
+            return None
+        self._maintain(known)
+        return known.principal
+
+    def learn(self, credential: Credential) -> None:
+        """Take note of what this process has just stored, or read. An older revision than what is known is ignored."""
+        present = self._known.pop(credential.credential_id, None)
+        now = self._monotonic()
+        if present is not None and present.credential.revision > credential.revision:
+            self._known[credential.credential_id] = present
+            return
+        touched_at = -float(TOUCH_EVERY_SECONDS) if present is None else present.touched_at
+        self._known[credential.credential_id] = _Known(credential, Principal.of(credential), now, touched_at)
+        if len(self._known) > _MAX_KNOWN:
+            del self._known[next(iter(self._known))]
+
+    async def close(self) -> None:
+        """End the work in the background."""
+        if self._upkeep is not None:
+            self._upkeep.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._upkeep
+
+    async def _find(self, token: Token, address: str | None) -> _Known | None:
+        known = self._known.get(token.credential_id)
+        now = self._monotonic()
+        if known is not None and now - known.read_at < TRUST_SECONDS:
+            return known
+        if self._unknown.get(token.digest, now) > now:
+            return None
+        if known is None:
+            self.limits.may_look_up(address)
+        await self._read(token.credential_id)
+        known = self._known.get(token.credential_id)
+        if known is None or not self._fits(known, token):
+            self.limits.looked_up_in_vain(address)
+            self._unknown[token.digest] = now + TRUST_SECONDS
+            if len(self._unknown) > _MAX_UNKNOWN:
+                del self._unknown[next(iter(self._unknown))]
+        return known
+
+    async def _read(self, credential_id: str) -> None:
+        """Once for all who ask for it at this moment."""
+        reading = self._reading.get(credential_id)
+        if reading is None:
+            reading = self._reading[credential_id] = asyncio.create_task(self._load(credential_id))
+        await asyncio.shield(reading)
+
+    async def _load(self, credential_id: str) -> None:
+        try:
+            found = await self._store.get(credential_id)
+        finally:
+            del self._reading[credential_id]
+        if found is None:
+            self._known.pop(credential_id, None)
+        else:
+            self.learn(found)
+
+    def _fits(self, known: _Known, token: Token) -> bool:
+        credential, now = known.credential, self._clock()
+        ended = any(each is not None and each <= now for each in (credential.expires_at, credential.revoked_at))
+        return hmac.compare_digest(credential.digest, token.digest) and not ended
+
+    def _maintain(self, known: _Known) -> None:
+        now = self._monotonic()
+        if now - known.read_at >= REFRESH_AFTER_SECONDS:
+            self._stale.add(known.credential.credential_id)
+        # An agent's heartbeats tell when it was last there.
+        if known.credential.kind is not CredentialKind.AGENT and now - known.touched_at >= TOUCH_EVERY_SECONDS:
+            known.touched_at = now
+            self._used.add(known.credential.credential_id)
+        if (self._stale or self._used) and (self._upkeep is None or self._upkeep.done()):
+            self._upkeep = asyncio.create_task(self._keep_up())
+
+    async def _keep_up(self) -> None:
+        while self._stale or self._used:
+            await asyncio.sleep(_GATHER_SECONDS)
+            stale, used = list(self._stale), list(self._used)
+            self._stale.clear()
+            self._used.clear()
+            try:
+                await self._refresh(stale)
+                for credential_id in used:
+                    await self._store.touch(credential_id, self._clock())
+            except HybridCIError as error:  # what is not refreshed is looked up when it is next presented
+                logger.warning("credentials were not refreshed: %s", error.message)
+
+    async def _refresh(self, credential_ids: list[str]) -> None:
+        if not credential_ids:
+            return
+        found = {each.credential_id: each for each in await self._store.get_many(credential_ids)}
+        for credential_id in credential_ids:
+            if credential_id in found:
+                self.learn(found[credential_id])
+            else:
+                self._known.pop(credential_id, None)

@@ -1,0 +1,90 @@
+"""Handing out secrets, and taking them back. A secret leaves here once and is kept nowhere, only its digest.
+
+Deliberately not here: who may ask for it (``guard`` and the routes).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from activities.chains.signatures import Signature
+from api.auth.tokens import digest_of, new_token
+from api.deps import Services
+from api.origin import Origin
+from workflows.contracts.access import Credential, CredentialKind, Grant
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A credential and, this once, its secret."""
+
+    token: str = field(repr=False)
+    credential: Credential
+
+
+async def issue(
+    services: Services,
+    *,
+    kind: CredentialKind,
+    subject: str,
+    name: str,
+    grants: Sequence[Grant],
+    ttl_seconds: int | None,
+    by: Origin | None,
+    agent_id: str | None = None,
+    csrf_digest: str | None = None,
+) -> Issued:
+    """A new credential for ``subject``; ``by`` None means that the subject asked itself. Raises Unavailable."""
+    now = services.clock()
+    token, credential_id = new_token(kind)
+    credential = Credential(
+        credential_id=credential_id,
+        kind=kind,
+        digest=digest_of(token),
+        subject=subject,
+        name=name,
+        grants=list(grants),
+        created_at=now,
+        created_by=subject if by is None else by.caller.id,
+        expires_at=None if ttl_seconds is None else now + ttl_seconds * 1000,
+        agent_id=agent_id,
+        csrf_digest=csrf_digest,
+    )
+    kept = await services.access.issue(credential, signed=_signature(by, subject))
+    services.authenticator.learn(kept)
+    return Issued(token, kept)
+
+
+async def rotate(services: Services, credential: Credential, *, overlap_seconds: int, by: Origin) -> Issued:
+    """A new secret with the same grants, for as long again; the old one works until the overlap ends.
+
+    Raises InvalidState when it was changed at the same moment, Unavailable.
+    """
+    now = services.clock()
+    token, credential_id = new_token(credential.kind)
+    lifetime = None if credential.expires_at is None else credential.expires_at - credential.created_at
+    successor = credential.model_copy(
+        update={
+            "credential_id": credential_id,
+            "digest": digest_of(token),
+            "created_at": now,
+            "created_by": by.caller.id,
+            "expires_at": None if lifetime is None else now + lifetime,
+            "last_used_at": None,
+            "revision": 1,
+        }
+    )
+    ending = await services.access.rotate(credential, successor, overlap_seconds=overlap_seconds, signed=by.signature())
+    services.authenticator.learn(ending)
+    services.authenticator.learn(successor)
+    return Issued(token, successor)
+
+
+async def revoke(services: Services, credential_id: str, *, by: Origin | None, grace_seconds: int = 0) -> None:
+    """End it, after the grace; here at once, in other API processes within 30 s. Raises NotFound, Unavailable."""
+    subject = "" if by is not None else (await services.access.get(credential_id)).subject
+    revoked = await services.access.revoke(credential_id, grace_seconds=grace_seconds, signed=_signature(by, subject))
+    services.authenticator.learn(revoked)
+
+
+def _signature(by: Origin | None, subject: str) -> Signature:
+    return by.signature() if by is not None else Signature(by=subject)

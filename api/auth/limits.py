@@ -1,0 +1,115 @@
+"""How often somebody may ask, and how often an address may be wrong: counted in this process, minute by minute.
+
+Not the ``limits`` package: its memory store walks through all keys in a thread every 10 ms, which with 10,000 agents
+costs more than answering them. Of several API processes each counts for itself.
+Deliberately not here: who is known.
+"""
+
+import ipaddress
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from api.auth.principal import Principal
+from api.errors import ApiError, ProblemCode
+from workflows.contracts.access import Role
+
+WINDOW_SECONDS: Final = 60
+_MAX_KEYS: Final = 100_000
+"""Counted in one minute; from then on the rest of that minute's newcomers share one count."""
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimits:
+    """A minute's limits; 0 for none. The two keys of the configuration are not limited: they are the way back in."""
+
+    requests: int = 600
+    agent_requests: int = 12_000
+    failures: int = 30
+
+
+class Minutes:
+    """Counts by key in one minute after another."""
+
+    def __init__(self, limit: int, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._limit, self._monotonic = limit, monotonic
+        self._ends = 0.0
+        self._counts: dict[str, int] = {}
+
+    def count(self, key: str) -> bool:
+        """Count one more; False when it is one too many."""
+        self._turn()
+        if key not in self._counts and len(self._counts) >= _MAX_KEYS:
+            key = ""
+        counted = self._counts.get(key, 0) + 1
+        self._counts[key] = counted
+        return not self._limit or counted <= self._limit
+
+    def over(self, key: str) -> bool:
+        """True when no more is allowed in this minute."""
+        self._turn()
+        return bool(self._limit) and self._counts.get(key, 0) >= self._limit
+
+    def retry_after(self) -> int:
+        """Seconds until the next minute begins, at least 1."""
+        return max(1, round(self._ends - self._monotonic()))
+
+    def _turn(self) -> None:
+        now = self._monotonic()
+        if now >= self._ends:
+            self._ends = now + WINDOW_SECONDS
+            self._counts.clear()
+
+
+class RequestLimits:
+    """The limits of one API process."""
+
+    def __init__(self, limits: RateLimits, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._limits = limits
+        self._requests = Minutes(limits.requests, monotonic)
+        self._agents = Minutes(limits.agent_requests, monotonic)
+        self._failures = Minutes(limits.failures, monotonic)
+        self._lookups = Minutes(limits.failures, monotonic)
+
+    def count(self, principal: Principal) -> None:
+        """Count a request of somebody who is known. Raises ApiError too_many_requests."""
+        if principal.credential_id is None:
+            return
+        agent = principal.role is Role.AGENT
+        minutes, limit = (
+            (self._agents, self._limits.agent_requests) if agent else (self._requests, self._limits.requests)
+        )
+        if not minutes.count(principal.credential_id):
+            raise _too_many(minutes, f"At most {limit} requests a minute are taken with one credential.")
+
+    def failed(self, address: str | None) -> None:
+        """Count a credential that is not known. Raises ApiError too_many_requests when there were too many."""
+        if not self._failures.count(_network(address)):
+            raise _too_many(self._failures, "Too many credentials from your address were not known.")
+
+    def may_look_up(self, address: str | None) -> None:
+        """Before the store is asked. Raises ApiError too_many_requests when it was asked in vain too often."""
+        if self._lookups.over(_network(address)):
+            raise _too_many(self._lookups, "Too many credentials from your address were not known.")
+
+    def looked_up_in_vain(self, address: str | None) -> None:
+        """Count a read that found nothing."""
+        self._lookups.count(_network(address))
+
+
+def _too_many(minutes: Minutes, why: str) -> ApiError:
+    seconds = minutes.retry_after()
+    return ApiError(
+        ProblemCode.TOO_MANY_REQUESTS, f"{why} Try again in {seconds} s.", headers={"Retry-After": str(seconds)}
+    )
+
+
+def _network(address: str | None) -> str:
+    """An address; of IPv6 the /64, since whoever has one address there has all of them."""
+    if address is None or ":" not in address:
+        return address or ""
+    try:
+        return str(ipaddress.ip_network((address.partition("%")[0], 64), strict=False))
+    except ValueError:
+        return address

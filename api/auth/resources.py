@@ -1,0 +1,57 @@
+"""What a request is about: a service, a pool, or neither. Asked only for callers whose grants are limited.
+
+From the path, or from the record that the path names; of a list, from the ``service_name`` or ``pool`` it is asked for.
+Deliberately not here: bodies, which the routes check with ``guard.require``.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.requests import Request
+
+from api.auth.principal import Principal
+from api.deps import Services, known_deployment, known_id
+from workflows.contracts.jobs import Job
+
+_SERVICE_PREFIXES: Final = ("/api/dashboard/services/{name}", "/api/dashboard/deployments/service/{name}")
+_POOL_PREFIX: Final = "/api/agents/pools/{name}"
+SERVICE_LABEL: Final = "service"
+"""The label by which a job belongs to a service; a deployment's jobs have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """To which service and pool something belongs, if to any."""
+
+    service: str | None = None
+    pool: str | None = None
+
+    def __str__(self) -> str:
+        named = [f"{what} {name}" for what, name in (("service", self.service), ("pool", self.pool)) if name]
+        return " in ".join(named) or "something of no service and no pool"
+
+
+async def resource_of(request: Request, services: Services, principal: Principal) -> Resource | None:
+    """What the request is about; None when it is about everything. Raises NotFound, Unavailable."""
+    template, path = request.scope["route"].path, request.path_params
+    if template.startswith(_SERVICE_PREFIXES):
+        return Resource(service=path["name"])
+    if template.startswith(_POOL_PREFIX):
+        return Resource(pool=path["name"])
+    if "deployment_id" in path:
+        deployment = await services.deployments.get(await known_deployment(path["deployment_id"]))
+        return Resource(service=deployment.service_name)
+    if "job_id" in path:
+        return await _of_job(request, services, principal)
+    asked = Resource(request.query_params.get("service_name"), request.query_params.get("pool"))
+    return None if asked == Resource() else asked
+
+
+def job_resource(job: Job) -> Resource:
+    """To what a job belongs."""
+    return Resource(service=job.labels.get(SERVICE_LABEL), pool=job.pool)
+
+
+async def _of_job(request: Request, services: Services, principal: Principal) -> Resource:
+    job_id = await known_id(request.path_params["job_id"])
+    return job_resource(await services.reader.get(job_id))
