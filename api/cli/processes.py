@@ -43,7 +43,7 @@ def run_process(name: str, overrides: Mapping[str, object] | None = None) -> int
             os.environ[variable] = str(value)
     process = PROCESSES[name]
     settings = _settings(process)
-    if settings is None:
+    if settings is None or not _codec_is_usable():
         return NOT_CONFIGURED
     run: Callable[[Any], int] = importlib.import_module(process.run_module).run
     return run(settings)
@@ -74,6 +74,20 @@ def _sentences(error: ValueError, process: Process) -> Iterator[str]:
         place = [str(part) for part in fault["loc"]]
         variable = place[-1].upper() if place else process.settings_class
         yield f"{variable} is wrong: {fault['msg']}. Correct this environment variable."
+
+
+def _codec_is_usable() -> bool:
+    """False after one sentence on stderr: better not to start than to write what others cannot read."""
+    if not os.environ.get("HYBRIDCI_CODEC_KEYS_FILE"):
+        return True
+    from workflows.codec import CodecSettings, UnusableCodecKeys, load_codec
+
+    try:
+        load_codec(CodecSettings())
+    except UnusableCodecKeys as error:
+        sys.stderr.write(f"hybridci: {error}\n")
+        return False
+    return True
 
 
 def stop_cleanly_while_loading() -> None:

@@ -7,6 +7,7 @@ from temporalio.api.common.v1 import Payload
 from temporalio.api.failure.v1 import Failure
 from temporalio.exceptions import ApplicationError
 
+from api.cli import processes
 from workflows.codec import (
     ENCODING,
     CodecSettings,
@@ -86,3 +87,12 @@ def test_without_keys_there_is_no_codec(tmp_path: Path) -> None:
     assert load_codec(CodecSettings(keys_file=None)) is None
     with pytest.raises(UnusableCodecKeys, match="cannot be read"):
         load_codec(CodecSettings(keys_file=tmp_path / "missing"))
+
+
+def test_a_process_does_not_start_on_keys_that_cannot_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HYBRIDCI_CODEC_KEYS_FILE", str(tmp_path / "missing"))
+    monkeypatch.setattr(processes, "stop_cleanly_while_loading", lambda: None)
+    assert processes.run_process("worker") == 2
+    assert "HYBRIDCI_CODEC_KEYS_FILE" in capsys.readouterr().err
