@@ -21,7 +21,7 @@ _GRACE_SECONDS: Final = 5.0
 
 
 class Register:
-    """The file of the running children, rewritten whenever one starts."""
+    """The file of the running children, rewritten whenever one starts or ends for good."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -34,12 +34,20 @@ class Register:
         except psutil.NoSuchProcess:  # it has ended already: there is nothing to end later
             return
         self._children[name] = {"name": name, "pid": pid, "born": born, "command": list(command)}
-        write_json(self._path, {"children": list(self._children.values())})
+        self._write()
+
+    def remove(self, name: str) -> None:
+        """A child has ended for good."""
+        self._children.pop(name, None)
+        self._write()
 
     def clear(self) -> None:
         """Nothing runs any more."""
         self._children.clear()
         self._path.unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        write_json(self._path, {"children": list(self._children.values())})
 
 
 def end_leftovers(path: Path, say: Callable[[str], None]) -> None:

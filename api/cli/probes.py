@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
-from typing import Final
+import json
+from typing import Any, Final
 
+_OK: Final = 200
 _TIMEOUT_SECONDS: Final = 4.0
 """Longer than the readiness route's own checks take to fail."""
 
@@ -21,20 +23,36 @@ async def accepts(host: str, port: int) -> bool:
 
 async def answers_ok(host: str, port: int, path: str) -> bool:
     """True when ``GET path`` is answered with status 200."""
+    status, _ = await _get(host, port, path, ())
+    return status == _OK
+
+
+async def answer(host: str, port: int, path: str, key: str) -> Any | None:
+    """The JSON with which ``GET path`` is answered; None when there is no good answer now."""
+    status, body = await _get(host, port, path, (f"Authorization: Bearer {key}",))
+    if status != _OK:
+        return None
+    try:
+        return json.loads(body)
+    except ValueError:  # cut short: the server was ended
+        return None
+
+
+async def _get(host: str, port: int, path: str, headers: tuple[str, ...]) -> tuple[int | None, bytes]:
+    lines = (f"GET {path} HTTP/1.1", f"Host: {_authority(host, port)}", "Connection: close", *headers, "", "")
     try:
         async with asyncio.timeout(_TIMEOUT_SECONDS):
             reader, writer = await asyncio.open_connection(host, port)
             try:
-                writer.write(
-                    f"GET {path} HTTP/1.1\r\nHost: {_authority(host, port)}\r\nConnection: close\r\n\r\n".encode()
-                )
+                writer.write("\r\n".join(lines).encode())
                 await writer.drain()
-                status = await reader.readline()
+                head, _, body = (await reader.read()).partition(b"\r\n\r\n")
             finally:
                 await _close(writer)
     except (OSError, TimeoutError):
-        return False
-    return status.split(b" ")[1:2] == [b"200"]
+        return None, b""
+    status = head.split(b" ")[1:2]
+    return (int(status[0]) if status and status[0].isdigit() else None), body
 
 
 def _authority(host: str, port: int) -> str:

@@ -27,6 +27,7 @@ _STARTUP_TRIES: Final = 3
 _PROBE_SECONDS: Final = 0.05
 _TELL_AFTER_SECONDS: Final = 3.0
 _KILL_SECONDS: Final = 10.0
+_LOOK_SECONDS: Final = 2.0
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
 
@@ -40,7 +41,8 @@ class Supervisor:
     def __init__(self, *, folder: Path, logs: Path, register: Register, say: Callable[[str], None]) -> None:
         self._folder, self._logs, self._register, self._say = folder, logs, register, say
         self._children: dict[str, Child] = {}
-        self._watchers: set[asyncio.Task[None]] = set()
+        self._watchers: dict[str, asyncio.Task[None]] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
         self._stopping = False
         _adopt_orphans()
         asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._reap)
@@ -50,8 +52,24 @@ class Supervisor:
         for spec in specs:
             child = self._children[spec.name] = Child(spec, self._folder, self._logs / f"{spec.name}.log")
             self._run(child)
-            watcher = asyncio.create_task(self._watch(child), name=f"watch {spec.name}")
-            self._watchers.add(watcher)
+            self._watchers[spec.name] = asyncio.create_task(self._watch(child), name=f"watch {spec.name}")
+
+    def names(self) -> list[str]:
+        """All children, those included that are about to end."""
+        return list(self._children)
+
+    def staying(self) -> list[str]:
+        """The children that were not told to end."""
+        return list(self._watchers)
+
+    def retire(self, name: str) -> None:
+        """Tell a child to end and let it take its time; it is not started again. Only ``stop`` cuts that short."""
+        self._watchers.pop(name).cancel()
+        child = self._children[name]
+        child.terminate()
+        leaving = asyncio.create_task(self._see_off(child), name=f"see off {name}")
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
 
     async def wait_ready(self, names: Sequence[str], seconds: float) -> None:
         """Return when all of these are ready. Raises StartupFailed after ``seconds``, or when one cannot come up."""
@@ -71,8 +89,11 @@ class Supervisor:
         """Supervise until the event is set. Raises what a watcher raised, which would be a fault of this module."""
         stop = asyncio.create_task(until.wait())
         try:
-            await asyncio.wait({stop, *self._watchers}, return_when=asyncio.FIRST_COMPLETED)
-            self._check_watchers()
+            while not until.is_set():  # which children there are may change
+                await asyncio.wait(
+                    {stop, *self._watchers.values()}, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
+                self._check_watchers()
         finally:
             stop.cancel()
 
@@ -82,9 +103,10 @@ class Supervisor:
         Returns when no descendant of this process is left.
         """
         self._stopping = True
-        for watcher in self._watchers:
-            watcher.cancel()
-        await asyncio.gather(*self._watchers, return_exceptions=True)
+        watching = [*self._watchers.values(), *self._leaving]
+        for each in watching:
+            each.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
         for phase in phases:
             await self._end([self._children[name] for name in phase if name in self._children], hurry)
         await self._sweep()
@@ -108,8 +130,13 @@ class Supervisor:
             self._run(child)
             self._say(f"{child.spec.name} (pid {pid}) died: {end}; restarted as pid {child.pid}.")
 
+    async def _see_off(self, child: Child) -> None:
+        await child.ended.wait()
+        del self._children[child.spec.name]
+        self._register.remove(child.spec.name)
+
     def _check_watchers(self) -> None:
-        for watcher in self._watchers:
+        for watcher in self._watchers.values():
             if watcher.done() and not watcher.cancelled():
                 watcher.result()
 
