@@ -69,6 +69,7 @@ def _command(options: Options, data_dir: Path) -> list[str]:
         "--temporal-port": options.temporal_port,
         "--ui-port": options.ui_port,
         "--aws-port": options.aws_port,
+        "--gateway-port": options.gateway_port,
         "--agents": options.agents,
         "--agent-capacity": options.agent_capacity,
         "--drain-seconds": options.drain_seconds,

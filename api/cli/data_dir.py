@@ -1,6 +1,8 @@
 """The data directory of `hybridci up`: one per stack, private to its user, locked while a stack runs on it.
 
     admin.key, agent.key   what callers show to the API; made once, kept
+    gateway.key            what the gateway binds task tokens with, signing.key what the API signs leases with
+    gateway-*.pem, .key    the gateway's certificates (``certificates``)
     endpoint.json          where this stack listens and under which process id, for the CLI
     lock, processes.json   who holds the directory, and the children to end if it was killed
     logs/                  one file per child
@@ -53,6 +55,16 @@ class DataDir:
         return self.root / "agent.key"
 
     @property
+    def gateway_key(self) -> Path:
+        """File with the secret that binds task tokens to agents."""
+        return self.root / "gateway.key"
+
+    @property
+    def signing_key(self) -> Path:
+        """File with the secret that the API signs the leases of HTTP agents with."""
+        return self.root / "signing.key"
+
+    @property
     def endpoint(self) -> Path:
         """File that tells the CLI where the stack listens."""
         return self.root / "endpoint.json"
@@ -83,7 +95,7 @@ def opened(path: Path) -> Generator[DataDir]:
         _lock(lock, data)
         try:
             data.logs.mkdir(mode=0o700, exist_ok=True)
-            for key in (data.admin_key, data.agent_key):
+            for key in (data.admin_key, data.agent_key, data.gateway_key, data.signing_key):
                 _ensure_key(key)
         except OSError as error:
             raise CannotStart(_unwritable(data.root, error)) from error
@@ -94,7 +106,23 @@ def opened(path: Path) -> Generator[DataDir]:
 
 def write_json(path: Path, content: Mapping[str, object]) -> None:
     """Replace the file as a whole, readable by its user only. Raises OSError."""
-    _write(path, json.dumps(content, indent=1) + "\n")
+    write_private(path, json.dumps(content, indent=1) + "\n")
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write the file whole or not at all, readable by its user only from the first byte. Raises OSError."""
+    # mkstemp makes it 0600; a reader sees the old content or the new.
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -136,22 +164,7 @@ def _ensure_key(path: Path) -> None:
             return
     except FileNotFoundError:
         pass
-    _write(path, secrets.token_urlsafe(32) + "\n")
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all: a reader sees the old content or the new. mkstemp makes it 0600 from the first byte."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_private(path, secrets.token_urlsafe(32) + "\n")
 
 
 def _unwritable(root: Path, error: OSError) -> str:

@@ -89,13 +89,16 @@ def up(
     ] = 7233,
     ui_port: Annotated[int, typer.Option(min=1, max=65535, help="Temporal's Web UI.")] = 8233,
     aws_port: Annotated[int, typer.Option(min=1, max=65535, help="The embedded AWS APIs.")] = 5070,
+    gateway_port: Annotated[
+        int, typer.Option(min=1, max=65535, help="The gateway, for agents on other machines; listens on --host.")
+    ] = 7243,
     agents: Annotated[int, typer.Option(min=0, max=64, help="How many agents to run in pool `default`.")] = 1,
     agent_capacity: Annotated[int, typer.Option(min=1, max=1000, help="Jobs that each agent runs at once.")] = 4,
     drain_seconds: Annotated[
         float, typer.Option(min=0, help="How long running jobs may go on when the stack is told to stop.")
     ] = 60,
 ) -> None:
-    """Run everything on this machine: Temporal, AWS APIs, API, control worker, agents.
+    """Run everything on this machine: Temporal, AWS APIs, API, control worker, agents' gateway, agents.
 
     Ctrl-C or SIGTERM stops it all; a second one at once. Exit codes: 0 stopped, 1 something did not start, 2 nothing
     was started, and why.
@@ -105,7 +108,7 @@ def up(
 
     options = Options(
         host=host, api_port=api_port, temporal_port=temporal_port, ui_port=ui_port, aws_port=aws_port,
-        agents=agents, agent_capacity=agent_capacity, drain_seconds=drain_seconds,
+        gateway_port=gateway_port, agents=agents, agent_capacity=agent_capacity, drain_seconds=drain_seconds,
     )  # fmt: skip
     raise typer.Exit(run_up(data_dir, options))
 

@@ -5,6 +5,7 @@ AWS variables, not the admin's key. Deliberately not here: starting and watching
 """
 
 import os
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from functools import partial
 from typing import Final
 
 from api.cli import probes
+from api.cli.certificates import Certificates
 from api.cli.child import Child, ChildSpec, Ready
 from api.cli.data_dir import DataDir
 from api.cli.embedded import aws_command, temporal_command
@@ -20,6 +22,7 @@ from api.cli.leftovers import AGENT_PREFIX
 LOOPBACK: Final = "127.0.0.1"
 """Temporal, its UI and the AWS APIs have no authentication here: they never listen anywhere else."""
 _ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised here, not listened on
+_PUBLIC_ADDRESS: Final = "HYBRIDCI_GATEWAY_PUBLIC_ADDRESS"
 _SERVER_GRACE_SECONDS: Final = 10.0
 _PRIVATE: Final = 0o077
 _NOT_PASSED_ON: Final = ("AWS_", "TEMPORAL_", "HYBRIDCI_", "DYNAMODB_", "S3_")
@@ -35,6 +38,7 @@ class Options:
     temporal_port: int = 7233
     ui_port: int = 8233
     aws_port: int = 5070
+    gateway_port: int = 7243
     agents: int = 1
     agent_capacity: int = 4
     drain_seconds: float = 60.0
@@ -47,13 +51,27 @@ class Options:
     @property
     def url(self) -> str:
         """The API's address for clients on this machine."""
-        host = self.reachable_host
-        return f"http://[{host}]:{self.api_port}" if ":" in host else f"http://{host}:{self.api_port}"
+        return f"http://{_address(self.reachable_host, self.api_port)}"
 
     @property
     def temporal_address(self) -> str:
         """Temporal's frontend."""
         return f"{LOOPBACK}:{self.temporal_port}"
+
+    @property
+    def gateway_address(self) -> str:
+        """The gateway's address for agents elsewhere, unless HYBRIDCI_GATEWAY_PUBLIC_ADDRESS knows better."""
+        return os.environ.get(_PUBLIC_ADDRESS) or _address(self._gateway_host, self.gateway_port)
+
+    @property
+    def gateway_names(self) -> Sequence[str]:
+        """The names by which agents may reach the gateway: its certificate is for these."""
+        public = self.gateway_address.rpartition(":")[0].strip("[]")
+        return (public, self._gateway_host, self.reachable_host, "localhost", LOOPBACK, "::1")
+
+    @property
+    def _gateway_host(self) -> str:
+        return socket.gethostname().lower() if self.host in _ANY_ADDRESS else self.host
 
     @property
     def temporal_ui(self) -> str:
@@ -77,16 +95,19 @@ def server_specs(options: Options, data: DataDir) -> list[ChildSpec]:
 
 
 def process_specs(options: Options, data: DataDir) -> list[ChildSpec]:
-    """API, control worker and agents."""
+    """API, control worker, gateway and agents."""
     api = {
         **_aws(options), **_temporal(options), **_webhooks(),
         "HYBRIDCI_HOST": options.host, "HYBRIDCI_PORT": str(options.api_port),
         "HYBRIDCI_ADMIN_KEY_FILE": str(data.admin_key), "HYBRIDCI_AGENT_KEY_FILE": str(data.agent_key),
+        "HYBRIDCI_SIGNING_KEY_FILE": str(data.signing_key), _PUBLIC_ADDRESS: options.gateway_address,
+        "HYBRIDCI_GATEWAY_CA_FILE": str(Certificates(data.root).authority),
     }  # fmt: skip
     answers = partial(_answers, host=options.reachable_host, port=options.api_port)
     return [
         _process("api", "api", api, answers, _SERVER_GRACE_SECONDS, _PRIVATE),
         _process("worker", "worker", {**_aws(options), **_temporal(options)}, _worker_ready, 15.0, _PRIVATE),
+        _gateway(options, data),
         *(_agent(number, options, data) for number in range(1, options.agents + 1)),
     ]
 
@@ -94,7 +115,7 @@ def process_specs(options: Options, data: DataDir) -> list[ChildSpec]:
 def stop_order(options: Options) -> list[list[str]]:
     """Agents finish their jobs while all they report to is up; the servers go last."""
     agents = [f"{AGENT_PREFIX}-{number}" for number in range(1, options.agents + 1)]
-    return [agents, ["api"], ["worker"], ["temporal", "aws"]]
+    return [agents, ["gateway"], ["api"], ["worker"], ["temporal", "aws"]]
 
 
 def ports(options: Options) -> Sequence[tuple[str, int, str]]:
@@ -104,7 +125,24 @@ def ports(options: Options) -> Sequence[tuple[str, int, str]]:
         (LOOPBACK, options.temporal_port, "--temporal-port"),
         (LOOPBACK, options.ui_port, "--ui-port"),
         (LOOPBACK, options.aws_port, "--aws-port"),
+        (options.host, options.gateway_port, "--gateway-port"),
     )
+
+
+def _gateway(options: Options, data: DataDir) -> ChildSpec:
+    certificates = Certificates(data.root)
+    env = {
+        **_base(), **_temporal(options),
+        "HYBRIDCI_URL": options.url,
+        "HYBRIDCI_GATEWAY_HOST": options.host, "HYBRIDCI_GATEWAY_PORT": str(options.gateway_port),
+        "HYBRIDCI_GATEWAY_KEY_FILE": str(data.gateway_key),
+        "HYBRIDCI_GATEWAY_TLS_CERT_FILE": str(certificates.certificate),
+        "HYBRIDCI_GATEWAY_TLS_KEY_FILE": str(certificates.key),
+        "MALLOC_ARENA_MAX": "1",  # gRPC's threads would each keep memory of their own
+    }  # fmt: skip
+    # Not by the command line, whose own weight would be a fifth of this small process.
+    line = [sys.executable, "-P", "-m", "api.gateway"]
+    return ChildSpec("gateway", line, env, _gateway_ready, _SERVER_GRACE_SECONDS, _PRIVATE)
 
 
 def _agent(number: int, options: Options, data: DataDir) -> ChildSpec:
@@ -125,6 +163,10 @@ def _process(
     # -P: the folder `up` was called in is not on the import path; a user's own `api` package would shadow ours.
     line = [sys.executable, "-P", "-m", "api.cli.main", command]
     return ChildSpec(name, line, {**_base(), **env}, ready, grace, umask)
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _base() -> dict[str, str]:
@@ -172,6 +214,10 @@ async def _answers(_child: Child, *, host: str, port: int) -> bool:
 
 async def _worker_ready(child: Child) -> bool:
     return child.printed("control worker ready")
+
+
+async def _gateway_ready(child: Child) -> bool:
+    return child.printed("gateway ready")
 
 
 async def _agent_ready(child: Child) -> bool:

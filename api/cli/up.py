@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Final, TextIO
 
+from api.cli.certificates import Certificates, ensure_certificates
 from api.cli.child import ChildSpec
 from api.cli.data_dir import CannotStart, DataDir, opened, write_json
 from api.cli.embedded import EmbeddedServerMissing
@@ -44,6 +45,8 @@ def run_up(data_dir: Path, options: Options) -> int:
         with opened(data_dir) as data:
             end_leftovers(data.processes, say)
             _require_ports(options)
+            _require_public_address(options)
+            ensure_certificates(Certificates(data.root), options.gateway_names)
             specs = (server_specs(options, data), process_specs(options, data))
             return asyncio.run(_Up(options, data, *specs, began=began).run())
     except (CannotStart, EmbeddedServerMissing) as error:
@@ -99,7 +102,7 @@ class _Up:
             say("Stopping at once.")
             self._hurry.set()
         else:
-            say("Stopping: agents first, then the API, the worker and the servers.")
+            say("Stopping: agents first, then the gateway, the API, the worker and the servers.")
             self._stop.set()
 
     async def _start(self, supervisor: Supervisor) -> bool:
@@ -153,6 +156,16 @@ def _require_ports(options: Options) -> None:
             raise CannotStart(_port_sentence(host, port, option, error)) from error
 
 
+def _require_public_address(options: Options) -> None:
+    """Its host goes into the gateway's certificate, the whole to agents."""
+    host, colon, port = options.gateway_address.rpartition(":")
+    if not (colon and host.isascii() and host.isprintable() and " " not in host and host and port.isdecimal()):
+        raise CannotStart(
+            "HYBRIDCI_GATEWAY_PUBLIC_ADDRESS must be the host and port at which agents elsewhere reach the gateway, "
+            "such as ci.example.com:7243: correct it, or leave it out."
+        )
+
+
 def _try_port(host: str, port: int) -> None:
     family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     with socket.socket(family, kind) as probe:
@@ -176,6 +189,7 @@ def _announce(options: Options, data: DataDir, seconds: float) -> None:
         f"\nhybridci is ready after {seconds:.1f} s.\n\n"
         f"  API and its docs   {options.url}/api/docs\n"
         f"  Temporal UI        {options.temporal_ui}\n"
+        f"  Agents' gateway    {options.gateway_address}\n"
         f"  State and logs     {data.root}\n\n"
         "Your first job, from a folder with a git repository:\n\n"
         f'  hybridci job submit --repo . --run "pytest -q" --wait{folder}\n\n'

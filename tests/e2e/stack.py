@@ -16,7 +16,7 @@ import psutil
 from tests.servers import HOST, free_port, wait_until
 
 HYBRIDCI = [sys.executable, "-P", "-m", "api.cli.main"]
-PORTS = ("--api-port", "--temporal-port", "--ui-port", "--aws-port")
+PORTS = ("--api-port", "--temporal-port", "--ui-port", "--aws-port", "--gateway-port")
 
 
 class Stack:

@@ -16,7 +16,7 @@ import pytest
 from tests.e2e.stack import Stack, repository, run
 from tests.servers import HOST, free_port, wait_until
 
-CHILDREN = ["temporal", "aws", "api", "worker", "agent-1"]
+CHILDREN = ["temporal", "aws", "api", "worker", "gateway", "agent-1"]
 
 
 @pytest.fixture
@@ -143,6 +143,7 @@ def _announces_everything(stack: Stack) -> None:
     text = stack.text()
     assert f"{stack.url}/api/docs" in text
     assert f"http://{HOST}:{stack.ports['--ui-port']}" in text
+    assert f"{HOST}:{stack.ports['--gateway-port']}" in text
     assert f'hybridci job submit --repo . --run "pytest -q" --wait --data-dir {stack.data}' in text
     endpoint: Any = json.loads((stack.data / "endpoint.json").read_text())
     assert endpoint == {
@@ -156,7 +157,8 @@ def _announces_everything(stack: Stack) -> None:
 
 def _keeps_its_secrets(stack: Stack) -> None:
     assert stat.S_IMODE(stack.data.stat().st_mode) == 0o700
-    for name in ("admin.key", "agent.key", "endpoint.json", "processes.json", "temporal.db", "logs/api.log"):
+    private = ("admin.key", "agent.key", "gateway.key", "signing.key", "gateway-ca.key", "gateway-tls.key")
+    for name in (*private, "endpoint.json", "processes.json", "temporal.db", "logs/api.log"):
         assert stat.S_IMODE((stack.data / name).stat().st_mode) == 0o600, name
     agent = psutil.Process(stack.children()["agent-1"]).environ()
     assert not [name for name in agent if name.startswith(("AWS_", "S3_", "DYNAMODB_"))]
@@ -166,7 +168,7 @@ def _keeps_its_secrets(stack: Stack) -> None:
 
 def _listens_only_here(stack: Stack) -> None:
     listening = [
-        connection.laddr.ip
+        connection.laddr.ip.removeprefix("::ffff:")  # gRPC listens on IPv4 through an IPv6 socket
         for pid in stack.children().values()
         for connection in psutil.Process(pid).net_connections("inet")
         if connection.status == psutil.CONN_LISTEN

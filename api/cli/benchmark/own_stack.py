@@ -57,9 +57,9 @@ class OwnStack:
 def own_stack(folder: Path, *, agents: int, capacity: int) -> Generator[OwnStack]:
     """Start a stack in ``folder``, which must not exist, and stop it at the end. Raises BenchmarkFailed."""
     folder.mkdir(mode=0o700)
-    api, temporal, ui, aws = _free_ports(4)
+    api, temporal, ui, aws, gateway = _free_ports(5)
     options = Options(
-        api_port=api, temporal_port=temporal, ui_port=ui, aws_port=aws,
+        api_port=api, temporal_port=temporal, ui_port=ui, aws_port=aws, gateway_port=gateway,
         agents=agents, agent_capacity=capacity, drain_seconds=20,
     )  # fmt: skip
     data, output = DataDir(folder / "data"), folder / "up.out"
@@ -89,6 +89,7 @@ def _command(options: Options, data: DataDir) -> list[str]:
         "--temporal-port": options.temporal_port,
         "--ui-port": options.ui_port,
         "--aws-port": options.aws_port,
+        "--gateway-port": options.gateway_port,
         "--agents": options.agents,
         "--agent-capacity": options.agent_capacity,
         "--drain-seconds": options.drain_seconds,

@@ -38,11 +38,12 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def demo_options(*given: int | None) -> Options:
     """The stack's options. ``given``: the ports of the API, Temporal, its UI and the AWS APIs; None: a free one."""
-    free = free_ports(len(given))
+    *free, gateway = free_ports(len(given) + 1)
     api, temporal, ui, aws = (port or other for port, other in zip(given, free, strict=True))
     return Options(
-        api_port=api, temporal_port=temporal, ui_port=ui, aws_port=aws, agents=0, drain_seconds=_DRAIN_SECONDS
-    )
+        api_port=api, temporal_port=temporal, ui_port=ui, aws_port=aws, gateway_port=gateway,
+        agents=0, drain_seconds=_DRAIN_SECONDS,
+    )  # fmt: skip
 
 
 def run_demo(data_dir: Path | None, options: Options, *, keep: bool) -> int:
