@@ -3,6 +3,7 @@
 Deliberately not here: the cryptography (libsodium by PyNaCl), which only the CLI and the agent do.
 """
 
+import hashlib
 import json
 from typing import Annotated, Final
 
@@ -16,6 +17,11 @@ SEALED_PREFIX: Final = "sealed:v1:"
 SEALED_PATTERN: Final = r"^sealed:v1:[0-9a-f]{16}:[A-Za-z0-9+/]+={0,2}$"
 KEY_ID_CHARACTERS: Final = 16
 """A key's id: so many hexadecimal characters of the SHA-256 of the raw public key."""
+
+
+def key_id(public_key: bytes) -> str:
+    """How a public key (raw, for sealing or signing) is named."""
+    return hashlib.sha256(public_key).hexdigest()[:KEY_ID_CHARACTERS]
 
 
 class SealedContent(Frozen):
