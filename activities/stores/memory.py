@@ -12,6 +12,7 @@ from typing import BinaryIO, Final
 from activities.stores.chunks import ReadPlan, check_chunk, clip
 from activities.stores.documents import dump_job, load_job
 from activities.stores.interfaces import LogChunk, WriteOutcome
+from activities.stores.memory_events import MemoryEventStore
 from activities.stores.memory_pages import newest_first
 from activities.stores.paths import check_artifact_path
 from activities.stores.statistics import Footprint, day_stats, deltas, queue_stats
@@ -25,7 +26,8 @@ _PIECE_BYTES: Final = 256 * 1024
 class MemoryJobStore:
     """JobStore in a dict. Records are kept as text, as everywhere, so that nobody can change one from outside."""
 
-    def __init__(self) -> None:
+    def __init__(self, events: MemoryEventStore) -> None:
+        self._events = events
         self._documents: dict[str, str] = {}
         self._queue: Counter[str] = Counter()
         self._days: dict[str, Counter[str]] = {}
@@ -35,6 +37,7 @@ class MemoryJobStore:
         job, stored = write.job, await self.get(write.job.job_id)
         if stored is not None and stored.sequence >= job.sequence:
             return WriteOutcome.STALE
+        self._events.keep(write.events)
         moved = deltas(Footprint.of(stored) if stored else None, job)
         self._documents[job.job_id] = dump_job(job)
         self._queue.update(moved.queue)

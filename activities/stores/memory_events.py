@@ -34,5 +34,14 @@ class MemoryEventStore:
 
 
 def _matches(query: EventQuery, event: AuditEvent) -> bool:
-    wanted = ((query.service_name, event.service_name), (query.deployment_id, event.deployment_id))
-    return all(asked is None or asked == has for asked, has in wanted)
+    wanted = (
+        (query.service_name, event.service_name),
+        (query.deployment_id, event.deployment_id),
+        (query.job_id, event.job_id),
+        (query.agent_id, event.agent_id),
+        (query.by, event.by),
+    )
+    if not all(asked is None or asked == has for asked, has in wanted):
+        return False
+    in_time = (query.since or 0) <= event.at and (query.until is None or event.at <= query.until)
+    return in_time and event.action.startswith(query.action or "")

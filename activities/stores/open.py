@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from activities.stores.artifacts import S3ArtifactStore, create_bucket
+from activities.stores.dynamo.agents import DynamoAgentStore
 from activities.stores.dynamo.client import AwsClients
 from activities.stores.dynamo.credentials import DynamoCredentialStore
 from activities.stores.dynamo.deployments import DynamoDeploymentStore
@@ -11,8 +12,9 @@ from activities.stores.dynamo.environments import DynamoEnvironmentStore
 from activities.stores.dynamo.events import DynamoEventStore
 from activities.stores.dynamo.jobs import DynamoJobStore
 from activities.stores.dynamo.services import DynamoServiceStore
-from activities.stores.dynamo.table import CredentialTables, DeploymentTables, JobTables, create_tables
+from activities.stores.dynamo.table import AgentTables, CredentialTables, DeploymentTables, JobTables, create_tables
 from activities.stores.interfaces import (
+    AgentStore,
     ArtifactStore,
     CredentialStore,
     DeploymentStore,
@@ -24,6 +26,7 @@ from activities.stores.interfaces import (
 )
 from activities.stores.logs import S3LogStore
 from activities.stores.memory import MemoryArtifactStore, MemoryJobStore, MemoryLogStore
+from activities.stores.memory_agents import MemoryAgentStore
 from activities.stores.memory_credentials import MemoryCredentialStore
 from activities.stores.memory_deployments import MemoryDeploymentStore
 from activities.stores.memory_environments import MemoryEnvironmentStore
@@ -44,6 +47,7 @@ class Stores:
     environments: EnvironmentStore
     events: EventStore
     credentials: CredentialStore
+    agents: AgentStore
     close: Callable[[], None]
 
 
@@ -60,6 +64,7 @@ def open_stores(settings: StoreSettings) -> Stores:
         environments=DynamoEnvironmentStore(clients, tables),
         events=DynamoEventStore(clients, tables.events),
         credentials=DynamoCredentialStore(clients, CredentialTables.of(settings)),
+        agents=DynamoAgentStore(clients, AgentTables.of(settings)),
         close=clients.close,
     )
 
@@ -68,7 +73,7 @@ def open_memory_stores() -> Stores:
     """Stores that are gone with the process, for unit tests."""
     events = MemoryEventStore()
     return Stores(
-        jobs=MemoryJobStore(),
+        jobs=MemoryJobStore(events),
         logs=MemoryLogStore(),
         artifacts=MemoryArtifactStore(),
         deployments=MemoryDeploymentStore(events),
@@ -76,6 +81,7 @@ def open_memory_stores() -> Stores:
         environments=MemoryEnvironmentStore(events),
         events=events,
         credentials=MemoryCredentialStore(events),
+        agents=MemoryAgentStore(events),
         close=lambda: None,
     )
 
@@ -90,6 +96,7 @@ async def ensure_schema(settings: StoreSettings) -> None:
         await create_tables(clients, JobTables.of(settings))
         await create_tables(clients, DeploymentTables.of(settings))
         await create_tables(clients, CredentialTables.of(settings))
+        await create_tables(clients, AgentTables.of(settings))
         await create_bucket(clients, settings.bucket)
     finally:
         clients.close()

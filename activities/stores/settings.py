@@ -29,6 +29,7 @@ class StoreSettings(BaseSettings):
     dynamodb_table_environments: str | None = None
     dynamodb_table_events: str | None = None
     dynamodb_table_credentials: str | None = None
+    dynamodb_table_agents: str | None = None
     s3_bucket: str | None = None
 
     @property
@@ -75,6 +76,11 @@ class StoreSettings(BaseSettings):
     def credentials_table(self) -> str:
         """The table of keys, sessions and tokens, by their digests."""
         return self.dynamodb_table_credentials or f"hybrid-ci-cd-credentials-{self.environment}"
+
+    @property
+    def agents_table(self) -> str:
+        """The table of agents, their heartbeats, pools and demands."""
+        return self.dynamodb_table_agents or f"hybrid-ci-cd-agents-{self.environment}"
 
     @property
     def bucket(self) -> str:

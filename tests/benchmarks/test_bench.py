@@ -9,6 +9,7 @@ from typing import Any
 
 from activities.stores.interfaces import WriteOutcome
 from activities.stores.memory import MemoryJobStore
+from activities.stores.memory_events import MemoryEventStore
 from activities.stores.open import ensure_schema, open_stores
 from activities.stores.settings import StoreSettings
 from api.cli.benchmark.report import Report, Times
@@ -54,7 +55,7 @@ async def test_the_stored_history_is_what_single_writes_leave(aws_endpoint: str)
         environment=uuid.uuid4().hex, dynamodb_endpoint_url=aws_endpoint, s3_endpoint_url=aws_endpoint
     )
     jobs = list(history(150, now=NOON))
-    plain = MemoryJobStore()
+    plain = MemoryJobStore(MemoryEventStore())
     for job in jobs:
         await plain.write(JobWrite(job=job))
     await ensure_schema(settings)

@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 
 from activities.stores.artifacts import S3ArtifactStore, create_bucket
+from activities.stores.dynamo.agents import DynamoAgentStore
 from activities.stores.dynamo.client import AwsClients
 from activities.stores.dynamo.deployments import DynamoDeploymentStore
 from activities.stores.dynamo.environments import DynamoEnvironmentStore
 from activities.stores.dynamo.events import DynamoEventStore
 from activities.stores.dynamo.jobs import DynamoJobStore
 from activities.stores.dynamo.services import DynamoServiceStore
-from activities.stores.dynamo.table import DeploymentTables, JobTables, create_tables
+from activities.stores.dynamo.table import AgentTables, DeploymentTables, JobTables, create_tables
 from activities.stores.interfaces import (
+    AgentStore,
     ArtifactStore,
     DeploymentStore,
     EnvironmentStore,
@@ -28,12 +30,14 @@ from activities.stores.interfaces import (
 )
 from activities.stores.logs import S3LogStore
 from activities.stores.memory import MemoryArtifactStore, MemoryJobStore, MemoryLogStore
+from activities.stores.memory_agents import MemoryAgentStore
 from activities.stores.memory_deployments import MemoryDeploymentStore
 from activities.stores.memory_environments import MemoryEnvironmentStore
 from activities.stores.memory_events import MemoryEventStore
 from activities.stores.memory_services import MemoryServiceStore
 from activities.stores.settings import StoreSettings
 from tests.stores.dynamodb_local import dynamodb_local
+from tests.stores.lives import NOON
 
 
 @pytest.fixture(scope="session")
@@ -68,13 +72,67 @@ def tables() -> JobTables:
     return JobTables.of(settings_for("http://unused"))
 
 
+@dataclass(frozen=True, slots=True)
+class JobStores:
+    """The store of jobs with its audit trail."""
+
+    jobs: JobStore
+    events: EventStore
+
+
 @pytest.fixture(params=["memory", "embedded", "dynamodb-local"])
-async def jobs(request: pytest.FixtureRequest, clients_of: Callable[[str], AwsClients], tables: JobTables) -> JobStore:
+async def job_stores(
+    request: pytest.FixtureRequest, clients_of: Callable[[str], AwsClients], tables: JobTables
+) -> JobStores:
     if request.param == "memory":
-        return MemoryJobStore()
+        events = MemoryEventStore()
+        return JobStores(MemoryJobStore(events), events)
     clients = clients_of("aws_endpoint" if request.param == "embedded" else "dynamodb_local_endpoint")
     await create_tables(clients, tables)
-    return DynamoJobStore(clients, tables)
+    return JobStores(DynamoJobStore(clients, tables), DynamoEventStore(clients, tables.events))
+
+
+@pytest.fixture
+def jobs(job_stores: JobStores) -> JobStore:
+    return job_stores.jobs
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStores:
+    """The store of agents with its audit trail, and a clock that stands still until it is set."""
+
+    agents: AgentStore
+    events: EventStore
+    clock: "StoppedClock"
+
+
+class StoppedClock:
+    """Epoch milliseconds, as a test sets them."""
+
+    def __init__(self, now: int) -> None:
+        self.now = now
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@pytest.fixture
+def agent_tables() -> AgentTables:
+    return AgentTables.of(settings_for("http://unused"))
+
+
+@pytest.fixture(params=["memory", "embedded", "dynamodb-local"])
+async def registry(
+    request: pytest.FixtureRequest, clients_of: Callable[[str], AwsClients], agent_tables: AgentTables
+) -> AgentStores:
+    clock = StoppedClock(NOON)
+    if request.param == "memory":
+        events = MemoryEventStore()
+        return AgentStores(MemoryAgentStore(events, clock), events, clock)
+    clients = clients_of("aws_endpoint" if request.param == "embedded" else "dynamodb_local_endpoint")
+    await create_tables(clients, agent_tables)
+    events = DynamoEventStore(clients, agent_tables.events)
+    return AgentStores(DynamoAgentStore(clients, agent_tables, clock), events, clock)
 
 
 @dataclass(frozen=True, slots=True)

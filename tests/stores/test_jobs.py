@@ -105,5 +105,5 @@ async def test_a_record_that_no_item_can_hold_is_refused_for_good() -> None:
     noise = "".join(chr(0x4E00 + (number * 7919) % 20000) for number in range(400_000))
     job = make_job(error_message=noise)
     with pytest.raises(ValidationFailed) as refused:
-        RecordWrite(JobTables("jobs", "lists", "statistics"), job)
+        RecordWrite(JobTables("jobs", "lists", "statistics", "events"), job)
     assert refused.value.errors[0].field == "job"

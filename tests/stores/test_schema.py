@@ -7,14 +7,16 @@ from dataclasses import astuple, replace
 import pytest
 
 from activities.stores.dynamo.client import AwsClients
-from activities.stores.dynamo.table import TTL_ATTRIBUTE, DeploymentTables, JobTables, create_tables
+from activities.stores.dynamo.table import TTL_ATTRIBUTE, AgentTables, DeploymentTables, JobTables, create_tables
 from activities.stores.interfaces import WriteOutcome
 from activities.stores.open import ensure_schema, open_stores
 from activities.stores.settings import StoreSettings
 from tests import servers
+from tests.stores.agents import make_agent, make_beat, make_pool
 from tests.stores.conftest import settings_for
 from tests.stores.lives import make_job
 from tests.stores.releases import make_deployment, make_event, make_service, make_state
+from workflows.contracts.agents import AgentQuery
 from workflows.contracts.deployments import DeploymentQuery, DeploymentWrite, EventQuery
 from workflows.contracts.environments import EnvironmentWrite
 from workflows.contracts.errors import Unavailable
@@ -37,6 +39,8 @@ async def test_the_schema_can_be_created_at_the_same_time_and_again(aws_endpoint
     assert (await stores.services.list(limit=1, cursor=None)).items == []
     assert await stores.environments.of_service("cart") == []
     assert await stores.artifacts.list(new_job_id(), 1) == []
+    assert await stores.agents.put(make_agent(), [make_event("agent")])
+    assert [agent.agent_id for agent in await stores.agents.of_pool("default")] == ["build-1"]
     stores.close()
 
 
@@ -45,16 +49,19 @@ async def test_tables_are_on_demand_and_days_expire(
     clients_of: Callable[[str], AwsClients],
     tables: JobTables,
     deployment_tables: DeploymentTables,
+    agent_tables: AgentTables,
     endpoint_fixture: str,
 ) -> None:
     clients = clients_of(endpoint_fixture)
     await asyncio.gather(*(create_tables(clients, tables) for _ in range(4)))
     await create_tables(clients, deployment_tables)
-    for name in (*astuple(tables), *astuple(deployment_tables)):
+    await create_tables(clients, agent_tables)
+    for name in (*astuple(tables), *astuple(deployment_tables), *astuple(agent_tables)):
         table = clients.dynamodb.describe_table(TableName=name)["Table"]
         assert table.get("BillingModeSummary", {}).get("BillingMode") == "PAY_PER_REQUEST"
-    expiry = clients.dynamodb.describe_time_to_live(TableName=tables.statistics)["TimeToLiveDescription"]
-    assert (expiry.get("TimeToLiveStatus"), expiry.get("AttributeName")) == ("ENABLED", TTL_ATTRIBUTE)
+    for name in (tables.statistics, agent_tables.agents):
+        expiry = clients.dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
+        assert (expiry.get("TimeToLiveStatus"), expiry.get("AttributeName")) == ("ENABLED", TTL_ATTRIBUTE)
 
 
 async def test_a_table_of_something_else_is_left_alone(
@@ -62,7 +69,7 @@ async def test_a_table_of_something_else_is_left_alone(
 ) -> None:
     await create_tables(clients_of("aws_endpoint"), tables)
     with pytest.raises(Unavailable, match="exists with other keys"):
-        await create_tables(clients_of("aws_endpoint"), JobTables(tables.statistics, tables.job_lists, tables.jobs))
+        await create_tables(clients_of("aws_endpoint"), replace(tables, jobs=tables.statistics, statistics=tables.jobs))
     with pytest.raises(Unavailable, match="DYNAMODB_TABLE_"):
         await create_tables(clients_of("aws_endpoint"), replace(deployment_tables, services=tables.job_lists))
 
@@ -97,6 +104,17 @@ async def everything_is_unavailable(settings: StoreSettings) -> None:
         stores.environments.of_service("checkout"),
         stores.events.append(make_event()),
         stores.events.list(EventQuery()),
+        stores.agents.get("build-1"),
+        stores.agents.put(make_agent(), []),
+        stores.agents.of_pool("default"),
+        stores.agents.list(AgentQuery()),
+        stores.agents.beat([make_beat()]),
+        stores.agents.forget("build-1"),
+        stores.agents.pool("default"),
+        stores.agents.pools(),
+        stores.agents.put_pool(make_pool(), []),
+        stores.agents.demand("default", ["gpu=*"], 1),
+        stores.agents.demands("default"),
     )
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
     assert all(isinstance(outcome, Unavailable) for outcome in outcomes), outcomes
@@ -110,7 +128,10 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("DYNAMODB_ENDPOINT_URL", "")
     settings = StoreSettings()
     assert JobTables.of(settings) == JobTables(
-        "hybrid-ci-cd-jobs-production", "hybrid-ci-cd-job-lists-production", "counters"
+        "hybrid-ci-cd-jobs-production",
+        "hybrid-ci-cd-job-lists-production",
+        "counters",
+        "hybrid-ci-cd-events-production",
     )
     monkeypatch.setenv("DYNAMODB_TABLE_EVENTS", "trail")
     assert DeploymentTables.of(StoreSettings()) == DeploymentTables(
@@ -121,5 +142,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         events="trail",
         statistics="counters",
     )
+    monkeypatch.setenv("DYNAMODB_TABLE_AGENTS", "hosts")
+    assert AgentTables.of(StoreSettings()) == AgentTables(agents="hosts", events="trail")
     assert (settings.bucket, settings.aws_region) == ("hybrid-ci-cd-logs-production", "eu-west-1")
     assert settings.dynamodb_endpoint_url is None

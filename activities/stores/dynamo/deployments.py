@@ -5,7 +5,7 @@ from typing import Any
 
 from activities.stores.documents import load_deployment_summaries
 from activities.stores.dynamo.client import AwsClients
-from activities.stores.dynamo.events import RecordEvents
+from activities.stores.dynamo.events import RecordEvents, write_with_events
 from activities.stores.dynamo.items import (
     counter_addition,
     document_attribute,
@@ -27,7 +27,7 @@ from activities.stores.dynamo.table import (
     service_list,
     status_list,
 )
-from activities.stores.dynamo.transactions import Guess, read_counters, read_item, write_in_order
+from activities.stores.dynamo.transactions import read_counters, read_item
 from activities.stores.interfaces import WriteOutcome
 from activities.stores.packing import check_summary
 from activities.stores.statistics import day_end, day_of
@@ -52,30 +52,19 @@ class DynamoDeploymentStore:
         self._lister = Lister(clients, tables.deployment_lists, "summary")
 
     async def write(self, write: DeploymentWrite) -> WriteOutcome:
-        """See DeploymentStore. With more than 20 events, the oldest are kept shortly before the rest."""
+        """See DeploymentStore. Of more events than a transaction takes, the oldest are kept shortly before the rest."""
         deployment = write.deployment
         record = DeploymentItems(self._tables, deployment)
         events = RecordEvents(self._clients, self._tables.events, write.events)
 
-        async def look() -> Guess[DeploymentStatus] | None:
+        async def look() -> tuple[DeploymentStatus | None] | None:
             stored = await self._stored(deployment.deployment_id)
             if stored is not None and stored[0] >= deployment.sequence:
                 return None
-            return Guess(stored[1] if stored else None, await events.kept())
+            return (stored[1] if stored else None,)
 
-        guess: Guess[DeploymentStatus] | None = Guess(write.previous)
-        if events.too_many:
-            guess = await look()
-            if guess is None:
-                return WriteOutcome.STALE
-            await events.write_ahead()
-        return await write_in_order(
-            self._clients,
-            f"Deployment {deployment.deployment_id}",
-            guess,
-            lambda guess: [*record.actions(guess.before), *events.actions(guess.kept_events)],
-            look,
-        )
+        what = f"Deployment {deployment.deployment_id}"
+        return await write_with_events(self._clients, what, write.previous, events, record.actions, look)
 
     async def get(self, deployment_id: str) -> Deployment | None:
         """See DeploymentStore."""

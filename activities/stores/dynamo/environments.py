@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from activities.stores.dynamo.client import AwsClients
-from activities.stores.dynamo.events import RecordEvents
+from activities.stores.dynamo.events import RecordEvents, write_with_events
 from activities.stores.dynamo.items import document_attribute, read_document
 from activities.stores.dynamo.table import ENVIRONMENT_IS_NEWER, DeploymentTables
-from activities.stores.dynamo.transactions import Guess, read_item, write_in_order
+from activities.stores.dynamo.transactions import read_item
 from activities.stores.interfaces import WriteOutcome
 from workflows.contracts.environments import EnvironmentState, EnvironmentWrite
 
@@ -24,32 +24,19 @@ class DynamoEnvironmentStore:
     async def write(self, write: EnvironmentWrite) -> WriteOutcome:
         """See EnvironmentStore. Raises ValidationFailed for a record that is too large to be kept.
 
-        With more than 20 events, the oldest are kept shortly before the rest.
+        Of more events than a transaction takes, the oldest are kept shortly before the rest.
         """
         state = write.state
         put = self._put(state)
         events = RecordEvents(self._clients, self._tables.events, write.events)
 
-        async def look() -> Guess[None] | None:
+        async def look() -> tuple[None] | None:
             key = _key(state.service_name, state.environment)
             item = await read_item(self._clients, self._tables.environments, key, "sequence")
-            if item is not None and int(item["sequence"]["N"]) >= state.sequence:
-                return None
-            return Guess(None, await events.kept())
+            return None if item is not None and int(item["sequence"]["N"]) >= state.sequence else (None,)
 
-        guess: Guess[None] | None = Guess()
-        if events.too_many:
-            guess = await look()
-            if guess is None:
-                return WriteOutcome.STALE
-            await events.write_ahead()
-        return await write_in_order(
-            self._clients,
-            f"Environment {state.service_name}/{state.environment}",
-            guess,
-            lambda guess: [put, *events.actions(guess.kept_events)],
-            look,
-        )
+        what = f"Environment {state.service_name}/{state.environment}"
+        return await write_with_events(self._clients, what, None, events, lambda _: [put], look)
 
     async def get(self, service_name: str, environment: str) -> EnvironmentState | None:
         """See EnvironmentStore."""

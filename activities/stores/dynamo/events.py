@@ -4,18 +4,20 @@ An event is kept once: a ``seen`` item with a condition goes with its entries. E
 that is repeated, a record's write that carries events of an earlier one) are left out of the next try.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Final, TypeVar
 
 from activities.stores.documents import load_events
 from activities.stores.dynamo.client import AwsClients
 from activities.stores.dynamo.items import is_new
-from activities.stores.dynamo.listing import Lister
+from activities.stores.dynamo.listing import Choice, Lister
 from activities.stores.dynamo.table import (
     ALL_LIST,
     EVENT_IS_NEW,
     SEEN_PLACE,
+    agent_list,
     deployment_list,
+    job_list,
     list_shard,
     place,
     seen_list,
@@ -23,10 +25,13 @@ from activities.stores.dynamo.table import (
 )
 from activities.stores.dynamo.transactions import Guess, write_in_order
 from activities.stores.event_rules import check_event
+from activities.stores.interfaces import WriteOutcome
 from workflows.contracts.deployments import AuditEvent, EventPage, EventQuery
 
-EVENTS_PER_TRANSACTION: Final = 20
-"""DynamoDB allows 100 actions: four for each event, the rest for the record, its lists and counters."""
+F = TypeVar("F")
+
+_ACTIONS: Final = 80
+"""DynamoDB allows 100 in a transaction: the rest is for the record, its lists and counters."""
 
 
 class DynamoEventStore:
@@ -38,18 +43,14 @@ class DynamoEventStore:
 
     async def append(self, event: AuditEvent) -> None:
         """See EventStore. Raises ValidationFailed for an event that cannot be kept."""
-        await _keep(self._clients, self._table, [event])
+        await _keep(self._clients, self._table, _Batch(self._table, [event]))
 
     async def list(self, query: EventQuery) -> EventPage:
         """See EventStore."""
-        filters: dict[str, str] = {}
-        name = ALL_LIST
-        if query.deployment_id is not None:
-            name = deployment_list(query.deployment_id)
-            filters = {} if query.service_name is None else {"service_name": query.service_name}
-        elif query.service_name is not None:
-            name = service_list(query.service_name)
-        listed = await self._lister.page(query, name, filters)
+        name, filters = _list_and_filters(query)
+        begins = {"action": query.action} if query.action else {}
+        choice = Choice(begins, query.since or 0, query.until)
+        listed = await self._lister.page(query, name, filters, choice)
         return EventPage(items=load_events(listed.texts), next_cursor=listed.next_cursor)
 
 
@@ -58,14 +59,8 @@ class RecordEvents:
 
     def __init__(self, clients: AwsClients, table: str, events: Iterable[AuditEvent]) -> None:
         self._clients, self._table = clients, table
-        by_id: dict[str, AuditEvent] = {}
-        for event in events:
-            by_id.setdefault(event.event_id, event)
-        found = list(by_id.values())
-        self._ahead, self._events = found[:-EVENTS_PER_TRANSACTION], found[-EVENTS_PER_TRANSACTION:]
-        self._entries = {event.event_id: _entry_puts(table, event) for event in self._events}
-        for event in self._ahead:
-            check_event(event)
+        batches = _batches(table, events)
+        self._ahead, self._last = batches[:-1], batches[-1]
 
     @property
     def too_many(self) -> bool:
@@ -77,56 +72,150 @@ class RecordEvents:
 
         They are true whether the record's write succeeds or not, and are kept once however often it is tried.
         """
-        for begin in range(0, len(self._ahead), EVENTS_PER_TRANSACTION):
-            await _keep(self._clients, self._table, self._ahead[begin : begin + EVENTS_PER_TRANSACTION])
+        for batch in self._ahead:
+            await _keep(self._clients, self._table, batch)
 
     def actions(self, kept: frozenset[str]) -> list[dict[str, Any]]:
         """The actions that keep the events, without those in ``kept``."""
-        return [put for event_id, puts in self._entries.items() if event_id not in kept for put in puts]
+        return self._last.actions(kept)
 
     async def kept(self) -> frozenset[str]:
         """The ids of those that are kept already; a consistent read."""
-        if not self._entries:
-            return frozenset()
-        keys = [_seen_key(event_id) for event_id in self._entries]
-        answer = await self._clients.call(
-            self._clients.dynamodb.batch_get_item,
-            RequestItems={self._table: {"Keys": keys, "ConsistentRead": True, "ProjectionExpression": "list_shard"}},
-        )
-        # What was not answered (UnprocessedKeys) counts as not kept: the transaction's condition asks again.
-        items = answer.get("Responses", {}).get(self._table, [])
-        seen = {str(item["list_shard"]["S"]) for item in items if "S" in item["list_shard"]}
-        return frozenset(event_id for event_id in self._entries if seen_list(event_id) in seen)
+        return await _kept(self._clients, self._table, self._last)
 
 
-async def _keep(clients: AwsClients, table: str, events: Sequence[AuditEvent]) -> None:
-    """Keep events that belong to no record, at most EVENTS_PER_TRANSACTION of them."""
-    writing = RecordEvents(clients, table, events)
+async def write_with_events(
+    clients: AwsClients,
+    what: str,
+    before: F | None,
+    events: RecordEvents,
+    actions: Callable[[F | None], Sequence[dict[str, Any]]],
+    look: Callable[[], Awaitable[tuple[F | None] | None]],
+) -> WriteOutcome:
+    """Write a record and its events in one transaction, as ``write_in_order`` does.
+
+    ``before`` guesses what is stored, ``look`` reads it: a tuple of it, or None when the write is stale. With more
+    events than a transaction takes, the oldest are kept shortly before the rest.
+    """
+
+    async def next_guess() -> Guess[F] | None:
+        found = await look()
+        return None if found is None else Guess(found[0], await events.kept())
+
+    guess: Guess[F] | None = Guess(before)
+    if events.too_many:
+        guess = await next_guess()
+        if guess is None:
+            return WriteOutcome.STALE
+        await events.write_ahead()
+    return await write_in_order(
+        clients, what, guess, lambda guess: [*actions(guess.before), *events.actions(guess.kept_events)], next_guess
+    )
+
+
+class _Batch:
+    """Events that fit into one transaction."""
+
+    def __init__(self, table: str, events: Sequence[AuditEvent]) -> None:
+        self._puts = {event.event_id: _entry_puts(table, event) for event in events}
+
+    @property
+    def event_ids(self) -> list[str]:
+        return list(self._puts)
+
+    def actions(self, kept: frozenset[str]) -> list[dict[str, Any]]:
+        return [put for event_id, puts in self._puts.items() if event_id not in kept for put in puts]
+
+
+def _batches(table: str, events: Iterable[AuditEvent]) -> list[_Batch]:
+    """In order, the last one as full as can be; at least one, which may be empty."""
+    by_id: dict[str, AuditEvent] = {}
+    for event in events:
+        by_id.setdefault(event.event_id, event)
+    groups, room = list[list[AuditEvent]]([[]]), _ACTIONS
+    for event in reversed(by_id.values()):
+        count = 1 + len(_lists(event))
+        if count > room:
+            groups.append([])
+            room = _ACTIONS
+        groups[-1].append(event)
+        room -= count
+    return [_Batch(table, group[::-1]) for group in reversed(groups)]
+
+
+async def _keep(clients: AwsClients, table: str, batch: _Batch) -> None:
+    """Keep events that belong to no record."""
 
     async def look() -> Guess[None] | None:
-        kept = await writing.kept()
-        return Guess(None, kept) if writing.actions(kept) else None
+        kept = await _kept(clients, table, batch)
+        return Guess(None, kept) if batch.actions(kept) else None
 
     guess: Guess[None] = Guess()
-    what = f"Event {events[0].event_id}"
-    await write_in_order(clients, what, guess, lambda guess: writing.actions(guess.kept_events), look)
+    what = f"Event {batch.event_ids[0]}"
+    await write_in_order(clients, what, guess, lambda guess: batch.actions(guess.kept_events), look)
+
+
+async def _kept(clients: AwsClients, table: str, batch: _Batch) -> frozenset[str]:
+    if not batch.event_ids:
+        return frozenset()
+    keys = [_seen_key(event_id) for event_id in batch.event_ids]
+    answer = await clients.call(
+        clients.dynamodb.batch_get_item,
+        RequestItems={table: {"Keys": keys, "ConsistentRead": True, "ProjectionExpression": "list_shard"}},
+    )
+    # What was not answered (UnprocessedKeys) counts as not kept: the transaction's condition asks again.
+    items = answer.get("Responses", {}).get(table, [])
+    seen = {str(item["list_shard"]["S"]) for item in items if "S" in item["list_shard"]}
+    return frozenset(event_id for event_id in batch.event_ids if seen_list(event_id) in seen)
 
 
 def _entry_puts(table: str, event: AuditEvent) -> list[dict[str, Any]]:
     entry: dict[str, Any] = {
         "place": {"S": place(event.at, event.event_id)},
         "event": {"S": check_event(event)},
+        **{name: {"S": value} for name, value in _filtered(event).items() if value is not None},
     }
-    lists = [ALL_LIST]
-    if event.service_name is not None:
-        lists.append(service_list(event.service_name))
-        entry["service_name"] = {"S": event.service_name}
-    if event.deployment_id is not None:
-        lists.append(deployment_list(event.deployment_id))
     seen = {"TableName": table, "Item": _seen_key(event.event_id), **is_new(EVENT_IS_NEW)}
-    shards = [list_shard(name, event.event_id) for name in lists]
+    shards = [list_shard(name, event.event_id) for name in _lists(event)]
     entries = [{"TableName": table, "Item": {"list_shard": {"S": shard}, **entry}} for shard in shards]
     return [{"Put": put} for put in (seen, *entries)]
+
+
+def _lists(event: AuditEvent) -> list[str]:
+    named = (
+        (service_list, event.service_name),
+        (deployment_list, event.deployment_id),
+        (job_list, event.job_id),
+        (agent_list, event.agent_id),
+    )
+    return [ALL_LIST, *(name(item_id) for name, item_id in named if item_id is not None)]
+
+
+def _filtered(event: AuditEvent | EventQuery) -> dict[str, str | None]:
+    """What lists can be filtered by."""
+    return {
+        "service_name": event.service_name,
+        "deployment_id": event.deployment_id,
+        "job_id": event.job_id,
+        "agent_id": event.agent_id,
+        "by": event.by,
+        "action": event.action,
+    }
+
+
+def _list_and_filters(query: EventQuery) -> tuple[str, dict[str, str]]:
+    """The list that leaves least to filter, and what is left to filter."""
+    filters = {name: value for name, value in _filtered(query).items() if value is not None and name != "action"}
+    choices = (
+        ("deployment_id", deployment_list),
+        ("job_id", job_list),
+        ("agent_id", agent_list),
+        ("service_name", service_list),
+    )
+    for attribute, name in choices:
+        if attribute in filters:
+            return name(filters.pop(attribute)), filters
+    return ALL_LIST, filters
 
 
 def _seen_key(event_id: str) -> dict[str, dict[str, str]]:

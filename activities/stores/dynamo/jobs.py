@@ -4,10 +4,11 @@ tried in ``transactions``.
 
 from activities.stores.documents import load_summaries
 from activities.stores.dynamo.client import AwsClients
+from activities.stores.dynamo.events import RecordEvents, write_with_events
 from activities.stores.dynamo.items import RecordWrite, read_record
 from activities.stores.dynamo.listing import Lister
 from activities.stores.dynamo.table import ALL_LIST, QUEUE_COUNTER, JobTables, agent_list, day_counter, status_list
-from activities.stores.dynamo.transactions import Guess, read_counters, read_item, write_in_order
+from activities.stores.dynamo.transactions import read_counters, read_item
 from activities.stores.interfaces import WriteOutcome
 from activities.stores.statistics import Footprint, day_stats, expected_footprint, queue_stats
 from workflows.contracts.jobs import Job
@@ -15,7 +16,7 @@ from workflows.contracts.records import DayStats, JobPage, JobQuery, JobWrite, Q
 
 
 class DynamoJobStore:
-    """JobStore on three tables (see ``table``)."""
+    """JobStore on the tables of jobs, their lists, statistics and events (see ``table``)."""
 
     def __init__(self, clients: AwsClients, tables: JobTables) -> None:
         self._clients, self._tables = clients, tables
@@ -24,17 +25,16 @@ class DynamoJobStore:
     async def write(self, write: JobWrite) -> WriteOutcome:
         """See JobStore. Raises ValidationFailed for a record that is too large to be kept."""
         job, record = write.job, RecordWrite(self._tables, write.job)
+        events = RecordEvents(self._clients, self._tables.events, write.events)
 
-        async def look() -> Guess[Footprint] | None:
+        async def look() -> tuple[Footprint | None] | None:
             stored = await self._stored(job.job_id)
             if stored is not None and stored[0] >= job.sequence:
                 return None
-            return Guess(stored[1] if stored else None)
+            return (stored[1] if stored else None,)
 
-        guess = Guess(expected_footprint(write))
-        return await write_in_order(
-            self._clients, f"Job {job.job_id}", guess, lambda guess: record.actions(guess.before), look
-        )
+        guess = expected_footprint(write)
+        return await write_with_events(self._clients, f"Job {job.job_id}", guess, events, record.actions, look)
 
     async def get(self, job_id: str) -> Job | None:
         """See JobStore."""

@@ -43,6 +43,15 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """Which entries of a list are wanted: how attributes begin, and from when to when (ms, both included)."""
+
+    begins: Mapping[str, str] = field(default_factory=dict[str, str])
+    since: int = 0
+    until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class _Found:
     place: str
     text: str
@@ -87,44 +96,54 @@ class Lister:
         self._clients, self._table, self._text, self._clock = clients, table, text, clock
         self._windows = Windows()
 
-    async def page(self, query: ListQuery, name: str, filters: Mapping[str, str]) -> Listed:
+    async def page(
+        self, query: ListQuery, name: str, filters: Mapping[str, str], choice: Choice | None = None
+    ) -> Listed:
         """One page of the list ``name``, newest first: the entries whose attributes are as ``filters`` says.
 
-        Raises ValidationFailed for a cursor of another query, and Unavailable.
+        ``choice`` leaves out more. Raises ValidationFailed for a cursor of another query, and Unavailable.
         """
+        choice = choice or Choice()
         begin = decode_cursor(query)
+        if begin.shown_to is None:
+            begin = Positions(begin.shards, choice.until)
         anchor = self._windows.newest(name, round(self._clock() * 1000)) if begin.shown_to is None else begin.shown_to
         window = self._windows.width(name, query.limit)
         shards = [_start(number, begin, window) for number in range(shards_of(name))]
-        request = self._request(filters)
+        request = self._request(filters, choice.begins)
+        filtered = bool(filters or choice.begins)
         taken: list[_Found] = []
         while len(taken) < query.limit and not all(shard.finished for shard in shards):
             reads = [shard for shard in shards if shard.must_read]
             if any(shard.queries >= _MAX_QUERIES for shard in reads):
                 break
             limit = _share(query.limit, len(taken), len(shards))
-            if filters:
+            if filtered:
                 limit = min(_FILTERED_READ, limit * 4 ** max(shard.queries for shard in reads))
-            await asyncio.gather(*(self._read({**request, "Limit": limit}, name, shard, anchor) for shard in reads))
+            asked: QueryInputTypeDef = {**request, "Limit": limit}
+            await asyncio.gather(*(self._read(asked, name, shard, anchor, choice.since) for shard in reads))
             taken += _merge(shards, query.limit - len(taken))
         complete = all(shard.finished for shard in shards)
-        if not filters:
+        if not filtered and choice == Choice():
             self._learn(name, shards, taken, first=query.cursor is None, complete=complete)
         cursor = None if complete else _cursor(query, shards, taken, begin)
         return Listed([found.text for found in taken], cursor)
 
-    def _request(self, filters: Mapping[str, str]) -> "QueryInputTypeDef":
+    def _request(self, filters: Mapping[str, str], begins: Mapping[str, str]) -> "QueryInputTypeDef":
         """The part of the request that all shards and rounds share."""
         request: QueryInputTypeDef = {
             "TableName": self._table,
             "ScanIndexForward": False,
             "ConsistentRead": True,
             "ProjectionExpression": "place, #text",
-            "ExpressionAttributeNames": {"#text": self._text, **{f"#{name}": name for name in filters}},
+            "ExpressionAttributeNames": {"#text": self._text, **{f"#{name}": name for name in (*filters, *begins)}},
         }
-        if filters:
-            request["FilterExpression"] = " AND ".join(f"#{name} = :{name}" for name in filters)
-            request["ExpressionAttributeValues"] = {f":{name}": {"S": value} for name, value in filters.items()}
+        conditions = [f"#{name} = :{name}" for name in filters]
+        conditions += [f"begins_with(#{name}, :{name})" for name in begins]
+        if conditions:
+            values = {**filters, **begins}
+            request["FilterExpression"] = " AND ".join(conditions)
+            request["ExpressionAttributeValues"] = {f":{name}": {"S": value} for name, value in values.items()}
         return request
 
     def _learn(self, name: str, shards: list[_Shard], taken: list[_Found], *, first: bool, complete: bool) -> None:
@@ -134,11 +153,11 @@ class Lister:
             if shard.exhausted and shard.last_read is not None:
                 self._windows.learn_beginning(partition(name, shard.number), time_and_id(shard.last_read)[0])
 
-    async def _read(self, request: "QueryInputTypeDef", name: str, shard: _Shard, anchor: int) -> None:
+    async def _read(self, request: "QueryInputTypeDef", name: str, shard: _Shard, anchor: int, since: int) -> None:
         if shard.read_to is not None:
             anchor = min(anchor, time_and_id(shard.read_to)[0])
         list_shard = partition(name, shard.number)
-        oldest = self._windows.oldest(list_shard, anchor, shard.window)
+        oldest = max(since, self._windows.oldest(list_shard, anchor, shard.window))
         values: dict[str, Any] = {":list": {"S": list_shard}}
         condition = "list_shard = :list"
         if oldest:
@@ -159,7 +178,7 @@ class Lister:
         last: dict[str, Any] = {**answer.get("LastEvaluatedKey", {})}
         if last:
             shard.read_to = last["place"]["S"]
-        elif oldest:
+        elif oldest > since:
             shard.read_to, shard.window = place(oldest, ""), Windows.wider(shard.window)
         else:
             shard.exhausted = True

@@ -25,14 +25,21 @@ excludes every other on the same item. ``queue`` are the queue's, ``day#2026-11-
 ``services`` (keys ``group_name``, ``place``): in the group ``service#<name>`` an item for each version
 (``v0000000012``) and one, ``present``, for the present one; in the group ``all`` the present ones again, by name.
 
-``events`` (keys ``list_shard``, ``place``): the audit trail, each event as an entry in ``all``, ``service#…`` and
-``deployment#…``, by its time. A ``seen#<event_id>`` item says that the event is kept, so that it is kept once.
+``events`` (keys ``list_shard``, ``place``): the audit trail, each event as an entry in ``all``, ``service#…``,
+``deployment#…``, ``job#…`` and ``agent#…``, by its time, with what lists are filtered by. A ``seen#<event_id>`` item
+says that the event is kept, so that it is kept once.
+
+``agents`` (keys ``list_shard``, ``place``): each agent's record (``agent#<id>``, ``record``) with its ``document``,
+``revision`` and ``pool``, and the document again, by id, in the lists ``all`` and ``pool#<pool>``, all in one
+transaction. The last heartbeats stand by id in ``beats#<pool>``, so that a pool is read without knowing its agents;
+they expire. A pool's record is in the list ``pools``, by name. What its jobs demand is in ``demands#<pool>``, by the
+demand's digest, and expires. ``all``, ``pool#…`` and ``beats#…`` are sharded like other lists.
 
 ``credentials`` (keys ``list_shard``, ``place``): each credential's record (``credential#<id>``, ``record``) with its
 ``document``, ``revision`` and ``last_used_at``, and an entry with its id in the list of its kind. Both expire by
 themselves some time after the credential has.
 
-Lists of one service or one deployment are too small to be hot: they have one shard.
+Lists of one service, one deployment or one job are too small to be hot: they have one shard.
 """
 
 import asyncio
@@ -56,6 +63,7 @@ LIST_SHARDS: Final = 4
 COUNTER_SHARDS: Final = 16
 
 ALL_LIST: Final = "all"
+POOLS_LIST: Final = "pools"
 QUEUE_COUNTER: Final = "queue"
 DEPLOYMENTS_COUNTER: Final = "deployments"
 PRESENT: Final = "present"
@@ -82,6 +90,14 @@ CREDENTIAL_IS_NEW: Final = "attribute_not_exists(list_shard)"
 """The credential has no record yet."""
 REVISION_FOLLOWS: Final = "#revision = :before"
 """The stored record is the one before this."""
+AGENT_IS_NEW: Final = "attribute_not_exists(list_shard)"
+"""The agent has no record yet."""
+AGENT_FOLLOWS: Final = "#revision = :before AND #pool = :pool"
+"""The stored record is the one before this, and in the lists of the pool that this write takes it out of."""
+POOL_IS_NEW: Final = "attribute_not_exists(list_shard)"
+"""The pool has no record yet."""
+DEMAND_IS_LATER: Final = "attribute_not_exists(list_shard) OR #at < :at"
+"""The demand is new, or was made before."""
 IS_THERE: Final = "attribute_exists(list_shard)"
 """There is a record to add something to."""
 
@@ -90,21 +106,23 @@ _LIST_KEYS: Final[_Keys] = {"list_shard": "S", "place": "S"}
 _COUNTER_KEYS: Final[_Keys] = {"counter": "S", "shard": "N"}
 _SERVICE_LIST: Final = "service#"
 _DEPLOYMENT_LIST: Final = "deployment#"
+_JOB_LIST: Final = "job#"
 _ACTIVE_SECONDS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
 class JobTables:
-    """The names of the tables."""
+    """The names of the tables of jobs, and of the events that are written with them."""
 
     jobs: str
     job_lists: str
     statistics: str
+    events: str
 
     @classmethod
     def of(cls, settings: StoreSettings) -> Self:
         """The names that the settings give."""
-        return cls(settings.jobs_table, settings.job_lists_table, settings.statistics_table)
+        return cls(settings.jobs_table, settings.job_lists_table, settings.statistics_table, settings.events_table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +162,26 @@ class CredentialTables:
         return cls(settings.credentials_table, settings.events_table)
 
 
+@dataclass(frozen=True, slots=True)
+class AgentTables:
+    """The names of the tables of agents and pools, and of the events that are written with them."""
+
+    agents: str
+    events: str
+
+    @classmethod
+    def of(cls, settings: StoreSettings) -> Self:
+        """The names that the settings give."""
+        return cls(settings.agents_table, settings.events_table)
+
+
 def status_list(status: JobStatus | DeploymentStatus) -> str:
     """The list of the jobs or deployments in a state."""
     return f"status#{status.value}"
 
 
 def agent_list(agent_id: str) -> str:
-    """The list of the jobs whose last or present agent this is."""
+    """The list of the jobs whose last or present agent this is; the list of an agent's events."""
     return f"agent#{agent_id}"
 
 
@@ -162,6 +193,31 @@ def service_list(service_name: str) -> str:
 def deployment_list(deployment_id: str) -> str:
     """The list of a deployment's events."""
     return f"{_DEPLOYMENT_LIST}{deployment_id}"
+
+
+def job_list(job_id: str) -> str:
+    """The list of a job's events."""
+    return f"{_JOB_LIST}{job_id}"
+
+
+def agent_record(agent_id: str) -> str:
+    """Where an agent's record is."""
+    return f"agent#{agent_id}"
+
+
+def pool_list(pool: str) -> str:
+    """The list of a pool's agents."""
+    return f"pool#{pool}"
+
+
+def beat_list(pool: str) -> str:
+    """The list of the last heartbeats of a pool's agents."""
+    return f"beats#{pool}"
+
+
+def demand_list(pool: str) -> str:
+    """The list of what a pool's jobs demand of their agents."""
+    return f"demands#{pool}"
 
 
 def kind_list(kind: str) -> str:
@@ -197,7 +253,7 @@ def time_and_id(place: str) -> tuple[int, str]:
 
 def shards_of(name: str) -> int:
     """Over how many shards a list is spread."""
-    return 1 if name.startswith((_SERVICE_LIST, _DEPLOYMENT_LIST)) else LIST_SHARDS
+    return 1 if name.startswith((_SERVICE_LIST, _DEPLOYMENT_LIST, _JOB_LIST)) else LIST_SHARDS
 
 
 def list_shard(name: str, item_id: str) -> str:
@@ -225,7 +281,10 @@ def deployment_day_counter(day: str) -> str:
     return f"{DEPLOYMENTS_COUNTER}#{day}"
 
 
-async def create_tables(clients: AwsClients, tables: JobTables | DeploymentTables | CredentialTables) -> None:
+Tables = JobTables | DeploymentTables | CredentialTables | AgentTables
+
+
+async def create_tables(clients: AwsClients, tables: Tables) -> None:
     """Create the tables that are missing and wait until all can be used. Repeatable, also at the same time.
 
     Raises Unavailable, also when a table of this name has other keys.
@@ -237,12 +296,19 @@ async def create_tables(clients: AwsClients, tables: JobTables | DeploymentTable
             wanted, expiring = _deployment_tables(tables), tables.statistics
         case CredentialTables():
             wanted, expiring = {tables.credentials: _LIST_KEYS}, tables.credentials
+        case AgentTables():
+            wanted, expiring = {tables.agents: _LIST_KEYS, tables.events: _LIST_KEYS}, tables.agents
     await asyncio.gather(*(_create(clients, _definition(name, keys)) for name, keys in wanted.items()))
     await _expire(clients, expiring)
 
 
 def _job_tables(tables: JobTables) -> dict[str, _Keys]:
-    return {tables.jobs: {"job_id": "S"}, tables.job_lists: _LIST_KEYS, tables.statistics: _COUNTER_KEYS}
+    return {
+        tables.jobs: {"job_id": "S"},
+        tables.job_lists: _LIST_KEYS,
+        tables.statistics: _COUNTER_KEYS,
+        tables.events: _LIST_KEYS,
+    }
 
 
 def _deployment_tables(tables: DeploymentTables) -> dict[str, _Keys]:

@@ -1,0 +1,109 @@
+"""Requests of many items: written and read in batches, and lists read by their places, as a whole or in part.
+
+Deliberately not here: lists by time, which have pages (``listing``), and transactions (``transactions``).
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from activities.bounded import gather_bounded
+from activities.stores.dynamo.client import AwsClients
+from workflows.contracts.errors import Unavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef
+
+_WRITTEN_AT_ONCE: Final = 25
+_READ_AT_ONCE: Final = 100
+_ROUNDS: Final = 8
+_BATCHES_AT_ONCE: Final = 6
+"""Fewer than there are threads: records are written meanwhile."""
+
+Item = Mapping[str, Any]
+
+
+async def put_batch(clients: AwsClients, table: str, items: Sequence[Item]) -> None:
+    """Put these items, no two of which have the same key; each replaces what was there. Raises Unavailable."""
+
+    async def put(part: Sequence[Item]) -> None:
+        rest: list[Any] = [{"PutRequest": {"Item": item}} for item in part]
+        for attempt in range(_ROUNDS):
+            answer = await clients.call(clients.dynamodb.batch_write_item, RequestItems={table: rest})
+            rest = [*answer.get("UnprocessedItems", {}).get(table, [])]
+            if not rest:
+                return
+            await _wait(attempt)
+        raise _throttled(table)
+
+    await _in_parts(put, items, _WRITTEN_AT_ONCE)
+
+
+async def get_batch(clients: AwsClients, table: str, keys: Sequence[Item]) -> list[Item]:
+    """Those of these items that are there, in any order, read consistently. Raises Unavailable."""
+    found: list[Item] = []
+
+    async def get(part: Sequence[Item]) -> None:
+        rest: list[Any] = [*part]
+        for attempt in range(_ROUNDS):
+            request: Any = {table: {"Keys": rest, "ConsistentRead": True}}
+            answer = await clients.call(clients.dynamodb.batch_get_item, RequestItems=request)
+            found.extend(answer.get("Responses", {}).get(table, []))
+            left: Any = answer.get("UnprocessedKeys", {}).get(table)
+            rest = left["Keys"] if left else []
+            if not rest:
+                return
+            await _wait(attempt)
+        raise _throttled(table)
+
+    await _in_parts(get, keys, _READ_AT_ONCE)
+    return found
+
+
+async def query_all(clients: AwsClients, table: str, list_shard: str) -> list[Item]:
+    """All items of a partition, by place, read consistently. Raises Unavailable."""
+    return await query_some(clients, table, list_shard, None, None)
+
+
+async def query_some(
+    clients: AwsClients, table: str, list_shard: str, behind: str | None, count: int | None
+) -> list[Item]:
+    """The items of a partition, or ``count`` of those behind a place. Large ones come in several answers, of 1 MB."""
+    request: QueryInputTypeDef = {
+        "TableName": table,
+        "KeyConditionExpression": "list_shard = :list",
+        "ExpressionAttributeValues": {":list": {"S": list_shard}},
+        "ConsistentRead": True,
+    }
+    if behind is not None:
+        request["KeyConditionExpression"] = "list_shard = :list AND place > :behind"
+        request["ExpressionAttributeValues"] = {":list": {"S": list_shard}, ":behind": {"S": behind}}
+    items: list[Item] = []
+    while count is None or len(items) < count:
+        if count is not None:
+            request["Limit"] = count - len(items)
+        answer = await clients.call(clients.dynamodb.query, **request)
+        items += answer["Items"]
+        last = answer.get("LastEvaluatedKey")
+        if not last:
+            break
+        request["ExclusiveStartKey"] = last
+    return items
+
+
+async def _in_parts(call: Callable[[Sequence[Item]], Awaitable[None]], items: Sequence[Item], size: int) -> None:
+    parts = [items[begin : begin + size] for begin in range(0, len(items), size)]
+    for failure in await gather_bounded(call, parts, at_once=_BATCHES_AT_ONCE):
+        if failure is not None:
+            raise failure
+
+
+async def _wait(attempt: int) -> None:
+    await asyncio.sleep(random.uniform(0.01, 0.05 * 2 ** min(attempt, 5)))  # noqa: S311 - not a secret
+
+
+def _throttled(table: str) -> Unavailable:
+    return Unavailable(
+        f"Table {table} takes less than is asked of it: {_ROUNDS} times, items of a batch were left. Try again later."
+    )

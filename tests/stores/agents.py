@@ -1,0 +1,20 @@
+"""Agents, heartbeats and pools for the tests of their store."""
+
+from typing import Any
+
+from tests.stores.lives import NOON
+from workflows.contracts.agents import Agent, AgentBeat, Pool
+
+
+def make_agent(agent_id: str = "build-1", **changes: Any) -> Agent:
+    agent = Agent(agent_id=agent_id, instance="instance-1", pool="default", hostname="host-1", registered_at=NOON)
+    return agent.model_copy(update=changes)
+
+
+def make_beat(agent_id: str = "build-1", **changes: Any) -> AgentBeat:
+    beat = AgentBeat(agent_id=agent_id, pool="default", instance="instance-1", sequence=1, received_at=NOON + 1)
+    return beat.model_copy(update=changes)
+
+
+def make_pool(name: str = "default", **changes: Any) -> Pool:
+    return Pool(name=name, created_at=NOON, updated_at=NOON).model_copy(update=changes)
