@@ -11,6 +11,7 @@ from typing import Final
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
+from activities.chains.agent_registry import AgentRegistry
 from activities.chains.credential_registry import CredentialRegistry
 from activities.chains.deployment_readers import DeploymentReader
 from activities.chains.middleware import ObserveChain
@@ -20,16 +21,22 @@ from api.auth.authenticator import Authenticator
 from api.auth.guard import GUARD
 from api.auth.keys import KeyRing
 from api.auth.limits import RateLimits, RequestLimits
+from api.auth.sign_in import SignIn
 from api.auth.walk import require_complete
+from api.claims import Claims
 from api.connection import TemporalConnection
 from api.deps import Services
 from api.errors import install_error_handlers
+from api.fleet import Fleet
 from api.metrics import Metrics
 from api.middleware import BodyLimit, RequestContext
 from api.openapi import install_openapi
 from api.routes import (
     agent_io,
+    agents,
     artifacts,
+    auth,
+    claims,
     core,
     dead_letters,
     deployment_commands,
@@ -38,22 +45,26 @@ from api.routes import (
     events,
     jobs,
     logs,
+    pools,
     queue,
     services,
     summary,
 )
 from api.routes import webhooks as webhook_routes
 from api.routes.common import PARAMETERS
+from api.schemas.agents import GatewayAddress
 from api.version import product_version
 from api.webhooks.receive import Webhooks
 
 _ROUTES: Final = (
     core,
+    auth,
     summary,
     jobs,
     logs,
     artifacts,
     dead_letters,
+    claims,
     queue,
     services,
     environments,
@@ -61,6 +72,8 @@ _ROUTES: Final = (
     deployment_commands,
     events,
     agent_io,
+    pools,  # before the agents, whose ids could be any word
+    agents,
 )
 
 
@@ -70,23 +83,33 @@ def production_app(
     keys: KeyRing,
     environment: str,
     webhooks: Webhooks,
+    signing_key: bytes | None = None,
     rate_limits: RateLimits | None = None,
+    gateway: GatewayAddress | None = None,
+    sign_in: SignIn | None = None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> FastAPI:
     """The application on real stores and Temporal, which it connects to while it runs."""
     temporal = TemporalConnection()
     authenticator = Authenticator(keys, stores.credentials, RequestLimits(rate_limits or RateLimits()))
+    reader = JobReader(stores.jobs)
+    fleet = Fleet.of(AgentRegistry(stores.agents, middleware=[ObserveChain()]), reader, temporal.queues)
     parts = Services(
         authenticator=authenticator,
         credentials=stores.credentials,
         access=CredentialRegistry(stores.credentials, middleware=[ObserveChain()]),
-        reader=JobReader(stores.jobs),
+        audit=stores.events,
+        sign_in=sign_in or SignIn.by_key_only(),
+        reader=reader,
         deployments=deployment_reader(stores),
         logs=stores.logs,
         artifacts=stores.artifacts,
         temporal=temporal.orchestrator,
         releasing=temporal.releases,
         metrics=Metrics(),
+        fleet=fleet,
+        gateway=gateway,
+        claims=Claims(temporal.client, signing_key, stopping=stopping),
         environment=environment,
         stopping=stopping,
     )
@@ -95,11 +118,13 @@ def production_app(
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         connecting = asyncio.create_task(temporal.keep_trying())
         try:
-            yield
+            async with fleet.running():
+                yield
         finally:
             connecting.cancel()
             with suppress(asyncio.CancelledError):
                 await connecting
+            await parts.claims.close()
             await authenticator.close()
             await asyncio.to_thread(stores.close)
 
@@ -130,6 +155,7 @@ def build_app(
     app.state.services = parts
     app.state.webhooks = webhooks or Webhooks.none()
     app.include_router(core.public)
+    app.include_router(auth.public)
     app.include_router(webhook_routes.router)  # a signature is their key
     for module in _ROUTES:
         app.include_router(module.router, dependencies=[GUARD, PARAMETERS])

@@ -11,6 +11,7 @@ from typing import Final
 
 from temporalio.client import Client
 
+from api.task_queues import TaskQueues
 from workflows.client import Orchestrator, connect
 from workflows.contracts.errors import Unavailable
 from workflows.deployment_client import Deployments
@@ -31,7 +32,8 @@ class TemporalConnection:
 
     def __init__(self, connect: Callable[[], Awaitable[Client]] = connect_as_api) -> None:
         self._connect = connect
-        self._made: tuple[Orchestrator, Deployments] | None = None
+        self._client: Client | None = None
+        self._made: tuple[Orchestrator, Deployments, TaskQueues] | None = None
 
     def orchestrator(self) -> Orchestrator:
         """The way to the workflows of jobs."""
@@ -40,6 +42,16 @@ class TemporalConnection:
     def releases(self) -> Deployments:
         """The way to the workflows of deployments, environments and services."""
         return self._connected()[1]
+
+    def queues(self) -> TaskQueues:
+        """The way to the numbers of task queues."""
+        return self._connected()[2]
+
+    def client(self) -> Client:
+        """The connection itself, for raw calls."""
+        self._connected()
+        assert self._client is not None
+        return self._client
 
     async def keep_trying(self) -> None:
         """Try to connect until it works. Ends then; cancel it to give up."""
@@ -52,10 +64,11 @@ class TemporalConnection:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
             else:
-                self._made = Orchestrator(client), Deployments(client)
+                self._client = client
+                self._made = Orchestrator(client), Deployments(client), TaskQueues(client)
         logger.info("connected to Temporal")
 
-    def _connected(self) -> tuple[Orchestrator, Deployments]:
+    def _connected(self) -> tuple[Orchestrator, Deployments, TaskQueues]:
         if self._made is None:
             raise Unavailable("Temporal has not answered since this API started; it keeps trying. Is Temporal running?")
         return self._made

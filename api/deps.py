@@ -18,9 +18,13 @@ from activities.chains.credential_registry import CredentialRegistry
 from activities.chains.deployment_readers import DeploymentReader
 from activities.chains.readers import JobReader
 from activities.clock import Clock, epoch_millis
-from activities.stores.interfaces import ArtifactStore, CredentialStore, LogStore
+from activities.stores.interfaces import ArtifactStore, CredentialStore, EventStore, LogStore
 from api.auth.authenticator import Authenticator
+from api.auth.sign_in import SignIn
+from api.claims import Claims
+from api.fleet import Fleet
 from api.metrics import Metrics
+from api.schemas.agents import GatewayAddress
 from workflows.client import Orchestrator
 from workflows.contracts.errors import NotFound
 from workflows.contracts.ids import is_job_id
@@ -53,12 +57,14 @@ class Services:
 
     ``temporal`` and ``releasing`` return the ways to the workflows, or raise Unavailable as long as Temporal was never
     reached. ``stopping`` is True once the process has been told to end; whoever streams without end then ends.
+    ``fleet`` knows the agents and pools; ``gateway`` is where agents elsewhere connect, when there is one.
     ``starting`` has a lock for each deployment that a request with a key is just starting.
     """
 
     authenticator: Authenticator
     credentials: CredentialStore
     access: CredentialRegistry
+    audit: EventStore
     reader: JobReader
     deployments: DeploymentReader
     logs: LogStore
@@ -66,7 +72,11 @@ class Services:
     temporal: Callable[[], Orchestrator]
     releasing: Callable[[], Deployments]
     metrics: Metrics
+    fleet: Fleet
+    gateway: GatewayAddress | None = None
     environment: str = "development"
+    sign_in: SignIn = field(default_factory=SignIn.by_key_only)
+    claims: Claims = field(default_factory=Claims.unconfigured)
     clock: Clock = epoch_millis
     stopping: Callable[[], bool] = lambda: False
     known_jobs: KnownJobs = field(default_factory=KnownJobs)

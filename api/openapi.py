@@ -13,10 +13,12 @@ from pydantic.json_schema import models_json_schema
 
 from api.bodies import BODY, Body
 from api.errors import PROBLEM_MEDIA_TYPE
+from api.schemas.access import EXAMPLE_KEY
 from api.schemas.deployments import EXAMPLE_DEPLOYMENT
 from api.schemas.jobs import EXAMPLE_JOB, Batch
 from api.schemas.problems import Problem
 from api.schemas.services import EXAMPLE_SERVICE
+from workflows.contracts.access import KeyRequest
 from workflows.contracts.deployments import DeploymentRequest
 from workflows.contracts.jobs import JobSpec
 from workflows.contracts.services import ServiceSpec
@@ -30,20 +32,24 @@ TAGS: Final = [
     {"name": "deployments", "description": "Start a version on its way, approve it, roll it back."},
     {"name": "webhooks", "description": "What other tools tell: a commit, an alert, a person's word."},
     {"name": "events", "description": "Who did what when, from where, why."},
+    {"name": "access", "description": "Who may come in: keys, and what was handed out to whom."},
     {"name": "summary", "description": "The dashboard's first page."},
-    {"name": "agents", "description": "What agents deliver for their attempts."},
+    {"name": "agents", "description": "Who runs the jobs: register, heartbeat, drain; what attempts deliver."},
+    {"name": "pools", "description": "What waits for agents, and how many there should be."},
+    {"name": "sign-in", "description": "Sessions of people, tokens of workloads."},
     {"name": "core", "description": "Health and information."},
 ]
 _PROBLEMS: Final = {
     "400": "The body or a parameter cannot be read.",
     "401": "No key, or an unknown one.",
-    "403": "The key's role may not do this.",
+    "403": "The caller's grants do not reach so far.",
     "404": "There is no such thing.",
     "409": "Not possible in this state, or the idempotency key stands for another request.",
     "411": "Content-Length is needed.",
     "413": "The body is too large.",
     "415": "The body is of another kind than the route takes.",
     "422": "`errors` names every bad field.",
+    "429": "Too many requests with this credential, or unknown ones from this address; see Retry-After.",
     "431": "The headers are too large.",
     "503": "A backing service does not answer; see Retry-After.",
 }
@@ -52,6 +58,7 @@ _EXAMPLES: Final[dict[type[BaseModel], Any]] = {
     Batch: {"items": [EXAMPLE_JOB]},
     ServiceSpec: EXAMPLE_SERVICE,
     DeploymentRequest: EXAMPLE_DEPLOYMENT,
+    KeyRequest: EXAMPLE_KEY,
 }
 _REF: Final = "#/components/schemas/"
 

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from activities.chains.credential_registry import CredentialRegistry
 from activities.chains.readers import JobReader
-from activities.stores.interfaces import CredentialStore
+from activities.stores.interfaces import CredentialStore, EventStore
 from activities.stores.open import Stores, open_memory_stores
 from api.app import build_app, deployment_reader
 from api.auth.authenticator import Authenticator
@@ -20,6 +20,7 @@ from api.auth.principal import Principal
 from api.deps import Services
 from api.metrics import Metrics
 from tests.api.fake_deployments import FakeDeployments
+from tests.api.fake_queues import fleet_of
 from tests.api.fakes import FakeOrchestrator
 from workflows.contracts.access import Role
 
@@ -106,6 +107,7 @@ class AccessParts(TypedDict):
     authenticator: Authenticator
     credentials: CredentialStore
     access: CredentialRegistry
+    audit: EventStore
 
 
 def access_parts(stores: Stores, limits: RateLimits | None = None) -> AccessParts:
@@ -113,6 +115,7 @@ def access_parts(stores: Stores, limits: RateLimits | None = None) -> AccessPart
         "authenticator": Authenticator(key_ring(), stores.credentials, RequestLimits(limits or RateLimits())),
         "credentials": stores.credentials,
         "access": CredentialRegistry(stores.credentials),
+        "audit": stores.events,
     }
 
 
@@ -129,6 +132,7 @@ def memory_app() -> tuple[FastAPI, Stores, FakeOrchestrator, list[bool]]:
         temporal=lambda: orchestrator,
         releasing=lambda: orchestrator.releases,
         metrics=Metrics(),
+        fleet=fleet_of(stores),
         stopping=lambda: bool(stop),
     )
     return build_app(services), stores, orchestrator, stop

@@ -14,6 +14,7 @@ from api.app import build_app, deployment_reader
 from api.deps import Services
 from api.metrics import Metrics
 from tests.api.conftest import ADMIN_KEY, DEPLOYMENT, access_parts, client
+from tests.api.fake_queues import fleet_of
 from tests.workflows.deployment_harness import Deploys, deploys
 from workflows.client import Orchestrator
 from workflows.deployment_client import workflow_id_of
@@ -69,6 +70,7 @@ async def live(temporal_client: Client) -> AsyncIterator[Live]:
             temporal=lambda: orchestrator,
             releasing=lambda: harness.releases,
             metrics=Metrics(),
+            fleet=fleet_of(stores),
         )
         async with client(build_app(services), ADMIN_KEY) as admin:
             yield Live(admin, harness)

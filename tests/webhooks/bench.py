@@ -22,6 +22,7 @@ from api.webhooks.secrets import WebhookSecrets, secret_variable
 from api.webhooks.verify import sign
 from tests.api.conftest import access_parts
 from tests.api.fake_deployments import FakeDeployments
+from tests.api.fake_queues import fleet_of
 from tests.api.fakes import FakeOrchestrator
 from tests.webhooks.captured import PROVIDERS, SHA, captured, provider_of
 from workflows.contracts.deployment_commands import DeploymentInput
@@ -136,6 +137,7 @@ def memory_parts() -> tuple[FastAPI, WebhookBench]:
         temporal=lambda: jobs,
         releasing=lambda: releases,
         metrics=Metrics(),
+        fleet=fleet_of(stores),
     )
     app = build_app(services, webhooks=all_webhooks())
     client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api")
