@@ -36,8 +36,22 @@ class Origin:
 
 async def origin_of(request: Request, caller: Caller) -> Origin:
     """The origin of a guarded request."""
-    via = "cli" if request.headers.get("user-agent", "").startswith(CLI_USER_AGENT) else "api"
-    return Origin(caller, via, request.client.host if request.client is not None else None)
+    return origin_for(request, caller)
+
+
+def origin_for(request: Request, caller: Principal) -> Origin:
+    """The origin of a request of whom the route itself has found out."""
+    return Origin(caller, via_of(request), address_of(request))
+
+
+def via_of(request: Request) -> str:
+    """``cli`` or ``api``."""
+    return "cli" if request.headers.get("user-agent", "").startswith(CLI_USER_AGENT) else "api"
+
+
+def address_of(request: Request) -> str | None:
+    """Whence the request came."""
+    return request.client.host if request.client is not None else None
 
 
 OriginDep = Annotated[Origin, Depends(origin_of)]

@@ -17,6 +17,7 @@ from activities.stores.open import open_stores
 from activities.stores.settings import StoreSettings
 from api.app import production_app
 from api.auth.keys import KeyRing, UnusableKey
+from api.auth.sign_in import SignIn, open_sign_in
 from api.protocol import BoundedProtocol
 from api.settings import ApiSettings
 from api.webhooks.receive import Webhooks, open_webhooks
@@ -37,11 +38,18 @@ def run(settings: ApiSettings | None = None) -> int:
         setup_logging(settings.log_level, "api")
         keys = settings.key_ring()
         webhooks = open_webhooks(settings.webhook_manifests, os.environ)
+        sign_in = open_sign_in(
+            settings.access_policy,
+            environment=settings.environment,
+            host=settings.host,
+            public_url=settings.public_url,
+            session_seconds=settings.session_ttl_seconds,
+        )
         listener = _listen(settings.host, settings.port)
     except (UnusableKey, OSError, ValueError) as error:
         sys.stderr.write(f"hybridci api cannot start: {_reason(error)}\n")
         return EXIT_UNUSABLE
-    started = _serve(settings, stores, keys, webhooks, listener)
+    started = _serve(settings, stores, keys, webhooks, sign_in, listener)
     # The Temporal SDK can crash the interpreter at exit when calls were in flight as the loop closed (SDK issue 300).
     gc.collect()
     time.sleep(0.1)
@@ -49,7 +57,12 @@ def run(settings: ApiSettings | None = None) -> int:
 
 
 def _serve(
-    settings: ApiSettings, stores: StoreSettings, keys: KeyRing, webhooks: Webhooks, listener: socket.socket
+    settings: ApiSettings,
+    stores: StoreSettings,
+    keys: KeyRing,
+    webhooks: Webhooks,
+    sign_in: SignIn,
+    listener: socket.socket,
 ) -> bool:
     """Until told to end. False when the application did not start; the log says why."""
     stop = _Stop()
@@ -58,6 +71,7 @@ def _serve(
         keys=keys,
         environment=settings.environment,
         webhooks=webhooks,
+        sign_in=sign_in,
         stopping=lambda: stop.wanted,
     )
     server = _Server(_config(app), stop)

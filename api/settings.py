@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from api.auth.keys import KeyRing, UnusableKey
 from api.auth.principal import Principal
-from workflows.contracts.access import Role
+from workflows.contracts.access import SESSION_TTL_SECONDS, Role
 
 _SECRET_BYTES: Final = 32
 
@@ -35,6 +35,11 @@ class ApiSettings(BaseSettings):
     signing_key_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_SIGNING_KEY_FILE")
     gateway_public_address: str | None = Field(default=None, validation_alias="HYBRIDCI_GATEWAY_PUBLIC_ADDRESS")
     gateway_ca_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_GATEWAY_CA_FILE")
+    access_policy: Path | None = Field(default=None, validation_alias="HYBRIDCI_ACCESS_POLICY")
+    public_url: str | None = Field(default=None, validation_alias="HYBRIDCI_PUBLIC_URL")
+    session_ttl_seconds: int = Field(
+        default=SESSION_TTL_SECONDS, ge=60, le=30 * 86_400, validation_alias="SESSION_TTL_SECONDS"
+    )
     webhook_manifests: Path | None = Field(default=None, validation_alias="HYBRIDCI_WEBHOOK_MANIFESTS")
 
     def key_ring(self) -> KeyRing:

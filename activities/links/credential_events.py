@@ -3,17 +3,24 @@
 from typing import Final
 
 from activities.links.signatures import Signature
-from workflows.contracts.access import Credential
+from workflows.contracts.access import Credential, CredentialKind
 from workflows.contracts.deployments import AuditEvent
 
+_NAMED: Final = {
+    (CredentialKind.SESSION, "issued"): "session.opened",
+    (CredentialKind.SESSION, "revoked"): "session.closed",
+    (CredentialKind.TOKEN, "issued"): "token.exchanged",
+    (CredentialKind.TOKEN, "revoked"): "token.closed",
+}
+"""What people call it; everything else is ``access.<kind>_<what>``."""
 _DONE: Final = {"issued": "was issued", "rotated": "was replaced", "revoked": "was revoked"}
 
 
 def credential_event(signed: Signature, what: str, credential: Credential, at: int, **more: object) -> AuditEvent:
-    """``access.<kind>_<what>``; ``what`` is issued, rotated or revoked."""
+    """``access.key_issued``, ``session.opened``, …; ``what`` is issued, rotated or revoked."""
     named = f" {credential.name!r}" if credential.name else ""
     return signed.event(
-        f"access.{credential.kind}_{what}",
+        _NAMED.get((credential.kind, what), f"access.{credential.kind}_{what}"),
         at,
         f"{credential.kind.capitalize()}{named} of {credential.subject} {_DONE[what]}",
         agent_id=credential.agent_id,

@@ -82,6 +82,11 @@ class Authenticator:
         self._maintain(known)
         return known.principal
 
+    def known(self, credential_id: str) -> Credential | None:
+        """What was last read of a credential that has just been presented."""
+        found = self._known.get(credential_id)
+        return None if found is None else found.credential
+
     def learn(self, credential: Credential) -> None:
         """Take note of what this process has just stored, or read. An older revision than what is known is ignored."""
         present = self._known.pop(credential.credential_id, None)

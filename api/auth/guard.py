@@ -12,6 +12,8 @@ from fastapi import Depends
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.requests import Request
 
+from api.auth.cookies import presented as session_of
+from api.auth.csrf import require_csrf
 from api.auth.permissions import CHECKED_INSIDE, ROUTES, Need, Open
 from api.auth.principal import Principal
 from api.auth.resources import Resource, resource_of
@@ -81,11 +83,14 @@ def need_of(request: Request) -> Need:
 
 async def _known(request: Request, services: Services, credentials: HTTPAuthorizationCredentials | None) -> Principal:
     address = request.client.host if request.client is not None else None
-    if credentials is None:
+    presented = session_of(request) if credentials is None else credentials.credentials
+    if presented is None:
         raise _unauthorized(f"No key was sent. {_KEY_HINT}")
-    principal = await services.authenticator.principal(credentials.credentials, address=address)
+    principal = await services.authenticator.principal(presented, address=address)
     if principal is None:
         raise _unauthorized(f"This key is not known here, has expired or was revoked. {_KEY_HINT}")
+    if credentials is None:
+        require_csrf(request, principal.csrf_digest, public_url=services.sign_in.public_url)
     return principal
 
 

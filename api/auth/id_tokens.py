@@ -59,6 +59,11 @@ class Identity:
         return _line(self.claims.get("sub")) or ""
 
     @property
+    def told(self) -> str:
+        """For the audit trail: which token of whom."""
+        return f"ID token {self.token_id} of {self.issuer.name}, sub {self.subject}"
+
+    @property
     def person(self) -> str:
         """What the person is called in records: the verified address, or another claim below the issuer's name, so that
         nobody takes a name that means somebody else here. Raises RefusedToken.

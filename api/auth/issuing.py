@@ -4,7 +4,7 @@ Deliberately not here: who may ask for it (``guard`` and the routes).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from activities.chains.signatures import Signature
 from api.auth.tokens import digest_of, new_token
@@ -32,6 +32,7 @@ async def issue(
     by: Origin | None,
     agent_id: str | None = None,
     csrf_digest: str | None = None,
+    reason: str | None = None,
 ) -> Issued:
     """A new credential for ``subject``; ``by`` None means that the subject asked itself. Raises Unavailable."""
     now = services.clock()
@@ -49,7 +50,7 @@ async def issue(
         agent_id=agent_id,
         csrf_digest=csrf_digest,
     )
-    kept = await services.access.issue(credential, signed=_signature(by, subject))
+    kept = await services.access.issue(credential, signed=replace(_signature(by, subject), reason=reason))
     services.authenticator.learn(kept)
     return Issued(token, kept)
 

@@ -85,17 +85,17 @@ class RequestLimits:
 
     def failed(self, address: str | None) -> None:
         """Count a credential that is not known. Raises ApiError too_many_requests when there were too many."""
-        if not self._failures.count(_network(address)):
+        if not self._failures.count(network_of(address)):
             raise _too_many(self._failures, "Too many credentials from your address were not known.")
 
     def may_look_up(self, address: str | None) -> None:
         """Before the store is asked. Raises ApiError too_many_requests when it was asked in vain too often."""
-        if self._lookups.over(_network(address)):
+        if self._lookups.over(network_of(address)):
             raise _too_many(self._lookups, "Too many credentials from your address were not known.")
 
     def looked_up_in_vain(self, address: str | None) -> None:
         """Count a read that found nothing."""
-        self._lookups.count(_network(address))
+        self._lookups.count(network_of(address))
 
 
 def _too_many(minutes: Minutes, why: str) -> ApiError:
@@ -105,7 +105,7 @@ def _too_many(minutes: Minutes, why: str) -> ApiError:
     )
 
 
-def _network(address: str | None) -> str:
+def network_of(address: str | None) -> str:
     """An address; of IPv6 the /64, since whoever has one address there has all of them."""
     if address is None or ":" not in address:
         return address or ""

@@ -25,7 +25,7 @@ MAX_WORKLOAD_SECONDS: Final = 3600
 _MAX_DEPTH: Final = 4
 _MAX_CLAIM: Final = 4096
 """Characters of a claim that are compared; a longer one fits nothing."""
-_LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _Line = Annotated[ShortLine, StringConstraints(min_length=1)]
 _Grants = Annotated[list[Grant], Field(min_length=1, max_length=20)]
 
@@ -120,12 +120,12 @@ def trusted_url(url: str, *, development: bool) -> bool:
         usable = bool(host) and (parts.port is None or parts.port > 0) and parts.username is None
     except ValueError:
         return False
-    return usable and (parts.scheme == "https" or (parts.scheme == "http" and development and host in _LOOPBACK))
+    return usable and (parts.scheme == "https" or (parts.scheme == "http" and development and host in LOOPBACK))
 
 
 def is_loopback(url: str) -> bool:
     """True for an address of this machine."""
-    return urlsplit(url).hostname in _LOOPBACK
+    return urlsplit(url).hostname in LOOPBACK
 
 
 def _unusable(path: Path, faults: list[FieldError]) -> UnusablePolicy:

@@ -1,0 +1,84 @@
+"""Sessions: a person's browser is known by a cookie, for a day at most.
+
+A session is always a new secret, whatever the browser brought along, so nobody can plant one; the one that was there
+ends. Deliberately not here: who the person is (``oidc``, ``id_tokens``), ``cookies``, ``csrf``, HTTP (``routes.auth``).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+
+from api.auth.cookies import presented
+from api.auth.csrf import new_csrf_token
+from api.auth.id_tokens import Identity
+from api.auth.issuing import Issued, issue, revoke
+from api.auth.principal import Principal
+from api.auth.workloads import nobody
+from api.deps import Services
+from api.errors import ApiError, ProblemCode
+from api.origin import address_of, origin_for
+from workflows.contracts.access import CredentialKind, Grant
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A session that was opened; its token goes into the cookie, ``csrf_token`` to the page."""
+
+    issued: Issued
+    csrf_token: str = field(repr=False)
+    seconds: int
+
+
+async def open_for_person(services: Services, request: Request, identity: Identity) -> Opened:
+    """A session for whom an ID token stands for. Raises RefusedToken, ApiError forbidden and Unavailable."""
+    grants = services.sign_in.policy.grants_of_person(identity.issuer.name, identity.claims)
+    if not grants:
+        raise nobody(identity, "users")
+    seconds = services.sign_in.session_seconds
+    return await _open(services, request, identity.person, grants, reason=identity.told, seconds=seconds)
+
+
+async def open_for_key(services: Services, request: Request, key: Principal) -> Opened:
+    """A session that may do what an API key may, and lasts no longer. Raises ApiError forbidden and Unavailable."""
+    if key.kind is not CredentialKind.KEY:
+        raise ApiError(
+            ProblemCode.FORBIDDEN,
+            f"A credential of kind {key.kind} opens no session: use an API key, or sign in at GET /auth/login.",
+        )
+    seconds = services.sign_in.session_seconds
+    stored = None if key.credential_id is None else await services.credentials.get(key.credential_id)
+    if stored is not None and stored.expires_at is not None:
+        seconds = max(1, min(seconds, (stored.expires_at - services.clock()) // 1000))
+    reason = f"key {key.credential_id or 'of the configuration'}"
+    return await _open(services, request, key.id, key.grants, reason=reason, seconds=seconds)
+
+
+async def _open(
+    services: Services, request: Request, subject: str, grants: Sequence[Grant], *, reason: str, seconds: int
+) -> Opened:
+    csrf_token, digest = new_csrf_token()
+    person = Principal(id=subject, kind=CredentialKind.SESSION, grants=tuple(grants))
+    issued = await issue(
+        services,
+        kind=CredentialKind.SESSION,
+        subject=subject,
+        name="",
+        grants=grants,
+        ttl_seconds=seconds,
+        by=origin_for(request, person),
+        csrf_digest=digest,
+        reason=reason,
+    )
+    await _end_earlier(services, request)
+    return Opened(issued, csrf_token, seconds)
+
+
+async def _end_earlier(services: Services, request: Request) -> None:
+    """End the session that this browser had: whoever was signed in before is no longer."""
+    token = presented(request)
+    if token is None:
+        return
+    earlier = await services.authenticator.principal(token, address=address_of(request))
+    if earlier is not None and earlier.kind is CredentialKind.SESSION and earlier.credential_id is not None:
+        await revoke(services, earlier.credential_id, by=origin_for(request, earlier))

@@ -1,0 +1,74 @@
+"""Workload identity: a CI job's or an agent's own OIDC token is exchanged for a short-lived, scoped one (RFC 8693).
+
+So no secret has to be kept in CI or on an agent's host. One token may be exchanged several times while it lives (a job
+of several steps has only one); each time is told in the audit trail with the token's fingerprint.
+Deliberately not here: whether the token is genuine (``id_tokens``) and which claims are wanted (``policy``).
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from starlette.requests import Request
+
+from api.auth.id_tokens import Identity
+from api.auth.issuing import Issued, issue
+from api.auth.policy import AccessPolicy, WorkloadRule
+from api.auth.principal import Principal
+from api.deps import Services
+from api.errors import ApiError, ProblemCode
+from api.origin import origin_for
+from workflows.contracts.access import CredentialKind, Grant
+from workflows.contracts.errors import FieldError
+
+SUBJECT_PREFIX: Final = "workload/"
+"""A person's name is an address or begins with ``<issuer>:``, so a workload is never taken for one."""
+
+
+async def exchange(
+    services: Services, request: Request, identity: Identity, requested: Sequence[Grant] | None
+) -> Issued:
+    """A short-lived token for a genuine one. Raises ApiError forbidden and Unavailable."""
+    rule = _rule_for(services.sign_in.policy, identity, requested or ())
+    workload = _principal(rule, requested)
+    return await issue(
+        services,
+        kind=CredentialKind.TOKEN,
+        subject=workload.id,
+        name=identity.subject,
+        grants=workload.grants,
+        ttl_seconds=rule.ttl_seconds,
+        by=origin_for(request, workload),
+        reason=identity.told,
+    )
+
+
+def nobody(identity: Identity, section: str) -> ApiError:
+    """The refusal of a genuine token that no rule matches: which claims it has, never what they say."""
+    email = "" if "email" in identity.claims else ". An `email` counts only with `email_verified`"
+    return ApiError(
+        ProblemCode.FORBIDDEN,
+        f"The token is genuine, but no rule in `{section}` of the access policy matches it. An admin can add one for "
+        f"the issuer {identity.issuer.name} with some of the claims that the token has.",
+        errors=[FieldError(field="token", message=f"has these claims: {', '.join(sorted(identity.claims))}{email}")],
+    )
+
+
+def _rule_for(policy: AccessPolicy, identity: Identity, wanted: Sequence[Grant]) -> WorkloadRule:
+    """The first rule that matches and covers what is wanted."""
+    matching = policy.workloads_of(identity.issuer.name, identity.claims)
+    if not matching:
+        raise nobody(identity, "workloads")
+    found = next((rule for rule in matching if all(_principal(rule).holds(grant) for grant in wanted)), None)
+    if found is None:
+        names = ", ".join(rule.name for rule in matching)
+        raise ApiError(
+            ProblemCode.FORBIDDEN,
+            f"What is requested goes further than this workload's grants ({names}). Request less, leave `requested` "
+            "out to get all of them, or have an admin widen the access policy.",
+        )
+    return found
+
+
+def _principal(rule: WorkloadRule, requested: Sequence[Grant] | None = None) -> Principal:
+    grants = tuple(requested or rule.grants)
+    return Principal(id=f"{SUBJECT_PREFIX}{rule.name}", kind=CredentialKind.TOKEN, grants=grants)

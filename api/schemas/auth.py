@@ -1,0 +1,78 @@
+"""Signing in: what is sent to ``/auth`` and what comes back. Only ``TokenOut`` carries a secret, this once."""
+
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, SecretStr, StringConstraints
+
+from workflows.contracts.access import CredentialKind, Grant
+from workflows.contracts.base import Frozen
+from workflows.contracts.fields import Millis, Name
+
+GRANT_TYPE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
+ID_TOKEN_TYPE: Final = "urn:ietf:params:oauth:token-type:id_token"  # noqa: S105 - the name of a kind
+JWT_TYPE: Final = "urn:ietf:params:oauth:token-type:jwt"
+ACCESS_TOKEN_TYPE: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - the name of a kind
+EncodedToken = Annotated[SecretStr, Field(min_length=1, max_length=32 * 1024)]
+"""An ID token, never shown by mistake."""
+ReturnTo = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+
+
+class SessionRequest(Frozen):
+    """``POST /auth/session``: an ID token, or nothing and an API key in the ``Authorization`` header."""
+
+    id_token: EncodedToken | None = None
+    issuer: Name | None = Field(default=None, description="The token must be of this one.")
+
+
+class SessionOut(Frozen):
+    """A session that was opened. Its secret is in the cookie alone."""
+
+    subject: str
+    kind: CredentialKind
+    grants: list[Grant]
+    expires_at: Millis
+    csrf_token: str = Field(description="To be sent as X-CSRF-Token with everything that changes something.")
+
+
+class ExchangeRequest(Frozen):
+    """``POST /auth/token`` (RFC 8693): a workload's ID token for a short-lived one of this server."""
+
+    grant_type: Literal["urn:ietf:params:oauth:grant-type:token-exchange"] = GRANT_TYPE
+    subject_token: EncodedToken
+    subject_token_type: Literal[
+        "urn:ietf:params:oauth:token-type:id_token", "urn:ietf:params:oauth:token-type:jwt"
+    ] = ID_TOKEN_TYPE
+    requested: list[Grant] | None = Field(
+        default=None, min_length=1, max_length=20, description="Less than the policy allows. Default: all of it."
+    )
+
+
+class TokenOut(Frozen):
+    """The token, to be sent as ``Authorization: Bearer``. ``expires_in`` seconds."""
+
+    access_token: str
+    issued_token_type: str = ACCESS_TOKEN_TYPE
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - the name of a kind
+    expires_in: int
+    subject: str
+    grants: list[Grant]
+
+
+class IssuerOut(Frozen):
+    """An issuer by which people can sign in."""
+
+    name: str
+    login_url: str
+
+
+class IssuersOut(Frozen):
+    """All of them."""
+
+    issuers: list[IssuerOut]
+
+
+class LoginQuery(Frozen):
+    """``GET /auth/login``."""
+
+    issuer: Name | None = Field(default=None, description="Needed when there are several.")
+    next: ReturnTo = Field(default="/", description="The page of this site to go to afterwards.")
