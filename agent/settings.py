@@ -4,14 +4,16 @@ Temporal's own (``TEMPORAL_*``) are deliberately not here: ``workflows.client.co
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from workflows.contracts.attempts import MAX_ARTIFACT_BYTES, MAX_LOG_BYTES
-from workflows.contracts.fields import Name
+from workflows.contracts.fields import Name, ShortLine
 from workflows.contracts.ids import DEFAULT_POOL
+
+HostAndPort = Annotated[str, StringConstraints(pattern=r"^[^\s/]+:\d{1,5}$", strip_whitespace=True)]
 
 
 class SettingsError(Exception):
@@ -34,6 +36,14 @@ class AgentSettings(BaseSettings):
     agent_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")] | None = Field(
         default=None, validation_alias="HYBRIDCI_AGENT_ID"
     )
+    labels: str = Field(default="", validation_alias="HYBRIDCI_AGENT_LABELS")
+    region: ShortLine = Field(default="", validation_alias="HYBRIDCI_AGENT_REGION")
+    gateway: Literal["auto", "on", "off"] = Field(default="auto", validation_alias="HYBRIDCI_GATEWAY")
+    gateway_address: HostAndPort | None = Field(default=None, validation_alias="HYBRIDCI_GATEWAY_ADDRESS")
+    gateway_ca_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_GATEWAY_CA_FILE")
+    secrets_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_SECRETS_FILE")
+    pool_keys_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_POOL_KEYS_FILE")
+    approvers_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_APPROVERS_FILE")
     max_log_bytes: int = Field(
         default=MAX_LOG_BYTES, ge=1024, le=MAX_LOG_BYTES, validation_alias="HYBRIDCI_AGENT_MAX_LOG_BYTES"
     )
