@@ -1,71 +1,84 @@
 """What the registry says of agents that claim over HTTP: which queues they may poll, and why they may not at all.
 
-An agent that never registered may claim too, if its key may: nobody sees it, and nobody can drain it. One that reports
-failures of its own is kept away from jobs for a while, as agents with a Temporal worker keep themselves away.
+An agent that never registered may claim too, if its key may: nobody sees it, and nobody can pause or drain it. One
+that registered and sends no heartbeats of its own is known to be there by its claims and its leases.
 Deliberately not here: the claim itself (``claims``), whose key may do what (``auth``).
 """
 
-from dataclasses import dataclass
 from typing import Final
 
-from activities.clock import Clock
-from api.heartbeats import Heartbeats
-from api.roster import Roster
-from workflows.contracts.agents import QUARANTINE_FIRST_SECONDS, QUARANTINE_LONGEST_SECONDS, Agent
+from api.deps import Services
+from api.quarantines import Quarantine
+from workflows.contracts.agents import HEARTBEAT_SECONDS, Agent, Heartbeat
 from workflows.contracts.claims import ClaimRequest
 from workflows.contracts.errors import InvalidState, NotFound
 from workflows.contracts.ids import pool_queue
 from workflows.contracts.statuses import Outcome
 
-_REMEMBERED: Final = 10_000
+_SILENT_MILLIS: Final = (HEARTBEAT_SECONDS + 4) * 1000
+"""An agent that sends its own heartbeats is never silent for so long."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Quarantine:
-    """``until`` in epoch milliseconds."""
+async def queues_of(services: Services, request: ClaimRequest) -> list[str]:
+    """The pool's queue and those of the demands that the agent meets. Raises InvalidState and Unavailable."""
+    agent = await admit(services, request)
+    labels = {**agent.labels, **request.labels} if agent is not None else request.labels
+    demands = (await services.fleet.roster.demands(request.pool)).met_by(labels)
+    return [pool_queue(request.pool), *(pool_queue(request.pool, requires) for requires in demands)]
 
-    failures: int
-    until: int
+
+async def admit(services: Services, request: ClaimRequest) -> Agent | None:
+    """The agent, when it is registered. Raises InvalidState when it may take no job now, and Unavailable."""
+    now = services.clock()
+    quarantine = services.claims.quarantines.of(request.agent_id)
+    if quarantine is not None:
+        raise _quarantined(request.agent_id, quarantine.failures, quarantine.until - now)
+    agent = await _known(services, request.agent_id)
+    if agent is None:
+        return None
+    _require_accepting(agent, request.pool, now)
+    await _alive(services, agent, [])
+    return agent
 
 
-class Claimers:
-    """For one API process: each counts the failures that were reported to it."""
+async def seen_working(services: Services, agent_id: str, job_id: str) -> None:
+    """It renewed a lease. Raises Unavailable."""
+    agent = await _known(services, agent_id)
+    if agent is not None:
+        await _alive(services, agent, [job_id])
 
-    def __init__(self, roster: Roster, heartbeats: Heartbeats, *, clock: Clock) -> None:
-        self._roster, self._heartbeats, self._clock = roster, heartbeats, clock
-        self._quarantines: dict[str, _Quarantine] = {}
 
-    async def queues(self, request: ClaimRequest) -> list[str]:
-        """The pool's queue and those of the demands that the agent meets. Raises InvalidState and Unavailable."""
-        agent = await self.admit(request)
-        labels = {**agent.labels, **request.labels} if agent is not None else request.labels
-        demands = (await self._roster.demands(request.pool)).met_by(labels)
-        return [pool_queue(request.pool), *(pool_queue(request.pool, requires) for requires in demands)]
+async def reported(services: Services, agent_id: str, outcome: Outcome, why: str | None) -> None:
+    """An attempt of this agent's has ended; show the quarantine that follows, if one does. Raises Unavailable."""
+    quarantine = services.claims.quarantines.reported(agent_id, outcome)
+    if quarantine is None:
+        return
+    agent = await _known(services, agent_id)
+    if agent is not None:
+        await services.fleet.heartbeats.take(agent, _beat(agent, [], quarantine, why), None)
 
-    async def admit(self, request: ClaimRequest) -> Agent | None:
-        """The agent, when it is registered. Raises InvalidState when it may take no job now, and Unavailable."""
-        now = self._clock()
-        quarantine = self._quarantines.get(request.agent_id)
-        if quarantine is not None and quarantine.until > now:
-            raise _quarantined(request.agent_id, quarantine.failures, quarantine.until - now)
-        try:
-            agent = self._heartbeats.seen(await self._roster.agent(request.agent_id))
-        except NotFound:
-            return None
-        _require_accepting(agent, request.pool, now)
-        return agent
 
-    def reported(self, agent_id: str, outcome: Outcome) -> None:
-        """Count a failure of the agent's own; any other end but its own loss shows that it can run jobs."""
-        if outcome is Outcome.AGENT_ERROR:
-            known = self._quarantines.pop(agent_id, None)
-            failures = 1 if known is None else known.failures + 1
-            seconds = min(QUARANTINE_FIRST_SECONDS * 2 ** min(failures - 1, 20), QUARANTINE_LONGEST_SECONDS)
-            self._quarantines[agent_id] = _Quarantine(failures, self._clock() + seconds * 1000)
-            if len(self._quarantines) > _REMEMBERED:
-                del self._quarantines[next(iter(self._quarantines))]
-        elif outcome in {Outcome.SUCCEEDED, Outcome.FAILED, Outcome.TIMED_OUT}:
-            self._quarantines.pop(agent_id, None)
+async def _known(services: Services, agent_id: str) -> Agent | None:
+    try:
+        return services.fleet.heartbeats.seen(await services.fleet.roster.agent(agent_id))
+    except NotFound:
+        return None
+
+
+async def _alive(services: Services, agent: Agent, running: list[str]) -> None:
+    if services.clock() - agent.seen_at > _SILENT_MILLIS:
+        await services.fleet.heartbeats.take(agent, _beat(agent, running), None)
+
+
+def _beat(agent: Agent, running: list[str], quarantine: Quarantine | None = None, why: str | None = None) -> Heartbeat:
+    """The next one of this agent, as far as we can say it."""
+    return Heartbeat(
+        sequence=agent.beat.sequence + 1 if agent.beat is not None else 0,
+        running=running,
+        quarantined_until=quarantine.until if quarantine is not None else None,
+        quarantine_failures=quarantine.failures if quarantine is not None else 0,
+        quarantine_reason=why,
+    )
 
 
 def _require_accepting(agent: Agent, pool: str, now: int) -> None:
@@ -89,6 +102,6 @@ def _require_accepting(agent: Agent, pool: str, now: int) -> None:
 def _quarantined(name: str, failures: int, millis: int) -> InvalidState:
     times = "once" if failures == 1 else f"{failures} times in a row"
     return InvalidState(
-        f"Agent {name} is in quarantine for {millis // 1000 + 1} s more: it could not run jobs {times}. Look at its"
-        " host; the first job that it runs ends this."
+        f"Agent {name} is in quarantine for {millis // 1000 + 1} s more: it could not run its job {times}. Look at its"
+        " host; the first job that it runs clears this."
     )

@@ -18,6 +18,7 @@ from temporalio.client import Client
 from activities.clock import Clock, epoch_millis
 from api.attempt_tasks import SHORTEST_POLL_SECONDS, AttemptTask, AttemptTasks, LeaseLapsed
 from api.leases import Lease, LeaseTokens
+from api.quarantines import Quarantines
 from api.queue_choice import QueueChoice
 from api.task_queues import Backlog, TaskQueues
 from workflows.contracts.attempts import AttemptResult
@@ -71,6 +72,12 @@ class Claims:
         self._tokens = LeaseTokens(secret) if secret is not None else None
         self._choice = QueueChoice(self._backlog)
         self._under_way: set[asyncio.Task[Any]] = set()
+        self.quarantines = Quarantines(clock)
+
+    @classmethod
+    def unconfigured(cls) -> "Claims":
+        """Without a secret: every claim is refused."""
+        return cls(_no_client, None)
 
     async def claim(self, wanted: Wanted, gone: asyncio.Event) -> list[ClaimedJob]:
         """Up to ``max_jobs`` attempts, as soon as there is one; none when nothing came in time.
@@ -225,3 +232,7 @@ class Claims:
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         return task
+
+
+def _no_client() -> Client:
+    raise Unavailable("There is no way to Temporal here.")

@@ -32,8 +32,7 @@ class TemporalConnection:
 
     def __init__(self, connect: Callable[[], Awaitable[Client]] = connect_as_api) -> None:
         self._connect = connect
-        self._client: Client | None = None
-        self._made: tuple[Orchestrator, Deployments, TaskQueues] | None = None
+        self._made: tuple[Orchestrator, Deployments, TaskQueues, Client] | None = None
 
     def orchestrator(self) -> Orchestrator:
         """The way to the workflows of jobs."""
@@ -49,9 +48,7 @@ class TemporalConnection:
 
     def client(self) -> Client:
         """The connection itself, for raw calls."""
-        self._connected()
-        assert self._client is not None
-        return self._client
+        return self._connected()[3]
 
     async def keep_trying(self) -> None:
         """Try to connect until it works. Ends then; cancel it to give up."""
@@ -64,11 +61,10 @@ class TemporalConnection:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
             else:
-                self._client = client
-                self._made = Orchestrator(client), Deployments(client), TaskQueues(client)
+                self._made = Orchestrator(client), Deployments(client), TaskQueues(client), client
         logger.info("connected to Temporal")
 
-    def _connected(self) -> tuple[Orchestrator, Deployments, TaskQueues]:
+    def _connected(self) -> tuple[Orchestrator, Deployments, TaskQueues, Client]:
         if self._made is None:
             raise Unavailable("Temporal has not answered since this API started; it keeps trying. Is Temporal running?")
         return self._made

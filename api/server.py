@@ -36,7 +36,7 @@ def run(settings: ApiSettings | None = None) -> int:
         settings = settings or ApiSettings()
         stores = StoreSettings()
         setup_logging(settings.log_level, "api")
-        keys = settings.key_ring()
+        keys, signing_key = settings.key_ring(), settings.signing_secret()
         webhooks = open_webhooks(settings.webhook_manifests, os.environ)
         sign_in = open_sign_in(
             settings.access_policy,
@@ -49,7 +49,7 @@ def run(settings: ApiSettings | None = None) -> int:
     except (UnusableKey, OSError, ValueError) as error:
         sys.stderr.write(f"hybridci api cannot start: {_reason(error)}\n")
         return EXIT_UNUSABLE
-    started = _serve(settings, stores, keys, webhooks, sign_in, listener)
+    started = _serve(settings, stores, keys, signing_key, webhooks, sign_in, listener)
     # The Temporal SDK can crash the interpreter at exit when calls were in flight as the loop closed (SDK issue 300).
     gc.collect()
     time.sleep(0.1)
@@ -60,6 +60,7 @@ def _serve(
     settings: ApiSettings,
     stores: StoreSettings,
     keys: KeyRing,
+    signing_key: bytes | None,
     webhooks: Webhooks,
     sign_in: SignIn,
     listener: socket.socket,
@@ -69,6 +70,7 @@ def _serve(
     app = production_app(
         stores=open_stores(stores),
         keys=keys,
+        signing_key=signing_key,
         environment=settings.environment,
         webhooks=webhooks,
         sign_in=sign_in,
