@@ -16,6 +16,8 @@ CLIENT_GROUPS: Final[Mapping[str, str]] = {
     "job": "api.cli.commands.job",
     "dlq": "api.cli.commands.dlq",
     "queue": "api.cli.commands.queue",
+    "agents": "api.cli.commands.agents",
+    "pool": "api.cli.commands.pool",
     "service": "api.cli.commands.service",
     "deploy": "api.cli.commands.deploy",
     "freeze": "api.cli.commands.freeze",
@@ -97,6 +99,10 @@ def up(
     drain_seconds: Annotated[
         float, typer.Option(min=0, help="How long running jobs may go on when the stack is told to stop.")
     ] = 60,
+    scale_down_seconds: Annotated[
+        float,
+        typer.Option(min=0, help="How long fewer agents must do before one is let go, once the pool has bounds."),
+    ] = 60,
 ) -> None:
     """Run everything on this machine: Temporal, AWS APIs, API, control worker, agents' gateway, agents.
 
@@ -109,6 +115,7 @@ def up(
     options = Options(
         host=host, api_port=api_port, temporal_port=temporal_port, ui_port=ui_port, aws_port=aws_port,
         gateway_port=gateway_port, agents=agents, agent_capacity=agent_capacity, drain_seconds=drain_seconds,
+        scale_down_seconds=scale_down_seconds,
     )  # fmt: skip
     raise typer.Exit(run_up(data_dir, options))
 
@@ -148,6 +155,32 @@ def gateway(
 ) -> None:
     """Run the gateway that lets agents elsewhere reach Temporal, with settings from the environment."""
     _run("gateway", {"HYBRIDCI_GATEWAY_HOST": host, "HYBRIDCI_GATEWAY_PORT": port})
+
+
+@app.command()
+def scaler(
+    pools: Annotated[list[str] | None, typer.Option("--pool", help="Pool to scale; repeatable.")] = None,
+    command: Annotated[
+        str | None,
+        typer.Option(help="Run in a shell when the number changes; it finds HYBRIDCI_DESIRED_AGENTS and others."),
+    ] = None,
+    webhook: Annotated[
+        str | None, typer.Option(help="POST the numbers there; HYBRIDCI_SCALER_WEBHOOK_TOKEN is sent as bearer token.")
+    ] = None,
+    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 15,
+    cooldown: Annotated[float, typer.Option(min=0, help="Seconds for which fewer agents must do.")] = 120,
+    repeat: Annotated[float, typer.Option(min=1, help="Tell it again while the agents are not there; seconds.")] = 300,
+    once: Annotated[bool, typer.Option("--once", help="Look once and exit, for cron.")] = False,
+    data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Data directory of `hybridci up`.")] = None,
+) -> None:
+    """Tell something else how many agents a pool should have: a cloud, an orchestrator, a script.
+
+    Its key needs to read the pool only. Exit codes: 0 told to stop, 1 with --once not done, 2 wrong options or key.
+    """
+    from api.cli.scaler import ScalerOptions, run_scaler
+
+    options = ScalerOptions(tuple(pools or ["default"]), command, webhook, interval, cooldown, repeat, once)
+    raise typer.Exit(run_scaler(options, data_dir))
 
 
 @app.command()

@@ -7,7 +7,7 @@ AWS variables, not the admin's key. Deliberately not here: starting and watching
 import os
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -31,7 +31,9 @@ _NOT_PASSED_ON: Final = ("AWS_", "TEMPORAL_", "HYBRIDCI_", "DYNAMODB_", "S3_")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Where the parts listen and how much the agents do. ``drain_seconds``: for running jobs when the stack stops."""
+    """Where the parts listen and how much the agents do. ``drain_seconds``: for running jobs when the stack stops;
+    ``scale_down_seconds``: how long fewer agents must do before one of them is let go.
+    """
 
     host: str = LOOPBACK
     api_port: int = 8000
@@ -42,6 +44,7 @@ class Options:
     agents: int = 1
     agent_capacity: int = 4
     drain_seconds: float = 60.0
+    scale_down_seconds: float = 60.0
 
     @property
     def reachable_host(self) -> str:
@@ -108,13 +111,18 @@ def process_specs(options: Options, data: DataDir) -> list[ChildSpec]:
         _process("api", "api", api, answers, _SERVER_GRACE_SECONDS, _PRIVATE),
         _process("worker", "worker", {**_aws(options), **_temporal(options)}, _worker_ready, 15.0, _PRIVATE),
         _gateway(options, data),
-        *(_agent(number, options, data) for number in range(1, options.agents + 1)),
+        *(agent_spec(number, options, data) for number in range(1, options.agents + 1)),
     ]
 
 
-def stop_order(options: Options) -> list[list[str]]:
+def agent_name(number: int | str) -> str:
+    """What the stack calls one of its agents."""
+    return f"{AGENT_PREFIX}-{number}"
+
+
+def stop_order(children: Iterable[str]) -> list[list[str]]:
     """Agents finish their jobs while all they report to is up; the servers go last."""
-    agents = [f"{AGENT_PREFIX}-{number}" for number in range(1, options.agents + 1)]
+    agents = [name for name in children if name.startswith(agent_name(""))]
     return [agents, ["gateway"], ["api"], ["worker"], ["temporal", "aws"]]
 
 
@@ -145,7 +153,8 @@ def _gateway(options: Options, data: DataDir) -> ChildSpec:
     return ChildSpec("gateway", line, env, _gateway_ready, _SERVER_GRACE_SECONDS, _PRIVATE)
 
 
-def _agent(number: int, options: Options, data: DataDir) -> ChildSpec:
+def agent_spec(number: int, options: Options, data: DataDir) -> ChildSpec:
+    """An agent of pool `default`."""
     env = {
         **_temporal(options),
         "HYBRIDCI_URL": options.url,
@@ -154,7 +163,7 @@ def _agent(number: int, options: Options, data: DataDir) -> ChildSpec:
         "HYBRIDCI_AGENT_CAPACITY": str(options.agent_capacity),
     }
     # The user's own umask: the files that jobs build are as they would be in their shell.
-    return _process(f"{AGENT_PREFIX}-{number}", "agent", env, _agent_ready, options.drain_seconds, None)
+    return _process(agent_name(number), "agent", env, _agent_ready, options.drain_seconds, None)
 
 
 def _process(

@@ -22,6 +22,7 @@ from api.cli.child import ChildSpec
 from api.cli.data_dir import CannotStart, DataDir, opened, write_json
 from api.cli.embedded import EmbeddedServerMissing
 from api.cli.leftovers import Register, end_leftovers
+from api.cli.local_scaler import LocalScaler, scaling
 from api.cli.processes import stop_cleanly_while_loading
 from api.cli.stack import LOOPBACK, Options, ports, process_specs, server_specs, stop_order
 from api.cli.supervisor import StartupFailed, Supervisor
@@ -86,12 +87,13 @@ class _Up:
         try:
             if await self._start(supervisor):
                 _announce(self._options, self._data, time.monotonic() - self._began)
-                await supervisor.run(self._stop)
+                async with scaling(LocalScaler(self._options, self._data, supervisor, say), say):
+                    await supervisor.run(self._stop)
         except (StartupFailed, OSError) as error:
             complain(str(error))
             code = FAILED
         finally:
-            await supervisor.stop(stop_order(self._options), self._hurry)
+            await supervisor.stop(stop_order(supervisor.names()), self._hurry)
         # One more Ctrl-C while the interpreter exits changes neither what was done nor the exit code.
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         say("Stopped.")

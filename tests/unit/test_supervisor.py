@@ -222,8 +222,8 @@ def test_no_child_is_given_what_is_meant_for_another(tmp_path: Path, monkeypatch
     monkeypatch.setenv("EDITOR", "ed")
     options, data = stack.Options(host="0.0.0.0", agents=2), DataDir(tmp_path)
     specs = {spec.name: spec for spec in (*stack.server_specs(options, data), *stack.process_specs(options, data))}
-    assert [name for phase in stack.stop_order(options) for name in phase] == [
-        "agent-1", "agent-2", "api", "worker", "temporal", "aws",
+    assert [name for phase in stack.stop_order(["agent-1", "agent-2", "api"]) for name in phase] == [
+        "agent-1", "agent-2", "gateway", "api", "worker", "temporal", "aws",
     ]  # fmt: skip
     for spec in specs.values():
         assert "of another stack" not in spec.env.values()
