@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 
 from tests.api.conftest import Bench, memory_app
-from tests.api.test_auth import OPEN, SIGNED
+from tests.api.test_auth import OPEN, SIGN_IN, SIGNED
 
 METHODS = {"get", "put", "post", "patch", "delete"}
 
@@ -35,7 +35,7 @@ def test_every_operation_is_described(document: dict[str, Any]) -> None:
         assert operation["summary"], (path, method)
         assert operation["description"], (path, method)
         assert set(operation["tags"]) <= tags, (path, method)
-        assert ("security" in operation) == (path not in OPEN | SIGNED), (path, method)
+        assert ("security" in operation) == (path not in OPEN | SIGNED | SIGN_IN), (path, method)
         assert "application/problem+json" in operation["responses"]["422"]["content"], (path, method)
 
 
