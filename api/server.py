@@ -19,6 +19,7 @@ from api.app import production_app
 from api.auth.keys import KeyRing, UnusableKey
 from api.auth.sign_in import SignIn, open_sign_in
 from api.protocol import BoundedProtocol
+from api.schemas.agents import GatewayAddress
 from api.settings import ApiSettings
 from api.webhooks.receive import Webhooks, open_webhooks
 from workflows.log_setup import setup_logging
@@ -36,7 +37,7 @@ def run(settings: ApiSettings | None = None) -> int:
         settings = settings or ApiSettings()
         stores = StoreSettings()
         setup_logging(settings.log_level, "api")
-        keys, signing_key = settings.key_ring(), settings.signing_secret()
+        keys, signing_key, gateway = settings.key_ring(), settings.signing_secret(), _gateway(settings)
         webhooks = open_webhooks(settings.webhook_manifests, os.environ)
         sign_in = open_sign_in(
             settings.access_policy,
@@ -49,7 +50,7 @@ def run(settings: ApiSettings | None = None) -> int:
     except (UnusableKey, OSError, ValueError) as error:
         sys.stderr.write(f"hybridci api cannot start: {_reason(error)}\n")
         return EXIT_UNUSABLE
-    started = _serve(settings, stores, keys, signing_key, webhooks, sign_in, listener)
+    started = _serve(settings, stores, keys, signing_key, webhooks, sign_in, gateway, listener)
     # The Temporal SDK can crash the interpreter at exit when calls were in flight as the loop closed (SDK issue 300).
     gc.collect()
     time.sleep(0.1)
@@ -63,6 +64,7 @@ def _serve(
     signing_key: bytes | None,
     webhooks: Webhooks,
     sign_in: SignIn,
+    gateway: GatewayAddress | None,
     listener: socket.socket,
 ) -> bool:
     """Until told to end. False when the application did not start; the log says why."""
@@ -74,11 +76,19 @@ def _serve(
         environment=settings.environment,
         webhooks=webhooks,
         sign_in=sign_in,
+        gateway=gateway,
         stopping=lambda: stop.wanted,
     )
     server = _Server(_config(app), stop)
     server.run(sockets=[listener])
     return server.started
+
+
+def _gateway(settings: ApiSettings) -> GatewayAddress | None:
+    """What agents that register are told of it. Raises UnusableKey."""
+    if settings.gateway_public_address is None:
+        return None
+    return GatewayAddress(address=settings.gateway_public_address, ca_pem=settings.gateway_ca_pem())
 
 
 @dataclass(slots=True)
