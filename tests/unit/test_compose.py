@@ -6,6 +6,10 @@ No container engine runs here: every command, port, path and variable in the fil
 import fnmatch
 import json
 import re
+import shutil
+import ssl
+import stat
+import subprocess
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -23,6 +27,7 @@ from activities.stores.settings import StoreSettings
 from agent.settings import AgentSettings
 from api.cli import embedded
 from api.cli.main import app
+from api.gateway import settings as gateway_settings
 from api.routes import core
 from api.settings import ApiSettings
 from workflows.contracts import search_attributes
@@ -34,6 +39,7 @@ SETTINGS: dict[str, tuple[type[BaseSettings], ...]] = {
     "worker": (WorkerSettings, StoreSettings),
     "agent": (AgentSettings,),
 }
+PROCESSES = [*SETTINGS, "gateway"]
 ECOSYSTEM = {"TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE"}
 AWS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
 IMAGES: dict[str, set[str]] = {
@@ -70,7 +76,7 @@ def test_the_file_conforms_to_the_compose_schema(compose: dict[str, Any]) -> Non
     assert not validator.is_valid({"services": {"x": {"imagine": 1}}})
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", PROCESSES)
 def test_each_process_is_started_by_its_own_subcommand(compose: dict[str, Any], name: str) -> None:
     command: list[str] = compose["services"][name]["command"]
     group: Any = typer.main.get_command(app)
@@ -80,17 +86,19 @@ def test_each_process_is_started_by_its_own_subcommand(compose: dict[str, Any], 
     assert context.args == []
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", PROCESSES)
 def test_each_variable_of_a_process_is_one_it_reads(compose: dict[str, Any], name: str) -> None:
     environment = set(compose["services"][name]["environment"])
-    known = ECOSYSTEM.union(*(variables(settings) for settings in SETTINGS[name]))
-    if name != "agent":
+    known = ECOSYSTEM.union(*(variables(settings) for settings in SETTINGS.get(name, ())))
+    if name in {"api", "worker"}:
         known |= AWS
+    if name == "gateway":
+        known |= {*gateway_settings.VARIABLES, "MALLOC_ARENA_MAX"}
     assert environment <= known
 
 
 def test_each_variable_of_an_image_is_one_it_reads(compose: dict[str, Any]) -> None:
-    others = {name: service for name, service in compose["services"].items() if name not in SETTINGS}
+    others = {name: service for name, service in compose["services"].items() if name not in PROCESSES}
     assert {name: set(service.get("environment", {})) for name, service in others.items()} == IMAGES
 
 
@@ -101,7 +109,7 @@ def test_the_agent_gets_neither_aws_credentials_nor_the_admin_key(compose: dict[
 
 
 def test_secrets_are_declared_given_and_read_from_where_they_are_mounted(compose: dict[str, Any]) -> None:
-    for name in SETTINGS:
+    for name in PROCESSES:
         service = compose["services"][name]
         mounted = {f"/run/secrets/{secret}" for secret in service.get("secrets", [])}
         read = {value for key, value in service["environment"].items() if key.endswith("_FILE")}
@@ -117,18 +125,43 @@ def test_secrets_are_declared_given_and_read_from_where_they_are_mounted(compose
                 assert value.startswith(("${", "/run/secrets/")), f"{key} has a default value in the file"
 
 
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_the_commands_at_the_top_make_secrets_that_processes_take(compose: dict[str, Any], tmp_path: Path) -> None:
+    header = (ROOT / "docker-compose.yml").read_text().split("docker compose up")[0]
+    script = re.sub(r"(?m)^# ?", "", header[header.index("#   (umask") :])
+    script += "\nset -a; . ./.env; env -0"
+    done = subprocess.run(["bash", "-euc", script], cwd=tmp_path, check=True, capture_output=True, text=True)
+    made = dict(line.split("=", 1) for line in done.stdout.split("\0") if line)
+    assert {secret["environment"] for secret in compose["secrets"].values()} <= set(made)
+    assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
+    signing = ApiSettings.model_validate({"signing_key": made["HYBRIDCI_SIGNING_KEY"]}).signing_secret()
+    assert signing is not None
+    files = {"HYBRIDCI_GATEWAY_TLS_KEY_FILE": "key.pem", "HYBRIDCI_GATEWAY_TLS_CERT_FILE": "cert.pem"}
+    for variable, name in files.items():
+        (tmp_path / name).write_text(made[variable.removesuffix("_FILE")])
+    paths = {variable: str(tmp_path / name) for variable, name in files.items()}
+    gateway_settings.GatewaySettings.from_environment(paths | {"HYBRIDCI_GATEWAY_KEY": made["HYBRIDCI_GATEWAY_KEY"]})
+    ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+
+
 def test_ports_agree_with_the_settings_and_between_services(compose: dict[str, Any], dockerfile: list[str]) -> None:
     services = compose["services"]
     port = str(ApiSettings.model_fields["port"].default)
     assert services["api"]["environment"]["HYBRIDCI_PORT"] == port
     assert services["api"]["ports"] == [f"127.0.0.1:{port}:{port}"]
     assert f"EXPOSE {port}" in dockerfile
-    assert services["agent"]["environment"]["HYBRIDCI_URL"] == f"http://api:{port}"
+    assert {services[name]["environment"]["HYBRIDCI_URL"] for name in ("agent", "gateway")} == {f"http://api:{port}"}
+    plain = {"HYBRIDCI_GATEWAY_KEY": "k" * 32, "HYBRIDCI_GATEWAY_TLS": "off"}
+    gateway = gateway_settings.GatewaySettings.from_environment(plain).port
+    assert services["gateway"]["environment"]["HYBRIDCI_GATEWAY_PORT"] == str(gateway)
+    assert services["gateway"]["ports"] == [f"127.0.0.1:{gateway}:{gateway}"]
+    assert str(gateway) in services["gateway"]["healthcheck"]["test"][-1]
+    assert services["api"]["environment"]["HYBRIDCI_GATEWAY_PUBLIC_ADDRESS"].endswith(f":{gateway}}}")
     for service in services.values():
         for published in service.get("ports", []):
             assert published.startswith("127.0.0.1:"), "nothing is published to the network by default"
     listening = {"temporal": "7233", "dynamodb": "8000", "s3": services["s3"]["environment"]["VGW_PORT"].lstrip(":")}
-    for name in SETTINGS:
+    for name in PROCESSES:
         for key, value in services[name]["environment"].items():
             if found := re.fullmatch(r"(?:http://)?(temporal|dynamodb|s3):(\d+)", value):
                 assert found[2] == listening[found[1]], key
