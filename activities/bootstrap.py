@@ -81,9 +81,9 @@ def build_activities(stores: Stores, client: Client, *, clock: Clock = epoch_mil
 
 def _job_activities(stores: Stores, client: Client, middleware: Sequence[ObserveChain], clock: Clock) -> JobActivities:
     reader = JobReader(stores.jobs, clock=clock, middleware=middleware)
-    writer = JobWriter(stores.jobs, middleware)
+    writer = JobWriter(stores.jobs, stores.agents, middleware, clock=clock)
     return JobActivities(
-        creation=build_job_creation_chain(stores.jobs, middleware, clock=clock),
+        creation=build_job_creation_chain(stores.jobs, stores.agents, middleware, clock=clock),
         writer=writer,
         reader=reader,
         redrive_job=Orchestrator(client).redrive,

@@ -47,7 +47,8 @@ class JobActivities:
     @speaks_temporal
     async def create_job(self, write: JobWrite) -> None:
         """Validate and create the record. Raises validation_failed, not retryable."""
-        await run_chain(self.creation, {"request": write.job}, result="outcome", kind=WriteOutcome)
+        request = {"request": write.job, "events": write.events}
+        await run_chain(self.creation, request, result="outcome", kind=WriteOutcome)
 
     @activity.defn(name="record_job")
     @speaks_temporal

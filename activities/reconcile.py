@@ -56,7 +56,10 @@ class Reconciler:
         self._clock = clock
 
     async def run(self, progress: Callable[[int], None]) -> ReconcileResult:
-        """One comparison of all open records; ``progress`` gets the number compared. Raises Unavailable."""
+        """One comparison of all open records; ``progress`` gets the number compared. Raises Unavailable.
+
+        On the way, what waiting jobs demand of agents is kept from expiring.
+        """
         checked, closed = 0, list[str]()
         running = await self._workflows.open_job_ids()
         for status in _OPEN:
@@ -70,6 +73,7 @@ class Reconciler:
                         raise answer
                     if answer is not None:
                         closed.append(answer)
+                await self._writer.refresh_demands(page.items)
                 progress(checked)
                 if cursor is None:
                     break

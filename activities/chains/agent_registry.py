@@ -11,7 +11,6 @@ from typing import cast
 from codeuchain import Middleware
 
 from activities.chains.admit_agent import build_admit_agent_chain
-from activities.chains.check_agent_standing import build_check_agent_standing_chain
 from activities.chains.deregister_agent import build_deregister_agent_chain
 from activities.chains.drain_agent import build_drain_agent_chain
 from activities.chains.list_agents import build_list_agents_chain
@@ -59,7 +58,6 @@ class AgentRegistry:
         self._admit = build_admit_agent_chain(agents, middleware, clock=clock)
         self._register = build_register_agent_chain(agents, middleware, clock=clock)
         self._heartbeats = build_record_heartbeats_chain(agents, middleware, clock=clock)
-        self._standing = build_check_agent_standing_chain(agents, middleware)
         self._set_status = build_update_agent_status_chain(agents, middleware, clock=clock)
         self._drain = build_drain_agent_chain(agents, middleware, clock=clock)
         self._pause = build_pause_agent_chain(agents, middleware, clock=clock)
@@ -94,15 +92,11 @@ class AgentRegistry:
         asked = {"registration": registration, "signed": signed, "credential_id": credential_id}
         return await run_chain(self._register, asked, result="agent", kind=Agent)
 
-    async def standing(self, agent_id: str) -> Agent:
-        """The record of an agent at work. Raises NotFound (with ``register_again``) for one that must register."""
-        return await run_chain(self._standing, {"agent_id": agent_id}, result="agent", kind=Agent)
-
     async def heartbeats(self, received: Sequence[Received]) -> builtins.list[Agent]:
         """Keep many heartbeats in few requests; the agents as they are known now, to go on from.
 
-        One that was overtaken changes nothing (see ``heartbeats.is_late``). An agent whose record is gone is left out
-        as far as that was noticed; ``standing`` tells for sure.
+        One that was overtaken changes nothing (see ``heartbeats.is_late``). The records are not read for it, unless an
+        agent says something new of itself: one that turns out to be gone then is left out.
         """
         if not received:
             return []

@@ -1,15 +1,20 @@
-"""Queue chain EnqueueJob: UpdateJobStatus. For when a job is put back in line, or to another place in it."""
+"""Queue chain EnqueueJob: NoteDemand → UpdateJobStatus. For when a job is put back in line or elsewhere in it."""
 
 from collections.abc import Sequence
 
 from codeuchain import Middleware
 
 from activities.chains.support import NamedChain, build_chain
+from activities.clock import Clock, epoch_millis
+from activities.links.note_demand import NoteDemand
 from activities.links.transitions import Operation
 from activities.links.update_job_status import UpdateJobStatus
-from activities.stores.interfaces import JobStore
+from activities.stores.interfaces import AgentStore, JobStore
 
 
-def build_enqueue_job_chain(store: JobStore, middleware: Sequence[Middleware] = ()) -> NamedChain:
+def build_enqueue_job_chain(
+    store: JobStore, agents: AgentStore, middleware: Sequence[Middleware] = (), *, clock: Clock = epoch_millis
+) -> NamedChain:
     """``write`` in, ``outcome`` out."""
-    return build_chain("EnqueueJob", [UpdateJobStatus(store, Operation.ENQUEUE)], middleware)
+    links = [NoteDemand(agents, clock=clock), UpdateJobStatus(store, Operation.ENQUEUE)]
+    return build_chain("EnqueueJob", links, middleware)

@@ -1,23 +1,25 @@
-"""Chain JobCreation: ValidateJobCreation → CreateJob → SerializeJob."""
+"""Chain JobCreation: ValidateJobCreation → NoteDemand → CreateJob → SerializeJob."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from codeuchain import Middleware
 
 from activities.chains.support import NamedChain, build_chain
-from activities.clock import epoch_millis
+from activities.clock import Clock, epoch_millis
 from activities.links.create_job import CreateJob
+from activities.links.note_demand import NoteDemand
 from activities.links.serialize_job import SerializeJob
 from activities.links.validate_job_creation import ValidateJobCreation
-from activities.stores.interfaces import JobStore
+from activities.stores.interfaces import AgentStore, JobStore
 
 
 def build_job_creation_chain(
-    store: JobStore, middleware: Sequence[Middleware] = (), *, clock: Callable[[], int] = epoch_millis
+    store: JobStore, agents: AgentStore, middleware: Sequence[Middleware] = (), *, clock: Clock = epoch_millis
 ) -> NamedChain:
-    """``request`` (and ``job_id`` when it is no whole Job) in; ``job``, ``outcome`` and ``serialized`` out.
+    """``request`` (with ``job_id`` when it is no whole Job, and ``events``) in; ``job``, ``outcome`` and ``serialized``
+    out.
 
     A validation error stops the chain before anything is written.
     """
-    links = [ValidateJobCreation(clock=clock), CreateJob(store), SerializeJob()]
+    links = [ValidateJobCreation(clock=clock), NoteDemand(agents, clock=clock), CreateJob(store), SerializeJob()]
     return build_chain("JobCreation", links, middleware)

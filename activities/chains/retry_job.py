@@ -1,15 +1,20 @@
-"""Queue chain RetryJob: RecordJobExecution. For when an attempt has ended and another one follows."""
+"""Queue chain RetryJob: NoteDemand → RecordJobExecution. For when an attempt has ended and another one follows."""
 
 from collections.abc import Sequence
 
 from codeuchain import Middleware
 
 from activities.chains.support import NamedChain, build_chain
+from activities.clock import Clock, epoch_millis
+from activities.links.note_demand import NoteDemand
 from activities.links.record_job_execution import RecordJobExecution
 from activities.links.transitions import Operation
-from activities.stores.interfaces import JobStore
+from activities.stores.interfaces import AgentStore, JobStore
 
 
-def build_retry_job_chain(store: JobStore, middleware: Sequence[Middleware] = ()) -> NamedChain:
+def build_retry_job_chain(
+    store: JobStore, agents: AgentStore, middleware: Sequence[Middleware] = (), *, clock: Clock = epoch_millis
+) -> NamedChain:
     """``write`` in, ``outcome`` out."""
-    return build_chain("RetryJob", [RecordJobExecution(store, Operation.RETRY)], middleware)
+    links = [NoteDemand(agents, clock=clock), RecordJobExecution(store, Operation.RETRY)]
+    return build_chain("RetryJob", links, middleware)

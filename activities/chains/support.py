@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar, cast
 from codeuchain import Chain, Context, Middleware
 
 from activities.links.base import ChainMiswiredError, Link, require
+from workflows.contracts.agents import AgentRegistration
 from workflows.contracts.deployments import DeploymentWrite
 from workflows.contracts.environments import EnvironmentWrite
 from workflows.contracts.jobs import Job
@@ -22,7 +23,7 @@ from workflows.contracts.services import ServiceWrite
 
 T = TypeVar("T")
 
-_IDS: Final = ("job_id", "deployment_id", "service_name", "environment")
+_IDS: Final = ("job_id", "deployment_id", "service_name", "environment", "agent_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def current_run() -> Run:
 def _about(data: Mapping[str, object]) -> Mapping[str, object]:
     """The ids among what a chain was given: one of its plain values, or inside the record it writes."""
     found = {name: data[name] for name in _IDS if isinstance(data.get(name), str)}
-    match data.get("write") or data.get("request"):
+    match data.get("write") or data.get("request") or data.get("registration"):
         case JobWrite(job=job) | (Job() as job):
             found["job_id"] = job.job_id
         case DeploymentWrite(deployment=deployment):
@@ -103,6 +104,8 @@ def _about(data: Mapping[str, object]) -> Mapping[str, object]:
             found |= {"service_name": state.service_name, "environment": state.environment}
         case ServiceWrite(name=name):
             found["service_name"] = name
+        case AgentRegistration(agent_id=agent_id):
+            found["agent_id"] = agent_id
         case _:
             pass
     return found

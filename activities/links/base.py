@@ -10,7 +10,8 @@ from typing import Any, Protocol, TypedDict, TypeVar
 from codeuchain import Context
 
 from activities.stores.interfaces import WriteOutcome
-from workflows.contracts.jobs import Job, JobSpec
+from workflows.contracts.deployments import AuditEvent
+from workflows.contracts.jobs import Job, JobSpec, JobSummary
 from workflows.contracts.records import DayStats, JobPage, JobQuery, JobWrite, QueueStats
 
 T = TypeVar("T")
@@ -30,15 +31,18 @@ class CreationContext(TypedDict, total=False):
     request: object
     job_id: str
     job: Job
+    events: list[AuditEvent]
     spec: JobSpec
     outcome: WriteOutcome
     serialized: dict[str, Any]
 
 
 class WriteContext(TypedDict, total=False):
-    """Chain JobExecution and the queue chains that write."""
+    """Chain JobExecution, the queue chains that write, and RefreshDemands."""
 
     write: JobWrite
+    jobs: list[JobSummary]
+    refreshed: int
     outcome: WriteOutcome
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 
 from activities.stores.interfaces import WriteOutcome
+from activities.stores.memory_agents import MemoryAgentStore
+from activities.stores.memory_events import MemoryEventStore
 from workflows.contracts.errors import Unavailable
 from workflows.contracts.jobs import Job, JobSpec, new_job
 from workflows.contracts.records import DayStats, JobPage, JobQuery, JobWrite, QueueStats
@@ -18,6 +20,11 @@ SPEC: Mapping[str, object] = {
 def make_job(job_id: str = "00000000-0000-0000-0000-000000000001", **changes: object) -> Job:
     job = new_job(JobSpec.model_validate(SPEC), job_id=job_id, now=1_000)
     return job.model_copy(update=changes)
+
+
+def no_agents() -> MemoryAgentStore:
+    """A registry of agents for what is not about them."""
+    return MemoryAgentStore(MemoryEventStore())
 
 
 class FakeJobStore:

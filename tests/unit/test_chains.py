@@ -7,7 +7,7 @@ import pytest
 from codeuchain import Context
 
 from activities.chains.job_creation import build_job_creation_chain
-from activities.chains.job_writes import BUILDERS, JobWriter
+from activities.chains.job_writes import BUILDERS, QUEUEING_BUILDERS, JobWriter
 from activities.chains.middleware import ObserveChain
 from activities.chains.readers import JobReader
 from activities.chains.support import build_chain, run_chain
@@ -15,7 +15,7 @@ from activities.links.base import ChainMiswiredError
 from activities.links.serialize_job import SerializeJob
 from activities.links.transitions import OPERATIONS, VIEWS, Operation
 from activities.stores.interfaces import WriteOutcome
-from tests.unit.fakes import SPEC, FakeJobStore, make_job
+from tests.unit.fakes import SPEC, FakeJobStore, make_job, no_agents
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable, ValidationFailed
 from workflows.contracts.jobs import Job
 from workflows.contracts.records import DayStats, JobQuery, JobWrite, QueueStats
@@ -40,18 +40,23 @@ class TestBuilding:
 
 class TestJobCreation:
     def test_its_links_in_order(self) -> None:
-        assert build_job_creation_chain(FakeJobStore()).links == ("ValidateJobCreation", "CreateJob", "SerializeJob")
+        assert build_job_creation_chain(FakeJobStore(), no_agents()).links == (
+            "ValidateJobCreation",
+            "NoteDemand",
+            "CreateJob",
+            "SerializeJob",
+        )
 
     async def test_a_request_becomes_a_record(self) -> None:
         store = FakeJobStore()
-        chain = build_job_creation_chain(store, clock=lambda: 42)
+        chain = build_job_creation_chain(store, no_agents(), clock=lambda: 42)
         job = await run_chain(chain, {"request": SPEC, "job_id": "x"}, result="job", kind=Job)
         assert job.created_at == 42
         assert store.jobs["x"] == job
 
     async def test_a_validation_error_stops_it_before_anything_is_written(self) -> None:
         store = FakeJobStore()
-        chain = build_job_creation_chain(store)
+        chain = build_job_creation_chain(store, no_agents())
         with pytest.raises(ValidationFailed) as caught:
             await run_chain(chain, {"request": {}}, result="outcome", kind=WriteOutcome)
         assert {error.field for error in caught.value.errors} == {
@@ -65,7 +70,7 @@ class TestJobCreation:
 
 class TestJobWriter:
     def test_every_operation_but_the_first_write_has_a_chain(self) -> None:
-        assert set(BUILDERS) == set(Operation) - {Operation.CREATE}
+        assert {*BUILDERS, *QUEUEING_BUILDERS} == set(Operation) - {Operation.CREATE}
 
     async def test_every_legal_change_is_written(self) -> None:
         changes = [change for change, operation in OPERATIONS.items() if operation is not Operation.CREATE]
@@ -74,14 +79,17 @@ class TestJobWriter:
             completed_at = 9_000 if status.final else None
             job = make_job(str(number), status=status, queue_status=after, completed_at=completed_at)
             store = FakeJobStore()
-            assert await JobWriter(store).write(JobWrite(job=job, previous=before)) is WriteOutcome.APPLIED
+            assert await JobWriter(store, no_agents()).write(JobWrite(job=job, previous=before)) is WriteOutcome.APPLIED
             assert store.jobs[str(number)] == job
 
     async def test_a_late_write_changes_nothing(self) -> None:
         newer = make_job(status=JobStatus.RUNNING, queue_status=QueueStatus.RUNNING, sequence=5)
         store = FakeJobStore(newer)
         late = make_job(status=JobStatus.QUEUED, sequence=4)
-        assert await JobWriter(store).write(JobWrite(job=late, previous=QueueStatus.QUEUED)) is WriteOutcome.STALE
+        assert (
+            await JobWriter(store, no_agents()).write(JobWrite(job=late, previous=QueueStatus.QUEUED))
+            is WriteOutcome.STALE
+        )
         assert store.jobs[newer.job_id] == newer
 
     @pytest.mark.parametrize("before", [None, QueueStatus.COMPLETED, QueueStatus.CANCELLED])
@@ -89,7 +97,7 @@ class TestJobWriter:
         store = FakeJobStore()
         job = make_job(status=JobStatus.RUNNING, queue_status=QueueStatus.RUNNING)
         with pytest.raises(InvalidState) as caught:
-            await JobWriter(store).write(JobWrite(job=job, previous=before))
+            await JobWriter(store, no_agents()).write(JobWrite(job=job, previous=before))
         assert not caught.value.retryable
         assert store.writes == []
 

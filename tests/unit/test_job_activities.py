@@ -16,7 +16,7 @@ from activities.clock import epoch_millis
 from activities.jobs import JobActivities
 from activities.reconcile import ClosedWorkflow, Reconciler
 from activities.stores.open import open_memory_stores
-from tests.unit.fakes import FakeJobStore, make_job
+from tests.unit.fakes import FakeJobStore, make_job, no_agents
 from workflows.contracts import activities as stubs
 from workflows.contracts.commands import DeadLetterFilter, Redrive
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable, ValidationFailed, error_from_code
@@ -49,9 +49,9 @@ class Redriver:
 
 
 def build(store: FakeJobStore, redriver: Redriver | None = None) -> JobActivities:
-    reader, writer = JobReader(store), JobWriter(store)
+    reader, writer = JobReader(store), JobWriter(store, no_agents())
     return JobActivities(
-        creation=build_job_creation_chain(store),
+        creation=build_job_creation_chain(store, no_agents()),
         writer=writer,
         reader=reader,
         redrive_job=redriver or Redriver(),

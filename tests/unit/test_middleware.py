@@ -15,7 +15,7 @@ from activities.chains.retrieve_job import build_retrieve_job_chain
 from activities.chains.support import CURRENT_RUN, build_chain, run_chain
 from activities.links.serialize_job import SerializeJob
 from activities.stores.interfaces import WriteOutcome
-from tests.unit.fakes import SPEC, FakeJobStore, make_job
+from tests.unit.fakes import SPEC, FakeJobStore, make_job, no_agents
 from workflows.contracts.errors import NotFound, Unavailable, ValidationFailed
 from workflows.contracts.jobs import Job
 
@@ -56,7 +56,7 @@ def lines(caplog: pytest.LogCaptureFixture, level: int) -> list[dict[str, Any]]:
 
 
 async def test_the_failing_link_is_named_on_the_error_and_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    chain = build_job_creation_chain(FakeJobStore(), [ObserveChain()])
+    chain = build_job_creation_chain(FakeJobStore(), no_agents(), [ObserveChain()])
     caplog.set_level(logging.DEBUG, LOGGER)
     with pytest.raises(ValidationFailed) as caught:
         await run_chain(chain, {"request": {}, "job_id": "j1"}, result="outcome", kind=WriteOutcome)
@@ -82,12 +82,12 @@ async def test_what_can_mend_or_is_unknown_is_a_warning(
 
 
 async def test_one_line_a_run_at_info_and_each_link_at_debug(caplog: pytest.LogCaptureFixture) -> None:
-    chain = build_job_creation_chain(FakeJobStore(), [ObserveChain()])
+    chain = build_job_creation_chain(FakeJobStore(), no_agents(), [ObserveChain()])
     caplog.set_level(logging.DEBUG, LOGGER)
     await run_chain(chain, {"request": make_job("j2")}, result="outcome", kind=WriteOutcome)
     (line,) = lines(caplog, logging.INFO)
     assert (line["chain"], line["job_id"]) == ("JobCreation", "j2")
-    assert list(line["links"]) == ["ValidateJobCreation", "CreateJob", "SerializeJob"]
+    assert list(line["links"]) == ["ValidateJobCreation", "NoteDemand", "CreateJob", "SerializeJob"]
     assert sum(line["links"].values()) <= line["milliseconds"]
     assert [entry["link"] for entry in lines(caplog, logging.DEBUG)] == list(line["links"])
 

@@ -5,7 +5,7 @@ import pytest
 from activities.chains.job_writes import JobWriter
 from activities.chains.readers import JobReader
 from activities.reconcile import CAUSE, QUIET_MILLIS, ClosedWorkflow, Reconciler
-from tests.unit.fakes import FakeJobStore, make_job
+from tests.unit.fakes import FakeJobStore, make_job, no_agents
 from workflows.contracts.commands import ReconcileResult
 from workflows.contracts.jobs import Attempt, Job
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
@@ -36,7 +36,9 @@ def job(job_id: str, status: JobStatus, queue_status: QueueStatus, **changes: ob
 
 
 async def reconcile(store: FakeJobStore, workflows: FakeWorkflows) -> ReconcileResult:
-    return await Reconciler(JobReader(store), JobWriter(store), workflows, lambda: NOW).run(lambda checked: None)
+    return await Reconciler(JobReader(store), JobWriter(store, no_agents()), workflows, lambda: NOW).run(
+        lambda checked: None
+    )
 
 
 @pytest.mark.parametrize(
