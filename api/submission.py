@@ -6,15 +6,17 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from api.auth.principal import Principal
+from api.auth.guard import require
 from api.deps import Services
 from api.errors import problem_body, status_of
 from api.idempotency import fingerprint, id_for, require_same
+from api.origin import Origin
 from api.schemas.jobs import Batch, BatchItem, BatchResult, job_fields, require_all_plain, require_plain
 from api.schemas.problems import Problem
+from workflows.contracts.access import Operation
 from workflows.contracts.commands import JobInput, Redrive
 from workflows.contracts.errors import HybridCIError, InvalidState, NotFound
-from workflows.contracts.jobs import Job, JobSpec, spec_of
+from workflows.contracts.jobs import SERVICE_LABEL, Job, JobSpec, spec_of
 from workflows.contracts.statuses import JobStatus
 
 _PARALLEL: Final = 10
@@ -33,20 +35,27 @@ class Submitted:
     replayed: bool = False
 
 
-async def submit_one(services: Services, caller: Principal, spec: JobSpec, key: str | None) -> Submitted:
-    """Start a job, or find the one this key stands for. Raises Conflict, ValidationFailed, Unavailable."""
+async def submit_one(services: Services, origin: Origin, spec: JobSpec, key: str | None) -> Submitted:
+    """Start a job, or find the one this key stands for.
+
+    Raises Conflict, ValidationFailed, Unavailable, and ApiError forbidden for a service or pool out of reach.
+    """
     require_plain(spec)
+    _require_reach(origin, spec)
     digest = None if key is None else fingerprint("job", spec)
-    return await _start(services, _input(id_for(caller, key), spec, caller, digest))
+    return await _start(services, _input(id_for(origin.caller, key), spec, origin, digest))
 
 
 async def submit_batch(
-    services: Services, caller: Principal, batch: Batch, key: str | None, request_id: str
+    services: Services, origin: Origin, batch: Batch, key: str | None, request_id: str
 ) -> BatchResult:
     """Start several. All are valid by now; one that fails for another reason does not stop the others."""
     require_all_plain(batch.items, prefix="items")
+    for spec in batch.items:
+        _require_reach(origin, spec)
     digest = None if key is None else fingerprint("batch", batch)
-    inputs = [_input(id_for(caller, key, part=index), spec, caller, digest) for index, spec in enumerate(batch.items)]
+    ids = [id_for(origin.caller, key, part=index) for index in range(len(batch.items))]
+    inputs = [_input(job_id, spec, origin, digest) for job_id, spec in zip(ids, batch.items, strict=True)]
     if digest is not None:  # another batch under this key must start nothing
         first = await _find(services, inputs[0].job_id)
         if first is not None:
@@ -60,7 +69,11 @@ async def submit_batch(
             except HybridCIError as error:
                 body = problem_body(error.code, error.message, request_id=request_id)
                 return BatchItem(index=index, status=status_of(error.code), error=Problem.model_validate(body))
-        return BatchItem(index=index, status=201 if submitted.created else 200, job=job_fields(submitted.job))
+        return BatchItem(
+            index=index,
+            status=201 if submitted.created else 200,
+            job=job_fields(submitted.job, await services.fleet.waits_for(submitted.job)),
+        )
 
     items = await asyncio.gather(*(start(index) for index in range(len(inputs))))
     return BatchResult(
@@ -71,15 +84,16 @@ async def submit_batch(
     )
 
 
-async def retry(services: Services, caller: Principal, job_id: str, key: str | None) -> Submitted:
+async def retry(services: Services, origin: Origin, job_id: str, key: str | None) -> Submitted:
     """Run an ended job again: a dead letter is redriven, any other becomes a new job with ``retry_of``.
 
     Raises NotFound, InvalidState while the job has not ended, and what ``submit_one`` raises.
     """
     job = await services.reader.get(job_id)
     if job.status is JobStatus.DEAD_LETTERED:
-        update_id = None if key is None else id_for(caller, key)
-        return Submitted(await services.orchestrator.redrive(job_id, Redrive(by=caller.id), update_id=update_id))
+        update_id = None if key is None else id_for(origin.caller, key)
+        redrive = Redrive(**origin.fields())
+        return Submitted(await services.orchestrator.redrive(job_id, redrive, update_id=update_id))
     if not job.status.ended:
         raise InvalidState(f"Job {job_id} is {job.status}; only an ended job can be run again: cancel it first.")
     try:
@@ -89,11 +103,24 @@ async def retry(services: Services, caller: Principal, job_id: str, key: str | N
             f"Job {job_id} was accepted under older rules ({error.error_count()} fields fail now): submit it anew."
         ) from error
     digest = None if key is None else fingerprint(f"retry {job_id}", spec)
-    return await _start(services, _input(id_for(caller, key), spec, caller, digest, retry_of=job_id))
+    return await _start(services, _input(id_for(origin.caller, key), spec, origin, digest, retry_of=job_id))
 
 
-def _input(job_id: str, spec: JobSpec, caller: Principal, digest: str | None, retry_of: str | None = None) -> JobInput:
-    return JobInput(job_id=job_id, spec=spec, created_by=caller.id, fingerprint=digest, retry_of=retry_of)
+def _require_reach(origin: Origin, spec: JobSpec) -> None:
+    require(origin.caller, Operation.JOBS_SUBMIT, service=spec.labels.get(SERVICE_LABEL), pool=spec.pool)
+
+
+def _input(job_id: str, spec: JobSpec, origin: Origin, digest: str | None, retry_of: str | None = None) -> JobInput:
+    return JobInput(
+        job_id=job_id,
+        spec=spec,
+        created_by=origin.caller.id,
+        via=origin.via,
+        address=origin.address,
+        role=origin.caller.role,
+        fingerprint=digest,
+        retry_of=retry_of,
+    )
 
 
 async def _start(services: Services, job: JobInput) -> Submitted:

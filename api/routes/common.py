@@ -56,17 +56,18 @@ def json_answer(content: bytes, status: int = 200, headers: dict[str, str] | Non
     return Response(content, status, headers, JSON)
 
 
-def job_answer(job: Job, status: int = 200) -> Response:
-    """A job's record."""
-    return json_answer(job_json(job), status)
+async def answer_job(services: Services, job: Job) -> Response:
+    """A job's record, and what it waits for."""
+    return json_answer(job_json(job, await services.fleet.waits_for(job)))
 
 
-def submitted_answer(submitted: Submitted) -> Response:
+async def answer_submitted(services: Services, submitted: Submitted) -> Response:
     """201 for a job that was created, 200 for one that was there."""
     headers = {"Location": f"/api/dashboard/jobs/{submitted.job.job_id}"}
     if submitted.replayed:
         headers[REPLAY_HEADER] = "true"
-    return json_answer(job_json(submitted.job), 201 if submitted.created else 200, headers)
+    body = job_json(submitted.job, await services.fleet.waits_for(submitted.job))
+    return json_answer(body, 201 if submitted.created else 200, headers)
 
 
 async def refuse_parameters(request: Request) -> None:

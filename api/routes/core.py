@@ -17,6 +17,7 @@ from api.middleware import MAX_BODY_BYTES
 from api.routes.common import json_answer
 from api.schemas.core import Health, Info, Ready
 from api.version import product_version
+from workflows.contracts.agents import PoolView
 from workflows.contracts.attempts import MAX_ARTIFACT_BYTES, MAX_CHUNK_BYTES
 from workflows.contracts.errors import ErrorCode, FieldError, HybridCIError
 
@@ -74,8 +75,18 @@ async def info(services: ServicesDep) -> Response:
     summary="Metrics for Prometheus",
 )
 async def metrics(services: ServicesDep) -> Response:
-    """Requests by route template, and the queue."""
-    return Response(services.metrics.render(await services.reader.queue_stats()), media_type=CONTENT_TYPE)
+    """Requests by route template, the queue, and the pools (``hybridci_pool_*``, by which KEDA can scale agents)."""
+    stats, pools = await asyncio.gather(services.reader.queue_stats(), _pools(services))
+    return Response(services.metrics.render(stats, pools), media_type=CONTENT_TYPE)
+
+
+async def _pools(services: Services) -> list[PoolView]:
+    """None while Temporal does not answer: the other numbers are needed just then."""
+    try:
+        return await services.fleet.pools.views()
+    except HybridCIError as error:
+        logger.warning("the pools' numbers are missing", extra={"reason": error.message})
+        return []
 
 
 async def _temporal(services: Services) -> None:

@@ -6,17 +6,18 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from api.auth.guard import Caller
+from api.auth.reach import jobs_within, require_destination
 from api.bodies import json_body
 from api.deps import JobId, RedriveId, Services, ServicesDep
 from api.idempotency import IdempotencyKey, fingerprint, id_for, require_same
-from api.routes.common import DeadLetterListing, job_answer, json_answer, told
+from api.origin import OriginDep, signed
+from api.routes.common import DeadLetterListing, answer_job, json_answer, told
 from api.schemas.commands import (
     BulkRedriveRequest,
     BulkRedriveStarted,
     DiscardRequest,
     EditRequest,
     RedriveRequest,
-    command,
 )
 from api.schemas.jobs import JobOut, page_json
 from workflows.contracts.commands import BulkRedrive, BulkRedriveProgress, Discard, Edit, Redrive
@@ -30,23 +31,23 @@ RedriveBody = Annotated[RedriveRequest, Depends(json_body(RedriveRequest, option
 
 
 @router.get("", response_model=JobPage, summary="List dead letters, newest first")
-async def list_dead_letters(listing: DeadLetterListing, services: ServicesDep) -> Response:
+async def list_dead_letters(listing: DeadLetterListing, services: ServicesDep, caller: Caller) -> Response:
     """Those still parked; a redriven or discarded one is an ordinary job again."""
     query = JobQuery(**listing.model_dump(), status=JobStatus.DEAD_LETTERED)
-    return json_answer(page_json(await services.reader.list(query)))
+    return json_answer(page_json(jobs_within(caller, await services.reader.list(query))))
 
 
 @router.post("/redrive", status_code=202, response_model=BulkRedriveStarted, summary="Redrive many")
 async def redrive_many(
     request: Annotated[BulkRedriveRequest, Depends(json_body(BulkRedriveRequest, optional=True))],
     services: ServicesDep,
-    caller: Caller,
+    origin: OriginDep,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """By filter, oldest first; with ``canary`` a few go first, and the rest only when these succeed."""
-    bulk = command(BulkRedrive, request, by=caller.id)
+    bulk = signed(BulkRedrive, request, origin)
     digest = fingerprint("redrive", request) if idempotency_key is not None else None
-    redrive_id = id_for(caller, idempotency_key)
+    redrive_id = id_for(origin.caller, idempotency_key)
     progress = await services.orchestrator.start_bulk_redrive(redrive_id, bulk, fingerprint=digest)
     require_same(progress.fingerprint, digest, what=f"bulk redrive {redrive_id}")
     url = f"{router.prefix}/redrives/{redrive_id}"
@@ -67,7 +68,7 @@ async def redrive_progress(redrive_id: RedriveId, services: ServicesDep) -> Resp
 @router.get("/{job_id}", response_model=JobOut, summary="Show a dead letter")
 async def get_dead_letter(job_id: JobId, services: ServicesDep) -> Response:
     """404 when the job is not parked."""
-    return job_answer(await _parked(services, job_id))
+    return await answer_job(services, await _parked(services, job_id))
 
 
 @router.patch("/{job_id}", response_model=JobOut, summary="Edit a dead letter")
@@ -75,19 +76,27 @@ async def edit_dead_letter(
     job_id: JobId,
     request: Annotated[EditRequest, Depends(json_body(EditRequest))],
     services: ServicesDep,
-    caller: Caller,
+    origin: OriginDep,
 ) -> Response:
     """It stays parked; the changes count from its next redrive."""
-    edit = command(Edit, request, by=caller.id)
-    return job_answer(await told(services, job_id, lambda: services.orchestrator.edit(job_id, edit)))
+    edit = signed(Edit, request, origin)
+    await require_destination(services, origin.caller, job_id, pool=edit.pool)
+    job = await told(services, job_id, lambda: services.orchestrator.edit(job_id, edit))
+    return await answer_job(services, job)
 
 
 @router.post("/{job_id}", response_model=JobOut, summary="Redrive a dead letter")
 @router.post("/{job_id}/redrive", response_model=JobOut, summary="Redrive a dead letter")
-async def redrive_dead_letter(job_id: JobId, request: RedriveBody, services: ServicesDep, caller: Caller) -> Response:
+async def redrive_dead_letter(
+    job_id: JobId, request: RedriveBody, services: ServicesDep, origin: OriginDep
+) -> Response:
     """Run it again with fresh budgets, after the changes of ``edit``."""
-    redrive = command(Redrive, request, by=caller.id)
-    return job_answer(await told(services, job_id, lambda: services.orchestrator.redrive(job_id, redrive)))
+    redrive = signed(Redrive, request, origin)
+    if redrive.edit is not None:
+        await require_destination(services, origin.caller, job_id, pool=redrive.edit.pool)
+    return await answer_job(
+        services, await told(services, job_id, lambda: services.orchestrator.redrive(job_id, redrive))
+    )
 
 
 @router.delete("/{job_id}", response_model=JobOut, summary="Discard a dead letter")
@@ -95,11 +104,13 @@ async def discard_dead_letter(
     job_id: JobId,
     request: Annotated[DiscardRequest, Depends(json_body(DiscardRequest, optional=True))],
     services: ServicesDep,
-    caller: Caller,
+    origin: OriginDep,
 ) -> Response:
     """It gets the final status of its cause; its record stays."""
-    discard = command(Discard, request, by=caller.id)
-    return job_answer(await told(services, job_id, lambda: services.orchestrator.discard(job_id, discard)))
+    discard = signed(Discard, request, origin)
+    return await answer_job(
+        services, await told(services, job_id, lambda: services.orchestrator.discard(job_id, discard))
+    )
 
 
 async def _parked(services: Services, job_id: str) -> Job:

@@ -8,19 +8,21 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from api.auth.guard import Caller
+from api.auth.reach import jobs_within, require_destination
 from api.bodies import json_body
 from api.deps import JobId, Services, ServicesDep
 from api.idempotency import IdempotencyKey
+from api.origin import OriginDep, signed
 from api.routes.common import (
     Listing,
     Paging,
-    job_answer,
+    answer_job,
+    answer_submitted,
     job_responses,
     json_answer,
-    submitted_answer,
     told,
 )
-from api.schemas.commands import AmendRequest, CancelRequest, CompleteRequest, command
+from api.schemas.commands import AmendRequest, CancelRequest, CompleteRequest
 from api.schemas.jobs import JobOut, page_json
 from api.submission import retry, submit_one
 from workflows.contracts.commands import Amend, Cancel, Complete
@@ -40,35 +42,37 @@ _LEASE_WAIT_SECONDS: Final = 2
 async def create_job(
     spec: Annotated[JobSpec, Depends(json_body(JobSpec))],
     services: ServicesDep,
-    caller: Caller,
+    origin: OriginDep,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Start a job. 201 means that it is durably started and its record can be read."""
-    return submitted_answer(await submit_one(services, caller, spec, idempotency_key))
+    return await answer_submitted(services, await submit_one(services, origin, spec, idempotency_key))
 
 
 @router.get("", response_model=JobPage, summary="List jobs, newest first")
-async def list_jobs(listing: Listing, services: ServicesDep) -> Response:
+async def list_jobs(listing: Listing, services: ServicesDep, caller: Caller) -> Response:
     """One page. A page can be short while there are more: go on until ``next_cursor`` is null."""
-    return json_answer(page_json(await services.reader.list(JobQuery(**listing.model_dump()))))
+    return json_answer(page_json(jobs_within(caller, await services.reader.list(JobQuery(**listing.model_dump())))))
 
 
 @router.get("/running", response_model=JobPage, summary="List the jobs that agents work on")
-async def list_running_jobs(paging: Paging, services: ServicesDep) -> Response:
+async def list_running_jobs(paging: Paging, services: ServicesDep, caller: Caller) -> Response:
     """Newest first."""
-    return json_answer(page_json(await services.reader.running(paging.limit, paging.cursor)))
+    return json_answer(page_json(jobs_within(caller, await services.reader.running(paging.limit, paging.cursor))))
 
 
 @router.get("/agent/{agent_id}", response_model=JobPage, summary="List the jobs of one agent")
-async def list_jobs_of_agent(agent_id: ShortLine, paging: Paging, services: ServicesDep) -> Response:
+async def list_jobs_of_agent(agent_id: ShortLine, paging: Paging, services: ServicesDep, caller: Caller) -> Response:
     """The jobs whose latest attempt this agent ran, newest first."""
-    return json_answer(page_json(await services.reader.by_agent(agent_id, paging.limit, paging.cursor)))
+    return json_answer(
+        page_json(jobs_within(caller, await services.reader.by_agent(agent_id, paging.limit, paging.cursor)))
+    )
 
 
 @router.get("/{job_id}", response_model=JobOut, summary="Show a job")
 async def get_job(job_id: JobId, services: ServicesDep) -> Response:
     """The record; for a running job with the moment its lease lapses, fresh from Temporal."""
-    return job_answer(await _with_lease(services, await services.reader.get(job_id)))
+    return await answer_job(services, await _with_lease(services, await services.reader.get(job_id)))
 
 
 @router.patch("/{job_id}", response_model=JobOut, summary="Change a job's priority, pool, labels or tags")
@@ -76,11 +80,13 @@ async def amend_job(
     job_id: JobId,
     request: Annotated[AmendRequest, Depends(json_body(AmendRequest))],
     services: ServicesDep,
-    caller: Caller,
+    origin: OriginDep,
 ) -> Response:
     """Priority and pool can be changed until an agent has the job, labels and tags until it ends."""
-    amend = command(Amend, request, by=caller.id)
-    return job_answer(await told(services, job_id, lambda: services.orchestrator.amend(job_id, amend)))
+    amend = signed(Amend, request, origin)
+    await require_destination(services, origin.caller, job_id, pool=amend.pool, labels=amend.labels)
+    job = await told(services, job_id, lambda: services.orchestrator.amend(job_id, amend))
+    return await answer_job(services, job)
 
 
 @router.patch("/{job_id}/complete", response_model=JobOut, summary="Record a result found outside")
@@ -88,11 +94,13 @@ async def complete_job(
     job_id: JobId,
     request: Annotated[CompleteRequest, Depends(json_body(CompleteRequest))],
     services: ServicesDep,
-    caller: Caller,
+    origin: OriginDep,
 ) -> Response:
     """Another CI or an operator knows how it ended: what still runs is stopped and this becomes the result."""
-    complete = command(Complete, request, by=caller.id)
-    return job_answer(await told(services, job_id, lambda: services.orchestrator.complete(job_id, complete)))
+    complete = signed(Complete, request, origin)
+    return await answer_job(
+        services, await told(services, job_id, lambda: services.orchestrator.complete(job_id, complete))
+    )
 
 
 @router.post("/{job_id}/cancel", response_model=JobOut, summary="Cancel a job")
@@ -100,10 +108,10 @@ async def cancel_job(
     job_id: JobId,
     request: Annotated[CancelRequest, Depends(json_body(CancelRequest, optional=True))],
     services: ServicesDep,
-    caller: Caller,
+    origin: OriginDep,
 ) -> Response:
     """A queued job ends at once, a running one within 2 s and its 10 s grace. Cancelling it again is no error."""
-    return job_answer(await cancel(services, job_id, command(Cancel, request, by=caller.id)))
+    return await answer_job(services, await cancel(services, job_id, signed(Cancel, request, origin)))
 
 
 @router.post(
@@ -114,10 +122,10 @@ async def cancel_job(
     summary="Run again",
 )
 async def retry_job(
-    job_id: JobId, services: ServicesDep, caller: Caller, idempotency_key: IdempotencyKey = None
+    job_id: JobId, services: ServicesDep, origin: OriginDep, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """An ended job becomes a new one (201) that names it in ``retry_of``; a dead letter is redriven itself (200)."""
-    return submitted_answer(await retry(services, caller, job_id, idempotency_key))
+    return await answer_submitted(services, await retry(services, origin, job_id, idempotency_key))
 
 
 async def cancel(services: Services, job_id: str, request: Cancel) -> Job:

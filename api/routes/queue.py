@@ -6,14 +6,14 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.auth.guard import Caller
 from api.bodies import json_body
 from api.deps import JobId, ServicesDep
 from api.errors import request_id_of
 from api.idempotency import IdempotencyKey
-from api.routes.common import job_answer, job_responses, json_answer, told
+from api.origin import OriginDep, signed
+from api.routes.common import answer_job, job_responses, json_answer, told
 from api.routes.jobs import cancel, create_job, get_job, list_jobs
-from api.schemas.commands import PriorityRequest, command
+from api.schemas.commands import PriorityRequest
 from api.schemas.jobs import Batch, BatchResult, JobOut
 from api.submission import submit_batch
 from workflows.contracts.commands import Amend, Cancel, ReconcileResult
@@ -33,11 +33,11 @@ async def create_jobs(
     request: Request,
     batch: Annotated[Batch, Depends(json_body(Batch))],
     services: ServicesDep,
-    caller: Caller,
+    origin: OriginDep,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """All are checked before any is started: a bad field refuses the whole batch (422, ``items.3.git_repo``)."""
-    result = await submit_batch(services, caller, batch, idempotency_key, request_id_of(request))
+    result = await submit_batch(services, origin, batch, idempotency_key, request_id_of(request))
     return json_answer(result.model_dump_json().encode(), 207)
 
 
@@ -46,17 +46,18 @@ async def set_priority(
     job_id: JobId,
     request: Annotated[PriorityRequest, Depends(json_body(PriorityRequest))],
     services: ServicesDep,
-    caller: Caller,
+    origin: OriginDep,
 ) -> Response:
     """Possible until an agent has the job."""
-    amend = command(Amend, request, by=caller.id)
-    return job_answer(await told(services, job_id, lambda: services.orchestrator.amend(job_id, amend)))
+    amend = signed(Amend, request, origin)
+    job = await told(services, job_id, lambda: services.orchestrator.amend(job_id, amend))
+    return await answer_job(services, job)
 
 
 @router.delete("/jobs/{job_id}", response_model=JobOut, summary="Cancel a job")
-async def delete_job(job_id: JobId, services: ServicesDep, caller: Caller) -> Response:
+async def delete_job(job_id: JobId, services: ServicesDep, origin: OriginDep) -> Response:
     """Takes the job from the queue or stops it; its record stays."""
-    return job_answer(await cancel(services, job_id, Cancel(by=caller.id)))
+    return await answer_job(services, await cancel(services, job_id, Cancel(**origin.fields())))
 
 
 @router.get("/stats", response_model=QueueStats, summary="The queue in numbers")

@@ -14,11 +14,20 @@ from workflows.contracts.records import Page
 MAX_BATCH: Final = 100
 _INTERNAL: Final = frozenset({"fingerprint", "sequence"})
 
+
+class ShownJob(Job):
+    """The record, and what nobody writes down because it changes with the agents."""
+
+    waits_for: str | None = Field(
+        default=None, description="Why no agent takes the queued job now, in words; null when one may at any moment."
+    )
+
+
 _public: dict[str, Any] = {
-    name: (field.annotation, field) for name, field in Job.model_fields.items() if name not in _INTERNAL
+    name: (field.annotation, field) for name, field in ShownJob.model_fields.items() if name not in _INTERNAL
 }
 JobOut: Final[type[BaseModel]] = create_model("JobOut", __doc__="The record of a job.", **_public)
-"""For the documentation only: derived from ``Job`` so that the two cannot drift apart; ``job_json`` writes it."""
+"""For the documentation only: derived from ``ShownJob`` so that they cannot drift apart; ``job_json`` writes it."""
 
 EXAMPLE_JOB: Final[dict[str, Any]] = {
     "job_type": "test",
@@ -68,19 +77,25 @@ class ArtifactList(Frozen):
     items: list[ArtifactRef]
 
 
-def job_json(job: Job) -> bytes:
+def job_json(job: Job, waits_for: str | None = None) -> bytes:
     """The record as callers see it."""
-    return job.model_dump_json(exclude=set(_INTERNAL)).encode()
+    return _shown(job, waits_for).model_dump_json(exclude=set(_INTERNAL)).encode()
 
 
-def job_fields(job: Job) -> dict[str, Any]:
+def job_fields(job: Job, waits_for: str | None = None) -> dict[str, Any]:
     """The same, as a part of another document."""
-    return job.model_dump(mode="json", exclude=set(_INTERNAL))
+    return _shown(job, waits_for).model_dump(mode="json", exclude=set(_INTERNAL))
 
 
 def page_json(page: Page[Any]) -> bytes:
     """A list with its cursor."""
     return page.model_dump_json().encode()
+
+
+def _shown(job: Job, waits_for: str | None) -> ShownJob:
+    # Validated already: a second time would cost as much as the answer.
+    fields: dict[str, Any] = {name: getattr(job, name) for name in Job.model_fields}
+    return ShownJob.model_construct(None, **fields, waits_for=waits_for)
 
 
 def require_plain(spec: JobSpec) -> JobSpec:
