@@ -32,6 +32,7 @@ from api.metrics import Metrics
 from api.middleware import BodyLimit, RequestContext
 from api.openapi import install_openapi
 from api.routes import (
+    access,
     agent_io,
     agents,
     artifacts,
@@ -50,11 +51,13 @@ from api.routes import (
     services,
     summary,
 )
+from api.routes import codec as codec_routes
 from api.routes import webhooks as webhook_routes
 from api.routes.common import PARAMETERS
 from api.schemas.agents import GatewayAddress
 from api.version import product_version
 from api.webhooks.receive import Webhooks
+from workflows.codec import SealingCodec
 
 _ROUTES: Final = (
     core,
@@ -66,11 +69,13 @@ _ROUTES: Final = (
     dead_letters,
     claims,
     queue,
+    access,
     services,
     environments,
     deployments,
     deployment_commands,
     events,
+    codec_routes,
     agent_io,
     pools,  # before the agents, whose ids could be any word
     agents,
@@ -86,6 +91,8 @@ def production_app(
     signing_key: bytes | None = None,
     rate_limits: RateLimits | None = None,
     gateway: GatewayAddress | None = None,
+    codec: SealingCodec | None = None,
+    temporal_ui: str | None = None,
     sign_in: SignIn | None = None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> FastAPI:
@@ -109,6 +116,7 @@ def production_app(
         metrics=Metrics(),
         fleet=fleet,
         gateway=gateway,
+        codec=codec,
         claims=Claims(temporal.client, signing_key, stopping=stopping),
         environment=environment,
         stopping=stopping,
@@ -128,7 +136,7 @@ def production_app(
             await authenticator.close()
             await asyncio.to_thread(stores.close)
 
-    return build_app(parts, webhooks=webhooks, lifespan=lifespan)
+    return build_app(parts, webhooks=webhooks, temporal_ui=temporal_ui, lifespan=lifespan)
 
 
 def deployment_reader(stores: Stores) -> DeploymentReader:
@@ -137,9 +145,15 @@ def deployment_reader(stores: Stores) -> DeploymentReader:
 
 
 def build_app(
-    parts: Services, *, webhooks: Webhooks | None = None, lifespan: Callable[[FastAPI], object] | None = None
+    parts: Services,
+    *,
+    webhooks: Webhooks | None = None,
+    temporal_ui: str | None = None,
+    lifespan: Callable[[FastAPI], object] | None = None,
 ) -> FastAPI:
-    """The application on given services. Without ``webhooks`` no provider is known."""
+    """The application on given services. Without ``webhooks`` no provider is known. ``temporal_ui``: the origin of the
+    Temporal UI, whose pages may use the codec.
+    """
     app: FastAPI = FastAPIOffline(  # Swagger UI from the package: an agent host's browser may reach no CDN
         title="hybrid CI/CD",
         version=product_version(),
@@ -162,6 +176,8 @@ def build_app(
     require_complete(app)
     install_error_handlers(app)
     install_openapi(app)
+    if temporal_ui is not None:
+        app.add_middleware(codec_routes.CodecCors, origin=temporal_ui)
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestContext, metrics=parts.metrics)  # added last: outermost
     return app

@@ -20,12 +20,14 @@ from activities.chains.readers import JobReader
 from activities.clock import Clock, epoch_millis
 from activities.stores.interfaces import ArtifactStore, CredentialStore, EventStore, LogStore
 from api.auth.authenticator import Authenticator
+from api.auth.remembered import Remembered
 from api.auth.sign_in import SignIn
 from api.claims import Claims
 from api.fleet import Fleet
 from api.metrics import Metrics
 from api.schemas.agents import GatewayAddress
 from workflows.client import Orchestrator
+from workflows.codec import SealingCodec
 from workflows.contracts.errors import NotFound
 from workflows.contracts.ids import is_job_id
 from workflows.contracts.services import EnvironmentName, ServiceName
@@ -74,11 +76,13 @@ class Services:
     metrics: Metrics
     fleet: Fleet
     gateway: GatewayAddress | None = None
+    codec: SealingCodec | None = None
     environment: str = "development"
     sign_in: SignIn = field(default_factory=SignIn.by_key_only)
     claims: Claims = field(default_factory=Claims.unconfigured)
     clock: Clock = epoch_millis
     stopping: Callable[[], bool] = lambda: False
+    deliveries: Remembered = field(default_factory=Remembered)
     known_jobs: KnownJobs = field(default_factory=KnownJobs)
     starting: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary[str, asyncio.Lock])
 

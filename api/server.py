@@ -22,6 +22,7 @@ from api.protocol import BoundedProtocol
 from api.schemas.agents import GatewayAddress
 from api.settings import ApiSettings
 from api.webhooks.receive import Webhooks, open_webhooks
+from workflows.codec import CodecSettings, load_codec
 from workflows.log_setup import setup_logging
 
 EXIT_OK: Final = 0
@@ -77,6 +78,8 @@ def _serve(
         webhooks=webhooks,
         sign_in=sign_in,
         gateway=gateway,
+        codec=load_codec(CodecSettings()),
+        temporal_ui=settings.temporal_ui_origin,
         stopping=lambda: stop.wanted,
     )
     server = _Server(_config(app), stop)

@@ -5,9 +5,9 @@ of webhooks ``HYBRIDCI_WEBHOOK_SECRET_<PROVIDER>`` (``api.webhooks.secrets``).
 """
 
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from api.auth.keys import KeyRing, UnusableKey
@@ -39,6 +39,9 @@ class ApiSettings(BaseSettings):
     public_url: str | None = Field(default=None, validation_alias="HYBRIDCI_PUBLIC_URL")
     session_ttl_seconds: int = Field(
         default=SESSION_TTL_SECONDS, ge=60, le=30 * 86_400, validation_alias="SESSION_TTL_SECONDS"
+    )
+    temporal_ui_origin: Annotated[str, StringConstraints(pattern=r"^https?://[^/]+$")] | None = Field(
+        default=None, validation_alias="HYBRIDCI_TEMPORAL_UI_ORIGIN"
     )
     webhook_manifests: Path | None = Field(default=None, validation_alias="HYBRIDCI_WEBHOOK_MANIFESTS")
 

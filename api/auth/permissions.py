@@ -131,6 +131,8 @@ _AGENTS: Final[Mapping[str, Need]] = {
 _ACCESS: Final[Mapping[str, Need]] = {
     "GET /api/events": Operation.AUDIT_READ,
     "GET /api/events/export": Operation.AUDIT_READ,
+    "POST /api/codec/decode": Operation.CODEC_USE,
+    "POST /api/codec/encode": Operation.CODEC_USE,
     "POST /api/access/keys": Operation.ACCESS_MANAGE,
     "GET /api/access/keys": Operation.ACCESS_MANAGE,
     "GET /api/access/keys/{key_id}": Operation.ACCESS_MANAGE,
@@ -140,6 +142,9 @@ _ACCESS: Final[Mapping[str, Need]] = {
 
 ROUTES: Final[Mapping[str, Need]] = {**_PUBLIC, **_JOBS, **_DEPLOYMENTS, **_AGENTS, **_ACCESS}
 """``"METHOD /path/{as}/{declared}"`` → what it asks for."""
+
+CHANGES_NOTHING: Final = frozenset({"POST /api/codec/decode", "POST /api/codec/encode"})
+"""Reads that are POSTs: another site's page may send them with a person's cookie and cannot see the answer."""
 
 CHECKED_INSIDE: Final = frozenset(
     {

