@@ -7,7 +7,8 @@ lease holds. Deliberately not here: the phases of an attempt (``job``) and the p
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
@@ -17,6 +18,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from agent.announcement import announce
 from agent.control_plane import Backoff
+from agent.gate import Gate
 from agent.host import Host
 from agent.job import AttemptRun
 from agent.lease import Lease, LeaseEvent, temporal_renewal
@@ -26,6 +28,7 @@ from agent.verdict import Interruption
 from workflows.client import TEMPORARY
 from workflows.contracts.activities import run_attempt
 from workflows.contracts.attempts import AttemptInput, AttemptResult
+from workflows.contracts.labels import unmet
 from workflows.contracts.statuses import Outcome
 
 _RPC_TIMEOUT: Final = timedelta(seconds=5)
@@ -42,18 +45,36 @@ _INTERRUPTIONS: Final = {
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What this agent takes: ``capacity`` attempts at once, while the gate is open, that demand no other labels."""
+
+    gate: Gate
+    labels: Mapping[str, str]
+    capacity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Watchers:
+    """Who hears what attempts find out. ``ended``: each result, before it is reported."""
+
+    ended: Callable[[AttemptResult], None]
+    cut_off: Callable[[], None]
+    unauthenticated: Callable[[], None]
+
+
 class Attempts:
     """All attempts that run on this agent now."""
 
-    def __init__(self, host: Host, client: Client) -> None:
-        self._host, self._client = host, client
-        self._runs: dict[AttemptRun, None] = {}
+    def __init__(self, host: Host, client: Client, admission: Admission, watchers: Watchers) -> None:
+        self._host, self._client, self._admission, self._watchers = host, client, admission, watchers
+        self._runs: dict[AttemptRun, str] = {}
         self._stopping = asyncio.Event()
 
     @property
-    def running(self) -> int:
-        """How many."""
-        return len(self._runs)
+    def running(self) -> list[str]:
+        """The ids of their jobs."""
+        return list(self._runs.values())
 
     def stop_all(self, *, grace_seconds: float) -> None:
         """End all now; each is reported as lost, so that it goes on elsewhere."""
@@ -64,10 +85,26 @@ class Attempts:
     @activity.defn(name=run_attempt.__name__)
     async def run_attempt(self, attempt: AttemptInput) -> AttemptResult:
         """Run one attempt to its end. See ``contracts.activities.run_attempt``."""
-        if attempt.avoid_agent != self._host.agent_id:
+        refusal = self._refusal(attempt)
+        if refusal is None:
             await self._run(attempt)
             activity.raise_complete_async()  # it is reported already, or not ours any more
-        return self._declined(attempt)
+        return self._declined(attempt, *refusal)
+
+    def _refusal(self, attempt: AttemptInput) -> tuple[str, str] | None:
+        """Cause and sentence when it is left to another agent. A poll can be out when the gate closes."""
+        admission = self._admission
+        if attempt.avoid_agent == self._host.agent_id:
+            return "declined", "The agent that lost the attempt before leaves it to another one."
+        missing = unmet(admission.labels, attempt.requires)
+        if missing:
+            return "labels", f"The agent does not meet {', '.join(missing)}."
+        if admission.gate.refusal is not None:
+            reason, why = admission.gate.refusal
+            return reason, f"The agent takes nothing new: {why}."
+        if len(self._runs) >= admission.capacity:
+            return "busy", "The agent already runs as many attempts as it can."
+        return None
 
     async def _run(self, attempt: AttemptInput) -> None:
         info = activity.info()
@@ -76,15 +113,16 @@ class Attempts:
         guardian, cookie = self._host.guardian, cookie_of(attempt.job_id, attempt.attempt)
         run = AttemptRun(self._host, attempt, report_by=report_by, look=lambda: lease.look())
         lease = Lease(
-            temporal_renewal(self._client),
+            temporal_renewal(self._client, self._watchers.unauthenticated),
             seconds=attempt.lease_seconds,
             on_partition=attempt.on_partition,
-            notify=lambda event, grace: run.interrupt(_INTERRUPTIONS[event], grace_seconds=grace),
+            notify=lambda event, grace: self._told(run, event, grace),
             fence=lambda ask_at, kill_at: guardian.fence(cookie, ask_at, kill_at),
         )
         handle = self._client.get_async_activity_handle(task_token=info.task_token)
 
         async def report(result: AttemptResult) -> None:
+            self._watchers.ended(result)
             await self._report(handle, lease, result)
 
         guardian.register(cookie)
@@ -92,7 +130,7 @@ class Attempts:
             asyncio.create_task(lease.keep()),
             asyncio.create_task(announce(self._host.control_plane, attempt, self._host.agent_id, run.progress, lease)),
         ]
-        self._runs[run] = None
+        self._runs[run] = attempt.job_id
         try:
             await _to_the_end(asyncio.create_task(run.run(report)), run)
         finally:
@@ -102,14 +140,20 @@ class Attempts:
                 task.cancel()
             _log_failures(await asyncio.gather(*beside, return_exceptions=True))
 
-    def _declined(self, attempt: AttemptInput) -> AttemptResult:
+    def _told(self, run: AttemptRun, event: LeaseEvent, grace_seconds: float | None) -> None:
+        if event is LeaseEvent.FENCED:
+            self._watchers.cut_off()
+        run.interrupt(_INTERRUPTIONS[event], grace_seconds=grace_seconds)
+
+    def _declined(self, attempt: AttemptInput, cause: str, message: str) -> AttemptResult:
+        logger.info("Declined attempt %d of job %s: %s", attempt.attempt, attempt.job_id, message)
         now = epoch_ms()
         return AttemptResult(
             attempt=attempt.attempt,
             agent_id=self._host.agent_id,
             outcome=Outcome.DECLINED,
-            cause="declined",
-            message="The agent that lost the attempt before leaves it to another one.",
+            cause=cause,
+            message=message,
             claimed_at=now,
             finished_at=now,
         )
@@ -123,7 +167,9 @@ class Attempts:
             except RPCError as error:
                 if error.status is RPCStatusCode.NOT_FOUND:
                     break
-                if error.status not in TEMPORARY:
+                if error.status is RPCStatusCode.UNAUTHENTICATED:
+                    self._watchers.unauthenticated()
+                elif error.status not in TEMPORARY:
                     raise
                 delay = backoff.failed(error)
             else:

@@ -8,14 +8,12 @@ itself: what must be safe against all of them hands HYBRIDCI_FENCE on to the tar
 
 import asyncio
 import logging
-import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final, Self
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from agent.state_file import remove_torn, replace_file
 from workflows.contracts.jobs import Fence
 
 MAX_NAMES: Final = 10_000
@@ -49,9 +47,7 @@ class Fences:
     def load(cls, state_dir: Path, *, max_names: int = MAX_NAMES) -> Self:
         """What an earlier agent in this folder has seen; nothing, with a warning, when its file cannot be read."""
         path = state_dir / _FILE
-        for torn in state_dir.glob(f".{_FILE}.*"):
-            with suppress(OSError):  # of an agent that was killed while it wrote
-                torn.unlink()
+        remove_torn(path)
         try:
             return cls(path, _NUMBERS.validate_json(path.read_bytes(), strict=True), max_names=max_names)
         except FileNotFoundError:
@@ -80,7 +76,7 @@ class Fences:
             if self._unsaved:
                 self._unsaved = False
                 try:
-                    await asyncio.to_thread(_replace, self._path, _NUMBERS.dump_json(self._highest))
+                    await asyncio.to_thread(replace_file, self._path, _NUMBERS.dump_json(self._highest))
                 except OSError:
                     self._unsaved = True  # the next attempt tries again
                     raise
@@ -89,23 +85,3 @@ class Fences:
         """Why it is over, when a newer turn has begun."""
         newest = -1 if fence is None else self._highest.get(fence.name, -1)
         return Fenced(fence, newest) if fence is not None and fence.number < newest else None
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Whole or not at all, and safe from a power cut."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

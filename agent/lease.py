@@ -159,8 +159,8 @@ class Lease:
             self._notify(event, grace)
 
 
-def temporal_renewal(client: Client) -> Renew:
-    """Renewals of the activity that is running in this context.
+def temporal_renewal(client: Client, unauthenticated: Callable[[], None]) -> Renew:
+    """Renewals of the activity that is running in this context. ``unauthenticated``: our token is not accepted.
 
     Raw, because the SDK's heartbeats are throttled to 0.8 of the lease and say nothing about what was acknowledged.
     """
@@ -177,6 +177,8 @@ def temporal_renewal(client: Client) -> Renew:
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 raise LeaseLost from error
+            if error.status is RPCStatusCode.UNAUTHENTICATED:
+                unauthenticated()
             raise RenewalFailed(f"Temporal: {error.status.name.lower()}") from error
         activity.heartbeat()  # the SDK cancels an activity that it believes silent
         return answer.cancel_requested

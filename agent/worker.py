@@ -1,6 +1,7 @@
-"""The agent's process: a Temporal worker on its pool's queue, from start to drained end.
+"""The agent's process: registered with the API, polling its pool's queues, from start to drained end.
 
-The composition root of the agent. Deliberately not here: the activity itself (``attempts``) and its phases (``job``).
+The composition root of the agent. Deliberately not here: the activity itself (``attempts``) and its phases (``job``),
+nor what decides whether new work is taken (``gate``, ``heartbeat``, ``quarantine``).
 """
 
 import asyncio
@@ -8,32 +9,43 @@ import gc
 import logging
 import shutil
 import signal
+import socket
 import sys
 import time
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from datetime import timedelta
-from typing import Final
+from importlib.metadata import version
+from typing import Any, Final
 
 from temporalio.client import Client
-from temporalio.worker import Worker
 
-from agent.attempts import Attempts
+from agent.approvals import load_approvals
+from agent.attempts import Admission, Attempts, Watchers
 from agent.checkout import Checkout
-from agent.control_plane import Backoff, ControlPlane
+from agent.connection import Connection
+from agent.control_plane import ControlPlane, Refused, Unreachable
 from agent.executors.shell import ShellExecutor
 from agent.fences import Fences
+from agent.gate import Gate, Reason
 from agent.git_eviction import CacheLimits, keep_within
 from agent.guardian import Guardian
+from agent.heartbeat import Heartbeats, Orders, Subject
 from agent.host import Host
-from agent.identity import agent_id
+from agent.identity import Instance, agent_id, start_instance
+from agent.labels import agent_labels
 from agent.leftovers import Leftover as DeadAttempt
 from agent.leftovers import StateDirInUse, end_leftovers, lock_state_dir
 from agent.logs import Leftover, LogShipper, Origin
 from agent.orphans import adopt_orphans
+from agent.quarantine import Quarantine
+from agent.queues import Poller, Queues
+from agent.registration import NameTaken, Registrar
+from agent.sealed import public_keys
+from agent.secrets import Vault
 from agent.settings import AgentSettings, SettingsError
-from workflows.client import connect
-from workflows.contracts.ids import pool_queue
+from agent.slots import Slots
+from agent.waiting import first_of
+from workflows.contracts.agents import AgentRegistration
 from workflows.log_setup import setup_logging
 
 _DRAIN_SECONDS: Final = 60.0
@@ -41,8 +53,9 @@ _DRAIN_SECONDS: Final = 60.0
 _FORCED_GRACE_SECONDS: Final = 3.0
 _CACHE: Final = "git"
 """The folder of the repositories' copies."""
-_NO_LIMIT: Final = timedelta(days=30)
-"""How long a draining worker lets its attempts run: to their end, for each has a timeout of its own."""
+_GOOD_BYE_SECONDS: Final = 3.0
+_UNUSABLE: Final = 2
+"""The exit code of an agent that cannot work as it is set up."""
 
 logger = logging.getLogger(__name__)
 
@@ -54,23 +67,28 @@ def run(settings: AgentSettings) -> int:
     """
     try:
         setup_logging(settings.log_level, "agent")
-        key = settings.read_api_key()
+        settings.read_api_key()
+        labels = agent_labels(settings)
         _require_tools()
         settings.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = lock_state_dir(settings.directory)
+        name, instance = agent_id(settings), start_instance(settings.directory)
     except (SettingsError, StateDirInUse, ValueError) as error:
         sys.stderr.write(f"{error}\n")
-        return 2
+        return _UNUSABLE
     except OSError as error:
         sys.stderr.write(
             f"The agent cannot use its directory {settings.directory} ({error.strerror}): give this user the right to, "
             "or set HYBRIDCI_AGENT_DIR to another one.\n"
         )
-        return 2
+        return _UNUSABLE
     adopt_orphans(exclusive=True)
     with lock:
         try:
-            return asyncio.run(_Agent(settings, key).serve())
+            return asyncio.run(_Agent(settings, _registration(settings, name, instance, labels), instance).serve())
+        except (SettingsError, NameTaken) as error:
+            sys.stderr.write(f"{error}\n")
+            return _UNUSABLE
         finally:
             # The SDK can crash the interpreter at exit with calls in flight (SDK issue 300).
             gc.collect()
@@ -83,34 +101,68 @@ def _require_tools() -> None:
             raise SettingsError(f"The agent needs {tool}, which is not on its PATH: install it and start again.")
 
 
+def _registration(settings: AgentSettings, name: str, instance: Instance, labels: dict[str, str]) -> AgentRegistration:
+    return AgentRegistration(
+        agent_id=name,
+        instance=instance.word,
+        pool=settings.pool,
+        capacity=settings.capacity,
+        labels=labels,
+        region=settings.region,
+        hostname=socket.gethostname()[:256],
+        version=version("hybrid-ci-cd"),
+        public_keys=public_keys(settings),
+    )
+
+
 class _Agent:
     """One process's run."""
 
-    def __init__(self, settings: AgentSettings, key: str) -> None:
-        self._settings, self._key = settings, key
-        self._id = agent_id(settings)
+    def __init__(self, settings: AgentSettings, registration: AgentRegistration, instance: Instance) -> None:
+        self._settings, self._registration, self._instance = settings, registration, instance
+        self._id = registration.agent_id
         self._drain, self._force = asyncio.Event(), asyncio.Event()
+        self._signalled = False
+        self._exit_code = 0
+        self._gate = Gate()
+        self._connection = Connection(settings, self._id)
 
     async def serve(self) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._asked_to_end)
         async with AsyncExitStack() as stack:
-            host = await self._host(stack)
-            client = await self._connect()
+            host, left = await self._host(stack)
+            registrar = self._registrar(host.control_plane)
+            stack.push_async_callback(self._say_good_bye, host.control_plane, registrar)
+            await registrar.first(self._drain)
+            if self._drain.is_set():
+                return 0
+            beside = _Beside(stack)
+            beside.run(registrar.keep())
+            client = await self._connection.open(registrar.current, self._drain)
             if client is None:
                 return 0
-            return await self._work(host, client)
+            beside.run(host.shipper.ship_leftovers([_leftover(attempt) for attempt in left]))
+            stack.push_async_callback(self._finish, host)
+            await self._work(host, client, registrar, beside)
+        return self._exit_code
 
     def _asked_to_end(self) -> None:
-        if self._drain.is_set():
+        if self._signalled:
             logger.warning("Asked to end again: running attempts are ended and go on elsewhere")
             self._force.set()
         else:
             logger.info("Draining: nothing new is taken; asked again, the agent ends what still runs")
+            self._signalled = True
             self._drain.set()
 
-    async def _host(self, stack: AsyncExitStack) -> Host:
+    def _name_taken(self, why: str) -> None:
+        logger.error("Nothing new is taken, what runs is finished, then this agent ends: %s", why)
+        self._exit_code = _UNUSABLE
+        self._drain.set()
+
+    async def _host(self, stack: AsyncExitStack) -> tuple[Host, list[DeadAttempt]]:
         """Everything attempts need; what an earlier agent left is ended before anything new begins."""
         settings = self._settings
         left = await end_leftovers(settings.directory)
@@ -118,87 +170,114 @@ class _Agent:
         await guardian.start()
         stack.push_async_callback(guardian.close)
         plane = await stack.enter_async_context(
-            ControlPlane(settings.url, self._key, connections=settings.capacity * 2 + 8)
+            ControlPlane(settings.url, settings.read_api_key(), connections=settings.capacity * 2 + 8)
         )
-        shipper = LogShipper(plane)
+        limits = CacheLimits(settings.cache_days, settings.cache_bytes)
+        _Beside(stack).run(keep_within(settings.directory / _CACHE, limits))
         host = Host(
             agent_id=self._id,
             state_dir=settings.directory,
             max_log_bytes=settings.max_log_bytes,
             max_artifact_bytes=settings.max_artifact_bytes,
             control_plane=plane,
-            shipper=shipper,
+            shipper=LogShipper(plane),
             checkout=Checkout(settings.directory / _CACHE),
             executor=ShellExecutor(),
             guardian=guardian,
             fences=Fences.load(settings.directory),
+            vault=Vault.load(settings),
+            approvals=load_approvals(settings),
         )
-        limits = CacheLimits(settings.cache_days, settings.cache_bytes)
-        beside = [
-            asyncio.create_task(shipper.ship_leftovers([_leftover(attempt) for attempt in left])),
-            asyncio.create_task(keep_within(settings.directory / _CACHE, limits)),
-        ]
-        stack.push_async_callback(self._finish, host, beside)
-        return host
+        return host, left
 
-    async def _connect(self) -> Client | None:
-        """Wait until Temporal answers. None: asked to end before."""
-        backoff = Backoff("Connecting to Temporal")
-        while not self._drain.is_set():
-            try:
-                client = await connect(identity=self._id)
-            except RuntimeError as error:
-                delay = backoff.failed(error)
-            else:
-                backoff.succeeded()
-                return client
-            await _first_of(self._drain.wait(), asyncio.sleep(delay))
-        return None
+    def _registrar(self, plane: ControlPlane) -> Registrar:
+        registrar = Registrar(self._settings, plane, self._registration, on_taken=self._name_taken)
+        registrar.on_registered(lambda answer: plane.use_token(answer.token.get_secret_value()))
+        registrar.on_registered(self._connection.use)
+        return registrar
 
-    async def _work(self, host: Host, client: Client) -> int:
-        attempts = Attempts(host, client)
-        worker = Worker(
-            client,
-            task_queue=pool_queue(self._settings.pool),
-            activities=[attempts.run_attempt],
-            max_concurrent_activities=self._settings.capacity,
-            identity=self._id,
-            graceful_shutdown_timeout=_NO_LIMIT,
+    async def _work(self, host: Host, client: Client, registrar: Registrar, beside: "_Beside") -> None:
+        settings, labels, gate = self._settings, self._registration.labels, self._gate
+        quarantine = Quarantine.load(settings.directory, gate)
+        watchers = Watchers(ended=quarantine.note, cut_off=lambda: heartbeats.soon(), unauthenticated=registrar.ask)
+        attempts = Attempts(host, client, Admission(gate, labels, settings.capacity), watchers)
+        poller = Poller(client, self._id, settings.pool, labels, [attempts.run_attempt], settings.capacity)
+        queues = Queues(poller, Slots(settings.capacity), gate)
+        heartbeats = Heartbeats(
+            host.control_plane,
+            Subject(
+                self._registration,
+                self._instance.starts,
+                settings.directory,
+                lambda: attempts.running,
+                gate,
+                quarantine,
+            ),
+            Orders(queues.demand, self._drain.set, registrar.ask, self._connection.answers),
         )
-        logger.info("Agent %s works for pool %s, capacity %d", self._id, self._settings.pool, self._settings.capacity)
-        working = asyncio.create_task(worker.run())
-        await _first_of(asyncio.shield(working), self._drain.wait())
-        if working.done():
-            logger.error("The worker ended by itself", exc_info=working.exception())
-            return 1
-        shutdown = asyncio.create_task(worker.shutdown())
-        await _first_of(asyncio.shield(shutdown), self._force.wait())
-        if not shutdown.done():
+        gate.on_change(heartbeats.soon)
+        registrar.on_registered(lambda _: heartbeats.soon())
+        beside.run(_keep_once_registered(registrar, heartbeats))
+        queues.start()
+        logger.info("Agent %s works for pool %s, capacity %d", self._id, settings.pool, settings.capacity)
+        await self._drain.wait()
+        gate.close(Reason.DRAINING, "this agent finishes what it runs and ends")
+        ending = asyncio.create_task(queues.end())
+        await first_of(asyncio.shield(ending), self._force.wait())
+        if not ending.done():
             attempts.stop_all(grace_seconds=_FORCED_GRACE_SECONDS)
-        await shutdown
-        await working
-        logger.info("Drained: %d attempts are left", attempts.running)
-        return 0
+        await ending
+        await quarantine.saved()
+        logger.info("Drained: %d attempts are left", len(attempts.running))
 
-    async def _finish(self, host: Host, beside: list[asyncio.Task[None]]) -> None:
+    async def _finish(self, host: Host) -> None:
         seconds = 2.0 if self._force.is_set() else _DRAIN_SECONDS
         left = await host.shipper.drain(seconds)
         if left:
             logger.warning("%d logs were not taken by the API; the next agent in this directory sends them", left)
-        for task in beside:
-            task.cancel()
-        await asyncio.gather(*beside, return_exceptions=True)
         await host.tidying.drain(seconds)
+
+    async def _say_good_bye(self, plane: ControlPlane, registrar: Registrar) -> None:
+        """So that people see it as gone at once. Not when the name is another agent's by now."""
+        if registrar.current is None or self._exit_code == _UNUSABLE:
+            return
+        try:
+            async with asyncio.timeout(_GOOD_BYE_SECONDS):
+                await plane.deregister(self._id)
+        except (Refused, Unreachable, TimeoutError) as error:
+            logger.warning("The API was not told that this agent ends, and will find out: %s", error or "no answer")
+
+
+class _Beside:
+    """What goes on beside the work until the stack unwinds to here."""
+
+    def __init__(self, stack: AsyncExitStack) -> None:
+        self._tasks: list[asyncio.Task[None]] = []
+        stack.push_async_callback(self._end)
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        task.add_done_callback(_log_failure)
+        self._tasks.append(task)
+
+    async def _end(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        logger.error("Something beside the agent's work ended unexpectedly", exc_info=task.exception())
+
+
+async def _keep_once_registered(registrar: Registrar, heartbeats: Heartbeats) -> None:
+    """An API of an earlier version knows no heartbeats."""
+    registered = await registrar.registered()
+    heartbeats.seconds = registered.heartbeat_seconds
+    await heartbeats.keep()
 
 
 def _leftover(attempt: DeadAttempt) -> Leftover:
     job_id, _, number = attempt.directory.cookie.rpartition("-")
     return Leftover(Origin(job_id, int(number)), attempt.directory.spool, attempt.directory.remove)
-
-
-async def _first_of(*waits: Awaitable[object]) -> None:
-    """Return when one is done; the others are cancelled."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
-        task.cancel()

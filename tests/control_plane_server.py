@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from tests.servers import HOST, free_port
+from workflows.contracts.agents import AgentRegistration, AgentStatus, Heartbeat, HeartbeatAnswer
 from workflows.contracts.attempts import AttemptStarted
 
 KEY = "agent-key"
+TOKEN = "agent-token"
 
 
 @dataclass
@@ -40,6 +42,28 @@ class Artifact:
     sha256: str
 
 
+@dataclass
+class Registry:
+    """What agents say of themselves, and what they are told. ``refusal``: status and detail for who registers.
+
+    ``token`` is what registering gives; it is accepted wherever KEY is, and for heartbeats nothing else.
+    ``present`` False: an API of an earlier version.
+    """
+
+    present: bool = True
+    token: str = TOKEN
+    refusal: tuple[int, str] | None = None
+    gateway: dict[str, str] | None = None
+    registered: list[AgentRegistration] = field(default_factory=list[AgentRegistration])
+    keys: list[str] = field(default_factory=list[str])
+    heartbeats: list[Heartbeat] = field(default_factory=list[Heartbeat])
+    orders: HeartbeatAnswer = field(
+        default_factory=lambda: HeartbeatAnswer(status=AgentStatus.HEALTHY, heartbeat_seconds=1)
+    )
+    unknown: bool = False
+    gone: list[str] = field(default_factory=list[str])
+
+
 class ControlPlaneServer:
     """``answer`` other than 204 is given to every request, which is then not kept; ``keep_but_fail`` keeps it first."""
 
@@ -50,6 +74,7 @@ class ControlPlaneServer:
         self.logs: dict[tuple[str, int], StoredLog] = {}
         self.starts: dict[str, list[AttemptStarted]] = {}
         self.artifacts: dict[tuple[str, int, str], Artifact] = {}
+        self.registry = Registry()
         self.requests: list[str] = []
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
@@ -92,8 +117,8 @@ class ControlPlaneServer:
                 request, *lines = head.strip().split("\r\n")
                 headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
                 body = await reader.readexactly(int(headers.get("content-length", "0")))
-                status = self._take(request.split(" ")[1], headers, body)
-                writer.write(f"HTTP/1.1 {status} Said\r\ncontent-length: 0\r\n\r\n".encode())
+                status, said = self._take(request.split(" ")[1], headers, body)
+                writer.write(f"HTTP/1.1 {status} Said\r\ncontent-length: {len(said)}\r\n\r\n".encode() + said)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             return
@@ -102,12 +127,45 @@ class ControlPlaneServer:
             with suppress(ConnectionError, asyncio.CancelledError):
                 await writer.wait_closed()
 
-    def _take(self, path: str, headers: dict[str, str], body: bytes) -> int:
+    def _take(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
         self.requests.append(path)
-        if headers.get("authorization") != f"Bearer {KEY}":
-            return 401
+        shown = headers.get("authorization", "").removeprefix("Bearer ")
+        if self.answer == 204 and path == "/api/agents/register":
+            return self._register(shown, body)
+        if shown not in {KEY, self.registry.token}:
+            return 401, b""
         if self.answer != 204:
-            return self.answer
+            return self.answer, b""
+        if path.startswith("/api/agents/"):
+            return self._hear(path.removeprefix("/api/agents/"), shown, body)
+        return self._deliver(path, headers, body), b""
+
+    def _register(self, shown: str, body: bytes) -> tuple[int, bytes]:
+        registry = self.registry
+        if not registry.present:
+            return 404, b'{"detail": "There is nothing here."}'
+        if registry.refusal is not None:
+            status, detail = registry.refusal
+            return status, json.dumps({"detail": detail}).encode()
+        registry.keys.append(shown)
+        registry.registered.append(AgentRegistration.model_validate_json(body))
+        registry.unknown = False
+        answer: dict[str, object] = {"token": registry.token, "heartbeat_seconds": registry.orders.heartbeat_seconds}
+        return 201, json.dumps({**answer, "token_expires_at": None, "gateway": registry.gateway}).encode()
+
+    def _hear(self, path: str, shown: str, body: bytes) -> tuple[int, bytes]:
+        registry, (agent_id, what) = self.registry, path.split("/")
+        if not registry.present or registry.unknown:
+            return 404, b'{"detail": "There is no such agent."}'
+        if shown != registry.token:
+            return 401, b""
+        if what == "deregister":
+            registry.gone.append(agent_id)
+            return 200, b"{}"
+        registry.heartbeats.append(Heartbeat.model_validate_json(body))
+        return 200, registry.orders.model_dump_json().encode()
+
+    def _deliver(self, path: str, headers: dict[str, str], body: bytes) -> int:
         job_id, attempt, what = _parse(path)
         if what == "start":
             self.starts.setdefault(job_id, []).append(AttemptStarted.model_validate_json(body))
