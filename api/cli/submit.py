@@ -54,6 +54,7 @@ class SubmitOptions:
     retries: int | None = None
     label: Sequence[str] = ()
     tag: Sequence[str] = ()
+    require: Sequence[str] = ()
     file: Path | None = None
 
 
@@ -87,7 +88,8 @@ def build_body(options: SubmitOptions, warn: Callable[[str], None]) -> dict[str,
     for name, pairs, option in (("env", options.env, "--env"), ("labels", options.label, "--label")):
         if pairs:
             body[name] = {**_mapping(body, name), **parse_pairs(pairs, option)}
-    for name, values in (("secrets", options.secret), ("artifacts", options.artifact), ("tags", options.tag)):
+    lists = {"secrets": options.secret, "artifacts": options.artifact, "tags": options.tag, "requires": options.require}
+    for name, values in lists.items():
         if values:
             body[name] = list(dict.fromkeys([*_sequence(body, name), *values]))
     return body

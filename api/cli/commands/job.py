@@ -56,6 +56,10 @@ def submit(
     retries: Annotated[int | None, typer.Option(min=0, max=49, help="Further tries when a command fails.")] = None,
     label: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Label.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="Tag.")] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LABEL", help="Label of the agent: os=linux, gpu=*, '!spot'. Repeatable: all must hold."),
+    ] = None,
     idempotency_key: Annotated[str | None, typer.Option(help="The same key returns the same job.")] = None,
     wait: Wait = False,
     as_json: AsJson = False,
@@ -65,7 +69,7 @@ def submit(
     options = SubmitOptions(
         repo=repo, ref=ref, commit=commit, author=author, run=run or (), name=name or (), job_type=job_type, pool=pool,
         priority=priority, env=env or (), secret=secret or (), artifact=artifact or (), timeout=timeout,
-        retries=retries, label=label or (), tag=tag or (), file=file,
+        retries=retries, label=label or (), tag=tag or (), require=require or (), file=file,
     )  # fmt: skip
     with open_api(data_dir) as api:
         body = build_body(options, warn=lambda text: note(f"Warning: {text}"))
@@ -183,6 +187,9 @@ def _created(api: ApiClient, record: Any, *, wait: bool, as_json: bool, first: i
         else:
             say(job.job_id)
             note(f"Submitted. Follow it with `{api.command(f'job logs -f {job.job_id}')}`.")
+    if (waits_for := record.get("waits_for")) is not None and not as_json:
+        note(f"It {waits_for if waits_for.startswith('waits ') else f'waits: {waits_for}'}.")
+    if not wait:
         return
     raise typer.Exit(wait_for_job(api, job, as_json=as_json, first=first))
 

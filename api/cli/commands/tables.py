@@ -39,7 +39,7 @@ def show_record(record: Any, api: ApiClient, *, as_json: bool) -> None:
     if as_json:
         print_json(record)
     else:
-        print_job(Job.model_validate(record), api)
+        print_job(Job.model_validate(record), api, waits_for=record.get("waits_for"))
 
 
 def print_jobs(jobs: Sequence[JobSummary]) -> None:
@@ -76,18 +76,20 @@ def print_dead_letters(jobs: Sequence[JobSummary]) -> None:
     print_table(columns, rows)
 
 
-def print_job(job: Job, api: ApiClient) -> None:
-    """Everything about one job."""
+def print_job(job: Job, api: ApiClient, *, waits_for: str | None = None) -> None:
+    """Everything about one job. ``waits_for``: why no agent takes it, as the API says."""
     print_fields(
         [
             ("Job", job.job_id),
             ("Status", job.status),
             ("State", describe(job)),
+            ("Waiting", waits_for),
             ("Type", job.job_type),
             ("Repository", job.git_repo),
             ("Commit", f"{job.git_commit_sha[:12]} {f'({job.git_ref}) ' if job.git_ref else ''}by {job.git_author}"),
             ("Message", _first_line(job.git_commit_message)),
             ("Pool", f"{job.pool}, priority {job.priority}"),
+            ("Requires", ", ".join(job.requires) or None),
             ("Created", _moment(job.created_at)),
             ("Started", _moment(job.started_at)),
             ("Ended", _moment(job.completed_at)),
