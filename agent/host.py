@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from agent.approvals import ApprovalRules
 from agent.checkout import Checkout
 from agent.control_plane import ControlPlane
 from agent.executors import Executor
 from agent.fences import Fences
 from agent.guardian import Guardian
 from agent.logs import LogShipper
+from agent.secrets import Vault
 
 logger = logging.getLogger(__name__)
 
@@ -63,4 +65,6 @@ class Host:
     executor: Executor
     guardian: Guardian
     fences: Fences
+    vault: Vault = field(default_factory=Vault)
+    approvals: ApprovalRules | None = None
     tidying: Tidying = field(default_factory=Tidying)

@@ -1,6 +1,7 @@
 """One attempt from claim to clean-up, in a fixed order of phases:
 
-announce the start, open the log, check out, run the steps, upload the artifacts, send the log, report, clean up.
+announce the start, open the log, check approvals, unlock secrets, check out, run the steps, upload the artifacts, send
+the log, report, clean up.
 
 Whatever happens inside is a verdict, never an exception. Deliberately not here: how each phase is done (``checkout``,
 ``executors``, ``artifacts``, ``logs``), and when an attempt must stop (``lease``, ``worker``), which ``interrupt`` it.
@@ -11,23 +12,25 @@ import logging
 import os
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from agent.artifacts import UploadFailed, upload_artifacts
 from agent.attempt_dir import AttemptDir
-from agent.checkout import Checkout
+from agent.attempt_files import Files, tidy
 from agent.environment import build_environment
 from agent.git_errors import redact
 from agent.host import Host
 from agent.leftovers import record_running
 from agent.log_spool import LogSpool, epoch_ms
 from agent.logs import Origin
+from agent.masked_log import MaskedLog
 from agent.process import EndReason, ProcessEnd, StopSignal, cookie_of
-from agent.secrets import require_secrets
+from agent.progress import Progress as Progress
+from agent.redact import mask_text
+from agent.secrets import Unlocked
 from agent.verdict import GONE, Interruption, Verdict, interrupted, of_exception, of_step
 from workflows.contracts.attempts import MAX_REPORTED_ARTIFACTS, AttemptInput, AttemptResult
-from workflows.contracts.jobs import ArtifactRef, Step, StepResult
+from workflows.contracts.jobs import Step, StepResult
 from workflows.contracts.statuses import Outcome
 
 _UPLOAD_SECONDS: Final = 600.0
@@ -38,26 +41,6 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Report = Callable[[AttemptResult], Coroutine[Any, Any, None]]
 Look = Callable[[], None]
-
-
-@dataclass(slots=True)
-class Progress:
-    """How far an attempt is, for its announcements and its result. Times in epoch milliseconds."""
-
-    claimed_at: int = field(default_factory=epoch_ms)
-    started_at: int | None = None
-    running: asyncio.Event = field(default_factory=asyncio.Event)
-    steps: list[StepResult] = field(default_factory=list[StepResult])
-    artifacts: list[ArtifactRef] = field(default_factory=list[ArtifactRef])
-
-
-@dataclass(frozen=True, slots=True)
-class Files:
-    """What an attempt has on disk. ``sending`` ends when the log is in the API's hands."""
-
-    directory: AttemptDir
-    log: LogSpool
-    sending: asyncio.Task[None]
 
 
 class AttemptRun:
@@ -78,6 +61,7 @@ class AttemptRun:
         self._why: Interruption | None = None
         self._abortable: asyncio.Task[Any] | None = None
         self._files: Files | None = None
+        self._unlocked = Unlocked(attempt)
         self.progress = Progress()
 
     def interrupt(self, why: Interruption, *, grace_seconds: float | None = None) -> None:
@@ -106,9 +90,11 @@ class AttemptRun:
 
     async def _verdict(self, timer: asyncio.TimerHandle) -> Verdict:
         try:
-            require_secrets(self._attempt.secrets)
             self._files = files = await self._open()
             await self._host.fences.enter(self._attempt.fence)
+            if self._host.approvals is not None:
+                await asyncio.to_thread(self._host.approvals.check, self._attempt, epoch_ms())
+            await self._unlock(files)
             await self._check_out(files)
             verdict = await self._run_steps(files)
             timer.cancel()
@@ -131,12 +117,21 @@ class AttemptRun:
         except OSError:
             self._host.tidying.start(self._cookie, directory.remove())
             raise
-        return Files(directory, log, self._host.shipper.ship(self._origin, log))
+        return Files(directory, MaskedLog(log), self._host.shipper.ship(self._origin, log))
 
     async def _displace_earlier_run(self) -> None:
         """The same attempt can come back, when a job was moved between pools just as it was claimed."""
         await self._host.shipper.forget(self._origin)
         await self._host.tidying.wait_for(self._cookie)
+
+    async def _unlock(self, files: Files) -> None:
+        """From here on nothing of the secrets leaves this host: the log, the result and the artifacts are masked."""
+        self._unlocked = unlocked = await self._unless_interrupted(
+            self._host.vault.unlock(self._attempt, files.directory.temp)
+        )
+        files.log.mask(unlocked.patterns)
+        for note in unlocked.notes:
+            files.log.line(note)
 
     async def _check_out(self, files: Files) -> None:
         attempt = self._attempt
@@ -152,9 +147,10 @@ class AttemptRun:
                 cookie=self._cookie,
             )
         )
+        files.log.end_output()
 
     async def _run_steps(self, files: Files) -> Verdict:
-        directory, attempt = files.directory, self._attempt
+        directory, attempt = files.directory, self._unlocked.attempt
         env = build_environment(
             attempt,
             agent_id=self._host.agent_id,
@@ -162,6 +158,7 @@ class AttemptRun:
             home=directory.home,
             temp=directory.temp,
             path=os.environ.get("PATH", os.defpath),
+            secrets=self._unlocked.variables(),
         )
         self.progress.started_at = epoch_ms()
         self.progress.running.set()
@@ -194,7 +191,7 @@ class AttemptRun:
             record_running(files.directory, group)
 
         files.log.line(f"--- {step.name}")
-        return await self._host.executor.run(
+        end = await self._host.executor.run(
             step,
             workspace=files.directory.workspace,
             scripts=files.directory.scripts,
@@ -205,6 +202,8 @@ class AttemptRun:
             cookie=self._cookie,
             on_started=started,
         )
+        files.log.end_output()
+        return end
 
     async def _upload_artifacts(self, files: Files, verdict: Verdict) -> Verdict:
         """Also after a failure, for that is when reports are wanted; not when somebody wants the attempt gone."""
@@ -222,6 +221,7 @@ class AttemptRun:
             max_bytes=self._host.max_artifact_bytes,
             seconds=seconds,
             say=self._say,
+            patterns=self._unlocked.patterns,
         )
         try:
             self.progress.artifacts = await self._unless_interrupted(upload)
@@ -250,7 +250,7 @@ class AttemptRun:
             outcome=verdict.outcome,
             exit_code=verdict.exit_code,
             cause=verdict.cause,
-            message=verdict.message,
+            message=None if verdict.message is None else mask_text(self._unlocked.patterns, verdict.message),
             retryable=verdict.retryable,
             claimed_at=self.progress.claimed_at,
             started_at=self.progress.started_at,
@@ -277,8 +277,9 @@ class AttemptRun:
 
     def _clean_up(self) -> None:
         """Started here, done in the background, where nothing that happens to the attempt can touch it."""
+        self._unlocked.close()
         if self._files is not None:
-            self._host.tidying.start(self._cookie, _tidy(self._files, self._host.checkout))
+            self._host.tidying.start(self._cookie, tidy(self._files, self._host.checkout))
 
     def _say(self, line: str) -> None:
         """A line in the log, when there is one that can take it."""
@@ -288,14 +289,3 @@ class AttemptRun:
             self._files.log.line(line)
         except OSError as error:
             logger.error("The log of attempt %s cannot be written: %s", self._cookie, error)
-
-
-async def _tidy(files: Files, checkout: Checkout) -> None:
-    """The workspace at once, the log when it is sent; a log that is not stays for the next agent."""
-    try:
-        await files.directory.remove_workspace()
-    finally:
-        checkout.leave(files.directory.workspace)
-    await asyncio.wait({files.sending})
-    if not files.sending.cancelled():
-        await files.directory.remove()

@@ -160,6 +160,11 @@ class Redactor:
         self._context = b""
         return rest
 
+    def unmasked_rest(self) -> bytes:
+        """The rest as it is: the stream has ended, and what looked like the beginning of a secret is none."""
+        rest, self._carry, self._context, self._covered = self._carry[self._covered :], b"", b"", 0
+        return rest
+
     def _take(self, data: bytes, *, last: bool) -> bytes:
         base = len(self._context)
         text = self._context + self._carry + data

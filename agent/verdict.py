@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from agent.approvals import ApprovalMissing
 from agent.artifacts import UploadFailed
 from agent.checkout import CheckoutError
 from agent.fences import Fenced
 from agent.process import EndReason, ProcessEnd, SpawnError
-from agent.secrets import SecretUnavailable
+from agent.secrets import SecretError
 from workflows.contracts.attempts import AttemptInput
 from workflows.contracts.jobs import Step
 from workflows.contracts.statuses import Outcome
@@ -85,8 +86,10 @@ def of_step(step: Step, end: ProcessEnd, why: Interruption | None, attempt: Atte
 def of_exception(error: Exception) -> Verdict:
     """The verdict for what kept the agent from running the attempt. An unknown error is logged with an id to quote."""
     match error:
-        case SecretUnavailable():
-            return Verdict(Outcome.AGENT_ERROR, "secret_unavailable", str(error), retryable=False)
+        case SecretError():
+            return Verdict(Outcome.AGENT_ERROR, error.cause, str(error), retryable=error.retryable)
+        case ApprovalMissing():
+            return Verdict(Outcome.AGENT_ERROR, "approval_unverified", str(error), retryable=False)
         case Fenced():
             return Verdict(Outcome.AGENT_ERROR, "fenced", str(error), retryable=False)
         case CheckoutError(cause="disk_full"):
@@ -96,7 +99,7 @@ def of_exception(error: Exception) -> Verdict:
         case SpawnError():
             return Verdict(Outcome.AGENT_ERROR, "not_started", str(error), error.exit_code)
         case UploadFailed():
-            return Verdict(Outcome.AGENT_ERROR, "artifact_upload", str(error), 0, retryable=error.retryable)
+            return Verdict(Outcome.AGENT_ERROR, error.cause, str(error), 0, retryable=error.retryable)
         case OSError() if error.errno in _FULL:
             message = "The agent's disk is full: free space in its directory, or move HYBRIDCI_AGENT_DIR."
             return Verdict(Outcome.AGENT_ERROR, "disk_full", message)

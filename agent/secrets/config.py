@@ -1,0 +1,99 @@
+"""The agent's secrets file (HYBRIDCI_SECRETS_FILE): where each secret comes from and which jobs may have it.
+
+```yaml
+DB_URL: {env: SHOP_DB_URL}
+DEPLOY_KEY: {file: /run/secrets/deploy_key, as: file, repositories: ["https://example.com/*"]}
+API_TOKEN: {aws_secret: shop/api, key: token, pools: [production], job_types: [deploy]}
+LICENSE: {ssm: /shop/license, mask: false}
+VAULT: {command: [vault, kv, get, -field=token, secret/shop], timeout_seconds: 5}
+```
+
+Deliberately not here: how a value is fetched (``providers``).
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Final, Self
+
+from pydantic import Field, StringConstraints, TypeAdapter, model_validator
+
+from agent.yaml_file import read_yaml
+from workflows.contracts.attempts import AttemptInput
+from workflows.contracts.base import Frozen
+from workflows.contracts.fields import EnvName
+
+SETTING: Final = "HYBRIDCI_SECRETS_FILE"
+_Text = Annotated[str, StringConstraints(min_length=1)]
+
+
+class Kind(StrEnum):
+    """Where a secret comes from."""
+
+    ENV = "env"
+    FILE = "file"
+    AWS_SECRET = "aws_secret"  # noqa: S105 - a kind
+    SSM = "ssm"
+    COMMAND = "command"
+
+
+class Handover(StrEnum):
+    """How the job gets it: in the variable, or in a file in memory whose path the variable holds."""
+
+    VARIABLE = "variable"
+    FILE = "file"
+
+
+class SecretSource(Frozen):
+    """One secret. Exactly one of the first five says where it comes from; ``key`` is one of a secret that is JSON.
+
+    ``repositories``, ``pools`` and ``job_types`` are patterns with ``*``; None: all. ``mask`` False: it may be printed.
+    """
+
+    env: _Text | None = None
+    file: Path | None = None
+    aws_secret: _Text | None = None
+    ssm: _Text | None = None
+    command: list[_Text] | None = Field(default=None, min_length=1)
+    key: _Text | None = None
+    timeout_seconds: float = Field(default=20, gt=0, le=300)
+    handover: Handover = Field(default=Handover.VARIABLE, alias="as")
+    repositories: list[_Text] | None = None
+    pools: list[_Text] | None = None
+    job_types: list[_Text] | None = None
+    mask: bool = True
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        given = [kind.value for kind in Kind if getattr(self, kind.value) is not None]
+        if len(given) != 1:
+            raise ValueError(f"exactly one of {', '.join(Kind)} is needed, not {', '.join(given) or 'none'}")
+        if self.key is not None and self.aws_secret is None:
+            raise ValueError("`key` goes with `aws_secret` only")
+        return self
+
+    @property
+    def kind(self) -> Kind:
+        """Which one it is."""
+        return next(kind for kind in Kind if getattr(self, kind.value) is not None)
+
+    def refusal(self, attempt: AttemptInput) -> str | None:
+        """Why this job may not have it, or None."""
+        for what, value, allowed in (
+            ("repository", attempt.git_repo, self.repositories),
+            ("pool", attempt.pool, self.pools),
+            ("job type", attempt.job_type, self.job_types),
+        ):
+            if allowed is not None and not _matches(value, allowed):
+                return f"it is not for this {what}"
+        return None
+
+
+def load_sources(path: Path) -> dict[str, SecretSource]:
+    """The agent's secrets by name. Raises SettingsError."""
+    return read_yaml(path, SETTING, TypeAdapter(dict[EnvName, SecretSource]))
+
+
+def _matches(value: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(value, pattern) for pattern in patterns)
