@@ -28,7 +28,7 @@ PROCESSES: Final[Mapping[str, Process]] = {
     "api": Process("api.settings", "ApiSettings", "api.server"),
     "worker": Process("activities.settings", "WorkerSettings", "activities.worker"),
     "agent": Process("agent.settings", "AgentSettings", "agent.worker"),
-    "gateway": Process("api.gateway.settings", "GatewaySettings", "api.gateway.server"),
+    "gateway": Process("api.gateway.settings", "GatewaySettings", "api.gateway.process"),
 }
 
 

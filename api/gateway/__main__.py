@@ -1,4 +1,4 @@
-"""``python -m api.gateway``: what ``hybridci gateway`` runs, without the command line's own weight. `up` starts this."""
+"""``python -m api.gateway``: ``hybridci gateway`` without the command line's own weight. `up` starts this."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The gateway's process: ``hybridci gateway``. Exit code 0 after a signal, 2 when it cannot start as it is set up.
+"""The gateway as a gRPC server, from its start to its end.
 
 It keeps nothing that matters: after a kill and a restart, on the same key, every task token is still good.
 """
@@ -6,7 +6,7 @@ It keeps nothing that matters: after a kill and a restart, on the same key, ever
 import asyncio
 import logging
 import signal
-import sys
+import socket
 from typing import Any, Final
 
 import grpc
@@ -17,16 +17,13 @@ from api.gateway.handler import Gateway
 from api.gateway.messages import Messages
 from api.gateway.methods import MAX_MESSAGE_BYTES, Scope
 from api.gateway.settings import LOOPBACK, GatewaySettings, SettingsError
-from api.gateway.temporal_settings import TemporalSettings, read_temporal_settings
+from api.gateway.temporal_settings import TemporalSettings
 from api.gateway.tokens import Callers
 from api.gateway.upstream import Upstream
 from api.gateway.validation import Validator
-from workflows.log_setup import setup_logging
 
 logger = logging.getLogger(__name__)
 
-EXIT_OK: Final = 0
-EXIT_UNUSABLE: Final = 2
 READY: Final = "gateway ready"
 """What the log says once agents can connect."""
 _GRACE_SECONDS: Final = 5.0
@@ -49,18 +46,8 @@ _OPTIONS: Final[list[tuple[str, Any]]] = [
 ]
 
 
-def run(settings: GatewaySettings) -> int:
-    """Serve until SIGTERM or Ctrl-C. Returns the exit code."""
-    try:
-        setup_logging(settings.log_level, "gateway")
-        temporal = read_temporal_settings()
-        return asyncio.run(_serve(settings, temporal))
-    except ValueError as error:
-        sys.stderr.write(f"hybridci gateway cannot start: {error}\n")
-        return EXIT_UNUSABLE
-
-
-async def _serve(settings: GatewaySettings, temporal: TemporalSettings) -> int:
+async def serve(settings: GatewaySettings, temporal: TemporalSettings) -> None:
+    """Until SIGTERM or Ctrl-C. Raises SettingsError when it cannot listen."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
@@ -86,22 +73,23 @@ async def _serve(settings: GatewaySettings, temporal: TemporalSettings) -> int:
         await upstream.close()
         validator.close()
     logger.info("stopped")
-    return EXIT_OK
 
 
 def _listen(server: grpc.aio.Server, settings: GatewaySettings) -> int:
-    """Raises SettingsError."""
+    """The port. Raises SettingsError."""
     certificate = settings.certificate
     try:
+        _try_address(settings)  # says why it cannot, which gRPC does not
         if certificate is None:
             port = server.add_insecure_port(settings.address)
         else:
             credentials = grpc.ssl_server_credentials([(certificate.key, certificate.chain)])
             port = server.add_secure_port(settings.address, credentials)
-    except RuntimeError as error:
+    except (OSError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
         raise SettingsError(
-            f"it cannot listen on {settings.address}; stop what listens there, or set HYBRIDCI_GATEWAY_HOST and"
-            " HYBRIDCI_GATEWAY_PORT; if the address is free, the TLS key and certificate do not belong together."
+            f"it cannot listen on {settings.address} ({reason}); stop what listens there, or set HYBRIDCI_GATEWAY_HOST"
+            " and HYBRIDCI_GATEWAY_PORT."
         ) from error
     if certificate is None and settings.host not in LOOPBACK:
         logger.warning(
@@ -110,3 +98,12 @@ def _listen(server: grpc.aio.Server, settings: GatewaySettings) -> int:
             extra={"address": settings.address},
         )
     return port
+
+
+def _try_address(settings: GatewaySettings) -> None:
+    found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, kind, protocol, _, address = found[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
+        probe.listen(1)

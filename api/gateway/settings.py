@@ -4,6 +4,7 @@ No pydantic here, on purpose: the gateway is to stay small, and what it needs of
 """
 
 import os
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +111,20 @@ def _certificate(known: Mapping[str, str]) -> Certificate | None:
                 " certificate, or set HYBRIDCI_GATEWAY_TLS=off where something in front of it does."
             )
     key, chain = (_read(name, known[name]) for name in names)
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(known[names[1]], known[names[0]], password=_no_password)
+    except (OSError, ValueError) as error:  # SSLError is an OSError
+        raise SettingsError(
+            f"The certificate of HYBRIDCI_GATEWAY_TLS_CERT_FILE and the key of HYBRIDCI_GATEWAY_TLS_KEY_FILE cannot be"
+            f" used together: both must be PEM, belong together, and the key have no password ({error})."
+        ) from error
     return Certificate(key=key, chain=chain)
+
+
+def _no_password() -> str:
+    """Instead of asking on the terminal."""
+    raise ValueError("the key has a password")
 
 
 def _read(name: str, path: str) -> bytes:
