@@ -4,7 +4,7 @@ import base64
 import hashlib
 import secrets
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,14 +48,17 @@ class OidcIssuer:
         self.keys = [key]
         return key
 
-    def token(self, *, key: Key | None = None, header: dict[str, Any] | None = None, **claims: Any) -> str:
-        """An ID token of now for five minutes; a claim that is None is left out."""
-        key = key or self.keys[0]
+    def token(self, claims: Mapping[str, Any] | None = None, **more: Any) -> str:
+        """An ID token of now for five minutes, signed by its present key; a claim that is None is left out."""
+        return self.signed(self.keys[0], {**(claims or {}), **more})
+
+    def signed(self, key: Key, claims: Mapping[str, Any], **header: Any) -> str:
+        """The same, by this key and with this header."""
         now = int(time.time())
         said = {"iss": self.url, "aud": AUDIENCE, "sub": "somebody", "iat": now, "exp": now + 300, **claims}
         algorithm = "RS256" if isinstance(key, RSAKey) else "ES256"
         given = {name: value for name, value in said.items() if value is not None}
-        return jwt.encode({"alg": algorithm, "kid": key.kid, **(header or {})}, given, key)
+        return jwt.encode({"alg": algorithm, "kid": key.kid, **header}, given, key)
 
     def app(self) -> FastAPI:
         """Its addresses."""
@@ -110,7 +113,7 @@ class OidcIssuer:
         ):
             return JSONResponse({"error": "invalid_grant"}, 400)
         claims: dict[str, Any] = {"aud": CLIENT_ID, "nonce": asked["nonce"], **self.person, **self.tampered}
-        return JSONResponse({"access_token": "unused", "token_type": "Bearer", "id_token": self.token(**claims)})
+        return JSONResponse({"access_token": "unused", "token_type": "Bearer", "id_token": self.token(claims)})
 
     def _count(self, what: str) -> None:
         self.asked[what] = self.asked.get(what, 0) + 1

@@ -170,7 +170,8 @@ def _read(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _trusted_claims(claims: dict[str, Any]) -> dict[str, Any]:
-    verified = claims.get("email_verified") in (True, "true")
+    said = claims.get("email_verified")
+    verified = said is True or said == "true"
     return {name: value for name, value in claims.items() if name != "email" or verified}
 
 
