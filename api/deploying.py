@@ -7,8 +7,11 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
+from api.auth.guard import require
 from api.deps import Services
 from api.idempotency import fingerprint, require_same
+from api.origin import Origin
+from workflows.contracts.access import Operation
 from workflows.contracts.deployment_commands import (
     Approve,
     DeploymentInput,
@@ -45,24 +48,25 @@ class Started:
 
 
 async def start_deployment(
-    services: Services, caller_id: str, request: DeploymentRequest, *, key: str | None, via: str, address: str | None
+    services: Services, origin: Origin, request: DeploymentRequest, *, key: str | None
 ) -> Started:
     """Start a deployment of the service as it is defined now, or find the one that this key stands for.
 
-    ``via`` is ``api``, ``cli`` or ``webhook:<provider>``, ``address`` the caller's, if any. Raises NotFound for an
-    unknown service, Conflict, ValidationFailed, Unavailable.
+    Raises ApiError forbidden for a service out of reach, NotFound for an unknown one, Conflict, ValidationFailed,
+    Unavailable.
     """
+    require(origin.caller, Operation.DEPLOYMENTS_START, service=request.service_name)
     if key is None:
-        start = await _input(services, new_job_id(), caller_id, request, via, address)
+        start = await _input(services, new_job_id(), origin, request)
         return Started(await services.releases.start(start), created=True)
-    deployment_id, digest = job_id_for_key(caller_id, key), fingerprint("deployment", request)
+    deployment_id, digest = job_id_for_key(origin.caller.id, key), fingerprint("deployment", request)
     # A workflow's id names service and version too: Temporal alone would let two different requests with one key start.
     async with services.starting.setdefault(deployment_id, asyncio.Lock()):
         known = await _find(services, deployment_id)
         if known is not None:
             require_same(known.fingerprint, digest, what=f"deployment {deployment_id}")
             return Started(known, replayed=True)
-        start = await _input(services, deployment_id, caller_id, request, via, address)
+        start = await _input(services, deployment_id, origin, request)
         started = await services.releases.start(start.model_copy(update={"fingerprint": digest}))
     require_same(started.fingerprint, digest, what=f"deployment {deployment_id}")  # another API process was faster
     return Started(started, created=True)
@@ -133,16 +137,15 @@ async def live_deployment(services: Services, service_name: str, environment: st
     return None if state.live is None else await services.deployments.get(state.live.deployment_id)
 
 
-async def _input(
-    services: Services, deployment_id: str, caller_id: str, request: DeploymentRequest, via: str, address: str | None
-) -> DeploymentInput:
+async def _input(services: Services, deployment_id: str, origin: Origin, request: DeploymentRequest) -> DeploymentInput:
     return DeploymentInput(
         deployment_id=deployment_id,
         request=request,
         service=await services.deployments.service(request.service_name),
-        created_by=caller_id,
-        via=via,
-        address=address,
+        created_by=origin.caller.id,
+        via=origin.via,
+        address=origin.address,
+        role=origin.caller.role,
     )
 
 

@@ -29,6 +29,10 @@ class Origin:
     via: str
     address: str | None
 
+    def fields(self, by: str | None = None) -> dict[str, Any]:
+        """The fields of a command that carry it to a workflow; ``by`` names the person for whom the caller acts."""
+        return {"by": by or self.caller.id, "via": self.via, "address": self.address, "role": self.caller.role}
+
     def signature(self, reason: str | None = None) -> Signature:
         """For a change that goes to a store and not to a workflow."""
         return Signature(by=self.caller.id, role=self.caller.role, via=self.via, address=self.address, reason=reason)
@@ -70,14 +74,8 @@ def signed(
     named = fields.pop("by", None)
     if named is not None and not origin.caller.unlimited(Operation.ACT_FOR):
         raise ApiError(ProblemCode.FORBIDDEN, "Only an admin may act for somebody else; leave `by` out.")
-    signature = {
-        "by": named or origin.caller.id,
-        "via": origin.via,
-        "address": origin.address,
-        "role": origin.caller.role,
-    }
     try:
-        return kind.model_validate({**fields, **more, **signature})
+        return kind.model_validate({**fields, **more, **origin.fields(named)})
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False, include_input=False)
         raise validation_failed(field_errors(details)) from None

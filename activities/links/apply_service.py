@@ -82,6 +82,7 @@ def _event(write: ServiceWrite, change_id: str, service: Service) -> AuditEvent:
         by=write.by,
         via=write.via,
         address=write.address,
+        role=write.role,
         service_name=service.name,
         message=f"{service.name} has definition {service.version}",
         details={"service_version": service.version},

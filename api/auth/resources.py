@@ -11,12 +11,10 @@ from starlette.requests import Request
 
 from api.auth.principal import Principal
 from api.deps import Services, known_deployment, known_id
-from workflows.contracts.jobs import Job
+from workflows.contracts.jobs import SERVICE_LABEL, Job
 
 _SERVICE_PREFIXES: Final = ("/api/dashboard/services/{name}", "/api/dashboard/deployments/service/{name}")
 _POOL_PREFIX: Final = "/api/agents/pools/{name}"
-SERVICE_LABEL: Final = "service"
-"""The label by which a job belongs to a service; a deployment's jobs have it."""
 
 
 @dataclass(frozen=True, slots=True)

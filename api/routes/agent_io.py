@@ -1,4 +1,4 @@
-"""What an agent delivers for an attempt: its start, its log, its files. The only routes an agent's key opens.
+"""What an agent delivers for an attempt: its start, its log, its files. An agent delivers only for its own attempts.
 
 Deliberately not here: results and leases, which go to Temporal directly. All three are idempotent: an agent repeats
 them until it has an answer.
@@ -14,6 +14,8 @@ from starlette.responses import Response
 
 from activities.stores.interfaces import LogChunk
 from activities.stores.paths import check_artifact_path
+from api.auth.deliveries import require_delivery, require_itself
+from api.auth.guard import Caller
 from api.bodies import json_body
 from api.deps import JobId, Services, ServicesDep
 from api.errors import field_errors
@@ -38,10 +40,13 @@ async def attempt_started(
     attempt: AttemptNumber,
     announcement: Annotated[AttemptStarted, Depends(json_body(AttemptStarted))],
     services: ServicesDep,
+    caller: Caller,
 ) -> Response:
     """Makes the job show its agent and lease. 404 when the job is gone."""
     if announcement.attempt != attempt:
         raise _invalid("attempt", f"says {announcement.attempt}, but the address says {attempt}")
+    require_itself(caller, announcement.agent_id)
+    await require_delivery(services, caller, job_id, attempt)
     await services.orchestrator.attempt_started(job_id, announcement)
     return Response(status_code=204)
 
@@ -59,12 +64,14 @@ async def append_log(
     attempt: AttemptNumber,
     offset: Annotated[int, Path(ge=0, lt=1 << 40)],
     services: ServicesDep,
+    caller: Caller,
     log_marks: Annotated[
         str, Header(max_length=24 * 1024, description="JSON: [[offset in chunk, epoch ms], …]")
     ] = "[]",
     log_final: Annotated[bool, Header(description="`true` on the last piece, which can be empty.")] = False,
 ) -> Response:
     """The bytes from ``offset`` on, masked by the agent."""
+    await require_delivery(services, caller, job_id, attempt)
     await _require_job(services, job_id)
     data = await request.body()
     chunk = LogChunk(offset=offset, data=data, marks=_marks(log_marks, len(data)), final=log_final)
@@ -85,12 +92,14 @@ async def put_artifact(
     attempt: AttemptNumber,
     path: str,
     services: ServicesDep,
+    caller: Caller,
     content_sha256: Annotated[
         str, Header(alias="Content-SHA256", pattern=r"^[0-9a-f]{64}$", description="Of the body, in hexadecimal.")
     ],
 ) -> Response:
     """Streamed; needs Content-Length. A file sent again replaces the earlier one, until the attempt has ended: its
     record names sizes and digests."""
+    await require_delivery(services, caller, job_id, attempt)
     check_artifact_path(path)
     job = await services.reader.get(job_id)
     if any(tried.number == attempt and tried.outcome is not None for tried in job.attempts):

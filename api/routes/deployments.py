@@ -5,6 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
+from api.auth.guard import Caller
+from api.auth.reach import within
+from api.auth.resources import Resource
 from api.bodies import json_body
 from api.deploying import start_deployment
 from api.deps import DeploymentId, KnownService, ServicesDep
@@ -52,9 +55,7 @@ async def create_deployment(
 ) -> Response:
     """Start it on its way, by the service's definition of now. 201: it is durably started and can be read."""
     try:
-        started = await start_deployment(
-            services, origin.caller.id, request, key=idempotency_key, via=origin.via, address=origin.address
-        )
+        started = await start_deployment(services, origin, request, key=idempotency_key)
     except NotFound as error:
         field = FieldError(field="service_name", message="is not registered")
         raise ValidationFailed(error.message, [field]) from None
@@ -65,9 +66,13 @@ async def create_deployment(
 
 
 @router.get("/deployments", response_model=DeploymentPage, summary="List deployments, newest first")
-async def list_deployments(listing: Annotated[DeploymentListQuery, Query()], services: ServicesDep) -> Response:
+async def list_deployments(
+    listing: Annotated[DeploymentListQuery, Query()], services: ServicesDep, caller: Caller
+) -> Response:
     """One page. A page can be short while there are more: go on until ``next_cursor`` is null."""
     page = await services.deployments.list(DeploymentQuery(**listing.model_dump()))
+    items = within(caller, page.items, lambda item: Resource(service=item.service_name))
+    page = page.model_copy(update={"items": items})
     return json_answer(page.model_dump_json().encode())
 
 

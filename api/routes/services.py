@@ -7,6 +7,9 @@ from fastapi import APIRouter, Depends, Header, Path, Query
 from pydantic import Field
 from starlette.responses import Response
 
+from api.auth.guard import Caller
+from api.auth.reach import within
+from api.auth.resources import Resource
 from api.bodies import document_body
 from api.deps import KnownService, Services, ServicesDep
 from api.errors import ApiError, ProblemCode
@@ -36,9 +39,10 @@ class VersionQuery(Frozen):
 
 
 @router.get("", response_model=ServicePage, summary="List services by name")
-async def list_services(paging: Paging, services: ServicesDep) -> Response:
+async def list_services(paging: Paging, services: ServicesDep, caller: Caller) -> Response:
     """Each with its present definition."""
     page = await services.deployments.services(paging.limit, paging.cursor)
+    page = page.model_copy(update={"items": within(caller, page.items, lambda item: Resource(service=item.name))})
     return json_answer(page.model_dump_json().encode())
 
 
@@ -73,9 +77,7 @@ async def put_service(
         name=name,
         spec=spec,
         expected_version=expected,
-        by=origin.caller.id,
-        via=origin.via,
-        address=origin.address,
+        **origin.fields(),
     )
     if expected is not None and expected != (present.version if present is not None else 0):
         raise _precondition_failed(name, present)

@@ -2,10 +2,8 @@
 
 from typing import Annotated, TypeVar
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints
 
-from api.bodies import validation_failed
-from api.errors import field_errors
 from workflows.contracts.base import Frozen
 from workflows.contracts.commands import Canary, DeadLetterFilter, Reason
 from workflows.contracts.fields import EnvName, EnvValue, ExitCode, Name, ShortLine, WholeSeconds
@@ -82,12 +80,3 @@ class BulkRedriveStarted(Frozen):
 
     redrive_id: Annotated[str, StringConstraints(min_length=1)]
     url: str
-
-
-def command(kind: type[C], request: Frozen, *, by: str) -> C:
-    """The request as the contract's command, signed. Raises ValidationFailed where the contract is stricter."""
-    try:
-        return kind.model_validate({**request.model_dump(exclude_unset=True), "by": by})
-    except ValidationError as error:
-        details = error.errors(include_url=False, include_context=False, include_input=False)
-        raise validation_failed(field_errors(details)) from None

@@ -23,6 +23,9 @@ class JobInput(Frozen):
     job_id: str
     spec: JobSpec
     created_by: str | None = None
+    via: str = "api"
+    address: str | None = None
+    role: str | None = None
     fingerprint: str | None = None
     retry_of: str | None = None
     dead_letter_retention_seconds: int = Field(default=DEAD_LETTER_RETENTION_SECONDS, ge=1)
@@ -116,6 +119,9 @@ class BulkRedrive(Frozen):
     limit: int = Field(default=1000, ge=1, le=10_000)
     reason: Reason | None = None
     by: str | None = None
+    via: str = "temporal"
+    address: str | None = None
+    role: str | None = None
 
 
 class BulkRedriveProgress(Frozen):

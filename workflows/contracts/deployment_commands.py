@@ -28,6 +28,7 @@ class DeploymentInput(Tolerant):
     created_by: str = ""
     via: str = "api"
     address: str | None = None
+    role: str | None = None
     fingerprint: str | None = None
     resume: "DeploymentResume | None" = None
 

@@ -29,6 +29,8 @@ from workflows.contracts.labels import Requirement, contradiction
 from workflows.contracts.sealed import SignedApproval
 from workflows.contracts.statuses import JobStatus, OnPartition, Outcome, Priority, QueueStatus
 
+SERVICE_LABEL: Final = "service"
+"""The label by which a job belongs to a service; a deployment's jobs have it."""
 MAX_SPEC_BYTES: Final = 256 * 1024
 """A job's specification travels in workflow history and in one DynamoDB item (400 KB), so it is bounded well below."""
 
@@ -169,7 +171,10 @@ class Attempt(Tolerant):
 
 
 class JobSummary(Tolerant):
-    """A job as lists show it: everything but the specification's long parts and the attempts' details."""
+    """A job as lists show it: everything but the specification's long parts and the attempts' details.
+
+    ``service`` is its label of this name, by which grants that are limited to services find it.
+    """
 
     job_id: str
     job_type: str
@@ -180,6 +185,7 @@ class JobSummary(Tolerant):
     pool: str = DEFAULT_POOL
     priority: Priority = Priority.NORMAL
     requires: list[str] = Field(default_factory=list[str])
+    service: str | None = None
     status: JobStatus = JobStatus.PENDING
     queue_status: QueueStatus = QueueStatus.QUEUED
     agent_id: str | None = None
@@ -250,7 +256,7 @@ class Job(Tolerant):
     def summary(self) -> JobSummary:
         """The short form that lists show."""
         fields = self.model_dump(include=set(JobSummary.model_fields))
-        return JobSummary(**fields, attempt_count=len(self.attempts))
+        return JobSummary(**fields, service=self.labels.get(SERVICE_LABEL), attempt_count=len(self.attempts))
 
 
 SPEC_FIELDS: Final = frozenset(JobSpec.model_fields)

@@ -265,6 +265,7 @@ class ServiceWrite(Frozen):
     by: Person
     via: str = "api"
     address: str | None = None
+    role: str | None = None
 
 
 class DefinitionRequest(Tolerant):
