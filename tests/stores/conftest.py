@@ -12,15 +12,17 @@ import pytest
 from activities.stores.artifacts import S3ArtifactStore, create_bucket
 from activities.stores.dynamo.agents import DynamoAgentStore
 from activities.stores.dynamo.client import AwsClients
+from activities.stores.dynamo.credentials import DynamoCredentialStore
 from activities.stores.dynamo.deployments import DynamoDeploymentStore
 from activities.stores.dynamo.environments import DynamoEnvironmentStore
 from activities.stores.dynamo.events import DynamoEventStore
 from activities.stores.dynamo.jobs import DynamoJobStore
 from activities.stores.dynamo.services import DynamoServiceStore
-from activities.stores.dynamo.table import AgentTables, DeploymentTables, JobTables, create_tables
+from activities.stores.dynamo.table import AgentTables, CredentialTables, DeploymentTables, JobTables, create_tables
 from activities.stores.interfaces import (
     AgentStore,
     ArtifactStore,
+    CredentialStore,
     DeploymentStore,
     EnvironmentStore,
     EventStore,
@@ -31,6 +33,7 @@ from activities.stores.interfaces import (
 from activities.stores.logs import S3LogStore
 from activities.stores.memory import MemoryArtifactStore, MemoryJobStore, MemoryLogStore
 from activities.stores.memory_agents import MemoryAgentStore
+from activities.stores.memory_credentials import MemoryCredentialStore
 from activities.stores.memory_deployments import MemoryDeploymentStore
 from activities.stores.memory_environments import MemoryEnvironmentStore
 from activities.stores.memory_events import MemoryEventStore
@@ -133,6 +136,29 @@ async def registry(
     await create_tables(clients, agent_tables)
     events = DynamoEventStore(clients, agent_tables.events)
     return AgentStores(DynamoAgentStore(clients, agent_tables, clock), events, clock)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessStores:
+    """The store of credentials with its audit trail."""
+
+    credentials: CredentialStore
+    events: EventStore
+
+
+@pytest.fixture(params=["memory", "embedded", "dynamodb-local"])
+async def access_stores(
+    request: pytest.FixtureRequest, clients_of: Callable[[str], AwsClients], tables: JobTables
+) -> AccessStores:
+    if request.param == "memory":
+        events = MemoryEventStore()
+        return AccessStores(MemoryCredentialStore(events), events)
+    clients = clients_of("aws_endpoint" if request.param == "embedded" else "dynamodb_local_endpoint")
+    names = CredentialTables.of(settings_for("http://unused"))
+    await create_tables(clients, tables)
+    own = CredentialTables(names.credentials, tables.events)
+    await create_tables(clients, own)
+    return AccessStores(DynamoCredentialStore(clients, own), DynamoEventStore(clients, own.events))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from activities.stores.cursors import CredentialQuery
 from activities.stores.dynamo.client import AwsClients, ConditionFailed
-from activities.stores.dynamo.events import RecordEvents
+from activities.stores.dynamo.events import RecordEvents, write_with_events
 from activities.stores.dynamo.items import Item
 from activities.stores.dynamo.listing import Lister
 from activities.stores.dynamo.table import (
@@ -25,7 +25,7 @@ from activities.stores.dynamo.table import (
     list_shard,
     place,
 )
-from activities.stores.dynamo.transactions import Guess, read_item, write_in_order
+from activities.stores.dynamo.transactions import read_item
 from activities.stores.interfaces import WriteOutcome
 from workflows.contracts.access import Credential, CredentialKind, CredentialPage
 from workflows.contracts.deployments import AuditEvent
@@ -50,18 +50,14 @@ class DynamoCredentialStore:
         writes = _writes(self._tables.credentials, kept)
         writing = RecordEvents(self._clients, self._tables.events, events)
 
-        async def look() -> Guess[None] | None:
+        async def look() -> tuple[None] | None:
             key = _key(credential.credential_id)
             item = await read_item(self._clients, self._tables.credentials, key, "revision")
             present = 0 if item is None else int(item["revision"]["N"])
-            return Guess(None, await writing.kept()) if present == credential.revision - 1 else None
+            return (None,) if present == credential.revision - 1 else None
 
-        guess: Guess[None] = Guess()
-        await writing.write_ahead()
         what = f"Revision {credential.revision} of credential {credential.credential_id}"
-        outcome = await write_in_order(
-            self._clients, what, guess, lambda guess: [*writes, *writing.actions(guess.kept_events)], look
-        )
+        outcome = await write_with_events(self._clients, what, None, writing, lambda _: writes, look)
         return outcome is WriteOutcome.APPLIED or await self._is_kept(kept)
 
     async def get(self, credential_id: str) -> Credential | None:
