@@ -23,6 +23,10 @@ CLIENT_GROUPS: Final[Mapping[str, str]] = {
     "freeze": "api.cli.commands.freeze",
     "webhook": "api.cli.commands.webhook",
     "codec": "api.cli.commands.codec",
+    "token": "api.cli.commands.token",
+    "seal": "api.cli.commands.seal",
+    "pool-key": "api.cli.commands.pool_key",
+    "approver": "api.cli.commands.approver",
 }
 """Sub-apps that speak HTTP to the API: name → module with its typer ``app``, imported when it is called for."""
 

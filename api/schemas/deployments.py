@@ -13,6 +13,7 @@ from workflows.contracts.deployment_commands import Comment
 from workflows.contracts.deployments import Deployment, Version
 from workflows.contracts.environments import Why
 from workflows.contracts.fields import CommitSha, Line, Text
+from workflows.contracts.sealed import SignedApproval
 from workflows.contracts.services import EnvironmentName, Person, Positive
 
 _INTERNAL: Final = frozenset({"fingerprint", "sequence"})
@@ -47,6 +48,7 @@ class ApproveRequest(Signed):
     environment: EnvironmentName | None = None
     version: Version | None = None
     git_commit_sha: CommitSha | None = None
+    signed: SignedApproval | None = Field(default=None, description="For agents that check approvals themselves.")
 
 
 class RejectRequest(Signed):

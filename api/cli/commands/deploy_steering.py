@@ -3,7 +3,8 @@
 They belong to `hybridci deploy`, which adds them. Deliberately not here: what to say about the state of a deployment.
 """
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -20,6 +21,7 @@ from api.cli.commands.deploy_requests import (
     tell_deployment,
     tell_environment,
 )
+from api.cli.commands.deploy_signing import signed_approval
 from api.cli.commands.deploy_view import approvals, state, waits_for_approval
 from api.cli.commands.deploy_watch import WENT_BACK, watch
 from api.cli.commands.deployment_lookup import (
@@ -41,20 +43,35 @@ OnlyEnvironment = Annotated[
 Watch = Annotated[bool, typer.Option("--watch", help="Watch it until it is live or has ended; exit 0 for live.")]
 
 
-@app.command(epilog=example("hybridci deploy approve checkout@1.4.2 --as ann@example.com"))
+@app.command(
+    epilog=example(
+        "hybridci deploy approve checkout@1.4.2 --as ann@example.com",
+        "hybridci deploy approve checkout@1.4.2 --sign-with ann.key --commit 9f1c…",
+    )
+)
 def approve(
     deployment: DeploymentArgument,
     comment: Annotated[str | None, typer.Option(help="Kept in the trail.")] = None,
     environment: OnlyEnvironment = None,
+    commit: Annotated[str | None, typer.Option(help="Only if this is its commit, the full id.")] = None,
+    sign_with: Annotated[
+        Path | None, typer.Option(help="Sign it with this private key, for agents that check approvals themselves.")
+    ] = None,
+    sign_for: Annotated[str, typer.Option(help="How long the signature holds.")] = "3d",
     by: As = None,
     watch_it: Watch = False,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
     """Say yes to a version in the environment that waits for it."""
-    body = {"comment": comment, "environment": environment, "by": by}
+    body: dict[str, Any] = {"comment": comment, "environment": environment, "git_commit_sha": commit, "by": by}
     with open_api(data_dir) as api:
-        record = command_deployment(api, _to_be_approved(api, deployment), "approve", body)
+        deployment_id = _to_be_approved(api, deployment)
+        if sign_with is not None:
+            body["signed"] = signed_approval(
+                api, deployment_id, sign_with, lasts=sign_for, environment=environment, commit=commit
+            )
+        record = command_deployment(api, deployment_id, "approve", body)
         if watch_it:
             raise typer.Exit(watch(api, record["deployment_id"], as_json=as_json))
         tell_deployment(api, record, _so_far(Deployment.model_validate(record)), as_json=as_json)

@@ -1,0 +1,91 @@
+"""`hybridci seal`: a value for a job's ``env`` that only the agents of a pool can read. Exit codes: see ``common``."""
+
+import sys
+from getpass import getpass
+from typing import Annotated, Any, Final
+from urllib.parse import quote
+
+import typer
+
+from api.cli.client import ApiClient
+from api.cli.commands.common import CommandGroup, DataDir, example, open_api
+from api.cli.connection import USAGE, CliError
+from api.cli.output import note, say
+from workflows.contracts.secret_values import weakness
+
+_MAX_VALUE_BYTES: Final = 64 * 1024
+
+app = typer.Typer(cls=CommandGroup, help="Seal a value for the agents of a pool.", add_completion=False)
+
+
+@app.callback(
+    invoke_without_command=True,
+    epilog=example(
+        "hybridci seal --pool linux --name DB_URL --repo https://example.com/shop.git < db-url.txt",
+        "hybridci seal --name DB_URL --public-key 3jmcbT… < db-url.txt",
+    ),
+)
+def seal(
+    name: Annotated[str, typer.Option(help="The variable it is for; it opens as no other.")],
+    pool: Annotated[str, typer.Option(help="The pool whose agents may read it.")] = "default",
+    repo: Annotated[
+        str | None, typer.Option(help="The repository (its URL) it is for; it opens for no other. Default: any.")
+    ] = None,
+    public_key: Annotated[
+        str | None,
+        typer.Option(
+            help="The pool's public key, which you have from its agents' operator. Default: the newest that the API "
+            "knows, and then it is the API that you trust."
+        ),
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Seal the value on stdin: what is printed goes into a job's `env`, and only the pool's agents can open it."""
+    from api.cli.sealing import public_key_id
+    from api.cli.sealing import seal as sealed
+
+    if public_key is None:
+        with open_api(data_dir) as api:
+            key = _newest_key(api, pool)
+        check = f"Compare it with what `hybridci pool-key show` says on the host of an agent of pool {pool}."
+    else:
+        key, check = public_key, ""
+    value = _value(name)
+    text = sealed(key, name=name, value=value, repository=repo)
+    whose = f"jobs of {repo}" if repo else "jobs of any repository (--repo narrows it down)"
+    note(f"Sealed as {name} for {whose}, to key {public_key_id(key)}. {check}".strip())
+    say(text)
+
+
+def _newest_key(api: ApiClient, pool: str) -> str:
+    answer: Any = api.get(f"/api/agents/pools/{quote(pool, safe='')}")
+    keys: Any = answer.get("public_keys")
+    if not keys:
+        raise CliError(
+            f"No agent of pool {pool} has a key for sealed values. Make one with `hybridci pool-key generate`, and set "
+            "HYBRIDCI_POOL_KEYS_FILE for its agents; or give the key with --public-key."
+        )
+    return str(keys[0])
+
+
+def _value(name: str) -> str:
+    """From stdin, never from the command line, which every process of the host can read. Raises CliError."""
+    if sys.stdin.isatty():
+        raw = getpass(f"Value of {name} (not shown): ").encode()
+    else:
+        raw = sys.stdin.buffer.read(_MAX_VALUE_BYTES + 1)
+    if len(raw) > _MAX_VALUE_BYTES:
+        raise CliError(f"The value is longer than {_MAX_VALUE_BYTES} bytes. Let the agent fetch it (`secrets`).", USAGE)
+    try:
+        value = raw.decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise CliError("The value is no UTF-8 text, and no variable can hold it. Seal it in base64.", USAGE) from None
+    if "\0" in value:
+        raise CliError("The value has a NUL character, which no variable can hold. Seal it in base64.", USAGE)
+    if (why := weakness(value)) is not None:
+        raise CliError(
+            f"The value cannot be masked in logs without harm: {why}. Agents refuse it, so use a longer one, or pass "
+            "it as it is if it is no secret.",
+            USAGE,
+        )
+    return value
