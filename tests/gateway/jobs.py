@@ -6,8 +6,12 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from temporalio import activity, workflow
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
@@ -65,3 +69,27 @@ async def orchestrating(client: Client) -> AsyncGenerator[None]:
     """The workflows' side, which talks to Temporal directly."""
     async with Worker(client, task_queue=QUEUE, workflows=[GatewayJob], workflow_runner=UnsandboxedWorkflowRunner()):
         yield
+
+
+def describe(queue: str) -> DescribeTaskQueueRequest:
+    return DescribeTaskQueueRequest(
+        namespace="default", task_queue=TaskQueue(name=queue), task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
+    )
+
+
+async def until_polled(client: Client, queue: str, identity: str) -> None:
+    for _ in range(200):
+        described = await client.workflow_service.describe_task_queue(describe(queue))
+        if identity in {poller.identity for poller in described.pollers}:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"nobody polled {queue} within 10 s")
+
+
+async def until_running(handle: WorkflowHandle[Any, Any]) -> None:
+    for _ in range(200):
+        description = await handle.describe()
+        if any(each.HasField("last_started_time") for each in description.raw_description.pending_activities):
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("the activity did not start within 10 s")

@@ -136,3 +136,7 @@ def launch(environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]
             stderr=output,
             start_new_session=True,
         )
+
+
+def bearer(token: str) -> list[tuple[str, str]]:
+    return [("authorization", f"Bearer {token}")]

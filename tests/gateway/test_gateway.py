@@ -12,13 +12,12 @@ import grpc
 import grpc.aio
 import pytest
 from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution
-from temporalio.api.enums.v1 import TaskQueueKind, TaskQueueType
+from temporalio.api.enums.v1 import TaskQueueKind
 from temporalio.api.operatorservice.v1 import request_response_pb2 as operator_messages
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.worker.v1 import WorkerHeartbeat
 from temporalio.api.workflowservice.v1 import (
     DescribeNamespaceRequest,
-    DescribeTaskQueueRequest,
     GetSystemInfoRequest,
     PollActivityTaskQueueRequest,
     PollActivityTaskQueueResponse,
@@ -31,14 +30,14 @@ from temporalio.api.workflowservice.v1 import (
     SignalWorkflowExecutionRequest,
 )
 from temporalio.api.workflowservice.v1 import request_response_pb2 as workflow_messages
-from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.client import Client, WorkflowFailureError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Worker
 
 from api.gateway.handler import POLLS_AT_ONCE
 from api.gateway.methods import METHODS, SERVICE
-from tests.gateway.jobs import orchestrating, start, work
-from tests.gateway.surroundings import POOL, FakeApi, GatewayProcess, launch
+from tests.gateway.jobs import describe, orchestrating, start, until_polled, until_running, work
+from tests.gateway.surroundings import POOL, FakeApi, GatewayProcess, bearer, launch
 from tests.servers import free_port
 
 Denied = grpc.StatusCode.PERMISSION_DENIED
@@ -349,10 +348,6 @@ def test_a_gateway_that_cannot_start_says_why(
     assert [part for part in parts if part not in said] == [], said
 
 
-def bearer(token: str) -> list[tuple[str, str]]:
-    return [("authorization", f"Bearer {token}")]
-
-
 async def refusal(
     channel: grpc.aio.Channel, name: str, content: bytes, token: str = "", authorization: str | None = None
 ) -> tuple[grpc.StatusCode, str]:
@@ -367,27 +362,3 @@ async def refusal(
 async def poll(client: Client, queue: str) -> PollActivityTaskQueueResponse:
     request = PollActivityTaskQueueRequest(namespace="default", task_queue=TaskQueue(name=queue), identity="somebody")
     return await client.workflow_service.poll_activity_task_queue(request)
-
-
-def describe(queue: str) -> DescribeTaskQueueRequest:
-    return DescribeTaskQueueRequest(
-        namespace="default", task_queue=TaskQueue(name=queue), task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
-    )
-
-
-async def until_polled(client: Client, queue: str, identity: str) -> None:
-    for _ in range(200):
-        described = await client.workflow_service.describe_task_queue(describe(queue))
-        if identity in {poller.identity for poller in described.pollers}:
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"nobody polled {queue} within 10 s")
-
-
-async def until_running(handle: WorkflowHandle[Any, Any]) -> None:
-    for _ in range(200):
-        description = await handle.describe()
-        if any(activity.HasField("last_started_time") for activity in description.raw_description.pending_activities):
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError("the activity did not start within 10 s")
