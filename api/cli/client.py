@@ -62,7 +62,7 @@ class ApiClient:
         self._client = httpx.Client(
             base_url=connection.url,
             headers={
-                "Authorization": f"Bearer {connection.key}",
+                **({"Authorization": f"Bearer {connection.key}"} if connection.key else {}),
                 "Accept": "application/json",
                 "User-Agent": f"hybridci/{product_version()}",  # by which the audit trail tells the command line
             },
@@ -223,13 +223,13 @@ class ApiClient:
         if response.is_success:
             return
         problem = _problem(response)
-        if status == 401:
+        if status == 401 and self.connection.key:
             raise CliError(
                 f"{self.connection.url} does not know this API key. Use the data directory of the `hybridci up` that "
                 "runs there (--data-dir), or set HYBRIDCI_API_KEY to a valid key.",
                 USAGE,
             )
-        if status == 403:
+        if status == 403 and self.connection.key:
             raise CliError(f"This API key may not do that: {_sentence(problem) or 'forbidden'} Use another key.", USAGE)
         if problem is None and status not in (429, 502, 503, 504):
             raise self._no_api(response)

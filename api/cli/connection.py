@@ -39,8 +39,9 @@ class CliError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """An API and the key for it. ``arguments`` is what a suggested command needs to reach the same API.
+    """An API and the key for it, empty before there is one.
 
+    ``arguments`` is what a suggested command needs to reach the same API.
     ``temporal_ui`` is the address of Temporal's Web UI, known for a stack that `hybridci up` runs on this machine.
     """
 
@@ -74,6 +75,14 @@ def find_connection(
     arguments = "" if data_dir is None else f" --data-dir {shlex.quote(str(data_dir))}"
     url, temporal_ui = _endpoint(folder)
     return Connection(url, key or _key_file(folder / "admin.key"), arguments, temporal_ui)
+
+
+def find_keyless_connection(data_dir: Path | None = None) -> Connection:
+    """The API to speak to before there is a key. Raises CliError with exit code 2 when there is none."""
+    if data_dir is None and os.environ.get("HYBRIDCI_URL"):
+        return Connection(_checked_url(os.environ["HYBRIDCI_URL"], "HYBRIDCI_URL"), "")
+    url, temporal_ui = _endpoint(_folder(data_dir, os.environ, Path.cwd()))
+    return Connection(url, "", "" if data_dir is None else f" --data-dir {shlex.quote(str(data_dir))}", temporal_ui)
 
 
 def _environment_key(env: Mapping[str, str]) -> str | None:
