@@ -74,6 +74,7 @@ def _serve(
         stores=open_stores(stores),
         keys=keys,
         signing_key=signing_key,
+        rate_limits=settings.rate_limits(),
         environment=settings.environment,
         webhooks=webhooks,
         sign_in=sign_in,

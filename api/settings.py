@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from api.auth.keys import KeyRing, UnusableKey
+from api.auth.limits import RateLimits
 from api.auth.principal import Principal
 from workflows.contracts.access import SESSION_TTL_SECONDS, Role
 
@@ -44,6 +45,14 @@ class ApiSettings(BaseSettings):
         default=None, validation_alias="HYBRIDCI_TEMPORAL_UI_ORIGIN"
     )
     webhook_manifests: Path | None = Field(default=None, validation_alias="HYBRIDCI_WEBHOOK_MANIFESTS")
+
+    rate_limit: int = Field(default=600, ge=0, validation_alias="HYBRIDCI_RATE_LIMIT")
+    rate_limit_agents: int = Field(default=12_000, ge=0, validation_alias="HYBRIDCI_RATE_LIMIT_AGENTS")
+    rate_limit_failures: int = Field(default=30, ge=0, validation_alias="HYBRIDCI_RATE_LIMIT_FAILURES")
+
+    def rate_limits(self) -> RateLimits:
+        """Requests a minute with one credential, and unknown ones from one address; 0: any number."""
+        return RateLimits(self.rate_limit, self.rate_limit_agents, self.rate_limit_failures)
 
     def key_ring(self) -> KeyRing:
         """The keys callers may present. Raises UnusableKey when there is none or one cannot be read."""
