@@ -6,28 +6,18 @@ from typing import Any
 
 import pytest
 
+from activities.bounded import gather_bounded
 from activities.stores.event_rules import MAX_EVENT_BYTES
-from activities.stores.interfaces import EventStore, WriteOutcome
+from activities.stores.interfaces import WriteOutcome
 from tests.stores.conftest import ReleaseStores
 from tests.stores.lives import NOON
 from tests.stores.releases import make_deployment, make_event, make_spec, make_state, noise
 from tests.stores.test_jobs import CORNERS
+from tests.stores.trails import trail
 from workflows.contracts.deployments import AuditEvent, DeploymentWrite, EventQuery
 from workflows.contracts.environments import EnvironmentWrite
 from workflows.contracts.errors import ValidationFailed
 from workflows.contracts.jobs import Step
-
-
-async def trail(store: EventStore, query: EventQuery | None = None) -> list[AuditEvent]:
-    query, found = query or EventQuery(limit=100), list[AuditEvent]()
-    for _ in range(100):
-        page = await store.list(query)
-        assert len(page.items) <= query.limit
-        found += page.items
-        if page.next_cursor is None:
-            return found
-        query = query.model_copy(update={"cursor": page.next_cursor})
-    raise AssertionError("the list does not end")
 
 
 async def test_an_event_is_read_as_it_was_written(releases: ReleaseStores) -> None:
@@ -63,6 +53,40 @@ async def test_events_come_newest_first_by_service_and_by_deployment(releases: R
             wanted = [event for event in reversed(made) if service in {None, event.service_name}]
             wanted = [event for event in wanted if deployment in {None, event.deployment_id}]
             assert await trail(releases.events, query) == wanted, (service, deployment)
+
+
+@pytest.mark.parametrize("limit", [3, 100])
+async def test_events_are_found_by_job_by_agent_and_by_what_they_say(releases: ReleaseStores, limit: int) -> None:
+    made = [
+        make_event(
+            f"{number:03d}",
+            at=NOON + number * 1000,
+            job_id=(None, "j", "j-2")[number % 3],
+            agent_id=(None, "a", "j")[number // 3 % 3],
+            service_name=("cart", None)[number % 2],
+            by=("", "ann", "bob")[number // 2 % 3],
+            action=("job.retried", "job.cancelled", "agent.drained", "jobs")[number % 4],
+        )
+        for number in range(24)
+    ]
+    await gather_bounded(releases.events.append, made)
+    for asked in (
+        {"job_id": "j"}, {"agent_id": "j"}, {"job_id": "j", "agent_id": "a"}, {"agent_id": "a", "service_name": "cart"},
+        {"by": "ann"}, {"by": ""}, {"action": "job."}, {"action": "job", "by": "bob"}, {"action": "", "job_id": "j-2"},
+        {"since": NOON + 7000}, {"until": NOON + 7000}, {"since": NOON + 3000, "until": NOON + 9001},
+        {"since": NOON + 3001, "until": NOON + 3999}, {"until": NOON - 1}, {"since": NOON + 10**9},
+        {"job_id": "j", "since": NOON + 5000, "until": NOON + 19000, "action": "job.", "by": "ann"}, {"job_id": "none"},
+    ):  # fmt: skip
+        query = EventQuery.model_validate({**asked, "limit": limit})
+        assert await trail(releases.events, query) == [each for each in reversed(made) if says(each, asked)], asked
+    assert await trail(releases.events, EventQuery(limit=limit)) == list(reversed(made)), "bounds teach nothing wrong"
+
+
+def says(event: AuditEvent, asked: dict[str, Any]) -> bool:
+    asked = dict(asked)
+    begins, since, until = asked.pop("action", ""), asked.pop("since", 0), asked.pop("until", NOON * 2)
+    same = all(getattr(event, name) == value for name, value in asked.items())
+    return same and event.action.startswith(begins) and since <= event.at <= until
 
 
 async def test_events_carried_by_several_writes_are_kept_once(releases: ReleaseStores) -> None:

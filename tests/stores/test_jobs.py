@@ -12,7 +12,11 @@ from activities.stores.documents import dump_job, load_job
 from activities.stores.dynamo.items import RecordWrite
 from activities.stores.dynamo.table import JobTables
 from activities.stores.interfaces import JobStore, WriteOutcome
+from tests.stores.conftest import JobStores
 from tests.stores.lives import NOON, make_job
+from tests.stores.releases import make_event
+from tests.stores.trails import trail
+from workflows.contracts.deployments import EventQuery
 from workflows.contracts.errors import ValidationFailed
 from workflows.contracts.jobs import Attempt, Step
 from workflows.contracts.records import JobQuery, JobWrite
@@ -82,6 +86,26 @@ async def test_an_old_or_repeated_write_changes_nothing(jobs: JobStore) -> None:
     assert await jobs.get(first.job_id) == third
     stats = await jobs.queue_stats()
     assert (stats.total, stats.depth, stats.running) == (1, 0, 1)
+
+
+async def test_events_are_kept_with_their_job_and_only_with_it(job_stores: JobStores) -> None:
+    jobs, events, first = job_stores.jobs, job_stores.events, make_job()
+    named = [make_event(f"e{number}", at=NOON + number, job_id=first.job_id, service_name="s") for number in range(30)]
+    assert await jobs.write(JobWrite(job=first, events=named[:1])) is WriteOutcome.APPLIED
+    assert await jobs.write(JobWrite(job=first, events=[make_event("late")])) is WriteOutcome.STALE
+    second = first.model_copy(update={"sequence": 2, "pool": "gpu"})
+    again = JobWrite(job=second, previous=QueueStatus.QUEUED, events=named)
+    outcomes = await asyncio.gather(*(jobs.write(again) for _ in range(3)))
+    assert outcomes.count(WriteOutcome.APPLIED) == 1
+    third = first.model_copy(update={"sequence": 3, "queue_status": QueueStatus.RUNNING, "status": JobStatus.RUNNING})
+    bad = make_event("x" * 257)
+    with pytest.raises(ValidationFailed):
+        await jobs.write(JobWrite(job=third, previous=QueueStatus.QUEUED, events=[bad]))
+    assert await jobs.get(first.job_id) == second
+    assert await jobs.write(JobWrite(job=third, previous=QueueStatus.QUEUED)) is WriteOutcome.APPLIED
+    assert await trail(events, EventQuery(job_id=first.job_id)) == list(reversed(named))
+    assert len(await trail(events)) == len(named)
+    assert (await jobs.queue_stats()).running == 1
 
 
 async def test_one_of_32_racing_writers_wins(jobs: JobStore) -> None:

@@ -38,7 +38,7 @@ from activities.stores.dynamo.table import (
     partition,
     pool_list,
 )
-from activities.stores.dynamo.transactions import read_item, transact
+from activities.stores.dynamo.transactions import Guess, read_item, write_in_order
 from activities.stores.interfaces import WriteOutcome
 from workflows.contracts.agents import Agent, AgentBeat, AgentPage, AgentQuery, Pool, RequirementDemand
 from workflows.contracts.deployments import AuditEvent
@@ -48,6 +48,7 @@ T = TypeVar("T")
 
 _BEAT_SECONDS: Final = 7 * 24 * 3600
 """So long the last heartbeat of an agent that is silent is kept: as long as its record."""
+_PLACED: Final = ("place", "document")
 _AGENTS: Final = TypeAdapter(list[Agent])
 _BEATS: Final = TypeAdapter(list[AgentBeat])
 _POOLS: Final = TypeAdapter(list[Pool])
@@ -85,7 +86,7 @@ class DynamoAgentStore:
     async def of_pool(self, pool: str) -> builtins.list[Agent]:
         """See AgentStore. All shards of records and of heartbeats at once."""
         names = [partition(name, shard) for name in (pool_list(pool), beat_list(pool)) for shard in range(LIST_SHARDS)]
-        found = await asyncio.gather(*(query_all(self._clients, self._tables.agents, name) for name in names))
+        found = await asyncio.gather(*(self._documents(name) for name in names))
         agents = _load(_AGENTS, (item for items in found[:LIST_SHARDS] for item in items))
         return _joined(agents, _load(_BEATS, (item for items in found[LIST_SHARDS:] for item in items)))
 
@@ -95,13 +96,19 @@ class DynamoAgentStore:
 
     async def forget(self, agent_id: str, revision: int | None = None) -> None:
         """See AgentStore."""
-        while True:
+
+        async def look() -> Guess[tuple[str, int]] | None:
             item = await self._record(agent_id, "revision", "pool")
             if item is None or revision not in {None, int(item["revision"]["N"])}:
-                return
-            actions = _removal(self._tables.agents, agent_id, str(item["pool"]["S"]), int(item["revision"]["N"]))
-            with suppress(ConditionFailed):  # it changed since it was read
-                await transact(self._clients, actions)
+                return None
+            return Guess((str(item["pool"]["S"]), int(item["revision"]["N"])))
+
+        guess = await look()
+        if guess is not None:
+            table = self._tables.agents
+            await write_in_order(
+                self._clients, f"Agent {agent_id}", guess, lambda guess: _removal(table, agent_id, guess.before), look
+            )
 
     async def put_pool(self, pool: Pool, events: Sequence[AuditEvent]) -> bool:
         """See AgentStore. Raises ValidationFailed for an event that cannot be kept."""
@@ -128,7 +135,7 @@ class DynamoAgentStore:
 
     async def pools(self) -> builtins.list[Pool]:
         """See AgentStore."""
-        return _load(_POOLS, await query_all(self._clients, self._tables.agents, POOLS_LIST))
+        return _load(_POOLS, await self._documents(POOLS_LIST))
 
     async def demand(self, pool: str, requires: Sequence[str], at: int) -> None:
         """See AgentStore."""
@@ -150,7 +157,7 @@ class DynamoAgentStore:
 
     async def demands(self, pool: str) -> builtins.list[RequirementDemand]:
         """See AgentStore."""
-        items = await query_all(self._clients, self._tables.agents, demand_list(pool))
+        items = await query_all(self._clients, self._tables.agents, demand_list(pool), "document", "last_used_at")
         known = ((json.loads(item["document"]["S"]), int(item["last_used_at"]["N"])) for item in items)
         return kept_demands(known, self._clock())
 
@@ -160,7 +167,14 @@ class DynamoAgentStore:
         behind = after[1] if after else " "  # a key is never empty, and no id begins with a space
         name = ALL_LIST if query.pool is None else pool_list(query.pool)
         parts = [
-            query_some(self._clients, self._tables.agents, partition(name, shard), behind, query.limit + 1)
+            query_some(
+                self._clients,
+                self._tables.agents,
+                partition(name, shard),
+                *_PLACED,
+                behind=behind,
+                count=query.limit + 1,
+            )
             for shard in range(LIST_SHARDS)
         ]
         found = [item for items in await asyncio.gather(*parts) for item in items]
@@ -170,6 +184,9 @@ class DynamoAgentStore:
         return AgentPage(
             items=page, next_cursor=encode_cursor(query, Positions({0: (0, page[-1].agent_id)}, 0)) if more else None
         )
+
+    async def _documents(self, list_shard: str) -> Sequence[Item]:
+        return await query_all(self._clients, self._tables.agents, list_shard, "document")
 
     async def _record(self, agent_id: str, *attributes: str) -> Item | None:
         key = _key(agent_record(agent_id), RECORD_PLACE)
@@ -210,7 +227,10 @@ class AgentItems:
         return actions
 
 
-def _removal(table: str, agent_id: str, pool: str, revision: int) -> list[dict[str, Any]]:
+def _removal(table: str, agent_id: str, found: tuple[str, int] | None) -> list[dict[str, Any]]:
+    if found is None:
+        return []
+    pool, revision = found
     record = {"TableName": table, "Key": _key(agent_record(agent_id), RECORD_PLACE)}
     listed = {"TableName": table, "Key": _member_key(ALL_LIST, agent_id)}
     condition = _follows(AGENT_FOLLOWS, revision + 1, pool)

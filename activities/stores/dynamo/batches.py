@@ -6,10 +6,11 @@ Deliberately not here: lists by time, which have pages (``listing``), and transa
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from activities.bounded import gather_bounded
-from activities.stores.dynamo.client import AwsClients
+from activities.stores.dynamo.client import AwsClients, WriteConflict
 from workflows.contracts.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -30,8 +31,10 @@ async def put_batch(clients: AwsClients, table: str, items: Sequence[Item]) -> N
     async def put(part: Sequence[Item]) -> None:
         rest: list[Any] = [{"PutRequest": {"Item": item}} for item in part]
         for attempt in range(_ROUNDS):
-            answer = await clients.call(clients.dynamodb.batch_write_item, RequestItems={table: rest})
-            rest = [*answer.get("UnprocessedItems", {}).get(table, [])]
+            # A conflict is with a transaction on one of the items: none of them, or all again, does no harm.
+            with suppress(WriteConflict):
+                answer = await clients.call(clients.dynamodb.batch_write_item, RequestItems={table: rest})
+                rest = [*answer.get("UnprocessedItems", {}).get(table, [])]
             if not rest:
                 return
             await _wait(attempt)
@@ -61,24 +64,33 @@ async def get_batch(clients: AwsClients, table: str, keys: Sequence[Item]) -> li
     return found
 
 
-async def query_all(clients: AwsClients, table: str, list_shard: str) -> list[Item]:
-    """All items of a partition, by place, read consistently. Raises Unavailable."""
-    return await query_some(clients, table, list_shard, None, None)
+async def query_all(clients: AwsClients, table: str, list_shard: str, *attributes: str) -> list[Item]:
+    """All items of a partition, by place, with these attributes of theirs, read consistently. Raises Unavailable."""
+    return await _query(clients, _request(table, list_shard, attributes), None)
 
 
 async def query_some(
-    clients: AwsClients, table: str, list_shard: str, behind: str | None, count: int | None
+    clients: AwsClients, table: str, list_shard: str, *attributes: str, behind: str, count: int
 ) -> list[Item]:
-    """The items of a partition, or ``count`` of those behind a place. Large ones come in several answers, of 1 MB."""
-    request: QueryInputTypeDef = {
+    """``count`` items of a partition behind a place, as ``query_all``. Large ones come in several answers, of 1 MB."""
+    request = _request(table, list_shard, attributes)
+    request["KeyConditionExpression"] = "list_shard = :list AND place > :behind"
+    request["ExpressionAttributeValues"] = {":list": {"S": list_shard}, ":behind": {"S": behind}}
+    return await _query(clients, request, count)
+
+
+def _request(table: str, list_shard: str, attributes: Sequence[str]) -> "QueryInputTypeDef":
+    return {
         "TableName": table,
         "KeyConditionExpression": "list_shard = :list",
         "ExpressionAttributeValues": {":list": {"S": list_shard}},
+        "ProjectionExpression": ", ".join(f"#{name}" for name in attributes),
+        "ExpressionAttributeNames": {f"#{name}": name for name in attributes},
         "ConsistentRead": True,
     }
-    if behind is not None:
-        request["KeyConditionExpression"] = "list_shard = :list AND place > :behind"
-        request["ExpressionAttributeValues"] = {":list": {"S": list_shard}, ":behind": {"S": behind}}
+
+
+async def _query(clients: AwsClients, request: "QueryInputTypeDef", count: int | None) -> list[Item]:
     items: list[Item] = []
     while count is None or len(items) < count:
         if count is not None:
