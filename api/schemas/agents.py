@@ -164,16 +164,21 @@ def words(agent: Agent, now: int) -> list[str]:
     elif status is AgentStatus.DEGRADED:
         said += agent.over_limits() or [f"its heartbeat is late: not heard of for {silent} s"]
     if agent.paused(now):
-        until = f"for {(agent.paused_until - now) // 1000 + 1} s more" if agent.paused_until else "until resumed"
+        until = f"for {_seconds(agent.paused_until - now)} s more" if agent.paused_until else "until resumed"
         said.append(f"paused {until}" + (f": {agent.note}" if agent.note else ""))
     if beat is not None and agent.quarantined(now):
         why = f": {beat.quarantine_reason}" if beat.quarantine_reason else ""
-        rest = ((beat.quarantined_until or 0) - now) // 1000 + 1
+        rest = _seconds((beat.quarantined_until or 0) - now)
         said.append(f"quarantined for {rest} s more after {beat.quarantine_failures} failures of its own{why}")
     if beat is not None and abs(beat.skew_ms or 0) >= SKEW_TOLD_SECONDS * 1000:
         side = "ahead" if (beat.skew_ms or 0) > 0 else "behind"
         said.append(f"its clock is {abs(beat.skew_ms or 0) / 1000:.0f} s {side}")
     return said
+
+
+def _seconds(millis: int) -> int:
+    """Rounded up."""
+    return -(-millis // 1000)
 
 
 def _jobs(count: int) -> str:
