@@ -76,7 +76,7 @@ class Authenticator:
             return configured
         token = read_token(presented)
         known = None if token is None else await self._find(token, address)
-        if token is None or known is None or not self._fits(known, token):
+        if token is None or known is None or not self._fits(known, token) or not await self._parent_lives(known):
             self.limits.failed(address)
             return None
         self._maintain(known)
@@ -124,6 +124,17 @@ class Authenticator:
                 del self._unknown[next(iter(self._unknown))]
         return known
 
+    async def _parent_lives(self, known: _Known) -> bool:
+        """False for what was opened with a key that has ended."""
+        parent_id = known.credential.parent_id
+        if parent_id is None:
+            return True
+        parent = self._known.get(parent_id)
+        if parent is None or self._monotonic() - parent.read_at >= TRUST_SECONDS:
+            await self._read(parent_id)
+            parent = self._known.get(parent_id)
+        return parent is not None and not self._ended(parent.credential)
+
     async def _read(self, credential_id: str) -> None:
         """Once for all who ask for it at this moment."""
         reading = self._reading.get(credential_id)
@@ -142,9 +153,12 @@ class Authenticator:
             self.learn(found)
 
     def _fits(self, known: _Known, token: Token) -> bool:
-        credential, now = known.credential, self._clock()
-        ended = any(each is not None and each <= now for each in (credential.expires_at, credential.revoked_at))
-        return hmac.compare_digest(credential.digest, token.digest) and not ended
+        credential = known.credential
+        return hmac.compare_digest(credential.digest, token.digest) and not self._ended(credential)
+
+    def _ended(self, credential: Credential) -> bool:
+        now = self._clock()
+        return any(each is not None and each <= now for each in (credential.expires_at, credential.revoked_at))
 
     def _maintain(self, known: _Known) -> None:
         now = self._monotonic()

@@ -32,6 +32,7 @@ async def issue(
     by: Origin | None,
     agent_id: str | None = None,
     csrf_digest: str | None = None,
+    parent_id: str | None = None,
     reason: str | None = None,
 ) -> Issued:
     """A new credential for ``subject``; ``by`` None means that the subject asked itself. Raises Unavailable."""
@@ -49,6 +50,7 @@ async def issue(
         expires_at=None if ttl_seconds is None else now + ttl_seconds * 1000,
         agent_id=agent_id,
         csrf_digest=csrf_digest,
+        parent_id=parent_id,
     )
     kept = await services.access.issue(credential, signed=replace(_signature(by, subject), reason=reason))
     services.authenticator.learn(kept)

@@ -26,6 +26,8 @@ _MAX_DEPTH: Final = 4
 _MAX_CLAIM: Final = 4096
 """Characters of a claim that are compared; a longer one fits nothing."""
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+_RESERVED: Final = ("agent", "key", "webhook")
+"""What stands before the ':' in the names of those who are no people."""
 _Line = Annotated[ShortLine, StringConstraints(min_length=1)]
 _Grants = Annotated[list[Grant], Field(min_length=1, max_length=20)]
 
@@ -138,6 +140,8 @@ def _faults(policy: AccessPolicy, *, development: bool) -> Iterator[FieldError]:
     addresses: set[str] = set()
     for number, issuer in enumerate(policy.issuers):
         yield from _issuer_faults(issuer, f"issuers.{number}", development=development)
+        if issuer.name in _RESERVED:
+            yield FieldError(field=f"issuers.{number}.name", message="means something else here; take another")
         if issuer.name in known or issuer.issuer in addresses:
             yield FieldError(field=f"issuers.{number}", message="its name or issuer is there twice")
         known.add(issuer.name)

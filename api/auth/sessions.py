@@ -40,7 +40,7 @@ async def open_for_person(services: Services, request: Request, identity: Identi
 
 
 async def open_for_key(services: Services, request: Request, key: Principal) -> Opened:
-    """A session that may do what an API key may, and lasts no longer. Raises ApiError forbidden and Unavailable."""
+    """A session that may do what an API key may, and ends with it. Raises ApiError forbidden and Unavailable."""
     if key.kind is not CredentialKind.KEY:
         raise ApiError(
             ProblemCode.FORBIDDEN,
@@ -51,11 +51,19 @@ async def open_for_key(services: Services, request: Request, key: Principal) -> 
     if stored is not None and stored.expires_at is not None:
         seconds = max(1, min(seconds, (stored.expires_at - services.clock()) // 1000))
     reason = f"key {key.credential_id or 'of the configuration'}"
-    return await _open(services, request, key.id, key.grants, reason=reason, seconds=seconds)
+    parent_id = key.credential_id
+    return await _open(services, request, key.id, key.grants, reason=reason, seconds=seconds, parent_id=parent_id)
 
 
 async def _open(
-    services: Services, request: Request, subject: str, grants: Sequence[Grant], *, reason: str, seconds: int
+    services: Services,
+    request: Request,
+    subject: str,
+    grants: Sequence[Grant],
+    *,
+    reason: str,
+    seconds: int,
+    parent_id: str | None = None,
 ) -> Opened:
     csrf_token, digest = new_csrf_token()
     person = Principal(id=subject, kind=CredentialKind.SESSION, grants=tuple(grants))
@@ -68,6 +76,7 @@ async def _open(
         ttl_seconds=seconds,
         by=origin_for(request, person),
         csrf_digest=digest,
+        parent_id=parent_id,
         reason=reason,
     )
     await _end_earlier(services, request)

@@ -155,6 +155,16 @@ async def test_a_session_lasts_no_longer_than_its_key(door: Door) -> None:
     assert 590 <= max_age <= 600
 
 
+async def test_a_session_ends_when_its_key_is_revoked(door: Door) -> None:
+    key = await key_of(door, Role.VIEWER)
+    async with door.browser() as browser:
+        await browser.post("/auth/session", headers={"Authorization": f"Bearer {key}"})
+        assert (await browser.get(JOBS)).status_code == 200
+        revoked = await browser.delete(f"/api/access/keys/{key.split('_')[2]}", headers=BEARER)
+        assert revoked.is_success
+        assert (await browser.get(JOBS)).status_code == 401
+
+
 async def test_a_session_that_has_expired_is_401(door: Door) -> None:
     async with signed_in(door) as (browser, csrf):
         services: Services = door.app.state.services

@@ -49,6 +49,7 @@ def test_a_policy_is_read_with_its_defaults(tmp_path: Path) -> None:
         ("issuers: [{name: x, issuer: 'https://u:p@h', audience: a}]", "issuers.0.issuer: must be an https"),
         ("issuers: [{name: x, issuer: 'https://h/?a=b', audience: a}]", "issuers.0.issuer: must be an https"),
         ("issuers: [{name: x, issuer: 'https://h'}]", "issuers.0.audience: is needed"),
+        ("issuers: [{name: key, issuer: 'https://h', audience: a}]", "issuers.0.name: means something else"),
         ("issuers: [{name: x, issuer: 'https://h', client_id: a, scopes: [email]}]", "issuers.0.scopes"),
         (
             "issuers: [{name: x, issuer: 'https://h', audience: a, client_secret_file: /none}]",

@@ -100,7 +100,8 @@ class CredentialKind(StrEnum):
 class Credential(Tolerant):
     """What is kept of a secret that was handed out. ``digest`` is SHA-256 of the secret, in hexadecimal.
 
-    ``replaced_by``: it was rotated and works until ``expires_at``. ``revision`` grows with each write.
+    ``replaced_by``: it was rotated and works until ``expires_at``. ``parent_id``: it was opened with that key and ends
+    with it. ``revision`` grows with each write.
     """
 
     credential_id: str
@@ -117,6 +118,7 @@ class Credential(Tolerant):
     replaced_by: str | None = None
     agent_id: str | None = None
     csrf_digest: str | None = None
+    parent_id: str | None = None
     revision: int = 1
 
 
