@@ -20,3 +20,13 @@ class FloorWorkflow:
     async def run(self) -> int:
         """What ``mark`` says."""
         return await workflow.execute_activity(mark, start_to_close_timeout=timedelta(seconds=60))
+
+
+@workflow.defn
+class QueueFloorWorkflow:
+    """Run ``mark`` once, on another queue than the workflow's."""
+
+    @workflow.run
+    async def run(self, queue: str) -> int:
+        """What ``mark`` says."""
+        return await workflow.execute_activity(mark, task_queue=queue, start_to_close_timeout=timedelta(seconds=60))
