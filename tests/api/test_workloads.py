@@ -174,6 +174,17 @@ async def test_an_exchanged_token_is_held_to_its_service(door: Door) -> None:
     assert statuses == [201, 403, 403, 403], allowed.text
 
 
+async def test_an_agent_registers_with_an_exchanged_token_in_its_pools_only(door: Door) -> None:
+    bearer = {"Authorization": f"Bearer {(await exchanged(door, POD))['access_token']}"}
+    agent = {"agent_id": "runner-1", "instance": "abcdefgh1234", "hostname": "n1"}
+    refused = await post(door, "/api/agents/register", bearer, {**agent, "pool": "prod"})
+    taken = await post(door, "/api/agents/register", bearer, {**agent, "pool": "gpu"})
+    assert (refused.status_code, taken.is_success) == (403, True), taken.text
+    own = {"Authorization": f"Bearer {taken.json()['token']}"}
+    who = (await post(door, "/auth/validate", own)).json()
+    assert (who["kind"], who["agent_id"], who["pool"]) == ("agent", "runner-1", "gpu")
+
+
 async def test_each_use_of_one_token_is_told_with_its_fingerprint(door: Door) -> None:
     token = door.issuer.token(GITHUB)
     first = await post(door, "/auth/token", body={"subject_token": token})
