@@ -119,12 +119,12 @@ def access_parts(stores: Stores, limits: RateLimits | None = None) -> AccessPart
     }
 
 
-def memory_app() -> tuple[FastAPI, Stores, FakeOrchestrator, list[bool]]:
+def memory_app(limits: RateLimits | None = None) -> tuple[FastAPI, Stores, FakeOrchestrator, list[bool]]:
     stores = open_memory_stores()
     orchestrator = FakeOrchestrator(stores.jobs, FakeDeployments(stores))
     stop: list[bool] = []
     services = Services(
-        **access_parts(stores),
+        **access_parts(stores, limits),
         reader=JobReader(stores.jobs),
         logs=stores.logs,
         artifacts=stores.artifacts,
