@@ -121,8 +121,8 @@ class Registrar:
         delay = self._seconds_to_next()
         while True:
             await first_of(self._wanted.wait(), asyncio.sleep(delay))
-            self._wanted.clear()
             await asyncio.sleep(max(0.0, self._registered_at + _APART_SECONDS - time.monotonic()))
+            self._wanted.clear()
             try:
                 await self._register()
             except Unreachable as error:

@@ -140,10 +140,10 @@ class _Agent:
                 return 0
             beside = _Beside(stack)
             beside.run(registrar.keep())
+            beside.run(host.shipper.ship_leftovers([_leftover(attempt) for attempt in left]))
             client = await self._connection.open(registrar.current, self._drain)
             if client is None:
                 return 0
-            beside.run(host.shipper.ship_leftovers([_leftover(attempt) for attempt in left]))
             stack.push_async_callback(self._finish, host)
             await self._work(host, client, registrar, beside)
         return self._exit_code

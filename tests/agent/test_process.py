@@ -40,7 +40,7 @@ async def test_a_killed_agents_processes_end_and_its_log_is_sent_by_the_next(
     assert api.log(attempt.job_id).data.endswith(b"begun\n" + LOST_MARKER.encode() + b"\n")
     again = await result_of(starter, repository.attempt("true", pool=lone.pool))
     assert again.outcome is Outcome.SUCCEEDED
-    await handle.terminate()
+    await give_up(handle)
     assert await asyncio.to_thread(lone.end) == 0
 
 
@@ -52,7 +52,7 @@ async def test_sigterm_finishes_what_runs_and_takes_nothing_new(
     handle = await begin(starter, attempt)
     await eventually(lambda: b"begun" in api.log(attempt.job_id).data, "the step")
     lone.send(signal.SIGTERM)
-    lone.wait_for_log("Draining")
+    await asyncio.to_thread(lone.wait_for_log, "Draining")
     late = await begin(starter, repository.attempt("true", pool=lone.pool))
     assert (await asyncio.wait_for(handle.result(), 20)).outcome is Outcome.SUCCEEDED
     assert await asyncio.to_thread(lone.running.wait, 20) == 0
@@ -71,7 +71,7 @@ async def test_a_second_sigterm_ends_what_runs_and_sends_it_elsewhere(
     handle = await begin(starter, attempt)
     await eventually(lambda: b"begun" in api.log(attempt.job_id).data, "the step")
     lone.send(signal.SIGTERM)
-    lone.wait_for_log("Draining")
+    await asyncio.to_thread(lone.wait_for_log, "Draining")
     lone.send(signal.SIGTERM)
     result = await asyncio.wait_for(handle.result(), 10)
     assert (result.outcome, result.cause) == (Outcome.AGENT_LOST, "agent_stopped")
@@ -79,11 +79,11 @@ async def test_a_second_sigterm_ends_what_runs_and_sends_it_elsewhere(
     assert api.log(attempt.job_id).final
 
 
-def test_two_agents_in_one_directory(agent: AgentProcess) -> None:
-    agent.wait_for_log("works for pool")
+async def test_two_agents_in_one_directory(agent: AgentProcess) -> None:
+    await asyncio.to_thread(agent.wait_for_log, "works for pool")
     second = AgentProcess(agent.directory, agent.temporal, agent.url, agent.pool)
     second.start()
-    assert second.running.wait(20) == 2
+    assert await asyncio.to_thread(second.running.wait, 20) == 2
     assert agent.running.poll() is None
 
 
@@ -169,11 +169,11 @@ async def give_up(handle: WorkflowHandle[Any, Any]) -> None:
             raise
 
 
-def test_ids_are_stable(lone: AgentProcess) -> None:
+async def test_ids_are_stable(lone: AgentProcess) -> None:
     for count in (1, 2):
         lone.start()
-        servers.wait_until(lambda count=count: len(at_work(lone)) == count, seconds=20, what="the agent working")
-        assert lone.end() == 0
+        await eventually(lambda count=count: len(at_work(lone)) == count, "the agent working")
+        assert await asyncio.to_thread(lone.end) == 0
     first, second = at_work(lone)
     assert first.split("Agent ")[1] == second.split("Agent ")[1]
     assert f"{lone.pool}-" in first
