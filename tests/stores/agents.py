@@ -1,4 +1,4 @@
-"""Agents, heartbeats and pools for the tests of their store."""
+"""Agents, heartbeats and pools for the tests of their store, and a clock that stands still."""
 
 from typing import Any
 
@@ -18,3 +18,13 @@ def make_beat(agent_id: str = "build-1", **changes: Any) -> AgentBeat:
 
 def make_pool(name: str = "default", **changes: Any) -> Pool:
     return Pool(name=name, created_at=NOON, updated_at=NOON).model_copy(update=changes)
+
+
+class StoppedClock:
+    """Epoch milliseconds, as a test sets them."""
+
+    def __init__(self, now: int) -> None:
+        self.now = now
+
+    def __call__(self) -> int:
+        return self.now

@@ -39,6 +39,7 @@ from activities.stores.memory_environments import MemoryEnvironmentStore
 from activities.stores.memory_events import MemoryEventStore
 from activities.stores.memory_services import MemoryServiceStore
 from activities.stores.settings import StoreSettings
+from tests.stores.agents import StoppedClock
 from tests.stores.dynamodb_local import dynamodb_local
 from tests.stores.lives import NOON
 
@@ -106,17 +107,7 @@ class AgentStores:
 
     agents: AgentStore
     events: EventStore
-    clock: "StoppedClock"
-
-
-class StoppedClock:
-    """Epoch milliseconds, as a test sets them."""
-
-    def __init__(self, now: int) -> None:
-        self.now = now
-
-    def __call__(self) -> int:
-        return self.now
+    clock: StoppedClock
 
 
 @pytest.fixture
