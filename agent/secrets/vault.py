@@ -18,7 +18,7 @@ from agent.secrets.files import MemoryFile
 from agent.secrets.providers import Providers
 from agent.settings import AgentSettings
 from workflows.contracts.attempts import AttemptInput
-from workflows.contracts.secret_values import weakness
+from workflows.contracts.secret_values import MIN_SECRET_CHARACTERS, weakness
 
 MAX_VARIABLE_BYTES: Final = 128 * 1024 - 512
 """Linux starts no process with a longer one, its name included."""
@@ -146,9 +146,10 @@ def _unavailable(problems: Sequence[tuple[str, FetchFailed]]) -> SecretUnavailab
 
 
 def _require_strong(values: Mapping[str, bytes], remedy: str) -> None:
-    weak = {name: weakness(value.decode(errors="replace")) for name, value in sorted(values.items())}
-    told = "; ".join(f"{name}: {why}" for name, why in weak.items() if why is not None)
-    if told:
+    """Which of the reasons it is stays here: it would tell half of the value. Raises SecretTooWeak."""
+    weak = [name for name, value in sorted(values.items()) if weakness(value.decode(errors="replace")) is not None]
+    if weak:
         raise SecretTooWeak(
-            f"Values that cannot be masked in the log without harm are not handed to a job: {told}. For each, {remedy}."
+            f"{', '.join(weak)}: too short (fewer than {MIN_SECRET_CHARACTERS} characters), too uniform or too common a "
+            f"value to be masked in a log without harm, so the job did not get it. For each, {remedy}."
         )
