@@ -26,6 +26,7 @@ _PUBLIC_ADDRESS: Final = "HYBRIDCI_GATEWAY_PUBLIC_ADDRESS"
 _CODEC_KEYS: Final = "HYBRIDCI_CODEC_KEYS_FILE"
 _SERVER_GRACE_SECONDS: Final = 10.0
 _PRIVATE: Final = 0o077
+_OF_THE_API: Final = ("HYBRIDCI_WEBHOOK_", "HYBRIDCI_ACCESS_POLICY", "HYBRIDCI_PUBLIC_URL")
 _NOT_PASSED_ON: Final = ("AWS_", "TEMPORAL_", "HYBRIDCI_", "DYNAMODB_", "S3_")
 """Variables meant for another stack (a cloud account, another namespace) must not leak into this one."""
 
@@ -105,7 +106,7 @@ def server_specs(options: Options, data: DataDir) -> list[ChildSpec]:
 def process_specs(options: Options, data: DataDir) -> list[ChildSpec]:
     """API, control worker, gateway and agents."""
     api = {
-        **_aws(options), **_temporal(options), **_webhooks(),
+        **_aws(options), **_temporal(options), **_of_the_api(),
         "HYBRIDCI_HOST": options.host, "HYBRIDCI_PORT": str(options.api_port),
         "HYBRIDCI_ADMIN_KEY_FILE": str(data.admin_key), "HYBRIDCI_AGENT_KEY_FILE": str(data.agent_key),
         "HYBRIDCI_SIGNING_KEY_FILE": str(data.signing_key), _PUBLIC_ADDRESS: options.gateway_address,
@@ -195,9 +196,9 @@ def _base() -> dict[str, str]:
     return env
 
 
-def _webhooks() -> dict[str, str]:
-    """Secrets and manifests are meant for whatever API runs here; only the API gets them."""
-    return {name: value for name, value in os.environ.items() if name.startswith("HYBRIDCI_WEBHOOK_")}
+def _of_the_api() -> dict[str, str]:
+    """Webhooks' secrets and manifests and who may sign in are meant for whatever API runs here; only it gets them."""
+    return {name: value for name, value in os.environ.items() if name.startswith(_OF_THE_API)}
 
 
 def _temporal(options: Options) -> dict[str, str]:
