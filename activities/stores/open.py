@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from activities.stores.artifacts import S3ArtifactStore, create_bucket
 from activities.stores.dynamo.agents import DynamoAgentStore
 from activities.stores.dynamo.client import AwsClients
+from activities.stores.dynamo.creation import create_tables
 from activities.stores.dynamo.credentials import DynamoCredentialStore
 from activities.stores.dynamo.deployments import DynamoDeploymentStore
 from activities.stores.dynamo.environments import DynamoEnvironmentStore
 from activities.stores.dynamo.events import DynamoEventStore
 from activities.stores.dynamo.jobs import DynamoJobStore
 from activities.stores.dynamo.services import DynamoServiceStore
-from activities.stores.dynamo.table import AgentTables, CredentialTables, DeploymentTables, JobTables, create_tables
+from activities.stores.dynamo.table import AgentTables, CredentialTables, DeploymentTables, JobTables
 from activities.stores.interfaces import (
     AgentStore,
     ArtifactStore,

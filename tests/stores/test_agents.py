@@ -12,7 +12,8 @@ from activities.stores.demands import KEPT_SECONDS
 from activities.stores.dynamo.agents import AgentItems, DynamoAgentStore
 from activities.stores.dynamo.batches import put_batch
 from activities.stores.dynamo.client import AwsClients
-from activities.stores.dynamo.table import AgentTables, create_tables, pool_list
+from activities.stores.dynamo.creation import create_tables
+from activities.stores.dynamo.table import AgentTables, pool_list
 from activities.stores.interfaces import AgentStore
 from tests.stores.agents import make_agent, make_beat, make_pool
 from tests.stores.conftest import AgentStores

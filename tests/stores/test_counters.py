@@ -7,9 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from activities.stores.dynamo.client import AwsClients
+from activities.stores.dynamo.creation import create_tables
 from activities.stores.dynamo.items import RecordWrite
 from activities.stores.dynamo.jobs import DynamoJobStore
-from activities.stores.dynamo.table import JobTables, create_tables
+from activities.stores.dynamo.table import JobTables
 from activities.stores.interfaces import JobStore, WriteOutcome
 from activities.stores.statistics import Footprint
 from tests.stores.lives import NOON, Life, counted, lives, make_job

@@ -8,9 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from activities.stores.dynamo.client import AwsClients
+from activities.stores.dynamo.creation import create_tables
 from activities.stores.dynamo.deployments import DeploymentItems, DynamoDeploymentStore
 from activities.stores.dynamo.events import DynamoEventStore, RecordEvents
-from activities.stores.dynamo.table import DeploymentTables, create_tables
+from activities.stores.dynamo.table import DeploymentTables
 from activities.stores.dynamo.transactions import transact
 from activities.stores.interfaces import WriteOutcome
 from tests.stores.conftest import ReleaseStores

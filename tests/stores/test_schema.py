@@ -7,7 +7,8 @@ from dataclasses import astuple, replace
 import pytest
 
 from activities.stores.dynamo.client import AwsClients
-from activities.stores.dynamo.table import TTL_ATTRIBUTE, AgentTables, DeploymentTables, JobTables, create_tables
+from activities.stores.dynamo.creation import create_tables
+from activities.stores.dynamo.table import TTL_ATTRIBUTE, AgentTables, DeploymentTables, JobTables
 from activities.stores.interfaces import WriteOutcome
 from activities.stores.open import ensure_schema, open_stores
 from activities.stores.settings import StoreSettings

@@ -1,4 +1,5 @@
 """THE schema: tables, keys, shards, named conditions. Everything else takes these names from here.
+Deliberately not here: creating the tables (``creation``).
 
 ``jobs`` (key ``job_id``): one item per job. ``document`` is the whole record as JSON text, since boto3 takes 20 times
 longer to read the same as typed attributes; a large one is kept compressed as ``packed`` instead. Beside it stand the
@@ -42,22 +43,14 @@ themselves some time after the credential has.
 Lists of one service, one deployment or one job are too small to be hot: they have one shard.
 """
 
-import asyncio
-import time
 import zlib
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, Self
+from typing import Final, Literal, Self
 
-from activities.stores.dynamo.client import AwsClients, Exists, Missing
 from activities.stores.settings import StoreSettings
 from workflows.contracts.deployments import DeploymentStatus
-from workflows.contracts.errors import Unavailable
 from workflows.contracts.statuses import JobStatus
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.type_defs import CreateTableInputTypeDef, TimeToLiveSpecificationTypeDef
 
 LIST_SHARDS: Final = 4
 COUNTER_SHARDS: Final = 16
@@ -101,13 +94,13 @@ DEMAND_IS_LATER: Final = "attribute_not_exists(list_shard) OR #at < :at"
 IS_THERE: Final = "attribute_exists(list_shard)"
 """There is a record to add something to."""
 
-_Keys = Mapping[str, Literal["S", "N"]]
-_LIST_KEYS: Final[_Keys] = {"list_shard": "S", "place": "S"}
-_COUNTER_KEYS: Final[_Keys] = {"counter": "S", "shard": "N"}
+Keys = Mapping[str, Literal["S", "N"]]
+"""A table's keys, the partition's first, with their types."""
+_LIST_KEYS: Final[Keys] = {"list_shard": "S", "place": "S"}
+_COUNTER_KEYS: Final[Keys] = {"counter": "S", "shard": "N"}
 _SERVICE_LIST: Final = "service#"
 _DEPLOYMENT_LIST: Final = "deployment#"
 _JOB_LIST: Final = "job#"
-_ACTIVE_SECONDS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,25 +277,31 @@ def deployment_day_counter(day: str) -> str:
 Tables = JobTables | DeploymentTables | CredentialTables | AgentTables
 
 
-async def create_tables(clients: AwsClients, tables: Tables) -> None:
-    """Create the tables that are missing and wait until all can be used. Repeatable, also at the same time.
-
-    Raises Unavailable, also when a table of this name has other keys.
-    """
+def keys_of(tables: Tables) -> Mapping[str, Keys]:
+    """Each table's keys, by its name."""
     match tables:
         case JobTables():
-            wanted, expiring = _job_tables(tables), tables.statistics
+            return _job_tables(tables)
         case DeploymentTables():
-            wanted, expiring = _deployment_tables(tables), tables.statistics
+            return _deployment_tables(tables)
         case CredentialTables():
-            wanted, expiring = {tables.credentials: _LIST_KEYS}, tables.credentials
+            return {tables.credentials: _LIST_KEYS}
         case AgentTables():
-            wanted, expiring = {tables.agents: _LIST_KEYS, tables.events: _LIST_KEYS}, tables.agents
-    await asyncio.gather(*(_create(clients, _definition(name, keys)) for name, keys in wanted.items()))
-    await _expire(clients, expiring)
+            return {tables.agents: _LIST_KEYS, tables.events: _LIST_KEYS}
 
 
-def _job_tables(tables: JobTables) -> dict[str, _Keys]:
+def expiring(tables: Tables) -> str:
+    """The one of the tables whose items can expire, by TTL_ATTRIBUTE."""
+    match tables:
+        case JobTables() | DeploymentTables():
+            return tables.statistics
+        case CredentialTables():
+            return tables.credentials
+        case AgentTables():
+            return tables.agents
+
+
+def _job_tables(tables: JobTables) -> dict[str, Keys]:
     return {
         tables.jobs: {"job_id": "S"},
         tables.job_lists: _LIST_KEYS,
@@ -311,7 +310,7 @@ def _job_tables(tables: JobTables) -> dict[str, _Keys]:
     }
 
 
-def _deployment_tables(tables: DeploymentTables) -> dict[str, _Keys]:
+def _deployment_tables(tables: DeploymentTables) -> dict[str, Keys]:
     return {
         tables.deployments: {"deployment_id": "S"},
         tables.deployment_lists: _LIST_KEYS,
@@ -320,54 +319,3 @@ def _deployment_tables(tables: DeploymentTables) -> dict[str, _Keys]:
         tables.events: _LIST_KEYS,
         tables.statistics: _COUNTER_KEYS,
     }
-
-
-def _definition(name: str, keys: _Keys) -> "CreateTableInputTypeDef":
-    return {
-        "TableName": name,
-        "BillingMode": "PAY_PER_REQUEST",
-        "AttributeDefinitions": [{"AttributeName": key, "AttributeType": kind} for key, kind in keys.items()],
-        "KeySchema": [
-            {"AttributeName": key, "KeyType": "HASH" if number == 0 else "RANGE"} for number, key in enumerate(keys)
-        ],
-    }
-
-
-async def _create(clients: AwsClients, wanted: "CreateTableInputTypeDef") -> None:
-    name = wanted["TableName"]
-    keys = [key["AttributeName"] for key in wanted.get("KeySchema", [])]
-    deadline = time.monotonic() + _ACTIVE_SECONDS
-    while True:
-        try:
-            table = (await clients.call(clients.dynamodb.describe_table, TableName=name))["Table"]
-        except Missing:
-            with suppress(Exists):  # another process was faster; the next round waits for its table
-                await clients.call(clients.dynamodb.create_table, **wanted)
-            continue
-        if keys != [key["AttributeName"] for key in table.get("KeySchema", [])]:
-            raise Unavailable(
-                f"Table {name} exists with other keys than {keys}: it is something else's. Give this installation "
-                "table names of its own (the settings DYNAMODB_TABLE_*)."
-            )
-        if table.get("TableStatus") == "ACTIVE":
-            return
-        if time.monotonic() > deadline:
-            raise Unavailable(f"Table {name} is not active after {_ACTIVE_SECONDS} s: look at it in the AWS console.")
-        await asyncio.sleep(0.1)
-
-
-async def _expire(clients: AwsClients, table: str) -> None:
-    """Switch expiry on. Asking for it twice is an error on AWS, so look first, and again when somebody was faster."""
-    if await _expires(clients, table):
-        return
-    specification: TimeToLiveSpecificationTypeDef = {"Enabled": True, "AttributeName": TTL_ATTRIBUTE}
-    try:
-        await clients.call(clients.dynamodb.update_time_to_live, TableName=table, TimeToLiveSpecification=specification)
-    except Exception:
-        if not await _expires(clients, table):
-            raise
-
-
-async def _expires(clients: AwsClients, table: str) -> bool:
-    answer = await clients.call(clients.dynamodb.describe_time_to_live, TableName=table)
-    return answer["TimeToLiveDescription"].get("TimeToLiveStatus") in {"ENABLED", "ENABLING"}
