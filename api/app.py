@@ -168,6 +168,7 @@ def build_app(
     )
     app.state.services = parts
     app.state.webhooks = webhooks or Webhooks.none()
+    app.include_router(agents.often, dependencies=[GUARD, PARAMETERS])
     app.include_router(core.public)
     app.include_router(auth.public)
     app.include_router(webhook_routes.router)  # a signature is their key

@@ -25,7 +25,9 @@ MAX_WEBHOOK_BYTES: Final = 25 << 20
 MAX_HEADER_BYTES: Final = 32 * 1024
 _ARTIFACT: Final = re.compile(r"/api/queue/jobs/[^/]+/attempts/[^/]+/artifacts/")
 _LOG_CHUNK: Final = re.compile(r"/api/queue/jobs/[^/]+/attempts/[^/]+/log/")
+_HEARTBEAT: Final = re.compile(r"/api/agents/[^/]+/heartbeat$")
 _WEBHOOKS: Final = "/api/webhooks/"
+_OK: Final = 200
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -102,7 +104,8 @@ class BodyLimit:
 
 def _log(scope: Scope, status: int, seconds: float) -> None:
     """Who asked for a change is of interest for long; what agents deliver and people read, only when looking closer."""
-    level = logging.INFO if scope["method"] in {"POST", "PATCH", "DELETE"} else logging.DEBUG
+    change = scope["method"] in {"POST", "PATCH", "DELETE"} and not (status == _OK and _HEARTBEAT.match(scope["path"]))
+    level = logging.INFO if change else logging.DEBUG
     if logger.isEnabledFor(level):
         fields = {"request_id": scope["request_id"], "method": scope["method"], "path": scope["path"], "status": status}
         caller = getattr(scope.get("principal"), "id", None)

@@ -57,7 +57,13 @@ async def caller(request: Request) -> Principal:
 
 
 Caller = Annotated[Principal, Depends(caller)]
-GUARD: Final[Any] = Depends(Guard())
+_GUARD: Final = Guard()
+GUARD: Final[Any] = Depends(_GUARD)
+
+
+async def admit(request: Request) -> Principal | None:
+    """The same for a route that reads its request without the framework's dependencies. Raises as the guard does."""
+    return await _GUARD(request, await _bearer(request))
 
 
 def require(principal: Principal, operation: Operation, *, service: str | None = None, pool: str | None = None) -> None:
