@@ -36,6 +36,7 @@ TAGS: Final = [
     {"name": "summary", "description": "The dashboard's first page."},
     {"name": "agents", "description": "Who runs the jobs: register, heartbeat, drain; what attempts deliver."},
     {"name": "pools", "description": "What waits for agents, and how many there should be."},
+    {"name": "codec", "description": "Sealed payloads in clear, for the Temporal UI."},
     {"name": "sign-in", "description": "Sessions of people, tokens of workloads."},
     {"name": "core", "description": "Health and information."},
 ]
