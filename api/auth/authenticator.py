@@ -99,6 +99,11 @@ class Authenticator:
         if len(self._known) > _MAX_KNOWN:
             del self._known[next(iter(self._known))]
 
+    async def settle(self) -> None:
+        """Wait until what is to be refreshed and noted now has been."""
+        if self._upkeep is not None:
+            await self._upkeep
+
     async def close(self) -> None:
         """End the work in the background."""
         if self._upkeep is not None:

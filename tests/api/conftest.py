@@ -9,6 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from activities.chains.credential_registry import CredentialRegistry
+from activities.chains.middleware import ObserveChain
 from activities.chains.readers import JobReader
 from activities.stores.interfaces import CredentialStore, EventStore
 from activities.stores.open import Stores, open_memory_stores
@@ -114,7 +115,7 @@ def access_parts(stores: Stores, limits: RateLimits | None = None) -> AccessPart
     return {
         "authenticator": Authenticator(key_ring(), stores.credentials, RequestLimits(limits or RateLimits())),
         "credentials": stores.credentials,
-        "access": CredentialRegistry(stores.credentials),
+        "access": CredentialRegistry(stores.credentials, middleware=[ObserveChain()]),
         "audit": stores.events,
     }
 
