@@ -23,6 +23,7 @@ def run_bench(
     capacity: int,
     as_json: bool,
     deployments: int = 200,
+    agents: int = 500,
 ) -> int:
     """Measure and print. The exit code says whether it could be measured, not whether it was fast."""
     try:
@@ -30,7 +31,9 @@ def run_bench(
     except ValueError as error:
         sys.stderr.write(f"hybridci bench: {error}; choose from {', '.join(Part)}.\n")
         return WRONG_OPTION
-    plan = Plan(chosen, samples=samples, jobs=jobs, stored=stored, capacity=capacity, deployments=deployments)
+    plan = Plan(
+        chosen, samples=samples, jobs=jobs, stored=stored, capacity=capacity, deployments=deployments, agents=agents
+    )
     try:
         report = run_benchmark(plan, _progress())
     except BenchmarkFailed as error:

@@ -224,7 +224,8 @@ def bench(
         list[str] | None,
         typer.Option(
             "--part",
-            help="Only this: latency, throughput, deployments, deployments-many, memory or reads. Repeatable.",
+            help="Only this: latency, throughput, deployments, deployments-many, gateway, memory, reads or heartbeats. "
+            "Repeatable.",
         ),
     ] = None,
     samples: Annotated[
@@ -235,13 +236,14 @@ def bench(
         int, typer.Option(min=1, max=10_000, help="Deployments at once, four of each service.")
     ] = 200,
     stored: Annotated[int, typer.Option(min=1, max=10_000_000, help="Jobs to store for the reads.")] = 100_000,
+    agents: Annotated[int, typer.Option(min=1, max=10_000, help="Agents that send heartbeats.")] = 500,
     capacity: Annotated[int, typer.Option(min=1, max=1000, help="Jobs that run at once.")] = 4,
 ) -> None:
     """Measure this machine on a stack of its own, against the raw Temporal floor. Takes about seven minutes."""
     from api.cli.bench import run_bench
 
-    sizes = {"samples": samples, "jobs": jobs, "deployments": deployments, "stored": stored, "capacity": capacity}
-    raise typer.Exit(run_bench(parts, **sizes, as_json=as_json))
+    sizes = {"samples": samples, "jobs": jobs, "deployments": deployments, "stored": stored, "agents": agents}
+    raise typer.Exit(run_bench(parts, **sizes, capacity=capacity, as_json=as_json))
 
 
 def _run(name: str, options: Mapping[str, object]) -> None:

@@ -70,6 +70,26 @@ class ManyDeployments(Frozen):
     cpu_ms_per_deployment: dict[str, float]
 
 
+class GatewayLatency(Frozen):
+    """From starting a workflow to its activity's first instruction, with and without the gateway between."""
+
+    direct: Times
+    gateway: Times
+
+
+class Heartbeats(Frozen):
+    """What one heartbeat costs, storing it included: CPU time by process in milliseconds.
+
+    ``many_cpu_percent``: what ``many`` agents would take of one core of the API, by extrapolation.
+    """
+
+    agents: int
+    heartbeats: int
+    cpu_ms: dict[str, float]
+    many: int
+    many_cpu_percent: float
+
+
 class Reads(Frozen):
     """Reading with this many jobs stored."""
 
@@ -119,5 +139,7 @@ class Report(Frozen):
     after_work_mib: dict[str, float] | None = None
     deployment_latency: DeploymentLatency | None = None
     many_deployments: ManyDeployments | None = None
+    gateway_latency: GatewayLatency | None = None
+    heartbeats: Heartbeats | None = None
     reads: list[Reads] = Field(default_factory=list[Reads])
     targets: list[Target] = Field(default_factory=list[Target])

@@ -13,6 +13,8 @@ from typing import Final
 
 from api.cli.benchmark.deployments import measure_deployments
 from api.cli.benchmark.floor import Floor, floor_worker
+from api.cli.benchmark.gateway import measure_gateway
+from api.cli.benchmark.heartbeats import measure_heartbeats
 from api.cli.benchmark.many_deployments import measure_many_deployments
 from api.cli.benchmark.own_stack import OwnStack, own_stack
 from api.cli.benchmark.reads import measure_reads
@@ -23,6 +25,7 @@ from api.cli.benchmark.work import Repository, make_repository, measure_latency,
 
 _FEW_STORED: Final = 100
 _QUIET_SECONDS: Final = 5.0
+_HEARTBEAT_ROUNDS: Final = 4
 
 
 class Part(StrEnum):
@@ -32,14 +35,16 @@ class Part(StrEnum):
     THROUGHPUT = "throughput"
     DEPLOYMENTS = "deployments"
     DEPLOYMENTS_MANY = "deployments-many"
+    GATEWAY = "gateway"
     MEMORY = "memory"
     READS = "reads"
+    HEARTBEATS = "heartbeats"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to measure. ``samples`` of each latency (a fourth of that of a deployment's), ``jobs`` for throughput,
-    ``deployments`` at once, ``stored`` records for reads.
+    ``deployments`` at once, ``stored`` records for reads, ``agents`` that beat.
     """
 
     parts: frozenset[Part]
@@ -48,6 +53,7 @@ class Plan:
     stored: int
     capacity: int
     deployments: int = 200
+    agents: int = 500
 
 
 def run_benchmark(plan: Plan, say: Callable[[str], None]) -> Report:
@@ -56,12 +62,15 @@ def run_benchmark(plan: Plan, say: Callable[[str], None]) -> Report:
     report = Report(version=version("hybrid-ci-cd"), machine=_machine(), seconds=0)
     with tempfile.TemporaryDirectory(prefix="hybridci-bench-") as name:
         folder = Path(name)
-        if plan.parts - {Part.READS}:
+        if plan.parts - {Part.READS, Part.HEARTBEATS}:
             with own_stack(folder / "work", agents=1, capacity=plan.capacity) as stack:
                 report = _with_work(report, plan, stack, folder, say)
         if Part.READS in plan.parts:
             reads = measure_reads(folder, (min(_FEW_STORED, plan.stored), plan.stored), plan.samples, say)
             report = report.model_copy(update={"reads": reads})
+        if Part.HEARTBEATS in plan.parts:
+            found = measure_heartbeats(folder, plan.agents, _HEARTBEAT_ROUNDS, say)
+            report = report.model_copy(update={"heartbeats": found})
     seconds = round(time.monotonic() - began, 1)
     return report.model_copy(update={"targets": targets(report), "seconds": seconds})
 
@@ -81,8 +90,10 @@ def _with_work(report: Report, plan: Plan, stack: OwnStack, folder: Path, say: C
                 raw, ours = measure_throughput(stack, floor, worker.pid, repository, plan.jobs, say)
                 found |= {"floor_throughput": raw, "throughput": ours}
             found |= _with_deployments(plan, stack, floor, repository, folder, say)
-        if Part.MEMORY in plan.parts:
-            found["after_work_mib"] = _at_rest(stack)
+    if Part.GATEWAY in plan.parts:
+        found["gateway_latency"] = measure_gateway(stack, plan.samples, say)
+    if Part.MEMORY in plan.parts and plan.parts - {Part.MEMORY, Part.READS, Part.HEARTBEATS}:
+        found["after_work_mib"] = _at_rest(stack)
     return report.model_copy(update=found)
 
 

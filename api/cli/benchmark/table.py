@@ -3,7 +3,16 @@
 from rich.console import Console
 from rich.table import Table
 
-from api.cli.benchmark.report import DeploymentLatency, Latency, ManyDeployments, Report, Throughput, Times
+from api.cli.benchmark.report import (
+    DeploymentLatency,
+    GatewayLatency,
+    Heartbeats,
+    Latency,
+    ManyDeployments,
+    Report,
+    Throughput,
+    Times,
+)
 
 
 def print_report(report: Report, console: Console) -> None:
@@ -21,8 +30,12 @@ def print_report(report: Report, console: Console) -> None:
         console.print(_deployment_latency(report.deployment_latency))
     if report.many_deployments:
         console.print(_many_deployments(report.many_deployments))
+    if report.gateway_latency:
+        console.print(_gateway_latency(report.gateway_latency))
     if report.reads:
         console.print(_reads(report))
+    if report.heartbeats:
+        console.print(_heartbeats(report.heartbeats))
     for when, mib in (("when idle", report.idle_mib), ("after this work", report.after_work_mib)):
         if mib:
             parts = ", ".join(f"{name} {size:.0f}" for name, size in mib.items())
@@ -75,11 +88,26 @@ def _many_deployments(many: ManyDeployments) -> Table:
     return table
 
 
+def _gateway_latency(latency: GatewayLatency) -> Table:
+    table = _table("Start of a workflow to its activity, p50 / p95", "", "ms")
+    for name, times in (("direct", latency.direct), ("through the gateway", latency.gateway)):
+        table.add_row(name, _both(times))
+    return table
+
+
 def _reads(report: Report) -> Table:
     table = _table("Reads, p50 / p95 in ms", "jobs stored", "get", "list of 100", "statistics", "memory, MiB")
     for reads in report.reads:
         times = (_both(each) for each in (reads.get, reads.list_page, reads.stats))
         table.add_row(f"{reads.stored:,}", *times, f"{reads.resident_mib:.0f}")
+    return table
+
+
+def _heartbeats(beats: Heartbeats) -> Table:
+    table = _table(f"{beats.heartbeats:,} heartbeats of {beats.agents} agents, stored", "", "")
+    for name, used in beats.cpu_ms.items():
+        table.add_row(f"CPU ms per heartbeat: {name}", f"{used:.2f}")
+    table.add_row(f"CPU of the API with {beats.many:,} agents", f"{beats.many_cpu_percent:.0f} % of a core")
     return table
 
 

@@ -9,14 +9,23 @@ _DISPATCH_OF_FLOOR: Final = 2.5
 _DISPATCH_MS: Final = 50.0
 _THROUGHPUT_OF_FLOOR: Final = 0.5
 _ROLLBACK_MS: Final = 100.0
+_GATEWAY_MS: Final = 3.0
 _READ_P95_MS: Final = 30.0
 _READ_GROWTH: Final = 1.5
 _IDLE_MIB: Final = 600.0
+_HEARTBEAT_CPU_MS: Final = 1.0
 
 
 def targets(report: Report) -> list[Target]:
     """The targets of the parts that were run."""
-    return [*_work(report), *_deployments(report), *_memory(report), *_reads(report.reads)]
+    return [
+        *_work(report),
+        *_deployments(report),
+        *_gateway(report),
+        *_memory(report),
+        *_reads(report.reads),
+        *_heartbeats(report),
+    ]
 
 
 def _work(report: Report) -> Iterator[Target]:
@@ -33,6 +42,12 @@ def _deployments(report: Report) -> Iterator[Target]:
     if report.deployment_latency is not None:
         rollback = report.deployment_latency.rollback.p50
         yield Target(name="rollback to its command, p50", measured=rollback, limit=_ROLLBACK_MS, unit="ms")
+
+
+def _gateway(report: Report) -> Iterator[Target]:
+    if report.gateway_latency is not None:
+        added = round(report.gateway_latency.gateway.p50 - report.gateway_latency.direct.p50, 2)
+        yield Target(name="added by the gateway, p50", measured=added, limit=_GATEWAY_MS, unit="ms")
 
 
 def _memory(report: Report) -> Iterator[Target]:
@@ -54,6 +69,12 @@ def _reads(reads: list[Reads]) -> Iterator[Target]:
         yield Target(name=f"{name}, p95 with {many.stored:,}", measured=after.p95, limit=_READ_P95_MS, unit="ms")
         growth = _ratio(after.p95, before.p95)
         yield Target(name=f"{name}, p95 ratio", measured=growth, limit=_READ_GROWTH, unit="x")
+
+
+def _heartbeats(report: Report) -> Iterator[Target]:
+    if report.heartbeats is not None:
+        cost = report.heartbeats.cpu_ms["api"]
+        yield Target(name="a heartbeat, CPU of the API", measured=cost, limit=_HEARTBEAT_CPU_MS, unit="ms")
 
 
 def _ratio(ours: float, floor: float) -> float:

@@ -21,6 +21,7 @@ JOBS: Final = "/api/dashboard/jobs"
 STATS: Final = "/api/queue/stats"
 DEPLOYMENTS: Final = "/api/dashboard/deployments"
 SERVICES: Final = "/api/dashboard/services"
+AGENTS: Final = "/api/agents"
 SUMMARY: Final = "/api/dashboard/summary"
 
 
@@ -65,6 +66,13 @@ class Api:
         created: dict[str, Any] = json.loads(self._request("POST", JOBS, body))
         return str(created["job_id"])
 
+    def enrol(self, registration: Mapping[str, object]) -> dict[str, Any]:
+        """Register an agent; what it is told, its token among it. Raises BenchmarkFailed."""
+        told: dict[str, Any] = json.loads(
+            self._request("POST", f"{AGENTS}/register", json.dumps(registration).encode())
+        )
+        return told
+
     def register(self, service: str, spec: Mapping[str, object]) -> None:
         """Register a service, or change its definition. Raises BenchmarkFailed."""
         self._request("PUT", f"{SERVICES}/{service}", json.dumps(spec).encode())
@@ -81,6 +89,17 @@ class Api:
     def tell(self, path: str, command: Mapping[str, object]) -> None:
         """POST a command. Raises BenchmarkFailed."""
         self._request("POST", path, json.dumps(command).encode())
+
+    def register_agent(self, registration: Mapping[str, object]) -> str:
+        """Register an agent; the token it works with. Raises BenchmarkFailed."""
+        content = self._request("POST", f"{AGENTS}/register", json.dumps(registration).encode())
+        registered: dict[str, Any] = json.loads(content)
+        return str(registered["token"])
+
+    def heartbeat(self, agent_id: str, body: bytes, token: str) -> None:
+        """Send an agent's heartbeat with its own token. Raises BenchmarkFailed."""
+        headers = {"Authorization": f"Bearer {token}"}
+        self._request("POST", f"{AGENTS}/{agent_id}/heartbeat", body, headers)
 
     def deployment(self, deployment_id: str) -> Deployment:
         """A deployment's record. Raises BenchmarkFailed."""
