@@ -1,7 +1,7 @@
 """A call's way through the gateway: is it on the list, who is asking, may they, pass it on, pass the answer back.
 
 Polls are held as long as Temporal holds them; each is a coroutine that waits, so that none is in another's way. An
-agent that goes away ends its calls at Temporal too. Whoever's token is revoked loses its open polls within 30 s.
+agent that goes away ends its calls at Temporal too. Whoever's token is revoked loses its open polls within a minute.
 Deliberately not here: the rules (``methods``), the processes' life (``server``).
 """
 
@@ -127,11 +127,18 @@ class Gateway(grpc.GenericRpcHandler):
                     return
                 if stopping.done():
                     raise away("This gateway is being restarted: poll again.")
-                if (await self._caller(context)).pool != caller.pool:
-                    raise denied(f"Agent {caller.agent_id} works for another pool now.")
+                if not await self._still(context, caller):
+                    # Not "unauthenticated", which ends an SDK's worker: the agent may have a newer token by now.
+                    raise away("The token with which this poll began has ended: poll again with the present one.")
         finally:
             answered.cancel()
             stopping.cancel()
+
+    async def _still(self, context: Context, caller: Caller) -> bool:
+        try:
+            return (await self._caller(context)).pool == caller.pool
+        except Refused:  # the next poll is told why
+            return False
 
     async def _caller(self, context: Context) -> Caller:
         sent = [value for name, value in _metadata(context) if name == "authorization"]

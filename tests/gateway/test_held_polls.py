@@ -102,7 +102,10 @@ async def test_a_poll_ends_when_its_token_is_revoked_or_its_agent_moved(
         bench.clock.now += 31
         with pytest.raises(grpc.aio.AioRpcError) as ended:
             await asyncio.wait_for(poll, 5)
-        assert ended.value.code() is code
+        assert ended.value.code() is grpc.StatusCode.UNAVAILABLE, "an SDK's worker polls again, with its present token"
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await asyncio.wait_for(bench.poll(queue), 5)
+        assert refused.value.code() is code
 
 
 async def test_polls_end_when_the_gateway_is_told_to_stop(
