@@ -54,9 +54,9 @@ def forms_of(values: Iterable[bytes]) -> Forms:
 
 
 def _wholes(value: bytes) -> set[bytes]:
-    """The value with other line ends, and without those at its own."""
+    """The value with other line ends, and without those at its end: they are no secret, and end the log's line."""
     wholes = set[bytes]()
-    for whole in (value, value.rstrip(b"\r\n"), value.strip()):
+    for whole in (value.rstrip(b"\r\n"), value.strip()):
         unix = whole.replace(b"\r\n", b"\n")
         wholes |= {whole, unix, unix.replace(b"\n", b"\r\n")}
     return wholes

@@ -150,6 +150,6 @@ def _require_strong(values: Mapping[str, bytes], remedy: str) -> None:
     weak = [name for name, value in sorted(values.items()) if weakness(value.decode(errors="replace")) is not None]
     if weak:
         raise SecretTooWeak(
-            f"{', '.join(weak)}: too short (fewer than {MIN_SECRET_CHARACTERS} characters), too uniform or too common a "
-            f"value to be masked in a log without harm, so the job did not get it. For each, {remedy}."
+            f"{', '.join(weak)}: too short (fewer than {MIN_SECRET_CHARACTERS} characters), too uniform or too common "
+            f"a value to be masked in a log without harm, so the job did not get it. For each, {remedy}."
         )

@@ -118,9 +118,9 @@ def test_wrapped_base64_is_masked_at_any_width(width: int, line_end: bytes, befo
 
 def test_a_value_of_many_lines_is_masked_whole_and_line_by_line() -> None:
     patterns = patterns_of(KEY)
-    assert masked(patterns, b"a\n" + KEY.encode() + b"b") == b"a\n" + MASK + b"b"
-    assert masked(patterns, KEY.replace("\n", "\r\n").encode()) == MASK
-    assert masked(patterns, json.dumps({"key": KEY}).encode()) == b'{"key": "' + MASK + b'"}'
+    assert masked(patterns, b"a\n" + KEY.encode() + b"b") == b"a\n" + MASK + b"\nb"
+    assert masked(patterns, KEY.replace("\n", "\r\n").encode()) == MASK + b"\r\n"
+    assert masked(patterns, json.dumps({"key": KEY}).encode()) == b'{"key": "' + MASK + b'\\n"}'
     line = KEY.splitlines()[3]
     assert masked(patterns, f"3: {line} .".encode()) == b"3: *** ."
     assert masked(patterns, base64.b64encode(line.encode())) == MASK
