@@ -38,13 +38,13 @@ def new_token(kind: CredentialKind) -> tuple[str, str]:
     """A new token and its credential's id."""
     credential_id = _random(_ID_CHARACTERS, _ID_LENGTH)
     body = f"hci_{kind}_{credential_id}_{_random(_CHARACTERS, _SECRET_LENGTH)}"
-    return body + _checksum(body), credential_id
+    return body + checksum_of(body), credential_id
 
 
 def read_token(presented: str) -> Token | None:
     """The parts of a token; None for anything that never was one."""
     match = _TOKEN.fullmatch(presented)
-    if match is None or presented[-_CHECKSUM_LENGTH:] != _checksum(presented[:-_CHECKSUM_LENGTH]):
+    if match is None or presented[-_CHECKSUM_LENGTH:] != checksum_of(presented[:-_CHECKSUM_LENGTH]):
         return None
     return Token(match["id"], digest_of(presented))
 
@@ -54,7 +54,8 @@ def digest_of(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _checksum(body: str) -> str:
+def checksum_of(body: str) -> str:
+    """What stands at the end of a token."""
     number, digits = zlib.crc32(body.encode()), ""
     for _ in range(_CHECKSUM_LENGTH):
         number, digit = divmod(number, len(_CHARACTERS))
