@@ -11,7 +11,7 @@ from temporalio.worker import Worker
 
 from tests import servers
 from tests.agent.agent_process import AgentProcess, OneAttempt, Repository
-from tests.agent.helpers import QUEUE
+from tests.agent.helpers import QUEUE, with_secrets
 from tests.control_plane_server import ControlPlaneServer
 
 
@@ -38,7 +38,8 @@ async def agent(
     tmp_path_factory: pytest.TempPathFactory, temporal_server: servers.Server, api: ControlPlaneServer
 ) -> AsyncIterator[AgentProcess]:
     """One agent for the tests that need nothing of their own."""
-    agent = AgentProcess(tmp_path_factory.mktemp("agent") / "a", temporal_server.address, api.url, "shared").start()
+    folder = tmp_path_factory.mktemp("agent")
+    agent = AgentProcess(folder / "a", temporal_server.address, api.url, "shared", with_secrets(folder)).start()
     yield agent
     try:
         assert await asyncio.to_thread(agent.end) == 0, agent.log.read_text()

@@ -1,8 +1,10 @@
 """Starting an attempt and waiting for things."""
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from temporalio.client import Client, WorkflowHandle
@@ -11,6 +13,14 @@ from tests.agent.agent_process import OneAttempt
 from workflows.contracts.attempts import AttemptInput, AttemptResult
 
 QUEUE = "one-attempt"
+SECRETS = {f"S{number}": f"s3cr3t-{number}-{hashlib.sha256(b'%d' % number).hexdigest()[:24]}" for number in range(20)}
+
+
+def with_secrets(folder: Path) -> dict[str, str]:
+    """The environment of an agent that has SECRETS, from its environment."""
+    file = folder / "secrets.yml"
+    file.write_text("".join(f"{name}: {{env: VALUE_{name}}}\n" for name in SECRETS))
+    return {"HYBRIDCI_SECRETS_FILE": str(file), **{f"VALUE_{name}": value for name, value in SECRETS.items()}}
 
 
 async def begin(client: Client, attempt: AttemptInput) -> WorkflowHandle[Any, AttemptResult]:

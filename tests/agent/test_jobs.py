@@ -8,7 +8,7 @@ import pytest
 from temporalio.client import Client
 
 from tests.agent.agent_process import AgentProcess, Repository
-from tests.agent.helpers import begin, eventually, result_of
+from tests.agent.helpers import SECRETS, begin, eventually, result_of
 from tests.control_plane_server import ControlPlaneServer
 from workflows.contracts.jobs import Step
 from workflows.contracts.statuses import Outcome, QueueStatus
@@ -110,7 +110,7 @@ async def test_an_unknown_commit_is_a_checkout_failure(
     assert result.message.encode() in api.log(attempt.job_id).data
 
 
-async def test_secrets_without_a_provider_are_refused(
+async def test_secrets_the_agent_does_not_know_are_refused(
     agent: AgentProcess, starter: Client, repository: Repository
 ) -> None:
     result = await result_of(starter, repository.attempt("true", pool="shared", secrets=["DB_URL"]))
@@ -159,10 +159,11 @@ async def test_the_api_may_be_away(
     assert b"--- s0\n" + lines in api.log(attempt.job_id).data
 
 
-async def test_200_mb_of_output_do_not_fill_the_agent(
+async def test_200_mb_of_output_with_20_secrets_do_not_fill_the_agent(
     agent: AgentProcess, starter: Client, api: ControlPlaneServer, repository: Repository
 ) -> None:
-    attempt = repository.attempt("head -c 200000000 /dev/zero | tr '\\0' x", pool="shared")
+    command = "head -c 200000000 /dev/zero | tr '\\0' x"
+    attempt = repository.attempt(command, pool="shared", secrets=list(SECRETS))
     handle = await begin(starter, attempt)
     log = api.log(attempt.job_id)
     peak = 0
