@@ -18,6 +18,7 @@ from activities.chains.middleware import ObserveChain
 from activities.chains.readers import JobReader
 from activities.stores.open import Stores
 from api.auth.authenticator import Authenticator
+from api.auth.early import EarlyRefusal
 from api.auth.guard import GUARD
 from api.auth.keys import KeyRing
 from api.auth.limits import RateLimits, RequestLimits
@@ -180,5 +181,6 @@ def build_app(
     if temporal_ui is not None:
         app.add_middleware(codec_routes.CodecCors, origin=temporal_ui)
     app.add_middleware(BodyLimit)
+    app.add_middleware(EarlyRefusal, authenticator=parts.authenticator)
     app.add_middleware(RequestContext, metrics=parts.metrics)  # added last: outermost
     return app

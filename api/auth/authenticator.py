@@ -20,6 +20,7 @@ from api.auth.keys import KeyRing
 from api.auth.limits import RequestLimits
 from api.auth.principal import Principal
 from api.auth.tokens import Token, read_token
+from api.errors import ApiError
 from workflows.contracts.access import Credential, CredentialKind
 from workflows.contracts.errors import HybridCIError
 
@@ -81,6 +82,23 @@ class Authenticator:
             return None
         self._maintain(known)
         return known.principal
+
+    def hopeless(self, presented: str, *, address: str | None) -> ApiError | None:
+        """What ``principal`` would raise for an address that was wrong too often; None when it may yet know.
+
+        The same decision without anything that waits.
+        """
+        if self._keys.principal(presented) is not None:
+            return None
+        token = read_token(presented)
+        if token is not None:
+            known, now = self._known.get(token.credential_id), self._monotonic()
+            if known is not None and (now - known.read_at >= TRUST_SECONDS or self._fits(known, token)):
+                return None
+            asked = self._unknown.get(token.digest, now) > now or self.limits.has_looked_up_too_often(address)
+            if known is None and not asked:
+                return None
+        return self.limits.refusal()
 
     def known(self, credential_id: str) -> Credential | None:
         """What was last read of a credential that has just been presented."""

@@ -83,15 +83,27 @@ class RequestLimits:
         if not minutes.count(principal.credential_id):
             raise _too_many(minutes, f"At most {limit} requests a minute are taken with one credential.")
 
+    def was_wrong_too_often(self, address: str | None) -> bool:
+        """True when the next unknown credential from there is one too many."""
+        return self._failures.over(network_of(address))
+
     def failed(self, address: str | None) -> None:
         """Count a credential that is not known. Raises ApiError too_many_requests when there were too many."""
         if not self._failures.count(network_of(address)):
-            raise _too_many(self._failures, "Too many credentials from your address were not known.")
+            raise self.refusal()
+
+    def refusal(self) -> ApiError:
+        """For an address that was wrong too often."""
+        return _too_many(self._failures, "Too many credentials from your address were not known.")
 
     def may_look_up(self, address: str | None) -> None:
         """Before the store is asked. Raises ApiError too_many_requests when it was asked in vain too often."""
-        if self._lookups.over(network_of(address)):
-            raise _too_many(self._lookups, "Too many credentials from your address were not known.")
+        if self.has_looked_up_too_often(address):
+            raise self.refusal()
+
+    def has_looked_up_too_often(self, address: str | None) -> bool:
+        """True when the store is asked no more for this address."""
+        return self._lookups.over(network_of(address))
 
     def looked_up_in_vain(self, address: str | None) -> None:
         """Count a read that found nothing."""

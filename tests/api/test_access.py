@@ -11,7 +11,7 @@ import pytest
 
 from api.auth.issuing import issue
 from api.auth.limits import RateLimits
-from api.auth.tokens import digest_of, read_token
+from api.auth.tokens import digest_of, new_token, read_token
 from tests.api.conftest import ADMIN_KEY, DEPLOYMENT, SERVICE, SPEC, Bench, client, memory_app
 from workflows.contracts.access import CredentialKind, Grant, Role
 from workflows.contracts.deployments import EventQuery
@@ -326,6 +326,33 @@ async def test_too_many_requests_are_told_when_to_come_back() -> None:
         assert (await anyone.get("/info", headers={"Authorization": f"Bearer {fresh}"})).status_code == 200
         for _ in range(20):
             assert (await admin.get("/info")).status_code == 200
+
+
+async def test_a_flood_of_unknown_tokens_reaches_no_store_and_stops_nobody_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app, stores, _, _ = memory_app(RateLimits(failures=10))
+    reads: list[str] = []
+
+    async def get(credential_id: str) -> None:
+        reads.append(credential_id)
+
+    async with client(app, ADMIN_KEY) as admin, client(app, None) as anyone:
+        key = (await admin.post(KEYS, json={"name": "x", "grants": [{"role": "viewer"}]})).json()["key"]
+        monkeypatch.setattr(stores.credentials, "get", get)
+        jobs = "/api/dashboard/jobs"
+
+        async def ask(presented: str, path: str = jobs) -> int:
+            return (await anyone.get(path, headers={"Authorization": f"Bearer {presented}"})).status_code
+
+        flood = [await ask(new_token(CredentialKind.KEY)[0]) for _ in range(100)]
+        assert flood == [401] * 10 + [429] * 90
+        assert [await ask("garbage"), await ask(key), await ask(ADMIN_KEY)] == [429, 200, 200]
+        assert (await anyone.get(jobs)).status_code == 401
+        assert await ask("garbage", "/api/openapi.json") == await ask("garbage", "/health") == 200
+        webhook = await anyone.post("/api/webhooks/github", headers={"Authorization": "Bearer garbage"})
+        assert webhook.status_code == 404
+    assert len(reads) == 10
 
 
 async def ids(gate: Gate, key: str, path: str, field: str) -> Sequence[str]:
