@@ -1,5 +1,6 @@
 """Services, deployments and freezes from the command line against the real API application over a real socket."""
 
+import base64
 import json
 import os
 import pty
@@ -15,12 +16,15 @@ from urllib.parse import quote
 
 import pytest
 import yaml
+from nacl.signing import VerifyKey
 from typer.testing import CliRunner, Result
 
+from api.cli.approval_signing import new_approver_key
 from api.cli.client import ApiClient, Unreachable
 from api.cli.commands import deploy, freeze, service
 from api.cli.commands.deploy_watch import PlainView, follow
 from api.cli.connection import Connection
+from api.cli.key_file import put_first
 from tests import servers
 from tests.api.cli_bench import ADMIN_KEY, AGENT_KEY, Line, Served, environment, served, start
 from workflows.contracts.deployment_commands import Approve, RecordStage, ReportMetrics
@@ -263,6 +267,23 @@ class TestSteering:
         assert (command.by, command.comment, command.via) == ("bob@example.com", "fine", "cli")
         denied = call(api, "deploy", "approve", deployment_id, key=AGENT_KEY)
         assert denied.exit_code == 2
+
+    def test_approve_with_a_signature_that_an_agent_can_check(self, api: Served, tmp_path: Path) -> None:
+        private, public = new_approver_key()
+        put_first(tmp_path / "ann.key", private)
+        deployment_id = started(api, "signed", **WAITING)
+        sign = ("--sign-with", str(tmp_path / "ann.key"), "--sign-for", "1h", "--as", "ann")
+        wrong = call(api, "deploy", "approve", deployment_id, *sign, "--commit", "b" * 40)
+        assert wrong.exit_code == 1
+        assert "nothing was signed" in wrong.stderr
+        result = done(api, "deploy", "approve", deployment_id, *sign)
+        assert f"Signed for 1h: signed 1.0 in production, commit {SHA}." in result.stderr
+        command = api.orchestrator.releases.commands[-1]
+        assert isinstance(command, Approve)
+        assert command.signed is not None
+        assert (command.signed.service, command.signed.version, command.signed.git_commit_sha) == ("signed", "1.0", SHA)
+        signature = base64.b64decode(command.signed.signature)
+        VerifyKey(base64.b64decode(public)).verify(command.signed.signed_bytes(), signature)
 
     def test_reject_resume_cancel(self, api: Served) -> None:
         rejected = told(api, "deploy", "reject", started(api, "reject", **WAITING), "--reason", "breaks it")
