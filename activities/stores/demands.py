@@ -6,11 +6,11 @@ from typing import Final
 from workflows.contracts.agents import RequirementDemand
 
 KEPT_SECONDS: Final = 7 * 24 * 3600
-_AT_MOST: Final = 100
+AT_MOST: Final = 100
 
 
 def kept_demands(known: Iterable[tuple[Sequence[str], int]], now: int) -> list[RequirementDemand]:
     """From (requirements, last used at) to the demands that still count, the latest first. Times in ms."""
     oldest = now - KEPT_SECONDS * 1000
     recent = sorted(((at, list(requires)) for requires, at in known if at >= oldest), reverse=True)
-    return [RequirementDemand(requires=requires, last_used_at=at) for at, requires in recent[:_AT_MOST]]
+    return [RequirementDemand(requires=requires, last_used_at=at) for at, requires in recent[:AT_MOST]]

@@ -1,23 +1,25 @@
 """Agents, heartbeats and pools for the tests of their store, and a clock that stands still."""
 
-from typing import Any
+from typing import Any, Final
 
-from tests.stores.lives import NOON
 from workflows.contracts.agents import Agent, AgentBeat, Pool
+
+NOW: Final = 2_000_000_000_000
+"""In 2033: DynamoDB Local removes what has expired by its own clock."""
 
 
 def make_agent(agent_id: str = "build-1", **changes: Any) -> Agent:
-    agent = Agent(agent_id=agent_id, instance="instance-1", pool="default", hostname="host-1", registered_at=NOON)
+    agent = Agent(agent_id=agent_id, instance="instance-1", pool="default", hostname="host-1", registered_at=NOW)
     return agent.model_copy(update=changes)
 
 
 def make_beat(agent_id: str = "build-1", **changes: Any) -> AgentBeat:
-    beat = AgentBeat(agent_id=agent_id, pool="default", instance="instance-1", sequence=1, received_at=NOON + 1)
+    beat = AgentBeat(agent_id=agent_id, pool="default", instance="instance-1", sequence=1, received_at=NOW + 1)
     return beat.model_copy(update=changes)
 
 
 def make_pool(name: str = "default", **changes: Any) -> Pool:
-    return Pool(name=name, created_at=NOON, updated_at=NOON).model_copy(update=changes)
+    return Pool(name=name, created_at=NOW, updated_at=NOW).model_copy(update=changes)
 
 
 class StoppedClock:

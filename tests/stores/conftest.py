@@ -40,9 +40,8 @@ from activities.stores.memory_environments import MemoryEnvironmentStore
 from activities.stores.memory_events import MemoryEventStore
 from activities.stores.memory_services import MemoryServiceStore
 from activities.stores.settings import StoreSettings
-from tests.stores.agents import StoppedClock
+from tests.stores.agents import NOW, StoppedClock
 from tests.stores.dynamodb_local import dynamodb_local
-from tests.stores.lives import NOON
 
 
 @pytest.fixture(scope="session")
@@ -120,7 +119,7 @@ def agent_tables() -> AgentTables:
 async def registry(
     request: pytest.FixtureRequest, clients_of: Callable[[str], AwsClients], agent_tables: AgentTables
 ) -> AgentStores:
-    clock = StoppedClock(NOON)
+    clock = StoppedClock(NOW)
     if request.param == "memory":
         events = MemoryEventStore()
         return AgentStores(MemoryAgentStore(events, clock), events, clock)

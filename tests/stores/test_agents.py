@@ -15,7 +15,7 @@ from activities.stores.dynamo.client import AwsClients
 from activities.stores.dynamo.creation import create_tables
 from activities.stores.dynamo.table import AgentTables, pool_list
 from activities.stores.interfaces import AgentStore
-from tests.stores.agents import make_agent, make_beat, make_pool
+from tests.stores.agents import NOW, make_agent, make_beat, make_pool
 from tests.stores.conftest import AgentStores
 from tests.stores.lives import NOON
 from tests.stores.releases import make_event
@@ -164,19 +164,22 @@ async def test_pools_are_kept_under_their_revision(registry: AgentStores) -> Non
 
 async def test_demands_are_the_latest_of_a_week(registry: AgentStores) -> None:
     store, clock = registry.agents, registry.clock
-    await store.demand("default", ["gpu=*"], NOON)
-    await store.demand("default", ["!spot", "os=linux"], NOON + 5)
-    await store.demand("default", ["os=linux"], NOON + 3)
-    await store.demand("gpu", ["os=linux"], NOON)
-    await store.demand("default", ["gpu=*"], NOON + 9)
-    await store.demand("default", ["gpu=*"], NOON + 1)  # it was on its way
-    clock.now = NOON + 10
+    await store.demand("default", ["gpu=*"], NOW)
+    await store.demand("default", ["!spot", "os=linux"], NOW + 5)
+    await store.demand("default", ["os=linux"], NOW + 3)
+    await store.demand("gpu", ["os=linux"], NOW)
+    await store.demand("default", ["gpu=*"], NOW + 9)
+    await store.demand("default", ["gpu=*"], NOW + 1)  # it was on its way
+    clock.now = NOW + 10
     found = [(each.requires, each.last_used_at) for each in await store.demands("default")]
-    assert found == [(["gpu=*"], NOON + 9), (["!spot", "os=linux"], NOON + 5), (["os=linux"], NOON + 3)]
-    clock.now = NOON + 4 + KEPT_SECONDS * 1000
+    assert found == [(["gpu=*"], NOW + 9), (["!spot", "os=linux"], NOW + 5), (["os=linux"], NOW + 3)]
+    clock.now = NOW + 4 + KEPT_SECONDS * 1000
     assert [each.requires for each in await store.demands("default")] == [["gpu=*"], ["!spot", "os=linux"]]
     assert await store.demands("nobody") == []
-    await gather_bounded(lambda n: store.demand("many", [f"n={n:03d}"], NOON + n), range(120))
+    clock.now = NOW
+    await asyncio.gather(*(store.demand("raced", ["os=linux"], NOW + number) for number in range(8)))
+    assert [(each.requires, each.last_used_at) for each in await store.demands("raced")] == [(["os=linux"], NOW + 7)]
+    await gather_bounded(lambda n: store.demand("many", [f"n={n:03d}"], NOW + n), range(120))
     assert [each.requires for each in await store.demands("many")] == [[f"n={n:03d}"] for n in range(119, 19, -1)]
 
 

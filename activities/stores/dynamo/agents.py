@@ -5,25 +5,22 @@ Deliberately not here: the requests of many items (``batches``) and what a regis
 
 import asyncio
 import builtins
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter
 
 from activities.clock import Clock, epoch_millis
 from activities.stores.cursors import Positions, decode_cursor, encode_cursor
-from activities.stores.demands import KEPT_SECONDS, kept_demands
 from activities.stores.dynamo.batches import get_batch, put_batch, query_all, query_some
-from activities.stores.dynamo.client import AwsClients, ConditionFailed
+from activities.stores.dynamo.client import AwsClients
+from activities.stores.dynamo.demands import DynamoDemands
 from activities.stores.dynamo.events import RecordEvents, write_with_events
 from activities.stores.dynamo.items import Item, is_new
 from activities.stores.dynamo.table import (
     AGENT_FOLLOWS,
     AGENT_IS_NEW,
     ALL_LIST,
-    DEMAND_IS_LATER,
     LIST_SHARDS,
     POOL_IS_NEW,
     POOLS_LIST,
@@ -33,7 +30,6 @@ from activities.stores.dynamo.table import (
     AgentTables,
     agent_record,
     beat_list,
-    demand_list,
     list_shard,
     partition,
     pool_list,
@@ -42,7 +38,6 @@ from activities.stores.dynamo.transactions import Guess, read_item, write_in_ord
 from activities.stores.interfaces import WriteOutcome
 from workflows.contracts.agents import Agent, AgentBeat, AgentPage, AgentQuery, Pool, RequirementDemand
 from workflows.contracts.deployments import AuditEvent
-from workflows.contracts.ids import pool_queue
 
 T = TypeVar("T")
 
@@ -58,7 +53,8 @@ class DynamoAgentStore:
     """AgentStore on the tables of agents and events (see ``table``). ``clock``: which demands are too old."""
 
     def __init__(self, clients: AwsClients, tables: AgentTables, clock: Clock = epoch_millis) -> None:
-        self._clients, self._tables, self._clock = clients, tables, clock
+        self._clients, self._tables = clients, tables
+        self._demands = DynamoDemands(clients, tables.agents, clock)
 
     async def put(self, agent: Agent, events: Sequence[AuditEvent]) -> bool:
         """See AgentStore. Raises ValidationFailed for an event that cannot be kept."""
@@ -139,27 +135,11 @@ class DynamoAgentStore:
 
     async def demand(self, pool: str, requires: Sequence[str], at: int) -> None:
         """See AgentStore."""
-        item = {
-            **_key(demand_list(pool), pool_queue(pool, requires)),
-            "document": {"S": json.dumps([*requires])},
-            "last_used_at": {"N": str(at)},
-            TTL_ATTRIBUTE: {"N": str(at // 1000 + KEPT_SECONDS)},
-        }
-        with suppress(ConditionFailed):  # a later one was faster
-            await self._clients.call(
-                self._clients.dynamodb.put_item,
-                TableName=self._tables.agents,
-                Item=item,
-                ConditionExpression=DEMAND_IS_LATER,
-                ExpressionAttributeNames={"#at": "last_used_at"},
-                ExpressionAttributeValues={":at": item["last_used_at"]},
-            )
+        await self._demands.note(pool, requires, at)
 
     async def demands(self, pool: str) -> builtins.list[RequirementDemand]:
         """See AgentStore."""
-        items = await query_all(self._clients, self._tables.agents, demand_list(pool), "document", "last_used_at")
-        known = ((json.loads(item["document"]["S"]), int(item["last_used_at"]["N"])) for item in items)
-        return kept_demands(known, self._clock())
+        return await self._demands.latest(pool)
 
     async def list(self, query: AgentQuery) -> AgentPage:
         """See AgentStore. Each shard is asked for a whole page, since any of them may hold all of it."""

@@ -34,7 +34,8 @@ says that the event is kept, so that it is kept once.
 ``revision`` and ``pool``, and the document again, by id, in the lists ``all`` and ``pool#<pool>``, all in one
 transaction. The last heartbeats stand by id in ``beats#<pool>``, so that a pool is read without knowing its agents;
 they expire. A pool's record is in the list ``pools``, by name. What its jobs demand is in ``demands#<pool>``, by the
-demand's digest, and expires. ``all``, ``pool#…`` and ``beats#…`` are sharded like other lists.
+time of its last use; where exactly, the demand's own item says (``demand#<queue>``, ``record``). Both expire. ``all``,
+``pool#…`` and ``beats#…`` are sharded like other lists.
 
 ``credentials`` (keys ``list_shard``, ``place``): each credential's record (``credential#<id>``, ``record``) with its
 ``document``, ``revision`` and ``last_used_at``, and an entry with its id in the list of its kind. Both expire by
@@ -89,8 +90,10 @@ AGENT_FOLLOWS: Final = "#revision = :before AND #pool = :pool"
 """The stored record is the one before this, and in the lists of the pool that this write takes it out of."""
 POOL_IS_NEW: Final = "attribute_not_exists(list_shard)"
 """The pool has no record yet."""
-DEMAND_IS_LATER: Final = "attribute_not_exists(list_shard) OR #at < :at"
-"""The demand is new, or was made before."""
+DEMAND_IS_NEW: Final = "attribute_not_exists(list_shard)"
+"""Nobody made this demand yet, or it has expired."""
+DEMAND_IS_UNCHANGED: Final = "#at = :before"
+"""The demand stands in its list where it was found."""
 IS_THERE: Final = "attribute_exists(list_shard)"
 """There is a record to add something to."""
 
@@ -211,6 +214,11 @@ def beat_list(pool: str) -> str:
 def demand_list(pool: str) -> str:
     """The list of what a pool's jobs demand of their agents."""
     return f"demands#{pool}"
+
+
+def demand_record(queue: str) -> str:
+    """Where the last use of a demand is, by the queue that its jobs wait in."""
+    return f"demand#{queue}"
 
 
 def kind_list(kind: str) -> str:
