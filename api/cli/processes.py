@@ -1,5 +1,6 @@
 """`hybridci api | worker | agent | gateway`: one process alone, with settings from the environment.
 
+``python -m api.cli.processes NAME`` is the same without the command line's weight, for `up`, which starts many.
 Each is found by its name at run time, so that the command line (and `hybridci up`, which only starts these by their
 command lines) loads nothing of what it does not run.
 """
@@ -98,3 +99,7 @@ def stop_cleanly_while_loading() -> None:
 
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, leave)
+
+
+if __name__ == "__main__":
+    sys.exit(run_process(sys.argv[1]))

@@ -147,7 +147,7 @@ def ports(options: Options) -> Sequence[tuple[str, int, str]]:
 def _gateway(options: Options, data: DataDir) -> ChildSpec:
     certificates = Certificates(data.root)
     env = {
-        **_base(), **_temporal(options),
+        **_temporal(options),
         "HYBRIDCI_URL": options.url,
         "HYBRIDCI_GATEWAY_HOST": options.host, "HYBRIDCI_GATEWAY_PORT": str(options.gateway_port),
         "HYBRIDCI_GATEWAY_KEY_FILE": str(data.gateway_key),
@@ -155,9 +155,7 @@ def _gateway(options: Options, data: DataDir) -> ChildSpec:
         "HYBRIDCI_GATEWAY_TLS_KEY_FILE": str(certificates.key),
         "MALLOC_ARENA_MAX": "1",  # gRPC's threads would each keep memory of their own
     }  # fmt: skip
-    # Not by the command line, whose own weight would be a fifth of this small process.
-    line = [sys.executable, "-P", "-m", "api.gateway"]
-    return ChildSpec("gateway", line, env, _gateway_ready, _SERVER_GRACE_SECONDS, _PRIVATE)
+    return _process("gateway", "gateway", env, _gateway_ready, _SERVER_GRACE_SECONDS, _PRIVATE)
 
 
 def agent_spec(number: int, options: Options, data: DataDir) -> ChildSpec:
@@ -177,7 +175,7 @@ def _process(
     name: str, command: str, env: Mapping[str, str], ready: Ready, grace: float, umask: int | None
 ) -> ChildSpec:
     # -P: the folder `up` was called in is not on the import path; a user's own `api` package would shadow ours.
-    line = [sys.executable, "-P", "-m", "api.cli.main", command]
+    line = [sys.executable, "-P", "-m", "api.cli.processes", command]
     return ChildSpec(name, line, {**_base(), **env}, ready, grace, umask)
 
 

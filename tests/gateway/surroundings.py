@@ -80,7 +80,7 @@ class FakeApi:
 
 
 class GatewayProcess:
-    """``python -m api.gateway`` with TLS, which can be killed and started again on the same port."""
+    """A gateway with TLS, which can be killed and started again on the same port."""
 
     def __init__(self, folder: Path, temporal_address: str, api_url: str) -> None:
         self.port, self.log = free_port(), folder / "gateway.log"
@@ -130,7 +130,7 @@ def launch(environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]
     """Start a gateway with these variables only."""
     with log.open("ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "api.gateway"],
+            [sys.executable, "-P", "-m", "api.cli.processes", "gateway"],
             env={"PATH": os.environ["PATH"], "HOME": str(log.parent), **environment},
             stdout=output,
             stderr=output,
