@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
 
 _CONFIG: Final = Config(
-    connect_timeout=5, read_timeout=10, retries={"mode": "standard", "max_attempts": 3}, max_pool_connections=8
+    connect_timeout=3, read_timeout=8, retries={"mode": "standard", "total_max_attempts": 2}, max_pool_connections=8
 )
 _AT_ONCE: Final = 8
 _FOR_GOOD: Final = frozenset(
