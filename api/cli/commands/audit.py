@@ -1,0 +1,128 @@
+"""`hybridci audit`: list and export who did what. Exit codes: see ``common``."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from api.cli.client import Params
+from api.cli.commands.common import All, AsJson, DataDir, Limit, example, open_api, sub_app
+from api.cli.commands.freeze_times import moment_of
+from api.cli.connection import CliError
+from api.cli.output import Column, clock, note, now_ms, print_json, print_table, say
+from api.cli.submit import parse_duration
+
+EVENTS: Final = "/api/events"
+_AGO: Final = re.compile(r"[0-9]+[smhd]")
+app = sub_app("The audit trail: who did what, when, from where, in which role, why.")
+Service = Annotated[str | None, typer.Option("--service", help="Only what concerns this service.")]
+Deployment = Annotated[str | None, typer.Option("--deployment", metavar="ID", help="Only this deployment.")]
+Job = Annotated[str | None, typer.Option("--job", metavar="ID", help="Only this job.")]
+Agent = Annotated[str | None, typer.Option("--agent", metavar="ID", help="Only this agent.")]
+By = Annotated[str | None, typer.Option("--by", help="Only what this person or key did.")]
+Action = Annotated[str | None, typer.Option("--action", help="A beginning: deployment., access.key.")]
+Since = Annotated[str | None, typer.Option("--since", metavar="TIME", help="2h, or 2026-12-24T18:00.")]
+Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="2h, or 2026-12-24T18:00.")]
+
+
+@app.command(
+    "list", epilog=example("hybridci audit list --service checkout --since 2d", "hybridci audit list --by ann")
+)
+def list_events(
+    service: Service = None,
+    deployment: Deployment = None,
+    job: Job = None,
+    agent: Agent = None,
+    by: By = None,
+    action: Action = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = 50,
+    everything: All = False,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """List what was done, newest first."""
+    params = _params(service, deployment, job, agent, by, action, since, until)
+    with open_api(data_dir) as api:
+        page = api.page(EVENTS, params, limit=None if everything else limit)
+    if as_json:
+        print_json(page["items"] if everything else page)
+        return
+    if not page["items"]:
+        say("Nothing.")
+        return
+    columns = (
+        Column("WHEN", keep=True), Column("ACTION", keep=True), Column("BY"), Column("ROLE", rank=2),
+        Column("VIA", rank=3), Column("FROM", rank=4), Column("WHAT"), Column("WHY", rank=1),
+    )  # fmt: skip
+    print_table(columns, [_row(event) for event in page["items"]])
+    if page["next_cursor"]:
+        note("There are more: --limit N or --all shows them.")
+
+
+@app.command(epilog=example("hybridci audit export --since 2026-01-01 --out trail.jsonl"))
+def export(
+    service: Service = None,
+    deployment: Deployment = None,
+    job: Job = None,
+    agent: Agent = None,
+    by: By = None,
+    action: Action = None,
+    since: Since = None,
+    until: Until = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Default: stdout.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Write all that matches as JSON lines, newest first."""
+    params = _params(service, deployment, job, agent, by, action, since, until)
+    with open_api(data_dir) as api, api.stream(f"{EVENTS}/export", params) as pieces:
+        if out is None:
+            for piece in pieces:
+                sys.stdout.buffer.write(piece)
+            sys.stdout.buffer.flush()
+            return
+        try:
+            with out.open("wb") as target:
+                for piece in pieces:
+                    target.write(piece)
+        except OSError as error:
+            raise CliError(f"{out} cannot be written ({error.strerror}): choose another file.") from None
+
+
+def _params(
+    service: str | None,
+    deployment: str | None,
+    job: str | None,
+    agent: str | None,
+    by: str | None,
+    action: str | None,
+    since: str | None,
+    until: str | None,
+) -> Params:
+    return {
+        "service_name": service,
+        "deployment_id": deployment,
+        "job_id": job,
+        "agent_id": agent,
+        "by": by,
+        "action": action,
+        "since": None if since is None else _moment(since, "--since"),
+        "until": None if until is None else _moment(until, "--until"),
+    }
+
+
+def _moment(text: str, option: str) -> int:
+    """A time, or how long ago. Raises CliError."""
+    if _AGO.fullmatch(text.strip().lower()):
+        return now_ms() - parse_duration(text, option) * 1000
+    return moment_of(text, option)
+
+
+def _row(event: Any) -> tuple[object, ...]:
+    return (
+        clock(event["at"]), event["action"], event["by"], event["role"], event["via"], event["address"],
+        event["message"], event["reason"],
+    )  # fmt: skip
