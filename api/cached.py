@@ -15,7 +15,7 @@ from workflows.contracts.errors import HybridCIError
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
-_IDLE: Final = 10.0
+_IDLE: Final = 20.0
 """Between two readings lies at least so many times the length of one: a dear one is read more seldom."""
 
 
@@ -36,18 +36,18 @@ class Cached(Generic[T]):
         self._entries: dict[str, _Entry[T]] = {}
         self._readings: dict[str, asyncio.Task[T]] = {}
 
-    async def get(self, key: str) -> T:
+    async def get(self, key: str, *, seconds: float = 0) -> T:
         """The value, at most twice as old as it may be: one that is only a little too old is read again beside.
 
-        Raises what reading it raises.
+        ``seconds``: this one may be older than others who ask can bear. Raises what reading it raises.
         """
         entry = self._entries.get(key)
         if entry is None:
             return await asyncio.shield(self._reading(key))
-        age = self._clock() - entry.read_at
-        if age >= entry.seconds:
+        age, allowed = self._clock() - entry.read_at, max(entry.seconds, seconds)
+        if age >= allowed:
             reading = self._reading(key)
-            if age >= 2 * entry.seconds:
+            if age >= 2 * allowed:
                 return await asyncio.shield(reading)
         return entry.value
 

@@ -5,6 +5,7 @@ Deliberately not here: what routes answer (``routes.agents``, ``routes.pools``).
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -38,10 +39,16 @@ class Fleet:
 
     @classmethod
     def of(
-        cls, registry: AgentRegistry, jobs: JobReader, queues: Callable[[], Queues], *, clock: Clock = epoch_millis
+        cls,
+        registry: AgentRegistry,
+        jobs: JobReader,
+        queues: Callable[[], Queues],
+        *,
+        clock: Clock = epoch_millis,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> "Fleet":
         """On a registry; ``queues`` raises Unavailable as long as Temporal was never reached."""
-        roster = Roster(registry)
+        roster = Roster(registry, clock=monotonic)
         heartbeats = Heartbeats(registry, roster, clock=clock)
         return cls(
             registry, roster, heartbeats, PoolReader(registry, roster, heartbeats, jobs, queues, clock=clock), clock

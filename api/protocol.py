@@ -12,6 +12,7 @@ from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from api.corked import CorkedTransport
 from api.errors import PROBLEM_MEDIA_TYPE, ProblemCode, problem_body
 from api.middleware import MAX_HEADER_BYTES
 
@@ -30,7 +31,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A head must come now."""
-        super().connection_made(transport)
+        super().connection_made(CorkedTransport(transport, self.loop))
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:

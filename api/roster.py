@@ -14,6 +14,9 @@ from workflows.contracts.agents import Agent, RequirementDemand
 from workflows.contracts.labels import unmet
 
 READ_AGAIN_SECONDS: Final = 3.0
+HEARD_SECONDS: Final = 10.0
+"""So old may be what a heartbeat is answered from: an agent learns what another API process was told 15 s later anyway.
+"""
 _KEPT_MEETINGS: Final = 1000
 
 
@@ -75,9 +78,9 @@ class Roster:
         return await self._demands.get(pool)
 
     async def agent(self, agent_id: str) -> Agent:
-        """One agent's record. Raises NotFound."""
+        """One agent's record, for its heartbeat. Raises NotFound."""
         pool = self._pool_of.get(agent_id)
-        found = None if pool is None else (await self._pools.get(pool)).get(agent_id)
+        found = None if pool is None else (await self._pools.get(pool, seconds=HEARD_SECONDS)).get(agent_id)
         return found or await self.reread(agent_id)
 
     async def reread(self, agent_id: str) -> Agent:

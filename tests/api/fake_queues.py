@@ -26,4 +26,5 @@ class FakeQueues:
 
 def fleet_of(stores: Stores, queues: FakeQueues | None = None, *, clock: Clock = epoch_millis) -> Fleet:
     found = queues or FakeQueues()
-    return Fleet.of(AgentRegistry(stores.agents, clock), JobReader(stores.jobs), lambda: found, clock=clock)
+    registry, jobs = AgentRegistry(stores.agents, clock), JobReader(stores.jobs)
+    return Fleet.of(registry, jobs, lambda: found, clock=clock, monotonic=lambda: clock() / 1000)
