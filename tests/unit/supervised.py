@@ -1,6 +1,6 @@
 """A program that supervises what its arguments say, for ``test_supervisor``: like `hybridci up`, on small children.
 
-It is a process of its own because a supervisor ends every descendant it has, and pytest has some that must live.
+SIGUSR1 retires the last one. It is a process of its own because a supervisor ends every descendant it has, and pytest has some that must live.
 Argument: a JSON list of {"name", "run" (bash), "grace", "phase", "ready" (text in the log)}. The folder is the cwd.
 """
 
@@ -25,6 +25,8 @@ async def supervise(children: list[dict[str, Any]]) -> int:
     register = Register(folder / "processes.json")
     supervisor = Supervisor(folder=folder, logs=folder / "logs", register=register, say=partial(print, flush=True))
     code = 0
+    last = children[-1]["name"]
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, lambda: supervisor.retire(last))
     try:
         supervisor.start([_spec(child) for child in children])
         await supervisor.wait_ready([child["name"] for child in children], seconds=3)

@@ -57,9 +57,16 @@ class Supervised:
         content: Any = json.loads((self.folder / "processes.json").read_text())
         return next(child["pid"] for child in content["children"] if child["name"] == name)
 
+    def names(self) -> list[str]:
+        content: Any = json.loads((self.folder / "processes.json").read_text())
+        return [child["name"] for child in content["children"]]
+
     def terminate(self) -> None:
+        self.signal(signal.SIGTERM)
+
+    def signal(self, number: signal.Signals) -> None:
         assert self._process is not None
-        self._process.send_signal(signal.SIGTERM)
+        self._process.send_signal(number)
 
     def exit_code(self, seconds: float = 15) -> int:
         assert self._process is not None
@@ -213,6 +220,35 @@ def test_readiness_and_last_words_are_of_this_run_only(tmp_path: Path) -> None:
     wait_until(lambda: one.poll() or one.ended.is_set(), seconds=5, what="its end")
     assert not one.printed("ready")
     assert one.note_end().last_words == "in JSON"
+
+
+def test_a_retired_child_takes_its_time_and_is_not_started_again(supervised: Supervised) -> None:
+    patient = "trap 'sleep 1; echo done > done; exit 0' TERM; echo up; while :; do sleep 0.05; done"
+    supervised.start({"name": "stays", "run": LIVES}, {"name": "leaves", "run": patient, "ready": "up", "grace": 0.1})
+    supervised.wait_for("ready")
+    stays, leaves = supervised.pid("stays"), supervised.pid("leaves")
+    supervised.signal(signal.SIGUSR1)
+    wait_until((supervised.folder / "done").exists, seconds=10, what="the end it chose itself")
+    wait_until(lambda: supervised.names() == ["stays"], seconds=5, what="its end on record")
+    assert not psutil.pid_exists(leaves)
+    assert supervised.pid("stays") == stays
+    assert "died" not in supervised.text()
+    supervised.terminate()
+    assert supervised.exit_code() == 0
+
+
+def test_what_is_being_retired_is_ended_with_all_others(supervised: Supervised) -> None:
+    stubborn = "trap 'echo told' TERM; echo up; while :; do sleep 0.05; done"
+    supervised.start({"name": "stays", "run": LIVES}, {"name": "leaves", "run": stubborn, "ready": "up", "grace": 0.1})
+    supervised.wait_for("ready")
+    leaves = supervised.pid("leaves")
+    supervised.signal(signal.SIGUSR1)
+    log = supervised.folder / "logs" / "leaves.log"
+    wait_until(lambda: "told" in log.read_text(), seconds=5, what="word of its retirement")
+    assert psutil.pid_exists(leaves)
+    supervised.terminate()
+    assert supervised.exit_code() == 0
+    assert not psutil.pid_exists(leaves)
 
 
 def test_no_child_is_given_what_is_meant_for_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
