@@ -120,15 +120,16 @@ class LocalScaler:
 
     def _adjust(self, wanted: Wanted, agents: Sequence[Seen]) -> None:
         settled = self._steady.settle(wanted.desired, self._clock(), least=wanted.least, most=wanted.most)
-        ids = {name: self._agent_id(name) for name in self._local(self._children.names())}
+        ids = self._ids()
         elsewhere = sum(agent.at_work and agent.agent_id not in ids.values() for agent in agents)
         staying = self._local(self._children.staying())
         missing = min(max(settled - elsewhere, 0), MOST_LOCAL) - len(staying)
         if missing > 0:
-            self._start(missing, taken=set(ids), wanted=settled, waiting=wanted.waiting)
+            taken = set(self._local(self._children.names()))
+            self._start(missing, taken=taken, wanted=settled, waiting=wanted.waiting)
         elif missing < 0:
             busy = {agent.agent_id: agent.busy for agent in agents}
-            self._retire(-missing, {name: busy.get(ids[name], 0) for name in staying}, wanted=settled)
+            self._retire(-missing, {name: busy.get(ids.get(name, ""), 0) for name in staying}, wanted=settled)
 
     def _start(self, count: int, *, taken: set[str], wanted: int, waiting: int) -> None:
         free = [number for number in range(1, 2 * MOST_LOCAL + 1) if agent_name(number) not in taken][:count]
@@ -146,12 +147,10 @@ class LocalScaler:
     def _local(self, names: Iterable[str]) -> list[str]:
         return [name for name in names if name.startswith(agent_name(""))]
 
-    def _agent_id(self, name: str) -> str:
-        """Under which id it is registered; empty until it has given itself one."""
-        try:
-            return (self._data.agent(_number(name)) / "agent-id").read_text(encoding="utf-8").strip()
-        except FileNotFoundError:
-            return ""
+    def _ids(self) -> dict[str, str]:
+        """Under which id each is registered that ever ran here: one that has just ended is still known to the API."""
+        files = self._data.agent(0).parent.glob("*/agent-id")
+        return {agent_name(file.parent.name): file.read_text(encoding="utf-8").strip() for file in files}
 
 
 @asynccontextmanager

@@ -1,7 +1,8 @@
 """A program that supervises what its arguments say, for ``test_supervisor``: like `hybridci up`, on small children.
 
-SIGUSR1 retires the last one. It is a process of its own because a supervisor ends every descendant it has, and pytest has some that must live.
+It is a process of its own because a supervisor ends every descendant it has, and pytest has some that must live.
 Argument: a JSON list of {"name", "run" (bash), "grace", "phase", "ready" (text in the log)}. The folder is the cwd.
+SIGUSR1 retires the last child.
 """
 
 import asyncio
