@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from schemathesis import checks
 from schemathesis.config import SchemathesisConfig
 
+from api.auth.limits import RateLimits
 from tests.api.conftest import ADMIN_KEY, DEPLOYMENT, SERVICE, SPEC, memory_app
 from tests.api.fake_deployments import FakeDeployments
 from tests.api.fakes import FakeOrchestrator
@@ -38,7 +39,7 @@ _DEEP = ("/api/dashboard/services/{name}", "put")
 
 
 # schemathesis makes its tests at collection, so the document must be there; its lazy variant does not know pytest 9.
-_app, _, _orchestrator, _stop = memory_app()
+_app, _, _orchestrator, _stop = memory_app(RateLimits(failures=0))
 _stop.append(True)  # followers of logs end at once
 
 
