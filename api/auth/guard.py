@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from api.auth.cookies import presented as session_of
 from api.auth.csrf import require_csrf
-from api.auth.permissions import CHANGES_NOTHING, CHECKED_INSIDE, ROUTES, Need, Open
+from api.auth.permissions import CHANGES_NOTHING, CHECKED_INSIDE, ROUTES, Open
 from api.auth.principal import Principal
 from api.auth.resources import Resource, resource_of
 from api.deps import Services, services_of
@@ -80,11 +80,6 @@ def require(principal: Principal, operation: Operation, *, service: str | None =
 def route_name(request: Request) -> str:
     """How ``permissions.ROUTES`` names the route of this request."""
     return f"{request.scope['method']} {request.scope['route'].path}"
-
-
-def need_of(request: Request) -> Need:
-    """What the route of this request asks for."""
-    return ROUTES[route_name(request)]
 
 
 async def _known(request: Request, services: Services, credentials: HTTPAuthorizationCredentials | None) -> Principal:
