@@ -1,40 +1,38 @@
 """Claims of agents that speak HTTP: each is a poll of the pool's task queue, made on the agent's behalf.
 
-No task is ever lost: a poll always runs to its end, and what it brings for a client that is gone, or beyond what was
-asked for, is declined at once, so that it goes elsewhere. Should this process die in between, the lease lapses.
-Deliberately not here: the calls to Temporal (``attempt_tasks``), who may claim (``routes.claims``).
+Deliberately not here: the polls (``polls``), the calls to Temporal (``attempt_tasks``), who may claim
+(``routes.claims``, ``claimers``).
 """
 
 import asyncio
-import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from temporalio.client import Client
 
 from activities.clock import Clock, epoch_millis
-from api.attempt_tasks import SHORTEST_POLL_SECONDS, AttemptTask, AttemptTasks, LeaseLapsed
+from api.attempt_tasks import AttemptTask, AttemptTasks
 from api.leases import Lease, LeaseTokens
+from api.polls import Polls, Waiter
 from api.quarantines import Quarantines
 from api.queue_choice import QueueChoice
-from api.task_queues import Backlog, TaskQueues
+from api.task_queues import Backlog
 from workflows.contracts.attempts import AttemptResult
 from workflows.contracts.claims import ClaimedJob, ClaimLease
 from workflows.contracts.errors import Unavailable
-from workflows.contracts.statuses import Outcome
 
-T = TypeVar("T")
-_LONGEST_POLL_SECONDS: Final = 3.0
-"""Bounds how long a poll can outlive its client."""
-_MORE_WITHIN_SECONDS: Final = 0.5
+_SHORTEST_WAIT_SECONDS: Final = 1.0
+"""A task that is there already needs some milliseconds to come, on a busy machine more."""
+_CHECK_SECONDS: Final = 3.0
+"""How often a claim that waits looks whether its agent still may."""
+_AHEAD_SECONDS: Final = 0.3
+"""So long the busiest of several queues is asked alone."""
+_MAX_QUEUES: Final = 8
+"""So many are waited for at the same time; of the others, whose demands are older, only one that has something."""
+_MORE_WITHIN_SECONDS: Final = 0.2
 """The first job waits so long at most for each further one that the queue has."""
-_DECLINE_PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 4.0)
-_CLOSE_SECONDS: Final = 6.0
-
-logger = logging.getLogger(__name__)
 
 
 class ClientGone(Exception):
@@ -67,11 +65,11 @@ class Claims:
         clock: Clock = epoch_millis,
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._tasks = AttemptTasks(client)
-        self._client, self._clock, self._stopping = client, clock, stopping
+        self._tasks = AttemptTasks(client, clock)
+        self._clock, self._stopping = clock, stopping
         self._tokens = LeaseTokens(secret) if secret is not None else None
-        self._choice = QueueChoice(self._backlog)
-        self._under_way: set[asyncio.Task[Any]] = set()
+        self._choice = QueueChoice(self.backlog)
+        self.polls = Polls(self._tasks, clock)
         self.quarantines = Quarantines(clock)
 
     @classmethod
@@ -82,22 +80,24 @@ class Claims:
     async def claim(self, wanted: Wanted, gone: asyncio.Event) -> list[ClaimedJob]:
         """Up to ``max_jobs`` attempts, as soon as there is one; none when nothing came in time.
 
-        Raises ClientGone, and what ``wanted.check`` raises.
+        Raises ClientGone, and what ``wanted.check`` raises. Then, and only then, nothing was handed out.
         """
         tokens = self._secret_tokens()
         tasks: list[AttemptTask] = []
+        leaving = asyncio.create_task(gone.wait())
         try:
-            first = await self._first(wanted, gone)
-            if first is not None:
-                tasks.append(first)
-                await self._more(wanted, tasks, gone)
+            await self._first(wanted, tasks, leaving)
+            if tasks:
+                await self._more(wanted, tasks, leaving)
             if gone.is_set():
                 raise ClientGone
         except BaseException:
             for task in tasks:
-                self._beside(self._decline(task))
+                self.polls.decline(task)
             raise
-        return [self._claimed(tokens, wanted.pool, task) for task in tasks]
+        finally:
+            leaving.cancel()
+        return [self._claimed(tokens, wanted, task) for task in tasks]
 
     def lease(self, agent_id: str, token: str) -> Lease:
         """What a lease token stands for. Raises NotYoursError."""
@@ -113,110 +113,83 @@ class Claims:
         """Report how the attempt ended. Raises LeaseLapsed."""
         await self._tasks.complete(lease.task_token, result)
 
+    async def backlog(self, queue: str) -> Backlog:
+        """What waits in a queue now."""
+        return await self._tasks.backlog(queue)
+
     async def close(self) -> None:
-        """Wait for the polls that are under way and for what they bring."""
-        ends = time.monotonic() + _CLOSE_SECONDS
-        while self._under_way and (left := ends - time.monotonic()) > 0:
-            await asyncio.wait(self._under_way, timeout=left)
+        """When the process ends: see ``Polls.close``."""
+        await self.polls.close()
 
-    async def _first(self, wanted: Wanted, gone: asyncio.Event) -> AttemptTask | None:
-        """Poll in slices: between two it is seen whether the agent still may, and which queue is the busiest."""
-        ends = time.monotonic() + wanted.wait_seconds
-        several = len(wanted.queues) > 1
-        disappointing: str | None = None
-        while True:
-            busiest = await self._choice.next_of([q for q in wanted.queues if q != disappointing]) if several else None
-            longest = SHORTEST_POLL_SECONDS if several else _LONGEST_POLL_SECONDS
-            slice_seconds = min(longest, max(ends - time.monotonic(), SHORTEST_POLL_SECONDS))
-            task = await self._take(busiest or wanted.queues[0], wanted.agent_id, slice_seconds, gone)
-            if task is not None and task.attempt.avoid_agent != wanted.agent_id:
-                return task
-            if task is not None:
-                await self._decline(task)
-            else:
-                disappointing = busiest  # its tasks were cancelled, or others had them
-            late = ends - time.monotonic() < SHORTEST_POLL_SECONDS / 2
-            if gone.is_set() or self._stopping() or (late and task is None):
-                return None
-            await wanted.check()
-
-    async def _more(self, wanted: Wanted, tasks: list[AttemptTask], gone: asyncio.Event) -> None:
-        """Add to ``tasks`` what is there already."""
-        while len(tasks) < wanted.max_jobs and not gone.is_set():
-            busiest = await self._choice.next_of(wanted.queues)
-            if busiest is None:
-                return
-            task = await self._take(
-                busiest, wanted.agent_id, SHORTEST_POLL_SECONDS, gone, patience_seconds=_MORE_WITHIN_SECONDS
-            )
-            if task is None:
-                return
-            if task.attempt.avoid_agent == wanted.agent_id:
-                self._beside(self._decline(task))
-            else:
-                tasks.append(task)
-
-    async def _take(
-        self, queue: str, agent_id: str, seconds: float, gone: asyncio.Event, *, patience_seconds: float | None = None
-    ) -> AttemptTask | None:
-        """One poll. Whoever stops waiting for it, for whatever reason, leaves it to ``_decline_late``."""
-        poll = self._beside(self._tasks.poll(queue, agent_id, seconds))
-        leaving = asyncio.create_task(gone.wait())
+    async def _first(self, wanted: Wanted, tasks: list[AttemptTask], leaving: asyncio.Task[bool]) -> None:
+        """Add the first task that comes. The busiest of several queues is asked alone at first."""
+        ends = time.monotonic() + max(wanted.wait_seconds, _SHORTEST_WAIT_SECONDS)
+        lines: dict[str, Waiter] = {}
         try:
-            await asyncio.wait({poll, leaving}, timeout=patience_seconds, return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
-            self._beside(self._decline_late(poll))
-            raise
+            busiest = await self._choice.next_of(wanted.queues) if len(wanted.queues) > 1 else None
+            if busiest is not None:
+                lines[busiest] = self.polls.ask(wanted.agent_id, busiest)
+                await self._wait(lines, tasks, leaving, _AHEAD_SECONDS)
+            while not tasks and not leaving.done() and not self._stopping():
+                for queue in wanted.queues[:_MAX_QUEUES]:
+                    if queue not in lines:
+                        lines[queue] = self.polls.ask(wanted.agent_id, queue)
+                left = ends - time.monotonic()
+                await self._wait(lines, tasks, leaving, min(left, _CHECK_SECONDS))
+                if tasks or left <= _CHECK_SECONDS:
+                    return
+                await wanted.check()
         finally:
-            leaving.cancel()
-        if poll.done():
-            return poll.result()
-        self._beside(self._decline_late(poll))
+            for waiter in lines.values():
+                self.polls.withdraw(waiter)
+
+    async def _wait(
+        self, lines: dict[str, Waiter], tasks: list[AttemptTask], leaving: asyncio.Task[bool], seconds: float
+    ) -> None:
+        """Add the first task to come in these lines within the time, and leave its line."""
+        done = await _first_of([*(waiter.found for waiter in lines.values()), leaving], seconds)
+        for queue, waiter in list(lines.items()):
+            if waiter.found in done:
+                del lines[queue]
+                tasks.append(self.polls.take(waiter))
+                return
+
+    async def _more(self, wanted: Wanted, tasks: list[AttemptTask], leaving: asyncio.Task[bool]) -> None:
+        """Add what is there already."""
+        while len(tasks) < wanted.max_jobs and not leaving.done():
+            queue = await self._choice.next_of(wanted.queues)
+            if queue is None:
+                return None
+            waiter = self.polls.ask(wanted.agent_id, queue)
+            try:
+                done = await _first_of([waiter.found, leaving], _MORE_WITHIN_SECONDS)
+            except asyncio.CancelledError:
+                self.polls.withdraw(waiter)
+                raise
+            if waiter.found not in done:
+                return self.polls.withdraw(waiter)
+            tasks.append(self.polls.take(waiter))
         return None
 
-    async def _decline_late(self, poll: "asyncio.Task[AttemptTask | None]") -> None:
-        task = None
-        with suppress(Unavailable):  # nobody waits for an answer any more
-            task = await poll
-        if task is not None:
-            await self._decline(task)
-
-    async def _decline(self, task: AttemptTask) -> None:
-        """Give it back, asking again for some seconds; after that its lease lapses by itself."""
-        now = self._clock()
-        result = AttemptResult(
-            attempt=task.attempt.attempt,
-            agent_id=task.agent_id,
-            outcome=Outcome.DECLINED,
-            cause="declined",
-            message="The agent leaves the attempt to another one.",
-            claimed_at=now,
-            finished_at=now,
+    def _claimed(self, tokens: LeaseTokens, wanted: Wanted, task: AttemptTask) -> ClaimedJob:
+        attempt = task.attempt
+        lease = Lease(
+            agent_id=wanted.agent_id,
+            job_id=attempt.job_id,
+            attempt=attempt.attempt,
+            pool=wanted.pool,
+            lease_seconds=attempt.lease_seconds,
+            claimed_at=task.polled_at,
+            task_token=task.token,
         )
-        with suppress(LeaseLapsed):
-            for pause in _DECLINE_PAUSES:
-                try:
-                    return await self._tasks.complete(task.token, result)
-                except Unavailable as error:
-                    ids = {"job_id": task.attempt.job_id, "attempt": task.attempt.attempt}
-                    logger.warning("an attempt is not given back yet: %s", error, extra=ids)
-                await asyncio.sleep(pause)
-        return None
-
-    def _claimed(self, tokens: LeaseTokens, pool: str, task: AttemptTask) -> ClaimedJob:
-        now, attempt = self._clock(), task.attempt
-        lease = Lease(task.agent_id, attempt.job_id, attempt.attempt, pool, attempt.lease_seconds, now, task.token)
         return ClaimedJob(
             job_id=attempt.job_id,
             attempt=attempt.attempt,
             lease_token=tokens.issue(lease),
             lease_seconds=attempt.lease_seconds,
-            lease_expires_at=now + attempt.lease_seconds * 1000,
+            lease_expires_at=task.polled_at + attempt.lease_seconds * 1000,
             job=attempt,
         )
-
-    async def _backlog(self, queue: str) -> Backlog:
-        return await TaskQueues(self._client()).backlog(queue)
 
     def _secret_tokens(self) -> LeaseTokens:
         if self._tokens is None:
@@ -226,12 +199,10 @@ class Claims:
             )
         return self._tokens
 
-    def _beside(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
-        """Run it to its end, whatever happens to who asked for it."""
-        task = asyncio.create_task(work)
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
-        return task
+
+async def _first_of(waits: Sequence[asyncio.Future[Any]], seconds: float) -> set[asyncio.Future[Any]]:
+    done, _ = await asyncio.wait(waits, timeout=max(seconds, 0), return_when=asyncio.FIRST_COMPLETED)
+    return done
 
 
 def _no_client() -> Client:
