@@ -47,7 +47,7 @@ class ApiSettings(BaseSettings):
     webhook_manifests: Path | None = Field(default=None, validation_alias="HYBRIDCI_WEBHOOK_MANIFESTS")
 
     rate_limit: int = Field(default=600, ge=0, validation_alias="HYBRIDCI_RATE_LIMIT")
-    rate_limit_agents: int = Field(default=12_000, ge=0, validation_alias="HYBRIDCI_RATE_LIMIT_AGENTS")
+    rate_limit_agents: int = Field(default=60_000, ge=0, validation_alias="HYBRIDCI_RATE_LIMIT_AGENTS")
     rate_limit_failures: int = Field(default=30, ge=0, validation_alias="HYBRIDCI_RATE_LIMIT_FAILURES")
 
     def rate_limits(self) -> RateLimits:

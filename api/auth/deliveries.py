@@ -22,6 +22,7 @@ async def require_delivery(services: Services, principal: Principal, job_id: str
     if asked in services.deliveries:
         return
     job = await services.reader.get(job_id)
+    services.known_jobs.add(job_id)  # or the first piece of its log would read it again
     owner = next((each.agent_id for each in job.attempts if each.number == attempt), None)
     if principal.agent_id is None or owner is None:
         resource = job_resource(job)

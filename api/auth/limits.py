@@ -25,7 +25,7 @@ class RateLimits:
     """A minute's limits; 0 for none. The two keys of the configuration are not limited: they are the way back in."""
 
     requests: int = 600
-    agent_requests: int = 12_000
+    agent_requests: int = 60_000
     failures: int = 30
 
 
