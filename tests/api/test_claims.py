@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import dataclasses
 import json
 import time
 from collections.abc import AsyncIterator
@@ -11,9 +12,12 @@ import httpx
 import pytest
 from temporalio.client import Client
 
+from api.app import build_app
 from api.auth.binding import TaskTokens
+from api.claims import Claims
+from api.leases import Lease, LeaseTokens
 from tests.api.claiming import CLAIM, SECRET, Desk, Held, desk
-from tests.api.conftest import ADMIN_KEY
+from tests.api.conftest import ADMIN_KEY, client
 from workflows.contracts.ids import new_job_id
 from workflows.contracts.statuses import Outcome
 
