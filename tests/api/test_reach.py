@@ -1,0 +1,151 @@
+"""What limited grants reach: a service, a pool, some operations, an agent's own attempts."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from api.auth.issuing import issue
+from tests.api.conftest import DEPLOYMENT, SERVICE, SPEC, Bench
+from tests.api.gate import Gate
+from workflows.contracts.access import CredentialKind, Grant, Role
+from workflows.contracts.statuses import JobStatus
+
+
+@pytest.fixture
+async def gate(bench: Bench) -> Gate:
+    return Gate(bench)
+
+
+async def test_a_grant_for_a_service_reaches_that_service(gate: Gate) -> None:
+    bench = gate.bench
+    for name in ("checkout", "cart"):
+        await bench.register(name)
+    own, other = await bench.deploy(), await bench.deploy(service_name="cart")
+    own_job, other_job = await bench.submit(labels={"service": "checkout"}), await bench.submit()
+    key = (await gate.make({"role": "operator", "services": ["checkout"]}))["key"]
+    deployments, jobs = "/api/dashboard/deployments", "/api/dashboard/jobs"
+    for method, path, status in (
+        ("GET", f"{deployments}/{own}", 200),
+        ("GET", f"{deployments}/{other}", 403),
+        ("GET", f"{deployments}/00000000-0000-4000-8000-000000000000", 404),
+        ("GET", f"{deployments}/nonsense", 404),
+        ("GET", f"{deployments}/{other}/events", 403),
+        ("GET", f"{jobs}/{own_job}", 200),
+        ("GET", f"{jobs}/{other_job}", 403),
+        ("GET", f"{jobs}/{other_job}/logs", 403),
+        ("GET", f"{jobs}/nonsense", 404),
+        ("POST", f"{jobs}/{other_job}/cancel", 403),
+        ("GET", "/api/dashboard/services/checkout", 200),
+        ("GET", "/api/dashboard/services/cart", 403),
+        ("GET", "/api/dashboard/services/cart/environments", 403),
+        ("GET", "/api/events?service_name=checkout", 200),
+        ("GET", "/api/events?service_name=cart", 403),
+        ("GET", f"/api/events?deployment_id={other}", 403),
+        ("GET", "/api/events", 403),
+        ("GET", "/api/events/export?service_name=checkout", 200),
+        ("GET", "/metrics", 403),
+        ("GET", "/metrics?service_name=checkout", 422),
+        ("GET", "/api/dashboard/summary", 403),
+        ("POST", "/api/queue/maintenance/requeue-expired", 403),
+        ("POST", "/api/queue/dead-letters/redrive", 403),
+        ("GET", "/info", 200),
+    ):
+        assert await gate.status(key, method, path) == status, (method, path)
+    assert await ids(gate, key, deployments, "deployment_id") == [own]
+    assert await ids(gate, key, jobs, "job_id") == [own_job]
+    assert await ids(gate, key, "/api/dashboard/services", "name") == ["checkout"]
+    start = {**DEPLOYMENT, "version": "2"}
+    assert await gate.status(key, "POST", deployments, json=start) == 201
+    refused = await gate.ask(key, "POST", deployments, json={**start, "service_name": "cart"})
+    assert refused.status_code == 403
+    assert "only for service checkout; this is service cart" in refused.json()["detail"]
+    assert await gate.status(key, "PUT", "/api/dashboard/services/cart", json=SERVICE) == 403
+
+
+async def test_a_job_can_be_neither_given_away_nor_taken(gate: Gate) -> None:
+    job_id = await gate.bench.submit(labels={"service": "checkout"}, pool="linux")
+    key = (await gate.make({"role": "operator", "services": ["checkout"], "pools": ["linux"]}))["key"]
+    url = f"/api/dashboard/jobs/{job_id}"
+    assert await gate.status(key, "PATCH", url, json={"priority": "LOW"}) == 200
+    changes: list[dict[str, Any]] = [{"pool": "mac"}, {"labels": {"service": "cart"}}, {"labels": {}}]
+    for change in changes:
+        assert await gate.status(key, "PATCH", url, json=change) == 403
+    labels = {"service": "checkout"}
+    for more, status in (
+        ({"labels": labels, "pool": "linux"}, 201),
+        ({"labels": labels, "pool": "mac"}, 403),
+        ({"pool": "linux"}, 403),
+        ({"labels": {"service": "cart"}, "pool": "linux"}, 403),
+    ):
+        assert await gate.status(key, "POST", "/api/queue/jobs", json={**SPEC, **more}) == status
+        batch = {"items": [{**SPEC, "labels": labels, "pool": "linux"}, {**SPEC, **more}]}
+        assert await gate.status(key, "POST", "/api/queue/jobs/batch", json=batch) == (207 if status == 201 else 403)
+    dead = await gate.bench.orchestrator.end_attempt(job_id, 1, status=JobStatus.DEAD_LETTERED)
+    assert dead.status is JobStatus.DEAD_LETTERED
+    letter = f"/api/queue/dead-letters/{job_id}"
+    assert await gate.status(key, "PATCH", letter, json={"pool": "mac"}) == 403
+    assert await gate.status(key, "POST", letter, json={"edit": {"pool": "mac"}}) == 403
+    assert await gate.status(key, "POST", letter, json={"edit": {"pool": "linux"}}) == 200
+
+
+async def test_a_grant_can_leave_operations_out(gate: Gate) -> None:
+    key = (await gate.make({"role": "developer", "operations": ["jobs:submit"]}))["key"]
+    assert await gate.status(key, "POST", "/api/dashboard/jobs", json=SPEC) == 201
+    refused = await gate.ask(key, "GET", "/api/dashboard/jobs")
+    assert refused.status_code == 403
+    assert refused.json()["detail"] == (
+        "This needs read, which the role viewer or developer or operator or approver or admin has;"
+        " key:ci has developer for jobs:submit only."
+    )
+
+
+async def test_an_agent_of_a_pool_delivers_for_its_own_attempts_only(gate: Gate) -> None:
+    bench = gate.bench
+    mine, foreign = await bench.submit(pool="linux"), await bench.submit(pool="mac")
+    agent = await token_of(gate, "build-1", "linux")
+    key = (await gate.make({"role": "agent", "pools": ["linux"]}))["key"]
+
+    async def start(token: str, job_id: str, name: str, attempt: int = 1) -> int:
+        body = {"attempt": attempt, "agent_id": name, "claimed_at": 1_700_000_000_000}
+        return await gate.status(token, "PUT", f"/api/queue/jobs/{job_id}/attempts/{attempt}/start", json=body)
+
+    async def log(token: str, job_id: str, attempt: int = 1) -> int:
+        return await gate.status(token, "PUT", f"/api/queue/jobs/{job_id}/attempts/{attempt}/log/0", content=b"x")
+
+    assert await start(agent, mine, "build-2") == 403
+    assert await start(agent, foreign, "build-1") == 403
+    assert await start(key, foreign, "build-1") == 403
+    assert await log(agent, foreign) == await log(key, foreign) == 403
+    assert await start(agent, mine, "build-1") == 204
+    assert await log(agent, mine) == await log(key, mine) == 204
+    other = await token_of(gate, "build-2", "linux")
+    assert await log(other, mine) == 403
+    assert await start(other, mine, "build-2") == 403
+    headers = {"Content-SHA256": "0" * 64}
+    artifact = await gate.ask(
+        other, "PUT", f"/api/queue/jobs/{mine}/attempts/1/artifacts/a", content=b"x", headers=headers
+    )
+    assert artifact.status_code == 403
+    assert await log(agent, "00000000-0000-4000-8000-000000000000") == 404
+
+
+async def ids(gate: Gate, key: str, path: str, field: str) -> Sequence[str]:
+    answer = await gate.ask(key, "GET", path)
+    assert answer.status_code == 200
+    return [item[field] for item in answer.json()["items"]]
+
+
+async def token_of(gate: Gate, agent_id: str, pool: str) -> str:
+    """As a registration hands it out."""
+    issued = await issue(
+        gate.bench.app.state.services,
+        kind=CredentialKind.AGENT,
+        subject=agent_id,
+        name=agent_id,
+        grants=[Grant(role=Role.AGENT, pools=[pool])],
+        ttl_seconds=3600,
+        by=None,
+        agent_id=agent_id,
+    )
+    return issued.token
