@@ -59,7 +59,14 @@ async def redrive(
 
     Raises the first error that trying again can mend, once its batch is through, so that ``progress`` knows the rest.
     """
-    command = Redrive(edit=request.edit, reason=request.reason, by=request.by)
+    command = Redrive(
+        edit=request.edit,
+        reason=request.reason,
+        by=request.by,
+        via=request.via,
+        address=request.address,
+        role=request.role,
+    )
     handled = {*done.redriven, *done.refused}
     waiting = [job_id for job_id in request.job_ids if job_id not in handled]
     for start in range(0, len(waiting), AT_ONCE):

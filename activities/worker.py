@@ -21,7 +21,7 @@ from temporalio.worker import Worker
 from activities.bootstrap import ControlActivities, NotConfiguredError, build_activities, check_configured
 from activities.sandbox import LeanSandbox
 from activities.settings import WorkerSettings
-from activities.stores.open import Stores, ensure_schema, open_stores
+from activities.stores.open import Stores, open_stores
 from activities.temporal_setup import register_search_attributes, schedule_reconciliation
 from workflows.client import connect
 from workflows.contracts.errors import Unavailable
@@ -109,7 +109,7 @@ async def _work(settings: WorkerSettings) -> None:
 
 async def _serve(settings: WorkerSettings, stores: Stores, stop: asyncio.Event) -> None:
     client = await _until_it_answers("Temporal", connect, stop)
-    await _until_it_answers("the record store", lambda: ensure_schema(settings.stores), stop)
+    await _until_it_answers("the record store", stores.prepare, stop)
     await _until_it_answers("Temporal", lambda: register_search_attributes(client), stop)
     await _until_it_answers("Temporal", lambda: schedule_reconciliation(client), stop)
     facts = {"queue": CONTROL_QUEUE, "namespace": client.namespace, "environment": settings.stores.environment}

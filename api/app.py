@@ -10,6 +10,7 @@ from typing import Final
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from temporalio.converter import PayloadCodec
 
 from activities.chains.agent_registry import AgentRegistry
 from activities.chains.credential_registry import CredentialRegistry
@@ -58,7 +59,6 @@ from api.routes.common import PARAMETERS
 from api.schemas.agents import GatewayAddress
 from api.version import product_version
 from api.webhooks.receive import Webhooks
-from workflows.codec import SealingCodec
 
 _ROUTES: Final = (
     core,
@@ -92,7 +92,7 @@ def production_app(
     signing_key: bytes | None = None,
     rate_limits: RateLimits | None = None,
     gateway: GatewayAddress | None = None,
-    codec: SealingCodec | None = None,
+    codec: PayloadCodec | None = None,
     temporal_ui: str | None = None,
     sign_in: SignIn | None = None,
     stopping: Callable[[], bool] = lambda: False,

@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 from fastapi import Depends
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
+from temporalio.converter import PayloadCodec
 
 from activities.chains.credential_registry import CredentialRegistry
 from activities.chains.deployment_readers import DeploymentReader
@@ -27,7 +28,6 @@ from api.fleet import Fleet
 from api.metrics import Metrics
 from api.schemas.agents import GatewayAddress
 from workflows.client import Orchestrator
-from workflows.codec import SealingCodec
 from workflows.contracts.errors import NotFound
 from workflows.contracts.ids import is_job_id
 from workflows.contracts.services import EnvironmentName, ServiceName
@@ -76,7 +76,7 @@ class Services:
     metrics: Metrics
     fleet: Fleet
     gateway: GatewayAddress | None = None
-    codec: SealingCodec | None = None
+    codec: PayloadCodec | None = None
     environment: str = "development"
     sign_in: SignIn = field(default_factory=SignIn.by_key_only)
     claims: Claims = field(default_factory=Claims.unconfigured)

@@ -99,7 +99,13 @@ class DeploymentWorkflow(StagePhases):
         return False
 
     async def _create(self) -> None:
-        self._note("created", by=self._start.created_by, via=self._start.via, address=self._start.address)
+        self._note(
+            "created",
+            by=self._start.created_by,
+            via=self._start.via,
+            address=self._start.address,
+            role=self._start.role,
+        )
         try:
             await self._record()
         except FailureError as error:

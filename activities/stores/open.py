@@ -1,7 +1,8 @@
 """Opens the stores a process needs from its settings: one place that knows which implementations there are."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from activities.stores.artifacts import S3ArtifactStore, create_bucket
 from activities.stores.dynamo.agents import DynamoAgentStore
@@ -38,7 +39,9 @@ from activities.stores.settings import StoreSettings
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """The stores of one process. ``close`` when they are no longer used: it waits for calls under way."""
+    """The stores of one process. ``prepare`` creates what is missing, see ``ensure_schema``. ``close`` when they are no
+    longer used: it waits for calls under way.
+    """
 
     jobs: JobStore
     logs: LogStore
@@ -49,6 +52,7 @@ class Stores:
     events: EventStore
     credentials: CredentialStore
     agents: AgentStore
+    prepare: Callable[[], Awaitable[None]]
     close: Callable[[], None]
 
 
@@ -66,6 +70,7 @@ def open_stores(settings: StoreSettings) -> Stores:
         events=DynamoEventStore(clients, tables.events),
         credentials=DynamoCredentialStore(clients, CredentialTables.of(settings)),
         agents=DynamoAgentStore(clients, AgentTables.of(settings)),
+        prepare=partial(_prepare, settings, clients),
         close=clients.close,
     )
 
@@ -83,6 +88,7 @@ def open_memory_stores() -> Stores:
         events=events,
         credentials=MemoryCredentialStore(events),
         agents=MemoryAgentStore(events),
+        prepare=_nothing_to_prepare,
         close=lambda: None,
     )
 
@@ -94,10 +100,18 @@ async def ensure_schema(settings: StoreSettings) -> None:
     """
     clients = AwsClients(settings)
     try:
-        await create_tables(clients, JobTables.of(settings))
-        await create_tables(clients, DeploymentTables.of(settings))
-        await create_tables(clients, CredentialTables.of(settings))
-        await create_tables(clients, AgentTables.of(settings))
-        await create_bucket(clients, settings.bucket)
+        await _prepare(settings, clients)
     finally:
         clients.close()
+
+
+async def _prepare(settings: StoreSettings, clients: AwsClients) -> None:
+    await create_tables(clients, JobTables.of(settings))
+    await create_tables(clients, DeploymentTables.of(settings))
+    await create_tables(clients, CredentialTables.of(settings))
+    await create_tables(clients, AgentTables.of(settings))
+    await create_bucket(clients, settings.bucket)
+
+
+async def _nothing_to_prepare() -> None:
+    return None

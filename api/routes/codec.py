@@ -12,10 +12,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from temporalio.api.common.v1 import Payloads
+from temporalio.converter import PayloadCodec
 
 from api.deps import Services, ServicesDep
 from api.routes.common import json_answer
-from workflows.codec import SealingCodec, UnreadablePayload
+from workflows.codec import UnreadablePayload
 from workflows.contracts.errors import FieldError, NotFound, ValidationFailed
 
 PREFIX: Final = "/api/codec"
@@ -72,7 +73,7 @@ class CodecCors:
         await (self._cors if ours else self._app)(scope, receive, send)
 
 
-def _codec(services: Services) -> SealingCodec:
+def _codec(services: Services) -> PayloadCodec:
     if services.codec is None:
         raise NotFound("No payload codec is in use here: HYBRIDCI_CODEC_KEYS_FILE is not set, payloads are readable.")
     return services.codec

@@ -90,6 +90,9 @@ class RedriveJobs(Tolerant):
     edit: Edit | None = None
     reason: str | None = None
     by: str | None = None
+    via: str = "temporal"
+    address: str | None = None
+    role: str | None = None
 
 
 class RedriveJobsResult(Tolerant):

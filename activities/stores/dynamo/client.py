@@ -6,7 +6,7 @@ Deliberately not here: tables and requests (``table``, ``jobs``, and the S3 stor
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, ParamSpec, TypeVar, cast
 
 import boto3
@@ -58,10 +58,15 @@ class AwsClients:
     def __init__(self, settings: StoreSettings) -> None:
         self.region = settings.aws_region
         self.dynamodb = _dynamodb_client(settings)
-        self.s3 = _s3_client(settings)
+        self._settings = settings
         # Two pools: a slow upload must not hold up the records.
         self._record_threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="dynamodb")
         self._object_threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="s3")
+
+    @cached_property
+    def s3(self) -> "S3Client":
+        """Made when it is first used: its description of the service takes 11 MB, and an idle API needs none."""
+        return _s3_client(self._settings)
 
     async def call(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a DynamoDB call (or several, in a function) in a thread.
@@ -89,7 +94,8 @@ class AwsClients:
         self._record_threads.shutdown()
         self._object_threads.shutdown()
         self.dynamodb.close()
-        self.s3.close()
+        if "s3" in self.__dict__:
+            self.s3.close()
 
 
 async def _hop(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
