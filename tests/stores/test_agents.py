@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import time
 from collections.abc import Callable
 
 import pytest
@@ -208,21 +207,17 @@ async def test_what_a_batch_leaves_is_written_again(
         await store.beat([make_beat(agent.agent_id, sequence=2) for agent in agents])
 
 
-async def test_a_pool_of_thousands_is_read_in_little_time(
+async def test_a_pool_of_thousands_is_read_whole(
     clients_of: Callable[[str], AwsClients], agent_tables: AgentTables
 ) -> None:
-    """10,000 in 1 s at most, on a machine with nothing else to do: so its own time is measured."""
+    """Many pages and many batches, each agent with its own heartbeat. Speed is measured by `hybridci bench`."""
     clients, count = clients_of("aws_endpoint"), 2_000
     await create_tables(clients, agent_tables)
     store, agents = DynamoAgentStore(clients, agent_tables), [make_agent(f"build-{n:05d}") for n in range(count)]
     puts = [put["Put"] for agent in agents for put in AgentItems(agent_tables.agents, agent).put(None)]
     members = [put["Item"] for put in puts if put["Item"]["list_shard"]["S"].startswith(pool_list("default"))]
     await put_batch(clients, agent_tables.agents, members)
-    began = time.process_time()
     await store.beat([make_beat(agent.agent_id, running=["a" * 36]) for agent in agents])
-    beaten = time.process_time()
     found = await store.of_pool("default")
     assert [each.agent_id for each in found] == [agent.agent_id for agent in agents]
     assert all(each.beat is not None for each in found)
-    assert (beaten - began) / count < 0.0004, "of the 1 ms that a heartbeat may cost"
-    assert (time.process_time() - beaten) / count < 0.0002
