@@ -1,0 +1,91 @@
+"""Agents without Temporal as processes of their own, the README's appendix word for word: run, cancelled, killed."""
+
+import os
+import subprocess
+import sys
+import time
+
+from tests.e2e.test_http_agent import appendix
+from tests.faults.plant import JOBS, Plant
+from tests.servers import wait_until
+from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
+
+
+class ScriptAgent:
+    """The script as a process of its own, with a key and an address and nothing else of ours."""
+
+    def __init__(self, plant: Plant, name: str, pool: str) -> None:
+        self.name, self.log = name, plant.folder / f"{name}.out"
+        environment = {
+            "PATH": os.environ["PATH"], "HOME": str(plant.folder), "HYBRIDCI_URL": plant.stack.url,
+            "HYBRIDCI_API_KEY": (plant.stack.data / "agent.key").read_text().strip(),
+        }  # fmt: skip
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", appendix(), name, pool], env=environment, stdout=log, stderr=log
+            )
+
+    def kill(self) -> None:
+        """kill -9 of the agent alone: what it ran goes on until its own end."""
+        self.process.kill()
+        self.process.wait(10)
+
+
+def test_the_appendix_runs_jobs_and_honours_cancellation(plant: Plant) -> None:
+    agent = ScriptAgent(plant, "script-1", "scripts")
+    try:
+        good = plant.submit(
+            'cat hello.txt; echo "$GREETING"; exit 0', pool="scripts", env={"GREETING": "it's “fine”"},
+        )  # fmt: skip
+        (job,) = plant.wait_ended([good], seconds=30)
+        assert (job.status, job.exit_code, job.agent_id) == (JobStatus.SUCCESS, 0, "script-1"), agent.log.read_text()
+        assert plant.whole_log(good).decode().endswith("hello\nit's “fine”\n")
+        shown = plant.http.get("/api/agents/script-1").json()
+        assert (shown["status"], shown["via"]) == ("HEALTHY", "http")
+
+        once = {"max_attempts": 1}
+        bad, secret = plant.submit("exit 7", pool="scripts", retry=once), plant.submit("true", pool="scripts-2")
+        lost = plant.submit("true", pool="scripts", git_commit_sha="0" * 40, retry={"checkout_attempts": 1})
+        slow = plant.submit("sleep 30", pool="scripts", timeout_seconds=1)
+        failed, unknown, late = plant.wait_ended([bad, lost, slow], seconds=30)
+        assert [job.attempts[0].outcome for job in (failed, unknown, late)] == [
+            Outcome.FAILED,
+            Outcome.CHECKOUT_FAILED,
+            Outcome.TIMED_OUT,
+        ]
+        assert failed.exit_code == 7
+        assert plant.job(secret).queue_status is QueueStatus.QUEUED, "another pool's"
+
+        long = plant.submit("sleep 60", pool="scripts")
+        plant.wait_running(long)
+        asked = time.monotonic()
+        plant.http.post(f"{JOBS}/{long}/cancel", json={"reason": "wrong branch"}).raise_for_status()
+        (cancelled,) = plant.wait_ended([long], seconds=15)
+        assert cancelled.status is JobStatus.CANCELLED
+        assert time.monotonic() - asked < 8
+    finally:
+        agent.kill()
+
+
+def test_every_job_ends_when_claimers_are_killed_at_random(plant: Plant) -> None:
+    """Four agents; two are killed in the middle of a job, and a new one takes their place."""
+    agents = [ScriptAgent(plant, f"mortal-{number}", "mortals") for number in range(4)]
+    try:
+        job_ids = [plant.submit("sleep 1", pool="mortals") for _ in range(12)]
+        for victim in agents[:2]:
+            wait_until(lambda name=victim.name: _runs(plant, name), seconds=30, what=f"a job on {victim.name}")
+            victim.kill()
+        agents.append(ScriptAgent(plant, "mortal-4", "mortals"))
+        jobs = plant.wait_ended(job_ids, seconds=90)
+        assert {job.status for job in jobs} == {JobStatus.SUCCESS}
+        ended = [[attempt.outcome for attempt in job.attempts] for job in jobs]
+        assert sum(Outcome.AGENT_LOST in outcomes for outcomes in ended) == 2, "each of the dead had one job"
+        assert all(outcomes.count(Outcome.SUCCEEDED) == 1 for outcomes in ended)
+    finally:
+        for agent in agents:
+            agent.kill()
+
+
+def _runs(plant: Plant, agent_id: str) -> bool:
+    running = plant.http.get(f"{JOBS}/running").json()["items"]
+    return any(job["agent_id"] == agent_id for job in running)
