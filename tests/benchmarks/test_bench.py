@@ -21,7 +21,7 @@ from workflows.contracts.statuses import JobStatus
 
 
 def test_a_small_run_measures_every_part(tmp_path: Path) -> None:
-    sizes = ["--samples", "2", "--jobs", "6", "--deployments", "5", "--stored", "120"]
+    sizes = ["--samples", "2", "--jobs", "6", "--deployments", "5", "--stored", "120", "--agents", "5"]
     done = subprocess.run(
         [*HYBRIDCI, "bench", "--json", *sizes],
         capture_output=True, text=True, timeout=150, env={**os.environ, "TMPDIR": str(tmp_path)}, check=False,
@@ -46,6 +46,9 @@ def test_a_small_run_measures_every_part(tmp_path: Path) -> None:
     assert report.gateway_latency.direct.samples == report.gateway_latency.gateway.samples == 2
     assert report.idle_mib is not None
     assert all(size > 0 for size in report.idle_mib.values())
+    assert report.heartbeats is not None
+    assert (report.heartbeats.agents, report.heartbeats.heartbeats) == (5, 5)
+    assert report.heartbeats.cpu_ms.keys() == {"api", "aws"}
     assert [reads.stored for reads in report.reads] == [100, 120]
     wanted = {"dispatch p50 / floor", "throughput / floor", "rollback to its command, p50", "memory when idle"}
     assert wanted <= {each.name for each in report.targets}

@@ -1,17 +1,17 @@
 """What an agent's heartbeat costs the API: CPU time of its process, from the bytes on the wire to the stored record.
 
 Every agent beats once in a round, over a few kept connections, each with a token of its own; each round is followed by
-a pause in which its heartbeats are stored, so that each of them is. A stack without agents, so that nobody else asks.
+a pause in which its heartbeats are stored, so that each of them is. What the processes use while nobody asks is taken
+off.
 """
 
 import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Final
 
-from api.cli.benchmark.own_stack import own_stack
+from api.cli.benchmark.own_stack import OwnStack
 from api.cli.benchmark.report import Heartbeats
 from api.cli.benchmark.usage import CpuMeter
 from api.cli.benchmark.wire import Api
@@ -19,28 +19,31 @@ from workflows.contracts.agents import HEARTBEAT_SECONDS, STORE_WITHIN_SECONDS
 
 _CONNECTIONS: Final = 4
 _POOL: Final = "bench"
+_IDLE_SECONDS: Final = 3.0
 _MANY: Final = 10_000
 """Agents for which is extrapolated."""
 
 
-def measure_heartbeats(folder: Path, agents: int, rounds: int, say: Callable[[str], None]) -> Heartbeats:
-    """The cost of a heartbeat with so many agents. Raises BenchmarkFailed."""
+def measure_heartbeats(stack: OwnStack, agents: int, rounds: int, say: Callable[[str], None]) -> Heartbeats:
+    """The cost of a heartbeat with so many agents, on a stack with nothing to do. Raises BenchmarkFailed."""
     with ExitStack() as context:
-        stack = context.enter_context(own_stack(folder / "heartbeats", agents=0, capacity=1))
         lines = [context.enter_context(stack.api()) for _ in range(_CONNECTIONS)]
         tokens = [lines[0].register_agent(_registration(number)) for number in range(agents)]
         say(f"heartbeats: {agents} agents registered")
         _beat(lines, tokens, 1)
-        meter = CpuMeter({name: stack.processes()[name] for name in ("api", "aws")})
-        with meter:
+        processes = {name: stack.processes()[name] for name in ("api", "aws")}
+        with CpuMeter(processes) as idle:
+            time.sleep(_IDLE_SECONDS)
+        began = time.monotonic()
+        with CpuMeter(processes) as meter:
             for number in range(rounds):
                 _beat(lines, tokens, number + 2)
-    cost = meter.ms_per(agents * rounds)
+        periods = (time.monotonic() - began) / _IDLE_SECONDS
+    sent, resting = agents * rounds, idle.ms_per(1)
+    cost = {name: round(max(0.0, used - resting[name] * periods) / sent, 2) for name, used in meter.ms_per(1).items()}
     many = _MANY / HEARTBEAT_SECONDS * cost["api"] / 1000 * 100
-    say(f"heartbeats: {agents * rounds} sent")
-    return Heartbeats(
-        agents=agents, heartbeats=agents * rounds, cpu_ms=cost, many=_MANY, many_cpu_percent=round(many, 1)
-    )
+    say(f"heartbeats: {sent} sent")
+    return Heartbeats(agents=agents, heartbeats=sent, cpu_ms=cost, many=_MANY, many_cpu_percent=round(many, 1))
 
 
 def _beat(lines: Sequence[Api], tokens: Sequence[str], sequence: int) -> None:
@@ -51,7 +54,7 @@ def _beat(lines: Sequence[Api], tokens: Sequence[str], sequence: int) -> None:
             "version": "1.0", "labels": {"os": "linux", "arch": "x86_64"}, "region": "eu",
         }  # fmt: skip
         lines[number % len(lines)].heartbeat(_name(number), json.dumps(body).encode(), token)
-    time.sleep(STORE_WITHIN_SECONDS + 0.5)  # the pause itself is part of what is measured: they are stored in it
+    time.sleep(STORE_WITHIN_SECONDS + 0.5)  # there is nothing to ask that would not be measured too
 
 
 def _registration(number: int) -> dict[str, object]:

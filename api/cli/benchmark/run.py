@@ -62,15 +62,12 @@ def run_benchmark(plan: Plan, say: Callable[[str], None]) -> Report:
     report = Report(version=version("hybrid-ci-cd"), machine=_machine(), seconds=0)
     with tempfile.TemporaryDirectory(prefix="hybridci-bench-") as name:
         folder = Path(name)
-        if plan.parts - {Part.READS, Part.HEARTBEATS}:
+        if plan.parts - {Part.READS}:
             with own_stack(folder / "work", agents=1, capacity=plan.capacity) as stack:
                 report = _with_work(report, plan, stack, folder, say)
         if Part.READS in plan.parts:
             reads = measure_reads(folder, (min(_FEW_STORED, plan.stored), plan.stored), plan.samples, say)
             report = report.model_copy(update={"reads": reads})
-        if Part.HEARTBEATS in plan.parts:
-            found = measure_heartbeats(folder, plan.agents, _HEARTBEAT_ROUNDS, say)
-            report = report.model_copy(update={"heartbeats": found})
     seconds = round(time.monotonic() - began, 1)
     return report.model_copy(update={"targets": targets(report), "seconds": seconds})
 
@@ -94,6 +91,9 @@ def _with_work(report: Report, plan: Plan, stack: OwnStack, folder: Path, say: C
         found["gateway_latency"] = measure_gateway(stack, plan.samples, say)
     if Part.MEMORY in plan.parts and plan.parts - {Part.MEMORY, Part.READS, Part.HEARTBEATS}:
         found["after_work_mib"] = _at_rest(stack)
+    if Part.HEARTBEATS in plan.parts:
+        rounds = min(_HEARTBEAT_ROUNDS, max(1, plan.samples // 2))
+        found["heartbeats"] = measure_heartbeats(stack, plan.agents, rounds, say)
     return report.model_copy(update=found)
 
 
