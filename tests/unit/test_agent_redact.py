@@ -218,20 +218,3 @@ def test_bytes_without_secrets_come_through_as_they_are() -> None:
 def test_a_text_is_masked_and_stays_text() -> None:
     assert mask_text(patterns_of(TOKEN), f"git: https://x:{TOKEN}@host \udcff") == "git: https://x:***@host \ufffd"
     assert mask_text(None, "as it is") == "as it is"
-
-
-def test_fifty_megabytes_a_second_with_twenty_secrets() -> None:
-    generator = random.Random(1)
-    values = ["".join(generator.choices(string.ascii_letters + string.digits + "/+&=!$", k=40)) for _ in range(20)]
-    line = b"2026-11-21T12:00:00 INFO compiling /usr/src/shop/module_%d.c -> build/module.o\n"
-    chunk = b"".join(line % generator.randrange(10**9) for _ in range(800))[: 64 * 1024]
-    redactor = Redactor(patterns_of(*values))
-    best = 0.0
-    for _ in range(20):  # others use the same cores: one quiet moment is enough
-        if best > 50e6:
-            break
-        began = time.process_time()
-        for _ in range(60):
-            redactor.feed(chunk)
-        best = max(best, 60 * len(chunk) / (time.process_time() - began))
-    assert best > 50e6, f"{best / 1e6:.0f} MB/s"
