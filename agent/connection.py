@@ -58,12 +58,12 @@ def route_of(settings: AgentSettings, gateway: Gateway | None) -> Route | None:
 
 
 class Connection:
-    """One client for the agent's life; its token can change under way."""
+    """The clients of this agent's life, one as a rule; their token can change under way."""
 
     def __init__(self, settings: AgentSettings, agent_id: str) -> None:
         self._settings, self._agent_id = settings, agent_id
         self._route: Route | None = None
-        self._client: Client | None = None
+        self._clients: list[Client] = []
         self._token: str | None = None
 
     async def open(self, registered: Registered | None, stop: asyncio.Event) -> Client | None:
@@ -79,28 +79,38 @@ class Connection:
         backoff = Backoff("Connecting to Temporal")
         while not stop.is_set():
             try:
-                self._client = await self._connect()
+                client = await self.another()
             except RuntimeError as error:
                 delay = backoff.failed(error)
             else:
                 backoff.succeeded()
-                return self._client
+                return client
             await first_of(stop.wait(), asyncio.sleep(delay))
         return None
 
     def use(self, registered: Registered) -> None:
         """Go on with a new token; calls under way are not disturbed."""
         self._token = registered.token.get_secret_value()
-        if self._route is not None and self._client is not None:
-            self._client.api_key = self._token
+        if self._route is not None:
+            for client in self._clients:
+                client.api_key = self._token
+
+    async def another(self) -> Client:
+        """One more client. Raises RuntimeError when Temporal does not answer."""
+        token = self._token
+        client = await self._connect()
+        self._clients.append(client)
+        if self._route is not None and self._token != token:  # it changed meanwhile
+            client.api_key = self._token
+        return client
 
     async def answers(self, seconds: float) -> bool:
         """True when Temporal, or the gateway before it, answers at all now."""
-        if self._client is None:
+        if not self._clients:
             return False
         try:
             return await asyncio.wait_for(
-                self._client.service_client.check_health(timeout=timedelta(seconds=seconds)), seconds
+                self._clients[-1].service_client.check_health(timeout=timedelta(seconds=seconds)), seconds
             )
         except RPCError as error:
             return error.status not in _NO_ANSWER

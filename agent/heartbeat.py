@@ -62,10 +62,10 @@ class Heartbeats:
     subject: Subject
     orders: Orders
     seconds: float = HEARTBEAT_SECONDS
-    _sequence: int = 0
-    _soon: asyncio.Event = field(default_factory=asyncio.Event)
-    _failing: bool = False
-    _told: HeartbeatAnswer | None = None
+    _sequence: int = field(default=0, init=False)
+    _soon: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _failing: bool = field(default=False, init=False)
+    _told: HeartbeatAnswer | None = field(default=None, init=False)
 
     def soon(self) -> None:
         """There is something to tell."""
@@ -75,7 +75,11 @@ class Heartbeats:
         """The first at once."""
         while True:
             self._soon.clear()
-            delay = await self._beat()
+            try:
+                delay = await self._beat()
+            except Exception:  # whatever it is: without heartbeats the agent would be taken for lost
+                logger.exception("A heartbeat failed in the agent itself")
+                delay = self.seconds
             earliest = asyncio.create_task(asyncio.sleep(_HURRY_SECONDS))
             try:
                 async with asyncio.timeout(delay * random.uniform(0.9, 1)):  # noqa: S311 -- jitter
@@ -156,9 +160,9 @@ class Heartbeats:
         gate = self.subject.gate
         if answer.drain:
             if told is None or not told.drain:
-                logger.info("The control plane asks this agent to drain: %s", answer.note or "no reason was given")
+                logger.info("The control plane asks this agent to drain")
             self.orders.drain()
-        if answer.accepting or answer.drain:
+        elif answer.accepting:
             gate.clear(Reason.PAUSED)
         else:
             gate.close(Reason.PAUSED, f"the control plane says so: {answer.note or 'no reason was given'}")

@@ -2,12 +2,16 @@
 
 While nothing new is to be taken no queue is polled at all. A worker that is not wanted any more polls no longer from
 that moment and lives on until the attempts that came through it have ended; should its queue be wanted again meanwhile,
-a new one polls beside it. Deliberately not here: how many attempts run at once (``slots``).
+a new one polls beside it. A worker that could not begin, because Temporal did not answer, can never be told to leave,
+and the SDK lets no other poll its queue over the same client: the next one gets a new client.
+Deliberately not here: how many attempts run at once (``slots``).
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from asyncio import FIRST_COMPLETED
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
@@ -26,6 +30,9 @@ _MAIN_POLLS: Final = 5
 _DEMAND_POLLS: Final = 1
 _NO_LIMIT: Final = timedelta(days=30)
 """How long a draining worker lets its attempts run: to their end, for each has a timeout of its own."""
+_BEGIN_SECONDS: Final = 2.0
+_APART_SECONDS: Final = 0.1
+"""The SDK allows one polling worker for a queue; one that was told to leave has done so by then."""
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +42,7 @@ class _Poll:
     """One worker from its start until its last attempt has ended."""
 
     queue: str
+    client: Client
     worker: Worker
     line: Line
     failed: bool = False
@@ -42,9 +50,13 @@ class _Poll:
 
 @dataclass(frozen=True, slots=True)
 class Poller:
-    """Who polls, and what runs what comes. ``labels``: what this agent may be asked for."""
+    """Who polls, and what runs what comes. ``labels``: what this agent may be asked for.
+
+    ``reconnect`` makes another client; it raises RuntimeError when Temporal does not answer.
+    """
 
     client: Client
+    reconnect: Callable[[], Awaitable[Client]]
     identity: str
     pool: str
     labels: Mapping[str, str]
@@ -59,16 +71,19 @@ class Queues:
     poller: Poller
     slots: Slots
     gate: Gate
-    _demands: frozenset[str] = frozenset()
-    _polls: dict[str, _Poll] = field(default_factory=dict[str, _Poll])
-    _backoffs: dict[str, Backoff] = field(default_factory=dict[str, Backoff])
-    _resting: set[str] = field(default_factory=set[str])
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
-    _started: bool = False
+    _client: Client = field(init=False)
+    _demands: frozenset[str] = field(default=frozenset(), init=False)
+    _polls: dict[str, _Poll] = field(default_factory=dict[str, _Poll], init=False)
+    _backoffs: dict[str, Backoff] = field(default_factory=dict[str, Backoff], init=False)
+    _living: dict[_Poll, asyncio.Task[None]] = field(default_factory=dict[_Poll, asyncio.Task[None]], init=False)
+    _resting: dict[str, int] = field(default_factory=dict[str, int], init=False)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]], init=False)
+    _reconnecting: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    _started: bool = field(default=False, init=False)
 
     def start(self) -> None:
         """Poll from now on whenever the gate is open."""
-        self._started = True
+        self._started, self._client = True, self.poller.client
         self.gate.on_change(self._adjust)
         self._adjust()
 
@@ -88,11 +103,20 @@ class Queues:
         return frozenset(self._polls)
 
     async def end(self) -> None:
-        """Poll no more, and wait until every attempt that came through here has ended."""
+        """Poll no more, and wait until every attempt that came through here has ended.
+
+        A worker that still asks Temporal for leave to begin has none, and may never be answered.
+        """
         self._started = False
         self._adjust()
-        while self._tasks:
-            await asyncio.wait(set(self._tasks))
+        began = asyncio.get_running_loop().time()
+        while self._living:
+            beginning = not any(poll.worker.is_running for poll in self._living)
+            if beginning and asyncio.get_running_loop().time() > began + _BEGIN_SECONDS:
+                break
+            await asyncio.wait(set(self._living.values()), timeout=_BEGIN_SECONDS, return_when=FIRST_COMPLETED)
+        for task in self._tasks:
+            task.cancel()
 
     def _adjust(self) -> None:
         wanted = self._demands | {pool_queue(self.poller.pool)}
@@ -100,7 +124,8 @@ class Queues:
             wanted = frozenset[str]()
         for queue in set(self._polls) - wanted:
             self._spawn(self._polls.pop(queue).worker.shutdown())
-        for queue in wanted - set(self._polls) - self._resting:
+            self._spawn(self._rest(queue))
+        for queue in wanted - set(self._polls) - set(self._resting):
             self._poll(queue)
 
     def _poll(self, queue: str) -> None:
@@ -111,44 +136,79 @@ class Queues:
         async def failed(error: BaseException) -> None:
             self._failed(poll, error)
 
-        worker = Worker(
-            poller.client,
-            task_queue=queue,
-            activities=poller.activities,
-            tuner=line.tuner(),
-            activity_task_poller_behavior=PollerBehaviorSimpleMaximum(polls),
-            identity=poller.identity,
-            graceful_shutdown_timeout=_NO_LIMIT,
-            on_fatal_error=failed,
-        )
-        self._polls[queue] = poll = _Poll(queue, worker, line)
-        self._spawn(self._run(poll))
+        try:
+            worker = Worker(
+                self._client,
+                task_queue=queue,
+                activities=poller.activities,
+                tuner=line.tuner(),
+                activity_task_poller_behavior=PollerBehaviorSimpleMaximum(polls),
+                identity=poller.identity,
+                graceful_shutdown_timeout=_NO_LIMIT,
+                on_fatal_error=failed,
+            )
+        except RuntimeError as error:  # an earlier one has not left
+            line.close()
+            self._spawn(self._again(queue, self._client, error))
+            return
+        self._polls[queue] = poll = _Poll(queue, self._client, worker, line)
+        self._living[poll] = task = asyncio.create_task(self._run(poll))
+        task.add_done_callback(lambda _: self._ended(poll))
 
     async def _run(self, poll: _Poll) -> None:
         try:
             await poll.worker.run()
-        except Exception as error:  # said by ``_failed``; whatever it is, the queue must be polled again
+        except Exception as error:  # said by ``_again``: whatever it is, the queue must be polled again
             self._failed(poll, error)
-        finally:
-            poll.line.close()
 
     def _failed(self, poll: _Poll, error: BaseException) -> None:
         """Another worker takes its place after a while; what runs in this one goes on."""
-        if poll.failed:
-            return
-        poll.failed = True
-        if self._polls.get(poll.queue) is poll:
-            del self._polls[poll.queue]
-        backoff = self._backoffs.setdefault(poll.queue, Backoff(f"Polling {poll.queue}"))
-        self._resting.add(poll.queue)
-        self._spawn(self._rest(poll.queue, backoff.failed(RuntimeError(repr(error)))))
+        if not poll.failed:
+            poll.failed = True
+            if self._polls.get(poll.queue) is poll:
+                del self._polls[poll.queue]
+            self._spawn(self._again(poll.queue, poll.client, error))
 
-    async def _rest(self, queue: str, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        self._resting.discard(queue)
+    def _ended(self, poll: _Poll) -> None:
+        del self._living[poll]
+        poll.line.close()
+
+    async def _again(self, queue: str, client: Client, error: BaseException) -> None:
+        """Poll it once more, with another client than this one."""
+        backoff = self._backoffs.setdefault(queue, Backoff(f"Polling {queue}"))
+        with self._left_alone(queue):
+            while True:
+                await asyncio.sleep(backoff.failed(RuntimeError(_first_line(error))))
+                try:
+                    async with self._reconnecting:
+                        if self._client is client:
+                            self._client = await self.poller.reconnect()
+                    break
+                except RuntimeError as still:
+                    error = still
         self._adjust()
+
+    async def _rest(self, queue: str) -> None:
+        with self._left_alone(queue):
+            await asyncio.sleep(_APART_SECONDS)
+        self._adjust()
+
+    @contextmanager
+    def _left_alone(self, queue: str) -> Generator[None]:
+        self._resting[queue] = self._resting.get(queue, 0) + 1
+        try:
+            yield
+        finally:
+            self._resting[queue] -= 1
+            if not self._resting[queue]:
+                del self._resting[queue]
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _first_line(error: BaseException) -> str:
+    """The SDK's own failures go on with a stack backtrace."""
+    return (str(error) or repr(error)).partition("\n")[0]

@@ -154,10 +154,7 @@ class Registrar:
             ) from None
         except Refused as error:
             if error.status == _TAKEN:
-                raise NameTaken(
-                    f"{error} Give this agent another HYBRIDCI_AGENT_ID or a directory of its own "
-                    "(HYBRIDCI_AGENT_DIR), or stop the other one."
-                ) from error
+                raise NameTaken(f"This agent cannot register: {error}") from error
             raise
         again = self.current is not None
         self.current, self._registered_at = registered, time.monotonic()

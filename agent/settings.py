@@ -57,16 +57,23 @@ class AgentSettings(BaseSettings):
     def read_api_key(self) -> str:
         """The key this agent shows to the API. Raises SettingsError when there is none."""
         if self.api_key is not None:
-            return self.api_key.get_secret_value().strip()
+            return _usable(self.api_key.get_secret_value(), "HYBRIDCI_API_KEY")
         if self.api_key_file is None:
             raise SettingsError("The agent has no key for the API: set HYBRIDCI_API_KEY or HYBRIDCI_API_KEY_FILE.")
         try:
-            key = self.api_key_file.read_text().strip()
+            key = self.api_key_file.read_text("utf-8", errors="replace")
         except OSError as error:
             raise SettingsError(
                 f"HYBRIDCI_API_KEY_FILE names {self.api_key_file}, which cannot be read ({error.strerror}): "
                 "name a file that this user may read."
             ) from error
-        if not key:
-            raise SettingsError(f"{self.api_key_file} (HYBRIDCI_API_KEY_FILE) is empty: put the agent's key into it.")
-        return key
+        return _usable(key, f"{self.api_key_file} (HYBRIDCI_API_KEY_FILE)")
+
+
+def _usable(text: str, source: str) -> str:
+    key = text.strip()
+    if not key:
+        raise SettingsError(f"{source} is empty: put the agent's key into it.")
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise SettingsError(f"What {source} holds is no key: it is one word of printable ASCII characters.")
+    return key

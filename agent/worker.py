@@ -155,12 +155,16 @@ class _Agent:
         else:
             logger.info("Draining: nothing new is taken; asked again, the agent ends what still runs")
             self._signalled = True
-            self._drain.set()
+            self._begin_to_drain()
+
+    def _begin_to_drain(self) -> None:
+        self._gate.close(Reason.DRAINING, "this agent finishes what it runs and ends")
+        self._drain.set()
 
     def _name_taken(self, why: str) -> None:
-        logger.error("Nothing new is taken, what runs is finished, then this agent ends: %s", why)
+        logger.error("What runs is finished, then this agent ends. %s", why)
         self._exit_code = _UNUSABLE
-        self._drain.set()
+        self._begin_to_drain()
 
     async def _host(self, stack: AsyncExitStack) -> tuple[Host, list[DeadAttempt]]:
         """Everything attempts need; what an earlier agent left is ended before anything new begins."""
@@ -201,7 +205,8 @@ class _Agent:
         quarantine = Quarantine.load(settings.directory, gate)
         watchers = Watchers(ended=quarantine.note, cut_off=lambda: heartbeats.soon(), unauthenticated=registrar.ask)
         attempts = Attempts(host, client, Admission(gate, labels, settings.capacity), watchers)
-        poller = Poller(client, self._id, settings.pool, labels, [attempts.run_attempt], settings.capacity)
+        connect = self._connection.another
+        poller = Poller(client, connect, self._id, settings.pool, labels, [attempts.run_attempt], settings.capacity)
         queues = Queues(poller, Slots(settings.capacity), gate)
         heartbeats = Heartbeats(
             host.control_plane,
@@ -213,7 +218,7 @@ class _Agent:
                 gate,
                 quarantine,
             ),
-            Orders(queues.demand, self._drain.set, registrar.ask, self._connection.answers),
+            Orders(queues.demand, self._begin_to_drain, registrar.ask, self._connection.answers),
         )
         gate.on_change(heartbeats.soon)
         registrar.on_registered(lambda _: heartbeats.soon())
@@ -221,7 +226,6 @@ class _Agent:
         queues.start()
         logger.info("Agent %s works for pool %s, capacity %d", self._id, settings.pool, settings.capacity)
         await self._drain.wait()
-        gate.close(Reason.DRAINING, "this agent finishes what it runs and ends")
         ending = asyncio.create_task(queues.end())
         await first_of(asyncio.shield(ending), self._force.wait())
         if not ending.done():

@@ -36,7 +36,7 @@ class OneAttempt:
         return await workflow.execute_activity(
             run_attempt,
             attempt,
-            task_queue=pool_queue(attempt.pool),
+            task_queue=pool_queue(attempt.pool, attempt.requires),
             start_to_close_timeout=timedelta(seconds=attempt.timeout_seconds + 120),
             heartbeat_timeout=timedelta(seconds=attempt.lease_seconds),
             retry_policy=RetryPolicy(maximum_attempts=1),

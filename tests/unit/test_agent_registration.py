@@ -78,7 +78,7 @@ async def test_asked_to_stop_it_waits_no_longer(server: ControlPlaneServer, desk
 @pytest.mark.parametrize(
     ("status", "kind", "words"),
     [
-        (409, NameTaken, "Host b has it. Give this agent another HYBRIDCI_AGENT_ID"),
+        (409, NameTaken, "This agent cannot register: "),
         (401, SettingsError, "does not know the key of HYBRIDCI_API_KEY"),
         (403, SettingsError, "may not register an agent in pool default"),
         (422, SettingsError, "refuses to register this agent as it is set up"),
