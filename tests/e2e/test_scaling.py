@@ -1,14 +1,15 @@
 """`hybridci up` scales its own agents: a pool with bounds gets more for what waits, and lets them go again."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+import httpx
 import pytest
 
 from tests.e2e.stack import Stack, repository
 from tests.servers import wait_until
+
+POOL = "/api/agents/pools/default/scale"
 
 
 @pytest.fixture
@@ -19,26 +20,38 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 
 
 def test_agents_come_for_what_waits_and_go_without_ending_what_runs(stack: Stack, tmp_path: Path) -> None:
-    repository(tmp_path / "repo")
+    commit = repository(tmp_path / "repo")
     stack.start("--agents", "1", "--agent-capacity", "1", "--scale-down-seconds", "0")
     stack.wait_ready()
-    go, ids = tmp_path / "go", list[str]()
-    for number in range(2):
-        command = f"touch {tmp_path}/runs-{number}; until test -e {go}; do sleep 0.1; done"
-        ids.append(_told(stack, "job", "submit", "--repo", str(tmp_path / "repo"), "--run", command)["job_id"])
-    wait_until(lambda: any(_runs(tmp_path)), seconds=20, what="the first job's start")
-    assert _told(stack, "pool", "scale", "default", "--min", "1", "--max", "2")["bounded"] is True
-    wait_until(lambda: all(_runs(tmp_path)), seconds=30, what="both jobs at once")
-    assert {"agent-1", "agent-2"} <= stack.children().keys()
-    _told(stack, "pool", "scale", "default", "--max", "1")
-    wait_until(lambda: "to finish and end" in stack.text(), seconds=20, what="word of an agent that goes")
-    go.touch()
-    wait_until(lambda: len(_agents(stack)) == 1, seconds=20, what="the end of the second agent")
-    for job_id in ids:
-        job = _told(stack, "job", "show", job_id)
-        assert (job["status"], len(job["attempts"])) == ("success", 1)
+    go = tmp_path / "go"
+    key = (stack.data / "admin.key").read_text().strip()
+    with httpx.Client(base_url=stack.url, headers={"Authorization": f"Bearer {key}"}, timeout=30) as api:
+        ids = [_submit(api, tmp_path, number, commit, until=go) for number in range(2)]
+        wait_until(lambda: any(_runs(tmp_path)), seconds=30, what="the first job's start")
+        assert api.post(POOL, json={"min_agents": 1, "max_agents": 2}).json()["bounded"] is True
+        wait_until(lambda: all(_runs(tmp_path)), seconds=40, what="both jobs at once")
+        assert {"agent-1", "agent-2"} <= stack.children().keys()
+        assert api.post(POOL, json={"min_agents": 1, "max_agents": 1}).is_success
+        wait_until(lambda: "to finish and end" in stack.text(), seconds=30, what="word of an agent that goes")
+        go.touch()
+        wait_until(lambda: len(_agents(stack)) == 1, seconds=30, what="the end of one agent")
+        for job_id in ids:
+            url = f"/api/dashboard/jobs/{job_id}"
+            wait_until(lambda url=url: api.get(url).json()["status"] == "success", seconds=20, what="the job's success")
+            assert len(api.get(url).json()["attempts"]) == 1
     assert stack.stop() == 0
     assert stack.processes() == []
+
+
+def _submit(api: httpx.Client, folder: Path, number: int, commit: str, *, until: Path) -> str:
+    command = f"touch {folder}/runs-{number}; until test -e {until}; do sleep 0.1; done"
+    body = {
+        "job_type": "test", "git_repo": (folder / "repo").as_uri(), "git_commit_sha": commit, "git_author": "ann",
+        "steps": [{"name": "wait", "run": command}],
+    }  # fmt: skip
+    created = api.post("/api/dashboard/jobs", json=body)
+    assert created.status_code == 201, created.text
+    return str(created.json()["job_id"])
 
 
 def _runs(folder: Path) -> list[bool]:
@@ -47,9 +60,3 @@ def _runs(folder: Path) -> list[bool]:
 
 def _agents(stack: Stack) -> list[str]:
     return [name for name in stack.children() if name.startswith("agent-")]
-
-
-def _told(stack: Stack, *arguments: str) -> Any:
-    done = stack.cli(*arguments, "--json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
