@@ -21,6 +21,9 @@ PATHS = [
     "/api/dashboard/deployments",
     "/api/dashboard/deployments/00000000-0000-4000-8000-000000000000/metrics",
     "/api/dashboard/services/checkout/environments/production/freezes",
+    "/api/agents/agent-7/heartbeat",
+    "/api/agents/agent-7/pause",
+    "/api/agents/pools/linux/scale",
 ]
 FIELDS = [*SPEC, "env", "metadata", "retry", "labels", "tags", "timeout_seconds", "priority", "items", "filter", "edit"]
 SERVICE_FIELDS = [*SERVICE, "git_ref", "labels", "build", "test", "definition", "description", "wrong"]
