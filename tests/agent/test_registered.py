@@ -12,6 +12,7 @@ from tests import servers
 from tests.agent.agent_process import AgentProcess, Repository
 from tests.agent.helpers import begin, eventually, result_of
 from tests.control_plane_server import TOKEN, ControlPlaneServer
+from tests.faults.proxy import proxy_to
 from workflows.contracts.agents import AgentStatus, HeartbeatAnswer
 from workflows.contracts.statuses import Outcome
 
@@ -141,3 +142,26 @@ async def test_a_failing_host_keeps_away_from_work_and_remembers_it(
 
 def _go(worker: AgentProcess, job_id: str) -> None:
     (worker.directory / "attempts" / f"{job_id}-1" / "go").touch()
+
+
+async def test_cut_off_from_everybody_it_takes_nothing_until_somebody_answers(
+    tmp_path: Path, temporal_server: servers.Server, plane: ControlPlaneServer, starter: Client, repository: Repository
+) -> None:
+    with proxy_to(temporal_server.port) as to_temporal, proxy_to(plane.port) as to_api:
+        agent = AgentProcess(
+            tmp_path / "a", f"{servers.HOST}:{to_temporal.port}", f"http://{servers.HOST}:{to_api.port}", "cut-off"
+        )
+        try:
+            agent.start()
+            await eventually(lambda: bool(plane.registry.heartbeats), "a heartbeat")
+            for network in (to_temporal, to_api):
+                network.cut()
+            await asyncio.to_thread(agent.wait_for_log, "neither the API nor Temporal answers")
+            handle = await begin(starter, repository.attempt("true", pool="cut-off"))
+            for network in (to_temporal, to_api):
+                network.mend()
+            assert (await asyncio.wait_for(handle.result(), 20)).outcome is Outcome.SUCCEEDED
+            assert "No longer cut_off: new work is taken again" in agent.log.read_text()
+            assert await asyncio.to_thread(agent.end) == 0
+        finally:
+            agent.ensure_dead()
