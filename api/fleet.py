@@ -17,7 +17,7 @@ from activities.clock import Clock, epoch_millis
 from api.heartbeats import Heartbeats
 from api.pool_views import PoolReader, Queues
 from api.roster import Roster
-from api.waiting import is_waiting, waits_for
+from api.waiting import is_waiting, takes, waits_for
 from workflows.contracts.agents import Agent
 from workflows.contracts.errors import HybridCIError
 from workflows.contracts.jobs import Job
@@ -82,8 +82,11 @@ class Fleet:
         if not is_waiting(job, now):
             return None
         try:
-            agents = await asyncio.wait_for(self.pools.agents(job.pool), _WAIT_SECONDS)
+            agents = await asyncio.wait_for(self.roster.agents(job.pool), _WAIT_SECONDS)
         except (HybridCIError, TimeoutError) as error:
             logger.info("not told what a job waits for", extra={"job_id": job.job_id, "error": str(error)})
             return None
-        return waits_for(job, agents, now)
+        # Of a large pool some agent near the beginning can take nearly every job.
+        if any(takes(self.heartbeats.seen(agent), job, now) for agent in agents):
+            return None
+        return waits_for(job, [self.heartbeats.seen(agent) for agent in agents], now)

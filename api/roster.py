@@ -17,6 +17,8 @@ READ_AGAIN_SECONDS: Final = 3.0
 HEARD_SECONDS: Final = 10.0
 """So old may be what a heartbeat is answered from: an agent learns what another API process was told 15 s later anyway.
 """
+_WRITTEN_SECONDS: Final = 60.0
+"""Longer than a reading takes."""
 _KEPT_MEETINGS: Final = 1000
 
 
@@ -64,10 +66,11 @@ class Roster:
     def __init__(
         self, registry: Registry, *, seconds: float = READ_AGAIN_SECONDS, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._registry = registry
+        self._registry, self._clock = registry, clock
         self._pools = Cached(self._read, seconds, clock=clock)
         self._demands = Cached(self._read_demands, seconds, clock=clock)
         self._pool_of: dict[str, str] = {}
+        self._written: dict[str, tuple[Agent, float]] = {}
 
     async def agents(self, pool: str) -> Sequence[Agent]:
         """All agents of a pool, by id."""
@@ -90,13 +93,20 @@ class Roster:
         return agent
 
     def changed(self, agent: Agent) -> None:
-        """This process wrote the record: whoever asks next finds it so."""
-        before = self._pool_of.get(agent.agent_id)
-        for pool in {agent.pool, before or agent.pool}:
-            self._pools.forget(pool)
-        self._pool_of[agent.agent_id] = agent.pool
+        """This process wrote the record: whoever asks next finds it so. Nothing is read again for it: of ten thousand
+        agents one or the other registers all the time.
+        """
+        now = self._clock()
+        while self._written and next(iter(self._written.values()))[1] < now - _WRITTEN_SECONDS:
+            del self._written[next(iter(self._written))]
+        self._written.pop(agent.agent_id, None)
+        self._written[agent.agent_id] = agent, now
+        self._enter(agent)
 
     def _enter(self, agent: Agent) -> None:
+        before = self._pools.known(self._pool_of.get(agent.agent_id, agent.pool))
+        if before is not None:
+            before.pop(agent.agent_id, None)
         known = self._pools.known(agent.pool)
         if known is not None:
             known[agent.agent_id] = agent
@@ -104,6 +114,12 @@ class Roster:
 
     async def _read(self, pool: str) -> dict[str, Agent]:
         agents = {agent.agent_id: agent for agent in await self._registry.members(pool)}
+        for agent, _ in self._written.values():  # the reading may have begun before
+            read = agents.get(agent.agent_id)
+            if read is not None and read.revision < agent.revision:
+                del agents[agent.agent_id]
+            if agent.pool == pool and (read is None or read.revision < agent.revision):
+                agents[agent.agent_id] = agent
         self._pool_of.update(dict.fromkeys(agents, pool))
         return agents
 

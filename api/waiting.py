@@ -16,6 +16,11 @@ def is_waiting(job: Job, now: int) -> bool:
     return job.status in {JobStatus.PENDING, JobStatus.QUEUED} and (job.next_attempt_at or 0) <= now
 
 
+def takes(agent: Agent, job: Job, now: int) -> bool:
+    """True for an agent that could take the job at any moment."""
+    return agent.accepts(now) and not unmet(agent.labels, job.requires)
+
+
 def waits_for(job: Job, agents: Sequence[Agent], now: int) -> str | None:
     """Why no agent of the job's pool takes it, or None when one may at any moment. ``agents``: all of its pool."""
     connected = [agent for agent in agents if agent.status(now) is not AgentStatus.OFFLINE]
@@ -25,7 +30,7 @@ def waits_for(job: Job, agents: Sequence[Agent], now: int) -> str | None:
     demands = ", ".join(job.requires)
     if not fitting:
         return f"waits for an agent with {demands} in pool {job.pool}: {_none_of(len(connected), len(job.requires))}"
-    if any(agent.accepts(now) for agent in fitting):
+    if any(takes(agent, job, now) for agent in fitting):
         return None
     states = " or ".join(sorted({_state(agent, now) for agent in fitting}))
     return f"all agents of pool {job.pool}{f' with {demands}' if demands else ''} are {states}"

@@ -9,6 +9,7 @@ import pytest
 
 from activities.links.heartbeats import Received
 from api.heartbeats import Heartbeats
+from api.roster import Roster
 from tests.api.conftest import AGENT_KEY, client
 from tests.api.fleet_bench import FleetBench, fleet_bench
 from tests.api.live import until
@@ -165,6 +166,34 @@ async def test_what_another_process_was_told_arrives_too(fleet: FleetBench) -> N
 
     fleet.later(20)
     assert (await fleet.beat(key=token, sequence=2)).json()["drain"] is True
+
+
+async def test_a_change_here_is_known_though_a_reading_began_before_it(fleet: FleetBench) -> None:
+    await fleet.register("agent-1")
+    await fleet.register("agent-2")
+    registry = fleet.fleet.registry
+    before, gate = await registry.members("linux"), asyncio.Event()
+
+    class Slow:
+        get, demands = registry.get, registry.demands
+
+        async def members(self, pool: str | None = None) -> list[Agent]:
+            await gate.wait()
+            return before if pool == "linux" else []
+
+    roster = Roster(Slow())
+    reading = asyncio.create_task(roster.agents("linux"))
+    await asyncio.sleep(0)
+    await fleet.tell("drain", "agent-1")
+    await fleet.register("agent-2", pool="gpu")
+    for name in ("agent-1", "agent-2"):
+        roster.changed(await registry.get(name))
+    gate.set()
+    assert [(agent.agent_id, agent.draining) for agent in await reading] == [("agent-1", True)]
+    assert [agent.agent_id for agent in await roster.agents("gpu")] == ["agent-2"]
+    await fleet.tell("resume", "agent-1")
+    roster.changed(await registry.get("agent-1"))
+    assert [agent.draining for agent in await roster.agents("linux")] == [False]
 
 
 async def test_status_can_be_set_but_not_found_out(fleet: FleetBench) -> None:
