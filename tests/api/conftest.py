@@ -1,5 +1,6 @@
 """The application on memory stores and a fake orchestrator, asked in-process over ASGI."""
 
+import copy
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TypedDict
@@ -7,6 +8,8 @@ from typing import TypedDict
 import httpx
 import pytest
 from fastapi import FastAPI
+from starlette.datastructures import State
+from starlette.middleware import Middleware
 
 from activities.chains.credential_registry import CredentialRegistry
 from activities.chains.middleware import ObserveChain
@@ -20,6 +23,8 @@ from api.auth.limits import RateLimits, RequestLimits
 from api.auth.principal import Principal
 from api.deps import Services
 from api.metrics import Metrics
+from api.middleware import RequestContext
+from api.webhooks.receive import Webhooks
 from tests.api.fake_deployments import FakeDeployments
 from tests.api.fake_queues import fleet_of
 from tests.api.fakes import FakeOrchestrator
@@ -136,7 +141,27 @@ def memory_app(limits: RateLimits | None = None) -> tuple[FastAPI, Stores, FakeO
         fleet=fleet_of(stores),
         stopping=lambda: bool(stop),
     )
-    return build_app(services), stores, orchestrator, stop
+    return app_with(services), stores, orchestrator, stop
+
+
+def app_with(services: Services) -> FastAPI:
+    """As ``build_app``, but the routes, which take 0.15 s, are put together once for all tests of this process."""
+    app = copy.copy(_template(services))
+    app.state, app.middleware_stack = State({"services": services, "webhooks": Webhooks.none()}), None
+    app.user_middleware = [
+        Middleware(RequestContext, metrics=services.metrics) if each.cls is RequestContext else each
+        for each in app.user_middleware
+    ]
+    return app
+
+
+_templates: list[FastAPI] = []
+
+
+def _template(services: Services) -> FastAPI:
+    if not _templates:
+        _templates.append(build_app(services))
+    return _templates[0]
 
 
 def client(app: FastAPI, key: str | None) -> httpx.AsyncClient:

@@ -7,6 +7,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
 from pydantic import SecretStr
 
+from api.app import build_app
 from api.auth.guard import Guard
 from api.auth.keys import KeyRing, UnusableKey
 from api.auth.principal import Principal
@@ -50,7 +51,8 @@ def test_every_route_is_guarded() -> None:
 
 
 def test_a_route_that_nobody_has_placed_is_a_start_up_error() -> None:
-    app, *_ = memory_app()
+    known, *_ = memory_app()
+    app = build_app(known.state.services)
     app.add_api_route("/api/forgotten", lambda: None, methods=["GET", "POST"])
     with pytest.raises(RuntimeError, match="GET /api/forgotten, POST /api/forgotten"):
         require_complete(app)
