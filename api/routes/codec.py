@@ -3,10 +3,11 @@
 The protocol is Temporal's (docs.temporal.io, "codec server"). Deliberately not here: the codec (``workflows.codec``).
 """
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Query
 from google.protobuf.json_format import MessageToJson, Parse, ParseError
+from pydantic import Field
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,10 +18,23 @@ from temporalio.converter import PayloadCodec
 from api.deps import Services, ServicesDep
 from api.routes.common import json_answer
 from workflows.codec import UnreadablePayload
+from workflows.contracts.base import Frozen
 from workflows.contracts.errors import FieldError, NotFound, ValidationFailed
 
 PREFIX: Final = "/api/codec"
-router = APIRouter(prefix=PREFIX, tags=["codec"])
+
+
+class AskedByUi(Frozen):
+    """What the Temporal UI sends with every question. Without effect: no payload is kept outside Temporal."""
+
+    preserve_storage_refs: bool = Field(default=False, alias="preserveStorageRefs")
+
+
+async def asked_by_ui(_: Annotated[AskedByUi, Query()]) -> None:
+    """Takes it, and refuses what the UI does not send."""
+
+
+router = APIRouter(prefix=PREFIX, tags=["codec"], dependencies=[Depends(asked_by_ui)])
 _BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,

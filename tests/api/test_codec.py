@@ -51,8 +51,10 @@ async def test_a_signed_in_person_reads_in_the_temporal_ui(client: httpx.AsyncCl
     assert opened.status_code == 201, opened.text
     [sealed] = await CODEC.encode([PLAIN])
     body = MessageToDict(Payloads(payloads=[sealed]))
-    answer = await client.post("/api/codec/decode", json=body, headers={"Origin": UI})
+    asked = "/api/codec/decode?preserveStorageRefs=true"  # as the UI of 2.54 asks
+    answer = await client.post(asked, json=body, headers={"Origin": UI, "X-Namespace": "default"})
     assert (answer.status_code, answer.headers["Access-Control-Allow-Credentials"]) == (200, "true")
+    assert (await client.post("/api/codec/decode?else=1", json=body, headers={"Origin": UI})).status_code == 422
     other = await client.post("/api/dashboard/jobs", json={}, headers={"Origin": UI})
     assert other.status_code == 403
     assert "Access-Control-Allow-Origin" not in other.headers
