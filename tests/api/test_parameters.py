@@ -15,9 +15,12 @@ PATHS = {
     "agent_id": "agent-7",
     "name": "checkout",
     "environment": "production",
+    "key_id": "4fybqv4amjaornc5",
 }
+FOREIGN = {"/auth/callback"}
+"""What an issuer sends back with a person: some send more than the standard has."""
 _document: dict[str, Any] = memory_app()[0].openapi()
-READS = sorted(path for path, methods in _document["paths"].items() if "get" in methods and path not in OPEN)
+READS = sorted(path for path, methods in _document["paths"].items() if "get" in methods and path not in OPEN | FOREIGN)
 
 
 @pytest.mark.parametrize("path", READS)
