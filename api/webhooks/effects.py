@@ -5,6 +5,7 @@ from typing import Final
 from api.auth.principal import Principal
 from api.deploying import command_deployment, command_environment, report_metrics, start_deployment
 from api.deps import Services
+from api.origin import Origin
 from api.submission import submit_one
 from api.webhooks.outcomes import Acting
 from api.webhooks.repositories import KnownService, known_service
@@ -34,11 +35,12 @@ class ApiEffects:
         self._services = services
         self.by = f"webhook:{provider}"
         self.address = address
+        self._origin = Origin(Principal.everywhere(self.by, Role.ADMIN), self.by, address)
 
     async def start_job(self, spec: JobSpec, key: str) -> tuple[Job, bool]:
         """A provider submits as itself; no key of the API is involved."""
         try:
-            submitted = await submit_one(self._services, Principal.everywhere(self.by, Role.ADMIN), spec, key)
+            submitted = await submit_one(self._services, self._origin, spec, key)
         except Conflict:  # another delivery of the same key said it in other words
             return await self._services.reader.get(job_id_for_key(self.by, key)), True
         return submitted.job, submitted.replayed
@@ -46,9 +48,7 @@ class ApiEffects:
     async def start_deployment(self, request: DeploymentRequest, key: str) -> tuple[Deployment, bool]:
         """Start it once for this key; True when it was there."""
         try:
-            started = await start_deployment(
-                self._services, self.by, request, key=key, via=self.by, address=self.address
-            )
+            started = await start_deployment(self._services, self._origin, request, key=key)
         except Conflict:  # another delivery of the same key said it in other words
             return await self._services.deployments.get(job_id_for_key(self.by, key)), True
         return started.deployment, started.replayed
