@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from rich.status import Status
 
 _PLACE_AFTER_SECONDS: Final = 2.0
-_PLACE_EVERY_SECONDS: Final = 5.0
-_LONELY_SECONDS: Final = 15.0
+_ASK_EVERY_SECONDS: Final = 5.0
 
 
 class MovingLine:
@@ -52,7 +51,8 @@ class QueueProgress:
     _said: str = field(default="", init=False)
     _line: MovingLine = field(default_factory=MovingLine, init=False)
     _place: str = field(default="", init=False)
-    _place_at: float = field(default=0.0, init=False)
+    _asked_at: float = field(default=0.0, init=False)
+    _advice: str = field(default="", init=False)
 
     def update(self, job: Job) -> None:
         """Show where the job stands, when that is news."""
@@ -77,12 +77,10 @@ class QueueProgress:
     def _details(self, job: Job) -> str:
         waited = (now_ms() - (job.queued_at or job.created_at)) / 1000
         now = time.monotonic()
-        if waited > _PLACE_AFTER_SECONDS and now - self._place_at > _PLACE_EVERY_SECONDS:
-            self._place, self._place_at = place_in_line(self.api, job), now
-        advice = ""
-        if waited > _LONELY_SECONDS and job.next_attempt_at is None:
-            advice = f"; is an agent running? `hybridci agent --pool {job.pool}`"
-        return f" for {span(waited)}{self._place}{advice}"
+        if waited > _PLACE_AFTER_SECONDS and now - self._asked_at > _ASK_EVERY_SECONDS:
+            self._place, self._asked_at = place_in_line(self.api, job), now
+            self._advice = lacking(self.api, job) if job.next_attempt_at is None else ""
+        return f" for {span(waited)}{self._place}{self._advice}"
 
 
 class NoProgress:
@@ -138,6 +136,17 @@ def place_in_line(api: ApiClient, job: Job) -> str:
     due = [other for other in line if other.next_attempt_at is None and other.pool == job.pool]
     ahead = [other for other in due if _turn(other) < _turn(job) and other.job_id != job.job_id]
     return f", place {len(ahead) + 1} of {max(len(due), len(ahead) + 1)}"
+
+
+def lacking(api: ApiClient, job: Job) -> str:
+    """What the job waits for besides its turn, as the API says, and what helps; empty when that is nothing."""
+    try:
+        record: Any = api.get(f"{JOBS}/{job.job_id}")
+    except CliError:
+        return ""
+    if not record.get("waits_for"):
+        return ""
+    return f"; {record['waits_for']}; see `{api.command(f'agents list --pool {job.pool}')}`"
 
 
 def _turn(job: Job | JobSummary) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from api.cli.client import ApiClient, Unreachable
 from api.cli.commands import dlq, job, queue
 from api.cli.connection import CliError, Connection
 from api.cli.follow import Follower
-from api.cli.progress import NoProgress, place_in_line
+from api.cli.progress import NoProgress, lacking, place_in_line
 from tests import servers
 from tests.api.cli_bench import ADMIN_KEY, AGENT_KEY, Line, Served, environment, served, start
 from workflows.contracts.statuses import JobStatus, Outcome
@@ -466,6 +466,14 @@ def test_place_in_line(api: Served) -> None:
     with ApiClient(Connection(api.url, ADMIN_KEY)) as client:
         places = [place_in_line(client, client.job(job_id)) for job_id in waiting]
     assert places == [", place 2 of 4", ", place 4 of 4", ", place 3 of 4", ", place 1 of 4"]
+
+
+def test_the_waiting_line_says_what_a_job_lacks(api: Served) -> None:
+    job_id = api.submit(pool="bare", requires=["gpu=*"])
+    with ApiClient(Connection(api.url, ADMIN_KEY)) as client:
+        assert lacking(client, client.job(job_id)) == (
+            "; no agent of pool bare is connected; see `" + client.command("agents list --pool bare") + "`"
+        )
 
 
 def test_the_beginning_of_an_id(api: Served) -> None:
