@@ -15,6 +15,7 @@ from activities.links.agent_names import must_register
 from activities.links.heartbeats import Received, is_late
 from api.roster import Roster
 from workflows.contracts.agents import (
+    HEARTBEAT_SECONDS,
     OFFLINE_SECONDS,
     STORE_WITHIN_SECONDS,
     Agent,
@@ -28,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 _PAUSE_SECONDS: Final = STORE_WITHIN_SECONDS - 0.5
 """Between two writes; the rest is for the write itself."""
+_SHORTEST_SECONDS: Final = 3
+_HEARTBEATS_A_SECOND: Final = 50
+"""What one process is asked to take before the interval grows to HEARTBEAT_SECONDS."""
 _DRAIN_NOTE: Final = "it is to drain: it finishes what it runs and ends"
 
 
@@ -75,7 +79,12 @@ class Heartbeats:
             self._latest[agent.agent_id] = beat
             self._pending[agent.agent_id] = received
         labels = agent.labels if heartbeat.labels is None else heartbeat.labels
-        return _answer(self.seen(agent), (await self._roster.demands(agent.pool)).met_by(labels), now)
+        requirements = (await self._roster.demands(agent.pool)).met_by(labels)
+        return _answer(self.seen(agent), requirements, now, seconds=self._interval())
+
+    def _interval(self) -> int:
+        """Few agents are asked often, so that orders and new demands reach them soon; many cost no more than before."""
+        return max(_SHORTEST_SECONDS, min(HEARTBEAT_SECONDS, len(self._latest) // _HEARTBEATS_A_SECOND))
 
     def seen(self, agent: Agent) -> Agent:
         """The record with the newest heartbeat that is known here."""
@@ -134,7 +143,7 @@ class Heartbeats:
             del self._latest[agent_id]
 
 
-def _answer(agent: Agent, requirements: list[list[str]], now: int) -> HeartbeatAnswer:
+def _answer(agent: Agent, requirements: list[list[str]], now: int, *, seconds: int) -> HeartbeatAnswer:
     paused = agent.paused(now)
     note = agent.note if paused else None
     if agent.draining:
@@ -145,4 +154,5 @@ def _answer(agent: Agent, requirements: list[list[str]], now: int) -> HeartbeatA
         drain=agent.draining,
         note=note or ("it is paused" if paused else None),
         requirements=requirements,
+        heartbeat_seconds=seconds,
     )

@@ -65,7 +65,7 @@ async def list_issuers(services: ServicesDep) -> Response:
     status_code=302,
     response_class=RedirectResponse,
     dependencies=[PARAMETERS],
-    responses={429: _REFUSED[429]},
+    responses={404: {"description": "There is no such issuer.", "content": _PROBLEM}, 429: _REFUSED[429]},
     summary="Sign in with an issuer",
 )
 async def log_in(which: Annotated[LoginQuery, Query()], request: Request, services: ServicesDep) -> Response:

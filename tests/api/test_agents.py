@@ -37,7 +37,7 @@ async def test_an_agent_registers_and_works_with_its_own_token(fleet: FleetBench
     assert (answer.status_code, answer.json()) == (
         200,
         {"status": "HEALTHY", "accepting": True, "drain": False, "note": None, "requirements": [],
-         "heartbeat_seconds": 15},
+         "heartbeat_seconds": 3},
     )  # fmt: skip
     shown = await fleet.show()
     assert (shown["pool"], shown["capacity"], shown["busy"], shown["running"]) == ("linux", 3, 2, ["j1", "j2"])
@@ -397,3 +397,14 @@ def _spec() -> dict[str, object]:
         "job_type": "test", "git_repo": "https://example.com/shop.git", "git_commit_sha": "a" * 40,
         "git_author": "ann@example.com",
     }  # fmt: skip
+
+
+async def test_many_agents_are_asked_less_often(fleet: FleetBench) -> None:
+    """A hundred in 3 s, thousands in 15 s: orders reach few soon, and many cost no more."""
+    heartbeats = fleet.services.fleet.heartbeats
+    await fleet.register()
+    answers = [(await fleet.beat(sequence=1)).json()["heartbeat_seconds"]]
+    one = next(iter(heartbeats._latest.values()))  # pyright: ignore[reportPrivateUsage]
+    heartbeats._latest.update({f"build-{n}": one for n in range(2000)})  # pyright: ignore[reportPrivateUsage]
+    answers.append((await fleet.beat(sequence=2)).json()["heartbeat_seconds"])
+    assert answers == [3, 15]
