@@ -64,7 +64,7 @@ class JobWorkflow(JobMessages):
     @workflow.run
     async def run(self, start: JobInput) -> Job:
         """Run the job to its final state and return its record."""
-        body = asyncio.create_task(self._run())
+        body = asyncio.create_task(self._run(start))
         while True:
             try:
                 again = await asyncio.shield(body)
@@ -78,10 +78,10 @@ class JobWorkflow(JobMessages):
             workflow.continue_as_new(start.model_copy(update={"resume": self._written}))
         return self._job
 
-    async def _run(self) -> bool:
+    async def _run(self, start: JobInput) -> bool:
         """True asks for continue-as-new, at the one moment that has no attempt under way."""
         if not self._created:
-            await self._create()
+            await self._create(start)
         while True:
             decision = await self._run_round()
             if decision.action is Action.FINISH:
@@ -97,8 +97,9 @@ class JobWorkflow(JobMessages):
         await workflow.wait_condition(lambda: self._stop is not None or workflow.all_handlers_finished())
         return self._stop is None
 
-    async def _create(self) -> None:
+    async def _create(self, start: JobInput) -> None:
         self._job = record.queued(self._job, now_ms())
+        self._note_submission(start)
         try:
             await self._record()
         except FailureError as error:  # a local activity's failure is not wrapped in an ActivityError

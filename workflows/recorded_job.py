@@ -5,7 +5,7 @@ The base of ``JobWorkflow``, apart from it because it decides nothing.
 
 import asyncio
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -13,7 +13,7 @@ from temporalio.common import RetryPolicy
 with workflow.unsafe.imports_passed_through():
     from workflows.contracts import search_attributes as attributes
     from workflows.contracts.activities import create_job, record_job
-    from workflows.contracts.commands import Signed
+    from workflows.contracts.commands import JobInput, Signed
     from workflows.contracts.deployments import AuditEvent
     from workflows.contracts.jobs import Job
     from workflows.contracts.records import JobWrite
@@ -61,19 +61,39 @@ class RecordedJob:
     def _note(self, action: str, command: Signed, reason: str | None = None) -> None:
         """Who asked for what, for the audit trail. By the id of the update: a task that runs again says the same."""
         update = workflow.current_update_info()
+        identity = update.id if update is not None else str(workflow.uuid4())
+        details = command.model_dump(mode="json", exclude=_NOT_DETAILS, exclude_none=True)
+        self._add_event(action, identity, command.by, command, reason=reason, details=details)
+
+    def _note_submission(self, start: JobInput) -> None:
+        """Who submitted it. A deployment's own jobs are in the deployment's trail."""
+        if workflow.info().parent is None:
+            details = {"job_type": start.spec.job_type, "retry_of": start.retry_of} if start.retry_of else {}
+            self._add_event("submitted", "submitted", start.created_by, start, details=details)
+
+    def _add_event(
+        self,
+        action: str,
+        identity: str,
+        by: str | None,
+        origin: Signed | JobInput,
+        *,
+        reason: str | None = None,
+        details: dict[str, Any],
+    ) -> None:
         self._events.append(
             AuditEvent(
-                event_id=f"{self._job.job_id}-{update.id if update is not None else workflow.uuid4()}",
+                event_id=f"{self._job.job_id}-{identity}",
                 at=now_ms(),
                 action=f"job.{action}",
-                by=command.by or "",
-                via=command.via,
-                address=command.address,
-                role=command.role,
+                by=by or "",
+                via=origin.via,
+                address=origin.address,
+                role=origin.role,
                 job_id=self._job.job_id,
                 pool=self._job.pool,
                 reason=reason,
-                details=command.model_dump(mode="json", exclude=_NOT_DETAILS, exclude_none=True),
+                details=details,
             )
         )
 

@@ -73,7 +73,7 @@ async def test_other_requirements_move_a_queued_job(jobs: Harness) -> None:
 
 async def test_commands_are_in_the_audit_trail_with_the_write_that_follows(jobs: Harness) -> None:
     async with jobs.agent(fail()):
-        job = await jobs.submit(jobs.spec(retry={"max_attempts": 1}))
+        job = await jobs.submit(jobs.spec(retry={"max_attempts": 1}), created_by="ci", role="developer")
         await jobs.until(job.job_id, lambda found: found.status is JobStatus.DEAD_LETTERED)
         edit = Edit(env={"TOKEN": "not for the trail"}, requires=["os=linux"], by="ann", via="cli", role="operator")
         await jobs.orchestrator.edit(job.job_id, edit)
@@ -83,14 +83,16 @@ async def test_commands_are_in_the_audit_trail_with_the_write_that_follows(jobs:
         await jobs.result(job.job_id)
     events = [event for write in jobs.recorder.writes[job.job_id] for event in write.events]
     assert [(event.action, event.by, event.reason) for event in events] == [
+        ("job.submitted", "ci", None),
         ("job.edited", "ann", None),
         ("job.redriven", "ann", "fixed"),
         ("job.amended", "bob", None),
         ("job.cancelled", "bob", "enough"),
     ]
-    assert (events[0].via, events[0].role, events[1].address) == ("cli", "operator", "192.0.2.1")
-    assert events[0].details == {"requires": ["os=linux"]}
-    assert len({event.event_id for event in events}) == 4
+    assert (events[0].via, events[0].role, events[0].details) == ("api", "developer", {})
+    assert (events[1].via, events[1].role, events[2].address) == ("cli", "operator", "192.0.2.1")
+    assert events[1].details == {"requires": ["os=linux"]}
+    assert len({event.event_id for event in events}) == 5
     assert all(event.job_id == job.job_id for event in events)
 
 
