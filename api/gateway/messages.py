@@ -18,10 +18,19 @@ _Field = descriptor_pb2.FieldDescriptorProto
 _TEXT: Final = _Field.TYPE_STRING
 _BYTES: Final = _Field.TYPE_BYTES
 _NUMBER: Final = _Field.TYPE_INT32
+_TRUTH: Final = _Field.TYPE_BOOL
 
 VIEWS: Final[Mapping[str, Mapping[str, tuple[int, Any]]]] = {
     "TaskQueue": {"name": (1, _TEXT), "kind": (2, _NUMBER), "normal_name": (3, _TEXT)},
     "WorkerHeartbeat": {"worker_identity": (2, _TEXT), "task_queue": (4, _TEXT)},
+    "ApplicationFailureInfo": {"type": (1, _TEXT), "non_retryable": (2, _TRUTH)},
+    "MetadataEntry": {"key": (1, _TEXT), "value": (2, _BYTES)},
+    "Payload": {"metadata": (1, ["MetadataEntry"]), "data": (2, _BYTES)},
+    "Failure": {
+        "message": (1, _TEXT),
+        "application_failure_info": (5, "ApplicationFailureInfo"),
+        "encoded_attributes": (20, "Payload"),
+    },
     "DescribeNamespaceRequest": {"namespace": (1, _TEXT), "id": (2, _TEXT)},
     "PollActivityTaskQueueRequest": {
         "namespace": (1, _TEXT),
@@ -32,7 +41,12 @@ VIEWS: Final[Mapping[str, Mapping[str, tuple[int, Any]]]] = {
     },
     "PollActivityTaskQueueResponse": {"task_token": (1, _BYTES)},
     "RespondActivityTaskCompletedRequest": {"task_token": (1, _BYTES), "identity": (3, _TEXT), "namespace": (4, _TEXT)},
-    "RespondActivityTaskFailedRequest": {"task_token": (1, _BYTES), "identity": (3, _TEXT), "namespace": (4, _TEXT)},
+    "RespondActivityTaskFailedRequest": {
+        "task_token": (1, _BYTES),
+        "failure": (2, "Failure"),
+        "identity": (3, _TEXT),
+        "namespace": (4, _TEXT),
+    },
     "RespondActivityTaskCanceledRequest": {"task_token": (1, _BYTES), "identity": (3, _TEXT), "namespace": (4, _TEXT)},
     "RecordActivityTaskHeartbeatRequest": {"task_token": (1, _BYTES), "identity": (3, _TEXT), "namespace": (4, _TEXT)},
     "RecordWorkerHeartbeatRequest": {

@@ -77,9 +77,15 @@ def _bind(scope: Scope, content: bytes) -> bytes:
     return _bytes(answer)
 
 
-def _of_a_task(name: str) -> Callable[[Scope, bytes], bytes]:
+def _of_a_task(name: str, *, bare: bool = False) -> Callable[[Scope, bytes], bytes]:
+    """``bare``: fields that are not in the view are dropped. Details, causes and the like would be read in the
+    workflow's place, where one that cannot be read, or is nested too deep, stops the job for good.
+    """
+
     def check(scope: Scope, content: bytes) -> bytes:
         request = scope.messages.read(name, content)
+        if bare:
+            request.DiscardUnknownFields()
         _own_namespace(scope, request)
         try:
             request.task_token = scope.tokens.unbind(scope.caller.agent_id, request.task_token)
@@ -148,12 +154,12 @@ METHODS: Final[Mapping[str, Method]] = {
         "DescribeNamespace": Method(_describe_namespace),
         "PollActivityTaskQueue": Method(_poll, _bind, seconds=70.0, holds=True),
         **{
-            name: Method(_of_a_task(f"{name}Request"), max_bytes=MAX_MESSAGE_BYTES, seconds=60.0)
-            for name in (
-                "RespondActivityTaskCompleted",
-                "RespondActivityTaskFailed",
-                "RespondActivityTaskCanceled",
-                "RecordActivityTaskHeartbeat",
+            name: Method(_of_a_task(f"{name}Request", bare=bare), max_bytes=MAX_MESSAGE_BYTES, seconds=60.0)
+            for name, bare in (
+                ("RespondActivityTaskCompleted", False),
+                ("RespondActivityTaskFailed", True),
+                ("RespondActivityTaskCanceled", True),
+                ("RecordActivityTaskHeartbeat", True),
             )
         },
         "RecordWorkerHeartbeat": Method(_worker_heartbeat, max_bytes=1 << 20),

@@ -13,6 +13,7 @@ import grpc.aio
 import pytest
 from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution
 from temporalio.api.enums.v1 import TaskQueueKind
+from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 from temporalio.api.operatorservice.v1 import request_response_pb2 as operator_messages
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.worker.v1 import WorkerHeartbeat
@@ -31,6 +32,7 @@ from temporalio.api.workflowservice.v1 import (
 )
 from temporalio.api.workflowservice.v1 import request_response_pb2 as workflow_messages
 from temporalio.client import Client, WorkflowFailureError
+from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Worker
 
@@ -205,6 +207,40 @@ async def test_a_stolen_task_token_is_of_no_use(
         assert late.value.grpc_status.details
 
 
+@pytest.mark.parametrize("what", ["details", "causes", "canceled"])
+async def test_no_answer_of_an_agent_stops_a_workflow_for_good(
+    what: str, api: FakeApi, agent: Client, channel: grpc.aio.Channel, temporal_client: Client, queue: str
+) -> None:
+    """What the workflow's own process would have to read, and cannot, it must never get."""
+    junk = Payloads(payloads=[Payload(metadata={"encoding": b"\xff"}, data=b"\xff")])
+    async with orchestrating(temporal_client):
+        handle = await start(temporal_client, queue, lease_seconds=30)
+        token = (await poll(agent, queue)).task_token
+        name: str
+        answer: Any
+        if what == "canceled":
+            await handle.cancel()
+            await until_told_to_cancel(agent, token)
+            name, answer = "RespondActivityTaskCanceled", RespondActivityTaskCanceledRequest(details=junk)
+        else:
+            failure = Failure(message="broken", application_failure_info=ApplicationFailureInfo(type="Broken"))
+            if what == "details":
+                failure.application_failure_info.details.CopyFrom(junk)
+            failure.application_failure_info.non_retryable = True
+            name, answer = "RespondActivityTaskFailed", RespondActivityTaskFailedRequest(failure=failure)
+        answer.task_token = token
+        metadata = [("authorization", f"Bearer {api.knows('token-1', 'agent-1')}")]
+        content = answer.SerializeToString() + (causes(120) if what == "causes" else b"")
+        await channel.unary_unary(SERVICE + name)(content, metadata=metadata, timeout=10)
+        with pytest.raises(WorkflowFailureError) as failed:
+            await asyncio.wait_for(handle.result(), 15)
+        error = failed.value.cause
+        if what in {"details", "causes"}:
+            assert isinstance(error, ActivityError)
+            assert isinstance(error.cause, ApplicationError)
+            assert (error.cause.message, error.cause.type) == ("broken", "Broken"), "what happened is still told"
+
+
 async def test_only_registered_agents_are_let_in(api: FakeApi, channel: grpc.aio.Channel) -> None:
     api.tokens["static-key"] = {"subject": "agent", "kind": "key", "grants": [], "agent_id": None, "pool": None}
     api.tokens["admins-key"] = {"subject": "admin", "kind": "key", "grants": []}
@@ -346,6 +382,25 @@ def test_a_gateway_that_cannot_start_says_why(
     said = log.read_text().strip()
     assert len(said.splitlines()) == 1, said
     assert [part for part in parts if part not in said] == [], said
+
+
+async def until_told_to_cancel(client: Client, token: bytes) -> None:
+    beat = RecordActivityTaskHeartbeatRequest(task_token=token)
+    for _ in range(200):
+        if (await client.workflow_service.record_activity_task_heartbeat(beat)).cancel_requested:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("the cancellation did not come within 10 s")
+
+
+def causes(depth: int) -> bytes:
+    """More of a RespondActivityTaskFailedRequest: causes of causes, deeper than protobuf's readers but Go's go."""
+    content = b""
+    for number in [4] * depth + [2]:
+        length = len(content)
+        size = bytes([length]) if length < 128 else bytes([length & 127 | 128, length >> 7])
+        content = bytes([number << 3 | 2]) + size + content
+    return content
 
 
 async def refusal(

@@ -5,6 +5,8 @@ import logging
 
 import grpc
 import pytest
+from temporalio.api.common.v1 import message_pb2 as common
+from temporalio.api.failure.v1 import message_pb2 as failures
 from temporalio.api.taskqueue.v1 import message_pb2 as task_queues
 from temporalio.api.worker.v1 import message_pb2 as workers
 from temporalio.api.workflowservice.v1 import request_response_pb2 as requests
@@ -163,8 +165,9 @@ async def test_a_key_that_is_no_agents_is_told_to_register() -> None:
 
 
 def test_views_have_the_numbers_and_types_of_temporals_messages() -> None:
-    modules = (requests, task_queues, workers)
+    modules = (requests, task_queues, workers, common, failures)
     types = {name: each for module in modules for name, each in module.DESCRIPTOR.message_types_by_name.items()}
+    types["MetadataEntry"] = types["Payload"].nested_types_by_name["MetadataEntry"]
     views = Messages()
     for name, fields in VIEWS.items():
         real, view = types[name], views.read(name, b"").DESCRIPTOR
@@ -213,3 +216,25 @@ def test_a_message_said_twice_is_held_against_what_temporal_would_read() -> None
     passed = poll(scope, other.SerializeToString() + own.SerializeToString())
     assert requests.PollActivityTaskQueueRequest.FromString(passed).task_queue.name == "pool-alpha"
     assert b"pool-beta" not in passed
+
+
+def test_of_failures_and_heartbeats_only_plain_words_are_passed_on() -> None:
+    scope = Scope(AGENT, "default", TaskTokens(b"k" * 32), Messages())
+    bound = scope.tokens.bind("agent-1", b"token")
+    junk = common.Payloads(payloads=[common.Payload(data=b"junk")])
+    beat = requests.RecordActivityTaskHeartbeatRequest(task_token=bound, details=junk)
+    content = METHODS[f"{SERVICE}RecordActivityTaskHeartbeat"].request(scope, beat.SerializeToString())
+    expected = requests.RecordActivityTaskHeartbeatRequest(task_token=b"token", namespace="default", identity="agent-1")
+    assert requests.RecordActivityTaskHeartbeatRequest.FromString(content) == expected
+    failure = failures.Failure(message="m", stack_trace="s", cause=failures.Failure(message="why"))
+    failure.application_failure_info.type = "T"
+    failure.application_failure_info.details.CopyFrom(junk)
+    sealed = common.Payload(metadata={"encoding": b"e"}, data=b"sealed words")
+    failure.encoded_attributes.CopyFrom(sealed)
+    failed = requests.RespondActivityTaskFailedRequest(task_token=bound, failure=failure, last_heartbeat_details=junk)
+    content = METHODS[f"{SERVICE}RespondActivityTaskFailed"].request(scope, failed.SerializeToString())
+    info = failures.ApplicationFailureInfo(type="T")
+    plain = failures.Failure(message="m", encoded_attributes=sealed, application_failure_info=info)
+    assert requests.RespondActivityTaskFailedRequest.FromString(content) == requests.RespondActivityTaskFailedRequest(
+        task_token=b"token", namespace="default", identity="agent-1", failure=plain
+    )
