@@ -13,7 +13,7 @@ from typing import Final
 
 from temporalio import workflow
 from temporalio.common import Priority as TemporalPriority
-from temporalio.common import RetryPolicy
+from temporalio.common import RawValue, RetryPolicy
 from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
@@ -29,7 +29,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.jobs import Job, new_job
     from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
     from workflows.job_messages import JobMessages, Stop
-    from workflows.lost_attempt import unreported
+    from workflows.lost_attempt import reported, unreported
     from workflows.presentation import attempt_summary
     from workflows.recorded_job import now_ms
     from workflows.retry import MAX_DECLINES, Action, Decision, decide
@@ -148,9 +148,10 @@ class JobWorkflow(JobMessages):
     async def _place_and_wait(self, number: int, avoid: str | None) -> AttemptResult | None:
         """Queue the attempt on its pool and wait. None: it was taken from there, to move it or to stop."""
         job = self._job
-        handle = workflow.start_activity(
-            run_attempt,
+        handle: workflow.ActivityHandle[RawValue | None] = workflow.start_activity(
+            run_attempt.__name__,
             record.attempt_input(job, number, avoid_agent=avoid),
+            result_type=RawValue,
             task_queue=pool_queue(job.pool, job.requires),
             priority=TemporalPriority(priority_key=job.priority.key),
             start_to_close_timeout=timedelta(seconds=job.timeout_seconds) + _REPORT_MARGIN,
@@ -164,9 +165,11 @@ class JobWorkflow(JobMessages):
         if not handle.done():
             handle.cancel()
         try:
-            result = await handle
+            answer = await handle
         except ActivityError as error:
             result = unreported(self._job, number, error, now_ms())
+        else:
+            result = reported(self._job, number, answer, workflow.payload_converter(), now_ms())
         moved, self._replace = self._replace and self._stop is None, False
         if moved and result is not None and result.outcome is Outcome.CANCELLED:
             self._job = record.moved(self._job, result, now_ms())  # an agent had just begun

@@ -1,5 +1,13 @@
-"""What it means that an agent did not answer with a result: Temporal's failure becomes an outcome. Pure."""
+"""What an agent's answer means, and what it means that there is none: Temporal's failure becomes an outcome. Pure.
 
+An answer is read here and not by the SDK: one that cannot be read would fail the workflow's task again and again, and
+the job could not even be cancelled any more.
+"""
+
+from typing import Final
+
+from temporalio.common import RawValue
+from temporalio.converter import PayloadConverter
 from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, TimeoutType
 from temporalio.exceptions import TimeoutError as TemporalTimeoutError
 
@@ -9,7 +17,30 @@ from workflows.contracts.jobs import Job
 from workflows.contracts.statuses import Outcome
 from workflows.job_record import lost_result
 
+MAX_RESULT_BYTES: Final = 128 * 1024
+"""Several times what 100 steps and 100 artifacts need."""
 _MAX_MESSAGE_CHARACTERS = 1000
+
+
+def reported(job: Job, number: int, answer: RawValue | None, converter: PayloadConverter, now: int) -> AttemptResult:
+    """The result that the agent answered with; an agent's error when it is none, or is not of this attempt."""
+    try:
+        if answer is None:
+            raise ValueError("it is empty")
+        if (size := len(answer.payload.data)) > MAX_RESULT_BYTES:
+            raise ValueError(f"it has {size} bytes, and at most {MAX_RESULT_BYTES} are read")
+        result = converter.from_payload(answer.payload, AttemptResult)
+        if result.attempt != number:
+            raise ValueError(f"it is of attempt {result.attempt}")
+    except Exception as error:  # a converter may raise anything
+        agent = f"Agent {job.agent_id}" if job.agent_id else "The agent"
+        why = str(error) if type(error) is ValueError else type(error).__name__
+        message = (
+            f"{agent} answered with something that is no result of attempt {number} ({why}). Look at its version, and"
+            " at who else has its token."
+        )
+        return lost_result(job, number, Outcome.AGENT_ERROR, message, now)
+    return result
 
 
 def unreported(job: Job, number: int, error: ActivityError, now: int) -> AttemptResult | None:
