@@ -7,15 +7,16 @@ from typing import Final
 from pydantic import ValidationError
 
 from api.auth.guard import require
+from api.auth.principal import Principal
 from api.deps import Services
-from api.errors import problem_body, status_of
+from api.errors import ApiError, ProblemCode, problem_body, status_of
 from api.idempotency import fingerprint, id_for, require_same
 from api.origin import Origin
 from api.schemas.jobs import Batch, BatchItem, BatchResult, job_fields, require_all_plain, require_plain
 from api.schemas.problems import Problem
 from workflows.contracts.access import Operation
 from workflows.contracts.commands import JobInput, Redrive
-from workflows.contracts.errors import HybridCIError, InvalidState, NotFound
+from workflows.contracts.errors import FieldError, HybridCIError, InvalidState, NotFound
 from workflows.contracts.jobs import SERVICE_LABEL, Job, JobSpec, spec_of
 from workflows.contracts.statuses import JobStatus
 
@@ -108,6 +109,24 @@ async def retry(services: Services, origin: Origin, job_id: str, key: str | None
 
 def _require_reach(origin: Origin, spec: JobSpec) -> None:
     require(origin.caller, Operation.JOBS_SUBMIT, service=spec.labels.get(SERVICE_LABEL), pool=spec.pool)
+    _require_no_deployments(origin.caller, spec)
+
+
+def _require_no_deployments(caller: Principal, spec: JobSpec) -> None:
+    """A fence of a deployment's would end that service's deployments on the agent, and signed approvals would open
+    another job's way: both only for who may operate the service's deployments. Raises ApiError forbidden.
+    """
+    named = {} if spec.fence is None else {"fence": [spec.fence.name.partition("/")[0]]}
+    named["approvals"] = [approval.service for approval in spec.approvals]
+    for field, services in named.items():
+        for service in services:
+            if not caller.may(Operation.DEPLOYMENTS_OPERATE, service=service, pool=spec.pool):
+                raise ApiError(
+                    ProblemCode.FORBIDDEN,
+                    f"This job's `{field}` speaks for deployments of {service}, which {caller.id} may not operate:"
+                    " leave it out. A deployment gives it to its jobs by itself.",
+                    errors=[FieldError(field=field, message=f"is for who may operate deployments of {service}")],
+                )
 
 
 def _input(job_id: str, spec: JobSpec, origin: Origin, digest: str | None, retry_of: str | None = None) -> JobInput:
