@@ -7,11 +7,13 @@ import logging
 from typing import Final
 
 from api.auth.issuing import Issued, issue, revoke
+from api.auth.principal import Principal
 from api.deps import Services
+from api.errors import ApiError, ProblemCode
 from api.origin import Origin
 from api.schemas.agents import Registered, agent_view
-from workflows.contracts.access import CredentialKind, Grant, Role
-from workflows.contracts.agents import HEARTBEAT_SECONDS, AgentRegistration
+from workflows.contracts.access import CredentialKind, Grant, Operation, Role
+from workflows.contracts.agents import HEARTBEAT_SECONDS, Agent, AgentRegistration
 from workflows.contracts.errors import FieldError, HybridCIError, NotFound, ValidationFailed
 
 logger = logging.getLogger(__name__)
@@ -26,7 +28,8 @@ _TAKEN: Final = frozenset({"register", "healthy", "pools"})
 async def register_agent(services: Services, registration: AgentRegistration, origin: Origin) -> Registered:
     """Make the record and a token; the agent's earlier token ends.
 
-    Raises Conflict while another host is alive under the name, ValidationFailed, Unavailable.
+    Raises Conflict while another host is alive under the name, ApiError forbidden when the name is that of an agent in
+    a pool out of the caller's reach, ValidationFailed, Unavailable.
     """
     if registration.agent_id in _TAKEN:
         message = "is an address of the API; give the agent another name"
@@ -35,6 +38,8 @@ async def register_agent(services: Services, registration: AgentRegistration, or
         )
     registry = services.fleet.registry
     before = await registry.admit(registration)
+    if before is not None and before.pool != registration.pool:
+        _require_reach(origin.caller, before)
     issued = await _token(services, registration, origin)
     token = issued.credential
     try:
@@ -63,6 +68,17 @@ async def end_token(services: Services, credential_id: str | None, origin: Origi
         await revoke(services, credential_id, by=origin, grace_seconds=grace_seconds)
     except NotFound:
         logger.debug("the token has expired", extra={"credential_id": credential_id})
+
+
+def _require_reach(caller: Principal, agent: Agent) -> None:
+    """Taking a name ends the token of the agent that has it. One that is silent may only be cut off for a while."""
+    if agent.deregistered_at is None and not caller.may(Operation.AGENT_WORK, pool=agent.pool):
+        raise ApiError(
+            ProblemCode.FORBIDDEN,
+            f"Agent {agent.agent_id} is one of pool {agent.pool}, which {caller.id} does not reach. Give this agent a"
+            " name of its own (--id or HYBRIDCI_AGENT_ID); if it is that agent and moves to another pool, have it"
+            f" deregistered first: `hybridci agents deregister {agent.agent_id}`.",
+        )
 
 
 async def _token(services: Services, registration: AgentRegistration, origin: Origin) -> Issued:

@@ -101,6 +101,22 @@ async def test_with_another_pool_the_earlier_token_ends_at_once(fleet: FleetBenc
     assert [agent["pool"] for agent in (await fleet.admin.get("/api/agents")).json()["items"]] == ["gpu"]
 
 
+async def test_a_pools_key_takes_no_name_from_another_pool(fleet: FleetBench) -> None:
+    """Who sees agents sees their instance and host too; and a silent agent may only be cut off for a while."""
+    token = (await fleet.register(pool="gpu"))["token"]
+    key = await fleet.key(Role.AGENT, ["linux"])
+    for _ in range(2):
+        refused = await fleet.try_register(key=key, pool="linux")
+        assert refused.status_code == 403
+        assert "agents deregister agent-7" in refused.json()["detail"]
+        fleet.later(41)
+    assert (await fleet.beat(key=token)).status_code == 200
+    await fleet.tell("deregister")
+    assert (await fleet.try_register(key=key, pool="linux")).status_code == 201
+    both = await fleet.key(Role.AGENT, ["linux", "gpu"])
+    assert (await fleet.try_register(key=both, pool="gpu")).status_code == 201
+
+
 async def test_a_silent_agent_is_late_and_then_lost_without_anybody_looking(fleet: FleetBench) -> None:
     await fleet.register()
     await fleet.beat()
