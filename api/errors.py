@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from workflows.contracts.errors import ErrorCode, FieldError, HybridCIError, ValidationFailed
+from workflows.log_setup import without_tokens
 
 logger = logging.getLogger(__name__)
 
@@ -230,4 +231,5 @@ def _sentence(message: str) -> str:
 
 
 def _shown(text: str) -> str:
+    text = without_tokens(text)
     return text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…"

@@ -2,11 +2,13 @@
 
 A line has ``time`` (UTC), ``level``, ``logger``, ``process``, ``message`` and whatever the caller passed as ``extra``.
 Deliberately not here: log levels of single libraries beyond the two that shout, and files or rotation (the supervisor's
-and the platform's business). Callers never pass secrets; nothing here could tell one.
+and the platform's business). Callers never pass secrets; our own tokens are known by their form all the same, for
+people paste them where they do not belong, into an address above all.
 """
 
 import json
 import logging
+import re
 import sys
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -14,6 +16,7 @@ from typing import Any, Final
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _QUIETER: Final = ("botocore", "boto3", "urllib3", "httpx", "httpcore")
 """Libraries that log each request at INFO or DEBUG: only their warnings are of interest."""
+_TOKEN: Final = re.compile(r"(hci_[a-z]+_[0-9a-z]{16}_)[0-9A-Za-z]+")
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -60,4 +63,9 @@ class JsonFormatter(logging.Formatter):
             line["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
             line["stack"] = self.formatStack(record.stack_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+        return without_tokens(json.dumps(line, default=str, ensure_ascii=False))
+
+
+def without_tokens(text: str) -> str:
+    """The text with ``***`` for the secret part of each of our tokens; what tells which one it is stays."""
+    return _TOKEN.sub(r"\1***", text) if "hci_" in text else text

@@ -60,6 +60,18 @@ async def test_what_is_not_a_key_is_refused_by_name(gate: Gate) -> None:
         assert await gate.status(ADMIN_KEY, "POST", f"{KEYS}/{path}/rotate") == 404
 
 
+async def test_a_whole_key_in_an_address_is_not_repeated(gate: Gate) -> None:
+    """Somebody in a hurry revokes the key that leaked, and not its id."""
+    made = await gate.make({"role": "viewer"})
+    secret = made["key"].rpartition("_")[2]
+    for path in (f"/api/access/keys/{made['key']}", f"/api/agents/{made['key']}", f"/{made['key']}"):
+        for method in ("GET", "DELETE"):
+            answer = await gate.bench.admin.request(method, path)
+            assert answer.status_code in {404, 405}
+            assert secret[:8] not in answer.text
+            assert made["key_id"] in answer.text
+
+
 async def test_a_revoked_key_opens_nothing_from_that_moment(gate: Gate) -> None:
     made = await gate.make()
     assert await gate.status(made["key"]) == 200

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from api.auth.tokens import new_token
+from workflows.contracts.access import CredentialKind
 from workflows.log_setup import setup_logging
 
 
@@ -55,6 +57,16 @@ def test_an_exception_is_in_the_line(capsys: pytest.CaptureFixture[str]) -> None
         logging.getLogger("x").exception("failed")
     (line,) = lines(capsys)
     assert "RuntimeError: told to" in str(line["exception"])
+
+
+@pytest.mark.parametrize("kind", CredentialKind)
+def test_a_token_in_a_line_loses_its_secret(capsys: pytest.CaptureFixture[str], kind: CredentialKind) -> None:
+    token, credential_id = new_token(kind)
+    setup_logging("INFO", "api")
+    logging.getLogger("x").info("asked for %s", token[:60], extra={"path": f"/api/access/keys/{token}/rotate"})
+    (line,) = lines(capsys)
+    shown = f"hci_{kind}_{credential_id}_***"
+    assert (line["message"], line["path"]) == (f"asked for {shown}", f"/api/access/keys/{shown}/rotate")
 
 
 def test_calling_it_again_replaces_it(capsys: pytest.CaptureFixture[str]) -> None:
