@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
+from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
@@ -147,13 +148,22 @@ class Orchestrator:
 
     async def lease_expires_at(self, job_id: str) -> int | None:
         """When the running attempt is given up unless its agent renews the lease (epoch ms), None when none runs."""
+        activity = await self._running_attempt(job_id)
+        if activity is None:
+            return None
+        renewed = max(activity.last_heartbeat_time.ToMilliseconds(), activity.last_started_time.ToMilliseconds())
+        return renewed + LEASE_SECONDS * 1000
+
+    async def holder(self, job_id: str) -> str | None:
+        """The agent that Temporal gave the running attempt to, None when none runs. Raises NotFound, Unavailable."""
+        activity = await self._running_attempt(job_id)
+        return None if activity is None else activity.last_worker_identity
+
+    async def _running_attempt(self, job_id: str) -> PendingActivityInfo | None:
         description = await answer(self._job(job_id).describe(rpc_timeout=RPC_TIMEOUT))
         for activity in description.raw_description.pending_activities:
             if activity.activity_type.name == "run_attempt" and activity.HasField("last_started_time"):
-                renewed = max(
-                    activity.last_heartbeat_time.ToMilliseconds(), activity.last_started_time.ToMilliseconds()
-                )
-                return renewed + LEASE_SECONDS * 1000
+                return activity
         return None
 
     async def start_bulk_redrive(

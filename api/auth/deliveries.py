@@ -1,7 +1,12 @@
 """Whether an agent may deliver for an attempt: its own, or one that nobody has announced yet, of a job of its pool.
 
+What decides whose an attempt is, and what others take for its work, is taken from a registered agent only when Temporal
+has given it the attempt: another agent of the pool could else announce itself, or leave its files there, first.
 Deliberately not here: whether the attempt takes what is delivered (``routes.agent_io``).
 """
+
+import asyncio
+from typing import Final
 
 from api.auth.guard import require
 from api.auth.principal import Principal
@@ -9,29 +14,38 @@ from api.auth.resources import job_resource
 from api.deps import Services
 from api.errors import ApiError, ProblemCode
 from workflows.contracts.access import Operation
+from workflows.contracts.errors import NotFound
+from workflows.contracts.jobs import Job
+
+_ANNOUNCED_WITHIN_SECONDS: Final = 2.0
+"""So long a start that was announced through a claim's lease may need to be readable."""
+_LOOK_EVERY_SECONDS: Final = 0.25
 
 
-async def require_delivery(services: Services, principal: Principal, job_id: str, attempt: int) -> None:
-    """What was allowed is remembered for some seconds, so that not every piece of a log costs a read.
+async def require_delivery(
+    services: Services, principal: Principal, job_id: str, attempt: int, *, held: bool = False
+) -> None:
+    """``held``: of an attempt that nobody has announced, Temporal is asked whose it is.
 
+    What was allowed is remembered for some seconds, so that not every piece of a log costs a read.
     Raises ApiError forbidden, NotFound when there is no such job, Unavailable.
     """
     if principal.agent_id is None and principal.unlimited(Operation.AGENT_WORK):
         return
-    asked = (principal.credential_id or principal.id, job_id, attempt)
+    asked = (principal.credential_id or principal.id, job_id, attempt, held)
     if asked in services.deliveries:
         return
     job = await services.reader.get(job_id)
     services.known_jobs.add(job_id)  # or the first piece of its log would read it again
-    owner = next((each.agent_id for each in job.attempts if each.number == attempt), None)
+    owner = _owner(job, attempt)
     if principal.agent_id is None or owner is None:
         resource = job_resource(job)
         require(principal, Operation.AGENT_WORK, service=resource.service, pool=resource.pool)
+        _require_possible(job, attempt)
+        if held and principal.agent_id is not None:
+            await _require_holder(services, principal.agent_id, job_id, attempt)
     elif owner != principal.agent_id:
-        raise ApiError(
-            ProblemCode.FORBIDDEN,
-            f"Attempt {attempt} of job {job_id} is another agent's: this one has lost it, or never had it. Stop it.",
-        )
+        raise _anothers(job_id, attempt)
     services.deliveries.add(asked)
 
 
@@ -42,3 +56,41 @@ def require_itself(principal: Principal, agent_id: str) -> None:
             ProblemCode.FORBIDDEN,
             f"This token is that of agent {principal.agent_id}, which cannot speak for {agent_id[:128]!r}.",
         )
+
+
+def _owner(job: Job, attempt: int) -> str | None:
+    return next((each.agent_id for each in job.attempts if each.number == attempt), None) or None
+
+
+def _require_possible(job: Job, attempt: int) -> None:
+    """It is recorded, or is the next one: nothing is kept for attempts that there are not. Raises ApiError forbidden."""
+    last = job.attempts[-1] if job.attempts else None
+    goes_on = not job.status.ended and (last is None or last.outcome is not None)
+    number = 0 if last is None else last.number
+    if attempt > number + (1 if goes_on else 0):
+        raise ApiError(
+            ProblemCode.FORBIDDEN, f"Job {job.job_id} has no attempt {attempt}: it is {job.status} after {number}."
+        )
+
+
+async def _require_holder(services: Services, agent_id: str, job_id: str, attempt: int) -> None:
+    """Raises ApiError forbidden, Unavailable."""
+    try:
+        holder = await services.orchestrator.holder(job_id)
+    except NotFound:  # its workflow has ended
+        holder = None
+    if holder == agent_id:
+        return
+    # What a claim over HTTP brought may have been polled in another agent's name; its start tells.
+    for _ in range(round(_ANNOUNCED_WITHIN_SECONDS / _LOOK_EVERY_SECONDS)):
+        await asyncio.sleep(_LOOK_EVERY_SECONDS)
+        if _owner(await services.reader.get(job_id), attempt) == agent_id:
+            return
+    raise _anothers(job_id, attempt)
+
+
+def _anothers(job_id: str, attempt: int) -> ApiError:
+    return ApiError(
+        ProblemCode.FORBIDDEN,
+        f"Attempt {attempt} of job {job_id} is another agent's: this one has lost it, or never had it. Stop it.",
+    )

@@ -46,7 +46,7 @@ async def attempt_started(
     if announcement.attempt != attempt:
         raise _invalid("attempt", f"says {announcement.attempt}, but the address says {attempt}")
     require_itself(caller, announcement.agent_id)
-    await require_delivery(services, caller, job_id, attempt)
+    await require_delivery(services, caller, job_id, attempt, held=True)
     await services.orchestrator.attempt_started(job_id, announcement)
     return Response(status_code=204)
 
@@ -99,7 +99,7 @@ async def put_artifact(
 ) -> Response:
     """Streamed; needs Content-Length. A file sent again replaces the earlier one, until the attempt has ended: its
     record names sizes and digests."""
-    await require_delivery(services, caller, job_id, attempt)
+    await require_delivery(services, caller, job_id, attempt, held=True)
     check_artifact_path(path)
     job = await services.reader.get(job_id)
     if any(tried.number == attempt and tried.outcome is not None for tried in job.attempts):

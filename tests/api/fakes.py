@@ -34,6 +34,7 @@ class FakeOrchestrator(Orchestrator):
         self.failure: HybridCIError | None = None
         self.on_submit: Callable[[JobInput], None] = lambda job: None
         self.lease: int | None = None
+        self.holders: dict[str, str] = {}
         self.redrives: dict[str, BulkRedrive] = {}
         self.redrive_fingerprints: dict[str, str | None] = {}
         self.announcements: list[AttemptStarted] = []
@@ -113,6 +114,10 @@ class FakeOrchestrator(Orchestrator):
     async def lease_expires_at(self, job_id: str) -> int | None:
         self._answer()
         return self.lease
+
+    async def holder(self, job_id: str) -> str | None:
+        self._answer()
+        return self.holders.get(job_id)
 
     async def start_bulk_redrive(
         self, redrive_id: str, request: BulkRedrive, *, fingerprint: str | None = None

@@ -1,14 +1,18 @@
 """What limited grants reach: a service, a pool, some operations, an agent's own attempts."""
 
+import asyncio
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any
 
 import pytest
 
+from api.auth import deliveries
 from api.auth.issuing import issue
 from tests.api.conftest import DEPLOYMENT, SERVICE, SPEC, Bench
 from tests.api.gate import Gate
 from workflows.contracts.access import CredentialKind, Grant, Role
+from workflows.contracts.attempts import AttemptStarted
 from workflows.contracts.statuses import JobStatus
 
 
@@ -143,6 +147,7 @@ async def test_an_agent_of_a_pool_delivers_for_its_own_attempts_only(gate: Gate)
     assert await start(agent, foreign, "build-1") == 403
     assert await start(key, foreign, "build-1") == 403
     assert await log(agent, foreign) == await log(key, foreign) == 403
+    bench.orchestrator.holders[mine] = "build-1"
     assert await start(agent, mine, "build-1") == 204
     assert await log(agent, mine) == await log(key, mine) == 204
     other = await token_of(gate, "build-2", "linux")
@@ -154,6 +159,51 @@ async def test_an_agent_of_a_pool_delivers_for_its_own_attempts_only(gate: Gate)
     )
     assert artifact.status_code == 403
     assert await log(agent, "00000000-0000-4000-8000-000000000000") == 404
+
+
+async def test_an_agent_takes_no_attempt_by_announcing_itself_first(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "_ANNOUNCED_WITHIN_SECONDS", 0.0)
+    bench = gate.bench
+    job_id = await bench.submit(pool="linux")
+    bench.orchestrator.holders[job_id] = "build-1"
+    holder, other = [await token_of(gate, name, "linux") for name in ("build-1", "build-2")]
+    key = (await gate.make({"role": "agent", "pools": ["linux"]}))["key"]
+    digest = {"Content-SHA256": sha256(b"x").hexdigest()}
+
+    async def start(token: str, name: str, attempt: int = 1) -> int:
+        body = {"attempt": attempt, "agent_id": name, "claimed_at": 1_700_000_000_000}
+        return await gate.status(token, "PUT", f"/api/queue/jobs/{job_id}/attempts/{attempt}/start", json=body)
+
+    async def put(token: str, what: str, attempt: int = 1) -> int:
+        path = f"/api/queue/jobs/{job_id}/attempts/{attempt}/{what}"
+        return await gate.status(token, "PUT", path, content=b"x", headers=digest)
+
+    assert await start(other, "build-2") == await put(other, "artifacts/a") == 403
+    assert await put(holder, "artifacts/a") == 204, "before it has announced itself"
+    assert await start(holder, "build-1", attempt=2) == await put(holder, "artifacts/a", attempt=2) == 403
+    for token in (holder, other, key):
+        assert await put(token, "log/0", attempt=2) == 403, "nothing is kept for attempts that there are not"
+    assert await start(holder, "build-1") == 204
+    assert await put(other, "artifacts/b") == await put(other, "log/0", attempt=2) == 403
+    await bench.orchestrator.end_attempt(job_id, 1, status=JobStatus.SUCCESS)
+    for token in (holder, other, key):
+        assert await put(token, "log/0", attempt=2) == await put(token, "artifacts/a", attempt=2) == 403
+
+
+async def test_a_start_that_was_announced_by_a_lease_is_waited_for(gate: Gate) -> None:
+    """The poll that brought the claim may have been made in another agent's name."""
+    bench = gate.bench
+    job_id = await bench.submit(pool="linux")
+    bench.orchestrator.holders[job_id] = "build-1"
+    agent = await token_of(gate, "build-2", "linux")
+    path, digest = f"/api/queue/jobs/{job_id}/attempts/1/artifacts/a", sha256(b"x").hexdigest()
+    putting = asyncio.create_task(gate.status(agent, "PUT", path, content=b"x", headers={"Content-SHA256": digest}))
+    await asyncio.sleep(0)
+    announcement = AttemptStarted(attempt=1, agent_id="build-2", claimed_at=1_700_000_000_000)
+    await bench.orchestrator.attempt_started(job_id, announcement)
+    assert await putting == 204
 
 
 async def ids(gate: Gate, key: str, path: str, field: str) -> Sequence[str]:
