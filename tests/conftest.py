@@ -5,6 +5,7 @@ import gc
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from temporalio.client import Client
@@ -49,8 +50,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+_SLOW_FIRST = ("benchmarks", "faults", "e2e", "agent", "gateway", "workflows", "api")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """pytest-xdist runs tests of one name once, in silence: two of a name are an error."""
+    """pytest-xdist runs tests of one name once, in silence: two of a name are an error.
+
+    It hands out whole files in this order: what takes minutes begins first, so that no process waits for it at the end.
+    """
     repeated = [name for name, count in Counter(item.nodeid for item in items).items() if count > 1]
     if repeated:
         raise pytest.UsageError(f"Tests of the same name: {', '.join(repeated)}")
+    root = Path(__file__).parent
+    order = {name: number for number, name in enumerate(_SLOW_FIRST)}
+    items.sort(key=lambda item: order.get(item.path.relative_to(root).parts[0], len(order)))
