@@ -23,6 +23,8 @@ GRACE_SECONDS: Final = 60
 """So long an agent's earlier token works beside the new one: requests may be under way."""
 _TAKEN: Final = frozenset({"register", "healthy", "pools"})
 """Names that are addresses of their own below ``/api/agents``."""
+_OTHERS: Final = frozenset({Role.ADMIN, Role.AGENT, "environment", "hybridci", "temporal", "workflow"})
+"""Names that mean somebody else in the audit trail, where an agent is told by its own."""
 
 
 async def register_agent(services: Services, registration: AgentRegistration, origin: Origin) -> Registered:
@@ -31,8 +33,9 @@ async def register_agent(services: Services, registration: AgentRegistration, or
     Raises Conflict while another host is alive under the name, ApiError forbidden when the name is that of an agent in
     a pool out of the caller's reach, ValidationFailed, Unavailable.
     """
-    if registration.agent_id in _TAKEN:
-        message = "is an address of the API; give the agent another name"
+    if registration.agent_id in _TAKEN | _OTHERS:
+        what = "an address of the API" if registration.agent_id in _TAKEN else "somebody else in the audit trail"
+        message = f"is {what}; give the agent another name"
         raise ValidationFailed(
             f"agent_id: {registration.agent_id} {message}.", [FieldError(field="agent_id", message=message)]
         )

@@ -262,6 +262,7 @@ async def test_bad_requests_name_their_fields(fleet: FleetBench) -> None:
     cases: list[tuple[str, dict[str, Any], str]] = [
         ("/api/agents/register", {"agent_id": "a b", "instance": "word-12345"}, "agent_id"),
         ("/api/agents/register", {"agent_id": "pools", "instance": "word-12345"}, "agent_id"),
+        ("/api/agents/register", {"agent_id": "admin", "instance": "word-12345"}, "agent_id"),
         ("/api/agents", {"agent_id": "a", "instance": "word-12345", "labels": {"os": "li nux"}}, "labels.os"),
         ("/api/agents", {"agent_id": "a", "instance": "word-12345", "capacity": 0}, "capacity"),
         ("/api/agents/agent-7/heartbeat", {"sequence": -1}, "sequence"),
