@@ -63,7 +63,7 @@ def _owner(job: Job, attempt: int) -> str | None:
 
 
 def _require_possible(job: Job, attempt: int) -> None:
-    """It is recorded, or is the next one: nothing is kept for attempts that there are not. Raises ApiError forbidden."""
+    """It is recorded, or is the next one: nothing is kept for others. Raises ApiError forbidden."""
     last = job.attempts[-1] if job.attempts else None
     goes_on = not job.status.ended and (last is None or last.outcome is not None)
     number = 0 if last is None else last.number
