@@ -24,7 +24,7 @@ def test_a_small_run_measures_every_part(tmp_path: Path) -> None:
     sizes = ["--samples", "2", "--jobs", "6", "--deployments", "5", "--stored", "120", "--agents", "5"]
     done = subprocess.run(
         [*HYBRIDCI, "bench", "--json", *sizes],
-        capture_output=True, text=True, timeout=150, env={**os.environ, "TMPDIR": str(tmp_path)}, check=False,
+        capture_output=True, text=True, timeout=400, env={**os.environ, "TMPDIR": str(tmp_path)}, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     content: dict[str, Any] = json.loads(done.stdout)
