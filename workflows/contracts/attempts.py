@@ -65,8 +65,9 @@ class AttemptResult(Tolerant):
     """How the attempt ended.
 
     ``cause`` is a short code for programs (``exit_code``, ``signal``, ``repository_unreachable``, ``unknown_commit``,
-    ``repository_auth``, ``step_timeout``, ``job_timeout``, ``secret_unavailable``, ``artifact_upload``, ``fenced``, …),
-    ``message`` a sentence for people. ``retryable`` False says that another try cannot help (an unknown commit).
+    ``repository_auth``, ``step_timeout``, ``job_timeout``, ``secret_unavailable``, ``secret_too_weak``,
+    ``sealed_value_unreadable``, ``approval_unverified``, ``artifact_contains_secret``, ``artifact_upload``, ``fenced``,
+    …), ``message`` a sentence for people. ``retryable`` False says that another try cannot help (an unknown commit).
     ``artifacts`` are the first MAX_REPORTED_ARTIFACTS files, by path.
     """
 
