@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -34,6 +35,12 @@ async def temporal_client(temporal_server: servers.Server) -> Client:
         except RuntimeError:
             await asyncio.sleep(0.1)
     raise AssertionError("Temporal did not answer within 10 s")
+
+
+def pytest_configure() -> None:
+    """A shell starts background jobs with Ctrl-C ignored, and what we start would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_unconfigure() -> None:

@@ -39,9 +39,9 @@ class ExchangeRequest(Frozen):
 
     grant_type: Literal["urn:ietf:params:oauth:grant-type:token-exchange"] = GRANT_TYPE
     subject_token: EncodedToken
-    subject_token_type: Literal[
-        "urn:ietf:params:oauth:token-type:id_token", "urn:ietf:params:oauth:token-type:jwt"
-    ] = ID_TOKEN_TYPE
+    subject_token_type: Literal["urn:ietf:params:oauth:token-type:id_token", "urn:ietf:params:oauth:token-type:jwt"] = (
+        ID_TOKEN_TYPE
+    )
     requested: list[Grant] | None = Field(
         default=None, min_length=1, max_length=20, description="Less than the policy allows. Default: all of it."
     )
