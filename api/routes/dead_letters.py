@@ -1,5 +1,6 @@
 """Dead letters: jobs whose budget is used up, parked until somebody edits, redrives or discards them."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -48,6 +49,11 @@ async def redrive_many(
     bulk = signed(BulkRedrive, request, origin)
     digest = fingerprint("redrive", request) if idempotency_key is not None else None
     redrive_id = id_for(origin.caller, idempotency_key)
+    words = f"Dead letters are redriven in bulk, at most {bulk.limit}"
+    asked = replace(origin.signature(bulk.reason), by=bulk.by or origin.caller.id)
+    event = asked.event("jobs.bulk_redriven", services.clock(), words, details={"redrive_id": redrive_id})
+    # Before it starts, so that none is missing; under its own id, so that a repeated request is one event.
+    await services.audit.append(event.model_copy(update={"event_id": f"redrive-{redrive_id}"}))
     progress = await services.orchestrator.start_bulk_redrive(redrive_id, bulk, fingerprint=digest)
     require_same(progress.fingerprint, digest, what=f"bulk redrive {redrive_id}")
     url = f"{router.prefix}/redrives/{redrive_id}"

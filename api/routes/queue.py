@@ -67,6 +67,8 @@ async def queue_stats(services: ServicesDep) -> Response:
 
 
 @router.post("/maintenance/requeue-expired", response_model=ReconcileResult, summary="Compare records with workflows")
-async def requeue_expired(services: ServicesDep) -> Response:
+async def requeue_expired(services: ServicesDep, origin: OriginDep) -> Response:
     """Workflows requeue lapsed leases themselves; this closes records whose workflow was ended behind our back."""
+    words = "Open records were compared with their workflows"
+    await services.audit.append(origin.signature().event("jobs.reconciled", services.clock(), words))
     return json_answer((await services.orchestrator.reconcile()).model_dump_json().encode())

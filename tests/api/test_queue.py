@@ -140,3 +140,16 @@ async def test_metrics_count_by_route_template(bench: Bench) -> None:
     assert f"hybridci_http_request_seconds_count{{{label}}} 1.0" in text
     assert 'hybridci_jobs{state="depth"} 1.0' in text
     assert job_id not in text
+
+
+async def test_what_is_done_to_many_jobs_at_once_is_in_the_trail(bench: Bench) -> None:
+    key = {"Idempotency-Key": "bulk-1"}
+    for _ in range(2):
+        answer = await bench.admin.post("/api/queue/dead-letters/redrive", json={"reason": "fixed"}, headers=key)
+        assert answer.status_code == 202, answer.text
+    assert (await bench.admin.post("/api/queue/maintenance/requeue-expired")).status_code == 200
+    events = (await bench.admin.get("/api/events?action=jobs.")).json()["items"]
+    assert [(each["action"], each["by"], each["role"], each["reason"]) for each in reversed(events)] == [
+        ("jobs.bulk_redriven", "admin", "admin", "fixed"),
+        ("jobs.reconciled", "admin", "admin", None),
+    ]

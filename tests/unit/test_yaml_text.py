@@ -116,4 +116,4 @@ def test_the_worst_bytes_take_little_time() -> None:
     for text in worst:
         started = time.process_time()
         refusal_of(text)
-        assert time.process_time() - started < 12
+        assert time.process_time() - started < 4
