@@ -240,7 +240,7 @@ async def test_a_finished_log_that_was_not_sent_is_sent_unchanged(
 async def test_a_full_disk_is_told_once_and_what_was_stored_is_sent(
     server: ControlPlaneServer, shipper: LogShipper, origin: Origin, tmp_path: Path
 ) -> None:
-    spool = LogSpool.create(tmp_path)
+    spool = LogSpool.create(tmp_path, now_ms=lambda: 1_000)  # one mark only: the second would meet the limit first
     sending = shipper.ship(origin, spool)
     spool.write(b"before\n")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
