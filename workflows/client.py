@@ -5,7 +5,8 @@ Deliberately not here: deployments (``deployment_client``), what the workflows d
 """
 
 import asyncio
-from collections.abc import Awaitable
+import uuid
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final, TypeVar
@@ -72,6 +73,9 @@ TEMPORARY: Final = frozenset(
 RPC_TIMEOUT: Final = timedelta(seconds=15)
 """How long a caller waits for an answer; then Unavailable. The workflow goes on whatever the caller does."""
 
+_FORGOTTEN: Final = "unexpected workflow task failure"
+_SEND_AGAIN_SECONDS: Final = 0.05
+
 
 async def connect(*, identity: str | None = None) -> Client:
     """Connect by the ecosystem's ``TEMPORAL_*`` variables (address, namespace, API key, TLS, profile file).
@@ -97,24 +101,26 @@ class Orchestrator:
 
         An id that exists already starts nothing and returns that job, open or closed: compare ``fingerprint``.
         """
-        start: WithStartWorkflowOperation[Any, Job] = WithStartWorkflowOperation(
-            "JobWorkflow",
-            job,
-            id=job_workflow_id(job.job_id),
-            task_queue=CONTROL_QUEUE,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-            result_type=Job,
-            search_attributes=job_search_attributes(job.spec),
-            static_summary=job_static_summary(job.spec),
-            static_details=job_static_details(job),
-        )
-        try:
-            return await answer(
-                self._client.execute_update_with_start_workflow(  # pyright: ignore[reportUnknownMemberType]
-                    "created", start_workflow_operation=start, result_type=Job, rpc_timeout=RPC_TIMEOUT
-                )
+
+        def send() -> Awaitable[Job]:
+            start: WithStartWorkflowOperation[Any, Job] = WithStartWorkflowOperation(
+                "JobWorkflow",
+                job,
+                id=job_workflow_id(job.job_id),
+                task_queue=CONTROL_QUEUE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                result_type=Job,
+                search_attributes=job_search_attributes(job.spec),
+                static_summary=job_static_summary(job.spec),
+                static_details=job_static_details(job),
             )
+            return self._client.execute_update_with_start_workflow(  # pyright: ignore[reportUnknownMemberType]
+                "created", start_workflow_operation=start, result_type=Job, rpc_timeout=RPC_TIMEOUT
+            )
+
+        try:
+            return await answer(updated(send))
         except (WorkflowAlreadyStartedError, InvalidState, NotFound):
             return await self._result(job.job_id)
 
@@ -211,10 +217,12 @@ class Orchestrator:
         return self._client.get_workflow_handle(job_workflow_id(job_id))
 
     async def _update(self, job_id: str, name: str, command: object, *, update_id: str | None = None) -> Job:
-        handle = self._job(job_id)
+        handle, update_id = self._job(job_id), update_id or str(uuid.uuid4())
         return await answer(
-            handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
-                name, command, id=update_id, result_type=Job, rpc_timeout=RPC_TIMEOUT
+            updated(
+                lambda: handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
+                    name, command, id=update_id, result_type=Job, rpc_timeout=RPC_TIMEOUT
+                )
             )
         )
 
@@ -228,6 +236,23 @@ class Orchestrator:
                 job_id=job_id,
             )
         return await answer(handle.result())
+
+
+async def updated(send: Callable[[], Awaitable[T]]) -> T:
+    """Send an update, of one id, and wait for its answer; send it again when Temporal forgot it.
+
+    A workflow task that would close the workflow is refused when a signal has come in meanwhile. Nothing was decided
+    then, but Temporal answers the updates that the task carried "unexpected workflow task failure".
+    Raises TimeoutError after 15 s, else what Temporal raises.
+    """
+    async with asyncio.timeout(RPC_TIMEOUT.total_seconds()):
+        while True:
+            try:
+                return await send()
+            except RPCError as error:
+                if _FORGOTTEN not in error.message:
+                    raise
+            await asyncio.sleep(_SEND_AGAIN_SECONDS)
 
 
 async def answer(call: Awaitable[T]) -> T:

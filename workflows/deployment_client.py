@@ -4,7 +4,8 @@ Temporal's own errors end here, as in ``client``: callers see ``contracts.errors
 """
 
 import asyncio
-from collections.abc import Coroutine
+import uuid
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
@@ -12,7 +13,7 @@ from temporalio.client import Client, WithStartWorkflowOperation, WorkflowExecut
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from workflows.client import RPC_TIMEOUT, answer
+from workflows.client import RPC_TIMEOUT, answer, updated
 from workflows.contracts.base import Tolerant
 from workflows.contracts.deployment_commands import (
     Approve,
@@ -105,34 +106,40 @@ class Deployments:
 
         An id that exists already starts nothing and returns that deployment, open or closed: compare ``fingerprint``.
         """
-        start: WithStartWorkflowOperation[Any, Deployment] = WithStartWorkflowOperation(
-            "DeploymentWorkflow",
-            deployment,
-            id=_workflow_id(deployment),
-            task_queue=CONTROL_QUEUE,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-            result_type=Deployment,
-            search_attributes=deployment_search_attributes(deployment),
-            static_summary=deployment_static_summary(deployment),
-            static_details=deployment_static_details(deployment),
-        )
-        try:
-            return await answer(
-                self._client.execute_update_with_start_workflow(  # pyright: ignore[reportUnknownMemberType]
-                    "created", start_workflow_operation=start, result_type=Deployment, rpc_timeout=RPC_TIMEOUT
-                )
+
+        def send() -> Awaitable[Deployment]:
+            start: WithStartWorkflowOperation[Any, Deployment] = WithStartWorkflowOperation(
+                "DeploymentWorkflow",
+                deployment,
+                id=_workflow_id(deployment),
+                task_queue=CONTROL_QUEUE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                result_type=Deployment,
+                search_attributes=deployment_search_attributes(deployment),
+                static_summary=deployment_static_summary(deployment),
+                static_details=deployment_static_details(deployment),
             )
+            return self._client.execute_update_with_start_workflow(  # pyright: ignore[reportUnknownMemberType]
+                "created", start_workflow_operation=start, result_type=Deployment, rpc_timeout=RPC_TIMEOUT
+            )
+
+        try:
+            return await answer(updated(send))
         except (WorkflowAlreadyStartedError, InvalidState, NotFound):
             return await self._result(_workflow_id(deployment))
 
     async def command(self, deployment: Deployment, command: DeploymentCommand) -> Deployment:
         """Send a command to the deployment's workflow; returns the record as the command left it."""
-        handle = self._client.get_workflow_handle(workflow_id_of(deployment))
+        handle, update_id = self._client.get_workflow_handle(workflow_id_of(deployment)), str(uuid.uuid4())
         return await self._in_turn(
             handle.id,
-            handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
-                _DEPLOYMENT_UPDATES[type(command)], command, result_type=Deployment, rpc_timeout=RPC_TIMEOUT
+            lambda: handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
+                _DEPLOYMENT_UPDATES[type(command)],
+                command,
+                id=update_id,
+                result_type=Deployment,
+                rpc_timeout=RPC_TIMEOUT,
             ),
         )
 
@@ -145,43 +152,39 @@ class Deployments:
         self, service_name: str, environment: str, command: EnvironmentCommand
     ) -> EnvironmentState:
         """Hold, release, freeze or unfreeze; starts the environment's workflow when there is none yet."""
-        start: WithStartWorkflowOperation[Any, EnvironmentState] = WithStartWorkflowOperation(
-            "EnvironmentWorkflow",
-            EnvironmentInput(service_name=service_name, environment=environment),
-            id=environment_workflow_id(service_name, environment),
-            task_queue=CONTROL_QUEUE,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            result_type=EnvironmentState,
-            search_attributes=environment_search_attributes(service_name, environment),
-            static_summary=environment_static_summary(service_name, environment),
-        )
-        return await self._in_turn(
-            environment_workflow_id(service_name, environment),
-            self._client.execute_update_with_start_workflow(  # pyright: ignore[reportUnknownMemberType]
+        update_id = str(uuid.uuid4())
+
+        def send() -> Awaitable[EnvironmentState]:
+            start: WithStartWorkflowOperation[Any, EnvironmentState] = WithStartWorkflowOperation(
+                "EnvironmentWorkflow",
+                EnvironmentInput(service_name=service_name, environment=environment),
+                id=environment_workflow_id(service_name, environment),
+                task_queue=CONTROL_QUEUE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                result_type=EnvironmentState,
+                search_attributes=environment_search_attributes(service_name, environment),
+                static_summary=environment_static_summary(service_name, environment),
+            )
+            return self._client.execute_update_with_start_workflow(  # pyright: ignore[reportUnknownMemberType]
                 _ENVIRONMENT_UPDATES[type(command)],
                 command,
+                id=update_id,
                 start_workflow_operation=start,
                 result_type=EnvironmentState,
                 rpc_timeout=RPC_TIMEOUT,
-            ),
-        )
+            )
 
-    async def _in_turn(self, workflow_id: str, update: Coroutine[Any, Any, T]) -> T:
+        return await self._in_turn(environment_workflow_id(service_name, environment), send)
+
+    async def _in_turn(self, workflow_id: str, send: Callable[[], Awaitable[T]]) -> T:
         """Not too many of one workflow at once; waiting for one's turn is part of the 15 s."""
         gate = self._gates.setdefault(workflow_id, asyncio.Semaphore(_MOST_AT_ONCE))
-        asked = False
 
         async def ask() -> T:
-            nonlocal asked
             async with asyncio.timeout(RPC_TIMEOUT.total_seconds()), gate:
-                asked = True
-                return await update
+                return await updated(send)
 
-        try:
-            return await answer(ask())
-        finally:
-            if not asked:
-                update.close()
+        return await answer(ask())
 
     async def _result(self, workflow_id: str) -> Deployment:
         handle = self._client.get_workflow_handle(workflow_id, result_type=Deployment)

@@ -4,6 +4,8 @@ A rollback takes no approval and no queue: a version that is in the last environ
 The base of ``StagePhases``.
 """
 
+from typing import Final
+
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
@@ -18,6 +20,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment_steps import succeeded, why_failed
     from workflows.recorded_job import now_ms
     from workflows.stage_jobs import RollbackPlan
+
+_ONCE_COMMITTED: Final = "leave-once-committed"  # 2026-11: before, a local activity told the lock
 
 
 class RollbackPhases(DeploymentMessages):
@@ -63,8 +67,7 @@ class RollbackPhases(DeploymentMessages):
             message = f"{message} Nothing was live before it, so there is nothing to roll back to."
         self._note(cause, by="workflow", message=message)
         self._deployment = record.failed(self._deployment, cause, message, now_ms())
-        await self._leave(Leave(deployment_id=self._deployment.deployment_id, how=Leaving.ENDED))
-        await self._end()
+        await self._end(Leave(deployment_id=self._deployment.deployment_id, how=Leaving.ENDED))
 
     async def _roll_back(self) -> None:
         rollback, target = self._deployment.rollback, None
@@ -103,8 +106,7 @@ class RollbackPhases(DeploymentMessages):
         version = target.version if target is not None else "nothing known"
         self._note("rolled_back", by=by, reason=reason, message=f"{version} is live again")
         identity = self._deployment.deployment_id
-        await self._leave(Leave(deployment_id=identity, how=Leaving.ROLLED_BACK, live=live, hold=hold))
-        await self._end()
+        await self._end(Leave(deployment_id=identity, how=Leaving.ROLLED_BACK, live=live, hold=hold))
 
     async def _await_other_rollback(self) -> None:
         deployment = self._deployment
@@ -133,10 +135,17 @@ class RollbackPhases(DeploymentMessages):
         self._note("given_up", by="workflow", message=why)
         message = f"Its rollback failed and was given up. {why}"
         self._deployment = record.failed(self._deployment, "rollback_failed", message, now_ms())
-        await self._leave(Leave(deployment_id=self._deployment.deployment_id, how=Leaving.BROKEN, hold=hold))
-        await self._end()
+        await self._end(Leave(deployment_id=self._deployment.deployment_id, how=Leaving.BROKEN, hold=hold))
 
-    async def _end(self) -> None:
+    async def _end(self, leave: Leave | None = None) -> None:
+        """Give the lock back, if it was not taken, and close. The lock hears of it only once it cannot be undone: a
+        task that closes a workflow is refused, and forgotten, when a signal has come in meanwhile.
+        """
+        if leave is not None and self._progress.in_line:
+            committed = workflow.patched(_ONCE_COMMITTED)
+            if committed:
+                await self._record()
+            await self._leave(leave, committed=committed)
         self._move(Phase.END)
         await self._record()
 

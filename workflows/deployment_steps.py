@@ -174,10 +174,10 @@ class DeploymentSteps(RecordedDeployment):
         self._progress = self._progress.model_copy(update={"in_line": True})
         await self._tell_environment(environment.name, join=Join(ticket=ticket))
 
-    async def _leave(self, leave: Leave) -> None:
+    async def _leave(self, leave: Leave, *, committed: bool = False) -> None:
         if self._progress.in_line:
             self._progress = self._progress.model_copy(update={"in_line": False, "granted": None})
-            await self._tell_environment(self._environment.name, leave=leave)
+            await self._tell_environment(self._environment.name, leave=leave, committed=committed)
 
     async def _tell_environment(
         self,
@@ -187,7 +187,9 @@ class DeploymentSteps(RecordedDeployment):
         leave: Leave | None = None,
         became_live: BecameLive | None = None,
         yielded: Yielded | None = None,
+        committed: bool = False,
     ) -> None:
+        """Tell the lock, in this very workflow task; or, ``committed``, only after the task is in the history."""
         signal = SignalEnvironment(
             service_name=self._deployment.service_name,
             environment=environment,
@@ -198,7 +200,7 @@ class DeploymentSteps(RecordedDeployment):
         )
         said = next(name for name in ("join", "leave", "became_live", "yielded") if getattr(signal, name) is not None)
         async with self._telling:
-            await workflow.execute_local_activity(
+            await (workflow.execute_activity if committed else workflow.execute_local_activity)(
                 signal_environment,
                 signal,
                 start_to_close_timeout=_CALL,

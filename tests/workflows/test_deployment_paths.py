@@ -113,7 +113,7 @@ async def test_an_approval_before_its_time_is_refused(deploys: Deploys) -> None:
     await deploys.releases.command(started, CancelDeployment(by=BOB))
     ended = await deploys.until_status(started, "failed")
     assert (ended.cause, ended.approvals) == ("cancelled", [])
-    with pytest.raises(NotFound):
+    with pytest.raises((InvalidState, NotFound)):  # its workflow closes just after the record says so
         await deploys.approve(started)
 
 
