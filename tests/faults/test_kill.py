@@ -28,6 +28,7 @@ FLAKY = f"sleep 1; if [ ! -e $LEDGER.$HYBRIDCI_JOB_ID ]; then touch $LEDGER.$HYB
 DOOMED = "sleep 0.5; exit 3"
 BEFORE = [SLEEP.format(4), SLEEP.format(2), DOOMED, FLAKY, *[SHORT] * 3, SLEEP.format(3), FLAKY, SLEEP.format(4),
           SLEEP.format(3), SHORT, SLEEP.format(2), SHORT]  # fmt: skip
+LONG_ENOUGH = ("sleep 3", "sleep 4")
 DURING = [SHORT, FLAKY, SLEEP.format(2), SHORT, SHORT, SHORT]
 NOT_SHOWN = {"sequence": 0, "fingerprint": None}
 """The API keeps these to itself."""
@@ -44,7 +45,7 @@ class Finished:
     at: float
 
 
-@pytest.mark.parametrize("victim", ["agent-1", "worker", "api", "temporal", "aws"])
+@pytest.mark.parametrize("victim", ["agent", "worker", "api", "temporal", "aws"])
 async def test_kill_9_in_the_middle_of_20_jobs(plant: Plant, victim: str, tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
     retry = {"max_attempts": 2, "initial_interval_seconds": 1}
@@ -54,9 +55,15 @@ async def test_kill_9_in_the_middle_of_20_jobs(plant: Plant, victim: str, tmp_pa
 
     begun = time.monotonic()
     job_ids = [submit(number, run) for number, run in enumerate(BEFORE)]
-    agent_id = (plant.stack.data / "agents" / "1" / "agent-id") if victim == "agent-1" else None
-    wait_until(lambda: len(finished(ledger)) >= 2 and busy(plant, agent_id), seconds=30, what="the middle")
-    pid = plant.stack.children()[victim]
+    busy: list[str] = []
+
+    def in_the_middle() -> bool:
+        busy[:] = working(plant)
+        return len(finished(ledger)) >= 2 and bool(busy)
+
+    wait_until(in_the_middle, seconds=30, what="the middle")
+    name = busy[0] if victim == "agent" else victim
+    pid = plant.stack.children()[name]
     with ThreadPoolExecutor(3) as submitters:
         submitting = [submitters.submit(submit, 100 + number, run) for number, run in enumerate(DURING)]
         os.kill(pid, signal.SIGKILL)
@@ -65,11 +72,11 @@ async def test_kill_9_in_the_middle_of_20_jobs(plant: Plant, victim: str, tmp_pa
     taken = time.monotonic() - begun
     jobs = plant.wait_ended(job_ids, seconds=90)
     print(f"{victim}: the last job was taken after {taken:.1f} s, all ended after {time.monotonic() - begun:.1f} s")
-    assert f"{victim} (pid {pid}) died: SIGKILL" in plant.stack.text()
+    assert f"{name} (pid {pid}) died: SIGKILL" in plant.stack.text()
     wait_until(plant.stack.ready, seconds=30, what="ready again")
 
     _none_is_lost_or_finished_twice(jobs, finished(ledger))
-    if victim == "agent-1":
+    if victim == "agent":
         lost = [attempt for job in jobs for attempt in job.attempts if attempt.outcome is Outcome.AGENT_LOST]
         assert lost, "the dead agent's attempts are in the record"
         _dead_attempts_stay_dead(lost, finished(ledger), killed_at)
@@ -83,10 +90,22 @@ def finished(ledger: Path) -> list[Finished]:
     return [Finished(job_id, int(attempt), float(at)) for job_id, attempt, at in words]
 
 
-def busy(plant: Plant, agent_id: Path | None) -> bool:
-    """Jobs are running, and on this agent when one is named."""
-    running = JobPage.model_validate_json(plant.http.get(f"{JOBS}/running").content).items
-    return any(agent_id is None or job.agent_id == agent_id.read_text().strip() for job in running)
+def working(plant: Plant) -> list[str]:
+    """The agents with a job that sleeps for some seconds more, by the name of their process."""
+    names = {
+        (plant.stack.data / "agents" / number / "agent-id").read_text().strip(): f"agent-{number}" for number in "12"
+    }
+    found = [plant.job(item.job_id) for item in _running(plant)]
+    lately = time.time() * 1000 - 1500
+    return [
+        names[job.agent_id]
+        for job in found
+        if job.agent_id in names and job.steps[0].run.startswith(LONG_ENOUGH) and (job.started_at or 0) > lately
+    ]
+
+
+def _running(plant: Plant) -> list[JobSummary]:
+    return JobPage.model_validate_json(plant.http.get(f"{JOBS}/running").content).items
 
 
 def _none_is_lost_or_finished_twice(jobs: Sequence[Job], ledger: Sequence[Finished]) -> None:
