@@ -26,9 +26,9 @@ SHORT = f"true; {SAY_DONE}"
 SLEEP = f"sleep {{}}; {SAY_DONE}"
 FLAKY = f"sleep 1; if [ ! -e $LEDGER.$HYBRIDCI_JOB_ID ]; then touch $LEDGER.$HYBRIDCI_JOB_ID; exit 7; fi; {SAY_DONE}"
 DOOMED = "sleep 0.5; exit 3"
-BEFORE = [SLEEP.format(4), SLEEP.format(2), DOOMED, FLAKY, *[SHORT] * 3, SLEEP.format(3), FLAKY, SLEEP.format(4),
-          SLEEP.format(3), SHORT, SLEEP.format(2), SHORT]  # fmt: skip
-LONG_ENOUGH = ("sleep 3", "sleep 4")
+BEFORE = [SLEEP.format(6), SLEEP.format(2), DOOMED, FLAKY, *[SHORT] * 3, SLEEP.format(5), FLAKY, SLEEP.format(6),
+          SLEEP.format(5), SHORT, SLEEP.format(2), SHORT]  # fmt: skip
+LONG_ENOUGH = ("sleep 5", "sleep 6")
 DURING = [SHORT, FLAKY, SLEEP.format(2), SHORT, SHORT, SHORT]
 NOT_SHOWN = {"sequence": 0, "fingerprint": None}
 """The API keeps these to itself."""
@@ -58,7 +58,7 @@ async def test_kill_9_in_the_middle_of_20_jobs(plant: Plant, victim: str, tmp_pa
     busy: list[str] = []
 
     def in_the_middle() -> bool:
-        busy[:] = working(plant)
+        busy[:] = working(plant) if victim == "agent" else [item.job_id for item in _running(plant)]
         return len(finished(ledger)) >= 2 and bool(busy)
 
     wait_until(in_the_middle, seconds=30, what="the middle")
@@ -96,7 +96,7 @@ def working(plant: Plant) -> list[str]:
         (plant.stack.data / "agents" / number / "agent-id").read_text().strip(): f"agent-{number}" for number in "12"
     }
     found = [plant.job(item.job_id) for item in _running(plant)]
-    lately = time.time() * 1000 - 1500
+    lately = time.time() * 1000 - 3000
     return [
         names[job.agent_id]
         for job in found
@@ -122,7 +122,10 @@ def _none_is_lost_or_finished_twice(jobs: Sequence[Job], ledger: Sequence[Finish
         assert (job.status, job.exit_code) == (JobStatus.SUCCESS, 0), job
         assert outcomes[-1] is Outcome.SUCCEEDED
         assert counted[Outcome.SUCCEEDED] == 1
-        assert counted[Outcome.FAILED] == (1 if job.steps[0].run == FLAKY else 0)
+        flaky = 1 if job.steps[0].run == FLAKY else 0
+        assert counted[Outcome.FAILED] in {flaky, max(flaky - counted[Outcome.AGENT_LOST], 0)}, (
+            "or lost before its report"
+        )
         assert counted.total() == counted[Outcome.SUCCEEDED] + counted[Outcome.FAILED] + counted[Outcome.AGENT_LOST]
         assert len(outcomes) in done, "the attempt that is recorded as the successful one did its work"
         repeated = {attempt.number for attempt in job.attempts if attempt.outcome is Outcome.AGENT_LOST}
