@@ -143,7 +143,7 @@ class RollbackPhases(DeploymentMessages):
         """
         if leave is not None and self._progress.in_line:
             committed = workflow.patched(_ONCE_COMMITTED)
-            if committed:
+            if committed and leave.hold is None:  # a hold is best there before the end is seen
                 await self._record()
             await self._leave(leave, committed=committed)
         self._move(Phase.END)

@@ -92,6 +92,7 @@ async def test_from_registration_to_rollback_over_http(live: Live) -> None:
     sample = await live.admin.post(url + "/metrics", json={"error_rate": 0.01})
     assert sample.status_code == 202
     await live.harness.until_environment(lambda found: found.live is not None)  # it follows the deployment's record
+    await live.harness.until_environment(lambda state: state.live is not None)  # it hears just afterwards
     environments = (await live.admin.get(live.service + "/environments")).json()["items"]
     assert [each["live"] and each["live"]["version"] for each in environments] == ["1.0", "1.0"]
     second = (await live.deploy("2.0")).headers["location"]
@@ -106,6 +107,7 @@ async def test_from_registration_to_rollback_over_http(live: Live) -> None:
     assert (late.status_code, "rolled_back" in late.json()["detail"]) == (409, True)
     trail = (await live.admin.get(second + "/events", params={"limit": 100})).json()["items"]
     assert ("admin", "cli", "127.0.0.1") in {(event["by"], event["via"], event["address"]) for event in trail}
+    await live.harness.until_environment(lambda state: state.hold is not None)  # it hears just afterwards
     lifted = await live.admin.post(live.service + "/environments/production/release")
     assert (lifted.status_code, lifted.json()["hold"]) == (200, None)
 

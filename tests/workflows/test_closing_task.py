@@ -3,21 +3,25 @@
 Nothing that another workflow has heard of may depend on it, and who asked must still be answered.
 """
 
+import asyncio
+from contextlib import suppress
+
 from tests.workflows.deployment_harness import BOB, CAT, Deploys
-from workflows.contracts.deployment_commands import CancelDeployment
+from workflows.contracts.deployment_commands import CancelDeployment, ReportMetrics, RollbackCommand
 from workflows.contracts.deployments import Deployment
+from workflows.contracts.errors import NotFound
 
 
 async def test_a_cancel_that_crosses_the_grant_of_its_turn(deploys: Deploys) -> None:
     """Approved and cancelled within milliseconds: the turn is granted while the task with the cancel runs."""
     service = deploys.service(deploys.environment(approval={"required": 1}))
     ended: list[Deployment] = []
-    for number in range(8):
+    for number in range(4):
         deployment = await deploys.start(f"1.{number}", service)
         await deploys.until_waits(deployment, "approv")
         await deploys.approve(deployment, BOB)
         ended.append(await deploys.releases.command(deployment, CancelDeployment(by=CAT, reason="not this one")))
-    assert [(each.status, each.cause) for each in ended] == [("failed", "cancelled")] * 8
+    assert [(each.status, each.cause) for each in ended] == [("failed", "cancelled")] * 4
     state = await deploys.until_environment(lambda found: found.holder is None)
     assert (state.queue, state.live) == ([], None)
     for deployment in ended:
@@ -27,3 +31,28 @@ async def test_a_cancel_that_crosses_the_grant_of_its_turn(deploys: Deploys) -> 
     last = await deploys.start("2.0", service)
     await deploys.approve(last, BOB)
     assert (await deploys.until_status(last, "live")).version == "2.0"
+
+
+async def test_a_rollback_that_ends_while_monitoring_talks(deploys: Deploys) -> None:
+    """Signals all the time, so that one is there when the task that closes the workflow comes."""
+    service = deploys.service(deploys.environment(verification={"max_error_rate": 0.5}))
+    await deploys.live("1.0", service)
+    second = await deploys.live("1.1", service)
+
+    async def monitor() -> None:
+        with suppress(NotFound):  # it has ended
+            while True:
+                await deploys.releases.report_metrics(second, ReportMetrics(error_rate=0.01))
+
+    monitoring = asyncio.create_task(monitor())
+    await deploys.releases.command(second, RollbackCommand(by=BOB, reason="slow"))
+    ended = await deploys.until_status(second, "rolled_back")
+    state = await deploys.until_environment(lambda found: found.hold is not None)
+    assert state.live is not None
+    assert state.live.version == "1.0"
+    async with asyncio.timeout(20):
+        await monitoring
+    assert ended.closed
+    events = [event.action for event in await deploys.events(second)]
+    assert events.count("deployment.rolled_back") == 1, events
+    assert deploys.kinds().count("rollback production 1.0") == 1
