@@ -1,23 +1,44 @@
 """Real servers for tests: Temporal's dev server and the embedded AWS APIs, each on a free port."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 from api.cli import embedded
 
 HOST = "127.0.0.1"
+_PORTS = range(10_000, 32_000)
+"""Below those that the system gives to whoever names none: it could give one away before our server has it."""
+_PORTS_EACH = 2_000
+
+
+def _own_ports() -> Iterator[int]:
+    """Those of this test process, one after the other, so that no two processes are given the same."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = _PORTS.start + worker * _PORTS_EACH % len(_PORTS)
+    for number in count(random.randrange(_PORTS_EACH)):  # another run of the tests may be under way
+        yield first + number % _PORTS_EACH
+
+
+_candidates = _own_ports()
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    for port in _candidates:
+        with socket.socket() as probe:
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("there is always a next one")
 
 
 def accepts(port: int) -> bool:

@@ -61,26 +61,33 @@ async def test_death_by_signal_is_its_own_cause(agent: AgentProcess, starter: Cl
 async def test_a_long_job_is_announced_and_a_short_one_is_not(
     agent: AgentProcess, starter: Client, api: ControlPlaneServer, repository: Repository
 ) -> None:
-    short, long = repository.attempt("true", pool="shared"), repository.attempt("sleep 0.8", pool="shared")
-    await asyncio.gather(result_of(starter, short), result_of(starter, long))
-    assert short.job_id not in api.starts
-    [announcement] = api.starts[long.job_id]
-    assert announcement.phase is QueueStatus.RUNNING
-    assert announcement.started_at is not None
-    assert announcement.lease_expires_at is not None
-    assert 28_000 < announcement.lease_expires_at - announcement.claimed_at <= 31_000
+    for _ in range(10):  # a checkout may take so long that the short one is announced, or the long one too early
+        short, long = repository.attempt("true", pool="shared"), repository.attempt("sleep 2", pool="shared")
+        await result_of(starter, short)
+        result = await result_of(starter, long)
+        [announcement] = api.starts[long.job_id]
+        assert announcement.phase is QueueStatus.RUNNING
+        assert announcement.lease_expires_at is not None
+        assert announcement.claimed_at + 28_000 < announcement.lease_expires_at < result.finished_at + 30_000
+        if short.job_id not in api.starts and announcement.started_at is not None:
+            return
+    raise AssertionError("every short job was announced, or no announcement said when its job had started")
 
 
 async def test_cancelling_reaches_a_running_step_within_two_seconds(
-    agent: AgentProcess, starter: Client, api: ControlPlaneServer, repository: Repository
+    agent: AgentProcess, starter: Client, api: ControlPlaneServer, repository: Repository, tmp_path: Path
 ) -> None:
-    attempt = repository.attempt("trap 'echo interrupted; exit 9' INT; sleep 60 & wait", "echo next", pool="shared")
+    heard = tmp_path / "heard"
+    attempt = repository.attempt(
+        f"trap 'date +%s.%N > {heard}; echo interrupted; exit 9' INT; echo begun; sleep 60 & wait", "echo next",
+        pool="shared",
+    )  # fmt: skip
     handle = await begin(starter, attempt)
-    await eventually(lambda: b"--- s0" in api.log(attempt.job_id).data, "the step")
-    cancelled_at = time.monotonic()
+    await eventually(lambda: b"begun\n" in api.log(attempt.job_id).data, "the step")
+    cancelled_at = time.time()
     await handle.cancel()
-    result = await asyncio.wait_for(handle.result(), 10)
-    assert time.monotonic() - cancelled_at < 3
+    result = await asyncio.wait_for(handle.result(), 30)
+    assert float(heard.read_text()) - cancelled_at < 3
     assert (result.outcome, result.cause) == (Outcome.CANCELLED, "cancelled")
     assert [step.outcome for step in result.steps] == [Outcome.CANCELLED, None]
     await eventually(lambda: api.log(attempt.job_id).final, "the log")
@@ -95,7 +102,9 @@ async def test_time_limits(agent: AgentProcess, starter: Client, repository: Rep
     assert (result.outcome, result.cause) == (Outcome.TIMED_OUT, cause)
     assert result.message is not None
     assert "1 s" in result.message
-    assert result.finished_at - result.claimed_at < 4000
+    began = result.started_at if of == "step" else result.claimed_at  # a checkout has its own time
+    assert began is not None
+    assert result.finished_at - began < 4000
 
 
 async def test_an_unknown_commit_is_a_checkout_failure(
@@ -131,7 +140,7 @@ async def test_workspaces_are_removed_after_the_report(
 ) -> None:
     await result_of(starter, repository.attempt("mkdir -m 0500 locked", "touch big", pool="shared"))
     attempts = agent.directory / "attempts"
-    await eventually(lambda: not list(attempts.iterdir()), "clean-up", 10)
+    await eventually(lambda: not list(attempts.iterdir()), "clean-up")
 
 
 async def test_the_api_may_be_away(
@@ -163,7 +172,7 @@ async def test_200_mb_of_output_with_20_secrets_do_not_fill_the_agent(
     agent: AgentProcess, starter: Client, api: ControlPlaneServer, repository: Repository
 ) -> None:
     command = "head -c 200000000 /dev/zero | tr '\\0' x"
-    attempt = repository.attempt(command, pool="shared", secrets=list(SECRETS))
+    attempt = repository.attempt(command, pool="shared", secrets=list(SECRETS), timeout_seconds=300)
     handle = await begin(starter, attempt)
     log = api.log(attempt.job_id)
     peak = 0
@@ -173,7 +182,7 @@ async def test_200_mb_of_output_with_20_secrets_do_not_fill_the_agent(
         peak = max(peak, agent.ps.memory_info().rss)
         return log.final
 
-    await eventually(done, "the whole log", 60)
+    await eventually(done, "the whole log", 240)
     assert (await handle.result()).log_bytes > 200_000_000
     assert sum(map(len, log.chunks.values())) > 200_000_000
     log.chunks.clear()

@@ -63,7 +63,7 @@ async def agent(starter: Client, request: pytest.FixtureRequest) -> AsyncIterato
     agent.queues.start()
     yield agent
     agent.go.set()
-    await asyncio.wait_for(agent.queues.end(), 10)
+    await asyncio.wait_for(agent.queues.end(), 30)
 
 
 async def test_only_demands_that_are_met_are_polled_and_not_too_many(agent: Agent) -> None:
@@ -92,8 +92,8 @@ async def test_an_attempt_outlives_its_queue_and_the_queue_comes_back(agent: Age
     assert (agent.queues.polled, len(agent.begun)) == (frozenset(), 1)
     agent.gate.clear(Reason.PAUSED)
     agent.go.set()
-    assert (await asyncio.wait_for(handle.result(), 10)).outcome is Outcome.SUCCEEDED
-    assert (await asyncio.wait_for(late.result(), 10)).outcome is Outcome.SUCCEEDED
+    assert (await asyncio.wait_for(handle.result(), 30)).outcome is Outcome.SUCCEEDED
+    assert (await asyncio.wait_for(late.result(), 30)).outcome is Outcome.SUCCEEDED
     assert (await result_of(starter, agent.attempt(*GPU))).outcome is Outcome.SUCCEEDED
     assert agent.most == 1
 
