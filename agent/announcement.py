@@ -19,33 +19,58 @@ from workflows.contracts.statuses import QueueStatus
 _DELAY_SECONDS: Final = 0.25
 _CHECKOUT_SECONDS: Final = 0.4
 """How much longer to wait for the first step, so that one announcement can tell when it began."""
+_SETTLE_SECONDS: Final = 1.0
 
 logger = logging.getLogger(__name__)
 
 
-async def announce(
-    control_plane: ControlPlane, attempt: AttemptInput, agent_id: str, progress: Progress, lease: Lease
-) -> None:
-    """Announce once, as RUNNING also while it checks out: a second announcement would be five events of history.
+class Announcement:
+    """One attempt's. ``make`` it beside the attempt, ``settle`` it before the result is reported."""
 
-    Ends by itself or by being cancelled.
-    """
-    await asyncio.sleep(_DELAY_SECONDS)
-    with suppress(TimeoutError):
-        await asyncio.wait_for(progress.running.wait(), _CHECKOUT_SECONDS)
-    backoff = Backoff(f"Announcing attempt {attempt.attempt} of job {attempt.job_id}")
-    while True:
+    def __init__(self, control_plane: ControlPlane, attempt: AttemptInput, agent_id: str, lease: Lease) -> None:
+        self._control_plane, self._attempt, self._agent_id, self._lease = control_plane, attempt, agent_id, lease
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+        self._over = False
+
+    async def make(self, progress: Progress) -> None:
+        """Announce once, as RUNNING also while it checks out: a second announcement would be five events of history.
+
+        Ends by itself or by being cancelled.
+        """
+        await asyncio.sleep(_DELAY_SECONDS)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(progress.running.wait(), _CHECKOUT_SECONDS)
+        backoff = Backoff(f"Announcing attempt {self._attempt.attempt} of job {self._attempt.job_id}")
+        while not self._over:
+            self._quiet.clear()
+            try:
+                return await self._send(progress)
+            except Unreachable as error:
+                delay = backoff.failed(error)
+            except Refused as error:
+                return logger.warning("The start of job %s could not be announced: %s", self._attempt.job_id, error)
+            finally:
+                self._quiet.set()
+            await asyncio.sleep(delay)
+        return None
+
+    async def settle(self) -> None:
+        """Nothing is announced after this; what is on its way has arrived, or does not within a second.
+
+        Crossing the result, it would make Temporal refuse the task that ends the job, after its record was written.
+        """
+        self._over = True
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._quiet.wait(), _SETTLE_SECONDS)
+
+    async def _send(self, progress: Progress) -> None:
         announcement = AttemptStarted(
-            attempt=attempt.attempt,
-            agent_id=agent_id,
+            attempt=self._attempt.attempt,
+            agent_id=self._agent_id,
             phase=QueueStatus.RUNNING,
             claimed_at=progress.claimed_at,
             started_at=progress.started_at,
-            lease_expires_at=lease.expires_at(epoch_ms()),
+            lease_expires_at=self._lease.expires_at(epoch_ms()),
         )
-        try:
-            return await control_plane.announce_start(attempt.job_id, announcement)
-        except Unreachable as error:
-            await asyncio.sleep(backoff.failed(error))
-        except Refused as error:
-            return logger.warning("The start of job %s could not be announced: %s", attempt.job_id, error)
+        await self._control_plane.announce_start(self._attempt.job_id, announcement)

@@ -16,7 +16,7 @@ from temporalio import activity
 from temporalio.client import AsyncActivityHandle, Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from agent.announcement import announce
+from agent.announcement import Announcement
 from agent.control_plane import Backoff
 from agent.gate import Gate
 from agent.host import Host
@@ -120,15 +120,17 @@ class Attempts:
             fence=lambda ask_at, kill_at: guardian.fence(cookie, ask_at, kill_at),
         )
         handle = self._client.get_async_activity_handle(task_token=info.task_token)
+        announcement = Announcement(self._host.control_plane, attempt, self._host.agent_id, lease)
 
         async def report(result: AttemptResult) -> None:
             self._watchers.ended(result)
+            await announcement.settle()
             await self._report(handle, lease, result)
 
         guardian.register(cookie)
         beside = [
             asyncio.create_task(lease.keep()),
-            asyncio.create_task(announce(self._host.control_plane, attempt, self._host.agent_id, run.progress, lease)),
+            asyncio.create_task(announcement.make(run.progress)),
         ]
         self._runs[run] = attempt.job_id
         try:

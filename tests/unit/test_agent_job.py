@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agent.announcement import announce
+from agent.announcement import Announcement
 from agent.checkout import Checkout, CheckoutError
 from agent.control_plane import Backoff, ControlPlane
 from agent.fences import Fences
@@ -124,14 +124,14 @@ class Bench:
         attempt: AttemptInput,
         during: Callable[[AttemptRun], None] | None = None,
         *,
-        once: Callable[[], bool] = lambda: False,
+        once: Callable[[], bool] | None = None,
     ) -> AttemptResult:
-        """Run the attempt; call ``during`` when ``once`` is so, or after half a second."""
+        """Run the attempt; call ``during`` when ``once`` is so, or, without it, after half a second."""
         run = AttemptRun(self.host, attempt)
         running = asyncio.create_task(run.run(self.report))
         if during is not None:
-            for _ in range(100):
-                if once():
+            for _ in range(100 if once is None else 4000):
+                if once is not None and once():
                     break
                 await asyncio.sleep(0.005)
             during(run)
@@ -317,7 +317,7 @@ async def test_a_slow_checkout_is_announced_once(bench: Bench) -> None:
     attempt = bench.attempt("hang")
     run = AttemptRun(bench.host, attempt)
     running = asyncio.create_task(run.run(bench.report))
-    await asyncio.wait_for(announce(bench.host.control_plane, attempt, "agent-1", run.progress, a_lease()), 5)
+    await asyncio.wait_for(Announcement(bench.host.control_plane, attempt, "agent-1", a_lease()).make(run.progress), 5)
     [announced] = bench.server.starts[attempt.job_id]
     assert (announced.phase, announced.started_at) == (QueueStatus.RUNNING, None)
     bench.checkout.go.set()
@@ -333,7 +333,8 @@ async def test_an_announcement_waits_for_the_api_and_takes_no_for_an_answer(benc
     run = AttemptRun(bench.host, attempt)
     run.progress.running.set()
     bench.server.answer = 503
-    announcing = asyncio.create_task(announce(bench.host.control_plane, attempt, "agent-1", run.progress, a_lease()))
+    announcement = Announcement(bench.host.control_plane, attempt, "agent-1", a_lease())
+    announcing = asyncio.create_task(announcement.make(run.progress))
     while len(bench.server.requests) < 2:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     bench.server.answer = 404
