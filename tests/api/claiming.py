@@ -117,7 +117,7 @@ class Desk:
     async def job(self, job_id: str) -> dict[str, Any]:
         return (await self.http.get(f"{JOBS}/{job_id}")).json()
 
-    async def until(self, job_id: str, *, seconds: float = 10, **expected: Any) -> dict[str, Any]:
+    async def until(self, job_id: str, *, seconds: float = 30, **expected: Any) -> dict[str, Any]:
         ends = time.monotonic() + seconds
         while True:
             found = await self.job(job_id)
@@ -129,7 +129,7 @@ class Desk:
     async def until_waiting(self, count: int, requires: Sequence[str] = ()) -> None:
         """Until so many wait in the queue, as Temporal counts them."""
         queues = self.services.claims
-        ends = time.monotonic() + 10
+        ends = time.monotonic() + 30
         while (await queues.backlog(pool_queue(self.pool, requires))).waiting != count:
             assert time.monotonic() < ends, "they never waited"
             await asyncio.sleep(0.05)

@@ -58,10 +58,10 @@ class Served:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         assert self._loop is not None
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
     def submit(self, **changes: object) -> str:
-        with httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {ADMIN_KEY}"}) as client:
+        with httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {ADMIN_KEY}"}, timeout=20) as client:
             answer = client.post("/api/dashboard/jobs", json={**SPEC, **changes})
         assert answer.status_code == 201, answer.text
         return str(answer.json()["job_id"])

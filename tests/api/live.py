@@ -43,7 +43,7 @@ def _no_signals() -> _NoSignals:
     return _NoSignals()
 
 
-async def until(condition: Callable[[], bool], *, seconds: float = 5) -> None:
+async def until(condition: Callable[[], bool], *, seconds: float = 20) -> None:
     """Wait for a condition, given as a function."""
     deadline = asyncio.get_running_loop().time() + seconds
     while not condition():

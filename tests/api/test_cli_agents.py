@@ -116,10 +116,10 @@ def test_the_scaler_tells_a_command_until_it_is_stopped(api: Served, tmp_path: P
     try:
         wait_until(lambda: found.exists() and found.read_text() == "cloud 2\n", seconds=20, what="the first call")
         told(api, "pool", "scale", "cloud", "--min", "3")
-        wait_until(lambda: found.read_text() == "cloud 2\ncloud 3\n", seconds=10, what="the second call")
+        wait_until(lambda: found.read_text() == "cloud 2\ncloud 3\n", seconds=30, what="the second call")
     finally:
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=10)
+        _, errors = process.communicate(timeout=30)
     assert process.returncode == 0, errors
     assert b"cloud: 3 agents wanted, 0 there" in errors
 
@@ -131,5 +131,5 @@ def test_a_scaler_that_cannot_work_says_so(api: Served) -> None:
         (("--pool", "cloud", "--command", "exit 7", "--once"), 1, b"exit code 7"),
     ):
         process = start(api.url, "scaler", *arguments)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
         assert (process.returncode, words in errors) == (code, True), errors

@@ -86,8 +86,10 @@ def client(environment: Mapping[str, str], key: str = ADMIN_KEY) -> httpx.Client
     return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=20)
 
 
-def follow(api: httpx.Client, job_id: str, into: list[bytes]) -> None:
-    into.append(api.get(f"{JOBS}/{job_id}/logs?follow=true").content)
+def follow(api: httpx.Client, job_id: str, begun: threading.Event, into: list[bytes]) -> None:
+    with api.stream("GET", f"{JOBS}/{job_id}/logs?follow=true") as answer:
+        begun.set()
+        into.append(answer.read())
 
 
 def answers(api: httpx.Client, path: str, status: int) -> bool:
@@ -108,10 +110,10 @@ def stack(aws_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         client(environment) as api,
         client(environment, AGENT_KEY) as agent,
     ):
-        servers.wait_until(lambda: answers(api, "/health", 200), seconds=20, what="the API's start")
+        servers.wait_until(lambda: answers(api, "/health", 200), seconds=60, what="the API's start")
         before = api.get("/health/ready"), api.post(JOBS, json=SPEC), api.get(JOBS)
         with servers.running(temporal), process([HYBRIDCI, "worker"], environment, folder / "worker.log"):
-            servers.wait_until(lambda: answers(api, "/health/ready", 200), seconds=30, what="readiness")
+            servers.wait_until(lambda: answers(api, "/health/ready", 200), seconds=60, what="readiness")
             yield Stack(temporal, api, agent, environment, *before)
 
 
@@ -221,9 +223,15 @@ def test_it_recovers_when_temporal_comes_back(stack: Stack) -> None:
     servers.wait_until(lambda: answers(stack.api, "/health/ready", 503), seconds=15, what="noticing the outage")
     stack.temporal.start()
     servers.wait_until(lambda: answers(stack.api, "/health/ready", 200), seconds=30, what="recovery")
-    created = stack.api.post(JOBS, json={**SPEC, "pool": "nobody"})
-    assert created.status_code == 201, created.text
-    assert stack.api.delete(f"/api/queue/jobs/{created.json()['job_id']}").status_code == 200
+    created: list[httpx.Response] = []
+
+    def submitted() -> bool:
+        headers = {"Idempotency-Key": "recovered"}
+        created[:] = [stack.api.post(JOBS, json={**SPEC, "pool": "nobody"}, headers=headers)]
+        return created[0].is_success
+
+    servers.wait_until(submitted, seconds=30, what="the control worker's recovery")
+    assert stack.api.delete(f"/api/queue/jobs/{created[0].json()['job_id']}").status_code == 200
 
 
 def test_it_ends_cleanly_with_followers_and_calls_in_flight(stack: Stack, tmp_path: Path) -> None:
@@ -231,13 +239,14 @@ def test_it_ends_cleanly_with_followers_and_calls_in_flight(stack: Stack, tmp_pa
     for number in range(3):
         environment = {**stack.environment, "HYBRIDCI_PORT": str(servers.free_port())}
         with process([HYBRIDCI, "api"], environment, tmp_path / f"{number}.log") as child, client(environment) as api:
-            servers.wait_until(lambda: answers(api, "/health/ready", 200), seconds=20, what="the API's start")
-            followed: list[bytes] = []
-            follower = threading.Thread(target=follow, args=(api, job_id, followed))
+            servers.wait_until(lambda: answers(api, "/health/ready", 200), seconds=60, what="the API's start")
+            begun, followed = threading.Event(), list[bytes]()
+            follower = threading.Thread(target=follow, args=(api, job_id, begun, followed))
             follower.start()
             submitter = threading.Thread(target=lambda: api.post(f"{JOBS}/{job_id}/retry"))
             submitter.start()
             submitter.join()
+            assert begun.wait(20)
             time.sleep(0.2)  # the follower is in its stream
             started = time.monotonic()
             child.send_signal(signal.SIGINT if number else signal.SIGTERM)

@@ -78,18 +78,18 @@ def describe(queue: str) -> DescribeTaskQueueRequest:
 
 
 async def until_polled(client: Client, queue: str, identity: str) -> None:
-    for _ in range(200):
+    for _ in range(600):
         described = await client.workflow_service.describe_task_queue(describe(queue))
         if identity in {poller.identity for poller in described.pollers}:
             return
         await asyncio.sleep(0.05)
-    raise AssertionError(f"nobody polled {queue} within 10 s")
+    raise AssertionError(f"nobody polled {queue} within 30 s")
 
 
 async def until_running(handle: WorkflowHandle[Any, Any]) -> None:
-    for _ in range(200):
+    for _ in range(600):
         description = await handle.describe()
         if any(each.HasField("last_started_time") for each in description.raw_description.pending_activities):
             return
         await asyncio.sleep(0.05)
-    raise AssertionError("the activity did not start within 10 s")
+    raise AssertionError("the activity did not start within 30 s")

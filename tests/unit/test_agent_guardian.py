@@ -134,13 +134,13 @@ async def test_an_attempt_that_is_not_heard_of_in_time_is_ended_and_no_other(gua
         for cookie in ("late-1", "renewed-1", "unfenced-1"):
             guardian.register(cookie)
         for cookie in ("late-1", "renewed-1"):
-            guardian.fence(cookie, now + 0.5, now + 5)
+            guardian.fence(cookie, now + 0.5, now + 20)
         guardian.fence("renewed-1", now + 100, now + 105)
         guardian.fence("unknown-1", now, now)
         assert await asyncio.to_thread(late.wait, 5) == -signal.SIGTERM
         assert 0.5 <= boot_clock() - now < 3
         processes.append(again := sleeper("late-1"))  # of one that nobody saw
-        assert await asyncio.to_thread(again.wait, 5) == -signal.SIGTERM
+        assert await asyncio.to_thread(again.wait, 15) == -signal.SIGTERM
         assert (renewed.poll(), unfenced.poll()) == (None, None)
         guardian.fence("renewed-1", now, now)
         assert await asyncio.to_thread(renewed.wait, 5) in {-signal.SIGTERM, -signal.SIGKILL}
@@ -157,10 +157,10 @@ async def test_who_does_not_heed_is_killed_at_the_second_time(guardian: Guardian
         await until((tmp_path / "ready").exists)
         guardian.register("deaf-1", deaf.pid)
         now = boot_clock()
-        guardian.fence("deaf-1", now + 0.2, now + 1)
+        guardian.fence("deaf-1", now + 0.2, now + 3)
         await until((tmp_path / "asked").exists, what="SIGTERM")
-        assert await asyncio.to_thread(deaf.wait, 5) == -signal.SIGKILL
-        assert boot_clock() - now >= 1
+        assert await asyncio.to_thread(deaf.wait, 20) == -signal.SIGKILL
+        assert boot_clock() - now >= 3
     finally:
         deaf.kill()
         deaf.wait()
@@ -171,11 +171,11 @@ async def test_a_replaced_guardian_is_told_the_times_too(guardian: Guardian) -> 
     try:
         guardian.register("told-1")
         now = boot_clock()
-        guardian.fence("told-1", now + 1.5, now + 3)
+        guardian.fence("told-1", now + 1.5, now + 20)
         first = guardian.pid
         assert first is not None
         os.kill(first, signal.SIGKILL)
-        assert await asyncio.to_thread(job.wait, 10) == -signal.SIGTERM
+        assert await asyncio.to_thread(job.wait, 20) == -signal.SIGTERM
         assert guardian.pid != first
         assert boot_clock() - now >= 1.5
     finally:

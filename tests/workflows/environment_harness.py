@@ -180,7 +180,7 @@ class Deployment:
 
     async def hears(self, name: str, times: int = 1) -> dict[str, Any]:
         """Wait until it was told this so often; returns the last of them."""
-        for _ in range(1500):
+        for _ in range(3000):
             said = [each for each in self.lab.recorder.heard if (each.deployment_id, each.name) == (self.id, name)]
             if len(said) >= times:
                 return said[-1].message
@@ -248,9 +248,10 @@ class Lab:
     def actions(self) -> list[str]:
         """The audit trail."""
         writes = self.recorder.writes.get(self.id, [])
-        return [event.action.removeprefix("environment.") for write in writes for event in write.events]
+        events = {event.event_id: event for write in writes for event in write.events}  # a task can run again
+        return [event.action.removeprefix("environment.") for event in events.values()]
 
-    async def until(self, condition: Callable[[EnvironmentState], bool], *, seconds: float = 12) -> EnvironmentState:
+    async def until(self, condition: Callable[[EnvironmentState], bool], *, seconds: float = 30) -> EnvironmentState:
         """Wait until the record that was written last fulfils the condition."""
         for _ in range(int(seconds / 0.02)):
             writes = self.recorder.writes.get(self.id)

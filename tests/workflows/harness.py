@@ -172,7 +172,7 @@ class Harness:
 
     async def until(self, job_id: str, condition: Callable[[Job], bool]) -> Job:
         """Wait until the record that was written last fulfils the condition."""
-        for _ in range(600):
+        for _ in range(1500):
             writes = self.recorder.writes.get(job_id)
             if writes and condition(writes[-1].job):
                 return writes[-1].job

@@ -112,7 +112,7 @@ class Model:
         """Let everything go on, and wait until each deployment has ended, is live, or was terminated."""
         found: list[Deployment] = []
         with suppress(TimeoutError):
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(120):
                 while True:
                     found = await self._go_on()
                     moving = [each for each in found if self._moves(each)]

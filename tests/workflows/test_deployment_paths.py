@@ -277,6 +277,7 @@ async def test_an_operator_rolls_a_live_version_back_to_one_that_was_live(deploy
     assert (last.where, last.steps, last.sha) == ("rollback production 1.0", ["./back.sh"], one.git_commit_sha)
     state = await deploys.until_environment(lambda found: found.hold is not None)
     assert (state.live and state.live.version, state.hold and state.hold.by) == ("1.0", BOB)
+    await deploys.handle(three).result()  # its workflow closes just after the record says so
     with pytest.raises(NotFound):
         await deploys.releases.command(three, RollbackCommand(by=BOB, reason="again"))
 
@@ -371,7 +372,7 @@ async def test_another_ci_rolls_out_and_records_it(deploys: Deploys) -> None:
 async def test_one_at_a_time_in_order_of_arrival(deploys: Deploys) -> None:
     deploys.script("deploy staging 1.0", until_cancelled)
     one = await deploys.start("1.0")
-    await deploys.until(one, lambda found: bool(found.stages[0].job_ids))
+    await deploys.until(one, lambda _: "deploy staging 1.0" in deploys.kinds())
     others = [await deploys.start(version) for version in ("1.1", "1.2", "1.3")]
     for other in others:
         await deploys.until_waits(other, "1.0")
@@ -393,17 +394,25 @@ async def test_a_newer_one_takes_the_place_of_those_that_wait(deploys: Deploys) 
     await deploys.until_status(two, "live")
 
 
+async def _freeze(deploys: Deploys, *, seconds: int) -> FreezeCommand:
+    """The trade fair; again: it ends at another time."""
+    ends_at = int(time.time() * 1000) + seconds * 1000
+    freeze = FreezeCommand(by=BOB, freeze_id="fair", name="trade fair", ends_at=ends_at)
+    await deploys.releases.command_environment(deploys.name, "production", freeze)
+    return freeze
+
+
 async def test_an_approved_version_ships_when_the_freeze_ends_and_all_is_still_well(deploys: Deploys) -> None:
     staging = deploys.environment("staging", health_check={"run": "curl -f localhost"})
     waiting = await deploys.start("1.0", deploys.service(staging, deploys.environment(approval=ONE)))
     await deploys.until_waits(waiting, "waits for approval")
-    freeze = FreezeCommand(by=BOB, freeze_id="fair", name="trade fair", ends_at=int(time.time() * 1000) + 4000)
-    await deploys.releases.command_environment(deploys.name, "production", freeze)
+    await _freeze(deploys, seconds=3600)
     await deploys.approve(waiting)
     frozen = await deploys.until_waits(waiting, "trade fair")
     assert "hybridci freeze override" in (frozen.waits_for or "")
     assert frozen.approvals[0].by == BOB
     assert deploys.kinds() == ["deploy staging 1.0", "health staging 1.0"]
+    freeze = await _freeze(deploys, seconds=3)
     live = await deploys.until_status(waiting, "live")
     assert live.live_at is not None
     assert live.live_at >= freeze.ends_at
@@ -412,11 +421,11 @@ async def test_an_approved_version_ships_when_the_freeze_ends_and_all_is_still_w
 
 async def test_after_a_freeze_a_sick_staging_stops_it(deploys: Deploys) -> None:
     staging = deploys.environment("staging", health_check={"run": "curl -f localhost", "attempts": 1})
-    freeze = FreezeCommand(by=BOB, freeze_id="fair", name="trade fair", ends_at=int(time.time() * 1000) + 3000)
-    await deploys.releases.command_environment(deploys.name, "production", freeze)
+    await _freeze(deploys, seconds=3600)
     one = await deploys.start("1.0", deploys.service(staging, deploys.environment()))
     await deploys.until_waits(one, "trade fair")
     deploys.script("health staging", fail(1))
+    await _freeze(deploys, seconds=3)
     ended = await deploys.until_status(one, "failed")
     assert ended.cause == "health_check_failed"
     assert "After the freeze, staging is not well" in (ended.error_message or "")
@@ -501,7 +510,7 @@ async def test_a_job_that_makes_no_sense_ends_it_in_words(deploys: Deploys) -> N
 async def test_the_temporal_ui_tells_what_it_waits_for(deploys: Deploys) -> None:
     waiting = await _waiting_for_approval(deploys)
     description = await deploys.handle(waiting).describe()
-    for _ in range(100):
+    for _ in range(1000):
         if description.typed_search_attributes.get(attributes.STATUS) == "staged":
             break  # the UI follows the record
         await deploys.pause()

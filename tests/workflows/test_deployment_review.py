@@ -45,7 +45,7 @@ async def test_an_approval_while_the_store_hangs_is_not_overlooked(
         await hangs.wait()
         await handle.signal("approve", {"by": CAT})
         await handle.signal("approve", {"by": "dan@example.com"})
-        for _ in range(600):  # until the worker has asked for more time and was told
+        for _ in range(1500):  # until the worker has asked for more time and was told
             if len((await handle.query("state", result_type=type(one))).approvals) == 3:
                 break
             await deploys.pause()
@@ -62,7 +62,7 @@ async def test_a_signal_without_input_or_with_another_one_harms_nothing(deploys:
     await handle.signal(name)
     await handle.signal(name, args=["nonsense"])
     await handle.signal(name, {"by": 7})
-    await asyncio.wait_for(deploys.approve(one), 10)
+    await asyncio.wait_for(deploys.approve(one), 30)
     await deploys.until_status(one, "live")
 
 

@@ -41,7 +41,7 @@ async def _parked(jobs: Harness) -> str:
         start,
         id=job_workflow_id(start.job_id),
         task_queue=CONTROL_QUEUE,
-        task_timeout=timedelta(seconds=1),
+        task_timeout=timedelta(seconds=3),
     )
     await jobs.until(start.job_id, lambda job: job.status is JobStatus.DEAD_LETTERED)
     return start.job_id
