@@ -69,9 +69,12 @@ class RecordedDeployment:
     ) -> None:
         """An event for the audit trail; it is written with the record."""
         deployment = self._deployment
-        # Without the time: a workflow task that is lost and runs again must give the same event the same id.
-        content = f"{workflow.uuid4()}\n{action}\n{by}\n{reason}\n{message}"
-        number = f"{len(self._events):03d}-{uuid.uuid5(_EVENT_IDS, content).hex[:16]}"
+        # Without the time: a workflow task that is lost and runs again must give the same event the same id. An update
+        # can come back in another order. The number is drawn all the same: those drawn later must stay what they were.
+        drawn, update = workflow.uuid4(), workflow.current_update_info()
+        origin, place = (update.id, 0) if update is not None else (drawn, len(self._events))
+        content = f"{origin}\n{action}\n{by}\n{reason}\n{message}"
+        number = f"{place:03d}-{uuid.uuid5(_EVENT_IDS, content).hex[:16]}"
         self._events.append(
             AuditEvent(
                 event_id=f"{deployment.deployment_id}-{number}",
