@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -64,7 +65,8 @@ class OtherHost:
             process.wait(10)
         pids = subprocess.run(["ip", "netns", "pids", self.name], capture_output=True, text=True, check=True)
         for pid in pids.stdout.split():
-            os.kill(int(pid), 9)
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), 9)
         subprocess.run(["ip", "netns", "del", self.name], check=True)
         subprocess.run(["ip", "link", "del", self._cable], capture_output=True, check=False)  # it went with its far end
 

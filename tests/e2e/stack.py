@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -85,11 +86,17 @@ class Stack:
 
     def kill_everything(self) -> None:
         """kill -9 of the whole tree at once; also the tests' own clean-up."""
-        for process in self.processes():
-            process.kill()
-        wait_until(lambda: not self.processes(), seconds=10, what="the end of all processes")
+        wait_until(lambda: not self._kill_processes(), seconds=20, what="the end of all processes")
         if self._process is not None:
             self._process.wait(10)
+
+    def _kill_processes(self) -> list[psutil.Process]:
+        """Those that were there: one may have ended just now, and another one may have been started."""
+        found = self.processes()
+        for process in found:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        return found
 
     def _ended(self) -> bool:
         return self._process is None or self._process.poll() is not None

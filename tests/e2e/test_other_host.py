@@ -117,15 +117,21 @@ def test_the_other_host_reaches_the_api_and_the_gateway_only(place: Place) -> No
 def test_agents_join_die_drain_and_a_script_takes_over(place: Place) -> None:
     first = place.agent("one")
     second = place.agent("two")
-    both = [place.submit("hostname; sleep 1") for _ in range(4)]
+    begun, killed = place.folder / "begun", place.folder / "killed"
+    both = [place.submit(f"hostname; until [ -e {begun} ]; do sleep 0.1; done") for _ in range(4)]
+    wait_until(
+        lambda: all(place.job(job_id)["agent_id"] for job_id in both), seconds=30, what="as many jobs as both can run"
+    )
+    begun.touch()
     ran = {place.succeeded(job_id, 30)["agent_id"] for job_id in both}
     assert ran == {"one", "two"}
 
-    held = place.submit("for i in $(seq 40); do sleep 0.1; done")
+    held = place.submit(f"until [ -e {killed} ]; do sleep 0.1; done")
     wait_until(lambda: place.job(held)["agent_id"] is not None, seconds=20, what="the job's start")
     victim = place.job(held)["agent_id"]
     other = "two" if victim == "one" else "one"
     os.killpg(first.pid if victim == "one" else second.pid, signal.SIGKILL)
+    killed.touch()
     done = place.succeeded(held, 60)
     assert [(attempt["agent_id"], attempt["outcome"]) for attempt in done["attempts"]] == [
         (victim, "agent_lost"),

@@ -155,6 +155,9 @@ def test_a_job_runs_through_separate_processes(processes: Processes, surrounding
         wait_until(lambda: client.get(address).json()["status"] in ENDED, seconds=30, what="the job's end")
         job: dict[str, Any] = client.get(address).json()
         assert (job["status"], job["exit_code"]) == ("success", 0), job
+        wait_until(
+            lambda: client.get(f"{address}/logs").headers["Log-Complete"] == "true", seconds=20, what="the whole log"
+        )
         assert "hello\nof true\n" in client.get(f"{address}/logs").text
         assert job["agent_id"].startswith("linux-")
     assert processes.stop(signal.SIGTERM, "agent", "api", "worker") == {"agent": 0, "api": 0, "worker": 0}

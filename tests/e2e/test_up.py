@@ -80,7 +80,7 @@ def test_second_ctrl_c_does_not_wait_for_running_jobs(stack: Stack, tmp_path: Pa
     stack.send(signal.SIGINT)
     wait_until(lambda: "Waiting up to 60 s for agent-1" in stack.text(), seconds=20, what="word of the running job")
     stack.send(signal.SIGINT)
-    assert stack.exit_code(seconds=10) == 0
+    assert stack.exit_code(seconds=30) == 0
     assert stack.processes() == []
 
 
@@ -187,19 +187,23 @@ def _crash_is_repaired_and_reported(stack: Stack, name: str) -> None:
     old = stack.children()[name]
     os.kill(old, signal.SIGKILL)
     told = f"{name} (pid {old}) died: SIGKILL"
-    wait_until(lambda: told in stack.text(), seconds=10, what=f"word of {name}'s death")
+    wait_until(lambda: told in stack.text(), seconds=20, what=f"word of {name}'s death")
     line = next(line for line in stack.text().splitlines() if told in line)
     assert f"restarted as pid {stack.children()[name]}" in line
-    wait_until(stack.ready, seconds=20, what=f"ready after the death of {name}")
+    wait_until(stack.ready, seconds=40, what=f"ready after the death of {name}")
 
 
 def _running_job_is_drained(stack: Stack, tmp_path: Path) -> None:
     repository(tmp_path / "repo")
-    begun, done = stack.data / "begun", stack.data / "done"
-    job_id = _submit(stack, tmp_path / "repo", f"touch {begun}; sleep 8; touch {done}")
+    begun, end, done = (stack.data / name for name in ("begun", "end", "done"))
+    wait = f"until [ -e {end} ]; do sleep 0.1; done"
+    job_id = _submit(stack, tmp_path / "repo", f"touch {begun}; {wait}; touch {done}")
     wait_until(begun.exists, seconds=30, what="the job's start")
     assert _job(stack, job_id)["status"] in ("queued", "running")
-    assert stack.stop(signal.SIGINT) == 0
+    stack.send(signal.SIGINT)
+    wait_until(lambda: "Waiting up to 60 s for agent-1" in stack.text(), seconds=20, what="word of the running job")
+    end.touch()
+    assert stack.exit_code() == 0
     assert done.exists()
     assert stack.processes() == []
 

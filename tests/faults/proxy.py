@@ -1,6 +1,7 @@
 """A TCP proxy on a loop of its own: the network between two processes, to be cut and mended."""
 
 import asyncio
+import socket
 import threading
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
@@ -17,6 +18,7 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._server: asyncio.Server | None = None
+        self._kept: socket.socket | None = None
         self._flowing = asyncio.Event()
         self._connections: set[asyncio.Task[None]] = set()
 
@@ -41,6 +43,7 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
+        self._let_go()
 
     def _call(self, action: Callable[[], Awaitable[None]]) -> None:
         async def run() -> None:
@@ -53,6 +56,7 @@ class Proxy:
 
     async def _mend(self) -> None:
         self._flowing.set()
+        self._let_go()
         if self._server is None:
             self._server = await asyncio.start_server(self._accept, HOST, self.port)
             self.port = int(self._server.sockets[0].getsockname()[1])
@@ -61,10 +65,22 @@ class Proxy:
         server, self._server = self._server, None
         if server is not None:
             server.close()
+            self._keep()
         connections = list(self._connections)
         for connection in connections:
             connection.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
+
+    def _keep(self) -> None:
+        """Nobody else may have the port meanwhile: bound, and refusing, for it does not listen."""
+        self._kept = socket.socket()
+        self._kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._kept.bind((HOST, self.port))
+
+    def _let_go(self) -> None:
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = asyncio.create_task(self._serve(reader, writer))

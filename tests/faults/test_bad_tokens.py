@@ -7,7 +7,7 @@ import time
 from collections import Counter
 
 from tests.faults.plant import Plant
-from tests.servers import HOST
+from tests.servers import HOST, wait_until
 from workflows.contracts.statuses import JobStatus
 
 A_SECOND = 1000
@@ -23,7 +23,7 @@ class Flood(threading.Thread):
         self.statuses: Counter[str] = Counter()
 
     def run(self) -> None:
-        with socket.create_connection((HOST, self._port), 10) as wire:
+        with socket.create_connection((HOST, self._port), 30) as wire:
             while not self._ending.is_set():
                 began = time.monotonic()
                 wire.sendall(b"".join(self._request() for _ in range(_BATCH)))
@@ -32,7 +32,7 @@ class Flood(threading.Thread):
 
     def end(self) -> None:
         self._ending.set()
-        self.join(20)
+        self.join(40)
 
     def _request(self) -> bytes:
         token = f"hci_key_{secrets.token_hex(8)}_{secrets.token_urlsafe(37)}"
@@ -54,6 +54,7 @@ def test_a_thousand_bad_tokens_a_second_while_jobs_flow(plant: Plant) -> None:
     try:
         jobs = [plant.submit("sleep 0.2; echo done", pool="flooded") for _ in range(12)]
         ended = plant.wait_ended(jobs)
+        wait_until(lambda: flood.statuses.total() >= A_SECOND, seconds=30, what="as many answers")
     finally:
         flood.end()
     assert [job.status for job in ended] == [JobStatus.SUCCESS] * 12

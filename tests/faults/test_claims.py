@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from tests.e2e.test_http_agent import appendix
 from tests.faults.plant import JOBS, Plant
@@ -47,7 +48,7 @@ def test_the_appendix_runs_jobs_and_honours_cancellation(plant: Plant) -> None:
         bad, secret = plant.submit("exit 7", pool="scripts", retry=once), plant.submit("true", pool="scripts-2")
         lost = plant.submit("true", pool="scripts", git_commit_sha="0" * 40, retry={"checkout_attempts": 1})
         slow = plant.submit("sleep 30", pool="scripts", timeout_seconds=1)
-        failed, unknown, late = plant.wait_ended([bad, lost, slow], seconds=30)
+        failed, unknown, late = plant.wait_ended([bad, lost, slow], seconds=60)
         assert [job.attempts[0].outcome for job in (failed, unknown, late)] == [
             Outcome.FAILED,
             Outcome.CHECKOUT_FAILED,
@@ -58,23 +59,26 @@ def test_the_appendix_runs_jobs_and_honours_cancellation(plant: Plant) -> None:
 
         long = plant.submit("sleep 60", pool="scripts")
         plant.wait_running(long)
-        asked = time.monotonic()
+        asked = time.time()
         plant.http.post(f"{JOBS}/{long}/cancel", json={"reason": "wrong branch"}).raise_for_status()
-        (cancelled,) = plant.wait_ended([long], seconds=15)
+        (cancelled,) = plant.wait_ended([long], seconds=30)
         assert cancelled.status is JobStatus.CANCELLED
-        assert time.monotonic() - asked < 8
+        assert (cancelled.attempts[0].finished_at or 0) / 1000 - asked < 8
     finally:
         agent.kill()
 
 
-def test_every_job_ends_when_claimers_are_killed_at_random(plant: Plant) -> None:
+def test_every_job_ends_when_claimers_are_killed_at_random(plant: Plant, tmp_path: Path) -> None:
     """Four agents; two are killed in the middle of a job, and a new one takes their place."""
     agents = [ScriptAgent(plant, f"mortal-{number}", "mortals") for number in range(4)]
+    killed = tmp_path / "killed"
     try:
-        job_ids = [plant.submit("sleep 1", pool="mortals") for _ in range(12)]
+        command = f"until [ -e {killed} ]; do sleep 0.1; done; sleep 1"
+        job_ids = [plant.submit(command, pool="mortals") for _ in range(12)]
         for victim in agents[:2]:
             wait_until(lambda name=victim.name: _runs(plant, name), seconds=30, what=f"a job on {victim.name}")
             victim.kill()
+        killed.touch()
         agents.append(ScriptAgent(plant, "mortal-4", "mortals"))
         jobs = plant.wait_ended(job_ids, seconds=90)
         assert {job.status for job in jobs} == {JobStatus.SUCCESS}

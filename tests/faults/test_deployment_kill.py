@@ -1,5 +1,6 @@
 """kill -9 of each server while deployments stand in every stage: all go on to their right end, each stage once."""
 
+import asyncio
 import os
 import signal
 import time
@@ -86,9 +87,9 @@ async def test_kill_9_with_deployments_in_every_stage(plant: Plant, releases: Re
     deployments = {service: releases.get(identity) for service, identity in ids.items()}
     _nothing_was_lost(releases, deployments)
     _nothing_was_done_twice(releases, list(deployments.values()))
-    await _records_equal_workflows(plant, releases, list(deployments.values()))
     for service in SHAPES:
         _one_version_is_live(releases, service, deployments[NEXT if service == "waiting" else service])
+    await _records_equal_workflows(plant, releases, list(deployments.values()))
     releases.release("returning")
 
 
@@ -102,7 +103,7 @@ def _bring_to_every_stage(releases: Releases, version: str) -> dict[str, str]:
     back = f"rollback-returning-{target.version}-production-100"
     build, staging = f"build-building-{version}--", f"deploy-staging-{version}-staging-100"
     rollout = f"deploy-waiting-{version}-production-100"
-    timed = [f"deploy-{service}-{version}-staging-100" for service in ("pausing", "baking")]
+    timed = [f"deploy-pausing-{version}-production-50", f"verify-baking-{version}-production-100"]
     releases.close_gates([back, build, staging, rollout, *timed])
     ids = {service: releases.start(service, version) for service in SHAPES if service != "late"}
 
@@ -115,11 +116,11 @@ def _bring_to_every_stage(releases: Releases, version: str) -> dict[str, str]:
     )
     releases.until(ids["asking"], lambda one: one.environment == PRODUCTION, "the question for approval")
     assert releases.tell(ids["asking"], "approve", by=BOB) == 200
-    for held in (back, build, staging):
+    for held in (back, build, staging, *timed):
         releases.until_noted("begin", held)
-    releases.open_gates(timed)
-    releases.until_noted("end", f"deploy-pausing-{version}-production-50")
-    releases.until_noted("end", f"verify-baking-{version}-production-100")
+    releases.open_gates(timed)  # both timers begin now
+    for ended in timed:
+        releases.until_noted("end", ended)
     assert not releases.noted("begin", f"deploy-pausing-{version}-production-100"), "it pauses"
     return ids
 
@@ -178,6 +179,9 @@ def _one_version_is_live(releases: Releases, service: str, last: Deployment) -> 
     live = last.rollback.target_deployment_id if last.rollback is not None else last.deployment_id
     on_record = {one.deployment_id for one in all_of if one.status is DeploymentStatus.LIVE}
     assert on_record <= {live} if back else on_record == {live}
+    wait_until(  # an environment hears of it only when it is on record
+        lambda: _has_heard(releases.environment(service, PRODUCTION), live, back), seconds=30, what="word of the end"
+    )
     staging, production = (releases.environment(service, name) for name in (STAGING, PRODUCTION))
     assert staging.live is not None
     assert production.live is not None
@@ -195,6 +199,12 @@ def _one_version_is_live(releases: Releases, service: str, last: Deployment) -> 
         assert state.fence >= numbers[-1]
 
 
+def _has_heard(state: EnvironmentState, live: str | None, back: bool) -> bool:
+    if back:
+        return state.hold is not None
+    return state.live is not None and state.live.deployment_id == live
+
+
 async def _records_equal_workflows(plant: Plant, releases: Releases, deployments: Sequence[Deployment]) -> None:
     client = await Client.connect(f"{HOST}:{plant.temporal_port}", data_converter=DATA_CONVERTER)
     for deployment in deployments:
@@ -204,5 +214,11 @@ async def _records_equal_workflows(plant: Plant, releases: Releases, deployments
     for service in SHAPES:
         for name in (STAGING, PRODUCTION):
             owner = client.get_workflow_handle(environment_workflow_id(service, name))
-            state = await owner.query("state", result_type=EnvironmentState)
-            assert releases.environment(service, name) == state.model_copy(update={"sequence": 0})
+            deadline = time.monotonic() + 20
+            while True:  # it may hear of a closed workflow just now
+                state = await owner.query("state", result_type=EnvironmentState)
+                shown = releases.environment(service, name)
+                if shown == state.model_copy(update={"sequence": 0}) or time.monotonic() > deadline:
+                    break
+                await asyncio.sleep(0.1)
+            assert shown == state.model_copy(update={"sequence": 0})

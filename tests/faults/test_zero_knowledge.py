@@ -162,9 +162,11 @@ def test_no_value_is_anywhere_in_the_control_plane(customer: Customer) -> None:
 def test_the_search_finds_what_is_there(customer: Customer) -> None:
     """The agent and the customer's own files do hold the values: else the proof above would prove nothing."""
     forms = {form: name for name, value in customer.values.items() for form in _forms(name, value)}
-    held = customer.submit('sleep 3; test -n "$FROM_ENV"')
+    searched = customer.plant.folder / "searched"
+    held = customer.submit(f'until [ -e {searched} ]; do sleep 0.1; done; test -n "$FROM_ENV"')
     customer.plant.wait_running(held)
     _, hits = in_memory(customer.agent.ps.pid, forms)
+    searched.touch()
     assert "FROM_ENV" in hits
     customer.plant.wait_ended([held])
     folder = Path(customer.agent.ps.environ()["HYBRIDCI_SECRETS_FILE"]).parent

@@ -32,7 +32,10 @@ def in_files(folders: Iterable[Path], forms: Mapping[bytes, str]) -> list[str]:
     for folder in folders:
         for path in [folder] if folder.is_file() else sorted(folder.rglob("*")):
             if path.is_file() and not path.is_symlink():
-                content = path.read_bytes()
+                try:
+                    content = path.read_bytes()
+                except FileNotFoundError:  # its owner lives on: it was renamed or removed just now
+                    continue
                 hits += [f"{name} in {path}" for form, name in forms.items() if form in content]
     return hits
 
