@@ -131,6 +131,7 @@ class Lease:
                 failing = True
                 continue
             failing = False
+            self.look()  # an answer that an agent finds when it wakes comes after the guardian has asked for the end
             self._renewed_at = sent_at
             self._tell_guardian(GUARDIAN_SECONDS)
             if cancel_requested:

@@ -213,3 +213,14 @@ async def test_a_look_after_a_long_pause_fences_before_anybody_else_says_it() ->
         assert held.told == [(LeaseEvent.FENCED, 1.0, 128.0)]
         await held.clock.run_until(140)
         assert len(held.told) == 1
+
+
+async def test_an_answer_found_after_a_long_pause_does_not_hide_that_the_guardian_has_asked() -> None:
+    """The agent stands still with a renewal under way; of all that is due when it wakes, the answer comes first."""
+    async with Held() as held:
+        await held.clock.run_until(105.5)
+        held.server.seconds = 1.0
+        await held.clock.run_until(106.5)
+        held.clock.now = 132.6  # the guardian has asked at 132.5, by the renewal of 105
+        await held.clock.run_until(132.6)
+        assert [event for event, _, _ in held.told] == [LeaseEvent.FENCED]
