@@ -185,7 +185,7 @@ secrets = st.lists(
     st.one_of(
         st.text(alphabet="ab", min_size=8, max_size=14), st.text(alphabet="abc\n", min_size=8, max_size=30),
         st.text(min_size=8, max_size=20, alphabet=st.characters(codec="utf-8")),
-    ), min_size=1, max_size=3,
+    ).filter(lambda value: len(value.encode().strip()) >= 8), min_size=1, max_size=3,  # shorter ones are not masked
 )  # fmt: skip
 
 
@@ -204,7 +204,7 @@ def test_cuts_never_matter_and_no_secret_is_left(data: st.DataObject) -> None:
     out = masked(patterns, stream)
     assert masked(patterns, stream, cuts=cuts) == out
     for value in values:
-        assert value not in b"".join(out.split(MASK)) or value in b"".join(stream.split(value))
+        assert all(value not in left for left in out.split(MASK))
 
 
 def test_bytes_without_secrets_come_through_as_they_are() -> None:

@@ -149,7 +149,6 @@ def server(temporal_client: Client) -> Client:
 @settings(
     max_examples=12,
     deadline=None,
-    derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(done=actions)
