@@ -61,17 +61,17 @@ async def test_death_by_signal_is_its_own_cause(agent: AgentProcess, starter: Cl
 async def test_a_long_job_is_announced_and_a_short_one_is_not(
     agent: AgentProcess, starter: Client, api: ControlPlaneServer, repository: Repository
 ) -> None:
-    for _ in range(10):  # a checkout may take so long that the short one is announced, or the long one too early
-        short, long = repository.attempt("true", pool="shared"), repository.attempt("sleep 2", pool="shared")
-        await result_of(starter, short)
-        result = await result_of(starter, long)
-        [announcement] = api.starts[long.job_id]
-        assert announcement.phase is QueueStatus.RUNNING
-        assert announcement.lease_expires_at is not None
-        assert announcement.claimed_at + 28_000 < announcement.lease_expires_at < result.finished_at + 30_000
-        if short.job_id not in api.starts and announcement.started_at is not None:
-            return
-    raise AssertionError("every short job was announced, or no announcement said when its job had started")
+    short, long = repository.attempt("true", pool="shared"), repository.attempt("sleep 2", pool="shared")
+    soon, later = await result_of(starter, short), await result_of(starter, long)
+    if short.job_id in api.starts:  # on a machine where a trivial one is not short
+        assert soon.finished_at - soon.claimed_at >= 200
+    [announcement] = api.starts[long.job_id]
+    assert announcement.phase is QueueStatus.RUNNING
+    if announcement.started_at is None:  # its checkout was waited for long enough
+        assert later.started_at is not None
+        assert later.started_at - later.claimed_at >= 600
+    assert announcement.lease_expires_at is not None
+    assert announcement.claimed_at + 28_000 < announcement.lease_expires_at < later.finished_at + 30_000
 
 
 async def test_cancelling_reaches_a_running_step_within_two_seconds(

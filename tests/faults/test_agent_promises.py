@@ -24,8 +24,6 @@ LOUD_BYTES = 200_000_000
 LINE = b"0123456789abcdefghijklmnopqrstuvwxyz\n"
 LOUD = f"(yes {LINE.decode().strip()} || true) | head -c {{}}"
 LOG_CAP = 64 * 1024
-TRIES = 8
-"""What takes less than a second can take longer when the machine stands still just then."""
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +40,8 @@ def narrow(plant: Plant) -> AgentProcess:
 @pytest.mark.usefixtures("agent")
 def test_a_start_is_in_the_record_within_a_second(plant: Plant, tmp_path: Path) -> None:
     delays: list[float] = []
-    while len(delays) < 3 or (min(delays) >= 1 and len(delays) < TRIES):
-        begun, seen = (tmp_path / f"{what}-{len(delays)}" for what in ("begun", "seen"))
+    for number in range(3):
+        begun, seen = (tmp_path / f"{what}-{number}" for what in ("begun", "seen"))
         submitted_at = time.time()
         job_id = plant.submit(f"date +%s.%N > {begun}; until [ -e {seen} ]; do sleep 0.05; done", pool=POOL)
         job = _when_started(plant, job_id)
@@ -64,16 +62,13 @@ def test_a_start_is_in_the_record_within_a_second(plant: Plant, tmp_path: Path) 
 
 @pytest.mark.usefixtures("agent")
 def test_a_followed_log_is_less_than_a_second_behind(plant: Plant) -> None:
-    medians: list[float] = []
-    while not medians or (min(medians) >= 1 and len(medians) < TRIES):
-        job_id = plant.submit("for i in $(seq 30); do date +%s.%N; sleep 0.1; done", pool=POOL)
-        with plant.http.stream("GET", f"{JOBS}/{job_id}/logs", params={"follow": True, "attempt": 1}) as stream:
-            delays = [time.time() - float(line) for line in stream.iter_lines() if line[:1].isdigit()]
-        assert len(delays) == 30
-        delays.sort()
-        print(f"log seen after {delays[14]:.2f} s (median), {delays[-1]:.2f} s (worst)")
-        medians.append(delays[14])
-    assert min(medians) < 1
+    job_id = plant.submit("for i in $(seq 30); do date +%s.%N; sleep 0.1; done", pool=POOL)
+    with plant.http.stream("GET", f"{JOBS}/{job_id}/logs", params={"follow": True, "attempt": 1}) as stream:
+        delays = [time.time() - float(line) for line in stream.iter_lines() if line[:1].isdigit()]
+    assert len(delays) == 30
+    delays.sort()
+    print(f"log seen after {delays[14]:.2f} s (median), {delays[-1]:.2f} s (worst)")
+    assert delays[14] < 1
 
 
 @pytest.mark.usefixtures("agent")
