@@ -15,7 +15,7 @@ from activities.chains.apply_service import build_apply_service_chain
 from activities.chains.deployment_creation import build_deployment_creation_chain
 from activities.chains.deployment_lifecycle import DeploymentWriter
 from activities.chains.deployment_readers import DeploymentReader
-from activities.chains.job_creation import build_job_creation_chain
+from activities.chains.job_creation import JobCreator
 from activities.chains.job_writes import JobWriter
 from activities.chains.middleware import ObserveChain
 from activities.chains.readers import JobReader
@@ -83,7 +83,7 @@ def _job_activities(stores: Stores, client: Client, middleware: Sequence[Observe
     reader = JobReader(stores.jobs, clock=clock, middleware=middleware)
     writer = JobWriter(stores.jobs, stores.agents, middleware, clock=clock)
     return JobActivities(
-        creation=build_job_creation_chain(stores.jobs, stores.agents, middleware, clock=clock),
+        creator=JobCreator(stores.jobs, stores.agents, middleware, clock=clock),
         writer=writer,
         reader=reader,
         redrive_job=Orchestrator(client).redrive,

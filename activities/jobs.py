@@ -11,12 +11,11 @@ from typing import Any
 from temporalio import activity
 
 from activities import dead_letters
+from activities.chains.job_creation import JobCreator
 from activities.chains.job_writes import JobWriter
 from activities.chains.readers import JobReader
-from activities.chains.support import NamedChain, run_chain
 from activities.errors import speaks_temporal
 from activities.reconcile import Reconciler
-from activities.stores.interfaces import WriteOutcome
 from workflows.contracts.commands import ReconcileResult
 from workflows.contracts.records import AwaitJobs, JobWrite, RedriveJobs, RedriveJobsResult, SelectDeadLetters
 from workflows.contracts.statuses import JobStatus
@@ -26,7 +25,7 @@ from workflows.contracts.statuses import JobStatus
 class JobActivities:
     """The bodies, with what they need. ``all`` is what a Worker registers."""
 
-    creation: NamedChain
+    creator: JobCreator
     writer: JobWriter
     reader: JobReader
     redrive_job: dead_letters.RedriveJob
@@ -47,8 +46,7 @@ class JobActivities:
     @speaks_temporal
     async def create_job(self, write: JobWrite) -> None:
         """Validate and create the record. Raises validation_failed, not retryable."""
-        request = {"request": write.job, "events": write.events}
-        await run_chain(self.creation, request, result="outcome", kind=WriteOutcome)
+        await self.creator.create(write)
 
     @activity.defn(name="record_job")
     @speaks_temporal

@@ -15,6 +15,7 @@ from temporalio.converter import PayloadCodec
 from activities.chains.agent_registry import AgentRegistry
 from activities.chains.credential_registry import CredentialRegistry
 from activities.chains.deployment_readers import DeploymentReader
+from activities.chains.job_creation import JobCreator
 from activities.chains.middleware import ObserveChain
 from activities.chains.readers import JobReader
 from activities.stores.open import Stores
@@ -109,6 +110,7 @@ def production_app(
         audit=stores.events,
         sign_in=sign_in or SignIn.by_key_only(),
         reader=reader,
+        creator=JobCreator(stores.jobs, stores.agents, [ObserveChain()]),
         deployments=deployment_reader(stores),
         logs=stores.logs,
         artifacts=stores.artifacts,

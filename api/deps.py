@@ -17,6 +17,7 @@ from temporalio.converter import PayloadCodec
 
 from activities.chains.credential_registry import CredentialRegistry
 from activities.chains.deployment_readers import DeploymentReader
+from activities.chains.job_creation import JobCreator
 from activities.chains.readers import JobReader
 from activities.clock import Clock, epoch_millis
 from activities.stores.interfaces import ArtifactStore, CredentialStore, EventStore, LogStore
@@ -68,6 +69,7 @@ class Services:
     access: CredentialRegistry
     audit: EventStore
     reader: JobReader
+    creator: JobCreator
     deployments: DeploymentReader
     logs: LogStore
     artifacts: ArtifactStore

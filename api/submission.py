@@ -1,6 +1,7 @@
 """Creating jobs: one, many, or again from one that ended. Both the jobs and the queue routes end here."""
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,12 +15,16 @@ from api.idempotency import fingerprint, id_for, require_same
 from api.origin import Origin
 from api.schemas.jobs import Batch, BatchItem, BatchResult, job_fields, require_all_plain, require_plain
 from api.schemas.problems import Problem
+from workflows import job_record as record
 from workflows.contracts.access import Operation
 from workflows.contracts.commands import JobInput, Redrive
 from workflows.contracts.errors import FieldError, HybridCIError, InvalidState, NotFound
 from workflows.contracts.jobs import SERVICE_LABEL, Job, JobSpec, spec_of
 from workflows.contracts.statuses import JobStatus
 
+logger = logging.getLogger(__name__)
+_SURELY_STORED_BYTES: Final = 64 * 1024
+"""A larger record may be refused by its store (400 KB an item in DynamoDB): it is created before the job starts."""
 _PARALLEL: Final = 10
 """Jobs of one batch that are started at a time: Temporal starts them faster than one by one, without a flood."""
 
@@ -148,12 +153,31 @@ async def _start(services: Services, job: JobInput) -> Submitted:
         if known is not None:
             require_same(known.fingerprint, job.fingerprint, what=f"job {known.job_id}")
             return Submitted(known, replayed=True)
-    started = await services.orchestrator.submit(job)
+    started = await _accept(services, job)
     services.known_jobs.add(started.job_id)
     require_same(
         started.fingerprint, job.fingerprint, what=f"job {started.job_id}"
     )  # two requests with one key at the same moment
     return Submitted(started, created=True)
+
+
+async def _accept(services: Services, job: JobInput) -> Job:
+    """Start the job and create its record, so that neither waits for the other; returns the record.
+
+    The workflow first: there is never a record without one, and one whose record nobody created sees to that itself.
+    """
+    now = services.clock()
+    creation = record.creation(job, now)
+    if len(creation.job.model_dump_json()) > _SURELY_STORED_BYTES:
+        return await services.orchestrator.submit(job)
+    if await services.orchestrator.start(job.model_copy(update={"accepted_at": now})):
+        try:
+            await services.creator.create(creation)
+        except HybridCIError as error:
+            logger.warning("the workflow creates the record", extra={"job_id": job.job_id, "because": error.message})
+        else:
+            return creation.job
+    return await services.orchestrator.submit(job)
 
 
 async def _find(services: Services, job_id: str) -> Job | None:

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypedDict, TypeVar
 
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.client import (
@@ -21,7 +21,7 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.common import TypedSearchAttributes, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
@@ -106,14 +106,8 @@ class Orchestrator:
             start: WithStartWorkflowOperation[Any, Job] = WithStartWorkflowOperation(
                 "JobWorkflow",
                 job,
-                id=job_workflow_id(job.job_id),
-                task_queue=CONTROL_QUEUE,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                result_type=Job,
-                search_attributes=job_search_attributes(job.spec),
-                static_summary=job_static_summary(job.spec),
-                static_details=job_static_details(job),
+                **_job_start(job),
             )
             return self._client.execute_update_with_start_workflow(  # pyright: ignore[reportUnknownMemberType]
                 "created", start_workflow_operation=start, result_type=Job, rpc_timeout=RPC_TIMEOUT
@@ -123,6 +117,25 @@ class Orchestrator:
             return await answer(updated(send))
         except (WorkflowAlreadyStartedError, InvalidState, NotFound):
             return await self._result(job.job_id)
+
+    async def start(self, job: JobInput) -> bool:
+        """Start a job and return at once: its record is the caller's to create (``accepted_at``).
+
+        False: the id exists already, open or closed, and nothing was started; ``submit`` finds that job.
+        """
+        try:
+            await answer(
+                self._client.start_workflow(
+                    "JobWorkflow",
+                    job,
+                    id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                    rpc_timeout=RPC_TIMEOUT,
+                    **_job_start(job),
+                )
+            )
+        except WorkflowAlreadyStartedError:
+            return False
+        return True
 
     async def cancel(self, job_id: str, command: Cancel) -> Job:
         """Stop the job: a queued one at once, a running one within 2 s and its grace. Returns at once."""
@@ -236,6 +249,30 @@ class Orchestrator:
                 job_id=job_id,
             )
         return await answer(handle.result())
+
+
+class _JobStart(TypedDict):
+    """What every start of a job says besides its conflict policy."""
+
+    id: str
+    task_queue: str
+    id_reuse_policy: WorkflowIDReusePolicy
+    result_type: type[Job]
+    search_attributes: TypedSearchAttributes
+    static_summary: str
+    static_details: str
+
+
+def _job_start(job: JobInput) -> _JobStart:
+    return {
+        "id": job_workflow_id(job.job_id),
+        "task_queue": CONTROL_QUEUE,
+        "id_reuse_policy": WorkflowIDReusePolicy.REJECT_DUPLICATE,
+        "result_type": Job,
+        "search_attributes": job_search_attributes(job.spec),
+        "static_summary": job_static_summary(job.spec),
+        "static_details": job_static_details(job),
+    }
 
 
 async def updated(send: Callable[[], Awaitable[T]]) -> T:

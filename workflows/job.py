@@ -26,7 +26,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.attempts import CANCEL_GRACE_SECONDS, AttemptResult, AttemptStarted
     from workflows.contracts.commands import JobInput
     from workflows.contracts.ids import LEASE_SECONDS, pool_queue
-    from workflows.contracts.jobs import Job, new_job
+    from workflows.contracts.jobs import Job
     from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
     from workflows.job_messages import JobMessages, Stop
     from workflows.lost_attempt import reported, unreported
@@ -46,17 +46,15 @@ class JobWorkflow(JobMessages):
 
     @workflow.init
     def __init__(self, start: JobInput) -> None:
-        job = start.resume or new_job(
-            start.spec,
-            job_id=start.job_id,
-            now=_millis(workflow.info().workflow_start_time),  # of the execution: a task can be lost and run again
-            created_by=start.created_by,
-            fingerprint=start.fingerprint,
-            retry_of=start.retry_of,
-        )
-        super().__init__(job, written=start.resume)
+        if start.resume is not None:
+            super().__init__(start.resume, written=start.resume)
+        elif start.accepted_at is not None:
+            creation = record.creation(start, start.accepted_at)
+            super().__init__(creation.job, written=creation.job, creation=creation)
+        else:  # the time of the execution: a task can be lost and run again
+            super().__init__(record.submitted(start, _millis(workflow.info().workflow_start_time)), written=None)
         self._retention = timedelta(seconds=start.dead_letter_retention_seconds)
-        self._created = start.resume is not None
+        self._created = self._written is not None
         self._rejected: ApplicationError | None = None
         self._round_start = len(self._job.attempts)
         self._retryable = True
@@ -82,6 +80,8 @@ class JobWorkflow(JobMessages):
         """True asks for continue-as-new, at the one moment that has no attempt under way."""
         if not self._created:
             await self._create(start)
+        if self._creation is not None:
+            self._seeing_to_creation = asyncio.create_task(self._see_to_creation())
         while True:
             decision = await self._run_round()
             if decision.action is Action.FINISH:
@@ -236,6 +236,8 @@ class JobWorkflow(JobMessages):
         await workflow.wait_condition(lambda: self._created or self._rejected is not None)
         if self._rejected is not None:
             raise self._rejected
+        if self._creation is not None:
+            await self._record()
         return self._job
 
     @workflow.signal

@@ -19,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.errors import ErrorCode
     from workflows.contracts.jobs import Job
     from workflows.contracts.labels import normalised
+    from workflows.contracts.records import JobWrite
     from workflows.contracts.statuses import JobStatus, QueueStatus
     from workflows.recorded_job import RecordedJob
     from workflows.retry import FINAL_STATUS
@@ -39,8 +40,8 @@ class Stop:
 class JobMessages(RecordedJob):
     """The handlers."""
 
-    def __init__(self, job: Job, *, written: Job | None) -> None:
-        super().__init__(job, written=written)
+    def __init__(self, job: Job, *, written: Job | None, creation: JobWrite | None = None) -> None:
+        super().__init__(job, written=written, creation=creation)
         self._attempt_number: int | None = None  # of the attempt that is queued or runs now
         self._stop: Stop | None = None
         self._replace = False  # the queued attempt must change its place in line

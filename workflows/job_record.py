@@ -6,16 +6,18 @@ A record must always fit into its store, or its workflow could not go on: what c
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from pydantic import ValidationError
 from temporalio.exceptions import ApplicationError
 
 from workflows.contracts.attempts import MAX_REPORTED_ARTIFACTS, AttemptInput, AttemptResult, AttemptStarted
-from workflows.contracts.commands import Amend, Edit, Signed
+from workflows.contracts.commands import Amend, Edit, JobInput, Signed
+from workflows.contracts.deployments import AuditEvent
 from workflows.contracts.errors import ErrorCode
 from workflows.contracts.ids import LEASE_SECONDS
-from workflows.contracts.jobs import Attempt, Job, spec_of
+from workflows.contracts.jobs import Attempt, Job, new_job, spec_of
+from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
 from workflows.retry import Decision
 
@@ -27,8 +29,61 @@ QUEUE_STATUS = {
     JobStatus.CANCELLED: QueueStatus.CANCELLED,
     JobStatus.DEAD_LETTERED: QueueStatus.DEAD_LETTERED,
 }
+_FIRST_SEQUENCE: Final = 1
 DETAILED_ATTEMPTS: Final = 20
 """How many of the last attempts keep their steps and artifacts; a job can be redriven without end."""
+
+
+def submitted(start: JobInput, now: int) -> Job:
+    """What was asked for, not yet in line."""
+    return new_job(
+        start.spec,
+        job_id=start.job_id,
+        now=now,
+        created_by=start.created_by,
+        fingerprint=start.fingerprint,
+        retry_of=start.retry_of,
+    )
+
+
+def submission(start: JobInput, at: int) -> AuditEvent:
+    """The event of the record's creation."""
+    details = {"job_type": start.spec.job_type, "retry_of": start.retry_of} if start.retry_of else {}
+    job = submitted(start, at)
+    return event(job, "submitted", "submitted", by=start.created_by, origin=start, at=at, details=details)
+
+
+def creation(start: JobInput, accepted_at: int) -> JobWrite:
+    """The record's first write by whoever accepted the job: the workflow takes it for granted, and sees to it later."""
+    job = queued(submitted(start, accepted_at), accepted_at).model_copy(update={"sequence": _FIRST_SEQUENCE})
+    return JobWrite(job=job, events=[submission(start, accepted_at)])
+
+
+def event(
+    job: Job,
+    action: str,
+    identity: str,
+    *,
+    by: str | None,
+    origin: Signed | JobInput,
+    at: int,
+    details: dict[str, Any],
+    reason: str | None = None,
+) -> AuditEvent:
+    """Who did what to the job, for the audit trail. One ``identity`` is one event, however often it is written."""
+    return AuditEvent(
+        event_id=f"{job.job_id}-{identity}",
+        at=at,
+        action=f"job.{action}",
+        by=by or "",
+        via=origin.via,
+        address=origin.address,
+        role=origin.role,
+        job_id=job.job_id,
+        pool=job.pool,
+        reason=reason,
+        details=details,
+    )
 
 
 def attempt_input(job: Job, number: int, *, avoid_agent: str | None) -> AttemptInput:

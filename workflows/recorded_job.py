@@ -5,12 +5,13 @@ The base of ``JobWorkflow``, apart from it because it decides nothing.
 
 import asyncio
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
+    from workflows import job_record as record
     from workflows.contracts import search_attributes as attributes
     from workflows.contracts.activities import create_job, record_job
     from workflows.contracts.commands import JobInput, Signed
@@ -23,6 +24,8 @@ with workflow.unsafe.imports_passed_through():
 _RECORD_RETRY: Final = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10))
 
 
+_CREATED_WITHIN: Final = timedelta(seconds=30)
+"""Whoever accepted a job creates its record within milliseconds, unless it dies."""
 _NOT_DETAILS: Final = {*Signed.model_fields, "reason", "error_message", "env"}
 """What an event says elsewhere, or, of an edit, would repeat of a job's environment."""
 
@@ -30,72 +33,67 @@ _NOT_DETAILS: Final = {*Signed.model_fields, "reason", "error_message", "env"}
 class RecordedJob:
     """Holds the job; subclasses change ``_job``, then ``_record`` and ``_show`` it."""
 
-    def __init__(self, job: Job, *, written: Job | None) -> None:
+    def __init__(self, job: Job, *, written: Job | None, creation: JobWrite | None = None) -> None:
         self._job = job
         self._written = written
+        self._creation = creation  # that another process was to carry out, as long as nobody knows that it did
         self._writing = asyncio.Lock()  # a signal's write and the main line's must not overtake each other
         self._between_attempts = False  # in or behind a short pause, which search attributes do not show
         self._shown: dict[str, str] = {}
         self._events: list[AuditEvent] = []  # that no write has taken along yet
 
     async def _record(self) -> None:
-        """Write the record as it is now, in order, unless it is written already."""
+        """Write the record as it is now, in order, unless it is known to be written already."""
         async with self._writing:
-            written = self._written
+            written, creation = self._written, self._creation.events if self._creation else []
             if written is not None and written.model_copy(update={"sequence": self._job.sequence}) == self._job:
-                return
+                if self._creation is None:
+                    return
+                written = None
             job = self._job = self._job.model_copy(
-                update={"sequence": next_sequence(written.sequence if written else None)}
+                update={"sequence": next_sequence(self._written.sequence if self._written else None)}
             )
             events = list(self._events)
+            if written is None:
+                write = JobWrite(job=job, events=[*creation, *events])
+            else:
+                write = JobWrite(job=job, previous=written.queue_status, events=events, creation=creation)
             await workflow.execute_local_activity(
                 record_job if written else create_job,
-                JobWrite(job=job, previous=written.queue_status if written else None, events=events),
+                write,
                 start_to_close_timeout=timedelta(seconds=10),
                 retry_policy=_RECORD_RETRY,
                 summary=record_summary(job),
             )
-            self._written = job
+            self._written, self._creation = job, None
             del self._events[: len(events)]
+
+    async def _see_to_creation(self) -> None:
+        """Create the record should whoever accepted the job have died first, and nothing have been written since."""
+        try:
+            await workflow.wait_condition(
+                lambda: self._creation is None,
+                timeout=_CREATED_WITHIN,
+                timeout_summary="then the workflow sees to the job's record itself",
+            )
+        except TimeoutError:
+            await self._record()
 
     def _note(self, action: str, command: Signed, reason: str | None = None) -> None:
         """Who asked for what, for the audit trail. By the id of the update: a task that runs again says the same."""
         update = workflow.current_update_info()
         identity = update.id if update is not None else str(workflow.uuid4())
         details = command.model_dump(mode="json", exclude=_NOT_DETAILS, exclude_none=True)
-        self._add_event(action, identity, command.by, command, reason=reason, details=details)
+        self._events.append(
+            record.event(
+                self._job, action, identity, by=command.by, origin=command, at=now_ms(), details=details, reason=reason
+            )
+        )
 
     def _note_submission(self, start: JobInput) -> None:
         """Who submitted it. A deployment's own jobs are in the deployment's trail."""
         if workflow.info().parent is None:
-            details = {"job_type": start.spec.job_type, "retry_of": start.retry_of} if start.retry_of else {}
-            self._add_event("submitted", "submitted", start.created_by, start, details=details)
-
-    def _add_event(
-        self,
-        action: str,
-        identity: str,
-        by: str | None,
-        origin: Signed | JobInput,
-        *,
-        reason: str | None = None,
-        details: dict[str, Any],
-    ) -> None:
-        self._events.append(
-            AuditEvent(
-                event_id=f"{self._job.job_id}-{identity}",
-                at=now_ms(),
-                action=f"job.{action}",
-                by=by or "",
-                via=origin.via,
-                address=origin.address,
-                role=origin.role,
-                job_id=self._job.job_id,
-                pool=self._job.pool,
-                reason=reason,
-                details=details,
-            )
-        )
+            self._events.append(record.submission(start, now_ms()))
 
     def _show(self) -> None:
         """Tell the Temporal UI: words at no cost, search attributes only when they changed."""

@@ -42,7 +42,8 @@ class JobStore(Protocol):
         """Store the record and move the counters in one transaction.
 
         Condition ``sequence_is_newer``: no record yet, or the stored sequence is lower than ``write.job.sequence``.
-        Otherwise nothing changes and STALE is returned, so a write may be repeated any number of times.
+        Otherwise nothing changes and STALE is returned, so a write may be repeated any number of times. Events are kept
+        in that transaction too, ``creation``'s only when there is no record yet.
         """
         ...
 

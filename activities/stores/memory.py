@@ -37,7 +37,7 @@ class MemoryJobStore:
         job, stored = write.job, await self.get(write.job.job_id)
         if stored is not None and stored.sequence >= job.sequence:
             return WriteOutcome.STALE
-        self._events.keep(write.events)
+        self._events.keep([*write.creation, *write.events])
         moved = deltas(Footprint.of(stored) if stored else None, job)
         self._documents[job.job_id] = dump_job(job)
         self._queue.update(moved.queue)

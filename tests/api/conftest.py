@@ -12,6 +12,7 @@ from starlette.datastructures import State
 from starlette.middleware import Middleware
 
 from activities.chains.credential_registry import CredentialRegistry
+from activities.chains.job_creation import JobCreator
 from activities.chains.middleware import ObserveChain
 from activities.chains.readers import JobReader
 from activities.stores.interfaces import CredentialStore, EventStore
@@ -132,6 +133,7 @@ def memory_app(limits: RateLimits | None = None) -> tuple[FastAPI, Stores, FakeO
     services = Services(
         **access_parts(stores, limits),
         reader=JobReader(stores.jobs),
+        creator=JobCreator(stores.jobs, stores.agents),
         logs=stores.logs,
         artifacts=stores.artifacts,
         deployments=deployment_reader(stores),

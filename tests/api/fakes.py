@@ -55,6 +55,11 @@ class FakeOrchestrator(Orchestrator):
         )
         return await self.put(created, status=JobStatus.QUEUED, queued_at=epoch_millis())
 
+    async def start(self, job: JobInput) -> bool:
+        self._answer()
+        self.on_submit(job)
+        return await self._store.get(job.job_id) is None
+
     async def cancel(self, job_id: str, command: Cancel) -> Job:
         job = await self._open(job_id)
         return await self.put(

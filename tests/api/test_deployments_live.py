@@ -9,6 +9,7 @@ import httpx
 import pytest
 from temporalio.client import Client
 
+from activities.chains.job_creation import JobCreator
 from activities.chains.readers import JobReader
 from api.app import build_app, deployment_reader
 from api.deps import Services
@@ -64,6 +65,7 @@ async def live(temporal_client: Client) -> AsyncIterator[Live]:
         services = Services(
             **access_parts(stores),
             reader=JobReader(stores.jobs),
+            creator=JobCreator(stores.jobs, stores.agents),
             deployments=deployment_reader(stores),
             logs=stores.logs,
             artifacts=stores.artifacts,

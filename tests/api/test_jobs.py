@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from activities.stores.interfaces import WriteOutcome
 from tests.api.conftest import SPEC, Bench
+from workflows.contracts.commands import JobInput
 from workflows.contracts.errors import Unavailable
+from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus
 
 JOBS = "/api/dashboard/jobs"
@@ -27,6 +30,42 @@ async def test_a_submitted_job_can_be_read_at_once(bench: Bench, path: str) -> N
     read = (await bench.admin.get(f"{path}/{job['job_id']}")).json()
     assert read == job
     assert read["metadata"] == {"é": [1, None, 0.5, "\0"]}
+
+
+async def test_the_workflow_creates_the_record_when_the_api_cannot(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write, failed = bench.stores.jobs.write, list[str]()
+
+    async def fail_once(change: JobWrite) -> WriteOutcome:
+        if not failed:
+            failed.append(change.job.job_id)
+            raise Unavailable("DynamoDB does not answer.")
+        return await write(change)
+
+    monkeypatch.setattr(bench.stores.jobs, "write", fail_once)
+    answer = await bench.admin.post(JOBS, json=SPEC)
+    assert answer.status_code == 201
+    assert failed == [answer.json()["job_id"]]
+    assert (await bench.admin.get(f"{JOBS}/{failed[0]}")).json() == answer.json()
+    assert "the workflow creates the record" in caplog.text
+
+
+async def test_a_job_whose_record_may_be_too_large_is_recorded_before_it_starts(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[JobInput] = []
+
+    async def start(job: JobInput) -> bool:
+        started.append(job)
+        return True
+
+    monkeypatch.setattr(bench.orchestrator, "start", start)
+    for size, starts in ((70_000, 0), (7_000, 1)):
+        answer = await bench.admin.post(JOBS, json={**SPEC, "metadata": {"note": "x" * size}})
+        assert answer.status_code == 201
+        assert len(started) == starts
+        assert (await bench.admin.get(f"{JOBS}/{answer.json()['job_id']}")).json() == answer.json()
 
 
 async def test_every_bad_field_is_named_at_once(bench: Bench) -> None:

@@ -108,6 +108,36 @@ async def test_events_are_kept_with_their_job_and_only_with_it(job_stores: JobSt
     assert (await jobs.queue_stats()).running == 1
 
 
+async def test_the_events_of_a_creation_are_kept_with_whatever_comes_first(job_stores: JobStores) -> None:
+    """Another process was to create the record; the next write comes before it, or after, or at the same moment."""
+    jobs, events = job_stores.jobs, job_stores.events
+
+    async def in_order(*order: int, at_once: bool = False) -> list[str]:
+        first = make_job()
+        submitted = make_event(f"submitted-{first.job_id}", at=NOON, job_id=first.job_id)
+        claimed = make_event(f"claimed-{first.job_id}", at=NOON + 1, job_id=first.job_id)
+        second = first.model_copy(
+            update={"sequence": 2, "queue_status": QueueStatus.CLAIMED, "status": JobStatus.RUNNING}
+        )
+        writes = [
+            JobWrite(job=first, events=[submitted]),
+            JobWrite(job=second, previous=QueueStatus.QUEUED, events=[claimed], creation=[submitted]),
+        ]
+        if at_once:
+            await asyncio.gather(*(jobs.write(writes[number]) for number in order))
+        else:
+            for number in order:
+                await jobs.write(writes[number])
+        assert await jobs.get(first.job_id) == second
+        return [event.event_id.partition("-")[0] for event in await trail(events, EventQuery(job_id=first.job_id))]
+
+    assert await in_order(0, 1) == await in_order(1, 0) == await in_order(1) == ["claimed", "submitted"]
+    for _ in range(5):
+        assert await in_order(0, 1, at_once=True) == ["claimed", "submitted"]
+    stats = await jobs.queue_stats()
+    assert (stats.total, stats.depth, stats.running) == (8, 0, 8)
+
+
 async def test_one_of_32_racing_writers_wins(jobs: JobStore) -> None:
     created = make_job()
     await jobs.write(JobWrite(job=created))

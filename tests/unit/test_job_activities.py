@@ -9,7 +9,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.bootstrap import build_activities
-from activities.chains.job_creation import build_job_creation_chain
+from activities.chains.job_creation import JobCreator
 from activities.chains.job_writes import JobWriter
 from activities.chains.readers import JobReader
 from activities.clock import epoch_millis
@@ -51,7 +51,7 @@ class Redriver:
 def build(store: FakeJobStore, redriver: Redriver | None = None) -> JobActivities:
     reader, writer = JobReader(store), JobWriter(store, no_agents())
     return JobActivities(
-        creation=build_job_creation_chain(store, no_agents()),
+        creator=JobCreator(store, no_agents()),
         writer=writer,
         reader=reader,
         redrive_job=redriver or Redriver(),

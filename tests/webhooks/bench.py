@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
+from activities.chains.job_creation import JobCreator
 from activities.chains.readers import JobReader
 from activities.clock import epoch_millis
 from activities.stores.open import Stores, open_memory_stores
@@ -131,6 +132,7 @@ def memory_parts() -> tuple[FastAPI, WebhookBench]:
     services = Services(
         **access_parts(stores),
         reader=JobReader(stores.jobs),
+        creator=JobCreator(stores.jobs, stores.agents),
         deployments=deployment_reader(stores),
         logs=stores.logs,
         artifacts=stores.artifacts,

@@ -21,9 +21,7 @@ HISTORIES = PROJECT / "tests" / "replay" / "histories"
 async def jobs(temporal_client: Client, request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
     async with harness(temporal_client) as started:
         yield started
-        name = str(request.node.name).removeprefix("test_")  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-        for number, job_id in enumerate(started.started, start=1):
-            await keep_history(request, started.client, job_workflow_id(job_id), f"job-{name}-{number}")
+        await keep_job_histories(request, started)
 
 
 @pytest.fixture
@@ -33,6 +31,13 @@ async def deploys(temporal_client: Client, request: pytest.FixtureRequest) -> As
         name = str(request.node.name).removeprefix("test_")  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
         for number, deployment in enumerate(started.started, start=1):
             await keep_history(request, started.client, workflow_id_of(deployment), f"deploy-{name}-{number}")
+
+
+async def keep_job_histories(request: pytest.FixtureRequest, started: Harness) -> None:
+    """See ``keep_history``."""
+    name = str(request.node.name).removeprefix("test_")  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    for number, job_id in enumerate(started.started, start=1):
+        await keep_history(request, started.client, job_workflow_id(job_id), f"accepted-job-{name}-{number}")
 
 
 async def keep_history(

@@ -5,6 +5,7 @@ status written before.
 """
 
 import asyncio
+import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
+from workflows import job_record as record
 from workflows.client import Orchestrator
 from workflows.contracts.attempts import AttemptInput, AttemptResult, AttemptStarted
 from workflows.contracts.commands import JobInput
@@ -44,7 +46,7 @@ class Recorder:
         if self.reject is not None:
             raise self.reject
         assert write.previous is None
-        await self._keep(write)
+        await self._keep(write, creating=True)
 
     @activity.defn(name="record_job")
     async def record_job(self, write: JobWrite) -> None:
@@ -53,11 +55,11 @@ class Recorder:
             raise RuntimeError("the store does not answer")
         await self._keep(write)
 
-    async def _keep(self, write: JobWrite) -> None:
+    async def _keep(self, write: JobWrite, *, creating: bool = False) -> None:
         kept = self.writes.setdefault(write.job.job_id, [])
         if kept and kept[-1].job.sequence >= write.job.sequence:
             return
-        assert self._reruns or write.previous == (kept[-1].job.queue_status if kept else None)
+        assert self._reruns or creating or write.previous == (kept[-1].job.queue_status if kept else None)
         kept.append(write)
         if self.after_next is not None and await self.after_next(write):
             self.after_next, self._reruns = None, True
@@ -158,11 +160,19 @@ class Harness:
         return JobSpec.model_validate(base | fields)
 
     async def submit(self, spec: JobSpec | None = None, **fields: object) -> Job:
+        """As the API does, only that the record is created first, so that the writes come in one order."""
+        start = self.input(spec, accepted_at=time.time_ns() // 1_000_000, **fields)
+        assert start.accepted_at is not None
+        creation = record.creation(start, start.accepted_at)
+        await self.recorder.create_job(creation)
+        assert await self.orchestrator.start(start)
+        return creation.job
+
+    def input(self, spec: JobSpec | None = None, **fields: object) -> JobInput:
+        """What starts a job of this test."""
         job_id = str(uuid.uuid4())
         self.started.append(job_id)
-        return await self.orchestrator.submit(
-            JobInput.model_validate({"job_id": job_id, "spec": spec or self.spec()} | fields)
-        )
+        return JobInput.model_validate({"job_id": job_id, "spec": spec or self.spec()} | fields)
 
     def handle(self, job_id: str) -> WorkflowHandle[JobWorkflow, Job]:
         return self.client.get_workflow_handle_for(JobWorkflow.run, job_workflow_id(job_id))

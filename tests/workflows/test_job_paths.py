@@ -268,7 +268,7 @@ async def test_a_refused_record_refuses_the_job(jobs: Harness) -> None:
     detail = {"errors": [{"field": "git_repo", "message": "is missing"}]}
     jobs.recorder.reject = ApplicationError("bad", detail, type="validation_failed", non_retryable=True)
     with pytest.raises(ValidationFailed) as refused:
-        await jobs.submit()
+        await jobs.orchestrator.submit(jobs.input())
     assert [error.field for error in refused.value.errors] == ["git_repo"]
     with pytest.raises(WorkflowFailureError):
         await jobs.result(jobs.started[-1])

@@ -25,7 +25,7 @@ async def test_a_late_announcement_does_not_part_record_and_workflow(jobs: Harne
 
 async def test_a_job_was_created_when_it_was_started(jobs: Harness) -> None:
     """Not when its first task ran, which can run again: lists would show the job at two places."""
-    job = await jobs.submit()
+    job = await jobs.orchestrator.submit(jobs.input())
     started = (await jobs.handle(job.job_id).describe()).start_time
     assert job.created_at == int(started.timestamp() * 1000)
     await jobs.orchestrator.cancel(job.job_id, Cancel())

@@ -18,7 +18,11 @@ DEAD_LETTER_RETENTION_SECONDS = 14 * 24 * 3600
 
 
 class JobInput(Frozen):
-    """The argument of ``JobWorkflow``. ``resume`` is set only by continue-as-new."""
+    """The argument of ``JobWorkflow``. ``resume`` is set only by continue-as-new.
+
+    ``accepted_at``: when the starter accepted the job (epoch ms); it then creates the record itself, right after the
+    start. None: the workflow creates it, before anything else.
+    """
 
     job_id: str
     spec: JobSpec
@@ -28,6 +32,7 @@ class JobInput(Frozen):
     role: str | None = None
     fingerprint: str | None = None
     retry_of: str | None = None
+    accepted_at: int | None = None
     dead_letter_retention_seconds: int = Field(default=DEAD_LETTER_RETENTION_SECONDS, ge=1)
     resume: Job | None = None
 

@@ -55,10 +55,18 @@ class DynamoEventStore:
 
 
 class RecordEvents:
-    """The events that one transaction writes, each once. Raises ValidationFailed for one that cannot be kept."""
+    """The events that one transaction writes, each once. ``presumed_kept``: the ids of those that were kept before,
+    unless the first try fails. Raises ValidationFailed for one that cannot be kept.
+    """
 
-    def __init__(self, clients: AwsClients, table: str, events: Iterable[AuditEvent]) -> None:
-        self._clients, self._table = clients, table
+    def __init__(
+        self,
+        clients: AwsClients,
+        table: str,
+        events: Iterable[AuditEvent],
+        presumed_kept: frozenset[str] = frozenset(),
+    ) -> None:
+        self._clients, self._table, self.presumed_kept = clients, table, presumed_kept
         batches = _batches(table, events)
         self._ahead, self._last = batches[:-1], batches[-1]
 
@@ -102,7 +110,7 @@ async def write_with_events(
         found = await look()
         return None if found is None else Guess(found[0], await events.kept())
 
-    guess: Guess[F] | None = Guess(before)
+    guess: Guess[F] | None = Guess(before, events.presumed_kept)
     if events.too_many:
         guess = await next_guess()
         if guess is None:

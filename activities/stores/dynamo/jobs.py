@@ -25,7 +25,9 @@ class DynamoJobStore:
     async def write(self, write: JobWrite) -> WriteOutcome:
         """See JobStore. Raises ValidationFailed for a record that is too large to be kept."""
         job, record = write.job, RecordWrite(self._tables, write.job)
-        events = RecordEvents(self._clients, self._tables.events, write.events)
+        # Whoever created the record kept these with it; only when a condition fails is it asked whether anybody did.
+        presumed_kept = frozenset(event.event_id for event in write.creation)
+        events = RecordEvents(self._clients, self._tables.events, [*write.creation, *write.events], presumed_kept)
 
         async def look() -> tuple[Footprint | None] | None:
             stored = await self._stored(job.job_id)
