@@ -1,7 +1,8 @@
 """What routes work with: the services of one API process, put together by ``api.app`` and handed to each request.
 
-Reads go to the readers and the stores; everything that changes a job goes through the orchestrator to its workflow,
-everything that changes a deployment, an environment or a service through the releases.
+Reads go to the readers and the stores; everything that changes a job goes through the orchestrator to its workflow (the
+``creator`` makes the record of one that was just started), everything that changes a deployment, an environment or a
+service through the releases.
 """
 
 import asyncio

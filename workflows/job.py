@@ -3,8 +3,9 @@ create → (queue → attempt → decide)* → finish, or park as a dead letter 
 
 Deliberately not here: retry rules (``retry``), what may be asked (``job_messages``), changes of the
 record (``job_record``), writing it (``recorded_job``).
-Every change of state is written by a local activity in the workflow task that decides it: no extra round trip, one
-history event. The history of a job with three attempts stays below 60 events.
+The record is created by whoever accepted the job, or here (``JobInput``). Every change of state after that is written
+by a local activity in the workflow task that decides it: no extra round trip, one history event. The history of a job
+with three attempts stays below 60 events.
 """
 
 import asyncio
