@@ -23,6 +23,7 @@ from agent.git_command import Call, Patience, checkout_environment, git
 from agent.git_errors import CheckoutError as CheckoutError
 from agent.git_errors import explain, invalid_tree, redact
 
+_REMEMBERED_COMMITS: Final = 10_000
 _SHA: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _REF: Final = re.compile(r"(?!-)(?!.*(\.\.|@\{|//|\.lock$|/$|\.$))[^\s~^:?*\[\\\x00-\x20\x7f]+")
 _URL: Final = re.compile(r"([a-z][a-z0-9+.-]*)://(?!-)[^\s\x00-\x1f\x7f]+")
@@ -45,6 +46,7 @@ class Checkout:
         self._protocols = allowed_protocols
         self._cache = GitCache(self._folder, allowed_protocols)
         self._templates: dict[str, _Template] = {}
+        self._commits: dict[str, None] = {}  # ids that git has said to be commits
         self._held: dict[Path, int] = {}
 
     async def into(
@@ -79,6 +81,9 @@ class Checkout:
         if head != sha:
             message = f"HEAD is {head!r} where {sha} was asked for: name a commit, not a tag or a tree."
             raise CheckoutError("unknown_commit", message, retryable=False)
+        self._commits[sha] = None
+        if len(self._commits) > _REMEMBERED_COMMITS:
+            del self._commits[next(iter(self._commits))]
         write(f"HEAD is now at {sha}\n".encode())
 
     def leave(self, workspace: Path) -> None:
@@ -122,9 +127,14 @@ class Checkout:
         (workspace / ".git" / "index.lock").unlink(missing_ok=True)  # of an earlier try that was killed
         with suppress(FileNotFoundError):  # a clone of somebody's shallow clone: history ends there
             shutil.copyfile(self._cache.path(wanted) / "shallow", workspace / ".git" / "shallow")
+        known = wanted.sha in self._commits
         arguments = ["checkout", "--quiet", "--force", "--detach", wanted.sha, "--"]
+        if known:  # writes the same files at two thirds of the cost, but would take a tag or a tree as well
+            arguments = ["read-tree", "-u", "--reset", wanted.sha]
         code, said = await git(call, arguments, cwd=workspace, env=env, quiet=quiet)
         if code == 0:
+            if known:
+                (workspace / ".git" / "HEAD").write_text(f"{wanted.sha}\n")
             return None
         if (refused := invalid_tree(said)) is not None:
             raise refused

@@ -42,6 +42,29 @@ async def test_exactly_the_commit_is_checked_out(repository: Repository, checkou
     assert f"HEAD is now at {second}".encode() in into.log
 
 
+async def test_every_checkout_of_a_commit_leaves_the_same(
+    repository: Repository, checkout: Checkout, into: Into
+) -> None:
+    (repository.path / "folder").mkdir()
+    (repository.path / "folder" / "script").write_text("#!/bin/sh\n")
+    (repository.path / "folder" / "script").chmod(0o755)
+    (repository.path / "link").symlink_to("a")
+    sha = repository.commit(a="1", **{".gitattributes": "crlf text eol=crlf\n", "crlf": "x\n"})
+    files, seen = dict[str, object](), list[tuple[object, ...]]()
+    for _ in range(3):
+        workspace = await into(checkout, repository.url, sha)
+        files = {
+            str(path.relative_to(workspace)): (path.lstat().st_mode, path.is_symlink() or path.read_bytes())
+            for path in workspace.rglob("*")
+            if not path.is_relative_to(workspace / ".git") and (path.is_symlink() or path.is_file())
+        }
+        git = ("status", "--short", "--branch"), ("rev-parse", "HEAD"), ("ls-files", "--stage"), ("log", "--oneline")
+        seen.append((files, *(output("git", *words, folder=workspace) for words in git)))
+    assert seen[0] == seen[1] == seen[2]
+    assert seen[0][1:3] == ("## HEAD (no branch)", sha)
+    assert set(files) == {"a", ".gitattributes", "crlf", "folder/script", "link"}
+
+
 async def test_a_known_commit_needs_neither_the_repository_nor_a_second_git(
     repository: Repository, checkout: Checkout, into: Into, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -130,10 +130,11 @@ async def test_hooks_and_filters_of_a_repository_do_not_run(
     sha = repository.commit(
         **{"a": "1", ".gitattributes": "* filter=evil\n", ".gitmodules": "[core]\n\tfsmonitor = x\n"}
     )
-    workspace = await into(checkout, repository.url, sha)
-    assert (workspace / "a").read_text() == "1"
-    assert not pwned.exists()
-    assert not (workspace / ".git" / "hooks").exists()
+    for _ in range(2):  # git is asked for less where it is known that the id is a commit's
+        workspace = await into(checkout, repository.url, sha)
+        assert (workspace / "a").read_text() == "1"
+        assert not pwned.exists()
+        assert not (workspace / ".git" / "hooks").exists()
 
 
 @pytest.mark.parametrize("name", [".git", ".GIT", ".Git", "GIT~1", ".g\u200cit", "..", "."])
@@ -156,8 +157,9 @@ async def test_submodules_are_left_alone(
     repository.git("add", ".gitmodules")
     repository.git("update-index", "--add", "--cacheinfo", f"160000,{'a' * 40},sub")
     repository.git("commit", "-q", "-m", "submodule")
-    workspace = await into(checkout, repository.url, repository.git("rev-parse", "HEAD"))
-    assert list((workspace / "sub").iterdir()) == []
+    for _ in range(2):
+        workspace = await into(checkout, repository.url, repository.git("rev-parse", "HEAD"))
+        assert list((workspace / "sub").iterdir()) == []
     assert not found(tmp_path, "pwned")
 
 
@@ -170,7 +172,8 @@ async def test_links_are_checked_out_as_links_and_not_written_through(
     repository.git("add", "-A")
     blob = repository.git("hash-object", "-w", "--stdin", stdin="x")
     sha = repository.commit()
-    assert (await into(checkout, repository.url, sha) / "link").is_symlink()
+    for _ in range(2):
+        assert (await into(checkout, repository.url, sha) / "link").is_symlink()
     # One tree with a link and a folder of the same name: git must not write through the link.
     inner = repository.git("mktree", stdin=f"100644 blob {blob}\tpwned\n")
     link = repository.git("hash-object", "-w", "--stdin", stdin=str(outside))
