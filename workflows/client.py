@@ -137,6 +137,16 @@ class Orchestrator:
             return False
         return True
 
+    async def created(self, job_id: str) -> Job:
+        """The record of an open job, once it can be read: where nobody has created it yet, its workflow does."""
+        return await answer(
+            updated(
+                lambda: self._job(job_id).execute_update(  # pyright: ignore[reportUnknownMemberType]
+                    "created", result_type=Job, rpc_timeout=RPC_TIMEOUT
+                )
+            )
+        )
+
     async def cancel(self, job_id: str, command: Cancel) -> Job:
         """Stop the job: a queued one at once, a running one within 2 s and its grace. Returns at once."""
         return await self._update(job_id, "cancel", command)

@@ -33,6 +33,7 @@ class FakeOrchestrator(Orchestrator):
         self.releases = releases
         self.failure: HybridCIError | None = None
         self.on_submit: Callable[[JobInput], None] = lambda job: None
+        self.started: dict[str, JobInput] = {}
         self.lease: int | None = None
         self.holders: dict[str, str] = {}
         self.redrives: dict[str, BulkRedrive] = {}
@@ -58,7 +59,14 @@ class FakeOrchestrator(Orchestrator):
     async def start(self, job: JobInput) -> bool:
         self._answer()
         self.on_submit(job)
+        self.started[job.job_id] = job
         return await self._store.get(job.job_id) is None
+
+    async def created(self, job_id: str) -> Job:
+        self._answer()
+        if job_id not in self.started:
+            raise NotFound("There is no open workflow of this id: it never existed, or it has ended.")
+        return await self.submit(self.started[job_id])
 
     async def cancel(self, job_id: str, command: Cancel) -> Job:
         job = await self._open(job_id)

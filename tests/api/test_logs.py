@@ -1,6 +1,7 @@
 """Logs: what agents send is what people read, live, across attempts, also when the end never comes."""
 
 import asyncio
+import hashlib
 import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -101,6 +102,19 @@ async def test_nothing_is_kept_for_a_job_that_does_not_exist(bench: Bench) -> No
     assert (await bench.agent.put(f"{path}/log/0", content=b"x")).status_code == 404
     body = {"attempt": 1, "agent_id": "a", "claimed_at": 1}
     assert (await bench.agent.put(f"{path}/start", json=body)).status_code == 404
+
+
+@pytest.mark.parametrize("what", ["log/0", "artifacts/report.txt"])
+async def test_what_an_agent_brings_before_anybody_created_the_record_is_kept(bench: Bench, what: str) -> None:
+    """The API died between the job's start and its record, and the agent was faster than the next look at it."""
+    job_id = new_job_id()
+    await bench.orchestrator.start(JobInput(job_id=job_id, spec=JobSpec.model_validate(SPEC), accepted_at=1))
+    assert await bench.stores.jobs.get(job_id) is None
+    path = f"/api/queue/jobs/{job_id}/attempts/1/{what}"
+    digest = hashlib.sha256(b"bytes").hexdigest()
+    answer = await bench.agent.put(path, content=b"bytes", headers={"Content-SHA256": digest})
+    assert answer.status_code == 204, answer.text
+    assert (await bench.admin.get(f"{JOBS}/{job_id}")).json()["status"] == "queued"
 
 
 async def test_an_announcement_must_name_its_own_attempt(bench: Bench) -> None:

@@ -103,11 +103,12 @@ async def test_a_change_before_the_record_exists_is_kept_with_its_creation(accep
     assert await accepted.actions() == ["job.submitted", "job.amended"]
 
 
-async def test_asking_for_the_same_id_again_creates_the_record(accepted: Accepted) -> None:
-    """As a client does that got no answer."""
+@pytest.mark.parametrize("who", ["a client without an answer", "an agent with a log"])
+async def test_who_asks_for_the_record_has_it_created(accepted: Accepted, who: str) -> None:
     start = await accepted.begin()
     assert await accepted.orchestrator.start(start) is False
-    answered = await accepted.orchestrator.submit(start)
+    orchestrator = accepted.orchestrator
+    answered = await (orchestrator.submit(start) if "client" in who else orchestrator.created(start.job_id))
     assert answered == await accepted.stores.jobs.get(start.job_id)
     assert await accepted.create(start) is WriteOutcome.STALE
     assert await accepted.actions() == ["job.submitted"]
