@@ -51,8 +51,8 @@ async def require_delivery(
 
 
 async def job_of_attempt(services: Services, job_id: str) -> Job:
-    """The record of a job that an agent has. The agent may be the first to need it, should whoever accepted the job have
-    died before it created the record. Raises NotFound, Unavailable.
+    """The record of a job that an agent has. Should the API have died before it created it, the agent may be the first
+    to need it. Raises NotFound, Unavailable.
     """
     try:
         return await services.reader.get(job_id)
