@@ -6,6 +6,8 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.reconcile import ClosedWorkflow
+from workflows.client import Orchestrator
+from workflows.contracts.errors import InvalidState, NotFound
 from workflows.contracts.ids import job_workflow_id
 from workflows.contracts.jobs import Job
 
@@ -17,7 +19,7 @@ class TemporalJobWorkflows:
     """Asks the server. Temporal's errors pass through: the activity is tried again."""
 
     def __init__(self, client: Client) -> None:
-        self._client = client
+        self._client, self._orchestrator = client, Orchestrator(client)
 
     async def open_job_ids(self) -> set[str]:
         """One cheap listing instead of a question for each open job: there may be thousands of dead letters."""
@@ -41,3 +43,11 @@ class TemporalJobWorkflows:
         if status is WorkflowExecutionStatus.COMPLETED:
             return ClosedWorkflow("completed", await handle.result())
         return ClosedWorkflow(status.name.lower().replace("_", " "))
+
+    async def create_record(self, job_id: str) -> bool:
+        """See ``JobWorkflows``."""
+        try:
+            await self._orchestrator.created(job_id)
+        except (NotFound, InvalidState):
+            return False
+        return True

@@ -1,10 +1,11 @@
-"""Closing the records whose workflow was closed behind our back: terminated in the Temporal UI, failed, or deleted.
+"""Closing the records whose workflow was closed behind our back: terminated in the Temporal UI, failed, or deleted; and
+having those created whose API died between a job's start and its record.
 
-A live workflow writes its own record; this is only for those that no longer can. What Temporal says is behind the
-``JobWorkflows`` protocol, so that the rules here are tested without it.
+A live workflow writes its own record; this is only for those that no longer can, or have had nothing to write yet. What
+Temporal says is behind the ``JobWorkflows`` protocol, so that the rules here are tested without it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -45,6 +46,10 @@ class JobWorkflows(Protocol):
         """How the workflow ended, or None while it runs; one that is unknown was deleted. Raises Unavailable."""
         ...
 
+    async def create_record(self, job_id: str) -> bool:
+        """Have the workflow create its record. False: it has ended meanwhile. Raises Unavailable."""
+        ...
+
 
 class Reconciler:
     """Compares open records with their workflows. Safe to repeat and to run twice at once: writes are ordered."""
@@ -56,28 +61,34 @@ class Reconciler:
         self._clock = clock
 
     async def run(self, progress: Callable[[int], None]) -> ReconcileResult:
-        """One comparison of all open records; ``progress`` gets the number compared. Raises Unavailable.
+        """One comparison of all that is open; ``progress`` gets the number of records compared. Raises Unavailable.
 
         On the way, what waiting jobs demand of agents is kept from expiring.
         """
-        checked, closed = 0, list[str]()
+        checked, closed, recorded = 0, list[str](), set[str]()
         running = await self._workflows.open_job_ids()
         for status in _OPEN:
             cursor: str | None = None
             while True:
                 page = await self._reader.list(JobQuery(status=status, limit=_PAGE, cursor=cursor))
                 checked, cursor = checked + len(page.items), page.next_cursor
+                recorded.update(job.job_id for job in page.items)
                 suspects = [job.job_id for job in page.items if job.job_id not in running and self._is_quiet(job)]
-                for answer in await gather_bounded(self._repair, suspects):
-                    if isinstance(answer, Exception):
-                        raise answer
-                    if answer is not None:
-                        closed.append(answer)
+                closed += await _changed(self._repair, suspects)
                 await self._writer.refresh_demands(page.items)
                 progress(checked)
                 if cursor is None:
                     break
-        return ReconcileResult(checked=checked, closed=closed)
+        created = await _changed(self._create, sorted(running - recorded))
+        return ReconcileResult(checked=checked, closed=closed, created=created)
+
+    async def _create(self, job_id: str) -> str | None:
+        """The id when its record was created. Most of those asked about have ended, or begun, since we looked."""
+        try:
+            await self._reader.get(job_id)
+        except NotFound:
+            return job_id if await self._workflows.create_record(job_id) else None
+        return None
 
     async def _repair(self, job_id: str) -> str | None:
         """The id when its record was closed."""
@@ -97,6 +108,17 @@ class Reconciler:
     def _is_quiet(self, job: JobSummary) -> bool:
         times = (job.created_at, job.queued_at, job.started_at, job.completed_at)
         return self._clock() - max(time for time in times if time is not None) >= QUIET_MILLIS
+
+
+async def _changed(change: Callable[[str], Awaitable[str | None]], job_ids: list[str]) -> list[str]:
+    """The ids that ``change`` returned. Raises what it raised."""
+    changed: list[str] = []
+    for answer in await gather_bounded(change, job_ids):
+        if isinstance(answer, Exception):
+            raise answer
+        if answer is not None:
+            changed.append(answer)
+    return changed
 
 
 def _closed(stored: Job, ended: ClosedWorkflow, now: int) -> Job:

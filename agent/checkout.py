@@ -1,4 +1,5 @@
-"""Checking out one exact commit into a workspace, in one git process when the commit is known already.
+"""Checking out one exact commit into a workspace, in one git process when the commit is in the agent's copy already:
+``git checkout``, or ``git read-tree`` for an id that is known to be a commit's.
 
 A workspace has a ``.git`` of its own, which borrows the objects of the agent's copy (``git_cache``): what a job does
 with git never changes the copy. Submodules are not checked out and LFS files stay pointers; a step can fetch both. Tags
@@ -11,6 +12,7 @@ import errno
 import re
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -134,7 +136,7 @@ class Checkout:
         code, said = await git(call, arguments, cwd=workspace, env=env, quiet=quiet)
         if code == 0:
             if known:
-                (workspace / ".git" / "HEAD").write_text(f"{wanted.sha}\n")
+                _detach(workspace / ".git", wanted.sha)
             return None
         if (refused := invalid_tree(said)) is not None:
             raise refused
@@ -166,6 +168,15 @@ class Checkout:
             shutil.rmtree(folder, ignore_errors=True)
         self._templates[object_format] = template
         return template
+
+
+def _detach(git_dir: Path, sha: str) -> None:
+    """HEAD at the commit, with the log by which git says "HEAD detached at", as ``git checkout`` leaves them."""
+    unborn = (git_dir / "HEAD").read_text().strip().removeprefix("ref: refs/heads/")
+    (git_dir / "HEAD").write_text(f"{sha}\n")
+    (git_dir / "logs").mkdir(exist_ok=True)
+    moved = f"{'0' * len(sha)} {sha} hybridci <agent@hybridci> {int(time.time())} +0000"
+    (git_dir / "logs" / "HEAD").write_text(f"{moved}\tcheckout: moving from {unborn} to {sha}\n")
 
 
 def _remote(repo: str) -> str:

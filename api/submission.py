@@ -13,9 +13,9 @@ from api.deps import Services
 from api.errors import ApiError, ProblemCode, problem_body, status_of
 from api.idempotency import fingerprint, id_for, require_same
 from api.origin import Origin
+from api.recorded import recorded
 from api.schemas.jobs import Batch, BatchItem, BatchResult, job_fields, require_all_plain, require_plain
 from api.schemas.problems import Problem
-from workflows import job_record as record
 from workflows.contracts.access import Operation
 from workflows.contracts.commands import JobInput, Redrive
 from workflows.contracts.errors import FieldError, HybridCIError, InvalidState, NotFound
@@ -25,6 +25,7 @@ from workflows.contracts.statuses import JobStatus
 logger = logging.getLogger(__name__)
 _SURELY_STORED_BYTES: Final = 64 * 1024
 """A larger record may be refused by its store (400 KB an item in DynamoDB): it is created before the job starts."""
+_CREATED_WITHIN_SECONDS: Final = 5.0
 _PARALLEL: Final = 10
 """Jobs of one batch that are started at a time: Temporal starts them faster than one by one, without a flood."""
 
@@ -63,7 +64,7 @@ async def submit_batch(
     ids = [id_for(origin.caller, key, part=index) for index in range(len(batch.items))]
     inputs = [_input(job_id, spec, origin, digest) for job_id, spec in zip(ids, batch.items, strict=True)]
     if digest is not None:  # another batch under this key must start nothing
-        first = await _find(services, inputs[0].job_id)
+        first = await _begun(services, inputs[0].job_id)
         if first is not None:
             require_same(first.fingerprint, digest, what=f"job {first.job_id}")
     slots = asyncio.Semaphore(_PARALLEL)
@@ -164,20 +165,30 @@ async def _start(services: Services, job: JobInput) -> Submitted:
 async def _accept(services: Services, job: JobInput) -> Job:
     """Start the job and create its record, so that neither waits for the other; returns the record.
 
-    The workflow first: there is never a record without one, and one whose record nobody created sees to that itself.
+    The workflow first: there is never a record without one, and one that nobody created is created by the workflow, as
+    soon as something happens to the job or anybody misses it.
     """
-    now = services.clock()
-    creation = record.creation(job, now)
-    if len(creation.job.model_dump_json()) > _SURELY_STORED_BYTES:
+    if len(job.spec.model_dump_json().encode()) > _SURELY_STORED_BYTES:
         return await services.orchestrator.submit(job)
-    if await services.orchestrator.start(job.model_copy(update={"accepted_at": now})):
+    creation = await services.orchestrator.start(job, services.clock())
+    if creation is not None:
         try:
-            await services.creator.create(creation)
-        except HybridCIError as error:
-            logger.warning("the workflow creates the record", extra={"job_id": job.job_id, "because": error.message})
+            async with asyncio.timeout(_CREATED_WITHIN_SECONDS):
+                await services.creator.create(creation)
+        except (HybridCIError, TimeoutError) as error:
+            extra = {"job_id": job.job_id, "because": str(error) or "the store did not answer"}
+            logger.warning("the workflow creates the record", extra=extra)
         else:
             return creation.job
     return await services.orchestrator.submit(job)
+
+
+async def _begun(services: Services, job_id: str) -> Job | None:
+    """As ``_find``, also when the API died before it created the record."""
+    try:
+        return await recorded(services, job_id)
+    except NotFound:
+        return None
 
 
 async def _find(services: Services, job_id: str) -> Job | None:

@@ -52,7 +52,8 @@ from workflows.contracts.errors import (
 )
 from workflows.contracts.ids import CONTROL_QUEUE, LEASE_SECONDS, job_workflow_id, redrive_workflow_id
 from workflows.contracts.jobs import Job
-from workflows.contracts.records import RedriveInput
+from workflows.contracts.records import JobWrite, RedriveInput
+from workflows.job_record import creation
 from workflows.presentation import job_search_attributes, job_static_details, job_static_summary
 
 T = TypeVar("T")
@@ -73,6 +74,8 @@ TEMPORARY: Final = frozenset(
 RPC_TIMEOUT: Final = timedelta(seconds=15)
 """How long a caller waits for an answer; then Unavailable. The workflow goes on whatever the caller does."""
 
+_WANTED: Final = "record-wanted"
+"""One id for all who miss a record: however often they ask, one update waits."""
 _FORGOTTEN: Final = "unexpected workflow task failure"
 _SEND_AGAIN_SECONDS: Final = 0.05
 
@@ -118,31 +121,33 @@ class Orchestrator:
         except (WorkflowAlreadyStartedError, InvalidState, NotFound):
             return await self._result(job.job_id)
 
-    async def start(self, job: JobInput) -> bool:
-        """Start a job and return at once: its record is the caller's to create (``accepted_at``).
+    async def start(self, job: JobInput, accepted_at: int) -> JobWrite | None:
+        """Start a job and return at once what the caller is now to write: the creation of its record.
 
-        False: the id exists already, open or closed, and nothing was started; ``submit`` finds that job.
+        None: the id exists already, open or closed, and nothing was started; ``submit`` finds that job.
+        ``accepted_at`` in epoch milliseconds.
         """
+        start = job.model_copy(update={"accepted_at": accepted_at})
         try:
             await answer(
                 self._client.start_workflow(
                     "JobWorkflow",
-                    job,
+                    start,
                     id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                     rpc_timeout=RPC_TIMEOUT,
                     **_job_start(job),
                 )
             )
         except WorkflowAlreadyStartedError:
-            return False
-        return True
+            return None
+        return creation(start, accepted_at)
 
     async def created(self, job_id: str) -> Job:
         """The record of an open job, once it can be read: where nobody has created it yet, its workflow does."""
         return await answer(
             updated(
                 lambda: self._job(job_id).execute_update(  # pyright: ignore[reportUnknownMemberType]
-                    "created", result_type=Job, rpc_timeout=RPC_TIMEOUT
+                    "created", id=_WANTED, result_type=Job, rpc_timeout=RPC_TIMEOUT
                 )
             )
         )

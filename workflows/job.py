@@ -51,7 +51,7 @@ class JobWorkflow(JobMessages):
             super().__init__(start.resume, written=start.resume)
         elif start.accepted_at is not None:
             creation = record.creation(start, start.accepted_at)
-            super().__init__(creation.job, written=creation.job, creation=creation)
+            super().__init__(creation.job, written=creation.job, creation=creation.events)
         else:  # the time of the execution: a task can be lost and run again
             super().__init__(record.submitted(start, _millis(workflow.info().workflow_start_time)), written=None)
         self._retention = timedelta(seconds=start.dead_letter_retention_seconds)
@@ -81,8 +81,6 @@ class JobWorkflow(JobMessages):
         """True asks for continue-as-new, at the one moment that has no attempt under way."""
         if not self._created:
             await self._create(start)
-        if self._creation is not None:
-            self._seeing_to_creation = asyncio.create_task(self._see_to_creation())
         while True:
             decision = await self._run_round()
             if decision.action is Action.FINISH:

@@ -16,10 +16,10 @@ from temporalio.exceptions import ApplicationError
 with workflow.unsafe.imports_passed_through():
     from workflows import job_record as record
     from workflows.contracts.commands import Amend, Cancel, Complete, Discard, Edit, Redrive
+    from workflows.contracts.deployments import AuditEvent
     from workflows.contracts.errors import ErrorCode
     from workflows.contracts.jobs import Job
     from workflows.contracts.labels import normalised
-    from workflows.contracts.records import JobWrite
     from workflows.contracts.statuses import JobStatus, QueueStatus
     from workflows.recorded_job import RecordedJob
     from workflows.retry import FINAL_STATUS
@@ -40,7 +40,7 @@ class Stop:
 class JobMessages(RecordedJob):
     """The handlers."""
 
-    def __init__(self, job: Job, *, written: Job | None, creation: JobWrite | None = None) -> None:
+    def __init__(self, job: Job, *, written: Job | None, creation: list[AuditEvent] | None = None) -> None:
         super().__init__(job, written=written, creation=creation)
         self._attempt_number: int | None = None  # of the attempt that is queued or runs now
         self._stop: Stop | None = None

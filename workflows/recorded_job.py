@@ -24,8 +24,6 @@ with workflow.unsafe.imports_passed_through():
 _RECORD_RETRY: Final = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10))
 
 
-_CREATED_WITHIN: Final = timedelta(seconds=30)
-"""Whoever accepted a job creates its record within milliseconds, unless it dies."""
 _NOT_DETAILS: Final = {*Signed.model_fields, "reason", "error_message", "env"}
 """What an event says elsewhere, or, of an edit, would repeat of a job's environment."""
 
@@ -33,10 +31,10 @@ _NOT_DETAILS: Final = {*Signed.model_fields, "reason", "error_message", "env"}
 class RecordedJob:
     """Holds the job; subclasses change ``_job``, then ``_record`` and ``_show`` it."""
 
-    def __init__(self, job: Job, *, written: Job | None, creation: JobWrite | None = None) -> None:
+    def __init__(self, job: Job, *, written: Job | None, creation: list[AuditEvent] | None = None) -> None:
         self._job = job
         self._written = written
-        self._creation = creation  # that another process was to carry out, as long as nobody knows that it did
+        self._creation = creation  # the events of one by another process, as long as nobody knows that it came to it
         self._writing = asyncio.Lock()  # a signal's write and the main line's must not overtake each other
         self._between_attempts = False  # in or behind a short pause, which search attributes do not show
         self._shown: dict[str, str] = {}
@@ -45,21 +43,21 @@ class RecordedJob:
     async def _record(self) -> None:
         """Write the record as it is now, in order, unless it is known to be written already."""
         async with self._writing:
-            written, creation = self._written, self._creation.events if self._creation else []
-            if written is not None and written.model_copy(update={"sequence": self._job.sequence}) == self._job:
-                if self._creation is None:
-                    return
-                written = None
+            written, creation = self._written, self._creation
+            unchanged = written is not None and written.model_copy(update={"sequence": self._job.sequence}) == self._job
+            if unchanged and creation is None:
+                return
             job = self._job = self._job.model_copy(
-                update={"sequence": next_sequence(self._written.sequence if self._written else None)}
+                update={"sequence": next_sequence(written.sequence if written else None)}
             )
             events = list(self._events)
-            if written is None:
-                write = JobWrite(job=job, events=[*creation, *events])
+            if written is None or unchanged:
+                body, write = create_job, JobWrite(job=job, events=[*(creation or []), *events])
             else:
-                write = JobWrite(job=job, previous=written.queue_status, events=events, creation=creation)
+                body = record_job
+                write = JobWrite(job=job, previous=written.queue_status, events=events, creation=creation or [])
             await workflow.execute_local_activity(
-                record_job if written else create_job,
+                body,
                 write,
                 start_to_close_timeout=timedelta(seconds=10),
                 retry_policy=_RECORD_RETRY,
@@ -67,17 +65,6 @@ class RecordedJob:
             )
             self._written, self._creation = job, None
             del self._events[: len(events)]
-
-    async def _see_to_creation(self) -> None:
-        """Create the record should whoever accepted the job have died first, and nothing have been written since."""
-        try:
-            await workflow.wait_condition(
-                lambda: self._creation is None,
-                timeout=_CREATED_WITHIN,
-                timeout_summary="then the workflow sees to the job's record itself",
-            )
-        except TimeoutError:
-            await self._record()
 
     def _note(self, action: str, command: Signed, reason: str | None = None) -> None:
         """Who asked for what, for the audit trail. By the id of the update: a task that runs again says the same."""

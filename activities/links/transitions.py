@@ -13,7 +13,7 @@ from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus, QueueStatus
 
 Transition = tuple[QueueStatus | None, QueueStatus]
-"""(what the workflow wrote last, what it writes now); None for a record's first write."""
+"""(what the workflow wrote last, what it writes now); None for a record's creation."""
 
 
 class Operation(StrEnum):

@@ -6,7 +6,6 @@ Deliberately not here: whether the attempt takes what is delivered (``routes.age
 """
 
 import asyncio
-from contextlib import suppress
 from typing import Final
 
 from api.auth.guard import require
@@ -14,8 +13,9 @@ from api.auth.principal import Principal
 from api.auth.resources import job_resource
 from api.deps import Services
 from api.errors import ApiError, ProblemCode
+from api.recorded import recorded
 from workflows.contracts.access import Operation
-from workflows.contracts.errors import InvalidState, NotFound
+from workflows.contracts.errors import NotFound
 from workflows.contracts.jobs import Job
 
 _ANNOUNCED_WITHIN_SECONDS: Final = 2.0
@@ -36,7 +36,7 @@ async def require_delivery(
     asked = (principal.credential_id or principal.id, job_id, attempt, held)
     if asked in services.deliveries:
         return
-    job = await job_of_attempt(services, job_id)
+    job = await recorded(services, job_id)
     services.known_jobs.add(job_id)  # or the first piece of its log would read it again
     owner = _owner(job, attempt)
     if principal.agent_id is None or owner is None:
@@ -48,18 +48,6 @@ async def require_delivery(
     elif owner != principal.agent_id:
         raise _anothers(job_id, attempt)
     services.deliveries.add(asked)
-
-
-async def job_of_attempt(services: Services, job_id: str) -> Job:
-    """The record of a job that an agent has. Should the API have died before it created it, the agent may be the first
-    to need it. Raises NotFound, Unavailable.
-    """
-    try:
-        return await services.reader.get(job_id)
-    except NotFound:
-        with suppress(NotFound, InvalidState):  # it has ended: then it is recorded
-            return await services.orchestrator.created(job_id)
-        return await services.reader.get(job_id)
 
 
 def require_itself(principal: Principal, agent_id: str) -> None:

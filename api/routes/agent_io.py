@@ -14,11 +14,12 @@ from starlette.responses import Response
 
 from activities.stores.interfaces import LogChunk
 from activities.stores.paths import check_artifact_path
-from api.auth.deliveries import job_of_attempt, require_delivery, require_itself
+from api.auth.deliveries import require_delivery, require_itself
 from api.auth.guard import Caller
 from api.bodies import json_body
 from api.deps import JobId, Services, ServicesDep
 from api.errors import field_errors
+from api.recorded import recorded
 from api.uploads import spooled
 from workflows.contracts.attempts import AttemptStarted
 from workflows.contracts.errors import FieldError, InvalidState, ValidationFailed
@@ -101,7 +102,7 @@ async def put_artifact(
     record names sizes and digests."""
     await require_delivery(services, caller, job_id, attempt, held=True)
     check_artifact_path(path)
-    job = await job_of_attempt(services, job_id)
+    job = await recorded(services, job_id)
     if any(tried.number == attempt and tried.outcome is not None for tried in job.attempts):
         raise InvalidState(f"Attempt {attempt} of job {job_id} has ended: its artifacts cannot change any more.")
     async with spooled(request, content_sha256) as body:
@@ -112,7 +113,7 @@ async def put_artifact(
 async def _require_job(services: Services, job_id: str) -> None:
     """Raises NotFound: nothing is kept for jobs that do not exist."""
     if job_id not in services.known_jobs:
-        await job_of_attempt(services, job_id)
+        await recorded(services, job_id)
         services.known_jobs.add(job_id)
 
 

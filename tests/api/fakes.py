@@ -23,6 +23,7 @@ from workflows.contracts.errors import HybridCIError, InvalidState, NotFound
 from workflows.contracts.jobs import Attempt, Job, new_job
 from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
+from workflows.job_record import creation
 
 
 class FakeOrchestrator(Orchestrator):
@@ -56,11 +57,11 @@ class FakeOrchestrator(Orchestrator):
         )
         return await self.put(created, status=JobStatus.QUEUED, queued_at=epoch_millis())
 
-    async def start(self, job: JobInput) -> bool:
+    async def start(self, job: JobInput, accepted_at: int) -> JobWrite | None:
         self._answer()
         self.on_submit(job)
         self.started[job.job_id] = job
-        return await self._store.get(job.job_id) is None
+        return creation(job, accepted_at) if await self._store.get(job.job_id) is None else None
 
     async def created(self, job_id: str) -> Job:
         self._answer()

@@ -12,6 +12,7 @@ from workflows.contracts.commands import JobInput
 from workflows.contracts.errors import Unavailable
 from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus
+from workflows.job_record import creation
 
 JOBS = "/api/dashboard/jobs"
 QUEUE = "/api/queue/jobs"
@@ -56,9 +57,9 @@ async def test_a_job_whose_record_may_be_too_large_is_recorded_before_it_starts(
 ) -> None:
     started: list[JobInput] = []
 
-    async def start(job: JobInput) -> bool:
+    async def start(job: JobInput, accepted_at: int) -> JobWrite:
         started.append(job)
-        return True
+        return creation(job, accepted_at)
 
     monkeypatch.setattr(bench.orchestrator, "start", start)
     for size, starts in ((70_000, 0), (7_000, 1)):

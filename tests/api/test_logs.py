@@ -108,7 +108,7 @@ async def test_nothing_is_kept_for_a_job_that_does_not_exist(bench: Bench) -> No
 async def test_what_an_agent_brings_before_anybody_created_the_record_is_kept(bench: Bench, what: str) -> None:
     """The API died between the job's start and its record, and the agent was faster than the next look at it."""
     job_id = new_job_id()
-    await bench.orchestrator.start(JobInput(job_id=job_id, spec=JobSpec.model_validate(SPEC), accepted_at=1))
+    await bench.orchestrator.start(JobInput(job_id=job_id, spec=JobSpec.model_validate(SPEC)), 1)
     assert await bench.stores.jobs.get(job_id) is None
     path = f"/api/queue/jobs/{job_id}/attempts/1/{what}"
     digest = hashlib.sha256(b"bytes").hexdigest()

@@ -109,7 +109,7 @@ async def test_a_bulk_redrive_answers_where_to_look(bench: Bench) -> None:
 
 async def test_upkeep_compares_records_with_workflows(bench: Bench) -> None:
     answer = await bench.admin.post("/api/queue/maintenance/requeue-expired")
-    assert answer.json() == {"checked": 0, "closed": [], "requeued": 0}
+    assert answer.json() == {"checked": 0, "closed": [], "created": [], "requeued": 0}
 
 
 async def test_the_summary_and_the_statistics_count(bench: Bench) -> None:

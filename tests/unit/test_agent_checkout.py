@@ -58,7 +58,10 @@ async def test_every_checkout_of_a_commit_leaves_the_same(
             for path in workspace.rglob("*")
             if not path.is_relative_to(workspace / ".git") and (path.is_symlink() or path.is_file())
         }
-        git = ("status", "--short", "--branch"), ("rev-parse", "HEAD"), ("ls-files", "--stage"), ("log", "--oneline")
+        git = (
+            ("status", "--short", "--branch"), ("rev-parse", "HEAD"), ("ls-files", "--stage"), ("log", "--oneline"),
+            ("status",), ("branch",), ("reflog",),
+        )  # fmt: skip
         seen.append((files, *(output("git", *words, folder=workspace) for words in git)))
     assert seen[0] == seen[1] == seen[2]
     assert seen[0][1:3] == ("## HEAD (no branch)", sha)

@@ -32,6 +32,9 @@ class NoWorkflows:
     async def closed(self, job_id: str) -> ClosedWorkflow | None:
         return None
 
+    async def create_record(self, job_id: str) -> bool:
+        return False
+
 
 class Redriver:
     """Stands for ``Orchestrator.redrive``: answers by job id."""

@@ -28,6 +28,10 @@ class FakeWorkflows:
         self.asked.append(job_id)
         return self.ended.get(job_id)
 
+    async def create_record(self, job_id: str) -> bool:
+        self.asked.append(job_id)
+        return job_id not in self.ended
+
 
 def job(job_id: str, status: JobStatus, queue_status: QueueStatus, **changes: object) -> Job:
     return make_job(
@@ -110,3 +114,11 @@ async def test_all_pages_are_looked_at_and_a_second_run_finds_nothing() -> None:
     workflows = FakeWorkflows({name: ClosedWorkflow("terminated") for name in names})
     assert sorted((await reconcile(store, workflows)).closed) == sorted(names)
     assert await reconcile(store, workflows) == ReconcileResult(checked=0)
+
+
+async def test_what_runs_without_a_record_gets_one() -> None:
+    """Of what Temporal runs: `a` is recorded, `b` has just ended, `c` ends while it is asked, `d` has no record."""
+    recorded = job("a", JobStatus.QUEUED, QueueStatus.QUEUED), job("b", JobStatus.SUCCESS, QueueStatus.COMPLETED)
+    workflows = FakeWorkflows({"c": ClosedWorkflow("terminated")}, {"a", "b", "c", "d"})
+    assert await reconcile(FakeJobStore(*recorded), workflows) == ReconcileResult(checked=1, created=["d"])
+    assert sorted(workflows.asked) == ["c", "d"]

@@ -59,6 +59,8 @@ class Recorder:
         kept = self.writes.setdefault(write.job.job_id, [])
         if kept and kept[-1].job.sequence >= write.job.sequence:
             return
+        if creating and kept:
+            assert {event.event_id for event in kept[0].events} <= {event.event_id for event in write.events}
         assert self._reruns or creating or write.previous == (kept[-1].job.queue_status if kept else None)
         kept.append(write)
         if self.after_next is not None and await self.after_next(write):
@@ -161,11 +163,10 @@ class Harness:
 
     async def submit(self, spec: JobSpec | None = None, **fields: object) -> Job:
         """As the API does, only that the record is created first, so that the writes come in one order."""
-        start = self.input(spec, accepted_at=time.time_ns() // 1_000_000, **fields)
-        assert start.accepted_at is not None
-        creation = record.creation(start, start.accepted_at)
+        start, now = self.input(spec, **fields), time.time_ns() // 1_000_000
+        creation = record.creation(start, now)
         await self.recorder.create_job(creation)
-        assert await self.orchestrator.start(start)
+        assert await self.orchestrator.start(start, now) == creation
         return creation.job
 
     def input(self, spec: JobSpec | None = None, **fields: object) -> JobInput:

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
 
 import pytest
 from temporalio.client import Client
@@ -11,13 +10,18 @@ from temporalio.worker import Worker
 
 from activities.bootstrap import build_activities
 from activities.chains.job_creation import JobCreator
+from activities.chains.job_writes import JobWriter
+from activities.chains.readers import JobReader
+from activities.clock import epoch_millis
+from activities.job_workflows import TemporalJobWorkflows
+from activities.reconcile import Reconciler
 from activities.stores.interfaces import WriteOutcome
 from activities.stores.open import Stores, open_memory_stores
 from tests.stores.trails import trail
 from tests.workflows.conftest import keep_job_histories
 from tests.workflows.harness import Harness, Recorder, succeed
 from workflows import job_record as record
-from workflows.contracts.commands import Amend, JobInput
+from workflows.contracts.commands import Amend, Cancel, JobInput, ReconcileResult
 from workflows.contracts.ids import CONTROL_QUEUE
 from workflows.contracts.jobs import Job
 from workflows.contracts.records import JobWrite
@@ -27,6 +31,17 @@ from workflows.job import JobWorkflow
 ACCEPTED_AT = time.time_ns() // 1_000_000
 
 
+class OwnWorkflows(TemporalJobWorkflows):
+    """Those of this test: other tests have jobs on the same server."""
+
+    def __init__(self, client: Client, job_ids: set[str]) -> None:
+        super().__init__(client)
+        self._job_ids = job_ids
+
+    async def open_job_ids(self) -> set[str]:
+        return await super().open_job_ids() & self._job_ids
+
+
 class Accepted(Harness):
     """Jobs on the real chains and a store in memory."""
 
@@ -34,10 +49,10 @@ class Accepted(Harness):
         super().__init__(client, Recorder(), f"accepted-{time.time_ns()}")
         self.stores = stores
 
-    async def begin(self) -> JobInput:
+    async def begin(self, **fields: object) -> JobInput:
         """Start one, and die before its record is created."""
-        start = self.input(created_by="ci", accepted_at=ACCEPTED_AT)
-        assert await self.orchestrator.start(start)
+        start = self.input(self.spec(**fields), created_by="ci")
+        assert await self.orchestrator.start(start, ACCEPTED_AT) == creation(start)
         return start
 
     async def create(self, start: JobInput) -> WriteOutcome:
@@ -50,6 +65,11 @@ class Accepted(Harness):
                 return job
             await asyncio.sleep(0.02)
         raise AssertionError(f"never so: {await self.stores.jobs.get(job_id)}")
+
+    async def reconcile(self) -> ReconcileResult:
+        reader, writer = JobReader(self.stores.jobs), JobWriter(self.stores.jobs, self.stores.agents)
+        own = OwnWorkflows(self.client, set(self.started))
+        return await Reconciler(reader, writer, own, epoch_millis).run(lambda checked: None)
 
     async def actions(self) -> list[str]:
         return [event.action for event in await trail(self.stores.events)][::-1]
@@ -106,7 +126,7 @@ async def test_a_change_before_the_record_exists_is_kept_with_its_creation(accep
 @pytest.mark.parametrize("who", ["a client without an answer", "an agent with a log"])
 async def test_who_asks_for_the_record_has_it_created(accepted: Accepted, who: str) -> None:
     start = await accepted.begin()
-    assert await accepted.orchestrator.start(start) is False
+    assert await accepted.orchestrator.start(start, ACCEPTED_AT) is None
     orchestrator = accepted.orchestrator
     answered = await (orchestrator.submit(start) if "client" in who else orchestrator.created(start.job_id))
     assert answered == await accepted.stores.jobs.get(start.job_id)
@@ -114,21 +134,30 @@ async def test_who_asks_for_the_record_has_it_created(accepted: Accepted, who: s
     assert await accepted.actions() == ["job.submitted"]
 
 
-async def test_a_job_that_waits_unrecorded_is_recorded_after_a_while(
-    accepted: Accepted, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("workflows.recorded_job._CREATED_WITHIN", timedelta(seconds=0.5))
-    start = await accepted.begin()
+async def test_a_job_that_waits_unrecorded_is_recorded_by_the_reconciliation(accepted: Accepted) -> None:
+    start = await accepted.begin(requires=["gpu=*"])
+    created = list[str]()
+    while not created:  # what has just begun is not yet listed
+        created = (await accepted.reconcile()).created
+    assert created == [start.job_id]
     job = await accepted.recorded(start.job_id)
     assert (job.status, job.created_at) == (JobStatus.QUEUED, ACCEPTED_AT)
+    assert [found.requires for found in await accepted.stores.agents.demands(accepted.pool)] == [["gpu=*"]]
+    assert (await accepted.reconcile()).created == []
     assert await accepted.create(start) is WriteOutcome.STALE
     assert await accepted.actions() == ["job.submitted"]
 
 
-async def test_a_recorded_job_that_waits_is_counted_once(accepted: Accepted, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workflows.recorded_job._CREATED_WITHIN", timedelta(seconds=0.5))
+async def test_a_job_can_be_cancelled_before_it_is_recorded(accepted: Accepted) -> None:
     start = await accepted.begin()
-    await accepted.create(start)
-    await accepted.recorded(start.job_id, lambda job: job.sequence > 1)
-    assert await accepted.actions() == ["job.submitted"]
-    assert (await accepted.stores.jobs.queue_stats()).depth == 1
+    await accepted.orchestrator.cancel(start.job_id, Cancel(by="ann"))
+    assert (await accepted.recorded(start.job_id)).status is JobStatus.CANCELLED
+    assert await accepted.create(start) is WriteOutcome.STALE
+    assert await accepted.actions() == ["job.submitted", "job.cancelled"]
+
+
+async def test_a_worker_that_does_not_know_of_it_is_not_told_of_no_acceptance(accepted: Accepted) -> None:
+    start = JobInput(job_id="j", spec=accepted.spec())
+    assert "accepted_at" not in start.model_dump_json()
+    assert start.model_copy(update={"accepted_at": 7}).model_dump()["accepted_at"] == 7
+    assert JobInput.model_validate({**start.model_dump(), "of_another_version": 1}) == start

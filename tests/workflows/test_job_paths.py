@@ -61,6 +61,20 @@ async def test_retry_then_success(jobs: Harness) -> None:
     assert job.error_message is None
 
 
+async def test_a_job_whose_record_the_workflow_creates_goes_the_same_way(jobs: Harness) -> None:
+    """As the jobs of deployments do, and large ones."""
+    orchestrator = jobs.orchestrator
+    async with jobs.agent(one_after_another(fail(3, announce=True), succeed)):
+        created = await orchestrator.submit(jobs.input())
+        assert jobs.recorder.last(created.job_id).status is JobStatus.QUEUED
+        done = await jobs.result(created.job_id)
+    assert [attempt.exit_code for attempt in done.attempts] == [3, 0]
+    assert jobs.recorder.last(created.job_id) == done
+    waiting = await orchestrator.submit(jobs.input())
+    await orchestrator.cancel(waiting.job_id, Cancel(by="ann"))
+    assert jobs.recorder.statuses(waiting.job_id) == ["queued", "cancelled"]
+
+
 async def test_final_exit_code_fails_at_once(jobs: Harness) -> None:
     async with jobs.agent(fail(2)):
         spec = jobs.spec(retry={"final_exit_codes": [2]})

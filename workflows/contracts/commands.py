@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from workflows.contracts.base import Frozen
+from workflows.contracts.base import Frozen, Tolerant
 from workflows.contracts.fields import EnvName, EnvValue, ExitCode, Line, Name, Text, WholeSeconds
 from workflows.contracts.jobs import Job, JobSpec, RetryPolicy
 from workflows.contracts.labels import Requirement
@@ -17,11 +17,11 @@ Reason = Annotated[Text, StringConstraints(max_length=1024)]
 DEAD_LETTER_RETENTION_SECONDS = 14 * 24 * 3600
 
 
-class JobInput(Frozen):
+class JobInput(Tolerant):
     """The argument of ``JobWorkflow``. ``resume`` is set only by continue-as-new.
 
     ``accepted_at``: when the starter accepted the job (epoch ms); it then creates the record itself, right after the
-    start. None: the workflow creates it, before anything else.
+    start. None: the workflow creates it, before anything else; left out then, for workers that do not know it.
     """
 
     job_id: str
@@ -32,7 +32,7 @@ class JobInput(Frozen):
     role: str | None = None
     fingerprint: str | None = None
     retry_of: str | None = None
-    accepted_at: int | None = None
+    accepted_at: int | None = Field(default=None, exclude_if=lambda value: value is None)
     dead_letter_retention_seconds: int = Field(default=DEAD_LETTER_RETENTION_SECONDS, ge=1)
     resume: Job | None = None
 
@@ -145,9 +145,10 @@ class BulkRedriveProgress(Frozen):
     canaries: dict[str, str] = Field(default_factory=dict[str, str])
 
 
-class ReconcileResult(Frozen):
-    """What a comparison of open records with their workflows found."""
+class ReconcileResult(Tolerant):
+    """What a comparison of records with their workflows found: the ids of those that were closed, and created."""
 
     checked: int
     closed: list[str] = Field(default_factory=list[str])
+    created: list[str] = Field(default_factory=list[str])
     requeued: int = 0
