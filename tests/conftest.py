@@ -2,7 +2,9 @@
 
 import asyncio
 import gc
+import os
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -14,6 +16,10 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from tests import servers
+
+# Also where the environment forbids it: what each of a run's hundreds of processes imports is compiled once.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # The same examples in every run, so that a change fails by its own fault; new ones: `--hypothesis-profile default`.
 settings.register_profile("suite", derandomize=True)

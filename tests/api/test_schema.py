@@ -6,6 +6,7 @@ Half of the requests name jobs, deployments and services that exist, in every st
 import asyncio
 import itertools
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -44,7 +45,6 @@ _known: dict[str, list[str]] = {}
 _DEEP = ("/api/dashboard/services/{name}", "put")
 
 
-# schemathesis makes its tests at collection, so the document must be there; its lazy variant does not know pytest 9.
 _app, _, _orchestrator, _stop = memory_app(RateLimits(failures=0))
 _stop.append(True)  # followers of logs end at once
 
@@ -64,8 +64,12 @@ def seeded() -> None:
     _known.update(asyncio.run(_seed(_orchestrator)))
 
 
-def _test_of(path: str, method: str) -> Any:
-    """One test under a name of its own: tests of one name are taken for one by pytest-xdist, and lost."""
+def _test_of(path: str, method: str) -> tuple[str, Callable[[pytest.FixtureRequest], None]]:
+    """A test under a name of its own: tests of one name are taken for one by pytest-xdist, and lost.
+
+    schemathesis makes a test's cases when it collects it. We let it do so when the test runs: at collection, each of
+    pytest-xdist's processes would make the cases of all of them.
+    """
 
     @settings(
         deadline=None,
@@ -83,13 +87,22 @@ def _test_of(path: str, method: str) -> Any:
         answer = case.call_and_validate(headers={"Authorization": f"Bearer {ADMIN_KEY}"}, excluded_checks=excluded)
         assert answer.status_code < 500 or answer.status_code == 503
 
+    name = "test_" + re.sub(r"\W+", "_", f"{method} {path}").strip("_")
     schema = _random_only if (path, method) == _DEEP else _plain
-    return schema.include(path=path, method=method.upper()).parametrize()(ask)
+    generated = schema.include(path=path, method=method.upper()).parametrize()(ask)
+
+    def test(request: pytest.FixtureRequest) -> None:
+        node: Any = request.node
+        (one,) = node.ihook.pytest_pycollect_makeitem(collector=node.parent, name=name, obj=generated).collect()
+        one.runtest()
+
+    return name, test
 
 
 for _path, _methods in _app.openapi()["paths"].items():
     for _method in _methods:
-        globals()["test_" + re.sub(r"\W+", "_", f"{_method} {_path}").strip("_")] = _test_of(_path, _method)
+        _name, _test = _test_of(_path, _method)
+        globals()[_name] = _test
 
 
 def test_every_operation_has_a_test() -> None:
