@@ -22,7 +22,9 @@ def dynamodb_local(cache: Path, logs: Path) -> Generator[str]:
     command = [
         # It leaves a file in its working folder, whatever it is told.
         "sh", "-c", 'cd "$0" && exec "$@"', str(logs),
-        "java", "-Xmx512m", f"-Djava.library.path={emulator / 'DynamoDBLocal_lib'}",
+        # It lives for a minute: not worth the second compiler, nor a second collector's threads.
+        "java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx512m",
+        f"-Djava.library.path={emulator / 'DynamoDBLocal_lib'}",
         "-jar", str(emulator / "DynamoDBLocal.jar"), "-port", str(port), "-inMemory", "-sharedDb", "-disableTelemetry",
     ]  # fmt: skip
     with servers.running(servers.Server("dynamodb-local", command, port, logs / "dynamodb-local.log")) as server:
