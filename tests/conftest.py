@@ -14,6 +14,8 @@ import pytest
 from hypothesis import settings
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from tests import servers
 
@@ -68,17 +70,38 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-_SLOW_FIRST = ("benchmarks", "faults", "e2e", "agent", "gateway", "workflows", "api")
+_LONGEST_FIRST = (
+    "faults", "e2e/test_demo", "benchmarks", "workflows/test_deployment_paths", "e2e/test_up", "api/test_schema",
+    "stores", "e2e/test_first_job", "e2e/test_processes", "agent/test_process", "api/test_claims",
+    "agent/test_registered", "e2e/test_other_host", "api/test_process", "workflows/test_deployment_model",
+    "workflows/test_job_paths", "agent", "e2e", "api/test_cli", "workflows", "replay", "gateway", "api",
+)  # fmt: skip
+"""By what they took on two cores, so that no process waits for another one at the end."""
+_TOGETHER = ("tests/faults", "tests/stores")
+"""Their tests share a stack, or a server that takes long to start: one process runs all of them."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """pytest-xdist runs tests of one name once, in silence: two of a name are an error.
-
-    It hands out whole files in this order: what takes minutes begins first, so that no process waits for it at the end.
-    """
+    """pytest-xdist runs tests of one name once, in silence: two of a name are an error. It keeps this order."""
     repeated = [name for name, count in Counter(item.nodeid for item in items).items() if count > 1]
     if repeated:
         raise pytest.UsageError(f"Tests of the same name: {', '.join(repeated)}")
     root = Path(__file__).parent
-    order = {name: number for number, name in enumerate(_SLOW_FIRST)}
-    items.sort(key=lambda item: order.get(item.path.relative_to(root).parts[0], len(order)))
+    items.sort(key=lambda item: _rank(item.path.relative_to(root).as_posix()))
+
+
+def _rank(path: str) -> int:
+    ranks = (rank for rank, name in enumerate(_LONGEST_FIRST) if path.startswith((f"{name}/", f"{name}.py")))
+    return next(ranks, len(_LONGEST_FIRST))
+
+
+class _Scheduling(LoadFileScheduling):
+    """A file at a time, or a folder of ``_TOGETHER``."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((folder for folder in _TOGETHER if nodeid.startswith(f"{folder}/")), super()._split_scope(nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
+    return _Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
