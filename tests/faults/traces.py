@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
+from ahocorasick_rs import BytesAhoCorasick
+
 _PIECE: Final = 1 << 24
 
 
@@ -28,7 +30,7 @@ def encodings(value: str) -> set[bytes]:
 
 def in_files(folders: Iterable[Path], forms: Mapping[bytes, str]) -> list[str]:
     """Which values are in which files below these folders."""
-    hits: list[str] = []
+    search, hits = _Search(forms), list[str]()
     for folder in folders:
         for path in [folder] if folder.is_file() else sorted(folder.rglob("*")):
             if path.is_file() and not path.is_symlink():
@@ -36,14 +38,14 @@ def in_files(folders: Iterable[Path], forms: Mapping[bytes, str]) -> list[str]:
                     content = path.read_bytes()
                 except FileNotFoundError:  # its owner lives on: it was renamed or removed just now
                     continue
-                hits += [f"{name} in {path}" for form, name in forms.items() if form in content]
+                hits += [f"{name} in {path}" for name in sorted(search.names_in(content))]
     return hits
 
 
 def in_memory(pid: int, forms: Mapping[bytes, str]) -> tuple[int, list[str]]:
     """How many bytes of a process could be read, and which values are in them. Needs the right to trace it."""
     longest = max(len(form) for form in forms)
-    seen, hits = 0, set[str]()
+    search, seen, hits = _Search(forms), 0, set[str]()
     memory = os.open(f"/proc/{pid}/mem", os.O_RDONLY)
     try:
         for start, end in _regions(pid):
@@ -55,11 +57,23 @@ def in_memory(pid: int, forms: Mapping[bytes, str]) -> tuple[int, list[str]]:
                     break
                 seen += len(piece)
                 text = kept + piece
-                hits |= {name for form, name in forms.items() if form in text}
+                hits |= search.names_in(text)
                 kept = text[-longest:]
     finally:
         os.close(memory)
     return seen, sorted(hits)
+
+
+class _Search:
+    """All forms at once: one after the other takes ten times as long, and there are gigabytes."""
+
+    def __init__(self, forms: Mapping[bytes, str]) -> None:
+        self._names = list(forms.values())
+        self._search = BytesAhoCorasick(list(forms))
+
+    def names_in(self, content: bytes) -> set[str]:
+        found = self._search.find_matches_as_indexes(content, overlapping=True)
+        return {self._names[index] for index, _, _ in found}
 
 
 def _regions(pid: int) -> list[tuple[int, int]]:
