@@ -48,11 +48,13 @@ def accepts(port: int) -> bool:
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
+    """Looks less often the longer it takes: most looks cost a request, and what is waited for needs the processor."""
+    began = time.monotonic()
     while not condition():
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - began
+        if waited > seconds:
             raise AssertionError(f"{what} did not happen within {seconds} s")
-        time.sleep(0.05)
+        time.sleep(min(max(0.05, waited / 20), 0.25))
 
 
 class Server:

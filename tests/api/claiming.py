@@ -124,7 +124,7 @@ class Desk:
             if all(found[name] == value for name, value in expected.items()):
                 return found
             assert time.monotonic() < ends, f"never reached {expected}: {found}"
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
 
     async def until_waiting(self, count: int, requires: Sequence[str] = ()) -> None:
         """Until so many wait in the queue, as Temporal counts them."""

@@ -76,6 +76,18 @@ class Stack:
         except httpx.HTTPError:
             return False
 
+    def http(self) -> httpx.Client:
+        """A client of the API with the admin's key: what is asked again and again takes no process each time."""
+        key = (self.data / "admin.key").read_text().strip()
+        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=30)
+
+    def wait_for_status(self, job_id: str, status: str, *, seconds: float = 30) -> None:
+        with self.http() as api:
+            wait_until(
+                lambda: api.get(f"/api/dashboard/jobs/{job_id}").json()["status"] == status,
+                seconds=seconds, what=f"{job_id} being {status}",
+            )  # fmt: skip
+
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A command of the client, with this stack's data directory."""
         return run([*arguments, "--data-dir", str(self.data)])

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.e2e.stack import Stack, repository
@@ -59,13 +58,7 @@ class Shop:
         return str(self.json("job", "show", job_id)["status"])
 
     def wait(self, job_id: str, status: str) -> None:
-        """Asks over HTTP, which takes no process each time, and then the command line once."""
-        key = (self.stack.data / "admin.key").read_text().strip()
-        with httpx.Client(base_url=self.stack.url, headers={"Authorization": f"Bearer {key}"}, timeout=30) as client:
-            wait_until(
-                lambda: client.get(f"/api/dashboard/jobs/{job_id}").json()["status"] == status,
-                seconds=30, what=f"{job_id} being {status}",
-            )  # fmt: skip
+        self.stack.wait_for_status(job_id, status)
         assert self.status(job_id) == status
 
     @staticmethod

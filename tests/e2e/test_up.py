@@ -48,7 +48,7 @@ def test_state_survives_kill_9_of_up_and_of_the_whole_tree(stack: Stack, tmp_pat
     key = (stack.data / "admin.key").read_text()
     repository(tmp_path / "repo")
     job_id = _submit(stack, tmp_path / "repo", "cat hello.txt")
-    wait_until(lambda: _job(stack, job_id)["status"] == "success", seconds=30, what="the job's end")
+    stack.wait_for_status(job_id, "success")
 
     stack.send(signal.SIGKILL)
     stack.exit_code()

@@ -97,7 +97,8 @@ class Plant:
 
         def ended() -> bool:
             try:
-                open_ids[:] = [job_id for job_id in open_ids if not self.job(job_id).status.ended]
+                while open_ids and self.job(open_ids[0]).status.ended:
+                    del open_ids[0]
             except (httpx.TransportError, AssertionError):
                 return False
             return not open_ids
