@@ -70,13 +70,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-_LONGEST_FIRST = (
-    "faults", "e2e/test_demo", "benchmarks", "workflows/test_deployment_paths", "e2e/test_up", "api/test_schema",
-    "stores", "e2e/test_first_job", "e2e/test_processes", "agent/test_process", "api/test_claims",
-    "agent/test_registered", "e2e/test_other_host", "api/test_process", "workflows/test_deployment_model",
-    "workflows/test_job_paths", "agent", "e2e", "api/test_cli", "workflows", "replay", "gateway", "api",
+_FIRST = (
+    "faults", "e2e/test_demo", "workflows/test_deployment_paths", "benchmarks", "api/test_claims", "e2e/test_up",
+    "agent/test_process", "api/test_schema", "agent/test_registered", "stores", "e2e/test_other_host",
+    "e2e/test_processes", "workflows/test_job_paths", "e2e/test_first_job", "workflows/test_deployment_model",
+    "api/test_process", "workflows/test_environment_paths", "workflows/test_worker_process", "agent", "api/test_cli",
+    "workflows", "e2e", "gateway", "replay", "api",
 )  # fmt: skip
-"""By what they took on two cores, so that no process waits for another one at the end."""
+"""What takes longest, so that no process waits for another one at the end; in turns what computes and what waits."""
 _TOGETHER = ("tests/faults", "tests/stores")
 """Their tests share a stack, or a server that takes long to start: one process runs all of them."""
 
@@ -91,8 +92,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _rank(path: str) -> int:
-    ranks = (rank for rank, name in enumerate(_LONGEST_FIRST) if path.startswith((f"{name}/", f"{name}.py")))
-    return next(ranks, len(_LONGEST_FIRST))
+    ranks = (rank for rank, name in enumerate(_FIRST) if path.startswith((f"{name}/", f"{name}.py")))
+    return next(ranks, len(_FIRST))
 
 
 class _Scheduling(LoadFileScheduling):
