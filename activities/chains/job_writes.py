@@ -1,6 +1,6 @@
 """Which chain writes which change of a record: the explicit registry that ``record_job`` looks into.
 
-Which change is which operation stands in ``links.transitions``. Deliberately not here: the creation of a record (JobCreation).
+Which change is which operation stands in ``links.transitions``. Not here: a record's creation (JobCreation).
 """
 
 from collections.abc import Mapping, Sequence
