@@ -87,6 +87,11 @@ class Plant:
         assert answer.status_code == 200, answer.text
         return Job.model_validate_json(answer.content)
 
+    def find(self, job_id: str) -> Job | None:
+        """The record, when there is one."""
+        answer = self.http.get(f"{JOBS}/{job_id}")
+        return None if answer.status_code == 404 else Job.model_validate_json(answer.raise_for_status().content)
+
     def wait_running(self, job_id: str, *, seconds: float = 20) -> Job:
         wait_until(lambda: self._at(job_id, QueueStatus.RUNNING), seconds=seconds, what=f"the start of job {job_id}")
         return self.job(job_id)

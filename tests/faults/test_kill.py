@@ -85,6 +85,32 @@ async def test_kill_9_in_the_middle_of_20_jobs(plant: Plant, victim: str, tmp_pa
     wait_until(lambda: _recounted(plant) == _counted(plant), seconds=30, what="statistics that equal a recount")
 
 
+async def test_kill_9_of_the_api_between_a_jobs_start_and_its_record(plant: Plant, tmp_path: Path) -> None:
+    """Nobody is told of the job, but it was accepted: it runs, and neither its record nor its log is lost."""
+    begun, release = tmp_path / "begun", tmp_path / "release"
+    children = plant.stack.children()
+    with ThreadPoolExecutor(1) as client:
+        os.kill(children["aws"], signal.SIGSTOP)
+        run = f"echo one; echo $HYBRIDCI_JOB_ID > {begun}; until [ -e {release} ]; do sleep 0.05; done; echo two"
+        asking = client.submit(plant.submit, run)
+        wait_until(lambda: begun.exists() and begun.read_text().endswith("\n"), seconds=20, what="the job's start")
+        for name in ("api", "aws"):  # in this order: what the API had asked for is lost
+            os.kill(children[name], signal.SIGKILL)
+        with pytest.raises(AssertionError, match="the job was not taken"):
+            asking.result()
+    job_id = begun.read_text().strip()
+    wait_until(plant.stack.ready, seconds=30, what="ready again")
+    wait_until(lambda: plant.find(job_id) is not None, seconds=30, what="the record")
+    release.touch()
+    jobs = plant.wait_ended([job_id])
+    assert [(job.status, len(job.attempts)) for job in jobs] == [(JobStatus.SUCCESS, 1)]
+    assert plant.whole_log(job_id).splitlines()[-2:] == [b"one", b"two"]
+    trail = plant.http.get("/api/events", params={"job_id": job_id}).json()["items"]
+    assert [event["action"] for event in trail] == ["job.submitted"]
+    await _records_equal_workflows(plant, jobs)
+    wait_until(lambda: _recounted(plant) == _counted(plant), seconds=30, what="statistics that equal a recount")
+
+
 def finished(ledger: Path) -> list[Finished]:
     lines = ledger.read_text().splitlines(keepends=True) if ledger.exists() else []
     words = [line.split() for line in lines if line.endswith("\n")]
