@@ -57,7 +57,7 @@ def measure_gateway(stack: OwnStack, samples: int, say: Callable[[str], None]) -
 async def _measure(address: str, samples: int, say: Callable[[str], None]) -> dict[str, list[float]]:
     client = await Client.connect(address)
     took: dict[str, list[float]] = {_DIRECT: [], pool_queue(_POOL): []}
-    for number in range(-_WARM_UP, samples):
+    for number in range(-min(_WARM_UP, samples), samples):
         for queue, milliseconds in took.items():
             began = time.time_ns()
             marked = await client.execute_workflow(

@@ -29,7 +29,7 @@ def measure_reads(folder: Path, stored: Sequence[int], samples: int, say: Callab
             _fill(stack, count, say)
         apis = [context.enter_context(stack.api()) for stack in stacks]
         readers = [_Reader(api, count) for api, count in zip(apis, stored, strict=True)]
-        for number in range(-_WARM_UP, samples):
+        for number in range(-min(_WARM_UP, samples), samples):
             for reader in readers:
                 reader.sample(keep=number >= 0)
         say(f"reads: {samples} samples of each")

@@ -55,15 +55,16 @@ def measure_latency(
     """(the floor's, ours), one sample of each in turn."""
     raw: list[tuple[float, float]] = []
     ours: list[tuple[float, float]] = []
+    warm_up = min(_WARM_UP, samples)
     with stack.api() as api:
-        for number in range(-_WARM_UP, samples):
+        for number in range(-warm_up, samples):
             raw.append(floor.sample())
             time.sleep(REST_SECONDS)
             ours.append(_sample(api, repository, folder / f"mark-{number}"))
             time.sleep(REST_SECONDS)
             if number % 20 == 0:
                 say(f"latency: {number} of {samples}")
-    return _latency(raw[_WARM_UP:]), _latency(ours[_WARM_UP:])
+    return _latency(raw[warm_up:]), _latency(ours[warm_up:])
 
 
 def measure_throughput(
