@@ -5,6 +5,7 @@ A live workflow writes its own record; this is only for those that no longer can
 Temporal says is behind the ``JobWorkflows`` protocol, so that the rules here are tested without it.
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -15,10 +16,12 @@ from activities.chains.readers import JobReader
 from activities.clock import Clock
 from activities.stores.interfaces import WriteOutcome
 from workflows.contracts.commands import ReconcileResult
-from workflows.contracts.errors import NotFound
+from workflows.contracts.errors import NotFound, Unavailable
 from workflows.contracts.jobs import Attempt, Job, JobSummary
 from workflows.contracts.records import JobQuery, JobWrite
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
+
+logger = logging.getLogger(__name__)
 
 QUIET_MILLIS: Final = 60_000
 """A record younger than this is left alone: its workflow may be writing it right now."""
@@ -83,11 +86,17 @@ class Reconciler:
         return ReconcileResult(checked=checked, closed=closed, created=created)
 
     async def _create(self, job_id: str) -> str | None:
-        """The id when its record was created. Most of those asked about have ended, or begun, since we looked."""
+        """The id when its record was created. Most of those asked about have ended, or begun, since we looked.
+
+        A workflow that does not answer is left for the next run: it must not hold up the others.
+        """
         try:
             await self._reader.get(job_id)
         except NotFound:
-            return job_id if await self._workflows.create_record(job_id) else None
+            try:
+                return job_id if await self._workflows.create_record(job_id) else None
+            except Unavailable as error:
+                logger.warning("a record is missing", extra={"job_id": job_id, "because": error.message})
         return None
 
     async def _repair(self, job_id: str) -> str | None:

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 _SURELY_STORED_BYTES: Final = 64 * 1024
 """A larger record may be refused by its store (400 KB an item in DynamoDB): it is created before the job starts."""
 _CREATED_WITHIN_SECONDS: Final = 5.0
+"""A store that hangs: after this the workflow is asked, which goes on trying when the request has its answer."""
 _PARALLEL: Final = 10
 """Jobs of one batch that are started at a time: Temporal starts them faster than one by one, without a flood."""
 

@@ -164,8 +164,7 @@ def test_a_job_runs_through_separate_processes(processes: Processes, surrounding
 
 
 def test_each_starts_and_stops_cleanly_again_and_again(processes: Processes) -> None:
-    """Six of the dozen clean ends of this module; `up` and the tests of each process add theirs."""
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM, signal.SIGINT):
         for name in ("worker", "api", "agent"):
             processes.start(name)
         for name in ("worker", "api", "agent"):

@@ -7,6 +7,7 @@ from activities.chains.readers import JobReader
 from activities.reconcile import CAUSE, QUIET_MILLIS, ClosedWorkflow, Reconciler
 from tests.unit.fakes import FakeJobStore, make_job, no_agents
 from workflows.contracts.commands import ReconcileResult
+from workflows.contracts.errors import Unavailable
 from workflows.contracts.jobs import Attempt, Job
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
 
@@ -20,6 +21,7 @@ class FakeWorkflows:
     def __init__(self, ended: dict[str, ClosedWorkflow], shown: set[str] | None = None) -> None:
         self.ended, self.shown = ended, shown or set[str]()
         self.asked: list[str] = []
+        self.stuck: set[str] = set()
 
     async def open_job_ids(self) -> set[str]:
         return self.shown
@@ -30,6 +32,8 @@ class FakeWorkflows:
 
     async def create_record(self, job_id: str) -> bool:
         self.asked.append(job_id)
+        if job_id in self.stuck:
+            raise Unavailable("nothing answered in time")
         return job_id not in self.ended
 
 
@@ -122,3 +126,10 @@ async def test_what_runs_without_a_record_gets_one() -> None:
     workflows = FakeWorkflows({"c": ClosedWorkflow("terminated")}, {"a", "b", "c", "d"})
     assert await reconcile(FakeJobStore(*recorded), workflows) == ReconcileResult(checked=1, created=["d"])
     assert sorted(workflows.asked) == ["c", "d"]
+
+
+async def test_a_workflow_that_does_not_answer_holds_up_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    workflows = FakeWorkflows({}, {"a", "b", "c"})
+    workflows.stuck.add("b")
+    assert (await reconcile(FakeJobStore(), workflows)).created == ["a", "c"]
+    assert "a record is missing" in caplog.text
