@@ -4,16 +4,13 @@ Deliberately not here: which implementations it uses (``bootstrap``), what the w
 """
 
 import asyncio
-import gc
 import logging
 import signal
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Final, TypeVar
 
-from pydantic import ValidationError
 from temporalio.client import Client
 from temporalio.service import RPCError
 from temporalio.worker import Worker
@@ -33,6 +30,7 @@ from workflows.log_setup import setup_logging
 from workflows.reconcile import ReconcileWorkflow
 from workflows.redrive import RedriveWorkflow
 from workflows.service import ServiceWorkflow
+from workflows.worker_version import worker_version
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +41,6 @@ EXIT_FAILED: Final = 1
 EXIT_NOT_CONFIGURED: Final = 2
 _FIRST_PAUSE_SECONDS: Final = 0.25
 _LONGEST_PAUSE_SECONDS: Final = 5.0
-_BRIDGE_REST_SECONDS: Final = 0.1
-"""The SDK can crash the interpreter at exit with calls in flight (SDK issue 300): collect, then wait this long."""
 
 
 def run(settings: WorkerSettings) -> int:
@@ -60,9 +56,6 @@ def run(settings: WorkerSettings) -> int:
     except Exception:
         logger.critical("the control worker failed; its supervisor should start it again", exc_info=True)
         return EXIT_FAILED
-    finally:
-        gc.collect()
-        time.sleep(_BRIDGE_REST_SECONDS)
     return EXIT_OK
 
 
@@ -85,6 +78,7 @@ def build_worker(client: Client, activities: ControlActivities, settings: Worker
         max_concurrent_activities=settings.max_concurrent_activities,
         max_cached_workflows=settings.max_cached_workflows,
         workflow_runner=LeanSandbox(),
+        deployment_config=worker_version("hybridci-control"),
         graceful_shutdown_timeout=timedelta(seconds=settings.graceful_shutdown_seconds),
     )
 
@@ -140,17 +134,3 @@ async def _until_it_answers(what: str, call: Callable[[], Awaitable[T]], stop: a
             await asyncio.wait_for(stop.wait(), pause)
         except TimeoutError:
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
-
-
-def main() -> int:
-    """``python -m activities.worker``: settings from the environment."""
-    try:
-        settings = WorkerSettings.from_environment()
-    except ValidationError as error:
-        sys.stderr.write(f"The worker's settings are wrong; correct these variables: {error}\n")
-        return EXIT_NOT_CONFIGURED
-    return run(settings)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

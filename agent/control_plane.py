@@ -56,6 +56,7 @@ class ControlPlane:
         self._client = httpx.AsyncClient(
             base_url=url.rstrip("/"),
             timeout=_TIMEOUT,
+            verify=httpx.URL(url).scheme != "http",  # certificates are not loaded then: longer work than a request
             limits=httpx.Limits(
                 max_connections=connections,
                 max_keepalive_connections=connections,

@@ -24,6 +24,7 @@ from agent.gate import Gate
 from agent.slots import Line, Slots
 from workflows.contracts.ids import pool_queue
 from workflows.contracts.labels import normalised, unmet
+from workflows.worker_version import worker_version
 
 MAX_DEMANDS: Final = 16
 _MAIN_POLLS: Final = 5
@@ -144,6 +145,7 @@ class Queues:
                 tuner=line.tuner(),
                 activity_task_poller_behavior=PollerBehaviorSimpleMaximum(polls),
                 identity=poller.identity,
+                deployment_config=worker_version("hybridci-agent"),
                 graceful_shutdown_timeout=_NO_LIMIT,
                 on_fatal_error=failed,
             )

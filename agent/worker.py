@@ -5,16 +5,13 @@ nor what decides whether new work is taken (``gate``, ``heartbeat``, ``quarantin
 """
 
 import asyncio
-import gc
 import logging
 import shutil
 import signal
 import socket
 import sys
-import time
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from importlib.metadata import version
 from typing import Any, Final
 
 from temporalio.client import Client
@@ -47,6 +44,7 @@ from agent.slots import Slots
 from agent.waiting import first_of
 from workflows.contracts.agents import AgentRegistration
 from workflows.log_setup import setup_logging
+from workflows.version import product_version
 
 _DRAIN_SECONDS: Final = 60.0
 """How long a drained agent waits for its logs to be taken and its workspaces to be removed."""
@@ -89,10 +87,6 @@ def run(settings: AgentSettings) -> int:
         except (SettingsError, NameTaken) as error:
             sys.stderr.write(f"{error}\n")
             return _UNUSABLE
-        finally:
-            # The SDK can crash the interpreter at exit with calls in flight (SDK issue 300).
-            gc.collect()
-            time.sleep(0.1)
 
 
 def _require_tools() -> None:
@@ -110,7 +104,7 @@ def _registration(settings: AgentSettings, name: str, instance: Instance, labels
         labels=labels,
         region=settings.region,
         hostname=socket.gethostname()[:256],
-        version=version("hybrid-ci-cd"),
+        version=product_version(),
         public_keys=public_keys(settings),
     )
 

@@ -58,8 +58,8 @@ from api.routes import codec as codec_routes
 from api.routes import webhooks as webhook_routes
 from api.routes.common import PARAMETERS
 from api.schemas.agents import GatewayAddress
-from api.version import product_version
 from api.webhooks.receive import Webhooks
+from workflows.version import product_version
 
 _ROUTES: Final = (
     core,

@@ -1,11 +1,9 @@
 """The API's process: ``hybridci api``. Exit code 0 after a signal, 2 when it cannot start as it is set up."""
 
-import gc
 import os
 import signal
 import socket
 import sys
-import time
 from dataclasses import dataclass
 from types import FrameType
 from typing import Final
@@ -52,9 +50,6 @@ def run(settings: ApiSettings | None = None) -> int:
         sys.stderr.write(f"hybridci api cannot start: {_reason(error)}\n")
         return EXIT_UNUSABLE
     started = _serve(settings, stores, keys, signing_key, webhooks, sign_in, gateway, listener)
-    # The Temporal SDK can crash the interpreter at exit when calls were in flight as the loop closed (SDK issue 300).
-    gc.collect()
-    time.sleep(0.1)
     return EXIT_OK if started else EXIT_UNUSABLE
 
 

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
+import httpx
+
 from api.cli import embedded
 
 HOST = "127.0.0.1"
@@ -39,6 +41,19 @@ def free_port() -> int:
                 continue
             return port
     raise AssertionError("there is always a next one")
+
+
+def http(url: str, key: str = "", *, seconds: float = 20) -> httpx.Client:
+    """A client of an API that speaks plain HTTP: certificates are not loaded, which takes longer than most requests."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    return httpx.Client(base_url=url, headers=headers, timeout=seconds, verify=False)
+
+
+def answers_ok(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5, verify=False).status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 def accepts(port: int) -> bool:

@@ -13,10 +13,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from api.cli.connection import REFUSED, USAGE, CliError, Connection
-from api.version import product_version
 from workflows.contracts.deployments import Deployment
 from workflows.contracts.ids import is_job_id
 from workflows.contracts.jobs import Job
+from workflows.version import product_version
 
 if TYPE_CHECKING:
     import httpx
@@ -68,7 +68,7 @@ class ApiClient:
             },
             timeout=_TIMEOUT_SECONDS,
             # Loading the certificate store takes longer than a local request.
-            verify=connection.url.startswith("https://"),
+            verify=httpx.URL(connection.url).scheme != "http",
             # A proxy from the environment cannot reach this machine's own loopback.
             trust_env=not connection.local,
         )

@@ -249,9 +249,9 @@ def bench(
 
 
 def _run(name: str, options: Mapping[str, object]) -> None:
-    from api.cli.processes import run_process
+    from api.cli.processes import leave, run_process
 
-    raise typer.Exit(run_process(name, options))
+    leave(run_process(name, options))
 
 
 if __name__ == "__main__":

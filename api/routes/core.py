@@ -16,10 +16,10 @@ from api.metrics import CONTENT_TYPE
 from api.middleware import MAX_BODY_BYTES
 from api.routes.common import json_answer
 from api.schemas.core import Health, Info, Ready
-from api.version import product_version
 from workflows.contracts.agents import PoolView
 from workflows.contracts.attempts import MAX_ARTIFACT_BYTES, MAX_CHUNK_BYTES
 from workflows.contracts.errors import ErrorCode, FieldError, HybridCIError
+from workflows.version import product_version
 
 logger = logging.getLogger(__name__)
 public = APIRouter(tags=["core"])

@@ -22,9 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.ids import new_job_id, pool_queue
     from workflows.contracts.jobs import Step
 
-_ENTRY = (
-    "import sys; from agent.settings import AgentSettings; from agent.worker import run; sys.exit(run(AgentSettings()))"
-)
+_COMMAND = [sys.executable, "-P", "-m", "api.cli.processes", "agent"]
 
 
 @workflow.defn(sandboxed=False)
@@ -97,9 +95,7 @@ class AgentProcess:
             "HYBRIDCI_AGENT_POOL": self.pool, "HYBRIDCI_AGENT_DIR": str(self.directory), **self.environment,
         }  # fmt: skip
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", _ENTRY], env=environment, stdout=log, stderr=log, start_new_session=True
-            )
+            self.process = subprocess.Popen(_COMMAND, env=environment, stdout=log, stderr=log, start_new_session=True)
         return self
 
     @property

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import httpx
 import uvicorn
 
 from activities.stores.interfaces import LogChunk
@@ -61,7 +60,7 @@ class Served:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
     def submit(self, **changes: object) -> str:
-        with httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {ADMIN_KEY}"}, timeout=20) as client:
+        with servers.http(self.url, ADMIN_KEY) as client:
             answer = client.post("/api/dashboard/jobs", json={**SPEC, **changes})
         assert answer.status_code == 201, answer.text
         return str(answer.json()["job_id"])

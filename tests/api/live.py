@@ -27,7 +27,9 @@ async def serving(
     await until(lambda: server.started)
     try:
         headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
-        async with httpx.AsyncClient(base_url=f"http://{HOST}:{port}", headers=headers, timeout=20) as client:
+        async with httpx.AsyncClient(
+            base_url=f"http://{HOST}:{port}", headers=headers, timeout=20, verify=False
+        ) as client:
             yield client
     finally:
         server.should_exit = True

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
 from api.cli.commands import agents, job, pool
+from tests import servers
 from tests.api.cli_bench import ADMIN_KEY, AGENT_KEY, Served, environment, served, start
 from tests.servers import wait_until
 
@@ -38,7 +38,7 @@ def register(api: Served, agent_id: str, **changes: object) -> None:
     body: dict[str, Any] = {
         "agent_id": agent_id, "instance": f"word-{agent_id}", "pool": "linux", "capacity": 2, **changes,
     }  # fmt: skip
-    with httpx.Client(base_url=api.url, headers={"Authorization": f"Bearer {AGENT_KEY}"}) as client:
+    with servers.http(api.url, AGENT_KEY) as client:
         assert client.post("/api/agents", json=body).status_code == 201
         beat = {"sequence": 1, "running": ["j1"], "cpu_percent": 99.0}
         assert client.post(f"/api/agents/{agent_id}/heartbeat", json=beat).status_code == 200

@@ -83,7 +83,7 @@ def create_tables(environment: Mapping[str, str]) -> None:
 
 def client(environment: Mapping[str, str], key: str = ADMIN_KEY) -> httpx.Client:
     url = f"http://127.0.0.1:{environment['HYBRIDCI_PORT']}"
-    return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=20)
+    return servers.http(url, key)
 
 
 def follow(api: httpx.Client, job_id: str, begun: threading.Event, into: list[bytes]) -> None:

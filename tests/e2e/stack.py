@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import psutil
 
-from tests.servers import HOST, free_port, wait_until
+from tests.servers import HOST, answers_ok, free_port, http, wait_until
 
 HYBRIDCI = [sys.executable, "-P", "-m", "api.cli.main"]
 PORTS = ("--api-port", "--temporal-port", "--ui-port", "--aws-port", "--gateway-port")
@@ -71,15 +71,12 @@ class Stack:
         return {child["name"]: child["pid"] for child in content["children"]}
 
     def ready(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/health/ready", timeout=5).status_code == 200
-        except httpx.HTTPError:
-            return False
+        return answers_ok(f"{self.url}/health/ready")
 
     def http(self) -> httpx.Client:
         """A client of the API with the admin's key: what is asked again and again takes no process each time."""
         key = (self.data / "admin.key").read_text().strip()
-        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=30)
+        return http(self.url, key, seconds=30)
 
     def wait_for_status(self, job_id: str, status: str, *, seconds: float = 30) -> None:
         with self.http() as api:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.e2e.other_host import HYBRIDCI, OtherHost, why_not
 from tests.e2e.stack import Stack, repository
-from tests.servers import free_port, wait_until
+from tests.servers import free_port, http, wait_until
 
 POOL = "far"
 REACHES = "import socket,sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 2)"
@@ -30,7 +30,7 @@ class Place:
         self.stack = Stack(folder)
         self.stack.ports["--gateway-port"] = free_port()
         self.stack.url = f"http://{host.near}:{self.stack.ports['--api-port']}"
-        self.admin = httpx.Client(base_url=self.stack.url, timeout=20)
+        self.admin = http(self.stack.url)
         self.sha = repository(folder / "shop")
         for path in (folder / "shop").rglob("*"):
             os.chown(path, host.user, host.user)
@@ -160,7 +160,7 @@ def test_an_attacker_with_an_agents_token_gets_nothing_else(place: Place) -> Non
     )  # fmt: skip
     assert registered.status_code in {200, 201}, registered.text
     token = registered.json()["token"]
-    mallory = httpx.Client(base_url=near, headers={"Authorization": f"Bearer {token}"}, timeout=20)
+    mallory = http(near, token)
     job_id = place.submit("sleep 1")
     tried = {
         "read a job": mallory.get(f"/api/dashboard/jobs/{job_id}"),

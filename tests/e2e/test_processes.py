@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from api.cli import embedded
@@ -128,10 +127,7 @@ class Processes:
     def _ready(self, name: str) -> bool:
         if name in READY:
             return READY[name] in self.log(name).read_text()
-        try:
-            return httpx.get(f"{self._surroundings.url}/health/ready", timeout=5).status_code == 200
-        except httpx.HTTPError:
-            return False
+        return servers.answers_ok(f"{self._surroundings.url}/health/ready")
 
 
 def test_a_job_runs_through_separate_processes(processes: Processes, surroundings: Surroundings) -> None:
@@ -141,8 +137,7 @@ def test_a_job_runs_through_separate_processes(processes: Processes, surrounding
         processes.wait_ready(name)
     repo = surroundings.folder / "repo"
     sha = repository(repo)
-    headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
-    with httpx.Client(base_url=surroundings.url, headers=headers, timeout=20) as client:
+    with servers.http(surroundings.url, ADMIN_KEY) as client:
         created = client.post(
             "/api/dashboard/jobs",
             json={

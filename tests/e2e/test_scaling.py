@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.e2e.stack import Stack, repository
-from tests.servers import wait_until
+from tests.servers import http, wait_until
 
 POOL = "/api/agents/pools/default/scale"
 
@@ -25,7 +25,7 @@ def test_agents_come_for_what_waits_and_go_without_ending_what_runs(stack: Stack
     stack.wait_ready()
     go = tmp_path / "go"
     key = (stack.data / "admin.key").read_text().strip()
-    with httpx.Client(base_url=stack.url, headers={"Authorization": f"Bearer {key}"}, timeout=30) as api:
+    with http(stack.url, key, seconds=30) as api:
         ids = [_submit(api, tmp_path, number, commit, until=go) for number in range(2)]
         wait_until(lambda: any(_runs(tmp_path)), seconds=30, what="the first job's start")
         assert api.post(POOL, json={"min_agents": 1, "max_agents": 2}).json()["bounded"] is True

@@ -10,7 +10,7 @@ import psutil
 
 from tests.agent.agent_process import AgentProcess
 from tests.e2e.stack import Stack, repository
-from tests.servers import HOST, wait_until
+from tests.servers import HOST, http, wait_until
 from workflows.contracts.jobs import Job
 from workflows.contracts.statuses import QueueStatus
 
@@ -31,7 +31,7 @@ class Plant:
         self.stack.start(*options)
         self.stack.wait_ready()
         key = (self.stack.data / "admin.key").read_text().strip()
-        self.http = httpx.Client(base_url=self.stack.url, headers={"Authorization": f"Bearer {key}"}, timeout=30)
+        self.http = http(self.stack.url, key, seconds=30)
 
     def close(self) -> None:
         self.http.close()

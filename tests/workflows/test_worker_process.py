@@ -40,7 +40,7 @@ from workflows.contracts.jobs import JobSpec
 from workflows.contracts.search_attributes import NAMES
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
 
-COMMAND = [sys.executable, "-m", "activities.worker"]
+COMMAND = [sys.executable, "-P", "-m", "api.cli.processes", "worker"]
 
 
 @pytest.fixture(scope="module")
@@ -308,7 +308,7 @@ async def test_it_waits_for_temporal_and_can_be_stopped_meanwhile(
     ("changes", "sentence"),
     [
         ({"ENVIRONMENT": "development"}, "hybridci up"),
-        ({"LOG_LEVEL": "LOUD", "AWS_REGION": "us-east-1"}, "log_level"),
+        ({"LOG_LEVEL": "LOUD", "AWS_REGION": "us-east-1"}, "LOG_LEVEL is wrong"),
         ({"HYBRIDCI_WORKER_ACTIVITIES": "none", "AWS_REGION": "us-east-1"}, "HYBRIDCI_WORKER_ACTIVITIES"),
     ],
 )
