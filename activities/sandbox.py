@@ -2,8 +2,8 @@
 
 The SDK's sandbox stays on. Two things are taken from it, which together were a third of the worker's CPU time:
 
-- Our own modules are shared by all workflows, not loaded anew for each. The tests run and replay every path in the
-  SDK's stricter default.
+- Our own modules are shared by all workflows, not loaded anew for each. The tests replay every path in the SDK's
+  stricter default.
 - The SDK enters the sandbox twice more for every payload, to ask which serialization context and which external storage
   belong to it. Our converter knows neither, so the answer is given outside.
 """

@@ -23,6 +23,8 @@ from tests import servers
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+gc.disable()  # until the tests are collected: what is loaded for them stays
+
 # The same examples in every run, so that a change fails by its own fault; new ones: `--hypothesis-profile default`.
 settings.register_profile("suite", derandomize=True)
 settings.load_profile("suite")
@@ -89,6 +91,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         raise pytest.UsageError(f"Tests of the same name: {', '.join(repeated)}")
     root = Path(__file__).parent
     items.sort(key=lambda item: _rank(item.path.relative_to(root).as_posix()))
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def _rank(path: str) -> int:

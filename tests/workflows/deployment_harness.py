@@ -14,6 +14,7 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from activities.bootstrap import build_activities
+from activities.sandbox import LeanSandbox
 from activities.stores.open import Stores, open_memory_stores
 from tests.workflows.harness import Agent, Script, succeed
 from workflows.contracts.attempts import AttemptInput, AttemptResult
@@ -70,6 +71,7 @@ class Deploys:
             task_queue=CONTROL_QUEUE,
             workflows=[DeploymentWorkflow, EnvironmentWorkflow, ServiceWorkflow, JobWorkflow],
             activities=build_activities(self.stores, self.client).all(),
+            workflow_runner=LeanSandbox(),
             max_heartbeat_throttle_interval=timedelta(milliseconds=200),  # a cancelled watch ends soon
         )
         self._running = asyncio.create_task(self._worker.run())
