@@ -12,6 +12,8 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
+from api.cli.interpreter import leave, load_less
+
 CLIENT_GROUPS: Final[Mapping[str, str]] = {
     "job": "api.cli.commands.job",
     "dlq": "api.cli.commands.dlq",
@@ -60,7 +62,13 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line."""
-    app()
+    load_less(grpc=True)  # commands that are processes decide for themselves
+    try:
+        app()
+    except SystemExit as end:
+        if isinstance(end.code, int):
+            leave(end.code)
+        raise
 
 
 def _print_version(wanted: bool) -> None:
@@ -249,9 +257,9 @@ def bench(
 
 
 def _run(name: str, options: Mapping[str, object]) -> None:
-    from api.cli.processes import leave, run_process
+    from api.cli.processes import run_process
 
-    leave(run_process(name, options))
+    raise typer.Exit(run_process(name, options))
 
 
 if __name__ == "__main__":

@@ -5,16 +5,15 @@ Each is found by its name at run time, so that the command line (and `hybridci u
 command lines) loads nothing of what it does not run.
 """
 
-import gc
 import importlib
-import logging
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn, cast
+from typing import Any, Final
+
+from api.cli.interpreter import leave, load_less, loaded
 
 NOT_CONFIGURED: Final = 2
 
@@ -36,10 +35,6 @@ PROCESSES: Final[Mapping[str, Process]] = {
 }
 
 
-_UNUSED: Final = ("grpc", "httpx._main")
-"""Loaded by the SDK and by httpx when they are there, and of use to neither: gRPC's Python library, a command line."""
-
-
 def run_process(name: str, overrides: Mapping[str, object] | None = None) -> int:
     """Run it to its end and return its exit code: 2 when its settings are wrong. Then ``leave``.
 
@@ -49,33 +44,14 @@ def run_process(name: str, overrides: Mapping[str, object] | None = None) -> int
     for variable, value in (overrides or {}).items():
         if value is not None:
             os.environ[variable] = str(value)
-    if name != "gateway":
-        for module in _UNUSED:
-            sys.modules.setdefault(module, cast(Any, None))
+    load_less(grpc=name == "gateway")
     process = PROCESSES[name]
-    gc.disable()  # what is loaded stays: to look for garbage among it is a fifth of the time it takes
-    try:
-        settings = _settings(process)
-        if settings is None or not _codec_is_usable():
-            return NOT_CONFIGURED
-        run: Callable[[Any], int] = importlib.import_module(process.run_module).run
-        gc.freeze()
-    finally:
-        gc.enable()
+    settings = _settings(process)
+    if settings is None or not _codec_is_usable():
+        return NOT_CONFIGURED
+    run: Callable[[Any], int] = importlib.import_module(process.run_module).run
+    loaded()
     return run(settings)
-
-
-def leave(code: int) -> NoReturn:
-    """End this process, whose work is done, without taking its interpreter apart.
-
-    That takes up to half a second of CPU for nothing, and the Temporal SDK can crash in it when calls were in flight as
-    the event loop closed (SDK issue 300).
-    """
-    logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):
-            stream.flush()
-    os._exit(code)
 
 
 def settings_class(process: Process) -> Any:
