@@ -1,4 +1,4 @@
-"""Fixtures every suite shares: one Temporal server and one AWS server for the whole session."""
+"""Fixtures of every suite: one Temporal server for the whole session, an AWS server for each module that wants one."""
 
 import asyncio
 import gc
@@ -36,10 +36,11 @@ def temporal_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[server
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def aws_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with servers.running(servers.aws_server(tmp_path_factory.mktemp("aws"))) as server:
-        yield f"http://{server.address}"
+    """No longer than it is needed: it starts at once, but its timers never rest."""
+    with servers.aws_endpoint(tmp_path_factory.mktemp("aws")) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -125,6 +125,13 @@ def aws_server(folder: Path) -> Server:
 
 
 @contextmanager
+def aws_endpoint(folder: Path) -> Generator[str]:
+    """The URL of embedded AWS APIs of its own."""
+    with running(aws_server(folder)) as server:
+        yield f"http://{server.address}"
+
+
+@contextmanager
 def running(server: Server) -> Generator[Server]:
     server.start()
     try:

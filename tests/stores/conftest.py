@@ -40,11 +40,18 @@ from activities.stores.memory_environments import MemoryEnvironmentStore
 from activities.stores.memory_events import MemoryEventStore
 from activities.stores.memory_services import MemoryServiceStore
 from activities.stores.settings import StoreSettings
+from tests import servers
 from tests.stores.agents import NOW, StoppedClock
 from tests.stores.dynamodb_local import dynamodb_local
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
+def aws_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with servers.aws_endpoint(tmp_path_factory.mktemp("aws")) as url:
+        yield url
+
+
+@pytest.fixture(scope="package")
 def dynamodb_local_endpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     cache = request.config.cache
     folder: Path = cache.mkdir("dynamodb-local") if cache else tmp_path_factory.mktemp("cache")
@@ -56,7 +63,7 @@ def settings_for(url: str) -> StoreSettings:
     return StoreSettings(environment=f"test-{uuid.uuid4().hex[:12]}", dynamodb_endpoint_url=url, s3_endpoint_url=url)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def clients_of(request: pytest.FixtureRequest) -> Iterator[Callable[[str], AwsClients]]:
     """The clients of a server, by its fixture's name. Made once: that takes a quarter of a second."""
     made: dict[str, AwsClients] = {}
@@ -186,7 +193,7 @@ async def releases(
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def bucket(clients_of: Callable[[str], AwsClients]) -> str:
     name = f"test-{uuid.uuid4().hex[:12]}"
     await create_bucket(clients_of("aws_endpoint"), name)
