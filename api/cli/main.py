@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from api.cli.interpreter import leave, load_less
+from api.interpreter import leave, load_less
 
 CLIENT_GROUPS: Final[Mapping[str, str]] = {
     "job": "api.cli.commands.job",

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from api.cli.interpreter import leave, load_less, loaded
+from api.interpreter import leave, load_less, loaded
 
 NOT_CONFIGURED: Final = 2
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from api.gateway.settings import SettingsError
+from api.interpreter import leave, load_less
 
 _READ_SECONDS: Final = 60.0
 
@@ -68,6 +69,7 @@ def _pem(text: str | None) -> bytes | None:
 
 def main() -> int:
     """The child: print the settings."""
+    load_less()
     from temporalio.envconfig import ClientConfig
     from temporalio.service import TLSConfig
 
@@ -89,4 +91,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

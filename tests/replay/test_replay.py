@@ -18,6 +18,12 @@ from workflows.reconcile import ReconcileWorkflow
 from workflows.redrive import RedriveWorkflow
 from workflows.service import ServiceWorkflow
 
+WORKFLOWS = {
+    each.__name__: each
+    for each in (
+        JobWorkflow, RedriveWorkflow, ReconcileWorkflow, DeploymentWorkflow, EnvironmentWorkflow, ServiceWorkflow,
+    )
+}  # fmt: skip
 HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
 
 
@@ -62,11 +68,9 @@ def test_every_path_of_an_environment_is_there() -> None:
 
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
 async def test_replays(path: Path) -> None:
-    workflows = [
-        JobWorkflow, RedriveWorkflow, ReconcileWorkflow, DeploymentWorkflow, EnvironmentWorkflow, ServiceWorkflow,
-    ]  # fmt: skip
-    replayer = Replayer(workflows=workflows, data_converter=DATA_CONVERTER)
     history = _history(path)
+    name = history.events[0].workflow_execution_started_event_attributes.workflow_type.name
+    replayer = Replayer(workflows=[WORKFLOWS[name]], data_converter=DATA_CONVERTER)
     await replayer.replay_workflow(history)
 
 

@@ -17,10 +17,11 @@ _SELDOM: Final = 100_000
 
 
 def load_less(*, grpc: bool = False) -> None:
-    """Before anything is imported. What is never used is not loaded (``grpc``: that is used), and garbage is looked for
-    seldom, for what is loaded stays.
+    """Before anything is imported. What is never used is not loaded (``grpc``: that is used), garbage is looked for
+    seldom, for what is loaded stays, and pydantic looks for no plugins among all that is installed.
     """
     gc.set_threshold(_SELDOM)
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     for module in _UNUSED[grpc:]:
         sys.modules.setdefault(module, cast(Any, None))
 
