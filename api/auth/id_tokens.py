@@ -2,19 +2,19 @@
 
 Deliberately not here: where keys come from (``issuer_keys``) and what the claims are good for (``policy``). No error
 says anything of a token's content but names of claims.
+
+joserfc, like httpx and authlib in the modules beside this one, is loaded by the first token and not by the import: most
+installations trust no issuer, and the three took a tenth of the API's start and of its memory.
 """
 
 import hashlib
 import re
+from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, cast
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
-from joserfc import jwt
-from joserfc.errors import ExpiredTokenError, InvalidClaimError, JoseError, MissingClaimError
-from joserfc.jws import JWSRegistry
-from joserfc.jwt import JWTClaimsRegistry
-from joserfc.util import urlsafe_b64decode
 from pydantic import StringConstraints, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
@@ -23,19 +23,15 @@ from api.auth.issuer_keys import Issuer
 from api.auth.policy import IssuerPolicy
 from workflows.contracts.fields import NotBlank, ShortLine
 
+if TYPE_CHECKING:
+    from joserfc.jws import JWSRegistry
+
 LEEWAY_SECONDS: Final = 60
 """How far the issuer's clock and ours may be apart."""
 MAX_TOKEN_BYTES: Final = 32 * 1024
 ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 _COMPACT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _LINE: Final = TypeAdapter[str](Annotated[ShortLine, NotBlank, StringConstraints(min_length=1, max_length=180)])
-
-
-class _Registry(JWSRegistry):
-    max_header_length = 8192  # some issuers send their certificates along
-
-
-_REGISTRY: Final = _Registry(algorithms=ALGORITHMS, strict_check_header=False)  # ``crit`` is still refused
 
 
 class RefusedToken(Exception):
@@ -104,8 +100,11 @@ class IdTokens:
                 f"The token was signed with a key that {trusted.policy.name} does not publish. Get a new token; a key "
                 "that is quite new is known here after a minute."
             )
+        from joserfc import jwt
+        from joserfc.errors import JoseError
+
         try:
-            claims = jwt.decode(token, key, registry=_REGISTRY).claims
+            claims = jwt.decode(token, key, registry=_registry()).claims
         except (JoseError, ValueError, TypeError):
             raise RefusedToken(
                 "The token's signature is wrong. Send the token whole and as the issuer made it."
@@ -127,6 +126,9 @@ class IdTokens:
         return found
 
     def _check(self, claims: dict[str, Any], policy: IssuerPolicy) -> None:
+        from joserfc.errors import ExpiredTokenError, InvalidClaimError, MissingClaimError
+        from joserfc.jwt import JWTClaimsRegistry
+
         now = self._clock() // 1000
         registry = JWTClaimsRegistry(
             now=now,
@@ -156,17 +158,31 @@ _ADVICE: Final = {
 }
 
 
+@cache
+def _registry() -> "JWSRegistry":
+    from joserfc.jws import JWSRegistry
+
+    class Registry(JWSRegistry):
+        max_header_length = 8192  # some issuers send their certificates along
+
+    return Registry(algorithms=ALGORITHMS, strict_check_header=False)  # ``crit`` is still refused
+
+
 def _read(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Header and claims, not yet to be believed. Read by a parser that bounds nesting."""
     if len(token) > MAX_TOKEN_BYTES or not _COMPACT.fullmatch(token):
         raise RefusedToken("This is no signed JSON Web Token. Send the ID token as the issuer made it.")
     try:
-        header, claims = (from_json(urlsafe_b64decode(part.encode())) for part in token.split(".")[:2])
+        header, claims = (from_json(_decoded(part)) for part in token.split(".")[:2])
     except ValueError:
         raise RefusedToken("The token cannot be read. Send the ID token as the issuer made it.") from None
     if not isinstance(header, dict) or not isinstance(claims, dict):
         raise RefusedToken("The token cannot be read. Send the ID token as the issuer made it.")
     return cast(dict[str, Any], header), cast(dict[str, Any], claims)
+
+
+def _decoded(part: str) -> bytes:
+    return urlsafe_b64decode(part + "=" * (-len(part) % 4))
 
 
 def _trusted_claims(claims: dict[str, Any]) -> dict[str, Any]:

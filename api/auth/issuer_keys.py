@@ -9,21 +9,21 @@ import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-import httpx
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, JWKRegistry, OKPKey, RSAKey
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import from_json
 
 from api.auth.policy import IssuerPolicy, UnusablePolicy, is_loopback, trusted_url
 from workflows.contracts.errors import Unavailable
 
+if TYPE_CHECKING:
+    from joserfc.jwk import ECKey, OKPKey, RSAKey
+
+    PublicKey: TypeAlias = RSAKey | ECKey | OKPKey
+
 logger = logging.getLogger(__name__)
 
-PublicKey = RSAKey | ECKey | OKPKey
-_KINDS: Final = (RSAKey, ECKey, OKPKey)
 _KEY_TYPES: Final = ("RSA", "EC", "OKP")  # never a shared secret, with which whoever can check can also sign
 _MIN_RSA_BITS: Final = 2048
 _FRESH_SECONDS: Final = 3600.0
@@ -70,7 +70,7 @@ class Issuer:
         if policy.jwks_file is not None:
             self._keys = _keys_of_file(policy.jwks_file)
 
-    async def key(self, kid: str | None) -> PublicKey | None:
+    async def key(self, kid: str | None) -> "PublicKey | None":
         """The key of this id, or None; without an id the issuer's only key.
 
         Fetches when what is known is an hour old, and for an unknown id at most once a minute, so that made-up tokens
@@ -95,6 +95,8 @@ class Issuer:
 
         No redirects, so that only what it named itself is asked, and nobody else is shown a client's secret.
         """
+        import httpx
+
         local = is_loopback(self.policy.issuer)
         options: dict[str, Any] = {"timeout": _TIMEOUT_SECONDS, "follow_redirects": False, "trust_env": not local}
         try:
@@ -143,7 +145,7 @@ class Issuer:
                 "the API's log says why. Try again in a moment."
             )
 
-    async def _fetch_keys(self) -> Sequence[PublicKey]:
+    async def _fetch_keys(self) -> Sequence["PublicKey"]:
         if self.policy.jwks_file is not None:
             return await asyncio.to_thread(self._keys_of_file, self.policy.jwks_file)
         self._metadata = await self._discover()
@@ -153,7 +155,7 @@ class Issuer:
         return keys
 
     @staticmethod
-    def _keys_of_file(path: Path) -> Sequence[PublicKey]:
+    def _keys_of_file(path: Path) -> Sequence["PublicKey"]:
         try:
             return _keys_of_file(path)
         except UnusablePolicy as error:
@@ -179,7 +181,7 @@ class Issuer:
             raise Unavailable(f"{url} answered {status}.")
         return body
 
-    def _find(self, kid: str | None) -> PublicKey | None:
+    def _find(self, kid: str | None) -> "PublicKey | None":
         if kid is None:
             return self._keys[0] if len(self._keys) == 1 else None
         return next((key for key in self._keys if key.kid == kid), None)
@@ -196,7 +198,7 @@ def _trust(policy: IssuerPolicy) -> ssl.SSLContext | bool:
         ) from error
 
 
-def _keys_of_file(path: Path) -> Sequence[PublicKey]:
+def _keys_of_file(path: Path) -> Sequence["PublicKey"]:
     try:
         keys = _keys_of(path.read_bytes())
     except (OSError, Unavailable) as error:
@@ -206,7 +208,7 @@ def _keys_of_file(path: Path) -> Sequence[PublicKey]:
     return keys
 
 
-def _keys_of(body: bytes) -> list[PublicKey]:
+def _keys_of(body: bytes) -> list["PublicKey"]:
     """The keys for signatures; others, and those that are not understood, are left out as RFC 7517 says."""
     try:
         published = _JwkSet.model_validate(from_json(body)).keys
@@ -215,13 +217,16 @@ def _keys_of(body: bytes) -> list[PublicKey]:
     return [key for jwk in published if (key := _signing_key(jwk)) is not None]
 
 
-def _signing_key(jwk: dict[str, Any]) -> PublicKey | None:
+def _signing_key(jwk: dict[str, Any]) -> "PublicKey | None":
     if jwk.get("use", "sig") != "sig" or jwk.get("kty") not in _KEY_TYPES:
         return None
+    from joserfc.errors import JoseError
+    from joserfc.jwk import ECKey, JWKRegistry, OKPKey, RSAKey
+
     try:
         key = JWKRegistry.import_key({name: value for name, value in jwk.items() if name not in {"d", "p", "q"}})
     except (JoseError, ValueError, TypeError):
         return None
-    if not isinstance(key, _KINDS):
+    if not isinstance(key, RSAKey | ECKey | OKPKey):
         return None
     return None if isinstance(key, RSAKey) and key.public_key.key_size < _MIN_RSA_BITS else key

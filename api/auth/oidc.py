@@ -13,9 +13,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from authlib.oauth2.auth import ClientAuth
-from authlib.oauth2.client import OAuth2Client
-from authlib.oauth2.rfc6749 import parameters
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from api.auth.id_tokens import Identity, IdTokens, RefusedToken
@@ -59,6 +56,8 @@ class _Tokens(BaseModel):
 
 async def begin_login(issuer: Issuer, *, back_to: str, callback: str) -> tuple[str, PendingLogin]:
     """The issuer's address to send the browser to, and what the browser has to keep. Raises Unavailable."""
+    from authlib.oauth2.client import OAuth2Client
+
     metadata = await issuer.metadata()
     pending = PendingLogin(
         issuer=issuer.policy.name,
@@ -117,6 +116,9 @@ def back_to_this_site(address: str) -> str | None:
 
 async def _redeem(issuer: Issuer, metadata: Metadata, code: str, verifier: str, callback: str) -> str:
     """The ID token for the code. Raises RefusedToken when the issuer says no."""
+    from authlib.oauth2.auth import ClientAuth
+    from authlib.oauth2.rfc6749 import parameters
+
     url = issuer.usable(metadata.token_endpoint)
     secret = _client_secret(issuer)
     method = "none"

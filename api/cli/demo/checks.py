@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-_LOOK_SECONDS: Final = 0.05
+_LOOK_SECONDS: Final = 0.1  # a look is a request: more of them slow down what is looked at
 T = TypeVar("T")
 
 
