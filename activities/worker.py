@@ -30,7 +30,7 @@ from workflows.log_setup import setup_logging
 from workflows.reconcile import ReconcileWorkflow
 from workflows.redrive import RedriveWorkflow
 from workflows.service import ServiceWorkflow
-from workflows.worker_version import worker_version
+from workflows.version import product_version
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def build_worker(client: Client, activities: ControlActivities, settings: Worker
         max_concurrent_activities=settings.max_concurrent_activities,
         max_cached_workflows=settings.max_cached_workflows,
         workflow_runner=LeanSandbox(),
-        deployment_config=worker_version("hybridci-control"),
+        build_id=product_version(),  # else the SDK hashes the code of all loaded modules
         graceful_shutdown_timeout=timedelta(seconds=settings.graceful_shutdown_seconds),
     )
 

@@ -24,7 +24,7 @@ from agent.gate import Gate
 from agent.slots import Line, Slots
 from workflows.contracts.ids import pool_queue
 from workflows.contracts.labels import normalised, unmet
-from workflows.worker_version import worker_version
+from workflows.version import product_version
 
 MAX_DEMANDS: Final = 16
 _MAIN_POLLS: Final = 5
@@ -145,7 +145,7 @@ class Queues:
                 tuner=line.tuner(),
                 activity_task_poller_behavior=PollerBehaviorSimpleMaximum(polls),
                 identity=poller.identity,
-                deployment_config=worker_version("hybridci-agent"),
+                build_id=product_version(),  # else the SDK hashes the code of all loaded modules
                 graceful_shutdown_timeout=_NO_LIMIT,
                 on_fatal_error=failed,
             )

@@ -20,7 +20,7 @@ from workflows.contracts.activities import run_attempt
 from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.ids import pool_queue
 from workflows.contracts.statuses import Outcome
-from workflows.worker_version import worker_version
+from workflows.version import product_version
 
 GPU = ["gpu=*"]
 
@@ -115,9 +115,8 @@ async def test_a_queue_that_the_sdk_refuses_is_polled_with_a_new_client(
     """As after an outage: a worker that could not begin blocks its queue for the client it had."""
     client = await Client.connect(temporal_server.address, data_converter=DATA_CONVERTER)
     agent = Agent(client, "queues-blocked")
-    version = worker_version("hybridci-agent")
     blocking = Worker(
-        client, task_queue=pool_queue(agent.pool, GPU), activities=[agent.run_attempt], deployment_config=version
+        client, task_queue=pool_queue(agent.pool, GPU), activities=[agent.run_attempt], build_id=product_version()
     )
     agent.queues.start()
     agent.queues.demand([GPU])
