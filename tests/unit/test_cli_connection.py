@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+import httpx
 import pytest
 
+from api.cli.client import ApiClient
 from api.cli.connection import USAGE, CliError, find_connection
 
 
@@ -77,3 +79,19 @@ def test_nothing_anywhere(tmp_path: Path) -> None:
     with pytest.raises(CliError, match="hybridci up") as caught:
         find_connection(environ={}, cwd=tmp_path)
     assert caught.value.exit_code == USAGE
+
+
+@pytest.mark.parametrize("url", ["https://ci.example", "HTTPS://ci.example"])
+def test_a_servers_certificate_is_checked_however_https_is_written(
+    url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    contexts: list[object] = []
+
+    class Client:
+        def __init__(self, *, verify: object, **_: object) -> None:
+            contexts.append(verify)
+
+    monkeypatch.setattr(httpx, "Client", Client)
+    ApiClient(find_connection(environ={"HYBRIDCI_URL": url, "HYBRIDCI_API_KEY": "k"}, cwd=tmp_path))
+    ApiClient(find_connection(environ={"HYBRIDCI_URL": "http://ci.example", "HYBRIDCI_API_KEY": "k"}, cwd=tmp_path))
+    assert contexts == [True, False]
