@@ -9,12 +9,14 @@ import importlib
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from api.interpreter import leave, load_less, loaded
 
+FAILED: Final = 1
 NOT_CONFIGURED: Final = 2
 
 
@@ -36,7 +38,7 @@ PROCESSES: Final[Mapping[str, Process]] = {
 
 
 def run_process(name: str, overrides: Mapping[str, object] | None = None) -> int:
-    """Run it to its end and return its exit code: 2 when its settings are wrong. Then ``leave``.
+    """Run it to its end and return its exit code: 1 when it failed, 2 when its settings are wrong. Then ``leave``.
 
     ``overrides`` (variable → value, None leaves it) are options of the command line: they win over the environment.
     """
@@ -51,7 +53,11 @@ def run_process(name: str, overrides: Mapping[str, object] | None = None) -> int
         return NOT_CONFIGURED
     run: Callable[[Any], int] = importlib.import_module(process.run_module).run
     loaded()
-    return run(settings)
+    try:
+        return run(settings)
+    except Exception:  # told as Python tells it, but then the process leaves as it always does
+        traceback.print_exc()
+        return FAILED
 
 
 def settings_class(process: Process) -> Any:
