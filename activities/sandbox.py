@@ -18,14 +18,23 @@ from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails, Workflo
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 from temporalio.workflow import Info
 
+from activities.delivery import OrderedDelivery, nothing_to_say
+
 _NO_EXTERNAL_STORAGE: Final = StorageDriverStoreContext(target=None)
 
 
 class LeanSandbox(WorkflowRunner):
-    """The SDK's sandboxed runner, entered for activations only. For data converters without context or storage."""
+    """The SDK's sandboxed runner, entered for activations only, told things in a replay's order (``delivery``).
 
-    def __init__(self) -> None:
-        restrictions = SandboxRestrictions.default.with_passthrough_modules("workflows")
+    For data converters without context or storage.
+
+    ``strict``: each workflow loads our modules anew, as the SDK does it.
+    """
+
+    def __init__(self, *, strict: bool = False) -> None:
+        restrictions = SandboxRestrictions.default
+        if not strict:
+            restrictions = restrictions.with_passthrough_modules("workflows")
         self._sandbox = SandboxedWorkflowRunner(restrictions=restrictions)
 
     def prepare_workflow(self, defn: object) -> None:
@@ -44,9 +53,14 @@ class LeanSandbox(WorkflowRunner):
 class _Instance(WorkflowInstance):
     def __init__(self, sandboxed: WorkflowInstance) -> None:
         self._sandboxed = sandboxed
+        self._delivery = OrderedDelivery()
 
     def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
-        return self._sandboxed.activate(act)
+        if not self._delivery.receive(act):
+            return nothing_to_say(act)
+        completion = self._sandboxed.activate(act)
+        self._delivery.sent(act, completion)
+        return completion
 
     def get_serialization_context(self, command_info: object) -> None:
         return None

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Final
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError, FailureError
+from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from workflows import deployment_record as record
@@ -108,8 +108,8 @@ class DeploymentWorkflow(StagePhases):
         )
         try:
             await self._record()
-        except FailureError as error:
-            self._rejected = _copy_of(error)
+        except ApplicationError as error:
+            self._rejected = error
             await workflow.wait_condition(workflow.all_handlers_finished)
             raise self._rejected from None
         self._created = True
@@ -138,14 +138,14 @@ class DeploymentWorkflow(StagePhases):
 
     async def _load_definition(self, job: Job, path: str) -> None:
         try:
-            definition = await workflow.execute_local_activity(
+            definition = await self._calls.call(
                 load_definition,
                 DefinitionRequest(job_id=job.job_id, attempt=job.attempts[-1].number, path=path),
-                start_to_close_timeout=_READ_WITHIN,
                 summary=f"read {path}",
+                one_try=_READ_WITHIN,
             )
-        except FailureError as error:
-            raise Failed("definition_invalid", f"{path}: {_copy_of(error).message}") from error
+        except ApplicationError as error:
+            raise Failed("definition_invalid", f"{path}: {error.message}") from error
         self._deployment = record.defined(self._deployment, definition)
 
     async def _build(self) -> None:
@@ -176,10 +176,3 @@ class DeploymentWorkflow(StagePhases):
 
 
 _CANCELLED: Final = CancelDeployment(by="temporal", reason="Cancelled in Temporal.")
-
-
-def _copy_of(error: FailureError) -> ApplicationError:
-    cause = error if isinstance(error, ApplicationError) else error.cause
-    if isinstance(cause, ApplicationError):
-        return ApplicationError(cause.message, *cause.details, type=cause.type, non_retryable=True)
-    return ApplicationError(f"It could not be done: {cause or error}", non_retryable=True)

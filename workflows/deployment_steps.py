@@ -10,11 +10,12 @@ from typing import Final, cast
 
 from pydantic import ValidationError
 from temporalio import workflow
-from temporalio.common import RetryPolicy, SearchAttributePair, TypedSearchAttributes
+from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.exceptions import ChildWorkflowError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from workflows import deployment_record as record
+    from workflows.calls import RETRY
     from workflows.contracts import search_attributes as attributes
     from workflows.contracts.activities import load_deployment, signal_environment
     from workflows.contracts.commands import JobInput
@@ -40,7 +41,6 @@ with workflow.unsafe.imports_passed_through():
     from workflows.recorded_job import now_ms
     from workflows.stage_jobs import RollbackPlan, Turn, signatures
 
-_RETRY: Final = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10))
 _CALL: Final = timedelta(seconds=10)
 
 
@@ -200,11 +200,14 @@ class DeploymentSteps(RecordedDeployment):
         )
         said = next(name for name in ("join", "leave", "became_live", "yielded") if getattr(signal, name) is not None)
         async with self._telling:
-            await (workflow.execute_activity if committed else workflow.execute_local_activity)(
+            if not committed:
+                await self._calls.call(signal_environment, signal, summary=f"{environment}: {said}")
+                return
+            await workflow.execute_activity(
                 signal_environment,
                 signal,
                 start_to_close_timeout=_CALL,
-                retry_policy=_RETRY,
+                retry_policy=RETRY,
                 summary=f"{environment}: {said}",
             )
 
@@ -250,13 +253,11 @@ class DeploymentSteps(RecordedDeployment):
 
     async def _load_fallback(self, target: LiveVersion) -> None:
         try:
-            deployment = await workflow.execute_local_activity(
+            deployment = await self._calls.call(
                 load_deployment,
                 target.deployment_id,
-                start_to_close_timeout=_CALL,
-                schedule_to_close_timeout=timedelta(minutes=1),
-                retry_policy=_RETRY,
                 summary=f"the definition of {target.version}",
+                give_up_after=timedelta(minutes=1),
             )
         except FailureError:
             return  # the store is away: the rollback takes this version's own steps rather than wait

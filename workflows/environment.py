@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, FailureError
+from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from workflows import environment_commands as commands
@@ -182,12 +182,11 @@ class EnvironmentWorkflow(EnvironmentEffects):
         """Write the record. One that is refused for good is reported and written with the next: the lock goes on."""
         try:
             await self._record()
-        except FailureError as error:
+        except ApplicationError as error:
             workflow.logger.error("the environment's record is refused", exc_info=error)
             self._events = self._events[-_MOST_UNWRITTEN:]
-            cause = error.cause if isinstance(error, ActivityError) else error
-            text = f"The environment is changed, but its record could not be written: {cause}"
-            return ApplicationError(text, type=getattr(cause, "type", None), non_retryable=True)
+            text = f"The environment is changed, but its record could not be written: {error}"
+            return ApplicationError(text, type=error.type, non_retryable=True)
         return None
 
     async def _ask(self, command: Command, name: str) -> EnvironmentState:

@@ -67,13 +67,8 @@ class EnvironmentEffects(RecordedEnvironment):
 
     async def _freeze_answer(self, question: FreezeQuestion) -> FreezeAnswer:
         try:
-            return await workflow.execute_local_activity(
-                check_freeze,
-                question,
-                start_to_close_timeout=timedelta(seconds=10),
-                retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_attempts=3),
-                summary=f"is a recurring freeze on? {', '.join(window.name for window in question.windows[:5])}",
-            )
+            names = ", ".join(window.name for window in question.windows[:5])
+            return await self._calls.at_once(check_freeze, question, summary=f"is a recurring freeze on? {names}")
         except FailureError as error:  # better late than in a freeze: asked again soon, and an override goes on
             workflow.logger.warning("check_freeze failed", exc_info=error)
             return FreezeAnswer(until=question.at + _FREEZE_UNKNOWN_MS, name="freeze windows that cannot be read")

@@ -4,7 +4,7 @@ create → (queue → attempt → decide)* → finish, or park as a dead letter 
 Deliberately not here: retry rules (``retry``), what may be asked (``job_messages``), changes of the
 record (``job_record``), writing it (``recorded_job``).
 The record is created by whoever accepted the job, or here (``JobInput``). Every change of state after that is written
-by a local activity in the workflow task that decides it: no extra round trip, one history event. The history of a job
+in the workflow task that decides it (``calls``): no extra round trip, one history event. The history of a job
 with three attempts stays below 60 events.
 """
 
@@ -15,11 +15,7 @@ from typing import Final
 from temporalio import workflow
 from temporalio.common import Priority as TemporalPriority
 from temporalio.common import RawValue, RetryPolicy
-from temporalio.exceptions import (
-    ActivityError,
-    ApplicationError,
-    FailureError,
-)
+from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from workflows import job_record as record
@@ -101,8 +97,8 @@ class JobWorkflow(JobMessages):
         self._note_submission(start)
         try:
             await self._record()
-        except FailureError as error:  # a local activity's failure is not wrapped in an ActivityError
-            self._rejected = _copy_of(error)
+        except ApplicationError as error:
+            self._rejected = error
             await workflow.wait_condition(workflow.all_handlers_finished)
             raise self._rejected from None
         self._created = True
@@ -256,13 +252,6 @@ class JobWorkflow(JobMessages):
     def state(self) -> Job:
         """The record as the workflow has it now."""
         return self._job
-
-
-def _copy_of(error: FailureError) -> ApplicationError:
-    cause = error.cause if isinstance(error, ActivityError) else error
-    if isinstance(cause, ApplicationError):
-        return ApplicationError(cause.message, *cause.details, type=cause.type, non_retryable=True)
-    return ApplicationError(f"The record could not be created: {cause}", non_retryable=True)
 
 
 def _millis(time: datetime) -> int:

@@ -5,13 +5,12 @@ The base of ``DeploymentWorkflow``, apart from it because it decides nothing.
 
 import asyncio
 import uuid
-from datetime import timedelta
 from typing import Any, Final
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
+    from workflows.calls import Calls
     from workflows.contracts import search_attributes as attributes
     from workflows.contracts.activities import create_deployment, record_deployment
     from workflows.contracts.deployments import AuditEvent, Deployment, DeploymentWrite
@@ -19,7 +18,6 @@ with workflow.unsafe.imports_passed_through():
     from workflows.recorded_job import next_sequence, now_ms
 
 _EVENT_IDS: Final = uuid.UUID("0b1a8f0e-5b1c-5a9e-9a55-2a4b8f6f3c11")
-_RECORD_RETRY: Final = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10))
 
 
 class RecordedDeployment:
@@ -28,6 +26,7 @@ class RecordedDeployment:
     def __init__(self, deployment: Deployment, *, written: Deployment | None) -> None:
         self._deployment = deployment
         self._written = written
+        self._calls = Calls()
         self._writing = asyncio.Lock()  # a handler's write and the main line's must not overtake each other
         self._events: list[AuditEvent] = []
         self._shown: dict[str, str] = {}
@@ -45,11 +44,9 @@ class RecordedDeployment:
             sequence = next_sequence(written.sequence if written else None)
             self._deployment = self._deployment.model_copy(update={"sequence": sequence, "updated_at": now_ms()})
             deployment = self._deployment
-            await workflow.execute_local_activity(
+            await self._calls.call(
                 record_deployment if written else create_deployment,
                 DeploymentWrite(deployment=deployment, previous=written.status if written else None, events=events),
-                start_to_close_timeout=timedelta(seconds=10),
-                retry_policy=_RECORD_RETRY,
                 summary=f"record: {deployment.status} {deployment.environment or ''}".strip(),
             )
             self._written = deployment

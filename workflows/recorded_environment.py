@@ -4,13 +4,12 @@ The base of ``EnvironmentWorkflow``, apart from it because it decides nothing.
 """
 
 import uuid
-from datetime import timedelta
 from typing import Final
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
+    from workflows.calls import Calls
     from workflows.contracts import search_attributes as attributes
     from workflows.contracts.activities import load_environment, record_environment
     from workflows.contracts.deployments import AuditEvent
@@ -18,7 +17,6 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment_presentation import environment_details
     from workflows.recorded_job import next_sequence, now_ms
 
-RECORD_RETRY: Final = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10))
 _EVENT_IDS: Final = uuid.UUID("5f0c1a52-8a44-5c1b-9f0e-2b6c0f6d7e11")
 
 
@@ -29,17 +27,14 @@ class RecordedEnvironment:
         empty = EnvironmentState(service_name=start.service_name, environment=start.environment)
         self._state = start.resume or empty
         self._written = start.resume
+        self._calls = Calls()
         self._events: list[AuditEvent] = []
         self._shown: dict[str, str] = {}
 
     async def _load(self, start: EnvironmentInput) -> bool:
         """Take the record over that an earlier workflow of this environment left. False: there is none."""
-        record = await workflow.execute_local_activity(
-            load_environment,
-            start,
-            start_to_close_timeout=timedelta(seconds=10),
-            retry_policy=RECORD_RETRY,
-            summary="the record that an earlier workflow of this environment left",
+        record = await self._calls.call(
+            load_environment, start, summary="the record that an earlier workflow of this environment left"
         )
         if record is not None:
             self._state = self._written = record
@@ -48,7 +43,7 @@ class RecordedEnvironment:
     async def _record(self) -> None:
         """Write the state and the events noted since, unless both are written already.
 
-        Raises FailureError when the store refuses them for good; they stay to be written.
+        Raises ApplicationError when the store refuses them for good; they stay to be written.
         """
         written, state = self._written, self._state
         if not self._events and written is not None and written == state:
@@ -56,13 +51,8 @@ class RecordedEnvironment:
         sequence = next_sequence(written.sequence if written else None)
         self._state = state = state.model_copy(update={"sequence": sequence, "updated_at": now_ms()})
         self._events = [event if event.event_id else _identified(event) for event in self._events]
-        await workflow.execute_local_activity(
-            record_environment,
-            EnvironmentWrite(state=state, events=self._events),
-            start_to_close_timeout=timedelta(seconds=10),
-            retry_policy=RECORD_RETRY,
-            summary=_summary(self._events),
-        )
+        write = EnvironmentWrite(state=state, events=self._events)
+        await self._calls.call(record_environment, write, summary=_summary(self._events))
         self._written, self._events = state, []
 
     def _show(self) -> None:

@@ -4,14 +4,13 @@ The base of ``JobWorkflow``, apart from it because it decides nothing.
 """
 
 import asyncio
-from datetime import timedelta
 from typing import Final
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
     from workflows import job_record as record
+    from workflows.calls import Calls
     from workflows.contracts import search_attributes as attributes
     from workflows.contracts.activities import create_job, record_job
     from workflows.contracts.commands import JobInput, Signed
@@ -20,9 +19,6 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.records import JobWrite
     from workflows.contracts.statuses import JobStatus
     from workflows.presentation import current_details, record_summary
-
-_RECORD_RETRY: Final = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10))
-
 
 _NOT_DETAILS: Final = {*Signed.model_fields, "reason", "error_message", "env"}
 """What an event says elsewhere, or, of an edit, would repeat of a job's environment."""
@@ -34,6 +30,7 @@ class RecordedJob:
     def __init__(self, job: Job, *, written: Job | None, creation: list[AuditEvent] | None = None) -> None:
         self._job = job
         self._written = written
+        self._calls = Calls()
         self._creation = creation  # the events of one by another process, as long as nobody knows that it came to it
         self._writing = asyncio.Lock()  # a signal's write and the main line's must not overtake each other
         self._between_attempts = False  # in or behind a short pause, which search attributes do not show
@@ -56,13 +53,7 @@ class RecordedJob:
             else:
                 body = record_job
                 write = JobWrite(job=job, previous=written.queue_status, events=events, creation=creation or [])
-            await workflow.execute_local_activity(
-                body,
-                write,
-                start_to_close_timeout=timedelta(seconds=10),
-                retry_policy=_RECORD_RETRY,
-                summary=record_summary(job),
-            )
+            await self._calls.call(body, write, summary=record_summary(job))
             self._written, self._creation = job, None
             del self._events[: len(events)]
 

@@ -10,6 +10,7 @@ import pytest
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
+from activities.sandbox import LeanSandbox
 from workflows.client import DATA_CONVERTER
 from workflows.deployment import DeploymentWorkflow
 from workflows.environment import EnvironmentWorkflow
@@ -70,7 +71,9 @@ def test_every_path_of_an_environment_is_there() -> None:
 async def test_replays(path: Path) -> None:
     history = _history(path)
     name = history.events[0].workflow_execution_started_event_attributes.workflow_type.name
-    replayer = Replayer(workflows=[WORKFLOWS[name]], data_converter=DATA_CONVERTER)
+    replayer = Replayer(
+        workflows=[WORKFLOWS[name]], data_converter=DATA_CONVERTER, workflow_runner=LeanSandbox(strict=True)
+    )
     await replayer.replay_workflow(history)
 
 
