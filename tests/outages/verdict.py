@@ -1,0 +1,170 @@
+"""What must hold after any trouble: every history replays from every moment on, every workflow answers, and what its
+record says is what the workflow says.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import (
+    Client,
+    WorkflowExecutionStatus,
+    WorkflowHandle,
+    WorkflowHistory,
+    WorkflowUpdateFailedError,
+)
+from temporalio.service import RPCError, RPCStatusCode
+from temporalio.worker import Replayer
+
+from activities.sandbox import LeanSandbox
+from activities.stores.open import Stores
+from workflows.client import DATA_CONVERTER, updated
+from workflows.contracts.commands import Discard
+from workflows.contracts.deployment_commands import Resume
+from workflows.contracts.deployments import Deployment
+from workflows.contracts.environments import EnvironmentState, ReleaseCommand
+from workflows.contracts.jobs import Job
+from workflows.deployment import DeploymentWorkflow
+from workflows.environment import EnvironmentWorkflow
+from workflows.job import JobWorkflow
+from workflows.reconcile import ReconcileWorkflow
+from workflows.redrive import RedriveWorkflow
+from workflows.service import ServiceWorkflow
+
+WORKFLOWS = [
+    JobWorkflow, RedriveWorkflow, ReconcileWorkflow, DeploymentWorkflow, EnvironmentWorkflow, ServiceWorkflow,
+]  # fmt: skip
+_STATES = {"JobWorkflow": Job, "DeploymentWorkflow": Deployment, "EnvironmentWorkflow": EnvironmentState}
+_ANSWER_SECONDS = 60
+_AT_ONCE = 20
+
+
+@dataclass
+class Verdict:
+    """``problems`` in words, none when all is well."""
+
+    histories: int = 0
+    prefixes: int = 0
+    answered: int = 0
+    calls_at_once: int = 0
+    calls_gone_on: int = 0
+    problems: list[str] = field(default_factory=list[str])
+
+    def __str__(self) -> str:
+        return (
+            f"{self.histories} histories and {self.prefixes} beginnings of them replayed, {self.answered} workflows "
+            f"answered; {self.calls_at_once} calls were done at once, {self.calls_gone_on} went on as activities; "
+            f"{len(self.problems)} problems"
+        )
+
+
+async def judge(client: Client, stores: Stores, workflow_ids: Iterable[str], *, beginnings: int = 3) -> Verdict:
+    """Replay, ask and compare. ``beginnings``: of each history, so many replays as a worker that took it over at
+    another moment would have seen it.
+    """
+    verdict, slots = Verdict(), asyncio.Semaphore(_AT_ONCE)
+
+    async def one(workflow_id: str) -> None:
+        async with slots:
+            try:
+                await _judge_one(client, stores, workflow_id, beginnings, verdict)
+            except RPCError as error:
+                if error.status is not RPCStatusCode.NOT_FOUND:  # never started: its start was not answered
+                    verdict.problems.append(f"{workflow_id}: {error}")
+
+    await asyncio.gather(*(one(workflow_id) for workflow_id in workflow_ids))
+    return verdict
+
+
+async def _judge_one(client: Client, stores: Stores, workflow_id: str, beginnings: int, verdict: Verdict) -> None:
+    handle: WorkflowHandle[Any, Any] = client.get_workflow_handle(workflow_id)
+    description = await handle.describe()
+    state = None
+    kind = _STATES.get(description.workflow_type)
+    try:
+        if kind is not None:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                state = await handle.query("state", result_type=kind)
+        if description.status is WorkflowExecutionStatus.RUNNING:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                await _say_something(client, workflow_id, description.workflow_type)
+        verdict.answered += 1
+    except (RPCError, TimeoutError) as error:
+        verdict.problems.append(f"{workflow_id} does not answer: {error!r}")
+    if isinstance(state, Job | Deployment):
+        await _compare(handle, stores, verdict)
+    history = await handle.fetch_history()
+    verdict.histories += 1
+    await _replay(history, verdict)
+    for length in _moments(history, beginnings):
+        verdict.prefixes += 1
+        await _replay(WorkflowHistory(workflow_id, history.events[:length]), verdict, f"its first {length} events")
+    for event in history.events:
+        verdict.calls_at_once += event.event_type == EventType.EVENT_TYPE_MARKER_RECORDED
+        if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+            name = event.activity_task_scheduled_event_attributes.activity_type.name
+            verdict.calls_gone_on += name not in {"run_attempt", "await_closed"}
+
+
+async def _say_something(client: Client, workflow_id: str, kind: str) -> None:
+    """An update that is answered or refused: either way the workflow works."""
+    handle: WorkflowHandle[Any, Any] = client.get_workflow_handle(workflow_id)
+    update: tuple[str, BaseModel] | None = {
+        "JobWorkflow": ("discard", Discard(by="ann", reason="the end")),
+        "DeploymentWorkflow": ("resume", Resume(by="ann", reason="the end")),
+        "EnvironmentWorkflow": ("release", ReleaseCommand(by="ann", reason="the end")),
+    }.get(kind)
+    if update is not None:
+        with suppress(WorkflowUpdateFailedError):
+            await updated(lambda: handle.execute_update(*update))  # pyright: ignore[reportUnknownMemberType]
+
+
+async def _compare(handle: WorkflowHandle[Any, Any], stores: Stores, verdict: Verdict) -> None:
+    """Looks again for a while: the last write can be under way."""
+    differ = ""
+    for _ in range(_ANSWER_SECONDS):
+        said, stored = await _both(handle, stores)
+        if said == stored:
+            return
+        there = stored or {}
+        differ = ", ".join(
+            f"{name} {said[name]!r} and {there.get(name)!r}" for name in said if said[name] != there.get(name)
+        )
+        await asyncio.sleep(1)
+    verdict.problems.append(f"{handle.id}: workflow and record differ: {differ}")
+
+
+async def _both(handle: WorkflowHandle[Any, Any], stores: Stores) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """What the workflow says and what the record says."""
+    stored: Job | Deployment | None
+    if handle.id.startswith("job-"):
+        job = await handle.query("state", result_type=Job)
+        said, stored = job.model_dump(), await stores.jobs.get(job.job_id)
+    else:
+        deployment = await handle.query("state", result_type=Deployment)
+        said, stored = deployment.model_dump(), await stores.deployments.get(deployment.deployment_id)
+    return said, None if stored is None else stored.model_dump()
+
+
+async def _replay(history: WorkflowHistory, verdict: Verdict, what: str = "its history") -> None:
+    replayer = Replayer(workflows=WORKFLOWS, data_converter=DATA_CONVERTER, workflow_runner=LeanSandbox())
+    result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
+    if result.replay_failure is not None:
+        verdict.problems.append(f"{history.workflow_id}: {what} does not replay: {result.replay_failure}")
+
+
+def _moments(history: WorkflowHistory, count: int) -> list[int]:
+    """Where workflow tasks began, some of them spread over the history, never the last."""
+    began = [
+        index + 1
+        for index, event in enumerate(history.events)
+        if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED
+        and index + 1 < len(history.events)
+        and history.events[index + 1].event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
+    ][1:]
+    step = max(1, -(-len(began) // count)) if count else 1
+    return began[::step][:count]
