@@ -18,13 +18,13 @@ from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails, Workflo
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 from temporalio.workflow import Info
 
-from activities.delivery import OrderedDelivery, nothing_to_say
+from activities.delivery import activate_in_order
 
 _NO_EXTERNAL_STORAGE: Final = StorageDriverStoreContext(target=None)
 
 
 class LeanSandbox(WorkflowRunner):
-    """The SDK's sandboxed runner, entered for activations only, told things in a replay's order (``delivery``).
+    """The SDK's sandboxed runner, entered for activations only, and told things in order (``delivery``).
 
     For data converters without context or storage.
 
@@ -53,14 +53,9 @@ class LeanSandbox(WorkflowRunner):
 class _Instance(WorkflowInstance):
     def __init__(self, sandboxed: WorkflowInstance) -> None:
         self._sandboxed = sandboxed
-        self._delivery = OrderedDelivery()
 
     def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
-        if not self._delivery.receive(act):
-            return nothing_to_say(act)
-        completion = self._sandboxed.activate(act)
-        self._delivery.sent(act, completion)
-        return completion
+        return activate_in_order(self._sandboxed.activate, act)
 
     def get_serialization_context(self, command_info: object) -> None:
         return None

@@ -5,7 +5,7 @@ A local activity costs one event of the history and no round trip. But when it o
 renewed (after four fifths of its ten seconds), what happens meanwhile is delivered before the result, and a replay, as
 it finds the result beside those events, delivers both at once: the workflow may then decide otherwise. So a local
 activity ends long before, and there is one at a time, for the order in which several end is not in the history.
-``activities.delivery`` is the second wall, for a worker that stands still in the middle of a task.
+``activities.delivery`` sees to the rest: a worker that stands still in the middle of a task, and older histories.
 
 Deliberately not here: what is called, and what a workflow does while it waits.
 """

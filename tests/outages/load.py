@@ -77,18 +77,14 @@ class Load:
     async def run(self, histories: int, per_second: float) -> None:
         """Cases until about so many workflows were started, then until all have been said."""
         chance = random.Random(f"load {self.seed}")
-        running: set[asyncio.Task[None]] = set()
-        number = 0
-        while len(self.workflow_ids) < histories:
-            case = random.Random(f"case {self.seed} {number}")
-            number += 1
-            task = asyncio.create_task(self._case(case))
-            running.add(task)
-            task.add_done_callback(running.discard)
-            await asyncio.sleep(chance.expovariate(per_second))
-            if len(running) >= _AT_ONCE:
-                await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.gather(*running)
+        number, slots = 0, asyncio.Semaphore(_AT_ONCE)
+        async with asyncio.TaskGroup() as cases:  # a case that fails by itself ends the run
+            while len(self.workflow_ids) < histories:
+                await slots.acquire()
+                case = cases.create_task(self._case(random.Random(f"case {self.seed} {number}")))
+                case.add_done_callback(lambda _: slots.release())
+                number += 1
+                await asyncio.sleep(chance.expovariate(per_second))
 
     async def _case(self, chance: random.Random) -> None:
         kind = chance.choices(["job", "service", "bulk"], [78, 20, 2])[0]
@@ -168,7 +164,7 @@ class Load:
                         "name": "production",
                         "pool": POOL,
                         "steps": [step],
-                        "supersede": chance.random() < 0.3,
+                        "supersede": chance.choice(["none", "none", "older"]),
                         "approval": {"required": 1} if chance.random() < 0.6 else None,
                         "verification": {"max_error_rate": 0.1, "bake_seconds": chance.choice([0, 1])},
                         "rollback": {"steps": [step]},
@@ -253,6 +249,7 @@ class Workshop:
             work.cancel()
             return cancelled.result()
         cancelled.cancel()
+        await asyncio.gather(cancelled, return_exceptions=True)  # its activity can be over
         if attempt.env.get("OK") != "1" and chance.random() < 0.4:
             return agent.result(attempt, Outcome.FAILED, exit_code=1)
         return agent.result(attempt, Outcome.SUCCEEDED, exit_code=0, started_at=2)

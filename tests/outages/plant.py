@@ -10,9 +10,19 @@ import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-from temporalio.client import Client
+from temporalio.client import (
+    Client,
+    Interceptor,
+    OutboundInterceptor,
+    StartWorkflowInput,
+    StartWorkflowUpdateWithStartInput,
+    WorkflowHandle,
+    WorkflowUpdateHandle,
+)
 
 from activities.stores.open import Stores, open_stores
 from activities.stores.settings import StoreSettings
@@ -24,6 +34,7 @@ COMMAND = [sys.executable, "-P", "-m", "api.cli.processes", "worker"]
 WORKERS = 2
 CACHES = (0, 1, 1000)
 LONGEST_OUTAGE_SECONDS = 40.0
+SHORT_TASK = timedelta(seconds=2)
 _STALL_SECONDS = (8.3, 9.7)
 """A worker that stands still so long renews its workflow tasks (at 8 s) and still has them (until 10 s)."""
 
@@ -117,6 +128,37 @@ class Plant:
         self.front.outage = None
 
 
+class ShortTasks(Interceptor):
+    """A third of the workflows have tasks of two seconds, which are renewed while calls are under way: as it happens
+    to others only where a worker stands still.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._chance = random.Random(f"tasks {seed}")
+
+    def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:
+        return _Shortened(next, self._chance)
+
+
+class _Shortened(OutboundInterceptor):
+    def __init__(self, next: OutboundInterceptor, chance: random.Random) -> None:
+        super().__init__(next)
+        self._chance = chance
+
+    async def start_workflow(self, input: StartWorkflowInput) -> WorkflowHandle[Any, Any]:
+        input.task_timeout = self._timeout()
+        return await super().start_workflow(input)
+
+    async def start_update_with_start_workflow(
+        self, input: StartWorkflowUpdateWithStartInput
+    ) -> WorkflowUpdateHandle[Any]:
+        input.start_workflow_input.task_timeout = self._timeout()
+        return await super().start_update_with_start_workflow(input)
+
+    def _timeout(self) -> timedelta | None:
+        return SHORT_TASK if self._chance.random() < 1 / 3 else None
+
+
 @asynccontextmanager
 async def plant(folder: Path, temporal: servers.Server, seed: int) -> AsyncGenerator[Plant]:
     """A plant whose workers run, without trouble yet."""
@@ -142,7 +184,7 @@ async def plant(folder: Path, temporal: servers.Server, seed: int) -> AsyncGener
         os.environ.update({name: environment[name] for name in environment if name.startswith("AWS_")})
         stores = open_stores(settings)
         await stores.prepare()
-        client = await Client.connect(temporal.address, data_converter=DATA_CONVERTER)
+        client = await Client.connect(temporal.address, data_converter=DATA_CONVERTER, interceptors=[ShortTasks(seed)])
         made = Plant(client, stores, front, environment, folder, seed)
         try:
             for number in range(WORKERS):

@@ -16,6 +16,7 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from activities.sandbox import LeanSandbox
 from workflows.contracts.environments import (
     BecameLive,
     EnvironmentInput,
@@ -292,6 +293,7 @@ async def lab(client: Client) -> AsyncGenerator[Lab]:
             task_queue=CONTROL_QUEUE,
             workflows=[EnvironmentWorkflow],
             activities=activities,
+            workflow_runner=LeanSandbox(),
             max_heartbeat_throttle_interval=timedelta(seconds=0.2),  # a watch that is over ends soon
         ),
         Worker(

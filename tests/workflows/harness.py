@@ -17,6 +17,7 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
+from activities.sandbox import LeanSandbox
 from workflows import job_record as record
 from workflows.client import Orchestrator
 from workflows.contracts.attempts import AttemptInput, AttemptResult, AttemptStarted
@@ -35,8 +36,12 @@ class Recorder:
 
     def __init__(self) -> None:
         self.writes: dict[str, list[JobWrite]] = {}
+        self.calls: list[tuple[str, bool]] = []
+        """What was to be written, and whether as a local activity."""
         self.reject: ApplicationError | None = None
         self.fail_next = 0
+        self.slow: Callable[[JobWrite], float] = lambda _: 0
+        """How many seconds each write takes."""
         self.after_next: Callable[[JobWrite], Awaitable[bool]] | None = None
         """Called after each write until it returns True; then a workflow task may run again."""
         self._reruns = False
@@ -50,6 +55,8 @@ class Recorder:
 
     @activity.defn(name="record_job")
     async def record_job(self, write: JobWrite) -> None:
+        self.calls.append((write.job.status.value, activity.info().is_local))
+        await asyncio.sleep(self.slow(write))
         if self.fail_next:
             self.fail_next -= 1
             raise RuntimeError("the store does not answer")
@@ -206,5 +213,6 @@ async def harness(client: Client) -> AsyncGenerator[Harness]:
         task_queue=CONTROL_QUEUE,
         workflows=[JobWorkflow],
         activities=[recorder.create_job, recorder.record_job],
+        workflow_runner=LeanSandbox(),
     ):
         yield Harness(client, recorder, f"t-{uuid.uuid4().hex[:12]}")

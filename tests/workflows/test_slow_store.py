@@ -1,0 +1,109 @@
+"""A store that is slow or away while workflows run: what lasts goes on as an ordinary activity, and what was decided is
+decided again in every replay. The many orders are in ``tests/outages``.
+"""
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.client import WorkflowHistory
+from temporalio.worker import Replayer
+
+from activities.sandbox import LeanSandbox
+from tests.workflows.deployment_harness import Deploys
+from tests.workflows.harness import Agent, Harness, fail, succeed
+from workflows import calls
+from workflows.client import DATA_CONVERTER
+from workflows.contracts.attempts import AttemptInput, AttemptResult
+from workflows.contracts.commands import Redrive
+from workflows.contracts.errors import Unavailable
+from workflows.contracts.ids import job_workflow_id
+from workflows.contracts.statuses import JobStatus, Outcome
+from workflows.job import JobWorkflow
+
+EVENTS_OF_A_CALL = {"record_job", "record_deployment", "record_environment"}
+
+
+async def replays(jobs: Harness, job_id: str) -> WorkflowHistory:
+    history = await jobs.client.get_workflow_handle(job_workflow_id(job_id)).fetch_history()
+    replayer = Replayer(workflows=[JobWorkflow], data_converter=DATA_CONVERTER, workflow_runner=LeanSandbox())
+    await replayer.replay_workflow(history)
+    return history
+
+
+def gone_on(history: WorkflowHistory) -> list[str]:
+    """The calls that became ordinary activities."""
+    scheduled = [event.activity_task_scheduled_event_attributes.activity_type.name for event in history.events]
+    return [name for name in scheduled if name in EVENTS_OF_A_CALL]
+
+
+def renewed(event: HistoryEvent, after: HistoryEvent) -> bool:
+    """A task that ended by asking for the next one: it waited for a local activity."""
+    ended = event.HasField("workflow_task_completed_event_attributes")
+    return ended and after.HasField("workflow_task_scheduled_event_attributes")
+
+
+async def test_a_write_that_lasts_goes_on_as_an_activity(jobs: Harness) -> None:
+    jobs.recorder.slow = lambda write: 3.5 if write.job.status is JobStatus.SUCCESS else 0
+    async with jobs.agent(succeed):
+        done = await jobs.result((await jobs.submit()).job_id)
+    assert jobs.recorder.last(done.job_id) == done
+    assert jobs.recorder.calls == [("success", True), ("success", False)]
+    assert gone_on(await replays(jobs, done.job_id)) == ["record_job"]
+
+
+async def test_several_writes_of_one_task_together_end_before_it_is_renewed(jobs: Harness) -> None:
+    """Each takes long, none too long: only the sum would outlive the task."""
+    jobs.recorder.slow = lambda _: 2.5
+    async with jobs.agent(fail(1)):
+        job = await jobs.submit(jobs.spec(retry={"max_attempts": 2, "initial_interval_seconds": 0}))
+        await jobs.until(job.job_id, lambda job: job.status is JobStatus.DEAD_LETTERED)
+    history = await replays(jobs, job.job_id)
+    assert not any(renewed(event, after) for event, after in pairwise(history.events))
+    assert jobs.recorder.last(job.job_id).status is JobStatus.DEAD_LETTERED
+
+
+async def test_a_worker_that_stands_still_in_a_task_decides_what_its_replay_decides(
+    jobs: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The task is renewed while the start of the attempt is written, and its end comes with the new one."""
+    monkeypatch.setattr(calls, "LOCAL_SECONDS", 60)
+    jobs.recorder.slow = lambda write: 9.5 if write.job.status is JobStatus.RUNNING else 0
+
+    async def announce_and_fail(attempt: AttemptInput, agent: Agent) -> AttemptResult:
+        if attempt.env.get("OK") == "1":
+            return agent.result(attempt, Outcome.SUCCEEDED, exit_code=0)
+        await agent.announce(attempt)
+        await asyncio.sleep(1)
+        return agent.result(attempt, Outcome.FAILED, exit_code=1)
+
+    async with jobs.agent(announce_and_fail):
+        job = await jobs.submit(jobs.spec(retry={"max_attempts": 1}))
+        parked = await jobs.until(job.job_id, lambda job: job.status is JobStatus.DEAD_LETTERED)
+        history = await replays(jobs, job.job_id)
+        assert gone_on(history) == []
+        await jobs.orchestrator.redrive(parked.job_id, Redrive.model_validate({"edit": {"env": {"OK": "1"}}}))
+        assert (await jobs.result(job.job_id)).status is JobStatus.SUCCESS
+    await replays(jobs, job.job_id)
+
+
+async def test_a_deployment_goes_live_through_an_outage(deploys: Deploys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All writes are refused for 10 s; what was begun goes on, and the lock is told once."""
+    away = True
+    for store in (deploys.stores.deployments, deploys.stores.environments, deploys.stores.jobs):
+        write = store.write
+
+        async def refuse_or_write(change: object, write: object = write) -> object:
+            if away:
+                raise Unavailable("the store refuses writes")
+            return await write(change)  # type: ignore[operator]  # pyright: ignore[reportCallIssue, reportGeneralTypeIssues, reportUnknownVariableType]
+
+        monkeypatch.setattr(store, "write", refuse_or_write)
+    starting = asyncio.create_task(deploys.start("1.0"))
+    await asyncio.sleep(10)
+    away = False
+    live = await deploys.until_status(await starting, "live", seconds=40)
+    await deploys.crash()
+    assert (await deploys.until_environment(lambda state: state.live is not None)).live is not None
+    assert (await deploys.handle(live).query("state")) is not None
