@@ -1,9 +1,9 @@
 """What a workflow is told in a replay, in the order in which it was told when it ran first.
 
 When a local activity outlives its workflow task, the task is renewed. The SDK delivers at once what has happened
-meanwhile, and the result when it is there. A replay finds both in what it takes for one task and delivers both together;
-code between two awaits can then decide otherwise, and the workflow never goes on (TMPRL1100, a nondeterminism error). So
-an activation that has both is split here: first what happened, then each result by itself.
+meanwhile, and the result when it is there. A replay finds both in what it takes for one task and delivers it together.
+Code between two awaits can then decide otherwise, and the workflow never goes on (TMPRL1100, a nondeterminism error).
+So an activation that has both is split here: first what happened, then each result by itself.
 
 ``workflows.calls`` keeps local activities far below the length of a task, so that new histories have this only where a
 worker stood still in the middle of one; those of versions before have it wherever the store was away for some seconds.

@@ -16,6 +16,7 @@ from temporalio.client import (
     WorkflowHandle,
     WorkflowHistory,
     WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer
@@ -95,7 +96,7 @@ async def _judge_one(client: Client, stores: Stores, workflow_id: str, beginning
             async with asyncio.timeout(_ANSWER_SECONDS):
                 await _say_something(client, workflow_id, description.workflow_type)
         verdict.answered += 1
-    except (RPCError, TimeoutError) as error:
+    except (RPCError, TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
         verdict.problems.append(f"{workflow_id} does not answer: {error!r}")
     history = await handle.fetch_history()
     if isinstance(state, Job | Deployment):
