@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from codeuchain import Middleware
 
-from activities.chains.support import NamedChain, build_chain
+from activities.chaining.chains import NamedChain, build_chain
 from activities.links.create_deployment import CreateDeployment
 from activities.links.serialize_deployment import SerializeDeployment
 from activities.links.validate_deployment_creation import ValidateDeploymentCreation

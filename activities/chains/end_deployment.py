@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from codeuchain import Middleware
 
-from activities.chains.support import NamedChain, build_chain
-from activities.links.deployment_transitions import DeploymentOperation
+from activities.chaining.chains import NamedChain, build_chain
+from activities.deployments.transitions import DeploymentOperation
 from activities.links.update_deployment import UpdateDeployment
 from activities.stores.interfaces import DeploymentStore
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from codeuchain import Middleware
 
-from activities.chains.support import NamedChain, build_chain
+from activities.chaining.chains import NamedChain, build_chain
 from activities.clock import Clock, epoch_millis
+from activities.jobs.transitions import Operation
 from activities.links.note_demand import NoteDemand
-from activities.links.transitions import Operation
 from activities.links.update_job_status import UpdateJobStatus
 from activities.stores.interfaces import AgentStore, JobStore
 

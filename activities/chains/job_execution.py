@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from codeuchain import Middleware
 
-from activities.chains.support import NamedChain, build_chain
+from activities.chaining.chains import NamedChain, build_chain
+from activities.jobs.transitions import Operation
 from activities.links.record_job_execution import RecordJobExecution
-from activities.links.transitions import Operation
 from activities.stores.interfaces import JobStore
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from codeuchain import Middleware
 
-from activities.chains.support import NamedChain, build_chain
+from activities.chaining.chains import NamedChain, build_chain
 from activities.links.list_agents import ListAgents
 from activities.stores.interfaces import AgentStore
 

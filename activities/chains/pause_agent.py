@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from codeuchain import Middleware
 
-from activities.chains.support import NamedChain, build_chain
+from activities.chaining.chains import NamedChain, build_chain
 from activities.clock import Clock, epoch_millis
 from activities.links.pause_agent import PauseAgent
 from activities.stores.interfaces import AgentStore

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from codeuchain import Middleware
 
-from activities.chains.support import NamedChain, build_chain
+from activities.chaining.chains import NamedChain, build_chain
 from activities.clock import Clock, epoch_millis
 from activities.links.refresh_demands import RefreshDemands
 from activities.stores.interfaces import AgentStore

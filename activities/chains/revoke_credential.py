@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from codeuchain import Middleware
 
-from activities.chains.support import NamedChain, build_chain
+from activities.chaining.chains import NamedChain, build_chain
 from activities.links.retrieve_credential import RetrieveCredential
 from activities.links.revoke_credential import RevokeCredential
 from activities.stores.interfaces import CredentialStore

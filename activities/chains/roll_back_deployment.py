@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from codeuchain import Middleware
 
-from activities.chains.support import NamedChain, build_chain
+from activities.chaining.chains import NamedChain, build_chain
 from activities.links.record_rollback import RecordRollback
 from activities.stores.interfaces import DeploymentStore
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from codeuchain import Middleware
 
-from activities.chains.support import NamedChain, build_chain
-from activities.links.transitions import Operation
+from activities.chaining.chains import NamedChain, build_chain
+from activities.jobs.transitions import Operation
 from activities.links.update_job_status import UpdateJobStatus
 from activities.stores.interfaces import JobStore
 

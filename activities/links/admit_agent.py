@@ -2,10 +2,10 @@
 
 from codeuchain import Context
 
+from activities.agents.names import check_name
+from activities.chaining.links import require
 from activities.clock import Clock
 from activities.links.agent_contexts import AgentRegistrationContext
-from activities.links.agent_names import check_name
-from activities.links.base import require
 from activities.stores.interfaces import AgentStore
 from workflows.contracts.agents import Agent, AgentRegistration
 

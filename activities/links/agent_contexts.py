@@ -5,8 +5,8 @@ Deliberately not here: how they are read (``base.require``).
 
 from typing import TypedDict
 
-from activities.links.heartbeats import Received
-from activities.links.signatures import Signature
+from activities.agents.heartbeats import Received
+from activities.events.signatures import Signature
 from workflows.contracts.agents import (
     Agent,
     AgentPage,

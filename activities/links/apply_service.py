@@ -5,7 +5,7 @@ from typing import Final
 
 from codeuchain import Context
 
-from activities.links.base import require
+from activities.chaining.links import require
 from activities.links.deployment_contexts import ServiceApplyContext
 from activities.stores.interfaces import EventStore, ServiceStore
 from workflows.contracts.deployments import AuditEvent, EventQuery

@@ -2,8 +2,8 @@
 
 from codeuchain import Context
 
-from activities.links.base import require
-from activities.links.days import check_day
+from activities.chaining.links import require
+from activities.days import check_day
 from activities.links.deployment_contexts import DeploymentReadContext
 from activities.stores.interfaces import DeploymentStore
 

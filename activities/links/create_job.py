@@ -2,8 +2,8 @@
 
 from codeuchain import Context
 
-from activities.links.base import CreationContext, require
-from activities.links.transitions import Operation, check_transition
+from activities.chaining.links import CreationContext, require
+from activities.jobs.transitions import Operation, check_transition
 from activities.stores.interfaces import JobStore
 from workflows.contracts.jobs import Job
 from workflows.contracts.records import JobWrite

@@ -5,7 +5,7 @@ Deliberately not here: how they are read (``base.require``), and secrets, which 
 
 from typing import TypedDict
 
-from activities.links.signatures import Signature
+from activities.events.signatures import Signature
 from workflows.contracts.access import Credential, CredentialKind, CredentialPage
 
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from activities.links.signatures import Signature
+from activities.events.signatures import Signature
 from workflows.contracts.access import Credential, CredentialKind
 from workflows.contracts.deployments import AuditEvent
 

@@ -8,9 +8,9 @@ from typing import Final, cast
 from codeuchain import Context
 
 from activities.bounded import gather_bounded
+from activities.chaining.links import require
 from activities.clock import Clock
 from activities.links.agent_contexts import AgentReadContext
-from activities.links.base import require
 from activities.stores.interfaces import AgentStore
 from workflows.contracts.agents import Agent
 

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 from codeuchain import Context
 
-from activities.links.base import require
+from activities.chaining.links import require
+from activities.events.signatures import Signature
 from activities.links.credential_contexts import CredentialChangeContext
 from activities.links.credential_events import credential_event
-from activities.links.signatures import Signature
 from activities.stores.interfaces import CredentialStore
 from workflows.contracts.access import Credential
 from workflows.contracts.errors import Unavailable

@@ -2,8 +2,8 @@
 
 from codeuchain import Context
 
+from activities.chaining.links import require
 from activities.links.agent_contexts import AgentReadContext
-from activities.links.base import require
 from activities.stores.interfaces import AgentStore
 from workflows.contracts.agents import AgentQuery
 

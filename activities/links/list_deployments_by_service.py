@@ -2,7 +2,7 @@
 
 from codeuchain import Context
 
-from activities.links.base import ChainMiswiredError, require
+from activities.chaining.links import ChainMiswiredError, require
 from activities.links.deployment_contexts import DeploymentReadContext
 from activities.stores.interfaces import DeploymentStore
 from workflows.contracts.deployments import DeploymentQuery

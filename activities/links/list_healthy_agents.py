@@ -4,9 +4,9 @@ from typing import cast
 
 from codeuchain import Context
 
+from activities.chaining.links import require
 from activities.clock import Clock
 from activities.links.agent_contexts import AgentReadContext
-from activities.links.base import require
 from workflows.contracts.agents import Agent, AgentStatus
 
 

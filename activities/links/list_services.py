@@ -2,7 +2,7 @@
 
 from codeuchain import Context
 
-from activities.links.base import require
+from activities.chaining.links import require
 from activities.links.deployment_contexts import ServiceReadContext
 from activities.stores.interfaces import ServiceStore
 

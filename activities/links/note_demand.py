@@ -4,8 +4,8 @@ from typing import Final
 
 from codeuchain import Context
 
+from activities.chaining.links import CreationContext, WriteContext, require
 from activities.clock import Clock
-from activities.links.base import CreationContext, WriteContext, require
 from activities.stores.interfaces import AgentStore
 from workflows.contracts.jobs import Job
 from workflows.contracts.labels import normalised

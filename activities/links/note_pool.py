@@ -4,10 +4,10 @@ from typing import Final
 
 from codeuchain import Context
 
+from activities.agents.pool_changes import change_pool
+from activities.chaining.links import require
 from activities.clock import Clock
 from activities.links.agent_contexts import AgentRegistrationContext
-from activities.links.base import require
-from activities.links.pool_changes import change_pool
 from activities.stores.interfaces import AgentStore
 from workflows.contracts.agents import Agent, Pool
 from workflows.contracts.deployments import AuditEvent

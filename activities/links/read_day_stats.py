@@ -2,8 +2,8 @@
 
 from codeuchain import Context
 
-from activities.links.base import ReadContext, require
-from activities.links.days import check_day
+from activities.chaining.links import ReadContext, require
+from activities.days import check_day
 from activities.stores.interfaces import JobStore
 
 

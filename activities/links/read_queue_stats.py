@@ -2,7 +2,7 @@
 
 from codeuchain import Context
 
-from activities.links.base import ReadContext
+from activities.chaining.links import ReadContext
 from activities.stores.interfaces import JobStore
 
 

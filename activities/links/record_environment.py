@@ -2,7 +2,7 @@
 
 from codeuchain import Context
 
-from activities.links.base import require
+from activities.chaining.links import require
 from activities.links.deployment_contexts import EnvironmentWriteContext
 from activities.stores.interfaces import EnvironmentStore
 from workflows.contracts.environments import EnvironmentState, EnvironmentWrite

@@ -4,13 +4,13 @@ from typing import Final, cast
 
 from codeuchain import Context
 
+from activities.agents.changes import Change, change_agent
+from activities.agents.heartbeats import Received, is_late
 from activities.bounded import gather_bounded
+from activities.chaining.links import require
 from activities.clock import Clock
-from activities.links.agent_changes import Change, change_agent
+from activities.events.signatures import Signature
 from activities.links.agent_contexts import HeartbeatContext
-from activities.links.base import require
-from activities.links.heartbeats import Received, is_late
-from activities.links.signatures import Signature
 from activities.stores.interfaces import AgentStore
 from workflows.contracts.agents import Agent
 from workflows.contracts.errors import NotFound

@@ -2,14 +2,14 @@
 
 from codeuchain import Context
 
-from activities.links.base import require
-from activities.links.deployment_contexts import DeploymentWriteContext
-from activities.links.deployment_transitions import (
+from activities.chaining.links import require
+from activities.deployments.transitions import (
     DeploymentOperation,
     check_deployment_change,
     environments_of,
     refused_deployment,
 )
+from activities.links.deployment_contexts import DeploymentWriteContext
 from activities.stores.interfaces import DeploymentStore
 from workflows.contracts.deployments import DeploymentStatus, DeploymentWrite
 

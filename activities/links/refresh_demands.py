@@ -5,8 +5,8 @@ from typing import cast
 from codeuchain import Context
 
 from activities.bounded import gather_bounded
+from activities.chaining.links import WriteContext, require
 from activities.clock import Clock
-from activities.links.base import WriteContext, require
 from activities.stores.interfaces import AgentStore
 from workflows.contracts.jobs import JobSummary
 from workflows.contracts.labels import normalised

@@ -4,13 +4,13 @@ from typing import Final
 
 from codeuchain import Context
 
+from activities.agents.changes import TRIES, Change, made_events, too_busy
+from activities.agents.heartbeats import first_beat
+from activities.agents.names import check_name
+from activities.chaining.links import require
 from activities.clock import Clock
-from activities.links.agent_changes import TRIES, Change, made_events, too_busy
+from activities.events.signatures import Signature
 from activities.links.agent_contexts import AgentRegistrationContext
-from activities.links.agent_names import check_name
-from activities.links.base import require
-from activities.links.heartbeats import first_beat
-from activities.links.signatures import Signature
 from activities.stores.interfaces import AgentStore
 from workflows.contracts.agents import Agent, AgentRegistration, AgentStatus
 

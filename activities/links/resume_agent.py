@@ -2,11 +2,11 @@
 
 from codeuchain import Context
 
+from activities.agents.changes import change_agent, resumed
+from activities.chaining.links import require
 from activities.clock import Clock
-from activities.links.agent_changes import change_agent, resumed
+from activities.events.signatures import Signature
 from activities.links.agent_contexts import AgentChangeContext
-from activities.links.base import require
-from activities.links.signatures import Signature
 from activities.stores.interfaces import AgentStore
 
 

@@ -2,9 +2,9 @@
 
 from codeuchain import Context
 
+from activities.agents.names import no_such_agent
+from activities.chaining.links import require
 from activities.links.agent_contexts import AgentReadContext
-from activities.links.agent_names import no_such_agent
-from activities.links.base import require
 from activities.stores.interfaces import AgentStore
 
 

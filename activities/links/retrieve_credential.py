@@ -2,7 +2,7 @@
 
 from codeuchain import Context
 
-from activities.links.base import require
+from activities.chaining.links import require
 from activities.links.credential_contexts import CredentialReadContext
 from activities.stores.interfaces import CredentialStore
 from workflows.contracts.errors import NotFound

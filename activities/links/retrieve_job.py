@@ -2,7 +2,7 @@
 
 from codeuchain import Context
 
-from activities.links.base import ReadContext, require
+from activities.chaining.links import ReadContext, require
 from activities.stores.interfaces import JobStore
 from workflows.contracts.errors import NotFound
 

@@ -4,11 +4,11 @@ from typing import Final
 
 from codeuchain import Context
 
+from activities.agents.pool_changes import change_pool
+from activities.chaining.links import require
 from activities.clock import Clock
+from activities.events.signatures import Signature
 from activities.links.agent_contexts import PoolContext
-from activities.links.base import require
-from activities.links.pool_changes import change_pool
-from activities.links.signatures import Signature
 from activities.stores.interfaces import AgentStore
 from workflows.contracts.agents import Pool, PoolBounds
 from workflows.contracts.deployments import AuditEvent

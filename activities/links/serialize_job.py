@@ -2,7 +2,7 @@
 
 from codeuchain import Context
 
-from activities.links.base import CreationContext, require
+from activities.chaining.links import CreationContext, require
 from workflows.contracts.jobs import Job
 
 

@@ -5,11 +5,11 @@ from typing import Final
 
 from codeuchain import Context
 
+from activities.agents.changes import AgentChange, change_agent, deregistered, drained, resumed
+from activities.chaining.links import require
 from activities.clock import Clock
-from activities.links.agent_changes import AgentChange, change_agent, deregistered, drained, resumed
+from activities.events.signatures import Signature
 from activities.links.agent_contexts import AgentChangeContext
-from activities.links.base import require
-from activities.links.signatures import Signature
 from activities.stores.interfaces import AgentStore
 from workflows.contracts.agents import AgentStatus
 from workflows.contracts.errors import FieldError, ValidationFailed

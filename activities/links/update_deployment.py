@@ -2,9 +2,9 @@
 
 from codeuchain import Context
 
-from activities.links.base import require
+from activities.chaining.links import require
+from activities.deployments.transitions import DeploymentOperation, check_deployment_change
 from activities.links.deployment_contexts import DeploymentWriteContext
-from activities.links.deployment_transitions import DeploymentOperation, check_deployment_change
 from activities.stores.interfaces import DeploymentStore
 from workflows.contracts.deployments import DeploymentWrite
 

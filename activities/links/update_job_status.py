@@ -2,8 +2,8 @@
 
 from codeuchain import Context
 
-from activities.links.base import WriteContext, require
-from activities.links.transitions import Operation, check_transition
+from activities.chaining.links import WriteContext, require
+from activities.jobs.transitions import Operation, check_transition
 from activities.stores.interfaces import JobStore
 from workflows.contracts.records import JobWrite
 

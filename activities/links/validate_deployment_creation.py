@@ -7,11 +7,11 @@ from typing import Any, Final
 from codeuchain import Context
 from pydantic import BaseModel, ValidationError
 
-from activities.freezes import freeze_errors
-from activities.links.base import require
+from activities.chaining.links import require
+from activities.deployments.transitions import environments_of
+from activities.environments.freezes import freeze_errors
+from activities.field_errors import field_errors
 from activities.links.deployment_contexts import DeploymentCreationContext
-from activities.links.deployment_transitions import environments_of
-from activities.links.field_errors import field_errors
 from workflows.contracts.deployments import Deployment, DeploymentRequest, DeploymentWrite
 from workflows.contracts.errors import FieldError, ValidationFailed
 from workflows.contracts.services import ServiceSpec

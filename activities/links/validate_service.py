@@ -2,8 +2,8 @@
 
 from codeuchain import Context
 
-from activities.freezes import freeze_errors
-from activities.links.base import require
+from activities.chaining.links import require
+from activities.environments.freezes import freeze_errors
 from activities.links.deployment_contexts import ServiceApplyContext
 from workflows.contracts.errors import ValidationFailed
 from workflows.contracts.services import ServiceWrite

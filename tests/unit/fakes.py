@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from activities.stores.interfaces import WriteOutcome
-from activities.stores.memory_agents import MemoryAgentStore
-from activities.stores.memory_events import MemoryEventStore
+from activities.stores.memory.agents import MemoryAgentStore
+from activities.stores.memory.events import MemoryEventStore
 from workflows.contracts.errors import Unavailable
 from workflows.contracts.jobs import Job, JobSpec, new_job
 from workflows.contracts.records import DayStats, JobPage, JobQuery, JobWrite, QueueStats

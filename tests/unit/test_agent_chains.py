@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from activities.chains.agent_registry import AgentRegistry
-from activities.chains.signatures import Signature
+from activities.agents.heartbeats import Received
+from activities.agents.registry import AgentRegistry
+from activities.events.signatures import Signature
 from activities.links.forget_gone_agents import DEREGISTERED_MILLIS, SILENT_MILLIS
-from activities.links.heartbeats import Received
-from activities.stores.memory_agents import MemoryAgentStore
-from activities.stores.memory_events import MemoryEventStore
+from activities.stores.memory.agents import MemoryAgentStore
+from activities.stores.memory.events import MemoryEventStore
 from tests.stores.agents import StoppedClock
 from workflows.contracts.agents import (
     LATE_SECONDS,

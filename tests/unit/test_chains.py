@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 from codeuchain import Context
 
+from activities.chaining.chains import build_chain, run_chain
+from activities.chaining.links import ChainMiswiredError
+from activities.chaining.middleware import ObserveChain
 from activities.chains.job_creation import build_job_creation_chain
-from activities.chains.job_writes import BUILDERS, QUEUEING_BUILDERS, JobWriter
-from activities.chains.middleware import ObserveChain
-from activities.chains.readers import JobReader
-from activities.chains.support import build_chain, run_chain
-from activities.links.base import ChainMiswiredError
+from activities.jobs.readers import JobReader
+from activities.jobs.transitions import OPERATIONS, VIEWS, Operation
+from activities.jobs.writers import BUILDERS, QUEUEING_BUILDERS, JobWriter
 from activities.links.serialize_job import SerializeJob
-from activities.links.transitions import OPERATIONS, VIEWS, Operation
 from activities.stores.interfaces import WriteOutcome
 from tests.unit.fakes import SPEC, FakeJobStore, make_job, no_agents
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable, ValidationFailed

@@ -8,8 +8,8 @@ import time
 import pytest
 from pydantic import ValidationError
 
-from activities.definitions import MAX_DEFINITION_BYTES, load_definition, parse_definition
-from activities.stores.memory import MemoryArtifactStore
+from activities.services.definitions import MAX_DEFINITION_BYTES, load_definition, parse_definition
+from activities.stores.memory.jobs import MemoryArtifactStore
 from workflows.contracts.errors import ValidationFailed
 from workflows.contracts.services import DefinitionRequest, Environment, ServiceDefinition
 

@@ -4,16 +4,16 @@ from collections.abc import Sequence
 
 import pytest
 
+from activities.chaining.chains import run_chain
 from activities.chains.job_creation import build_job_creation_chain
-from activities.chains.job_writes import JobWriter
-from activities.chains.readers import JobReader
-from activities.chains.support import run_chain
+from activities.jobs.readers import JobReader
+from activities.jobs.reconcile import Reconciler
+from activities.jobs.writers import JobWriter
 from activities.links.note_demand import REFRESH_MILLIS
-from activities.reconcile import Reconciler
 from activities.stores.demands import KEPT_SECONDS
 from activities.stores.interfaces import WriteOutcome
-from activities.stores.memory_agents import MemoryAgentStore
-from activities.stores.memory_events import MemoryEventStore
+from activities.stores.memory.agents import MemoryAgentStore
+from activities.stores.memory.events import MemoryEventStore
 from tests.stores.agents import StoppedClock
 from tests.stores.releases import make_event
 from tests.unit.fakes import FakeJobStore, make_job

@@ -19,10 +19,10 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from activities import environments
 from activities.bootstrap import ControlActivities, build_activities
-from activities.environment_workflows import TemporalWorkflows
-from activities.environments import EnvironmentActivities
+from activities.environments import activities as environments
+from activities.environments.activities import EnvironmentActivities
+from activities.environments.temporal import TemporalWorkflows
 from activities.stores.open import Stores, open_memory_stores
 from tests.unit.deployment_records import in_status, make_deployment, make_spec, make_state, make_ticket, make_write
 from workflows.contracts import search_attributes as attributes

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from activities.chaining.chains import run_chain
 from activities.chains.deployment_creation import build_deployment_creation_chain
-from activities.chains.deployment_lifecycle import DEPLOYMENT_BUILDERS, DeploymentWriter
-from activities.chains.deployment_readers import DeploymentReader
-from activities.chains.support import run_chain
-from activities.links.deployment_transitions import DEPLOYMENT_OPERATIONS, DeploymentOperation
+from activities.deployments.readers import DeploymentReader
+from activities.deployments.transitions import DEPLOYMENT_OPERATIONS, DeploymentOperation
+from activities.deployments.writers import DEPLOYMENT_BUILDERS, DeploymentWriter
 from activities.stores.interfaces import WriteOutcome
 from activities.stores.open import Stores, open_memory_stores
 from tests.unit.deployment_records import in_status, make_deployment, make_spec, make_state

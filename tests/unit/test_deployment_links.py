@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 from codeuchain import Context
 
-from activities.links.apply_service import ApplyService
-from activities.links.base import ChainMiswiredError, require
-from activities.links.count_deployments import CountDeployments
-from activities.links.create_deployment import CreateDeployment
-from activities.links.deployment_transitions import (
+from activities.chaining.links import ChainMiswiredError, require
+from activities.deployments.transitions import (
     DEPLOYMENT_OPERATIONS,
     DeploymentOperation,
     check_deployment_change,
     deployment_operation_of,
 )
+from activities.links.apply_service import ApplyService
+from activities.links.count_deployments import CountDeployments
+from activities.links.create_deployment import CreateDeployment
 from activities.links.list_deployments_by_service import ListDeploymentsByService
 from activities.links.record_environment import RecordEnvironment
 from activities.links.record_production_deployment import RecordProductionDeployment

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from activities.freezes import check_freeze, cron_problem, freeze_errors_in, zone_problem
+from activities.environments.freezes import check_freeze, cron_problem, freeze_errors_in, zone_problem
 from workflows.contracts.environments import FreezeAnswer, FreezeQuestion
 from workflows.contracts.errors import ValidationFailed
 from workflows.contracts.services import FreezeWindow

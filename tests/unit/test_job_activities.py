@@ -10,11 +10,11 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.bootstrap import build_activities
 from activities.chains.job_creation import JobCreator
-from activities.chains.job_writes import JobWriter
-from activities.chains.readers import JobReader
 from activities.clock import epoch_millis
-from activities.jobs import JobActivities
-from activities.reconcile import ClosedWorkflow, Reconciler
+from activities.jobs.activities import JobActivities
+from activities.jobs.readers import JobReader
+from activities.jobs.reconcile import ClosedWorkflow, Reconciler
+from activities.jobs.writers import JobWriter
 from activities.stores.open import open_memory_stores
 from tests.unit.fakes import FakeJobStore, make_job, no_agents
 from workflows.contracts import activities as stubs

@@ -2,9 +2,9 @@
 
 import pytest
 
-from activities.chains.job_writes import JobWriter
-from activities.chains.readers import JobReader
-from activities.reconcile import CAUSE, QUIET_MILLIS, ClosedWorkflow, Reconciler
+from activities.jobs.readers import JobReader
+from activities.jobs.reconcile import CAUSE, QUIET_MILLIS, ClosedWorkflow, Reconciler
+from activities.jobs.writers import JobWriter
 from tests.unit.fakes import FakeJobStore, make_job, no_agents
 from workflows.contracts.commands import ReconcileResult
 from workflows.contracts.errors import Unavailable

@@ -2,10 +2,10 @@
 
 import pytest
 
-from activities.chains.deployment_lifecycle import DeploymentWriter
-from activities.chains.deployment_readers import DeploymentReader
-from activities.reconcile import CAUSE, QUIET_MILLIS
-from activities.reconcile_deployments import DeploymentReconciler
+from activities.deployments.readers import DeploymentReader
+from activities.deployments.reconcile import DeploymentReconciler
+from activities.deployments.writers import DeploymentWriter
+from activities.jobs.reconcile import CAUSE, QUIET_MILLIS
 from activities.stores.open import Stores, open_memory_stores
 from tests.unit.deployment_records import in_status
 from workflows.contracts.commands import ReconcileResult

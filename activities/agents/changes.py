@@ -1,0 +1,112 @@
+"""How an agent's record is changed: by a pure change, under its revision, tried again when another one came between.
+
+Deliberately not here: registering (``register_agent``), and the heartbeats, which never touch the record.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from activities.agents.names import no_such_agent
+from activities.clock import Clock
+from activities.events.signatures import Signature
+from activities.stores.interfaces import AgentStore
+from workflows.contracts.agents import Agent
+from workflows.contracts.deployments import AuditEvent
+from workflows.contracts.errors import InvalidState, Unavailable
+
+TRIES: Final = 8
+"""How often a change is tried against others of the same record: more than people can make at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The record as it will be, and what the audit trail says of it; ``action`` None is not worth an event."""
+
+    agent: Agent
+    action: str | None
+    message: str = ""
+    details: dict[str, object] = field(default_factory=dict[str, object])
+
+
+AgentChange = Callable[[Agent, int], Change | None]
+"""From the record and the time (ms) to the change, or None when it is so already. Raises InvalidState."""
+
+
+async def change_agent(store: AgentStore, clock: Clock, agent_id: str, signed: Signature, change: AgentChange) -> Agent:
+    """The record as it is afterwards. Raises NotFound, InvalidState, Unavailable."""
+    for _ in range(TRIES):
+        present = await store.get(agent_id)
+        if present is None:
+            raise no_such_agent(agent_id)
+        now = clock()
+        made = change(present, now)
+        if made is None:
+            return present
+        agent = made.agent.model_copy(update={"revision": present.revision + 1})
+        if await store.put(agent, made_events(made, signed, now)):
+            return agent
+    raise too_busy(agent_id)
+
+
+def made_events(made: Change, signed: Signature, now: int) -> list[AuditEvent]:
+    """The event of a change, if it has one."""
+    if made.action is None:
+        return []
+    agent = made.agent
+    event = signed.event(made.action, now, made.message, agent_id=agent.agent_id, pool=agent.pool, details=made.details)
+    return [event]
+
+
+def too_busy(agent_id: str) -> Unavailable:
+    """The error for a record that others change all the time."""
+    return Unavailable(
+        f"The record of agent {agent_id} changes faster than this change can be stored. Try again.", agent_id=agent_id
+    )
+
+
+def drained(agent: Agent, now: int) -> Change | None:
+    """It takes nothing new, finishes what it runs, and ends."""
+    _check_registered(agent, "drained")
+    if agent.draining:
+        return None
+    return Change(agent.model_copy(update={"draining": True}), "agent.drained", f"{agent.agent_id} is to drain")
+
+
+def paused(agent: Agent, now: int, *, note: str, seconds: int | None) -> Change:
+    """It takes nothing new for so long, or until somebody resumes it. A second pause replaces the first."""
+    _check_registered(agent, "paused")
+    until = 0 if seconds is None else now + seconds * 1000
+    held = agent.model_copy(update={"paused_at": now, "paused_until": until, "note": note or None})
+    how_long = "until it is resumed" if seconds is None else f"for {seconds} s"
+    return Change(
+        held,
+        "agent.paused",
+        f"{agent.agent_id} takes nothing new {how_long}{f': {note}' if note else ''}",
+        {"seconds": seconds, "note": note},
+    )
+
+
+def resumed(agent: Agent, now: int) -> Change | None:
+    """Neither paused nor draining any more."""
+    _check_registered(agent, "resumed")
+    if not agent.draining and agent.paused_at is None:
+        return None
+    free = {"draining": False, "paused_at": None, "paused_until": None, "note": None}
+    return Change(agent.model_copy(update=free), "agent.resumed", f"{agent.agent_id} takes jobs again")
+
+
+def deregistered(agent: Agent, now: int) -> Change | None:
+    """It has ended, or is to be known no longer; its name is free."""
+    if agent.deregistered_at is not None:
+        return None
+    gone = agent.model_copy(update={"deregistered_at": now})
+    return Change(gone, "agent.deregistered", f"{agent.agent_id} left pool {agent.pool}")
+
+
+def _check_registered(agent: Agent, how: str) -> None:
+    if agent.deregistered_at is not None:
+        raise InvalidState(
+            f"Agent {agent.agent_id} was not {how}: it is deregistered. It can be {how} when it has registered again.",
+            agent_id=agent.agent_id,
+        )
