@@ -5,14 +5,9 @@ CodeUChain has no other way, its predicates are stored and never read. ``Context
 key, so links read with ``require``.
 """
 
-from typing import Any, Protocol, TypedDict, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from codeuchain import Context
-
-from activities.stores.interfaces import WriteOutcome
-from workflows.contracts.deployments import AuditEvent
-from workflows.contracts.jobs import Job, JobSpec, JobSummary
-from workflows.contracts.records import DayStats, JobPage, JobQuery, JobWrite, QueueStats
 
 T = TypeVar("T")
 
@@ -23,39 +18,6 @@ class Link(Protocol):
     async def call(self, ctx: Context[Any]) -> Context[Any]:
         """Answer a context with this link's result added. Raises contracts.errors to stop the chain."""
         ...
-
-
-class CreationContext(TypedDict, total=False):
-    """Chain JobCreation. ``request`` is a mapping as it came in, a JobSpec or a whole Job."""
-
-    request: object
-    job_id: str
-    job: Job
-    events: list[AuditEvent]
-    spec: JobSpec
-    outcome: WriteOutcome
-    serialized: dict[str, Any]
-
-
-class WriteContext(TypedDict, total=False):
-    """Chain JobExecution, the queue chains that write, and RefreshDemands."""
-
-    write: JobWrite
-    jobs: list[JobSummary]
-    refreshed: int
-    outcome: WriteOutcome
-
-
-class ReadContext(TypedDict, total=False):
-    """The read chains: each uses its question and its answer."""
-
-    job_id: str
-    job: Job
-    query: JobQuery
-    page: JobPage
-    queue_stats: QueueStats
-    day: str
-    day_stats: DayStats
 
 
 class ChainMiswiredError(TypeError):

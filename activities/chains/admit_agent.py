@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from codeuchain import Middleware
 
+from activities.agents.links import AdmitAgent
 from activities.chaining.chains import NamedChain, build_chain
 from activities.clock import Clock, epoch_millis
-from activities.links.admit_agent import AdmitAgent
 from activities.stores.interfaces import AgentStore
 
 

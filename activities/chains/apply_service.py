@@ -6,8 +6,7 @@ from codeuchain import Middleware
 
 from activities.chaining.chains import NamedChain, build_chain
 from activities.clock import Clock, epoch_millis
-from activities.links.apply_service import ApplyService
-from activities.links.validate_service import ValidateService
+from activities.services.links import ApplyService, ValidateService
 from activities.stores.interfaces import EventStore, ServiceStore
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from codeuchain import Middleware
 
 from activities.chaining.chains import NamedChain, build_chain
-from activities.links.read_day_stats import ReadDayStats
+from activities.jobs.links import ReadDayStats
 from activities.stores.interfaces import JobStore
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from codeuchain import Middleware
 
 from activities.chaining.chains import NamedChain, build_chain
+from activities.jobs.links import RecordJobExecution
 from activities.jobs.transitions import Operation
-from activities.links.record_job_execution import RecordJobExecution
 from activities.stores.interfaces import JobStore
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from codeuchain import Middleware
 
 from activities.chaining.chains import NamedChain, build_chain
-from activities.links.count_deployments import CountDeployments
+from activities.deployments.links import CountDeployments
 from activities.stores.interfaces import DeploymentStore
 
 

@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from codeuchain import Middleware
 
 from activities.chaining.chains import NamedChain, build_chain
-from activities.links.create_deployment import CreateDeployment
-from activities.links.serialize_deployment import SerializeDeployment
-from activities.links.validate_deployment_creation import ValidateDeploymentCreation
+from activities.deployments.links import CreateDeployment, SerializeDeployment, ValidateDeploymentCreation
 from activities.stores.interfaces import DeploymentStore
 
 

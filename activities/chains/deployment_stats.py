@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from codeuchain import Middleware
 
 from activities.chaining.chains import NamedChain, build_chain
-from activities.links.read_deployment_stats import ReadDeploymentStats
+from activities.deployments.links import ReadDeploymentStats
 from activities.stores.interfaces import DeploymentStore
 
 

@@ -6,9 +6,8 @@ from codeuchain import Middleware
 
 from activities.chaining.chains import NamedChain, build_chain
 from activities.clock import Clock, epoch_millis
+from activities.jobs.links import NoteDemand, UpdateJobStatus
 from activities.jobs.transitions import Operation
-from activities.links.note_demand import NoteDemand
-from activities.links.update_job_status import UpdateJobStatus
 from activities.stores.interfaces import AgentStore, JobStore
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from codeuchain import Middleware
 
 from activities.chaining.chains import NamedChain, build_chain
-from activities.links.issue_credential import IssueCredential
+from activities.credentials.links import IssueCredential
 from activities.stores.interfaces import CredentialStore
 
 

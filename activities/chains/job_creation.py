@@ -6,10 +6,7 @@ from codeuchain import Middleware
 
 from activities.chaining.chains import NamedChain, build_chain, run_chain
 from activities.clock import Clock, epoch_millis
-from activities.links.create_job import CreateJob
-from activities.links.note_demand import NoteDemand
-from activities.links.serialize_job import SerializeJob
-from activities.links.validate_job_creation import ValidateJobCreation
+from activities.jobs.links import CreateJob, NoteDemand, SerializeJob, ValidateJobCreation
 from activities.stores.interfaces import AgentStore, JobStore, WriteOutcome
 from workflows.contracts.records import JobWrite
 

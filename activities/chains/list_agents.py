@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from codeuchain import Middleware
 
+from activities.agents.links import ListAgents
 from activities.chaining.chains import NamedChain, build_chain
-from activities.links.list_agents import ListAgents
 from activities.stores.interfaces import AgentStore
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from codeuchain import Middleware
 
 from activities.chaining.chains import NamedChain, build_chain
-from activities.links.list_credentials import ListCredentials
+from activities.credentials.links import ListCredentials
 from activities.stores.interfaces import CredentialStore
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from codeuchain import Middleware
 
 from activities.chaining.chains import NamedChain, build_chain
-from activities.links.list_deployments import ListDeployments
+from activities.deployments.links import ListDeployments
 from activities.stores.interfaces import DeploymentStore
 
 

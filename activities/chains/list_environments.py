@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from codeuchain import Middleware
 
 from activities.chaining.chains import NamedChain, build_chain
-from activities.links.list_environments import ListEnvironments
+from activities.environments.links import ListEnvironments
 from activities.stores.interfaces import EnvironmentStore
 
 

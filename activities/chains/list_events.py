@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from codeuchain import Middleware
 
 from activities.chaining.chains import NamedChain, build_chain
-from activities.links.list_events import ListEvents
+from activities.events.links import ListEvents
 from activities.stores.interfaces import EventStore
 
 

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 
 from codeuchain import Middleware
 
+from activities.agents.links import ListHealthyAgents, ListPoolAgents
 from activities.chaining.chains import NamedChain, build_chain
 from activities.clock import Clock, epoch_millis
-from activities.links.list_healthy_agents import ListHealthyAgents
-from activities.links.list_pool_agents import ListPoolAgents
 from activities.stores.interfaces import AgentStore
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from codeuchain import Middleware
 
 from activities.chaining.chains import NamedChain, build_chain
-from activities.links.list_jobs import ListJobs
+from activities.jobs.links import ListJobs
 from activities.stores.interfaces import JobStore
 
 

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 
 from codeuchain import Middleware
 
+from activities.agents.links import ForgetGoneAgents, ListPoolAgents
 from activities.chaining.chains import NamedChain, build_chain
 from activities.clock import Clock, epoch_millis
-from activities.links.forget_gone_agents import ForgetGoneAgents
-from activities.links.list_pool_agents import ListPoolAgents
 from activities.stores.interfaces import AgentStore
 
 

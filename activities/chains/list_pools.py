@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from codeuchain import Middleware
 
+from activities.agents.pool_links import ListPools
 from activities.chaining.chains import NamedChain, build_chain
-from activities.links.list_pools import ListPools
 from activities.stores.interfaces import AgentStore
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from codeuchain import Middleware
 
 from activities.chaining.chains import NamedChain, build_chain
-from activities.links.list_services import ListServices
+from activities.services.links import ListServices
 from activities.stores.interfaces import ServiceStore
 
 

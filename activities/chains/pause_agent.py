@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from codeuchain import Middleware
 
+from activities.agents.links import PauseAgent
 from activities.chaining.chains import NamedChain, build_chain
 from activities.clock import Clock, epoch_millis
-from activities.links.pause_agent import PauseAgent
 from activities.stores.interfaces import AgentStore
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from codeuchain import Middleware
 
 from activities.chaining.chains import NamedChain, build_chain
+from activities.deployments.links import UpdateDeployment
 from activities.deployments.transitions import DeploymentOperation
-from activities.links.update_deployment import UpdateDeployment
 from activities.stores.interfaces import DeploymentStore
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from codeuchain import Middleware
 
 from activities.chaining.chains import NamedChain, build_chain
-from activities.links.record_production_deployment import RecordProductionDeployment
+from activities.deployments.links import RecordProductionDeployment
 from activities.stores.interfaces import DeploymentStore
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from codeuchain import Middleware
 
 from activities.chaining.chains import NamedChain, build_chain
-from activities.links.read_queue_stats import ReadQueueStats
+from activities.jobs.links import ReadQueueStats
 from activities.stores.interfaces import JobStore
 
 

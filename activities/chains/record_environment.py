@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from codeuchain import Middleware
 
 from activities.chaining.chains import NamedChain, build_chain
-from activities.links.record_environment import RecordEnvironment
+from activities.environments.links import RecordEnvironment
 from activities.stores.interfaces import EnvironmentStore
 
 

@@ -7,7 +7,7 @@ from codeuchain import Middleware
 
 from activities.chaining.chains import NamedChain, build_chain
 from activities.clock import Clock, epoch_millis
-from activities.links.refresh_demands import RefreshDemands
+from activities.jobs.links import RefreshDemands
 from activities.stores.interfaces import AgentStore
 
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from codeuchain import Middleware
 
+from activities.agents.links import RegisterAgent
+from activities.agents.pool_links import NotePool
 from activities.chaining.chains import NamedChain, build_chain
 from activities.clock import Clock, epoch_millis
-from activities.links.note_pool import NotePool
-from activities.links.register_agent import RegisterAgent
 from activities.stores.interfaces import AgentStore
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from codeuchain import Middleware
 
+from activities.agents.links import RetrieveAgent
 from activities.chaining.chains import NamedChain, build_chain
-from activities.links.retrieve_agent import RetrieveAgent
 from activities.stores.interfaces import AgentStore
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from codeuchain import Middleware
 
 from activities.chaining.chains import NamedChain, build_chain
-from activities.links.retrieve_credential import RetrieveCredential
+from activities.credentials.links import RetrieveCredential
 from activities.stores.interfaces import CredentialStore
 
 

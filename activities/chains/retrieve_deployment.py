@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from codeuchain import Middleware
 
 from activities.chaining.chains import NamedChain, build_chain
-from activities.links.retrieve_deployment import RetrieveDeployment
+from activities.deployments.links import RetrieveDeployment
 from activities.stores.interfaces import DeploymentStore
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from codeuchain import Middleware
 
 from activities.chaining.chains import NamedChain, build_chain
-from activities.links.retrieve_environment import RetrieveEnvironment
+from activities.environments.links import RetrieveEnvironment
 from activities.stores.interfaces import EnvironmentStore
 
 

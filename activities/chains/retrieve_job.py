@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from codeuchain import Middleware
 
 from activities.chaining.chains import NamedChain, build_chain
-from activities.links.retrieve_job import RetrieveJob
+from activities.jobs.links import RetrieveJob
 from activities.stores.interfaces import JobStore
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from codeuchain import Middleware
 
+from activities.agents.pool_links import RetrievePool
 from activities.chaining.chains import NamedChain, build_chain
-from activities.links.retrieve_pool import RetrievePool
 from activities.stores.interfaces import AgentStore
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from codeuchain import Middleware
 
 from activities.chaining.chains import NamedChain, build_chain
-from activities.links.retrieve_service import RetrieveService
+from activities.services.links import RetrieveService
 from activities.stores.interfaces import ServiceStore
 
 

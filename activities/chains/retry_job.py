@@ -6,9 +6,8 @@ from codeuchain import Middleware
 
 from activities.chaining.chains import NamedChain, build_chain
 from activities.clock import Clock, epoch_millis
+from activities.jobs.links import NoteDemand, RecordJobExecution
 from activities.jobs.transitions import Operation
-from activities.links.note_demand import NoteDemand
-from activities.links.record_job_execution import RecordJobExecution
 from activities.stores.interfaces import AgentStore, JobStore
 
 

@@ -5,8 +5,7 @@ from collections.abc import Callable, Sequence
 from codeuchain import Middleware
 
 from activities.chaining.chains import NamedChain, build_chain
-from activities.links.retrieve_credential import RetrieveCredential
-from activities.links.revoke_credential import RevokeCredential
+from activities.credentials.links import RetrieveCredential, RevokeCredential
 from activities.stores.interfaces import CredentialStore
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from codeuchain import Middleware
 
 from activities.chaining.chains import NamedChain, build_chain
-from activities.links.record_rollback import RecordRollback
+from activities.deployments.links import RecordRollback
 from activities.stores.interfaces import DeploymentStore
 
 

@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 from codeuchain import Middleware
 
 from activities.chaining.chains import NamedChain, build_chain
-from activities.links.issue_credential import IssueCredential
-from activities.links.rotate_credential import RotateCredential
+from activities.credentials.links import IssueCredential, RotateCredential
 from activities.stores.interfaces import CredentialStore
 
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from codeuchain import Middleware
 
+from activities.agents.pool_links import ScalePool
 from activities.chaining.chains import NamedChain, build_chain
 from activities.clock import Clock, epoch_millis
-from activities.links.scale_pool import ScalePool
 from activities.stores.interfaces import AgentStore
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from codeuchain import Middleware
 
 from activities.chaining.chains import NamedChain, build_chain
-from activities.links.record_staging_deployment import RecordStagingDeployment
+from activities.deployments.links import RecordStagingDeployment
 from activities.stores.interfaces import DeploymentStore
 
 

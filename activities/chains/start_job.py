@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from codeuchain import Middleware
 
 from activities.chaining.chains import NamedChain, build_chain
+from activities.jobs.links import UpdateJobStatus
 from activities.jobs.transitions import Operation
-from activities.links.update_job_status import UpdateJobStatus
 from activities.stores.interfaces import JobStore
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from activities.agents.heartbeats import Received
+from activities.agents.links import DEREGISTERED_MILLIS, SILENT_MILLIS
 from activities.agents.registry import AgentRegistry
 from activities.events.signatures import Signature
-from activities.links.forget_gone_agents import DEREGISTERED_MILLIS, SILENT_MILLIS
 from activities.stores.memory.agents import MemoryAgentStore
 from activities.stores.memory.events import MemoryEventStore
 from tests.stores.agents import StoppedClock

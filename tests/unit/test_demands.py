@@ -6,10 +6,10 @@ import pytest
 
 from activities.chaining.chains import run_chain
 from activities.chains.job_creation import build_job_creation_chain
+from activities.jobs.links import REFRESH_MILLIS
 from activities.jobs.readers import JobReader
 from activities.jobs.reconcile import Reconciler
 from activities.jobs.writers import JobWriter
-from activities.links.note_demand import REFRESH_MILLIS
 from activities.stores.demands import KEPT_SECONDS
 from activities.stores.interfaces import WriteOutcome
 from activities.stores.memory.agents import MemoryAgentStore

@@ -8,27 +8,26 @@ import pytest
 from codeuchain import Context
 
 from activities.chaining.links import ChainMiswiredError, require
+from activities.deployments.links import (
+    CountDeployments,
+    CreateDeployment,
+    ListDeploymentsByService,
+    RecordProductionDeployment,
+    RecordRollback,
+    RecordStagingDeployment,
+    RetrieveDeployment,
+    SerializeDeployment,
+    UpdateDeployment,
+    ValidateDeploymentCreation,
+)
 from activities.deployments.transitions import (
     DEPLOYMENT_OPERATIONS,
     DeploymentOperation,
     check_deployment_change,
     deployment_operation_of,
 )
-from activities.links.apply_service import ApplyService
-from activities.links.count_deployments import CountDeployments
-from activities.links.create_deployment import CreateDeployment
-from activities.links.list_deployments_by_service import ListDeploymentsByService
-from activities.links.record_environment import RecordEnvironment
-from activities.links.record_production_deployment import RecordProductionDeployment
-from activities.links.record_rollback import RecordRollback
-from activities.links.record_staging_deployment import RecordStagingDeployment
-from activities.links.retrieve_deployment import RetrieveDeployment
-from activities.links.retrieve_environment import RetrieveEnvironment
-from activities.links.retrieve_service import RetrieveService
-from activities.links.serialize_deployment import SerializeDeployment
-from activities.links.update_deployment import UpdateDeployment
-from activities.links.validate_deployment_creation import ValidateDeploymentCreation
-from activities.links.validate_service import ValidateService
+from activities.environments.links import RecordEnvironment, RetrieveEnvironment
+from activities.services.links import ApplyService, RetrieveService, ValidateService
 from activities.stores.interfaces import ServiceStore, WriteOutcome
 from activities.stores.open import Stores, open_memory_stores
 from tests.unit.deployment_records import (

@@ -8,15 +8,17 @@ import pytest
 from codeuchain import Context
 
 from activities.chaining.links import ChainMiswiredError, require
+from activities.jobs.links import (
+    CreateJob,
+    ListRunningJobs,
+    ReadDayStats,
+    RecordJobExecution,
+    RetrieveJob,
+    SerializeJob,
+    UpdateJobStatus,
+    ValidateJobCreation,
+)
 from activities.jobs.transitions import OPERATIONS, VIEWS, Operation, check_transition, operation_of
-from activities.links.create_job import CreateJob
-from activities.links.list_running_jobs import ListRunningJobs
-from activities.links.read_day_stats import ReadDayStats
-from activities.links.record_job_execution import RecordJobExecution
-from activities.links.retrieve_job import RetrieveJob
-from activities.links.serialize_job import SerializeJob
-from activities.links.update_job_status import UpdateJobStatus
-from activities.links.validate_job_creation import ValidateJobCreation
 from activities.stores.interfaces import WriteOutcome
 from tests.unit.fakes import SPEC, FakeJobStore, make_job
 from workflows.contracts.errors import ErrorCode, InvalidState, NotFound, ValidationFailed

@@ -1,20 +1,60 @@
-"""Link ApplyService: the next version of a service's definition, unless it is what the service has already."""
+"""Links of services: what a chain does with a service's definition, one step each; the contexts first."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypedDict
 
 from codeuchain import Context
 
 from activities.chaining.links import require
-from activities.links.deployment_contexts import ServiceApplyContext
+from activities.environments.freezes import freeze_errors
 from activities.stores.interfaces import EventStore, ServiceStore
-from workflows.contracts.deployments import AuditEvent, EventQuery
-from workflows.contracts.errors import InvalidState, Unavailable
-from workflows.contracts.services import Service, ServiceWrite
+from workflows.contracts.deployments import (
+    AuditEvent,
+    EventQuery,
+)
+from workflows.contracts.errors import InvalidState, NotFound, Unavailable, ValidationFailed
+from workflows.contracts.services import Service, ServicePage, ServiceWrite
 
 APPLIED: Final = "service.applied"
 _TRIES: Final = 5
 _LOOK_BACK: Final = 50
+
+
+class ServiceApplyContext(TypedDict, total=False):
+    """Chain ApplyService. ``change_id`` tells a change that is tried again."""
+
+    write: ServiceWrite
+    change_id: str
+    service: Service
+
+
+class ServiceReadContext(TypedDict, total=False):
+    """The read chains of services. ``version`` is absent for the present one."""
+
+    service_name: str
+    version: int
+    service: Service
+    limit: int
+    cursor: str
+    page: ServicePage
+
+
+class ValidateService:
+    """``write`` → nothing new. Raises ValidationFailed that names every bad field.
+
+    The shape of a definition is checked by its contract; here, what needs more than it: cron and time zones.
+    """
+
+    async def call(self, ctx: Context[ServiceApplyContext]) -> Context[ServiceApplyContext]:
+        """Stateless and without I/O."""
+        write = require(ctx, "write", ServiceWrite)
+        errors = freeze_errors(write.spec)
+        if errors:
+            fields = ", ".join(error.field for error in errors)
+            raise ValidationFailed(
+                f"Service {write.name} was not changed. Correct {fields} and apply it again.", errors
+            )
+        return ctx
 
 
 class ApplyService:
@@ -72,6 +112,43 @@ class ApplyService:
             updated_at=now,
             updated_by=write.by,
         )
+
+
+class RetrieveService:
+    """``service_name`` and, for an older one, ``version`` → ``service``. Raises NotFound, Unavailable."""
+
+    def __init__(self, store: ServiceStore) -> None:
+        self._store = store
+
+    async def call(self, ctx: Context[ServiceReadContext]) -> Context[ServiceReadContext]:
+        """A consistent read."""
+        name, version = require(ctx, "service_name", str), ctx.get("version")
+        service = await self._store.get(name, version)
+        if service is not None:
+            return ctx.insert("service", service)
+        if version is None:
+            raise NotFound(
+                f"There is no service {name}. Register it first: `hybridci service apply -f FILE`.", service_name=name
+            )
+        raise NotFound(
+            f"There is no version {version} of service {name}. Ask without a version for the present one.",
+            service_name=name,
+            version=version,
+        )
+
+
+class ListServices:
+    """``limit`` and, behind the first page, ``cursor`` → ``page``. Raises ValidationFailed for a foreign cursor,
+    Unavailable.
+    """
+
+    def __init__(self, store: ServiceStore) -> None:
+        self._store = store
+
+    async def call(self, ctx: Context[ServiceReadContext]) -> Context[ServiceReadContext]:
+        """By name."""
+        page = await self._store.list(limit=require(ctx, "limit", int), cursor=ctx.get("cursor"))
+        return ctx.insert("page", page)
 
 
 def _event(write: ServiceWrite, change_id: str, service: Service) -> AuditEvent:

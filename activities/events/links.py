@@ -1,11 +1,22 @@
-"""Link ListEvents: one page of the audit trail."""
+"""Links of the audit trail; its contexts first."""
+
+from typing import TypedDict
 
 from codeuchain import Context
 
 from activities.chaining.links import require
-from activities.links.deployment_contexts import EventReadContext
 from activities.stores.interfaces import EventStore
-from workflows.contracts.deployments import EventQuery
+from workflows.contracts.deployments import (
+    EventPage,
+    EventQuery,
+)
+
+
+class EventReadContext(TypedDict, total=False):
+    """Chain ListEvents."""
+
+    query: EventQuery
+    page: EventPage
 
 
 class ListEvents:

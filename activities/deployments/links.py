@@ -1,0 +1,308 @@
+"""Links of deployments: what a chain does with a deployment's record, one step each; the contexts first."""
+
+from typing import Any, Final, TypedDict
+
+from codeuchain import Context
+from pydantic import BaseModel, ValidationError
+
+from activities.chaining.links import ChainMiswiredError, require
+from activities.days import check_day
+from activities.deployments.transitions import (
+    DeploymentOperation,
+    check_deployment_change,
+    environments_of,
+    refused_deployment,
+)
+from activities.environments.freezes import freeze_errors
+from activities.field_errors import field_errors
+from activities.stores.interfaces import DeploymentStore, WriteOutcome
+from workflows.contracts.deployments import (
+    Deployment,
+    DeploymentPage,
+    DeploymentQuery,
+    DeploymentRequest,
+    DeploymentStats,
+    DeploymentStatus,
+    DeploymentWrite,
+    Rollback,
+    RollbackStatus,
+)
+from workflows.contracts.errors import Conflict, FieldError, NotFound, ValidationFailed
+from workflows.contracts.services import ServiceSpec
+
+_ID_CHARACTERS: Final = 128
+
+
+class DeploymentCreationContext(TypedDict, total=False):
+    """Chain DeploymentCreation."""
+
+    write: DeploymentWrite
+    deployment: Deployment
+    outcome: WriteOutcome
+    serialized: dict[str, Any]
+
+
+class DeploymentWriteContext(TypedDict, total=False):
+    """The chains of DeploymentLifecycle."""
+
+    write: DeploymentWrite
+    outcome: WriteOutcome
+
+
+class DeploymentReadContext(TypedDict, total=False):
+    """The read chains of deployments: each uses its question and its answer."""
+
+    deployment_id: str
+    deployment: Deployment
+    query: DeploymentQuery
+    page: DeploymentPage
+    deployment_stats: DeploymentStats
+    day: str
+    day_count: int
+
+
+class ValidateDeploymentCreation:
+    """``write`` → ``deployment``. Raises ValidationFailed.
+
+    The record is a tolerant model and copies of models are not validated again, so both its fields and its snapshot of
+    the service's definition are held against the strict models here.
+    """
+
+    async def call(self, ctx: Context[DeploymentCreationContext]) -> Context[DeploymentCreationContext]:
+        """Stateless and without I/O."""
+        deployment = require(ctx, "write", DeploymentWrite).deployment
+        errors = [*_request_errors(deployment), *_service_errors(deployment), *_stage_errors(deployment)]
+        if errors:
+            fields = ", ".join(sorted({error.field for error in errors}))
+            raise ValidationFailed(
+                f"The deployment was not created. Correct {fields} and deploy again; the fields of `definition` are "
+                "the service's.",
+                errors,
+            )
+        return ctx.insert("deployment", deployment)
+
+
+class CreateDeployment:
+    """``write`` → ``outcome``; STALE says that the record was there already.
+
+    Raises Conflict when that is another service's or version's: one idempotency key, sent to two API processes with two
+    requests at the same moment, starts two workflows (their ids name service and version), but an id has one record.
+    InvalidState, Unavailable.
+    """
+
+    def __init__(self, store: DeploymentStore) -> None:
+        self._store = store
+
+    async def call(self, ctx: Context[DeploymentCreationContext]) -> Context[DeploymentCreationContext]:
+        """Repeating it changes nothing: the store's sequence condition holds."""
+        write = require(ctx, "write", DeploymentWrite)
+        check_deployment_change(DeploymentOperation.CREATE, write)
+        await self._require_own(write.deployment)
+        return ctx.insert("outcome", await self._store.write(write))
+
+    async def _require_own(self, deployment: Deployment) -> None:
+        found = await self._store.get(deployment.deployment_id)
+        if found is not None and (found.service_name, found.version) != (deployment.service_name, deployment.version):
+            raise Conflict(
+                f"This Idempotency-Key was used with another request (deployment {found.deployment_id} of "
+                f"{found.service_name} {found.version}); use a new key for a new one."
+            )
+
+
+class SerializeDeployment:
+    """``deployment`` → ``serialized``. Nothing is dropped: 0, empty strings and None stay what they are."""
+
+    async def call(self, ctx: Context[DeploymentCreationContext]) -> Context[DeploymentCreationContext]:
+        """Stateless and without I/O."""
+        return ctx.insert("serialized", require(ctx, "deployment", Deployment).model_dump(mode="json"))
+
+
+class UpdateDeployment:
+    """``write`` → ``outcome``; STALE says that a newer state is stored. Raises InvalidState, Unavailable.
+
+    ``operation`` decides which changes it may write.
+    """
+
+    def __init__(self, store: DeploymentStore, operation: DeploymentOperation) -> None:
+        self._store = store
+        self._operation = operation
+
+    async def call(self, ctx: Context[DeploymentWriteContext]) -> Context[DeploymentWriteContext]:
+        """Repeating it changes nothing: the store's sequence condition holds."""
+        write = require(ctx, "write", DeploymentWrite)
+        check_deployment_change(self._operation, write)
+        return ctx.insert("outcome", await self._store.write(write))
+
+
+class RecordStagingDeployment:
+    """``write`` → ``outcome``; STALE says that a newer state is stored. Raises InvalidState, Unavailable."""
+
+    def __init__(self, store: DeploymentStore) -> None:
+        self._store = store
+
+    async def call(self, ctx: Context[DeploymentWriteContext]) -> Context[DeploymentWriteContext]:
+        """Repeating it changes nothing: the store's sequence condition holds."""
+        write = require(ctx, "write", DeploymentWrite)
+        check_deployment_change(DeploymentOperation.STAGING, write)
+        deployment = write.deployment
+        if deployment.status is DeploymentStatus.STAGING and deployment.environment not in _before_last(write):
+            where = deployment.environment or "no environment"
+            raise refused_deployment(write, f"its status is staging but it is in {where}, not in one before the last")
+        return ctx.insert("outcome", await self._store.write(write))
+
+
+class RecordProductionDeployment:
+    """``write`` → ``outcome``; STALE says that a newer state is stored. Raises InvalidState, Unavailable."""
+
+    def __init__(self, store: DeploymentStore) -> None:
+        self._store = store
+
+    async def call(self, ctx: Context[DeploymentWriteContext]) -> Context[DeploymentWriteContext]:
+        """Repeating it changes nothing: the store's sequence condition holds."""
+        write = require(ctx, "write", DeploymentWrite)
+        check_deployment_change(DeploymentOperation.PRODUCTION, write)
+        deployment = write.deployment
+        if deployment.environment not in environments_of(deployment)[-1:]:
+            where = deployment.environment or "no environment"
+            raise refused_deployment(
+                write, f"its status is {deployment.status} but it is in {where}, which is not the last environment"
+            )
+        return ctx.insert("outcome", await self._store.write(write))
+
+
+class RecordRollback:
+    """``write`` → ``outcome``, when its account of the rollback holds together; STALE says that a newer state is
+    stored. Raises InvalidState, Unavailable.
+    """
+
+    def __init__(self, store: DeploymentStore) -> None:
+        self._store = store
+
+    async def call(self, ctx: Context[DeploymentWriteContext]) -> Context[DeploymentWriteContext]:
+        """Repeating it changes nothing: the store's sequence condition holds."""
+        write = require(ctx, "write", DeploymentWrite)
+        check_deployment_change(DeploymentOperation.ROLLBACK, write)
+        rollback = write.deployment.rollback
+        problem = _contradiction(write.deployment.status, rollback) if rollback is not None else None
+        if problem is not None:
+            raise refused_deployment(write, problem)
+        return ctx.insert("outcome", await self._store.write(write))
+
+
+class RetrieveDeployment:
+    """``deployment_id`` → ``deployment``. Raises NotFound, Unavailable."""
+
+    def __init__(self, store: DeploymentStore) -> None:
+        self._store = store
+
+    async def call(self, ctx: Context[DeploymentReadContext]) -> Context[DeploymentReadContext]:
+        """A consistent read: what was written last."""
+        deployment_id = require(ctx, "deployment_id", str)
+        deployment = await self._store.get(deployment_id)
+        if deployment is None:
+            raise NotFound(
+                f"There is no deployment {deployment_id}. List the deployments to find the one you mean.",
+                deployment_id=deployment_id,
+            )
+        return ctx.insert("deployment", deployment)
+
+
+class ListDeployments:
+    """``query`` → ``page``. Raises ValidationFailed for a foreign cursor, Unavailable."""
+
+    def __init__(self, store: DeploymentStore) -> None:
+        self._store = store
+
+    async def call(self, ctx: Context[DeploymentReadContext]) -> Context[DeploymentReadContext]:
+        """Newest first."""
+        return ctx.insert("page", await self._store.list(require(ctx, "query", DeploymentQuery)))
+
+
+class ListDeploymentsByService:
+    """``query``, which names a service → ``page``. Raises ValidationFailed for a foreign cursor, Unavailable.
+
+    A service without deployments, or that was never registered, has an empty page.
+    """
+
+    def __init__(self, store: DeploymentStore) -> None:
+        self._store = store
+
+    async def call(self, ctx: Context[DeploymentReadContext]) -> Context[DeploymentReadContext]:
+        """Newest first."""
+        query = require(ctx, "query", DeploymentQuery)
+        if query.service_name is None:
+            raise ChainMiswiredError("the query names no service: this chain would list those of all services")
+        return ctx.insert("page", await self._store.list(query))
+
+
+class ReadDeploymentStats:
+    """Nothing → ``deployment_stats``. Raises Unavailable."""
+
+    def __init__(self, store: DeploymentStore) -> None:
+        self._store = store
+
+    async def call(self, ctx: Context[DeploymentReadContext]) -> Context[DeploymentReadContext]:
+        """Reads counters."""
+        return ctx.insert("deployment_stats", await self._store.stats())
+
+
+class CountDeployments:
+    """``day`` (``YYYY-MM-DD``, UTC) → ``day_count``. Raises ValidationFailed for another form, Unavailable."""
+
+    def __init__(self, store: DeploymentStore) -> None:
+        self._store = store
+
+    async def call(self, ctx: Context[DeploymentReadContext]) -> Context[DeploymentReadContext]:
+        """Reads a counter."""
+        return ctx.insert("day_count", await self._store.day_count(check_day(require(ctx, "day", str))))
+
+
+def _request_errors(deployment: Deployment) -> list[FieldError]:
+    errors = _broken(DeploymentRequest, {name: getattr(deployment, name) for name in DeploymentRequest.model_fields})
+    if not 0 < len(deployment.deployment_id) <= _ID_CHARACTERS:
+        errors.append(FieldError(field="deployment_id", message=f"must have 1 to {_ID_CHARACTERS} characters"))
+    return errors
+
+
+def _service_errors(deployment: Deployment) -> list[FieldError]:
+    definition = deployment.definition
+    errors = _broken(ServiceSpec, definition.model_dump(), "definition")
+    errors += [
+        FieldError(field=f"definition.{error.field}", message=error.message) for error in freeze_errors(definition)
+    ]
+    if deployment.service_version < 1:
+        errors.append(FieldError(field="service_version", message="must be that of a registered service: 1 or more"))
+    if deployment.git_repo != definition.git_repo:
+        errors.append(FieldError(field="git_repo", message="must be the service's repository"))
+    return errors
+
+
+def _stage_errors(deployment: Deployment) -> list[FieldError]:
+    stages = [stage.environment for stage in deployment.stages]
+    expected = environments_of(deployment)
+    if stages == expected:
+        return []
+    return [FieldError(field="stages", message=f"must be one for each environment, in order: {', '.join(expected)}")]
+
+
+def _broken(model: type[BaseModel], values: dict[str, Any], inside: str = "") -> list[FieldError]:
+    try:
+        model.model_validate(values)
+    except ValidationError as error:
+        return field_errors(error, inside)
+    return []
+
+
+def _before_last(write: DeploymentWrite) -> list[str]:
+    return environments_of(write.deployment)[:-1]
+
+
+def _contradiction(status: DeploymentStatus, rollback: Rollback) -> str | None:
+    succeeded = rollback.status is RollbackStatus.SUCCEEDED
+    if succeeded is not (status is DeploymentStatus.ROLLED_BACK):
+        return f"its status is {status} but its rollback has the status {rollback.status}"
+    if rollback.status is not RollbackStatus.RUNNING and rollback.completed_at is None:
+        return f"its rollback has the status {rollback.status} but no completed_at"
+    if not rollback.by or not rollback.reason:
+        return "its rollback does not say who asked for it and why"
+    return None
