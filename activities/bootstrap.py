@@ -12,22 +12,21 @@ from typing import Any
 from temporalio.client import Client
 
 from activities.chaining.middleware import ObserveChain
-from activities.chains.apply_service import build_apply_service_chain
-from activities.chains.deployment_creation import build_deployment_creation_chain
-from activities.chains.job_creation import JobCreator
-from activities.chains.record_environment import build_record_environment_chain
 from activities.clock import Clock, epoch_millis
 from activities.deployments.activities import DeploymentActivities
+from activities.deployments.chains import build_deployment_creation_chain
 from activities.deployments.readers import DeploymentReader
 from activities.deployments.reconcile import DeploymentReconciler, TemporalDeploymentWorkflows
 from activities.deployments.writers import DeploymentWriter
 from activities.environments.activities import EnvironmentActivities
+from activities.environments.chains import build_record_environment_chain
 from activities.environments.temporal import TemporalWorkflows
 from activities.jobs.activities import JobActivities
 from activities.jobs.readers import JobReader
 from activities.jobs.reconcile import Reconciler
 from activities.jobs.temporal import TemporalJobWorkflows
-from activities.jobs.writers import JobWriter
+from activities.jobs.writers import JobCreator, JobWriter
+from activities.services.chains import build_apply_service_chain
 from activities.settings import WorkerSettings
 from activities.stores.open import Stores
 from workflows.client import Orchestrator

@@ -14,10 +14,10 @@ from temporalio.converter import PayloadCodec
 
 from activities.agents.registry import AgentRegistry
 from activities.chaining.middleware import ObserveChain
-from activities.chains.job_creation import JobCreator
 from activities.credentials.registry import CredentialRegistry
 from activities.deployments.readers import DeploymentReader
 from activities.jobs.readers import JobReader
+from activities.jobs.writers import JobCreator
 from activities.stores.open import Stores
 from api.auth.authenticator import Authenticator
 from api.auth.early import EarlyRefusal

@@ -20,7 +20,7 @@ from activities.agents.changes import (
 from activities.agents.heartbeats import Received, first_beat, is_late
 from activities.agents.names import check_name, no_such_agent
 from activities.bounded import gather_bounded
-from activities.chaining.links import require
+from activities.chaining.links import StoreLink, require
 from activities.clock import Clock
 from activities.events.signatures import Signature
 from activities.stores.interfaces import AgentStore
@@ -89,12 +89,8 @@ class AgentReadContext(TypedDict, total=False):
     agents: list[Agent]
 
 
-class AdmitAgent:
+class AdmitAgent(StoreLink[AgentStore]):
     """``registration`` → ``admitted``: the record of this name, none or one. Raises Conflict, Unavailable."""
-
-    def __init__(self, store: AgentStore, *, clock: Clock) -> None:
-        self._store = store
-        self._clock = clock
 
     async def call(self, ctx: Context[AgentRegistrationContext]) -> Context[AgentRegistrationContext]:
         """Changes nothing; RegisterAgent looks again, since another host can be faster."""
@@ -105,14 +101,10 @@ class AdmitAgent:
         return ctx.insert("admitted", found)
 
 
-class RegisterAgent:
+class RegisterAgent(StoreLink[AgentStore]):
     """``registration``, ``signed`` and, when it has one, ``credential_id`` → ``agent``. Raises Conflict while another
     host holds the name, Unavailable.
     """
-
-    def __init__(self, store: AgentStore, *, clock: Clock) -> None:
-        self._store = store
-        self._clock = clock
 
     async def call(self, ctx: Context[AgentRegistrationContext]) -> Context[AgentRegistrationContext]:
         """Optimistic: of two hosts that register a free name at once, the second one finds the first."""
@@ -133,16 +125,12 @@ class RegisterAgent:
             await self._store.beat([first_beat(agent, now)])
 
 
-class RecordHeartbeats:
+class RecordHeartbeats(StoreLink[AgentStore]):
     """``received`` → ``recorded``: the agents as they are known now, without those whose record turned out to be gone.
 
     Of one agent's heartbeats the newest counts. One that came late changes nothing, and its agent is answered as it
     was. Raises Unavailable; then they may be given again.
     """
-
-    def __init__(self, store: AgentStore, *, clock: Clock) -> None:
-        self._store = store
-        self._clock = clock
 
     async def call(self, ctx: Context[HeartbeatContext]) -> Context[HeartbeatContext]:
         """One write for all; a read and a write more for an agent that says something new of itself."""
@@ -185,15 +173,11 @@ class RecordHeartbeats:
         return await change_agent(self._store, self._clock, agent_id, signed, change)
 
 
-class UpdateAgentStatus:
+class UpdateAgentStatus(StoreLink[AgentStore]):
     """``agent_id``, ``status``, ``signed`` → ``agent``: HEALTHY resumes it, DRAINING drains it, OFFLINE deregisters it.
 
     Raises ValidationFailed for DEGRADED, which is only ever found out; NotFound, InvalidState, Unavailable.
     """
-
-    def __init__(self, store: AgentStore, *, clock: Clock) -> None:
-        self._store = store
-        self._clock = clock
 
     async def call(self, ctx: Context[AgentChangeContext]) -> Context[AgentChangeContext]:
         """Repeating it changes nothing."""
@@ -208,12 +192,8 @@ class UpdateAgentStatus:
         return ctx.insert("agent", await change_agent(self._store, self._clock, agent_id, signed, change))
 
 
-class DrainAgent:
+class DrainAgent(StoreLink[AgentStore]):
     """``agent_id``, ``signed`` → ``agent``. Raises NotFound, InvalidState, Unavailable."""
-
-    def __init__(self, store: AgentStore, *, clock: Clock) -> None:
-        self._store = store
-        self._clock = clock
 
     async def call(self, ctx: Context[AgentChangeContext]) -> Context[AgentChangeContext]:
         """Repeating it changes nothing."""
@@ -221,15 +201,11 @@ class DrainAgent:
         return ctx.insert("agent", await change_agent(self._store, self._clock, agent_id, signed, drained))
 
 
-class PauseAgent:
+class PauseAgent(StoreLink[AgentStore]):
     """``agent_id``, ``signed``, ``note`` and, unless it is until somebody resumes it, ``seconds`` → ``agent``.
 
     Raises NotFound, InvalidState, Unavailable.
     """
-
-    def __init__(self, store: AgentStore, *, clock: Clock) -> None:
-        self._store = store
-        self._clock = clock
 
     async def call(self, ctx: Context[AgentChangeContext]) -> Context[AgentChangeContext]:
         """A second pause replaces the first one."""
@@ -242,12 +218,8 @@ class PauseAgent:
         return ctx.insert("agent", await change_agent(self._store, self._clock, agent_id, signed, change))
 
 
-class ResumeAgent:
+class ResumeAgent(StoreLink[AgentStore]):
     """``agent_id``, ``signed`` → ``agent``. Raises NotFound, InvalidState, Unavailable."""
-
-    def __init__(self, store: AgentStore, *, clock: Clock) -> None:
-        self._store = store
-        self._clock = clock
 
     async def call(self, ctx: Context[AgentChangeContext]) -> Context[AgentChangeContext]:
         """Repeating it changes nothing."""
@@ -255,12 +227,8 @@ class ResumeAgent:
         return ctx.insert("agent", await change_agent(self._store, self._clock, agent_id, signed, resumed))
 
 
-class DeregisterAgent:
+class DeregisterAgent(StoreLink[AgentStore]):
     """``agent_id``, ``signed`` → ``agent``. Raises NotFound, Unavailable."""
-
-    def __init__(self, store: AgentStore, *, clock: Clock) -> None:
-        self._store = store
-        self._clock = clock
 
     async def call(self, ctx: Context[AgentChangeContext]) -> Context[AgentChangeContext]:
         """Repeating it changes nothing."""
@@ -268,11 +236,8 @@ class DeregisterAgent:
         return ctx.insert("agent", await change_agent(self._store, self._clock, agent_id, signed, deregistered))
 
 
-class RetrieveAgent:
+class RetrieveAgent(StoreLink[AgentStore]):
     """``agent_id`` → ``agent``, also one that is deregistered. Raises NotFound, Unavailable."""
-
-    def __init__(self, store: AgentStore) -> None:
-        self._store = store
 
     async def call(self, ctx: Context[AgentReadContext]) -> Context[AgentReadContext]:
         """A consistent read."""
@@ -283,22 +248,16 @@ class RetrieveAgent:
         return ctx.insert("agent", agent)
 
 
-class ListAgents:
+class ListAgents(StoreLink[AgentStore]):
     """``query`` → ``page``. Raises ValidationFailed for a foreign cursor, Unavailable."""
-
-    def __init__(self, store: AgentStore) -> None:
-        self._store = store
 
     async def call(self, ctx: Context[AgentReadContext]) -> Context[AgentReadContext]:
         """With heartbeats."""
         return ctx.insert("page", await self._store.list(require(ctx, "query", AgentQuery)))
 
 
-class ListPoolAgents:
+class ListPoolAgents(StoreLink[AgentStore]):
     """``pool``, or nothing for every pool → ``agents``, by id. Raises Unavailable."""
-
-    def __init__(self, store: AgentStore) -> None:
-        self._store = store
 
     async def call(self, ctx: Context[AgentReadContext]) -> Context[AgentReadContext]:
         """With heartbeats. An agent that changes pools at this moment is there once."""
@@ -325,12 +284,8 @@ class ListHealthyAgents:
         return ctx.insert("agents", [agent for agent in agents if agent.status(now) is AgentStatus.HEALTHY])
 
 
-class ForgetGoneAgents:
+class ForgetGoneAgents(StoreLink[AgentStore]):
     """``agents`` → ``agents`` without those that are gone for good. Raises Unavailable."""
-
-    def __init__(self, store: AgentStore, *, clock: Clock) -> None:
-        self._store = store
-        self._clock = clock
 
     async def call(self, ctx: Context[AgentReadContext]) -> Context[AgentReadContext]:
         """A record that changed since it was read is left alone."""

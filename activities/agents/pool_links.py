@@ -6,8 +6,7 @@ from codeuchain import Context
 
 from activities.agents.links import AgentRegistrationContext
 from activities.agents.pool_changes import change_pool
-from activities.chaining.links import require
-from activities.clock import Clock
+from activities.chaining.links import StoreLink, require
 from activities.events.signatures import Signature
 from activities.stores.interfaces import AgentStore
 from workflows.contracts.agents import (
@@ -34,12 +33,8 @@ class PoolContext(TypedDict, total=False):
     demands: list[RequirementDemand]
 
 
-class NotePool:
+class NotePool(StoreLink[AgentStore]):
     """``agent`` → nothing new. Raises Unavailable; the agent then registers again, and it is done then."""
-
-    def __init__(self, store: AgentStore, *, clock: Clock) -> None:
-        self._store = store
-        self._clock = clock
 
     async def call(self, ctx: Context[AgentRegistrationContext]) -> Context[AgentRegistrationContext]:
         """One read, and a write only when there is something new."""
@@ -57,12 +52,8 @@ class NotePool:
         return ctx
 
 
-class ScalePool:
+class ScalePool(StoreLink[AgentStore]):
     """``name``, ``bounds``, ``signed`` → ``pool``. Raises ValidationFailed, Unavailable."""
-
-    def __init__(self, store: AgentStore, *, clock: Clock) -> None:
-        self._store = store
-        self._clock = clock
 
     async def call(self, ctx: Context[PoolContext]) -> Context[PoolContext]:
         """Also for a pool that has no agent yet: a scaler is what makes them. The same bounds again change nothing."""
@@ -87,11 +78,8 @@ class ScalePool:
         return ctx.insert("pool", await change_pool(self._store, self._clock, name, change))
 
 
-class RetrievePool:
+class RetrievePool(StoreLink[AgentStore]):
     """``name`` → ``pool``. Raises NotFound, Unavailable."""
-
-    def __init__(self, store: AgentStore) -> None:
-        self._store = store
 
     async def call(self, ctx: Context[PoolContext]) -> Context[PoolContext]:
         """A consistent read."""
@@ -106,22 +94,16 @@ class RetrievePool:
         return ctx.insert("pool", pool)
 
 
-class ListPools:
+class ListPools(StoreLink[AgentStore]):
     """Nothing → ``pools``, by name. Raises Unavailable."""
-
-    def __init__(self, store: AgentStore) -> None:
-        self._store = store
 
     async def call(self, ctx: Context[PoolContext]) -> Context[PoolContext]:
         """All of them; a few hundred at most."""
         return ctx.insert("pools", await self._store.pools())
 
 
-class ListDemands:
+class ListDemands(StoreLink[AgentStore]):
     """``name`` → ``demands`` of the pool, the latest first. Raises Unavailable."""
-
-    def __init__(self, store: AgentStore) -> None:
-        self._store = store
 
     async def call(self, ctx: Context[PoolContext]) -> Context[PoolContext]:
         """Also for a pool of which nothing else is known."""

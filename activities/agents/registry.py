@@ -10,24 +10,26 @@ from typing import cast
 
 from codeuchain import Middleware
 
+from activities.agents.chains import (
+    build_admit_agent_chain,
+    build_deregister_agent_chain,
+    build_drain_agent_chain,
+    build_list_agents_chain,
+    build_list_demands_chain,
+    build_list_healthy_agents_chain,
+    build_list_pool_agents_chain,
+    build_list_pools_chain,
+    build_pause_agent_chain,
+    build_record_heartbeats_chain,
+    build_register_agent_chain,
+    build_resume_agent_chain,
+    build_retrieve_agent_chain,
+    build_retrieve_pool_chain,
+    build_scale_pool_chain,
+    build_update_agent_status_chain,
+)
 from activities.agents.heartbeats import Received
 from activities.chaining.chains import NamedChain, run_chain
-from activities.chains.admit_agent import build_admit_agent_chain
-from activities.chains.deregister_agent import build_deregister_agent_chain
-from activities.chains.drain_agent import build_drain_agent_chain
-from activities.chains.list_agents import build_list_agents_chain
-from activities.chains.list_demands import build_list_demands_chain
-from activities.chains.list_healthy_agents import build_list_healthy_agents_chain
-from activities.chains.list_pool_agents import build_list_pool_agents_chain
-from activities.chains.list_pools import build_list_pools_chain
-from activities.chains.pause_agent import build_pause_agent_chain
-from activities.chains.record_heartbeats import build_record_heartbeats_chain
-from activities.chains.register_agent import build_register_agent_chain
-from activities.chains.resume_agent import build_resume_agent_chain
-from activities.chains.retrieve_agent import build_retrieve_agent_chain
-from activities.chains.retrieve_pool import build_retrieve_pool_chain
-from activities.chains.scale_pool import build_scale_pool_chain
-from activities.chains.update_agent_status import build_update_agent_status_chain
 from activities.clock import Clock, epoch_millis
 from activities.events.signatures import Signature
 from activities.stores.interfaces import AgentStore

@@ -9,11 +9,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from codeuchain import Chain, Context, Middleware
 
 from activities.chaining.links import ChainMiswiredError, Link, require
+from activities.clock import Clock, epoch_millis
 from workflows.contracts.agents import AgentRegistration
 from workflows.contracts.deployments import DeploymentWrite
 from workflows.contracts.environments import EnvironmentWrite
@@ -22,6 +23,8 @@ from workflows.contracts.records import JobWrite
 from workflows.contracts.services import ServiceWrite
 
 T = TypeVar("T")
+S = TypeVar("S")
+S_contra = TypeVar("S_contra", contravariant=True)
 
 _IDS: Final = ("job_id", "deployment_id", "service_name", "environment", "agent_id")
 
@@ -72,6 +75,36 @@ def build_chain(
     for each in middleware:
         chain.use_middleware(each)
     return NamedChain(name, tuple(names), chain, level)
+
+
+class MakeLink(Protocol[S_contra]):
+    """The shape of the links over one store (``StoreLink``), as they are made."""
+
+    __name__: str
+
+    def __call__(self, store: S_contra, *, clock: Clock) -> Link:
+        """The link."""
+        ...
+
+
+class BuildChain(Protocol[S_contra]):
+    """The shape of the builders of chains over one store."""
+
+    def __call__(
+        self, store: S_contra, middleware: Sequence[Middleware] = (), *, clock: Clock = epoch_millis
+    ) -> NamedChain:
+        """The chain."""
+        ...
+
+
+def chain_of(link: MakeLink[S], name: str | None = None, *, level: int = logging.INFO) -> BuildChain[S]:
+    """The builder of a chain of this one link, under the link's name unless it is given another."""
+    called = name or link.__name__
+
+    def build(store: S, middleware: Sequence[Middleware] = (), *, clock: Clock = epoch_millis) -> NamedChain:
+        return build_chain(called, [link(store, clock=clock)], middleware, level=level)
+
+    return build
 
 
 async def run_chain(chain: NamedChain, data: Mapping[str, object], *, result: str, kind: type[T]) -> T:

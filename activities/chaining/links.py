@@ -1,15 +1,18 @@
-"""What every link shares: the contexts chains hand on, and the way to read them that fails loudly.
+"""What every link shares: its shape, its store, and the way to read a context that fails loudly.
 
 A link is stateless, takes store interfaces in its constructor, and stops its chain by raising a typed error:
 CodeUChain has no other way, its predicates are stored and never read. ``Context.get`` answers None for an absent
 key, so links read with ``require``.
 """
 
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from codeuchain import Context
 
+from activities.clock import Clock, epoch_millis
+
 T = TypeVar("T")
+S = TypeVar("S")
 
 
 class Link(Protocol):
@@ -18,6 +21,14 @@ class Link(Protocol):
     async def call(self, ctx: Context[Any]) -> Context[Any]:
         """Answer a context with this link's result added. Raises contracts.errors to stop the chain."""
         ...
+
+
+class StoreLink(Generic[S]):
+    """A link over one store; ``clock`` is for those that keep a time or wait for one."""
+
+    def __init__(self, store: S, *, clock: Clock = epoch_millis) -> None:
+        self._store = store
+        self._clock = clock
 
 
 class ChainMiswiredError(TypeError):

@@ -1,11 +1,10 @@
 """Links of credentials: what a chain does with what was handed out, one step each; the contexts first."""
 
-from collections.abc import Callable
 from typing import Final, TypedDict
 
 from codeuchain import Context
 
-from activities.chaining.links import require
+from activities.chaining.links import StoreLink, require
 from activities.events.signatures import Signature
 from activities.stores.interfaces import CredentialStore
 from workflows.contracts.access import Credential, CredentialKind, CredentialPage
@@ -45,12 +44,8 @@ class CredentialReadContext(TypedDict, total=False):
     page: CredentialPage
 
 
-class IssueCredential:
+class IssueCredential(StoreLink[CredentialStore]):
     """``credential`` and ``signed`` → the same, kept. Raises Unavailable."""
-
-    def __init__(self, store: CredentialStore, *, clock: Callable[[], int]) -> None:
-        self._store = store
-        self._clock = clock
 
     async def call(self, ctx: Context[CredentialChangeContext]) -> Context[CredentialChangeContext]:
         """Its id is random: that another has it means that something is very wrong."""
@@ -61,15 +56,11 @@ class IssueCredential:
         return ctx
 
 
-class RotateCredential:
+class RotateCredential(StoreLink[CredentialStore]):
     """``replaced`` (the older one), ``credential`` (its successor), ``until`` (epoch ms) and ``signed`` → ``revoked``.
 
     The older one works until ``until``. Raises InvalidState when somebody else changed it meanwhile.
     """
-
-    def __init__(self, store: CredentialStore, *, clock: Callable[[], int]) -> None:
-        self._store = store
-        self._clock = clock
 
     async def call(self, ctx: Context[CredentialChangeContext]) -> Context[CredentialChangeContext]:
         """Comes before the successor is kept: of two rotations at one moment, one is refused and leaves nothing."""
@@ -91,15 +82,11 @@ class RotateCredential:
         return ctx.insert("revoked", ended)
 
 
-class RevokeCredential:
+class RevokeCredential(StoreLink[CredentialStore]):
     """``credential``, ``until`` (epoch ms) and ``signed`` → ``revoked``. Raises Unavailable.
 
     One that ends before ``until`` anyway stays as it is, so that doing it again changes nothing.
     """
-
-    def __init__(self, store: CredentialStore, *, clock: Callable[[], int]) -> None:
-        self._store = store
-        self._clock = clock
 
     async def call(self, ctx: Context[CredentialChangeContext]) -> Context[CredentialChangeContext]:
         """Optimistic: reads again when another change came between."""
@@ -118,11 +105,8 @@ class RevokeCredential:
         raise Unavailable(f"Credential {credential.credential_id} changes faster than it can be revoked. Try again.")
 
 
-class RetrieveCredential:
+class RetrieveCredential(StoreLink[CredentialStore]):
     """``credential_id`` → ``credential``. Raises NotFound, Unavailable."""
-
-    def __init__(self, store: CredentialStore) -> None:
-        self._store = store
 
     async def call(self, ctx: Context[CredentialReadContext]) -> Context[CredentialReadContext]:
         """A consistent read: what was written last."""
@@ -133,11 +117,8 @@ class RetrieveCredential:
         return ctx.insert("credential", credential)
 
 
-class ListCredentials:
+class ListCredentials(StoreLink[CredentialStore]):
     """``kind``, ``limit`` and ``cursor`` (None for the first page) → ``page``. Raises ValidationFailed, Unavailable."""
-
-    def __init__(self, store: CredentialStore) -> None:
-        self._store = store
 
     async def call(self, ctx: Context[CredentialReadContext]) -> Context[CredentialReadContext]:
         """Newest first."""

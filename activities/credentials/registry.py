@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from codeuchain import Middleware
 
 from activities.chaining.chains import run_chain
-from activities.chains.issue_credential import build_issue_credential_chain
-from activities.chains.list_credentials import build_list_credentials_chain
-from activities.chains.retrieve_credential import build_retrieve_credential_chain
-from activities.chains.revoke_credential import build_revoke_credential_chain
-from activities.chains.rotate_credential import build_rotate_credential_chain
 from activities.clock import Clock, epoch_millis
+from activities.credentials.chains import (
+    build_issue_credential_chain,
+    build_list_credentials_chain,
+    build_retrieve_credential_chain,
+    build_revoke_credential_chain,
+    build_rotate_credential_chain,
+)
 from activities.events.signatures import Signature
 from activities.stores.interfaces import CredentialStore
 from workflows.contracts.access import Credential, CredentialKind, CredentialPage
@@ -27,9 +29,9 @@ class CredentialRegistry:
         self, store: CredentialStore, clock: Clock = epoch_millis, middleware: Sequence[Middleware] = ()
     ) -> None:
         self._clock = clock
-        self._issue = build_issue_credential_chain(store, clock, middleware)
-        self._rotate = build_rotate_credential_chain(store, clock, middleware)
-        self._revoke = build_revoke_credential_chain(store, clock, middleware)
+        self._issue = build_issue_credential_chain(store, middleware, clock=clock)
+        self._rotate = build_rotate_credential_chain(store, middleware, clock=clock)
+        self._revoke = build_revoke_credential_chain(store, middleware, clock=clock)
         self._retrieve = build_retrieve_credential_chain(store, middleware)
         self._list = build_list_credentials_chain(store, middleware)
 

@@ -5,7 +5,7 @@ from typing import Any, Final, TypedDict
 from codeuchain import Context
 from pydantic import BaseModel, ValidationError
 
-from activities.chaining.links import ChainMiswiredError, require
+from activities.chaining.links import ChainMiswiredError, StoreLink, require
 from activities.days import check_day
 from activities.deployments.transitions import (
     DeploymentOperation,
@@ -82,16 +82,13 @@ class ValidateDeploymentCreation:
         return ctx.insert("deployment", deployment)
 
 
-class CreateDeployment:
+class CreateDeployment(StoreLink[DeploymentStore]):
     """``write`` → ``outcome``; STALE says that the record was there already.
 
     Raises Conflict when that is another service's or version's: one idempotency key, sent to two API processes with two
     requests at the same moment, starts two workflows (their ids name service and version), but an id has one record.
     InvalidState, Unavailable.
     """
-
-    def __init__(self, store: DeploymentStore) -> None:
-        self._store = store
 
     async def call(self, ctx: Context[DeploymentCreationContext]) -> Context[DeploymentCreationContext]:
         """Repeating it changes nothing: the store's sequence condition holds."""
@@ -134,11 +131,8 @@ class UpdateDeployment:
         return ctx.insert("outcome", await self._store.write(write))
 
 
-class RecordStagingDeployment:
+class RecordStagingDeployment(StoreLink[DeploymentStore]):
     """``write`` → ``outcome``; STALE says that a newer state is stored. Raises InvalidState, Unavailable."""
-
-    def __init__(self, store: DeploymentStore) -> None:
-        self._store = store
 
     async def call(self, ctx: Context[DeploymentWriteContext]) -> Context[DeploymentWriteContext]:
         """Repeating it changes nothing: the store's sequence condition holds."""
@@ -151,11 +145,8 @@ class RecordStagingDeployment:
         return ctx.insert("outcome", await self._store.write(write))
 
 
-class RecordProductionDeployment:
+class RecordProductionDeployment(StoreLink[DeploymentStore]):
     """``write`` → ``outcome``; STALE says that a newer state is stored. Raises InvalidState, Unavailable."""
-
-    def __init__(self, store: DeploymentStore) -> None:
-        self._store = store
 
     async def call(self, ctx: Context[DeploymentWriteContext]) -> Context[DeploymentWriteContext]:
         """Repeating it changes nothing: the store's sequence condition holds."""
@@ -170,13 +161,10 @@ class RecordProductionDeployment:
         return ctx.insert("outcome", await self._store.write(write))
 
 
-class RecordRollback:
+class RecordRollback(StoreLink[DeploymentStore]):
     """``write`` → ``outcome``, when its account of the rollback holds together; STALE says that a newer state is
     stored. Raises InvalidState, Unavailable.
     """
-
-    def __init__(self, store: DeploymentStore) -> None:
-        self._store = store
 
     async def call(self, ctx: Context[DeploymentWriteContext]) -> Context[DeploymentWriteContext]:
         """Repeating it changes nothing: the store's sequence condition holds."""
@@ -189,11 +177,8 @@ class RecordRollback:
         return ctx.insert("outcome", await self._store.write(write))
 
 
-class RetrieveDeployment:
+class RetrieveDeployment(StoreLink[DeploymentStore]):
     """``deployment_id`` → ``deployment``. Raises NotFound, Unavailable."""
-
-    def __init__(self, store: DeploymentStore) -> None:
-        self._store = store
 
     async def call(self, ctx: Context[DeploymentReadContext]) -> Context[DeploymentReadContext]:
         """A consistent read: what was written last."""
@@ -207,25 +192,19 @@ class RetrieveDeployment:
         return ctx.insert("deployment", deployment)
 
 
-class ListDeployments:
+class ListDeployments(StoreLink[DeploymentStore]):
     """``query`` → ``page``. Raises ValidationFailed for a foreign cursor, Unavailable."""
-
-    def __init__(self, store: DeploymentStore) -> None:
-        self._store = store
 
     async def call(self, ctx: Context[DeploymentReadContext]) -> Context[DeploymentReadContext]:
         """Newest first."""
         return ctx.insert("page", await self._store.list(require(ctx, "query", DeploymentQuery)))
 
 
-class ListDeploymentsByService:
+class ListDeploymentsByService(StoreLink[DeploymentStore]):
     """``query``, which names a service → ``page``. Raises ValidationFailed for a foreign cursor, Unavailable.
 
     A service without deployments, or that was never registered, has an empty page.
     """
-
-    def __init__(self, store: DeploymentStore) -> None:
-        self._store = store
 
     async def call(self, ctx: Context[DeploymentReadContext]) -> Context[DeploymentReadContext]:
         """Newest first."""
@@ -235,22 +214,16 @@ class ListDeploymentsByService:
         return ctx.insert("page", await self._store.list(query))
 
 
-class ReadDeploymentStats:
+class ReadDeploymentStats(StoreLink[DeploymentStore]):
     """Nothing → ``deployment_stats``. Raises Unavailable."""
-
-    def __init__(self, store: DeploymentStore) -> None:
-        self._store = store
 
     async def call(self, ctx: Context[DeploymentReadContext]) -> Context[DeploymentReadContext]:
         """Reads counters."""
         return ctx.insert("deployment_stats", await self._store.stats())
 
 
-class CountDeployments:
+class CountDeployments(StoreLink[DeploymentStore]):
     """``day`` (``YYYY-MM-DD``, UTC) → ``day_count``. Raises ValidationFailed for another form, Unavailable."""
-
-    def __init__(self, store: DeploymentStore) -> None:
-        self._store = store
 
     async def call(self, ctx: Context[DeploymentReadContext]) -> Context[DeploymentReadContext]:
         """Reads a counter."""

@@ -10,16 +10,16 @@ from typing import cast
 from codeuchain import Middleware
 
 from activities.chaining.chains import run_chain
-from activities.chains.deployment_count import build_deployment_count_chain
-from activities.chains.deployment_stats import build_deployment_stats_chain
-from activities.chains.list_deployments import build_list_deployments_chain
-from activities.chains.list_deployments_by_service import build_list_deployments_by_service_chain
-from activities.chains.list_environments import build_list_environments_chain
-from activities.chains.list_events import build_list_events_chain
-from activities.chains.list_services import build_list_services_chain
-from activities.chains.retrieve_deployment import build_retrieve_deployment_chain
-from activities.chains.retrieve_environment import build_retrieve_environment_chain
-from activities.chains.retrieve_service import build_retrieve_service_chain
+from activities.deployments.chains import (
+    build_deployment_count_chain,
+    build_deployment_stats_chain,
+    build_list_deployments_by_service_chain,
+    build_list_deployments_chain,
+    build_retrieve_deployment_chain,
+)
+from activities.environments.chains import build_list_environments_chain, build_retrieve_environment_chain
+from activities.events.chains import build_list_events_chain
+from activities.services.chains import build_list_services_chain, build_retrieve_service_chain
 from activities.stores.interfaces import DeploymentStore, EnvironmentStore, EventStore, ServiceStore
 from workflows.contracts.deployments import (
     Deployment,

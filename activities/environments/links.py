@@ -4,7 +4,7 @@ from typing import TypedDict
 
 from codeuchain import Context
 
-from activities.chaining.links import require
+from activities.chaining.links import StoreLink, require
 from activities.stores.interfaces import EnvironmentStore, WriteOutcome
 from workflows.contracts.environments import EnvironmentState, EnvironmentWrite
 from workflows.contracts.errors import InvalidState, NotFound
@@ -26,11 +26,8 @@ class EnvironmentReadContext(TypedDict, total=False):
     states: list[EnvironmentState]
 
 
-class RecordEnvironment:
+class RecordEnvironment(StoreLink[EnvironmentStore]):
     """``write`` → ``outcome``; STALE says that a newer state is stored. Raises InvalidState, Unavailable."""
-
-    def __init__(self, store: EnvironmentStore) -> None:
-        self._store = store
 
     async def call(self, ctx: Context[EnvironmentWriteContext]) -> Context[EnvironmentWriteContext]:
         """Repeating it changes nothing: the store's sequence condition holds."""
@@ -47,11 +44,8 @@ class RecordEnvironment:
         return ctx.insert("outcome", await self._store.write(write))
 
 
-class RetrieveEnvironment:
+class RetrieveEnvironment(StoreLink[EnvironmentStore]):
     """``service_name`` and ``environment`` → ``state``. Raises NotFound, Unavailable."""
-
-    def __init__(self, store: EnvironmentStore) -> None:
-        self._store = store
 
     async def call(self, ctx: Context[EnvironmentReadContext]) -> Context[EnvironmentReadContext]:
         """A consistent read: what was written last."""
@@ -67,11 +61,8 @@ class RetrieveEnvironment:
         return ctx.insert("state", state)
 
 
-class ListEnvironments:
+class ListEnvironments(StoreLink[EnvironmentStore]):
     """``service_name`` → ``states``, those that were ever used. Raises Unavailable."""
-
-    def __init__(self, store: EnvironmentStore) -> None:
-        self._store = store
 
     async def call(self, ctx: Context[EnvironmentReadContext]) -> Context[EnvironmentReadContext]:
         """By name."""

@@ -4,7 +4,7 @@ from typing import TypedDict
 
 from codeuchain import Context
 
-from activities.chaining.links import require
+from activities.chaining.links import StoreLink, require
 from activities.stores.interfaces import EventStore
 from workflows.contracts.deployments import (
     EventPage,
@@ -19,11 +19,8 @@ class EventReadContext(TypedDict, total=False):
     page: EventPage
 
 
-class ListEvents:
+class ListEvents(StoreLink[EventStore]):
     """``query`` → ``page``. Raises ValidationFailed for a foreign cursor, Unavailable."""
-
-    def __init__(self, store: EventStore) -> None:
-        self._store = store
 
     async def call(self, ctx: Context[EventReadContext]) -> Context[EventReadContext]:
         """Newest first."""

@@ -10,12 +10,11 @@ from typing import Any
 
 from temporalio import activity
 
-from activities.chains.job_creation import JobCreator
 from activities.errors import speaks_temporal
 from activities.jobs import dead_letters
 from activities.jobs.readers import JobReader
 from activities.jobs.reconcile import Reconciler
-from activities.jobs.writers import JobWriter
+from activities.jobs.writers import JobCreator, JobWriter
 from workflows.contracts.commands import ReconcileResult
 from workflows.contracts.records import AwaitJobs, JobWrite, RedriveJobs, RedriveJobsResult, SelectDeadLetters
 from workflows.contracts.statuses import JobStatus

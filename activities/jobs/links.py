@@ -7,7 +7,7 @@ from codeuchain import Context
 from pydantic import ValidationError
 
 from activities.bounded import gather_bounded
-from activities.chaining.links import ChainMiswiredError, require
+from activities.chaining.links import ChainMiswiredError, StoreLink, require
 from activities.clock import Clock
 from activities.days import check_day
 from activities.field_errors import field_errors
@@ -103,14 +103,11 @@ class NoteDemand:
         return ctx
 
 
-class CreateJob:
+class CreateJob(StoreLink[JobStore]):
     """``job`` and, when there are any, its ``events`` → ``outcome``; STALE says that the record was there already.
 
     Raises InvalidState, Unavailable.
     """
-
-    def __init__(self, store: JobStore) -> None:
-        self._store = store
 
     async def call(self, ctx: Context[CreationContext]) -> Context[CreationContext]:
         """Repeating it changes nothing: the store's sequence condition holds."""
@@ -165,12 +162,8 @@ class RecordJobExecution:
         return ctx.insert("outcome", await self._store.write(write))
 
 
-class RefreshDemands:
+class RefreshDemands(StoreLink[AgentStore]):
     """``jobs`` → ``refreshed``, the number of their demands. Raises Unavailable."""
-
-    def __init__(self, store: AgentStore, *, clock: Clock) -> None:
-        self._store = store
-        self._clock = clock
 
     async def call(self, ctx: Context[WriteContext]) -> Context[WriteContext]:
         """One write for each demand, however many jobs make it; none for jobs without requirements."""
@@ -187,11 +180,8 @@ class RefreshDemands:
         await self._store.demand(pool, requires, self._clock())
 
 
-class RetrieveJob:
+class RetrieveJob(StoreLink[JobStore]):
     """``job_id`` → ``job``. Raises NotFound, Unavailable."""
-
-    def __init__(self, store: JobStore) -> None:
-        self._store = store
 
     async def call(self, ctx: Context[ReadContext]) -> Context[ReadContext]:
         """A consistent read: what was written last."""
@@ -202,22 +192,16 @@ class RetrieveJob:
         return ctx.insert("job", job)
 
 
-class ListJobs:
+class ListJobs(StoreLink[JobStore]):
     """``query`` → ``page``. Raises ValidationFailed for a foreign cursor, Unavailable."""
-
-    def __init__(self, store: JobStore) -> None:
-        self._store = store
 
     async def call(self, ctx: Context[ReadContext]) -> Context[ReadContext]:
         """Newest first."""
         return ctx.insert("page", await self._store.list(require(ctx, "query", JobQuery)))
 
 
-class ListRunningJobs:
+class ListRunningJobs(StoreLink[JobStore]):
     """``query`` (its status is ignored) → ``page``. Raises ValidationFailed for a foreign cursor, Unavailable."""
-
-    def __init__(self, store: JobStore) -> None:
-        self._store = store
 
     async def call(self, ctx: Context[ReadContext]) -> Context[ReadContext]:
         """Newest first."""
@@ -225,22 +209,16 @@ class ListRunningJobs:
         return ctx.insert("page", await self._store.list(query))
 
 
-class ReadQueueStats:
+class ReadQueueStats(StoreLink[JobStore]):
     """Nothing → ``queue_stats``. Raises Unavailable."""
-
-    def __init__(self, store: JobStore) -> None:
-        self._store = store
 
     async def call(self, ctx: Context[ReadContext]) -> Context[ReadContext]:
         """Reads counters: the same cost at ten jobs and at ten million."""
         return ctx.insert("queue_stats", await self._store.queue_stats())
 
 
-class ReadDayStats:
+class ReadDayStats(StoreLink[JobStore]):
     """``day`` (``YYYY-MM-DD``, UTC) → ``day_stats``. Raises ValidationFailed for another form, Unavailable."""
-
-    def __init__(self, store: JobStore) -> None:
-        self._store = store
 
     async def call(self, ctx: Context[ReadContext]) -> Context[ReadContext]:
         """Reads counters."""

@@ -11,12 +11,14 @@ from codeuchain import Middleware
 
 from activities.chaining.chains import NamedChain, run_chain
 from activities.chaining.middleware import ObserveChain
-from activities.chains.day_stats import build_day_stats_chain
-from activities.chains.list_jobs import build_list_jobs_chain
-from activities.chains.list_running_jobs import build_list_running_jobs_chain
-from activities.chains.queue_stats import build_queue_stats_chain
-from activities.chains.retrieve_job import build_retrieve_job_chain
 from activities.clock import Clock, epoch_millis
+from activities.jobs.chains import (
+    build_day_stats_chain,
+    build_list_jobs_chain,
+    build_list_running_jobs_chain,
+    build_queue_stats_chain,
+    build_retrieve_job_chain,
+)
 from activities.stores.interfaces import JobStore
 from workflows.contracts.base import Frozen
 from workflows.contracts.jobs import Job, JobSummary

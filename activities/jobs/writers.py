@@ -1,56 +1,38 @@
-"""Which chain writes which change of a record: the explicit registry that ``record_job`` looks into.
+"""The write side: a record's creation, and its next state by the chain of its change.
 
-Which change is which operation stands in ``transitions``. Not here: a record's creation (JobCreation).
+Which change is which operation stands in ``transitions``, which chain writes it in ``chains``.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Sequence
 
 from codeuchain import Middleware
 
-from activities.chaining.chains import NamedChain, run_chain
-from activities.chains.complete_job import build_complete_job_chain
-from activities.chains.dead_letter_job import build_dead_letter_job_chain
-from activities.chains.enqueue_job import build_enqueue_job_chain
-from activities.chains.job_execution import build_job_execution_chain
-from activities.chains.refresh_demands import build_refresh_demands_chain
-from activities.chains.retry_job import build_retry_job_chain
-from activities.chains.start_job import build_start_job_chain
+from activities.chaining.chains import run_chain
 from activities.clock import Clock, epoch_millis
-from activities.jobs.transitions import Operation, operation_of
+from activities.jobs.chains import (
+    BUILDERS,
+    QUEUEING_BUILDERS,
+    build_job_creation_chain,
+    build_refresh_demands_chain,
+)
+from activities.jobs.transitions import operation_of
 from activities.stores.interfaces import AgentStore, JobStore, WriteOutcome
 from workflows.contracts.jobs import JobSummary
 from workflows.contracts.records import JobWrite
 
 
-class BuildChain(Protocol):
-    """The shape of the builders of chains that write."""
+class JobCreator:
+    """Creates records: for whoever accepted a job, and for its workflow. Safe for concurrent use."""
 
-    def __call__(self, store: JobStore, middleware: Sequence[Middleware] = ()) -> NamedChain:
-        """The chain."""
-        ...
-
-
-class BuildQueueingChain(Protocol):
-    """The shape of the builders of chains after which a job waits for an agent."""
-
-    def __call__(
+    def __init__(
         self, store: JobStore, agents: AgentStore, middleware: Sequence[Middleware] = (), *, clock: Clock = epoch_millis
-    ) -> NamedChain:
-        """The chain."""
-        ...
+    ) -> None:
+        self._chain = build_job_creation_chain(store, agents, middleware, clock=clock)
 
-
-QUEUEING_BUILDERS: Final[Mapping[Operation, BuildQueueingChain]] = {
-    Operation.ENQUEUE: build_enqueue_job_chain,
-    Operation.RETRY: build_retry_job_chain,
-}
-BUILDERS: Final[Mapping[Operation, BuildChain]] = {
-    Operation.START: build_start_job_chain,
-    Operation.EXECUTE: build_job_execution_chain,
-    Operation.COMPLETE: build_complete_job_chain,
-    Operation.DEAD_LETTER: build_dead_letter_job_chain,
-}
+    async def create(self, write: JobWrite) -> WriteOutcome:
+        """The record's first write; STALE: there was one. Raises ValidationFailed, InvalidState, Unavailable."""
+        request = {"request": write.job, "events": write.events}
+        return await run_chain(self._chain, request, result="outcome", kind=WriteOutcome)
 
 
 class JobWriter:

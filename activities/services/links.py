@@ -5,7 +5,7 @@ from typing import Final, TypedDict
 
 from codeuchain import Context
 
-from activities.chaining.links import require
+from activities.chaining.links import StoreLink, require
 from activities.environments.freezes import freeze_errors
 from activities.stores.interfaces import EventStore, ServiceStore
 from workflows.contracts.deployments import (
@@ -114,11 +114,8 @@ class ApplyService:
         )
 
 
-class RetrieveService:
+class RetrieveService(StoreLink[ServiceStore]):
     """``service_name`` and, for an older one, ``version`` → ``service``. Raises NotFound, Unavailable."""
-
-    def __init__(self, store: ServiceStore) -> None:
-        self._store = store
 
     async def call(self, ctx: Context[ServiceReadContext]) -> Context[ServiceReadContext]:
         """A consistent read."""
@@ -137,13 +134,10 @@ class RetrieveService:
         )
 
 
-class ListServices:
+class ListServices(StoreLink[ServiceStore]):
     """``limit`` and, behind the first page, ``cursor`` → ``page``. Raises ValidationFailed for a foreign cursor,
     Unavailable.
     """
-
-    def __init__(self, store: ServiceStore) -> None:
-        self._store = store
 
     async def call(self, ctx: Context[ServiceReadContext]) -> Context[ServiceReadContext]:
         """By name."""

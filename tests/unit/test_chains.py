@@ -9,11 +9,11 @@ from codeuchain import Context
 from activities.chaining.chains import build_chain, run_chain
 from activities.chaining.links import ChainMiswiredError
 from activities.chaining.middleware import ObserveChain
-from activities.chains.job_creation import build_job_creation_chain
+from activities.jobs.chains import BUILDERS, QUEUEING_BUILDERS, build_job_creation_chain
 from activities.jobs.links import SerializeJob
 from activities.jobs.readers import JobReader
 from activities.jobs.transitions import OPERATIONS, VIEWS, Operation
-from activities.jobs.writers import BUILDERS, QUEUEING_BUILDERS, JobWriter
+from activities.jobs.writers import JobWriter
 from activities.stores.interfaces import WriteOutcome
 from tests.unit.fakes import SPEC, FakeJobStore, make_job, no_agents
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable, ValidationFailed

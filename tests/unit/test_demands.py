@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from activities.chaining.chains import run_chain
-from activities.chains.job_creation import build_job_creation_chain
+from activities.jobs.chains import build_job_creation_chain
 from activities.jobs.links import REFRESH_MILLIS
 from activities.jobs.readers import JobReader
 from activities.jobs.reconcile import Reconciler

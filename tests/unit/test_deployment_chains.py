@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from activities.chaining.chains import run_chain
-from activities.chains.deployment_creation import build_deployment_creation_chain
+from activities.deployments.chains import LIFECYCLE, build_deployment_creation_chain
 from activities.deployments.readers import DeploymentReader
 from activities.deployments.transitions import DEPLOYMENT_OPERATIONS, DeploymentOperation
-from activities.deployments.writers import DEPLOYMENT_BUILDERS, DeploymentWriter
+from activities.deployments.writers import DeploymentWriter
 from activities.stores.interfaces import WriteOutcome
 from activities.stores.open import Stores, open_memory_stores
 from tests.unit.deployment_records import in_status, make_deployment, make_spec, make_state
@@ -58,7 +58,7 @@ class TestDeploymentCreation:
 
 class TestDeploymentWriter:
     def test_every_lifecycle_operation_has_a_chain(self) -> None:
-        assert set(DEPLOYMENT_BUILDERS) == set(DeploymentOperation) - {DeploymentOperation.CREATE}
+        assert set(LIFECYCLE) == set(DeploymentOperation) - {DeploymentOperation.CREATE}
 
     async def test_every_legal_change_of_a_deployment_is_written(self, stores: Stores) -> None:
         writer = DeploymentWriter(stores.deployments)

@@ -9,12 +9,11 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.bootstrap import build_activities
-from activities.chains.job_creation import JobCreator
 from activities.clock import epoch_millis
 from activities.jobs.activities import JobActivities
 from activities.jobs.readers import JobReader
 from activities.jobs.reconcile import ClosedWorkflow, Reconciler
-from activities.jobs.writers import JobWriter
+from activities.jobs.writers import JobCreator, JobWriter
 from activities.stores.open import open_memory_stores
 from tests.unit.fakes import FakeJobStore, make_job, no_agents
 from workflows.contracts import activities as stubs

@@ -11,8 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from activities.chaining.chains import CURRENT_RUN, build_chain, run_chain
 from activities.chaining.middleware import ObserveChain, failing_link
-from activities.chains.job_creation import build_job_creation_chain
-from activities.chains.retrieve_job import build_retrieve_job_chain
+from activities.jobs.chains import build_job_creation_chain, build_retrieve_job_chain
 from activities.jobs.links import SerializeJob
 from activities.stores.interfaces import WriteOutcome
 from tests.unit.fakes import SPEC, FakeJobStore, make_job, no_agents
