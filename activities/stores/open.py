@@ -26,11 +26,13 @@ from activities.stores.interfaces import (
     ServiceStore,
 )
 from activities.stores.memory.agents import MemoryAgentStore
+from activities.stores.memory.artifacts import MemoryArtifactStore
 from activities.stores.memory.credentials import MemoryCredentialStore
 from activities.stores.memory.deployments import MemoryDeploymentStore
 from activities.stores.memory.environments import MemoryEnvironmentStore
 from activities.stores.memory.events import MemoryEventStore
-from activities.stores.memory.jobs import MemoryArtifactStore, MemoryJobStore, MemoryLogStore
+from activities.stores.memory.jobs import MemoryJobStore
+from activities.stores.memory.logs import MemoryLogStore
 from activities.stores.memory.services import MemoryServiceStore
 from activities.stores.s3.artifacts import S3ArtifactStore, create_bucket
 from activities.stores.s3.logs import S3LogStore

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from activities.services.definitions import MAX_DEFINITION_BYTES, load_definition, parse_definition
-from activities.stores.memory.jobs import MemoryArtifactStore
+from activities.stores.memory.artifacts import MemoryArtifactStore
 from workflows.contracts.errors import ValidationFailed
 from workflows.contracts.services import DefinitionRequest, Environment, ServiceDefinition
 

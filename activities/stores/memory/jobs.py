@@ -1,26 +1,14 @@
-"""Stores of jobs in memory, for unit tests: the same contract as DynamoDB and S3, and gone with the process.
+"""JobStore in memory, for unit tests. No ``await`` stands between a read and the write that follows from it."""
 
-No ``await`` stands between a read and the write that follows from it, so no lock is needed. Deliberately not here:
-deployments and what belongs to them (the modules beside this one).
-"""
-
-import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from typing import BinaryIO, Final
 
-from activities.stores.chunks import ReadPlan, check_chunk, clip
 from activities.stores.documents import dump_job, load_job
-from activities.stores.interfaces import LogChunk, WriteOutcome
+from activities.stores.interfaces import WriteOutcome
 from activities.stores.memory.events import MemoryEventStore
 from activities.stores.memory.pages import newest_first
-from activities.stores.paths import check_artifact_path
 from activities.stores.statistics import Footprint, day_stats, deltas, queue_stats
-from workflows.contracts.errors import NotFound
-from workflows.contracts.jobs import ArtifactRef, Job
+from workflows.contracts.jobs import Job
 from workflows.contracts.records import DayStats, JobPage, JobQuery, JobWrite, QueueStats
-
-_PIECE_BYTES: Final = 256 * 1024
 
 
 class MemoryJobStore:
@@ -63,63 +51,6 @@ class MemoryJobStore:
     async def day_stats(self, day: str) -> DayStats:
         """See JobStore."""
         return day_stats(day, self._days.get(day, {}))
-
-
-class MemoryLogStore:
-    """LogStore in a dict."""
-
-    def __init__(self) -> None:
-        self._chunks: dict[tuple[str, int], dict[tuple[int, int, bool], LogChunk]] = {}
-
-    async def append(self, job_id: str, attempt: int, chunk: LogChunk) -> None:
-        """See LogStore."""
-        check_chunk(chunk)
-        self._chunks.setdefault((job_id, attempt), {})[chunk.end, chunk.offset, chunk.final] = chunk
-
-    async def read(self, job_id: str, attempt: int, start: int = 0) -> AsyncIterator[LogChunk]:
-        """See LogStore."""
-        chunks = self._chunks.get((job_id, attempt), {})
-        plan = ReadPlan(start)
-        for key in sorted(chunks):
-            for planned in plan.offer(*key):
-                yield clip(chunks[planned.end, planned.offset, planned.final], planned.start)
-            if plan.complete:
-                return
-
-
-class MemoryArtifactStore:
-    """ArtifactStore in a dict."""
-
-    def __init__(self) -> None:
-        self._files: dict[tuple[str, int], dict[str, tuple[ArtifactRef, bytes]]] = {}
-
-    async def put(self, job_id: str, attempt: int, path: str, body: BinaryIO, *, sha256: str) -> ArtifactRef:
-        """See ArtifactStore."""
-        check_artifact_path(path)
-        content = await asyncio.to_thread(body.read)
-        ref = ArtifactRef(path=path, size=len(content), sha256=sha256)
-        self._files.setdefault((job_id, attempt), {})[path] = (ref, content)
-        return ref
-
-    async def list(self, job_id: str, attempt: int) -> list[ArtifactRef]:
-        """See ArtifactStore."""
-        files = self._files.get((job_id, attempt), {})
-        return [files[path][0] for path in sorted(files)]
-
-    async def find(self, job_id: str, attempt: int, path: str) -> ArtifactRef | None:
-        """See ArtifactStore."""
-        found = self._files.get((job_id, attempt), {}).get(path)
-        return None if found is None else found[0]
-
-    async def open(self, job_id: str, attempt: int, path: str) -> AsyncIterator[bytes]:
-        """See ArtifactStore."""
-        found = self._files.get((job_id, attempt), {}).get(path)
-        if found is None:
-            raise NotFound(
-                f"Attempt {attempt} of job {job_id} left no artifact {path!r}; list them to see which it left."
-            )
-        for begin in range(0, len(found[1]), _PIECE_BYTES):
-            yield found[1][begin : begin + _PIECE_BYTES]
 
 
 def _place(job: Job) -> tuple[int, str]:
