@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, TypeVar, cast
+from typing import Any, Final, Protocol, TypeVar
 
 from codeuchain import Chain, Context, Middleware
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 S = TypeVar("S")
 S_contra = TypeVar("S_contra", contravariant=True)
 
-_IDS: Final = ("job_id", "deployment_id", "service_name", "environment", "agent_id")
+_IDS: Final = frozenset({"job_id", "deployment_id", "service_name", "environment", "agent_id"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +109,10 @@ def chain_of(link: MakeLink[S], name: str | None = None, *, level: int = logging
 
 async def run_chain(chain: NamedChain, data: Mapping[str, object], *, result: str, kind: type[T]) -> T:
     """Run the chain on this context and return its ``result``. Raises what a link raised."""
+    start: Context[Any] = Context(data)
     token = CURRENT_RUN.set(Run(chain.name, chain.level, _about(data)))
     try:
-        answer = await chain.chain.run(Context[Any](cast("dict[str, Any]", dict(data))))
+        answer = await chain.chain.run(start)
     finally:
         CURRENT_RUN.reset(token)
     return require(answer, result, kind)
@@ -127,7 +128,7 @@ def current_run() -> Run:
 
 def _about(data: Mapping[str, object]) -> Mapping[str, object]:
     """The ids among what a chain was given: one of its plain values, or inside the record it writes."""
-    found = {name: data[name] for name in _IDS if isinstance(data.get(name), str)}
+    found = {name: value for name, value in data.items() if name in _IDS and isinstance(value, str)}
     match data.get("write") or data.get("request") or data.get("registration"):
         case JobWrite(job=job) | (Job() as job):
             found["job_id"] = job.job_id

@@ -5,6 +5,7 @@ Reads are logged at DEBUG: they are many and change nothing. Deliberately not he
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from logging import DEBUG
 from typing import Final
 
@@ -32,22 +33,22 @@ from activities.stores.interfaces import DeploymentStore
 LIFECYCLE: Final[Mapping[DeploymentOperation, tuple[str, Callable[[DeploymentStore], Link]]]] = {
     DeploymentOperation.PREPARE: (
         "PrepareDeployment",
-        lambda store: UpdateDeployment(store, DeploymentOperation.PREPARE),
+        partial(UpdateDeployment, operation=DeploymentOperation.PREPARE),
     ),
     DeploymentOperation.STAGING: ("StageDeployment", RecordStagingDeployment),
     DeploymentOperation.PRODUCTION: ("PromoteDeployment", RecordProductionDeployment),
     DeploymentOperation.ROLLBACK: ("RollBackDeployment", RecordRollback),
-    DeploymentOperation.END: ("EndDeployment", lambda store: UpdateDeployment(store, DeploymentOperation.END)),
+    DeploymentOperation.END: ("EndDeployment", partial(UpdateDeployment, operation=DeploymentOperation.END)),
 }
 """The one chain, by its name, and the link in it that writes each operation's changes, but for a record's creation."""
 
 
 def build_deployment_creation_chain(store: DeploymentStore, middleware: Sequence[Middleware] = ()) -> NamedChain:
-    """``write`` in; ``deployment``, ``outcome`` and ``serialized`` out.
+    """``write`` in; ``deployment``, ``serialized`` and ``outcome`` out.
 
     A validation error stops the chain before anything is written.
     """
-    links = [ValidateDeploymentCreation(), CreateDeployment(store), SerializeDeployment()]
+    links = [ValidateDeploymentCreation(), SerializeDeployment(), CreateDeployment(store)]
     return build_chain("DeploymentCreation", links, middleware)
 
 
@@ -56,7 +57,7 @@ def build_deployment_lifecycle_chain(
 ) -> NamedChain:
     """``write`` in, ``outcome`` out, for the changes of this operation."""
     name, link = LIFECYCLE[operation]
-    return build_chain(name, [link(store)], middleware)
+    return build_chain(name, [SerializeDeployment(), link(store)], middleware)
 
 
 build_retrieve_deployment_chain: Final = chain_of(RetrieveDeployment, level=DEBUG)

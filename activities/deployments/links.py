@@ -15,6 +15,7 @@ from activities.deployments.transitions import (
 )
 from activities.environments.freezes import freeze_errors
 from activities.field_errors import field_errors
+from activities.stores.documents import dump_deployment
 from activities.stores.interfaces import DeploymentStore, WriteOutcome
 from workflows.contracts.deployments import (
     Deployment,
@@ -38,14 +39,16 @@ class DeploymentCreationContext(TypedDict, total=False):
 
     write: DeploymentWrite
     deployment: Deployment
+    serialized: str
     outcome: WriteOutcome
-    serialized: dict[str, Any]
 
 
 class DeploymentWriteContext(TypedDict, total=False):
     """The chains of DeploymentLifecycle."""
 
     write: DeploymentWrite
+    operation: DeploymentOperation
+    serialized: str
     outcome: WriteOutcome
 
 
@@ -82,6 +85,19 @@ class ValidateDeploymentCreation:
         return ctx.insert("deployment", deployment)
 
 
+class SerializeDeployment:
+    """``deployment``, or that of ``write`` → ``serialized``: the record's text, which the store keeps as it is.
+
+    Nothing is dropped: 0, empty strings and None stay what they are.
+    """
+
+    async def call(
+        self, ctx: Context[DeploymentCreationContext | DeploymentWriteContext]
+    ) -> Context[DeploymentCreationContext | DeploymentWriteContext]:
+        """Stateless and without I/O."""
+        return ctx.insert("serialized", dump_deployment(_deployment_of(ctx)))
+
+
 class CreateDeployment(StoreLink[DeploymentStore]):
     """``write`` → ``outcome``; STALE says that the record was there already.
 
@@ -95,7 +111,7 @@ class CreateDeployment(StoreLink[DeploymentStore]):
         write = require(ctx, "write", DeploymentWrite)
         check_deployment_change(DeploymentOperation.CREATE, write)
         await self._require_own(write.deployment)
-        return ctx.insert("outcome", await self._store.write(write))
+        return ctx.insert("outcome", await self._store.write(write, ctx.get("serialized")))
 
     async def _require_own(self, deployment: Deployment) -> None:
         found = await self._store.get(deployment.deployment_id)
@@ -106,18 +122,11 @@ class CreateDeployment(StoreLink[DeploymentStore]):
             )
 
 
-class SerializeDeployment:
-    """``deployment`` → ``serialized``. Nothing is dropped: 0, empty strings and None stay what they are."""
-
-    async def call(self, ctx: Context[DeploymentCreationContext]) -> Context[DeploymentCreationContext]:
-        """Stateless and without I/O."""
-        return ctx.insert("serialized", require(ctx, "deployment", Deployment).model_dump(mode="json"))
-
-
 class UpdateDeployment:
     """``write`` → ``outcome``; STALE says that a newer state is stored. Raises InvalidState, Unavailable.
 
-    ``operation`` decides which changes it may write.
+    It writes the changes of ``operation`` only. Which operation this change is, the context says under ``operation``
+    when whoever chose the chain has decided it.
     """
 
     def __init__(self, store: DeploymentStore, operation: DeploymentOperation) -> None:
@@ -127,54 +136,53 @@ class UpdateDeployment:
     async def call(self, ctx: Context[DeploymentWriteContext]) -> Context[DeploymentWriteContext]:
         """Repeating it changes nothing: the store's sequence condition holds."""
         write = require(ctx, "write", DeploymentWrite)
-        check_deployment_change(self._operation, write)
-        return ctx.insert("outcome", await self._store.write(write))
-
-
-class RecordStagingDeployment(StoreLink[DeploymentStore]):
-    """``write`` → ``outcome``; STALE says that a newer state is stored. Raises InvalidState, Unavailable."""
-
-    async def call(self, ctx: Context[DeploymentWriteContext]) -> Context[DeploymentWriteContext]:
-        """Repeating it changes nothing: the store's sequence condition holds."""
-        write = require(ctx, "write", DeploymentWrite)
-        check_deployment_change(DeploymentOperation.STAGING, write)
-        deployment = write.deployment
-        if deployment.status is DeploymentStatus.STAGING and deployment.environment not in _before_last(write):
-            where = deployment.environment or "no environment"
-            raise refused_deployment(write, f"its status is staging but it is in {where}, not in one before the last")
-        return ctx.insert("outcome", await self._store.write(write))
-
-
-class RecordProductionDeployment(StoreLink[DeploymentStore]):
-    """``write`` → ``outcome``; STALE says that a newer state is stored. Raises InvalidState, Unavailable."""
-
-    async def call(self, ctx: Context[DeploymentWriteContext]) -> Context[DeploymentWriteContext]:
-        """Repeating it changes nothing: the store's sequence condition holds."""
-        write = require(ctx, "write", DeploymentWrite)
-        check_deployment_change(DeploymentOperation.PRODUCTION, write)
-        deployment = write.deployment
-        if deployment.environment not in environments_of(deployment)[-1:]:
-            where = deployment.environment or "no environment"
-            raise refused_deployment(
-                write, f"its status is {deployment.status} but it is in {where}, which is not the last environment"
-            )
-        return ctx.insert("outcome", await self._store.write(write))
-
-
-class RecordRollback(StoreLink[DeploymentStore]):
-    """``write`` → ``outcome``, when its account of the rollback holds together; STALE says that a newer state is
-    stored. Raises InvalidState, Unavailable.
-    """
-
-    async def call(self, ctx: Context[DeploymentWriteContext]) -> Context[DeploymentWriteContext]:
-        """Repeating it changes nothing: the store's sequence condition holds."""
-        write = require(ctx, "write", DeploymentWrite)
-        check_deployment_change(DeploymentOperation.ROLLBACK, write)
-        rollback = write.deployment.rollback
-        problem = _contradiction(write.deployment.status, rollback) if rollback is not None else None
+        check_deployment_change(self._operation, write, ctx.get("operation"))
+        problem = self._problem(write.deployment)
         if problem is not None:
             raise refused_deployment(write, problem)
-        return ctx.insert("outcome", await self._store.write(write))
+        return ctx.insert("outcome", await self._store.write(write, ctx.get("serialized")))
+
+    def _problem(self, deployment: Deployment) -> str | None:
+        """Why this record must not be."""
+
+
+class RecordStagingDeployment(UpdateDeployment):
+    """As UpdateDeployment, for a deployment in, or through, an environment before the last one."""
+
+    def __init__(self, store: DeploymentStore) -> None:
+        super().__init__(store, DeploymentOperation.STAGING)
+
+    def _problem(self, deployment: Deployment) -> str | None:
+        before_last = environments_of(deployment)[:-1]
+        if deployment.status is not DeploymentStatus.STAGING or deployment.environment in before_last:
+            return None
+        where = deployment.environment or "no environment"
+        return f"its status is staging but it is in {where}, not in one before the last"
+
+
+class RecordProductionDeployment(UpdateDeployment):
+    """As UpdateDeployment, for a deployment on its way into the last environment, or live there."""
+
+    def __init__(self, store: DeploymentStore) -> None:
+        super().__init__(store, DeploymentOperation.PRODUCTION)
+
+    def _problem(self, deployment: Deployment) -> str | None:
+        if deployment.environment in environments_of(deployment)[-1:]:
+            return None
+        where = deployment.environment or "no environment"
+        return f"its status is {deployment.status} but it is in {where}, which is not the last environment"
+
+
+class RecordRollback(UpdateDeployment):
+    """As UpdateDeployment, when the record's account of the rollback holds together: how far the return to another
+    version is.
+    """
+
+    def __init__(self, store: DeploymentStore) -> None:
+        super().__init__(store, DeploymentOperation.ROLLBACK)
+
+    def _problem(self, deployment: Deployment) -> str | None:
+        return None if deployment.rollback is None else _contradiction(deployment.status, deployment.rollback)
 
 
 class RetrieveDeployment(StoreLink[DeploymentStore]):
@@ -266,8 +274,10 @@ def _broken(model: type[BaseModel], values: dict[str, Any], inside: str = "") ->
     return []
 
 
-def _before_last(write: DeploymentWrite) -> list[str]:
-    return environments_of(write.deployment)[:-1]
+def _deployment_of(ctx: Context[DeploymentCreationContext | DeploymentWriteContext]) -> Deployment:
+    if isinstance(write := ctx.get("write"), DeploymentWrite):
+        return write.deployment
+    return require(ctx, "deployment", Deployment)
 
 
 def _contradiction(status: DeploymentStatus, rollback: Rollback) -> str | None:

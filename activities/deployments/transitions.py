@@ -75,9 +75,14 @@ def deployment_operation_of(write: DeploymentWrite) -> DeploymentOperation:
     return operation
 
 
-def check_deployment_change(operation: DeploymentOperation, write: DeploymentWrite) -> None:
-    """Raises InvalidState for a change that this operation may not write, or a record that contradicts itself."""
-    actual = deployment_operation_of(write)
+def check_deployment_change(
+    operation: DeploymentOperation, write: DeploymentWrite, decided: DeploymentOperation | None = None
+) -> None:
+    """Raises InvalidState for a change that this operation may not write, or a record that contradicts itself.
+
+    ``decided``: what ``deployment_operation_of`` has said of this write already.
+    """
+    actual = decided or deployment_operation_of(write)
     if actual is not operation:
         change = f"from {_words(write.previous)} to {write.deployment.status}"
         raise refused_deployment(write, f"{operation} may not take a deployment {change}; that is for {actual}")

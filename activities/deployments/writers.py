@@ -27,4 +27,4 @@ class DeploymentWriter:
         chain = self._chains.get(operation)
         if chain is None:
             raise refused_deployment(write, "a first write goes through create_deployment, which validates it")
-        return await run_chain(chain, {"write": write}, result="outcome", kind=WriteOutcome)
+        return await run_chain(chain, {"write": write, "operation": operation}, result="outcome", kind=WriteOutcome)

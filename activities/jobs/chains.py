@@ -52,18 +52,18 @@ class WritesJob(Protocol):
 def build_job_creation_chain(
     store: JobStore, agents: AgentStore, middleware: Sequence[Middleware] = (), *, clock: Clock = epoch_millis
 ) -> NamedChain:
-    """``request`` (with ``job_id`` when it is no whole Job, and ``events``) in; ``job``, ``outcome`` and ``serialized``
+    """``request`` (with ``job_id`` when it is no whole Job, and ``events``) in; ``job``, ``serialized`` and ``outcome``
     out.
 
     A validation error stops the chain before anything is written.
     """
-    links = [ValidateJobCreation(clock=clock), NoteDemand(agents, clock=clock), CreateJob(store), SerializeJob()]
+    links = [ValidateJobCreation(clock=clock), NoteDemand(agents, clock=clock), SerializeJob(), CreateJob(store)]
     return build_chain("JobCreation", links, middleware)
 
 
 def _writing(name: str, link: WritesJob, operation: Operation) -> BuildChain[JobStore]:
     def build(store: JobStore, middleware: Sequence[Middleware] = (), *, clock: Clock = epoch_millis) -> NamedChain:
-        return build_chain(name, [link(store, operation)], middleware)
+        return build_chain(name, [SerializeJob(), link(store, operation)], middleware)
 
     return build
 
@@ -72,7 +72,8 @@ def _queueing(name: str, link: WritesJob, operation: Operation) -> BuildQueueing
     def build(
         store: JobStore, agents: AgentStore, middleware: Sequence[Middleware] = (), *, clock: Clock = epoch_millis
     ) -> NamedChain:
-        return build_chain(name, [NoteDemand(agents, clock=clock), link(store, operation)], middleware)
+        links = [NoteDemand(agents, clock=clock), SerializeJob(), link(store, operation)]
+        return build_chain(name, links, middleware)
 
     return build
 

@@ -1,7 +1,7 @@
 """Links of jobs: what a chain does with a job's record, one step each; the contexts they hand on first."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypedDict, cast
+from typing import Final, TypedDict, cast
 
 from codeuchain import Context
 from pydantic import ValidationError
@@ -12,6 +12,7 @@ from activities.clock import Clock
 from activities.days import check_day
 from activities.field_errors import field_errors
 from activities.jobs.transitions import Operation, check_transition
+from activities.stores.documents import dump_job
 from activities.stores.interfaces import AgentStore, JobStore, WriteOutcome
 from workflows.contracts.deployments import AuditEvent
 from workflows.contracts.errors import FieldError, InvalidState, NotFound, ValidationFailed
@@ -33,15 +34,16 @@ class CreationContext(TypedDict, total=False):
     job_id: str
     job: Job
     events: list[AuditEvent]
-    spec: JobSpec
+    serialized: str
     outcome: WriteOutcome
-    serialized: dict[str, Any]
 
 
 class WriteContext(TypedDict, total=False):
     """Chain JobExecution, the queue chains that write, and RefreshDemands."""
 
     write: JobWrite
+    operation: Operation
+    serialized: str
     jobs: list[JobSummary]
     refreshed: int
     outcome: WriteOutcome
@@ -60,7 +62,7 @@ class ReadContext(TypedDict, total=False):
 
 
 class ValidateJobCreation:
-    """``request`` (mapping, JobSpec or Job) → ``spec`` and ``job``. Raises ValidationFailed."""
+    """``request`` (mapping, JobSpec or Job) → ``job``. Raises ValidationFailed."""
 
     def __init__(self, *, clock: Callable[[], int], new_id: Callable[[], str] = new_job_id) -> None:
         self._clock = clock
@@ -74,7 +76,7 @@ class ValidateJobCreation:
         except ValidationError as error:
             raise ValidationFailed(*_explain(error)) from None  # its text quotes values, which do not belong in logs
         job = request if isinstance(request, Job) else self._record(spec, ctx.get("job_id"))
-        return ctx.insert("spec", spec).insert("job", job)
+        return ctx.insert("job", job)
 
     def _record(self, spec: JobSpec, job_id: str | None) -> Job:
         return new_job(spec, job_id=job_id or self._new_id(), now=self._clock())
@@ -103,6 +105,17 @@ class NoteDemand:
         return ctx
 
 
+class SerializeJob:
+    """``job``, or that of ``write`` → ``serialized``: the record's text, which the store keeps as it is.
+
+    Nothing is dropped: exit_code 0, empty strings and None stay what they are.
+    """
+
+    async def call(self, ctx: Context[CreationContext | WriteContext]) -> Context[CreationContext | WriteContext]:
+        """Stateless and without I/O."""
+        return ctx.insert("serialized", dump_job(_job_of(ctx)))
+
+
 class CreateJob(StoreLink[JobStore]):
     """``job`` and, when there are any, its ``events`` → ``outcome``; STALE says that the record was there already.
 
@@ -113,21 +126,14 @@ class CreateJob(StoreLink[JobStore]):
         """Repeating it changes nothing: the store's sequence condition holds."""
         write = JobWrite(job=require(ctx, "job", Job), events=ctx.get("events") or [])
         check_transition(Operation.CREATE, write)
-        return ctx.insert("outcome", await self._store.write(write))
-
-
-class SerializeJob:
-    """``job`` → ``serialized``. Nothing is dropped: exit_code 0, empty strings and None stay what they are."""
-
-    async def call(self, ctx: Context[CreationContext]) -> Context[CreationContext]:
-        """Stateless and without I/O."""
-        return ctx.insert("serialized", require(ctx, "job", Job).model_dump(mode="json"))
+        return ctx.insert("outcome", await self._store.write(write, ctx.get("serialized")))
 
 
 class UpdateJobStatus:
     """``write`` → ``outcome``; STALE says that a newer state is stored. Raises InvalidState, Unavailable.
 
-    ``operation`` decides which changes it may write.
+    It writes the changes of ``operation`` only. Which operation this change is, the context says under ``operation``
+    when whoever chose the chain has decided it.
     """
 
     def __init__(self, store: JobStore, operation: Operation) -> None:
@@ -137,29 +143,21 @@ class UpdateJobStatus:
     async def call(self, ctx: Context[WriteContext]) -> Context[WriteContext]:
         """Repeating it changes nothing: the store's sequence condition holds."""
         write = require(ctx, "write", JobWrite)
-        check_transition(self._operation, write)
-        return ctx.insert("outcome", await self._store.write(write))
+        check_transition(self._operation, write, ctx.get("operation"))
+        self._check(write.job)
+        return ctx.insert("outcome", await self._store.write(write, ctx.get("serialized")))
+
+    def _check(self, job: Job) -> None:
+        """Raises InvalidState for a record that must not be."""
 
 
-class RecordJobExecution:
-    """``write`` → ``outcome``, as UpdateJobStatus, when its account of the execution holds together.
+class RecordJobExecution(UpdateJobStatus):
+    """As UpdateJobStatus, when the record's account of the execution holds together: what became of an attempt."""
 
-    Raises InvalidState, Unavailable.
-    """
-
-    def __init__(self, store: JobStore, operation: Operation) -> None:
-        self._store = store
-        self._operation = operation
-
-    async def call(self, ctx: Context[WriteContext]) -> Context[WriteContext]:
-        """Repeating it changes nothing: the store's sequence condition holds."""
-        write = require(ctx, "write", JobWrite)
-        check_transition(self._operation, write)
-        problem = _contradiction(write.job)
+    def _check(self, job: Job) -> None:
+        problem = _contradiction(job)
         if problem is not None:
-            job_id = write.job.job_id
-            raise InvalidState(f"The record of job {job_id} was not written: {problem}.", job_id=job_id)
-        return ctx.insert("outcome", await self._store.write(write))
+            raise InvalidState(f"The record of job {job.job_id} was not written: {problem}.", job_id=job.job_id)
 
 
 class RefreshDemands(StoreLink[AgentStore]):

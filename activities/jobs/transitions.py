@@ -65,26 +65,30 @@ def operation_of(write: JobWrite) -> Operation:
     """The operation that writes this change. Raises InvalidState when none does."""
     operation = OPERATIONS.get((write.previous, write.job.queue_status))
     if operation is None:
-        raise _refusal(write, f"nothing takes a job from {_words(write.previous)} to {write.job.queue_status}")
+        raise refused_job(write, f"nothing takes a job from {_words(write.previous)} to {write.job.queue_status}")
     return operation
 
 
-def check_transition(operation: Operation, write: JobWrite) -> None:
-    """Raises InvalidState for a change that this operation may not write, or for two views that disagree."""
+def check_transition(operation: Operation, write: JobWrite, decided: Operation | None = None) -> None:
+    """Raises InvalidState for a change that this operation may not write, or for two views that disagree.
+
+    ``decided``: what ``operation_of`` has said of this write already.
+    """
     job = write.job
-    actual = operation_of(write)
+    actual = decided or operation_of(write)
     if actual is not operation:
         change = f"from {_words(write.previous)} to {job.queue_status}"
-        raise _refusal(write, f"{operation} may not take a job {change}; that is for {actual}")
+        raise refused_job(write, f"{operation} may not take a job {change}; that is for {actual}")
     if job.status not in VIEWS[job.queue_status]:
         agreeing = ", ".join(sorted(VIEWS[job.queue_status]))
-        raise _refusal(
+        raise refused_job(
             write,
             f"its status {job.status} contradicts its queue status {job.queue_status}, which goes with {agreeing}",
         )
 
 
-def _refusal(write: JobWrite, why: str) -> InvalidState:
+def refused_job(write: JobWrite, why: str) -> InvalidState:
+    """The error for a write that must not be."""
     job = write.job
     return InvalidState(
         f"The record of job {job.job_id} was not written: {why}. Look at its workflow: it is ahead of its record.",

@@ -15,7 +15,7 @@ from activities.jobs.chains import (
     build_job_creation_chain,
     build_refresh_demands_chain,
 )
-from activities.jobs.transitions import operation_of
+from activities.jobs.transitions import operation_of, refused_job
 from activities.stores.interfaces import AgentStore, JobStore, WriteOutcome
 from workflows.contracts.jobs import JobSummary
 from workflows.contracts.records import JobWrite
@@ -49,8 +49,11 @@ class JobWriter:
 
     async def write(self, write: JobWrite) -> WriteOutcome:
         """Raises InvalidState for a change that no operation may write, Unavailable."""
-        chain = self._chains[operation_of(write)]
-        return await run_chain(chain, {"write": write}, result="outcome", kind=WriteOutcome)
+        operation = operation_of(write)
+        chain = self._chains.get(operation)
+        if chain is None:
+            raise refused_job(write, "a first write goes through create_job, which validates it")
+        return await run_chain(chain, {"write": write, "operation": operation}, result="outcome", kind=WriteOutcome)
 
     async def refresh_demands(self, jobs: Sequence[JobSummary]) -> int:
         """Keep what these demand, as far as they wait; returns how many demands that were. Raises Unavailable."""

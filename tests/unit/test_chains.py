@@ -9,13 +9,15 @@ from codeuchain import Context
 from activities.chaining.chains import build_chain, run_chain
 from activities.chaining.links import ChainMiswiredError
 from activities.chaining.middleware import ObserveChain
+from activities.jobs import transitions, writers
 from activities.jobs.chains import BUILDERS, QUEUEING_BUILDERS, build_job_creation_chain
 from activities.jobs.links import SerializeJob
 from activities.jobs.readers import JobReader
 from activities.jobs.transitions import OPERATIONS, VIEWS, Operation
-from activities.jobs.writers import JobWriter
+from activities.jobs.writers import JobCreator, JobWriter
 from activities.stores.interfaces import WriteOutcome
-from tests.unit.fakes import SPEC, FakeJobStore, make_job, no_agents
+from activities.stores.open import open_memory_stores
+from tests.unit.fakes import SPEC, Counting, FakeJobStore, make_job, no_agents
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable, ValidationFailed
 from workflows.contracts.jobs import Job
 from workflows.contracts.records import DayStats, JobQuery, JobWrite, QueueStats
@@ -43,8 +45,8 @@ class TestJobCreation:
         assert build_job_creation_chain(FakeJobStore(), no_agents()).links == (
             "ValidateJobCreation",
             "NoteDemand",
-            "CreateJob",
             "SerializeJob",
+            "CreateJob",
         )
 
     async def test_a_request_becomes_a_record(self) -> None:
@@ -91,6 +93,32 @@ class TestJobWriter:
             is WriteOutcome.STALE
         )
         assert store.jobs[newer.job_id] == newer
+
+    async def test_a_record_is_written_as_text_once_and_its_operation_decided_once(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        dumped, decided = Counting(Job.model_dump_json), Counting(transitions.operation_of)
+        monkeypatch.setattr(Job, "model_dump_json", dumped.call)
+        monkeypatch.setattr(transitions, "operation_of", decided.call)
+        monkeypatch.setattr(writers, "operation_of", decided.call)
+        stores = open_memory_stores()
+        for number, (before, after) in enumerate(OPERATIONS):
+            status = sorted(VIEWS[after])[0]
+            completed_at = 9_000 if status.final else None
+            job = make_job(str(number), status=status, queue_status=after, completed_at=completed_at)
+            write = JobWrite(job=job, previous=before)
+            if before is None:
+                await JobCreator(stores.jobs, stores.agents).create(write)
+            else:
+                await JobWriter(stores.jobs, stores.agents).write(write)
+            assert (dumped.calls, decided.calls) == (number + 1, number + 1)
+            assert await stores.jobs.get(str(number)) == job
+
+    async def test_a_first_write_is_for_the_creator(self) -> None:
+        store = FakeJobStore()
+        with pytest.raises(InvalidState, match="create_job"):
+            await JobWriter(store, no_agents()).write(JobWrite(job=make_job(status=JobStatus.QUEUED)))
+        assert store.writes == []
 
     @pytest.mark.parametrize("before", [None, QueueStatus.COMPLETED, QueueStatus.CANCELLED])
     async def test_an_illegal_change_is_refused_for_good(self, before: QueueStatus | None) -> None:

@@ -1,11 +1,13 @@
 """Chains of deployments: their order, the registry of their writes, and the facade that the API reads through."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
 
 from activities.chaining.chains import run_chain
+from activities.deployments import transitions, writers
 from activities.deployments.chains import LIFECYCLE, build_deployment_creation_chain
 from activities.deployments.readers import DeploymentReader
 from activities.deployments.transitions import DEPLOYMENT_OPERATIONS, DeploymentOperation
@@ -13,8 +15,10 @@ from activities.deployments.writers import DeploymentWriter
 from activities.stores.interfaces import WriteOutcome
 from activities.stores.open import Stores, open_memory_stores
 from tests.unit.deployment_records import in_status, make_deployment, make_spec, make_state
+from tests.unit.fakes import Counting
 from workflows.contracts.deployments import (
     AuditEvent,
+    Deployment,
     DeploymentQuery,
     DeploymentStatus,
     DeploymentWrite,
@@ -37,14 +41,14 @@ def reader_of(stores: Stores) -> DeploymentReader:
 class TestDeploymentCreation:
     def test_links_of_deployment_creation_in_order(self, stores: Stores) -> None:
         links = build_deployment_creation_chain(stores.deployments).links
-        assert links == ("ValidateDeploymentCreation", "CreateDeployment", "SerializeDeployment")
+        assert links == ("ValidateDeploymentCreation", "SerializeDeployment", "CreateDeployment")
 
     async def test_a_write_becomes_a_record_with_its_events(self, stores: Stores) -> None:
         event = AuditEvent(event_id="e1", at=5, action="deployment.created", deployment_id="d1", service_name="shop")
         write = DeploymentWrite(deployment=make_deployment(sequence=1), events=[event])
         chain = build_deployment_creation_chain(stores.deployments)
-        serialized: object = await run_chain(chain, {"write": write}, result="serialized", kind=object)
-        assert serialized == write.deployment.model_dump(mode="json")
+        serialized = await run_chain(chain, {"write": write}, result="serialized", kind=str)
+        assert json.loads(serialized) == write.deployment.model_dump(mode="json")
         assert await stores.deployments.get("d1") == write.deployment
         assert (await stores.events.list(EventQuery(deployment_id="d1"))).items == [event]
 
@@ -67,6 +71,24 @@ class TestDeploymentWriter:
             deployment = in_status(now, with_rollback=rollback, deployment_id=str(number), sequence=1)
             write = DeploymentWrite(deployment=deployment, previous=before)
             assert await writer.write(write) is WriteOutcome.APPLIED
+            assert await stores.deployments.get(str(number)) == deployment
+
+    async def test_a_deployment_is_written_as_text_once_and_its_operation_decided_once(
+        self, stores: Stores, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        dumped, decided = Counting(Deployment.model_dump_json), Counting(transitions.deployment_operation_of)
+        monkeypatch.setattr(Deployment, "model_dump_json", dumped.call)
+        monkeypatch.setattr(transitions, "deployment_operation_of", decided.call)
+        monkeypatch.setattr(writers, "deployment_operation_of", decided.call)
+        creation = build_deployment_creation_chain(stores.deployments)
+        for number, (before, now, rollback) in enumerate(DEPLOYMENT_OPERATIONS):
+            deployment = in_status(now, with_rollback=rollback, deployment_id=str(number), sequence=1)
+            write = DeploymentWrite(deployment=deployment, previous=before)
+            if before is None:
+                await run_chain(creation, {"write": write}, result="outcome", kind=WriteOutcome)
+            else:
+                await DeploymentWriter(stores.deployments).write(write)
+            assert (dumped.calls, decided.calls) == (number + 1, number + 1)
             assert await stores.deployments.get(str(number)) == deployment
 
     async def test_a_late_write_of_a_deployment_changes_nothing(self, stores: Stores) -> None:

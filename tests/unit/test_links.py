@@ -1,5 +1,6 @@
 """Links, one by one: what they answer, what they refuse, and that they refuse loudly."""
 
+import json
 import traceback
 from itertools import product
 from typing import Any
@@ -19,6 +20,7 @@ from activities.jobs.links import (
     ValidateJobCreation,
 )
 from activities.jobs.transitions import OPERATIONS, VIEWS, Operation, check_transition, operation_of
+from activities.stores.documents import load_job
 from activities.stores.interfaces import WriteOutcome
 from tests.unit.fakes import SPEC, FakeJobStore, make_job
 from workflows.contracts.errors import ErrorCode, InvalidState, NotFound, ValidationFailed
@@ -207,8 +209,10 @@ class TestReading:
 
     async def test_serializing_drops_nothing(self) -> None:
         job = make_job(exit_code=0, error_message="", metadata={"naïve": [None, 2**70, 0.5, {"": False}]})
-        serialized = (await SerializeJob().call(context(job=job))).get("serialized")
+        text = require(await SerializeJob().call(context(job=job)), "serialized", str)
+        serialized = json.loads(text)
         assert serialized["exit_code"] == 0
         assert serialized["error_message"] == ""
         assert serialized["agent_id"] is None
         assert Job.model_validate(serialized) == job
+        assert load_job(text) == job

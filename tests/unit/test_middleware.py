@@ -86,7 +86,7 @@ async def test_one_line_a_run_at_info_and_each_link_at_debug(caplog: pytest.LogC
     await run_chain(chain, {"request": make_job("j2")}, result="outcome", kind=WriteOutcome)
     (line,) = lines(caplog, logging.INFO)
     assert (line["chain"], line["job_id"]) == ("JobCreation", "j2")
-    assert list(line["links"]) == ["ValidateJobCreation", "NoteDemand", "CreateJob", "SerializeJob"]
+    assert list(line["links"]) == ["ValidateJobCreation", "NoteDemand", "SerializeJob", "CreateJob"]
     assert sum(line["links"].values()) <= line["milliseconds"]
     assert [entry["link"] for entry in lines(caplog, logging.DEBUG)] == list(line["links"])
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from activities.stores.documents import dump_deployment, load_deployment
 from activities.stores.interfaces import WriteOutcome
 from activities.stores.memory.events import MemoryEventStore
 from activities.stores.memory.pages import newest_first
@@ -26,15 +27,16 @@ class MemoryDeploymentStore:
         self._states: Counter[DeploymentStatus] = Counter()
         self._days: Counter[str] = Counter()
 
-    async def write(self, write: DeploymentWrite) -> WriteOutcome:
+    async def write(self, write: DeploymentWrite, document: str | None = None) -> WriteOutcome:
         """See DeploymentStore."""
         deployment, stored = write.deployment, await self.get(write.deployment.deployment_id)
-        document = pack(deployment.model_dump_json(), "deployment", deployment.deployment_id)
+        document = dump_deployment(deployment) if document is None else document
+        kept = pack(document, "deployment", deployment.deployment_id)
         check_summary(deployment.summary().model_dump_json(), "deployment", deployment.deployment_id)
         if stored is not None and stored.sequence >= deployment.sequence:
             return WriteOutcome.STALE
         self._events.keep(write.events)
-        self._documents[deployment.deployment_id] = document
+        self._documents[deployment.deployment_id] = kept
         self._states[deployment.status] += 1
         if stored is None:
             self._days[day_of(deployment.created_at)] += 1
@@ -64,7 +66,7 @@ class MemoryDeploymentStore:
 
 
 def _load(kept: str | bytes) -> Deployment:
-    return Deployment.model_validate_json(unpack(kept))
+    return load_deployment(unpack(kept))
 
 
 def _matches(query: DeploymentQuery, deployment: Deployment) -> bool:

@@ -20,14 +20,14 @@ class MemoryJobStore:
         self._queue: Counter[str] = Counter()
         self._days: dict[str, Counter[str]] = {}
 
-    async def write(self, write: JobWrite) -> WriteOutcome:
+    async def write(self, write: JobWrite, document: str | None = None) -> WriteOutcome:
         """See JobStore."""
         job, stored = write.job, await self.get(write.job.job_id)
         if stored is not None and stored.sequence >= job.sequence:
             return WriteOutcome.STALE
         self._events.keep([*write.creation, *write.events])
         moved = deltas(Footprint.of(stored) if stored else None, job)
-        self._documents[job.job_id] = dump_job(job)
+        self._documents[job.job_id] = dump_job(job) if document is None else document
         self._queue.update(moved.queue)
         for day, counters in moved.days.items():
             self._days.setdefault(day, Counter()).update(counters)
