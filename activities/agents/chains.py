@@ -12,7 +12,6 @@ from activities.agents.links import (
     DrainAgent,
     ForgetGoneAgents,
     ListAgents,
-    ListHealthyAgents,
     ListPoolAgents,
     PauseAgent,
     RecordHeartbeats,
@@ -40,15 +39,6 @@ def build_list_pool_agents_chain(
     """``pool`` in, ``agents`` out: all agents of a pool, or of every pool."""
     links = [ListPoolAgents(store), ForgetGoneAgents(store, clock=clock)]
     return build_chain("ListPoolAgents", links, middleware, level=DEBUG)
-
-
-def build_list_healthy_agents_chain(
-    store: AgentStore, middleware: Sequence[Middleware] = (), *, clock: Clock = epoch_millis
-) -> NamedChain:
-    """``pool`` in, ``agents`` out. Logged at DEBUG: reads are many and change nothing."""
-    return build_chain(
-        "ListHealthyAgents", [ListPoolAgents(store), ListHealthyAgents(clock=clock)], middleware, level=DEBUG
-    )
 
 
 build_admit_agent_chain: Final = chain_of(AdmitAgent, level=DEBUG)

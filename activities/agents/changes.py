@@ -1,6 +1,6 @@
 """How an agent's record is changed: by a pure change, under its revision, tried again when another one came between.
 
-Deliberately not here: registering (``register_agent``), and the heartbeats, which never touch the record.
+Deliberately not here: the heartbeats, which never touch the record (``heartbeats``).
 """
 
 from collections.abc import Callable
@@ -11,12 +11,15 @@ from activities.agents.names import no_such_agent
 from activities.clock import Clock
 from activities.events.signatures import Signature
 from activities.stores.interfaces import AgentStore
-from workflows.contracts.agents import Agent
+from workflows.contracts.agents import Agent, AgentRegistration, AgentStatus
 from workflows.contracts.deployments import AuditEvent
 from workflows.contracts.errors import InvalidState, Unavailable
 
 TRIES: Final = 8
 """How often a change is tried against others of the same record: more than people can make at once."""
+REGISTERED: Final = "agent.registered"
+_TOLD: Final = ("pool", "labels", "capacity", "hostname")
+"""What the audit trail tells when it changes; an agent registers again twice a day, with nothing to tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,32 @@ def too_busy(agent_id: str) -> Unavailable:
     return Unavailable(
         f"The record of agent {agent_id} changes faster than this change can be stored. Try again.", agent_id=agent_id
     )
+
+
+def registered(
+    registration: AgentRegistration, present: Agent | None, signed: Signature, now: int, credential_id: str | None
+) -> Change:
+    """A pause is somebody's word about the host and stays; a drain is about the run that has ended."""
+    gone = present is None or present.status(now) is AgentStatus.OFFLINE
+    agent = Agent(
+        **registration.model_dump(),
+        registered_at=now,
+        registered_by=signed.by,
+        draining=present is not None and not gone and present.draining,
+        paused_at=present.paused_at if present is not None else None,
+        paused_until=present.paused_until if present is not None else None,
+        note=present.note if present is not None else None,
+        credential_id=credential_id,
+        revision=present.revision + 1 if present is not None else 1,
+        beat=present.beat if present is not None and not gone and present.pool == registration.pool else None,
+    )
+    before = present.model_dump() if present is not None and present.deregistered_at is None else {}
+    changed = {name: value for name in _TOLD if (value := getattr(agent, name)) != before.get(name)}
+    if not changed:
+        return Change(agent, None)
+    moved = f" instead of {before['pool']}" if before and "pool" in changed else ""
+    details = {**changed, **({"from_pool": before["pool"]} if moved else {})}
+    return Change(agent, REGISTERED, f"{agent.agent_id} is in pool {agent.pool}{moved}", details)
 
 
 def drained(agent: Agent, now: int) -> Change | None:

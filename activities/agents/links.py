@@ -1,6 +1,7 @@
 """Links of agents: what a chain does with an agent's record, one step each; the contexts first."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Final, TypedDict, cast
 
 from codeuchain import Context
@@ -14,6 +15,7 @@ from activities.agents.changes import (
     drained,
     made_events,
     paused,
+    registered,
     resumed,
     too_busy,
 )
@@ -21,7 +23,6 @@ from activities.agents.heartbeats import Received, first_beat, is_late
 from activities.agents.names import check_name, no_such_agent
 from activities.bounded import gather_bounded
 from activities.chaining.links import StoreLink, require
-from activities.clock import Clock
 from activities.events.signatures import Signature
 from activities.stores.interfaces import AgentStore
 from workflows.contracts.agents import (
@@ -33,9 +34,6 @@ from workflows.contracts.agents import (
 )
 from workflows.contracts.errors import FieldError, NotFound, ValidationFailed
 
-REGISTERED: Final = "agent.registered"
-_TOLD: Final = ("pool", "labels", "capacity", "hostname")
-"""What the audit trail tells when it changes; an agent registers again twice a day, with nothing to tell."""
 RELABELLED: Final = "agent.relabelled"
 _CHANGES: Final[Mapping[AgentStatus, AgentChange]] = {
     AgentStatus.HEALTHY: resumed,
@@ -113,7 +111,7 @@ class RegisterAgent(StoreLink[AgentStore]):
             present = await self._store.get(registration.agent_id)
             now = self._clock()
             check_name(present, registration, now)
-            made = _registered(registration, present, signed, now, ctx.get("credential_id"))
+            made = registered(registration, present, signed, now, ctx.get("credential_id"))
             if await self._store.put(made.agent, made_events(made, signed, now)):
                 await self._begin_anew(made.agent, present, now)
                 return ctx.insert("agent", made.agent)
@@ -173,67 +171,63 @@ class RecordHeartbeats(StoreLink[AgentStore]):
         return await change_agent(self._store, self._clock, agent_id, signed, change)
 
 
-class UpdateAgentStatus(StoreLink[AgentStore]):
-    """``agent_id``, ``status``, ``signed`` → ``agent``: HEALTHY resumes it, DRAINING drains it, OFFLINE deregisters it.
-
-    Raises ValidationFailed for DEGRADED, which is only ever found out; NotFound, InvalidState, Unavailable.
-    """
-
-    async def call(self, ctx: Context[AgentChangeContext]) -> Context[AgentChangeContext]:
-        """Repeating it changes nothing."""
-        agent_id, signed = require(ctx, "agent_id", str), require(ctx, "signed", Signature)
-        change = _CHANGES.get(require(ctx, "status", AgentStatus))
-        if change is None:
-            problem = f"must be one of {', '.join(_CHANGES)}; whether an agent is DEGRADED its heartbeats tell"
-            raise ValidationFailed(
-                f"The status of agent {agent_id} was not changed: it {problem}.",
-                [FieldError(field="status", message=problem)],
-            )
-        return ctx.insert("agent", await change_agent(self._store, self._clock, agent_id, signed, change))
-
-
-class DrainAgent(StoreLink[AgentStore]):
-    """``agent_id``, ``signed`` → ``agent``. Raises NotFound, InvalidState, Unavailable."""
-
-    async def call(self, ctx: Context[AgentChangeContext]) -> Context[AgentChangeContext]:
-        """Repeating it changes nothing."""
-        agent_id, signed = require(ctx, "agent_id", str), require(ctx, "signed", Signature)
-        return ctx.insert("agent", await change_agent(self._store, self._clock, agent_id, signed, drained))
-
-
-class PauseAgent(StoreLink[AgentStore]):
-    """``agent_id``, ``signed``, ``note`` and, unless it is until somebody resumes it, ``seconds`` → ``agent``.
-
-    Raises NotFound, InvalidState, Unavailable.
-    """
-
-    async def call(self, ctx: Context[AgentChangeContext]) -> Context[AgentChangeContext]:
-        """A second pause replaces the first one."""
-        agent_id, signed = require(ctx, "agent_id", str), require(ctx, "signed", Signature)
-        note, seconds = require(ctx, "note", str), ctx.get("seconds")
-
-        def change(agent: Agent, now: int) -> Change:
-            return paused(agent, now, note=note, seconds=seconds)
-
-        return ctx.insert("agent", await change_agent(self._store, self._clock, agent_id, signed, change))
-
-
-class ResumeAgent(StoreLink[AgentStore]):
-    """``agent_id``, ``signed`` → ``agent``. Raises NotFound, InvalidState, Unavailable."""
-
-    async def call(self, ctx: Context[AgentChangeContext]) -> Context[AgentChangeContext]:
-        """Repeating it changes nothing."""
-        agent_id, signed = require(ctx, "agent_id", str), require(ctx, "signed", Signature)
-        return ctx.insert("agent", await change_agent(self._store, self._clock, agent_id, signed, resumed))
-
-
-class DeregisterAgent(StoreLink[AgentStore]):
+class _ChangeAgent(StoreLink[AgentStore]):
     """``agent_id``, ``signed`` → ``agent``. Raises NotFound, Unavailable."""
 
     async def call(self, ctx: Context[AgentChangeContext]) -> Context[AgentChangeContext]:
         """Repeating it changes nothing."""
         agent_id, signed = require(ctx, "agent_id", str), require(ctx, "signed", Signature)
-        return ctx.insert("agent", await change_agent(self._store, self._clock, agent_id, signed, deregistered))
+        return ctx.insert("agent", await change_agent(self._store, self._clock, agent_id, signed, self._change(ctx)))
+
+    def _change(self, ctx: Context[AgentChangeContext]) -> AgentChange:
+        raise NotImplementedError
+
+
+class UpdateAgentStatus(_ChangeAgent):
+    """Also ``status``: HEALTHY resumes it, DRAINING drains it, OFFLINE deregisters it.
+
+    Raises ValidationFailed for DEGRADED, which is only ever found out; InvalidState.
+    """
+
+    def _change(self, ctx: Context[AgentChangeContext]) -> AgentChange:
+        change = _CHANGES.get(require(ctx, "status", AgentStatus))
+        if change is None:
+            problem = f"must be one of {', '.join(_CHANGES)}; whether an agent is DEGRADED its heartbeats tell"
+            raise ValidationFailed(
+                f"The status of agent {require(ctx, 'agent_id', str)} was not changed: it {problem}.",
+                [FieldError(field="status", message=problem)],
+            )
+        return change
+
+
+class PauseAgent(_ChangeAgent):
+    """Also ``note`` and, unless it is until somebody resumes it, ``seconds``: an agent takes nothing new for a while,
+    what it runs goes on. Raises InvalidState. A second pause replaces the first one.
+    """
+
+    def _change(self, ctx: Context[AgentChangeContext]) -> AgentChange:
+        return partial(paused, note=require(ctx, "note", str), seconds=ctx.get("seconds"))
+
+
+class DrainAgent(_ChangeAgent):
+    """An agent is told to finish what it runs and to end. Raises InvalidState."""
+
+    def _change(self, ctx: Context[AgentChangeContext]) -> AgentChange:
+        return drained
+
+
+class ResumeAgent(_ChangeAgent):
+    """An agent takes jobs again, after a pause or a drain that has not ended yet. Raises InvalidState."""
+
+    def _change(self, ctx: Context[AgentChangeContext]) -> AgentChange:
+        return resumed
+
+
+class DeregisterAgent(_ChangeAgent):
+    """An agent has ended, or is to be known no longer."""
+
+    def _change(self, ctx: Context[AgentChangeContext]) -> AgentChange:
+        return deregistered
 
 
 class RetrieveAgent(StoreLink[AgentStore]):
@@ -271,19 +265,6 @@ class ListPoolAgents(StoreLink[AgentStore]):
         return ctx.insert("agents", [agents[agent_id] for agent_id in sorted(agents)])
 
 
-class ListHealthyAgents:
-    """``agents`` → ``agents`` whose status is HEALTHY now."""
-
-    def __init__(self, *, clock: Clock) -> None:
-        self._clock = clock
-
-    async def call(self, ctx: Context[AgentReadContext]) -> Context[AgentReadContext]:
-        """Without I/O: how an agent is follows from its last heartbeat."""
-        now = self._clock()
-        agents = cast("list[Agent]", require(ctx, "agents", list))
-        return ctx.insert("agents", [agent for agent in agents if agent.status(now) is AgentStatus.HEALTHY])
-
-
 class ForgetGoneAgents(StoreLink[AgentStore]):
     """``agents`` → ``agents`` without those that are gone for good. Raises Unavailable."""
 
@@ -300,32 +281,6 @@ class ForgetGoneAgents(StoreLink[AgentStore]):
 
     async def _forget(self, agent: Agent) -> None:
         await self._store.forget(agent.agent_id, agent.revision)
-
-
-def _registered(
-    registration: AgentRegistration, present: Agent | None, signed: Signature, now: int, credential_id: str | None
-) -> Change:
-    """A pause is somebody's word about the host and stays; a drain is about the run that has ended."""
-    gone = present is None or present.status(now) is AgentStatus.OFFLINE
-    agent = Agent(
-        **registration.model_dump(),
-        registered_at=now,
-        registered_by=signed.by,
-        draining=present is not None and not gone and present.draining,
-        paused_at=present.paused_at if present is not None else None,
-        paused_until=present.paused_until if present is not None else None,
-        note=present.note if present is not None else None,
-        credential_id=credential_id,
-        revision=present.revision + 1 if present is not None else 1,
-        beat=present.beat if present is not None and not gone and present.pool == registration.pool else None,
-    )
-    before = present.model_dump() if present is not None and present.deregistered_at is None else {}
-    changed = {name: value for name in _TOLD if (value := getattr(agent, name)) != before.get(name)}
-    if not changed:
-        return Change(agent, None)
-    moved = f" instead of {before['pool']}" if before and "pool" in changed else ""
-    details = {**changed, **({"from_pool": before["pool"]} if moved else {})}
-    return Change(agent, REGISTERED, f"{agent.agent_id} is in pool {agent.pool}{moved}", details)
 
 
 def _is_gone(agent: Agent, now: int) -> bool:

@@ -16,7 +16,6 @@ from activities.agents.chains import (
     build_drain_agent_chain,
     build_list_agents_chain,
     build_list_demands_chain,
-    build_list_healthy_agents_chain,
     build_list_pool_agents_chain,
     build_list_pools_chain,
     build_pause_agent_chain,
@@ -68,7 +67,6 @@ class AgentRegistry:
         self._retrieve = build_retrieve_agent_chain(agents, middleware)
         self._list = build_list_agents_chain(agents, middleware)
         self._members = build_list_pool_agents_chain(agents, middleware, clock=clock)
-        self._healthy = build_list_healthy_agents_chain(agents, middleware, clock=clock)
         self._pool = build_retrieve_pool_chain(agents, middleware)
         self._pools = build_list_pools_chain(agents, middleware)
         self._scale = build_scale_pool_chain(agents, middleware, clock=clock)
@@ -140,10 +138,6 @@ class AgentRegistry:
     async def members(self, pool: str | None = None) -> builtins.list[Agent]:
         """All agents of a pool, or of every pool, by id. Those that are gone for good are forgotten on the way."""
         return await run_chain(self._members, {"pool": pool}, result="agents", kind=_AGENTS)
-
-    async def healthy(self, pool: str | None = None) -> builtins.list[Agent]:
-        """The agents of a pool, or of every pool, that are HEALTHY, by id."""
-        return await run_chain(self._healthy, {"pool": pool}, result="agents", kind=_AGENTS)
 
     async def pool(self, name: str) -> Pool:
         """What is kept of a pool. Raises NotFound for one of which nothing was ever said."""
