@@ -26,6 +26,7 @@ from activities.jobs.readers import JobReader
 from activities.jobs.reconcile import Reconciler
 from activities.jobs.temporal import TemporalJobWorkflows
 from activities.jobs.writers import JobCreator, JobWriter
+from activities.services.activities import ServiceActivities
 from activities.services.chains import build_apply_service_chain
 from activities.settings import WorkerSettings
 from activities.stores.open import Stores
@@ -51,12 +52,13 @@ class ControlActivities:
     """All activities of the control queue, by subject."""
 
     jobs: JobActivities
+    services: ServiceActivities
     deployments: DeploymentActivities
     environments: EnvironmentActivities
 
     def all(self) -> Sequence[Callable[..., Any]]:
         """Every activity, for ``Worker(activities=…)``."""
-        return [*self.jobs.all(), *self.deployments.all(), *self.environments.all()]
+        return [*self.jobs.all(), *self.services.all(), *self.deployments.all(), *self.environments.all()]
 
 
 def build_activities(stores: Stores, client: Client, *, clock: Clock = epoch_millis) -> ControlActivities:
@@ -66,12 +68,14 @@ def build_activities(stores: Stores, client: Client, *, clock: Clock = epoch_mil
     writer = DeploymentWriter(stores.deployments, middleware)
     return ControlActivities(
         jobs=_job_activities(stores, client, middleware, clock),
-        deployments=DeploymentActivities(
+        services=ServiceActivities(
             application=build_apply_service_chain(stores.services, stores.events, middleware, clock=clock),
+            artifacts=stores.artifacts,
+        ),
+        deployments=DeploymentActivities(
             creation=build_deployment_creation_chain(stores.deployments, middleware),
             writer=writer,
             reader=reader,
-            artifacts=stores.artifacts,
             reconciler=DeploymentReconciler(reader, writer, TemporalDeploymentWorkflows(client), clock),
         ),
         environments=_environment_activities(stores, client, middleware, reader),
@@ -96,7 +100,7 @@ def _environment_activities(
     temporal = TemporalWorkflows(client)
     return EnvironmentActivities(
         writing=build_record_environment_chain(stores.environments, middleware),
-        reader=reader,
+        read=reader.environment,
         send=temporal.signal_environment,
         closed=temporal.closed,
     )

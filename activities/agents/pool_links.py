@@ -4,8 +4,8 @@ from typing import Final, TypedDict
 
 from codeuchain import Context
 
+from activities.agents.changes import change_pool
 from activities.agents.links import AgentRegistrationContext
-from activities.agents.pool_changes import change_pool
 from activities.chaining.links import StoreLink, require
 from activities.events.signatures import Signature
 from activities.stores.interfaces import AgentStore

@@ -1,7 +1,7 @@
-"""The control worker's activities for deployments and services: contract in, chain, contract out. Names and types are
+"""The control worker's activities for deployments: contract in, chain, contract out. Names and types are
 the stubs' of ``workflows.contracts.activities``.
 
-Deliberately not here: the rules (links, ``services.definitions``) and how errors cross to Temporal (``errors``).
+Deliberately not here: the rules (links, ``reconcile``) and how errors cross to Temporal (``errors``).
 """
 
 from collections.abc import Callable, Sequence
@@ -15,45 +15,29 @@ from activities.deployments.readers import DeploymentReader
 from activities.deployments.reconcile import DeploymentReconciler
 from activities.deployments.writers import DeploymentWriter
 from activities.errors import speaks_temporal
-from activities.services import definitions
-from activities.stores.interfaces import ArtifactStore, WriteOutcome
+from activities.stores.interfaces import WriteOutcome
 from workflows.contracts.commands import ReconcileResult
 from workflows.contracts.deployments import Deployment, DeploymentWrite
 from workflows.contracts.errors import NotFound
-from workflows.contracts.services import DefinitionRequest, Service, ServiceDefinition, ServiceWrite
 
 
 @dataclass(frozen=True, slots=True)
 class DeploymentActivities:
     """The bodies, with what they need. ``all`` is what a Worker registers."""
 
-    application: NamedChain
     creation: NamedChain
     writer: DeploymentWriter
     reader: DeploymentReader
-    artifacts: ArtifactStore
     reconciler: DeploymentReconciler
 
     def all(self) -> Sequence[Callable[..., Any]]:
         """Every activity, for ``Worker(activities=…)``."""
         return [
-            self.apply_service,
             self.create_deployment,
             self.record_deployment,
             self.load_deployment,
-            self.load_definition,
             self.reconcile_deployments,
         ]
-
-    @activity.defn(name="apply_service")
-    @speaks_temporal
-    async def apply_service(self, write: ServiceWrite) -> Service:
-        """Register or change a service. Raises validation_failed, invalid_state, both not retryable.
-
-        One workflow is one change: its id tells a change that was stored before its answer was lost.
-        """
-        change = {"write": write, "change_id": f"{activity.info().workflow_id}-applied"}
-        return await run_chain(self.application, change, result="service", kind=Service)
 
     @activity.defn(name="create_deployment")
     @speaks_temporal
@@ -75,12 +59,6 @@ class DeploymentActivities:
             return await self.reader.get(deployment_id)
         except NotFound:
             return None
-
-    @activity.defn(name="load_definition")
-    @speaks_temporal
-    async def load_definition(self, request: DefinitionRequest) -> ServiceDefinition:
-        """Read and validate a definition that an agent uploaded. Raises validation_failed, not retryable."""
-        return await definitions.load_definition(self.artifacts, request)
 
     @activity.defn(name="reconcile_deployments")
     @speaks_temporal

@@ -14,7 +14,6 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.chaining.chains import NamedChain, run_chain
-from activities.deployments.readers import DeploymentReader
 from activities.environments import freezes
 from activities.errors import speaks_temporal
 from activities.stores.interfaces import WriteOutcome
@@ -35,11 +34,12 @@ HEARTBEAT_SECONDS: Final = 5.0
 class EnvironmentActivities:
     """The bodies, with what they need. ``all`` is what a Worker registers.
 
-    ``send`` and ``closed`` are those of ``TemporalWorkflows``.
+    ``read`` takes a service's and an environment's name and raises NotFound; ``send`` and ``closed`` are those of
+    ``TemporalWorkflows``.
     """
 
     writing: NamedChain
-    reader: DeploymentReader
+    read: Callable[[str, str], Awaitable[EnvironmentState]]
     send: Callable[[SignalEnvironment], Awaitable[None]]
     closed: Callable[[str], Awaitable[str]]
 
@@ -64,7 +64,7 @@ class EnvironmentActivities:
     async def load_environment(self, start: EnvironmentInput) -> EnvironmentState | None:
         """The environment's record as last written, or None."""
         try:
-            return await self.reader.environment(start.service_name, start.environment)
+            return await self.read(start.service_name, start.environment)
         except NotFound:
             return None
 

@@ -68,19 +68,19 @@ async def refusal(body: Callable[..., Awaitable[Any]], argument: object) -> Any:
 
 class TestServices:
     async def test_a_service_is_applied_and_answered(self, stores: Stores) -> None:
-        service = await run(activities_of(stores).deployments.apply_service, make_write())
+        service = await run(activities_of(stores).services.apply_service, make_write())
         assert (service.version, service.updated_at) == (1, 42)
         assert await stores.services.get("shop") == service
         events = (await stores.events.list(EventQuery(service_name="shop"))).items
         assert [(event.event_id, event.action) for event in events] == [("test-applied", "service.applied")]
 
     async def test_the_same_workflow_tried_again_gets_the_same_answer(self, stores: Stores) -> None:
-        body = activities_of(stores).deployments.apply_service
+        body = activities_of(stores).services.apply_service
         first = await run(body, make_write(expected_version=0))
         assert await run(body, make_write(expected_version=0)) == first
 
     async def test_refusals_cross_with_their_details(self, stores: Stores) -> None:
-        body = activities_of(stores).deployments.apply_service
+        body = activities_of(stores).services.apply_service
         error = await refusal(body, make_write(expected_version=7))
         assert isinstance(error, InvalidState)
         assert error.details == {"version": 0}
@@ -114,7 +114,7 @@ class TestDeployments:
         assert isinstance(await refusal(bodies.record_deployment, illegal), InvalidState)
 
     async def test_a_definition_is_read_from_the_jobs_artifact(self, stores: Stores) -> None:
-        body = activities_of(stores).deployments.load_definition
+        body = activities_of(stores).services.load_definition
         text = b"environments: [{name: staging, external: true}]"
         digest = hashlib.sha256(text).hexdigest()
         await stores.artifacts.put("job", 1, ".hybridci.yml", io.BytesIO(text), sha256=digest)
@@ -169,7 +169,7 @@ class TestAwaitClosed:
 
     def body(self, stores: Stores, closing: Closing) -> Callable[[str], Awaitable[str]]:
         parts = activities_of(stores).environments
-        return EnvironmentActivities(parts.writing, parts.reader, parts.send, closing).await_closed
+        return EnvironmentActivities(parts.writing, parts.read, parts.send, closing).await_closed
 
     async def test_it_heartbeats_until_the_workflow_has_closed(self, stores: Stores) -> None:
         closing, environment = Closing(), ActivityEnvironment()
@@ -209,7 +209,7 @@ class TestAwaitClosed:
         async def broken(workflow_id: str) -> str:
             raise RuntimeError(workflow_id)
 
-        bodies = EnvironmentActivities(parts.writing, parts.reader, parts.send, broken)
+        bodies = EnvironmentActivities(parts.writing, parts.read, parts.send, broken)
         with pytest.raises(RuntimeError, match="w"):
             await run(bodies.await_closed, "w")
 
