@@ -1,4 +1,4 @@
-"""Chains of agents and pools. Logged at DEBUG: what is asked often, and heartbeats, which come every few seconds."""
+"""Chains of agents. Logged at DEBUG: what is asked often, and heartbeats, which come every few seconds."""
 
 from collections.abc import Sequence
 from logging import DEBUG
@@ -20,9 +20,9 @@ from activities.agents.links import (
     RetrieveAgent,
     UpdateAgentStatus,
 )
-from activities.agents.pool_links import ListDemands, ListPools, NotePool, RetrievePool, ScalePool
 from activities.chaining.chains import NamedChain, build_chain, chain_of
 from activities.clock import Clock, epoch_millis
+from activities.pools.links import NotePool
 from activities.stores.interfaces import AgentStore
 
 
@@ -50,7 +50,3 @@ build_resume_agent_chain: Final = chain_of(ResumeAgent)
 build_deregister_agent_chain: Final = chain_of(DeregisterAgent)
 build_retrieve_agent_chain: Final = chain_of(RetrieveAgent, level=DEBUG)
 build_list_agents_chain: Final = chain_of(ListAgents, level=DEBUG)
-build_scale_pool_chain: Final = chain_of(ScalePool)
-build_retrieve_pool_chain: Final = chain_of(RetrievePool, level=DEBUG)
-build_list_pools_chain: Final = chain_of(ListPools, level=DEBUG)
-build_list_demands_chain: Final = chain_of(ListDemands, level=DEBUG)

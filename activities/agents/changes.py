@@ -1,23 +1,21 @@
-"""How the record of an agent, or of a pool, is changed: by a pure change, under its revision, tried again when another
-one came between.
+"""How an agent's record is changed: by a pure change, under its revision, tried again when another one came between.
 
 Deliberately not here: the heartbeats, which never touch the record (``heartbeats``).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from activities.agents.names import no_such_agent
 from activities.clock import Clock
 from activities.events.signatures import Signature
+from activities.pools.changes import TRIES
 from activities.stores.interfaces import AgentStore
-from workflows.contracts.agents import Agent, AgentRegistration, AgentStatus, Pool
+from workflows.contracts.agents import Agent, AgentRegistration, AgentStatus
 from workflows.contracts.deployments import AuditEvent
 from workflows.contracts.errors import InvalidState, Unavailable
 
-TRIES: Final = 8
-"""How often a change is tried against others of the same record: more than people can make at once."""
 REGISTERED: Final = "agent.registered"
 _TOLD: Final = ("pool", "labels", "capacity", "hostname")
 """What the audit trail tells when it changes; an agent registers again twice a day, with nothing to tell."""
@@ -35,8 +33,6 @@ class Change:
 
 AgentChange = Callable[[Agent, int], Change | None]
 """From the record and the time (ms) to the change, or None when it is so already. Raises InvalidState."""
-PoolChange = Callable[[Pool | None, int], tuple[Pool, Sequence[AuditEvent]] | None]
-"""From the record, if there is one, and the time (ms) to what is to be kept, or None when it is so already."""
 
 
 async def change_agent(store: AgentStore, clock: Clock, agent_id: str, signed: Signature, change: AgentChange) -> Agent:
@@ -53,21 +49,6 @@ async def change_agent(store: AgentStore, clock: Clock, agent_id: str, signed: S
         if await store.put(agent, made_events(made, signed, now)):
             return agent
     raise too_busy(agent_id)
-
-
-async def change_pool(store: AgentStore, clock: Clock, name: str, change: PoolChange) -> Pool | None:
-    """The record as it is afterwards; None when there is none and ``change`` wants none. Raises Unavailable."""
-    for _ in range(TRIES):
-        present, now = await store.pool(name), clock()
-        made = change(present, now)
-        if made is None:
-            return present
-        revision = present.revision + 1 if present is not None else 1
-        created_at = present.created_at if present is not None else now
-        pool = made[0].model_copy(update={"revision": revision, "created_at": created_at, "updated_at": now})
-        if await store.put_pool(pool, made[1]):
-            return pool
-    raise Unavailable(f"The record of pool {name} changes faster than this change can be stored. Try again.", pool=name)
 
 
 def made_events(made: Change, signed: Signature, now: int) -> list[AuditEvent]:

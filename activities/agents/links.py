@@ -7,7 +7,6 @@ from typing import Final, TypedDict, cast
 from codeuchain import Context
 
 from activities.agents.changes import (
-    TRIES,
     AgentChange,
     Change,
     change_agent,
@@ -24,6 +23,7 @@ from activities.agents.names import check_name, no_such_agent
 from activities.bounded import gather_bounded
 from activities.chaining.links import StoreLink, require
 from activities.events.signatures import Signature
+from activities.pools.changes import TRIES
 from activities.stores.interfaces import AgentStore
 from workflows.contracts.agents import (
     Agent,

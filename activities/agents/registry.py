@@ -15,22 +15,24 @@ from activities.agents.chains import (
     build_deregister_agent_chain,
     build_drain_agent_chain,
     build_list_agents_chain,
-    build_list_demands_chain,
     build_list_pool_agents_chain,
-    build_list_pools_chain,
     build_pause_agent_chain,
     build_record_heartbeats_chain,
     build_register_agent_chain,
     build_resume_agent_chain,
     build_retrieve_agent_chain,
-    build_retrieve_pool_chain,
-    build_scale_pool_chain,
     build_update_agent_status_chain,
 )
 from activities.agents.heartbeats import Received
 from activities.chaining.chains import NamedChain, run_chain
 from activities.clock import Clock, epoch_millis
 from activities.events.signatures import Signature
+from activities.pools.chains import (
+    build_list_demands_chain,
+    build_list_pools_chain,
+    build_retrieve_pool_chain,
+    build_scale_pool_chain,
+)
 from activities.stores.interfaces import AgentStore
 from workflows.contracts.agents import (
     Agent,

@@ -1,13 +1,12 @@
-"""Links of pools: what a chain does with a pool's record, one step each; the context first."""
+"""Links of pools: what a chain does with a pool's record, one step each; the contexts first."""
 
 from typing import Final, TypedDict
 
 from codeuchain import Context
 
-from activities.agents.changes import change_pool
-from activities.agents.links import AgentRegistrationContext
 from activities.chaining.links import StoreLink, require
 from activities.events.signatures import Signature
+from activities.pools.changes import change_pool
 from activities.stores.interfaces import AgentStore
 from workflows.contracts.agents import (
     Agent,
@@ -20,6 +19,12 @@ from workflows.contracts.errors import FieldError, NotFound, ValidationFailed
 
 _MAX_KEYS: Final = 8
 SCALED: Final = "pool.scaled"
+
+
+class PoolNoteContext(TypedDict, total=False):
+    """What NotePool needs of the chain RegisterAgent."""
+
+    agent: Agent
 
 
 class PoolContext(TypedDict, total=False):
@@ -36,7 +41,7 @@ class PoolContext(TypedDict, total=False):
 class NotePool(StoreLink[AgentStore]):
     """``agent`` → nothing new. Raises Unavailable; the agent then registers again, and it is done then."""
 
-    async def call(self, ctx: Context[AgentRegistrationContext]) -> Context[AgentRegistrationContext]:
+    async def call(self, ctx: Context[PoolNoteContext]) -> Context[PoolNoteContext]:
         """One read, and a write only when there is something new."""
         agent = require(ctx, "agent", Agent)
 
