@@ -16,8 +16,8 @@ from activities.stores.memory.agents import MemoryAgentStore
 from activities.stores.memory.events import MemoryEventStore
 from tests.stores.agents import StoppedClock
 from tests.stores.releases import make_event
+from tests.unit.activities.jobs.test_reconcile import FakeWorkflows
 from tests.unit.fakes import FakeJobStore, make_job
-from tests.unit.test_reconcile import FakeWorkflows
 from workflows.contracts.errors import Unavailable
 from workflows.contracts.jobs import Job
 from workflows.contracts.records import JobWrite
