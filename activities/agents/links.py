@@ -25,13 +25,7 @@ from activities.chaining.links import StoreLink, require
 from activities.events.signatures import Signature
 from activities.pools.changes import TRIES
 from activities.stores.interfaces import AgentStore
-from workflows.contracts.agents import (
-    Agent,
-    AgentPage,
-    AgentQuery,
-    AgentRegistration,
-    AgentStatus,
-)
+from workflows.contracts.agents import Agent, AgentPage, AgentQuery, AgentRegistration, AgentStatus
 from workflows.contracts.errors import FieldError, NotFound, ValidationFailed
 
 RELABELLED: Final = "agent.relabelled"

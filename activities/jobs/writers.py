@@ -9,12 +9,7 @@ from codeuchain import Middleware
 
 from activities.chaining.chains import run_chain
 from activities.clock import Clock, epoch_millis
-from activities.jobs.chains import (
-    BUILDERS,
-    QUEUEING_BUILDERS,
-    build_job_creation_chain,
-    build_refresh_demands_chain,
-)
+from activities.jobs.chains import BUILDERS, QUEUEING_BUILDERS, build_job_creation_chain, build_refresh_demands_chain
 from activities.jobs.transitions import operation_of, refused_job
 from activities.stores.interfaces import AgentStore, JobStore, WriteOutcome
 from workflows.contracts.jobs import JobSummary

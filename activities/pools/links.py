@@ -8,12 +8,7 @@ from activities.chaining.links import StoreLink, require
 from activities.events.signatures import Signature
 from activities.pools.changes import change_pool
 from activities.stores.interfaces import AgentStore
-from workflows.contracts.agents import (
-    Agent,
-    Pool,
-    PoolBounds,
-    RequirementDemand,
-)
+from workflows.contracts.agents import Agent, Pool, PoolBounds, RequirementDemand
 from workflows.contracts.deployments import AuditEvent
 from workflows.contracts.errors import FieldError, NotFound, ValidationFailed
 
