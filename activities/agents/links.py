@@ -1,4 +1,4 @@
-"""Links of agents: what a chain does with an agent's record, one step each; the contexts first."""
+"""Links of agents: what a chain does with an agent's record, one step each; first what they hand on."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -42,39 +42,24 @@ _AT_MOST: Final = 25
 """So many at once, that no reader waits long for it."""
 
 
-class AgentRegistrationContext(TypedDict, total=False):
-    """Chains AdmitAgent and RegisterAgent. ``credential_id`` is absent for an agent that has no token of its own."""
+class AgentContext(TypedDict, total=False):
+    """What the chains of agents hand on.
+
+    ``credential_id`` is absent for an agent that has no token of its own, ``pool`` for all pools; ``note`` and
+    ``seconds`` are for a pause; ``recorded`` are the agents with what is known of them now.
+    """
 
     registration: AgentRegistration
     credential_id: str
     signed: Signature
     admitted: list[Agent]
     agent: Agent
-
-
-class AgentChangeContext(TypedDict, total=False):
-    """The chains that change an agent's record. ``note`` and ``seconds`` are for a pause."""
-
     agent_id: str
-    signed: Signature
     note: str
     seconds: int
     status: AgentStatus
-    agent: Agent
-
-
-class HeartbeatContext(TypedDict, total=False):
-    """Chain RecordHeartbeats. ``recorded`` are the agents with what is known of them now."""
-
     received: list[Received]
     recorded: list[Agent]
-
-
-class AgentReadContext(TypedDict, total=False):
-    """The read chains of agents: each uses its question and its answer. ``pool`` is absent for all pools."""
-
-    agent_id: str
-    agent: Agent
     query: AgentQuery
     page: AgentPage
     pool: str
@@ -84,7 +69,7 @@ class AgentReadContext(TypedDict, total=False):
 class AdmitAgent(StoreLink[AgentStore]):
     """``registration`` → ``admitted``: the record of this name, none or one. Raises Conflict, Unavailable."""
 
-    async def call(self, ctx: Context[AgentRegistrationContext]) -> Context[AgentRegistrationContext]:
+    async def call(self, ctx: Context[AgentContext]) -> Context[AgentContext]:
         """Changes nothing; RegisterAgent looks again, since another host can be faster."""
         registration = require(ctx, "registration", AgentRegistration)
         present = await self._store.get(registration.agent_id)
@@ -98,7 +83,7 @@ class RegisterAgent(StoreLink[AgentStore]):
     host holds the name, Unavailable.
     """
 
-    async def call(self, ctx: Context[AgentRegistrationContext]) -> Context[AgentRegistrationContext]:
+    async def call(self, ctx: Context[AgentContext]) -> Context[AgentContext]:
         """Optimistic: of two hosts that register a free name at once, the second one finds the first."""
         registration, signed = require(ctx, "registration", AgentRegistration), require(ctx, "signed", Signature)
         for _ in range(TRIES):
@@ -124,7 +109,7 @@ class RecordHeartbeats(StoreLink[AgentStore]):
     was. Raises Unavailable; then they may be given again.
     """
 
-    async def call(self, ctx: Context[HeartbeatContext]) -> Context[HeartbeatContext]:
+    async def call(self, ctx: Context[AgentContext]) -> Context[AgentContext]:
         """One write for all; a read and a write more for an agent that says something new of itself."""
         received = cast("list[Received]", require(ctx, "received", list))
         agents: dict[str, Agent] = {}
@@ -168,12 +153,12 @@ class RecordHeartbeats(StoreLink[AgentStore]):
 class _ChangeAgent(StoreLink[AgentStore]):
     """``agent_id``, ``signed`` → ``agent``. Raises NotFound, Unavailable."""
 
-    async def call(self, ctx: Context[AgentChangeContext]) -> Context[AgentChangeContext]:
+    async def call(self, ctx: Context[AgentContext]) -> Context[AgentContext]:
         """Repeating it changes nothing."""
         agent_id, signed = require(ctx, "agent_id", str), require(ctx, "signed", Signature)
         return ctx.insert("agent", await change_agent(self._store, self._clock, agent_id, signed, self._change(ctx)))
 
-    def _change(self, ctx: Context[AgentChangeContext]) -> AgentChange:
+    def _change(self, ctx: Context[AgentContext]) -> AgentChange:
         raise NotImplementedError
 
 
@@ -183,7 +168,7 @@ class UpdateAgentStatus(_ChangeAgent):
     Raises ValidationFailed for DEGRADED, which is only ever found out; InvalidState.
     """
 
-    def _change(self, ctx: Context[AgentChangeContext]) -> AgentChange:
+    def _change(self, ctx: Context[AgentContext]) -> AgentChange:
         change = _CHANGES.get(require(ctx, "status", AgentStatus))
         if change is None:
             problem = f"must be one of {', '.join(_CHANGES)}; whether an agent is DEGRADED its heartbeats tell"
@@ -199,35 +184,35 @@ class PauseAgent(_ChangeAgent):
     what it runs goes on. Raises InvalidState. A second pause replaces the first one.
     """
 
-    def _change(self, ctx: Context[AgentChangeContext]) -> AgentChange:
+    def _change(self, ctx: Context[AgentContext]) -> AgentChange:
         return partial(paused, note=require(ctx, "note", str), seconds=ctx.get("seconds"))
 
 
 class DrainAgent(_ChangeAgent):
     """An agent is told to finish what it runs and to end. Raises InvalidState."""
 
-    def _change(self, ctx: Context[AgentChangeContext]) -> AgentChange:
+    def _change(self, ctx: Context[AgentContext]) -> AgentChange:
         return drained
 
 
 class ResumeAgent(_ChangeAgent):
     """An agent takes jobs again, after a pause or a drain that has not ended yet. Raises InvalidState."""
 
-    def _change(self, ctx: Context[AgentChangeContext]) -> AgentChange:
+    def _change(self, ctx: Context[AgentContext]) -> AgentChange:
         return resumed
 
 
 class DeregisterAgent(_ChangeAgent):
     """An agent has ended, or is to be known no longer."""
 
-    def _change(self, ctx: Context[AgentChangeContext]) -> AgentChange:
+    def _change(self, ctx: Context[AgentContext]) -> AgentChange:
         return deregistered
 
 
 class RetrieveAgent(StoreLink[AgentStore]):
     """``agent_id`` → ``agent``, also one that is deregistered. Raises NotFound, Unavailable."""
 
-    async def call(self, ctx: Context[AgentReadContext]) -> Context[AgentReadContext]:
+    async def call(self, ctx: Context[AgentContext]) -> Context[AgentContext]:
         """A consistent read."""
         agent_id = require(ctx, "agent_id", str)
         agent = await self._store.get(agent_id)
@@ -239,7 +224,7 @@ class RetrieveAgent(StoreLink[AgentStore]):
 class ListAgents(StoreLink[AgentStore]):
     """``query`` → ``page``. Raises ValidationFailed for a foreign cursor, Unavailable."""
 
-    async def call(self, ctx: Context[AgentReadContext]) -> Context[AgentReadContext]:
+    async def call(self, ctx: Context[AgentContext]) -> Context[AgentContext]:
         """With heartbeats."""
         return ctx.insert("page", await self._store.list(require(ctx, "query", AgentQuery)))
 
@@ -247,7 +232,7 @@ class ListAgents(StoreLink[AgentStore]):
 class ListPoolAgents(StoreLink[AgentStore]):
     """``pool``, or nothing for every pool → ``agents``, by id. Raises Unavailable."""
 
-    async def call(self, ctx: Context[AgentReadContext]) -> Context[AgentReadContext]:
+    async def call(self, ctx: Context[AgentContext]) -> Context[AgentContext]:
         """With heartbeats. An agent that changes pools at this moment is there once."""
         asked = ctx.get("pool")
         pools = [pool.name for pool in await self._store.pools()] if asked is None else [asked]
@@ -262,7 +247,7 @@ class ListPoolAgents(StoreLink[AgentStore]):
 class ForgetGoneAgents(StoreLink[AgentStore]):
     """``agents`` → ``agents`` without those that are gone for good. Raises Unavailable."""
 
-    async def call(self, ctx: Context[AgentReadContext]) -> Context[AgentReadContext]:
+    async def call(self, ctx: Context[AgentContext]) -> Context[AgentContext]:
         """A record that changed since it was read is left alone."""
         agents, now = cast("list[Agent]", require(ctx, "agents", list)), self._clock()
         gone = [agent for agent in agents if _is_gone(agent, now)]

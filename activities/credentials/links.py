@@ -1,4 +1,4 @@
-"""Links of credentials: what a chain does with what was handed out, one step each; the contexts first."""
+"""Links of credentials: what a chain does with what was handed out, one step each; first what they hand on."""
 
 from typing import Final, TypedDict
 
@@ -22,8 +22,8 @@ _NAMED: Final = {
 _DONE: Final = {"issued": "was issued", "rotated": "was replaced", "revoked": "was revoked"}
 
 
-class CredentialChangeContext(TypedDict, total=False):
-    """The chains that issue, revoke and rotate. ``until`` (epoch ms) is when the old one ends."""
+class CredentialContext(TypedDict, total=False):
+    """What the chains of credentials hand on. ``until`` (epoch ms) is when the old one ends."""
 
     credential_id: str
     credential: Credential
@@ -31,13 +31,6 @@ class CredentialChangeContext(TypedDict, total=False):
     signed: Signature
     replaced: Credential
     revoked: Credential
-
-
-class CredentialReadContext(TypedDict, total=False):
-    """The read chains: each uses its question and its answer."""
-
-    credential_id: str
-    credential: Credential
     kind: CredentialKind
     limit: int
     cursor: str
@@ -47,7 +40,7 @@ class CredentialReadContext(TypedDict, total=False):
 class IssueCredential(StoreLink[CredentialStore]):
     """``credential`` and ``signed`` → the same, kept. Raises Unavailable."""
 
-    async def call(self, ctx: Context[CredentialChangeContext]) -> Context[CredentialChangeContext]:
+    async def call(self, ctx: Context[CredentialContext]) -> Context[CredentialContext]:
         """Its id is random: that another has it means that something is very wrong."""
         credential, signed = require(ctx, "credential", Credential), require(ctx, "signed", Signature)
         event = credential_event(signed, "issued", credential, self._clock())
@@ -62,7 +55,7 @@ class RotateCredential(StoreLink[CredentialStore]):
     The older one works until ``until``. Raises InvalidState when somebody else changed it meanwhile.
     """
 
-    async def call(self, ctx: Context[CredentialChangeContext]) -> Context[CredentialChangeContext]:
+    async def call(self, ctx: Context[CredentialContext]) -> Context[CredentialContext]:
         """Comes before the successor is kept: of two rotations at one moment, one is refused and leaves nothing."""
         replaced, successor = require(ctx, "replaced", Credential), require(ctx, "credential", Credential)
         until, signed = require(ctx, "until", int), require(ctx, "signed", Signature)
@@ -88,7 +81,7 @@ class RevokeCredential(StoreLink[CredentialStore]):
     One that ends before ``until`` anyway stays as it is, so that doing it again changes nothing.
     """
 
-    async def call(self, ctx: Context[CredentialChangeContext]) -> Context[CredentialChangeContext]:
+    async def call(self, ctx: Context[CredentialContext]) -> Context[CredentialContext]:
         """Optimistic: reads again when another change came between."""
         credential, until = require(ctx, "credential", Credential), require(ctx, "until", int)
         signed = require(ctx, "signed", Signature)
@@ -108,7 +101,7 @@ class RevokeCredential(StoreLink[CredentialStore]):
 class RetrieveCredential(StoreLink[CredentialStore]):
     """``credential_id`` → ``credential``. Raises NotFound, Unavailable."""
 
-    async def call(self, ctx: Context[CredentialReadContext]) -> Context[CredentialReadContext]:
+    async def call(self, ctx: Context[CredentialContext]) -> Context[CredentialContext]:
         """A consistent read: what was written last."""
         credential_id = require(ctx, "credential_id", str)
         credential = await self._store.get(credential_id)
@@ -120,7 +113,7 @@ class RetrieveCredential(StoreLink[CredentialStore]):
 class ListCredentials(StoreLink[CredentialStore]):
     """``kind``, ``limit`` and ``cursor`` (None for the first page) → ``page``. Raises ValidationFailed, Unavailable."""
 
-    async def call(self, ctx: Context[CredentialReadContext]) -> Context[CredentialReadContext]:
+    async def call(self, ctx: Context[CredentialContext]) -> Context[CredentialContext]:
         """Newest first."""
         kind, limit = require(ctx, "kind", CredentialKind), require(ctx, "limit", int)
         cursor = None if ctx.get("cursor") is None else require(ctx, "cursor", str)

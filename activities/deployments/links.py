@@ -1,4 +1,4 @@
-"""Links of deployments: what a chain does with a deployment's record, one step each; the contexts first."""
+"""Links of deployments: what a chain does with a deployment's record, one step each; first what they hand on."""
 
 from typing import Any, Final, TypedDict
 
@@ -34,29 +34,15 @@ from workflows.contracts.services import ServiceSpec
 _ID_CHARACTERS: Final = 128
 
 
-class DeploymentCreationContext(TypedDict, total=False):
-    """Chain DeploymentCreation."""
+class DeploymentContext(TypedDict, total=False):
+    """What the chains of deployments hand on."""
 
     write: DeploymentWrite
     deployment: Deployment
     serialized: str
     outcome: WriteOutcome
-
-
-class DeploymentWriteContext(TypedDict, total=False):
-    """The chains of DeploymentLifecycle."""
-
-    write: DeploymentWrite
     operation: DeploymentOperation
-    serialized: str
-    outcome: WriteOutcome
-
-
-class DeploymentReadContext(TypedDict, total=False):
-    """The read chains of deployments: each uses its question and its answer."""
-
     deployment_id: str
-    deployment: Deployment
     query: DeploymentQuery
     page: DeploymentPage
     deployment_stats: DeploymentStats
@@ -71,7 +57,7 @@ class ValidateDeploymentCreation:
     the service's definition are held against the strict models here.
     """
 
-    async def call(self, ctx: Context[DeploymentCreationContext]) -> Context[DeploymentCreationContext]:
+    async def call(self, ctx: Context[DeploymentContext]) -> Context[DeploymentContext]:
         """Stateless and without I/O."""
         deployment = require(ctx, "write", DeploymentWrite).deployment
         errors = [*_request_errors(deployment), *_service_errors(deployment), *_stage_errors(deployment)]
@@ -91,9 +77,7 @@ class SerializeDeployment:
     Nothing is dropped: 0, empty strings and None stay what they are.
     """
 
-    async def call(
-        self, ctx: Context[DeploymentCreationContext | DeploymentWriteContext]
-    ) -> Context[DeploymentCreationContext | DeploymentWriteContext]:
+    async def call(self, ctx: Context[DeploymentContext]) -> Context[DeploymentContext]:
         """Stateless and without I/O."""
         return ctx.insert("serialized", dump_deployment(_deployment_of(ctx)))
 
@@ -106,7 +90,7 @@ class CreateDeployment(StoreLink[DeploymentStore]):
     InvalidState, Unavailable.
     """
 
-    async def call(self, ctx: Context[DeploymentCreationContext]) -> Context[DeploymentCreationContext]:
+    async def call(self, ctx: Context[DeploymentContext]) -> Context[DeploymentContext]:
         """Repeating it changes nothing: the store's sequence condition holds."""
         write = require(ctx, "write", DeploymentWrite)
         check_deployment_change(DeploymentOperation.CREATE, write)
@@ -133,7 +117,7 @@ class UpdateDeployment:
         self._store = store
         self._operation = operation
 
-    async def call(self, ctx: Context[DeploymentWriteContext]) -> Context[DeploymentWriteContext]:
+    async def call(self, ctx: Context[DeploymentContext]) -> Context[DeploymentContext]:
         """Repeating it changes nothing: the store's sequence condition holds."""
         write = require(ctx, "write", DeploymentWrite)
         check_deployment_change(self._operation, write, ctx.get("operation"))
@@ -188,7 +172,7 @@ class RecordRollback(UpdateDeployment):
 class RetrieveDeployment(StoreLink[DeploymentStore]):
     """``deployment_id`` → ``deployment``. Raises NotFound, Unavailable."""
 
-    async def call(self, ctx: Context[DeploymentReadContext]) -> Context[DeploymentReadContext]:
+    async def call(self, ctx: Context[DeploymentContext]) -> Context[DeploymentContext]:
         """A consistent read: what was written last."""
         deployment_id = require(ctx, "deployment_id", str)
         deployment = await self._store.get(deployment_id)
@@ -203,7 +187,7 @@ class RetrieveDeployment(StoreLink[DeploymentStore]):
 class ListDeployments(StoreLink[DeploymentStore]):
     """``query`` → ``page``. Raises ValidationFailed for a foreign cursor, Unavailable."""
 
-    async def call(self, ctx: Context[DeploymentReadContext]) -> Context[DeploymentReadContext]:
+    async def call(self, ctx: Context[DeploymentContext]) -> Context[DeploymentContext]:
         """Newest first."""
         return ctx.insert("page", await self._store.list(require(ctx, "query", DeploymentQuery)))
 
@@ -214,7 +198,7 @@ class ListDeploymentsByService(StoreLink[DeploymentStore]):
     A service without deployments, or that was never registered, has an empty page.
     """
 
-    async def call(self, ctx: Context[DeploymentReadContext]) -> Context[DeploymentReadContext]:
+    async def call(self, ctx: Context[DeploymentContext]) -> Context[DeploymentContext]:
         """Newest first."""
         query = require(ctx, "query", DeploymentQuery)
         if query.service_name is None:
@@ -225,7 +209,7 @@ class ListDeploymentsByService(StoreLink[DeploymentStore]):
 class ReadDeploymentStats(StoreLink[DeploymentStore]):
     """Nothing → ``deployment_stats``. Raises Unavailable."""
 
-    async def call(self, ctx: Context[DeploymentReadContext]) -> Context[DeploymentReadContext]:
+    async def call(self, ctx: Context[DeploymentContext]) -> Context[DeploymentContext]:
         """Reads counters."""
         return ctx.insert("deployment_stats", await self._store.stats())
 
@@ -233,7 +217,7 @@ class ReadDeploymentStats(StoreLink[DeploymentStore]):
 class CountDeployments(StoreLink[DeploymentStore]):
     """``day`` (``YYYY-MM-DD``, UTC) → ``day_count``. Raises ValidationFailed for another form, Unavailable."""
 
-    async def call(self, ctx: Context[DeploymentReadContext]) -> Context[DeploymentReadContext]:
+    async def call(self, ctx: Context[DeploymentContext]) -> Context[DeploymentContext]:
         """Reads a counter."""
         return ctx.insert("day_count", await self._store.day_count(check_day(require(ctx, "day", str))))
 
@@ -274,7 +258,7 @@ def _broken(model: type[BaseModel], values: dict[str, Any], inside: str = "") ->
     return []
 
 
-def _deployment_of(ctx: Context[DeploymentCreationContext | DeploymentWriteContext]) -> Deployment:
+def _deployment_of(ctx: Context[DeploymentContext]) -> Deployment:
     if isinstance(write := ctx.get("write"), DeploymentWrite):
         return write.deployment
     return require(ctx, "deployment", Deployment)

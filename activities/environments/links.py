@@ -1,4 +1,4 @@
-"""Links of environments: what a chain does with an environment's record, one step each; the contexts first."""
+"""Links of environments: what a chain does with an environment's record, one step each; first what they hand on."""
 
 from typing import TypedDict
 
@@ -10,16 +10,11 @@ from workflows.contracts.environments import EnvironmentState, EnvironmentWrite
 from workflows.contracts.errors import InvalidState, NotFound
 
 
-class EnvironmentWriteContext(TypedDict, total=False):
-    """Chain RecordEnvironment."""
+class EnvironmentContext(TypedDict, total=False):
+    """What the chains of environments hand on."""
 
     write: EnvironmentWrite
     outcome: WriteOutcome
-
-
-class EnvironmentReadContext(TypedDict, total=False):
-    """The read chains of environments."""
-
     service_name: str
     environment: str
     state: EnvironmentState
@@ -29,7 +24,7 @@ class EnvironmentReadContext(TypedDict, total=False):
 class RecordEnvironment(StoreLink[EnvironmentStore]):
     """``write`` → ``outcome``; STALE says that a newer state is stored. Raises InvalidState, Unavailable."""
 
-    async def call(self, ctx: Context[EnvironmentWriteContext]) -> Context[EnvironmentWriteContext]:
+    async def call(self, ctx: Context[EnvironmentContext]) -> Context[EnvironmentContext]:
         """Repeating it changes nothing: the store's sequence condition holds."""
         write = require(ctx, "write", EnvironmentWrite)
         state = write.state
@@ -47,7 +42,7 @@ class RecordEnvironment(StoreLink[EnvironmentStore]):
 class RetrieveEnvironment(StoreLink[EnvironmentStore]):
     """``service_name`` and ``environment`` → ``state``. Raises NotFound, Unavailable."""
 
-    async def call(self, ctx: Context[EnvironmentReadContext]) -> Context[EnvironmentReadContext]:
+    async def call(self, ctx: Context[EnvironmentContext]) -> Context[EnvironmentContext]:
         """A consistent read: what was written last."""
         service_name, environment = require(ctx, "service_name", str), require(ctx, "environment", str)
         state = await self._store.get(service_name, environment)
@@ -64,7 +59,7 @@ class RetrieveEnvironment(StoreLink[EnvironmentStore]):
 class ListEnvironments(StoreLink[EnvironmentStore]):
     """``service_name`` → ``states``, those that were ever used. Raises Unavailable."""
 
-    async def call(self, ctx: Context[EnvironmentReadContext]) -> Context[EnvironmentReadContext]:
+    async def call(self, ctx: Context[EnvironmentContext]) -> Context[EnvironmentContext]:
         """By name."""
         return ctx.insert("states", await self._store.of_service(require(ctx, "service_name", str)))
 

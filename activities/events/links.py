@@ -1,4 +1,4 @@
-"""Links of the audit trail; its contexts first."""
+"""Links of the audit trail; first what they hand on."""
 
 from typing import TypedDict
 
@@ -9,8 +9,8 @@ from activities.stores.interfaces import EventStore
 from workflows.contracts.deployments import EventPage, EventQuery
 
 
-class EventReadContext(TypedDict, total=False):
-    """Chain ListEvents."""
+class EventContext(TypedDict, total=False):
+    """What the chains of the audit trail hand on."""
 
     query: EventQuery
     page: EventPage
@@ -19,6 +19,6 @@ class EventReadContext(TypedDict, total=False):
 class ListEvents(StoreLink[EventStore]):
     """``query`` → ``page``. Raises ValidationFailed for a foreign cursor, Unavailable."""
 
-    async def call(self, ctx: Context[EventReadContext]) -> Context[EventReadContext]:
+    async def call(self, ctx: Context[EventContext]) -> Context[EventContext]:
         """Newest first."""
         return ctx.insert("page", await self._store.list(require(ctx, "query", EventQuery)))

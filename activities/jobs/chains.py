@@ -4,7 +4,7 @@ Those that write take ``write`` and answer ``outcome``. Reads are logged at DEBU
 Not here: which change is which operation (``transitions``) and who runs a chain (``writers``, ``readers``).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from logging import DEBUG
 from typing import Final, Protocol
 
@@ -30,6 +30,9 @@ from activities.jobs.links import (
 from activities.jobs.transitions import Operation
 from activities.stores.interfaces import AgentStore, JobStore
 
+WritesJob = Callable[[JobStore, Operation], Link]
+"""The links that write one operation's changes, as they are made."""
+
 
 class BuildQueueingChain(Protocol):
     """The shape of the builders of chains after which a job waits for an agent: what it demands is noted first."""
@@ -38,14 +41,6 @@ class BuildQueueingChain(Protocol):
         self, store: JobStore, agents: AgentStore, middleware: Sequence[Middleware] = (), *, clock: Clock = epoch_millis
     ) -> NamedChain:
         """The chain."""
-        ...
-
-
-class WritesJob(Protocol):
-    """The shape of the links that write one operation's changes, as they are made."""
-
-    def __call__(self, store: JobStore, operation: Operation) -> Link:
-        """The link."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Links of jobs: what a chain does with a job's record, one step each; the contexts they hand on first."""
+"""Links of jobs: what a chain does with a job's record, one step each; first what they hand on."""
 
 from collections.abc import Callable, Mapping
 from typing import Final, TypedDict, cast
@@ -27,8 +27,8 @@ REFRESH_MILLIS: Final = 60_000
 _MAX_KNOWN: Final = 10_000
 
 
-class CreationContext(TypedDict, total=False):
-    """Chain JobCreation. ``request`` is a mapping as it came in, a JobSpec or a whole Job."""
+class JobContext(TypedDict, total=False):
+    """What the chains of jobs hand on. ``request`` is a mapping as it came in, a JobSpec or a whole Job."""
 
     request: object
     job_id: str
@@ -36,24 +36,10 @@ class CreationContext(TypedDict, total=False):
     events: list[AuditEvent]
     serialized: str
     outcome: WriteOutcome
-
-
-class WriteContext(TypedDict, total=False):
-    """Chain JobExecution, the queue chains that write, and RefreshDemands."""
-
     write: JobWrite
     operation: Operation
-    serialized: str
     jobs: list[JobSummary]
     refreshed: int
-    outcome: WriteOutcome
-
-
-class ReadContext(TypedDict, total=False):
-    """The read chains: each uses its question and its answer."""
-
-    job_id: str
-    job: Job
     query: JobQuery
     page: JobPage
     queue_stats: QueueStats
@@ -68,7 +54,7 @@ class ValidateJobCreation:
         self._clock = clock
         self._new_id = new_id
 
-    async def call(self, ctx: Context[CreationContext]) -> Context[CreationContext]:
+    async def call(self, ctx: Context[JobContext]) -> Context[JobContext]:
         """A whole Job keeps its id and times; anything else becomes a fresh record under ``job_id`` or a new id."""
         request: object = ctx.get("request")
         try:
@@ -90,7 +76,7 @@ class NoteDemand:
         self._clock = clock
         self._noted: dict[tuple[str, ...], int] = {}
 
-    async def call(self, ctx: Context[CreationContext | WriteContext]) -> Context[CreationContext | WriteContext]:
+    async def call(self, ctx: Context[JobContext]) -> Context[JobContext]:
         """Before the record's write: a job that waits without its demand would wait unseen."""
         job = _job_of(ctx)
         if not job.requires:
@@ -111,7 +97,7 @@ class SerializeJob:
     Nothing is dropped: exit_code 0, empty strings and None stay what they are.
     """
 
-    async def call(self, ctx: Context[CreationContext | WriteContext]) -> Context[CreationContext | WriteContext]:
+    async def call(self, ctx: Context[JobContext]) -> Context[JobContext]:
         """Stateless and without I/O."""
         return ctx.insert("serialized", dump_job(_job_of(ctx)))
 
@@ -122,7 +108,7 @@ class CreateJob(StoreLink[JobStore]):
     Raises InvalidState, Unavailable.
     """
 
-    async def call(self, ctx: Context[CreationContext]) -> Context[CreationContext]:
+    async def call(self, ctx: Context[JobContext]) -> Context[JobContext]:
         """Repeating it changes nothing: the store's sequence condition holds."""
         write = JobWrite(job=require(ctx, "job", Job), events=ctx.get("events") or [])
         check_transition(Operation.CREATE, write)
@@ -140,7 +126,7 @@ class UpdateJobStatus:
         self._store = store
         self._operation = operation
 
-    async def call(self, ctx: Context[WriteContext]) -> Context[WriteContext]:
+    async def call(self, ctx: Context[JobContext]) -> Context[JobContext]:
         """Repeating it changes nothing: the store's sequence condition holds."""
         write = require(ctx, "write", JobWrite)
         check_transition(self._operation, write, ctx.get("operation"))
@@ -163,7 +149,7 @@ class RecordJobExecution(UpdateJobStatus):
 class RefreshDemands(StoreLink[AgentStore]):
     """``jobs`` → ``refreshed``, the number of their demands. Raises Unavailable."""
 
-    async def call(self, ctx: Context[WriteContext]) -> Context[WriteContext]:
+    async def call(self, ctx: Context[JobContext]) -> Context[JobContext]:
         """One write for each demand, however many jobs make it; none for jobs without requirements."""
         jobs = cast("list[JobSummary]", require(ctx, "jobs", list))
         waiting = [job for job in jobs if job.requires and job.queue_status is QueueStatus.QUEUED]
@@ -181,7 +167,7 @@ class RefreshDemands(StoreLink[AgentStore]):
 class RetrieveJob(StoreLink[JobStore]):
     """``job_id`` → ``job``. Raises NotFound, Unavailable."""
 
-    async def call(self, ctx: Context[ReadContext]) -> Context[ReadContext]:
+    async def call(self, ctx: Context[JobContext]) -> Context[JobContext]:
         """A consistent read: what was written last."""
         job_id = require(ctx, "job_id", str)
         job = await self._store.get(job_id)
@@ -193,7 +179,7 @@ class RetrieveJob(StoreLink[JobStore]):
 class ListJobs(StoreLink[JobStore]):
     """``query`` → ``page``. Raises ValidationFailed for a foreign cursor, Unavailable."""
 
-    async def call(self, ctx: Context[ReadContext]) -> Context[ReadContext]:
+    async def call(self, ctx: Context[JobContext]) -> Context[JobContext]:
         """Newest first."""
         return ctx.insert("page", await self._store.list(require(ctx, "query", JobQuery)))
 
@@ -201,7 +187,7 @@ class ListJobs(StoreLink[JobStore]):
 class ListRunningJobs(StoreLink[JobStore]):
     """``query`` (its status is ignored) → ``page``. Raises ValidationFailed for a foreign cursor, Unavailable."""
 
-    async def call(self, ctx: Context[ReadContext]) -> Context[ReadContext]:
+    async def call(self, ctx: Context[JobContext]) -> Context[JobContext]:
         """Newest first."""
         query = require(ctx, "query", JobQuery).model_copy(update={"status": JobStatus.RUNNING})
         return ctx.insert("page", await self._store.list(query))
@@ -210,7 +196,7 @@ class ListRunningJobs(StoreLink[JobStore]):
 class ReadQueueStats(StoreLink[JobStore]):
     """Nothing → ``queue_stats``. Raises Unavailable."""
 
-    async def call(self, ctx: Context[ReadContext]) -> Context[ReadContext]:
+    async def call(self, ctx: Context[JobContext]) -> Context[JobContext]:
         """Reads counters: the same cost at ten jobs and at ten million."""
         return ctx.insert("queue_stats", await self._store.queue_stats())
 
@@ -218,7 +204,7 @@ class ReadQueueStats(StoreLink[JobStore]):
 class ReadDayStats(StoreLink[JobStore]):
     """``day`` (``YYYY-MM-DD``, UTC) → ``day_stats``. Raises ValidationFailed for another form, Unavailable."""
 
-    async def call(self, ctx: Context[ReadContext]) -> Context[ReadContext]:
+    async def call(self, ctx: Context[JobContext]) -> Context[JobContext]:
         """Reads counters."""
         return ctx.insert("day_stats", await self._store.day_stats(check_day(require(ctx, "day", str))))
 
@@ -239,7 +225,7 @@ def _explain(error: ValidationError) -> tuple[str, list[FieldError]]:
     return f"The job was not created. Correct {fields} and submit it again.", errors
 
 
-def _job_of(ctx: Context[CreationContext | WriteContext]) -> Job:
+def _job_of(ctx: Context[JobContext]) -> Job:
     if isinstance(write := ctx.get("write"), JobWrite):
         return write.job
     return require(ctx, "job", Job)

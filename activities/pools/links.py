@@ -1,4 +1,4 @@
-"""Links of pools: what a chain does with a pool's record, one step each; the contexts first."""
+"""Links of pools: what a chain does with a pool's record, one step each; first what they hand on."""
 
 from typing import Final, TypedDict
 
@@ -16,15 +16,10 @@ _MAX_KEYS: Final = 8
 SCALED: Final = "pool.scaled"
 
 
-class PoolNoteContext(TypedDict, total=False):
-    """What NotePool needs of the chain RegisterAgent."""
+class PoolContext(TypedDict, total=False):
+    """What the chains of pools hand on. ``agent`` is one that registers."""
 
     agent: Agent
-
-
-class PoolContext(TypedDict, total=False):
-    """The chains of pools."""
-
     name: str
     bounds: PoolBounds
     signed: Signature
@@ -36,7 +31,7 @@ class PoolContext(TypedDict, total=False):
 class NotePool(StoreLink[AgentStore]):
     """``agent`` → nothing new. Raises Unavailable; the agent then registers again, and it is done then."""
 
-    async def call(self, ctx: Context[PoolNoteContext]) -> Context[PoolNoteContext]:
+    async def call(self, ctx: Context[PoolContext]) -> Context[PoolContext]:
         """One read, and a write only when there is something new."""
         agent = require(ctx, "agent", Agent)
 

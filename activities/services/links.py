@@ -1,4 +1,4 @@
-"""Links of services: what a chain does with a service's definition, one step each; the contexts first."""
+"""Links of services: what a chain does with a service's definition, one step each; first what they hand on."""
 
 from collections.abc import Callable
 from typing import Final, TypedDict
@@ -17,20 +17,17 @@ _TRIES: Final = 5
 _LOOK_BACK: Final = 50
 
 
-class ServiceApplyContext(TypedDict, total=False):
-    """Chain ApplyService. ``change_id`` tells a change that is tried again."""
+class ServiceContext(TypedDict, total=False):
+    """What the chains of services hand on.
+
+    ``change_id`` tells a change that is tried again; ``version`` is absent for the present one.
+    """
 
     write: ServiceWrite
     change_id: str
     service: Service
-
-
-class ServiceReadContext(TypedDict, total=False):
-    """The read chains of services. ``version`` is absent for the present one."""
-
     service_name: str
     version: int
-    service: Service
     limit: int
     cursor: str
     page: ServicePage
@@ -42,7 +39,7 @@ class ValidateService:
     The shape of a definition is checked by its contract; here, what needs more than it: cron and time zones.
     """
 
-    async def call(self, ctx: Context[ServiceApplyContext]) -> Context[ServiceApplyContext]:
+    async def call(self, ctx: Context[ServiceContext]) -> Context[ServiceContext]:
         """Stateless and without I/O."""
         write = require(ctx, "write", ServiceWrite)
         errors = freeze_errors(write.spec)
@@ -67,7 +64,7 @@ class ApplyService:
         self._events = events
         self._clock = clock
 
-    async def call(self, ctx: Context[ServiceApplyContext]) -> Context[ServiceApplyContext]:
+    async def call(self, ctx: Context[ServiceContext]) -> Context[ServiceContext]:
         """Optimistic: reads the present version, and again when another change came between."""
         write, change_id = require(ctx, "write", ServiceWrite), require(ctx, "change_id", str)
         for _ in range(_TRIES):
@@ -114,7 +111,7 @@ class ApplyService:
 class RetrieveService(StoreLink[ServiceStore]):
     """``service_name`` and, for an older one, ``version`` → ``service``. Raises NotFound, Unavailable."""
 
-    async def call(self, ctx: Context[ServiceReadContext]) -> Context[ServiceReadContext]:
+    async def call(self, ctx: Context[ServiceContext]) -> Context[ServiceContext]:
         """A consistent read."""
         name, version = require(ctx, "service_name", str), ctx.get("version")
         service = await self._store.get(name, version)
@@ -136,7 +133,7 @@ class ListServices(StoreLink[ServiceStore]):
     Unavailable.
     """
 
-    async def call(self, ctx: Context[ServiceReadContext]) -> Context[ServiceReadContext]:
+    async def call(self, ctx: Context[ServiceContext]) -> Context[ServiceContext]:
         """By name."""
         page = await self._store.list(limit=require(ctx, "limit", int), cursor=ctx.get("cursor"))
         return ctx.insert("page", page)
