@@ -11,23 +11,23 @@ from typing import Any
 
 from temporalio.client import Client
 
-from activities.chains.apply_service import build_apply_service_chain
-from activities.chains.deployment_creation import build_deployment_creation_chain
-from activities.chains.deployment_lifecycle import DeploymentWriter
-from activities.chains.deployment_readers import DeploymentReader
-from activities.chains.job_creation import JobCreator
-from activities.chains.job_writes import JobWriter
-from activities.chains.middleware import ObserveChain
-from activities.chains.readers import JobReader
-from activities.chains.record_environment import build_record_environment_chain
+from activities.chaining.middleware import ObserveChain
 from activities.clock import Clock, epoch_millis
-from activities.deployments import DeploymentActivities
-from activities.environment_workflows import TemporalWorkflows
-from activities.environments import EnvironmentActivities
-from activities.job_workflows import TemporalJobWorkflows
-from activities.jobs import JobActivities
-from activities.reconcile import Reconciler
-from activities.reconcile_deployments import DeploymentReconciler, TemporalDeploymentWorkflows
+from activities.deployments.activities import DeploymentActivities
+from activities.deployments.chains import build_deployment_creation_chain
+from activities.deployments.readers import DeploymentReader
+from activities.deployments.reconcile import DeploymentReconciler, TemporalDeploymentWorkflows
+from activities.deployments.writers import DeploymentWriter
+from activities.environments.activities import EnvironmentActivities
+from activities.environments.chains import build_record_environment_chain
+from activities.environments.temporal import TemporalWorkflows
+from activities.jobs.activities import JobActivities
+from activities.jobs.readers import JobReader
+from activities.jobs.reconcile import Reconciler
+from activities.jobs.temporal import TemporalJobWorkflows
+from activities.jobs.writers import JobCreator, JobWriter
+from activities.services.activities import ServiceActivities
+from activities.services.chains import build_apply_service_chain
 from activities.settings import WorkerSettings
 from activities.stores.open import Stores
 from workflows.client import Orchestrator
@@ -52,12 +52,13 @@ class ControlActivities:
     """All activities of the control queue, by subject."""
 
     jobs: JobActivities
+    services: ServiceActivities
     deployments: DeploymentActivities
     environments: EnvironmentActivities
 
     def all(self) -> Sequence[Callable[..., Any]]:
         """Every activity, for ``Worker(activities=…)``."""
-        return [*self.jobs.all(), *self.deployments.all(), *self.environments.all()]
+        return [*self.jobs.all(), *self.services.all(), *self.deployments.all(), *self.environments.all()]
 
 
 def build_activities(stores: Stores, client: Client, *, clock: Clock = epoch_millis) -> ControlActivities:
@@ -67,12 +68,14 @@ def build_activities(stores: Stores, client: Client, *, clock: Clock = epoch_mil
     writer = DeploymentWriter(stores.deployments, middleware)
     return ControlActivities(
         jobs=_job_activities(stores, client, middleware, clock),
-        deployments=DeploymentActivities(
+        services=ServiceActivities(
             application=build_apply_service_chain(stores.services, stores.events, middleware, clock=clock),
+            artifacts=stores.artifacts,
+        ),
+        deployments=DeploymentActivities(
             creation=build_deployment_creation_chain(stores.deployments, middleware),
             writer=writer,
             reader=reader,
-            artifacts=stores.artifacts,
             reconciler=DeploymentReconciler(reader, writer, TemporalDeploymentWorkflows(client), clock),
         ),
         environments=_environment_activities(stores, client, middleware, reader),
@@ -97,7 +100,7 @@ def _environment_activities(
     temporal = TemporalWorkflows(client)
     return EnvironmentActivities(
         writing=build_record_environment_chain(stores.environments, middleware),
-        reader=reader,
+        read=reader.environment,
         send=temporal.signal_environment,
         closed=temporal.closed,
     )

@@ -12,12 +12,12 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from temporalio.converter import PayloadCodec
 
-from activities.chains.agent_registry import AgentRegistry
-from activities.chains.credential_registry import CredentialRegistry
-from activities.chains.deployment_readers import DeploymentReader
-from activities.chains.job_creation import JobCreator
-from activities.chains.middleware import ObserveChain
-from activities.chains.readers import JobReader
+from activities.agents.registry import AgentRegistry
+from activities.chaining.middleware import ObserveChain
+from activities.credentials.registry import CredentialRegistry
+from activities.deployments.readers import DeploymentReader
+from activities.jobs.readers import JobReader
+from activities.jobs.writers import JobCreator
 from activities.stores.open import Stores
 from api.auth.authenticator import Authenticator
 from api.auth.early import EarlyRefusal

@@ -16,11 +16,11 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 from temporalio.converter import PayloadCodec
 
-from activities.chains.credential_registry import CredentialRegistry
-from activities.chains.deployment_readers import DeploymentReader
-from activities.chains.job_creation import JobCreator
-from activities.chains.readers import JobReader
 from activities.clock import Clock, epoch_millis
+from activities.credentials.registry import CredentialRegistry
+from activities.deployments.readers import DeploymentReader
+from activities.jobs.readers import JobReader
+from activities.jobs.writers import JobCreator
 from activities.stores.interfaces import ArtifactStore, CredentialStore, EventStore, LogStore
 from api.auth.authenticator import Authenticator
 from api.auth.remembered import Remembered

@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
-from activities.chains.agent_registry import AgentRegistry
-from activities.chains.readers import JobReader
+from activities.agents.registry import AgentRegistry
 from activities.clock import Clock, epoch_millis
+from activities.jobs.readers import JobReader
 from api.heartbeats import Heartbeats
 from api.pool_views import PoolReader, Queues
 from api.roster import Roster

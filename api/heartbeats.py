@@ -2,7 +2,7 @@
 
 So a heartbeat costs neither a read nor a write of its own. Several API processes may run: an agent that speaks to
 another one is seen here within seconds, with the next reading of its pool (``roster``).
-Deliberately not here: who may send one (the route) and what of it is kept (``activities.links.heartbeats``).
+Deliberately not here: who may send one (the route) and what of it is kept (``activities.agents.heartbeats``).
 """
 
 import asyncio
@@ -10,9 +10,9 @@ import logging
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+from activities.agents.heartbeats import Received, is_late
+from activities.agents.names import must_register
 from activities.clock import Clock
-from activities.links.agent_names import must_register
-from activities.links.heartbeats import Received, is_late
 from api.roster import Roster
 from workflows.contracts.agents import (
     HEARTBEAT_SECONDS,

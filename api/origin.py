@@ -10,7 +10,7 @@ from fastapi import Depends
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from activities.chains.signatures import Signature
+from activities.events.signatures import Signature
 from api.auth.guard import Caller
 from api.auth.principal import Principal
 from api.bodies import validation_failed

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 from activities.bounded import gather_bounded
-from activities.chains.readers import JobReader
 from activities.clock import Clock
+from activities.jobs.readers import JobReader
 from api.cached import Cached
 from api.capacity import Load, desired_agents, desired_slots, slots_of, slots_per_agent
 from api.heartbeats import Heartbeats

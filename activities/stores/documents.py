@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 
 from pydantic import TypeAdapter
 
-from workflows.contracts.deployments import AuditEvent, DeploymentSummary
+from workflows.contracts.deployments import AuditEvent, Deployment, DeploymentSummary
 from workflows.contracts.jobs import Job, JobSummary
 
 _DECODERS: Final[Mapping[str, Callable[[Any], Any]]] = {
@@ -39,6 +39,16 @@ def load_job(text: str | bytes) -> Job:
     if job.metadata:
         job = job.model_copy(update={"metadata": {key: _untagged(value) for key, value in job.metadata.items()}})
     return job
+
+
+def dump_deployment(deployment: Deployment) -> str:
+    """The record as JSON text."""
+    return deployment.model_dump_json()
+
+
+def load_deployment(text: str | bytes) -> Deployment:
+    """The record that ``dump_deployment`` wrote."""
+    return Deployment.model_validate_json(text)
 
 
 def load_summaries(texts: Sequence[str]) -> list[JobSummary]:

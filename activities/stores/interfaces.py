@@ -38,8 +38,10 @@ class WriteOutcome(StrEnum):
 class JobStore(Protocol):
     """Job records, their indexes and the queue's counters."""
 
-    async def write(self, write: JobWrite) -> WriteOutcome:
+    async def write(self, write: JobWrite, document: str | None = None) -> WriteOutcome:
         """Store the record and move the counters in one transaction.
+
+        ``document`` is the record as ``documents.dump_job`` writes it, from who has made it already.
 
         Condition ``sequence_is_newer``: no record yet, or the stored sequence is lower than ``write.job.sequence``.
         Otherwise nothing changes and STALE is returned, so a write may be repeated any number of times. Events are kept
@@ -70,8 +72,10 @@ class JobStore(Protocol):
 class DeploymentStore(Protocol):
     """Deployment records and what they are found by. Events are kept in their record's transaction."""
 
-    async def write(self, write: DeploymentWrite) -> WriteOutcome:
+    async def write(self, write: DeploymentWrite, document: str | None = None) -> WriteOutcome:
         """Store the record, move it between lists and counters, append ``write.events``: all or nothing.
+
+        ``document`` is the record as ``documents.dump_deployment`` writes it, from who has made it already.
 
         Condition ``sequence_is_newer``, as for jobs: an old or repeated write changes nothing and returns STALE.
         Raises ValidationFailed for a record that is too large to be kept.

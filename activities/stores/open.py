@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
-from activities.stores.artifacts import S3ArtifactStore, create_bucket
 from activities.stores.dynamo.agents import DynamoAgentStore
 from activities.stores.dynamo.client import AwsClients
 from activities.stores.dynamo.creation import create_tables
@@ -26,14 +25,17 @@ from activities.stores.interfaces import (
     LogStore,
     ServiceStore,
 )
-from activities.stores.logs import S3LogStore
-from activities.stores.memory import MemoryArtifactStore, MemoryJobStore, MemoryLogStore
-from activities.stores.memory_agents import MemoryAgentStore
-from activities.stores.memory_credentials import MemoryCredentialStore
-from activities.stores.memory_deployments import MemoryDeploymentStore
-from activities.stores.memory_environments import MemoryEnvironmentStore
-from activities.stores.memory_events import MemoryEventStore
-from activities.stores.memory_services import MemoryServiceStore
+from activities.stores.memory.agents import MemoryAgentStore
+from activities.stores.memory.artifacts import MemoryArtifactStore
+from activities.stores.memory.credentials import MemoryCredentialStore
+from activities.stores.memory.deployments import MemoryDeploymentStore
+from activities.stores.memory.environments import MemoryEnvironmentStore
+from activities.stores.memory.events import MemoryEventStore
+from activities.stores.memory.jobs import MemoryJobStore
+from activities.stores.memory.logs import MemoryLogStore
+from activities.stores.memory.services import MemoryServiceStore
+from activities.stores.s3.artifacts import S3ArtifactStore, create_bucket
+from activities.stores.s3.logs import S3LogStore
 from activities.stores.settings import StoreSettings
 
 

@@ -6,7 +6,7 @@ Deliberately not here: who may ask for it (``guard`` and the routes).
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from activities.chains.signatures import Signature
+from activities.events.signatures import Signature
 from api.auth.tokens import digest_of, new_token
 from api.deps import Services
 from api.origin import Origin

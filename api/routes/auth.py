@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from activities.chains.signatures import Signature
+from activities.events.signatures import Signature
 from api.auth.cookies import (
     CALLBACK_PATH,
     LOGIN_COOKIE,

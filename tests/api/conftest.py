@@ -11,10 +11,10 @@ from fastapi import FastAPI
 from starlette.datastructures import State
 from starlette.middleware import Middleware
 
-from activities.chains.credential_registry import CredentialRegistry
-from activities.chains.job_creation import JobCreator
-from activities.chains.middleware import ObserveChain
-from activities.chains.readers import JobReader
+from activities.chaining.middleware import ObserveChain
+from activities.credentials.registry import CredentialRegistry
+from activities.jobs.readers import JobReader
+from activities.jobs.writers import JobCreator
 from activities.stores.interfaces import CredentialStore, EventStore
 from activities.stores.open import Stores, open_memory_stores
 from api.app import build_app, deployment_reader

@@ -1,8 +1,8 @@
 """A fake of our own ``TaskQueues``: what waits is what the test says."""
 
-from activities.chains.agent_registry import AgentRegistry
-from activities.chains.readers import JobReader
+from activities.agents.registry import AgentRegistry
 from activities.clock import Clock, epoch_millis
+from activities.jobs.readers import JobReader
 from activities.stores.open import Stores
 from api.fleet import Fleet
 from api.task_queues import EMPTY, Backlog

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
-from activities.chains.readers import JobReader
+from activities.jobs.readers import JobReader
 from activities.stores.open import Stores, open_memory_stores
 from api.auth.policy import load_policy
 from api.auth.sign_in import SignIn

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from activities.links.heartbeats import Received
+from activities.agents.heartbeats import Received
 from api.heartbeats import Heartbeats
 from api.roster import Roster
 from tests.api.conftest import AGENT_KEY, client

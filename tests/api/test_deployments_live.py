@@ -9,8 +9,8 @@ import httpx
 import pytest
 from temporalio.client import Client
 
-from activities.chains.job_creation import JobCreator
-from activities.chains.readers import JobReader
+from activities.jobs.readers import JobReader
+from activities.jobs.writers import JobCreator
 from api.app import build_app, deployment_reader
 from api.deps import Services
 from api.metrics import Metrics

@@ -38,11 +38,11 @@ async def test_the_workflow_creates_the_record_when_the_api_cannot(
 ) -> None:
     write, failed = bench.stores.jobs.write, list[str]()
 
-    async def fail_once(change: JobWrite) -> WriteOutcome:
+    async def fail_once(change: JobWrite, document: str | None = None) -> WriteOutcome:
         if not failed:
             failed.append(change.job.job_id)
             raise Unavailable("DynamoDB does not answer.")
-        return await write(change)
+        return await write(change, document)
 
     monkeypatch.setattr(bench.stores.jobs, "write", fail_once)
     answer = await bench.admin.post(JOBS, json=SPEC)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from activities.stores.interfaces import WriteOutcome
-from activities.stores.memory import MemoryJobStore
-from activities.stores.memory_events import MemoryEventStore
+from activities.stores.memory.events import MemoryEventStore
+from activities.stores.memory.jobs import MemoryJobStore
 from activities.stores.open import ensure_schema, open_stores
 from activities.stores.settings import StoreSettings
 from api.cli.benchmark.report import Report, Times

@@ -8,9 +8,9 @@ from typing import BinaryIO, cast
 
 import pytest
 
-from activities.stores.artifacts import S3ArtifactStore
 from activities.stores.dynamo.client import AwsClients
 from activities.stores.interfaces import ArtifactStore
+from activities.stores.s3.artifacts import S3ArtifactStore
 from workflows.contracts.errors import NotFound, ValidationFailed
 from workflows.contracts.ids import new_job_id
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from activities.stores.documents import dump_deployment
 from activities.stores.dynamo.client import AwsClients
 from activities.stores.dynamo.creation import create_tables
 from activities.stores.dynamo.deployments import DeploymentItems, DynamoDeploymentStore
@@ -67,6 +68,17 @@ async def test_the_largest_definition_is_kept_with_the_longest_trail(releases: R
     ]
     deployment = make_deployment(definition=definition, stages=stages, error_message="é" * 20_000)
     await releases.deployments.write(DeploymentWrite(deployment=deployment, events=[make_event()]))
+    assert await releases.deployments.get(deployment.deployment_id) == deployment
+
+
+async def test_a_deployments_document_that_is_there_is_kept_as_it_is(
+    releases: ReleaseStores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployment = make_deployment(metadata={"": "ключ"})
+    document, write = dump_deployment(deployment), DeploymentWrite(deployment=deployment)
+    with monkeypatch.context() as patched:
+        patched.setattr(Deployment, "model_dump_json", None)
+        assert await releases.deployments.write(write, document) is WriteOutcome.APPLIED
     assert await releases.deployments.get(deployment.deployment_id) == deployment
 
 

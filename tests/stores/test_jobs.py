@@ -18,7 +18,7 @@ from tests.stores.releases import make_event
 from tests.stores.trails import trail
 from workflows.contracts.deployments import EventQuery
 from workflows.contracts.errors import ValidationFailed
-from workflows.contracts.jobs import Attempt, Step
+from workflows.contracts.jobs import Attempt, Job, Step
 from workflows.contracts.records import JobQuery, JobWrite
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
 
@@ -153,6 +153,18 @@ async def test_one_of_32_racing_creators_wins(jobs: JobStore) -> None:
     assert outcomes.count(WriteOutcome.APPLIED) == 1
     assert (await jobs.queue_stats()).total == 1
     assert [item.job_id for item in (await jobs.list(JobQuery())).items] == [job.job_id]
+
+
+async def test_a_document_that_is_there_is_kept_as_it_is(jobs: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = make_job(metadata=CORNERS, exit_code=0)
+    document = dump_job(job)
+    with monkeypatch.context() as patched:
+        patched.setattr(Job, "model_dump_json", None)
+        assert await jobs.write(JobWrite(job=job), document) is WriteOutcome.APPLIED
+    read = await jobs.get(job.job_id)
+    assert read == job
+    assert read is not None
+    assert repr(read.metadata) == repr(job.metadata)
 
 
 async def test_a_record_that_no_item_can_hold_is_refused_for_good() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from activities.stores.chunks import ReadPlan, clip
 from activities.stores.dynamo.client import AwsClients
 from activities.stores.interfaces import LogChunk, LogStore
-from activities.stores.logs import S3LogStore
+from activities.stores.s3.logs import S3LogStore
 from workflows.contracts.attempts import MAX_CHUNK_BYTES
 from workflows.contracts.errors import ValidationFailed
 from workflows.contracts.ids import new_job_id

@@ -1,10 +1,11 @@
 """Fakes of our own interfaces for tests of the layers above the stores, and jobs to fill them with."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from activities.stores.interfaces import WriteOutcome
-from activities.stores.memory_agents import MemoryAgentStore
-from activities.stores.memory_events import MemoryEventStore
+from activities.stores.memory.agents import MemoryAgentStore
+from activities.stores.memory.events import MemoryEventStore
 from workflows.contracts.errors import Unavailable
 from workflows.contracts.jobs import Job, JobSpec, new_job
 from workflows.contracts.records import DayStats, JobPage, JobQuery, JobWrite, QueueStats
@@ -27,6 +28,19 @@ def no_agents() -> MemoryAgentStore:
     return MemoryAgentStore(MemoryEventStore())
 
 
+class Counting:
+    """Counts the calls of a function that ``call`` stands for."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.calls = 0
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self.calls += 1
+            return function(*args, **kwargs)
+
+        self.call = call
+
+
 class FakeJobStore:
     """Keeps writes in order and answers what it was told to; ``down`` makes every call raise Unavailable."""
 
@@ -39,7 +53,7 @@ class FakeJobStore:
         self.page_size = 100
         self.down = False
 
-    async def write(self, write: JobWrite) -> WriteOutcome:
+    async def write(self, write: JobWrite, document: str | None = None) -> WriteOutcome:
         self._answer()
         stored = self.jobs.get(write.job.job_id)
         if stored is not None and stored.sequence >= write.job.sequence:

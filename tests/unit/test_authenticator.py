@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from activities.stores.memory_credentials import MemoryCredentialStore
-from activities.stores.memory_events import MemoryEventStore
+from activities.stores.memory.credentials import MemoryCredentialStore
+from activities.stores.memory.events import MemoryEventStore
 from api.auth import authenticator as module
 from api.auth.authenticator import TRUST_SECONDS, Authenticator
 from api.auth.keys import KeyRing

@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
-from activities.chains.job_creation import JobCreator
-from activities.chains.readers import JobReader
 from activities.clock import epoch_millis
+from activities.jobs.readers import JobReader
+from activities.jobs.writers import JobCreator
 from activities.stores.open import Stores, open_memory_stores
 from api.app import build_app, deployment_reader
 from api.deps import Services

@@ -20,10 +20,10 @@ async def _store_that_hangs(deploys: Deploys, monkeypatch: pytest.MonkeyPatch) -
     """Every write of a deployment's record waits until the block ends; the event says that one does."""
     write, hangs, goes_on = deploys.stores.deployments.write, asyncio.Event(), asyncio.Event()
 
-    async def hanging(change: DeploymentWrite) -> WriteOutcome:
+    async def hanging(change: DeploymentWrite, document: str | None = None) -> WriteOutcome:
         hangs.set()
         await goes_on.wait()
-        return await write(change)
+        return await write(change, document)
 
     monkeypatch.setattr(deploys.stores.deployments, "write", hanging)
     try:

@@ -9,12 +9,11 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from activities.bootstrap import build_activities
-from activities.chains.job_creation import JobCreator
-from activities.chains.job_writes import JobWriter
-from activities.chains.readers import JobReader
 from activities.clock import epoch_millis
-from activities.job_workflows import TemporalJobWorkflows
-from activities.reconcile import Reconciler
+from activities.jobs.readers import JobReader
+from activities.jobs.reconcile import Reconciler
+from activities.jobs.temporal import TemporalJobWorkflows
+from activities.jobs.writers import JobCreator, JobWriter
 from activities.stores.interfaces import WriteOutcome
 from activities.stores.open import Stores, open_memory_stores
 from tests.stores.trails import trail

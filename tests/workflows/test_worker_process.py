@@ -26,7 +26,7 @@ from temporalio.worker import Worker
 
 from activities.bootstrap import build_activities
 from activities.clock import epoch_millis
-from activities.reconcile import CAUSE, QUIET_MILLIS
+from activities.jobs.reconcile import CAUSE, QUIET_MILLIS
 from activities.stores.open import Stores, open_stores
 from activities.stores.settings import StoreSettings
 from activities.temporal_setup import RECONCILE_SCHEDULE

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from activities.stores.documents import load_deployment_summaries
+from activities.stores.documents import dump_deployment, load_deployment, load_deployment_summaries
 from activities.stores.dynamo.client import AwsClients
 from activities.stores.dynamo.events import RecordEvents, write_with_events
 from activities.stores.dynamo.items import (
@@ -51,10 +51,10 @@ class DynamoDeploymentStore:
         self._clients, self._tables = clients, tables
         self._lister = Lister(clients, tables.deployment_lists, "summary")
 
-    async def write(self, write: DeploymentWrite) -> WriteOutcome:
+    async def write(self, write: DeploymentWrite, document: str | None = None) -> WriteOutcome:
         """See DeploymentStore. Of more events than a transaction takes, the oldest are kept shortly before the rest."""
         deployment = write.deployment
-        record = DeploymentItems(self._tables, deployment)
+        record = DeploymentItems(self._tables, deployment, document)
         events = RecordEvents(self._clients, self._tables.events, write.events)
 
         async def look() -> tuple[DeploymentStatus | None] | None:
@@ -69,7 +69,7 @@ class DynamoDeploymentStore:
     async def get(self, deployment_id: str) -> Deployment | None:
         """See DeploymentStore."""
         item = await read_item(self._clients, self._tables.deployments, _key(deployment_id), "document", "packed")
-        return None if item is None else Deployment.model_validate_json(read_document(item))
+        return None if item is None else load_deployment(read_document(item))
 
     async def list(self, query: DeploymentQuery) -> DeploymentPage:
         """See DeploymentStore."""
@@ -97,14 +97,15 @@ class DynamoDeploymentStore:
 class DeploymentItems:
     """The actions that store one record, depending on the stored one's status. Raises ValidationFailed: too large."""
 
-    def __init__(self, tables: DeploymentTables, deployment: Deployment) -> None:
+    def __init__(self, tables: DeploymentTables, deployment: Deployment, document: str | None = None) -> None:
         self._tables, self._deployment = tables, deployment
         name = deployment.deployment_id
+        document = dump_deployment(deployment) if document is None else document
         self._item = {
             **_key(name),
             "sequence": {"N": str(deployment.sequence)},
             "footprint": {"S": deployment.status.value},
-            **document_attribute(deployment.model_dump_json(), "deployment", name),
+            **document_attribute(document, "deployment", name),
         }
         self._entry = {
             "place": {"S": place(deployment.created_at, name)},

@@ -34,10 +34,10 @@ Item = Mapping[str, Any]
 class RecordWrite:
     """The actions that store one record, depending on what the stored one has contributed."""
 
-    def __init__(self, tables: JobTables, job: Job) -> None:
+    def __init__(self, tables: JobTables, job: Job, document: str | None = None) -> None:
         self._tables, self._job = tables, job
-        self._item = _record(job)
         self._footprint = Footprint.of(job)
+        self._item = _record(job, self._footprint, dump_job(job) if document is None else document)
         self._entry = {
             "place": {"S": place(job.created_at, job.job_id)},
             "summary": {"S": job.summary().model_dump_json()},
@@ -130,12 +130,12 @@ def is_newer(sequence: int, footprint: str) -> dict[str, Any]:
     }
 
 
-def _record(job: Job) -> dict[str, Any]:
+def _record(job: Job, footprint: Footprint, document: str) -> dict[str, Any]:
     return {
         "job_id": {"S": job.job_id},
         "sequence": {"N": str(job.sequence)},
-        "footprint": {"S": str(Footprint.of(job))},
-        **document_attribute(dump_job(job), "job", job.job_id),
+        "footprint": {"S": str(footprint)},
+        **document_attribute(document, "job", job.job_id),
     }
 
 

@@ -22,9 +22,9 @@ class DynamoJobStore:
         self._clients, self._tables = clients, tables
         self._lister = Lister(clients, tables.job_lists, "summary")
 
-    async def write(self, write: JobWrite) -> WriteOutcome:
+    async def write(self, write: JobWrite, document: str | None = None) -> WriteOutcome:
         """See JobStore. Raises ValidationFailed for a record that is too large to be kept."""
-        job, record = write.job, RecordWrite(self._tables, write.job)
+        job, record = write.job, RecordWrite(self._tables, write.job, document)
         # Whoever created the record kept these with it; only when a condition fails is it asked whether anybody did.
         presumed_kept = frozenset(event.event_id for event in write.creation)
         events = RecordEvents(self._clients, self._tables.events, [*write.creation, *write.events], presumed_kept)

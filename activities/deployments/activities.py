@@ -1,0 +1,67 @@
+"""The control worker's activities for deployments: contract in, chain, contract out. Names and types are
+the stubs' of ``workflows.contracts.activities``.
+
+Deliberately not here: the rules (links, ``reconcile``) and how errors cross to Temporal (``errors``).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from temporalio import activity
+
+from activities.chaining.chains import NamedChain, run_chain
+from activities.deployments.readers import DeploymentReader
+from activities.deployments.reconcile import DeploymentReconciler
+from activities.deployments.writers import DeploymentWriter
+from activities.errors import speaks_temporal
+from activities.stores.interfaces import WriteOutcome
+from workflows.contracts.commands import ReconcileResult
+from workflows.contracts.deployments import Deployment, DeploymentWrite
+from workflows.contracts.errors import NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentActivities:
+    """The bodies, with what they need. ``all`` is what a Worker registers."""
+
+    creation: NamedChain
+    writer: DeploymentWriter
+    reader: DeploymentReader
+    reconciler: DeploymentReconciler
+
+    def all(self) -> Sequence[Callable[..., Any]]:
+        """Every activity, for ``Worker(activities=…)``."""
+        return [
+            self.create_deployment,
+            self.record_deployment,
+            self.load_deployment,
+            self.reconcile_deployments,
+        ]
+
+    @activity.defn(name="create_deployment")
+    @speaks_temporal
+    async def create_deployment(self, write: DeploymentWrite) -> None:
+        """Validate and create the record. Raises validation_failed, not retryable."""
+        await run_chain(self.creation, {"write": write}, result="outcome", kind=WriteOutcome)
+
+    @activity.defn(name="record_deployment")
+    @speaks_temporal
+    async def record_deployment(self, write: DeploymentWrite) -> None:
+        """Write the record's next state. A write that is there already, or older, changes nothing."""
+        await self.writer.write(write)
+
+    @activity.defn(name="load_deployment")
+    @speaks_temporal
+    async def load_deployment(self, deployment_id: str) -> Deployment | None:
+        """The record, or None."""
+        try:
+            return await self.reader.get(deployment_id)
+        except NotFound:
+            return None
+
+    @activity.defn(name="reconcile_deployments")
+    @speaks_temporal
+    async def reconcile_deployments(self) -> ReconcileResult:
+        """Close the records whose workflow was closed behind our back."""
+        return await self.reconciler.run(activity.heartbeat)

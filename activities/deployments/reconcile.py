@@ -1,0 +1,168 @@
+"""Closing the records of deployments whose workflow was closed behind our back: terminated, failed, or deleted.
+
+An environment's lock is freed by its own workflow (``workflows.environment``); who only waited there is taken out here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.bounded import gather_bounded
+from activities.clock import Clock
+from activities.deployments.readers import DeploymentReader
+from activities.deployments.writers import DeploymentWriter
+from activities.environments.temporal import TemporalWorkflows
+from activities.jobs.reconcile import CAUSE, QUIET_MILLIS
+from activities.stores.interfaces import WriteOutcome
+from workflows import deployment_record as record
+from workflows.contracts.commands import ReconcileResult
+from workflows.contracts.deployments import (
+    AuditEvent,
+    Deployment,
+    DeploymentQuery,
+    DeploymentStatus,
+    DeploymentSummary,
+    DeploymentWrite,
+)
+from workflows.contracts.environments import Leave, Leaving, SignalEnvironment
+from workflows.contracts.errors import NotFound
+from workflows.contracts.ids import deployment_workflow_id
+
+_OPEN: Final = (
+    DeploymentStatus.PENDING,
+    DeploymentStatus.STAGING,
+    DeploymentStatus.STAGED,
+    DeploymentStatus.PRODUCTION,
+    DeploymentStatus.LIVE,
+)
+_QUERY: Final = "WorkflowType = 'DeploymentWorkflow' AND ExecutionStatus = 'Running'"
+_PAGE: Final = 100
+
+
+class DeploymentWorkflows(Protocol):
+    """What Temporal knows of the deployments' workflows."""
+
+    async def open_ids(self) -> set[str]:
+        """The ids of the workflows that run; may lag behind by seconds."""
+        ...
+
+    async def ended(self, workflow_id: str) -> str | None:
+        """How the workflow ended, in a word for people; None while it runs."""
+        ...
+
+    async def signal_environment(self, signal: SignalEnvironment) -> None:
+        """Tell an environment's workflow."""
+        ...
+
+
+class TemporalDeploymentWorkflows:
+    """Asks the server. Temporal's errors pass through: the activity is tried again."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def open_ids(self) -> set[str]:
+        """See DeploymentWorkflows."""
+        return {execution.id async for execution in self._client.list_workflows(_QUERY, page_size=1000)}
+
+    async def ended(self, workflow_id: str) -> str | None:
+        """See DeploymentWorkflows. Asks about the latest run."""
+        try:
+            status = (await self._client.get_workflow_handle(workflow_id).describe()).status
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return "deleted"
+            raise
+        if status is None or status is WorkflowExecutionStatus.RUNNING:
+            return None
+        return status.name.lower().replace("_", " ")
+
+    async def signal_environment(self, signal: SignalEnvironment) -> None:
+        """See DeploymentWorkflows."""
+        await TemporalWorkflows(self._client).signal_environment(signal)
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentReconciler:
+    """Compares open records with their workflows. Safe to repeat and to run twice at once: writes are ordered."""
+
+    reader: DeploymentReader
+    writer: DeploymentWriter
+    workflows: DeploymentWorkflows
+    clock: Clock
+
+    async def run(self, progress: Callable[[int], None]) -> ReconcileResult:
+        """One comparison of all open records; ``progress`` gets the number compared. Raises Unavailable."""
+        checked, closed = 0, list[str]()
+        running = await self.workflows.open_ids()
+        for status in _OPEN:
+            cursor: str | None = None
+            while True:
+                page = await self.reader.list(DeploymentQuery(status=status, limit=_PAGE, cursor=cursor))
+                checked, cursor = checked + len(page.items), page.next_cursor
+                suspects = [each for each in page.items if _workflow_id(each) not in running and self._is_quiet(each)]
+                for answer in await gather_bounded(self._repair, suspects):
+                    if isinstance(answer, Exception):
+                        raise answer
+                    if answer is not None:
+                        closed.append(answer)
+                progress(checked)
+                if cursor is None:
+                    break
+        return ReconcileResult(checked=checked, closed=closed)
+
+    async def _repair(self, summary: DeploymentSummary) -> str | None:
+        """The id when its record was closed."""
+        how = await self.workflows.ended(_workflow_id(summary))
+        if how is None:
+            return None
+        try:
+            stored = await self.reader.get(summary.deployment_id)
+        except NotFound:
+            return None
+        if stored.closed or stored.status.final:
+            return None
+        closed = _closed(stored, how, self.clock())
+        write = DeploymentWrite(deployment=closed, previous=stored.status, events=[_event(closed)])
+        outcome = await self.writer.write(write)
+        if stored.environment is not None:  # out of the line it waits in, or the lock back
+            leave = Leave(deployment_id=stored.deployment_id, how=Leaving.ENDED)
+            await self.workflows.signal_environment(
+                SignalEnvironment(service_name=stored.service_name, environment=stored.environment, leave=leave)
+            )
+        return stored.deployment_id if outcome is WriteOutcome.APPLIED else None
+
+    def _is_quiet(self, summary: DeploymentSummary) -> bool:
+        return self.clock() - summary.updated_at >= QUIET_MILLIS
+
+
+def _closed(stored: Deployment, how: str, now: int) -> Deployment:
+    identity = f"hybridci deploy start {stored.service_name} --version {stored.version} --sha {stored.git_commit_sha}"
+    message = f"Its workflow was {how} in Temporal, so nothing moves it any more. Start it again: `{identity}`"
+    ordered = {"sequence": stored.sequence + 1, "updated_at": now}
+    if stored.status is not DeploymentStatus.LIVE:
+        return record.failed(stored, CAUSE, message, now).model_copy(update=ordered)
+    stays = f"{stored.version} is still live, but its workflow was {how} in Temporal: another version can replace it."
+    return stored.model_copy(update={**ordered, "closed": True, "cause": CAUSE, "error_message": stays})
+
+
+def _event(closed: Deployment) -> AuditEvent:
+    return AuditEvent(
+        event_id=f"{closed.deployment_id}-{CAUSE}",
+        at=closed.updated_at,
+        action=f"deployment.{CAUSE}",
+        by="reconciliation",
+        via="workflow",
+        service_name=closed.service_name,
+        environment=closed.environment,
+        deployment_id=closed.deployment_id,
+        version=closed.version,
+        message=closed.error_message or "",
+    )
+
+
+def _workflow_id(summary: DeploymentSummary) -> str:
+    return deployment_workflow_id(summary.service_name, summary.version, summary.deployment_id)

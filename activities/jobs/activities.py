@@ -1,0 +1,83 @@
+"""The control worker's activities for jobs: contract in, chain, contract out. Names and types are the stubs' of
+``workflows.contracts.activities``.
+
+Deliberately not here: the rules (links, ``dead_letters``, ``reconcile``) and how errors cross to Temporal (``errors``).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from temporalio import activity
+
+from activities.errors import speaks_temporal
+from activities.jobs import dead_letters
+from activities.jobs.readers import JobReader
+from activities.jobs.reconcile import Reconciler
+from activities.jobs.writers import JobCreator, JobWriter
+from workflows.contracts.commands import ReconcileResult
+from workflows.contracts.records import AwaitJobs, JobWrite, RedriveJobs, RedriveJobsResult, SelectDeadLetters
+from workflows.contracts.statuses import JobStatus
+
+
+@dataclass(frozen=True, slots=True)
+class JobActivities:
+    """The bodies, with what they need. ``all`` is what a Worker registers."""
+
+    creator: JobCreator
+    writer: JobWriter
+    reader: JobReader
+    redrive_job: dead_letters.RedriveJob
+    reconciler: Reconciler
+
+    def all(self) -> Sequence[Callable[..., Any]]:
+        """Every activity, for ``Worker(activities=…)``."""
+        return [
+            self.create_job,
+            self.record_job,
+            self.select_dead_letters,
+            self.redrive_jobs,
+            self.await_jobs,
+            self.reconcile_jobs,
+        ]
+
+    @activity.defn(name="create_job")
+    @speaks_temporal
+    async def create_job(self, write: JobWrite) -> None:
+        """Validate and create the record. Raises validation_failed, not retryable."""
+        await self.creator.create(write)
+
+    @activity.defn(name="record_job")
+    @speaks_temporal
+    async def record_job(self, write: JobWrite) -> None:
+        """Write the record's next state. A write that is there already, or older, changes nothing."""
+        await self.writer.write(write)
+
+    @activity.defn(name="select_dead_letters")
+    @speaks_temporal
+    async def select_dead_letters(self, request: SelectDeadLetters) -> list[str]:
+        """The ids of matching dead letters, oldest first."""
+        return await dead_letters.select(self.reader, request, activity.heartbeat)
+
+    @activity.defn(name="redrive_jobs")
+    @speaks_temporal
+    async def redrive_jobs(self, request: RedriveJobs) -> RedriveJobsResult:
+        """Send each job its redrive update. Tried again, it goes on behind those that its heartbeat names."""
+        return await dead_letters.redrive(self.redrive_job, request, _progress_so_far(), activity.heartbeat)
+
+    @activity.defn(name="await_jobs")
+    @speaks_temporal
+    async def await_jobs(self, request: AwaitJobs) -> dict[str, JobStatus]:
+        """Wait until all have ended. Returns each job's status."""
+        return await dead_letters.await_ended(self.reader, request.job_ids, activity.heartbeat)
+
+    @activity.defn(name="reconcile_jobs")
+    @speaks_temporal
+    async def reconcile_jobs(self) -> ReconcileResult:
+        """Close the records whose workflow was closed behind our back."""
+        return await self.reconciler.run(activity.heartbeat)
+
+
+def _progress_so_far() -> RedriveJobsResult:
+    details = activity.info().heartbeat_details
+    return RedriveJobsResult.model_validate(details[0]) if details else RedriveJobsResult()

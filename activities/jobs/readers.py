@@ -1,0 +1,95 @@
+"""The read side for the API: what can be asked about jobs, answered by the read chains.
+
+Deliberately not here: anything that changes state (that goes through a workflow) and logs or artifacts (the stores).
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from codeuchain import Middleware
+
+from activities.chaining.chains import NamedChain, run_chain
+from activities.chaining.middleware import ObserveChain
+from activities.clock import Clock, epoch_millis
+from activities.jobs.chains import (
+    build_day_stats_chain,
+    build_list_jobs_chain,
+    build_list_running_jobs_chain,
+    build_queue_stats_chain,
+    build_retrieve_job_chain,
+)
+from activities.stores.interfaces import JobStore
+from workflows.contracts.base import Frozen
+from workflows.contracts.jobs import Job, JobSummary
+from workflows.contracts.records import DayStats, JobPage, JobQuery, QueueStats
+
+RECENT_JOBS = 5
+
+
+class JobsOverview(Frozen):
+    """The jobs' part of ``GET /api/dashboard/summary``. ``jobs_failed_today`` counts the day in UTC."""
+
+    total_jobs: int
+    jobs_running: int
+    jobs_completed: int
+    jobs_failed: int
+    jobs_failed_today: int
+    recent_jobs: list[JobSummary]
+
+
+class JobReader:
+    """Reads job records. Safe for concurrent use. Every method raises Unavailable when the store does not answer."""
+
+    def __init__(
+        self, store: JobStore, *, clock: Clock = epoch_millis, middleware: Sequence[Middleware] | None = None
+    ) -> None:
+        hooks = [ObserveChain()] if middleware is None else middleware
+        self._clock = clock
+        self._retrieve = build_retrieve_job_chain(store, hooks)
+        self._list = build_list_jobs_chain(store, hooks)
+        self._running = build_list_running_jobs_chain(store, hooks)
+        self._queue_stats = build_queue_stats_chain(store, hooks)
+        self._day_stats = build_day_stats_chain(store, hooks)
+
+    async def get(self, job_id: str) -> Job:
+        """The record as last written. Raises NotFound."""
+        return await run_chain(self._retrieve, {"job_id": job_id}, result="job", kind=Job)
+
+    async def list(self, query: JobQuery) -> JobPage:
+        """One page of a list. Raises ValidationFailed for a cursor that this query did not hand out."""
+        return await self._page(self._list, query)
+
+    async def running(self, limit: int = 50, cursor: str | None = None) -> JobPage:
+        """The jobs an agent is working on, newest first. Raises like ``list``."""
+        return await self._page(self._running, JobQuery(limit=limit, cursor=cursor))
+
+    async def by_agent(self, agent_id: str, limit: int = 50, cursor: str | None = None) -> JobPage:
+        """The jobs whose latest attempt an agent ran, newest first. Raises like ``list``."""
+        return await self.list(JobQuery(agent_id=agent_id, limit=limit, cursor=cursor))
+
+    async def queue_stats(self) -> QueueStats:
+        """The queue in numbers."""
+        return await run_chain(self._queue_stats, {}, result="queue_stats", kind=QueueStats)
+
+    async def day_stats(self, day: str) -> DayStats:
+        """One day's counters; ``day`` is ``YYYY-MM-DD`` in UTC. Raises ValidationFailed for anything else."""
+        return await run_chain(self._day_stats, {"day": day}, result="day_stats", kind=DayStats)
+
+    async def overview(self) -> JobsOverview:
+        """The numbers and the newest jobs for the dashboard's first page."""
+        today = datetime.fromtimestamp(self._clock() / 1000, UTC).date().isoformat()
+        stats, day, recent = await asyncio.gather(
+            self.queue_stats(), self.day_stats(today), self.list(JobQuery(limit=RECENT_JOBS))
+        )
+        return JobsOverview(
+            total_jobs=stats.total,
+            jobs_running=stats.running,
+            jobs_completed=stats.completed,
+            jobs_failed=stats.failed,
+            jobs_failed_today=day.failed,
+            recent_jobs=recent.items,
+        )
+
+    async def _page(self, chain: NamedChain, query: JobQuery) -> JobPage:
+        return await run_chain(chain, {"query": query}, result="page", kind=JobPage)

@@ -1,0 +1,53 @@
+"""What Temporal knows of the jobs' workflows, for ``reconcile``. Implements ``reconcile.JobWorkflows``."""
+
+from typing import Final
+
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.jobs.reconcile import ClosedWorkflow
+from workflows.client import Orchestrator
+from workflows.contracts.errors import InvalidState, NotFound
+from workflows.contracts.ids import job_workflow_id
+from workflows.contracts.jobs import Job
+
+_QUERY: Final = "WorkflowType = 'JobWorkflow' AND ExecutionStatus = 'Running'"
+_PAGE: Final = 1000
+
+
+class TemporalJobWorkflows:
+    """Asks the server. Temporal's errors pass through: the activity is tried again."""
+
+    def __init__(self, client: Client) -> None:
+        self._client, self._orchestrator = client, Orchestrator(client)
+
+    async def open_job_ids(self) -> set[str]:
+        """One cheap listing instead of a question for each open job: there may be thousands of dead letters."""
+        prefix = job_workflow_id("")
+        return {
+            execution.id.removeprefix(prefix)
+            async for execution in self._client.list_workflows(_QUERY, page_size=_PAGE)
+        }
+
+    async def closed(self, job_id: str) -> ClosedWorkflow | None:
+        """Asks about the latest run."""
+        handle = self._client.get_workflow_handle(job_workflow_id(job_id), result_type=Job)
+        try:
+            status = (await handle.describe()).status
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return ClosedWorkflow("deleted")
+            raise
+        if status is None or status is WorkflowExecutionStatus.RUNNING:
+            return None
+        if status is WorkflowExecutionStatus.COMPLETED:
+            return ClosedWorkflow("completed", await handle.result())
+        return ClosedWorkflow(status.name.lower().replace("_", " "))
+
+    async def create_record(self, job_id: str) -> bool:
+        """See ``JobWorkflows``."""
+        try:
+            await self._orchestrator.created(job_id)
+        except (NotFound, InvalidState):
+            return False
+        return True

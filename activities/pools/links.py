@@ -1,0 +1,105 @@
+"""Links of pools: what a chain does with a pool's record, one step each; first what they hand on."""
+
+from typing import Final, TypedDict
+
+from codeuchain import Context
+
+from activities.chaining.links import StoreLink, require
+from activities.events.signatures import Signature
+from activities.pools.changes import change_pool
+from activities.stores.interfaces import AgentStore
+from workflows.contracts.agents import Agent, Pool, PoolBounds, RequirementDemand
+from workflows.contracts.deployments import AuditEvent
+from workflows.contracts.errors import FieldError, NotFound, ValidationFailed
+
+_MAX_KEYS: Final = 8
+SCALED: Final = "pool.scaled"
+
+
+class PoolContext(TypedDict, total=False):
+    """What the chains of pools hand on. ``agent`` is one that registers."""
+
+    agent: Agent
+    name: str
+    bounds: PoolBounds
+    signed: Signature
+    pool: Pool
+    pools: list[Pool]
+    demands: list[RequirementDemand]
+
+
+class NotePool(StoreLink[AgentStore]):
+    """``agent`` → nothing new. Raises Unavailable; the agent then registers again, and it is done then."""
+
+    async def call(self, ctx: Context[PoolContext]) -> Context[PoolContext]:
+        """One read, and a write only when there is something new."""
+        agent = require(ctx, "agent", Agent)
+
+        def change(present: Pool | None, now: int) -> tuple[Pool, list[AuditEvent]] | None:
+            known = present.public_keys if present is not None else []
+            keys = list(dict.fromkeys([*agent.public_keys, *known]))[:_MAX_KEYS]
+            if present is not None and keys == known:
+                return None
+            pool = present or Pool(name=agent.pool, created_at=now, updated_at=now, updated_by=agent.registered_by)
+            return pool.model_copy(update={"public_keys": keys}), []
+
+        await change_pool(self._store, self._clock, agent.pool, change)
+        return ctx
+
+
+class ScalePool(StoreLink[AgentStore]):
+    """``name``, ``bounds``, ``signed`` → ``pool``. Raises ValidationFailed, Unavailable."""
+
+    async def call(self, ctx: Context[PoolContext]) -> Context[PoolContext]:
+        """Also for a pool that has no agent yet: a scaler is what makes them. The same bounds again change nothing."""
+        name, signed = require(ctx, "name", str), require(ctx, "signed", Signature)
+        bounds = require(ctx, "bounds", PoolBounds)
+        if bounds.min_agents > bounds.max_agents:
+            problem = f"is {bounds.max_agents}, less than min_agents, which is {bounds.min_agents}"
+            raise ValidationFailed(
+                f"Pool {name} was not scaled: max_agents {problem}.", [FieldError(field="max_agents", message=problem)]
+            )
+
+        def change(present: Pool | None, now: int) -> tuple[Pool, list[AuditEvent]] | None:
+            before = present.bounds if present is not None else None
+            if before == bounds:
+                return None
+            pool = present or Pool(name=name, created_at=now, updated_at=now)
+            message = f"{name} may have {bounds.min_agents} to {bounds.max_agents} agents"
+            details = {"bounds": bounds.model_dump(), "before": None if before is None else before.model_dump()}
+            event = signed.event(SCALED, now, message, pool=name, details=details)
+            return pool.model_copy(update={"bounds": bounds, "updated_by": signed.by}), [event]
+
+        return ctx.insert("pool", await change_pool(self._store, self._clock, name, change))
+
+
+class RetrievePool(StoreLink[AgentStore]):
+    """``name`` → ``pool``. Raises NotFound, Unavailable."""
+
+    async def call(self, ctx: Context[PoolContext]) -> Context[PoolContext]:
+        """A consistent read."""
+        name = require(ctx, "name", str)
+        pool = await self._store.pool(name)
+        if pool is None:
+            raise NotFound(
+                f"Nothing is known of a pool {name[:64]}: no agent registered in it yet, and nobody set its bounds. "
+                "`hybridci pool list` shows those there are.",
+                pool=name,
+            )
+        return ctx.insert("pool", pool)
+
+
+class ListPools(StoreLink[AgentStore]):
+    """Nothing → ``pools``, by name. Raises Unavailable."""
+
+    async def call(self, ctx: Context[PoolContext]) -> Context[PoolContext]:
+        """All of them; a few hundred at most."""
+        return ctx.insert("pools", await self._store.pools())
+
+
+class ListDemands(StoreLink[AgentStore]):
+    """``name`` → ``demands`` of the pool, the latest first. Raises Unavailable."""
+
+    async def call(self, ctx: Context[PoolContext]) -> Context[PoolContext]:
+        """Also for a pool of which nothing else is known."""
+        return ctx.insert("demands", await self._store.demands(require(ctx, "name", str)))

@@ -1,0 +1,45 @@
+"""The control worker's activities for services: contract in, chain, contract out. Names and types are the stubs' of
+``workflows.contracts.activities``.
+
+Deliberately not here: the rules (links, ``definitions``) and how errors cross to Temporal (``errors``).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from temporalio import activity
+
+from activities.chaining.chains import NamedChain, run_chain
+from activities.errors import speaks_temporal
+from activities.services import definitions
+from activities.stores.interfaces import ArtifactStore
+from workflows.contracts.services import DefinitionRequest, Service, ServiceDefinition, ServiceWrite
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceActivities:
+    """The bodies, with what they need. ``all`` is what a Worker registers."""
+
+    application: NamedChain
+    artifacts: ArtifactStore
+
+    def all(self) -> Sequence[Callable[..., Any]]:
+        """Every activity, for ``Worker(activities=…)``."""
+        return [self.apply_service, self.load_definition]
+
+    @activity.defn(name="apply_service")
+    @speaks_temporal
+    async def apply_service(self, write: ServiceWrite) -> Service:
+        """Register or change a service. Raises validation_failed, invalid_state, both not retryable.
+
+        One workflow is one change: its id tells a change that was stored before its answer was lost.
+        """
+        change = {"write": write, "change_id": f"{activity.info().workflow_id}-applied"}
+        return await run_chain(self.application, change, result="service", kind=Service)
+
+    @activity.defn(name="load_definition")
+    @speaks_temporal
+    async def load_definition(self, request: DefinitionRequest) -> ServiceDefinition:
+        """Read and validate a definition that an agent uploaded. Raises validation_failed, not retryable."""
+        return await definitions.load_definition(self.artifacts, request)

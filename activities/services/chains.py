@@ -1,0 +1,23 @@
+"""Chains of services. Reads are logged at DEBUG: they are many and change nothing."""
+
+from collections.abc import Sequence
+from logging import DEBUG
+from typing import Final
+
+from codeuchain import Middleware
+
+from activities.chaining.chains import NamedChain, build_chain, chain_of
+from activities.clock import Clock, epoch_millis
+from activities.services.links import ApplyService, ListServices, RetrieveService, ValidateService
+from activities.stores.interfaces import EventStore, ServiceStore
+
+
+def build_apply_service_chain(
+    services: ServiceStore, events: EventStore, middleware: Sequence[Middleware] = (), *, clock: Clock = epoch_millis
+) -> NamedChain:
+    """``write`` and ``change_id`` in, ``service`` out. A validation error stops it before anything is written."""
+    return build_chain("ApplyService", [ValidateService(), ApplyService(services, events, clock=clock)], middleware)
+
+
+build_retrieve_service_chain: Final = chain_of(RetrieveService, level=DEBUG)
+build_list_services_chain: Final = chain_of(ListServices, level=DEBUG)

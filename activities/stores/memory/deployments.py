@@ -1,0 +1,74 @@
+"""DeploymentStore in memory, for unit tests. No ``await`` stands between a read and the write that follows from it."""
+
+from collections import Counter
+
+from activities.stores.documents import dump_deployment, load_deployment
+from activities.stores.interfaces import WriteOutcome
+from activities.stores.memory.events import MemoryEventStore
+from activities.stores.memory.pages import newest_first
+from activities.stores.packing import check_summary, pack, unpack
+from activities.stores.statistics import day_of
+from workflows.contracts.deployments import (
+    Deployment,
+    DeploymentPage,
+    DeploymentQuery,
+    DeploymentStats,
+    DeploymentStatus,
+    DeploymentWrite,
+)
+
+
+class MemoryDeploymentStore:
+    """DeploymentStore in a dict. Records are kept as text, as everywhere."""
+
+    def __init__(self, events: MemoryEventStore) -> None:
+        self._events = events
+        self._documents: dict[str, str | bytes] = {}
+        self._states: Counter[DeploymentStatus] = Counter()
+        self._days: Counter[str] = Counter()
+
+    async def write(self, write: DeploymentWrite, document: str | None = None) -> WriteOutcome:
+        """See DeploymentStore."""
+        deployment, stored = write.deployment, await self.get(write.deployment.deployment_id)
+        document = dump_deployment(deployment) if document is None else document
+        kept = pack(document, "deployment", deployment.deployment_id)
+        check_summary(deployment.summary().model_dump_json(), "deployment", deployment.deployment_id)
+        if stored is not None and stored.sequence >= deployment.sequence:
+            return WriteOutcome.STALE
+        self._events.keep(write.events)
+        self._documents[deployment.deployment_id] = kept
+        self._states[deployment.status] += 1
+        if stored is None:
+            self._days[day_of(deployment.created_at)] += 1
+        else:
+            self._states[stored.status] -= 1
+        return WriteOutcome.APPLIED
+
+    async def get(self, deployment_id: str) -> Deployment | None:
+        """See DeploymentStore."""
+        kept = self._documents.get(deployment_id)
+        return None if kept is None else _load(kept)
+
+    async def list(self, query: DeploymentQuery) -> DeploymentPage:
+        """See DeploymentStore."""
+        deployments = [each for each in map(_load, self._documents.values()) if _matches(query, each)]
+        page, cursor = newest_first(query, deployments, lambda each: (each.created_at, each.deployment_id))
+        return DeploymentPage(items=[each.summary() for each in page], next_cursor=cursor)
+
+    async def stats(self) -> DeploymentStats:
+        """See DeploymentStore."""
+        by_status = {status: count for status, count in self._states.items() if count}
+        return DeploymentStats(total=len(self._documents), by_status=by_status)
+
+    async def day_count(self, day: str) -> int:
+        """See DeploymentStore."""
+        return self._days[day]
+
+
+def _load(kept: str | bytes) -> Deployment:
+    return load_deployment(unpack(kept))
+
+
+def _matches(query: DeploymentQuery, deployment: Deployment) -> bool:
+    wanted = ((query.service_name, deployment.service_name), (query.status, deployment.status))
+    return all(asked is None or asked == has for asked, has in wanted)

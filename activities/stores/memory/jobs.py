@@ -1,0 +1,62 @@
+"""JobStore in memory, for unit tests. No ``await`` stands between a read and the write that follows from it."""
+
+from collections import Counter
+
+from activities.stores.documents import dump_job, load_job
+from activities.stores.interfaces import WriteOutcome
+from activities.stores.memory.events import MemoryEventStore
+from activities.stores.memory.pages import newest_first
+from activities.stores.statistics import Footprint, day_stats, deltas, queue_stats
+from workflows.contracts.jobs import Job
+from workflows.contracts.records import DayStats, JobPage, JobQuery, JobWrite, QueueStats
+
+
+class MemoryJobStore:
+    """JobStore in a dict. Records are kept as text, as everywhere, so that nobody can change one from outside."""
+
+    def __init__(self, events: MemoryEventStore) -> None:
+        self._events = events
+        self._documents: dict[str, str] = {}
+        self._queue: Counter[str] = Counter()
+        self._days: dict[str, Counter[str]] = {}
+
+    async def write(self, write: JobWrite, document: str | None = None) -> WriteOutcome:
+        """See JobStore."""
+        job, stored = write.job, await self.get(write.job.job_id)
+        if stored is not None and stored.sequence >= job.sequence:
+            return WriteOutcome.STALE
+        self._events.keep([*write.creation, *write.events])
+        moved = deltas(Footprint.of(stored) if stored else None, job)
+        self._documents[job.job_id] = dump_job(job) if document is None else document
+        self._queue.update(moved.queue)
+        for day, counters in moved.days.items():
+            self._days.setdefault(day, Counter()).update(counters)
+        return WriteOutcome.APPLIED
+
+    async def get(self, job_id: str) -> Job | None:
+        """See JobStore."""
+        document = self._documents.get(job_id)
+        return None if document is None else load_job(document)
+
+    async def list(self, query: JobQuery) -> JobPage:
+        """See JobStore."""
+        jobs = [job for job in map(load_job, self._documents.values()) if _matches(query, job)]
+        page, cursor = newest_first(query, jobs, _place)
+        return JobPage(items=[job.summary() for job in page], next_cursor=cursor)
+
+    async def queue_stats(self) -> QueueStats:
+        """See JobStore."""
+        return queue_stats(self._queue)
+
+    async def day_stats(self, day: str) -> DayStats:
+        """See JobStore."""
+        return day_stats(day, self._days.get(day, {}))
+
+
+def _place(job: Job) -> tuple[int, str]:
+    return (job.created_at, job.job_id)
+
+
+def _matches(query: JobQuery, job: Job) -> bool:
+    wanted = ((query.status, job.status), (query.agent_id, job.agent_id), (query.pool, job.pool))
+    return all(asked is None or asked == has for asked, has in (*wanted, (query.job_type, job.job_type)))

@@ -1,0 +1,85 @@
+"""Reconciliation of deployments: which records are closed, with which words, and which are left alone."""
+
+import pytest
+
+from activities.deployments.readers import DeploymentReader
+from activities.deployments.reconcile import DeploymentReconciler
+from activities.deployments.writers import DeploymentWriter
+from activities.jobs.reconcile import CAUSE, QUIET_MILLIS
+from activities.stores.open import Stores, open_memory_stores
+from tests.unit.deployment_records import in_status
+from workflows.contracts.commands import ReconcileResult
+from workflows.contracts.deployments import Deployment, DeploymentStatus, DeploymentWrite, EventQuery
+from workflows.contracts.environments import SignalEnvironment
+from workflows.contracts.ids import deployment_workflow_id
+
+NOW = 10_000_000
+LONG_AGO = NOW - 10 * QUIET_MILLIS
+MOVING = ["pending", "staging", "staged", "production"]
+
+
+class FakeDeploymentWorkflows:
+    def __init__(self, how: str | None, running: set[str] | None = None) -> None:
+        self.how, self.running = how, running or set[str]()
+        self.told: list[SignalEnvironment] = []
+
+    async def open_ids(self) -> set[str]:
+        return self.running
+
+    async def ended(self, workflow_id: str) -> str | None:
+        return self.how
+
+    async def signal_environment(self, signal: SignalEnvironment) -> None:
+        self.told.append(signal)
+
+
+async def _stored(stores: Stores, status: str) -> Deployment:
+    deployment = in_status(DeploymentStatus(status), updated_at=LONG_AGO, sequence=4)
+    await stores.deployments.write(DeploymentWrite(deployment=deployment))
+    return deployment
+
+
+async def _reconcile(stores: Stores, workflows: FakeDeploymentWorkflows, now: int = NOW) -> ReconcileResult:
+    reader = DeploymentReader(stores.deployments, stores.services, stores.environments, stores.events)
+    writer = DeploymentWriter(stores.deployments)
+    return await DeploymentReconciler(reader, writer, workflows, lambda: now).run(lambda checked: None)
+
+
+@pytest.mark.parametrize("status", MOVING)
+async def test_an_open_deployment_of_a_terminated_workflow_becomes_failed(status: str) -> None:
+    stores = open_memory_stores()
+    deployment = await _stored(stores, status)
+    workflows = FakeDeploymentWorkflows("terminated")
+    result = await _reconcile(stores, workflows)
+    assert [signal.leave and signal.leave.deployment_id for signal in workflows.told] == [deployment.deployment_id]
+    assert result == ReconcileResult(checked=1, closed=[deployment.deployment_id])
+    record = await stores.deployments.get(deployment.deployment_id)
+    assert record is not None
+    assert (record.status, record.cause, record.closed, record.completed_at) == ("failed", CAUSE, True, NOW)
+    assert "hybridci deploy start" in (record.error_message or "")
+    events = await stores.events.list(EventQuery(deployment_id=deployment.deployment_id))
+    assert [event.action for event in events.items] == ["deployment.workflow_terminated"]
+    assert (await _reconcile(stores, FakeDeploymentWorkflows("terminated"))).closed == []
+
+
+async def test_a_live_version_stays_live_without_its_workflow() -> None:
+    stores = open_memory_stores()
+    deployment = await _stored(stores, "live")
+    assert (await _reconcile(stores, FakeDeploymentWorkflows("terminated"))).closed == [deployment.deployment_id]
+    record = await stores.deployments.get(deployment.deployment_id)
+    assert record is not None
+    assert (record.status, record.cause, record.closed) == ("live", CAUSE, True)
+    assert (await _reconcile(stores, FakeDeploymentWorkflows("terminated"))).closed == []
+
+
+async def test_running_young_and_ended_deployments_are_left_alone() -> None:
+    stores = open_memory_stores()
+    deployment = await _stored(stores, "staged")
+    workflow_id = deployment_workflow_id(deployment.service_name, deployment.version, deployment.deployment_id)
+    for workflows, now in (
+        (FakeDeploymentWorkflows("terminated", {workflow_id}), NOW),
+        (FakeDeploymentWorkflows(None), NOW),
+        (FakeDeploymentWorkflows("terminated"), LONG_AGO + QUIET_MILLIS - 1),
+    ):
+        assert (await _reconcile(stores, workflows, now)).closed == []
+    assert await stores.deployments.get(deployment.deployment_id) == deployment

@@ -1,0 +1,223 @@
+"""Recurring freezes: on or off at any moment, across clock changes, and in bounded time for hostile expressions."""
+
+import random
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from activities.environments.freezes import check_freeze, cron_problem, freeze_errors_in, zone_problem
+from workflows.contracts.environments import FreezeAnswer, FreezeQuestion
+from workflows.contracts.errors import ValidationFailed
+from workflows.contracts.services import FreezeWindow
+
+HOUR = 3600
+DAY = 24 * HOUR
+
+
+def window(cron: str, seconds: int = HOUR, timezone: str = "UTC", name: str = "w") -> FreezeWindow:
+    return FreezeWindow(name=name, cron=cron, duration_seconds=seconds, timezone=timezone)
+
+
+def millis(text: str, timezone: str = "UTC", fold: int = 0) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(timezone), fold=fold).timestamp() * 1000)
+
+
+def ask(at: int, *windows: FreezeWindow) -> FreezeAnswer:
+    return check_freeze(FreezeQuestion(at=at, windows=list(windows)))
+
+
+def is_on(at: int, *windows: FreezeWindow) -> bool:
+    return ask(at, *windows).until is not None
+
+
+class TestEdges:
+    def test_no_window_no_freeze(self) -> None:
+        assert ask(millis("2026-11-21T10:00")) == FreezeAnswer()
+
+    def test_it_is_on_from_its_first_millisecond_to_its_last(self) -> None:
+        friday = window("0 22 * * FRI", 8 * HOUR)
+        begins, ends = millis("2026-11-20T22:00"), millis("2026-11-21T06:00")
+        next_week = millis("2026-11-27T22:00")
+        assert ask(begins - 1, friday) == FreezeAnswer(next_at=begins)
+        assert ask(begins, friday) == FreezeAnswer(until=ends, name="w", next_at=next_week)
+        assert ask(ends - 1, friday) == FreezeAnswer(until=ends, name="w", next_at=next_week)
+        assert ask(ends, friday) == FreezeAnswer(next_at=next_week)
+
+    def test_the_next_one_within_a_year_only(self) -> None:
+        leap_day = window("0 0 29 2 *")
+        assert ask(millis("2026-11-21T10:00"), leap_day) == FreezeAnswer()
+        assert ask(millis("2027-11-21T10:00"), leap_day) == FreezeAnswer(next_at=millis("2028-02-29T00:00"))
+
+    def test_of_several_the_one_that_ends_last_is_named_and_until_is_when_all_are_over(self) -> None:
+        short = window("0 10 * * *", HOUR, name="short")
+        long = window("30 9 * * *", 3 * HOUR, name="long")
+        after = window("15 12 * * *", HOUR, name="after")
+        found = ask(millis("2026-11-21T10:05"), short, long, after)
+        assert (found.name, found.until) == ("long", millis("2026-11-21T13:15"))
+        assert found.next_at == millis("2026-11-22T09:30")
+
+    def test_a_window_longer_than_its_period_is_always_on(self) -> None:
+        at = millis("2026-11-21T10:17")
+        found = ask(at, window("0 0 * * *", 2 * DAY))
+        assert found.until is not None
+        assert found.until >= at + 364 * DAY * 1000
+        assert found.next_at is None or found.next_at > found.until
+
+    def test_a_window_that_ends_when_it_begins_again_is_always_on(self) -> None:
+        for minute in range(0, 60, 7):
+            at = millis(f"2026-11-21T10:{minute:02}")
+            found = ask(at, window("*/15 * * * *", 15 * 60))
+            assert found.until is not None
+            assert found.until > at + 2 * DAY * 1000
+
+    def test_a_window_of_many_periods_is_on_until_the_last_one_that_began_within(self) -> None:
+        weekdays = window("0 20 * * MON-FRI", 26 * HOUR)
+        found = ask(millis("2026-11-18T21:00"), weekdays)
+        assert found.until == millis("2026-11-21T22:00")
+        assert found.next_at == millis("2026-11-23T20:00")
+
+
+class TestClockChanges:
+    """Berlin: 2026-10-25 03:00 CEST → 02:00 CET, 2027-03-28 02:00 CET → 03:00 CEST."""
+
+    def test_a_duration_is_real_time(self) -> None:
+        night = window("0 22 * * *", 8 * HOUR, "Europe/Berlin")
+        found = ask(millis("2026-10-24T23:00", "Europe/Berlin"), night)
+        assert found.until == millis("2026-10-25T05:00", "Europe/Berlin")
+        found = ask(millis("2027-03-27T23:00", "Europe/Berlin"), night)
+        assert found.until == millis("2027-03-28T07:00", "Europe/Berlin")
+
+    def test_the_hour_on_the_wall_counts_in_summer_and_winter(self) -> None:
+        noon = window("0 12 * * *", HOUR, "Europe/Berlin")
+        assert is_on(millis("2026-07-01T10:30"), noon)
+        assert not is_on(millis("2026-07-01T11:30"), noon)
+        assert is_on(millis("2026-12-01T11:30"), noon)
+        assert not is_on(millis("2026-12-01T10:30"), noon)
+
+    def test_a_moment_that_is_jumped_over_comes_after_the_jump(self) -> None:
+        jumped = window("30 2 * * *", HOUR, "Europe/Berlin")
+        jump = millis("2027-03-28T01:00")
+        assert not is_on(jump - 1, jumped)
+        assert ask(jump, jumped).until == jump + HOUR * 1000
+
+    def test_a_moment_that_comes_twice_counts_the_first_time(self) -> None:
+        twice = window("30 2 * * *", 1800, "Europe/Berlin")
+        first = millis("2026-10-25T02:30", "Europe/Berlin")
+        second = millis("2026-10-25T02:30", "Europe/Berlin", fold=1)
+        assert second - first == HOUR * 1000
+        assert is_on(first, twice)
+        assert not is_on(second, twice)
+
+    def test_a_long_window_is_still_on_in_the_repeated_hour_before_its_minute(self) -> None:
+        twice = window("30 2 * * *", 2 * HOUR, "Europe/Berlin")
+        between = millis("2026-10-25T02:15", "Europe/Berlin", fold=1)
+        assert ask(between, twice).until == millis("2026-10-25T02:30", "Europe/Berlin") + 2 * HOUR * 1000
+
+    @pytest.mark.parametrize("zone", ["America/New_York", "Australia/Lord_Howe", "America/Santiago", "Africa/Cairo"])
+    def test_around_every_clock_change_an_independent_count_agrees(self, zone: str) -> None:
+        """Windows at a fixed hour, by the definition: each day's moment on the wall, the first of two, after a jump."""
+        chance = random.Random(zone)
+        for change in _changes(ZoneInfo(zone)):
+            for _ in range(20):
+                hour, minute = chance.choice((0, 1, 2, 3, 23)), chance.choice((0, 15, 30, 59))
+                seconds = chance.choice((60, 1800, 2 * HOUR, 30 * HOUR))
+                at = change + timedelta(minutes=chance.randint(-200, 200))
+                begins = [_moment(at.date() + timedelta(days=days), hour, minute, zone) for days in (-2, -1, 0, 1)]
+                expected = any(begin <= at < begin + timedelta(seconds=seconds) for begin in begins)
+                asked = window(f"{minute} {hour} * * *", seconds, zone)
+                assert is_on(int(at.timestamp() * 1000), asked) is expected, (at, asked)
+
+
+class TestHostile:
+    @pytest.mark.parametrize("seconds", [60, HOUR, 90 * DAY])
+    def test_every_minute(self, seconds: int) -> None:
+        at, begun = millis("2026-11-21T10:00"), time.perf_counter()
+        found = ask(at, window("* * * * *", seconds, "Europe/Berlin"))
+        assert time.perf_counter() - begun < 2
+        assert found.until is not None
+        assert found.until >= at + 6 * HOUR * 1000
+
+    def test_as_many_windows_as_an_environment_may_have(self) -> None:
+        windows = [window("* * * * *", 60 + number, "Europe/Berlin") for number in range(50)]
+        begun = time.perf_counter()
+        assert is_on(millis("2026-10-25T02:30", "Europe/Berlin", fold=1), *windows)
+        assert time.perf_counter() - begun < 8
+
+    def test_a_day_that_seldom_comes(self) -> None:
+        begun = time.perf_counter()
+        assert not is_on(millis("2026-11-21T10:00"), *[window("0 0 * 2 MON#5", timezone="Europe/Berlin")] * 20)
+        assert time.perf_counter() - begun < 2
+
+
+class TestMeaningless:
+    @pytest.mark.parametrize(
+        "cron",
+        [
+            "* * * *",
+            "* * * * * *",
+            "60 * * * *",
+            "* 24 * * *",
+            "0 0 31 2 *",
+            "0 0 * * 8",
+            "a b c d e",
+            "*/0 * * * *",
+            "5-1 * * * *",
+            "@every 5 min x y",
+            "0 0 30 2 *",
+            "٣ * * * *",
+        ],
+    )
+    def test_no_cron_expression(self, cron: str) -> None:
+        assert cron_problem(cron) is not None
+
+    @pytest.mark.parametrize(
+        "cron", ["* * * * *", "0 22 * * FRI", "*/5 8-17 1,15 JAN-JUN 1-5", "0 0 L * *", "0 0 29 2 *"]
+    )
+    def test_a_cron_expression(self, cron: str) -> None:
+        assert cron_problem(cron) is None
+
+    @pytest.mark.parametrize("zone", ["Mars/Phobos", "../../etc/passwd", "/etc/localtime", "Europe", "", "UTC\0", "é"])
+    def test_no_time_zone(self, zone: str) -> None:
+        assert zone_problem(zone) is not None
+
+    def test_a_question_with_a_bad_window_is_refused_by_its_path(self) -> None:
+        bad = window("0 0 * * *").model_copy(update={"cron": "* * * * 9", "timezone": "Mars"})
+        with pytest.raises(ValidationFailed) as caught:
+            ask(0, window("0 0 * * *"), bad)
+        assert [error.field for error in caught.value.errors] == ["windows.1.cron", "windows.1.timezone"]
+
+    @pytest.mark.parametrize(
+        "data",
+        [None, [], 7, {}, {"environments": 7}, {"environments": [7, None, {"freeze_windows": [3, {"cron": 5}, {}]}]}],
+    )
+    def test_data_of_any_shape_is_looked_at(self, data: Any) -> None:
+        assert freeze_errors_in(data) == []
+
+    def test_a_path_into_plain_data(self) -> None:
+        data = {"environments": [{}, {"freeze_windows": [{}, {"cron": "x", "timezone": "x"}]}]}
+        assert [error.field for error in freeze_errors_in(data)] == [
+            "environments.1.freeze_windows.1.cron",
+            "environments.1.freeze_windows.1.timezone",
+        ]
+
+
+def _changes(zone: ZoneInfo) -> list[datetime]:
+    """When the clocks change in 2026 and 2027, to the half hour."""
+
+    def changed(begin: datetime, step: timedelta) -> bool:
+        return begin.astimezone(zone).utcoffset() != (begin + step).astimezone(zone).utcoffset()
+
+    day, half = timedelta(days=1), timedelta(minutes=30)
+    days = [datetime(2026, 1, 1, tzinfo=UTC) + number * day for number in range(730)]
+    halves = [begin + number * half for begin in days if changed(begin, day) for number in range(48)]
+    return [begin + half for begin in halves if changed(begin, half)]
+
+
+def _moment(day: Any, hour: int, minute: int, zone: str) -> datetime:
+    wall = datetime(day.year, day.month, day.day, hour, minute, tzinfo=ZoneInfo(zone))
+    while wall.astimezone(UTC).astimezone(wall.tzinfo).replace(fold=0) != wall:
+        wall += timedelta(minutes=1)  # the clocks jump over it
+    return wall.astimezone(UTC)
