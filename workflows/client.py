@@ -1,12 +1,12 @@
 """Talking to Temporal from outside a workflow: connect, start, update, signal, describe.
 
-The one data converter is ``codec``'s. Temporal's own errors end here: callers see ``contracts.errors`` only.
+The one data converter is ``codec``'s. Temporal's own errors end in ``answers``: callers see ``contracts.errors`` only.
 Deliberately not here: deployments (``deployment_client``), what the workflows do, and any HTTP.
 """
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final, TypedDict, TypeVar
@@ -16,17 +16,14 @@ from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
     WorkflowExecutionStatus,
-    WorkflowFailureError,
     WorkflowHandle,
-    WorkflowUpdateFailedError,
-    WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from temporalio.common import TypedSearchAttributes, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.exceptions import WorkflowAlreadyStartedError
 
+from workflows.answers import RPC_TIMEOUT, answer, updated
 from workflows.codec import data_converter
 from workflows.contracts.attempts import AttemptStarted
 from workflows.contracts.commands import (
@@ -41,15 +38,7 @@ from workflows.contracts.commands import (
     ReconcileResult,
     Redrive,
 )
-from workflows.contracts.errors import (
-    FieldError,
-    HybridCIError,
-    InvalidState,
-    NotFound,
-    Unavailable,
-    ValidationFailed,
-    error_from_code,
-)
+from workflows.contracts.errors import InvalidState, NotFound
 from workflows.contracts.ids import CONTROL_QUEUE, LEASE_SECONDS, job_workflow_id, redrive_workflow_id
 from workflows.contracts.jobs import Job
 from workflows.contracts.records import JobWrite, RedriveInput
@@ -59,25 +48,8 @@ from workflows.presentation import job_search_attributes, job_static_details, jo
 T = TypeVar("T")
 
 DATA_CONVERTER: Final = pydantic_data_converter
-TEMPORARY: Final = frozenset(
-    {
-        RPCStatusCode.UNAVAILABLE,
-        RPCStatusCode.DEADLINE_EXCEEDED,
-        RPCStatusCode.CANCELLED,
-        RPCStatusCode.RESOURCE_EXHAUSTED,
-        RPCStatusCode.ABORTED,
-        RPCStatusCode.INTERNAL,
-        RPCStatusCode.UNKNOWN,
-    }
-)
-"""The answers after which the same call can succeed later."""
-RPC_TIMEOUT: Final = timedelta(seconds=15)
-"""How long a caller waits for an answer; then Unavailable. The workflow goes on whatever the caller does."""
-
 _WANTED: Final = "record-wanted"
 """One id for all who miss a record: however often they ask, one update waits."""
-_FORGOTTEN: Final = "unexpected workflow task failure"
-_SEND_AGAIN_SECONDS: Final = 0.05
 
 
 async def connect(*, identity: str | None = None) -> Client:
@@ -288,65 +260,3 @@ def _job_start(job: JobInput) -> _JobStart:
         "static_summary": job_static_summary(job.spec),
         "static_details": job_static_details(job),
     }
-
-
-async def updated(send: Callable[[], Awaitable[T]]) -> T:
-    """Send an update, of one id, and wait for its answer; send it again when Temporal forgot it.
-
-    A workflow task that would close the workflow is refused when a signal has come in meanwhile. Nothing was decided
-    then, but Temporal answers the updates that the task carried "unexpected workflow task failure".
-    Raises TimeoutError after 15 s, else what Temporal raises.
-    """
-    async with asyncio.timeout(RPC_TIMEOUT.total_seconds()):
-        while True:
-            try:
-                return await send()
-            except RPCError as error:
-                if _FORGOTTEN not in error.message:
-                    raise
-            await asyncio.sleep(_SEND_AGAIN_SECONDS)
-
-
-async def answer(call: Awaitable[T]) -> T:
-    """Wait for Temporal's answer and translate its refusals."""
-    try:
-        return await call
-    except WorkflowUpdateFailedError as error:
-        raise _from_application(error.cause) or error from error
-    except WorkflowFailureError as error:
-        raise _from_application(error.cause) or error from error
-    except (WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError) as error:
-        raise Unavailable(
-            "Temporal accepted the request but nothing answered in time: is the control worker running?"
-        ) from error
-    except RPCError as error:
-        raise _from_rpc(error) from error
-    except RuntimeError as error:  # the SDK's bridge: the connection was never made
-        raise Unavailable(f"Temporal does not answer: {error}") from error
-
-
-def _from_application(cause: BaseException | None) -> HybridCIError | None:
-    if not isinstance(cause, ApplicationError):
-        return None
-    details: dict[str, Any] | None = cause.details[0] if cause.details else None
-    return error_from_code(cause.type, cause.message, details)
-
-
-def _from_rpc(error: RPCError) -> HybridCIError | RPCError:
-    if error.status is RPCStatusCode.NOT_FOUND:
-        return NotFound("There is no open workflow of this id: it never existed, or it has ended.")
-    if error.status is RPCStatusCode.FAILED_PRECONDITION:
-        return InvalidState(error.message)
-    if error.status is RPCStatusCode.INVALID_ARGUMENT:
-        return ValidationFailed(
-            "Temporal refused the request.", [FieldError(field="body", message=_first_line(error.message))]
-        )
-    if error.status in {RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED}:
-        return Unavailable("Temporal refused this process: check TEMPORAL_API_KEY, TEMPORAL_TLS_* and the namespace.")
-    if error.status in TEMPORARY:
-        return Unavailable(f"Temporal did not answer ({error.status.name.lower()}).")
-    return error
-
-
-def _first_line(text: str) -> str:
-    return text.partition("\n")[0][:200]

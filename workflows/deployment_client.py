@@ -13,7 +13,7 @@ from temporalio.client import Client, WithStartWorkflowOperation, WorkflowExecut
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from workflows.client import RPC_TIMEOUT, answer, updated
+from workflows.answers import RPC_TIMEOUT, answer, updated
 from workflows.contracts.base import Tolerant
 from workflows.contracts.deployment_commands import (
     Approve,
