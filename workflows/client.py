@@ -6,25 +6,19 @@ Deliberately not here: deployments (``deployment_client``), what the workflows d
 
 import asyncio
 import uuid
-from collections.abc import Awaitable
-from contextlib import suppress
 from datetime import timedelta
-from typing import Any, Final, TypedDict, TypeVar
+from typing import Any, Final, TypedDict
 
 from temporalio.api.workflow.v1 import PendingActivityInfo
-from temporalio.client import (
-    Client,
-    WithStartWorkflowOperation,
-    WorkflowExecutionStatus,
-    WorkflowHandle,
-)
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle, WorkflowUpdateStage
 from temporalio.common import TypedSearchAttributes, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from workflows.answers import RPC_TIMEOUT, answer, updated
+from workflows.answers import RPC_TIMEOUT, answer, carried_out, changed
 from workflows.codec import data_converter
+from workflows.contracts.accepted import Taken
 from workflows.contracts.attempts import AttemptStarted
 from workflows.contracts.commands import (
     Amend,
@@ -42,10 +36,9 @@ from workflows.contracts.errors import InvalidState, NotFound
 from workflows.contracts.ids import CONTROL_QUEUE, LEASE_SECONDS, job_workflow_id, redrive_workflow_id
 from workflows.contracts.jobs import Job
 from workflows.contracts.records import JobWrite, RedriveInput
-from workflows.job_record import creation
+from workflows.job_record import as_accepted, creation
+from workflows.known import started_with, state_of
 from workflows.presentation import job_search_attributes, job_static_details, job_static_summary
-
-T = TypeVar("T")
 
 DATA_CONVERTER: Final = pydantic_data_converter
 _WANTED: Final = "record-wanted"
@@ -66,6 +59,8 @@ class Orchestrator:
 
     Every method raises Unavailable when Temporal (or the control worker) does not answer in 15 s, NotFound when there
     is no such workflow, InvalidState when it has closed or refuses, ValidationFailed when the request is malformed.
+    Commands raise Accepted when the workflow has taken them, durably, but does not answer in 5 s. The same
+    ``update_id`` again gives the first answer and does nothing.
     """
 
     def __init__(self, client: Client) -> None:
@@ -75,23 +70,26 @@ class Orchestrator:
         """Start a job and return its record once it is readable.
 
         An id that exists already starts nothing and returns that job, open or closed: compare ``fingerprint``.
+        Raises Accepted when it is started, but its record does not come.
         """
+        await self.begin(job)
+        return await self.created(job.job_id)
 
-        def send() -> Awaitable[Job]:
-            start: WithStartWorkflowOperation[Any, Job] = WithStartWorkflowOperation(
-                "JobWorkflow",
-                job,
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                **_job_start(job),
-            )
-            return self._client.execute_update_with_start_workflow(  # pyright: ignore[reportUnknownMemberType]
-                "created", start_workflow_operation=start, result_type=Job, rpc_timeout=RPC_TIMEOUT
-            )
-
+    async def begin(self, job: JobInput) -> bool:
+        """Start a job whose workflow creates the record; True when it is new. False: the id exists, open or closed."""
         try:
-            return await answer(updated(send))
-        except (WorkflowAlreadyStartedError, InvalidState, NotFound):
-            return await self._result(job.job_id)
+            await changed(
+                self._client.start_workflow(
+                    "JobWorkflow",
+                    job,
+                    id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                    rpc_timeout=RPC_TIMEOUT,
+                    **_job_start(job),
+                )
+            )
+        except WorkflowAlreadyStartedError:
+            return False
+        return True
 
     async def start(self, job: JobInput, accepted_at: int) -> JobWrite | None:
         """Start a job and return at once what the caller is now to write: the creation of its record.
@@ -100,53 +98,57 @@ class Orchestrator:
         ``accepted_at`` in epoch milliseconds.
         """
         start = job.model_copy(update={"accepted_at": accepted_at})
-        try:
-            await answer(
-                self._client.start_workflow(
-                    "JobWorkflow",
-                    start,
-                    id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                    rpc_timeout=RPC_TIMEOUT,
-                    **_job_start(job),
-                )
-            )
-        except WorkflowAlreadyStartedError:
-            return None
-        return creation(start, accepted_at)
+        return creation(start, accepted_at) if await self.begin(start) else None
 
     async def created(self, job_id: str) -> Job:
-        """The record of an open job, once it can be read: where nobody has created it yet, its workflow does."""
-        return await answer(
-            updated(
-                lambda: self._job(job_id).execute_update(  # pyright: ignore[reportUnknownMemberType]
-                    "created", id=_WANTED, result_type=Job, rpc_timeout=RPC_TIMEOUT
-                )
+        """The record of a job, once it can be read: where nobody has created it yet, its workflow does.
+
+        Raises Accepted when it cannot be written now, Unavailable when the workflow is not known to have been asked.
+        """
+        handle = self._job(job_id)
+        try:
+            return await carried_out(
+                lambda: handle.start_update(  # pyright: ignore[reportUnknownMemberType]
+                    "created",
+                    id=_WANTED,
+                    wait_for_stage=WorkflowUpdateStage.ACCEPTED,
+                    result_type=Job,
+                    rpc_timeout=RPC_TIMEOUT,
+                ),
+                Taken(asked="submit", job_id=job_id),
             )
-        )
+        except (InvalidState, NotFound):  # it has ended: then it is recorded
+            return await self._result(job_id)
 
-    async def cancel(self, job_id: str, command: Cancel) -> Job:
+    async def known(self, job_id: str) -> Job:
+        """An open job as its workflow has it, for as long as it has no record; as it was accepted, when that does not
+        answer now. Raises NotFound when there is no open one, Unavailable.
+        """
+        return await state_of(self._client, job_workflow_id(job_id), Job, JobInput, as_accepted)
+
+    async def cancel(self, job_id: str, command: Cancel, update_id: str | None = None) -> Job:
         """Stop the job: a queued one at once, a running one within 2 s and its grace. Returns at once."""
-        return await self._update(job_id, "cancel", command)
+        return await self._update(job_id, "cancel", command, update_id)
 
-    async def amend(self, job_id: str, command: Amend) -> Job:
+    async def amend(self, job_id: str, command: Amend, update_id: str | None = None) -> Job:
         """Re-prioritise or move a queued job; relabel any open one."""
-        return await self._update(job_id, "amend", command)
+        return await self._update(job_id, "amend", command, update_id)
 
-    async def complete(self, job_id: str, command: Complete) -> Job:
+    async def complete(self, job_id: str, command: Complete, update_id: str | None = None) -> Job:
         """Record an outside result and end the job."""
-        return await self._update(job_id, "complete", command)
+        return await self._update(job_id, "complete", command, update_id)
 
-    async def edit(self, job_id: str, command: Edit) -> Job:
+    async def edit(self, job_id: str, command: Edit, update_id: str | None = None) -> Job:
         """Change a dead letter."""
-        return await self._update(job_id, "edit", command)
+        return await self._update(job_id, "edit", command, update_id)
 
     async def redrive(self, job_id: str, command: Redrive, update_id: str | None = None) -> Job:
-        """Run a dead letter again. The same ``update_id`` again gives the first answer and redrives nothing."""
-        return await self._update(job_id, "redrive", command, update_id=update_id)
+        """Run a dead letter again."""
+        return await self._update(job_id, "redrive", command, update_id)
 
-    async def discard(self, job_id: str, command: Discard) -> Job:
+    async def discard(self, job_id: str, command: Discard, update_id: str | None = None) -> Job:
         """Give a dead letter up."""
-        return await self._update(job_id, "discard", command)
+        return await self._update(job_id, "discard", command, update_id)
 
     async def attempt_started(self, job_id: str, announcement: AttemptStarted) -> None:
         """Tell the job that an agent has begun an attempt. A late or repeated announcement changes nothing."""
@@ -174,20 +176,26 @@ class Orchestrator:
 
     async def start_bulk_redrive(
         self, redrive_id: str, request: BulkRedrive, *, fingerprint: str | None = None
-    ) -> BulkRedriveProgress:
-        """Start redriving many; an id that exists already starts nothing: compare ``fingerprint``."""
+    ) -> str | None:
+        """Start redriving many. An id that exists already starts nothing; returns the fingerprint it was started with.
+
+        None: this call started it.
+        """
+        workflow_id = redrive_workflow_id(redrive_id)
         start = self._client.start_workflow(
             "RedriveWorkflow",
             RedriveInput(redrive_id=redrive_id, request=request, fingerprint=fingerprint),
-            id=redrive_workflow_id(redrive_id),
+            id=workflow_id,
             task_queue=CONTROL_QUEUE,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             static_summary="Redrive dead letters in bulk",
             rpc_timeout=RPC_TIMEOUT,
         )
-        with suppress(WorkflowAlreadyStartedError):  # the fingerprint tells whose it is
-            await answer(start)
-        return await self.bulk_redrive_progress(redrive_id)
+        try:
+            await changed(start)
+        except WorkflowAlreadyStartedError:  # asked of Temporal, since the control worker may be away
+            return (await started_with(self._client, workflow_id, RedriveInput))[0].fingerprint or ""
+        return None
 
     async def bulk_redrive_progress(self, redrive_id: str) -> BulkRedriveProgress:
         """How far a bulk redrive is."""
@@ -216,14 +224,18 @@ class Orchestrator:
     def _job(self, job_id: str) -> WorkflowHandle[Any, Any]:
         return self._client.get_workflow_handle(job_workflow_id(job_id))
 
-    async def _update(self, job_id: str, name: str, command: object, *, update_id: str | None = None) -> Job:
+    async def _update(self, job_id: str, name: str, command: object, update_id: str | None) -> Job:
         handle, update_id = self._job(job_id), update_id or str(uuid.uuid4())
-        return await answer(
-            updated(
-                lambda: handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
-                    name, command, id=update_id, result_type=Job, rpc_timeout=RPC_TIMEOUT
-                )
-            )
+        return await carried_out(
+            lambda: handle.start_update(  # pyright: ignore[reportUnknownMemberType]
+                name,
+                command,
+                id=update_id,
+                wait_for_stage=WorkflowUpdateStage.ACCEPTED,
+                result_type=Job,
+                rpc_timeout=RPC_TIMEOUT,
+            ),
+            Taken(asked=name, job_id=job_id, update_id=update_id),
         )
 
     async def _result(self, job_id: str) -> Job:
