@@ -19,6 +19,7 @@ from activities.deployments.readers import DeploymentReader
 from activities.jobs.readers import JobReader
 from activities.jobs.writers import JobCreator
 from activities.stores.open import Stores
+from api.accepted import install_accepted_handler
 from api.auth.authenticator import Authenticator
 from api.auth.early import EarlyRefusal
 from api.auth.guard import GUARD
@@ -179,6 +180,7 @@ def build_app(
         app.include_router(module.router, dependencies=[GUARD, PARAMETERS])
     require_complete(app)
     install_error_handlers(app)
+    install_accepted_handler(app)
     install_openapi(app)
     if temporal_ui is not None:
         app.add_middleware(codec_routes.CodecCors, origin=temporal_ui)

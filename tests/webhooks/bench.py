@@ -39,8 +39,10 @@ NOW = 1_795_275_612
 class TrailedDeployments(FakeDeployments):
     """Writes a command's reason into the trail, as the workflow does."""
 
-    async def command(self, deployment: Deployment, command: DeploymentCommand) -> Deployment:
-        changed = await super().command(deployment, command)
+    async def command(
+        self, deployment: Deployment, command: DeploymentCommand, update_id: str | None = None
+    ) -> Deployment:
+        changed = await super().command(deployment, command, update_id)
         event = AuditEvent(
             event_id=new_job_id(),
             at=epoch_millis(),
