@@ -28,6 +28,7 @@ from activities.job_workflows import TemporalJobWorkflows
 from activities.jobs import JobActivities
 from activities.reconcile import Reconciler
 from activities.reconcile_deployments import DeploymentReconciler, TemporalDeploymentWorkflows
+from activities.repairs import RepairActivities, TemporalRepairs
 from activities.settings import WorkerSettings
 from activities.stores.open import Stores
 from workflows.client import Orchestrator
@@ -54,10 +55,11 @@ class ControlActivities:
     jobs: JobActivities
     deployments: DeploymentActivities
     environments: EnvironmentActivities
+    repairs: RepairActivities
 
     def all(self) -> Sequence[Callable[..., Any]]:
         """Every activity, for ``Worker(activities=…)``."""
-        return [*self.jobs.all(), *self.deployments.all(), *self.environments.all()]
+        return [*self.jobs.all(), *self.deployments.all(), *self.environments.all(), *self.repairs.all()]
 
 
 def build_activities(stores: Stores, client: Client, *, clock: Clock = epoch_millis) -> ControlActivities:
@@ -65,17 +67,22 @@ def build_activities(stores: Stores, client: Client, *, clock: Clock = epoch_mil
     middleware = [ObserveChain()]
     reader = DeploymentReader(stores.deployments, stores.services, stores.environments, stores.events, middleware)
     writer = DeploymentWriter(stores.deployments, middleware)
+    jobs = _job_activities(stores, client, middleware, clock)
+    reconciler = DeploymentReconciler(reader, writer, TemporalDeploymentWorkflows(client), clock)
     return ControlActivities(
-        jobs=_job_activities(stores, client, middleware, clock),
+        jobs=jobs,
         deployments=DeploymentActivities(
             application=build_apply_service_chain(stores.services, stores.events, middleware, clock=clock),
             creation=build_deployment_creation_chain(stores.deployments, middleware),
             writer=writer,
             reader=reader,
             artifacts=stores.artifacts,
-            reconciler=DeploymentReconciler(reader, writer, TemporalDeploymentWorkflows(client), clock),
+            reconciler=reconciler,
         ),
         environments=_environment_activities(stores, client, middleware, reader),
+        repairs=RepairActivities(
+            TemporalRepairs(client), stores.events, jobs.reconciler.close, reconciler.close, clock
+        ),
     )
 
 
