@@ -51,6 +51,7 @@ from api.routes import (
     logs,
     pools,
     queue,
+    repairs,
     services,
     summary,
 )
@@ -76,6 +77,7 @@ _ROUTES: Final = (
     environments,
     deployments,
     deployment_commands,
+    repairs,
     events,
     codec_routes,
     agent_io,
@@ -116,6 +118,7 @@ def production_app(
         artifacts=stores.artifacts,
         temporal=temporal.orchestrator,
         releasing=temporal.releases,
+        repairing=temporal.repairs,
         metrics=Metrics(),
         fleet=fleet,
         gateway=gateway,
