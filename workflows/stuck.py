@@ -45,11 +45,10 @@ _QUERY_TIMEOUT: Final = timedelta(seconds=8)
 
 
 class StuckWorkflows:
-    """Finds and judges them. For one event loop."""
+    """Finds and judges them. For one event loop. ``reported``: the server has the attribute; None: it is asked."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._is_reported: bool | None = None
+    def __init__(self, client: Client, *, reported: bool | None = None) -> None:
+        self._client, self._is_reported = client, reported
         self._round = _Round(client)
 
     async def find(self) -> list[StuckWorkflow]:

@@ -202,9 +202,17 @@ async def test_a_stuck_job_is_found_within_a_minute_and_goes_on_after_its_repair
     assert f"hybridci repair job {job_id}" in told.message
     assert [each.job_id for each in await Repairs(deploys.client).stuck()].count(job_id) == 1
 
+    old_server = StuckWorkflows(deploys.client, reported=False)
+
+    async def found_by_its_attempts() -> bool:
+        return job_id in [each.job_id for each in await old_server.find()]
+
+    await eventually(found_by_its_attempts, seconds=20, what="finding it where the server does not report it")
+
     result = await Repairs(deploys.client).repair(repair(subject))
     assert result is not None
     assert (result.outcome, result.resets) == (Outcome.RESET, 1), result
+    assert not await found_by_its_attempts()
 
     # A redrive that nobody could answer was refused and is not done later.
     assert len((await until_job(deploys, job_id, JobStatus.DEAD_LETTERED)).attempts) == 1
