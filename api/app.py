@@ -52,6 +52,7 @@ from api.routes import (
     logs,
     pools,
     queue,
+    repairs,
     services,
     summary,
 )
@@ -77,6 +78,7 @@ _ROUTES: Final = (
     environments,
     deployments,
     deployment_commands,
+    repairs,
     events,
     codec_routes,
     agent_io,
@@ -117,6 +119,7 @@ def production_app(
         artifacts=stores.artifacts,
         temporal=temporal.orchestrator,
         releasing=temporal.releases,
+        repairing=temporal.repairs,
         metrics=Metrics(),
         fleet=fleet,
         gateway=gateway,

@@ -24,6 +24,7 @@ from api.webhooks.verify import sign
 from tests.api.conftest import access_parts
 from tests.api.fake_deployments import FakeDeployments
 from tests.api.fake_queues import fleet_of
+from tests.api.fake_repairs import FakeRepairs
 from tests.api.fakes import FakeOrchestrator
 from tests.webhooks.captured import PROVIDERS, SHA, captured, provider_of
 from workflows.contracts.deployment_commands import DeploymentInput
@@ -140,6 +141,7 @@ def memory_parts() -> tuple[FastAPI, WebhookBench]:
         artifacts=stores.artifacts,
         temporal=lambda: jobs,
         releasing=lambda: releases,
+        repairing=FakeRepairs,
         metrics=Metrics(),
         fleet=fleet_of(stores),
     )
