@@ -23,7 +23,7 @@ from api.metrics import Metrics
 from api.webhooks.receive import open_webhooks
 from tests.api.conftest import ADMIN_KEY, DEPLOYMENT, SPEC, access_parts, client
 from tests.api.fake_queues import fleet_of
-from tests.api.fakes import FakeRepairs
+from tests.api.fake_repairs import FakeRepairs
 from tests.workflows.deployment_harness import Deploys, deploys
 from workflows.client import Orchestrator
 from workflows.contracts.ids import redrive_workflow_id
