@@ -57,6 +57,7 @@ class Verdict:
     calls_at_once: int = 0
     calls_gone_on: int = 0
     problems: list[str] = field(default_factory=list[str])
+    unreplayable: list[WorkflowHistory] = field(default_factory=list[WorkflowHistory])
 
     def __str__(self) -> str:
         return (
@@ -203,6 +204,7 @@ async def _replay(history: WorkflowHistory, verdict: Verdict, what: str = "its h
     result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
     if result.replay_failure is not None:
         verdict.problems.append(f"{history.workflow_id}: {what} does not replay: {result.replay_failure}")
+        verdict.unreplayable.append(history)
 
 
 def _moments(history: WorkflowHistory, count: int) -> list[int]:
