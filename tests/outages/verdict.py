@@ -43,7 +43,7 @@ WORKFLOWS = [
 _STATES = {"JobWorkflow": Job, "DeploymentWorkflow": Deployment, "EnvironmentWorkflow": EnvironmentState}
 _ANSWER_SECONDS = 180
 """Workers without a cache replay everything for each answer."""
-_AT_ONCE = 20
+_AT_ONCE = 6
 
 
 @dataclass
