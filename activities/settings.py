@@ -6,7 +6,7 @@ AWS's credentials (boto3's own variables).
 
 from typing import Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from activities.stores.settings import StoreSettings
@@ -43,6 +43,16 @@ class WorkerSettings(BaseSettings):
     def from_environment(cls) -> Self:
         """Raises pydantic.ValidationError that names every bad variable."""
         return cls(stores=StoreSettings())
+
+    @model_validator(mode="after")
+    def _a_write_for_each_task(self) -> Self:
+        """A workflow task waits for one record write at a time. Were that in line, the task could be renewed."""
+        if self.max_concurrent_local_activities < self.max_concurrent_workflow_tasks:
+            raise ValueError(
+                f"HYBRIDCI_WORKER_RECORD_WRITES ({self.max_concurrent_local_activities}) must not be less than "
+                f"HYBRIDCI_WORKER_WORKFLOW_TASKS ({self.max_concurrent_workflow_tasks})"
+            )
+        return self
 
     @field_validator("log_level")
     @classmethod

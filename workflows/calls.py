@@ -28,6 +28,10 @@ LOCAL_SECONDS: Final = 3.0
 _SHORTEST_SECONDS: Final = 0.01
 _ONE_AT_A_TIME: Final = "one-local-activity-at-a-time"  # 2026-11: before, several ran beside each other
 _ONE_TRY: Final = timedelta(seconds=10)
+_ONCE: Final = RetryPolicy(maximum_attempts=1)
+"""Between two tries the SDK forgets a local activity's ``schedule_to_close`` (its core: ``LACompleteAction::Untracked``),
+and it would go on without end. Store clients try again by themselves.
+"""
 RETRY: Final = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10))
 
 
@@ -91,8 +95,8 @@ class Calls:
             body,
             argument,
             start_to_close_timeout=min(one_try, left),
-            schedule_to_close_timeout=left,
-            retry_policy=RETRY,
+            schedule_to_start_timeout=left,
+            retry_policy=_ONCE,
             summary=summary,
         )
 

@@ -129,21 +129,21 @@ class Plant:
 
 
 class ShortTasks(Interceptor):
-    """A third of the workflows have tasks of three seconds, which are renewed while calls are under way: as it happens
-    to others only where a worker stands still.
+    """Some workflows have tasks of three seconds, which are renewed while calls are under way: as it happens to others
+    only where a worker stands still. Not part of the promise: the SDK itself can order an update otherwise then.
     """
 
-    def __init__(self, seed: int) -> None:
-        self._chance = random.Random(f"tasks {seed}")
+    def __init__(self, seed: int, share: float) -> None:
+        self._chance, self._share = random.Random(f"tasks {seed}"), share
 
     def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:
-        return _Shortened(next, self._chance)
+        return _Shortened(next, self._chance, self._share)
 
 
 class _Shortened(OutboundInterceptor):
-    def __init__(self, next: OutboundInterceptor, chance: random.Random) -> None:
+    def __init__(self, next: OutboundInterceptor, chance: random.Random, share: float) -> None:
         super().__init__(next)
-        self._chance = chance
+        self._chance, self._share = chance, share
 
     async def start_workflow(self, input: StartWorkflowInput) -> WorkflowHandle[Any, Any]:
         input.task_timeout = self._timeout()
@@ -156,11 +156,11 @@ class _Shortened(OutboundInterceptor):
         return await super().start_update_with_start_workflow(input)
 
     def _timeout(self) -> timedelta | None:
-        return SHORT_TASK if self._chance.random() < 1 / 3 else None
+        return SHORT_TASK if self._chance.random() < self._share else None
 
 
 @asynccontextmanager
-async def plant(folder: Path, temporal: servers.Server, seed: int) -> AsyncGenerator[Plant]:
+async def plant(folder: Path, temporal: servers.Server, seed: int, *, short_tasks: float = 0) -> AsyncGenerator[Plant]:
     """A plant whose workers run, without trouble yet."""
     aws = servers.aws_server(folder)
     with servers.running(aws):
@@ -184,7 +184,9 @@ async def plant(folder: Path, temporal: servers.Server, seed: int) -> AsyncGener
         os.environ.update({name: environment[name] for name in environment if name.startswith("AWS_")})
         stores = open_stores(settings)
         await stores.prepare()
-        client = await Client.connect(temporal.address, data_converter=DATA_CONVERTER, interceptors=[ShortTasks(seed)])
+        client = await Client.connect(
+            temporal.address, data_converter=DATA_CONVERTER, interceptors=[ShortTasks(seed, short_tasks)]
+        )
         made = Plant(client, stores, front, environment, folder, seed)
         try:
             for number in range(WORKERS):

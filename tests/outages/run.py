@@ -27,9 +27,10 @@ async def run(
     longest: float = LONGEST_OUTAGE_SECONDS,
     quiet: float = QUIET_SECONDS,
     beginnings: int = 3,
+    short_tasks: float = 0,
 ) -> tuple[Verdict, Load, Plant]:
     """Load and trouble side by side; then two new workers, one without a cache, one with a cache of one, are asked."""
-    async with plant(folder, temporal, seed) as place, workshop(place.client, seed):
+    async with plant(folder, temporal, seed, short_tasks=short_tasks) as place, workshop(place.client, seed):
         load = Load(place.client, seed)
         working = asyncio.create_task(load.run(histories, per_second))
         while not working.done():
@@ -45,12 +46,14 @@ async def run(
         return await judge(place.client, place.stores, load.workflow_ids, beginnings=beginnings), load, place
 
 
-async def _main(seed: int, histories: int, per_second: float, keep: Path | None) -> int:
+async def _main(seed: int, histories: int, per_second: float, short_tasks: float, keep: Path | None) -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with servers.running(servers.temporal_server(folder)) as temporal:
-            verdict, load, place = await run(folder, temporal, seed=seed, histories=histories, per_second=per_second)
+            verdict, load, place = await run(
+                folder, temporal, seed=seed, histories=histories, per_second=per_second, short_tasks=short_tasks
+            )
     for history in verdict.unreplayable if keep is not None else []:
         (keep or Path()).joinpath(f"{history.workflow_id}.json").write_text(history.to_json())
     print(*place.done, sep="\n")
@@ -67,6 +70,7 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--histories", type=int, default=2000)
     parser.add_argument("--per-second", type=float, default=6)
+    parser.add_argument("--short-tasks", type=float, default=0, help="the share of workflows with tasks of 3 s")
     parser.add_argument("--keep", type=Path, help="a folder for histories that do not replay")
     given = parser.parse_args()
-    sys.exit(asyncio.run(_main(given.seed, given.histories, given.per_second, given.keep)))
+    sys.exit(asyncio.run(_main(given.seed, given.histories, given.per_second, given.short_tasks, given.keep)))

@@ -25,6 +25,7 @@ from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.commands import Redrive
 from workflows.contracts.errors import Unavailable
 from workflows.contracts.ids import CONTROL_QUEUE, job_workflow_id
+from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus, Outcome
 from workflows.job import JobWorkflow
 
@@ -57,6 +58,24 @@ async def test_a_write_that_lasts_goes_on_as_an_activity(jobs: Harness) -> None:
     assert jobs.recorder.last(done.job_id) == done
     assert jobs.recorder.calls == [("success", True), ("success", False)]
     assert gone_on(await replays(jobs, done.job_id)) == ["record_job"]
+
+
+async def test_a_store_that_refuses_again_and_again_renews_no_task(jobs: Harness) -> None:
+    """Refused at once: a local activity that is tried again would be between two tries when its time is up."""
+    until = time.monotonic() + 9
+
+    def refuse(write: JobWrite) -> float:
+        if write.job.status is JobStatus.RUNNING and time.monotonic() < until:
+            raise RuntimeError("the store refuses writes")
+        return 0
+
+    jobs.recorder.slow = refuse
+    async with jobs.agent(fail(1, announce=True)):
+        job = await jobs.submit(jobs.spec(retry={"max_attempts": 1}))
+        await jobs.until(job.job_id, lambda job: job.status is JobStatus.DEAD_LETTERED)
+    history = await replays(jobs, job.job_id)
+    assert not any(renewed(event, after) for event, after in pairwise(history.events))
+    assert gone_on(history) == ["record_job"]
 
 
 async def test_several_writes_of_one_task_together_end_before_it_is_renewed(jobs: Harness) -> None:
@@ -107,7 +126,7 @@ async def test_a_task_that_is_renewed_all_the_same_is_replayed_as_it_went(
 
 
 async def test_a_deployment_goes_live_through_an_outage(deploys: Deploys, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All writes are refused for 10 s; what was begun goes on, and the lock is told once."""
+    """All writes are refused for 4 s; what was begun goes on, and the lock is told once."""
     away = True
     for store in (deploys.stores.deployments, deploys.stores.environments, deploys.stores.jobs):
         write = store.write
@@ -121,7 +140,7 @@ async def test_a_deployment_goes_live_through_an_outage(deploys: Deploys, monkey
 
         monkeypatch.setattr(store, "write", refuse_or_write)
     starting = asyncio.create_task(deploys.start("1.0"))
-    await asyncio.sleep(10)
+    await asyncio.sleep(4)
     away = False
     live = await deploys.until_status(await starting, "live", seconds=40)
     await deploys.crash()

@@ -1,0 +1,20 @@
+"""The control worker's settings: what would stop workflows is refused at the start."""
+
+import pytest
+from pydantic import ValidationError
+
+from activities.settings import WorkerSettings
+from activities.stores.settings import StoreSettings
+
+
+def test_there_is_a_record_write_for_each_workflow_task() -> None:
+    settings = WorkerSettings(
+        stores=StoreSettings(), max_concurrent_workflow_tasks=50, max_concurrent_local_activities=50
+    )
+    assert settings.max_concurrent_local_activities == 50
+    with pytest.raises(ValidationError, match="HYBRIDCI_WORKER_RECORD_WRITES"):
+        WorkerSettings(stores=StoreSettings(), max_concurrent_workflow_tasks=51, max_concurrent_local_activities=50)
+
+
+def test_a_worker_may_keep_no_workflow_at_all() -> None:
+    assert WorkerSettings(stores=StoreSettings(), max_cached_workflows=0).max_cached_workflows == 0
