@@ -29,8 +29,8 @@ _SHORTEST_SECONDS: Final = 0.01
 _ONE_AT_A_TIME: Final = "one-local-activity-at-a-time"  # 2026-11: before, several ran beside each other
 _ONE_TRY: Final = timedelta(seconds=10)
 _ONCE: Final = RetryPolicy(maximum_attempts=1)
-"""Between two tries the SDK forgets a local activity's ``schedule_to_close`` (its core: ``LACompleteAction::Untracked``),
-and it would go on without end. Store clients try again by themselves.
+"""Between two tries the SDK forgets a local activity's ``schedule_to_close`` (``LACompleteAction::Untracked`` in
+its core), and it would go on without end. Store clients try again by themselves.
 """
 RETRY: Final = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10))
 
