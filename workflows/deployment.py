@@ -114,7 +114,7 @@ class DeploymentWorkflow(StagePhases):
             raise self._rejected from None
         self._created = True
 
-    @workflow.update
+    @workflow.update(name="created")
     async def created(self) -> Deployment:
         """Answer once the record is readable."""
         await workflow.wait_condition(lambda: self._created or self._rejected is not None)

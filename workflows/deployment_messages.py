@@ -307,7 +307,7 @@ class DeploymentMessages(DeploymentSignals):
     def _stage_allowed(self, command: RecordStage) -> None:
         _raise(self._stage_refused(command))
 
-    @workflow.query
+    @workflow.query(name="state")
     def state(self) -> Deployment:
         """The record as the workflow has it now."""
         return self._deployment

@@ -15,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.deployment_commands import CancelDeployment, RollbackCommand
     from workflows.contracts.deployments import Deployment
     from workflows.contracts.environments import Hold, Leave, Leaving, Superseded
+    from workflows.contracts.errors import ErrorCode
     from workflows.deployment_messages import DeploymentMessages
     from workflows.deployment_progress import Breach, Failed, Phase
     from workflows.deployment_steps import succeeded, why_failed
@@ -75,7 +76,7 @@ class RollbackPhases(DeploymentMessages):
             target = self._target(rollback.target_version)
         if self._progress.rollback_job_id is None and not self._environment.external:
             if target is None:
-                raise ApplicationError("a rollback without a target", non_retryable=True)
+                raise ApplicationError("a rollback without a target", type=ErrorCode.INVALID_STATE, non_retryable=True)
             plan = await self._rollback_plan(target)
             try:
                 job = await self._run_job(

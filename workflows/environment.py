@@ -204,22 +204,22 @@ class EnvironmentWorkflow(EnvironmentEffects):
         if refusal is not None:
             raise crossing(refusal)
 
-    @workflow.signal
+    @workflow.signal(name="join")
     def join(self, message: Any = None) -> None:
         """Take a place in line (``Join``)."""
         self._inbox.append(received("join", message))
 
-    @workflow.signal
+    @workflow.signal(name="leave")
     def leave(self, message: Any = None) -> None:
         """Out of the line, or the lock back (``Leave``)."""
         self._inbox.append(received("leave", message))
 
-    @workflow.signal
+    @workflow.signal(name="became_live")
     def became_live(self, message: Any = None) -> None:
         """The holder's version is live (``BecameLive``)."""
         self._inbox.append(received("became_live", message))
 
-    @workflow.signal
+    @workflow.signal(name="yielded")
     def yielded(self, message: Any = None) -> None:
         """The live holder hands over (``Yielded``)."""
         self._inbox.append(received("yielded", message))
@@ -280,7 +280,7 @@ class EnvironmentWorkflow(EnvironmentEffects):
         """``UnfreezeCommand``, from Temporal's own CLI."""
         self._inbox.append(received("unfreeze", command))
 
-    @workflow.query
+    @workflow.query(name="state")
     def state(self) -> EnvironmentState:
         """What it knows now."""
         return self._state
