@@ -44,7 +44,7 @@ from workflows.contracts.ids import (
     service_workflow_id,
 )
 from workflows.contracts.services import Service, ServiceWrite
-from workflows.deployment_presentation import (
+from workflows.deployment.presentation import (
     deployment_search_attributes,
     deployment_static_details,
     deployment_static_summary,

@@ -1,11 +1,10 @@
 """The lock of an environment: each message of a deployment is one function from a state to a Step. Pure.
 
-Times are epoch milliseconds. ``environment_turn.proceed`` follows and decides who is next.
-Deliberately not here: what people may ask (``environment_commands``), words (``environment_words``), doing it
-(``environment``).
+Times are epoch milliseconds. ``turn.proceed`` follows and decides who is next.
+Deliberately not here: what people may ask (``commands``), words (``words``), doing it
+(``workflow``).
 """
 
-from workflows import environment_words as words
 from workflows.contracts.deployments import AuditEvent
 from workflows.contracts.environments import (
     MAX_HISTORY,
@@ -19,7 +18,8 @@ from workflows.contracts.environments import (
     Yielded,
 )
 from workflows.contracts.services import SupersedePolicy
-from workflows.environment_step import (
+from workflows.environment import words
+from workflows.environment.step import (
     Step,
     Tell,
     changed,

@@ -1,13 +1,12 @@
 """One step of an environment's lock: the state after it, whom to tell, what to write in the trail. Pure.
 
-Also the small changes that both ``environment_lock`` and ``environment_turn`` make.
+Also the small changes that both ``lock`` and ``turn`` make.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from workflows import environment_words as words
 from workflows.contracts.deployments import AuditEvent
 from workflows.contracts.environments import (
     EnvironmentState,
@@ -20,6 +19,7 @@ from workflows.contracts.environments import (
     Waiting,
     YieldRequested,
 )
+from workflows.environment import words
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,12 @@
 """Whose turn it is in an environment: freezes, the line, handing over, and why the others wait. Pure.
 
-Times are epoch milliseconds. Deliberately not here: what deployments say (``environment_lock``) and what people may ask
-(``environment_commands``).
+Times are epoch milliseconds. Deliberately not here: what deployments say (``lock``) and what people may ask
+(``commands``).
 """
 
 from collections.abc import Mapping
 from typing import Final
 
-from workflows import environment_words as words
 from workflows.contracts.environments import (
     EnvironmentState,
     FreezeAnswer,
@@ -16,7 +15,8 @@ from workflows.contracts.environments import (
     Waiting,
     YieldRequested,
 )
-from workflows.environment_step import (
+from workflows.environment import words
+from workflows.environment.step import (
     Step,
     Tell,
     changed,

@@ -26,9 +26,9 @@ with workflow.unsafe.imports_passed_through():
         Waiting,
         YieldRequested,
     )
-    from workflows.environment_inbox import Closed, Gone, Message
-    from workflows.environment_step import Tell
-    from workflows.recorded_environment import RecordedEnvironment
+    from workflows.environment.inbox import Closed, Gone, Message
+    from workflows.environment.recorded import RecordedEnvironment
+    from workflows.environment.step import Tell
     from workflows.recorded_job import now_ms
 
 _PARENT_CLOSE_PAUSE: Final = timedelta(seconds=10)

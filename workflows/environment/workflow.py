@@ -1,8 +1,8 @@
 """EnvironmentWorkflow: the one owner of an environment's lock, open for ever. ``_work`` reads like the process:
 take what came in → decide whose turn it is → write the record → answer → tell the deployments → watch the holder.
 
-Deliberately not here: the rules (``environment_lock``, ``environment_turn``, ``environment_commands``, all pure), the
-record (``recorded_environment``), what is done outside (``environment_effects``).
+Deliberately not here: the rules (``lock``, ``turn``, ``commands``, all pure), the
+record (``recorded``), what is done outside (``effects``).
 Handlers only put messages into the inbox; one loop alone changes the state: nothing is shared across an ``await``.
 Signals take any JSON, because the SDK drops a malformed one in silence and chokes on one without input.
 """
@@ -15,9 +15,6 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from workflows import environment_commands as commands
-    from workflows import environment_lock as lock
-    from workflows import environment_turn as turn
     from workflows.contracts.environments import (
         BecameLive,
         EnvironmentInput,
@@ -31,9 +28,10 @@ with workflow.unsafe.imports_passed_through():
         UnfreezeCommand,
         Yielded,
     )
-    from workflows.environment_commands import Command
-    from workflows.environment_effects import EnvironmentEffects
-    from workflows.environment_inbox import (
+    from workflows.environment import commands, lock, turn
+    from workflows.environment.commands import Command
+    from workflows.environment.effects import EnvironmentEffects
+    from workflows.environment.inbox import (
         Asked,
         Closed,
         Gone,
@@ -44,7 +42,7 @@ with workflow.unsafe.imports_passed_through():
         in_words,
         received,
     )
-    from workflows.environment_step import Step, Tell
+    from workflows.environment.step import Step, Tell
     from workflows.recorded_job import now_ms
 
 _LONGEST_REST: Final = timedelta(days=30)

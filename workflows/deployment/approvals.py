@@ -1,6 +1,6 @@
 """Who may let a version into an environment, and when there are enough of them. Pure.
 
-Deliberately not here: waiting for people (``deployment``). An approval is for one deployment, so for one commit:
+Deliberately not here: waiting for people (``workflow``). An approval is for one deployment, so for one commit:
 another commit is another deployment and starts without any.
 """
 

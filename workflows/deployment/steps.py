@@ -1,6 +1,6 @@
 """What the phases of a deployment are made of: run a job, wait, talk to the environment's lock, begin a rollback.
 
-The base of ``DeploymentMessages``. Deliberately not here: the order of the phases (``deployment``).
+The base of ``DeploymentMessages``. Deliberately not here: the order of the phases (``workflow``).
 """
 
 import asyncio
@@ -14,7 +14,6 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.exceptions import ChildWorkflowError, FailureError
 
 with workflow.unsafe.imports_passed_through():
-    from workflows import deployment_record as record
     from workflows.calls import RETRY
     from workflows.contracts import search_attributes as attributes
     from workflows.contracts.activities import load_deployment, signal_environment
@@ -35,11 +34,12 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.sealed import SignedApproval
     from workflows.contracts.services import Environment
     from workflows.contracts.statuses import JobStatus
-    from workflows.deployment_progress import Failed, Interrupt, Interrupted, Phase, Progress, Renew
+    from workflows.deployment import record
+    from workflows.deployment.job_specs import RollbackPlan, Turn, signatures
+    from workflows.deployment.progress import Failed, Interrupt, Interrupted, Phase, Progress, Renew
+    from workflows.deployment.recorded import RecordedDeployment
     from workflows.presentation import job_search_attributes, job_static_details, job_static_summary
-    from workflows.recorded_deployment import RecordedDeployment
     from workflows.recorded_job import now_ms
-    from workflows.stage_jobs import RollbackPlan, Turn, signatures
 
 _CALL: Final = timedelta(seconds=10)
 

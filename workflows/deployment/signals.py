@@ -1,4 +1,4 @@
-"""What environments and monitoring systems say to a deployment, by signals only. Handlers note it; ``deployment`` acts.
+"""What environments and monitoring systems say to a deployment, by signals only. Handlers note it; ``workflow`` acts.
 
 The base of ``DeploymentMessages``, where people speak.
 """
@@ -9,13 +9,13 @@ from pydantic import BaseModel, ValidationError
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from workflows import deployment_record as record
     from workflows.contracts.deployment_commands import ReportMetrics
     from workflows.contracts.environments import Granted, Reinstated, Superseded, Waiting, Yielded, YieldRequested
-    from workflows.deployment_progress import Breach, Phase
-    from workflows.deployment_steps import DeploymentSteps
+    from workflows.deployment import record
+    from workflows.deployment.progress import Breach, Phase
+    from workflows.deployment.steps import DeploymentSteps
+    from workflows.deployment.verification import breach, judged
     from workflows.recorded_job import now_ms
-    from workflows.verification import breach, judged
 
 BEFORE_ITS_TURN: Final = frozenset({Phase.JOIN, Phase.APPROVAL, Phase.TURN})
 _LONGEST_WHY: Final = 1000

@@ -1,6 +1,6 @@
 """The phases of one environment: join its line, be approved, wait for the turn, roll out, verify, bake, arrive.
 
-Deliberately not here: what happens when one fails (``deployment_rollback``).
+Deliberately not here: what happens when one fails (``rollback``).
 """
 
 from typing import Final
@@ -8,18 +8,17 @@ from typing import Final
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from workflows import deployment_record as record
-    from workflows import stage_jobs
-    from workflows.approvals import missing
     from workflows.contracts.deployments import Decision, StageStatus
     from workflows.contracts.environments import BecameLive, Leave, Leaving
     from workflows.contracts.services import ApprovalPolicy
-    from workflows.deployment_presentation import moment
-    from workflows.deployment_progress import Failed, Interrupted, Phase
-    from workflows.deployment_rollback import RollbackPhases
-    from workflows.deployment_steps import succeeded, why_failed
+    from workflows.deployment import job_specs, record
+    from workflows.deployment.approvals import missing
+    from workflows.deployment.presentation import moment
+    from workflows.deployment.progress import Failed, Interrupted, Phase
+    from workflows.deployment.rollback import RollbackPhases
+    from workflows.deployment.steps import succeeded, why_failed
+    from workflows.deployment.verification import INCONCLUSIVE_EXIT_CODE, unseen
     from workflows.recorded_job import now_ms
-    from workflows.verification import INCONCLUSIVE_EXIT_CODE, unseen
 
 _ASK_AGAIN_SECONDS: Final = 60
 _ASK_AGAIN_AT_MOST: Final = 3600
@@ -94,7 +93,7 @@ class StagePhases(RollbackPhases):
         if before.health_check is not None and not before.external:
             check = before.health_check
             job = await self._run_job(
-                lambda: stage_jobs.health_job(self._deployment, before, check, self._turn), self._stage_job_started
+                lambda: job_specs.health_job(self._deployment, before, check, self._turn), self._stage_job_started
             )
             if not succeeded(job):
                 raise Failed("health_check_failed", f"After the freeze, {before.name} is not well. {why_failed(job)}")
@@ -122,7 +121,7 @@ class StagePhases(RollbackPhases):
         self._progress = self._progress.model_copy(update={"touched": self._progress.touched or self._final})
         self._deployment = record.working(self._deployment, environment.name, StageStatus.DEPLOYING, percent=percent)
         job = await self._run_job(
-            lambda: stage_jobs.roll_out_job(self._deployment, environment, self._turn, percent), self._stage_job_started
+            lambda: job_specs.roll_out_job(self._deployment, environment, self._turn, percent), self._stage_job_started
         )
         if not succeeded(job):
             raise Failed("deploy_failed", why_failed(job))
@@ -154,7 +153,7 @@ class StagePhases(RollbackPhases):
         if verification.run is not None:
             run = verification.run
             job = await self._run_job(
-                lambda: stage_jobs.verification_job(self._deployment, environment, verification, run, self._turn),
+                lambda: job_specs.verification_job(self._deployment, environment, verification, run, self._turn),
                 self._stage_job_started,
             )
             if not succeeded(job) and job.exit_code == INCONCLUSIVE_EXIT_CODE:

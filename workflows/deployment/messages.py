@@ -1,7 +1,7 @@
 """What people say to a deployment: updates, signals of the same name, and their refusals.
 
 An update answers with the record once it is written; a signal that is refused changes nothing but the audit trail.
-Handlers only note what was said; ``deployment`` acts on it.
+Handlers only note what was said; ``workflow`` acts on it.
 """
 
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,6 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from workflows.approvals import approval_refused, approvers, missing, rejection_refused
     from workflows.contracts.deployment_commands import (
         Approve,
         CancelDeployment,
@@ -27,8 +26,9 @@ with workflow.unsafe.imports_passed_through():
     )
     from workflows.contracts.errors import ErrorCode
     from workflows.contracts.sealed import SignedApproval
-    from workflows.deployment_progress import Phase
-    from workflows.deployment_signals import BEFORE_ITS_TURN, DeploymentSignals, read_signal
+    from workflows.deployment.approvals import approval_refused, approvers, missing, rejection_refused
+    from workflows.deployment.progress import Phase
+    from workflows.deployment.signals import BEFORE_ITS_TURN, DeploymentSignals, read_signal
     from workflows.recorded_job import now_ms
 
 C = TypeVar("C", bound=Via)

@@ -1,6 +1,6 @@
 """How a deployment's record changes: pure functions from one state of the record to the next. Times: epoch ms.
 
-Deliberately not here: when they are applied (``deployment``).
+Deliberately not here: when they are applied (``workflow``).
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from workflows.contracts.deployments import (
 )
 from workflows.contracts.environments import Granted, LiveVersion
 from workflows.contracts.services import ServiceDefinition, spec_fields
-from workflows.verification import added
+from workflows.deployment.verification import added
 
 
 def new_deployment(start: DeploymentInput, now: int) -> Deployment:

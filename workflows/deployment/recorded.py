@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts import search_attributes as attributes
     from workflows.contracts.activities import create_deployment, record_deployment
     from workflows.contracts.deployments import AuditEvent, Deployment, DeploymentWrite
-    from workflows.deployment_presentation import deployment_details
+    from workflows.deployment.presentation import deployment_details
     from workflows.recorded_job import next_sequence, now_ms
 
 _EVENT_IDS: Final = uuid.UUID("0b1a8f0e-5b1c-5a9e-9a55-2a4b8f6f3c11")

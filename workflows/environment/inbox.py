@@ -1,6 +1,6 @@
 """What comes into an environment's workflow: messages of deployments, commands of people, and what it learns itself.
 
-Pure. Deliberately not here: what becomes of them (``environment``).
+Pure. Deliberately not here: what becomes of them (``workflow``).
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from workflows.contracts.environments import (
     Yielded,
 )
 from workflows.contracts.errors import HybridCIError
-from workflows.environment_commands import Command
+from workflows.environment.commands import Command
 
 _LONGEST_WHY: Final = 1000
 _SIGNALS: Final[dict[str, type[Join | Leave | BecameLive | Yielded]]] = {

@@ -10,17 +10,16 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from workflows import deployment_record as record
-    from workflows import stage_jobs
     from workflows.contracts.deployment_commands import CancelDeployment, RollbackCommand
     from workflows.contracts.deployments import Deployment
     from workflows.contracts.environments import Hold, Leave, Leaving, Superseded
     from workflows.contracts.errors import ErrorCode
-    from workflows.deployment_messages import DeploymentMessages
-    from workflows.deployment_progress import Breach, Failed, Phase
-    from workflows.deployment_steps import succeeded, why_failed
+    from workflows.deployment import job_specs, record
+    from workflows.deployment.job_specs import RollbackPlan
+    from workflows.deployment.messages import DeploymentMessages
+    from workflows.deployment.progress import Breach, Failed, Phase
+    from workflows.deployment.steps import succeeded, why_failed
     from workflows.recorded_job import now_ms
-    from workflows.stage_jobs import RollbackPlan
 
 _ONCE_COMMITTED: Final = "leave-once-committed"  # 2026-11: before, a local activity told the lock
 
@@ -80,7 +79,7 @@ class RollbackPhases(DeploymentMessages):
             plan = await self._rollback_plan(target)
             try:
                 job = await self._run_job(
-                    lambda: stage_jobs.rollback_job(self._deployment, self._environment, plan, self._turn),
+                    lambda: job_specs.rollback_job(self._deployment, self._environment, plan, self._turn),
                     self._rollback_job_started,
                     stoppable=False,
                 )
@@ -160,7 +159,7 @@ class RollbackPhases(DeploymentMessages):
         if check is None:
             return
         job = await self._run_job(
-            lambda: stage_jobs.health_job(
+            lambda: job_specs.health_job(
                 self._deployment, environment, check, self._turn, percent=percent, back_to=back_to
             ),
             self._stage_job_started if back_to is None else self._rollback_job_started,

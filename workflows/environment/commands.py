@@ -3,7 +3,6 @@
 ``refusal`` says why something cannot be done now; ``command`` does what is not refused.
 """
 
-from workflows import environment_words as words
 from workflows.contracts.environments import (
     EnvironmentState,
     Freeze,
@@ -14,8 +13,9 @@ from workflows.contracts.environments import (
     UnfreezeCommand,
 )
 from workflows.contracts.errors import FieldError, HybridCIError, InvalidState, ValidationFailed
-from workflows.deployment_presentation import moment
-from workflows.environment_step import Step, changed
+from workflows.deployment.presentation import moment
+from workflows.environment import words
+from workflows.environment.step import Step, changed
 
 Command = HoldCommand | ReleaseCommand | FreezeCommand | UnfreezeCommand
 MAX_FREEZES = 100

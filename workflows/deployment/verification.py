@@ -1,4 +1,4 @@
-"""What metrics say about a version. Pure. Deliberately not here: what follows from it (``deployment``)."""
+"""What metrics say about a version. Pure. Deliberately not here: what follows from it (``workflow``)."""
 
 from collections.abc import Sequence
 from typing import Final

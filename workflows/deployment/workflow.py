@@ -3,8 +3,8 @@
 definition → build → test → for each environment (join the line → approval → turn → roll out → verify → bake →
 arrived) → live, until another version takes its place or it is rolled back.
 
-Deliberately not here: the phases of an environment (``deployment_stages``), what happens when it does not go well
-(``deployment_rollback``), what people may say (``deployment_messages``), an environment's lock (``environment``).
+Deliberately not here: the phases of an environment (``stages``), what happens when it does not go well
+(``rollback``), what people may say (``messages``), an environment's lock (``environment``).
 """
 
 import asyncio
@@ -16,8 +16,6 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from workflows import deployment_record as record
-    from workflows import stage_jobs
     from workflows.contracts.activities import load_definition
     from workflows.contracts.deployment_commands import (
         CancelDeployment,
@@ -27,9 +25,10 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.deployments import Deployment
     from workflows.contracts.jobs import Job
     from workflows.contracts.services import DefinitionRequest, StageJob
-    from workflows.deployment_progress import Failed, Interrupted, Phase, Renew
-    from workflows.deployment_stages import StagePhases
-    from workflows.deployment_steps import succeeded, why_failed
+    from workflows.deployment import job_specs, record
+    from workflows.deployment.progress import Failed, Interrupted, Phase, Renew
+    from workflows.deployment.stages import StagePhases
+    from workflows.deployment.steps import succeeded, why_failed
 
 _READ_WITHIN: Final = timedelta(seconds=30)
 
@@ -128,7 +127,7 @@ class DeploymentWorkflow(StagePhases):
         source = self._deployment.definition.definition
         if source is not None:
             job = await self._run_job(
-                lambda: stage_jobs.definition_job(self._deployment, source),
+                lambda: job_specs.definition_job(self._deployment, source),
                 lambda deployment, job_id: deployment.model_copy(update={"definition_job_id": job_id}),
             )
             if not succeeded(job):
@@ -149,15 +148,15 @@ class DeploymentWorkflow(StagePhases):
         self._deployment = record.defined(self._deployment, definition)
 
     async def _build(self) -> None:
-        await self._job_before("build", self._deployment.definition.build, stage_jobs.build_job)
+        await self._job_before("build", self._deployment.definition.build, job_specs.build_job)
         self._move(Phase.TEST)
 
     async def _test(self) -> None:
-        await self._job_before("test", self._deployment.definition.test, stage_jobs.test_job)
+        await self._job_before("test", self._deployment.definition.test, job_specs.test_job)
         self._move(Phase.JOIN)
 
     async def _job_before(
-        self, name: str, stage: StageJob | None, make: Callable[[Deployment, StageJob], "stage_jobs.JobSpec"]
+        self, name: str, stage: StageJob | None, make: Callable[[Deployment, StageJob], "job_specs.JobSpec"]
     ) -> None:
         if stage is None:
             return
