@@ -16,25 +16,45 @@ from workflows.contracts.sealed import SignedApproval
 from workflows.contracts.services import Environment
 
 
-class Phase(StrEnum):
-    """What the main line does now, in the order of a good day."""
+class Part(StrEnum):
+    """Where on its way a deployment is: what people and monitoring may say depends on this, not on the very phase."""
 
-    DEFINITION = "definition"
-    BUILD = "build"
-    TEST = "test"
-    JOIN = "join"
-    APPROVAL = "approval"
-    TURN = "turn"
-    RECHECK = "recheck"
-    ROLL_OUT = "roll_out"
-    VERIFY = "verify"
-    BAKE = "bake"
-    PAUSED = "paused"
-    ARRIVED = "arrived"
-    LIVE = "live"
-    ROLLBACK = "rollback"
-    STUCK = "stuck"
-    END = "end"
+    BEFORE = "before"  # before any environment
+    LINE = "line"  # in line for an environment, which knows of it
+    CHECK = "check"  # its turn has come; nothing of it runs there yet
+    THERE = "there"  # it is rolled out, or being rolled out: metrics are judged
+    RECOVERY = "recovery"  # going back
+    OVER = "over"
+
+
+class Phase(StrEnum):
+    """What the main line does now, in the order of a good day, each with its part. ``phases`` has their bodies."""
+
+    part: Part
+
+    def __new__(cls, value: str, part: Part) -> "Phase":
+        """The part belongs to the name; only the name is stored."""
+        phase = str.__new__(cls, value)
+        phase._value_ = value
+        phase.part = part
+        return phase
+
+    DEFINITION = "definition", Part.BEFORE
+    BUILD = "build", Part.BEFORE
+    TEST = "test", Part.BEFORE
+    JOIN = "join", Part.LINE
+    APPROVAL = "approval", Part.LINE
+    TURN = "turn", Part.LINE
+    RECHECK = "recheck", Part.CHECK
+    ROLL_OUT = "roll_out", Part.THERE
+    VERIFY = "verify", Part.THERE
+    BAKE = "bake", Part.THERE
+    PAUSED = "paused", Part.THERE
+    ARRIVED = "arrived", Part.THERE
+    LIVE = "live", Part.THERE
+    ROLLBACK = "rollback", Part.RECOVERY
+    STUCK = "stuck", Part.RECOVERY
+    END = "end", Part.OVER
 
 
 class Progress(Tolerant):

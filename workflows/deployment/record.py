@@ -7,6 +7,7 @@ from typing import Any
 
 from workflows.contracts.deployment_commands import DeploymentInput
 from workflows.contracts.deployments import (
+    Approval,
     Deployment,
     DeploymentStatus,
     MetricSample,
@@ -109,6 +110,11 @@ def stage_deployed(deployment: Deployment, environment: str, *, final: bool, now
     return changed.model_copy(update={"status": DeploymentStatus.STAGED, "staged_at": now})
 
 
+def decided(deployment: Deployment, approval: Approval) -> Deployment:
+    """With one more yes or no in the approval trail."""
+    return deployment.model_copy(update={"approvals": [*deployment.approvals, approval]})
+
+
 def sampled(deployment: Deployment, sample: MetricSample) -> Deployment:
     """With one more sample of metrics."""
     return deployment.model_copy(update={"metrics": sample, "metric_samples": added(deployment.metric_samples, sample)})
@@ -165,6 +171,12 @@ def rollback_changed(deployment: Deployment, **update: Any) -> Deployment:
     if deployment.rollback is None:
         return deployment
     return deployment.model_copy(update={"rollback": deployment.rollback.model_copy(update=update)})
+
+
+def rollback_job_started(deployment: Deployment, job_id: str) -> Deployment:
+    """With one more job of the rollback."""
+    job_ids = [*deployment.rollback.job_ids, job_id] if deployment.rollback is not None else [job_id]
+    return rollback_changed(deployment, job_ids=job_ids)
 
 
 def rolled_back(deployment: Deployment, now: int) -> Deployment:

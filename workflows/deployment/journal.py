@@ -1,11 +1,13 @@
-"""The record of a deployment as its workflow holds it, writes it in order with its events, and shows it in the UI.
+"""The state of a deployment as its workflow holds it: changed by one hand at a time, written in order with its events,
+and shown in the Temporal UI. Decides nothing.
 
-The base of ``DeploymentWorkflow``, apart from it because it decides nothing.
+Deliberately not here: what the state is (``state``) and how its record changes (``record``).
 """
 
 import asyncio
 import uuid
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Concatenate, Final, ParamSpec
 
 from temporalio import workflow
 
@@ -15,44 +17,55 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.activities import create_deployment, record_deployment
     from workflows.contracts.deployments import AuditEvent, Deployment, DeploymentWrite
     from workflows.deployment.presentation import deployment_details
+    from workflows.deployment.progress import Phase
+    from workflows.deployment.state import State
     from workflows.recorded_job import next_sequence, now_ms
 
 _EVENT_IDS: Final = uuid.UUID("0b1a8f0e-5b1c-5a9e-9a55-2a4b8f6f3c11")
+P = ParamSpec("P")
 
 
-class RecordedDeployment:
-    """Holds the record; subclasses change ``_deployment`` and note events, then ``_record`` and ``_show``."""
+class Journal:
+    """Holds ``state``; ``written`` is the record as last written, None before the first time."""
 
-    def __init__(self, deployment: Deployment, *, written: Deployment | None) -> None:
-        self._deployment = deployment
-        self._written = written
-        self._calls = Calls()
+    def __init__(self, state: State, calls: Calls, *, written: Deployment | None) -> None:
+        self.state = state
+        self.written = written
+        self._calls = calls
         self._writing = asyncio.Lock()  # a handler's write and the main line's must not overtake each other
         self._events: list[AuditEvent] = []
         self._shown: dict[str, str] = {}
 
-    async def _record(self) -> None:
+    def change(self, by: Callable[Concatenate[Deployment, P], Deployment], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Change the record by one of ``record``'s functions."""
+        self.state = self.state.changed(by, *args, **kwargs)
+
+    def move(self, phase: Phase, *, until: int | None = None, **update: object) -> None:
+        """Go to another phase."""
+        self.state = self.state.moved(phase, until=until, **update)
+
+    async def record(self) -> None:
         """Write the record and the events noted since, in order, unless both are written already."""
         async with self._writing:
-            written, events = self._written, self._events
+            written, events, deployment = self.written, self._events, self.state.deployment
             same = written is not None and written.model_copy(
-                update={"sequence": self._deployment.sequence, "updated_at": self._deployment.updated_at}
+                update={"sequence": deployment.sequence, "updated_at": deployment.updated_at}
             )
-            if same == self._deployment and not events:
+            if same == deployment and not events:
                 return
             self._events = []
             sequence = next_sequence(written.sequence if written else None)
-            self._deployment = self._deployment.model_copy(update={"sequence": sequence, "updated_at": now_ms()})
-            deployment = self._deployment
+            self.change(Deployment.model_copy, update={"sequence": sequence, "updated_at": now_ms()})
+            deployment = self.state.deployment
             await self._calls.call(
                 record_deployment if written else create_deployment,
                 DeploymentWrite(deployment=deployment, previous=written.status if written else None, events=events),
                 summary=f"record: {deployment.status} {deployment.environment or ''}".strip(),
             )
-            self._written = deployment
+            self.written = deployment
         self._show()
 
-    def _note(
+    def note(
         self,
         action: str,
         *,
@@ -65,7 +78,7 @@ class RecordedDeployment:
         **details: Any,
     ) -> None:
         """An event for the audit trail; it is written with the record."""
-        deployment = self._deployment
+        deployment = self.state.deployment
         # Without the time: a workflow task that is lost and runs again must give the same event the same id. An update
         # can come back in another order. The number is drawn all the same: those drawn later must stay what they were.
         drawn, update = workflow.uuid4(), workflow.current_update_info()
@@ -93,7 +106,7 @@ class RecordedDeployment:
 
     def _show(self) -> None:
         """Tell the Temporal UI: words at no cost, search attributes only when they changed."""
-        deployment = self._deployment
+        deployment = self.state.deployment
         workflow.set_current_details(deployment_details(deployment))
         wanted = {attributes.STATUS.name: deployment.status.value}
         if deployment.environment is not None:
