@@ -48,9 +48,8 @@ from workflows.deployment.presentation import (
     deployment_search_attributes,
     deployment_static_details,
     deployment_static_summary,
-    environment_search_attributes,
-    environment_static_summary,
 )
+from workflows.environment.presentation import environment_search_attributes, environment_static_summary
 
 T = TypeVar("T")
 DeploymentCommand = Approve | Reject | RollbackCommand | Resume | CancelDeployment | OverrideFreeze | RecordStage

@@ -13,9 +13,9 @@ from workflows.contracts.environments import (
     UnfreezeCommand,
 )
 from workflows.contracts.errors import FieldError, HybridCIError, InvalidState, ValidationFailed
-from workflows.deployment.presentation import moment
 from workflows.environment import words
 from workflows.environment.step import Step, changed
+from workflows.words import moment
 
 Command = HoldCommand | ReleaseCommand | FreezeCommand | UnfreezeCommand
 MAX_FREEZES = 100

@@ -7,7 +7,7 @@ from typing import Any
 
 from workflows.contracts.deployments import AuditEvent
 from workflows.contracts.environments import EnvironmentState, Holder, Ticket
-from workflows.deployment.presentation import moment
+from workflows.words import moment
 
 
 def on_hold(state: EnvironmentState) -> str:

@@ -11,9 +11,9 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment import record
     from workflows.deployment.approvals import missing
     from workflows.deployment.context import Context
-    from workflows.deployment.presentation import moment
     from workflows.deployment.progress import Failed, Phase
     from workflows.recorded_job import now_ms
+    from workflows.words import moment
 
 
 async def run(context: Context) -> None:
