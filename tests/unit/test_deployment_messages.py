@@ -4,7 +4,7 @@ Deliberately not here: the words in full and the answers (``tests/workflows/test
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from temporalio import workflow
@@ -18,6 +18,7 @@ from workflows.deployment.progress import Breach, Part, Phase, Progress
 from workflows.deployment.signals import SIGNALS
 from workflows.deployment.state import State
 from workflows.deployment.workflow import DeploymentWorkflow
+from workflows.deployment_client import DeploymentCommand
 
 NOW = 5_000
 BOB = "bob@example.com"
@@ -72,6 +73,10 @@ def signal(name: str, state: State, **said: Any) -> Step | None:
 
 def test_every_command_is_tried_here() -> None:
     assert [each.name for each in COMMANDS] == list(SAID) == list(TAKEN_IN)
+
+
+def test_the_client_can_send_every_command() -> None:
+    assert set(get_args(DeploymentCommand)) == {each.model for each in COMMANDS}
 
 
 @pytest.mark.parametrize("name", SAID)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.deployment_records import make_deployment
 from workflows.contracts.deployment_commands import DeploymentInput
 from workflows.deployment import phases
 from workflows.deployment.phases import PHASES
-from workflows.deployment.progress import Part, Phase, Progress
+from workflows.deployment.progress import Advance, Part, Phase, Progress
 from workflows.deployment.state import State
 from workflows.deployment.workflow import DeploymentWorkflow
 
@@ -43,6 +44,18 @@ def test_a_phase_is_stored_by_its_name_alone() -> None:
 def test_a_phase_that_nobody_knows_is_refused() -> None:
     with pytest.raises(ValueError, match="phase"):
         Progress.model_validate_json('{"phase": "lunch"}')
+
+
+def test_every_field_of_the_progress_can_be_changed_by_its_name() -> None:
+    assert set(Advance.__annotations__) == set(Progress.model_fields)
+
+
+def test_a_move_forgets_what_the_phase_before_waited_for() -> None:
+    state = State(make_deployment(), Progress(phase=Phase.APPROVAL, until=9, stage=1))
+    assert state.moved(Phase.TURN).progress == Progress(phase=Phase.TURN, stage=1)
+    assert state.moved(Phase.ROLL_OUT, until=10, step=1).progress == Progress(
+        phase=Phase.ROLL_OUT, until=10, stage=1, step=1
+    )
 
 
 def test_the_workflow_inherits_from_nothing() -> None:

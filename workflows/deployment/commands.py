@@ -19,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
         RollbackCommand,
     )
     from workflows.contracts.deployments import Approval, Decision
+    from workflows.contracts.sealed import SignedApproval
     from workflows.deployment import record, refusals
     from workflows.deployment.context import Context
     from workflows.deployment.inbox import Command, Note, Step, write
@@ -26,9 +27,7 @@ with workflow.unsafe.imports_passed_through():
 
 
 def _approved(state: State, command: Approve, now: int) -> Step:
-    entry = _decision(state, Decision.APPROVE, command.by, command.comment, now).model_copy(
-        update={"signed": command.signed}
-    )
+    entry = _decision(state, Decision.APPROVE, command.by, command.comment, now, command.signed)
     return Step(state.changed(record.decided, entry), Note("approved", command.comment))
 
 
@@ -37,7 +36,9 @@ def _rejected(state: State, command: Reject, now: int) -> Step:
     return Step(state.changed(record.decided, entry), Note("rejected", command.reason))
 
 
-def _decision(state: State, decision: Decision, by: str, comment: str, now: int) -> Approval:
+def _decision(
+    state: State, decision: Decision, by: str, comment: str, now: int, signed: SignedApproval | None = None
+) -> Approval:
     return Approval(
         environment=state.environment.name,
         decision=decision,
@@ -45,6 +46,7 @@ def _decision(state: State, decision: Decision, by: str, comment: str, now: int)
         at=now,
         git_commit_sha=state.deployment.git_commit_sha,
         comment=comment,
+        signed=signed,
     )
 
 

@@ -7,7 +7,7 @@ Deliberately not here: what the state is (``state``) and how its record changes 
 import asyncio
 import uuid
 from collections.abc import Callable
-from typing import Any, Concatenate, Final, ParamSpec
+from typing import Any, Concatenate, Final, ParamSpec, Unpack
 
 from temporalio import workflow
 
@@ -17,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.activities import create_deployment, record_deployment
     from workflows.contracts.deployments import AuditEvent, Deployment, DeploymentWrite
     from workflows.deployment.presentation import deployment_details
-    from workflows.deployment.progress import Phase
+    from workflows.deployment.progress import Advance, Phase
     from workflows.deployment.state import State
     from workflows.recorded_job import next_sequence, now_ms
 
@@ -40,9 +40,9 @@ class Journal:
         """Change the record by one of ``record``'s functions."""
         self.state = self.state.changed(by, *args, **kwargs)
 
-    def move(self, phase: Phase, *, until: int | None = None, **update: object) -> None:
+    def move(self, phase: Phase, /, **update: Unpack[Advance]) -> None:
         """Go to another phase."""
-        self.state = self.state.moved(phase, until=until, **update)
+        self.state = self.state.moved(phase, **update)
 
     async def record(self) -> None:
         """Write the record and the events noted since, in order, unless both are written already."""

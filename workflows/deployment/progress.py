@@ -5,6 +5,7 @@ Deliberately not here: what people read (``contracts.deployments``).
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypedDict
 
 from pydantic import Field
 
@@ -81,6 +82,27 @@ class Progress(Tolerant):
     fallback_of: str | None = None
     fallback_approvals: list[SignedApproval] = Field(default_factory=list[SignedApproval])
     rollback_job_id: str | None = None
+
+
+class Advance(TypedDict, total=False):
+    """Fields of ``Progress`` that change together, so that a type checker knows their names and types."""
+
+    phase: Phase
+    stage: int
+    step: int
+    until: int | None
+    baking_since: int | None
+    in_line: bool
+    touched: bool
+    override_freeze: bool
+    granted: Granted | None
+    yielded_to: str | None
+    recorded_stage: RecordStage | None
+    resumed: bool
+    fallback: Environment | None
+    fallback_of: str | None
+    fallback_approvals: list[SignedApproval]
+    rollback_job_id: str | None
 
 
 @dataclass(frozen=True, slots=True)

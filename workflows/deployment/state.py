@@ -6,7 +6,7 @@ it (``journal``).
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Concatenate, ParamSpec
+from typing import Concatenate, ParamSpec, Unpack
 
 from workflows.contracts.deployment_commands import DeploymentInput, DeploymentResume
 from workflows.contracts.deployments import Deployment
@@ -16,7 +16,7 @@ from workflows.contracts.services import Environment
 from workflows.deployment import record
 from workflows.deployment.approvals import missing
 from workflows.deployment.job_specs import Turn
-from workflows.deployment.progress import Interrupt, Phase, Progress
+from workflows.deployment.progress import Advance, Interrupt, Phase, Progress
 
 P = ParamSpec("P")
 
@@ -90,11 +90,11 @@ class State:
         """With the record as one of ``record``'s functions leaves it."""
         return replace(self, deployment=by(self.deployment, *args, **kwargs))
 
-    def moved(self, phase: Phase, *, until: int | None = None, **update: object) -> "State":
-        """In another phase, which waits ``until`` then (ms), or for no time."""
-        return self.noting(phase=phase, until=until, **update)
+    def moved(self, phase: Phase, /, **update: Unpack[Advance]) -> "State":
+        """In another phase, which waits for no time unless ``until`` (ms) is given."""
+        return replace(self, progress=self.progress.model_copy(update={"until": None, **update, "phase": phase}))
 
-    def noting(self, **update: object) -> "State":
+    def noting(self, **update: Unpack[Advance]) -> "State":
         """With these fields of the progress."""
         return replace(self, progress=self.progress.model_copy(update=update))
 
