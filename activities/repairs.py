@@ -34,7 +34,7 @@ from workflows.contracts.repairs import (
     Standing,
     Subject,
 )
-from workflows.deployment_presentation import environment_search_attributes, environment_static_summary
+from workflows.environment.presentation import environment_search_attributes, environment_static_summary
 from workflows.stuck import StuckWorkflows
 from workflows.stuck_history import unread_signals
 

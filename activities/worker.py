@@ -25,8 +25,8 @@ from activities.watch import Watch
 from workflows.client import connect
 from workflows.contracts.errors import Unavailable
 from workflows.contracts.ids import CONTROL_QUEUE
-from workflows.deployment import DeploymentWorkflow
-from workflows.environment import EnvironmentWorkflow
+from workflows.deployment.workflow import DeploymentWorkflow
+from workflows.environment.workflow import EnvironmentWorkflow
 from workflows.job import JobWorkflow
 from workflows.log_setup import setup_logging
 from workflows.reconcile import ReconcileWorkflow

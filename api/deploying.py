@@ -28,8 +28,8 @@ from workflows.contracts.environments import EnvironmentState
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable
 from workflows.contracts.ids import job_id_for_key, new_job_id
 from workflows.contracts.services import PRODUCTION, Service
+from workflows.deployment.record import as_accepted
 from workflows.deployment_client import DeploymentCommand, EnvironmentCommand
-from workflows.deployment_record import as_accepted
 
 _POSSIBLE: Final[dict[type[object], str]] = {
     Approve: "An approval is possible while a deployment waits for it.",

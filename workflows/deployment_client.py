@@ -52,14 +52,13 @@ from workflows.contracts.ids import (
     service_workflow_id,
 )
 from workflows.contracts.services import Service, ServiceWrite
-from workflows.deployment_presentation import (
+from workflows.deployment.presentation import (
     deployment_search_attributes,
     deployment_static_details,
     deployment_static_summary,
-    environment_search_attributes,
-    environment_static_summary,
 )
-from workflows.deployment_record import as_accepted
+from workflows.deployment.record import as_accepted
+from workflows.environment.presentation import environment_search_attributes, environment_static_summary
 from workflows.known import state_of
 
 T = TypeVar("T")

@@ -225,7 +225,7 @@ class JobWorkflow(JobMessages):
         self._show()
         self._redrive = False
 
-    @workflow.update
+    @workflow.update(name="created")
     async def created(self) -> Job:
         """Answer once the record is readable."""
         await workflow.wait_condition(lambda: self._created or self._rejected is not None)
@@ -235,7 +235,7 @@ class JobWorkflow(JobMessages):
             await self._record()
         return self._job
 
-    @workflow.signal
+    @workflow.signal(name="attempt_started")
     async def attempt_started(self, announcement: AttemptStarted) -> None:
         """An agent has begun the attempt. Late, repeated or foreign announcements change nothing."""
         job = self._job
@@ -248,7 +248,7 @@ class JobWorkflow(JobMessages):
             await self._record()
             self._show()
 
-    @workflow.query
+    @workflow.query(name="state")
     def state(self) -> Job:
         """The record as the workflow has it now."""
         return self._job

@@ -47,14 +47,14 @@ class JobMessages(RecordedJob):
         self._replace = False  # the queued attempt must change its place in line
         self._redrive = False
 
-    @workflow.update
+    @workflow.update(name="cancel")
     async def cancel(self, command: Cancel) -> Job:
         """Stop the job. A running attempt is told within 2 s and has its grace; the answer does not wait for it."""
         self._note("cancelled", command, command.reason)
         reason = f"Cancelled by {command.by or 'an operator'}{': ' + command.reason if command.reason else '.'}"
         return await self._stop_with(Stop(JobStatus.CANCELLED, "cancelled", reason))
 
-    @workflow.update
+    @workflow.update(name="complete")
     async def complete(self, command: Complete) -> Job:
         """Take a result from outside; what still runs is stopped."""
         self._note("completed", command, command.error_message)
@@ -71,7 +71,7 @@ class JobMessages(RecordedJob):
                 )
         return self._job
 
-    @workflow.update
+    @workflow.update(name="amend")
     async def amend(self, change: Amend) -> Job:
         """Change the place in line (queued only), labels or tags."""
         self._note("amended", change)
@@ -85,7 +85,7 @@ class JobMessages(RecordedJob):
         self._show()
         return self._job
 
-    @workflow.update
+    @workflow.update(name="edit")
     async def edit(self, change: Edit) -> Job:
         """Change a dead letter."""
         self._job = record.edited(self._job, change)
@@ -94,7 +94,7 @@ class JobMessages(RecordedJob):
         self._show()
         return self._job
 
-    @workflow.update
+    @workflow.update(name="redrive")
     async def redrive(self, command: Redrive) -> Job:
         """Run a dead letter again with fresh budgets."""
         if command.edit is not None:
@@ -104,7 +104,7 @@ class JobMessages(RecordedJob):
         await workflow.wait_condition(lambda: not self._redrive)
         return self._job
 
-    @workflow.update
+    @workflow.update(name="discard")
     async def discard(self, command: Discard) -> Job:
         """Give a dead letter up."""
         self._note("discarded", command, command.reason)

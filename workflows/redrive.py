@@ -59,7 +59,7 @@ class RedriveWorkflow:
         self._tell("finished", f"{redriven} of {len(job_ids)} dead letters were redriven, {refused} refused")
         return self._progress
 
-    @workflow.query
+    @workflow.query(name="progress")
     def progress(self) -> BulkRedriveProgress:
         """How far it is."""
         return self._progress

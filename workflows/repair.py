@@ -59,7 +59,7 @@ class RepairWorkflow:
         workflow.set_current_details(f"**{result.outcome}**: {result.message}")
         return result
 
-    @workflow.query
+    @workflow.query(name="request")
     def request(self) -> RepairInput:
         """What was asked for."""
         return self._start

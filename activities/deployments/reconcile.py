@@ -17,7 +17,6 @@ from activities.deployments.writers import DeploymentWriter
 from activities.environments.temporal import TemporalWorkflows
 from activities.jobs.reconcile import CAUSE, QUIET_MILLIS, Ending
 from activities.stores.interfaces import WriteOutcome
-from workflows import deployment_record as record
 from workflows.contracts.commands import ReconcileResult
 from workflows.contracts.deployments import (
     AuditEvent,
@@ -30,6 +29,7 @@ from workflows.contracts.deployments import (
 from workflows.contracts.environments import Leave, Leaving, SignalEnvironment
 from workflows.contracts.errors import NotFound
 from workflows.contracts.ids import deployment_workflow_id
+from workflows.deployment import record
 
 _OPEN: Final = (
     DeploymentStatus.PENDING,

@@ -12,7 +12,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from workflows.contracts.environments import EnvironmentInput, EnvironmentSignal, SignalEnvironment
 from workflows.contracts.errors import FieldError, ValidationFailed
 from workflows.contracts.ids import CONTROL_QUEUE, environment_workflow_id
-from workflows.deployment_presentation import environment_search_attributes, environment_static_summary
+from workflows.environment.presentation import environment_search_attributes, environment_static_summary
 
 NOT_FOUND: Final = "not_found"
 _SIGNALS: Final = ("join", "leave", "became_live", "yielded")

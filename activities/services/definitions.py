@@ -1,7 +1,7 @@
 """A service's definition from its repository: bytes that an agent uploaded become a ServiceDefinition, or every error
 is named with its path.
 
-Deliberately not here: where the definition lies and who reads it out of the repository (``workflows.stage_jobs``).
+Deliberately not here: where the definition lies and who reads it out of the repository (``workflows.deployment``).
 """
 
 import asyncio

@@ -43,8 +43,8 @@ from workflows.contracts.environments import (
 from workflows.contracts.errors import HybridCIError, InvalidState, NotFound
 from workflows.contracts.ids import new_job_id
 from workflows.contracts.services import Service, ServiceWrite
+from workflows.deployment.record import as_accepted
 from workflows.deployment_client import DeploymentCommand, Deployments, EnvironmentCommand, workflow_id_of
-from workflows.deployment_record import as_accepted
 
 
 class FakeDeployments(Deployments):

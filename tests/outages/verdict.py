@@ -31,8 +31,8 @@ from workflows.contracts.deployment_commands import Resume
 from workflows.contracts.deployments import Deployment
 from workflows.contracts.environments import EnvironmentState, ReleaseCommand
 from workflows.contracts.jobs import Job
-from workflows.deployment import DeploymentWorkflow
-from workflows.environment import EnvironmentWorkflow
+from workflows.deployment.workflow import DeploymentWorkflow
+from workflows.environment.workflow import EnvironmentWorkflow
 from workflows.job import JobWorkflow
 from workflows.reconcile import ReconcileWorkflow
 from workflows.redrive import RedriveWorkflow

@@ -13,8 +13,8 @@ from temporalio.workflow import NondeterminismError
 
 from activities.sandbox import LeanSandbox
 from workflows.client import DATA_CONVERTER
-from workflows.deployment import DeploymentWorkflow
-from workflows.environment import EnvironmentWorkflow
+from workflows.deployment.workflow import DeploymentWorkflow
+from workflows.environment.workflow import EnvironmentWorkflow
 from workflows.job import JobWorkflow
 from workflows.reconcile import ReconcileWorkflow
 from workflows.redrive import RedriveWorkflow

@@ -9,9 +9,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from workflows import environment_commands as commands
-from workflows import environment_lock as lock
-from workflows import environment_turn as turn
 from workflows.contracts.environments import (
     MAX_HISTORY,
     BecameLive,
@@ -36,7 +33,8 @@ from workflows.contracts.environments import (
 )
 from workflows.contracts.errors import InvalidState, ValidationFailed
 from workflows.contracts.services import SupersedePolicy
-from workflows.environment_step import Step, handed_over
+from workflows.environment import commands, lock, turn
+from workflows.environment.step import Step, handed_over
 
 NOW = 1_700_000_000_000
 EMPTY = EnvironmentState(service_name="shop", environment="production")

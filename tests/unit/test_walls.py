@@ -25,6 +25,12 @@ OFFENDERS: dict[str, dict[str, str]] = {
         "workflows/new_phase.py": "import activities.stores.open",
         "workflows/new_folder/phase.py": "import fastapi",
     },
+    "a deployment's parts know what is below them": {
+        "workflows/deployment/phases/new_phase.py": "import workflows.deployment.workflow",
+    },
+    "a deployment and an environment talk by signals only": {
+        "workflows/environment/new_rule.py": "import workflows.deployment.presentation",
+    },
     "an agent knows nothing of the control plane's tables": {
         "agent/new_reader.py": "import activities.stores.interfaces",
         "agent/secrets/new_vault.py": "import boto3",

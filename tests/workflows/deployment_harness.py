@@ -23,9 +23,9 @@ from workflows.contracts.deployments import AuditEvent, Deployment, DeploymentRe
 from workflows.contracts.environments import EnvironmentState
 from workflows.contracts.ids import CONTROL_QUEUE, environment_workflow_id, pool_queue
 from workflows.contracts.services import Service, ServiceSpec
-from workflows.deployment import DeploymentWorkflow
+from workflows.deployment.workflow import DeploymentWorkflow
 from workflows.deployment_client import Deployments, workflow_id_of
-from workflows.environment import EnvironmentWorkflow
+from workflows.environment.workflow import EnvironmentWorkflow
 from workflows.job import JobWorkflow
 from workflows.repair import RepairWorkflow
 from workflows.service import ServiceWorkflow

@@ -38,7 +38,7 @@ from workflows.contracts.environments import (
 )
 from workflows.contracts.ids import CONTROL_QUEUE, environment_workflow_id
 from workflows.deployment_client import Deployments
-from workflows.environment import EnvironmentWorkflow
+from workflows.environment.workflow import EnvironmentWorkflow
 
 SIGNALS: dict[type[EnvironmentSignal], str] = {
     Join: "join",

@@ -13,7 +13,7 @@ from workflows.contracts.deployment_commands import Approve, OverrideFreeze
 from workflows.contracts.deployments import Deployment
 from workflows.contracts.ids import CONTROL_QUEUE, deployment_workflow_id
 from workflows.contracts.services import Service
-from workflows.deployment import DeploymentWorkflow
+from workflows.deployment.workflow import DeploymentWorkflow
 
 DAY_SECONDS = 24 * 3600
 ALWAYS = {"name": "always", "cron": "0 * * * *", "duration_seconds": 3600}

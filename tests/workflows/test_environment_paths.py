@@ -24,7 +24,7 @@ from workflows.contracts.environments import (
 )
 from workflows.contracts.errors import InvalidState, ValidationFailed
 from workflows.contracts.services import SupersedePolicy
-from workflows.environment import EnvironmentWorkflow
+from workflows.environment.workflow import EnvironmentWorkflow
 
 DISTANT_MS = 4_000_000_000_000
 pytestmark = pytest.mark.filterwarnings("ignore:Cannot find activity to cancel:UserWarning")

@@ -29,9 +29,10 @@ from workflows.contracts.ids import environment_workflow_id, job_workflow_id, ne
 from workflows.contracts.jobs import Job, JobSpec, RetryPolicy, Step
 from workflows.contracts.repairs import Kind, Outcome, Repair, RepairInput, Subject
 from workflows.contracts.statuses import JobStatus, QueueStatus
-from workflows.deployment import DeploymentWorkflow
+from workflows.deployment.journal import Journal
+from workflows.deployment.workflow import DeploymentWorkflow
 from workflows.deployment_client import workflow_id_of
-from workflows.environment import EnvironmentWorkflow
+from workflows.environment.workflow import EnvironmentWorkflow
 from workflows.job import JobWorkflow
 from workflows.repair_client import Repairs
 from workflows.stuck import StuckWorkflows
@@ -57,6 +58,15 @@ class OtherJob(JobWorkflow):
         super()._show()
 
 
+class OtherJournal(Journal):
+    """Shows more than ours."""
+
+    def _show(self) -> None:
+        if self.state.deployment.waits_for is not None and "approval" in self.state.deployment.waits_for:
+            workflow.upsert_memo({"other": "code"})
+        super()._show()
+
+
 @workflow.defn(name="DeploymentWorkflow", sandboxed=False)
 class OtherDeployment(DeploymentWorkflow):
     """A command more whenever it shows how it stands."""
@@ -64,15 +74,11 @@ class OtherDeployment(DeploymentWorkflow):
     @workflow.init
     def __init__(self, start: DeploymentInput) -> None:
         super().__init__(start)
+        self.context.journal.__class__ = OtherJournal
 
     @workflow.run
     async def run(self, start: DeploymentInput) -> Deployment:
         return await DeploymentWorkflow.run(self, start)
-
-    def _show(self) -> None:
-        if self._deployment.waits_for is not None and "approval" in self._deployment.waits_for:
-            workflow.upsert_memo({"other": "code"})
-        super()._show()
 
 
 @workflow.defn(name="EnvironmentWorkflow", sandboxed=False)

@@ -1,0 +1,149 @@
+"""What people may ask of a deployment: one table. To add a command: its model in ``contracts.deployment_commands``, why
+it is refused in ``refusals``, what it does here, its line in ``COMMANDS``.
+
+The client's name for it is in ``deployment_client``. Deliberately not here: how a command is taken (``inbox``).
+"""
+
+from typing import Final
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.contracts.deployment_commands import (
+        Approve,
+        CancelDeployment,
+        OverrideFreeze,
+        RecordStage,
+        Reject,
+        Resume,
+        RollbackCommand,
+    )
+    from workflows.contracts.deployments import Approval, Decision
+    from workflows.contracts.sealed import SignedApproval
+    from workflows.deployment import record, refusals
+    from workflows.deployment.context import Context
+    from workflows.deployment.inbox import Command, Note, Step, write
+    from workflows.deployment.state import State
+
+
+def _approved(state: State, command: Approve, now: int) -> Step:
+    entry = _decision(state, Decision.APPROVE, command.by, command.comment, now, command.signed)
+    return Step(state.changed(record.decided, entry), Note("approved", command.comment))
+
+
+def _rejected(state: State, command: Reject, now: int) -> Step:
+    entry = _decision(state, Decision.REJECT, command.by, command.reason, now)
+    return Step(state.changed(record.decided, entry), Note("rejected", command.reason))
+
+
+def _decision(
+    state: State, decision: Decision, by: str, comment: str, now: int, signed: SignedApproval | None = None
+) -> Approval:
+    return Approval(
+        environment=state.environment.name,
+        decision=decision,
+        by=by,
+        at=now,
+        git_commit_sha=state.deployment.git_commit_sha,
+        comment=comment,
+        signed=signed,
+    )
+
+
+def _rollback_requested(state: State, command: RollbackCommand, now: int) -> Step:
+    note = Note("rollback_requested", command.reason, details={"to_version": command.to_version})
+    return Step(state.interrupted(command), note)
+
+
+async def _until_it_is_under_way(context: Context, before: State, command: object) -> None:
+    journal, earlier = context.journal, before.deployment.rollback
+    await workflow.wait_condition(
+        lambda: journal.written is not None and (journal.written.closed or journal.written.rollback != earlier)
+    )
+
+
+def _resumed(state: State, command: Resume, now: int) -> Step:
+    return Step(state.noting(resumed=True), Note("resumed", command.reason))
+
+
+def _cancel_requested(state: State, command: CancelDeployment, now: int) -> Step:
+    return Step(state.interrupted(command), Note("cancel_requested", command.reason))
+
+
+def _freeze_overridden(state: State, command: OverrideFreeze, now: int) -> Step:
+    return Step(state.noting(override_freeze=True), Note("freeze_overridden", command.reason))
+
+
+async def _join_again_and_write(context: Context, before: State, command: object) -> None:
+    if context.state.progress.in_line:
+        await context.lock.join(ready=context.state.approved)
+    await write(context, before, command)
+
+
+def _stage_recorded(state: State, command: RecordStage, now: int) -> Step:
+    after = state.noting(recorded_stage=command, touched=state.final)
+    after = after.changed(record.stage_job_started, state.environment.name, command.job_id)
+    details = {"job_id": command.job_id, "succeeded": command.succeeded}
+    return Step(after, Note("stage_recorded", command.message, details=details))
+
+
+COMMANDS: Final = (
+    Command(
+        name="approve",
+        model=Approve,
+        description="Say yes to this version in the environment that waits for it.",
+        subject="approval",
+        refusal=refusals.approve,
+        effect=_approved,
+    ),
+    Command(
+        name="reject",
+        model=Reject,
+        description="Say no: the deployment ends.",
+        subject="rejection",
+        refusal=refusals.reject,
+        effect=_rejected,
+    ),
+    Command(
+        name="rollback",
+        model=RollbackCommand,
+        description="Bring the version before back, or a named one. Answers once its job is on its way.",
+        subject="rollback",
+        refusal=refusals.rollback,
+        effect=_rollback_requested,
+        then=_until_it_is_under_way,
+    ),
+    Command(
+        name="resume",
+        model=Resume,
+        description="Go on where verification could not tell.",
+        subject="resume",
+        refusal=refusals.resume,
+        effect=_resumed,
+    ),
+    Command(
+        name="cancel",
+        model=CancelDeployment,
+        description="End it; once something was rolled out into the last environment, roll back.",
+        subject="cancel",
+        refusal=refusals.cancel,
+        effect=_cancel_requested,
+    ),
+    Command(
+        name="override_freeze",
+        model=OverrideFreeze,
+        description="Do not wait for a freeze to end.",
+        subject="freeze_override",
+        refusal=refusals.override_freeze,
+        effect=_freeze_overridden,
+        then=_join_again_and_write,
+    ),
+    Command(
+        name="record_stage",
+        model=RecordStage,
+        description="What another CI did in an external environment.",
+        subject="stage",
+        refusal=refusals.record_stage,
+        effect=_stage_recorded,
+    ),
+)

@@ -1,0 +1,87 @@
+"""How a deployment stops short: what an interrupt means, failing, giving up, giving the lock back, closing.
+
+Deliberately not here: going back to another version (``rollback``, ``phases.rollback``).
+"""
+
+from typing import Final
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.contracts.deployment_commands import CancelDeployment, RollbackCommand
+    from workflows.contracts.deployments import Deployment
+    from workflows.contracts.environments import Hold, Leave, Leaving, Superseded
+    from workflows.deployment import record
+    from workflows.deployment.context import Context
+    from workflows.deployment.progress import Breach, Phase
+    from workflows.deployment.rollback import begin
+    from workflows.recorded_job import now_ms
+
+_ONCE_COMMITTED: Final = "leave-once-committed"  # 2026-11: before, a local activity told the lock
+
+
+async def act_on_interrupt(context: Context) -> None:
+    """Do what the interrupt asks for, if there is one still."""
+    journal, state = context.journal, context.state
+    interrupt, journal.state = state.interrupt, state.resumed()
+    if isinstance(interrupt, RollbackCommand):
+        target = state.target(interrupt.to_version)
+        begin(journal, target, by=interrupt.by, reason=interrupt.reason, automatic=False, job_id=interrupt.job_id)
+    elif isinstance(interrupt, Superseded):
+        journal.note("superseded", by="environment", message=f"by {interrupt.by_version}")
+        journal.change(record.superseded, interrupt.by_deployment_id, interrupt.by_version, now_ms())
+        await end(context)
+    elif isinstance(interrupt, CancelDeployment):
+        why = f"{interrupt.by} cancelled it{': ' + interrupt.reason if interrupt.reason else '.'}"
+        await (_give_up(context, why) if state.progress.phase is Phase.STUCK else fail(context, "cancelled", why))
+    elif isinstance(interrupt, Breach):
+        await _act_on_breach(context, interrupt)
+
+
+async def fail(context: Context, cause: str, message: str) -> None:
+    """Roll back when something runs in the last environment and there is a version to go back to; else end."""
+    journal, state = context.journal, context.state
+    target = state.target()
+    if state.progress.touched and target is not None:
+        journal.change(Deployment.model_copy, update={"cause": cause, "error_message": message})
+        journal.note(cause, by="workflow", message=message)
+        begin(journal, target, by="workflow", reason=message, automatic=True)
+        return
+    if state.progress.touched:
+        message = f"{message} Nothing was live before it, so there is nothing to roll back to."
+    journal.note(cause, by="workflow", message=message)
+    journal.change(record.failed, cause, message, now_ms())
+    await end(context, Leave(deployment_id=state.identity, how=Leaving.ENDED))
+
+
+async def end(context: Context, leave: Leave | None = None) -> None:
+    """Give the lock back, if it was not taken, and close. The lock hears of it only once it cannot be undone: a
+    task that closes a workflow is refused, and forgotten, when a signal has come in meanwhile.
+    """
+    if leave is not None and context.state.progress.in_line:
+        committed = workflow.patched(_ONCE_COMMITTED)
+        if committed and leave.hold is None:  # a hold is best there before the end is seen
+            await context.journal.record()
+        await context.lock.leave(leave, committed=committed)
+    context.journal.move(Phase.END)
+    await context.journal.record()
+
+
+async def _act_on_breach(context: Context, breach: Breach) -> None:
+    journal, state = context.journal, context.state
+    if state.progress.phase is not Phase.LIVE or state.target() is not None:
+        await fail(context, "metrics_breached", breach.message)
+        return
+    message = f"{breach.message} It stays live: nothing was live before it."
+    journal.note("metrics_breached", by="workflow", message=message)
+    journal.change(Deployment.model_copy, update={"error_message": message})
+    await journal.record()
+
+
+async def _give_up(context: Context, why: str) -> None:
+    journal, version = context.journal, context.state.deployment.version
+    hold = Hold(by="workflow", reason=f"A rollback of {version} failed and was given up.", at=now_ms())
+    journal.note("given_up", by="workflow", message=why)
+    message = f"Its rollback failed and was given up. {why}"
+    journal.change(record.failed, "rollback_failed", message, now_ms())
+    await end(context, Leave(deployment_id=context.state.identity, how=Leaving.BROKEN, hold=hold))

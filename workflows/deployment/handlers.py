@@ -1,0 +1,74 @@
+"""Hands what the SDK receives over to the inbox: for each command an update and a signal, for each message a signal.
+
+The SDK finds handlers on the workflow's class, by its decorators; they are made here from the tables, so that a worker
+knows their names, types and descriptions before any workflow runs, as if they were written out.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol, TypeVar
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.contracts.deployments import Deployment
+    from workflows.deployment.context import Context
+    from workflows.deployment.inbox import Command, Signal, hear, refuse, take, take_signal
+
+
+class Holder(Protocol):
+    """A workflow with a context."""
+
+    context: Context
+
+
+W = TypeVar("W", bound=Holder)
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def takes(commands: Iterable[Command[Any]], signals: Iterable[Signal[Any]]) -> Callable[[type[W]], type[W]]:
+    """Decorate a workflow's class, below ``workflow.defn``."""
+
+    def decorate(workflow_class: type[W]) -> type[W]:
+        for command in commands:
+            setattr(workflow_class, f"{command.name}_update", _update(command))
+            setattr(workflow_class, f"{command.name}_signal", _command_signal(command))
+        for signal in signals:
+            setattr(workflow_class, f"{signal.name}_signal", _signal(signal))
+        return workflow_class
+
+    return decorate
+
+
+def _update(kind: Command[Any]) -> Callable[..., Any]:
+    async def handler(self: Holder, command: Any) -> Deployment:
+        return await take(self.context, kind, command)
+
+    def allowed(self: Holder, command: Any) -> None:
+        refuse(self.context, kind, command)
+
+    update = workflow.update(name=kind.name, description=kind.description)(_method(handler, command=kind.model))
+    update.validator(_method(allowed, command=kind.model))
+    return update
+
+
+def _command_signal(kind: Command[Any]) -> Callable[..., Any]:
+    async def handler(self: Holder, message: Any = None) -> None:
+        await take_signal(self.context, kind, message)
+
+    return workflow.signal(name=kind.name, description=kind.description)(_method(handler))
+
+
+def _signal(kind: Signal[Any]) -> Callable[..., Any]:
+    async def handler(self: Holder, message: Any = None) -> None:
+        await hear(self.context, kind, message)
+
+    return workflow.signal(name=kind.name, description=kind.description)(_method(handler))
+
+
+def _method(function: F, **types: type) -> F:
+    """As the SDK wants a method: it converts what comes in to the written types, and takes an annotated ``self`` for
+    one more argument.
+    """
+    annotations = {name: value for name, value in function.__annotations__.items() if name != "self"}
+    function.__annotations__ = annotations | types
+    return function

@@ -1,0 +1,151 @@
+"""What comes into a deployment's workflow, and what becomes of it: a message → one pure step → then what is to be done.
+
+A message is taken at once, in the task of its handler: the main line is in the middle of a phase then, and awaits a job
+or a time. A step is applied without an ``await``, so nothing comes in between; whatever is awaited after it (the
+record, the lock) is in order by the journal's and the lock's own.
+
+Deliberately not here: which messages there are (``commands``, ``signals``), how the SDK hands them over (``handlers``).
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.contracts.deployments import Deployment
+    from workflows.contracts.environments import Via
+    from workflows.contracts.errors import ErrorCode
+    from workflows.deployment.context import Context
+    from workflows.deployment.state import State
+    from workflows.recorded_job import now_ms
+
+_LONGEST_WHY: Final = 1000
+M = TypeVar("M", bound=BaseModel)
+C = TypeVar("C", bound=Via)
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A line in the audit trail. ``details`` without a value are left out."""
+
+    action: str
+    reason: str | None = None
+    message: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The state after a message, and its line in the trail."""
+
+    state: State
+    note: Note | None = None
+
+
+async def write(context: Context, before: State, said: object) -> None:
+    """What mostly follows a step: the record is written. ``before``: the state that the message found."""
+    await context.journal.record()
+
+
+async def nothing(context: Context, before: State, said: object) -> None:
+    """The main line acts on it; or the record is written with the next change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signal(Generic[M]):
+    """A message of an environment or of monitoring. ``effect``: the step, None when it says nothing to this state."""
+
+    name: str
+    model: type[M]
+    description: str
+    effect: Callable[[State, M, int], Step | None]
+    then: Callable[[Context, State, M], Awaitable[None]] = nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Command(Generic[C]):
+    """What a person may say: an update, answered with the record; and a signal of the same name, which has no answer.
+
+    ``refusal`` says why not now; ``subject`` names it in the trail when a signal is refused.
+    """
+
+    name: str
+    model: type[C]
+    description: str
+    subject: str
+    refusal: Callable[[State, C, int], str | None]
+    effect: Callable[[State, C, int], Step]
+    then: Callable[[Context, State, C], Awaitable[None]] = write
+
+
+async def take(context: Context, kind: Command[C], command: C) -> Deployment:
+    """Do what is not refused. Returns the record as the command left it."""
+    before = context.state
+    step = kind.effect(before, command, now_ms())
+    context.journal.state = step.state
+    if step.note is not None:
+        _note(context, step.note, command)
+    await kind.then(context, before, command)
+    return context.state.deployment
+
+
+def refuse(context: Context, kind: Command[C], command: C) -> None:
+    """Raises ApplicationError (``invalid_state``) when the command cannot be done now."""
+    reason = kind.refusal(context.state, command, now_ms())
+    if reason is not None:
+        raise ApplicationError(reason, type=ErrorCode.INVALID_STATE, non_retryable=True)
+
+
+async def take_signal(context: Context, kind: Command[C], message: Any) -> None:
+    """As the update, for who needs no answer: a refusal changes nothing but the audit trail."""
+    command, reason = read(kind.model, message)
+    if command is not None:
+        reason = kind.refusal(context.state, command, now_ms())
+        if reason is None:
+            await take(context, kind, command)
+            return
+    _note(context, Note(f"{kind.subject}_refused", reason or ""), command or Via())
+    await context.journal.record()
+
+
+async def hear(context: Context, kind: Signal[M], message: Any) -> None:
+    """Take it in, unless it is malformed or says nothing now."""
+    said, _ = read(kind.model, message)
+    if said is None:
+        return
+    before = context.state
+    step = kind.effect(before, said, now_ms())
+    if step is None:
+        return
+    context.journal.state = step.state
+    if step.note is not None:
+        context.journal.note(step.note.action, by="environment", message=step.note.message)
+    await kind.then(context, before, said)
+
+
+def read(kind: type[M], message: Any) -> tuple[M | None, str | None]:
+    """The message, or None and why it is none: the SDK drops a malformed signal in silence, and one that was typed
+    without input would fail the workflow's task for ever.
+    """
+    try:
+        return kind.model_validate(message), None
+    except ValidationError as error:
+        fields = (f"{'.'.join(map(str, each['loc'])) or 'input'}: {each['msg']}" for each in error.errors())
+        return None, "; ".join(fields)[:_LONGEST_WHY]
+
+
+def _note(context: Context, note: Note, command: Via) -> None:
+    context.journal.note(
+        note.action,
+        by=str(getattr(command, "by", "")),
+        via=command.via,
+        address=command.address,
+        role=command.role,
+        reason=note.reason,
+        message=note.message,
+        **{name: value for name, value in note.details.items() if value is not None},
+    )

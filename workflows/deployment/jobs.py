@@ -1,0 +1,118 @@
+"""Running a deployment's jobs: each is a child workflow, stopped when the deployment is interrupted.
+
+Deliberately not here: what the jobs are (``job_specs``), how a job runs (``workflows.job``).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import cast
+
+from pydantic import ValidationError
+from temporalio import workflow
+from temporalio.common import SearchAttributePair, TypedSearchAttributes
+from temporalio.exceptions import ChildWorkflowError
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.contracts import search_attributes as attributes
+    from workflows.contracts.commands import JobInput
+    from workflows.contracts.deployments import Deployment
+    from workflows.contracts.ids import CONTROL_QUEUE, job_workflow_id
+    from workflows.contracts.jobs import Job, JobSpec
+    from workflows.contracts.statuses import JobStatus
+    from workflows.deployment import record
+    from workflows.deployment.job_specs import RollbackPlan, health_job
+    from workflows.deployment.journal import Journal
+    from workflows.deployment.progress import Failed, Interrupted
+    from workflows.presentation import job_search_attributes, job_static_details, job_static_summary
+
+
+class Jobs:
+    """The jobs of one deployment, one after another."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    async def run(
+        self, make: Callable[[], JobSpec], started: Callable[[Deployment, str], Deployment], *, stoppable: bool = True
+    ) -> Job:
+        """Run a job to its end as a child. ``started`` puts its id into the record. Raises Failed, Interrupted."""
+        journal = self._journal
+        try:
+            spec = make()
+        except ValidationError as error:
+            problem = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+            raise Failed("definition_invalid", f"The definition makes no valid job: {problem}") from error
+        job_id = str(workflow.uuid4())
+        start = JobInput(job_id=job_id, spec=spec, created_by=f"deployment {journal.state.identity}")
+        try:
+            # The record follows: the job is on its way while it is written.
+            handle = await workflow.start_child_workflow(
+                "JobWorkflow",
+                start,
+                id=job_workflow_id(job_id),
+                task_queue=CONTROL_QUEUE,
+                result_type=Job,
+                parent_close_policy=workflow.ParentClosePolicy.REQUEST_CANCEL,
+                cancellation_type=workflow.ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
+                search_attributes=_search_attributes(journal.state.deployment, spec),
+                static_summary=job_static_summary(spec),
+                static_details=job_static_details(start),
+            )
+            journal.change(started, job_id)
+            await journal.record()
+            await workflow.wait_condition(lambda: handle.done() or (stoppable and journal.state.interrupt is not None))
+            if not handle.done():
+                handle.cancel()
+            job = await handle
+        except ChildWorkflowError as error:
+            if stoppable and journal.state.interrupt is not None:
+                raise Interrupted from error
+            cause: BaseException = error.cause or error
+            raise Failed("job_lost", f"Job {job_id} ({spec.job_type}) has no result: {cause}") from error
+        if stoppable and journal.state.interrupt is not None:
+            raise Interrupted
+        return job
+
+    async def check_health(self, *, percent: int = 100, back_to: RollbackPlan | None = None) -> None:
+        """The environment's health check, if it has one; a rollback's is not stopped by anything. Raises Failed."""
+        environment = self._journal.state.environment
+        check = environment.health_check
+        if check is None:
+            return
+
+        def make() -> JobSpec:
+            state = self._journal.state
+            return health_job(state.deployment, environment, check, state.turn, percent=percent, back_to=back_to)
+
+        started = self.of_stage if back_to is None else record.rollback_job_started
+        job = await self.run(make, started, stoppable=back_to is None)
+        if not succeeded(job):
+            raise Failed("health_check_failed", why_failed(job))
+
+    def of_stage(self, deployment: Deployment, job_id: str) -> Deployment:
+        """The record with one more job of the environment that the deployment is in."""
+        return record.stage_job_started(deployment, self._journal.state.environment.name, job_id)
+
+
+def why_failed(job: Job) -> str:
+    """A job's failure in words, with where to look."""
+    return (
+        f"The {job.job_type} job {job.job_id} is {job.status}: {job.error_message or job.cause or 'no reason given'} "
+        f"Its log: `hybridci job logs {job.job_id}`."
+    )
+
+
+def succeeded(job: Job) -> bool:
+    """True for the one status that lets a deployment go on."""
+    return job.status is JobStatus.SUCCESS
+
+
+def _search_attributes(deployment: Deployment, spec: JobSpec) -> TypedSearchAttributes:
+    own: list[SearchAttributePair[str] | SearchAttributePair[Sequence[str]]] = [
+        SearchAttributePair(attributes.SERVICE, deployment.service_name),
+        SearchAttributePair(attributes.VERSION, deployment.version),
+        SearchAttributePair(attributes.AUTHOR, [deployment.git_author]),
+    ]
+    if deployment.environment is not None:
+        own.append(SearchAttributePair(attributes.ENVIRONMENT, deployment.environment))
+    of_job = cast("list[SearchAttributePair[str]]", job_search_attributes(spec).search_attributes)  # pyright: ignore[reportUnknownMemberType]
+    return TypedSearchAttributes([*of_job, *own])

@@ -1,0 +1,121 @@
+"""The state of a deployment as its workflow holds it: changed by one hand at a time, written in order with its events,
+and shown in the Temporal UI. Decides nothing.
+
+Deliberately not here: what the state is (``state``) and how its record changes (``record``).
+"""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from typing import Any, Concatenate, Final, ParamSpec, Unpack
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.calls import Calls
+    from workflows.contracts import search_attributes as attributes
+    from workflows.contracts.activities import create_deployment, record_deployment
+    from workflows.contracts.deployments import AuditEvent, Deployment, DeploymentWrite
+    from workflows.deployment.presentation import deployment_details
+    from workflows.deployment.progress import Advance, Phase
+    from workflows.deployment.state import State
+    from workflows.recorded_job import next_sequence, now_ms
+
+_EVENT_IDS: Final = uuid.UUID("0b1a8f0e-5b1c-5a9e-9a55-2a4b8f6f3c11")
+P = ParamSpec("P")
+
+
+class Journal:
+    """Holds ``state``; ``written`` is the record as last written, None before the first time."""
+
+    def __init__(self, state: State, calls: Calls, *, written: Deployment | None) -> None:
+        self.state = state
+        self.written = written
+        self._calls = calls
+        self._writing = asyncio.Lock()  # a handler's write and the main line's must not overtake each other
+        self._events: list[AuditEvent] = []
+        self._shown: dict[str, str] = {}
+
+    def change(self, by: Callable[Concatenate[Deployment, P], Deployment], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Change the record by one of ``record``'s functions."""
+        self.state = self.state.changed(by, *args, **kwargs)
+
+    def move(self, phase: Phase, /, **update: Unpack[Advance]) -> None:
+        """Go to another phase."""
+        self.state = self.state.moved(phase, **update)
+
+    async def record(self) -> None:
+        """Write the record and the events noted since, in order, unless both are written already."""
+        async with self._writing:
+            written, events, deployment = self.written, self._events, self.state.deployment
+            same = written is not None and written.model_copy(
+                update={"sequence": deployment.sequence, "updated_at": deployment.updated_at}
+            )
+            if same == deployment and not events:
+                return
+            self._events = []
+            sequence = next_sequence(written.sequence if written else None)
+            self.change(Deployment.model_copy, update={"sequence": sequence, "updated_at": now_ms()})
+            deployment = self.state.deployment
+            await self._calls.call(
+                record_deployment if written else create_deployment,
+                DeploymentWrite(deployment=deployment, previous=written.status if written else None, events=events),
+                summary=f"record: {deployment.status} {deployment.environment or ''}".strip(),
+            )
+            self.written = deployment
+        self._show()
+
+    def note(
+        self,
+        action: str,
+        *,
+        by: str,
+        via: str = "workflow",
+        address: str | None = None,
+        role: str | None = None,
+        reason: str | None = None,
+        message: str = "",
+        **details: Any,
+    ) -> None:
+        """An event for the audit trail; it is written with the record."""
+        deployment = self.state.deployment
+        # Without the time: a workflow task that is lost and runs again must give the same event the same id. An update
+        # can come back in another order. The number is drawn all the same: those drawn later must stay what they were.
+        drawn, update = workflow.uuid4(), workflow.current_update_info()
+        origin, place = (update.id, 0) if update is not None else (drawn, len(self._events))
+        content = f"{origin}\n{action}\n{by}\n{reason}\n{message}"
+        number = f"{place:03d}-{uuid.uuid5(_EVENT_IDS, content).hex[:16]}"
+        self._events.append(
+            AuditEvent(
+                event_id=f"{deployment.deployment_id}-{number}",
+                at=now_ms(),
+                action=f"deployment.{action}",
+                by=by,
+                via=via,
+                address=address,
+                role=role,
+                service_name=deployment.service_name,
+                environment=deployment.environment,
+                deployment_id=deployment.deployment_id,
+                version=deployment.version,
+                reason=reason,
+                message=message,
+                details=details,
+            )
+        )
+
+    def _show(self) -> None:
+        """Tell the Temporal UI: words at no cost, search attributes only when they changed."""
+        deployment = self.state.deployment
+        workflow.set_current_details(deployment_details(deployment))
+        wanted = {attributes.STATUS.name: deployment.status.value}
+        if deployment.environment is not None:
+            wanted[attributes.ENVIRONMENT.name] = deployment.environment
+        changes = [
+            key.value_set(wanted[key.name])
+            for key in (attributes.STATUS, attributes.ENVIRONMENT)
+            if key.name in wanted and wanted[key.name] != self._shown.get(key.name)
+        ]
+        if changes:
+            workflow.upsert_search_attributes(changes)  # pyright: ignore[reportUnknownMemberType]
+            self._shown = self._shown | wanted

@@ -1,0 +1,56 @@
+"""Wait for the approvals that the environment asks for; it expires.
+
+Deliberately not here: what counts as an approval (``workflows.deployment.approvals``).
+"""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.contracts.deployments import Decision, Deployment
+    from workflows.contracts.services import ApprovalPolicy
+    from workflows.deployment import record
+    from workflows.deployment.approvals import missing
+    from workflows.deployment.context import Context
+    from workflows.deployment.progress import Failed, Phase
+    from workflows.recorded_job import now_ms
+    from workflows.words import moment
+
+
+async def run(context: Context) -> None:
+    """Ends in TURN."""
+    environment, until = context.state.environment, context.state.progress.until
+    name, policy = environment.name, environment.approval
+    if policy is None or until is None:
+        context.journal.move(Phase.TURN)
+        return
+    while (lacking := missing(policy, context.state.deployment.approvals, name)) is not None:
+        before = len(context.state.deployment.approvals)  # whoever speaks while the record is written counts as well
+        words = _words(context.state.deployment, name, lacking, until)
+        context.journal.change(record.waiting, name, words)
+        await context.journal.record()
+        said = await context.wait(
+            lambda: len(context.state.deployment.approvals) != before,  # noqa: B023 - awaited within this round
+            until=until,
+            summary=_summary(policy, name),
+        )
+        if not said:
+            raise Failed(
+                "approval_expired", f"Nobody approved {name} in time ({lacking}). Deploy it again to ask again."
+            )
+        last = context.state.deployment.approvals[-1]
+        if last.decision is Decision.REJECT:
+            raise Failed("rejected", f"{last.by} rejected it for {name}: {last.comment}")
+    context.journal.change(record.stage_changed, name, approved_at=now_ms())
+    await context.lock.join(ready=True)
+    context.journal.move(Phase.TURN)
+
+
+def _words(deployment: Deployment, environment: str, lacking: str, until: int) -> str:
+    return (
+        f"{deployment.version} waits for approval of {environment}: {lacking}, until {moment(until)}. "
+        f"`hybridci deploy approve {deployment.deployment_id}`"
+    )
+
+
+def _summary(policy: ApprovalPolicy, environment: str) -> str:
+    return f"approval for {environment} expires after {policy.expires_seconds} s"

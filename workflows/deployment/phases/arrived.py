@@ -1,0 +1,28 @@
+"""It is well in this environment: live in the last one; before it, on to the next."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.contracts.environments import Leave, Leaving
+    from workflows.deployment import record
+    from workflows.deployment.context import Context
+    from workflows.deployment.progress import Interrupted, Phase
+    from workflows.recorded_job import now_ms
+
+
+async def run(context: Context) -> None:
+    """Ends in LIVE, or in JOIN of the next environment."""
+    journal, state = context.journal, context.state
+    name, final = state.environment.name, state.final
+    if state.interrupt is not None:
+        raise Interrupted
+    journal.change(record.stage_deployed, name, final=final, now=now_ms())
+    journal.note("live" if final else "staged", by="workflow", message=f"{state.deployment.version} is in {name}")
+    if final:
+        journal.move(Phase.LIVE)
+        await journal.record()
+        await context.lock.became_live(name)
+        return
+    await journal.record()
+    await context.lock.leave(Leave(deployment_id=state.identity, how=Leaving.DEPLOYED))
+    journal.move(Phase.JOIN, stage=context.state.progress.stage + 1, override_freeze=False)

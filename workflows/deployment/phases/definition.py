@@ -1,0 +1,48 @@
+"""Read the definition that the deployed commit holds, by a job that checks it out."""
+
+from datetime import timedelta
+from typing import Final
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.contracts.activities import load_definition
+    from workflows.contracts.deployments import Deployment
+    from workflows.contracts.jobs import Job
+    from workflows.contracts.services import DefinitionRequest
+    from workflows.deployment import record
+    from workflows.deployment.context import Context
+    from workflows.deployment.job_specs import definition_job
+    from workflows.deployment.jobs import succeeded, why_failed
+    from workflows.deployment.progress import Failed, Phase
+
+_READ_WITHIN: Final = timedelta(seconds=30)
+
+
+async def run(context: Context) -> None:
+    """Ends in BUILD."""
+    source = context.state.deployment.definition.definition
+    if source is not None:
+        job = await context.jobs.run(lambda: definition_job(context.state.deployment, source), _started)
+        if not succeeded(job):
+            raise Failed("definition_failed", why_failed(job))
+        await _load(context, job, source.path)
+    context.journal.move(Phase.BUILD)
+
+
+async def _load(context: Context, job: Job, path: str) -> None:
+    try:
+        definition = await context.calls.call(
+            load_definition,
+            DefinitionRequest(job_id=job.job_id, attempt=job.attempts[-1].number, path=path),
+            summary=f"read {path}",
+            one_try=_READ_WITHIN,
+        )
+    except ApplicationError as error:
+        raise Failed("definition_invalid", f"{path}: {error.message}") from error
+    context.journal.change(record.defined, definition)
+
+
+def _started(deployment: Deployment, job_id: str) -> Deployment:
+    return deployment.model_copy(update={"definition_job_id": job_id})

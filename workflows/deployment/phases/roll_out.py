@@ -1,0 +1,59 @@
+"""Roll out into the environment, percentage by percentage; or wait until another CI has."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.contracts.deployments import StageStatus
+    from workflows.deployment import record
+    from workflows.deployment.context import Context
+    from workflows.deployment.job_specs import roll_out_job
+    from workflows.deployment.jobs import succeeded, why_failed
+    from workflows.deployment.progress import Failed, Phase
+    from workflows.recorded_job import now_ms
+
+
+async def run(context: Context) -> None:
+    """Ends in VERIFY."""
+    environment, journal = context.state.environment, context.journal
+    if environment.external:
+        await _await_other_ci(context)
+    percent, pause = environment.rollout.percent, environment.rollout.pause_seconds
+    while context.state.progress.step < len(percent) and not environment.external:
+        if (until := context.state.progress.until) is not None:
+            await context.wait(lambda: False, until=until, summary="pause between rollout steps")
+            journal.move(Phase.ROLL_OUT)
+        await _step(context, percent[context.state.progress.step])
+        more = context.state.progress.step + 1 < len(percent)
+        until = now_ms() + pause * 1000 if more and pause else None
+        journal.move(Phase.ROLL_OUT, step=context.state.progress.step + 1, until=until)
+    journal.move(Phase.VERIFY)
+
+
+async def _step(context: Context, percent: int) -> None:
+    journal, state = context.journal, context.state
+    environment = state.environment
+    journal.state = state.noting(touched=state.progress.touched or state.final)
+    journal.change(record.working, environment.name, StageStatus.DEPLOYING, percent=percent)
+    job = await context.jobs.run(
+        lambda: roll_out_job(context.state.deployment, environment, context.state.turn, percent),
+        context.jobs.of_stage,
+    )
+    if not succeeded(job):
+        raise Failed("deploy_failed", why_failed(job))
+    await context.jobs.check_health(percent=percent)
+
+
+async def _await_other_ci(context: Context) -> None:
+    journal, deployment, name = context.journal, context.state.deployment, context.state.environment.name
+    if context.state.progress.recorded_stage is None:
+        words = (
+            f"{deployment.version} is rolled out to {name} by another CI. Its result: "
+            f"`hybridci deploy record {deployment.deployment_id} {name} --job-id …`"
+        )
+        journal.change(record.waiting, name, words, status=StageStatus.DEPLOYING)
+        await journal.record()
+    await context.wait(lambda: context.state.progress.recorded_stage is not None)
+    result = context.state.progress.recorded_stage
+    journal.change(record.working, name, StageStatus.DEPLOYING)
+    if result is not None and not result.succeeded:
+        raise Failed("deploy_failed", f"{result.by} recorded that job {result.job_id} failed. {result.message}")

@@ -1,0 +1,24 @@
+"""Test the version, if its definition says how."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.contracts.deployments import Deployment
+    from workflows.deployment.context import Context
+    from workflows.deployment.job_specs import test_job
+    from workflows.deployment.jobs import succeeded, why_failed
+    from workflows.deployment.progress import Failed, Phase
+
+
+async def run(context: Context) -> None:
+    """Ends in JOIN."""
+    stage = context.state.deployment.definition.test
+    if stage is not None:
+        job = await context.jobs.run(lambda: test_job(context.state.deployment, stage), _started)
+        if not succeeded(job):
+            raise Failed("test_failed", why_failed(job))
+    context.journal.move(Phase.JOIN)
+
+
+def _started(deployment: Deployment, job_id: str) -> Deployment:
+    return deployment.model_copy(update={"test_job_id": job_id})

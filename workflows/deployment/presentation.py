@@ -1,0 +1,93 @@
+"""How a deployment looks in the Temporal UI. Pure.
+
+Deliberately not here: deciding anything.
+"""
+
+from collections.abc import Sequence
+
+from temporalio.common import SearchAttributePair, TypedSearchAttributes
+
+from workflows.contracts import search_attributes as attributes
+from workflows.contracts.deployment_commands import DeploymentInput
+from workflows.contracts.deployments import Approval, Deployment, DeploymentStatus, Stage, StageStatus
+from workflows.words import plain
+
+
+def deployment_search_attributes(start: DeploymentInput) -> TypedSearchAttributes:
+    """What a new deployment can be found by."""
+    request = start.request
+    return TypedSearchAttributes(
+        [
+            SearchAttributePair(attributes.STATUS, DeploymentStatus.PENDING.value),
+            SearchAttributePair(attributes.SERVICE, request.service_name),
+            SearchAttributePair(attributes.VERSION, request.version),
+            SearchAttributePair(attributes.REPO, start.service.spec.git_repo[:255]),
+            SearchAttributePair(attributes.SHA, request.git_commit_sha),
+            SearchAttributePair(attributes.AUTHOR, [request.git_author]),
+        ]
+    )
+
+
+def deployment_static_summary(start: DeploymentInput) -> str:
+    """One line: which version of what, by whom."""
+    request = start.request
+    return f"{request.service_name} {request.version} @ {request.git_commit_sha[:8]} by {request.git_author}"[:200]
+
+
+def deployment_static_details(start: DeploymentInput) -> str:
+    """Markdown: whence it comes and the way it goes."""
+    request, spec = start.request, start.service.spec
+    way = " → ".join(environment.name for environment in spec.environments) or "as its repository defines"
+    return (
+        f"Repository `{plain(spec.git_repo)}`, commit `{request.git_commit_sha}` by {plain(request.git_author)}.\n\n"
+        f"Definition {start.service.version} of `{start.service.name}`: {way}."
+    )
+
+
+def deployment_details(deployment: Deployment) -> str:
+    """Markdown: where the deployment stands, what it waits for and which command moves it."""
+    lines = [
+        f"**{deployment.status}** — {plain(deployment.waits_for or deployment.error_message or _doing(deployment))}",
+        "",
+    ]
+    lines += [_stage_line(stage) for stage in deployment.stages]
+    lines += [_approval_line(approval) for approval in deployment.approvals[-8:]]
+    if deployment.rollback is not None:
+        rollback = deployment.rollback
+        lines.append(
+            f"- rollback to {rollback.target_version or 'nothing'} by {plain(rollback.by)}: {rollback.status}"
+            f" ({plain(rollback.reason)})"
+        )
+    lines += ["", *(_commands(deployment) if not deployment.closed else [])]
+    return "\n".join(lines)
+
+
+def _doing(deployment: Deployment) -> str:
+    if deployment.status is DeploymentStatus.LIVE:
+        return f"{deployment.version} is live in {deployment.environment}"
+    stage = next((stage for stage in deployment.stages if stage.environment == deployment.environment), None)
+    if stage is not None and stage.status in {StageStatus.DEPLOYING, StageStatus.VERIFYING}:
+        percent = f" at {stage.percent} %" if stage.percent is not None else ""
+        return f"{stage.status} in {stage.environment}{percent}"
+    return "on its way"
+
+
+def _stage_line(stage: Stage) -> str:
+    turn = f", turn {stage.fence}" if stage.fence is not None else ""
+    error = f": {plain(stage.error_message)}" if stage.error_message else ""
+    return f"- {stage.environment}: {stage.status}{turn}{error}"
+
+
+def _approval_line(approval: Approval) -> str:
+    comment = f": {plain(approval.comment)}" if approval.comment else ""
+    return f"- {approval.decision} for {approval.environment} by {plain(approval.by)}{comment}"
+
+
+def _commands(deployment: Deployment) -> Sequence[str]:
+    identity = deployment.deployment_id
+    return (
+        "What you can do:",
+        f"- look: `hybridci deploy show {identity}`",
+        f"- approve or reject: `hybridci deploy approve {identity}`, `hybridci deploy reject {identity} --reason …`",
+        f"- roll back: `hybridci deploy rollback {identity} --reason …`",
+    )

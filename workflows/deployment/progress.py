@@ -1,0 +1,132 @@
+"""How far a deployment's workflow is, beyond its record: what continue-as-new must carry. Pure.
+
+Deliberately not here: what people read (``contracts.deployments``).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypedDict
+
+from pydantic import Field
+
+from workflows.contracts.base import Tolerant
+from workflows.contracts.deployment_commands import CancelDeployment, RecordStage, RollbackCommand
+from workflows.contracts.environments import Granted, Superseded
+from workflows.contracts.fields import Millis
+from workflows.contracts.sealed import SignedApproval
+from workflows.contracts.services import Environment
+
+
+class Part(StrEnum):
+    """Where on its way a deployment is: what people and monitoring may say depends on this, not on the very phase."""
+
+    BEFORE = "before"  # before any environment
+    LINE = "line"  # in line for an environment, which knows of it
+    CHECK = "check"  # its turn has come; nothing of it runs there yet
+    THERE = "there"  # it is rolled out, or being rolled out: metrics are judged
+    RECOVERY = "recovery"  # going back
+    OVER = "over"
+
+
+class Phase(StrEnum):
+    """What the main line does now, in the order of a good day, each with its part. ``phases`` has their bodies."""
+
+    part: Part
+
+    def __new__(cls, value: str, part: Part) -> "Phase":
+        """The part belongs to the name; only the name is stored."""
+        phase = str.__new__(cls, value)
+        phase._value_ = value
+        phase.part = part
+        return phase
+
+    DEFINITION = "definition", Part.BEFORE
+    BUILD = "build", Part.BEFORE
+    TEST = "test", Part.BEFORE
+    JOIN = "join", Part.LINE
+    APPROVAL = "approval", Part.LINE
+    TURN = "turn", Part.LINE
+    RECHECK = "recheck", Part.CHECK
+    ROLL_OUT = "roll_out", Part.THERE
+    VERIFY = "verify", Part.THERE
+    BAKE = "bake", Part.THERE
+    PAUSED = "paused", Part.THERE
+    ARRIVED = "arrived", Part.THERE
+    LIVE = "live", Part.THERE
+    ROLLBACK = "rollback", Part.RECOVERY
+    STUCK = "stuck", Part.RECOVERY
+    END = "end", Part.OVER
+
+
+class Progress(Tolerant):
+    """``stage`` counts environments, ``step`` percentages. ``until`` (ms) ends what is waited for.
+
+    ``touched``: something ran in the last environment. ``in_line``: the environment knows of this deployment.
+    ``yielded_to``: the version that holds the environment while this one is live. ``fallback``: the environment as the
+    version before defined it, for its rollback.
+    """
+
+    phase: Phase = Phase.DEFINITION
+    stage: int = 0
+    step: int = 0
+    until: Millis | None = None
+    baking_since: Millis | None = None
+    in_line: bool = False
+    touched: bool = False
+    override_freeze: bool = False
+    granted: Granted | None = None
+    yielded_to: str | None = None
+    recorded_stage: RecordStage | None = None
+    resumed: bool = False
+    fallback: Environment | None = None
+    fallback_of: str | None = None
+    fallback_approvals: list[SignedApproval] = Field(default_factory=list[SignedApproval])
+    rollback_job_id: str | None = None
+
+
+class Advance(TypedDict, total=False):
+    """Fields of ``Progress`` that change together, so that a type checker knows their names and types."""
+
+    phase: Phase
+    stage: int
+    step: int
+    until: int | None
+    baking_since: int | None
+    in_line: bool
+    touched: bool
+    override_freeze: bool
+    granted: Granted | None
+    yielded_to: str | None
+    recorded_stage: RecordStage | None
+    resumed: bool
+    fallback: Environment | None
+    fallback_of: str | None
+    fallback_approvals: list[SignedApproval]
+    rollback_job_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """Metrics are over a limit."""
+
+    message: str
+
+
+Interrupt = RollbackCommand | CancelDeployment | Superseded | Breach
+"""What ends the present phase early."""
+
+
+class Failed(Exception):
+    """The deployment cannot go on."""
+
+    def __init__(self, cause: str, message: str) -> None:
+        super().__init__(message)
+        self.cause, self.message = cause, message
+
+
+class Interrupted(Exception):
+    """There is an interrupt to be looked at."""
+
+
+class Renew(Exception):
+    """The history is long: go on in a new run."""

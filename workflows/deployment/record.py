@@ -1,0 +1,234 @@
+"""How a deployment's record changes: pure functions from one state of the record to the next. Times: epoch ms.
+
+Deliberately not here: when they are applied (``workflow``).
+"""
+
+from typing import Any
+
+from workflows.contracts.deployment_commands import DeploymentInput
+from workflows.contracts.deployments import (
+    Approval,
+    Deployment,
+    DeploymentStatus,
+    MetricSample,
+    Rollback,
+    RollbackStatus,
+    Stage,
+    StageStatus,
+)
+from workflows.contracts.environments import Granted, LiveVersion
+from workflows.contracts.services import ServiceDefinition, spec_fields
+from workflows.deployment.verification import added
+
+
+def new_deployment(start: DeploymentInput, now: int) -> Deployment:
+    """The record of a deployment that has just been accepted."""
+    request, service = start.request, start.service
+    deployment = Deployment(
+        deployment_id=start.deployment_id,
+        service_name=request.service_name,
+        service_version=service.version,
+        version=request.version,
+        git_repo=service.spec.git_repo,
+        git_commit_sha=request.git_commit_sha,
+        git_author=request.git_author,
+        git_ref=request.git_ref,
+        git_commit_message=request.git_commit_message,
+        metadata=request.metadata,
+        definition=service.spec,
+        created_at=now,
+        updated_at=now,
+        created_by=start.created_by,
+        fingerprint=start.fingerprint,
+    )
+    return deployment if service.spec.definition is not None else with_stages(deployment)
+
+
+def as_accepted(start: DeploymentInput, started_at: int) -> Deployment:
+    """What a workflow that was started at this time was given, before anything happened to it."""
+    return new_deployment(start, started_at) if start.resume is None else start.resume.deployment
+
+
+def defined(deployment: Deployment, definition: ServiceDefinition) -> Deployment:
+    """With the definition that its commit holds."""
+    spec = deployment.definition.model_copy(update={**spec_fields(definition), "definition": None})
+    return with_stages(deployment.model_copy(update={"definition": spec}))
+
+
+def with_stages(deployment: Deployment) -> Deployment:
+    """With one pending stage for each environment."""
+    stages = [Stage(environment=each.name, external=each.external) for each in deployment.definition.environments]
+    return deployment.model_copy(update={"stages": stages})
+
+
+def stage_changed(deployment: Deployment, environment: str, **update: Any) -> Deployment:
+    """With these fields of a stage."""
+    stages = [
+        stage.model_copy(update=update) if stage.environment == environment else stage for stage in deployment.stages
+    ]
+    return deployment.model_copy(update={"stages": stages})
+
+
+def stage_job_started(deployment: Deployment, environment: str, job_id: str) -> Deployment:
+    """With one more job of a stage."""
+    stage = deployment.stage(environment)
+    job_ids = [*stage.job_ids, job_id] if stage is not None else [job_id]
+    return stage_changed(deployment, environment, job_ids=job_ids)
+
+
+def waiting(
+    deployment: Deployment, environment: str, reason: str, *, status: StageStatus = StageStatus.WAITING
+) -> Deployment:
+    """It waits in an environment, for this."""
+    changed = stage_changed(deployment, environment, status=status, waits_for=reason)
+    return changed.model_copy(update={"waits_for": reason, "environment": environment})
+
+
+def working(deployment: Deployment, environment: str, status: StageStatus, **update: Any) -> Deployment:
+    """It waits for nothing: it rolls out or verifies."""
+    changed = stage_changed(deployment, environment, status=status, waits_for=None, **update)
+    return changed.model_copy(update={"waits_for": None, "environment": environment})
+
+
+def granted(deployment: Deployment, grant: Granted, *, final: bool, now: int) -> Deployment:
+    """Its turn has come."""
+    previous = grant.previous.version if grant.previous is not None else None
+    stage = deployment.stage(grant.environment)
+    started_at = stage.started_at if stage is not None and stage.started_at is not None else now
+    changed = working(
+        deployment,
+        grant.environment,
+        StageStatus.DEPLOYING,
+        fence=grant.fence,
+        previous_version=previous,
+        started_at=started_at,
+    )
+    status = DeploymentStatus.PRODUCTION if final else DeploymentStatus.STAGING
+    return changed.model_copy(update={"status": status})
+
+
+def stage_deployed(deployment: Deployment, environment: str, *, final: bool, now: int) -> Deployment:
+    """Rolled out and verified: staged, or live."""
+    changed = working(deployment, environment, StageStatus.DEPLOYED, deployed_at=now, ended_at=now)
+    if final:
+        return changed.model_copy(update={"status": DeploymentStatus.LIVE, "live_at": now})
+    return changed.model_copy(update={"status": DeploymentStatus.STAGED, "staged_at": now})
+
+
+def decided(deployment: Deployment, approval: Approval) -> Deployment:
+    """With one more yes or no in the approval trail."""
+    return deployment.model_copy(update={"approvals": [*deployment.approvals, approval]})
+
+
+def sampled(deployment: Deployment, sample: MetricSample) -> Deployment:
+    """With one more sample of metrics."""
+    return deployment.model_copy(update={"metrics": sample, "metric_samples": added(deployment.metric_samples, sample)})
+
+
+def failed(deployment: Deployment, cause: str, message: str, now: int, *, closed: bool = True) -> Deployment:
+    """It has failed; ``closed`` False: an operator can still act."""
+    changed = deployment
+    stage = deployment.stage(deployment.environment) if deployment.environment else None
+    if stage is not None and stage.status is not StageStatus.DEPLOYED:
+        changed = stage_changed(
+            deployment,
+            stage.environment,
+            status=StageStatus.FAILED,
+            waits_for=None,
+            ended_at=now,
+            error_message=message,
+        )
+    return changed.model_copy(
+        update={
+            "status": DeploymentStatus.FAILED,
+            "waits_for": None,
+            "cause": cause,
+            "error_message": message,
+            "completed_at": now,
+            "closed": closed,
+        }
+    )
+
+
+def superseded(deployment: Deployment, by_id: str, by_version: str, now: int) -> Deployment:
+    """Another version took its place."""
+    return deployment.model_copy(
+        update={
+            "status": DeploymentStatus.SUPERSEDED,
+            "superseded_by": by_id,
+            "waits_for": None,
+            "cause": "superseded",
+            "error_message": f"{by_version} (deployment {by_id}) took its place.",
+            "completed_at": now,
+            "closed": True,
+        }
+    )
+
+
+def rolling_back(deployment: Deployment, rollback: Rollback) -> Deployment:
+    """A rollback has begun; a failed one before it stays in the trail."""
+    earlier = [*deployment.rollbacks, deployment.rollback] if deployment.rollback is not None else deployment.rollbacks
+    return deployment.model_copy(update={"rollback": rollback, "rollbacks": earlier[-20:], "waits_for": None})
+
+
+def rollback_changed(deployment: Deployment, **update: Any) -> Deployment:
+    """With these fields of the rollback."""
+    if deployment.rollback is None:
+        return deployment
+    return deployment.model_copy(update={"rollback": deployment.rollback.model_copy(update=update)})
+
+
+def rollback_job_started(deployment: Deployment, job_id: str) -> Deployment:
+    """With one more job of the rollback."""
+    job_ids = [*deployment.rollback.job_ids, job_id] if deployment.rollback is not None else [job_id]
+    return rollback_changed(deployment, job_ids=job_ids)
+
+
+def rolled_back(deployment: Deployment, now: int) -> Deployment:
+    """Another version is live again."""
+    changed = rollback_changed(deployment, status=RollbackStatus.SUCCEEDED, completed_at=now)
+    rollback = changed.rollback
+    if rollback is not None:
+        changed = stage_changed(changed, rollback.environment, status=StageStatus.ROLLED_BACK, ended_at=now)
+    return changed.model_copy(
+        update={
+            "status": DeploymentStatus.ROLLED_BACK,
+            "waits_for": None,
+            "cause": deployment.cause or "rolled_back",
+            "error_message": rollback.reason if rollback is not None else None,
+            "completed_at": now,
+            "closed": True,
+        }
+    )
+
+
+def rollback_failed(deployment: Deployment, message: str, now: int) -> Deployment:
+    """A rollback failed: nobody knows what runs there. The deployment stays open for the next try."""
+    changed = rollback_changed(deployment, status=RollbackStatus.FAILED, completed_at=now, error_message=message)
+    environment = changed.rollback.environment if changed.rollback is not None else deployment.environment or ""
+    words = (
+        f"THE ROLLBACK FAILED: {message} Look at {environment} now. "
+        f"Try again: `hybridci deploy rollback {deployment.deployment_id} --reason …` (with --to-version, or with "
+        "--job-id when you have repaired it by hand), or give it up: "
+        f"`hybridci deploy cancel {deployment.deployment_id}`."
+    )
+    return changed.model_copy(
+        update={
+            "status": DeploymentStatus.FAILED,
+            "cause": "rollback_failed",
+            "error_message": words,
+            "waits_for": words,
+            "closed": False,
+        }
+    )
+
+
+def live_version(deployment: Deployment, workflow_id: str, now: int) -> LiveVersion:
+    """How an environment remembers this deployment."""
+    return LiveVersion(
+        version=deployment.version,
+        deployment_id=deployment.deployment_id,
+        workflow_id=workflow_id,
+        git_commit_sha=deployment.git_commit_sha,
+        since=now,
+    )

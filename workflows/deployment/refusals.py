@@ -1,0 +1,141 @@
+"""Why a person's command cannot be done now, in words that name the command that can; None when it can. Pure.
+
+Deliberately not here: what a command does (``commands``), who may approve (``approvals``). ``now`` is in milliseconds.
+"""
+
+from workflows.contracts.deployment_commands import (
+    Approve,
+    CancelDeployment,
+    OverrideFreeze,
+    RecordStage,
+    Reject,
+    Resume,
+    RollbackCommand,
+)
+from workflows.contracts.deployments import Decision, DeploymentStatus
+from workflows.deployment.approvals import approval_refused, approvers, missing, rejection_refused
+from workflows.deployment.progress import Part, Phase
+from workflows.deployment.state import State
+
+
+def approve(state: State, command: Approve, now: int) -> str | None:
+    """Nothing waits for it, or this person's word does not count."""
+    if (early_or_late := _waits_for_no_approval(state)) is not None:
+        return early_or_late
+    environment = state.environment
+    if environment.approval is None:
+        return f"{environment.name} needs no approval."
+    return approval_refused(environment.approval, state.deployment, environment.name, command, now)
+
+
+def reject(state: State, command: Reject, now: int) -> str | None:
+    """Nothing waits for an approval."""
+    return _waits_for_no_approval(state) or rejection_refused(state.deployment, state.environment.name, command)
+
+
+def rollback(state: State, command: RollbackCommand, now: int) -> str | None:
+    """There is nothing to roll back, or nothing to roll back to, or it is under way."""
+    deployment, progress = state.deployment, state.progress
+    if (ended := _ended(state)) is not None:
+        return f"{ended} To bring another version back, deploy it again."
+    if progress.phase is Phase.ROLLBACK and command.job_id is None:
+        return f"{deployment.version} is being rolled back already."
+    if isinstance(state.interrupt, RollbackCommand):
+        return f"{deployment.version} is about to be rolled back already."
+    if progress.yielded_to is not None:
+        return f"{progress.yielded_to} is being rolled out over {deployment.version}: roll that one back instead."
+    if not progress.touched:
+        last = deployment.definition.environments[-1].name if deployment.definition.environments else "production"
+        return (
+            f"Nothing of {deployment.version} was rolled out to {last} yet. To stop it: "
+            f"`hybridci deploy cancel {deployment.deployment_id}`."
+        )
+    if state.target(command.to_version) is None and command.job_id is None:
+        return _no_target(state, command.to_version)
+    return None
+
+
+def resume(state: State, command: Resume, now: int) -> str | None:
+    """It is not paused."""
+    if (ended := _ended(state)) is not None:
+        return ended
+    progress = state.progress
+    if progress.phase is not Phase.PAUSED or progress.resumed or state.interrupt is not None:
+        return f"{state.deployment.version} is not paused: it is {state.deployment.status} ({progress.phase})."
+    return None
+
+
+def cancel(state: State, command: CancelDeployment, now: int) -> str | None:
+    """It is live, or being ended."""
+    deployment, phase = state.deployment, state.progress.phase
+    if (ended := _ended(state)) is not None:
+        return ended
+    if phase is Phase.LIVE:
+        return f"{deployment.version} is live: `hybridci deploy rollback {deployment.deployment_id} --reason …`."
+    if phase is Phase.ROLLBACK or state.interrupt is not None:
+        return f"{deployment.version} is being ended already."
+    return None
+
+
+def override_freeze(state: State, command: OverrideFreeze, now: int) -> str | None:
+    """It is not in line."""
+    if (ended := _ended(state)) is not None:
+        return ended
+    if state.progress.phase.part is not Part.LINE:
+        return f"{state.deployment.version} waits for no freeze: it is {state.deployment.status}."
+    return None
+
+
+def record_stage(state: State, command: RecordStage, now: int) -> str | None:
+    """That environment takes no result from outside, or not now."""
+    deployment, progress = state.deployment, state.progress
+    if (ended := _ended(state)) is not None:
+        return ended
+    wanted = next((each for each in deployment.definition.environments if each.name == command.environment), None)
+    if wanted is None:
+        return f"{deployment.service_name} has no environment {command.environment}."
+    if not wanted.external:
+        return f"{command.environment} is rolled out from here: it takes no result of another CI."
+    here = state.environment.name == command.environment
+    if not here or progress.phase is not Phase.ROLL_OUT or progress.recorded_stage is not None:
+        stage = deployment.stage(command.environment)
+        status = stage.status if stage is not None else "unknown"
+        words = f": {deployment.waits_for}" if deployment.waits_for else ""
+        return f"{command.environment} waits for no result now (it is {status}){words}"
+    return None
+
+
+def _waits_for_no_approval(state: State) -> str | None:
+    deployment, phase = state.deployment, state.progress.phase
+    if (ended := _ended(state)) is not None:
+        return ended
+    if state.interrupt is not None:
+        return f"{deployment.version} is being ended already."
+    if phase.part is Part.BEFORE:
+        return f"{deployment.version} waits for no approval yet: it is {deployment.status} ({phase})."
+    name, policy = state.environment.name, state.environment.approval
+    if any(entry.environment == name and entry.decision is Decision.REJECT for entry in deployment.approvals):
+        return f"{deployment.version} was rejected for {name}."
+    enough = policy is not None and missing(policy, deployment.approvals, name) is None
+    if policy is not None and (enough or phase.part is not Part.LINE):
+        by = ", ".join(approvers(deployment.approvals, name))
+        return f"{deployment.version} has all its approvals for {name} (by {by}); it needs no more there."
+    if phase is not Phase.APPROVAL:
+        return f"{deployment.version} waits for no approval now: it is {deployment.status} in {name} ({phase})."
+    return None
+
+
+def _no_target(state: State, to_version: str | None) -> str:
+    name, grant = state.environment.name, state.progress.granted
+    if to_version is None:
+        return f"Nothing was live in {name} before {state.deployment.version}: there is nothing to roll back to."
+    known = sorted({live.version for live in grant.history}) if grant is not None else []
+    return f"{to_version} was never live in {name} before. Known there: {', '.join(known) or 'none'}."
+
+
+def _ended(state: State) -> str | None:
+    deployment = state.deployment
+    if not deployment.closed:
+        return None
+    why = f": {deployment.error_message}" if deployment.error_message else ""
+    return f"{deployment.version} has ended ({DeploymentStatus(deployment.status)}){why}"

@@ -1,0 +1,73 @@
+"""Going back to another version: how it begins, and what is to be run.
+
+A rollback takes no approval and no queue: a version that is in the last environment holds its lock already.
+Deliberately not here: doing it (``phases.rollback``), when it is to be done (``endings``, ``commands``).
+"""
+
+from datetime import timedelta
+from typing import Final
+
+from temporalio import workflow
+from temporalio.exceptions import FailureError
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.calls import Calls
+    from workflows.contracts.activities import load_deployment
+    from workflows.contracts.deployments import Rollback
+    from workflows.contracts.environments import LiveVersion
+    from workflows.contracts.sealed import SignedApproval
+    from workflows.deployment import record
+    from workflows.deployment.job_specs import RollbackPlan, signatures
+    from workflows.deployment.journal import Journal
+    from workflows.deployment.progress import Phase
+    from workflows.recorded_job import now_ms
+
+_PATIENCE: Final = timedelta(minutes=1)
+
+
+def begin(
+    journal: Journal, target: LiveVersion | None, *, by: str, reason: str, automatic: bool, job_id: str | None = None
+) -> None:
+    """Go to the phase that brings the target back. ``job_id``: another CI has done it already."""
+    rollback = Rollback(
+        environment=journal.state.environment.name,
+        target_version=target.version if target else None,
+        target_deployment_id=target.deployment_id if target else None,
+        reason=reason,
+        by=by,
+        automatic=automatic,
+        requested_at=now_ms(),
+    )
+    journal.change(record.rolling_back, rollback)
+    journal.move(Phase.ROLLBACK, rollback_job_id=job_id)
+
+
+async def plan(journal: Journal, calls: Calls, target: LiveVersion) -> RollbackPlan:
+    """The target with the environment as its own definition has it, unless this one says how to roll back."""
+    environment = journal.state.environment
+    rollback, approval = environment.rollback, environment.approval
+    signed = approval is not None and approval.signed
+    if rollback is not None and rollback.steps and not signed:
+        return RollbackPlan(target, None)
+    if journal.state.progress.fallback_of != target.deployment_id:
+        await _load_fallback(journal, calls, target)
+    progress = journal.state.progress
+    return RollbackPlan(target, progress.fallback, progress.fallback_approvals)
+
+
+async def _load_fallback(journal: Journal, calls: Calls, target: LiveVersion) -> None:
+    try:
+        deployment = await calls.call(
+            load_deployment,
+            target.deployment_id,
+            summary=f"the definition of {target.version}",
+            give_up_after=_PATIENCE,
+        )
+    except FailureError:
+        return  # the store is away: the rollback takes this version's own steps rather than wait
+    name = journal.state.environment.name
+    found, approvals = None, list[SignedApproval]()
+    if deployment is not None:
+        approvals = signatures(deployment, name)
+        found = next((each for each in deployment.definition.environments if each.name == name and each.steps), None)
+    journal.state = journal.state.noting(fallback=found, fallback_of=target.deployment_id, fallback_approvals=approvals)

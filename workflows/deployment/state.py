@@ -1,0 +1,107 @@
+"""All that a deployment's workflow knows: its record, how far it is, what interrupts it. Frozen: a change is a copy.
+
+Pure. ``resume`` is what one run hands to the next. Deliberately not here: how the record changes (``record``), writing
+it (``journal``).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Concatenate, ParamSpec, Unpack
+
+from workflows.contracts.deployment_commands import DeploymentInput, DeploymentResume
+from workflows.contracts.deployments import Deployment
+from workflows.contracts.environments import LiveVersion
+from workflows.contracts.jobs import Fence
+from workflows.contracts.services import Environment
+from workflows.deployment import record
+from workflows.deployment.approvals import missing
+from workflows.deployment.job_specs import Turn
+from workflows.deployment.progress import Advance, Interrupt, Phase, Progress
+
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """``interrupt`` ends the present phase early. It is never handed to another run: a run with one goes on itself."""
+
+    deployment: Deployment
+    progress: Progress
+    interrupt: Interrupt | None = None
+
+    @staticmethod
+    def at_start(start: DeploymentInput, now: int) -> "State":
+        """The state with which a run begins: a new deployment's, or what the run before handed over. ``now`` in ms."""
+        if start.resume is None:
+            return State(record.new_deployment(start, now), Progress())
+        return State(start.resume.deployment, Progress.model_validate_json(start.resume.progress))
+
+    def resume(self) -> DeploymentResume:
+        """What the next run needs. Older versions of this code read it too."""
+        return DeploymentResume(deployment=self.deployment, progress=self.progress.model_dump_json())
+
+    # --- where it is ----------------------------------------------------------------------------------------------
+
+    @property
+    def identity(self) -> str:
+        """The deployment's id."""
+        return self.deployment.deployment_id
+
+    @property
+    def environment(self) -> Environment:
+        """The one that it is in, or comes to next."""
+        return self.deployment.definition.environments[self.progress.stage]
+
+    @property
+    def final(self) -> bool:
+        """In this environment the version becomes live."""
+        return self.progress.stage == len(self.deployment.definition.environments) - 1
+
+    @property
+    def turn(self) -> Turn:
+        """Its turn in this environment."""
+        grant, name = self.progress.granted, self.environment.name
+        fence = Fence(name=f"{self.deployment.service_name}/{name}", number=grant.fence if grant else 0)
+        return Turn(fence, grant.previous if grant else None)
+
+    @property
+    def approved(self) -> bool:
+        """Nobody's approval is missing for this environment."""
+        policy, name = self.environment.approval, self.environment.name
+        return policy is None or missing(policy, self.deployment.approvals, name) is None
+
+    def target(self, to_version: str | None = None) -> LiveVersion | None:
+        """The version to go back to: the one before, or a named one that was live."""
+        grant = self.progress.granted
+        if grant is None:
+            return None
+        if to_version is None:
+            return grant.previous
+        known = [grant.previous, *grant.history] if grant.previous is not None else grant.history
+        return next(
+            (live for live in known if live.version == to_version and live.deployment_id != self.identity), None
+        )
+
+    # --- the state after a change ---------------------------------------------------------------------------------
+
+    def changed(
+        self, by: Callable[Concatenate[Deployment, P], Deployment], *args: P.args, **kwargs: P.kwargs
+    ) -> "State":
+        """With the record as one of ``record``'s functions leaves it."""
+        return replace(self, deployment=by(self.deployment, *args, **kwargs))
+
+    def moved(self, phase: Phase, /, **update: Unpack[Advance]) -> "State":
+        """In another phase, which waits for no time unless ``until`` (ms) is given."""
+        return replace(self, progress=self.progress.model_copy(update={"until": None, **update, "phase": phase}))
+
+    def noting(self, **update: Unpack[Advance]) -> "State":
+        """With these fields of the progress."""
+        return replace(self, progress=self.progress.model_copy(update=update))
+
+    def interrupted(self, by: Interrupt) -> "State":
+        """With the present phase to be ended."""
+        return replace(self, interrupt=by)
+
+    def resumed(self) -> "State":
+        """Without an interrupt: it is being acted on."""
+        return replace(self, interrupt=None)

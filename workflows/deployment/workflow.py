@@ -1,0 +1,110 @@
+"""DeploymentWorkflow: one version of one service on its way. The phases, in the order of a good day:
+
+definition → build → test → for each environment (join the line → approval → turn → roll out → verify → bake →
+arrived) → live, until another version takes its place or it is rolled back.
+
+``run`` goes from phase to phase; handlers hand what comes in to the inbox. Deliberately not here: what a phase does
+(``phases``), what people (``commands``) and environments (``signals``) may say, stopping short (``endings``), an
+environment's lock (``workflows.environment``).
+"""
+
+import asyncio
+from typing import Final
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.contracts.deployment_commands import CancelDeployment, DeploymentInput
+    from workflows.contracts.deployments import Deployment
+    from workflows.deployment import endings, refusals
+    from workflows.deployment.commands import COMMANDS
+    from workflows.deployment.context import Context
+    from workflows.deployment.handlers import takes
+    from workflows.deployment.phases import PHASES
+    from workflows.deployment.progress import Failed, Interrupted, Phase, Renew
+    from workflows.deployment.signals import SIGNALS
+    from workflows.deployment.state import State
+    from workflows.recorded_job import now_ms
+
+_CANCELLED: Final = CancelDeployment(by="temporal", reason="Cancelled in Temporal.")
+
+
+@workflow.defn(name="DeploymentWorkflow")
+@takes(COMMANDS, SIGNALS)
+class DeploymentWorkflow:
+    """The one owner of a deployment's state."""
+
+    @workflow.init
+    def __init__(self, start: DeploymentInput) -> None:
+        started = int(workflow.info().workflow_start_time.timestamp() * 1000)
+        self._created = start.resume is not None
+        self._rejected: ApplicationError | None = None
+        self.context = Context.of(State.at_start(start, started), resumed=self._created)
+
+    @workflow.run
+    async def run(self, start: DeploymentInput) -> Deployment:
+        """Bring the version to its end: superseded, rolled back or failed. Returns its record."""
+        body = asyncio.create_task(self._run(start))
+        while True:
+            try:
+                again = await asyncio.shield(body)
+                break
+            except asyncio.CancelledError:  # a cancellation from the Temporal UI is a cancel like any other
+                if body.done():
+                    raise
+                self._cancelled_in_temporal()
+        if again:
+            workflow.continue_as_new(start.model_copy(update={"resume": self.context.state.resume()}))
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return self.context.state.deployment
+
+    async def _run(self, start: DeploymentInput) -> bool:
+        """True asks for continue-as-new, with no job and no handler under way."""
+        context = self.context
+        if not self._created:
+            await self._create(start)
+        while (phase := context.state.progress.phase) is not Phase.END:
+            try:
+                await PHASES[phase](context)
+            except Failed as failure:
+                await endings.fail(context, failure.cause, failure.message)
+            except Interrupted:
+                await endings.act_on_interrupt(context)
+            except Renew:
+                await context.journal.record()
+                await workflow.wait_condition(
+                    lambda: context.state.interrupt is not None or workflow.all_handlers_finished()
+                )
+                if context.state.interrupt is None:  # nothing is awaited from here on: what is said now is for the next
+                    return True
+        return False
+
+    async def _create(self, start: DeploymentInput) -> None:
+        journal = self.context.journal
+        journal.note("created", by=start.created_by, via=start.via, address=start.address, role=start.role)
+        try:
+            await journal.record()
+        except ApplicationError as error:
+            self._rejected = error
+            await workflow.wait_condition(workflow.all_handlers_finished)
+            raise self._rejected from None
+        self._created = True
+
+    def _cancelled_in_temporal(self) -> None:
+        state = self.context.state
+        if state.interrupt is None and refusals.cancel(state, _CANCELLED, now_ms()) is None:
+            self.context.journal.state = state.interrupted(_CANCELLED)
+
+    @workflow.update(name="created", description="Answer with the record once it is readable.")
+    async def created(self) -> Deployment:
+        """Answer once the record is readable."""
+        await workflow.wait_condition(lambda: self._created or self._rejected is not None)
+        if self._rejected is not None:
+            raise self._rejected
+        return self.context.state.deployment
+
+    @workflow.query(name="state", description="The record as the workflow has it now.")
+    def state(self) -> Deployment:
+        """The record as the workflow has it now."""
+        return self.context.state.deployment

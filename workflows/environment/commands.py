@@ -1,0 +1,114 @@
+"""What people may ask of an environment: hold, release, freeze, unfreeze. Pure; times are epoch milliseconds.
+
+``refusal`` says why something cannot be done now; ``command`` does what is not refused.
+"""
+
+from workflows.contracts.environments import (
+    EnvironmentState,
+    Freeze,
+    FreezeCommand,
+    Hold,
+    HoldCommand,
+    ReleaseCommand,
+    UnfreezeCommand,
+)
+from workflows.contracts.errors import FieldError, HybridCIError, InvalidState, ValidationFailed
+from workflows.environment import words
+from workflows.environment.step import Step, changed
+from workflows.words import moment
+
+Command = HoldCommand | ReleaseCommand | FreezeCommand | UnfreezeCommand
+MAX_FREEZES = 100
+"""The record is one item of 400 KB."""
+
+
+def refusal(state: EnvironmentState, asked: Command, now: int) -> HybridCIError | None:
+    """Why this cannot be done now, or None."""
+    if isinstance(asked, ReleaseCommand) and state.hold is None:
+        return InvalidState(f"{_place(state)} is not on hold: there is nothing to release.")
+    if isinstance(asked, UnfreezeCommand) and _freeze(state, asked.freeze_id) is None:
+        present = ", ".join(freeze.freeze_id for freeze in state.freezes) or "none"
+        return InvalidState(
+            f"{_place(state)} has no freeze of the id '{asked.freeze_id}'. Present: {present}. Recurring windows "
+            "belong to the service's definition and are passed by `hybridci freeze override`."
+        )
+    return _freeze_refusal(state, asked, now) if isinstance(asked, FreezeCommand) else None
+
+
+def command(state: EnvironmentState, asked: Command, now: int) -> Step:
+    """Do it, with its line in the audit trail."""
+    if isinstance(asked, HoldCommand):
+        hold = Hold(by=asked.by, reason=asked.reason, at=now)
+        return _done(state, asked, "held", f"{_place(state)} is on hold.", now, hold=hold)
+    if isinstance(asked, ReleaseCommand):
+        return _done(state, asked, "released", f"The hold of {_place(state)} is lifted.", now, hold=None)
+    others = [freeze for freeze in state.freezes if freeze.freeze_id != asked.freeze_id]
+    if isinstance(asked, UnfreezeCommand):
+        text = f"The freeze '{asked.freeze_id}' of {_place(state)} is lifted."
+        return _done(state, asked, "unfrozen", text, now, freezes=others)
+    freeze = Freeze(
+        freeze_id=asked.freeze_id,
+        name=asked.name,
+        starts_at=now if asked.starts_at is None else asked.starts_at,
+        ends_at=asked.ends_at,
+        by=asked.by,
+        reason=asked.reason,
+    )
+    text = f"{_place(state)} is frozen by '{freeze.name}' from {moment(freeze.starts_at)} to {moment(freeze.ends_at)}."
+    return _done(state, asked, "frozen", text, now, freezes=[*others, freeze])
+
+
+def refused(
+    state: EnvironmentState,
+    name: str,
+    why: str,
+    now: int,
+    *,
+    by: str = "",
+    via: str = "temporal",
+    address: str | None = None,
+) -> Step:
+    """A signal that changes nothing: nobody hears of it but the trail."""
+    event = words.event(state, "refused", now, f"`{name}` was refused: {why}", by=by, via=via, address=address)
+    return Step(state, events=(event,))
+
+
+def _freeze_refusal(state: EnvironmentState, asked: FreezeCommand, now: int) -> HybridCIError | None:
+    error = None
+    if asked.starts_at is not None and asked.ends_at <= asked.starts_at:
+        error = "must be after starts_at"
+    elif asked.ends_at <= now:
+        error = f"is in the past: it is {moment(now)} (epoch {now} ms) now"
+    elif asked.ends_at > _LAST_MOMENT:
+        error = "is later than the year 9999: give epoch milliseconds"
+    if error is not None:
+        return ValidationFailed("The freeze is not valid.", [FieldError(field="ends_at", message=error)])
+    if len(state.freezes) >= MAX_FREEZES and _freeze(state, asked.freeze_id) is None:
+        return InvalidState(f"{_place(state)} has {MAX_FREEZES} freezes already: remove one first.")
+    return None
+
+
+_LAST_MOMENT = 253_402_300_799_000
+
+
+def _done(state: EnvironmentState, asked: Command, action: str, text: str, now: int, **update: object) -> Step:
+    event = words.event(
+        state,
+        action,
+        now,
+        text,
+        by=asked.by,
+        via=asked.via,
+        address=asked.address,
+        role=asked.role,
+        reason=asked.reason or None,
+    )
+    return Step(changed(state, **update), events=(event,))
+
+
+def _freeze(state: EnvironmentState, freeze_id: str) -> Freeze | None:
+    return next((freeze for freeze in state.freezes if freeze.freeze_id == freeze_id), None)
+
+
+def _place(state: EnvironmentState) -> str:
+    return f"{state.environment} of {state.service_name}"

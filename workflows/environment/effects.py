@@ -1,0 +1,124 @@
+"""What an environment does beyond its record: asks for freezes, tells deployments, watches the holder.
+
+The base of ``EnvironmentWorkflow``, apart from it because it decides nothing: what it learns goes into the inbox.
+"""
+
+import asyncio
+from collections import deque
+from datetime import timedelta
+from itertools import groupby
+from typing import Any, Final
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import FailureError, is_cancelled_exception
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.contracts.activities import await_closed, check_freeze
+    from workflows.contracts.environments import (
+        EnvironmentInput,
+        FreezeAnswer,
+        FreezeQuestion,
+        Granted,
+        Holder,
+        Reinstated,
+        Superseded,
+        Waiting,
+        YieldRequested,
+    )
+    from workflows.environment.inbox import Closed, Gone, Message
+    from workflows.environment.recorded import RecordedEnvironment
+    from workflows.environment.step import Tell
+    from workflows.recorded_job import now_ms
+
+_PARENT_CLOSE_PAUSE: Final = timedelta(seconds=10)
+"""A terminated deployment's job is cancelled by Temporal meanwhile: the next version must not run beside it."""
+_WATCH_AGAIN: Final = timedelta(seconds=10)
+_FREEZE_UNKNOWN_MS: Final = 60_000
+_SIGNALS: Final[dict[type[Any], str]] = {
+    Granted: "granted",
+    Waiting: "waiting",
+    YieldRequested: "yield_requested",
+    Superseded: "superseded",
+    Reinstated: "reinstated",
+}
+
+
+class EnvironmentEffects(RecordedEnvironment):
+    """Holds the inbox and the watch."""
+
+    def __init__(self, start: EnvironmentInput) -> None:
+        super().__init__(start)
+        self._inbox: deque[Message] = deque()
+        self._watched: str | None = None
+        self._watcher: asyncio.Task[None] | None = None
+
+    async def _freeze_answers(self) -> dict[str, FreezeAnswer]:
+        """What the recurring windows say of each ready deployment; asked anew each time."""
+        answers: dict[str, FreezeAnswer] = {}
+        known: dict[tuple[Any, ...], FreezeAnswer] = {}
+        for ticket in self._state.queue:
+            if ticket.ready and ticket.freeze_windows and not ticket.override_freeze:
+                windows = tuple(ticket.freeze_windows)
+                if windows not in known:
+                    known[windows] = await self._freeze_answer(FreezeQuestion(at=now_ms(), windows=list(windows)))
+                answers[ticket.deployment_id] = known[windows]
+        return answers
+
+    async def _freeze_answer(self, question: FreezeQuestion) -> FreezeAnswer:
+        try:
+            names = ", ".join(window.name for window in question.windows[:5])
+            return await self._calls.at_once(check_freeze, question, summary=f"is a recurring freeze on? {names}")
+        except FailureError as error:  # better late than in a freeze: asked again soon, and an override goes on
+            workflow.logger.warning("check_freeze failed", exc_info=error)
+            return FreezeAnswer(until=question.at + _FREEZE_UNKNOWN_MS, name="freeze windows that cannot be read")
+
+    async def _tell(self, tells: list[Tell]) -> None:
+        """Each deployment its messages in order; several deployments at once."""
+        ordered = sorted(tells, key=lambda tell: tell.workflow_id)
+        of_each = [list(group) for _, group in groupby(ordered, key=lambda tell: tell.workflow_id)]
+        await asyncio.gather(*(self._tell_one(group) for group in of_each))
+
+    async def _tell_one(self, tells: list[Tell]) -> None:
+        for tell in tells:
+            handle: workflow.ExternalWorkflowHandle[Any] = workflow.get_external_workflow_handle(tell.workflow_id)
+            try:
+                await handle.signal(_SIGNALS[type(tell.message)], tell.message)
+            except FailureError:
+                if not isinstance(tell.message, Superseded):  # it has ended by itself before
+                    self._inbox.append(Gone(tell.deployment_id))
+                return
+
+    def _watch(self, holder: Holder | None) -> None:
+        """See to it that a holder who is gone does not keep the lock."""
+        wanted = holder.workflow_id if holder is not None else None
+        if wanted == self._watched:
+            return
+        if self._watcher is not None:
+            self._watcher.cancel()
+        self._watched = wanted
+        self._watcher = asyncio.create_task(self._watch_one(holder)) if holder is not None else None
+
+    async def _watch_one(self, holder: Holder) -> None:
+        while True:
+            try:
+                how = await self._closed(holder)
+                break
+            except FailureError as error:
+                if is_cancelled_exception(error):  # it has given the lock back, or keeps it as the live version
+                    return
+                workflow.logger.warning("await_closed failed", exc_info=error)
+                await workflow.sleep(_WATCH_AGAIN, summary="before watching the holder again")
+        await workflow.sleep(_PARENT_CLOSE_PAUSE, summary="the job of the lost holder is being cancelled")
+        self._inbox.append(Closed(holder.deployment_id, how))
+
+    async def _closed(self, holder: Holder) -> str:
+        return await workflow.execute_activity(
+            await_closed,
+            holder.workflow_id,
+            start_to_close_timeout=timedelta(days=30),
+            heartbeat_timeout=timedelta(seconds=30),
+            retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=10)),
+            cancellation_type=workflow.ActivityCancellationType.TRY_CANCEL,
+            summary=f"watches {holder.version}: its end frees the lock",
+        )

@@ -1,0 +1,202 @@
+"""The lock of an environment: each message of a deployment is one function from a state to a Step. Pure.
+
+Times are epoch milliseconds. ``turn.proceed`` follows and decides who is next.
+Deliberately not here: what people may ask (``commands``), words (``words``), doing it
+(``workflow``).
+"""
+
+from workflows.contracts.deployments import AuditEvent
+from workflows.contracts.environments import (
+    MAX_HISTORY,
+    EnvironmentState,
+    Hold,
+    Holder,
+    Leave,
+    Leaving,
+    LiveVersion,
+    Ticket,
+    Yielded,
+)
+from workflows.contracts.services import SupersedePolicy
+from workflows.environment import words
+from workflows.environment.step import (
+    Step,
+    Tell,
+    changed,
+    granted,
+    reinstated,
+    superseded,
+    version_of,
+    without_ticket,
+)
+
+
+def join(state: EnvironmentState, ticket: Ticket, now: int) -> Step:
+    """Take a place in line, or change one's ticket in place. From the present holder: its grant got lost."""
+    if state.holder is not None and state.holder.deployment_id == ticket.deployment_id:
+        return grant_again(state, ticket.deployment_id)
+    known = _ticket(state, ticket.deployment_id)
+    if known is not None:
+        kept = {"arrived_at": known.arrived_at, "frozen": known.frozen, "waits_for": known.waits_for}
+        return Step(_with_ticket(state, ticket.model_copy(update=kept)))
+    new = ticket.model_copy(update={"frozen": False, "waits_for": None})
+    older = state.queue if ticket.supersede is SupersedePolicy.OLDER else []
+    queue = [new] if older else [*state.queue, new]
+    events = (
+        words.event(state, "superseded", now, f"{each.version} left the line: {ticket.version} is newer.", about=each)
+        for each in older
+    )
+    tells = (superseded(state, each.deployment_id, each.workflow_id, ticket) for each in older)
+    return Step(changed(state, queue=queue), tuple(tells), tuple(events))
+
+
+def grant_again(state: EnvironmentState, deployment_id: str) -> Step:
+    """Tell the deploying holder its grant once more, with the same number."""
+    holder = state.holder
+    if holder is None or holder.deployment_id != deployment_id or holder.live or holder.yielding:
+        return Step(state)
+    return Step(state, (granted(state, holder),))
+
+
+def leave(state: EnvironmentState, message: Leave, now: int) -> Step:
+    """Out of the line, or the lock back. Leaving of somebody unknown changes nothing."""
+    holder = state.holder
+    if holder is None or holder.deployment_id != message.deployment_id:
+        return Step(without_ticket(state, message.deployment_id))
+    if message.how is Leaving.DEPLOYED:
+        return _deployed(state, holder, now)
+    if message.how is Leaving.ROLLED_BACK:
+        return _rolled_back(state, holder, message, now)
+    if message.how is Leaving.BROKEN:
+        return _broken(state, holder, message, now)
+    freed = words.event(state, "freed", now, f"{holder.version} gave the environment back.", about=holder)
+    return Step(changed(state, holder=None), events=(freed,)).then(lambda after: _give_back(after, holder, now))
+
+
+def became_live(state: EnvironmentState, deployment_id: str, now: int) -> Step:
+    """The holder's version is live; it keeps the lock. The one before is told that it is superseded."""
+    holder = state.holder
+    if holder is None or holder.deployment_id != deployment_id or holder.live or holder.yielding:
+        return Step(state)
+    live = version_of(holder, now)
+    after = _lived(changed(state, holder=holder.model_copy(update={"live": True, "over": None})), live)
+    event = words.event(state, "live", now, f"{holder.version} is live in {state.environment}.", about=holder)
+    before = state.live
+    if before is None or before.deployment_id == deployment_id:
+        return Step(after, events=(event,))
+    return Step(after, (superseded(state, before.deployment_id, before.workflow_id, holder),), (event,))
+
+
+def yielded(state: EnvironmentState, message: Yielded) -> Step:
+    """The live holder hands over, as it was asked to. A late answer, to a question of an earlier turn, is none."""
+    holder = state.holder
+    if holder is None or holder.deployment_id != message.deployment_id or message.fence not in {None, holder.fence}:
+        return Step(state)
+    if not (holder.live and holder.yielding):
+        return Step(state)
+    return Step(changed(state, holder=holder.model_copy(update={"live": False})))
+
+
+def gone(state: EnvironmentState, deployment_id: str, now: int) -> Step:
+    """Its workflow has closed, so that it could not be told: it loses its place or the lock."""
+    holder, ticket = state.holder, _ticket(state, deployment_id)
+    if ticket is not None:
+        text = f"{ticket.version} left the line: its workflow has closed."
+        event = words.event(state, "dropped", now, text, about=ticket)
+        return Step(without_ticket(state, deployment_id), events=(event,))
+    if holder is None or holder.deployment_id != deployment_id:
+        return Step(state)
+    return _freed(state, holder, "dropped", "its workflow has closed", now)
+
+
+def closed(state: EnvironmentState, deployment_id: str, how: str, now: int) -> Step:
+    """The watched holder's workflow has closed and it did not give the lock back."""
+    if not watched(state) or state.holder is None or state.holder.deployment_id != deployment_id:
+        return Step(state)
+    why = f"its workflow was closed ({how}) while it held {state.environment}"
+    return _freed(state, state.holder, "lock_freed", why, now, closed_as=how)
+
+
+def watched(state: EnvironmentState) -> Holder | None:
+    """The holder who must not disappear with the lock: one that rolls out, or is asked to hand over."""
+    holder = state.holder
+    return holder if holder is not None and (not holder.live or holder.yielding) else None
+
+
+def restored(state: EnvironmentState, now: int) -> Step:
+    """Taken over from the record after the environment's workflow was lost, perhaps with signals on their way."""
+    holder = state.holder
+    event = words.event(state, "restored", now, "The environment goes on from its record.", about=holder)
+    told = Step(state, events=(event,))
+    return told if holder is None else told.then(lambda after: grant_again(after, holder.deployment_id))
+
+
+def _deployed(state: EnvironmentState, holder: Holder, now: int) -> Step:
+    after = _lived(changed(state, holder=None), version_of(holder, now))
+    text = f"{holder.version} is deployed in {state.environment}."
+    event = words.event(state, "deployed", now, text, about=holder)
+    return Step(after, _superseded_over(state, holder), (event,))
+
+
+def _rolled_back(state: EnvironmentState, holder: Holder, message: Leave, now: int) -> Step:
+    after = changed(state, holder=None, hold=message.hold or state.hold)
+    after = _lived(after, message.live) if message.live is not None else changed(after, live=None)
+    target = message.live.version if message.live is not None else "nothing"
+    text = f"{holder.version} was rolled back: {target} is live in {state.environment}."
+    event = words.event(state, "rolled_back", now, text, about=holder)
+    return Step(after, events=(event, *_hold_noted(state, message.hold, holder, now))).then(
+        lambda then: _give_back(then, holder, now)
+    )
+
+
+def _broken(state: EnvironmentState, holder: Holder, message: Leave, now: int) -> Step:
+    reason = f"the rollback of {holder.version} failed: nobody knows what runs there"
+    hold = message.hold or Hold(by="hybridci", reason=reason, at=now)
+    text = f"{holder.version} left {state.environment} broken: {reason}."
+    event = words.event(state, "broken", now, text, about=holder)
+    after = changed(state, holder=None, hold=hold)
+    return Step(after, events=(event, *_hold_noted(state, hold, holder, now))).then(
+        lambda then: _give_back(then, holder, now)
+    )
+
+
+def _hold_noted(state: EnvironmentState, hold: Hold | None, holder: Holder, now: int) -> tuple[AuditEvent, ...]:
+    if hold is None:
+        return ()
+    text = f"{state.environment} is on hold."
+    return (words.event(state, "held", now, text, about=holder, by=hold.by, reason=hold.reason),)
+
+
+def _freed(state: EnvironmentState, holder: Holder, action: str, why: str, now: int, **details: str) -> Step:
+    text = f"{holder.version} lost {state.environment}: {why}."
+    event = words.event(state, action, now, text, about=holder, **details)
+    return Step(changed(state, holder=None), events=(event,)).then(lambda after: _give_back(after, holder, now))
+
+
+def _give_back(state: EnvironmentState, holder: Holder, now: int) -> Step:
+    """The live version that had yielded to this holder holds the environment again, if it is still the live one."""
+    if holder.over is None:
+        return Step(state)
+    if state.live is not None and state.live.deployment_id == holder.over:
+        return reinstated(state, state.live, now)
+    return Step(state, _superseded_over(state, holder))
+
+
+def _superseded_over(state: EnvironmentState, holder: Holder) -> tuple[Tell, ...]:
+    """To the version that yielded to this holder and is live no more."""
+    over = next((each for each in state.history if each.deployment_id == holder.over), None)
+    return () if over is None else (superseded(state, over.deployment_id, over.workflow_id, holder),)
+
+
+def _lived(state: EnvironmentState, live: LiveVersion) -> EnvironmentState:
+    others = [each for each in state.history if each.deployment_id != live.deployment_id]
+    return changed(state, live=live, history=[live, *others][:MAX_HISTORY])
+
+
+def _ticket(state: EnvironmentState, deployment_id: str) -> Ticket | None:
+    return next((ticket for ticket in state.queue if ticket.deployment_id == deployment_id), None)
+
+
+def _with_ticket(state: EnvironmentState, ticket: Ticket) -> EnvironmentState:
+    queue = [ticket if each.deployment_id == ticket.deployment_id else each for each in state.queue]
+    return changed(state, queue=queue)

@@ -1,0 +1,74 @@
+"""What an environment tells people: why a deployment waits, and the lines of its audit trail. Pure.
+
+Deliberately not here: deciding anything.
+"""
+
+from typing import Any
+
+from workflows.contracts.deployments import AuditEvent
+from workflows.contracts.environments import EnvironmentState, Holder, Ticket
+from workflows.words import moment
+
+
+def on_hold(state: EnvironmentState) -> str:
+    """Why nothing moves while there is a hold, and what lifts it."""
+    hold = state.hold
+    if hold is None:
+        return ""
+    return (
+        f"{state.environment} is on hold by {hold.by} since {moment(hold.at)}: {hold.reason.rstrip('.')}. "
+        f"`hybridci deploy release {state.service_name} --environment {state.environment}` lifts it."
+    )
+
+
+def frozen(state: EnvironmentState, ticket: Ticket, until: int, name: str) -> str:
+    """Why it does not move during a freeze, and what goes on anyway."""
+    return (
+        f"{state.environment} is frozen until {moment(until)} by '{name}'. "
+        f"`hybridci freeze override {ticket.deployment_id} --reason …` goes on anyway."
+    )
+
+
+def not_its_turn(state: EnvironmentState, holder: Holder) -> str:
+    """Who holds the environment, and what tells how far that is."""
+    if holder.live:
+        doing = "is live and was asked to hand the environment over"
+    else:
+        doing = f"is being rolled out since {moment(holder.since)}"
+    return (
+        f"{holder.version} {doing} in {state.environment}. "
+        f"`hybridci deploy show {holder.deployment_id}` tells how far it is."
+    )
+
+
+def event(
+    state: EnvironmentState,
+    action: str,
+    now: int,
+    message: str,
+    *,
+    about: Ticket | Holder | None = None,
+    by: str = "",
+    via: str = "workflow",
+    address: str | None = None,
+    role: str | None = None,
+    reason: str | None = None,
+    **details: Any,
+) -> AuditEvent:
+    """A line of the trail. Its id is given by the workflow, when it is written."""
+    return AuditEvent(
+        event_id="",
+        at=now,
+        action=f"environment.{action}",
+        by=by,
+        via=via,
+        address=address,
+        role=role,
+        service_name=state.service_name,
+        environment=state.environment,
+        deployment_id=about.deployment_id if about else None,
+        version=about.version if about else None,
+        reason=reason,
+        message=message,
+        details=details,
+    )

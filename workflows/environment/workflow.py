@@ -1,0 +1,284 @@
+"""EnvironmentWorkflow: the one owner of an environment's lock, open for ever. ``_work`` reads like the process:
+take what came in → decide whose turn it is → write the record → answer → tell the deployments → watch the holder.
+
+Deliberately not here: the rules (``lock``, ``turn``, ``commands``, all pure), the
+record (``recorded``), what is done outside (``effects``).
+Handlers only put messages into the inbox; one loop alone changes the state: nothing is shared across an ``await``.
+Signals take any JSON, because the SDK drops a malformed one in silence and chokes on one without input.
+"""
+
+import asyncio
+from datetime import timedelta
+from typing import Any, Final
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.contracts.environments import (
+        BecameLive,
+        EnvironmentInput,
+        EnvironmentState,
+        FreezeAnswer,
+        FreezeCommand,
+        HoldCommand,
+        Join,
+        Leave,
+        ReleaseCommand,
+        UnfreezeCommand,
+        Yielded,
+    )
+    from workflows.environment import commands, lock, turn
+    from workflows.environment.commands import Command
+    from workflows.environment.effects import EnvironmentEffects
+    from workflows.environment.inbox import (
+        Asked,
+        Closed,
+        Gone,
+        Malformed,
+        Message,
+        Restored,
+        crossing,
+        in_words,
+        received,
+    )
+    from workflows.environment.step import Step, Tell
+    from workflows.recorded_job import now_ms
+
+_LONGEST_REST: Final = timedelta(days=30)
+_MOST_UNWRITTEN: Final = 100
+"""Events that are kept while the store refuses the record."""
+
+
+@workflow.defn(name="EnvironmentWorkflow")
+class EnvironmentWorkflow(EnvironmentEffects):
+    """Deployments signal it and are signalled; people update or signal it."""
+
+    @workflow.init
+    def __init__(self, start: EnvironmentInput) -> None:
+        super().__init__(start)
+        self._loaded = start.resume is not None
+        self._asked: list[Asked] = []
+        self._tells: list[Tell] = []
+        self._looked_at = 0  # when it was decided whose turn it is
+
+    @workflow.run
+    async def run(self, start: EnvironmentInput) -> None:
+        """Work until the history is long, then go on in a new run. A cancellation is refused: nothing would be freed
+        by it.
+        """
+        body = asyncio.create_task(self._run(start))
+        while True:
+            try:
+                await asyncio.shield(body)
+                break
+            except asyncio.CancelledError:
+                if body.done():
+                    raise
+                self._inbox.append(Malformed("cancel", "a lock has no end; terminate it to start it anew"))
+        workflow.continue_as_new(start.model_copy(update={"resume": self._state}))
+
+    async def _run(self, start: EnvironmentInput) -> None:
+        """Returns when a new run can go on: nothing is half done and nobody waits for an answer."""
+        if not self._loaded:
+            if await self._load(start):
+                self._inbox.append(Restored())  # behind what came first: perhaps the holder has left meanwhile
+            self._loaded = True
+        while True:
+            answers = await self._work()
+            if workflow.info().is_continue_as_new_suggested() and await self._nobody_waits():
+                return
+            await self._rest(answers)
+
+    async def _work(self) -> dict[str, FreezeAnswer]:
+        restored = False
+        while self._inbox:
+            message = self._inbox.popleft()
+            restored = restored or isinstance(message, Restored)
+            self._take(message)
+        answers = await self._freeze_answers()
+        now = self._looked_at = now_ms()
+        if restored:
+            self._apply(turn.ask_again(self._state, now, answers))
+        self._apply(turn.proceed(self._state, now, answers))
+        error = await self._recorded()
+        for asked in self._asked:
+            asked.error, asked.answer = error, self._state
+        self._asked = []
+        self._show()
+        if turn.all_told(self._state, now, answers):
+            self._watch(lock.watched(self._state))
+        # else a live version was asked just now: mostly it hands over before a watch could begin; if not, this is
+        # reached again after YIELD_PATIENCE_MS
+        tells, self._tells = self._tells, []
+        await self._tell(tells)
+        return answers
+
+    async def _nobody_waits(self) -> bool:
+        await workflow.wait_condition(lambda: bool(self._inbox) or workflow.all_handlers_finished())
+        return not self._inbox
+
+    async def _rest(self, answers: dict[str, FreezeAnswer]) -> None:
+        """Until something comes in, a freeze begins or ends, or a live holder takes long to hand over."""
+        look = turn.next_look(self._state, self._looked_at, answers)
+        pause = None if look is None else min(timedelta(milliseconds=max(look - now_ms(), 1)), _LONGEST_REST)
+        summary = (
+            "until the next freeze begins or ends"
+            if self._state.freezes or answers
+            else "until the live version hands over"
+        )
+        try:
+            await workflow.wait_condition(lambda: bool(self._inbox), timeout=pause, timeout_summary=summary)
+        except TimeoutError:
+            if turn.all_told(self._state, self._looked_at, answers):
+                self._apply(turn.ask_again(self._state, now_ms(), answers))
+
+    def _take(self, message: Message) -> None:
+        state, now = self._state, now_ms()
+        match message:
+            case Join():
+                step = lock.join(state, message.ticket, now)
+            case Leave():
+                step = lock.leave(state, message, now)
+            case BecameLive():
+                step = lock.became_live(state, message.deployment_id, now)
+            case Yielded():
+                step = lock.yielded(state, message)
+            case Asked():
+                step = self._decide(message)
+            case Malformed():
+                step = commands.refused(state, message.name, message.why, now)
+            case Gone():
+                step = lock.gone(state, message.deployment_id, now)
+            case Closed():
+                step = lock.closed(state, message.deployment_id, message.how, now)
+            case Restored():
+                step = lock.restored(state, now)
+        self._apply(step)
+
+    def _decide(self, asked: Asked) -> Step:
+        command, now = asked.command, now_ms()
+        refusal = commands.refusal(self._state, command, now)
+        if refusal is None:
+            if not asked.signal:
+                self._asked.append(asked)
+            return commands.command(self._state, command, now)
+        if not asked.signal:
+            asked.error = crossing(refusal)
+            return Step(self._state)
+        why = in_words(refusal)
+        return commands.refused(
+            self._state, asked.name, why, now, by=command.by, via=command.via, address=command.address
+        )
+
+    def _apply(self, step: Step) -> None:
+        self._state = step.state
+        self._events += step.events
+        self._tells += step.tells
+
+    async def _recorded(self) -> ApplicationError | None:
+        """Write the record. One that is refused for good is reported and written with the next: the lock goes on."""
+        try:
+            await self._record()
+        except ApplicationError as error:
+            workflow.logger.error("the environment's record is refused", exc_info=error)
+            self._events = self._events[-_MOST_UNWRITTEN:]
+            text = f"The environment is changed, but its record could not be written: {error}"
+            return ApplicationError(text, type=error.type, non_retryable=True)
+        return None
+
+    async def _ask(self, command: Command, name: str) -> EnvironmentState:
+        asked = Asked(command, name)
+        self._inbox.append(asked)
+        await workflow.wait_condition(lambda: asked.answer is not None or asked.error is not None)
+        if asked.error is not None:
+            raise asked.error
+        assert asked.answer is not None  # noqa: S101 - for the type checker
+        return asked.answer
+
+    def _must_be_allowed(self, command: Command) -> None:
+        """Refuse early what surely will be refused; with messages under way, ``_decide`` knows better."""
+        refusal = commands.refusal(self._state, command, now_ms()) if self._loaded and not self._inbox else None
+        if refusal is not None:
+            raise crossing(refusal)
+
+    @workflow.signal(name="join")
+    def join(self, message: Any = None) -> None:
+        """Take a place in line (``Join``)."""
+        self._inbox.append(received("join", message))
+
+    @workflow.signal(name="leave")
+    def leave(self, message: Any = None) -> None:
+        """Out of the line, or the lock back (``Leave``)."""
+        self._inbox.append(received("leave", message))
+
+    @workflow.signal(name="became_live")
+    def became_live(self, message: Any = None) -> None:
+        """The holder's version is live (``BecameLive``)."""
+        self._inbox.append(received("became_live", message))
+
+    @workflow.signal(name="yielded")
+    def yielded(self, message: Any = None) -> None:
+        """The live holder hands over (``Yielded``)."""
+        self._inbox.append(received("yielded", message))
+
+    @workflow.update(name="hold")
+    async def hold_update(self, command: HoldCommand) -> EnvironmentState:
+        """Let nothing be rolled out."""
+        return await self._ask(command, "hold")
+
+    @workflow.update(name="release")
+    async def release_update(self, command: ReleaseCommand) -> EnvironmentState:
+        """Lift the hold."""
+        return await self._ask(command, "release")
+
+    @workflow.update(name="freeze")
+    async def freeze_update(self, command: FreezeCommand) -> EnvironmentState:
+        """Add or replace an ad hoc freeze."""
+        return await self._ask(command, "freeze")
+
+    @workflow.update(name="unfreeze")
+    async def unfreeze_update(self, command: UnfreezeCommand) -> EnvironmentState:
+        """End an ad hoc freeze."""
+        return await self._ask(command, "unfreeze")
+
+    @hold_update.validator
+    def _hold_allowed(self, command: HoldCommand) -> None:
+        self._must_be_allowed(command)
+
+    @release_update.validator
+    def _release_allowed(self, command: ReleaseCommand) -> None:
+        self._must_be_allowed(command)
+
+    @freeze_update.validator
+    def _freeze_allowed(self, command: FreezeCommand) -> None:
+        self._must_be_allowed(command)
+
+    @unfreeze_update.validator
+    def _unfreeze_allowed(self, command: UnfreezeCommand) -> None:
+        self._must_be_allowed(command)
+
+    @workflow.signal(name="hold")
+    def hold_signal(self, command: Any = None) -> None:
+        """``HoldCommand``, from Temporal's own CLI."""
+        self._inbox.append(received("hold", command))
+
+    @workflow.signal(name="release")
+    def release_signal(self, command: Any = None) -> None:
+        """``ReleaseCommand``, from Temporal's own CLI."""
+        self._inbox.append(received("release", command))
+
+    @workflow.signal(name="freeze")
+    def freeze_signal(self, command: Any = None) -> None:
+        """``FreezeCommand``, from Temporal's own CLI."""
+        self._inbox.append(received("freeze", command))
+
+    @workflow.signal(name="unfreeze")
+    def unfreeze_signal(self, command: Any = None) -> None:
+        """``UnfreezeCommand``, from Temporal's own CLI."""
+        self._inbox.append(received("unfreeze", command))
+
+    @workflow.query(name="state")
+    def state(self) -> EnvironmentState:
+        """What it knows now."""
+        return self._state
