@@ -14,9 +14,9 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from activities.yaml_text import MAX_YAML_BYTES, UnreadableYaml, yaml_to_json
 from api.errors import ApiError, ProblemCode, field_errors
 from workflows.contracts.errors import FieldError, ValidationFailed
+from workflows.yaml_text import MAX_YAML_BYTES, UnreadableYaml, yaml_to_json
 
 M = TypeVar("M", bound=BaseModel)
 MAX_DEPTH: Final = 20

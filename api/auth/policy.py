@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, StringConstraints, ValidationError
 
-from activities.yaml_text import UnreadableYaml, yaml_to_json
 from api.errors import field_errors
 from workflows.contracts.access import Grant
 from workflows.contracts.base import Frozen
 from workflows.contracts.errors import FieldError
 from workflows.contracts.fields import Name, ShortLine
+from workflows.yaml_text import UnreadableYaml, yaml_to_json
 
 MAX_WORKLOAD_SECONDS: Final = 3600
 _MAX_DEPTH: Final = 4

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from activities.yaml_text import MAX_DEPTH, MAX_YAML_BYTES, UnreadableYaml, yaml_to_json
+from workflows.yaml_text import MAX_DEPTH, MAX_YAML_BYTES, UnreadableYaml, yaml_to_json
 
 texts = st.text(st.characters(categories=("L", "N", "P", "S", "Zs")), max_size=12).filter(lambda text: text != "<<")
 any_json = st.recursive(
