@@ -12,9 +12,8 @@ from typing import Final
 from pydantic import ValidationError
 
 from activities.freezes import freeze_errors, freeze_errors_in
-from activities.links.field_errors import field_errors
 from activities.stores.interfaces import ArtifactStore
-from workflows.contracts.errors import FieldError, NotFound, ValidationFailed
+from workflows.contracts.errors import FieldError, NotFound, ValidationFailed, field_errors
 from workflows.contracts.services import DefinitionRequest, ServiceDefinition
 from workflows.yaml_text import UnreadableYaml, yaml_to_json
 

@@ -14,8 +14,9 @@ from activities.chains.signatures import Signature
 from api.auth.guard import Caller
 from api.auth.principal import Principal
 from api.bodies import validation_failed
-from api.errors import ApiError, ProblemCode, field_errors
+from api.errors import ApiError, ProblemCode
 from workflows.contracts.access import Operation
+from workflows.contracts.errors import field_errors
 
 C = TypeVar("C", bound=BaseModel)
 CLI_USER_AGENT: Final = "hybridci/"
@@ -77,5 +78,4 @@ def signed(
     try:
         return kind.model_validate({**fields, **more, **origin.fields(named)})
     except ValidationError as error:
-        details = error.errors(include_url=False, include_context=False, include_input=False)
-        raise validation_failed(field_errors(details)) from None
+        raise validation_failed(field_errors(error, nameless="body")) from None

@@ -21,6 +21,7 @@ from api.schemas.agents import GatewayAddress
 from api.settings import ApiSettings
 from api.webhooks.receive import Webhooks, open_webhooks
 from workflows.codec import CodecSettings, load_codec
+from workflows.contracts.errors import fields_text
 from workflows.log_setup import setup_logging
 
 EXIT_OK: Final = 0
@@ -148,5 +149,5 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()) + "."
+        return fields_text(error) + "."
     return str(error)

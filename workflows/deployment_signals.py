@@ -8,6 +8,8 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 from temporalio import workflow
 
+from workflows.contracts.errors import fields_text
+
 with workflow.unsafe.imports_passed_through():
     from workflows import deployment_record as record
     from workflows.contracts.deployment_commands import ReportMetrics
@@ -32,8 +34,7 @@ def read_signal(kind: type[M], message: Any) -> tuple[M | None, str | None]:
     try:
         return kind.model_validate(message), None
     except ValidationError as error:
-        fields = (f"{'.'.join(map(str, each['loc'])) or 'input'}: {each['msg']}" for each in error.errors())
-        return None, "; ".join(fields)[:_LONGEST_WHY]
+        return None, fields_text(error, nameless="input")[:_LONGEST_WHY]
 
 
 class DeploymentSignals(DeploymentSteps):

@@ -13,6 +13,8 @@ from temporalio import workflow
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.exceptions import ChildWorkflowError, FailureError
 
+from workflows.contracts.errors import fields_text
+
 with workflow.unsafe.imports_passed_through():
     from workflows import deployment_record as record
     from workflows.calls import RETRY
@@ -107,8 +109,7 @@ class DeploymentSteps(RecordedDeployment):
         try:
             spec = make()
         except ValidationError as error:
-            problem = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-            raise Failed("definition_invalid", f"The definition makes no valid job: {problem}") from error
+            raise Failed("definition_invalid", f"The definition makes no valid job: {fields_text(error)}") from error
         job_id = str(workflow.uuid4())
         start = JobInput(job_id=job_id, spec=spec, created_by=f"deployment {self._deployment.deployment_id}")
         try:

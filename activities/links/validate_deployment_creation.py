@@ -11,9 +11,8 @@ from activities.freezes import freeze_errors
 from activities.links.base import require
 from activities.links.deployment_contexts import DeploymentCreationContext
 from activities.links.deployment_transitions import environments_of
-from activities.links.field_errors import field_errors
 from workflows.contracts.deployments import Deployment, DeploymentRequest, DeploymentWrite
-from workflows.contracts.errors import FieldError, ValidationFailed
+from workflows.contracts.errors import FieldError, ValidationFailed, field_errors
 from workflows.contracts.services import ServiceSpec
 
 _ID_CHARACTERS: Final = 128
@@ -72,5 +71,5 @@ def _broken(model: type[BaseModel], values: dict[str, Any], inside: str = "") ->
     try:
         model.model_validate(values)
     except ValidationError as error:
-        return field_errors(error, inside)
+        return field_errors(error, inside=inside)
     return []

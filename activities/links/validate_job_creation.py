@@ -7,8 +7,7 @@ from codeuchain import Context
 from pydantic import ValidationError
 
 from activities.links.base import ChainMiswiredError, CreationContext
-from activities.links.field_errors import field_errors
-from workflows.contracts.errors import FieldError, ValidationFailed
+from workflows.contracts.errors import FieldError, ValidationFailed, field_errors
 from workflows.contracts.ids import new_job_id
 from workflows.contracts.jobs import Job, JobSpec, new_job, spec_of
 

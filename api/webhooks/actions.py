@@ -13,14 +13,20 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from api.errors import field_errors
 from api.webhooks.manifest import ActionName
 from api.webhooks.outcomes import Acting, ActionResult, ActionStatus, Effects
 from api.webhooks.rules import Planned
 from workflows.contracts.deployment_commands import Approve, RecordStage, Reject, ReportMetrics, RollbackCommand
 from workflows.contracts.deployments import AuditEvent, Deployment, DeploymentRequest
 from workflows.contracts.environments import HoldCommand
-from workflows.contracts.errors import FieldError, HybridCIError, InvalidState, Unavailable, ValidationFailed
+from workflows.contracts.errors import (
+    FieldError,
+    HybridCIError,
+    InvalidState,
+    Unavailable,
+    ValidationFailed,
+    field_errors,
+)
 from workflows.contracts.jobs import JobSpec
 
 M = TypeVar("M", bound=BaseModel)
@@ -64,7 +70,7 @@ async def perform(effects: Effects, planned: Planned) -> ActionResult:
     except Unavailable:
         raise
     except ValidationError as error:
-        return _refused(planned, _named(field_errors(error.errors(include_url=False, include_context=False))))
+        return _refused(planned, _named(field_errors(error, nameless="body")))
     except ValidationFailed as error:
         return _refused(planned, _named(error.errors) if error.errors else error.message)
     except HybridCIError as error:
