@@ -21,7 +21,6 @@ _MAX_DEPTH: Final = 10
 _BASE: Final = frozenset({"payload", "headers", "query"})
 EVENT_NAMES: Final = _BASE | {"event", "delivery", "people"}
 ITEM_NAMES: Final = EVENT_NAMES | {"item"}
-VALUE_NAMES: Final = ITEM_NAMES | {"service"}
 ANSWER_NAMES: Final = frozenset({"answer"})
 
 Template = Expression | dict[str, "Template"] | list["Template"] | int | float | bool | None

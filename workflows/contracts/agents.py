@@ -20,6 +20,12 @@ LATE_SECONDS: Final = 25
 """A heartbeat older than this is late: DEGRADED."""
 OFFLINE_SECONDS: Final = 40
 """A heartbeat older than this: OFFLINE. With what a heartbeat waits to be stored, a lost agent shows within 45 s."""
+SERVER_KEEPS_CONNECTIONS_SECONDS: Final = 75
+"""So long the API keeps a connection that is idle."""
+AGENT_KEEPS_CONNECTIONS_SECONDS: Final = 55
+"""Several heartbeats long; below the server's and the 60 s of usual proxies, so that an idle connection is closed by
+the agent and never under a request.
+"""
 STORE_WITHIN_SECONDS: Final = 3
 """So long at most the API collects heartbeats before it stores them together."""
 MEMORY_LIMIT_PERCENT: Final = 95.0
