@@ -22,7 +22,6 @@ from temporalio.client import (
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from temporalio.common import TypedSearchAttributes, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
@@ -58,7 +57,6 @@ from workflows.presentation import job_search_attributes, job_static_details, jo
 
 T = TypeVar("T")
 
-DATA_CONVERTER: Final = pydantic_data_converter
 TEMPORARY: Final = frozenset(
     {
         RPCStatusCode.UNAVAILABLE,
