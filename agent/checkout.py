@@ -24,6 +24,7 @@ from agent.git_cache import GitCache, Wanted
 from agent.git_command import Call, Patience, checkout_environment, git
 from agent.git_errors import CheckoutError as CheckoutError
 from agent.git_errors import explain, invalid_tree, redact
+from workflows.newest import Newest
 
 _REMEMBERED_COMMITS: Final = 10_000
 _SHA: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -48,7 +49,7 @@ class Checkout:
         self._protocols = allowed_protocols
         self._cache = GitCache(self._folder, allowed_protocols)
         self._templates: dict[str, _Template] = {}
-        self._commits: dict[str, None] = {}  # ids that git has said to be commits
+        self._commits: Newest[str, None] = Newest(_REMEMBERED_COMMITS)  # ids that git has said to be commits
         self._held: dict[Path, int] = {}
 
     async def into(
@@ -84,8 +85,6 @@ class Checkout:
             message = f"HEAD is {head!r} where {sha} was asked for: name a commit, not a tag or a tree."
             raise CheckoutError("unknown_commit", message, retryable=False)
         self._commits[sha] = None
-        if len(self._commits) > _REMEMBERED_COMMITS:
-            del self._commits[next(iter(self._commits))]
         write(f"HEAD is now at {sha}\n".encode())
 
     def leave(self, workspace: Path) -> None:

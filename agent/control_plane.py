@@ -16,12 +16,10 @@ from urllib.parse import quote
 import httpx
 from pydantic import ValidationError
 
-from workflows.contracts.agents import AgentRegistration, Heartbeat, HeartbeatAnswer
+from workflows.contracts.agents import AGENT_KEEPS_CONNECTIONS_SECONDS, AgentRegistration, Heartbeat, HeartbeatAnswer
 from workflows.contracts.attempts import AttemptStarted
 
 _TEMPORARY: Final = frozenset({408, 425, 429})
-_KEEPALIVE_SECONDS: Final = 4.0
-"""Below uvicorn's 5 s, so that an idle connection is closed by us and never under a request."""
 _TIMEOUT: Final = httpx.Timeout(10, connect=5)
 _UPLOAD_TIMEOUT: Final = httpx.Timeout(60, connect=5)
 """The API passes a file of 1 GiB on before it answers."""
@@ -60,7 +58,7 @@ class ControlPlane:
             limits=httpx.Limits(
                 max_connections=connections,
                 max_keepalive_connections=connections,
-                keepalive_expiry=_KEEPALIVE_SECONDS,
+                keepalive_expiry=AGENT_KEEPS_CONNECTIONS_SECONDS,
             ),
         )
 

@@ -19,6 +19,7 @@ from agent.settings import AgentSettings, SettingsError
 from agent.waiting import first_of
 from workflows.contracts.agents import HEARTBEAT_SECONDS, AgentRegistration
 from workflows.contracts.base import Tolerant
+from workflows.contracts.errors import field_errors
 from workflows.contracts.fields import Millis
 
 AGAIN_SECONDS: Final = 12 * 3600
@@ -149,7 +150,7 @@ class Registrar:
         except ValidationError as error:  # its text may hold the token
             raise Unreachable(
                 f"what {self._settings.url} answers is no registration (error in "
-                f"{', '.join(str(part['loc']) for part in error.errors(include_input=False)[:3])}): "
+                f"{', '.join(found.field for found in field_errors(error)[:3])}): "
                 "is HYBRIDCI_URL the address of the API?"
             ) from None
         except Refused as error:

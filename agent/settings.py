@@ -4,7 +4,7 @@ Temporal's own (``TEMPORAL_*``) are deliberately not here: ``workflows.client.co
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -18,6 +18,9 @@ HostAndPort = Annotated[str, StringConstraints(pattern=r"^[^\s/]+:\d{1,5}$", str
 
 class SettingsError(Exception):
     """A setting is missing or cannot be used; the message says which one and what to do."""
+
+
+DEFAULT_EXECUTOR: Final = "shell"
 
 
 class AgentSettings(BaseSettings):
@@ -41,6 +44,7 @@ class AgentSettings(BaseSettings):
     gateway: Literal["auto", "on", "off"] = Field(default="auto", validation_alias="HYBRIDCI_GATEWAY")
     gateway_address: HostAndPort | None = Field(default=None, validation_alias="HYBRIDCI_GATEWAY_ADDRESS")
     gateway_ca_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_GATEWAY_CA_FILE")
+    executor: str = Field(default=DEFAULT_EXECUTOR, validation_alias="HYBRIDCI_AGENT_EXECUTOR")
     secrets_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_SECRETS_FILE")
     pool_keys_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_POOL_KEYS_FILE")
     approvers_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_APPROVERS_FILE")

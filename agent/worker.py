@@ -21,7 +21,7 @@ from agent.attempts import Admission, Attempts, Watchers
 from agent.checkout import Checkout
 from agent.connection import Connection
 from agent.control_plane import ControlPlane, Refused, Unreachable
-from agent.executors.shell import ShellExecutor
+from agent.executors import executor_named
 from agent.fences import Fences
 from agent.gate import Gate, Reason
 from agent.git_eviction import CacheLimits, keep_within
@@ -180,7 +180,7 @@ class _Agent:
             control_plane=plane,
             shipper=LogShipper(plane),
             checkout=Checkout(settings.directory / _CACHE),
-            executor=ShellExecutor(),
+            executor=executor_named(settings.executor),
             guardian=guardian,
             fences=Fences.load(settings.directory),
             vault=Vault.load(settings),

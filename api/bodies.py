@@ -14,9 +14,9 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from activities.yaml_text import MAX_YAML_BYTES, UnreadableYaml, yaml_to_json
-from api.errors import ApiError, ProblemCode, field_errors
-from workflows.contracts.errors import FieldError, ValidationFailed
+from api.errors import ApiError, ProblemCode
+from workflows.contracts.errors import FieldError, ValidationFailed, field_errors
+from workflows.yaml_text import MAX_YAML_BYTES, UnreadableYaml, yaml_to_json
 
 M = TypeVar("M", bound=BaseModel)
 MAX_DEPTH: Final = 20
@@ -79,10 +79,10 @@ def parse(model: type[M], raw: bytes) -> M:
     try:
         return model.__pydantic_validator__.validate_json(raw, strict=True)
     except ValidationError as error:
-        details = error.errors(include_url=False, include_context=False, include_input=False)
-        if details[0]["type"] == "json_invalid":
-            raise _malformed(details[0]["msg"]) from None
-        raise validation_failed(field_errors(details)) from None
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        if first["type"] == "json_invalid":
+            raise _malformed(first["msg"]) from None
+        raise validation_failed(field_errors(error, nameless="body")) from None
 
 
 def validation_failed(errors: list[FieldError]) -> ValidationFailed:

@@ -34,6 +34,7 @@ from workflows.contracts.errors import NotFound
 from workflows.contracts.ids import is_job_id
 from workflows.contracts.services import EnvironmentName, ServiceName
 from workflows.deployment_client import Deployments
+from workflows.newest import Newest
 from workflows.repair_client import Repairs
 
 
@@ -43,14 +44,11 @@ class KnownJobs:
     """
 
     def __init__(self, capacity: int = 10_000) -> None:
-        self._ids: dict[str, None] = {}
-        self._capacity = capacity
+        self._ids: Newest[str, None] = Newest(capacity)
 
     def add(self, job_id: str) -> None:
         """Remember the id; the oldest is forgotten when there are too many."""
         self._ids[job_id] = None
-        if len(self._ids) > self._capacity:
-            del self._ids[next(iter(self._ids))]
 
     def __contains__(self, job_id: str) -> bool:
         return job_id in self._ids

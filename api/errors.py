@@ -13,19 +13,24 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import RouteContext, iter_route_contexts
-from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from workflows.contracts.errors import ErrorCode, FieldError, HybridCIError, ValidationFailed
+from workflows.contracts.errors import (
+    MAX_FIELD_ERRORS,
+    ErrorCode,
+    FieldError,
+    HybridCIError,
+    ValidationFailed,
+    field_errors,
+)
 from workflows.log_setup import without_tokens
 
 logger = logging.getLogger(__name__)
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_SECONDS: Final = 2
-MAX_FIELD_ERRORS: Final = 100
 _MAX_TEXT: Final = 500
 
 
@@ -147,14 +152,6 @@ def path_of(request: Request) -> str:
     return str(request.scope["path"])
 
 
-def field_errors(details: Sequence[ErrorDetails], *, prefix: str = "") -> list[FieldError]:
-    """Pydantic's findings as bad fields with dotted paths; never repeats the client's values."""
-    return [
-        FieldError(field=_path(detail["loc"], prefix) or "body", message=_sentence(detail["msg"]))
-        for detail in details[:MAX_FIELD_ERRORS]
-    ]
-
-
 def internal_problem(request: Request) -> Response:
     """What a client is told about a failure that nobody foresaw. The caller has logged it."""
     detail = f"Something failed on our side. Quote {request_id_of(request)} when you report it; the log has the rest."
@@ -188,8 +185,8 @@ async def _on_api_error(request: Request, error: ApiError) -> Response:
 async def _on_bad_parameters(request: Request, error: RequestValidationError) -> Response:
     """Query, path and header parameters; bodies are read by ``api.bodies``."""
     found = [
-        FieldError(field=_path(tuple(detail["loc"])[1:], "") or "body", message=_sentence(str(detail["msg"])))
-        for detail in error.errors()
+        found.model_copy(update={"field": found.field.partition(".")[2] or "body"})  # without query, path or header
+        for found in field_errors(error)
     ]
     names = ", ".join(item.field for item in found)
     return problem(request, ErrorCode.VALIDATION_FAILED, f"Correct these parameters: {names}.", errors=found)
@@ -220,15 +217,6 @@ def _methods_at(request: Request) -> list[str]:
 
 def _leads_to(context: RouteContext, path: str) -> bool:
     return context.path_regex is not None and context.path_regex.match(path) is not None
-
-
-def _path(loc: Sequence[int | str], prefix: str) -> str:
-    parts = [str(part) for part in loc if part != "[key]"]
-    return ".".join([prefix, *parts] if prefix else parts)
-
-
-def _sentence(message: str) -> str:
-    return message.removeprefix("Value error, ")
 
 
 def _shown(text: str) -> str:

@@ -14,9 +14,10 @@ from activities.events.signatures import Signature
 from api.auth.guard import Caller
 from api.auth.principal import Principal
 from api.bodies import validation_failed
-from api.errors import ApiError, ProblemCode, field_errors
+from api.errors import ApiError, ProblemCode
 from api.idempotency import IdempotencyKey, update_id_for
 from workflows.contracts.access import Operation
+from workflows.contracts.errors import field_errors
 
 C = TypeVar("C", bound=BaseModel)
 CLI_USER_AGENT: Final = "hybridci/"
@@ -89,5 +90,4 @@ def signed(
     try:
         return kind.model_validate({**fields, **more, **origin.fields(named)})
     except ValidationError as error:
-        details = error.errors(include_url=False, include_context=False, include_input=False)
-        raise validation_failed(field_errors(details)) from None
+        raise validation_failed(field_errors(error, nameless="body")) from None

@@ -10,6 +10,7 @@ from typing import Final
 from activities.clock import Clock
 from workflows.contracts.agents import QUARANTINE_FIRST_SECONDS, QUARANTINE_LONGEST_SECONDS
 from workflows.contracts.statuses import Outcome
+from workflows.newest import Newest
 
 _REMEMBERED: Final = 10_000
 
@@ -27,7 +28,7 @@ class Quarantines:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._known: dict[str, Quarantine] = {}
+        self._known: Newest[str, Quarantine] = Newest(_REMEMBERED)
 
     def of(self, agent_id: str) -> Quarantine | None:
         """The one that holds now."""
@@ -37,12 +38,10 @@ class Quarantines:
     def reported(self, agent_id: str, outcome: Outcome) -> Quarantine | None:
         """An attempt ended so: what follows of it. Only the agent's own failure counts; only a run clears it."""
         if outcome is Outcome.AGENT_ERROR:
-            before = self._known.pop(agent_id, None)
+            before = self._known.get(agent_id)
             failures = 1 if before is None else before.failures + 1
             seconds = min(QUARANTINE_FIRST_SECONDS * 2 ** min(failures - 1, 20), QUARANTINE_LONGEST_SECONDS)
             self._known[agent_id] = Quarantine(failures, self._clock() + seconds * 1000)
-            if len(self._known) > _REMEMBERED:
-                del self._known[next(iter(self._known))]
         elif outcome in {Outcome.SUCCEEDED, Outcome.FAILED, Outcome.TIMED_OUT}:
             self._known.pop(agent_id, None)
         return self.of(agent_id)

@@ -21,6 +21,8 @@ from api.schemas.agents import GatewayAddress
 from api.settings import ApiSettings
 from api.webhooks.receive import Webhooks, open_webhooks
 from workflows.codec import CodecSettings, load_codec
+from workflows.contracts.agents import SERVER_KEEPS_CONNECTIONS_SECONDS
+from workflows.contracts.errors import fields_text
 from workflows.log_setup import setup_logging
 
 EXIT_OK: Final = 0
@@ -117,7 +119,7 @@ def _config(app: object) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_keep_alive=75,
+        timeout_keep_alive=SERVER_KEEPS_CONNECTIONS_SECONDS,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
         http=BoundedProtocol,
         backlog=_BACKLOG,
@@ -148,5 +150,5 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()) + "."
+        return fields_text(error) + "."
     return str(error)

@@ -12,7 +12,6 @@ from typing import Any, Final, TypedDict
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle, WorkflowUpdateStage
 from temporalio.common import TypedSearchAttributes, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
@@ -40,7 +39,6 @@ from workflows.job_record import as_accepted, creation
 from workflows.known import started_with, state_of
 from workflows.presentation import job_search_attributes, job_static_details, job_static_summary
 
-DATA_CONVERTER: Final = pydantic_data_converter
 _WANTED: Final = "record-wanted"
 """One id for all who miss a record: however often they ask, one update waits."""
 

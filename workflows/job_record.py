@@ -14,7 +14,7 @@ from temporalio.exceptions import ApplicationError
 from workflows.contracts.attempts import MAX_REPORTED_ARTIFACTS, AttemptInput, AttemptResult, AttemptStarted
 from workflows.contracts.commands import Amend, Edit, JobInput, Signed
 from workflows.contracts.deployments import AuditEvent
-from workflows.contracts.errors import ErrorCode
+from workflows.contracts.errors import ErrorCode, field_errors
 from workflows.contracts.ids import LEASE_SECONDS
 from workflows.contracts.jobs import Attempt, Job, new_job, spec_of
 from workflows.contracts.records import JobWrite
@@ -305,10 +305,7 @@ def _valid(job: Job) -> Job:
     try:
         spec_of(job)
     except ValidationError as error:
-        found = [
-            {"field": ".".join(map(str, item["loc"])) or "edit", "message": item["msg"].removeprefix("Value error, ")}
-            for item in error.errors(include_url=False, include_context=False, include_input=False)
-        ]
+        found = [each.model_dump() for each in field_errors(error, nameless="edit")]
         raise ApplicationError(
             "The edit was not made: the job would not be valid with it.",
             {"errors": found},

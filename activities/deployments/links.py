@@ -14,7 +14,6 @@ from activities.deployments.transitions import (
     refused_deployment,
 )
 from activities.environments.freezes import freeze_errors
-from activities.field_errors import field_errors
 from activities.stores.documents import dump_deployment
 from activities.stores.interfaces import DeploymentStore, WriteOutcome
 from workflows.contracts.deployments import (
@@ -28,7 +27,7 @@ from workflows.contracts.deployments import (
     Rollback,
     RollbackStatus,
 )
-from workflows.contracts.errors import Conflict, FieldError, NotFound, ValidationFailed
+from workflows.contracts.errors import Conflict, FieldError, NotFound, ValidationFailed, field_errors
 from workflows.contracts.services import ServiceSpec
 
 _ID_CHARACTERS: Final = 128
@@ -254,7 +253,7 @@ def _broken(model: type[BaseModel], values: dict[str, Any], inside: str = "") ->
     try:
         model.model_validate(values)
     except ValidationError as error:
-        return field_errors(error, inside)
+        return field_errors(error, inside=inside)
     return []
 
 

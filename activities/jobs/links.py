@@ -10,12 +10,11 @@ from activities.bounded import gather_bounded
 from activities.chaining.links import ChainMiswiredError, StoreLink, require
 from activities.clock import Clock
 from activities.days import check_day
-from activities.field_errors import field_errors
 from activities.jobs.transitions import Operation, check_transition
 from activities.stores.documents import dump_job
 from activities.stores.interfaces import AgentStore, JobStore, WriteOutcome
 from workflows.contracts.deployments import AuditEvent
-from workflows.contracts.errors import FieldError, InvalidState, NotFound, ValidationFailed
+from workflows.contracts.errors import FieldError, InvalidState, NotFound, ValidationFailed, field_errors
 from workflows.contracts.ids import new_job_id
 from workflows.contracts.jobs import Job, JobSpec, JobSummary, new_job, spec_of
 from workflows.contracts.labels import normalised

@@ -12,11 +12,10 @@ from typing import Final
 from pydantic import ValidationError
 
 from activities.environments.freezes import freeze_errors, freeze_errors_in
-from activities.field_errors import field_errors
 from activities.stores.interfaces import ArtifactStore
-from activities.yaml_text import UnreadableYaml, yaml_to_json
-from workflows.contracts.errors import FieldError, NotFound, ValidationFailed
+from workflows.contracts.errors import FieldError, NotFound, ValidationFailed, field_errors
 from workflows.contracts.services import DefinitionRequest, ServiceDefinition
+from workflows.yaml_text import UnreadableYaml, yaml_to_json
 
 MAX_DEFINITION_BYTES: Final = 256 * 1024
 _SHOWN: Final = 5

@@ -1,4 +1,8 @@
-"""Ways to run a step, by name. A container executor would be one more entry."""
+"""Ways to run a step, by name: one more is a module beside ``shell`` and a line in ``EXECUTORS``.
+
+An agent runs all its steps in one way, which HYBRIDCI_AGENT_EXECUTOR names: where commands run is the customer's choice
+and not a job's.
+"""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -6,6 +10,7 @@ from typing import Final, Protocol
 
 from agent.executors.shell import ShellExecutor
 from agent.process import OnOutput, ProcessEnd, StopSignal
+from agent.settings import DEFAULT_EXECUTOR, SettingsError
 from workflows.contracts.jobs import Step
 
 
@@ -32,5 +37,11 @@ class Executor(Protocol):
         ...
 
 
-DEFAULT_EXECUTOR: Final = "shell"
-EXECUTORS: Final[Mapping[str, Callable[[], Executor]]] = {"shell": ShellExecutor}
+EXECUTORS: Final[Mapping[str, Callable[[], Executor]]] = {DEFAULT_EXECUTOR: ShellExecutor}
+
+
+def executor_named(name: str) -> Executor:
+    """A new one. Raises SettingsError that says which there are."""
+    if name not in EXECUTORS:
+        raise SettingsError(f"HYBRIDCI_AGENT_EXECUTOR is {name!r}; set it to one of: {', '.join(sorted(EXECUTORS))}.")
+    return EXECUTORS[name]()

@@ -17,7 +17,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-from pydantic import Field, StringConstraints, TypeAdapter, model_validator
+from pydantic import Field, StrictBool, StringConstraints, TypeAdapter, model_validator
 
 from agent.yaml_file import read_yaml
 from workflows.contracts.attempts import AttemptInput
@@ -62,7 +62,7 @@ class SecretSource(Frozen):
     repositories: list[_Text] | None = None
     pools: list[_Text] | None = None
     job_types: list[_Text] | None = None
-    mask: bool = True
+    mask: StrictBool = True
 
     @model_validator(mode="after")
     def _has_one_source(self) -> Self:

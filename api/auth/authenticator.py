@@ -23,6 +23,7 @@ from api.auth.tokens import Token, read_token
 from api.errors import ApiError
 from workflows.contracts.access import Credential, CredentialKind
 from workflows.contracts.errors import HybridCIError
+from workflows.newest import Newest
 
 logger = logging.getLogger(__name__)
 TRUST_SECONDS: Final = 30
@@ -59,8 +60,8 @@ class Authenticator:
     ) -> None:
         self._keys, self._store, self._clock, self._monotonic = keys, store, clock, monotonic
         self.limits = limits
-        self._known: dict[str, _Known] = {}
-        self._unknown: dict[str, float] = {}
+        self._known: Newest[str, _Known] = Newest(_MAX_KNOWN)
+        self._unknown: Newest[str, float] = Newest(_MAX_UNKNOWN)
         self._reading: dict[str, asyncio.Task[None]] = {}
         self._stale: set[str] = set()
         self._used: set[str] = set()
@@ -114,8 +115,6 @@ class Authenticator:
             return
         touched_at = -float(TOUCH_EVERY_SECONDS) if present is None else present.touched_at
         self._known[credential.credential_id] = _Known(credential, Principal.of(credential), now, touched_at)
-        if len(self._known) > _MAX_KNOWN:
-            del self._known[next(iter(self._known))]
 
     async def settle(self) -> None:
         """Wait until what is to be refreshed and noted now has been."""
@@ -143,8 +142,6 @@ class Authenticator:
         if known is None or not self._fits(known, token):
             self.limits.looked_up_in_vain(address)
             self._unknown[token.digest] = now + TRUST_SECONDS
-            if len(self._unknown) > _MAX_UNKNOWN:
-                del self._unknown[next(iter(self._unknown))]
         return known
 
     async def _parent_lives(self, known: _Known) -> bool:

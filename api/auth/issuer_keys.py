@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import from_json
 
 from api.auth.policy import IssuerPolicy, UnusablePolicy, is_loopback, trusted_url
-from workflows.contracts.errors import Unavailable
+from workflows.contracts.errors import Unavailable, field_errors
 
 if TYPE_CHECKING:
     from joserfc.jwk import ECKey, OKPKey, RSAKey
@@ -166,7 +166,7 @@ class Issuer:
         try:
             found = Metadata.model_validate_json(body)
         except ValidationError as error:
-            fields = ", ".join(".".join(map(str, item["loc"])) for item in error.errors())
+            fields = ", ".join(found.field for found in field_errors(error))
             raise Unavailable(f"The issuer {self.policy.name} has no usable discovery document ({fields}).") from None
         if found.issuer != self.policy.issuer:
             raise Unavailable(

@@ -14,12 +14,11 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, StringConstraints, ValidationError
 
-from activities.yaml_text import UnreadableYaml, yaml_to_json
-from api.errors import field_errors
 from workflows.contracts.access import Grant
 from workflows.contracts.base import Frozen
-from workflows.contracts.errors import FieldError
+from workflows.contracts.errors import FieldError, field_errors
 from workflows.contracts.fields import Name, ShortLine
+from workflows.yaml_text import UnreadableYaml, yaml_file_to_json
 
 MAX_WORKLOAD_SECONDS: Final = 3600
 _MAX_DEPTH: Final = 4
@@ -102,12 +101,11 @@ def load_policy(path: Path | None, *, development: bool) -> AccessPolicy:
     if path is None:
         return AccessPolicy()
     try:
-        policy = AccessPolicy.model_validate_json(yaml_to_json(path.read_bytes()), strict=True)
+        policy = AccessPolicy.model_validate_json(yaml_file_to_json(path), strict=True)
     except (OSError, UnreadableYaml) as error:
         raise UnusablePolicy(f"The access policy {path} cannot be read: {error}.") from error
     except ValidationError as error:
-        details = error.errors(include_url=False, include_context=False, include_input=False)
-        raise _unusable(path, field_errors(details)) from None
+        raise _unusable(path, field_errors(error, nameless="body")) from None
     faults = list(_faults(policy, development=development))
     if faults:
         raise _unusable(path, faults)

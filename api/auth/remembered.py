@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Final
 
+from workflows.newest import Newest
+
 _SECONDS: Final = 10
 _MOST: Final = 10_000
 
@@ -13,14 +15,11 @@ class Remembered:
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._until: dict[Hashable, float] = {}
+        self._until: Newest[Hashable, float] = Newest(_MOST)
 
     def __contains__(self, what: Hashable) -> bool:
         return self._until.get(what, 0) > self._monotonic()
 
     def add(self, what: Hashable) -> None:
         """From now on for some seconds."""
-        self._until.pop(what, None)
         self._until[what] = self._monotonic() + _SECONDS
-        if len(self._until) > _MOST:
-            del self._until[next(iter(self._until))]

@@ -5,11 +5,12 @@ All are counted in this process; each gateway of several counts for itself.
 
 import contextlib
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Generator
 from typing import Final
 
 from api.gateway.refusals import too_much
+from workflows.newest import Newest
 
 _MAX_KEYS: Final = 10_000
 _LOG_EVERY_SECONDS: Final = 30.0
@@ -20,7 +21,7 @@ class Bucket:
 
     def __init__(self, *, burst: float, per_second: float, clock: Callable[[], float]) -> None:
         self._burst, self._per_second, self._clock = burst, per_second, clock
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._left: Newest[str, tuple[float, float]] = Newest(_MAX_KEYS)
 
     def has(self, key: str) -> bool:
         """True when there is one left."""
@@ -29,9 +30,6 @@ class Bucket:
     def take(self, key: str) -> None:
         """One less."""
         self._left[key] = (max(0.0, self._filled(key) - 1), self._clock())
-        self._left.move_to_end(key)
-        if len(self._left) > _MAX_KEYS:
-            self._left.popitem(last=False)
 
     def _filled(self, key: str) -> float:
         left, at = self._left.get(key, (self._burst, self._clock()))
@@ -64,7 +62,7 @@ class Seldom:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._told: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        self._told: Newest[str, tuple[float, int]] = Newest(_MAX_KEYS)
 
     def may(self, what: str) -> int | None:
         """None: not now. Else how many were left out since the last."""
@@ -74,7 +72,4 @@ class Seldom:
             self._told[what] = (at, left_out + 1)
             return None
         self._told[what] = (now, 0)
-        self._told.move_to_end(what)
-        if len(self._told) > _MAX_KEYS:
-            self._told.popitem(last=False)
         return left_out

@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -17,6 +16,7 @@ from typing import Final, Protocol
 from api.gateway.limits import Bucket, Seldom
 from api.gateway.refusals import away, denied, too_much, unknown
 from api.gateway.validation import THREADS, ApiAwayError, Caller, NoAgent
+from workflows.newest import Newest
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Callers:
         self, api: Asks, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
     ) -> None:
         self._api, self._clock, self._wall = api, clock, wall
-        self._answers: OrderedDict[bytes, _Answer] = OrderedDict()
+        self._answers: Newest[bytes, _Answer] = Newest(_MAX_REMEMBERED)
         self._asking: dict[bytes, asyncio.Task[_Answer]] = {}
         self._strangers = Bucket(burst=_BURST, per_second=_PER_SECOND, clock=clock)
         self._seldom = Seldom(clock)
@@ -130,9 +130,6 @@ class Callers:
     async def _learn(self, digest: bytes, token: str) -> _Answer:
         answer = _Answer(await self._api.validate(token), self._clock())
         self._answers[digest] = answer
-        self._answers.move_to_end(digest)
-        while len(self._answers) > _MAX_REMEMBERED:
-            self._answers.popitem(last=False)
         return answer
 
     def _asked(self, digest: bytes, done: "asyncio.Task[_Answer]") -> None:

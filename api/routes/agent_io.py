@@ -18,11 +18,10 @@ from api.auth.deliveries import require_delivery, require_itself
 from api.auth.guard import Caller
 from api.bodies import json_body
 from api.deps import JobId, Services, ServicesDep
-from api.errors import field_errors
 from api.recorded import recorded
 from api.uploads import spooled
 from workflows.contracts.attempts import AttemptStarted
-from workflows.contracts.errors import FieldError, InvalidState, ValidationFailed
+from workflows.contracts.errors import FieldError, InvalidState, ValidationFailed, field_errors
 
 router = APIRouter(prefix="/api/queue/jobs/{job_id}/attempts/{attempt}", tags=["agents"])
 MAX_MARKS: Final = 500
@@ -121,8 +120,7 @@ def _marks(raw: str, size: int) -> list[tuple[int, int]]:
     try:
         marks = _MARKS.validate_json(raw, strict=True)
     except ValidationError as error:
-        details = error.errors(include_url=False, include_context=False, include_input=False)
-        raise ValidationFailed("Log-Marks cannot be read.", field_errors(details, prefix="Log-Marks")) from None
+        raise ValidationFailed("Log-Marks cannot be read.", field_errors(error, inside="Log-Marks")) from None
     if len(marks) > MAX_MARKS:
         raise _invalid("Log-Marks", f"has {len(marks)} marks; at most {MAX_MARKS} are allowed")
     if any(not 0 <= offset <= size or not 0 <= millis < _MAX_MILLIS for offset, millis in marks):

@@ -60,6 +60,7 @@ class AgentView(Tolerant):
     quarantined_until: Millis | None = None
     quarantine_failures: int = 0
     quarantine_reason: str | None = None
+    last_heartbeat: Millis | None = Field(default=None, description="When it came; null before the first.")
     registered_at: Millis
     registered_by: str = ""
     deregistered_at: Millis | None = None
@@ -138,7 +139,7 @@ def agent_view(agent: Agent, now: int) -> AgentView:
     beat = agent.beat
     fields: dict[str, Any] = agent.model_dump(include=_OF_AGENT)
     if beat is not None:
-        fields |= beat.model_dump(include=_OF_BEAT)
+        fields |= {**beat.model_dump(include=_OF_BEAT), "last_heartbeat": beat.received_at}
     fields |= {
         "status": agent.status(now),
         "accepting": agent.accepts(now),
@@ -162,7 +163,8 @@ def words(agent: Agent, now: int) -> list[str]:
     elif status is AgentStatus.DRAINING:
         said.append(f"drains: {_jobs(len(beat.running) if beat is not None else 0)} to finish")
     elif status is AgentStatus.DEGRADED:
-        said += agent.over_limits() or [f"its heartbeat is late: not heard of for {silent} s"]
+        said += [f"its heartbeat is late: not heard of for {silent} s"] if agent.late(now) else []
+        said += agent.over_limits()
     if agent.paused(now):
         until = f"for {_seconds(agent.paused_until - now)} s more" if agent.paused_until else "until resumed"
         said.append(f"paused {until}" + (f": {agent.note}" if agent.note else ""))

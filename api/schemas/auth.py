@@ -10,7 +10,6 @@ from workflows.contracts.fields import Millis, Name
 
 GRANT_TYPE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 ID_TOKEN_TYPE: Final = "urn:ietf:params:oauth:token-type:id_token"  # noqa: S105 - the name of a kind
-JWT_TYPE: Final = "urn:ietf:params:oauth:token-type:jwt"
 ACCESS_TOKEN_TYPE: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - the name of a kind
 EncodedToken = Annotated[SecretStr, Field(min_length=1, max_length=32 * 1024)]
 """An ID token, never shown by mistake."""

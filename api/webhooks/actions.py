@@ -14,7 +14,6 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from api.errors import field_errors
 from api.schemas.accepted import accepted_answer
 from api.webhooks.manifest import ActionName
 from api.webhooks.outcomes import Acting, ActionResult, ActionStatus, Effects
@@ -23,7 +22,14 @@ from workflows.contracts.accepted import Accepted
 from workflows.contracts.deployment_commands import Approve, RecordStage, Reject, ReportMetrics, RollbackCommand
 from workflows.contracts.deployments import AuditEvent, Deployment, DeploymentRequest
 from workflows.contracts.environments import HoldCommand
-from workflows.contracts.errors import FieldError, HybridCIError, InvalidState, Unavailable, ValidationFailed
+from workflows.contracts.errors import (
+    FieldError,
+    HybridCIError,
+    InvalidState,
+    Unavailable,
+    ValidationFailed,
+    field_errors,
+)
 from workflows.contracts.jobs import JobSpec
 
 M = TypeVar("M", bound=BaseModel)
@@ -69,7 +75,7 @@ async def perform(effects: Effects, planned: Planned) -> ActionResult:
     except Unavailable:
         raise
     except ValidationError as error:
-        return _refused(planned, _named(field_errors(error.errors(include_url=False, include_context=False))))
+        return _refused(planned, _named(field_errors(error, nameless="body")))
     except ValidationFailed as error:
         return _refused(planned, _named(error.errors) if error.errors else error.message)
     except HybridCIError as error:

@@ -10,6 +10,7 @@ from typing import Final, Generic, TypeVar
 from weakref import WeakValueDictionary
 
 from api.webhooks.repositories import KnownService
+from workflows.newest import Newest
 
 T = TypeVar("T")
 MAX_REMEMBERED: Final = 5000
@@ -21,9 +22,8 @@ class Deliveries(Generic[T]):
     """Answers by delivery. The oldest are forgotten when there are too many."""
 
     def __init__(self, capacity: int = MAX_REMEMBERED) -> None:
-        self._answers: dict[str, T] = {}
+        self._answers: Newest[str, T] = Newest(capacity)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._capacity = capacity
 
     async def once(self, key: str, act: Callable[[], Awaitable[tuple[T, bool]]]) -> tuple[T, bool]:
         """The answer, and whether it is a repetition. ``act`` says whether its answer is to be remembered.
@@ -40,8 +40,6 @@ class Deliveries(Generic[T]):
             answer, remember = await act()
             if remember:
                 self._answers[key] = answer
-                if len(self._answers) > self._capacity:
-                    del self._answers[next(iter(self._answers))]
             return answer, False
 
 

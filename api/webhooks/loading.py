@@ -8,20 +8,19 @@ from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
-import yaml
 from pydantic import ValidationError
 
 from api.webhooks.expressions import BadExpression, Expression, compile_expression
 from api.webhooks.manifest import Manifest, RepositoryLookup, Rule
+from workflows.contracts.errors import field_errors
+from workflows.yaml_text import UnreadableYaml, yaml_file_to_json, yaml_to_json
 
-MAX_MANIFEST_BYTES: Final = 256 * 1024
 _MAX_DEPTH: Final = 10
 _BASE: Final = frozenset({"payload", "headers", "query"})
 EVENT_NAMES: Final = _BASE | {"event", "delivery", "people"}
 ITEM_NAMES: Final = EVENT_NAMES | {"item"}
-VALUE_NAMES: Final = ITEM_NAMES | {"service"}
 ANSWER_NAMES: Final = frozenset({"answer"})
 
 Template = Expression | dict[str, "Template"] | list["Template"] | int | float | bool | None
@@ -96,26 +95,13 @@ def load_providers(folder: Path | None = None) -> dict[str, Provider]:
 def parse_manifest(text: str, source: str) -> Provider:
     """One manifest. Raises BadManifests."""
     faults: list[Fault] = []
-    provider = _parse(text, source, faults.append)
+    try:
+        provider = _parse(yaml_to_json(text.encode()), source, faults.append)
+    except UnreadableYaml as error:
+        raise BadManifests([_no_yaml(source, error)]) from None
     if provider is None or faults:
         raise BadManifests(faults)
     return provider
-
-
-if TYPE_CHECKING:
-    from yaml import SafeLoader as _SafeLoader
-else:
-    _SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # eight times as fast, where PyYAML was built with it
-
-
-class _Loader(_SafeLoader):
-    """YAML 1.2's idea of a boolean: the key ``on`` and the value ``no`` are texts."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:bool" or first in "tTfF"]
-    for first, found in _SafeLoader.yaml_implicit_resolvers.items()
-}
 
 
 def _own(folder: Path | None, faults: list[Fault]) -> list[Traversable]:
@@ -134,30 +120,28 @@ def _manifests(folder: Traversable) -> list[Traversable]:
 
 def _load(file: Traversable, complain: Callable[[Fault], None]) -> Provider | None:
     try:
-        raw = file.read_bytes()
-        if len(raw) > MAX_MANIFEST_BYTES:
-            complain(Fault(str(file), "", f"is {len(raw)} bytes long; at most {MAX_MANIFEST_BYTES} are allowed"))
-            return None
-        provider = _parse(raw.decode("utf-8"), str(file), complain)
-    except (OSError, UnicodeDecodeError) as error:
+        provider = _parse(yaml_file_to_json(file), str(file), complain)
+    except OSError as error:
         complain(Fault(str(file), "", f"cannot be read: {error}"))
+        return None
+    except UnreadableYaml as error:
+        complain(_no_yaml(str(file), error))
         return None
     if provider is not None and file.name.rpartition(".")[0] != provider.name:
         complain(Fault(str(file), "name", f"is {provider.name!r}, so the file must be named {provider.name}.yml"))
     return provider
 
 
-def _parse(text: str, source: str, complain: Callable[[Fault], None]) -> Provider | None:
+def _no_yaml(source: str, error: UnreadableYaml) -> Fault:
+    return Fault(source, "", f"is no YAML that can be read: {error}")
+
+
+def _parse(document: bytes, source: str, complain: Callable[[Fault], None]) -> Provider | None:
     try:
-        content: Any = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
-        manifest = Manifest.model_validate(content)
+        manifest = Manifest.model_validate_json(document)
     except ValidationError as error:
-        for detail in error.errors(include_url=False, include_context=False, include_input=False):
-            path = ".".join(str(part) for part in detail["loc"])
-            complain(Fault(source, path, detail["msg"].removeprefix("Value error, ")))
-        return None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        complain(Fault(source, "", f"is no YAML: {' '.join(str(error).split())}"))
+        for found in field_errors(error):
+            complain(Fault(source, found.field, found.message))
         return None
     return _Compiler(source, complain).provider(manifest)
 
@@ -216,10 +200,7 @@ class _Compiler:
         if isinstance(value, list):
             parts = enumerate(cast(list[Any], value))
             return [self._template(part, f"{path}.{number}", names, depth + 1) for number, part in parts]
-        if value is None or isinstance(value, bool | int | float):
-            return value
-        self._fault(path, f"is a {type(value).__name__}; quote it twice to make it a text: \"'…'\"")
-        return None
+        return value  # a number, a boolean or nothing stands for itself
 
     def _optional(self, text: str | None, path: str, names: frozenset[str]) -> Expression | None:
         return None if text is None else self._expression(text, path, names)

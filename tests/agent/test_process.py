@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 from temporalio.client import Client, WorkflowHandle
+from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Worker
 
@@ -19,7 +20,6 @@ from tests import servers
 from tests.agent.agent_process import AgentProcess, OneAttempt, Repository
 from tests.agent.helpers import QUEUE, begin, eventually, result_of, succeeded
 from tests.control_plane_server import ControlPlaneServer
-from workflows.client import DATA_CONVERTER
 from workflows.contracts.statuses import OnPartition, Outcome
 
 
@@ -118,7 +118,7 @@ async def _client(address: str) -> Client:
     async with asyncio.timeout(20):
         while True:
             try:
-                return await Client.connect(address, data_converter=DATA_CONVERTER)
+                return await Client.connect(address, data_converter=pydantic_data_converter)
             except RuntimeError:
                 await asyncio.sleep(0.1)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from temporalio import activity
 from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
 from agent.gate import Gate, Reason
@@ -15,7 +16,6 @@ from agent.slots import Slots
 from tests import servers
 from tests.agent.agent_process import Repository
 from tests.agent.helpers import begin, eventually, result_of
-from workflows.client import DATA_CONVERTER
 from workflows.contracts.activities import run_attempt
 from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.ids import pool_queue
@@ -38,7 +38,7 @@ class Agent:
 
     async def reconnect(self) -> Client:
         address = self.clients[0].service_client.config.target_host
-        self.clients.append(await Client.connect(address, data_converter=DATA_CONVERTER))
+        self.clients.append(await Client.connect(address, data_converter=pydantic_data_converter))
         return self.clients[-1]
 
     @activity.defn(name=run_attempt.__name__)
@@ -113,7 +113,7 @@ async def test_a_queue_that_the_sdk_refuses_is_polled_with_a_new_client(
     starter: Client, temporal_server: servers.Server
 ) -> None:
     """As after an outage: a worker that could not begin blocks its queue for the client it had."""
-    client = await Client.connect(temporal_server.address, data_converter=DATA_CONVERTER)
+    client = await Client.connect(temporal_server.address, data_converter=pydantic_data_converter)
     agent = Agent(client, "queues-blocked")
     blocking = Worker(
         client, task_queue=pool_queue(agent.pool, GPU), activities=[agent.run_attempt], build_id=product_version()

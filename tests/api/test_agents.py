@@ -117,6 +117,36 @@ async def test_a_pools_key_takes_no_name_from_another_pool(fleet: FleetBench) ->
     assert (await fleet.try_register(key=both, pool="gpu")).status_code == 201
 
 
+async def test_an_agent_at_work_is_well(fleet: FleetBench) -> None:
+    """A CI agent at 100 % CPU does what it is there for."""
+    await fleet.register()
+    assert (await fleet.show())["last_heartbeat"] is None
+    await fleet.beat(cpu_percent=100, memory_percent=94, disk_percent=94)
+    shown = await fleet.show()
+    assert (shown["status"], shown["accepting"], shown["words"]) == ("HEALTHY", True, [])
+    assert abs(shown["last_heartbeat"] - fleet.now()) < 2000
+    healthy = (await fleet.admin.get("/api/agents/healthy")).json()["items"]
+    assert [agent["agent_id"] for agent in healthy] == ["agent-7"]
+
+
+@pytest.mark.parametrize("off", [-31_500, 31_500])
+async def test_an_agent_whose_clock_is_wrong_is_degraded(fleet: FleetBench, off: int) -> None:
+    await fleet.register()
+    await fleet.beat(at=fleet.now() + off)
+    shown = await fleet.show()
+    assert (shown["status"], shown["accepting"]) == ("DEGRADED", True)
+    assert "its clock is" in shown["words"][0]
+
+
+async def test_a_quarantined_agent_is_degraded(fleet: FleetBench) -> None:
+    await fleet.register()
+    await fleet.beat(quarantined_until=fleet.now() + 60_000, quarantine_failures=3)
+    shown = await fleet.show()
+    assert (shown["status"], shown["accepting"]) == ("DEGRADED", False)
+    assert "quarantined for" in shown["words"][0]
+    assert (await fleet.admin.get("/api/agents/healthy")).json()["items"] == []
+
+
 async def test_a_silent_agent_is_late_and_then_lost_without_anybody_looking(fleet: FleetBench) -> None:
     await fleet.register()
     await fleet.beat()
@@ -145,12 +175,12 @@ async def test_heartbeats_out_of_order_change_nothing(fleet: FleetBench) -> None
 
 async def test_why_an_agent_is_not_well_is_said_in_words(fleet: FleetBench) -> None:
     await fleet.register()
-    await fleet.beat(cpu_percent=99.2, disk_percent=97)
-    assert (await fleet.show())["words"] == ["CPU 99 %", "disk 97 %"]
+    await fleet.beat(memory_percent=99.2, disk_percent=97)
+    assert (await fleet.show())["words"] == ["memory 99 %", "disk 97 %"]
     until = fleet.now() + 20_000
     await fleet.beat(sequence=2, quarantined_until=until, quarantine_failures=3, quarantine_reason="no space left")
     shown = await fleet.show()
-    assert (shown["status"], shown["accepting"], shown["quarantined_until"]) == ("HEALTHY", False, until)
+    assert (shown["status"], shown["accepting"], shown["quarantined_until"]) == ("DEGRADED", False, until)
     assert shown["words"] == ["quarantined for 20 s more after 3 failures of its own: no space left"]
 
 

@@ -40,7 +40,7 @@ def register(api: Served, agent_id: str, **changes: object) -> None:
     }  # fmt: skip
     with servers.http(api.url, AGENT_KEY) as client:
         assert client.post("/api/agents", json=body).status_code == 201
-        beat = {"sequence": 1, "running": ["j1"], "cpu_percent": 99.0}
+        beat = {"sequence": 1, "running": ["j1"], "cpu_percent": 98.0, "memory_percent": 99.0}
         assert client.post(f"/api/agents/{agent_id}/heartbeat", json=beat).status_code == 200
 
 
@@ -52,9 +52,9 @@ def test_agents_are_listed_shown_and_told(api: Served) -> None:
         "AGENT", "POOL", "STATUS", "BUSY", "HEARD", "HOST", "VERSION", "LABELS", "WORDS",
     ]  # fmt: skip
     assert "show-1" in listed
-    assert "CPU 99 %" in listed
+    assert "memory 99 %" in listed
     shown = told(api, "agents", "show", "show-1")
-    for words in ("DEGRADED", "CPU 99 %", "1 of 2", "build-host", "os=linux", "hybridci agents drain show-1"):
+    for words in ("DEGRADED", "memory 99 %", "1 of 2", "build-host", "os=linux", "hybridci agents drain show-1"):
         assert words in shown
     assert "paused for 600 s more: disk" in told(api, "agents", "pause", "show-1", "--for", "10m", "--note", "disk")
     assert json.loads(told(api, "agents", "show", "show-1", "--json"))["paused"] is True

@@ -120,7 +120,7 @@ async def test_the_summary_and_the_statistics_count(bench: Bench) -> None:
     assert (summary["total_jobs"], len(summary["recent_jobs"])) == (7, 5)
     assert (summary["total_deployments"], summary["recent_deployments"]) == (0, [])
     stats = (await bench.admin.get("/api/queue/stats")).json()
-    assert (stats["depth"], stats["dead_lettered"], stats["total"]) == (6, 1, 7)
+    assert (stats["depth"], stats["queued"], stats["dead_lettered"], stats["total"]) == (6, 6, 1, 7)
 
 
 async def test_ready_names_what_is_down(bench: Bench) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
-from activities.yaml_text import MAX_YAML_BYTES
 from api.bodies import YAML_MEDIA
 from tests.api.conftest import SERVICE, Bench
 from workflows.contracts.errors import InvalidState, Unavailable
+from workflows.yaml_text import MAX_YAML_BYTES
 
 SERVICES = "/api/dashboard/services"
 CHECKOUT = SERVICES + "/checkout"

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
 
 from tests.faults.plant import Plant
 from tests.faults.releases import Releases, script
 from tests.servers import HOST, wait_until
-from workflows.client import DATA_CONVERTER
 from workflows.contracts.deployments import Decision, Deployment, DeploymentStatus, RollbackStatus
 from workflows.contracts.environments import EnvironmentState
 from workflows.contracts.ids import environment_workflow_id
@@ -206,7 +206,7 @@ def _has_heard(state: EnvironmentState, live: str | None, back: bool) -> bool:
 
 
 async def _records_equal_workflows(plant: Plant, releases: Releases, deployments: Sequence[Deployment]) -> None:
-    client = await Client.connect(f"{HOST}:{plant.temporal_port}", data_converter=DATA_CONVERTER)
+    client = await Client.connect(f"{HOST}:{plant.temporal_port}", data_converter=pydantic_data_converter)
     for deployment in deployments:
         handle = client.get_workflow_handle(workflow_id_of(deployment), result_type=Deployment)
         own: Any = await (handle.result() if deployment.closed else handle.query("state", result_type=Deployment))

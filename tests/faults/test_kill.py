@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
 
 from tests.faults.plant import JOBS, Plant
 from tests.servers import HOST, wait_until
-from workflows.client import DATA_CONVERTER
 from workflows.contracts.ids import job_workflow_id
 from workflows.contracts.jobs import Attempt, Job
 from workflows.contracts.records import JobPage, JobSummary, QueueStats
@@ -171,7 +171,7 @@ def _dead_attempts_stay_dead(lost: Sequence[Attempt], ledger: Sequence[Finished]
 
 
 async def _records_equal_workflows(plant: Plant, jobs: Sequence[Job]) -> None:
-    client = await Client.connect(f"{HOST}:{plant.temporal_port}", data_converter=DATA_CONVERTER)
+    client = await Client.connect(f"{HOST}:{plant.temporal_port}", data_converter=pydantic_data_converter)
     for job in jobs:
         handle = client.get_workflow_handle(job_workflow_id(job.job_id), result_type=Job)
         workflow: Any = await handle.result() if job.status.final else await handle.query("state", result_type=Job)

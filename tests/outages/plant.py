@@ -23,12 +23,12 @@ from temporalio.client import (
     WorkflowHandle,
     WorkflowUpdateHandle,
 )
+from temporalio.contrib.pydantic import pydantic_data_converter
 
 from activities.stores.open import Stores, open_stores
 from activities.stores.settings import StoreSettings
 from tests import servers
 from tests.outages.front import Fault, Outage, StoreFront
-from workflows.client import DATA_CONVERTER
 
 COMMAND = [sys.executable, "-P", "-m", "api.cli.processes", "worker"]
 WORKERS = 2
@@ -185,7 +185,7 @@ async def plant(folder: Path, temporal: servers.Server, seed: int, *, short_task
         stores = open_stores(settings)
         await stores.prepare()
         client = await Client.connect(
-            temporal.address, data_converter=DATA_CONVERTER, interceptors=[ShortTasks(seed, short_tasks)]
+            temporal.address, data_converter=pydantic_data_converter, interceptors=[ShortTasks(seed, short_tasks)]
         )
         made = Plant(client, stores, front, environment, folder, seed)
         try:

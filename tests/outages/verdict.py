@@ -20,12 +20,12 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
+from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer
 
 from activities.sandbox import LeanSandbox
 from activities.stores.open import Stores
-from workflows.client import DATA_CONVERTER
 from workflows.contracts.commands import Discard
 from workflows.contracts.deployment_commands import Resume
 from workflows.contracts.deployments import Deployment
@@ -201,7 +201,7 @@ def _had_a_renewed_task(history: WorkflowHistory) -> bool:
 
 
 async def _replay(history: WorkflowHistory, verdict: Verdict, what: str = "its history") -> None:
-    replayer = Replayer(workflows=WORKFLOWS, data_converter=DATA_CONVERTER, workflow_runner=LeanSandbox())
+    replayer = Replayer(workflows=WORKFLOWS, data_converter=pydantic_data_converter, workflow_runner=LeanSandbox())
     result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
     if result.replay_failure is not None:
         verdict.problems.append(f"{history.workflow_id}: {what} does not replay: {result.replay_failure}")

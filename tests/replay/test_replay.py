@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from temporalio.client import WorkflowHistory
+from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
 from activities.sandbox import LeanSandbox
-from workflows.client import DATA_CONVERTER
 from workflows.deployment.workflow import DeploymentWorkflow
 from workflows.environment.workflow import EnvironmentWorkflow
 from workflows.job import JobWorkflow
@@ -84,7 +84,7 @@ async def test_replays(path: Path) -> None:
     history = _history(path)
     name = history.events[0].workflow_execution_started_event_attributes.workflow_type.name
     replayer = Replayer(
-        workflows=[WORKFLOWS[name]], data_converter=DATA_CONVERTER, workflow_runner=LeanSandbox(strict=True)
+        workflows=[WORKFLOWS[name]], data_converter=pydantic_data_converter, workflow_runner=LeanSandbox(strict=True)
     )
     await replayer.replay_workflow(history)
 
@@ -94,9 +94,9 @@ async def test_what_an_outage_broke_is_told_apart_and_goes_on(path: Path) -> Non
     """Left by the version before on a real server: stuck for good then, and with the SDK's own order of deliveries."""
     history = _history(path)
     with pytest.raises(NondeterminismError, match="TMPRL1100"):
-        await Replayer(workflows=[JobWorkflow], data_converter=DATA_CONVERTER).replay_workflow(history)
+        await Replayer(workflows=[JobWorkflow], data_converter=pydantic_data_converter).replay_workflow(history)
     replayer = Replayer(
-        workflows=[JobWorkflow], data_converter=DATA_CONVERTER, workflow_runner=LeanSandbox(strict=True)
+        workflows=[JobWorkflow], data_converter=pydantic_data_converter, workflow_runner=LeanSandbox(strict=True)
     )
     await replayer.replay_workflow(history)
 

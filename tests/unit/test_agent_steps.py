@@ -8,8 +8,10 @@ import pytest
 from agent import environment
 from agent.attempt_dir import AttemptDir
 from agent.environment import build_environment, step_environment
-from agent.executors import DEFAULT_EXECUTOR, EXECUTORS
+from agent.executors import DEFAULT_EXECUTOR, EXECUTORS, executor_named
+from agent.executors.shell import ShellExecutor
 from agent.process import EndReason, ProcessEnd, StopSignal
+from agent.settings import AgentSettings, SettingsError
 from workflows.contracts.attempts import AttemptInput
 from workflows.contracts.jobs import Step
 
@@ -149,3 +151,16 @@ def test_a_job_without_a_ref_has_no_ref(steps: Steps) -> None:
 
 def test_a_job_without_a_fence_has_none(steps: Steps) -> None:
     assert not [name for name in steps.environment(attempt(fence=None)) if "FENCE" in name]
+
+
+def test_an_executor_is_found_by_its_name_in_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Container(ShellExecutor):
+        """One more way to run a step."""
+
+    monkeypatch.setattr("agent.executors.EXECUTORS", {**EXECUTORS, "container": Container})
+    monkeypatch.setenv("HYBRIDCI_AGENT_EXECUTOR", "container")
+    assert isinstance(executor_named(AgentSettings().executor), Container)
+    monkeypatch.delenv("HYBRIDCI_AGENT_EXECUTOR")
+    assert type(executor_named(AgentSettings().executor)) is ShellExecutor
+    with pytest.raises(SettingsError, match="HYBRIDCI_AGENT_EXECUTOR is 'vm'; set it to one of: container, shell"):
+        executor_named("vm")

@@ -142,6 +142,15 @@ def test_a_complete_file_needs_no_repository(tmp_path: Path, monkeypatch: pytest
     assert body(file=file)[0] == {"git_repo": "https://x/r", "git_commit_sha": "c", "git_author": "a", "job_type": "t"}
 
 
+def test_text_in_a_file_stays_text(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text(
+        "git_repo: https://x/r\ngit_commit_sha: c\ngit_author: a\njob_type: t\n"
+        "env: {DEBUG: on, MODE: 0777, SINCE: 1:30, DAY: 2026-11-21}\n"
+    )
+    assert body(file=file)[0]["env"] == {"DEBUG": "on", "MODE": "0777", "SINCE": "1:30", "DAY": "2026-11-21"}
+
+
 ALIASES_OF_ALIASES = "a0: &a0 [x]\n" + "".join(f"a{n + 1}: &a{n + 1} [*a{n}, *a{n}]\n" for n in range(40))
 
 
@@ -151,10 +160,13 @@ ALIASES_OF_ALIASES = "a0: &a0 [x]\n" + "".join(f"a{n + 1}: &a{n + 1} [*a{n}, *a{
         ("a: [", "neither YAML nor JSON"),
         ("- 1", "holds no job"),
         ("a: .nan", "neither YAML"),
-        ("a: !!binary YQ==", "no place"),
+        ("a: !!binary YQ==", "line 1: the tag"),
         ("[" * 10_000, "neither YAML nor JSON"),
         ("a: &a [*a]", "neither YAML nor JSON"),
-        (ALIASES_OF_ALIASES, "more than"),
+        (ALIASES_OF_ALIASES, "aliases written out it is too large"),
+        ("a: 1\n'a': 2", "line 2: the key 'a' is there twice"),
+        ("a: 1\n--- b", "a second document"),
+        ("a: " + "x" * (1 << 20), "more than 1048576 bytes"),
     ],
 )
 def test_unusable_files(tmp_path: Path, content: str, message: str) -> None:

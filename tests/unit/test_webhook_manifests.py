@@ -63,7 +63,7 @@ def test_every_mistake_of_every_file_is_told_at_once(tmp_path: Path) -> None:
         "two.yml: title: Field required",
         "two.yml: verify.0: Input tag 'none'",
         "three.yml: is no YAML",
-        "four.yml: cannot be read",
+        "four.yml: is no YAML that can be read: it is not UTF-8",
     ):
         assert words in told
     with pytest.raises(BadManifests, match="is no folder; correct HYBRIDCI_WEBHOOK_MANIFESTS"):
@@ -94,7 +94,7 @@ def test_a_file_is_named_like_its_provider(tmp_path: Path) -> None:
         ("scheme: hmac-sha256, header: X-Signature", "scheme: token", "a token is in a header or in a query parameter"),
         ("name: tool", "name: Tool!", "String should match pattern"),
         ("reason: It was built.", "reason: It was built.\n    wehn: x", "rules.0.wehn: Extra inputs are not permitted"),
-        ("\"'tool'\"", "2026-11-21", "is a date; quote it twice"),
+        ("\"'tool'\"", "2026-11-21", "'2026-11-21' is no JMESPath expression"),
     ],
 )
 def test_a_mistake_is_named_with_its_place(old: str, new: str, words: str) -> None:

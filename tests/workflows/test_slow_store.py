@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowHistory
+from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
@@ -20,7 +21,6 @@ from tests.workflows.deployment_harness import Deploys
 from tests.workflows.harness import Agent, Harness, fail, succeed
 from workflows import calls
 from workflows import job_record as record
-from workflows.client import DATA_CONVERTER
 from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.commands import Redrive
 from workflows.contracts.errors import Unavailable
@@ -34,7 +34,7 @@ EVENTS_OF_A_CALL = {"record_job", "record_deployment", "record_environment"}
 
 async def replays(jobs: Harness, job_id: str) -> WorkflowHistory:
     history = await jobs.client.get_workflow_handle(job_workflow_id(job_id)).fetch_history()
-    replayer = Replayer(workflows=[JobWorkflow], data_converter=DATA_CONVERTER, workflow_runner=LeanSandbox())
+    replayer = Replayer(workflows=[JobWorkflow], data_converter=pydantic_data_converter, workflow_runner=LeanSandbox())
     await replayer.replay_workflow(history)
     return history
 
@@ -119,7 +119,7 @@ async def test_a_task_that_is_renewed_all_the_same_is_replayed_as_it_went(
         history = await replays(jobs, start.job_id)
         assert any(renewed(event, after) for event, after in pairwise(history.events))
         with pytest.raises(NondeterminismError):  # the SDK by itself tells it in another order
-            await Replayer(workflows=[JobWorkflow], data_converter=DATA_CONVERTER).replay_workflow(history)
+            await Replayer(workflows=[JobWorkflow], data_converter=pydantic_data_converter).replay_workflow(history)
         await jobs.orchestrator.redrive(start.job_id, Redrive.model_validate({"edit": {"env": {"OK": "1"}}}))
         assert (await jobs.result(start.job_id)).status is JobStatus.SUCCESS
     await replays(jobs, start.job_id)

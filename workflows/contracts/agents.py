@@ -20,11 +20,18 @@ LATE_SECONDS: Final = 25
 """A heartbeat older than this is late: DEGRADED."""
 OFFLINE_SECONDS: Final = 40
 """A heartbeat older than this: OFFLINE. With what a heartbeat waits to be stored, a lost agent shows within 45 s."""
+SERVER_KEEPS_CONNECTIONS_SECONDS: Final = 75
+"""So long the API keeps a connection that is idle."""
+AGENT_KEEPS_CONNECTIONS_SECONDS: Final = 55
+"""Several heartbeats long; below the server's and the 60 s of usual proxies, so that an idle connection is closed by
+the agent and never under a request.
+"""
 STORE_WITHIN_SECONDS: Final = 3
 """So long at most the API collects heartbeats before it stores them together."""
-CPU_LIMIT_PERCENT: Final = 95.0
 MEMORY_LIMIT_PERCENT: Final = 95.0
 DISK_LIMIT_PERCENT: Final = 95.0
+SKEW_LIMIT_SECONDS: Final = 30
+"""A clock that is further off than a heartbeat's way can be: what the agent says of times is wrong."""
 QUARANTINE_FIRST_SECONDS: Final = 10
 QUARANTINE_LONGEST_SECONDS: Final = 3600
 MAX_AGENT_LABELS: Final = 64
@@ -36,7 +43,10 @@ Note = Annotated[Line, StringConstraints(max_length=1024)]
 
 
 class AgentStatus(StrEnum):
-    """DEGRADED: its heartbeat is late or a metric is over its limit. DRAINING: it finishes what it runs."""
+    """DEGRADED: its heartbeat is late, its disk or memory nearly full, its clock wrong, or it is quarantined.
+
+    A busy CPU is none of these: an agent is there to work. DRAINING: it finishes what it runs.
+    """
 
     HEALTHY = "HEALTHY"
     DEGRADED = "DEGRADED"
@@ -166,9 +176,17 @@ class Agent(Tolerant):
             return AgentStatus.OFFLINE
         if self.draining or (self.beat is not None and self.beat.draining):
             return AgentStatus.DRAINING
-        if silent > LATE_SECONDS * 1000 or self.over_limits():
+        if self.late(now) or self.over_limits() or self.quarantined(now) or self.skewed():
             return AgentStatus.DEGRADED
         return AgentStatus.HEALTHY
+
+    def late(self, now: int) -> bool:
+        """True when its heartbeat should have come by now."""
+        return now - self.seen_at > LATE_SECONDS * 1000
+
+    def skewed(self) -> bool:
+        """True while its clock is too far from the server's, either way."""
+        return self.beat is not None and abs(self.beat.skew_ms or 0) > SKEW_LIMIT_SECONDS * 1000
 
     def over_limits(self) -> list[str]:
         """The metrics that are over their limit, in words."""
@@ -176,7 +194,6 @@ class Agent(Tolerant):
         if beat is None:
             return []
         measured = (
-            ("CPU", beat.cpu_percent, CPU_LIMIT_PERCENT),
             ("memory", beat.memory_percent, MEMORY_LIMIT_PERCENT),
             ("disk", beat.disk_percent, DISK_LIMIT_PERCENT),
         )

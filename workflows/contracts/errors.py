@@ -13,7 +13,7 @@ Which HTTP status a code becomes is decided in ``api/errors.py`` alone.
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final, Protocol
 
 from workflows.contracts.base import Frozen
 
@@ -99,3 +99,54 @@ def error_from_code(code: str | None, message: str, details: Mapping[str, Any] |
     if code is None or code not in ERRORS:
         return None
     return ERRORS[ErrorCode(code)](message, **dict(details or {}))
+
+
+MAX_FIELD_ERRORS: Final = 100
+"""More are not told: somebody who has corrected a hundred asks again."""
+
+
+class Invalid(Protocol):
+    """Pydantic's error, or a framework's that holds the same findings."""
+
+    def errors(self) -> Sequence[Any]:
+        """One mapping a finding: ``loc``, ``msg``, ``type``, ``input``."""
+        ...
+
+
+def field_errors(error: Invalid, *, inside: str = "", nameless: str = "") -> list[FieldError]:
+    """What pydantic found wrong, one for each bad field, by its path below ``inside``.
+
+    ``nameless`` is how the whole is called where no part of it is at fault. Values are left out: they do not belong in
+    logs.
+    """
+    return [
+        FieldError(field=_path(item["loc"], inside) or nameless, message=_message(item).removeprefix("Value error, "))
+        for item in error.errors()[:MAX_FIELD_ERRORS]
+    ]
+
+
+def fields_text(error: Invalid, *, nameless: str = "") -> str:
+    """The same in one line, in pydantic's own words: recorded workflows say them so."""
+    return "; ".join(
+        f"{'.'.join(map(str, item['loc'])) or nameless}: {_message(item)}" for item in error.errors()[:MAX_FIELD_ERRORS]
+    )
+
+
+_OLD_BOOLEANS: Final = {
+    **dict.fromkeys(("yes", "y", "on"), "true"),
+    **dict.fromkeys(("no", "n", "off"), "false"),
+}
+"""Booleans for YAML 1.1, texts for YAML 1.2 and JSON."""
+
+
+def _message(item: Mapping[str, Any]) -> str:
+    given: object = item.get("input")
+    meant = _OLD_BOOLEANS.get(given.lower()) if isinstance(given, str) else None
+    if meant is None or item["type"] not in ("bool_type", "bool_parsing"):
+        return str(item["msg"])
+    return f"{item['msg']}: write {meant} without quotes, not {given!r}"
+
+
+def _path(loc: Sequence[int | str], inside: str) -> str:
+    """``[key]`` is pydantic's word for a map's key; the key itself stands before it."""
+    return ".".join([*([inside] if inside else []), *(str(part) for part in loc if part != "[key]")])

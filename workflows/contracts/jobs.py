@@ -6,7 +6,7 @@ Deliberately not here: how one attempt is run (``attempts``) and what may be ask
 
 from typing import Annotated, Any, Final, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StrictBool, StringConstraints, model_validator
 
 from workflows.contracts.base import Frozen, Tolerant
 from workflows.contracts.fields import (
@@ -45,7 +45,7 @@ class Step(Frozen):
     )
     env: dict[EnvName, EnvValue] = Field(default_factory=dict[str, str], max_length=256)
     timeout_seconds: WholeSeconds | None = None
-    continue_on_error: bool = False
+    continue_on_error: StrictBool = False
 
 
 class RetryPolicy(Frozen):
@@ -67,7 +67,7 @@ class RetryPolicy(Frozen):
     final_exit_codes: list[ExitCode] = Field(
         default_factory=list[int], max_length=256, description="Never retried and never parked: the job is `failed`."
     )
-    park: bool = Field(default=True, description="Park the job as a dead letter when its budget is used up.")
+    park: StrictBool = Field(default=True, description="Park the job as a dead letter when its budget is used up.")
 
     @model_validator(mode="after")
     def _codes_do_not_overlap(self) -> Self:

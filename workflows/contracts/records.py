@@ -2,7 +2,7 @@
 
 from typing import Generic, TypeVar
 
-from pydantic import Field
+from pydantic import Field, computed_field
 
 from workflows.contracts.base import Tolerant
 from workflows.contracts.commands import BulkRedrive, DeadLetterFilter, Edit
@@ -66,6 +66,12 @@ class QueueStats(Tolerant):
     avg_execution_seconds: float | None = None
     p95_execution_seconds: float | None = None
     failure_rate: float | None = None
+
+    @computed_field
+    @property
+    def queued(self) -> int:
+        """``depth``, by the name that clients of the first API knew."""
+        return self.depth
 
 
 class DayStats(Tolerant):

@@ -8,7 +8,7 @@ Deliberately not here: what happens to one deployment (``deployments``).
 from enum import StrEnum
 from typing import Annotated, Any, Final, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StrictBool, StringConstraints, model_validator
 
 from workflows.contracts.base import Frozen, Tolerant
 from workflows.contracts.fields import (
@@ -90,8 +90,8 @@ class ApprovalPolicy(Frozen):
     """Who must say yes before a version enters an environment. With ``groups``, only their members may approve."""
 
     required: int = Field(default=1, ge=1, le=20, description="Distinct approvers in all.")
-    allow_author: bool = False
-    signed: bool = Field(default=False, description="Each approval must be signed; the pool's agents check it.")
+    allow_author: StrictBool = False
+    signed: StrictBool = Field(default=False, description="Each approval must be signed; the pool's agents check it.")
     expires_seconds: Annotated[int, Field(ge=1, le=90 * 24 * 3600)] = APPROVAL_EXPIRES_SECONDS
     groups: list[ApprovalGroup] = Field(default_factory=list[ApprovalGroup], max_length=20)
 
@@ -162,7 +162,7 @@ class Environment(StageJob):
     """One stop on the way of a version. ``external``: another CI rolls out and records its result here."""
 
     name: EnvironmentName
-    external: bool = False
+    external: StrictBool = False
     health_check: HealthCheck | None = None
     approval: ApprovalPolicy | None = None
     rollout: Rollout = Rollout()

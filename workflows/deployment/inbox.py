@@ -18,7 +18,7 @@ from temporalio.exceptions import ApplicationError
 with workflow.unsafe.imports_passed_through():
     from workflows.contracts.deployments import Deployment
     from workflows.contracts.environments import Via
-    from workflows.contracts.errors import ErrorCode
+    from workflows.contracts.errors import ErrorCode, fields_text
     from workflows.deployment.context import Context
     from workflows.deployment.state import State
     from workflows.recorded_job import now_ms
@@ -134,8 +134,7 @@ def read(kind: type[M], message: Any) -> tuple[M | None, str | None]:
     try:
         return kind.model_validate(message), None
     except ValidationError as error:
-        fields = (f"{'.'.join(map(str, each['loc'])) or 'input'}: {each['msg']}" for each in error.errors())
-        return None, "; ".join(fields)[:_LONGEST_WHY]
+        return None, fields_text(error, nameless="input")[:_LONGEST_WHY]
 
 
 def _note(context: Context, note: Note, command: Via) -> None:

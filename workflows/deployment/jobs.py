@@ -15,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts import search_attributes as attributes
     from workflows.contracts.commands import JobInput
     from workflows.contracts.deployments import Deployment
+    from workflows.contracts.errors import fields_text
     from workflows.contracts.ids import CONTROL_QUEUE, job_workflow_id
     from workflows.contracts.jobs import Job, JobSpec
     from workflows.contracts.statuses import JobStatus
@@ -39,8 +40,7 @@ class Jobs:
         try:
             spec = make()
         except ValidationError as error:
-            problem = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-            raise Failed("definition_invalid", f"The definition makes no valid job: {problem}") from error
+            raise Failed("definition_invalid", f"The definition makes no valid job: {fields_text(error)}") from error
         job_id = str(workflow.uuid4())
         start = JobInput(job_id=job_id, spec=spec, created_by=f"deployment {journal.state.identity}")
         try:

@@ -16,7 +16,7 @@ from workflows.contracts.deployments import (
     Stage,
     StageStatus,
 )
-from workflows.contracts.environments import Granted, LiveVersion
+from workflows.contracts.environments import Granted
 from workflows.contracts.services import ServiceDefinition, spec_fields
 from workflows.deployment.verification import added
 
@@ -220,15 +220,4 @@ def rollback_failed(deployment: Deployment, message: str, now: int) -> Deploymen
             "waits_for": words,
             "closed": False,
         }
-    )
-
-
-def live_version(deployment: Deployment, workflow_id: str, now: int) -> LiveVersion:
-    """How an environment remembers this deployment."""
-    return LiveVersion(
-        version=deployment.version,
-        deployment_id=deployment.deployment_id,
-        workflow_id=workflow_id,
-        git_commit_sha=deployment.git_commit_sha,
-        since=now,
     )

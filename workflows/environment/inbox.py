@@ -20,7 +20,7 @@ from workflows.contracts.environments import (
     UnfreezeCommand,
     Yielded,
 )
-from workflows.contracts.errors import HybridCIError
+from workflows.contracts.errors import HybridCIError, fields_text
 from workflows.environment.commands import Command
 
 _LONGEST_WHY: Final = 1000
@@ -89,8 +89,7 @@ def received(name: str, message: Any) -> Message:
             return Asked(_COMMANDS[name].model_validate(message), name, signal=True)
         return _SIGNALS[name].model_validate(message)
     except ValidationError as error:
-        fields = (f"{'.'.join(map(str, each['loc'])) or 'input'}: {each['msg']}" for each in error.errors())
-        return Malformed(name, "; ".join(fields)[:_LONGEST_WHY])
+        return Malformed(name, fields_text(error, nameless="input")[:_LONGEST_WHY])
 
 
 def crossing(error: HybridCIError) -> ApplicationError:

@@ -47,11 +47,12 @@ def sign(
 
     from api.cli.approval_signing import sign_approval
     from api.cli.key_file import first_key
+    from workflows.contracts.errors import field_errors
 
     try:
         signed = sign_approval(first_key(key, "--key"), service, version, commit, environment, expiry(lasts, "--for"))
     except ValidationError as error:
-        fields = ", ".join(str(problem["loc"][0]) for problem in error.errors(include_input=False, include_url=False))
+        fields = ", ".join(found.field for found in field_errors(error))
         raise CliError(
             f"This cannot be signed: {fields} is not as it must be. A commit has 40 or 64 digits.", USAGE
         ) from None

@@ -30,11 +30,13 @@ def service_yaml(service: Service, environments: Sequence[EnvironmentState] = ()
 def _yaml(content: dict[str, Any]) -> str:
     import yaml
 
+    from workflows.yaml_text import reads_as_text
+
     class Dumper(yaml.SafeDumper):
         """Commands of several lines as they were written."""
 
     def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-        style = "|" if "\n" in value else None
+        style = "|" if "\n" in value else None if reads_as_text(value) else "'"
         return dumper.represent_scalar(  # pyright: ignore[reportUnknownMemberType]
             "tag:yaml.org,2002:str", value, style=style
         )

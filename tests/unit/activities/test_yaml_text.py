@@ -1,8 +1,10 @@
 """YAML becomes the JSON it stands for, within bounds, whatever the bytes are."""
 
 import json
+import re
 import time
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,14 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from activities.yaml_text import MAX_DEPTH, MAX_YAML_BYTES, UnreadableYaml, yaml_to_json
+from workflows.yaml_text import (
+    MAX_DEPTH,
+    MAX_YAML_BYTES,
+    UnreadableYaml,
+    reads_as_text,
+    yaml_file_to_json,
+    yaml_to_json,
+)
 
 texts = st.text(st.characters(categories=("L", "N", "P", "S", "Zs")), max_size=12).filter(lambda text: text != "<<")
 any_json = st.recursive(
@@ -56,7 +65,8 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     ("text", "value"),
     [
         ("[yes, no, on, off, True, FALSE, ~, null, '']", ["yes", "no", "on", "off", True, False, None, None, ""]),
-        ("[12, -7, +3, 010, 0x1f, 0o17, 1_000]", [12, -7, 3, 10, 31, 15, "1_000"]),
+        ("[12, -7, +3, 0, 0x1f, 0o17, 1_000]", [12, -7, 3, 0, 31, 15, "1_000"]),
+        ("[010, 0777, -01, 00, 01.5, 1:30]", ["010", "0777", "-01", "00", "01.5", "1:30"]),
         ("[1.5, .5, 1e3, -2., '1.5', 1.2.3]", [1.5, 0.5, 1000.0, -2.0, "1.5", "1.2.3"]),
         ("[2026-11-21, 12:30, 2026-11-21T10:00:00Z]", ["2026-11-21", "12:30", "2026-11-21T10:00:00Z"]),
         ("{1: a, true: b, ~: c}", {"1": "a", "true": "b", "~": "c"}),
@@ -98,6 +108,36 @@ def test_the_core_schema(text: str, value: Any) -> None:
 def test_what_is_refused_says_where_and_why(text: str, words: str) -> None:
     with pytest.raises(UnreadableYaml, match=words):
         value_of(text)
+
+
+@many
+@given(text=texts | st.from_regex(r"[-+]?[0-9.:eExo]{1,6}", fullmatch=True))
+def test_what_reads_as_text_needs_no_quotes(text: str) -> None:
+    """Of texts that YAML takes plain at all."""
+    if not re.fullmatch(r"[\w.+:][-\w.+:]*(?<!:)", text) or ":" in text[:1]:
+        return
+    assert isinstance(value_of(f"[{text}]")[0], str) is reads_as_text(text)
+
+
+def test_a_file_is_read_no_further_than_it_is_taken(tmp_path: Path) -> None:
+    file = tmp_path / "f.yml"
+    file.write_text("a: yes")
+    assert json.loads(yaml_file_to_json(file)) == {"a": "yes"}
+    with pytest.raises(UnreadableYaml, match="more than 5 bytes long"):
+        yaml_file_to_json(file, max_bytes=5)
+    with pytest.raises(UnreadableYaml, match="more than 8192 bytes"):
+        yaml_file_to_json(Path("/dev/zero"), max_bytes=8192)
+
+
+@pytest.mark.parametrize(
+    "text", ["{s3cret: 1, s3cret: 2}", "[*s3cret]", "!s3cret a", "a: &s3cret [*s3cret]", "'s3cret"]
+)
+def test_a_refusal_can_be_said_without_the_document_s_content(text: str) -> None:
+    with pytest.raises(UnreadableYaml) as caught:
+        value_of(text)
+    assert caught.value.line == 1
+    assert caught.value.without_content
+    assert "s3cret" not in caught.value.without_content
 
 
 def test_aliases_cannot_stand_for_more_than_there_is_memory() -> None:

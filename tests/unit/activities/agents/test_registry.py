@@ -200,11 +200,12 @@ async def test_an_agent_that_counts_from_zero_again_is_heard(bench: Bench) -> No
     assert (known.beat.sequence, known.status(bench.clock())) == (0, AgentStatus.HEALTHY)
 
 
-async def test_an_agents_clock_is_only_shown(bench: Bench) -> None:
+async def test_an_agents_clock_decides_nothing_but_whether_it_is_well(bench: Bench) -> None:
     agent = await bench.beat(await bench.register(), 1, at=5)
     assert agent.beat is not None
     assert (agent.beat.skew_ms, agent.beat.received_at) == (5 - NOW, NOW)
-    assert agent.status(bench.clock()) is AgentStatus.HEALTHY
+    assert agent.status(bench.clock()) is AgentStatus.DEGRADED
+    assert agent.accepts(bench.clock())
     ahead = await bench.beat(agent, 2, at=NOW + DAY)
     bench.later(OFFLINE_SECONDS + 1)
     assert ahead.status(bench.clock()) is AgentStatus.OFFLINE
@@ -326,7 +327,7 @@ async def test_lists_show_who_is_well(bench: Bench) -> None:
         await bench.register(name, pool=pool)
     bench.later(LATE_SECONDS)
     for name in "abc":
-        await bench.beat(await bench.registry.get(name), 1, cpu_percent=99 if name == "b" else 1)
+        await bench.beat(await bench.registry.get(name), 1, disk_percent=99 if name == "b" else 1)
     await bench.registry.drain("d", signed=ANN)
     bench.later(1)
     assert await bench.healthy() == ["a", "c"]

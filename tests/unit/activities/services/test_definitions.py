@@ -51,6 +51,19 @@ class TestParse:
     def test_json(self) -> None:
         assert parse_definition(environment().encode(), "x").environments[0].external
 
+    @pytest.mark.parametrize(("word", "right"), [("yes", "true"), ("on", "true"), ("no", "false"), ("off", "false")])
+    def test_a_boolean_of_yaml_1_1_is_refused_by_name(self, word: str, right: str) -> None:
+        text = f"environments: [{{name: staging, external: {word}}}]"
+        (error,) = refused(text).errors
+        assert error.field == "environments.0.external"
+        assert error.message.endswith(f"write {right} without quotes, not {word!r}")
+
+    def test_text_stays_text(self) -> None:
+        text = GOOD.replace("run: make", "run: make, env: {DEBUG: on, MODE: 0777, AT: 1:30, DAY: 2026-11-21}")
+        definition = parse_definition(text.encode(), "x")
+        assert definition.build is not None
+        assert definition.build.steps[0].env == {"DEBUG": "on", "MODE": "0777", "AT": "1:30", "DAY": "2026-11-21"}
+
     def test_all_errors_at_once_by_path(self) -> None:
         text = """
         git_repo: https://example.com/shop.git

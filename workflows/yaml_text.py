@@ -1,15 +1,19 @@
-"""YAML from strangers, read as the JSON that it stands for, within bounds: size, depth, aliases written out.
+"""The one YAML reader: of the API, repositories' definitions, webhook manifests, the agent's files and the CLI's.
 
-YAML 1.2's core schema, so that a YAML and a JSON document of the same look mean the same: ``yes``, ``2026-11-21`` and
-``12:30`` are texts, a key is the text it is written as. Anchors, aliases and ``<<`` work; a key twice, an alias of
-itself, a tag and a second document are refused. Built on the parser's events, which need no recursion: PyYAML's own
-composer can be made to crash the process. Deliberately not here: what the document means.
+YAML is read as the JSON that it stands for, within bounds: bytes, depth, and values and characters with all aliases
+written out. YAML 1.2's core schema, so that a YAML and a JSON document of the same look mean the same: ``yes``,
+``2026-11-21`` and ``12:30`` are texts, a key is the text it is written as. Stricter in one thing: a number does not
+begin with 0, so ``0777`` is a text (1.2 says 777, 1.1 said 511). Anchors, aliases and ``<<`` work; a key twice, an
+alias of itself, a tag and a second document are refused. Built on the parser's events, which need no recursion:
+PyYAML's own composer can be made to crash the process. Deliberately not here: what the document means, and that ``yes``
+is no boolean (``contracts.errors.field_errors`` says so where one is expected).
 """
 
 import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib.resources.abc import Traversable
 from typing import Any, Final
 
 import yaml
@@ -17,10 +21,11 @@ from yaml import events
 
 MAX_YAML_BYTES: Final = 256 * 1024
 MAX_DEPTH: Final = 50
-MAX_WEIGHT: Final = 1 << 20
-"""Characters, and 8 for each value, with all aliases written out."""
 _VALUE_WEIGHT: Final = 8
+_WEIGHT_OF_A_BYTE: Final = 4
+"""A document may weigh this times its allowed bytes: characters, and 8 for each value, with all aliases written out."""
 _MAX_DIGITS: Final = 300
+_MAX_QUOTED: Final = 100
 _STRING_TAGS: Final = frozenset({"!", "tag:yaml.org,2002:str"})
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CONSTANTS: Final[dict[str, Any]] = {
@@ -30,13 +35,21 @@ _CONSTANTS: Final[dict[str, Any]] = {
     **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
     **{sign + text: float(sign + "inf") for sign in ("", "+", "-") for text in (".inf", ".Inf", ".INF")},
 }
-_INTEGER: Final = re.compile(r"[-+]?[0-9]+")
+_INTEGER: Final = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _OTHER_BASE: Final = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
-_FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 
 
 class UnreadableYaml(ValueError):
-    """The bytes are no YAML that is taken here; the message says where and why."""
+    """The bytes are no YAML that is taken here; the message says where and why.
+
+    ``{}`` in ``why`` stands for ``quoted``, a piece of the document; ``without_content`` is ``why`` without it.
+    """
+
+    def __init__(self, why: str, line: int | None = None, quoted: str = "") -> None:
+        place = "" if line is None else f"line {line}: "
+        super().__init__(place + why.replace("{}", repr(quoted[:_MAX_QUOTED])))
+        self.line, self.without_content = line, why.replace("{}", "…")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,27 +71,39 @@ class _Collection:
     seen: set[str] = field(default_factory=set[str])
 
 
-def yaml_to_json(raw: bytes) -> bytes:
+def yaml_to_json(raw: bytes, *, max_bytes: int = MAX_YAML_BYTES) -> bytes:
     """The JSON of one YAML document; not-a-number and infinity stay as Python writes them. Raises UnreadableYaml.
 
-    Takes up to half a second for the worst bytes: call it in a thread.
+    Takes up to half a second for the worst bytes of the usual size: call it in a thread.
     """
-    if len(raw) > MAX_YAML_BYTES:
-        raise UnreadableYaml(f"it is {len(raw)} bytes long; at most {MAX_YAML_BYTES} are taken")
+    if len(raw) > max_bytes:
+        raise UnreadableYaml(f"it is more than {max_bytes} bytes long, and no more are taken")
     try:
         text = raw.decode("utf-8-sig")
-        value = _Reader().read(yaml.parse(text, Loader=_LOADER))
+        value = _Reader(max_bytes * _WEIGHT_OF_A_BYTE).read(yaml.parse(text, Loader=_LOADER))
     except UnicodeDecodeError as error:
         raise UnreadableYaml(f"it is not UTF-8: the byte at {error.start} begins no character") from None
     except yaml.YAMLError as error:
-        raise UnreadableYaml(_reason(error)) from None
+        raise _unparsed(error) from None
     return json.dumps(value).encode("ascii")
+
+
+def yaml_file_to_json(file: Traversable, *, max_bytes: int = MAX_YAML_BYTES) -> bytes:
+    """The same of a file. Raises OSError too; of a file that is too long, no more is read than tells so."""
+    with file.open("rb") as opened:
+        return yaml_to_json(opened.read(max_bytes + 1), max_bytes=max_bytes)
+
+
+def reads_as_text(text: str) -> bool:
+    """Whether this text, written plain, is a text and not a number, a constant or nothing: else it needs quotes."""
+    return text not in _CONSTANTS and not _is_number(text)
 
 
 class _Reader:
     """Builds one document's value from its events."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_weight: int) -> None:
+        self._max_weight = max_weight
         self._stack: list[_Collection] = []
         self._anchors: dict[str, _Node] = {}
         self._open_anchors: set[str] = set()
@@ -88,7 +113,7 @@ class _Reader:
     def read(self, parsed: Iterator[events.Event]) -> Any:
         for event in parsed:
             if isinstance(event, events.DocumentStartEvent) and self._root is not None:
-                raise UnreadableYaml(f"line {_line(event)}: a second document begins; send one")
+                raise UnreadableYaml("a second document begins; send one", _line(event))
             if isinstance(event, events.AliasEvent):
                 self._put(self._aliased(event))
             elif isinstance(event, events.ScalarEvent):
@@ -103,7 +128,7 @@ class _Reader:
 
     def _scalar(self, event: events.ScalarEvent) -> None:
         if event.tag is not None and event.tag not in _STRING_TAGS:
-            raise UnreadableYaml(f"line {_line(event)}: the tag {event.tag[:100]!r} is not taken; leave it out")
+            raise UnreadableYaml("the tag {} is not taken; leave it out", _line(event), event.tag)
         text: str = event.value
         if self._key_is_next():
             self._key(event, text)
@@ -120,19 +145,19 @@ class _Reader:
     def _key(self, event: events.ScalarEvent, text: str) -> None:
         inside = self._stack[-1]
         if text in inside.seen:
-            raise UnreadableYaml(f"line {_line(event)}: the key {text[:100]!r} is there twice in one map")
+            raise UnreadableYaml("the key {} is there twice in one map", _line(event), text)
         if event.anchor is not None:
-            raise UnreadableYaml(f"line {_line(event)}: a key cannot have an anchor")
+            raise UnreadableYaml("a key cannot have an anchor", _line(event))
         inside.seen.add(text)
         inside.key = text
 
     def _open(self, event: events.CollectionStartEvent) -> None:
         if self._key_is_next():
-            raise UnreadableYaml(f"line {_line(event)}: a key must be a text, not a list or map")
+            raise UnreadableYaml("a key must be a text, not a list or map", _line(event))
         if event.tag is not None and event.tag != "!":
-            raise UnreadableYaml(f"line {_line(event)}: the tag {event.tag[:100]!r} is not taken; leave it out")
+            raise UnreadableYaml("the tag {} is not taken; leave it out", _line(event), event.tag)
         if len(self._stack) >= MAX_DEPTH:
-            raise UnreadableYaml(f"line {_line(event)}: it is nested deeper than {MAX_DEPTH} levels")
+            raise UnreadableYaml(f"it is nested deeper than {MAX_DEPTH} levels", _line(event))
         if event.anchor is not None:
             self._open_anchors.add(event.anchor)
             self._anchors.pop(event.anchor, None)
@@ -151,14 +176,14 @@ class _Reader:
     def _aliased(self, event: events.AliasEvent) -> _Node:
         name = str(event.anchor)
         if self._key_is_next():
-            raise UnreadableYaml(f"line {_line(event)}: a key must be a text, not an alias")
+            raise UnreadableYaml("a key must be a text, not an alias", _line(event))
         if name in self._open_anchors:
-            raise UnreadableYaml(f"line {_line(event)}: the alias {name[:100]!r} stands inside what it stands for")
+            raise UnreadableYaml("the alias {} stands inside what it stands for", _line(event), name)
         node = self._anchors.get(name)
         if node is None:
-            raise UnreadableYaml(f"line {_line(event)}: there is no anchor {name[:100]!r} before its alias")
+            raise UnreadableYaml("there is no anchor {} before its alias", _line(event), name)
         if len(self._stack) + node.depth > MAX_DEPTH:
-            raise UnreadableYaml(f"line {_line(event)}: with its aliases it is nested deeper than {MAX_DEPTH} levels")
+            raise UnreadableYaml(f"with its aliases it is nested deeper than {MAX_DEPTH} levels", _line(event))
         self._weigh(event, node.weight)
         return node
 
@@ -176,8 +201,8 @@ class _Reader:
 
     def _weigh(self, event: events.Event, weight: int) -> None:
         self._weight += weight
-        if self._weight > MAX_WEIGHT:
-            raise UnreadableYaml(f"line {_line(event)}: with its aliases written out it is too large")
+        if self._weight > self._max_weight:
+            raise UnreadableYaml("with its aliases written out it is too large", _line(event))
 
 
 def _merged(collection: _Collection) -> dict[str, Any]:
@@ -188,7 +213,7 @@ def _merged(collection: _Collection) -> dict[str, Any]:
         if key == "<<":
             for source in _as_list(node.value):
                 if not isinstance(source, dict):
-                    raise UnreadableYaml(f"line {collection.line}: '<<' must be given a map, or a list of maps")
+                    raise UnreadableYaml("'<<' must be given a map, or a list of maps", collection.line)
                 brought = {**source, **brought}
         else:
             own[str(key)] = node.value
@@ -203,13 +228,17 @@ def _plain(text: str, line: int) -> Any:
     """A plain scalar by the core schema."""
     if text in _CONSTANTS:
         return _CONSTANTS[text]
-    if not (_INTEGER.fullmatch(text) or _OTHER_BASE.fullmatch(text) or _FLOAT.fullmatch(text)):
+    if not _is_number(text):
         return text
     if len(text) > _MAX_DIGITS:
-        raise UnreadableYaml(f"line {line}: a number of {len(text)} characters is too long; quote it if it is a text")
+        raise UnreadableYaml(f"a number of {len(text)} characters is too long; quote it if it is a text", line)
     if _INTEGER.fullmatch(text):
         return int(text)
     return int(text, 0) if _OTHER_BASE.fullmatch(text) else float(text)
+
+
+def _is_number(text: str) -> bool:
+    return any(kind.fullmatch(text) for kind in (_INTEGER, _OTHER_BASE, _FLOAT))
 
 
 def _line(event: events.Event) -> int:
@@ -217,9 +246,13 @@ def _line(event: events.Event) -> int:
     return int(mark.line) + 1
 
 
-def _reason(error: yaml.YAMLError) -> str:
-    """One line of PyYAML's several."""
+def _unparsed(error: yaml.YAMLError) -> UnreadableYaml:
+    """One line of PyYAML's several, which may quote the document."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        what = error.problem or error.context or "it cannot be read"
-        return f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}: {what}"
-    return " ".join(str(error).split())[:300]
+        line, column = error.problem_mark.line + 1, error.problem_mark.column + 1
+        found = UnreadableYaml(f"line {line}, column {column}: {error.problem or error.context or 'it cannot be read'}")
+        found.line, found.without_content = line, f"column {column} cannot be read"
+        return found
+    found = UnreadableYaml(" ".join(str(error).split())[:300])
+    found.without_content = "a character in it is not allowed"
+    return found
