@@ -4,8 +4,10 @@ decided again in every replay. The many orders are in ``tests/outages``.
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from temporalio.api.history.v1 import HistoryEvent
@@ -75,7 +77,7 @@ async def test_a_task_that_is_renewed_all_the_same_is_replayed_as_it_went(
     of the task that writes its start, and the write ends only after another one.
     """
     monkeypatch.setattr(calls, "LOCAL_SECONDS", 60)
-    jobs.recorder.slow = lambda write: 2.2 if write.job.status is JobStatus.RUNNING else 0
+    jobs.recorder.slow = lambda write: 5 if write.job.status is JobStatus.RUNNING else 0
 
     async def announce_and_fail(attempt: AttemptInput, agent: Agent) -> AttemptResult:
         if attempt.env.get("OK") == "1":
@@ -92,7 +94,7 @@ async def test_a_task_that_is_renewed_all_the_same_is_replayed_as_it_went(
             start,
             id=job_workflow_id(start.job_id),
             task_queue=CONTROL_QUEUE,
-            task_timeout=timedelta(seconds=1),  # renewed after 0.8 s
+            task_timeout=timedelta(seconds=2),  # renewed after 1.6 s
         )
         await jobs.until(start.job_id, lambda job: job.status is JobStatus.DEAD_LETTERED)
         history = await replays(jobs, start.job_id)
@@ -110,10 +112,12 @@ async def test_a_deployment_goes_live_through_an_outage(deploys: Deploys, monkey
     for store in (deploys.stores.deployments, deploys.stores.environments, deploys.stores.jobs):
         write = store.write
 
-        async def refuse_or_write(change: object, write: object = write) -> object:
+        async def refuse_or_write(
+            change: Any, document: str | None = None, *, write: Callable[..., Awaitable[Any]] = write
+        ) -> Any:
             if away:
                 raise Unavailable("the store refuses writes")
-            return await write(change)  # type: ignore[operator]  # pyright: ignore[reportCallIssue, reportGeneralTypeIssues, reportUnknownVariableType]
+            return await write(change, document) if document is not None else await write(change)
 
         monkeypatch.setattr(store, "write", refuse_or_write)
     starting = asyncio.create_task(deploys.start("1.0"))
