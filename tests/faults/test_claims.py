@@ -1,4 +1,4 @@
-"""Agents without Temporal as processes of their own, the README's appendix word for word: run, cancelled, killed."""
+"""Agents without Temporal as processes of their own, the program of docs/http-agent.md: run, cancelled, killed."""
 
 import os
 import subprocess
