@@ -26,6 +26,7 @@ from activities.jobs.readers import JobReader
 from activities.jobs.reconcile import Reconciler
 from activities.jobs.temporal import TemporalJobWorkflows
 from activities.jobs.writers import JobCreator, JobWriter
+from activities.repairs import RepairActivities, TemporalRepairs
 from activities.services.activities import ServiceActivities
 from activities.services.chains import build_apply_service_chain
 from activities.settings import WorkerSettings
@@ -55,10 +56,17 @@ class ControlActivities:
     services: ServiceActivities
     deployments: DeploymentActivities
     environments: EnvironmentActivities
+    repairs: RepairActivities
 
     def all(self) -> Sequence[Callable[..., Any]]:
         """Every activity, for ``Worker(activities=…)``."""
-        return [*self.jobs.all(), *self.services.all(), *self.deployments.all(), *self.environments.all()]
+        return [
+            *self.jobs.all(),
+            *self.services.all(),
+            *self.deployments.all(),
+            *self.environments.all(),
+            *self.repairs.all(),
+        ]
 
 
 def build_activities(stores: Stores, client: Client, *, clock: Clock = epoch_millis) -> ControlActivities:
@@ -66,8 +74,10 @@ def build_activities(stores: Stores, client: Client, *, clock: Clock = epoch_mil
     middleware = [ObserveChain()]
     reader = DeploymentReader(stores.deployments, stores.services, stores.environments, stores.events, middleware)
     writer = DeploymentWriter(stores.deployments, middleware)
+    jobs = _job_activities(stores, client, middleware, clock)
+    reconciler = DeploymentReconciler(reader, writer, TemporalDeploymentWorkflows(client), clock)
     return ControlActivities(
-        jobs=_job_activities(stores, client, middleware, clock),
+        jobs=jobs,
         services=ServiceActivities(
             application=build_apply_service_chain(stores.services, stores.events, middleware, clock=clock),
             artifacts=stores.artifacts,
@@ -76,9 +86,12 @@ def build_activities(stores: Stores, client: Client, *, clock: Clock = epoch_mil
             creation=build_deployment_creation_chain(stores.deployments, middleware),
             writer=writer,
             reader=reader,
-            reconciler=DeploymentReconciler(reader, writer, TemporalDeploymentWorkflows(client), clock),
+            reconciler=reconciler,
         ),
         environments=_environment_activities(stores, client, middleware, reader),
+        repairs=RepairActivities(
+            TemporalRepairs(client), stores.events, jobs.reconciler.close, reconciler.close, clock
+        ),
     )
 
 

@@ -16,10 +16,12 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from activities.bootstrap import ControlActivities, NotConfiguredError, build_activities, check_configured
+from activities.clock import epoch_millis
 from activities.sandbox import LeanSandbox
 from activities.settings import WorkerSettings
 from activities.stores.open import Stores, open_stores
 from activities.temporal_setup import register_search_attributes, schedule_reconciliation
+from activities.watch import Watch
 from workflows.client import connect
 from workflows.contracts.errors import Unavailable
 from workflows.contracts.ids import CONTROL_QUEUE
@@ -29,7 +31,9 @@ from workflows.job import JobWorkflow
 from workflows.log_setup import setup_logging
 from workflows.reconcile import ReconcileWorkflow
 from workflows.redrive import RedriveWorkflow
+from workflows.repair import RepairWorkflow
 from workflows.service import ServiceWorkflow
+from workflows.stuck import StuckWorkflows
 from workflows.version import product_version
 
 logger = logging.getLogger(__name__)
@@ -71,6 +75,7 @@ def build_worker(client: Client, activities: ControlActivities, settings: Worker
             DeploymentWorkflow,
             EnvironmentWorkflow,
             ServiceWorkflow,
+            RepairWorkflow,
         ],
         activities=activities.all(),
         max_concurrent_workflow_tasks=settings.max_concurrent_workflow_tasks,
@@ -107,9 +112,13 @@ async def _serve(settings: WorkerSettings, stores: Stores, stop: asyncio.Event) 
     await _until_it_answers("Temporal", lambda: register_search_attributes(client), stop)
     await _until_it_answers("Temporal", lambda: schedule_reconciliation(client), stop)
     facts = {"queue": CONTROL_QUEUE, "namespace": client.namespace, "environment": settings.stores.environment}
+    watch = Watch(StuckWorkflows(client), stores.events, epoch_millis)
+    await _until_it_answers("Temporal", watch.tick, stop)
     async with build_worker(client, build_activities(stores, client), settings):
         logger.info("control worker ready", extra=facts)
+        watching = asyncio.create_task(watch.run(), name="watch")
         await stop.wait()
+        watching.cancel()
         logger.info("stopping: takes nothing new, finishes what it does", extra=facts)
     logger.info("stopped", extra=facts)
 

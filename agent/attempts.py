@@ -25,7 +25,7 @@ from agent.lease import Lease, LeaseEvent, temporal_renewal
 from agent.log_spool import epoch_ms
 from agent.process import cookie_of
 from agent.verdict import Interruption
-from workflows.client import TEMPORARY
+from workflows.answers import TEMPORARY
 from workflows.contracts.activities import run_attempt
 from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.labels import unmet

@@ -19,6 +19,7 @@ from activities.deployments.readers import DeploymentReader
 from activities.jobs.readers import JobReader
 from activities.jobs.writers import JobCreator
 from activities.stores.open import Stores
+from api.accepted import install_accepted_handler
 from api.auth.authenticator import Authenticator
 from api.auth.early import EarlyRefusal
 from api.auth.guard import GUARD
@@ -51,6 +52,7 @@ from api.routes import (
     logs,
     pools,
     queue,
+    repairs,
     services,
     summary,
 )
@@ -76,6 +78,7 @@ _ROUTES: Final = (
     environments,
     deployments,
     deployment_commands,
+    repairs,
     events,
     codec_routes,
     agent_io,
@@ -116,6 +119,7 @@ def production_app(
         artifacts=stores.artifacts,
         temporal=temporal.orchestrator,
         releasing=temporal.releases,
+        repairing=temporal.repairs,
         metrics=Metrics(),
         fleet=fleet,
         gateway=gateway,
@@ -179,6 +183,7 @@ def build_app(
         app.include_router(module.router, dependencies=[GUARD, PARAMETERS])
     require_complete(app)
     install_error_handlers(app)
+    install_accepted_handler(app)
     install_openapi(app)
     if temporal_ui is not None:
         app.add_middleware(codec_routes.CodecCors, origin=temporal_ui)

@@ -15,6 +15,7 @@ from api.task_queues import TaskQueues
 from workflows.client import Orchestrator, connect
 from workflows.contracts.errors import Unavailable
 from workflows.deployment_client import Deployments
+from workflows.repair_client import Repairs
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ class TemporalConnection:
 
     def __init__(self, connect: Callable[[], Awaitable[Client]] = connect_as_api) -> None:
         self._connect = connect
-        self._made: tuple[Orchestrator, Deployments, TaskQueues, Client] | None = None
+        self._made: tuple[Orchestrator, Deployments, TaskQueues, Client, Repairs] | None = None
 
     def orchestrator(self) -> Orchestrator:
         """The way to the workflows of jobs."""
@@ -50,6 +51,10 @@ class TemporalConnection:
         """The connection itself, for raw calls."""
         return self._connected()[3]
 
+    def repairs(self) -> Repairs:
+        """The way to workflows that cannot go on."""
+        return self._connected()[4]
+
     async def keep_trying(self) -> None:
         """Try to connect until it works. Ends then; cancel it to give up."""
         pause = _FIRST_PAUSE
@@ -61,10 +66,10 @@ class TemporalConnection:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
             else:
-                self._made = Orchestrator(client), Deployments(client), TaskQueues(client), client
+                self._made = Orchestrator(client), Deployments(client), TaskQueues(client), client, Repairs(client)
         logger.info("connected to Temporal")
 
-    def _connected(self) -> tuple[Orchestrator, Deployments, TaskQueues, Client]:
+    def _connected(self) -> tuple[Orchestrator, Deployments, TaskQueues, Client, Repairs]:
         if self._made is None:
             raise Unavailable("Temporal has not answered since this API started; it keeps trying. Is Temporal running?")
         return self._made

@@ -11,6 +11,9 @@ from api.auth.guard import require
 from api.deps import Services
 from api.idempotency import fingerprint, require_same
 from api.origin import Origin
+from api.recorded import earlier_deployment, seen_deployment
+from workflows.answers import ANSWERED_WITHIN_SECONDS
+from workflows.contracts.accepted import Accepted, Taken
 from workflows.contracts.access import Operation
 from workflows.contracts.deployment_commands import (
     Approve,
@@ -22,10 +25,11 @@ from workflows.contracts.deployment_commands import (
 )
 from workflows.contracts.deployments import Deployment, DeploymentRequest, DeploymentStatus
 from workflows.contracts.environments import EnvironmentState
-from workflows.contracts.errors import InvalidState, NotFound
+from workflows.contracts.errors import InvalidState, NotFound, Unavailable
 from workflows.contracts.ids import job_id_for_key, new_job_id
 from workflows.contracts.services import PRODUCTION, Service
 from workflows.deployment_client import DeploymentCommand, EnvironmentCommand
+from workflows.deployment_record import as_accepted
 
 _POSSIBLE: Final[dict[type[object], str]] = {
     Approve: "An approval is possible while a deployment waits for it.",
@@ -53,43 +57,68 @@ async def start_deployment(
     """Start a deployment of the service as it is defined now, or find the one that this key stands for.
 
     Raises ApiError forbidden for a service out of reach, NotFound for an unknown one, Conflict, ValidationFailed,
-    Unavailable.
+    Unavailable, and Accepted when it is started but cannot be recorded now.
     """
     require(origin.caller, Operation.DEPLOYMENTS_START, service=request.service_name)
     if key is None:
-        start = await _input(services, new_job_id(), origin, request)
-        return Started(await services.releases.start(start), created=True)
+        return await _begin(services, await _input(services, new_job_id(), origin, request))
     deployment_id, digest = job_id_for_key(origin.caller.id, key), fingerprint("deployment", request)
     # A workflow's id names service and version too: Temporal alone would let two different requests with one key start.
     async with services.starting.setdefault(deployment_id, asyncio.Lock()):
-        known = await _find(services, deployment_id)
+        known = await earlier_deployment(services, deployment_id)
         if known is not None:
-            require_same(known.fingerprint, digest, what=f"deployment {deployment_id}")
-            return Started(known, replayed=True)
+            require_same(known.record.fingerprint, digest, what=f"deployment {deployment_id}")
+            if not known.recorded:
+                raise Accepted(_taken(known.record, replayed=True))
+            return Started(known.record, replayed=True)
         start = await _input(services, deployment_id, origin, request)
-        started = await services.releases.start(start.model_copy(update={"fingerprint": digest}))
-    require_same(started.fingerprint, digest, what=f"deployment {deployment_id}")  # another API process was faster
-    return Started(started, created=True)
+        return await _begin(services, start.model_copy(update={"fingerprint": digest}))
 
 
-async def command_deployment(services: Services, deployment_id: str, command: DeploymentCommand) -> Deployment:
-    """The deployment's record after the command.
+async def _begin(services: Services, start: DeploymentInput) -> Started:
+    """Of several requests with one key at the same moment, Temporal lets one start it: that one has created it."""
+    created, now, what = await services.releases.begin(start), services.clock(), f"deployment {start.deployment_id}"
+    try:
+        async with asyncio.timeout(ANSWERED_WITHIN_SECONDS):
+            deployment = await services.releases.created(start)
+    except (Unavailable, TimeoutError) as error:
+        known = as_accepted(start, now) if created else await services.releases.known(start.deployment_id)
+        require_same(known.fingerprint, start.fingerprint, what=what)
+        raise Accepted(_taken(known, replayed=not created)) from error
+    require_same(deployment.fingerprint, start.fingerprint, what=what)
+    return Started(deployment, created=created, replayed=not created)
+
+
+def _taken(deployment: Deployment, *, replayed: bool) -> Taken:
+    return Taken(
+        asked="start",
+        deployment_id=deployment.deployment_id,
+        service_name=deployment.service_name,
+        deployment=deployment,
+        replayed=replayed,
+    )
+
+
+async def command_deployment(
+    services: Services, deployment_id: str, command: DeploymentCommand, update_id: str | None = None
+) -> Deployment:
+    """The deployment's record after the command. The same ``update_id`` again gives the first answer.
 
     Raises NotFound when there is no such deployment, InvalidState when it has ended or refuses, ValidationFailed,
-    Unavailable.
+    Unavailable, and Accepted when it is taken but not answered.
     """
-    deployment = await services.deployments.get(deployment_id)
-    if deployment.closed:
+    deployment = (await seen_deployment(services, deployment_id)).record
+    if deployment.closed and update_id is None:
         raise _ended(deployment, command)
     try:
-        return await services.releases.command(deployment, command)
+        return await services.releases.command(deployment, command, update_id)
     except NotFound:
         raise _ended(await services.deployments.get(deployment_id), command) from None
 
 
 async def report_metrics(services: Services, deployment_id: str, sample: ReportMetrics) -> None:
     """Hand a sample to the deployment's workflow, which judges it later. Raises like ``command_deployment``."""
-    deployment = await services.deployments.get(deployment_id)
+    deployment = (await seen_deployment(services, deployment_id)).record
     if deployment.closed:
         raise _ended(deployment, sample)
     try:
@@ -99,15 +128,20 @@ async def report_metrics(services: Services, deployment_id: str, sample: ReportM
 
 
 async def command_environment(
-    services: Services, service_name: str, environment: str, command: EnvironmentCommand
+    services: Services,
+    service_name: str,
+    environment: str,
+    command: EnvironmentCommand,
+    update_id: str | None = None,
 ) -> EnvironmentState:
-    """The environment as the command left it.
+    """The environment as the command left it. The same ``update_id`` again gives the first answer.
 
     Raises NotFound when the service or its environment does not exist (the environment's workflow would be started for
-    any name), InvalidState when it refuses, ValidationFailed, Unavailable.
+    any name), InvalidState when it refuses, ValidationFailed, Unavailable, and Accepted when it is taken but not
+    answered.
     """
     await require_environment(services, service_name, environment)
-    return await services.releases.command_environment(service_name, environment, command)
+    return await services.releases.command_environment(service_name, environment, command, update_id)
 
 
 async def require_environment(services: Services, service_name: str, environment: str) -> Service:
@@ -147,13 +181,6 @@ async def _input(services: Services, deployment_id: str, origin: Origin, request
         address=origin.address,
         role=origin.caller.role,
     )
-
-
-async def _find(services: Services, deployment_id: str) -> Deployment | None:
-    try:
-        return await services.deployments.get(deployment_id)
-    except NotFound:
-        return None
 
 
 def _ended(deployment: Deployment, command: object) -> InvalidState:

@@ -34,6 +34,7 @@ from workflows.contracts.errors import NotFound
 from workflows.contracts.ids import is_job_id
 from workflows.contracts.services import EnvironmentName, ServiceName
 from workflows.deployment_client import Deployments
+from workflows.repair_client import Repairs
 
 
 class KnownJobs:
@@ -59,8 +60,9 @@ class KnownJobs:
 class Services:
     """One process's services.
 
-    ``temporal`` and ``releasing`` return the ways to the workflows, or raise Unavailable as long as Temporal was never
-    reached. ``stopping`` is True once the process has been told to end; whoever streams without end then ends.
+    ``temporal``, ``releasing`` and ``repairing`` return the ways to the workflows, or raise Unavailable as long as
+    Temporal was never reached. ``stopping`` is True once the process has been told to end; whoever streams without end
+    then ends.
     ``fleet`` knows the agents and pools; ``gateway`` is where agents elsewhere connect, when there is one.
     ``starting`` has a lock for each deployment that a request with a key is just starting.
     """
@@ -76,6 +78,7 @@ class Services:
     artifacts: ArtifactStore
     temporal: Callable[[], Orchestrator]
     releasing: Callable[[], Deployments]
+    repairing: Callable[[], Repairs]
     metrics: Metrics
     fleet: Fleet
     gateway: GatewayAddress | None = None
@@ -98,6 +101,11 @@ class Services:
     def releases(self) -> Deployments:
         """The way to the workflows of deployments, environments and services. Raises Unavailable."""
         return self.releasing()
+
+    @property
+    def repairs(self) -> Repairs:
+        """The way to workflows that cannot go on. Raises Unavailable."""
+        return self.repairing()
 
 
 def services_of(request: Request) -> Services:

@@ -54,6 +54,7 @@ _STATUS: Final[Mapping[str, tuple[int, str]]] = {
     ErrorCode.INVALID_STATE: (409, "Not possible in this state"),
     ErrorCode.CONFLICT: (409, "The idempotency key stands for another request"),
     ErrorCode.UNAVAILABLE: (503, "A backing service does not answer"),
+    ErrorCode.ACCEPTED: (202, "Accepted; its record follows"),
     ProblemCode.MALFORMED_BODY: (400, "The body cannot be read"),
     ProblemCode.BAD_REQUEST: (400, "Bad request"),
     ProblemCode.UNAUTHORIZED: (401, "A key is needed"),

@@ -37,6 +37,17 @@ def id_for(principal: Principal, key: str | None, *, part: int | None = None) ->
     return job_id_for_key(principal.id, key if part is None else f"{key}\n{part}")
 
 
+def update_id_for(principal: Principal, key: str | None, command: BaseModel) -> str | None:
+    """The id under which a workflow does a command once, however often it is sent; None without a key.
+
+    It follows from the command too: a key stands for one request. Whence it came may differ from try to try.
+    """
+    if key is None:
+        return None
+    digest = fingerprint(type(command).__name__, command.model_copy(update={"via": "", "address": None, "role": None}))
+    return job_id_for_key(principal.id, f"{key}\n{digest}")
+
+
 def fingerprint(operation: str, request: BaseModel) -> str:
     """A digest of what was asked, the same for every way of writing the same JSON."""
     canonical = json.dumps(request.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))

@@ -1,9 +1,9 @@
-"""What Prometheus reads at ``GET /metrics``: requests by route, and the queue.
+"""What Prometheus reads at ``GET /metrics``: requests by route, the queue, the pools, and what is stuck.
 
 One registry per application, so that tests can make many. The queue's gauges are set when they are read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
@@ -12,6 +12,7 @@ from starlette.types import Scope
 
 from workflows.contracts.agents import AgentStatus, PoolView
 from workflows.contracts.records import QueueStats
+from workflows.contracts.repairs import KINDS
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15)
@@ -40,6 +41,12 @@ class Metrics:
         )
         self._jobs = Gauge("hybridci_jobs", "Jobs by place in the queue.", ("state",), registry=self.registry)
         self._times = Gauge("hybridci_queue_seconds", "Waiting and execution times.", ("what",), registry=self.registry)
+        self._stuck = Gauge(
+            "hybridci_stuck_workflows",
+            "Workflows that cannot go on until somebody repairs them.",
+            ("type",),
+            registry=self.registry,
+        )
 
         depth = ("Waiting jobs by pool and priority.", ("pool", "priority"))
         self._pool_depth = Gauge("hybridci_pool_depth", *depth, registry=self.registry)
@@ -56,9 +63,17 @@ class Metrics:
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._requests.labels(method, route, str(status)).observe(seconds)
 
-    def render(self, stats: QueueStats, pools: Sequence[PoolView] = ()) -> bytes:
-        """The text format, with the queue and the pools as they are now. A pool that is gone is not told of."""
+    def render(
+        self, stats: QueueStats, pools: Sequence[PoolView] = (), stuck: Mapping[str, int] | None = None
+    ) -> bytes:
+        """The text format, with the queue and the pools as they are now. A pool that is gone is not told of.
+
+        ``stuck``: how many workflows of each type cannot go on; None: not known just now, so nothing is said.
+        """
         self._set_pools(pools)
+        self._stuck.clear()
+        for name in KINDS if stuck is not None else ():
+            self._stuck.labels(name).set((stuck or {}).get(name, 0))
         for name in _COUNTS:
             self._jobs.labels(name).set(getattr(stats, name))
         for name in _TIMES:

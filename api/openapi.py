@@ -27,6 +27,7 @@ TAGS: Final = [
     {"name": "jobs", "description": "Submit, watch, change and stop jobs."},
     {"name": "queue", "description": "The same jobs as the queue sees them, in numbers and in bulk."},
     {"name": "dead letters", "description": "Jobs whose budget is used up, parked until somebody decides."},
+    {"name": "maintenance", "description": "Workflows that cannot go on: which they are, and their repair."},
     {"name": "services", "description": "What is deployed, and how."},
     {"name": "environments", "description": "Where it is deployed: what is live, who waits, holds and freezes."},
     {"name": "deployments", "description": "Start a version on its way, approve it, roll it back."},

@@ -3,7 +3,7 @@
 The names of commands' models are the contracts'; what of them a caller may fill in is in ``api.schemas``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import Depends
@@ -15,6 +15,7 @@ from api.auth.guard import Caller
 from api.auth.principal import Principal
 from api.bodies import validation_failed
 from api.errors import ApiError, ProblemCode, field_errors
+from api.idempotency import IdempotencyKey, update_id_for
 from workflows.contracts.access import Operation
 
 C = TypeVar("C", bound=BaseModel)
@@ -23,15 +24,20 @@ CLI_USER_AGENT: Final = "hybridci/"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who asks, by which means (``api`` or ``cli``), from which address."""
+    """Who asks, by which means (``api`` or ``cli``), from which address; ``key``: its Idempotency-Key, for commands."""
 
     caller: Principal
     via: str
     address: str | None
+    key: str | None = None
 
     def fields(self, by: str | None = None) -> dict[str, Any]:
         """The fields of a command that carry it to a workflow; ``by`` names the person for whom the caller acts."""
         return {"by": by or self.caller.id, "via": self.via, "address": self.address, "role": self.caller.role}
+
+    def update_id(self, command: BaseModel) -> str | None:
+        """Under which its workflow does this command once; None when each request is one of its own."""
+        return update_id_for(self.caller, self.key, command)
 
     def signature(self, reason: str | None = None) -> Signature:
         """For a change that goes to a store and not to a workflow."""
@@ -58,7 +64,13 @@ def address_of(request: Request) -> str | None:
     return request.client.host if request.client is not None else None
 
 
+async def command_origin_of(request: Request, caller: Caller, idempotency_key: IdempotencyKey = None) -> Origin:
+    """The origin of a command to a workflow, which takes it once under one key."""
+    return replace(origin_for(request, caller), key=idempotency_key)
+
+
 OriginDep = Annotated[Origin, Depends(origin_of)]
+CommandOriginDep = Annotated[Origin, Depends(command_origin_of)]
 
 
 def signed(

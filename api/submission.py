@@ -13,19 +13,25 @@ from api.deps import Services
 from api.errors import ApiError, ProblemCode, problem_body, status_of
 from api.idempotency import fingerprint, id_for, require_same
 from api.origin import Origin
-from api.recorded import recorded
+from api.recorded import earlier_job, seen_job
+from api.schemas.accepted import accepted_answer
 from api.schemas.jobs import Batch, BatchItem, BatchResult, job_fields, require_all_plain, require_plain
 from api.schemas.problems import Problem
+from workflows.answers import ANSWERED_WITHIN_SECONDS
+from workflows.contracts.accepted import Accepted, Taken
 from workflows.contracts.access import Operation
 from workflows.contracts.commands import JobInput, Redrive
-from workflows.contracts.errors import FieldError, HybridCIError, InvalidState, NotFound
+from workflows.contracts.errors import FieldError, HybridCIError, InvalidState, NotFound, Unavailable
 from workflows.contracts.jobs import SERVICE_LABEL, Job, JobSpec, spec_of
+from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus
+from workflows.job_record import as_accepted
 
 logger = logging.getLogger(__name__)
+_SUBMIT: Final = "submit"
 _SURELY_STORED_BYTES: Final = 64 * 1024
 """A larger record may be refused by its store (400 KB an item in DynamoDB): it is created before the job starts."""
-_CREATED_WITHIN_SECONDS: Final = 5.0
+_CREATED_WITHIN_SECONDS: Final = 3.0
 """A store that hangs: after this the workflow is asked, which goes on trying when the request has its answer."""
 _PARALLEL: Final = 10
 """Jobs of one batch that are started at a time: Temporal starts them faster than one by one, without a flood."""
@@ -46,12 +52,13 @@ class Submitted:
 async def submit_one(services: Services, origin: Origin, spec: JobSpec, key: str | None) -> Submitted:
     """Start a job, or find the one this key stands for.
 
-    Raises Conflict, ValidationFailed, Unavailable, and ApiError forbidden for a service or pool out of reach.
+    Raises Conflict, ValidationFailed, Unavailable, ApiError forbidden for a service or pool out of reach, and Accepted
+    when the job is started but cannot be recorded now.
     """
     require_plain(spec)
     _require_reach(origin, spec)
     digest = None if key is None else fingerprint("job", spec)
-    return await _start(services, _input(id_for(origin.caller, key), spec, origin, digest))
+    return await _start(services, _input(id_for(origin.caller, key), spec, origin, digest), _answered_by())
 
 
 async def submit_batch(
@@ -65,15 +72,18 @@ async def submit_batch(
     ids = [id_for(origin.caller, key, part=index) for index in range(len(batch.items))]
     inputs = [_input(job_id, spec, origin, digest) for job_id, spec in zip(ids, batch.items, strict=True)]
     if digest is not None:  # another batch under this key must start nothing
-        first = await _begun(services, inputs[0].job_id)
+        first = await earlier_job(services, inputs[0].job_id, unrecorded=True)
         if first is not None:
-            require_same(first.fingerprint, digest, what=f"job {first.job_id}")
-    slots = asyncio.Semaphore(_PARALLEL)
+            require_same(first.record.fingerprint, digest, what=f"job {first.record.job_id}")
+    slots, until = asyncio.Semaphore(_PARALLEL), _answered_by()
 
     async def start(index: int) -> BatchItem:
         async with slots:
             try:
-                submitted = await _start(services, inputs[index])
+                submitted = await _start(services, inputs[index], until)
+            except Accepted as accepted:
+                job = accepted_answer(accepted).job
+                return BatchItem(index=index, status=status_of(accepted.code), job=job)
             except HybridCIError as error:
                 body = problem_body(error.code, error.message, request_id=request_id)
                 return BatchItem(index=index, status=status_of(error.code), error=Problem.model_validate(body))
@@ -87,6 +97,7 @@ async def submit_batch(
     return BatchResult(
         created=sum(item.status == 201 for item in items),
         replayed=sum(item.status == 200 for item in items),
+        accepted=sum(item.status == 202 for item in items),
         failed=sum(item.error is not None for item in items),
         items=items,
     )
@@ -97,11 +108,10 @@ async def retry(services: Services, origin: Origin, job_id: str, key: str | None
 
     Raises NotFound, InvalidState while the job has not ended, and what ``submit_one`` raises.
     """
-    job = await services.reader.get(job_id)
-    if job.status is JobStatus.DEAD_LETTERED:
-        update_id = None if key is None else id_for(origin.caller, key)
-        redrive = Redrive(**origin.fields())
-        return Submitted(await services.orchestrator.redrive(job_id, redrive, update_id=update_id))
+    job = (await seen_job(services, job_id)).record
+    again = await _redriven(services, origin, job, key)
+    if again is not None:
+        return again
     if not job.status.ended:
         raise InvalidState(f"Job {job_id} is {job.status}; only an ended job can be run again: cancel it first.")
     try:
@@ -111,7 +121,24 @@ async def retry(services: Services, origin: Origin, job_id: str, key: str | None
             f"Job {job_id} was accepted under older rules ({error.error_count()} fields fail now): submit it anew."
         ) from error
     digest = None if key is None else fingerprint(f"retry {job_id}", spec)
-    return await _start(services, _input(id_for(origin.caller, key), spec, origin, digest, retry_of=job_id))
+    return await _start(
+        services, _input(id_for(origin.caller, key), spec, origin, digest, retry_of=job_id), _answered_by()
+    )
+
+
+async def _redriven(services: Services, origin: Origin, job: Job, key: str | None) -> Submitted | None:
+    """The job, when it is a dead letter, or was one when a request with this key redrove it; else None."""
+    parked = job.status is JobStatus.DEAD_LETTERED
+    if not parked and key is None:
+        return None
+    update_id = None if key is None else id_for(origin.caller, key)
+    try:
+        record = await services.orchestrator.redrive(job.job_id, Redrive(**origin.fields()), update_id)
+    except (InvalidState, NotFound):
+        if parked:
+            raise
+        return None  # Temporal knows no redrive of this id
+    return Submitted(record, replayed=not parked)
 
 
 def _require_reach(origin: Origin, spec: JobSpec) -> None:
@@ -149,51 +176,60 @@ def _input(job_id: str, spec: JobSpec, origin: Origin, digest: str | None, retry
     )
 
 
-async def _start(services: Services, job: JobInput) -> Submitted:
+def _answered_by() -> float:
+    """When a request is answered at the latest once its job is started, by the loop's time."""
+    return asyncio.get_running_loop().time() + ANSWERED_WITHIN_SECONDS
+
+
+async def _start(services: Services, job: JobInput, until: float) -> Submitted:
     if job.fingerprint is not None:
-        known = await _find(services, job.job_id)
+        known = await earlier_job(services, job.job_id)
         if known is not None:
-            require_same(known.fingerprint, job.fingerprint, what=f"job {known.job_id}")
-            return Submitted(known, replayed=True)
-    started = await _accept(services, job)
-    services.known_jobs.add(started.job_id)
-    require_same(
-        started.fingerprint, job.fingerprint, what=f"job {started.job_id}"
-    )  # two requests with one key at the same moment
-    return Submitted(started, created=True)
+            require_same(known.record.fingerprint, job.fingerprint, what=f"job {job.job_id}")
+            if not known.recorded:
+                raise Accepted(Taken(asked=_SUBMIT, job_id=job.job_id, job=known.record, replayed=True))
+            return Submitted(known.record, replayed=True)
+    submitted = await _accept(services, job, until)
+    services.known_jobs.add(job.job_id)
+    return submitted
 
 
-async def _accept(services: Services, job: JobInput) -> Job:
-    """Start the job and create its record, so that neither waits for the other; returns the record.
+async def _accept(services: Services, job: JobInput, until: float) -> Submitted:
+    """Start the job and create its record, so that neither waits for the other.
 
     The workflow first: there is never a record without one, and one that nobody created is created by the workflow, as
-    soon as something happens to the job or anybody misses it.
+    soon as something happens to the job or anybody misses it. Of several requests with one key at the same moment,
+    Temporal lets one start it: that one has created the job. Raises Accepted when no record comes by ``until``.
     """
+    now = services.clock()
     if len(job.spec.model_dump_json().encode()) > _SURELY_STORED_BYTES:
-        return await services.orchestrator.submit(job)
-    creation = await services.orchestrator.start(job, services.clock())
-    if creation is not None:
-        try:
-            async with asyncio.timeout(_CREATED_WITHIN_SECONDS):
-                await services.creator.create(creation)
-        except (HybridCIError, TimeoutError) as error:
-            extra = {"job_id": job.job_id, "because": str(error) or "the store did not answer"}
-            logger.warning("the workflow creates the record", extra=extra)
+        creation, created = None, await services.orchestrator.begin(job)
+    else:
+        creation = await services.orchestrator.start(job, now)
+        created = creation is not None
+    try:
+        async with asyncio.timeout_at(until):
+            if creation is not None and await _recorded_here(services, creation):
+                return Submitted(creation.job, created=True)
+            record = await services.orchestrator.created(job.job_id)
+    except (Unavailable, TimeoutError) as error:
+        if created:
+            known = as_accepted(job, now) if creation is None else creation.job
         else:
-            return creation.job
-    return await services.orchestrator.submit(job)
+            known = await services.orchestrator.known(job.job_id)
+            require_same(known.fingerprint, job.fingerprint, what=f"job {job.job_id}")
+        raise Accepted(Taken(asked=_SUBMIT, job_id=job.job_id, job=known, replayed=not created)) from error
+    require_same(record.fingerprint, job.fingerprint, what=f"job {job.job_id}")
+    return Submitted(record, created=created, replayed=not created)
 
 
-async def _begun(services: Services, job_id: str) -> Job | None:
-    """As ``_find``, also when the API died before it created the record."""
+async def _recorded_here(services: Services, creation: JobWrite) -> bool:
+    """False: the workflow is to create the record."""
     try:
-        return await recorded(services, job_id)
-    except NotFound:
-        return None
-
-
-async def _find(services: Services, job_id: str) -> Job | None:
-    try:
-        return await services.reader.get(job_id)
-    except NotFound:
-        return None
+        async with asyncio.timeout(_CREATED_WITHIN_SECONDS):
+            await services.creator.create(creation)
+    except (HybridCIError, TimeoutError) as error:
+        extra = {"job_id": creation.job.job_id, "because": str(error) or "the store did not answer"}
+        logger.warning("the workflow creates the record", extra=extra)
+        return False
+    return True

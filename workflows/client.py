@@ -1,33 +1,24 @@
 """Talking to Temporal from outside a workflow: connect, start, update, signal, describe.
 
-The one data converter is ``codec``'s. Temporal's own errors end here: callers see ``contracts.errors`` only.
+The one data converter is ``codec``'s. Temporal's own errors end in ``answers``: callers see ``contracts.errors`` only.
 Deliberately not here: deployments (``deployment_client``), what the workflows do, and any HTTP.
 """
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from datetime import timedelta
-from typing import Any, Final, TypedDict, TypeVar
+from typing import Any, Final, TypedDict
 
 from temporalio.api.workflow.v1 import PendingActivityInfo
-from temporalio.client import (
-    Client,
-    WithStartWorkflowOperation,
-    WorkflowExecutionStatus,
-    WorkflowFailureError,
-    WorkflowHandle,
-    WorkflowUpdateFailedError,
-    WorkflowUpdateRPCTimeoutOrCancelledError,
-)
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle, WorkflowUpdateStage
 from temporalio.common import TypedSearchAttributes, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.exceptions import WorkflowAlreadyStartedError
 
+from workflows.answers import RPC_TIMEOUT, answer, carried_out, changed
 from workflows.codec import data_converter
+from workflows.contracts.accepted import Taken
 from workflows.contracts.attempts import AttemptStarted
 from workflows.contracts.commands import (
     Amend,
@@ -41,43 +32,17 @@ from workflows.contracts.commands import (
     ReconcileResult,
     Redrive,
 )
-from workflows.contracts.errors import (
-    FieldError,
-    HybridCIError,
-    InvalidState,
-    NotFound,
-    Unavailable,
-    ValidationFailed,
-    error_from_code,
-)
+from workflows.contracts.errors import InvalidState, NotFound
 from workflows.contracts.ids import CONTROL_QUEUE, LEASE_SECONDS, job_workflow_id, redrive_workflow_id
 from workflows.contracts.jobs import Job
 from workflows.contracts.records import JobWrite, RedriveInput
-from workflows.job_record import creation
+from workflows.job_record import as_accepted, creation
+from workflows.known import started_with, state_of
 from workflows.presentation import job_search_attributes, job_static_details, job_static_summary
 
-T = TypeVar("T")
-
 DATA_CONVERTER: Final = pydantic_data_converter
-TEMPORARY: Final = frozenset(
-    {
-        RPCStatusCode.UNAVAILABLE,
-        RPCStatusCode.DEADLINE_EXCEEDED,
-        RPCStatusCode.CANCELLED,
-        RPCStatusCode.RESOURCE_EXHAUSTED,
-        RPCStatusCode.ABORTED,
-        RPCStatusCode.INTERNAL,
-        RPCStatusCode.UNKNOWN,
-    }
-)
-"""The answers after which the same call can succeed later."""
-RPC_TIMEOUT: Final = timedelta(seconds=15)
-"""How long a caller waits for an answer; then Unavailable. The workflow goes on whatever the caller does."""
-
 _WANTED: Final = "record-wanted"
 """One id for all who miss a record: however often they ask, one update waits."""
-_FORGOTTEN: Final = "unexpected workflow task failure"
-_SEND_AGAIN_SECONDS: Final = 0.05
 
 
 async def connect(*, identity: str | None = None) -> Client:
@@ -94,6 +59,8 @@ class Orchestrator:
 
     Every method raises Unavailable when Temporal (or the control worker) does not answer in 15 s, NotFound when there
     is no such workflow, InvalidState when it has closed or refuses, ValidationFailed when the request is malformed.
+    Commands raise Accepted when the workflow has taken them, durably, but does not answer in 5 s. The same
+    ``update_id`` again gives the first answer and does nothing.
     """
 
     def __init__(self, client: Client) -> None:
@@ -103,23 +70,26 @@ class Orchestrator:
         """Start a job and return its record once it is readable.
 
         An id that exists already starts nothing and returns that job, open or closed: compare ``fingerprint``.
+        Raises Accepted when it is started, but its record does not come.
         """
+        await self.begin(job)
+        return await self.created(job.job_id)
 
-        def send() -> Awaitable[Job]:
-            start: WithStartWorkflowOperation[Any, Job] = WithStartWorkflowOperation(
-                "JobWorkflow",
-                job,
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                **_job_start(job),
-            )
-            return self._client.execute_update_with_start_workflow(  # pyright: ignore[reportUnknownMemberType]
-                "created", start_workflow_operation=start, result_type=Job, rpc_timeout=RPC_TIMEOUT
-            )
-
+    async def begin(self, job: JobInput) -> bool:
+        """Start a job whose workflow creates the record; True when it is new. False: the id exists, open or closed."""
         try:
-            return await answer(updated(send))
-        except (WorkflowAlreadyStartedError, InvalidState, NotFound):
-            return await self._result(job.job_id)
+            await changed(
+                self._client.start_workflow(
+                    "JobWorkflow",
+                    job,
+                    id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                    rpc_timeout=RPC_TIMEOUT,
+                    **_job_start(job),
+                )
+            )
+        except WorkflowAlreadyStartedError:
+            return False
+        return True
 
     async def start(self, job: JobInput, accepted_at: int) -> JobWrite | None:
         """Start a job and return at once what the caller is now to write: the creation of its record.
@@ -128,53 +98,57 @@ class Orchestrator:
         ``accepted_at`` in epoch milliseconds.
         """
         start = job.model_copy(update={"accepted_at": accepted_at})
-        try:
-            await answer(
-                self._client.start_workflow(
-                    "JobWorkflow",
-                    start,
-                    id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                    rpc_timeout=RPC_TIMEOUT,
-                    **_job_start(job),
-                )
-            )
-        except WorkflowAlreadyStartedError:
-            return None
-        return creation(start, accepted_at)
+        return creation(start, accepted_at) if await self.begin(start) else None
 
     async def created(self, job_id: str) -> Job:
-        """The record of an open job, once it can be read: where nobody has created it yet, its workflow does."""
-        return await answer(
-            updated(
-                lambda: self._job(job_id).execute_update(  # pyright: ignore[reportUnknownMemberType]
-                    "created", id=_WANTED, result_type=Job, rpc_timeout=RPC_TIMEOUT
-                )
+        """The record of a job, once it can be read: where nobody has created it yet, its workflow does.
+
+        Raises Accepted when it cannot be written now, Unavailable when the workflow is not known to have been asked.
+        """
+        handle = self._job(job_id)
+        try:
+            return await carried_out(
+                lambda: handle.start_update(  # pyright: ignore[reportUnknownMemberType]
+                    "created",
+                    id=_WANTED,
+                    wait_for_stage=WorkflowUpdateStage.ACCEPTED,
+                    result_type=Job,
+                    rpc_timeout=RPC_TIMEOUT,
+                ),
+                Taken(asked="submit", job_id=job_id),
             )
-        )
+        except (InvalidState, NotFound):  # it has ended: then it is recorded
+            return await self._result(job_id)
 
-    async def cancel(self, job_id: str, command: Cancel) -> Job:
+    async def known(self, job_id: str) -> Job:
+        """An open job as its workflow has it, for as long as it has no record; as it was accepted, when that does not
+        answer now. Raises NotFound when there is no open one, Unavailable.
+        """
+        return await state_of(self._client, job_workflow_id(job_id), Job, JobInput, as_accepted)
+
+    async def cancel(self, job_id: str, command: Cancel, update_id: str | None = None) -> Job:
         """Stop the job: a queued one at once, a running one within 2 s and its grace. Returns at once."""
-        return await self._update(job_id, "cancel", command)
+        return await self._update(job_id, "cancel", command, update_id)
 
-    async def amend(self, job_id: str, command: Amend) -> Job:
+    async def amend(self, job_id: str, command: Amend, update_id: str | None = None) -> Job:
         """Re-prioritise or move a queued job; relabel any open one."""
-        return await self._update(job_id, "amend", command)
+        return await self._update(job_id, "amend", command, update_id)
 
-    async def complete(self, job_id: str, command: Complete) -> Job:
+    async def complete(self, job_id: str, command: Complete, update_id: str | None = None) -> Job:
         """Record an outside result and end the job."""
-        return await self._update(job_id, "complete", command)
+        return await self._update(job_id, "complete", command, update_id)
 
-    async def edit(self, job_id: str, command: Edit) -> Job:
+    async def edit(self, job_id: str, command: Edit, update_id: str | None = None) -> Job:
         """Change a dead letter."""
-        return await self._update(job_id, "edit", command)
+        return await self._update(job_id, "edit", command, update_id)
 
     async def redrive(self, job_id: str, command: Redrive, update_id: str | None = None) -> Job:
-        """Run a dead letter again. The same ``update_id`` again gives the first answer and redrives nothing."""
-        return await self._update(job_id, "redrive", command, update_id=update_id)
+        """Run a dead letter again."""
+        return await self._update(job_id, "redrive", command, update_id)
 
-    async def discard(self, job_id: str, command: Discard) -> Job:
+    async def discard(self, job_id: str, command: Discard, update_id: str | None = None) -> Job:
         """Give a dead letter up."""
-        return await self._update(job_id, "discard", command)
+        return await self._update(job_id, "discard", command, update_id)
 
     async def attempt_started(self, job_id: str, announcement: AttemptStarted) -> None:
         """Tell the job that an agent has begun an attempt. A late or repeated announcement changes nothing."""
@@ -202,20 +176,26 @@ class Orchestrator:
 
     async def start_bulk_redrive(
         self, redrive_id: str, request: BulkRedrive, *, fingerprint: str | None = None
-    ) -> BulkRedriveProgress:
-        """Start redriving many; an id that exists already starts nothing: compare ``fingerprint``."""
+    ) -> str | None:
+        """Start redriving many. An id that exists already starts nothing; returns the fingerprint it was started with.
+
+        None: this call started it.
+        """
+        workflow_id = redrive_workflow_id(redrive_id)
         start = self._client.start_workflow(
             "RedriveWorkflow",
             RedriveInput(redrive_id=redrive_id, request=request, fingerprint=fingerprint),
-            id=redrive_workflow_id(redrive_id),
+            id=workflow_id,
             task_queue=CONTROL_QUEUE,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             static_summary="Redrive dead letters in bulk",
             rpc_timeout=RPC_TIMEOUT,
         )
-        with suppress(WorkflowAlreadyStartedError):  # the fingerprint tells whose it is
-            await answer(start)
-        return await self.bulk_redrive_progress(redrive_id)
+        try:
+            await changed(start)
+        except WorkflowAlreadyStartedError:  # asked of Temporal, since the control worker may be away
+            return (await started_with(self._client, workflow_id, RedriveInput))[0].fingerprint or ""
+        return None
 
     async def bulk_redrive_progress(self, redrive_id: str) -> BulkRedriveProgress:
         """How far a bulk redrive is."""
@@ -244,14 +224,18 @@ class Orchestrator:
     def _job(self, job_id: str) -> WorkflowHandle[Any, Any]:
         return self._client.get_workflow_handle(job_workflow_id(job_id))
 
-    async def _update(self, job_id: str, name: str, command: object, *, update_id: str | None = None) -> Job:
+    async def _update(self, job_id: str, name: str, command: object, update_id: str | None) -> Job:
         handle, update_id = self._job(job_id), update_id or str(uuid.uuid4())
-        return await answer(
-            updated(
-                lambda: handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
-                    name, command, id=update_id, result_type=Job, rpc_timeout=RPC_TIMEOUT
-                )
-            )
+        return await carried_out(
+            lambda: handle.start_update(  # pyright: ignore[reportUnknownMemberType]
+                name,
+                command,
+                id=update_id,
+                wait_for_stage=WorkflowUpdateStage.ACCEPTED,
+                result_type=Job,
+                rpc_timeout=RPC_TIMEOUT,
+            ),
+            Taken(asked=name, job_id=job_id, update_id=update_id),
         )
 
     async def _result(self, job_id: str) -> Job:
@@ -288,65 +272,3 @@ def _job_start(job: JobInput) -> _JobStart:
         "static_summary": job_static_summary(job.spec),
         "static_details": job_static_details(job),
     }
-
-
-async def updated(send: Callable[[], Awaitable[T]]) -> T:
-    """Send an update, of one id, and wait for its answer; send it again when Temporal forgot it.
-
-    A workflow task that would close the workflow is refused when a signal has come in meanwhile. Nothing was decided
-    then, but Temporal answers the updates that the task carried "unexpected workflow task failure".
-    Raises TimeoutError after 15 s, else what Temporal raises.
-    """
-    async with asyncio.timeout(RPC_TIMEOUT.total_seconds()):
-        while True:
-            try:
-                return await send()
-            except RPCError as error:
-                if _FORGOTTEN not in error.message:
-                    raise
-            await asyncio.sleep(_SEND_AGAIN_SECONDS)
-
-
-async def answer(call: Awaitable[T]) -> T:
-    """Wait for Temporal's answer and translate its refusals."""
-    try:
-        return await call
-    except WorkflowUpdateFailedError as error:
-        raise _from_application(error.cause) or error from error
-    except WorkflowFailureError as error:
-        raise _from_application(error.cause) or error from error
-    except (WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError) as error:
-        raise Unavailable(
-            "Temporal accepted the request but nothing answered in time: is the control worker running?"
-        ) from error
-    except RPCError as error:
-        raise _from_rpc(error) from error
-    except RuntimeError as error:  # the SDK's bridge: the connection was never made
-        raise Unavailable(f"Temporal does not answer: {error}") from error
-
-
-def _from_application(cause: BaseException | None) -> HybridCIError | None:
-    if not isinstance(cause, ApplicationError):
-        return None
-    details: dict[str, Any] | None = cause.details[0] if cause.details else None
-    return error_from_code(cause.type, cause.message, details)
-
-
-def _from_rpc(error: RPCError) -> HybridCIError | RPCError:
-    if error.status is RPCStatusCode.NOT_FOUND:
-        return NotFound("There is no open workflow of this id: it never existed, or it has ended.")
-    if error.status is RPCStatusCode.FAILED_PRECONDITION:
-        return InvalidState(error.message)
-    if error.status is RPCStatusCode.INVALID_ARGUMENT:
-        return ValidationFailed(
-            "Temporal refused the request.", [FieldError(field="body", message=_first_line(error.message))]
-        )
-    if error.status in {RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED}:
-        return Unavailable("Temporal refused this process: check TEMPORAL_API_KEY, TEMPORAL_TLS_* and the namespace.")
-    if error.status in TEMPORARY:
-        return Unavailable(f"Temporal did not answer ({error.status.name.lower()}).")
-    return error
-
-
-def _first_line(text: str) -> str:
-    return text.partition("\n")[0][:200]

@@ -43,6 +43,11 @@ def new_deployment(start: DeploymentInput, now: int) -> Deployment:
     return deployment if service.spec.definition is not None else with_stages(deployment)
 
 
+def as_accepted(start: DeploymentInput, started_at: int) -> Deployment:
+    """What a workflow that was started at this time was given, before anything happened to it."""
+    return new_deployment(start, started_at) if start.resume is None else start.resume.deployment
+
+
 def defined(deployment: Deployment, definition: ServiceDefinition) -> Deployment:
     """With the definition that its commit holds."""
     spec = deployment.definition.model_copy(update={**spec_fields(definition), "definition": None})

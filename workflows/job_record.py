@@ -59,6 +59,15 @@ def creation(start: JobInput, accepted_at: int) -> JobWrite:
     return JobWrite(job=job, events=[submission(start, accepted_at)])
 
 
+def as_accepted(start: JobInput, started_at: int) -> Job:
+    """What a workflow that was started at this time was given, before anything happened to it."""
+    if start.resume is not None:
+        return start.resume
+    if start.accepted_at is not None:
+        return creation(start, start.accepted_at).job
+    return submitted(start, started_at)
+
+
 def event(
     job: Job,
     action: str,
@@ -111,8 +120,12 @@ def queued(job: Job, now: int) -> Job:
 
 
 def due(job: Job, now: int) -> Job:
-    """The pause before a retry is over: the wait in the queue begins."""
-    return job.model_copy(update={"queued_at": now, "next_attempt_at": None})
+    """The pause before a retry is over: the wait in the queue begins.
+
+    When it was to end is when it has ended: that time is recorded, and nothing is written now. Should the timer be late
+    (its workflow waited for the store before it set it), the workflow must not know another one.
+    """
+    return job.model_copy(update={"queued_at": job.next_attempt_at or now, "next_attempt_at": None})
 
 
 def claimed(job: Job, announcement: AttemptStarted, now: int) -> Job:

@@ -15,7 +15,7 @@ from activities.clock import Clock
 from activities.deployments.readers import DeploymentReader
 from activities.deployments.writers import DeploymentWriter
 from activities.environments.temporal import TemporalWorkflows
-from activities.jobs.reconcile import CAUSE, QUIET_MILLIS
+from activities.jobs.reconcile import CAUSE, QUIET_MILLIS, Ending
 from activities.stores.interfaces import WriteOutcome
 from workflows import deployment_record as record
 from workflows.contracts.commands import ReconcileResult
@@ -114,6 +114,17 @@ class DeploymentReconciler:
                     break
         return ReconcileResult(checked=checked, closed=closed)
 
+    async def close(self, deployment_id: str, ending: Ending) -> bool:
+        """Close the record of a deployment whose workflow was just ended, and give its environment's lock back.
+
+        False: it is closed already. Raises NotFound, Unavailable.
+        """
+        stored = await self.reader.get(deployment_id)
+        closed = await self._close(stored, ending)
+        if closed is None:  # perhaps by a try of this that came no further
+            await self._leave(stored)
+        return closed is not None
+
     async def _repair(self, summary: DeploymentSummary) -> str | None:
         """The id when its record was closed."""
         how = await self.workflows.ended(_workflow_id(summary))
@@ -123,37 +134,46 @@ class DeploymentReconciler:
             stored = await self.reader.get(summary.deployment_id)
         except NotFound:
             return None
+        return await self._close(stored, Ending(CAUSE, f"Its workflow was {how} in Temporal"))
+
+    async def _close(self, stored: Deployment, ending: Ending) -> str | None:
         if stored.closed or stored.status.final:
             return None
-        closed = _closed(stored, how, self.clock())
+        closed = _closed(stored, ending, self.clock())
         write = DeploymentWrite(deployment=closed, previous=stored.status, events=[_event(closed)])
         outcome = await self.writer.write(write)
-        if stored.environment is not None:  # out of the line it waits in, or the lock back
-            leave = Leave(deployment_id=stored.deployment_id, how=Leaving.ENDED)
-            await self.workflows.signal_environment(
-                SignalEnvironment(service_name=stored.service_name, environment=stored.environment, leave=leave)
-            )
+        await self._leave(stored)
         return stored.deployment_id if outcome is WriteOutcome.APPLIED else None
+
+    async def _leave(self, stored: Deployment) -> None:
+        """Out of the line it waits in, or the lock back."""
+        if stored.environment is None:
+            return
+        leave = Leave(deployment_id=stored.deployment_id, how=Leaving.ENDED)
+        await self.workflows.signal_environment(
+            SignalEnvironment(service_name=stored.service_name, environment=stored.environment, leave=leave)
+        )
 
     def _is_quiet(self, summary: DeploymentSummary) -> bool:
         return self.clock() - summary.updated_at >= QUIET_MILLIS
 
 
-def _closed(stored: Deployment, how: str, now: int) -> Deployment:
+def _closed(stored: Deployment, ending: Ending, now: int) -> Deployment:
     identity = f"hybridci deploy start {stored.service_name} --version {stored.version} --sha {stored.git_commit_sha}"
-    message = f"Its workflow was {how} in Temporal, so nothing moves it any more. Start it again: `{identity}`"
+    message = f"{ending.why}, so nothing moves it any more. Start it again: `{identity}`"
     ordered = {"sequence": stored.sequence + 1, "updated_at": now}
     if stored.status is not DeploymentStatus.LIVE:
-        return record.failed(stored, CAUSE, message, now).model_copy(update=ordered)
-    stays = f"{stored.version} is still live, but its workflow was {how} in Temporal: another version can replace it."
-    return stored.model_copy(update={**ordered, "closed": True, "cause": CAUSE, "error_message": stays})
+        return record.failed(stored, ending.cause, message, now).model_copy(update=ordered)
+    why = f"{ending.why[:1].lower()}{ending.why[1:]}"
+    stays = f"{stored.version} is still live, but {why}: another version can replace it."
+    return stored.model_copy(update={**ordered, "closed": True, "cause": ending.cause, "error_message": stays})
 
 
 def _event(closed: Deployment) -> AuditEvent:
     return AuditEvent(
-        event_id=f"{closed.deployment_id}-{CAUSE}",
+        event_id=f"{closed.deployment_id}-{closed.cause}",
         at=closed.updated_at,
-        action=f"deployment.{CAUSE}",
+        action=f"deployment.{closed.cause}",
         by="reconciliation",
         via="workflow",
         service_name=closed.service_name,

@@ -7,7 +7,7 @@ Temporal says is behind the ``JobWorkflows`` protocol, so that the rules here ar
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from activities.bounded import gather_bounded
@@ -32,10 +32,22 @@ _PAGE: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class ClosedWorkflow:
-    """How a job's workflow ended. ``result`` is set when it ended by itself; ``how`` is a word for people."""
+    """How a job's workflow ended. ``result`` is set when it ended by itself; ``how`` is a word for people.
+
+    ``ending``: somebody has ended it on purpose.
+    """
 
     how: str
     result: Job | None = None
+    ending: "Ending | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a workflow was ended on purpose: the record's cause, and a sentence."""
+
+    cause: str
+    why: str
 
 
 class JobWorkflows(Protocol):
@@ -85,6 +97,10 @@ class Reconciler:
         created = await _changed(self._create, sorted(running - recorded))
         return ReconcileResult(checked=checked, closed=closed, created=created)
 
+    async def close(self, job_id: str, ending: Ending) -> bool:
+        """Close the record of a job whose workflow was just ended. False: it is closed already. Raises Unavailable."""
+        return await self._repair(job_id, ending) is not None
+
     async def _create(self, job_id: str) -> str | None:
         """The id when its record was created. Most of those asked about have ended, or begun, since we looked.
 
@@ -99,11 +115,12 @@ class Reconciler:
                 logger.warning("a record is missing", extra={"job_id": job_id, "because": error.message})
         return None
 
-    async def _repair(self, job_id: str) -> str | None:
+    async def _repair(self, job_id: str, ending: Ending | None = None) -> str | None:
         """The id when its record was closed."""
         ended = await self._workflows.closed(job_id)
         if ended is None:
             return None
+        ended = replace(ended, ending=ending)
         try:
             stored = await self._reader.get(job_id)
         except NotFound:  # the record expired between the list and now
@@ -133,10 +150,9 @@ async def _changed(change: Callable[[str], Awaitable[str | None]], job_ids: list
 def _closed(stored: Job, ended: ClosedWorkflow, now: int) -> Job:
     if ended.result is not None and ended.result.status.final:
         return ended.result.model_copy(update={"sequence": max(ended.result.sequence, stored.sequence + 1)})
-    message = (
-        f"The job's workflow was {ended.how} in Temporal, so nothing runs the job any more. "
-        f"To run it again: hybridci job retry {stored.job_id}"
-    )
+    cause = ended.ending.cause if ended.ending else CAUSE
+    why = ended.ending.why if ended.ending else f"The job's workflow was {ended.how} in Temporal"
+    message = f"{why}, so nothing runs the job any more. To run it again: hybridci job retry {stored.job_id}"
     changes: Mapping[str, object] = {
         "status": JobStatus.ERROR,
         "queue_status": QueueStatus.FAILED,
@@ -144,17 +160,17 @@ def _closed(stored: Job, ended: ClosedWorkflow, now: int) -> Job:
         "duration_seconds": None if stored.started_at is None else max(0, now - stored.started_at) / 1000,
         "next_attempt_at": None,
         "lease_expires_at": None,
-        "cause": CAUSE,
+        "cause": cause,
         "error_message": message,
-        "attempts": [_ended_attempt(attempt, message, now) for attempt in stored.attempts],
+        "attempts": [_ended_attempt(attempt, cause, message, now) for attempt in stored.attempts],
         "sequence": stored.sequence + 1,
     }
     return stored.model_copy(update=changes)
 
 
-def _ended_attempt(attempt: Attempt, message: str, now: int) -> Attempt:
+def _ended_attempt(attempt: Attempt, cause: str, message: str, now: int) -> Attempt:
     """Its agent finds out at the next renewal of its lease and ends it."""
     if attempt.finished_at is not None:
         return attempt
-    changes = {"finished_at": now, "outcome": Outcome.CANCELLED, "cause": CAUSE, "message": message}
+    changes = {"finished_at": now, "outcome": Outcome.CANCELLED, "cause": cause, "message": message}
     return attempt.model_copy(update=changes)

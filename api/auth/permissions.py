@@ -39,6 +39,7 @@ _PUBLIC: Final[Mapping[str, Need]] = {
     "POST /api/webhooks/{provider}": Open.SIGNED,
     "GET /info": Operation.READ,
     "GET /metrics": Operation.READ,
+    "GET /health/system": Operation.READ,
     "GET /api/dashboard/summary": Operation.READ,
 }
 
@@ -52,6 +53,7 @@ _JOBS: Final[Mapping[str, Need]] = {
     "PATCH /api/dashboard/jobs/{job_id}/complete": Operation.JOBS_OPERATE,
     "POST /api/dashboard/jobs/{job_id}/cancel": Operation.JOBS_SUBMIT,
     "POST /api/dashboard/jobs/{job_id}/retry": Operation.JOBS_SUBMIT,
+    "POST /api/dashboard/jobs/{job_id}/repair": Operation.JOBS_OPERATE,
     "GET /api/dashboard/jobs/{job_id}/logs": Operation.READ,
     "GET /api/dashboard/jobs/{job_id}/artifacts": Operation.READ,
     "GET /api/dashboard/jobs/{job_id}/artifacts/{path:path}": Operation.READ,
@@ -86,6 +88,7 @@ _DEPLOYMENTS: Final[Mapping[str, Need]] = {
     "DELETE /api/dashboard/services/{name}/environments/{environment}/freezes/{freeze_id}": (
         Operation.DEPLOYMENTS_OPERATE
     ),
+    "POST /api/dashboard/services/{name}/environments/{environment}/repair": Operation.DEPLOYMENTS_OPERATE,
     "POST /api/dashboard/deployments": Operation.DEPLOYMENTS_START,
     "GET /api/dashboard/deployments": Operation.READ,
     "GET /api/dashboard/deployments/service/{name}": Operation.READ,
@@ -97,6 +100,7 @@ _DEPLOYMENTS: Final[Mapping[str, Need]] = {
     "POST /api/dashboard/deployments/{deployment_id}/resume": Operation.DEPLOYMENTS_OPERATE,
     "POST /api/dashboard/deployments/{deployment_id}/cancel": Operation.DEPLOYMENTS_START,
     "POST /api/dashboard/deployments/{deployment_id}/override-freeze": Operation.DEPLOYMENTS_OPERATE,
+    "POST /api/dashboard/deployments/{deployment_id}/repair": Operation.DEPLOYMENTS_OPERATE,
     "POST /api/dashboard/deployments/{deployment_id}/staging": Operation.DEPLOYMENTS_REPORT,
     "POST /api/dashboard/deployments/{deployment_id}/production": Operation.DEPLOYMENTS_REPORT,
     "POST /api/dashboard/deployments/{deployment_id}/environments/{environment}": Operation.DEPLOYMENTS_REPORT,
@@ -149,6 +153,7 @@ CHANGES_NOTHING: Final = frozenset({"POST /api/codec/decode", "POST /api/codec/e
 CHECKED_INSIDE: Final = frozenset(
     {
         "GET /info",
+        "GET /health/system",
         "POST /api/dashboard/jobs",
         "POST /api/queue/jobs",
         "POST /api/queue/jobs/batch",

@@ -10,6 +10,7 @@ from api.auth.guard import require
 from api.auth.principal import Principal
 from api.auth.resources import Resource, job_resource
 from api.deps import Services
+from api.recorded import seen_job
 from workflows.contracts.access import Operation
 from workflows.contracts.jobs import SERVICE_LABEL, JobSummary
 from workflows.contracts.records import JobPage
@@ -50,7 +51,7 @@ async def require_destination(
     """
     if principal.unlimited(Operation.JOBS_OPERATE) or (pool is None and labels is None):
         return
-    present = job_resource(await services.reader.get(job_id))
+    present = job_resource((await seen_job(services, job_id)).record)
     service = present.service if labels is None else labels.get(SERVICE_LABEL)
     require(principal, Operation.JOBS_OPERATE, service=service, pool=pool or present.pool)
 

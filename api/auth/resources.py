@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from api.auth.principal import Principal
 from api.deps import Services, known_deployment, known_id
+from api.recorded import seen_deployment, seen_job
 from workflows.contracts.jobs import SERVICE_LABEL, Job
 
 _SERVICE_PREFIXES: Final = ("/api/dashboard/services/{name}", "/api/dashboard/deployments/service/{name}")
@@ -37,8 +38,8 @@ async def resource_of(request: Request, services: Services, principal: Principal
     if template.startswith(_POOL_PREFIX):
         return Resource(pool=path["name"])
     if "deployment_id" in path:
-        deployment = await services.deployments.get(await known_deployment(path["deployment_id"]))
-        return Resource(service=deployment.service_name)
+        seen = await seen_deployment(services, await known_deployment(path["deployment_id"]))
+        return Resource(service=seen.record.service_name)
     if "job_id" in path:
         return await _of_job(request, services, principal)
     asked = Resource(request.query_params.get("service_name"), request.query_params.get("pool"))
@@ -52,4 +53,4 @@ def job_resource(job: Job) -> Resource:
 
 async def _of_job(request: Request, services: Services, principal: Principal) -> Resource:
     job_id = await known_id(request.path_params["job_id"])
-    return job_resource(await services.reader.get(job_id))
+    return job_resource((await seen_job(services, job_id)).record)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
+from api.cli.accepted import is_accepted, record_of
 from api.cli.connection import REFUSED, USAGE, CliError, Connection
 from workflows.contracts.deployments import Deployment
 from workflows.contracts.ids import is_job_id
@@ -90,16 +91,17 @@ class ApiClient:
         body: object = None,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
-        """The answer's JSON; None for an empty answer."""
+        """The answer's JSON, of what is accepted its record; None for an empty answer."""
         with self._translated():
             response = self._client.request(method, path, params=_given(params), json=body, headers=dict(headers or {}))
         self._check(response)
         if not response.content:
             return None
         try:
-            return response.json()
+            content: Any = response.json()
         except ValueError:
             raise self._no_api(response) from None
+        return record_of(content, self.get) if is_accepted(response.status_code, content) else content
 
     def get(self, path: str, params: Params | None = None) -> Any:
         """GET."""

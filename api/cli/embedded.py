@@ -22,6 +22,8 @@ DYNAMIC_CONFIG: Final[dict[str, str]] = {
     # ListWorkers: every agent with host, CPU, memory and free slots.
     "frontend.WorkerHeartbeatsEnabled": "true",
     "frontend.ListWorkersEnabled": "true",
+    # A workflow whose task fails so often in a row is reported (`hybridci health`): after 20 s; by default 5: 45 s.
+    "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute": "3",
 }
 
 _KEYWORDS: Final = (

@@ -28,6 +28,8 @@ CLIENT_GROUPS: Final[Mapping[str, str]] = {
     "key": "api.cli.commands.key",
     "token": "api.cli.commands.token",
     "audit": "api.cli.commands.audit",
+    "health": "api.cli.commands.health",
+    "repair": "api.cli.commands.repair",
     "seal": "api.cli.commands.seal",
     "pool-key": "api.cli.commands.pool_key",
     "approver": "api.cli.commands.approver",

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from api.deps import Services
 from api.idempotency import REPLAY_HEADER
+from api.schemas.accepted import ACCEPTED
 from api.schemas.jobs import job_json
 from api.submission import Submitted
 from workflows.contracts.base import Frozen
@@ -21,6 +22,8 @@ from workflows.contracts.jobs import Job
 from workflows.contracts.statuses import JobStatus
 
 JSON: Final = "application/json"
+PENDING_HEADER: Final = "Record-Pending"
+"""On what is shown as its workflow has it, because the store has not taken its record yet."""
 Limit = Annotated[int, Field(ge=1, le=100)]
 Cursor = Annotated[str, Field(min_length=1, max_length=4096)]
 
@@ -56,9 +59,15 @@ def json_answer(content: bytes, status: int = 200, headers: dict[str, str] | Non
     return Response(content, status, headers, JSON)
 
 
-async def answer_job(services: Services, job: Job) -> Response:
-    """A job's record, and what it waits for."""
-    return json_answer(job_json(job, await services.fleet.waits_for(job)))
+async def answer_job(services: Services, job: Job, *, recorded: bool = True) -> Response:
+    """A job's record, and what it waits for; ``recorded`` False: what its workflow has is shown in its place."""
+    body = job_json(job, await services.fleet.waits_for(job))
+    return json_answer(body, headers=pending_headers(recorded=recorded))
+
+
+def pending_headers(*, recorded: bool) -> dict[str, str] | None:
+    """How an answer says that nobody has recorded yet what it shows."""
+    return None if recorded else {PENDING_HEADER: "true"}
 
 
 async def answer_submitted(services: Services, submitted: Submitted) -> Response:
@@ -113,6 +122,6 @@ async def told(services: Services, job_id: str, command: Callable[[], Awaitable[
 
 
 def job_responses(created: bool = False) -> dict[int | str, dict[str, Any]]:
-    """The documented success answers of a route that creates."""
+    """The documented success answers of a route to a job's workflow; ``created``: of one that creates."""
     replay = {"description": f"The same request was made before with this key: the same job. {REPLAY_HEADER}: true."}
-    return {200: replay} if created else {}
+    return ACCEPTED | ({200: replay} if created else {})

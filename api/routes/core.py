@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import platform
+from collections import Counter
 from collections.abc import Awaitable
 from typing import Final
 
@@ -75,9 +76,11 @@ async def info(services: ServicesDep) -> Response:
     summary="Metrics for Prometheus",
 )
 async def metrics(services: ServicesDep) -> Response:
-    """Requests by route template, the queue, and the pools (``hybridci_pool_*``, by which KEDA can scale agents)."""
-    stats, pools = await asyncio.gather(services.reader.queue_stats(), _pools(services))
-    return Response(services.metrics.render(stats, pools), media_type=CONTENT_TYPE)
+    """Requests by route template, the queue, the pools (``hybridci_pool_*``, by which KEDA can scale agents), and what
+    is stuck (``hybridci_stuck_workflows``).
+    """
+    stats, pools, stuck = await asyncio.gather(services.reader.queue_stats(), _pools(services), _stuck(services))
+    return Response(services.metrics.render(stats, pools, stuck), media_type=CONTENT_TYPE)
 
 
 async def _pools(services: Services) -> list[PoolView]:
@@ -87,6 +90,15 @@ async def _pools(services: Services) -> list[PoolView]:
     except HybridCIError as error:
         logger.warning("the pools' numbers are missing", extra={"reason": error.message})
         return []
+
+
+async def _stuck(services: Services) -> dict[str, int] | None:
+    """None while Temporal does not answer."""
+    try:
+        return Counter(each.workflow_type for each in await services.repairs.stuck())
+    except HybridCIError as error:
+        logger.warning("the number of stuck workflows is missing", extra={"reason": error.message})
+        return None
 
 
 async def _temporal(services: Services) -> None:

@@ -11,8 +11,9 @@ from starlette.responses import Response
 from api.bodies import json_body
 from api.deploying import command_deployment, report_metrics
 from api.deps import DeploymentId, KnownEnvironment, Services, ServicesDep
-from api.origin import Origin, OriginDep, signed
+from api.origin import CommandOriginDep, Origin, OriginDep, signed
 from api.routes.common import json_answer
+from api.schemas.accepted import ACCEPTED
 from api.schemas.deployments import (
     ApproveRequest,
     CancelDeploymentRequest,
@@ -44,94 +45,103 @@ ReasonBody = Annotated[ReasonRequest, Depends(json_body(ReasonRequest))]
 RecordBody = Annotated[RecordStageRequest, Depends(json_body(RecordStageRequest))]
 
 
-@router.post("/approve", response_model=DeploymentOut, summary="Say yes")
+@router.post("/approve", response_model=DeploymentOut, responses=ACCEPTED, summary="Say yes")
 async def approve_deployment(
     deployment_id: DeploymentId,
     request: Annotated[ApproveRequest, Depends(json_body(ApproveRequest, optional=True))],
     services: ServicesDep,
-    origin: OriginDep,
+    origin: CommandOriginDep,
 ) -> Response:
     """To this version in the environment that waits for it. During a freeze it is kept and counts when it ends."""
-    return await _told(services, deployment_id, signed(Approve, request, origin))
+    return await _told(services, deployment_id, origin, signed(Approve, request, origin))
 
 
-@router.post("/reject", response_model=DeploymentOut, summary="Say no")
+@router.post("/reject", response_model=DeploymentOut, responses=ACCEPTED, summary="Say no")
 async def reject_deployment(
     deployment_id: DeploymentId,
     request: Annotated[RejectRequest, Depends(json_body(RejectRequest))],
     services: ServicesDep,
-    origin: OriginDep,
+    origin: CommandOriginDep,
 ) -> Response:
     """One no ends the deployment."""
-    return await _told(services, deployment_id, signed(Reject, request, origin))
+    return await _told(services, deployment_id, origin, signed(Reject, request, origin))
 
 
-@router.post("/rollback", response_model=DeploymentOut, summary="Roll back")
+@router.post("/rollback", response_model=DeploymentOut, responses=ACCEPTED, summary="Roll back")
 async def rollback_deployment(
     deployment_id: DeploymentId,
     request: Annotated[RollbackRequest, Depends(json_body(RollbackRequest))],
     services: ServicesDep,
-    origin: OriginDep,
+    origin: CommandOriginDep,
 ) -> Response:
     """At once, without queue and approval, to what was live before; then nothing rolls forward until it is released."""
-    return await _told(services, deployment_id, signed(RollbackCommand, request, origin))
+    return await _told(services, deployment_id, origin, signed(RollbackCommand, request, origin))
 
 
-@router.post("/resume", response_model=DeploymentOut, summary="Go on after a pause")
+@router.post("/resume", response_model=DeploymentOut, responses=ACCEPTED, summary="Go on after a pause")
 async def resume_deployment(
-    deployment_id: DeploymentId, request: ReasonBody, services: ServicesDep, origin: OriginDep
+    deployment_id: DeploymentId, request: ReasonBody, services: ServicesDep, origin: CommandOriginDep
 ) -> Response:
     """Where verification could not tell, an operator does."""
-    return await _told(services, deployment_id, signed(Resume, request, origin))
+    return await _told(services, deployment_id, origin, signed(Resume, request, origin))
 
 
-@router.post("/cancel", response_model=DeploymentOut, summary="Cancel")
+@router.post("/cancel", response_model=DeploymentOut, responses=ACCEPTED, summary="Cancel")
 async def cancel_deployment(
     deployment_id: DeploymentId,
     request: Annotated[CancelDeploymentRequest, Depends(json_body(CancelDeploymentRequest, optional=True))],
     services: ServicesDep,
-    origin: OriginDep,
+    origin: CommandOriginDep,
 ) -> Response:
     """Ends it. Once something was rolled out into the last environment, this rolls back."""
-    return await _told(services, deployment_id, signed(CancelDeployment, request, origin))
-
-
-@router.post("/override-freeze", response_model=DeploymentOut, summary="Do not wait for the freeze to end")
-async def override_freeze(
-    deployment_id: DeploymentId, request: ReasonBody, services: ServicesDep, origin: OriginDep
-) -> Response:
-    """For this deployment only; the reason is in the audit trail."""
-    return await _told(services, deployment_id, signed(OverrideFreeze, request, origin))
-
-
-@router.post("/staging", response_model=DeploymentOut, summary="Record what another CI did in staging")
-async def record_staging(
-    deployment_id: DeploymentId, request: RecordBody, services: ServicesDep, origin: OriginDep
-) -> Response:
-    """For an external environment of this name."""
-    return await _told(services, deployment_id, _recorded(request, STAGING, origin))
-
-
-@router.post("/production", response_model=DeploymentOut, summary="Record what another CI did in production")
-async def record_production(
-    deployment_id: DeploymentId, request: RecordBody, services: ServicesDep, origin: OriginDep
-) -> Response:
-    """For an external environment of this name."""
-    return await _told(services, deployment_id, _recorded(request, PRODUCTION, origin))
+    return await _told(services, deployment_id, origin, signed(CancelDeployment, request, origin))
 
 
 @router.post(
-    "/environments/{environment}", response_model=DeploymentOut, summary="Record what another CI did in an environment"
+    "/override-freeze", response_model=DeploymentOut, responses=ACCEPTED, summary="Do not wait for the freeze to end"
+)
+async def override_freeze(
+    deployment_id: DeploymentId, request: ReasonBody, services: ServicesDep, origin: CommandOriginDep
+) -> Response:
+    """For this deployment only; the reason is in the audit trail."""
+    return await _told(services, deployment_id, origin, signed(OverrideFreeze, request, origin))
+
+
+@router.post(
+    "/staging", response_model=DeploymentOut, responses=ACCEPTED, summary="Record what another CI did in staging"
+)
+async def record_staging(
+    deployment_id: DeploymentId, request: RecordBody, services: ServicesDep, origin: CommandOriginDep
+) -> Response:
+    """For an external environment of this name."""
+    return await _told(services, deployment_id, origin, _recorded(request, STAGING, origin))
+
+
+@router.post(
+    "/production", response_model=DeploymentOut, responses=ACCEPTED, summary="Record what another CI did in production"
+)
+async def record_production(
+    deployment_id: DeploymentId, request: RecordBody, services: ServicesDep, origin: CommandOriginDep
+) -> Response:
+    """For an external environment of this name."""
+    return await _told(services, deployment_id, origin, _recorded(request, PRODUCTION, origin))
+
+
+@router.post(
+    "/environments/{environment}",
+    response_model=DeploymentOut,
+    responses=ACCEPTED,
+    summary="Record what another CI did in an environment",
 )
 async def record_stage(
     deployment_id: DeploymentId,
     environment: KnownEnvironment,
     request: RecordBody,
     services: ServicesDep,
-    origin: OriginDep,
+    origin: CommandOriginDep,
 ) -> Response:
     """For any external environment."""
-    return await _told(services, deployment_id, _recorded(request, environment, origin))
+    return await _told(services, deployment_id, origin, _recorded(request, environment, origin))
 
 
 @router.post("/metrics", status_code=202, response_model=MetricsAccepted, summary="Report metrics")
@@ -154,5 +164,6 @@ def _recorded(request: RecordStageRequest, environment: str, origin: Origin) -> 
     )
 
 
-async def _told(services: Services, deployment_id: str, command: DeploymentCommand) -> Response:
-    return json_answer(deployment_json(await command_deployment(services, deployment_id, command)))
+async def _told(services: Services, deployment_id: str, origin: Origin, command: DeploymentCommand) -> Response:
+    record = await command_deployment(services, deployment_id, command, origin.update_id(command))
+    return json_answer(deployment_json(record))

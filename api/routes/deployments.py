@@ -13,7 +13,9 @@ from api.deploying import start_deployment
 from api.deps import DeploymentId, KnownService, ServicesDep
 from api.idempotency import REPLAY_HEADER, IdempotencyKey
 from api.origin import OriginDep
-from api.routes.common import PageQuery, Paging, json_answer
+from api.recorded import seen_deployment
+from api.routes.common import PageQuery, Paging, json_answer, pending_headers
+from api.schemas.accepted import ACCEPTED
 from api.schemas.deployments import DeploymentOut, deployment_json
 from workflows.contracts.deployments import (
     DeploymentPage,
@@ -45,7 +47,11 @@ class DeploymentListQuery(ServiceDeploymentQuery):
 
 
 @router.post(
-    "/deployments", status_code=201, response_model=DeploymentOut, responses={200: _REPLAY}, summary="Deploy a version"
+    "/deployments",
+    status_code=201,
+    response_model=DeploymentOut,
+    responses={200: _REPLAY, **ACCEPTED},
+    summary="Deploy a version",
 )
 async def create_deployment(
     request: Annotated[DeploymentRequest, Depends(json_body(DeploymentRequest))],
@@ -53,7 +59,9 @@ async def create_deployment(
     origin: OriginDep,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Start it on its way, by the service's definition of now. 201: it is durably started and can be read."""
+    """Start it on its way, by the service's definition of now. 201: it is durably started and can be read; 202: its
+    record follows.
+    """
     try:
         started = await start_deployment(services, origin, request, key=idempotency_key)
     except NotFound as error:
@@ -90,8 +98,12 @@ async def list_deployments_of_service(
 
 @router.get("/deployments/{deployment_id}", response_model=DeploymentOut, summary="Show a deployment")
 async def get_deployment(deployment_id: DeploymentId, services: ServicesDep) -> Response:
-    """Where it stands in each environment; ``waits_for`` says in words what moves it."""
-    return json_answer(deployment_json(await services.deployments.get(deployment_id)))
+    """Where it stands in each environment; ``waits_for`` says in words what moves it.
+
+    An accepted one that the store has not taken yet is shown as its workflow has it; ``Record-Pending: true`` then.
+    """
+    seen = await seen_deployment(services, deployment_id)
+    return json_answer(deployment_json(seen.record), headers=pending_headers(recorded=seen.recorded))
 
 
 @router.get("/deployments/{deployment_id}/events", response_model=EventPage, summary="List what was done, newest first")

@@ -8,9 +8,10 @@ from starlette.responses import Response
 from api.bodies import json_body
 from api.deploying import command_environment, require_environment
 from api.deps import KnownEnvironment, KnownService, Services, ServicesDep
-from api.idempotency import IdempotencyKey, id_for
-from api.origin import OriginDep, signed
+from api.idempotency import id_for
+from api.origin import CommandOriginDep, signed
 from api.routes.common import json_answer
+from api.schemas.accepted import ACCEPTED
 from api.schemas.services import (
     EnvironmentList,
     EnvironmentOut,
@@ -50,43 +51,46 @@ async def get_environment(name: KnownService, environment: KnownEnvironment, ser
     return _answer(await _state(services, name, environment))
 
 
-@router.post("/{environment}/hold", response_model=EnvironmentOut, summary="Let nothing be rolled out")
+@router.post(
+    "/{environment}/hold", response_model=EnvironmentOut, responses=ACCEPTED, summary="Let nothing be rolled out"
+)
 async def hold_environment(
     name: KnownService,
     environment: KnownEnvironment,
     request: Annotated[HoldRequest, Depends(json_body(HoldRequest))],
     services: ServicesDep,
-    origin: OriginDep,
+    origin: CommandOriginDep,
 ) -> Response:
     """Until somebody releases it. A rollback still goes through; what is being rolled out is not stopped."""
     command = signed(HoldCommand, request, origin)
-    return _answer(await command_environment(services, name, environment, command))
+    return _answer(await command_environment(services, name, environment, command, origin.update_id(command)))
 
 
-@router.post("/{environment}/release", response_model=EnvironmentOut, summary="Lift the hold")
+@router.post("/{environment}/release", response_model=EnvironmentOut, responses=ACCEPTED, summary="Lift the hold")
 async def release_environment(
     name: KnownService,
     environment: KnownEnvironment,
     request: Annotated[ReleaseRequest, Depends(json_body(ReleaseRequest, optional=True))],
     services: ServicesDep,
-    origin: OriginDep,
+    origin: CommandOriginDep,
 ) -> Response:
     """Who waits first goes on at once."""
     command = signed(ReleaseCommand, request, origin)
-    return _answer(await command_environment(services, name, environment, command))
+    return _answer(await command_environment(services, name, environment, command, origin.update_id(command)))
 
 
-@router.post("/{environment}/freezes", status_code=201, response_model=EnvironmentOut, summary="Add a freeze")
+@router.post(
+    "/{environment}/freezes", status_code=201, response_model=EnvironmentOut, responses=ACCEPTED, summary="Add a freeze"
+)
 async def add_freeze(
     name: KnownService,
     environment: KnownEnvironment,
     request: Annotated[FreezeRequest, Depends(json_body(FreezeRequest))],
     services: ServicesDep,
-    origin: OriginDep,
-    idempotency_key: IdempotencyKey = None,
+    origin: CommandOriginDep,
 ) -> Response:
     """The last part of ``Location`` is the freeze's id. The same id (or Idempotency-Key) again replaces it."""
-    freeze_id = request.freeze_id or id_for(origin.caller, idempotency_key)
+    freeze_id = request.freeze_id or id_for(origin.caller, origin.key)
     ends_at = request.ends_at
     if request.duration_seconds is not None:
         begins = services.clock() if request.starts_at is None else request.starts_at
@@ -94,19 +98,21 @@ async def add_freeze(
     command = signed(
         FreezeCommand, request, origin, without=frozenset({"duration_seconds"}), freeze_id=freeze_id, ends_at=ends_at
     )
-    state = await command_environment(services, name, environment, command)
+    state = await command_environment(services, name, environment, command, origin.update_id(command))
     url = f"/api/dashboard/services/{name}/environments/{environment}/freezes/{freeze_id}"
     return json_answer(environment_json(state), 201, {"Location": url})
 
 
-@router.delete("/{environment}/freezes/{freeze_id}", response_model=EnvironmentOut, summary="End a freeze")
+@router.delete(
+    "/{environment}/freezes/{freeze_id}", response_model=EnvironmentOut, responses=ACCEPTED, summary="End a freeze"
+)
 async def remove_freeze(
     name: KnownService,
     environment: KnownEnvironment,
     freeze_id: str,
     request: Annotated[UnfreezeRequest, Depends(json_body(UnfreezeRequest, optional=True))],
     services: ServicesDep,
-    origin: OriginDep,
+    origin: CommandOriginDep,
 ) -> Response:
     """An ad hoc one; recurring windows belong to the service's definition. 404 when there is none of this id."""
     await require_environment(services, name, environment)
@@ -115,7 +121,7 @@ async def remove_freeze(
         present = ", ".join(freeze.freeze_id for freeze in state.freezes) or "none"
         raise NotFound(f"{environment} of {name} has no freeze {freeze_id[:64]!r}; it has: {present}.")
     command = signed(UnfreezeCommand, request, origin, freeze_id=freeze_id)
-    return _answer(await services.releases.command_environment(name, environment, command))
+    return _answer(await services.releases.command_environment(name, environment, command, origin.update_id(command)))
 
 
 async def _state(services: Services, name: str, environment: str) -> EnvironmentState:

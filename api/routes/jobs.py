@@ -12,7 +12,8 @@ from api.auth.reach import jobs_within, require_destination
 from api.bodies import json_body
 from api.deps import JobId, Services, ServicesDep
 from api.idempotency import IdempotencyKey
-from api.origin import OriginDep, signed
+from api.origin import CommandOriginDep, Origin, OriginDep, signed
+from api.recorded import seen_job
 from api.routes.common import (
     Listing,
     Paging,
@@ -45,7 +46,7 @@ async def create_job(
     origin: OriginDep,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Start a job. 201 means that it is durably started and its record can be read."""
+    """Start a job. 201: it is durably started and its record can be read. 202: it is, and its record follows."""
     return await answer_submitted(services, await submit_one(services, origin, spec, idempotency_key))
 
 
@@ -71,47 +72,58 @@ async def list_jobs_of_agent(agent_id: ShortLine, paging: Paging, services: Serv
 
 @router.get("/{job_id}", response_model=JobOut, summary="Show a job")
 async def get_job(job_id: JobId, services: ServicesDep) -> Response:
-    """The record; for a running job with the moment its lease lapses, fresh from Temporal."""
-    return await answer_job(services, await _with_lease(services, await services.reader.get(job_id)))
+    """The record; for a running job with the moment its lease lapses, fresh from Temporal.
+
+    An accepted job that the store has not taken yet is shown as its workflow has it; ``Record-Pending: true`` then.
+    """
+    seen = await seen_job(services, job_id)
+    return await answer_job(services, await _with_lease(services, seen.record), recorded=seen.recorded)
 
 
-@router.patch("/{job_id}", response_model=JobOut, summary="Change a job's priority, pool, labels or tags")
+@router.patch(
+    "/{job_id}",
+    response_model=JobOut,
+    responses=job_responses(),
+    summary="Change a job's priority, pool, labels or tags",
+)
 async def amend_job(
     job_id: JobId,
     request: Annotated[AmendRequest, Depends(json_body(AmendRequest))],
     services: ServicesDep,
-    origin: OriginDep,
+    origin: CommandOriginDep,
 ) -> Response:
     """Priority and pool can be changed until an agent has the job, labels and tags until it ends."""
     amend = signed(Amend, request, origin)
     await require_destination(services, origin.caller, job_id, pool=amend.pool, labels=amend.labels)
-    job = await told(services, job_id, lambda: services.orchestrator.amend(job_id, amend))
+    job = await told(services, job_id, lambda: services.orchestrator.amend(job_id, amend, origin.update_id(amend)))
     return await answer_job(services, job)
 
 
-@router.patch("/{job_id}/complete", response_model=JobOut, summary="Record a result found outside")
+@router.patch(
+    "/{job_id}/complete", response_model=JobOut, responses=job_responses(), summary="Record a result found outside"
+)
 async def complete_job(
     job_id: JobId,
     request: Annotated[CompleteRequest, Depends(json_body(CompleteRequest))],
     services: ServicesDep,
-    origin: OriginDep,
+    origin: CommandOriginDep,
 ) -> Response:
     """Another CI or an operator knows how it ended: what still runs is stopped and this becomes the result."""
     complete = signed(Complete, request, origin)
-    return await answer_job(
-        services, await told(services, job_id, lambda: services.orchestrator.complete(job_id, complete))
-    )
+    update_id = origin.update_id(complete)
+    job = await told(services, job_id, lambda: services.orchestrator.complete(job_id, complete, update_id))
+    return await answer_job(services, job)
 
 
-@router.post("/{job_id}/cancel", response_model=JobOut, summary="Cancel a job")
+@router.post("/{job_id}/cancel", response_model=JobOut, responses=job_responses(), summary="Cancel a job")
 async def cancel_job(
     job_id: JobId,
     request: Annotated[CancelRequest, Depends(json_body(CancelRequest, optional=True))],
     services: ServicesDep,
-    origin: OriginDep,
+    origin: CommandOriginDep,
 ) -> Response:
     """A queued job ends at once, a running one within 2 s and its 10 s grace. Cancelling it again is no error."""
-    return await answer_job(services, await cancel(services, job_id, signed(Cancel, request, origin)))
+    return await answer_job(services, await cancel(services, job_id, signed(Cancel, request, origin), origin))
 
 
 @router.post(
@@ -128,10 +140,12 @@ async def retry_job(
     return await answer_submitted(services, await retry(services, origin, job_id, idempotency_key))
 
 
-async def cancel(services: Services, job_id: str, request: Cancel) -> Job:
+async def cancel(services: Services, job_id: str, request: Cancel, origin: Origin) -> Job:
     """Cancel; a job that is cancelled already is returned as it is. Raises NotFound, InvalidState."""
     try:
-        return await told(services, job_id, lambda: services.orchestrator.cancel(job_id, request))
+        return await told(
+            services, job_id, lambda: services.orchestrator.cancel(job_id, request, origin.update_id(request))
+        )
     except InvalidState:
         job = await services.reader.get(job_id)
         if job.status is JobStatus.CANCELLED:

@@ -10,7 +10,7 @@ from api.bodies import json_body
 from api.deps import JobId, ServicesDep
 from api.errors import request_id_of
 from api.idempotency import IdempotencyKey
-from api.origin import OriginDep, signed
+from api.origin import CommandOriginDep, OriginDep, signed
 from api.routes.common import answer_job, job_responses, json_answer, told
 from api.routes.jobs import cancel, create_job, get_job, list_jobs
 from api.schemas.commands import PriorityRequest
@@ -41,23 +41,28 @@ async def create_jobs(
     return json_answer(result.model_dump_json().encode(), 207)
 
 
-@router.patch("/jobs/{job_id}/priority", response_model=JobOut, summary="Change a queued job's place in line")
+@router.patch(
+    "/jobs/{job_id}/priority",
+    response_model=JobOut,
+    responses=job_responses(),
+    summary="Change a queued job's place in line",
+)
 async def set_priority(
     job_id: JobId,
     request: Annotated[PriorityRequest, Depends(json_body(PriorityRequest))],
     services: ServicesDep,
-    origin: OriginDep,
+    origin: CommandOriginDep,
 ) -> Response:
     """Possible until an agent has the job."""
     amend = signed(Amend, request, origin)
-    job = await told(services, job_id, lambda: services.orchestrator.amend(job_id, amend))
+    job = await told(services, job_id, lambda: services.orchestrator.amend(job_id, amend, origin.update_id(amend)))
     return await answer_job(services, job)
 
 
-@router.delete("/jobs/{job_id}", response_model=JobOut, summary="Cancel a job")
-async def delete_job(job_id: JobId, services: ServicesDep, origin: OriginDep) -> Response:
+@router.delete("/jobs/{job_id}", response_model=JobOut, responses=job_responses(), summary="Cancel a job")
+async def delete_job(job_id: JobId, services: ServicesDep, origin: CommandOriginDep) -> Response:
     """Takes the job from the queue or stops it; its record stays."""
-    return await answer_job(services, await cancel(services, job_id, Cancel(**origin.fields())))
+    return await answer_job(services, await cancel(services, job_id, Cancel(**origin.fields()), origin))
 
 
 @router.get("/stats", response_model=QueueStats, summary="The queue in numbers")

@@ -1,6 +1,7 @@
 """Services: register, change, show, list. Each change makes a version; a running deployment keeps the one it has."""
 
 import re
+from contextlib import suppress
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Header, Path, Query
@@ -15,8 +16,9 @@ from api.deps import KnownService, Services, ServicesDep
 from api.errors import ApiError, ProblemCode
 from api.origin import OriginDep
 from api.routes.common import Paging, json_answer
+from api.schemas.accepted import ACCEPTED
 from workflows.contracts.base import Frozen
-from workflows.contracts.errors import FieldError, InvalidState, NotFound, ValidationFailed
+from workflows.contracts.errors import FieldError, InvalidState, NotFound, Unavailable, ValidationFailed
 from workflows.contracts.services import Service, ServiceName, ServicePage, ServiceSpec, ServiceWrite
 
 router = APIRouter(prefix="/api/dashboard/services", tags=["services"])
@@ -48,14 +50,19 @@ async def list_services(paging: Paging, services: ServicesDep, caller: Caller) -
 
 @router.get("/{name}", response_model=Service, summary="Show a service")
 async def get_service(name: KnownService, which: Annotated[VersionQuery, Query()], services: ServicesDep) -> Response:
-    """``ETag`` is its version, for ``If-Match``."""
-    return _answer(await services.deployments.service(name, which.version))
+    """``ETag`` is its version, for ``If-Match``. 503 while an accepted registration has not reached the records."""
+    try:
+        return _answer(await services.deployments.service(name, which.version))
+    except NotFound:
+        if await services.releases.registers(name):
+            raise Unavailable(f"Service {name} is accepted, and its definition follows: ask again.") from None
+        raise
 
 
 @router.put(
     "/{name}",
     response_model=Service,
-    responses={201: {"model": Service, "description": "It was registered."}},
+    responses={201: {"model": Service, "description": "It was registered."}, **ACCEPTED},
     summary="Register or change a service",
 )
 async def put_service(
@@ -68,8 +75,8 @@ async def put_service(
 ) -> Response:
     """As a whole, in JSON or YAML. The same definition again makes no new version.
 
-    201 when it was not there before. 412 when it has another version than ``If-Match`` says, or exists in spite of
-    ``If-None-Match: *``.
+    201 when it was not there before; 202 when it is accepted, but not stored yet. 412 when it has another version than
+    ``If-Match`` says, or exists in spite of ``If-None-Match: *``.
     """
     present = await _present(services, name)
     expected = _expected_version(if_match, if_none_match, present)
@@ -81,6 +88,9 @@ async def put_service(
     )
     if expected is not None and expected != (present.version if present is not None else 0):
         raise _precondition_failed(name, present)
+    if present is None and expected is None:
+        with suppress(InvalidState):  # somebody else has registered it meanwhile
+            return _answer(await services.releases.apply_service(write.model_copy(update={"expected_version": 0})), 201)
     try:
         stored = await services.releases.apply_service(write)
     except InvalidState:
@@ -88,8 +98,7 @@ async def put_service(
         if expected is not None and expected != (now.version if now is not None else 0):
             raise _precondition_failed(name, now) from None
         raise
-    created = present is None and stored.version == 1
-    return _answer(stored, 201 if created else 200)
+    return _answer(stored, 201 if expected == 0 else 200)
 
 
 async def _present(services: Services, name: str) -> Service | None:

@@ -116,6 +116,11 @@ class MetricsAccepted(Frozen):
     url: str
 
 
+def deployment_fields(deployment: Deployment) -> dict[str, Any]:
+    """The same as ``deployment_json``, as a part of another document."""
+    return deployment.model_dump(mode="json", exclude=set(_INTERNAL))
+
+
 def deployment_json(deployment: Deployment) -> bytes:
     """The record as callers see it."""
     return deployment.model_dump_json(exclude=set(_INTERNAL)).encode()

@@ -67,6 +67,7 @@ class BatchResult(Frozen):
     created: int
     replayed: int
     failed: int
+    accepted: int = Field(default=0, description="Started, but their records follow: 202.")
     items: list[BatchItem]
 
 

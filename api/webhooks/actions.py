@@ -1,8 +1,9 @@
 """Doing what a delivery asks for: a planned action becomes a request or command, and its outcome a result.
 
 A refusal is a result, not an error: the tool that sent the delivery must not repeat it, and people see the result in
-the answer, the log and, where a deployment was asked, its audit trail. Only Unavailable is raised, for the tool to send
-the delivery again, which is safe: starts have ids that follow from their key, commands leave their key in the trail.
+the answer, the log and, where a deployment was asked, its audit trail. What is accepted without a record yet is done.
+Only Unavailable is raised, for the tool to send the delivery again, which is safe: starts and commands have ids that
+follow from their key, and commands leave their key in the trail, which remembers for longer.
 Deliberately not here: the services behind it (``effects``).
 """
 
@@ -14,9 +15,11 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from api.errors import field_errors
+from api.schemas.accepted import accepted_answer
 from api.webhooks.manifest import ActionName
 from api.webhooks.outcomes import Acting, ActionResult, ActionStatus, Effects
 from api.webhooks.rules import Planned
+from workflows.contracts.accepted import Accepted
 from workflows.contracts.deployment_commands import Approve, RecordStage, Reject, ReportMetrics, RollbackCommand
 from workflows.contracts.deployments import AuditEvent, Deployment, DeploymentRequest
 from workflows.contracts.environments import HoldCommand
@@ -61,6 +64,8 @@ async def perform(effects: Effects, planned: Planned) -> ActionResult:
         return _refused(planned, planned.problem)
     try:
         return await _PERFORMERS[planned.action](effects, planned)
+    except Accepted as accepted:
+        return _accepted(planned, accepted)
     except Unavailable:
         raise
     except ValidationError as error:
@@ -94,7 +99,7 @@ async def _start_deployment(effects: Effects, planned: Planned) -> ActionResult:
 async def _approve(effects: Effects, planned: Planned) -> ActionResult:
     async def act(deployment_id: str) -> Deployment:
         values = {**_common(effects, planned), "comment": _marked(planned, "comment")}
-        return await effects.command(deployment_id, _model(Approve, values))
+        return await effects.command(deployment_id, _model(Approve, values), planned.key)
 
     return await _command(effects, planned, act, "is approved by {by}.", waiting=True)
 
@@ -102,7 +107,7 @@ async def _approve(effects: Effects, planned: Planned) -> ActionResult:
 async def _reject(effects: Effects, planned: Planned) -> ActionResult:
     async def act(deployment_id: str) -> Deployment:
         values = {**_common(effects, planned), "reason": _marked(planned, "reason")}
-        return await effects.command(deployment_id, _model(Reject, values))
+        return await effects.command(deployment_id, _model(Reject, values), planned.key)
 
     return await _command(effects, planned, act, "is rejected by {by}.", waiting=True)
 
@@ -110,7 +115,7 @@ async def _reject(effects: Effects, planned: Planned) -> ActionResult:
 async def _rollback(effects: Effects, planned: Planned) -> ActionResult:
     async def act(deployment_id: str) -> Deployment:
         values = {**_common(effects, planned), "reason": _marked(planned, "reason")}
-        return await effects.command(deployment_id, _model(RollbackCommand, values))
+        return await effects.command(deployment_id, _model(RollbackCommand, values), planned.key)
 
     return await _command(effects, planned, act, "is being rolled back.", waiting=False)
 
@@ -118,7 +123,7 @@ async def _rollback(effects: Effects, planned: Planned) -> ActionResult:
 async def _record_stage(effects: Effects, planned: Planned) -> ActionResult:
     async def act(deployment_id: str) -> Deployment:
         values = {**_common(effects, planned), "message": _marked(planned, "message")}
-        return await effects.command(deployment_id, _model(RecordStage, values))
+        return await effects.command(deployment_id, _model(RecordStage, values), planned.key)
 
     return await _command(effects, planned, act, f"in {planned.values.get('environment')} is recorded.", waiting=False)
 
@@ -148,7 +153,7 @@ async def _pause(effects: Effects, planned: Planned) -> ActionResult:
     known = await effects.done_before(mark, service=service, deployment_id=None)
     if known is None:
         values = {**_common(effects, planned), "reason": _marked(planned, "reason")}
-        await effects.hold(service, environment, _model(HoldCommand, values))
+        await effects.hold(service, environment, _model(HoldCommand, values), planned.key)
     return ActionResult(
         action=planned.action,
         status=ActionStatus.DONE,
@@ -261,6 +266,23 @@ def _done(planned: Planned, record: Deployment | AuditEvent, message: str) -> Ac
         deployment_id=record.deployment_id,
         url=f"/api/dashboard/deployments/{record.deployment_id}",
         message=message,
+    )
+
+
+def _accepted(planned: Planned, accepted: Accepted) -> ActionResult:
+    """Done, for the tool that sent it: it must not send it again, and the record follows."""
+    taken = accepted.taken
+    return ActionResult(
+        action=planned.action,
+        status=ActionStatus.DONE,
+        service_name=taken.service_name or planned.service,
+        environment=taken.environment,
+        version=None if taken.deployment is None else taken.deployment.version,
+        deployment_id=taken.deployment_id,
+        job_id=taken.job_id,
+        url=accepted_answer(accepted).url,
+        message=accepted.message,
+        replayed=taken.replayed,
     )
 
 

@@ -2,10 +2,13 @@
 
 from typing import Final
 
+from pydantic import BaseModel
+
 from api.auth.principal import Principal
 from api.deploying import command_deployment, command_environment, report_metrics, start_deployment
 from api.deps import Services
 from api.origin import Origin
+from api.recorded import seen_deployment, seen_job
 from api.submission import submit_one
 from api.webhooks.outcomes import Acting
 from api.webhooks.repositories import KnownService, known_service
@@ -42,7 +45,7 @@ class ApiEffects:
         try:
             submitted = await submit_one(self._services, self._origin, spec, key)
         except Conflict:  # another delivery of the same key said it in other words
-            return await self._services.reader.get(job_id_for_key(self.by, key)), True
+            return (await seen_job(self._services, job_id_for_key(self.by, key))).record, True
         return submitted.job, submitted.replayed
 
     async def start_deployment(self, request: DeploymentRequest, key: str) -> tuple[Deployment, bool]:
@@ -50,22 +53,26 @@ class ApiEffects:
         try:
             started = await start_deployment(self._services, self._origin, request, key=key)
         except Conflict:  # another delivery of the same key said it in other words
-            return await self._services.deployments.get(job_id_for_key(self.by, key)), True
+            return (await seen_deployment(self._services, job_id_for_key(self.by, key))).record, True
         return started.deployment, started.replayed
 
     async def command(
-        self, deployment_id: str, command: Approve | Reject | RollbackCommand | RecordStage
+        self, deployment_id: str, command: Approve | Reject | RollbackCommand | RecordStage, key: str
     ) -> Deployment:
-        """Send it to the deployment."""
-        return await command_deployment(self._services, _known(deployment_id), command)
+        """Send it to the deployment, once for this key."""
+        return await command_deployment(self._services, _known(deployment_id), command, self._update_id(command, key))
 
     async def report_metrics(self, deployment_id: str, sample: ReportMetrics) -> None:
         """Hand over a sample."""
         await report_metrics(self._services, _known(deployment_id), sample)
 
-    async def hold(self, service: str, environment: str, command: HoldCommand) -> EnvironmentState:
-        """Hold the environment."""
-        return await command_environment(self._services, service, environment, command)
+    async def hold(self, service: str, environment: str, command: HoldCommand, key: str) -> EnvironmentState:
+        """Hold the environment, once for this key."""
+        return await command_environment(self._services, service, environment, command, self._update_id(command, key))
+
+    def _update_id(self, command: BaseModel, key: str) -> str:
+        """The same for the same delivery, whatever a payload says the second time: the trail may not know it yet."""
+        return job_id_for_key(self.by, f"{key}\n{type(command).__name__}")
 
     async def acting(self, service: str, environment: str) -> Acting:
         """The holder (on its way in, or live), else what is live."""

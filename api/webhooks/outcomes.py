@@ -46,7 +46,7 @@ class Acting:
 
 
 class Effects(Protocol):
-    """What actions do to the world, on behalf of one provider. All raise what ``api.deploying`` does."""
+    """What actions do to the world, on behalf of one provider. All raise what ``api.deploying`` does: also Accepted."""
 
     @property
     def by(self) -> str:
@@ -67,17 +67,17 @@ class Effects(Protocol):
         ...
 
     async def command(
-        self, deployment_id: str, command: Approve | Reject | RollbackCommand | RecordStage
+        self, deployment_id: str, command: Approve | Reject | RollbackCommand | RecordStage, key: str
     ) -> Deployment:
-        """Send it to the deployment."""
+        """Send it to the deployment, once for this key."""
         ...
 
     async def report_metrics(self, deployment_id: str, sample: ReportMetrics) -> None:
         """Hand over a sample."""
         ...
 
-    async def hold(self, service: str, environment: str, command: HoldCommand) -> EnvironmentState:
-        """Hold the environment."""
+    async def hold(self, service: str, environment: str, command: HoldCommand, key: str) -> EnvironmentState:
+        """Hold the environment, once for this key."""
         ...
 
     async def acting(self, service: str, environment: str) -> Acting:

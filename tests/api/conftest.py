@@ -28,6 +28,7 @@ from api.middleware import RequestContext
 from api.webhooks.receive import Webhooks
 from tests.api.fake_deployments import FakeDeployments
 from tests.api.fake_queues import fleet_of
+from tests.api.fake_repairs import FakeRepairs
 from tests.api.fakes import FakeOrchestrator
 from workflows.contracts.access import Role
 
@@ -47,6 +48,12 @@ class Bench:
     agent: httpx.AsyncClient
     anyone: httpx.AsyncClient
     stop: list[bool]
+
+    @property
+    def repairs(self) -> FakeRepairs:
+        found = self.app.state.services.repairs
+        assert isinstance(found, FakeRepairs)
+        return found
 
     async def submit(self, **changes: object) -> str:
         answer = await self.admin.post("/api/dashboard/jobs", json={**SPEC, **changes})
@@ -130,6 +137,7 @@ def memory_app(limits: RateLimits | None = None) -> tuple[FastAPI, Stores, FakeO
     stores = open_memory_stores()
     orchestrator = FakeOrchestrator(stores.jobs, FakeDeployments(stores))
     stop: list[bool] = []
+    repairs = FakeRepairs()
     services = Services(
         **access_parts(stores, limits),
         reader=JobReader(stores.jobs),
@@ -139,6 +147,7 @@ def memory_app(limits: RateLimits | None = None) -> tuple[FastAPI, Stores, FakeO
         deployments=deployment_reader(stores),
         temporal=lambda: orchestrator,
         releasing=lambda: orchestrator.releases,
+        repairing=lambda: repairs,
         metrics=Metrics(),
         fleet=fleet_of(stores),
         stopping=lambda: bool(stop),

@@ -7,6 +7,7 @@ from typing import Any
 
 from activities.clock import epoch_millis
 from activities.stores.open import Stores
+from workflows.contracts.accepted import Accepted, Taken
 from workflows.contracts.deployment_commands import (
     Approve,
     CancelDeployment,
@@ -43,20 +44,30 @@ from workflows.contracts.errors import HybridCIError, InvalidState, NotFound
 from workflows.contracts.ids import new_job_id
 from workflows.contracts.services import Service, ServiceWrite
 from workflows.deployment_client import DeploymentCommand, Deployments, EnvironmentCommand, workflow_id_of
+from workflows.deployment_record import as_accepted
 
 
 class FakeDeployments(Deployments):
-    """Answers like the real one. ``failure`` is raised by every call; ``commands`` are those that were accepted."""
+    """Answers like the real one. ``failure`` is raised by every call; ``commands`` are those that were accepted.
+
+    ``unanswered``: what is taken is not answered, as when the store is out. ``update_ids``: of the commands, in turn.
+    """
 
     def __init__(self, stores: Stores) -> None:  # no client: nothing of the base class is used
         self._stores = stores
         self.failure: HybridCIError | None = None
+        self.unanswered = False
+        self.registering: set[str] = set()
+        self.update_ids: list[str | None] = []
         self.lost: set[str] = set()
         self.started: list[DeploymentInput] = []
         self.commands: list[DeploymentCommand | EnvironmentCommand | ReportMetrics] = []
 
     async def apply_service(self, write: ServiceWrite) -> Service:
         self._answer()
+        if self.unanswered:
+            self.registering.add(write.name)
+            raise Accepted(Taken(asked="register", service_name=write.name))
         present = await self._stores.services.get(write.name)
         version = 0 if present is None else present.version
         if present is not None and present.spec == write.spec and write.expected_version in {None, version}:
@@ -75,9 +86,26 @@ class FakeDeployments(Deployments):
             raise InvalidState(f"Service {write.name} has another version.")
         return service
 
-    async def start(self, deployment: DeploymentInput) -> Deployment:
+    async def begin(self, deployment: DeploymentInput) -> bool:
         self._answer()
         self.started.append(deployment)
+        return await self._stores.deployments.get(deployment.deployment_id) is None
+
+    async def known(self, deployment_id: str) -> Deployment:
+        self._answer()
+        found = [start for start in self.started if start.deployment_id == deployment_id]
+        if not found or await self._stores.deployments.get(deployment_id) is not None:
+            raise NotFound("There is no open deployment of this id.")
+        return as_accepted(found[-1], epoch_millis())
+
+    async def registers(self, name: str) -> bool:
+        self._answer()
+        return name in self.registering
+
+    async def created(self, deployment: DeploymentInput) -> Deployment:
+        self._answer()
+        if self.unanswered:
+            raise Accepted(Taken(asked="start", deployment_id=deployment.deployment_id))
         known = await self._stores.deployments.get(deployment.deployment_id)
         if known is not None:
             return known
@@ -96,7 +124,10 @@ class FakeDeployments(Deployments):
         )
         return await self.put(created, action="deployment.created", by=deployment.created_by, via=deployment.via)
 
-    async def command(self, deployment: Deployment, command: DeploymentCommand) -> Deployment:
+    async def command(
+        self, deployment: Deployment, command: DeploymentCommand, update_id: str | None = None
+    ) -> Deployment:
+        self._taken(type(command).__name__, update_id, deployment_id=deployment.deployment_id)
         present = await self._open(deployment.deployment_id)
         changes = self._changes(present, command)
         self.commands.append(command)
@@ -108,9 +139,10 @@ class FakeDeployments(Deployments):
         self.commands.append(sample)
 
     async def command_environment(
-        self, service_name: str, environment: str, command: EnvironmentCommand
+        self, service_name: str, environment: str, command: EnvironmentCommand, update_id: str | None = None
     ) -> EnvironmentState:
         self._answer()
+        self._taken(type(command).__name__, update_id, service_name=service_name, environment=environment)
         state = await self._stores.environments.get(service_name, environment)
         state = state or EnvironmentState(service_name=service_name, environment=environment)
         event = _event("environment.commanded", command, service_name=service_name, environment=environment)
@@ -204,6 +236,11 @@ class FakeDeployments(Deployments):
         if deployment is None or deployment.closed or deployment_id in self.lost:
             raise NotFound("There is no open workflow of this id: it never existed, or it has ended.")
         return deployment
+
+    def _taken(self, asked: str, update_id: str | None, **subject: str) -> None:
+        self.update_ids.append(update_id)
+        if self.unanswered:
+            raise Accepted(Taken.model_validate({"asked": asked.lower(), "update_id": update_id, **subject}))
 
     def _answer(self) -> None:
         if self.failure is not None:

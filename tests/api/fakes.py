@@ -6,6 +6,7 @@ from activities.clock import epoch_millis
 from activities.stores.interfaces import JobStore
 from tests.api.fake_deployments import FakeDeployments
 from workflows.client import Orchestrator
+from workflows.contracts.accepted import Accepted, Taken
 from workflows.contracts.attempts import AttemptStarted
 from workflows.contracts.commands import (
     Amend,
@@ -23,16 +24,21 @@ from workflows.contracts.errors import HybridCIError, InvalidState, NotFound
 from workflows.contracts.jobs import Attempt, Job, new_job
 from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
-from workflows.job_record import creation
+from workflows.job_record import as_accepted, creation
 
 
 class FakeOrchestrator(Orchestrator):
-    """Answers like the real one. ``failure`` is raised by every call; ``on_submit`` is told of each start."""
+    """Answers like the real one. ``failure`` is raised by every call; ``on_submit`` is told of each start.
+
+    ``unanswered``: what is taken is not answered, as when the store is out. ``update_ids``: of the commands, in turn.
+    """
 
     def __init__(self, store: JobStore, releases: FakeDeployments) -> None:  # no client: the base class is not used
         self._store = store
         self.releases = releases
         self.failure: HybridCIError | None = None
+        self.unanswered = False
+        self.update_ids: list[str | None] = []
         self.on_submit: Callable[[JobInput], None] = lambda job: None
         self.started: dict[str, JobInput] = {}
         self.lease: int | None = None
@@ -44,6 +50,9 @@ class FakeOrchestrator(Orchestrator):
     async def submit(self, job: JobInput) -> Job:
         self._answer()
         self.on_submit(job)
+        return await self._created(job)
+
+    async def _created(self, job: JobInput) -> Job:
         known = await self._store.get(job.job_id)
         if known is not None:
             return known
@@ -58,18 +67,31 @@ class FakeOrchestrator(Orchestrator):
         return await self.put(created, status=JobStatus.QUEUED, queued_at=epoch_millis())
 
     async def start(self, job: JobInput, accepted_at: int) -> JobWrite | None:
+        return creation(job, accepted_at) if await self.begin(job) else None
+
+    async def begin(self, job: JobInput) -> bool:
         self._answer()
         self.on_submit(job)
         self.started[job.job_id] = job
-        return creation(job, accepted_at) if await self._store.get(job.job_id) is None else None
+        return await self._store.get(job.job_id) is None
+
+    async def known(self, job_id: str) -> Job:
+        self._answer()
+        job = self.started.get(job_id)
+        if job is None or await self._store.get(job_id) is not None:
+            raise NotFound("There is no open workflow of this id.")
+        return as_accepted(job, epoch_millis())
 
     async def created(self, job_id: str) -> Job:
         self._answer()
+        if self.unanswered:
+            raise Accepted(Taken(asked="submit", job_id=job_id))
         if job_id not in self.started:
             raise NotFound("There is no open workflow of this id: it never existed, or it has ended.")
-        return await self.submit(self.started[job_id])
+        return await self._created(self.started[job_id])
 
-    async def cancel(self, job_id: str, command: Cancel) -> Job:
+    async def cancel(self, job_id: str, command: Cancel, update_id: str | None = None) -> Job:
+        self._taken("cancel", job_id, update_id)
         job = await self._open(job_id)
         return await self.put(
             job,
@@ -79,30 +101,35 @@ class FakeOrchestrator(Orchestrator):
             completed_at=epoch_millis(),
         )
 
-    async def amend(self, job_id: str, command: Amend) -> Job:
+    async def amend(self, job_id: str, command: Amend, update_id: str | None = None) -> Job:
+        self._taken("amend", job_id, update_id)
         job = await self._open(job_id)
         if job.status is JobStatus.RUNNING and (command.priority or command.pool):
             raise InvalidState("The job runs already.")
         return await self.put(job, **command.model_dump(exclude={"by"}, exclude_none=True))
 
-    async def complete(self, job_id: str, command: Complete) -> Job:
+    async def complete(self, job_id: str, command: Complete, update_id: str | None = None) -> Job:
+        self._taken("complete", job_id, update_id)
         job = await self._open(job_id)
         status = JobStatus.SUCCESS if command.exit_code == 0 else JobStatus.FAILED
         return await self.put(job, status=status, exit_code=command.exit_code, completed_at=epoch_millis())
 
-    async def edit(self, job_id: str, command: Edit) -> Job:
+    async def edit(self, job_id: str, command: Edit, update_id: str | None = None) -> Job:
+        self._taken("edit", job_id, update_id)
         job = await self._parked(job_id)
         changes = command.model_dump(include={"pool", "priority", "timeout_seconds"}, exclude_none=True)
         env = {**job.env, **(command.env or {})}
         return await self.put(job, **changes, env={name: value for name, value in env.items() if value is not None})
 
     async def redrive(self, job_id: str, command: Redrive, update_id: str | None = None) -> Job:
+        self._taken("redrive", job_id, update_id)
         job = await self._parked(job_id)
         if command.edit is not None:
-            job = await self.edit(job_id, command.edit)
+            job = await self.edit(job_id, command.edit, update_id)
         return await self.put(job, status=JobStatus.QUEUED, queue_status=QueueStatus.QUEUED)
 
-    async def discard(self, job_id: str, command: Discard) -> Job:
+    async def discard(self, job_id: str, command: Discard, update_id: str | None = None) -> Job:
+        self._taken("discard", job_id, update_id)
         job = await self._parked(job_id)
         return await self.put(job, status=JobStatus.FAILED, queue_status=QueueStatus.FAILED)
 
@@ -135,12 +162,13 @@ class FakeOrchestrator(Orchestrator):
 
     async def start_bulk_redrive(
         self, redrive_id: str, request: BulkRedrive, *, fingerprint: str | None = None
-    ) -> BulkRedriveProgress:
+    ) -> str | None:
         self._answer()
-        if redrive_id not in self.redrives:
-            self.redrives[redrive_id] = request
-            self.redrive_fingerprints[redrive_id] = fingerprint
-        return await self.bulk_redrive_progress(redrive_id)
+        if redrive_id in self.redrives:
+            return self.redrive_fingerprints[redrive_id] or ""
+        self.redrives[redrive_id] = request
+        self.redrive_fingerprints[redrive_id] = fingerprint
+        return None
 
     async def bulk_redrive_progress(self, redrive_id: str) -> BulkRedriveProgress:
         self._answer()
@@ -204,3 +232,8 @@ class FakeOrchestrator(Orchestrator):
     def _answer(self) -> None:
         if self.failure is not None:
             raise self.failure
+
+    def _taken(self, name: str, job_id: str, update_id: str | None) -> None:
+        self.update_ids.append(update_id)
+        if self.unanswered:
+            raise Accepted(Taken(asked=name, job_id=job_id, update_id=update_id))

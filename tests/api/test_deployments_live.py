@@ -16,6 +16,7 @@ from api.deps import Services
 from api.metrics import Metrics
 from tests.api.conftest import ADMIN_KEY, DEPLOYMENT, access_parts, client
 from tests.api.fake_queues import fleet_of
+from tests.api.fake_repairs import FakeRepairs
 from tests.workflows.deployment_harness import Deploys, deploys
 from workflows.client import Orchestrator
 from workflows.deployment_client import workflow_id_of
@@ -71,6 +72,7 @@ async def live(temporal_client: Client) -> AsyncIterator[Live]:
             artifacts=stores.artifacts,
             temporal=lambda: orchestrator,
             releasing=lambda: harness.releases,
+            repairing=FakeRepairs,
             metrics=Metrics(),
             fleet=fleet_of(stores),
         )

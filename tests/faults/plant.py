@@ -75,7 +75,7 @@ class Plant:
             except httpx.TransportError as error:
                 why = repr(error)
             else:
-                if answer.status_code in (200, 201):
+                if answer.status_code in (200, 201, 202):
                     return str(answer.json()["job_id"])
                 assert answer.status_code == 503, answer.text
                 why = answer.text

@@ -34,7 +34,7 @@ COMMAND = [sys.executable, "-P", "-m", "api.cli.processes", "worker"]
 WORKERS = 2
 CACHES = (0, 1, 1000)
 LONGEST_OUTAGE_SECONDS = 40.0
-SHORT_TASK = timedelta(seconds=2)
+SHORT_TASK = timedelta(seconds=3)
 _STALL_SECONDS = (8.3, 9.7)
 """A worker that stands still so long renews its workflow tasks (at 8 s) and still has them (until 10 s)."""
 
@@ -129,7 +129,7 @@ class Plant:
 
 
 class ShortTasks(Interceptor):
-    """A third of the workflows have tasks of two seconds, which are renewed while calls are under way: as it happens
+    """A third of the workflows have tasks of three seconds, which are renewed while calls are under way: as it happens
     to others only where a worker stands still.
     """
 

@@ -45,12 +45,14 @@ async def run(
         return await judge(place.client, place.stores, load.workflow_ids, beginnings=beginnings), load, place
 
 
-async def _main(seed: int, histories: int, per_second: float) -> int:
+async def _main(seed: int, histories: int, per_second: float, keep: Path | None) -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with servers.running(servers.temporal_server(folder)) as temporal:
             verdict, load, place = await run(folder, temporal, seed=seed, histories=histories, per_second=per_second)
+    for history in verdict.unreplayable if keep is not None else []:
+        (keep or Path()).joinpath(f"{history.workflow_id}.json").write_text(history.to_json())
     print(*place.done, sep="\n")
     print(*verdict.problems, sep="\n")
     print(
@@ -65,5 +67,6 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--histories", type=int, default=2000)
     parser.add_argument("--per-second", type=float, default=6)
+    parser.add_argument("--keep", type=Path, help="a folder for histories that do not replay")
     given = parser.parse_args()
-    sys.exit(asyncio.run(_main(given.seed, given.histories, given.per_second)))
+    sys.exit(asyncio.run(_main(given.seed, given.histories, given.per_second, given.keep)))

@@ -3,6 +3,7 @@ record says is what the workflow says.
 """
 
 import asyncio
+import uuid
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from temporalio.worker import Replayer
 
 from activities.sandbox import LeanSandbox
 from activities.stores.open import Stores
-from workflows.client import DATA_CONVERTER, updated
+from workflows.client import DATA_CONVERTER
 from workflows.contracts.commands import Discard
 from workflows.contracts.deployment_commands import Resume
 from workflows.contracts.deployments import Deployment
@@ -42,7 +43,7 @@ WORKFLOWS = [
 _STATES = {"JobWorkflow": Job, "DeploymentWorkflow": Deployment, "EnvironmentWorkflow": EnvironmentState}
 _ANSWER_SECONDS = 180
 """Workers without a cache replay everything for each answer."""
-_AT_ONCE = 20
+_AT_ONCE = 6
 
 
 @dataclass
@@ -56,6 +57,7 @@ class Verdict:
     calls_at_once: int = 0
     calls_gone_on: int = 0
     problems: list[str] = field(default_factory=list[str])
+    unreplayable: list[WorkflowHistory] = field(default_factory=list[WorkflowHistory])
 
     def __str__(self) -> str:
         return (
@@ -125,7 +127,21 @@ async def _say_something(client: Client, workflow_id: str, kind: str) -> None:
     }.get(kind)
     if update is not None:
         with suppress(WorkflowUpdateFailedError):
-            await updated(lambda: handle.execute_update(*update))  # pyright: ignore[reportUnknownMemberType]
+            await _sent(handle, *update)
+
+
+async def _sent(handle: WorkflowHandle[Any, Any], name: str, command: BaseModel) -> None:
+    """Temporal forgets an update whose task was lost; a person would send it again."""
+    identity = str(uuid.uuid4())
+    while True:
+        try:
+            await handle.execute_update(name, command, id=identity)  # pyright: ignore[reportUnknownMemberType]
+        except RPCError as error:
+            if "unexpected workflow task failure" not in error.message:
+                raise
+            await asyncio.sleep(0.1)
+        else:
+            return
 
 
 async def _compare(handle: WorkflowHandle[Any, Any], stores: Stores, verdict: Verdict, *, times: bool) -> None:
@@ -163,7 +179,7 @@ async def _both(handle: WorkflowHandle[Any, Any], stores: Stores) -> tuple[dict[
 def _timeless(value: Any) -> Any:
     if isinstance(value, dict):
         fields = cast("dict[str, Any]", value)
-        timed = ("_at", "_seconds", "sequence", "since", "until")
+        timed = ("_at", "at", "_seconds", "sequence", "since", "until")
         return {name: _timeless(each) for name, each in fields.items() if not name.endswith(timed)}
     return [_timeless(each) for each in cast("list[Any]", value)] if isinstance(value, list) else value
 
@@ -188,6 +204,7 @@ async def _replay(history: WorkflowHistory, verdict: Verdict, what: str = "its h
     result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
     if result.replay_failure is not None:
         verdict.problems.append(f"{history.workflow_id}: {what} does not replay: {result.replay_failure}")
+        verdict.unreplayable.append(history)
 
 
 def _moments(history: WorkflowHistory, count: int) -> list[int]:

@@ -18,12 +18,14 @@ from workflows.environment import EnvironmentWorkflow
 from workflows.job import JobWorkflow
 from workflows.reconcile import ReconcileWorkflow
 from workflows.redrive import RedriveWorkflow
+from workflows.repair import RepairWorkflow
 from workflows.service import ServiceWorkflow
 
 WORKFLOWS = {
     each.__name__: each
     for each in (
         JobWorkflow, RedriveWorkflow, ReconcileWorkflow, DeploymentWorkflow, EnvironmentWorkflow, ServiceWorkflow,
+        RepairWorkflow,
     )
 }  # fmt: skip
 HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
@@ -49,7 +51,15 @@ def test_every_path_is_there() -> None:
         "the_definition_is_read_at_the_deployed_commit", "cancelled_in_the_temporal_ui_a_rollout_rolls_back",
     }  # fmt: skip
     assert {f"deploy-{path}-1" for path in deployments} <= kept
-    others = {"redrive-all", "redrive-canary", "redrive-stopped", "reconcile", "job-continued_as_new-1"}
+    others = {
+        "redrive-all",
+        "redrive-canary",
+        "redrive-stopped",
+        "reconcile",
+        "job-continued_as_new-1",
+        "repair-reset",
+        "repair-ended",
+    }
     late = "a_job_that_waits_unrecorded_is_recorded_by_the_reconciliation"
     accepted = {f"accepted-job-{path}-1" for path in paths | {late}}
     assert {f"job-{path}-1" for path in paths} | accepted | others <= kept
@@ -92,7 +102,7 @@ async def test_what_an_outage_broke_is_told_apart_and_goes_on(path: Path) -> Non
 
 
 def test_broken_histories_are_there() -> None:
-    assert len(BROKEN) >= 5
+    assert len(BROKEN) >= 7
 
 
 def _history(path: Path) -> WorkflowHistory:

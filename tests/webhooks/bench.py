@@ -24,6 +24,7 @@ from api.webhooks.verify import sign
 from tests.api.conftest import access_parts
 from tests.api.fake_deployments import FakeDeployments
 from tests.api.fake_queues import fleet_of
+from tests.api.fake_repairs import FakeRepairs
 from tests.api.fakes import FakeOrchestrator
 from tests.webhooks.captured import PROVIDERS, SHA, captured, provider_of
 from workflows.contracts.deployment_commands import DeploymentInput
@@ -39,8 +40,10 @@ NOW = 1_795_275_612
 class TrailedDeployments(FakeDeployments):
     """Writes a command's reason into the trail, as the workflow does."""
 
-    async def command(self, deployment: Deployment, command: DeploymentCommand) -> Deployment:
-        changed = await super().command(deployment, command)
+    async def command(
+        self, deployment: Deployment, command: DeploymentCommand, update_id: str | None = None
+    ) -> Deployment:
+        changed = await super().command(deployment, command, update_id)
         event = AuditEvent(
             event_id=new_job_id(),
             at=epoch_millis(),
@@ -138,6 +141,7 @@ def memory_parts() -> tuple[FastAPI, WebhookBench]:
         artifacts=stores.artifacts,
         temporal=lambda: jobs,
         releasing=lambda: releases,
+        repairing=FakeRepairs,
         metrics=Metrics(),
         fleet=fleet_of(stores),
     )

@@ -27,8 +27,10 @@ from workflows.deployment import DeploymentWorkflow
 from workflows.deployment_client import Deployments, workflow_id_of
 from workflows.environment import EnvironmentWorkflow
 from workflows.job import JobWorkflow
+from workflows.repair import RepairWorkflow
 from workflows.service import ServiceWorkflow
 
+_WORKFLOWS = (DeploymentWorkflow, EnvironmentWorkflow, ServiceWorkflow, JobWorkflow, RepairWorkflow)
 STEP = {"name": "deploy", "run": "./deploy.sh"}
 BOB, CAT = "bob@example.com", "cat@example.com"
 
@@ -45,7 +47,7 @@ class Ran:
     def where(self) -> str:
         """``deploy production 1.0``."""
         environment = self.env.get("HYBRIDCI_ENVIRONMENT", "")
-        return f"{self.kind} {environment} {self.env['HYBRIDCI_VERSION']}".replace("  ", " ")
+        return f"{self.kind} {environment} {self.env.get('HYBRIDCI_VERSION', '')}".replace("  ", " ")
 
 
 class Deploys:
@@ -53,6 +55,7 @@ class Deploys:
 
     def __init__(self, client: Client, stores: Stores) -> None:
         self.client, self.stores = client, stores
+        self.workflows: dict[str, type] = {each.__name__: each for each in _WORKFLOWS}
         self.releases = Deployments(client)
         self.name = f"svc-{uuid.uuid4().hex[:10]}"
         self.pool = f"pool-{self.name}"
@@ -69,7 +72,7 @@ class Deploys:
         self._worker = Worker(
             self.client,
             task_queue=CONTROL_QUEUE,
-            workflows=[DeploymentWorkflow, EnvironmentWorkflow, ServiceWorkflow, JobWorkflow],
+            workflows=list(self.workflows.values()),
             activities=build_activities(self.stores, self.client).all(),
             workflow_runner=LeanSandbox(),
             max_heartbeat_throttle_interval=timedelta(milliseconds=200),  # a cancelled watch ends soon

@@ -17,6 +17,7 @@ from workflows.contracts.environments import (
     SignalEnvironment,
 )
 from workflows.contracts.records import AwaitJobs, JobWrite, RedriveJobs, RedriveJobsResult, SelectDeadLetters
+from workflows.contracts.repairs import End, Progress, RepairNote, Reset, Standing, Subject
 from workflows.contracts.services import DefinitionRequest, Service, ServiceDefinition, ServiceWrite
 from workflows.contracts.statuses import JobStatus
 
@@ -129,4 +130,34 @@ async def await_closed(workflow_id: str) -> str:
 
     ``not_found`` when there is none.
     """
+    raise NotImplementedError
+
+
+@activity.defn(name="judge_workflow")
+async def judge_workflow(subject: Subject) -> Standing:
+    """Control: can this workflow go on, and where may it be taken back to?"""
+    raise NotImplementedError
+
+
+@activity.defn(name="reset_workflow")
+async def reset_workflow(reset: Reset) -> None:
+    """Control: take a workflow back to a good task. The same request again does nothing."""
+    raise NotImplementedError
+
+
+@activity.defn(name="await_progress")
+async def await_progress(subject: Subject) -> Progress:
+    """Control: wait until a workflow that was reset goes on or fails again, or for a while; heartbeats."""
+    raise NotImplementedError
+
+
+@activity.defn(name="end_workflow")
+async def end_workflow(end: End) -> None:
+    """Control: terminate a workflow and put its record right; a lock's starts anew from its record."""
+    raise NotImplementedError
+
+
+@activity.defn(name="note_repair")
+async def note_repair(note: RepairNote) -> None:
+    """Control: keep a repair in the audit trail."""
     raise NotImplementedError

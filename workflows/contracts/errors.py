@@ -6,6 +6,7 @@ HybridCIError
 ├── InvalidState          the thing exists, but not in a state that allows this
 ├── Conflict              an idempotency key was used before with another request
 └── Unavailable           a backing service did not answer; trying again later can help
+    └── Accepted          it is taken for good, only its answer has not come (``accepted``)
 
 Which HTTP status a code becomes is decided in ``api/errors.py`` alone.
 """
@@ -25,6 +26,7 @@ class ErrorCode(StrEnum):
     INVALID_STATE = "invalid_state"
     CONFLICT = "conflict"
     UNAVAILABLE = "unavailable"
+    ACCEPTED = "accepted"
 
 
 class FieldError(Frozen):

@@ -15,6 +15,7 @@ LEASE_SECONDS: Final = 30
 NAME_PATTERN: Final = r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$"
 AGENT_ID_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 JOB_ID_PATTERN: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+_UUID_CHARACTERS: Final = 36
 _IDEMPOTENCY_NAMESPACE: Final = uuid.UUID("7f1c1c52-3f4e-5a54-9d4f-0a3f6f0c1d11")
 
 
@@ -63,6 +64,16 @@ def redrive_workflow_id(redrive_id: str) -> str:
 def deployment_workflow_id(service: str, version: str, deployment_id: str) -> str:
     """The id of a deployment's workflow, readable in the Temporal UI."""
     return f"deploy-{service}-{version}-{deployment_id}"
+
+
+def deployment_id_of(workflow_id: str) -> str:
+    """The id at the end of a deployment's workflow id."""
+    return workflow_id[-_UUID_CHARACTERS:]
+
+
+def repair_workflow_id(workflow_id: str) -> str:
+    """The id of the workflow that repairs this one: one repair at a time."""
+    return f"repair-{workflow_id}"
 
 
 def environment_workflow_id(service: str, environment: str) -> str:

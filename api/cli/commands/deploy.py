@@ -24,11 +24,13 @@ from api.cli.commands.deploy_source import SourceOptions, git_fields
 from api.cli.commands.deploy_view import title
 from api.cli.commands.deploy_watch import watch as watch_deployment
 from api.cli.commands.deployment_lookup import DeploymentArgument, can_roll_back, find_deployment, is_on_its_way
+from api.cli.commands.stuck import tell_if_stuck
 from api.cli.connection import USAGE, CliError
 from api.cli.output import note, print_json, say
 from api.cli.submit import parse_pairs
 from workflows.contracts.deployments import AuditEvent, Deployment, DeploymentStatus
 from workflows.contracts.ids import deployment_workflow_id
+from workflows.contracts.repairs import Kind
 from workflows.contracts.services import PRODUCTION, STAGING, Service
 
 app = sub_app("Deploy versions of services, watch them, approve them, roll them back.")
@@ -103,7 +105,10 @@ def show(deployment: DeploymentArgument, as_json: AsJson = False, data_dir: Data
         if as_json:
             print_json(record)
         else:
-            print_deployment(Deployment.model_validate(record), api)
+            shown = Deployment.model_validate(record)
+            print_deployment(shown, api)
+            if not shown.closed:
+                tell_if_stuck(api, Kind.DEPLOYMENT, shown.deployment_id)
 
 
 @app.command(epilog=example("hybridci deploy watch checkout"))

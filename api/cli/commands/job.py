@@ -21,12 +21,14 @@ from api.cli.commands.common import (
     open_api,
     sub_app,
 )
+from api.cli.commands.stuck import tell_if_stuck
 from api.cli.commands.tables import print_jobs, show_page, show_record
 from api.cli.commands.waiting import copy_log, wait_for_job
 from api.cli.connection import USAGE, CliError
 from api.cli.output import Column, note, print_json, print_table, say, size
 from api.cli.submit import SubmitOptions, build_body
 from workflows.contracts.jobs import ArtifactRef, Job
+from workflows.contracts.repairs import Kind
 from workflows.contracts.statuses import JobStatus
 
 app = sub_app("Submit jobs, watch them, stop them.")
@@ -100,7 +102,10 @@ def list_jobs(
 def show(job_id: JobId, as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """Show one job: where it stands, its attempts, why it died and what to do next."""
     with open_api(data_dir) as api:
-        show_record(api.get(f"{JOBS}/{api.find_job_id(job_id)}"), api, as_json=as_json)
+        record: Any = api.get(f"{JOBS}/{api.find_job_id(job_id)}")
+        show_record(record, api, as_json=as_json)
+        if not as_json and not JobStatus(record["status"]).final:
+            tell_if_stuck(api, Kind.JOB, record["job_id"])
 
 
 @app.command(epilog=example("hybridci job logs -f 3f2a9c01", "hybridci job logs 3f2a9c01 --attempt all > job.log"))

@@ -1,0 +1,53 @@
+"""Workflows that cannot go on, and what callers may ask for them."""
+
+from workflows.contracts.base import Frozen
+from workflows.contracts.environments import Why
+from workflows.contracts.repairs import Kind, Outcome
+
+
+class RepairRequest(Frozen):
+    """Why it is repaired. ``end``: do not try to let it go on."""
+
+    reason: Why
+    end: bool = False
+
+
+class RepairOut(Frozen):
+    """What became of it: ``reset`` (it goes on), ``ended``, ``recovered`` (it went on by itself), ``silent`` (no worker
+    has taken it yet) or ``under_way`` (202: the trail tells the end, as ``workflow.repaired``).
+    """
+
+    workflow_id: str
+    outcome: Outcome
+    message: str
+    resets: int = 0
+
+
+class StuckOut(Frozen):
+    """One workflow that cannot go on. ``cause`` is Temporal's word, ``repair`` the command that cures it."""
+
+    kind: Kind
+    workflow_id: str
+    run_id: str
+    workflow_type: str
+    cause: str
+    message: str
+    repair: str
+    job_id: str | None = None
+    deployment_id: str | None = None
+    service_name: str | None = None
+    environment: str | None = None
+    version: str | None = None
+    pool: str | None = None
+
+
+class SystemHealth(Frozen):
+    """``healthy``, or ``stuck`` when a workflow cannot go on. ``items`` are the first 50 that the caller may see;
+    ``stuck`` counts all of those, by type too.
+    """
+
+    status: str
+    version: str
+    stuck: int
+    by_type: dict[str, int]
+    items: list[StuckOut]

@@ -1,0 +1,93 @@
+"""What the history of a workflow says of a task that fails: since when, why, and where it may be taken back to. Pure.
+
+Deliberately not here: asking the server (``stuck``).
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from temporalio.api.enums.v1 import EventType, PendingActivityState, WorkflowTaskFailedCause
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflow.v1 import PendingActivityInfo
+
+from workflows.contracts.activities import run_attempt
+
+COMPLETED: Final = EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
+TASK_ENDS: Final = frozenset(
+    {
+        COMPLETED,
+        EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED,
+        EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT,
+    }
+)
+_HARMLESS: Final = frozenset(
+    {
+        WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW,
+        WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_RESET_STICKY_TASK_QUEUE,
+        WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND,
+        WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND,
+        WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_FAILOVER_CLOSE_COMMAND,
+    }
+)
+"""Causes of a failed task that say nothing about the workflow's code and history."""
+_RUNS: Final = frozenset(
+    {
+        PendingActivityState.PENDING_ACTIVITY_STATE_STARTED,
+        PendingActivityState.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED,
+        PendingActivityState.PENDING_ACTIVITY_STATE_PAUSE_REQUESTED,
+    }
+)
+
+
+def reset_point(events: Iterable[HistoryEvent], pending: Iterable[PendingActivityInfo] = ()) -> tuple[int | None, str]:
+    """The event that ends the last good task, else None and why.
+
+    What came after it is done again, so nothing that runs commands may have come after it. The server itself repeats
+    signals, updates and the ends of child workflows.
+    """
+    last, attempts, obstacle = None, set[int](), ""
+    for event in events:
+        if event.event_type == COMPLETED:
+            last, obstacle = event.event_id, ""
+        elif event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+            if event.activity_task_scheduled_event_attributes.activity_type.name == run_attempt.__name__:
+                attempts.add(event.event_id)
+        elif event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED:
+            if event.activity_task_started_event_attributes.scheduled_event_id in attempts:
+                obstacle = "the end of an attempt came after its last good task, and its commands would run again"
+        elif event.event_type == EventType.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED:
+            obstacle = "it started a job in its last good task, which would be started again"
+    if any(each.activity_type.name == run_attempt.__name__ and each.state in _RUNS for each in pending):
+        obstacle = "an agent runs an attempt, which would begin a second time beside it"
+    if last is None:
+        obstacle = "it never finished a task"
+    return (None, obstacle) if obstacle else (last, "")
+
+
+def unread_signals(events: Iterable[HistoryEvent]) -> list[HistoryEvent]:
+    """The signals that came after the last good task, in order: nothing has been done about them."""
+    unread: list[HistoryEvent] = []
+    for event in events:
+        if event.event_type == COMPLETED:
+            unread = []
+        elif event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
+            unread.append(event)
+    return unread
+
+
+def is_failure(event: HistoryEvent) -> bool:
+    """True for a task that failed by the workflow's own code or history."""
+    return (
+        event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
+        and event.workflow_task_failed_event_attributes.cause not in _HARMLESS
+    )
+
+
+def failure_message(newest_first: Iterable[HistoryEvent]) -> str:
+    """Why the task fails: the first failure behind the last good task is in the history, its repetitions are not."""
+    for event in newest_first:
+        if event.event_type == COMPLETED:
+            break
+        if is_failure(event):
+            return event.workflow_task_failed_event_attributes.failure.message
+    return "Its task was given to workers again and again, and none of them finished it in time."
