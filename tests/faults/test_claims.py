@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.e2e.test_http_agent import appendix
+from tests.e2e.test_http_agent import program
 from tests.faults.plant import JOBS, Plant
 from tests.servers import wait_until
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
@@ -23,7 +23,7 @@ class ScriptAgent:
         }  # fmt: skip
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", appendix(), name, pool], env=environment, stdout=log, stderr=log
+                [sys.executable, "-c", program(), name, pool], env=environment, stdout=log, stderr=log
             )
 
     def kill(self) -> None:
