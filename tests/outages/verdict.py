@@ -16,6 +16,7 @@ from temporalio.client import (
     WorkflowExecutionStatus,
     WorkflowHandle,
     WorkflowHistory,
+    WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
@@ -98,7 +99,7 @@ async def _judge_one(client: Client, stores: Stores, workflow_id: str, beginning
             if description.status is WorkflowExecutionStatus.RUNNING:
                 await _say_something(client, workflow_id, description.workflow_type)
         verdict.answered += 1
-    except (RPCError, TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
+    except (RPCError, TimeoutError, WorkflowQueryFailedError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
         task = (await handle.describe()).raw_description.pending_workflow_task
         verdict.problems.append(f"{workflow_id} does not answer: {error!r}; its task is tried for time {task.attempt}")
     history = await handle.fetch_history()
