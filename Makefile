@@ -4,7 +4,7 @@ PYTEST = .venv/bin/pytest
 help:  # what there is
 	@grep -E '^[a-z]+:.*#' Makefile | sed 's/:.*#/ —/'
 
-fast:  # style, types, walls are `check`; this is what needs no server, in under a minute
+fast:  # what needs no server; style, types and walls are `check`
 	$(PYTEST) tests/unit -q
 
 suite:  # one suite: make suite S=tests/workflows

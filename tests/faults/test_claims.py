@@ -32,7 +32,7 @@ class ScriptAgent:
         self.process.wait(10)
 
 
-def test_the_appendix_runs_jobs_and_honours_cancellation(plant: Plant) -> None:
+def test_the_program_runs_jobs_and_honours_cancellation(plant: Plant) -> None:
     agent = ScriptAgent(plant, "script-1", "scripts")
     try:
         good = plant.submit(
