@@ -1,4 +1,4 @@
-"""THE table: which operation each route asks for. The README shows it by role; a test compares the two, and walks.
+"""THE table: which operation each route asks for. docs/access.md shows it by role; a test compares the two, and walks.
 
 A route that is not in here is a start-up error, so that none is open by being forgotten.
 Deliberately not here: which role may do an operation (``contracts.access``), how a caller is known (``guard``).

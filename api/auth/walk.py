@@ -1,4 +1,4 @@
-"""Walks all routes of an application, for the check at start and for the test of the README's table."""
+"""Walks all routes of an application, for the check at start and for the test of the table in docs/access.md."""
 
 from collections.abc import Iterator
 

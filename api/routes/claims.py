@@ -1,6 +1,6 @@
 """Agents without Temporal: claim a job, announce its start, renew its lease, complete it.
 
-All it takes to write one is in the README's appendix. Logs and artifacts go where every agent's go (``agent_io``).
+All it takes to write one is in docs/http-agent.md. Logs and artifacts go where every agent's go (``agent_io``).
 Deliberately not here: how a claim finds a job (``api.claims``), and whether an agent may have one (``api.claimers``).
 """
 

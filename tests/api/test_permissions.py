@@ -1,4 +1,4 @@
-"""Who may call what: the README's table, ``permissions.ROUTES`` and the application say the same, for every route."""
+"""Who may call what: docs/access.md, ``permissions.ROUTES`` and the application say the same, for every route."""
 
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -16,7 +16,7 @@ from api.auth.walk import route_names
 from tests.api.conftest import client, memory_app
 from workflows.contracts.access import ROLE_OPERATIONS, Credential, CredentialKind, Grant, Role
 
-README = Path(__file__).parents[2] / "README.md"
+ACCESS = Path(__file__).parents[2] / "docs" / "access.md"
 BEGIN, END = "<!-- who may call what: begin -->", "<!-- who may call what: end -->"
 WORDS = {Open.PUBLIC: "anybody", Open.SIGNED: "whoever signs it", Open.KNOWN: "any known caller"}
 _ROUTE = re.compile(r"`([A-Z]+(?:,[A-Z]+)*) (/[^`]*)`")
@@ -41,10 +41,10 @@ def rows(text: str) -> Iterator[tuple[str, str, str]]:
         yield needs, roles, routes
 
 
-def allowed_by_readme() -> dict[str, str]:
-    """``METHOD /path`` → the roles that the README names, as they stand there."""
+def allowed_by_the_page() -> dict[str, str]:
+    """``METHOD /path`` → the roles that the page names, as they stand there."""
     found: dict[str, str] = {}
-    for _, roles, routes in rows(README.read_text("utf-8")):
+    for _, roles, routes in rows(ACCESS.read_text("utf-8")):
         for methods, path in _ROUTE.findall(routes):
             for method in methods.split(","):
                 assert f"{method} {path}" not in found, "it is in the table twice"
@@ -53,7 +53,7 @@ def allowed_by_readme() -> dict[str, str]:
 
 
 def table() -> str:
-    """What the README should say."""
+    """What the page should say."""
     needs: dict[str, dict[str, list[str]]] = {}
     for route, need in sorted(ROUTES.items(), key=lambda item: item[0].split(" ")[::-1]):
         method, path = route.split(" ")
@@ -68,9 +68,9 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def test_the_readme_says_who_may_call_what() -> None:
-    written = README.read_text("utf-8").split(BEGIN)[1].split(END)[0].strip()
-    assert written == table(), f"Between the markers of README.md must stand:\n{table()}"
+def test_the_page_says_who_may_call_what() -> None:
+    written = ACCESS.read_text("utf-8").split(BEGIN)[1].split(END)[0].strip()
+    assert written == table(), f"Between the markers of docs/access.md must stand:\n{table()}"
 
 
 def test_every_route_has_its_place_in_the_table() -> None:
@@ -78,7 +78,7 @@ def test_every_route_has_its_place_in_the_table() -> None:
     names = set(route_names(app))
     assert names == ROUTES.keys(), "permissions.ROUTES has routes that are gone, or lacks some"
     assert names >= CHECKED_INSIDE
-    assert allowed_by_readme().keys() == {name for name in names if not name.startswith("MOUNT")}
+    assert allowed_by_the_page().keys() == {name for name in names if not name.startswith("MOUNT")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ def is_allowed(roles: str, who: Role | None) -> bool:
 @pytest.mark.parametrize("who", [*Role, None])
 async def test_the_application_does_what_the_table_says(doors: Doors, who: Role | None) -> None:
     differ: list[str] = []
-    for route, roles in allowed_by_readme().items():
+    for route, roles in allowed_by_the_page().items():
         # A key for each, since one of the routes ends what it is called with.
         key = None if who is None else await doors.key(Grant(role=who))
         answer = await doors.call(key, address(route))

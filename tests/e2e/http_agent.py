@@ -1,4 +1,4 @@
-# The text below these four lines is the appendix of the README, word for word: tests/e2e/test_http_agent.py.
+# The text below these four lines stands in docs/http-agent.md, word for word: tests/e2e/test_http_agent.py.
 # pyright: basic
 # ruff: noqa: E401, E701, I001, RET503
 # fmt: off

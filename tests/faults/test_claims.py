@@ -1,4 +1,4 @@
-"""Agents without Temporal as processes of their own, the README's appendix word for word: run, cancelled, killed."""
+"""Agents without Temporal as processes of their own, the program of docs/http-agent.md: run, cancelled, killed."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.e2e.test_http_agent import appendix
+from tests.e2e.test_http_agent import program
 from tests.faults.plant import JOBS, Plant
 from tests.servers import wait_until
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
@@ -23,7 +23,7 @@ class ScriptAgent:
         }  # fmt: skip
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", appendix(), name, pool], env=environment, stdout=log, stderr=log
+                [sys.executable, "-c", program(), name, pool], env=environment, stdout=log, stderr=log
             )
 
     def kill(self) -> None:
@@ -32,7 +32,7 @@ class ScriptAgent:
         self.process.wait(10)
 
 
-def test_the_appendix_runs_jobs_and_honours_cancellation(plant: Plant) -> None:
+def test_the_program_runs_jobs_and_honours_cancellation(plant: Plant) -> None:
     agent = ScriptAgent(plant, "script-1", "scripts")
     try:
         good = plant.submit(
