@@ -9,7 +9,9 @@ from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 from temporalio.client import (
+    WorkflowExecutionStatus,
     WorkflowFailureError,
+    WorkflowHandle,
     WorkflowUpdateFailedError,
     WorkflowUpdateHandle,
     WorkflowUpdateRPCTimeoutOrCancelledError,
@@ -114,6 +116,22 @@ async def answer(call: Awaitable[T]) -> T:
         raise _from_rpc(error) from error
     except RuntimeError as error:  # the SDK's bridge: the connection was never made
         raise Unavailable(f"Temporal does not answer: {error}") from error
+
+
+async def outcome_of(handle: WorkflowHandle[Any, T], what: str) -> T:
+    """How a workflow that has closed ended: its result, or what it refused, as it refused it.
+
+    Raises InvalidState when it was ended from outside.
+    """
+    description = await answer(handle.describe(rpc_timeout=RPC_TIMEOUT))
+    own = {WorkflowExecutionStatus.COMPLETED, WorkflowExecutionStatus.FAILED}
+    if description.status not in own:
+        name = description.status.name.lower() if description.status else "unknown"
+        raise InvalidState(f"{what} was {name} from outside; ask for it again with a new key.")
+    try:
+        return await answer(handle.result())
+    except WorkflowFailureError as error:
+        raise InvalidState(f"{what} failed ({error.cause}); ask for it again with a new key.") from error
 
 
 def _from_application(cause: BaseException | None) -> HybridCIError | None:

@@ -10,12 +10,12 @@ from datetime import timedelta
 from typing import Any, Final, TypedDict
 
 from temporalio.api.workflow.v1 import PendingActivityInfo
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle, WorkflowUpdateStage
+from temporalio.client import Client, WorkflowHandle, WorkflowUpdateStage
 from temporalio.common import TypedSearchAttributes, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from workflows.answers import RPC_TIMEOUT, answer, carried_out, changed
+from workflows.answers import RPC_TIMEOUT, answer, carried_out, changed, outcome_of
 from workflows.codec import data_converter
 from workflows.contracts.accepted import Taken
 from workflows.contracts.attempts import AttemptStarted
@@ -116,7 +116,8 @@ class Orchestrator:
                 Taken(asked="submit", job_id=job_id),
             )
         except (InvalidState, NotFound):  # it has ended: then it is recorded
-            return await self._result(job_id)
+            ended = self._client.get_workflow_handle(handle.id, result_type=Job)
+            return await outcome_of(ended, f"The workflow of job {job_id}")
 
     async def known(self, job_id: str) -> Job:
         """An open job as its workflow has it, for as long as it has no record; as it was accepted, when that does not
@@ -235,17 +236,6 @@ class Orchestrator:
             ),
             Taken(asked=name, job_id=job_id, update_id=update_id),
         )
-
-    async def _result(self, job_id: str) -> Job:
-        handle = self._client.get_workflow_handle(job_workflow_id(job_id), result_type=Job)
-        description = await answer(handle.describe(rpc_timeout=RPC_TIMEOUT))
-        if description.status is not WorkflowExecutionStatus.COMPLETED:
-            name = description.status.name.lower() if description.status else "unknown"
-            raise InvalidState(
-                f"The workflow of job {job_id} was {name} from outside; submit the job again with a new key.",
-                job_id=job_id,
-            )
-        return await answer(handle.result())
 
 
 class _JobStart(TypedDict):

@@ -12,14 +12,13 @@ from weakref import WeakValueDictionary
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
-    WorkflowExecutionStatus,
     WorkflowUpdateHandle,
     WorkflowUpdateStage,
 )
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from workflows.answers import ANSWERED_WITHIN_SECONDS, RPC_TIMEOUT, answer, carried_out, changed
+from workflows.answers import ANSWERED_WITHIN_SECONDS, RPC_TIMEOUT, answer, carried_out, changed, outcome_of
 from workflows.contracts.accepted import Accepted, Taken
 from workflows.contracts.base import Tolerant
 from workflows.contracts.deployment_commands import (
@@ -177,7 +176,8 @@ class Deployments:
                 Taken(asked="start", deployment_id=deployment.deployment_id),
             )
         except (InvalidState, NotFound):
-            return await self._result(handle.id)
+            ended = self._client.get_workflow_handle(handle.id, result_type=Deployment)
+            return await outcome_of(ended, "The workflow of this deployment")
 
     async def known(self, deployment_id: str) -> Deployment:
         """An open deployment as its workflow has it, for as long as it has no record; as it was accepted, when that
@@ -269,16 +269,6 @@ class Deployments:
             return await carried_out(send, taken, by=by)
         finally:
             gate.release()
-
-    async def _result(self, workflow_id: str) -> Deployment:
-        handle = self._client.get_workflow_handle(workflow_id, result_type=Deployment)
-        description = await answer(handle.describe(rpc_timeout=RPC_TIMEOUT))
-        if description.status is not WorkflowExecutionStatus.COMPLETED:
-            name = description.status.name.lower() if description.status else "unknown"
-            raise InvalidState(
-                f"The workflow of this deployment was {name} from outside; start it again with a new key."
-            )
-        return await answer(handle.result())
 
 
 def workflow_id_of(deployment: Deployment) -> str:

@@ -281,11 +281,15 @@ async def test_same_id_is_the_same_job(jobs: Harness) -> None:
 async def test_a_refused_record_refuses_the_job(jobs: Harness) -> None:
     detail = {"errors": [{"field": "git_repo", "message": "is missing"}]}
     jobs.recorder.reject = ApplicationError("bad", detail, type="validation_failed", non_retryable=True)
+    start = jobs.input()
     with pytest.raises(ValidationFailed) as refused:
-        await jobs.orchestrator.submit(jobs.input())
+        await jobs.orchestrator.submit(start)
     assert [error.field for error in refused.value.errors] == ["git_repo"]
     with pytest.raises(WorkflowFailureError):
         await jobs.result(jobs.started[-1])
+    with pytest.raises(ValidationFailed, match="bad") as again:  # also to whom asks when it has ended
+        await jobs.orchestrator.submit(start)
+    assert again.value.errors == refused.value.errors
 
 
 async def test_search_attributes_and_words(jobs: Harness) -> None:
