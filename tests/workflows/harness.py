@@ -36,8 +36,8 @@ class Recorder:
 
     def __init__(self) -> None:
         self.writes: dict[str, list[JobWrite]] = {}
-        self.calls: list[tuple[str, bool]] = []
-        """What was to be written, and whether as a local activity."""
+        self.calls: dict[str, list[tuple[str, bool]]] = {}
+        """By job, for others' of earlier tests can come in: what was to be written, and whether as a local activity."""
         self.reject: ApplicationError | None = None
         self.fail_next = 0
         self.slow: Callable[[JobWrite], float] = lambda _: 0
@@ -55,7 +55,7 @@ class Recorder:
 
     @activity.defn(name="record_job")
     async def record_job(self, write: JobWrite) -> None:
-        self.calls.append((write.job.status.value, activity.info().is_local))
+        self.calls.setdefault(write.job.job_id, []).append((write.job.status.value, activity.info().is_local))
         await asyncio.sleep(self.slow(write))
         if self.fail_next:
             self.fail_next -= 1

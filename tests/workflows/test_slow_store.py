@@ -58,7 +58,7 @@ async def test_a_write_that_lasts_goes_on_as_an_activity(jobs: Harness) -> None:
     async with jobs.agent(succeed):
         done = await jobs.result((await jobs.submit()).job_id)
     assert jobs.recorder.last(done.job_id) == done
-    assert jobs.recorder.calls == [("success", True), ("success", False)]
+    assert jobs.recorder.calls[done.job_id] == [("success", True), ("success", False)]
     assert gone_on(await replays(jobs, done.job_id)) == ["record_job"]
 
 
