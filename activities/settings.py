@@ -33,7 +33,7 @@ class WorkerSettings(BaseSettings):
         description="Environments that are being deployed to (each is watched by one), bulk redrives, maintenance.",
     )
     max_cached_workflows: int = Field(
-        default=1000, ge=0, validation_alias="HYBRIDCI_WORKER_CACHED_WORKFLOWS", description="More cost memory."
+        default=1000, ge=1, validation_alias="HYBRIDCI_WORKER_CACHED_WORKFLOWS", description="More cost memory."
     )
     graceful_shutdown_seconds: float = Field(
         default=10, ge=0, validation_alias="HYBRIDCI_WORKER_SHUTDOWN_SECONDS", description="For activities that run."

@@ -32,7 +32,7 @@ from tests.outages.front import Fault, Outage, StoreFront
 
 COMMAND = [sys.executable, "-P", "-m", "api.cli.processes", "worker"]
 WORKERS = 2
-CACHES = (0, 1, 1000)
+CACHES = (1, 2, 1000)
 LONGEST_OUTAGE_SECONDS = 40.0
 SHORT_TASK = timedelta(seconds=3)
 _STALL_SECONDS = (8.3, 9.7)

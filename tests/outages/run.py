@@ -29,7 +29,7 @@ async def run(
     beginnings: int = 3,
     short_tasks: float = 0,
 ) -> tuple[Verdict, Load, Plant]:
-    """Load and trouble side by side; then two new workers, one without a cache, one with a cache of one, are asked."""
+    """Load and trouble side by side; then two new workers, with caches of one and two, are asked."""
     async with plant(folder, temporal, seed, short_tasks=short_tasks) as place, workshop(place.client, seed):
         load = Load(place.client, seed)
         working = asyncio.create_task(load.run(histories, per_second))

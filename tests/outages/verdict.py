@@ -43,7 +43,7 @@ WORKFLOWS = [
 ]  # fmt: skip
 _STATES = {"JobWorkflow": Job, "DeploymentWorkflow": Deployment, "EnvironmentWorkflow": EnvironmentState}
 _ANSWER_SECONDS = 180
-"""Workers without a cache replay everything for each answer."""
+"""Workers with a cache of one replay everything for nearly each answer."""
 _AT_ONCE = 6
 
 

@@ -16,5 +16,8 @@ def test_there_is_a_record_write_for_each_workflow_task() -> None:
         WorkerSettings(stores=StoreSettings(), max_concurrent_workflow_tasks=51, max_concurrent_local_activities=50)
 
 
-def test_a_worker_may_keep_no_workflow_at_all() -> None:
-    assert WorkerSettings(stores=StoreSettings(), max_cached_workflows=0).max_cached_workflows == 0
+def test_a_worker_keeps_at_least_one_workflow() -> None:
+    """Without any, the SDK loses tasks in which a query meets a local activity (seen with tests/outages)."""
+    assert WorkerSettings(stores=StoreSettings(), max_cached_workflows=1).max_cached_workflows == 1
+    with pytest.raises(ValidationError, match="HYBRIDCI_WORKER_CACHED_WORKFLOWS"):
+        WorkerSettings.model_validate({"stores": StoreSettings(), "HYBRIDCI_WORKER_CACHED_WORKFLOWS": 0})
