@@ -18,13 +18,14 @@ from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails, Workflo
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 from temporalio.workflow import Info
 
-from activities.delivery import activate_in_order
+from activities.quiet_tasks import QuietTasks
 
 _NO_EXTERNAL_STORAGE: Final = StorageDriverStoreContext(target=None)
 
 
 class LeanSandbox(WorkflowRunner):
-    """The SDK's sandboxed runner, entered for activations only, and told things in order (``delivery``).
+    """The SDK's sandboxed runner, entered for activations only, and told things in order (``delivery``,
+    ``quiet_tasks``).
 
     For data converters without context or storage.
 
@@ -53,9 +54,10 @@ class LeanSandbox(WorkflowRunner):
 class _Instance(WorkflowInstance):
     def __init__(self, sandboxed: WorkflowInstance) -> None:
         self._sandboxed = sandboxed
+        self._quiet_tasks = QuietTasks()
 
     def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
-        return activate_in_order(self._sandboxed.activate, act)
+        return self._quiet_tasks.activate(self._sandboxed.activate, act)
 
     def get_serialization_context(self, command_info: object) -> None:
         return None

@@ -54,7 +54,7 @@ async def _main(seed: int, histories: int, per_second: float, short_tasks: float
             verdict, load, place = await run(
                 folder, temporal, seed=seed, histories=histories, per_second=per_second, short_tasks=short_tasks
             )
-    for history in verdict.unreplayable if keep is not None else []:
+    for history in verdict.troubled if keep is not None else []:
         (keep or Path()).joinpath(f"{history.workflow_id}.json").write_text(history.to_json())
     print(*place.done, sep="\n")
     print(*verdict.problems, sep="\n")
@@ -71,6 +71,6 @@ if __name__ == "__main__":
     parser.add_argument("--histories", type=int, default=2000)
     parser.add_argument("--per-second", type=float, default=6)
     parser.add_argument("--short-tasks", type=float, default=0, help="the share of workflows with tasks of 3 s")
-    parser.add_argument("--keep", type=Path, help="a folder for histories that do not replay")
+    parser.add_argument("--keep", type=Path, help="a folder for the histories of what is found")
     given = parser.parse_args()
     sys.exit(asyncio.run(_main(given.seed, given.histories, given.per_second, given.short_tasks, given.keep)))

@@ -58,7 +58,7 @@ class Verdict:
     calls_at_once: int = 0
     calls_gone_on: int = 0
     problems: list[str] = field(default_factory=list[str])
-    unreplayable: list[WorkflowHistory] = field(default_factory=list[WorkflowHistory])
+    troubled: list[WorkflowHistory] = field(default_factory=list[WorkflowHistory])
 
     def __str__(self) -> str:
         return (
@@ -89,15 +89,11 @@ async def judge(client: Client, stores: Stores, workflow_ids: Iterable[str], *, 
 
 async def _judge_one(client: Client, stores: Stores, workflow_id: str, beginnings: int, verdict: Verdict) -> None:
     handle: WorkflowHandle[Any, Any] = client.get_workflow_handle(workflow_id)
-    description = await handle.describe()
-    state = None
-    kind = _STATES.get(description.workflow_type)
+    kind, state = (await handle.describe()).workflow_type, None
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):
-            if kind is not None:
-                state = await handle.query("state", result_type=kind)
-            if description.status is WorkflowExecutionStatus.RUNNING:
-                await _say_something(client, workflow_id, description.workflow_type)
+            state = await _asked(handle, kind)
+            await _say_something(handle, kind)
         verdict.answered += 1
     except (RPCError, TimeoutError, WorkflowQueryFailedError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
         task = (await handle.describe()).raw_description.pending_workflow_task
@@ -111,6 +107,8 @@ async def _judge_one(client: Client, stores: Stores, workflow_id: str, beginning
     for length in _moments(history, beginnings):
         verdict.prefixes += 1
         await _replay(WorkflowHistory(workflow_id, history.events[:length]), verdict, f"its first {length} events")
+    if any(problem.startswith(workflow_id) for problem in verdict.problems):
+        verdict.troubled.append(history)
     for event in history.events:
         verdict.calls_at_once += event.event_type == EventType.EVENT_TYPE_MARKER_RECORDED
         if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
@@ -118,17 +116,33 @@ async def _judge_one(client: Client, stores: Stores, workflow_id: str, beginning
             verdict.calls_gone_on += name not in {"run_attempt", "await_closed"}
 
 
-async def _say_something(client: Client, workflow_id: str, kind: str) -> None:
-    """An update that is answered or refused: either way the workflow works."""
-    handle: WorkflowHandle[Any, Any] = client.get_workflow_handle(workflow_id)
+async def _asked(handle: WorkflowHandle[Any, Any], kind: str) -> Any:
+    """Its state, None when it has none. A task that was lost several times is tried again after a while."""
+    while kind in _STATES:
+        try:
+            return await handle.query("state", result_type=_STATES[kind])
+        except RPCError as error:
+            if "Workflow Task in failed state" not in error.message:
+                raise
+            await asyncio.sleep(1)
+    return None
+
+
+async def _say_something(handle: WorkflowHandle[Any, Any], kind: str) -> None:
+    """An update that is answered or refused: either way the workflow works. It may also have come to its end."""
     update: tuple[str, BaseModel] | None = {
         "JobWorkflow": ("discard", Discard(by="ann", reason="the end")),
         "DeploymentWorkflow": ("resume", Resume(by="ann", reason="the end")),
         "EnvironmentWorkflow": ("release", ReleaseCommand(by="ann", reason="the end")),
     }.get(kind)
-    if update is not None:
-        with suppress(WorkflowUpdateFailedError):
+    if update is None or (await handle.describe()).status is not WorkflowExecutionStatus.RUNNING:
+        return
+    with suppress(WorkflowUpdateFailedError):
+        try:
             await _sent(handle, *update)
+        except RPCError:
+            if (await handle.describe()).status is not WorkflowExecutionStatus.COMPLETED:
+                raise
 
 
 async def _sent(handle: WorkflowHandle[Any, Any], name: str, command: BaseModel) -> None:
@@ -205,7 +219,6 @@ async def _replay(history: WorkflowHistory, verdict: Verdict, what: str = "its h
     result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
     if result.replay_failure is not None:
         verdict.problems.append(f"{history.workflow_id}: {what} does not replay: {result.replay_failure}")
-        verdict.unreplayable.append(history)
 
 
 def _moments(history: WorkflowHistory, count: int) -> list[int]:
