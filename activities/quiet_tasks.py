@@ -3,8 +3,8 @@
 A replay finds where one task ended and the next began by the events that tasks leave. A task that leaves none, directly
 followed by another, looks to the SDK's core like a task that was only renewed: it hands over what both were told at
 once, signals first, whatever came first when it ran (``find_end_index_of_next_wft_seq`` in its ``history_update.rs``).
-Code between two awaits can then decide otherwise, and the workflow never goes on (TMPRL1100). Such a pair needs an update
-that was refused while a worker was late, for a refusal leaves no event either.
+Code between two awaits can then decide otherwise, and the workflow never goes on (TMPRL1100). It takes an update whose
+task waited for a worker while something else happened.
 
 So a quiet task writes a word into the workflow's memo. It is rare: what a workflow hears, it mostly writes down.
 Histories of before have none: a flag in the history, where the SDK keeps its own, says who has.
