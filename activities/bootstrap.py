@@ -26,12 +26,12 @@ from activities.jobs.readers import JobReader
 from activities.jobs.reconcile import Reconciler
 from activities.jobs.temporal import TemporalJobWorkflows
 from activities.jobs.writers import JobCreator, JobWriter
-from activities.repairs import RepairActivities, TemporalRepairs
+from activities.repairs.activities import RepairActivities, TemporalRepairs
 from activities.services.activities import ServiceActivities
 from activities.services.chains import build_apply_service_chain
 from activities.settings import WorkerSettings
 from activities.stores.open import Stores
-from workflows.client import Orchestrator
+from workflows.client.jobs import Orchestrator
 
 
 class NotConfiguredError(Exception):

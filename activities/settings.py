@@ -1,7 +1,7 @@
 """The control worker's settings, from the environment. Built in its entry point and passed down.
 
-Deliberately not here: Temporal's address and credentials (``TEMPORAL_*``, read by ``workflows.client.connect``) and
-AWS's credentials (boto3's own variables).
+Deliberately not here: Temporal's address and credentials (``TEMPORAL_*``, read by ``workflows.client.jobs.connect``)
+and AWS's credentials (boto3's own variables).
 """
 
 from typing import Self

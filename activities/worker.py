@@ -17,23 +17,23 @@ from temporalio.worker import Worker
 
 from activities.bootstrap import ControlActivities, NotConfiguredError, build_activities, check_configured
 from activities.clock import epoch_millis
+from activities.repairs.watch import Watch
 from activities.sandbox import LeanSandbox
 from activities.settings import WorkerSettings
 from activities.stores.open import Stores, open_stores
 from activities.temporal_setup import register_search_attributes, schedule_reconciliation
-from activities.watch import Watch
-from workflows.client import connect
+from workflows.client.jobs import connect
 from workflows.contracts.errors import Unavailable
 from workflows.contracts.ids import CONTROL_QUEUE
 from workflows.deployment.workflow import DeploymentWorkflow
 from workflows.environment.workflow import EnvironmentWorkflow
-from workflows.job import JobWorkflow
+from workflows.job.redrive import RedriveWorkflow
+from workflows.job.workflow import JobWorkflow
 from workflows.log_setup import setup_logging
-from workflows.reconcile import ReconcileWorkflow
-from workflows.redrive import RedriveWorkflow
-from workflows.repair import RepairWorkflow
-from workflows.service import ServiceWorkflow
-from workflows.stuck import StuckWorkflows
+from workflows.repair.reconcile import ReconcileWorkflow
+from workflows.repair.stuck import StuckWorkflows
+from workflows.repair.workflow import RepairWorkflow
+from workflows.service.workflow import ServiceWorkflow
 from workflows.version import product_version
 
 logger = logging.getLogger(__name__)

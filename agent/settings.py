@@ -1,6 +1,6 @@
 """The agent's settings, all from environment variables. Built once in the entry point and passed down.
 
-Temporal's own (``TEMPORAL_*``) are deliberately not here: ``workflows.client.connect`` reads them.
+Temporal's own (``TEMPORAL_*``) are deliberately not here: ``workflows.client.jobs.connect`` reads them.
 """
 
 from pathlib import Path

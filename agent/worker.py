@@ -1,7 +1,8 @@
 """The agent's process: registered with the API, polling its pool's queues, from start to drained end.
 
-The composition root of the agent. Deliberately not here: the activity itself (``attempts``) and its phases (``job``),
-nor what decides whether new work is taken (``gate``, ``heartbeat``, ``quarantine``).
+The composition root of the agent. Deliberately not here: the activity itself (``attempt.activity``) and its phases
+(``attempt.run``), nor what decides whether new work is taken (``safety.gate``, ``control.heartbeat``,
+``safety.quarantine``).
 """
 
 import asyncio
@@ -16,31 +17,31 @@ from typing import Any, Final
 
 from temporalio.client import Client
 
-from agent.approvals import load_approvals
-from agent.attempts import Admission, Attempts, Watchers
-from agent.checkout import Checkout
-from agent.connection import Connection
-from agent.control_plane import ControlPlane, Refused, Unreachable
-from agent.executors import executor_named
-from agent.fences import Fences
-from agent.gate import Gate, Reason
-from agent.git_eviction import CacheLimits, keep_within
-from agent.guardian import Guardian
-from agent.heartbeat import Heartbeats, Orders, Subject
-from agent.host import Host
-from agent.identity import Instance, agent_id, start_instance
-from agent.labels import agent_labels
-from agent.leftovers import Leftover as DeadAttempt
-from agent.leftovers import StateDirInUse, end_leftovers, lock_state_dir
-from agent.logs import Leftover, LogShipper, Origin
-from agent.orphans import adopt_orphans
-from agent.quarantine import Quarantine
-from agent.queues import Poller, Queues
-from agent.registration import NameTaken, Registrar
-from agent.sealed import public_keys
+from agent.attempt.activity import Admission, Attempts, Watchers
+from agent.attempt.host import Host
+from agent.attempt.leftovers import Leftover as DeadAttempt
+from agent.attempt.leftovers import StateDirInUse, end_leftovers, lock_state_dir
+from agent.control.api import ControlPlane, Refused, Unreachable
+from agent.control.heartbeat import Heartbeats, Orders, Subject
+from agent.control.identity import Instance, agent_id, start_instance
+from agent.control.labels import agent_labels
+from agent.control.registration import NameTaken, Registrar
+from agent.control.temporal import Connection
+from agent.git.checkout import Checkout
+from agent.git.eviction import CacheLimits, keep_within
+from agent.logs.sender import Leftover, LogShipper, Origin
+from agent.queues.pollers import Poller, Queues
+from agent.queues.slots import Slots
+from agent.safety.approvals import load_approvals
+from agent.safety.fences import Fences
+from agent.safety.gate import Gate, Reason
+from agent.safety.guardian import Guardian
+from agent.safety.quarantine import Quarantine
 from agent.secrets import Vault
+from agent.secrets.sealed import public_keys
 from agent.settings import AgentSettings, SettingsError
-from agent.slots import Slots
+from agent.steps.executors import executor_named
+from agent.steps.orphans import adopt_orphans
 from agent.waiting import first_of
 from workflows.contracts.agents import AgentRegistration
 from workflows.log_setup import setup_logging

@@ -19,47 +19,41 @@ from activities.deployments.readers import DeploymentReader
 from activities.jobs.readers import JobReader
 from activities.jobs.writers import JobCreator
 from activities.stores.open import Stores
-from api.accepted import install_accepted_handler
+from api.access import routes as access
+from api.agents.fleet import Fleet
+from api.agents.routes import agents, pools
+from api.agents.schemas import GatewayAddress
+from api.attempts.routes import artifacts
+from api.attempts.routes import delivery as agent_io
+from api.audit import routes as events
 from api.auth.authenticator import Authenticator
 from api.auth.early import EarlyRefusal
 from api.auth.guard import GUARD
 from api.auth.keys import KeyRing
 from api.auth.limits import RateLimits, RequestLimits
-from api.auth.sign_in import SignIn
 from api.auth.walk import require_complete
-from api.claims import Claims
-from api.connection import TemporalConnection
+from api.claims import routes as claims
+from api.claims.service import Claims
+from api.codec import routes as codec_routes
+from api.commands.accepted import install_accepted_handler
+from api.commands.answers import PARAMETERS
+from api.deployments.routes import commands as deployment_commands
+from api.deployments.routes import deployments
 from api.deps import Services
-from api.errors import install_error_handlers
-from api.fleet import Fleet
-from api.metrics import Metrics
-from api.middleware import BodyLimit, RequestContext
+from api.environments import routes as environments
+from api.http.errors import install_error_handlers
+from api.http.metrics import Metrics
+from api.http.middleware import BodyLimit, RequestContext
+from api.jobs.routes import dead_letters, jobs, queue
+from api.logs import routes as logs
 from api.openapi import install_openapi
-from api.routes import (
-    access,
-    agent_io,
-    agents,
-    artifacts,
-    auth,
-    claims,
-    core,
-    dead_letters,
-    deployment_commands,
-    deployments,
-    environments,
-    events,
-    jobs,
-    logs,
-    pools,
-    queue,
-    repairs,
-    services,
-    summary,
-)
-from api.routes import codec as codec_routes
-from api.routes import webhooks as webhook_routes
-from api.routes.common import PARAMETERS
-from api.schemas.agents import GatewayAddress
+from api.services import routes as services
+from api.sign_in import routes as auth
+from api.sign_in.service import SignIn
+from api.system.routes import health as core
+from api.system.routes import repairs, summary
+from api.temporal.connection import TemporalConnection
+from api.webhooks import routes as webhook_routes
 from api.webhooks.receive import Webhooks
 from workflows.version import product_version
 
@@ -158,8 +152,8 @@ def build_app(
     temporal_ui: str | None = None,
     lifespan: Callable[[FastAPI], object] | None = None,
 ) -> FastAPI:
-    """The application on given services. Without ``webhooks`` no provider is known. ``temporal_ui``: the origin of the
-    Temporal UI, whose pages may use the codec.
+    """The application on given services. Without ``webhooks`` no provider is known. ``temporal_ui``: the origin
+    of the Temporal UI, whose pages may use the codec.
     """
     app: FastAPI = FastAPIOffline(  # Swagger UI from the package: an agent host's browser may reach no CDN
         title="hybrid CI/CD",

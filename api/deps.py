@@ -22,20 +22,20 @@ from activities.deployments.readers import DeploymentReader
 from activities.jobs.readers import JobReader
 from activities.jobs.writers import JobCreator
 from activities.stores.interfaces import ArtifactStore, CredentialStore, EventStore, LogStore
+from api.agents.fleet import Fleet
+from api.agents.schemas import GatewayAddress
 from api.auth.authenticator import Authenticator
 from api.auth.remembered import Remembered
-from api.auth.sign_in import SignIn
-from api.claims import Claims
-from api.fleet import Fleet
-from api.metrics import Metrics
-from api.schemas.agents import GatewayAddress
-from workflows.client import Orchestrator
+from api.claims.service import Claims
+from api.http.metrics import Metrics
+from api.sign_in.service import SignIn
+from workflows.client.deployments import Deployments
+from workflows.client.jobs import Orchestrator
+from workflows.client.repairs import Repairs
 from workflows.contracts.errors import NotFound
 from workflows.contracts.ids import is_job_id
 from workflows.contracts.services import EnvironmentName, ServiceName
-from workflows.deployment_client import Deployments
 from workflows.newest import Newest
-from workflows.repair_client import Repairs
 
 
 class KnownJobs:
@@ -61,7 +61,7 @@ class Services:
     ``temporal``, ``releasing`` and ``repairing`` return the ways to the workflows, or raise Unavailable as long as
     Temporal was never reached. ``stopping`` is True once the process has been told to end; whoever streams without end
     then ends.
-    ``fleet`` knows the agents and pools; ``gateway`` is where agents elsewhere connect, when there is one.
+    ``agents.fleet`` knows the agents and pools; ``gateway`` is where agents elsewhere connect, when there is one.
     ``starting`` has a lock for each deployment that a request with a key is just starting.
     """
 

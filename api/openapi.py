@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's own, plus the bodies that ``api.bodies`` reads and the problems routes answer."""
+"""The OpenAPI document: FastAPI's own, plus the bodies that ``http.bodies`` reads and the problems routes answer."""
 
 import json
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api.bodies import BODY, Body
-from api.errors import PROBLEM_MEDIA_TYPE
-from api.schemas.access import EXAMPLE_KEY
-from api.schemas.deployments import EXAMPLE_DEPLOYMENT
-from api.schemas.jobs import EXAMPLE_JOB, Batch
-from api.schemas.problems import Problem
-from api.schemas.services import EXAMPLE_SERVICE
+from api.access.schemas import EXAMPLE_KEY
+from api.deployments.schemas import EXAMPLE_DEPLOYMENT
+from api.http.bodies import BODY, Body
+from api.http.errors import PROBLEM_MEDIA_TYPE
+from api.http.problems import Problem
+from api.jobs.schemas import EXAMPLE_JOB, Batch
+from api.services.schemas import EXAMPLE_SERVICE
 from workflows.contracts.access import KeyRequest
 from workflows.contracts.deployments import DeploymentRequest
 from workflows.contracts.jobs import JobSpec

@@ -13,17 +13,17 @@ from pydantic import ValidationError
 
 from activities.stores.open import open_stores
 from activities.stores.settings import StoreSettings
+from api.agents.schemas import GatewayAddress
 from api.app import production_app
 from api.auth.keys import KeyRing, UnusableKey
-from api.auth.sign_in import SignIn, open_sign_in
-from api.protocol import BoundedProtocol
-from api.schemas.agents import GatewayAddress
+from api.http.protocol import BoundedProtocol
 from api.settings import ApiSettings
+from api.sign_in.service import SignIn, open_sign_in
 from api.webhooks.receive import Webhooks, open_webhooks
-from workflows.codec import CodecSettings, load_codec
 from workflows.contracts.agents import SERVER_KEEPS_CONNECTIONS_SECONDS
 from workflows.contracts.errors import fields_text
 from workflows.log_setup import setup_logging
+from workflows.payloads.codec import CodecSettings, load_codec
 
 EXIT_OK: Final = 0
 EXIT_UNUSABLE: Final = 2

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from api.cli import embedded
+from api.cli.stack import embedded
 
 HOST = "127.0.0.1"
 _PORTS = range(10_000, 32_000)

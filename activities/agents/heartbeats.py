@@ -1,6 +1,6 @@
 """What a heartbeat becomes, and which ones come too late to count. Pure.
 
-Deliberately not here: collecting them (``api.heartbeats``) and what the agent is answered.
+Deliberately not here: collecting them (``api.agents.heartbeats``) and what the agent is answered.
 """
 
 from dataclasses import dataclass

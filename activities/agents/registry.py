@@ -1,7 +1,8 @@
 """The registry of agents and pools, for the API: what is asked of it and what changes it, each by its chain.
 
 The API's process writes these records itself: an agent repeats what it says every 15 s, so no workflow is needed for it
-to last. Deliberately not here: collecting heartbeats and answering them (``api.heartbeats``), tokens (``api.auth``).
+to last. Deliberately not here: collecting heartbeats and answering them (``api.agents.heartbeats``), tokens
+(``api.auth``).
 """
 
 import builtins

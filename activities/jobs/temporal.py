@@ -6,7 +6,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.jobs.reconcile import ClosedWorkflow
-from workflows.client import Orchestrator
+from workflows.client.jobs import Orchestrator
 from workflows.contracts.errors import InvalidState, NotFound
 from workflows.contracts.ids import job_workflow_id
 from workflows.contracts.jobs import Job

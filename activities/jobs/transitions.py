@@ -1,7 +1,7 @@
 """Which change of a job's queue status each queue operation may write, and which statuses agree with each other.
 
 One table instead of one link class per operation: the operations differ in nothing else. It is the record's last line
-of defence against a wrong caller; what happens next is decided in ``workflows.job``.
+of defence against a wrong caller; what happens next is decided in ``workflows.job.workflow``.
 """
 
 from collections.abc import Mapping

@@ -5,9 +5,9 @@ import uuid
 from pathlib import Path
 from typing import Final
 
-from agent.process import EndReason, SpawnError, StopSignal, run_process
 from agent.secrets.config import SecretSource
 from agent.secrets.errors import FetchFailed
+from agent.steps.process import EndReason, SpawnError, StopSignal, run_process
 
 MAX_SECRET_BYTES: Final = 1 << 20
 _OWN_PREFIXES: Final = ("HYBRIDCI_", "TEMPORAL_")

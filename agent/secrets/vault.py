@@ -1,7 +1,7 @@
 """The secrets of one attempt: allowed, fetched at the same time, fit to be masked, and handed over.
 
 They are fetched for each attempt, so that a rotated secret is a new one at the next try. Deliberately not here: where
-each comes from (``providers``), what is masked (``agent.redact``).
+each comes from (``providers``), what is masked (``agent.secrets.redact``).
 """
 
 import asyncio
@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
-from agent.redact import Patterns
-from agent.sealed import PoolKeys
 from agent.secrets.config import SETTING, Handover, SecretSource, load_sources
 from agent.secrets.errors import FetchFailed, SecretTooWeak, SecretUnavailable
 from agent.secrets.files import MemoryFile
 from agent.secrets.providers import Providers
+from agent.secrets.redact import Patterns
+from agent.secrets.sealed import PoolKeys
 from agent.settings import AgentSettings
 from workflows.contracts.attempts import AttemptInput
 from workflows.contracts.secret_values import MIN_SECRET_CHARACTERS, weakness

@@ -20,7 +20,7 @@ from api.auth.keys import KeyRing
 from api.auth.limits import RequestLimits
 from api.auth.principal import Principal
 from api.auth.tokens import Token, read_token
-from api.errors import ApiError
+from api.http.errors import ApiError
 from workflows.contracts.access import Credential, CredentialKind
 from workflows.contracts.errors import HybridCIError
 from workflows.newest import Newest

@@ -1,6 +1,6 @@
 """The cookies of signed-in browsers: what they are called, and what browsers may do with them.
 
-Deliberately not here: what the values stand for (``sessions``, ``csrf``, ``oidc``).
+Deliberately not here: what the values stand for (``sessions``, ``csrf``, ``identity.oidc``).
 """
 
 from typing import Final

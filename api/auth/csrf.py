@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 
 from api.auth.tokens import digest_of
-from api.errors import ApiError, ProblemCode
+from api.http.errors import ApiError, ProblemCode
 
 CSRF_HEADER: Final = "X-CSRF-Token"
 CSRF_COOKIE: Final = "hybridci_csrf"

@@ -2,7 +2,7 @@
 
 What decides whose an attempt is, and what others take for its work, is taken from a registered agent only when Temporal
 has given it the attempt: another agent of the pool could else announce itself, or leave its files there, first.
-Deliberately not here: whether the attempt takes what is delivered (``routes.agent_io``).
+Deliberately not here: whether the attempt takes what is delivered (``attempts.routes.delivery``).
 """
 
 import asyncio
@@ -12,8 +12,8 @@ from api.auth.guard import require
 from api.auth.principal import Principal
 from api.auth.resources import job_resource
 from api.deps import Services
-from api.errors import ApiError, ProblemCode
-from api.recorded import recorded
+from api.http.errors import ApiError, ProblemCode
+from api.temporal.recorded import recorded
 from workflows.contracts.access import Operation
 from workflows.contracts.errors import NotFound
 from workflows.contracts.jobs import Job

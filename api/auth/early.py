@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.auth.authenticator import Authenticator
-from api.errors import problem
+from api.http.errors import problem
 
 _GUARDED: Final = "/api/"
 _OPEN: Final = ("/api/webhooks/", "/api/docs", "/api/openapi.json")

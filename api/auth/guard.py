@@ -18,7 +18,7 @@ from api.auth.permissions import CHANGES_NOTHING, CHECKED_INSIDE, ROUTES, Open
 from api.auth.principal import Principal
 from api.auth.resources import Resource, resource_of
 from api.deps import Services, services_of
-from api.errors import ApiError, ProblemCode
+from api.http.errors import ApiError, ProblemCode
 from workflows.contracts.access import ROLE_OPERATIONS, Grant, Operation
 
 _KEY_HINT: Final = (

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from activities.events.signatures import Signature
+from api.auth.origin import Origin
 from api.auth.tokens import digest_of, new_token
 from api.deps import Services
-from api.origin import Origin
 from workflows.contracts.access import Credential, CredentialKind, Grant
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from api.auth.principal import Principal
-from api.errors import ApiError, ProblemCode
+from api.http.errors import ApiError, ProblemCode
 from workflows.contracts.access import Role
 
 WINDOW_SECONDS: Final = 60

@@ -10,7 +10,7 @@ from api.auth.guard import require
 from api.auth.principal import Principal
 from api.auth.resources import Resource, job_resource
 from api.deps import Services
-from api.recorded import seen_job
+from api.temporal.recorded import seen_job
 from workflows.contracts.access import Operation
 from workflows.contracts.jobs import SERVICE_LABEL, JobSummary
 from workflows.contracts.records import JobPage

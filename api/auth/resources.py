@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from api.auth.principal import Principal
 from api.deps import Services, known_deployment, known_id
-from api.recorded import seen_deployment, seen_job
+from api.temporal.recorded import seen_deployment, seen_job
 from workflows.contracts.jobs import SERVICE_LABEL, Job
 
 _SERVICE_PREFIXES: Final = ("/api/dashboard/services/{name}", "/api/dashboard/deployments/service/{name}")

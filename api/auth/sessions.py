@@ -1,7 +1,8 @@
 """Sessions: a person's browser is known by a cookie, for a day at most.
 
 A session is always a new secret, whatever the browser brought along, so nobody can plant one; the one that was there
-ends. Deliberately not here: who the person is (``oidc``, ``id_tokens``), ``cookies``, ``csrf``, HTTP (``routes.auth``).
+ends. Deliberately not here: who the person is (``identity.oidc``, ``identity.id_tokens``), ``cookies``, ``csrf``, HTTP
+(``sign_in.routes``).
 """
 
 from collections.abc import Sequence
@@ -11,13 +12,13 @@ from starlette.requests import Request
 
 from api.auth.cookies import presented
 from api.auth.csrf import new_csrf_token
-from api.auth.id_tokens import Identity
 from api.auth.issuing import Issued, issue, revoke
+from api.auth.origin import address_of, origin_for
 from api.auth.principal import Principal
 from api.auth.workloads import nobody
 from api.deps import Services
-from api.errors import ApiError, ProblemCode
-from api.origin import address_of, origin_for
+from api.http.errors import ApiError, ProblemCode
+from api.identity.id_tokens import Identity
 from workflows.contracts.access import CredentialKind, Grant
 
 

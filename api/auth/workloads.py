@@ -1,8 +1,8 @@
 """Workload identity: a CI job's or an agent's own OIDC token is exchanged for a short-lived, scoped one (RFC 8693).
 
 So no secret has to be kept in CI or on an agent's host. One token may be exchanged several times while it lives (a job
-of several steps has only one); each time is told in the audit trail with the token's fingerprint.
-Deliberately not here: whether the token is genuine (``id_tokens``) and which claims are wanted (``policy``).
+of several steps has only one); each time is told in the audit trail with the token's fingerprint. Deliberately not
+here: whether the token is genuine (``identity.id_tokens``) and which claims are wanted (``identity.policy``).
 """
 
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ from typing import Final
 
 from starlette.requests import Request
 
-from api.auth.id_tokens import Identity
 from api.auth.issuing import Issued, issue
-from api.auth.policy import AccessPolicy, WorkloadRule
+from api.auth.origin import origin_for
 from api.auth.principal import Principal
 from api.deps import Services
-from api.errors import ApiError, ProblemCode
-from api.origin import origin_for
+from api.http.errors import ApiError, ProblemCode
+from api.identity.id_tokens import Identity
+from api.identity.policy import AccessPolicy, WorkloadRule
 from workflows.contracts.access import CredentialKind, Grant
 from workflows.contracts.errors import FieldError
 

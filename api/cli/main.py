@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from api.interpreter import leave, load_less
+from api.http.interpreter import leave, load_less
 
 CLIENT_GROUPS: Final[Mapping[str, str]] = {
     "job": "api.cli.commands.job",
@@ -21,8 +21,8 @@ CLIENT_GROUPS: Final[Mapping[str, str]] = {
     "agents": "api.cli.commands.agents",
     "pool": "api.cli.commands.pool",
     "service": "api.cli.commands.service",
-    "deploy": "api.cli.commands.deploy",
-    "freeze": "api.cli.commands.freeze",
+    "deploy": "api.cli.commands.deployments.deploy",
+    "freeze": "api.cli.commands.deployments.freeze",
     "webhook": "api.cli.commands.webhook",
     "codec": "api.cli.commands.codec",
     "key": "api.cli.commands.key",
@@ -32,7 +32,7 @@ CLIENT_GROUPS: Final[Mapping[str, str]] = {
     "repair": "api.cli.commands.repair",
     "seal": "api.cli.commands.seal",
     "pool-key": "api.cli.commands.pool_key",
-    "approver": "api.cli.commands.approver",
+    "approver": "api.cli.commands.deployments.approver",
 }
 """Sub-apps that speak HTTP to the API: name → module with its typer ``app``, imported when it is called for."""
 
@@ -126,8 +126,8 @@ def up(
     Ctrl-C or SIGTERM stops it all; a second one at once. Exit codes: 0 stopped, 1 something did not start, 2 nothing
     was started, and why.
     """
-    from api.cli.stack import Options
-    from api.cli.up import run_up
+    from api.cli.stack.children import Options
+    from api.cli.stack.up import run_up
 
     options = Options(
         host=host, api_port=api_port, temporal_port=temporal_port, ui_port=ui_port, aws_port=aws_port,
@@ -194,7 +194,7 @@ def scaler(
 
     Its key needs to read the pool only. Exit codes: 0 told to stop, 1 with --once not done, 2 wrong options or key.
     """
-    from api.cli.scaler import ScalerOptions, run_scaler
+    from api.cli.scaling.scaler import ScalerOptions, run_scaler
 
     options = ScalerOptions(tuple(pools or ["default"]), command, webhook, interval, cooldown, repeat, once)
     raise typer.Exit(run_scaler(options, data_dir))
@@ -252,7 +252,7 @@ def bench(
     capacity: Annotated[int, typer.Option(min=1, max=1000, help="Jobs that run at once.")] = 4,
 ) -> None:
     """Measure this machine on a stack of its own, against the raw Temporal floor. Takes about seven minutes."""
-    from api.cli.bench import run_bench
+    from api.cli.commands.bench import run_bench
 
     sizes = {"samples": samples, "jobs": jobs, "deployments": deployments, "stored": stored, "agents": agents}
     raise typer.Exit(run_bench(parts, **sizes, capacity=capacity, as_json=as_json))

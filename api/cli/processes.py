@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from api.interpreter import leave, load_less, loaded
+from api.http.interpreter import leave, load_less, loaded
 
 FAILED: Final = 1
 NOT_CONFIGURED: Final = 2
@@ -91,7 +91,8 @@ def _codec_is_usable() -> bool:
     """False after one sentence on stderr: better not to start than to write what others cannot read."""
     if not os.environ.get("HYBRIDCI_CODEC_KEYS_FILE"):
         return True
-    from workflows.codec import CodecSettings, UnusableCodecKeys, load_codec
+    from workflows.payloads.codec import CodecSettings, load_codec
+    from workflows.payloads.errors import UnusableCodecKeys
 
     try:
         load_codec(CodecSettings())

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from api.gateway.settings import SettingsError
-from api.interpreter import leave, load_less
+from api.http.interpreter import leave, load_less
 
 _READ_SECONDS: Final = 60.0
 

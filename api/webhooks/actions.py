@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from api.schemas.accepted import accepted_answer
+from api.commands.schemas.accepted import accepted_answer
 from api.webhooks.manifest import ActionName
 from api.webhooks.outcomes import Acting, ActionResult, ActionStatus, Effects
 from api.webhooks.rules import Planned

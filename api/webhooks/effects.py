@@ -4,12 +4,12 @@ from typing import Final
 
 from pydantic import BaseModel
 
+from api.auth.origin import Origin
 from api.auth.principal import Principal
-from api.deploying import command_deployment, command_environment, report_metrics, start_deployment
+from api.deployments.service import command_deployment, command_environment, report_metrics, start_deployment
 from api.deps import Services
-from api.origin import Origin
-from api.recorded import seen_deployment, seen_job
-from api.submission import submit_one
+from api.jobs.service import submit_one
+from api.temporal.recorded import seen_deployment, seen_job
 from api.webhooks.outcomes import Acting
 from api.webhooks.repositories import KnownService, known_service
 from workflows.contracts.access import Role

@@ -46,7 +46,9 @@ class Acting:
 
 
 class Effects(Protocol):
-    """What actions do to the world, on behalf of one provider. All raise what ``api.deploying`` does: also Accepted."""
+    """What actions do to the world, on behalf of one provider. All raise what ``api.deployments.service`` does: also
+    Accepted.
+    """
 
     @property
     def by(self) -> str:

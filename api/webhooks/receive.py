@@ -1,6 +1,6 @@
 """One delivery from its first byte to the answer: known provider, genuine, read, decided, done.
 
-Deliberately not here: HTTP itself (``api.routes.webhooks``).
+Deliberately not here: HTTP itself (``api.webhooks.routes``).
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
-from api.errors import ApiError, ProblemCode
+from api.http.errors import ApiError, ProblemCode
 from api.webhooks.actions import perform_all
 from api.webhooks.deliveries import Deliveries, ServiceCache
 from api.webhooks.expressions import ExpressionFailed

@@ -15,7 +15,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Worker
 
-from agent.log_spool import LOST_MARKER
+from agent.logs.spool import LOST_MARKER
 from tests import servers
 from tests.agent.agent_process import AgentProcess, OneAttempt, Repository
 from tests.agent.helpers import QUEUE, begin, eventually, result_of, succeeded

@@ -10,9 +10,9 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
-from agent.gate import Gate, Reason
-from agent.queues import MAX_DEMANDS, Poller, Queues
-from agent.slots import Slots
+from agent.queues.pollers import MAX_DEMANDS, Poller, Queues
+from agent.queues.slots import Slots
+from agent.safety.gate import Gate, Reason
 from tests import servers
 from tests.agent.agent_process import Repository
 from tests.agent.helpers import begin, eventually, result_of

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from temporalio.client import Client
 
-from api.cli.sealing import new_pool_key, seal
+from api.cli.keys.sealing import new_pool_key, seal
 from tests import servers
 from tests.agent.agent_process import AgentProcess, Repository
 from tests.agent.helpers import SECRETS, begin, eventually, result_of, with_secrets

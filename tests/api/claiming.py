@@ -19,7 +19,7 @@ from temporalio.exceptions import ActivityError
 from temporalio.worker import Worker
 
 from api.app import build_app
-from api.claims import Claims
+from api.claims.service import Claims
 from api.deps import Services
 from tests.api.conftest import SPEC, memory_app
 from tests.api.live import serving
@@ -27,12 +27,12 @@ from tests.api.live import serving
 with workflow.unsafe.imports_passed_through():
     from activities.bootstrap import build_activities
     from activities.stores.open import Stores
-    from workflows.client import Orchestrator
+    from workflows.client.jobs import Orchestrator
     from workflows.contracts.activities import run_attempt
     from workflows.contracts.attempts import AttemptInput, AttemptResult
     from workflows.contracts.ids import CONTROL_QUEUE, new_job_id, pool_queue
     from workflows.contracts.statuses import Outcome
-    from workflows.job import JobWorkflow
+    from workflows.job.workflow import JobWorkflow
 
 SECRET = b"a signing key of 32 bytes for tests"
 JOBS = "/api/queue/jobs"

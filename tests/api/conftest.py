@@ -23,8 +23,8 @@ from api.auth.keys import KeyRing
 from api.auth.limits import RateLimits, RequestLimits
 from api.auth.principal import Principal
 from api.deps import Services
-from api.metrics import Metrics
-from api.middleware import RequestContext
+from api.http.metrics import Metrics
+from api.http.middleware import RequestContext
 from api.webhooks.receive import Webhooks
 from tests.api.fake_deployments import FakeDeployments
 from tests.api.fake_queues import fleet_of

@@ -7,6 +7,7 @@ from typing import Any
 
 from activities.clock import epoch_millis
 from activities.stores.open import Stores
+from workflows.client.deployments import DeploymentCommand, Deployments, EnvironmentCommand, workflow_id_of
 from workflows.contracts.accepted import Accepted, Taken
 from workflows.contracts.deployment_commands import (
     Approve,
@@ -44,7 +45,6 @@ from workflows.contracts.errors import HybridCIError, InvalidState, NotFound
 from workflows.contracts.ids import new_job_id
 from workflows.contracts.services import Service, ServiceWrite
 from workflows.deployment.record import as_accepted
-from workflows.deployment_client import DeploymentCommand, Deployments, EnvironmentCommand, workflow_id_of
 
 
 class FakeDeployments(Deployments):

@@ -4,8 +4,8 @@ from activities.agents.registry import AgentRegistry
 from activities.clock import Clock, epoch_millis
 from activities.jobs.readers import JobReader
 from activities.stores.open import Stores
-from api.fleet import Fleet
-from api.task_queues import EMPTY, Backlog
+from api.agents.fleet import Fleet
+from api.temporal.task_queues import EMPTY, Backlog
 from workflows.contracts.errors import HybridCIError
 
 

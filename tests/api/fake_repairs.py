@@ -1,8 +1,8 @@
 """A fake of our own way to stuck workflows: what is stuck is a list, and a repair ends it."""
 
+from workflows.client.repairs import Repairs
 from workflows.contracts.errors import HybridCIError, InvalidState
 from workflows.contracts.repairs import Kind, Outcome, RepairInput, RepairResult, StuckWorkflow
-from workflows.repair_client import Repairs
 
 
 class FakeRepairs(Repairs):

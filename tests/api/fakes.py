@@ -5,7 +5,7 @@ from collections.abc import Callable
 from activities.clock import epoch_millis
 from activities.stores.interfaces import JobStore
 from tests.api.fake_deployments import FakeDeployments
-from workflows.client import Orchestrator
+from workflows.client.jobs import Orchestrator
 from workflows.contracts.accepted import Accepted, Taken
 from workflows.contracts.attempts import AttemptStarted
 from workflows.contracts.commands import (
@@ -24,7 +24,7 @@ from workflows.contracts.errors import HybridCIError, InvalidState, NotFound
 from workflows.contracts.jobs import Attempt, Job, new_job
 from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
-from workflows.job_record import as_accepted, creation
+from workflows.job.record import as_accepted, creation
 
 
 class FakeOrchestrator(Orchestrator):

@@ -10,9 +10,9 @@ from fastapi import FastAPI
 
 from activities.clock import epoch_millis
 from activities.stores.open import Stores
+from api.agents.fleet import Fleet
 from api.auth.issuing import issue
 from api.deps import Services
-from api.fleet import Fleet
 from tests.api.conftest import ADMIN_KEY, AGENT_KEY, SPEC, client, memory_app
 from tests.api.fake_queues import FakeQueues, fleet_of
 from workflows.contracts.access import CredentialKind, Grant, Role

@@ -7,7 +7,7 @@ import httpx
 import jsonschema
 import pytest
 
-from api import submission
+from api.jobs import service as submission
 from tests.api.conftest import DEPLOYMENT, SERVICE, SPEC, Bench
 from workflows.contracts.commands import JobInput
 from workflows.contracts.errors import Unavailable

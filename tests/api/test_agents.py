@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from activities.agents.heartbeats import Received
-from api.heartbeats import Heartbeats
-from api.roster import Roster
+from api.agents.heartbeats import Heartbeats
+from api.agents.roster import Roster
 from tests.api.conftest import AGENT_KEY, client
 from tests.api.fleet_bench import FleetBench, fleet_bench
 from tests.api.live import until

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from api import middleware
+from api.http import middleware
 from tests.api.conftest import Bench
 from tests.api.live import serving
 from workflows.contracts.statuses import JobStatus

@@ -14,8 +14,8 @@ from temporalio.client import Client
 
 from api.app import build_app
 from api.auth.binding import TaskTokens
-from api.claims import Claims
-from api.leases import Lease, LeaseTokens
+from api.claims.leases import Lease, LeaseTokens
+from api.claims.service import Claims
 from tests.api.claiming import CLAIM, SECRET, Desk, Held, desk
 from tests.api.conftest import ADMIN_KEY, client
 from workflows.contracts.ids import new_job_id
@@ -97,7 +97,7 @@ async def test_a_claim_waits_for_a_job(at: Desk) -> None:
 @pytest.fixture
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """A claim waits longer for each further job that the queue has."""
-    monkeypatch.setattr("api.claims._MORE_WITHIN_SECONDS", 3)
+    monkeypatch.setattr("api.claims.service._MORE_WITHIN_SECONDS", 3)
 
 
 @pytest.mark.usefixtures("unhurried")

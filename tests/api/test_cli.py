@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from api.cli.client import ApiClient, Unreachable
+from api.cli.client.connection import CliError, Connection
+from api.cli.client.follow import Follower
+from api.cli.client.http import ApiClient, Unreachable
+from api.cli.client.progress import NoProgress, lacking, place_in_line
 from api.cli.commands import dlq, job, queue
-from api.cli.connection import CliError, Connection
-from api.cli.follow import Follower
-from api.cli.progress import NoProgress, lacking, place_in_line
 from tests import servers
 from tests.api.cli_bench import ADMIN_KEY, AGENT_KEY, Line, Served, environment, served, start
 from workflows.contracts.statuses import JobStatus, Outcome

@@ -10,8 +10,9 @@ from typer import Typer
 from typer.testing import CliRunner, Result
 
 from activities.jobs.writers import JobCreator
-from api.cli import accepted
-from api.cli.commands import deploy, dlq, job, service
+from api.cli.client import accepted
+from api.cli.commands import dlq, job, service
+from api.cli.commands.deployments import deploy
 from tests import servers
 from tests.api.cli_bench import Served, environment, served
 from workflows.contracts.errors import Unavailable

@@ -19,12 +19,13 @@ import yaml
 from nacl.signing import VerifyKey
 from typer.testing import CliRunner, Result
 
-from api.cli.approval_signing import new_approver_key
-from api.cli.client import ApiClient, Unreachable
-from api.cli.commands import deploy, freeze, service
-from api.cli.commands.deploy_watch import PlainView, follow
-from api.cli.connection import Connection
-from api.cli.key_file import put_first
+from api.cli.client.connection import Connection
+from api.cli.client.http import ApiClient, Unreachable
+from api.cli.commands import service
+from api.cli.commands.deployments import deploy, freeze
+from api.cli.commands.deployments.watch import PlainView, follow
+from api.cli.keys.approval_signing import new_approver_key
+from api.cli.keys.key_file import put_first
 from tests import servers
 from tests.api.cli_bench import ADMIN_KEY, AGENT_KEY, Line, Served, environment, served, start
 from workflows.contracts.deployment_commands import Approve, RecordStage, ReportMetrics

@@ -6,8 +6,8 @@ import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
+from api.cli.keys.sealing import new_pool_key, public_key_id
 from api.cli.main import app
-from api.cli.sealing import new_pool_key, public_key_id
 from tests.api.cli_bench import ADMIN_KEY, AGENT_KEY, Served, environment, served
 
 VALUE = "postgres://shop:s3cr3t-of-the-shop@db/shop"

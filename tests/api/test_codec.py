@@ -10,7 +10,7 @@ from temporalio.api.common.v1 import Payload, Payloads
 
 from api.app import build_app
 from tests.api.conftest import ADMIN_KEY, AGENT_KEY, Bench, memory_app
-from workflows.sealing import SealingCodec
+from workflows.payloads.sealing import SealingCodec
 
 UI = "http://127.0.0.1:8233"
 CODEC = SealingCodec([bytes(32)])

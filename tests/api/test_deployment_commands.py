@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from api.deploying import live_deployment
+from api.deployments.service import live_deployment
 from api.deps import Services
 from tests.api.conftest import Bench
 from workflows.contracts.deployment_commands import Approve, OverrideFreeze, RecordStage, ReportMetrics, Resume

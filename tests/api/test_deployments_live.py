@@ -13,13 +13,13 @@ from activities.jobs.readers import JobReader
 from activities.jobs.writers import JobCreator
 from api.app import build_app, deployment_reader
 from api.deps import Services
-from api.metrics import Metrics
+from api.http.metrics import Metrics
 from tests.api.conftest import ADMIN_KEY, DEPLOYMENT, access_parts, client
 from tests.api.fake_queues import fleet_of
 from tests.api.fake_repairs import FakeRepairs
 from tests.workflows.deployment_harness import Deploys, deploys
-from workflows.client import Orchestrator
-from workflows.deployment_client import workflow_id_of
+from workflows.client.deployments import workflow_id_of
+from workflows.client.jobs import Orchestrator
 
 DEPLOYMENTS = "/api/dashboard/deployments"
 

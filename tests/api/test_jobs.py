@@ -12,7 +12,7 @@ from workflows.contracts.commands import JobInput
 from workflows.contracts.errors import Unavailable
 from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus
-from workflows.job_record import creation
+from workflows.job.record import creation
 
 JOBS = "/api/dashboard/jobs"
 QUEUE = "/api/queue/jobs"

@@ -11,10 +11,10 @@ import httpx
 import pytest
 
 from activities.stores.interfaces import LogChunk, LogStore
-from api import log_stream
 from api.deps import Services
-from api.log_events import KEEPALIVE_SECONDS, as_events
-from api.log_stream import Event, LogRequest, LogStream, Piece, Quiet
+from api.logs import stream as log_stream
+from api.logs.events import KEEPALIVE_SECONDS, as_events
+from api.logs.stream import Event, LogRequest, LogStream, Piece, Quiet
 from tests.api.conftest import SPEC, Bench, memory_app
 from tests.api.fakes import FakeOrchestrator
 from tests.api.live import serving, until

@@ -15,8 +15,8 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
 from joserfc.jws import JWSRegistry
 
-from api.auth.oidc import back_to_this_site
 from api.deps import Services
+from api.identity.oidc import back_to_this_site
 from tests.api.conftest import ADMIN_KEY
 from tests.api.sign_in import SITE, Door, opened_door, post
 from tests.oidc_issuer import AUDIENCE, CLIENT_ID, OidcIssuer, running_issuer

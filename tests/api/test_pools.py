@@ -12,9 +12,9 @@ from temporalio.client import Client
 from temporalio.common import Priority as TemporalPriority
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from api.cached import Cached
-from api.capacity import Load, desired_agents, desired_slots
-from api.task_queues import EMPTY, Backlog, TaskQueues
+from api.agents.capacity import Load, desired_agents, desired_slots
+from api.http.cached import Cached
+from api.temporal.task_queues import EMPTY, Backlog, TaskQueues
 from tests.api.fleet_bench import FleetBench, fleet_bench
 from tests.api.live import until
 from workflows.contracts.agents import PoolBounds

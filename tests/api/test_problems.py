@@ -6,7 +6,7 @@ import logging
 import httpx
 import pytest
 
-from api.middleware import MAX_BODY_BYTES
+from api.http.middleware import MAX_BODY_BYTES
 from tests.api.conftest import DEPLOYMENT, SERVICE, SPEC, Bench
 from workflows.contracts.errors import Unavailable
 

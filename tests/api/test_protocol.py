@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from api import protocol
-from api.protocol import MAX_HEAD_BYTES, BoundedProtocol
+from api.http import protocol
+from api.http.protocol import MAX_HEAD_BYTES, BoundedProtocol
 from tests.api.conftest import Bench
 from tests.api.live import serving
 

@@ -19,15 +19,15 @@ from activities.jobs.readers import JobReader
 from activities.jobs.writers import JobCreator
 from api.app import build_app, deployment_reader
 from api.deps import Services
-from api.metrics import Metrics
+from api.http.metrics import Metrics
 from api.webhooks.receive import open_webhooks
 from tests.api.conftest import ADMIN_KEY, DEPLOYMENT, SPEC, access_parts, client
 from tests.api.fake_queues import fleet_of
 from tests.api.fake_repairs import FakeRepairs
 from tests.workflows.deployment_harness import Deploys, deploys
-from workflows.client import Orchestrator
+from workflows.client.deployments import Deployments
+from workflows.client.jobs import Orchestrator
 from workflows.contracts.ids import redrive_workflow_id
-from workflows.deployment_client import Deployments
 
 JOBS = "/api/dashboard/jobs"
 TIMES = 8

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from api.bodies import YAML_MEDIA
+from api.http.bodies import YAML_MEDIA
 from tests.api.conftest import SERVICE, Bench
 from workflows.contracts.errors import InvalidState, Unavailable
 from workflows.yaml_text import MAX_YAML_BYTES

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from api.cli.data_dir import DataDir
-from api.cli.stack import Options, process_specs
-from api.middleware import MAX_WEBHOOK_BYTES
+from api.cli.stack.children import Options, process_specs
+from api.cli.stack.data_dir import DataDir
+from api.http.middleware import MAX_WEBHOOK_BYTES
 from api.webhooks.actions import mark_of
 from api.webhooks.deliveries import Deliveries
 from tests.webhooks.bench import NOW, SECRET, WebhookBench, github_signature, together, webhook_bench

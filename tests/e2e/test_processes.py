@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from api.cli import embedded
+from api.cli.stack import embedded
 from tests import servers
 from tests.e2e.stack import HYBRIDCI, repository, run
 from tests.servers import HOST, free_port, wait_until

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from agent.log_spool import LOST_MARKER
+from agent.logs.spool import LOST_MARKER
 from tests.faults.plant import Plant, alive, numbers
 from tests.faults.proxy import Proxy, proxy_to
 from tests.servers import wait_until

@@ -17,12 +17,12 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from tests.faults.plant import Plant
 from tests.faults.releases import Releases, script
 from tests.servers import HOST, wait_until
+from workflows.client.deployments import workflow_id_of
 from workflows.contracts.deployments import Decision, Deployment, DeploymentStatus, RollbackStatus
 from workflows.contracts.environments import EnvironmentState
 from workflows.contracts.ids import environment_workflow_id
 from workflows.contracts.services import PRODUCTION, STAGING
 from workflows.contracts.statuses import JobStatus, Outcome
-from workflows.deployment_client import workflow_id_of
 
 BOB, CAT = "bob@example.com", "cat@example.com"
 LINGER_SECONDS = 5

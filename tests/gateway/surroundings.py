@@ -15,7 +15,7 @@ import psutil
 from temporalio.client import Client
 from temporalio.service import TLSConfig
 
-from api.cli.certificates import Certificates, ensure_certificates
+from api.cli.stack.certificates import Certificates, ensure_certificates
 from tests.servers import HOST, free_port, wait_until
 
 POOL = "alpha"

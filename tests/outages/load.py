@@ -16,7 +16,8 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from tests.workflows.harness import Agent, wait_for_cancel
-from workflows.client import Orchestrator
+from workflows.client.deployments import Deployments
+from workflows.client.jobs import Orchestrator
 from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.commands import (
     Amend,
@@ -51,7 +52,6 @@ from workflows.contracts.ids import (
 from workflows.contracts.jobs import JobSpec
 from workflows.contracts.services import Service, ServiceSpec, ServiceWrite
 from workflows.contracts.statuses import Outcome, Priority, QueueStatus
-from workflows.deployment_client import Deployments
 
 POOL = "outages"
 BOB, CAT = "bob@example.com", "cat@example.com"

@@ -33,10 +33,10 @@ from workflows.contracts.environments import EnvironmentState, ReleaseCommand
 from workflows.contracts.jobs import Job
 from workflows.deployment.workflow import DeploymentWorkflow
 from workflows.environment.workflow import EnvironmentWorkflow
-from workflows.job import JobWorkflow
-from workflows.reconcile import ReconcileWorkflow
-from workflows.redrive import RedriveWorkflow
-from workflows.service import ServiceWorkflow
+from workflows.job.redrive import RedriveWorkflow
+from workflows.job.workflow import JobWorkflow
+from workflows.repair.reconcile import ReconcileWorkflow
+from workflows.service.workflow import ServiceWorkflow
 
 WORKFLOWS = [
     JobWorkflow, RedriveWorkflow, ReconcileWorkflow, DeploymentWorkflow, EnvironmentWorkflow, ServiceWorkflow,

@@ -15,11 +15,11 @@ from temporalio.workflow import NondeterminismError
 from activities.sandbox import LeanSandbox
 from workflows.deployment.workflow import DeploymentWorkflow
 from workflows.environment.workflow import EnvironmentWorkflow
-from workflows.job import JobWorkflow
-from workflows.reconcile import ReconcileWorkflow
-from workflows.redrive import RedriveWorkflow
-from workflows.repair import RepairWorkflow
-from workflows.service import ServiceWorkflow
+from workflows.job.redrive import RedriveWorkflow
+from workflows.job.workflow import JobWorkflow
+from workflows.repair.reconcile import ReconcileWorkflow
+from workflows.repair.workflow import RepairWorkflow
+from workflows.service.workflow import ServiceWorkflow
 
 WORKFLOWS = {
     each.__name__: each

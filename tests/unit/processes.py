@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.process import EndReason, OnOutput, ProcessEnd, StopSignal, run_process
+from agent.steps.process import EndReason, OnOutput, ProcessEnd, StopSignal, run_process
 
 ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.checkout import Checkout, CheckoutError
+from agent.git.checkout import Checkout, CheckoutError
 
 _IDENTITY = {
     "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@example.com", "GIT_COMMITTER_NAME": "a",

@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from api.cli.child import Child, ChildSpec
-from api.cli.leftovers import Register
-from api.cli.supervisor import StartupFailed, Supervisor
+from api.cli.stack.child import Child, ChildSpec
+from api.cli.stack.leftovers import Register
+from api.cli.stack.supervisor import StartupFailed, Supervisor
 
 
 async def supervise(children: list[dict[str, Any]]) -> int:

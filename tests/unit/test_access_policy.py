@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.auth.policy import AccessPolicy, UnusablePolicy, load_policy
+from api.identity.policy import AccessPolicy, UnusablePolicy, load_policy
 from workflows.contracts.access import Role
 
 ISSUERS = """

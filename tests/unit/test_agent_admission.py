@@ -6,8 +6,8 @@ import pytest
 from temporalio.client import Client
 from temporalio.testing import ActivityEnvironment
 
-from agent.attempts import Admission, Attempts, Watchers
-from agent.gate import Gate, Reason
+from agent.attempt.activity import Admission, Attempts, Watchers
+from agent.safety.gate import Gate, Reason
 from tests.control_plane_server import ControlPlaneServer
 from tests.unit.test_agent_job import a_bench
 from workflows.contracts.statuses import Outcome

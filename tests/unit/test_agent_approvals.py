@@ -9,10 +9,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from agent.approvals import ApprovalMissing, ApprovalRules
+from agent.safety.approvals import ApprovalMissing, ApprovalRules
 from agent.settings import SettingsError
-from api.cli.approval_signing import new_approver_key, public_key_of, sign_approval
-from api.cli.key_file import first_key
+from api.cli.keys.approval_signing import new_approver_key, public_key_of, sign_approval
+from api.cli.keys.key_file import first_key
 from api.cli.main import app
 from workflows.contracts.attempts import AttemptInput
 from workflows.contracts.jobs import Step

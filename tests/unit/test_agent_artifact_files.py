@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.artifact_files import ArtifactError, FoundArtifact, find_artifacts, open_artifact
+from agent.artifacts.files import ArtifactError, FoundArtifact, find_artifacts, open_artifact
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.checkout import Checkout
+from agent.git.checkout import Checkout
 from tests.unit.processes import alive, pid_in, until
 from tests.unit.repositories import Into, Repository, cache_of, holding, output
 

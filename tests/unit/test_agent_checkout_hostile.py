@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.checkout import Checkout
-from agent.git_errors import explain, redact
+from agent.git.checkout import Checkout
+from agent.git.errors import explain, redact
 from tests.unit.repositories import Into, Repository, found
 
 

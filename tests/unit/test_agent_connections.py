@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import httpcore._async.http11 as http11
 import pytest
 
-from agent.control_plane import ControlPlane
+from agent.control.api import ControlPlane
 from workflows.contracts.agents import (
     AGENT_KEEPS_CONNECTIONS_SECONDS,
     HEARTBEAT_SECONDS,

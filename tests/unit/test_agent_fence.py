@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from agent.fences import Fenced, Fences
-from agent.process import ProcessEnd
+from agent.safety.fences import Fenced, Fences
+from agent.steps.process import ProcessEnd
 from tests.agent.helpers import eventually
 from tests.control_plane_server import ControlPlaneServer
 from tests.unit.test_agent_job import Bench, FakeExecutor, a_bench
 from tests.unit.test_job_record import a_job
 from workflows.contracts.jobs import Attempt, Fence, RetryPolicy, Step
 from workflows.contracts.statuses import JobStatus, Outcome
-from workflows.job_record import attempt_input
-from workflows.retry import Action, decide
+from workflows.job.record import attempt_input
+from workflows.job.retry import Action, decide
 
 
 def turn(number: int, name: str = "shop/production") -> Fence:

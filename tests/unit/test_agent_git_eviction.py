@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.checkout import Checkout
-from agent.git_eviction import CacheLimits, evict, keep_within
+from agent.git.checkout import Checkout
+from agent.git.eviction import CacheLimits, evict, keep_within
 from tests.unit.processes import until
 from tests.unit.repositories import Into, Repository, holding, output
 

@@ -11,15 +11,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from agent.guardian import Guardian
-from agent.guardian_main import boot_clock
+from agent.safety.guardian import Guardian
+from agent.safety.guardian_main import boot_clock
 from tests.unit.processes import alive, pid_in, until
 
 AGENT = """
 import asyncio, sys
 from pathlib import Path
-from agent.guardian import Guardian
-from agent.process import StopSignal, run_process
+from agent.safety.guardian import Guardian
+from agent.steps.process import StopSignal, run_process
 
 async def main():
     folder = Path(sys.argv[1])
@@ -100,7 +100,7 @@ async def test_closing_ends_what_is_registered_and_nothing_else() -> None:
 
 async def test_a_group_number_that_was_given_away_is_left_alone(guardian: Guardian) -> None:
     """The guardian knows a group by its leader's start time, not by its number alone."""
-    from agent import guardian_main
+    from agent.safety import guardian_main
 
     innocent = sleeper("innocent-1")
     try:

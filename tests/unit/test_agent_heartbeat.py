@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.control_plane import ControlPlane
-from agent.gate import Gate, Reason
-from agent.heartbeat import Heartbeats, Orders, Subject
-from agent.quarantine import Quarantine
+from agent.control.api import ControlPlane
+from agent.control.heartbeat import Heartbeats, Orders, Subject
+from agent.safety.gate import Gate, Reason
+from agent.safety.quarantine import Quarantine
 from tests.agent.helpers import eventually
 from tests.control_plane_server import TOKEN, ControlPlaneServer
 from workflows.contracts.agents import AgentRegistration, AgentStatus, HeartbeatAnswer
@@ -118,7 +118,7 @@ async def test_an_agent_that_is_not_known_registers_again(beating: Beating) -> N
 async def test_without_an_answer_from_anybody_nothing_new_is_taken(
     beating: Beating, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.heartbeat._AWAY_SECONDS", 0.1)
+    monkeypatch.setattr("agent.control.heartbeat._AWAY_SECONDS", 0.1)
     await beating.server.down()
     beating.heartbeats.soon()
     await asyncio.sleep(0.8)

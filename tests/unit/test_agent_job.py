@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from agent.announcement import Announcement
-from agent.checkout import Checkout, CheckoutError
-from agent.control_plane import Backoff, ControlPlane
-from agent.fences import Fences
-from agent.guardian import Guardian
-from agent.host import Host
-from agent.job import AttemptRun
-from agent.lease import Lease
-from agent.logs import LogShipper
-from agent.process import EndReason, OnOutput, ProcessEnd, StopSignal
-from agent.verdict import Interruption
+from agent.attempt.announcement import Announcement
+from agent.attempt.host import Host
+from agent.attempt.lease import Lease
+from agent.attempt.run import AttemptRun
+from agent.attempt.verdict import Interruption
+from agent.control.api import Backoff, ControlPlane
+from agent.git.checkout import Checkout, CheckoutError
+from agent.logs.sender import LogShipper
+from agent.safety.fences import Fences
+from agent.safety.guardian import Guardian
+from agent.steps.process import EndReason, OnOutput, ProcessEnd, StopSignal
 from tests.control_plane_server import KEY, ControlPlaneServer
 from workflows.contracts.attempts import MAX_REPORTED_ARTIFACTS, AttemptInput, AttemptResult
 from workflows.contracts.ids import new_job_id

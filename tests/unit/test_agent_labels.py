@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.connection import Route, route_of
-from agent.identity import agent_id, start_instance
-from agent.labels import agent_labels
-from agent.registration import Gateway
+from agent.control.identity import agent_id, start_instance
+from agent.control.labels import agent_labels
+from agent.control.registration import Gateway
+from agent.control.temporal import Route, route_of
 from agent.settings import AgentSettings, SettingsError
 from workflows.contracts.agents import AgentRegistration
 

@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from agent.lease import Lease, LeaseEvent, LeaseLost, RenewalFailed
+from agent.attempt.lease import Lease, LeaseEvent, LeaseLost, RenewalFailed
 from workflows.contracts.statuses import OnPartition
 
 LEASE = 30.0

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.attempt_dir import AttemptDir
-from agent.leftovers import StateDirInUse, end_leftovers, lock_state_dir, record_running
-from agent.process import cookie_of
+from agent.attempt.directory import AttemptDir
+from agent.attempt.leftovers import StateDirInUse, end_leftovers, lock_state_dir, record_running
+from agent.steps.process import cookie_of
 from tests.unit.processes import alive, pid_in, until
 
 PATHS = {"PATH": "/usr/bin:/bin"}

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.control_plane import ControlPlane
-from agent.log_spool import LOST_MARKER, LogSpool
-from agent.logs import Leftover, LogShipper, Origin
+from agent.control.api import ControlPlane
+from agent.logs.sender import Leftover, LogShipper, Origin
+from agent.logs.spool import LOST_MARKER, LogSpool
 from tests.control_plane_server import KEY, ControlPlaneServer
 from workflows.contracts.attempts import MAX_CHUNK_BYTES
 from workflows.contracts.ids import new_job_id

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from agent.process import EndReason, SpawnError, StopSignal, cookie_of, run_process
+from agent.steps.process import EndReason, SpawnError, StopSignal, cookie_of, run_process
 from tests.unit.processes import ENV, alive, bash, pid_in, until
 
 ESCAPES = {
@@ -43,7 +43,7 @@ ADOPTING_AGENT = """
 import asyncio, json, sys
 from pathlib import Path
 from agent import orphans
-from agent.process import StopSignal, run_process
+from agent.steps.process import StopSignal, run_process
 
 async def main():
     assert orphans.adopt_orphans(exclusive=True)

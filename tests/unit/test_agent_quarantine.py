@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from agent.gate import Gate, Reason
-from agent.quarantine import Quarantine
+from agent.safety.gate import Gate, Reason
+from agent.safety.quarantine import Quarantine
 from workflows.contracts.attempts import AttemptResult
 from workflows.contracts.statuses import Outcome
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.redact import MASK, Patterns, Redactor, mask_text
+from agent.secrets.redact import MASK, Patterns, Redactor, mask_text
 
 SECRET = 's3cr/t+V@lue \'with "all" $of&it é'
 TOKEN = "ghx_9fK2mQ7zLp40sTbV"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.control_plane import ControlPlane, Refused, Unreachable
-from agent.registration import NameTaken, Registered, Registrar
+from agent.control.api import ControlPlane, Refused, Unreachable
+from agent.control.registration import NameTaken, Registered, Registrar
 from agent.settings import AgentSettings, SettingsError
 from tests.agent.helpers import eventually
 from tests.control_plane_server import KEY, TOKEN, ControlPlaneServer
@@ -134,7 +134,7 @@ async def test_what_answers_and_is_no_api_is_named(
 async def test_a_token_that_is_refused_is_replaced_and_nothing_is_lost(
     server: ControlPlaneServer, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.registration._APART_SECONDS", 0.3)
+    monkeypatch.setattr("agent.control.registration._APART_SECONDS", 0.3)
     await desk.registrar.first(desk.stop)
     keeping = asyncio.create_task(desk.registrar.keep())
     server.registry.token = "second"
@@ -151,7 +151,7 @@ async def test_a_token_that_is_refused_is_replaced_and_nothing_is_lost(
 async def test_a_name_that_went_to_another_agent_is_told(
     server: ControlPlaneServer, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.registration._APART_SECONDS", 0)
+    monkeypatch.setattr("agent.control.registration._APART_SECONDS", 0)
     await desk.registrar.first(desk.stop)
     server.registry.refusal = (409, "Host b has it.")
     desk.registrar.ask()
@@ -162,8 +162,8 @@ async def test_a_name_that_went_to_another_agent_is_told(
 async def test_it_registers_again_before_the_token_ends(
     server: ControlPlaneServer, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.registration._APART_SECONDS", 0)
-    monkeypatch.setattr("agent.registration.AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr("agent.control.registration._APART_SECONDS", 0)
+    monkeypatch.setattr("agent.control.registration.AGAIN_SECONDS", 0.1)
     await desk.registrar.first(desk.stop)
     keeping = asyncio.create_task(desk.registrar.keep())
     await eventually(lambda: len(desk.tokens) >= 3, "two more registrations")

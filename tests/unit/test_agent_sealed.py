@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from agent.sealed import PoolKeys, public_keys
 from agent.secrets import SecretError, Vault
+from agent.secrets.sealed import PoolKeys, public_keys
 from agent.settings import AgentSettings, SettingsError
+from api.cli.keys.sealing import new_pool_key, public_key_id, seal
 from api.cli.main import app
-from api.cli.sealing import new_pool_key, public_key_id, seal
 from workflows.contracts.attempts import AttemptInput
 from workflows.contracts.jobs import JobSpec, Step
 from workflows.contracts.sealed import SEALED_PATTERN, SEALED_PREFIX

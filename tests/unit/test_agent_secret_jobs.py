@@ -15,15 +15,15 @@ from typing import Any
 import pytest
 import yaml
 
-from agent.approvals import ApprovalRules
-from agent.artifact_secrets import ContainsSecret, Guard, require_no_secret
-from agent.executors.shell import ShellExecutor
-from agent.redact import Patterns
+from agent.artifacts.inspection import ContainsSecret, Guard, require_no_secret
+from agent.attempt.verdict import Interruption
+from agent.safety.approvals import ApprovalRules
 from agent.secrets import Vault
+from agent.secrets.redact import Patterns
 from agent.settings import AgentSettings
-from agent.verdict import Interruption
-from api.cli.approval_signing import new_approver_key, sign_approval
-from api.cli.sealing import new_pool_key, seal
+from agent.steps.executors.shell import ShellExecutor
+from api.cli.keys.approval_signing import new_approver_key, sign_approval
+from api.cli.keys.sealing import new_pool_key, seal
 from tests.control_plane_server import ControlPlaneServer
 from tests.unit.test_agent_job import Bench, a_bench
 from workflows.contracts.jobs import Step

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from temporalio.worker import SlotMarkUsedContext, SlotPermit, SlotReleaseContext, SlotReserveContext
 
-from agent.slots import TURN_SECONDS, Line, Slots
+from agent.queues.slots import TURN_SECONDS, Line, Slots
 
 NO_CONTEXT = cast(SlotReserveContext, None)
 

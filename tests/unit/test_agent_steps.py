@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from agent import environment
-from agent.attempt_dir import AttemptDir
-from agent.environment import build_environment, step_environment
-from agent.executors import DEFAULT_EXECUTOR, EXECUTORS, executor_named
-from agent.executors.shell import ShellExecutor
-from agent.process import EndReason, ProcessEnd, StopSignal
+from agent.attempt.directory import AttemptDir
 from agent.settings import AgentSettings, SettingsError
+from agent.steps import environment
+from agent.steps.environment import build_environment, step_environment
+from agent.steps.executors import DEFAULT_EXECUTOR, EXECUTORS, executor_named
+from agent.steps.executors.shell import ShellExecutor
+from agent.steps.process import EndReason, ProcessEnd, StopSignal
 from workflows.contracts.attempts import AttemptInput
 from workflows.contracts.jobs import Step
 
@@ -157,7 +157,7 @@ def test_an_executor_is_found_by_its_name_in_the_settings(monkeypatch: pytest.Mo
     class Container(ShellExecutor):
         """One more way to run a step."""
 
-    monkeypatch.setattr("agent.executors.EXECUTORS", {**EXECUTORS, "container": Container})
+    monkeypatch.setattr("agent.steps.executors.EXECUTORS", {**EXECUTORS, "container": Container})
     monkeypatch.setenv("HYBRIDCI_AGENT_EXECUTOR", "container")
     assert isinstance(executor_named(AgentSettings().executor), Container)
     monkeypatch.delenv("HYBRIDCI_AGENT_EXECUTOR")

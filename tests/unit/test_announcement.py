@@ -3,10 +3,10 @@
 import asyncio
 from typing import cast
 
-from agent.announcement import Announcement
-from agent.control_plane import ControlPlane, Unreachable
-from agent.lease import Lease
-from agent.progress import Progress
+from agent.attempt.announcement import Announcement
+from agent.attempt.lease import Lease
+from agent.attempt.progress import Progress
+from agent.control.api import ControlPlane, Unreachable
 from workflows.contracts.attempts import AttemptInput, AttemptStarted
 from workflows.contracts.jobs import Step
 from workflows.contracts.statuses import OnPartition

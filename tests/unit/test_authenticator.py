@@ -14,7 +14,7 @@ from api.auth.keys import KeyRing
 from api.auth.limits import RateLimits, RequestLimits, network_of
 from api.auth.principal import Principal
 from api.auth.tokens import checksum_of, digest_of, new_token, read_token
-from api.errors import ApiError
+from api.http.errors import ApiError
 from workflows.contracts.access import Credential, CredentialKind, Grant, Operation, Role
 from workflows.contracts.errors import Unavailable
 

@@ -5,13 +5,13 @@ from collections.abc import Callable
 
 import pytest
 
-from api.attempt_tasks import AttemptTask, AttemptTasks
+from api.agents.quarantines import Quarantines
 from api.auth.binding import NotYoursError
-from api.leases import Lease, LeaseTokens
-from api.polls import HOLD_SECONDS, Polls
-from api.quarantines import Quarantines
-from api.queue_choice import QueueChoice
-from api.task_queues import Backlog
+from api.claims.attempt_tasks import AttemptTask, AttemptTasks
+from api.claims.leases import Lease, LeaseTokens
+from api.claims.polls import HOLD_SECONDS, Polls
+from api.claims.queue_choice import QueueChoice
+from api.temporal.task_queues import Backlog
 from tests.api.live import until
 from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.errors import Unavailable
@@ -126,7 +126,7 @@ async def test_an_empty_poll_is_followed_by_another_while_somebody_waits(tasks: 
 
 
 async def test_polls_are_bounded(tasks: FakeTasks, polls: Polls, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.polls.MAX_POLLS", 2)
+    monkeypatch.setattr("api.claims.polls.MAX_POLLS", 2)
     waiters = [polls.ask("a", Q), polls.ask("a", Q)]
     with pytest.raises(Unavailable, match="ask again"):
         polls.ask("a", Q)

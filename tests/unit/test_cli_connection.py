@@ -6,8 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.cli.client import ApiClient
-from api.cli.connection import USAGE, CliError, find_connection
+from api.cli.client.connection import USAGE, CliError, find_connection
+from api.cli.client.http import ApiClient
 
 
 def data_dir(folder: Path, url: str = "http://127.0.0.1:8000", key: str = "local-key") -> Path:

@@ -9,14 +9,14 @@ from typing import Any, NoReturn
 import pytest
 from rich.console import Console
 
-from api.cli.client import ApiClient
-from api.cli.commands.deploy_advice import next_steps
-from api.cli.commands.deploy_source import SourceOptions, git_fields
-from api.cli.commands.deploy_view import outcome, settled, stage_rows, state, waits_for_approval
-from api.cli.commands.deploy_watch import facts, picture
-from api.cli.commands.freeze_times import freeze_period, moment_of
+from api.cli.client.connection import USAGE, CliError, Connection
+from api.cli.client.http import ApiClient
+from api.cli.commands.deployments.advice import next_steps
+from api.cli.commands.deployments.freeze_times import freeze_period, moment_of
+from api.cli.commands.deployments.source import SourceOptions, git_fields
+from api.cli.commands.deployments.view import outcome, settled, stage_rows, state, waits_for_approval
+from api.cli.commands.deployments.watch import facts, picture
 from api.cli.commands.service_text import service_yaml
-from api.cli.connection import USAGE, CliError, Connection
 from workflows.contracts.deployments import (
     Approval,
     Decision,

@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from api.cli import output
-from api.cli.follow import exit_code
-from api.cli.log_reader import LogReader
-from api.cli.progress import describe, outcome
+from api.cli.client.follow import exit_code
+from api.cli.client.log_reader import LogReader
+from api.cli.client.progress import describe, outcome
 from workflows.contracts.jobs import Attempt, Job, JobSpec, Step, new_job
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from api.cli.connection import USAGE, CliError
-from api.cli.submit import SubmitOptions, build_body, local_git, parse_duration, remote_git
+from api.cli.client.connection import USAGE, CliError
+from api.cli.client.submit import SubmitOptions, build_body, local_git, parse_duration, remote_git
 from workflows.contracts.jobs import JobSpec
 
 

@@ -8,9 +8,10 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.exceptions import ApplicationError
 
 from api.cli import processes
-from workflows.codec import CodecSettings, UnreadablePayload, UnusableCodecKeys, data_converter, load_codec
 from workflows.contracts.commands import Cancel
-from workflows.sealing import ENCODING, SealingCodec, new_key
+from workflows.payloads.codec import CodecSettings, data_converter, load_codec
+from workflows.payloads.errors import UnreadablePayload, UnusableCodecKeys
+from workflows.payloads.sealing import ENCODING, SealingCodec, new_key
 
 
 def _file(folder: Path, *keys: str) -> CodecSettings:

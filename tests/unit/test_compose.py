@@ -25,11 +25,11 @@ from pydantic_settings import BaseSettings
 from activities.settings import WorkerSettings
 from activities.stores.settings import StoreSettings
 from agent.settings import AgentSettings
-from api.cli import embedded
 from api.cli.main import app
+from api.cli.stack import embedded
 from api.gateway import settings as gateway_settings
-from api.routes import core
 from api.settings import ApiSettings
+from api.system.routes import health as core
 from workflows.contracts import search_attributes
 from workflows.contracts.ids import CONTROL_QUEUE, DEFAULT_POOL, pool_queue
 

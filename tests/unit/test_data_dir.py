@@ -9,8 +9,8 @@ from typing import Any
 import psutil
 import pytest
 
-from api.cli.data_dir import CannotStart, DataDir, opened
-from api.cli.leftovers import Register, end_leftovers
+from api.cli.stack.data_dir import CannotStart, DataDir, opened
+from api.cli.stack.leftovers import Register, end_leftovers
 
 
 def test_only_the_very_process_on_record_is_ended(tmp_path: Path) -> None:

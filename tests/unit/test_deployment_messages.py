@@ -10,6 +10,7 @@ import pytest
 from temporalio import workflow
 
 from tests.unit.deployment_records import make_deployment, make_environment, make_spec
+from workflows.client.deployments import DeploymentCommand
 from workflows.contracts.deployment_commands import CancelDeployment, RollbackCommand
 from workflows.contracts.environments import Granted, LiveVersion, Superseded
 from workflows.deployment.commands import COMMANDS
@@ -18,7 +19,6 @@ from workflows.deployment.progress import Breach, Part, Phase, Progress
 from workflows.deployment.signals import SIGNALS
 from workflows.deployment.state import State
 from workflows.deployment.workflow import DeploymentWorkflow
-from workflows.deployment_client import DeploymentCommand
 
 NOW = 5_000
 BOB = "bob@example.com"

@@ -5,12 +5,12 @@ from pydantic import ValidationError
 from temporalio.exceptions import ApplicationError
 
 from activities.stores.documents import dump_job
-from workflows import job_record as record
 from workflows.contracts.attempts import MAX_REPORTED_ARTIFACTS, AttemptResult, AttemptStarted
 from workflows.contracts.commands import Edit
 from workflows.contracts.ids import LEASE_SECONDS
 from workflows.contracts.jobs import ArtifactRef, Job, JobSpec, StepResult, new_job
 from workflows.contracts.statuses import Outcome
+from workflows.job import record
 
 NOW = 1_000_000
 

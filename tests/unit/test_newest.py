@@ -48,4 +48,4 @@ def test_no_other_module_forgets_its_oldest_by_hand() -> None:
         if by_hand.search(file.read_text())
     }
     # A fence is durable; the roster forgets by age alone.
-    assert found == {"workflows/newest.py", "agent/fences.py", "api/roster.py"}
+    assert found == {"workflows/newest.py", "agent/safety/fences.py", "api/agents/roster.py"}

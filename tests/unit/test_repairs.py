@@ -11,7 +11,7 @@ from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.client import WorkflowHistory
 
 from activities.jobs.reconcile import Ending
-from activities.repairs import RepairActivities, wait_for_progress
+from activities.repairs.activities import RepairActivities, wait_for_progress
 from activities.stores.open import open_memory_stores
 from tests.api.fake_repairs import stuck_environment, stuck_job
 from workflows.contracts.deployments import EventQuery
@@ -29,7 +29,7 @@ from workflows.contracts.repairs import (
     Standing,
     Subject,
 )
-from workflows.stuck_history import failure_message, reset_point, unread_signals
+from workflows.repair.history import failure_message, reset_point, unread_signals
 
 BROKEN = Path(__file__).parent.parent / "replay" / "broken"
 ATTEMPT, OTHER = "run_attempt", "await_closed"

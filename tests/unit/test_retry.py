@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from workflows.contracts.jobs import Attempt, RetryPolicy
 from workflows.contracts.statuses import JobStatus, Outcome
-from workflows.retry import Action, decide
+from workflows.job.retry import Action, decide
 
 
 def tries(*outcomes: Outcome | int) -> list[Attempt]:

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from api.cli.child import ChildSpec
-from api.cli.data_dir import DataDir
-from api.cli.local_scaler import LocalScaler
-from api.cli.scaler import PoolScaler
-from api.cli.scaler_hooks import Change, CommandHook, HookFailed, WebhookHook
-from api.cli.scaling import Steady
-from api.cli.stack import Options
+from api.cli.scaling.decision import Steady
+from api.cli.scaling.hooks import Change, CommandHook, HookFailed, WebhookHook
+from api.cli.scaling.scaler import PoolScaler
+from api.cli.stack.child import ChildSpec
+from api.cli.stack.children import Options
+from api.cli.stack.data_dir import DataDir
+from api.cli.stack.local_scaler import LocalScaler
 from workflows.contracts.agents import PoolBounds, PoolView
 
 

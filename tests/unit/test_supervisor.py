@@ -16,10 +16,11 @@ from typing import Any
 import psutil
 import pytest
 
-from api.cli import child as child_module
-from api.cli import embedded, probes, stack
-from api.cli.child import Child, ChildSpec
-from api.cli.data_dir import DataDir
+from api.cli.stack import child as child_module
+from api.cli.stack import children as stack
+from api.cli.stack import embedded, probes
+from api.cli.stack.child import Child, ChildSpec
+from api.cli.stack.data_dir import DataDir
 from tests.servers import HOST, wait_until
 
 LIVES = "exec sleep 600"
@@ -299,7 +300,7 @@ async def test_probes_tell_200_from_everything_else() -> None:
 
 def test_the_command_line_stays_light() -> None:
     heavy = ("temporalio", "fastapi", "httpx", "boto3", "pydantic", "rich", "uvicorn")
-    code = "import sys, api.cli.main, api.cli.up, api.cli.processes; print(*sys.modules)"
+    code = "import sys, api.cli.main, api.cli.stack.up, api.cli.processes; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not set(heavy) & set(done.stdout.split())
 

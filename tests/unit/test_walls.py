@@ -18,7 +18,7 @@ PACKAGES = ("workflows", "activities", "api", "agent")
 
 OFFENDERS: dict[str, dict[str, str]] = {
     "contracts are innermost": {
-        "workflows/contracts/new_one.py": "import workflows.client",
+        "workflows/contracts/new_one.py": "import workflows.client.jobs",
         "workflows/contracts/new_two.py": "import codeuchain",
     },
     "workflows know no process": {
@@ -38,7 +38,7 @@ OFFENDERS: dict[str, dict[str, str]] = {
     "activities serve no HTTP and run no commands": {
         "activities/new_subject/links.py": "import subprocess",
         "activities/jobs/new_page.py": "import starlette.responses",
-        "activities/new_root.py": "import api.errors",
+        "activities/new_root.py": "import api.http.errors",
     },
     "subjects of activities see store interfaces only": {
         "activities/jobs/new_links.py": "import activities.stores.dynamo.jobs",
@@ -54,8 +54,25 @@ OFFENDERS: dict[str, dict[str, str]] = {
     "no circles between the folders of activities": {
         "activities/pools/new_view.py": "import activities.agents.registry",
     },
+    "no circles between the folders of workflows": {
+        "workflows/new_room/one.py": "import workflows.new_room.two",
+        "workflows/new_room/two.py": "import workflows.new_room.one",
+    },
+    "no circles between the folders of an agent": {
+        "agent/secrets/new_source.py": "import agent.attempt.run",
+    },
+    "routes are the app's alone": {
+        "api/jobs/new_service.py": "import api.deployments.routes.commands",
+        "api/auth/new_rule.py": "import api.sign_in.routes",
+    },
+    "schemas know no services": {
+        "api/new_subject/schemas.py": "import api.deps",
+    },
+    "HTTP itself knows no subject": {
+        "api/http/new_page.py": "import api.auth.principal",
+    },
     "the API starts no process's internals": {
-        "api/routes/new_page.py": "import activities.jobs.activities",
+        "api/new_slice/routes.py": "import activities.jobs.activities",
         "api/new_slice/service.py": "import workflows.deployment",
         "api/new_helper.py": "import api.cli.main",
     },
@@ -70,11 +87,16 @@ OFFENDERS: dict[str, dict[str, str]] = {
     },
     "the gateway is small, and knows neither tables nor the API's insides": {
         "api/gateway/new_check.py": "import activities.stores.interfaces",
-        "api/gateway/new_route.py": "import api.routes.jobs",
+        "api/gateway/new_route.py": "import api.jobs.routes.jobs",
     },
 }
 """By wall, the files that break it."""
-REPORTED_AS = {"activities/pools/new_view.py": ".pools -> .agents"}
+REPORTED_AS = {
+    "activities/pools/new_view.py": ".pools -> .agents",
+    "workflows/new_room/one.py": "No cycles are allowed in workflows.new_room.",
+    "workflows/new_room/two.py": "No cycles are allowed in workflows.new_room.",
+    "agent/secrets/new_source.py": ".secrets -> .attempt",
+}
 """Of a circle the report names the folders."""
 
 

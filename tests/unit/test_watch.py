@@ -6,9 +6,9 @@ import logging
 import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.repairs.watch import Watch
 from activities.stores.interfaces import EventStore
 from activities.stores.open import open_memory_stores
-from activities.watch import Watch
 from tests.api.fake_repairs import stuck_environment, stuck_job
 from workflows.contracts.deployments import AuditEvent, EventQuery
 from workflows.contracts.errors import Unavailable
@@ -116,7 +116,7 @@ async def test_what_does_not_answer_is_told_once_and_asked_again(
     source, store = FakeSource(JOB), open_memory_stores().events
     watch = watch_of(source, store)
     source.failure = failure
-    with caplog.at_level(logging.WARNING, "activities.watch"):
+    with caplog.at_level(logging.WARNING, "activities.repairs.watch"):
         await watch.tick()
         await watch.tick()
     assert [record.levelname for record in caplog.records] == ["WARNING"]

@@ -17,7 +17,7 @@ from activities.jobs.writers import JobCreator
 from activities.stores.open import Stores, open_memory_stores
 from api.app import build_app, deployment_reader
 from api.deps import Services
-from api.metrics import Metrics
+from api.http.metrics import Metrics
 from api.webhooks.receive import Webhooks
 from api.webhooks.secrets import WebhookSecrets, secret_variable
 from api.webhooks.verify import sign
@@ -27,11 +27,11 @@ from tests.api.fake_queues import fleet_of
 from tests.api.fake_repairs import FakeRepairs
 from tests.api.fakes import FakeOrchestrator
 from tests.webhooks.captured import PROVIDERS, SHA, captured, provider_of
+from workflows.client.deployments import DeploymentCommand
 from workflows.contracts.deployment_commands import DeploymentInput
 from workflows.contracts.deployments import AuditEvent, Deployment, DeploymentRequest, DeploymentWrite
 from workflows.contracts.ids import new_job_id
 from workflows.contracts.services import Service, ServiceSpec
-from workflows.deployment_client import DeploymentCommand
 
 SECRET = "user:s3cr3t-of-all-tools"
 NOW = 1_795_275_612

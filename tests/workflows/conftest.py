@@ -10,8 +10,8 @@ from temporalio.client import Client
 from tests.workflows.deployment_harness import Deploys
 from tests.workflows.deployment_harness import deploys as started_deploys
 from tests.workflows.harness import Harness, harness
+from workflows.client.deployments import workflow_id_of
 from workflows.contracts.ids import job_workflow_id
-from workflows.deployment_client import workflow_id_of
 
 PROJECT = Path(__file__).parent.parent.parent
 HISTORIES = PROJECT / "tests" / "replay" / "histories"

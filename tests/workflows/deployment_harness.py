@@ -17,6 +17,7 @@ from activities.bootstrap import build_activities
 from activities.sandbox import LeanSandbox
 from activities.stores.open import Stores, open_memory_stores
 from tests.workflows.harness import Agent, Script, succeed
+from workflows.client.deployments import Deployments, workflow_id_of
 from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.deployment_commands import Approve, DeploymentInput
 from workflows.contracts.deployments import AuditEvent, Deployment, DeploymentRequest, EventQuery
@@ -24,11 +25,10 @@ from workflows.contracts.environments import EnvironmentState
 from workflows.contracts.ids import CONTROL_QUEUE, environment_workflow_id, pool_queue
 from workflows.contracts.services import Service, ServiceSpec
 from workflows.deployment.workflow import DeploymentWorkflow
-from workflows.deployment_client import Deployments, workflow_id_of
 from workflows.environment.workflow import EnvironmentWorkflow
-from workflows.job import JobWorkflow
-from workflows.repair import RepairWorkflow
-from workflows.service import ServiceWorkflow
+from workflows.job.workflow import JobWorkflow
+from workflows.repair.workflow import RepairWorkflow
+from workflows.service.workflow import ServiceWorkflow
 
 _WORKFLOWS = (DeploymentWorkflow, EnvironmentWorkflow, ServiceWorkflow, JobWorkflow, RepairWorkflow)
 STEP = {"name": "deploy", "run": "./deploy.sh"}

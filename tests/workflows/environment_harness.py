@@ -17,6 +17,7 @@ from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.sandbox import LeanSandbox
+from workflows.client.deployments import Deployments
 from workflows.contracts.environments import (
     BecameLive,
     EnvironmentInput,
@@ -37,7 +38,6 @@ from workflows.contracts.environments import (
     YieldRequested,
 )
 from workflows.contracts.ids import CONTROL_QUEUE, environment_workflow_id
-from workflows.deployment_client import Deployments
 from workflows.environment.workflow import EnvironmentWorkflow
 
 SIGNALS: dict[type[EnvironmentSignal], str] = {

@@ -18,15 +18,15 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
 from activities.sandbox import LeanSandbox
-from workflows import job_record as record
-from workflows.client import Orchestrator
+from workflows.client.jobs import Orchestrator
 from workflows.contracts.attempts import AttemptInput, AttemptResult, AttemptStarted
 from workflows.contracts.commands import JobInput
 from workflows.contracts.ids import CONTROL_QUEUE, job_workflow_id, pool_queue
 from workflows.contracts.jobs import Job, JobSpec, Step
 from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import Outcome, QueueStatus
-from workflows.job import JobWorkflow
+from workflows.job import record
+from workflows.job.workflow import JobWorkflow
 
 Script = Callable[[AttemptInput, "Agent"], Awaitable[AttemptResult]]
 

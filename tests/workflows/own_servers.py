@@ -11,7 +11,7 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
-from api.cli.embedded import binary
+from api.cli.stack.embedded import binary
 from tests import servers
 from workflows.contracts.search_attributes import KINDS
 

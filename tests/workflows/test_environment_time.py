@@ -9,7 +9,7 @@ from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
-from api.cli.embedded import binary
+from api.cli.stack.embedded import binary
 from tests.workflows.conftest import keep_history
 from tests.workflows.environment_harness import Lab, lab
 from workflows.contracts.environments import FreezeAnswer, FreezeQuestion, Leaving

@@ -19,13 +19,13 @@ from activities.stores.open import Stores, open_memory_stores
 from tests.stores.trails import trail
 from tests.workflows.conftest import keep_job_histories
 from tests.workflows.harness import Harness, Recorder, succeed
-from workflows import job_record as record
 from workflows.contracts.commands import Amend, Cancel, JobInput, ReconcileResult
 from workflows.contracts.ids import CONTROL_QUEUE
 from workflows.contracts.jobs import Job
 from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus, Priority
-from workflows.job import JobWorkflow
+from workflows.job import record
+from workflows.job.workflow import JobWorkflow
 
 ACCEPTED_AT = time.time_ns() // 1_000_000
 

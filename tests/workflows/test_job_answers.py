@@ -10,7 +10,7 @@ from tests.workflows.harness import Agent, Harness, succeed
 from workflows.contracts.attempts import AttemptInput
 from workflows.contracts.ids import pool_queue
 from workflows.contracts.statuses import JobStatus, Outcome
-from workflows.lost_attempt import MAX_RESULT_BYTES
+from workflows.job.lost_attempt import MAX_RESULT_BYTES
 
 
 @pytest.mark.parametrize("what", ["junk", "nothing", "no encoding", "another attempt", "too much"])

@@ -17,7 +17,7 @@ from workflows.contracts.ids import CONTROL_QUEUE, job_workflow_id
 from workflows.contracts.jobs import Job
 from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus, QueueStatus
-from workflows.job import JobWorkflow
+from workflows.job.workflow import JobWorkflow
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from workflows.contracts.commands import JobInput, Redrive
 from workflows.contracts.ids import CONTROL_QUEUE, job_workflow_id
 from workflows.contracts.jobs import Job, JobSpec
 from workflows.contracts.statuses import JobStatus
-from workflows.job import JobWorkflow
+from workflows.job.workflow import JobWorkflow
 
 DAY_MS = 24 * 3600 * 1000
 

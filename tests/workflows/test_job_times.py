@@ -4,7 +4,7 @@ import asyncio
 
 from tests.workflows.harness import Harness, fail
 from workflows.contracts.statuses import JobStatus
-from workflows.job import JobWorkflow
+from workflows.job.workflow import JobWorkflow
 
 
 async def test_the_end_of_a_pause_is_the_time_that_was_recorded(jobs: Harness) -> None:

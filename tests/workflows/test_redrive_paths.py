@@ -11,13 +11,13 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
 from tests.workflows.conftest import keep_history
-from workflows.client import Orchestrator
+from workflows.client.jobs import Orchestrator
 from workflows.contracts.commands import BulkRedrive, BulkRedriveProgress, Canary, ReconcileResult
 from workflows.contracts.ids import CONTROL_QUEUE, redrive_workflow_id
 from workflows.contracts.records import AwaitJobs, RedriveJobs, RedriveJobsResult, SelectDeadLetters
 from workflows.contracts.statuses import JobStatus
-from workflows.reconcile import ReconcileWorkflow
-from workflows.redrive import RedriveWorkflow
+from workflows.job.redrive import RedriveWorkflow
+from workflows.repair.reconcile import ReconcileWorkflow
 
 
 @dataclass

@@ -15,11 +15,13 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import PollActivityTaskQueueRequest, RespondActivityTaskCompletedRequest
 
 from activities.clock import epoch_millis
-from activities.watch import Watch
+from activities.repairs.watch import Watch
 from tests.workflows.conftest import keep_history
 from tests.workflows.deployment_harness import Deploys
 from tests.workflows.harness import fail, succeed
-from workflows.client import Orchestrator
+from workflows.client.deployments import workflow_id_of
+from workflows.client.jobs import Orchestrator
+from workflows.client.repairs import Repairs
 from workflows.contracts.commands import JobInput, Redrive
 from workflows.contracts.deployment_commands import DeploymentInput
 from workflows.contracts.deployments import AuditEvent, Deployment, EventQuery
@@ -31,11 +33,9 @@ from workflows.contracts.repairs import Kind, Outcome, Repair, RepairInput, Subj
 from workflows.contracts.statuses import JobStatus, QueueStatus
 from workflows.deployment.journal import Journal
 from workflows.deployment.workflow import DeploymentWorkflow
-from workflows.deployment_client import workflow_id_of
 from workflows.environment.workflow import EnvironmentWorkflow
-from workflows.job import JobWorkflow
-from workflows.repair_client import Repairs
-from workflows.stuck import StuckWorkflows
+from workflows.job.workflow import JobWorkflow
+from workflows.repair.stuck import StuckWorkflows
 
 ANN = "ann@example.com"
 

@@ -9,11 +9,11 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
 from tests.workflows.conftest import keep_history
+from workflows.client.deployments import Deployments
 from workflows.contracts.errors import FieldError, InvalidState, ValidationFailed
 from workflows.contracts.ids import CONTROL_QUEUE
 from workflows.contracts.services import Service, ServiceWrite
-from workflows.deployment_client import Deployments
-from workflows.service import ServiceWorkflow
+from workflows.service.workflow import ServiceWorkflow
 
 WRITE = ServiceWrite.model_validate(
     {

@@ -21,7 +21,6 @@ from activities.sandbox import LeanSandbox
 from tests.workflows.deployment_harness import Deploys
 from tests.workflows.harness import Agent, Harness, fail, succeed
 from workflows import calls
-from workflows import job_record as record
 from workflows.contracts.accepted import Accepted
 from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.commands import Redrive
@@ -29,7 +28,8 @@ from workflows.contracts.errors import Unavailable
 from workflows.contracts.ids import CONTROL_QUEUE, job_workflow_id
 from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus, Outcome
-from workflows.job import JobWorkflow
+from workflows.job import record
+from workflows.job.workflow import JobWorkflow
 
 EVENTS_OF_A_CALL = {"record_job", "record_deployment", "record_environment"}
 

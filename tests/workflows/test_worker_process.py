@@ -32,7 +32,7 @@ from activities.stores.settings import StoreSettings
 from activities.temporal_setup import RECONCILE_SCHEDULE
 from tests import servers
 from tests.unit.fakes import SPEC
-from workflows.client import Orchestrator
+from workflows.client.jobs import Orchestrator
 from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.commands import BulkRedrive, Canary, DeadLetterFilter, Discard, JobInput, ReconcileResult
 from workflows.contracts.ids import job_workflow_id, pool_queue

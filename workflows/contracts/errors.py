@@ -8,7 +8,7 @@ HybridCIError
 └── Unavailable           a backing service did not answer; trying again later can help
     └── Accepted          it is taken for good, only its answer has not come (``accepted``)
 
-Which HTTP status a code becomes is decided in ``api/errors.py`` alone.
+Which HTTP status a code becomes is decided in ``api/http/errors.py`` alone.
 """
 
 from collections.abc import Mapping, Sequence

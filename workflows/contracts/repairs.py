@@ -1,7 +1,8 @@
 """Workflows that cannot go on, and their repair: what is found, what is asked, what became of it.
 
 Temporal tries a failing workflow task for ever, so such a workflow is open, answers nothing and does nothing.
-Deliberately not here: how one is found (``workflows.stuck``) and cured (``workflows.repair``). Times: epoch ms.
+Deliberately not here: how one is found (``workflows.repair.stuck``) and cured (``workflows.repair.workflow``). Times:
+epoch ms.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,7 @@
 """Closed sets: the states of a job, its queue view, why an attempt ended, how urgent a job is.
 
-Deliberately not here: which state follows which (``workflows.job``) and what is retried (``workflows.retry``).
+Deliberately not here: which state follows which (``workflows.job.workflow``) and what is retried
+(``workflows.job.retry``).
 """
 
 from enum import StrEnum

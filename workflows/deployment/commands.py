@@ -1,7 +1,7 @@
 """What people may ask of a deployment: one table. To add a command: its model in ``contracts.deployment_commands``, why
 it is refused in ``refusals``, what it does here, its line in ``COMMANDS``.
 
-The client's name for it is in ``deployment_client``. Deliberately not here: how a command is taken (``inbox``).
+The client's name for it is in ``client.deployments``. Deliberately not here: how a command is taken (``inbox``).
 """
 
 from typing import Final

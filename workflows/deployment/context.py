@@ -16,7 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.lock import Lock
     from workflows.deployment.progress import Interrupted, Renew
     from workflows.deployment.state import State
-    from workflows.recorded_job import now_ms
+    from workflows.job.recorded import now_ms
 
 
 @dataclass(frozen=True, slots=True)

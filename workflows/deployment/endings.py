@@ -15,7 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.context import Context
     from workflows.deployment.progress import Breach, Phase
     from workflows.deployment.rollback import begin
-    from workflows.recorded_job import now_ms
+    from workflows.job.recorded import now_ms
 
 _ONCE_COMMITTED: Final = "leave-once-committed"  # 2026-11: before, a local activity told the lock
 

@@ -21,7 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.errors import ErrorCode, fields_text
     from workflows.deployment.context import Context
     from workflows.deployment.state import State
-    from workflows.recorded_job import now_ms
+    from workflows.job.recorded import now_ms
 
 _LONGEST_WHY: Final = 1000
 M = TypeVar("M", bound=BaseModel)

@@ -2,7 +2,7 @@
 
 Every job finds in its environment: ``HYBRIDCI_SERVICE``, ``HYBRIDCI_VERSION``, ``HYBRIDCI_DEPLOYMENT_ID`` and, in an
 environment, ``HYBRIDCI_ENVIRONMENT``, ``HYBRIDCI_PREVIOUS_VERSION`` (may be empty), ``HYBRIDCI_ROLLOUT_PERCENT``.
-Deliberately not here: when they run (``workflow``) and how a job runs (``job``).
+Deliberately not here: when they run (``workflow``) and how a job runs (``job.workflow``).
 """
 
 from collections.abc import Mapping, Sequence

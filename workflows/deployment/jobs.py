@@ -1,6 +1,6 @@
 """Running a deployment's jobs: each is a child workflow, stopped when the deployment is interrupted.
 
-Deliberately not here: what the jobs are (``job_specs``), how a job runs (``workflows.job``).
+Deliberately not here: what the jobs are (``job_specs``), how a job runs (``workflows.job.workflow``).
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.job_specs import RollbackPlan, health_job
     from workflows.deployment.journal import Journal
     from workflows.deployment.progress import Failed, Interrupted
-    from workflows.presentation import job_search_attributes, job_static_details, job_static_summary
+    from workflows.job.presentation import job_search_attributes, job_static_details, job_static_summary
 
 
 class Jobs:

@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.presentation import deployment_details
     from workflows.deployment.progress import Advance, Phase
     from workflows.deployment.state import State
-    from workflows.recorded_job import next_sequence, now_ms
+    from workflows.job.recorded import next_sequence, now_ms
 
 _EVENT_IDS: Final = uuid.UUID("0b1a8f0e-5b1c-5a9e-9a55-2a4b8f6f3c11")
 P = ParamSpec("P")

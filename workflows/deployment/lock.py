@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.activities import signal_environment
     from workflows.contracts.environments import BecameLive, Join, Leave, SignalEnvironment, Ticket, Yielded
     from workflows.deployment.journal import Journal
-    from workflows.recorded_job import now_ms
+    from workflows.job.recorded import now_ms
 
 _ONE_TRY: Final = timedelta(seconds=10)
 

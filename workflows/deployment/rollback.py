@@ -20,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.job_specs import RollbackPlan, signatures
     from workflows.deployment.journal import Journal
     from workflows.deployment.progress import Phase
-    from workflows.recorded_job import now_ms
+    from workflows.job.recorded import now_ms
 
 _PATIENCE: Final = timedelta(minutes=1)
 

@@ -25,7 +25,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.progress import Failed, Interrupted, Phase, Renew
     from workflows.deployment.signals import SIGNALS
     from workflows.deployment.state import State
-    from workflows.recorded_job import now_ms
+    from workflows.job.recorded import now_ms
 
 _CANCELLED: Final = CancelDeployment(by="temporal", reason="Cancelled in Temporal.")
 

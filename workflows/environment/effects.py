@@ -29,7 +29,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.environment.inbox import Closed, Gone, Message
     from workflows.environment.recorded import RecordedEnvironment
     from workflows.environment.step import Tell
-    from workflows.recorded_job import now_ms
+    from workflows.job.recorded import now_ms
 
 _PARENT_CLOSE_PAUSE: Final = timedelta(seconds=10)
 """A terminated deployment's job is cancelled by Temporal meanwhile: the next version must not run beside it."""

@@ -15,7 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.deployments import AuditEvent
     from workflows.contracts.environments import EnvironmentInput, EnvironmentState, EnvironmentWrite
     from workflows.environment.presentation import environment_details
-    from workflows.recorded_job import next_sequence, now_ms
+    from workflows.job.recorded import next_sequence, now_ms
 
 _EVENT_IDS: Final = uuid.UUID("5f0c1a52-8a44-5c1b-9f0e-2b6c0f6d7e11")
 

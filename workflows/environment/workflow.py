@@ -43,7 +43,7 @@ with workflow.unsafe.imports_passed_through():
         received,
     )
     from workflows.environment.step import Step, Tell
-    from workflows.recorded_job import now_ms
+    from workflows.job.recorded import now_ms
 
 _LONGEST_REST: Final = timedelta(days=30)
 _MOST_UNWRITTEN: Final = 100

@@ -16,8 +16,8 @@ from typing import Final
 import psutil
 
 from api.cli.benchmark.wire import Api, BenchmarkFailed
-from api.cli.data_dir import DataDir, read_json
-from api.cli.stack import LOOPBACK, Options, process_specs
+from api.cli.stack.children import LOOPBACK, Options, process_specs
+from api.cli.stack.data_dir import DataDir, read_json
 
 _READY_SECONDS: Final = 90.0
 _STOP_SECONDS: Final = 40.0

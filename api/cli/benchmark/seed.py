@@ -20,7 +20,7 @@ from activities.stores.statistics import add_up, day_end, deltas
 from workflows.contracts.attempts import AttemptResult
 from workflows.contracts.jobs import Job, JobSpec, Step, new_job
 from workflows.contracts.statuses import JobStatus, Outcome
-from workflows.job_record import attempt_ended, finished, queued
+from workflows.job.record import attempt_ended, finished, queued
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from api.cli.client import ApiClient
+from api.agents.schemas import AgentView
+from api.cli.client.http import ApiClient
 from api.cli.output import Column, age, clock, print_fields, print_table, say, span
-from api.schemas.agents import AgentView
 from workflows.contracts.agents import AgentStatus, PoolView, RequirementDemand
 
 

@@ -8,13 +8,13 @@ from urllib.parse import quote
 
 import typer
 
-from api.cli.client import ApiClient, Refused
+from api.agents.schemas import AgentView
+from api.cli.client.connection import USAGE, CliError
+from api.cli.client.http import ApiClient, Refused
+from api.cli.client.submit import parse_duration
 from api.cli.commands.agent_views import print_agent, print_agents
 from api.cli.commands.common import All, AsJson, DataDir, Limit, Reason, example, for_each, open_api, sub_app
-from api.cli.connection import USAGE, CliError
 from api.cli.output import print_json, say
-from api.cli.submit import parse_duration
-from api.schemas.agents import AgentView
 from workflows.contracts.agents import AgentStatus
 
 app = sub_app("Agents: who is there, how they are, and what they are told.")

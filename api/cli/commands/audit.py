@@ -7,12 +7,12 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from api.cli.client import Params
+from api.cli.client.connection import CliError
+from api.cli.client.http import Params
+from api.cli.client.submit import parse_duration
 from api.cli.commands.common import All, AsJson, DataDir, Limit, example, open_api, sub_app
-from api.cli.commands.freeze_times import moment_of
-from api.cli.connection import CliError
+from api.cli.commands.deployments.freeze_times import moment_of
 from api.cli.output import Column, clock, note, now_ms, print_json, print_table, say
-from api.cli.submit import parse_duration
 
 EVENTS: Final = "/api/events"
 _AGO: Final = re.compile(r"[0-9]+[smhd]")

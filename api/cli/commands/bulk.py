@@ -4,10 +4,10 @@ import sys
 import time
 from typing import Any, Final
 
-from api.cli.client import DEAD_LETTERS, ApiClient, Transient
-from api.cli.connection import INTERRUPTED, CliError
+from api.cli.client.connection import INTERRUPTED, CliError
+from api.cli.client.http import DEAD_LETTERS, ApiClient, Transient
+from api.cli.client.progress import MovingLine
 from api.cli.output import note, print_json, say
-from api.cli.progress import MovingLine
 from workflows.contracts.commands import BulkRedriveProgress
 
 _ENDED: Final = ("finished", "stopped")

@@ -24,7 +24,7 @@ def keygen(
 
     To rotate: prepend a key on every process but keep the old ones below it as long as their workflows are kept.
     """
-    from workflows.sealing import new_key
+    from workflows.payloads.sealing import new_key
 
     earlier = out.read_text("ascii") if out.exists() else ""
     part = out.with_name(f".{out.name}.new")

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from api.cli.client import ApiClient
-from api.cli.connection import BROKEN_PIPE, INTERRUPTED, CliError, find_connection
+from api.cli.client.connection import BROKEN_PIPE, INTERRUPTED, CliError, find_connection
+from api.cli.client.http import ApiClient
 from api.cli.output import note, print_json
 from workflows.contracts.statuses import Priority
 

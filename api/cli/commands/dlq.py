@@ -5,7 +5,9 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from api.cli.client import DEAD_LETTERS, ApiClient
+from api.cli.client.connection import REFUSED, USAGE, CliError
+from api.cli.client.http import DEAD_LETTERS, ApiClient
+from api.cli.client.submit import parse_duration, parse_pairs
 from api.cli.commands.bulk import watch_redrive
 from api.cli.commands.common import (
     All,
@@ -23,9 +25,7 @@ from api.cli.commands.common import (
 )
 from api.cli.commands.tables import print_dead_letters, show_page, show_record
 from api.cli.commands.waiting import wait_for_job
-from api.cli.connection import REFUSED, USAGE, CliError
 from api.cli.output import note, print_json, say
-from api.cli.submit import parse_duration, parse_pairs
 from workflows.contracts.jobs import Job
 
 app = sub_app("Dead letters: jobs whose tries are used up, kept until you redrive or discard them.")

@@ -5,8 +5,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from api.cli.client import ApiClient
-from api.cli.connection import USAGE, CliError
+from api.cli.client.connection import USAGE, CliError
+from api.cli.client.http import ApiClient
 from api.cli.output import note, size
 
 

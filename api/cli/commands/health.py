@@ -4,9 +4,9 @@ from typing import Any
 
 import typer
 
+from api.cli.client.connection import REFUSED
 from api.cli.commands.common import AsJson, CommandGroup, DataDir, open_api
 from api.cli.commands.stuck import HEALTH, print_stuck
-from api.cli.connection import REFUSED
 from api.cli.output import print_json, say
 
 app = typer.Typer(cls=CommandGroup, help="Is anything stuck?", epilog="Exit codes: 0 nothing is · 1 something is")

@@ -6,7 +6,9 @@ from urllib.parse import quote
 
 import typer
 
-from api.cli.client import JOBS, ApiClient
+from api.cli.client.connection import USAGE, CliError
+from api.cli.client.http import JOBS, ApiClient
+from api.cli.client.submit import SubmitOptions, build_body
 from api.cli.commands.common import (
     All,
     AsJson,
@@ -24,9 +26,7 @@ from api.cli.commands.common import (
 from api.cli.commands.stuck import tell_if_stuck
 from api.cli.commands.tables import print_jobs, show_page, show_record
 from api.cli.commands.waiting import copy_log, wait_for_job
-from api.cli.connection import USAGE, CliError
 from api.cli.output import Column, note, print_json, print_table, say, size
-from api.cli.submit import SubmitOptions, build_body
 from workflows.contracts.jobs import ArtifactRef, Job
 from workflows.contracts.repairs import Kind
 from workflows.contracts.statuses import JobStatus

@@ -10,12 +10,12 @@ from urllib.parse import quote
 
 import typer
 
-from api.cli.client import ApiClient
+from api.cli.client.connection import USAGE, CliError
+from api.cli.client.http import ApiClient
+from api.cli.client.structured_file import read_map
+from api.cli.client.submit import parse_duration
 from api.cli.commands.common import All, AsJson, DataDir, Limit, example, for_each, open_api, sub_app
-from api.cli.connection import USAGE, CliError
 from api.cli.output import Column, age, clock, note, print_fields, print_json, print_table, say
-from api.cli.structured_file import read_map
-from api.cli.submit import parse_duration
 from workflows.contracts.access import CredentialKind, Operation, Role
 
 KEYS: Final = "/api/access/keys"

@@ -5,12 +5,12 @@ from urllib.parse import quote
 
 import typer
 
-from api.cli.client import ApiClient, Refused
+from api.cli.client.http import ApiClient, Refused
+from api.cli.client.submit import parse_duration
 from api.cli.commands.agent_views import print_pool, print_pools
 from api.cli.commands.common import AsJson, DataDir, Reason, example, open_api, sub_app
 from api.cli.output import note, print_json, say
-from api.cli.scaler import POOLS
-from api.cli.submit import parse_duration
+from api.cli.scaling.scaler import POOLS
 from workflows.contracts.agents import PoolBounds, PoolView
 
 app = sub_app("Pools: what waits, who is there, and how many agents there should be.")

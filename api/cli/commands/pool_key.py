@@ -26,8 +26,8 @@ def generate(
 
     To rotate, do it again: the older keys open what was sealed to them until you remove them from the file.
     """
-    from api.cli.key_file import put_first
-    from api.cli.sealing import new_pool_key, public_key_id
+    from api.cli.keys.key_file import put_first
+    from api.cli.keys.sealing import new_pool_key, public_key_id
 
     private, public = new_pool_key()
     put_first(out, private)
@@ -41,8 +41,8 @@ def show(file: Annotated[Path, typer.Option(help="The pool's keys; the file of H
     from nacl.encoding import Base64Encoder
     from nacl.public import PrivateKey
 
-    from api.cli.key_file import first_key
-    from api.cli.sealing import public_key_id
+    from api.cli.keys.key_file import first_key
+    from api.cli.keys.sealing import public_key_id
 
     public = PrivateKey(first_key(file, "--file")).public_key.encode(Base64Encoder).decode()
     say(f"{public_key_id(public)} {public}")

@@ -4,11 +4,11 @@ from typing import Annotated, Any
 
 import typer
 
-from api.cli.client import DEPLOYMENTS, JOBS, ApiClient
+from api.cli.client.connection import USAGE, CliError
+from api.cli.client.http import DEPLOYMENTS, JOBS, ApiClient
 from api.cli.commands.common import AsJson, DataDir, JobId, example, open_api, sub_app
-from api.cli.commands.deploy_requests import Why, service_path
-from api.cli.commands.deployment_lookup import DeploymentArgument, find_deployment
-from api.cli.connection import USAGE, CliError
+from api.cli.commands.deployments.lookup import DeploymentArgument, find_deployment
+from api.cli.commands.deployments.requests import Why, service_path
 from api.cli.output import print_json, say
 
 app = sub_app("Let workflows go on that cannot (`hybridci health` lists them), or end them. Nothing is run twice.")

@@ -7,9 +7,9 @@ from urllib.parse import quote
 
 import typer
 
-from api.cli.client import ApiClient
+from api.cli.client.connection import USAGE, CliError
+from api.cli.client.http import ApiClient
 from api.cli.commands.common import CommandGroup, DataDir, example, open_api
-from api.cli.connection import USAGE, CliError
 from api.cli.output import note, say
 from workflows.contracts.secret_values import weakness
 
@@ -41,8 +41,8 @@ def seal(
     data_dir: DataDir = None,
 ) -> None:
     """Seal the value on stdin: what is printed goes into a job's `env`, and only the pool's agents can open it."""
-    from api.cli.sealing import public_key_id
-    from api.cli.sealing import seal as sealed
+    from api.cli.keys.sealing import public_key_id
+    from api.cli.keys.sealing import seal as sealed
 
     if public_key is None:
         with open_api(data_dir) as api:

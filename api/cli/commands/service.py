@@ -5,15 +5,15 @@ from typing import Annotated, Any
 
 import typer
 
-from api.cli.client import SERVICES, ApiClient, Refused
+from api.cli.client.connection import USAGE, CliError
+from api.cli.client.http import SERVICES, ApiClient, Refused
+from api.cli.client.structured_file import read_map
+from api.cli.client.submit import local_git
 from api.cli.commands.common import All, AsJson, DataDir, Limit, example, open_api, sub_app
-from api.cli.commands.deploy_requests import ServiceArgument, service_path
+from api.cli.commands.deployments.requests import ServiceArgument, service_path
 from api.cli.commands.service_text import service_yaml
 from api.cli.commands.tables import short_repo
-from api.cli.connection import USAGE, CliError
 from api.cli.output import Column, age, note, print_json, print_table, say
-from api.cli.structured_file import read_map
-from api.cli.submit import local_git
 from workflows.contracts.environments import EnvironmentState
 from workflows.contracts.services import Service
 

@@ -6,7 +6,7 @@ Deliberately not here: asking for it.
 from collections.abc import Sequence
 from typing import Any
 
-from api.cli.commands.deploy_output import environment_lines, moment
+from api.cli.commands.deployments.output import environment_lines, moment
 from api.cli.output import clean
 from workflows.contracts.environments import EnvironmentState
 from workflows.contracts.services import Service

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from api.cli.client import ApiClient
-from api.cli.connection import CliError
+from api.cli.client.connection import CliError
+from api.cli.client.http import ApiClient
 from api.cli.output import Column, note, print_table, say
 from workflows.contracts.repairs import Kind, StuckWorkflow
 

@@ -4,9 +4,9 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from api.cli.client import ApiClient
+from api.cli.client.http import ApiClient
+from api.cli.client.progress import describe
 from api.cli.output import Column, age, clock, note, print_fields, print_json, print_table, say, size, span
-from api.cli.progress import describe
 from workflows.contracts.jobs import Attempt, Job, JobSummary
 from workflows.contracts.statuses import JobStatus
 

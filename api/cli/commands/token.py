@@ -12,9 +12,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from api.cli.client import ApiClient
+from api.cli.client.connection import USAGE, CliError, find_keyless_connection
+from api.cli.client.http import ApiClient
 from api.cli.commands.common import AsJson, DataDir, example, open_api, sub_app
-from api.cli.connection import USAGE, CliError, find_keyless_connection
 from api.cli.output import clock, note, print_json, say
 
 app = sub_app("Short-lived tokens for CI jobs and agents, without any static secret.")

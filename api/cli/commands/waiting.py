@@ -3,11 +3,11 @@
 import sys
 from typing import Any
 
-from api.cli.client import JOBS, ApiClient
-from api.cli.connection import INTERRUPTED, CliError
-from api.cli.follow import Follower, exit_code
+from api.cli.client.connection import INTERRUPTED, CliError
+from api.cli.client.follow import Follower, exit_code
+from api.cli.client.http import JOBS, ApiClient
+from api.cli.client.progress import QueueProgress, outcome
 from api.cli.output import note, print_json
-from api.cli.progress import QueueProgress, outcome
 from workflows.contracts.jobs import Job
 
 

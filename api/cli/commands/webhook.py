@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
 import typer
 
+from api.cli.client.connection import USAGE, CliError
 from api.cli.commands.common import AsJson, example, sub_app
-from api.cli.connection import USAGE, CliError
 from api.cli.output import Column, note, print_fields, print_json, print_table, say
 
 if TYPE_CHECKING:

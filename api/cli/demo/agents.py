@@ -1,7 +1,7 @@
 """The demo's two agents, each as on a machine of its own: the one that is killed is not started again.
 
 `hybridci up` would start it again at once, and the lost job could go on there as well as on the other one.
-Deliberately not here: what an agent needs to know (``stack``).
+Deliberately not here: what an agent needs to know (``stack.children``).
 """
 
 import contextlib
@@ -12,11 +12,11 @@ from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from api.cli.child_stack import StackFailed
-from api.cli.data_dir import DataDir
 from api.cli.demo.checks import DemoFailed
-from api.cli.leftovers import AGENT_PREFIX
-from api.cli.stack import Options, process_specs
+from api.cli.stack.child_stack import StackFailed
+from api.cli.stack.children import Options, process_specs
+from api.cli.stack.data_dir import DataDir
+from api.cli.stack.leftovers import AGENT_PREFIX
 
 _COUNT: Final = 2
 _READY: Final = b" works for pool "

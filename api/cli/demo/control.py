@@ -13,12 +13,12 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Any, Final
 
-from api.cli.child_stack import python_environment
-from api.cli.client import DEPLOYMENTS, JOBS, SERVICES, ApiClient
-from api.cli.data_dir import DataDir
+from api.cli.client.http import DEPLOYMENTS, JOBS, SERVICES, ApiClient
 from api.cli.demo.checks import DemoFailed
-from api.cli.embedded import binary
-from api.cli.stack import LOOPBACK, Options
+from api.cli.stack.child_stack import python_environment
+from api.cli.stack.children import LOOPBACK, Options
+from api.cli.stack.data_dir import DataDir
+from api.cli.stack.embedded import binary
 from workflows.contracts.deployments import Deployment
 from workflows.contracts.environments import EnvironmentState
 from workflows.contracts.ids import deployment_workflow_id

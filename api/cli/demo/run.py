@@ -13,10 +13,8 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Final
 
-from api.cli.child_stack import StackFailed, free_ports, running_stack
-from api.cli.client import SERVICES, ApiClient, Refused
-from api.cli.connection import INTERRUPTED, CliError, find_connection
-from api.cli.data_dir import DataDir
+from api.cli.client.connection import INTERRUPTED, CliError, find_connection
+from api.cli.client.http import SERVICES, ApiClient, Refused
 from api.cli.demo.agents import Agents, running_agents
 from api.cli.demo.checks import DemoFailed
 from api.cli.demo.control import Control
@@ -24,9 +22,11 @@ from api.cli.demo.demo_service import PRODUCTION, STAGING, make_repository
 from api.cli.demo.machine import running_servers
 from api.cli.demo.narrate import Narrator
 from api.cli.demo.story import Stage, Story
-from api.cli.embedded import EmbeddedServerMissing
 from api.cli.output import clean
-from api.cli.stack import Options
+from api.cli.stack.child_stack import StackFailed, free_ports, running_stack
+from api.cli.stack.children import Options
+from api.cli.stack.data_dir import DataDir
+from api.cli.stack.embedded import EmbeddedServerMissing
 
 PLAYED: Final = 0
 FAILED: Final = 1

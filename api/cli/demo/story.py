@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from api.cli.client import DEPLOYMENTS, SERVICES, Refused
+from api.cli.client.http import DEPLOYMENTS, SERVICES, Refused
 from api.cli.demo.agents import Agents
 from api.cli.demo.checks import DemoFailed, expect, wait_for
 from api.cli.demo.control import Control, ask_server, workflow_of

@@ -12,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.approvals import missing
     from workflows.deployment.context import Context
     from workflows.deployment.progress import Failed, Phase
-    from workflows.recorded_job import now_ms
+    from workflows.job.recorded import now_ms
     from workflows.words import moment
 
 

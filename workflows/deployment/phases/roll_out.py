@@ -9,7 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.job_specs import roll_out_job
     from workflows.deployment.jobs import succeeded, why_failed
     from workflows.deployment.progress import Failed, Phase
-    from workflows.recorded_job import now_ms
+    from workflows.job.recorded import now_ms
 
 
 async def run(context: Context) -> None:

@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.journal import Journal
     from workflows.deployment.progress import Failed, Phase
     from workflows.deployment.rollback import plan
-    from workflows.recorded_job import now_ms
+    from workflows.job.recorded import now_ms
 
 
 async def run(context: Context) -> None:

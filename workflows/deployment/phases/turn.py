@@ -8,7 +8,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment import record
     from workflows.deployment.context import Context
     from workflows.deployment.progress import Interrupted, Phase
-    from workflows.recorded_job import now_ms
+    from workflows.job.recorded import now_ms
 
 _ASK_AGAIN_SECONDS: Final = 60
 _ASK_AGAIN_AT_MOST: Final = 3600

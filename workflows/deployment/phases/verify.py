@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.phases.paused import pause
     from workflows.deployment.progress import Failed, Phase
     from workflows.deployment.verification import INCONCLUSIVE_EXIT_CODE
-    from workflows.recorded_job import now_ms
+    from workflows.job.recorded import now_ms
 
 
 async def run(context: Context) -> None:

@@ -1,0 +1,235 @@
+"""The control worker's activities for repairs: judge, reset, end, note. Names and types are the stubs' of
+``workflows.contracts.activities``.
+
+Deliberately not here: their order (``workflows.repair.workflow``), how a workflow is judged
+(``workflows.repair.stuck``).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from temporalio import activity
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest, SignalWorkflowExecutionRequest
+from temporalio.client import Client
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.clock import Clock
+from activities.errors import speaks_temporal
+from activities.jobs.reconcile import Ending
+from activities.stores.interfaces import EventStore
+from workflows.contracts.deployments import AuditEvent
+from workflows.contracts.environments import EnvironmentInput
+from workflows.contracts.errors import NotFound
+from workflows.contracts.ids import CONTROL_QUEUE, environment_workflow_id
+from workflows.contracts.repairs import (
+    REPAIR_CAUSE,
+    End,
+    Kind,
+    Progress,
+    RepairNote,
+    Reset,
+    Standing,
+    Subject,
+)
+from workflows.environment.presentation import environment_search_attributes, environment_static_summary
+from workflows.repair.history import unread_signals
+from workflows.repair.stuck import StuckWorkflows
+
+_PATIENCE_SECONDS: Final = 60.0
+_LOOK_SECONDS: Final = 0.5
+
+
+class Repairable(Protocol):
+    """What Temporal lets us do with a workflow."""
+
+    async def standing(self, subject: Subject) -> Standing:
+        """How it stands."""
+        ...
+
+    async def progress(self, subject: Subject) -> Progress:
+        """What it does just now, after a reset."""
+        ...
+
+    async def reset(self, reset: Reset) -> None:
+        """Take it back. Idempotent by ``request_id``."""
+        ...
+
+    async def terminate(self, workflow_id: str, run_id: str, reason: str) -> None:
+        """End this run of it; one that has ended stays as it is."""
+        ...
+
+    async def start_environment(self, service_name: str, environment: str, ended_run: str) -> None:
+        """Start an environment's workflow from its record, and give it the signals that the ended run left unread."""
+        ...
+
+
+class TemporalRepairs(StuckWorkflows):
+    """Asks the server. Temporal's errors pass through: the activity is tried again. Implements ``Repairable``."""
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(client)
+        self._client = client
+
+    async def reset(self, reset: Reset) -> None:
+        """See ``Repairable``. The server repeats the signals and updates that came after the event."""
+        await self._client.workflow_service.reset_workflow_execution(
+            ResetWorkflowExecutionRequest(
+                namespace=self._client.namespace,
+                workflow_execution=WorkflowExecution(workflow_id=reset.workflow_id, run_id=reset.run_id),
+                workflow_task_finish_event_id=reset.event_id,
+                request_id=reset.request_id,
+                reason=reset.reason,
+            )
+        )
+
+    async def terminate(self, workflow_id: str, run_id: str, reason: str) -> None:
+        """See ``Repairable``."""
+        try:
+            await self._client.get_workflow_handle(workflow_id, run_id=run_id).terminate(reason=reason)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+
+    async def start_environment(self, service_name: str, environment: str, ended_run: str) -> None:
+        """See ``Repairable``. A signal's id is that of its event, so that none is given twice."""
+        workflow_id = environment_workflow_id(service_name, environment)
+        await self._client.start_workflow(
+            "EnvironmentWorkflow",
+            EnvironmentInput(service_name=service_name, environment=environment),
+            id=workflow_id,
+            task_queue=CONTROL_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            search_attributes=environment_search_attributes(service_name, environment),
+            static_summary=environment_static_summary(service_name, environment),
+        )
+        history = await self._client.get_workflow_handle(workflow_id, run_id=ended_run).fetch_history()
+        for event in unread_signals(history.events):
+            signal = event.workflow_execution_signaled_event_attributes
+            await self._client.workflow_service.signal_workflow_execution(
+                SignalWorkflowExecutionRequest(
+                    namespace=self._client.namespace,
+                    workflow_execution=WorkflowExecution(workflow_id=workflow_id),
+                    signal_name=signal.signal_name,
+                    input=signal.input,
+                    header=signal.header,
+                    request_id=f"{ended_run}-{event.event_id}",
+                )
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class RepairActivities:
+    """The bodies, with what they need. ``all`` is what a Worker registers.
+
+    ``close_job`` and ``close_deployment`` close a record whose workflow was just ended.
+    """
+
+    temporal: Repairable
+    events: EventStore
+    close_job: Callable[[str, Ending], Awaitable[bool]]
+    close_deployment: Callable[[str, Ending], Awaitable[bool]]
+    clock: Clock
+
+    def all(self) -> Sequence[Callable[..., Any]]:
+        """Every activity, for ``Worker(activities=…)``."""
+        return [self.judge_workflow, self.reset_workflow, self.await_progress, self.end_workflow, self.note_repair]
+
+    @activity.defn(name="judge_workflow")
+    @speaks_temporal
+    async def judge_workflow(self, subject: Subject) -> Standing:
+        """Can this workflow go on, and where may it be taken back to?"""
+        return await self.temporal.standing(subject)
+
+    @activity.defn(name="reset_workflow")
+    @speaks_temporal
+    async def reset_workflow(self, reset: Reset) -> None:
+        """Take a workflow back to a good task."""
+        await self.temporal.reset(reset)
+
+    @activity.defn(name="await_progress")
+    @speaks_temporal
+    async def await_progress(self, subject: Subject) -> Progress:
+        """Wait until a workflow that was reset goes on or fails again, for a minute at most."""
+        return await wait_for_progress(self.temporal, subject, activity.heartbeat)
+
+    @activity.defn(name="end_workflow")
+    @speaks_temporal
+    async def end_workflow(self, end: End) -> None:
+        """Terminate a workflow and put its record right; a lock's starts anew from its record."""
+        subject, command = end.repair.subject, end.repair.command
+        by = command.by or "somebody"
+        await self.temporal.terminate(subject.workflow_id, end.run_id, f"repair by {by}: {command.reason}")
+        what = subject.kind.value
+        ending = Ending(
+            REPAIR_CAUSE,
+            f"The {what}'s workflow could not go on and was ended in a repair by {by} ({command.reason})",
+        )
+        if subject.kind is Kind.JOB and subject.job_id is not None:
+            await self.close_job(subject.job_id, ending)
+        elif subject.kind is Kind.DEPLOYMENT and subject.deployment_id is not None:
+            await self._close_deployment(subject.deployment_id, ending)
+        elif subject.kind is Kind.ENVIRONMENT and subject.service_name and subject.environment:
+            await self.temporal.start_environment(subject.service_name, subject.environment, end.run_id)
+
+    @activity.defn(name="note_repair")
+    @speaks_temporal
+    async def note_repair(self, note: RepairNote) -> None:
+        """Keep a repair in the audit trail."""
+        await self.events.append(_event(note, self.clock()))
+
+    async def _close_deployment(self, deployment_id: str, ending: Ending) -> None:
+        try:
+            await self.close_deployment(deployment_id, ending)
+        except NotFound:  # it broke before its record was created
+            return
+
+
+async def wait_for_progress(
+    temporal: Repairable,
+    subject: Subject,
+    heartbeat: Callable[[], None],
+    *,
+    patience: float = _PATIENCE_SECONDS,
+    look: float = _LOOK_SECONDS,
+) -> Progress:
+    """Until it goes on or fails again; SILENT after ``patience`` seconds."""
+    deadline = asyncio.get_running_loop().time() + patience
+    while True:
+        heartbeat()
+        progress = await temporal.progress(subject)
+        if progress is not Progress.SILENT or asyncio.get_running_loop().time() > deadline:
+            return progress
+        await asyncio.sleep(look)
+
+
+def subject_ids(subject: Subject) -> dict[str, str | None]:
+    """What of an event says whom it is about."""
+    return {
+        "job_id": subject.job_id,
+        "deployment_id": subject.deployment_id,
+        "service_name": subject.service_name,
+        "environment": subject.environment,
+        "version": subject.version,
+        "pool": subject.pool,
+    }
+
+
+def _event(note: RepairNote, at: int) -> AuditEvent:
+    command, result = note.repair.command, note.result
+    return AuditEvent(
+        event_id=note.event_id,
+        at=at,
+        action="workflow.repaired",
+        by=command.by or "",
+        via=command.via,
+        address=command.address,
+        role=command.role,
+        reason=command.reason,
+        message=result.message,
+        details={"workflow_id": result.workflow_id, "outcome": result.outcome.value, "resets": result.resets},
+        **subject_ids(note.repair.subject),
+    )

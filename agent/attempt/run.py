@@ -1,0 +1,292 @@
+"""One attempt from claim to clean-up, in a fixed order of phases:
+
+announce the start, open the log, check approvals, unlock secrets, check out, run the steps, upload the artifacts, send
+the log, report, clean up.
+
+Whatever happens inside is a verdict, never an exception. Deliberately not here: how each phase is done
+(``git.checkout``, ``steps.executors``, ``artifacts.upload``, ``logs.sender``), and when an attempt must stop
+(``lease``, ``worker``), which ``interrupt`` it.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar
+
+from agent.artifacts.upload import UploadFailed, upload_artifacts
+from agent.attempt.directory import AttemptDir
+from agent.attempt.files import Files, tidy
+from agent.attempt.host import Host
+from agent.attempt.leftovers import record_running
+from agent.attempt.progress import Progress as Progress
+from agent.attempt.verdict import GONE, Interruption, Verdict, interrupted, of_exception, of_step
+from agent.git.errors import redact
+from agent.logs.masked import MaskedLog
+from agent.logs.sender import Origin
+from agent.logs.spool import LogSpool, epoch_ms
+from agent.secrets import Unlocked
+from agent.secrets.redact import mask_text
+from agent.steps.environment import build_environment
+from agent.steps.process import EndReason, ProcessEnd, StopSignal, cookie_of
+from workflows.contracts.attempts import MAX_REPORTED_ARTIFACTS, AttemptInput, AttemptResult
+from workflows.contracts.jobs import Step, StepResult
+from workflows.contracts.statuses import Outcome
+
+_UPLOAD_SECONDS: Final = 600.0
+_LOG_FIRST_SECONDS: Final = 1.0
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Report = Callable[[AttemptResult], Coroutine[Any, Any, None]]
+Look = Callable[[], None]
+
+
+class AttemptRun:
+    """One attempt on this agent. ``run`` it once; ``interrupt`` may come at any time, from the same event loop.
+
+    ``look`` is called before something that ended is judged: it may ``interrupt``.
+    """
+
+    def __init__(
+        self, host: Host, attempt: AttemptInput, *, report_by: float | None = None, look: Look = lambda: None
+    ) -> None:
+        self._host, self._attempt = host, attempt
+        self._report_by, self._look = report_by, look
+        self._origin = Origin(attempt.job_id, attempt.attempt)
+        self._cookie = cookie_of(attempt.job_id, attempt.attempt)
+        self._deadline = time.monotonic() + attempt.timeout_seconds
+        self._stop = StopSignal()
+        self._why: Interruption | None = None
+        self._abortable: asyncio.Task[Any] | None = None
+        self._files: Files | None = None
+        self._unlocked = Unlocked(attempt)
+        self.progress = Progress()
+
+    def interrupt(self, why: Interruption, *, grace_seconds: float | None = None) -> None:
+        """End the attempt early: interrupt, grace (None: 10 s), kill. Again with a shorter grace is fine."""
+        if self._why is None:
+            self._why = why
+            self._say(f"[hybridci] {interrupted(why, self._attempt).message}")
+        if self._abortable is not None:
+            self._abortable.cancel()
+        self._stop.request(grace_seconds=grace_seconds)
+
+    async def run(self, report: Report) -> None:
+        """All phases but the announcement, which the caller makes beside it. Raises only what ``report`` raises."""
+        timer = asyncio.get_running_loop().call_later(
+            self._attempt.timeout_seconds, self.interrupt, Interruption.JOB_TIMEOUT
+        )
+        try:
+            verdict = await self._verdict(timer)
+            self._close_log(verdict)
+            result = self._result(verdict)
+            await self._log_first()
+            await report(result)
+        finally:
+            timer.cancel()
+            self._clean_up()
+
+    async def _verdict(self, timer: asyncio.TimerHandle) -> Verdict:
+        try:
+            self._files = files = await self._open()
+            await self._host.fences.enter(self._attempt.fence)
+            if self._host.approvals is not None:
+                await asyncio.to_thread(self._host.approvals.check, self._attempt, epoch_ms())
+            await self._unlock(files)
+            await self._check_out(files)
+            verdict = await self._run_steps(files)
+            timer.cancel()
+            return await self._upload_artifacts(files, verdict)
+        except asyncio.CancelledError:
+            if self._why is None:
+                raise  # not ours: the process is ending
+            return interrupted(self._why, self._attempt)
+        except Exception as error:
+            self._look()
+            if self._why is not None:
+                return interrupted(self._why, self._attempt)
+            return of_exception(error)
+
+    async def _open(self) -> Files:
+        await self._displace_earlier_run()
+        directory = AttemptDir.create(self._host.state_dir, self._cookie)
+        try:
+            log = LogSpool.create(directory.spool, max_bytes=self._host.max_log_bytes)
+        except OSError:
+            self._host.tidying.start(self._cookie, directory.remove())
+            raise
+        return Files(directory, MaskedLog(log), self._host.shipper.ship(self._origin, log))
+
+    async def _displace_earlier_run(self) -> None:
+        """The same attempt can come back, when a job was moved between pools just as it was claimed."""
+        await self._host.shipper.forget(self._origin)
+        await self._host.tidying.wait_for(self._cookie)
+
+    async def _unlock(self, files: Files) -> None:
+        """From here on nothing of the secrets leaves this host: the log, the result and the artifacts are masked."""
+        self._unlocked = unlocked = await self._unless_interrupted(
+            self._host.vault.unlock(self._attempt, files.directory.temp)
+        )
+        files.log.mask(unlocked.patterns)
+        for note in unlocked.notes:
+            files.log.line(note)
+
+    async def _check_out(self, files: Files) -> None:
+        attempt = self._attempt
+        files.log.line(f"--- Check out {attempt.git_commit_sha[:12]} of {redact(attempt.git_repo)}")
+        await self._unless_interrupted(
+            self._host.checkout.into(
+                files.directory.workspace,
+                repo=attempt.git_repo,
+                sha=attempt.git_commit_sha,
+                ref=attempt.git_ref,
+                timeout_seconds=self._deadline - time.monotonic() + 5,  # our own timer comes first and says it better
+                write=files.log.write,
+                cookie=self._cookie,
+            )
+        )
+        files.log.end_output()
+
+    async def _run_steps(self, files: Files) -> Verdict:
+        directory, attempt = files.directory, self._unlocked.attempt
+        env = build_environment(
+            attempt,
+            agent_id=self._host.agent_id,
+            workspace=directory.workspace,
+            home=directory.home,
+            temp=directory.temp,
+            path=os.environ.get("PATH", os.defpath),
+            secrets=self._unlocked.variables(),
+        )
+        self.progress.started_at = epoch_ms()
+        self.progress.running.set()
+        verdict = Verdict(Outcome.SUCCEEDED, exit_code=0)
+        for step in attempt.steps:
+            if self._why is not None and verdict.outcome is Outcome.SUCCEEDED:
+                verdict = interrupted(self._why, attempt)
+            elif verdict.outcome is Outcome.SUCCEEDED and (newer := self._host.fences.overtaken(attempt.fence)):
+                verdict = of_exception(newer)
+            if verdict.outcome is not Outcome.SUCCEEDED:
+                self.progress.steps.append(StepResult(name=step.name))
+                continue
+            end = await self._run_step(files, step, env)
+            self._look()
+            ended = of_step(step, end, self._why, attempt)
+            times = {"started_at": end.started_at, "finished_at": end.finished_at}
+            self.progress.steps.append(
+                StepResult(name=step.name, outcome=ended.outcome, exit_code=end.exit_code, **times)
+            )
+            stopped = end.reason is EndReason.STOPPED or self._why in GONE
+            if ended.message and not stopped:
+                self._say(f"[hybridci] {ended.message}")
+            if stopped or not step.continue_on_error:
+                verdict = ended
+        return verdict
+
+    async def _run_step(self, files: Files, step: Step, env: dict[str, str]) -> ProcessEnd:
+        def started(group: int) -> None:
+            self._host.guardian.register(self._cookie, group)
+            record_running(files.directory, group)
+
+        files.log.line(f"--- {step.name}")
+        end = await self._host.executor.run(
+            step,
+            workspace=files.directory.workspace,
+            scripts=files.directory.scripts,
+            env=env,
+            on_output=files.log.write,
+            stop=self._stop,
+            timeout_seconds=step.timeout_seconds,
+            cookie=self._cookie,
+            on_started=started,
+        )
+        files.log.end_output()
+        return end
+
+    async def _upload_artifacts(self, files: Files, verdict: Verdict) -> Verdict:
+        """Also after a failure, for that is when reports are wanted; not when somebody wants the attempt gone."""
+        unwanted = self._why is not None and self._why is not Interruption.JOB_TIMEOUT
+        if unwanted or not self._attempt.artifacts:
+            return verdict
+        seconds = _UPLOAD_SECONDS
+        if self._report_by is not None:
+            seconds = max(5.0, min(seconds, self._report_by - time.monotonic()))
+        files.log.line("--- Upload artifacts")
+        upload = upload_artifacts(
+            self._host.control_plane,
+            self._attempt,
+            files.directory.workspace,
+            max_bytes=self._host.max_artifact_bytes,
+            seconds=seconds,
+            say=self._say,
+            patterns=self._unlocked.patterns,
+        )
+        try:
+            self.progress.artifacts = await self._unless_interrupted(upload)
+        except UploadFailed as error:
+            self.progress.artifacts = error.stored
+            self._say(f"[hybridci] {error}")
+            if verdict.outcome is Outcome.SUCCEEDED:
+                return of_exception(error)
+        return verdict
+
+    async def _unless_interrupted(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a phase that has no process of a step to stop: an interruption cancels it."""
+        if self._why is not None and self._why is not Interruption.JOB_TIMEOUT:
+            work.close()
+            raise asyncio.CancelledError
+        self._abortable = phase = asyncio.create_task(work)
+        try:
+            return await phase
+        finally:
+            self._abortable = None
+
+    def _result(self, verdict: Verdict) -> AttemptResult:
+        return AttemptResult(
+            attempt=self._attempt.attempt,
+            agent_id=self._host.agent_id,
+            outcome=verdict.outcome,
+            exit_code=verdict.exit_code,
+            cause=verdict.cause,
+            message=None if verdict.message is None else mask_text(self._unlocked.patterns, verdict.message),
+            retryable=verdict.retryable,
+            claimed_at=self.progress.claimed_at,
+            started_at=self.progress.started_at,
+            finished_at=epoch_ms(),
+            steps=self.progress.steps,
+            artifacts=self.progress.artifacts[:MAX_REPORTED_ARTIFACTS],
+            log_bytes=self._files.log.size if self._files is not None else 0,
+        )
+
+    def _close_log(self, verdict: Verdict) -> None:
+        if self._files is None:
+            return
+        if verdict.outcome in {Outcome.CHECKOUT_FAILED, Outcome.AGENT_ERROR}:
+            self._say(f"[hybridci] {verdict.message}")
+        try:
+            self._files.log.finish()
+        except OSError as error:
+            logger.error("The log of attempt %s could not be finished: %s", self._cookie, error)
+
+    async def _log_first(self) -> None:
+        """Who sees the attempt's end finds its whole log, unless the API is away: then the log follows later."""
+        if self._files is not None:
+            await asyncio.wait({self._files.sending}, timeout=_LOG_FIRST_SECONDS)
+
+    def _clean_up(self) -> None:
+        """Started here, done in the background, where nothing that happens to the attempt can touch it."""
+        self._unlocked.close()
+        if self._files is not None:
+            self._host.tidying.start(self._cookie, tidy(self._files, self._host.checkout))
+
+    def _say(self, line: str) -> None:
+        """A line in the log, when there is one that can take it."""
+        if self._files is None:
+            return
+        try:
+            self._files.log.line(line)
+        except OSError as error:
+            logger.error("The log of attempt %s cannot be written: %s", self._cookie, error)

@@ -1,0 +1,198 @@
+"""The agent's copies of repositories: one bare repository per URL, filled only when a commit is missing.
+
+Every change is made under a lock that holds between tasks, between agents and, because git inherits it, until the last
+git process of a killed agent is gone. Readers do not take it: objects are only ever added, garbage collection is off,
+and a copy that turns out to be damaged is thrown away and fetched anew (a job that still runs on it may then miss
+objects that no branch has any more). What a reader holds only keeps the copy from being evicted.
+
+Deliberately not here: submodules, LFS, shallow and partial clones; the cache's limits (``eviction``).
+"""
+
+import asyncio
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from pathlib import Path
+from typing import Final
+from weakref import WeakValueDictionary
+
+from agent.git.command import Call, checkout_environment, fetch_environment, git
+from agent.git.copies import change_lock, discard, fresh, open_lock, try_lock, use_lock
+from agent.git.errors import CheckoutError, explain, redact, timed_out, unknown_commit
+
+_LOCK_POLL_SECONDS: Final = 0.05
+
+
+class _State(Enum):
+    ABSENT = auto()
+    DAMAGED = auto()
+    LACKS_COMMIT = auto()
+    HAS_COMMIT = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A commit of a repository. ``ref`` is where to look when the server hands out no bare commits."""
+
+    repo: str
+    sha: str
+    ref: str | None
+
+    @property
+    def object_format(self) -> str:
+        """The hash function that a commit id of this length comes from."""
+        return "sha1" if len(self.sha) == 40 else "sha256"
+
+    @property
+    def keep_ref(self) -> str:
+        """One reference per branch, overwritten by each fetch: enough for git to tell a server what it has already,
+        while one per commit would make every fetch slower than the one before."""
+        return f"refs/jobs/{hashlib.sha256((self.ref or self.sha[:2]).encode()).hexdigest()[:16]}"
+
+
+class GitCache:
+    """All copies in one folder, which several agents may share."""
+
+    def __init__(self, folder: Path, protocols: tuple[str, ...]) -> None:
+        self._folder = folder
+        self._protocols = protocols
+        self._locks: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
+
+    def path(self, wanted: Wanted) -> Path:
+        """The bare repository for a URL, whether it exists or not."""
+        name = hashlib.sha256(wanted.repo.encode()).hexdigest()
+        return self._folder / (name if wanted.object_format == "sha1" else f"{name}-{wanted.object_format}")
+
+    async def hold(self, call: Call, wanted: Wanted) -> int:
+        """Note that the copy is used, now and until ``let_go`` of what this returns; that long it is not evicted.
+
+        Raises CheckoutError ``checkout_timeout`` when its removal, which is under way, takes too long; OSError.
+        """
+        held = open_lock(use_lock(self.path(wanted)))
+        try:
+            while not try_lock(held, shared=True):
+                call.patience.left()
+                await asyncio.sleep(_LOCK_POLL_SECONDS)
+            os.utime(held)
+        except BaseException:
+            os.close(held)
+            raise
+        return held
+
+    def let_go(self, held: int) -> None:
+        """The copy is not used any more."""
+        os.utime(held)
+        os.close(held)
+
+    async def ensure(self, call: Call, wanted: Wanted, *, renew: bool = False) -> None:
+        """Have the commit in the copy. ``renew`` throws the copy away first. Raises CheckoutError."""
+        path = self.path(wanted)
+        async with self._locked(call, path) as call:
+            state = await self._look(call, path, wanted.sha)
+            if state is _State.HAS_COMMIT and not renew:
+                return
+            if state is _State.DAMAGED or renew:
+                await asyncio.to_thread(discard, path)
+                state = _State.ABSENT
+            try:
+                await self._fill(call, path, wanted, new=state is _State.ABSENT)
+            except CheckoutError as error:
+                if state is _State.ABSENT or error.cause != "checkout_failed":
+                    raise
+                # Nothing that git usually says of a server: the copy itself is damaged.
+                call.write(f"The cached copy cannot be used and is fetched anew: {error.message}\n".encode())
+                await asyncio.to_thread(discard, path)
+                await self._fill(call, path, wanted, new=True)
+
+    async def _look(self, call: Call, path: Path, sha: str) -> _State:
+        if not await asyncio.to_thread(path.is_dir):
+            return _State.ABSENT
+        env = checkout_environment(git_dir=path)
+        code, said = await git(call, ["cat-file", "-e", f"{sha}^{{commit}}"], cwd=path, env=env, quiet=True)
+        if "not a git repository" in said:
+            return _State.DAMAGED
+        return _State.HAS_COMMIT if code == 0 else _State.LACKS_COMMIT
+
+    async def _fill(self, call: Call, path: Path, wanted: Wanted, *, new: bool) -> None:
+        started = time.monotonic()
+        if new:
+            await self._create(call, path, wanted.object_format)
+        _remove_debris(path)
+        env = await fetch_environment(call, git_dir=path, protocols=self._protocols)
+        for arguments in _requests(wanted):
+            command = ["fetch", "--no-tags", "--no-write-fetch-head", "--update-shallow", "--force", *arguments]
+            code, said = await git(call, command, cwd=path, env=env)
+            if code != 0 and not _is_about_the_commit(said):
+                raise explain(said, f"Fetching {redact(wanted.repo)}")
+            if await self._look(call, path, wanted.sha) is _State.HAS_COMMIT:
+                call.write(f"Fetched in {time.monotonic() - started:.1f} s\n".encode())
+                return
+        raise unknown_commit(wanted.repo, wanted.sha)
+
+    async def _create(self, call: Call, path: Path, object_format: str) -> None:
+        """Beside its place first, so that a copy that exists is a whole one."""
+        new = fresh(path)
+        await asyncio.to_thread(discard, new)
+        new.mkdir(parents=True, mode=0o700)
+        arguments = ["init", "--quiet", "--bare", "--template=", f"--object-format={object_format}"]
+        code, said = await git(call, arguments, cwd=new, env=checkout_environment(git_dir=new))
+        if code != 0:
+            raise explain(said, "Creating the agent's copy of the repository")
+        new.rename(path)
+
+    @asynccontextmanager
+    async def _locked(self, call: Call, path: Path) -> AsyncGenerator[Call, None]:
+        """Alone with this copy. Waiting counts as the checkout's time."""
+        lock = self._locks.setdefault(path, asyncio.Lock())
+        try:
+            async with asyncio.timeout(call.patience.left()):
+                await lock.acquire()
+        except TimeoutError:
+            raise timed_out(call.patience.seconds) from None
+        try:
+            handle = open_lock(change_lock(path))
+            try:
+                while not try_lock(handle):
+                    call.patience.left()
+                    await asyncio.sleep(_LOCK_POLL_SECONDS)
+                yield replace(call, held=(handle,))
+            finally:
+                os.close(handle)
+        finally:
+            lock.release()
+
+
+def _requests(wanted: Wanted) -> list[list[str]]:
+    """What to ask for, in turn: the commit itself, which servers may refuse; where it should be; everything."""
+    requests = [["--", wanted.repo, f"+{wanted.sha}:{wanted.keep_ref}"]]
+    if wanted.ref is not None:
+        requests.append(["--", wanted.repo, f"+{wanted.ref}:{wanted.keep_ref}"])
+    # Pruned, because a branch `a` that is gone would be in the way of a branch `a/b`.
+    requests.append(["--prune", "--", wanted.repo, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"])
+    return requests
+
+
+def _is_about_the_commit(said: str) -> bool:
+    """The server answered, but does not have or does not hand out what was asked for."""
+    answers = (
+        "not our ref",
+        "couldn't find remote ref",
+        "unadvertised object",
+        "no such remote ref",
+        "not a valid object",
+    )
+    return any(answer in said for answer in answers)
+
+
+def _remove_debris(path: Path) -> None:
+    """What git left when it was killed: nobody else can hold these, for we hold the lock."""
+    for pattern in ("*.lock", "refs/**/*.lock", "objects/pack/tmp_*", "objects/pack/.tmp-*"):
+        for file in path.glob(pattern):
+            file.unlink(missing_ok=True)
+    for folder in path.glob("objects/*_objdir-*"):
+        shutil.rmtree(folder, ignore_errors=True)

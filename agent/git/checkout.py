@@ -1,0 +1,184 @@
+"""Checking out one exact commit into a workspace, in one git process when the commit is in the agent's copy already:
+``git checkout``, or ``git read-tree`` for an id that is known to be a commit's.
+
+A workspace has a ``.git`` of its own, which borrows the objects of the agent's copy (``cache``): what a job does
+with git never changes the copy. Submodules are not checked out and LFS files stay pointers; a step can fetch both. Tags
+and branches are not there either: HEAD is the commit, ``origin`` is the repository.
+
+A job runs as the agent's user, so a hostile one could still write into the copy's files; separate such jobs by pool.
+"""
+
+import errno
+import re
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from agent.git.cache import GitCache, Wanted
+from agent.git.command import Call, Patience, checkout_environment, git
+from agent.git.errors import CheckoutError as CheckoutError
+from agent.git.errors import explain, invalid_tree, redact
+from workflows.newest import Newest
+
+_REMEMBERED_COMMITS: Final = 10_000
+_SHA: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_REF: Final = re.compile(r"(?!-)(?!.*(\.\.|@\{|//|\.lock$|/$|\.$))[^\s~^:?*\[\\\x00-\x20\x7f]+")
+_URL: Final = re.compile(r"([a-z][a-z0-9+.-]*)://(?!-)[^\s\x00-\x1f\x7f]+")
+_SCP: Final = re.compile(r"(?!-)[A-Za-z0-9_.-]+@(?!-)[A-Za-z0-9.-]+:(?![:-])[^\s\x00-\x1f\x7f]+")
+
+
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """A fresh repository's ``config`` and HEAD, as git makes them for this file system."""
+
+    config: str
+    head: str
+
+
+class Checkout:
+    """Workspaces from one bare cache per repository. Safe for many jobs at once and for two agents on one folder."""
+
+    def __init__(self, cache_dir: Path, *, allowed_protocols: tuple[str, ...] = ("https", "ssh", "file")) -> None:
+        self._folder = cache_dir.resolve()
+        self._protocols = allowed_protocols
+        self._cache = GitCache(self._folder, allowed_protocols)
+        self._templates: dict[str, _Template] = {}
+        self._commits: Newest[str, None] = Newest(_REMEMBERED_COMMITS)  # ids that git has said to be commits
+        self._held: dict[Path, int] = {}
+
+    async def into(
+        self,
+        workspace: Path,
+        *,
+        repo: str,
+        sha: str,
+        ref: str | None,
+        timeout_seconds: float,
+        write: Callable[[bytes], None],
+        cookie: str | None = None,
+    ) -> None:
+        """Make ``workspace`` hold exactly ``sha``. ``write`` gets log lines. Raises CheckoutError.
+
+        ``workspace`` may exist when it is empty. ``cookie`` marks git's processes, so that they can be found when the
+        agent dies. Cancelling the task kills git and leaves the cache sound. ``leave`` comes later, however this ends.
+        """
+        wanted = Wanted(repo, sha, ref)
+        self._refuse(wanted)
+        call = Call(write, Patience.of(timeout_seconds), cookie or f"checkout-{uuid.uuid4()}")
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._held[workspace] = await self._cache.hold(call, wanted)
+            await self._prepare(call, workspace, wanted)
+            await self._check_out(call, workspace, wanted)
+        except OSError as error:
+            cause = "disk_full" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "checkout_failed"
+            message = f"The agent could not write its own files ({error}): look at the disk it works on."
+            raise CheckoutError(cause, message, retryable=True) from error
+        head = (workspace / ".git" / "HEAD").read_text().strip()
+        if head != sha:
+            message = f"HEAD is {head!r} where {sha} was asked for: name a commit, not a tag or a tree."
+            raise CheckoutError("unknown_commit", message, retryable=False)
+        self._commits[sha] = None
+        write(f"HEAD is now at {sha}\n".encode())
+
+    def leave(self, workspace: Path) -> None:
+        """Nobody works there any more: the copy that it borrows from may be evicted."""
+        held = self._held.pop(workspace, None)
+        if held is not None:
+            self._cache.let_go(held)
+
+    def _refuse(self, wanted: Wanted) -> None:
+        """Whatever git could read as an option, a helper or a range. The API checks it too; an agent trusts nobody."""
+        scheme = match[1] if (match := _URL.fullmatch(wanted.repo)) else "ssh" if _SCP.fullmatch(wanted.repo) else None
+        if scheme not in self._protocols or "::" in wanted.repo.split("/", 1)[0]:
+            message = (
+                f"{redact(wanted.repo)!r} is not a repository this agent may use: {', '.join(self._protocols)} only."
+            )
+            raise CheckoutError("repository_invalid", message, retryable=False)
+        if not _SHA.fullmatch(wanted.sha):
+            message = f"{wanted.sha!r} is not a commit id: 40 or 64 lower-case hexadecimal digits are needed."
+            raise CheckoutError("unknown_commit", message, retryable=False)
+        if wanted.ref is not None and not _REF.fullmatch(wanted.ref):
+            message = f"{wanted.ref!r} is not a git reference: name a branch or a tag."
+            raise CheckoutError("repository_invalid", message, retryable=False)
+
+    async def _check_out(self, call: Call, workspace: Path, wanted: Wanted) -> None:
+        """Try at once; then with the commit fetched; then with a fresh copy, for what was there is damaged."""
+        if self._cache.path(wanted).exists() and await self._write_files(call, workspace, wanted, quiet=True) is None:
+            return
+        await self._cache.ensure(call, wanted)
+        said = await self._write_files(call, workspace, wanted)
+        if said is None:
+            return
+        call.write(b"The cached copy of the repository is damaged and is fetched anew\n")
+        await self._cache.ensure(call, wanted, renew=True)
+        said = await self._write_files(call, workspace, wanted)
+        if said is not None:
+            raise explain(said, f"Checking out {wanted.sha}")
+
+    async def _write_files(self, call: Call, workspace: Path, wanted: Wanted, *, quiet: bool = False) -> str | None:
+        """The hot path. None when it worked, else what git said. Raises CheckoutError where a fetch cannot help."""
+        env = checkout_environment(git_dir=workspace / ".git", work_tree=workspace)
+        (workspace / ".git" / "index.lock").unlink(missing_ok=True)  # of an earlier try that was killed
+        with suppress(FileNotFoundError):  # a clone of somebody's shallow clone: history ends there
+            shutil.copyfile(self._cache.path(wanted) / "shallow", workspace / ".git" / "shallow")
+        known = wanted.sha in self._commits
+        arguments = ["checkout", "--quiet", "--force", "--detach", wanted.sha, "--"]
+        if known:  # writes the same files at two thirds of the cost, but would take a tag or a tree as well
+            arguments = ["read-tree", "-u", "--reset", wanted.sha]
+        code, said = await git(call, arguments, cwd=workspace, env=env, quiet=quiet)
+        if code == 0:
+            if known:
+                _detach(workspace / ".git", wanted.sha)
+            return None
+        if (refused := invalid_tree(said)) is not None:
+            raise refused
+        if (error := explain(said, "Writing the workspace")).cause == "disk_full":
+            raise error
+        return said
+
+    async def _prepare(self, call: Call, workspace: Path, wanted: Wanted) -> None:
+        """A repository made by hand from git's own template: four small files instead of another process."""
+        template = self._templates.get(wanted.object_format) or await self._make_template(call, wanted.object_format)
+        folder = workspace / ".git"
+        (folder / "objects" / "info").mkdir(parents=True)
+        (folder / "refs").mkdir()
+        (folder / "HEAD").write_text(template.head)
+        (folder / "config").write_text(template.config + _remote(wanted.repo))
+        (folder / "objects" / "info" / "alternates").write_text(f"{self._cache.path(wanted) / 'objects'}\n")
+
+    async def _make_template(self, call: Call, object_format: str) -> _Template:
+        folder = Path(tempfile.mkdtemp(prefix="template-", dir=self._folder))
+        try:
+            arguments = ["init", "--quiet", "--template=", f"--object-format={object_format}"]
+            env = checkout_environment(git_dir=folder / ".git", work_tree=folder)
+            del env["GIT_WORK_TREE"]
+            code, said = await git(call, arguments, cwd=folder, env=env)
+            if code != 0:
+                raise explain(said, "Preparing a workspace")
+            template = _Template((folder / ".git/config").read_text(), (folder / ".git/HEAD").read_text())
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        self._templates[object_format] = template
+        return template
+
+
+def _detach(git_dir: Path, sha: str) -> None:
+    """HEAD at the commit, with the log by which git says "HEAD detached at", as ``git checkout`` leaves them."""
+    unborn = (git_dir / "HEAD").read_text().strip().removeprefix("ref: refs/heads/")
+    (git_dir / "HEAD").write_text(f"{sha}\n")
+    (git_dir / "logs").mkdir(exist_ok=True)
+    moved = f"{'0' * len(sha)} {sha} hybridci <agent@hybridci> {int(time.time())} +0000"
+    (git_dir / "logs" / "HEAD").write_text(f"{moved}\tcheckout: moving from {unborn} to {sha}\n")
+
+
+def _remote(repo: str) -> str:
+    """``origin`` for the user's own git commands, without a password, for steps can read this file."""
+    url = re.sub(r"^(https?://)[^/@]+@", r"\1", repo).replace("\\", "\\\\").replace('"', '\\"')
+    return f'[remote "origin"]\n\turl = "{url}"\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n'

@@ -1,0 +1,90 @@
+"""Files that attempts left behind: what there is, and downloading one."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+from starlette.responses import Response, StreamingResponse
+
+from api.commands.answers import json_answer
+from api.deps import JobId, ServicesDep
+from api.jobs.schemas import ArtifactList
+from api.logs.routes import SAFE_HEADERS
+from workflows.contracts.base import Frozen
+from workflows.contracts.errors import NotFound
+from workflows.contracts.jobs import ArtifactRef, Job
+
+router = APIRouter(prefix="/api/dashboard/jobs", tags=["jobs"])
+
+
+class AttemptQuery(Frozen):
+    """Whose artifacts."""
+
+    attempt: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        default=None, description="Default: the last attempt."
+    )
+
+
+WhichAttempt = Annotated[AttemptQuery, Query()]
+
+
+@router.get("/{job_id}/artifacts", response_model=ArtifactList, summary="List an attempt's artifacts")
+async def list_artifacts(job_id: JobId, services: ServicesDep, which: WhichAttempt) -> Response:
+    """By path. Uploaded files are listed while the attempt still runs."""
+    number = _number(await services.reader.get(job_id), which.attempt)
+    items = await services.artifacts.list(job_id, number)
+    return json_answer(ArtifactList(attempt=number, items=items).model_dump_json().encode())
+
+
+@router.get(
+    "/{job_id}/artifacts/{path:path}",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "The file, always as a download.",
+            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        }
+    },
+    summary="Download an artifact",
+)
+async def get_artifact(job_id: JobId, path: str, services: ServicesDep, which: WhichAttempt) -> Response:
+    """``ETag`` is the file's SHA-256."""
+    job = await services.reader.get(job_id)
+    number = _number(job, which.attempt)
+    # The record knows the first files of an ended attempt; the others only the store does, at another request.
+    reported = [ref for tried in job.attempts if tried.number == number for ref in tried.artifacts]
+    found = next((ref for ref in reported if ref.path == path), None)
+    found = found or await services.artifacts.find(job_id, number, path)
+    if found is None:
+        raise NotFound(f"Attempt {number} of job {job_id} left no file {path[:200]!r}.")
+    body = services.artifacts.open(job_id, number, path)
+    first = await anext(body, b"")  # raises before the headers are sent, not after
+    return StreamingResponse(_joined(first, body), headers=_headers(found), media_type="application/octet-stream")
+
+
+def _number(job: Job, wanted: int | None) -> int:
+    last = job.attempts[-1].number if job.attempts else 1
+    if wanted is not None and wanted > last:
+        raise NotFound(f"Job {job.job_id} has no attempt {wanted}: its last is {last}.")
+    return wanted or last
+
+
+async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in rest:
+        yield piece
+
+
+def _headers(ref: ArtifactRef) -> dict[str, str]:
+    """Always an attachment: shown in place, a job's HTML would run scripts with the dashboard's rights."""
+    name = ref.path.rsplit("/", 1)[-1]
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", name)
+    return {
+        **SAFE_HEADERS,
+        "Content-Length": str(ref.size),
+        "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}",
+        "ETag": f'"{ref.sha256}"',
+    }

@@ -1,0 +1,292 @@
+"""HTTP client of the command line: ask the API, and turn whatever goes wrong into one clear sentence.
+
+Deliberately not here: finding the API and its key (``connection``) and reconnecting while waiting (``follow``). httpx
+is imported when the first request is made, so that `--help` stays fast.
+"""
+
+import re
+import time
+import uuid
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self, cast
+
+from api.cli.client.accepted import is_accepted, record_of
+from api.cli.client.connection import REFUSED, USAGE, CliError, Connection
+from workflows.contracts.deployments import Deployment
+from workflows.contracts.ids import is_job_id
+from workflows.contracts.jobs import Job
+from workflows.version import product_version
+
+if TYPE_CHECKING:
+    import httpx
+
+JOBS: Final = "/api/dashboard/jobs"
+DEAD_LETTERS: Final = "/api/queue/dead-letters"
+DEPLOYMENTS: Final = "/api/dashboard/deployments"
+SERVICES: Final = "/api/dashboard/services"
+PAGE_SIZE: Final = 100
+"""The most that the API puts on one page."""
+_SEARCHED_PAGES: Final = 20
+_TIMEOUT_SECONDS: Final = 30.0
+_CREATE_PAUSES: Final = (0.5, 1.0, 2.0)
+_COMMAND: Final = re.compile(r"`(hybridci [^`\n]+)`")
+_PREFIX: Final = re.compile(r"[0-9a-f-]{4,36}")
+
+Params = Mapping[str, str | int | bool | None]
+
+
+class Transient(CliError):
+    """No answer, or none now: the same request can succeed later."""
+
+
+class Unreachable(Transient):
+    """Nothing listens there: the request was not delivered."""
+
+
+class Refused(CliError):
+    """The API understood and said no, with an HTTP status."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message, REFUSED)
+        self.status = status
+
+
+class ApiClient:
+    """One connection to the API. All methods raise CliError."""
+
+    def __init__(self, connection: Connection) -> None:
+        import httpx
+
+        self.connection = connection
+        self._client = httpx.Client(
+            base_url=connection.url,
+            headers={
+                **({"Authorization": f"Bearer {connection.key}"} if connection.key else {}),
+                "Accept": "application/json",
+                "User-Agent": f"hybridci/{product_version()}",  # by which the audit trail tells the command line
+            },
+            timeout=_TIMEOUT_SECONDS,
+            # Loading the certificate store takes longer than a local request.
+            verify=httpx.URL(connection.url).scheme != "http",
+            # A proxy from the environment cannot reach this machine's own loopback.
+            trust_env=not connection.local,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Params | None = None,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """The answer's JSON, of what is accepted its record; None for an empty answer."""
+        with self._translated():
+            response = self._client.request(method, path, params=_given(params), json=body, headers=dict(headers or {}))
+        self._check(response)
+        if not response.content:
+            return None
+        try:
+            content: Any = response.json()
+        except ValueError:
+            raise self._no_api(response) from None
+        return record_of(content, self.get) if is_accepted(response.status_code, content) else content
+
+    def get(self, path: str, params: Params | None = None) -> Any:
+        """GET."""
+        return self.request("GET", path, params=params)
+
+    def create(self, path: str, body: object, *, idempotency_key: str | None = None) -> Any:
+        """POST with an idempotency key, so that a request whose answer got lost can be sent again."""
+        headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
+        for pause in _CREATE_PAUSES:
+            try:
+                return self.request("POST", path, body=body, headers=headers)
+            except Unreachable:
+                raise
+            except Transient:
+                time.sleep(pause)
+        return self.request("POST", path, body=body, headers=headers)
+
+    @contextmanager
+    def stream(
+        self, path: str, params: Params | None = None, *, silence_seconds: float | None = None
+    ) -> Generator[Iterator[bytes]]:
+        """The answer's body as it arrives; it also ends after ``silence_seconds`` without a byte, when given."""
+        headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
+        request = self._client.build_request("GET", path, params=_given(params), headers=headers)
+        if silence_seconds is not None:
+            request.extensions["timeout"]["read"] = silence_seconds
+        with self._translated():
+            response = self._client.send(request, stream=True)
+            try:
+                if not response.is_success:
+                    response.read()
+                    self._check(response)
+                yield _pieces(response, silence_ends=silence_seconds is not None)
+            finally:
+                response.close()
+
+    def job(self, job_id: str) -> Job:
+        """A job's record."""
+        return Job.model_validate(self.get(f"{JOBS}/{job_id}"))
+
+    def deployment(self, deployment_id: str) -> Deployment:
+        """A deployment's record."""
+        return Deployment.model_validate(self.get(f"{DEPLOYMENTS}/{deployment_id}"))
+
+    def page(
+        self, path: str, params: Params, *, limit: int | None, keep: Callable[[dict[str, Any]], bool] | None = None
+    ) -> dict[str, Any]:
+        """Up to ``limit`` items (all when None) in the shape of one page of the API; ``keep`` filters further.
+
+        Without success it stops searching after a number of pages; ``next_cursor`` then tells that there are more.
+        """
+        items: list[dict[str, Any]] = []
+        cursor: str | None = None
+        pages = 0
+        while True:
+            missing = PAGE_SIZE if limit is None else limit - len(items)
+            size = PAGE_SIZE if keep else min(PAGE_SIZE, missing)
+            answer: Any = self.get(path, {**params, "limit": size, "cursor": cursor})
+            found = [item for item in cast(list[dict[str, Any]], answer["items"]) if keep is None or keep(item)]
+            items += found[:missing] if limit is not None else found
+            cursor = answer.get("next_cursor")
+            pages += 1
+            enough = limit is not None and (len(items) >= limit or pages >= _SEARCHED_PAGES)
+            if cursor is None or enough:
+                return {**answer, "items": items, "next_cursor": cursor}
+
+    def find_job_id(self, text: str, *, path: str = JOBS) -> str:
+        """The id that ``text`` means: a whole id, or the beginning of exactly one among the newest 500."""
+        wanted = text.strip().lower()
+        if is_job_id(wanted):
+            return wanted
+        if not _PREFIX.fullmatch(wanted):
+            raise CliError(f"{text!r} is no job id: give the id, or at least its first 4 characters.", USAGE)
+        recent = self.page(path, {}, limit=5 * PAGE_SIZE)["items"]
+        found = [str(item["job_id"]) for item in recent if str(item["job_id"]).startswith(wanted)]
+        if not found:
+            raise CliError(
+                f"None of the newest {len(recent)} jobs has an id that begins with {wanted}. Give all of it."
+            )
+        if len(found) > 1:
+            shown = ", ".join(found[:4]) + (", …" if len(found) > 4 else "")
+            raise CliError(f"{wanted} begins the ids of {len(found)} jobs ({shown}). Give more of it.", USAGE)
+        return found[0]
+
+    def command(self, text: str) -> str:
+        """A command to suggest that reaches the same API."""
+        return f"hybridci {text}{self.connection.arguments}"
+
+    def reachable(self, text: str) -> str:
+        """A sentence of the API with its commands (`hybridci …`) completed as ``command`` does."""
+        return _COMMAND.sub(lambda found: f"`{found[1]}{self.connection.arguments}`", text)
+
+    @contextmanager
+    def _translated(self) -> Generator[None]:
+        import httpx
+
+        try:
+            yield
+        except UnicodeEncodeError as error:  # how Python keeps the bytes of an argument that are no text
+            what = error.object[max(0, error.start - 20) : error.end]
+            raise CliError(f"{what!r} holds bytes that are not UTF-8. Give it as UTF-8.", USAGE) from None
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            advice = "Start it with `hybridci up`" if self.connection.local else "Check HYBRIDCI_URL and the network"
+            raise Unreachable(
+                f"No answer from {self.connection.url} ({_reason(error)}): it is not running there or cannot be "
+                f"reached. {advice}, then try again.",
+                USAGE,
+            ) from None
+        except httpx.TimeoutException:
+            raise Transient(
+                f"{self.connection.url} accepted the request but did not answer in time. See its log, then try again.",
+                USAGE,
+            ) from None
+        except httpx.RequestError as error:
+            raise Transient(
+                f"The connection to {self.connection.url} broke ({_reason(error)}). Try again.", USAGE
+            ) from None
+
+    def _check(self, response: "httpx.Response") -> None:
+        status = response.status_code
+        if response.is_success:
+            return
+        problem = _problem(response)
+        if status == 401 and self.connection.key:
+            raise CliError(
+                f"{self.connection.url} does not know this API key. Use the data directory of the `hybridci up` that "
+                "runs there (--data-dir), or set HYBRIDCI_API_KEY to a valid key.",
+                USAGE,
+            )
+        if status == 403 and self.connection.key:
+            raise CliError(f"This API key may not do that: {_sentence(problem) or 'forbidden'} Use another key.", USAGE)
+        if problem is None and status not in (429, 502, 503, 504):
+            raise self._no_api(response)
+        message = _sentence(problem) or f"{self.connection.url} answered {status} {response.reason_phrase}."
+        if status in (429, 502, 503, 504):
+            raise Transient(f"{message} Try again in a moment.")
+        if status >= 500:
+            raise CliError(f"The API failed ({status}): {message} Its log says more.")
+        raise Refused(message, status)
+
+    def _no_api(self, response: "httpx.Response") -> CliError:
+        return CliError(
+            f"{response.request.url.copy_with(query=None)} answered {response.status_code} and no JSON: this is not "
+            "the hybridci API of this version. Check HYBRIDCI_URL or --data-dir.",
+            USAGE,
+        )
+
+
+def _pieces(response: "httpx.Response", *, silence_ends: bool) -> Iterator[bytes]:
+    import httpx
+
+    try:
+        yield from response.iter_raw()
+    except httpx.ReadTimeout:
+        if not silence_ends:
+            raise
+
+
+def _given(params: Params | None) -> dict[str, str | int | bool]:
+    return {name: value for name, value in (params or {}).items() if value is not None}
+
+
+def _reason(error: Exception) -> str:
+    text = str(error) or type(error).__name__
+    return re.sub(r"^\[Errno -?\d+\] ", "", text).rstrip(".").lower()
+
+
+def _problem(response: "httpx.Response") -> dict[str, Any] | None:
+    try:
+        content: Any = response.json()
+    except ValueError:
+        return None
+    return cast(dict[str, Any], content) if isinstance(content, dict) else None
+
+
+def _sentence(problem: dict[str, Any] | None) -> str:
+    """``detail`` with every bad field, as problem+json (RFC 9457) carries them."""
+    if problem is None:
+        return ""
+    text = str(problem.get("detail") or problem.get("title") or "")
+    text += "" if not text or text.endswith((".", "!", "?")) else "."
+    raw: Any = problem.get("errors")
+    errors = cast(list[Any], raw) if isinstance(raw, list) else []
+    for error in errors:
+        if isinstance(error, dict):
+            fields = cast(dict[str, Any], error)
+            text += f"\n  {fields.get('field')}: {fields.get('message')}"
+    return text

@@ -1,0 +1,153 @@
+"""What is shown on stderr while a job waits and runs: one moving line on a terminal, plain lines everywhere else."""
+
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from api.cli.client.connection import CliError
+from api.cli.client.http import JOBS, PAGE_SIZE, ApiClient
+from api.cli.output import clean, console, note, now_ms, span
+from workflows.contracts.jobs import Attempt, Job, JobSummary
+from workflows.contracts.statuses import JobStatus, QueueStatus
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+_PLACE_AFTER_SECONDS: Final = 2.0
+_ASK_EVERY_SECONDS: Final = 5.0
+
+
+class MovingLine:
+    """A line on the terminal that changes in place."""
+
+    def __init__(self) -> None:
+        self._status: Status | None = None
+
+    def show(self, text: str) -> None:
+        """Show this text instead of the last."""
+        from rich.text import Text
+
+        shown = Text(clean(text))
+        if self._status is None:
+            self._status = console(stderr=True).status(shown)
+            self._status.start()
+        else:
+            self._status.update(shown)
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+
+@dataclass(slots=True)
+class QueueProgress:
+    """Follows a job's states; ``interactive`` where stderr is a terminal."""
+
+    api: ApiClient
+    interactive: bool = field(default_factory=lambda: sys.stderr.isatty())
+    _said: str = field(default="", init=False)
+    _line: MovingLine = field(default_factory=MovingLine, init=False)
+    _place: str = field(default="", init=False)
+    _asked_at: float = field(default=0.0, init=False)
+    _advice: str = field(default="", init=False)
+
+    def update(self, job: Job) -> None:
+        """Show where the job stands, when that is news."""
+        waiting = job.status in (JobStatus.PENDING, JobStatus.QUEUED)
+        text = describe(job)
+        if waiting and self.interactive:
+            self._line.show(f"{text}{self._details(job)}")
+        elif text != self._said and not job.status.ended:
+            self.clear()
+            note(text)
+            self._said = text
+
+    def begin(self, attempt: Attempt) -> None:
+        """Say whose log follows."""
+        self.clear()
+        note(f"Attempt {attempt.number}{f' on {attempt.agent_id}' if attempt.agent_id else ''}")
+
+    def clear(self) -> None:
+        """Take the moving line away."""
+        self._line.clear()
+
+    def _details(self, job: Job) -> str:
+        waited = (now_ms() - (job.queued_at or job.created_at)) / 1000
+        now = time.monotonic()
+        if waited > _PLACE_AFTER_SECONDS and now - self._asked_at > _ASK_EVERY_SECONDS:
+            self._place, self._asked_at = place_in_line(self.api, job), now
+            self._advice = lacking(self.api, job) if job.next_attempt_at is None else ""
+        return f" for {span(waited)}{self._place}{self._advice}"
+
+
+class NoProgress:
+    """Shows nothing."""
+
+    def update(self, job: Job) -> None:
+        """Nothing."""
+
+    def begin(self, attempt: Attempt) -> None:
+        """Nothing."""
+
+    def clear(self) -> None:
+        """Nothing."""
+
+
+def describe(job: Job, now: int | None = None) -> str:
+    """What the job does or waits for, in words that change only when that changes."""
+    number = len(job.attempts)
+    agent = job.agent_id or "an agent"
+    if job.status.ended:
+        return outcome(job)
+    if job.next_attempt_at is not None and job.next_attempt_at > (now_ms() if now is None else now):
+        last = job.attempts[-1] if job.attempts else None
+        why = f" after attempt {last.number} ended with {last.cause or last.outcome}" if last else ""
+        return f"Waiting to try again{why}"
+    if job.queue_status is QueueStatus.CLAIMED:
+        return f"Attempt {number}: {agent} has claimed it"
+    if job.status is JobStatus.RUNNING:
+        return f"Attempt {number} runs on {agent}"
+    return f"Waiting for a free agent in pool {job.pool} ({job.priority})"
+
+
+def outcome(job: Job) -> str:
+    """How the job ended, in one sentence."""
+    took = f" in {span(job.duration_seconds)}" if job.duration_seconds is not None else ""
+    if job.status is JobStatus.SUCCESS:
+        return f"Success{took}."
+    word = "Parked as a dead letter" if job.status is JobStatus.DEAD_LETTERED else job.status.value.capitalize()
+    code = f"exit code {job.exit_code}" if job.exit_code else job.cause
+    why = job.error_message or code
+    return f"{word}: {why}".rstrip(".") + "." if why else f"{word}."
+
+
+def place_in_line(api: ApiClient, job: Job) -> str:
+    """`, place 3 of 12` among the queued jobs of the pool; empty when it cannot be told."""
+    try:
+        page: Any = api.get(JOBS, {"status": JobStatus.QUEUED, "pool": job.pool, "limit": PAGE_SIZE})
+    except CliError:
+        return ""
+    if page.get("next_cursor"):
+        return f", one of more than {PAGE_SIZE} in line"
+    line = [JobSummary.model_validate(item) for item in page["items"]]
+    due = [other for other in line if other.next_attempt_at is None and other.pool == job.pool]
+    ahead = [other for other in due if _turn(other) < _turn(job) and other.job_id != job.job_id]
+    return f", place {len(ahead) + 1} of {max(len(due), len(ahead) + 1)}"
+
+
+def lacking(api: ApiClient, job: Job) -> str:
+    """What the job waits for besides its turn, as the API says, and what helps; empty when that is nothing."""
+    try:
+        record: Any = api.get(f"{JOBS}/{job.job_id}")
+    except CliError:
+        return ""
+    if not record.get("waits_for"):
+        return ""
+    return f"; {record['waits_for']}; see `{api.command(f'agents list --pool {job.pool}')}`"
+
+
+def _turn(job: Job | JobSummary) -> tuple[int, int]:
+    return (job.priority.key, job.queued_at or job.created_at)

@@ -1,0 +1,277 @@
+"""Turn a repository, some commands and a file into the body of `POST /api/dashboard/jobs`.
+
+Precedence: options, then the file, then what git knows. Maps (env, labels) are merged, `--run` replaces the file's
+steps, other lists are appended to. Deliberately not here: reading the file (``structured_file``) and validation, which
+is the API's and names every bad field at once.
+"""
+
+import getpass
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, cast
+from urllib.parse import unquote, urlsplit
+
+from api.cli.client.connection import DATA_DIR, USAGE, CliError
+from api.cli.client.structured_file import read_map
+
+DEFAULT_TYPE: Final = "command"
+_GIT_SECONDS: Final = 60
+_URL: Final = re.compile(r"^([a-z][a-z0-9+.-]*://|[^/@\s]+@[^/:\s]+:)")
+_SHA: Final = re.compile(r"^([0-9a-f]{40}|[0-9a-f]{64})$")
+_DURATION: Final = re.compile(r"(\d+)\s*(s|m|min|h|d)?")
+_UNIT_SECONDS: Final = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
+_DATA_INSIDE: Final = f":(exclude,glob)**/{DATA_DIR}/**"
+"""The state of a `hybridci up` that was started inside the repository is no change of the repository."""
+_STEP_NAME_LENGTH: Final = 60
+_MESSAGE_LENGTH: Final = 8000
+_INHERITED: Final = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
+"""Set when git runs us from a hook; they would win over the folder that --repo names."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitOptions:
+    """What was given on the command line; None or empty for what was not. ``timeout`` is a duration as typed."""
+
+    repo: str | None = None
+    ref: str | None = None
+    commit: str | None = None
+    author: str | None = None
+    run: Sequence[str] = ()
+    name: Sequence[str] = ()
+    job_type: str | None = None
+    pool: str | None = None
+    priority: str | None = None
+    env: Sequence[str] = ()
+    secret: Sequence[str] = ()
+    artifact: Sequence[str] = ()
+    timeout: str | None = None
+    retries: int | None = None
+    label: Sequence[str] = ()
+    tag: Sequence[str] = ()
+    require: Sequence[str] = ()
+    file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GitFields:
+    """What git knows about the commit to run; the body's field names."""
+
+    git_repo: str
+    git_commit_sha: str
+    git_author: str
+    git_ref: str | None = None
+    git_commit_message: str | None = None
+    warnings: Sequence[str] = field(default=())
+
+
+def build_body(options: SubmitOptions, warn: Callable[[str], None]) -> dict[str, Any]:
+    """The job to post. Raises CliError with exit code 2 for what cannot be read or resolved."""
+    body = {} if options.file is None else read_map(options.file, what="job", such_as="job_type and steps")
+    _apply_git(body, options, warn)
+    _apply_steps(body, options)
+    for name, value in (("job_type", options.job_type), ("pool", options.pool), ("git_author", options.author)):
+        if value is not None:
+            body[name] = value
+    body.setdefault("job_type", DEFAULT_TYPE)
+    if options.priority is not None:
+        body["priority"] = options.priority.upper()
+    if options.timeout is not None:
+        body["timeout_seconds"] = parse_duration(options.timeout, "--timeout")
+    if options.retries is not None:
+        body["retry"] = {**_mapping(body, "retry"), "max_attempts": options.retries + 1}
+    for name, pairs, option in (("env", options.env, "--env"), ("labels", options.label, "--label")):
+        if pairs:
+            body[name] = {**_mapping(body, name), **parse_pairs(pairs, option)}
+    lists = {"secrets": options.secret, "artifacts": options.artifact, "tags": options.tag, "requires": options.require}
+    for name, values in lists.items():
+        if values:
+            body[name] = list(dict.fromkeys([*_sequence(body, name), *values]))
+    return body
+
+
+def parse_duration(text: str, option: str) -> int:
+    """Seconds of ``90``, ``90s``, ``15m``, ``2h`` or ``1d``. Raises CliError."""
+    found = _DURATION.fullmatch(text.strip().lower())
+    if found is None or int(found[1]) == 0:
+        raise CliError(f"{option} {text!r} is no duration: give seconds, or a number with s, m, h or d (15m).", USAGE)
+    return int(found[1]) * _UNIT_SECONDS[found[2] or ""]
+
+
+def parse_pairs(pairs: Sequence[str], option: str) -> dict[str, str]:
+    """``KEY=VALUE`` texts as a map. Raises CliError."""
+    result: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise CliError(
+                f"{option} {pair!r} is not KEY=VALUE. Write for example {option} {key or 'KEY'}=value.", USAGE
+            )
+        result[key] = value
+    return result
+
+
+def find_commit(repo: str, *, commit: str | None = None, ref: str | None = None) -> GitFields:
+    """A commit of a repository: in a folder (or at a file:// URL), or behind a URL. Raises CliError."""
+    if repo.startswith("file://"):
+        repo = unquote(urlsplit(repo).path)
+    return remote_git(repo, commit=commit, ref=ref) if _URL.match(repo) else local_git(repo, commit=commit, ref=ref)
+
+
+def local_git(repo: str, *, commit: str | None = None, ref: str | None = None) -> GitFields:
+    """Resolve a commit of a repository on this machine. Raises CliError."""
+    folder = Path(repo).expanduser()
+    if not folder.is_dir():
+        raise CliError(f"--repo {repo}: there is no such folder. Give a folder with a git repository or a URL.", USAGE)
+    bare = _git(folder, "rev-parse", "--is-bare-repository", what=f"{repo} is not a git repository") == "true"
+    top = Path(_git(folder, "rev-parse", "--absolute-git-dir" if bare else "--show-toplevel", what=repo))
+    wanted = commit or ref or "HEAD"
+    sha = _git(
+        top, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{wanted}^{{commit}}",
+        what=f"{repo} has no commit {wanted}" if commit or ref else f"{repo} has no commit yet: commit something first",
+    )  # fmt: skip
+    author, _, message = _git(top, "show", "-s", "--format=%ae%n%B", sha, what=repo).partition("\n")
+    return GitFields(
+        git_repo=top.resolve().as_uri(),
+        git_commit_sha=sha,
+        git_author=author or _author(),
+        git_ref=_ref_name(top, ref) or _branch(top, sha),
+        git_commit_message=message.strip()[:_MESSAGE_LENGTH] or None,
+        warnings=() if bare else _dirty(top, repo, sha),
+    )
+
+
+def remote_git(url: str, *, commit: str | None = None, ref: str | None = None) -> GitFields:
+    """A commit of a repository elsewhere; ``ref`` is resolved with `git ls-remote`. Raises CliError."""
+    if commit is None and ref is None:
+        raise CliError(
+            f"--repo {url}: give --ref (a branch or tag) or --commit (all 40 digits) to say what to run.", USAGE
+        )
+    if commit is not None and not _SHA.match(commit):
+        raise CliError(f"--commit {commit}: a repository elsewhere needs the whole commit id, 40 hex digits.", USAGE)
+    sha = commit or _resolve_remote(url, ref or "")
+    return GitFields(git_repo=url, git_commit_sha=sha, git_author=_author(), git_ref=ref)
+
+
+def _apply_git(body: dict[str, Any], options: SubmitOptions, warn: Callable[[str], None]) -> None:
+    """Options decide, then the file, then git. A file that says everything needs no repository at hand."""
+    asked = options.repo is not None or options.commit is not None or options.ref is not None
+    needed = [name for name in ("git_repo", "git_commit_sha", "git_author") if not body.get(name)]
+    if not asked and (not needed or (needed == ["git_author"] and options.author is not None)):
+        return
+    repo = options.repo or str(body.get("git_repo") or ".")
+    ref = options.ref or (None if options.commit else _optional_text(body, "git_ref"))
+    commit = options.commit or (None if options.ref else _optional_text(body, "git_commit_sha"))
+    found = find_commit(repo, commit=commit, ref=ref)
+    for warning in found.warnings:
+        warn(warning)
+    body["git_repo"], body["git_commit_sha"] = found.git_repo, found.git_commit_sha
+    for name, value in (("git_ref", found.git_ref), ("git_commit_message", found.git_commit_message)):
+        if value is not None and (asked or not body.get(name)):
+            body[name] = value
+    if not body.get("git_author"):
+        body["git_author"] = found.git_author
+
+
+def _apply_steps(body: dict[str, Any], options: SubmitOptions) -> None:
+    if len(options.name) > len(options.run):
+        raise CliError("There are more --name than --run: each --name names the --run at the same place.", USAGE)
+    if options.run:
+        names = [*options.name, *(_step_name(run) for run in options.run[len(options.name) :])]
+        body["steps"] = [{"name": name, "run": run} for name, run in zip(names, options.run, strict=True)]
+    elif options.file is None:
+        raise CliError('Nothing to run: give --run "pytest -q" or --file job.yaml.', USAGE)
+
+
+def _step_name(run: str) -> str:
+    line = " ".join("".join(c if c.isprintable() else " " for c in run).split())
+    return line if len(line) <= _STEP_NAME_LENGTH else line[: _STEP_NAME_LENGTH - 1] + "…"
+
+
+def _ref_name(top: Path, ref: str | None) -> str | None:
+    """``ref`` when it names a branch or tag; None for an expression such as HEAD~1."""
+    kinds = ("refs/heads/", "refs/tags/")
+    known = ref and any(_try_git(top, "rev-parse", "--verify", "--quiet", f"{kind}{ref}") for kind in kinds)
+    return ref if known else None
+
+
+def _branch(top: Path, sha: str) -> str | None:
+    """The checked-out branch, when it is at this commit; None for a detached HEAD."""
+    branch = _try_git(top, "symbolic-ref", "--quiet", "--short", "HEAD")
+    return branch if branch and _try_git(top, "rev-parse", "--verify", "--quiet", "HEAD") == sha else None
+
+
+def _dirty(top: Path, repo: str, sha: str) -> list[str]:
+    changes = _try_git(top, "status", "--porcelain", "--", ".", f":(exclude,glob)**/{DATA_DIR}", _DATA_INSIDE)
+    if not changes or _try_git(top, "rev-parse", "--verify", "--quiet", "HEAD") != sha:
+        return []
+    count = len(changes.splitlines())
+    what = "1 change" if count == 1 else f"{count} changes"
+    return [f"{what} in {repo} not committed: only committed code runs ({sha[:10]}). Commit first to include them."]
+
+
+def _resolve_remote(url: str, ref: str) -> str:
+    listed = _git(None, "ls-remote", "--", url, ref, f"{ref}^{{}}", what=f"{url} could not be asked for {ref}")
+    lines = [line.split("\t", 1) for line in listed.splitlines() if "\t" in line]
+    found = {name: sha for sha, name in lines}
+    for name in (f"refs/heads/{ref}", f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}", f"{ref}^{{}}", ref):
+        if name in found:
+            return found[name]
+    raise CliError(f"{url} has no branch or tag {ref}. Push it, or give another --ref or --commit.", USAGE)
+
+
+def _author() -> str:
+    return _try_git(None, "config", "user.email") or f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def _git(folder: Path | None, *arguments: str, what: str) -> str:
+    result = _run_git(folder, arguments)
+    if result.returncode != 0:
+        said = " ".join(result.stderr.split()).removeprefix("fatal: ")
+        raise CliError(f"{what}{f' ({said})' if said else ''}.", USAGE)
+    return result.stdout.strip()
+
+
+def _try_git(folder: Path | None, *arguments: str) -> str | None:
+    result = _run_git(folder, arguments)
+    return result.stdout.strip() if result.returncode == 0 else None
+
+
+def _run_git(folder: Path | None, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    # Without a terminal a question for a password would wait for ever.
+    env = {name: value for name, value in os.environ.items() if name not in _INHERITED}
+    if not sys.stdin.isatty():
+        env["GIT_TERMINAL_PROMPT"] = "0"
+    try:
+        return subprocess.run(
+            ["git", *arguments], cwd=folder, env=env, capture_output=True, text=True, errors="replace",
+            timeout=_GIT_SECONDS, check=False,
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise CliError(
+            "git is not installed, and --repo needs it. Install git, or give every git field in --file.", USAGE
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise CliError(
+            f"`git {arguments[0]}` did not answer within {_GIT_SECONDS} s. Try again, or give --commit.", USAGE
+        ) from None
+
+
+def _mapping(body: dict[str, Any], name: str) -> dict[str, Any]:
+    value: Any = body.get(name)
+    return cast(dict[str, Any], value) if isinstance(value, dict) else {}
+
+
+def _sequence(body: dict[str, Any], name: str) -> list[Any]:
+    value: Any = body.get(name)
+    return cast(list[Any], value) if isinstance(value, list) else []
+
+
+def _optional_text(body: dict[str, Any], name: str) -> str | None:
+    value: Any = body.get(name)
+    return str(value) if value else None

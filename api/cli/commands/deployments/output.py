@@ -1,0 +1,217 @@
+"""How deployments look in lists, in `deploy show` and in the trail of who did what.
+
+Deliberately not here: the moving view (``watch``) and why something failed (``advice``).
+"""
+
+import sys
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+from api.cli.client.http import SERVICES, ApiClient, Refused
+from api.cli.commands.deployments.advice import find_failure, next_steps, print_failure
+from api.cli.commands.deployments.view import rollback_words, shortened, stage_rows, state
+from api.cli.output import Column, age, clock, note, print_fields, print_json, print_table, say, span
+from workflows.contracts.deployments import (
+    AuditEvent,
+    Decision,
+    Deployment,
+    DeploymentSummary,
+    MetricSample,
+)
+from workflows.contracts.environments import EnvironmentState
+
+_SHORT_ID: Final = 8
+_SHORT_SHA: Final = 12
+
+
+def show_deployments(page: dict[str, Any], *, as_json: bool, everything: bool) -> None:
+    """A page of deployments as the API gave it."""
+    if as_json:
+        print_json(page["items"] if everything else page)
+        return
+    found = [DeploymentSummary.model_validate(item) for item in page["items"]]
+    if not found:
+        say("No deployments.")
+        return
+    columns = (
+        Column("DEPLOYMENT", keep=True), Column("SERVICE", keep=True), Column("VERSION", keep=True),
+        Column("STATUS", keep=True), Column("IN", rank=1), Column("COMMIT", rank=4), Column("AUTHOR", rank=3),
+        Column("CREATED", keep=True, rank=2), Column("WAITS FOR / WHY"),
+    )  # fmt: skip
+    print_table(columns, [_row(each) for each in found])
+    if page["next_cursor"] and sys.stderr.isatty():
+        note("There are more: --limit N or --all shows them.")
+
+
+def print_deployment(deployment: Deployment, api: ApiClient) -> None:
+    """Everything about one deployment, why it failed, and what to do next."""
+    environment = environment_state(deployment, api)
+    _print_facts(deployment, api)
+    say()
+    print_stages(deployment)
+    _print_approvals(deployment)
+    if environment is not None:
+        say(f"\nEnvironment {environment.environment}")
+        for line in environment_lines(environment):
+            say(f"  {line}")
+    failure = find_failure(deployment, api)
+    if failure is not None:
+        print_failure(deployment, failure, api)
+    say("\nNext")
+    for line in next_steps(deployment, api, environment):
+        say(f"  {line}")
+
+
+def print_stages(deployment: Deployment) -> None:
+    """The way of the deployment, one line for each stage."""
+    columns = (
+        Column("STAGE", keep=True), Column("STATUS", keep=True), Column("%", keep=True, right=True),
+        Column("APPROVALS", rank=3), Column("BEFORE", rank=2), Column("TOOK", right=True, rank=4),
+        Column("JOBS", rank=1),
+    )  # fmt: skip
+    rows = [
+        (
+            row.name, row.status, row.percent, row.approvals, row.previous, _between(row.started_at, row.ended_at),
+            " ".join(job_id[:_SHORT_ID] if len(job_id) == 36 else job_id for job_id in row.job_ids) or None,
+        )
+        for row in stage_rows(deployment)
+    ]  # fmt: skip
+    if rows:
+        print_table(columns, rows)
+    else:
+        say("Its stages are read from the repository first.")
+
+
+def environment_state(deployment: Deployment, api: ApiClient) -> EnvironmentState | None:
+    """The environment where the deployment stands; None before the first, or when nothing was ever rolled out there."""
+    rollback = deployment.rollback
+    name = rollback.environment if rollback is not None else deployment.environment
+    if name is None:
+        return None
+    try:
+        found: Any = api.get(f"{SERVICES}/{deployment.service_name}/environments/{name}")
+    except Refused as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        return None
+    return EnvironmentState.model_validate(found)
+
+
+def environment_lines(environment: EnvironmentState) -> list[str]:
+    """What is live there, who works on it, what holds it, who waits."""
+    live, holder, hold = environment.live, environment.holder, environment.hold
+    lines = [f"Live: {live.version} since {moment(live.since)}" if live else "Live: nothing yet"]
+    if holder is not None and not holder.live:
+        lines.append(f"Rolling out: {holder.version} (deployment {holder.deployment_id[:_SHORT_ID]})")
+    if hold is not None:
+        lines.append(f"ON HOLD by {hold.by} since {moment(hold.at)}: {shortened(hold.reason)}")
+    if environment.frozen_until is not None:
+        lines.append(f"FROZEN until {clock(environment.frozen_until)} by {environment.frozen_by or 'a freeze'}")
+    waiting = [
+        f"{ticket.version} ({ticket.deployment_id[:_SHORT_ID]}{'' if ticket.ready else ', not approved'})"
+        for ticket in environment.queue
+    ]
+    return [*lines, f"Waiting: {', '.join(waiting)}"] if waiting else lines
+
+
+def print_events(events: Sequence[AuditEvent]) -> None:
+    """The trail, oldest first."""
+    if not events:
+        say("No events.")
+        return
+    columns = (
+        Column("WHEN", keep=True), Column("WHAT", keep=True), Column("BY", keep=True), Column("VIA", rank=2),
+        Column("FROM", rank=3), Column("IN", rank=1), Column("WHY"),
+    )  # fmt: skip
+    print_table(
+        columns,
+        [
+            (
+                clock(event.at), event.action, event.by or None, event.via or None, event.address, event.environment,
+                _first_line(event.reason or event.message),
+            )
+            for event in events
+        ],
+    )  # fmt: skip
+
+
+def moment(then: int | None) -> str | None:
+    """A time and how long ago that is."""
+    return None if then is None else f"{clock(then)} ({age(then)})"
+
+
+def _row(deployment: DeploymentSummary) -> tuple[object, ...]:
+    why = deployment.waits_for or deployment.error_message
+    return (
+        deployment.deployment_id[:_SHORT_ID], deployment.service_name, deployment.version, deployment.status,
+        deployment.environment, deployment.git_commit_sha[:10], deployment.git_author, age(deployment.created_at),
+        _first_line(why),
+    )  # fmt: skip
+
+
+def _print_facts(deployment: Deployment, api: ApiClient) -> None:
+    ref = f" ({deployment.git_ref})" if deployment.git_ref else ""
+    by = f" by {deployment.created_by}" if deployment.created_by else ""
+    # A failed rollback's message is told where it says why it failed.
+    waits_for = api.reachable(deployment.waits_for) if deployment.waits_for and not deployment.status.final else None
+    print_fields(
+        [
+            ("Deployment", deployment.deployment_id),
+            ("Service", f"{deployment.service_name}, definition {deployment.service_version}"),
+            ("Version", deployment.version),
+            ("Status", deployment.status),
+            ("State", state(deployment) if not deployment.status.final else None),
+            ("Waits for", waits_for),
+            ("Commit", f"{deployment.git_commit_sha[:_SHORT_SHA]}{ref} by {deployment.git_author}"),
+            ("Message", _first_line(deployment.git_commit_message)),
+            ("Repository", deployment.git_repo),
+            ("Created", f"{moment(deployment.created_at)}{by}"),
+            ("Live", moment(deployment.live_at)),
+            ("Ended", moment(deployment.completed_at)),
+            ("Superseded", f"by {deployment.superseded_by}" if deployment.superseded_by else None),
+            ("Rollback", rollback_words(deployment.rollback) if deployment.rollback else None),
+            ("Metrics", _metrics(deployment.metrics)),
+            ("Metadata", ", ".join(f"{key}={value}" for key, value in deployment.metadata.items()) or None),
+        ]
+    )
+
+
+def _print_approvals(deployment: Deployment) -> None:
+    if not deployment.approvals:
+        return
+    say()
+    columns = (
+        Column("DECISION", keep=True), Column("FOR", keep=True), Column("BY", keep=True), Column("WHEN", rank=1),
+        Column("COMMENT"),
+    )  # fmt: skip
+    words = {Decision.APPROVE: "approved", Decision.REJECT: "rejected"}
+    print_table(
+        columns,
+        [
+            (words[entry.decision], entry.environment, entry.by, moment(entry.at), _first_line(entry.comment))
+            for entry in deployment.approvals
+        ],
+    )
+
+
+def _metrics(sample: MetricSample | None) -> str | None:
+    if sample is None:
+        return None
+    values = (
+        ("error rate", None if sample.error_rate is None else f"{sample.error_rate:.2%}"),
+        ("latency", None if sample.latency_ms is None else f"{sample.latency_ms:g} ms"),
+        ("requests", None if sample.requests_per_sec is None else f"{sample.requests_per_sec:g}/s"),
+    )
+    words = ", ".join(f"{name} {value}" for name, value in values if value is not None)
+    breaches = f"; OVER THE LIMIT: {', '.join(sample.breaches)}" if sample.breaches else ""
+    return f"{words} ({age(sample.at)}){breaches}"
+
+
+def _between(start: int | None, end: int | None) -> str | None:
+    return None if start is None or end is None else span(max(end - start, 0) / 1000)
+
+
+def _first_line(text: str | None) -> str | None:
+    lines = text.strip().splitlines() if text else []
+    return lines[0] if lines else None

@@ -1,0 +1,195 @@
+"""The commands that steer a deployment or its environment: approve, reject, rollback, resume, cancel, hold, release.
+
+They belong to `hybridci deploy`, which adds them. Deliberately not here: what to say about the state of a deployment.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from api.cli.client.http import ApiClient
+from api.cli.commands.common import AsJson, DataDir, example, open_api, sub_app
+from api.cli.commands.deployments.lookup import (
+    DeploymentArgument,
+    can_end,
+    can_roll_back,
+    find_deployment,
+    is_on_its_way,
+)
+from api.cli.commands.deployments.requests import (
+    As,
+    EnvironmentOption,
+    MaybeWhy,
+    ServiceArgument,
+    Why,
+    command_deployment,
+    command_environment,
+    tell_deployment,
+    tell_environment,
+)
+from api.cli.commands.deployments.signing import signed_approval
+from api.cli.commands.deployments.view import approvals, state, waits_for_approval
+from api.cli.commands.deployments.watch import WENT_BACK, watch
+from api.cli.output import note
+from workflows.contracts.deployments import Deployment, DeploymentSummary
+from workflows.contracts.services import PRODUCTION
+
+app = sub_app("Steer deployments.")
+
+OnlyEnvironment = Annotated[
+    str | None, typer.Option("--environment", "-e", help="Only if this is the environment that waits.")
+]
+Watch = Annotated[bool, typer.Option("--watch", help="Watch it until it is live or has ended; exit 0 for live.")]
+
+
+@app.command(
+    epilog=example(
+        "hybridci deploy approve checkout@1.4.2 --as ann@example.com",
+        "hybridci deploy approve checkout@1.4.2 --sign-with ann.key --commit 9f1c…",
+    )
+)
+def approve(
+    deployment: DeploymentArgument,
+    comment: Annotated[str | None, typer.Option(help="Kept in the trail.")] = None,
+    environment: OnlyEnvironment = None,
+    commit: Annotated[str | None, typer.Option(help="Only if this is its commit, the full id.")] = None,
+    sign_with: Annotated[
+        Path | None, typer.Option(help="Sign it with this private key, for agents that check approvals themselves.")
+    ] = None,
+    sign_for: Annotated[str, typer.Option(help="How long the signature holds.")] = "3d",
+    by: As = None,
+    watch_it: Watch = False,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Say yes to a version in the environment that waits for it."""
+    body: dict[str, Any] = {"comment": comment, "environment": environment, "git_commit_sha": commit, "by": by}
+    with open_api(data_dir) as api:
+        deployment_id = _to_be_approved(api, deployment)
+        if sign_with is not None:
+            body["signed"] = signed_approval(
+                api, deployment_id, sign_with, lasts=sign_for, environment=environment, commit=commit
+            )
+        record = command_deployment(api, deployment_id, "approve", body)
+        if watch_it:
+            raise typer.Exit(watch(api, record["deployment_id"], as_json=as_json))
+        tell_deployment(api, record, _so_far(Deployment.model_validate(record)), as_json=as_json)
+
+
+@app.command(epilog=example('hybridci deploy reject checkout@1.4.2 --reason "breaks the invoice"'))
+def reject(
+    deployment: DeploymentArgument,
+    reason: Why,
+    environment: OnlyEnvironment = None,
+    by: As = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Say no: the deployment ends."""
+    body = {"reason": reason, "environment": environment, "by": by}
+    with open_api(data_dir) as api:
+        record = command_deployment(api, _to_be_approved(api, deployment), "reject", body)
+        tell_deployment(api, record, "rejected", as_json=as_json)
+
+
+@app.command(
+    epilog=example(
+        'hybridci deploy rollback checkout --reason "orders fail"',
+        'hybridci deploy rollback checkout --to-version 1.3.9 --reason "1.4 is broken" --watch',
+    )
+)
+def rollback(
+    deployment: DeploymentArgument,
+    reason: Why,
+    to_version: Annotated[str | None, typer.Option(help="A version that was live. Default: the last one.")] = None,
+    job_id: Annotated[str | None, typer.Option(help="Done already, by this job of another CI or by hand.")] = None,
+    by: As = None,
+    watch_it: Annotated[
+        bool, typer.Option("--watch", help="Watch it to its end; exit 0 when it is rolled back.")
+    ] = False,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Bring the version before back, at once: no approval, no queue. Sets a hold."""
+    body = {"reason": reason, "to_version": to_version, "job_id": job_id, "by": by}
+    with open_api(data_dir) as api:
+        record = command_deployment(api, find_deployment(api, deployment, prefer=can_roll_back), "rollback", body)
+        if watch_it:
+            raise typer.Exit(watch(api, record["deployment_id"], as_json=as_json, good=WENT_BACK))
+        tell_deployment(api, record, state(Deployment.model_validate(record)), as_json=as_json)
+
+
+@app.command(epilog=example('hybridci deploy resume checkout@1.4.2 --reason "latency is the monitoring\'s fault"'))
+def resume(
+    deployment: DeploymentArgument, reason: Why, by: As = None, as_json: AsJson = False, data_dir: DataDir = None
+) -> None:
+    """Go on where verification could not tell."""
+    with open_api(data_dir) as api:
+        record = command_deployment(
+            api, find_deployment(api, deployment, prefer=is_on_its_way), "resume", {"reason": reason, "by": by}
+        )
+        tell_deployment(api, record, "resumed", as_json=as_json)
+
+
+@app.command(epilog=example('hybridci deploy cancel 3f2a9c01 --reason "wrong commit"'))
+def cancel(
+    deployment: DeploymentArgument,
+    reason: MaybeWhy = None,
+    by: As = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """End a deployment. Once something was rolled out into the last environment, this rolls back."""
+    with open_api(data_dir) as api:
+        deployment_id = find_deployment(api, deployment, prefer=can_end, strict=True)
+        record = command_deployment(api, deployment_id, "cancel", {"reason": reason, "by": by})
+        tell_deployment(api, record, "cancelled", as_json=as_json)
+
+
+@app.command(epilog=example('hybridci deploy hold checkout --reason "incident 4711"'))
+def hold(
+    service: ServiceArgument,
+    reason: Why,
+    environment: EnvironmentOption = PRODUCTION,
+    by: As = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Let nothing be rolled out into an environment until `deploy release`."""
+    with open_api(data_dir) as api:
+        answer = command_environment(api, service, environment, "hold", {"reason": reason, "by": by})
+        tell_environment(answer, "held", as_json=as_json)
+        if not as_json:
+            release_it = api.command(f"deploy release {service} --environment {environment}")
+            note(f"Lift it with `{release_it}`.")
+
+
+@app.command(epilog=example("hybridci deploy release checkout"))
+def release(
+    service: ServiceArgument,
+    environment: EnvironmentOption = PRODUCTION,
+    reason: MaybeWhy = None,
+    by: As = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Lift a hold: what waits is rolled out."""
+    with open_api(data_dir) as api:
+        answer = command_environment(api, service, environment, "release", {"reason": reason, "by": by})
+        tell_environment(answer, "released", as_json=as_json)
+
+
+def _to_be_approved(api: ApiClient, text: str) -> str:
+    """The id; a service's name means the newest that waits for approval, whatever else is on its way."""
+
+    def waits(deployment: DeploymentSummary) -> bool:
+        return is_on_its_way(deployment) and waits_for_approval(api.deployment(deployment.deployment_id))
+
+    return find_deployment(api, text, prefer=waits)
+
+
+def _so_far(deployment: Deployment) -> str:
+    """``approved for production, 1 of 2 (bob)``."""
+    name = deployment.environment
+    return f"approved for {name}, {approvals(deployment, name)}" if name else "approved"

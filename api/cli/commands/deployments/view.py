@@ -1,0 +1,183 @@
+"""What there is to see of a deployment: its stages in order, in words. Pure; `deploy show` and `deploy watch` share it.
+
+Deliberately not here: printing (``output``, ``watch``) and what to do next (``advice``).
+"""
+
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from api.cli.output import span
+from workflows.contracts.deployments import (
+    Decision,
+    Deployment,
+    DeploymentStatus,
+    Rollback,
+    RollbackStatus,
+    Stage,
+    StageStatus,
+)
+from workflows.contracts.services import Environment
+
+NOT_REACHED: Final = "not reached"
+_SHORT_REASON: Final = 100
+_FINISHED: Final = frozenset({StageStatus.DEPLOYED, StageStatus.FAILED, StageStatus.ROLLED_BACK})
+
+
+@dataclass(frozen=True, slots=True)
+class StageRow:
+    """One line of the way: the definition's job, build, test, or an environment. Times: epoch milliseconds."""
+
+    name: str
+    status: str
+    percent: int | None = None
+    approvals: str | None = None
+    previous: str | None = None
+    job_ids: tuple[str, ...] = ()
+    started_at: int | None = None
+    ended_at: int | None = None
+    waits_for: str | None = None
+
+
+def stage_rows(deployment: Deployment) -> list[StageRow]:
+    """All stages, in the order in which they are passed."""
+    return [*_jobs_before(deployment), *(_environment_row(deployment, stage) for stage in deployment.stages)]
+
+
+def title(deployment: Deployment) -> str:
+    """``checkout 1.4.2``."""
+    return f"{deployment.service_name} {deployment.version}"
+
+
+def settled(deployment: Deployment) -> bool:
+    """Live or ended, and no rollback is under way: nothing will happen by itself."""
+    rolling_back = deployment.rollback is not None and deployment.rollback.status is RollbackStatus.RUNNING
+    over = deployment.closed or deployment.status.final or deployment.status is DeploymentStatus.LIVE
+    return over and not rolling_back
+
+
+def state(deployment: Deployment) -> str:
+    """Where it stands, in a few words."""
+    rollback = deployment.rollback
+    if rollback is not None and rollback.status is RollbackStatus.RUNNING:
+        return f"rolling back to {rollback.target_version or 'nothing'} in {rollback.environment}"
+    where = f" in {deployment.environment}" if deployment.environment else ""
+    match deployment.status:
+        case DeploymentStatus.LIVE:
+            return f"live{where}"
+        case DeploymentStatus.FAILED | DeploymentStatus.ROLLED_BACK | DeploymentStatus.SUPERSEDED:
+            return deployment.status.value.replace("_", " ")
+        case _:
+            stage = deployment.stage(deployment.environment) if deployment.environment else None
+            doing = f" ({_doing(stage)})" if stage is not None else ""
+            # "staging (deploying 100 %)", but "staged, now at production (waiting)"
+            now_at = f", now at {deployment.environment}" if deployment.environment != deployment.status else ""
+            return f"{deployment.status}{now_at if deployment.environment else ''}{doing}"
+
+
+def outcome(deployment: Deployment) -> str:
+    """How it ended, in one sentence."""
+    rollback, why = deployment.rollback, deployment.error_message
+    match deployment.status:
+        case DeploymentStatus.LIVE:
+            took = "" if deployment.live_at is None else f" after {span(_seconds(deployment, deployment.live_at))}"
+            return f"{title(deployment)} is live in {deployment.environment}{took}."
+        case DeploymentStatus.ROLLED_BACK if rollback is not None:
+            target = rollback.target_version or "nothing: there was no version before"
+            return f"{title(deployment)} was rolled back to {target} in {rollback.environment}: {rollback.reason}"
+        case DeploymentStatus.SUPERSEDED:
+            return f"{title(deployment)} was superseded: {why or 'another version took its place.'}"
+        case DeploymentStatus.FAILED:
+            return f"{title(deployment)} failed: {why or deployment.cause or 'its record does not say why.'}"
+        case _:
+            return f"{title(deployment)} is {state(deployment)}."
+
+
+def rollback_words(rollback: Rollback) -> str:
+    """To what, how far, by whom, and why in short."""
+    by = "automatically" if rollback.automatic else f"by {rollback.by}"
+    where = f"{rollback.target_version or 'nothing'} in {rollback.environment}"
+    return f"to {where}: {rollback.status}, {by}: {shortened(rollback.reason)}"
+
+
+def shortened(reason: str) -> str:
+    """A reason that is told in full elsewhere: a failed job's can fill half a screen."""
+    return textwrap.shorten(reason, _SHORT_REASON, placeholder=" …")
+
+
+def environment_of(deployment: Deployment, name: str) -> Environment | None:
+    """The definition of an environment."""
+    return next((each for each in deployment.definition.environments if each.name == name), None)
+
+
+def waits_for_approval(deployment: Deployment) -> bool:
+    """True while people must say yes to the environment where it stands."""
+    stage = deployment.stage(deployment.environment) if deployment.environment else None
+    if stage is None or stage.status is not StageStatus.WAITING or stage.approved_at is not None:
+        return False
+    environment = environment_of(deployment, stage.environment)
+    return environment is not None and environment.approval is not None
+
+
+def _jobs_before(deployment: Deployment) -> Iterator[StageRow]:
+    definition = deployment.definition
+    early = [
+        ("definition", deployment.definition_job_id, definition.definition is not None),
+        ("build", deployment.build_job_id, definition.build is not None),
+        ("test", deployment.test_job_id, definition.test is not None),
+    ]
+    passed = any(stage.status is not StageStatus.PENDING for stage in deployment.stages)
+    for index, (name, job_id, defined) in enumerate(early):
+        if not defined and job_id is None:
+            continue
+        later = passed or any(other is not None for _, other, _ in early[index + 1 :])
+        yield StageRow(name, _job_status(deployment, name, job_id, later=later), job_ids=(job_id,) if job_id else ())
+
+
+def _job_status(deployment: Deployment, name: str, job_id: str | None, *, later: bool) -> str:
+    if later:
+        return "success"
+    if deployment.status.final:
+        failed = (deployment.cause or "").startswith(f"{name}_")
+        return "failed" if failed else "stopped" if job_id else NOT_REACHED
+    return "running" if job_id else "pending"
+
+
+def _environment_row(deployment: Deployment, stage: Stage) -> StageRow:
+    unreached = stage.status is StageStatus.PENDING and deployment.status.final
+    return StageRow(
+        name=stage.environment,
+        status=NOT_REACHED if unreached else stage.status.value,
+        percent=stage.percent,
+        approvals=approvals(deployment, stage.environment),
+        previous=stage.previous_version,
+        job_ids=tuple(stage.job_ids),
+        started_at=stage.started_at,
+        ended_at=stage.ended_at if stage.status in _FINISHED else None,
+        waits_for=stage.waits_for,
+    )
+
+
+def approvals(deployment: Deployment, name: str) -> str | None:
+    """``1 of 2 (ann)``; None where none is needed and none was given."""
+    said = [entry for entry in deployment.approvals if entry.environment == name]
+    rejected = [entry.by for entry in said if entry.decision is Decision.REJECT]
+    if rejected:
+        return f"rejected ({rejected[-1]})"
+    given = list(dict.fromkeys(entry.by for entry in said))
+    environment = environment_of(deployment, name)
+    policy = environment.approval if environment is not None else None
+    people = f" ({', '.join(given)})" if given else ""
+    if policy is None:
+        return f"{len(given)}{people}" if given else None
+    return f"{len(given)} of {policy.required}{people}"
+
+
+def _doing(stage: Stage) -> str:
+    percent = f" {stage.percent} %" if stage.percent is not None and stage.status is StageStatus.DEPLOYING else ""
+    return f"{stage.status}{percent}"
+
+
+def _seconds(deployment: Deployment, until: int) -> float:
+    return max(until - deployment.created_at, 0) / 1000

@@ -1,0 +1,169 @@
+"""What people and other CIs say about a deployment: one route for each command, all to its workflow.
+
+A refusal is 409 with the reason. Commands answer with the record as they left it; what they set in motion goes on.
+"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from api.auth.origin import CommandOriginDep, Origin, OriginDep, signed
+from api.commands.answers import json_answer
+from api.commands.schemas.accepted import ACCEPTED
+from api.deployments.schemas import (
+    ApproveRequest,
+    CancelDeploymentRequest,
+    DeploymentOut,
+    MetricsAccepted,
+    MetricsRequest,
+    ReasonRequest,
+    RecordStageRequest,
+    RejectRequest,
+    ReportedStatus,
+    RollbackRequest,
+    deployment_json,
+)
+from api.deployments.service import command_deployment, report_metrics
+from api.deps import DeploymentId, KnownEnvironment, Services, ServicesDep
+from api.http.bodies import json_body
+from workflows.client.deployments import DeploymentCommand
+from workflows.contracts.deployment_commands import (
+    Approve,
+    CancelDeployment,
+    OverrideFreeze,
+    RecordStage,
+    Reject,
+    ReportMetrics,
+    Resume,
+    RollbackCommand,
+)
+from workflows.contracts.services import PRODUCTION, STAGING
+
+router = APIRouter(prefix="/api/dashboard/deployments/{deployment_id}", tags=["deployments"])
+ReasonBody = Annotated[ReasonRequest, Depends(json_body(ReasonRequest))]
+RecordBody = Annotated[RecordStageRequest, Depends(json_body(RecordStageRequest))]
+
+
+@router.post("/approve", response_model=DeploymentOut, responses=ACCEPTED, summary="Say yes")
+async def approve_deployment(
+    deployment_id: DeploymentId,
+    request: Annotated[ApproveRequest, Depends(json_body(ApproveRequest, optional=True))],
+    services: ServicesDep,
+    origin: CommandOriginDep,
+) -> Response:
+    """To this version in the environment that waits for it. During a freeze it is kept and counts when it ends."""
+    return await _told(services, deployment_id, origin, signed(Approve, request, origin))
+
+
+@router.post("/reject", response_model=DeploymentOut, responses=ACCEPTED, summary="Say no")
+async def reject_deployment(
+    deployment_id: DeploymentId,
+    request: Annotated[RejectRequest, Depends(json_body(RejectRequest))],
+    services: ServicesDep,
+    origin: CommandOriginDep,
+) -> Response:
+    """One no ends the deployment."""
+    return await _told(services, deployment_id, origin, signed(Reject, request, origin))
+
+
+@router.post("/rollback", response_model=DeploymentOut, responses=ACCEPTED, summary="Roll back")
+async def rollback_deployment(
+    deployment_id: DeploymentId,
+    request: Annotated[RollbackRequest, Depends(json_body(RollbackRequest))],
+    services: ServicesDep,
+    origin: CommandOriginDep,
+) -> Response:
+    """At once, without queue and approval, to what was live before; then nothing rolls forward until it is released."""
+    return await _told(services, deployment_id, origin, signed(RollbackCommand, request, origin))
+
+
+@router.post("/resume", response_model=DeploymentOut, responses=ACCEPTED, summary="Go on after a pause")
+async def resume_deployment(
+    deployment_id: DeploymentId, request: ReasonBody, services: ServicesDep, origin: CommandOriginDep
+) -> Response:
+    """Where verification could not tell, an operator does."""
+    return await _told(services, deployment_id, origin, signed(Resume, request, origin))
+
+
+@router.post("/cancel", response_model=DeploymentOut, responses=ACCEPTED, summary="Cancel")
+async def cancel_deployment(
+    deployment_id: DeploymentId,
+    request: Annotated[CancelDeploymentRequest, Depends(json_body(CancelDeploymentRequest, optional=True))],
+    services: ServicesDep,
+    origin: CommandOriginDep,
+) -> Response:
+    """Ends it. Once something was rolled out into the last environment, this rolls back."""
+    return await _told(services, deployment_id, origin, signed(CancelDeployment, request, origin))
+
+
+@router.post(
+    "/override-freeze", response_model=DeploymentOut, responses=ACCEPTED, summary="Do not wait for the freeze to end"
+)
+async def override_freeze(
+    deployment_id: DeploymentId, request: ReasonBody, services: ServicesDep, origin: CommandOriginDep
+) -> Response:
+    """For this deployment only; the reason is in the audit trail."""
+    return await _told(services, deployment_id, origin, signed(OverrideFreeze, request, origin))
+
+
+@router.post(
+    "/staging", response_model=DeploymentOut, responses=ACCEPTED, summary="Record what another CI did in staging"
+)
+async def record_staging(
+    deployment_id: DeploymentId, request: RecordBody, services: ServicesDep, origin: CommandOriginDep
+) -> Response:
+    """For an external environment of this name."""
+    return await _told(services, deployment_id, origin, _recorded(request, STAGING, origin))
+
+
+@router.post(
+    "/production", response_model=DeploymentOut, responses=ACCEPTED, summary="Record what another CI did in production"
+)
+async def record_production(
+    deployment_id: DeploymentId, request: RecordBody, services: ServicesDep, origin: CommandOriginDep
+) -> Response:
+    """For an external environment of this name."""
+    return await _told(services, deployment_id, origin, _recorded(request, PRODUCTION, origin))
+
+
+@router.post(
+    "/environments/{environment}",
+    response_model=DeploymentOut,
+    responses=ACCEPTED,
+    summary="Record what another CI did in an environment",
+)
+async def record_stage(
+    deployment_id: DeploymentId,
+    environment: KnownEnvironment,
+    request: RecordBody,
+    services: ServicesDep,
+    origin: CommandOriginDep,
+) -> Response:
+    """For any external environment."""
+    return await _told(services, deployment_id, origin, _recorded(request, environment, origin))
+
+
+@router.post("/metrics", status_code=202, response_model=MetricsAccepted, summary="Report metrics")
+async def report_deployment_metrics(
+    deployment_id: DeploymentId,
+    request: Annotated[MetricsRequest, Depends(json_body(MetricsRequest))],
+    services: ServicesDep,
+    origin: OriginDep,
+) -> Response:
+    """One sample, compared with the limits of where the deployment stands; a breach can roll it back."""
+    await report_metrics(services, deployment_id, signed(ReportMetrics, request, origin))
+    accepted = MetricsAccepted(deployment_id=deployment_id, url=f"/api/dashboard/deployments/{deployment_id}")
+    return json_answer(accepted.model_dump_json().encode(), 202)
+
+
+def _recorded(request: RecordStageRequest, environment: str, origin: Origin) -> RecordStage:
+    succeeded = request.status is ReportedStatus.SUCCESS
+    return signed(
+        RecordStage, request, origin, without=frozenset({"status"}), environment=environment, succeeded=succeeded
+    )
+
+
+async def _told(services: Services, deployment_id: str, origin: Origin, command: DeploymentCommand) -> Response:
+    record = await command_deployment(services, deployment_id, command, origin.update_id(command))
+    return json_answer(deployment_json(record))

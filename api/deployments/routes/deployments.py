@@ -1,0 +1,116 @@
+"""Deployments: start, list, look at. What people and other CIs say about one is in ``commands``."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from starlette.responses import Response
+
+from api.auth.guard import Caller
+from api.auth.idempotency import REPLAY_HEADER, IdempotencyKey
+from api.auth.origin import OriginDep
+from api.auth.reach import within
+from api.auth.resources import Resource
+from api.commands.answers import PageQuery, Paging, json_answer, pending_headers
+from api.commands.schemas.accepted import ACCEPTED
+from api.deployments.schemas import DeploymentOut, deployment_json
+from api.deployments.service import start_deployment
+from api.deps import DeploymentId, KnownService, ServicesDep
+from api.http.bodies import json_body
+from api.temporal.recorded import seen_deployment
+from workflows.contracts.deployments import (
+    DeploymentPage,
+    DeploymentQuery,
+    DeploymentRequest,
+    DeploymentStatus,
+    EventPage,
+    EventQuery,
+)
+from workflows.contracts.errors import FieldError, NotFound, ValidationFailed
+from workflows.contracts.services import ServiceName
+
+router = APIRouter(prefix="/api/dashboard", tags=["deployments"])
+_REPLAY = {
+    "description": f"The same request was made before with this key: the same deployment. {REPLAY_HEADER}: true."
+}
+
+
+class ServiceDeploymentQuery(PageQuery):
+    """Which deployments of a service a list shows."""
+
+    status: DeploymentStatus | None = None
+
+
+class DeploymentListQuery(ServiceDeploymentQuery):
+    """Which deployments a list shows."""
+
+    service_name: ServiceName | None = None
+
+
+@router.post(
+    "/deployments",
+    status_code=201,
+    response_model=DeploymentOut,
+    responses={200: _REPLAY, **ACCEPTED},
+    summary="Deploy a version",
+)
+async def create_deployment(
+    request: Annotated[DeploymentRequest, Depends(json_body(DeploymentRequest))],
+    services: ServicesDep,
+    origin: OriginDep,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Start it on its way, by the service's definition of now. 201: it is durably started and can be read; 202: its
+    record follows.
+    """
+    try:
+        started = await start_deployment(services, origin, request, key=idempotency_key)
+    except NotFound as error:
+        field = FieldError(field="service_name", message="is not registered")
+        raise ValidationFailed(error.message, [field]) from None
+    headers = {"Location": f"{router.prefix}/deployments/{started.deployment.deployment_id}"}
+    if started.replayed:
+        headers[REPLAY_HEADER] = "true"
+    return json_answer(deployment_json(started.deployment), 201 if started.created else 200, headers)
+
+
+@router.get("/deployments", response_model=DeploymentPage, summary="List deployments, newest first")
+async def list_deployments(
+    listing: Annotated[DeploymentListQuery, Query()], services: ServicesDep, caller: Caller
+) -> Response:
+    """One page. A page can be short while there are more: go on until ``next_cursor`` is null."""
+    page = await services.deployments.list(DeploymentQuery(**listing.model_dump()))
+    items = within(caller, page.items, lambda item: Resource(service=item.service_name))
+    page = page.model_copy(update={"items": items})
+    return json_answer(page.model_dump_json().encode())
+
+
+@router.get("/deployments/service/{name}", response_model=DeploymentPage, summary="List the deployments of a service")
+@router.get("/services/{name}/deployments", response_model=DeploymentPage, summary="List the deployments of a service")
+async def list_deployments_of_service(
+    name: KnownService, listing: Annotated[ServiceDeploymentQuery, Query()], services: ServicesDep
+) -> Response:
+    """Newest first. 404 when there is no such service."""
+    page = await services.deployments.list(DeploymentQuery(service_name=name, **listing.model_dump()))
+    if not page.items and listing.cursor is None:
+        await services.deployments.service(name)  # raises NotFound
+    return json_answer(page.model_dump_json().encode())
+
+
+@router.get("/deployments/{deployment_id}", response_model=DeploymentOut, summary="Show a deployment")
+async def get_deployment(deployment_id: DeploymentId, services: ServicesDep) -> Response:
+    """Where it stands in each environment; ``waits_for`` says in words what moves it.
+
+    An accepted one that the store has not taken yet is shown as its workflow has it; ``Record-Pending: true`` then.
+    """
+    seen = await seen_deployment(services, deployment_id)
+    return json_answer(deployment_json(seen.record), headers=pending_headers(recorded=seen.recorded))
+
+
+@router.get("/deployments/{deployment_id}/events", response_model=EventPage, summary="List what was done, newest first")
+async def list_deployment_events(deployment_id: DeploymentId, paging: Paging, services: ServicesDep) -> Response:
+    """The deployment's audit trail."""
+    query = EventQuery(deployment_id=deployment_id, limit=paging.limit, cursor=paging.cursor)
+    page = await services.deployments.events(query)
+    if not page.items and paging.cursor is None:
+        await services.deployments.get(deployment_id)  # raises NotFound
+    return json_answer(page.model_dump_json().encode())

@@ -1,0 +1,210 @@
+"""Deployments and environments as routes and webhooks ask for them: start, command, report, find what is live.
+
+Who asks, whence and how the answer looks is the callers' business; every change goes through a workflow.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from api.auth.guard import require
+from api.auth.idempotency import fingerprint, require_same
+from api.auth.origin import Origin
+from api.deps import Services
+from api.temporal.recorded import earlier_deployment, seen_deployment
+from workflows.client.answers import ANSWERED_WITHIN_SECONDS
+from workflows.client.deployments import DeploymentCommand, EnvironmentCommand
+from workflows.contracts.accepted import Accepted, Taken
+from workflows.contracts.access import Operation
+from workflows.contracts.deployment_commands import (
+    Approve,
+    DeploymentInput,
+    Reject,
+    ReportMetrics,
+    Resume,
+    RollbackCommand,
+)
+from workflows.contracts.deployments import Deployment, DeploymentRequest, DeploymentStatus
+from workflows.contracts.environments import EnvironmentState
+from workflows.contracts.errors import InvalidState, NotFound, Unavailable
+from workflows.contracts.ids import job_id_for_key, new_job_id
+from workflows.contracts.services import PRODUCTION, Service
+from workflows.deployment.record import as_accepted
+
+_POSSIBLE: Final[dict[type[object], str]] = {
+    Approve: "An approval is possible while a deployment waits for it.",
+    Reject: "A rejection is possible until a version is live.",
+    RollbackCommand: "A rollback is possible from the last environment on, as long as the version is live.",
+    Resume: "Resuming is possible while a deployment is paused.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What became of a start.
+
+    ``created``: there is a new deployment. ``replayed``: an earlier request with the same key created it.
+    """
+
+    deployment: Deployment
+    created: bool = False
+    replayed: bool = False
+
+
+async def start_deployment(
+    services: Services, origin: Origin, request: DeploymentRequest, *, key: str | None
+) -> Started:
+    """Start a deployment of the service as it is defined now, or find the one that this key stands for.
+
+    Raises ApiError forbidden for a service out of reach, NotFound for an unknown one, Conflict, ValidationFailed,
+    Unavailable, and Accepted when it is started but cannot be recorded now.
+    """
+    require(origin.caller, Operation.DEPLOYMENTS_START, service=request.service_name)
+    if key is None:
+        return await _begin(services, await _input(services, new_job_id(), origin, request))
+    deployment_id, digest = job_id_for_key(origin.caller.id, key), fingerprint("deployment", request)
+    # A workflow's id names service and version too: Temporal alone would let two different requests with one key start.
+    async with services.starting.setdefault(deployment_id, asyncio.Lock()):
+        known = await earlier_deployment(services, deployment_id)
+        if known is not None:
+            require_same(known.record.fingerprint, digest, what=f"deployment {deployment_id}")
+            if not known.recorded:
+                raise Accepted(_taken(known.record, replayed=True))
+            return Started(known.record, replayed=True)
+        start = await _input(services, deployment_id, origin, request)
+        return await _begin(services, start.model_copy(update={"fingerprint": digest}))
+
+
+async def _begin(services: Services, start: DeploymentInput) -> Started:
+    """Of several requests with one key at the same moment, Temporal lets one start it: that one has created it."""
+    created, now, what = await services.releases.begin(start), services.clock(), f"deployment {start.deployment_id}"
+    try:
+        async with asyncio.timeout(ANSWERED_WITHIN_SECONDS):
+            deployment = await services.releases.created(start)
+    except (Unavailable, TimeoutError) as error:
+        known = as_accepted(start, now) if created else await services.releases.known(start.deployment_id)
+        require_same(known.fingerprint, start.fingerprint, what=what)
+        raise Accepted(_taken(known, replayed=not created)) from error
+    require_same(deployment.fingerprint, start.fingerprint, what=what)
+    return Started(deployment, created=created, replayed=not created)
+
+
+def _taken(deployment: Deployment, *, replayed: bool) -> Taken:
+    return Taken(
+        asked="start",
+        deployment_id=deployment.deployment_id,
+        service_name=deployment.service_name,
+        deployment=deployment,
+        replayed=replayed,
+    )
+
+
+async def command_deployment(
+    services: Services, deployment_id: str, command: DeploymentCommand, update_id: str | None = None
+) -> Deployment:
+    """The deployment's record after the command. The same ``update_id`` again gives the first answer.
+
+    Raises NotFound when there is no such deployment, InvalidState when it has ended or refuses, ValidationFailed,
+    Unavailable, and Accepted when it is taken but not answered.
+    """
+    deployment = (await seen_deployment(services, deployment_id)).record
+    if deployment.closed and update_id is None:
+        raise _ended(deployment, command)
+    try:
+        return await services.releases.command(deployment, command, update_id)
+    except NotFound:
+        raise _ended(await services.deployments.get(deployment_id), command) from None
+
+
+async def report_metrics(services: Services, deployment_id: str, sample: ReportMetrics) -> None:
+    """Hand a sample to the deployment's workflow, which judges it later. Raises like ``command_deployment``."""
+    deployment = (await seen_deployment(services, deployment_id)).record
+    if deployment.closed:
+        raise _ended(deployment, sample)
+    try:
+        await services.releases.report_metrics(deployment, sample)
+    except NotFound:
+        raise _ended(await services.deployments.get(deployment_id), sample) from None
+
+
+async def command_environment(
+    services: Services,
+    service_name: str,
+    environment: str,
+    command: EnvironmentCommand,
+    update_id: str | None = None,
+) -> EnvironmentState:
+    """The environment as the command left it. The same ``update_id`` again gives the first answer.
+
+    Raises NotFound when the service or its environment does not exist (the environment's workflow would be started for
+    any name), InvalidState when it refuses, ValidationFailed, Unavailable, and Accepted when it is taken but not
+    answered.
+    """
+    await require_environment(services, service_name, environment)
+    return await services.releases.command_environment(service_name, environment, command, update_id)
+
+
+async def require_environment(services: Services, service_name: str, environment: str) -> Service:
+    """The service, when it has this environment. One whose definition is in its repository may have any."""
+    service = await services.deployments.service(service_name)
+    names = [each.name for each in service.spec.environments]
+    if environment in names or service.spec.definition is not None:
+        return service
+    if any(state.environment == environment for state in await services.deployments.environments(service_name)):
+        return service  # an earlier definition had it, and it may still be held or frozen
+    raise NotFound(f"Service {service_name} has no environment {environment[:64]!r}; it has {', '.join(names)}.")
+
+
+async def live_deployment(services: Services, service_name: str, environment: str | None = None) -> Deployment | None:
+    """What is live in the named (else the last) environment of a service, by the environment's record.
+
+    Raises NotFound for an unknown service, Unavailable.
+    """
+    service = await services.deployments.service(service_name)
+    if environment is None:
+        own = service.spec.environments
+        environment = own[-1].name if own else PRODUCTION  # a definition in the repository: the usual name
+    try:
+        state = await services.deployments.environment(service_name, environment)
+    except NotFound:
+        return None  # nothing was ever deployed there
+    return None if state.live is None else await services.deployments.get(state.live.deployment_id)
+
+
+async def _input(services: Services, deployment_id: str, origin: Origin, request: DeploymentRequest) -> DeploymentInput:
+    return DeploymentInput(
+        deployment_id=deployment_id,
+        request=request,
+        service=await services.deployments.service(request.service_name),
+        created_by=origin.caller.id,
+        via=origin.via,
+        address=origin.address,
+        role=origin.caller.role,
+    )
+
+
+def _ended(deployment: Deployment, command: object) -> InvalidState:
+    """Why a deployment without a workflow takes no command, and what to do instead."""
+    name = f"Deployment {deployment.deployment_id} ({deployment.service_name} {deployment.version})"
+    if not deployment.closed:
+        return InvalidState(
+            f"{name} is {deployment.status}, but lost its workflow to somebody's hand; its environments are freed"
+            " within a minute. Start the version again: POST /api/dashboard/deployments."
+        )
+    if deployment.status is DeploymentStatus.LIVE:
+        return InvalidState(
+            f"{name} is live, but its workflow was closed by somebody's hand: nothing can be done with it from here."
+            " To go back, deploy the version you want: POST /api/dashboard/deployments."
+        )
+    said = [f"{name} has ended: it is {deployment.status}{_cause(deployment)} and takes no commands any more."]
+    if type(command) in _POSSIBLE:
+        said.append(_POSSIBLE[type(command)])
+    if deployment.status is DeploymentStatus.SUPERSEDED and deployment.superseded_by is not None:
+        said.append(f"Deployment {deployment.superseded_by} took its place: send the command there.")
+    else:
+        said.append("To deploy the version again: POST /api/dashboard/deployments.")
+    return InvalidState(" ".join(said))
+
+
+def _cause(deployment: Deployment) -> str:
+    return "" if deployment.cause in (None, deployment.status) else f" ({deployment.cause})"

@@ -1,0 +1,136 @@
+"""Environments of a service: what is live, who waits; hold, release, freeze. Changes go to their workflow."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from api.auth.idempotency import id_for
+from api.auth.origin import CommandOriginDep, signed
+from api.commands.answers import json_answer
+from api.commands.schemas.accepted import ACCEPTED
+from api.deployments.service import command_environment, require_environment
+from api.deps import KnownEnvironment, KnownService, Services, ServicesDep
+from api.http.bodies import json_body
+from api.services.schemas import (
+    EnvironmentList,
+    EnvironmentOut,
+    EnvironmentStates,
+    FreezeRequest,
+    HoldRequest,
+    ReleaseRequest,
+    UnfreezeRequest,
+    environment_json,
+)
+from workflows.contracts.environments import (
+    EnvironmentState,
+    FreezeCommand,
+    HoldCommand,
+    ReleaseCommand,
+    UnfreezeCommand,
+)
+from workflows.contracts.errors import NotFound
+
+router = APIRouter(prefix="/api/dashboard/services/{name}/environments", tags=["environments"])
+
+
+@router.get("", response_model=EnvironmentList, summary="List a service's environments")
+async def list_environments(name: KnownService, services: ServicesDep) -> Response:
+    """In the order in which a version passes them; those that nothing has reached yet are empty."""
+    service = await services.deployments.service(name)
+    used = {state.environment: state for state in await services.deployments.environments(name)}
+    ordered = dict.fromkeys([*(each.name for each in service.spec.environments), *used])
+    states = [used.get(each) or EnvironmentState(service_name=name, environment=each) for each in ordered]
+    return json_answer(EnvironmentStates(items=states).to_json())
+
+
+@router.get("/{environment}", response_model=EnvironmentOut, summary="Show an environment")
+async def get_environment(name: KnownService, environment: KnownEnvironment, services: ServicesDep) -> Response:
+    """What is live there, who holds it, who waits, and what stops them."""
+    await require_environment(services, name, environment)
+    return _answer(await _state(services, name, environment))
+
+
+@router.post(
+    "/{environment}/hold", response_model=EnvironmentOut, responses=ACCEPTED, summary="Let nothing be rolled out"
+)
+async def hold_environment(
+    name: KnownService,
+    environment: KnownEnvironment,
+    request: Annotated[HoldRequest, Depends(json_body(HoldRequest))],
+    services: ServicesDep,
+    origin: CommandOriginDep,
+) -> Response:
+    """Until somebody releases it. A rollback still goes through; what is being rolled out is not stopped."""
+    command = signed(HoldCommand, request, origin)
+    return _answer(await command_environment(services, name, environment, command, origin.update_id(command)))
+
+
+@router.post("/{environment}/release", response_model=EnvironmentOut, responses=ACCEPTED, summary="Lift the hold")
+async def release_environment(
+    name: KnownService,
+    environment: KnownEnvironment,
+    request: Annotated[ReleaseRequest, Depends(json_body(ReleaseRequest, optional=True))],
+    services: ServicesDep,
+    origin: CommandOriginDep,
+) -> Response:
+    """Who waits first goes on at once."""
+    command = signed(ReleaseCommand, request, origin)
+    return _answer(await command_environment(services, name, environment, command, origin.update_id(command)))
+
+
+@router.post(
+    "/{environment}/freezes", status_code=201, response_model=EnvironmentOut, responses=ACCEPTED, summary="Add a freeze"
+)
+async def add_freeze(
+    name: KnownService,
+    environment: KnownEnvironment,
+    request: Annotated[FreezeRequest, Depends(json_body(FreezeRequest))],
+    services: ServicesDep,
+    origin: CommandOriginDep,
+) -> Response:
+    """The last part of ``Location`` is the freeze's id. The same id (or Idempotency-Key) again replaces it."""
+    freeze_id = request.freeze_id or id_for(origin.caller, origin.key)
+    ends_at = request.ends_at
+    if request.duration_seconds is not None:
+        begins = services.clock() if request.starts_at is None else request.starts_at
+        ends_at = begins + request.duration_seconds * 1000
+    command = signed(
+        FreezeCommand, request, origin, without=frozenset({"duration_seconds"}), freeze_id=freeze_id, ends_at=ends_at
+    )
+    state = await command_environment(services, name, environment, command, origin.update_id(command))
+    url = f"/api/dashboard/services/{name}/environments/{environment}/freezes/{freeze_id}"
+    return json_answer(environment_json(state), 201, {"Location": url})
+
+
+@router.delete(
+    "/{environment}/freezes/{freeze_id}", response_model=EnvironmentOut, responses=ACCEPTED, summary="End a freeze"
+)
+async def remove_freeze(
+    name: KnownService,
+    environment: KnownEnvironment,
+    freeze_id: str,
+    request: Annotated[UnfreezeRequest, Depends(json_body(UnfreezeRequest, optional=True))],
+    services: ServicesDep,
+    origin: CommandOriginDep,
+) -> Response:
+    """An ad hoc one; recurring windows belong to the service's definition. 404 when there is none of this id."""
+    await require_environment(services, name, environment)
+    state = await _state(services, name, environment)
+    if all(freeze.freeze_id != freeze_id for freeze in state.freezes):
+        present = ", ".join(freeze.freeze_id for freeze in state.freezes) or "none"
+        raise NotFound(f"{environment} of {name} has no freeze {freeze_id[:64]!r}; it has: {present}.")
+    command = signed(UnfreezeCommand, request, origin, freeze_id=freeze_id)
+    return _answer(await services.releases.command_environment(name, environment, command, origin.update_id(command)))
+
+
+async def _state(services: Services, name: str, environment: str) -> EnvironmentState:
+    """Empty as long as nothing has reached it."""
+    try:
+        return await services.deployments.environment(name, environment)
+    except NotFound:
+        return EnvironmentState(service_name=name, environment=environment)
+
+
+def _answer(state: EnvironmentState) -> Response:
+    return json_answer(environment_json(state))

@@ -1,0 +1,164 @@
+"""Jobs: submit, list, look at, change, stop, run again. Reads come from the records, changes go to the workflow."""
+
+import asyncio
+import logging
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from api.auth.guard import Caller
+from api.auth.idempotency import IdempotencyKey
+from api.auth.origin import CommandOriginDep, Origin, OriginDep, signed
+from api.auth.reach import jobs_within, require_destination
+from api.commands.answers import (
+    Listing,
+    Paging,
+    answer_job,
+    answer_submitted,
+    job_responses,
+    json_answer,
+    told,
+)
+from api.commands.schemas.commands import AmendRequest, CancelRequest, CompleteRequest
+from api.deps import JobId, Services, ServicesDep
+from api.http.bodies import json_body
+from api.jobs.schemas import JobOut, page_json
+from api.jobs.service import retry, submit_one
+from api.temporal.recorded import seen_job
+from workflows.contracts.commands import Amend, Cancel, Complete
+from workflows.contracts.errors import InvalidState, Unavailable
+from workflows.contracts.fields import ShortLine
+from workflows.contracts.jobs import Job, JobSpec
+from workflows.contracts.records import JobPage, JobQuery
+from workflows.contracts.statuses import JobStatus
+
+logger = logging.getLogger(__name__)
+router = APIRouter(prefix="/api/dashboard/jobs", tags=["jobs"])
+_LEASE_WAIT_SECONDS: Final = 2
+"""A job is shown without its lease rather than late."""
+
+
+@router.post("", status_code=201, response_model=JobOut, responses=job_responses(created=True), summary="Submit a job")
+async def create_job(
+    spec: Annotated[JobSpec, Depends(json_body(JobSpec))],
+    services: ServicesDep,
+    origin: OriginDep,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Start a job. 201: it is durably started and its record can be read. 202: it is, and its record follows."""
+    return await answer_submitted(services, await submit_one(services, origin, spec, idempotency_key))
+
+
+@router.get("", response_model=JobPage, summary="List jobs, newest first")
+async def list_jobs(listing: Listing, services: ServicesDep, caller: Caller) -> Response:
+    """One page. A page can be short while there are more: go on until ``next_cursor`` is null."""
+    return json_answer(page_json(jobs_within(caller, await services.reader.list(JobQuery(**listing.model_dump())))))
+
+
+@router.get("/running", response_model=JobPage, summary="List the jobs that agents work on")
+async def list_running_jobs(paging: Paging, services: ServicesDep, caller: Caller) -> Response:
+    """Newest first."""
+    return json_answer(page_json(jobs_within(caller, await services.reader.running(paging.limit, paging.cursor))))
+
+
+@router.get("/agent/{agent_id}", response_model=JobPage, summary="List the jobs of one agent")
+async def list_jobs_of_agent(agent_id: ShortLine, paging: Paging, services: ServicesDep, caller: Caller) -> Response:
+    """The jobs whose latest attempt this agent ran, newest first."""
+    return json_answer(
+        page_json(jobs_within(caller, await services.reader.by_agent(agent_id, paging.limit, paging.cursor)))
+    )
+
+
+@router.get("/{job_id}", response_model=JobOut, summary="Show a job")
+async def get_job(job_id: JobId, services: ServicesDep) -> Response:
+    """The record; for a running job with the moment its lease lapses, fresh from Temporal.
+
+    An accepted job that the store has not taken yet is shown as its workflow has it; ``Record-Pending: true`` then.
+    """
+    seen = await seen_job(services, job_id)
+    return await answer_job(services, await _with_lease(services, seen.record), recorded=seen.recorded)
+
+
+@router.patch(
+    "/{job_id}",
+    response_model=JobOut,
+    responses=job_responses(),
+    summary="Change a job's priority, pool, labels or tags",
+)
+async def amend_job(
+    job_id: JobId,
+    request: Annotated[AmendRequest, Depends(json_body(AmendRequest))],
+    services: ServicesDep,
+    origin: CommandOriginDep,
+) -> Response:
+    """Priority and pool can be changed until an agent has the job, labels and tags until it ends."""
+    amend = signed(Amend, request, origin)
+    await require_destination(services, origin.caller, job_id, pool=amend.pool, labels=amend.labels)
+    job = await told(services, job_id, lambda: services.orchestrator.amend(job_id, amend, origin.update_id(amend)))
+    return await answer_job(services, job)
+
+
+@router.patch(
+    "/{job_id}/complete", response_model=JobOut, responses=job_responses(), summary="Record a result found outside"
+)
+async def complete_job(
+    job_id: JobId,
+    request: Annotated[CompleteRequest, Depends(json_body(CompleteRequest))],
+    services: ServicesDep,
+    origin: CommandOriginDep,
+) -> Response:
+    """Another CI or an operator knows how it ended: what still runs is stopped and this becomes the result."""
+    complete = signed(Complete, request, origin)
+    update_id = origin.update_id(complete)
+    job = await told(services, job_id, lambda: services.orchestrator.complete(job_id, complete, update_id))
+    return await answer_job(services, job)
+
+
+@router.post("/{job_id}/cancel", response_model=JobOut, responses=job_responses(), summary="Cancel a job")
+async def cancel_job(
+    job_id: JobId,
+    request: Annotated[CancelRequest, Depends(json_body(CancelRequest, optional=True))],
+    services: ServicesDep,
+    origin: CommandOriginDep,
+) -> Response:
+    """A queued job ends at once, a running one within 2 s and its 10 s grace. Cancelling it again is no error."""
+    return await answer_job(services, await cancel(services, job_id, signed(Cancel, request, origin), origin))
+
+
+@router.post(
+    "/{job_id}/retry",
+    status_code=201,
+    response_model=JobOut,
+    responses=job_responses(created=True),
+    summary="Run again",
+)
+async def retry_job(
+    job_id: JobId, services: ServicesDep, origin: OriginDep, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """An ended job becomes a new one (201) that names it in ``retry_of``; a dead letter is redriven itself (200)."""
+    return await answer_submitted(services, await retry(services, origin, job_id, idempotency_key))
+
+
+async def cancel(services: Services, job_id: str, request: Cancel, origin: Origin) -> Job:
+    """Cancel; a job that is cancelled already is returned as it is. Raises NotFound, InvalidState."""
+    try:
+        return await told(
+            services, job_id, lambda: services.orchestrator.cancel(job_id, request, origin.update_id(request))
+        )
+    except InvalidState:
+        job = await services.reader.get(job_id)
+        if job.status is JobStatus.CANCELLED:
+            return job
+        raise
+
+
+async def _with_lease(services: Services, job: Job) -> Job:
+    if job.status is not JobStatus.RUNNING:
+        return job
+    try:
+        lease = await asyncio.wait_for(services.orchestrator.lease_expires_at(job.job_id), _LEASE_WAIT_SECONDS)
+    except (Unavailable, TimeoutError):
+        logger.info("lease not refreshed: Temporal does not answer", extra={"job_id": job.job_id})
+        return job
+    return job if lease is None else job.model_copy(update={"lease_expires_at": lease})

@@ -1,0 +1,79 @@
+"""The queue's view of jobs, and its upkeep. The same jobs as ``jobs``; dead letters have their own module."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.auth.idempotency import IdempotencyKey
+from api.auth.origin import CommandOriginDep, OriginDep, signed
+from api.commands.answers import answer_job, job_responses, json_answer, told
+from api.commands.schemas.commands import PriorityRequest
+from api.deps import JobId, ServicesDep
+from api.http.bodies import json_body
+from api.http.errors import request_id_of
+from api.jobs.routes.jobs import cancel, create_job, get_job, list_jobs
+from api.jobs.schemas import Batch, BatchResult, JobOut
+from api.jobs.service import submit_batch
+from workflows.contracts.commands import Amend, Cancel, ReconcileResult
+from workflows.contracts.records import JobPage, QueueStats
+
+router = APIRouter(prefix="/api/queue", tags=["queue"])
+
+router.post(
+    "/jobs", status_code=201, response_model=JobOut, responses=job_responses(created=True), summary="Enqueue a job"
+)(create_job)
+router.get("/jobs", response_model=JobPage, summary="List jobs, newest first")(list_jobs)
+router.get("/jobs/{job_id}", response_model=JobOut, summary="Show a job")(get_job)
+
+
+@router.post("/jobs/batch", status_code=207, response_model=BatchResult, summary="Enqueue up to 100 jobs")
+async def create_jobs(
+    request: Request,
+    batch: Annotated[Batch, Depends(json_body(Batch))],
+    services: ServicesDep,
+    origin: OriginDep,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """All are checked before any is started: a bad field refuses the whole batch (422, ``items.3.git_repo``)."""
+    result = await submit_batch(services, origin, batch, idempotency_key, request_id_of(request))
+    return json_answer(result.model_dump_json().encode(), 207)
+
+
+@router.patch(
+    "/jobs/{job_id}/priority",
+    response_model=JobOut,
+    responses=job_responses(),
+    summary="Change a queued job's place in line",
+)
+async def set_priority(
+    job_id: JobId,
+    request: Annotated[PriorityRequest, Depends(json_body(PriorityRequest))],
+    services: ServicesDep,
+    origin: CommandOriginDep,
+) -> Response:
+    """Possible until an agent has the job."""
+    amend = signed(Amend, request, origin)
+    job = await told(services, job_id, lambda: services.orchestrator.amend(job_id, amend, origin.update_id(amend)))
+    return await answer_job(services, job)
+
+
+@router.delete("/jobs/{job_id}", response_model=JobOut, responses=job_responses(), summary="Cancel a job")
+async def delete_job(job_id: JobId, services: ServicesDep, origin: CommandOriginDep) -> Response:
+    """Takes the job from the queue or stops it; its record stays."""
+    return await answer_job(services, await cancel(services, job_id, Cancel(**origin.fields()), origin))
+
+
+@router.get("/stats", response_model=QueueStats, summary="The queue in numbers")
+async def queue_stats(services: ServicesDep) -> Response:
+    """Counters and times since the beginning; the cost does not grow with the number of jobs."""
+    return json_answer((await services.reader.queue_stats()).model_dump_json().encode())
+
+
+@router.post("/maintenance/requeue-expired", response_model=ReconcileResult, summary="Compare records with workflows")
+async def requeue_expired(services: ServicesDep, origin: OriginDep) -> Response:
+    """Workflows requeue lapsed leases themselves; this closes records whose workflow was ended behind our back."""
+    words = "Open records were compared with their workflows"
+    await services.audit.append(origin.signature().event("jobs.reconciled", services.clock(), words))
+    return json_answer((await services.orchestrator.reconcile()).model_dump_json().encode())

@@ -1,0 +1,235 @@
+"""Creating jobs: one, many, or again from one that ended. Both the jobs and the queue routes end here."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import ValidationError
+
+from api.auth.guard import require
+from api.auth.idempotency import fingerprint, id_for, require_same
+from api.auth.origin import Origin
+from api.auth.principal import Principal
+from api.commands.schemas.accepted import accepted_answer
+from api.deps import Services
+from api.http.errors import ApiError, ProblemCode, problem_body, status_of
+from api.http.problems import Problem
+from api.jobs.schemas import Batch, BatchItem, BatchResult, job_fields, require_all_plain, require_plain
+from api.temporal.recorded import earlier_job, seen_job
+from workflows.client.answers import ANSWERED_WITHIN_SECONDS
+from workflows.contracts.accepted import Accepted, Taken
+from workflows.contracts.access import Operation
+from workflows.contracts.commands import JobInput, Redrive
+from workflows.contracts.errors import FieldError, HybridCIError, InvalidState, NotFound, Unavailable
+from workflows.contracts.jobs import SERVICE_LABEL, Job, JobSpec, spec_of
+from workflows.contracts.records import JobWrite
+from workflows.contracts.statuses import JobStatus
+from workflows.job.record import as_accepted
+
+logger = logging.getLogger(__name__)
+_SUBMIT: Final = "submit"
+_SURELY_STORED_BYTES: Final = 64 * 1024
+"""A larger record may be refused by its store (400 KB an item in DynamoDB): it is created before the job starts."""
+_CREATED_WITHIN_SECONDS: Final = 3.0
+"""A store that hangs: after this the workflow is asked, which goes on trying when the request has its answer."""
+_PARALLEL: Final = 10
+"""Jobs of one batch that are started at a time: Temporal starts them faster than one by one, without a flood."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What became of a submission.
+
+    ``created``: there is a new job. ``replayed``: an earlier request with the same key created it.
+    """
+
+    job: Job
+    created: bool = False
+    replayed: bool = False
+
+
+async def submit_one(services: Services, origin: Origin, spec: JobSpec, key: str | None) -> Submitted:
+    """Start a job, or find the one this key stands for.
+
+    Raises Conflict, ValidationFailed, Unavailable, ApiError forbidden for a service or pool out of reach, and Accepted
+    when the job is started but cannot be recorded now.
+    """
+    require_plain(spec)
+    _require_reach(origin, spec)
+    digest = None if key is None else fingerprint("job", spec)
+    return await _start(services, _input(id_for(origin.caller, key), spec, origin, digest), _answered_by())
+
+
+async def submit_batch(
+    services: Services, origin: Origin, batch: Batch, key: str | None, request_id: str
+) -> BatchResult:
+    """Start several. All are valid by now; one that fails for another reason does not stop the others."""
+    require_all_plain(batch.items, prefix="items")
+    for spec in batch.items:
+        _require_reach(origin, spec)
+    digest = None if key is None else fingerprint("batch", batch)
+    ids = [id_for(origin.caller, key, part=index) for index in range(len(batch.items))]
+    inputs = [_input(job_id, spec, origin, digest) for job_id, spec in zip(ids, batch.items, strict=True)]
+    if digest is not None:  # another batch under this key must start nothing
+        first = await earlier_job(services, inputs[0].job_id, unrecorded=True)
+        if first is not None:
+            require_same(first.record.fingerprint, digest, what=f"job {first.record.job_id}")
+    slots, until = asyncio.Semaphore(_PARALLEL), _answered_by()
+
+    async def start(index: int) -> BatchItem:
+        async with slots:
+            try:
+                submitted = await _start(services, inputs[index], until)
+            except Accepted as accepted:
+                job = accepted_answer(accepted).job
+                return BatchItem(index=index, status=status_of(accepted.code), job=job)
+            except HybridCIError as error:
+                body = problem_body(error.code, error.message, request_id=request_id)
+                return BatchItem(index=index, status=status_of(error.code), error=Problem.model_validate(body))
+        return BatchItem(
+            index=index,
+            status=201 if submitted.created else 200,
+            job=job_fields(submitted.job, await services.fleet.waits_for(submitted.job)),
+        )
+
+    items = await asyncio.gather(*(start(index) for index in range(len(inputs))))
+    return BatchResult(
+        created=sum(item.status == 201 for item in items),
+        replayed=sum(item.status == 200 for item in items),
+        accepted=sum(item.status == 202 for item in items),
+        failed=sum(item.error is not None for item in items),
+        items=items,
+    )
+
+
+async def retry(services: Services, origin: Origin, job_id: str, key: str | None) -> Submitted:
+    """Run an ended job again: a dead letter is redriven, any other becomes a new job with ``retry_of``.
+
+    Raises NotFound, InvalidState while the job has not ended, and what ``submit_one`` raises.
+    """
+    job = (await seen_job(services, job_id)).record
+    again = await _redriven(services, origin, job, key)
+    if again is not None:
+        return again
+    if not job.status.ended:
+        raise InvalidState(f"Job {job_id} is {job.status}; only an ended job can be run again: cancel it first.")
+    try:
+        spec = spec_of(job)
+    except ValidationError as error:
+        raise InvalidState(
+            f"Job {job_id} was accepted under older rules ({error.error_count()} fields fail now): submit it anew."
+        ) from error
+    digest = None if key is None else fingerprint(f"retry {job_id}", spec)
+    return await _start(
+        services, _input(id_for(origin.caller, key), spec, origin, digest, retry_of=job_id), _answered_by()
+    )
+
+
+async def _redriven(services: Services, origin: Origin, job: Job, key: str | None) -> Submitted | None:
+    """The job, when it is a dead letter, or was one when a request with this key redrove it; else None."""
+    parked = job.status is JobStatus.DEAD_LETTERED
+    if not parked and key is None:
+        return None
+    update_id = None if key is None else id_for(origin.caller, key)
+    try:
+        record = await services.orchestrator.redrive(job.job_id, Redrive(**origin.fields()), update_id)
+    except (InvalidState, NotFound):
+        if parked:
+            raise
+        return None  # Temporal knows no redrive of this id
+    return Submitted(record, replayed=not parked)
+
+
+def _require_reach(origin: Origin, spec: JobSpec) -> None:
+    require(origin.caller, Operation.JOBS_SUBMIT, service=spec.labels.get(SERVICE_LABEL), pool=spec.pool)
+    _require_no_deployments(origin.caller, spec)
+
+
+def _require_no_deployments(caller: Principal, spec: JobSpec) -> None:
+    """A fence of a deployment's would end that service's deployments on the agent, and signed approvals would open
+    another job's way: both only for who may operate the service's deployments. Raises ApiError forbidden.
+    """
+    named = {} if spec.fence is None else {"fence": [spec.fence.name.partition("/")[0]]}
+    named["approvals"] = [approval.service for approval in spec.approvals]
+    for field, services in named.items():
+        for service in services:
+            if not caller.may(Operation.DEPLOYMENTS_OPERATE, service=service, pool=spec.pool):
+                raise ApiError(
+                    ProblemCode.FORBIDDEN,
+                    f"This job's `{field}` speaks for deployments of {service}, which {caller.id} may not operate:"
+                    " leave it out. A deployment gives it to its jobs by itself.",
+                    errors=[FieldError(field=field, message=f"is for who may operate deployments of {service}")],
+                )
+
+
+def _input(job_id: str, spec: JobSpec, origin: Origin, digest: str | None, retry_of: str | None = None) -> JobInput:
+    return JobInput(
+        job_id=job_id,
+        spec=spec,
+        created_by=origin.caller.id,
+        via=origin.via,
+        address=origin.address,
+        role=origin.caller.role,
+        fingerprint=digest,
+        retry_of=retry_of,
+    )
+
+
+def _answered_by() -> float:
+    """When a request is answered at the latest once its job is started, by the loop's time."""
+    return asyncio.get_running_loop().time() + ANSWERED_WITHIN_SECONDS
+
+
+async def _start(services: Services, job: JobInput, until: float) -> Submitted:
+    if job.fingerprint is not None:
+        known = await earlier_job(services, job.job_id)
+        if known is not None:
+            require_same(known.record.fingerprint, job.fingerprint, what=f"job {job.job_id}")
+            if not known.recorded:
+                raise Accepted(Taken(asked=_SUBMIT, job_id=job.job_id, job=known.record, replayed=True))
+            return Submitted(known.record, replayed=True)
+    submitted = await _accept(services, job, until)
+    services.known_jobs.add(job.job_id)
+    return submitted
+
+
+async def _accept(services: Services, job: JobInput, until: float) -> Submitted:
+    """Start the job and create its record, so that neither waits for the other.
+
+    The workflow first: there is never a record without one, and one that nobody created is created by the workflow, as
+    soon as something happens to the job or anybody misses it. Of several requests with one key at the same moment,
+    Temporal lets one start it: that one has created the job. Raises Accepted when no record comes by ``until``.
+    """
+    now = services.clock()
+    if len(job.spec.model_dump_json().encode()) > _SURELY_STORED_BYTES:
+        creation, created = None, await services.orchestrator.begin(job)
+    else:
+        creation = await services.orchestrator.start(job, now)
+        created = creation is not None
+    try:
+        async with asyncio.timeout_at(until):
+            if creation is not None and await _recorded_here(services, creation):
+                return Submitted(creation.job, created=True)
+            record = await services.orchestrator.created(job.job_id)
+    except (Unavailable, TimeoutError) as error:
+        if created:
+            known = as_accepted(job, now) if creation is None else creation.job
+        else:
+            known = await services.orchestrator.known(job.job_id)
+            require_same(known.fingerprint, job.fingerprint, what=f"job {job.job_id}")
+        raise Accepted(Taken(asked=_SUBMIT, job_id=job.job_id, job=known, replayed=not created)) from error
+    require_same(record.fingerprint, job.fingerprint, what=f"job {job.job_id}")
+    return Submitted(record, created=created, replayed=not created)
+
+
+async def _recorded_here(services: Services, creation: JobWrite) -> bool:
+    """False: the workflow is to create the record."""
+    try:
+        async with asyncio.timeout(_CREATED_WITHIN_SECONDS):
+            await services.creator.create(creation)
+    except (HybridCIError, TimeoutError) as error:
+        extra = {"job_id": creation.job.job_id, "because": str(error) or "the store did not answer"}
+        logger.warning("the workflow creates the record", extra=extra)
+        return False
+    return True

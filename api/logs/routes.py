@@ -1,0 +1,108 @@
+"""``GET …/logs``: a job's log as text or as events, once or followed live."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Final, Literal
+
+from fastapi import APIRouter, Header, Query
+from pydantic import Field
+from starlette.responses import Response, StreamingResponse
+
+from api.deps import JobId, Services, ServicesDep
+from api.logs.events import PLACE_PATTERN, as_events, place_of
+from api.logs.stream import LogRequest, LogStream, is_complete
+from api.logs.text import as_text
+from workflows.contracts.base import Frozen
+from workflows.contracts.errors import NotFound
+from workflows.contracts.jobs import Attempt, Job
+
+router = APIRouter(prefix="/api/dashboard/jobs", tags=["jobs"])
+SAFE_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Cache-Control": "no-store",
+    "X-Accel-Buffering": "no",
+}
+"""A log or artifact is a stranger's bytes on our origin: never a page, a script or a frame of ours."""
+
+
+class LogQuery(Frozen):
+    """Which log, from where and how."""
+
+    attempt: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["all"] | None = Field(
+        default=None, description="A number, or `all` for one after the other; default: the last attempt."
+    )
+    start: Annotated[int, Field(ge=0, lt=1 << 50)] = Field(default=0, description="Offset in bytes.")
+    follow: bool = Field(default=False, description="Stay until the log and the job have ended.")
+    timestamps: bool = Field(default=False, description="The time before each line (text only).")
+    format: Literal["text", "sse"] = Field(default="text", description="`sse`: events that can be resumed.")
+
+
+@router.get(
+    "/{job_id}/logs",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "The log. Headers: Log-Attempt, and Log-Complete unless followed.",
+            "content": {"text/plain": {"schema": {"type": "string"}}, "text/event-stream": {}},
+        }
+    },
+    summary="Read or follow a job's log",
+)
+async def read_log(
+    job_id: JobId,
+    wanted: Annotated[LogQuery, Query()],
+    services: ServicesDep,
+    last_event_id: Annotated[str | None, Header(pattern=PLACE_PATTERN)] = None,
+) -> Response:
+    """The bytes as the job printed them (secrets masked by the agent).
+
+    Followed without ``attempt``, the stream goes on from the last attempt to the next ones, with a line between them,
+    until the job has ended. Lines of ours begin with ``[hybridci]``.
+    """
+    job = await services.reader.get(job_id)
+    request = _request(job, wanted, last_event_id)
+    headers = {**SAFE_HEADERS, "Log-Attempt": str(request.first)}
+    if not request.follow:
+        headers["Log-Complete"] = str(await _complete(services, job, request)).lower()
+    events = LogStream(services, job, request).events()
+    if wanted.format == "sse":
+        body, media = as_events(events), "text/event-stream"
+    else:
+        body, media = as_text(events, timestamps=wanted.timestamps), "text/plain; charset=utf-8"
+    # A follower outlasts an outage by itself, and a quiet log is no reason to wait with the headers.
+    stream = body if request.follow else await _begun(body)
+    return StreamingResponse(stream, headers=headers, media_type=media)
+
+
+def _request(job: Job, wanted: LogQuery, last_event_id: str | None) -> LogRequest:
+    start, attempt = wanted.start, wanted.attempt
+    last = job.attempts[-1].number if job.attempts else 1
+    first = last if attempt is None else 1 if attempt == "all" else attempt
+    if last_event_id is not None:
+        place, start = place_of(last_event_id)
+        first = place or first
+    if first > last:
+        raise NotFound(f"Job {job.job_id} has no attempt {first}: its last is {last}.")
+    onward = attempt == "all" or (attempt is None and wanted.follow)
+    return LogRequest(first, start, follow=wanted.follow, onward=onward, title_first=attempt == "all")
+
+
+async def _complete(services: Services, job: Job, request: LogRequest) -> bool:
+    chosen: list[Attempt] = [item for item in job.attempts if item.number == request.first]
+    if request.onward:
+        chosen = job.attempts[-1:] if job.status.ended else []
+    if not chosen:
+        return job.status.ended  # it never ran: there is nothing to come
+    return await is_complete(services, job.job_id, chosen[0])
+
+
+async def _begun(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same stream once its first bytes are there, so that a store that is down is a 503 and not a broken 200."""
+    first = await anext(body, None)
+
+    async def whole() -> AsyncIterator[bytes]:
+        if first is not None:
+            yield first
+        async for piece in body:
+            yield piece
+
+    return whole()

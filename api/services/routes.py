@@ -1,0 +1,150 @@
+"""Services: register, change, show, list. Each change makes a version; a running deployment keeps the one it has."""
+
+import re
+from contextlib import suppress
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Header, Path, Query
+from pydantic import Field
+from starlette.responses import Response
+
+from api.auth.guard import Caller
+from api.auth.origin import OriginDep
+from api.auth.reach import within
+from api.auth.resources import Resource
+from api.commands.answers import Paging, json_answer
+from api.commands.schemas.accepted import ACCEPTED
+from api.deps import KnownService, Services, ServicesDep
+from api.http.bodies import document_body
+from api.http.errors import ApiError, ProblemCode
+from workflows.contracts.base import Frozen
+from workflows.contracts.errors import FieldError, InvalidState, NotFound, Unavailable, ValidationFailed
+from workflows.contracts.services import Service, ServiceName, ServicePage, ServiceSpec, ServiceWrite
+
+router = APIRouter(prefix="/api/dashboard/services", tags=["services"])
+_ETAG: Final = re.compile(r'"([0-9]{1,9})"')
+IfMatch = Annotated[
+    str | None,
+    Header(
+        alias="If-Match", max_length=64, description='`"3"`: change it only while this is its version; `*`: if any.'
+    ),
+]
+IfNoneMatch = Annotated[
+    str | None, Header(alias="If-None-Match", max_length=64, description="`*`: register it only when there is none.")
+]
+
+
+class VersionQuery(Frozen):
+    """Which of its definitions."""
+
+    version: Annotated[int, Field(ge=1, le=10**9)] | None = Field(default=None, description="Default: the present one.")
+
+
+@router.get("", response_model=ServicePage, summary="List services by name")
+async def list_services(paging: Paging, services: ServicesDep, caller: Caller) -> Response:
+    """Each with its present definition."""
+    page = await services.deployments.services(paging.limit, paging.cursor)
+    page = page.model_copy(update={"items": within(caller, page.items, lambda item: Resource(service=item.name))})
+    return json_answer(page.model_dump_json().encode())
+
+
+@router.get("/{name}", response_model=Service, summary="Show a service")
+async def get_service(name: KnownService, which: Annotated[VersionQuery, Query()], services: ServicesDep) -> Response:
+    """``ETag`` is its version, for ``If-Match``. 503 while an accepted registration has not reached the records."""
+    try:
+        return _answer(await services.deployments.service(name, which.version))
+    except NotFound:
+        if await services.releases.registers(name):
+            raise Unavailable(f"Service {name} is accepted, and its definition follows: ask again.") from None
+        raise
+
+
+@router.put(
+    "/{name}",
+    response_model=Service,
+    responses={201: {"model": Service, "description": "It was registered."}, **ACCEPTED},
+    summary="Register or change a service",
+)
+async def put_service(
+    name: Annotated[ServiceName, Path()],
+    spec: Annotated[ServiceSpec, Depends(document_body(ServiceSpec))],
+    services: ServicesDep,
+    origin: OriginDep,
+    if_match: IfMatch = None,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """As a whole, in JSON or YAML. The same definition again makes no new version.
+
+    201 when it was not there before; 202 when it is accepted, but not stored yet. 412 when it has another version than
+    ``If-Match`` says, or exists in spite of ``If-None-Match: *``.
+    """
+    present = await _present(services, name)
+    expected = _expected_version(if_match, if_none_match, present)
+    write = ServiceWrite(
+        name=name,
+        spec=spec,
+        expected_version=expected,
+        **origin.fields(),
+    )
+    if expected is not None and expected != (present.version if present is not None else 0):
+        raise _precondition_failed(name, present)
+    if present is None and expected is None:
+        with suppress(InvalidState):  # somebody else has registered it meanwhile
+            return _answer(await services.releases.apply_service(write.model_copy(update={"expected_version": 0})), 201)
+    try:
+        stored = await services.releases.apply_service(write)
+    except InvalidState:
+        now = await _present(services, name)
+        if expected is not None and expected != (now.version if now is not None else 0):
+            raise _precondition_failed(name, now) from None
+        raise
+    return _answer(stored, 201 if expected == 0 else 200)
+
+
+async def _present(services: Services, name: str) -> Service | None:
+    try:
+        return await services.deployments.service(name)
+    except NotFound:
+        return None
+
+
+def _expected_version(if_match: str | None, if_none_match: str | None, present: Service | None) -> int | None:
+    """0 stands for "there must be none". Raises ValidationFailed, and ApiError for ``If-Match: *`` of nothing."""
+    if if_none_match is not None:
+        if if_match is not None:
+            raise _bad_header("If-None-Match", "cannot be sent together with If-Match")
+        if if_none_match.strip() != "*":
+            raise _bad_header("If-None-Match", "must be *")
+        return 0
+    if if_match is None:
+        return None
+    if if_match.strip() == "*":
+        if present is None:
+            raise ApiError(ProblemCode.PRECONDITION_FAILED, "There is no such service yet; leave If-Match out.")
+        return present.version
+    version = _ETAG.fullmatch(if_match.strip())
+    if version is None or int(version[1]) == 0:
+        raise _bad_header("If-Match", 'must be the ETag of a service, such as "3" with its quotes, or *')
+    return int(version[1])
+
+
+def _precondition_failed(name: str, present: Service | None) -> ApiError:
+    found = "does not exist" if present is None else f"has version {present.version}, of {present.updated_by}"
+    headers = {} if present is None else {"ETag": f'"{present.version}"'}
+    return ApiError(
+        ProblemCode.PRECONDITION_FAILED,
+        f"Service {name} {found}: it is not what this change was made from. GET it, apply your change to that, and"
+        " send it again.",
+        headers=headers,
+    )
+
+
+def _bad_header(name: str, message: str) -> ValidationFailed:
+    return ValidationFailed(f"{name} {message}.", [FieldError(field=name, message=message)])
+
+
+def _answer(service: Service, status: int = 200) -> Response:
+    headers = {"ETag": f'"{service.version}"'}
+    if status == 201:
+        headers["Location"] = f"{router.prefix}/{service.name}"
+    return json_answer(service.model_dump_json().encode(), status, headers)

@@ -1,0 +1,104 @@
+"""Services and environments as callers send and see them."""
+
+from types import GenericAlias
+from typing import Annotated, Any, Final, Self
+
+from pydantic import BaseModel, Field, StringConstraints, create_model, model_validator
+
+from api.deployments.schemas import MAX_MILLIS, Signed
+from workflows.contracts.base import Frozen
+from workflows.contracts.environments import EnvironmentState, Why
+from workflows.contracts.fields import Text
+
+FREEZE_ID_PATTERN: Final = r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"
+MAX_FREEZE_SECONDS: Final = 366 * 24 * 3600
+
+_shown: dict[str, Any] = {
+    name: (field.annotation, field) for name, field in EnvironmentState.model_fields.items() if name != "sequence"
+}
+EnvironmentOut: Final[type[BaseModel]] = create_model(
+    "EnvironmentOut", __doc__="What is live in an environment, who waits for it, what holds or freezes it.", **_shown
+)
+"""For the documentation only: derived from ``EnvironmentState``."""
+_listed: dict[str, Any] = {"items": (GenericAlias(list, (EnvironmentOut,)), ...)}
+EnvironmentList: Final[type[BaseModel]] = create_model(
+    "EnvironmentList",
+    __doc__="The environments of a service, in the order in which a version passes them.",
+    **_listed,
+)
+
+EXAMPLE_SERVICE: Final[dict[str, Any]] = {
+    "git_repo": "https://example.com/shop.git",
+    "build": {"pool": "default", "steps": [{"name": "build", "run": "make"}]},
+    "test": {"pool": "default", "steps": [{"name": "unit", "run": "make test"}]},
+    "environments": [
+        {
+            "name": "staging",
+            "pool": "default",
+            "steps": [{"name": "deploy", "run": './deploy.sh staging "$HYBRIDCI_VERSION"'}],
+            "health_check": {"run": "curl -fsS https://staging.example.com/health"},
+        },
+        {
+            "name": "production",
+            "pool": "default",
+            "steps": [{"name": "deploy", "run": './deploy.sh production "$HYBRIDCI_VERSION"'}],
+            "approval": {"required": 1, "allow_author": False, "expires_seconds": 259_200},
+            "rollout": {"percent": [10, 50, 100], "pause_seconds": 60},
+            "verification": {"run": "./smoke.sh", "bake_seconds": 300, "max_error_rate": 0.02, "max_latency_ms": 500},
+            "rollback": {"steps": [{"name": "back", "run": './deploy.sh production "$HYBRIDCI_VERSION"'}]},
+        },
+    ],
+}
+
+
+class HoldRequest(Signed):
+    """Let nothing be rolled out until the hold is lifted."""
+
+    reason: Why
+
+
+class ReleaseRequest(Signed):
+    """Lift the hold."""
+
+    reason: Text = ""
+
+
+class FreezeRequest(Signed):
+    """From ``starts_at`` (default now) to ``ends_at``, or for ``duration_seconds``. Times are epoch milliseconds.
+
+    The same ``freeze_id`` again replaces it; without one it gets an id of its own.
+    """
+
+    name: Annotated[Text, StringConstraints(min_length=1, max_length=256)]
+    starts_at: int | None = Field(default=None, ge=0, le=MAX_MILLIS)
+    ends_at: int | None = Field(default=None, ge=0, le=MAX_MILLIS)
+    duration_seconds: int | None = Field(default=None, ge=1, le=MAX_FREEZE_SECONDS)
+    reason: Text = ""
+    freeze_id: Annotated[str, StringConstraints(pattern=FREEZE_ID_PATTERN)] | None = None
+
+    @model_validator(mode="after")
+    def _one_end(self) -> Self:
+        if (self.ends_at is None) == (self.duration_seconds is None):
+            raise ValueError("give either ends_at or duration_seconds")
+        return self
+
+
+class UnfreezeRequest(Signed):
+    """Why the freeze is ended."""
+
+    reason: Text = ""
+
+
+def environment_json(state: EnvironmentState) -> bytes:
+    """The state as callers see it."""
+    return state.model_dump_json(exclude={"sequence"}).encode()
+
+
+class EnvironmentStates(Frozen):
+    """What ``EnvironmentList`` documents."""
+
+    items: list[EnvironmentState]
+
+    def to_json(self) -> bytes:
+        """The list as callers see it."""
+        return self.model_dump_json(exclude={"items": {"__all__": {"sequence"}}}).encode()

@@ -1,0 +1,120 @@
+"""Health, information, metrics, and the way from ``/`` to the documentation."""
+
+import asyncio
+import logging
+import platform
+from collections import Counter
+from collections.abc import Awaitable
+from typing import Final
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from api.commands.answers import json_answer
+from api.deps import Services, ServicesDep
+from api.http.errors import problem
+from api.http.metrics import CONTENT_TYPE
+from api.http.middleware import MAX_BODY_BYTES
+from api.system.schemas.health import Health, Info, Ready
+from workflows.contracts.agents import PoolView
+from workflows.contracts.attempts import MAX_ARTIFACT_BYTES, MAX_CHUNK_BYTES
+from workflows.contracts.errors import ErrorCode, FieldError, HybridCIError
+from workflows.version import product_version
+
+logger = logging.getLogger(__name__)
+public = APIRouter(tags=["core"])
+"""Open to everybody: says nothing a port scan would not say."""
+router = APIRouter(tags=["core"])
+_CHECK_SECONDS: Final = 3.0
+
+
+@public.get("/", include_in_schema=False)
+async def to_docs() -> Response:
+    """People who open the bare address want to know what there is."""
+    return RedirectResponse("/api/docs", 307)
+
+
+@public.get("/health", response_model=Health, summary="The process answers")
+async def health() -> Response:
+    """Asks no other service: for a supervisor that restarts what hangs."""
+    return json_answer(Health(version=product_version()).model_dump_json().encode())
+
+
+@public.get("/health/ready", response_model=Ready, summary="Everything needed answers")
+async def ready(request: Request, services: ServicesDep) -> Response:
+    """Asks Temporal and DynamoDB; 503 names what does not answer. For load balancers."""
+    temporal, dynamodb = await asyncio.gather(_check(_temporal(services)), _check(services.reader.queue_stats()))
+    down = {name: reason for name, reason in (("temporal", temporal), ("dynamodb", dynamodb)) if reason is not None}
+    if down:
+        errors = [FieldError(field=name, message=reason) for name, reason in down.items()]
+        return problem(request, ErrorCode.UNAVAILABLE, f"Not ready: no answer from {', '.join(down)}.", errors=errors)
+    checks = {"temporal": "ok", "dynamodb": "ok"}
+    return json_answer(Ready(version=product_version(), checks=checks).model_dump_json().encode())
+
+
+@router.get("/info", response_model=Info, summary="What this server is")
+async def info(services: ServicesDep) -> Response:
+    """Version, environment and limits."""
+    found = Info(
+        version=product_version(),
+        environment=services.environment,
+        python=platform.python_version(),
+        max_body_bytes=MAX_BODY_BYTES,
+        max_log_chunk_bytes=MAX_CHUNK_BYTES,
+        max_artifact_bytes=MAX_ARTIFACT_BYTES,
+    )
+    return json_answer(found.model_dump_json().encode())
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={
+        200: {"description": "Prometheus text format.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+    },
+    summary="Metrics for Prometheus",
+)
+async def metrics(services: ServicesDep) -> Response:
+    """Requests by route template, the queue, the pools (``hybridci_pool_*``, by which KEDA can scale agents), and what
+    is stuck (``hybridci_stuck_workflows``).
+    """
+    stats, pools, stuck = await asyncio.gather(services.reader.queue_stats(), _pools(services), _stuck(services))
+    return Response(services.metrics.render(stats, pools, stuck), media_type=CONTENT_TYPE)
+
+
+async def _pools(services: Services) -> list[PoolView]:
+    """None while Temporal does not answer: the other numbers are needed just then."""
+    try:
+        return await services.fleet.pools.views()
+    except HybridCIError as error:
+        logger.warning("the pools' numbers are missing", extra={"reason": error.message})
+        return []
+
+
+async def _stuck(services: Services) -> dict[str, int] | None:
+    """None while Temporal does not answer."""
+    try:
+        return Counter(each.workflow_type for each in await services.repairs.stuck())
+    except HybridCIError as error:
+        logger.warning("the number of stuck workflows is missing", extra={"reason": error.message})
+        return None
+
+
+async def _temporal(services: Services) -> None:
+    await services.orchestrator.ready()
+
+
+async def _check(question: Awaitable[object]) -> str | None:
+    """None, or what is wrong; the whole story, with addresses, goes to the log, because anybody may ask."""
+    try:
+        await asyncio.wait_for(question, _CHECK_SECONDS)
+    except HybridCIError as error:
+        logger.warning("not ready", extra={"reason": error.message})
+    except TimeoutError:
+        return f"did not answer within {_CHECK_SECONDS:.0f} s"
+    except Exception:
+        logger.exception("a readiness check failed")
+    else:
+        return None
+    return "does not answer; the API's log says more"

@@ -1,0 +1,117 @@
+"""Workflows that cannot go on: which they are, and their repair."""
+
+from collections import Counter
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from api.auth.guard import Caller
+from api.auth.origin import Origin, OriginDep, signed
+from api.auth.reach import within
+from api.auth.resources import Resource
+from api.commands.answers import json_answer
+from api.deployments.service import require_environment
+from api.deps import DeploymentId, JobId, KnownEnvironment, KnownService, Services, ServicesDep
+from api.http.bodies import json_body
+from api.system.schemas.repairs import RepairOut, RepairRequest, StuckOut, SystemHealth
+from workflows.client.deployments import workflow_id_of
+from workflows.contracts.ids import environment_workflow_id, job_workflow_id
+from workflows.contracts.repairs import Kind, Outcome, Repair, RepairInput, StuckWorkflow, Subject
+from workflows.version import product_version
+
+router = APIRouter(tags=["maintenance"])
+_SHOWN: Final = 50
+_UNDER_WAY: Final = "The repair is under way; the audit trail tells its end, as workflow.repaired."
+_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {202: {"model": RepairOut, "description": "It is under way."}}
+Body = Annotated[RepairRequest, Depends(json_body(RepairRequest))]
+
+
+@router.get("/health/system", response_model=SystemHealth, summary="Is anything stuck?")
+async def system_health(services: ServicesDep, caller: Caller) -> Response:
+    """Workflows that cannot go on, as Temporal reports them, each with the command that cures it."""
+    stuck = within(caller, await services.repairs.stuck(), _resource)
+    health = SystemHealth(
+        status="stuck" if stuck else "healthy",
+        version=product_version(),
+        stuck=len(stuck),
+        by_type=dict(sorted(Counter(each.workflow_type for each in stuck).items())),
+        items=[_shown(each) for each in stuck[:_SHOWN]],
+    )
+    return json_answer(health.model_dump_json().encode())
+
+
+@router.post(
+    "/api/dashboard/jobs/{job_id}/repair",
+    response_model=RepairOut,
+    responses=_RESPONSES,
+    summary="Repair a job whose workflow is stuck",
+)
+async def repair_job(job_id: JobId, request: Body, services: ServicesDep, origin: OriginDep) -> Response:
+    """It goes on from its last good task, or ends as an error when a command would run twice (or with ``end``).
+
+    409 for one that is not stuck.
+    """
+    job = await services.reader.get(job_id)
+    subject = Subject(kind=Kind.JOB, workflow_id=job_workflow_id(job_id), job_id=job_id, pool=job.pool)
+    return await _repair(services, origin, subject, request)
+
+
+@router.post(
+    "/api/dashboard/deployments/{deployment_id}/repair",
+    response_model=RepairOut,
+    responses=_RESPONSES,
+    summary="Repair a deployment whose workflow is stuck",
+)
+async def repair_deployment(
+    deployment_id: DeploymentId, request: Body, services: ServicesDep, origin: OriginDep
+) -> Response:
+    """As for a job; one that is ended gives its environment's lock back, and what is live stays live."""
+    deployment = await services.deployments.get(deployment_id)
+    subject = Subject(
+        kind=Kind.DEPLOYMENT,
+        workflow_id=workflow_id_of(deployment),
+        deployment_id=deployment_id,
+        service_name=deployment.service_name,
+        environment=deployment.environment,
+        version=deployment.version,
+    )
+    return await _repair(services, origin, subject, request)
+
+
+@router.post(
+    "/api/dashboard/services/{name}/environments/{environment}/repair",
+    response_model=RepairOut,
+    responses=_RESPONSES,
+    summary="Repair an environment whose workflow is stuck",
+)
+async def repair_environment(
+    name: KnownService, environment: KnownEnvironment, request: Body, services: ServicesDep, origin: OriginDep
+) -> Response:
+    """As for a job; one that is ended starts anew from its record: who holds the lock, who waits, what is live."""
+    await require_environment(services, name, environment)
+    subject = Subject(
+        kind=Kind.ENVIRONMENT,
+        workflow_id=environment_workflow_id(name, environment),
+        service_name=name,
+        environment=environment,
+    )
+    return await _repair(services, origin, subject, request)
+
+
+async def _repair(services: Services, origin: Origin, subject: Subject, request: RepairRequest) -> Response:
+    start = RepairInput(subject=subject, command=signed(Repair, request, origin))
+    result = await services.repairs.repair(start)
+    if result is None:
+        answer = RepairOut(workflow_id=subject.workflow_id, outcome=Outcome.UNDER_WAY, message=_UNDER_WAY)
+        return json_answer(answer.model_dump_json().encode(), 202)
+    return json_answer(RepairOut(**result.model_dump()).model_dump_json().encode())
+
+
+def _resource(stuck: StuckWorkflow) -> Resource:
+    return Resource(service=stuck.service_name, pool=stuck.pool)
+
+
+def _shown(stuck: StuckWorkflow) -> StuckOut:
+    message = f"{stuck} cannot go on: its workflow task fails again and again."
+    return StuckOut(**stuck.model_dump(), repair=stuck.command, message=message)

@@ -1,0 +1,44 @@
+"""The dashboard's first page in numbers, from counters: the cost does not grow with jobs and deployments."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Final
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from api.commands.answers import json_answer
+from api.deps import ServicesDep
+from api.system.schemas.summary import Summary
+from workflows.contracts.deployments import DeploymentQuery, DeploymentStatus
+
+router = APIRouter(tags=["summary"])
+_RECENT: Final = 5
+_ON_THEIR_WAY: Final = (
+    DeploymentStatus.PENDING,
+    DeploymentStatus.STAGING,
+    DeploymentStatus.STAGED,
+    DeploymentStatus.PRODUCTION,
+)
+
+
+@router.get("/api/dashboard/summary", response_model=Summary, summary="The first page in numbers")
+async def summary(services: ServicesDep) -> Response:
+    """Counters, and the five newest jobs and deployments. Days are in UTC."""
+    today = datetime.fromtimestamp(services.clock() / 1000, UTC).date().isoformat()
+    jobs, stats, started_today, recent = await asyncio.gather(
+        services.reader.overview(),
+        services.deployments.stats(),
+        services.deployments.day_count(today),
+        services.deployments.list(DeploymentQuery(limit=_RECENT)),
+    )
+    found = Summary(
+        **dict(jobs),
+        total_deployments=stats.total,
+        deployments_today=started_today,
+        deployments_active=sum(stats.by_status.get(status, 0) for status in _ON_THEIR_WAY),
+        deployments_staging=stats.by_status.get(DeploymentStatus.STAGING, 0),
+        deployments_failed=stats.by_status.get(DeploymentStatus.FAILED, 0),
+        recent_deployments=recent.items,
+    )
+    return json_answer(found.model_dump_json().encode())

@@ -1,0 +1,75 @@
+"""The API's connection to Temporal: tried until it stands, so that the API starts, answers and says so without it.
+
+Once made, the connection repairs itself; only the first one needs this.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from temporalio.client import Client
+
+from api.temporal.task_queues import TaskQueues
+from workflows.client.deployments import Deployments
+from workflows.client.jobs import Orchestrator, connect
+from workflows.client.repairs import Repairs
+from workflows.contracts.errors import Unavailable
+
+logger = logging.getLogger(__name__)
+
+_FIRST_PAUSE: Final = 0.2
+_LONGEST_PAUSE: Final = 3.0
+
+
+async def connect_as_api() -> Client:
+    """A connection named after this process, as the Temporal UI shows it. Raises RuntimeError."""
+    return await connect(identity=f"api-{os.getpid()}")
+
+
+class TemporalConnection:
+    """Holds the ways to the workflows once there is a connection. Each raises Unavailable until then."""
+
+    def __init__(self, connect: Callable[[], Awaitable[Client]] = connect_as_api) -> None:
+        self._connect = connect
+        self._made: tuple[Orchestrator, Deployments, TaskQueues, Client, Repairs] | None = None
+
+    def orchestrator(self) -> Orchestrator:
+        """The way to the workflows of jobs."""
+        return self._connected()[0]
+
+    def releases(self) -> Deployments:
+        """The way to the workflows of deployments, environments and services."""
+        return self._connected()[1]
+
+    def queues(self) -> TaskQueues:
+        """The way to the numbers of task queues."""
+        return self._connected()[2]
+
+    def client(self) -> Client:
+        """The connection itself, for raw calls."""
+        return self._connected()[3]
+
+    def repairs(self) -> Repairs:
+        """The way to workflows that cannot go on."""
+        return self._connected()[4]
+
+    async def keep_trying(self) -> None:
+        """Try to connect until it works. Ends then; cancel it to give up."""
+        pause = _FIRST_PAUSE
+        while self._made is None:
+            try:
+                client = await self._connect()
+            except RuntimeError as error:  # what the SDK raises for every kind of failed connection
+                logger.warning("Temporal does not answer; trying again", extra={"error": str(error), "seconds": pause})
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+            else:
+                self._made = Orchestrator(client), Deployments(client), TaskQueues(client), client, Repairs(client)
+        logger.info("connected to Temporal")
+
+    def _connected(self) -> tuple[Orchestrator, Deployments, TaskQueues, Client, Repairs]:
+        if self._made is None:
+            raise Unavailable("Temporal has not answered since this API started; it keeps trying. Is Temporal running?")
+        return self._made

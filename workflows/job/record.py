@@ -1,0 +1,315 @@
+"""How a job's record changes: pure functions from one state of the record to the next.
+
+Deliberately not here: when they are applied (``workflow``) and what follows a failure (``retry``). Times: epoch ms.
+Agents' clocks may be off, so a time reported by an agent is never taken to lie before the queueing, nor after now.
+A record must always fit into its store, or its workflow could not go on: what could make it grow is bounded here.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from pydantic import ValidationError
+from temporalio.exceptions import ApplicationError
+
+from workflows.contracts.attempts import MAX_REPORTED_ARTIFACTS, AttemptInput, AttemptResult, AttemptStarted
+from workflows.contracts.commands import Amend, Edit, JobInput, Signed
+from workflows.contracts.deployments import AuditEvent
+from workflows.contracts.errors import ErrorCode, field_errors
+from workflows.contracts.ids import LEASE_SECONDS
+from workflows.contracts.jobs import Attempt, Job, new_job, spec_of
+from workflows.contracts.records import JobWrite
+from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
+from workflows.job.retry import Decision
+
+QUEUE_STATUS = {
+    JobStatus.SUCCESS: QueueStatus.COMPLETED,
+    JobStatus.FAILED: QueueStatus.FAILED,
+    JobStatus.TIMEOUT: QueueStatus.FAILED,
+    JobStatus.ERROR: QueueStatus.FAILED,
+    JobStatus.CANCELLED: QueueStatus.CANCELLED,
+    JobStatus.DEAD_LETTERED: QueueStatus.DEAD_LETTERED,
+}
+_FIRST_SEQUENCE: Final = 1
+DETAILED_ATTEMPTS: Final = 20
+"""How many of the last attempts keep their steps and artifacts; a job can be redriven without end."""
+
+
+def submitted(start: JobInput, now: int) -> Job:
+    """What was asked for, not yet in line."""
+    return new_job(
+        start.spec,
+        job_id=start.job_id,
+        now=now,
+        created_by=start.created_by,
+        fingerprint=start.fingerprint,
+        retry_of=start.retry_of,
+    )
+
+
+def submission(start: JobInput, at: int) -> AuditEvent:
+    """The event of the record's creation."""
+    details = {"job_type": start.spec.job_type, "retry_of": start.retry_of} if start.retry_of else {}
+    job = submitted(start, at)
+    return event(job, "submitted", "submitted", by=start.created_by, origin=start, at=at, details=details)
+
+
+def creation(start: JobInput, accepted_at: int) -> JobWrite:
+    """The record's first write by whoever accepted the job: the workflow takes it for granted, and sees to it later."""
+    job = queued(submitted(start, accepted_at), accepted_at).model_copy(update={"sequence": _FIRST_SEQUENCE})
+    return JobWrite(job=job, events=[submission(start, accepted_at)])
+
+
+def as_accepted(start: JobInput, started_at: int) -> Job:
+    """What a workflow that was started at this time was given, before anything happened to it."""
+    if start.resume is not None:
+        return start.resume
+    if start.accepted_at is not None:
+        return creation(start, start.accepted_at).job
+    return submitted(start, started_at)
+
+
+def event(
+    job: Job,
+    action: str,
+    identity: str,
+    *,
+    by: str | None,
+    origin: Signed | JobInput,
+    at: int,
+    details: dict[str, Any],
+    reason: str | None = None,
+) -> AuditEvent:
+    """Who did what to the job, for the audit trail. One ``identity`` is one event, however often it is written."""
+    return AuditEvent(
+        event_id=f"{job.job_id}-{identity}",
+        at=at,
+        action=f"job.{action}",
+        by=by or "",
+        via=origin.via,
+        address=origin.address,
+        role=origin.role,
+        job_id=job.job_id,
+        pool=job.pool,
+        reason=reason,
+        details=details,
+    )
+
+
+def attempt_input(job: Job, number: int, *, avoid_agent: str | None) -> AttemptInput:
+    """What the agent is given."""
+    fields = {name: getattr(job, name) for name in AttemptInput.model_fields if name in Job.model_fields}
+    fields["git_author"] = job.git_author
+    return AttemptInput(**fields, attempt=number, avoid_agent=avoid_agent)
+
+
+def queued(job: Job, now: int) -> Job:
+    """A new round begins: first start or redrive."""
+    return job.model_copy(
+        update={
+            "status": JobStatus.QUEUED,
+            "queue_status": QueueStatus.QUEUED,
+            "queued_at": now,
+            "started_at": None,
+            "completed_at": None,
+            "next_attempt_at": None,
+            "lease_expires_at": None,
+            "duration_seconds": None,
+            "agent_id": None,
+        }
+    )
+
+
+def due(job: Job, now: int) -> Job:
+    """The pause before a retry is over: the wait in the queue begins.
+
+    When it was to end is when it has ended: that time is recorded, and nothing is written now. Should the timer be late
+    (its workflow waited for the store before it set it), the workflow must not know another one.
+    """
+    return job.model_copy(update={"queued_at": job.next_attempt_at or now, "next_attempt_at": None})
+
+
+def claimed(job: Job, announcement: AttemptStarted, now: int) -> Job:
+    """An agent works on the attempt: it checks out (CLAIMED) or runs steps (RUNNING)."""
+    queued_at, lapses = job.queued_at or job.created_at, now + LEASE_SECONDS * 1000
+    known = next((attempt for attempt in job.attempts if attempt.number == announcement.attempt), None)
+    attempt = (known or _new_attempt(job, announcement.attempt, queued_at)).model_copy(
+        update={
+            "agent_id": announcement.agent_id,
+            "claimed_at": _between(queued_at, announcement.claimed_at, now),
+            "started_at": _perhaps_between(queued_at, announcement.started_at, now),
+        }
+    )
+    return job.model_copy(
+        update={
+            "status": JobStatus.RUNNING,
+            "queue_status": announcement.phase,
+            "agent_id": announcement.agent_id,
+            "started_at": job.started_at or attempt.claimed_at,
+            "lease_expires_at": _between(now, announcement.lease_expires_at or lapses, lapses),
+            "attempts": _with(job.attempts, attempt),
+        }
+    )
+
+
+def attempt_ended(job: Job, result: AttemptResult, now: int) -> Job:
+    """Keep how the attempt ended. The job's own status follows from the decision."""
+    queued_at = job.queued_at or job.created_at
+    known = next((attempt for attempt in job.attempts if attempt.number == result.attempt), None)
+    base = known or _new_attempt(job, result.attempt, queued_at)
+    claimed_at = _between(queued_at, result.claimed_at, now)
+    attempt = base.model_copy(
+        update={
+            "agent_id": result.agent_id or base.agent_id,
+            "claimed_at": claimed_at,
+            "started_at": _perhaps_between(claimed_at, result.started_at, now),
+            "finished_at": _between(claimed_at, result.finished_at, now),
+            "outcome": result.outcome,
+            "exit_code": result.exit_code,
+            "cause": result.cause,
+            "message": result.message,
+            "steps": result.steps,
+            "artifacts": result.artifacts[:MAX_REPORTED_ARTIFACTS],
+            "log_bytes": result.log_bytes,
+        }
+    )
+    return job.model_copy(
+        update={
+            "agent_id": attempt.agent_id,
+            "started_at": job.started_at or claimed_at,
+            "exit_code": result.exit_code,
+            "lease_expires_at": None,
+            "attempts": _with(job.attempts, attempt),
+        }
+    )
+
+
+def retrying(job: Job, decision: Decision, now: int) -> Job:
+    """Back into the queue, now or after a pause."""
+    at = now + round(decision.delay_seconds * 1000)
+    return job.model_copy(
+        update={
+            "status": JobStatus.QUEUED,
+            "queue_status": QueueStatus.QUEUED,
+            "queued_at": at,
+            "next_attempt_at": at if decision.delay_seconds > 0 else None,
+            "cause": job.attempts[-1].cause or job.attempts[-1].outcome,
+            "error_message": decision.reason,
+        }
+    )
+
+
+def moved(job: Job, result: AttemptResult, now: int) -> Job:
+    """Back into the queue because its place in line changed just as an agent had begun; no budget is touched."""
+    taken = result.model_copy(update={"cause": "moved", "message": "Taken back: the job's place in line was changed."})
+    return queued(attempt_ended(job, taken, now), now)
+
+
+def parked(job: Job, decision: Decision, now: int) -> Job:
+    """A dead letter."""
+    return _ended(job, JobStatus.DEAD_LETTERED, _cause(job), decision.reason, now)
+
+
+def finished(job: Job, status: JobStatus, reason: str | None, now: int, *, cause: str | None = None) -> Job:
+    """The final state."""
+    if status is JobStatus.SUCCESS:
+        return _ended(job, status, None, None, now)
+    return _ended(job, status, cause or _cause(job), reason, now)
+
+
+def amended(job: Job, change: Amend) -> Job:
+    """The job with another place in line or other labels."""
+    update = change.model_dump(exclude=set(Signed.model_fields), exclude_none=True)
+    return job.model_copy(update=update | {name: getattr(change, name) for name in ("priority",) if name in update})
+
+
+def edited(job: Job, change: Edit) -> Job:
+    """A dead letter with other settings. Raises ApplicationError validation_failed when they make no valid job."""
+    env = {name: value for name, value in (job.env | (change.env or {})).items() if value is not None}
+    retry = change.retry or job.retry
+    if change.max_attempts is not None:
+        retry = retry.model_copy(update={"max_attempts": change.max_attempts})
+    return _valid(
+        job.model_copy(
+            update={
+                "pool": change.pool or job.pool,
+                "requires": job.requires if change.requires is None else change.requires,
+                "priority": change.priority or job.priority,
+                "timeout_seconds": change.timeout_seconds or job.timeout_seconds,
+                "env": env,
+                "retry": retry,
+            }
+        )
+    )
+
+
+def lost_result(job: Job, number: int, outcome: Outcome, message: str, now: int) -> AttemptResult:
+    """The result of an attempt whose agent can no longer report it."""
+    known = next((attempt for attempt in job.attempts if attempt.number == number), None)
+    queued_at = job.queued_at or job.created_at
+    return AttemptResult(
+        attempt=number,
+        agent_id=(known and known.agent_id) or "",
+        outcome=outcome,
+        cause=outcome.value,
+        message=message,
+        claimed_at=(known and known.claimed_at) or queued_at,
+        started_at=known and known.started_at,
+        finished_at=now,
+    )
+
+
+def _ended(job: Job, status: JobStatus, cause: str | None, reason: str | None, now: int) -> Job:
+    return job.model_copy(
+        update={
+            "status": status,
+            "queue_status": QUEUE_STATUS[status],
+            "completed_at": now,
+            "duration_seconds": None if job.started_at is None else max(0, now - job.started_at) / 1000,
+            "next_attempt_at": None,
+            "lease_expires_at": None,
+            "cause": cause,
+            "error_message": reason,
+        }
+    )
+
+
+def _cause(job: Job) -> str | None:
+    return (job.attempts[-1].cause or job.attempts[-1].outcome) if job.attempts else job.cause
+
+
+def _new_attempt(job: Job, number: int, queued_at: int) -> Attempt:
+    url = f"/api/dashboard/jobs/{job.job_id}/logs?attempt={number}"
+    return Attempt(number=number, pool=job.pool, queued_at=queued_at, log_url=url)
+
+
+def _with(attempts: Sequence[Attempt], attempt: Attempt) -> list[Attempt]:
+    others = [other for other in attempts if other.number != attempt.number]
+    old = len(others) + 1 - DETAILED_ATTEMPTS
+    return [*(_short(other) if index < old else other for index, other in enumerate(others)), attempt]
+
+
+def _short(attempt: Attempt) -> Attempt:
+    return attempt.model_copy(update={"steps": [], "artifacts": []}) if attempt.steps or attempt.artifacts else attempt
+
+
+def _between(earliest: int, time: int, latest: int) -> int:
+    return max(earliest, min(time, latest))
+
+
+def _perhaps_between(earliest: int, time: int | None, latest: int) -> int | None:
+    return None if time is None else _between(earliest, time, latest)
+
+
+def _valid(job: Job) -> Job:
+    """The job, when it could also have been submitted as it is now: each change fits, but their sum may not."""
+    try:
+        spec_of(job)
+    except ValidationError as error:
+        found = [each.model_dump() for each in field_errors(error, nameless="edit")]
+        raise ApplicationError(
+            "The edit was not made: the job would not be valid with it.",
+            {"errors": found},
+            type=ErrorCode.VALIDATION_FAILED,
+            non_retryable=True,
+        ) from None
+    return job

@@ -1,0 +1,258 @@
+"""JobWorkflow: one job from submission to its final state. ``run`` reads like the process:
+create → (queue → attempt → decide)* → finish, or park as a dead letter until somebody redrives or discards it.
+
+Deliberately not here: retry rules (``retry``), what may be asked (``messages``), changes of the
+record (``record``), writing it (``recorded``).
+The record is created by whoever accepted the job, or here (``JobInput``). Every change of state after that is written
+in the workflow task that decides it (``calls``): no extra round trip, one history event. The history of a job
+with three attempts stays below 60 events.
+"""
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Final
+
+from temporalio import workflow
+from temporalio.common import Priority as TemporalPriority
+from temporalio.common import RawValue, RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.contracts.activities import run_attempt
+    from workflows.contracts.attempts import CANCEL_GRACE_SECONDS, AttemptResult, AttemptStarted
+    from workflows.contracts.commands import JobInput
+    from workflows.contracts.ids import LEASE_SECONDS, pool_queue
+    from workflows.contracts.jobs import Job
+    from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
+    from workflows.job import record
+    from workflows.job.lost_attempt import reported, unreported
+    from workflows.job.messages import JobMessages, Stop
+    from workflows.job.presentation import attempt_summary
+    from workflows.job.recorded import now_ms
+    from workflows.job.retry import MAX_DECLINES, Action, Decision, decide
+
+_REPORT_MARGIN: Final = timedelta(seconds=CANCEL_GRACE_SECONDS + 110)
+"""An agent ends an attempt at its timeout itself; the server gives up this much later, should the agent not."""
+_SHORT_PAUSE_SECONDS: Final = 30
+"""A pause this short does not change the search attributes: two events less for each retry."""
+
+
+@workflow.defn(name="JobWorkflow")
+class JobWorkflow(JobMessages):
+    """The one owner of a job's state. All else asks it by updates and signals."""
+
+    @workflow.init
+    def __init__(self, start: JobInput) -> None:
+        if start.resume is not None:
+            super().__init__(start.resume, written=start.resume)
+        elif start.accepted_at is not None:
+            creation = record.creation(start, start.accepted_at)
+            super().__init__(creation.job, written=creation.job, creation=creation.events)
+        else:  # the time of the execution: a task can be lost and run again
+            super().__init__(record.submitted(start, _millis(workflow.info().workflow_start_time)), written=None)
+        self._retention = timedelta(seconds=start.dead_letter_retention_seconds)
+        self._created = self._written is not None
+        self._rejected: ApplicationError | None = None
+        self._round_start = len(self._job.attempts)
+        self._retryable = True
+
+    @workflow.run
+    async def run(self, start: JobInput) -> Job:
+        """Run the job to its final state and return its record."""
+        body = asyncio.create_task(self._run(start))
+        while True:
+            try:
+                again = await asyncio.shield(body)
+                break
+            except asyncio.CancelledError:  # a cancellation from the Temporal UI is a cancel like any other
+                if body.done():
+                    raise
+                self._request_stop(Stop(JobStatus.CANCELLED, "cancelled", "Cancelled in Temporal."))
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        if again:
+            workflow.continue_as_new(start.model_copy(update={"resume": self._written}))
+        return self._job
+
+    async def _run(self, start: JobInput) -> bool:
+        """True asks for continue-as-new, at the one moment that has no attempt under way."""
+        if not self._created:
+            await self._create(start)
+        while True:
+            decision = await self._run_round()
+            if decision.action is Action.FINISH:
+                await self._finish(decision.status, decision.reason)
+                return False
+            if not await self._park(decision):
+                return False
+            if workflow.info().is_continue_as_new_suggested() and await self._nobody_waits():
+                return True
+
+    async def _nobody_waits(self) -> bool:
+        """True once all handlers have answered; False when one wants the job to end, which a new run would not know."""
+        await workflow.wait_condition(lambda: self._stop is not None or workflow.all_handlers_finished())
+        return self._stop is None
+
+    async def _create(self, start: JobInput) -> None:
+        self._job = record.queued(self._job, now_ms())
+        self._note_submission(start)
+        try:
+            await self._record()
+        except ApplicationError as error:
+            self._rejected = error
+            await workflow.wait_condition(workflow.all_handlers_finished)
+            raise self._rejected from None
+        self._created = True
+
+    async def _run_round(self) -> Decision:
+        """Attempts until one decision ends them: success, a final failure, a stop, or a used-up budget."""
+        self._round_start = len(self._job.attempts)
+        self._between_attempts = False
+        avoid: str | None = None
+        while True:
+            if self._stop is None:
+                result = await self._run_attempt(avoid)
+                avoid = result.agent_id if result and result.outcome is Outcome.AGENT_LOST else None
+            else:
+                result = None
+            if self._stop is not None and not (result and result.outcome is Outcome.SUCCEEDED):
+                return self._stopped(self._stop)
+            round_attempts = self._job.attempts[self._round_start :]
+            decision = decide(self._job.retry, round_attempts, retryable=self._retryable)
+            if decision.action is not Action.RETRY:
+                return decision
+            await self._pause(decision)
+
+    async def _run_attempt(self, avoid: str | None) -> AttemptResult | None:
+        """One attempt, however often it changes its place in line. None: it was stopped before it began."""
+        declines = 0
+        try:
+            while True:
+                number = self._attempt_number = self._job.attempts[-1].number + 1 if self._job.attempts else 1
+                result = await self._place_and_wait(number, avoid if declines < MAX_DECLINES else None)
+                if result is not None and result.outcome is Outcome.DECLINED:
+                    declines += 1
+                elif result is not None:
+                    self._retryable = result.retryable
+                    self._job = record.attempt_ended(self._job, result, now_ms())
+                    return result
+                if self._stop is not None:
+                    return None
+        finally:
+            self._attempt_number = None
+
+    async def _place_and_wait(self, number: int, avoid: str | None) -> AttemptResult | None:
+        """Queue the attempt on its pool and wait. None: it was taken from there, to move it or to stop."""
+        job = self._job
+        handle: workflow.ActivityHandle[RawValue | None] = workflow.start_activity(
+            run_attempt.__name__,
+            record.attempt_input(job, number, avoid_agent=avoid),
+            result_type=RawValue,
+            task_queue=pool_queue(job.pool, job.requires),
+            priority=TemporalPriority(priority_key=job.priority.key),
+            start_to_close_timeout=timedelta(seconds=job.timeout_seconds) + _REPORT_MARGIN,
+            heartbeat_timeout=timedelta(seconds=LEASE_SECONDS),
+            retry_policy=RetryPolicy(maximum_attempts=1),
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            summary=attempt_summary(job, number),
+        )
+        self._show()
+        await workflow.wait_condition(lambda: handle.done() or self._stop is not None or self._replace)
+        if not handle.done():
+            handle.cancel()
+        try:
+            answer = await handle
+        except ActivityError as error:
+            result = unreported(self._job, number, error, now_ms())
+        else:
+            result = reported(self._job, number, answer, workflow.payload_converter(), now_ms())
+        moved, self._replace = self._replace and self._stop is None, False
+        if moved and result is not None and result.outcome is Outcome.CANCELLED:
+            self._job = record.moved(self._job, result, now_ms())  # an agent had just begun
+            return None
+        return result
+
+    async def _pause(self, decision: Decision) -> None:
+        self._job = record.retrying(self._job, decision, now_ms())
+        await self._record()
+        self._between_attempts = decision.delay_seconds < _SHORT_PAUSE_SECONDS
+        if decision.delay_seconds <= 0:
+            return
+        self._show()
+        try:
+            await workflow.wait_condition(
+                lambda: self._stop is not None,
+                timeout=timedelta(seconds=decision.delay_seconds),
+                timeout_summary=f"pause before the next attempt: {decision.delay_seconds:g} s",
+            )
+        except TimeoutError:
+            self._job = record.due(self._job, now_ms())
+
+    async def _park(self, decision: Decision) -> bool:
+        """Keep the dead letter until it is redriven (True) or given up (False)."""
+        self._job = record.parked(self._job, decision, now_ms())
+        await self._record()
+        self._show()
+        reason = decision.reason
+        try:
+            await workflow.wait_condition(
+                lambda: self._stop is not None or self._redrive,
+                timeout=self._retention,
+                timeout_summary=f"dead letter: kept {self._retention.days} days, then {decision.status}",
+            )
+        except TimeoutError:
+            reason = f"{reason} Nobody redrove it within {self._retention}."
+        if self._redrive and self._stop is None:
+            self._job = record.queued(self._job, now_ms())
+            await self._record()
+            self._show()
+            self._redrive = False
+            return True
+        stop = self._stop or Stop(decision.status, self._job.cause or "", reason)
+        stopped = self._stopped(stop)
+        await self._finish(stopped.status, stopped.reason)
+        return False
+
+    def _stopped(self, stop: Stop) -> Decision:
+        if stop.exit_code is not None:
+            self._job = self._job.model_copy(update={"exit_code": stop.exit_code})
+        self._job = self._job.model_copy(update={"cause": stop.cause})
+        return Decision(Action.FINISH, stop.status, stop.reason)
+
+    async def _finish(self, status: JobStatus, reason: str) -> None:
+        cause = self._job.cause if self._stop is not None else None
+        self._job = record.finished(self._job, status, reason, now_ms(), cause=cause)
+        await self._record()
+        self._show()
+        self._redrive = False
+
+    @workflow.update(name="created")
+    async def created(self) -> Job:
+        """Answer once the record is readable."""
+        await workflow.wait_condition(lambda: self._created or self._rejected is not None)
+        if self._rejected is not None:
+            raise self._rejected
+        if self._creation is not None:
+            await self._record()
+        return self._job
+
+    @workflow.signal(name="attempt_started")
+    async def attempt_started(self, announcement: AttemptStarted) -> None:
+        """An agent has begun the attempt. Late, repeated or foreign announcements change nothing."""
+        job = self._job
+        current = announcement.attempt == self._attempt_number and not job.status.ended
+        later = job.queue_status is QueueStatus.QUEUED or (
+            job.queue_status is QueueStatus.CLAIMED and announcement.phase is QueueStatus.RUNNING
+        )
+        if current and later and self._created:
+            self._job = record.claimed(job, announcement, now_ms())
+            await self._record()
+            self._show()
+
+    @workflow.query(name="state")
+    def state(self) -> Job:
+        """The record as the workflow has it now."""
+        return self._job
+
+
+def _millis(time: datetime) -> int:
+    return int(time.timestamp() * 1000)
