@@ -16,7 +16,7 @@ from workflows.deployment.progress import Advance, Part, Phase, Progress
 from workflows.deployment.state import State
 from workflows.deployment.workflow import DeploymentWorkflow
 
-HISTORIES = Path(__file__).parents[1] / "replay" / "histories"
+HISTORIES = Path(__file__).parents[3] / "replay" / "histories"
 
 
 def test_every_phase_but_the_end_has_its_module() -> None:

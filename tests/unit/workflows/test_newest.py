@@ -7,7 +7,7 @@ import pytest
 
 from workflows.newest import Newest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_the_oldest_goes_and_setting_makes_an_entry_the_newest() -> None:

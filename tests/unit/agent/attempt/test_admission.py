@@ -9,7 +9,7 @@ from temporalio.testing import ActivityEnvironment
 from agent.attempt.activity import Admission, Attempts, Watchers
 from agent.safety.gate import Gate, Reason
 from tests.control_plane_server import ControlPlaneServer
-from tests.unit.test_agent_job import a_bench
+from tests.unit.agent.attempt.test_run import a_bench
 from workflows.contracts.statuses import Outcome
 
 

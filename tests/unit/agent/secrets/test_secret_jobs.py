@@ -25,7 +25,7 @@ from agent.steps.executors.shell import ShellExecutor
 from api.cli.keys.approval_signing import new_approver_key, sign_approval
 from api.cli.keys.sealing import new_pool_key, seal
 from tests.control_plane_server import ControlPlaneServer
-from tests.unit.test_agent_job import Bench, a_bench
+from tests.unit.agent.attempt.test_run import Bench, a_bench
 from workflows.contracts.jobs import Step
 from workflows.contracts.statuses import Outcome
 

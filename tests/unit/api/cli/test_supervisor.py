@@ -34,7 +34,7 @@ class Supervised:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *children: dict[str, Any]) -> None:
-        root = str(Path(__file__).parents[2])
+        root = str(Path(__file__).parents[4])
         with self.output.open("wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.unit.supervised", json.dumps(children)],

@@ -31,7 +31,7 @@ from workflows.contracts.repairs import (
 )
 from workflows.repair.history import failure_message, reset_point, unread_signals
 
-BROKEN = Path(__file__).parent.parent / "replay" / "broken"
+BROKEN = Path(__file__).parents[2].parent / "replay" / "broken"
 ATTEMPT, OTHER = "run_attempt", "await_closed"
 
 

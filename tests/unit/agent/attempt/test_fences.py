@@ -14,8 +14,8 @@ from agent.safety.fences import Fenced, Fences
 from agent.steps.process import ProcessEnd
 from tests.agent.helpers import eventually
 from tests.control_plane_server import ControlPlaneServer
-from tests.unit.test_agent_job import Bench, FakeExecutor, a_bench
-from tests.unit.test_job_record import a_job
+from tests.unit.agent.attempt.test_run import Bench, FakeExecutor, a_bench
+from tests.unit.workflows.job.test_record import a_job
 from workflows.contracts.jobs import Attempt, Fence, RetryPolicy, Step
 from workflows.contracts.statuses import JobStatus, Outcome
 from workflows.job.record import attempt_input

@@ -42,7 +42,7 @@ NAMELESS = (
 ADOPTING_AGENT = """
 import asyncio, json, sys
 from pathlib import Path
-from agent import orphans
+from agent.steps import orphans
 from agent.steps.process import StopSignal, run_process
 
 async def main():
