@@ -40,7 +40,13 @@ VIEWS: Final[Mapping[str, Mapping[str, tuple[int, Any]]]] = {
         "poller_group_id": (10, _TEXT),
     },
     "PollActivityTaskQueueResponse": {"task_token": (1, _BYTES)},
-    "RespondActivityTaskCompletedRequest": {"task_token": (1, _BYTES), "identity": (3, _TEXT), "namespace": (4, _TEXT)},
+    "Payloads": {"payloads": (1, ["Payload"])},
+    "RespondActivityTaskCompletedRequest": {
+        "task_token": (1, _BYTES),
+        "result": (2, "Payloads"),
+        "identity": (3, _TEXT),
+        "namespace": (4, _TEXT),
+    },
     "RespondActivityTaskFailedRequest": {
         "task_token": (1, _BYTES),
         "failure": (2, "Failure"),

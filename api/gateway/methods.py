@@ -20,6 +20,8 @@ SERVICE: Final = "/temporal.api.workflowservice.v1.WorkflowService/"
 HEALTH_CHECK: Final = "/grpc.health.v1.Health/Check"
 MAX_MESSAGE_BYTES: Final = 4 << 20
 """Temporal's own limit."""
+READABLE: Final = frozenset({b"json/plain", b"binary/hybridci-sealed"})
+"""How agents write an answer: as it is, or sealed by the payload codec (``workflows.payloads.sealing``)."""
 _SMALL: Final = 64 << 10
 _MAX_WORKERS: Final = 1000
 _REQUIREMENTS: Final = re.compile(r"(~[0-9a-f]{16})?")
@@ -99,6 +101,25 @@ def _of_a_task(name: str, *, bare: bool = False) -> Callable[[Scope, bytes], byt
     return check
 
 
+_of_any_answer: Final = _of_a_task("RespondActivityTaskCompletedRequest")
+
+
+def _answer(scope: Scope, content: bytes) -> bytes:
+    """An attempt is answered with one payload that a workflow can read. With none or several, the SDK of its worker
+    fails the workflow's task again and again, before any code of ours ("Not exactly one payload").
+    """
+    own = _of_any_answer(scope, content)
+    payloads = scope.messages.read("RespondActivityTaskCompletedRequest", own).result.payloads
+    encodings = [entry.value for payload in payloads for entry in payload.metadata if entry.key == "encoding"]
+    if len(payloads) != 1 or len(encodings) != 1 or encodings[0] not in READABLE:
+        raise malformed(
+            "An attempt is answered with exactly one payload, a result as JSON, sealed or not; this answer has"
+            f" {len(payloads)} payloads. The attempt goes to another agent when its lease lapses: look at this agent's"
+            " version, and at who else has its token."
+        )
+    return own
+
+
 def _worker_heartbeat(scope: Scope, content: bytes) -> bytes:
     request = scope.messages.read("RecordWorkerHeartbeatRequest", content)
     _own_namespace(scope, request)
@@ -154,14 +175,10 @@ METHODS: Final[Mapping[str, Method]] = {
         "DescribeNamespace": Method(_describe_namespace),
         "PollActivityTaskQueue": Method(_poll, _bind, seconds=70.0, holds=True),
         **{
-            name: Method(_of_a_task(f"{name}Request", bare=bare), max_bytes=MAX_MESSAGE_BYTES, seconds=60.0)
-            for name, bare in (
-                ("RespondActivityTaskCompleted", False),
-                ("RespondActivityTaskFailed", True),
-                ("RespondActivityTaskCanceled", True),
-                ("RecordActivityTaskHeartbeat", True),
-            )
+            name: Method(_of_a_task(f"{name}Request", bare=True), max_bytes=MAX_MESSAGE_BYTES, seconds=60.0)
+            for name in ("RespondActivityTaskFailed", "RespondActivityTaskCanceled", "RecordActivityTaskHeartbeat")
         },
+        "RespondActivityTaskCompleted": Method(_answer, max_bytes=MAX_MESSAGE_BYTES, seconds=60.0),
         "RecordWorkerHeartbeat": Method(_worker_heartbeat, max_bytes=1 << 20),
         "ShutdownWorker": Method(_shutdown),
     }.items()

@@ -13,10 +13,11 @@ from temporalio.api.workflowservice.v1 import request_response_pb2 as requests
 
 from api.auth.binding import TaskTokens
 from api.gateway.messages import VIEWS, Messages
-from api.gateway.methods import METHODS, SERVICE, Scope
+from api.gateway.methods import METHODS, READABLE, SERVICE, Scope
 from api.gateway.refusals import Refused
 from api.gateway.tokens import Callers
 from api.gateway.validation import ApiAwayError, Caller, NoAgent
+from workflows.payloads import sealing
 
 AGENT = Caller("agent-1", "alpha")
 TOKEN = "Bearer a-token"
@@ -182,13 +183,31 @@ def test_what_the_gateway_does_not_know_of_a_message_is_passed_on() -> None:
     scope = Scope(AGENT, "default", TaskTokens(b"k" * 32), Messages())
     bound = scope.tokens.bind("agent-1", b"token")
     sent = requests.RespondActivityTaskCompletedRequest(task_token=bound, identity="x", resource_id="activity:1")
-    sent.result.payloads.add(data=b"result")
+    sent.result.payloads.add(data=b"result", metadata={"encoding": b"json/plain", "other": b"kept"})
     later = b"\xfa\x3f\x03new"  # field 1023, of a version to come
     content = METHODS[f"{SERVICE}RespondActivityTaskCompleted"].request(scope, sent.SerializeToString() + later)
     assert content.endswith(later)
     passed = requests.RespondActivityTaskCompletedRequest.FromString(content)
     assert (passed.task_token, passed.identity, passed.namespace) == (b"token", "agent-1", "default")
     assert (passed.result, passed.resource_id) == (sent.result, "activity:1")
+
+
+@pytest.mark.parametrize(
+    "encodings",
+    [[], [b"json/plain"] * 2, [b"json/plain"] * 300, [b"\xff"], [b"binary/null"], [b""], [b"json/protobuf"]],
+)
+def test_an_answer_is_one_payload_that_can_be_read(encodings: list[bytes]) -> None:
+    scope = Scope(AGENT, "default", TaskTokens(b"k" * 32), Messages())
+    sent = requests.RespondActivityTaskCompletedRequest(task_token=scope.tokens.bind("agent-1", b"token"))
+    for encoding in encodings:
+        sent.result.payloads.add(data=b"{}", metadata={"encoding": encoding})
+    with pytest.raises(Refused, match="exactly one payload") as refused:
+        METHODS[f"{SERVICE}RespondActivityTaskCompleted"].request(scope, sent.SerializeToString())
+    assert refused.value.code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_the_encodings_of_an_answer_are_those_that_agents_write() -> None:
+    assert {b"json/plain", sealing.ENCODING} == READABLE
 
 
 def test_a_poll_keeps_nothing_that_steers_the_queue_for_others() -> None:
