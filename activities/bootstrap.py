@@ -90,7 +90,7 @@ def build_activities(stores: Stores, client: Client, *, clock: Clock = epoch_mil
         ),
         environments=_environment_activities(stores, client, middleware, reader),
         repairs=RepairActivities(
-            TemporalRepairs(client), stores.events, jobs.reconciler.close, reconciler.close, clock
+            TemporalRepairs(client), stores.events, jobs.reader.get, jobs.reconciler.close, reconciler.close, clock
         ),
     )
 

@@ -14,17 +14,20 @@ from temporalio import activity
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest, SignalWorkflowExecutionRequest
 from temporalio.client import Client
-from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.clock import Clock
 from activities.errors import speaks_temporal
 from activities.jobs.reconcile import Ending
 from activities.stores.interfaces import EventStore
+from workflows.client.jobs import job_start
+from workflows.contracts.commands import JobInput
 from workflows.contracts.deployments import AuditEvent
 from workflows.contracts.environments import EnvironmentInput
 from workflows.contracts.errors import NotFound
-from workflows.contracts.ids import CONTROL_QUEUE, environment_workflow_id
+from workflows.contracts.ids import CONTROL_QUEUE, environment_workflow_id, job_workflow_id
+from workflows.contracts.jobs import Job
 from workflows.contracts.repairs import (
     REPAIR_CAUSE,
     End,
@@ -35,6 +38,7 @@ from workflows.contracts.repairs import (
     Standing,
     Subject,
 )
+from workflows.contracts.statuses import Outcome
 from workflows.environment.presentation import environment_search_attributes, environment_static_summary
 from workflows.repair.history import unread_signals
 from workflows.repair.stuck import StuckWorkflows
@@ -64,6 +68,10 @@ class Repairable(Protocol):
 
     async def start_environment(self, service_name: str, environment: str, ended_run: str) -> None:
         """Start an environment's workflow from its record, and give it the signals that the ended run left unread."""
+        ...
+
+    async def resume_job(self, job: Job, ended_run: str, odd_answer: str) -> bool:
+        """Start a job's workflow anew with its record, unless that was done. False: it belongs to a deployment."""
         ...
 
 
@@ -120,16 +128,35 @@ class TemporalRepairs(StuckWorkflows):
                 )
             )
 
+    async def resume_job(self, job: Job, ended_run: str, odd_answer: str) -> bool:
+        """See ``Repairable``. What it was started with is in the history of the run that was ended."""
+        handle = self._client.get_workflow_handle(job_workflow_id(job.job_id), run_id=ended_run)
+        if (await handle.describe()).parent_id:
+            return False
+        latest = await self._client.get_workflow_handle(job_workflow_id(job.job_id)).describe()
+        if latest.run_id != ended_run:
+            return True
+        first = await anext(aiter(handle.fetch_history_events(page_size=1)))
+        given = first.workflow_execution_started_event_attributes.input.payloads
+        (start,) = await self._client.data_converter.decode(given, [JobInput])
+        resumed = start.model_copy(update={"resume": job, "odd_answer": odd_answer})
+        how = job_start(resumed)
+        how["id_reuse_policy"] = WorkflowIDReusePolicy.ALLOW_DUPLICATE
+        await self._client.start_workflow("JobWorkflow", resumed, **how)
+        return True
+
 
 @dataclass(frozen=True, slots=True)
 class RepairActivities:
     """The bodies, with what they need. ``all`` is what a Worker registers.
 
-    ``close_job`` and ``close_deployment`` close a record whose workflow was just ended.
+    ``read_job`` reads a job's record, and raises NotFound. ``close_job`` and ``close_deployment`` close a record whose
+    workflow was just ended.
     """
 
     temporal: Repairable
     events: EventStore
+    read_job: Callable[[str], Awaitable[Job]]
     close_job: Callable[[str, Ending], Awaitable[bool]]
     close_deployment: Callable[[str, Ending], Awaitable[bool]]
     clock: Clock
@@ -163,6 +190,9 @@ class RepairActivities:
         subject, command = end.repair.subject, end.repair.command
         by = command.by or "somebody"
         await self.temporal.terminate(subject.workflow_id, end.run_id, f"repair by {by}: {command.reason}")
+        if end.odd_answer and subject.job_id is not None:
+            await self._end_attempt(subject.job_id, end)
+            return
         what = subject.kind.value
         ending = Ending(
             REPAIR_CAUSE,
@@ -180,6 +210,13 @@ class RepairActivities:
     async def note_repair(self, note: RepairNote) -> None:
         """Keep a repair in the audit trail."""
         await self.events.append(_event(note, self.clock()))
+
+    async def _end_attempt(self, job_id: str, end: End) -> None:
+        """The job goes on with what follows an attempt that its agent spoiled; a deployment's job has failed."""
+        job = await self.read_job(job_id)
+        if not await self.temporal.resume_job(job, end.run_id, end.odd_answer):
+            why = f"An agent answered the job with {end.odd_answer}, which no workflow can read; it was ended"
+            await self.close_job(job_id, Ending(Outcome.AGENT_ERROR.value, why))
 
     async def _close_deployment(self, deployment_id: str, ending: Ending) -> None:
         try:

@@ -3,12 +3,13 @@
 One listing a tick, and nothing else as long as nothing is stuck. Every control worker has one: an event's id is that of
 the failure, so that all of them keep it once. What is stuck when a worker starts is found before it takes any task, so
 that it also tells when its own, mended code lets the workflow go on.
+What an agent's answer has stopped is repaired at once.
 Deliberately not here: who is stuck (``workflows.repair.stuck``), the cure (``activities``).
 """
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -20,12 +21,14 @@ from activities.repairs.activities import subject_ids
 from activities.stores.interfaces import EventStore
 from workflows.contracts.deployments import AuditEvent
 from workflows.contracts.errors import HybridCIError
-from workflows.contracts.repairs import Story, StuckWorkflow, Subject
+from workflows.contracts.repairs import Kind, Repair, RepairInput, Standing, Story, StuckWorkflow, Subject
 from workflows.repair.stuck import MOST
 
 logger = logging.getLogger(__name__)
 
 EVERY_SECONDS: Final = 10.0
+WATCH: Final = "watch"
+"""As whom it writes the trail, and repairs."""
 _NEW_AT_A_TICK: Final = 100
 """Each costs two requests and a write; the others are told at the next tick."""
 
@@ -45,6 +48,10 @@ class StuckSource(Protocol):
         """Is it? Raises RPCError NOT_FOUND when it is gone."""
         ...
 
+    async def standing(self, subject: Subject) -> Standing:
+        """How it stands, by its whole history."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class _Known:
@@ -55,8 +62,15 @@ class _Known:
 class Watch:
     """Remembers whom it has told of. For one event loop."""
 
-    def __init__(self, source: StuckSource, events: EventStore, clock: Clock) -> None:
-        self._source, self._events, self._clock = source, events, clock
+    def __init__(
+        self,
+        source: StuckSource,
+        events: EventStore,
+        clock: Clock,
+        repair: Callable[[RepairInput], Awaitable[None]],
+    ) -> None:
+        """``repair`` begins one."""
+        self._source, self._events, self._clock, self._repair = source, events, clock, repair
         self._known: dict[str, _Known] = {}
         self._failing = False
 
@@ -105,8 +119,23 @@ class Watch:
         message = f"{stuck} cannot go on: its workflow task fails again and again. Repair it: {stuck.command}"
         told = {**details, "cause": stuck.cause, "failure": story.message}
         await self._events.append(self._event(f"stuck-{story.episode}", "workflow.stuck", stuck, message, told))
+        odd_answer = await self._repaired(stuck)
         self._known[stuck.workflow_id] = _Known(stuck, story.episode)
-        logger.error("a workflow cannot go on", extra={**told, "repair": stuck.command})
+        logger.error("a workflow cannot go on", extra={**told, "repair": odd_answer or stuck.command})
+
+    async def _repaired(self, stuck: StuckWorkflow) -> str:
+        """What an agent answered that stops this job; then its repair has begun, for there is nothing to decide.
+
+        Empty for everything else: which of two ways is right then, a person says.
+        """
+        if stuck.kind is not Kind.JOB:
+            return ""
+        odd_answer = (await self._source.standing(stuck)).odd_answer
+        if odd_answer:
+            reason = f"An agent answered with {odd_answer}."
+            subject = Subject.model_validate(stuck.model_dump(include=set(Subject.model_fields)))
+            await self._repair(RepairInput(subject=subject, command=Repair(by=WATCH, via="workflow", reason=reason)))
+        return odd_answer
 
     async def _tell_recovered(self, known: _Known) -> None:
         stuck = known.stuck
@@ -131,7 +160,7 @@ class Watch:
             event_id=event_id,
             at=self._clock(),
             action=action,
-            by="watch",
+            by=WATCH,
             via="workflow",
             message=message,
             details=dict(details),

@@ -186,7 +186,10 @@ async def test_a_stuck_job_is_found_within_a_minute_and_goes_on_after_its_repair
     subject = of_job(job_id)
     parked = await until_job(deploys, job_id, JobStatus.DEAD_LETTERED)
     await other_code(deploys)
-    watches = [Watch(StuckWorkflows(deploys.client), deploys.stores.events, epoch_millis) for _ in range(2)]
+    watches = [
+        Watch(StuckWorkflows(deploys.client), deploys.stores.events, epoch_millis, Repairs(deploys.client).begin)
+        for _ in range(2)
+    ]
     for watch in watches:
         await watch.tick()
         assert subject.workflow_id not in watch.known
@@ -262,7 +265,7 @@ async def test_a_sleeping_dead_letter_that_could_not_go_on_is_repaired_before_an
     await until_job(deploys, job_id, JobStatus.SUCCESS)
 
 
-async def test_an_odd_answer_of_an_agent_ends_the_job_instead_of_running_it_twice(
+async def test_a_job_that_cannot_go_on_is_ended_when_somebody_says_so(
     deploys: Deploys, request: pytest.FixtureRequest
 ) -> None:
     """Two payloads stop the workflow's task in the SDK, before any code of ours."""
@@ -280,10 +283,10 @@ async def test_an_odd_answer_of_an_agent_ends_the_job_instead_of_running_it_twic
     )
     subject = of_job(job_id)
     await until_stuck(deploys, subject)
-    result = await Repairs(deploys.client).repair(repair(subject))
+    result = await Repairs(deploys.client).repair(repair(subject, end=True))
     assert result is not None
     assert (result.outcome, result.resets) == (Outcome.ENDED, 0)
-    assert "would run again" in result.message
+    assert f"as {ANN} asked" in result.message
     record = await until_job(deploys, job_id, JobStatus.ERROR)
     assert (record.queue_status, record.cause) == (QueueStatus.FAILED, "repaired")
     assert ANN in (record.error_message or "")

@@ -82,7 +82,7 @@ class Orchestrator:
                     job,
                     id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                     rpc_timeout=RPC_TIMEOUT,
-                    **_job_start(job),
+                    **job_start(job),
                 )
             )
         except WorkflowAlreadyStartedError:
@@ -238,7 +238,7 @@ class Orchestrator:
         )
 
 
-class _JobStart(TypedDict):
+class JobStart(TypedDict):
     """What every start of a job says besides its conflict policy."""
 
     id: str
@@ -250,7 +250,8 @@ class _JobStart(TypedDict):
     static_details: str
 
 
-def _job_start(job: JobInput) -> _JobStart:
+def job_start(job: JobInput) -> JobStart:
+    """See ``JobStart``."""
     return {
         "id": job_workflow_id(job.job_id),
         "task_queue": CONTROL_QUEUE,

@@ -27,11 +27,11 @@ class Repairs:
     """All that a process outside Temporal may ask of stuck workflows. Every method raises Unavailable."""
 
     def __init__(self, client: Client) -> None:
-        self._client, self._workflows = client, StuckWorkflows(client)
+        self._client, self.workflows = client, StuckWorkflows(client)
 
     async def stuck(self) -> list[StuckWorkflow]:
         """Those that cannot go on just now."""
-        return await answer(self._workflows.find())
+        return await answer(self.workflows.find())
 
     async def repair(self, start: RepairInput) -> RepairResult | None:
         """Repair it; what became of it, or None when that takes longer than 15 s.
@@ -47,22 +47,26 @@ class Repairs:
                 f"There is nothing to repair: {start.subject} is not stuck. `hybridci health` lists what is."
             )
         if last is not _Last.UNDER_WAY:
-            await answer(
-                self._client.start_workflow(
-                    "RepairWorkflow",
-                    start,
-                    id=repair_workflow_id(start.subject.workflow_id),
-                    task_queue=CONTROL_QUEUE,
-                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                    static_summary=f"Repair {start.subject}",
-                    rpc_timeout=RPC_TIMEOUT,
-                )
-            )
+            await self.begin(start)
         return await self._result(start)
+
+    async def begin(self, start: RepairInput) -> None:
+        """Repair it, without waiting for what becomes of it. A repair that is under way is joined."""
+        await answer(
+            self._client.start_workflow(
+                "RepairWorkflow",
+                start,
+                id=repair_workflow_id(start.subject.workflow_id),
+                task_queue=CONTROL_QUEUE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                static_summary=f"Repair {start.subject}",
+                rpc_timeout=RPC_TIMEOUT,
+            )
+        )
 
     async def _is_stuck(self, subject: Subject) -> bool:
         try:
-            return await self._workflows.is_stuck(subject)
+            return await self.workflows.is_stuck(subject)
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return False

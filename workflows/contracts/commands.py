@@ -18,7 +18,8 @@ DEAD_LETTER_RETENTION_SECONDS = 14 * 24 * 3600
 
 
 class JobInput(Tolerant):
-    """The argument of ``JobWorkflow``. ``resume`` is set only by continue-as-new.
+    """The argument of ``JobWorkflow``. ``resume`` is set only by continue-as-new and, with ``odd_answer``, by a
+    repair: what an agent answered that no workflow can read, in words; the attempt counts as ended by its agent then.
 
     ``accepted_at``: when the starter accepted the job (epoch ms); it then creates the record itself, right after the
     start. None: the workflow creates it, before anything else; left out then, for workers that do not know it.
@@ -35,6 +36,7 @@ class JobInput(Tolerant):
     accepted_at: int | None = Field(default=None, exclude_if=lambda value: value is None)
     dead_letter_retention_seconds: int = Field(default=DEAD_LETTER_RETENTION_SECONDS, ge=1)
     resume: Job | None = None
+    odd_answer: str | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class Signed(Frozen):

@@ -127,7 +127,8 @@ class Standing(Tolerant):
     """How a workflow stands at this moment.
 
     ``reset_to``: the id of the event that ends its last good task, None when it must not be taken back there;
-    ``obstacle`` then says why.
+    ``obstacle`` then says why. ``odd_answer``: what an agent answered that stops the workflow, in words; empty when it
+    is something else that does.
     """
 
     open: bool
@@ -135,6 +136,7 @@ class Standing(Tolerant):
     run_id: str = ""
     reset_to: int | None = None
     obstacle: str = ""
+    odd_answer: str = ""
 
 
 class Reset(Tolerant):
@@ -148,10 +150,11 @@ class Reset(Tolerant):
 
 
 class End(Tolerant):
-    """End this run of the repair's workflow."""
+    """End this run of the repair's workflow. ``odd_answer`` as in ``Standing``: only the attempt is over then."""
 
     repair: RepairInput
     run_id: str
+    odd_answer: str = ""
 
 
 class Progress(StrEnum):

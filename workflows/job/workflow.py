@@ -55,6 +55,7 @@ class JobWorkflow(JobMessages):
         self._rejected: ApplicationError | None = None
         self._round_start = len(self._job.attempts)
         self._retryable = True
+        self._odd_answer = start.odd_answer
 
     @workflow.run
     async def run(self, start: JobInput) -> Job:
@@ -109,7 +110,9 @@ class JobWorkflow(JobMessages):
         self._between_attempts = False
         avoid: str | None = None
         while True:
-            if self._stop is None:
+            if self._odd_answer is not None:
+                result = self._end_oddly(self._odd_answer)
+            elif self._stop is None:
                 result = await self._run_attempt(avoid)
                 avoid = result.agent_id if result and result.outcome is Outcome.AGENT_LOST else None
             else:
@@ -139,6 +142,19 @@ class JobWorkflow(JobMessages):
                     return None
         finally:
             self._attempt_number = None
+
+    def _end_oddly(self, odd_answer: str) -> AttemptResult:
+        """The attempt whose answer stopped this workflow's last run. All attempts so far count as one round with it: an
+        agent that goes on like that uses up the budget.
+        """
+        self._odd_answer, self._round_start = None, 0
+        last = self._job.attempts[-1] if self._job.attempts else None
+        number = last.number if last and last.finished_at is None else (last.number if last else 0) + 1
+        agent = f"Agent {self._job.agent_id}" if self._job.agent_id else "An agent"
+        message = f"{agent} answered with {odd_answer}. Look at its version, and at who else has its token."
+        result = record.lost_result(self._job, number, Outcome.AGENT_ERROR, message, now_ms())
+        self._retryable, self._job = result.retryable, record.attempt_ended(self._job, result, now_ms())
+        return result
 
     async def _place_and_wait(self, number: int, avoid: str | None) -> AttemptResult | None:
         """Queue the attempt on its pool and wait. None: it was taken from there, to move it or to stop."""

@@ -3,9 +3,11 @@
 Deliberately not here: asking the server (``stuck``).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
+from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType, PendingActivityState, WorkflowTaskFailedCause
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflow.v1 import PendingActivityInfo
@@ -62,6 +64,33 @@ def reset_point(events: Iterable[HistoryEvent], pending: Iterable[PendingActivit
     if last is None:
         obstacle = "it never finished a task"
     return (None, obstacle) if obstacle else (last, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an agent answered an attempt with, by the history. ``agent``: as whom it polled."""
+
+    agent: str
+    payloads: Sequence[Payload]
+
+
+def last_answer(events: Iterable[HistoryEvent]) -> Answer | None:
+    """The answer to an attempt that came after the last good task: whatever stops the next one may be it."""
+    attempts, agents, answer = set[int](), dict[int, str](), None
+    for event in events:
+        if event.event_type == COMPLETED:
+            answer = None
+        elif event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+            if event.activity_task_scheduled_event_attributes.activity_type.name == run_attempt.__name__:
+                attempts.add(event.event_id)
+        elif event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED:
+            started = event.activity_task_started_event_attributes
+            agents[started.scheduled_event_id] = started.identity
+        elif event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
+            completed = event.activity_task_completed_event_attributes
+            if completed.scheduled_event_id in attempts:
+                answer = Answer(agents.get(completed.scheduled_event_id, ""), completed.result.payloads)
+    return answer
 
 
 def unread_signals(events: Iterable[HistoryEvent]) -> list[HistoryEvent]:

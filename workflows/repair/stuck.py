@@ -27,7 +27,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from workflows.contracts import search_attributes as attributes
 from workflows.contracts.ids import deployment_id_of, job_workflow_id
 from workflows.contracts.repairs import KINDS, Kind, Progress, Standing, Story, StuckWorkflow, Subject
-from workflows.repair.history import COMPLETED, TASK_ENDS, failure_message, is_failure, reset_point
+from workflows.payloads.errors import UnreadablePayload
+from workflows.repair.history import COMPLETED, TASK_ENDS, failure_message, is_failure, last_answer, reset_point
 
 MOST: Final = 1000
 """How many stuck workflows are listed; whatever stops more of them at once is no matter of single workflows."""
@@ -85,7 +86,15 @@ class StuckWorkflows:
             return Standing(open=True, run_id=description.run_id)
         history = await self._client.get_workflow_handle(subject.workflow_id, run_id=description.run_id).fetch_history()
         reset_to, obstacle = reset_point(history.events, description.raw_description.pending_activities)
-        return Standing(open=True, stuck=True, run_id=description.run_id, reset_to=reset_to, obstacle=obstacle)
+        odd_answer = await self._odd_answer(history.events) if subject.kind is Kind.JOB else ""
+        return Standing(
+            open=True,
+            stuck=True,
+            run_id=description.run_id,
+            reset_to=reset_to,
+            obstacle=obstacle,
+            odd_answer=odd_answer,
+        )
 
     async def progress(self, subject: Subject) -> Progress:
         """What it does just now, after a reset."""
@@ -101,6 +110,30 @@ class StuckWorkflows:
             raise
         last = await self._last_task(subject.workflow_id, description.run_id)
         return Progress.GOES_ON if last is not None and last.event_type == COMPLETED else Progress.SILENT
+
+    async def _odd_answer(self, events: Sequence[HistoryEvent]) -> str:
+        """What an agent answered that the workflow's worker cannot hand over; empty when there is no such answer.
+
+        Its SDK's core wants exactly one payload. A sealed one must have one of our keys, as what the job was started
+        with has: when that cannot be opened either, it is a key that is missing here, and no matter of the agent's.
+        """
+        answer = last_answer(events)
+        if answer is None:
+            return ""
+        if len(answer.payloads) != 1:
+            return f"{len(answer.payloads)} payloads instead of one"
+        codec = self._client.data_converter.payload_codec
+        if codec is None:
+            return ""
+        try:
+            await codec.decode(events[0].workflow_execution_started_event_attributes.input.payloads)
+        except UnreadablePayload:
+            return ""
+        try:
+            await codec.decode(answer.payloads)
+        except UnreadablePayload:
+            return "a payload that was sealed with a key that is not ours"
+        return ""
 
     async def _reported(self) -> bool:
         """True when this server sets the attribute."""

@@ -75,6 +75,8 @@ class RepairWorkflow:
                 return self._result(outcome, f"{_capital(subject)} goes on.")
             if command.end:
                 return await self._end(standing, f"{_capital(subject)} was ended, as {_person(command.by)} asked.")
+            if standing.odd_answer:
+                return await self._end_attempt(standing)
             if standing.reset_to is None:
                 return await self._end(standing, f"{_capital(subject)} could not be taken back: {standing.obstacle}.")
             if self._resets == _MOST_RESETS.get(subject.kind, _MOST_RESETS_ELSE):
@@ -119,6 +121,20 @@ class RepairWorkflow:
             heartbeat_timeout=timedelta(seconds=30),
             retry_policy=_RETRY,
             summary="does it go on",
+        )
+
+    async def _end_attempt(self, standing: Standing) -> RepairResult:
+        """The attempt counts as ended by its agent; what follows is what always follows such an attempt."""
+        await workflow.execute_activity(
+            end_workflow,
+            End(repair=self._start, run_id=standing.run_id, odd_answer=standing.odd_answer),
+            start_to_close_timeout=_TRY,
+            retry_policy=_RETRY,
+            summary="end the attempt that an agent answered oddly",
+        )
+        return self._result(
+            Outcome.RESET,
+            f"An agent answered {self._start.subject} with {standing.odd_answer}: the attempt counts as agent_error.",
         )
 
     async def _end(self, standing: Standing, why: str) -> RepairResult:

@@ -14,8 +14,10 @@ from activities.jobs.reconcile import Ending
 from activities.repairs.activities import RepairActivities, wait_for_progress
 from activities.stores.open import open_memory_stores
 from tests.api.fake_repairs import stuck_environment, stuck_job
+from tests.unit.fakes import make_job
 from workflows.contracts.deployments import EventQuery
 from workflows.contracts.errors import NotFound
+from workflows.contracts.jobs import Job
 from workflows.contracts.repairs import (
     End,
     Kind,
@@ -29,9 +31,9 @@ from workflows.contracts.repairs import (
     Standing,
     Subject,
 )
-from workflows.repair.history import failure_message, reset_point, unread_signals
+from workflows.repair.history import failure_message, last_answer, reset_point, unread_signals
 
-BROKEN = Path(__file__).parents[2].parent / "replay" / "broken"
+BROKEN = Path(__file__).parents[3] / "replay" / "broken"
 ATTEMPT, OTHER = "run_attempt", "await_closed"
 
 
@@ -46,6 +48,16 @@ def events(*kinds: str, **activities: str) -> list[HistoryEvent]:
         elif kind == "ACTIVITY_TASK_STARTED":
             event.activity_task_started_event_attributes.scheduled_event_id = int(detail)
         made.append(event)
+    return made
+
+
+def answered(name: str) -> list[HistoryEvent]:
+    """An activity that agent-1 answered with one payload."""
+    made = events(f"ACTIVITY_TASK_SCHEDULED:{name}", "ACTIVITY_TASK_STARTED:1", "ACTIVITY_TASK_COMPLETED")
+    made[1].activity_task_started_event_attributes.identity = "agent-1"
+    completed = made[2].activity_task_completed_event_attributes
+    completed.scheduled_event_id = 1
+    completed.result.payloads.add()
     return made
 
 
@@ -139,6 +151,7 @@ class FakeTemporal:
 
     def __init__(self, *progress: Progress) -> None:
         self.steps = list(progress)
+        self.free = True
         self.done: list[tuple[str, ...]] = []
 
     async def standing(self, subject: Subject) -> Standing:
@@ -155,6 +168,10 @@ class FakeTemporal:
 
     async def start_environment(self, service_name: str, environment: str, ended_run: str) -> None:
         self.done.append(("start", service_name, environment, ended_run))
+
+    async def resume_job(self, job: Job, ended_run: str, odd_answer: str) -> bool:
+        self.done.append(("resume", job.job_id, ended_run, odd_answer))
+        return self.free
 
 
 @pytest.mark.parametrize(
@@ -186,9 +203,17 @@ class Bench:
         self.temporal, self.stores = FakeTemporal(Progress.GOES_ON), open_memory_stores()
         self.closed: list[tuple[str, str, Ending]] = []
         self.activities = RepairActivities(
-            self.temporal, self.stores.events, self._closer("job"), self._closer("deployment"), lambda: 5
+            self.temporal,
+            self.stores.events,
+            self._read_job,
+            self._closer("job"),
+            self._closer("deployment"),
+            lambda: 5,
         )
         self._closing = closing
+
+    async def _read_job(self, job_id: str) -> Job:
+        return make_job(job_id)
 
     def _closer(self, what: str) -> Any:
         async def close(subject_id: str, ending: Ending) -> bool:
@@ -203,6 +228,28 @@ class Bench:
 def end_of(subject: Subject) -> End:
     command = Repair(by="ann", via="cli", reason="an outage", end=True)
     return End(repair=RepairInput(subject=subject, command=command), run_id="r1")
+
+
+async def test_an_odd_answer_ends_the_attempt_of_a_free_job_and_the_whole_of_a_deployments() -> None:
+    for free in (True, False):
+        bench = Bench()
+        bench.temporal.free = free
+        end = end_of(JOB).model_copy(update={"odd_answer": "2 payloads instead of one"})
+        await bench.activities.end_workflow(end)
+        resumed = ("resume", "1", "r1", "2 payloads instead of one")
+        assert bench.temporal.done == [("terminate", "job-1", "r1", "repair by ann: an outage"), resumed]
+        assert [(what, job_id, ending.cause) for what, job_id, ending in bench.closed] == (
+            [] if free else [("job", "1", "agent_error")]
+        )
+
+
+def test_only_an_answer_behind_the_last_good_task_can_be_what_stops_it() -> None:
+    made = answered(ATTEMPT)
+    answer = last_answer(made)
+    assert answer is not None
+    assert (answer.agent, len(answer.payloads)) == ("agent-1", 1)
+    assert last_answer([*made, *events("WORKFLOW_TASK_COMPLETED")]) is None
+    assert last_answer(answered(OTHER)) is None
 
 
 @pytest.mark.parametrize(("subject", "what"), [(JOB, ("job", "1")), (DEPLOYMENT, ("deployment", "7"))])

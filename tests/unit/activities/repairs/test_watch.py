@@ -12,7 +12,7 @@ from activities.stores.open import open_memory_stores
 from tests.api.fake_repairs import stuck_environment, stuck_job
 from workflows.contracts.deployments import AuditEvent, EventQuery
 from workflows.contracts.errors import Unavailable
-from workflows.contracts.repairs import Story, StuckWorkflow, Subject
+from workflows.contracts.repairs import Kind, RepairInput, Standing, Story, StuckWorkflow, Subject
 
 JOB = stuck_job("0f6f1c5e-0000-4000-8000-000000000001", pool="linux")
 ENVIRONMENT = stuck_environment("checkout", "production")
@@ -27,6 +27,11 @@ class FakeSource:
         self.failure: Exception | None = None
         self.gone = False
         self.stories = 0
+        self.odd_answers: dict[str, str] = {}
+        self.repairs: list[RepairInput] = []
+
+    async def repair(self, start: RepairInput) -> None:
+        self.repairs.append(start)
 
     async def find(self) -> list[StuckWorkflow]:
         if self.failure is not None:
@@ -36,6 +41,9 @@ class FakeSource:
     async def story(self, stuck: StuckWorkflow) -> Story:
         self.stories += 1
         return Story(episode=f"{stuck.run_id}-7", message="[TMPRL1100] does not replay")
+
+    async def standing(self, subject: Subject) -> Standing:
+        return Standing(open=True, stuck=True, odd_answer=self.odd_answers.get(subject.workflow_id, ""))
 
     async def is_stuck(self, subject: Subject) -> bool:
         if self.gone:
@@ -49,7 +57,7 @@ async def events(store: EventStore) -> list[AuditEvent]:
 
 def watch_of(source: FakeSource, store: EventStore) -> Watch:
     times = itertools.count(1_000)
-    return Watch(source, store, lambda: next(times))
+    return Watch(source, store, lambda: next(times), source.repair)
 
 
 async def test_a_stuck_workflow_is_told_once_by_all_that_look() -> None:
@@ -131,3 +139,17 @@ async def test_an_error_of_its_own_is_logged_whole_and_the_worker_goes_on(caplog
     await watch_of(source, open_memory_stores().events).tick()
     (record,) = caplog.records
     assert record.exc_info is not None
+
+
+async def test_what_an_odd_answer_stops_is_repaired_at_once_and_nothing_else() -> None:
+    other = stuck_job("0f6f1c5e-0000-4000-8000-000000000002", pool="linux")
+    source, store = FakeSource(JOB, other, ENVIRONMENT), open_memory_stores().events
+    source.odd_answers = dict.fromkeys([JOB.workflow_id, ENVIRONMENT.workflow_id], "2 payloads instead of one")
+    watch = watch_of(source, store)
+    await watch.tick()
+    await watch.tick()
+    (repair,) = source.repairs
+    assert (repair.subject.kind, repair.subject.workflow_id) == (Kind.JOB, JOB.workflow_id)
+    assert (repair.command.by, repair.command.end) == ("watch", False)
+    assert "2 payloads instead of one" in repair.command.reason
+    assert {event.action for event in await events(store)} == {"workflow.stuck"}

@@ -1,0 +1,172 @@
+"""An agent beside the gateway answers with what no workflow can read: the watch ends the attempt, the job goes on."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from temporalio.api.common.v1 import Payload, Payloads
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import (
+    PollActivityTaskQueueRequest,
+    PollActivityTaskQueueResponse,
+    RespondActivityTaskCompletedRequest,
+)
+from temporalio.client import Client
+
+from activities.clock import epoch_millis
+from activities.repairs.watch import Watch
+from tests.workflows.conftest import keep_history
+from tests.workflows.deployment_harness import Deploys
+from workflows.client.jobs import Orchestrator
+from workflows.client.repairs import Repairs
+from workflows.contracts.attempts import AttemptInput, AttemptResult
+from workflows.contracts.commands import JobInput, Redrive
+from workflows.contracts.deployments import AuditEvent, EventQuery
+from workflows.contracts.ids import job_workflow_id, new_job_id, pool_queue, repair_workflow_id
+from workflows.contracts.jobs import Job, JobSpec, RetryPolicy, Step
+from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
+from workflows.payloads.codec import CodecSettings, data_converter
+from workflows.payloads.sealing import SealingCodec, new_key
+
+PLAIN = Payload(metadata={"encoding": b"json/plain"}, data=b"1")
+
+
+class OddAgent:
+    """Takes an attempt of its pool and answers as it is told."""
+
+    def __init__(self, client: Client, pool: str) -> None:
+        self._client, self._queue = client, TaskQueue(name=pool_queue(pool))
+
+    async def take(self) -> PollActivityTaskQueueResponse:
+        request = PollActivityTaskQueueRequest(
+            namespace=self._client.namespace, task_queue=self._queue, identity="odd-agent"
+        )
+        task = await self._client.workflow_service.poll_activity_task_queue(request, timeout=timedelta(seconds=30))
+        assert task.task_token, "no attempt came"
+        return task
+
+    async def answer(self, task: PollActivityTaskQueueResponse, payloads: list[Payload]) -> None:
+        await self._client.workflow_service.respond_activity_task_completed(
+            RespondActivityTaskCompletedRequest(
+                namespace=self._client.namespace, task_token=task.task_token, result=Payloads(payloads=payloads)
+            )
+        )
+
+    async def succeed(self) -> None:
+        task = await self.take()
+        (attempt,) = await self._client.data_converter.decode(task.input.payloads, [AttemptInput])
+        result = AttemptResult(
+            attempt=attempt.attempt, agent_id="odd-agent", outcome=Outcome.SUCCEEDED, claimed_at=1, finished_at=2
+        )
+        await self.answer(task, await self._client.data_converter.encode([result]))
+
+
+@asynccontextmanager
+async def watching(deploys: Deploys) -> AsyncGenerator[None]:
+    """As the control worker does it, ten times as often."""
+    watch = Watch(Repairs(deploys.client).workflows, deploys.stores.events, epoch_millis, Repairs(deploys.client).begin)
+    task = asyncio.create_task(watch.run(every=1))
+    yield
+    task.cancel()
+
+
+async def submit(deploys: Deploys) -> str:
+    """A free job in a pool that no other agent works for; one spoiled attempt is one too many."""
+    job_id, deploys.pool = new_job_id(), f"odd-{deploys.pool}"
+    spec = JobSpec(
+        job_type="test",
+        git_repo="file:///srv/shop.git",
+        git_commit_sha="a" * 40,
+        git_author="ann@example.com",
+        pool=deploys.pool,
+        steps=[Step(name="unit", run="pytest")],
+        retry=RetryPolicy(lost_agent_attempts=1),
+    )
+    await Orchestrator(deploys.client).submit(JobInput(job_id=job_id, spec=spec))
+    return job_id
+
+
+async def until(deploys: Deploys, job_id: str, status: JobStatus) -> Job:
+    """Within a minute."""
+    began = time.monotonic()
+    async with asyncio.timeout(60):
+        while (job := await deploys.stores.jobs.get(job_id)) is None or job.status is not status:  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+    print(f"{job_id} is {status} after {time.monotonic() - began:.1f} s")
+    return job
+
+
+async def repaired(deploys: Deploys, job_id: str) -> AuditEvent:
+    """What the trail says of it; it is written last."""
+    async with asyncio.timeout(20):
+        while True:
+            page = await deploys.stores.events.list(EventQuery(action="workflow.repaired", limit=100))
+            if told := [event for event in page.items if event.job_id == job_id]:
+                return told[0]
+            await asyncio.sleep(0.1)
+
+
+async def goes_on_as_a_dead_letter(deploys: Deploys, odd: list[Payload], words: str) -> str:
+    """What follows is what follows any attempt that its agent spoiled, and a redrive runs."""
+    job_id = await submit(deploys)
+    agent = OddAgent(deploys.client, deploys.pool)
+    await agent.answer(await agent.take(), odd)
+    async with watching(deploys):
+        parked = await until(deploys, job_id, JobStatus.DEAD_LETTERED)
+    (attempt,) = parked.attempts
+    assert (attempt.number, attempt.outcome, attempt.cause) == (1, Outcome.AGENT_ERROR, "agent_error")
+    assert words in (attempt.message or "")
+    stats = await deploys.stores.jobs.queue_stats()
+    assert (stats.dead_lettered, stats.depth, stats.running) == (1, 0, 0)
+    told = await repaired(deploys, job_id)
+    assert told.by == "watch"
+    assert words in told.message
+    await Orchestrator(deploys.client).redrive(job_id, Redrive())
+    await agent.succeed()
+    done = await until(deploys, job_id, JobStatus.SUCCESS)
+    assert [each.outcome for each in done.attempts] == [Outcome.AGENT_ERROR, Outcome.SUCCEEDED]
+    assert done.queue_status is QueueStatus.COMPLETED
+    return job_id
+
+
+@pytest.mark.parametrize("count", [0, 2, 300])
+async def test_not_exactly_one_payload_ends_the_attempt(
+    deploys: Deploys, request: pytest.FixtureRequest, count: int
+) -> None:
+    job_id = await goes_on_as_a_dead_letter(deploys, [PLAIN] * count, f"{count} payloads instead of one")
+    if count == 2:
+        await keep_history(request, deploys.client, job_workflow_id(job_id), "job-spoiled_by_an_odd_answer-1")
+        await keep_history(request, deploys.client, repair_workflow_id(job_workflow_id(job_id)), "repair-odd_answer")
+
+
+async def test_a_payload_sealed_with_nobodys_key_ends_the_attempt(deploys: Deploys, tmp_path: Path) -> None:
+    await deploys.stop_worker()
+    keys = tmp_path / "keys"
+    keys.write_text(new_key())
+    converter = data_converter(CodecSettings(keys_file=keys))
+    config = deploys.client.config()
+    config["data_converter"] = converter
+    deploys.client = Client(**config)
+    await deploys.start_worker()
+    (sealed,) = await SealingCodec([bytes(32)]).encode([PLAIN])
+    await goes_on_as_a_dead_letter(deploys, [sealed], "sealed with a key that is not ours")
+
+
+async def test_a_production_job_fails_and_its_deployment_goes_on(deploys: Deploys) -> None:
+    odd_pool = f"odd-{deploys.pool}"
+    service = deploys.service(deploys.environment("staging"), deploys.environment(pool=odd_pool))
+    deployment = await deploys.start("1.0", service)
+    agent = OddAgent(deploys.client, odd_pool)
+    await agent.answer(await agent.take(), [])
+    async with watching(deploys):
+        record = await deploys.until_status(deployment, "failed", seconds=60)
+    (job_id,) = next(stage.job_ids for stage in record.stages if stage.environment == "production")
+    job = await until(deploys, job_id, JobStatus.ERROR)
+    assert (job.queue_status, job.cause) == (QueueStatus.FAILED, "agent_error")
+    assert "0 payloads instead of one" in (job.error_message or "")
+    assert job_id in (record.error_message or "")
+    await deploys.until_environment(lambda state: state.holder is None)
