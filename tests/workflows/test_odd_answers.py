@@ -74,15 +74,15 @@ async def watching(deploys: Deploys) -> AsyncGenerator[None]:
     task.cancel()
 
 
-async def submit(deploys: Deploys) -> str:
+async def submit(deploys: Deploys, pool: str) -> str:
     """A free job in a pool that no other agent works for; one spoiled attempt is one too many."""
-    job_id, deploys.pool = new_job_id(), f"odd-{deploys.pool}"
+    job_id = new_job_id()
     spec = JobSpec(
         job_type="test",
         git_repo="file:///srv/shop.git",
         git_commit_sha="a" * 40,
         git_author="ann@example.com",
-        pool=deploys.pool,
+        pool=pool,
         steps=[Step(name="unit", run="pytest")],
         retry=RetryPolicy(lost_agent_attempts=1),
     )
@@ -112,17 +112,15 @@ async def repaired(deploys: Deploys, job_id: str) -> AuditEvent:
 
 async def goes_on_as_a_dead_letter(deploys: Deploys, odd: list[Payload], words: str) -> str:
     """What follows is what follows any attempt that its agent spoiled, and a redrive runs."""
-    job_id = await submit(deploys)
-    agent = OddAgent(deploys.client, deploys.pool)
+    pool = f"odd-{len(odd)}-{deploys.pool}"
+    job_id, agent = await submit(deploys, pool), OddAgent(deploys.client, pool)
     await agent.answer(await agent.take(), odd)
     async with watching(deploys):
         parked = await until(deploys, job_id, JobStatus.DEAD_LETTERED)
+        told = await repaired(deploys, job_id)
     (attempt,) = parked.attempts
     assert (attempt.number, attempt.outcome, attempt.cause) == (1, Outcome.AGENT_ERROR, "agent_error")
     assert words in (attempt.message or "")
-    stats = await deploys.stores.jobs.queue_stats()
-    assert (stats.dead_lettered, stats.depth, stats.running) == (1, 0, 0)
-    told = await repaired(deploys, job_id)
     assert told.by == "watch"
     assert words in told.message
     await Orchestrator(deploys.client).redrive(job_id, Redrive())
@@ -133,23 +131,22 @@ async def goes_on_as_a_dead_letter(deploys: Deploys, odd: list[Payload], words: 
     return job_id
 
 
-@pytest.mark.parametrize("count", [0, 2, 300])
-async def test_not_exactly_one_payload_ends_the_attempt(
-    deploys: Deploys, request: pytest.FixtureRequest, count: int
-) -> None:
-    job_id = await goes_on_as_a_dead_letter(deploys, [PLAIN] * count, f"{count} payloads instead of one")
-    if count == 2:
-        await keep_history(request, deploys.client, job_workflow_id(job_id), "job-spoiled_by_an_odd_answer-1")
-        await keep_history(request, deploys.client, repair_workflow_id(job_workflow_id(job_id)), "repair-odd_answer")
+async def test_not_exactly_one_payload_ends_the_attempt(deploys: Deploys, request: pytest.FixtureRequest) -> None:
+    counts = (0, 2, 300)
+    answers = (goes_on_as_a_dead_letter(deploys, [PLAIN] * n, f"{n} payloads instead of one") for n in counts)
+    _, job_id, _ = await asyncio.gather(*answers)
+    stats = await deploys.stores.jobs.queue_stats()
+    assert (stats.dead_lettered, stats.depth, stats.running, stats.completed) == (0, 0, 0, 3)
+    await keep_history(request, deploys.client, job_workflow_id(job_id), "job-spoiled_by_an_odd_answer-1")
+    await keep_history(request, deploys.client, repair_workflow_id(job_workflow_id(job_id)), "repair-odd_answer")
 
 
 async def test_a_payload_sealed_with_nobodys_key_ends_the_attempt(deploys: Deploys, tmp_path: Path) -> None:
     await deploys.stop_worker()
     keys = tmp_path / "keys"
     keys.write_text(new_key())
-    converter = data_converter(CodecSettings(keys_file=keys))
     config = deploys.client.config()
-    config["data_converter"] = converter
+    config["data_converter"] = data_converter(CodecSettings(keys_file=keys))
     deploys.client = Client(**config)
     await deploys.start_worker()
     (sealed,) = await SealingCodec([bytes(32)]).encode([PLAIN])
