@@ -25,7 +25,7 @@ from workflows.contracts.errors import FieldError, HybridCIError, InvalidState, 
 from workflows.contracts.jobs import SERVICE_LABEL, Job, JobSpec, spec_of
 from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus
-from workflows.job.record import as_accepted
+from workflows.job.record import as_accepted, deployment_of, moved_by_its_deployment
 
 logger = logging.getLogger(__name__)
 _SUBMIT: Final = "submit"
@@ -109,6 +109,8 @@ async def retry(services: Services, origin: Origin, job_id: str, key: str | None
     Raises NotFound, InvalidState while the job has not ended, and what ``submit_one`` raises.
     """
     job = (await seen_job(services, job_id)).record
+    if deployment_of(job) is not None and job.status is not JobStatus.DEAD_LETTERED:
+        raise InvalidState(moved_by_its_deployment(job))
     again = await _redriven(services, origin, job, key)
     if again is not None:
         return again
@@ -129,6 +131,8 @@ async def retry(services: Services, origin: Origin, job_id: str, key: str | None
 async def _redriven(services: Services, origin: Origin, job: Job, key: str | None) -> Submitted | None:
     """The job, when it is a dead letter, or was one when a request with this key redrove it; else None."""
     parked = job.status is JobStatus.DEAD_LETTERED
+    if parked:  # what redriving it asks for by its own route
+        require(origin.caller, Operation.JOBS_OPERATE, service=job.labels.get(SERVICE_LABEL), pool=job.pool)
     if not parked and key is None:
         return None
     update_id = None if key is None else id_for(origin.caller, key)

@@ -33,6 +33,7 @@ class JobInput(Tolerant):
     role: str | None = None
     fingerprint: str | None = None
     retry_of: str | None = None
+    deployment_id: str | None = Field(default=None, exclude_if=lambda value: value is None)
     accepted_at: int | None = Field(default=None, exclude_if=lambda value: value is None)
     dead_letter_retention_seconds: int = Field(default=DEAD_LETTER_RETENTION_SECONDS, ge=1)
     resume: Job | None = None

@@ -208,6 +208,7 @@ class Job(Tolerant):
 
     ``sequence`` grows with each write of the owning workflow; a store refuses an older or repeated one.
     ``fingerprint`` is a digest of the creating request, to tell a repeated one from another with the same key.
+    ``deployment_id``: of the deployment that runs it, which alone moves it; nobody can say it from outside, as a label.
     """
 
     job_id: str
@@ -251,6 +252,7 @@ class Job(Tolerant):
     retry_of: str | None = None
     created_by: str | None = None
     fingerprint: str | None = None
+    deployment_id: str | None = Field(default=None, exclude_if=lambda value: value is None)
     sequence: int = 0
 
     def summary(self) -> JobSummary:
@@ -270,6 +272,7 @@ def new_job(
     created_by: str | None = None,
     fingerprint: str | None = None,
     retry_of: str | None = None,
+    deployment_id: str | None = None,
 ) -> Job:
     """A fresh record for a specification. ``now`` in epoch milliseconds."""
     fields = {name: getattr(spec, name) for name in SPEC_FIELDS}
@@ -281,6 +284,7 @@ def new_job(
         created_by=created_by,
         fingerprint=fingerprint,
         retry_of=retry_of,
+        deployment_id=deployment_id,
     )
 
 

@@ -24,6 +24,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.journal import Journal
     from workflows.deployment.progress import Failed, Interrupted
     from workflows.job.presentation import job_search_attributes, job_static_details, job_static_summary
+    from workflows.job.record import BY_DEPLOYMENT
 
 
 class Jobs:
@@ -42,7 +43,12 @@ class Jobs:
         except ValidationError as error:
             raise Failed("definition_invalid", f"The definition makes no valid job: {fields_text(error)}") from error
         job_id = str(workflow.uuid4())
-        start = JobInput(job_id=job_id, spec=spec, created_by=f"deployment {journal.state.identity}")
+        start = JobInput(
+            job_id=job_id,
+            spec=spec,
+            created_by=f"{BY_DEPLOYMENT}{journal.state.identity}",
+            deployment_id=journal.state.identity,
+        )
         try:
             # The record follows: the job is on its way while it is written.
             handle = await workflow.start_child_workflow(

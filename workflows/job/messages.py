@@ -115,14 +115,17 @@ class JobMessages(RecordedJob):
 
     @cancel.validator
     def _cancel_allowed(self, command: Cancel) -> None:
+        self._must_be_free()
         self._must_be_open()
 
     @complete.validator
     def _complete_allowed(self, command: Complete) -> None:
+        self._must_be_free()
         self._must_be_open()
 
     @amend.validator
     def _amend_allowed(self, change: Amend) -> None:
+        self._must_be_free()
         self._must_be_open()
         moves = change.priority is not None or change.pool is not None or change.requires is not None
         if moves and self._job.status is not JobStatus.QUEUED:
@@ -130,15 +133,25 @@ class JobMessages(RecordedJob):
 
     @edit.validator
     def _edit_allowed(self, change: Edit) -> None:
+        self._must_be_free()
         self._must_be_parked()
 
     @redrive.validator
     def _redrive_allowed(self, command: Redrive) -> None:
+        """Also one of a deployment's: it is the deployment's own attempt, inside its lock, as it was asked for."""
+        if command.edit is not None:
+            self._must_be_free()
         self._must_be_parked()
 
     @discard.validator
     def _discard_allowed(self, command: Discard) -> None:
+        self._must_be_free()
         self._must_be_parked()
+
+    def _must_be_free(self) -> None:
+        """Its deployment cancels it as its parent, which is no message."""
+        if record.deployment_of(self._job) is not None:
+            raise _refusal(record.moved_by_its_deployment(self._job))
 
     def _must_be_open(self) -> None:
         if self._job.status.final or self._stop is not None:

@@ -29,6 +29,8 @@ QUEUE_STATUS = {
     JobStatus.CANCELLED: QueueStatus.CANCELLED,
     JobStatus.DEAD_LETTERED: QueueStatus.DEAD_LETTERED,
 }
+BY_DEPLOYMENT: Final = "deployment "
+"""How ``created_by`` of a deployment's jobs begins; its id follows."""
 _FIRST_SEQUENCE: Final = 1
 DETAILED_ATTEMPTS: Final = 20
 """How many of the last attempts keep their steps and artifacts; a job can be redriven without end."""
@@ -43,6 +45,23 @@ def submitted(start: JobInput, now: int) -> Job:
         created_by=start.created_by,
         fingerprint=start.fingerprint,
         retry_of=start.retry_of,
+        deployment_id=start.deployment_id,
+    )
+
+
+def deployment_of(job: Job) -> str | None:
+    """The id of the deployment that runs the job. Records of before 2026-11-30 have it in ``created_by`` only."""
+    by = job.created_by or ""
+    return job.deployment_id or (by.removeprefix(BY_DEPLOYMENT) if by.startswith(BY_DEPLOYMENT) else None)
+
+
+def moved_by_its_deployment(job: Job) -> str:
+    """Why nobody else moves it, and what to say to the deployment."""
+    deployment = deployment_of(job)
+    return (
+        f"Job {job.job_id} ({job.job_type}) belongs to deployment {deployment}, which alone moves it, inside its turn."
+        f" To stop it: `hybridci deploy cancel {deployment}`. To go back: `hybridci deploy rollback {deployment}`."
+        " To try again: start the deployment anew."
     )
 
 
