@@ -19,7 +19,8 @@ def test_a_folder_has_few_modules() -> None:
 
 
 def test_every_folder_of_modules_is_a_package() -> None:
-    """Without ``__init__`` the import walls do not see it. The demo's shop is a repository, not a part of the product."""
-    folders = {file.parent for package in PACKAGES for file in (ROOT / package).rglob("*.py")}
+    """Without ``__init__`` the import walls do not see it. The demo's shop is a repository of its own."""
+    files = [file for package in PACKAGES for file in (ROOT / package).rglob("*.py")]
+    folders = {folder for file in files for folder in file.parents if ROOT in folder.parents}
     bare = {str(folder.relative_to(ROOT)) for folder in folders if not (folder / "__init__.py").exists()}
     assert bare == {"api/cli/demo/shop", "api/cli/demo/shop/deploy"}
