@@ -80,7 +80,7 @@ def _serve(
         temporal_ui=settings.temporal_ui_origin,
         stopping=lambda: stop.wanted,
     )
-    server = _Server(_config(app), stop)
+    server = _Server(server_config(app, [str(proxy) for proxy in settings.trusted_proxies]), stop)
     server.run(sockets=[listener])
     return server.started
 
@@ -113,9 +113,12 @@ class _Server(uvicorn.Server):
         self.should_exit = self._stop.wanted = True
 
 
-def _config(app: object) -> uvicorn.Config:
+def server_config(app: object, trusted_proxies: list[str]) -> uvicorn.Config:
+    """A client's address is that of its connection, unless a proxy that the operator named says another one."""
     return uvicorn.Config(
         app,  # pyright: ignore[reportArgumentType]
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=trusted_proxies,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -7,8 +7,8 @@ of webhooks ``HYBRIDCI_WEBHOOK_SECRET_<PROVIDER>`` (``api.webhooks.secrets``).
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import Field, SecretStr, StringConstraints
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, IPvAnyNetwork, SecretStr, StringConstraints, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from api.auth.keys import KeyRing, UnusableKey
 from api.auth.limits import RateLimits
@@ -46,20 +46,36 @@ class ApiSettings(BaseSettings):
     )
     webhook_manifests: Path | None = Field(default=None, validation_alias="HYBRIDCI_WEBHOOK_MANIFESTS")
 
+    trusted_proxies: Annotated[list[IPvAnyNetwork], NoDecode] = Field(
+        default_factory=list[IPvAnyNetwork], validation_alias="HYBRIDCI_TRUSTED_PROXIES"
+    )
+
     rate_limit: int = Field(default=600, ge=0, validation_alias="HYBRIDCI_RATE_LIMIT")
     rate_limit_agents: int = Field(default=60_000, ge=0, validation_alias="HYBRIDCI_RATE_LIMIT_AGENTS")
     rate_limit_failures: int = Field(default=30, ge=0, validation_alias="HYBRIDCI_RATE_LIMIT_FAILURES")
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        """Addresses and networks, with commas between them."""
+        return [each.strip() for each in value.split(",") if each.strip()] if isinstance(value, str) else value
 
     def rate_limits(self) -> RateLimits:
         """Requests a minute with one credential, and unknown ones from one address; 0: any number."""
         return RateLimits(self.rate_limit, self.rate_limit_agents, self.rate_limit_failures)
 
     def key_ring(self) -> KeyRing:
-        """The keys callers may present. Raises UnusableKey when there is none or one cannot be read."""
+        """The keys callers may present. Raises UnusableKey when there is none, or one cannot be read or is short."""
         found = (
             (_read_key("HYBRIDCI_ADMIN_KEY", self.admin_key, self.admin_key_file), Role.ADMIN),
             (_read_key("HYBRIDCI_AGENT_KEY", self.agent_key, self.agent_key_file), Role.AGENT),
         )
+        for key, role in found:
+            if key and len(key) < _SECRET_BYTES:
+                raise UnusableKey(
+                    f"The {role} key has {len(key)} characters, so it could be guessed; make a random one of"
+                    f" {_SECRET_BYTES} or more: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+                )
         return KeyRing([(key, Principal.everywhere(role.value, role)) for key, role in found if key is not None])
 
     def signing_secret(self) -> bytes | None:

@@ -32,8 +32,8 @@ from tests.api.fake_repairs import FakeRepairs
 from tests.api.fakes import FakeOrchestrator
 from workflows.contracts.access import Role
 
-ADMIN_KEY = "admin-key-for-tests"
-AGENT_KEY = "agent-key-for-tests"
+ADMIN_KEY = "admin-key-for-tests-0123456789abcdef"
+AGENT_KEY = "agent-key-for-tests-0123456789abcdef"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,21 @@
 """No key, no entry: on every route there is, also on those that will be added."""
 
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
+from starlette.responses import PlainTextResponse
 
 from api.app import build_app
 from api.auth.guard import Guard
 from api.auth.keys import KeyRing, UnusableKey
 from api.auth.principal import Principal
 from api.auth.walk import require_complete
+from api.server import server_config
 from api.settings import ApiSettings
 from tests.api.conftest import SPEC, Bench, memory_app
 from workflows.contracts.access import Role
@@ -95,28 +99,33 @@ async def test_the_key_is_asked_for_before_the_body_is_read(bench: Bench) -> Non
 
 
 def test_keys_come_from_the_environment_or_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "agent.key").write_text("from-file\n")
-    monkeypatch.setenv("HYBRIDCI_ADMIN_KEY", "from-env")
+    from_env, from_file = "from-env".ljust(32, "x"), "from-file".ljust(32, "x")
+    (tmp_path / "agent.key").write_text(f"{from_file}\n")
+    monkeypatch.setenv("HYBRIDCI_ADMIN_KEY", from_env)
     monkeypatch.setenv("HYBRIDCI_AGENT_KEY_FILE", str(tmp_path / "agent.key"))
     ring = ApiSettings().key_ring()
-    admin, agent = ring.principal("from-env"), ring.principal("from-file")
+    admin, agent = ring.principal(from_env), ring.principal(from_file)
     assert admin is not None
     assert agent is not None
     assert (admin.role, agent.role) == (Role.ADMIN, Role.AGENT)
-    assert ring.principal("from-fil") is None
+    assert ring.principal(from_file[:-1]) is None
 
 
 def test_unusable_keys_are_refused_with_a_sentence(tmp_path: Path) -> None:
     missing = ApiSettings(admin_key_file=tmp_path / "nothing")
     both = ApiSettings(admin_key=SecretStr("a"), admin_key_file=tmp_path / "nothing")
-    same = ApiSettings(admin_key=SecretStr("same"), agent_key=SecretStr("same"))
-    spaced = ApiSettings(admin_key=SecretStr("a b"))
+    same = ApiSettings(admin_key=SecretStr("s" * 32), agent_key=SecretStr("s" * 32))
+    spaced = ApiSettings(admin_key=SecretStr("a b" * 11))
+    short = ApiSettings(admin_key=SecretStr("a" * 31))
+    short_agent = ApiSettings(admin_key=SecretStr("a" * 32), agent_key=SecretStr("abcde"))
     for settings, words in (
         (ApiSettings(), "set HYBRIDCI_ADMIN_KEY"),
         (missing, "cannot be read"),
         (both, "keep one of them"),
         (same, "give each its own"),
         (spaced, "printable ASCII"),
+        (short, "The admin key has 31 characters, so it could be guessed"),
+        (short_agent, "The agent key has 5 characters"),
     ):
         with pytest.raises(UnusableKey, match=words):
             settings.key_ring()
@@ -125,3 +134,34 @@ def test_unusable_keys_are_refused_with_a_sentence(tmp_path: Path) -> None:
 def test_an_agent_key_alone_is_not_enough() -> None:
     with pytest.raises(UnusableKey, match="No admin key"):
         KeyRing([("k", Principal.everywhere("agent", Role.AGENT))])
+
+
+async def addresses(trusted: str, forwarded: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What the application sees of a client at 127.0.0.1 that says this of itself."""
+    monkeypatch.setenv("HYBRIDCI_TRUSTED_PROXIES", trusted)
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")  # uvicorn's own variable, which is not ours
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse(scope["client"][0])(scope, receive, send)
+
+    config: Any = server_config(app, [str(proxy) for proxy in ApiSettings().trusted_proxies])
+    config.load()
+    transport = httpx.ASGITransport(app=config.loaded_app, client=("127.0.0.1", 5000))
+    async with httpx.AsyncClient(transport=transport, base_url="http://api") as asking:
+        return (await asking.get("/", headers={"X-Forwarded-For": forwarded})).text
+
+
+async def test_a_client_cannot_say_another_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await addresses("", "198.51.100.7", monkeypatch) == "127.0.0.1"
+    assert await addresses("203.0.113.0/24", "198.51.100.7", monkeypatch) == "127.0.0.1"
+
+
+async def test_behind_a_trusted_proxy_the_client_is_the_last_that_is_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "192.0.2.1, 198.51.100.7, 203.0.113.9"
+    assert await addresses("127.0.0.1, 203.0.113.0/24", said, monkeypatch) == "198.51.100.7"
+
+
+def test_a_proxy_is_named_by_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYBRIDCI_TRUSTED_PROXIES", "proxy.example.com")
+    with pytest.raises(ValidationError, match="HYBRIDCI_TRUSTED_PROXIES"):
+        ApiSettings()

@@ -327,7 +327,7 @@ async def test_only_the_newest_answers_are_remembered() -> None:
 
 def test_the_api_does_not_start_with_a_wrong_manifest(tmp_path: Path) -> None:
     (tmp_path / "tool.yml").write_text("name: tool\nverify: {scheme: none}\n")
-    environment = {**os.environ, "HYBRIDCI_ADMIN_KEY": "key", "HYBRIDCI_WEBHOOK_MANIFESTS": str(tmp_path)}
+    environment = {**os.environ, "HYBRIDCI_ADMIN_KEY": "k" * 32, "HYBRIDCI_WEBHOOK_MANIFESTS": str(tmp_path)}
     command = [sys.executable, "-m", "api.cli.main", "api", "--port", "0"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 2
