@@ -13,7 +13,7 @@ from activities.events.signatures import Signature
 from activities.pools.changes import TRIES
 from activities.stores.interfaces import AgentStore
 from workflows.contracts.agents import Agent, AgentRegistration, AgentStatus
-from workflows.contracts.deployments import AuditEvent
+from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.errors import InvalidState, Unavailable
 
 REGISTERED: Final = "agent.registered"

@@ -8,7 +8,7 @@ from activities.chaining.links import StoreLink, require
 from activities.events.signatures import Signature
 from activities.stores.interfaces import CredentialStore
 from workflows.contracts.access import Credential, CredentialKind, CredentialPage
-from workflows.contracts.deployments import AuditEvent
+from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable
 
 _TRIES: Final = 5

@@ -21,14 +21,8 @@ from activities.environments.chains import build_list_environments_chain, build_
 from activities.events.chains import build_list_events_chain
 from activities.services.chains import build_list_services_chain, build_retrieve_service_chain
 from activities.stores.interfaces import DeploymentStore, EnvironmentStore, EventStore, ServiceStore
-from workflows.contracts.deployments import (
-    Deployment,
-    DeploymentPage,
-    DeploymentQuery,
-    DeploymentStats,
-    EventPage,
-    EventQuery,
-)
+from workflows.contracts.audit.events import EventPage, EventQuery
+from workflows.contracts.deployments import Deployment, DeploymentPage, DeploymentQuery, DeploymentStats
 from workflows.contracts.environments import EnvironmentState
 from workflows.contracts.services import Service, ServicePage
 

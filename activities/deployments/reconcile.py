@@ -17,9 +17,9 @@ from activities.deployments.writers import DeploymentWriter
 from activities.environments.temporal import TemporalWorkflows
 from activities.jobs.reconcile import CAUSE, QUIET_MILLIS, Ending
 from activities.stores.interfaces import WriteOutcome
+from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.commands import ReconcileResult
 from workflows.contracts.deployments import (
-    AuditEvent,
     Deployment,
     DeploymentQuery,
     DeploymentStatus,

@@ -6,7 +6,7 @@ from codeuchain import Context
 
 from activities.chaining.links import StoreLink, require
 from activities.stores.interfaces import EventStore
-from workflows.contracts.deployments import EventPage, EventQuery
+from workflows.contracts.audit.events import EventPage, EventQuery
 
 
 class EventContext(TypedDict, total=False):

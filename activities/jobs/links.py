@@ -13,7 +13,7 @@ from activities.days import check_day
 from activities.jobs.transitions import Operation, check_transition
 from activities.stores.documents import dump_job
 from activities.stores.interfaces import AgentStore, JobStore, WriteOutcome
-from workflows.contracts.deployments import AuditEvent
+from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.errors import FieldError, InvalidState, NotFound, ValidationFailed, field_errors
 from workflows.contracts.ids import new_job_id
 from workflows.contracts.jobs import Job, JobSpec, JobSummary, new_job, spec_of

@@ -8,7 +8,7 @@ from typing import Final
 from activities.clock import Clock
 from activities.stores.interfaces import AgentStore
 from workflows.contracts.agents import Pool
-from workflows.contracts.deployments import AuditEvent
+from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.errors import Unavailable
 
 TRIES: Final = 8

@@ -9,7 +9,7 @@ from activities.events.signatures import Signature
 from activities.pools.changes import change_pool
 from activities.stores.interfaces import AgentStore
 from workflows.contracts.agents import Agent, Pool, PoolBounds, RequirementDemand
-from workflows.contracts.deployments import AuditEvent
+from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.errors import FieldError, NotFound, ValidationFailed
 
 _MAX_KEYS: Final = 8

@@ -22,8 +22,8 @@ from activities.errors import speaks_temporal
 from activities.jobs.reconcile import Ending
 from activities.stores.interfaces import EventStore
 from workflows.client.jobs import job_start
+from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.commands import JobInput
-from workflows.contracts.deployments import AuditEvent
 from workflows.contracts.environments import EnvironmentInput
 from workflows.contracts.errors import NotFound
 from workflows.contracts.ids import CONTROL_QUEUE, environment_workflow_id, job_workflow_id

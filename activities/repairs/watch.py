@@ -19,7 +19,7 @@ from activities.bounded import gather_bounded
 from activities.clock import Clock
 from activities.repairs.activities import subject_ids
 from activities.stores.interfaces import EventStore
-from workflows.contracts.deployments import AuditEvent
+from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.errors import HybridCIError
 from workflows.contracts.repairs import Kind, Repair, RepairInput, Standing, Story, StuckWorkflow, Subject
 from workflows.repair.stuck import MOST

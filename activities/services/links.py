@@ -8,7 +8,7 @@ from codeuchain import Context
 from activities.chaining.links import StoreLink, require
 from activities.environments.freezes import freeze_errors
 from activities.stores.interfaces import EventStore, ServiceStore
-from workflows.contracts.deployments import AuditEvent, EventQuery
+from workflows.contracts.audit.events import AuditEvent, EventQuery
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable, ValidationFailed
 from workflows.contracts.services import Service, ServicePage, ServiceWrite
 

@@ -16,8 +16,9 @@ from pydantic import Field, ValidationError
 
 from workflows.contracts.access import CredentialKind
 from workflows.contracts.agents import AgentQuery
+from workflows.contracts.audit.events import EventQuery
 from workflows.contracts.base import Frozen, Tolerant
-from workflows.contracts.deployments import DeploymentQuery, EventQuery
+from workflows.contracts.deployments import DeploymentQuery
 from workflows.contracts.errors import FieldError, ValidationFailed
 from workflows.contracts.records import JobQuery
 

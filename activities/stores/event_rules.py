@@ -4,7 +4,7 @@ from typing import Final, NoReturn
 
 from activities.stores.cursors import MAX_ID_CHARACTERS
 from activities.stores.documents import dump_event
-from workflows.contracts.deployments import AuditEvent
+from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.errors import FieldError, ValidationFailed
 
 MAX_EVENT_BYTES: Final = 32 * 1024

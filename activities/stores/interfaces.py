@@ -12,15 +12,13 @@ from typing import BinaryIO, Protocol
 
 from workflows.contracts.access import Credential, CredentialKind, CredentialPage
 from workflows.contracts.agents import Agent, AgentBeat, AgentPage, AgentQuery, Pool, RequirementDemand
+from workflows.contracts.audit.events import AuditEvent, EventPage, EventQuery
 from workflows.contracts.deployments import (
-    AuditEvent,
     Deployment,
     DeploymentPage,
     DeploymentQuery,
     DeploymentStats,
     DeploymentWrite,
-    EventPage,
-    EventQuery,
 )
 from workflows.contracts.environments import EnvironmentState, EnvironmentWrite
 from workflows.contracts.jobs import ArtifactRef, Job

@@ -9,8 +9,8 @@ from starlette.responses import Response, StreamingResponse
 
 from api.commands.answers import Cursor, Limit, json_answer
 from api.deps import Services, ServicesDep
+from workflows.contracts.audit.events import EventPage, EventQuery
 from workflows.contracts.base import Frozen
-from workflows.contracts.deployments import EventPage, EventQuery
 from workflows.contracts.fields import ShortLine
 from workflows.contracts.services import ServiceName
 

@@ -19,8 +19,9 @@ from api.webhooks.manifest import ActionName
 from api.webhooks.outcomes import Acting, ActionResult, ActionStatus, Effects
 from api.webhooks.rules import Planned
 from workflows.contracts.accepted import Accepted
+from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.deployment_commands import Approve, RecordStage, Reject, ReportMetrics, RollbackCommand
-from workflows.contracts.deployments import AuditEvent, Deployment, DeploymentRequest
+from workflows.contracts.deployments import Deployment, DeploymentRequest
 from workflows.contracts.environments import HoldCommand
 from workflows.contracts.errors import (
     FieldError,

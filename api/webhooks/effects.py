@@ -13,15 +13,9 @@ from api.temporal.recorded import seen_deployment, seen_job
 from api.webhooks.outcomes import Acting
 from api.webhooks.repositories import KnownService, known_service
 from workflows.contracts.access import Role
+from workflows.contracts.audit.events import AuditEvent, EventQuery
 from workflows.contracts.deployment_commands import Approve, RecordStage, Reject, ReportMetrics, RollbackCommand
-from workflows.contracts.deployments import (
-    AuditEvent,
-    Deployment,
-    DeploymentQuery,
-    DeploymentRequest,
-    DeploymentStatus,
-    EventQuery,
-)
+from workflows.contracts.deployments import Deployment, DeploymentQuery, DeploymentRequest, DeploymentStatus
 from workflows.contracts.environments import EnvironmentState, HoldCommand
 from workflows.contracts.errors import Conflict, InvalidState, NotFound
 from workflows.contracts.ids import is_job_id, job_id_for_key

@@ -7,9 +7,10 @@ from typing import Protocol
 from pydantic import Field
 
 from api.webhooks.manifest import ActionName
+from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.base import Frozen
 from workflows.contracts.deployment_commands import Approve, RecordStage, Reject, ReportMetrics, RollbackCommand
-from workflows.contracts.deployments import AuditEvent, Deployment, DeploymentRequest
+from workflows.contracts.deployments import Deployment, DeploymentRequest
 from workflows.contracts.environments import EnvironmentState, HoldCommand
 from workflows.contracts.jobs import Job, JobSpec
 

@@ -9,6 +9,7 @@ from activities.clock import epoch_millis
 from activities.stores.open import Stores
 from workflows.client.deployments import DeploymentCommand, Deployments, EnvironmentCommand, workflow_id_of
 from workflows.contracts.accepted import Accepted, Taken
+from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.deployment_commands import (
     Approve,
     CancelDeployment,
@@ -20,7 +21,6 @@ from workflows.contracts.deployment_commands import (
 )
 from workflows.contracts.deployments import (
     Approval,
-    AuditEvent,
     Decision,
     Deployment,
     DeploymentStatus,

@@ -17,7 +17,7 @@ from api.identity.policy import load_policy
 from api.sign_in.service import SignIn
 from tests.api.conftest import access_parts, memory_app
 from tests.oidc_issuer import AUDIENCE, CLIENT_ID, CLIENT_SECRET, OidcIssuer
-from workflows.contracts.deployments import AuditEvent, EventQuery
+from workflows.contracts.audit.events import AuditEvent, EventQuery
 
 SITE = "https://ci.example.com"
 """HTTPS, since a browser (and httpx) keeps a Secure cookie of nothing else."""

@@ -11,7 +11,7 @@ from api.auth.tokens import digest_of, new_token, read_token
 from tests.api.conftest import ADMIN_KEY, Bench, client, memory_app
 from tests.api.gate import KEYS, Gate
 from workflows.contracts.access import CredentialKind
-from workflows.contracts.deployments import EventQuery
+from workflows.contracts.audit.events import EventQuery
 
 
 @pytest.fixture

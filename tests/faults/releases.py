@@ -12,7 +12,8 @@ import httpx
 
 from tests.faults.plant import JOBS, Plant
 from tests.servers import wait_until
-from workflows.contracts.deployments import Deployment, DeploymentPage, DeploymentStatus, EventPage
+from workflows.contracts.audit.events import EventPage
+from workflows.contracts.deployments import Deployment, DeploymentPage, DeploymentStatus
 from workflows.contracts.environments import EnvironmentState
 from workflows.contracts.jobs import Job
 from workflows.contracts.services import PRODUCTION, STAGING

@@ -5,7 +5,8 @@ import random
 from typing import Any
 
 from tests.stores.lives import NOON, SHA
-from workflows.contracts.deployments import AuditEvent, Deployment, DeploymentStatus, DeploymentWrite
+from workflows.contracts.audit.events import AuditEvent
+from workflows.contracts.deployments import Deployment, DeploymentStatus, DeploymentWrite
 from workflows.contracts.environments import EnvironmentState
 from workflows.contracts.ids import new_job_id
 from workflows.contracts.jobs import Step

@@ -20,7 +20,7 @@ from tests.stores.lives import NOON
 from tests.stores.releases import make_event
 from tests.stores.trails import trail
 from workflows.contracts.agents import Agent, AgentQuery, PoolBounds
-from workflows.contracts.deployments import EventQuery
+from workflows.contracts.audit.events import EventQuery
 from workflows.contracts.errors import Unavailable, ValidationFailed
 
 

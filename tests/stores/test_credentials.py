@@ -8,7 +8,7 @@ from tests.stores.conftest import AccessStores
 from tests.stores.lives import NOON
 from tests.stores.releases import make_event
 from workflows.contracts.access import Credential, CredentialKind, Grant, Operation, Role
-from workflows.contracts.deployments import EventQuery
+from workflows.contracts.audit.events import EventQuery
 from workflows.contracts.errors import ValidationFailed
 
 

@@ -9,13 +9,13 @@ from activities.stores.interfaces import DeploymentStore
 from tests.stores.conftest import ReleaseStores
 from tests.stores.lives import NOON
 from tests.stores.releases import make_deployment
+from workflows.contracts.audit.events import EventQuery
 from workflows.contracts.deployments import (
     Deployment,
     DeploymentQuery,
     DeploymentStatus,
     DeploymentSummary,
     DeploymentWrite,
-    EventQuery,
 )
 from workflows.contracts.errors import ValidationFailed
 

@@ -18,6 +18,7 @@ from activities.stores.interfaces import WriteOutcome
 from tests.stores.conftest import ReleaseStores
 from tests.stores.lives import NOON, SHA
 from tests.stores.releases import DeploymentLife, make_deployment, make_event, make_spec, noise
+from workflows.contracts.audit.events import EventQuery
 from workflows.contracts.deployments import (
     Approval,
     Decision,
@@ -26,7 +27,6 @@ from workflows.contracts.deployments import (
     DeploymentStats,
     DeploymentStatus,
     DeploymentWrite,
-    EventQuery,
     MetricSample,
     Rollback,
     Stage,

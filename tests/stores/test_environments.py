@@ -8,7 +8,7 @@ from activities.stores.interfaces import WriteOutcome
 from tests.stores.conftest import ReleaseStores
 from tests.stores.lives import NOON, SHA
 from tests.stores.releases import make_event, make_state, noise
-from workflows.contracts.deployments import EventQuery
+from workflows.contracts.audit.events import EventQuery
 from workflows.contracts.environments import (
     MAX_HISTORY,
     EnvironmentState,

@@ -14,7 +14,8 @@ from tests.stores.lives import NOON
 from tests.stores.releases import make_deployment, make_event, make_spec, make_state, noise
 from tests.stores.test_jobs import CORNERS
 from tests.stores.trails import trail
-from workflows.contracts.deployments import AuditEvent, DeploymentWrite, EventQuery
+from workflows.contracts.audit.events import AuditEvent, EventQuery
+from workflows.contracts.deployments import DeploymentWrite
 from workflows.contracts.environments import EnvironmentWrite
 from workflows.contracts.errors import ValidationFailed
 from workflows.contracts.jobs import Step

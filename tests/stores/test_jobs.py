@@ -16,7 +16,7 @@ from tests.stores.conftest import JobStores
 from tests.stores.lives import NOON, make_job
 from tests.stores.releases import make_event
 from tests.stores.trails import trail
-from workflows.contracts.deployments import EventQuery
+from workflows.contracts.audit.events import EventQuery
 from workflows.contracts.errors import ValidationFailed
 from workflows.contracts.jobs import Attempt, Job, Step
 from workflows.contracts.records import JobQuery, JobWrite

@@ -7,7 +7,7 @@ import pytest
 from tests.stores.conftest import ReleaseStores
 from tests.stores.lives import NOON
 from tests.stores.releases import make_event, make_service, make_spec, noise
-from workflows.contracts.deployments import EventQuery
+from workflows.contracts.audit.events import EventQuery
 from workflows.contracts.errors import ValidationFailed
 from workflows.contracts.jobs import Step
 from workflows.contracts.services import Environment, Rollout, Service, Verification

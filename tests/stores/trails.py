@@ -1,7 +1,7 @@
 """The audit trail as a whole, page by page."""
 
 from activities.stores.interfaces import EventStore
-from workflows.contracts.deployments import AuditEvent, EventQuery
+from workflows.contracts.audit.events import AuditEvent, EventQuery
 
 
 async def trail(store: EventStore, query: EventQuery | None = None) -> list[AuditEvent]:

@@ -28,8 +28,9 @@ from tests.api.fake_repairs import FakeRepairs
 from tests.api.fakes import FakeOrchestrator
 from tests.webhooks.captured import PROVIDERS, SHA, captured, provider_of
 from workflows.client.deployments import DeploymentCommand
+from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.deployment_commands import DeploymentInput
-from workflows.contracts.deployments import AuditEvent, Deployment, DeploymentRequest, DeploymentWrite
+from workflows.contracts.deployments import Deployment, DeploymentRequest, DeploymentWrite
 from workflows.contracts.ids import new_job_id
 from workflows.contracts.services import Service, ServiceSpec
 

@@ -19,8 +19,9 @@ from activities.stores.open import Stores, open_memory_stores
 from tests.workflows.harness import Agent, Script, succeed
 from workflows.client.deployments import Deployments, workflow_id_of
 from workflows.contracts.attempts import AttemptInput, AttemptResult
+from workflows.contracts.audit.events import AuditEvent, EventQuery
 from workflows.contracts.deployment_commands import Approve, DeploymentInput
-from workflows.contracts.deployments import AuditEvent, Deployment, DeploymentRequest, EventQuery
+from workflows.contracts.deployments import Deployment, DeploymentRequest
 from workflows.contracts.environments import EnvironmentState
 from workflows.contracts.ids import CONTROL_QUEUE, environment_workflow_id, pool_queue
 from workflows.contracts.services import Service, ServiceSpec

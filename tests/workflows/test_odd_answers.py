@@ -24,8 +24,8 @@ from tests.workflows.deployment_harness import Deploys
 from workflows.client.jobs import Orchestrator
 from workflows.client.repairs import Repairs
 from workflows.contracts.attempts import AttemptInput, AttemptResult
+from workflows.contracts.audit.events import AuditEvent, EventQuery
 from workflows.contracts.commands import JobInput, Redrive
-from workflows.contracts.deployments import AuditEvent, EventQuery
 from workflows.contracts.ids import job_workflow_id, new_job_id, pool_queue, repair_workflow_id
 from workflows.contracts.jobs import Job, JobSpec, RetryPolicy, Step
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus

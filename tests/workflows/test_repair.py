@@ -22,9 +22,10 @@ from tests.workflows.harness import fail, succeed
 from workflows.client.deployments import workflow_id_of
 from workflows.client.jobs import Orchestrator
 from workflows.client.repairs import Repairs
+from workflows.contracts.audit.events import AuditEvent, EventQuery
 from workflows.contracts.commands import JobInput, Redrive
 from workflows.contracts.deployment_commands import DeploymentInput
-from workflows.contracts.deployments import AuditEvent, Deployment, EventQuery
+from workflows.contracts.deployments import Deployment
 from workflows.contracts.environments import EnvironmentInput, HoldCommand, ReleaseCommand
 from workflows.contracts.errors import InvalidState, Unavailable
 from workflows.contracts.ids import environment_workflow_id, job_workflow_id, new_job_id, pool_queue, repair_workflow_id

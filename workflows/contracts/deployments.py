@@ -6,10 +6,11 @@ Deliberately not here: what may be asked of a deployment (``deployment_commands`
 """
 
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from pydantic import Field, StringConstraints
 
+from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.base import Frozen, Tolerant
 from workflows.contracts.fields import CommitSha, GitRef, Millis, ShortLine, Text
 from workflows.contracts.sealed import SignedApproval
@@ -220,32 +221,6 @@ class Deployment(Tolerant):
         return next((stage for stage in self.stages if stage.environment == environment), None)
 
 
-class AuditEvent(Tolerant):
-    """Who did what, when, from where, why. Append-only; ``event_id`` is unique and tells a repeated write.
-
-    ``action``: ``deployment.created``, ``deployment.approved``, ``environment.held``, ``service.applied``, … ``via``:
-    ``api``, ``cli``, ``webhook:<provider>``, ``temporal``, ``workflow``. ``address`` is the caller's, if any.
-    """
-
-    event_id: str
-    at: Millis
-    action: str
-    by: str = ""
-    via: str = ""
-    address: str | None = None
-    role: str | None = None
-    service_name: str | None = None
-    environment: str | None = None
-    deployment_id: str | None = None
-    job_id: str | None = None
-    agent_id: str | None = None
-    pool: str | None = None
-    version: str | None = None
-    reason: str | None = None
-    message: str = ""
-    details: dict[str, Any] = Field(default_factory=dict[str, Any])
-
-
 class DeploymentQuery(Tolerant):
     """Which deployments a list shows, newest first. At most one of ``service_name`` and ``status`` chooses a list; the
     other filters.
@@ -269,30 +244,6 @@ class DeploymentStats(Tolerant):
 
     total: int = 0
     by_status: dict[DeploymentStatus, int] = Field(default_factory=dict[DeploymentStatus, int])
-
-
-class EventQuery(Tolerant):
-    """Which audit events a list shows, newest first. At most one of ``deployment_id``, ``service_name``, ``job_id`` and
-    ``agent_id`` chooses a list; the rest filters. ``action`` is a beginning (``deployment.``). Times in epoch ms.
-    """
-
-    service_name: str | None = None
-    deployment_id: str | None = None
-    job_id: str | None = None
-    agent_id: str | None = None
-    by: str | None = None
-    action: str | None = None
-    since: Millis | None = None
-    until: Millis | None = None
-    limit: int = Field(default=50, ge=1, le=100)
-    cursor: str | None = None
-
-
-class EventPage(Tolerant):
-    """One page of audit events, newest first."""
-
-    items: list[AuditEvent]
-    next_cursor: str | None = None
 
 
 class DeploymentWrite(Tolerant):

@@ -9,8 +9,8 @@ from typing import Annotated, Final
 
 from pydantic import Field, StringConstraints
 
+from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.base import Frozen, Tolerant
-from workflows.contracts.deployments import AuditEvent
 from workflows.contracts.fields import Millis, NotBlank, Text
 from workflows.contracts.services import FreezeWindow, Person, SupersedePolicy
 

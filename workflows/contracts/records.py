@@ -4,9 +4,9 @@ from typing import Generic, TypeVar
 
 from pydantic import Field, computed_field
 
+from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.base import Tolerant
 from workflows.contracts.commands import BulkRedrive, DeadLetterFilter, Edit
-from workflows.contracts.deployments import AuditEvent
 from workflows.contracts.jobs import Job, JobSummary
 from workflows.contracts.statuses import JobStatus, QueueStatus
 

@@ -15,7 +15,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.calls import Calls
     from workflows.contracts import search_attributes as attributes
     from workflows.contracts.activities import create_deployment, record_deployment
-    from workflows.contracts.deployments import AuditEvent, Deployment, DeploymentWrite
+    from workflows.contracts.audit.events import AuditEvent
+    from workflows.contracts.deployments import Deployment, DeploymentWrite
     from workflows.deployment.presentation import deployment_details
     from workflows.deployment.progress import Advance, Phase
     from workflows.deployment.state import State

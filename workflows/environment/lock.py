@@ -5,7 +5,7 @@ Deliberately not here: what people may ask (``commands``), words (``words``), do
 (``workflow``).
 """
 
-from workflows.contracts.deployments import AuditEvent
+from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.environments import (
     MAX_HISTORY,
     EnvironmentState,

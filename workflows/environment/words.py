@@ -5,7 +5,7 @@ Deliberately not here: deciding anything.
 
 from typing import Any
 
-from workflows.contracts.deployments import AuditEvent
+from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.environments import EnvironmentState, Holder, Ticket
 from workflows.words import moment
 

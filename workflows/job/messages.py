@@ -14,8 +14,8 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    from workflows.contracts.audit.events import AuditEvent
     from workflows.contracts.commands import Amend, Cancel, Complete, Discard, Edit, Redrive
-    from workflows.contracts.deployments import AuditEvent
     from workflows.contracts.errors import ErrorCode
     from workflows.contracts.jobs import Job
     from workflows.contracts.labels import normalised

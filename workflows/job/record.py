@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from temporalio.exceptions import ApplicationError
 
 from workflows.contracts.attempts import MAX_REPORTED_ARTIFACTS, AttemptInput, AttemptResult, AttemptStarted
+from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.commands import Amend, Edit, JobInput, Signed
-from workflows.contracts.deployments import AuditEvent
 from workflows.contracts.errors import ErrorCode, field_errors
 from workflows.contracts.ids import LEASE_SECONDS
 from workflows.contracts.jobs import Attempt, Job, new_job, spec_of

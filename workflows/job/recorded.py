@@ -12,8 +12,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.calls import Calls
     from workflows.contracts import search_attributes as attributes
     from workflows.contracts.activities import create_job, record_job
+    from workflows.contracts.audit.events import AuditEvent
     from workflows.contracts.commands import JobInput, Signed
-    from workflows.contracts.deployments import AuditEvent
     from workflows.contracts.jobs import Job
     from workflows.contracts.records import JobWrite
     from workflows.contracts.statuses import JobStatus

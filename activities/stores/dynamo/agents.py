@@ -37,7 +37,7 @@ from activities.stores.dynamo.table import (
 from activities.stores.dynamo.transactions import Guess, read_item, write_in_order
 from activities.stores.interfaces import WriteOutcome
 from workflows.contracts.agents import Agent, AgentBeat, AgentPage, AgentQuery, Pool, RequirementDemand
-from workflows.contracts.deployments import AuditEvent
+from workflows.contracts.audit.events import AuditEvent
 
 T = TypeVar("T")
 

@@ -28,7 +28,7 @@ from activities.stores.dynamo.table import (
 from activities.stores.dynamo.transactions import read_item
 from activities.stores.interfaces import WriteOutcome
 from workflows.contracts.access import Credential, CredentialKind, CredentialPage
-from workflows.contracts.deployments import AuditEvent
+from workflows.contracts.audit.events import AuditEvent
 
 _BATCH: Final = 100
 """What one BatchGetItem takes."""

@@ -26,7 +26,7 @@ from activities.stores.dynamo.table import (
 from activities.stores.dynamo.transactions import Guess, write_in_order
 from activities.stores.event_rules import check_event
 from activities.stores.interfaces import WriteOutcome
-from workflows.contracts.deployments import AuditEvent, EventPage, EventQuery
+from workflows.contracts.audit.events import AuditEvent, EventPage, EventQuery
 
 F = TypeVar("F")
 

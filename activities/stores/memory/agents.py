@@ -8,7 +8,7 @@ from activities.stores.demands import kept_demands
 from activities.stores.memory.events import MemoryEventStore
 from activities.stores.memory.pages import by_name
 from workflows.contracts.agents import Agent, AgentBeat, AgentPage, AgentQuery, Pool, RequirementDemand
-from workflows.contracts.deployments import AuditEvent
+from workflows.contracts.audit.events import AuditEvent
 
 
 class MemoryAgentStore:

@@ -6,7 +6,7 @@ from activities.stores.cursors import CredentialQuery
 from activities.stores.memory.events import MemoryEventStore
 from activities.stores.memory.pages import newest_first
 from workflows.contracts.access import Credential, CredentialKind, CredentialPage
-from workflows.contracts.deployments import AuditEvent
+from workflows.contracts.audit.events import AuditEvent
 
 
 class MemoryCredentialStore:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from activities.stores.documents import dump_event, load_events
 from activities.stores.event_rules import check_event
 from activities.stores.memory.pages import newest_first
-from workflows.contracts.deployments import AuditEvent, EventPage, EventQuery
+from workflows.contracts.audit.events import AuditEvent, EventPage, EventQuery
 
 
 class MemoryEventStore:

@@ -6,7 +6,7 @@ from activities.stores.cursors import ServiceQuery
 from activities.stores.memory.events import MemoryEventStore
 from activities.stores.memory.pages import by_name
 from activities.stores.packing import pack, unpack
-from workflows.contracts.deployments import AuditEvent
+from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.services import Service, ServicePage
 
 

@@ -19,7 +19,8 @@ from api.cli.demo.demo_service import AUTHOR, BAD, FIRST, GOOD, PRODUCTION, STAG
 from api.cli.demo.lost_agent import LostAgent
 from api.cli.demo.narrate import Narrator
 from api.cli.demo.visitors import Visitors
-from workflows.contracts.deployments import Deployment, DeploymentStatus, EventPage, StageStatus
+from workflows.contracts.audit.events import EventPage
+from workflows.contracts.deployments import Deployment, DeploymentStatus, StageStatus
 from workflows.contracts.environments import EnvironmentState
 from workflows.contracts.ids import environment_workflow_id
 from workflows.contracts.statuses import JobStatus

@@ -17,14 +17,8 @@ from api.deployments.service import start_deployment
 from api.deps import DeploymentId, KnownService, ServicesDep
 from api.http.bodies import json_body
 from api.temporal.recorded import seen_deployment
-from workflows.contracts.deployments import (
-    DeploymentPage,
-    DeploymentQuery,
-    DeploymentRequest,
-    DeploymentStatus,
-    EventPage,
-    EventQuery,
-)
+from workflows.contracts.audit.events import EventPage, EventQuery
+from workflows.contracts.deployments import DeploymentPage, DeploymentQuery, DeploymentRequest, DeploymentStatus
 from workflows.contracts.errors import FieldError, NotFound, ValidationFailed
 from workflows.contracts.services import ServiceName
 

@@ -24,8 +24,8 @@ from api.http.bodies import json_body
 from api.jobs.schemas import JobOut, page_json
 from api.temporal.recorded import seen_job
 from workflows.client.answers import ANSWERED_WITHIN_SECONDS
+from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.commands import BulkRedrive, BulkRedriveProgress, Discard, Edit, Redrive
-from workflows.contracts.deployments import AuditEvent
 from workflows.contracts.errors import NotFound, Unavailable
 from workflows.contracts.jobs import Job
 from workflows.contracts.records import JobPage, JobQuery

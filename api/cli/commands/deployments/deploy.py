@@ -28,7 +28,8 @@ from api.cli.commands.deployments.view import title
 from api.cli.commands.deployments.watch import watch as watch_deployment
 from api.cli.commands.stuck import tell_if_stuck
 from api.cli.output import note, print_json, say
-from workflows.contracts.deployments import AuditEvent, Deployment, DeploymentStatus
+from workflows.contracts.audit.events import AuditEvent
+from workflows.contracts.deployments import Deployment, DeploymentStatus
 from workflows.contracts.ids import deployment_workflow_id
 from workflows.contracts.repairs import Kind
 from workflows.contracts.services import PRODUCTION, STAGING, Service

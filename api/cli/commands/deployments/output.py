@@ -12,13 +12,8 @@ from api.cli.client.http import SERVICES, ApiClient, Refused
 from api.cli.commands.deployments.advice import find_failure, next_steps, print_failure
 from api.cli.commands.deployments.view import rollback_words, shortened, stage_rows, state
 from api.cli.output import Column, age, clock, note, print_fields, print_json, print_table, say, span
-from workflows.contracts.deployments import (
-    AuditEvent,
-    Decision,
-    Deployment,
-    DeploymentSummary,
-    MetricSample,
-)
+from workflows.contracts.audit.events import AuditEvent
+from workflows.contracts.deployments import Decision, Deployment, DeploymentSummary, MetricSample
 from workflows.contracts.environments import EnvironmentState
 
 _SHORT_ID: Final = 8

@@ -23,7 +23,7 @@ from workflows.contracts.agents import (
     Heartbeat,
     PoolBounds,
 )
-from workflows.contracts.deployments import AuditEvent, EventQuery
+from workflows.contracts.audit.events import AuditEvent, EventQuery
 from workflows.contracts.errors import Conflict, InvalidState, NotFound, Unavailable, ValidationFailed
 
 NOW = 1_790_000_000_000

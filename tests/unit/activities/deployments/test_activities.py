@@ -26,7 +26,8 @@ from activities.environments.temporal import TemporalWorkflows
 from activities.stores.open import Stores, open_memory_stores
 from tests.unit.deployment_records import in_status, make_deployment, make_spec, make_state, make_ticket, make_write
 from workflows.contracts import search_attributes as attributes
-from workflows.contracts.deployments import AuditEvent, DeploymentStatus, DeploymentWrite, EventQuery
+from workflows.contracts.audit.events import AuditEvent, EventQuery
+from workflows.contracts.deployments import DeploymentStatus, DeploymentWrite
 from workflows.contracts.environments import (
     BecameLive,
     EnvironmentInput,

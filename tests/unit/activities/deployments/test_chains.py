@@ -16,14 +16,8 @@ from activities.stores.interfaces import WriteOutcome
 from activities.stores.open import Stores, open_memory_stores
 from tests.unit.deployment_records import in_status, make_deployment, make_spec, make_state
 from tests.unit.fakes import Counting
-from workflows.contracts.deployments import (
-    AuditEvent,
-    Deployment,
-    DeploymentQuery,
-    DeploymentStatus,
-    DeploymentWrite,
-    EventQuery,
-)
+from workflows.contracts.audit.events import AuditEvent, EventQuery
+from workflows.contracts.deployments import Deployment, DeploymentQuery, DeploymentStatus, DeploymentWrite
 from workflows.contracts.environments import EnvironmentWrite
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable, ValidationFailed
 from workflows.contracts.services import Service

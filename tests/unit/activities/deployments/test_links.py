@@ -42,15 +42,14 @@ from tests.unit.deployment_records import (
     make_ticket,
     make_write,
 )
+from workflows.contracts.audit.events import AuditEvent, EventQuery
 from workflows.contracts.deployments import (
     Approval,
-    AuditEvent,
     Decision,
     Deployment,
     DeploymentQuery,
     DeploymentStatus,
     DeploymentWrite,
-    EventQuery,
     RollbackStatus,
     Stage,
 )

@@ -8,8 +8,9 @@ from activities.deployments.writers import DeploymentWriter
 from activities.jobs.reconcile import CAUSE, QUIET_MILLIS
 from activities.stores.open import Stores, open_memory_stores
 from tests.unit.deployment_records import in_status
+from workflows.contracts.audit.events import EventQuery
 from workflows.contracts.commands import ReconcileResult
-from workflows.contracts.deployments import Deployment, DeploymentStatus, DeploymentWrite, EventQuery
+from workflows.contracts.deployments import Deployment, DeploymentStatus, DeploymentWrite
 from workflows.contracts.environments import SignalEnvironment
 from workflows.contracts.ids import deployment_workflow_id
 

@@ -15,7 +15,7 @@ from activities.repairs.activities import RepairActivities, wait_for_progress
 from activities.stores.open import open_memory_stores
 from tests.api.fake_repairs import stuck_environment, stuck_job
 from tests.unit.fakes import make_job
-from workflows.contracts.deployments import EventQuery
+from workflows.contracts.audit.events import EventQuery
 from workflows.contracts.errors import NotFound
 from workflows.contracts.jobs import Job
 from workflows.contracts.repairs import (

@@ -10,7 +10,7 @@ from activities.repairs.watch import Watch
 from activities.stores.interfaces import EventStore
 from activities.stores.open import open_memory_stores
 from tests.api.fake_repairs import stuck_environment, stuck_job
-from workflows.contracts.deployments import AuditEvent, EventQuery
+from workflows.contracts.audit.events import AuditEvent, EventQuery
 from workflows.contracts.errors import Unavailable
 from workflows.contracts.repairs import Kind, RepairInput, Standing, Story, StuckWorkflow, Subject
 
