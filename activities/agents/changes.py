@@ -4,38 +4,39 @@ Deliberately not here: the heartbeats, which never touch the record (``heartbeat
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from activities.agents.names import no_such_agent
 from activities.clock import Clock
-from activities.events.signatures import Signature
+from activities.events.trail import noted
 from activities.pools.changes import TRIES
 from activities.stores.interfaces import AgentStore
 from workflows.contracts.agents import Agent, AgentRegistration, AgentStatus
+from workflows.contracts.audit.details import AgentPaused, AgentRegistered, Details
 from workflows.contracts.audit.events import AuditEvent
+from workflows.contracts.audit.types import EventType
 from workflows.contracts.errors import InvalidState, Unavailable
+from workflows.contracts.who import WhoAndWhy
 
-REGISTERED: Final = "agent.registered"
 _TOLD: Final = ("pool", "labels", "capacity", "hostname")
 """What the audit trail tells when it changes; an agent registers again twice a day, with nothing to tell."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The record as it will be, and what the audit trail says of it; ``action`` None is not worth an event."""
+    """The record as it will be, and what the audit trail says of it; ``what`` None is not worth an event."""
 
     agent: Agent
-    action: str | None
+    what: EventType | Details | None
     message: str = ""
-    details: dict[str, object] = field(default_factory=dict[str, object])
 
 
 AgentChange = Callable[[Agent, int], Change | None]
 """From the record and the time (ms) to the change, or None when it is so already. Raises InvalidState."""
 
 
-async def change_agent(store: AgentStore, clock: Clock, agent_id: str, signed: Signature, change: AgentChange) -> Agent:
+async def change_agent(store: AgentStore, clock: Clock, agent_id: str, signed: WhoAndWhy, change: AgentChange) -> Agent:
     """The record as it is afterwards. Raises NotFound, InvalidState, Unavailable."""
     for _ in range(TRIES):
         present = await store.get(agent_id)
@@ -51,13 +52,12 @@ async def change_agent(store: AgentStore, clock: Clock, agent_id: str, signed: S
     raise too_busy(agent_id)
 
 
-def made_events(made: Change, signed: Signature, now: int) -> list[AuditEvent]:
+def made_events(made: Change, signed: WhoAndWhy, now: int) -> list[AuditEvent]:
     """The event of a change, if it has one."""
-    if made.action is None:
+    if made.what is None:
         return []
     agent = made.agent
-    event = signed.event(made.action, now, made.message, agent_id=agent.agent_id, pool=agent.pool, details=made.details)
-    return [event]
+    return [noted(made.what, signed, now, made.message, agent_id=agent.agent_id, pool=agent.pool)]
 
 
 def too_busy(agent_id: str) -> Unavailable:
@@ -68,14 +68,14 @@ def too_busy(agent_id: str) -> Unavailable:
 
 
 def registered(
-    registration: AgentRegistration, present: Agent | None, signed: Signature, now: int, credential_id: str | None
+    registration: AgentRegistration, present: Agent | None, signed: WhoAndWhy, now: int, credential_id: str | None
 ) -> Change:
     """A pause is somebody's word about the host and stays; a drain is about the run that has ended."""
     gone = present is None or present.status(now) is AgentStatus.OFFLINE
     agent = Agent(
         **registration.model_dump(),
         registered_at=now,
-        registered_by=signed.by,
+        registered_by=signed.by or "",
         draining=present is not None and not gone and present.draining,
         paused_at=present.paused_at if present is not None else None,
         paused_until=present.paused_until if present is not None else None,
@@ -89,8 +89,8 @@ def registered(
     if not changed:
         return Change(agent, None)
     moved = f" instead of {before['pool']}" if before and "pool" in changed else ""
-    details = {**changed, **({"from_pool": before["pool"]} if moved else {})}
-    return Change(agent, REGISTERED, f"{agent.agent_id} is in pool {agent.pool}{moved}", details)
+    what = AgentRegistered(**changed, **({"from_pool": before["pool"]} if moved else {}))
+    return Change(agent, what, f"{agent.agent_id} is in pool {agent.pool}{moved}")
 
 
 def drained(agent: Agent, now: int) -> Change | None:
@@ -98,7 +98,7 @@ def drained(agent: Agent, now: int) -> Change | None:
     _check_registered(agent, "drained")
     if agent.draining:
         return None
-    return Change(agent.model_copy(update={"draining": True}), "agent.drained", f"{agent.agent_id} is to drain")
+    return Change(agent.model_copy(update={"draining": True}), EventType.AGENT_DRAINED, f"{agent.agent_id} is to drain")
 
 
 def paused(agent: Agent, now: int, *, note: str, seconds: int | None) -> Change:
@@ -109,9 +109,8 @@ def paused(agent: Agent, now: int, *, note: str, seconds: int | None) -> Change:
     how_long = "until it is resumed" if seconds is None else f"for {seconds} s"
     return Change(
         held,
-        "agent.paused",
+        AgentPaused(seconds=seconds, note=note),
         f"{agent.agent_id} takes nothing new {how_long}{f': {note}' if note else ''}",
-        {"seconds": seconds, "note": note},
     )
 
 
@@ -121,7 +120,7 @@ def resumed(agent: Agent, now: int) -> Change | None:
     if not agent.draining and agent.paused_at is None:
         return None
     free = {"draining": False, "paused_at": None, "paused_until": None, "note": None}
-    return Change(agent.model_copy(update=free), "agent.resumed", f"{agent.agent_id} takes jobs again")
+    return Change(agent.model_copy(update=free), EventType.AGENT_RESUMED, f"{agent.agent_id} takes jobs again")
 
 
 def deregistered(agent: Agent, now: int) -> Change | None:
@@ -129,7 +128,7 @@ def deregistered(agent: Agent, now: int) -> Change | None:
     if agent.deregistered_at is not None:
         return None
     gone = agent.model_copy(update={"deregistered_at": now})
-    return Change(gone, "agent.deregistered", f"{agent.agent_id} left pool {agent.pool}")
+    return Change(gone, EventType.AGENT_DEREGISTERED, f"{agent.agent_id} left pool {agent.pool}")
 
 
 def _check_registered(agent: Agent, how: str) -> None:

@@ -22,13 +22,13 @@ from activities.agents.heartbeats import Received, first_beat, is_late
 from activities.agents.names import check_name, no_such_agent
 from activities.bounded import gather_bounded
 from activities.chaining.links import StoreLink, require
-from activities.events.signatures import Signature
 from activities.pools.changes import TRIES
 from activities.stores.interfaces import AgentStore
 from workflows.contracts.agents import Agent, AgentPage, AgentQuery, AgentRegistration, AgentStatus
+from workflows.contracts.audit.details import AgentRelabelled
 from workflows.contracts.errors import FieldError, NotFound, ValidationFailed
+from workflows.contracts.who import WhoAndWhy
 
-RELABELLED: Final = "agent.relabelled"
 _CHANGES: Final[Mapping[AgentStatus, AgentChange]] = {
     AgentStatus.HEALTHY: resumed,
     AgentStatus.DRAINING: drained,
@@ -51,7 +51,7 @@ class AgentContext(TypedDict, total=False):
 
     registration: AgentRegistration
     credential_id: str
-    signed: Signature
+    signed: WhoAndWhy
     admitted: list[Agent]
     agent: Agent
     agent_id: str
@@ -85,7 +85,7 @@ class RegisterAgent(StoreLink[AgentStore]):
 
     async def call(self, ctx: Context[AgentContext]) -> Context[AgentContext]:
         """Optimistic: of two hosts that register a free name at once, the second one finds the first."""
-        registration, signed = require(ctx, "registration", AgentRegistration), require(ctx, "signed", Signature)
+        registration, signed = require(ctx, "registration", AgentRegistration), require(ctx, "signed", WhoAndWhy)
         for _ in range(TRIES):
             present = await self._store.get(registration.agent_id)
             now = self._clock()
@@ -135,7 +135,7 @@ class RecordHeartbeats(StoreLink[AgentStore]):
     async def _take_over(self, each: Received) -> Agent:
         """Labels decide which jobs an agent gets, so the audit trail tells when they change."""
         facts = each.facts()
-        agent_id, labels = each.agent.agent_id, facts.get("labels")
+        agent_id = each.agent.agent_id
 
         def change(agent: Agent, now: int) -> Change | None:
             new = {name: value for name, value in facts.items() if value != getattr(agent, name)}
@@ -144,9 +144,10 @@ class RecordHeartbeats(StoreLink[AgentStore]):
             told = agent.model_copy(update=new)
             if "labels" not in new:
                 return Change(told, None)
-            return Change(told, RELABELLED, f"{agent_id} has other labels", {"labels": labels, "before": agent.labels})
+            what = AgentRelabelled(labels=told.labels, before=agent.labels)
+            return Change(told, what, f"{agent_id} has other labels")
 
-        signed = Signature(by=agent_id, role="agent", via="agent")
+        signed = WhoAndWhy(by=agent_id, role="agent", via="agent")
         return await change_agent(self._store, self._clock, agent_id, signed, change)
 
 
@@ -155,7 +156,7 @@ class _ChangeAgent(StoreLink[AgentStore]):
 
     async def call(self, ctx: Context[AgentContext]) -> Context[AgentContext]:
         """Repeating it changes nothing."""
-        agent_id, signed = require(ctx, "agent_id", str), require(ctx, "signed", Signature)
+        agent_id, signed = require(ctx, "agent_id", str), require(ctx, "signed", WhoAndWhy)
         return ctx.insert("agent", await change_agent(self._store, self._clock, agent_id, signed, self._change(ctx)))
 
     def _change(self, ctx: Context[AgentContext]) -> AgentChange:

@@ -27,7 +27,6 @@ from activities.agents.chains import (
 from activities.agents.heartbeats import Received
 from activities.chaining.chains import NamedChain, run_chain
 from activities.clock import Clock, epoch_millis
-from activities.events.signatures import Signature
 from activities.pools.chains import (
     build_list_demands_chain,
     build_list_pools_chain,
@@ -45,6 +44,7 @@ from workflows.contracts.agents import (
     PoolBounds,
     RequirementDemand,
 )
+from workflows.contracts.who import WhoAndWhy
 
 _AGENTS = cast("type[builtins.list[Agent]]", builtins.list)
 _POOLS = cast("type[builtins.list[Pool]]", builtins.list)
@@ -84,7 +84,7 @@ class AgentRegistry:
         found = await run_chain(self._admit, question, result="admitted", kind=_AGENTS)
         return found[0] if found else None
 
-    async def register(self, registration: AgentRegistration, *, credential_id: str | None, signed: Signature) -> Agent:
+    async def register(self, registration: AgentRegistration, *, credential_id: str | None, signed: WhoAndWhy) -> Agent:
         """Make the agent's record, or make it again, and make its pool known.
 
         Raises Conflict, with ``hostname``, ``seen_at`` and ``retry_after_seconds``, while the name belongs to an agent
@@ -105,7 +105,7 @@ class AgentRegistry:
             return []
         return await run_chain(self._heartbeats, {"received": [*received]}, result="recorded", kind=_AGENTS)
 
-    async def set_status(self, agent_id: str, status: AgentStatus, *, signed: Signature) -> Agent:
+    async def set_status(self, agent_id: str, status: AgentStatus, *, signed: WhoAndWhy) -> Agent:
         """HEALTHY resumes it, DRAINING drains it, OFFLINE deregisters it.
 
         Raises ValidationFailed for DEGRADED, NotFound, InvalidState.
@@ -113,20 +113,20 @@ class AgentRegistry:
         asked = {"agent_id": agent_id, "status": status, "signed": signed}
         return await run_chain(self._set_status, asked, result="agent", kind=Agent)
 
-    async def drain(self, agent_id: str, *, signed: Signature) -> Agent:
+    async def drain(self, agent_id: str, *, signed: WhoAndWhy) -> Agent:
         """It finishes what it runs and ends. Raises NotFound, InvalidState for one that is deregistered."""
         return await self._change(self._drain, agent_id, signed)
 
-    async def pause(self, agent_id: str, *, note: str, seconds: int | None, signed: Signature) -> Agent:
+    async def pause(self, agent_id: str, *, note: str, seconds: int | None, signed: WhoAndWhy) -> Agent:
         """It takes nothing new for so long, or until it is resumed. Raises as ``drain``."""
         asked = {"agent_id": agent_id, "note": note, "seconds": seconds, "signed": signed}
         return await run_chain(self._pause, asked, result="agent", kind=Agent)
 
-    async def resume(self, agent_id: str, *, signed: Signature) -> Agent:
+    async def resume(self, agent_id: str, *, signed: WhoAndWhy) -> Agent:
         """It is neither paused nor to drain any more. Raises as ``drain``."""
         return await self._change(self._resume, agent_id, signed)
 
-    async def deregister(self, agent_id: str, *, signed: Signature) -> Agent:
+    async def deregister(self, agent_id: str, *, signed: WhoAndWhy) -> Agent:
         """It is OFFLINE at once and its name is free. Its record is shown for a day. Raises NotFound."""
         return await self._change(self._deregister, agent_id, signed)
 
@@ -150,7 +150,7 @@ class AgentRegistry:
         """All pools, by name."""
         return await run_chain(self._pools, {}, result="pools", kind=_POOLS)
 
-    async def scale(self, name: str, bounds: PoolBounds, *, signed: Signature) -> Pool:
+    async def scale(self, name: str, bounds: PoolBounds, *, signed: WhoAndWhy) -> Pool:
         """Set a pool's bounds; the pool need not have an agent yet. Raises ValidationFailed."""
         asked = {"name": name, "bounds": bounds, "signed": signed}
         return await run_chain(self._scale, asked, result="pool", kind=Pool)
@@ -159,5 +159,5 @@ class AgentRegistry:
         """For which labels jobs of the pool wait, or waited in the last 7 days; the latest first, at most 100."""
         return await run_chain(self._demands, {"name": pool}, result="demands", kind=_DEMANDS)
 
-    async def _change(self, chain: NamedChain, agent_id: str, signed: Signature) -> Agent:
+    async def _change(self, chain: NamedChain, agent_id: str, signed: WhoAndWhy) -> Agent:
         return await run_chain(chain, {"agent_id": agent_id, "signed": signed}, result="agent", kind=Agent)

@@ -1,25 +1,18 @@
 """Links of credentials: what a chain does with what was handed out, one step each; first what they hand on."""
 
-from typing import Final, TypedDict
+from typing import Any, Final, TypedDict
 
 from codeuchain import Context
 
 from activities.chaining.links import StoreLink, require
-from activities.events.signatures import Signature
+from activities.events.trail import noted
 from activities.stores.interfaces import CredentialStore
 from workflows.contracts.access import Credential, CredentialKind, CredentialPage
-from workflows.contracts.audit.events import AuditEvent
+from workflows.contracts.audit.details import CredentialIssued, CredentialRevoked, CredentialRotated
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable
+from workflows.contracts.who import WhoAndWhy
 
 _TRIES: Final = 5
-_NAMED: Final = {
-    (CredentialKind.SESSION, "issued"): "session.opened",
-    (CredentialKind.SESSION, "revoked"): "session.closed",
-    (CredentialKind.TOKEN, "issued"): "token.exchanged",
-    (CredentialKind.TOKEN, "revoked"): "token.closed",
-}
-"""What people call it; everything else is ``access.<kind>_<what>``."""
-_DONE: Final = {"issued": "was issued", "rotated": "was replaced", "revoked": "was revoked"}
 
 
 class CredentialContext(TypedDict, total=False):
@@ -28,7 +21,7 @@ class CredentialContext(TypedDict, total=False):
     credential_id: str
     credential: Credential
     until: int
-    signed: Signature
+    signed: WhoAndWhy
     replaced: Credential
     revoked: Credential
     kind: CredentialKind
@@ -42,8 +35,9 @@ class IssueCredential(StoreLink[CredentialStore]):
 
     async def call(self, ctx: Context[CredentialContext]) -> Context[CredentialContext]:
         """Its id is random: that another has it means that something is very wrong."""
-        credential, signed = require(ctx, "credential", Credential), require(ctx, "signed", Signature)
-        event = credential_event(signed, "issued", credential, self._clock())
+        credential, signed = require(ctx, "credential", Credential), require(ctx, "signed", WhoAndWhy)
+        issued, words = CredentialIssued(**_said(credential)), _words(credential, "was issued")
+        event = noted(issued, signed, self._clock(), words, agent_id=credential.agent_id)
         if not await self._store.put(credential, [event]):
             raise Unavailable(f"The id {credential.credential_id} of a new credential is taken: ask for it again.")
         return ctx
@@ -58,7 +52,7 @@ class RotateCredential(StoreLink[CredentialStore]):
     async def call(self, ctx: Context[CredentialContext]) -> Context[CredentialContext]:
         """Comes before the successor is kept: of two rotations at one moment, one is refused and leaves nothing."""
         replaced, successor = require(ctx, "replaced", Credential), require(ctx, "credential", Credential)
-        until, signed = require(ctx, "until", int), require(ctx, "signed", Signature)
+        until, signed = require(ctx, "until", int), require(ctx, "signed", WhoAndWhy)
         ended = replaced.model_copy(
             update={
                 "expires_at": until if replaced.expires_at is None else min(until, replaced.expires_at),
@@ -66,7 +60,9 @@ class RotateCredential(StoreLink[CredentialStore]):
                 "revision": replaced.revision + 1,
             }
         )
-        event = credential_event(signed, "rotated", ended, self._clock(), replaced_by=successor.credential_id)
+        rotated = CredentialRotated(**_said(ended), replaced_by=successor.credential_id)
+        words = _words(ended, "was replaced")
+        event = noted(rotated, signed, self._clock(), words, agent_id=ended.agent_id)
         if not await self._store.put(ended, [event]):
             raise InvalidState(
                 f"Credential {replaced.credential_id} was changed by somebody else at this moment: look at it and try"
@@ -84,14 +80,15 @@ class RevokeCredential(StoreLink[CredentialStore]):
     async def call(self, ctx: Context[CredentialContext]) -> Context[CredentialContext]:
         """Optimistic: reads again when another change came between."""
         credential, until = require(ctx, "credential", Credential), require(ctx, "until", int)
-        signed = require(ctx, "signed", Signature)
+        signed = require(ctx, "signed", WhoAndWhy)
         for _ in range(_TRIES):
             ends = [each for each in (credential.revoked_at, credential.expires_at) if each is not None]
             if ends and min(ends) <= until:
                 return ctx.insert("revoked", credential)
             changes = {"revoked_at": until, "revision": credential.revision + 1}
             revoked = credential.model_copy(update=changes)
-            event = credential_event(signed, "revoked", revoked, self._clock(), revoked_at=until)
+            said, words = CredentialRevoked(**_said(revoked), revoked_at=until), _words(revoked, "was revoked")
+            event = noted(said, signed, self._clock(), words, agent_id=revoked.agent_id)
             if await self._store.put(revoked, [event]):
                 return ctx.insert("revoked", revoked)
             credential = await self._store.get(credential.credential_id) or revoked
@@ -120,19 +117,11 @@ class ListCredentials(StoreLink[CredentialStore]):
         return ctx.insert("page", await self._store.list(kind, limit=limit, cursor=cursor))
 
 
-def credential_event(signed: Signature, what: str, credential: Credential, at: int, **more: object) -> AuditEvent:
-    """``access.key_issued``, ``session.opened``, …; ``what`` is issued, rotated or revoked."""
+def _said(credential: Credential) -> dict[str, Any]:
+    """What every event of a credential says of it."""
+    return {name: getattr(credential, name) for name in ("kind", "credential_id", "subject", "grants", "expires_at")}
+
+
+def _words(credential: Credential, done: str) -> str:
     named = f" {credential.name!r}" if credential.name else ""
-    return signed.event(
-        _NAMED.get((credential.kind, what), f"access.{credential.kind}_{what}"),
-        at,
-        f"{credential.kind.capitalize()}{named} of {credential.subject} {_DONE[what]}",
-        agent_id=credential.agent_id,
-        details={
-            "credential_id": credential.credential_id,
-            "subject": credential.subject,
-            "grants": [grant.model_dump(mode="json", exclude_none=True) for grant in credential.grants],
-            "expires_at": credential.expires_at,
-            **more,
-        },
-    )
+    return f"{credential.kind.capitalize()}{named} of {credential.subject} {done}"

@@ -17,9 +17,9 @@ from activities.credentials.chains import (
     build_revoke_credential_chain,
     build_rotate_credential_chain,
 )
-from activities.events.signatures import Signature
 from activities.stores.interfaces import CredentialStore
 from workflows.contracts.access import Credential, CredentialKind, CredentialPage
+from workflows.contracts.who import WhoAndWhy
 
 
 class CredentialRegistry:
@@ -35,20 +35,20 @@ class CredentialRegistry:
         self._retrieve = build_retrieve_credential_chain(store, middleware)
         self._list = build_list_credentials_chain(store, middleware)
 
-    async def issue(self, credential: Credential, *, signed: Signature) -> Credential:
+    async def issue(self, credential: Credential, *, signed: WhoAndWhy) -> Credential:
         """Keep a new one."""
         data = {"credential": credential, "signed": signed}
         return await run_chain(self._issue, data, result="credential", kind=Credential)
 
     async def rotate(
-        self, replaced: Credential, successor: Credential, *, overlap_seconds: int, signed: Signature
+        self, replaced: Credential, successor: Credential, *, overlap_seconds: int, signed: WhoAndWhy
     ) -> Credential:
         """Keep ``successor``; the older one, which is returned, works until the overlap ends. Raises InvalidState."""
         until = self._clock() + overlap_seconds * 1000
         data = {"replaced": replaced, "credential": successor, "until": until, "signed": signed}
         return await run_chain(self._rotate, data, result="revoked", kind=Credential)
 
-    async def revoke(self, credential_id: str, *, grace_seconds: int = 0, signed: Signature) -> Credential:
+    async def revoke(self, credential_id: str, *, grace_seconds: int = 0, signed: WhoAndWhy) -> Credential:
         """End it, after the grace. Doing it again changes nothing. Raises NotFound."""
         data = {"credential_id": credential_id, "until": self._clock() + grace_seconds * 1000, "signed": signed}
         return await run_chain(self._revoke, data, result="revoked", kind=Credential)

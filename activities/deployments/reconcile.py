@@ -17,7 +17,8 @@ from activities.deployments.writers import DeploymentWriter
 from activities.environments.temporal import TemporalWorkflows
 from activities.jobs.reconcile import CAUSE, QUIET_MILLIS, Ending
 from activities.stores.interfaces import WriteOutcome
-from workflows.contracts.audit.events import AuditEvent
+from workflows.contracts.audit.events import AuditEvent, new_event
+from workflows.contracts.audit.types import EventType
 from workflows.contracts.commands import ReconcileResult
 from workflows.contracts.deployments import (
     Deployment,
@@ -29,6 +30,8 @@ from workflows.contracts.deployments import (
 from workflows.contracts.environments import Leave, Leaving, SignalEnvironment
 from workflows.contracts.errors import NotFound
 from workflows.contracts.ids import deployment_workflow_id
+from workflows.contracts.repairs import REPAIR_CAUSE
+from workflows.contracts.who import Who
 from workflows.deployment import record
 
 _OPEN: Final = (
@@ -39,6 +42,10 @@ _OPEN: Final = (
     DeploymentStatus.LIVE,
 )
 _QUERY: Final = "WorkflowType = 'DeploymentWorkflow' AND ExecutionStatus = 'Running'"
+_TOLD: Final = {
+    CAUSE: EventType.DEPLOYMENT_WORKFLOW_TERMINATED,
+    REPAIR_CAUSE: EventType.DEPLOYMENT_REPAIRED,
+}
 _PAGE: Final = 100
 
 
@@ -170,12 +177,11 @@ def _closed(stored: Deployment, ending: Ending, now: int) -> Deployment:
 
 
 def _event(closed: Deployment) -> AuditEvent:
-    return AuditEvent(
+    return new_event(
+        _TOLD[closed.cause or CAUSE],
+        Who.itself("reconciliation"),
         event_id=f"{closed.deployment_id}-{closed.cause}",
         at=closed.updated_at,
-        action=f"deployment.{closed.cause}",
-        by="reconciliation",
-        via="workflow",
         service_name=closed.service_name,
         environment=closed.environment,
         deployment_id=closed.deployment_id,

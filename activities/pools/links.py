@@ -5,15 +5,16 @@ from typing import Final, TypedDict
 from codeuchain import Context
 
 from activities.chaining.links import StoreLink, require
-from activities.events.signatures import Signature
+from activities.events.trail import noted
 from activities.pools.changes import change_pool
 from activities.stores.interfaces import AgentStore
 from workflows.contracts.agents import Agent, Pool, PoolBounds, RequirementDemand
+from workflows.contracts.audit.details import PoolScaled
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.errors import FieldError, NotFound, ValidationFailed
+from workflows.contracts.who import WhoAndWhy
 
 _MAX_KEYS: Final = 8
-SCALED: Final = "pool.scaled"
 
 
 class PoolContext(TypedDict, total=False):
@@ -22,7 +23,7 @@ class PoolContext(TypedDict, total=False):
     agent: Agent
     name: str
     bounds: PoolBounds
-    signed: Signature
+    signed: WhoAndWhy
     pool: Pool
     pools: list[Pool]
     demands: list[RequirementDemand]
@@ -52,7 +53,7 @@ class ScalePool(StoreLink[AgentStore]):
 
     async def call(self, ctx: Context[PoolContext]) -> Context[PoolContext]:
         """Also for a pool that has no agent yet: a scaler is what makes them. The same bounds again change nothing."""
-        name, signed = require(ctx, "name", str), require(ctx, "signed", Signature)
+        name, signed = require(ctx, "name", str), require(ctx, "signed", WhoAndWhy)
         bounds = require(ctx, "bounds", PoolBounds)
         if bounds.min_agents > bounds.max_agents:
             problem = f"is {bounds.max_agents}, less than min_agents, which is {bounds.min_agents}"
@@ -66,9 +67,8 @@ class ScalePool(StoreLink[AgentStore]):
                 return None
             pool = present or Pool(name=name, created_at=now, updated_at=now)
             message = f"{name} may have {bounds.min_agents} to {bounds.max_agents} agents"
-            details = {"bounds": bounds.model_dump(), "before": None if before is None else before.model_dump()}
-            event = signed.event(SCALED, now, message, pool=name, details=details)
-            return pool.model_copy(update={"bounds": bounds, "updated_by": signed.by}), [event]
+            event = noted(PoolScaled(bounds=bounds, before=before), signed, now, message, pool=name)
+            return pool.model_copy(update={"bounds": bounds, "updated_by": signed.by or ""}), [event]
 
         return ctx.insert("pool", await change_pool(self._store, self._clock, name, change))
 

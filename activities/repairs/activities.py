@@ -22,7 +22,8 @@ from activities.errors import speaks_temporal
 from activities.jobs.reconcile import Ending
 from activities.stores.interfaces import EventStore
 from workflows.client.jobs import job_start
-from workflows.contracts.audit.events import AuditEvent
+from workflows.contracts.audit.details import WorkflowRepaired
+from workflows.contracts.audit.events import About, AuditEvent, new_event
 from workflows.contracts.commands import JobInput
 from workflows.contracts.environments import EnvironmentInput
 from workflows.contracts.errors import NotFound
@@ -243,7 +244,7 @@ async def wait_for_progress(
         await asyncio.sleep(look)
 
 
-def subject_ids(subject: Subject) -> dict[str, str | None]:
+def subject_ids(subject: Subject) -> About:
     """What of an event says whom it is about."""
     return {
         "job_id": subject.job_id,
@@ -257,16 +258,12 @@ def subject_ids(subject: Subject) -> dict[str, str | None]:
 
 def _event(note: RepairNote, at: int) -> AuditEvent:
     command, result = note.repair.command, note.result
-    return AuditEvent(
+    return new_event(
+        WorkflowRepaired(workflow_id=result.workflow_id, outcome=result.outcome.value, resets=result.resets),
+        command,
         event_id=note.event_id,
         at=at,
-        action="workflow.repaired",
-        by=command.by or "",
-        via=command.via,
-        address=command.address,
-        role=command.role,
         reason=command.reason,
         message=result.message,
-        details={"workflow_id": result.workflow_id, "outcome": result.outcome.value, "resets": result.resets},
         **subject_ids(note.repair.subject),
     )

@@ -19,9 +19,11 @@ from activities.bounded import gather_bounded
 from activities.clock import Clock
 from activities.repairs.activities import subject_ids
 from activities.stores.interfaces import EventStore
-from workflows.contracts.audit.events import AuditEvent
+from workflows.contracts.audit.details import Details, WorkflowRecovered, WorkflowStuck
+from workflows.contracts.audit.events import AuditEvent, new_event
 from workflows.contracts.errors import HybridCIError
 from workflows.contracts.repairs import Kind, Repair, RepairInput, Standing, Story, StuckWorkflow, Subject
+from workflows.contracts.who import Who
 from workflows.repair.stuck import MOST
 
 logger = logging.getLogger(__name__)
@@ -118,7 +120,8 @@ class Watch:
         details = {"workflow_id": stuck.workflow_id, "run_id": stuck.run_id, "type": stuck.workflow_type}
         message = f"{stuck} cannot go on: its workflow task fails again and again. Repair it: {stuck.command}"
         told = {**details, "cause": stuck.cause, "failure": story.message}
-        await self._events.append(self._event(f"stuck-{story.episode}", "workflow.stuck", stuck, message, told))
+        event = self._event(f"stuck-{story.episode}", WorkflowStuck(**told), stuck, message)
+        await self._events.append(event)
         odd_answer = await self._repaired(stuck)
         self._known[stuck.workflow_id] = _Known(stuck, story.episode)
         logger.error("a workflow cannot go on", extra={**told, "repair": odd_answer or stuck.command})
@@ -147,22 +150,12 @@ class Watch:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
             message = f"{stuck} is gone."
-        details: dict[str, object] = {"workflow_id": stuck.workflow_id, "type": stuck.workflow_type}
-        event = self._event(f"recovered-{known.episode}", "workflow.recovered", stuck, message, details)
+        details = {"workflow_id": stuck.workflow_id, "type": stuck.workflow_type}
+        event = self._event(f"recovered-{known.episode}", WorkflowRecovered(**details), stuck, message)
         await self._events.append(event)
         del self._known[stuck.workflow_id]
         logger.info("a workflow goes on that could not", extra=details)
 
-    def _event(
-        self, event_id: str, action: str, stuck: StuckWorkflow, message: str, details: Mapping[str, object]
-    ) -> AuditEvent:
-        return AuditEvent(
-            event_id=event_id,
-            at=self._clock(),
-            action=action,
-            by=WATCH,
-            via="workflow",
-            message=message,
-            details=dict(details),
-            **subject_ids(stuck),
-        )
+    def _event(self, event_id: str, what: Details, stuck: StuckWorkflow, message: str) -> AuditEvent:
+        about = subject_ids(stuck)
+        return new_event(what, Who.itself(WATCH), event_id=event_id, at=self._clock(), message=message, **about)

@@ -8,11 +8,11 @@ from codeuchain import Context
 from activities.chaining.links import StoreLink, require
 from activities.environments.freezes import freeze_errors
 from activities.stores.interfaces import EventStore, ServiceStore
-from workflows.contracts.audit.events import AuditEvent, EventQuery
+from workflows.contracts.audit.details import ServiceApplied
+from workflows.contracts.audit.events import AuditEvent, EventQuery, new_event
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable, ValidationFailed
 from workflows.contracts.services import Service, ServicePage, ServiceWrite
 
-APPLIED: Final = "service.applied"
 _TRIES: Final = 5
 _LOOK_BACK: Final = 50
 
@@ -140,15 +140,11 @@ class ListServices(StoreLink[ServiceStore]):
 
 
 def _event(write: ServiceWrite, change_id: str, service: Service) -> AuditEvent:
-    return AuditEvent(
+    return new_event(
+        ServiceApplied(service_version=service.version),
+        write,
         event_id=change_id,
         at=service.updated_at,
-        action=APPLIED,
-        by=write.by,
-        via=write.via,
-        address=write.address,
-        role=write.role,
         service_name=service.name,
         message=f"{service.name} has definition {service.version}",
-        details={"service_version": service.version},
     )

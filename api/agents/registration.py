@@ -46,7 +46,7 @@ async def register_agent(services: Services, registration: AgentRegistration, or
     issued = await _token(services, registration, origin)
     token = issued.credential
     try:
-        agent = await registry.register(registration, credential_id=token.credential_id, signed=origin.signature())
+        agent = await registry.register(registration, credential_id=token.credential_id, signed=origin.who())
     except HybridCIError:
         await end_token(services, token.credential_id, origin)
         raise

@@ -4,13 +4,13 @@ Deliberately not here: who may ask for it (``guard`` and the routes).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from activities.events.signatures import Signature
 from api.auth.origin import Origin
 from api.auth.tokens import digest_of, new_token
 from api.deps import Services
 from workflows.contracts.access import Credential, CredentialKind, Grant
+from workflows.contracts.who import WhoAndWhy
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ async def issue(
         csrf_digest=csrf_digest,
         parent_id=parent_id,
     )
-    kept = await services.access.issue(credential, signed=replace(_signature(by, subject), reason=reason))
+    kept = await services.access.issue(credential, signed=_who(by, subject, reason))
     services.authenticator.learn(kept)
     return Issued(token, kept)
 
@@ -76,7 +76,7 @@ async def rotate(services: Services, credential: Credential, *, overlap_seconds:
             "revision": 1,
         }
     )
-    ending = await services.access.rotate(credential, successor, overlap_seconds=overlap_seconds, signed=by.signature())
+    ending = await services.access.rotate(credential, successor, overlap_seconds=overlap_seconds, signed=by.who())
     services.authenticator.learn(ending)
     services.authenticator.learn(successor)
     return Issued(token, successor)
@@ -85,9 +85,9 @@ async def rotate(services: Services, credential: Credential, *, overlap_seconds:
 async def revoke(services: Services, credential_id: str, *, by: Origin | None, grace_seconds: int = 0) -> None:
     """End it, after the grace; here at once, in other API processes within 30 s. Raises NotFound, Unavailable."""
     subject = "" if by is not None else (await services.access.get(credential_id)).subject
-    revoked = await services.access.revoke(credential_id, grace_seconds=grace_seconds, signed=_signature(by, subject))
+    revoked = await services.access.revoke(credential_id, grace_seconds=grace_seconds, signed=_who(by, subject))
     services.authenticator.learn(revoked)
 
 
-def _signature(by: Origin | None, subject: str) -> Signature:
-    return by.signature() if by is not None else Signature(by=subject)
+def _who(by: Origin | None, subject: str, reason: str | None = None) -> WhoAndWhy:
+    return by.who(reason) if by is not None else WhoAndWhy(by=subject, via="api", reason=reason)

@@ -10,7 +10,6 @@ from fastapi import Depends
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from activities.events.signatures import Signature
 from api.auth.guard import Caller
 from api.auth.idempotency import IdempotencyKey, update_id_for
 from api.auth.principal import Principal
@@ -18,6 +17,7 @@ from api.http.bodies import validation_failed
 from api.http.errors import ApiError, ProblemCode
 from workflows.contracts.access import Operation
 from workflows.contracts.errors import field_errors
+from workflows.contracts.who import WhoAndWhy
 
 C = TypeVar("C", bound=BaseModel)
 CLI_USER_AGENT: Final = "hybridci/"
@@ -25,7 +25,10 @@ CLI_USER_AGENT: Final = "hybridci/"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who asks, by which means (``api`` or ``cli``), from which address; ``key``: its Idempotency-Key, for commands."""
+    """A request, as far as it says who asks: the caller, the means (``api`` or ``cli``), the address.
+
+    ``key``: its Idempotency-Key, for commands. What goes on from here is the contracts' ``Who``.
+    """
 
     caller: Principal
     via: str
@@ -40,9 +43,9 @@ class Origin:
         """Under which its workflow does this command once; None when each request is one of its own."""
         return update_id_for(self.caller, self.key, command)
 
-    def signature(self, reason: str | None = None) -> Signature:
+    def who(self, reason: str | None = None) -> WhoAndWhy:
         """For a change that goes to a store and not to a workflow."""
-        return Signature(by=self.caller.id, role=self.caller.role, via=self.via, address=self.address, reason=reason)
+        return WhoAndWhy(**self.fields(), reason=reason)
 
 
 async def origin_of(request: Request, caller: Caller) -> Origin:

@@ -12,9 +12,9 @@ from workflows.contracts.base import Frozen
 from workflows.contracts.deployment_commands import Comment
 from workflows.contracts.deployments import Deployment, Version
 from workflows.contracts.environments import Why
-from workflows.contracts.fields import CommitSha, Line, Text
+from workflows.contracts.fields import CommitSha, Line, Person, Text
 from workflows.contracts.sealed import SignedApproval
-from workflows.contracts.services import EnvironmentName, Person, Positive
+from workflows.contracts.services import EnvironmentName, Positive
 
 _INTERNAL: Final = frozenset({"fingerprint", "sequence"})
 MAX_MILLIS: Final = 253_402_300_799_000

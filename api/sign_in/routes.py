@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from activities.events.signatures import Signature
+from activities.events.trail import noted
 from api.auth.cookies import (
     CALLBACK_PATH,
     LOGIN_COOKIE,
@@ -36,7 +36,9 @@ from api.identity.issuer_keys import Issuer
 from api.identity.oidc import LOGIN_SECONDS, PendingLogin, back_to_this_site, begin_login, finish_login
 from api.sign_in.schemas import ExchangeRequest, IssuerOut, IssuersOut, LoginQuery, SessionOut, SessionRequest, TokenOut
 from workflows.contracts.access import CredentialKind, Validated
+from workflows.contracts.audit.types import EventType
 from workflows.contracts.errors import FieldError, InvalidState, NotFound, ValidationFailed
+from workflows.contracts.who import WhoAndWhy
 
 public = APIRouter(prefix="/auth", tags=["sign-in"])
 """Open to everybody: the ways in."""
@@ -185,7 +187,7 @@ async def exchange_token(
         identity = await services.sign_in.tokens.verified(body.subject_token.get_secret_value())
         issued = await exchange(services, request, identity, body.requested)
     except (RefusedToken, ApiError) as error:
-        raise await _refused(services, request, error, action="token.refused") from None
+        raise await _refused(services, request, error, what=EventType.TOKEN_REFUSED) from None
     credential = issued.credential
     lifetime = (credential.expires_at or 0) - credential.created_at
     out = TokenOut(
@@ -215,7 +217,7 @@ async def _opened(services: Services, request: Request, body: SessionRequest) ->
 
 
 async def _refused(
-    services: Services, request: Request, error: RefusedToken | ApiError, *, action: str = "session.refused"
+    services: Services, request: Request, error: RefusedToken | ApiError, *, what: EventType = EventType.SESSION_REFUSED
 ) -> ApiError:
     """The answer for who is not let in, told in the audit trail as often as an address may be wrong."""
     if isinstance(error, RefusedToken):
@@ -224,8 +226,8 @@ async def _refused(
         return error
     address = address_of(request)
     services.authenticator.limits.failed(address)
-    signature = Signature(by="", via=via_of(request), address=address, reason=error.detail)
-    await services.audit.append(signature.event(action, services.clock(), f"Refused: {error.detail}"))
+    nobody = WhoAndWhy(via=via_of(request), address=address, reason=error.detail)
+    await services.audit.append(noted(what, nobody, services.clock(), f"Refused: {error.detail}"))
     return error
 
 

@@ -116,7 +116,7 @@ async def registered_services(services: Services) -> list[KnownService]:
 
 def _carries(event: AuditEvent, mark: str) -> bool:
     """Refusals are written down too, but have done nothing."""
-    if "refused" in event.action:
+    if event.refused:
         return False
     texts = [event.reason or "", event.message, *(value for value in event.details.values() if isinstance(value, str))]
     return any(mark in text for text in texts)

@@ -12,6 +12,7 @@ from workflows.contracts.fields import EnvName, EnvValue, ExitCode, Line, Name, 
 from workflows.contracts.jobs import Job, JobSpec, RetryPolicy
 from workflows.contracts.labels import Requirement
 from workflows.contracts.statuses import Outcome, Priority
+from workflows.contracts.who import Who
 
 Reason = Annotated[Text, StringConstraints(max_length=1024)]
 DEAD_LETTER_RETENTION_SECONDS = 14 * 24 * 3600
@@ -39,23 +40,18 @@ class JobInput(Tolerant):
     resume: Job | None = None
     odd_answer: str | None = Field(default=None, exclude_if=lambda value: value is None)
 
-
-class Signed(Frozen):
-    """Who gives a command, by which means (``api``, ``cli``), from which address, in which role: for the trail."""
-
-    by: str | None = None
-    via: str = "temporal"
-    address: str | None = None
-    role: str | None = None
+    def who(self) -> Who:
+        """Who submitted it."""
+        return Who(by=self.created_by, via=self.via, address=self.address, role=self.role)
 
 
-class Cancel(Signed):
+class Cancel(Who):
     """Stop the job wherever it is."""
 
     reason: Reason | None = None
 
 
-class Amend(Signed):
+class Amend(Who):
     """Change a job that has not started: its place in line or its pool. Labels and metadata at any time."""
 
     priority: Priority | None = None
@@ -65,7 +61,7 @@ class Amend(Signed):
     tags: list[Line] | None = Field(default=None, max_length=64)
 
 
-class Edit(Signed):
+class Edit(Who):
     """Change a dead letter before it is redriven. ``env`` is merged; a value of None removes the variable.
 
     ``max_attempts`` is the number of further tries for a failing command.
@@ -80,20 +76,20 @@ class Edit(Signed):
     retry: RetryPolicy | None = None
 
 
-class Redrive(Signed):
+class Redrive(Who):
     """Run a dead letter again, with fresh budgets, after the changes of ``edit``."""
 
     edit: Edit | None = None
     reason: Reason | None = None
 
 
-class Discard(Signed):
+class Discard(Who):
     """Give a dead letter up: it gets the final status of its cause."""
 
     reason: Reason | None = None
 
 
-class Complete(Signed):
+class Complete(Who):
     """Record a result that was found outside (another CI, an operator's hand); what still runs is stopped."""
 
     exit_code: ExitCode
@@ -118,7 +114,7 @@ class Canary(Frozen):
     timeout_seconds: WholeSeconds = 3600
 
 
-class BulkRedrive(Frozen):
+class BulkRedrive(Who):
     """Redrive many dead letters."""
 
     filter: DeadLetterFilter = DeadLetterFilter()
@@ -126,10 +122,6 @@ class BulkRedrive(Frozen):
     canary: Canary | None = None
     limit: int = Field(default=1000, ge=1, le=10_000)
     reason: Reason | None = None
-    by: str | None = None
-    via: str = "temporal"
-    address: str | None = None
-    role: str | None = None
 
 
 class BulkRedriveProgress(Frozen):

@@ -11,10 +11,11 @@ from pydantic import Field, StringConstraints
 
 from workflows.contracts.base import Tolerant
 from workflows.contracts.deployments import Deployment, DeploymentRequest, Version
-from workflows.contracts.environments import Via, Why
+from workflows.contracts.environments import Why
 from workflows.contracts.fields import CommitSha, Line, Millis, Text
 from workflows.contracts.sealed import SignedApproval
-from workflows.contracts.services import EnvironmentName, Person, Positive, Service
+from workflows.contracts.services import EnvironmentName, Positive, Service
+from workflows.contracts.who import Named, Who
 
 Comment = Annotated[Text, StringConstraints(max_length=4096)]
 
@@ -32,6 +33,10 @@ class DeploymentInput(Tolerant):
     fingerprint: str | None = None
     resume: "DeploymentResume | None" = None
 
+    def who(self) -> Who:
+        """Who asked for it."""
+        return Who(by=self.created_by, via=self.via, address=self.address, role=self.role)
+
 
 class DeploymentResume(Tolerant):
     """What one run of the workflow hands to the next. ``progress`` is the workflow's own state, as JSON."""
@@ -40,10 +45,9 @@ class DeploymentResume(Tolerant):
     progress: str
 
 
-class Approve(Via):
+class Approve(Named):
     """``approve``: yes to this version in the environment that waits for it. What is given must match."""
 
-    by: Person
     comment: Comment = ""
     environment: EnvironmentName | None = None
     version: Version | None = None
@@ -51,58 +55,51 @@ class Approve(Via):
     signed: SignedApproval | None = None
 
 
-class Reject(Via):
+class Reject(Named):
     """``reject``: one no ends the deployment."""
 
-    by: Person
     reason: Why
     environment: EnvironmentName | None = None
 
 
-class RollbackCommand(Via):
+class RollbackCommand(Named):
     """``rollback``: to the last live version, or to one that was live. ``job_id``: another CI has done it already."""
 
-    by: Person
     reason: Why
     to_version: Version | None = None
     job_id: Annotated[Line, StringConstraints(min_length=1, max_length=256)] | None = None
 
 
-class Resume(Via):
+class Resume(Named):
     """``resume``: go on where verification could not tell."""
 
-    by: Person
     reason: Why
 
 
-class CancelDeployment(Via):
+class CancelDeployment(Named):
     """``cancel``: end it. Once something was rolled out into the last environment, this rolls back."""
 
-    by: Person
     reason: Text = ""
 
 
-class OverrideFreeze(Via):
+class OverrideFreeze(Named):
     """``override_freeze``: wait for no freeze in the environment that comes next; also said in advance."""
 
-    by: Person
     reason: Why
 
 
-class RecordStage(Via):
+class RecordStage(Named):
     """``record_stage``: what another CI did in an external environment."""
 
-    by: Person
     environment: EnvironmentName
     job_id: Annotated[Line, StringConstraints(min_length=1, max_length=256)]
     succeeded: bool = True
     message: Comment = ""
 
 
-class ReportMetrics(Via):
+class ReportMetrics(Who):
     """Signal ``report_metrics``: a sample. ``error_rate`` is a share (0 to 1), ``latency_ms`` in milliseconds."""
 
-    by: str = ""
     at: Millis | None = None
     error_rate: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
     latency_ms: Positive | None = None

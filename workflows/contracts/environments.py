@@ -10,22 +10,15 @@ from typing import Annotated, Final
 from pydantic import Field, StringConstraints
 
 from workflows.contracts.audit.events import AuditEvent
-from workflows.contracts.base import Frozen, Tolerant
+from workflows.contracts.base import Tolerant
 from workflows.contracts.fields import Millis, NotBlank, Text
-from workflows.contracts.services import FreezeWindow, Person, SupersedePolicy
+from workflows.contracts.services import FreezeWindow, SupersedePolicy
+from workflows.contracts.who import Named
 
 MAX_HISTORY: Final = 50
 """How many versions that were live an environment remembers: the targets of a rollback."""
 Why = Annotated[Text, StringConstraints(min_length=1, max_length=1024), NotBlank]
 PerhapsWhy = Annotated[Text, StringConstraints(max_length=1024)]
-
-
-class Via(Frozen):
-    """Whence a command came; what a person types in Temporal's own CLI leaves it out."""
-
-    via: str = "temporal"
-    address: str | None = None
-    role: str | None = None
 
 
 class Ticket(Tolerant):
@@ -234,24 +227,21 @@ class Reinstated(Tolerant):
 # --- what people may ask of an environment: updates and signals of the same name --------------------------------------
 
 
-class HoldCommand(Via):
+class HoldCommand(Named):
     """``hold``: let nothing be rolled out until ``release``. Type ``{"by": "ann", "reason": "…"}``."""
 
-    by: Person
     reason: Why
 
 
-class ReleaseCommand(Via):
+class ReleaseCommand(Named):
     """``release``: lift the hold."""
 
-    by: Person
     reason: PerhapsWhy = ""
 
 
-class FreezeCommand(Via):
+class FreezeCommand(Named):
     """``freeze``: from ``starts_at`` (default now) to ``ends_at``. The same ``freeze_id`` again replaces it."""
 
-    by: Person
     freeze_id: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$")]
     name: Annotated[Text, StringConstraints(min_length=1, max_length=256)]
     starts_at: Millis | None = None
@@ -259,10 +249,9 @@ class FreezeCommand(Via):
     reason: PerhapsWhy = ""
 
 
-class UnfreezeCommand(Via):
+class UnfreezeCommand(Named):
     """``unfreeze``: end an ad hoc freeze."""
 
-    by: Person
     freeze_id: str
     reason: PerhapsWhy = ""
 

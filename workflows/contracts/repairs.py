@@ -10,8 +10,8 @@ from enum import StrEnum
 from typing import Final
 
 from workflows.contracts.base import Frozen, Tolerant
-from workflows.contracts.commands import Signed
 from workflows.contracts.environments import Why
+from workflows.contracts.who import Who
 
 REPAIR_CAUSE: Final = "repaired"
 """The cause of a record whose workflow a repair has ended."""
@@ -90,7 +90,7 @@ class Story(Tolerant):
     message: str = ""
 
 
-class Repair(Signed):
+class Repair(Who):
     """Let it go on from its last good task, or, with ``end`` or when that is not possible, end it."""
 
     reason: Why

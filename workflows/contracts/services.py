@@ -19,7 +19,7 @@ from workflows.contracts.fields import (
     Line,
     Millis,
     Name,
-    NotBlank,
+    Person,
     Repository,
     ShortLine,
     Text,
@@ -28,6 +28,7 @@ from workflows.contracts.fields import (
 from workflows.contracts.ids import DEFAULT_POOL
 from workflows.contracts.jobs import RetryPolicy, Step
 from workflows.contracts.labels import Requirement
+from workflows.contracts.who import Named
 
 APPROVAL_EXPIRES_SECONDS: Final = 3 * 24 * 3600
 MAX_SERVICE_BYTES: Final = 192 * 1024
@@ -39,7 +40,6 @@ ONE_TRY: Final = RetryPolicy(max_attempts=1, park=False)
 """A stage that fails is answered by its deployment (fail, roll back), not parked as a dead letter."""
 
 Command = Annotated[Text, StringConstraints(min_length=1, max_length=64 * 1024)]
-Person = Annotated[Line, StringConstraints(min_length=1, max_length=256), NotBlank]
 ServiceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?$")]
 """Lower-case letters, digits and '-': it is a part of workflow ids, where '-' separates."""
 EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9_]{0,30}[a-z0-9])?$")]
@@ -253,7 +253,7 @@ class ServicePage(Tolerant):
     next_cursor: str | None = None
 
 
-class ServiceWrite(Frozen):
+class ServiceWrite(Named):
     """Register or change a service. An unchanged specification makes no new version.
 
     ``expected_version``: refuse (invalid_state) unless this is the present one; 0 means that there must be none.
@@ -262,10 +262,7 @@ class ServiceWrite(Frozen):
     name: ServiceName
     spec: ServiceSpec
     expected_version: int | None = Field(default=None, ge=0)
-    by: Person
     via: str = "api"
-    address: str | None = None
-    role: str | None = None
 
 
 class DefinitionRequest(Tolerant):

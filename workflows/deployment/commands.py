@@ -9,6 +9,8 @@ from typing import Final
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from workflows.contracts.audit.details import RollbackRequested, StageRecorded
+    from workflows.contracts.audit.types import EventType
     from workflows.contracts.deployment_commands import (
         Approve,
         CancelDeployment,
@@ -28,12 +30,12 @@ with workflow.unsafe.imports_passed_through():
 
 def _approved(state: State, command: Approve, now: int) -> Step:
     entry = _decision(state, Decision.APPROVE, command.by, command.comment, now, command.signed)
-    return Step(state.changed(record.decided, entry), Note("approved", command.comment))
+    return Step(state.changed(record.decided, entry), Note(EventType.DEPLOYMENT_APPROVED, command.comment))
 
 
 def _rejected(state: State, command: Reject, now: int) -> Step:
     entry = _decision(state, Decision.REJECT, command.by, command.reason, now)
-    return Step(state.changed(record.decided, entry), Note("rejected", command.reason))
+    return Step(state.changed(record.decided, entry), Note(EventType.DEPLOYMENT_REJECTED, command.reason))
 
 
 def _decision(
@@ -51,8 +53,7 @@ def _decision(
 
 
 def _rollback_requested(state: State, command: RollbackCommand, now: int) -> Step:
-    note = Note("rollback_requested", command.reason, details={"to_version": command.to_version})
-    return Step(state.interrupted(command), note)
+    return Step(state.interrupted(command), Note(RollbackRequested.of(command), command.reason))
 
 
 async def _until_it_is_under_way(context: Context, before: State, command: object) -> None:
@@ -63,15 +64,15 @@ async def _until_it_is_under_way(context: Context, before: State, command: objec
 
 
 def _resumed(state: State, command: Resume, now: int) -> Step:
-    return Step(state.noting(resumed=True), Note("resumed", command.reason))
+    return Step(state.noting(resumed=True), Note(EventType.DEPLOYMENT_RESUMED, command.reason))
 
 
 def _cancel_requested(state: State, command: CancelDeployment, now: int) -> Step:
-    return Step(state.interrupted(command), Note("cancel_requested", command.reason))
+    return Step(state.interrupted(command), Note(EventType.DEPLOYMENT_CANCEL_REQUESTED, command.reason))
 
 
 def _freeze_overridden(state: State, command: OverrideFreeze, now: int) -> Step:
-    return Step(state.noting(override_freeze=True), Note("freeze_overridden", command.reason))
+    return Step(state.noting(override_freeze=True), Note(EventType.DEPLOYMENT_FREEZE_OVERRIDDEN, command.reason))
 
 
 async def _join_again_and_write(context: Context, before: State, command: object) -> None:
@@ -83,8 +84,7 @@ async def _join_again_and_write(context: Context, before: State, command: object
 def _stage_recorded(state: State, command: RecordStage, now: int) -> Step:
     after = state.noting(recorded_stage=command, touched=state.final)
     after = after.changed(record.stage_job_started, state.environment.name, command.job_id)
-    details = {"job_id": command.job_id, "succeeded": command.succeeded}
-    return Step(after, Note("stage_recorded", command.message, details=details))
+    return Step(after, Note(StageRecorded.of(command), command.message))
 
 
 COMMANDS: Final = (
@@ -92,7 +92,7 @@ COMMANDS: Final = (
         name="approve",
         model=Approve,
         description="Say yes to this version in the environment that waits for it.",
-        subject="approval",
+        refused=EventType.DEPLOYMENT_APPROVAL_REFUSED,
         refusal=refusals.approve,
         effect=_approved,
     ),
@@ -100,7 +100,7 @@ COMMANDS: Final = (
         name="reject",
         model=Reject,
         description="Say no: the deployment ends.",
-        subject="rejection",
+        refused=EventType.DEPLOYMENT_REJECTION_REFUSED,
         refusal=refusals.reject,
         effect=_rejected,
     ),
@@ -108,7 +108,7 @@ COMMANDS: Final = (
         name="rollback",
         model=RollbackCommand,
         description="Bring the version before back, or a named one. Answers once its job is on its way.",
-        subject="rollback",
+        refused=EventType.DEPLOYMENT_ROLLBACK_REFUSED,
         refusal=refusals.rollback,
         effect=_rollback_requested,
         then=_until_it_is_under_way,
@@ -117,7 +117,7 @@ COMMANDS: Final = (
         name="resume",
         model=Resume,
         description="Go on where verification could not tell.",
-        subject="resume",
+        refused=EventType.DEPLOYMENT_RESUME_REFUSED,
         refusal=refusals.resume,
         effect=_resumed,
     ),
@@ -125,7 +125,7 @@ COMMANDS: Final = (
         name="cancel",
         model=CancelDeployment,
         description="End it; once something was rolled out into the last environment, roll back.",
-        subject="cancel",
+        refused=EventType.DEPLOYMENT_CANCEL_REFUSED,
         refusal=refusals.cancel,
         effect=_cancel_requested,
     ),
@@ -133,7 +133,7 @@ COMMANDS: Final = (
         name="override_freeze",
         model=OverrideFreeze,
         description="Do not wait for a freeze to end.",
-        subject="freeze_override",
+        refused=EventType.DEPLOYMENT_FREEZE_OVERRIDE_REFUSED,
         refusal=refusals.override_freeze,
         effect=_freeze_overridden,
         then=_join_again_and_write,
@@ -142,7 +142,7 @@ COMMANDS: Final = (
         name="record_stage",
         model=RecordStage,
         description="What another CI did in an external environment.",
-        subject="stage",
+        refused=EventType.DEPLOYMENT_STAGE_REFUSED,
         refusal=refusals.record_stage,
         effect=_stage_recorded,
     ),

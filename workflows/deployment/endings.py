@@ -8,11 +8,13 @@ from typing import Final
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from workflows.contracts.audit.types import EventType
     from workflows.contracts.deployment_commands import CancelDeployment, RollbackCommand
     from workflows.contracts.deployments import Deployment
     from workflows.contracts.environments import Hold, Leave, Leaving, Superseded
     from workflows.deployment import record
     from workflows.deployment.context import Context
+    from workflows.deployment.journal import ENVIRONMENT
     from workflows.deployment.progress import Breach, Phase
     from workflows.deployment.rollback import begin
     from workflows.job.recorded import now_ms
@@ -28,28 +30,35 @@ async def act_on_interrupt(context: Context) -> None:
         target = state.target(interrupt.to_version)
         begin(journal, target, by=interrupt.by, reason=interrupt.reason, automatic=False, job_id=interrupt.job_id)
     elif isinstance(interrupt, Superseded):
-        journal.note("superseded", by="environment", message=f"by {interrupt.by_version}")
+        journal.note(EventType.DEPLOYMENT_SUPERSEDED, ENVIRONMENT, message=f"by {interrupt.by_version}")
         journal.change(record.superseded, interrupt.by_deployment_id, interrupt.by_version, now_ms())
         await end(context)
     elif isinstance(interrupt, CancelDeployment):
         why = f"{interrupt.by} cancelled it{': ' + interrupt.reason if interrupt.reason else '.'}"
-        await (_give_up(context, why) if state.progress.phase is Phase.STUCK else fail(context, "cancelled", why))
+        await (
+            _give_up(context, why)
+            if state.progress.phase is Phase.STUCK
+            else fail(context, EventType.DEPLOYMENT_CANCELLED, why)
+        )
     elif isinstance(interrupt, Breach):
         await _act_on_breach(context, interrupt)
 
 
-async def fail(context: Context, cause: str, message: str) -> None:
-    """Roll back when something runs in the last environment and there is a version to go back to; else end."""
-    journal, state = context.journal, context.state
+async def fail(context: Context, what: EventType, message: str) -> None:
+    """Roll back when something runs in the last environment and there is a version to go back to; else end.
+
+    ``what`` happened is the record's cause.
+    """
+    journal, state, cause = context.journal, context.state, what.word
     target = state.target()
     if state.progress.touched and target is not None:
         journal.change(Deployment.model_copy, update={"cause": cause, "error_message": message})
-        journal.note(cause, by="workflow", message=message)
+        journal.note(what, message=message)
         begin(journal, target, by="workflow", reason=message, automatic=True)
         return
     if state.progress.touched:
         message = f"{message} Nothing was live before it, so there is nothing to roll back to."
-    journal.note(cause, by="workflow", message=message)
+    journal.note(what, message=message)
     journal.change(record.failed, cause, message, now_ms())
     await end(context, Leave(deployment_id=state.identity, how=Leaving.ENDED))
 
@@ -70,10 +79,10 @@ async def end(context: Context, leave: Leave | None = None) -> None:
 async def _act_on_breach(context: Context, breach: Breach) -> None:
     journal, state = context.journal, context.state
     if state.progress.phase is not Phase.LIVE or state.target() is not None:
-        await fail(context, "metrics_breached", breach.message)
+        await fail(context, EventType.DEPLOYMENT_METRICS_BREACHED, breach.message)
         return
     message = f"{breach.message} It stays live: nothing was live before it."
-    journal.note("metrics_breached", by="workflow", message=message)
+    journal.note(EventType.DEPLOYMENT_METRICS_BREACHED, message=message)
     journal.change(Deployment.model_copy, update={"error_message": message})
     await journal.record()
 
@@ -81,7 +90,7 @@ async def _act_on_breach(context: Context, breach: Breach) -> None:
 async def _give_up(context: Context, why: str) -> None:
     journal, version = context.journal, context.state.deployment.version
     hold = Hold(by="workflow", reason=f"A rollback of {version} failed and was given up.", at=now_ms())
-    journal.note("given_up", by="workflow", message=why)
+    journal.note(EventType.DEPLOYMENT_GIVEN_UP, message=why)
     message = f"Its rollback failed and was given up. {why}"
     journal.change(record.failed, "rollback_failed", message, now_ms())
     await end(context, Leave(deployment_id=context.state.identity, how=Leaving.BROKEN, hold=hold))

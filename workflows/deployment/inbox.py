@@ -7,8 +7,8 @@ record, the lock) is in order by the journal's and the lock's own.
 Deliberately not here: which messages there are (``commands``, ``signals``), how the SDK hands them over (``handlers``).
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -16,26 +16,28 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    from workflows.contracts.audit.details import Details
+    from workflows.contracts.audit.types import EventType
     from workflows.contracts.deployments import Deployment
-    from workflows.contracts.environments import Via
     from workflows.contracts.errors import ErrorCode, fields_text
+    from workflows.contracts.who import Who
     from workflows.deployment.context import Context
+    from workflows.deployment.journal import ENVIRONMENT
     from workflows.deployment.state import State
     from workflows.job.recorded import now_ms
 
 _LONGEST_WHY: Final = 1000
 M = TypeVar("M", bound=BaseModel)
-C = TypeVar("C", bound=Via)
+C = TypeVar("C", bound=Who)
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A line in the audit trail. ``details`` without a value are left out."""
+    """A line in the audit trail."""
 
-    action: str
+    what: EventType | Details
     reason: str | None = None
     message: str = ""
-    details: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +72,13 @@ class Signal(Generic[M]):
 class Command(Generic[C]):
     """What a person may say: an update, answered with the record; and a signal of the same name, which has no answer.
 
-    ``refusal`` says why not now; ``subject`` names it in the trail when a signal is refused.
+    ``refusal`` says why not now; ``refused`` is in the trail when a signal is refused.
     """
 
     name: str
     model: type[C]
     description: str
-    subject: str
+    refused: EventType
     refusal: Callable[[State, C, int], str | None]
     effect: Callable[[State, C, int], Step]
     then: Callable[[Context, State, C], Awaitable[None]] = write
@@ -108,7 +110,7 @@ async def take_signal(context: Context, kind: Command[C], message: Any) -> None:
         if reason is None:
             await take(context, kind, command)
             return
-    _note(context, Note(f"{kind.subject}_refused", reason or ""), command or Via())
+    _note(context, Note(kind.refused, reason or ""), command or Who())
     await context.journal.record()
 
 
@@ -123,7 +125,7 @@ async def hear(context: Context, kind: Signal[M], message: Any) -> None:
         return
     context.journal.state = step.state
     if step.note is not None:
-        context.journal.note(step.note.action, by="environment", message=step.note.message)
+        context.journal.note(step.note.what, ENVIRONMENT, message=step.note.message)
     await kind.then(context, before, said)
 
 
@@ -137,14 +139,5 @@ def read(kind: type[M], message: Any) -> tuple[M | None, str | None]:
         return None, fields_text(error, nameless="input")[:_LONGEST_WHY]
 
 
-def _note(context: Context, note: Note, command: Via) -> None:
-    context.journal.note(
-        note.action,
-        by=str(getattr(command, "by", "")),
-        via=command.via,
-        address=command.address,
-        role=command.role,
-        reason=note.reason,
-        message=note.message,
-        **{name: value for name, value in note.details.items() if value is not None},
-    )
+def _note(context: Context, note: Note, who: Who) -> None:
+    context.journal.note(note.what, who, reason=note.reason, message=note.message)

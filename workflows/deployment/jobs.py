@@ -13,6 +13,7 @@ from temporalio.exceptions import ChildWorkflowError
 
 with workflow.unsafe.imports_passed_through():
     from workflows.contracts import search_attributes as attributes
+    from workflows.contracts.audit.types import EventType
     from workflows.contracts.commands import JobInput
     from workflows.contracts.deployments import Deployment
     from workflows.contracts.errors import fields_text
@@ -41,7 +42,9 @@ class Jobs:
         try:
             spec = make()
         except ValidationError as error:
-            raise Failed("definition_invalid", f"The definition makes no valid job: {fields_text(error)}") from error
+            raise Failed(
+                EventType.DEPLOYMENT_DEFINITION_INVALID, f"The definition makes no valid job: {fields_text(error)}"
+            ) from error
         job_id = str(workflow.uuid4())
         start = JobInput(
             job_id=job_id,
@@ -73,7 +76,9 @@ class Jobs:
             if stoppable and journal.state.interrupt is not None:
                 raise Interrupted from error
             cause: BaseException = error.cause or error
-            raise Failed("job_lost", f"Job {job_id} ({spec.job_type}) has no result: {cause}") from error
+            raise Failed(
+                EventType.DEPLOYMENT_JOB_LOST, f"Job {job_id} ({spec.job_type}) has no result: {cause}"
+            ) from error
         if stoppable and journal.state.interrupt is not None:
             raise Interrupted
         return job
@@ -92,7 +97,7 @@ class Jobs:
         started = self.of_stage if back_to is None else record.rollback_job_started
         job = await self.run(make, started, stoppable=back_to is None)
         if not succeeded(job):
-            raise Failed("health_check_failed", why_failed(job))
+            raise Failed(EventType.DEPLOYMENT_HEALTH_CHECK_FAILED, why_failed(job))
 
     def of_stage(self, deployment: Deployment, job_id: str) -> Deployment:
         """The record with one more job of the environment that the deployment is in."""

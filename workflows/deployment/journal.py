@@ -7,7 +7,7 @@ Deliberately not here: what the state is (``state``) and how its record changes 
 import asyncio
 import uuid
 from collections.abc import Callable
-from typing import Any, Concatenate, Final, ParamSpec, Unpack
+from typing import Concatenate, Final, ParamSpec, Unpack
 
 from temporalio import workflow
 
@@ -15,14 +15,19 @@ with workflow.unsafe.imports_passed_through():
     from workflows.calls import Calls
     from workflows.contracts import search_attributes as attributes
     from workflows.contracts.activities import create_deployment, record_deployment
-    from workflows.contracts.audit.events import AuditEvent
+    from workflows.contracts.audit.details import Details
+    from workflows.contracts.audit.events import AuditEvent, new_event
+    from workflows.contracts.audit.types import EventType
     from workflows.contracts.deployments import Deployment, DeploymentWrite
+    from workflows.contracts.who import Who
     from workflows.deployment.presentation import deployment_details
     from workflows.deployment.progress import Advance, Phase
     from workflows.deployment.state import State
     from workflows.job.recorded import next_sequence, now_ms
 
 _EVENT_IDS: Final = uuid.UUID("0b1a8f0e-5b1c-5a9e-9a55-2a4b8f6f3c11")
+WORKFLOW: Final = Who.itself("workflow")
+ENVIRONMENT: Final = Who.itself("environment")
 P = ParamSpec("P")
 
 
@@ -68,15 +73,11 @@ class Journal:
 
     def note(
         self,
-        action: str,
+        what: EventType | Details,
+        who: Who = WORKFLOW,
         *,
-        by: str,
-        via: str = "workflow",
-        address: str | None = None,
-        role: str | None = None,
         reason: str | None = None,
         message: str = "",
-        **details: Any,
     ) -> None:
         """An event for the audit trail; it is written with the record."""
         deployment = self.state.deployment
@@ -84,24 +85,21 @@ class Journal:
         # can come back in another order. The number is drawn all the same: those drawn later must stay what they were.
         drawn, update = workflow.uuid4(), workflow.current_update_info()
         origin, place = (update.id, 0) if update is not None else (drawn, len(self._events))
-        content = f"{origin}\n{action}\n{by}\n{reason}\n{message}"
+        word, by = (what if isinstance(what, EventType) else what.event).word, who.by or ""
+        content = f"{origin}\n{word}\n{by}\n{reason}\n{message}"
         number = f"{place:03d}-{uuid.uuid5(_EVENT_IDS, content).hex[:16]}"
         self._events.append(
-            AuditEvent(
+            new_event(
+                what,
+                who,
                 event_id=f"{deployment.deployment_id}-{number}",
                 at=now_ms(),
-                action=f"deployment.{action}",
-                by=by,
-                via=via,
-                address=address,
-                role=role,
                 service_name=deployment.service_name,
                 environment=deployment.environment,
                 deployment_id=deployment.deployment_id,
                 version=deployment.version,
                 reason=reason,
                 message=message,
-                details=details,
             )
         )
 

@@ -9,6 +9,7 @@ from typing import TypedDict
 
 from pydantic import Field
 
+from workflows.contracts.audit.types import EventType
 from workflows.contracts.base import Tolerant
 from workflows.contracts.deployment_commands import CancelDeployment, RecordStage, RollbackCommand
 from workflows.contracts.environments import Granted, Superseded
@@ -117,11 +118,11 @@ Interrupt = RollbackCommand | CancelDeployment | Superseded | Breach
 
 
 class Failed(Exception):
-    """The deployment cannot go on."""
+    """The deployment cannot go on. ``what`` happened is in the trail, its word the record's cause."""
 
-    def __init__(self, cause: str, message: str) -> None:
+    def __init__(self, what: EventType, message: str) -> None:
         super().__init__(message)
-        self.cause, self.message = cause, message
+        self.what, self.message = what, message
 
 
 class Interrupted(Exception):

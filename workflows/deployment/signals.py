@@ -9,6 +9,7 @@ from typing import Final
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from workflows.contracts.audit.types import EventType
     from workflows.contracts.deployment_commands import ReportMetrics
     from workflows.contracts.environments import Granted, Reinstated, Superseded, Waiting, YieldRequested
     from workflows.deployment import record
@@ -76,7 +77,7 @@ def _reinstated(state: State, turn: Reinstated, now: int) -> Step | None:
     after = state.noting(yielded_to=None, granted=grant.model_copy(update={"fence": turn.fence}))
     after = after.changed(record.stage_changed, turn.environment, fence=turn.fence)
     message = f"{state.deployment.version} holds the environment again"
-    return Step(after, Note("reinstated", message=message))
+    return Step(after, Note(EventType.DEPLOYMENT_REINSTATED, message=message))
 
 
 async def _tell_the_lock(context: Context, before: State, request: YieldRequested) -> None:

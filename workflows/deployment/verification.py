@@ -18,7 +18,7 @@ def judged(report: ReportMetrics, verification: Verification | None, now: int) -
         error_rate=report.error_rate,
         latency_ms=report.latency_ms,
         requests_per_sec=report.requests_per_sec,
-        by=report.by,
+        by=report.by or "",
         breaches=_breaches(report, verification) if verification is not None else [],
     )
 

@@ -15,6 +15,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    from workflows.contracts.audit.types import EventType
     from workflows.contracts.deployment_commands import CancelDeployment, DeploymentInput
     from workflows.contracts.deployments import Deployment
     from workflows.deployment import endings, refusals
@@ -68,7 +69,7 @@ class DeploymentWorkflow:
             try:
                 await PHASES[phase](context)
             except Failed as failure:
-                await endings.fail(context, failure.cause, failure.message)
+                await endings.fail(context, failure.what, failure.message)
             except Interrupted:
                 await endings.act_on_interrupt(context)
             except Renew:
@@ -82,7 +83,7 @@ class DeploymentWorkflow:
 
     async def _create(self, start: DeploymentInput) -> None:
         journal = self.context.journal
-        journal.note("created", by=start.created_by, via=start.via, address=start.address, role=start.role)
+        journal.note(EventType.DEPLOYMENT_CREATED, start.who())
         try:
             await journal.record()
         except ApplicationError as error:

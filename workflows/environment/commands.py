@@ -3,6 +3,7 @@
 ``refusal`` says why something cannot be done now; ``command`` does what is not refused.
 """
 
+from workflows.contracts.audit.types import EventType
 from workflows.contracts.environments import (
     EnvironmentState,
     Freeze,
@@ -13,6 +14,7 @@ from workflows.contracts.environments import (
     UnfreezeCommand,
 )
 from workflows.contracts.errors import FieldError, HybridCIError, InvalidState, ValidationFailed
+from workflows.contracts.who import Who
 from workflows.environment import words
 from workflows.environment.step import Step, changed
 from workflows.words import moment
@@ -39,13 +41,15 @@ def command(state: EnvironmentState, asked: Command, now: int) -> Step:
     """Do it, with its line in the audit trail."""
     if isinstance(asked, HoldCommand):
         hold = Hold(by=asked.by, reason=asked.reason, at=now)
-        return _done(state, asked, "held", f"{_place(state)} is on hold.", now, hold=hold)
+        return _done(state, asked, EventType.ENVIRONMENT_HELD, f"{_place(state)} is on hold.", now, hold=hold)
     if isinstance(asked, ReleaseCommand):
-        return _done(state, asked, "released", f"The hold of {_place(state)} is lifted.", now, hold=None)
+        return _done(
+            state, asked, EventType.ENVIRONMENT_RELEASED, f"The hold of {_place(state)} is lifted.", now, hold=None
+        )
     others = [freeze for freeze in state.freezes if freeze.freeze_id != asked.freeze_id]
     if isinstance(asked, UnfreezeCommand):
         text = f"The freeze '{asked.freeze_id}' of {_place(state)} is lifted."
-        return _done(state, asked, "unfrozen", text, now, freezes=others)
+        return _done(state, asked, EventType.ENVIRONMENT_UNFROZEN, text, now, freezes=others)
     freeze = Freeze(
         freeze_id=asked.freeze_id,
         name=asked.name,
@@ -55,7 +59,7 @@ def command(state: EnvironmentState, asked: Command, now: int) -> Step:
         reason=asked.reason,
     )
     text = f"{_place(state)} is frozen by '{freeze.name}' from {moment(freeze.starts_at)} to {moment(freeze.ends_at)}."
-    return _done(state, asked, "frozen", text, now, freezes=[*others, freeze])
+    return _done(state, asked, EventType.ENVIRONMENT_FROZEN, text, now, freezes=[*others, freeze])
 
 
 def refused(
@@ -63,13 +67,10 @@ def refused(
     name: str,
     why: str,
     now: int,
-    *,
-    by: str = "",
-    via: str = "temporal",
-    address: str | None = None,
+    who: Who,
 ) -> Step:
     """A signal that changes nothing: nobody hears of it but the trail."""
-    event = words.event(state, "refused", now, f"`{name}` was refused: {why}", by=by, via=via, address=address)
+    event = words.event(state, EventType.ENVIRONMENT_REFUSED, now, f"`{name}` was refused: {why}", who=who)
     return Step(state, events=(event,))
 
 
@@ -91,18 +92,8 @@ def _freeze_refusal(state: EnvironmentState, asked: FreezeCommand, now: int) -> 
 _LAST_MOMENT = 253_402_300_799_000
 
 
-def _done(state: EnvironmentState, asked: Command, action: str, text: str, now: int, **update: object) -> Step:
-    event = words.event(
-        state,
-        action,
-        now,
-        text,
-        by=asked.by,
-        via=asked.via,
-        address=asked.address,
-        role=asked.role,
-        reason=asked.reason or None,
-    )
+def _done(state: EnvironmentState, asked: Command, what: EventType, text: str, now: int, **update: object) -> Step:
+    event = words.event(state, what, now, text, who=asked, reason=asked.reason or None)
     return Step(changed(state, **update), events=(event,))
 
 

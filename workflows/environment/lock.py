@@ -5,7 +5,9 @@ Deliberately not here: what people may ask (``commands``), words (``words``), do
 (``workflow``).
 """
 
+from workflows.contracts.audit.details import Details, LockFreed
 from workflows.contracts.audit.events import AuditEvent
+from workflows.contracts.audit.types import EventType
 from workflows.contracts.environments import (
     MAX_HISTORY,
     EnvironmentState,
@@ -18,6 +20,7 @@ from workflows.contracts.environments import (
     Yielded,
 )
 from workflows.contracts.services import SupersedePolicy
+from workflows.contracts.who import Who
 from workflows.environment import words
 from workflows.environment.step import (
     Step,
@@ -43,7 +46,13 @@ def join(state: EnvironmentState, ticket: Ticket, now: int) -> Step:
     older = state.queue if ticket.supersede is SupersedePolicy.OLDER else []
     queue = [new] if older else [*state.queue, new]
     events = (
-        words.event(state, "superseded", now, f"{each.version} left the line: {ticket.version} is newer.", about=each)
+        words.event(
+            state,
+            EventType.ENVIRONMENT_SUPERSEDED,
+            now,
+            f"{each.version} left the line: {ticket.version} is newer.",
+            about=each,
+        )
         for each in older
     )
     tells = (superseded(state, each.deployment_id, each.workflow_id, ticket) for each in older)
@@ -69,7 +78,9 @@ def leave(state: EnvironmentState, message: Leave, now: int) -> Step:
         return _rolled_back(state, holder, message, now)
     if message.how is Leaving.BROKEN:
         return _broken(state, holder, message, now)
-    freed = words.event(state, "freed", now, f"{holder.version} gave the environment back.", about=holder)
+    freed = words.event(
+        state, EventType.ENVIRONMENT_FREED, now, f"{holder.version} gave the environment back.", about=holder
+    )
     return Step(changed(state, holder=None), events=(freed,)).then(lambda after: _give_back(after, holder, now))
 
 
@@ -80,7 +91,9 @@ def became_live(state: EnvironmentState, deployment_id: str, now: int) -> Step:
         return Step(state)
     live = version_of(holder, now)
     after = _lived(changed(state, holder=holder.model_copy(update={"live": True, "over": None})), live)
-    event = words.event(state, "live", now, f"{holder.version} is live in {state.environment}.", about=holder)
+    event = words.event(
+        state, EventType.ENVIRONMENT_LIVE, now, f"{holder.version} is live in {state.environment}.", about=holder
+    )
     before = state.live
     if before is None or before.deployment_id == deployment_id:
         return Step(after, events=(event,))
@@ -102,11 +115,11 @@ def gone(state: EnvironmentState, deployment_id: str, now: int) -> Step:
     holder, ticket = state.holder, _ticket(state, deployment_id)
     if ticket is not None:
         text = f"{ticket.version} left the line: its workflow has closed."
-        event = words.event(state, "dropped", now, text, about=ticket)
+        event = words.event(state, EventType.ENVIRONMENT_DROPPED, now, text, about=ticket)
         return Step(without_ticket(state, deployment_id), events=(event,))
     if holder is None or holder.deployment_id != deployment_id:
         return Step(state)
-    return _freed(state, holder, "dropped", "its workflow has closed", now)
+    return _freed(state, holder, EventType.ENVIRONMENT_DROPPED, "its workflow has closed", now)
 
 
 def closed(state: EnvironmentState, deployment_id: str, how: str, now: int) -> Step:
@@ -114,7 +127,7 @@ def closed(state: EnvironmentState, deployment_id: str, how: str, now: int) -> S
     if not watched(state) or state.holder is None or state.holder.deployment_id != deployment_id:
         return Step(state)
     why = f"its workflow was closed ({how}) while it held {state.environment}"
-    return _freed(state, state.holder, "lock_freed", why, now, closed_as=how)
+    return _freed(state, state.holder, LockFreed(closed_as=how), why, now)
 
 
 def watched(state: EnvironmentState) -> Holder | None:
@@ -126,7 +139,9 @@ def watched(state: EnvironmentState) -> Holder | None:
 def restored(state: EnvironmentState, now: int) -> Step:
     """Taken over from the record after the environment's workflow was lost, perhaps with signals on their way."""
     holder = state.holder
-    event = words.event(state, "restored", now, "The environment goes on from its record.", about=holder)
+    event = words.event(
+        state, EventType.ENVIRONMENT_RESTORED, now, "The environment goes on from its record.", about=holder
+    )
     told = Step(state, events=(event,))
     return told if holder is None else told.then(lambda after: grant_again(after, holder.deployment_id))
 
@@ -134,7 +149,7 @@ def restored(state: EnvironmentState, now: int) -> Step:
 def _deployed(state: EnvironmentState, holder: Holder, now: int) -> Step:
     after = _lived(changed(state, holder=None), version_of(holder, now))
     text = f"{holder.version} is deployed in {state.environment}."
-    event = words.event(state, "deployed", now, text, about=holder)
+    event = words.event(state, EventType.ENVIRONMENT_DEPLOYED, now, text, about=holder)
     return Step(after, _superseded_over(state, holder), (event,))
 
 
@@ -143,7 +158,7 @@ def _rolled_back(state: EnvironmentState, holder: Holder, message: Leave, now: i
     after = _lived(after, message.live) if message.live is not None else changed(after, live=None)
     target = message.live.version if message.live is not None else "nothing"
     text = f"{holder.version} was rolled back: {target} is live in {state.environment}."
-    event = words.event(state, "rolled_back", now, text, about=holder)
+    event = words.event(state, EventType.ENVIRONMENT_ROLLED_BACK, now, text, about=holder)
     return Step(after, events=(event, *_hold_noted(state, message.hold, holder, now))).then(
         lambda then: _give_back(then, holder, now)
     )
@@ -153,7 +168,7 @@ def _broken(state: EnvironmentState, holder: Holder, message: Leave, now: int) -
     reason = f"the rollback of {holder.version} failed: nobody knows what runs there"
     hold = message.hold or Hold(by="hybridci", reason=reason, at=now)
     text = f"{holder.version} left {state.environment} broken: {reason}."
-    event = words.event(state, "broken", now, text, about=holder)
+    event = words.event(state, EventType.ENVIRONMENT_BROKEN, now, text, about=holder)
     after = changed(state, holder=None, hold=hold)
     return Step(after, events=(event, *_hold_noted(state, hold, holder, now))).then(
         lambda then: _give_back(then, holder, now)
@@ -164,12 +179,16 @@ def _hold_noted(state: EnvironmentState, hold: Hold | None, holder: Holder, now:
     if hold is None:
         return ()
     text = f"{state.environment} is on hold."
-    return (words.event(state, "held", now, text, about=holder, by=hold.by, reason=hold.reason),)
+    return (
+        words.event(
+            state, EventType.ENVIRONMENT_HELD, now, text, about=holder, who=Who.itself(hold.by), reason=hold.reason
+        ),
+    )
 
 
-def _freed(state: EnvironmentState, holder: Holder, action: str, why: str, now: int, **details: str) -> Step:
+def _freed(state: EnvironmentState, holder: Holder, what: EventType | Details, why: str, now: int) -> Step:
     text = f"{holder.version} lost {state.environment}: {why}."
-    event = words.event(state, action, now, text, about=holder, **details)
+    event = words.event(state, what, now, text, about=holder)
     return Step(changed(state, holder=None), events=(event,)).then(lambda after: _give_back(after, holder, now))
 
 

@@ -75,10 +75,16 @@ class RecordedEnvironment:
 
 def _identified(event: AuditEvent) -> AuditEvent:
     """With an id of its own. The content is part of it: a lost workflow task that runs again can note other events."""
-    # Without the time: a workflow task that is lost and runs again must give the same event the same id.
-    content = event.model_copy(update={"at": 0}).model_dump_json()
-    number = uuid.uuid5(_EVENT_IDS, f"{workflow.uuid4()}\n{content}").hex[:12]
+    number = uuid.uuid5(_EVENT_IDS, f"{workflow.uuid4()}\n{content(event)}").hex[:12]
     return event.model_copy(update={"event_id": f"{event.service_name}-{event.environment}-{number}"})
+
+
+def content(event: AuditEvent) -> str:
+    """What makes its id, the same in every version: a task that ran before an upgrade can run again after it.
+
+    Without the time: a workflow task that is lost and runs again must give the same event the same id.
+    """
+    return event.model_copy(update={"at": 0}).model_dump_json(exclude={"refused"})
 
 
 def _summary(events: list[AuditEvent]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from workflows.contracts.audit import details
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.environments import (
     EnvironmentState,
@@ -63,7 +64,7 @@ def reinstated(state: EnvironmentState, version: LiveVersion, now: int) -> Step:
         live=True,
     )
     text = f"{version.version}, which is live, holds {state.environment} again (turn {fence})."
-    event = words.event(state, "reinstated", now, text, about=holder, fence=fence)
+    event = words.event(state, details.Reinstated(fence=fence), now, text, about=holder)
     message = Reinstated(environment=state.environment, fence=fence)
     tell = Tell(holder.deployment_id, holder.workflow_id, message)
     return Step(changed(state, holder=holder, fence=fence), (tell,), (event,))

@@ -7,6 +7,8 @@ Times are epoch milliseconds. Deliberately not here: what deployments say (``loc
 from collections.abc import Mapping
 from typing import Final
 
+from workflows.contracts.audit import details
+from workflows.contracts.audit.details import FreezeEnded
 from workflows.contracts.environments import (
     EnvironmentState,
     FreezeAnswer,
@@ -82,7 +84,7 @@ def _grant(state: EnvironmentState, ticket: Ticket, before: Holder | None, now: 
     after = changed(without_ticket(state, ticket.deployment_id), holder=holder, fence=fence)
     text = f"{ticket.version} has its turn in {state.environment} (turn {fence})."
     return Step(
-        after, (granted(after, holder),), (words.event(state, "granted", now, text, about=ticket, fence=fence),)
+        after, (granted(after, holder),), (words.event(state, details.Granted(fence=fence), now, text, about=ticket),)
     )
 
 
@@ -94,7 +96,7 @@ def _ask_to_yield(state: EnvironmentState, holder: Holder, ticket: Ticket, now: 
     return Step(
         changed(state, holder=holder.model_copy(update={"yielding": True})),
         (Tell(holder.deployment_id, holder.workflow_id, message),),
-        (words.event(state, "yield_requested", now, text, about=holder, to=ticket.deployment_id),),
+        (words.event(state, details.YieldRequested(to=ticket.deployment_id), now, text, about=holder),),
     )
 
 
@@ -148,7 +150,7 @@ def _ad_hoc(state: EnvironmentState, now: int) -> list[tuple[int, str]]:
 
 def _freezes_ended(state: EnvironmentState, now: int) -> Step:
     events = (
-        words.event(state, "freeze_ended", now, f"The freeze '{freeze.name}' is over.", freeze_id=freeze.freeze_id)
+        words.event(state, FreezeEnded(freeze_id=freeze.freeze_id), now, f"The freeze '{freeze.name}' is over.")
         for freeze in state.freezes
         if freeze.ends_at <= now
     )

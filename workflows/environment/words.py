@@ -3,11 +3,17 @@
 Deliberately not here: deciding anything.
 """
 
-from typing import Any
+from typing import Final
 
-from workflows.contracts.audit.events import AuditEvent
+from workflows.contracts.audit.details import Details
+from workflows.contracts.audit.events import AuditEvent, new_event
+from workflows.contracts.audit.types import EventType
 from workflows.contracts.environments import EnvironmentState, Holder, Ticket
+from workflows.contracts.who import Who
 from workflows.words import moment
+
+NOBODY: Final = Who.itself("")
+"""What the environment does by itself."""
 
 
 def on_hold(state: EnvironmentState) -> str:
@@ -43,32 +49,24 @@ def not_its_turn(state: EnvironmentState, holder: Holder) -> str:
 
 def event(
     state: EnvironmentState,
-    action: str,
+    what: EventType | Details,
     now: int,
     message: str,
     *,
     about: Ticket | Holder | None = None,
-    by: str = "",
-    via: str = "workflow",
-    address: str | None = None,
-    role: str | None = None,
+    who: Who = NOBODY,
     reason: str | None = None,
-    **details: Any,
 ) -> AuditEvent:
     """A line of the trail. Its id is given by the workflow, when it is written."""
-    return AuditEvent(
+    return new_event(
+        what,
+        who,
         event_id="",
         at=now,
-        action=f"environment.{action}",
-        by=by,
-        via=via,
-        address=address,
-        role=role,
         service_name=state.service_name,
         environment=state.environment,
         deployment_id=about.deployment_id if about else None,
         version=about.version if about else None,
         reason=reason,
         message=message,
-        details=details,
     )

@@ -28,6 +28,7 @@ with workflow.unsafe.imports_passed_through():
         UnfreezeCommand,
         Yielded,
     )
+    from workflows.contracts.who import Who
     from workflows.environment import commands, lock, turn
     from workflows.environment.commands import Command
     from workflows.environment.effects import EnvironmentEffects
@@ -147,7 +148,7 @@ class EnvironmentWorkflow(EnvironmentEffects):
             case Asked():
                 step = self._decide(message)
             case Malformed():
-                step = commands.refused(state, message.name, message.why, now)
+                step = commands.refused(state, message.name, message.why, now, Who())
             case Gone():
                 step = lock.gone(state, message.deployment_id, now)
             case Closed():
@@ -166,10 +167,8 @@ class EnvironmentWorkflow(EnvironmentEffects):
         if not asked.signal:
             asked.error = crossing(refusal)
             return Step(self._state)
-        why = in_words(refusal)
-        return commands.refused(
-            self._state, asked.name, why, now, by=command.by, via=command.via, address=command.address
-        )
+        who = Who(by=command.by, via=command.via, address=command.address)
+        return commands.refused(self._state, asked.name, in_words(refusal), now, who)
 
     def _apply(self, step: Step) -> None:
         self._state = step.state

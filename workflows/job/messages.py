@@ -14,7 +14,9 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    from workflows.contracts.audit.details import JobAmended, JobCompleted, JobEdited, JobRedriven
     from workflows.contracts.audit.events import AuditEvent
+    from workflows.contracts.audit.types import EventType
     from workflows.contracts.commands import Amend, Cancel, Complete, Discard, Edit, Redrive
     from workflows.contracts.errors import ErrorCode
     from workflows.contracts.jobs import Job
@@ -50,14 +52,14 @@ class JobMessages(RecordedJob):
     @workflow.update(name="cancel")
     async def cancel(self, command: Cancel) -> Job:
         """Stop the job. A running attempt is told within 2 s and has its grace; the answer does not wait for it."""
-        self._note("cancelled", command, command.reason)
+        self._note(EventType.JOB_CANCELLED, command, command.reason)
         reason = f"Cancelled by {command.by or 'an operator'}{': ' + command.reason if command.reason else '.'}"
         return await self._stop_with(Stop(JobStatus.CANCELLED, "cancelled", reason))
 
     @workflow.update(name="complete")
     async def complete(self, command: Complete) -> Job:
         """Take a result from outside; what still runs is stopped."""
-        self._note("completed", command, command.error_message)
+        self._note(JobCompleted.of(command), command, command.error_message)
         status = JobStatus.SUCCESS if command.exit_code == 0 else JobStatus.FAILED
         reason = command.error_message or f"Completed from outside with exit code {command.exit_code}."
         return await self._stop_with(Stop(status, "completed_externally", reason, command.exit_code))
@@ -74,7 +76,7 @@ class JobMessages(RecordedJob):
     @workflow.update(name="amend")
     async def amend(self, change: Amend) -> Job:
         """Change the place in line (queued only), labels or tags."""
-        self._note("amended", change)
+        self._note(JobAmended.of(change), change)
         before = self._job
         self._job = record.amended(self._job, change)
         moved = _place_in_line(before) != _place_in_line(self._job)
@@ -89,7 +91,7 @@ class JobMessages(RecordedJob):
     async def edit(self, change: Edit) -> Job:
         """Change a dead letter."""
         self._job = record.edited(self._job, change)
-        self._note("edited", change)
+        self._note(JobEdited.of(change), change)
         await self._record()
         self._show()
         return self._job
@@ -99,7 +101,7 @@ class JobMessages(RecordedJob):
         """Run a dead letter again with fresh budgets."""
         if command.edit is not None:
             self._job = record.edited(self._job, command.edit)
-        self._note("redriven", command, command.reason)
+        self._note(JobRedriven.of(command), command, command.reason)
         self._redrive = True
         await workflow.wait_condition(lambda: not self._redrive)
         return self._job
@@ -107,7 +109,7 @@ class JobMessages(RecordedJob):
     @workflow.update(name="discard")
     async def discard(self, command: Discard) -> Job:
         """Give a dead letter up."""
-        self._note("discarded", command, command.reason)
+        self._note(EventType.JOB_DISCARDED, command, command.reason)
         last = self._job.attempts[-1].outcome if self._job.attempts else None
         status = FINAL_STATUS[last] if last else JobStatus.ERROR
         by = f"Discarded by {command.by or 'an operator'}{': ' + command.reason if command.reason else '.'}"

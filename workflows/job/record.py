@@ -6,19 +6,22 @@ A record must always fit into its store, or its workflow could not go on: what c
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from pydantic import ValidationError
 from temporalio.exceptions import ApplicationError
 
 from workflows.contracts.attempts import MAX_REPORTED_ARTIFACTS, AttemptInput, AttemptResult, AttemptStarted
-from workflows.contracts.audit.events import AuditEvent
-from workflows.contracts.commands import Amend, Edit, JobInput, Signed
+from workflows.contracts.audit.details import Details, JobSubmitted
+from workflows.contracts.audit.events import AuditEvent, new_event
+from workflows.contracts.audit.types import EventType
+from workflows.contracts.commands import Amend, Edit, JobInput
 from workflows.contracts.errors import ErrorCode, field_errors
 from workflows.contracts.ids import LEASE_SECONDS
 from workflows.contracts.jobs import Attempt, Job, new_job, spec_of
 from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
+from workflows.contracts.who import Who
 from workflows.job.retry import Decision
 
 QUEUE_STATUS = {
@@ -67,9 +70,9 @@ def moved_by_its_deployment(job: Job) -> str:
 
 def submission(start: JobInput, at: int) -> AuditEvent:
     """The event of the record's creation."""
-    details = {"job_type": start.spec.job_type, "retry_of": start.retry_of} if start.retry_of else {}
-    job = submitted(start, at)
-    return event(job, "submitted", "submitted", by=start.created_by, origin=start, at=at, details=details)
+    repeats = start.retry_of
+    said = JobSubmitted(job_type=start.spec.job_type, retry_of=repeats) if repeats else JobSubmitted()
+    return event(submitted(start, at), said, "submitted", start.who(), at=at)
 
 
 def creation(start: JobInput, accepted_at: int) -> JobWrite:
@@ -88,30 +91,11 @@ def as_accepted(start: JobInput, started_at: int) -> Job:
 
 
 def event(
-    job: Job,
-    action: str,
-    identity: str,
-    *,
-    by: str | None,
-    origin: Signed | JobInput,
-    at: int,
-    details: dict[str, Any],
-    reason: str | None = None,
+    job: Job, what: EventType | Details, identity: str, who: Who, *, at: int, reason: str | None = None
 ) -> AuditEvent:
     """Who did what to the job, for the audit trail. One ``identity`` is one event, however often it is written."""
-    return AuditEvent(
-        event_id=f"{job.job_id}-{identity}",
-        at=at,
-        action=f"job.{action}",
-        by=by or "",
-        via=origin.via,
-        address=origin.address,
-        role=origin.role,
-        job_id=job.job_id,
-        pool=job.pool,
-        reason=reason,
-        details=details,
-    )
+    event_id = f"{job.job_id}-{identity}"
+    return new_event(what, who, event_id=event_id, at=at, job_id=job.job_id, pool=job.pool, reason=reason)
 
 
 def attempt_input(job: Job, number: int, *, avoid_agent: str | None) -> AttemptInput:
@@ -237,7 +221,7 @@ def finished(job: Job, status: JobStatus, reason: str | None, now: int, *, cause
 
 def amended(job: Job, change: Amend) -> Job:
     """The job with another place in line or other labels."""
-    update = change.model_dump(exclude=set(Signed.model_fields), exclude_none=True)
+    update = change.model_dump(exclude=set(Who.model_fields), exclude_none=True)
     return job.model_copy(update=update | {name: getattr(change, name) for name in ("priority",) if name in update})
 
 

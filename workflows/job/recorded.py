@@ -4,7 +4,6 @@ The base of ``JobWorkflow``, apart from it because it decides nothing.
 """
 
 import asyncio
-from typing import Final
 
 from temporalio import workflow
 
@@ -12,16 +11,16 @@ with workflow.unsafe.imports_passed_through():
     from workflows.calls import Calls
     from workflows.contracts import search_attributes as attributes
     from workflows.contracts.activities import create_job, record_job
+    from workflows.contracts.audit.details import Details
     from workflows.contracts.audit.events import AuditEvent
-    from workflows.contracts.commands import JobInput, Signed
+    from workflows.contracts.audit.types import EventType
+    from workflows.contracts.commands import JobInput
     from workflows.contracts.jobs import Job
     from workflows.contracts.records import JobWrite
     from workflows.contracts.statuses import JobStatus
+    from workflows.contracts.who import Who
     from workflows.job import record
     from workflows.job.presentation import current_details, record_summary
-
-_NOT_DETAILS: Final = {*Signed.model_fields, "reason", "error_message", "env"}
-"""What an event says elsewhere, or, of an edit, would repeat of a job's environment."""
 
 
 class RecordedJob:
@@ -57,16 +56,11 @@ class RecordedJob:
             self._written, self._creation = job, None
             del self._events[: len(events)]
 
-    def _note(self, action: str, command: Signed, reason: str | None = None) -> None:
+    def _note(self, what: EventType | Details, who: Who, reason: str | None = None) -> None:
         """Who asked for what, for the audit trail. By the id of the update: a task that runs again says the same."""
         update = workflow.current_update_info()
         identity = update.id if update is not None else str(workflow.uuid4())
-        details = command.model_dump(mode="json", exclude=_NOT_DETAILS, exclude_none=True)
-        self._events.append(
-            record.event(
-                self._job, action, identity, by=command.by, origin=command, at=now_ms(), details=details, reason=reason
-            )
-        )
+        self._events.append(record.event(self._job, what, identity, who, at=now_ms(), reason=reason))
 
     def _note_submission(self, start: JobInput) -> None:
         """Who submitted it. A deployment's own jobs are in the deployment's trail."""

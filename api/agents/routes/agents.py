@@ -150,7 +150,7 @@ async def drain(
 ) -> Response:
     """It takes nothing new, finishes what it runs and ends. It learns so with its next heartbeat's answer."""
     await _operable(services, origin, agent_id)
-    signed = origin.signature(asked.reason)
+    signed = origin.who(asked.reason)
     return _changed(services, await services.fleet.registry.drain(agent_id, signed=signed))
 
 
@@ -163,7 +163,7 @@ async def pause(
 ) -> Response:
     """For ``seconds``, or until somebody resumes it; what it runs goes on. A second pause replaces the first."""
     await _operable(services, origin, agent_id)
-    signed = origin.signature(asked.note)
+    signed = origin.who(asked.note)
     agent = await services.fleet.registry.pause(agent_id, note=asked.note or "", seconds=asked.seconds, signed=signed)
     return _changed(services, agent)
 
@@ -177,7 +177,7 @@ async def resume(
 ) -> Response:
     """After a pause or a drain; an agent that has already ended must be started."""
     await _operable(services, origin, agent_id)
-    signed = origin.signature(asked.reason)
+    signed = origin.who(asked.reason)
     return _changed(services, await services.fleet.registry.resume(agent_id, signed=signed))
 
 
@@ -190,7 +190,7 @@ async def set_status(
 ) -> Response:
     """HEALTHY resumes it, DRAINING drains it, OFFLINE deregisters it; DEGRADED is only ever found out."""
     await _operable(services, origin, agent_id)
-    signed = origin.signature(asked.reason)
+    signed = origin.who(asked.reason)
     agent = await services.fleet.registry.set_status(agent_id, asked.status, signed=signed)
     if agent.deregistered_at is not None:
         await end_token(services, agent.credential_id, origin)
@@ -202,7 +202,7 @@ async def _deregister(
 ) -> Response:
     present = await services.fleet.registry.get(agent_id)
     require(origin.caller, operation, pool=present.pool)
-    agent = await services.fleet.registry.deregister(agent_id, signed=origin.signature(asked.reason))
+    agent = await services.fleet.registry.deregister(agent_id, signed=origin.who(asked.reason))
     await end_token(services, agent.credential_id, origin)
     return _changed(services, agent)
 

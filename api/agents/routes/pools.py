@@ -46,6 +46,6 @@ async def scale_pool(
 ) -> Response:
     """How many agents a scaler may run, and how long a job may wait. The pool need not have an agent yet."""
     require(origin.caller, Operation.AGENTS_OPERATE, pool=name)
-    await services.fleet.registry.scale(name, asked.bounds(), signed=origin.signature(asked.reason))
+    await services.fleet.registry.scale(name, asked.bounds(), signed=origin.who(asked.reason))
     services.fleet.pools.changed(name)
     return json_answer((await services.fleet.pools.view(name)).model_dump_json().encode())

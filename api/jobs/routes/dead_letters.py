@@ -1,12 +1,12 @@
 """Dead letters: jobs whose budget is used up, parked until somebody edits, redrives or discards them."""
 
 import asyncio
-from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
+from activities.events.trail import noted
 from api.auth.guard import Caller
 from api.auth.idempotency import REPLAY_HEADER, IdempotencyKey, fingerprint, id_for, require_same
 from api.auth.origin import CommandOriginDep, OriginDep, signed
@@ -24,12 +24,14 @@ from api.http.bodies import json_body
 from api.jobs.schemas import JobOut, page_json
 from api.temporal.recorded import seen_job
 from workflows.client.answers import ANSWERED_WITHIN_SECONDS
+from workflows.contracts.audit.details import JobsBulkRedriven
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.commands import BulkRedrive, BulkRedriveProgress, Discard, Edit, Redrive
 from workflows.contracts.errors import NotFound, Unavailable
 from workflows.contracts.jobs import Job
 from workflows.contracts.records import JobPage, JobQuery
 from workflows.contracts.statuses import JobStatus
+from workflows.contracts.who import WhoAndWhy
 
 router = APIRouter(prefix="/api/queue/dead-letters", tags=["dead letters"])
 RedriveBody = Annotated[RedriveRequest, Depends(json_body(RedriveRequest, optional=True))]
@@ -54,10 +56,10 @@ async def redrive_many(
     digest = fingerprint("redrive", request) if idempotency_key is not None else None
     redrive_id = id_for(origin.caller, idempotency_key)
     words = f"Dead letters are redriven in bulk, at most {bulk.limit}"
-    asked = replace(origin.signature(bulk.reason), by=bulk.by or origin.caller.id)
-    event = asked.event("jobs.bulk_redriven", services.clock(), words, details={"redrive_id": redrive_id})
+    asked = WhoAndWhy(**bulk.who().model_dump(), reason=bulk.reason)
+    what, event_id = JobsBulkRedriven(redrive_id=redrive_id), f"redrive-{redrive_id}"
     # Before it starts, so that none is missing; under its own id, so that a repeated request is one event.
-    await _noted(services, event.model_copy(update={"event_id": f"redrive-{redrive_id}"}))
+    await _keep(services, noted(what, asked, services.clock(), words, event_id=event_id))
     earlier = await services.orchestrator.start_bulk_redrive(redrive_id, bulk, fingerprint=digest)
     headers = {"Location": f"{router.prefix}/redrives/{redrive_id}"}
     if earlier is not None:
@@ -132,7 +134,7 @@ async def _parked(services: Services, job_id: str) -> Job:
     return job
 
 
-async def _noted(services: Services, event: AuditEvent) -> None:
+async def _keep(services: Services, event: AuditEvent) -> None:
     """Raises Unavailable, also when the store does not answer: nothing is started then."""
     try:
         async with asyncio.timeout(ANSWERED_WITHIN_SECONDS):

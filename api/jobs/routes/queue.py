@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
+from activities.events.trail import noted
 from api.auth.idempotency import IdempotencyKey
 from api.auth.origin import CommandOriginDep, OriginDep, signed
 from api.commands.answers import answer_job, job_responses, json_answer, told
@@ -16,6 +17,7 @@ from api.http.errors import request_id_of
 from api.jobs.routes.jobs import cancel, create_job, get_job, list_jobs
 from api.jobs.schemas import Batch, BatchResult, JobOut
 from api.jobs.service import submit_batch
+from workflows.contracts.audit.types import EventType
 from workflows.contracts.commands import Amend, Cancel, ReconcileResult
 from workflows.contracts.records import JobPage, QueueStats
 
@@ -75,5 +77,5 @@ async def queue_stats(services: ServicesDep) -> Response:
 async def requeue_expired(services: ServicesDep, origin: OriginDep) -> Response:
     """Workflows requeue lapsed leases themselves; this closes records whose workflow was ended behind our back."""
     words = "Open records were compared with their workflows"
-    await services.audit.append(origin.signature().event("jobs.reconciled", services.clock(), words))
+    await services.audit.append(noted(EventType.JOBS_RECONCILED, origin.who(), services.clock(), words))
     return json_answer((await services.orchestrator.reconcile()).model_dump_json().encode())

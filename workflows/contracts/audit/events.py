@@ -1,18 +1,26 @@
-"""The audit trail: who did what, and how lists of it are asked for. All times are epoch milliseconds, UTC."""
+"""The audit trail: an event as it is written, kept and read, and how lists of them are asked for.
 
-from typing import Any
+``new_event`` alone makes one. All times are epoch milliseconds, UTC. Deliberately not here: what can happen (``types``)
+and what it says besides (``details``).
+"""
+
+from typing import Any, TypedDict, Unpack
 
 from pydantic import Field
 
+from workflows.contracts.audit.details import WITH_DETAILS, Details
+from workflows.contracts.audit.types import EventType, is_refusal
 from workflows.contracts.base import Tolerant
 from workflows.contracts.fields import Millis
+from workflows.contracts.who import Who
 
 
 class AuditEvent(Tolerant):
     """Who did what, when, from where, why. Append-only; ``event_id`` is unique and tells a repeated write.
 
-    ``action``: ``deployment.created``, ``deployment.approved``, ``environment.held``, ``service.applied``, … ``via``:
-    ``api``, ``cli``, ``webhook:<provider>``, ``temporal``, ``workflow``. ``address`` is the caller's, if any.
+    ``action`` is an ``EventType``'s word; one that this version does not know is read all the same. ``refused``: it was
+    asked for and nothing was done; events of versions that did not write it are known by their word. ``by``, ``via``,
+    ``address``, ``role``: as in ``Who``.
     """
 
     event_id: str
@@ -32,6 +40,53 @@ class AuditEvent(Tolerant):
     reason: str | None = None
     message: str = ""
     details: dict[str, Any] = Field(default_factory=dict[str, Any])
+    refused: bool = Field(default_factory=lambda data: is_refusal(data.get("action")))
+
+
+class About(TypedDict, total=False):
+    """Whom an event is about."""
+
+    service_name: str | None
+    environment: str | None
+    deployment_id: str | None
+    job_id: str | None
+    agent_id: str | None
+    pool: str | None
+    version: str | None
+
+
+def new_event(
+    what: EventType | Details,
+    who: Who,
+    *,
+    event_id: str,
+    at: int,
+    reason: str | None = None,
+    message: str = "",
+    **about: Unpack[About],
+) -> AuditEvent:
+    """What happened, at ``at``. One ``event_id`` is one event, however often it is written.
+
+    ``what``: the type, or the details of one that has some. Raises TypeError for a bare type that has details: it is a
+    fault of the caller.
+    """
+    if isinstance(what, EventType) and what in WITH_DETAILS:
+        raise TypeError(f"{what} is written as {WITH_DETAILS[what].__name__}")
+    kind = what if isinstance(what, EventType) else what.event
+    return AuditEvent(
+        event_id=event_id,
+        at=at,
+        action=kind.value,
+        by=who.by or "",
+        via=who.via,
+        address=who.address,
+        role=who.role,
+        details=what.document() if isinstance(what, Details) else {},
+        refused=kind.refused,
+        reason=reason,
+        message=message,
+        **about,
+    )
 
 
 class EventQuery(Tolerant):

@@ -6,6 +6,7 @@ Deliberately not here: what counts as an approval (``workflows.deployment.approv
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from workflows.contracts.audit.types import EventType
     from workflows.contracts.deployments import Decision, Deployment
     from workflows.contracts.services import ApprovalPolicy
     from workflows.deployment import record
@@ -35,11 +36,12 @@ async def run(context: Context) -> None:
         )
         if not said:
             raise Failed(
-                "approval_expired", f"Nobody approved {name} in time ({lacking}). Deploy it again to ask again."
+                EventType.DEPLOYMENT_APPROVAL_EXPIRED,
+                f"Nobody approved {name} in time ({lacking}). Deploy it again to ask again.",
             )
         last = context.state.deployment.approvals[-1]
         if last.decision is Decision.REJECT:
-            raise Failed("rejected", f"{last.by} rejected it for {name}: {last.comment}")
+            raise Failed(EventType.DEPLOYMENT_REJECTED, f"{last.by} rejected it for {name}: {last.comment}")
     context.journal.change(record.stage_changed, name, approved_at=now_ms())
     await context.lock.join(ready=True)
     context.journal.move(Phase.TURN)

@@ -3,6 +3,7 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from workflows.contracts.audit.types import EventType
     from workflows.contracts.environments import Leave, Leaving
     from workflows.deployment import record
     from workflows.deployment.context import Context
@@ -17,7 +18,10 @@ async def run(context: Context) -> None:
     if state.interrupt is not None:
         raise Interrupted
     journal.change(record.stage_deployed, name, final=final, now=now_ms())
-    journal.note("live" if final else "staged", by="workflow", message=f"{state.deployment.version} is in {name}")
+    journal.note(
+        EventType.DEPLOYMENT_LIVE if final else EventType.DEPLOYMENT_STAGED,
+        message=f"{state.deployment.version} is in {name}",
+    )
     if final:
         journal.move(Phase.LIVE)
         await journal.record()

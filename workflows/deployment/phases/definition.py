@@ -8,6 +8,7 @@ from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from workflows.contracts.activities import load_definition
+    from workflows.contracts.audit.types import EventType
     from workflows.contracts.deployments import Deployment
     from workflows.contracts.jobs import Job
     from workflows.contracts.services import DefinitionRequest
@@ -26,7 +27,7 @@ async def run(context: Context) -> None:
     if source is not None:
         job = await context.jobs.run(lambda: definition_job(context.state.deployment, source), _started)
         if not succeeded(job):
-            raise Failed("definition_failed", why_failed(job))
+            raise Failed(EventType.DEPLOYMENT_DEFINITION_FAILED, why_failed(job))
         await _load(context, job, source.path)
     context.journal.move(Phase.BUILD)
 
@@ -40,7 +41,7 @@ async def _load(context: Context, job: Job, path: str) -> None:
             one_try=_READ_WITHIN,
         )
     except ApplicationError as error:
-        raise Failed("definition_invalid", f"{path}: {error.message}") from error
+        raise Failed(EventType.DEPLOYMENT_DEFINITION_INVALID, f"{path}: {error.message}") from error
     context.journal.change(record.defined, definition)
 
 

@@ -3,6 +3,7 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from workflows.contracts.audit.types import EventType
     from workflows.contracts.deployments import StageStatus
     from workflows.deployment import record
     from workflows.deployment.context import Context
@@ -20,7 +21,7 @@ async def pause(journal: Journal, why: str) -> None:
         f"{identity} --reason …`; go back: `hybridci deploy rollback {identity} --reason …`"
     )
     journal.change(record.waiting, name, words, status=StageStatus.PAUSED)
-    journal.note("paused", by="workflow", message=words)
+    journal.note(EventType.DEPLOYMENT_PAUSED, message=words)
     journal.move(Phase.PAUSED, resumed=False)
     await journal.record()
 

@@ -3,6 +3,7 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from workflows.contracts.audit.types import EventType
     from workflows.deployment.context import Context
     from workflows.deployment.job_specs import health_job
     from workflows.deployment.jobs import succeeded, why_failed
@@ -20,5 +21,8 @@ async def run(context: Context) -> None:
             lambda: health_job(context.state.deployment, before, check, context.state.turn), context.jobs.of_stage
         )
         if not succeeded(job):
-            raise Failed("health_check_failed", f"After the freeze, {before.name} is not well. {why_failed(job)}")
+            raise Failed(
+                EventType.DEPLOYMENT_HEALTH_CHECK_FAILED,
+                f"After the freeze, {before.name} is not well. {why_failed(job)}",
+            )
     context.journal.move(Phase.ROLL_OUT)

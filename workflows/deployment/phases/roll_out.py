@@ -3,6 +3,7 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from workflows.contracts.audit.types import EventType
     from workflows.contracts.deployments import StageStatus
     from workflows.deployment import record
     from workflows.deployment.context import Context
@@ -39,7 +40,7 @@ async def _step(context: Context, percent: int) -> None:
         context.jobs.of_stage,
     )
     if not succeeded(job):
-        raise Failed("deploy_failed", why_failed(job))
+        raise Failed(EventType.DEPLOYMENT_DEPLOY_FAILED, why_failed(job))
     await context.jobs.check_health(percent=percent)
 
 
@@ -56,4 +57,7 @@ async def _await_other_ci(context: Context) -> None:
     result = context.state.progress.recorded_stage
     journal.change(record.working, name, StageStatus.DEPLOYING)
     if result is not None and not result.succeeded:
-        raise Failed("deploy_failed", f"{result.by} recorded that job {result.job_id} failed. {result.message}")
+        raise Failed(
+            EventType.DEPLOYMENT_DEPLOY_FAILED,
+            f"{result.by} recorded that job {result.job_id} failed. {result.message}",
+        )

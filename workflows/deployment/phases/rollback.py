@@ -7,9 +7,12 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    from workflows.contracts.audit.details import RollbackFailed
+    from workflows.contracts.audit.types import EventType
     from workflows.contracts.deployments import Deployment
     from workflows.contracts.environments import Hold, Leave, Leaving, LiveVersion
     from workflows.contracts.errors import ErrorCode
+    from workflows.contracts.who import Who
     from workflows.deployment import record
     from workflows.deployment.context import Context
     from workflows.deployment.endings import end
@@ -49,7 +52,7 @@ async def _run_job(context: Context, target: LiveVersion | None) -> None:
         stoppable=False,
     )
     if not succeeded(job):
-        raise Failed("rollback_failed", why_failed(job))
+        raise Failed(EventType.DEPLOYMENT_ROLLBACK_FAILED, why_failed(job))
     await context.jobs.check_health(back_to=chosen)
 
 
@@ -62,7 +65,7 @@ async def _back(context: Context, by: str, reason: str) -> None:
     hold = Hold(by=by, reason=f"rolled back from {deployment.version}: {short}"[:1000], at=now_ms())
     journal.change(record.rolled_back, now_ms())
     version = target.version if target is not None else "nothing known"
-    journal.note("rolled_back", by=by, reason=reason, message=f"{version} is live again")
+    journal.note(EventType.DEPLOYMENT_ROLLED_BACK, Who.itself(by), reason=reason, message=f"{version} is live again")
     await end(context, Leave(deployment_id=state.identity, how=Leaving.ROLLED_BACK, live=live, hold=hold))
 
 
@@ -79,7 +82,7 @@ async def _await_other_ci(context: Context) -> None:
 
 async def _shout(journal: Journal, message: str) -> None:
     journal.change(record.rollback_failed, message, now_ms())
-    journal.note("rollback_failed", by="workflow", message=message, severity="critical")
+    journal.note(RollbackFailed(severity="critical"), message=message)
     workflow.logger.error("rollback failed: %s", message)
     journal.move(Phase.STUCK)
     await journal.record()

@@ -3,6 +3,7 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from workflows.contracts.audit.types import EventType
     from workflows.contracts.deployments import Deployment
     from workflows.deployment.context import Context
     from workflows.deployment.job_specs import test_job
@@ -16,7 +17,7 @@ async def run(context: Context) -> None:
     if stage is not None:
         job = await context.jobs.run(lambda: test_job(context.state.deployment, stage), _started)
         if not succeeded(job):
-            raise Failed("test_failed", why_failed(job))
+            raise Failed(EventType.DEPLOYMENT_TEST_FAILED, why_failed(job))
     context.journal.move(Phase.JOIN)
 
 

@@ -3,6 +3,7 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from workflows.contracts.audit.types import EventType
     from workflows.contracts.deployments import StageStatus
     from workflows.deployment import record
     from workflows.deployment.context import Context
@@ -34,5 +35,5 @@ async def run(context: Context) -> None:
             )
             return
         if not succeeded(job):
-            raise Failed("verification_failed", why_failed(job))
+            raise Failed(EventType.DEPLOYMENT_VERIFICATION_FAILED, why_failed(job))
     journal.move(Phase.BAKE, baking_since=now_ms())

@@ -9,7 +9,6 @@ import pytest
 from activities.agents.heartbeats import Received
 from activities.agents.links import DEREGISTERED_MILLIS, SILENT_MILLIS
 from activities.agents.registry import AgentRegistry
-from activities.events.signatures import Signature
 from activities.stores.memory.agents import MemoryAgentStore
 from activities.stores.memory.events import MemoryEventStore
 from tests.stores.agents import StoppedClock
@@ -25,10 +24,11 @@ from workflows.contracts.agents import (
 )
 from workflows.contracts.audit.events import AuditEvent, EventQuery
 from workflows.contracts.errors import Conflict, InvalidState, NotFound, Unavailable, ValidationFailed
+from workflows.contracts.who import WhoAndWhy
 
 NOW = 1_790_000_000_000
-ANN = Signature(by="ann", role="operator", address="192.0.2.1", reason="maintenance")
-HOST = Signature(by="key-1", role="agent")
+ANN = WhoAndWhy(by="ann", via="api", role="operator", address="192.0.2.1", reason="maintenance")
+HOST = WhoAndWhy(by="key-1", via="api", role="agent")
 DAY = 24 * 3600 * 1000
 
 

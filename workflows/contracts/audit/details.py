@@ -1,0 +1,305 @@
+"""What events of some types say besides who, what, when and why: one model a shape, named after what happened.
+
+Most types have nothing to add; the others are written only with their model. Reading never asks for one: an event of
+another version has what it has.
+"""
+
+from typing import Any, ClassVar, Final, Self
+
+from pydantic import BaseModel, Field, field_serializer
+
+from workflows.contracts.access import CredentialKind, Grant
+from workflows.contracts.agents import PoolBounds
+from workflows.contracts.audit.types import EventType
+from workflows.contracts.base import Frozen
+from workflows.contracts.commands import Edit
+from workflows.contracts.fields import Millis
+from workflows.contracts.jobs import RetryPolicy
+from workflows.contracts.statuses import Priority
+
+
+class Details(Frozen):
+    """What an event says besides. A field that nobody gave is left out; ``TYPES`` are the events it belongs to."""
+
+    TYPES: ClassVar[tuple[EventType, ...]]
+
+    @property
+    def event(self) -> EventType:
+        """What happened."""
+        return self.TYPES[0]
+
+    @classmethod
+    def of(cls, source: BaseModel) -> Self:
+        """What the source says of these fields; None says nothing."""
+        return cls(**{name: value for name in cls.model_fields if (value := getattr(source, name)) is not None})
+
+    def document(self) -> dict[str, Any]:
+        """As it is stored."""
+        return self.model_dump(mode="json", include=self.model_fields_set)
+
+
+class JobSubmitted(Details):
+    """Only of a job that repeats another."""
+
+    TYPES = (EventType.JOB_SUBMITTED,)
+    job_type: str = ""
+    retry_of: str = ""
+
+
+class JobAmended(Details):
+    """What was changed."""
+
+    TYPES = (EventType.JOB_AMENDED,)
+    priority: Priority | None = None
+    pool: str | None = None
+    requires: list[str] | None = None
+    labels: dict[str, str] | None = None
+    tags: list[str] | None = None
+
+
+class JobCompleted(Details):
+    """The result."""
+
+    TYPES = (EventType.JOB_COMPLETED,)
+    exit_code: int
+
+
+class JobEdited(Details):
+    """What was changed, but for the environment, which may hold secrets."""
+
+    TYPES = (EventType.JOB_EDITED,)
+    pool: str | None = None
+    requires: list[str] | None = None
+    priority: Priority | None = None
+    timeout_seconds: int | None = None
+    max_attempts: int | None = None
+    retry: RetryPolicy | None = None
+
+
+class JobRedriven(Details):
+    """With which changes."""
+
+    TYPES = (EventType.JOB_REDRIVEN,)
+    edit: Edit | None = None
+
+    @field_serializer("edit")
+    def _given(self, edit: Edit | None) -> dict[str, Any] | None:
+        return None if edit is None else edit.model_dump(mode="json", exclude_none=True)
+
+
+class JobsBulkRedriven(Details):
+    """By which bulk redrive."""
+
+    TYPES = (EventType.JOBS_BULK_REDRIVEN,)
+    redrive_id: str
+
+
+class RollbackRequested(Details):
+    """To which version, if one was named."""
+
+    TYPES = (EventType.DEPLOYMENT_ROLLBACK_REQUESTED,)
+    to_version: str | None = None
+
+
+class RollbackFailed(Details):
+    """How bad it is."""
+
+    TYPES = (EventType.DEPLOYMENT_ROLLBACK_FAILED,)
+    severity: str
+
+
+class StageRecorded(Details):
+    """The other CI's job, and how it went."""
+
+    TYPES = (EventType.DEPLOYMENT_STAGE_RECORDED,)
+    job_id: str
+    succeeded: bool
+
+
+class Granted(Details):
+    """The number of the turn."""
+
+    TYPES = (EventType.ENVIRONMENT_GRANTED,)
+    fence: int
+
+
+class Reinstated(Details):
+    """The number of the turn."""
+
+    TYPES = (EventType.ENVIRONMENT_REINSTATED,)
+    fence: int
+
+
+class YieldRequested(Details):
+    """The deployment that wants the environment."""
+
+    TYPES = (EventType.ENVIRONMENT_YIELD_REQUESTED,)
+    to: str
+
+
+class LockFreed(Details):
+    """How the holder's workflow ended."""
+
+    TYPES = (EventType.ENVIRONMENT_LOCK_FREED,)
+    closed_as: str
+
+
+class FreezeEnded(Details):
+    """Which freeze."""
+
+    TYPES = (EventType.ENVIRONMENT_FREEZE_ENDED,)
+    freeze_id: str
+
+
+class ServiceApplied(Details):
+    """The number of the definition."""
+
+    TYPES = (EventType.SERVICE_APPLIED,)
+    service_version: int
+
+
+class AgentRegistered(Details):
+    """What is new of it; ``from_pool``: where it was before."""
+
+    TYPES = (EventType.AGENT_REGISTERED,)
+    pool: str | None = None
+    labels: dict[str, str] | None = None
+    capacity: int | None = None
+    hostname: str | None = None
+    from_pool: str | None = None
+
+
+class AgentRelabelled(Details):
+    """Its labels now and before."""
+
+    TYPES = (EventType.AGENT_RELABELLED,)
+    labels: dict[str, str]
+    before: dict[str, str]
+
+
+class AgentPaused(Details):
+    """For how long (None: until somebody resumes it), and why."""
+
+    TYPES = (EventType.AGENT_PAUSED,)
+    seconds: int | None
+    note: str
+
+
+class PoolScaled(Details):
+    """Its bounds now and before."""
+
+    TYPES = (EventType.POOL_SCALED,)
+    bounds: PoolBounds
+    before: PoolBounds | None
+
+
+class _CredentialDetails(Details):
+    """Which credential, whose, what it allows, until when. ``kind`` says which event it is and is not stored."""
+
+    NAMED: ClassVar[dict[CredentialKind, EventType]]
+    kind: CredentialKind = Field(exclude=True)
+    credential_id: str
+    subject: str
+    grants: list[Grant]
+    expires_at: Millis | None
+
+    @property
+    def event(self) -> EventType:
+        """What people call it differs by what it is."""
+        return self.NAMED[self.kind]
+
+    @field_serializer("grants")
+    def _given(self, grants: list[Grant]) -> list[dict[str, Any]]:
+        return [grant.model_dump(mode="json", exclude_none=True) for grant in grants]
+
+
+class CredentialIssued(_CredentialDetails):
+    """A secret was handed out."""
+
+    NAMED: ClassVar[dict[CredentialKind, EventType]] = {
+        CredentialKind.KEY: EventType.ACCESS_KEY_ISSUED,
+        CredentialKind.AGENT: EventType.ACCESS_AGENT_ISSUED,
+        CredentialKind.SESSION: EventType.SESSION_OPENED,
+        CredentialKind.TOKEN: EventType.TOKEN_EXCHANGED,
+    }
+    TYPES = tuple(NAMED.values())
+
+
+class CredentialRotated(_CredentialDetails):
+    """Only keys are: the others are renewed by signing in or registering again."""
+
+    NAMED: ClassVar[dict[CredentialKind, EventType]] = {CredentialKind.KEY: EventType.ACCESS_KEY_ROTATED}
+    TYPES = tuple(NAMED.values())
+    replaced_by: str
+
+
+class CredentialRevoked(_CredentialDetails):
+    """``revoked_at``: when it ends."""
+
+    NAMED: ClassVar[dict[CredentialKind, EventType]] = {
+        CredentialKind.KEY: EventType.ACCESS_KEY_REVOKED,
+        CredentialKind.AGENT: EventType.ACCESS_AGENT_REVOKED,
+        CredentialKind.SESSION: EventType.SESSION_CLOSED,
+        CredentialKind.TOKEN: EventType.TOKEN_CLOSED,
+    }
+    TYPES = tuple(NAMED.values())
+    revoked_at: Millis
+
+
+class WorkflowStuck(Details):
+    """Which workflow, and why."""
+
+    TYPES = (EventType.WORKFLOW_STUCK,)
+    workflow_id: str
+    run_id: str
+    type: str
+    cause: str
+    failure: str
+
+
+class WorkflowRecovered(Details):
+    """Which workflow."""
+
+    TYPES = (EventType.WORKFLOW_RECOVERED,)
+    workflow_id: str
+    type: str
+
+
+class WorkflowRepaired(Details):
+    """What became of it; ``resets``: how many tasks it was taken back."""
+
+    TYPES = (EventType.WORKFLOW_REPAIRED,)
+    workflow_id: str
+    outcome: str
+    resets: int
+
+
+_ALL: Final = (
+    JobSubmitted,
+    JobAmended,
+    JobCompleted,
+    JobEdited,
+    JobRedriven,
+    JobsBulkRedriven,
+    RollbackRequested,
+    RollbackFailed,
+    StageRecorded,
+    Granted,
+    Reinstated,
+    YieldRequested,
+    LockFreed,
+    FreezeEnded,
+    ServiceApplied,
+    AgentRegistered,
+    AgentRelabelled,
+    AgentPaused,
+    PoolScaled,
+    CredentialIssued,
+    CredentialRotated,
+    CredentialRevoked,
+    WorkflowStuck,
+    WorkflowRecovered,
+    WorkflowRepaired,
+)
+WITH_DETAILS: Final[dict[EventType, type[Details]]] = {event: details for details in _ALL for event in details.TYPES}
+"""The types that are written with a model."""
