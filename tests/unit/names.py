@@ -29,6 +29,7 @@ def present() -> dict[str, list[str]]:
         "queries": _handlers(workflows, "queries"),
         "activities": sorted(activities("activities", "agent")),
         "failures": _failures(),
+        "events": _events(),
         "operations": _operations(),
         "commands": sorted(_commands()),
     }
@@ -79,6 +80,12 @@ def _failures() -> list[str]:
     from workflows.contracts.errors import ErrorCode
 
     return sorted(code.value for code in ErrorCode)
+
+
+def _events() -> list[str]:
+    from workflows.contracts.audit.types import EventType
+
+    return sorted(each.value for each in EventType)
 
 
 def _operations() -> list[str]:

@@ -10,7 +10,7 @@ from tests.unit.names import HOW_TO_ADD, activities, kept, present
 
 ROOT = Path(__file__).parents[2]
 NAMED = {"defn", "signal", "update", "query"}
-KINDS = ("workflows", "signals", "updates", "queries", "activities", "failures", "operations", "commands")
+KINDS = ("workflows", "signals", "updates", "queries", "activities", "failures", "events", "operations", "commands")
 
 
 @pytest.fixture(scope="module")
