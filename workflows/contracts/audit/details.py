@@ -275,31 +275,12 @@ class WorkflowRepaired(Details):
 
 
 _ALL: Final = (
-    JobSubmitted,
-    JobAmended,
-    JobCompleted,
-    JobEdited,
-    JobRedriven,
-    JobsBulkRedriven,
-    RollbackRequested,
-    RollbackFailed,
-    StageRecorded,
-    Granted,
-    Reinstated,
-    YieldRequested,
-    LockFreed,
-    FreezeEnded,
-    ServiceApplied,
-    AgentRegistered,
-    AgentRelabelled,
-    AgentPaused,
-    PoolScaled,
-    CredentialIssued,
-    CredentialRotated,
-    CredentialRevoked,
-    WorkflowStuck,
-    WorkflowRecovered,
-    WorkflowRepaired,
-)
+    JobSubmitted, JobAmended, JobCompleted, JobEdited, JobRedriven, JobsBulkRedriven,
+    RollbackRequested, RollbackFailed, StageRecorded,
+    Granted, Reinstated, YieldRequested, LockFreed, FreezeEnded,
+    ServiceApplied, AgentRegistered, AgentRelabelled, AgentPaused, PoolScaled,
+    CredentialIssued, CredentialRotated, CredentialRevoked,
+    WorkflowStuck, WorkflowRecovered, WorkflowRepaired,
+)  # fmt: skip
 WITH_DETAILS: Final[dict[EventType, type[Details]]] = {event: details for details in _ALL for event in details.TYPES}
 """The types that are written with a model."""
