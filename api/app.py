@@ -19,6 +19,7 @@ from activities.deployments.readers import DeploymentReader
 from activities.jobs.readers import JobReader
 from activities.jobs.writers import JobCreator
 from activities.stores.open import Stores
+from api.accepted import install_accepted_handler
 from api.access import routes as access
 from api.agents.fleet import Fleet
 from api.agents.routes import agents, pools
@@ -31,16 +32,16 @@ from api.auth.early import EarlyRefusal
 from api.auth.guard import GUARD
 from api.auth.keys import KeyRing
 from api.auth.limits import RateLimits, RequestLimits
+from api.auth.sign_in import SignIn
 from api.auth.walk import require_complete
 from api.claims import routes as claims
 from api.claims.service import Claims
 from api.codec import routes as codec_routes
-from api.commands.accepted import install_accepted_handler
-from api.commands.answers import PARAMETERS
 from api.deployments.routes import commands as deployment_commands
 from api.deployments.routes import deployments
 from api.deps import Services
 from api.environments import routes as environments
+from api.http.answers import PARAMETERS
 from api.http.errors import install_error_handlers
 from api.http.metrics import Metrics
 from api.http.middleware import BodyLimit, RequestContext
@@ -49,7 +50,6 @@ from api.logs import routes as logs
 from api.openapi import install_openapi
 from api.services import routes as services
 from api.sign_in import routes as auth
-from api.sign_in.service import SignIn
 from api.system.routes import health as core
 from api.system.routes import repairs, summary
 from api.temporal.connection import TemporalConnection

@@ -16,9 +16,9 @@ from activities.stores.settings import StoreSettings
 from api.agents.schemas import GatewayAddress
 from api.app import production_app
 from api.auth.keys import KeyRing, UnusableKey
+from api.auth.sign_in import SignIn, open_sign_in
 from api.http.protocol import BoundedProtocol
 from api.settings import ApiSettings
-from api.sign_in.service import SignIn, open_sign_in
 from api.webhooks.receive import Webhooks, open_webhooks
 from workflows.contracts.agents import SERVER_KEEPS_CONNECTIONS_SECONDS
 from workflows.contracts.errors import fields_text

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Path, Query
 from starlette.responses import Response
 
+from api.access.ports import AccessPortsDep
 from api.access.schemas import (
     KeyCreated,
     KeyList,
@@ -21,8 +22,7 @@ from api.access.schemas import (
 from api.auth.issuing import issue, revoke, rotate
 from api.auth.origin import OriginDep
 from api.auth.principal import Principal
-from api.commands.answers import PageQuery, json_answer
-from api.deps import ServicesDep
+from api.http.answers import PageQuery, json_answer
 from api.http.bodies import json_body
 from api.http.errors import ApiError, ProblemCode
 from workflows.contracts.access import CredentialKind, Grant, KeyRequest
@@ -41,12 +41,12 @@ class KeyListQuery(PageQuery):
 
 @router.post("", status_code=201, response_model=KeyCreated, summary="Make a key")
 async def create_key(
-    request: Annotated[KeyRequest, Depends(json_body(KeyRequest))], services: ServicesDep, origin: OriginDep
+    request: Annotated[KeyRequest, Depends(json_body(KeyRequest))], ports: AccessPortsDep, origin: OriginDep
 ) -> Response:
     """`key` is shown only in this answer. Nobody can give away more than they have."""
     _require_held(origin.caller, request.grants)
     issued = await issue(
-        services,
+        ports,
         kind=CredentialKind.KEY,
         subject=f"key:{request.name}",
         name=request.name,
@@ -54,24 +54,24 @@ async def create_key(
         ttl_seconds=request.expires_seconds,
         by=origin,
     )
-    created = key_created(issued.credential, issued.token, services.clock())
+    created = key_created(issued.credential, issued.token, ports.clock())
     headers = {"Location": f"{router.prefix}/{created.key_id}", **_ONCE}
     return json_answer(created.model_dump_json().encode(), 201, headers)
 
 
 @router.get("", response_model=KeyList, summary="List keys, newest first")
-async def list_keys(listing: Annotated[KeyListQuery, Query()], services: ServicesDep) -> Response:
+async def list_keys(listing: Annotated[KeyListQuery, Query()], ports: AccessPortsDep) -> Response:
     """Also those that ended lately."""
-    page = await services.access.list(listing.kind, limit=listing.limit, cursor=listing.cursor)
-    now = services.clock()
+    page = await ports.access.list(listing.kind, limit=listing.limit, cursor=listing.cursor)
+    now = ports.clock()
     keys = KeyList(items=[key_out(each, now) for each in page.items], next_cursor=page.next_cursor)
     return json_answer(keys.model_dump_json().encode())
 
 
 @router.get("/{key_id}", response_model=KeyOut, summary="Show a key")
-async def get_key(key_id: KeyId, services: ServicesDep) -> Response:
+async def get_key(key_id: KeyId, ports: AccessPortsDep) -> Response:
     """All but its secret."""
-    found = key_out(await services.access.get(_known(key_id)), services.clock())
+    found = key_out(await ports.access.get(_known(key_id)), ports.clock())
     return json_answer(found.model_dump_json().encode())
 
 
@@ -79,29 +79,29 @@ async def get_key(key_id: KeyId, services: ServicesDep) -> Response:
 async def rotate_key(
     key_id: KeyId,
     request: Annotated[RotateRequest, Depends(json_body(RotateRequest, optional=True))],
-    services: ServicesDep,
+    ports: AccessPortsDep,
     origin: OriginDep,
 ) -> Response:
     """A new key with the same grants, for as long again; the old one works for `overlap_seconds` more."""
-    old = await services.access.get(_known(key_id))
+    old = await ports.access.get(_known(key_id))
     _require_held(origin.caller, old.grants)
     if old.kind is not CredentialKind.KEY:
         raise InvalidState(f"{key_id} is a {old.kind}, not a key: it is renewed by signing in or registering again.")
-    status = status_of_key(old, services.clock())
+    status = status_of_key(old, ports.clock())
     if status is not KeyStatus.ACTIVE:
         instead = f"it was replaced by {old.replaced_by}: rotate that" if old.replaced_by else "make a new key"
         raise InvalidState(f"Key {key_id} is {status} and cannot be rotated; {instead}.")
-    issued = await rotate(services, old, overlap_seconds=request.overlap_seconds, by=origin)
-    created = key_created(issued.credential, issued.token, services.clock())
+    issued = await rotate(ports, old, overlap_seconds=request.overlap_seconds, by=origin)
+    created = key_created(issued.credential, issued.token, ports.clock())
     headers = {"Location": f"{router.prefix}/{created.key_id}", **_ONCE}
     return json_answer(created.model_dump_json().encode(), 201, headers)
 
 
 @router.delete("/{key_id}", response_model=KeyOut, summary="Revoke a key")
-async def revoke_key(key_id: KeyId, services: ServicesDep, origin: OriginDep) -> Response:
+async def revoke_key(key_id: KeyId, ports: AccessPortsDep, origin: OriginDep) -> Response:
     """At once in this process, within 30 s in others. Also for sessions and tokens. Again: it stays revoked."""
-    await revoke(services, _known(key_id), by=origin)
-    found = key_out(await services.access.get(key_id), services.clock())
+    await revoke(ports, _known(key_id), by=origin)
+    found = key_out(await ports.access.get(key_id), ports.clock())
     return json_answer(found.model_dump_json().encode())
 
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth.guard import admit
-from api.commands.answers import refuse_parameters
+from api.http.answers import refuse_parameters
 from api.http.bodies import BODY
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Response]])

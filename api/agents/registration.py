@@ -6,11 +6,11 @@ Deliberately not here: who may register which agent (the route) and the record i
 import logging
 from typing import Final
 
+from api.agents.ports import AgentPorts
 from api.agents.schemas import Registered, agent_view
 from api.auth.issuing import Issued, issue, revoke
 from api.auth.origin import Origin
 from api.auth.principal import Principal
-from api.deps import Services
 from api.http.errors import ApiError, ProblemCode
 from workflows.contracts.access import CredentialKind, Grant, Operation, Role
 from workflows.contracts.agents import HEARTBEAT_SECONDS, Agent, AgentRegistration
@@ -27,7 +27,7 @@ _OTHERS: Final = frozenset({Role.ADMIN, Role.AGENT, "environment", "hybridci", "
 """Names that mean somebody else in the audit trail, where an agent is told by its own."""
 
 
-async def register_agent(services: Services, registration: AgentRegistration, origin: Origin) -> Registered:
+async def register_agent(ports: AgentPorts, registration: AgentRegistration, origin: Origin) -> Registered:
     """Make the record and a token; the agent's earlier token ends.
 
     Raises Conflict while another host is alive under the name, ApiError forbidden when the name is that of an agent in
@@ -39,36 +39,36 @@ async def register_agent(services: Services, registration: AgentRegistration, or
         raise ValidationFailed(
             f"agent_id: {registration.agent_id} {message}.", [FieldError(field="agent_id", message=message)]
         )
-    registry = services.fleet.registry
+    registry = ports.fleet.registry
     before = await registry.admit(registration)
     if before is not None and before.pool != registration.pool:
         _require_reach(origin.caller, before)
-    issued = await _token(services, registration, origin)
+    issued = await _token(ports, registration, origin)
     token = issued.credential
     try:
         agent = await registry.register(registration, credential_id=token.credential_id, signed=origin.who())
     except HybridCIError:
-        await end_token(services, token.credential_id, origin)
+        await end_token(ports, token.credential_id, origin)
         raise
-    services.fleet.changed(agent, began_anew=True)
+    ports.fleet.changed(agent, began_anew=True)
     if before is not None:
         same = before.pool == agent.pool and before.instance == agent.instance
-        await end_token(services, before.credential_id, origin, grace_seconds=GRACE_SECONDS if same else 0)
+        await end_token(ports, before.credential_id, origin, grace_seconds=GRACE_SECONDS if same else 0)
     return Registered(
-        agent=agent_view(agent, services.clock()),
+        agent=agent_view(agent, ports.clock()),
         token=issued.token,
         token_expires_at=token.expires_at,
         heartbeat_seconds=HEARTBEAT_SECONDS,
-        gateway=services.gateway,
+        gateway=ports.gateway,
     )
 
 
-async def end_token(services: Services, credential_id: str | None, origin: Origin, *, grace_seconds: int = 0) -> None:
+async def end_token(ports: AgentPorts, credential_id: str | None, origin: Origin, *, grace_seconds: int = 0) -> None:
     """End an agent's token, if it had one that is still known. Raises Unavailable."""
     if credential_id is None:
         return
     try:
-        await revoke(services, credential_id, by=origin, grace_seconds=grace_seconds)
+        await revoke(ports, credential_id, by=origin, grace_seconds=grace_seconds)
     except NotFound:
         logger.debug("the token has expired", extra={"credential_id": credential_id})
 
@@ -84,9 +84,9 @@ def _require_reach(caller: Principal, agent: Agent) -> None:
         )
 
 
-async def _token(services: Services, registration: AgentRegistration, origin: Origin) -> Issued:
+async def _token(ports: AgentPorts, registration: AgentRegistration, origin: Origin) -> Issued:
     return await issue(
-        services,
+        ports,
         kind=CredentialKind.AGENT,
         subject=registration.agent_id,
         name=f"agent {registration.agent_id}",

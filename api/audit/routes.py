@@ -7,8 +7,8 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import Response, StreamingResponse
 
-from api.commands.answers import Cursor, Limit, json_answer
-from api.deps import Services, ServicesDep
+from api.audit.ports import AuditPorts, AuditPortsDep
+from api.http.answers import Cursor, Limit, json_answer
 from workflows.contracts.audit.events import EventPage, EventQuery
 from workflows.contracts.base import Frozen
 from workflows.contracts.fields import ShortLine
@@ -43,9 +43,9 @@ class EventListQuery(EventFilter):
 
 
 @router.get("/api/events", response_model=EventPage, summary="List what was done, newest first")
-async def list_events(listing: Annotated[EventListQuery, Query()], services: ServicesDep) -> Response:
+async def list_events(listing: Annotated[EventListQuery, Query()], ports: AuditPortsDep) -> Response:
     """A page can be short while there are more: go on until ``next_cursor`` is null."""
-    page = await services.deployments.events(EventQuery(**listing.model_dump()))
+    page = await ports.deployments.events(EventQuery(**listing.model_dump()))
     return json_answer(page.model_dump_json().encode())
 
 
@@ -60,19 +60,19 @@ async def list_events(listing: Annotated[EventListQuery, Query()], services: Ser
     },
     summary="Export what was done as JSON lines, newest first",
 )
-async def export_events(chosen: Annotated[EventFilter, Query()], services: ServicesDep) -> Response:
+async def export_events(chosen: Annotated[EventFilter, Query()], ports: AuditPortsDep) -> Response:
     """All that match, as they are read. What happens meanwhile is not among them."""
-    until = services.clock() if chosen.until is None else chosen.until
+    until = ports.clock() if chosen.until is None else chosen.until
     query = EventQuery.model_validate({**chosen.model_dump(), "until": until, "limit": _EXPORT_PAGE})
-    first = await services.deployments.events(query)  # a fault before the first line is still a status
+    first = await ports.deployments.events(query)  # a fault before the first line is still a status
     headers = {"Cache-Control": "no-store", "Content-Disposition": 'attachment; filename="events.jsonl"'}
-    return StreamingResponse(_lines(services, query, first), 200, headers, _JSON_LINES)
+    return StreamingResponse(_lines(ports, query, first), 200, headers, _JSON_LINES)
 
 
-async def _lines(services: Services, query: EventQuery, page: EventPage) -> AsyncIterator[bytes]:
+async def _lines(ports: AuditPorts, query: EventQuery, page: EventPage) -> AsyncIterator[bytes]:
     while True:
         if page.items:
             yield b"".join(event.model_dump_json().encode() + b"\n" for event in page.items)
         if page.next_cursor is None:
             return
-        page = await services.deployments.events(query.model_copy(update={"cursor": page.next_cursor}))
+        page = await ports.deployments.events(query.model_copy(update={"cursor": page.next_cursor}))

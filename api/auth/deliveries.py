@@ -9,9 +9,9 @@ import asyncio
 from typing import Final
 
 from api.auth.guard import require
+from api.auth.ports import AuthPorts
 from api.auth.principal import Principal
 from api.auth.resources import job_resource
-from api.deps import Services
 from api.http.errors import ApiError, ProblemCode
 from api.temporal.recorded import recorded
 from workflows.contracts.access import Operation
@@ -24,7 +24,7 @@ _LOOK_EVERY_SECONDS: Final = 0.25
 
 
 async def require_delivery(
-    services: Services, principal: Principal, job_id: str, attempt: int, *, held: bool = False
+    ports: AuthPorts, principal: Principal, job_id: str, attempt: int, *, held: bool = False
 ) -> None:
     """``held``: of an attempt that nobody has announced, Temporal is asked whose it is.
 
@@ -34,20 +34,20 @@ async def require_delivery(
     if principal.agent_id is None and principal.unlimited(Operation.AGENT_WORK):
         return
     asked = (principal.credential_id or principal.id, job_id, attempt, held)
-    if asked in services.deliveries:
+    if asked in ports.deliveries:
         return
-    job = await recorded(services, job_id)
-    services.known_jobs.add(job_id)  # or the first piece of its log would read it again
+    job = await recorded(ports, job_id)
+    ports.known_jobs.add(job_id)  # or the first piece of its log would read it again
     owner = _owner(job, attempt)
     if principal.agent_id is None or owner is None:
         resource = job_resource(job)
         require(principal, Operation.AGENT_WORK, service=resource.service, pool=resource.pool)
         _require_possible(job, attempt)
         if held and principal.agent_id is not None:
-            await _require_holder(services, principal.agent_id, job_id, attempt)
+            await _require_holder(ports, principal.agent_id, job_id, attempt)
     elif owner != principal.agent_id:
         raise _anothers(job_id, attempt)
-    services.deliveries.add(asked)
+    ports.deliveries.add(asked)
 
 
 def require_itself(principal: Principal, agent_id: str) -> None:
@@ -74,10 +74,10 @@ def _require_possible(job: Job, attempt: int) -> None:
         )
 
 
-async def _require_holder(services: Services, agent_id: str, job_id: str, attempt: int) -> None:
+async def _require_holder(ports: AuthPorts, agent_id: str, job_id: str, attempt: int) -> None:
     """Raises ApiError forbidden, Unavailable."""
     try:
-        holder = await services.orchestrator.holder(job_id)
+        holder = await ports.orchestrator.holder(job_id)
     except NotFound:  # its workflow has ended
         holder = None
     if holder == agent_id:
@@ -85,7 +85,7 @@ async def _require_holder(services: Services, agent_id: str, job_id: str, attemp
     # What a claim over HTTP brought may have been polled in another agent's name; its start tells.
     for _ in range(round(_ANNOUNCED_WITHIN_SECONDS / _LOOK_EVERY_SECONDS)):
         await asyncio.sleep(_LOOK_EVERY_SECONDS)
-        if _owner(await services.reader.get(job_id), attempt) == agent_id:
+        if _owner(await ports.reader.get(job_id), attempt) == agent_id:
             return
     raise _anothers(job_id, attempt)
 

@@ -15,10 +15,11 @@ from starlette.requests import Request
 from api.auth.cookies import presented as session_of
 from api.auth.csrf import require_csrf
 from api.auth.permissions import CHANGES_NOTHING, CHECKED_INSIDE, ROUTES, Open
+from api.auth.ports import AuthPorts
 from api.auth.principal import Principal
 from api.auth.resources import Resource, resource_of
-from api.deps import Services, services_of
 from api.http.errors import ApiError, ProblemCode
+from api.ports import services_of
 from workflows.contracts.access import ROLE_OPERATIONS, Grant, Operation
 
 _KEY_HINT: Final = (
@@ -39,12 +40,12 @@ class Guard:
         need = ROUTES[route]
         if need in {Open.PUBLIC, Open.SIGNED}:
             return None
-        services = services_of(request)
-        principal = await _known(request, services, credentials)
-        services.authenticator.limits.count(principal)
+        ports = services_of(request)
+        principal = await _known(request, ports, credentials)
+        ports.authenticator.limits.count(principal)
         request.scope["principal"] = principal
         if isinstance(need, Operation):
-            await _authorize(request, services, route, need, principal)
+            await _authorize(request, ports, route, need, principal)
         return principal
 
 
@@ -82,27 +83,27 @@ def route_name(request: Request) -> str:
     return f"{request.scope['method']} {request.scope['route'].path}"
 
 
-async def _known(request: Request, services: Services, credentials: HTTPAuthorizationCredentials | None) -> Principal:
+async def _known(request: Request, ports: AuthPorts, credentials: HTTPAuthorizationCredentials | None) -> Principal:
     address = request.client.host if request.client is not None else None
     presented = session_of(request) if credentials is None else credentials.credentials
     if presented is None:
         raise _unauthorized(f"No key was sent. {_KEY_HINT}")
-    principal = await services.authenticator.principal(presented, address=address)
+    principal = await ports.authenticator.principal(presented, address=address)
     if principal is None:
         raise _unauthorized(f"This key is not known here, has expired or was revoked. {_KEY_HINT}")
     if credentials is None and route_name(request) not in CHANGES_NOTHING:
-        require_csrf(request, principal.csrf_digest, public_url=services.sign_in.public_url)
+        require_csrf(request, principal.csrf_digest, public_url=ports.sign_in.public_url)
     return principal
 
 
 async def _authorize(
-    request: Request, services: Services, route: str, operation: Operation, principal: Principal
+    request: Request, ports: AuthPorts, route: str, operation: Operation, principal: Principal
 ) -> None:
     if not principal.may(operation):
         raise _not_allowed(principal, operation)
     if principal.unlimited(operation) or route in CHECKED_INSIDE:
         return
-    resource = await resource_of(request, services, principal)
+    resource = await resource_of(request, ports, principal)
     if resource is None:
         raise _only_everywhere(principal, operation)
     if not principal.may(operation, service=resource.service, pool=resource.pool) or resource == Resource():

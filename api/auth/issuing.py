@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from api.auth.origin import Origin
+from api.auth.ports import IssuingPorts
 from api.auth.tokens import digest_of, new_token
-from api.deps import Services
 from workflows.contracts.access import Credential, CredentialKind, Grant
 from workflows.contracts.who import WhoAndWhy
 
@@ -22,7 +22,7 @@ class Issued:
 
 
 async def issue(
-    services: Services,
+    ports: IssuingPorts,
     *,
     kind: CredentialKind,
     subject: str,
@@ -36,7 +36,7 @@ async def issue(
     reason: str | None = None,
 ) -> Issued:
     """A new credential for ``subject``; ``by`` None means that the subject asked itself. Raises Unavailable."""
-    now = services.clock()
+    now = ports.clock()
     token, credential_id = new_token(kind)
     credential = Credential(
         credential_id=credential_id,
@@ -52,17 +52,17 @@ async def issue(
         csrf_digest=csrf_digest,
         parent_id=parent_id,
     )
-    kept = await services.access.issue(credential, signed=_who(by, subject, reason))
-    services.authenticator.learn(kept)
+    kept = await ports.access.issue(credential, signed=_who(by, subject, reason))
+    ports.authenticator.learn(kept)
     return Issued(token, kept)
 
 
-async def rotate(services: Services, credential: Credential, *, overlap_seconds: int, by: Origin) -> Issued:
+async def rotate(ports: IssuingPorts, credential: Credential, *, overlap_seconds: int, by: Origin) -> Issued:
     """A new secret with the same grants, for as long again; the old one works until the overlap ends.
 
     Raises InvalidState when it was changed at the same moment, Unavailable.
     """
-    now = services.clock()
+    now = ports.clock()
     token, credential_id = new_token(credential.kind)
     lifetime = None if credential.expires_at is None else credential.expires_at - credential.created_at
     successor = credential.model_copy(
@@ -76,17 +76,17 @@ async def rotate(services: Services, credential: Credential, *, overlap_seconds:
             "revision": 1,
         }
     )
-    ending = await services.access.rotate(credential, successor, overlap_seconds=overlap_seconds, signed=by.who())
-    services.authenticator.learn(ending)
-    services.authenticator.learn(successor)
+    ending = await ports.access.rotate(credential, successor, overlap_seconds=overlap_seconds, signed=by.who())
+    ports.authenticator.learn(ending)
+    ports.authenticator.learn(successor)
     return Issued(token, successor)
 
 
-async def revoke(services: Services, credential_id: str, *, by: Origin | None, grace_seconds: int = 0) -> None:
+async def revoke(ports: IssuingPorts, credential_id: str, *, by: Origin | None, grace_seconds: int = 0) -> None:
     """End it, after the grace; here at once, in other API processes within 30 s. Raises NotFound, Unavailable."""
-    subject = "" if by is not None else (await services.access.get(credential_id)).subject
-    revoked = await services.access.revoke(credential_id, grace_seconds=grace_seconds, signed=_who(by, subject))
-    services.authenticator.learn(revoked)
+    subject = "" if by is not None else (await ports.access.get(credential_id)).subject
+    revoked = await ports.access.revoke(credential_id, grace_seconds=grace_seconds, signed=_who(by, subject))
+    ports.authenticator.learn(revoked)
 
 
 def _who(by: Origin | None, subject: str, reason: str | None = None) -> WhoAndWhy:

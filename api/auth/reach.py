@@ -9,7 +9,7 @@ from typing import TypeVar
 from api.auth.guard import require
 from api.auth.principal import Principal
 from api.auth.resources import Resource, job_resource
-from api.deps import Services
+from api.temporal.ports import RecordPorts
 from api.temporal.recorded import seen_job
 from workflows.contracts.access import Operation
 from workflows.contracts.jobs import SERVICE_LABEL, JobSummary
@@ -38,7 +38,7 @@ def jobs_within(principal: Principal, page: JobPage) -> JobPage:
 
 
 async def require_destination(
-    services: Services,
+    ports: RecordPorts,
     principal: Principal,
     job_id: str,
     *,
@@ -51,7 +51,7 @@ async def require_destination(
     """
     if principal.unlimited(Operation.JOBS_OPERATE) or (pool is None and labels is None):
         return
-    present = job_resource((await seen_job(services, job_id)).record)
+    present = job_resource((await seen_job(ports, job_id)).record)
     service = present.service if labels is None else labels.get(SERVICE_LABEL)
     require(principal, Operation.JOBS_OPERATE, service=service, pool=pool or present.pool)
 

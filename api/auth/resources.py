@@ -10,7 +10,8 @@ from typing import Final
 from starlette.requests import Request
 
 from api.auth.principal import Principal
-from api.deps import Services, known_deployment, known_id
+from api.http.ids import known_deployment, known_id
+from api.temporal.ports import RecordPorts
 from api.temporal.recorded import seen_deployment, seen_job
 from workflows.contracts.jobs import SERVICE_LABEL, Job
 
@@ -30,7 +31,7 @@ class Resource:
         return " in ".join(named) or "something of no service and no pool"
 
 
-async def resource_of(request: Request, services: Services, principal: Principal) -> Resource | None:
+async def resource_of(request: Request, ports: RecordPorts, principal: Principal) -> Resource | None:
     """What the request is about; None when it is about everything. Raises NotFound, Unavailable."""
     template, path = request.scope["route"].path, request.path_params
     if template.startswith(_SERVICE_PREFIXES):
@@ -38,10 +39,10 @@ async def resource_of(request: Request, services: Services, principal: Principal
     if template.startswith(_POOL_PREFIX):
         return Resource(pool=path["name"])
     if "deployment_id" in path:
-        seen = await seen_deployment(services, await known_deployment(path["deployment_id"]))
+        seen = await seen_deployment(ports, await known_deployment(path["deployment_id"]))
         return Resource(service=seen.record.service_name)
     if "job_id" in path:
-        return await _of_job(request, services, principal)
+        return await _of_job(request, ports, principal)
     asked = Resource(request.query_params.get("service_name"), request.query_params.get("pool"))
     return None if asked == Resource() else asked
 
@@ -51,6 +52,6 @@ def job_resource(job: Job) -> Resource:
     return Resource(service=job.labels.get(SERVICE_LABEL), pool=job.pool)
 
 
-async def _of_job(request: Request, services: Services, principal: Principal) -> Resource:
+async def _of_job(request: Request, ports: RecordPorts, principal: Principal) -> Resource:
     job_id = await known_id(request.path_params["job_id"])
-    return job_resource((await seen_job(services, job_id)).record)
+    return job_resource((await seen_job(ports, job_id)).record)

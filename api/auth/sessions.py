@@ -14,9 +14,9 @@ from api.auth.cookies import presented
 from api.auth.csrf import new_csrf_token
 from api.auth.issuing import Issued, issue, revoke
 from api.auth.origin import address_of, origin_for
+from api.auth.ports import AuthPorts
 from api.auth.principal import Principal
 from api.auth.workloads import nobody
-from api.deps import Services
 from api.http.errors import ApiError, ProblemCode
 from api.identity.id_tokens import Identity
 from workflows.contracts.access import CredentialKind, Grant
@@ -31,33 +31,33 @@ class Opened:
     seconds: int
 
 
-async def open_for_person(services: Services, request: Request, identity: Identity) -> Opened:
+async def open_for_person(ports: AuthPorts, request: Request, identity: Identity) -> Opened:
     """A session for whom an ID token stands for. Raises RefusedToken, ApiError forbidden and Unavailable."""
-    grants = services.sign_in.policy.grants_of_person(identity.issuer.name, identity.claims)
+    grants = ports.sign_in.policy.grants_of_person(identity.issuer.name, identity.claims)
     if not grants:
         raise nobody(identity, "users")
-    seconds = services.sign_in.session_seconds
-    return await _open(services, request, identity.person, grants, reason=identity.told, seconds=seconds)
+    seconds = ports.sign_in.session_seconds
+    return await _open(ports, request, identity.person, grants, reason=identity.told, seconds=seconds)
 
 
-async def open_for_key(services: Services, request: Request, key: Principal) -> Opened:
+async def open_for_key(ports: AuthPorts, request: Request, key: Principal) -> Opened:
     """A session that may do what an API key may, and ends with it. Raises ApiError forbidden and Unavailable."""
     if key.kind is not CredentialKind.KEY:
         raise ApiError(
             ProblemCode.FORBIDDEN,
             f"A credential of kind {key.kind} opens no session: use an API key, or sign in at GET /auth/login.",
         )
-    seconds = services.sign_in.session_seconds
-    stored = None if key.credential_id is None else await services.credentials.get(key.credential_id)
+    seconds = ports.sign_in.session_seconds
+    stored = None if key.credential_id is None else await ports.credentials.get(key.credential_id)
     if stored is not None and stored.expires_at is not None:
-        seconds = max(1, min(seconds, (stored.expires_at - services.clock()) // 1000))
+        seconds = max(1, min(seconds, (stored.expires_at - ports.clock()) // 1000))
     reason = f"key {key.credential_id or 'of the configuration'}"
     parent_id = key.credential_id
-    return await _open(services, request, key.id, key.grants, reason=reason, seconds=seconds, parent_id=parent_id)
+    return await _open(ports, request, key.id, key.grants, reason=reason, seconds=seconds, parent_id=parent_id)
 
 
 async def _open(
-    services: Services,
+    ports: AuthPorts,
     request: Request,
     subject: str,
     grants: Sequence[Grant],
@@ -69,7 +69,7 @@ async def _open(
     csrf_token, digest = new_csrf_token()
     person = Principal(id=subject, kind=CredentialKind.SESSION, grants=tuple(grants))
     issued = await issue(
-        services,
+        ports,
         kind=CredentialKind.SESSION,
         subject=subject,
         name="",
@@ -80,15 +80,15 @@ async def _open(
         parent_id=parent_id,
         reason=reason,
     )
-    await _end_earlier(services, request)
+    await _end_earlier(ports, request)
     return Opened(issued, csrf_token, seconds)
 
 
-async def _end_earlier(services: Services, request: Request) -> None:
+async def _end_earlier(ports: AuthPorts, request: Request) -> None:
     """End the session that this browser had: whoever was signed in before is no longer."""
     token = presented(request)
     if token is None:
         return
-    earlier = await services.authenticator.principal(token, address=address_of(request))
+    earlier = await ports.authenticator.principal(token, address=address_of(request))
     if earlier is not None and earlier.kind is CredentialKind.SESSION and earlier.credential_id is not None:
-        await revoke(services, earlier.credential_id, by=origin_for(request, earlier))
+        await revoke(ports, earlier.credential_id, by=origin_for(request, earlier))

@@ -12,8 +12,8 @@ from starlette.requests import Request
 
 from api.auth.issuing import Issued, issue
 from api.auth.origin import origin_for
+from api.auth.ports import AuthPorts
 from api.auth.principal import Principal
-from api.deps import Services
 from api.http.errors import ApiError, ProblemCode
 from api.identity.id_tokens import Identity
 from api.identity.policy import AccessPolicy, WorkloadRule
@@ -24,14 +24,12 @@ SUBJECT_PREFIX: Final = "workload/"
 """A person's name is an address or begins with ``<issuer>:``, so a workload is never taken for one."""
 
 
-async def exchange(
-    services: Services, request: Request, identity: Identity, requested: Sequence[Grant] | None
-) -> Issued:
+async def exchange(ports: AuthPorts, request: Request, identity: Identity, requested: Sequence[Grant] | None) -> Issued:
     """A short-lived token for a genuine one. Raises ApiError forbidden and Unavailable."""
-    rule = _rule_for(services.sign_in.policy, identity, requested or ())
+    rule = _rule_for(ports.sign_in.policy, identity, requested or ())
     workload = _principal(rule, requested)
     return await issue(
-        services,
+        ports,
         kind=CredentialKind.TOKEN,
         subject=workload.id,
         name=identity.subject,

@@ -8,7 +8,7 @@ Deliberately not here: the claim itself (``claims``), whose key may do what (``a
 from typing import Final
 
 from api.agents.quarantines import Quarantine
-from api.deps import Services
+from api.claims.ports import ClaimPorts
 from workflows.contracts.agents import HEARTBEAT_SECONDS, Agent, Heartbeat
 from workflows.contracts.claims import ClaimRequest
 from workflows.contracts.errors import InvalidState, NotFound
@@ -19,55 +19,55 @@ _SILENT_MILLIS: Final = (HEARTBEAT_SECONDS + 4) * 1000
 """An agent that sends its own heartbeats is never silent for so long."""
 
 
-async def queues_of(services: Services, request: ClaimRequest) -> list[str]:
+async def queues_of(ports: ClaimPorts, request: ClaimRequest) -> list[str]:
     """The pool's queue and those of the demands that the agent meets. Raises InvalidState and Unavailable."""
-    agent = await admit(services, request)
+    agent = await admit(ports, request)
     labels = {**agent.labels, **request.labels} if agent is not None else request.labels
-    demands = (await services.fleet.roster.demands(request.pool)).met_by(labels)
+    demands = (await ports.fleet.roster.demands(request.pool)).met_by(labels)
     return [pool_queue(request.pool), *(pool_queue(request.pool, requires) for requires in demands)]
 
 
-async def admit(services: Services, request: ClaimRequest) -> Agent | None:
+async def admit(ports: ClaimPorts, request: ClaimRequest) -> Agent | None:
     """The agent, when it is registered. Raises InvalidState when it may take no job now, and Unavailable."""
-    now = services.clock()
-    quarantine = services.claims.quarantines.of(request.agent_id)
+    now = ports.clock()
+    quarantine = ports.claims.quarantines.of(request.agent_id)
     if quarantine is not None:
         raise _quarantined(request.agent_id, quarantine.failures, quarantine.until - now)
-    agent = await _known(services, request.agent_id)
+    agent = await _known(ports, request.agent_id)
     if agent is None:
         return None
     _require_accepting(agent, request.pool, now)
-    await _alive(services, agent, [])
+    await _alive(ports, agent, [])
     return agent
 
 
-async def seen_working(services: Services, agent_id: str, job_id: str) -> None:
+async def seen_working(ports: ClaimPorts, agent_id: str, job_id: str) -> None:
     """It renewed a lease. Raises Unavailable."""
-    agent = await _known(services, agent_id)
+    agent = await _known(ports, agent_id)
     if agent is not None:
-        await _alive(services, agent, [job_id])
+        await _alive(ports, agent, [job_id])
 
 
-async def reported(services: Services, agent_id: str, outcome: Outcome, why: str | None) -> None:
+async def reported(ports: ClaimPorts, agent_id: str, outcome: Outcome, why: str | None) -> None:
     """An attempt of this agent's has ended; show the quarantine that follows, if one does. Raises Unavailable."""
-    quarantine = services.claims.quarantines.reported(agent_id, outcome)
+    quarantine = ports.claims.quarantines.reported(agent_id, outcome)
     if quarantine is None:
         return
-    agent = await _known(services, agent_id)
+    agent = await _known(ports, agent_id)
     if agent is not None:
-        await services.fleet.heartbeats.take(agent, _beat(agent, [], quarantine, why), None)
+        await ports.fleet.heartbeats.take(agent, _beat(agent, [], quarantine, why), None)
 
 
-async def _known(services: Services, agent_id: str) -> Agent | None:
+async def _known(ports: ClaimPorts, agent_id: str) -> Agent | None:
     try:
-        return services.fleet.heartbeats.seen(await services.fleet.roster.agent(agent_id))
+        return ports.fleet.heartbeats.seen(await ports.fleet.roster.agent(agent_id))
     except NotFound:
         return None
 
 
-async def _alive(services: Services, agent: Agent, running: list[str]) -> None:
-    if services.clock() - agent.seen_at > _SILENT_MILLIS:
-        await services.fleet.heartbeats.take(agent, _beat(agent, running), None)
+async def _alive(ports: ClaimPorts, agent: Agent, running: list[str]) -> None:
+    if ports.clock() - agent.seen_at > _SILENT_MILLIS:
+        await ports.fleet.heartbeats.take(agent, _beat(agent, running), None)
 
 
 def _beat(agent: Agent, running: list[str], quarantine: Quarantine | None = None, why: str | None = None) -> Heartbeat:

@@ -8,7 +8,7 @@ from typing import Final
 
 from activities.stores.interfaces import LogChunk
 from api.claims.leases import Lease
-from api.deps import Services
+from api.claims.ports import ClaimPorts
 from api.logs.stream import closing_stream
 from workflows.contracts.attempts import AttemptResult
 from workflows.contracts.claims import CompleteClaim
@@ -57,40 +57,40 @@ def attempt_result(lease: Lease, claimed: CompleteClaim, begun: int | None, now:
     )
 
 
-async def started_at(services: Services, lease: Lease, claimed: CompleteClaim) -> int | None:
+async def started_at(ports: ClaimPorts, lease: Lease, claimed: CompleteClaim) -> int | None:
     """When it began: as it was announced, else as the agent says, as far as that can be."""
-    attempt = await _recorded(services, lease)
+    attempt = await _recorded(ports, lease)
     if attempt is not None and attempt.agent_id == lease.agent_id and attempt.started_at is not None:
         return attempt.started_at
     if claimed.started_at is None:
         return None
-    return max(lease.claimed_at, min(claimed.started_at, services.clock()))
+    return max(lease.claimed_at, min(claimed.started_at, ports.clock()))
 
 
-async def close_empty_log(services: Services, lease: Lease, result: AttemptResult) -> None:
+async def close_empty_log(ports: ClaimPorts, lease: Lease, result: AttemptResult) -> None:
     """Without a last chunk readers would wait for the log of an agent that sends none."""
     if result.log_bytes or result.outcome is Outcome.DECLINED:
         return
-    async with closing_stream(services.logs.read(lease.job_id, lease.attempt)) as chunks:
+    async with closing_stream(ports.logs.read(lease.job_id, lease.attempt)) as chunks:
         first = await anext(chunks, None)
     if first is None:
-        await services.logs.append(lease.job_id, lease.attempt, LogChunk(offset=0, data=b"", final=True))
+        await ports.logs.append(lease.job_id, lease.attempt, LogChunk(offset=0, data=b"", final=True))
 
 
-async def recorded_already(services: Services, lease: Lease, result: AttemptResult) -> bool:
+async def recorded_already(ports: ClaimPorts, lease: Lease, result: AttemptResult) -> bool:
     """True when the record shows that this agent ended this attempt so: the completion came before."""
     for pause in _RECORD_PAUSES:
         await asyncio.sleep(pause)
-        attempt = await _recorded(services, lease)
+        attempt = await _recorded(ports, lease)
         if attempt is not None and attempt.finished_at is not None:
             said = (attempt.agent_id, attempt.outcome, attempt.exit_code, attempt.cause)
             return said == (lease.agent_id, result.outcome, result.exit_code, result.cause)
     return False
 
 
-async def _recorded(services: Services, lease: Lease) -> Attempt | None:
+async def _recorded(ports: ClaimPorts, lease: Lease) -> Attempt | None:
     try:
-        job = await services.reader.get(lease.job_id)
+        job = await ports.reader.get(lease.job_id)
     except NotFound:
         return None
     return next((attempt for attempt in job.attempts if attempt.number == lease.attempt), None)

@@ -20,12 +20,13 @@ from api.auth.principal import Principal
 from api.claims.attempt_tasks import LeaseLapsed
 from api.claims.claimers import admit, queues_of, reported, seen_working
 from api.claims.leases import Lease
+from api.claims.ports import ClaimPorts, ClaimPortsDep
 from api.claims.results import attempt_result, close_empty_log, recorded_already, started_at
 from api.claims.service import ClientGone, Wanted
-from api.commands.answers import json_answer
-from api.deps import JobId, Services, ServicesDep
+from api.http.answers import json_answer
 from api.http.bodies import json_body
 from api.http.errors import ApiError, ProblemCode
+from api.http.ids import JobId
 from workflows.contracts.access import Operation
 from workflows.contracts.attempts import AttemptStarted
 from workflows.contracts.claims import (
@@ -50,7 +51,7 @@ _STALE: Final = (
 async def claim(
     request: Request,
     wanted: Annotated[ClaimRequest, Depends(json_body(ClaimRequest))],
-    services: ServicesDep,
+    ports: ClaimPortsDep,
     caller: Caller,
 ) -> Response:
     """Waits for the first job up to ``wait_seconds``, then adds what is there already, up to ``max_jobs``.
@@ -61,19 +62,19 @@ async def claim(
     _require_agent(caller, wanted.agent_id, wanted.pool)
 
     async def check() -> None:
-        await admit(services, wanted)
+        await admit(ports, wanted)
 
     found = Wanted(
         agent_id=wanted.agent_id,
         pool=wanted.pool,
-        queues=await queues_of(services, wanted),
+        queues=await queues_of(ports, wanted),
         max_jobs=wanted.max_jobs,
         wait_seconds=wanted.wait_seconds,
         check=check,
     )
     async with _leaving(request) as gone:
         try:
-            jobs = await services.claims.claim(found, gone)
+            jobs = await ports.claims.claim(found, gone)
         except ClientGone:
             raise ClientDisconnect from None
     if not jobs:
@@ -88,13 +89,13 @@ async def claim(
 async def start(
     job_id: JobId,
     claimed: Annotated[StartClaim, Depends(json_body(StartClaim))],
-    services: ServicesDep,
+    ports: ClaimPortsDep,
     caller: Caller,
 ) -> Response:
     """Makes the job show its agent as running, and renews the lease. Once is enough; 409 when the lease is over."""
-    lease = _lease(services, caller, job_id, claimed.agent_id, claimed.lease_token)
-    now = services.clock()
-    renewed = await _renew(services, lease)
+    lease = _lease(ports, caller, job_id, claimed.agent_id, claimed.lease_token)
+    now = ports.clock()
+    renewed = await _renew(ports, lease)
     announcement = AttemptStarted(
         attempt=lease.attempt,
         agent_id=lease.agent_id,
@@ -103,7 +104,7 @@ async def start(
         lease_expires_at=renewed.lease_expires_at,
     )
     try:
-        await services.orchestrator.attempt_started(job_id, announcement)
+        await ports.orchestrator.attempt_started(job_id, announcement)
     except NotFound:
         raise _stale() from None
     return json_answer(renewed.model_dump_json().encode())
@@ -113,16 +114,16 @@ async def start(
 async def heartbeat(
     job_id: JobId,
     claimed: Annotated[BeatClaim, Depends(json_body(BeatClaim))],
-    services: ServicesDep,
+    ports: ClaimPortsDep,
     caller: Caller,
 ) -> Response:
     """Every few seconds. ``cancel_requested``: interrupt the job, give it 10 s, kill it, complete it as `cancelled`.
 
     409 when the lease is over: stop the job at once, for it may run elsewhere.
     """
-    lease = _lease(services, caller, job_id, claimed.agent_id, claimed.lease_token)
-    renewed = await _renew(services, lease)
-    await seen_working(services, lease.agent_id, job_id)
+    lease = _lease(ports, caller, job_id, claimed.agent_id, claimed.lease_token)
+    renewed = await _renew(ports, lease)
+    await seen_working(ports, lease.agent_id, job_id)
     return json_answer(renewed.model_dump_json().encode())
 
 
@@ -130,24 +131,24 @@ async def heartbeat(
 async def complete(
     job_id: JobId,
     claimed: Annotated[CompleteClaim, Depends(json_body(CompleteClaim))],
-    services: ServicesDep,
+    ports: ClaimPortsDep,
     caller: Caller,
 ) -> Response:
     """Send the rest of the log first. Repeat it until it is answered: the same completion again is answered the same.
 
     409 when the lease is over and the attempt was not ended by this completion.
     """
-    lease = _lease(services, caller, job_id, claimed.agent_id, claimed.lease_token)
-    begun = await started_at(services, lease, claimed)
-    result = attempt_result(lease, claimed, begun, services.clock())
-    await close_empty_log(services, lease, result)
+    lease = _lease(ports, caller, job_id, claimed.agent_id, claimed.lease_token)
+    begun = await started_at(ports, lease, claimed)
+    result = attempt_result(lease, claimed, begun, ports.clock())
+    await close_empty_log(ports, lease, result)
     try:
-        await services.claims.complete(lease, result)
+        await ports.claims.complete(lease, result)
     except LeaseLapsed:
-        if not await recorded_already(services, lease, result):
+        if not await recorded_already(ports, lease, result):
             raise _stale() from None
     else:
-        await reported(services, lease.agent_id, result.outcome, result.message)
+        await reported(ports, lease.agent_id, result.outcome, result.message)
     answer = Completed(job_id=job_id, attempt=lease.attempt, outcome=result.outcome)
     return json_answer(answer.model_dump_json().encode())
 
@@ -162,10 +163,10 @@ def _require_agent(caller: Principal, agent_id: str, pool: str) -> None:
         )
 
 
-def _lease(services: Services, caller: Principal, job_id: str, agent_id: str, token: str) -> Lease:
+def _lease(ports: ClaimPorts, caller: Principal, job_id: str, agent_id: str, token: str) -> Lease:
     """What the caller holds. Raises ApiError forbidden when it is not theirs."""
     try:
-        lease = services.claims.lease(agent_id, token)
+        lease = ports.claims.lease(agent_id, token)
     except NotYoursError:
         raise ApiError(
             ProblemCode.FORBIDDEN,
@@ -177,9 +178,9 @@ def _lease(services: Services, caller: Principal, job_id: str, agent_id: str, to
     return lease
 
 
-async def _renew(services: Services, lease: Lease) -> ClaimLease:
+async def _renew(ports: ClaimPorts, lease: Lease) -> ClaimLease:
     try:
-        return await services.claims.renew(lease)
+        return await ports.claims.renew(lease)
     except LeaseLapsed:
         raise _stale() from None
 

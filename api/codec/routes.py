@@ -16,8 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from temporalio.api.common.v1 import Payloads
 from temporalio.converter import PayloadCodec
 
-from api.commands.answers import json_answer
-from api.deps import Services, ServicesDep
+from api.codec.ports import CodecPorts, CodecPortsDep
+from api.http.answers import json_answer
 from workflows.contracts.base import Frozen
 from workflows.contracts.errors import FieldError, NotFound, ValidationFailed
 from workflows.payloads.errors import UnreadablePayload
@@ -53,9 +53,9 @@ _BODY: Final[dict[str, Any]] = {
 
 
 @router.post("/decode", openapi_extra=_BODY, summary="Payloads in clear")
-async def decode(request: Request, services: ServicesDep) -> Response:
+async def decode(request: Request, ports: CodecPortsDep) -> Response:
     """What the Temporal UI asks to show sealed payloads."""
-    codec, payloads = _codec(services), _read(await request.body())
+    codec, payloads = _codec(ports), _read(await request.body())
     try:
         return _answer(await codec.decode(payloads.payloads))
     except UnreadablePayload as error:
@@ -63,9 +63,9 @@ async def decode(request: Request, services: ServicesDep) -> Response:
 
 
 @router.post("/encode", openapi_extra=_BODY, summary="Payloads sealed")
-async def encode(request: Request, services: ServicesDep) -> Response:
+async def encode(request: Request, ports: CodecPortsDep) -> Response:
     """What the Temporal UI and CLI ask before they send something to a workflow."""
-    codec, payloads = _codec(services), _read(await request.body())
+    codec, payloads = _codec(ports), _read(await request.body())
     return _answer(await codec.encode(payloads.payloads))
 
 
@@ -88,10 +88,10 @@ class CodecCors:
         await (self._cors if ours else self._app)(scope, receive, send)
 
 
-def _codec(services: Services) -> PayloadCodec:
-    if services.codec is None:
+def _codec(ports: CodecPorts) -> PayloadCodec:
+    if ports.codec is None:
         raise NotFound("No payload codec is in use here: HYBRIDCI_CODEC_KEYS_FILE is not set, payloads are readable.")
-    return services.codec
+    return ports.codec
 
 
 def _read(body: bytes) -> Payloads:

@@ -10,7 +10,7 @@ from typing import Final
 from api.auth.guard import require
 from api.auth.idempotency import fingerprint, require_same
 from api.auth.origin import Origin
-from api.deps import Services
+from api.deployments.ports import DeploymentPorts
 from api.temporal.recorded import earlier_deployment, seen_deployment
 from workflows.client.answers import ANSWERED_WITHIN_SECONDS
 from workflows.client.deployments import DeploymentCommand, EnvironmentCommand
@@ -52,7 +52,7 @@ class Started:
 
 
 async def start_deployment(
-    services: Services, origin: Origin, request: DeploymentRequest, *, key: str | None
+    ports: DeploymentPorts, origin: Origin, request: DeploymentRequest, *, key: str | None
 ) -> Started:
     """Start a deployment of the service as it is defined now, or find the one that this key stands for.
 
@@ -61,28 +61,28 @@ async def start_deployment(
     """
     require(origin.caller, Operation.DEPLOYMENTS_START, service=request.service_name)
     if key is None:
-        return await _begin(services, await _input(services, new_job_id(), origin, request))
+        return await _begin(ports, await _input(ports, new_job_id(), origin, request))
     deployment_id, digest = job_id_for_key(origin.caller.id, key), fingerprint("deployment", request)
     # A workflow's id names service and version too: Temporal alone would let two different requests with one key start.
-    async with services.starting.setdefault(deployment_id, asyncio.Lock()):
-        known = await earlier_deployment(services, deployment_id)
+    async with ports.starting.setdefault(deployment_id, asyncio.Lock()):
+        known = await earlier_deployment(ports, deployment_id)
         if known is not None:
             require_same(known.record.fingerprint, digest, what=f"deployment {deployment_id}")
             if not known.recorded:
                 raise Accepted(_taken(known.record, replayed=True))
             return Started(known.record, replayed=True)
-        start = await _input(services, deployment_id, origin, request)
-        return await _begin(services, start.model_copy(update={"fingerprint": digest}))
+        start = await _input(ports, deployment_id, origin, request)
+        return await _begin(ports, start.model_copy(update={"fingerprint": digest}))
 
 
-async def _begin(services: Services, start: DeploymentInput) -> Started:
+async def _begin(ports: DeploymentPorts, start: DeploymentInput) -> Started:
     """Of several requests with one key at the same moment, Temporal lets one start it: that one has created it."""
-    created, now, what = await services.releases.begin(start), services.clock(), f"deployment {start.deployment_id}"
+    created, now, what = await ports.releases.begin(start), ports.clock(), f"deployment {start.deployment_id}"
     try:
         async with asyncio.timeout(ANSWERED_WITHIN_SECONDS):
-            deployment = await services.releases.created(start)
+            deployment = await ports.releases.created(start)
     except (Unavailable, TimeoutError) as error:
-        known = as_accepted(start, now) if created else await services.releases.known(start.deployment_id)
+        known = as_accepted(start, now) if created else await ports.releases.known(start.deployment_id)
         require_same(known.fingerprint, start.fingerprint, what=what)
         raise Accepted(_taken(known, replayed=not created)) from error
     require_same(deployment.fingerprint, start.fingerprint, what=what)
@@ -100,35 +100,35 @@ def _taken(deployment: Deployment, *, replayed: bool) -> Taken:
 
 
 async def command_deployment(
-    services: Services, deployment_id: str, command: DeploymentCommand, update_id: str | None = None
+    ports: DeploymentPorts, deployment_id: str, command: DeploymentCommand, update_id: str | None = None
 ) -> Deployment:
     """The deployment's record after the command. The same ``update_id`` again gives the first answer.
 
     Raises NotFound when there is no such deployment, InvalidState when it has ended or refuses, ValidationFailed,
     Unavailable, and Accepted when it is taken but not answered.
     """
-    deployment = (await seen_deployment(services, deployment_id)).record
+    deployment = (await seen_deployment(ports, deployment_id)).record
     if deployment.closed and update_id is None:
         raise _ended(deployment, command)
     try:
-        return await services.releases.command(deployment, command, update_id)
+        return await ports.releases.command(deployment, command, update_id)
     except NotFound:
-        raise _ended(await services.deployments.get(deployment_id), command) from None
+        raise _ended(await ports.deployments.get(deployment_id), command) from None
 
 
-async def report_metrics(services: Services, deployment_id: str, sample: ReportMetrics) -> None:
+async def report_metrics(ports: DeploymentPorts, deployment_id: str, sample: ReportMetrics) -> None:
     """Hand a sample to the deployment's workflow, which judges it later. Raises like ``command_deployment``."""
-    deployment = (await seen_deployment(services, deployment_id)).record
+    deployment = (await seen_deployment(ports, deployment_id)).record
     if deployment.closed:
         raise _ended(deployment, sample)
     try:
-        await services.releases.report_metrics(deployment, sample)
+        await ports.releases.report_metrics(deployment, sample)
     except NotFound:
-        raise _ended(await services.deployments.get(deployment_id), sample) from None
+        raise _ended(await ports.deployments.get(deployment_id), sample) from None
 
 
 async def command_environment(
-    services: Services,
+    ports: DeploymentPorts,
     service_name: str,
     environment: str,
     command: EnvironmentCommand,
@@ -140,42 +140,46 @@ async def command_environment(
     any name), InvalidState when it refuses, ValidationFailed, Unavailable, and Accepted when it is taken but not
     answered.
     """
-    await require_environment(services, service_name, environment)
-    return await services.releases.command_environment(service_name, environment, command, update_id)
+    await require_environment(ports, service_name, environment)
+    return await ports.releases.command_environment(service_name, environment, command, update_id)
 
 
-async def require_environment(services: Services, service_name: str, environment: str) -> Service:
+async def require_environment(ports: DeploymentPorts, service_name: str, environment: str) -> Service:
     """The service, when it has this environment. One whose definition is in its repository may have any."""
-    service = await services.deployments.service(service_name)
+    service = await ports.deployments.service(service_name)
     names = [each.name for each in service.spec.environments]
     if environment in names or service.spec.definition is not None:
         return service
-    if any(state.environment == environment for state in await services.deployments.environments(service_name)):
+    if any(state.environment == environment for state in await ports.deployments.environments(service_name)):
         return service  # an earlier definition had it, and it may still be held or frozen
     raise NotFound(f"Service {service_name} has no environment {environment[:64]!r}; it has {', '.join(names)}.")
 
 
-async def live_deployment(services: Services, service_name: str, environment: str | None = None) -> Deployment | None:
+async def live_deployment(
+    ports: DeploymentPorts, service_name: str, environment: str | None = None
+) -> Deployment | None:
     """What is live in the named (else the last) environment of a service, by the environment's record.
 
     Raises NotFound for an unknown service, Unavailable.
     """
-    service = await services.deployments.service(service_name)
+    service = await ports.deployments.service(service_name)
     if environment is None:
         own = service.spec.environments
         environment = own[-1].name if own else PRODUCTION  # a definition in the repository: the usual name
     try:
-        state = await services.deployments.environment(service_name, environment)
+        state = await ports.deployments.environment(service_name, environment)
     except NotFound:
         return None  # nothing was ever deployed there
-    return None if state.live is None else await services.deployments.get(state.live.deployment_id)
+    return None if state.live is None else await ports.deployments.get(state.live.deployment_id)
 
 
-async def _input(services: Services, deployment_id: str, origin: Origin, request: DeploymentRequest) -> DeploymentInput:
+async def _input(
+    ports: DeploymentPorts, deployment_id: str, origin: Origin, request: DeploymentRequest
+) -> DeploymentInput:
     return DeploymentInput(
         deployment_id=deployment_id,
         request=request,
-        service=await services.deployments.service(request.service_name),
+        service=await ports.deployments.service(request.service_name),
         created_by=origin.caller.id,
         via=origin.via,
         address=origin.address,

@@ -7,11 +7,12 @@ from starlette.responses import Response
 
 from api.auth.idempotency import id_for
 from api.auth.origin import CommandOriginDep, signed
-from api.commands.answers import json_answer
-from api.commands.schemas.accepted import ACCEPTED
 from api.deployments.service import command_environment, require_environment
-from api.deps import KnownEnvironment, KnownService, Services, ServicesDep
+from api.environments.ports import EnvironmentPorts, EnvironmentPortsDep
+from api.http.accepted import ACCEPTED
+from api.http.answers import json_answer
 from api.http.bodies import json_body
+from api.http.ids import KnownEnvironment, KnownService
 from api.services.schemas import (
     EnvironmentList,
     EnvironmentOut,
@@ -35,20 +36,20 @@ router = APIRouter(prefix="/api/dashboard/services/{name}/environments", tags=["
 
 
 @router.get("", response_model=EnvironmentList, summary="List a service's environments")
-async def list_environments(name: KnownService, services: ServicesDep) -> Response:
+async def list_environments(name: KnownService, ports: EnvironmentPortsDep) -> Response:
     """In the order in which a version passes them; those that nothing has reached yet are empty."""
-    service = await services.deployments.service(name)
-    used = {state.environment: state for state in await services.deployments.environments(name)}
+    service = await ports.deployments.service(name)
+    used = {state.environment: state for state in await ports.deployments.environments(name)}
     ordered = dict.fromkeys([*(each.name for each in service.spec.environments), *used])
     states = [used.get(each) or EnvironmentState(service_name=name, environment=each) for each in ordered]
     return json_answer(EnvironmentStates(items=states).to_json())
 
 
 @router.get("/{environment}", response_model=EnvironmentOut, summary="Show an environment")
-async def get_environment(name: KnownService, environment: KnownEnvironment, services: ServicesDep) -> Response:
+async def get_environment(name: KnownService, environment: KnownEnvironment, ports: EnvironmentPortsDep) -> Response:
     """What is live there, who holds it, who waits, and what stops them."""
-    await require_environment(services, name, environment)
-    return _answer(await _state(services, name, environment))
+    await require_environment(ports, name, environment)
+    return _answer(await _state(ports, name, environment))
 
 
 @router.post(
@@ -58,12 +59,12 @@ async def hold_environment(
     name: KnownService,
     environment: KnownEnvironment,
     request: Annotated[HoldRequest, Depends(json_body(HoldRequest))],
-    services: ServicesDep,
+    ports: EnvironmentPortsDep,
     origin: CommandOriginDep,
 ) -> Response:
     """Until somebody releases it. A rollback still goes through; what is being rolled out is not stopped."""
     command = signed(HoldCommand, request, origin)
-    return _answer(await command_environment(services, name, environment, command, origin.update_id(command)))
+    return _answer(await command_environment(ports, name, environment, command, origin.update_id(command)))
 
 
 @router.post("/{environment}/release", response_model=EnvironmentOut, responses=ACCEPTED, summary="Lift the hold")
@@ -71,12 +72,12 @@ async def release_environment(
     name: KnownService,
     environment: KnownEnvironment,
     request: Annotated[ReleaseRequest, Depends(json_body(ReleaseRequest, optional=True))],
-    services: ServicesDep,
+    ports: EnvironmentPortsDep,
     origin: CommandOriginDep,
 ) -> Response:
     """Who waits first goes on at once."""
     command = signed(ReleaseCommand, request, origin)
-    return _answer(await command_environment(services, name, environment, command, origin.update_id(command)))
+    return _answer(await command_environment(ports, name, environment, command, origin.update_id(command)))
 
 
 @router.post(
@@ -86,19 +87,19 @@ async def add_freeze(
     name: KnownService,
     environment: KnownEnvironment,
     request: Annotated[FreezeRequest, Depends(json_body(FreezeRequest))],
-    services: ServicesDep,
+    ports: EnvironmentPortsDep,
     origin: CommandOriginDep,
 ) -> Response:
     """The last part of ``Location`` is the freeze's id. The same id (or Idempotency-Key) again replaces it."""
     freeze_id = request.freeze_id or id_for(origin.caller, origin.key)
     ends_at = request.ends_at
     if request.duration_seconds is not None:
-        begins = services.clock() if request.starts_at is None else request.starts_at
+        begins = ports.clock() if request.starts_at is None else request.starts_at
         ends_at = begins + request.duration_seconds * 1000
     command = signed(
         FreezeCommand, request, origin, without=frozenset({"duration_seconds"}), freeze_id=freeze_id, ends_at=ends_at
     )
-    state = await command_environment(services, name, environment, command, origin.update_id(command))
+    state = await command_environment(ports, name, environment, command, origin.update_id(command))
     url = f"/api/dashboard/services/{name}/environments/{environment}/freezes/{freeze_id}"
     return json_answer(environment_json(state), 201, {"Location": url})
 
@@ -111,23 +112,23 @@ async def remove_freeze(
     environment: KnownEnvironment,
     freeze_id: str,
     request: Annotated[UnfreezeRequest, Depends(json_body(UnfreezeRequest, optional=True))],
-    services: ServicesDep,
+    ports: EnvironmentPortsDep,
     origin: CommandOriginDep,
 ) -> Response:
     """An ad hoc one; recurring windows belong to the service's definition. 404 when there is none of this id."""
-    await require_environment(services, name, environment)
-    state = await _state(services, name, environment)
+    await require_environment(ports, name, environment)
+    state = await _state(ports, name, environment)
     if all(freeze.freeze_id != freeze_id for freeze in state.freezes):
         present = ", ".join(freeze.freeze_id for freeze in state.freezes) or "none"
         raise NotFound(f"{environment} of {name} has no freeze {freeze_id[:64]!r}; it has: {present}.")
     command = signed(UnfreezeCommand, request, origin, freeze_id=freeze_id)
-    return _answer(await services.releases.command_environment(name, environment, command, origin.update_id(command)))
+    return _answer(await ports.releases.command_environment(name, environment, command, origin.update_id(command)))
 
 
-async def _state(services: Services, name: str, environment: str) -> EnvironmentState:
+async def _state(ports: EnvironmentPorts, name: str, environment: str) -> EnvironmentState:
     """Empty as long as nothing has reached it."""
     try:
-        return await services.deployments.environment(name, environment)
+        return await ports.deployments.environment(name, environment)
     except NotFound:
         return EnvironmentState(service_name=name, environment=environment)
 

@@ -11,10 +11,10 @@ from api.auth.guard import require
 from api.auth.idempotency import fingerprint, id_for, require_same
 from api.auth.origin import Origin
 from api.auth.principal import Principal
-from api.commands.schemas.accepted import accepted_answer
-from api.deps import Services
+from api.http.accepted import accepted_answer
 from api.http.errors import ApiError, ProblemCode, problem_body, status_of
 from api.http.problems import Problem
+from api.jobs.ports import JobPorts
 from api.jobs.schemas import Batch, BatchItem, BatchResult, job_fields, require_all_plain, require_plain
 from api.temporal.recorded import earlier_job, seen_job
 from workflows.client.answers import ANSWERED_WITHIN_SECONDS
@@ -49,7 +49,7 @@ class Submitted:
     replayed: bool = False
 
 
-async def submit_one(services: Services, origin: Origin, spec: JobSpec, key: str | None) -> Submitted:
+async def submit_one(ports: JobPorts, origin: Origin, spec: JobSpec, key: str | None) -> Submitted:
     """Start a job, or find the one this key stands for.
 
     Raises Conflict, ValidationFailed, Unavailable, ApiError forbidden for a service or pool out of reach, and Accepted
@@ -58,12 +58,10 @@ async def submit_one(services: Services, origin: Origin, spec: JobSpec, key: str
     require_plain(spec)
     _require_reach(origin, spec)
     digest = None if key is None else fingerprint("job", spec)
-    return await _start(services, _input(id_for(origin.caller, key), spec, origin, digest), _answered_by())
+    return await _start(ports, _input(id_for(origin.caller, key), spec, origin, digest), _answered_by())
 
 
-async def submit_batch(
-    services: Services, origin: Origin, batch: Batch, key: str | None, request_id: str
-) -> BatchResult:
+async def submit_batch(ports: JobPorts, origin: Origin, batch: Batch, key: str | None, request_id: str) -> BatchResult:
     """Start several. All are valid by now; one that fails for another reason does not stop the others."""
     require_all_plain(batch.items, prefix="items")
     for spec in batch.items:
@@ -72,7 +70,7 @@ async def submit_batch(
     ids = [id_for(origin.caller, key, part=index) for index in range(len(batch.items))]
     inputs = [_input(job_id, spec, origin, digest) for job_id, spec in zip(ids, batch.items, strict=True)]
     if digest is not None:  # another batch under this key must start nothing
-        first = await earlier_job(services, inputs[0].job_id, unrecorded=True)
+        first = await earlier_job(ports, inputs[0].job_id, unrecorded=True)
         if first is not None:
             require_same(first.record.fingerprint, digest, what=f"job {first.record.job_id}")
     slots, until = asyncio.Semaphore(_PARALLEL), _answered_by()
@@ -80,9 +78,11 @@ async def submit_batch(
     async def start(index: int) -> BatchItem:
         async with slots:
             try:
-                submitted = await _start(services, inputs[index], until)
+                submitted = await _start(ports, inputs[index], until)
             except Accepted as accepted:
-                job = accepted_answer(accepted).job
+                job = accepted_answer(
+                    accepted, job=None if accepted.taken.job is None else job_fields(accepted.taken.job)
+                ).job
                 return BatchItem(index=index, status=status_of(accepted.code), job=job)
             except HybridCIError as error:
                 body = problem_body(error.code, error.message, request_id=request_id)
@@ -90,7 +90,7 @@ async def submit_batch(
         return BatchItem(
             index=index,
             status=201 if submitted.created else 200,
-            job=job_fields(submitted.job, await services.fleet.waits_for(submitted.job)),
+            job=job_fields(submitted.job, await ports.fleet.waits_for(submitted.job)),
         )
 
     items = await asyncio.gather(*(start(index) for index in range(len(inputs))))
@@ -103,15 +103,15 @@ async def submit_batch(
     )
 
 
-async def retry(services: Services, origin: Origin, job_id: str, key: str | None) -> Submitted:
+async def retry(ports: JobPorts, origin: Origin, job_id: str, key: str | None) -> Submitted:
     """Run an ended job again: a dead letter is redriven, any other becomes a new job with ``retry_of``.
 
     Raises NotFound, InvalidState while the job has not ended, and what ``submit_one`` raises.
     """
-    job = (await seen_job(services, job_id)).record
+    job = (await seen_job(ports, job_id)).record
     if deployment_of(job) is not None and job.status is not JobStatus.DEAD_LETTERED:
         raise InvalidState(moved_by_its_deployment(job))
-    again = await _redriven(services, origin, job, key)
+    again = await _redriven(ports, origin, job, key)
     if again is not None:
         return again
     if not job.status.ended:
@@ -124,11 +124,11 @@ async def retry(services: Services, origin: Origin, job_id: str, key: str | None
         ) from error
     digest = None if key is None else fingerprint(f"retry {job_id}", spec)
     return await _start(
-        services, _input(id_for(origin.caller, key), spec, origin, digest, retry_of=job_id), _answered_by()
+        ports, _input(id_for(origin.caller, key), spec, origin, digest, retry_of=job_id), _answered_by()
     )
 
 
-async def _redriven(services: Services, origin: Origin, job: Job, key: str | None) -> Submitted | None:
+async def _redriven(ports: JobPorts, origin: Origin, job: Job, key: str | None) -> Submitted | None:
     """The job, when it is a dead letter, or was one when a request with this key redrove it; else None."""
     parked = job.status is JobStatus.DEAD_LETTERED
     if parked:  # what redriving it asks for by its own route
@@ -137,7 +137,7 @@ async def _redriven(services: Services, origin: Origin, job: Job, key: str | Non
         return None
     update_id = None if key is None else id_for(origin.caller, key)
     try:
-        record = await services.orchestrator.redrive(job.job_id, Redrive(**origin.fields()), update_id)
+        record = await ports.orchestrator.redrive(job.job_id, Redrive(**origin.fields()), update_id)
     except (InvalidState, NotFound):
         if parked:
             raise
@@ -185,53 +185,53 @@ def _answered_by() -> float:
     return asyncio.get_running_loop().time() + ANSWERED_WITHIN_SECONDS
 
 
-async def _start(services: Services, job: JobInput, until: float) -> Submitted:
+async def _start(ports: JobPorts, job: JobInput, until: float) -> Submitted:
     if job.fingerprint is not None:
-        known = await earlier_job(services, job.job_id)
+        known = await earlier_job(ports, job.job_id)
         if known is not None:
             require_same(known.record.fingerprint, job.fingerprint, what=f"job {job.job_id}")
             if not known.recorded:
                 raise Accepted(Taken(asked=_SUBMIT, job_id=job.job_id, job=known.record, replayed=True))
             return Submitted(known.record, replayed=True)
-    submitted = await _accept(services, job, until)
-    services.known_jobs.add(job.job_id)
+    submitted = await _accept(ports, job, until)
+    ports.known_jobs.add(job.job_id)
     return submitted
 
 
-async def _accept(services: Services, job: JobInput, until: float) -> Submitted:
+async def _accept(ports: JobPorts, job: JobInput, until: float) -> Submitted:
     """Start the job and create its record, so that neither waits for the other.
 
     The workflow first: there is never a record without one, and one that nobody created is created by the workflow, as
     soon as something happens to the job or anybody misses it. Of several requests with one key at the same moment,
     Temporal lets one start it: that one has created the job. Raises Accepted when no record comes by ``until``.
     """
-    now = services.clock()
+    now = ports.clock()
     if len(job.spec.model_dump_json().encode()) > _SURELY_STORED_BYTES:
-        creation, created = None, await services.orchestrator.begin(job)
+        creation, created = None, await ports.orchestrator.begin(job)
     else:
-        creation = await services.orchestrator.start(job, now)
+        creation = await ports.orchestrator.start(job, now)
         created = creation is not None
     try:
         async with asyncio.timeout_at(until):
-            if creation is not None and await _recorded_here(services, creation):
+            if creation is not None and await _recorded_here(ports, creation):
                 return Submitted(creation.job, created=True)
-            record = await services.orchestrator.created(job.job_id)
+            record = await ports.orchestrator.created(job.job_id)
     except (Unavailable, TimeoutError) as error:
         if created:
             known = as_accepted(job, now) if creation is None else creation.job
         else:
-            known = await services.orchestrator.known(job.job_id)
+            known = await ports.orchestrator.known(job.job_id)
             require_same(known.fingerprint, job.fingerprint, what=f"job {job.job_id}")
         raise Accepted(Taken(asked=_SUBMIT, job_id=job.job_id, job=known, replayed=not created)) from error
     require_same(record.fingerprint, job.fingerprint, what=f"job {job.job_id}")
     return Submitted(record, created=created, replayed=not created)
 
 
-async def _recorded_here(services: Services, creation: JobWrite) -> bool:
+async def _recorded_here(ports: JobPorts, creation: JobWrite) -> bool:
     """False: the workflow is to create the record."""
     try:
         async with asyncio.timeout(_CREATED_WITHIN_SECONDS):
-            await services.creator.create(creation)
+            await ports.creator.create(creation)
     except (HybridCIError, TimeoutError) as error:
         extra = {"job_id": creation.job.job_id, "because": str(error) or "the store did not answer"}
         logger.warning("the workflow creates the record", extra=extra)

@@ -7,8 +7,9 @@ from fastapi import APIRouter, Header, Query
 from pydantic import Field
 from starlette.responses import Response, StreamingResponse
 
-from api.deps import JobId, Services, ServicesDep
+from api.http.ids import JobId
 from api.logs.events import PLACE_PATTERN, as_events, place_of
+from api.logs.ports import LogPorts, LogPortsDep
 from api.logs.stream import LogRequest, LogStream, is_complete
 from api.logs.text import as_text
 from workflows.contracts.base import Frozen
@@ -50,7 +51,7 @@ class LogQuery(Frozen):
 async def read_log(
     job_id: JobId,
     wanted: Annotated[LogQuery, Query()],
-    services: ServicesDep,
+    ports: LogPortsDep,
     last_event_id: Annotated[str | None, Header(pattern=PLACE_PATTERN)] = None,
 ) -> Response:
     """The bytes as the job printed them (secrets masked by the agent).
@@ -58,12 +59,12 @@ async def read_log(
     Followed without ``attempt``, the stream goes on from the last attempt to the next ones, with a line between them,
     until the job has ended. Lines of ours begin with ``[hybridci]``.
     """
-    job = await services.reader.get(job_id)
+    job = await ports.reader.get(job_id)
     request = _request(job, wanted, last_event_id)
     headers = {**SAFE_HEADERS, "Log-Attempt": str(request.first)}
     if not request.follow:
-        headers["Log-Complete"] = str(await _complete(services, job, request)).lower()
-    events = LogStream(services, job, request).events()
+        headers["Log-Complete"] = str(await _complete(ports, job, request)).lower()
+    events = LogStream(ports, job, request).events()
     if wanted.format == "sse":
         body, media = as_events(events), "text/event-stream"
     else:
@@ -86,13 +87,13 @@ def _request(job: Job, wanted: LogQuery, last_event_id: str | None) -> LogReques
     return LogRequest(first, start, follow=wanted.follow, onward=onward, title_first=attempt == "all")
 
 
-async def _complete(services: Services, job: Job, request: LogRequest) -> bool:
+async def _complete(ports: LogPorts, job: Job, request: LogRequest) -> bool:
     chosen: list[Attempt] = [item for item in job.attempts if item.number == request.first]
     if request.onward:
         chosen = job.attempts[-1:] if job.status.ended else []
     if not chosen:
         return job.status.ended  # it never ran: there is nothing to come
-    return await is_complete(services, job.job_id, chosen[0])
+    return await is_complete(ports, job.job_id, chosen[0])
 
 
 async def _begun(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from activities.stores.interfaces import LogChunk
-from api.deps import Services
+from api.logs.ports import LogPorts
 from workflows.contracts.errors import NotFound, Unavailable
 from workflows.contracts.jobs import Attempt, Job
 
@@ -80,8 +80,8 @@ Event = Piece | Note | Quiet | End
 class LogStream:
     """One client's reading of one job's log."""
 
-    def __init__(self, services: Services, job: Job, request: LogRequest) -> None:
-        self._services, self._job, self._request = services, job, request
+    def __init__(self, ports: LogPorts, job: Job, request: LogRequest) -> None:
+        self._ports, self._job, self._request = ports, job, request
         self._offset = request.start
         self._attempt = request.first
         self._complete = False
@@ -97,7 +97,7 @@ class LogStream:
                         untitled = False
                         yield Note(event.attempt, 0, await self._title())
                     yield event
-            if self._services.stopping():
+            if self._ports.stopping():
                 yield self._note(f"the server is stopping; go on with start={self._offset}")
                 break
             following = await self._next_attempt()
@@ -108,15 +108,15 @@ class LogStream:
 
     async def _of_attempt(self) -> AsyncGenerator[Event, None]:
         """One attempt's chunks until its end is clear."""
-        last_news = self._services.clock()
+        last_news = self._ports.clock()
         failing_since: float | None = None
-        while not self._services.stopping():
+        while not self._ports.stopping():
             try:
-                stored = self._services.logs.read(self._job.job_id, self._attempt, self._offset)
+                stored = self._ports.logs.read(self._job.job_id, self._attempt, self._offset)
                 async with closing_stream(stored) as chunks:
                     async for chunk in chunks:
                         self._offset, self._complete = chunk.end, chunk.final
-                        last_news = self._services.clock()
+                        last_news = self._ports.clock()
                         yield Piece(self._attempt, chunk)
                 if self._complete or not self._request.follow:
                     return
@@ -128,7 +128,7 @@ class LogStream:
                 if self._nothing_missing():
                     self._complete = True
                     return
-                if self._services.clock() > max(last_news, self._ended_at()) + GRACE_MILLIS:
+                if self._ports.clock() > max(last_news, self._ended_at()) + GRACE_MILLIS:
                     yield self._note(f"the rest of attempt {self._attempt}'s log was lost with its agent")
                     return
             yield Quiet()
@@ -148,7 +148,7 @@ class LogStream:
             later = [attempt.number for attempt in self._job.attempts if attempt.number > self._attempt]
             if later:
                 return min(later)
-            if not self._request.follow or self._job.status.ended or self._services.stopping():
+            if not self._request.follow or self._job.status.ended or self._ports.stopping():
                 return None
             await asyncio.sleep(POLL_SECONDS)
 
@@ -157,7 +157,7 @@ class LogStream:
         if not self._request.follow or (not at_once and now - self._looked < _RECORD_SECONDS):
             return
         try:
-            self._job = await self._services.reader.get(self._job.job_id)
+            self._job = await self._ports.reader.get(self._job.job_id)
         except NotFound:
             logger.info("a followed job's record is gone", extra={"job_id": self._job.job_id})
         self._looked = now
@@ -202,11 +202,11 @@ class LogStream:
         return Note(self._attempt, self._offset, text)
 
 
-async def is_complete(services: Services, job_id: str, attempt: Attempt) -> bool:
+async def is_complete(ports: LogPorts, job_id: str, attempt: Attempt) -> bool:
     """Whether an attempt's log is stored to its end, by looking only at that end."""
     if attempt.log_bytes is None:
         return False
-    async with closing_stream(services.logs.read(job_id, attempt.number, attempt.log_bytes)) as rest:
+    async with closing_stream(ports.logs.read(job_id, attempt.number, attempt.log_bytes)) as rest:
         last = await anext(rest, None)
     return last is not None and last.final
 

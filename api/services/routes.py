@@ -12,11 +12,12 @@ from api.auth.guard import Caller
 from api.auth.origin import OriginDep
 from api.auth.reach import within
 from api.auth.resources import Resource
-from api.commands.answers import Paging, json_answer
-from api.commands.schemas.accepted import ACCEPTED
-from api.deps import KnownService, Services, ServicesDep
+from api.http.accepted import ACCEPTED
+from api.http.answers import Paging, json_answer
 from api.http.bodies import document_body
 from api.http.errors import ApiError, ProblemCode
+from api.http.ids import KnownService
+from api.services.ports import ServicePorts, ServicePortsDep
 from workflows.contracts.base import Frozen
 from workflows.contracts.errors import FieldError, InvalidState, NotFound, Unavailable, ValidationFailed
 from workflows.contracts.services import Service, ServiceName, ServicePage, ServiceSpec, ServiceWrite
@@ -41,20 +42,20 @@ class VersionQuery(Frozen):
 
 
 @router.get("", response_model=ServicePage, summary="List services by name")
-async def list_services(paging: Paging, services: ServicesDep, caller: Caller) -> Response:
+async def list_services(paging: Paging, ports: ServicePortsDep, caller: Caller) -> Response:
     """Each with its present definition."""
-    page = await services.deployments.services(paging.limit, paging.cursor)
+    page = await ports.deployments.services(paging.limit, paging.cursor)
     page = page.model_copy(update={"items": within(caller, page.items, lambda item: Resource(service=item.name))})
     return json_answer(page.model_dump_json().encode())
 
 
 @router.get("/{name}", response_model=Service, summary="Show a service")
-async def get_service(name: KnownService, which: Annotated[VersionQuery, Query()], services: ServicesDep) -> Response:
+async def get_service(name: KnownService, which: Annotated[VersionQuery, Query()], ports: ServicePortsDep) -> Response:
     """``ETag`` is its version, for ``If-Match``. 503 while an accepted registration has not reached the records."""
     try:
-        return _answer(await services.deployments.service(name, which.version))
+        return _answer(await ports.deployments.service(name, which.version))
     except NotFound:
-        if await services.releases.registers(name):
+        if await ports.releases.registers(name):
             raise Unavailable(f"Service {name} is accepted, and its definition follows: ask again.") from None
         raise
 
@@ -68,7 +69,7 @@ async def get_service(name: KnownService, which: Annotated[VersionQuery, Query()
 async def put_service(
     name: Annotated[ServiceName, Path()],
     spec: Annotated[ServiceSpec, Depends(document_body(ServiceSpec))],
-    services: ServicesDep,
+    ports: ServicePortsDep,
     origin: OriginDep,
     if_match: IfMatch = None,
     if_none_match: IfNoneMatch = None,
@@ -78,7 +79,7 @@ async def put_service(
     201 when it was not there before; 202 when it is accepted, but not stored yet. 412 when it has another version than
     ``If-Match`` says, or exists in spite of ``If-None-Match: *``.
     """
-    present = await _present(services, name)
+    present = await _present(ports, name)
     expected = _expected_version(if_match, if_none_match, present)
     write = ServiceWrite(
         name=name,
@@ -90,20 +91,20 @@ async def put_service(
         raise _precondition_failed(name, present)
     if present is None and expected is None:
         with suppress(InvalidState):  # somebody else has registered it meanwhile
-            return _answer(await services.releases.apply_service(write.model_copy(update={"expected_version": 0})), 201)
+            return _answer(await ports.releases.apply_service(write.model_copy(update={"expected_version": 0})), 201)
     try:
-        stored = await services.releases.apply_service(write)
+        stored = await ports.releases.apply_service(write)
     except InvalidState:
-        now = await _present(services, name)
+        now = await _present(ports, name)
         if expected is not None and expected != (now.version if now is not None else 0):
             raise _precondition_failed(name, now) from None
         raise
     return _answer(stored, 201 if expected == 0 else 200)
 
 
-async def _present(services: Services, name: str) -> Service | None:
+async def _present(ports: ServicePorts, name: str) -> Service | None:
     try:
-        return await services.deployments.service(name)
+        return await ports.deployments.service(name)
     except NotFound:
         return None
 

@@ -27,13 +27,13 @@ from api.auth.limits import network_of
 from api.auth.origin import OriginDep, address_of, via_of
 from api.auth.sessions import Opened, open_for_key, open_for_person
 from api.auth.workloads import exchange
-from api.commands.answers import PARAMETERS, json_answer
-from api.deps import Services, ServicesDep
+from api.http.answers import PARAMETERS, json_answer
 from api.http.bodies import json_body
 from api.http.errors import PROBLEM_MEDIA_TYPE, ApiError, ProblemCode
 from api.identity.id_tokens import RefusedToken
 from api.identity.issuer_keys import Issuer
 from api.identity.oidc import LOGIN_SECONDS, PendingLogin, back_to_this_site, begin_login, finish_login
+from api.sign_in.ports import SignInPorts, SignInPortsDep
 from api.sign_in.schemas import ExchangeRequest, IssuerOut, IssuersOut, LoginQuery, SessionOut, SessionRequest, TokenOut
 from workflows.contracts.access import CredentialKind, Validated
 from workflows.contracts.audit.types import EventType
@@ -53,11 +53,10 @@ _REFUSED: Final[dict[int | str, dict[str, Any]]] = {
 
 
 @public.get("/issuers", response_model=IssuersOut, dependencies=[PARAMETERS], summary="By which issuers people sign in")
-async def list_issuers(services: ServicesDep) -> Response:
+async def list_issuers(ports: SignInPortsDep) -> Response:
     """For a page with a button for each; API keys always work."""
     found = [
-        IssuerOut(name=name, login_url=f"/auth/login?{urlencode({'issuer': name})}")
-        for name in _login_issuers(services)
+        IssuerOut(name=name, login_url=f"/auth/login?{urlencode({'issuer': name})}") for name in _login_issuers(ports)
     ]
     return json_answer(IssuersOut(issuers=found).model_dump_json().encode())
 
@@ -70,17 +69,17 @@ async def list_issuers(services: ServicesDep) -> Response:
     responses={404: {"description": "There is no such issuer.", "content": _PROBLEM}, 429: _REFUSED[429]},
     summary="Sign in with an issuer",
 )
-async def log_in(which: Annotated[LoginQuery, Query()], request: Request, services: ServicesDep) -> Response:
+async def log_in(which: Annotated[LoginQuery, Query()], request: Request, ports: SignInPortsDep) -> Response:
     """Sends the browser to the issuer; it comes back to ``/auth/callback`` and goes on to ``next``."""
-    _count_attempt(services, request)
+    _count_attempt(ports, request)
     back_to = back_to_this_site(which.next)
     if back_to is None:
         message = "must be a path of this site, such as /dashboard?tab=jobs"
         raise ValidationFailed("Correct this parameter: next.", [FieldError(field="next", message=message)])
-    issuer = _issuer(services, which.issuer)
-    url, pending = await begin_login(issuer, back_to=back_to, callback=_callback(services, request))
+    issuer = _issuer(ports, which.issuer)
+    url, pending = await begin_login(issuer, back_to=back_to, callback=_callback(ports, request))
     response = RedirectResponse(url, 302, _PRIVATE)
-    secure = services.sign_in.secure_cookies
+    secure = ports.sign_in.secure_cookies
     set_login_cookie(response, pending.cookie(), seconds=LOGIN_SECONDS, secure=secure)
     return response
 
@@ -92,21 +91,21 @@ async def log_in(which: Annotated[LoginQuery, Query()], request: Request, servic
     responses=_REFUSED,
     summary="Come back from the issuer",
 )
-async def come_back(request: Request, services: ServicesDep) -> Response:
+async def come_back(request: Request, ports: SignInPortsDep) -> Response:
     """For the issuer's answer to ``/auth/login`` only: opens the session and sets its cookies."""
-    _count_attempt(services, request)
+    _count_attempt(ports, request)
     pending = PendingLogin.of_cookie(request.cookies.get(LOGIN_COOKIE, ""))
     try:
-        if pending is None or pending.issuer not in _login_issuers(services):
+        if pending is None or pending.issuer not in _login_issuers(ports):
             raise RefusedToken("No login is under way in this browser, or it took too long. Start at GET /auth/login.")
-        issuer, callback = services.sign_in.issuers[pending.issuer], _callback(services, request)
-        identity = await finish_login(issuer, services.sign_in.tokens, pending, request.query_params, callback=callback)
-        opened = await open_for_person(services, request, identity)
+        issuer, callback = ports.sign_in.issuers[pending.issuer], _callback(ports, request)
+        identity = await finish_login(issuer, ports.sign_in.tokens, pending, request.query_params, callback=callback)
+        opened = await open_for_person(ports, request, identity)
     except (RefusedToken, ApiError) as error:
-        raise await _refused(services, request, error) from None
+        raise await _refused(ports, request, error) from None
     response = RedirectResponse(back_to_this_site(pending.next) or "/", 303, _PRIVATE)
-    _set_cookies(services, response, opened)
-    clear_login_cookie(response, secure=services.sign_in.secure_cookies)
+    _set_cookies(ports, response, opened)
+    clear_login_cookie(response, secure=ports.sign_in.secure_cookies)
     return response
 
 
@@ -121,15 +120,15 @@ async def come_back(request: Request, services: ServicesDep) -> Response:
 async def open_session(
     body: Annotated[SessionRequest, Depends(json_body(SessionRequest, optional=True))],
     request: Request,
-    services: ServicesDep,
+    ports: SignInPortsDep,
 ) -> Response:
     """With an ID token in the body, or an API key in the ``Authorization`` header. The session is in a cookie."""
-    require_own_site(request, public_url=services.sign_in.public_url)
-    _count_attempt(services, request)
+    require_own_site(request, public_url=ports.sign_in.public_url)
+    _count_attempt(ports, request)
     try:
-        opened = await _opened(services, request, body)
+        opened = await _opened(ports, request, body)
     except (RefusedToken, ApiError) as error:
-        raise await _refused(services, request, error) from None
+        raise await _refused(ports, request, error) from None
     credential = opened.issued.credential
     out = SessionOut(
         subject=credential.subject,
@@ -139,14 +138,14 @@ async def open_session(
         csrf_token=opened.csrf_token,
     )
     response = json_answer(out.model_dump_json(exclude_none=True).encode(), 201, dict(_PRIVATE))
-    _set_cookies(services, response, opened)
+    _set_cookies(ports, response, opened)
     return response
 
 
 @router.post("/validate", response_model=Validated, summary="Whom a credential stands for")
-async def validate(caller: Caller, services: ServicesDep) -> Response:
+async def validate(caller: Caller, ports: SignInPortsDep) -> Response:
     """The credential is the request's own: key, session, token or agent's. 401 when it is no good any more."""
-    credential = None if caller.credential_id is None else services.authenticator.known(caller.credential_id)
+    credential = None if caller.credential_id is None else ports.authenticator.known(caller.credential_id)
     found = Validated(
         subject=caller.id,
         kind=caller.kind,
@@ -159,16 +158,16 @@ async def validate(caller: Caller, services: ServicesDep) -> Response:
 
 
 @router.post("/logout", status_code=204, response_class=Response, summary="End a session or token")
-async def log_out(caller: Caller, services: ServicesDep, origin: OriginDep) -> Response:
+async def log_out(caller: Caller, ports: SignInPortsDep, origin: OriginDep) -> Response:
     """Ends the credential that the request comes with, here at once, and takes the cookies back."""
     if caller.kind not in {CredentialKind.SESSION, CredentialKind.TOKEN} or caller.credential_id is None:
         raise InvalidState(
             f"A credential of kind {caller.kind} is not signed out: an admin revokes a key with DELETE "
             "/api/access/keys/{id}, and an agent's ends with POST /api/agents/{id}/deregister."
         )
-    await revoke(services, caller.credential_id, by=origin)
+    await revoke(ports, caller.credential_id, by=origin)
     response = Response(status_code=204)
-    clear_session_cookies(response, secure=services.sign_in.secure_cookies)
+    clear_session_cookies(response, secure=ports.sign_in.secure_cookies)
     return response
 
 
@@ -180,14 +179,14 @@ async def log_out(caller: Caller, services: ServicesDep, origin: OriginDep) -> R
     summary="Exchange a workload's ID token",
 )
 async def exchange_token(
-    body: Annotated[ExchangeRequest, Depends(json_body(ExchangeRequest))], request: Request, services: ServicesDep
+    body: Annotated[ExchangeRequest, Depends(json_body(ExchangeRequest))], request: Request, ports: SignInPortsDep
 ) -> Response:
     """An OIDC token of a CI job, a pod or an agent for a short-lived one of this server, as the policy allows."""
     try:
-        identity = await services.sign_in.tokens.verified(body.subject_token.get_secret_value())
-        issued = await exchange(services, request, identity, body.requested)
+        identity = await ports.sign_in.tokens.verified(body.subject_token.get_secret_value())
+        issued = await exchange(ports, request, identity, body.requested)
     except (RefusedToken, ApiError) as error:
-        raise await _refused(services, request, error, what=EventType.TOKEN_REFUSED) from None
+        raise await _refused(ports, request, error, what=EventType.TOKEN_REFUSED) from None
     credential = issued.credential
     lifetime = (credential.expires_at or 0) - credential.created_at
     out = TokenOut(
@@ -199,25 +198,25 @@ async def exchange_token(
     return json_answer(out.model_dump_json(exclude_none=True).encode(), headers=dict(_PRIVATE))
 
 
-async def _opened(services: Services, request: Request, body: SessionRequest) -> Opened:
+async def _opened(ports: SignInPorts, request: Request, body: SessionRequest) -> Opened:
     if body.id_token is not None:
-        if body.issuer is not None and body.issuer not in services.sign_in.issuers:
+        if body.issuer is not None and body.issuer not in ports.sign_in.issuers:
             raise _no_issuer(body.issuer)
-        identity = await services.sign_in.tokens.verified(body.id_token.get_secret_value(), issuer=body.issuer)
-        return await open_for_person(services, request, identity)
+        identity = await ports.sign_in.tokens.verified(body.id_token.get_secret_value(), issuer=body.issuer)
+        return await open_for_person(ports, request, identity)
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not key:
         raise RefusedToken(
             "Send an ID token as `id_token` in the body, or an API key as 'Authorization: Bearer <key>'."
         )
-    caller = await services.authenticator.principal(key, address=address_of(request))
+    caller = await ports.authenticator.principal(key, address=address_of(request))
     if caller is None:
         raise RefusedToken("This key is not known here, has expired or was revoked. Ask an admin for another.")
-    return await open_for_key(services, request, caller)
+    return await open_for_key(ports, request, caller)
 
 
 async def _refused(
-    services: Services, request: Request, error: RefusedToken | ApiError, *, what: EventType = EventType.SESSION_REFUSED
+    ports: SignInPorts, request: Request, error: RefusedToken | ApiError, *, what: EventType = EventType.SESSION_REFUSED
 ) -> ApiError:
     """The answer for who is not let in, told in the audit trail as often as an address may be wrong."""
     if isinstance(error, RefusedToken):
@@ -225,38 +224,38 @@ async def _refused(
     if error.code is ProblemCode.TOO_MANY_REQUESTS:
         return error
     address = address_of(request)
-    services.authenticator.limits.failed(address)
+    ports.authenticator.limits.failed(address)
     nobody = WhoAndWhy(via=via_of(request), address=address, reason=error.detail)
-    await services.audit.append(noted(what, nobody, services.clock(), f"Refused: {error.detail}"))
+    await ports.audit.append(noted(what, nobody, ports.clock(), f"Refused: {error.detail}"))
     return error
 
 
-def _set_cookies(services: Services, response: Response, opened: Opened) -> None:
-    secure = services.sign_in.secure_cookies
+def _set_cookies(ports: SignInPorts, response: Response, opened: Opened) -> None:
+    secure = ports.sign_in.secure_cookies
     set_session_cookies(response, opened.issued.token, opened.csrf_token, seconds=opened.seconds, secure=secure)
 
 
-def _count_attempt(services: Services, request: Request) -> None:
-    attempts = services.sign_in.attempts
+def _count_attempt(ports: SignInPorts, request: Request) -> None:
+    attempts = ports.sign_in.attempts
     if not attempts.count(network_of(address_of(request))):
         seconds = attempts.retry_after()
         detail = f"Too many attempts to sign in came from your address. Try again in {seconds} s."
         raise ApiError(ProblemCode.TOO_MANY_REQUESTS, detail, headers={"Retry-After": str(seconds)})
 
 
-def _login_issuers(services: Services) -> list[str]:
-    return [name for name, issuer in services.sign_in.issuers.items() if issuer.policy.client_id is not None]
+def _login_issuers(ports: SignInPorts) -> list[str]:
+    return [name for name, issuer in ports.sign_in.issuers.items() if issuer.policy.client_id is not None]
 
 
-def _issuer(services: Services, name: str | None) -> Issuer:
-    names = _login_issuers(services)
+def _issuer(ports: SignInPorts, name: str | None) -> Issuer:
+    names = _login_issuers(ports)
     if not names:
         raise NotFound("No issuer is set up to sign people in. Open a session with an API key: POST /auth/session.")
     if name is None and len(names) == 1:
         name = names[0]
     if name not in names:
         raise _no_issuer(name)
-    return services.sign_in.issuers[name]
+    return ports.sign_in.issuers[name]
 
 
 def _no_issuer(name: str | None) -> ValidationFailed:
@@ -264,6 +263,6 @@ def _no_issuer(name: str | None) -> ValidationFailed:
     return ValidationFailed("Correct this: issuer.", [FieldError(field="issuer", message=message)])
 
 
-def _callback(services: Services, request: Request) -> str:
+def _callback(ports: SignInPorts, request: Request) -> str:
     """Where the issuer sends browsers back to; it must know this address, so a made-up Host leads nowhere."""
-    return f"{services.sign_in.public_url or str(request.base_url).rstrip('/')}{CALLBACK_PATH}"
+    return f"{ports.sign_in.public_url or str(request.base_url).rstrip('/')}{CALLBACK_PATH}"

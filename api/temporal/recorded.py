@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from api.deps import Services
+from api.temporal.ports import RecordPorts
 from workflows.contracts.deployments import Deployment
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable
 from workflows.contracts.jobs import Job
@@ -26,42 +26,42 @@ class Seen(Generic[T]):
     recorded: bool = True
 
 
-async def recorded(services: Services, job_id: str) -> Job:
+async def recorded(ports: RecordPorts, job_id: str) -> Job:
     """The record; where nobody has created it, the job's workflow is asked to. Raises NotFound, Unavailable.
 
     For those who know a job by other means than its record: its agent, and who started it before.
     """
     try:
-        return await services.reader.get(job_id)
+        return await ports.reader.get(job_id)
     except NotFound:
         with suppress(NotFound, InvalidState):  # it has ended: then it is recorded
-            return await services.orchestrator.created(job_id)
-        return await services.reader.get(job_id)
+            return await ports.orchestrator.created(job_id)
+        return await ports.reader.get(job_id)
 
 
-async def seen_job(services: Services, job_id: str) -> Seen[Job]:
+async def seen_job(ports: RecordPorts, job_id: str) -> Seen[Job]:
     """The job, also before it is recorded; changes nothing. Raises NotFound, Unavailable."""
-    return await _seen(lambda: services.reader.get(job_id), lambda: services.orchestrator.known(job_id))
+    return await _seen(lambda: ports.reader.get(job_id), lambda: ports.orchestrator.known(job_id))
 
 
-async def seen_deployment(services: Services, deployment_id: str) -> Seen[Deployment]:
+async def seen_deployment(ports: RecordPorts, deployment_id: str) -> Seen[Deployment]:
     """The same for a deployment."""
-    return await _seen(lambda: services.deployments.get(deployment_id), lambda: services.releases.known(deployment_id))
+    return await _seen(lambda: ports.deployments.get(deployment_id), lambda: ports.releases.known(deployment_id))
 
 
-async def earlier_job(services: Services, job_id: str, *, unrecorded: bool = False) -> Seen[Job] | None:
+async def earlier_job(ports: RecordPorts, job_id: str, *, unrecorded: bool = False) -> Seen[Job] | None:
     """What a request with the same key has started, if any; ``unrecorded``: also what only Temporal knows.
 
     The store is asked first, which remembers for longer. Raises Unavailable when nobody can tell: then nothing may be
     started.
     """
-    read, known = services.reader.get(job_id), lambda: services.orchestrator.known(job_id)
+    read, known = ports.reader.get(job_id), lambda: ports.orchestrator.known(job_id)
     return await _earlier(read, known, unrecorded=unrecorded)
 
 
-async def earlier_deployment(services: Services, deployment_id: str) -> Seen[Deployment] | None:
+async def earlier_deployment(ports: RecordPorts, deployment_id: str) -> Seen[Deployment] | None:
     """The same for a deployment."""
-    read, known = services.deployments.get(deployment_id), lambda: services.releases.known(deployment_id)
+    read, known = ports.deployments.get(deployment_id), lambda: ports.releases.known(deployment_id)
     return await _earlier(read, known, unrecorded=False)
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from api.commands.schemas.accepted import accepted_answer
+from api.accepted import shown
 from api.webhooks.manifest import ActionName
 from api.webhooks.outcomes import Acting, ActionResult, ActionStatus, Effects
 from api.webhooks.rules import Planned
@@ -287,7 +287,7 @@ def _accepted(planned: Planned, accepted: Accepted) -> ActionResult:
         version=None if taken.deployment is None else taken.deployment.version,
         deployment_id=taken.deployment_id,
         job_id=taken.job_id,
-        url=accepted_answer(accepted).url,
+        url=shown(accepted).url,
         message=accepted.message,
         replayed=taken.replayed,
     )

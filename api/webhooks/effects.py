@@ -7,10 +7,10 @@ from pydantic import BaseModel
 from api.auth.origin import Origin
 from api.auth.principal import Principal
 from api.deployments.service import command_deployment, command_environment, report_metrics, start_deployment
-from api.deps import Services
 from api.jobs.service import submit_one
 from api.temporal.recorded import seen_deployment, seen_job
 from api.webhooks.outcomes import Acting
+from api.webhooks.ports import WebhookPorts
 from api.webhooks.repositories import KnownService, known_service
 from workflows.contracts.access import Role
 from workflows.contracts.audit.events import AuditEvent, EventQuery
@@ -28,8 +28,8 @@ _MAX_SERVICES: Final = 10_000
 class ApiEffects:
     """``outcomes.Effects`` for one delivery of one provider."""
 
-    def __init__(self, services: Services, provider: str, address: str | None) -> None:
-        self._services = services
+    def __init__(self, ports: WebhookPorts, provider: str, address: str | None) -> None:
+        self._ports = ports
         self.by = f"webhook:{provider}"
         self.address = address
         self._origin = Origin(Principal.everywhere(self.by, Role.ADMIN), self.by, address)
@@ -37,32 +37,32 @@ class ApiEffects:
     async def start_job(self, spec: JobSpec, key: str) -> tuple[Job, bool]:
         """A provider submits as itself; no key of the API is involved."""
         try:
-            submitted = await submit_one(self._services, self._origin, spec, key)
+            submitted = await submit_one(self._ports, self._origin, spec, key)
         except Conflict:  # another delivery of the same key said it in other words
-            return (await seen_job(self._services, job_id_for_key(self.by, key))).record, True
+            return (await seen_job(self._ports, job_id_for_key(self.by, key))).record, True
         return submitted.job, submitted.replayed
 
     async def start_deployment(self, request: DeploymentRequest, key: str) -> tuple[Deployment, bool]:
         """Start it once for this key; True when it was there."""
         try:
-            started = await start_deployment(self._services, self._origin, request, key=key)
+            started = await start_deployment(self._ports, self._origin, request, key=key)
         except Conflict:  # another delivery of the same key said it in other words
-            return (await seen_deployment(self._services, job_id_for_key(self.by, key))).record, True
+            return (await seen_deployment(self._ports, job_id_for_key(self.by, key))).record, True
         return started.deployment, started.replayed
 
     async def command(
         self, deployment_id: str, command: Approve | Reject | RollbackCommand | RecordStage, key: str
     ) -> Deployment:
         """Send it to the deployment, once for this key."""
-        return await command_deployment(self._services, _known(deployment_id), command, self._update_id(command, key))
+        return await command_deployment(self._ports, _known(deployment_id), command, self._update_id(command, key))
 
     async def report_metrics(self, deployment_id: str, sample: ReportMetrics) -> None:
         """Hand over a sample."""
-        await report_metrics(self._services, _known(deployment_id), sample)
+        await report_metrics(self._ports, _known(deployment_id), sample)
 
     async def hold(self, service: str, environment: str, command: HoldCommand, key: str) -> EnvironmentState:
         """Hold the environment, once for this key."""
-        return await command_environment(self._services, service, environment, command, self._update_id(command, key))
+        return await command_environment(self._ports, service, environment, command, self._update_id(command, key))
 
     def _update_id(self, command: BaseModel, key: str) -> str:
         """The same for the same delivery, whatever a payload says the second time: the trail may not know it yet."""
@@ -71,7 +71,7 @@ class ApiEffects:
     async def acting(self, service: str, environment: str) -> Acting:
         """The holder (on its way in, or live), else what is live."""
         try:
-            state = await self._services.deployments.environment(service, environment)
+            state = await self._ports.deployments.environment(service, environment)
         except NotFound:
             state = None
         version = None if state is None else state.holder or state.live
@@ -81,7 +81,7 @@ class ApiEffects:
 
     async def waiting(self, service: str, version: str | None) -> str:
         """The newest open deployment of the version, or the only one that waits."""
-        page = await self._services.deployments.list(DeploymentQuery(service_name=service, limit=_PAGE))
+        page = await self._ports.deployments.list(DeploymentQuery(service_name=service, limit=_PAGE))
         open_ones = [item for item in page.items if not item.status.final and item.status is not DeploymentStatus.LIVE]
         found = [item for item in open_ones if (item.version == version if version else item.waits_for is not None)]
         if not found:
@@ -97,16 +97,16 @@ class ApiEffects:
         query = EventQuery(service_name=service, deployment_id=deployment_id, limit=_PAGE)
         if deployment_id is not None:
             query = EventQuery(deployment_id=_known(deployment_id), limit=_PAGE)
-        page = await self._services.deployments.events(query)
+        page = await self._ports.deployments.events(query)
         return next((event for event in page.items if event.via == self.by and _carries(event, mark)), None)
 
 
-async def registered_services(services: Services) -> list[KnownService]:
+async def registered_services(ports: WebhookPorts) -> list[KnownService]:
     """All services, in their short form. Raises Unavailable."""
     found: list[KnownService] = []
     cursor: str | None = None
     while len(found) < _MAX_SERVICES:
-        page = await services.deployments.services(limit=_PAGE, cursor=cursor)
+        page = await ports.deployments.services(limit=_PAGE, cursor=cursor)
         found += [known_service(service) for service in page.items]
         cursor = page.next_cursor
         if cursor is None:

@@ -70,7 +70,7 @@ class Webhooks:
         self.providers = providers
         self._secrets, self._now = secrets, now
         self._deliveries: Deliveries[Received] = Deliveries()
-        self._services = ServiceCache(monotonic)
+        self._ports = ServiceCache(monotonic)
         self._large = asyncio.Semaphore(_LARGE_BODIES)
 
     @classmethod
@@ -164,9 +164,9 @@ class Webhooks:
     async def _decision(self, provider: Provider, delivery: Delivery, load: LoadServices) -> Decision:
         if not concerns(provider, delivery.event):
             return decide(provider, delivery, [])
-        decision = decide(provider, delivery, await self._services.known(load))
+        decision = decide(provider, delivery, await self._ports.known(load))
         if decision.rule is None:
-            fresh = await self._services.fresh(load)
+            fresh = await self._ports.fresh(load)
             decision = decision if fresh is None else decide(provider, delivery, fresh)
         return decision
 

@@ -7,12 +7,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth.idempotency import REPLAY_HEADER
-from api.commands.answers import json_answer
-from api.deps import ServicesDep
+from api.http.answers import json_answer
 from api.http.errors import PROBLEM_MEDIA_TYPE
 from api.webhooks.effects import ApiEffects, registered_services
 from api.webhooks.outcomes import Effects
 from api.webhooks.payloads import FORM
+from api.webhooks.ports import WebhookPortsDep
 from api.webhooks.receive import Head, Webhooks
 
 router = APIRouter(prefix="/api/webhooks", tags=["webhooks"])
@@ -55,7 +55,7 @@ _ANSWER: Final = {"application/json": {"schema": {"type": "object"}}}
     },
     summary="Receive a webhook",
 )
-async def receive_webhook(provider: str, request: Request, services: ServicesDep, webhooks: WebhooksDep) -> Response:
+async def receive_webhook(provider: str, request: Request, ports: WebhookPortsDep, webhooks: WebhooksDep) -> Response:
     """Verified over the raw bytes by the provider's manifest, before anything is read.
 
     Repeating a delivery is safe: it gets the same answer, and nothing is started twice.
@@ -63,10 +63,10 @@ async def receive_webhook(provider: str, request: Request, services: ServicesDep
     address = request.client.host if request.client else None
 
     def effects(name: str) -> Effects:
-        return ApiEffects(services, name, address)
+        return ApiEffects(ports, name, address)
 
     received = await webhooks.receive(
-        provider, _head(request), request.body, effects, lambda: registered_services(services)
+        provider, _head(request), request.body, effects, lambda: registered_services(ports)
     )
     headers = {REPLAY_HEADER: "true"} if received.replayed else None
     return json_answer(received.body, received.status, headers)

@@ -12,9 +12,9 @@ from fastapi import FastAPI
 
 from activities.jobs.readers import JobReader
 from activities.stores.open import Stores, open_memory_stores
+from api.auth.sign_in import SignIn
 from api.deps import Services
 from api.identity.policy import load_policy
-from api.sign_in.service import SignIn
 from tests.api.conftest import access_parts, memory_app
 from tests.oidc_issuer import AUDIENCE, CLIENT_ID, CLIENT_SECRET, OidcIssuer
 from workflows.contracts.audit.events import AuditEvent, EventQuery

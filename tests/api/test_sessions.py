@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from api.auth.issuing import issue
+from api.auth.sign_in import SignIn, open_sign_in
 from api.deps import Services
-from api.sign_in.service import SignIn, open_sign_in
 from tests.api.conftest import ADMIN_KEY, AGENT_KEY, SPEC
 from tests.api.sign_in import SITE, Door, opened_door, post
 from tests.oidc_issuer import OidcIssuer

@@ -61,6 +61,13 @@ OFFENDERS: dict[str, dict[str, str]] = {
     "no circles between the folders of an agent": {
         "agent/secrets/new_source.py": "import agent.attempt.run",
     },
+    "no circles between the slices of the API": {
+        "api/new_slice/one.py": "import api.new_slice.two",
+        "api/new_slice/two.py": "import api.new_slice.one",
+    },
+    "slices name their ports, the app alone knows all services": {
+        "api/jobs/new_helper.py": "import api.deps",
+    },
     "routes are the app's alone": {
         "api/jobs/new_service.py": "import api.deployments.routes.commands",
         "api/auth/new_rule.py": "import api.sign_in.routes",
@@ -95,6 +102,8 @@ REPORTED_AS = {
     "activities/pools/new_view.py": ".pools -> .agents",
     "workflows/new_room/one.py": "No cycles are allowed in workflows.new_room.",
     "workflows/new_room/two.py": "No cycles are allowed in workflows.new_room.",
+    "api/new_slice/one.py": "No cycles are allowed in api.new_slice.",
+    "api/new_slice/two.py": "No cycles are allowed in api.new_slice.",
     "agent/secrets/new_source.py": ".secrets -> .attempt",
 }
 """Of a circle the report names the folders."""

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.agents.lean import LeanRoute, reads
+from api.agents.ports import AgentPorts, AgentPortsDep
 from api.agents.registration import end_token, register_agent
 from api.agents.schemas import (
     AgentView,
@@ -24,10 +25,10 @@ from api.agents.schemas import (
 from api.auth.guard import Caller, require
 from api.auth.origin import Origin, OriginDep
 from api.auth.principal import Principal
-from api.commands.answers import PageQuery, json_answer
-from api.deps import Services, ServicesDep, services_of
+from api.http.answers import PageQuery, json_answer
 from api.http.bodies import json_body
 from api.http.errors import ApiError, ProblemCode
+from api.ports import services_of
 from workflows.contracts.access import Operation
 from workflows.contracts.agents import Agent, AgentQuery, AgentRegistration, AgentStatus, Heartbeat, HeartbeatAnswer
 from workflows.contracts.fields import Name
@@ -55,7 +56,7 @@ class HealthyQuery(PageQuery):
 @router.post("/register", status_code=_CREATED, response_model=Registered, summary="Register an agent")
 async def register(
     registration: Annotated[AgentRegistration, Depends(json_body(AgentRegistration))],
-    services: ServicesDep,
+    ports: AgentPortsDep,
     origin: OriginDep,
 ) -> Response:
     """With the pool's key, or again with the agent's own token. The answer holds the token it works with from now on;
@@ -63,7 +64,7 @@ async def register(
     """
     _itself(origin.caller, registration.agent_id)
     require(origin.caller, Operation.AGENT_WORK, pool=registration.pool)
-    answer = await register_agent(services, registration, origin)
+    answer = await register_agent(ports, registration, origin)
     return json_answer(answer.model_dump_json().encode(), _CREATED)
 
 
@@ -71,24 +72,22 @@ router.post("", status_code=_CREATED, response_model=Registered, summary="Regist
 
 
 @router.get("", response_model=AgentViews, summary="List agents by id")
-async def list_agents(listing: Annotated[AgentListQuery, Query()], services: ServicesDep, caller: Caller) -> Response:
+async def list_agents(listing: Annotated[AgentListQuery, Query()], ports: AgentPortsDep, caller: Caller) -> Response:
     """With how they are at this moment. Go on until ``next_cursor`` is null."""
     query = AgentQuery(pool=listing.pool, limit=listing.limit, cursor=listing.cursor)
-    page = await services.fleet.registry.list(query)
-    views = _views(services, caller, page.items)
+    page = await ports.fleet.registry.list(query)
+    views = _views(ports, caller, page.items)
     chosen = [view for view in views if listing.status in (None, view.status)]
     return json_answer(AgentViews(items=chosen, next_cursor=page.next_cursor).model_dump_json().encode())
 
 
 @router.get("/healthy", response_model=AgentViews, summary="List the healthy agents by id")
-async def list_healthy(listing: Annotated[HealthyQuery, Query()], services: ServicesDep, caller: Caller) -> Response:
+async def list_healthy(listing: Annotated[HealthyQuery, Query()], ports: AgentPortsDep, caller: Caller) -> Response:
     """Those of which nothing is wrong; ``accepting`` tells whether one takes jobs now. The cursor is an agent's id."""
-    members = await services.fleet.registry.members(listing.pool)
+    members = await ports.fleet.registry.members(listing.pool)
     after = listing.cursor or ""
     healthy = [
-        view
-        for view in _views(services, caller, members)
-        if view.status is AgentStatus.HEALTHY and view.agent_id > after
+        view for view in _views(ports, caller, members) if view.status is AgentStatus.HEALTHY and view.agent_id > after
     ]
     items, more = healthy[: listing.limit], len(healthy) > listing.limit
     page = AgentViews(items=items, next_cursor=items[-1].agent_id if more else None)
@@ -96,23 +95,23 @@ async def list_healthy(listing: Annotated[HealthyQuery, Query()], services: Serv
 
 
 @router.get("/{agent_id}", response_model=AgentView, summary="Show an agent")
-async def get_agent(agent_id: str, services: ServicesDep, caller: Caller) -> Response:
+async def get_agent(agent_id: str, ports: AgentPortsDep, caller: Caller) -> Response:
     """How it is, what it runs, why it takes nothing."""
-    agent = await services.fleet.registry.get(agent_id)
+    agent = await ports.fleet.registry.get(agent_id)
     require(caller, Operation.READ, pool=agent.pool)
-    return _answer(services, agent)
+    return _answer(ports, agent)
 
 
 @often.post("/{agent_id}/heartbeat", response_model=HeartbeatAnswer, summary="An agent is alive")
 @reads(_read_heartbeat)
 async def heartbeat(request: Request, agent_id: str) -> Response:
     """Every 15 s. The answer says whether to take new jobs, and which demands for labels to look for. 404: register."""
-    services = services_of(request)
+    ports = services_of(request)
     caller: Principal = request.scope["principal"]
     _itself(caller, agent_id)
     beat = await _read_heartbeat(request)
     own = caller.credential_id if caller.agent_id is not None else None
-    heartbeats = services.fleet.heartbeats
+    heartbeats = ports.fleet.heartbeats
     agent = await heartbeats.agent(agent_id, own)
     require(caller, Operation.AGENT_WORK, pool=agent.pool)
     return json_answer((await heartbeats.take(agent, beat, own)).model_dump_json().encode())
@@ -122,94 +121,94 @@ async def heartbeat(request: Request, agent_id: str) -> Response:
 async def deregister(
     agent_id: str,
     asked: Annotated[ReasonRequest, Depends(json_body(ReasonRequest, optional=True))],
-    services: ServicesDep,
+    ports: AgentPortsDep,
     origin: OriginDep,
 ) -> Response:
     """It says so itself when it ends: it is OFFLINE at once, its name is free and its token ends."""
     _itself(origin.caller, agent_id)
-    return await _deregister(services, origin, agent_id, asked, Operation.AGENT_WORK)
+    return await _deregister(ports, origin, agent_id, asked, Operation.AGENT_WORK)
 
 
 @router.delete("/{agent_id}", response_model=AgentView, summary="Deregister an agent")
 async def delete_agent(
     agent_id: str,
     asked: Annotated[ReasonRequest, Depends(json_body(ReasonRequest, optional=True))],
-    services: ServicesDep,
+    ports: AgentPortsDep,
     origin: OriginDep,
 ) -> Response:
     """Somebody knows that it is gone. One that is alive loses its token, and is back when its pool's key lets it in."""
-    return await _deregister(services, origin, agent_id, asked, Operation.AGENTS_OPERATE)
+    return await _deregister(ports, origin, agent_id, asked, Operation.AGENTS_OPERATE)
 
 
 @router.post("/{agent_id}/drain", response_model=AgentView, summary="Let an agent finish and end")
 async def drain(
     agent_id: str,
     asked: Annotated[ReasonRequest, Depends(json_body(ReasonRequest, optional=True))],
-    services: ServicesDep,
+    ports: AgentPortsDep,
     origin: OriginDep,
 ) -> Response:
     """It takes nothing new, finishes what it runs and ends. It learns so with its next heartbeat's answer."""
-    await _operable(services, origin, agent_id)
+    await _operable(ports, origin, agent_id)
     signed = origin.who(asked.reason)
-    return _changed(services, await services.fleet.registry.drain(agent_id, signed=signed))
+    return _changed(ports, await ports.fleet.registry.drain(agent_id, signed=signed))
 
 
 @router.post("/{agent_id}/pause", response_model=AgentView, summary="Let an agent take nothing new")
 async def pause(
     agent_id: str,
     asked: Annotated[PauseRequest, Depends(json_body(PauseRequest, optional=True))],
-    services: ServicesDep,
+    ports: AgentPortsDep,
     origin: OriginDep,
 ) -> Response:
     """For ``seconds``, or until somebody resumes it; what it runs goes on. A second pause replaces the first."""
-    await _operable(services, origin, agent_id)
+    await _operable(ports, origin, agent_id)
     signed = origin.who(asked.note)
-    agent = await services.fleet.registry.pause(agent_id, note=asked.note or "", seconds=asked.seconds, signed=signed)
-    return _changed(services, agent)
+    agent = await ports.fleet.registry.pause(agent_id, note=asked.note or "", seconds=asked.seconds, signed=signed)
+    return _changed(ports, agent)
 
 
 @router.post("/{agent_id}/resume", response_model=AgentView, summary="Let an agent take jobs again")
 async def resume(
     agent_id: str,
     asked: Annotated[ReasonRequest, Depends(json_body(ReasonRequest, optional=True))],
-    services: ServicesDep,
+    ports: AgentPortsDep,
     origin: OriginDep,
 ) -> Response:
     """After a pause or a drain; an agent that has already ended must be started."""
-    await _operable(services, origin, agent_id)
+    await _operable(ports, origin, agent_id)
     signed = origin.who(asked.reason)
-    return _changed(services, await services.fleet.registry.resume(agent_id, signed=signed))
+    return _changed(ports, await ports.fleet.registry.resume(agent_id, signed=signed))
 
 
 @router.patch("/{agent_id}/status", response_model=AgentView, summary="Say how an agent is to be")
 async def set_status(
     agent_id: str,
     asked: Annotated[StatusRequest, Depends(json_body(StatusRequest))],
-    services: ServicesDep,
+    ports: AgentPortsDep,
     origin: OriginDep,
 ) -> Response:
     """HEALTHY resumes it, DRAINING drains it, OFFLINE deregisters it; DEGRADED is only ever found out."""
-    await _operable(services, origin, agent_id)
+    await _operable(ports, origin, agent_id)
     signed = origin.who(asked.reason)
-    agent = await services.fleet.registry.set_status(agent_id, asked.status, signed=signed)
+    agent = await ports.fleet.registry.set_status(agent_id, asked.status, signed=signed)
     if agent.deregistered_at is not None:
-        await end_token(services, agent.credential_id, origin)
-    return _changed(services, agent)
+        await end_token(ports, agent.credential_id, origin)
+    return _changed(ports, agent)
 
 
 async def _deregister(
-    services: Services, origin: Origin, agent_id: str, asked: ReasonRequest, operation: Operation
+    ports: AgentPorts, origin: Origin, agent_id: str, asked: ReasonRequest, operation: Operation
 ) -> Response:
-    present = await services.fleet.registry.get(agent_id)
+    present = await ports.fleet.registry.get(agent_id)
     require(origin.caller, operation, pool=present.pool)
-    agent = await services.fleet.registry.deregister(agent_id, signed=origin.who(asked.reason))
-    await end_token(services, agent.credential_id, origin)
-    return _changed(services, agent)
+    agent = await ports.fleet.registry.deregister(agent_id, signed=origin.who(asked.reason))
+    await end_token(ports, agent.credential_id, origin)
+    return _changed(ports, agent)
 
 
-async def _operable(services: Services, origin: Origin, agent_id: str) -> None:
+async def _operable(ports: AgentPorts, origin: Origin, agent_id: str) -> None:
     """Raises NotFound, ApiError forbidden."""
-    agent = await services.fleet.registry.get(agent_id)
+    agent = await ports.fleet.registry.get(agent_id)
     require(origin.caller, Operation.AGENTS_OPERATE, pool=agent.pool)
 
 
@@ -223,18 +222,18 @@ def _itself(caller: Principal, agent_id: str) -> None:
         )
 
 
-def _views(services: Services, caller: Principal, agents: list[Agent]) -> list[AgentView]:
+def _views(ports: AgentPorts, caller: Principal, agents: list[Agent]) -> list[AgentView]:
     """As far as the caller may see them."""
-    now = services.clock()
+    now = ports.clock()
     mine = [agent for agent in agents if caller.may(Operation.READ, pool=agent.pool)]
-    return [agent_view(services.fleet.heartbeats.seen(agent), now) for agent in mine]
+    return [agent_view(ports.fleet.heartbeats.seen(agent), now) for agent in mine]
 
 
-def _changed(services: Services, agent: Agent) -> Response:
-    services.fleet.changed(agent, began_anew=agent.deregistered_at is not None)
-    return _answer(services, agent)
+def _changed(ports: AgentPorts, agent: Agent) -> Response:
+    ports.fleet.changed(agent, began_anew=agent.deregistered_at is not None)
+    return _answer(ports, agent)
 
 
-def _answer(services: Services, agent: Agent) -> Response:
-    view = agent_view(services.fleet.heartbeats.seen(agent), services.clock())
+def _answer(ports: AgentPorts, agent: Agent) -> Response:
+    view = agent_view(ports.fleet.heartbeats.seen(agent), ports.clock())
     return json_answer(view.model_dump_json().encode())

@@ -8,11 +8,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path
 from starlette.responses import Response
 
+from api.agents.ports import AgentPortsDep
 from api.agents.schemas import PoolViews, ScaleRequest
 from api.auth.guard import Caller, require
 from api.auth.origin import OriginDep
-from api.commands.answers import json_answer
-from api.deps import ServicesDep
+from api.http.answers import json_answer
 from api.http.bodies import json_body
 from workflows.contracts.access import Operation
 from workflows.contracts.agents import PoolView
@@ -23,29 +23,29 @@ PoolName = Annotated[Name, Path(description="The pool's name.")]
 
 
 @router.get("", response_model=PoolViews, summary="List pools by name")
-async def list_pools(services: ServicesDep, caller: Caller) -> Response:
+async def list_pools(ports: AgentPortsDep, caller: Caller) -> Response:
     """Every pool that an agent ever registered for, or that was given bounds."""
-    views = await services.fleet.pools.views()
+    views = await ports.fleet.pools.views()
     mine = [view for view in views if caller.may(Operation.READ, pool=view.name)]
     return json_answer(PoolViews(items=mine).model_dump_json().encode())
 
 
 @router.get("/{name}", response_model=PoolView, summary="Show a pool")
-async def get_pool(name: PoolName, services: ServicesDep, caller: Caller) -> Response:
+async def get_pool(name: PoolName, ports: AgentPortsDep, caller: Caller) -> Response:
     """A second or two old at most, however many ask."""
     require(caller, Operation.READ, pool=name)
-    return json_answer((await services.fleet.pools.view(name)).model_dump_json().encode())
+    return json_answer((await ports.fleet.pools.view(name)).model_dump_json().encode())
 
 
 @router.post("/{name}/scale", response_model=PoolView, summary="Set a pool's bounds")
 async def scale_pool(
     name: PoolName,
     asked: Annotated[ScaleRequest, Depends(json_body(ScaleRequest))],
-    services: ServicesDep,
+    ports: AgentPortsDep,
     origin: OriginDep,
 ) -> Response:
     """How many agents a scaler may run, and how long a job may wait. The pool need not have an agent yet."""
     require(origin.caller, Operation.AGENTS_OPERATE, pool=name)
-    await services.fleet.registry.scale(name, asked.bounds(), signed=origin.who(asked.reason))
-    services.fleet.pools.changed(name)
-    return json_answer((await services.fleet.pools.view(name)).model_dump_json().encode())
+    await ports.fleet.registry.scale(name, asked.bounds(), signed=origin.who(asked.reason))
+    ports.fleet.pools.changed(name)
+    return json_answer((await ports.fleet.pools.view(name)).model_dump_json().encode())

@@ -9,8 +9,9 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import Response, StreamingResponse
 
-from api.commands.answers import json_answer
-from api.deps import JobId, ServicesDep
+from api.attempts.ports import AttemptPortsDep
+from api.http.answers import json_answer
+from api.http.ids import JobId
 from api.jobs.schemas import ArtifactList
 from api.logs.routes import SAFE_HEADERS
 from workflows.contracts.base import Frozen
@@ -32,10 +33,10 @@ WhichAttempt = Annotated[AttemptQuery, Query()]
 
 
 @router.get("/{job_id}/artifacts", response_model=ArtifactList, summary="List an attempt's artifacts")
-async def list_artifacts(job_id: JobId, services: ServicesDep, which: WhichAttempt) -> Response:
+async def list_artifacts(job_id: JobId, ports: AttemptPortsDep, which: WhichAttempt) -> Response:
     """By path. Uploaded files are listed while the attempt still runs."""
-    number = _number(await services.reader.get(job_id), which.attempt)
-    items = await services.artifacts.list(job_id, number)
+    number = _number(await ports.reader.get(job_id), which.attempt)
+    items = await ports.artifacts.list(job_id, number)
     return json_answer(ArtifactList(attempt=number, items=items).model_dump_json().encode())
 
 
@@ -50,17 +51,17 @@ async def list_artifacts(job_id: JobId, services: ServicesDep, which: WhichAttem
     },
     summary="Download an artifact",
 )
-async def get_artifact(job_id: JobId, path: str, services: ServicesDep, which: WhichAttempt) -> Response:
+async def get_artifact(job_id: JobId, path: str, ports: AttemptPortsDep, which: WhichAttempt) -> Response:
     """``ETag`` is the file's SHA-256."""
-    job = await services.reader.get(job_id)
+    job = await ports.reader.get(job_id)
     number = _number(job, which.attempt)
     # The record knows the first files of an ended attempt; the others only the store does, at another request.
     reported = [ref for tried in job.attempts if tried.number == number for ref in tried.artifacts]
     found = next((ref for ref in reported if ref.path == path), None)
-    found = found or await services.artifacts.find(job_id, number, path)
+    found = found or await ports.artifacts.find(job_id, number, path)
     if found is None:
         raise NotFound(f"Attempt {number} of job {job_id} left no file {path[:200]!r}.")
-    body = services.artifacts.open(job_id, number, path)
+    body = ports.artifacts.open(job_id, number, path)
     first = await anext(body, b"")  # raises before the headers are sent, not after
     return StreamingResponse(_joined(first, body), headers=_headers(found), media_type="application/octet-stream")
 

@@ -14,10 +14,11 @@ from starlette.responses import Response
 
 from activities.stores.interfaces import LogChunk
 from activities.stores.paths import check_artifact_path
+from api.attempts.ports import AttemptPorts, AttemptPortsDep
 from api.auth.deliveries import require_delivery, require_itself
 from api.auth.guard import Caller
-from api.deps import JobId, Services, ServicesDep
 from api.http.bodies import json_body
+from api.http.ids import JobId
 from api.http.uploads import spooled
 from api.temporal.recorded import recorded
 from workflows.contracts.attempts import AttemptStarted
@@ -39,15 +40,15 @@ async def attempt_started(
     job_id: JobId,
     attempt: AttemptNumber,
     announcement: Annotated[AttemptStarted, Depends(json_body(AttemptStarted))],
-    services: ServicesDep,
+    ports: AttemptPortsDep,
     caller: Caller,
 ) -> Response:
     """Makes the job show its agent and lease. 404 when the job is gone."""
     if announcement.attempt != attempt:
         raise _invalid("attempt", f"says {announcement.attempt}, but the address says {attempt}")
     require_itself(caller, announcement.agent_id)
-    await require_delivery(services, caller, job_id, attempt, held=True)
-    await services.orchestrator.attempt_started(job_id, announcement)
+    await require_delivery(ports, caller, job_id, attempt, held=True)
+    await ports.orchestrator.attempt_started(job_id, announcement)
     return Response(status_code=204)
 
 
@@ -63,7 +64,7 @@ async def append_log(
     job_id: JobId,
     attempt: AttemptNumber,
     offset: Annotated[int, Path(ge=0, lt=1 << 40)],
-    services: ServicesDep,
+    ports: AttemptPortsDep,
     caller: Caller,
     log_marks: Annotated[
         str, Header(max_length=24 * 1024, description="JSON: [[offset in chunk, epoch ms], …]")
@@ -71,11 +72,11 @@ async def append_log(
     log_final: Annotated[bool, Header(description="`true` on the last piece, which can be empty.")] = False,
 ) -> Response:
     """The bytes from ``offset`` on, masked by the agent."""
-    await require_delivery(services, caller, job_id, attempt)
-    await _require_job(services, job_id)
+    await require_delivery(ports, caller, job_id, attempt)
+    await _require_job(ports, job_id)
     data = await request.body()
     chunk = LogChunk(offset=offset, data=data, marks=_marks(log_marks, len(data)), final=log_final)
-    await services.logs.append(job_id, attempt, chunk)
+    await ports.logs.append(job_id, attempt, chunk)
     return Response(status_code=204)
 
 
@@ -91,7 +92,7 @@ async def put_artifact(
     job_id: JobId,
     attempt: AttemptNumber,
     path: str,
-    services: ServicesDep,
+    ports: AttemptPortsDep,
     caller: Caller,
     content_sha256: Annotated[
         str, Header(alias="Content-SHA256", pattern=r"^[0-9a-f]{64}$", description="Of the body, in hexadecimal.")
@@ -99,21 +100,21 @@ async def put_artifact(
 ) -> Response:
     """Streamed; needs Content-Length. A file sent again replaces the earlier one, until the attempt has ended: its
     record names sizes and digests."""
-    await require_delivery(services, caller, job_id, attempt, held=True)
+    await require_delivery(ports, caller, job_id, attempt, held=True)
     check_artifact_path(path)
-    job = await recorded(services, job_id)
+    job = await recorded(ports, job_id)
     if any(tried.number == attempt and tried.outcome is not None for tried in job.attempts):
         raise InvalidState(f"Attempt {attempt} of job {job_id} has ended: its artifacts cannot change any more.")
     async with spooled(request, content_sha256) as body:
-        await services.artifacts.put(job_id, attempt, path, body, sha256=content_sha256)
+        await ports.artifacts.put(job_id, attempt, path, body, sha256=content_sha256)
     return Response(status_code=204)
 
 
-async def _require_job(services: Services, job_id: str) -> None:
+async def _require_job(ports: AttemptPorts, job_id: str) -> None:
     """Raises NotFound: nothing is kept for jobs that do not exist."""
-    if job_id not in services.known_jobs:
-        await recorded(services, job_id)
-        services.known_jobs.add(job_id)
+    if job_id not in ports.known_jobs:
+        await recorded(ports, job_id)
+        ports.known_jobs.add(job_id)
 
 
 def _marks(raw: str, size: int) -> list[tuple[int, int]]:

@@ -9,8 +9,7 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from api.auth.origin import CommandOriginDep, Origin, OriginDep, signed
-from api.commands.answers import json_answer
-from api.commands.schemas.accepted import ACCEPTED
+from api.deployments.ports import DeploymentPorts, DeploymentPortsDep
 from api.deployments.schemas import (
     ApproveRequest,
     CancelDeploymentRequest,
@@ -25,8 +24,10 @@ from api.deployments.schemas import (
     deployment_json,
 )
 from api.deployments.service import command_deployment, report_metrics
-from api.deps import DeploymentId, KnownEnvironment, Services, ServicesDep
+from api.http.accepted import ACCEPTED
+from api.http.answers import json_answer
 from api.http.bodies import json_body
+from api.http.ids import DeploymentId, KnownEnvironment
 from workflows.client.deployments import DeploymentCommand
 from workflows.contracts.deployment_commands import (
     Approve,
@@ -49,82 +50,82 @@ RecordBody = Annotated[RecordStageRequest, Depends(json_body(RecordStageRequest)
 async def approve_deployment(
     deployment_id: DeploymentId,
     request: Annotated[ApproveRequest, Depends(json_body(ApproveRequest, optional=True))],
-    services: ServicesDep,
+    ports: DeploymentPortsDep,
     origin: CommandOriginDep,
 ) -> Response:
     """To this version in the environment that waits for it. During a freeze it is kept and counts when it ends."""
-    return await _told(services, deployment_id, origin, signed(Approve, request, origin))
+    return await _told(ports, deployment_id, origin, signed(Approve, request, origin))
 
 
 @router.post("/reject", response_model=DeploymentOut, responses=ACCEPTED, summary="Say no")
 async def reject_deployment(
     deployment_id: DeploymentId,
     request: Annotated[RejectRequest, Depends(json_body(RejectRequest))],
-    services: ServicesDep,
+    ports: DeploymentPortsDep,
     origin: CommandOriginDep,
 ) -> Response:
     """One no ends the deployment."""
-    return await _told(services, deployment_id, origin, signed(Reject, request, origin))
+    return await _told(ports, deployment_id, origin, signed(Reject, request, origin))
 
 
 @router.post("/rollback", response_model=DeploymentOut, responses=ACCEPTED, summary="Roll back")
 async def rollback_deployment(
     deployment_id: DeploymentId,
     request: Annotated[RollbackRequest, Depends(json_body(RollbackRequest))],
-    services: ServicesDep,
+    ports: DeploymentPortsDep,
     origin: CommandOriginDep,
 ) -> Response:
     """At once, without queue and approval, to what was live before; then nothing rolls forward until it is released."""
-    return await _told(services, deployment_id, origin, signed(RollbackCommand, request, origin))
+    return await _told(ports, deployment_id, origin, signed(RollbackCommand, request, origin))
 
 
 @router.post("/resume", response_model=DeploymentOut, responses=ACCEPTED, summary="Go on after a pause")
 async def resume_deployment(
-    deployment_id: DeploymentId, request: ReasonBody, services: ServicesDep, origin: CommandOriginDep
+    deployment_id: DeploymentId, request: ReasonBody, ports: DeploymentPortsDep, origin: CommandOriginDep
 ) -> Response:
     """Where verification could not tell, an operator does."""
-    return await _told(services, deployment_id, origin, signed(Resume, request, origin))
+    return await _told(ports, deployment_id, origin, signed(Resume, request, origin))
 
 
 @router.post("/cancel", response_model=DeploymentOut, responses=ACCEPTED, summary="Cancel")
 async def cancel_deployment(
     deployment_id: DeploymentId,
     request: Annotated[CancelDeploymentRequest, Depends(json_body(CancelDeploymentRequest, optional=True))],
-    services: ServicesDep,
+    ports: DeploymentPortsDep,
     origin: CommandOriginDep,
 ) -> Response:
     """Ends it. Once something was rolled out into the last environment, this rolls back."""
-    return await _told(services, deployment_id, origin, signed(CancelDeployment, request, origin))
+    return await _told(ports, deployment_id, origin, signed(CancelDeployment, request, origin))
 
 
 @router.post(
     "/override-freeze", response_model=DeploymentOut, responses=ACCEPTED, summary="Do not wait for the freeze to end"
 )
 async def override_freeze(
-    deployment_id: DeploymentId, request: ReasonBody, services: ServicesDep, origin: CommandOriginDep
+    deployment_id: DeploymentId, request: ReasonBody, ports: DeploymentPortsDep, origin: CommandOriginDep
 ) -> Response:
     """For this deployment only; the reason is in the audit trail."""
-    return await _told(services, deployment_id, origin, signed(OverrideFreeze, request, origin))
+    return await _told(ports, deployment_id, origin, signed(OverrideFreeze, request, origin))
 
 
 @router.post(
     "/staging", response_model=DeploymentOut, responses=ACCEPTED, summary="Record what another CI did in staging"
 )
 async def record_staging(
-    deployment_id: DeploymentId, request: RecordBody, services: ServicesDep, origin: CommandOriginDep
+    deployment_id: DeploymentId, request: RecordBody, ports: DeploymentPortsDep, origin: CommandOriginDep
 ) -> Response:
     """For an external environment of this name."""
-    return await _told(services, deployment_id, origin, _recorded(request, STAGING, origin))
+    return await _told(ports, deployment_id, origin, _recorded(request, STAGING, origin))
 
 
 @router.post(
     "/production", response_model=DeploymentOut, responses=ACCEPTED, summary="Record what another CI did in production"
 )
 async def record_production(
-    deployment_id: DeploymentId, request: RecordBody, services: ServicesDep, origin: CommandOriginDep
+    deployment_id: DeploymentId, request: RecordBody, ports: DeploymentPortsDep, origin: CommandOriginDep
 ) -> Response:
     """For an external environment of this name."""
-    return await _told(services, deployment_id, origin, _recorded(request, PRODUCTION, origin))
+    return await _told(ports, deployment_id, origin, _recorded(request, PRODUCTION, origin))
 
 
 @router.post(
@@ -137,22 +138,22 @@ async def record_stage(
     deployment_id: DeploymentId,
     environment: KnownEnvironment,
     request: RecordBody,
-    services: ServicesDep,
+    ports: DeploymentPortsDep,
     origin: CommandOriginDep,
 ) -> Response:
     """For any external environment."""
-    return await _told(services, deployment_id, origin, _recorded(request, environment, origin))
+    return await _told(ports, deployment_id, origin, _recorded(request, environment, origin))
 
 
 @router.post("/metrics", status_code=202, response_model=MetricsAccepted, summary="Report metrics")
 async def report_deployment_metrics(
     deployment_id: DeploymentId,
     request: Annotated[MetricsRequest, Depends(json_body(MetricsRequest))],
-    services: ServicesDep,
+    ports: DeploymentPortsDep,
     origin: OriginDep,
 ) -> Response:
     """One sample, compared with the limits of where the deployment stands; a breach can roll it back."""
-    await report_metrics(services, deployment_id, signed(ReportMetrics, request, origin))
+    await report_metrics(ports, deployment_id, signed(ReportMetrics, request, origin))
     accepted = MetricsAccepted(deployment_id=deployment_id, url=f"/api/dashboard/deployments/{deployment_id}")
     return json_answer(accepted.model_dump_json().encode(), 202)
 
@@ -164,6 +165,6 @@ def _recorded(request: RecordStageRequest, environment: str, origin: Origin) -> 
     )
 
 
-async def _told(services: Services, deployment_id: str, origin: Origin, command: DeploymentCommand) -> Response:
-    record = await command_deployment(services, deployment_id, command, origin.update_id(command))
+async def _told(ports: DeploymentPorts, deployment_id: str, origin: Origin, command: DeploymentCommand) -> Response:
+    record = await command_deployment(ports, deployment_id, command, origin.update_id(command))
     return json_answer(deployment_json(record))

@@ -10,12 +10,13 @@ from api.auth.idempotency import REPLAY_HEADER, IdempotencyKey
 from api.auth.origin import OriginDep
 from api.auth.reach import within
 from api.auth.resources import Resource
-from api.commands.answers import PageQuery, Paging, json_answer, pending_headers
-from api.commands.schemas.accepted import ACCEPTED
+from api.deployments.ports import DeploymentPortsDep
 from api.deployments.schemas import DeploymentOut, deployment_json
 from api.deployments.service import start_deployment
-from api.deps import DeploymentId, KnownService, ServicesDep
+from api.http.accepted import ACCEPTED
+from api.http.answers import PageQuery, Paging, json_answer, pending_headers
 from api.http.bodies import json_body
+from api.http.ids import DeploymentId, KnownService
 from api.temporal.recorded import seen_deployment
 from workflows.contracts.audit.events import EventPage, EventQuery
 from workflows.contracts.deployments import DeploymentPage, DeploymentQuery, DeploymentRequest, DeploymentStatus
@@ -49,7 +50,7 @@ class DeploymentListQuery(ServiceDeploymentQuery):
 )
 async def create_deployment(
     request: Annotated[DeploymentRequest, Depends(json_body(DeploymentRequest))],
-    services: ServicesDep,
+    ports: DeploymentPortsDep,
     origin: OriginDep,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
@@ -57,7 +58,7 @@ async def create_deployment(
     record follows.
     """
     try:
-        started = await start_deployment(services, origin, request, key=idempotency_key)
+        started = await start_deployment(ports, origin, request, key=idempotency_key)
     except NotFound as error:
         field = FieldError(field="service_name", message="is not registered")
         raise ValidationFailed(error.message, [field]) from None
@@ -69,10 +70,10 @@ async def create_deployment(
 
 @router.get("/deployments", response_model=DeploymentPage, summary="List deployments, newest first")
 async def list_deployments(
-    listing: Annotated[DeploymentListQuery, Query()], services: ServicesDep, caller: Caller
+    listing: Annotated[DeploymentListQuery, Query()], ports: DeploymentPortsDep, caller: Caller
 ) -> Response:
     """One page. A page can be short while there are more: go on until ``next_cursor`` is null."""
-    page = await services.deployments.list(DeploymentQuery(**listing.model_dump()))
+    page = await ports.deployments.list(DeploymentQuery(**listing.model_dump()))
     items = within(caller, page.items, lambda item: Resource(service=item.service_name))
     page = page.model_copy(update={"items": items})
     return json_answer(page.model_dump_json().encode())
@@ -81,30 +82,30 @@ async def list_deployments(
 @router.get("/deployments/service/{name}", response_model=DeploymentPage, summary="List the deployments of a service")
 @router.get("/services/{name}/deployments", response_model=DeploymentPage, summary="List the deployments of a service")
 async def list_deployments_of_service(
-    name: KnownService, listing: Annotated[ServiceDeploymentQuery, Query()], services: ServicesDep
+    name: KnownService, listing: Annotated[ServiceDeploymentQuery, Query()], ports: DeploymentPortsDep
 ) -> Response:
     """Newest first. 404 when there is no such service."""
-    page = await services.deployments.list(DeploymentQuery(service_name=name, **listing.model_dump()))
+    page = await ports.deployments.list(DeploymentQuery(service_name=name, **listing.model_dump()))
     if not page.items and listing.cursor is None:
-        await services.deployments.service(name)  # raises NotFound
+        await ports.deployments.service(name)  # raises NotFound
     return json_answer(page.model_dump_json().encode())
 
 
 @router.get("/deployments/{deployment_id}", response_model=DeploymentOut, summary="Show a deployment")
-async def get_deployment(deployment_id: DeploymentId, services: ServicesDep) -> Response:
+async def get_deployment(deployment_id: DeploymentId, ports: DeploymentPortsDep) -> Response:
     """Where it stands in each environment; ``waits_for`` says in words what moves it.
 
     An accepted one that the store has not taken yet is shown as its workflow has it; ``Record-Pending: true`` then.
     """
-    seen = await seen_deployment(services, deployment_id)
+    seen = await seen_deployment(ports, deployment_id)
     return json_answer(deployment_json(seen.record), headers=pending_headers(recorded=seen.recorded))
 
 
 @router.get("/deployments/{deployment_id}/events", response_model=EventPage, summary="List what was done, newest first")
-async def list_deployment_events(deployment_id: DeploymentId, paging: Paging, services: ServicesDep) -> Response:
+async def list_deployment_events(deployment_id: DeploymentId, paging: Paging, ports: DeploymentPortsDep) -> Response:
     """The deployment's audit trail."""
     query = EventQuery(deployment_id=deployment_id, limit=paging.limit, cursor=paging.cursor)
-    page = await services.deployments.events(query)
+    page = await ports.deployments.events(query)
     if not page.items and paging.cursor is None:
-        await services.deployments.get(deployment_id)  # raises NotFound
+        await ports.deployments.get(deployment_id)  # raises NotFound
     return json_answer(page.model_dump_json().encode())

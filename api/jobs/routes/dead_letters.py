@@ -11,16 +11,18 @@ from api.auth.guard import Caller
 from api.auth.idempotency import REPLAY_HEADER, IdempotencyKey, fingerprint, id_for, require_same
 from api.auth.origin import CommandOriginDep, OriginDep, signed
 from api.auth.reach import jobs_within, require_destination
-from api.commands.answers import DeadLetterListing, answer_job, job_responses, json_answer, told
-from api.commands.schemas.commands import (
+from api.http.answers import json_answer
+from api.http.bodies import json_body
+from api.http.ids import JobId, RedriveId
+from api.jobs.answers import DeadLetterListing, answer_job, job_responses, told
+from api.jobs.commands import (
     BulkRedriveRequest,
     BulkRedriveStarted,
     DiscardRequest,
     EditRequest,
     RedriveRequest,
 )
-from api.deps import JobId, RedriveId, Services, ServicesDep
-from api.http.bodies import json_body
+from api.jobs.ports import JobPorts, JobPortsDep
 from api.jobs.schemas import JobOut, page_json
 from api.temporal.recorded import seen_job
 from workflows.client.answers import ANSWERED_WITHIN_SECONDS
@@ -38,16 +40,16 @@ RedriveBody = Annotated[RedriveRequest, Depends(json_body(RedriveRequest, option
 
 
 @router.get("", response_model=JobPage, summary="List dead letters, newest first")
-async def list_dead_letters(listing: DeadLetterListing, services: ServicesDep, caller: Caller) -> Response:
+async def list_dead_letters(listing: DeadLetterListing, ports: JobPortsDep, caller: Caller) -> Response:
     """Those still parked; a redriven or discarded one is an ordinary job again."""
     query = JobQuery(**listing.model_dump(), status=JobStatus.DEAD_LETTERED)
-    return json_answer(page_json(jobs_within(caller, await services.reader.list(query))))
+    return json_answer(page_json(jobs_within(caller, await ports.reader.list(query))))
 
 
 @router.post("/redrive", status_code=202, response_model=BulkRedriveStarted, summary="Redrive many")
 async def redrive_many(
     request: Annotated[BulkRedriveRequest, Depends(json_body(BulkRedriveRequest, optional=True))],
-    services: ServicesDep,
+    ports: JobPortsDep,
     origin: OriginDep,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
@@ -59,8 +61,8 @@ async def redrive_many(
     asked = WhoAndWhy(**bulk.who().model_dump(), reason=bulk.reason)
     what, event_id = JobsBulkRedriven(redrive_id=redrive_id), f"redrive-{redrive_id}"
     # Before it starts, so that none is missing; under its own id, so that a repeated request is one event.
-    await _keep(services, noted(what, asked, services.clock(), words, event_id=event_id))
-    earlier = await services.orchestrator.start_bulk_redrive(redrive_id, bulk, fingerprint=digest)
+    await _keep(ports, noted(what, asked, ports.clock(), words, event_id=event_id))
+    earlier = await ports.orchestrator.start_bulk_redrive(redrive_id, bulk, fingerprint=digest)
     headers = {"Location": f"{router.prefix}/redrives/{redrive_id}"}
     if earlier is not None:
         require_same(earlier, digest, what=f"bulk redrive {redrive_id}")
@@ -70,74 +72,74 @@ async def redrive_many(
 
 
 @router.get("/redrives/{redrive_id}", response_model=BulkRedriveProgress, summary="How far a bulk redrive is")
-async def redrive_progress(redrive_id: RedriveId, services: ServicesDep) -> Response:
+async def redrive_progress(redrive_id: RedriveId, ports: JobPortsDep) -> Response:
     """By the id that starting it answered."""
     try:
-        progress = await services.orchestrator.bulk_redrive_progress(redrive_id)
+        progress = await ports.orchestrator.bulk_redrive_progress(redrive_id)
     except NotFound:
         raise NotFound(f"There is no bulk redrive {redrive_id}.") from None
     return json_answer(progress.model_dump_json().encode())
 
 
 @router.get("/{job_id}", response_model=JobOut, summary="Show a dead letter")
-async def get_dead_letter(job_id: JobId, services: ServicesDep) -> Response:
+async def get_dead_letter(job_id: JobId, ports: JobPortsDep) -> Response:
     """404 when the job is not parked."""
-    return await answer_job(services, await _parked(services, job_id))
+    return await answer_job(ports, await _parked(ports, job_id))
 
 
 @router.patch("/{job_id}", response_model=JobOut, responses=job_responses(), summary="Edit a dead letter")
 async def edit_dead_letter(
     job_id: JobId,
     request: Annotated[EditRequest, Depends(json_body(EditRequest))],
-    services: ServicesDep,
+    ports: JobPortsDep,
     origin: CommandOriginDep,
 ) -> Response:
     """It stays parked; the changes count from its next redrive."""
     edit = signed(Edit, request, origin)
-    await require_destination(services, origin.caller, job_id, pool=edit.pool)
-    job = await told(services, job_id, lambda: services.orchestrator.edit(job_id, edit, origin.update_id(edit)))
-    return await answer_job(services, job)
+    await require_destination(ports, origin.caller, job_id, pool=edit.pool)
+    job = await told(ports, job_id, lambda: ports.orchestrator.edit(job_id, edit, origin.update_id(edit)))
+    return await answer_job(ports, job)
 
 
 @router.post("/{job_id}", response_model=JobOut, responses=job_responses(), summary="Redrive a dead letter")
 @router.post("/{job_id}/redrive", response_model=JobOut, responses=job_responses(), summary="Redrive a dead letter")
 async def redrive_dead_letter(
-    job_id: JobId, request: RedriveBody, services: ServicesDep, origin: CommandOriginDep
+    job_id: JobId, request: RedriveBody, ports: JobPortsDep, origin: CommandOriginDep
 ) -> Response:
     """Run it again with fresh budgets, after the changes of ``edit``."""
     redrive = signed(Redrive, request, origin)
     if redrive.edit is not None:
-        await require_destination(services, origin.caller, job_id, pool=redrive.edit.pool)
+        await require_destination(ports, origin.caller, job_id, pool=redrive.edit.pool)
     update_id = origin.update_id(redrive)
-    job = await told(services, job_id, lambda: services.orchestrator.redrive(job_id, redrive, update_id))
-    return await answer_job(services, job)
+    job = await told(ports, job_id, lambda: ports.orchestrator.redrive(job_id, redrive, update_id))
+    return await answer_job(ports, job)
 
 
 @router.delete("/{job_id}", response_model=JobOut, responses=job_responses(), summary="Discard a dead letter")
 async def discard_dead_letter(
     job_id: JobId,
     request: Annotated[DiscardRequest, Depends(json_body(DiscardRequest, optional=True))],
-    services: ServicesDep,
+    ports: JobPortsDep,
     origin: CommandOriginDep,
 ) -> Response:
     """It gets the final status of its cause; its record stays."""
     discard = signed(Discard, request, origin)
     update_id = origin.update_id(discard)
-    job = await told(services, job_id, lambda: services.orchestrator.discard(job_id, discard, update_id))
-    return await answer_job(services, job)
+    job = await told(ports, job_id, lambda: ports.orchestrator.discard(job_id, discard, update_id))
+    return await answer_job(ports, job)
 
 
-async def _parked(services: Services, job_id: str) -> Job:
-    job = (await seen_job(services, job_id)).record
+async def _parked(ports: JobPorts, job_id: str) -> Job:
+    job = (await seen_job(ports, job_id)).record
     if job.status is not JobStatus.DEAD_LETTERED:
         raise NotFound(f"Job {job_id} is no dead letter: it is {job.status}. Look at /api/dashboard/jobs/{job_id}.")
     return job
 
 
-async def _keep(services: Services, event: AuditEvent) -> None:
+async def _keep(ports: JobPorts, event: AuditEvent) -> None:
     """Raises Unavailable, also when the store does not answer: nothing is started then."""
     try:
         async with asyncio.timeout(ANSWERED_WITHIN_SECONDS):
-            await services.audit.append(event)
+            await ports.audit.append(event)
     except TimeoutError as error:
         raise Unavailable("The audit trail does not answer, so nothing was started; try again.") from error

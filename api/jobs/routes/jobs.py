@@ -11,18 +11,12 @@ from api.auth.guard import Caller
 from api.auth.idempotency import IdempotencyKey
 from api.auth.origin import CommandOriginDep, Origin, OriginDep, signed
 from api.auth.reach import jobs_within, require_destination
-from api.commands.answers import (
-    Listing,
-    Paging,
-    answer_job,
-    answer_submitted,
-    job_responses,
-    json_answer,
-    told,
-)
-from api.commands.schemas.commands import AmendRequest, CancelRequest, CompleteRequest
-from api.deps import JobId, Services, ServicesDep
+from api.http.answers import Paging, json_answer
 from api.http.bodies import json_body
+from api.http.ids import JobId
+from api.jobs.answers import Listing, answer_job, answer_submitted, job_responses, told
+from api.jobs.commands import AmendRequest, CancelRequest, CompleteRequest
+from api.jobs.ports import JobPorts, JobPortsDep
 from api.jobs.schemas import JobOut, page_json
 from api.jobs.service import retry, submit_one
 from api.temporal.recorded import seen_job
@@ -42,42 +36,42 @@ _LEASE_WAIT_SECONDS: Final = 2
 @router.post("", status_code=201, response_model=JobOut, responses=job_responses(created=True), summary="Submit a job")
 async def create_job(
     spec: Annotated[JobSpec, Depends(json_body(JobSpec))],
-    services: ServicesDep,
+    ports: JobPortsDep,
     origin: OriginDep,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Start a job. 201: it is durably started and its record can be read. 202: it is, and its record follows."""
-    return await answer_submitted(services, await submit_one(services, origin, spec, idempotency_key))
+    return await answer_submitted(ports, await submit_one(ports, origin, spec, idempotency_key))
 
 
 @router.get("", response_model=JobPage, summary="List jobs, newest first")
-async def list_jobs(listing: Listing, services: ServicesDep, caller: Caller) -> Response:
+async def list_jobs(listing: Listing, ports: JobPortsDep, caller: Caller) -> Response:
     """One page. A page can be short while there are more: go on until ``next_cursor`` is null."""
-    return json_answer(page_json(jobs_within(caller, await services.reader.list(JobQuery(**listing.model_dump())))))
+    return json_answer(page_json(jobs_within(caller, await ports.reader.list(JobQuery(**listing.model_dump())))))
 
 
 @router.get("/running", response_model=JobPage, summary="List the jobs that agents work on")
-async def list_running_jobs(paging: Paging, services: ServicesDep, caller: Caller) -> Response:
+async def list_running_jobs(paging: Paging, ports: JobPortsDep, caller: Caller) -> Response:
     """Newest first."""
-    return json_answer(page_json(jobs_within(caller, await services.reader.running(paging.limit, paging.cursor))))
+    return json_answer(page_json(jobs_within(caller, await ports.reader.running(paging.limit, paging.cursor))))
 
 
 @router.get("/agent/{agent_id}", response_model=JobPage, summary="List the jobs of one agent")
-async def list_jobs_of_agent(agent_id: ShortLine, paging: Paging, services: ServicesDep, caller: Caller) -> Response:
+async def list_jobs_of_agent(agent_id: ShortLine, paging: Paging, ports: JobPortsDep, caller: Caller) -> Response:
     """The jobs whose latest attempt this agent ran, newest first."""
     return json_answer(
-        page_json(jobs_within(caller, await services.reader.by_agent(agent_id, paging.limit, paging.cursor)))
+        page_json(jobs_within(caller, await ports.reader.by_agent(agent_id, paging.limit, paging.cursor)))
     )
 
 
 @router.get("/{job_id}", response_model=JobOut, summary="Show a job")
-async def get_job(job_id: JobId, services: ServicesDep) -> Response:
+async def get_job(job_id: JobId, ports: JobPortsDep) -> Response:
     """The record; for a running job with the moment its lease lapses, fresh from Temporal.
 
     An accepted job that the store has not taken yet is shown as its workflow has it; ``Record-Pending: true`` then.
     """
-    seen = await seen_job(services, job_id)
-    return await answer_job(services, await _with_lease(services, seen.record), recorded=seen.recorded)
+    seen = await seen_job(ports, job_id)
+    return await answer_job(ports, await _with_lease(ports, seen.record), recorded=seen.recorded)
 
 
 @router.patch(
@@ -89,14 +83,14 @@ async def get_job(job_id: JobId, services: ServicesDep) -> Response:
 async def amend_job(
     job_id: JobId,
     request: Annotated[AmendRequest, Depends(json_body(AmendRequest))],
-    services: ServicesDep,
+    ports: JobPortsDep,
     origin: CommandOriginDep,
 ) -> Response:
     """Priority and pool can be changed until an agent has the job, labels and tags until it ends."""
     amend = signed(Amend, request, origin)
-    await require_destination(services, origin.caller, job_id, pool=amend.pool, labels=amend.labels)
-    job = await told(services, job_id, lambda: services.orchestrator.amend(job_id, amend, origin.update_id(amend)))
-    return await answer_job(services, job)
+    await require_destination(ports, origin.caller, job_id, pool=amend.pool, labels=amend.labels)
+    job = await told(ports, job_id, lambda: ports.orchestrator.amend(job_id, amend, origin.update_id(amend)))
+    return await answer_job(ports, job)
 
 
 @router.patch(
@@ -105,25 +99,25 @@ async def amend_job(
 async def complete_job(
     job_id: JobId,
     request: Annotated[CompleteRequest, Depends(json_body(CompleteRequest))],
-    services: ServicesDep,
+    ports: JobPortsDep,
     origin: CommandOriginDep,
 ) -> Response:
     """Another CI or an operator knows how it ended: what still runs is stopped and this becomes the result."""
     complete = signed(Complete, request, origin)
     update_id = origin.update_id(complete)
-    job = await told(services, job_id, lambda: services.orchestrator.complete(job_id, complete, update_id))
-    return await answer_job(services, job)
+    job = await told(ports, job_id, lambda: ports.orchestrator.complete(job_id, complete, update_id))
+    return await answer_job(ports, job)
 
 
 @router.post("/{job_id}/cancel", response_model=JobOut, responses=job_responses(), summary="Cancel a job")
 async def cancel_job(
     job_id: JobId,
     request: Annotated[CancelRequest, Depends(json_body(CancelRequest, optional=True))],
-    services: ServicesDep,
+    ports: JobPortsDep,
     origin: CommandOriginDep,
 ) -> Response:
     """A queued job ends at once, a running one within 2 s and its 10 s grace. Cancelling it again is no error."""
-    return await answer_job(services, await cancel(services, job_id, signed(Cancel, request, origin), origin))
+    return await answer_job(ports, await cancel(ports, job_id, signed(Cancel, request, origin), origin))
 
 
 @router.post(
@@ -134,30 +128,28 @@ async def cancel_job(
     summary="Run again",
 )
 async def retry_job(
-    job_id: JobId, services: ServicesDep, origin: OriginDep, idempotency_key: IdempotencyKey = None
+    job_id: JobId, ports: JobPortsDep, origin: OriginDep, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """An ended job becomes a new one (201) that names it in ``retry_of``; a dead letter is redriven itself (200)."""
-    return await answer_submitted(services, await retry(services, origin, job_id, idempotency_key))
+    return await answer_submitted(ports, await retry(ports, origin, job_id, idempotency_key))
 
 
-async def cancel(services: Services, job_id: str, request: Cancel, origin: Origin) -> Job:
+async def cancel(ports: JobPorts, job_id: str, request: Cancel, origin: Origin) -> Job:
     """Cancel; a job that is cancelled already is returned as it is. Raises NotFound, InvalidState."""
     try:
-        return await told(
-            services, job_id, lambda: services.orchestrator.cancel(job_id, request, origin.update_id(request))
-        )
+        return await told(ports, job_id, lambda: ports.orchestrator.cancel(job_id, request, origin.update_id(request)))
     except InvalidState:
-        job = await services.reader.get(job_id)
+        job = await ports.reader.get(job_id)
         if job.status is JobStatus.CANCELLED:
             return job
         raise
 
 
-async def _with_lease(services: Services, job: Job) -> Job:
+async def _with_lease(ports: JobPorts, job: Job) -> Job:
     if job.status is not JobStatus.RUNNING:
         return job
     try:
-        lease = await asyncio.wait_for(services.orchestrator.lease_expires_at(job.job_id), _LEASE_WAIT_SECONDS)
+        lease = await asyncio.wait_for(ports.orchestrator.lease_expires_at(job.job_id), _LEASE_WAIT_SECONDS)
     except (Unavailable, TimeoutError):
         logger.info("lease not refreshed: Temporal does not answer", extra={"job_id": job.job_id})
         return job

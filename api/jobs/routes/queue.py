@@ -9,11 +9,13 @@ from starlette.responses import Response
 from activities.events.trail import noted
 from api.auth.idempotency import IdempotencyKey
 from api.auth.origin import CommandOriginDep, OriginDep, signed
-from api.commands.answers import answer_job, job_responses, json_answer, told
-from api.commands.schemas.commands import PriorityRequest
-from api.deps import JobId, ServicesDep
+from api.http.answers import json_answer
 from api.http.bodies import json_body
 from api.http.errors import request_id_of
+from api.http.ids import JobId
+from api.jobs.answers import answer_job, job_responses, told
+from api.jobs.commands import PriorityRequest
+from api.jobs.ports import JobPortsDep
 from api.jobs.routes.jobs import cancel, create_job, get_job, list_jobs
 from api.jobs.schemas import Batch, BatchResult, JobOut
 from api.jobs.service import submit_batch
@@ -34,12 +36,12 @@ router.get("/jobs/{job_id}", response_model=JobOut, summary="Show a job")(get_jo
 async def create_jobs(
     request: Request,
     batch: Annotated[Batch, Depends(json_body(Batch))],
-    services: ServicesDep,
+    ports: JobPortsDep,
     origin: OriginDep,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """All are checked before any is started: a bad field refuses the whole batch (422, ``items.3.git_repo``)."""
-    result = await submit_batch(services, origin, batch, idempotency_key, request_id_of(request))
+    result = await submit_batch(ports, origin, batch, idempotency_key, request_id_of(request))
     return json_answer(result.model_dump_json().encode(), 207)
 
 
@@ -52,30 +54,30 @@ async def create_jobs(
 async def set_priority(
     job_id: JobId,
     request: Annotated[PriorityRequest, Depends(json_body(PriorityRequest))],
-    services: ServicesDep,
+    ports: JobPortsDep,
     origin: CommandOriginDep,
 ) -> Response:
     """Possible until an agent has the job."""
     amend = signed(Amend, request, origin)
-    job = await told(services, job_id, lambda: services.orchestrator.amend(job_id, amend, origin.update_id(amend)))
-    return await answer_job(services, job)
+    job = await told(ports, job_id, lambda: ports.orchestrator.amend(job_id, amend, origin.update_id(amend)))
+    return await answer_job(ports, job)
 
 
 @router.delete("/jobs/{job_id}", response_model=JobOut, responses=job_responses(), summary="Cancel a job")
-async def delete_job(job_id: JobId, services: ServicesDep, origin: CommandOriginDep) -> Response:
+async def delete_job(job_id: JobId, ports: JobPortsDep, origin: CommandOriginDep) -> Response:
     """Takes the job from the queue or stops it; its record stays."""
-    return await answer_job(services, await cancel(services, job_id, Cancel(**origin.fields()), origin))
+    return await answer_job(ports, await cancel(ports, job_id, Cancel(**origin.fields()), origin))
 
 
 @router.get("/stats", response_model=QueueStats, summary="The queue in numbers")
-async def queue_stats(services: ServicesDep) -> Response:
+async def queue_stats(ports: JobPortsDep) -> Response:
     """Counters and times since the beginning; the cost does not grow with the number of jobs."""
-    return json_answer((await services.reader.queue_stats()).model_dump_json().encode())
+    return json_answer((await ports.reader.queue_stats()).model_dump_json().encode())
 
 
 @router.post("/maintenance/requeue-expired", response_model=ReconcileResult, summary="Compare records with workflows")
-async def requeue_expired(services: ServicesDep, origin: OriginDep) -> Response:
+async def requeue_expired(ports: JobPortsDep, origin: OriginDep) -> Response:
     """Workflows requeue lapsed leases themselves; this closes records whose workflow was ended behind our back."""
     words = "Open records were compared with their workflows"
-    await services.audit.append(noted(EventType.JOBS_RECONCILED, origin.who(), services.clock(), words))
-    return json_answer((await services.orchestrator.reconcile()).model_dump_json().encode())
+    await ports.audit.append(noted(EventType.JOBS_RECONCILED, origin.who(), ports.clock(), words))
+    return json_answer((await ports.orchestrator.reconcile()).model_dump_json().encode())

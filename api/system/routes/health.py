@@ -11,11 +11,11 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from api.commands.answers import json_answer
-from api.deps import Services, ServicesDep
+from api.http.answers import json_answer
 from api.http.errors import problem
 from api.http.metrics import CONTENT_TYPE
 from api.http.middleware import MAX_BODY_BYTES
+from api.system.ports import SystemPorts, SystemPortsDep
 from api.system.schemas.health import Health, Info, Ready
 from workflows.contracts.agents import PoolView
 from workflows.contracts.attempts import MAX_ARTIFACT_BYTES, MAX_CHUNK_BYTES
@@ -42,9 +42,9 @@ async def health() -> Response:
 
 
 @public.get("/health/ready", response_model=Ready, summary="Everything needed answers")
-async def ready(request: Request, services: ServicesDep) -> Response:
+async def ready(request: Request, ports: SystemPortsDep) -> Response:
     """Asks Temporal and DynamoDB; 503 names what does not answer. For load balancers."""
-    temporal, dynamodb = await asyncio.gather(_check(_temporal(services)), _check(services.reader.queue_stats()))
+    temporal, dynamodb = await asyncio.gather(_check(_temporal(ports)), _check(ports.reader.queue_stats()))
     down = {name: reason for name, reason in (("temporal", temporal), ("dynamodb", dynamodb)) if reason is not None}
     if down:
         errors = [FieldError(field=name, message=reason) for name, reason in down.items()]
@@ -54,11 +54,11 @@ async def ready(request: Request, services: ServicesDep) -> Response:
 
 
 @router.get("/info", response_model=Info, summary="What this server is")
-async def info(services: ServicesDep) -> Response:
+async def info(ports: SystemPortsDep) -> Response:
     """Version, environment and limits."""
     found = Info(
         version=product_version(),
-        environment=services.environment,
+        environment=ports.environment,
         python=platform.python_version(),
         max_body_bytes=MAX_BODY_BYTES,
         max_log_chunk_bytes=MAX_CHUNK_BYTES,
@@ -75,34 +75,34 @@ async def info(services: ServicesDep) -> Response:
     },
     summary="Metrics for Prometheus",
 )
-async def metrics(services: ServicesDep) -> Response:
+async def metrics(ports: SystemPortsDep) -> Response:
     """Requests by route template, the queue, the pools (``hybridci_pool_*``, by which KEDA can scale agents), and what
     is stuck (``hybridci_stuck_workflows``).
     """
-    stats, pools, stuck = await asyncio.gather(services.reader.queue_stats(), _pools(services), _stuck(services))
-    return Response(services.metrics.render(stats, pools, stuck), media_type=CONTENT_TYPE)
+    stats, pools, stuck = await asyncio.gather(ports.reader.queue_stats(), _pools(ports), _stuck(ports))
+    return Response(ports.metrics.render(stats, pools, stuck), media_type=CONTENT_TYPE)
 
 
-async def _pools(services: Services) -> list[PoolView]:
+async def _pools(ports: SystemPorts) -> list[PoolView]:
     """None while Temporal does not answer: the other numbers are needed just then."""
     try:
-        return await services.fleet.pools.views()
+        return await ports.fleet.pools.views()
     except HybridCIError as error:
         logger.warning("the pools' numbers are missing", extra={"reason": error.message})
         return []
 
 
-async def _stuck(services: Services) -> dict[str, int] | None:
+async def _stuck(ports: SystemPorts) -> dict[str, int] | None:
     """None while Temporal does not answer."""
     try:
-        return Counter(each.workflow_type for each in await services.repairs.stuck())
+        return Counter(each.workflow_type for each in await ports.repairs.stuck())
     except HybridCIError as error:
         logger.warning("the number of stuck workflows is missing", extra={"reason": error.message})
         return None
 
 
-async def _temporal(services: Services) -> None:
-    await services.orchestrator.ready()
+async def _temporal(ports: SystemPorts) -> None:
+    await ports.orchestrator.ready()
 
 
 async def _check(question: Awaitable[object]) -> str | None:

@@ -10,10 +10,11 @@ from api.auth.guard import Caller
 from api.auth.origin import Origin, OriginDep, signed
 from api.auth.reach import within
 from api.auth.resources import Resource
-from api.commands.answers import json_answer
 from api.deployments.service import require_environment
-from api.deps import DeploymentId, JobId, KnownEnvironment, KnownService, Services, ServicesDep
+from api.http.answers import json_answer
 from api.http.bodies import json_body
+from api.http.ids import DeploymentId, JobId, KnownEnvironment, KnownService
+from api.system.ports import SystemPorts, SystemPortsDep
 from api.system.schemas.repairs import RepairOut, RepairRequest, StuckOut, SystemHealth
 from workflows.client.deployments import workflow_id_of
 from workflows.contracts.ids import environment_workflow_id, job_workflow_id
@@ -28,9 +29,9 @@ Body = Annotated[RepairRequest, Depends(json_body(RepairRequest))]
 
 
 @router.get("/health/system", response_model=SystemHealth, summary="Is anything stuck?")
-async def system_health(services: ServicesDep, caller: Caller) -> Response:
+async def system_health(ports: SystemPortsDep, caller: Caller) -> Response:
     """Workflows that cannot go on, as Temporal reports them, each with the command that cures it."""
-    stuck = within(caller, await services.repairs.stuck(), _resource)
+    stuck = within(caller, await ports.repairs.stuck(), _resource)
     health = SystemHealth(
         status="stuck" if stuck else "healthy",
         version=product_version(),
@@ -47,14 +48,14 @@ async def system_health(services: ServicesDep, caller: Caller) -> Response:
     responses=_RESPONSES,
     summary="Repair a job whose workflow is stuck",
 )
-async def repair_job(job_id: JobId, request: Body, services: ServicesDep, origin: OriginDep) -> Response:
+async def repair_job(job_id: JobId, request: Body, ports: SystemPortsDep, origin: OriginDep) -> Response:
     """It goes on from its last good task, or ends as an error when a command would run twice (or with ``end``).
 
     409 for one that is not stuck.
     """
-    job = await services.reader.get(job_id)
+    job = await ports.reader.get(job_id)
     subject = Subject(kind=Kind.JOB, workflow_id=job_workflow_id(job_id), job_id=job_id, pool=job.pool)
-    return await _repair(services, origin, subject, request)
+    return await _repair(ports, origin, subject, request)
 
 
 @router.post(
@@ -64,10 +65,10 @@ async def repair_job(job_id: JobId, request: Body, services: ServicesDep, origin
     summary="Repair a deployment whose workflow is stuck",
 )
 async def repair_deployment(
-    deployment_id: DeploymentId, request: Body, services: ServicesDep, origin: OriginDep
+    deployment_id: DeploymentId, request: Body, ports: SystemPortsDep, origin: OriginDep
 ) -> Response:
     """As for a job; one that is ended gives its environment's lock back, and what is live stays live."""
-    deployment = await services.deployments.get(deployment_id)
+    deployment = await ports.deployments.get(deployment_id)
     subject = Subject(
         kind=Kind.DEPLOYMENT,
         workflow_id=workflow_id_of(deployment),
@@ -76,7 +77,7 @@ async def repair_deployment(
         environment=deployment.environment,
         version=deployment.version,
     )
-    return await _repair(services, origin, subject, request)
+    return await _repair(ports, origin, subject, request)
 
 
 @router.post(
@@ -86,22 +87,22 @@ async def repair_deployment(
     summary="Repair an environment whose workflow is stuck",
 )
 async def repair_environment(
-    name: KnownService, environment: KnownEnvironment, request: Body, services: ServicesDep, origin: OriginDep
+    name: KnownService, environment: KnownEnvironment, request: Body, ports: SystemPortsDep, origin: OriginDep
 ) -> Response:
     """As for a job; one that is ended starts anew from its record: who holds the lock, who waits, what is live."""
-    await require_environment(services, name, environment)
+    await require_environment(ports, name, environment)
     subject = Subject(
         kind=Kind.ENVIRONMENT,
         workflow_id=environment_workflow_id(name, environment),
         service_name=name,
         environment=environment,
     )
-    return await _repair(services, origin, subject, request)
+    return await _repair(ports, origin, subject, request)
 
 
-async def _repair(services: Services, origin: Origin, subject: Subject, request: RepairRequest) -> Response:
+async def _repair(ports: SystemPorts, origin: Origin, subject: Subject, request: RepairRequest) -> Response:
     start = RepairInput(subject=subject, command=signed(Repair, request, origin))
-    result = await services.repairs.repair(start)
+    result = await ports.repairs.repair(start)
     if result is None:
         answer = RepairOut(workflow_id=subject.workflow_id, outcome=Outcome.UNDER_WAY, message=_UNDER_WAY)
         return json_answer(answer.model_dump_json().encode(), 202)

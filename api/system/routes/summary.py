@@ -7,8 +7,8 @@ from typing import Final
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from api.commands.answers import json_answer
-from api.deps import ServicesDep
+from api.http.answers import json_answer
+from api.system.ports import SystemPortsDep
 from api.system.schemas.summary import Summary
 from workflows.contracts.deployments import DeploymentQuery, DeploymentStatus
 
@@ -23,14 +23,14 @@ _ON_THEIR_WAY: Final = (
 
 
 @router.get("/api/dashboard/summary", response_model=Summary, summary="The first page in numbers")
-async def summary(services: ServicesDep) -> Response:
+async def summary(ports: SystemPortsDep) -> Response:
     """Counters, and the five newest jobs and deployments. Days are in UTC."""
-    today = datetime.fromtimestamp(services.clock() / 1000, UTC).date().isoformat()
+    today = datetime.fromtimestamp(ports.clock() / 1000, UTC).date().isoformat()
     jobs, stats, started_today, recent = await asyncio.gather(
-        services.reader.overview(),
-        services.deployments.stats(),
-        services.deployments.day_count(today),
-        services.deployments.list(DeploymentQuery(limit=_RECENT)),
+        ports.reader.overview(),
+        ports.deployments.stats(),
+        ports.deployments.day_count(today),
+        ports.deployments.list(DeploymentQuery(limit=_RECENT)),
     )
     found = Summary(
         **dict(jobs),

@@ -4,8 +4,6 @@ from typing import Any, Final, Literal
 
 from pydantic import Field
 
-from api.deployments.schemas import deployment_fields
-from api.jobs.schemas import job_fields
 from workflows.contracts.accepted import Accepted
 from workflows.contracts.base import Frozen
 
@@ -36,8 +34,10 @@ ACCEPTED: Final[dict[int | str, dict[str, Any]]] = {
 """For ``responses`` of every route that starts or commands a workflow."""
 
 
-def accepted_answer(accepted: Accepted) -> AcceptedAnswer:
-    """What the client is told."""
+def accepted_answer(
+    accepted: Accepted, *, job: dict[str, Any] | None = None, deployment: dict[str, Any] | None = None
+) -> AcceptedAnswer:
+    """What the client is told; ``job`` and ``deployment`` as they are shown, where they are known."""
     taken = accepted.taken
     return AcceptedAnswer(
         asked=taken.asked,
@@ -48,8 +48,8 @@ def accepted_answer(accepted: Accepted) -> AcceptedAnswer:
         service_name=taken.service_name,
         environment=taken.environment,
         update_id=taken.update_id,
-        job=None if taken.job is None else job_fields(taken.job),
-        deployment=None if taken.deployment is None else deployment_fields(taken.deployment),
+        job=job,
+        deployment=deployment,
     )
 
 

@@ -1,0 +1,27 @@
+"""What the routes of agents and pools need."""
+
+from typing import Annotated, Protocol
+
+from fastapi import Depends
+
+from api.agents.fleet import Fleet
+from api.agents.schemas import GatewayAddress
+from api.auth.ports import IssuingPorts
+from api.ports import provided
+
+
+class HasFleet(Protocol):
+    """The agents and pools as this process knows them."""
+
+    @property
+    def fleet(self) -> Fleet: ...
+
+
+class AgentPorts(IssuingPorts, HasFleet, Protocol):
+    """``gateway``: where agents elsewhere connect, when there is one."""
+
+    @property
+    def gateway(self) -> GatewayAddress | None: ...
+
+
+AgentPortsDep = Annotated[AgentPorts, Depends(provided)]

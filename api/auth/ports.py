@@ -1,0 +1,39 @@
+"""What it takes to know a caller, what they reach, and to hand out credentials."""
+
+from typing import Annotated, Protocol
+
+from fastapi import Depends
+
+from api.auth.authenticator import Authenticator
+from api.auth.remembered import Remembered
+from api.auth.sign_in import SignIn
+from api.ports import HasAccess, HasClock, HasCredentials, provided
+from api.temporal.ports import HasKnownJobs, RecordPorts
+
+
+class HasAuthenticator(Protocol):
+    """Whom a key, session or token stands for."""
+
+    @property
+    def authenticator(self) -> Authenticator: ...
+
+
+class HasSignIn(Protocol):
+    """How people and workloads sign in."""
+
+    @property
+    def sign_in(self) -> SignIn: ...
+
+
+class IssuingPorts(HasAuthenticator, HasAccess, HasClock, Protocol):
+    """Handing out credentials and ending them."""
+
+
+class AuthPorts(IssuingPorts, RecordPorts, HasSignIn, HasCredentials, HasKnownJobs, Protocol):
+    """Knowing callers, and what their grants reach. ``deliveries``: who may deliver for which attempt, remembered."""
+
+    @property
+    def deliveries(self) -> Remembered: ...
+
+
+AuthPortsDep = Annotated[AuthPorts, Depends(provided)]

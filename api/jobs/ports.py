@@ -1,0 +1,16 @@
+"""What submitting jobs and steering them needs."""
+
+from typing import Annotated, Protocol
+
+from fastapi import Depends
+
+from api.agents.ports import HasFleet
+from api.ports import HasAudit, HasClock, HasJobCreator, provided
+from api.temporal.ports import HasKnownJobs, RecordPorts
+
+
+class JobPorts(HasClock, RecordPorts, HasKnownJobs, HasJobCreator, HasAudit, HasFleet, Protocol):
+    """Jobs: their records, their workflows, their trail."""
+
+
+JobPortsDep = Annotated[JobPorts, Depends(provided)]

@@ -1,0 +1,157 @@
+"""What the parts of the API may need of their process, one capability each: its type, and nothing of how it is made.
+
+Each slice names the ones that it needs in its own ``ports``; ``api.app`` puts one process's services together, and they
+fit all of them. So a slice's tests give it three fakes and not twenty, and a reader sees what it can reach.
+"""
+
+import asyncio
+from typing import Any, Protocol
+from weakref import WeakValueDictionary
+
+from starlette.requests import Request
+from temporalio.converter import PayloadCodec
+
+from activities.clock import Clock
+from activities.credentials.registry import CredentialRegistry
+from activities.deployments.readers import DeploymentReader
+from activities.jobs.readers import JobReader
+from activities.jobs.writers import JobCreator
+from activities.stores.interfaces import ArtifactStore, CredentialStore, EventStore, LogStore
+from api.http.metrics import Metrics
+from workflows.client.deployments import Deployments
+from workflows.client.jobs import Orchestrator
+from workflows.client.repairs import Repairs
+
+
+class HasClock(Protocol):
+    """Epoch milliseconds."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+
+class HasEnvironmentName(Protocol):
+    """The name of this installation: development, production."""
+
+    @property
+    def environment(self) -> str: ...
+
+
+class HasJobReader(Protocol):
+    """Jobs' records."""
+
+    @property
+    def reader(self) -> JobReader: ...
+
+
+class HasJobCreator(Protocol):
+    """The record of a job that was just started."""
+
+    @property
+    def creator(self) -> JobCreator: ...
+
+
+class HasDeploymentReader(Protocol):
+    """Records of deployments, environments, services and events."""
+
+    @property
+    def deployments(self) -> DeploymentReader: ...
+
+
+class HasAudit(Protocol):
+    """The audit trail."""
+
+    @property
+    def audit(self) -> EventStore: ...
+
+
+class HasLogs(Protocol):
+    """Logs of attempts."""
+
+    @property
+    def logs(self) -> LogStore: ...
+
+
+class HasArtifacts(Protocol):
+    """Files of attempts."""
+
+    @property
+    def artifacts(self) -> ArtifactStore: ...
+
+
+class HasCredentials(Protocol):
+    """Keys, sessions and tokens, to look up."""
+
+    @property
+    def credentials(self) -> CredentialStore: ...
+
+
+class HasAccess(Protocol):
+    """Keys, sessions and tokens, to change."""
+
+    @property
+    def access(self) -> CredentialRegistry: ...
+
+
+class HasOrchestrator(Protocol):
+    """The way to the workflows of jobs. Raises Unavailable as long as Temporal was never reached."""
+
+    @property
+    def orchestrator(self) -> Orchestrator: ...
+
+
+class HasReleases(Protocol):
+    """The way to the workflows of deployments, environments and services. Raises Unavailable likewise."""
+
+    @property
+    def releases(self) -> Deployments: ...
+
+
+class HasRepairs(Protocol):
+    """The way to workflows that cannot go on. Raises Unavailable likewise."""
+
+    @property
+    def repairs(self) -> Repairs: ...
+
+
+class HasCodec(Protocol):
+    """The payload codec, when there is one."""
+
+    @property
+    def codec(self) -> PayloadCodec | None: ...
+
+
+class HasMetrics(Protocol):
+    """What Prometheus reads."""
+
+    @property
+    def metrics(self) -> Metrics: ...
+
+
+class HasStopping(Protocol):
+    """True once the process has been told to end; whoever streams without end then ends."""
+
+    def stopping(self) -> bool: ...
+
+
+class HasStarting(Protocol):
+    """A lock for each deployment that a request with a key is just starting."""
+
+    @property
+    def starting(self) -> WeakValueDictionary[str, asyncio.Lock]: ...
+
+
+async def provided(request: Request) -> Any:
+    """The services of the process that handles this request, as whatever ports the route names.
+
+    A coroutine: FastAPI would run a plain function in a thread.
+    """
+    return services_of(request)
+
+
+def services_of(request: Request) -> Any:
+    """See ``provided``."""
+    services = getattr(request.app.state, "services", None)
+    if services is None:
+        raise TypeError("the application was started without services")
+    return services

@@ -1,0 +1,17 @@
+"""What finding a record, or what stands for it as long as there is none, needs."""
+
+from typing import Protocol
+
+from api.ports import HasDeploymentReader, HasJobReader, HasOrchestrator, HasReleases
+from api.temporal.known_jobs import KnownJobs
+
+
+class HasKnownJobs(Protocol):
+    """Which jobs were seen to exist."""
+
+    @property
+    def known_jobs(self) -> KnownJobs: ...
+
+
+class RecordPorts(HasJobReader, HasDeploymentReader, HasOrchestrator, HasReleases, Protocol):
+    """Records, and the workflows that may know more."""
