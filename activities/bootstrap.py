@@ -31,7 +31,7 @@ from activities.services.activities import ServiceActivities
 from activities.services.chains import build_apply_service_chain
 from activities.settings import WorkerSettings
 from activities.stores.open import Stores
-from workflows.client.jobs import Orchestrator
+from workflows.client.jobs import JobClient
 
 
 class NotConfiguredError(Exception):
@@ -102,7 +102,7 @@ def _job_activities(stores: Stores, client: Client, middleware: Sequence[Observe
         creator=JobCreator(stores.jobs, stores.agents, middleware, clock=clock),
         writer=writer,
         reader=reader,
-        redrive_job=Orchestrator(client).redrive,
+        redrive_job=JobClient(client).redrive,
         reconciler=Reconciler(reader, writer, TemporalJobWorkflows(client), clock),
     )
 

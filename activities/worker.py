@@ -23,7 +23,7 @@ from activities.settings import WorkerSettings
 from activities.stores.open import Stores, open_stores
 from activities.temporal_setup import register_search_attributes, schedule_reconciliation
 from workflows.client.jobs import connect
-from workflows.client.repairs import Repairs
+from workflows.client.repairs import RepairClient
 from workflows.contracts.errors import Unavailable
 from workflows.contracts.ids import CONTROL_QUEUE
 from workflows.deployment.workflow import DeploymentWorkflow
@@ -113,7 +113,7 @@ async def _serve(settings: WorkerSettings, stores: Stores, stop: asyncio.Event) 
     await _until_it_answers("Temporal", lambda: register_search_attributes(client), stop)
     await _until_it_answers("Temporal", lambda: schedule_reconciliation(client), stop)
     facts = {"queue": CONTROL_QUEUE, "namespace": client.namespace, "environment": settings.stores.environment}
-    watch = Watch(StuckWorkflows(client), stores.events, epoch_millis, Repairs(client).begin)
+    watch = Watch(StuckWorkflows(client), stores.events, epoch_millis, RepairClient(client).begin)
     await _until_it_answers("Temporal", watch.tick, stop)
     async with build_worker(client, build_activities(stores, client), settings):
         logger.info("control worker ready", extra=facts)

@@ -1,8 +1,8 @@
 """The services of one API process, put together by ``api.app``. They fit the ports that each slice names for itself.
 
-Reads go to the readers and the stores; everything that changes a job goes through the orchestrator to its workflow (the
+Reads go to the readers and the stores; everything that changes a job goes through the job client to its workflow (the
 ``creator`` makes the record of one that was just started), everything that changes a deployment, an environment or a
-service through the releases.
+service through the deployment client.
 """
 
 import asyncio
@@ -26,9 +26,9 @@ from api.auth.sign_in import SignIn
 from api.claims.service import Claims
 from api.http.metrics import Metrics
 from api.temporal.known_jobs import KnownJobs
-from workflows.client.deployments import Deployments
-from workflows.client.jobs import Orchestrator
-from workflows.client.repairs import Repairs
+from workflows.client.deployments import DeploymentClient
+from workflows.client.jobs import JobClient
+from workflows.client.repairs import RepairClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,9 @@ class Services:
     deployments: DeploymentReader
     logs: LogStore
     artifacts: ArtifactStore
-    temporal: Callable[[], Orchestrator]
-    releasing: Callable[[], Deployments]
-    repairing: Callable[[], Repairs]
+    temporal: Callable[[], JobClient]
+    deploying: Callable[[], DeploymentClient]
+    repairing: Callable[[], RepairClient]
     metrics: Metrics
     fleet: Fleet
     gateway: GatewayAddress | None = None
@@ -68,16 +68,16 @@ class Services:
     starting: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary[str, asyncio.Lock])
 
     @property
-    def orchestrator(self) -> Orchestrator:
+    def job_client(self) -> JobClient:
         """The way to the workflows of jobs. Raises Unavailable."""
         return self.temporal()
 
     @property
-    def releases(self) -> Deployments:
+    def deployment_client(self) -> DeploymentClient:
         """The way to the workflows of deployments, environments and services. Raises Unavailable."""
-        return self.releasing()
+        return self.deploying()
 
     @property
-    def repairs(self) -> Repairs:
+    def repair_client(self) -> RepairClient:
         """The way to workflows that cannot go on. Raises Unavailable."""
         return self.repairing()

@@ -18,9 +18,9 @@ from activities.jobs.readers import JobReader
 from activities.jobs.writers import JobCreator
 from activities.stores.interfaces import ArtifactStore, CredentialStore, EventStore, LogStore
 from api.http.metrics import Metrics
-from workflows.client.deployments import Deployments
-from workflows.client.jobs import Orchestrator
-from workflows.client.repairs import Repairs
+from workflows.client.deployments import DeploymentClient
+from workflows.client.jobs import JobClient
+from workflows.client.repairs import RepairClient
 
 
 class HasClock(Protocol):
@@ -93,25 +93,25 @@ class HasAccess(Protocol):
     def access(self) -> CredentialRegistry: ...
 
 
-class HasOrchestrator(Protocol):
+class HasJobClient(Protocol):
     """The way to the workflows of jobs. Raises Unavailable as long as Temporal was never reached."""
 
     @property
-    def orchestrator(self) -> Orchestrator: ...
+    def job_client(self) -> JobClient: ...
 
 
-class HasReleases(Protocol):
+class HasDeploymentClient(Protocol):
     """The way to the workflows of deployments, environments and services. Raises Unavailable likewise."""
 
     @property
-    def releases(self) -> Deployments: ...
+    def deployment_client(self) -> DeploymentClient: ...
 
 
-class HasRepairs(Protocol):
+class HasRepairClient(Protocol):
     """The way to workflows that cannot go on. Raises Unavailable likewise."""
 
     @property
-    def repairs(self) -> Repairs: ...
+    def repair_client(self) -> RepairClient: ...
 
 
 class HasCodec(Protocol):

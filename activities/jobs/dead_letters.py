@@ -21,7 +21,7 @@ _FIRST_POLL_SECONDS: Final = 0.5
 _LONGEST_POLL_SECONDS: Final = 5.0
 
 RedriveJob = Callable[[str, Redrive, str | None], Awaitable[Job]]
-"""``Orchestrator.redrive``: job id, command, update id."""
+"""``JobClient.redrive``: job id, command, update id."""
 
 
 async def select(reader: JobReader, request: SelectDeadLetters, progress: Callable[[int], None]) -> list[str]:

@@ -6,7 +6,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.jobs.reconcile import ClosedWorkflow
-from workflows.client.jobs import Orchestrator
+from workflows.client.jobs import JobClient
 from workflows.contracts.errors import InvalidState, NotFound
 from workflows.contracts.ids import job_workflow_id
 from workflows.contracts.jobs import Job
@@ -19,7 +19,7 @@ class TemporalJobWorkflows:
     """Asks the server. Temporal's errors pass through: the activity is tried again."""
 
     def __init__(self, client: Client) -> None:
-        self._client, self._orchestrator = client, Orchestrator(client)
+        self._client, self._job_client = client, JobClient(client)
 
     async def open_job_ids(self) -> set[str]:
         """One cheap listing instead of a question for each open job: there may be thousands of dead letters."""
@@ -47,7 +47,7 @@ class TemporalJobWorkflows:
     async def create_record(self, job_id: str) -> bool:
         """See ``JobWorkflows``."""
         try:
-            await self._orchestrator.created(job_id)
+            await self._job_client.created(job_id)
         except (NotFound, InvalidState):
             return False
         return True

@@ -77,7 +77,7 @@ def _require_possible(job: Job, attempt: int) -> None:
 async def _require_holder(ports: AuthPorts, agent_id: str, job_id: str, attempt: int) -> None:
     """Raises ApiError forbidden, Unavailable."""
     try:
-        holder = await ports.orchestrator.holder(job_id)
+        holder = await ports.job_client.holder(job_id)
     except NotFound:  # its workflow has ended
         holder = None
     if holder == agent_id:

@@ -104,7 +104,7 @@ async def start(
         lease_expires_at=renewed.lease_expires_at,
     )
     try:
-        await ports.orchestrator.attempt_started(job_id, announcement)
+        await ports.job_client.attempt_started(job_id, announcement)
     except NotFound:
         raise _stale() from None
     return json_answer(renewed.model_dump_json().encode())

@@ -77,12 +77,12 @@ async def start_deployment(
 
 async def _begin(ports: DeploymentPorts, start: DeploymentInput) -> Started:
     """Of several requests with one key at the same moment, Temporal lets one start it: that one has created it."""
-    created, now, what = await ports.releases.begin(start), ports.clock(), f"deployment {start.deployment_id}"
+    created, now, what = await ports.deployment_client.begin(start), ports.clock(), f"deployment {start.deployment_id}"
     try:
         async with asyncio.timeout(ANSWERED_WITHIN_SECONDS):
-            deployment = await ports.releases.created(start)
+            deployment = await ports.deployment_client.created(start)
     except (Unavailable, TimeoutError) as error:
-        known = as_accepted(start, now) if created else await ports.releases.known(start.deployment_id)
+        known = as_accepted(start, now) if created else await ports.deployment_client.known(start.deployment_id)
         require_same(known.fingerprint, start.fingerprint, what=what)
         raise Accepted(_taken(known, replayed=not created)) from error
     require_same(deployment.fingerprint, start.fingerprint, what=what)
@@ -111,7 +111,7 @@ async def command_deployment(
     if deployment.closed and update_id is None:
         raise _ended(deployment, command)
     try:
-        return await ports.releases.command(deployment, command, update_id)
+        return await ports.deployment_client.command(deployment, command, update_id)
     except NotFound:
         raise _ended(await ports.deployments.get(deployment_id), command) from None
 
@@ -122,7 +122,7 @@ async def report_metrics(ports: DeploymentPorts, deployment_id: str, sample: Rep
     if deployment.closed:
         raise _ended(deployment, sample)
     try:
-        await ports.releases.report_metrics(deployment, sample)
+        await ports.deployment_client.report_metrics(deployment, sample)
     except NotFound:
         raise _ended(await ports.deployments.get(deployment_id), sample) from None
 
@@ -141,7 +141,7 @@ async def command_environment(
     answered.
     """
     await require_environment(ports, service_name, environment)
-    return await ports.releases.command_environment(service_name, environment, command, update_id)
+    return await ports.deployment_client.command_environment(service_name, environment, command, update_id)
 
 
 async def require_environment(ports: DeploymentPorts, service_name: str, environment: str) -> Service:

@@ -122,7 +122,9 @@ async def remove_freeze(
         present = ", ".join(freeze.freeze_id for freeze in state.freezes) or "none"
         raise NotFound(f"{environment} of {name} has no freeze {freeze_id[:64]!r}; it has: {present}.")
     command = signed(UnfreezeCommand, request, origin, freeze_id=freeze_id)
-    return _answer(await ports.releases.command_environment(name, environment, command, origin.update_id(command)))
+    return _answer(
+        await ports.deployment_client.command_environment(name, environment, command, origin.update_id(command))
+    )
 
 
 async def _state(ports: EnvironmentPorts, name: str, environment: str) -> EnvironmentState:

@@ -6,20 +6,20 @@ from fastapi import Depends
 from pydantic import TypeAdapter, ValidationError
 
 from workflows.contracts.errors import NotFound
-from workflows.contracts.ids import is_job_id
+from workflows.contracts.ids import is_uuid
 from workflows.contracts.services import EnvironmentName, ServiceName
 
 
 async def known_id(job_id: str) -> str:
     """A well-formed job id; there can be no job of any other. Raises NotFound."""
-    if not is_job_id(job_id):
+    if not is_uuid(job_id):
         raise NotFound(f"There is no job {job_id[:64]!r}: a job id is a UUID in lower case.")
     return job_id
 
 
 async def known_deployment(deployment_id: str) -> str:
     """A well-formed deployment id; there can be no deployment of any other. Raises NotFound."""
-    if not is_job_id(deployment_id):
+    if not is_uuid(deployment_id):
         raise NotFound(f"There is no deployment {deployment_id[:64]!r}: a deployment id is a UUID in lower case.")
     return deployment_id
 
@@ -42,7 +42,7 @@ async def known_environment(environment: str) -> str:
 
 async def known_redrive(redrive_id: str) -> str:
     """A well-formed id of a bulk redrive. Raises NotFound."""
-    if not is_job_id(redrive_id):
+    if not is_uuid(redrive_id):
         raise NotFound(f"There is no bulk redrive {redrive_id[:64]!r}: its id is a UUID in lower case.")
     return redrive_id
 

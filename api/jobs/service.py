@@ -137,7 +137,7 @@ async def _redriven(ports: JobPorts, origin: Origin, job: Job, key: str | None) 
         return None
     update_id = None if key is None else id_for(origin.caller, key)
     try:
-        record = await ports.orchestrator.redrive(job.job_id, Redrive(**origin.fields()), update_id)
+        record = await ports.job_client.redrive(job.job_id, Redrive(**origin.fields()), update_id)
     except (InvalidState, NotFound):
         if parked:
             raise
@@ -207,20 +207,20 @@ async def _accept(ports: JobPorts, job: JobInput, until: float) -> Submitted:
     """
     now = ports.clock()
     if len(job.spec.model_dump_json().encode()) > _SURELY_STORED_BYTES:
-        creation, created = None, await ports.orchestrator.begin(job)
+        creation, created = None, await ports.job_client.begin(job)
     else:
-        creation = await ports.orchestrator.start(job, now)
+        creation = await ports.job_client.start(job, now)
         created = creation is not None
     try:
         async with asyncio.timeout_at(until):
             if creation is not None and await _recorded_here(ports, creation):
                 return Submitted(creation.job, created=True)
-            record = await ports.orchestrator.created(job.job_id)
+            record = await ports.job_client.created(job.job_id)
     except (Unavailable, TimeoutError) as error:
         if created:
             known = as_accepted(job, now) if creation is None else creation.job
         else:
-            known = await ports.orchestrator.known(job.job_id)
+            known = await ports.job_client.known(job.job_id)
             require_same(known.fingerprint, job.fingerprint, what=f"job {job.job_id}")
         raise Accepted(Taken(asked=_SUBMIT, job_id=job.job_id, job=known, replayed=not created)) from error
     require_same(record.fingerprint, job.fingerprint, what=f"job {job.job_id}")

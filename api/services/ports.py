@@ -4,10 +4,10 @@ from typing import Annotated, Protocol
 
 from fastapi import Depends
 
-from api.ports import HasDeploymentReader, HasReleases, provided
+from api.ports import HasDeploymentClient, HasDeploymentReader, provided
 
 
-class ServicePorts(HasDeploymentReader, HasReleases, Protocol):
+class ServicePorts(HasDeploymentReader, HasDeploymentClient, Protocol):
     """Services: their records and their workflows."""
 
 

@@ -55,7 +55,7 @@ async def get_service(name: KnownService, which: Annotated[VersionQuery, Query()
     try:
         return _answer(await ports.deployments.service(name, which.version))
     except NotFound:
-        if await ports.releases.registers(name):
+        if await ports.deployment_client.registers(name):
             raise Unavailable(f"Service {name} is accepted, and its definition follows: ask again.") from None
         raise
 
@@ -91,9 +91,11 @@ async def put_service(
         raise _precondition_failed(name, present)
     if present is None and expected is None:
         with suppress(InvalidState):  # somebody else has registered it meanwhile
-            return _answer(await ports.releases.apply_service(write.model_copy(update={"expected_version": 0})), 201)
+            return _answer(
+                await ports.deployment_client.apply_service(write.model_copy(update={"expected_version": 0})), 201
+            )
     try:
-        stored = await ports.releases.apply_service(write)
+        stored = await ports.deployment_client.apply_service(write)
     except InvalidState:
         now = await _present(ports, name)
         if expected is not None and expected != (now.version if now is not None else 0):

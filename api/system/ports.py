@@ -7,10 +7,10 @@ from fastapi import Depends
 from api.agents.ports import HasFleet
 from api.auth.ports import AuthPorts
 from api.deployments.ports import DeploymentPorts
-from api.ports import HasEnvironmentName, HasMetrics, HasRepairs, provided
+from api.ports import HasEnvironmentName, HasMetrics, HasRepairClient, provided
 
 
-class SystemPorts(AuthPorts, DeploymentPorts, HasFleet, HasRepairs, HasMetrics, HasEnvironmentName, Protocol):
+class SystemPorts(AuthPorts, DeploymentPorts, HasFleet, HasRepairClient, HasMetrics, HasEnvironmentName, Protocol):
     """Records, agents, workflows that cannot go on, and the numbers."""
 
 

@@ -12,9 +12,9 @@ from typing import Final
 from temporalio.client import Client
 
 from api.temporal.task_queues import TaskQueues
-from workflows.client.deployments import Deployments
-from workflows.client.jobs import Orchestrator, connect
-from workflows.client.repairs import Repairs
+from workflows.client.deployments import DeploymentClient
+from workflows.client.jobs import JobClient, connect
+from workflows.client.repairs import RepairClient
 from workflows.contracts.errors import Unavailable
 
 logger = logging.getLogger(__name__)
@@ -33,13 +33,13 @@ class TemporalConnection:
 
     def __init__(self, connect: Callable[[], Awaitable[Client]] = connect_as_api) -> None:
         self._connect = connect
-        self._made: tuple[Orchestrator, Deployments, TaskQueues, Client, Repairs] | None = None
+        self._made: tuple[JobClient, DeploymentClient, TaskQueues, Client, RepairClient] | None = None
 
-    def orchestrator(self) -> Orchestrator:
+    def job_client(self) -> JobClient:
         """The way to the workflows of jobs."""
         return self._connected()[0]
 
-    def releases(self) -> Deployments:
+    def deployment_client(self) -> DeploymentClient:
         """The way to the workflows of deployments, environments and services."""
         return self._connected()[1]
 
@@ -51,7 +51,7 @@ class TemporalConnection:
         """The connection itself, for raw calls."""
         return self._connected()[3]
 
-    def repairs(self) -> Repairs:
+    def repair_client(self) -> RepairClient:
         """The way to workflows that cannot go on."""
         return self._connected()[4]
 
@@ -66,10 +66,16 @@ class TemporalConnection:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
             else:
-                self._made = Orchestrator(client), Deployments(client), TaskQueues(client), client, Repairs(client)
+                self._made = (
+                    JobClient(client),
+                    DeploymentClient(client),
+                    TaskQueues(client),
+                    client,
+                    RepairClient(client),
+                )
         logger.info("connected to Temporal")
 
-    def _connected(self) -> tuple[Orchestrator, Deployments, TaskQueues, Client, Repairs]:
+    def _connected(self) -> tuple[JobClient, DeploymentClient, TaskQueues, Client, RepairClient]:
         if self._made is None:
             raise Unavailable("Temporal has not answered since this API started; it keeps trying. Is Temporal running?")
         return self._made

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from api.ports import HasDeploymentReader, HasJobReader, HasOrchestrator, HasReleases
+from api.ports import HasDeploymentClient, HasDeploymentReader, HasJobClient, HasJobReader
 from api.temporal.known_jobs import KnownJobs
 
 
@@ -13,5 +13,5 @@ class HasKnownJobs(Protocol):
     def known_jobs(self) -> KnownJobs: ...
 
 
-class RecordPorts(HasJobReader, HasDeploymentReader, HasOrchestrator, HasReleases, Protocol):
+class RecordPorts(HasJobReader, HasDeploymentReader, HasJobClient, HasDeploymentClient, Protocol):
     """Records, and the workflows that may know more."""

@@ -35,18 +35,20 @@ async def recorded(ports: RecordPorts, job_id: str) -> Job:
         return await ports.reader.get(job_id)
     except NotFound:
         with suppress(NotFound, InvalidState):  # it has ended: then it is recorded
-            return await ports.orchestrator.created(job_id)
+            return await ports.job_client.created(job_id)
         return await ports.reader.get(job_id)
 
 
 async def seen_job(ports: RecordPorts, job_id: str) -> Seen[Job]:
     """The job, also before it is recorded; changes nothing. Raises NotFound, Unavailable."""
-    return await _seen(lambda: ports.reader.get(job_id), lambda: ports.orchestrator.known(job_id))
+    return await _seen(lambda: ports.reader.get(job_id), lambda: ports.job_client.known(job_id))
 
 
 async def seen_deployment(ports: RecordPorts, deployment_id: str) -> Seen[Deployment]:
     """The same for a deployment."""
-    return await _seen(lambda: ports.deployments.get(deployment_id), lambda: ports.releases.known(deployment_id))
+    return await _seen(
+        lambda: ports.deployments.get(deployment_id), lambda: ports.deployment_client.known(deployment_id)
+    )
 
 
 async def earlier_job(ports: RecordPorts, job_id: str, *, unrecorded: bool = False) -> Seen[Job] | None:
@@ -55,13 +57,13 @@ async def earlier_job(ports: RecordPorts, job_id: str, *, unrecorded: bool = Fal
     The store is asked first, which remembers for longer. Raises Unavailable when nobody can tell: then nothing may be
     started.
     """
-    read, known = ports.reader.get(job_id), lambda: ports.orchestrator.known(job_id)
+    read, known = ports.reader.get(job_id), lambda: ports.job_client.known(job_id)
     return await _earlier(read, known, unrecorded=unrecorded)
 
 
 async def earlier_deployment(ports: RecordPorts, deployment_id: str) -> Seen[Deployment] | None:
     """The same for a deployment."""
-    read, known = ports.deployments.get(deployment_id), lambda: ports.releases.known(deployment_id)
+    read, known = ports.deployments.get(deployment_id), lambda: ports.deployment_client.known(deployment_id)
     return await _earlier(read, known, unrecorded=False)
 
 

@@ -18,7 +18,7 @@ from workflows.contracts.deployment_commands import Approve, RecordStage, Reject
 from workflows.contracts.deployments import Deployment, DeploymentQuery, DeploymentRequest, DeploymentStatus
 from workflows.contracts.environments import EnvironmentState, HoldCommand
 from workflows.contracts.errors import Conflict, InvalidState, NotFound
-from workflows.contracts.ids import is_job_id, job_id_for_key
+from workflows.contracts.ids import is_uuid, job_id_for_key
 from workflows.contracts.jobs import Job, JobSpec
 
 _PAGE: Final = 100
@@ -123,6 +123,6 @@ def _carries(event: AuditEvent, mark: str) -> bool:
 
 
 def _known(deployment_id: str) -> str:
-    if not is_job_id(deployment_id):
+    if not is_uuid(deployment_id):
         raise NotFound(f"There is no deployment {deployment_id[:64]!r}: a deployment id is a UUID in lower case.")
     return deployment_id

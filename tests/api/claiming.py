@@ -27,7 +27,7 @@ from tests.api.live import serving
 with workflow.unsafe.imports_passed_through():
     from activities.bootstrap import build_activities
     from activities.stores.open import Stores
-    from workflows.client.jobs import Orchestrator
+    from workflows.client.jobs import JobClient
     from workflows.contracts.activities import run_attempt
     from workflows.contracts.attempts import AttemptInput, AttemptResult
     from workflows.contracts.ids import CONTROL_QUEUE, new_job_id, pool_queue
@@ -152,10 +152,10 @@ class Desk:
 async def desk(temporal: Client) -> AsyncGenerator[Desk]:
     """A desk with its control worker."""
     app, stores, _, stop = memory_app()
-    orchestrator = Orchestrator(temporal)
+    job_client = JobClient(temporal)
     services = dataclasses.replace(
         app.state.services,
-        temporal=lambda: orchestrator,
+        temporal=lambda: job_client,
         claims=Claims(lambda: temporal, SECRET, stopping=lambda: bool(stop)),
     )
     app = build_app(services)

@@ -18,7 +18,7 @@ from activities.stores.interfaces import LogChunk
 from activities.stores.open import Stores
 from tests import servers
 from tests.api.conftest import ADMIN_KEY, AGENT_KEY, SPEC, memory_app
-from tests.api.fakes import FakeOrchestrator
+from tests.api.fakes import FakeJobClient
 from workflows.contracts.attempts import AttemptStarted
 from workflows.contracts.jobs import Job
 from workflows.contracts.statuses import JobStatus
@@ -30,9 +30,9 @@ class Served:
     """The application, and the hands of workflow and agent."""
 
     def __init__(self) -> None:
-        self.app, stores, orchestrator, stop = memory_app()
+        self.app, stores, job_client, stop = memory_app()
         self.stores: Stores = stores
-        self.orchestrator: FakeOrchestrator = orchestrator
+        self.job_client: FakeJobClient = job_client
         self.stop: list[bool] = stop
         self.port = servers.free_port()
         self.url = f"http://{servers.HOST}:{self.port}"
@@ -71,19 +71,19 @@ class Served:
         return found
 
     def change(self, job_id: str, **changes: object) -> Job:
-        return self.run(self.orchestrator.put(self.job(job_id), **changes))
+        return self.run(self.job_client.put(self.job(job_id), **changes))
 
     def begin(self, job_id: str, attempt: int = 1) -> None:
         now = self.job(job_id).created_at
         started = AttemptStarted(attempt=attempt, agent_id="agent-7", claimed_at=now, started_at=now)
-        self.run(self.orchestrator.attempt_started(job_id, started))
+        self.run(self.job_client.attempt_started(job_id, started))
 
     def log(self, job_id: str, offset: int, data: bytes, *, attempt: int = 1, final: bool = False) -> None:
         chunk = LogChunk(offset, data, ((0, 1_700_000_000_123),) if data else (), final)
         self.run(self.stores.logs.append(job_id, attempt, chunk))
 
     def end(self, job_id: str, status: JobStatus, *, attempt: int = 1, size: int | None = None) -> None:
-        self.run(self.orchestrator.end_attempt(job_id, attempt, status=status, log_bytes=size))
+        self.run(self.job_client.end_attempt(job_id, attempt, status=status, log_bytes=size))
 
     def ended(self, status: JobStatus = JobStatus.SUCCESS, log: bytes = b"", **changes: object) -> str:
         """A job that ran once."""

@@ -29,7 +29,7 @@ from api.webhooks.receive import Webhooks
 from tests.api.fake_deployments import FakeDeployments
 from tests.api.fake_queues import fleet_of
 from tests.api.fake_repairs import FakeRepairs
-from tests.api.fakes import FakeOrchestrator
+from tests.api.fakes import FakeJobClient
 from workflows.contracts.access import Role
 
 ADMIN_KEY = "admin-key-for-tests-0123456789abcdef"
@@ -42,7 +42,7 @@ class Bench:
 
     app: FastAPI
     stores: Stores
-    orchestrator: FakeOrchestrator
+    job_client: FakeJobClient
     releases: FakeDeployments
     admin: httpx.AsyncClient
     agent: httpx.AsyncClient
@@ -133,9 +133,9 @@ def access_parts(stores: Stores, limits: RateLimits | None = None) -> AccessPart
     }
 
 
-def memory_app(limits: RateLimits | None = None) -> tuple[FastAPI, Stores, FakeOrchestrator, list[bool]]:
+def memory_app(limits: RateLimits | None = None) -> tuple[FastAPI, Stores, FakeJobClient, list[bool]]:
     stores = open_memory_stores()
-    orchestrator = FakeOrchestrator(stores.jobs, FakeDeployments(stores))
+    job_client = FakeJobClient(stores.jobs, FakeDeployments(stores))
     stop: list[bool] = []
     repairs = FakeRepairs()
     services = Services(
@@ -145,14 +145,14 @@ def memory_app(limits: RateLimits | None = None) -> tuple[FastAPI, Stores, FakeO
         logs=stores.logs,
         artifacts=stores.artifacts,
         deployments=deployment_reader(stores),
-        temporal=lambda: orchestrator,
-        releasing=lambda: orchestrator.releases,
+        temporal=lambda: job_client,
+        deploying=lambda: job_client.releases,
         repairing=lambda: repairs,
         metrics=Metrics(),
         fleet=fleet_of(stores),
         stopping=lambda: bool(stop),
     )
-    return app_with(services), stores, orchestrator, stop
+    return app_with(services), stores, job_client, stop
 
 
 def app_with(services: Services) -> FastAPI:
@@ -182,6 +182,6 @@ def client(app: FastAPI, key: str | None) -> httpx.AsyncClient:
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
-    app, stores, orchestrator, stop = memory_app()
+    app, stores, job_client, stop = memory_app()
     async with client(app, ADMIN_KEY) as admin, client(app, AGENT_KEY) as agent, client(app, None) as anyone:
-        yield Bench(app, stores, orchestrator, orchestrator.releases, admin, agent, anyone, stop)
+        yield Bench(app, stores, job_client, job_client.releases, admin, agent, anyone, stop)

@@ -7,7 +7,7 @@ from typing import Any
 
 from activities.clock import epoch_millis
 from activities.stores.open import Stores
-from workflows.client.deployments import DeploymentCommand, Deployments, EnvironmentCommand, workflow_id_of
+from workflows.client.deployments import DeploymentClient, DeploymentCommand, EnvironmentCommand, workflow_id_of
 from workflows.contracts.accepted import Accepted, Taken
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.deployment_commands import (
@@ -47,7 +47,7 @@ from workflows.contracts.services import Service, ServiceWrite
 from workflows.deployment.record import as_accepted
 
 
-class FakeDeployments(Deployments):
+class FakeDeployments(DeploymentClient):
     """Answers like the real one. ``failure`` is raised by every call; ``commands`` are those that were accepted.
 
     ``unanswered``: what is taken is not answered, as when the store is out. ``update_ids``: of the commands, in turn.

@@ -1,11 +1,11 @@
 """A fake of our own way to stuck workflows: what is stuck is a list, and a repair ends it."""
 
-from workflows.client.repairs import Repairs
+from workflows.client.repairs import RepairClient
 from workflows.contracts.errors import HybridCIError, InvalidState
 from workflows.contracts.repairs import Kind, Outcome, RepairInput, RepairResult, StuckWorkflow
 
 
-class FakeRepairs(Repairs):
+class FakeRepairs(RepairClient):
     """``outcome`` None: every repair takes too long to wait for. ``failure`` is raised by every call."""
 
     def __init__(self) -> None:  # no client: the base class is not used

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from activities.clock import epoch_millis
 from activities.stores.interfaces import JobStore
 from tests.api.fake_deployments import FakeDeployments
-from workflows.client.jobs import Orchestrator
+from workflows.client.jobs import JobClient
 from workflows.contracts.accepted import Accepted, Taken
 from workflows.contracts.attempts import AttemptStarted
 from workflows.contracts.commands import (
@@ -27,7 +27,7 @@ from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
 from workflows.job.record import as_accepted, creation
 
 
-class FakeOrchestrator(Orchestrator):
+class FakeJobClient(JobClient):
     """Answers like the real one. ``failure`` is raised by every call; ``on_submit`` is told of each start.
 
     ``unanswered``: what is taken is not answered, as when the store is out. ``update_ids``: of the commands, in turn.

@@ -36,7 +36,7 @@ def out(bench: Bench, request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
     """The store takes no writes, the workflows take everything and answer nothing."""
     monkeypatch.setattr(submission, "_CREATED_WITHIN_SECONDS", 0.05)
     object.__setattr__(bench.app.state.services, "creator", NoWrites(hangs=request.param == "hangs"))
-    bench.orchestrator.unanswered = bench.releases.unanswered = True
+    bench.job_client.unanswered = bench.releases.unanswered = True
     return bench
 
 
@@ -68,7 +68,7 @@ async def test_the_same_key_finds_what_was_accepted(out: Bench, monkeypatch: pyt
         return None  # as Temporal answers for an id that exists
 
     first = accepted(out, await out.admin.post(JOBS, json=SPEC, headers={"Idempotency-Key": "k"}))
-    monkeypatch.setattr(out.orchestrator, "start", start)
+    monkeypatch.setattr(out.job_client, "start", start)
     again = await out.admin.post(JOBS, json=SPEC, headers={"Idempotency-Key": "k"})
     assert accepted(out, again)["job_id"] == first["job_id"]
     assert again.headers["idempotent-replay"] == "true"
@@ -87,9 +87,9 @@ async def test_a_key_is_found_in_temporal_when_the_records_cannot_be_read(
     again = await out.admin.post(JOBS, json=SPEC, headers={"Idempotency-Key": "k"})
     assert accepted(out, again)["job_id"] == first["job_id"]
     assert again.headers["idempotent-replay"] == "true"
-    started = len(out.orchestrator.started)
+    started = len(out.job_client.started)
     new = await out.admin.post(JOBS, json=SPEC, headers={"Idempotency-Key": "new"})
-    assert (new.status_code, len(out.orchestrator.started)) == (503, started)
+    assert (new.status_code, len(out.job_client.started)) == (503, started)
     assert "nothing was started" in new.json()["detail"]
     assert accepted(out, await out.admin.post(JOBS, json=SPEC))["asked"] == "submit", "without a key nothing is read"
 
@@ -111,8 +111,8 @@ async def test_commands_that_are_taken_are_accepted(bench: Bench) -> None:
     job_id = await bench.submit()
     parked = await bench.submit()
     await bench.start(parked)
-    await bench.orchestrator.end_attempt(parked, 1, status=JobStatus.DEAD_LETTERED)
-    bench.orchestrator.unanswered = True
+    await bench.job_client.end_attempt(parked, 1, status=JobStatus.DEAD_LETTERED)
+    bench.job_client.unanswered = True
     for method, path, body, asked in (
         ("POST", f"{JOBS}/{job_id}/cancel", {}, "cancel"),
         ("DELETE", f"/api/queue/jobs/{job_id}", None, "cancel"),
@@ -135,7 +135,7 @@ async def test_commands_that_are_taken_are_accepted(bench: Bench) -> None:
 
 async def test_an_update_stands_for_its_key_and_its_words(bench: Bench) -> None:
     job_id = await bench.submit()
-    bench.orchestrator.unanswered = True
+    bench.job_client.unanswered = True
     ids: list[object] = []
     for key, priority in (("a", "LOW"), ("a", "HIGH"), ("b", "LOW"), (None, "LOW"), (None, "LOW")):
         headers = {} if key is None else {"Idempotency-Key": key}

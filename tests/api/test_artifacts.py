@@ -77,7 +77,7 @@ async def test_an_ended_attempts_files_cannot_be_replaced(bench: Bench) -> None:
     job_id = await bench.submit()
     await bench.start(job_id)
     assert await put(bench, job_id, "a.bin", b"data") == 204
-    await bench.orchestrator.end_attempt(job_id, 1, status=JobStatus.SUCCESS)
+    await bench.job_client.end_attempt(job_id, 1, status=JobStatus.SUCCESS)
     assert await put(bench, job_id, "a.bin", b"other data") == 409
     assert (await bench.admin.get(f"{JOBS}/{job_id}/artifacts/a.bin")).content == b"data"
 

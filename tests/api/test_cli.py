@@ -270,7 +270,7 @@ class TestChanging:
         result = call(api, "dlq", "redrive", *options, "--wait")
         assert result.exit_code == 0, result.output
         assert "Finished: 0 of 0 redriven" in result.stdout
-        request = list(api.orchestrator.redrives.values())[-1]
+        request = list(api.job_client.redrives.values())[-1]
         assert request.filter.model_dump(exclude_none=True) == {
             "pool": "p", "job_type": "t", "cause": "c", "git_repo": "https://x/y",
         }  # fmt: skip

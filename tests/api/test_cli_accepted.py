@@ -37,12 +37,12 @@ def out(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
 
 def take_no_writes(out: Served) -> None:
     object.__setattr__(out.app.state.services, "creator", NoWrites())
-    out.orchestrator.unanswered = out.orchestrator.releases.unanswered = True
+    out.job_client.unanswered = out.job_client.releases.unanswered = True
 
 
 def mend(out: Served) -> None:
     object.__setattr__(out.app.state.services, "creator", JobCreator(out.stores.jobs, out.stores.agents))
-    out.orchestrator.unanswered = out.orchestrator.releases.unanswered = False
+    out.job_client.unanswered = out.job_client.releases.unanswered = False
 
 
 def call(api: Served, *arguments: str, text: str | None = None) -> Result:
@@ -55,7 +55,7 @@ def test_a_submitted_job_has_an_id_and_a_note(out: Served) -> None:
     result = call(out, "job", "submit", *SUBMIT)
     assert result.exit_code == 0, result.output
     job_id = result.stdout.strip()
-    assert job_id in out.orchestrator.started
+    assert job_id in out.job_client.started
     assert "its record follows" in result.stderr
     shown = call(out, "job", "show", job_id, "--json")
     assert json.loads(shown.stdout)["job_id"] == job_id
@@ -66,10 +66,10 @@ def test_wait_follows_what_was_accepted_to_its_end(out: Served) -> None:
     results: list[Result] = []
     waiting = threading.Thread(target=lambda: results.append(call(out, "job", "submit", *SUBMIT, "--wait")))
     waiting.start()
-    servers.wait_until(lambda: bool(out.orchestrator.started), seconds=10, what="the start")
-    (job_id,) = out.orchestrator.started
+    servers.wait_until(lambda: bool(out.job_client.started), seconds=10, what="the start")
+    (job_id,) = out.job_client.started
     mend(out)
-    out.run(out.orchestrator.created(job_id))
+    out.run(out.job_client.created(job_id))
     out.begin(job_id)
     out.log(job_id, 0, b"all good\n", final=True)
     out.end(job_id, JobStatus.SUCCESS, size=9)

@@ -97,7 +97,7 @@ def record(api: Served, deployment_id: str) -> Deployment:
 
 
 def change(api: Served, deployment_id: str, **changes: Any) -> Deployment:
-    return api.run(api.orchestrator.releases.put(record(api, deployment_id), **changes))
+    return api.run(api.job_client.releases.put(record(api, deployment_id), **changes))
 
 
 def environment_is(api: Served, name: str, **changes: Any) -> None:
@@ -263,7 +263,7 @@ class TestSteering:
         arguments = ("--as", "bob@example.com", "--comment", "fine", "--environment", "production")
         result = done(api, "deploy", "approve", deployment_id, *arguments)
         assert result.stdout == "approve 1.0: approved for production, 1 of 1 (bob@example.com).\n"
-        command = api.orchestrator.releases.commands[-1]
+        command = api.job_client.releases.commands[-1]
         assert isinstance(command, Approve)
         assert (command.by, command.comment, command.via) == ("bob@example.com", "fine", "cli")
         denied = call(api, "deploy", "approve", deployment_id, key=AGENT_KEY)
@@ -279,7 +279,7 @@ class TestSteering:
         assert "nothing was signed" in wrong.stderr
         result = done(api, "deploy", "approve", deployment_id, *sign)
         assert f"Signed for 1h: signed 1.0 in production, commit {SHA}." in result.stderr
-        command = api.orchestrator.releases.commands[-1]
+        command = api.job_client.releases.commands[-1]
         assert isinstance(command, Approve)
         assert command.signed is not None
         assert (command.signed.service, command.signed.version, command.signed.git_commit_sha) == ("signed", "1.0", SHA)
@@ -319,11 +319,11 @@ class TestSteering:
     def test_metrics_and_another_ci(self, api: Served) -> None:
         deployment_id = started(api, "external", status=DeploymentStatus.STAGING, environment="staging")
         done(api, "deploy", "record", "external", "staging", "--job-id", "jenkins #8/12", "--failed", "--message", "m")
-        command = api.orchestrator.releases.commands[-1]
+        command = api.job_client.releases.commands[-1]
         assert isinstance(command, RecordStage)
         assert (command.job_id, command.succeeded, command.message) == ("jenkins #8/12", False, "m")
         done(api, "deploy", "metrics", deployment_id, "--error-rate", "0.5", "--latency-ms", "80")
-        sample = api.orchestrator.releases.commands[-1]
+        sample = api.job_client.releases.commands[-1]
         assert isinstance(sample, ReportMetrics)
         assert (sample.error_rate, sample.latency_ms, sample.requests_per_sec) == (0.5, 80.0, None)
         assert call(api, "deploy", "metrics", deployment_id).exit_code == 2
@@ -538,7 +538,7 @@ class TestFreezes:
         register(api, "frozen", environments=environments)
         added = done(api, "freeze", "add", "frozen", "--name", "sale", "--for", "2h", "--reason", "r", "--as", "bob")
         assert added.stdout.startswith("production of frozen: frozen (sale).\n")
-        command = api.orchestrator.releases.commands[-1]
+        command = api.job_client.releases.commands[-1]
         assert isinstance(command, FreezeCommand)
         assert command.by == "bob"
         assert f"hybridci freeze remove frozen {command.freeze_id}" in added.stderr

@@ -14,7 +14,7 @@ from api.auth.permissions import ROUTES
 from tests.api.conftest import ADMIN_KEY
 from tests.api.test_deployments_live import Live, live  # pyright: ignore[reportUnusedImport] - a fixture
 from tests.workflows.harness import fail
-from workflows.client.jobs import Orchestrator
+from workflows.client.jobs import JobClient
 from workflows.contracts.access import Operation, Role
 from workflows.contracts.commands import JobInput
 from workflows.contracts.ids import new_job_id
@@ -75,7 +75,7 @@ async def job_of_a_deployment(live: Live, kind: str, status: JobStatus) -> Job:
         retry=RetryPolicy(max_attempts=1),
     )
     start = JobInput(job_id=job_id, spec=spec, created_by="deployment d-1", deployment_id="d-1")
-    await Orchestrator(harness.client).submit(start)
+    await JobClient(harness.client).submit(start)
     async with asyncio.timeout(20):
         while (job := await harness.stores.jobs.get(job_id)) is None or job.status is not status:  # noqa: ASYNC110
             await asyncio.sleep(0.02)

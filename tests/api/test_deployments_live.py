@@ -19,7 +19,7 @@ from tests.api.fake_queues import fleet_of
 from tests.api.fake_repairs import FakeRepairs
 from tests.workflows.deployment_harness import Deploys, deploys
 from workflows.client.deployments import workflow_id_of
-from workflows.client.jobs import Orchestrator
+from workflows.client.jobs import JobClient
 
 DEPLOYMENTS = "/api/dashboard/deployments"
 
@@ -62,7 +62,7 @@ class Live:
 async def live(temporal_client: Client) -> AsyncIterator[Live]:
     async with deploys(temporal_client) as harness:
         stores = harness.stores
-        orchestrator = Orchestrator(temporal_client)
+        job_client = JobClient(temporal_client)
         services = Services(
             **access_parts(stores),
             reader=JobReader(stores.jobs),
@@ -70,8 +70,8 @@ async def live(temporal_client: Client) -> AsyncIterator[Live]:
             deployments=deployment_reader(stores),
             logs=stores.logs,
             artifacts=stores.artifacts,
-            temporal=lambda: orchestrator,
-            releasing=lambda: harness.releases,
+            temporal=lambda: job_client,
+            deploying=lambda: harness.releases,
             repairing=FakeRepairs,
             metrics=Metrics(),
             fleet=fleet_of(stores),

@@ -61,7 +61,7 @@ async def test_a_job_whose_record_may_be_too_large_is_recorded_before_it_starts(
         started.append(job)
         return creation(job, accepted_at)
 
-    monkeypatch.setattr(bench.orchestrator, "start", start)
+    monkeypatch.setattr(bench.job_client, "start", start)
     for size, starts in ((70_000, 0), (7_000, 1)):
         answer = await bench.admin.post(JOBS, json={**SPEC, "metadata": {"note": "x" * size}})
         assert answer.status_code == 201
@@ -188,9 +188,9 @@ async def test_cancel_can_be_repeated_but_an_ended_job_stays(bench: Bench) -> No
 async def test_a_running_job_shows_its_lease_fresh_from_temporal(bench: Bench) -> None:
     job_id = await bench.submit()
     await bench.start(job_id)
-    bench.orchestrator.lease = 1_800_000_000_000
+    bench.job_client.lease = 1_800_000_000_000
     assert (await bench.admin.get(f"{JOBS}/{job_id}")).json()["lease_expires_at"] == 1_800_000_000_000
-    bench.orchestrator.failure = Unavailable("Temporal does not answer.")
+    bench.job_client.failure = Unavailable("Temporal does not answer.")
     answer = await bench.admin.get(f"{JOBS}/{job_id}")
     assert (answer.status_code, answer.json()["status"]) == (200, "running")
 
@@ -210,7 +210,7 @@ async def test_retry_makes_a_new_job_of_an_ended_one(bench: Bench) -> None:
 async def test_retry_of_a_dead_letter_redrives_it(bench: Bench) -> None:
     job_id = await bench.submit()
     await bench.start(job_id)
-    await bench.orchestrator.end_attempt(job_id, 1, status=JobStatus.DEAD_LETTERED)
+    await bench.job_client.end_attempt(job_id, 1, status=JobStatus.DEAD_LETTERED)
     answer = await bench.admin.post(f"{JOBS}/{job_id}/retry")
     assert (answer.status_code, answer.json()["job_id"], answer.json()["status"]) == (200, job_id, "queued")
 
@@ -246,7 +246,7 @@ async def test_a_bad_idempotency_key_is_named(bench: Bench, key: bytes) -> None:
 
 
 async def test_nothing_is_created_while_temporal_is_away(bench: Bench) -> None:
-    bench.orchestrator.failure = Unavailable("Temporal does not answer.")
+    bench.job_client.failure = Unavailable("Temporal does not answer.")
     answer = await bench.admin.post(JOBS, json=SPEC)
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
     assert int(answer.headers["retry-after"]) >= 1

@@ -16,7 +16,7 @@ from api.logs import stream as log_stream
 from api.logs.events import KEEPALIVE_SECONDS, as_events
 from api.logs.stream import Event, LogRequest, LogStream, Piece, Quiet
 from tests.api.conftest import SPEC, Bench, memory_app
-from tests.api.fakes import FakeOrchestrator
+from tests.api.fakes import FakeJobClient
 from tests.api.live import serving, until
 from workflows.contracts.attempts import AttemptStarted
 from workflows.contracts.commands import JobInput
@@ -33,7 +33,7 @@ async def finished(
 ) -> None:
     await bench.start(job_id, attempt)
     await bench.log(job_id, 0, data, attempt=attempt, final=True)
-    await bench.orchestrator.end_attempt(job_id, attempt, status=status, log_bytes=len(data))
+    await bench.job_client.end_attempt(job_id, attempt, status=status, log_bytes=len(data))
 
 
 async def test_bytes_come_back_as_they_were_sent(bench: Bench) -> None:
@@ -48,7 +48,7 @@ async def test_bytes_come_back_as_they_were_sent(bench: Bench) -> None:
     assert unfinished.content == data
     assert (unfinished.headers["log-attempt"], unfinished.headers["log-complete"]) == ("1", "false")
     await bench.log(job_id, len(data), b"", final=True)
-    await bench.orchestrator.end_attempt(job_id, 1, status=JobStatus.SUCCESS, log_bytes=len(data))
+    await bench.job_client.end_attempt(job_id, 1, status=JobStatus.SUCCESS, log_bytes=len(data))
     answer = await bench.admin.get(path, params={"start": 1500})
     assert answer.content == data[1500:]
     assert answer.headers["log-complete"] == "true"
@@ -108,7 +108,7 @@ async def test_nothing_is_kept_for_a_job_that_does_not_exist(bench: Bench) -> No
 async def test_what_an_agent_brings_before_anybody_created_the_record_is_kept(bench: Bench, what: str) -> None:
     """The API died between the job's start and its record, and the agent was faster than the next look at it."""
     job_id = new_job_id()
-    await bench.orchestrator.start(JobInput(job_id=job_id, spec=JobSpec.model_validate(SPEC)), 1)
+    await bench.job_client.start(JobInput(job_id=job_id, spec=JobSpec.model_validate(SPEC)), 1)
     assert await bench.stores.jobs.get(job_id) is None
     path = f"/api/queue/jobs/{job_id}/attempts/1/{what}"
     digest = hashlib.sha256(b"bytes").hexdigest()
@@ -143,11 +143,11 @@ async def test_a_followed_log_arrives_within_a_second_until_the_job_ends(bench: 
             await until(lambda count=number + 1: len(seen) >= count)
             assert seen[-1][0] - sent < 1
         await bench.log(job_id, 15, b"", final=True)
-        await bench.orchestrator.end_attempt(job_id, 1, status=JobStatus.QUEUED, log_bytes=15)
+        await bench.job_client.end_attempt(job_id, 1, status=JobStatus.QUEUED, log_bytes=15)
         assert not following.done()
         await bench.start(job_id, 2)
         await bench.log(job_id, 0, b"second\n", attempt=2, final=True)
-        await bench.orchestrator.end_attempt(job_id, 2, status=JobStatus.SUCCESS, log_bytes=7)
+        await bench.job_client.end_attempt(job_id, 2, status=JobStatus.SUCCESS, log_bytes=7)
         await asyncio.wait_for(following, 5)
     text = b"".join(piece for _, piece in seen)
     assert text == b"tick\ntick\ntick\n[hybridci] attempt 2 on agent agent-7\nsecond\n"
@@ -172,7 +172,7 @@ async def test_a_lost_agents_log_ends_with_a_sentence(bench: Bench, monkeypatch:
     job_id = await bench.submit()
     await bench.start(job_id)
     await bench.log(job_id, 0, b"half a li")
-    await bench.orchestrator.end_attempt(job_id, 1, status=JobStatus.DEAD_LETTERED, log_bytes=0)
+    await bench.job_client.end_attempt(job_id, 1, status=JobStatus.DEAD_LETTERED, log_bytes=0)
     answer = await asyncio.wait_for(bench.admin.get(f"{JOBS}/{job_id}/logs?follow=true"), 10)
     assert answer.text == "half a li\n[hybridci] the rest of attempt 1's log was lost with its agent\n"
     assert (await bench.admin.get(f"{JOBS}/{job_id}/logs")).headers["log-complete"] == "false"
@@ -182,7 +182,7 @@ async def test_the_rest_of_a_log_may_come_after_the_report(bench: Bench) -> None
     job_id = await bench.submit()
     await bench.start(job_id)
     await bench.log(job_id, 0, b"one\n")
-    await bench.orchestrator.end_attempt(job_id, 1, status=JobStatus.SUCCESS, log_bytes=8)
+    await bench.job_client.end_attempt(job_id, 1, status=JobStatus.SUCCESS, log_bytes=8)
     following = asyncio.create_task(bench.admin.get(f"{JOBS}/{job_id}/logs?follow=true"))
     await asyncio.sleep(0.5)  # longer than a poll: the follower has seen the job's end
     assert not following.done()
@@ -222,7 +222,7 @@ async def test_events_can_be_resumed_where_they_broke_off(bench: Bench) -> None:
     await bench.start(job_id)
     await bench.log(job_id, 0, "ab✓".encode()[:3])  # cut inside a character
     await bench.log(job_id, 3, "ab✓".encode()[3:] + b"\n\r\nend", final=True)
-    await bench.orchestrator.end_attempt(job_id, 1, status=JobStatus.SUCCESS, log_bytes=11)
+    await bench.job_client.end_attempt(job_id, 1, status=JobStatus.SUCCESS, log_bytes=11)
     path = f"{JOBS}/{job_id}/logs?format=sse&follow=true"
     answer = await bench.admin.get(path)
     assert answer.headers["content-type"].startswith("text/event-stream")
@@ -266,9 +266,9 @@ class _Flaky:
 
 
 async def test_a_follower_outlasts_an_outage_and_a_reader_gets_503() -> None:
-    app, stores, orchestrator, _ = memory_app()
+    app, stores, job_client, _ = memory_app()
     services: Services = app.state.services
-    job = await _job_with_log(services, orchestrator)
+    job = await _job_with_log(services, job_client)
     flaky = _Flaky(stores.logs, 2)
     broken = replace(services, logs=flaky)
     found = [event async for event in LogStream(broken, job, LogRequest(1, follow=True)).events()]
@@ -278,11 +278,11 @@ async def test_a_follower_outlasts_an_outage_and_a_reader_gets_503() -> None:
         [event async for event in LogStream(broken, job, LogRequest(1)).events()]
 
 
-async def _job_with_log(services: Services, orchestrator: FakeOrchestrator) -> Job:
-    job = await orchestrator.submit(JobInput(job_id=new_job_id(), spec=JobSpec.model_validate(SPEC)))
-    await orchestrator.attempt_started(job.job_id, AttemptStarted(attempt=1, agent_id="a", claimed_at=1))
+async def _job_with_log(services: Services, job_client: FakeJobClient) -> Job:
+    job = await job_client.submit(JobInput(job_id=new_job_id(), spec=JobSpec.model_validate(SPEC)))
+    await job_client.attempt_started(job.job_id, AttemptStarted(attempt=1, agent_id="a", claimed_at=1))
     await services.logs.append(job.job_id, 1, LogChunk(0, b"text", final=True))
-    return await orchestrator.end_attempt(job.job_id, 1, status=JobStatus.SUCCESS, log_bytes=4)
+    return await job_client.end_attempt(job.job_id, 1, status=JobStatus.SUCCESS, log_bytes=4)
 
 
 async def test_a_quiet_event_stream_shows_signs_of_life() -> None:

@@ -125,7 +125,7 @@ async def test_an_unforeseen_failure_tells_only_an_id(bench: Bench, caplog: pyte
     def fail(job: object) -> None:
         raise ZeroDivisionError("the inner secret")
 
-    bench.orchestrator.on_submit = fail
+    bench.job_client.on_submit = fail
     with caplog.at_level(logging.ERROR):
         answer = await bench.admin.post(JOBS, json=SPEC)
     assert_problem(answer, 500, "internal_error")

@@ -14,7 +14,7 @@ DEAD = "/api/queue/dead-letters"
 async def parked(bench: Bench, **changes: object) -> str:
     job_id = await bench.submit(**changes)
     await bench.start(job_id)
-    await bench.orchestrator.end_attempt(job_id, 1, status=JobStatus.DEAD_LETTERED)
+    await bench.job_client.end_attempt(job_id, 1, status=JobStatus.DEAD_LETTERED)
     return job_id
 
 
@@ -57,7 +57,7 @@ async def test_a_batch_says_which_jobs_could_not_be_started(bench: Bench) -> Non
         if getattr(getattr(job, "spec", None), "job_type", "") == "second":
             raise Unavailable("Temporal went away.")
 
-    bench.orchestrator.on_submit = fail
+    bench.job_client.on_submit = fail
     items = [SPEC, {**SPEC, "job_type": "second"}, SPEC]
     body = (await bench.admin.post(BATCH, json={"items": items})).json()
     assert [item["status"] for item in body["items"]] == [201, 503, 201]
@@ -94,7 +94,7 @@ async def test_a_bulk_redrive_answers_where_to_look(bench: Bench) -> None:
     started = await bench.admin.post(f"{DEAD}/redrive", json=body, headers=headers)
     assert started.status_code == 202
     redrive_id = started.json()["redrive_id"]
-    sent = bench.orchestrator.redrives[redrive_id]
+    sent = bench.job_client.redrives[redrive_id]
     assert isinstance(sent, BulkRedrive)
     assert (sent.by, sent.filter.pool, sent.canary and sent.canary.count) == ("admin", "big", 2)
     progress = await bench.admin.get(started.json()["url"])
@@ -103,7 +103,7 @@ async def test_a_bulk_redrive_answers_where_to_look(bench: Bench) -> None:
     other = await bench.admin.post(f"{DEAD}/redrive", json={**body, "limit": 7}, headers=headers)
     assert (other.status_code, other.json()["code"]) == (409, "conflict")
     assert again.json()["redrive_id"] == redrive_id
-    assert len(bench.orchestrator.redrives) == 1
+    assert len(bench.job_client.redrives) == 1
     assert (await bench.admin.get(f"{DEAD}/redrives/{'0' * 8}-0000-4000-8000-{'0' * 12}")).status_code == 404
 
 
@@ -125,7 +125,7 @@ async def test_the_summary_and_the_statistics_count(bench: Bench) -> None:
 
 async def test_ready_names_what_is_down(bench: Bench) -> None:
     assert (await bench.anyone.get("/health/ready")).json()["checks"] == {"temporal": "ok", "dynamodb": "ok"}
-    bench.orchestrator.failure = Unavailable("Temporal does not answer.")
+    bench.job_client.failure = Unavailable("Temporal does not answer.")
     answer = await bench.anyone.get("/health/ready")
     assert answer.status_code == 503
     assert [error["field"] for error in answer.json()["errors"]] == ["temporal"]

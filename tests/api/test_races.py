@@ -25,8 +25,8 @@ from tests.api.conftest import ADMIN_KEY, DEPLOYMENT, SPEC, access_parts, client
 from tests.api.fake_queues import fleet_of
 from tests.api.fake_repairs import FakeRepairs
 from tests.workflows.deployment_harness import Deploys, deploys
-from workflows.client.deployments import Deployments
-from workflows.client.jobs import Orchestrator
+from workflows.client.deployments import DeploymentClient
+from workflows.client.jobs import JobClient
 from workflows.contracts.ids import redrive_workflow_id
 
 JOBS = "/api/dashboard/jobs"
@@ -55,7 +55,7 @@ async def two(temporal_client: Client) -> AsyncIterator[Two]:
 
 
 def _app(temporal: Client, harness: Deploys) -> FastAPI:
-    stores, orchestrator, releases = harness.stores, Orchestrator(temporal), Deployments(temporal)
+    stores, job_client, releases = harness.stores, JobClient(temporal), DeploymentClient(temporal)
     services = Services(
         **access_parts(stores),
         reader=JobReader(stores.jobs),
@@ -63,8 +63,8 @@ def _app(temporal: Client, harness: Deploys) -> FastAPI:
         deployments=deployment_reader(stores),
         logs=stores.logs,
         artifacts=stores.artifacts,
-        temporal=lambda: orchestrator,
-        releasing=lambda: releases,
+        temporal=lambda: job_client,
+        deploying=lambda: releases,
         metrics=Metrics(),
         repairing=FakeRepairs,
         fleet=fleet_of(stores),

@@ -85,7 +85,7 @@ async def test_a_job_can_be_neither_given_away_nor_taken(gate: Gate) -> None:
         assert await gate.status(key, "POST", "/api/queue/jobs", json={**SPEC, **more}) == status
         batch = {"items": [{**SPEC, "labels": labels, "pool": "linux"}, {**SPEC, **more}]}
         assert await gate.status(key, "POST", "/api/queue/jobs/batch", json=batch) == (207 if status == 201 else 403)
-    dead = await gate.bench.orchestrator.end_attempt(job_id, 1, status=JobStatus.DEAD_LETTERED)
+    dead = await gate.bench.job_client.end_attempt(job_id, 1, status=JobStatus.DEAD_LETTERED)
     assert dead.status is JobStatus.DEAD_LETTERED
     letter = f"/api/queue/dead-letters/{job_id}"
     assert await gate.status(key, "PATCH", letter, json={"pool": "mac"}) == 403
@@ -147,7 +147,7 @@ async def test_an_agent_of_a_pool_delivers_for_its_own_attempts_only(gate: Gate)
     assert await start(agent, foreign, "build-1") == 403
     assert await start(key, foreign, "build-1") == 403
     assert await log(agent, foreign) == await log(key, foreign) == 403
-    bench.orchestrator.holders[mine] = "build-1"
+    bench.job_client.holders[mine] = "build-1"
     assert await start(agent, mine, "build-1") == 204
     assert await log(agent, mine) == await log(key, mine) == 204
     other = await token_of(gate, "build-2", "linux")
@@ -167,7 +167,7 @@ async def test_an_agent_takes_no_attempt_by_announcing_itself_first(
     monkeypatch.setattr(deliveries, "_ANNOUNCED_WITHIN_SECONDS", 0.0)
     bench = gate.bench
     job_id = await bench.submit(pool="linux")
-    bench.orchestrator.holders[job_id] = "build-1"
+    bench.job_client.holders[job_id] = "build-1"
     holder, other = [await token_of(gate, name, "linux") for name in ("build-1", "build-2")]
     key = (await gate.make({"role": "agent", "pools": ["linux"]}))["key"]
     digest = {"Content-SHA256": sha256(b"x").hexdigest()}
@@ -187,7 +187,7 @@ async def test_an_agent_takes_no_attempt_by_announcing_itself_first(
         assert await put(token, "log/0", attempt=2) == 403, "nothing is kept for attempts that there are not"
     assert await start(holder, "build-1") == 204
     assert await put(other, "artifacts/b") == await put(other, "log/0", attempt=2) == 403
-    await bench.orchestrator.end_attempt(job_id, 1, status=JobStatus.SUCCESS)
+    await bench.job_client.end_attempt(job_id, 1, status=JobStatus.SUCCESS)
     for token in (holder, other, key):
         assert await put(token, "log/0", attempt=2) == await put(token, "artifacts/a", attempt=2) == 403
 
@@ -196,13 +196,13 @@ async def test_a_start_that_was_announced_by_a_lease_is_waited_for(gate: Gate) -
     """The poll that brought the claim may have been made in another agent's name."""
     bench = gate.bench
     job_id = await bench.submit(pool="linux")
-    bench.orchestrator.holders[job_id] = "build-1"
+    bench.job_client.holders[job_id] = "build-1"
     agent = await token_of(gate, "build-2", "linux")
     path, digest = f"/api/queue/jobs/{job_id}/attempts/1/artifacts/a", sha256(b"x").hexdigest()
     putting = asyncio.create_task(gate.status(agent, "PUT", path, content=b"x", headers={"Content-SHA256": digest}))
     await asyncio.sleep(0)
     announcement = AttemptStarted(attempt=1, agent_id="build-2", claimed_at=1_700_000_000_000)
-    await bench.orchestrator.attempt_started(job_id, announcement)
+    await bench.job_client.attempt_started(job_id, announcement)
     assert await putting == 204
 
 

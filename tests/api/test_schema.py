@@ -18,7 +18,7 @@ from schemathesis.config import SchemathesisConfig
 from api.auth.limits import RateLimits
 from tests.api.conftest import ADMIN_KEY, DEPLOYMENT, SERVICE, SPEC, memory_app
 from tests.api.fake_deployments import FakeDeployments
-from tests.api.fakes import FakeOrchestrator
+from tests.api.fakes import FakeJobClient
 from workflows.contracts.attempts import AttemptStarted
 from workflows.contracts.commands import JobInput
 from workflows.contracts.deployment_commands import DeploymentInput
@@ -45,7 +45,7 @@ _known: dict[str, list[str]] = {}
 _DEEP = ("/api/dashboard/services/{name}", "put")
 
 
-_app, _, _orchestrator, _stop = memory_app(RateLimits(failures=0))
+_app, _, _job_client, _stop = memory_app(RateLimits(failures=0))
 _stop.append(True)  # followers of logs end at once
 
 
@@ -61,7 +61,7 @@ _plain, _random_only = _schema({}), _schema({"phases": {"coverage": {"enabled": 
 
 @pytest.fixture(scope="module", autouse=True)
 def seeded() -> None:
-    _known.update(asyncio.run(_seed(_orchestrator)))
+    _known.update(asyncio.run(_seed(_job_client)))
 
 
 def _test_of(path: str, method: str) -> tuple[str, Callable[[pytest.FixtureRequest], None]]:
@@ -111,19 +111,19 @@ def test_every_operation_has_a_test() -> None:
     assert len(tests) == operations > 55
 
 
-async def _seed(orchestrator: FakeOrchestrator) -> dict[str, list[str]]:
-    ids = [(await _job(orchestrator)).job_id for _ in range(4)]
+async def _seed(job_client: FakeJobClient) -> dict[str, list[str]]:
+    ids = [(await _job(job_client)).job_id for _ in range(4)]
     for job_id, status in zip(ids[1:], (None, JobStatus.SUCCESS, JobStatus.DEAD_LETTERED), strict=True):
-        await orchestrator.attempt_started(job_id, AttemptStarted(attempt=1, agent_id="agent-7", claimed_at=1))
+        await job_client.attempt_started(job_id, AttemptStarted(attempt=1, agent_id="agent-7", claimed_at=1))
         if status is not None:
-            await orchestrator.end_attempt(job_id, 1, status=status, log_bytes=0)
+            await job_client.end_attempt(job_id, 1, status=status, log_bytes=0)
     names = ["checkout", "search"]
-    services = [await orchestrator.releases.apply_service(_registration(name)) for name in names]
-    deployments = [await _deployment(orchestrator.releases, services[number % 2]) for number in range(6)]
-    await orchestrator.releases.go_live(deployments[0])
-    await orchestrator.releases.go_live(deployments[1])
-    last = await orchestrator.releases.go_live(deployments[2])
-    await orchestrator.releases.put(last, status=DeploymentStatus.ROLLED_BACK, closed=True)
+    services = [await job_client.releases.apply_service(_registration(name)) for name in names]
+    deployments = [await _deployment(job_client.releases, services[number % 2]) for number in range(6)]
+    await job_client.releases.go_live(deployments[0])
+    await job_client.releases.go_live(deployments[1])
+    last = await job_client.releases.go_live(deployments[2])
+    await job_client.releases.put(last, status=DeploymentStatus.ROLLED_BACK, closed=True)
     environments = ["staging", "production", "nowhere"]
     return {"job_id": ids, "deployment_id": deployments, "name": names, "environment": environments}
 
@@ -138,5 +138,5 @@ async def _deployment(releases: FakeDeployments, service: Service) -> str:
     return (await releases.start(start)).deployment_id
 
 
-async def _job(orchestrator: FakeOrchestrator) -> Job:
-    return await orchestrator.submit(JobInput(job_id=new_job_id(), spec=JobSpec.model_validate(SPEC)))
+async def _job(job_client: FakeJobClient) -> Job:
+    return await job_client.submit(JobInput(job_id=new_job_id(), spec=JobSpec.model_validate(SPEC)))

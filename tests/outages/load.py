@@ -16,8 +16,8 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from tests.workflows.harness import Agent, wait_for_cancel
-from workflows.client.deployments import Deployments
-from workflows.client.jobs import Orchestrator
+from workflows.client.deployments import DeploymentClient
+from workflows.client.jobs import JobClient
 from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.commands import (
     Amend,
@@ -71,7 +71,7 @@ class Load:
     unanswered: int = 0
 
     def __post_init__(self) -> None:
-        self._jobs, self._releases = Orchestrator(self.client), Deployments(self.client)
+        self._jobs, self._releases = JobClient(self.client), DeploymentClient(self.client)
         self._ids = random.Random(f"ids {self.seed}")
 
     async def run(self, histories: int, per_second: float) -> None:

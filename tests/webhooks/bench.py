@@ -25,7 +25,7 @@ from tests.api.conftest import access_parts
 from tests.api.fake_deployments import FakeDeployments
 from tests.api.fake_queues import fleet_of
 from tests.api.fake_repairs import FakeRepairs
-from tests.api.fakes import FakeOrchestrator
+from tests.api.fakes import FakeJobClient
 from tests.webhooks.captured import PROVIDERS, SHA, captured, provider_of
 from workflows.client.deployments import DeploymentCommand
 from workflows.contracts.audit.events import AuditEvent
@@ -72,7 +72,7 @@ class WebhookBench:
     """One application, what is behind it, and a client without any key."""
 
     stores: Stores
-    jobs: FakeOrchestrator
+    jobs: FakeJobClient
     releases: TrailedDeployments
     app: FastAPI
     client: httpx.AsyncClient
@@ -132,7 +132,7 @@ def all_webhooks() -> Webhooks:
 def memory_parts() -> tuple[FastAPI, WebhookBench]:
     stores = open_memory_stores()
     releases = TrailedDeployments(stores)
-    jobs = FakeOrchestrator(stores.jobs, releases)
+    jobs = FakeJobClient(stores.jobs, releases)
     services = Services(
         **access_parts(stores),
         reader=JobReader(stores.jobs),
@@ -141,7 +141,7 @@ def memory_parts() -> tuple[FastAPI, WebhookBench]:
         logs=stores.logs,
         artifacts=stores.artifacts,
         temporal=lambda: jobs,
-        releasing=lambda: releases,
+        deploying=lambda: releases,
         repairing=FakeRepairs,
         metrics=Metrics(),
         fleet=fleet_of(stores),

@@ -17,7 +17,7 @@ from activities.bootstrap import build_activities
 from activities.sandbox import LeanSandbox
 from activities.stores.open import Stores, open_memory_stores
 from tests.workflows.harness import Agent, Script, succeed
-from workflows.client.deployments import Deployments, workflow_id_of
+from workflows.client.deployments import DeploymentClient, workflow_id_of
 from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.audit.events import AuditEvent, EventQuery
 from workflows.contracts.deployment_commands import Approve, DeploymentInput
@@ -57,7 +57,7 @@ class Deploys:
     def __init__(self, client: Client, stores: Stores) -> None:
         self.client, self.stores = client, stores
         self.workflows: dict[str, type] = {each.__name__: each for each in _WORKFLOWS}
-        self.releases = Deployments(client)
+        self.releases = DeploymentClient(client)
         self.name = f"svc-{uuid.uuid4().hex[:10]}"
         self.pool = f"pool-{self.name}"
         self.ran: list[Ran] = []

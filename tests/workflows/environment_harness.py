@@ -17,7 +17,7 @@ from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.sandbox import LeanSandbox
-from workflows.client.deployments import Deployments
+from workflows.client.deployments import DeploymentClient
 from workflows.contracts.environments import (
     BecameLive,
     EnvironmentInput,
@@ -198,7 +198,7 @@ class Lab:
 
     def __init__(self, client: Client, recorder: Recorder) -> None:
         self.client, self.recorder = client, recorder
-        self.deployments = Deployments(client)
+        self.deployments = DeploymentClient(client)
         self.service, self.environment = f"shop-{uuid.uuid4().hex[:8]}", "production"
         self.id = environment_workflow_id(self.service, self.environment)
         self._started: list[Deployment] = []

@@ -18,7 +18,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
 from activities.sandbox import LeanSandbox
-from workflows.client.jobs import Orchestrator
+from workflows.client.jobs import JobClient
 from workflows.contracts.attempts import AttemptInput, AttemptResult, AttemptStarted
 from workflows.contracts.commands import JobInput
 from workflows.contracts.ids import CONTROL_QUEUE, job_workflow_id, pool_queue
@@ -102,7 +102,7 @@ class Agent:
         announcement = AttemptStarted(
             attempt=attempt.attempt, agent_id=self.name, phase=phase, claimed_at=1, started_at=2
         )
-        await Orchestrator(self.client).attempt_started(attempt.job_id, announcement)
+        await JobClient(self.client).attempt_started(attempt.job_id, announcement)
 
     def result(self, attempt: AttemptInput, outcome: Outcome, **fields: object) -> AttemptResult:
         base = {"attempt": attempt.attempt, "agent_id": self.name, "claimed_at": 1, "finished_at": 3}
@@ -153,7 +153,7 @@ class Harness:
 
     def __init__(self, client: Client, recorder: Recorder, pool: str) -> None:
         self.client, self.recorder, self.pool = client, recorder, pool
-        self.orchestrator = Orchestrator(client)
+        self.job_client = JobClient(client)
         self.started: list[str] = []
 
     def spec(self, **fields: object) -> JobSpec:
@@ -173,7 +173,7 @@ class Harness:
         start, now = self.input(spec, **fields), time.time_ns() // 1_000_000
         creation = record.creation(start, now)
         await self.recorder.create_job(creation)
-        assert await self.orchestrator.start(start, now) == creation
+        assert await self.job_client.start(start, now) == creation
         return creation.job
 
     def input(self, spec: JobSpec | None = None, **fields: object) -> JobInput:

@@ -51,7 +51,7 @@ class Accepted(Harness):
     async def begin(self, **fields: object) -> JobInput:
         """Start one, and die before its record is created."""
         start = self.input(self.spec(**fields), created_by="ci")
-        assert await self.orchestrator.start(start, ACCEPTED_AT) == creation(start)
+        assert await self.job_client.start(start, ACCEPTED_AT) == creation(start)
         return start
 
     async def create(self, start: JobInput) -> WriteOutcome:
@@ -116,7 +116,7 @@ async def test_a_job_whose_starter_died_is_recorded_by_what_happens_first(accept
 
 async def test_a_change_before_the_record_exists_is_kept_with_its_creation(accepted: Accepted) -> None:
     start = await accepted.begin()
-    await accepted.orchestrator.amend(start.job_id, Amend(priority=Priority.HIGH, by="ann"))
+    await accepted.job_client.amend(start.job_id, Amend(priority=Priority.HIGH, by="ann"))
     assert (await accepted.recorded(start.job_id)).priority is Priority.HIGH
     assert await accepted.create(start) is WriteOutcome.STALE
     assert await accepted.actions() == ["job.submitted", "job.amended"]
@@ -125,9 +125,9 @@ async def test_a_change_before_the_record_exists_is_kept_with_its_creation(accep
 @pytest.mark.parametrize("who", ["a client without an answer", "an agent with a log"])
 async def test_who_asks_for_the_record_has_it_created(accepted: Accepted, who: str) -> None:
     start = await accepted.begin()
-    assert await accepted.orchestrator.start(start, ACCEPTED_AT) is None
-    orchestrator = accepted.orchestrator
-    answered = await (orchestrator.submit(start) if "client" in who else orchestrator.created(start.job_id))
+    assert await accepted.job_client.start(start, ACCEPTED_AT) is None
+    job_client = accepted.job_client
+    answered = await (job_client.submit(start) if "client" in who else job_client.created(start.job_id))
     assert answered == await accepted.stores.jobs.get(start.job_id)
     assert await accepted.create(start) is WriteOutcome.STALE
     assert await accepted.actions() == ["job.submitted"]
@@ -149,7 +149,7 @@ async def test_a_job_that_waits_unrecorded_is_recorded_by_the_reconciliation(acc
 
 async def test_a_job_can_be_cancelled_before_it_is_recorded(accepted: Accepted) -> None:
     start = await accepted.begin()
-    await accepted.orchestrator.cancel(start.job_id, Cancel(by="ann"))
+    await accepted.job_client.cancel(start.job_id, Cancel(by="ann"))
     assert (await accepted.recorded(start.job_id)).status is JobStatus.CANCELLED
     assert await accepted.create(start) is WriteOutcome.STALE
     assert await accepted.actions() == ["job.submitted", "job.cancelled"]

@@ -51,8 +51,8 @@ async def test_the_new_run_has_all_the_old_one_knew(jobs: Harness, request: pyte
     async with jobs.agent(one_after_another(fail(4), succeed)) as agent:
         job_id = await _parked(jobs)
         first = (await jobs.handle(job_id).describe()).run_id
-        await jobs.orchestrator.edit(job_id, Edit(env={"A": "1"}))
-        await jobs.orchestrator.redrive(job_id, Redrive())
+        await jobs.job_client.edit(job_id, Edit(env={"A": "1"}))
+        await jobs.job_client.redrive(job_id, Redrive())
         done = await jobs.result(job_id)
     last = (await jobs.handle(job_id).describe()).run_id
     assert last != first
@@ -70,14 +70,14 @@ async def test_a_cancellation_on_the_way_to_the_new_run_is_heeded(jobs: Harness)
     async def cancel_meanwhile(write: JobWrite) -> bool:
         if write.previous is not QueueStatus.DEAD_LETTERED or write.job.status is not JobStatus.QUEUED:
             return False
-        answers.append(asyncio.create_task(jobs.orchestrator.cancel(write.job.job_id, Cancel(by="ann"))))
+        answers.append(asyncio.create_task(jobs.job_client.cancel(write.job.job_id, Cancel(by="ann"))))
         await _until_accepted(jobs, write.job.job_id, 2)  # the redrive and the cancellation
         return True
 
     jobs.recorder.after_next = cancel_meanwhile
     async with jobs.agent(fail(4)):
         job_id = await _parked(jobs)
-        await jobs.orchestrator.redrive(job_id, Redrive())
+        await jobs.job_client.redrive(job_id, Redrive())
         done = await jobs.result(job_id)
     assert (done.status, done.error_message) == (JobStatus.CANCELLED, "Cancelled by ann.")
     assert [await answer for answer in answers] == [done]

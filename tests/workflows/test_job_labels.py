@@ -66,7 +66,7 @@ async def test_other_requirements_move_a_queued_job(jobs: Harness) -> None:
     assert described.status is not None
     agent = Agent(jobs.client, "linux", succeed)
     async with Worker(jobs.client, task_queue=pool_queue(jobs.pool, ["os=linux"]), activities=[agent.run_attempt]):
-        amended = await jobs.orchestrator.amend(job.job_id, Amend(requires=["os=linux"], by="ann", role="operator"))
+        amended = await jobs.job_client.amend(job.job_id, Amend(requires=["os=linux"], by="ann", role="operator"))
         done = await jobs.result(job.job_id)
     assert (amended.requires, done.agent_id, done.status) == (["os=linux"], "linux", JobStatus.SUCCESS)
 
@@ -76,10 +76,10 @@ async def test_commands_are_in_the_audit_trail_with_the_write_that_follows(jobs:
         job = await jobs.submit(jobs.spec(retry={"max_attempts": 1}), created_by="ci", role="developer")
         await jobs.until(job.job_id, lambda found: found.status is JobStatus.DEAD_LETTERED)
         edit = Edit(env={"TOKEN": "not for the trail"}, requires=["os=linux"], by="ann", via="cli", role="operator")
-        await jobs.orchestrator.edit(job.job_id, edit)
-        await jobs.orchestrator.redrive(job.job_id, Redrive(by="ann", reason="fixed", address="192.0.2.1"))
-        await jobs.orchestrator.amend(job.job_id, Amend(priority=Priority.LOW, by="bob"))
-        await jobs.orchestrator.cancel(job.job_id, Cancel(by="bob", reason="enough"))
+        await jobs.job_client.edit(job.job_id, edit)
+        await jobs.job_client.redrive(job.job_id, Redrive(by="ann", reason="fixed", address="192.0.2.1"))
+        await jobs.job_client.amend(job.job_id, Amend(priority=Priority.LOW, by="bob"))
+        await jobs.job_client.cancel(job.job_id, Cancel(by="bob", reason="enough"))
         await jobs.result(job.job_id)
     events = [event for write in jobs.recorder.writes[job.job_id] for event in write.events]
     assert [(event.action, event.by, event.reason) for event in events] == [
@@ -102,6 +102,6 @@ async def test_a_running_job_keeps_its_labels(jobs: Harness) -> None:
         await agent.begun.wait()
         await jobs.until(job.job_id, lambda found: found.status is JobStatus.RUNNING)
         with pytest.raises(InvalidState, match="only a queued job"):
-            await jobs.orchestrator.amend(job.job_id, Amend(requires=["os=linux"]))
-        await jobs.orchestrator.cancel(job.job_id, Cancel())
+            await jobs.job_client.amend(job.job_id, Amend(requires=["os=linux"]))
+        await jobs.job_client.cancel(job.job_id, Cancel())
         assert (await jobs.result(job.job_id)).status is JobStatus.CANCELLED

@@ -34,7 +34,7 @@ async def test_announced_start_is_recorded(jobs: Harness) -> None:
         running = await jobs.until(job.job_id, lambda job: job.status is JobStatus.RUNNING)
         assert (running.queue_status, running.agent_id) == (QueueStatus.RUNNING, "agent-1")
         assert running.lease_expires_at is not None
-        await jobs.orchestrator.cancel(job.job_id, Cancel(by="ann"))
+        await jobs.job_client.cancel(job.job_id, Cancel(by="ann"))
         assert (await jobs.result(job.job_id)).status is JobStatus.CANCELLED
 
 
@@ -63,15 +63,15 @@ async def test_retry_then_success(jobs: Harness) -> None:
 
 async def test_a_job_whose_record_the_workflow_creates_goes_the_same_way(jobs: Harness) -> None:
     """As the jobs of deployments do, and large ones."""
-    orchestrator = jobs.orchestrator
+    job_client = jobs.job_client
     async with jobs.agent(one_after_another(fail(3, announce=True), succeed)):
-        created = await orchestrator.submit(jobs.input())
+        created = await job_client.submit(jobs.input())
         assert jobs.recorder.last(created.job_id).status is JobStatus.QUEUED
         done = await jobs.result(created.job_id)
     assert [attempt.exit_code for attempt in done.attempts] == [3, 0]
     assert jobs.recorder.last(created.job_id) == done
-    waiting = await orchestrator.submit(jobs.input())
-    await orchestrator.cancel(waiting.job_id, Cancel(by="ann"))
+    waiting = await job_client.submit(jobs.input())
+    await job_client.cancel(waiting.job_id, Cancel(by="ann"))
     assert jobs.recorder.statuses(waiting.job_id) == ["queued", "cancelled"]
 
 
@@ -91,11 +91,9 @@ async def test_three_attempts_park_in_few_events(jobs: Harness) -> None:
         assert "used up" in (parked.error_message or "")
         events = [event async for event in jobs.handle(job.job_id).fetch_history_events()]
         assert len(events) < 60, " ".join(str(event.event_type) for event in events)
-        edited = await jobs.orchestrator.edit(
-            job.job_id, Edit(env={"A": "1"}, priority=Priority.HIGH, timeout_seconds=7)
-        )
+        edited = await jobs.job_client.edit(job.job_id, Edit(env={"A": "1"}, priority=Priority.HIGH, timeout_seconds=7))
         assert edited.env == {"A": "1"}
-        again = await jobs.orchestrator.redrive(job.job_id, Redrive(by="ann"))
+        again = await jobs.job_client.redrive(job.job_id, Redrive(by="ann"))
         assert again.status in {JobStatus.QUEUED, JobStatus.SUCCESS}
         done = await jobs.result(job.job_id)
     assert done.status is JobStatus.SUCCESS
@@ -108,8 +106,8 @@ async def test_discarded_dead_letter(jobs: Harness) -> None:
         job = await jobs.submit(jobs.spec(retry={"max_attempts": 1}))
         await jobs.until(job.job_id, lambda job: job.status is JobStatus.DEAD_LETTERED)
         with pytest.raises(InvalidState, match="dead_lettered"):
-            await jobs.orchestrator.amend(job.job_id, Amend(priority=Priority.LOW))
-        done = await jobs.orchestrator.discard(job.job_id, Discard(reason="known", by="ann"))
+            await jobs.job_client.amend(job.job_id, Amend(priority=Priority.LOW))
+        done = await jobs.job_client.discard(job.job_id, Discard(reason="known", by="ann"))
     assert done.status is JobStatus.FAILED
     assert "Discarded by ann: known" in (done.error_message or "")
     assert (await jobs.result(job.job_id)).status is JobStatus.FAILED
@@ -119,7 +117,7 @@ async def test_cancelled_dead_letter(jobs: Harness) -> None:
     async with jobs.agent(fail(1)):
         job = await jobs.submit(jobs.spec(retry={"max_attempts": 1}))
         await jobs.until(job.job_id, lambda job: job.status is JobStatus.DEAD_LETTERED)
-        done = await jobs.orchestrator.cancel(job.job_id, Cancel())
+        done = await jobs.job_client.cancel(job.job_id, Cancel())
     assert done.status is JobStatus.CANCELLED
     assert await jobs.result(job.job_id) == done
 
@@ -129,7 +127,7 @@ async def test_timeout_parks(jobs: Harness) -> None:
         job = await jobs.submit(jobs.spec(timeout_seconds=5))
         parked = await jobs.until(job.job_id, lambda job: job.status is JobStatus.DEAD_LETTERED)
         assert parked.cause == "job_timeout"
-        done = await jobs.orchestrator.discard(job.job_id, Discard())
+        done = await jobs.job_client.discard(job.job_id, Discard())
     assert done.status is JobStatus.TIMEOUT
 
 
@@ -148,19 +146,19 @@ async def test_unknown_commit_is_not_tried_again(jobs: Harness) -> None:
 
 async def test_cancel_while_queued(jobs: Harness) -> None:
     job = await jobs.submit()
-    cancelled = await jobs.orchestrator.cancel(job.job_id, Cancel(reason="wrong branch", by="ann"))
+    cancelled = await jobs.job_client.cancel(job.job_id, Cancel(reason="wrong branch", by="ann"))
     assert (cancelled.status, cancelled.attempts) == (JobStatus.CANCELLED, [])
     assert cancelled.error_message == "Cancelled by ann: wrong branch"
     assert jobs.recorder.last(job.job_id) == cancelled
     with pytest.raises((NotFound, InvalidState)):
-        await jobs.orchestrator.cancel(job.job_id, Cancel())
+        await jobs.job_client.cancel(job.job_id, Cancel())
 
 
 async def test_cancel_while_running(jobs: Harness) -> None:
     async with jobs.agent(until_cancelled):
         job = await jobs.submit()
         await jobs.until(job.job_id, lambda job: job.status is JobStatus.RUNNING)
-        answer = await jobs.orchestrator.cancel(job.job_id, Cancel())
+        answer = await jobs.job_client.cancel(job.job_id, Cancel())
         assert answer.status is JobStatus.RUNNING
         done = await jobs.result(job.job_id)
     assert (done.status, done.attempts[0].outcome) == (JobStatus.CANCELLED, Outcome.CANCELLED)
@@ -174,7 +172,7 @@ async def test_cancel_while_claimed(jobs: Harness) -> None:
     async with jobs.agent(check_out_for_ever):
         job = await jobs.submit()
         await jobs.until(job.job_id, lambda job: job.queue_status is QueueStatus.CLAIMED)
-        await jobs.orchestrator.cancel(job.job_id, Cancel())
+        await jobs.job_client.cancel(job.job_id, Cancel())
         done = await jobs.result(job.job_id)
     assert (done.status, done.queue_status) == (JobStatus.CANCELLED, QueueStatus.CANCELLED)
 
@@ -184,7 +182,7 @@ async def test_cancel_during_backoff(jobs: Harness) -> None:
         job = await jobs.submit(jobs.spec(retry={"initial_interval_seconds": 3600, "max_interval_seconds": 3600}))
         waiting = await jobs.until(job.job_id, lambda job: job.next_attempt_at is not None)
         assert waiting.status is JobStatus.QUEUED
-        done = await jobs.orchestrator.cancel(job.job_id, Cancel())
+        done = await jobs.job_client.cancel(job.job_id, Cancel())
     assert (done.status, len(done.attempts)) == (JobStatus.CANCELLED, 1)
 
 
@@ -203,22 +201,22 @@ async def test_success_wins_over_a_late_cancel(jobs: Harness) -> None:
     async with jobs.agent(script):
         job = await jobs.submit()
         await jobs.until(job.job_id, lambda job: job.status is JobStatus.RUNNING)
-        await jobs.orchestrator.cancel(job.job_id, Cancel())
+        await jobs.job_client.cancel(job.job_id, Cancel())
         assert (await jobs.result(job.job_id)).status is JobStatus.SUCCESS
 
 
 async def test_completed_from_outside(jobs: Harness) -> None:
     job = await jobs.submit()
-    done = await jobs.orchestrator.complete(job.job_id, Complete(exit_code=0, by="other-ci"))
+    done = await jobs.job_client.complete(job.job_id, Complete(exit_code=0, by="other-ci"))
     assert (done.status, done.exit_code) == (JobStatus.SUCCESS, 0)
 
 
 async def test_reprioritise_and_move_while_queued(jobs: Harness) -> None:
     job = await jobs.submit()
-    urgent = await jobs.orchestrator.amend(job.job_id, Amend(priority=Priority.CRITICAL, labels={"why": "hotfix"}))
+    urgent = await jobs.job_client.amend(job.job_id, Amend(priority=Priority.CRITICAL, labels={"why": "hotfix"}))
     assert (urgent.priority, urgent.status, urgent.labels) == (Priority.CRITICAL, JobStatus.QUEUED, {"why": "hotfix"})
     other = f"{jobs.pool}-b"
-    await jobs.orchestrator.amend(job.job_id, Amend(pool=other))
+    await jobs.job_client.amend(job.job_id, Amend(pool=other))
     async with jobs.agent(succeed, pool=other):
         done = await jobs.result(job.job_id)
     assert (done.pool, done.status, len(done.attempts)) == (other, JobStatus.SUCCESS, 1)
@@ -230,7 +228,7 @@ async def test_move_as_an_agent_begins(jobs: Harness) -> None:
         job = await jobs.submit()
         await first.begun.wait()
         other = f"{jobs.pool}-b"
-        await jobs.orchestrator.amend(job.job_id, Amend(pool=other))
+        await jobs.job_client.amend(job.job_id, Amend(pool=other))
         async with jobs.agent(succeed, name="agent-2", pool=other):
             done = await jobs.result(job.job_id)
     assert [(attempt.number, attempt.agent_id) for attempt in done.attempts] == [(1, "agent-1"), (2, "agent-2")]
@@ -272,9 +270,9 @@ async def test_same_id_is_the_same_job(jobs: Harness) -> None:
     async with jobs.agent(succeed) as agent:
         first = await jobs.submit(fingerprint="one")
         again = JobInput(job_id=first.job_id, spec=jobs.spec(job_type="other"), fingerprint="two")
-        assert (await jobs.orchestrator.submit(again)).fingerprint == "one"
+        assert (await jobs.job_client.submit(again)).fingerprint == "one"
         await jobs.result(first.job_id)
-        assert (await jobs.orchestrator.submit(again)).fingerprint == "one"
+        assert (await jobs.job_client.submit(again)).fingerprint == "one"
     assert len(agent.inputs) == 1
 
 
@@ -283,12 +281,12 @@ async def test_a_refused_record_refuses_the_job(jobs: Harness) -> None:
     jobs.recorder.reject = ApplicationError("bad", detail, type="validation_failed", non_retryable=True)
     start = jobs.input()
     with pytest.raises(ValidationFailed) as refused:
-        await jobs.orchestrator.submit(start)
+        await jobs.job_client.submit(start)
     assert [error.field for error in refused.value.errors] == ["git_repo"]
     with pytest.raises(WorkflowFailureError):
         await jobs.result(jobs.started[-1])
     with pytest.raises(ValidationFailed, match="bad") as again:  # also to whom asks when it has ended
-        await jobs.orchestrator.submit(start)
+        await jobs.job_client.submit(start)
     assert again.value.errors == refused.value.errors
 
 

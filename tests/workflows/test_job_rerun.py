@@ -13,7 +13,7 @@ async def test_a_late_announcement_does_not_part_record_and_workflow(jobs: Harne
     async def announce_late(write: JobWrite) -> bool:
         if write.job.status.final:
             late = AttemptStarted(attempt=7, agent_id="agent-1", claimed_at=1)
-            await jobs.orchestrator.attempt_started(write.job.job_id, late)
+            await jobs.job_client.attempt_started(write.job.job_id, late)
         return write.job.status.final
 
     jobs.recorder.after_next = announce_late
@@ -25,8 +25,8 @@ async def test_a_late_announcement_does_not_part_record_and_workflow(jobs: Harne
 
 async def test_a_job_was_created_when_it_was_started(jobs: Harness) -> None:
     """Not when its first task ran, which can run again: lists would show the job at two places."""
-    job = await jobs.orchestrator.submit(jobs.input())
+    job = await jobs.job_client.submit(jobs.input())
     started = (await jobs.handle(job.job_id).describe()).start_time
     assert job.created_at == int(started.timestamp() * 1000)
-    await jobs.orchestrator.cancel(job.job_id, Cancel())
+    await jobs.job_client.cancel(job.job_id, Cancel())
     assert (await jobs.result(job.job_id)).status is JobStatus.CANCELLED

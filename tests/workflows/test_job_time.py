@@ -55,7 +55,7 @@ async def test_a_dead_letter_can_be_redriven_days_later(jobs: Harness, skipping:
         handle = await _start(jobs.client, jobs.spec(retry={"max_attempts": 1}))
         await jobs.until(handle.id.removeprefix("job-"), lambda job: job.status is JobStatus.DEAD_LETTERED)
         await skipping.sleep(timedelta(days=13))
-        await jobs.orchestrator.redrive(handle.id.removeprefix("job-"), Redrive())
+        await jobs.job_client.redrive(handle.id.removeprefix("job-"), Redrive())
         assert (await handle.result()).status is JobStatus.SUCCESS
 
 

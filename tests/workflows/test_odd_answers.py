@@ -21,8 +21,8 @@ from activities.clock import epoch_millis
 from activities.repairs.watch import Watch
 from tests.workflows.conftest import keep_history
 from tests.workflows.deployment_harness import Deploys
-from workflows.client.jobs import Orchestrator
-from workflows.client.repairs import Repairs
+from workflows.client.jobs import JobClient
+from workflows.client.repairs import RepairClient
 from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.audit.events import AuditEvent, EventQuery
 from workflows.contracts.commands import JobInput, Redrive
@@ -68,7 +68,9 @@ class OddAgent:
 @asynccontextmanager
 async def watching(deploys: Deploys) -> AsyncGenerator[None]:
     """As the control worker does it, ten times as often."""
-    watch = Watch(Repairs(deploys.client).workflows, deploys.stores.events, epoch_millis, Repairs(deploys.client).begin)
+    watch = Watch(
+        RepairClient(deploys.client).workflows, deploys.stores.events, epoch_millis, RepairClient(deploys.client).begin
+    )
     task = asyncio.create_task(watch.run(every=1))
     yield
     task.cancel()
@@ -86,7 +88,7 @@ async def submit(deploys: Deploys, pool: str) -> str:
         steps=[Step(name="unit", run="pytest")],
         retry=RetryPolicy(lost_agent_attempts=1),
     )
-    await Orchestrator(deploys.client).submit(JobInput(job_id=job_id, spec=spec))
+    await JobClient(deploys.client).submit(JobInput(job_id=job_id, spec=spec))
     return job_id
 
 
@@ -123,7 +125,7 @@ async def goes_on_as_a_dead_letter(deploys: Deploys, odd: list[Payload], words: 
     assert words in (attempt.message or "")
     assert told.by == "watch"
     assert words in told.message
-    await Orchestrator(deploys.client).redrive(job_id, Redrive())
+    await JobClient(deploys.client).redrive(job_id, Redrive())
     await agent.succeed()
     done = await until(deploys, job_id, JobStatus.SUCCESS)
     assert [each.outcome for each in done.attempts] == [Outcome.AGENT_ERROR, Outcome.SUCCEEDED]

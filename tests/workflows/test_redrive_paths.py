@@ -11,7 +11,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
 from tests.workflows.conftest import keep_history
-from workflows.client.jobs import Orchestrator
+from workflows.client.jobs import JobClient
 from workflows.contracts.commands import BulkRedrive, BulkRedriveProgress, Canary, ReconcileResult
 from workflows.contracts.ids import CONTROL_QUEUE, redrive_workflow_id
 from workflows.contracts.records import AwaitJobs, RedriveJobs, RedriveJobsResult, SelectDeadLetters
@@ -55,7 +55,7 @@ class Control:
 
     async def run(self, request: BulkRedrive) -> BulkRedriveProgress:
         redrive_id = str(uuid.uuid4())
-        await Orchestrator(self.client).start_bulk_redrive(redrive_id, request, fingerprint="f")
+        await JobClient(self.client).start_bulk_redrive(redrive_id, request, fingerprint="f")
         handle = self.client.get_workflow_handle_for(RedriveWorkflow.run, redrive_workflow_id(redrive_id))
         return await handle.result()
 
@@ -102,6 +102,6 @@ async def test_an_unwatchable_canary_says_why(control: Control) -> None:
 
 
 async def test_reconcile(control: Control, request: pytest.FixtureRequest) -> None:
-    result = await Orchestrator(control.client).reconcile()
+    result = await JobClient(control.client).reconcile()
     assert (result.checked, result.closed) == (5, ["job-1", "deployment-1"])
     await keep_history(request, control.client, "maintenance-reconcile-jobs", "reconcile-deployments-too")

@@ -20,8 +20,8 @@ from tests.workflows.conftest import keep_history
 from tests.workflows.deployment_harness import Deploys
 from tests.workflows.harness import fail, succeed
 from workflows.client.deployments import workflow_id_of
-from workflows.client.jobs import Orchestrator
-from workflows.client.repairs import Repairs
+from workflows.client.jobs import JobClient
+from workflows.client.repairs import RepairClient
 from workflows.contracts.audit.events import AuditEvent, EventQuery
 from workflows.contracts.commands import JobInput, Redrive
 from workflows.contracts.deployment_commands import DeploymentInput
@@ -127,7 +127,7 @@ async def submit(deploys: Deploys) -> str:
         steps=[Step(name="unit", run="pytest")],
         retry=RetryPolicy(max_attempts=1),
     )
-    await Orchestrator(deploys.client).submit(JobInput(job_id=job_id, spec=spec))
+    await JobClient(deploys.client).submit(JobInput(job_id=job_id, spec=spec))
     return job_id
 
 
@@ -188,7 +188,7 @@ async def test_a_stuck_job_is_found_within_a_minute_and_goes_on_after_its_repair
     parked = await until_job(deploys, job_id, JobStatus.DEAD_LETTERED)
     await other_code(deploys)
     watches = [
-        Watch(StuckWorkflows(deploys.client), deploys.stores.events, epoch_millis, Repairs(deploys.client).begin)
+        Watch(StuckWorkflows(deploys.client), deploys.stores.events, epoch_millis, RepairClient(deploys.client).begin)
         for _ in range(2)
     ]
     for watch in watches:
@@ -196,7 +196,7 @@ async def test_a_stuck_job_is_found_within_a_minute_and_goes_on_after_its_repair
         assert subject.workflow_id not in watch.known
     began = time.monotonic()
     with pytest.raises((Unavailable, InvalidState)):
-        await Orchestrator(deploys.client).redrive(job_id, Redrive(reason="wakes it"))
+        await JobClient(deploys.client).redrive(job_id, Redrive(reason="wakes it"))
 
     async def all_know() -> bool:
         for watch in watches:
@@ -210,7 +210,7 @@ async def test_a_stuck_job_is_found_within_a_minute_and_goes_on_after_its_repair
     assert "NonDeterministic" in told.details["cause"]
     assert "TMPRL1100" in told.details["failure"]
     assert f"hybridci repair job {job_id}" in told.message
-    assert [each.job_id for each in await Repairs(deploys.client).stuck()].count(job_id) == 1
+    assert [each.job_id for each in await RepairClient(deploys.client).stuck()].count(job_id) == 1
 
     old_server = StuckWorkflows(deploys.client, reported=False)
 
@@ -219,7 +219,7 @@ async def test_a_stuck_job_is_found_within_a_minute_and_goes_on_after_its_repair
 
     await eventually(found_by_its_attempts, seconds=20, what="finding it where the server does not report it")
 
-    result = await Repairs(deploys.client).repair(repair(subject))
+    result = await RepairClient(deploys.client).repair(repair(subject))
     assert result is not None
     assert (result.outcome, result.resets) == (Outcome.RESET, 1), result
     assert not await found_by_its_attempts()
@@ -227,7 +227,7 @@ async def test_a_stuck_job_is_found_within_a_minute_and_goes_on_after_its_repair
     # A redrive that nobody could answer was refused and is not done later.
     assert len((await until_job(deploys, job_id, JobStatus.DEAD_LETTERED)).attempts) == 1
     deploys.script("test", succeed)
-    await Orchestrator(deploys.client).redrive(job_id, Redrive())
+    await JobClient(deploys.client).redrive(job_id, Redrive())
     done = await until_job(deploys, job_id, JobStatus.SUCCESS)
     assert [each.number for each in done.attempts] == [1, 2]
     assert done.sequence > parked.sequence
@@ -244,9 +244,9 @@ async def test_a_stuck_job_is_found_within_a_minute_and_goes_on_after_its_repair
     (repaired,) = await trail(deploys, "workflow.repaired", subject.workflow_id)
     assert (repaired.by, repaired.via, repaired.reason, repaired.job_id) == (ANN, "cli", "a test", job_id)
     assert repaired.details["outcome"] == "reset"
-    assert await Repairs(deploys.client).repair(repair(subject)) == result  # sent again: its answer was lost
+    assert await RepairClient(deploys.client).repair(repair(subject)) == result  # sent again: its answer was lost
     with pytest.raises(InvalidState, match="not stuck"):
-        await Repairs(deploys.client).repair(repair(subject, end=True))
+        await RepairClient(deploys.client).repair(repair(subject, end=True))
     await keep_history(request, deploys.client, repair_workflow_id(subject.workflow_id), "repair-reset")
     await keep_history(request, deploys.client, subject.workflow_id, "job-reset_by_a_repair-1")
 
@@ -258,11 +258,11 @@ async def test_a_sleeping_dead_letter_that_could_not_go_on_is_repaired_before_an
     job_id = await submit(deploys)
     await until_job(deploys, job_id, JobStatus.DEAD_LETTERED)
     await other_code(deploys)
-    result = await Repairs(deploys.client).repair(repair(of_job(job_id)))
+    result = await RepairClient(deploys.client).repair(repair(of_job(job_id)))
     assert result is not None
     assert result.outcome is Outcome.RESET
     deploys.script("test", succeed)
-    await Orchestrator(deploys.client).redrive(job_id, Redrive())
+    await JobClient(deploys.client).redrive(job_id, Redrive())
     await until_job(deploys, job_id, JobStatus.SUCCESS)
 
 
@@ -284,7 +284,7 @@ async def test_a_job_that_cannot_go_on_is_ended_when_somebody_says_so(
     )
     subject = of_job(job_id)
     await until_stuck(deploys, subject)
-    result = await Repairs(deploys.client).repair(repair(subject, end=True))
+    result = await RepairClient(deploys.client).repair(repair(subject, end=True))
     assert result is not None
     assert (result.outcome, result.resets) == (Outcome.ENDED, 0)
     assert f"as {ANN} asked" in result.message
@@ -304,7 +304,7 @@ async def test_a_deployment_goes_on_after_its_repair(deploys: Deploys) -> None:
     deployment = await deploys.start("1.0", service)
     await deploys.until_waits(deployment, "approval")
     await other_code(deploys)
-    result = await Repairs(deploys.client).repair(repair(of_deployment(deployment)))
+    result = await RepairClient(deploys.client).repair(repair(of_deployment(deployment)))
     assert result is not None
     assert result.outcome is Outcome.RESET, result
     await deploys.approve(deployment)
@@ -319,7 +319,7 @@ async def test_a_deployment_that_is_ended_gives_its_place_back(deploys: Deploys)
     await deploys.until_waits(deployment, "approval")
     await other_code(deploys)
     await until_stuck(deploys, of_deployment(deployment))
-    result = await Repairs(deploys.client).repair(repair(of_deployment(deployment), end=True))
+    result = await RepairClient(deploys.client).repair(repair(of_deployment(deployment), end=True))
     assert result is not None
     assert result.outcome is Outcome.ENDED
     record = await deploys.get(deployment)
@@ -339,7 +339,7 @@ async def test_an_environment_goes_on_after_its_repair(deploys: Deploys) -> None
     await other_code(deploys)
     subject = of_environment(deploys)
     await until_stuck(deploys, subject)
-    result = await Repairs(deploys.client).repair(repair(subject))
+    result = await RepairClient(deploys.client).repair(repair(subject))
     assert result is not None
     assert (result.outcome, result.resets) == (Outcome.ENDED, 1), result
     assert (await deploys.until_environment(lambda found: found.live is not None)).hold is not None
@@ -347,7 +347,7 @@ async def test_an_environment_goes_on_after_its_repair(deploys: Deploys) -> None
     assert state.hold is None
     assert state.live is not None
     assert state.live.deployment_id == live.deployment_id
-    await Repairs(deploys.client).repair(repair(of_environment(deploys, "staging")))
+    await RepairClient(deploys.client).repair(repair(of_environment(deploys, "staging")))
     await deploys.live("1.1")  # through both of them
 
 
@@ -357,7 +357,7 @@ async def test_an_environment_that_is_ended_starts_anew_from_its_record(deploys:
     await other_code(deploys)
     subject = of_environment(deploys)
     await until_stuck(deploys, subject)
-    result = await Repairs(deploys.client).repair(repair(subject, end=True))
+    result = await RepairClient(deploys.client).repair(repair(subject, end=True))
     assert result is not None
     assert result.outcome is Outcome.ENDED
     state = await deploys.releases.command_environment(
@@ -373,4 +373,4 @@ async def test_what_goes_on_by_itself_is_not_repaired(deploys: Deploys) -> None:
     live = await deploys.live("1.0")
     for subject in (of_deployment(live), of_environment(deploys), of_job(new_job_id())):
         with pytest.raises(InvalidState, match="not stuck"):
-            await Repairs(deploys.client).repair(repair(subject))
+            await RepairClient(deploys.client).repair(repair(subject))

@@ -9,7 +9,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
 from tests.workflows.conftest import keep_history
-from workflows.client.deployments import Deployments
+from workflows.client.deployments import DeploymentClient
 from workflows.contracts.errors import FieldError, InvalidState, ValidationFailed
 from workflows.contracts.ids import CONTROL_QUEUE
 from workflows.contracts.services import Service, ServiceWrite
@@ -64,13 +64,13 @@ async def store(temporal_client: Client, request: pytest.FixtureRequest) -> Asyn
 
 async def test_a_service_is_answered_as_it_is_stored(store: Store, temporal_client: Client) -> None:
     store.answers = [stored]
-    assert await Deployments(temporal_client).apply_service(WRITE) == stored(WRITE)
+    assert await DeploymentClient(temporal_client).apply_service(WRITE) == stored(WRITE)
     assert store.workflow_ids[0].startswith("service-shop-")
 
 
 async def test_a_store_that_does_not_answer_at_first_is_tried_again(store: Store, temporal_client: Client) -> None:
     store.answers = [failing(ApplicationError("throttled", type="unavailable")), failing(RuntimeError("?")), stored]
-    assert (await Deployments(temporal_client).apply_service(WRITE)).version == 7
+    assert (await DeploymentClient(temporal_client).apply_service(WRITE)).version == 7
     assert len(set(store.workflow_ids)) == 1
 
 
@@ -79,7 +79,7 @@ async def test_a_bad_definition_reaches_the_caller_with_its_fields(store: Store,
     refusal = ApplicationError("bad", {"errors": errors}, type="validation_failed", non_retryable=True)
     store.answers = [failing(refusal)]
     with pytest.raises(ValidationFailed) as caught:
-        await Deployments(temporal_client).apply_service(WRITE)
+        await DeploymentClient(temporal_client).apply_service(WRITE)
     assert caught.value.errors == [FieldError(field="environments.0.steps", message="must not be empty")]
 
 
@@ -87,6 +87,6 @@ async def test_another_version_than_expected_is_refused(store: Store, temporal_c
     refusal = ApplicationError("version 8 is present", {"version": 8}, type="invalid_state", non_retryable=True)
     store.answers = [failing(refusal)]
     with pytest.raises(InvalidState, match="version 8 is present") as caught:
-        await Deployments(temporal_client).apply_service(WRITE)
+        await DeploymentClient(temporal_client).apply_service(WRITE)
     assert caught.value.details == {"version": 8}
     assert len(store.workflow_ids) == 1

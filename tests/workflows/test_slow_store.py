@@ -122,7 +122,7 @@ async def test_a_task_that_is_renewed_all_the_same_is_replayed_as_it_went(
         assert any(renewed(event, after) for event, after in pairwise(history.events))
         with pytest.raises(NondeterminismError):  # the SDK by itself tells it in another order
             await Replayer(workflows=[JobWorkflow], data_converter=pydantic_data_converter).replay_workflow(history)
-        await jobs.orchestrator.redrive(start.job_id, Redrive.model_validate({"edit": {"env": {"OK": "1"}}}))
+        await jobs.job_client.redrive(start.job_id, Redrive.model_validate({"edit": {"env": {"OK": "1"}}}))
         assert (await jobs.result(start.job_id)).status is JobStatus.SUCCESS
     await replays(jobs, start.job_id)
 

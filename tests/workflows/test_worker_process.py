@@ -32,7 +32,7 @@ from activities.stores.settings import StoreSettings
 from activities.temporal_setup import RECONCILE_SCHEDULE
 from tests import servers
 from tests.unit.fakes import SPEC
-from workflows.client.jobs import Orchestrator
+from workflows.client.jobs import JobClient
 from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.commands import BulkRedrive, Canary, DeadLetterFilter, Discard, JobInput, ReconcileResult
 from workflows.contracts.ids import job_workflow_id, pool_queue
@@ -191,7 +191,7 @@ async def test_a_job_is_readable_when_submit_answers_and_its_record_equals_its_w
     running_worker: WorkerProcess, client: Client, stores: Stores
 ) -> None:
     job = job_input("ends-well")
-    created = await Orchestrator(client).submit(job)
+    created = await JobClient(client).submit(job)
     assert await stores.jobs.get(job.job_id) == created
     async with Worker(client, task_queue=pool_queue("ends-well"), activities=[succeed]):
         result = await client.get_workflow_handle(job_workflow_id(job.job_id)).result()
@@ -212,9 +212,9 @@ async def test_a_record_whose_workflow_was_terminated_is_closed(
     running_worker: WorkerProcess, client: Client, stores: Stores
 ) -> None:
     doomed, healthy, recent = (job_input("nobody") for _ in range(3))
-    orchestrator = Orchestrator(client)
+    job_client = JobClient(client)
     for job in (doomed, healthy, recent):
-        await orchestrator.submit(job)
+        await job_client.submit(job)
     for job in (doomed, recent):
         await client.get_workflow_handle(job_workflow_id(job.job_id)).terminate("by a test")
     await eventually_open(client, present=[healthy.job_id], absent=[doomed.job_id, recent.job_id])
@@ -229,7 +229,7 @@ async def test_a_record_whose_workflow_was_terminated_is_closed(
     untouched = await stores.jobs.get(healthy.job_id)
     assert untouched is not None
     assert untouched.status is JobStatus.QUEUED
-    again = await orchestrator.reconcile()  # by the worker's own activity
+    again = await job_client.reconcile()  # by the worker's own activity
     assert again.closed == []
     assert again.checked >= 1
 
@@ -238,8 +238,8 @@ async def test_a_parked_job_is_left_alone_and_can_be_discarded(
     running_worker: WorkerProcess, client: Client, stores: Stores
 ) -> None:
     job = job_input("parks")
-    orchestrator = Orchestrator(client)
-    await orchestrator.submit(job)
+    job_client = JobClient(client)
+    await job_client.submit(job)
 
     async def is_parked() -> bool:
         record = await stores.jobs.get(job.job_id)
@@ -249,7 +249,7 @@ async def test_a_parked_job_is_left_alone_and_can_be_discarded(
         await eventually(is_parked, seconds=20, what="the job is parked")
     await reconcile(stores, client, clock=lambda: epoch_millis() + QUIET_MILLIS)
     assert await is_parked()
-    discarded = await orchestrator.discard(job.job_id, Discard(reason="a test"))
+    discarded = await job_client.discard(job.job_id, Discard(reason="a test"))
     assert discarded.status is JobStatus.ERROR
     assert await stores.jobs.get(job.job_id) == discarded
 
@@ -258,9 +258,9 @@ async def test_dead_letters_are_redriven_in_bulk_behind_a_canary(
     running_worker: WorkerProcess, client: Client, stores: Stores
 ) -> None:
     jobs = [job_input("bulk") for _ in range(3)]
-    orchestrator = Orchestrator(client)
+    job_client = JobClient(client)
     for job in jobs:
-        await orchestrator.submit(job)
+        await job_client.submit(job)
 
     async def all_are(status: JobStatus) -> bool:
         records = [await stores.jobs.get(job.job_id) for job in jobs]
@@ -270,15 +270,15 @@ async def test_dead_letters_are_redriven_in_bulk_behind_a_canary(
         await eventually(lambda: all_are(JobStatus.DEAD_LETTERED), seconds=20, what="the jobs are parked")
     redrive_id = str(uuid.uuid4())
     request = BulkRedrive(filter=DeadLetterFilter(pool="bulk"), canary=Canary(count=1), reason="a test")
-    await orchestrator.start_bulk_redrive(redrive_id, request)
+    await job_client.start_bulk_redrive(redrive_id, request)
 
     async def is_finished() -> bool:
-        return (await orchestrator.bulk_redrive_progress(redrive_id)).state in {"finished", "stopped"}
+        return (await job_client.bulk_redrive_progress(redrive_id)).state in {"finished", "stopped"}
 
     async with Worker(client, task_queue=pool_queue("bulk"), activities=[succeed]):
         await eventually(is_finished, seconds=30, what="the bulk redrive is finished")
         await eventually(lambda: all_are(JobStatus.SUCCESS), seconds=20, what="the jobs succeeded")
-    progress = await orchestrator.bulk_redrive_progress(redrive_id)
+    progress = await job_client.bulk_redrive_progress(redrive_id)
     assert (progress.state, progress.matched, progress.refused) == ("finished", 3, {})
     assert progress.redriven == [job.job_id for job in jobs]  # oldest first
     assert progress.canaries == {jobs[0].job_id: "success"}

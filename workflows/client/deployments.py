@@ -47,7 +47,7 @@ from workflows.contracts.ids import (
     CONTROL_QUEUE,
     deployment_workflow_id,
     environment_workflow_id,
-    is_job_id,
+    is_uuid,
     new_job_id,
     service_workflow_id,
 )
@@ -85,7 +85,7 @@ _MOST_AT_ONCE: Final = 8
 """Temporal takes 10 updates of one workflow at once, and when more are sent it answers hardly any for a minute."""
 
 
-class Deployments:
+class DeploymentClient:
     """All that a process outside Temporal may ask of deployments, environments and services.
 
     Every method raises Unavailable when Temporal (or the control worker) does not answer in 15 s, NotFound when there
@@ -124,7 +124,7 @@ class Deployments:
         found = self._client.list_workflows(query, limit=_NEWEST, page_size=_NEWEST, rpc_timeout=RPC_TIMEOUT)
 
         async def search() -> bool:
-            return any([is_job_id(each.id.removeprefix(prefix)) async for each in found])  # not of `<name>-…`
+            return any([is_uuid(each.id.removeprefix(prefix)) async for each in found])  # not of `<name>-…`
 
         return await answer(search())
 

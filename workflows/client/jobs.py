@@ -52,7 +52,7 @@ async def connect(*, identity: str | None = None) -> Client:
     return await Client.connect(**config, identity=identity, data_converter=data_converter())
 
 
-class Orchestrator:
+class JobClient:
     """All that a process outside Temporal may ask of the workflows.
 
     Every method raises Unavailable when Temporal (or the control worker) does not answer in 15 s, NotFound when there

@@ -23,7 +23,7 @@ _SAME_WITHIN: Final = timedelta(minutes=10)
 """For so long the same request counts as one that is sent again because its answer was lost."""
 
 
-class Repairs:
+class RepairClient:
     """All that a process outside Temporal may ask of stuck workflows. Every method raises Unavailable."""
 
     def __init__(self, client: Client) -> None:

@@ -51,7 +51,7 @@ def job_id_for_key(principal: str, idempotency_key: str) -> str:
     return str(uuid.uuid5(_IDEMPOTENCY_NAMESPACE, f"{principal}\n{idempotency_key}"))
 
 
-def is_job_id(text: str) -> bool:
+def is_uuid(text: str) -> bool:
     """True for a well-formed job id."""
     return re.fullmatch(JOB_ID_PATTERN, text) is not None
 

@@ -48,7 +48,7 @@ async def attempt_started(
         raise _invalid("attempt", f"says {announcement.attempt}, but the address says {attempt}")
     require_itself(caller, announcement.agent_id)
     await require_delivery(ports, caller, job_id, attempt, held=True)
-    await ports.orchestrator.attempt_started(job_id, announcement)
+    await ports.job_client.attempt_started(job_id, announcement)
     return Response(status_code=204)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast
 from api.cli.client.accepted import is_accepted, record_of
 from api.cli.client.connection import REFUSED, USAGE, CliError, Connection
 from workflows.contracts.deployments import Deployment
-from workflows.contracts.ids import is_job_id
+from workflows.contracts.ids import is_uuid
 from workflows.contracts.jobs import Job
 from workflows.version import product_version
 
@@ -171,7 +171,7 @@ class ApiClient:
     def find_job_id(self, text: str, *, path: str = JOBS) -> str:
         """The id that ``text`` means: a whole id, or the beginning of exactly one among the newest 500."""
         wanted = text.strip().lower()
-        if is_job_id(wanted):
+        if is_uuid(wanted):
             return wanted
         if not _PREFIX.fullmatch(wanted):
             raise CliError(f"{text!r} is no job id: give the id, or at least its first 4 characters.", USAGE)

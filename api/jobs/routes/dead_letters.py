@@ -62,7 +62,7 @@ async def redrive_many(
     what, event_id = JobsBulkRedriven(redrive_id=redrive_id), f"redrive-{redrive_id}"
     # Before it starts, so that none is missing; under its own id, so that a repeated request is one event.
     await _keep(ports, noted(what, asked, ports.clock(), words, event_id=event_id))
-    earlier = await ports.orchestrator.start_bulk_redrive(redrive_id, bulk, fingerprint=digest)
+    earlier = await ports.job_client.start_bulk_redrive(redrive_id, bulk, fingerprint=digest)
     headers = {"Location": f"{router.prefix}/redrives/{redrive_id}"}
     if earlier is not None:
         require_same(earlier, digest, what=f"bulk redrive {redrive_id}")
@@ -75,7 +75,7 @@ async def redrive_many(
 async def redrive_progress(redrive_id: RedriveId, ports: JobPortsDep) -> Response:
     """By the id that starting it answered."""
     try:
-        progress = await ports.orchestrator.bulk_redrive_progress(redrive_id)
+        progress = await ports.job_client.bulk_redrive_progress(redrive_id)
     except NotFound:
         raise NotFound(f"There is no bulk redrive {redrive_id}.") from None
     return json_answer(progress.model_dump_json().encode())
@@ -97,7 +97,7 @@ async def edit_dead_letter(
     """It stays parked; the changes count from its next redrive."""
     edit = signed(Edit, request, origin)
     await require_destination(ports, origin.caller, job_id, pool=edit.pool)
-    job = await told(ports, job_id, lambda: ports.orchestrator.edit(job_id, edit, origin.update_id(edit)))
+    job = await told(ports, job_id, lambda: ports.job_client.edit(job_id, edit, origin.update_id(edit)))
     return await answer_job(ports, job)
 
 
@@ -111,7 +111,7 @@ async def redrive_dead_letter(
     if redrive.edit is not None:
         await require_destination(ports, origin.caller, job_id, pool=redrive.edit.pool)
     update_id = origin.update_id(redrive)
-    job = await told(ports, job_id, lambda: ports.orchestrator.redrive(job_id, redrive, update_id))
+    job = await told(ports, job_id, lambda: ports.job_client.redrive(job_id, redrive, update_id))
     return await answer_job(ports, job)
 
 
@@ -125,7 +125,7 @@ async def discard_dead_letter(
     """It gets the final status of its cause; its record stays."""
     discard = signed(Discard, request, origin)
     update_id = origin.update_id(discard)
-    job = await told(ports, job_id, lambda: ports.orchestrator.discard(job_id, discard, update_id))
+    job = await told(ports, job_id, lambda: ports.job_client.discard(job_id, discard, update_id))
     return await answer_job(ports, job)
 
 

@@ -89,7 +89,7 @@ async def amend_job(
     """Priority and pool can be changed until an agent has the job, labels and tags until it ends."""
     amend = signed(Amend, request, origin)
     await require_destination(ports, origin.caller, job_id, pool=amend.pool, labels=amend.labels)
-    job = await told(ports, job_id, lambda: ports.orchestrator.amend(job_id, amend, origin.update_id(amend)))
+    job = await told(ports, job_id, lambda: ports.job_client.amend(job_id, amend, origin.update_id(amend)))
     return await answer_job(ports, job)
 
 
@@ -105,7 +105,7 @@ async def complete_job(
     """Another CI or an operator knows how it ended: what still runs is stopped and this becomes the result."""
     complete = signed(Complete, request, origin)
     update_id = origin.update_id(complete)
-    job = await told(ports, job_id, lambda: ports.orchestrator.complete(job_id, complete, update_id))
+    job = await told(ports, job_id, lambda: ports.job_client.complete(job_id, complete, update_id))
     return await answer_job(ports, job)
 
 
@@ -137,7 +137,7 @@ async def retry_job(
 async def cancel(ports: JobPorts, job_id: str, request: Cancel, origin: Origin) -> Job:
     """Cancel; a job that is cancelled already is returned as it is. Raises NotFound, InvalidState."""
     try:
-        return await told(ports, job_id, lambda: ports.orchestrator.cancel(job_id, request, origin.update_id(request)))
+        return await told(ports, job_id, lambda: ports.job_client.cancel(job_id, request, origin.update_id(request)))
     except InvalidState:
         job = await ports.reader.get(job_id)
         if job.status is JobStatus.CANCELLED:
@@ -149,7 +149,7 @@ async def _with_lease(ports: JobPorts, job: Job) -> Job:
     if job.status is not JobStatus.RUNNING:
         return job
     try:
-        lease = await asyncio.wait_for(ports.orchestrator.lease_expires_at(job.job_id), _LEASE_WAIT_SECONDS)
+        lease = await asyncio.wait_for(ports.job_client.lease_expires_at(job.job_id), _LEASE_WAIT_SECONDS)
     except (Unavailable, TimeoutError):
         logger.info("lease not refreshed: Temporal does not answer", extra={"job_id": job.job_id})
         return job

@@ -59,7 +59,7 @@ async def set_priority(
 ) -> Response:
     """Possible until an agent has the job."""
     amend = signed(Amend, request, origin)
-    job = await told(ports, job_id, lambda: ports.orchestrator.amend(job_id, amend, origin.update_id(amend)))
+    job = await told(ports, job_id, lambda: ports.job_client.amend(job_id, amend, origin.update_id(amend)))
     return await answer_job(ports, job)
 
 
@@ -80,4 +80,4 @@ async def requeue_expired(ports: JobPortsDep, origin: OriginDep) -> Response:
     """Workflows requeue lapsed leases themselves; this closes records whose workflow was ended behind our back."""
     words = "Open records were compared with their workflows"
     await ports.audit.append(noted(EventType.JOBS_RECONCILED, origin.who(), ports.clock(), words))
-    return json_answer((await ports.orchestrator.reconcile()).model_dump_json().encode())
+    return json_answer((await ports.job_client.reconcile()).model_dump_json().encode())

@@ -95,14 +95,14 @@ async def _pools(ports: SystemPorts) -> list[PoolView]:
 async def _stuck(ports: SystemPorts) -> dict[str, int] | None:
     """None while Temporal does not answer."""
     try:
-        return Counter(each.workflow_type for each in await ports.repairs.stuck())
+        return Counter(each.workflow_type for each in await ports.repair_client.stuck())
     except HybridCIError as error:
         logger.warning("the number of stuck workflows is missing", extra={"reason": error.message})
         return None
 
 
 async def _temporal(ports: SystemPorts) -> None:
-    await ports.orchestrator.ready()
+    await ports.job_client.ready()
 
 
 async def _check(question: Awaitable[object]) -> str | None:

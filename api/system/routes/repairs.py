@@ -31,7 +31,7 @@ Body = Annotated[RepairRequest, Depends(json_body(RepairRequest))]
 @router.get("/health/system", response_model=SystemHealth, summary="Is anything stuck?")
 async def system_health(ports: SystemPortsDep, caller: Caller) -> Response:
     """Workflows that cannot go on, as Temporal reports them, each with the command that cures it."""
-    stuck = within(caller, await ports.repairs.stuck(), _resource)
+    stuck = within(caller, await ports.repair_client.stuck(), _resource)
     health = SystemHealth(
         status="stuck" if stuck else "healthy",
         version=product_version(),
@@ -102,7 +102,7 @@ async def repair_environment(
 
 async def _repair(ports: SystemPorts, origin: Origin, subject: Subject, request: RepairRequest) -> Response:
     start = RepairInput(subject=subject, command=signed(Repair, request, origin))
-    result = await ports.repairs.repair(start)
+    result = await ports.repair_client.repair(start)
     if result is None:
         answer = RepairOut(workflow_id=subject.workflow_id, outcome=Outcome.UNDER_WAY, message=_UNDER_WAY)
         return json_answer(answer.model_dump_json().encode(), 202)

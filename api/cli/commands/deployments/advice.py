@@ -16,7 +16,7 @@ from api.cli.commands.deployments.view import waits_for_approval
 from api.cli.output import say
 from workflows.contracts.deployments import Deployment, DeploymentStatus, RollbackStatus, StageStatus
 from workflows.contracts.environments import EnvironmentState
-from workflows.contracts.ids import is_job_id
+from workflows.contracts.ids import is_uuid
 from workflows.contracts.jobs import Job
 from workflows.contracts.statuses import JobStatus
 
@@ -158,7 +158,7 @@ def _broken_stage(deployment: Deployment) -> tuple[str, Sequence[str]] | None:
 
 def _job(api: ApiClient, job_id: str) -> Job | None:
     """The job, or None: an external stage's job lives in somebody else's CI."""
-    if not is_job_id(job_id):
+    if not is_uuid(job_id):
         return None
     try:
         return api.job(job_id)

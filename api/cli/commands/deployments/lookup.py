@@ -14,7 +14,7 @@ from api.cli.client.connection import USAGE, CliError
 from api.cli.client.http import DEPLOYMENTS, PAGE_SIZE, ApiClient
 from api.cli.output import note
 from workflows.contracts.deployments import DeploymentStatus, DeploymentSummary
-from workflows.contracts.ids import is_job_id
+from workflows.contracts.ids import is_uuid
 
 _SEARCHED: Final = 5 * PAGE_SIZE
 _PREFIX: Final = re.compile(r"[0-9a-f-]{4,36}")
@@ -60,7 +60,7 @@ def find_deployment(api: ApiClient, text: str, *, prefer: Prefer = is_open, stri
     none, or when the beginning of an id is not enough.
     """
     wanted = text.strip()
-    if is_job_id(wanted.lower()):
+    if is_uuid(wanted.lower()):
         return wanted.lower()
     name, at, version = wanted.partition("@")
     if at:

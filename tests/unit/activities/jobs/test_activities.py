@@ -37,7 +37,7 @@ class NoWorkflows:
 
 
 class Redriver:
-    """Stands for ``Orchestrator.redrive``: answers by job id."""
+    """Stands for ``JobClient.redrive``: answers by job id."""
 
     def __init__(self, **answers: Exception) -> None:
         self.answers = answers
