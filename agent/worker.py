@@ -21,15 +21,15 @@ from agent.attempt.activity import Admission, Attempts, Watchers
 from agent.attempt.host import Host
 from agent.attempt.leftovers import Leftover as DeadAttempt
 from agent.attempt.leftovers import StateDirInUse, end_leftovers, lock_state_dir
-from agent.control.api import ControlPlane, Refused, Unreachable
-from agent.control.heartbeat import Heartbeats, Orders, Subject
+from agent.control.api import ApiUnreachable, ControlPlane, RequestRefused
+from agent.control.heartbeat import HeartbeatLoop, HeartbeatSubject, Orders
 from agent.control.identity import Instance, agent_id, start_instance
 from agent.control.labels import agent_labels
 from agent.control.registration import NameTaken, Registrar
 from agent.control.temporal import Connection
 from agent.git.checkout import Checkout
 from agent.git.eviction import CacheLimits, keep_within
-from agent.logs.sender import Leftover, LogShipper, Origin
+from agent.logs.sender import LogOrigin, LogShipper, UnsentLog
 from agent.queues.pollers import Poller, Queues
 from agent.queues.slots import Slots
 from agent.safety.approvals import load_approvals
@@ -203,9 +203,9 @@ class _Agent:
         connect = self._connection.another
         poller = Poller(client, connect, self._id, settings.pool, labels, [attempts.run_attempt], settings.capacity)
         queues = Queues(poller, Slots(settings.capacity), gate)
-        heartbeats = Heartbeats(
+        heartbeats = HeartbeatLoop(
             host.control_plane,
-            Subject(
+            HeartbeatSubject(
                 self._registration,
                 self._instance.starts,
                 settings.directory,
@@ -243,7 +243,7 @@ class _Agent:
         try:
             async with asyncio.timeout(_GOOD_BYE_SECONDS):
                 await plane.deregister(self._id)
-        except (Refused, Unreachable, TimeoutError) as error:
+        except (RequestRefused, ApiUnreachable, TimeoutError) as error:
             logger.warning("The API was not told that this agent ends, and will find out: %s", error or "no answer")
 
 
@@ -270,13 +270,13 @@ def _log_failure(task: asyncio.Task[None]) -> None:
         logger.error("Something beside the agent's work ended unexpectedly", exc_info=task.exception())
 
 
-async def _keep_once_registered(registrar: Registrar, heartbeats: Heartbeats) -> None:
+async def _keep_once_registered(registrar: Registrar, heartbeats: HeartbeatLoop) -> None:
     """An API of an earlier version knows no heartbeats."""
     registered = await registrar.registered()
     heartbeats.seconds = registered.heartbeat_seconds
     await heartbeats.keep()
 
 
-def _leftover(attempt: DeadAttempt) -> Leftover:
+def _leftover(attempt: DeadAttempt) -> UnsentLog:
     job_id, _, number = attempt.directory.cookie.rpartition("-")
-    return Leftover(Origin(job_id, int(number)), attempt.directory.spool, attempt.directory.remove)
+    return UnsentLog(LogOrigin(job_id, int(number)), attempt.directory.spool, attempt.directory.remove)

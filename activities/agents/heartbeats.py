@@ -9,7 +9,7 @@ from workflows.contracts.agents import LATE_SECONDS, Agent, AgentBeat, Heartbeat
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class ReceivedHeartbeat:
     """A heartbeat, from an agent as it was known then, and when it came by the server's clock (epoch ms)."""
 
     agent: Agent

@@ -18,7 +18,7 @@ from activities.agents.changes import (
     resumed,
     too_busy,
 )
-from activities.agents.heartbeats import Received, first_beat, is_late
+from activities.agents.heartbeats import ReceivedHeartbeat, first_beat, is_late
 from activities.agents.names import check_name, no_such_agent
 from activities.bounded import gather_bounded
 from activities.chaining.links import StoreLink, require
@@ -58,7 +58,7 @@ class AgentContext(TypedDict, total=False):
     note: str
     seconds: int
     status: AgentStatus
-    received: list[Received]
+    received: list[ReceivedHeartbeat]
     recorded: list[Agent]
     query: AgentQuery
     page: AgentPage
@@ -111,9 +111,9 @@ class RecordHeartbeats(StoreLink[AgentStore]):
 
     async def call(self, ctx: Context[AgentContext]) -> Context[AgentContext]:
         """One write for all; a read and a write more for an agent that says something new of itself."""
-        received = cast("list[Received]", require(ctx, "received", list))
+        received = cast("list[ReceivedHeartbeat]", require(ctx, "received", list))
         agents: dict[str, Agent] = {}
-        said: dict[str, Received] = {}
+        said: dict[str, ReceivedHeartbeat] = {}
         for each in received:
             known = agents.setdefault(each.agent.agent_id, each.agent)
             beat = each.beat()
@@ -132,7 +132,7 @@ class RecordHeartbeats(StoreLink[AgentStore]):
                 raise told
         return ctx.insert("recorded", list(agents.values()))
 
-    async def _take_over(self, each: Received) -> Agent:
+    async def _take_over(self, each: ReceivedHeartbeat) -> Agent:
         """Labels decide which jobs an agent gets, so the audit trail tells when they change."""
         facts = each.facts()
         agent_id = each.agent.agent_id

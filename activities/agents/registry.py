@@ -24,7 +24,7 @@ from activities.agents.chains import (
     build_retrieve_agent_chain,
     build_update_agent_status_chain,
 )
-from activities.agents.heartbeats import Received
+from activities.agents.heartbeats import ReceivedHeartbeat
 from activities.chaining.chains import NamedChain, run_chain
 from activities.clock import Clock, epoch_millis
 from activities.pools.chains import (
@@ -95,7 +95,7 @@ class AgentRegistry:
         asked = {"registration": registration, "signed": signed, "credential_id": credential_id}
         return await run_chain(self._register, asked, result="agent", kind=Agent)
 
-    async def heartbeats(self, received: Sequence[Received]) -> builtins.list[Agent]:
+    async def heartbeats(self, received: Sequence[ReceivedHeartbeat]) -> builtins.list[Agent]:
         """Keep many heartbeats in few requests; the agents as they are known now, to go on from.
 
         One that was overtaken changes nothing (see ``heartbeats.is_late``). The records are not read for it, unless an

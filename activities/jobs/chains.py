@@ -27,10 +27,10 @@ from activities.jobs.links import (
     UpdateJobStatus,
     ValidateJobCreation,
 )
-from activities.jobs.transitions import Operation
+from activities.jobs.transitions import JobOperation
 from activities.stores.interfaces import AgentStore, JobStore
 
-WritesJob = Callable[[JobStore, Operation], Link]
+WritesJob = Callable[[JobStore, JobOperation], Link]
 """The links that write one operation's changes, as they are made."""
 
 
@@ -56,14 +56,14 @@ def build_job_creation_chain(
     return build_chain("JobCreation", links, middleware)
 
 
-def _writing(name: str, link: WritesJob, operation: Operation) -> BuildChain[JobStore]:
+def _writing(name: str, link: WritesJob, operation: JobOperation) -> BuildChain[JobStore]:
     def build(store: JobStore, middleware: Sequence[Middleware] = (), *, clock: Clock = epoch_millis) -> NamedChain:
         return build_chain(name, [SerializeJob(), link(store, operation)], middleware)
 
     return build
 
 
-def _queueing(name: str, link: WritesJob, operation: Operation) -> BuildQueueingChain:
+def _queueing(name: str, link: WritesJob, operation: JobOperation) -> BuildQueueingChain:
     def build(
         store: JobStore, agents: AgentStore, middleware: Sequence[Middleware] = (), *, clock: Clock = epoch_millis
     ) -> NamedChain:
@@ -73,12 +73,12 @@ def _queueing(name: str, link: WritesJob, operation: Operation) -> BuildQueueing
     return build
 
 
-build_enqueue_job_chain: Final = _queueing("EnqueueJob", UpdateJobStatus, Operation.ENQUEUE)
-build_start_job_chain: Final = _writing("StartJob", UpdateJobStatus, Operation.START)
-build_job_execution_chain: Final = _writing("JobExecution", RecordJobExecution, Operation.EXECUTE)
-build_retry_job_chain: Final = _queueing("RetryJob", RecordJobExecution, Operation.RETRY)
-build_complete_job_chain: Final = _writing("CompleteJob", RecordJobExecution, Operation.COMPLETE)
-build_dead_letter_job_chain: Final = _writing("DeadLetterJob", RecordJobExecution, Operation.DEAD_LETTER)
+build_enqueue_job_chain: Final = _queueing("EnqueueJob", UpdateJobStatus, JobOperation.ENQUEUE)
+build_start_job_chain: Final = _writing("StartJob", UpdateJobStatus, JobOperation.START)
+build_job_execution_chain: Final = _writing("JobExecution", RecordJobExecution, JobOperation.EXECUTE)
+build_retry_job_chain: Final = _queueing("RetryJob", RecordJobExecution, JobOperation.RETRY)
+build_complete_job_chain: Final = _writing("CompleteJob", RecordJobExecution, JobOperation.COMPLETE)
+build_dead_letter_job_chain: Final = _writing("DeadLetterJob", RecordJobExecution, JobOperation.DEAD_LETTER)
 build_refresh_demands_chain: Final = chain_of(RefreshDemands, level=DEBUG)
 build_retrieve_job_chain: Final = chain_of(RetrieveJob, level=DEBUG)
 build_list_jobs_chain: Final = chain_of(ListJobs, level=DEBUG)
@@ -86,14 +86,14 @@ build_list_running_jobs_chain: Final = chain_of(ListRunningJobs, level=DEBUG)
 build_queue_stats_chain: Final = chain_of(ReadQueueStats, "QueueStats", level=DEBUG)
 build_day_stats_chain: Final = chain_of(ReadDayStats, "DayStats", level=DEBUG)
 
-QUEUEING_BUILDERS: Final[Mapping[Operation, BuildQueueingChain]] = {
-    Operation.ENQUEUE: build_enqueue_job_chain,
-    Operation.RETRY: build_retry_job_chain,
+QUEUEING_BUILDERS: Final[Mapping[JobOperation, BuildQueueingChain]] = {
+    JobOperation.ENQUEUE: build_enqueue_job_chain,
+    JobOperation.RETRY: build_retry_job_chain,
 }
-BUILDERS: Final[Mapping[Operation, BuildChain[JobStore]]] = {
-    Operation.START: build_start_job_chain,
-    Operation.EXECUTE: build_job_execution_chain,
-    Operation.COMPLETE: build_complete_job_chain,
-    Operation.DEAD_LETTER: build_dead_letter_job_chain,
+BUILDERS: Final[Mapping[JobOperation, BuildChain[JobStore]]] = {
+    JobOperation.START: build_start_job_chain,
+    JobOperation.EXECUTE: build_job_execution_chain,
+    JobOperation.COMPLETE: build_complete_job_chain,
+    JobOperation.DEAD_LETTER: build_dead_letter_job_chain,
 }
 """The one chain that writes each operation's changes, but for a record's creation."""

@@ -10,7 +10,7 @@ from activities.bounded import gather_bounded
 from activities.chaining.links import ChainMiswiredError, StoreLink, require
 from activities.clock import Clock
 from activities.days import check_day
-from activities.jobs.transitions import Operation, check_transition
+from activities.jobs.transitions import JobOperation, check_transition
 from activities.stores.documents import dump_job
 from activities.stores.interfaces import AgentStore, JobStore, WriteOutcome
 from workflows.contracts.audit.events import AuditEvent
@@ -36,7 +36,7 @@ class JobContext(TypedDict, total=False):
     serialized: str
     outcome: WriteOutcome
     write: JobWrite
-    operation: Operation
+    operation: JobOperation
     jobs: list[JobSummary]
     refreshed: int
     query: JobQuery
@@ -110,7 +110,7 @@ class CreateJob(StoreLink[JobStore]):
     async def call(self, ctx: Context[JobContext]) -> Context[JobContext]:
         """Repeating it changes nothing: the store's sequence condition holds."""
         write = JobWrite(job=require(ctx, "job", Job), events=ctx.get("events") or [])
-        check_transition(Operation.CREATE, write)
+        check_transition(JobOperation.CREATE, write)
         return ctx.insert("outcome", await self._store.write(write, ctx.get("serialized")))
 
 
@@ -121,7 +121,7 @@ class UpdateJobStatus:
     when whoever chose the chain has decided it.
     """
 
-    def __init__(self, store: JobStore, operation: Operation) -> None:
+    def __init__(self, store: JobStore, operation: JobOperation) -> None:
         self._store = store
         self._operation = operation
 

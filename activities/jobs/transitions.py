@@ -16,7 +16,7 @@ Transition = tuple[QueueStatus | None, QueueStatus]
 """(what the workflow wrote last, what it writes now); None for a record's creation."""
 
 
-class Operation(StrEnum):
+class JobOperation(StrEnum):
     """The writes a record can get."""
 
     CREATE = "create"
@@ -32,20 +32,20 @@ _OPEN: Final = (QueueStatus.QUEUED, QueueStatus.CLAIMED, QueueStatus.RUNNING, Qu
 """An attempt that ends before its announcement arrives goes straight from QUEUED to what follows."""
 _FINAL: Final = (QueueStatus.COMPLETED, QueueStatus.FAILED, QueueStatus.CANCELLED)
 
-OPERATIONS: Final[Mapping[Transition, Operation]] = {
-    (None, QueueStatus.QUEUED): Operation.CREATE,
-    (QueueStatus.QUEUED, QueueStatus.QUEUED): Operation.ENQUEUE,
-    (QueueStatus.DEAD_LETTERED, QueueStatus.QUEUED): Operation.ENQUEUE,
-    (QueueStatus.QUEUED, QueueStatus.CLAIMED): Operation.START,
-    (QueueStatus.QUEUED, QueueStatus.RUNNING): Operation.START,
-    (QueueStatus.CLAIMED, QueueStatus.RUNNING): Operation.START,
-    (QueueStatus.RUNNING, QueueStatus.CLAIMED): Operation.START,  # moved in line and claimed again, in one write
-    (QueueStatus.CLAIMED, QueueStatus.CLAIMED): Operation.EXECUTE,
-    (QueueStatus.RUNNING, QueueStatus.RUNNING): Operation.EXECUTE,
-    (QueueStatus.CLAIMED, QueueStatus.QUEUED): Operation.RETRY,
-    (QueueStatus.RUNNING, QueueStatus.QUEUED): Operation.RETRY,
-    **{(before, after): Operation.COMPLETE for before in _OPEN for after in _FINAL},
-    **{(before, QueueStatus.DEAD_LETTERED): Operation.DEAD_LETTER for before in _OPEN},
+OPERATIONS: Final[Mapping[Transition, JobOperation]] = {
+    (None, QueueStatus.QUEUED): JobOperation.CREATE,
+    (QueueStatus.QUEUED, QueueStatus.QUEUED): JobOperation.ENQUEUE,
+    (QueueStatus.DEAD_LETTERED, QueueStatus.QUEUED): JobOperation.ENQUEUE,
+    (QueueStatus.QUEUED, QueueStatus.CLAIMED): JobOperation.START,
+    (QueueStatus.QUEUED, QueueStatus.RUNNING): JobOperation.START,
+    (QueueStatus.CLAIMED, QueueStatus.RUNNING): JobOperation.START,
+    (QueueStatus.RUNNING, QueueStatus.CLAIMED): JobOperation.START,  # moved in line and claimed again, in one write
+    (QueueStatus.CLAIMED, QueueStatus.CLAIMED): JobOperation.EXECUTE,
+    (QueueStatus.RUNNING, QueueStatus.RUNNING): JobOperation.EXECUTE,
+    (QueueStatus.CLAIMED, QueueStatus.QUEUED): JobOperation.RETRY,
+    (QueueStatus.RUNNING, QueueStatus.QUEUED): JobOperation.RETRY,
+    **{(before, after): JobOperation.COMPLETE for before in _OPEN for after in _FINAL},
+    **{(before, QueueStatus.DEAD_LETTERED): JobOperation.DEAD_LETTER for before in _OPEN},
 }
 """The one operation that writes each change. A change that is not here is illegal."""
 
@@ -61,7 +61,7 @@ VIEWS: Final[Mapping[QueueStatus, frozenset[JobStatus]]] = {
 """One job, two views: the statuses that say the same as a queue status."""
 
 
-def operation_of(write: JobWrite) -> Operation:
+def operation_of(write: JobWrite) -> JobOperation:
     """The operation that writes this change. Raises InvalidState when none does."""
     operation = OPERATIONS.get((write.previous, write.job.queue_status))
     if operation is None:
@@ -69,7 +69,7 @@ def operation_of(write: JobWrite) -> Operation:
     return operation
 
 
-def check_transition(operation: Operation, write: JobWrite, decided: Operation | None = None) -> None:
+def check_transition(operation: JobOperation, write: JobWrite, decided: JobOperation | None = None) -> None:
     """Raises InvalidState for a change that this operation may not write, or for two views that disagree.
 
     ``decided``: what ``operation_of`` has said of this write already.

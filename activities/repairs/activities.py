@@ -33,8 +33,8 @@ from workflows.contracts.repairs import (
     REPAIR_CAUSE,
     End,
     Kind,
-    Progress,
     RepairNote,
+    RepairProgress,
     Reset,
     Standing,
     Subject,
@@ -55,7 +55,7 @@ class Repairable(Protocol):
         """How it stands."""
         ...
 
-    async def progress(self, subject: Subject) -> Progress:
+    async def progress(self, subject: Subject) -> RepairProgress:
         """What it does just now, after a reset."""
         ...
 
@@ -180,7 +180,7 @@ class RepairActivities:
 
     @activity.defn(name="await_progress")
     @speaks_temporal
-    async def await_progress(self, subject: Subject) -> Progress:
+    async def await_progress(self, subject: Subject) -> RepairProgress:
         """Wait until a workflow that was reset goes on or fails again, for a minute at most."""
         return await wait_for_progress(self.temporal, subject, activity.heartbeat)
 
@@ -233,13 +233,13 @@ async def wait_for_progress(
     *,
     patience: float = _PATIENCE_SECONDS,
     look: float = _LOOK_SECONDS,
-) -> Progress:
+) -> RepairProgress:
     """Until it goes on or fails again; SILENT after ``patience`` seconds."""
     deadline = asyncio.get_running_loop().time() + patience
     while True:
         heartbeat()
         progress = await temporal.progress(subject)
-        if progress is not Progress.SILENT or asyncio.get_running_loop().time() > deadline:
+        if progress is not RepairProgress.SILENT or asyncio.get_running_loop().time() > deadline:
             return progress
         await asyncio.sleep(look)
 

@@ -12,7 +12,7 @@ from workflows.contracts.errors import FieldError, ValidationFailed
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedChunk:
     """A stored chunk (``offset`` to ``end``) of which the bytes from ``start`` on are next. All in bytes."""
 
     end: int
@@ -37,12 +37,12 @@ class ReadPlan:
         self.complete = False
         """True when nothing that is offered later can change the plan."""
 
-    def offer(self, end: int, offset: int, final: bool) -> list[Planned]:
+    def offer(self, end: int, offset: int, final: bool) -> list[PlannedChunk]:
         """Take notice of a stored chunk and say what can be read now. Chunks are offered in ascending order."""
-        planned: list[Planned] = []
+        planned: list[PlannedChunk] = []
         self._ahead.append((end, offset, final))
         while not self.complete and (found := self._next()) is not None:
-            planned.append(Planned(*found, start=self._position))
+            planned.append(PlannedChunk(*found, start=self._position))
             self._position, self.complete = found[0], found[2]
             self._ahead = [chunk for chunk in self._ahead if chunk[0] > self._position]
         # A chunk that covers the position ends at most MAX_CHUNK_BYTES behind it: past that, it is not stored.

@@ -30,7 +30,7 @@ class ContainsSecret(Exception):
     """A file or its name holds a secret."""
 
 
-class Guard:
+class SecretGuard:
     """Lets a stream of bytes through as it is, up to a secret. Raises ContainsSecret before its last byte is out."""
 
     def __init__(self, patterns: Patterns | None) -> None:
@@ -95,7 +95,7 @@ def _examine_zip(patterns: Patterns, file: BinaryIO) -> None:
 
 
 def _examine(patterns: Patterns, pieces: Iterator[bytes]) -> None:
-    guard = Guard(patterns)
+    guard = SecretGuard(patterns)
     for piece in pieces:
         guard.feed(piece)
     guard.flush()

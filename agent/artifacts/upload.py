@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from agent.artifacts.files import ArtifactError, FoundArtifact, find_artifacts, open_artifact
-from agent.artifacts.inspection import ContainsSecret, Guard, require_no_secret
-from agent.control.api import Backoff, ControlPlane, Refused, Unreachable
+from agent.artifacts.inspection import ContainsSecret, SecretGuard, require_no_secret
+from agent.control.api import ApiUnreachable, Backoff, ControlPlane, RequestRefused
 from agent.secrets.redact import Patterns
 from workflows.contracts.attempts import AttemptInput
 from workflows.contracts.jobs import ArtifactRef
@@ -110,7 +110,7 @@ async def _upload_each(
             done.stored.append(await _upload(control_plane, attempt, artifact, patterns))
         except ContainsSecret:
             done.secret.append(artifact.path)
-        except (ArtifactError, Refused, OSError) as error:
+        except (ArtifactError, RequestRefused, OSError) as error:
             done.problems.append(f"{artifact.path}: {error}")
 
 
@@ -128,7 +128,7 @@ async def _upload(
                 await control_plane.put_artifact(
                     attempt.job_id, attempt.attempt, artifact.path, _pieces(file, patterns), size=size, sha256=sha256
                 )
-            except Unreachable as error:
+            except ApiUnreachable as error:
                 await asyncio.sleep(backoff.failed(error))
                 continue
             return ArtifactRef(path=artifact.path, size=size, sha256=sha256)
@@ -145,7 +145,7 @@ def _measure(file: BinaryIO) -> tuple[int, str]:
 
 async def _pieces(file: BinaryIO, patterns: Patterns | None) -> AsyncIterator[bytes]:
     """Guarded once more: a process that was left could write into the file while it is sent."""
-    guard = Guard(patterns)
+    guard = SecretGuard(patterns)
     while piece := await asyncio.to_thread(file.read, _PIECE):
         if clean := guard.feed(piece):
             yield clean

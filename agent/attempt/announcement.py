@@ -10,8 +10,8 @@ from contextlib import suppress
 from typing import Final
 
 from agent.attempt.lease import Lease
-from agent.attempt.run import Progress
-from agent.control.api import Backoff, ControlPlane, Refused, Unreachable
+from agent.attempt.run import AttemptProgress
+from agent.control.api import ApiUnreachable, Backoff, ControlPlane, RequestRefused
 from agent.logs.spool import epoch_ms
 from workflows.contracts.attempts import AttemptInput, AttemptStarted
 from workflows.contracts.statuses import QueueStatus
@@ -33,7 +33,7 @@ class Announcement:
         self._quiet.set()
         self._over = False
 
-    async def make(self, progress: Progress) -> None:
+    async def make(self, progress: AttemptProgress) -> None:
         """Announce once, as RUNNING also while it checks out: a second announcement would be five events of history.
 
         Ends by itself or by being cancelled.
@@ -46,9 +46,9 @@ class Announcement:
             self._quiet.clear()
             try:
                 return await self._send(progress)
-            except Unreachable as error:
+            except ApiUnreachable as error:
                 delay = backoff.failed(error)
-            except Refused as error:
+            except RequestRefused as error:
                 return logger.warning("The start of job %s could not be announced: %s", self._attempt.job_id, error)
             finally:
                 self._quiet.set()
@@ -64,7 +64,7 @@ class Announcement:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._quiet.wait(), _SETTLE_SECONDS)
 
-    async def _send(self, progress: Progress) -> None:
+    async def _send(self, progress: AttemptProgress) -> None:
         announcement = AttemptStarted(
             attempt=self._attempt.attempt,
             agent_id=self._agent_id,

@@ -8,7 +8,7 @@ from workflows.contracts.jobs import ArtifactRef, StepResult
 
 
 @dataclass(slots=True)
-class Progress:
+class AttemptProgress:
     """How far an attempt is, for its announcements and its result. Times in epoch milliseconds."""
 
     claimed_at: int = field(default_factory=epoch_ms)

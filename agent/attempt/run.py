@@ -20,11 +20,11 @@ from agent.attempt.directory import AttemptDir
 from agent.attempt.files import Files, tidy
 from agent.attempt.host import Host
 from agent.attempt.leftovers import record_running
-from agent.attempt.progress import Progress as Progress
+from agent.attempt.progress import AttemptProgress as AttemptProgress
 from agent.attempt.verdict import GONE, Interruption, Verdict, interrupted, of_exception, of_step
 from agent.git.errors import redact
 from agent.logs.masked import MaskedLog
-from agent.logs.sender import Origin
+from agent.logs.sender import LogOrigin
 from agent.logs.spool import LogSpool, epoch_ms
 from agent.secrets import Unlocked
 from agent.secrets.redact import mask_text
@@ -55,7 +55,7 @@ class AttemptRun:
     ) -> None:
         self._host, self._attempt = host, attempt
         self._report_by, self._look = report_by, look
-        self._origin = Origin(attempt.job_id, attempt.attempt)
+        self._origin = LogOrigin(attempt.job_id, attempt.attempt)
         self._cookie = cookie_of(attempt.job_id, attempt.attempt)
         self._deadline = time.monotonic() + attempt.timeout_seconds
         self._stop = StopSignal()
@@ -63,7 +63,7 @@ class AttemptRun:
         self._abortable: asyncio.Task[Any] | None = None
         self._files: Files | None = None
         self._unlocked = Unlocked(attempt)
-        self.progress = Progress()
+        self.progress = AttemptProgress()
 
     def interrupt(self, why: Interruption, *, grace_seconds: float | None = None) -> None:
         """End the attempt early: interrupt, grace (None: 10 s), kill. Again with a shorter grace is fine."""

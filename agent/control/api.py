@@ -1,8 +1,9 @@
 """The agent's only HTTP client: register, send heartbeats, announce a start, send log chunks, send artifacts.
 
-An answer is either taken (2xx), refused for good (``Refused``: asking again cannot help) or missing for now
-(``Unreachable``). Who asks again, and how often, is decided by ``Backoff`` here and by the callers in ``logs.sender``
-and ``artifacts.upload``. Deliberately not here: what is said to Temporal (``attempt.lease``, ``worker``).
+An answer is either taken (2xx), refused for good (``RequestRefused``: asking again cannot help) or missing for now
+(``ApiUnreachable``). Who asks again, and how often, is decided by ``Backoff`` here and by the callers in
+``logs.sender`` and ``artifacts.upload``. Deliberately not here: what is said to Temporal (``attempt.lease``,
+``worker``).
 """
 
 import json
@@ -29,7 +30,7 @@ _JSON: Final = {"Content-Type": "application/json"}
 logger = logging.getLogger(__name__)
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """The API will not take it, now or later."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -37,7 +38,7 @@ class Refused(Exception):
         self.status = status
 
 
-class Unreachable(Exception):
+class ApiUnreachable(Exception):
     """The API did not answer, or asked to come back later."""
 
 
@@ -84,7 +85,7 @@ class ControlPlane:
         try:
             return HeartbeatAnswer.model_validate_json(answer.content)
         except ValidationError as error:
-            raise Unreachable(f"{self._client.base_url} gave no answer to a heartbeat: {error}") from error
+            raise ApiUnreachable(f"{self._client.base_url} gave no answer to a heartbeat: {error}") from error
 
     async def deregister(self, agent_id: str) -> None:
         """Say good-bye."""
@@ -144,12 +145,12 @@ class ControlPlane:
         shown = self._shown
         try:
             return await self._request(method, path, content, headers, timeout, shown)
-        except Refused as error:
+        except RequestRefused as error:
             if error.status != 401 or not self._registered:
                 raise
             if shown == self._shown:
                 self.on_unauthorized()
-            raise Unreachable(f"the agent's token is not accepted, so it registers again: {error}") from error
+            raise ApiUnreachable(f"the agent's token is not accepted, so it registers again: {error}") from error
 
     async def _request(
         self,
@@ -164,15 +165,15 @@ class ControlPlane:
         try:
             response = await self._client.request(method, path, content=content, headers=shown, timeout=timeout)
         except (httpx.LocalProtocolError, httpx.UnsupportedProtocol) as error:
-            raise Refused(0, f"The request could not be formed: {error}") from error
+            raise RequestRefused(0, f"The request could not be formed: {error}") from error
         except httpx.TransportError as error:
-            raise Unreachable(f"{self._client.base_url} did not answer ({_words(error)})") from error
+            raise ApiUnreachable(f"{self._client.base_url} did not answer ({_words(error)})") from error
         if response.is_success:
             return response
         said = f"{response.status_code} {response.reason_phrase} {_detail(response)}".strip()
         if response.status_code >= 500 or response.status_code in _TEMPORARY:
-            raise Unreachable(f"{self._client.base_url} answered {said}")
-        raise Refused(response.status_code, f"{self._client.base_url} answered {said}")
+            raise ApiUnreachable(f"{self._client.base_url} answered {said}")
+        raise RequestRefused(response.status_code, f"{self._client.base_url} answered {said}")
 
 
 class Backoff:

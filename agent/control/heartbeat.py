@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from agent.control.api import ControlPlane, Refused, Unreachable
+from agent.control.api import ApiUnreachable, ControlPlane, RequestRefused
 from agent.control.measures import Measures, measure
 from agent.safety.gate import Gate, Reason
 from agent.safety.quarantine import Quarantine
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class HeartbeatSubject:
     """What is told. ``running``: the ids of the jobs that run now."""
 
     registration: AgentRegistration
@@ -55,11 +55,11 @@ class Orders:
 
 
 @dataclass(slots=True, eq=False)
-class Heartbeats:
+class HeartbeatLoop:
     """``keep`` sends them until it is cancelled."""
 
     plane: ControlPlane
-    subject: Subject
+    subject: HeartbeatSubject
     orders: Orders
     seconds: float = HEARTBEAT_SECONDS
     _sequence: int = field(default=0, init=False)
@@ -93,10 +93,10 @@ class Heartbeats:
         subject = self.subject
         try:
             answer = await self.plane.heartbeat(subject.registration.agent_id, await self._heartbeat())
-        except Unreachable as error:
+        except ApiUnreachable as error:
             await self._unanswered(error)
             return min(_AWAY_SECONDS, self.seconds)
-        except Refused as error:
+        except RequestRefused as error:
             subject.gate.clear(Reason.CUT_OFF)
             if error.status == _UNKNOWN:
                 self.orders.register()
@@ -141,7 +141,7 @@ class Heartbeats:
             logger.warning("The host's load cannot be measured: %s", error or "its disk does not answer")
             return None
 
-    async def _unanswered(self, error: Unreachable) -> None:
+    async def _unanswered(self, error: ApiUnreachable) -> None:
         if not self._failing:
             logger.warning("A heartbeat was not answered: %s; what runs goes on", error)
         self._failing = True

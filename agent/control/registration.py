@@ -14,7 +14,7 @@ from typing import Final
 
 from pydantic import Field, SecretStr, ValidationError
 
-from agent.control.api import Backoff, ControlPlane, Refused, Unreachable
+from agent.control.api import ApiUnreachable, Backoff, ControlPlane, RequestRefused
 from agent.settings import AgentSettings, SettingsError
 from agent.waiting import first_of
 from workflows.contracts.agents import HEARTBEAT_SECONDS, AgentRegistration
@@ -36,20 +36,20 @@ _TAKEN: Final = 409
 logger = logging.getLogger(__name__)
 
 
-class Gateway(Tolerant):
+class GatewayRoute(Tolerant):
     """Where the agent gateway is. ``ca_pem`` None: its certificate is one that everybody trusts."""
 
     address: str
     ca_pem: str | None = None
 
 
-class Registered(Tolerant):
+class Registration(Tolerant):
     """The API's answer."""
 
     token: SecretStr
     token_expires_at: Millis | None = None
     heartbeat_seconds: int = Field(default=HEARTBEAT_SECONDS, ge=1, le=3600)
-    gateway: Gateway | None = None
+    gateway: GatewayRoute | None = None
 
 
 class NameTaken(Exception):
@@ -72,17 +72,17 @@ class Registrar:
     ) -> None:
         self._settings, self._plane, self._registration = settings, plane, registration
         self._on_taken = on_taken
-        self._listeners: list[Callable[[Registered], None]] = []
+        self._listeners: list[Callable[[Registration], None]] = []
         self._wanted, self._known = asyncio.Event(), asyncio.Event()
         self._registered_at = float("-inf")
-        self.current: Registered | None = None
+        self.current: Registration | None = None
         plane.on_unauthorized = self.ask
 
-    def on_registered(self, listener: Callable[[Registered], None]) -> None:
+    def on_registered(self, listener: Callable[[Registration], None]) -> None:
         """Call ``listener`` with each answer."""
         self._listeners.append(listener)
 
-    async def registered(self) -> Registered:
+    async def registered(self) -> Registration:
         """Wait until there is an answer."""
         await self._known.wait()
         if self.current is None:
@@ -102,9 +102,9 @@ class Registrar:
         while not stop.is_set():
             try:
                 await self._register()
-            except Unreachable as error:
+            except ApiUnreachable as error:
                 delay = backoff.failed(error)
-            except Refused as error:
+            except RequestRefused as error:
                 if error.status in _NO_ROUTE:
                     logger.warning("The API has no registry of agents yet (%s): working with the pool's key", error)
                     return
@@ -126,16 +126,16 @@ class Registrar:
             self._wanted.clear()
             try:
                 await self._register()
-            except Unreachable as error:
+            except ApiUnreachable as error:
                 delay = backoff.failed(error)
                 await asyncio.sleep(delay)  # also when it is asked for all the time
                 self._wanted.set()
             except NameTaken as error:
                 self._on_taken(str(error))
                 return
-            except (Refused, SettingsError) as error:
+            except (RequestRefused, SettingsError) as error:
                 if self.current is not None:
-                    text = _advice(error, self._settings) if isinstance(error, Refused) else str(error)
+                    text = _advice(error, self._settings) if isinstance(error, RequestRefused) else str(error)
                     logger.error("This agent could not be registered again, what runs goes on: %s", text)
                 await asyncio.sleep(_LATER_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311 -- jitter
                 self._wanted.set()
@@ -146,14 +146,14 @@ class Registrar:
     async def _register(self) -> None:
         try:
             answer = await self._plane.register(self._registration, self._settings.read_api_key())
-            registered = Registered.model_validate_json(answer)
+            registered = Registration.model_validate_json(answer)
         except ValidationError as error:  # its text may hold the token
-            raise Unreachable(
+            raise ApiUnreachable(
                 f"what {self._settings.url} answers is no registration (error in "
                 f"{', '.join(found.field for found in field_errors(error)[:3])}): "
                 "is HYBRIDCI_URL the address of the API?"
             ) from None
-        except Refused as error:
+        except RequestRefused as error:
             if error.status == _TAKEN:
                 raise NameTaken(f"This agent cannot register: {error}") from error
             raise
@@ -174,7 +174,7 @@ class Registrar:
         return seconds * random.uniform(0.9, 1)  # noqa: S311 -- jitter
 
 
-def _advice(error: Refused, settings: AgentSettings) -> str:
+def _advice(error: RequestRefused, settings: AgentSettings) -> str:
     if error.status == 401:
         source = "HYBRIDCI_API_KEY" if settings.api_key is not None else f"the file {settings.api_key_file}"
         return f"The API does not know the key of {source}: {error} Give this agent a key of its pool."

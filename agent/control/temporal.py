@@ -15,7 +15,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode, TLSConfig
 
 from agent.control.api import Backoff
-from agent.control.registration import Gateway, Registered
+from agent.control.registration import GatewayRoute, Registration
 from agent.settings import AgentSettings, SettingsError
 from agent.waiting import first_of
 from workflows.client.jobs import connect
@@ -36,7 +36,7 @@ class Route:
     ca: bytes | None
 
 
-def route_of(settings: AgentSettings, gateway: Gateway | None) -> Route | None:
+def route_of(settings: AgentSettings, gateway: GatewayRoute | None) -> Route | None:
     """The gateway to use, or None for Temporal itself. Raises SettingsError.
 
     ``auto``: the gateway that the settings name, else Temporal if TEMPORAL_ADDRESS does, else what the API names.
@@ -66,7 +66,7 @@ class Connection:
         self._clients: list[Client] = []
         self._token: str | None = None
 
-    async def open(self, registered: Registered | None, stop: asyncio.Event) -> Client | None:
+    async def open(self, registered: Registration | None, stop: asyncio.Event) -> Client | None:
         """Wait until Temporal answers. None: asked to stop before. Raises SettingsError."""
         self._route = route_of(self._settings, registered.gateway if registered else None)
         if self._route is not None:
@@ -88,7 +88,7 @@ class Connection:
             await first_of(stop.wait(), asyncio.sleep(delay))
         return None
 
-    def use(self, registered: Registered) -> None:
+    def use(self, registered: Registration) -> None:
         """Go on with a new token; calls under way are not disturbed."""
         self._token = registered.token.get_secret_value()
         if self._route is not None:

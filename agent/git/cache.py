@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 from weakref import WeakValueDictionary
 
-from agent.git.command import Call, checkout_environment, fetch_environment, git
+from agent.git.command import GitCall, checkout_environment, fetch_environment, git
 from agent.git.copies import change_lock, discard, fresh, open_lock, try_lock, use_lock
 from agent.git.errors import CheckoutError, explain, redact, timed_out, unknown_commit
 
@@ -36,7 +36,7 @@ class _State(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedCommit:
     """A commit of a repository. ``ref`` is where to look when the server hands out no bare commits."""
 
     repo: str
@@ -63,12 +63,12 @@ class GitCache:
         self._protocols = protocols
         self._locks: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
 
-    def path(self, wanted: Wanted) -> Path:
+    def path(self, wanted: WantedCommit) -> Path:
         """The bare repository for a URL, whether it exists or not."""
         name = hashlib.sha256(wanted.repo.encode()).hexdigest()
         return self._folder / (name if wanted.object_format == "sha1" else f"{name}-{wanted.object_format}")
 
-    async def hold(self, call: Call, wanted: Wanted) -> int:
+    async def hold(self, call: GitCall, wanted: WantedCommit) -> int:
         """Note that the copy is used, now and until ``let_go`` of what this returns; that long it is not evicted.
 
         Raises CheckoutError ``checkout_timeout`` when its removal, which is under way, takes too long; OSError.
@@ -89,7 +89,7 @@ class GitCache:
         os.utime(held)
         os.close(held)
 
-    async def ensure(self, call: Call, wanted: Wanted, *, renew: bool = False) -> None:
+    async def ensure(self, call: GitCall, wanted: WantedCommit, *, renew: bool = False) -> None:
         """Have the commit in the copy. ``renew`` throws the copy away first. Raises CheckoutError."""
         path = self.path(wanted)
         async with self._locked(call, path) as call:
@@ -109,7 +109,7 @@ class GitCache:
                 await asyncio.to_thread(discard, path)
                 await self._fill(call, path, wanted, new=True)
 
-    async def _look(self, call: Call, path: Path, sha: str) -> _State:
+    async def _look(self, call: GitCall, path: Path, sha: str) -> _State:
         if not await asyncio.to_thread(path.is_dir):
             return _State.ABSENT
         env = checkout_environment(git_dir=path)
@@ -118,7 +118,7 @@ class GitCache:
             return _State.DAMAGED
         return _State.HAS_COMMIT if code == 0 else _State.LACKS_COMMIT
 
-    async def _fill(self, call: Call, path: Path, wanted: Wanted, *, new: bool) -> None:
+    async def _fill(self, call: GitCall, path: Path, wanted: WantedCommit, *, new: bool) -> None:
         started = time.monotonic()
         if new:
             await self._create(call, path, wanted.object_format)
@@ -134,7 +134,7 @@ class GitCache:
                 return
         raise unknown_commit(wanted.repo, wanted.sha)
 
-    async def _create(self, call: Call, path: Path, object_format: str) -> None:
+    async def _create(self, call: GitCall, path: Path, object_format: str) -> None:
         """Beside its place first, so that a copy that exists is a whole one."""
         new = fresh(path)
         await asyncio.to_thread(discard, new)
@@ -146,7 +146,7 @@ class GitCache:
         new.rename(path)
 
     @asynccontextmanager
-    async def _locked(self, call: Call, path: Path) -> AsyncGenerator[Call, None]:
+    async def _locked(self, call: GitCall, path: Path) -> AsyncGenerator[GitCall, None]:
         """Alone with this copy. Waiting counts as the checkout's time."""
         lock = self._locks.setdefault(path, asyncio.Lock())
         try:
@@ -167,7 +167,7 @@ class GitCache:
             lock.release()
 
 
-def _requests(wanted: Wanted) -> list[list[str]]:
+def _requests(wanted: WantedCommit) -> list[list[str]]:
     """What to ask for, in turn: the commit itself, which servers may refuse; where it should be; everything."""
     requests = [["--", wanted.repo, f"+{wanted.sha}:{wanted.keep_ref}"]]
     if wanted.ref is not None:

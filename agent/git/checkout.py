@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from agent.git.cache import GitCache, Wanted
-from agent.git.command import Call, Patience, checkout_environment, git
+from agent.git.cache import GitCache, WantedCommit
+from agent.git.command import GitCall, Patience, checkout_environment, git
 from agent.git.errors import CheckoutError as CheckoutError
 from agent.git.errors import explain, invalid_tree, redact
 from workflows.newest import Newest
@@ -68,9 +68,9 @@ class Checkout:
         ``workspace`` may exist when it is empty. ``cookie`` marks git's processes, so that they can be found when the
         agent dies. Cancelling the task kills git and leaves the cache sound. ``leave`` comes later, however this ends.
         """
-        wanted = Wanted(repo, sha, ref)
+        wanted = WantedCommit(repo, sha, ref)
         self._refuse(wanted)
-        call = Call(write, Patience.of(timeout_seconds), cookie or f"checkout-{uuid.uuid4()}")
+        call = GitCall(write, Patience.of(timeout_seconds), cookie or f"checkout-{uuid.uuid4()}")
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._held[workspace] = await self._cache.hold(call, wanted)
@@ -93,7 +93,7 @@ class Checkout:
         if held is not None:
             self._cache.let_go(held)
 
-    def _refuse(self, wanted: Wanted) -> None:
+    def _refuse(self, wanted: WantedCommit) -> None:
         """Whatever git could read as an option, a helper or a range. The API checks it too; an agent trusts nobody."""
         scheme = match[1] if (match := _URL.fullmatch(wanted.repo)) else "ssh" if _SCP.fullmatch(wanted.repo) else None
         if scheme not in self._protocols or "::" in wanted.repo.split("/", 1)[0]:
@@ -108,7 +108,7 @@ class Checkout:
             message = f"{wanted.ref!r} is not a git reference: name a branch or a tag."
             raise CheckoutError("repository_invalid", message, retryable=False)
 
-    async def _check_out(self, call: Call, workspace: Path, wanted: Wanted) -> None:
+    async def _check_out(self, call: GitCall, workspace: Path, wanted: WantedCommit) -> None:
         """Try at once; then with the commit fetched; then with a fresh copy, for what was there is damaged."""
         if self._cache.path(wanted).exists() and await self._write_files(call, workspace, wanted, quiet=True) is None:
             return
@@ -122,7 +122,9 @@ class Checkout:
         if said is not None:
             raise explain(said, f"Checking out {wanted.sha}")
 
-    async def _write_files(self, call: Call, workspace: Path, wanted: Wanted, *, quiet: bool = False) -> str | None:
+    async def _write_files(
+        self, call: GitCall, workspace: Path, wanted: WantedCommit, *, quiet: bool = False
+    ) -> str | None:
         """The hot path. None when it worked, else what git said. Raises CheckoutError where a fetch cannot help."""
         env = checkout_environment(git_dir=workspace / ".git", work_tree=workspace)
         (workspace / ".git" / "index.lock").unlink(missing_ok=True)  # of an earlier try that was killed
@@ -143,7 +145,7 @@ class Checkout:
             raise error
         return said
 
-    async def _prepare(self, call: Call, workspace: Path, wanted: Wanted) -> None:
+    async def _prepare(self, call: GitCall, workspace: Path, wanted: WantedCommit) -> None:
         """A repository made by hand from git's own template: four small files instead of another process."""
         template = self._templates.get(wanted.object_format) or await self._make_template(call, wanted.object_format)
         folder = workspace / ".git"
@@ -153,7 +155,7 @@ class Checkout:
         (folder / "config").write_text(template.config + _remote(wanted.repo))
         (folder / "objects" / "info" / "alternates").write_text(f"{self._cache.path(wanted) / 'objects'}\n")
 
-    async def _make_template(self, call: Call, object_format: str) -> _Template:
+    async def _make_template(self, call: GitCall, object_format: str) -> _Template:
         folder = Path(tempfile.mkdtemp(prefix="template-", dir=self._folder))
         try:
             arguments = ["init", "--quiet", "--template=", f"--object-format={object_format}"]

@@ -63,7 +63,7 @@ class Patience:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class GitCall:
     """What all git commands of one checkout share. ``held``: a lock's descriptor that git's processes keep open."""
 
     write: Write
@@ -73,7 +73,7 @@ class Call:
 
 
 async def git(
-    call: Call, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], quiet: bool = False
+    call: GitCall, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], quiet: bool = False
 ) -> tuple[int, str]:
     """Run git; (exit code, the last 32 KiB it said, redacted). ``quiet`` keeps it out of the log.
 
@@ -118,7 +118,7 @@ def checkout_environment(*, git_dir: Path, work_tree: Path | None = None) -> dic
     return env if work_tree is None else {**env, "GIT_WORK_TREE": str(work_tree)}
 
 
-async def fetch_environment(call: Call, *, git_dir: Path, protocols: Sequence[str]) -> dict[str, str]:
+async def fetch_environment(call: GitCall, *, git_dir: Path, protocols: Sequence[str]) -> dict[str, str]:
     """The agent's own, without its keys and without what another git command set."""
     env = {name: value for name, value in os.environ.items() if _kept(name)}
     env |= {
@@ -139,7 +139,7 @@ def _kept(name: str) -> bool:
     return not name.startswith(_OWN_PREFIXES)
 
 
-async def _ssh_is_configured(call: Call, env: Mapping[str, str], git_dir: Path) -> bool:
+async def _ssh_is_configured(call: GitCall, env: Mapping[str, str], git_dir: Path) -> bool:
     """The environment variable would win over the operator's ``core.sshCommand``."""
     code, _ = await git(call, ["config", "--get", "core.sshCommand"], cwd=git_dir, env=env, quiet=True)
     return code == 0

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from agent.control.api import Backoff, ControlPlane, Refused, Unreachable
+from agent.control.api import ApiUnreachable, Backoff, ControlPlane, RequestRefused
 from agent.logs.spool import Cut, LogSpool
 
 _GATHER_SECONDS: Final = 0.2
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class LogOrigin:
     """Whose log it is."""
 
     job_id: str
@@ -31,10 +31,10 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Leftover:
+class UnsentLog:
     """The spool of a dead agent's attempt; ``sent`` is called when the API has all of it, or there was none."""
 
-    origin: Origin
+    origin: LogOrigin
     folder: Path
     sent: Callable[[], Awaitable[None]]
 
@@ -45,16 +45,16 @@ class LogShipper:
     def __init__(self, control_plane: ControlPlane) -> None:
         self._control_plane = control_plane
         self._sending = asyncio.Semaphore(_AT_ONCE)
-        self._tasks: dict[Origin, asyncio.Task[None]] = {}
+        self._tasks: dict[LogOrigin, asyncio.Task[None]] = {}
 
-    def ship(self, origin: Origin, spool: LogSpool) -> asyncio.Task[None]:
+    def ship(self, origin: LogOrigin, spool: LogSpool) -> asyncio.Task[None]:
         """Begin to send a log; the task ends when the API has all of it or has refused it for good."""
         task = asyncio.create_task(self._ship(origin, spool), name=f"ship the log of {origin}")
         self._tasks[origin] = task
         task.add_done_callback(lambda done: self._forget(origin, done))
         return task
 
-    async def ship_leftovers(self, leftovers: Sequence[Leftover]) -> None:
+    async def ship_leftovers(self, leftovers: Sequence[UnsentLog]) -> None:
         """Send what dead agents left, one log after the other."""
         for leftover in leftovers:
             try:
@@ -68,7 +68,7 @@ class LogShipper:
             except OSError as error:
                 logger.error("A log left in %s cannot be read: %s; it stays there", leftover.folder, error)
 
-    async def forget(self, origin: Origin) -> None:
+    async def forget(self, origin: LogOrigin) -> None:
         """Stop sending this log: another run of the same attempt takes its place."""
         task = self._tasks.get(origin)
         if task is not None:
@@ -87,7 +87,7 @@ class LogShipper:
             await asyncio.wait(pending)
         return len(pending)
 
-    async def _ship(self, origin: Origin, spool: LogSpool) -> None:
+    async def _ship(self, origin: LogOrigin, spool: LogSpool) -> None:
         backoff = Backoff(f"Sending the log of job {origin.job_id}, attempt {origin.attempt}")
         try:
             while True:
@@ -98,14 +98,14 @@ class LogShipper:
                 spool.acknowledged(cut)
                 if cut.final:
                     return
-        except Refused as error:
+        except RequestRefused as error:
             logger.error("The log of job %s, attempt %d, is given up: %s", origin.job_id, origin.attempt, error)
         except OSError as error:
             logger.error("The log of job %s, attempt %d, cannot be read: %s", origin.job_id, origin.attempt, error)
         finally:
             spool.close()
 
-    async def _deliver(self, origin: Origin, spool: LogSpool, cut: Cut, backoff: Backoff) -> None:
+    async def _deliver(self, origin: LogOrigin, spool: LogSpool, cut: Cut, backoff: Backoff) -> None:
         while True:
             try:
                 async with self._sending:
@@ -114,10 +114,10 @@ class LogShipper:
                     )
                 backoff.succeeded()
                 return
-            except Unreachable as error:
+            except ApiUnreachable as error:
                 await asyncio.sleep(backoff.failed(error))
 
-    def _forget(self, origin: Origin, done: asyncio.Task[None]) -> None:
+    def _forget(self, origin: LogOrigin, done: asyncio.Task[None]) -> None:
         if self._tasks.get(origin) is done:
             del self._tasks[origin]
         if not done.cancelled() and done.exception() is not None:

@@ -23,7 +23,7 @@ LOOK_SECONDS = 1.0  # not longer, for a timeout stands still while the machine s
 NEVER = float("inf")
 
 
-class Attempt:
+class GuardedAttempt:
     """What is registered for a cookie: groups with their leader's start time; times on ``boot_clock``."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ def main() -> None:
     """Serve until stdin ends, then end what is registered."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # its time comes when the agent's end closes the pipe
-    registered: dict[bytes, Attempt] = {}
+    registered: dict[bytes, GuardedAttempt] = {}
     asked: set[int] = set()
     rest, timeout = b"", None
     while True:
@@ -60,12 +60,12 @@ def main() -> None:
         end(set(registered), groups_of(registered))
 
 
-def take(words: list[bytes], registered: dict[bytes, Attempt]) -> None:
+def take(words: list[bytes], registered: dict[bytes, GuardedAttempt]) -> None:
     """One line."""
     if words[0] == b"-":
         registered.pop(words[1], None)
     elif words[0] == b"+":
-        groups = registered.setdefault(words[1], Attempt()).groups
+        groups = registered.setdefault(words[1], GuardedAttempt()).groups
         if int(words[2]):
             groups[int(words[2])] = start_time(int(words[2]))
     elif words[1] in registered:
@@ -73,7 +73,7 @@ def take(words: list[bytes], registered: dict[bytes, Attempt]) -> None:
         attempt.ask_at, attempt.kill_at = float(words[2]), float(words[3])
 
 
-def enforce(registered: dict[bytes, Attempt], asked: set[int]) -> float | None:
+def enforce(registered: dict[bytes, GuardedAttempt], asked: set[int]) -> float | None:
     """End what is overdue; the seconds until the next look. ``asked``: who has had its SIGTERM."""
     now = boot_clock()
     overdue = {cookie: attempt for cookie, attempt in registered.items() if attempt.ask_at <= now}
@@ -92,7 +92,7 @@ def enforce(registered: dict[bytes, Attempt], asked: set[int]) -> float | None:
     return min([LOOK_SECONDS, *(at - now for at in coming)]) if coming or overdue else None
 
 
-def groups_of(attempts: dict[bytes, Attempt]) -> dict[int, str]:
+def groups_of(attempts: dict[bytes, GuardedAttempt]) -> dict[int, str]:
     """All their groups."""
     return {group: started for attempt in attempts.values() for group, started in attempt.groups.items()}
 

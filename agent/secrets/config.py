@@ -28,7 +28,7 @@ SETTING: Final = "HYBRIDCI_SECRETS_FILE"
 _Text = Annotated[str, StringConstraints(min_length=1)]
 
 
-class Kind(StrEnum):
+class ProviderKind(StrEnum):
     """Where a secret comes from."""
 
     ENV = "env"
@@ -66,17 +66,17 @@ class SecretSource(Frozen):
 
     @model_validator(mode="after")
     def _has_one_source(self) -> Self:
-        given = [kind.value for kind in Kind if getattr(self, kind.value) is not None]
+        given = [kind.value for kind in ProviderKind if getattr(self, kind.value) is not None]
         if len(given) != 1:
-            raise ValueError(f"exactly one of {', '.join(Kind)} is needed, not {', '.join(given) or 'none'}")
+            raise ValueError(f"exactly one of {', '.join(ProviderKind)} is needed, not {', '.join(given) or 'none'}")
         if self.key is not None and self.aws_secret is None:
             raise ValueError("`key` goes with `aws_secret` only")
         return self
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> ProviderKind:
         """Which one it is."""
-        return next(kind for kind in Kind if getattr(self, kind.value) is not None)
+        return next(kind for kind in ProviderKind if getattr(self, kind.value) is not None)
 
     def refusal(self, attempt: AttemptInput) -> str | None:
         """Why this job may not have it, or None."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.secrets.command import MAX_SECRET_BYTES, from_command
-from agent.secrets.config import Kind, SecretSource
+from agent.secrets.config import ProviderKind, SecretSource
 from agent.secrets.errors import FetchFailed
 
 if TYPE_CHECKING:
@@ -24,12 +24,12 @@ class Providers:
     def __init__(self) -> None:
         self._aws: AwsSecrets | None = None
         self._loading = asyncio.Lock()
-        self._by_kind: dict[Kind, Fetch] = {
-            Kind.ENV: _from_env,
-            Kind.FILE: _from_file,
-            Kind.AWS_SECRET: self._from_secrets_manager,
-            Kind.SSM: self._from_ssm,
-            Kind.COMMAND: from_command,
+        self._by_kind: dict[ProviderKind, Fetch] = {
+            ProviderKind.ENV: _from_env,
+            ProviderKind.FILE: _from_file,
+            ProviderKind.AWS_SECRET: self._from_secrets_manager,
+            ProviderKind.SSM: self._from_ssm,
+            ProviderKind.COMMAND: from_command,
         }
 
     async def fetch(self, source: SecretSource, folder: Path) -> bytes:

@@ -22,7 +22,7 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Slots:
+class SlotCount:
     """What the live agents of a pool offer. ``free`` counts only those that take new jobs."""
 
     total: int = 0
@@ -30,11 +30,11 @@ class Slots:
     free: int = 0
 
 
-def slots_of(agents: Sequence[Agent], now: int) -> Slots:
+def slots_of(agents: Sequence[Agent], now: int) -> SlotCount:
     """The slots of agents that take new jobs, and all that run; a draining agent's slots are gone already."""
     alive = [agent for agent in agents if agent.status(now) is not AgentStatus.OFFLINE]
     accepting = [agent for agent in alive if agent.accepts(now)]
-    return Slots(
+    return SlotCount(
         total=sum(agent.capacity for agent in accepting),
         busy=sum(running(agent) for agent in alive),
         free=sum(max(0, agent.capacity - running(agent)) for agent in accepting),

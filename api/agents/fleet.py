@@ -15,7 +15,7 @@ from activities.agents.registry import AgentRegistry
 from activities.clock import Clock, epoch_millis
 from activities.jobs.readers import JobReader
 from api.agents.heartbeats import Heartbeats
-from api.agents.pool_views import PoolReader, Queues
+from api.agents.pool_views import PoolQueues, PoolReader
 from api.agents.roster import Roster
 from api.agents.waiting import is_waiting, takes, waits_for
 from workflows.contracts.agents import Agent
@@ -42,7 +42,7 @@ class Fleet:
         cls,
         registry: AgentRegistry,
         jobs: JobReader,
-        queues: Callable[[], Queues],
+        queues: Callable[[], PoolQueues],
         *,
         clock: Clock = epoch_millis,
         monotonic: Callable[[], float] = time.monotonic,

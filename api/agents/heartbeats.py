@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from activities.agents.heartbeats import Received, is_late
+from activities.agents.heartbeats import ReceivedHeartbeat, is_late
 from activities.agents.names import must_register
 from activities.clock import Clock
 from api.agents.roster import Roster
@@ -38,7 +38,7 @@ _DRAIN_NOTE: Final = "it is to drain: it finishes what it runs and ends"
 class Keeper(Protocol):
     """What is needed of ``AgentRegistry``."""
 
-    async def heartbeats(self, received: Sequence[Received]) -> object:
+    async def heartbeats(self, received: Sequence[ReceivedHeartbeat]) -> object:
         """Keep these, many in one request. Raises Unavailable; then they may be given again."""
         ...
 
@@ -49,7 +49,7 @@ class Heartbeats:
     def __init__(self, keeper: Keeper, roster: Roster, *, clock: Clock, pause_seconds: float = _PAUSE_SECONDS) -> None:
         self._keeper, self._roster, self._clock, self._pause = keeper, roster, clock, pause_seconds
         self._latest: dict[str, AgentBeat] = {}
-        self._pending: dict[str, Received] = {}
+        self._pending: dict[str, ReceivedHeartbeat] = {}
         self._flushing = asyncio.Lock()
 
     async def agent(self, agent_id: str, credential_id: str | None) -> Agent:
@@ -72,7 +72,7 @@ class Heartbeats:
         Raises Unavailable.
         """
         now = self._clock()
-        received = Received(agent, heartbeat, now)
+        received = ReceivedHeartbeat(agent, heartbeat, now)
         beat = received.beat()
         earlier = credential_id is not None and agent.credential_id not in (None, credential_id)
         if not earlier and not is_late(self._latest.get(agent.agent_id), beat):

@@ -34,7 +34,7 @@ _FEWEST_SAMPLES: Final = 3
 _PRIORITIES: Final = {priority.key: priority.value for priority in Priority}
 
 
-class Queues(Protocol):
+class PoolQueues(Protocol):
     """What is needed of ``TaskQueues``."""
 
     async def backlog(self, queue: str) -> Backlog:
@@ -63,7 +63,7 @@ class PoolReader:
         roster: Roster,
         heartbeats: Heartbeats,
         jobs: JobReader,
-        queues: Callable[[], Queues],
+        queues: Callable[[], PoolQueues],
         *,
         clock: Clock,
         view_seconds: float = VIEW_SECONDS,

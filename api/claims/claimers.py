@@ -7,7 +7,7 @@ Deliberately not here: the claim itself (``claims``), whose key may do what (``a
 
 from typing import Final
 
-from api.agents.quarantines import Quarantine
+from api.agents.quarantines import QuarantineEntry
 from api.claims.ports import ClaimPorts
 from workflows.contracts.agents import HEARTBEAT_SECONDS, Agent, Heartbeat
 from workflows.contracts.claims import ClaimRequest
@@ -70,7 +70,9 @@ async def _alive(ports: ClaimPorts, agent: Agent, running: list[str]) -> None:
         await ports.fleet.heartbeats.take(agent, _beat(agent, running), None)
 
 
-def _beat(agent: Agent, running: list[str], quarantine: Quarantine | None = None, why: str | None = None) -> Heartbeat:
+def _beat(
+    agent: Agent, running: list[str], quarantine: QuarantineEntry | None = None, why: str | None = None
+) -> Heartbeat:
     """The next one of this agent, as far as we can say it."""
     return Heartbeat(
         sequence=agent.beat.sequence + 1 if agent.beat is not None else 0,

@@ -18,7 +18,7 @@ _KIND: Final = "claim:"
 
 
 @dataclass(frozen=True, slots=True)
-class Lease:
+class LeaseToken:
     """An attempt in an agent's hands. ``claimed_at`` in epoch milliseconds, by the clock of the API."""
 
     agent_id: str
@@ -36,14 +36,14 @@ class LeaseTokens:
     def __init__(self, secret: bytes) -> None:
         self._tokens = TaskTokens(secret)
 
-    def issue(self, lease: Lease) -> str:
+    def issue(self, lease: LeaseToken) -> str:
         """The token for this lease."""
         known = [lease.job_id, lease.attempt, lease.pool, lease.lease_seconds, lease.claimed_at]
         content = json.dumps(known, separators=(",", ":")).encode() + b"\0" + lease.task_token
         bound = self._tokens.bind(_KIND + lease.agent_id, content)
         return base64.urlsafe_b64encode(bound).rstrip(b"=").decode()
 
-    def read(self, agent_id: str, token: str) -> Lease:
+    def read(self, agent_id: str, token: str) -> LeaseToken:
         """The lease of this agent. Raises NotYoursError for another agent's token and for one that is none of ours."""
         try:
             bound = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
@@ -52,4 +52,4 @@ class LeaseTokens:
         content = self._tokens.unbind(_KIND + agent_id, bound)
         known, _, task_token = content.partition(b"\0")
         job_id, attempt, pool, lease_seconds, claimed_at = json.loads(known)
-        return Lease(agent_id, job_id, attempt, pool, lease_seconds, claimed_at, task_token)
+        return LeaseToken(agent_id, job_id, attempt, pool, lease_seconds, claimed_at, task_token)

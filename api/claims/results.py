@@ -7,7 +7,7 @@ import asyncio
 from typing import Final
 
 from activities.stores.interfaces import LogChunk
-from api.claims.leases import Lease
+from api.claims.leases import LeaseToken
 from api.claims.ports import ClaimPorts
 from api.logs.stream import closing_stream
 from workflows.contracts.attempts import AttemptResult
@@ -39,7 +39,7 @@ _RECORD_PAUSES: Final = (0.0, 0.1, 0.2, 0.4, 0.8)
 """The record follows a result within a moment."""
 
 
-def attempt_result(lease: Lease, claimed: CompleteClaim, begun: int | None, now: int) -> AttemptResult:
+def attempt_result(lease: LeaseToken, claimed: CompleteClaim, begun: int | None, now: int) -> AttemptResult:
     """The result that the job is told. Raises ValidationFailed when outcome and exit code do not agree."""
     outcome = _outcome(claimed)
     exit_code = 0 if outcome is Outcome.SUCCEEDED else claimed.exit_code
@@ -57,7 +57,7 @@ def attempt_result(lease: Lease, claimed: CompleteClaim, begun: int | None, now:
     )
 
 
-async def started_at(ports: ClaimPorts, lease: Lease, claimed: CompleteClaim) -> int | None:
+async def started_at(ports: ClaimPorts, lease: LeaseToken, claimed: CompleteClaim) -> int | None:
     """When it began: as it was announced, else as the agent says, as far as that can be."""
     attempt = await _recorded(ports, lease)
     if attempt is not None and attempt.agent_id == lease.agent_id and attempt.started_at is not None:
@@ -67,7 +67,7 @@ async def started_at(ports: ClaimPorts, lease: Lease, claimed: CompleteClaim) ->
     return max(lease.claimed_at, min(claimed.started_at, ports.clock()))
 
 
-async def close_empty_log(ports: ClaimPorts, lease: Lease, result: AttemptResult) -> None:
+async def close_empty_log(ports: ClaimPorts, lease: LeaseToken, result: AttemptResult) -> None:
     """Without a last chunk readers would wait for the log of an agent that sends none."""
     if result.log_bytes or result.outcome is Outcome.DECLINED:
         return
@@ -77,7 +77,7 @@ async def close_empty_log(ports: ClaimPorts, lease: Lease, result: AttemptResult
         await ports.logs.append(lease.job_id, lease.attempt, LogChunk(offset=0, data=b"", final=True))
 
 
-async def recorded_already(ports: ClaimPorts, lease: Lease, result: AttemptResult) -> bool:
+async def recorded_already(ports: ClaimPorts, lease: LeaseToken, result: AttemptResult) -> bool:
     """True when the record shows that this agent ended this attempt so: the completion came before."""
     for pause in _RECORD_PAUSES:
         await asyncio.sleep(pause)
@@ -88,7 +88,7 @@ async def recorded_already(ports: ClaimPorts, lease: Lease, result: AttemptResul
     return False
 
 
-async def _recorded(ports: ClaimPorts, lease: Lease) -> Attempt | None:
+async def _recorded(ports: ClaimPorts, lease: LeaseToken) -> Attempt | None:
     try:
         job = await ports.reader.get(lease.job_id)
     except NotFound:

@@ -19,10 +19,10 @@ from api.auth.guard import Caller, require
 from api.auth.principal import Principal
 from api.claims.attempt_tasks import LeaseLapsed
 from api.claims.claimers import admit, queues_of, reported, seen_working
-from api.claims.leases import Lease
+from api.claims.leases import LeaseToken
 from api.claims.ports import ClaimPorts, ClaimPortsDep
 from api.claims.results import attempt_result, close_empty_log, recorded_already, started_at
-from api.claims.service import ClientGone, Wanted
+from api.claims.service import ClientGone, WantedAttempt
 from api.http.answers import json_answer
 from api.http.bodies import json_body
 from api.http.errors import ApiError, ProblemCode
@@ -64,7 +64,7 @@ async def claim(
     async def check() -> None:
         await admit(ports, wanted)
 
-    found = Wanted(
+    found = WantedAttempt(
         agent_id=wanted.agent_id,
         pool=wanted.pool,
         queues=await queues_of(ports, wanted),
@@ -163,7 +163,7 @@ def _require_agent(caller: Principal, agent_id: str, pool: str) -> None:
         )
 
 
-def _lease(ports: ClaimPorts, caller: Principal, job_id: str, agent_id: str, token: str) -> Lease:
+def _lease(ports: ClaimPorts, caller: Principal, job_id: str, agent_id: str, token: str) -> LeaseToken:
     """What the caller holds. Raises ApiError forbidden when it is not theirs."""
     try:
         lease = ports.claims.lease(agent_id, token)
@@ -178,7 +178,7 @@ def _lease(ports: ClaimPorts, caller: Principal, job_id: str, agent_id: str, tok
     return lease
 
 
-async def _renew(ports: ClaimPorts, lease: Lease) -> ClaimLease:
+async def _renew(ports: ClaimPorts, lease: LeaseToken) -> ClaimLease:
     try:
         return await ports.claims.renew(lease)
     except LeaseLapsed:

@@ -15,7 +15,7 @@ from temporalio.client import Client
 from activities.clock import Clock, epoch_millis
 from api.agents.quarantines import Quarantines
 from api.claims.attempt_tasks import AttemptTask, AttemptTasks
-from api.claims.leases import Lease, LeaseTokens
+from api.claims.leases import LeaseToken, LeaseTokens
 from api.claims.polls import Polls, Waiter
 from api.claims.queue_choice import QueueChoice
 from api.temporal.task_queues import Backlog
@@ -40,7 +40,7 @@ class ClientGone(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedAttempt:
     """A claim. ``queues``: the pool's own first, then those of demands that the agent meets.
 
     ``check`` is called again and again while the claim waits; it raises when the agent may take nothing any more.
@@ -77,7 +77,7 @@ class Claims:
         """Without a secret: every claim is refused."""
         return cls(_no_client, None)
 
-    async def claim(self, wanted: Wanted, gone: asyncio.Event) -> list[ClaimedJob]:
+    async def claim(self, wanted: WantedAttempt, gone: asyncio.Event) -> list[ClaimedJob]:
         """Up to ``max_jobs`` attempts, as soon as there is one; none when nothing came in time.
 
         Raises ClientGone, and what ``wanted.check`` raises. Then, and only then, nothing was handed out.
@@ -99,17 +99,17 @@ class Claims:
             leaving.cancel()
         return [self._claimed(tokens, wanted, task) for task in tasks]
 
-    def lease(self, agent_id: str, token: str) -> Lease:
+    def lease(self, agent_id: str, token: str) -> LeaseToken:
         """What a lease token stands for. Raises NotYoursError."""
         return self._secret_tokens().read(agent_id, token)
 
-    async def renew(self, lease: Lease) -> ClaimLease:
+    async def renew(self, lease: LeaseToken) -> ClaimLease:
         """Renew it. Raises LeaseLapsed."""
         sent_at = self._clock()
         cancel = await self._tasks.renew(lease.task_token, lease.agent_id)
         return ClaimLease(lease_expires_at=sent_at + lease.lease_seconds * 1000, cancel_requested=cancel)
 
-    async def complete(self, lease: Lease, result: AttemptResult) -> None:
+    async def complete(self, lease: LeaseToken, result: AttemptResult) -> None:
         """Report how the attempt ended. Raises LeaseLapsed."""
         await self._tasks.complete(lease.task_token, result)
 
@@ -121,7 +121,7 @@ class Claims:
         """When the process ends: see ``Polls.close``."""
         await self.polls.close()
 
-    async def _first(self, wanted: Wanted, tasks: list[AttemptTask], leaving: asyncio.Task[bool]) -> None:
+    async def _first(self, wanted: WantedAttempt, tasks: list[AttemptTask], leaving: asyncio.Task[bool]) -> None:
         """Add the first task that comes. The busiest of several queues is asked alone at first."""
         ends = time.monotonic() + max(wanted.wait_seconds, _SHORTEST_WAIT_SECONDS)
         lines: dict[str, Waiter] = {}
@@ -154,7 +154,7 @@ class Claims:
                 tasks.append(self.polls.take(waiter))
                 return
 
-    async def _more(self, wanted: Wanted, tasks: list[AttemptTask], leaving: asyncio.Task[bool]) -> None:
+    async def _more(self, wanted: WantedAttempt, tasks: list[AttemptTask], leaving: asyncio.Task[bool]) -> None:
         """Add what is there already."""
         while len(tasks) < wanted.max_jobs and not leaving.done():
             queue = await self._choice.next_of(wanted.queues)
@@ -171,9 +171,9 @@ class Claims:
             tasks.append(self.polls.take(waiter))
         return None
 
-    def _claimed(self, tokens: LeaseTokens, wanted: Wanted, task: AttemptTask) -> ClaimedJob:
+    def _claimed(self, tokens: LeaseTokens, wanted: WantedAttempt, task: AttemptTask) -> ClaimedJob:
         attempt = task.attempt
-        lease = Lease(
+        lease = LeaseToken(
             agent_id=wanted.agent_id,
             job_id=attempt.job_id,
             attempt=attempt.attempt,

@@ -35,13 +35,13 @@ EXAMPLE_DEPLOYMENT: Final[dict[str, Any]] = {
 }
 
 
-class Signed(Frozen):
+class SignedBody(Frozen):
     """``by``: the person for whom the admin key acts; default is the key's own name."""
 
     by: Person | None = Field(default=None, description="For whom the admin key acts; default: the key's own name.")
 
 
-class ApproveRequest(Signed):
+class ApproveRequest(SignedBody):
     """Yes to this version in the environment that waits for it. What is given must match."""
 
     comment: Comment = ""
@@ -51,14 +51,14 @@ class ApproveRequest(Signed):
     signed: SignedApproval | None = Field(default=None, description="For agents that check approvals themselves.")
 
 
-class RejectRequest(Signed):
+class RejectRequest(SignedBody):
     """No: ends the deployment."""
 
     reason: Why
     environment: EnvironmentName | None = None
 
 
-class RollbackRequest(Signed):
+class RollbackRequest(SignedBody):
     """Back to the last live version, or to the named one that was live. ``job_id``: another CI has done it already."""
 
     reason: Why
@@ -66,13 +66,13 @@ class RollbackRequest(Signed):
     job_id: JobReference | None = None
 
 
-class ReasonRequest(Signed):
+class ReasonRequest(SignedBody):
     """Why it is done."""
 
     reason: Why
 
 
-class CancelDeploymentRequest(Signed):
+class CancelDeploymentRequest(SignedBody):
     """Why it is ended."""
 
     reason: Text = ""
@@ -85,7 +85,7 @@ class ReportedStatus(StrEnum):
     FAILED = "failed"
 
 
-class RecordStageRequest(Signed):
+class RecordStageRequest(SignedBody):
     """What another CI did in an external environment."""
 
     job_id: JobReference
@@ -93,7 +93,7 @@ class RecordStageRequest(Signed):
     message: Comment = ""
 
 
-class MetricsRequest(Signed):
+class MetricsRequest(SignedBody):
     """One sample. ``error_rate`` is a share from 0 to 1; ``at`` (epoch milliseconds) is now when not given."""
 
     at: int | None = Field(default=None, ge=0, le=MAX_MILLIS)

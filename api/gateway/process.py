@@ -8,7 +8,7 @@ import os
 import sys
 from typing import Final
 
-from api.gateway.settings import GatewaySettings, SettingsError
+from api.gateway.settings import GatewaySettings, GatewaySettingsError
 from api.gateway.temporal_settings import read_temporal_settings
 from workflows.log_setup import setup_logging
 
@@ -26,7 +26,7 @@ def run(settings: GatewaySettings) -> int:
         from api.gateway.server import serve
 
         asyncio.run(serve(settings, temporal))
-    except (SettingsError, ValueError) as error:
+    except (GatewaySettingsError, ValueError) as error:
         sys.stderr.write(f"hybridci gateway cannot start: {error}\n")
         return EXIT_UNUSABLE
     return EXIT_OK

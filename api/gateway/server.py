@@ -16,7 +16,7 @@ from api.auth.binding import TaskTokens
 from api.gateway.handler import Gateway
 from api.gateway.messages import Messages
 from api.gateway.methods import MAX_MESSAGE_BYTES, Scope
-from api.gateway.settings import LOOPBACK, GatewaySettings, SettingsError
+from api.gateway.settings import LOOPBACK, GatewaySettings, GatewaySettingsError
 from api.gateway.temporal_settings import TemporalSettings
 from api.gateway.tokens import Callers
 from api.gateway.upstream import Upstream
@@ -87,7 +87,7 @@ def _listen(server: grpc.aio.Server, settings: GatewaySettings) -> int:
             port = server.add_secure_port(settings.address, credentials)
     except (OSError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise SettingsError(
+        raise GatewaySettingsError(
             f"it cannot listen on {settings.address} ({reason}); stop what listens there, or set HYBRIDCI_GATEWAY_HOST"
             " and HYBRIDCI_GATEWAY_PORT."
         ) from error

@@ -27,7 +27,7 @@ VARIABLES: Final = (
 _SECRET_BYTES: Final = 32
 
 
-class SettingsError(ValueError):
+class GatewaySettingsError(ValueError):
     """A setting is missing or cannot be used; the message says which one and what to do."""
 
 
@@ -76,27 +76,29 @@ def _url(text: str) -> str:
     except ValueError:  # the port is no number
         usable = False
     if not usable:
-        raise SettingsError("HYBRIDCI_URL must be the API's address, such as http://127.0.0.1:8000.")
+        raise GatewaySettingsError("HYBRIDCI_URL must be the API's address, such as http://127.0.0.1:8000.")
     return text.strip().rstrip("/")
 
 
 def _port(text: str) -> int:
     if not text.isdecimal() or not 0 <= int(text) <= 65535:
-        raise SettingsError("HYBRIDCI_GATEWAY_PORT must be a number from 0 to 65535.")
+        raise GatewaySettingsError("HYBRIDCI_GATEWAY_PORT must be a number from 0 to 65535.")
     return int(text)
 
 
 def _secret(known: Mapping[str, str]) -> bytes:
     given, file = known.get("HYBRIDCI_GATEWAY_KEY"), known.get("HYBRIDCI_GATEWAY_KEY_FILE")
     if (given is None) is (file is None):
-        raise SettingsError(
+        raise GatewaySettingsError(
             "The gateway needs a secret that binds task tokens to agents: set HYBRIDCI_GATEWAY_KEY_FILE to a file with"
             " a random one (`openssl rand -hex 32`), or HYBRIDCI_GATEWAY_KEY to the secret itself, not both."
         )
     secret = given.encode() if given is not None else _read("HYBRIDCI_GATEWAY_KEY_FILE", str(file))
     secret = secret.strip()
     if len(secret) < _SECRET_BYTES:
-        raise SettingsError(f"The gateway's key has fewer than {_SECRET_BYTES} characters: make a longer, random one.")
+        raise GatewaySettingsError(
+            f"The gateway's key has fewer than {_SECRET_BYTES} characters: make a longer, random one."
+        )
     return secret
 
 
@@ -106,7 +108,7 @@ def _certificate(known: Mapping[str, str]) -> Certificate | None:
     names = ("HYBRIDCI_GATEWAY_TLS_KEY_FILE", "HYBRIDCI_GATEWAY_TLS_CERT_FILE")
     for name in names:
         if name not in known:
-            raise SettingsError(
+            raise GatewaySettingsError(
                 f"{name} is not set: agents show their tokens here, so the gateway speaks TLS. Name a key and a"
                 " certificate, or set HYBRIDCI_GATEWAY_TLS=off where something in front of it does."
             )
@@ -115,7 +117,7 @@ def _certificate(known: Mapping[str, str]) -> Certificate | None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(known[names[1]], known[names[0]], password=_no_password)
     except (OSError, ValueError) as error:  # SSLError is an OSError
-        raise SettingsError(
+        raise GatewaySettingsError(
             f"The certificate of HYBRIDCI_GATEWAY_TLS_CERT_FILE and the key of HYBRIDCI_GATEWAY_TLS_KEY_FILE cannot be"
             f" used together: both must be PEM, belong together, and the key have no password ({error})."
         ) from error
@@ -131,6 +133,6 @@ def _read(name: str, path: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise SettingsError(
+        raise GatewaySettingsError(
             f"{name} names {path}, which cannot be read ({error.strerror}): name a file that this user may read."
         ) from error

@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Final
 
-from api.gateway.settings import SettingsError
+from api.gateway.settings import GatewaySettingsError
 from api.http.interpreter import leave, load_less
 
 _READ_SECONDS: Final = 60.0
@@ -43,10 +43,12 @@ def read_temporal_settings() -> TemporalSettings:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_READ_SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
-        raise SettingsError("Reading Temporal's settings took more than a minute; try again.") from error
+        raise GatewaySettingsError("Reading Temporal's settings took more than a minute; try again.") from error
     if done.returncode != 0:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise SettingsError(f"Temporal's settings cannot be used; correct TEMPORAL_* or the profile file: {reason}")
+        raise GatewaySettingsError(
+            f"Temporal's settings cannot be used; correct TEMPORAL_* or the profile file: {reason}"
+        )
     return _from_json(json.loads(done.stdout))
 
 

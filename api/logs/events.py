@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Final
 
-from api.logs.stream import POLL_SECONDS, End, Event, Note, Piece
+from api.logs.stream import POLL_SECONDS, Event, Piece, StreamEnd, StreamNote
 
 KEEPALIVE_SECONDS: Final = 15.0
 PLACE_PATTERN: Final = r"^([1-9][0-9]{0,5}:)?[0-9]{1,15}$"
@@ -30,9 +30,9 @@ async def as_events(events: AsyncGenerator[Event, None]) -> AsyncIterator[bytes]
                     continue  # a part of a character, or the empty last chunk
                 body = {"attempt": attempt, "offset": event.chunk.offset, "text": text}
                 yield _event("log", body, place=f"{attempt}:{end}")
-            elif isinstance(event, Note):
+            elif isinstance(event, StreamNote):
                 yield _event("note", {"attempt": event.attempt, "text": event.text})
-            elif isinstance(event, End):
+            elif isinstance(event, StreamEnd):
                 body = {"attempt": event.attempt, "offset": event.offset}
                 yield _event("end", {**body, "complete": event.complete, "status": event.status})
             else:

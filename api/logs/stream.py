@@ -51,7 +51,7 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class StreamNote:
     """A sentence of ours between the bytes: which attempt begins, or why nothing more comes."""
 
     attempt: int
@@ -65,7 +65,7 @@ class Quiet:
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class StreamEnd:
     """Nothing more will come on this stream. ``complete``: the last attempt's log was there to its end."""
 
     attempt: int
@@ -74,7 +74,7 @@ class End:
     status: str
 
 
-Event = Piece | Note | Quiet | End
+Event = Piece | StreamNote | Quiet | StreamEnd
 
 
 class LogStream:
@@ -95,7 +95,7 @@ class LogStream:
                 async for event in pieces:
                     if untitled and isinstance(event, Piece):
                         untitled = False
-                        yield Note(event.attempt, 0, await self._title())
+                        yield StreamNote(event.attempt, 0, await self._title())
                     yield event
             if self._ports.stopping():
                 yield self._note(f"the server is stopping; go on with start={self._offset}")
@@ -104,7 +104,7 @@ class LogStream:
             if following is None:
                 break
             self._attempt, self._offset, self._complete = following, 0, False
-        yield End(self._attempt, self._offset, self._complete, self._job.status)
+        yield StreamEnd(self._attempt, self._offset, self._complete, self._job.status)
 
     async def _of_attempt(self) -> AsyncGenerator[Event, None]:
         """One attempt's chunks until its end is clear."""
@@ -198,8 +198,8 @@ class LogStream:
         agent = f" on agent {attempt.agent_id}" if attempt and attempt.agent_id else ""
         return f"attempt {self._attempt}{agent}"
 
-    def _note(self, text: str) -> Note:
-        return Note(self._attempt, self._offset, text)
+    def _note(self, text: str) -> StreamNote:
+        return StreamNote(self._attempt, self._offset, text)
 
 
 async def is_complete(ports: LogPorts, job_id: str, attempt: Attempt) -> bool:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from activities.stores.interfaces import LogChunk
-from api.logs.stream import Event, Note, Piece
+from api.logs.stream import Event, Piece, StreamNote
 
 _PACE_BYTES: Final = 64 * 1024
 """Lines are stamped in pieces of this size, so that a chunk of a million lines does not hold up other requests."""
@@ -19,7 +19,7 @@ async def as_text(events: AsyncGenerator[Event, None], *, timestamps: bool) -> A
     at_line_start = True
     async with aclosing(events):
         async for event in events:
-            if isinstance(event, Note):
+            if isinstance(event, StreamNote):
                 yield note_line(event, fresh_line=at_line_start)
                 at_line_start, stamper = True, LineStamper()
             elif isinstance(event, Piece) and event.chunk.data:
@@ -32,7 +32,7 @@ async def as_text(events: AsyncGenerator[Event, None], *, timestamps: bool) -> A
                     await asyncio.sleep(0)
 
 
-def note_line(note: Note, *, fresh_line: bool) -> bytes:
+def note_line(note: StreamNote, *, fresh_line: bool) -> bytes:
     """One of our own sentences, recognisable as such."""
     return b"%s[hybridci] %s\n" % (b"" if fresh_line else b"\n", note.text.encode("utf-8", "replace"))
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, Field, StringConstraints, create_model, model_validator
 
-from api.deployments.schemas import MAX_MILLIS, Signed
+from api.deployments.schemas import MAX_MILLIS, SignedBody
 from workflows.contracts.base import Frozen
 from workflows.contracts.environments import EnvironmentState, Why
 from workflows.contracts.fields import Text
@@ -51,19 +51,19 @@ EXAMPLE_SERVICE: Final[dict[str, Any]] = {
 }
 
 
-class HoldRequest(Signed):
+class HoldRequest(SignedBody):
     """Let nothing be rolled out until the hold is lifted."""
 
     reason: Why
 
 
-class ReleaseRequest(Signed):
+class ReleaseRequest(SignedBody):
     """Lift the hold."""
 
     reason: Text = ""
 
 
-class FreezeRequest(Signed):
+class FreezeRequest(SignedBody):
     """From ``starts_at`` (default now) to ``ends_at``, or for ``duration_seconds``. Times are epoch milliseconds.
 
     The same ``freeze_id`` again replaces it; without one it gets an id of its own.
@@ -83,7 +83,7 @@ class FreezeRequest(Signed):
         return self
 
 
-class UnfreezeRequest(Signed):
+class UnfreezeRequest(SignedBody):
     """Why the freeze is ended."""
 
     reason: Text = ""

@@ -20,7 +20,7 @@ from api.webhooks.loading import Provider, load_providers
 from api.webhooks.outcomes import ActionResult, ActionStatus, Effects
 from api.webhooks.payloads import UnreadableBody, parse_payload, parse_query
 from api.webhooks.repositories import KnownService
-from api.webhooks.rules import Decision, Delivery, concerns, decide, read_delivery
+from api.webhooks.rules import Delivery, RuleDecision, concerns, decide, read_delivery
 from api.webhooks.secrets import WebhookSecrets, secret_variable
 from api.webhooks.verify import NotGenuine, RawRequest, require_credentials, require_genuine
 from workflows.contracts.errors import NotFound, Unavailable
@@ -161,7 +161,7 @@ class Webhooks:
         except TimeoutError as error:
             raise Unavailable(f"The body was not here after {_BODY_SECONDS:.0f} s; send it again.") from error
 
-    async def _decision(self, provider: Provider, delivery: Delivery, load: LoadServices) -> Decision:
+    async def _decision(self, provider: Provider, delivery: Delivery, load: LoadServices) -> RuleDecision:
         if not concerns(provider, delivery.event):
             return decide(provider, delivery, [])
         decision = decide(provider, delivery, await self._ports.known(load))
@@ -176,7 +176,9 @@ def open_webhooks(manifests: Path | None, environ: Mapping[str, str]) -> Webhook
     return Webhooks(load_providers(manifests), WebhookSecrets(environ))
 
 
-def _received(provider: Provider, delivery: Delivery, decision: Decision, results: Sequence[ActionResult]) -> Received:
+def _received(
+    provider: Provider, delivery: Delivery, decision: RuleDecision, results: Sequence[ActionResult]
+) -> Received:
     answer: dict[str, Any] = {
         "status": _status(results),
         "reason": decision.reason,
@@ -207,7 +209,7 @@ def _status(results: Sequence[ActionResult]) -> str:
     return "accepted" if any(result.status is ActionStatus.DONE for result in results) else "refused"
 
 
-def _log(provider: Provider, delivery: Delivery, decision: Decision, results: Sequence[ActionResult]) -> None:
+def _log(provider: Provider, delivery: Delivery, decision: RuleDecision, results: Sequence[ActionResult]) -> None:
     """Nobody reads the answer that a tool gets: what was refused is told here, louder than what was done."""
     refused = [result.message for result in results if result.status is ActionStatus.REFUSED]
     fields = {

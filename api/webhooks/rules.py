@@ -59,7 +59,7 @@ class Considered:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class RuleDecision:
     """What a delivery asks for: nothing when ``actions`` is empty, for ``reason``."""
 
     rule: str | None
@@ -82,7 +82,7 @@ def read_delivery(
     return Delivery(event, _plain_id(delivery, body), payload, safe, query)
 
 
-def decide(provider: Provider, delivery: Delivery, services: Sequence[KnownService] | None) -> Decision:
+def decide(provider: Provider, delivery: Delivery, services: Sequence[KnownService] | None) -> RuleDecision:
     """The first rule that matches and what it asks for. ``services`` None: unknown, so all are taken for registered."""
     names: dict[str, Any] = {
         "payload": delivery.payload,
@@ -100,8 +100,8 @@ def decide(provider: Provider, delivery: Delivery, services: Sequence[KnownServi
             considered.append(Considered(rule.rule.name, rule.rule.action, False, no.why, no.depth))
             continue
         considered.append(Considered(rule.rule.name, rule.rule.action, True, rule.rule.reason, 4))
-        return Decision(rule.rule.name, rule.rule.reason, actions, considered)
-    return Decision(None, _why_nothing(delivery.event, considered), (), considered)
+        return RuleDecision(rule.rule.name, rule.rule.reason, actions, considered)
+    return RuleDecision(None, _why_nothing(delivery.event, considered), (), considered)
 
 
 def concerns(provider: Provider, event: str | None) -> bool:

@@ -2,7 +2,7 @@
 
 from workflows.client.repairs import RepairClient
 from workflows.contracts.errors import HybridCIError, InvalidState
-from workflows.contracts.repairs import Kind, Outcome, RepairInput, RepairResult, StuckWorkflow
+from workflows.contracts.repairs import Kind, RepairInput, RepairOutcome, RepairResult, StuckWorkflow
 
 
 class FakeRepairs(RepairClient):
@@ -11,7 +11,7 @@ class FakeRepairs(RepairClient):
     def __init__(self) -> None:  # no client: the base class is not used
         self.found: list[StuckWorkflow] = []
         self.asked: list[RepairInput] = []
-        self.outcome: Outcome | None = Outcome.RESET
+        self.outcome: RepairOutcome | None = RepairOutcome.RESET
         self.failure: HybridCIError | None = None
 
     async def stuck(self) -> list[StuckWorkflow]:

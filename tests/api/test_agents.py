@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from activities.agents.heartbeats import Received
+from activities.agents.heartbeats import ReceivedHeartbeat
 from api.agents.heartbeats import Heartbeats
 from api.agents.roster import Roster
 from tests.api.conftest import AGENT_KEY, client
@@ -344,11 +344,11 @@ async def test_who_has_one_pool_sees_and_tells_only_that(fleet: FleetBench) -> N
 
 
 async def test_heartbeats_are_stored_together_and_again_when_the_store_was_away() -> None:
-    stored: list[list[Received]] = []
+    stored: list[list[ReceivedHeartbeat]] = []
     failing = [True]
 
     class Keeper:
-        async def heartbeats(self, received: Sequence[Received]) -> None:
+        async def heartbeats(self, received: Sequence[ReceivedHeartbeat]) -> None:
             if failing:
                 raise Unavailable("the store is away")
             stored.append(list(received))

@@ -14,7 +14,7 @@ from temporalio.client import Client
 
 from api.app import build_app
 from api.auth.binding import TaskTokens
-from api.claims.leases import Lease, LeaseTokens
+from api.claims.leases import LeaseToken, LeaseTokens
 from api.claims.service import Claims
 from tests.api.claiming import CLAIM, SECRET, Desk, Held, desk
 from tests.api.conftest import ADMIN_KEY, client
@@ -298,7 +298,7 @@ async def test_a_completion_that_makes_no_sense_names_the_field(at: Desk, fields
 
 def issued(at: Desk) -> str:
     """A lease token of no attempt."""
-    return LeaseTokens(SECRET).issue(Lease("a-1", new_job_id(), 1, at.pool, 30, 1, b"task"))
+    return LeaseTokens(SECRET).issue(LeaseToken("a-1", new_job_id(), 1, at.pool, 30, 1, b"task"))
 
 
 async def test_without_a_signing_key_nothing_is_claimed(at: Desk) -> None:

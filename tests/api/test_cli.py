@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from api.cli.client.connection import CliError, Connection
+from api.cli.client.connection import ApiConnection, CliError
 from api.cli.client.follow import Follower
 from api.cli.client.http import ApiClient, Unreachable
 from api.cli.client.progress import NoProgress, lacking, place_in_line
@@ -56,7 +56,7 @@ def told(api: Served, *arguments: str) -> Any:
 
 
 def follower(api: Served, url: str, job_id: str, **options: Any) -> tuple[ApiClient, BytesIO, Follower]:
-    client, sink = ApiClient(Connection(url, ADMIN_KEY)), BytesIO()
+    client, sink = ApiClient(ApiConnection(url, ADMIN_KEY)), BytesIO()
     return client, sink, Follower(client, job_id, sink, NoProgress(), **options)
 
 
@@ -463,14 +463,14 @@ def _finish(api: Served, job_id: str, status: JobStatus, outcome: Outcome) -> No
 
 def test_place_in_line(api: Served) -> None:
     waiting = [api.submit(pool="line", priority=priority) for priority in ("NORMAL", "LOW", "NORMAL", "HIGH")]
-    with ApiClient(Connection(api.url, ADMIN_KEY)) as client:
+    with ApiClient(ApiConnection(api.url, ADMIN_KEY)) as client:
         places = [place_in_line(client, client.job(job_id)) for job_id in waiting]
     assert places == [", place 2 of 4", ", place 4 of 4", ", place 3 of 4", ", place 1 of 4"]
 
 
 def test_the_waiting_line_says_what_a_job_lacks(api: Served) -> None:
     job_id = api.submit(pool="bare", requires=["gpu=*"])
-    with ApiClient(Connection(api.url, ADMIN_KEY)) as client:
+    with ApiClient(ApiConnection(api.url, ADMIN_KEY)) as client:
         assert lacking(client, client.job(job_id)) == (
             "; no agent of pool bare is connected; see `" + client.command("agents list --pool bare") + "`"
         )
@@ -478,7 +478,7 @@ def test_the_waiting_line_says_what_a_job_lacks(api: Served) -> None:
 
 def test_the_beginning_of_an_id(api: Served) -> None:
     job_id = api.submit()
-    with ApiClient(Connection(api.url, ADMIN_KEY)) as client:
+    with ApiClient(ApiConnection(api.url, ADMIN_KEY)) as client:
         assert client.find_job_id(job_id[:14].upper()) == job_id
         for text, message in (("zz", "no job id"), ("0123456789", "None of the newest")):
             with pytest.raises(CliError, match=message):

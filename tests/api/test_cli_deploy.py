@@ -19,7 +19,7 @@ import yaml
 from nacl.signing import VerifyKey
 from typer.testing import CliRunner, Result
 
-from api.cli.client.connection import Connection
+from api.cli.client.connection import ApiConnection
 from api.cli.client.http import ApiClient, Unreachable
 from api.cli.commands import service
 from api.cli.commands.deployments import deploy, freeze
@@ -486,7 +486,7 @@ class TestWatch:
 
     def test_an_api_that_stays_away_is_given_up(self) -> None:
         url = f"http://127.0.0.1:{servers.free_port()}"
-        with ApiClient(Connection(url, ADMIN_KEY)) as client, pytest.raises(Unreachable):
+        with ApiClient(ApiConnection(url, ADMIN_KEY)) as client, pytest.raises(Unreachable):
             follow(client, "00000000-0000-0000-0000-000000000000", PlainView(client), give_up_seconds=0.1)
 
     def test_interrupt_detaches(self, api: Served) -> None:

@@ -10,7 +10,7 @@ from api.cli.commands import health, job, repair
 from tests.api.cli_bench import ADMIN_KEY, Served, environment, served
 from tests.api.fake_repairs import FakeRepairs, stuck_environment, stuck_job
 from workflows.contracts.errors import Unavailable
-from workflows.contracts.repairs import Outcome
+from workflows.contracts.repairs import RepairOutcome
 
 APPS = {"health": health.app, "repair": repair.app, "job": job.app}
 
@@ -71,7 +71,7 @@ def test_a_long_repair_is_no_failure(api: Served) -> None:
     job_id = api.submit()
     repairs_of(api).found, repairs_of(api).outcome = [stuck_job(job_id)], None
     result = call(api, "repair", "job", job_id, "--reason", "outage", "--json")
-    assert (result.exit_code, json.loads(result.stdout)["outcome"]) == (0, Outcome.UNDER_WAY)
+    assert (result.exit_code, json.loads(result.stdout)["outcome"]) == (0, RepairOutcome.UNDER_WAY)
 
 
 def test_an_environment_is_named_with_its_service(api: Served) -> None:

@@ -6,7 +6,7 @@ from tests.api.conftest import Bench
 from tests.api.fake_repairs import stuck_environment, stuck_job
 from tests.api.gate import Gate
 from workflows.contracts.errors import Unavailable
-from workflows.contracts.repairs import Kind, Outcome
+from workflows.contracts.repairs import Kind, RepairOutcome
 
 HEALTH = "/health/system"
 WHY = {"reason": "an outage of the store"}
@@ -84,7 +84,7 @@ async def test_one_that_takes_long_is_under_way(bench: Bench) -> None:
     job_id = await bench.submit()
     bench.repairs.found, bench.repairs.outcome = [stuck_job(job_id)], None
     answer = await bench.admin.post(f"/api/dashboard/jobs/{job_id}/repair", json=WHY)
-    assert (answer.status_code, answer.json()["outcome"]) == (202, Outcome.UNDER_WAY)
+    assert (answer.status_code, answer.json()["outcome"]) == (202, RepairOutcome.UNDER_WAY)
 
 
 async def test_what_is_not_stuck_is_refused(bench: Bench) -> None:

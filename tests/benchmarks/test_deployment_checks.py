@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.cli.benchmark.deployment_checks import Passage, Seen, problems
+from api.cli.benchmark.deployment_checks import Passage, SeenDeployment, problems
 from workflows.contracts.deployments import Deployment, DeploymentStatus, Stage, StageStatus
 from workflows.contracts.environments import EnvironmentState, Holder, LiveVersion
 from workflows.contracts.jobs import Job
@@ -20,7 +20,7 @@ SPEC = ServiceSpec(
         Environment.model_validate({"name": name, "steps": [{"name": "s", "run": "true"}]}) for name in PLACES
     ],
 )
-SPOILT: list[tuple[Callable[[Seen], Seen], str]] = [
+SPOILT: list[tuple[Callable[[SeenDeployment], SeenDeployment], str]] = [
     (lambda seen: _with_deployment(seen, 0, status=DeploymentStatus.LIVE), "1.0 is live, not superseded by 1.1"),
     (lambda seen: _with_deployment(seen, 2, status=DeploymentStatus.FAILED), "nothing is live, not 1.2 alone"),
     (lambda seen: _with_passage(seen, 4, begun=150), "1.0 and 1.1 ran in production of shop together"),
@@ -44,12 +44,12 @@ def test_all_is_right() -> None:
 
 
 @pytest.mark.parametrize(("spoil", "told"), SPOILT)
-def test_what_is_wrong_is_told(spoil: Callable[[Seen], Seen], told: str) -> None:
+def test_what_is_wrong_is_told(spoil: Callable[[SeenDeployment], SeenDeployment], told: str) -> None:
     found = problems(spoil(_seen()))
     assert any(told in problem for problem in found), found
 
 
-def _seen() -> Seen:
+def _seen() -> SeenDeployment:
     """Three versions of one service that went their way."""
     last = 2
     deployments = [
@@ -62,7 +62,7 @@ def _seen() -> Seen:
         )
         for number in range(last + 1)
     ]  # fmt: skip
-    return Seen(
+    return SeenDeployment(
         deployments,
         [_state(place, deployments) for place in PLACES],
         {f"{place}-{number}": _job(f"{place}-{number}", number) for place in PLACES for number in range(last + 1)},
@@ -103,27 +103,27 @@ def _state(place: str, deployments: list[Deployment]) -> EnvironmentState:
     )  # fmt: skip
 
 
-def _with_deployment(seen: Seen, number: int, **update: Any) -> Seen:
+def _with_deployment(seen: SeenDeployment, number: int, **update: Any) -> SeenDeployment:
     changed = [
         each.model_copy(update=update) if position == number else each for position, each in enumerate(seen.deployments)
     ]
     return replace(seen, deployments=changed)
 
 
-def _with_fence(seen: Seen, number: int, fence: int) -> Seen:
+def _with_fence(seen: SeenDeployment, number: int, fence: int) -> SeenDeployment:
     staging, production = seen.deployments[number].stages
     return _with_deployment(seen, number, stages=[staging, production.model_copy(update={"fence": fence})])
 
 
-def _with_passage(seen: Seen, number: int, **update: Any) -> Seen:
+def _with_passage(seen: SeenDeployment, number: int, **update: Any) -> SeenDeployment:
     changed = [replace(each, **update) if position == number else each for position, each in enumerate(seen.passages)]
     return replace(seen, passages=changed)
 
 
-def _with_job(seen: Seen, job_id: str, **update: Any) -> Seen:
+def _with_job(seen: SeenDeployment, job_id: str, **update: Any) -> SeenDeployment:
     return replace(seen, jobs={**seen.jobs, job_id: seen.jobs[job_id].model_copy(update=update)})
 
 
-def _with_state(seen: Seen, **update: Any) -> Seen:
+def _with_state(seen: SeenDeployment, **update: Any) -> SeenDeployment:
     staging, production = seen.environments
     return replace(seen, environments=[staging, production.model_copy(update=update)])

@@ -7,7 +7,7 @@ from pathlib import Path
 from api.webhooks.loading import Provider, load_providers
 from api.webhooks.payloads import parse_payload
 from api.webhooks.repositories import KnownService, same_form
-from api.webhooks.rules import Decision, Delivery, decide, read_delivery
+from api.webhooks.rules import Delivery, RuleDecision, decide, read_delivery
 
 PAYLOADS = Path(__file__).parent / "payloads"
 SHA = "9f1c2a7b3d4e5f60718293a4b5c6d7e8f9012345"
@@ -43,6 +43,6 @@ def shop(url: str, branch: str | None = "main") -> KnownService:
     return KnownService("shop", same_form(url), branch)
 
 
-def decided(name: str, *services: KnownService) -> Decision:
+def decided(name: str, *services: KnownService) -> RuleDecision:
     """What a captured payload asks for when these services are registered."""
     return decide(provider_of(name), delivery_of(name), list(services))

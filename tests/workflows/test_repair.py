@@ -30,7 +30,7 @@ from workflows.contracts.environments import EnvironmentInput, HoldCommand, Rele
 from workflows.contracts.errors import InvalidState, Unavailable
 from workflows.contracts.ids import environment_workflow_id, job_workflow_id, new_job_id, pool_queue, repair_workflow_id
 from workflows.contracts.jobs import Job, JobSpec, RetryPolicy, Step
-from workflows.contracts.repairs import Kind, Outcome, Repair, RepairInput, Subject
+from workflows.contracts.repairs import Kind, Repair, RepairInput, RepairOutcome, Subject
 from workflows.contracts.statuses import JobStatus, QueueStatus
 from workflows.deployment.journal import Journal
 from workflows.deployment.workflow import DeploymentWorkflow
@@ -221,7 +221,7 @@ async def test_a_stuck_job_is_found_within_a_minute_and_goes_on_after_its_repair
 
     result = await RepairClient(deploys.client).repair(repair(subject))
     assert result is not None
-    assert (result.outcome, result.resets) == (Outcome.RESET, 1), result
+    assert (result.outcome, result.resets) == (RepairOutcome.RESET, 1), result
     assert not await found_by_its_attempts()
 
     # A redrive that nobody could answer was refused and is not done later.
@@ -260,7 +260,7 @@ async def test_a_sleeping_dead_letter_that_could_not_go_on_is_repaired_before_an
     await other_code(deploys)
     result = await RepairClient(deploys.client).repair(repair(of_job(job_id)))
     assert result is not None
-    assert result.outcome is Outcome.RESET
+    assert result.outcome is RepairOutcome.RESET
     deploys.script("test", succeed)
     await JobClient(deploys.client).redrive(job_id, Redrive())
     await until_job(deploys, job_id, JobStatus.SUCCESS)
@@ -286,7 +286,7 @@ async def test_a_job_that_cannot_go_on_is_ended_when_somebody_says_so(
     await until_stuck(deploys, subject)
     result = await RepairClient(deploys.client).repair(repair(subject, end=True))
     assert result is not None
-    assert (result.outcome, result.resets) == (Outcome.ENDED, 0)
+    assert (result.outcome, result.resets) == (RepairOutcome.ENDED, 0)
     assert f"as {ANN} asked" in result.message
     record = await until_job(deploys, job_id, JobStatus.ERROR)
     assert (record.queue_status, record.cause) == (QueueStatus.FAILED, "repaired")
@@ -306,7 +306,7 @@ async def test_a_deployment_goes_on_after_its_repair(deploys: Deploys) -> None:
     await other_code(deploys)
     result = await RepairClient(deploys.client).repair(repair(of_deployment(deployment)))
     assert result is not None
-    assert result.outcome is Outcome.RESET, result
+    assert result.outcome is RepairOutcome.RESET, result
     await deploys.approve(deployment)
     await deploys.until_status(deployment, "live")
     assert deploys.kinds() == ["deploy staging 1.0", "deploy production 1.0"]  # nothing twice
@@ -321,7 +321,7 @@ async def test_a_deployment_that_is_ended_gives_its_place_back(deploys: Deploys)
     await until_stuck(deploys, of_deployment(deployment))
     result = await RepairClient(deploys.client).repair(repair(of_deployment(deployment), end=True))
     assert result is not None
-    assert result.outcome is Outcome.ENDED
+    assert result.outcome is RepairOutcome.ENDED
     record = await deploys.get(deployment)
     assert (record.status, record.cause, record.closed) == ("failed", "repaired", True)
     assert "a test" in (record.error_message or "")
@@ -341,7 +341,7 @@ async def test_an_environment_goes_on_after_its_repair(deploys: Deploys) -> None
     await until_stuck(deploys, subject)
     result = await RepairClient(deploys.client).repair(repair(subject))
     assert result is not None
-    assert (result.outcome, result.resets) == (Outcome.ENDED, 1), result
+    assert (result.outcome, result.resets) == (RepairOutcome.ENDED, 1), result
     assert (await deploys.until_environment(lambda found: found.live is not None)).hold is not None
     state = await deploys.releases.command_environment(deploys.name, "production", ReleaseCommand(by=ANN))
     assert state.hold is None
@@ -359,7 +359,7 @@ async def test_an_environment_that_is_ended_starts_anew_from_its_record(deploys:
     await until_stuck(deploys, subject)
     result = await RepairClient(deploys.client).repair(repair(subject, end=True))
     assert result is not None
-    assert result.outcome is Outcome.ENDED
+    assert result.outcome is RepairOutcome.ENDED
     state = await deploys.releases.command_environment(
         deploys.name, "production", HoldCommand(by=ANN, reason="it answers")
     )

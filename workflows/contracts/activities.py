@@ -17,7 +17,7 @@ from workflows.contracts.environments import (
     SignalEnvironment,
 )
 from workflows.contracts.records import AwaitJobs, JobWrite, RedriveJobs, RedriveJobsResult, SelectDeadLetters
-from workflows.contracts.repairs import End, Progress, RepairNote, Reset, Standing, Subject
+from workflows.contracts.repairs import End, RepairNote, RepairProgress, Reset, Standing, Subject
 from workflows.contracts.services import DefinitionRequest, Service, ServiceDefinition, ServiceWrite
 from workflows.contracts.statuses import JobStatus
 
@@ -146,7 +146,7 @@ async def reset_workflow(reset: Reset) -> None:
 
 
 @activity.defn(name="await_progress")
-async def await_progress(subject: Subject) -> Progress:
+async def await_progress(subject: Subject) -> RepairProgress:
     """Control: wait until a workflow that was reset goes on or fails again, or for a while; heartbeats."""
     raise NotImplementedError
 

@@ -104,7 +104,7 @@ class RepairInput(Tolerant):
     command: Repair
 
 
-class Outcome(StrEnum):
+class RepairOutcome(StrEnum):
     """What became of a repair."""
 
     RESET = "reset"  # it goes on
@@ -118,7 +118,7 @@ class RepairResult(Tolerant):
     """What became of a repair, in words for people. ``resets``: how many tasks it was taken back."""
 
     workflow_id: str
-    outcome: Outcome
+    outcome: RepairOutcome
     message: str
     resets: int = 0
 
@@ -157,7 +157,7 @@ class End(Tolerant):
     odd_answer: str = ""
 
 
-class Progress(StrEnum):
+class RepairProgress(StrEnum):
     """What a workflow does after a reset."""
 
     GOES_ON = "goes_on"

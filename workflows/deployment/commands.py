@@ -24,18 +24,18 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.sealed import SignedApproval
     from workflows.deployment import record, refusals
     from workflows.deployment.context import Context
-    from workflows.deployment.inbox import Command, Note, Step, write
+    from workflows.deployment.inbox import Command, InboxStep, Note, write
     from workflows.deployment.state import State
 
 
-def _approved(state: State, command: Approve, now: int) -> Step:
+def _approved(state: State, command: Approve, now: int) -> InboxStep:
     entry = _decision(state, Decision.APPROVE, command.by, command.comment, now, command.signed)
-    return Step(state.changed(record.decided, entry), Note(EventType.DEPLOYMENT_APPROVED, command.comment))
+    return InboxStep(state.changed(record.decided, entry), Note(EventType.DEPLOYMENT_APPROVED, command.comment))
 
 
-def _rejected(state: State, command: Reject, now: int) -> Step:
+def _rejected(state: State, command: Reject, now: int) -> InboxStep:
     entry = _decision(state, Decision.REJECT, command.by, command.reason, now)
-    return Step(state.changed(record.decided, entry), Note(EventType.DEPLOYMENT_REJECTED, command.reason))
+    return InboxStep(state.changed(record.decided, entry), Note(EventType.DEPLOYMENT_REJECTED, command.reason))
 
 
 def _decision(
@@ -52,8 +52,8 @@ def _decision(
     )
 
 
-def _rollback_requested(state: State, command: RollbackCommand, now: int) -> Step:
-    return Step(state.interrupted(command), Note(RollbackRequested.of(command), command.reason))
+def _rollback_requested(state: State, command: RollbackCommand, now: int) -> InboxStep:
+    return InboxStep(state.interrupted(command), Note(RollbackRequested.of(command), command.reason))
 
 
 async def _until_it_is_under_way(context: Context, before: State, command: object) -> None:
@@ -63,16 +63,16 @@ async def _until_it_is_under_way(context: Context, before: State, command: objec
     )
 
 
-def _resumed(state: State, command: Resume, now: int) -> Step:
-    return Step(state.noting(resumed=True), Note(EventType.DEPLOYMENT_RESUMED, command.reason))
+def _resumed(state: State, command: Resume, now: int) -> InboxStep:
+    return InboxStep(state.noting(resumed=True), Note(EventType.DEPLOYMENT_RESUMED, command.reason))
 
 
-def _cancel_requested(state: State, command: CancelDeployment, now: int) -> Step:
-    return Step(state.interrupted(command), Note(EventType.DEPLOYMENT_CANCEL_REQUESTED, command.reason))
+def _cancel_requested(state: State, command: CancelDeployment, now: int) -> InboxStep:
+    return InboxStep(state.interrupted(command), Note(EventType.DEPLOYMENT_CANCEL_REQUESTED, command.reason))
 
 
-def _freeze_overridden(state: State, command: OverrideFreeze, now: int) -> Step:
-    return Step(state.noting(override_freeze=True), Note(EventType.DEPLOYMENT_FREEZE_OVERRIDDEN, command.reason))
+def _freeze_overridden(state: State, command: OverrideFreeze, now: int) -> InboxStep:
+    return InboxStep(state.noting(override_freeze=True), Note(EventType.DEPLOYMENT_FREEZE_OVERRIDDEN, command.reason))
 
 
 async def _join_again_and_write(context: Context, before: State, command: object) -> None:
@@ -81,10 +81,10 @@ async def _join_again_and_write(context: Context, before: State, command: object
     await write(context, before, command)
 
 
-def _stage_recorded(state: State, command: RecordStage, now: int) -> Step:
+def _stage_recorded(state: State, command: RecordStage, now: int) -> InboxStep:
     after = state.noting(recorded_stage=command, touched=state.final)
     after = after.changed(record.stage_job_started, state.environment.name, command.job_id)
-    return Step(after, Note(StageRecorded.of(command), command.message))
+    return InboxStep(after, Note(StageRecorded.of(command), command.message))
 
 
 COMMANDS: Final = (

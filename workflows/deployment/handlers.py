@@ -15,13 +15,13 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.inbox import Command, Signal, hear, refuse, take, take_signal
 
 
-class Holder(Protocol):
+class HandlerOwner(Protocol):
     """A workflow with a context."""
 
     context: Context
 
 
-W = TypeVar("W", bound=Holder)
+W = TypeVar("W", bound=HandlerOwner)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -40,10 +40,10 @@ def takes(commands: Iterable[Command[Any]], signals: Iterable[Signal[Any]]) -> C
 
 
 def _update(kind: Command[Any]) -> Callable[..., Any]:
-    async def handler(self: Holder, command: Any) -> Deployment:
+    async def handler(self: HandlerOwner, command: Any) -> Deployment:
         return await take(self.context, kind, command)
 
-    def allowed(self: Holder, command: Any) -> None:
+    def allowed(self: HandlerOwner, command: Any) -> None:
         refuse(self.context, kind, command)
 
     update = workflow.update(name=kind.name, description=kind.description)(_method(handler, command=kind.model))
@@ -52,14 +52,14 @@ def _update(kind: Command[Any]) -> Callable[..., Any]:
 
 
 def _command_signal(kind: Command[Any]) -> Callable[..., Any]:
-    async def handler(self: Holder, message: Any = None) -> None:
+    async def handler(self: HandlerOwner, message: Any = None) -> None:
         await take_signal(self.context, kind, message)
 
     return workflow.signal(name=kind.name, description=kind.description)(_method(handler))
 
 
 def _signal(kind: Signal[Any]) -> Callable[..., Any]:
-    async def handler(self: Holder, message: Any = None) -> None:
+    async def handler(self: HandlerOwner, message: Any = None) -> None:
         await hear(self.context, kind, message)
 
     return workflow.signal(name=kind.name, description=kind.description)(_method(handler))

@@ -41,7 +41,7 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class InboxStep:
     """The state after a message, and its line in the trail."""
 
     state: State
@@ -64,7 +64,7 @@ class Signal(Generic[M]):
     name: str
     model: type[M]
     description: str
-    effect: Callable[[State, M, int], Step | None]
+    effect: Callable[[State, M, int], InboxStep | None]
     then: Callable[[Context, State, M], Awaitable[None]] = nothing
 
 
@@ -80,7 +80,7 @@ class Command(Generic[C]):
     description: str
     refused: EventType
     refusal: Callable[[State, C, int], str | None]
-    effect: Callable[[State, C, int], Step]
+    effect: Callable[[State, C, int], InboxStep]
     then: Callable[[Context, State, C], Awaitable[None]] = write
 
 

@@ -14,13 +14,13 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.environments import Granted, Reinstated, Superseded, Waiting, YieldRequested
     from workflows.deployment import record
     from workflows.deployment.context import Context
-    from workflows.deployment.inbox import Note, Signal, Step, write
+    from workflows.deployment.inbox import InboxStep, Note, Signal, write
     from workflows.deployment.progress import Breach, Part, Phase
     from workflows.deployment.state import State
     from workflows.deployment.verification import breach, judged
 
 
-def _sampled(state: State, report: ReportMetrics, now: int) -> Step | None:
+def _sampled(state: State, report: ReportMetrics, now: int) -> InboxStep | None:
     progress = state.progress
     if state.deployment.closed:
         return None
@@ -28,56 +28,56 @@ def _sampled(state: State, report: ReportMetrics, now: int) -> Step | None:
     verification = state.environment.verification if judging else None
     after = state.changed(record.sampled, judged(report, verification, now))
     if verification is None or state.interrupt is not None or progress.yielded_to is not None:
-        return Step(after)
+        return InboxStep(after)
     stage = after.deployment.stage(state.environment.name)
     since = stage.started_at if stage is not None and stage.started_at is not None else now
     over = breach(after.deployment.metric_samples, verification, since)
     if over is None:
-        return Step(after)
+        return InboxStep(after)
     message = f"Metrics of {state.deployment.version} in {state.environment.name}: {over}."
-    return Step(after.interrupted(Breach(message)))
+    return InboxStep(after.interrupted(Breach(message)))
 
 
-def _granted(state: State, grant: Granted, now: int) -> Step | None:
+def _granted(state: State, grant: Granted, now: int) -> InboxStep | None:
     progress = state.progress
     if state.deployment.closed or not progress.in_line or grant.environment != state.environment.name:
         return None
     if progress.granted is None or progress.granted.fence < grant.fence:
-        return Step(state.noting(granted=grant))
+        return InboxStep(state.noting(granted=grant))
     return None
 
 
-def _waiting(state: State, waiting: Waiting, now: int) -> Step | None:
+def _waiting(state: State, waiting: Waiting, now: int) -> InboxStep | None:
     here = state.progress.phase is Phase.TURN and waiting.environment == state.environment.name
     if not here or state.progress.granted is not None:
         return None
-    return Step(state.changed(record.waiting, waiting.environment, waiting.reason))
+    return InboxStep(state.changed(record.waiting, waiting.environment, waiting.reason))
 
 
-def _handed_over(state: State, request: YieldRequested, now: int) -> Step | None:
+def _handed_over(state: State, request: YieldRequested, now: int) -> InboxStep | None:
     if state.progress.phase is not Phase.LIVE or state.interrupt is not None:
         return None
     to = f"{request.to_version} (deployment {request.to_deployment_id})"
-    return Step(state.noting(yielded_to=to))
+    return InboxStep(state.noting(yielded_to=to))
 
 
-def _superseded(state: State, by: Superseded, now: int) -> Step | None:
+def _superseded(state: State, by: Superseded, now: int) -> InboxStep | None:
     phase = state.progress.phase
     if (phase.part is not Part.LINE and phase is not Phase.LIVE) or state.interrupt is not None:
         return None
     if by.environment != state.environment.name:  # staging can become the last one, in a later definition
         return None
-    return Step(state.interrupted(by))
+    return InboxStep(state.interrupted(by))
 
 
-def _reinstated(state: State, turn: Reinstated, now: int) -> Step | None:
+def _reinstated(state: State, turn: Reinstated, now: int) -> InboxStep | None:
     grant = state.progress.granted
     if state.progress.phase is not Phase.LIVE or grant is None:
         return None
     after = state.noting(yielded_to=None, granted=grant.model_copy(update={"fence": turn.fence}))
     after = after.changed(record.stage_changed, turn.environment, fence=turn.fence)
     message = f"{state.deployment.version} holds the environment again"
-    return Step(after, Note(EventType.DEPLOYMENT_REINSTATED, message=message))
+    return InboxStep(after, Note(EventType.DEPLOYMENT_REINSTATED, message=message))
 
 
 async def _tell_the_lock(context: Context, before: State, request: YieldRequested) -> None:

@@ -16,7 +16,7 @@ from workflows.contracts.environments import (
 from workflows.contracts.errors import FieldError, HybridCIError, InvalidState, ValidationFailed
 from workflows.contracts.who import Who
 from workflows.environment import words
-from workflows.environment.step import Step, changed
+from workflows.environment.step import EnvironmentStep, changed
 from workflows.words import moment
 
 Command = HoldCommand | ReleaseCommand | FreezeCommand | UnfreezeCommand
@@ -37,7 +37,7 @@ def refusal(state: EnvironmentState, asked: Command, now: int) -> HybridCIError 
     return _freeze_refusal(state, asked, now) if isinstance(asked, FreezeCommand) else None
 
 
-def command(state: EnvironmentState, asked: Command, now: int) -> Step:
+def command(state: EnvironmentState, asked: Command, now: int) -> EnvironmentStep:
     """Do it, with its line in the audit trail."""
     if isinstance(asked, HoldCommand):
         hold = Hold(by=asked.by, reason=asked.reason, at=now)
@@ -68,10 +68,10 @@ def refused(
     why: str,
     now: int,
     who: Who,
-) -> Step:
+) -> EnvironmentStep:
     """A signal that changes nothing: nobody hears of it but the trail."""
     event = words.event(state, EventType.ENVIRONMENT_REFUSED, now, f"`{name}` was refused: {why}", who=who)
-    return Step(state, events=(event,))
+    return EnvironmentStep(state, events=(event,))
 
 
 def _freeze_refusal(state: EnvironmentState, asked: FreezeCommand, now: int) -> HybridCIError | None:
@@ -92,9 +92,11 @@ def _freeze_refusal(state: EnvironmentState, asked: FreezeCommand, now: int) -> 
 _LAST_MOMENT = 253_402_300_799_000
 
 
-def _done(state: EnvironmentState, asked: Command, what: EventType, text: str, now: int, **update: object) -> Step:
+def _done(
+    state: EnvironmentState, asked: Command, what: EventType, text: str, now: int, **update: object
+) -> EnvironmentStep:
     event = words.event(state, what, now, text, who=asked, reason=asked.reason or None)
-    return Step(changed(state, **update), events=(event,))
+    return EnvironmentStep(changed(state, **update), events=(event,))
 
 
 def _freeze(state: EnvironmentState, freeze_id: str) -> Freeze | None:

@@ -23,7 +23,7 @@ from workflows.contracts.services import SupersedePolicy
 from workflows.contracts.who import Who
 from workflows.environment import words
 from workflows.environment.step import (
-    Step,
+    EnvironmentStep,
     Tell,
     changed,
     granted,
@@ -34,14 +34,14 @@ from workflows.environment.step import (
 )
 
 
-def join(state: EnvironmentState, ticket: Ticket, now: int) -> Step:
+def join(state: EnvironmentState, ticket: Ticket, now: int) -> EnvironmentStep:
     """Take a place in line, or change one's ticket in place. From the present holder: its grant got lost."""
     if state.holder is not None and state.holder.deployment_id == ticket.deployment_id:
         return grant_again(state, ticket.deployment_id)
     known = _ticket(state, ticket.deployment_id)
     if known is not None:
         kept = {"arrived_at": known.arrived_at, "frozen": known.frozen, "waits_for": known.waits_for}
-        return Step(_with_ticket(state, ticket.model_copy(update=kept)))
+        return EnvironmentStep(_with_ticket(state, ticket.model_copy(update=kept)))
     new = ticket.model_copy(update={"frozen": False, "waits_for": None})
     older = state.queue if ticket.supersede is SupersedePolicy.OLDER else []
     queue = [new] if older else [*state.queue, new]
@@ -56,22 +56,22 @@ def join(state: EnvironmentState, ticket: Ticket, now: int) -> Step:
         for each in older
     )
     tells = (superseded(state, each.deployment_id, each.workflow_id, ticket) for each in older)
-    return Step(changed(state, queue=queue), tuple(tells), tuple(events))
+    return EnvironmentStep(changed(state, queue=queue), tuple(tells), tuple(events))
 
 
-def grant_again(state: EnvironmentState, deployment_id: str) -> Step:
+def grant_again(state: EnvironmentState, deployment_id: str) -> EnvironmentStep:
     """Tell the deploying holder its grant once more, with the same number."""
     holder = state.holder
     if holder is None or holder.deployment_id != deployment_id or holder.live or holder.yielding:
-        return Step(state)
-    return Step(state, (granted(state, holder),))
+        return EnvironmentStep(state)
+    return EnvironmentStep(state, (granted(state, holder),))
 
 
-def leave(state: EnvironmentState, message: Leave, now: int) -> Step:
+def leave(state: EnvironmentState, message: Leave, now: int) -> EnvironmentStep:
     """Out of the line, or the lock back. Leaving of somebody unknown changes nothing."""
     holder = state.holder
     if holder is None or holder.deployment_id != message.deployment_id:
-        return Step(without_ticket(state, message.deployment_id))
+        return EnvironmentStep(without_ticket(state, message.deployment_id))
     if message.how is Leaving.DEPLOYED:
         return _deployed(state, holder, now)
     if message.how is Leaving.ROLLED_BACK:
@@ -81,14 +81,16 @@ def leave(state: EnvironmentState, message: Leave, now: int) -> Step:
     freed = words.event(
         state, EventType.ENVIRONMENT_FREED, now, f"{holder.version} gave the environment back.", about=holder
     )
-    return Step(changed(state, holder=None), events=(freed,)).then(lambda after: _give_back(after, holder, now))
+    return EnvironmentStep(changed(state, holder=None), events=(freed,)).then(
+        lambda after: _give_back(after, holder, now)
+    )
 
 
-def became_live(state: EnvironmentState, deployment_id: str, now: int) -> Step:
+def became_live(state: EnvironmentState, deployment_id: str, now: int) -> EnvironmentStep:
     """The holder's version is live; it keeps the lock. The one before is told that it is superseded."""
     holder = state.holder
     if holder is None or holder.deployment_id != deployment_id or holder.live or holder.yielding:
-        return Step(state)
+        return EnvironmentStep(state)
     live = version_of(holder, now)
     after = _lived(changed(state, holder=holder.model_copy(update={"live": True, "over": None})), live)
     event = words.event(
@@ -96,36 +98,36 @@ def became_live(state: EnvironmentState, deployment_id: str, now: int) -> Step:
     )
     before = state.live
     if before is None or before.deployment_id == deployment_id:
-        return Step(after, events=(event,))
-    return Step(after, (superseded(state, before.deployment_id, before.workflow_id, holder),), (event,))
+        return EnvironmentStep(after, events=(event,))
+    return EnvironmentStep(after, (superseded(state, before.deployment_id, before.workflow_id, holder),), (event,))
 
 
-def yielded(state: EnvironmentState, message: Yielded) -> Step:
+def yielded(state: EnvironmentState, message: Yielded) -> EnvironmentStep:
     """The live holder hands over, as it was asked to. A late answer, to a question of an earlier turn, is none."""
     holder = state.holder
     if holder is None or holder.deployment_id != message.deployment_id or message.fence not in {None, holder.fence}:
-        return Step(state)
+        return EnvironmentStep(state)
     if not (holder.live and holder.yielding):
-        return Step(state)
-    return Step(changed(state, holder=holder.model_copy(update={"live": False})))
+        return EnvironmentStep(state)
+    return EnvironmentStep(changed(state, holder=holder.model_copy(update={"live": False})))
 
 
-def gone(state: EnvironmentState, deployment_id: str, now: int) -> Step:
+def gone(state: EnvironmentState, deployment_id: str, now: int) -> EnvironmentStep:
     """Its workflow has closed, so that it could not be told: it loses its place or the lock."""
     holder, ticket = state.holder, _ticket(state, deployment_id)
     if ticket is not None:
         text = f"{ticket.version} left the line: its workflow has closed."
         event = words.event(state, EventType.ENVIRONMENT_DROPPED, now, text, about=ticket)
-        return Step(without_ticket(state, deployment_id), events=(event,))
+        return EnvironmentStep(without_ticket(state, deployment_id), events=(event,))
     if holder is None or holder.deployment_id != deployment_id:
-        return Step(state)
+        return EnvironmentStep(state)
     return _freed(state, holder, EventType.ENVIRONMENT_DROPPED, "its workflow has closed", now)
 
 
-def closed(state: EnvironmentState, deployment_id: str, how: str, now: int) -> Step:
+def closed(state: EnvironmentState, deployment_id: str, how: str, now: int) -> EnvironmentStep:
     """The watched holder's workflow has closed and it did not give the lock back."""
     if not watched(state) or state.holder is None or state.holder.deployment_id != deployment_id:
-        return Step(state)
+        return EnvironmentStep(state)
     why = f"its workflow was closed ({how}) while it held {state.environment}"
     return _freed(state, state.holder, LockFreed(closed_as=how), why, now)
 
@@ -136,41 +138,41 @@ def watched(state: EnvironmentState) -> Holder | None:
     return holder if holder is not None and (not holder.live or holder.yielding) else None
 
 
-def restored(state: EnvironmentState, now: int) -> Step:
+def restored(state: EnvironmentState, now: int) -> EnvironmentStep:
     """Taken over from the record after the environment's workflow was lost, perhaps with signals on their way."""
     holder = state.holder
     event = words.event(
         state, EventType.ENVIRONMENT_RESTORED, now, "The environment goes on from its record.", about=holder
     )
-    told = Step(state, events=(event,))
+    told = EnvironmentStep(state, events=(event,))
     return told if holder is None else told.then(lambda after: grant_again(after, holder.deployment_id))
 
 
-def _deployed(state: EnvironmentState, holder: Holder, now: int) -> Step:
+def _deployed(state: EnvironmentState, holder: Holder, now: int) -> EnvironmentStep:
     after = _lived(changed(state, holder=None), version_of(holder, now))
     text = f"{holder.version} is deployed in {state.environment}."
     event = words.event(state, EventType.ENVIRONMENT_DEPLOYED, now, text, about=holder)
-    return Step(after, _superseded_over(state, holder), (event,))
+    return EnvironmentStep(after, _superseded_over(state, holder), (event,))
 
 
-def _rolled_back(state: EnvironmentState, holder: Holder, message: Leave, now: int) -> Step:
+def _rolled_back(state: EnvironmentState, holder: Holder, message: Leave, now: int) -> EnvironmentStep:
     after = changed(state, holder=None, hold=message.hold or state.hold)
     after = _lived(after, message.live) if message.live is not None else changed(after, live=None)
     target = message.live.version if message.live is not None else "nothing"
     text = f"{holder.version} was rolled back: {target} is live in {state.environment}."
     event = words.event(state, EventType.ENVIRONMENT_ROLLED_BACK, now, text, about=holder)
-    return Step(after, events=(event, *_hold_noted(state, message.hold, holder, now))).then(
+    return EnvironmentStep(after, events=(event, *_hold_noted(state, message.hold, holder, now))).then(
         lambda then: _give_back(then, holder, now)
     )
 
 
-def _broken(state: EnvironmentState, holder: Holder, message: Leave, now: int) -> Step:
+def _broken(state: EnvironmentState, holder: Holder, message: Leave, now: int) -> EnvironmentStep:
     reason = f"the rollback of {holder.version} failed: nobody knows what runs there"
     hold = message.hold or Hold(by="hybridci", reason=reason, at=now)
     text = f"{holder.version} left {state.environment} broken: {reason}."
     event = words.event(state, EventType.ENVIRONMENT_BROKEN, now, text, about=holder)
     after = changed(state, holder=None, hold=hold)
-    return Step(after, events=(event, *_hold_noted(state, hold, holder, now))).then(
+    return EnvironmentStep(after, events=(event, *_hold_noted(state, hold, holder, now))).then(
         lambda then: _give_back(then, holder, now)
     )
 
@@ -186,19 +188,21 @@ def _hold_noted(state: EnvironmentState, hold: Hold | None, holder: Holder, now:
     )
 
 
-def _freed(state: EnvironmentState, holder: Holder, what: EventType | Details, why: str, now: int) -> Step:
+def _freed(state: EnvironmentState, holder: Holder, what: EventType | Details, why: str, now: int) -> EnvironmentStep:
     text = f"{holder.version} lost {state.environment}: {why}."
     event = words.event(state, what, now, text, about=holder)
-    return Step(changed(state, holder=None), events=(event,)).then(lambda after: _give_back(after, holder, now))
+    return EnvironmentStep(changed(state, holder=None), events=(event,)).then(
+        lambda after: _give_back(after, holder, now)
+    )
 
 
-def _give_back(state: EnvironmentState, holder: Holder, now: int) -> Step:
+def _give_back(state: EnvironmentState, holder: Holder, now: int) -> EnvironmentStep:
     """The live version that had yielded to this holder holds the environment again, if it is still the live one."""
     if holder.over is None:
-        return Step(state)
+        return EnvironmentStep(state)
     if state.live is not None and state.live.deployment_id == holder.over:
         return reinstated(state, state.live, now)
-    return Step(state, _superseded_over(state, holder))
+    return EnvironmentStep(state, _superseded_over(state, holder))
 
 
 def _superseded_over(state: EnvironmentState, holder: Holder) -> tuple[Tell, ...]:

@@ -33,17 +33,17 @@ class Tell:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class EnvironmentStep:
     """``tells`` are sent in order, after the state and the events are written."""
 
     state: EnvironmentState
     tells: tuple[Tell, ...] = ()
     events: tuple[AuditEvent, ...] = ()
 
-    def then(self, change: Callable[[EnvironmentState], "Step"]) -> "Step":
+    def then(self, change: Callable[[EnvironmentState], "EnvironmentStep"]) -> "EnvironmentStep":
         """This step and, from its state, another one."""
         after = change(self.state)
-        return Step(after.state, self.tells + after.tells, self.events + after.events)
+        return EnvironmentStep(after.state, self.tells + after.tells, self.events + after.events)
 
 
 def handed_over(holder: Holder) -> bool:
@@ -51,7 +51,7 @@ def handed_over(holder: Holder) -> bool:
     return holder.yielding and not holder.live
 
 
-def reinstated(state: EnvironmentState, version: LiveVersion, now: int) -> Step:
+def reinstated(state: EnvironmentState, version: LiveVersion, now: int) -> EnvironmentStep:
     """A live version holds the environment, with a new number."""
     fence = next_fence(state, now)
     holder = Holder(
@@ -64,10 +64,10 @@ def reinstated(state: EnvironmentState, version: LiveVersion, now: int) -> Step:
         live=True,
     )
     text = f"{version.version}, which is live, holds {state.environment} again (turn {fence})."
-    event = words.event(state, details.Reinstated(fence=fence), now, text, about=holder)
+    event = words.event(state, details.VersionReinstated(fence=fence), now, text, about=holder)
     message = Reinstated(environment=state.environment, fence=fence)
     tell = Tell(holder.deployment_id, holder.workflow_id, message)
-    return Step(changed(state, holder=holder, fence=fence), (tell,), (event,))
+    return EnvironmentStep(changed(state, holder=holder, fence=fence), (tell,), (event,))
 
 
 def granted(state: EnvironmentState, holder: Holder) -> Tell:

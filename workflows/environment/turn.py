@@ -19,7 +19,7 @@ from workflows.contracts.environments import (
 )
 from workflows.environment import words
 from workflows.environment.step import (
-    Step,
+    EnvironmentStep,
     Tell,
     changed,
     granted,
@@ -36,7 +36,7 @@ ASK_AGAIN_MS: Final = 60_000
 """It may have been asked in the middle of a task that was lost; asked twice, it answers twice, which is like once."""
 
 
-def proceed(state: EnvironmentState, now: int, answers: Mapping[str, FreezeAnswer]) -> Step:
+def proceed(state: EnvironmentState, now: int, answers: Mapping[str, FreezeAnswer]) -> EnvironmentStep:
     """Whose turn is it now? ``answers`` are those of the recurring freezes, by ready deployment."""
     step = _freezes_ended(state, now).then(lambda after: _frozen_marked(after, now, answers))
     ready = next((ticket for ticket in step.state.queue if _may_go(step.state, ticket, now, answers)), None)
@@ -60,16 +60,16 @@ def next_look(state: EnvironmentState, now: int, answers: Mapping[str, FreezeAns
     return min((edge for edge in edges if edge > now), default=None)
 
 
-def ask_again(state: EnvironmentState, now: int, answers: Mapping[str, FreezeAnswer]) -> Step:
+def ask_again(state: EnvironmentState, now: int, answers: Mapping[str, FreezeAnswer]) -> EnvironmentStep:
     """Should the live holder have missed that it was asked to hand over: ask again. Two answers are like one."""
     holder = state.holder
     ready = next((ticket for ticket in state.queue if _may_go(state, ticket, now, answers)), None)
     if ready is None or holder is None or not (holder.live and holder.yielding):
-        return Step(state)
-    return Step(state, _ask_to_yield(state, holder, ready, now).tells)
+        return EnvironmentStep(state)
+    return EnvironmentStep(state, _ask_to_yield(state, holder, ready, now).tells)
 
 
-def _grant(state: EnvironmentState, ticket: Ticket, before: Holder | None, now: int) -> Step:
+def _grant(state: EnvironmentState, ticket: Ticket, before: Holder | None, now: int) -> EnvironmentStep:
     fence = next_fence(state, now)
     holder = Holder(
         deployment_id=ticket.deployment_id,
@@ -83,24 +83,26 @@ def _grant(state: EnvironmentState, ticket: Ticket, before: Holder | None, now: 
     )
     after = changed(without_ticket(state, ticket.deployment_id), holder=holder, fence=fence)
     text = f"{ticket.version} has its turn in {state.environment} (turn {fence})."
-    return Step(
-        after, (granted(after, holder),), (words.event(state, details.Granted(fence=fence), now, text, about=ticket),)
+    return EnvironmentStep(
+        after,
+        (granted(after, holder),),
+        (words.event(state, details.TurnGranted(fence=fence), now, text, about=ticket),),
     )
 
 
-def _ask_to_yield(state: EnvironmentState, holder: Holder, ticket: Ticket, now: int) -> Step:
+def _ask_to_yield(state: EnvironmentState, holder: Holder, ticket: Ticket, now: int) -> EnvironmentStep:
     message = YieldRequested(
         environment=state.environment, to_deployment_id=ticket.deployment_id, to_version=ticket.version
     )
     text = f"{holder.version}, which is live, was asked to hand {state.environment} over to {ticket.version}."
-    return Step(
+    return EnvironmentStep(
         changed(state, holder=holder.model_copy(update={"yielding": True})),
         (Tell(holder.deployment_id, holder.workflow_id, message),),
-        (words.event(state, details.YieldRequested(to=ticket.deployment_id), now, text, about=holder),),
+        (words.event(state, details.YieldAsked(to=ticket.deployment_id), now, text, about=holder),),
     )
 
 
-def _reasons_told(state: EnvironmentState, now: int, answers: Mapping[str, FreezeAnswer]) -> Step:
+def _reasons_told(state: EnvironmentState, now: int, answers: Mapping[str, FreezeAnswer]) -> EnvironmentStep:
     """Tell each ready deployment why it waits, if that is news."""
     queue: list[Ticket] = []
     tells: list[Tell] = []
@@ -110,7 +112,7 @@ def _reasons_told(state: EnvironmentState, now: int, answers: Mapping[str, Freez
             message = Waiting(environment=state.environment, reason=reason)
             tells.append(Tell(ticket.deployment_id, ticket.workflow_id, message))
         queue.append(ticket.model_copy(update={"waits_for": reason}))
-    return Step(changed(state, queue=queue), tuple(tells))
+    return EnvironmentStep(changed(state, queue=queue), tuple(tells))
 
 
 def all_told(state: EnvironmentState, now: int, answers: Mapping[str, FreezeAnswer]) -> bool:
@@ -148,18 +150,18 @@ def _ad_hoc(state: EnvironmentState, now: int) -> list[tuple[int, str]]:
     return [(freeze.ends_at, freeze.name) for freeze in state.freezes if freeze.starts_at <= now < freeze.ends_at]
 
 
-def _freezes_ended(state: EnvironmentState, now: int) -> Step:
+def _freezes_ended(state: EnvironmentState, now: int) -> EnvironmentStep:
     events = (
         words.event(state, FreezeEnded(freeze_id=freeze.freeze_id), now, f"The freeze '{freeze.name}' is over.")
         for freeze in state.freezes
         if freeze.ends_at <= now
     )
-    return Step(
+    return EnvironmentStep(
         changed(state, freezes=[freeze for freeze in state.freezes if freeze.ends_at > now]), events=tuple(events)
     )
 
 
-def _frozen_marked(state: EnvironmentState, now: int, answers: Mapping[str, FreezeAnswer]) -> Step:
+def _frozen_marked(state: EnvironmentState, now: int, answers: Mapping[str, FreezeAnswer]) -> EnvironmentStep:
     """For display: what freezes the environment; for the ready ones: that they had to wait for it."""
     freezes = [_freeze_of(state, ticket, now, answers) for ticket in state.queue if ticket.ready]
     shown = max([*_ad_hoc(state, now), *(freeze for freeze in freezes if freeze is not None)], default=None)
@@ -170,4 +172,4 @@ def _frozen_marked(state: EnvironmentState, now: int, answers: Mapping[str, Free
         for ticket in state.queue
     ]
     until, name = shown if shown is not None else (None, None)
-    return Step(changed(state, queue=queue, frozen_until=until, frozen_by=name))
+    return EnvironmentStep(changed(state, queue=queue, frozen_until=until, frozen_by=name))

@@ -43,7 +43,7 @@ with workflow.unsafe.imports_passed_through():
         in_words,
         received,
     )
-    from workflows.environment.step import Step, Tell
+    from workflows.environment.step import EnvironmentStep, Tell
     from workflows.job.recorded import now_ms
 
 _LONGEST_REST: Final = timedelta(days=30)
@@ -157,7 +157,7 @@ class EnvironmentWorkflow(EnvironmentEffects):
                 step = lock.restored(state, now)
         self._apply(step)
 
-    def _decide(self, asked: Asked) -> Step:
+    def _decide(self, asked: Asked) -> EnvironmentStep:
         command, now = asked.command, now_ms()
         refusal = commands.refusal(self._state, command, now)
         if refusal is None:
@@ -166,11 +166,11 @@ class EnvironmentWorkflow(EnvironmentEffects):
             return commands.command(self._state, command, now)
         if not asked.signal:
             asked.error = crossing(refusal)
-            return Step(self._state)
+            return EnvironmentStep(self._state)
         who = Who(by=command.by, via=command.via, address=command.address)
         return commands.refused(self._state, asked.name, in_words(refusal), now, who)
 
-    def _apply(self, step: Step) -> None:
+    def _apply(self, step: EnvironmentStep) -> None:
         self._state = step.state
         self._events += step.events
         self._tells += step.tells

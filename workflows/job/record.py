@@ -22,7 +22,7 @@ from workflows.contracts.jobs import Attempt, Job, new_job, spec_of
 from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
 from workflows.contracts.who import Who
-from workflows.job.retry import Decision
+from workflows.job.retry import RetryDecision
 
 QUEUE_STATUS = {
     JobStatus.SUCCESS: QueueStatus.COMPLETED,
@@ -186,7 +186,7 @@ def attempt_ended(job: Job, result: AttemptResult, now: int) -> Job:
     )
 
 
-def retrying(job: Job, decision: Decision, now: int) -> Job:
+def retrying(job: Job, decision: RetryDecision, now: int) -> Job:
     """Back into the queue, now or after a pause."""
     at = now + round(decision.delay_seconds * 1000)
     return job.model_copy(
@@ -207,7 +207,7 @@ def moved(job: Job, result: AttemptResult, now: int) -> Job:
     return queued(attempt_ended(job, taken, now), now)
 
 
-def parked(job: Job, decision: Decision, now: int) -> Job:
+def parked(job: Job, decision: RetryDecision, now: int) -> Job:
     """A dead letter."""
     return _ended(job, JobStatus.DEAD_LETTERED, _cause(job), decision.reason, now)
 

@@ -22,7 +22,7 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class RetryDecision:
     """``status`` is the final status: now for FINISH, on giving up for PARK. ``reason`` is a sentence for people."""
 
     action: Action
@@ -45,7 +45,7 @@ MAX_DECLINES: Final = 1
 """How often an agent may leave one attempt to others, so that a pool of one agent still runs it."""
 
 
-def decide(policy: RetryPolicy, round_attempts: Sequence[Attempt], *, retryable: bool) -> Decision:
+def decide(policy: RetryPolicy, round_attempts: Sequence[Attempt], *, retryable: bool) -> RetryDecision:
     """Decide after the last of ``round_attempts``: the attempts since the start or the last redrive.
 
     ``retryable`` False is the agent's word that another try cannot help (an unknown commit).
@@ -54,10 +54,10 @@ def decide(policy: RetryPolicy, round_attempts: Sequence[Attempt], *, retryable:
     outcome = last.outcome or Outcome.AGENT_ERROR
     status = FINAL_STATUS.get(outcome, JobStatus.ERROR)
     if outcome in {Outcome.SUCCEEDED, Outcome.CANCELLED}:
-        return Decision(Action.FINISH, status, last.message or str(outcome))
+        return RetryDecision(Action.FINISH, status, last.message or str(outcome))
     what = last.message or _describe(last)
     if outcome is Outcome.FAILED and last.exit_code in policy.final_exit_codes:
-        return Decision(Action.FINISH, status, f"{what} Exit code {last.exit_code} is final for this job.")
+        return RetryDecision(Action.FINISH, status, f"{what} Exit code {last.exit_code} is final for this job.")
     used = sum(1 for attempt in round_attempts if attempt.outcome is outcome)
     budget = _budget(policy, outcome)
     if not retryable or _exit_code_not_listed(policy, last):
@@ -65,7 +65,7 @@ def decide(policy: RetryPolicy, round_attempts: Sequence[Attempt], *, retryable:
     if used >= budget:
         return _give_up(policy, status, f"{what} All {budget} {_NOUN[outcome]} are used up.")
     delay = 0.0 if outcome is Outcome.AGENT_LOST else _backoff(policy, used)
-    return Decision(Action.RETRY, status, f"{what} Try {used + 1} of {budget} follows.", delay)
+    return RetryDecision(Action.RETRY, status, f"{what} Try {used + 1} of {budget} follows.", delay)
 
 
 _NOUN: Final = {
@@ -96,8 +96,8 @@ def _exit_code_not_listed(policy: RetryPolicy, last: Attempt) -> bool:
     return last.outcome is Outcome.FAILED and bool(listed) and last.exit_code not in listed
 
 
-def _give_up(policy: RetryPolicy, status: JobStatus, reason: str) -> Decision:
-    return Decision(Action.PARK if policy.park else Action.FINISH, status, reason)
+def _give_up(policy: RetryPolicy, status: JobStatus, reason: str) -> RetryDecision:
+    return RetryDecision(Action.PARK if policy.park else Action.FINISH, status, reason)
 
 
 def _describe(attempt: Attempt) -> str:

@@ -29,7 +29,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.job.messages import JobMessages, Stop
     from workflows.job.presentation import attempt_summary
     from workflows.job.recorded import now_ms
-    from workflows.job.retry import MAX_DECLINES, Action, Decision, decide
+    from workflows.job.retry import MAX_DECLINES, Action, RetryDecision, decide
 
 _REPORT_MARGIN: Final = timedelta(seconds=CANCEL_GRACE_SECONDS + 110)
 """An agent ends an attempt at its timeout itself; the server gives up this much later, should the agent not."""
@@ -104,7 +104,7 @@ class JobWorkflow(JobMessages):
             raise self._rejected from None
         self._created = True
 
-    async def _run_round(self) -> Decision:
+    async def _run_round(self) -> RetryDecision:
         """Attempts until one decision ends them: success, a final failure, a stop, or a used-up budget."""
         self._round_start = len(self._job.attempts)
         self._between_attempts = False
@@ -187,7 +187,7 @@ class JobWorkflow(JobMessages):
             return None
         return result
 
-    async def _pause(self, decision: Decision) -> None:
+    async def _pause(self, decision: RetryDecision) -> None:
         self._job = record.retrying(self._job, decision, now_ms())
         await self._record()
         self._between_attempts = decision.delay_seconds < _SHORT_PAUSE_SECONDS
@@ -203,7 +203,7 @@ class JobWorkflow(JobMessages):
         except TimeoutError:
             self._job = record.due(self._job, now_ms())
 
-    async def _park(self, decision: Decision) -> bool:
+    async def _park(self, decision: RetryDecision) -> bool:
         """Keep the dead letter until it is redriven (True) or given up (False)."""
         self._job = record.parked(self._job, decision, now_ms())
         await self._record()
@@ -228,11 +228,11 @@ class JobWorkflow(JobMessages):
         await self._finish(stopped.status, stopped.reason)
         return False
 
-    def _stopped(self, stop: Stop) -> Decision:
+    def _stopped(self, stop: Stop) -> RetryDecision:
         if stop.exit_code is not None:
             self._job = self._job.model_copy(update={"exit_code": stop.exit_code})
         self._job = self._job.model_copy(update={"cause": stop.cause})
-        return Decision(Action.FINISH, stop.status, stop.reason)
+        return RetryDecision(Action.FINISH, stop.status, stop.reason)
 
     async def _finish(self, status: JobStatus, reason: str) -> None:
         cause = self._job.cause if self._stop is not None else None

@@ -26,7 +26,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from workflows.contracts import search_attributes as attributes
 from workflows.contracts.ids import deployment_id_of, job_workflow_id
-from workflows.contracts.repairs import KINDS, Kind, Progress, Standing, Story, StuckWorkflow, Subject
+from workflows.contracts.repairs import KINDS, Kind, RepairProgress, Standing, Story, StuckWorkflow, Subject
 from workflows.payloads.errors import UnreadablePayload
 from workflows.repair.history import COMPLETED, TASK_ENDS, failure_message, is_failure, last_answer, reset_point
 
@@ -96,20 +96,20 @@ class StuckWorkflows:
             odd_answer=odd_answer,
         )
 
-    async def progress(self, subject: Subject) -> Progress:
+    async def progress(self, subject: Subject) -> RepairProgress:
         """What it does just now, after a reset."""
         description = await self._client.get_workflow_handle(subject.workflow_id).describe()
         if not _is_open(description):
-            return Progress.GOES_ON
+            return RepairProgress.GOES_ON
         try:
             if await self._cannot_go_on(subject, description):
-                return Progress.STUCK
+                return RepairProgress.STUCK
         except RPCError as error:
             if error.status in {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}:
-                return Progress.SILENT
+                return RepairProgress.SILENT
             raise
         last = await self._last_task(subject.workflow_id, description.run_id)
-        return Progress.GOES_ON if last is not None and last.event_type == COMPLETED else Progress.SILENT
+        return RepairProgress.GOES_ON if last is not None and last.event_type == COMPLETED else RepairProgress.SILENT
 
     async def _odd_answer(self, events: Sequence[HistoryEvent]) -> str:
         """What an agent answered that the workflow's worker cannot hand over; empty when there is no such answer.

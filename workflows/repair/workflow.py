@@ -21,10 +21,10 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.repairs import (
         End,
         Kind,
-        Outcome,
-        Progress,
         RepairInput,
         RepairNote,
+        RepairOutcome,
+        RepairProgress,
         RepairResult,
         Reset,
         Standing,
@@ -51,7 +51,7 @@ class RepairWorkflow:
     async def run(self, start: RepairInput) -> RepairResult:
         """Repair it and keep what was done in the audit trail."""
         result = await self._repair()
-        if result.outcome is not Outcome.RECOVERED:
+        if result.outcome is not RepairOutcome.RECOVERED:
             note = RepairNote(event_id=f"repaired-{workflow.info().run_id}", repair=start, result=result)
             await workflow.execute_activity(
                 note_repair, note, start_to_close_timeout=_TRY, retry_policy=_RETRY, summary="the audit trail"
@@ -69,9 +69,9 @@ class RepairWorkflow:
         while True:
             standing = await self._judge()
             if not standing.open:
-                return self._result(Outcome.RECOVERED, f"{_capital(subject)} has ended meanwhile.")
+                return self._result(RepairOutcome.RECOVERED, f"{_capital(subject)} has ended meanwhile.")
             if not standing.stuck:
-                outcome = Outcome.RESET if self._resets else Outcome.RECOVERED
+                outcome = RepairOutcome.RESET if self._resets else RepairOutcome.RECOVERED
                 return self._result(outcome, f"{_capital(subject)} goes on.")
             if command.end:
                 return await self._end(standing, f"{_capital(subject)} was ended, as {_person(command.by)} asked.")
@@ -82,15 +82,15 @@ class RepairWorkflow:
             if self._resets == _MOST_RESETS.get(subject.kind, _MOST_RESETS_ELSE):
                 return await self._end(standing, f"{_capital(subject)} could not go on after {self._resets} resets.")
             progress = await self._reset(standing.run_id, standing.reset_to)
-            if progress is Progress.GOES_ON:
+            if progress is RepairProgress.GOES_ON:
                 return self._result(
-                    Outcome.RESET, f"{_capital(subject)} was taken back to its last good task and goes on."
+                    RepairOutcome.RESET, f"{_capital(subject)} was taken back to its last good task and goes on."
                 )
-            if progress is Progress.SILENT:
+            if progress is RepairProgress.SILENT:
                 silent = (
                     "was taken back to its last good task, which no worker has taken yet: is the control worker up?"
                 )
-                return self._result(Outcome.SILENT, f"{_capital(subject)} {silent}")
+                return self._result(RepairOutcome.SILENT, f"{_capital(subject)} {silent}")
 
     async def _judge(self) -> Standing:
         return await workflow.execute_activity(
@@ -101,7 +101,7 @@ class RepairWorkflow:
             summary="can it go on, and from where",
         )
 
-    async def _reset(self, run_id: str, event_id: int) -> Progress:
+    async def _reset(self, run_id: str, event_id: int) -> RepairProgress:
         self._resets += 1
         command = self._start.command
         reset = Reset(
@@ -133,7 +133,7 @@ class RepairWorkflow:
             summary="end the attempt that an agent answered oddly",
         )
         return self._result(
-            Outcome.RESET,
+            RepairOutcome.RESET,
             f"An agent answered {self._start.subject} with {standing.odd_answer}: the attempt counts as agent_error.",
         )
 
@@ -145,9 +145,9 @@ class RepairWorkflow:
             retry_policy=_RETRY,
             summary="end it and put its record right",
         )
-        return self._result(Outcome.ENDED, f"{why} Its workflow was ended, and its record says so.")
+        return self._result(RepairOutcome.ENDED, f"{why} Its workflow was ended, and its record says so.")
 
-    def _result(self, outcome: Outcome, message: str) -> RepairResult:
+    def _result(self, outcome: RepairOutcome, message: str) -> RepairResult:
         workflow_id = self._start.subject.workflow_id
         return RepairResult(workflow_id=workflow_id, outcome=outcome, message=message, resets=self._resets)
 

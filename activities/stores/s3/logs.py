@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Final
 
-from activities.stores.chunks import Planned, ReadPlan, check_chunk, clip
+from activities.stores.chunks import PlannedChunk, ReadPlan, check_chunk, clip
 from activities.stores.dynamo.client import AwsClients, Missing
 from activities.stores.interfaces import LogChunk
 from workflows.contracts.errors import Unavailable
@@ -54,7 +54,7 @@ class S3LogStore:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
 
-    async def _plan(self, prefix: str, start: int) -> AsyncIterator[Planned]:
+    async def _plan(self, prefix: str, start: int) -> AsyncIterator[PlannedChunk]:
         """What to read, from one page of the listing after the other, until no further page can matter."""
         plan, after = ReadPlan(start), f"{prefix}{start:016d}"
         while True:
@@ -74,7 +74,7 @@ class S3LogStore:
             if not page.get("IsTruncated"):
                 return
 
-    async def _fetch(self, prefix: str, planned: Planned) -> LogChunk:
+    async def _fetch(self, prefix: str, planned: PlannedChunk) -> LogChunk:
         key = prefix + _name(planned.end, planned.offset, planned.final)
         try:
             body = await self._clients.call_s3(self._content, key)

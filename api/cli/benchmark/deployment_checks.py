@@ -35,7 +35,7 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SeenDeployment:
     """All that there is to compare."""
 
     deployments: Sequence[Deployment]
@@ -44,7 +44,7 @@ class Seen:
     passages: Sequence[Passage]
 
 
-def problems(seen: Seen) -> list[str]:
+def problems(seen: SeenDeployment) -> list[str]:
     """What is wrong, a sentence each; empty when all is right."""
     found: list[str] = []
     for service, deployments in _grouped(seen.deployments, lambda each: each.service_name).items():

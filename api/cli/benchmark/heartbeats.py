@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from typing import Final
 
 from api.cli.benchmark.own_stack import OwnStack
-from api.cli.benchmark.report import Heartbeats
+from api.cli.benchmark.report import HeartbeatFigures
 from api.cli.benchmark.usage import CpuMeter
 from api.cli.benchmark.wire import Api
 from workflows.contracts.agents import HEARTBEAT_SECONDS, STORE_WITHIN_SECONDS
@@ -24,7 +24,7 @@ _MANY: Final = 10_000
 """Agents for which is extrapolated."""
 
 
-def measure_heartbeats(stack: OwnStack, agents: int, rounds: int, say: Callable[[str], None]) -> Heartbeats:
+def measure_heartbeats(stack: OwnStack, agents: int, rounds: int, say: Callable[[str], None]) -> HeartbeatFigures:
     """The cost of a heartbeat with so many agents, on a stack with nothing to do. Raises BenchmarkFailed."""
     with ExitStack() as context:
         lines = [context.enter_context(stack.api()) for _ in range(_CONNECTIONS)]
@@ -43,7 +43,7 @@ def measure_heartbeats(stack: OwnStack, agents: int, rounds: int, say: Callable[
     cost = {name: round(max(0.0, used - resting[name] * periods) / sent, 2) for name, used in meter.ms_per(1).items()}
     many = _MANY / HEARTBEAT_SECONDS * cost["api"] / 1000 * 100
     say(f"heartbeats: {sent} sent")
-    return Heartbeats(agents=agents, heartbeats=sent, cpu_ms=cost, many=_MANY, many_cpu_percent=round(many, 1))
+    return HeartbeatFigures(agents=agents, heartbeats=sent, cpu_ms=cost, many=_MANY, many_cpu_percent=round(many, 1))
 
 
 def _beat(lines: Sequence[Api], tokens: Sequence[str], sequence: int) -> None:

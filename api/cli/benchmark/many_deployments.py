@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 import psutil
 
-from api.cli.benchmark.deployment_checks import Passage, Seen, problems
+from api.cli.benchmark.deployment_checks import Passage, SeenDeployment, problems
 from api.cli.benchmark.own_stack import OwnStack
 from api.cli.benchmark.report import ManyDeployments
 from api.cli.benchmark.usage import CpuMeter
@@ -106,7 +106,7 @@ def _verify(api: Api, ids: Sequence[str], ledger: Path) -> None:
     """The last ones that are told of their successors may still be writing it down."""
     deployments = [_settled(api, identity) for identity in ids]
     places = {(each.service_name, stage.environment) for each in deployments for stage in each.stages}
-    seen = Seen(
+    seen = SeenDeployment(
         deployments,
         [api.environment(service, environment) for service, environment in sorted(places)],
         {

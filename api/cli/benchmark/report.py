@@ -77,7 +77,7 @@ class GatewayLatency(Frozen):
     gateway: Times
 
 
-class Heartbeats(Frozen):
+class HeartbeatFigures(Frozen):
     """What one heartbeat costs, storing it included: CPU time by process in milliseconds.
 
     ``many_cpu_percent``: what ``many`` agents would take of one core of the API, by extrapolation.
@@ -140,6 +140,6 @@ class Report(Frozen):
     deployment_latency: DeploymentLatency | None = None
     many_deployments: ManyDeployments | None = None
     gateway_latency: GatewayLatency | None = None
-    heartbeats: Heartbeats | None = None
+    heartbeats: HeartbeatFigures | None = None
     reads: list[Reads] = Field(default_factory=list[Reads])
     targets: list[Target] = Field(default_factory=list[Target])

@@ -28,7 +28,7 @@ _QUIET_SECONDS: Final = 5.0
 _HEARTBEAT_ROUNDS: Final = 4
 
 
-class Part(StrEnum):
+class BenchPart(StrEnum):
     """What can be measured by itself."""
 
     LATENCY = "latency"
@@ -47,7 +47,7 @@ class Plan:
     ``deployments`` at once, ``stored`` records for reads, ``agents`` that beat.
     """
 
-    parts: frozenset[Part]
+    parts: frozenset[BenchPart]
     samples: int
     jobs: int
     stored: int
@@ -62,10 +62,10 @@ def run_benchmark(plan: Plan, say: Callable[[str], None]) -> Report:
     report = Report(version=version("hybrid-ci-cd"), machine=_machine(), seconds=0)
     with tempfile.TemporaryDirectory(prefix="hybridci-bench-") as name:
         folder = Path(name)
-        if plan.parts - {Part.READS}:
+        if plan.parts - {BenchPart.READS}:
             with own_stack(folder / "work", agents=1, capacity=plan.capacity) as stack:
                 report = _with_work(report, plan, stack, folder, say)
-        if Part.READS in plan.parts:
+        if BenchPart.READS in plan.parts:
             reads = measure_reads(folder, (min(_FEW_STORED, plan.stored), plan.stored), plan.samples, say)
             report = report.model_copy(update={"reads": reads})
     seconds = round(time.monotonic() - began, 1)
@@ -74,24 +74,24 @@ def run_benchmark(plan: Plan, say: Callable[[str], None]) -> Report:
 
 def _with_work(report: Report, plan: Plan, stack: OwnStack, folder: Path, say: Callable[[str], None]) -> Report:
     found: dict[str, object] = {}
-    if Part.MEMORY in plan.parts:
+    if BenchPart.MEMORY in plan.parts:
         found["idle_mib"] = _at_rest(stack)
-    if plan.parts & {Part.LATENCY, Part.THROUGHPUT, Part.DEPLOYMENTS, Part.DEPLOYMENTS_MANY}:
+    if plan.parts & {BenchPart.LATENCY, BenchPart.THROUGHPUT, BenchPart.DEPLOYMENTS, BenchPart.DEPLOYMENTS_MANY}:
         repository = make_repository(folder / "repository")
         address = stack.options.temporal_address
         with floor_worker(address, plan.capacity) as worker, Floor.connected(address) as floor:
-            if Part.LATENCY in plan.parts:
+            if BenchPart.LATENCY in plan.parts:
                 raw, ours = measure_latency(stack, floor, repository, folder, plan.samples, say)
                 found |= {"floor_latency": raw, "latency": ours}
-            if Part.THROUGHPUT in plan.parts:
+            if BenchPart.THROUGHPUT in plan.parts:
                 raw, ours = measure_throughput(stack, floor, worker.pid, repository, plan.jobs, say)
                 found |= {"floor_throughput": raw, "throughput": ours}
             found |= _with_deployments(plan, stack, floor, repository, folder, say)
-    if Part.GATEWAY in plan.parts:
+    if BenchPart.GATEWAY in plan.parts:
         found["gateway_latency"] = measure_gateway(stack, plan.samples, say)
-    if Part.MEMORY in plan.parts and plan.parts - {Part.MEMORY, Part.READS, Part.HEARTBEATS}:
+    if BenchPart.MEMORY in plan.parts and plan.parts - {BenchPart.MEMORY, BenchPart.READS, BenchPart.HEARTBEATS}:
         found["after_work_mib"] = _at_rest(stack)
-    if Part.HEARTBEATS in plan.parts:
+    if BenchPart.HEARTBEATS in plan.parts:
         rounds = min(_HEARTBEAT_ROUNDS, max(1, plan.samples // 2))
         found["heartbeats"] = measure_heartbeats(stack, plan.agents, rounds, say)
     return report.model_copy(update=found)
@@ -101,10 +101,10 @@ def _with_deployments(
     plan: Plan, stack: OwnStack, floor: Floor, repository: Repository, folder: Path, say: Callable[[str], None]
 ) -> dict[str, object]:
     found: dict[str, object] = {}
-    if Part.DEPLOYMENTS in plan.parts:
+    if BenchPart.DEPLOYMENTS in plan.parts:
         samples = max(1, plan.samples // 4)
         found["deployment_latency"] = measure_deployments(stack, floor, repository, folder / "marks", samples, say)
-    if Part.DEPLOYMENTS_MANY in plan.parts:
+    if BenchPart.DEPLOYMENTS_MANY in plan.parts:
         found["many_deployments"] = measure_many_deployments(
             stack, repository, folder / "ledger", plan.deployments, say
         )

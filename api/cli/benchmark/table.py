@@ -6,7 +6,7 @@ from rich.table import Table
 from api.cli.benchmark.report import (
     DeploymentLatency,
     GatewayLatency,
-    Heartbeats,
+    HeartbeatFigures,
     Latency,
     ManyDeployments,
     Report,
@@ -103,7 +103,7 @@ def _reads(report: Report) -> Table:
     return table
 
 
-def _heartbeats(beats: Heartbeats) -> Table:
+def _heartbeats(beats: HeartbeatFigures) -> Table:
     table = _table(f"{beats.heartbeats:,} heartbeats of {beats.agents} agents, stored", "", "")
     for name, used in beats.cpu_ms.items():
         table.add_row(f"CPU ms per heartbeat: {name}", f"{used:.2f}")

@@ -38,7 +38,7 @@ class CliError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
+class ApiConnection:
     """An API and the key for it, empty before there is one.
 
     ``arguments`` is what a suggested command needs to reach the same API.
@@ -58,7 +58,7 @@ class Connection:
 
 def find_connection(
     data_dir: Path | None = None, *, environ: Mapping[str, str] | None = None, cwd: Path | None = None
-) -> Connection:
+) -> ApiConnection:
     """The API to speak to. Raises CliError with exit code 2 when there is none or its key is missing."""
     env = os.environ if environ is None else environ
     if data_dir is None and env.get("HYBRIDCI_URL"):
@@ -69,20 +69,20 @@ def find_connection(
                 "the local data directory.",
                 USAGE,
             )
-        return Connection(_checked_url(env["HYBRIDCI_URL"], "HYBRIDCI_URL"), key)
+        return ApiConnection(_checked_url(env["HYBRIDCI_URL"], "HYBRIDCI_URL"), key)
     folder = _folder(data_dir, env, cwd or Path.cwd())
     key = _environment_key(env) if data_dir is None else None
     arguments = "" if data_dir is None else f" --data-dir {shlex.quote(str(data_dir))}"
     url, temporal_ui = _endpoint(folder)
-    return Connection(url, key or _key_file(folder / "admin.key"), arguments, temporal_ui)
+    return ApiConnection(url, key or _key_file(folder / "admin.key"), arguments, temporal_ui)
 
 
-def find_keyless_connection(data_dir: Path | None = None) -> Connection:
+def find_keyless_connection(data_dir: Path | None = None) -> ApiConnection:
     """The API to speak to before there is a key. Raises CliError with exit code 2 when there is none."""
     if data_dir is None and os.environ.get("HYBRIDCI_URL"):
-        return Connection(_checked_url(os.environ["HYBRIDCI_URL"], "HYBRIDCI_URL"), "")
+        return ApiConnection(_checked_url(os.environ["HYBRIDCI_URL"], "HYBRIDCI_URL"), "")
     url, temporal_ui = _endpoint(_folder(data_dir, os.environ, Path.cwd()))
-    return Connection(url, "", "" if data_dir is None else f" --data-dir {shlex.quote(str(data_dir))}", temporal_ui)
+    return ApiConnection(url, "", "" if data_dir is None else f" --data-dir {shlex.quote(str(data_dir))}", temporal_ui)
 
 
 def _environment_key(env: Mapping[str, str]) -> str | None:

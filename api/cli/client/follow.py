@@ -23,7 +23,7 @@ _LATE_LOG_SECONDS: Final = 10.0
 """How long the last bytes of an ended attempt's log may lag behind its record."""
 
 
-class Progress(Protocol):
+class FollowProgress(Protocol):
     """Is told where the job stands while there is no log to show."""
 
     def update(self, job: Job) -> None:
@@ -46,7 +46,7 @@ class Follower:
     api: ApiClient
     job_id: str
     sink: BinaryIO
-    progress: Progress
+    progress: FollowProgress
     timestamps: bool = False
     give_up_seconds: float = 600.0
     copied: int = field(default=0, init=False)

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from api.cli.client.accepted import is_accepted, record_of
-from api.cli.client.connection import REFUSED, USAGE, CliError, Connection
+from api.cli.client.connection import REFUSED, USAGE, ApiConnection, CliError
 from workflows.contracts.deployments import Deployment
 from workflows.contracts.ids import is_uuid
 from workflows.contracts.jobs import Job
@@ -45,7 +45,7 @@ class Unreachable(Transient):
     """Nothing listens there: the request was not delivered."""
 
 
-class Refused(CliError):
+class ApiRefused(CliError):
     """The API understood and said no, with an HTTP status."""
 
     def __init__(self, message: str, status: int) -> None:
@@ -56,7 +56,7 @@ class Refused(CliError):
 class ApiClient:
     """One connection to the API. All methods raise CliError."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: ApiConnection) -> None:
         import httpx
 
         self.connection = connection
@@ -240,7 +240,7 @@ class ApiClient:
             raise Transient(f"{message} Try again in a moment.")
         if status >= 500:
             raise CliError(f"The API failed ({status}): {message} Its log says more.")
-        raise Refused(message, status)
+        raise ApiRefused(message, status)
 
     def _no_api(self, response: "httpx.Response") -> CliError:
         return CliError(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 
-from api.cli.client.http import JOBS, ApiClient, Refused
+from api.cli.client.http import JOBS, ApiClient, ApiRefused
 
 SILENCE_SECONDS: Final = 15.0
 """A followed stream without a byte for so long is opened again; the record may say that the attempt is over."""
@@ -55,7 +55,7 @@ class LogReader:
                 f"{JOBS}/{self.job_id}/logs", {**params, **options}, silence_seconds=silence
             ) as pieces:
                 self._copy(pieces)
-        except Refused as error:
+        except ApiRefused as error:
             # An attempt that was declined or lost before its first line has no log.
             if error.status != HTTPStatus.NOT_FOUND:
                 raise

@@ -10,7 +10,7 @@ import typer
 
 from api.agents.schemas import AgentView
 from api.cli.client.connection import USAGE, CliError
-from api.cli.client.http import ApiClient, Refused
+from api.cli.client.http import ApiClient, ApiRefused
 from api.cli.client.submit import parse_duration
 from api.cli.commands.agent_views import print_agent, print_agents
 from api.cli.commands.common import All, AsJson, DataDir, Limit, Reason, example, for_each, open_api, sub_app
@@ -117,7 +117,7 @@ def _find(api: ApiClient, text: str) -> dict[str, Any]:
     """The agent of this id, or the only one whose id begins so."""
     try:
         exact: dict[str, Any] = api.get(_path(text))
-    except Refused as error:
+    except ApiRefused as error:
         if error.status != _NOT_FOUND:
             raise
     else:

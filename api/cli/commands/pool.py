@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import typer
 
-from api.cli.client.http import ApiClient, Refused
+from api.cli.client.http import ApiClient, ApiRefused
 from api.cli.client.submit import parse_duration
 from api.cli.commands.agent_views import print_pool, print_pools
 from api.cli.commands.common import AsJson, DataDir, Reason, example, open_api, sub_app
@@ -77,7 +77,7 @@ def _present(api: ApiClient, pool: str) -> PoolBounds:
     """The bounds as they are; the default ones for a pool of which nothing was ever said."""
     try:
         return PoolView.model_validate(api.get(_path(pool))).bounds
-    except Refused as error:
+    except ApiRefused as error:
         if error.status != 404:
             raise
         return PoolBounds()

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from api.cli.client.connection import USAGE, CliError
-from api.cli.client.http import SERVICES, ApiClient, Refused
+from api.cli.client.http import SERVICES, ApiClient, ApiRefused
 from api.cli.client.structured_file import read_map
 from api.cli.client.submit import local_git
 from api.cli.commands.common import All, AsJson, DataDir, Limit, example, open_api, sub_app
@@ -97,7 +97,7 @@ def _present(api: ApiClient, name: str) -> Service | None:
     """As it is before the change, None when there is none."""
     try:
         return Service.model_validate(api.get(service_path(name)))
-    except Refused as error:
+    except ApiRefused as error:
         if error.status in (404, 422):  # of a name that cannot be, the PUT tells more
             return None
         raise

@@ -20,7 +20,7 @@ from api.cli.output import Column, note, print_fields, print_json, print_table, 
 if TYPE_CHECKING:
     from api.webhooks.loading import Provider
     from api.webhooks.repositories import KnownService
-    from api.webhooks.rules import Decision, Delivery
+    from api.webhooks.rules import Delivery, RuleDecision
 
 app = sub_app("Webhooks of other tools: which there are, and what they do.")
 _SEND_SECONDS: Final = 30.0
@@ -181,7 +181,7 @@ def _show(
         say("\nNothing would be done.")
 
 
-def _as_json(provider: "Provider", delivery: "Delivery", decision: "Decision") -> dict[str, Any]:
+def _as_json(provider: "Provider", delivery: "Delivery", decision: "RuleDecision") -> dict[str, Any]:
     return {
         "provider": provider.name,
         "event": delivery.event,

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Final
 
 from api.cli.client.connection import INTERRUPTED, CliError, find_connection
-from api.cli.client.http import SERVICES, ApiClient, Refused
+from api.cli.client.http import SERVICES, ApiClient, ApiRefused
 from api.cli.demo.agents import Agents, running_agents
 from api.cli.demo.checks import DemoFailed
 from api.cli.demo.control import Control
 from api.cli.demo.demo_service import PRODUCTION, STAGING, make_repository
 from api.cli.demo.machine import running_servers
 from api.cli.demo.narrate import Narrator
-from api.cli.demo.story import Stage, Story
+from api.cli.demo.story import DemoStory, StoryStage
 from api.cli.output import clean
 from api.cli.stack.child_stack import StackFailed, free_ports, running_stack
 from api.cli.stack.children import Options
@@ -98,7 +98,7 @@ def _play(data: DataDir, options: Options, *, keep: bool) -> None:
         tell.link("Temporal UI", options.temporal_ui)
         try:
             with _machines(control, agents) as stage:
-                Story(stage, tell).play()
+                DemoStory(stage, tell).play()
                 tell.summary()
                 if keep:
                     _wait_for_interrupt(tell, data)
@@ -107,7 +107,7 @@ def _play(data: DataDir, options: Options, *, keep: bool) -> None:
 
 
 @contextlib.contextmanager
-def _machines(control: Control, agents: Agents) -> Generator[Stage]:
+def _machines(control: Control, agents: Agents) -> Generator[StoryStage]:
     """The repository and the servers, in a folder of the data directory."""
     service = _free_name(control)
     folder = control.data.root / "demo" / service
@@ -118,7 +118,7 @@ def _machines(control: Control, agents: Agents) -> Generator[Stage]:
             environment: stack.enter_context(running_servers(homes[environment], count))
             for environment, count in _SERVERS.items()
         }
-        yield Stage(control, agents, shop, service, folder, homes, ports)
+        yield StoryStage(control, agents, shop, service, folder, homes, ports)
 
 
 def _free_name(control: Control) -> str:
@@ -128,7 +128,7 @@ def _free_name(control: Control) -> str:
         name = "shop" if number == 1 else f"shop-{number}"
         try:
             control.api.get(f"{SERVICES}/{name}")
-        except Refused as refusal:
+        except ApiRefused as refusal:
             if refusal.status == 404 and not (control.data.root / "demo" / name).exists():
                 return name
             if refusal.status != 404:

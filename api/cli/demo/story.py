@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from api.cli.client.http import DEPLOYMENTS, SERVICES, Refused
+from api.cli.client.http import DEPLOYMENTS, SERVICES, ApiRefused
 from api.cli.demo.agents import Agents
 from api.cli.demo.checks import DemoFailed, expect, wait_for
 from api.cli.demo.control import Control, ask_server, workflow_of
@@ -31,7 +31,7 @@ _SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class StoryStage:
     """What the story is played on. ``ports`` and ``homes`` by environment; ``folder`` is for its own files."""
 
     control: Control
@@ -43,10 +43,10 @@ class Stage:
     ports: Mapping[str, list[int]]
 
 
-class Story:
+class DemoStory:
     """Play it once. Raises DemoFailed, CliError."""
 
-    def __init__(self, stage: Stage, narrator: Narrator) -> None:
+    def __init__(self, stage: StoryStage, narrator: Narrator) -> None:
         self._stage, self._tell, self._control = stage, narrator, stage.control
         self._lost = LostAgent(narrator, stage.control, stage.agents, stage.shop, stage.folder)
         self._visitors = Visitors(stage.ports[PRODUCTION])
@@ -187,7 +187,7 @@ class Story:
     def _refused_author(self, deployment: Deployment) -> None:
         try:
             self._command(deployment, "approve", {"by": AUTHOR})
-        except Refused as refusal:
+        except ApiRefused as refusal:
             self._tell.checked(f"{AUTHOR} may not approve: {refusal.message}")
         else:
             raise DemoFailed("The author's own approval", expected="a refusal", seen="it was accepted")

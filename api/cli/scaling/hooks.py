@@ -21,7 +21,7 @@ class HookFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ScaleChange:
     """What a hook is told. Names in the environment are ``HYBRIDCI_`` and the field in capitals."""
 
     pool: str
@@ -37,7 +37,7 @@ class Change:
     max_agents: int
 
     @classmethod
-    def of(cls, view: PoolView, target: int) -> "Change":
+    def of(cls, view: PoolView, target: int) -> "ScaleChange":
         """From the pool as it is."""
         return cls(
             pool=view.name, desired_agents=target, current_agents=working(view), desired_slots=view.desired_slots,
@@ -63,7 +63,7 @@ class CommandHook:
     command: str
     timeout_seconds: float
 
-    def __call__(self, change: Change) -> None:
+    def __call__(self, change: ScaleChange) -> None:
         """Run it to its end. Raises HookFailed."""
         process = subprocess.Popen(
             ["/bin/sh", "-c", self.command], stdin=subprocess.DEVNULL, env=_environment(change), start_new_session=True
@@ -86,7 +86,7 @@ class WebhookHook:
     token: str | None
     timeout_seconds: float
 
-    def __call__(self, change: Change) -> None:
+    def __call__(self, change: ScaleChange) -> None:
         """Send it. Raises HookFailed unless it is taken with 2xx."""
         import httpx
 
@@ -99,7 +99,7 @@ class WebhookHook:
             raise HookFailed(f"the webhook answered {answer.status_code}")
 
 
-def _environment(change: Change) -> Mapping[str, str]:
+def _environment(change: ScaleChange) -> Mapping[str, str]:
     """The scaler's own, without its keys: a hook has its own business."""
     inherited = {name: value for name, value in os.environ.items() if name not in _SECRET_VARIABLES}
     return {**inherited, **{f"HYBRIDCI_{name.upper()}": str(value) for name, value in change.fields().items()}}

@@ -15,17 +15,17 @@ from typing import Final
 from urllib.parse import quote, urlsplit
 
 from api.cli.client.connection import USAGE, CliError, find_connection
-from api.cli.client.http import ApiClient, Refused, Transient
+from api.cli.client.http import ApiClient, ApiRefused, Transient
 from api.cli.output import note
 from api.cli.scaling.decision import Steady
-from api.cli.scaling.hooks import TOKEN_VARIABLE, Change, CommandHook, HookFailed, WebhookHook, working
+from api.cli.scaling.hooks import TOKEN_VARIABLE, CommandHook, HookFailed, ScaleChange, WebhookHook, working
 from workflows.contracts.agents import PoolView
 
 OK: Final = 0
 FAILED: Final = 1
 POOLS: Final = "/api/agents/pools"
 _HOOK_SECONDS: Final = 60.0
-Hook = Callable[[Change], None]
+Hook = Callable[[ScaleChange], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class PoolScaler:
         self._told: int | None = None
         self._told_at = 0.0
 
-    def step(self, view: PoolView, now: float) -> Change | None:
+    def step(self, view: PoolView, now: float) -> ScaleChange | None:
         """Tell the hook, if there is something to tell; returns what. Raises HookFailed: it is told the next time."""
         bounds = view.bounds
         target = self._steady.settle(view.desired_agents, now, least=bounds.min_agents, most=bounds.max_agents)
@@ -60,7 +60,7 @@ class PoolScaler:
         overdue = there != target and now - self._told_at >= self._repeat
         if self._told == target and not overdue:
             return None
-        change = Change.of(view, target)
+        change = ScaleChange.of(view, target)
         self._hook(change)
         self._told, self._told_at = target, now
         return change
@@ -96,7 +96,7 @@ def _step(api: ApiClient, pool: str, scaler: PoolScaler) -> bool:
     try:
         view = PoolView.model_validate(api.get(f"{POOLS}/{quote(pool, safe='')}"))
         change = scaler.step(view, time.monotonic())
-    except (Transient, Refused) as error:
+    except (Transient, ApiRefused) as error:
         note(f"{pool}: {error.message}")
         return False
     except HookFailed as error:

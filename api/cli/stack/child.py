@@ -43,7 +43,7 @@ class ChildSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class ChildEnd:
     """How a run of a child ended. Its text is for people."""
 
     how: str
@@ -61,7 +61,7 @@ class Child:
     def __init__(self, spec: ChildSpec, folder: Path, log: Path) -> None:
         self.spec = spec
         self.deaths = 0
-        self.last_end: End | None = None
+        self.last_end: ChildEnd | None = None
         self.ended = asyncio.Event()
         self._folder, self._log = folder, log
         self._process: subprocess.Popen[bytes] | None = None
@@ -106,10 +106,10 @@ class Child:
         if self._process is not None and self._process.poll() is not None:
             self.ended.set()
 
-    def note_end(self) -> End:
+    def note_end(self) -> ChildEnd:
         """Remember how this run ended, which must be over."""
         self.deaths += 1
-        self.last_end = End(_how(self.exit_code), time.monotonic() - self._started_at, self._last_words())
+        self.last_end = ChildEnd(_how(self.exit_code), time.monotonic() - self._started_at, self._last_words())
         return self.last_end
 
     def terminate(self) -> None:

@@ -47,7 +47,7 @@ class Children(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedAgents:
     """What the API says of the pool."""
 
     bounded: bool
@@ -57,7 +57,7 @@ class Wanted:
     waiting: int
 
     @classmethod
-    def of(cls, view: Any) -> "Wanted":
+    def of(cls, view: Any) -> "WantedAgents":
         """From the API's answer. Raises LookupError and TypeError for something else."""
         bounds = view["bounds"]
         return cls(
@@ -67,7 +67,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SeenPool:
     """An agent as the API lists it."""
 
     agent_id: str
@@ -75,7 +75,7 @@ class Seen:
     busy: int
 
     @classmethod
-    def all_of(cls, page: Any) -> "list[Seen]":
+    def all_of(cls, page: Any) -> "list[SeenPool]":
         """From the API's answer. Raises LookupError and TypeError for something else."""
         items = cast(list[dict[str, Any]], page["items"])
         return [cls(str(item["agent_id"]), item["status"] in _AT_WORK, int(item["busy"])) for item in items]
@@ -106,19 +106,19 @@ class LocalScaler:
     async def look(self) -> None:
         """Start or stop what is to be started or stopped now. Without bounds, or an answer, nothing is changed."""
         view = await self.ask(_VIEW)
-        if view is None or not (wanted := Wanted.of(view)).bounded:
+        if view is None or not (wanted := WantedAgents.of(view)).bounded:
             return
         page = await self.ask(_AGENTS)
         if page is None:
             return
-        self._adjust(wanted, Seen.all_of(page))
+        self._adjust(wanted, SeenPool.all_of(page))
 
     async def ask(self, path: str) -> Any | None:
         """The API's answer to a GET."""
         key = self._data.admin_key.read_text(encoding="utf-8").strip()
         return await probes.answer(self._options.reachable_host, self._options.api_port, path, key)
 
-    def _adjust(self, wanted: Wanted, agents: Sequence[Seen]) -> None:
+    def _adjust(self, wanted: WantedAgents, agents: Sequence[SeenPool]) -> None:
         settled = self._steady.settle(wanted.desired, self._clock(), least=wanted.least, most=wanted.most)
         ids = self._ids()
         elsewhere = sum(agent.at_work and agent.agent_id not in ids.values() for agent in agents)

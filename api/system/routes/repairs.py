@@ -18,7 +18,7 @@ from api.system.ports import SystemPorts, SystemPortsDep
 from api.system.schemas.repairs import RepairOut, RepairRequest, StuckOut, SystemHealth
 from workflows.client.deployments import workflow_id_of
 from workflows.contracts.ids import environment_workflow_id, job_workflow_id
-from workflows.contracts.repairs import Kind, Outcome, Repair, RepairInput, StuckWorkflow, Subject
+from workflows.contracts.repairs import Kind, Repair, RepairInput, RepairOutcome, StuckWorkflow, Subject
 from workflows.version import product_version
 
 router = APIRouter(tags=["maintenance"])
@@ -104,7 +104,7 @@ async def _repair(ports: SystemPorts, origin: Origin, subject: Subject, request:
     start = RepairInput(subject=subject, command=signed(Repair, request, origin))
     result = await ports.repair_client.repair(start)
     if result is None:
-        answer = RepairOut(workflow_id=subject.workflow_id, outcome=Outcome.UNDER_WAY, message=_UNDER_WAY)
+        answer = RepairOut(workflow_id=subject.workflow_id, outcome=RepairOutcome.UNDER_WAY, message=_UNDER_WAY)
         return json_answer(answer.model_dump_json().encode(), 202)
     return json_answer(RepairOut(**result.model_dump()).model_dump_json().encode())
 

@@ -2,7 +2,7 @@
 
 from workflows.contracts.base import Frozen
 from workflows.contracts.environments import Why
-from workflows.contracts.repairs import Kind, Outcome
+from workflows.contracts.repairs import Kind, RepairOutcome
 
 
 class RepairRequest(Frozen):
@@ -18,7 +18,7 @@ class RepairOut(Frozen):
     """
 
     workflow_id: str
-    outcome: Outcome
+    outcome: RepairOutcome
     message: str
     resets: int = 0
 

@@ -116,21 +116,21 @@ class StageRecorded(Details):
     succeeded: bool
 
 
-class Granted(Details):
+class TurnGranted(Details):
     """The number of the turn."""
 
     TYPES = (EventType.ENVIRONMENT_GRANTED,)
     fence: int
 
 
-class Reinstated(Details):
+class VersionReinstated(Details):
     """The number of the turn."""
 
     TYPES = (EventType.ENVIRONMENT_REINSTATED,)
     fence: int
 
 
-class YieldRequested(Details):
+class YieldAsked(Details):
     """The deployment that wants the environment."""
 
     TYPES = (EventType.ENVIRONMENT_YIELD_REQUESTED,)
@@ -277,7 +277,7 @@ class WorkflowRepaired(Details):
 _ALL: Final = (
     JobSubmitted, JobAmended, JobCompleted, JobEdited, JobRedriven, JobsBulkRedriven,
     RollbackRequested, RollbackFailed, StageRecorded,
-    Granted, Reinstated, YieldRequested, LockFreed, FreezeEnded,
+    TurnGranted, VersionReinstated, YieldAsked, LockFreed, FreezeEnded,
     ServiceApplied, AgentRegistered, AgentRelabelled, AgentPaused, PoolScaled,
     CredentialIssued, CredentialRotated, CredentialRevoked,
     WorkflowStuck, WorkflowRecovered, WorkflowRepaired,

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Final
 
 from api.cli.client.connection import CliError
-from api.cli.client.http import JOBS, ApiClient, Refused
+from api.cli.client.http import JOBS, ApiClient, ApiRefused
 from api.cli.client.progress import outcome as job_outcome
 from api.cli.commands.deployments.view import waits_for_approval
 from api.cli.output import say
@@ -162,7 +162,7 @@ def _job(api: ApiClient, job_id: str) -> Job | None:
         return None
     try:
         return api.job(job_id)
-    except Refused as error:
+    except ApiRefused as error:
         if error.status != HTTPStatus.NOT_FOUND:
             raise
         return None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
-from api.cli.client.http import SERVICES, ApiClient, Refused
+from api.cli.client.http import SERVICES, ApiClient, ApiRefused
 from api.cli.commands.deployments.advice import find_failure, next_steps, print_failure
 from api.cli.commands.deployments.view import rollback_words, shortened, stage_rows, state
 from api.cli.output import Column, age, clock, note, print_fields, print_json, print_table, say, span
@@ -86,7 +86,7 @@ def environment_state(deployment: Deployment, api: ApiClient) -> EnvironmentStat
         return None
     try:
         found: Any = api.get(f"{SERVICES}/{deployment.service_name}/environments/{name}")
-    except Refused as error:
+    except ApiRefused as error:
         if error.status != HTTPStatus.NOT_FOUND:
             raise
         return None

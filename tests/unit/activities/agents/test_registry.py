@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from activities.agents.heartbeats import Received
+from activities.agents.heartbeats import ReceivedHeartbeat
 from activities.agents.links import DEREGISTERED_MILLIS, SILENT_MILLIS
 from activities.agents.registry import AgentRegistry
 from activities.stores.memory.agents import MemoryAgentStore
@@ -62,7 +62,7 @@ class Bench:
         return await self.registry.register(registration, credential_id=credential_id, signed=HOST)
 
     async def beat(self, agent: Agent, sequence: int, **said: Any) -> Agent:
-        received = Received(agent, Heartbeat(sequence=sequence, **said), self.clock())
+        received = ReceivedHeartbeat(agent, Heartbeat(sequence=sequence, **said), self.clock())
         (known,) = await self.registry.heartbeats([received])
         return known
 
@@ -183,7 +183,7 @@ async def test_a_heartbeat_that_was_overtaken_changes_nothing(bench: Bench) -> N
     assert await bench.beat(agent, 6, cpu_percent=99) == agent
     assert await bench.beat(agent, 7, cpu_percent=99) == agent
     assert await bench.registry.get("build-1") == agent
-    heartbeats = [Received(agent, Heartbeat(sequence=n), bench.clock()) for n in (9, 11, 8, 10)]
+    heartbeats = [ReceivedHeartbeat(agent, Heartbeat(sequence=n), bench.clock()) for n in (9, 11, 8, 10)]
     (known,) = await bench.registry.heartbeats(heartbeats)
     assert known.beat is not None
     assert known.beat.sequence == 11
@@ -230,7 +230,7 @@ async def test_what_a_heartbeat_says_of_its_agent_is_taken_over(bench: Bench) ->
 async def test_a_heartbeat_of_an_agent_that_is_gone_brings_nothing_back(bench: Bench) -> None:
     agent, other = await bench.register(), await bench.register("build-2")
     await bench.store.forget("build-1")
-    received = [Received(each, Heartbeat(sequence=1, region="eu"), NOW) for each in (agent, other)]
+    received = [ReceivedHeartbeat(each, Heartbeat(sequence=1, region="eu"), NOW) for each in (agent, other)]
     assert [each.agent_id for each in await bench.registry.heartbeats(received)] == ["build-2"]
     with pytest.raises(NotFound, match="api/agents/register"):
         await bench.registry.get("build-1")

@@ -13,7 +13,7 @@ from activities.jobs import transitions, writers
 from activities.jobs.chains import BUILDERS, QUEUEING_BUILDERS, build_job_creation_chain
 from activities.jobs.links import SerializeJob
 from activities.jobs.readers import JobReader
-from activities.jobs.transitions import OPERATIONS, VIEWS, Operation
+from activities.jobs.transitions import OPERATIONS, VIEWS, JobOperation
 from activities.jobs.writers import JobCreator, JobWriter
 from activities.stores.interfaces import WriteOutcome
 from activities.stores.open import open_memory_stores
@@ -72,10 +72,10 @@ class TestJobCreation:
 
 class TestJobWriter:
     def test_every_operation_but_the_first_write_has_a_chain(self) -> None:
-        assert {*BUILDERS, *QUEUEING_BUILDERS} == set(Operation) - {Operation.CREATE}
+        assert {*BUILDERS, *QUEUEING_BUILDERS} == set(JobOperation) - {JobOperation.CREATE}
 
     async def test_every_legal_change_is_written(self) -> None:
-        changes = [change for change, operation in OPERATIONS.items() if operation is not Operation.CREATE]
+        changes = [change for change, operation in OPERATIONS.items() if operation is not JobOperation.CREATE]
         for number, (before, after) in enumerate(changes):
             status = sorted(VIEWS[after])[0]
             completed_at = 9_000 if status.final else None

@@ -19,7 +19,7 @@ from activities.jobs.links import (
     UpdateJobStatus,
     ValidateJobCreation,
 )
-from activities.jobs.transitions import OPERATIONS, VIEWS, Operation, check_transition, operation_of
+from activities.jobs.transitions import OPERATIONS, VIEWS, JobOperation, check_transition, operation_of
 from activities.stores.documents import load_job
 from activities.stores.interfaces import WriteOutcome
 from tests.unit.fakes import SPEC, FakeJobStore, make_job
@@ -132,10 +132,10 @@ class TestWriting:
     async def test_update_writes_what_its_operation_may(self) -> None:
         store = FakeJobStore()
         write = JobWrite(job=in_state(QueueStatus.RUNNING, sequence=2), previous=QueueStatus.QUEUED)
-        answer = await UpdateJobStatus(store, Operation.START).call(context(write=write))
+        answer = await UpdateJobStatus(store, JobOperation.START).call(context(write=write))
         assert answer.get("outcome") is WriteOutcome.APPLIED
         with pytest.raises(InvalidState, match="that is for start"):
-            await UpdateJobStatus(store, Operation.ENQUEUE).call(context(write=write))
+            await UpdateJobStatus(store, JobOperation.ENQUEUE).call(context(write=write))
 
     @pytest.mark.parametrize(
         ("changes", "problem"),
@@ -149,7 +149,7 @@ class TestWriting:
     ) -> None:
         store = FakeJobStore()
         job = in_state(QueueStatus.COMPLETED, sequence=3).model_copy(update=changes)
-        link = RecordJobExecution(store, Operation.COMPLETE)
+        link = RecordJobExecution(store, JobOperation.COMPLETE)
         with pytest.raises(InvalidState, match=problem):
             await link.call(context(write=JobWrite(job=job, previous=QueueStatus.RUNNING)))
         assert store.writes == []
@@ -164,11 +164,11 @@ class TestTransitions:
     def test_every_open_state_can_end_in_every_final_one(self) -> None:
         opened = [QueueStatus.QUEUED, QueueStatus.CLAIMED, QueueStatus.RUNNING, QueueStatus.DEAD_LETTERED]
         final = [QueueStatus.COMPLETED, QueueStatus.FAILED, QueueStatus.CANCELLED]
-        assert {OPERATIONS[change] for change in product(opened, final)} == {Operation.COMPLETE}
+        assert {OPERATIONS[change] for change in product(opened, final)} == {JobOperation.COMPLETE}
 
     def test_every_operation_accepts_its_own_changes_and_refuses_the_others(self) -> None:
         accepted = 0
-        for before, after, operation in product([None, *QueueStatus], QueueStatus, Operation):
+        for before, after, operation in product([None, *QueueStatus], QueueStatus, JobOperation):
             write = JobWrite(job=in_state(after), previous=before)
             if OPERATIONS.get((before, after)) is operation:
                 check_transition(operation, write)
@@ -186,7 +186,7 @@ class TestTransitions:
         assert {status for views in VIEWS.values() for status in views} == set(JobStatus)
         lying = make_job(status=JobStatus.SUCCESS, queue_status=QueueStatus.FAILED, completed_at=1)
         with pytest.raises(InvalidState, match="contradicts"):
-            check_transition(Operation.COMPLETE, JobWrite(job=lying, previous=QueueStatus.RUNNING))
+            check_transition(JobOperation.COMPLETE, JobWrite(job=lying, previous=QueueStatus.RUNNING))
 
 
 class TestReading:

@@ -21,11 +21,11 @@ from workflows.contracts.jobs import Job
 from workflows.contracts.repairs import (
     End,
     Kind,
-    Outcome,
-    Progress,
     Repair,
     RepairInput,
     RepairNote,
+    RepairOutcome,
+    RepairProgress,
     RepairResult,
     Reset,
     Standing,
@@ -149,7 +149,7 @@ def test_signals_behind_the_last_good_task_are_unread() -> None:
 class FakeTemporal:
     """Implements ``Repairable``."""
 
-    def __init__(self, *progress: Progress) -> None:
+    def __init__(self, *progress: RepairProgress) -> None:
         self.steps = list(progress)
         self.free = True
         self.done: list[tuple[str, ...]] = []
@@ -157,7 +157,7 @@ class FakeTemporal:
     async def standing(self, subject: Subject) -> Standing:
         return Standing(open=True, stuck=True, run_id="r1", reset_to=4)
 
-    async def progress(self, subject: Subject) -> Progress:
+    async def progress(self, subject: Subject) -> RepairProgress:
         return self.steps.pop(0) if len(self.steps) > 1 else self.steps[0]
 
     async def reset(self, reset: Reset) -> None:
@@ -177,13 +177,13 @@ class FakeTemporal:
 @pytest.mark.parametrize(
     ("steps", "patience", "outcome"),
     [
-        ([Progress.SILENT, Progress.SILENT, Progress.GOES_ON], 5, Progress.GOES_ON),
-        ([Progress.SILENT, Progress.STUCK], 5, Progress.STUCK),
-        ([Progress.SILENT], 0, Progress.SILENT),
+        ([RepairProgress.SILENT, RepairProgress.SILENT, RepairProgress.GOES_ON], 5, RepairProgress.GOES_ON),
+        ([RepairProgress.SILENT, RepairProgress.STUCK], 5, RepairProgress.STUCK),
+        ([RepairProgress.SILENT], 0, RepairProgress.SILENT),
     ],
 )
 async def test_it_is_waited_for_until_it_goes_on_or_fails(
-    steps: list[Progress], patience: float, outcome: Progress
+    steps: list[RepairProgress], patience: float, outcome: RepairProgress
 ) -> None:
     beats: list[None] = []
     beat: Callable[[], None] = lambda: beats.append(None)  # noqa: E731
@@ -200,7 +200,7 @@ class Bench:
     """The activities over fakes, and what they did."""
 
     def __init__(self, closing: Exception | None = None) -> None:
-        self.temporal, self.stores = FakeTemporal(Progress.GOES_ON), open_memory_stores()
+        self.temporal, self.stores = FakeTemporal(RepairProgress.GOES_ON), open_memory_stores()
         self.closed: list[tuple[str, str, Ending]] = []
         self.activities = RepairActivities(
             self.temporal,
@@ -280,7 +280,7 @@ async def test_an_environment_starts_anew() -> None:
 
 async def test_a_repair_is_in_the_trail_once() -> None:
     bench = Bench()
-    result = RepairResult(workflow_id="job-1", outcome=Outcome.RESET, message="Job 1 goes on.", resets=1)
+    result = RepairResult(workflow_id="job-1", outcome=RepairOutcome.RESET, message="Job 1 goes on.", resets=1)
     note = RepairNote(event_id="repaired-x", repair=end_of(JOB).repair, result=result)
     await bench.activities.note_repair(note)
     await bench.activities.note_repair(note)

@@ -5,8 +5,8 @@ from typing import cast
 
 from agent.attempt.announcement import Announcement
 from agent.attempt.lease import Lease
-from agent.attempt.progress import Progress
-from agent.control.api import ControlPlane, Unreachable
+from agent.attempt.progress import AttemptProgress
+from agent.control.api import ApiUnreachable, ControlPlane
 from workflows.contracts.attempts import AttemptInput, AttemptStarted
 from workflows.contracts.jobs import Step
 from workflows.contracts.statuses import OnPartition
@@ -34,7 +34,7 @@ class Api:
     async def announce_start(self, job_id: str, announcement: AttemptStarted) -> None:
         self.asked.set()
         if self.away:
-            raise Unreachable("nobody there")
+            raise ApiUnreachable("nobody there")
         await self.answers.wait()
         self.heard.append(announcement)
 
@@ -50,7 +50,7 @@ def _announcement(api: Api) -> Announcement:
 async def test_the_result_waits_for_an_announcement_that_is_on_its_way() -> None:
     api = Api()
     announcement = _announcement(api)
-    making = asyncio.create_task(announcement.make(Progress()))
+    making = asyncio.create_task(announcement.make(AttemptProgress()))
     await asyncio.wait_for(api.asked.wait(), 10)
     settling = asyncio.create_task(announcement.settle())
     await asyncio.sleep(0.05)
@@ -64,7 +64,7 @@ async def test_the_result_waits_for_an_announcement_that_is_on_its_way() -> None
 async def test_a_result_does_not_wait_for_an_api_that_hangs() -> None:
     api = Api()
     announcement = _announcement(api)
-    making = asyncio.create_task(announcement.make(Progress()))
+    making = asyncio.create_task(announcement.make(AttemptProgress()))
     await asyncio.wait_for(api.asked.wait(), 10)
     await asyncio.wait_for(announcement.settle(), 10)
     assert api.heard == []
@@ -76,7 +76,7 @@ async def test_nothing_is_announced_after_the_result() -> None:
     api.answers.set()
     announcement = _announcement(api)
     await announcement.settle()
-    await asyncio.wait_for(announcement.make(Progress()), 10)
+    await asyncio.wait_for(announcement.make(AttemptProgress()), 10)
     assert not api.asked.is_set()
 
 
@@ -84,7 +84,7 @@ async def test_an_api_that_is_away_holds_up_no_result() -> None:
     api = Api()
     api.away = True
     announcement = _announcement(api)
-    making = asyncio.create_task(announcement.make(Progress()))
+    making = asyncio.create_task(announcement.make(AttemptProgress()))
     await asyncio.wait_for(api.asked.wait(), 10)
     settling = asyncio.create_task(announcement.settle())
     for _ in range(20):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.control.api import ControlPlane
-from agent.control.heartbeat import Heartbeats, Orders, Subject
+from agent.control.heartbeat import HeartbeatLoop, HeartbeatSubject, Orders
 from agent.safety.gate import Gate, Reason
 from agent.safety.quarantine import Quarantine
 from tests.agent.helpers import eventually
@@ -27,9 +27,9 @@ class Beating:
         self.drains = self.registrations = 0
         self.temporal = True
         registration = AgentRegistration(agent_id="agent-1", instance="instance-1", version="1", labels={"os": "linux"})
-        self.heartbeats = Heartbeats(
+        self.heartbeats = HeartbeatLoop(
             plane,
-            Subject(registration, starts, folder, lambda: ["job-1"], self.gate, self.quarantine),
+            HeartbeatSubject(registration, starts, folder, lambda: ["job-1"], self.gate, self.quarantine),
             Orders(self.demands.append, self._drain, self._register, self._answers),
         )
         self.gate.on_change(self.heartbeats.soon)

@@ -6,12 +6,12 @@ import pytest
 
 from agent.control.identity import agent_id, start_instance
 from agent.control.labels import agent_labels
-from agent.control.registration import Gateway
+from agent.control.registration import GatewayRoute
 from agent.control.temporal import Route, route_of
 from agent.settings import AgentSettings, SettingsError
 from workflows.contracts.agents import AgentRegistration
 
-NAMED = Gateway(address="gateway.example:7243", ca_pem="the API's")
+NAMED = GatewayRoute(address="gateway.example:7243", ca_pem="the API's")
 
 
 def settings(**fields: object) -> AgentSettings:

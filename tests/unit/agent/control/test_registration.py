@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.control.api import ControlPlane, Refused, Unreachable
-from agent.control.registration import NameTaken, Registered, Registrar
+from agent.control.api import ApiUnreachable, ControlPlane, RequestRefused
+from agent.control.registration import NameTaken, Registrar, Registration
 from agent.settings import AgentSettings, SettingsError
 from tests.agent.helpers import eventually
 from tests.control_plane_server import KEY, TOKEN, ControlPlaneServer
@@ -29,7 +29,7 @@ class Desk:
         self.registrar = Registrar(settings, plane, REGISTRATION, on_taken=self.taken.append)
         self.registrar.on_registered(self._registered)
 
-    def _registered(self, answer: Registered) -> None:
+    def _registered(self, answer: Registration) -> None:
         self.tokens.append(answer.token.get_secret_value())
         self.plane.use_token(self.tokens[-1])
 
@@ -51,7 +51,7 @@ async def test_the_pools_key_is_shown_once_and_then_the_agents_token(server: Con
     assert (server.registry.keys, server.registry.registered) == ([KEY], [REGISTRATION])
     assert desk.tokens == [TOKEN]
     server.registry.token = "another"
-    with pytest.raises(Unreachable, match="registers again"):
+    with pytest.raises(ApiUnreachable, match="registers again"):
         await desk.plane.announce_start("job", STARTED)
     assert TOKEN not in repr(desk.registrar.current)
 
@@ -116,7 +116,7 @@ async def test_an_api_without_a_registry_is_used_with_the_key(server: ControlPla
     await desk.plane.announce_start("job", STARTED)
     server.registry.token = "unknown"
     server.answer = 401
-    with pytest.raises(Refused):  # with a key of the settings nothing can be done about it
+    with pytest.raises(RequestRefused):  # with a key of the settings nothing can be done about it
         await desk.plane.announce_start("job", STARTED)
 
 
@@ -139,7 +139,7 @@ async def test_a_token_that_is_refused_is_replaced_and_nothing_is_lost(
     keeping = asyncio.create_task(desk.registrar.keep())
     server.registry.token = "second"
     calls = [desk.plane.announce_start(f"job{number}", STARTED) for number in range(5)]
-    assert all(isinstance(error, Unreachable) for error in await asyncio.gather(*calls, return_exceptions=True))
+    assert all(isinstance(error, ApiUnreachable) for error in await asyncio.gather(*calls, return_exceptions=True))
     await eventually(lambda: len(desk.tokens) == 2, "the new token")
     await desk.plane.announce_start("job", STARTED)
     assert list(server.starts) == ["job"]

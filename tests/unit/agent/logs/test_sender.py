@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.control.api import ControlPlane
-from agent.logs.sender import Leftover, LogShipper, Origin
+from agent.logs.sender import LogOrigin, LogShipper, UnsentLog
 from agent.logs.spool import LOST_MARKER, LogSpool
 from tests.control_plane_server import KEY, ControlPlaneServer
 from workflows.contracts.attempts import MAX_CHUNK_BYTES
@@ -34,8 +34,8 @@ def shipper(plane: ControlPlane) -> LogShipper:
 
 
 @pytest.fixture
-def origin() -> Origin:
-    return Origin(new_job_id(), 1)
+def origin() -> LogOrigin:
+    return LogOrigin(new_job_id(), 1)
 
 
 async def eventually(condition: Callable[[], bool], what: str, seconds: float = 10) -> None:
@@ -46,7 +46,7 @@ async def eventually(condition: Callable[[], bool], what: str, seconds: float = 
 
 
 async def test_a_short_log_is_one_request(
-    server: ControlPlaneServer, shipper: LogShipper, origin: Origin, tmp_path: Path
+    server: ControlPlaneServer, shipper: LogShipper, origin: LogOrigin, tmp_path: Path
 ) -> None:
     spool = LogSpool.create(tmp_path)
     sending = shipper.ship(origin, spool)
@@ -60,7 +60,7 @@ async def test_a_short_log_is_one_request(
 
 
 async def test_an_empty_log_is_finished_too(
-    server: ControlPlaneServer, shipper: LogShipper, origin: Origin, tmp_path: Path
+    server: ControlPlaneServer, shipper: LogShipper, origin: LogOrigin, tmp_path: Path
 ) -> None:
     spool = LogSpool.create(tmp_path)
     spool.finish()
@@ -70,7 +70,7 @@ async def test_an_empty_log_is_finished_too(
 
 
 async def test_new_bytes_leave_soon_and_binary_bytes_stay_as_they_are(
-    server: ControlPlaneServer, shipper: LogShipper, origin: Origin, tmp_path: Path
+    server: ControlPlaneServer, shipper: LogShipper, origin: LogOrigin, tmp_path: Path
 ) -> None:
     spool = LogSpool.create(tmp_path)
     sending = shipper.ship(origin, spool)
@@ -87,7 +87,7 @@ async def test_new_bytes_leave_soon_and_binary_bytes_stay_as_they_are(
 
 
 async def test_a_big_log_goes_in_chunks_of_one_mebibyte(
-    server: ControlPlaneServer, shipper: LogShipper, origin: Origin, tmp_path: Path
+    server: ControlPlaneServer, shipper: LogShipper, origin: LogOrigin, tmp_path: Path
 ) -> None:
     spool = LogSpool.create(tmp_path)
     data = os.urandom(3 * MAX_CHUNK_BYTES + 5)
@@ -101,7 +101,7 @@ async def test_a_big_log_goes_in_chunks_of_one_mebibyte(
 
 
 async def test_nothing_is_lost_or_doubled_while_the_api_is_down(
-    server: ControlPlaneServer, shipper: LogShipper, origin: Origin, tmp_path: Path
+    server: ControlPlaneServer, shipper: LogShipper, origin: LogOrigin, tmp_path: Path
 ) -> None:
     spool = LogSpool.create(tmp_path)
     sending = shipper.ship(origin, spool)
@@ -129,7 +129,7 @@ async def test_nothing_is_lost_or_doubled_while_the_api_is_down(
 
 
 async def test_a_refused_log_is_given_up_and_output_still_drains(
-    server: ControlPlaneServer, shipper: LogShipper, origin: Origin, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    server: ControlPlaneServer, shipper: LogShipper, origin: LogOrigin, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.answer = 404
     spool = LogSpool.create(tmp_path)
@@ -142,7 +142,7 @@ async def test_a_refused_log_is_given_up_and_output_still_drains(
 
 
 async def test_the_limit_is_marked_and_the_rest_is_counted(
-    server: ControlPlaneServer, shipper: LogShipper, origin: Origin, tmp_path: Path
+    server: ControlPlaneServer, shipper: LogShipper, origin: LogOrigin, tmp_path: Path
 ) -> None:
     spool = LogSpool.create(tmp_path, max_bytes=1000)
     spool.write(b"a" * 990)
@@ -157,7 +157,7 @@ async def test_the_limit_is_marked_and_the_rest_is_counted(
 
 
 async def test_marks_say_when_bytes_were_read_and_survive_the_cut(
-    server: ControlPlaneServer, shipper: LogShipper, origin: Origin, tmp_path: Path
+    server: ControlPlaneServer, shipper: LogShipper, origin: LogOrigin, tmp_path: Path
 ) -> None:
     clock = 1_000_000
     spool = LogSpool.create(tmp_path, now_ms=lambda: clock)
@@ -176,7 +176,7 @@ async def test_marks_say_when_bytes_were_read_and_survive_the_cut(
 
 
 async def test_every_chunk_has_a_mark_at_its_beginning(
-    server: ControlPlaneServer, shipper: LogShipper, origin: Origin, tmp_path: Path
+    server: ControlPlaneServer, shipper: LogShipper, origin: LogOrigin, tmp_path: Path
 ) -> None:
     spool = LogSpool.create(tmp_path, now_ms=lambda: 77_000)
     spool.write(b"x" * (2 * MAX_CHUNK_BYTES + 1))
@@ -185,11 +185,11 @@ async def test_every_chunk_has_a_mark_at_its_beginning(
     assert server.log(origin.job_id).marks == [(0, 77_000), (MAX_CHUNK_BYTES, 77_000), (2 * MAX_CHUNK_BYTES, 77_000)]
 
 
-def leftover(origin: Origin, folder: Path, sent: list[Origin]) -> Leftover:
+def leftover(origin: LogOrigin, folder: Path, sent: list[LogOrigin]) -> UnsentLog:
     async def done() -> None:
         sent.append(origin)
 
-    return Leftover(origin, folder, done)
+    return UnsentLog(origin, folder, done)
 
 
 async def killed(shipper: LogShipper, sending: Awaitable[None]) -> None:
@@ -200,7 +200,7 @@ async def killed(shipper: LogShipper, sending: Awaitable[None]) -> None:
 
 
 async def test_a_dead_agents_log_is_finished_and_sent_with_its_cuts(
-    server: ControlPlaneServer, shipper: LogShipper, origin: Origin, tmp_path: Path
+    server: ControlPlaneServer, shipper: LogShipper, origin: LogOrigin, tmp_path: Path
 ) -> None:
     spool = LogSpool.create(tmp_path)
     sending = shipper.ship(origin, spool)
@@ -211,7 +211,7 @@ async def test_a_dead_agents_log_is_finished_and_sent_with_its_cuts(
     await eventually(lambda: server.log(origin.job_id).requests == 2, "the second chunk")
     spool.write(b" three")
     await killed(shipper, sending)
-    sent: list[Origin] = []
+    sent: list[LogOrigin] = []
     await shipper.ship_leftovers([leftover(origin, tmp_path, sent)])
     stored = server.log(origin.job_id)
     assert stored.data == b"one\ntwo three\n" + LOST_MARKER.encode() + b"\n"
@@ -220,7 +220,7 @@ async def test_a_dead_agents_log_is_finished_and_sent_with_its_cuts(
 
 
 async def test_a_finished_log_that_was_not_sent_is_sent_unchanged(
-    server: ControlPlaneServer, shipper: LogShipper, origin: Origin, tmp_path: Path
+    server: ControlPlaneServer, shipper: LogShipper, origin: LogOrigin, tmp_path: Path
 ) -> None:
     await server.down()
     spool = LogSpool.create(tmp_path)
@@ -229,8 +229,8 @@ async def test_a_finished_log_that_was_not_sent_is_sent_unchanged(
     spool.finish()
     await killed(shipper, sending)
     await server.up()
-    sent: list[Origin] = []
-    other = Origin(new_job_id(), 2)
+    sent: list[LogOrigin] = []
+    other = LogOrigin(new_job_id(), 2)
     (tmp_path / "empty").mkdir()
     await shipper.ship_leftovers([leftover(origin, tmp_path, sent), leftover(other, tmp_path / "empty", sent)])
     assert server.log(origin.job_id).data == b"all of it\n"
@@ -238,7 +238,7 @@ async def test_a_finished_log_that_was_not_sent_is_sent_unchanged(
 
 
 async def test_a_full_disk_is_told_once_and_what_was_stored_is_sent(
-    server: ControlPlaneServer, shipper: LogShipper, origin: Origin, tmp_path: Path
+    server: ControlPlaneServer, shipper: LogShipper, origin: LogOrigin, tmp_path: Path
 ) -> None:
     spool = LogSpool.create(tmp_path, now_ms=lambda: 1_000)  # one mark only: the second would meet the limit first
     sending = shipper.ship(origin, spool)

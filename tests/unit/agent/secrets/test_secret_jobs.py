@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from agent.artifacts.inspection import ContainsSecret, Guard, require_no_secret
+from agent.artifacts.inspection import ContainsSecret, SecretGuard, require_no_secret
 from agent.attempt.verdict import Interruption
 from agent.safety.approvals import ApprovalRules
 from agent.secrets import Vault
@@ -220,14 +220,14 @@ def test_a_guard_lets_nothing_of_a_secret_out_before_it_is_whole() -> None:
     patterns = Patterns([TOKEN.encode()])
     data = b"a" * 100 + TOKEN.encode()
     for cut in range(1, len(TOKEN)):
-        guard = Guard(patterns)
+        guard = SecretGuard(patterns)
         out = guard.feed(data[: 100 + cut])
         assert out == b"a" * 100
         with pytest.raises(ContainsSecret):
             guard.feed(data[100 + cut :])
-    guard = Guard(patterns)
+    guard = SecretGuard(patterns)
     assert guard.feed(data[:-1]) + guard.flush() == data[:-1], "not a whole secret: the file is as it is"
-    assert Guard(None).feed(data) == data
+    assert SecretGuard(None).feed(data) == data
 
 
 def test_archives_that_are_damaged_or_too_large_end_the_look_inside(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from api.agents.quarantines import Quarantines
 from api.auth.binding import NotYoursError
 from api.claims.attempt_tasks import AttemptTask, AttemptTasks
-from api.claims.leases import Lease, LeaseTokens
+from api.claims.leases import LeaseToken, LeaseTokens
 from api.claims.polls import HOLD_SECONDS, Polls
 from api.claims.queue_choice import QueueChoice
 from api.temporal.task_queues import Backlog
@@ -153,7 +153,7 @@ async def test_the_queue_with_the_most_urgent_task_is_asked_and_each_choice_coun
 
 
 def test_a_lease_token_brings_back_what_was_claimed_and_only_to_its_holder() -> None:
-    lease = Lease("agent-1", new_job_id(), 3, "x", 30, 1_700_000_000_000, b"\0\1task\0")
+    lease = LeaseToken("agent-1", new_job_id(), 3, "x", 30, 1_700_000_000_000, b"\0\1task\0")
     tokens = LeaseTokens(b"k" * 32)
     text = tokens.issue(lease)
     assert tokens.read("agent-1", text) == lease

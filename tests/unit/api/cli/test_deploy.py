@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import pytest
 from rich.console import Console
 
-from api.cli.client.connection import USAGE, CliError, Connection
+from api.cli.client.connection import USAGE, ApiConnection, CliError
 from api.cli.client.http import ApiClient
 from api.cli.commands.deployments.advice import next_steps
 from api.cli.commands.deployments.freeze_times import freeze_period, moment_of
@@ -83,7 +83,7 @@ def rollback(status: RollbackStatus, **changes: Any) -> Rollback:
 
 @pytest.fixture
 def api() -> ApiClient:
-    return ApiClient(Connection("http://127.0.0.1:1", "key", " --data-dir /srv/d"))
+    return ApiClient(ApiConnection("http://127.0.0.1:1", "key", " --data-dir /srv/d"))
 
 
 class TestStages:

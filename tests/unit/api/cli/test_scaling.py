@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from api.cli.scaling.decision import Steady
-from api.cli.scaling.hooks import Change, CommandHook, HookFailed, WebhookHook
+from api.cli.scaling.hooks import CommandHook, HookFailed, ScaleChange, WebhookHook
 from api.cli.scaling.scaler import PoolScaler
 from api.cli.stack.child import ChildSpec
 from api.cli.stack.children import Options
@@ -38,10 +38,10 @@ def test_up_at_once_and_down_only_when_it_lasts() -> None:
 
 class Hook:
     def __init__(self) -> None:
-        self.told: list[Change] = []
+        self.told: list[ScaleChange] = []
         self.failing = False
 
-    def __call__(self, change: Change) -> None:
+    def __call__(self, change: ScaleChange) -> None:
         if self.failing:
             raise HookFailed("no")
         self.told.append(change)
@@ -80,7 +80,7 @@ def test_a_hook_that_failed_is_told_the_next_time() -> None:
 def test_a_command_finds_the_numbers_and_no_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYBRIDCI_API_KEY", "of-the-scaler")
     monkeypatch.setenv("CLOUD", "its-own")
-    change = Change.of(view(4, {"HEALTHY": 1}, least=1), 4)
+    change = ScaleChange.of(view(4, {"HEALTHY": 1}, least=1), 4)
     CommandHook(f"env > {tmp_path}/found", 10)(change)
     found = dict(line.split("=", 1) for line in (tmp_path / "found").read_text().splitlines() if "=" in line)
     told = {name.removeprefix("HYBRIDCI_"): value for name, value in found.items() if name.startswith("HYBRIDCI_")}
@@ -92,7 +92,7 @@ def test_a_command_finds_the_numbers_and_no_keys(tmp_path: Path, monkeypatch: py
 
 
 def test_a_command_that_fails_or_hangs_is_told(tmp_path: Path) -> None:
-    change = Change.of(view(1), 1)
+    change = ScaleChange.of(view(1), 1)
     with pytest.raises(HookFailed, match="exit code 3"):
         CommandHook("exit 3", 10)(change)
     with pytest.raises(HookFailed, match="was killed"):
@@ -126,11 +126,11 @@ def receiver() -> Iterator[tuple[str, list[tuple[dict[str, Any], str | None]]]]:
 
 def test_a_webhook_gets_the_numbers_as_json(receiver: tuple[str, list[tuple[dict[str, Any], str | None]]]) -> None:
     url, got = receiver
-    WebhookHook(url, "s3cret", 5)(Change.of(view(4, {"HEALTHY": 1}), 4))
+    WebhookHook(url, "s3cret", 5)(ScaleChange.of(view(4, {"HEALTHY": 1}), 4))
     ((body, authorization),) = got
     assert (body["pool"], body["desired_agents"], body["current_agents"], body["waiting"]) == ("linux", 4, 1, 7)
     assert authorization == "Bearer s3cret"
-    broken = Change.of(view(1).model_copy(update={"name": "broken"}), 1)
+    broken = ScaleChange.of(view(1).model_copy(update={"name": "broken"}), 1)
     with pytest.raises(HookFailed, match="answered 500"):
         WebhookHook(url, None, 5)(broken)
     with pytest.raises(HookFailed, match="ConnectError"):

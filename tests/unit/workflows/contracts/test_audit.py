@@ -112,7 +112,7 @@ def test_a_type_with_details_is_not_written_without_them() -> None:
     with pytest.raises(TypeError, match="PoolScaled"):
         new_event(EventType.POOL_SCALED, ANN, event_id="e", at=7)
     with pytest.raises(ValidationError, match="fence"):
-        details.Granted.model_validate({"fense": 1})
+        details.TurnGranted.model_validate({"fense": 1})
 
 
 CREDENTIAL: dict[str, Any] = {
@@ -205,7 +205,9 @@ def test_a_type_of_another_version_is_read_as_it_is() -> None:
 
 def test_an_environments_event_has_the_id_that_f5dbbcf_gave_it() -> None:
     """Its content is part of the id: a task that ran before the upgrade can run again after it."""
-    event = new_event(details.Granted(fence=3), Who.itself(""), event_id="", at=7, service_name="shop", message="turn")
+    event = new_event(
+        details.TurnGranted(fence=3), Who.itself(""), event_id="", at=7, service_name="shop", message="turn"
+    )
     assert content(event) == (
         '{"event_id":"","at":0,"action":"environment.granted","by":"","via":"workflow","address":null,"role":null,'
         '"service_name":"shop","environment":null,"deployment_id":null,"job_id":null,"agent_id":null,"pool":null,'

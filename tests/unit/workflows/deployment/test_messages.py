@@ -14,7 +14,7 @@ from workflows.client.deployments import DeploymentCommand
 from workflows.contracts.deployment_commands import CancelDeployment, RollbackCommand
 from workflows.contracts.environments import Granted, LiveVersion, Superseded
 from workflows.deployment.commands import COMMANDS
-from workflows.deployment.inbox import Command, Signal, Step
+from workflows.deployment.inbox import Command, InboxStep, Signal
 from workflows.deployment.progress import Breach, Part, Phase, Progress
 from workflows.deployment.signals import SIGNALS
 from workflows.deployment.state import State
@@ -66,7 +66,7 @@ def refusal(name: str, state: State) -> str | None:
     return command.refusal(state, said, NOW)
 
 
-def signal(name: str, state: State, **said: Any) -> Step | None:
+def signal(name: str, state: State, **said: Any) -> InboxStep | None:
     kind: Signal[Any] = next(each for each in SIGNALS if each.name == name)
     return kind.effect(state, kind.model.model_validate(said), NOW)
 

@@ -34,7 +34,7 @@ from workflows.contracts.environments import (
 from workflows.contracts.errors import InvalidState, ValidationFailed
 from workflows.contracts.services import SupersedePolicy
 from workflows.environment import commands, lock, turn
-from workflows.environment.step import Step, handed_over
+from workflows.environment.step import EnvironmentStep, handed_over
 
 NOW = 1_700_000_000_000
 EMPTY = EnvironmentState(service_name="shop", environment="production")
@@ -53,7 +53,7 @@ def ticket(name: str, *, ready: bool = True, **fields: Any) -> Ticket:
     )
 
 
-def settled(step: Step, now: int = NOW, answers: dict[str, FreezeAnswer] | None = None) -> Step:
+def settled(step: EnvironmentStep, now: int = NOW, answers: dict[str, FreezeAnswer] | None = None) -> EnvironmentStep:
     return step.then(lambda state: turn.proceed(state, now, answers or {}))
 
 
@@ -68,7 +68,7 @@ def live(name: str) -> EnvironmentState:
     return lock.became_live(holding(name), name, NOW).state
 
 
-def told(step: Step) -> list[tuple[str, str]]:
+def told(step: EnvironmentStep) -> list[tuple[str, str]]:
     return [(tell.deployment_id, type(tell.message).__name__) for tell in step.tells]
 
 
@@ -191,10 +191,10 @@ def test_strangers_change_nothing() -> None:
         lock.closed(state, "b", "terminated", NOW),
         lock.grant_again(state, "a"),
     ):
-        assert step == Step(state)
+        assert step == EnvironmentStep(state)
     calm = live("a")
-    assert lock.yielded(calm, Yielded(deployment_id="a")) == Step(calm)
-    assert lock.closed(calm, "a", "terminated", NOW) == Step(calm)
+    assert lock.yielded(calm, Yielded(deployment_id="a")) == EnvironmentStep(calm)
+    assert lock.closed(calm, "a", "terminated", NOW) == EnvironmentStep(calm)
 
 
 def test_history_is_bounded_newest_first_and_names_each_once() -> None:
@@ -329,7 +329,7 @@ class Lock(RuleBasedStateMachine):
 
     # --- what the environment says --------------------------------------------------------------------------------
 
-    def perform(self, step: Step) -> None:
+    def perform(self, step: EnvironmentStep) -> None:
         """As the workflow does: settle, then tell; who cannot be told is gone."""
         step = settled(step, self.now)
         self.state = step.state
