@@ -18,7 +18,9 @@ from typing import Final, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
+from temporalio.exceptions import FailureError, is_cancelled_exception
+
+from workflows.failures import refused_for_good
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -108,11 +110,3 @@ class Calls:
         if task != self._task:
             self._task, self._since = task, now
         return timedelta(seconds=max(LOCAL_SECONDS - (now - self._since), _SHORTEST_SECONDS))
-
-
-def refused_for_good(error: FailureError) -> ApplicationError | None:
-    """An activity's refusal that trying again cannot change. A local activity's failure can come unwrapped."""
-    cause = error if isinstance(error, ApplicationError) else error.cause
-    if isinstance(cause, ApplicationError) and cause.non_retryable:
-        return ApplicationError(cause.message, *cause.details, type=cause.type, non_retryable=True)
-    return None

@@ -8,7 +8,6 @@ arrived) → live, until another version takes its place or it is rolled back.
 environment's lock (``workflows.environment``).
 """
 
-import asyncio
 from typing import Final
 
 from temporalio import workflow
@@ -27,6 +26,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.signals import SIGNALS
     from workflows.deployment.state import State
     from workflows.job.recorded import now_ms
+    from workflows.shielded import shielded
 
 _CANCELLED: Final = CancelDeployment(by="temporal", reason="Cancelled in Temporal.")
 
@@ -46,15 +46,7 @@ class DeploymentWorkflow:
     @workflow.run
     async def run(self, start: DeploymentInput) -> Deployment:
         """Bring the version to its end: superseded, rolled back or failed. Returns its record."""
-        body = asyncio.create_task(self._run(start))
-        while True:
-            try:
-                again = await asyncio.shield(body)
-                break
-            except asyncio.CancelledError:  # a cancellation from the Temporal UI is a cancel like any other
-                if body.done():
-                    raise
-                self._cancelled_in_temporal()
+        again = await shielded(self._run(start), self._cancelled_in_temporal)
         if again:
             workflow.continue_as_new(start.model_copy(update={"resume": self.context.state.resume()}))
         await workflow.wait_condition(workflow.all_handlers_finished)
@@ -93,6 +85,7 @@ class DeploymentWorkflow:
         self._created = True
 
     def _cancelled_in_temporal(self) -> None:
+        """A cancel like any other."""
         state = self.context.state
         if state.interrupt is None and refusals.cancel(state, _CANCELLED, now_ms()) is None:
             self.context.journal.state = state.interrupted(_CANCELLED)

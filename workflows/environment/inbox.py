@@ -92,11 +92,6 @@ def received(name: str, message: Any) -> Message:
         return Malformed(name, fields_text(error, nameless="input")[:_LONGEST_WHY])
 
 
-def crossing(error: HybridCIError) -> ApplicationError:
-    """The refusal as it crosses the boundary of the workflow."""
-    return ApplicationError(error.message, dict(error.details), type=error.code.value, non_retryable=True)
-
-
 def in_words(error: HybridCIError) -> str:
     """The refusal in one line."""
     fields = "; ".join(f"{each['field']} {each['message']}" for each in error.details.get("errors", []))

@@ -7,7 +7,6 @@ Handlers only put messages into the inbox; one loop alone changes the state: not
 Signals take any JSON, because the SDK drops a malformed one in silence and chokes on one without input.
 """
 
-import asyncio
 from datetime import timedelta
 from typing import Any, Final
 
@@ -39,12 +38,13 @@ with workflow.unsafe.imports_passed_through():
         Malformed,
         Message,
         Restored,
-        crossing,
         in_words,
         received,
     )
     from workflows.environment.step import EnvironmentStep, Tell
+    from workflows.failures import crossing
     from workflows.job.recorded import now_ms
+    from workflows.shielded import shielded
 
 _LONGEST_REST: Final = timedelta(days=30)
 _MOST_UNWRITTEN: Final = 100
@@ -68,16 +68,11 @@ class EnvironmentWorkflow(EnvironmentEffects):
         """Work until the history is long, then go on in a new run. A cancellation is refused: nothing would be freed
         by it.
         """
-        body = asyncio.create_task(self._run(start))
-        while True:
-            try:
-                await asyncio.shield(body)
-                break
-            except asyncio.CancelledError:
-                if body.done():
-                    raise
-                self._inbox.append(Malformed("cancel", "a lock has no end; terminate it to start it anew"))
+        await shielded(self._run(start), self._cancelled_in_temporal)
         workflow.continue_as_new(start.model_copy(update={"resume": self._state}))
+
+    def _cancelled_in_temporal(self) -> None:
+        self._inbox.append(Malformed("cancel", "a lock has no end; terminate it to start it anew"))
 
     async def _run(self, start: EnvironmentInput) -> None:
         """Returns when a new run can go on: nothing is half done and nobody waits for an answer."""

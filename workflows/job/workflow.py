@@ -8,7 +8,6 @@ in the workflow task that decides it (``calls``): no extra round trip, one histo
 with three attempts stays below 60 events.
 """
 
-import asyncio
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -30,6 +29,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.job.presentation import attempt_summary
     from workflows.job.recorded import now_ms
     from workflows.job.retry import MAX_DECLINES, Action, RetryDecision, decide
+    from workflows.shielded import shielded
 
 _REPORT_MARGIN: Final = timedelta(seconds=CANCEL_GRACE_SECONDS + 110)
 """An agent ends an attempt at its timeout itself; the server gives up this much later, should the agent not."""
@@ -60,19 +60,15 @@ class JobWorkflow(JobMessages):
     @workflow.run
     async def run(self, start: JobInput) -> Job:
         """Run the job to its final state and return its record."""
-        body = asyncio.create_task(self._run(start))
-        while True:
-            try:
-                again = await asyncio.shield(body)
-                break
-            except asyncio.CancelledError:  # a cancellation from the Temporal UI is a cancel like any other
-                if body.done():
-                    raise
-                self._request_stop(Stop(JobStatus.CANCELLED, "cancelled", "Cancelled in Temporal."))
+        again = await shielded(self._run(start), self._cancelled_in_temporal)
         await workflow.wait_condition(workflow.all_handlers_finished)
         if again:
             workflow.continue_as_new(start.model_copy(update={"resume": self._written}))
         return self._job
+
+    def _cancelled_in_temporal(self) -> None:
+        """A cancel like any other."""
+        self._request_stop(Stop(JobStatus.CANCELLED, "cancelled", "Cancelled in Temporal."))
 
     async def _run(self, start: JobInput) -> bool:
         """True asks for continue-as-new, at the one moment that has no attempt under way."""
