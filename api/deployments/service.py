@@ -1,4 +1,4 @@
-"""Deployments and environments as routes and webhooks ask for them: start, command, report, find what is live.
+"""Deployments and environments as routes and webhooks ask for them: start, command, report.
 
 Who asks, whence and how the answer looks is the callers' business; every change goes through a workflow.
 """
@@ -28,7 +28,7 @@ from workflows.contracts.deployments import Deployment, DeploymentRequest, Deplo
 from workflows.contracts.environments import EnvironmentState
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable
 from workflows.contracts.ids import job_id_for_key, new_job_id
-from workflows.contracts.services import PRODUCTION, Service
+from workflows.contracts.services import Service
 from workflows.deployment.record import as_accepted
 
 _POSSIBLE: Final[dict[type[object], str]] = {
@@ -153,24 +153,6 @@ async def require_environment(ports: DeploymentPorts, service_name: str, environ
     if any(state.environment == environment for state in await ports.deployments.environments(service_name)):
         return service  # an earlier definition had it, and it may still be held or frozen
     raise NotFound(f"Service {service_name} has no environment {environment[:64]!r}; it has {', '.join(names)}.")
-
-
-async def live_deployment(
-    ports: DeploymentPorts, service_name: str, environment: str | None = None
-) -> Deployment | None:
-    """What is live in the named (else the last) environment of a service, by the environment's record.
-
-    Raises NotFound for an unknown service, Unavailable.
-    """
-    service = await ports.deployments.service(service_name)
-    if environment is None:
-        own = service.spec.environments
-        environment = own[-1].name if own else PRODUCTION  # a definition in the repository: the usual name
-    try:
-        state = await ports.deployments.environment(service_name, environment)
-    except NotFound:
-        return None  # nothing was ever deployed there
-    return None if state.live is None else await ports.deployments.get(state.live.deployment_id)
 
 
 async def _input(

@@ -18,10 +18,11 @@ from typer.testing import CliRunner, Result
 from api.cli.client.connection import ApiConnection, CliError
 from api.cli.client.follow import Follower
 from api.cli.client.http import ApiClient, Unreachable
-from api.cli.client.progress import NoProgress, lacking, place_in_line
+from api.cli.client.progress import lacking, place_in_line
 from api.cli.commands import dlq, job, queue
 from tests import servers
 from tests.api.cli_bench import ADMIN_KEY, AGENT_KEY, Line, Served, environment, served, start
+from workflows.contracts.jobs import Attempt, Job
 from workflows.contracts.statuses import JobStatus, Outcome
 
 APPS = {"job": job.app, "dlq": dlq.app, "queue": queue.app}
@@ -55,9 +56,17 @@ def told(api: Served, *arguments: str) -> Any:
     return json.loads(result.stdout)
 
 
+class Silent:
+    """Shows no progress."""
+
+    def update(self, job: Job) -> None: ...
+    def begin(self, attempt: Attempt) -> None: ...
+    def clear(self) -> None: ...
+
+
 def follower(api: Served, url: str, job_id: str, **options: Any) -> tuple[ApiClient, BytesIO, Follower]:
     client, sink = ApiClient(ApiConnection(url, ADMIN_KEY)), BytesIO()
-    return client, sink, Follower(client, job_id, sink, NoProgress(), **options)
+    return client, sink, Follower(client, job_id, sink, Silent(), **options)
 
 
 class TestSubmit:

@@ -1,15 +1,11 @@
 """What people and other CIs say about a deployment: signed, sent to its workflow, refused with what to do next."""
 
-from typing import Any
-
 import pytest
 
-from api.deployments.service import live_deployment
-from api.deps import Services
 from tests.api.conftest import Bench
 from workflows.contracts.deployment_commands import Approve, OverrideFreeze, RecordStage, ReportMetrics, Resume
 from workflows.contracts.deployments import DeploymentStatus
-from workflows.contracts.errors import NotFound, Unavailable
+from workflows.contracts.errors import Unavailable
 
 DEPLOYMENTS = "/api/dashboard/deployments"
 CLI = {"User-Agent": "hybridci/0.3.0"}
@@ -181,17 +177,3 @@ async def test_a_command_while_temporal_is_away_is_503(bench: Bench) -> None:
     bench.releases.failure = Unavailable("Temporal does not answer.")
     answer = await bench.admin.post(url + "/approve")
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
-
-
-async def test_what_is_live_is_found_by_the_environments_record(bench: Bench) -> None:
-    services: Any = bench.app.state.services
-    assert isinstance(services, Services)
-    with pytest.raises(NotFound):
-        await live_deployment(services, "checkout")
-    url = await started(bench)
-    assert await live_deployment(services, "checkout") is None
-    await bench.releases.go_live(url.rsplit("/", 1)[-1])
-    found = await live_deployment(services, "checkout")
-    assert found is not None
-    assert url.endswith(found.deployment_id)
-    assert await live_deployment(services, "checkout", "staging") is None

@@ -14,7 +14,6 @@ from workflows.contracts.fields import CommitSha, Millis, ShortLine
 
 SEALED_PREFIX: Final = "sealed:v1:"
 """``sealed:v1:<key id>:<base64 of a sealed box>`` as the value of an ``env`` entry. The box holds a SealedContent."""
-SEALED_PATTERN: Final = r"^sealed:v1:[0-9a-f]{16}:[A-Za-z0-9+/]+={0,2}$"
 KEY_ID_CHARACTERS: Final = 16
 """A key's id: so many hexadecimal characters of the SHA-256 of the raw public key."""
 

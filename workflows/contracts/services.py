@@ -128,11 +128,6 @@ class Verification(Frozen):
     min_requests_per_sec: Positive | None = None
     consecutive_breaches: int = Field(default=1, ge=1, le=20)  # a record keeps as many samples
 
-    @property
-    def watches_metrics(self) -> bool:
-        """True when a limit is set."""
-        return any(limit is not None for limit in (self.max_error_rate, self.max_latency_ms, self.min_requests_per_sec))
-
 
 class RollbackSteps(Frozen):
     """How to bring an earlier version back. Without steps, the environment's own steps run for that version."""

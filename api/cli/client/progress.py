@@ -83,19 +83,6 @@ class QueueProgress:
         return f" for {span(waited)}{self._place}{self._advice}"
 
 
-class NoProgress:
-    """Shows nothing."""
-
-    def update(self, job: Job) -> None:
-        """Nothing."""
-
-    def begin(self, attempt: Attempt) -> None:
-        """Nothing."""
-
-    def clear(self) -> None:
-        """Nothing."""
-
-
 def describe(job: Job, now: int | None = None) -> str:
     """What the job does or waits for, in words that change only when that changes."""
     number = len(job.attempts)

@@ -20,11 +20,6 @@ def new_approver_key() -> tuple[bytes, str]:
     return bytes(key), base64.b64encode(bytes(key.verify_key)).decode()
 
 
-def public_key_of(private_key: bytes) -> str:
-    """In base64."""
-    return base64.b64encode(bytes(SigningKey(private_key).verify_key)).decode()
-
-
 def sign_approval(
     private_key: bytes, service: str, version: str, commit: str, environment: str, expires_at: int
 ) -> SignedApproval:

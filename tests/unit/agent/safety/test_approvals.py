@@ -1,5 +1,6 @@
 """Approvals that an agent checks itself, signed at the command line: what counts, what a control plane may not do."""
 
+import base64
 import json
 import stat
 from pathlib import Path
@@ -7,11 +8,12 @@ from typing import Any
 
 import pytest
 import yaml
+from nacl.signing import SigningKey
 from typer.testing import CliRunner
 
 from agent.safety.approvals import ApprovalMissing, ApprovalRules
 from agent.settings import SettingsError
-from api.cli.keys.approval_signing import new_approver_key, public_key_of, sign_approval
+from api.cli.keys.approval_signing import new_approver_key, sign_approval
 from api.cli.keys.key_file import first_key
 from api.cli.main import app
 from workflows.contracts.attempts import AttemptInput
@@ -173,7 +175,8 @@ def test_signatures_of_the_command_line_are_those_the_agent_checks(tmp_path: Pat
     assert made.exit_code == 0, made.output
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert file.read_text().strip() not in made.output
-    assert made.stdout.strip() == public_key_of(first_key(file, "--key"))
+    public = SigningKey(first_key(file, "--key")).verify_key
+    assert made.stdout.strip() == base64.b64encode(bytes(public)).decode()
     assert CliRunner().invoke(app, ["approver", "keygen", "--out", str(file)]).exit_code == 2, "never overwritten"
     arguments = ["approver", "sign", "--key", str(file), "--service", "checkout", "--version", "1.4.2", "--commit", SHA]
     done = CliRunner().invoke(app, [*arguments, "--for", "1h"])
