@@ -2,7 +2,6 @@
 
 import os
 import random
-import signal
 import socket
 import subprocess
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 import httpx
 
 from api.cli.stack import embedded
+from api.cli.stack.launching import kill, launch, stop, wait_ready
 
 HOST = "127.0.0.1"
 _PORTS = range(10_000, 32_000)
@@ -80,33 +80,19 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, start_new_session=True)
-        wait_until(self._ready, seconds=60, what=f"{self.name} listening on {self.port}")
-
-    def _ready(self) -> bool:
-        if self.process is not None and self.process.poll() is not None:
-            raise AssertionError(f"{self.name} ended at start: {self.log.read_text(errors='replace')[-2000:]}")
-        return accepts(self.port)
+        process = self.process = launch(self.command, self.log)
+        wait_ready(self.name, process, lambda: accepts(self.port), log=self.log, seconds=60)
 
     def kill(self) -> None:
         """kill -9."""
-        self._end(signal.SIGKILL)
+        process, self.process = self.process, None
+        if process is not None:
+            kill(process)
 
     def stop(self) -> None:
-        self._end(signal.SIGTERM)
-
-    def _end(self, how: signal.Signals) -> None:
         process, self.process = self.process, None
-        if process is None:
-            return
-        if process.poll() is None:
-            os.killpg(process.pid, how)
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(timeout=10)
+        if process is not None:
+            stop(process, seconds=10)
 
     @property
     def address(self) -> str:

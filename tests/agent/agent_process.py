@@ -13,6 +13,7 @@ import psutil
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 
+from api.cli.stack.launching import launch
 from tests.control_plane_server import KEY
 from tests.servers import wait_until
 
@@ -94,8 +95,7 @@ class AgentProcess:
             "TEMPORAL_ADDRESS": self.temporal, "HYBRIDCI_URL": self.url, "HYBRIDCI_API_KEY": KEY,
             "HYBRIDCI_AGENT_POOL": self.pool, "HYBRIDCI_AGENT_DIR": str(self.directory), **self.environment,
         }  # fmt: skip
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(_COMMAND, env=environment, stdout=log, stderr=log, start_new_session=True)
+        self.process = launch(_COMMAND, self.log, env=environment)
         return self
 
     @property

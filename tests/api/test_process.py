@@ -19,6 +19,7 @@ import pytest
 
 from activities.stores.open import ensure_schema
 from activities.stores.settings import StoreSettings
+from api.cli.stack.launching import launch
 from tests import servers
 from tests.api.conftest import ADMIN_KEY, AGENT_KEY, SPEC
 
@@ -41,8 +42,7 @@ class Stack:
 
 @contextmanager
 def process(command: list[str], environment: Mapping[str, str], log: Path) -> Generator[subprocess.Popen[bytes]]:
-    with log.open("wb") as output:
-        child = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+    child = launch(command, log, env=environment)
     try:
         yield child
     finally:

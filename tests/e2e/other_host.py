@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from api.cli.stack.launching import launch
+
 NOBODY: Final = 65534
 HYBRIDCI: Final = [sys.executable, "-P", "-m", "api.cli.main"]
 
@@ -75,12 +77,8 @@ class OtherHost:
         home = self.folder / name
         home.mkdir(exist_ok=True)
         os.chown(home, self.user, self.user)
-        with (self.folder / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(
-                self._there(command),
-                stdout=log, stderr=log, cwd=home, start_new_session=True,
-                env={"PATH": os.environ["PATH"], "HOME": str(home), **env},
-            )  # fmt: skip
+        own = {"PATH": os.environ["PATH"], "HOME": str(home), **env}
+        process = launch(self._there(command), self.folder / f"{name}.log", env=own, cwd=home)
         self._processes.append(process)
         return process
 

@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -14,9 +13,10 @@ from typing import Any
 import httpx
 import psutil
 
+from api.cli.stack.child_stack import HYBRIDCI, says_ready
+from api.cli.stack.launching import launch
 from tests.servers import HOST, answers_ok, free_port, http, wait_until
 
-HYBRIDCI = [sys.executable, "-P", "-m", "api.cli.main"]
 PORTS = ("--api-port", "--temporal-port", "--ui-port", "--aws-port", "--gateway-port")
 
 
@@ -36,12 +36,12 @@ class Stack:
 
     def start(self, *more: str) -> None:
         """Start `up`; its output begins anew."""
-        with self.output.open("wb") as output:
-            self._process = subprocess.Popen(self.command(*more), stdout=output, stderr=output, start_new_session=True)
+        self.output.write_bytes(b"")
+        self._process = launch(self.command(*more), self.output)
 
     def wait_ready(self) -> float:
         """Return the seconds that `up` says it took."""
-        wait_until(lambda: self._ended() or " is ready after " in self.text(), seconds=60, what="ready")
+        wait_until(lambda: self._ended() or says_ready(self.output), seconds=60, what="ready")
         found = re.search(r"is ready after ([\d.]+) s", self.text())
         assert found is not None, self.text()
         return float(found[1])

@@ -17,6 +17,7 @@ from api.cli.demo.control import ask_server
 from api.cli.demo.demo_service import BAD, FIRST, GOOD, Shop, definition, make_repository
 from api.cli.demo.machine import running_servers
 from api.cli.demo.visitors import Visitors
+from api.cli.stack.launching import launch
 from tests.e2e.stack import HYBRIDCI, Stack
 from tests.servers import free_port, wait_until
 from workflows.contracts.services import ApprovalPolicy, ServiceSpec
@@ -142,14 +143,8 @@ class Demo:
     def __init__(self, folder: Path, *options: str, env: dict[str, str] | None = None) -> None:
         self.stack = Stack(folder)  # for what belongs to its data directory
         self._output = folder / "demo.out"
-        with self._output.open("wb") as output:
-            self.process = subprocess.Popen(
-                [*HYBRIDCI, "demo", "--data-dir", str(self.stack.data), *options],
-                stdout=output,
-                stderr=output,
-                env=env,
-                start_new_session=True,
-            )
+        command = [*HYBRIDCI, "demo", "--data-dir", str(self.stack.data), *options]
+        self.process = launch(command, self._output, env=env)
 
     def text(self) -> str:
         return self._output.read_text()

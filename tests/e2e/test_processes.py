@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from api.cli.stack import embedded
+from api.cli.stack.launching import launch
 from tests import servers
 from tests.e2e.stack import HYBRIDCI, repository, run
 from tests.servers import HOST, free_port, wait_until
@@ -86,15 +87,10 @@ class Processes:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, *options: str) -> None:
-        with self.log(name).open("wb") as log:
-            self._running[name] = subprocess.Popen(
-                [*HYBRIDCI, name, *options],
-                env={"PATH": os.environ["PATH"], "HOME": str(self._surroundings.folder), **self.environment(name)},
-                cwd=self._surroundings.folder,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        folder, log = self._surroundings.folder, self.log(name)
+        log.write_bytes(b"")
+        own = {"PATH": os.environ["PATH"], "HOME": str(folder), **self.environment(name)}
+        self._running[name] = launch([*HYBRIDCI, name, *options], log, env=own, cwd=folder)
 
     def environment(self, name: str) -> Mapping[str, str]:
         return self._surroundings.environments[name]

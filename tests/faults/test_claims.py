@@ -1,11 +1,11 @@
 """Agents without Temporal as processes of their own, the program of docs/http-agent.md: run, cancelled, killed."""
 
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
 
+from api.cli.stack.launching import launch
 from tests.e2e.test_http_agent import program
 from tests.faults.plant import JOBS, Plant
 from tests.servers import wait_until
@@ -21,10 +21,7 @@ class ScriptAgent:
             "PATH": os.environ["PATH"], "HOME": str(plant.folder), "HYBRIDCI_URL": plant.stack.url,
             "HYBRIDCI_API_KEY": (plant.stack.data / "agent.key").read_text().strip(),
         }  # fmt: skip
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", program(), name, pool], env=environment, stdout=log, stderr=log
-            )
+        self.process = launch([sys.executable, "-c", program(), name, pool], self.log, env=environment)
 
     def kill(self) -> None:
         """kill -9 of the agent alone: what it ran goes on until its own end."""

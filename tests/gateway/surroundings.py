@@ -16,6 +16,7 @@ from temporalio.client import Client
 from temporalio.service import TLSConfig
 
 from api.cli.stack.certificates import Certificates, ensure_certificates
+from api.cli.stack.launching import launch
 from tests.servers import HOST, free_port, wait_until
 
 POOL = "alpha"
@@ -100,7 +101,7 @@ class GatewayProcess:
 
     def start(self) -> None:
         begins = self.log.stat().st_size if self.log.exists() else 0
-        self.process = launch(self.environment, self.log)
+        self.process = launch_gateway(self.environment, self.log)
         wait_until(lambda: b"gateway ready" in self.log.read_bytes()[begins:], seconds=30, what="gateway ready")
 
     def end(self, how: signal.Signals) -> int:
@@ -126,16 +127,10 @@ class GatewayProcess:
         return await Client.connect(self.address, api_key=token, tls=self.tls, namespace=namespace)
 
 
-def launch(environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+def launch_gateway(environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
     """Start a gateway with these variables only."""
-    with log.open("ab") as output:
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "api.cli.processes", "gateway"],
-            env={"PATH": os.environ["PATH"], "HOME": str(log.parent), **environment},
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
+    own = {"PATH": os.environ["PATH"], "HOME": str(log.parent), **environment}
+    return launch([sys.executable, "-P", "-m", "api.cli.processes", "gateway"], log, env=own)
 
 
 def bearer(token: str) -> list[tuple[str, str]]:

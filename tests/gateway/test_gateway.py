@@ -39,7 +39,7 @@ from temporalio.worker import Worker
 from api.gateway.handler import POLLS_AT_ONCE
 from api.gateway.methods import METHODS, SERVICE
 from tests.gateway.jobs import describe, orchestrating, start, until_polled, until_running, work
-from tests.gateway.surroundings import POOL, FakeApi, GatewayProcess, bearer, launch
+from tests.gateway.surroundings import POOL, FakeApi, GatewayProcess, bearer, launch_gateway
 from tests.servers import free_port
 
 Denied = grpc.StatusCode.PERMISSION_DENIED
@@ -379,7 +379,7 @@ def test_a_gateway_that_cannot_start_says_why(
     change = {name: str(gateway.port) if value == "taken" else value for name, value in change.items()}
     environment = gateway.environment | {"HYBRIDCI_GATEWAY_PORT": str(free_port())} | change
     log = tmp_path / "log"
-    assert launch(environment, log).wait(30) == 2
+    assert launch_gateway(environment, log).wait(30) == 2
     said = log.read_text().strip()
     assert len(said.splitlines()) == 1, said
     assert [part for part in parts if part not in said] == [], said

@@ -7,7 +7,6 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
 import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
@@ -30,6 +29,7 @@ from activities.jobs.reconcile import CAUSE, QUIET_MILLIS
 from activities.stores.open import Stores, open_stores
 from activities.stores.settings import StoreSettings
 from activities.temporal_setup import RECONCILE_SCHEDULE
+from api.cli.stack.launching import launch
 from tests import servers
 from tests.unit.fakes import SPEC
 from workflows.client.jobs import JobClient
@@ -94,8 +94,7 @@ class WorkerProcess:
 
     def __init__(self, environment: Mapping[str, str], log: Path) -> None:
         self._log = log
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(COMMAND, env=environment, stdout=output, stderr=output)
+        self._process = launch(COMMAND, log, env=environment)
 
     def has_logged(self, message: str) -> bool:
         if self._process.poll() is not None:

@@ -18,8 +18,8 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
 
 from api.cli.benchmark.floor_workflow import FloorWorkflow, mark
-from api.cli.benchmark.own_stack import python_environment
 from api.cli.benchmark.wire import BenchmarkFailed
+from api.cli.stack.launching import python_environment
 
 _QUEUE: Final = "benchmark-floor"
 _BRIDGE_REST_SECONDS: Final = 0.1

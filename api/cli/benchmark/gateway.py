@@ -21,9 +21,10 @@ from temporalio.service import TLSConfig
 from temporalio.worker import Worker
 
 from api.cli.benchmark.floor_workflow import QueueFloorWorkflow, mark
-from api.cli.benchmark.own_stack import OwnStack, python_environment
+from api.cli.benchmark.own_stack import OwnStack
 from api.cli.benchmark.report import GatewayLatency, Times
 from api.cli.benchmark.wire import BenchmarkFailed
+from api.cli.stack.launching import python_environment
 from workflows.contracts.ids import pool_queue
 
 _POOL: Final = "benchmark"

@@ -5,24 +5,22 @@ Deliberately not here: what an agent needs to know (``stack.children``).
 """
 
 import contextlib
-import signal
 import subprocess
-import time
 from collections.abc import Generator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from api.cli.demo.checks import DemoFailed
-from api.cli.stack.child_stack import StackFailed
 from api.cli.stack.children import Options, process_specs
 from api.cli.stack.data_dir import DataDir
+from api.cli.stack.launching import launch, stop, wait_ready
 from api.cli.stack.leftovers import AGENT_PREFIX
 
 _COUNT: Final = 2
 _READY: Final = b" works for pool "
 _READY_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 10.0
-_LOOK_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,40 +50,19 @@ class Agents:
 
 @contextlib.contextmanager
 def running_agents(options: Options, data: DataDir) -> Generator[Agents]:
-    """Start them and stop them at the end. Raises StackFailed, OSError."""
+    """Start them and stop them at the end. Raises StartFailed, OSError."""
     agents = Agents(data, {})
     try:
         for spec in process_specs(replace(options, agents=_COUNT), data):
             if spec.name.startswith(AGENT_PREFIX):
-                with (data.logs / f"{spec.name}.log").open("ab") as log:
-                    agents.processes[spec.name] = subprocess.Popen(
-                        spec.command, stdout=log, stderr=log, env=spec.env, cwd=data.root, start_new_session=True
-                    )
-        _wait_ready(agents)
+                log = data.logs / f"{spec.name}.log"
+                agents.processes[spec.name] = launch(spec.command, log, env=spec.env, cwd=data.root)
+        for name, process in agents.processes.items():
+            _wait_ready(name, process, data.logs / f"{name}.log")
         yield agents
     finally:
-        _stop(agents)
+        stop(*agents.processes.values(), seconds=_STOP_SECONDS)  # what they run ends with them
 
 
-def _wait_ready(agents: Agents) -> None:
-    deadline = time.monotonic() + _READY_SECONDS
-    for name, process in agents.processes.items():
-        log = agents.data.logs / f"{name}.log"
-        while _READY not in log.read_bytes():
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise StackFailed(f"{name} does not start. Its log: {log}")
-            time.sleep(_LOOK_SECONDS)
-
-
-def _stop(agents: Agents) -> None:
-    """What they run ends with them."""
-    running = [process for process in agents.processes.values() if process.poll() is None]
-    for process in running:
-        process.send_signal(signal.SIGTERM)
-    deadline = time.monotonic() + _STOP_SECONDS
-    for process in running:
-        try:
-            process.wait(max(deadline - time.monotonic(), 0.1))
-        except (subprocess.TimeoutExpired, KeyboardInterrupt):
-            process.send_signal(signal.SIGTERM)  # the second one ends what still runs
-            process.wait()
+def _wait_ready(name: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    wait_ready(name, process, lambda: _READY in log.read_bytes(), log=log, seconds=_READY_SECONDS)

@@ -15,10 +15,10 @@ from typing import Any, Final
 
 from api.cli.client.http import DEPLOYMENTS, JOBS, SERVICES, ApiClient
 from api.cli.demo.checks import DemoFailed
-from api.cli.stack.child_stack import python_environment
 from api.cli.stack.children import LOOPBACK, Options
 from api.cli.stack.data_dir import DataDir
 from api.cli.stack.embedded import binary
+from api.cli.stack.launching import python_environment
 from workflows.contracts.deployments import Deployment
 from workflows.contracts.environments import EnvironmentState
 from workflows.contracts.ids import deployment_workflow_id
@@ -59,7 +59,7 @@ class Control:
     def cli(self, *words: str) -> str:
         """Run `hybridci …` on this stack; what it prints."""
         line = [sys.executable, "-P", "-m", "api.cli.main", *words, "--data-dir", str(self.data.root)]
-        return _run(line, shown=shlex.join(["hybridci", *words]), env=dict(python_environment()))
+        return _run(line, shown=shlex.join(["hybridci", *words]), env=python_environment())
 
     def temporal(self, *words: str) -> str:
         """Run `temporal …`, Temporal's own command line, on this stack; what it prints."""

@@ -23,10 +23,11 @@ from api.cli.demo.machine import running_servers
 from api.cli.demo.narrate import Narrator
 from api.cli.demo.story import DemoStory, StoryStage
 from api.cli.output import clean
-from api.cli.stack.child_stack import StackFailed, free_ports, running_stack
+from api.cli.stack.child_stack import free_ports, running_stack
 from api.cli.stack.children import Options
 from api.cli.stack.data_dir import DataDir
 from api.cli.stack.embedded import EmbeddedServerMissing
+from api.cli.stack.launching import StartFailed
 
 PLAYED: Final = 0
 FAILED: Final = 1
@@ -56,7 +57,7 @@ def run_demo(data_dir: Path | None, options: Options, *, keep: bool) -> int:
     except KeyboardInterrupt:
         _complain("Interrupted; everything is stopped.")
         return INTERRUPTED
-    except (StackFailed, EmbeddedServerMissing) as error:
+    except (StartFailed, EmbeddedServerMissing) as error:
         _complain(f"The stack did not start. {error}")
         return NOT_STARTED
     except _Failed as failure:
