@@ -18,6 +18,7 @@ from activities.jobs.links import (
     ListJobs,
     ListRunningJobs,
     NoteDemand,
+    ReadCompletedBy,
     ReadDayStats,
     ReadQueueStats,
     RecordJobExecution,
@@ -85,6 +86,7 @@ build_list_jobs_chain: Final = chain_of(ListJobs, level=DEBUG)
 build_list_running_jobs_chain: Final = chain_of(ListRunningJobs, level=DEBUG)
 build_queue_stats_chain: Final = chain_of(ReadQueueStats, "QueueStats", level=DEBUG)
 build_day_stats_chain: Final = chain_of(ReadDayStats, "DayStats", level=DEBUG)
+build_completed_by_chain: Final = chain_of(ReadCompletedBy, "CompletedBy", level=DEBUG)
 
 QUEUEING_BUILDERS: Final[Mapping[JobOperation, BuildQueueingChain]] = {
     JobOperation.ENQUEUE: build_enqueue_job_chain,

@@ -24,6 +24,7 @@ from workflows.contracts.statuses import JobStatus, QueueStatus
 REFRESH_MILLIS: Final = 60_000
 """A demand is kept for days; one that this process has just noted need not be written again for every job."""
 _MAX_KNOWN: Final = 10_000
+_IDS: Final = cast("type[list[str]]", list)
 
 
 class JobContext(TypedDict, total=False):
@@ -44,6 +45,8 @@ class JobContext(TypedDict, total=False):
     queue_stats: QueueStats
     day: str
     day_stats: DayStats
+    agent_ids: list[str]
+    completed_by: dict[str, int]
 
 
 class ValidateJobCreation:
@@ -206,6 +209,14 @@ class ReadDayStats(StoreLink[JobStore]):
     async def call(self, ctx: Context[JobContext]) -> Context[JobContext]:
         """Reads counters."""
         return ctx.insert("day_stats", await self._store.day_stats(check_day(require(ctx, "day", str))))
+
+
+class ReadCompletedBy(StoreLink[JobStore]):
+    """``agent_ids`` → ``completed_by``: how many jobs each has completed. Raises Unavailable."""
+
+    async def call(self, ctx: Context[JobContext]) -> Context[JobContext]:
+        """Reads counters."""
+        return ctx.insert("completed_by", await self._store.completed_by(require(ctx, "agent_ids", _IDS)))
 
 
 def _spec_of(request: object) -> JobSpec:

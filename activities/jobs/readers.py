@@ -6,6 +6,7 @@ Deliberately not here: anything that changes state (that goes through a workflow
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import cast
 
 from codeuchain import Middleware
 
@@ -13,6 +14,7 @@ from activities.chaining.chains import NamedChain, run_chain
 from activities.chaining.middleware import ObserveChain
 from activities.clock import Clock, epoch_millis
 from activities.jobs.chains import (
+    build_completed_by_chain,
     build_day_stats_chain,
     build_list_jobs_chain,
     build_list_running_jobs_chain,
@@ -25,6 +27,7 @@ from workflows.contracts.jobs import Job, JobSummary
 from workflows.contracts.records import DayStats, JobPage, JobQuery, QueueStats
 
 RECENT_JOBS = 5
+_COUNTS = cast("type[dict[str, int]]", dict)
 
 
 class JobsOverview(Frozen):
@@ -51,6 +54,7 @@ class JobReader:
         self._running = build_list_running_jobs_chain(store, hooks)
         self._queue_stats = build_queue_stats_chain(store, hooks)
         self._day_stats = build_day_stats_chain(store, hooks)
+        self._completed_by = build_completed_by_chain(store, hooks)
 
     async def get(self, job_id: str) -> Job:
         """The record as last written. Raises NotFound."""
@@ -75,6 +79,11 @@ class JobReader:
     async def day_stats(self, day: str) -> DayStats:
         """One day's counters; ``day`` is ``YYYY-MM-DD`` in UTC. Raises ValidationFailed for anything else."""
         return await run_chain(self._day_stats, {"day": day}, result="day_stats", kind=DayStats)
+
+    async def completed_by(self, agent_ids: Sequence[str]) -> dict[str, int]:
+        """How many jobs each of these agents has completed."""
+        asked = {"agent_ids": [*agent_ids]}
+        return await run_chain(self._completed_by, asked, result="completed_by", kind=_COUNTS)
 
     async def overview(self) -> JobsOverview:
         """The numbers and the newest jobs for the dashboard's first page."""

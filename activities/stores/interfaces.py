@@ -66,6 +66,10 @@ class JobStore(Protocol):
         """The counters of one day, ``YYYY-MM-DD`` in UTC."""
         ...
 
+    async def completed_by(self, agent_ids: Sequence[str]) -> dict[str, int]:
+        """How many jobs each of these agents has completed: the same cost whatever the number of jobs."""
+        ...
+
 
 class DeploymentStore(Protocol):
     """Deployment records and what they are found by. Events are kept in their record's transaction."""

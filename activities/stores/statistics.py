@@ -12,6 +12,7 @@ What is counted, for every job record:
   write that first shows its ``finished_at``. An attempt that nobody claimed is not sampled.
 - A day counts events: jobs created, and jobs that became completed or failed (parked included) on it, in UTC. A job
   that fails, is redriven and succeeds on one day is in both; discarding a dead letter is no second failure.
+- An agent counts the jobs that became completed as its own: of the attempt that completed them.
 
 What a stored record has already contributed, here and to the lists it is found by, is its ``Footprint``. A store keeps
 it beside the record and makes it a condition of the next write, so ``expected_footprint`` may guess: a wrong guess
@@ -53,6 +54,7 @@ _USUAL_STATUS: Final[Mapping[QueueStatus, JobStatus]] = {
     QueueStatus.CANCELLED: JobStatus.CANCELLED,
     QueueStatus.DEAD_LETTERED: JobStatus.DEAD_LETTERED,
 }
+_COMPLETED: Final = "completed"
 _ACTIVE: Final = frozenset({QueueStatus.CLAIMED, QueueStatus.RUNNING})
 _FAILURES: Final = frozenset({QueueStatus.FAILED, QueueStatus.DEAD_LETTERED})
 
@@ -87,10 +89,13 @@ class Footprint:
 
 @dataclass(frozen=True, slots=True)
 class Deltas:
-    """By how much a write moves the queue's counters and, by day, the days'. Never a zero in it."""
+    """By how much a write moves the queue's counters and, by day, the days'. Never a zero in it. ``completed_by``: the
+    agent that has one completed job more.
+    """
 
     queue: Mapping[str, int]
     days: Mapping[str, Mapping[str, int]]
+    completed_by: str | None = None
 
 
 def expected_footprint(write: JobWrite) -> Footprint | None:
@@ -131,7 +136,8 @@ def deltas(before: Footprint | None, job: Job) -> Deltas:
     event = _end_event(before.queue_status if before else None, job.queue_status)
     if event is not None:
         days.setdefault(day_of(_ended_at(job)), Counter())[event] += 1
-    return Deltas({name: moved for name, moved in queue.items() if moved}, days)
+    by = job.agent_id if event == _COMPLETED else None
+    return Deltas({name: moved for name, moved in queue.items() if moved}, days, by)
 
 
 def add_up(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
@@ -220,7 +226,7 @@ def _bucket_name(kind: str, bucket: int) -> str:
 
 def _end_event(before: QueueStatus | None, now: QueueStatus) -> str | None:
     if now is QueueStatus.COMPLETED and before is not QueueStatus.COMPLETED:
-        return "completed"
+        return _COMPLETED
     if now in _FAILURES and before not in _FAILURES:
         return "failed"
     return None

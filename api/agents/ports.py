@@ -7,7 +7,7 @@ from fastapi import Depends
 from api.agents.fleet import Fleet
 from api.agents.schemas import GatewayAddress
 from api.auth.ports import IssuingPorts
-from api.ports import provided
+from api.ports import HasJobReader, provided
 
 
 class HasFleet(Protocol):
@@ -17,7 +17,7 @@ class HasFleet(Protocol):
     def fleet(self) -> Fleet: ...
 
 
-class AgentPorts(IssuingPorts, HasFleet, Protocol):
+class AgentPorts(IssuingPorts, HasFleet, HasJobReader, Protocol):
     """``gateway``: where agents elsewhere connect, when there is one."""
 
     @property

@@ -54,8 +54,9 @@ async def register_agent(ports: AgentPorts, registration: AgentRegistration, ori
     if before is not None:
         same = before.pool == agent.pool and before.instance == agent.instance
         await end_token(ports, before.credential_id, origin, grace_seconds=GRACE_SECONDS if same else 0)
+    completed = await ports.reader.completed_by([agent.agent_id])
     return Registered(
-        agent=agent_view(agent, ports.clock()),
+        agent=agent_view(agent, ports.clock(), completed[agent.agent_id]),
         token=issued.token,
         token_expires_at=token.expires_at,
         heartbeat_seconds=HEARTBEAT_SECONDS,

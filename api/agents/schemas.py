@@ -60,6 +60,7 @@ class AgentView(Tolerant):
     quarantined_until: Millis | None = None
     quarantine_failures: int = 0
     quarantine_reason: str | None = None
+    jobs_completed: int = Field(default=0, description="Jobs that this name has completed with success.")
     last_heartbeat: Millis | None = Field(default=None, description="When it came; null before the first.")
     registered_at: Millis
     registered_by: str = ""
@@ -134,7 +135,7 @@ class ScaleRequest(PoolBounds):
         return PoolBounds(**self.model_dump(exclude={"reason"}))
 
 
-def agent_view(agent: Agent, now: int) -> AgentView:
+def agent_view(agent: Agent, now: int, jobs_completed: int) -> AgentView:
     """How the agent is at ``now``, in epoch milliseconds."""
     beat = agent.beat
     fields: dict[str, Any] = agent.model_dump(include=_OF_AGENT)
@@ -142,6 +143,7 @@ def agent_view(agent: Agent, now: int) -> AgentView:
         fields |= {**beat.model_dump(include=_OF_BEAT), "last_heartbeat": beat.received_at}
     fields |= {
         "status": agent.status(now),
+        "jobs_completed": jobs_completed,
         "accepting": agent.accepts(now),
         "words": words(agent, now),
         "seconds_since_heard": round(max(0, now - agent.seen_at) / 1000, 1),

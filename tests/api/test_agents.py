@@ -13,11 +13,13 @@ from api.agents.roster import Roster
 from tests.api.conftest import AGENT_KEY, client
 from tests.api.fleet_bench import FleetBench, fleet_bench
 from tests.api.live import until
+from tests.unit.fakes import make_job
 from workflows.contracts.access import Role
 from workflows.contracts.agents import Agent, Heartbeat
 from workflows.contracts.errors import Unavailable
 from workflows.contracts.labels import normalised
-from workflows.contracts.records import JobQuery
+from workflows.contracts.records import JobQuery, JobWrite
+from workflows.contracts.statuses import JobStatus, QueueStatus
 
 
 @pytest.fixture
@@ -127,6 +129,22 @@ async def test_an_agent_at_work_is_well(fleet: FleetBench) -> None:
     assert abs(shown["last_heartbeat"] - fleet.now()) < 2000
     healthy = (await fleet.admin.get("/api/agents/healthy")).json()["items"]
     assert [agent["agent_id"] for agent in healthy] == ["agent-7"]
+
+
+async def test_completed_jobs_are_counted_once_and_whatever_becomes_of_the_agent(fleet: FleetBench) -> None:
+    await fleet.register()
+    await fleet.register("agent-8")
+    done = make_job("a", queue_status=QueueStatus.COMPLETED, status=JobStatus.SUCCESS, agent_id="agent-7", sequence=2)
+    failed = make_job("b", queue_status=QueueStatus.FAILED, status=JobStatus.FAILED, agent_id="agent-7", sequence=2)
+    for job in (done, failed, done.model_copy(update={"sequence": 3})):
+        await fleet.stores.jobs.write(JobWrite(job=job, previous=QueueStatus.RUNNING))
+    fleet.another_process()
+    listed = (await fleet.admin.get("/api/agents")).json()["items"]
+    assert [(agent["agent_id"], agent["jobs_completed"]) for agent in listed] == [("agent-7", 1), ("agent-8", 0)]
+    healthy = (await fleet.admin.get("/api/agents/healthy")).json()["items"]
+    assert [agent["jobs_completed"] for agent in healthy] == [1, 0]
+    assert (await fleet.register(instance="word-12345"))["agent"]["jobs_completed"] == 1
+    assert (await fleet.show())["jobs_completed"] == 1
 
 
 @pytest.mark.parametrize("off", [-31_500, 31_500])

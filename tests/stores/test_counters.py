@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -39,6 +40,10 @@ async def test_counters_are_exact_under_concurrency_and_repeats(jobs: JobStore, 
     for agent in {job.agent_id for job in records if job.agent_id}:
         found = (await jobs.list(JobQuery(agent_id=agent))).items
         assert {item.job_id for item in found} == {job.job_id for job in records if job.agent_id == agent}
+    agents = {job.agent_id for job in records if job.agent_id}
+    completed = Counter(job.agent_id for job in records if job.queue_status is QueueStatus.COMPLETED)
+    assert completed.total()
+    assert await jobs.completed_by([*agents, "unknown"]) == {name: completed[name] for name in (*agents, "unknown")}
 
 
 async def test_a_write_that_never_came_costs_no_count(jobs: JobStore) -> None:

@@ -1,11 +1,13 @@
 """Fakes of our own interfaces for tests of the layers above the stores, and jobs to fill them with."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from activities.stores.documents import load_job
 from activities.stores.interfaces import WriteOutcome
 from activities.stores.memory.agents import MemoryAgentStore
 from activities.stores.memory.events import MemoryEventStore
+from activities.stores.memory.jobs import MemoryJobStore
 from workflows.contracts.errors import Unavailable
 from workflows.contracts.jobs import Job, JobSpec, new_job
 from workflows.contracts.records import DayStats, JobPage, JobQuery, JobWrite, QueueStats
@@ -41,49 +43,57 @@ class Counting:
         self.call = call
 
 
-class FakeJobStore:
-    """Keeps writes in order and answers what it was told to; ``down`` makes every call raise Unavailable."""
+class FakeJobStore(MemoryJobStore):
+    """The memory store with these records in it. ``writes`` and ``queries`` are what was asked of it, in order.
+
+    ``page_size`` shortens its pages; ``down`` makes every call raise Unavailable.
+    """
 
     def __init__(self, *jobs: Job) -> None:
-        self.jobs = {job.job_id: job for job in jobs}
+        super().__init__(MemoryEventStore())
         self.writes: list[JobWrite] = []
         self.queries: list[JobQuery] = []
-        self.stats = QueueStats()
-        self.day = DayStats(day="1970-01-01")
         self.page_size = 100
         self.down = False
+        for job in jobs:
+            self.hold(job)
+
+    @property
+    def jobs(self) -> Mapping[str, Job]:
+        """All records by id."""
+        return {job_id: load_job(document) for job_id, document in self._documents.items()}
+
+    def hold(self, job: Job) -> None:
+        """Have this record, whatever was there."""
+        self._keep(JobWrite(job=job), self.jobs.get(job.job_id))
 
     async def write(self, write: JobWrite, document: str | None = None) -> WriteOutcome:
         self._answer()
-        stored = self.jobs.get(write.job.job_id)
-        if stored is not None and stored.sequence >= write.job.sequence:
-            return WriteOutcome.STALE
-        self.writes.append(write)
-        self.jobs[write.job.job_id] = write.job
-        return WriteOutcome.APPLIED
+        outcome = await super().write(write, document)
+        if outcome is WriteOutcome.APPLIED:
+            self.writes.append(write)
+        return outcome
 
     async def get(self, job_id: str) -> Job | None:
         self._answer()
-        return self.jobs.get(job_id)
+        return await super().get(job_id)
 
     async def list(self, query: JobQuery) -> JobPage:
         self._answer()
         self.queries.append(query)
-        found = sorted(self.jobs.values(), key=lambda job: job.created_at, reverse=True)
-        found = [job for job in found if query.status in {None, job.status} and query.pool in {None, job.pool}]
-        found = [job for job in found if query.agent_id in {None, job.agent_id}]
-        start = int(query.cursor or 0)
-        end = start + min(query.limit, self.page_size)
-        cursor = str(end) if end < len(found) else None
-        return JobPage(items=[job.summary() for job in found[start:end]], next_cursor=cursor)
+        return await super().list(query.model_copy(update={"limit": min(query.limit, self.page_size)}))
 
     async def queue_stats(self) -> QueueStats:
         self._answer()
-        return self.stats
+        return await super().queue_stats()
 
     async def day_stats(self, day: str) -> DayStats:
         self._answer()
-        return self.day.model_copy(update={"day": day})
+        return await super().day_stats(day)
+
+    async def completed_by(self, agent_ids: Sequence[str]) -> dict[str, int]:
+        self._answer()
+        return await super().completed_by(agent_ids)
 
     def _answer(self) -> None:
         if self.down:

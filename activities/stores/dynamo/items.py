@@ -10,13 +10,17 @@ from typing import Any
 
 from activities.stores.documents import dump_job, load_job
 from activities.stores.dynamo.table import (
+    AGENT_COUNTER_SHARDS,
+    AGENT_RETENTION_SECONDS,
     ALL_LIST,
+    COMPLETED,
     DAY_RETENTION_SECONDS,
     QUEUE_COUNTER,
     RECORD_IS_NEW,
     SEQUENCE_IS_NEWER,
     TTL_ATTRIBUTE,
     JobTables,
+    agent_counter,
     agent_list,
     counter_shard,
     day_counter,
@@ -63,6 +67,10 @@ class RecordWrite:
         for day, counters in moved.days.items():
             expires = day_end(day) + DAY_RETENTION_SECONDS
             yield counter_addition(table, day_counter(day), shard, counters, expires)
+        if moved.completed_by is not None:
+            name, one = agent_counter(moved.completed_by), {COMPLETED: 1}
+            expires = self._job.created_at // 1000 + AGENT_RETENTION_SECONDS
+            yield counter_addition(table, name, shard % AGENT_COUNTER_SHARDS, one, expires)
 
 
 def list_moves(
@@ -92,12 +100,17 @@ def counter_addition(
     return {
         "Update": {
             "TableName": table,
-            "Key": {"counter": {"S": counter}, "shard": {"N": str(shard)}},
+            "Key": counter_key(counter, shard),
             "UpdateExpression": expression,
             "ExpressionAttributeNames": names,
             "ExpressionAttributeValues": values,
         }
     }
+
+
+def counter_key(counter: str, shard: int) -> Item:
+    """The key of one shard of a counter."""
+    return {"counter": {"S": counter}, "shard": {"N": str(shard)}}
 
 
 def document_attribute(document: str, field: str, name: str) -> dict[str, Any]:

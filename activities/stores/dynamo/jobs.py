@@ -2,12 +2,25 @@
 tried in ``transactions``.
 """
 
+from collections.abc import Sequence
+
 from activities.stores.documents import load_summaries
+from activities.stores.dynamo.batches import get_batch
 from activities.stores.dynamo.client import AwsClients
 from activities.stores.dynamo.events import RecordEvents, write_with_events
-from activities.stores.dynamo.items import RecordWrite, read_record
+from activities.stores.dynamo.items import RecordWrite, counter_key, read_record
 from activities.stores.dynamo.listing import Lister
-from activities.stores.dynamo.table import ALL_LIST, QUEUE_COUNTER, JobTables, agent_list, day_counter, status_list
+from activities.stores.dynamo.table import (
+    AGENT_COUNTER_SHARDS,
+    ALL_LIST,
+    COMPLETED,
+    QUEUE_COUNTER,
+    JobTables,
+    agent_counter,
+    agent_list,
+    day_counter,
+    status_list,
+)
 from activities.stores.dynamo.transactions import read_counters, read_item
 from activities.stores.interfaces import WriteOutcome
 from activities.stores.statistics import Footprint, day_stats, expected_footprint, queue_stats
@@ -56,6 +69,15 @@ class DynamoJobStore:
     async def day_stats(self, day: str) -> DayStats:
         """See JobStore."""
         return day_stats(day, await read_counters(self._clients, self._tables.statistics, day_counter(day)))
+
+    async def completed_by(self, agent_ids: Sequence[str]) -> dict[str, int]:
+        """See JobStore."""
+        names = {agent_counter(agent_id): agent_id for agent_id in agent_ids}
+        keys = [counter_key(name, shard) for name in names for shard in range(AGENT_COUNTER_SHARDS)]
+        counts = dict.fromkeys(names.values(), 0)
+        for item in await get_batch(self._clients, self._tables.statistics, keys):
+            counts[names[item["counter"]["S"]]] += int(item[COMPLETED]["N"])
+        return counts
 
     async def _stored(self, job_id: str) -> tuple[int, Footprint] | None:
         item = await read_item(self._clients, self._tables.jobs, _key(job_id), "sequence", "footprint")

@@ -16,7 +16,8 @@ embedded server answers a query of an index by reading the whole table (34 ms at
 
 ``statistics`` (keys ``counter``, ``shard``): counters, spread over COUNTER_SHARDS items each, because a transaction
 excludes every other on the same item. ``queue`` are the queue's, ``day#2026-11-21`` a day's, which expire;
-``deployments`` and ``deployments#2026-11-21`` are the deployments'.
+``deployments`` and ``deployments#2026-11-21`` are the deployments'. ``agent#…`` counts what an agent has completed, in
+fewer items, since a page of agents reads all of them; they expire when the agent has completed nothing for long.
 
 ``deployments`` and ``deployment_lists`` are like those of jobs; the ``footprint`` is the status, the lists are ``all``,
 ``status#…`` and ``service#…``.
@@ -64,6 +65,9 @@ PRESENT: Final = "present"
 RECORD_PLACE: Final = "record"
 SEEN_PLACE: Final = "seen"
 DAY_RETENTION_SECONDS: Final = 400 * 24 * 3600
+AGENT_RETENTION_SECONDS: Final = 400 * 24 * 3600
+AGENT_COUNTER_SHARDS: Final = 4
+COMPLETED: Final = "completed"
 TTL_ATTRIBUTE: Final = "expires_at"
 
 RECORD_IS_NEW: Final = "attribute_not_exists(job_id)"
@@ -275,6 +279,11 @@ def partition(name: str, shard: int) -> str:
 def day_counter(day: str) -> str:
     """The counter of a day, ``YYYY-MM-DD``."""
     return f"day#{day}"
+
+
+def agent_counter(agent_id: str) -> str:
+    """The counter of an agent."""
+    return f"agent#{agent_id}"
 
 
 def deployment_day_counter(day: str) -> str:

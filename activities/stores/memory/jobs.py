@@ -1,6 +1,7 @@
 """JobStore in memory, for unit tests. No ``await`` stands between a read and the write that follows from it."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 from activities.stores.documents import dump_job, load_job
 from activities.stores.interfaces import WriteOutcome
@@ -19,18 +20,14 @@ class MemoryJobStore:
         self._documents: dict[str, str] = {}
         self._queue: Counter[str] = Counter()
         self._days: dict[str, Counter[str]] = {}
+        self._completed: Counter[str] = Counter()
 
     async def write(self, write: JobWrite, document: str | None = None) -> WriteOutcome:
         """See JobStore."""
         job, stored = write.job, await self.get(write.job.job_id)
         if stored is not None and stored.sequence >= job.sequence:
             return WriteOutcome.STALE
-        self._events.keep([*write.creation, *write.events])
-        moved = deltas(Footprint.of(stored) if stored else None, job)
-        self._documents[job.job_id] = dump_job(job) if document is None else document
-        self._queue.update(moved.queue)
-        for day, counters in moved.days.items():
-            self._days.setdefault(day, Counter()).update(counters)
+        self._keep(write, stored, document)
         return WriteOutcome.APPLIED
 
     async def get(self, job_id: str) -> Job | None:
@@ -51,6 +48,21 @@ class MemoryJobStore:
     async def day_stats(self, day: str) -> DayStats:
         """See JobStore."""
         return day_stats(day, self._days.get(day, {}))
+
+    async def completed_by(self, agent_ids: Sequence[str]) -> dict[str, int]:
+        """See JobStore."""
+        return {agent_id: self._completed[agent_id] for agent_id in agent_ids}
+
+    def _keep(self, write: JobWrite, stored: Job | None, document: str | None = None) -> None:
+        job = write.job
+        self._events.keep([*write.creation, *write.events])
+        moved = deltas(Footprint.of(stored) if stored else None, job)
+        self._documents[job.job_id] = dump_job(job) if document is None else document
+        self._queue.update(moved.queue)
+        for day, counters in moved.days.items():
+            self._days.setdefault(day, Counter()).update(counters)
+        if moved.completed_by is not None:
+            self._completed[moved.completed_by] += 1
 
 
 def _place(job: Job) -> tuple[int, str]:

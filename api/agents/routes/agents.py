@@ -76,7 +76,7 @@ async def list_agents(listing: Annotated[AgentListQuery, Query()], ports: AgentP
     """With how they are at this moment. Go on until ``next_cursor`` is null."""
     query = AgentQuery(pool=listing.pool, limit=listing.limit, cursor=listing.cursor)
     page = await ports.fleet.registry.list(query)
-    views = _views(ports, caller, page.items)
+    views = await _views(ports, caller, page.items)
     chosen = [view for view in views if listing.status in (None, view.status)]
     return json_answer(AgentViews(items=chosen, next_cursor=page.next_cursor).model_dump_json().encode())
 
@@ -86,10 +86,10 @@ async def list_healthy(listing: Annotated[HealthyQuery, Query()], ports: AgentPo
     """Those of which nothing is wrong; ``accepting`` tells whether one takes jobs now. The cursor is an agent's id."""
     members = await ports.fleet.registry.members(listing.pool)
     after = listing.cursor or ""
-    healthy = [
-        view for view in _views(ports, caller, members) if view.status is AgentStatus.HEALTHY and view.agent_id > after
-    ]
-    items, more = healthy[: listing.limit], len(healthy) > listing.limit
+    now = ports.clock()
+    members = [each for each in members if each.agent_id > after]
+    healthy = [each for each in _seen(ports, caller, members) if each.status(now) is AgentStatus.HEALTHY]
+    items, more = await _shown(ports, healthy[: listing.limit]), len(healthy) > listing.limit
     page = AgentViews(items=items, next_cursor=items[-1].agent_id if more else None)
     return json_answer(page.model_dump_json().encode())
 
@@ -99,7 +99,7 @@ async def get_agent(agent_id: str, ports: AgentPortsDep, caller: Caller) -> Resp
     """How it is, what it runs, why it takes nothing."""
     agent = await ports.fleet.registry.get(agent_id)
     require(caller, Operation.READ, pool=agent.pool)
-    return _answer(ports, agent)
+    return await _answer(ports, agent)
 
 
 @often.post("/{agent_id}/heartbeat", response_model=HeartbeatAnswer, summary="An agent is alive")
@@ -150,7 +150,7 @@ async def drain(
     """It takes nothing new, finishes what it runs and ends. It learns so with its next heartbeat's answer."""
     await _operable(ports, origin, agent_id)
     signed = origin.who(asked.reason)
-    return _changed(ports, await ports.fleet.registry.drain(agent_id, signed=signed))
+    return await _changed(ports, await ports.fleet.registry.drain(agent_id, signed=signed))
 
 
 @router.post("/{agent_id}/pause", response_model=AgentView, summary="Let an agent take nothing new")
@@ -164,7 +164,7 @@ async def pause(
     await _operable(ports, origin, agent_id)
     signed = origin.who(asked.note)
     agent = await ports.fleet.registry.pause(agent_id, note=asked.note or "", seconds=asked.seconds, signed=signed)
-    return _changed(ports, agent)
+    return await _changed(ports, agent)
 
 
 @router.post("/{agent_id}/resume", response_model=AgentView, summary="Let an agent take jobs again")
@@ -177,7 +177,7 @@ async def resume(
     """After a pause or a drain; an agent that has already ended must be started."""
     await _operable(ports, origin, agent_id)
     signed = origin.who(asked.reason)
-    return _changed(ports, await ports.fleet.registry.resume(agent_id, signed=signed))
+    return await _changed(ports, await ports.fleet.registry.resume(agent_id, signed=signed))
 
 
 @router.patch("/{agent_id}/status", response_model=AgentView, summary="Say how an agent is to be")
@@ -193,7 +193,7 @@ async def set_status(
     agent = await ports.fleet.registry.set_status(agent_id, asked.status, signed=signed)
     if agent.deregistered_at is not None:
         await end_token(ports, agent.credential_id, origin)
-    return _changed(ports, agent)
+    return await _changed(ports, agent)
 
 
 async def _deregister(
@@ -203,7 +203,7 @@ async def _deregister(
     require(origin.caller, operation, pool=present.pool)
     agent = await ports.fleet.registry.deregister(agent_id, signed=origin.who(asked.reason))
     await end_token(ports, agent.credential_id, origin)
-    return _changed(ports, agent)
+    return await _changed(ports, agent)
 
 
 async def _operable(ports: AgentPorts, origin: Origin, agent_id: str) -> None:
@@ -222,18 +222,26 @@ def _itself(caller: Principal, agent_id: str) -> None:
         )
 
 
-def _views(ports: AgentPorts, caller: Principal, agents: list[Agent]) -> list[AgentView]:
-    """As far as the caller may see them."""
-    now = ports.clock()
-    mine = [agent for agent in agents if caller.may(Operation.READ, pool=agent.pool)]
-    return [agent_view(ports.fleet.heartbeats.seen(agent), now) for agent in mine]
+async def _views(ports: AgentPorts, caller: Principal, agents: list[Agent]) -> list[AgentView]:
+    return await _shown(ports, _seen(ports, caller, agents))
 
 
-def _changed(ports: AgentPorts, agent: Agent) -> Response:
+def _seen(ports: AgentPorts, caller: Principal, agents: list[Agent]) -> list[Agent]:
+    """As far as the caller may see them, with their last heartbeats."""
+    heartbeats = ports.fleet.heartbeats
+    return [heartbeats.seen(agent) for agent in agents if caller.may(Operation.READ, pool=agent.pool)]
+
+
+async def _shown(ports: AgentPorts, agents: list[Agent]) -> list[AgentView]:
+    now, completed = ports.clock(), await ports.reader.completed_by([agent.agent_id for agent in agents])
+    return [agent_view(agent, now, completed[agent.agent_id]) for agent in agents]
+
+
+async def _changed(ports: AgentPorts, agent: Agent) -> Response:
     ports.fleet.changed(agent, began_anew=agent.deregistered_at is not None)
-    return _answer(ports, agent)
+    return await _answer(ports, agent)
 
 
-def _answer(ports: AgentPorts, agent: Agent) -> Response:
-    view = agent_view(ports.fleet.heartbeats.seen(agent), ports.clock())
+async def _answer(ports: AgentPorts, agent: Agent) -> Response:
+    (view,) = await _shown(ports, [ports.fleet.heartbeats.seen(agent)])
     return json_answer(view.model_dump_json().encode())

@@ -180,7 +180,7 @@ class TestAwait:
 
         def on_heartbeat(still_open: int) -> None:
             looks.append(still_open)
-            store.jobs["a"] = make_job("a", status=JobStatus.FAILED)
+            store.hold(make_job("a", status=JobStatus.FAILED))
 
         environment.on_heartbeat = on_heartbeat
         statuses = await environment.run(build(store).await_jobs, AwaitJobs(job_ids=["a", "b", "c", "c"]))

@@ -20,7 +20,7 @@ from activities.stores.open import open_memory_stores
 from tests.unit.fakes import SPEC, Counting, FakeJobStore, make_job, no_agents
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable, ValidationFailed
 from workflows.contracts.jobs import Job
-from workflows.contracts.records import DayStats, JobQuery, JobWrite, QueueStats
+from workflows.contracts.records import JobQuery, JobWrite
 from workflows.contracts.statuses import JobStatus, QueueStatus
 
 
@@ -148,9 +148,20 @@ class TestJobReader:
         assert (await reader.list(JobQuery(limit=1, cursor=first.next_cursor))).next_cursor is None
 
     async def test_overview(self) -> None:
-        store = FakeJobStore(*(make_job(str(number), created_at=number) for number in range(7)))
-        store.stats = QueueStats(total=7, running=1, completed=3, failed=2)
-        store.day = DayStats(day="", failed=1)
+        completed: dict[str, object] = {
+            "queue_status": QueueStatus.COMPLETED,
+            "status": JobStatus.SUCCESS,
+            "completed_at": 9,
+        }
+        failed: dict[str, object] = {"queue_status": QueueStatus.FAILED, "status": JobStatus.FAILED}
+        ends: list[dict[str, object]] = [
+            {"queue_status": QueueStatus.RUNNING, "status": JobStatus.RUNNING},
+            *[completed] * 3,
+            {**failed, "completed_at": 9},
+            {**failed, "completed_at": 86_400_000},
+            {},
+        ]
+        store = FakeJobStore(*(make_job(str(number), created_at=number, **end) for number, end in enumerate(ends)))
         overview = await JobReader(store, clock=lambda: 86_400_000 - 1).overview()
         assert overview.model_dump(exclude={"recent_jobs"}) == {
             "total_jobs": 7,
@@ -177,6 +188,7 @@ class TestJobReader:
             reader.by_agent("a"),
             reader.queue_stats(),
             reader.day_stats("2026-11-21"),
+            reader.completed_by(["a"]),
             reader.overview(),
         ]
         answers = await asyncio.gather(*calls, return_exceptions=True)

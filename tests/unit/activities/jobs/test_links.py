@@ -197,9 +197,8 @@ class TestReading:
 
     async def test_running_asks_for_running_whatever_the_query_says(self) -> None:
         store = FakeJobStore()
-        query = JobQuery(status=JobStatus.FAILED, limit=7, cursor="0")
-        await ListRunningJobs(store).call(context(query=query))
-        assert store.queries == [JobQuery(status=JobStatus.RUNNING, limit=7, cursor="0")]
+        await ListRunningJobs(store).call(context(query=JobQuery(status=JobStatus.FAILED, pool="gpu", limit=7)))
+        assert store.queries == [JobQuery(status=JobStatus.RUNNING, pool="gpu", limit=7)]
 
     @pytest.mark.parametrize("day", ["2026-02-30", "20261121", "2026-W47-6", "today", "", "२०२६-११-२१"])
     async def test_a_day_of_another_form_is_refused(self, day: str) -> None:
