@@ -236,8 +236,8 @@ def bench(
         list[str] | None,
         typer.Option(
             "--part",
-            help="Only this: latency, throughput, deployments, deployments-many, gateway, memory, reads or heartbeats. "
-            "Repeatable.",
+            help="Only this: latency, throughput, deployments, deployments-many, gateway, memory, reads, heartbeats, "
+            "or fleet (measured only when named). Repeatable.",
         ),
     ] = None,
     samples: Annotated[

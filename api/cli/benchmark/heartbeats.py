@@ -28,7 +28,7 @@ def measure_heartbeats(stack: OwnStack, agents: int, rounds: int, say: Callable[
     """The cost of a heartbeat with so many agents, on a stack with nothing to do. Raises BenchmarkFailed."""
     with ExitStack() as context:
         lines = [context.enter_context(stack.api()) for _ in range(_CONNECTIONS)]
-        tokens = [lines[0].register_agent(_registration(number)) for number in range(agents)]
+        tokens = [lines[0].register_agent(registration_of(number)) for number in range(agents)]
         say(f"heartbeats: {agents} agents registered")
         _beat(lines, tokens, 1)
         processes = {name: stack.processes()[name] for name in ("api", "aws")}
@@ -48,21 +48,28 @@ def measure_heartbeats(stack: OwnStack, agents: int, rounds: int, say: Callable[
 
 def _beat(lines: Sequence[Api], tokens: Sequence[str], sequence: int) -> None:
     for number, token in enumerate(tokens):
-        body = {
-            "sequence": sequence, "at": round(time.time() * 1000), "cpu_percent": 12.5, "memory_percent": 40.1,
-            "disk_percent": 61.0, "load": 0.42, "running": ["5f0c1f86-0a52-4a55-b7d1-0d5b8a0e2b11"], "accepting": True,
-            "version": "1.0", "labels": {"os": "linux", "arch": "x86_64"}, "region": "eu",
-        }  # fmt: skip
-        lines[number % len(lines)].heartbeat(_name(number), json.dumps(body).encode(), token)
+        lines[number % len(lines)].heartbeat(name_of(number), body_of(sequence), token)
     time.sleep(STORE_WITHIN_SECONDS + 0.5)  # there is nothing to ask that would not be measured too
 
 
-def _registration(number: int) -> dict[str, object]:
+def body_of(sequence: int) -> bytes:
+    """A heartbeat as an agent at work sends it."""
+    body = {
+        "sequence": sequence, "at": round(time.time() * 1000), "cpu_percent": 12.5, "memory_percent": 40.1,
+        "disk_percent": 61.0, "load": 0.42, "running": ["5f0c1f86-0a52-4a55-b7d1-0d5b8a0e2b11"], "accepting": True,
+        "version": "1.0", "labels": {"os": "linux", "arch": "x86_64"}, "region": "eu",
+    }  # fmt: skip
+    return json.dumps(body).encode()
+
+
+def registration_of(number: int) -> dict[str, object]:
+    """The registration of the agent of this number."""
     return {
-        "agent_id": _name(number), "instance": f"bench-{number:08}", "pool": _POOL, "capacity": 4,
+        "agent_id": name_of(number), "instance": f"bench-{number:08}", "pool": _POOL, "capacity": 4,
         "labels": {"os": "linux", "arch": "x86_64"}, "region": "eu", "hostname": f"host-{number}", "version": "1.0",
     }  # fmt: skip
 
 
-def _name(number: int) -> str:
+def name_of(number: int) -> str:
+    """The id of the agent of this number."""
     return f"bench-{number}"

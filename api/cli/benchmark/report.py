@@ -90,6 +90,23 @@ class HeartbeatFigures(Frozen):
     many_cpu_percent: float
 
 
+class FleetRun(Frozen):
+    """CPU time of the API per heartbeat, storing it included, and the time to the answer, both in milliseconds."""
+
+    cpu_ms: float
+    answered: Times
+
+
+class FleetFigures(Frozen):
+    """Heartbeats of ``agents``, each every ``seconds``: over one kept connection each, and with a new one each time."""
+
+    agents: int
+    seconds: float
+    kept: FleetRun
+    new: FleetRun
+    api_mib: float
+
+
 class Reads(Frozen):
     """Reading with this many jobs stored."""
 
@@ -141,5 +158,6 @@ class Report(Frozen):
     many_deployments: ManyDeployments | None = None
     gateway_latency: GatewayLatency | None = None
     heartbeats: HeartbeatFigures | None = None
+    fleets: list[FleetFigures] = Field(default_factory=list[FleetFigures])
     reads: list[Reads] = Field(default_factory=list[Reads])
     targets: list[Target] = Field(default_factory=list[Target])

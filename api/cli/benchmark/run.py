@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from api.cli.benchmark.deployments import measure_deployments
+from api.cli.benchmark.fleet import measure_fleet
 from api.cli.benchmark.floor import Floor, floor_worker
 from api.cli.benchmark.gateway import measure_gateway
 from api.cli.benchmark.heartbeats import measure_heartbeats
@@ -26,6 +27,7 @@ from api.cli.benchmark.work import Repository, make_repository, measure_latency,
 _FEW_STORED: Final = 100
 _QUIET_SECONDS: Final = 5.0
 _HEARTBEAT_ROUNDS: Final = 4
+_FLEET_ROUNDS: Final = 3
 
 
 class BenchPart(StrEnum):
@@ -39,12 +41,18 @@ class BenchPart(StrEnum):
     MEMORY = "memory"
     READS = "reads"
     HEARTBEATS = "heartbeats"
+    FLEET = "fleet"
+
+
+USUAL: Final = tuple(part for part in BenchPart if part is not BenchPart.FLEET)
+"""What is measured unless parts are named: a fleet takes two minutes more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to measure. ``samples`` of each latency (a fourth of that of a deployment's), ``jobs`` for throughput,
-    ``deployments`` at once, ``stored`` records for reads, ``agents`` that beat.
+    ``deployments`` at once, ``stored`` records for reads, ``agents`` that
+    beat over a few connections; ``fleets`` of agents with a connection of their own each.
     """
 
     parts: frozenset[BenchPart]
@@ -54,6 +62,7 @@ class Plan:
     capacity: int
     deployments: int = 200
     agents: int = 500
+    fleets: tuple[int, ...] = (300, 1000)
 
 
 def run_benchmark(plan: Plan, say: Callable[[str], None]) -> Report:
@@ -89,11 +98,14 @@ def _with_work(report: Report, plan: Plan, stack: OwnStack, folder: Path, say: C
             found |= _with_deployments(plan, stack, floor, repository, folder, say)
     if BenchPart.GATEWAY in plan.parts:
         found["gateway_latency"] = measure_gateway(stack, plan.samples, say)
-    if BenchPart.MEMORY in plan.parts and plan.parts - {BenchPart.MEMORY, BenchPart.READS, BenchPart.HEARTBEATS}:
+    if BenchPart.MEMORY in plan.parts and plan.parts - {BenchPart.MEMORY, BenchPart.READS, BenchPart.HEARTBEATS, BenchPart.FLEET}:
         found["after_work_mib"] = _at_rest(stack)
     if BenchPart.HEARTBEATS in plan.parts:
         rounds = min(_HEARTBEAT_ROUNDS, max(1, plan.samples // 2))
         found["heartbeats"] = measure_heartbeats(stack, plan.agents, rounds, say)
+    if BenchPart.FLEET in plan.parts:
+        rounds = min(_FLEET_ROUNDS, max(1, plan.samples // 4))
+        found["fleets"] = [measure_fleet(stack, agents, rounds, say) for agents in plan.fleets]
     return report.model_copy(update=found)
 
 

@@ -1,10 +1,13 @@
 """A report as people read it: the figures, where a job's CPU time goes, and how far the targets are."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.table import Table
 
 from api.cli.benchmark.report import (
     DeploymentLatency,
+    FleetFigures,
     GatewayLatency,
     HeartbeatFigures,
     Latency,
@@ -36,6 +39,8 @@ def print_report(report: Report, console: Console) -> None:
         console.print(_reads(report))
     if report.heartbeats:
         console.print(_heartbeats(report.heartbeats))
+    if report.fleets:
+        console.print(_fleets(report.fleets))
     for when, mib in (("when idle", report.idle_mib), ("after this work", report.after_work_mib)):
         if mib:
             parts = ", ".join(f"{name} {size:.0f}" for name, size in mib.items())
@@ -108,6 +113,15 @@ def _heartbeats(beats: HeartbeatFigures) -> Table:
     for name, used in beats.cpu_ms.items():
         table.add_row(f"CPU ms per heartbeat: {name}", f"{used:.2f}")
     table.add_row(f"CPU of the API with {beats.many:,} agents", f"{beats.many_cpu_percent:.0f} % of a core")
+    return table
+
+
+def _fleets(fleets: Sequence[FleetFigures]) -> Table:
+    title = "Heartbeats of agents in turn: CPU of the API, answer p50 / p95, ms"
+    table = _table(title, "agents, each every", "connection kept", "answer", "a new one each time", "answer")
+    for fleet in fleets:
+        runs = (text for run in (fleet.kept, fleet.new) for text in (f"{run.cpu_ms:.2f}", _both(run.answered)))
+        table.add_row(f"{fleet.agents:,}, {fleet.seconds:g} s", *runs)
     return table
 
 

@@ -42,6 +42,10 @@ class Api:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._connection.close()
 
+    def hang_up(self) -> None:
+        """The next request opens a new connection."""
+        self._connection.close()
+
     def read(self, path: str) -> bytes:
         """The body of an answer to GET. Raises BenchmarkFailed."""
         return self._request("GET", path, None)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
-from api.cli.benchmark.run import BenchPart, Plan, run_benchmark
+from api.cli.benchmark.run import USUAL, BenchPart, Plan, run_benchmark
 from api.cli.benchmark.table import print_report
 from api.cli.benchmark.wire import BenchmarkFailed
 
@@ -27,7 +27,7 @@ def run_bench(
 ) -> int:
     """Measure and print. The exit code says whether it could be measured, not whether it was fast."""
     try:
-        chosen = frozenset(BenchPart(part) for part in parts or list(BenchPart))
+        chosen = frozenset(BenchPart(part) for part in parts or USUAL)
     except ValueError as error:
         sys.stderr.write(f"hybridci bench: {error}; choose from {', '.join(BenchPart)}.\n")
         return WRONG_OPTION
