@@ -10,6 +10,9 @@ fast:  # what needs no server; style, types and walls are `check`
 suite:  # one suite: make suite S=tests/workflows
 	$(PYTEST) $(S)
 
+durations:  # measure how long each test file takes, for the order of later runs
+	$(PYTEST) --record-durations
+
 check:  # style, types, walls
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
@@ -19,4 +22,4 @@ check:  # style, types, walls
 all:  # everything, as CI does
 	.ci/run
 
-.PHONY: help fast suite check all
+.PHONY: help fast suite durations check all

@@ -8,7 +8,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -17,7 +16,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-from tests import servers
+from tests import durations, servers
 
 # Also where the environment forbids it: what each of a run's hundreds of processes imports is compiled once.
 sys.dont_write_bytecode = False
@@ -53,10 +52,12 @@ async def temporal_client(temporal_server: servers.Server) -> Client:
     raise AssertionError("Temporal did not answer within 10 s")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """A shell starts background jobs with Ctrl-C ignored, and what we start would inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if config.getoption("record_durations") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(durations.Stopwatch())
 
 
 def pytest_unconfigure() -> None:
@@ -71,18 +72,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write the workflow histories of tests/workflows for the replays",
     )
-
-
-_FIRST = (
-    "faults", "e2e/test_demo", "workflows/test_deployment_paths", "benchmarks", "api/test_claims", "e2e/test_up",
-    "agent/test_process", "api/test_schema", "agent/test_registered", "stores", "e2e/test_other_host",
-    "e2e/test_processes", "workflows/test_job_paths", "e2e/test_first_job", "workflows/test_deployment_model",
-    "api/test_process", "workflows/test_environment_paths", "workflows/test_worker_process", "agent", "api/test_cli",
-    "workflows", "e2e", "gateway", "replay", "api",
-)  # fmt: skip
-"""What takes longest, so that no process waits for another one at the end; in turns what computes and what waits."""
-_TOGETHER = ("tests/faults", "tests/stores")
-"""Their tests share a stack, or a server that takes long to start: one process runs all of them."""
+    parser.addoption(
+        "--record-durations", action="store_true", help="write how long each file took, for the order of later runs"
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -90,8 +82,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     repeated = [name for name, count in Counter(item.nodeid for item in items).items() if count > 1]
     if repeated:
         raise pytest.UsageError(f"Tests of the same name: {', '.join(repeated)}")
-    root = Path(__file__).parent
-    items.sort(key=lambda item: _rank(item.path.relative_to(root).as_posix()))
+    seconds = durations.measured()
+    items.sort(key=lambda item: durations.rank(item.nodeid, seconds))
 
 
 def pytest_collection_finish() -> None:
@@ -100,16 +92,11 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-def _rank(path: str) -> int:
-    ranks = (rank for rank, name in enumerate(_FIRST) if path.startswith((f"{name}/", f"{name}.py")))
-    return next(ranks, len(_FIRST))
-
-
 class _Scheduling(LoadFileScheduling):
-    """A file at a time, or a folder of ``_TOGETHER``."""
+    """A file at a time, or a folder of ``durations.TOGETHER``."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return next((folder for folder in _TOGETHER if nodeid.startswith(f"{folder}/")), super()._split_scope(nodeid))
+        return durations.group_of(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
