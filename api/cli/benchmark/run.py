@@ -98,7 +98,12 @@ def _with_work(report: Report, plan: Plan, stack: OwnStack, folder: Path, say: C
             found |= _with_deployments(plan, stack, floor, repository, folder, say)
     if BenchPart.GATEWAY in plan.parts:
         found["gateway_latency"] = measure_gateway(stack, plan.samples, say)
-    if BenchPart.MEMORY in plan.parts and plan.parts - {BenchPart.MEMORY, BenchPart.READS, BenchPart.HEARTBEATS, BenchPart.FLEET}:
+    if BenchPart.MEMORY in plan.parts and plan.parts - {
+        BenchPart.MEMORY,
+        BenchPart.READS,
+        BenchPart.HEARTBEATS,
+        BenchPart.FLEET,
+    }:
         found["after_work_mib"] = _at_rest(stack)
     if BenchPart.HEARTBEATS in plan.parts:
         rounds = min(_HEARTBEAT_ROUNDS, max(1, plan.samples // 2))
