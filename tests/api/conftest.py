@@ -1,4 +1,4 @@
-"""The application on memory stores and a fake orchestrator, asked in-process over ASGI."""
+"""The application on memory stores and a fake job client, asked in-process over ASGI."""
 
 import copy
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""A fake of our own orchestrator on a real (memory) job store: commands become records at once, without Temporal."""
+"""A fake of our own job client on a real (memory) job store: commands become records at once, without Temporal."""
 
 from collections.abc import Callable
 

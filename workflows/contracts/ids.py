@@ -52,7 +52,7 @@ def job_id_for_key(principal: str, idempotency_key: str) -> str:
 
 
 def is_uuid(text: str) -> bool:
-    """True for a well-formed job id."""
+    """True for a UUID in lower case: the ids of jobs, deployments, bulk redrives and their like."""
     return re.fullmatch(JOB_ID_PATTERN, text) is not None
 
 
