@@ -35,7 +35,7 @@ from workflows.client.repairs import RepairClient
 class Services:
     """One process's services.
 
-    ``temporal``, ``releasing`` and ``repairing`` return the ways to the workflows, or raise Unavailable as long as
+    ``temporal``, ``deploying`` and ``repairing`` return the ways to the workflows, or raise Unavailable as long as
     Temporal was never reached. ``stopping`` is True once the process has been told to end; whoever streams without end
     then ends.
     ``agents.fleet`` knows the agents and pools; ``gateway`` is where agents elsewhere connect, when there is one.
