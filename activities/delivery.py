@@ -16,10 +16,20 @@ Deliberately not here: the sandbox (``sandbox``), and tasks that leave no event 
 """
 
 from collections.abc import Callable
+from typing import Final
 
 from temporalio.bridge.proto.workflow_activation import WorkflowActivation, WorkflowActivationJob
+from temporalio.bridge.proto.workflow_commands import WorkflowCommand
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
 
+_ENDS: Final = frozenset(
+    {
+        "complete_workflow_execution",
+        "continue_as_new_workflow_execution",
+        "fail_workflow_execution",
+        "cancel_workflow_execution",
+    }
+)
 Activate = Callable[[WorkflowActivation], WorkflowActivationCompletion]
 
 
@@ -41,8 +51,8 @@ def activate_in_order(
     parts = [part for part in (others, *([update] for update in updates), *([result] for result in results)) if part]
     whole = activate(_part(activation, parts[0]))
     for jobs in parts[1:]:
-        if not whole.HasField("successful"):
-            return whole
+        if not whole.HasField("successful") or any(map(_is_the_end, whole.successful.commands)):
+            return whole  # whoever sent an update is told by the server, or it goes to the next run
         answer = activate(_part(activation, jobs))
         if not answer.HasField("successful"):
             return answer
@@ -53,6 +63,10 @@ def activate_in_order(
 def is_result_of_a_local_activity(job: WorkflowActivationJob) -> bool:
     """Told apart by the SDK's core itself."""
     return job.HasField("resolve_activity") and job.resolve_activity.is_local
+
+
+def _is_the_end(command: WorkflowCommand) -> bool:
+    return command.WhichOneof("variant") in _ENDS
 
 
 def _part(activation: WorkflowActivation, jobs: list[WorkflowActivationJob]) -> WorkflowActivation:

@@ -51,7 +51,7 @@ class Bench:
 
     @property
     def repairs(self) -> FakeRepairs:
-        found = self.app.state.services.repairs
+        found = self.app.state.services.repair_client
         assert isinstance(found, FakeRepairs)
         return found
 

@@ -27,7 +27,7 @@ def call(api: Served, *arguments: str) -> Result:
 
 
 def repairs_of(api: Served) -> FakeRepairs:
-    found = api.app.state.services.repairs
+    found = api.app.state.services.repair_client
     assert isinstance(found, FakeRepairs)
     return found
 

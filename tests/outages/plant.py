@@ -181,6 +181,7 @@ async def plant(folder: Path, temporal: servers.Server, seed: int, *, short_task
             dynamodb_endpoint_url=f"http://{aws.address}",
             s3_endpoint_url=f"http://{aws.address}",
         )
+        before = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
         os.environ.update({name: environment[name] for name in environment if name.startswith("AWS_")})
         stores = open_stores(settings)
         await stores.prepare()
@@ -193,6 +194,9 @@ async def plant(folder: Path, temporal: servers.Server, seed: int, *, short_task
                 await made.start_worker(number, CACHES[-1])
             yield made
         finally:
+            for name in [name for name in os.environ if name.startswith("AWS_")]:
+                del os.environ[name]  # whatever test comes next in this process has its own
+            os.environ.update(before)
             await made.stop()
             await front.stop()
             await asyncio.to_thread(stores.close)

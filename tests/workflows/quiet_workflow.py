@@ -64,3 +64,28 @@ class SlotWorkflow:
     @workflow.signal
     async def end(self) -> None:
         self._ended = True
+
+
+@workflow.defn(name="RelayWorkflow")
+class RelayWorkflow:
+    """Goes on as a new run when it is told to and nobody waits for an answer; ends in its third."""
+
+    def __init__(self) -> None:
+        self._on = False
+
+    @workflow.run
+    async def run(self, number: int = 1) -> int:
+        await workflow.wait_condition(lambda: self._on and workflow.all_handlers_finished())
+        if number < 3:
+            workflow.continue_as_new(number + 1)
+        return number
+
+    @workflow.signal
+    async def go_on(self) -> None:
+        self._on = True
+
+    @workflow.update
+    async def number(self) -> str:
+        """The run that answers."""
+        await workflow.sleep(timedelta(milliseconds=1))
+        return workflow.info().run_id

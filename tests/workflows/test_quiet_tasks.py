@@ -4,18 +4,30 @@ import asyncio
 import threading
 import uuid
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.bridge.proto.workflow_activation import WorkflowActivation
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
-from temporalio.client import Client, WorkflowHandle, WorkflowHistory, WorkflowUpdateFailedError
+from temporalio.client import (
+    Client,
+    WorkflowHandle,
+    WorkflowHistory,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateHandle,
+    WorkflowUpdateStage,
+)
+from temporalio.service import RPCError
 from temporalio.worker import Replayer, Worker, WorkflowInstance, WorkflowInstanceDetails, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from activities import quiet_tasks
 from activities.sandbox import LeanSandbox
-from tests.workflows.quiet_workflow import QuietWorkflow, SlotWorkflow, work
+from tests.workflows.quiet_workflow import QuietWorkflow, RelayWorkflow, SlotWorkflow, work
+from workflows.client.answers import carried_out
+from workflows.contracts.accepted import Taken
+from workflows.contracts.errors import NotFound
 
 
 class Holding(WorkflowRunner):
@@ -63,28 +75,33 @@ async def live(client: Client, runner: WorkflowRunner) -> WorkflowHistory:
         max_concurrent_workflow_tasks=2,  # one for new workflows, one for those it knows
     )
     async with worker:
-        known = await client.start_workflow(SlotWorkflow.run, id=f"{queue}-known", task_queue=queue)
+        await client.start_workflow(SlotWorkflow.run, id=f"{queue}-known", task_queue=queue)
         handle = await client.start_workflow(QuietWorkflow.run, id=queue, task_queue=queue)
         await seen(handle, EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED)
         await handle.signal(QuietWorkflow.greet)
         await seen(handle, EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED)
         await seen(handle, EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED, 3)
-        late.free.clear()
-        await known.signal(SlotWorkflow.end)
-        await client.start_workflow(SlotWorkflow.run, id=f"{queue}-new", task_queue=queue)
-        for _ in range(2):
-            assert await asyncio.to_thread(late.held.acquire, timeout=10)
+        await occupy(client, late, queue)
         refusal = asyncio.create_task(handle.execute_update("refused"))  # pyright: ignore[reportUnknownMemberType]
         await asyncio.sleep(0.5)  # its task has no event that could be waited for
         await handle.signal(QuietWorkflow.tell)
         late.free.set()
-        with pytest.raises(WorkflowUpdateFailedError):
+        with pytest.raises((WorkflowUpdateFailedError, RPCError)):  # refused, or not handed over behind the end
             await refusal
         assert await handle.result() == "the work came first"
     return await handle.fetch_history()
 
 
-async def seen(handle: WorkflowHandle[QuietWorkflow, str], kind: EventType.ValueType, times: int = 1) -> None:
+async def occupy(client: Client, late: Holding, queue: str) -> None:
+    """Both slots of the worker: no task of another workflow begins before it is ``free``."""
+    late.free.clear()
+    await client.get_workflow_handle(f"{queue}-known").signal("end")
+    await client.start_workflow(SlotWorkflow.run, id=f"{queue}-new", task_queue=queue)
+    for _ in range(2):
+        assert await asyncio.to_thread(late.held.acquire, timeout=10)
+
+
+async def seen(handle: WorkflowHandle[Any, Any], kind: EventType.ValueType, times: int = 1) -> None:
     async with asyncio.timeout(30):
         while sum(event.event_type == kind for event in (await handle.fetch_history()).events) < times:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
@@ -104,3 +121,38 @@ async def test_a_task_that_says_nothing_stays_apart_from_the_next(temporal_clien
     assert [list(memo.fields) for memo in memos] == [[quiet_tasks.MEMO_FIELD], [quiet_tasks.MEMO_FIELD]]
     assert await replays(history, ours)
     assert not await replays(without_marks, plain)
+
+
+@pytest.mark.parametrize("number", [1, 3])
+async def test_an_update_beside_the_end_of_a_run_is_answered_by_the_next_or_there_is_none(
+    temporal_client: Client, number: int
+) -> None:
+    """It would come behind what ends the run, and is not handed over: Temporal aborts it, and it is sent again."""
+    queue, late = f"relay-{uuid.uuid4()}", Holding(LeanSandbox())
+    worker = Worker(
+        temporal_client,
+        task_queue=queue,
+        workflows=[RelayWorkflow, SlotWorkflow],
+        workflow_runner=late,
+        max_concurrent_workflow_tasks=2,
+    )
+
+    async def send() -> WorkflowUpdateHandle[str]:
+        return await temporal_client.get_workflow_handle(queue).start_update(  # pyright: ignore[reportUnknownMemberType]
+            "number", id="asked", wait_for_stage=WorkflowUpdateStage.ACCEPTED, result_type=str
+        )
+
+    async with worker:
+        await temporal_client.start_workflow(SlotWorkflow.run, id=f"{queue}-known", task_queue=queue)
+        handle = await temporal_client.start_workflow(RelayWorkflow.run, number, id=queue, task_queue=queue)
+        await seen(handle, EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED)
+        await occupy(temporal_client, late, queue)
+        asking = asyncio.create_task(carried_out(send, Taken(asked="number", job_id="1")))
+        await asyncio.sleep(0.5)  # its task has no event that could be waited for
+        await handle.signal(RelayWorkflow.go_on)
+        late.free.set()
+        if number == 3:
+            with pytest.raises(NotFound):
+                await asking
+        else:
+            assert await asking != handle.first_execution_run_id

@@ -23,7 +23,7 @@ from tests.workflows.harness import Agent, Harness, fail, succeed
 from workflows import calls
 from workflows.contracts.accepted import Accepted
 from workflows.contracts.attempts import AttemptInput, AttemptResult
-from workflows.contracts.commands import Redrive
+from workflows.contracts.commands import JobInput, Redrive
 from workflows.contracts.errors import Unavailable
 from workflows.contracts.ids import CONTROL_QUEUE, job_workflow_id
 from workflows.contracts.records import JobWrite
@@ -91,6 +91,31 @@ async def test_several_writes_of_one_task_together_end_before_it_is_renewed(jobs
     assert jobs.recorder.last(job.job_id).status is JobStatus.DEAD_LETTERED
 
 
+async def started(jobs: Harness) -> JobInput:
+    """A job whose workflow's tasks are renewed after 1.6 s."""
+    now = time.time_ns() // 1_000_000
+    start = jobs.input(jobs.spec(retry={"max_attempts": 1}), accepted_at=now)
+    await jobs.recorder.create_job(record.creation(start, now))
+    await jobs.client.start_workflow(
+        "JobWorkflow",
+        start,
+        id=job_workflow_id(start.job_id),
+        task_queue=CONTROL_QUEUE,
+        task_timeout=timedelta(seconds=2),
+    )
+    return start
+
+
+async def replays_as_the_sdk_tells_it(history: WorkflowHistory) -> bool:
+    """Without ``activities.delivery``."""
+    replayer = Replayer(workflows=[JobWorkflow], data_converter=pydantic_data_converter)
+    try:
+        await replayer.replay_workflow(history)
+    except NondeterminismError:
+        return False
+    return True
+
+
 async def test_a_task_that_is_renewed_all_the_same_is_replayed_as_it_went(
     jobs: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,22 +131,16 @@ async def test_a_task_that_is_renewed_all_the_same_is_replayed_as_it_went(
         await agent.announce(attempt)
         return agent.result(attempt, Outcome.FAILED, exit_code=1)
 
-    now = time.time_ns() // 1_000_000
-    start = jobs.input(jobs.spec(retry={"max_attempts": 1}), accepted_at=now)
-    await jobs.recorder.create_job(record.creation(start, now))
     async with jobs.agent(announce_and_fail):
-        await jobs.client.start_workflow(
-            "JobWorkflow",
-            start,
-            id=job_workflow_id(start.job_id),
-            task_queue=CONTROL_QUEUE,
-            task_timeout=timedelta(seconds=2),  # renewed after 1.6 s
-        )
-        await jobs.until(start.job_id, lambda job: job.status is JobStatus.DEAD_LETTERED)
-        history = await replays(jobs, start.job_id)
-        assert any(renewed(event, after) for event, after in pairwise(history.events))
-        with pytest.raises(NondeterminismError):  # the SDK by itself tells it in another order
-            await Replayer(workflows=[JobWorkflow], data_converter=pydantic_data_converter).replay_workflow(history)
+        for _ in range(5):  # on a busy machine the end can come with the start, and then there is no other order
+            start = await started(jobs)
+            await jobs.until(start.job_id, lambda job: job.status is JobStatus.DEAD_LETTERED)
+            history = await replays(jobs, start.job_id)
+            assert any(renewed(event, after) for event, after in pairwise(history.events))
+            if not await replays_as_the_sdk_tells_it(history):
+                break
+        else:
+            pytest.fail("five times the SDK by itself told it in the same order")
         await jobs.job_client.redrive(start.job_id, Redrive.model_validate({"edit": {"env": {"OK": "1"}}}))
         assert (await jobs.result(start.job_id)).status is JobStatus.SUCCESS
     await replays(jobs, start.job_id)

@@ -56,6 +56,9 @@ _UNSURE: Final = (
     " whether it was."
 )
 _FORGOTTEN: Final = "unexpected workflow task failure"
+_ABORTED: Final = "workflow update was aborted by closing workflow"
+_NEXT_RUN_TRIES: Final = 5
+"""A next run is there at once; of a workflow that has ended for good Temporal says the same for a while."""
 _SEND_AGAIN_SECONDS: Final = 0.05
 
 
@@ -82,14 +85,18 @@ async def _taken(send: Callable[[], Awaitable[WorkflowUpdateHandle[T]]], by: flo
     """Send it, again when Temporal forgot it.
 
     A workflow task that would close the workflow is refused when a signal has come in meanwhile. Nothing was decided
-    then, but Temporal answers the updates that the task carried "unexpected workflow task failure".
+    then, but Temporal answers the updates that the task carried "unexpected workflow task failure". An update that came
+    beside what ended a run was aborted: the next run takes it, or it is known then that there is none.
     """
+    aborted = 0
     async with asyncio.timeout_at(by):
         while True:
             try:
                 return await send()
             except RPCError as error:
-                if _FORGOTTEN not in error.message:
+                aborted += _ABORTED in error.message
+                again = _FORGOTTEN in error.message or (_ABORTED in error.message and aborted < _NEXT_RUN_TRIES)
+                if not again:
                     raise
             await asyncio.sleep(_SEND_AGAIN_SECONDS)
 

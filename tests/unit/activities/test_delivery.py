@@ -24,7 +24,7 @@ def written(seq: int) -> WorkflowActivationJob:
 
 
 def told(
-    *jobs: WorkflowActivationJob, fails_at: int | None = None, updates_apart: bool = True
+    *jobs: WorkflowActivationJob, fails_at: int | None = None, ends_at: int | None = None, updates_apart: bool = True
 ) -> tuple[list[list[WorkflowActivationJob]], object]:
     """The parts that reach the workflow, and the answer: each part starts one timer."""
     parts: list[list[WorkflowActivationJob]] = []
@@ -35,6 +35,8 @@ def told(
         completion = WorkflowActivationCompletion(run_id="run")
         if len(parts) == fails_at:
             completion.failed.failure.message = "no"
+        elif len(parts) == ends_at:
+            completion.successful.commands.add().complete_workflow_execution.SetInParent()
         else:
             completion.successful.commands.append(WorkflowCommand(start_timer=StartTimer(seq=len(parts))))
         return completion
@@ -68,6 +70,11 @@ def test_in_older_histories_updates_come_as_the_sdk_brings_them() -> None:
 def test_all_else_is_handed_over_as_it_comes() -> None:
     assert told(SIGNAL, ENDED, TIMER) == ([[SIGNAL, ENDED, TIMER]], [1])
     assert told(written(2)) == ([[written(2)]], [1])
+
+
+def test_nothing_is_handed_over_behind_the_end_of_a_run() -> None:
+    assert told(ENDED, UPDATE, written(2), ends_at=1) == ([[ENDED]], [0])
+    assert told(ENDED, UPDATE, written(2), ends_at=2) == ([[ENDED], [UPDATE]], [1, 0])
 
 
 def test_a_failure_ends_it() -> None:
