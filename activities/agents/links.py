@@ -1,5 +1,6 @@
 """Links of agents: what a chain does with an agent's record, one step each; first what they hand on."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import partial
 from typing import Final, TypedDict, cast
@@ -151,7 +152,7 @@ class RecordHeartbeats(StoreLink[AgentStore]):
         return await change_agent(self._store, self._clock, agent_id, signed, change)
 
 
-class _ChangeAgent(StoreLink[AgentStore]):
+class _ChangeAgent(StoreLink[AgentStore], ABC):
     """``agent_id``, ``signed`` → ``agent``. Raises NotFound, Unavailable."""
 
     async def call(self, ctx: Context[AgentContext]) -> Context[AgentContext]:
@@ -159,8 +160,8 @@ class _ChangeAgent(StoreLink[AgentStore]):
         agent_id, signed = require(ctx, "agent_id", str), require(ctx, "signed", WhoAndWhy)
         return ctx.insert("agent", await change_agent(self._store, self._clock, agent_id, signed, self._change(ctx)))
 
-    def _change(self, ctx: Context[AgentContext]) -> AgentChange:
-        raise NotImplementedError
+    @abstractmethod
+    def _change(self, ctx: Context[AgentContext]) -> AgentChange: ...
 
 
 class UpdateAgentStatus(_ChangeAgent):
