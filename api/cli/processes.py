@@ -103,13 +103,14 @@ def _codec_is_usable() -> bool:
 
 
 def stop_cleanly_while_loading() -> None:
-    """Until the process handles signals itself (its imports take a second), being told to stop is no failure."""
+    """Until the process handles signals itself (its imports take a second), being told to stop is no failure.
 
-    def leave(_signal: int, _frame: object) -> None:
-        raise SystemExit(0)
-
+    It ends on the spot, as after kill -9, which every process must stand anyway. An exception would not do: where one
+    comes out of a ``__set_name__``, Python turns it into a RuntimeError, and other code takes a failed import for a
+    package that is not there.
+    """
     for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, leave)
+        signal.signal(each, lambda _number, _frame: os._exit(0))
 
 
 if __name__ == "__main__":
