@@ -19,9 +19,9 @@ from api.http.problems import Problem
 from api.jobs.schemas import EXAMPLE_JOB, Batch
 from api.services.schemas import EXAMPLE_SERVICE
 from workflows.contracts.access import KeyRequest
-from workflows.contracts.deployments import DeploymentRequest
+from workflows.contracts.deployments.deployment import DeploymentRequest
+from workflows.contracts.deployments.services import ServiceSpec
 from workflows.contracts.jobs import JobSpec
-from workflows.contracts.services import ServiceSpec
 
 TAGS: Final = [
     {"name": "jobs", "description": "Submit, watch, change and stop jobs."},

@@ -16,11 +16,11 @@ from codeuchain import Chain, Context, Middleware
 from activities.chaining.links import ChainMiswiredError, Link, require
 from activities.clock import Clock, epoch_millis
 from workflows.contracts.agents import AgentRegistration
-from workflows.contracts.deployments import DeploymentWrite
-from workflows.contracts.environments import EnvironmentWrite
+from workflows.contracts.deployments.deployment import DeploymentWrite
+from workflows.contracts.deployments.environments import EnvironmentWrite
+from workflows.contracts.deployments.services import ServiceWrite
 from workflows.contracts.jobs import Job
 from workflows.contracts.records import JobWrite
-from workflows.contracts.services import ServiceWrite
 
 T = TypeVar("T")
 S = TypeVar("S")

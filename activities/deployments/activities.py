@@ -17,7 +17,7 @@ from activities.deployments.writers import DeploymentWriter
 from activities.errors import speaks_temporal
 from activities.stores.interfaces import WriteOutcome
 from workflows.contracts.commands import ReconcileResult
-from workflows.contracts.deployments import Deployment, DeploymentWrite
+from workflows.contracts.deployments.deployment import Deployment, DeploymentWrite
 from workflows.contracts.errors import NotFound
 
 

@@ -16,7 +16,7 @@ from activities.deployments.transitions import (
 from activities.environments.freezes import freeze_errors
 from activities.stores.documents import dump_deployment
 from activities.stores.interfaces import DeploymentStore, WriteOutcome
-from workflows.contracts.deployments import (
+from workflows.contracts.deployments.deployment import (
     Deployment,
     DeploymentPage,
     DeploymentQuery,
@@ -27,8 +27,8 @@ from workflows.contracts.deployments import (
     Rollback,
     RollbackStatus,
 )
+from workflows.contracts.deployments.services import ServiceSpec
 from workflows.contracts.errors import Conflict, FieldError, NotFound, ValidationFailed, field_errors
-from workflows.contracts.services import ServiceSpec
 
 _ID_CHARACTERS: Final = 128
 

@@ -22,9 +22,9 @@ from activities.events.chains import build_list_events_chain
 from activities.services.chains import build_list_services_chain, build_retrieve_service_chain
 from activities.stores.interfaces import DeploymentStore, EnvironmentStore, EventStore, ServiceStore
 from workflows.contracts.audit.events import EventPage, EventQuery
-from workflows.contracts.deployments import Deployment, DeploymentPage, DeploymentQuery, DeploymentStats
-from workflows.contracts.environments import EnvironmentState
-from workflows.contracts.services import Service, ServicePage
+from workflows.contracts.deployments.deployment import Deployment, DeploymentPage, DeploymentQuery, DeploymentStats
+from workflows.contracts.deployments.environments import EnvironmentState
+from workflows.contracts.deployments.services import Service, ServicePage
 
 
 class DeploymentReader:

@@ -20,14 +20,14 @@ from activities.stores.interfaces import WriteOutcome
 from workflows.contracts.audit.events import AuditEvent, new_event
 from workflows.contracts.audit.types import EventType
 from workflows.contracts.commands import ReconcileResult
-from workflows.contracts.deployments import (
+from workflows.contracts.deployments.deployment import (
     Deployment,
     DeploymentQuery,
     DeploymentStatus,
     DeploymentSummary,
     DeploymentWrite,
 )
-from workflows.contracts.environments import Leave, Leaving, SignalEnvironment
+from workflows.contracts.deployments.environments import Leave, Leaving, SignalEnvironment
 from workflows.contracts.errors import NotFound
 from workflows.contracts.ids import deployment_workflow_id
 from workflows.contracts.repairs import REPAIR_CAUSE

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
-from workflows.contracts.deployments import Deployment, DeploymentStatus, DeploymentWrite, RollbackStatus
+from workflows.contracts.deployments.deployment import Deployment, DeploymentStatus, DeploymentWrite, RollbackStatus
 from workflows.contracts.errors import InvalidState
 
 Change = tuple[DeploymentStatus | None, DeploymentStatus, bool]

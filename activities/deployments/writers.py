@@ -12,7 +12,7 @@ from activities.chaining.chains import run_chain
 from activities.deployments.chains import LIFECYCLE, build_deployment_lifecycle_chain
 from activities.deployments.transitions import deployment_operation_of, refused_deployment
 from activities.stores.interfaces import DeploymentStore, WriteOutcome
-from workflows.contracts.deployments import DeploymentWrite
+from workflows.contracts.deployments.deployment import DeploymentWrite
 
 
 class DeploymentWriter:

@@ -17,7 +17,7 @@ from activities.chaining.chains import NamedChain, run_chain
 from activities.environments import freezes
 from activities.errors import speaks_temporal
 from activities.stores.interfaces import WriteOutcome
-from workflows.contracts.environments import (
+from workflows.contracts.deployments.environments import (
     EnvironmentInput,
     EnvironmentState,
     EnvironmentWrite,

@@ -16,9 +16,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
-from workflows.contracts.environments import FreezeAnswer, FreezeQuestion
+from workflows.contracts.deployments.environments import FreezeAnswer, FreezeQuestion
+from workflows.contracts.deployments.services import FreezeWindow, ServiceDefinition
 from workflows.contracts.errors import FieldError, ValidationFailed
-from workflows.contracts.services import FreezeWindow, ServiceDefinition
 
 _YEAR: Final = timedelta(days=365)
 _SECOND: Final = timedelta(seconds=1)

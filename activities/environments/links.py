@@ -6,7 +6,7 @@ from codeuchain import Context
 
 from activities.chaining.links import StoreLink, require
 from activities.stores.interfaces import EnvironmentStore, WriteOutcome
-from workflows.contracts.environments import EnvironmentState, EnvironmentWrite
+from workflows.contracts.deployments.environments import EnvironmentState, EnvironmentWrite
 from workflows.contracts.errors import InvalidState, NotFound
 
 

@@ -9,7 +9,7 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle, W
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
-from workflows.contracts.environments import EnvironmentInput, EnvironmentSignal, SignalEnvironment
+from workflows.contracts.deployments.environments import EnvironmentInput, EnvironmentSignal, SignalEnvironment
 from workflows.contracts.errors import FieldError, ValidationFailed
 from workflows.contracts.ids import CONTROL_QUEUE, environment_workflow_id
 from workflows.environment.presentation import environment_search_attributes, environment_static_summary

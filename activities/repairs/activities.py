@@ -25,7 +25,7 @@ from workflows.client.jobs import job_start
 from workflows.contracts.audit.details import WorkflowRepaired
 from workflows.contracts.audit.events import About, AuditEvent, new_event
 from workflows.contracts.commands import JobInput
-from workflows.contracts.environments import EnvironmentInput
+from workflows.contracts.deployments.environments import EnvironmentInput
 from workflows.contracts.errors import NotFound
 from workflows.contracts.ids import CONTROL_QUEUE, environment_workflow_id, job_workflow_id
 from workflows.contracts.jobs import Job

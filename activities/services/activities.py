@@ -14,7 +14,7 @@ from activities.chaining.chains import NamedChain, run_chain
 from activities.errors import speaks_temporal
 from activities.services import definitions
 from activities.stores.interfaces import ArtifactStore
-from workflows.contracts.services import DefinitionRequest, Service, ServiceDefinition, ServiceWrite
+from workflows.contracts.deployments.services import DefinitionRequest, Service, ServiceDefinition, ServiceWrite
 
 
 @dataclass(frozen=True, slots=True)

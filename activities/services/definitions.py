@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from activities.environments.freezes import freeze_errors, freeze_errors_in
 from activities.stores.interfaces import ArtifactStore
+from workflows.contracts.deployments.services import DefinitionRequest, ServiceDefinition
 from workflows.contracts.errors import FieldError, NotFound, ValidationFailed, field_errors
-from workflows.contracts.services import DefinitionRequest, ServiceDefinition
 from workflows.yaml_text import UnreadableYaml, yaml_to_json
 
 MAX_DEFINITION_BYTES: Final = 256 * 1024

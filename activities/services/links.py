@@ -10,8 +10,8 @@ from activities.environments.freezes import freeze_errors
 from activities.stores.interfaces import EventStore, ServiceStore
 from workflows.contracts.audit.details import ServiceApplied
 from workflows.contracts.audit.events import AuditEvent, EventQuery, new_event
+from workflows.contracts.deployments.services import Service, ServicePage, ServiceWrite
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable, ValidationFailed
-from workflows.contracts.services import Service, ServicePage, ServiceWrite
 
 _TRIES: Final = 5
 _LOOK_BACK: Final = 50

@@ -18,7 +18,7 @@ from workflows.contracts.access import CredentialKind
 from workflows.contracts.agents import AgentQuery
 from workflows.contracts.audit.events import EventQuery
 from workflows.contracts.base import Frozen, Tolerant
-from workflows.contracts.deployments import DeploymentQuery
+from workflows.contracts.deployments.deployment import DeploymentQuery
 from workflows.contracts.errors import FieldError, ValidationFailed
 from workflows.contracts.records import JobQuery
 

@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 from pydantic import TypeAdapter
 
 from workflows.contracts.audit.events import AuditEvent
-from workflows.contracts.deployments import Deployment, DeploymentSummary
+from workflows.contracts.deployments.deployment import Deployment, DeploymentSummary
 from workflows.contracts.jobs import Job, JobSummary
 
 _DECODERS: Final[Mapping[str, Callable[[Any], Any]]] = {

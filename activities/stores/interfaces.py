@@ -13,17 +13,17 @@ from typing import BinaryIO, Protocol
 from workflows.contracts.access import Credential, CredentialKind, CredentialPage
 from workflows.contracts.agents import Agent, AgentBeat, AgentPage, AgentQuery, Pool, RequirementDemand
 from workflows.contracts.audit.events import AuditEvent, EventPage, EventQuery
-from workflows.contracts.deployments import (
+from workflows.contracts.deployments.deployment import (
     Deployment,
     DeploymentPage,
     DeploymentQuery,
     DeploymentStats,
     DeploymentWrite,
 )
-from workflows.contracts.environments import EnvironmentState, EnvironmentWrite
+from workflows.contracts.deployments.environments import EnvironmentState, EnvironmentWrite
+from workflows.contracts.deployments.services import Service, ServicePage
 from workflows.contracts.jobs import ArtifactRef, Job
 from workflows.contracts.records import DayStats, JobPage, JobQuery, JobWrite, QueueStats
-from workflows.contracts.services import Service, ServicePage
 
 
 class WriteOutcome(StrEnum):

@@ -11,8 +11,8 @@ from api.audit.ports import AuditPorts, AuditPortsDep
 from api.http.answers import Cursor, Limit, json_answer
 from workflows.contracts.audit.events import EventPage, EventQuery
 from workflows.contracts.base import Frozen
+from workflows.contracts.deployments.services import ServiceName
 from workflows.contracts.fields import ShortLine
-from workflows.contracts.services import ServiceName
 
 router = APIRouter(tags=["events"])
 _JSON_LINES: Final = "application/jsonl"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from workflows.contracts.deployments import DeploymentStatus, StageStatus
+from workflows.contracts.deployments.deployment import DeploymentStatus, StageStatus
 from workflows.contracts.statuses import JobStatus, Outcome
 
 if TYPE_CHECKING:

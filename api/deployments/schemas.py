@@ -9,12 +9,12 @@ from typing import Annotated, Any, Final, Self
 from pydantic import BaseModel, Field, StringConstraints, create_model, model_validator
 
 from workflows.contracts.base import Frozen
-from workflows.contracts.deployment_commands import Comment
-from workflows.contracts.deployments import Deployment, Version
-from workflows.contracts.environments import Why
+from workflows.contracts.deployments.commands import Comment
+from workflows.contracts.deployments.deployment import Deployment, Version
+from workflows.contracts.deployments.environments import Why
+from workflows.contracts.deployments.services import EnvironmentName, Positive
 from workflows.contracts.fields import CommitSha, Line, Person, Text
 from workflows.contracts.sealed import SignedApproval
-from workflows.contracts.services import EnvironmentName, Positive
 
 _INTERNAL: Final = frozenset({"fingerprint", "sequence"})
 MAX_MILLIS: Final = 253_402_300_799_000

@@ -16,7 +16,7 @@ from workflows.client.answers import ANSWERED_WITHIN_SECONDS
 from workflows.client.deployments import DeploymentCommand, EnvironmentCommand
 from workflows.contracts.accepted import Accepted, Taken
 from workflows.contracts.access import Operation
-from workflows.contracts.deployment_commands import (
+from workflows.contracts.deployments.commands import (
     Approve,
     DeploymentInput,
     Reject,
@@ -24,11 +24,11 @@ from workflows.contracts.deployment_commands import (
     Resume,
     RollbackCommand,
 )
-from workflows.contracts.deployments import Deployment, DeploymentRequest, DeploymentStatus
-from workflows.contracts.environments import EnvironmentState
+from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest, DeploymentStatus
+from workflows.contracts.deployments.environments import EnvironmentState
+from workflows.contracts.deployments.services import Service
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable
 from workflows.contracts.ids import job_id_for_key, new_job_id
-from workflows.contracts.services import Service
 from workflows.deployment.record import as_accepted
 
 _POSSIBLE: Final[dict[type[object], str]] = {

@@ -23,7 +23,7 @@ from api.services.schemas import (
     UnfreezeRequest,
     environment_json,
 )
-from workflows.contracts.environments import (
+from workflows.contracts.deployments.environments import (
     EnvironmentState,
     FreezeCommand,
     HoldCommand,

@@ -5,9 +5,9 @@ from typing import Annotated, Final
 from fastapi import Depends
 from pydantic import TypeAdapter, ValidationError
 
+from workflows.contracts.deployments.services import EnvironmentName, ServiceName
 from workflows.contracts.errors import NotFound
 from workflows.contracts.ids import is_uuid
-from workflows.contracts.services import EnvironmentName, ServiceName
 
 
 async def known_id(job_id: str) -> str:

@@ -19,8 +19,8 @@ from api.http.errors import ApiError, ProblemCode
 from api.http.ids import KnownService
 from api.services.ports import ServicePorts, ServicePortsDep
 from workflows.contracts.base import Frozen
+from workflows.contracts.deployments.services import Service, ServiceName, ServicePage, ServiceSpec, ServiceWrite
 from workflows.contracts.errors import FieldError, InvalidState, NotFound, Unavailable, ValidationFailed
-from workflows.contracts.services import Service, ServiceName, ServicePage, ServiceSpec, ServiceWrite
 
 router = APIRouter(prefix="/api/dashboard/services", tags=["services"])
 _ETAG: Final = re.compile(r'"([0-9]{1,9})"')

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field, StringConstraints, create_model, model_va
 
 from api.deployments.schemas import MAX_MILLIS, SignedBody
 from workflows.contracts.base import Frozen
-from workflows.contracts.environments import EnvironmentState, Why
+from workflows.contracts.deployments.environments import EnvironmentState, Why
 from workflows.contracts.fields import Text
 
 FREEZE_ID_PATTERN: Final = r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"

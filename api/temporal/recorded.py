@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from api.temporal.ports import RecordPorts
-from workflows.contracts.deployments import Deployment
+from workflows.contracts.deployments.deployment import Deployment
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable
 from workflows.contracts.jobs import Job
 

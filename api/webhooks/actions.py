@@ -20,9 +20,9 @@ from api.webhooks.outcomes import Acting, ActionResult, ActionStatus, Effects
 from api.webhooks.rules import Planned
 from workflows.contracts.accepted import Accepted
 from workflows.contracts.audit.events import AuditEvent
-from workflows.contracts.deployment_commands import Approve, RecordStage, Reject, ReportMetrics, RollbackCommand
-from workflows.contracts.deployments import Deployment, DeploymentRequest
-from workflows.contracts.environments import HoldCommand
+from workflows.contracts.deployments.commands import Approve, RecordStage, Reject, ReportMetrics, RollbackCommand
+from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest
+from workflows.contracts.deployments.environments import HoldCommand
 from workflows.contracts.errors import (
     FieldError,
     HybridCIError,

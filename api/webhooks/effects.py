@@ -14,9 +14,9 @@ from api.webhooks.ports import WebhookPorts
 from api.webhooks.repositories import KnownService, known_service
 from workflows.contracts.access import Role
 from workflows.contracts.audit.events import AuditEvent, EventQuery
-from workflows.contracts.deployment_commands import Approve, RecordStage, Reject, ReportMetrics, RollbackCommand
-from workflows.contracts.deployments import Deployment, DeploymentQuery, DeploymentRequest, DeploymentStatus
-from workflows.contracts.environments import EnvironmentState, HoldCommand
+from workflows.contracts.deployments.commands import Approve, RecordStage, Reject, ReportMetrics, RollbackCommand
+from workflows.contracts.deployments.deployment import Deployment, DeploymentQuery, DeploymentRequest, DeploymentStatus
+from workflows.contracts.deployments.environments import EnvironmentState, HoldCommand
 from workflows.contracts.errors import Conflict, InvalidState, NotFound
 from workflows.contracts.ids import is_uuid, job_id_for_key
 from workflows.contracts.jobs import Job, JobSpec

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from workflows.contracts.base import Frozen
-from workflows.contracts.deployment_commands import Approve, RecordStage, Reject, ReportMetrics, RollbackCommand
-from workflows.contracts.deployments import DeploymentRequest
-from workflows.contracts.environments import HoldCommand
+from workflows.contracts.deployments.commands import Approve, RecordStage, Reject, ReportMetrics, RollbackCommand
+from workflows.contracts.deployments.deployment import DeploymentRequest
+from workflows.contracts.deployments.environments import HoldCommand
 from workflows.contracts.jobs import JobSpec
 
 PROVIDER_PATTERN: Final = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"

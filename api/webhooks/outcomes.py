@@ -9,9 +9,9 @@ from pydantic import Field
 from api.webhooks.manifest import ActionName
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.base import Frozen
-from workflows.contracts.deployment_commands import Approve, RecordStage, Reject, ReportMetrics, RollbackCommand
-from workflows.contracts.deployments import Deployment, DeploymentRequest
-from workflows.contracts.environments import EnvironmentState, HoldCommand
+from workflows.contracts.deployments.commands import Approve, RecordStage, Reject, ReportMetrics, RollbackCommand
+from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest
+from workflows.contracts.deployments.environments import EnvironmentState, HoldCommand
 from workflows.contracts.jobs import Job, JobSpec
 
 

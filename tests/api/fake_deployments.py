@@ -10,7 +10,7 @@ from activities.stores.open import Stores
 from workflows.client.deployments import DeploymentClient, DeploymentCommand, EnvironmentCommand, workflow_id_of
 from workflows.contracts.accepted import Accepted, Taken
 from workflows.contracts.audit.events import AuditEvent
-from workflows.contracts.deployment_commands import (
+from workflows.contracts.deployments.commands import (
     Approve,
     CancelDeployment,
     DeploymentInput,
@@ -19,7 +19,7 @@ from workflows.contracts.deployment_commands import (
     ReportMetrics,
     RollbackCommand,
 )
-from workflows.contracts.deployments import (
+from workflows.contracts.deployments.deployment import (
     Approval,
     Decision,
     Deployment,
@@ -30,7 +30,7 @@ from workflows.contracts.deployments import (
     Stage,
     StageStatus,
 )
-from workflows.contracts.environments import (
+from workflows.contracts.deployments.environments import (
     EnvironmentState,
     EnvironmentWrite,
     Freeze,
@@ -41,9 +41,9 @@ from workflows.contracts.environments import (
     ReleaseCommand,
     UnfreezeCommand,
 )
+from workflows.contracts.deployments.services import Service, ServiceWrite
 from workflows.contracts.errors import HybridCIError, InvalidState, NotFound
 from workflows.contracts.ids import new_job_id
-from workflows.contracts.services import Service, ServiceWrite
 from workflows.deployment.record import as_accepted
 
 

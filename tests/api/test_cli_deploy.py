@@ -28,8 +28,8 @@ from api.cli.keys.approval_signing import new_approver_key
 from api.cli.keys.key_file import put_first
 from tests import servers
 from tests.api.cli_bench import ADMIN_KEY, AGENT_KEY, Line, Served, environment, served, start
-from workflows.contracts.deployment_commands import Approve, RecordStage, ReportMetrics
-from workflows.contracts.deployments import (
+from workflows.contracts.deployments.commands import Approve, RecordStage, ReportMetrics
+from workflows.contracts.deployments.deployment import (
     Deployment,
     DeploymentStatus,
     Rollback,
@@ -37,7 +37,13 @@ from workflows.contracts.deployments import (
     Stage,
     StageStatus,
 )
-from workflows.contracts.environments import EnvironmentState, EnvironmentWrite, FreezeCommand, Hold, LiveVersion
+from workflows.contracts.deployments.environments import (
+    EnvironmentState,
+    EnvironmentWrite,
+    FreezeCommand,
+    Hold,
+    LiveVersion,
+)
 from workflows.contracts.statuses import JobStatus
 
 APPS = {"service": service.app, "deploy": deploy.app, "freeze": freeze.app}

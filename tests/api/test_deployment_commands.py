@@ -3,8 +3,8 @@
 import pytest
 
 from tests.api.conftest import Bench
-from workflows.contracts.deployment_commands import Approve, OverrideFreeze, RecordStage, ReportMetrics, Resume
-from workflows.contracts.deployments import DeploymentStatus
+from workflows.contracts.deployments.commands import Approve, OverrideFreeze, RecordStage, ReportMetrics, Resume
+from workflows.contracts.deployments.deployment import DeploymentStatus
 from workflows.contracts.errors import Unavailable
 
 DEPLOYMENTS = "/api/dashboard/deployments"

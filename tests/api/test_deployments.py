@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import DEPLOYMENT, Bench
-from workflows.contracts.deployments import DeploymentStatus
+from workflows.contracts.deployments.deployment import DeploymentStatus
 from workflows.contracts.errors import Unavailable
 
 DEPLOYMENTS = "/api/dashboard/deployments"

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.api.conftest import Bench
-from workflows.contracts.environments import FreezeCommand, HoldCommand
+from workflows.contracts.deployments.environments import FreezeCommand, HoldCommand
 
 ALL = "/api/dashboard/services/checkout/environments"
 PRODUCTION = ALL + "/production"

@@ -21,11 +21,11 @@ from tests.api.fake_deployments import FakeDeployments
 from tests.api.fakes import FakeJobClient
 from workflows.contracts.attempts import AttemptStarted
 from workflows.contracts.commands import JobInput
-from workflows.contracts.deployment_commands import DeploymentInput
-from workflows.contracts.deployments import DeploymentRequest, DeploymentStatus
+from workflows.contracts.deployments.commands import DeploymentInput
+from workflows.contracts.deployments.deployment import DeploymentRequest, DeploymentStatus
+from workflows.contracts.deployments.services import Service, ServiceSpec, ServiceWrite
 from workflows.contracts.ids import new_job_id
 from workflows.contracts.jobs import Job, JobSpec
-from workflows.contracts.services import Service, ServiceSpec, ServiceWrite
 from workflows.contracts.statuses import JobStatus
 
 checks.load_all_checks()

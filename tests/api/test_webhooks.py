@@ -16,9 +16,9 @@ from api.webhooks.actions import mark_of
 from api.webhooks.deliveries import Deliveries
 from tests.webhooks.bench import NOW, SECRET, WebhookBench, github_signature, together, webhook_bench
 from tests.webhooks.captured import DEPLOYMENT, SHA, captured
-from workflows.contracts.deployment_commands import Approve, RecordStage, ReportMetrics, RollbackCommand
-from workflows.contracts.deployments import DeploymentQuery, DeploymentStatus
-from workflows.contracts.environments import EnvironmentWrite, HoldCommand
+from workflows.contracts.deployments.commands import Approve, RecordStage, ReportMetrics, RollbackCommand
+from workflows.contracts.deployments.deployment import DeploymentQuery, DeploymentStatus
+from workflows.contracts.deployments.environments import EnvironmentWrite, HoldCommand
 from workflows.contracts.errors import Unavailable
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from api.cli.benchmark.deployment_checks import Passage, SeenDeployment, problems
-from workflows.contracts.deployments import Deployment, DeploymentStatus, Stage, StageStatus
-from workflows.contracts.environments import EnvironmentState, Holder, LiveVersion
+from workflows.contracts.deployments.deployment import Deployment, DeploymentStatus, Stage, StageStatus
+from workflows.contracts.deployments.environments import EnvironmentState, Holder, LiveVersion
+from workflows.contracts.deployments.services import Environment, ServiceSpec
 from workflows.contracts.jobs import Job
-from workflows.contracts.services import Environment, ServiceSpec
 from workflows.contracts.statuses import JobStatus
 
 PLACES = ("staging", "production")

@@ -20,7 +20,7 @@ from api.cli.demo.visitors import Visitors
 from api.cli.stack.launching import launch
 from tests.e2e.stack import HYBRIDCI, Stack
 from tests.servers import free_port, wait_until
-from workflows.contracts.services import ApprovalPolicy, ServiceSpec
+from workflows.contracts.deployments.services import ApprovalPolicy, ServiceSpec
 
 
 @pytest.fixture(scope="module")

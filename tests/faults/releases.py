@@ -13,10 +13,10 @@ import httpx
 from tests.faults.plant import JOBS, Plant
 from tests.servers import wait_until
 from workflows.contracts.audit.events import EventPage
-from workflows.contracts.deployments import Deployment, DeploymentPage, DeploymentStatus
-from workflows.contracts.environments import EnvironmentState
+from workflows.contracts.deployments.deployment import Deployment, DeploymentPage, DeploymentStatus
+from workflows.contracts.deployments.environments import EnvironmentState
+from workflows.contracts.deployments.services import PRODUCTION, STAGING
 from workflows.contracts.jobs import Job
-from workflows.contracts.services import PRODUCTION, STAGING
 
 DEPLOYMENTS = "/api/dashboard/deployments"
 SERVICES = "/api/dashboard/services"

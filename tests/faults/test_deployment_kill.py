@@ -18,10 +18,10 @@ from tests.faults.plant import Plant
 from tests.faults.releases import Releases, script
 from tests.servers import HOST, wait_until
 from workflows.client.deployments import workflow_id_of
-from workflows.contracts.deployments import Decision, Deployment, DeploymentStatus, RollbackStatus
-from workflows.contracts.environments import EnvironmentState
+from workflows.contracts.deployments.deployment import Decision, Deployment, DeploymentStatus, RollbackStatus
+from workflows.contracts.deployments.environments import EnvironmentState
+from workflows.contracts.deployments.services import PRODUCTION, STAGING
 from workflows.contracts.ids import environment_workflow_id
-from workflows.contracts.services import PRODUCTION, STAGING
 from workflows.contracts.statuses import JobStatus, Outcome
 
 BOB, CAT = "bob@example.com", "cat@example.com"

@@ -30,7 +30,7 @@ from workflows.contracts.commands import (
     JobInput,
     Redrive,
 )
-from workflows.contracts.deployment_commands import (
+from workflows.contracts.deployments.commands import (
     Approve,
     CancelDeployment,
     DeploymentInput,
@@ -39,8 +39,9 @@ from workflows.contracts.deployment_commands import (
     ReportMetrics,
     RollbackCommand,
 )
-from workflows.contracts.deployments import Deployment, DeploymentRequest
-from workflows.contracts.environments import FreezeCommand, HoldCommand, ReleaseCommand, UnfreezeCommand
+from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest
+from workflows.contracts.deployments.environments import FreezeCommand, HoldCommand, ReleaseCommand, UnfreezeCommand
+from workflows.contracts.deployments.services import Service, ServiceSpec, ServiceWrite
 from workflows.contracts.errors import HybridCIError
 from workflows.contracts.ids import (
     deployment_workflow_id,
@@ -50,7 +51,6 @@ from workflows.contracts.ids import (
     redrive_workflow_id,
 )
 from workflows.contracts.jobs import JobSpec
-from workflows.contracts.services import Service, ServiceSpec, ServiceWrite
 from workflows.contracts.statuses import Outcome, Priority, QueueStatus
 
 POOL = "outages"

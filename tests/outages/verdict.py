@@ -27,9 +27,9 @@ from temporalio.worker import Replayer
 from activities.sandbox import LeanSandbox
 from activities.stores.open import Stores
 from workflows.contracts.commands import Discard
-from workflows.contracts.deployment_commands import Resume
-from workflows.contracts.deployments import Deployment
-from workflows.contracts.environments import EnvironmentState, ReleaseCommand
+from workflows.contracts.deployments.commands import Resume
+from workflows.contracts.deployments.deployment import Deployment
+from workflows.contracts.deployments.environments import EnvironmentState, ReleaseCommand
 from workflows.contracts.jobs import Job
 from workflows.deployment.workflow import DeploymentWorkflow
 from workflows.environment.workflow import EnvironmentWorkflow

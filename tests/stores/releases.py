@@ -6,11 +6,11 @@ from typing import Any
 
 from tests.stores.lives import NOON, SHA
 from workflows.contracts.audit.events import AuditEvent
-from workflows.contracts.deployments import Deployment, DeploymentStatus, DeploymentWrite
-from workflows.contracts.environments import EnvironmentState
+from workflows.contracts.deployments.deployment import Deployment, DeploymentStatus, DeploymentWrite
+from workflows.contracts.deployments.environments import EnvironmentState
+from workflows.contracts.deployments.services import Environment, Service, ServiceSpec
 from workflows.contracts.ids import new_job_id
 from workflows.contracts.jobs import Step
-from workflows.contracts.services import Environment, Service, ServiceSpec
 
 _NEXT = {
     DeploymentStatus.PENDING: [DeploymentStatus.STAGING, DeploymentStatus.FAILED],

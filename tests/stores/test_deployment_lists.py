@@ -10,7 +10,7 @@ from tests.stores.conftest import ReleaseStores
 from tests.stores.lives import NOON
 from tests.stores.releases import make_deployment
 from workflows.contracts.audit.events import EventQuery
-from workflows.contracts.deployments import (
+from workflows.contracts.deployments.deployment import (
     Deployment,
     DeploymentQuery,
     DeploymentStatus,

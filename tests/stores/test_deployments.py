@@ -19,7 +19,7 @@ from tests.stores.conftest import ReleaseStores
 from tests.stores.lives import NOON, SHA
 from tests.stores.releases import DeploymentLife, make_deployment, make_event, make_spec, noise
 from workflows.contracts.audit.events import EventQuery
-from workflows.contracts.deployments import (
+from workflows.contracts.deployments.deployment import (
     Approval,
     Decision,
     Deployment,
@@ -31,9 +31,9 @@ from workflows.contracts.deployments import (
     Rollback,
     Stage,
 )
+from workflows.contracts.deployments.services import MAX_SERVICE_BYTES
 from workflows.contracts.errors import ValidationFailed
 from workflows.contracts.jobs import Step
-from workflows.contracts.services import MAX_SERVICE_BYTES
 
 PENDING = DeploymentStatus.PENDING
 

@@ -9,7 +9,7 @@ from tests.stores.conftest import ReleaseStores
 from tests.stores.lives import NOON, SHA
 from tests.stores.releases import make_event, make_state, noise
 from workflows.contracts.audit.events import EventQuery
-from workflows.contracts.environments import (
+from workflows.contracts.deployments.environments import (
     MAX_HISTORY,
     EnvironmentState,
     EnvironmentWrite,
@@ -19,8 +19,8 @@ from workflows.contracts.environments import (
     LiveVersion,
     Ticket,
 )
+from workflows.contracts.deployments.services import FreezeWindow
 from workflows.contracts.errors import ValidationFailed
-from workflows.contracts.services import FreezeWindow
 
 
 def full_state(environment: str = "production", waiting: int = 3) -> EnvironmentState:

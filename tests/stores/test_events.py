@@ -15,8 +15,8 @@ from tests.stores.releases import make_deployment, make_event, make_spec, make_s
 from tests.stores.test_jobs import CORNERS
 from tests.stores.trails import trail
 from workflows.contracts.audit.events import AuditEvent, EventQuery
-from workflows.contracts.deployments import DeploymentWrite
-from workflows.contracts.environments import EnvironmentWrite
+from workflows.contracts.deployments.deployment import DeploymentWrite
+from workflows.contracts.deployments.environments import EnvironmentWrite
 from workflows.contracts.errors import ValidationFailed
 from workflows.contracts.jobs import Step
 

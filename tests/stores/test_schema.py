@@ -19,8 +19,8 @@ from tests.stores.lives import make_job
 from tests.stores.releases import make_deployment, make_event, make_service, make_state
 from workflows.contracts.agents import AgentQuery
 from workflows.contracts.audit.events import EventQuery
-from workflows.contracts.deployments import DeploymentQuery, DeploymentWrite
-from workflows.contracts.environments import EnvironmentWrite
+from workflows.contracts.deployments.deployment import DeploymentQuery, DeploymentWrite
+from workflows.contracts.deployments.environments import EnvironmentWrite
 from workflows.contracts.errors import Unavailable
 from workflows.contracts.ids import new_job_id
 from workflows.contracts.records import JobQuery, JobWrite

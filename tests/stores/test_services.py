@@ -8,9 +8,9 @@ from tests.stores.conftest import ReleaseStores
 from tests.stores.lives import NOON
 from tests.stores.releases import make_event, make_service, make_spec, noise
 from workflows.contracts.audit.events import EventQuery
+from workflows.contracts.deployments.services import Environment, Rollout, Service, Verification
 from workflows.contracts.errors import ValidationFailed
 from workflows.contracts.jobs import Step
-from workflows.contracts.services import Environment, Rollout, Service, Verification
 
 
 async def put(

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from workflows.contracts.deployments import Deployment, DeploymentStatus, Rollback, RollbackStatus, Stage
-from workflows.contracts.environments import EnvironmentState, Holder, Ticket
-from workflows.contracts.services import Environment, ServiceSpec, ServiceWrite
+from workflows.contracts.deployments.deployment import Deployment, DeploymentStatus, Rollback, RollbackStatus, Stage
+from workflows.contracts.deployments.environments import EnvironmentState, Holder, Ticket
+from workflows.contracts.deployments.services import Environment, ServiceSpec, ServiceWrite
 
 STEPS = [{"name": "go", "run": "true"}]
 

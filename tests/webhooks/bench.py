@@ -29,10 +29,10 @@ from tests.api.fakes import FakeJobClient
 from tests.webhooks.captured import PROVIDERS, SHA, captured, provider_of
 from workflows.client.deployments import DeploymentCommand
 from workflows.contracts.audit.events import AuditEvent
-from workflows.contracts.deployment_commands import DeploymentInput
-from workflows.contracts.deployments import Deployment, DeploymentRequest, DeploymentWrite
+from workflows.contracts.deployments.commands import DeploymentInput
+from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest, DeploymentWrite
+from workflows.contracts.deployments.services import Service, ServiceSpec
 from workflows.contracts.ids import new_job_id
-from workflows.contracts.services import Service, ServiceSpec
 
 SECRET = "user:s3cr3t-of-all-tools"
 NOW = 1_795_275_612

@@ -20,11 +20,11 @@ from tests.workflows.harness import Agent, Script, succeed
 from workflows.client.deployments import DeploymentClient, workflow_id_of
 from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.audit.events import AuditEvent, EventQuery
-from workflows.contracts.deployment_commands import Approve, DeploymentInput
-from workflows.contracts.deployments import Deployment, DeploymentRequest
-from workflows.contracts.environments import EnvironmentState
+from workflows.contracts.deployments.commands import Approve, DeploymentInput
+from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest
+from workflows.contracts.deployments.environments import EnvironmentState
+from workflows.contracts.deployments.services import Service, ServiceSpec
 from workflows.contracts.ids import CONTROL_QUEUE, environment_workflow_id, pool_queue
-from workflows.contracts.services import Service, ServiceSpec
 from workflows.deployment.workflow import DeploymentWorkflow
 from workflows.environment.workflow import EnvironmentWorkflow
 from workflows.job.workflow import JobWorkflow

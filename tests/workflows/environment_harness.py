@@ -18,7 +18,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.sandbox import LeanSandbox
 from workflows.client.deployments import DeploymentClient
-from workflows.contracts.environments import (
+from workflows.contracts.deployments.environments import (
     BecameLive,
     EnvironmentInput,
     EnvironmentSignal,

@@ -7,8 +7,8 @@ import asyncio
 from contextlib import suppress
 
 from tests.workflows.deployment_harness import BOB, CAT, Deploys
-from workflows.contracts.deployment_commands import CancelDeployment, ReportMetrics, RollbackCommand
-from workflows.contracts.deployments import Deployment
+from workflows.contracts.deployments.commands import CancelDeployment, ReportMetrics, RollbackCommand
+from workflows.contracts.deployments.deployment import Deployment
 from workflows.contracts.errors import NotFound
 
 

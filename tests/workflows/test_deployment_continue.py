@@ -11,8 +11,8 @@ from tests.workflows.deployment_harness import BOB, CAT, Deploys
 from tests.workflows.deployment_harness import deploys as started_deploys
 from tests.workflows.own_servers import renewing_server
 from workflows.client.deployments import workflow_id_of
-from workflows.contracts.deployment_commands import ReportMetrics, RollbackCommand
-from workflows.contracts.deployments import Deployment
+from workflows.contracts.deployments.commands import ReportMetrics, RollbackCommand
+from workflows.contracts.deployments.deployment import Deployment
 
 
 @pytest.fixture(scope="module")

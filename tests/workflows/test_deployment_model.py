@@ -18,9 +18,9 @@ from tests.workflows.deployment_harness import BOB, CAT, Deploys
 from tests.workflows.deployment_harness import deploys as started_deploys
 from tests.workflows.harness import Agent, fail, succeed
 from workflows.contracts.attempts import AttemptInput, AttemptResult
-from workflows.contracts.deployment_commands import CancelDeployment, Reject, ReportMetrics, RollbackCommand
-from workflows.contracts.deployments import Decision, Deployment
-from workflows.contracts.environments import FreezeCommand, HoldCommand, ReleaseCommand, UnfreezeCommand
+from workflows.contracts.deployments.commands import CancelDeployment, Reject, ReportMetrics, RollbackCommand
+from workflows.contracts.deployments.deployment import Decision, Deployment
+from workflows.contracts.deployments.environments import FreezeCommand, HoldCommand, ReleaseCommand, UnfreezeCommand
 from workflows.contracts.errors import HybridCIError
 
 FAR = 4_000_000_000_000

@@ -11,7 +11,7 @@ from tests.workflows.deployment_harness import BOB, CAT, STEP, Deploys
 from tests.workflows.harness import Agent, fail, succeed, until_cancelled
 from workflows.contracts import search_attributes as attributes
 from workflows.contracts.attempts import AttemptInput, AttemptResult
-from workflows.contracts.deployment_commands import (
+from workflows.contracts.deployments.commands import (
     Approve,
     CancelDeployment,
     RecordStage,
@@ -20,10 +20,10 @@ from workflows.contracts.deployment_commands import (
     Resume,
     RollbackCommand,
 )
-from workflows.contracts.deployments import Deployment, RollbackStatus, StageStatus
-from workflows.contracts.environments import FreezeCommand, ReleaseCommand
+from workflows.contracts.deployments.deployment import Deployment, RollbackStatus, StageStatus
+from workflows.contracts.deployments.environments import FreezeCommand, ReleaseCommand
+from workflows.contracts.deployments.services import Service, ServiceSpec
 from workflows.contracts.errors import InvalidState, NotFound
-from workflows.contracts.services import Service, ServiceSpec
 from workflows.contracts.statuses import Outcome
 
 ONE = {"required": 1}

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from activities.stores.interfaces import WriteOutcome
 from tests.workflows.deployment_harness import BOB, CAT, Deploys
 from tests.workflows.harness import fail
-from workflows.contracts.deployment_commands import ReportMetrics, Resume
-from workflows.contracts.deployments import DeploymentWrite
-from workflows.contracts.services import Verification
+from workflows.contracts.deployments.commands import ReportMetrics, Resume
+from workflows.contracts.deployments.deployment import DeploymentWrite
+from workflows.contracts.deployments.services import Verification
 
 
 @asynccontextmanager

@@ -9,10 +9,10 @@ from temporalio.testing import WorkflowEnvironment
 from tests.workflows.deployment_harness import BOB, Deploys
 from tests.workflows.deployment_harness import deploys as started_deploys
 from tests.workflows.own_servers import skipping_server
-from workflows.contracts.deployment_commands import Approve, OverrideFreeze
-from workflows.contracts.deployments import Deployment
+from workflows.contracts.deployments.commands import Approve, OverrideFreeze
+from workflows.contracts.deployments.deployment import Deployment
+from workflows.contracts.deployments.services import Service
 from workflows.contracts.ids import CONTROL_QUEUE, deployment_workflow_id
-from workflows.contracts.services import Service
 from workflows.deployment.workflow import DeploymentWorkflow
 
 DAY_SECONDS = 24 * 3600

@@ -10,7 +10,7 @@ from temporalio.client import Client
 from tests.workflows.conftest import keep_history
 from tests.workflows.environment_harness import Lab, lab
 from tests.workflows.own_servers import renewing_server
-from workflows.contracts.environments import HoldCommand, Join, Leaving, ReleaseCommand, Ticket
+from workflows.contracts.deployments.environments import HoldCommand, Join, Leaving, ReleaseCommand, Ticket
 
 pytestmark = pytest.mark.filterwarnings("ignore:Cannot find activity to cancel:UserWarning")
 """See ``test_environment_paths``."""

@@ -7,7 +7,7 @@ import pytest
 from temporalio.client import Client
 
 from tests.workflows.environment_harness import Lab, lab
-from workflows.contracts.environments import HoldCommand
+from workflows.contracts.deployments.environments import HoldCommand
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from temporalio.exceptions import ApplicationError
 from tests.workflows.conftest import keep_history
 from tests.workflows.environment_harness import Deployment, Lab, lab
 from workflows.contracts import search_attributes as attributes
-from workflows.contracts.environments import (
+from workflows.contracts.deployments.environments import (
     EnvironmentState,
     FreezeCommand,
     Hold,
@@ -22,8 +22,8 @@ from workflows.contracts.environments import (
     ReleaseCommand,
     UnfreezeCommand,
 )
+from workflows.contracts.deployments.services import SupersedePolicy
 from workflows.contracts.errors import InvalidState, ValidationFailed
-from workflows.contracts.services import SupersedePolicy
 from workflows.environment.workflow import EnvironmentWorkflow
 
 DISTANT_MS = 4_000_000_000_000

@@ -12,9 +12,9 @@ from temporalio.testing import WorkflowEnvironment
 from api.cli.stack.embedded import binary
 from tests.workflows.conftest import keep_history
 from tests.workflows.environment_harness import Lab, lab
-from workflows.contracts.environments import FreezeAnswer, FreezeQuestion, Leaving
+from workflows.contracts.deployments.environments import FreezeAnswer, FreezeQuestion, Leaving
+from workflows.contracts.deployments.services import FreezeWindow
 from workflows.contracts.search_attributes import KINDS
-from workflows.contracts.services import FreezeWindow
 
 pytestmark = pytest.mark.filterwarnings("ignore:Cannot find activity to cancel:UserWarning")
 """See ``test_environment_paths``."""

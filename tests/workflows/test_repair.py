@@ -24,9 +24,9 @@ from workflows.client.jobs import JobClient
 from workflows.client.repairs import RepairClient
 from workflows.contracts.audit.events import AuditEvent, EventQuery
 from workflows.contracts.commands import JobInput, Redrive
-from workflows.contracts.deployment_commands import DeploymentInput
-from workflows.contracts.deployments import Deployment
-from workflows.contracts.environments import EnvironmentInput, HoldCommand, ReleaseCommand
+from workflows.contracts.deployments.commands import DeploymentInput
+from workflows.contracts.deployments.deployment import Deployment
+from workflows.contracts.deployments.environments import EnvironmentInput, HoldCommand, ReleaseCommand
 from workflows.contracts.errors import InvalidState, Unavailable
 from workflows.contracts.ids import environment_workflow_id, job_workflow_id, new_job_id, pool_queue, repair_workflow_id
 from workflows.contracts.jobs import Job, JobSpec, RetryPolicy, Step

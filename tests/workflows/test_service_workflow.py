@@ -10,9 +10,9 @@ from temporalio.worker import Worker
 
 from tests.workflows.conftest import keep_history
 from workflows.client.deployments import DeploymentClient
+from workflows.contracts.deployments.services import Service, ServiceWrite
 from workflows.contracts.errors import FieldError, InvalidState, ValidationFailed
 from workflows.contracts.ids import CONTROL_QUEUE
-from workflows.contracts.services import Service, ServiceWrite
 from workflows.service.workflow import ServiceWorkflow
 
 WRITE = ServiceWrite.model_validate(

@@ -5,11 +5,11 @@ import time
 import pytest
 
 from tests.workflows.deployment_harness import BOB, Deploys
-from workflows.contracts.deployment_commands import RollbackCommand
-from workflows.contracts.deployments import Deployment
+from workflows.contracts.deployments.commands import RollbackCommand
+from workflows.contracts.deployments.deployment import Deployment
+from workflows.contracts.deployments.services import Service
 from workflows.contracts.errors import InvalidState
 from workflows.contracts.sealed import SignedApproval
-from workflows.contracts.services import Service
 
 HOUR = 3_600_000
 

@@ -22,7 +22,7 @@ from workflows.client.answers import ANSWERED_WITHIN_SECONDS, RPC_TIMEOUT, answe
 from workflows.client.known import state_of
 from workflows.contracts.accepted import Accepted, Taken
 from workflows.contracts.base import Tolerant
-from workflows.contracts.deployment_commands import (
+from workflows.contracts.deployments.commands import (
     Approve,
     CancelDeployment,
     DeploymentInput,
@@ -33,8 +33,8 @@ from workflows.contracts.deployment_commands import (
     Resume,
     RollbackCommand,
 )
-from workflows.contracts.deployments import Deployment
-from workflows.contracts.environments import (
+from workflows.contracts.deployments.deployment import Deployment
+from workflows.contracts.deployments.environments import (
     EnvironmentInput,
     EnvironmentState,
     FreezeCommand,
@@ -42,6 +42,7 @@ from workflows.contracts.environments import (
     ReleaseCommand,
     UnfreezeCommand,
 )
+from workflows.contracts.deployments.services import Service, ServiceWrite
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable
 from workflows.contracts.ids import (
     CONTROL_QUEUE,
@@ -51,7 +52,6 @@ from workflows.contracts.ids import (
     new_job_id,
     service_workflow_id,
 )
-from workflows.contracts.services import Service, ServiceWrite
 from workflows.deployment.presentation import (
     deployment_search_attributes,
     deployment_static_details,

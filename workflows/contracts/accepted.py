@@ -4,7 +4,7 @@ Apart from ``errors`` because it says of what, in the words of the records.
 """
 
 from workflows.contracts.base import Frozen
-from workflows.contracts.deployments import Deployment
+from workflows.contracts.deployments.deployment import Deployment
 from workflows.contracts.errors import ErrorCode, Unavailable
 from workflows.contracts.jobs import Job
 

@@ -7,8 +7,8 @@ from temporalio import activity
 
 from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.commands import ReconcileResult
-from workflows.contracts.deployments import Deployment, DeploymentWrite
-from workflows.contracts.environments import (
+from workflows.contracts.deployments.deployment import Deployment, DeploymentWrite
+from workflows.contracts.deployments.environments import (
     EnvironmentInput,
     EnvironmentState,
     EnvironmentWrite,
@@ -16,9 +16,9 @@ from workflows.contracts.environments import (
     FreezeQuestion,
     SignalEnvironment,
 )
+from workflows.contracts.deployments.services import DefinitionRequest, Service, ServiceDefinition, ServiceWrite
 from workflows.contracts.records import AwaitJobs, JobWrite, RedriveJobs, RedriveJobsResult, SelectDeadLetters
 from workflows.contracts.repairs import End, RepairNote, RepairProgress, Reset, Standing, Subject
-from workflows.contracts.services import DefinitionRequest, Service, ServiceDefinition, ServiceWrite
 from workflows.contracts.statuses import JobStatus
 
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from workflows.contracts.base import Frozen, Tolerant
-from workflows.contracts.environments import Why
+from workflows.contracts.deployments.environments import Why
 from workflows.contracts.who import Who
 
 REPAIR_CAUSE: Final = "repaired"

@@ -6,9 +6,9 @@ another commit is another deployment and starts without any.
 
 from collections.abc import Sequence
 
-from workflows.contracts.deployment_commands import Approve, Reject
-from workflows.contracts.deployments import Approval, Decision, Deployment
-from workflows.contracts.services import ApprovalPolicy
+from workflows.contracts.deployments.commands import Approve, Reject
+from workflows.contracts.deployments.deployment import Approval, Decision, Deployment
+from workflows.contracts.deployments.services import ApprovalPolicy
 
 
 def same_person(one: str, other: str) -> bool:

@@ -1,5 +1,5 @@
-"""What people may ask of a deployment: one table. To add a command: its model in ``contracts.deployment_commands``, why
-it is refused in ``refusals``, what it does here, its line in ``COMMANDS``.
+"""What people may ask of a deployment: one table. To add a command: its model in ``contracts.deployments.commands``,
+why it is refused in ``refusals``, what it does here, its line in ``COMMANDS``.
 
 The client's name for it is in ``client.deployments``. Deliberately not here: how a command is taken (``inbox``).
 """
@@ -11,7 +11,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.details import RollbackRequested, StageRecorded
     from workflows.contracts.audit.types import EventType
-    from workflows.contracts.deployment_commands import (
+    from workflows.contracts.deployments.commands import (
         Approve,
         CancelDeployment,
         OverrideFreeze,
@@ -20,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
         Resume,
         RollbackCommand,
     )
-    from workflows.contracts.deployments import Approval, Decision
+    from workflows.contracts.deployments.deployment import Approval, Decision
     from workflows.contracts.sealed import SignedApproval
     from workflows.deployment import record, refusals
     from workflows.deployment.context import Context

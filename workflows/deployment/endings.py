@@ -9,9 +9,9 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.types import EventType
-    from workflows.contracts.deployment_commands import CancelDeployment, RollbackCommand
-    from workflows.contracts.deployments import Deployment
-    from workflows.contracts.environments import Hold, Leave, Leaving, Superseded
+    from workflows.contracts.deployments.commands import CancelDeployment, RollbackCommand
+    from workflows.contracts.deployments.deployment import Deployment
+    from workflows.contracts.deployments.environments import Hold, Leave, Leaving, Superseded
     from workflows.deployment import record
     from workflows.deployment.context import Context
     from workflows.deployment.journal import ENVIRONMENT

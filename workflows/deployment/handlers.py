@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from workflows.contracts.deployments import Deployment
+    from workflows.contracts.deployments.deployment import Deployment
     from workflows.deployment.context import Context
     from workflows.deployment.inbox import Command, Signal, hear, refuse, take, take_signal
 

@@ -18,7 +18,7 @@ from temporalio.exceptions import ApplicationError
 with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.details import Details
     from workflows.contracts.audit.types import EventType
-    from workflows.contracts.deployments import Deployment
+    from workflows.contracts.deployments.deployment import Deployment
     from workflows.contracts.errors import ErrorCode, fields_text
     from workflows.contracts.who import Who
     from workflows.deployment.context import Context

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from workflows.contracts.deployments import Decision, Deployment
-from workflows.contracts.environments import LiveVersion
+from workflows.contracts.deployments.deployment import Decision, Deployment
+from workflows.contracts.deployments.environments import LiveVersion
+from workflows.contracts.deployments.services import DefinitionSource, Environment, HealthCheck, StageJob, Verification
 from workflows.contracts.jobs import Fence, JobSpec, RetryPolicy, Step
 from workflows.contracts.sealed import SignedApproval
-from workflows.contracts.services import DefinitionSource, Environment, HealthCheck, StageJob, Verification
 from workflows.contracts.statuses import Priority
 
 _ROLLBACK_BACKOFF_SECONDS = 1

@@ -15,7 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts import search_attributes as attributes
     from workflows.contracts.audit.types import EventType
     from workflows.contracts.commands import JobInput
-    from workflows.contracts.deployments import Deployment
+    from workflows.contracts.deployments.deployment import Deployment
     from workflows.contracts.errors import fields_text
     from workflows.contracts.ids import CONTROL_QUEUE, job_workflow_id
     from workflows.contracts.jobs import Job, JobSpec

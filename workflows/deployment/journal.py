@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.details import Details
     from workflows.contracts.audit.events import AuditEvent, new_event
     from workflows.contracts.audit.types import EventType
-    from workflows.contracts.deployments import Deployment, DeploymentWrite
+    from workflows.contracts.deployments.deployment import Deployment, DeploymentWrite
     from workflows.contracts.who import Who
     from workflows.deployment.presentation import deployment_details
     from workflows.deployment.progress import Advance, Phase

@@ -12,7 +12,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from workflows.calls import RETRY, Calls
     from workflows.contracts.activities import signal_environment
-    from workflows.contracts.environments import BecameLive, Join, Leave, SignalEnvironment, Ticket, Yielded
+    from workflows.contracts.deployments.environments import BecameLive, Join, Leave, SignalEnvironment, Ticket, Yielded
     from workflows.deployment.journal import Journal
     from workflows.job.recorded import now_ms
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 
 from workflows.contracts import search_attributes as attributes
-from workflows.contracts.deployment_commands import DeploymentInput
-from workflows.contracts.deployments import Approval, Deployment, DeploymentStatus, Stage, StageStatus
+from workflows.contracts.deployments.commands import DeploymentInput
+from workflows.contracts.deployments.deployment import Approval, Deployment, DeploymentStatus, Stage, StageStatus
 from workflows.words import plain
 
 

@@ -1,6 +1,6 @@
 """How far a deployment's workflow is, beyond its record: what continue-as-new must carry. Pure.
 
-Deliberately not here: what people read (``contracts.deployments``).
+Deliberately not here: what people read (``contracts.deployments.deployment``).
 """
 
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from pydantic import Field
 
 from workflows.contracts.audit.types import EventType
 from workflows.contracts.base import Tolerant
-from workflows.contracts.deployment_commands import CancelDeployment, RecordStage, RollbackCommand
-from workflows.contracts.environments import Granted, Superseded
+from workflows.contracts.deployments.commands import CancelDeployment, RecordStage, RollbackCommand
+from workflows.contracts.deployments.environments import Granted, Superseded
+from workflows.contracts.deployments.services import Environment
 from workflows.contracts.fields import Millis
 from workflows.contracts.sealed import SignedApproval
-from workflows.contracts.services import Environment
 
 
 class Part(StrEnum):

@@ -5,8 +5,8 @@ Deliberately not here: when they are applied (``workflow``).
 
 from typing import Any
 
-from workflows.contracts.deployment_commands import DeploymentInput
-from workflows.contracts.deployments import (
+from workflows.contracts.deployments.commands import DeploymentInput
+from workflows.contracts.deployments.deployment import (
     Approval,
     Deployment,
     DeploymentStatus,
@@ -16,8 +16,8 @@ from workflows.contracts.deployments import (
     Stage,
     StageStatus,
 )
-from workflows.contracts.environments import Granted
-from workflows.contracts.services import ServiceDefinition, spec_fields
+from workflows.contracts.deployments.environments import Granted
+from workflows.contracts.deployments.services import ServiceDefinition, spec_fields
 from workflows.deployment.verification import added
 
 

@@ -3,7 +3,7 @@
 Deliberately not here: what a command does (``commands``), who may approve (``approvals``). ``now`` is in milliseconds.
 """
 
-from workflows.contracts.deployment_commands import (
+from workflows.contracts.deployments.commands import (
     Approve,
     CancelDeployment,
     OverrideFreeze,
@@ -12,7 +12,7 @@ from workflows.contracts.deployment_commands import (
     Resume,
     RollbackCommand,
 )
-from workflows.contracts.deployments import Decision, DeploymentStatus
+from workflows.contracts.deployments.deployment import Decision, DeploymentStatus
 from workflows.deployment.approvals import approval_refused, approvers, missing, rejection_refused
 from workflows.deployment.progress import Part, Phase
 from workflows.deployment.state import State

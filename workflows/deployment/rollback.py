@@ -13,8 +13,8 @@ from temporalio.exceptions import FailureError
 with workflow.unsafe.imports_passed_through():
     from workflows.calls import Calls
     from workflows.contracts.activities import load_deployment
-    from workflows.contracts.deployments import Rollback
-    from workflows.contracts.environments import LiveVersion
+    from workflows.contracts.deployments.deployment import Rollback
+    from workflows.contracts.deployments.environments import LiveVersion
     from workflows.contracts.sealed import SignedApproval
     from workflows.deployment import record
     from workflows.deployment.job_specs import RollbackPlan, signatures

@@ -10,8 +10,8 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.types import EventType
-    from workflows.contracts.deployment_commands import ReportMetrics
-    from workflows.contracts.environments import Granted, Reinstated, Superseded, Waiting, YieldRequested
+    from workflows.contracts.deployments.commands import ReportMetrics
+    from workflows.contracts.deployments.environments import Granted, Reinstated, Superseded, Waiting, YieldRequested
     from workflows.deployment import record
     from workflows.deployment.context import Context
     from workflows.deployment.inbox import InboxStep, Note, Signal, write

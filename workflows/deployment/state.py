@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Concatenate, ParamSpec, Unpack
 
-from workflows.contracts.deployment_commands import DeploymentInput, DeploymentResume
-from workflows.contracts.deployments import Deployment
-from workflows.contracts.environments import LiveVersion
+from workflows.contracts.deployments.commands import DeploymentInput, DeploymentResume
+from workflows.contracts.deployments.deployment import Deployment
+from workflows.contracts.deployments.environments import LiveVersion
+from workflows.contracts.deployments.services import Environment
 from workflows.contracts.jobs import Fence
-from workflows.contracts.services import Environment
 from workflows.deployment import record
 from workflows.deployment.approvals import missing
 from workflows.deployment.job_specs import Turn

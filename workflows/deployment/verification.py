@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
-from workflows.contracts.deployment_commands import ReportMetrics
-from workflows.contracts.deployments import MAX_METRIC_SAMPLES, MetricSample
-from workflows.contracts.services import Verification
+from workflows.contracts.deployments.commands import ReportMetrics
+from workflows.contracts.deployments.deployment import MAX_METRIC_SAMPLES, MetricSample
+from workflows.contracts.deployments.services import Verification
 
 INCONCLUSIVE_EXIT_CODE: Final = 75
 """EX_TEMPFAIL of sysexits.h: the verification command could not tell."""

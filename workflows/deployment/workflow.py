@@ -15,8 +15,8 @@ from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.types import EventType
-    from workflows.contracts.deployment_commands import CancelDeployment, DeploymentInput
-    from workflows.contracts.deployments import Deployment
+    from workflows.contracts.deployments.commands import CancelDeployment, DeploymentInput
+    from workflows.contracts.deployments.deployment import Deployment
     from workflows.deployment import endings, refusals
     from workflows.deployment.commands import COMMANDS
     from workflows.deployment.context import Context

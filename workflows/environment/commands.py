@@ -4,7 +4,7 @@
 """
 
 from workflows.contracts.audit.types import EventType
-from workflows.contracts.environments import (
+from workflows.contracts.deployments.environments import (
     EnvironmentState,
     Freeze,
     FreezeCommand,

@@ -15,7 +15,7 @@ from temporalio.exceptions import FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from workflows.contracts.activities import await_closed, check_freeze
-    from workflows.contracts.environments import (
+    from workflows.contracts.deployments.environments import (
         EnvironmentInput,
         FreezeAnswer,
         FreezeQuestion,

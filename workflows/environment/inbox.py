@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 from temporalio.exceptions import ApplicationError
 
-from workflows.contracts.environments import (
+from workflows.contracts.deployments.environments import (
     BecameLive,
     EnvironmentState,
     FreezeCommand,

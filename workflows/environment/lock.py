@@ -8,7 +8,7 @@ Deliberately not here: what people may ask (``commands``), words (``words``), do
 from workflows.contracts.audit.details import Details, LockFreed
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.audit.types import EventType
-from workflows.contracts.environments import (
+from workflows.contracts.deployments.environments import (
     MAX_HISTORY,
     EnvironmentState,
     Hold,
@@ -19,7 +19,7 @@ from workflows.contracts.environments import (
     Ticket,
     Yielded,
 )
-from workflows.contracts.services import SupersedePolicy
+from workflows.contracts.deployments.services import SupersedePolicy
 from workflows.contracts.who import Who
 from workflows.environment import words
 from workflows.environment.step import (

@@ -8,7 +8,7 @@ from typing import Final
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 
 from workflows.contracts import search_attributes as attributes
-from workflows.contracts.environments import EnvironmentState
+from workflows.contracts.deployments.environments import EnvironmentState
 from workflows.words import moment, plain
 
 _SHOWN_IN_QUEUE: Final = 10

@@ -13,7 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts import search_attributes as attributes
     from workflows.contracts.activities import load_environment, record_environment
     from workflows.contracts.audit.events import AuditEvent
-    from workflows.contracts.environments import EnvironmentInput, EnvironmentState, EnvironmentWrite
+    from workflows.contracts.deployments.environments import EnvironmentInput, EnvironmentState, EnvironmentWrite
     from workflows.environment.presentation import environment_details
     from workflows.job.recorded import next_sequence, now_ms
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from workflows.contracts.audit import details
 from workflows.contracts.audit.events import AuditEvent
-from workflows.contracts.environments import (
+from workflows.contracts.deployments.environments import (
     EnvironmentState,
     Granted,
     Holder,

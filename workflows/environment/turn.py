@@ -9,7 +9,7 @@ from typing import Final
 
 from workflows.contracts.audit import details
 from workflows.contracts.audit.details import FreezeEnded
-from workflows.contracts.environments import (
+from workflows.contracts.deployments.environments import (
     EnvironmentState,
     FreezeAnswer,
     Holder,

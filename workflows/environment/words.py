@@ -8,7 +8,7 @@ from typing import Final
 from workflows.contracts.audit.details import Details
 from workflows.contracts.audit.events import AuditEvent, new_event
 from workflows.contracts.audit.types import EventType
-from workflows.contracts.environments import EnvironmentState, Holder, Ticket
+from workflows.contracts.deployments.environments import EnvironmentState, Holder, Ticket
 from workflows.contracts.who import Who
 from workflows.words import moment
 

@@ -14,7 +14,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from workflows.contracts.environments import (
+    from workflows.contracts.deployments.environments import (
         BecameLive,
         EnvironmentInput,
         EnvironmentState,

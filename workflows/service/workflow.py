@@ -1,7 +1,8 @@
 """ServiceWorkflow: register or change a service. Everything that changes state goes through a workflow: this one keeps
 trying while the store does not answer, and the same request never runs twice.
 
-Deliberately not here: the rules of a definition (``contracts.services``) and storing it (activity ``apply_service``).
+Deliberately not here: the rules of a definition (``contracts.deployments.services``) and storing it (activity
+``apply_service``).
 """
 
 from temporalio import workflow
@@ -9,7 +10,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from workflows.calls import Calls
     from workflows.contracts.activities import apply_service
-    from workflows.contracts.services import Service, ServiceWrite
+    from workflows.contracts.deployments.services import Service, ServiceWrite
 
 
 @workflow.defn(name="ServiceWorkflow")

@@ -31,7 +31,7 @@ from activities.stores.dynamo.transactions import read_counters, read_item
 from activities.stores.interfaces import WriteOutcome
 from activities.stores.packing import check_summary
 from activities.stores.statistics import day_end, day_of
-from workflows.contracts.deployments import (
+from workflows.contracts.deployments.deployment import (
     Deployment,
     DeploymentPage,
     DeploymentQuery,

@@ -19,7 +19,7 @@ from activities.stores.dynamo.table import (
 from activities.stores.dynamo.transactions import Guess, read_item, write_in_order
 from activities.stores.interfaces import WriteOutcome
 from workflows.contracts.audit.events import AuditEvent
-from workflows.contracts.services import Service, ServicePage
+from workflows.contracts.deployments.services import Service, ServicePage
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef

@@ -51,7 +51,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, Self
 
 from activities.stores.settings import StoreSettings
-from workflows.contracts.deployments import DeploymentStatus
+from workflows.contracts.deployments.deployment import DeploymentStatus
 from workflows.contracts.statuses import JobStatus
 
 LIST_SHARDS: Final = 4

@@ -8,7 +8,7 @@ from activities.stores.memory.events import MemoryEventStore
 from activities.stores.memory.pages import newest_first
 from activities.stores.packing import check_summary, pack, unpack
 from activities.stores.statistics import day_of
-from workflows.contracts.deployments import (
+from workflows.contracts.deployments.deployment import (
     Deployment,
     DeploymentPage,
     DeploymentQuery,

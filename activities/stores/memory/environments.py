@@ -3,7 +3,7 @@
 from activities.stores.interfaces import WriteOutcome
 from activities.stores.memory.events import MemoryEventStore
 from activities.stores.packing import pack, unpack
-from workflows.contracts.environments import EnvironmentState, EnvironmentWrite
+from workflows.contracts.deployments.environments import EnvironmentState, EnvironmentWrite
 
 
 class MemoryEnvironmentStore:

@@ -7,7 +7,7 @@ from activities.stores.memory.events import MemoryEventStore
 from activities.stores.memory.pages import by_name
 from activities.stores.packing import pack, unpack
 from workflows.contracts.audit.events import AuditEvent
-from workflows.contracts.services import Service, ServicePage
+from workflows.contracts.deployments.services import Service, ServicePage
 
 
 class MemoryServiceStore:

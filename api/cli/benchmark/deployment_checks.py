@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Self, TypeVar
 
-from workflows.contracts.deployments import Deployment, DeploymentStatus
-from workflows.contracts.environments import EnvironmentState
+from workflows.contracts.deployments.deployment import Deployment, DeploymentStatus
+from workflows.contracts.deployments.environments import EnvironmentState
 from workflows.contracts.jobs import Job
 from workflows.contracts.statuses import JobStatus
 

@@ -15,7 +15,7 @@ from api.cli.benchmark.own_stack import OwnStack
 from api.cli.benchmark.report import DeploymentLatency, Times
 from api.cli.benchmark.wire import DEPLOYMENTS, SERVICES, Api, BenchmarkFailed
 from api.cli.benchmark.work import MARK_NOW, REST_SECONDS, Repository, marked, until
-from workflows.contracts.services import PRODUCTION, STAGING
+from workflows.contracts.deployments.services import PRODUCTION, STAGING
 
 T = TypeVar("T")
 _WARM_UP: Final = 2

@@ -20,9 +20,9 @@ from api.cli.benchmark.report import ManyDeployments
 from api.cli.benchmark.usage import CpuMeter
 from api.cli.benchmark.wire import Api, BenchmarkFailed
 from api.cli.benchmark.work import REST_SECONDS, Repository, until
-from workflows.contracts.deployments import Deployment
+from workflows.contracts.deployments.deployment import Deployment
+from workflows.contracts.deployments.services import PRODUCTION, STAGING
 from workflows.contracts.jobs import Job
-from workflows.contracts.services import PRODUCTION, STAGING
 
 T = TypeVar("T")
 R = TypeVar("R")

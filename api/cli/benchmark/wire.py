@@ -11,8 +11,8 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Final, Self
 
-from workflows.contracts.deployments import Deployment
-from workflows.contracts.environments import EnvironmentState
+from workflows.contracts.deployments.deployment import Deployment
+from workflows.contracts.deployments.environments import EnvironmentState
 
 _TIMEOUT_SECONDS: Final = 60.0
 _TRIES: Final = 10

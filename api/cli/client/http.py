@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from api.cli.client.accepted import is_accepted, record_of
 from api.cli.client.connection import REFUSED, USAGE, ApiConnection, CliError
-from workflows.contracts.deployments import Deployment
+from workflows.contracts.deployments.deployment import Deployment
 from workflows.contracts.ids import is_uuid
 from workflows.contracts.jobs import Job
 from workflows.version import product_version

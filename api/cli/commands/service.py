@@ -14,8 +14,8 @@ from api.cli.commands.deployments.requests import ServiceArgument, service_path
 from api.cli.commands.service_text import service_yaml
 from api.cli.commands.tables import short_repo
 from api.cli.output import Column, age, note, print_json, print_table, say
-from workflows.contracts.environments import EnvironmentState
-from workflows.contracts.services import Service
+from workflows.contracts.deployments.environments import EnvironmentState
+from workflows.contracts.deployments.services import Service
 
 app = sub_app("Services: what is deployed, how, and through which environments.")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from api.cli.commands.deployments.output import environment_lines, moment
 from api.cli.output import clean
-from workflows.contracts.environments import EnvironmentState
-from workflows.contracts.services import Service
+from workflows.contracts.deployments.environments import EnvironmentState
+from workflows.contracts.deployments.services import Service
 
 
 def service_yaml(service: Service, environments: Sequence[EnvironmentState] = ()) -> str:

@@ -19,8 +19,8 @@ from api.cli.stack.children import LOOPBACK, Options
 from api.cli.stack.data_dir import DataDir
 from api.cli.stack.embedded import binary
 from api.cli.stack.launching import python_environment
-from workflows.contracts.deployments import Deployment
-from workflows.contracts.environments import EnvironmentState
+from workflows.contracts.deployments.deployment import Deployment
+from workflows.contracts.deployments.environments import EnvironmentState
 from workflows.contracts.ids import deployment_workflow_id
 from workflows.contracts.jobs import Job
 

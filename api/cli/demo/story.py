@@ -20,8 +20,8 @@ from api.cli.demo.lost_agent import LostAgent
 from api.cli.demo.narrate import Narrator
 from api.cli.demo.visitors import Visitors
 from workflows.contracts.audit.events import EventPage
-from workflows.contracts.deployments import Deployment, DeploymentStatus, StageStatus
-from workflows.contracts.environments import EnvironmentState
+from workflows.contracts.deployments.deployment import Deployment, DeploymentStatus, StageStatus
+from workflows.contracts.deployments.environments import EnvironmentState
 from workflows.contracts.ids import environment_workflow_id
 from workflows.contracts.statuses import JobStatus
 

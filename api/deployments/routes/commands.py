@@ -29,7 +29,7 @@ from api.http.answers import json_answer
 from api.http.bodies import json_body
 from api.http.ids import DeploymentId, KnownEnvironment
 from workflows.client.deployments import DeploymentCommand
-from workflows.contracts.deployment_commands import (
+from workflows.contracts.deployments.commands import (
     Approve,
     CancelDeployment,
     OverrideFreeze,
@@ -39,7 +39,7 @@ from workflows.contracts.deployment_commands import (
     Resume,
     RollbackCommand,
 )
-from workflows.contracts.services import PRODUCTION, STAGING
+from workflows.contracts.deployments.services import PRODUCTION, STAGING
 
 router = APIRouter(prefix="/api/dashboard/deployments/{deployment_id}", tags=["deployments"])
 ReasonBody = Annotated[ReasonRequest, Depends(json_body(ReasonRequest))]

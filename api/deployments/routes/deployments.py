@@ -19,9 +19,14 @@ from api.http.bodies import json_body
 from api.http.ids import DeploymentId, KnownService
 from api.temporal.recorded import seen_deployment
 from workflows.contracts.audit.events import EventPage, EventQuery
-from workflows.contracts.deployments import DeploymentPage, DeploymentQuery, DeploymentRequest, DeploymentStatus
+from workflows.contracts.deployments.deployment import (
+    DeploymentPage,
+    DeploymentQuery,
+    DeploymentRequest,
+    DeploymentStatus,
+)
+from workflows.contracts.deployments.services import ServiceName
 from workflows.contracts.errors import FieldError, NotFound, ValidationFailed
-from workflows.contracts.services import ServiceName
 
 router = APIRouter(prefix="/api/dashboard", tags=["deployments"])
 _REPLAY = {

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from api.http.answers import json_answer
 from api.system.ports import SystemPortsDep
 from api.system.schemas.summary import Summary
-from workflows.contracts.deployments import DeploymentQuery, DeploymentStatus
+from workflows.contracts.deployments.deployment import DeploymentQuery, DeploymentStatus
 
 router = APIRouter(tags=["summary"])
 _RECENT: Final = 5

@@ -1,7 +1,7 @@
 """Workflows that cannot go on, and what callers may ask for them."""
 
 from workflows.contracts.base import Frozen
-from workflows.contracts.environments import Why
+from workflows.contracts.deployments.environments import Why
 from workflows.contracts.repairs import Kind, RepairOutcome
 
 

@@ -1,7 +1,7 @@
 """The dashboard's first page in numbers."""
 
 from workflows.contracts.base import Frozen
-from workflows.contracts.deployments import DeploymentSummary
+from workflows.contracts.deployments.deployment import DeploymentSummary
 from workflows.contracts.jobs import JobSummary
 
 

@@ -3,9 +3,9 @@
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from workflows.contracts.deployment_commands import Approve, Reject, RollbackCommand
-from workflows.contracts.environments import HoldCommand
-from workflows.contracts.services import ApprovalGroup
+from workflows.contracts.deployments.commands import Approve, Reject, RollbackCommand
+from workflows.contracts.deployments.environments import HoldCommand
+from workflows.contracts.deployments.services import ApprovalGroup
 
 BLANK = ("", " ", "\u00a0", "\u3000 ")
 

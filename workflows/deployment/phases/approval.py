@@ -7,8 +7,8 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.types import EventType
-    from workflows.contracts.deployments import Decision, Deployment
-    from workflows.contracts.services import ApprovalPolicy
+    from workflows.contracts.deployments.deployment import Decision, Deployment
+    from workflows.contracts.deployments.services import ApprovalPolicy
     from workflows.deployment import record
     from workflows.deployment.approvals import missing
     from workflows.deployment.context import Context

@@ -4,7 +4,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.types import EventType
-    from workflows.contracts.environments import Leave, Leaving
+    from workflows.contracts.deployments.environments import Leave, Leaving
     from workflows.deployment import record
     from workflows.deployment.context import Context
     from workflows.deployment.progress import Interrupted, Phase

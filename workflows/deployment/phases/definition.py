@@ -9,9 +9,9 @@ from temporalio.exceptions import ApplicationError
 with workflow.unsafe.imports_passed_through():
     from workflows.contracts.activities import load_definition
     from workflows.contracts.audit.types import EventType
-    from workflows.contracts.deployments import Deployment
+    from workflows.contracts.deployments.deployment import Deployment
+    from workflows.contracts.deployments.services import DefinitionRequest
     from workflows.contracts.jobs import Job
-    from workflows.contracts.services import DefinitionRequest
     from workflows.deployment import record
     from workflows.deployment.context import Context
     from workflows.deployment.job_specs import definition_job

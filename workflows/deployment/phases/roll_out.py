@@ -4,7 +4,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.types import EventType
-    from workflows.contracts.deployments import StageStatus
+    from workflows.contracts.deployments.deployment import StageStatus
     from workflows.deployment import record
     from workflows.deployment.context import Context
     from workflows.deployment.job_specs import roll_out_job

@@ -9,8 +9,8 @@ from temporalio.exceptions import ApplicationError
 with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.details import RollbackFailed
     from workflows.contracts.audit.types import EventType
-    from workflows.contracts.deployments import Deployment
-    from workflows.contracts.environments import Hold, Leave, Leaving, LiveVersion
+    from workflows.contracts.deployments.deployment import Deployment
+    from workflows.contracts.deployments.environments import Hold, Leave, Leaving, LiveVersion
     from workflows.contracts.errors import ErrorCode
     from workflows.contracts.who import Who
     from workflows.deployment import record

@@ -4,7 +4,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.types import EventType
-    from workflows.contracts.deployments import Deployment
+    from workflows.contracts.deployments.deployment import Deployment
     from workflows.deployment.context import Context
     from workflows.deployment.job_specs import test_job
     from workflows.deployment.jobs import succeeded, why_failed

@@ -14,8 +14,8 @@ from api.cli.client.http import JOBS, ApiClient, ApiRefused
 from api.cli.client.progress import outcome as job_outcome
 from api.cli.commands.deployments.view import waits_for_approval
 from api.cli.output import say
-from workflows.contracts.deployments import Deployment, DeploymentStatus, RollbackStatus, StageStatus
-from workflows.contracts.environments import EnvironmentState
+from workflows.contracts.deployments.deployment import Deployment, DeploymentStatus, RollbackStatus, StageStatus
+from workflows.contracts.deployments.environments import EnvironmentState
 from workflows.contracts.ids import is_uuid
 from workflows.contracts.jobs import Job
 from workflows.contracts.statuses import JobStatus

@@ -29,10 +29,10 @@ from api.cli.commands.deployments.watch import watch as watch_deployment
 from api.cli.commands.stuck import tell_if_stuck
 from api.cli.output import note, print_json, say
 from workflows.contracts.audit.events import AuditEvent
-from workflows.contracts.deployments import Deployment, DeploymentStatus
+from workflows.contracts.deployments.deployment import Deployment, DeploymentStatus
+from workflows.contracts.deployments.services import PRODUCTION, STAGING, Service
 from workflows.contracts.ids import deployment_workflow_id
 from workflows.contracts.repairs import Kind
-from workflows.contracts.services import PRODUCTION, STAGING, Service
 
 app = sub_app("Deploy versions of services, watch them, approve them, roll them back.")
 app.add_typer(deploy_steering.app)

@@ -25,8 +25,8 @@ from api.cli.commands.deployments.requests import (
     tell_environment,
 )
 from api.cli.output import Column, clock, note, now_ms, print_json, print_table, say, span
-from workflows.contracts.environments import EnvironmentState, Freeze
-from workflows.contracts.services import PRODUCTION, Service
+from workflows.contracts.deployments.environments import EnvironmentState, Freeze
+from workflows.contracts.deployments.services import PRODUCTION, Service
 
 app = sub_app("Freezes: times in which nothing is rolled out. Rollbacks go on.")
 

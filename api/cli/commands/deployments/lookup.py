@@ -13,7 +13,7 @@ import typer
 from api.cli.client.connection import USAGE, CliError
 from api.cli.client.http import DEPLOYMENTS, PAGE_SIZE, ApiClient
 from api.cli.output import note
-from workflows.contracts.deployments import DeploymentStatus, DeploymentSummary
+from workflows.contracts.deployments.deployment import DeploymentStatus, DeploymentSummary
 from workflows.contracts.ids import is_uuid
 
 _SEARCHED: Final = 5 * PAGE_SIZE

@@ -13,8 +13,8 @@ from api.cli.commands.deployments.advice import find_failure, next_steps, print_
 from api.cli.commands.deployments.view import rollback_words, shortened, stage_rows, state
 from api.cli.output import Column, age, clock, note, print_fields, print_json, print_table, say, span
 from workflows.contracts.audit.events import AuditEvent
-from workflows.contracts.deployments import Decision, Deployment, DeploymentSummary, MetricSample
-from workflows.contracts.environments import EnvironmentState
+from workflows.contracts.deployments.deployment import Decision, Deployment, DeploymentSummary, MetricSample
+from workflows.contracts.deployments.environments import EnvironmentState
 
 _SHORT_ID: Final = 8
 _SHORT_SHA: Final = 12

@@ -13,8 +13,8 @@ from api.cli.client.http import DEPLOYMENTS, SERVICES, ApiClient
 from api.cli.commands.deployments.output import environment_lines
 from api.cli.commands.deployments.view import title
 from api.cli.output import note, print_json, say
-from workflows.contracts.deployments import Deployment
-from workflows.contracts.environments import EnvironmentState
+from workflows.contracts.deployments.deployment import Deployment
+from workflows.contracts.deployments.environments import EnvironmentState
 
 As = Annotated[
     str | None,

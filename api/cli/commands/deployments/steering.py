@@ -32,8 +32,8 @@ from api.cli.commands.deployments.signing import signed_approval
 from api.cli.commands.deployments.view import approvals, state, waits_for_approval
 from api.cli.commands.deployments.watch import WENT_BACK, watch
 from api.cli.output import note
-from workflows.contracts.deployments import Deployment, DeploymentSummary
-from workflows.contracts.services import PRODUCTION
+from workflows.contracts.deployments.deployment import Deployment, DeploymentSummary
+from workflows.contracts.deployments.services import PRODUCTION
 
 app = sub_app("Steer deployments.")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from api.cli.output import span
-from workflows.contracts.deployments import (
+from workflows.contracts.deployments.deployment import (
     Decision,
     Deployment,
     DeploymentStatus,
@@ -18,7 +18,7 @@ from workflows.contracts.deployments import (
     Stage,
     StageStatus,
 )
-from workflows.contracts.services import Environment
+from workflows.contracts.deployments.services import Environment
 
 NOT_REACHED: Final = "not reached"
 _SHORT_REASON: Final = 100

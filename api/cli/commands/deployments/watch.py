@@ -15,7 +15,7 @@ from api.cli.client.http import DEPLOYMENTS, ApiClient, Transient
 from api.cli.commands.deployments.advice import find_failure, print_failure
 from api.cli.commands.deployments.view import NOT_REACHED, outcome, rollback_words, settled, stage_rows, state, title
 from api.cli.output import clean, console, note, now_ms, print_json, span, styled
-from workflows.contracts.deployments import Decision, Deployment, DeploymentStatus, StageStatus
+from workflows.contracts.deployments.deployment import Decision, Deployment, DeploymentStatus, StageStatus
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -27,8 +27,8 @@ from activities.stores.open import Stores, open_memory_stores
 from tests.unit.deployment_records import in_status, make_deployment, make_spec, make_state, make_ticket, make_write
 from workflows.contracts import search_attributes as attributes
 from workflows.contracts.audit.events import AuditEvent, EventQuery
-from workflows.contracts.deployments import DeploymentStatus, DeploymentWrite
-from workflows.contracts.environments import (
+from workflows.contracts.deployments.deployment import DeploymentStatus, DeploymentWrite
+from workflows.contracts.deployments.environments import (
     BecameLive,
     EnvironmentInput,
     EnvironmentWrite,
@@ -39,9 +39,9 @@ from workflows.contracts.environments import (
     SignalEnvironment,
     Yielded,
 )
+from workflows.contracts.deployments.services import DefinitionRequest, FreezeWindow
 from workflows.contracts.errors import InvalidState, ValidationFailed, error_from_code
 from workflows.contracts.ids import environment_workflow_id
-from workflows.contracts.services import DefinitionRequest, FreezeWindow
 
 
 @pytest.fixture

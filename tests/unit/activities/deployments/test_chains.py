@@ -17,10 +17,10 @@ from activities.stores.open import Stores, open_memory_stores
 from tests.unit.deployment_records import in_status, make_deployment, make_spec, make_state
 from tests.unit.fakes import Counting
 from workflows.contracts.audit.events import AuditEvent, EventQuery
-from workflows.contracts.deployments import Deployment, DeploymentQuery, DeploymentStatus, DeploymentWrite
-from workflows.contracts.environments import EnvironmentWrite
+from workflows.contracts.deployments.deployment import Deployment, DeploymentQuery, DeploymentStatus, DeploymentWrite
+from workflows.contracts.deployments.environments import EnvironmentWrite
+from workflows.contracts.deployments.services import Service
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable, ValidationFailed
-from workflows.contracts.services import Service
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ from tests.unit.deployment_records import (
     make_write,
 )
 from workflows.contracts.audit.events import AuditEvent, EventQuery
-from workflows.contracts.deployments import (
+from workflows.contracts.deployments.deployment import (
     Approval,
     Decision,
     Deployment,
@@ -53,9 +53,9 @@ from workflows.contracts.deployments import (
     RollbackStatus,
     Stage,
 )
-from workflows.contracts.environments import EnvironmentWrite
+from workflows.contracts.deployments.environments import EnvironmentWrite
+from workflows.contracts.deployments.services import FreezeWindow, Service
 from workflows.contracts.errors import Conflict, InvalidState, NotFound, Unavailable, ValidationFailed
-from workflows.contracts.services import FreezeWindow, Service
 
 
 def context(**data: object) -> Context[Any]:

@@ -10,8 +10,8 @@ from activities.stores.open import Stores, open_memory_stores
 from tests.unit.deployment_records import in_status
 from workflows.contracts.audit.events import EventQuery
 from workflows.contracts.commands import ReconcileResult
-from workflows.contracts.deployments import Deployment, DeploymentStatus, DeploymentWrite
-from workflows.contracts.environments import SignalEnvironment
+from workflows.contracts.deployments.deployment import Deployment, DeploymentStatus, DeploymentWrite
+from workflows.contracts.deployments.environments import SignalEnvironment
 from workflows.contracts.ids import deployment_workflow_id
 
 NOW = 10_000_000

@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from activities.environments.freezes import check_freeze, cron_problem, freeze_errors_in, zone_problem
-from workflows.contracts.environments import FreezeAnswer, FreezeQuestion
+from workflows.contracts.deployments.environments import FreezeAnswer, FreezeQuestion
+from workflows.contracts.deployments.services import FreezeWindow
 from workflows.contracts.errors import ValidationFailed
-from workflows.contracts.services import FreezeWindow
 
 HOUR = 3600
 DAY = 24 * HOUR

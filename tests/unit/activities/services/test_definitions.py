@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from activities.services.definitions import MAX_DEFINITION_BYTES, load_definition, parse_definition
 from activities.stores.memory.artifacts import MemoryArtifactStore
+from workflows.contracts.deployments.services import DefinitionRequest, Environment, ServiceDefinition
 from workflows.contracts.errors import ValidationFailed
-from workflows.contracts.services import DefinitionRequest, Environment, ServiceDefinition
 
 GOOD = """
 build: {steps: [{name: make, run: make}]}

@@ -17,7 +17,7 @@ from api.cli.commands.deployments.source import SourceOptions, git_fields
 from api.cli.commands.deployments.view import outcome, settled, stage_rows, state, waits_for_approval
 from api.cli.commands.deployments.watch import facts, picture
 from api.cli.commands.service_text import service_yaml
-from workflows.contracts.deployments import (
+from workflows.contracts.deployments.deployment import (
     Approval,
     Decision,
     Deployment,
@@ -27,8 +27,8 @@ from workflows.contracts.deployments import (
     Stage,
     StageStatus,
 )
-from workflows.contracts.environments import EnvironmentState, Hold, LiveVersion
-from workflows.contracts.services import Service, ServiceSpec
+from workflows.contracts.deployments.environments import EnvironmentState, Hold, LiveVersion
+from workflows.contracts.deployments.services import Service, ServiceSpec
 from workflows.yaml_text import yaml_to_json
 
 NOW = 1_700_000_000_000

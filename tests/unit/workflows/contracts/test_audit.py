@@ -19,8 +19,8 @@ from workflows.contracts.audit.details import WITH_DETAILS, Details
 from workflows.contracts.audit.events import AuditEvent, new_event
 from workflows.contracts.audit.types import EventType
 from workflows.contracts.commands import Amend, Cancel, Complete, Edit, JobInput, Redrive
-from workflows.contracts.deployment_commands import Approve, ReportMetrics, RollbackCommand
-from workflows.contracts.environments import HoldCommand
+from workflows.contracts.deployments.commands import Approve, ReportMetrics, RollbackCommand
+from workflows.contracts.deployments.environments import HoldCommand
 from workflows.contracts.jobs import RetryPolicy
 from workflows.contracts.statuses import Priority
 from workflows.contracts.who import Who, WhoAndWhy

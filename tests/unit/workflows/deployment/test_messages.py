@@ -11,8 +11,8 @@ from temporalio import workflow
 
 from tests.unit.deployment_records import make_deployment, make_environment, make_spec
 from workflows.client.deployments import DeploymentCommand
-from workflows.contracts.deployment_commands import CancelDeployment, RollbackCommand
-from workflows.contracts.environments import Granted, LiveVersion, Superseded
+from workflows.contracts.deployments.commands import CancelDeployment, RollbackCommand
+from workflows.contracts.deployments.environments import Granted, LiveVersion, Superseded
 from workflows.deployment.commands import COMMANDS
 from workflows.deployment.inbox import Command, InboxStep, Signal
 from workflows.deployment.progress import Breach, Part, Phase, Progress

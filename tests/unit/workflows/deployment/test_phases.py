@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.deployment_records import make_deployment
-from workflows.contracts.deployment_commands import DeploymentInput
+from workflows.contracts.deployments.commands import DeploymentInput
 from workflows.deployment import phases
 from workflows.deployment.phases import PHASES
 from workflows.deployment.progress import Advance, Part, Phase, Progress

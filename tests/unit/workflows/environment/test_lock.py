@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from workflows.contracts.environments import (
+from workflows.contracts.deployments.environments import (
     MAX_HISTORY,
     BecameLive,
     EnvironmentState,
@@ -31,8 +31,8 @@ from workflows.contracts.environments import (
     Yielded,
     YieldRequested,
 )
+from workflows.contracts.deployments.services import SupersedePolicy
 from workflows.contracts.errors import InvalidState, ValidationFailed
-from workflows.contracts.services import SupersedePolicy
 from workflows.environment import commands, lock, turn
 from workflows.environment.step import EnvironmentStep, handed_over
 

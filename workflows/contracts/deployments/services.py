@@ -2,7 +2,7 @@
 
 The same shape is the body of ``PUT /api/dashboard/services/{name}``, the file of ``hybridci service apply -f`` and the
 repository's own ``.hybridci.yml`` (there without ``git_repo``). Durations are seconds, times epoch milliseconds.
-Deliberately not here: what happens to one deployment (``deployments``).
+Deliberately not here: what happens to one deployment (``deployment``).
 """
 
 from enum import StrEnum

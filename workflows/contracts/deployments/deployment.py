@@ -1,7 +1,7 @@
 """What a deployment is: the request, the record that everybody reads, the trail of who did what.
 
 All times are integers: milliseconds since the epoch, UTC. All durations are seconds.
-Deliberately not here: what may be asked of a deployment (``deployment_commands``), the lock of an environment
+Deliberately not here: what may be asked of a deployment (``commands``), the lock of an environment
 (``environments``).
 """
 
@@ -12,9 +12,9 @@ from pydantic import Field, StringConstraints
 
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.base import Frozen, Tolerant
+from workflows.contracts.deployments.services import ServiceName, ServiceSpec
 from workflows.contracts.fields import CommitSha, GitRef, Millis, ShortLine, Text
 from workflows.contracts.sealed import SignedApproval
-from workflows.contracts.services import ServiceName, ServiceSpec
 
 Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
 MAX_METRIC_SAMPLES: Final = 20

@@ -11,8 +11,8 @@ from pydantic import Field, StringConstraints
 
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.base import Tolerant
+from workflows.contracts.deployments.services import FreezeWindow, SupersedePolicy
 from workflows.contracts.fields import Millis, NotBlank, Text
-from workflows.contracts.services import FreezeWindow, SupersedePolicy
 from workflows.contracts.who import Named
 
 MAX_HISTORY: Final = 50

@@ -10,11 +10,11 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from workflows.contracts.base import Tolerant
-from workflows.contracts.deployments import Deployment, DeploymentRequest, Version
-from workflows.contracts.environments import Why
+from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest, Version
+from workflows.contracts.deployments.environments import Why
+from workflows.contracts.deployments.services import EnvironmentName, Positive, Service
 from workflows.contracts.fields import CommitSha, Line, Millis, Text
 from workflows.contracts.sealed import SignedApproval
-from workflows.contracts.services import EnvironmentName, Positive, Service
 from workflows.contracts.who import Named, Who
 
 Comment = Annotated[Text, StringConstraints(max_length=4096)]
