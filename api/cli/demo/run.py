@@ -21,7 +21,7 @@ from api.cli.demo.control import Control
 from api.cli.demo.demo_service import PRODUCTION, STAGING, make_repository
 from api.cli.demo.machine import running_servers
 from api.cli.demo.narrate import Narrator
-from api.cli.demo.story import DemoStory, StoryStage
+from api.cli.demo.story import DemoParts, DemoStory
 from api.cli.output import clean
 from api.cli.stack.child_stack import free_ports, running_stack
 from api.cli.stack.children import Options
@@ -98,8 +98,8 @@ def _play(data: DataDir, options: Options, *, keep: bool) -> None:
         tell.link("API and its docs", f"{options.url}/api/docs")
         tell.link("Temporal UI", options.temporal_ui)
         try:
-            with _machines(control, agents) as stage:
-                DemoStory(stage, tell).play()
+            with _machines(control, agents) as parts:
+                DemoStory(parts, tell).play()
                 tell.summary()
                 if keep:
                     _wait_for_interrupt(tell, data)
@@ -108,7 +108,7 @@ def _play(data: DataDir, options: Options, *, keep: bool) -> None:
 
 
 @contextlib.contextmanager
-def _machines(control: Control, agents: Agents) -> Generator[StoryStage]:
+def _machines(control: Control, agents: Agents) -> Generator[DemoParts]:
     """The repository and the servers, in a folder of the data directory."""
     service = _free_name(control)
     folder = control.data.root / "demo" / service
@@ -119,7 +119,7 @@ def _machines(control: Control, agents: Agents) -> Generator[StoryStage]:
             environment: stack.enter_context(running_servers(homes[environment], count))
             for environment, count in _SERVERS.items()
         }
-        yield StoryStage(control, agents, shop, service, folder, homes, ports)
+        yield DemoParts(control, agents, shop, service, folder, homes, ports)
 
 
 def _free_name(control: Control) -> str:

@@ -31,8 +31,8 @@ _SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class StoryStage:
-    """What the story is played on. ``ports`` and ``homes`` by environment; ``folder`` is for its own files."""
+class DemoParts:
+    """What the story is played with. ``ports`` and ``homes`` by environment; ``folder`` is for its own files."""
 
     control: Control
     agents: Agents
@@ -46,10 +46,10 @@ class StoryStage:
 class DemoStory:
     """Play it once. Raises DemoFailed, CliError."""
 
-    def __init__(self, stage: StoryStage, narrator: Narrator) -> None:
-        self._stage, self._tell, self._control = stage, narrator, stage.control
-        self._lost = LostAgent(narrator, stage.control, stage.agents, stage.shop, stage.folder)
-        self._visitors = Visitors(stage.ports[PRODUCTION])
+    def __init__(self, parts: DemoParts, narrator: Narrator) -> None:
+        self._parts, self._tell, self._control = parts, narrator, parts.control
+        self._lost = LostAgent(narrator, parts.control, parts.agents, parts.shop, parts.folder)
+        self._visitors = Visitors(parts.ports[PRODUCTION])
         self._told = ""
 
     def play(self) -> None:
@@ -74,15 +74,15 @@ class DemoStory:
         self._trail()
 
     def _register(self) -> None:
-        stage, tell = self._stage, self._tell
-        file = stage.folder / "service.yml"
-        file.write_text(definition(stage.shop, stage.service, stage.homes, stage.ports), encoding="utf-8")
-        tell.say(f"A git repository with three versions of the service: {stage.shop.folder}")
+        parts, tell = self._parts, self._tell
+        file = parts.folder / "service.yml"
+        file.write_text(definition(parts.shop, parts.service, parts.homes, parts.ports), encoding="utf-8")
+        tell.say(f"A git repository with three versions of the service: {parts.shop.folder}")
         self._run_cli("service", "apply", "-f", str(file))
-        registered = self._control.api.get(f"{SERVICES}/{stage.service}")
+        registered = self._control.api.get(f"{SERVICES}/{parts.service}")
         names = [environment["name"] for environment in registered["spec"]["environments"]]
         expect("The registered environments", expected=[STAGING, PRODUCTION], seen=names)
-        tell.checked(f"{stage.service} is registered: build, test, {STAGING} (1 server), {PRODUCTION} (2 servers).")
+        tell.checked(f"{parts.service} is registered: build, test, {STAGING} (1 server), {PRODUCTION} (2 servers).")
 
     def _first_version(self) -> None:
         deployment = self._start(FIRST)
@@ -93,7 +93,7 @@ class DemoStory:
 
     def _bad_version(self) -> None:
         deployment = self._until_approval(self._start(BAD))
-        self._run_cli("deploy", "approve", f"{self._stage.service}@{BAD}", "--as", APPROVER)
+        self._run_cli("deploy", "approve", f"{self._parts.service}@{BAD}", "--as", APPROVER)
         ended = self._follow(deployment, DeploymentStatus.ROLLED_BACK)
         rollback = ended.rollback
         expect(
@@ -118,19 +118,19 @@ class DemoStory:
     def _good_version(self) -> None:
         self._until_environment(lambda seen: seen.hold is not None, "a hold, set by the rollback")
         self._tell.checked(f"The rollback has set a hold on {PRODUCTION}, so that nothing rolls forward by itself.")
-        self._tell.link("the environment", self._control.ui(environment_workflow_id(self._stage.service, PRODUCTION)))
+        self._tell.link("the environment", self._control.ui(environment_workflow_id(self._parts.service, PRODUCTION)))
         deployment = self._until_approval(self._start(GOOD))
         self._approve_in_temporal(deployment)
         self._until(deployment, _held, "that it waits for the hold to be released")
         self._tell.checked(f"{GOOD} is approved and waits until somebody lifts the hold.")
         self._expect_version(PRODUCTION, FIRST)
-        self._run_cli("deploy", "release", self._stage.service, "--as", OPERATOR, "--reason", "1.2 is the remedy")
+        self._run_cli("deploy", "release", self._parts.service, "--as", OPERATOR, "--reason", "1.2 is the remedy")
         self._until_live(deployment)
 
     def _operators_rollback(self) -> None:
         state = self._until_environment(_lives(GOOD), f"that {GOOD} is live")
         deployment = self._control.deployment(state.live.deployment_id if state.live else "")
-        began = self._stage.homes[PRODUCTION] / "rollback-began"
+        began = self._parts.homes[PRODUCTION] / "rollback-began"
         began.unlink(missing_ok=True)
         asked = time.time_ns()
         self._command(deployment, "rollback", {"by": OPERATOR, "reason": "Customers complain about the price."})
@@ -153,7 +153,7 @@ class DemoStory:
         self._tell.checked(f"{sum(seen.values())} visits to {PRODUCTION}, all answered ({text}). Only {BAD} failed.")
 
     def _trail(self) -> None:
-        query = {"service_name": self._stage.service, "limit": 100}
+        query = {"service_name": self._parts.service, "limit": 100}
         events = EventPage.model_validate(self._control.api.get("/api/events", query)).items
         people = [event for event in reversed(events) if event.by in (APPROVER, OPERATOR)]
         for event in people:
@@ -163,9 +163,9 @@ class DemoStory:
         self._tell.checked(f"The audit trail has it all: {len(events)} entries of who did what, when, from where, why.")
 
     def _start(self, version: str) -> Deployment:
-        shop = self._stage.shop
+        shop = self._parts.shop
         commit = ("--repo", str(shop.folder), "--sha", shop.commits[version])
-        answer = self._run_cli("deploy", "start", self._stage.service, "--version", version, *commit, "--json")
+        answer = self._run_cli("deploy", "start", self._parts.service, "--version", version, *commit, "--json")
         deployment = Deployment.model_validate_json(answer)
         expect(f"The author of {version}", expected=AUTHOR, seen=deployment.git_author)
         self._tell.link("the deployment", self._control.ui(workflow_of(deployment)))
@@ -225,7 +225,7 @@ class DemoStory:
         """Its record follows the deployment's within moments."""
         return wait_for(
             f"The record of {PRODUCTION}",
-            lambda: self._control.environment(self._stage.service, PRODUCTION),
+            lambda: self._control.environment(self._parts.service, PRODUCTION),
             good,
             expected=expected,
             seconds=10,
@@ -233,7 +233,7 @@ class DemoStory:
 
     def _expect_version(self, environment: str, version: str) -> None:
         """Ask the servers themselves."""
-        for port in self._stage.ports[environment]:
+        for port in self._parts.ports[environment]:
             url = f"http://127.0.0.1:{port}/version"
             expect(
                 f"GET {url} ({environment})", expected=(200, {"version": version}), seen=ask_server(port, "/version")

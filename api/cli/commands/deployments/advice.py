@@ -29,28 +29,28 @@ _LOOKED_AT: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Where it went wrong: the stage and the job to look at, if it was a job."""
+    """Where it went wrong (a job before the environments, an environment, a rollback), and the job to look at, if any."""
 
-    stage: str
+    part: str
     job: Job | None
 
 
 def find_failure(deployment: Deployment, api: ApiClient) -> Failure | None:
-    """The stage that went wrong, None when none did. Raises CliError."""
-    broken = _broken_stage(deployment)
+    """What went wrong, None when nothing did. Raises CliError."""
+    broken = _broken_part(deployment)
     if broken is None:
         return None
-    stage, job_ids = broken
+    part, job_ids = broken
     for job_id in reversed(job_ids[-_LOOKED_AT:]):
         job = _job(api, job_id)
         if job is not None and job.status.ended and job.status is not JobStatus.SUCCESS:
-            return Failure(stage, job)
-    return Failure(stage, None)
+            return Failure(part, job)
+    return Failure(part, None)
 
 
 def print_failure(deployment: Deployment, failure: Failure, api: ApiClient, *, message: bool = True) -> None:
-    """Why it failed: stage, cause, message (if wanted), job, the command for its log, and the log's end."""
-    say(f"\nWhy ({failure.stage})")
+    """Why it failed: where, cause, message (if wanted), job, the command for its log, and the log's end."""
+    say(f"\nWhy ({failure.part})")
     if deployment.cause not in (None, deployment.status):
         say(f"  Cause: {deployment.cause}")
     error = deployment.error_message or ""
@@ -134,7 +134,7 @@ def _after_the_end(deployment: Deployment, api: ApiClient) -> list[str]:
     return [*lines, f"What runs now: `{api.command(f'service show {service}')}`"]
 
 
-def _broken_stage(deployment: Deployment) -> tuple[str, Sequence[str]] | None:
+def _broken_part(deployment: Deployment) -> tuple[str, Sequence[str]] | None:
     rollback = deployment.rollback
     if rollback is not None and rollback.status is RollbackStatus.FAILED:
         return f"the rollback of {rollback.environment}", rollback.job_ids
@@ -150,9 +150,9 @@ def _broken_stage(deployment: Deployment) -> tuple[str, Sequence[str]] | None:
         ("build", deployment.build_job_id),
         ("definition", deployment.definition_job_id),
     )
-    for early_stage, job_id in early:
+    for part, job_id in early:
         if job_id is not None:
-            return early_stage, [job_id]
+            return part, [job_id]
     return "start", ()
 
 

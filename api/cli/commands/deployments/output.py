@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from api.cli.client.http import SERVICES, ApiClient, ApiRefused
 from api.cli.commands.deployments.advice import find_failure, next_steps, print_failure
-from api.cli.commands.deployments.view import rollback_words, shortened, stage_rows, state
+from api.cli.commands.deployments.view import rollback_words, shortened, state, way_rows
 from api.cli.output import Column, age, clock, note, print_fields, print_json, print_table, say, span
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.deployments.deployment import Decision, Deployment, DeploymentSummary, MetricSample
@@ -44,7 +44,7 @@ def print_deployment(deployment: Deployment, api: ApiClient) -> None:
     environment = environment_state(deployment, api)
     _print_facts(deployment, api)
     say()
-    print_stages(deployment)
+    print_way(deployment)
     _print_approvals(deployment)
     if environment is not None:
         say(f"\nEnvironment {environment.environment}")
@@ -58,8 +58,8 @@ def print_deployment(deployment: Deployment, api: ApiClient) -> None:
         say(f"  {line}")
 
 
-def print_stages(deployment: Deployment) -> None:
-    """The way of the deployment, one line for each stage."""
+def print_way(deployment: Deployment) -> None:
+    """The way of the deployment, one line for each job before its environments and for each environment."""
     columns = (
         Column("STAGE", keep=True), Column("STATUS", keep=True), Column("%", keep=True, right=True),
         Column("APPROVALS", rank=3), Column("BEFORE", rank=2), Column("TOOK", right=True, rank=4),
@@ -70,7 +70,7 @@ def print_stages(deployment: Deployment) -> None:
             row.name, row.status, row.percent, row.approvals, row.previous, _between(row.started_at, row.ended_at),
             " ".join(job_id[:_SHORT_ID] if len(job_id) == 36 else job_id for job_id in row.job_ids) or None,
         )
-        for row in stage_rows(deployment)
+        for row in way_rows(deployment)
     ]  # fmt: skip
     if rows:
         print_table(columns, rows)

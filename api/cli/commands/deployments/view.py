@@ -26,7 +26,7 @@ _FINISHED: Final = frozenset({StageStatus.DEPLOYED, StageStatus.FAILED, StageSta
 
 
 @dataclass(frozen=True, slots=True)
-class StageRow:
+class WayRow:
     """One line of the way: the definition's job, build, test, or an environment. Times: epoch milliseconds."""
 
     name: str
@@ -40,8 +40,8 @@ class StageRow:
     waits_for: str | None = None
 
 
-def stage_rows(deployment: Deployment) -> list[StageRow]:
-    """All stages, in the order in which they are passed."""
+def way_rows(deployment: Deployment) -> list[WayRow]:
+    """All of the way, in the order in which it is passed."""
     return [*_jobs_before(deployment), *(_environment_row(deployment, stage) for stage in deployment.stages)]
 
 
@@ -120,7 +120,7 @@ def waits_for_approval(deployment: Deployment) -> bool:
     return environment is not None and environment.approval is not None
 
 
-def _jobs_before(deployment: Deployment) -> Iterator[StageRow]:
+def _jobs_before(deployment: Deployment) -> Iterator[WayRow]:
     definition = deployment.definition
     early = [
         ("definition", deployment.definition_job_id, definition.definition is not None),
@@ -132,7 +132,7 @@ def _jobs_before(deployment: Deployment) -> Iterator[StageRow]:
         if not defined and job_id is None:
             continue
         later = passed or any(other is not None for _, other, _ in early[index + 1 :])
-        yield StageRow(name, _job_status(deployment, name, job_id, later=later), job_ids=(job_id,) if job_id else ())
+        yield WayRow(name, _job_status(deployment, name, job_id, later=later), job_ids=(job_id,) if job_id else ())
 
 
 def _job_status(deployment: Deployment, name: str, job_id: str | None, *, later: bool) -> str:
@@ -144,9 +144,9 @@ def _job_status(deployment: Deployment, name: str, job_id: str | None, *, later:
     return "running" if job_id else "pending"
 
 
-def _environment_row(deployment: Deployment, stage: Stage) -> StageRow:
+def _environment_row(deployment: Deployment, stage: Stage) -> WayRow:
     unreached = stage.status is StageStatus.PENDING and deployment.status.final
-    return StageRow(
+    return WayRow(
         name=stage.environment,
         status=NOT_REACHED if unreached else stage.status.value,
         percent=stage.percent,

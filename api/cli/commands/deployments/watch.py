@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from api.cli.client.connection import INTERRUPTED, REFUSED
 from api.cli.client.http import DEPLOYMENTS, ApiClient, Transient
 from api.cli.commands.deployments.advice import find_failure, print_failure
-from api.cli.commands.deployments.view import NOT_REACHED, outcome, rollback_words, settled, stage_rows, state, title
+from api.cli.commands.deployments.view import NOT_REACHED, outcome, rollback_words, settled, state, title, way_rows
 from api.cli.output import clean, console, note, now_ms, print_json, span, styled
 from workflows.contracts.deployments.deployment import Decision, Deployment, DeploymentStatus, StageStatus
 
@@ -159,7 +159,7 @@ class LiveView:
 def facts(deployment: Deployment, api: ApiClient) -> list[tuple[str, str]]:
     """What there is to say, each under a key: a line is printed when the text of its key is new."""
     said = [("status", f"{title(deployment)}: {state(deployment)}")]
-    for row in stage_rows(deployment):
+    for row in way_rows(deployment):
         if row.status in (StageStatus.PENDING, NOT_REACHED):
             continue
         percent = f" {row.percent} %" if row.percent is not None else ""
@@ -193,7 +193,7 @@ def picture(deployment: Deployment, api: ApiClient) -> "RenderableType":
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in ("STAGE", "STATUS", "%", "APPROVALS", "BEFORE", "JOB"):
         table.add_column(name, no_wrap=True, overflow="ellipsis", justify="right" if name == "%" else "left")
-    for row in stage_rows(deployment):
+    for row in way_rows(deployment):
         job = row.job_ids[-1][:13] if row.job_ids else None
         more = f" (+{len(row.job_ids) - 1})" if len(row.job_ids) > 1 else ""
         cells = (row.name, row.status, row.percent, row.approvals, row.previous, f"{job}{more}" if job else None)
@@ -217,7 +217,7 @@ def _below(deployment: Deployment, api: ApiClient) -> Sequence[str]:
     if deployment.waits_for is not None:
         lines.append(f"Waits for: {api.reachable(deployment.waits_for)}")
     elif not settled(deployment):
-        running = [row.job_ids[-1] for row in stage_rows(deployment) if row.job_ids]
+        running = [row.job_ids[-1] for row in way_rows(deployment) if row.job_ids]
         jobs = deployment.rollback.job_ids if deployment.rollback is not None else running
         lines += [f"Its log: `{api.command(f'job logs -f {jobs[-1]}')}`"] if jobs else []
     return [clean(line) for line in lines]

@@ -14,7 +14,7 @@ from api.cli.client.http import ApiClient
 from api.cli.commands.deployments.advice import next_steps
 from api.cli.commands.deployments.freeze_times import freeze_period, moment_of
 from api.cli.commands.deployments.source import SourceOptions, git_fields
-from api.cli.commands.deployments.view import outcome, settled, stage_rows, state, waits_for_approval
+from api.cli.commands.deployments.view import outcome, settled, state, waits_for_approval, way_rows
 from api.cli.commands.deployments.watch import facts, picture
 from api.cli.commands.service_text import service_yaml
 from workflows.contracts.deployments.deployment import (
@@ -89,7 +89,7 @@ def api() -> ApiClient:
 class TestStages:
     def test_jobs_before_the_environments(self) -> None:
         def early(**changes: Any) -> list[str]:
-            return [row.status for row in stage_rows(deployment(**changes))[:2]]
+            return [row.status for row in way_rows(deployment(**changes))[:2]]
 
         assert early() == ["pending", "pending"]
         assert early(build_job_id=JOB) == ["running", "pending"]
@@ -101,12 +101,12 @@ class TestStages:
 
     def test_environments(self) -> None:
         stages = in_production(StageStatus.DEPLOYING, percent=10, job_ids=[JOB], previous_version="1.4.1")
-        row = stage_rows(deployment(stages=stages, approvals=[approved("bob"), approved("cat")]))[-1]
+        row = way_rows(deployment(stages=stages, approvals=[approved("bob"), approved("cat")]))[-1]
         assert (row.status, row.percent, row.previous, row.job_ids) == ("deploying", 10, "1.4.1", (JOB,))
         assert row.approvals == "2 of 2 (bob, cat)"
         rejected = deployment(approvals=[approved("bob"), approved("dan", Decision.REJECT)])
-        assert [row.approvals for row in stage_rows(rejected)][2:] == [None, "rejected (dan)"]
-        assert stage_rows(deployment(status=DeploymentStatus.FAILED))[-1].status == "not reached"
+        assert [row.approvals for row in way_rows(rejected)][2:] == [None, "rejected (dan)"]
+        assert way_rows(deployment(status=DeploymentStatus.FAILED))[-1].status == "not reached"
 
     @pytest.mark.parametrize(
         ("changes", "over"),
