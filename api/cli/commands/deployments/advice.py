@@ -29,7 +29,7 @@ _LOOKED_AT: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Where it went wrong (a job before the environments, an environment, a rollback), and the job to look at, if any."""
+    """Where it went wrong (a job before the environments, one of those, a rollback), and the job to look at, if any."""
 
     part: str
     job: Job | None
