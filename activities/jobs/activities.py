@@ -63,7 +63,9 @@ class JobActivities:
     @speaks_temporal
     async def redrive_jobs(self, request: RedriveJobs) -> RedriveJobsResult:
         """Send each job its redrive update. Tried again, it goes on behind those that its heartbeat names."""
-        return await dead_letters.redrive(self.redrive_job, request, _progress_so_far(), activity.heartbeat)
+        return await dead_letters.redrive(
+            self.reader, self.redrive_job, request, _progress_so_far(), activity.heartbeat
+        )
 
     @activity.defn(name="await_jobs")
     @speaks_temporal

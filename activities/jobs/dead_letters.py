@@ -11,10 +11,11 @@ from typing import Final
 from activities.bounded import AT_ONCE, gather_bounded
 from activities.jobs.readers import JobReader
 from workflows.contracts.commands import DeadLetterFilter, Redrive
-from workflows.contracts.errors import HybridCIError, NotFound
+from workflows.contracts.errors import HybridCIError, InvalidState, NotFound
 from workflows.contracts.jobs import Job, JobSummary
 from workflows.contracts.records import JobQuery, RedriveJobs, RedriveJobsResult, SelectDeadLetters
 from workflows.contracts.statuses import JobStatus
+from workflows.job.record import deployment_of, moved_by_its_deployment
 
 _PAGE: Final = 100
 _FIRST_POLL_SECONDS: Final = 0.5
@@ -50,6 +51,7 @@ async def select(reader: JobReader, request: SelectDeadLetters, progress: Callab
 
 
 async def redrive(
+    reader: JobReader,
     redrive_job: RedriveJob,
     request: RedriveJobs,
     done: RedriveJobsResult,
@@ -57,7 +59,8 @@ async def redrive(
 ) -> RedriveJobsResult:
     """Send each job that is not in ``done`` its redrive; a refusal is a result. ``progress`` gets each batch's state.
 
-    Raises the first error that trying again can mend, once its batch is through, so that ``progress`` knows the rest.
+    A deployment's job is left out: it runs again inside its deployment's turn, which nobody looks at here. Raises the
+    first error that trying again can mend, once its batch is through, so that ``progress`` knows the rest.
     """
     command = Redrive(
         edit=request.edit,
@@ -67,15 +70,22 @@ async def redrive(
         address=request.address,
         role=request.role,
     )
+
+    async def one(job_id: str) -> Job:
+        await _require_free(reader, job_id)
+        return await redrive_job(job_id, command, request.redrive_id)
+
     handled = {*done.redriven, *done.refused}
     waiting = [job_id for job_id in request.job_ids if job_id not in handled]
     for start in range(0, len(waiting), AT_ONCE):
         batch = waiting[start : start + AT_ONCE]
-        answers = await gather_bounded(lambda job_id: redrive_job(job_id, command, request.redrive_id), batch)
+        answers = await gather_bounded(one, batch)
         troubles: list[Exception] = []
         for job_id, answer in zip(batch, answers, strict=True):
             if isinstance(answer, HybridCIError) and not answer.retryable:
-                done = done.model_copy(update={"refused": {**done.refused, job_id: answer.message}})
+                left_out = done.of_deployments + isinstance(answer, _OfADeploymentError)
+                refused = {**done.refused, job_id: answer.message}
+                done = done.model_copy(update={"refused": refused, "of_deployments": left_out})
             elif isinstance(answer, Exception):
                 troubles.append(answer)
             else:
@@ -105,6 +115,21 @@ async def await_ended(reader: JobReader, job_ids: list[str], progress: Callable[
             return ended
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, _LONGEST_POLL_SECONDS)
+
+
+class _OfADeploymentError(InvalidState):
+    """It is left to its deployment."""
+
+
+async def _require_free(reader: JobReader, job_id: str) -> None:
+    """Raises _OfADeploymentError, Unavailable."""
+    try:
+        job = await reader.get(job_id)
+    except NotFound:  # its workflow answers for itself
+        return
+    if deployment_of(job) is not None:
+        alone = f" An operator may run it again as it is, alone: `hybridci dlq redrive {job_id}`."
+        raise _OfADeploymentError(moved_by_its_deployment(job) + alone)
 
 
 async def _select_named(reader: JobReader, request: SelectDeadLetters) -> list[str]:

@@ -7,6 +7,7 @@ Deliberately not here: their order (``workflows.repair.workflow``), how a workfl
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -28,7 +29,7 @@ from workflows.contracts.commands import JobInput
 from workflows.contracts.deployments.environments import EnvironmentInput
 from workflows.contracts.errors import NotFound
 from workflows.contracts.ids import CONTROL_QUEUE, environment_workflow_id, job_workflow_id
-from workflows.contracts.jobs import Job
+from workflows.contracts.jobs import SERVICE_LABEL, Job
 from workflows.contracts.repairs import (
     REPAIR_CAUSE,
     End,
@@ -41,6 +42,7 @@ from workflows.contracts.repairs import (
 )
 from workflows.contracts.statuses import Outcome
 from workflows.environment.presentation import environment_search_attributes, environment_static_summary
+from workflows.job.record import deployment_of
 from workflows.repair.history import unread_signals
 from workflows.repair.stuck import StuckWorkflows
 
@@ -210,7 +212,17 @@ class RepairActivities:
     @speaks_temporal
     async def note_repair(self, note: RepairNote) -> None:
         """Keep a repair in the audit trail."""
-        await self.events.append(_event(note, self.clock()))
+        await self.events.append(_event(note, await self._about(note.repair.subject), self.clock()))
+
+    async def _about(self, subject: Subject) -> About:
+        """A deployment's trail tells too who has ended one of its jobs."""
+        about = subject_ids(subject)
+        if subject.kind is Kind.JOB and subject.job_id is not None:
+            with suppress(NotFound):
+                job = await self.read_job(subject.job_id)
+                about["deployment_id"] = deployment_of(job)
+                about["service_name"] = job.labels.get(SERVICE_LABEL)
+        return about
 
     async def _end_attempt(self, job_id: str, end: End) -> None:
         """The job goes on with what follows an attempt that its agent spoiled; a deployment's job has failed."""
@@ -256,7 +268,7 @@ def subject_ids(subject: Subject) -> About:
     }
 
 
-def _event(note: RepairNote, at: int) -> AuditEvent:
+def _event(note: RepairNote, about: About, at: int) -> AuditEvent:
     command, result = note.repair.command, note.result
     return new_event(
         WorkflowRepaired(workflow_id=result.workflow_id, outcome=result.outcome.value, resets=result.resets),
@@ -265,5 +277,5 @@ def _event(note: RepairNote, at: int) -> AuditEvent:
         at=at,
         reason=command.reason,
         message=result.message,
-        **subject_ids(note.repair.subject),
+        **about,
     )

@@ -28,6 +28,7 @@ class Control:
     parked: list[str] = field(default_factory=lambda: [f"job-{number}" for number in range(5)])
     canaries: JobStatus = JobStatus.SUCCESS
     unwatchable: bool = False
+    of_deployments: list[str] = field(default_factory=list[str])
     requests: list[RedriveJobs] = field(default_factory=list[RedriveJobs])
 
     @activity.defn(name="select_dead_letters")
@@ -37,7 +38,11 @@ class Control:
     @activity.defn(name="redrive_jobs")
     async def redrive(self, request: RedriveJobs) -> RedriveJobsResult:
         self.requests.append(request)
-        return RedriveJobsResult(redriven=request.job_ids)
+        return RedriveJobsResult(
+            redriven=[each for each in request.job_ids if each not in self.of_deployments],
+            refused={each: "of a deployment" for each in request.job_ids if each in self.of_deployments},
+            of_deployments=sum(each in self.of_deployments for each in request.job_ids),
+        )
 
     @activity.defn(name="await_jobs")
     async def wait(self, request: AwaitJobs) -> dict[str, JobStatus]:
@@ -77,6 +82,16 @@ async def test_all_at_once(control: Control, request: pytest.FixtureRequest) -> 
     assert (progress.state, progress.redriven, progress.fingerprint) == ("finished", control.parked, "f")
     assert [sent.redrive_id for sent in control.requests] == [progress.redrive_id]
     await keep_history(request, control.client, redrive_workflow_id(progress.redrive_id), "redrive-all")
+
+
+async def test_it_says_how_many_it_has_left_to_their_deployments(control: Control) -> None:
+    control.of_deployments = ["job-0", "job-3"]
+    progress = await control.run(BulkRedrive(canary=Canary(count=2)))
+    assert (progress.redriven, list(progress.refused)) == (["job-1", "job-2", "job-4"], ["job-0", "job-3"])
+    assert progress.message == (
+        "3 of 5 dead letters were redriven, 2 refused, 2 of these because they belong to deployments, which alone move "
+        "their jobs"
+    )
 
 
 async def test_canary_first(control: Control, request: pytest.FixtureRequest) -> None:

@@ -104,10 +104,11 @@ class RedriveJobs(Tolerant):
 
 
 class RedriveJobsResult(Tolerant):
-    """``refused`` maps a job id to the reason."""
+    """``refused`` maps a job id to the reason; ``of_deployments`` of these are left to their deployments."""
 
     redriven: list[str] = Field(default_factory=list[str])
     refused: dict[str, str] = Field(default_factory=dict[str, str])
+    of_deployments: int = 0
 
 
 class AwaitJobs(Tolerant):

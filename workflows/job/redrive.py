@@ -28,6 +28,7 @@ class RedriveWorkflow:
     @workflow.init
     def __init__(self, start: RedriveInput) -> None:
         self._request = start.request
+        self._of_deployments = 0
         self._progress = BulkRedriveProgress(
             redrive_id=start.redrive_id,
             fingerprint=start.fingerprint,
@@ -56,7 +57,9 @@ class RedriveWorkflow:
             done = len(first) + min(start_at + _BATCH, len(rest))
             self._tell("redriving", f"{done} of {len(job_ids)} dead letters are handled")
         redriven, refused = len(self._progress.redriven), len(self._progress.refused)
-        self._tell("finished", f"{redriven} of {len(job_ids)} dead letters were redriven, {refused} refused")
+        left = self._of_deployments
+        why = f", {left} of these because they belong to deployments, which alone move their jobs" if left else ""
+        self._tell("finished", f"{redriven} of {len(job_ids)} dead letters were redriven, {refused} refused{why}")
         return self._progress
 
     @workflow.query(name="progress")
@@ -108,6 +111,7 @@ class RedriveWorkflow:
             retry_policy=_RETRY,
             summary=f"redrives {len(job_ids)} jobs",
         )
+        self._of_deployments += result.of_deployments
         self._progress = self._progress.model_copy(
             update={
                 "redriven": [*self._progress.redriven, *result.redriven],

@@ -152,6 +152,17 @@ class TestRedrive:
         result = await ActivityEnvironment().run(build(FakeJobStore(), redriver).redrive_jobs, request)
         assert result == RedriveJobsResult(redriven=["a", "d"], refused={"b": "it runs", "c": "gone"})
 
+    async def test_deployments_jobs_are_left_out_with_the_reason(self) -> None:
+        store = FakeJobStore(
+            parked("a", 1), parked("b", 2, deployment_id="d-1"), parked("c", 3, created_by="deployment d-2")
+        )
+        redriver = Redriver()
+        environment = ActivityEnvironment()
+        result = await environment.run(build(store, redriver).redrive_jobs, RedriveJobs(job_ids=["a", "b", "c"]))
+        assert (result.redriven, redriver.asked, result.of_deployments) == (["a"], ["a"], 2)
+        assert "belongs to deployment d-1, which alone moves it" in result.refused["b"]
+        assert "`hybridci dlq redrive c`" in result.refused["c"]
+
     async def test_tried_again_it_redrives_none_twice(self) -> None:
         redriver = Redriver(**{"12": Unavailable("Temporal is away")})
         request = RedriveJobs(job_ids=[str(number) for number in range(20)])

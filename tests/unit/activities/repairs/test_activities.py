@@ -211,9 +211,12 @@ class Bench:
             lambda: 5,
         )
         self._closing = closing
+        self.job: Job | None = make_job("1")
 
     async def _read_job(self, job_id: str) -> Job:
-        return make_job(job_id)
+        if self.job is None:
+            raise NotFound("there is no such job")
+        return self.job
 
     def _closer(self, what: str) -> Any:
         async def close(subject_id: str, ending: Ending) -> bool:
@@ -295,3 +298,23 @@ def test_the_command_that_cures_it() -> None:
     assert stuck_environment("shop", "live").command == 'hybridci repair environment shop/live --reason "…"'
     other = Subject(kind=Kind.OTHER, workflow_id="redrive-1")
     assert other.command.startswith("temporal workflow reset --workflow-id redrive-1")
+
+
+@pytest.mark.parametrize("told", [{"deployment_id": "7"}, {"created_by": "deployment 7"}])
+async def test_a_deployments_trail_says_who_ended_its_job(told: dict[str, Any]) -> None:
+    bench = Bench()
+    bench.job = make_job("1", labels={"service": "shop"}, **told)
+    result = RepairResult(workflow_id="job-1", outcome=RepairOutcome.ENDED, message="Job 1 was ended, as ann asked.")
+    await bench.activities.note_repair(RepairNote(event_id="repaired-x", repair=end_of(JOB).repair, result=result))
+    (event,) = (await bench.stores.events.list(EventQuery(deployment_id="7", limit=10))).items
+    assert (event.action, event.by, event.reason, event.job_id) == ("workflow.repaired", "ann", "an outage", "1")
+    assert (event.service_name, event.message) == ("shop", "Job 1 was ended, as ann asked.")
+
+
+async def test_a_repair_of_a_job_without_a_record_is_told_all_the_same() -> None:
+    bench = Bench()
+    bench.job = None
+    result = RepairResult(workflow_id="job-1", outcome=RepairOutcome.ENDED, message="ended")
+    await bench.activities.note_repair(RepairNote(event_id="repaired-x", repair=end_of(JOB).repair, result=result))
+    (event,) = (await bench.stores.events.list(EventQuery(limit=10))).items
+    assert (event.job_id, event.deployment_id) == ("1", None)
