@@ -6,7 +6,7 @@ service through the deployment client.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
@@ -25,6 +25,7 @@ from api.auth.remembered import Remembered
 from api.auth.sign_in import SignIn
 from api.claims.service import Claims
 from api.http.metrics import Metrics
+from api.identity.pools import PoolRule
 from api.temporal.known_jobs import KnownJobs
 from workflows.client.deployments import DeploymentClient
 from workflows.client.jobs import JobClient
@@ -66,6 +67,11 @@ class Services:
     deliveries: Remembered = field(default_factory=Remembered)
     known_jobs: KnownJobs = field(default_factory=KnownJobs)
     starting: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary[str, asyncio.Lock])
+
+    @property
+    def pool_rules(self) -> Sequence[PoolRule]:
+        """What the access policy says that pools are for."""
+        return self.sign_in.policy.pools
 
     @property
     def job_client(self) -> JobClient:

@@ -5,6 +5,7 @@ fit all of them. So a slice's tests give it three fakes and not twenty, and a re
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
@@ -18,6 +19,7 @@ from activities.jobs.readers import JobReader
 from activities.jobs.writers import JobCreator
 from activities.stores.interfaces import ArtifactStore, CredentialStore, EventStore, LogStore
 from api.http.metrics import Metrics
+from api.identity.pools import PoolRule
 from workflows.client.deployments import DeploymentClient
 from workflows.client.jobs import JobClient
 from workflows.client.repairs import RepairClient
@@ -132,6 +134,13 @@ class HasStopping(Protocol):
     """True once the process has been told to end; whoever streams without end then ends."""
 
     def stopping(self) -> bool: ...
+
+
+class HasPoolRules(Protocol):
+    """What the access policy says that pools are for."""
+
+    @property
+    def pool_rules(self) -> Sequence[PoolRule]: ...
 
 
 class HasStarting(Protocol):

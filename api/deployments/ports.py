@@ -4,11 +4,11 @@ from typing import Annotated, Protocol
 
 from fastapi import Depends
 
-from api.ports import HasClock, HasStarting, provided
+from api.ports import HasClock, HasPoolRules, HasStarting, provided
 from api.temporal.ports import RecordPorts
 
 
-class DeploymentPorts(HasClock, RecordPorts, HasStarting, Protocol):
+class DeploymentPorts(HasClock, RecordPorts, HasStarting, HasPoolRules, Protocol):
     """Deployments and environments: their records and their workflows."""
 
 

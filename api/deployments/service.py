@@ -11,6 +11,7 @@ from api.auth.guard import require
 from api.auth.idempotency import fingerprint, require_same
 from api.auth.origin import Origin
 from api.deployments.ports import DeploymentPorts
+from api.identity.pools import pools_refused_to_service
 from api.temporal.recorded import earlier_deployment, seen_deployment
 from workflows.client.answers import ANSWERED_WITHIN_SECONDS
 from workflows.client.deployments import DeploymentCommand, EnvironmentCommand
@@ -27,7 +28,7 @@ from workflows.contracts.deployments.commands import (
 from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest, DeploymentStatus
 from workflows.contracts.deployments.environments import EnvironmentState
 from workflows.contracts.deployments.services import Service
-from workflows.contracts.errors import InvalidState, NotFound, Unavailable
+from workflows.contracts.errors import FieldError, InvalidState, NotFound, Unavailable, ValidationFailed
 from workflows.contracts.ids import job_id_for_key, new_job_id
 from workflows.deployment.record import as_accepted
 
@@ -158,10 +159,14 @@ async def require_environment(ports: DeploymentPorts, service_name: str, environ
 async def _input(
     ports: DeploymentPorts, deployment_id: str, origin: Origin, request: DeploymentRequest
 ) -> DeploymentInput:
+    service = await ports.deployments.service(request.service_name)
+    if found := list(pools_refused_to_service(ports.pool_rules, service.name, service.spec)):
+        said = "; ".join(f"{error.field} of {service.name}: {error.message}" for error in found)
+        raise ValidationFailed(f"It was not started: {said}.", [FieldError(field="pool", message=said)])
     return DeploymentInput(
         deployment_id=deployment_id,
         request=request,
-        service=await ports.deployments.service(request.service_name),
+        service=service,
         created_by=origin.caller.id,
         via=origin.via,
         address=origin.address,

@@ -1,4 +1,5 @@
-"""The access policy (``HYBRIDCI_ACCESS_POLICY``, YAML): which issuers are trusted, who of theirs gets which grants.
+"""The access policy (``HYBRIDCI_ACCESS_POLICY``, YAML): which issuers are trusted, who of theirs gets which grants,
+what pools are for.
 
 Read and checked once, at start; every fault is named, because a rule that is not understood must not be skipped.
 Deliberately not here: whether a token is genuine (``identity.id_tokens``) and what is handed out for it (``sessions``,
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, StringConstraints, ValidationError
 
+from api.identity.pools import PoolRule
 from workflows.contracts.access import Grant
 from workflows.contracts.base import Frozen
 from workflows.contracts.errors import FieldError, field_errors
@@ -82,6 +84,7 @@ class AccessPolicy(Frozen):
     issuers: list[IssuerPolicy] = Field(default_factory=list[IssuerPolicy], max_length=100)
     users: list[UserRule] = Field(default_factory=list[UserRule], max_length=1000)
     workloads: list[WorkloadRule] = Field(default_factory=list[WorkloadRule], max_length=1000)
+    pools: list[PoolRule] = Field(default_factory=list[PoolRule], max_length=1000)
 
     def grants_of_person(self, issuer: str, claims: Mapping[str, Any]) -> list[Grant]:
         """The grants of every rule that matches; none is no."""
@@ -152,6 +155,11 @@ def _faults(policy: AccessPolicy, *, development: bool) -> Iterator[FieldError]:
         if workload.name in names:
             yield FieldError(field=f"workloads.{number}.name", message=f"{workload.name} is there twice")
         names.add(workload.name)
+    pools: set[str] = set()
+    for number, pool in enumerate(policy.pools):
+        if pool.name in pools:
+            yield FieldError(field=f"pools.{number}.name", message=f"{pool.name} is there twice")
+        pools.add(pool.name)
 
 
 def _issuer_faults(issuer: IssuerPolicy, field: str, *, development: bool) -> Iterator[FieldError]:

@@ -5,11 +5,11 @@ from typing import Annotated, Protocol
 from fastapi import Depends
 
 from api.agents.ports import HasFleet
-from api.ports import HasAudit, HasClock, HasJobCreator, provided
+from api.ports import HasAudit, HasClock, HasJobCreator, HasPoolRules, provided
 from api.temporal.ports import HasKnownJobs, RecordPorts
 
 
-class JobPorts(HasClock, RecordPorts, HasKnownJobs, HasJobCreator, HasAudit, HasFleet, Protocol):
+class JobPorts(HasClock, RecordPorts, HasKnownJobs, HasJobCreator, HasAudit, HasFleet, HasPoolRules, Protocol):
     """Jobs: their records, their workflows, their trail."""
 
 

@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from api.auth.guard import require
 from api.auth.idempotency import fingerprint, id_for, require_same
 from api.auth.origin import Origin
-from api.auth.principal import Principal
 from api.http.accepted import accepted_answer
-from api.http.errors import ApiError, ProblemCode, problem_body, status_of
+from api.http.errors import problem_body, status_of
 from api.http.problems import Problem
+from api.jobs.freedom import require_free, require_free_again, require_pools
 from api.jobs.ports import JobPorts
 from api.jobs.schemas import Batch, BatchItem, BatchResult, job_fields, require_all_plain, require_plain
 from api.temporal.recorded import earlier_job, seen_job
@@ -21,7 +21,7 @@ from workflows.client.answers import ANSWERED_WITHIN_SECONDS
 from workflows.contracts.accepted import Accepted, Taken
 from workflows.contracts.access import Operation
 from workflows.contracts.commands import JobInput, Redrive
-from workflows.contracts.errors import FieldError, HybridCIError, InvalidState, NotFound, Unavailable
+from workflows.contracts.errors import HybridCIError, InvalidState, NotFound, Unavailable
 from workflows.contracts.jobs import SERVICE_LABEL, Job, JobSpec, spec_of
 from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus
@@ -56,7 +56,9 @@ async def submit_one(ports: JobPorts, origin: Origin, spec: JobSpec, key: str | 
     when the job is started but cannot be recorded now.
     """
     require_plain(spec)
+    require_free([spec], prefix=None)
     _require_reach(origin, spec)
+    require_pools(ports, [spec], prefix=None)
     digest = None if key is None else fingerprint("job", spec)
     return await _start(ports, _input(id_for(origin.caller, key), spec, origin, digest), _answered_by())
 
@@ -64,8 +66,10 @@ async def submit_one(ports: JobPorts, origin: Origin, spec: JobSpec, key: str | 
 async def submit_batch(ports: JobPorts, origin: Origin, batch: Batch, key: str | None, request_id: str) -> BatchResult:
     """Start several. All are valid by now; one that fails for another reason does not stop the others."""
     require_all_plain(batch.items, prefix="items")
+    require_free(batch.items, prefix="items")
     for spec in batch.items:
         _require_reach(origin, spec)
+    require_pools(ports, batch.items, prefix="items")
     digest = None if key is None else fingerprint("batch", batch)
     ids = [id_for(origin.caller, key, part=index) for index in range(len(batch.items))]
     inputs = [_input(job_id, spec, origin, digest) for job_id, spec in zip(ids, batch.items, strict=True)]
@@ -122,6 +126,8 @@ async def retry(ports: JobPorts, origin: Origin, job_id: str, key: str | None) -
         raise InvalidState(
             f"Job {job_id} was accepted under older rules ({error.error_count()} fields fail now): submit it anew."
         ) from error
+    require_free_again(job, spec)
+    require_pools(ports, [spec], prefix=None)
     digest = None if key is None else fingerprint(f"retry {job_id}", spec)
     return await _start(
         ports, _input(id_for(origin.caller, key), spec, origin, digest, retry_of=job_id), _answered_by()
@@ -147,24 +153,6 @@ async def _redriven(ports: JobPorts, origin: Origin, job: Job, key: str | None) 
 
 def _require_reach(origin: Origin, spec: JobSpec) -> None:
     require(origin.caller, Operation.JOBS_SUBMIT, service=spec.labels.get(SERVICE_LABEL), pool=spec.pool)
-    _require_no_deployments(origin.caller, spec)
-
-
-def _require_no_deployments(caller: Principal, spec: JobSpec) -> None:
-    """A fence of a deployment's would end that service's deployments on the agent, and signed approvals would open
-    another job's way: both only for who may operate the service's deployments. Raises ApiError forbidden.
-    """
-    named = {} if spec.fence is None else {"fence": [spec.fence.name.partition("/")[0]]}
-    named["approvals"] = [approval.service for approval in spec.approvals]
-    for field, services in named.items():
-        for service in services:
-            if not caller.may(Operation.DEPLOYMENTS_OPERATE, service=service, pool=spec.pool):
-                raise ApiError(
-                    ProblemCode.FORBIDDEN,
-                    f"This job's `{field}` speaks for deployments of {service}, which {caller.id} may not operate:"
-                    " leave it out. A deployment gives it to its jobs by itself.",
-                    errors=[FieldError(field=field, message=f"is for who may operate deployments of {service}")],
-                )
 
 
 def _input(job_id: str, spec: JobSpec, origin: Origin, digest: str | None, retry_of: str | None = None) -> JobInput:

@@ -4,10 +4,10 @@ from typing import Annotated, Protocol
 
 from fastapi import Depends
 
-from api.ports import HasDeploymentClient, HasDeploymentReader, provided
+from api.ports import HasDeploymentClient, HasDeploymentReader, HasPoolRules, provided
 
 
-class ServicePorts(HasDeploymentReader, HasDeploymentClient, Protocol):
+class ServicePorts(HasDeploymentReader, HasDeploymentClient, HasPoolRules, Protocol):
     """Services: their records and their workflows."""
 
 

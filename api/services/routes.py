@@ -17,6 +17,7 @@ from api.http.answers import Paging, json_answer
 from api.http.bodies import document_body
 from api.http.errors import ApiError, ProblemCode
 from api.http.ids import KnownService
+from api.identity.pools import pools_refused_to_service
 from api.services.ports import ServicePorts, ServicePortsDep
 from workflows.contracts.base import Frozen
 from workflows.contracts.deployments.services import Service, ServiceName, ServicePage, ServiceSpec, ServiceWrite
@@ -79,6 +80,8 @@ async def put_service(
     201 when it was not there before; 202 when it is accepted, but not stored yet. 412 when it has another version than
     ``If-Match`` says, or exists in spite of ``If-None-Match: *``.
     """
+    if found := list(pools_refused_to_service(ports.pool_rules, name, spec)):
+        raise ValidationFailed("The service names a pool that is not for it.", found)
     present = await _present(ports, name)
     expected = _expected_version(if_match, if_none_match, present)
     write = ServiceWrite(

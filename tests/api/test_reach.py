@@ -93,32 +93,6 @@ async def test_a_job_can_be_neither_given_away_nor_taken(gate: Gate) -> None:
     assert await gate.status(key, "POST", letter, json={"edit": {"pool": "linux"}}) == 200
 
 
-async def test_a_job_speaks_for_no_deployments_that_its_submitter_may_not_operate(gate: Gate) -> None:
-    """An agent that has seen a fence's number refuses all lower ones of that name, for good."""
-    key = (await gate.make({"role": "developer"}))["key"]
-    limited = (await gate.make({"role": "operator", "services": ["checkout"]}))["key"]
-    mine = {**SPEC, "labels": {"service": "checkout"}}
-    approval = {
-        "service": "cart", "version": "1", "git_commit_sha": "a" * 40, "environment": "production",
-        "expires_at": 2**50, "key_id": "a" * 16, "signature": "A" * 86 + "==",
-    }  # fmt: skip
-    for token, more, status in (
-        (key, {"fence": {"name": "cart/production", "number": 2**53}}, 403),
-        (key, {"approvals": [approval]}, 403),
-        (limited, {"fence": {"name": "cart/production", "number": 1}}, 403),
-        (limited, {"fence": {"name": "cart", "number": 1}}, 403),
-        (limited, {"fence": {"name": "checkout/production", "number": 1}}, 201),
-        (limited, {"approvals": [approval]}, 403),
-        (limited, {"approvals": [{**approval, "service": "checkout"}]}, 201),
-    ):
-        answer = await gate.ask(token, "POST", "/api/dashboard/jobs", json={**mine, **more})
-        assert answer.status_code == status, (more, answer.text)
-        if status == 403:
-            assert [error["field"] for error in answer.json()["errors"]] == [*more]
-        batch = await gate.status(token, "POST", "/api/queue/jobs/batch", json={"items": [mine, {**mine, **more}]})
-        assert batch == (207 if status == 201 else 403)
-
-
 async def test_a_grant_can_leave_operations_out(gate: Gate) -> None:
     key = (await gate.make({"role": "developer", "operations": ["jobs:submit"]}))["key"]
     assert await gate.status(key, "POST", "/api/dashboard/jobs", json=SPEC) == 201

@@ -174,11 +174,11 @@ def test_retry_runs_the_same_again_as_a_new_job(shop: Shop) -> None:
 
 
 def test_dead_letters_are_edited_and_redriven_or_discarded(shop: Shop) -> None:
-    options = ["--retries", "0", "--type", "deploy"]
+    options = ["--retries", "0", "--type", "publish"]
     broken, hopeless = (shop.submit('echo to ${TARGET:-nowhere}; [ "$TARGET" = prod ]', *options) for _ in range(2))
     for job_id in (broken, hopeless):
         shop.wait(job_id, "dead_lettered")
-    listed = shop.json("dlq", "list", "--type", "deploy")
+    listed = shop.json("dlq", "list", "--type", "publish")
     assert {job["job_id"] for job in listed["items"]} == {broken, hopeless}
     assert broken[:8] in shop.run("dlq", "list").stdout
     assert "exit code 1" in shop.run("dlq", "show", broken).stdout
@@ -197,7 +197,7 @@ def test_dead_letters_are_edited_and_redriven_or_discarded(shop: Shop) -> None:
     discarded = shop.run("dlq", "discard", hopeless, "--reason", "obsolete")
     assert discarded.returncode == 0, discarded.stderr
     assert shop.status(hopeless) == "failed"
-    assert shop.json("dlq", "list", "--type", "deploy")["items"] == []
+    assert shop.json("dlq", "list", "--type", "publish")["items"] == []
 
 
 def test_artifacts_are_listed_and_downloaded(shop: Shop, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from api.jobs.commands import (
     EditRequest,
     RedriveRequest,
 )
+from api.jobs.freedom import require_free_change, require_free_edits
 from api.jobs.ports import JobPorts, JobPortsDep
 from api.jobs.schemas import JobOut, page_json
 from api.temporal.recorded import seen_job
@@ -55,6 +56,7 @@ async def redrive_many(
 ) -> Response:
     """By filter, oldest first; with ``canary`` a few go first, and the rest only when these succeed."""
     bulk = signed(BulkRedrive, request, origin)
+    require_free_edits(ports, bulk.edit)
     digest = fingerprint("redrive", request) if idempotency_key is not None else None
     redrive_id = id_for(origin.caller, idempotency_key)
     words = f"Dead letters are redriven in bulk, at most {bulk.limit}"
@@ -97,6 +99,7 @@ async def edit_dead_letter(
     """It stays parked; the changes count from its next redrive."""
     edit = signed(Edit, request, origin)
     await require_destination(ports, origin.caller, job_id, pool=edit.pool)
+    await require_free_change(ports, job_id, pool=edit.pool, env=edit.env)
     job = await told(ports, job_id, lambda: ports.job_client.edit(job_id, edit, origin.update_id(edit)))
     return await answer_job(ports, job)
 
@@ -109,7 +112,9 @@ async def redrive_dead_letter(
     """Run it again with fresh budgets, after the changes of ``edit``."""
     redrive = signed(Redrive, request, origin)
     if redrive.edit is not None:
-        await require_destination(ports, origin.caller, job_id, pool=redrive.edit.pool)
+        edit = redrive.edit
+        await require_destination(ports, origin.caller, job_id, pool=edit.pool)
+        await require_free_change(ports, job_id, pool=edit.pool, env=edit.env, inside="edit.")
     update_id = origin.update_id(redrive)
     job = await told(ports, job_id, lambda: ports.job_client.redrive(job_id, redrive, update_id))
     return await answer_job(ports, job)

@@ -16,6 +16,7 @@ from api.http.bodies import json_body
 from api.http.ids import JobId
 from api.jobs.answers import Listing, answer_job, answer_submitted, job_responses, told
 from api.jobs.commands import AmendRequest, CancelRequest, CompleteRequest
+from api.jobs.freedom import require_free_change
 from api.jobs.ports import JobPorts, JobPortsDep
 from api.jobs.schemas import JobOut, page_json
 from api.jobs.service import retry, submit_one
@@ -89,6 +90,7 @@ async def amend_job(
     """Priority and pool can be changed until an agent has the job, labels and tags until it ends."""
     amend = signed(Amend, request, origin)
     await require_destination(ports, origin.caller, job_id, pool=amend.pool, labels=amend.labels)
+    await require_free_change(ports, job_id, pool=amend.pool, labels=amend.labels)
     job = await told(ports, job_id, lambda: ports.job_client.amend(job_id, amend, origin.update_id(amend)))
     return await answer_job(ports, job)
 

@@ -1,0 +1,67 @@
+"""What a deployment says of its jobs and nobody else may: agents, their filters, targets and lists trust it. Pure.
+
+A free job that says it is refused by whoever takes it from a caller. Deliberately not here: which pools are for
+deployments (``api.identity.pools``), and how an agent knows a deployment's job by itself (``attempts.signed_bytes``).
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from workflows.contracts.errors import FieldError
+from workflows.contracts.jobs import JobSpec
+
+RESERVED_JOB_TYPES: Final = frozenset({"definition", "source", "deploy", "health", "verify", "rollback"})
+"""Only deployments run these. ``build`` and ``test`` are everybody's."""
+RESERVED_LABELS: Final = frozenset({"deployment", "version"})
+"""``service`` is not among them: by it a job belongs to a service, for whoever's grants reach that service."""
+RESERVED_VARIABLES: Final = frozenset(
+    {
+        "HYBRIDCI_SERVICE",
+        "HYBRIDCI_VERSION",
+        "HYBRIDCI_DEPLOYMENT_ID",
+        "HYBRIDCI_ENVIRONMENT",
+        "HYBRIDCI_PREVIOUS_VERSION",
+        "HYBRIDCI_ROLLOUT_PERCENT",
+        "HYBRIDCI_FENCE",
+        "HYBRIDCI_FENCE_NAME",
+    }
+)
+_ONLY_DEPLOYMENTS: Final = "is for deployments, which set it themselves: leave it out"
+
+
+def reserved(spec: JobSpec, *, inside: str = "") -> list[FieldError]:
+    """The fields by which a free job would pass for a deployment's. ``inside`` goes before their paths."""
+    return [error.model_copy(update={"field": f"{inside}{error.field}"}) for error in _reserved(spec)]
+
+
+def reserved_labels(labels: Iterable[str]) -> Iterator[FieldError]:
+    """Those among these labels."""
+    for name in sorted(labels):
+        if _word(name) in RESERVED_LABELS:
+            yield FieldError(field=f"labels.{name}", message=_ONLY_DEPLOYMENTS)
+
+
+def reserved_variables(env: Iterable[str], field: str = "env") -> Iterator[FieldError]:
+    """Those among these variables."""
+    for name in sorted(env):
+        if name in RESERVED_VARIABLES:
+            yield FieldError(field=f"{field}.{name}", message=_ONLY_DEPLOYMENTS)
+
+
+def _reserved(spec: JobSpec) -> Iterator[FieldError]:
+    if _word(spec.job_type) in RESERVED_JOB_TYPES:
+        what = f"{spec.job_type!r} is for jobs that a deployment runs: take another word, or start a deployment"
+        yield FieldError(field="job_type", message=what)
+    yield from reserved_labels(spec.labels)
+    yield from reserved_variables(spec.env)
+    for number, step in enumerate(spec.steps):
+        yield from reserved_variables(step.env, f"steps.{number}.env")
+    if spec.fence is not None:
+        yield FieldError(field="fence", message=_ONLY_DEPLOYMENTS)
+    if spec.approvals:
+        yield FieldError(field="approvals", message=_ONLY_DEPLOYMENTS)
+
+
+def _word(text: str) -> str:
+    """In other letters it would still be read as the same by people."""
+    return text.strip().casefold()
