@@ -17,6 +17,7 @@ from activities.deployments.activities import DeploymentActivities
 from activities.deployments.chains import build_deployment_creation_chain
 from activities.deployments.readers import DeploymentReader
 from activities.deployments.reconcile import DeploymentReconciler, TemporalDeploymentWorkflows
+from activities.deployments.signing import SpecSigner
 from activities.deployments.writers import DeploymentWriter
 from activities.environments.activities import EnvironmentActivities
 from activities.environments.chains import build_record_environment_chain
@@ -69,8 +70,10 @@ class ControlActivities:
         ]
 
 
-def build_activities(stores: Stores, client: Client, *, clock: Clock = epoch_millis) -> ControlActivities:
-    """All activities of the control queue over these stores and this Temporal."""
+def build_activities(
+    stores: Stores, client: Client, *, clock: Clock = epoch_millis, signer: SpecSigner | None = None
+) -> ControlActivities:
+    """All activities of the control queue over these stores and this Temporal. Without ``signer`` nothing is signed."""
     middleware = [ObserveChain()]
     reader = DeploymentReader(stores.deployments, stores.services, stores.environments, stores.events, middleware)
     writer = DeploymentWriter(stores.deployments, middleware)
@@ -87,6 +90,7 @@ def build_activities(stores: Stores, client: Client, *, clock: Clock = epoch_mil
             writer=writer,
             reader=reader,
             reconciler=reconciler,
+            signer=signer or SpecSigner(),
         ),
         environments=_environment_activities(stores, client, middleware, reader),
         repairs=RepairActivities(

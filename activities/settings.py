@@ -4,6 +4,7 @@ Deliberately not here: Temporal's address and credentials (``TEMPORAL_*``, read 
 and AWS's credentials (boto3's own variables).
 """
 
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, field_validator, model_validator
@@ -37,6 +38,10 @@ class WorkerSettings(BaseSettings):
     )
     graceful_shutdown_seconds: float = Field(
         default=10, ge=0, validation_alias="HYBRIDCI_WORKER_SHUTDOWN_SECONDS", description="For activities that run."
+    )
+
+    spec_key_file: Path | None = Field(
+        default=None, validation_alias="HYBRIDCI_SPEC_KEY_FILE", description="Signs what deployments run."
     )
 
     @classmethod

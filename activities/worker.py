@@ -17,6 +17,7 @@ from temporalio.worker import Worker
 
 from activities.bootstrap import ControlActivities, NotConfiguredError, build_activities, check_configured
 from activities.clock import epoch_millis
+from activities.deployments.signing import SpecSigner, UnusableSigningKeyError
 from activities.repairs.watch import Watch
 from activities.sandbox import LeanSandbox
 from activities.settings import WorkerSettings
@@ -52,12 +53,13 @@ def run(settings: WorkerSettings) -> int:
     """Work until SIGTERM or SIGINT. The exit code: 0 stopped, 1 failed (the log says why), 2 not configured."""
     try:
         check_configured(settings)
-    except NotConfiguredError as error:
+        signer = SpecSigner.load(settings.spec_key_file)
+    except (NotConfiguredError, UnusableSigningKeyError) as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_NOT_CONFIGURED
     setup_logging(settings.log_level, "worker")
     try:
-        asyncio.run(_work(settings))
+        asyncio.run(_work(settings, signer))
     except Exception:
         logger.critical("the control worker failed; its supervisor should start it again", exc_info=True)
         return EXIT_FAILED
@@ -93,21 +95,21 @@ class _StoppedEarlyError(Exception):
     """Told to stop before the worker was up."""
 
 
-async def _work(settings: WorkerSettings) -> None:
+async def _work(settings: WorkerSettings, signer: SpecSigner) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, stop.set)
     stores = open_stores(settings.stores)
     try:
-        await _serve(settings, stores, stop)
+        await _serve(settings, stores, signer, stop)
     except _StoppedEarlyError:
         logger.info("stopped before it was up")
     finally:
         await asyncio.to_thread(stores.close)
 
 
-async def _serve(settings: WorkerSettings, stores: Stores, stop: asyncio.Event) -> None:
+async def _serve(settings: WorkerSettings, stores: Stores, signer: SpecSigner, stop: asyncio.Event) -> None:
     client = await _until_it_answers("Temporal", connect, stop)
     await _until_it_answers("the record store", stores.prepare, stop)
     await _until_it_answers("Temporal", lambda: register_search_attributes(client), stop)
@@ -115,7 +117,7 @@ async def _serve(settings: WorkerSettings, stores: Stores, stop: asyncio.Event) 
     facts = {"queue": CONTROL_QUEUE, "namespace": client.namespace, "environment": settings.stores.environment}
     watch = Watch(StuckWorkflows(client), stores.events, epoch_millis, RepairClient(client).begin)
     await _until_it_answers("Temporal", watch.tick, stop)
-    async with build_worker(client, build_activities(stores, client), settings):
+    async with build_worker(client, build_activities(stores, client, signer=signer), settings):
         logger.info("control worker ready", extra=facts)
         watching = asyncio.create_task(watch.run(), name="watch")
         await stop.wait()

@@ -37,6 +37,7 @@ from agent.safety.fences import Fences
 from agent.safety.gate import Gate, Reason
 from agent.safety.guardian import Guardian
 from agent.safety.quarantine import Quarantine
+from agent.safety.specifications import load_specifications
 from agent.secrets import Vault
 from agent.secrets.sealed import public_keys
 from agent.settings import AgentSettings, SettingsError
@@ -186,6 +187,7 @@ class _Agent:
             fences=Fences.load(settings.directory),
             vault=Vault.load(settings),
             approvals=load_approvals(settings),
+            specifications=load_specifications(settings),
         )
         return host, left
 

@@ -13,12 +13,14 @@ from temporalio import activity
 from activities.chaining.chains import NamedChain, run_chain
 from activities.deployments.readers import DeploymentReader
 from activities.deployments.reconcile import DeploymentReconciler
+from activities.deployments.signing import SpecSigner
 from activities.deployments.writers import DeploymentWriter
 from activities.errors import speaks_temporal
 from activities.stores.interfaces import WriteOutcome
-from workflows.contracts.commands import ReconcileResult
+from workflows.contracts.commands import JobInput, ReconcileResult
 from workflows.contracts.deployments.deployment import Deployment, DeploymentWrite
 from workflows.contracts.errors import NotFound
+from workflows.contracts.sealed import SpecSignature
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class DeploymentActivities:
     writer: DeploymentWriter
     reader: DeploymentReader
     reconciler: DeploymentReconciler
+    signer: SpecSigner
 
     def all(self) -> Sequence[Callable[..., Any]]:
         """Every activity, for ``Worker(activities=…)``."""
@@ -37,6 +40,7 @@ class DeploymentActivities:
             self.record_deployment,
             self.load_deployment,
             self.reconcile_deployments,
+            self.sign_specification,
         ]
 
     @activity.defn(name="create_deployment")
@@ -65,3 +69,9 @@ class DeploymentActivities:
     async def reconcile_deployments(self) -> ReconcileResult:
         """Close the records whose workflow was closed behind our back."""
         return await self.reconciler.run(activity.heartbeat)
+
+    @activity.defn(name="sign_specification")
+    @speaks_temporal
+    async def sign_specification(self, start: JobInput) -> SpecSignature | None:
+        """Sign what a deployment's job is to run. None when this worker has no key to sign with."""
+        return self.signer.sign(start)

@@ -13,6 +13,7 @@ from agent.logs.sender import LogShipper
 from agent.safety.approvals import ApprovalRules
 from agent.safety.fences import Fences
 from agent.safety.guardian import Guardian
+from agent.safety.specifications import Specifications
 from agent.secrets import Vault
 from agent.steps.executors import Executor
 
@@ -67,4 +68,5 @@ class Host:
     fences: Fences
     vault: Vault = field(default_factory=Vault)
     approvals: ApprovalRules | None = None
+    specifications: Specifications | None = None
     tidying: Tidying = field(default_factory=Tidying)

@@ -1,7 +1,7 @@
 """One attempt from claim to clean-up, in a fixed order of phases:
 
-announce the start, open the log, check approvals, unlock secrets, check out, run the steps, upload the artifacts, send
-the log, report, clean up.
+announce the start, open the log, check signatures and the turn, unlock secrets, check out, run the steps, upload the
+artifacts, send the log, report, clean up.
 
 Whatever happens inside is a verdict, never an exception. Deliberately not here: how each phase is done
 (``git.checkout``, ``steps.executors``, ``artifacts.upload``, ``logs.sender``), and when an attempt must stop
@@ -26,6 +26,8 @@ from agent.git.errors import redact
 from agent.logs.masked import MaskedLog
 from agent.logs.sender import LogOrigin
 from agent.logs.spool import LogSpool, epoch_ms
+from agent.safety.fences import Fenced
+from agent.safety.specifications import Verified
 from agent.secrets import Unlocked
 from agent.secrets.redact import mask_text
 from agent.steps.environment import build_environment
@@ -92,10 +94,11 @@ class AttemptRun:
     async def _verdict(self, timer: asyncio.TimerHandle) -> Verdict:
         try:
             self._files = files = await self._open()
-            await self._host.fences.enter(self._attempt.fence)
+            verified = self._verified()
+            await self._host.fences.enter(self._attempt.fence, self._attempt.deployment_id)
             if self._host.approvals is not None:
                 await asyncio.to_thread(self._host.approvals.check, self._attempt, epoch_ms())
-            await self._unlock(files)
+            await self._unlock(files, verified)
             await self._check_out(files)
             verdict = await self._run_steps(files)
             timer.cancel()
@@ -109,6 +112,11 @@ class AttemptRun:
             if self._why is not None:
                 return interrupted(self._why, self._attempt)
             return of_exception(error)
+
+    def _verified(self) -> Verified | None:
+        """First of all: nothing is believed of a job that may be forged, not even whose turn it is."""
+        known = self._host.specifications
+        return None if known is None else known.verified(self._attempt, epoch_ms())
 
     async def _open(self) -> Files:
         await self._displace_earlier_run()
@@ -125,10 +133,10 @@ class AttemptRun:
         await self._host.shipper.forget(self._origin)
         await self._host.tidying.wait_for(self._cookie)
 
-    async def _unlock(self, files: Files) -> None:
+    async def _unlock(self, files: Files, verified: Verified | None) -> None:
         """From here on nothing of the secrets leaves this host: the log, the result and the artifacts are masked."""
         self._unlocked = unlocked = await self._unless_interrupted(
-            self._host.vault.unlock(self._attempt, files.directory.temp)
+            self._host.vault.unlock(self._attempt, files.directory.temp, verified)
         )
         files.log.mask(unlocked.patterns)
         for note in unlocked.notes:
@@ -167,7 +175,7 @@ class AttemptRun:
         for step in attempt.steps:
             if self._why is not None and verdict.outcome is Outcome.SUCCEEDED:
                 verdict = interrupted(self._why, attempt)
-            elif verdict.outcome is Outcome.SUCCEEDED and (newer := self._host.fences.overtaken(attempt.fence)):
+            elif verdict.outcome is Outcome.SUCCEEDED and (newer := self._overtaken()):
                 verdict = of_exception(newer)
             if verdict.outcome is not Outcome.SUCCEEDED:
                 self.progress.steps.append(StepResult(name=step.name))
@@ -185,6 +193,9 @@ class AttemptRun:
             if stopped or not step.continue_on_error:
                 verdict = ended
         return verdict
+
+    def _overtaken(self) -> Fenced | None:
+        return self._host.fences.overtaken(self._attempt.fence, self._attempt.deployment_id)
 
     async def _run_step(self, files: Files, step: Step, env: dict[str, str]) -> ProcessEnd:
         def started(group: int) -> None:

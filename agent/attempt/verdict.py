@@ -12,6 +12,7 @@ from agent.artifacts.upload import UploadFailed
 from agent.git.checkout import CheckoutError
 from agent.safety.approvals import ApprovalMissing
 from agent.safety.fences import Fenced
+from agent.safety.specifications import SpecificationUnverified
 from agent.secrets import SecretError
 from agent.steps.process import EndReason, ProcessEnd, SpawnError
 from workflows.contracts.attempts import AttemptInput
@@ -90,6 +91,8 @@ def of_exception(error: Exception) -> Verdict:
             return Verdict(Outcome.AGENT_ERROR, error.cause, str(error), retryable=error.retryable)
         case ApprovalMissing():
             return Verdict(Outcome.AGENT_ERROR, "approval_unverified", str(error), retryable=False)
+        case SpecificationUnverified():
+            return Verdict(Outcome.AGENT_ERROR, "specification_unverified", str(error), retryable=False)
         case Fenced():
             return Verdict(Outcome.AGENT_ERROR, "fenced", str(error), retryable=False)
         case CheckoutError(cause="disk_full"):

@@ -5,20 +5,21 @@ DB_URL: {env: SHOP_DB_URL}
 DEPLOY_KEY: {file: /run/secrets/deploy_key, as: file, repositories: ["https://example.com/*"]}
 API_TOKEN: {aws_secret: shop/api, key: token, pools: [production], job_types: [deploy]}
 LICENSE: {ssm: /shop/license, mask: false}
+PROD: {env: PROD_TOKEN, signed: true, services: [checkout]}
 VAULT: {command: [vault, kv, get, -field=token, secret/shop], timeout_seconds: 5}
 ```
 
 Deliberately not here: how a value is fetched (``providers``).
 """
 
-from collections.abc import Sequence
 from enum import StrEnum
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Final, Self
 
 from pydantic import Field, StrictBool, StringConstraints, TypeAdapter, model_validator
 
+from agent.safety.specifications import SETTING as CONTROL_KEYS
+from agent.safety.specifications import Verified, matches
 from agent.yaml_file import read_yaml
 from workflows.contracts.attempts import AttemptInput
 from workflows.contracts.base import Frozen
@@ -48,7 +49,9 @@ class Handover(StrEnum):
 class SecretSource(Frozen):
     """One secret. Exactly one of the first five says where it comes from; ``key`` is one of a secret that is JSON.
 
-    ``repositories``, ``pools`` and ``job_types`` are patterns with ``*``; None: all. ``mask`` False: it may be printed.
+    ``repositories``, ``pools``, ``job_types`` and ``services`` are patterns with ``*``; None: all. ``mask`` False: it
+    may be printed. ``signed``: only for what the control plane has signed, as ``services`` asks for too; the other
+    filters hold what the job says of itself.
     """
 
     env: _Text | None = None
@@ -62,6 +65,8 @@ class SecretSource(Frozen):
     repositories: list[_Text] | None = None
     pools: list[_Text] | None = None
     job_types: list[_Text] | None = None
+    services: list[_Text] | None = None
+    signed: StrictBool = False
     mask: StrictBool = True
 
     @model_validator(mode="after")
@@ -78,14 +83,17 @@ class SecretSource(Frozen):
         """Which one it is."""
         return next(kind for kind in ProviderKind if getattr(self, kind.value) is not None)
 
-    def refusal(self, attempt: AttemptInput) -> str | None:
-        """Why this job may not have it, or None."""
+    def refusal(self, attempt: AttemptInput, verified: Verified | None = None) -> str | None:
+        """Why this job may not have it, or None. ``verified``: what the control plane has signed of it."""
+        if verified is None and (self.signed or self.services is not None):
+            return f"it is only for deployments' jobs that the control plane has signed ({CONTROL_KEYS})"
         for what, value, allowed in (
             ("repository", attempt.git_repo, self.repositories),
             ("pool", attempt.pool, self.pools),
             ("job type", attempt.job_type, self.job_types),
+            ("service", verified.service if verified is not None else "", self.services),
         ):
-            if allowed is not None and not _matches(value, allowed):
+            if allowed is not None and not matches(value, allowed):
                 return f"it is not for this {what}"
         return None
 
@@ -93,7 +101,3 @@ class SecretSource(Frozen):
 def load_sources(path: Path) -> dict[str, SecretSource]:
     """The agent's secrets by name. Raises SettingsError."""
     return read_yaml(path, SETTING, TypeAdapter(dict[EnvName, SecretSource]))
-
-
-def _matches(value: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(value, pattern) for pattern in patterns)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
+from agent.safety.specifications import Verified
 from agent.secrets.config import SETTING, Handover, SecretSource, load_sources
 from agent.secrets.errors import FetchFailed, SecretTooWeak, SecretUnavailable
 from agent.secrets.files import MemoryFile
@@ -75,14 +76,15 @@ class Vault:
         file = settings.secrets_file
         return cls(None if file is None else load_sources(file), PoolKeys.load(settings.pool_keys_file))
 
-    async def unlock(self, attempt: AttemptInput, folder: Path) -> Unlocked:
-        """The attempt's secrets and sealed values. ``folder`` is for commands. Raises SecretError.
+    async def unlock(self, attempt: AttemptInput, folder: Path, verified: Verified | None = None) -> Unlocked:
+        """The attempt's secrets and sealed values. ``folder`` is for commands; ``verified``: what the control plane has
+        signed of it. Raises SecretError.
 
         Cancelling ends the commands that run for it.
         """
         opened, sealed = self._keys.open_values(attempt)
         _require_strong({name: value.encode() for name, value in sealed}, "seal a longer one")
-        sources = self._allowed(attempt)
+        sources = self._allowed(attempt, verified)
         if not sealed and not sources:
             return Unlocked(opened)
         values = await self._fetch_all(sources, folder)
@@ -100,7 +102,7 @@ class Vault:
             ],
         )
 
-    def _allowed(self, attempt: AttemptInput) -> dict[str, SecretSource]:
+    def _allowed(self, attempt: AttemptInput, verified: Verified | None) -> dict[str, SecretSource]:
         names = sorted(set(attempt.secrets))
         if names and self._sources is None:
             raise SecretUnavailable(
@@ -112,7 +114,7 @@ class Vault:
         for name, source in sources.items():
             if source is None:
                 problems.append(f"{name}: this agent does not know it")
-            elif (why := source.refusal(attempt)) is not None:
+            elif (why := source.refusal(attempt, verified)) is not None:
                 problems.append(f"{name}: {why}")
         if problems:
             raise SecretUnavailable(

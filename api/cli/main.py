@@ -33,6 +33,7 @@ CLIENT_GROUPS: Final[Mapping[str, str]] = {
     "seal": "api.cli.commands.seal",
     "pool-key": "api.cli.commands.pool_key",
     "approver": "api.cli.commands.deployments.approver",
+    "control-key": "api.cli.commands.deployments.control_key",
 }
 """Sub-apps that speak HTTP to the API: name → module with its typer ``app``, imported when it is called for."""
 

@@ -6,7 +6,7 @@ The one place in the contracts that imports temporalio: a stub without its decor
 from temporalio import activity
 
 from workflows.contracts.attempts import AttemptInput, AttemptResult
-from workflows.contracts.commands import ReconcileResult
+from workflows.contracts.commands import JobInput, ReconcileResult
 from workflows.contracts.deployments.deployment import Deployment, DeploymentWrite
 from workflows.contracts.deployments.environments import (
     EnvironmentInput,
@@ -19,6 +19,7 @@ from workflows.contracts.deployments.environments import (
 from workflows.contracts.deployments.services import DefinitionRequest, Service, ServiceDefinition, ServiceWrite
 from workflows.contracts.records import AwaitJobs, JobWrite, RedriveJobs, RedriveJobsResult, SelectDeadLetters
 from workflows.contracts.repairs import End, RepairNote, RepairProgress, Reset, Standing, Subject
+from workflows.contracts.sealed import SpecSignature
 from workflows.contracts.statuses import JobStatus
 
 
@@ -85,6 +86,12 @@ async def record_deployment(write: DeploymentWrite) -> None:
 @activity.defn(name="load_deployment")
 async def load_deployment(deployment_id: str) -> Deployment | None:
     """Control: the record, or None."""
+    raise NotImplementedError
+
+
+@activity.defn(name="sign_specification")
+async def sign_specification(start: JobInput) -> SpecSignature | None:
+    """Control: sign what a deployment's job is to run. None when this worker has no key to sign with."""
     raise NotImplementedError
 
 

@@ -5,6 +5,7 @@ within a second, and answers with an ``AttemptResult``. Whatever happens inside 
 means that the agent could not tell. Times are epoch milliseconds.
 """
 
+import json
 from typing import Annotated, Final, Literal
 
 from pydantic import Field, StringConstraints
@@ -13,7 +14,7 @@ from workflows.contracts.base import Tolerant
 from workflows.contracts.fields import Millis
 from workflows.contracts.ids import LEASE_SECONDS
 from workflows.contracts.jobs import ArtifactRef, Fence, Step, StepResult
-from workflows.contracts.sealed import SignedApproval
+from workflows.contracts.sealed import SignedApproval, SpecSignature
 from workflows.contracts.statuses import OnPartition, Outcome, QueueStatus
 
 CANCEL_GRACE_SECONDS: Final = 10
@@ -27,7 +28,11 @@ AgentId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 
 class AttemptInput(Tolerant):
-    """All an agent needs to run one attempt."""
+    """All an agent needs to run one attempt.
+
+    ``deployment_id``: of the deployment that asked for it, which holds the fence; ``signature``: the control plane's
+    word that it did. Neither is ever a caller's.
+    """
 
     job_id: str
     attempt: int
@@ -48,6 +53,25 @@ class AttemptInput(Tolerant):
     fence: Fence | None = None
     requires: list[str] = Field(default_factory=list[str])
     approvals: list[SignedApproval] = Field(default_factory=list[SignedApproval])
+    deployment_id: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    signature: SpecSignature | None = Field(default=None, exclude_if=lambda value: value is None)
+
+
+NOT_SIGNED: Final = frozenset({"attempt", "avoid_agent", "signature"})
+"""What differs from one attempt of a job to the next. All else is signed, a field that is new tomorrow too."""
+
+
+def signed_bytes(attempt: AttemptInput, signature: SpecSignature) -> bytes:
+    """What the control plane signs: every field but NOT_SIGNED, with what the signature says itself.
+
+    JSON with sorted keys and no spaces, under a name of its own. A field with its default is left out, so that an
+    agent and a control plane of two versions agree on a job that does not use what only one of them knows.
+    """
+    fields = {
+        "specification": attempt.model_dump(mode="json", exclude=set(NOT_SIGNED), exclude_defaults=True),
+        "signed": signature.model_dump(mode="json", exclude={"key_id", "signature"}),
+    }
+    return b"hybridci-specification-v1\n" + json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
 
 
 class AttemptStarted(Tolerant):
@@ -66,9 +90,9 @@ class AttemptResult(Tolerant):
 
     ``cause`` is a short code for programs (``exit_code``, ``signal``, ``repository_unreachable``, ``unknown_commit``,
     ``repository_auth``, ``step_timeout``, ``job_timeout``, ``secret_unavailable``, ``secret_too_weak``,
-    ``sealed_value_unreadable``, ``approval_unverified``, ``artifact_contains_secret``, ``artifact_upload``, ``fenced``,
-    …), ``message`` a sentence for people. ``retryable`` False says that another try cannot help (an unknown commit).
-    ``artifacts`` are the first MAX_REPORTED_ARTIFACTS files, by path.
+    ``sealed_value_unreadable``, ``approval_unverified``, ``specification_unverified``, ``artifact_contains_secret``,
+    ``artifact_upload``, ``fenced``, …), ``message`` a sentence for people. ``retryable`` False says that another try
+    cannot help (an unknown commit). ``artifacts`` are the first MAX_REPORTED_ARTIFACTS files, by path.
     """
 
     attempt: int

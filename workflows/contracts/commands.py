@@ -11,6 +11,7 @@ from workflows.contracts.base import Frozen, Tolerant
 from workflows.contracts.fields import EnvName, EnvValue, ExitCode, Line, Name, Text, WholeSeconds
 from workflows.contracts.jobs import Job, JobSpec, RetryPolicy
 from workflows.contracts.labels import Requirement
+from workflows.contracts.sealed import SpecSignature
 from workflows.contracts.statuses import Outcome, Priority
 from workflows.contracts.who import Who
 
@@ -24,6 +25,7 @@ class JobInput(Tolerant):
 
     ``accepted_at``: when the starter accepted the job (epoch ms); it then creates the record itself, right after the
     start. None: the workflow creates it, before anything else; left out then, for workers that do not know it.
+    ``deployment_id``, ``signature``: of a deployment's job, and set by its workflow only.
     """
 
     job_id: str
@@ -35,6 +37,7 @@ class JobInput(Tolerant):
     fingerprint: str | None = None
     retry_of: str | None = None
     deployment_id: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    signature: SpecSignature | None = Field(default=None, exclude_if=lambda value: value is None)
     accepted_at: int | None = Field(default=None, exclude_if=lambda value: value is None)
     dead_letter_retention_seconds: int = Field(default=DEAD_LETTER_RETENTION_SECONDS, ge=1)
     resume: Job | None = None

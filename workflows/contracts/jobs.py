@@ -26,7 +26,7 @@ from workflows.contracts.fields import (
 )
 from workflows.contracts.ids import DEFAULT_POOL
 from workflows.contracts.labels import Requirement, contradiction
-from workflows.contracts.sealed import SignedApproval
+from workflows.contracts.sealed import SignedApproval, SpecSignature
 from workflows.contracts.statuses import JobStatus, OnPartition, Outcome, Priority, QueueStatus
 
 SERVICE_LABEL: Final = "service"
@@ -209,6 +209,7 @@ class Job(Tolerant):
     ``sequence`` grows with each write of the owning workflow; a store refuses an older or repeated one.
     ``fingerprint`` is a digest of the creating request, to tell a repeated one from another with the same key.
     ``deployment_id``: of the deployment that runs it, which alone moves it; nobody can say it from outside, as a label.
+    ``signature``: the control plane's, for agents that run nothing else.
     """
 
     job_id: str
@@ -253,6 +254,7 @@ class Job(Tolerant):
     created_by: str | None = None
     fingerprint: str | None = None
     deployment_id: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    signature: SpecSignature | None = Field(default=None, exclude_if=lambda value: value is None)
     sequence: int = 0
 
     def summary(self) -> JobSummary:
@@ -273,6 +275,7 @@ def new_job(
     fingerprint: str | None = None,
     retry_of: str | None = None,
     deployment_id: str | None = None,
+    signature: SpecSignature | None = None,
 ) -> Job:
     """A fresh record for a specification. ``now`` in epoch milliseconds."""
     fields = {name: getattr(spec, name) for name in SPEC_FIELDS}
@@ -285,6 +288,7 @@ def new_job(
         fingerprint=fingerprint,
         retry_of=retry_of,
         deployment_id=deployment_id,
+        signature=signature,
     )
 
 

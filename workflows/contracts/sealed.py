@@ -1,6 +1,7 @@
-"""Sealed values and signed approvals: what the control plane carries and cannot read or forge.
+"""Sealed values and signatures: what is carried between those who cannot trust each other.
 
-Deliberately not here: the cryptography (libsodium by PyNaCl), which only the CLI and the agent do.
+Sealed values and signed approvals the control plane carries and can neither read nor forge; its own signature says that
+a job is a deployment's. Deliberately not here: the cryptography (libsodium by PyNaCl), which is done at both ends.
 """
 
 import hashlib
@@ -31,6 +32,10 @@ class SealedContent(Frozen):
     repository: str | None = None
 
 
+KeyId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
+Signature = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{86}==$")]
+
+
 class SignedApproval(Tolerant):
     """An approver's signature (Ed25519, base64) over ``signed_bytes`` of this approval, with the key ``key_id``."""
 
@@ -39,13 +44,27 @@ class SignedApproval(Tolerant):
     git_commit_sha: CommitSha
     environment: ShortLine
     expires_at: Millis
-    key_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
-    signature: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{86}==$")] = Field(description="Base64.")
+    key_id: KeyId
+    signature: Signature = Field(description="Base64.")
 
     def signed_bytes(self) -> bytes:
         """What is signed: JSON with sorted keys and no spaces, under a name of its own, so that it is nothing else."""
         fields = self.model_dump(include=set(SIGNED_FIELDS))
         return b"hybridci-approval-v1\n" + json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
+
+
+class SpecSignature(Tolerant):
+    """The control plane's signature (Ed25519, base64) over all that a deployment's job runs.
+
+    It says: a deployment of ``service`` has asked for this. What else it covers is said by ``attempts.signed_bytes``.
+    An attempt may begin until ``expires_at``.
+    """
+
+    service: ShortLine
+    issued_at: Millis
+    expires_at: Millis
+    key_id: KeyId
+    signature: Signature = Field(description="Base64.")
 
 
 SIGNED_FIELDS: Final = ("service", "version", "git_commit_sha", "environment", "expires_at")

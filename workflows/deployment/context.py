@@ -33,7 +33,7 @@ class Context:
         """A run's. ``resumed``: the run before has written the record."""
         calls = Calls()
         journal = Journal(state, calls, written=state.deployment if resumed else None)
-        return Context(journal, calls, Lock(journal, calls), Jobs(journal))
+        return Context(journal, calls, Lock(journal, calls), Jobs(journal, calls))
 
     @property
     def state(self) -> State:

@@ -4,7 +4,7 @@ Deliberately not here: what the jobs are (``job_specs``), how a job runs (``work
 """
 
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Final, cast
 
 from pydantic import ValidationError
 from temporalio import workflow
@@ -12,7 +12,9 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.exceptions import ChildWorkflowError
 
 with workflow.unsafe.imports_passed_through():
+    from workflows.calls import Calls
     from workflows.contracts import search_attributes as attributes
+    from workflows.contracts.activities import sign_specification
     from workflows.contracts.audit.types import EventType
     from workflows.contracts.commands import JobInput
     from workflows.contracts.deployments.deployment import Deployment
@@ -28,11 +30,16 @@ with workflow.unsafe.imports_passed_through():
     from workflows.job.record import BY_DEPLOYMENT
 
 
+_SIGNED: Final = "sign-what-a-deployment-runs"  # 2026-11: before, nothing was signed
+_SIGNED_BACK: Final = "sign-what-a-rollback-runs"
+"""By a name of its own: a version that went live before there were signatures rolls back with them all the same."""
+
+
 class Jobs:
     """The jobs of one deployment, one after another."""
 
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+    def __init__(self, journal: Journal, calls: Calls) -> None:
+        self._journal, self._calls = journal, calls
 
     async def run(
         self, make: Callable[[], JobSpec], started: Callable[[Deployment, str], Deployment], *, stoppable: bool = True
@@ -46,11 +53,14 @@ class Jobs:
                 EventType.DEPLOYMENT_DEFINITION_INVALID, f"The definition makes no valid job: {fields_text(error)}"
             ) from error
         job_id = str(workflow.uuid4())
-        start = JobInput(
-            job_id=job_id,
-            spec=spec,
-            created_by=f"{BY_DEPLOYMENT}{journal.state.identity}",
-            deployment_id=journal.state.identity,
+        start = await self._signed(
+            JobInput(
+                job_id=job_id,
+                spec=spec,
+                created_by=f"{BY_DEPLOYMENT}{journal.state.identity}",
+                deployment_id=journal.state.identity,
+            ),
+            stoppable=stoppable,
         )
         try:
             # The record follows: the job is on its way while it is written.
@@ -82,6 +92,15 @@ class Jobs:
         if stoppable and journal.state.interrupt is not None:
             raise Interrupted
         return job
+
+    async def _signed(self, start: JobInput, *, stoppable: bool) -> JobInput:
+        """With the control plane's signature, when its worker has a key. Raises Interrupted."""
+        if not workflow.patched(_SIGNED if stoppable else _SIGNED_BACK):
+            return start
+        signature = await self._calls.call(sign_specification, start, summary=f"sign the {start.spec.job_type} job")
+        if stoppable and self._journal.state.interrupt is not None:
+            raise Interrupted
+        return start if signature is None else start.model_copy(update={"signature": signature})
 
     async def check_health(self, *, percent: int = 100, back_to: RollbackPlan | None = None) -> None:
         """The environment's health check, if it has one; a rollback's is not stopped by anything. Raises Failed."""

@@ -49,6 +49,7 @@ def submitted(start: JobInput, now: int) -> Job:
         fingerprint=start.fingerprint,
         retry_of=start.retry_of,
         deployment_id=start.deployment_id,
+        signature=start.signature,
     )
 
 
@@ -101,8 +102,13 @@ def event(
 def attempt_input(job: Job, number: int, *, avoid_agent: str | None) -> AttemptInput:
     """What the agent is given."""
     fields = {name: getattr(job, name) for name in AttemptInput.model_fields if name in Job.model_fields}
-    fields["git_author"] = job.git_author
+    fields |= {"git_author": job.git_author, "deployment_id": deployment_of(job)}
     return AttemptInput(**fields, attempt=number, avoid_agent=avoid_agent)
+
+
+def to_be_signed(start: JobInput) -> AttemptInput:
+    """Any attempt of the job, for its signature: what differs from one to the next is not signed."""
+    return attempt_input(submitted(start, 0), 1, avoid_agent=None)
 
 
 def queued(job: Job, now: int) -> Job:

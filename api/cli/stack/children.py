@@ -24,6 +24,7 @@ LOOPBACK: Final = "127.0.0.1"
 _ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised here, not listened on
 _PUBLIC_ADDRESS: Final = "HYBRIDCI_GATEWAY_PUBLIC_ADDRESS"
 _CODEC_KEYS: Final = "HYBRIDCI_CODEC_KEYS_FILE"
+_SPEC_KEY: Final = "HYBRIDCI_SPEC_KEY_FILE"
 _SERVER_GRACE_SECONDS: Final = 10.0
 _PRIVATE: Final = 0o077
 _OF_THE_API: Final = ("HYBRIDCI_WEBHOOK_", "HYBRIDCI_ACCESS_POLICY", "HYBRIDCI_PUBLIC_URL")
@@ -116,7 +117,9 @@ def process_specs(options: Options, data: DataDir) -> list[ChildSpec]:
     answers = partial(_answers, host=options.reachable_host, port=options.api_port)
     return [
         _process("api", "api", api, answers, _SERVER_GRACE_SECONDS, _PRIVATE),
-        _process("worker", "worker", {**_aws(options), **_temporal(options)}, _worker_ready, 15.0, _PRIVATE),
+        _process(
+            "worker", "worker", {**_aws(options), **_temporal(options), **_signing()}, _worker_ready, 15.0, _PRIVATE
+        ),
         _gateway(options, data),
         *(agent_spec(number, options, data) for number in range(1, options.agents + 1)),
     ]
@@ -197,6 +200,11 @@ def _base() -> dict[str, str]:
 def _of_the_api() -> dict[str, str]:
     """Webhooks' secrets and manifests and who may sign in are meant for whatever API runs here; only it gets them."""
     return {name: value for name, value in os.environ.items() if name.startswith(_OF_THE_API)}
+
+
+def _signing() -> dict[str, str]:
+    """The key that signs what deployments run is the worker's alone."""
+    return {_SPEC_KEY: os.environ[_SPEC_KEY]} if os.environ.get(_SPEC_KEY) else {}
 
 
 def _temporal(options: Options) -> dict[str, str]:

@@ -60,6 +60,40 @@ async def test_what_was_seen_is_on_disk_when_the_turn_begins(tmp_path: Path) -> 
     assert os.listdir(tmp_path) == ["fences.json"], "a write that was cut off is tidied away"
 
 
+async def test_a_turn_is_good_for_its_deployments_attempts_and_no_others(tmp_path: Path) -> None:
+    fences = Fences.load(tmp_path)
+    await fences.enter(turn(5), "d-1")
+    for known in (fences, Fences.load(tmp_path)):
+        await known.enter(turn(5), "d-1")
+        for other in ("d-2", None):
+            with pytest.raises(
+                Fenced, match=r"turn 5 of shop/production, but on this agent that turn is deployment d-1's"
+            ):
+                await known.enter(turn(5), other)
+        assert known.overtaken(turn(5), "d-1") is None
+    await fences.enter(turn(6), "d-2")
+    with pytest.raises(Fenced, match="newer turn 6"):
+        await fences.enter(turn(5), "d-1")
+    assert json.loads((tmp_path / "fences.json").read_text()) == {"shop/production": {"number": 6, "holder": "d-2"}}
+
+
+async def test_a_turn_that_an_earlier_version_has_seen_becomes_its_first_holders(tmp_path: Path) -> None:
+    (tmp_path / "fences.json").write_text('{"shop/production": 5}')
+    fences = Fences.load(tmp_path)
+    with pytest.raises(Fenced, match="newer turn 5"):
+        await fences.enter(turn(4), "d-0")
+    await fences.enter(turn(5))
+    await fences.enter(turn(5), "d-1")
+    assert Fences.load(tmp_path).overtaken(turn(5), "d-2") is not None
+
+
+async def test_an_attempt_of_another_deployment_checks_nothing_out(tmp_path: Path) -> None:
+    async with ControlPlaneServer() as server, a_bench(server, tmp_path) as bench:
+        await bench.host.fences.enter(turn(7), "d-1")
+        result = await bench.run(bench.attempt("0", fence=turn(7), deployment_id="d-2"))
+    assert (bench.executor.ran, result.cause, result.retryable) == ([], "fenced", False)
+
+
 async def test_the_oldest_names_are_forgotten_first(tmp_path: Path) -> None:
     fences = Fences.load(tmp_path, max_names=2)
     for number, name in ((10, "a"), (20, "b"), (11, "a"), (30, "c")):
@@ -71,7 +105,18 @@ async def test_the_oldest_names_are_forgotten_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b'{"a": 1', b"[]", b'{"a": "1"}', b'{"a": true}', b'{"a": -1}', b"\xff\xfe", b'{"a": 1.5}']
+    "content",
+    [
+        b"",
+        b'{"a": 1',
+        b"[]",
+        b'{"a": "1"}',
+        b'{"a": true}',
+        b'{"a": -1}',
+        b"\xff\xfe",
+        b'{"a": 1.5}',
+        b'{"a": {"number": 1}}',
+    ],
 )
 async def test_a_damaged_file_is_left_behind_with_a_warning(
     content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -136,3 +181,6 @@ async def test_an_attempt_overtaken_during_its_checkout_runs_no_step(tmp_path: P
 def test_the_control_plane_hands_the_fence_on() -> None:
     assert attempt_input(a_job(fence=turn(7)), 1, avoid_agent=None).fence == turn(7)
     assert attempt_input(a_job(), 1, avoid_agent=None).fence is None
+    for how in ({"deployment_id": "d-1"}, {"created_by": "deployment d-1"}):
+        job = a_job().model_copy(update=how)
+        assert attempt_input(job, 1, avoid_agent=None).deployment_id == "d-1"

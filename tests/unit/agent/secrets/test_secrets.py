@@ -13,6 +13,7 @@ import boto3
 import pytest
 import yaml
 
+from agent.safety.specifications import Verified
 from agent.secrets import SecretError, Unlocked, Vault
 from agent.secrets.config import load_sources
 from agent.settings import AgentSettings, SettingsError
@@ -184,6 +185,21 @@ async def test_only_the_named_jobs_may_have_a_secret(
         assert f"job its secrets: A: it is not for this {why}; C: this agent does not know it." in str(error)
         assert not error.retryable
     assert "HYBRIDCI_SECRETS_FILE is not set" in str(await refused(Vault(), an_attempt("A"), tmp_path))
+
+
+async def test_a_secret_can_ask_for_what_the_control_plane_has_signed(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP_TOKEN", VALUE)
+    vault = make({"A": {"env": "SHOP_TOKEN", "signed": True}, "B": {"env": "SHOP_TOKEN", "services": ["check*"]}})
+    for name in ("A", "B"):
+        error = await refused(vault, an_attempt(name), tmp_path)
+        assert f"{name}: it is only for deployments' jobs that the control plane has signed" in str(error)
+        got = await vault.unlock(an_attempt(name), tmp_path, Verified("checkout", "d-1"))
+        assert got.variables() == {name: VALUE}
+        got.close()
+    with pytest.raises(SecretError, match="B: it is not for this service"):
+        await vault.unlock(an_attempt("A", "B"), tmp_path, Verified("cart", "d-1"))
 
 
 @pytest.mark.parametrize("weak", ["short", "aaaabbbb", "Password", "localhost\n", "        a       "])

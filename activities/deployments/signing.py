@@ -1,0 +1,84 @@
+"""Signing what a deployment's job is to run (Ed25519), for agents that run nothing else.
+
+The key is this worker's alone: agents have its public half in a file of their own, and nobody learns either from the
+API. Deliberately not here: what is signed (``workflows.contracts.attempts``), checking it
+(``agent.safety.specifications``), making a key (``hybridci control-key keygen``).
+"""
+
+import base64
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+
+from activities.clock import Clock, epoch_millis
+from workflows.contracts.attempts import signed_bytes
+from workflows.contracts.commands import JobInput
+from workflows.contracts.jobs import SERVICE_LABEL
+from workflows.contracts.sealed import SpecSignature, key_id
+from workflows.job.record import to_be_signed
+
+if TYPE_CHECKING:
+    from nacl.signing import SigningKey
+
+SETTING: Final = "HYBRIDCI_SPEC_KEY_FILE"
+_DAY_MS: Final = 24 * 3_600_000
+LIFETIME_MS: Final = 7 * _DAY_MS
+"""As long as a job may wait for an agent, its further attempts included: the longest timeout that a job can have."""
+LIFETIME_BACK_MS: Final = 90 * _DAY_MS
+"""A rollback must run whenever an agent comes back. What ends it is a newer turn: its fence is signed with it."""
+_GOING_BACK: Final = frozenset({"rollback", "health"})
+_UNSIGNED: Final = base64.b64encode(bytes(64)).decode()
+_KEY_BYTES: Final = 32
+
+
+class UnusableSigningKeyError(Exception):
+    """The file with the key cannot be used. The message is for the person who started the process."""
+
+
+class SpecSigner:
+    """Signs with one key; without one it signs nothing. Safe for many threads."""
+
+    def __init__(self, key: "SigningKey | None" = None, *, clock: Clock = epoch_millis) -> None:
+        self._key, self._clock = key, clock
+
+    @classmethod
+    def load(cls, path: Path | None, *, clock: Clock = epoch_millis) -> Self:
+        """With the first key of the file (32 bytes in base64 a line). Raises UnusableSigningKeyError."""
+        if path is None:
+            return cls(clock=clock)
+        from nacl.signing import SigningKey  # only for who signs: it costs each start
+
+        return cls(SigningKey(_first_key(path)), clock=clock)
+
+    def sign(self, start: JobInput) -> SpecSignature | None:
+        """The signature over all that the job's agent is given, or None without a key."""
+        if self._key is None:
+            return None
+        now = self._clock()
+        lifetime = LIFETIME_BACK_MS if start.spec.job_type in _GOING_BACK else LIFETIME_MS
+        unsigned = SpecSignature(
+            service=start.spec.labels.get(SERVICE_LABEL, ""),
+            issued_at=now,
+            expires_at=now + lifetime,
+            key_id=key_id(bytes(self._key.verify_key)),
+            signature=_UNSIGNED,
+        )
+        signature = self._key.sign(signed_bytes(to_be_signed(start), unsigned)).signature
+        return unsigned.model_copy(update={"signature": base64.b64encode(signature).decode()})
+
+
+def _first_key(path: Path) -> bytes:
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no UTF-8 text"
+        raise UnusableSigningKeyError(f"{SETTING} names {path}, which cannot be read ({why}).") from None
+    texts = [text for line in lines if (text := line.partition("#")[0].strip())]
+    try:
+        key = base64.b64decode(texts[0], validate=True) if texts else b""
+    except ValueError:
+        key = b""
+    if len(key) != _KEY_BYTES:
+        raise UnusableSigningKeyError(
+            f"{path} ({SETTING}) holds no private key: `hybridci control-key keygen --out FILE` makes one."
+        )
+    return key

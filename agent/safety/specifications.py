@@ -1,0 +1,135 @@
+"""Jobs that the control plane has signed: with HYBRIDCI_CONTROL_KEYS_FILE this agent runs what deployments ask for,
+word for word, and nothing else.
+
+```yaml
+keys:                                              # several at once, to rotate
+  - {name: control-2026, key: 3jmc…=}              # made by `hybridci control-key keygen`
+services: [checkout]                               # optional: only these services' deployments (patterns with *)
+required: false                                    # optional: free jobs too, without secrets that say `signed: true`
+```
+
+The operator places the file; an agent never learns a key from the API. A signature says that a deployment asked, and
+not that somebody approved it: that say ``safety.approvals``. Deliberately not here: signing
+(``activities.deployments.signing``), what is signed (``workflows.contracts.attempts``).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Final, Self
+
+from nacl.encoding import Base64Encoder
+from nacl.exceptions import CryptoError
+from nacl.signing import VerifyKey
+from pydantic import Field, StrictBool, StringConstraints, TypeAdapter, model_validator
+
+from agent.settings import AgentSettings
+from agent.yaml_file import read_yaml
+from workflows.contracts.agents import PublicKey
+from workflows.contracts.attempts import AttemptInput, signed_bytes
+from workflows.contracts.base import Frozen
+from workflows.contracts.sealed import SpecSignature, key_id
+
+SETTING: Final = "HYBRIDCI_CONTROL_KEYS_FILE"
+_Text = Annotated[str, StringConstraints(min_length=1)]
+
+
+class SpecificationUnverified(Exception):
+    """The control plane has not signed the job so, or not for here; the message says why it does not run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a signature that counts says: whose deployment asks for exactly this."""
+
+    service: str
+    deployment_id: str
+
+
+class ControlKey(Frozen):
+    """A public key of the control plane (Ed25519, base64)."""
+
+    name: _Text
+    key: PublicKey
+
+    @property
+    def id(self) -> str:
+        """As a signature names it."""
+        return key_id(Base64Encoder.decode(self.key.encode()))
+
+
+class ControlKeys(Frozen):
+    """The file."""
+
+    keys: list[ControlKey] = Field(min_length=1)
+    services: list[_Text] | None = Field(default=None, min_length=1)
+    required: StrictBool = True
+
+    @model_validator(mode="after")
+    def _are_told_apart(self) -> Self:
+        for what in ("name", "key"):
+            if len({getattr(key, what) for key in self.keys}) < len(self.keys):
+                raise ValueError(f"keys: the same {what} is there twice")
+        return self
+
+
+def load_specifications(settings: AgentSettings) -> "Specifications | None":
+    """What this agent checks; None when it runs whatever its pool is given. Raises SettingsError."""
+    if settings.control_keys_file is None:
+        return None
+    return Specifications.load(settings.control_keys_file, settings.pool)
+
+
+class Specifications:
+    """The control plane's public keys, and the pool that this agent works for. Safe for many threads."""
+
+    def __init__(self, known: ControlKeys, pool: str) -> None:
+        self._known, self._pool = known, pool
+        self._keys = {key.id: VerifyKey(key.key.encode(), Base64Encoder) for key in known.keys}
+
+    @classmethod
+    def load(cls, path: Path, pool: str) -> Self:
+        """Raises SettingsError."""
+        return cls(read_yaml(path, SETTING, TypeAdapter(ControlKeys)), pool)
+
+    def verified(self, attempt: AttemptInput, now_ms: int) -> Verified | None:
+        """What its signature says. None: it has none, and this agent runs such jobs too.
+
+        Raises SpecificationUnverified.
+        """
+        signature = attempt.signature
+        if signature is None:
+            if not self._known.required:
+                return None
+            raise SpecificationUnverified(
+                f"This agent runs only jobs that the control plane has signed ({SETTING}), and this one is not signed. "
+                "Deployments' jobs are, when the control worker has HYBRIDCI_SPEC_KEY_FILE. Run others in another pool."
+            )
+        why = self._refusal(attempt, signature, now_ms)
+        if why is not None or attempt.deployment_id is None:
+            raise SpecificationUnverified(f"This agent refuses the job: {why or 'it names no deployment'}.")
+        return Verified(signature.service, attempt.deployment_id)
+
+    def _refusal(self, attempt: AttemptInput, signature: SpecSignature, now_ms: int) -> str | None:
+        """Why the signature does not count here, or None."""
+        key = self._keys.get(signature.key_id)
+        if key is None:
+            names = ", ".join(each.name for each in self._known.keys)
+            return f"it is signed with the key {signature.key_id}, which is none of those in {SETTING} ({names})"
+        try:
+            key.verify(signed_bytes(attempt, signature), Base64Encoder.decode(signature.signature.encode()))
+        except (CryptoError, ValueError):
+            return "it is not what the control plane has signed: it was changed or forged, or of another job"
+        if signature.expires_at <= now_ms:
+            return "its signature has expired: start the deployment anew, and look at this host's clock"
+        if attempt.pool != self._pool:
+            return f"it is signed for pool {attempt.pool}, not for {self._pool}"
+        if self._known.services is not None and not matches(signature.service, self._known.services):
+            return f"it is of service {signature.service}, which {SETTING} does not name"
+        return None
+
+
+def matches(value: str, patterns: Sequence[str]) -> bool:
+    """True when one of the patterns, with ``*``, fits."""
+    return any(fnmatchcase(value, pattern) for pattern in patterns)
