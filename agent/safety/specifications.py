@@ -5,8 +5,11 @@ word for word, and nothing else.
 keys:                                              # several at once, to rotate
   - {name: control-2026, key: 3jmc…=}              # made by `hybridci control-key keygen`
 services: [checkout]                               # optional: only these services' deployments (patterns with *)
-required: false                                    # optional: free jobs too, without secrets that say `signed: true`
+required: false                                    # optional: free jobs too, without secrets that are for signed ones
 ```
+
+With ``required: false`` a job without signature is a free one: where it speaks for a deployment all the same (by its
+type, a fence, approvals), it is refused.
 
 The operator places the file; an agent never learns a key from the API. A signature says that a deployment asked, and
 not that somebody approved it: that say ``safety.approvals``. Deliberately not here: signing
@@ -29,6 +32,7 @@ from agent.yaml_file import read_yaml
 from workflows.contracts.agents import PublicKey
 from workflows.contracts.attempts import AttemptInput, signed_bytes
 from workflows.contracts.base import Frozen
+from workflows.contracts.reserved import is_reserved_type
 from workflows.contracts.sealed import SpecSignature, key_id
 
 SETTING: Final = "HYBRIDCI_CONTROL_KEYS_FILE"
@@ -100,10 +104,11 @@ class Specifications:
         """
         signature = attempt.signature
         if signature is None:
-            if not self._known.required:
+            if not self._known.required and not _speaks_for_a_deployment(attempt):
                 return None
+            what = "jobs" if self._known.required else "jobs in a deployment's name"
             raise SpecificationUnverified(
-                f"This agent runs only jobs that the control plane has signed ({SETTING}), and this one is not signed. "
+                f"This agent runs only {what} that the control plane has signed ({SETTING}), and this one is not. "
                 "Deployments' jobs are, when the control worker has HYBRIDCI_SPEC_KEY_FILE. Run others in another pool."
             )
         why = self._refusal(attempt, signature, now_ms)
@@ -128,6 +133,11 @@ class Specifications:
         if self._known.services is not None and not matches(signature.service, self._known.services):
             return f"it is of service {signature.service}, which {SETTING} does not name"
         return None
+
+
+def _speaks_for_a_deployment(attempt: AttemptInput) -> bool:
+    named = attempt.deployment_id is not None or attempt.fence is not None or bool(attempt.approvals)
+    return named or is_reserved_type(attempt.job_type)
 
 
 def matches(value: str, patterns: Sequence[str]) -> bool:

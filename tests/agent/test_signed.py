@@ -133,7 +133,7 @@ async def test_without_the_workers_key_a_deployment_fails_and_says_why(
     async with deploys(starter) as harness:
         service = a_service(harness, strict.pool, repository, "true")
         failed = await harness.until_status(await harness.start("1.0", service, sha=repository.sha), "failed", 60)
-    assert "this one is not signed" in (failed.error_message or "")
+    assert "has signed (HYBRIDCI_CONTROL_KEYS_FILE), and this one is not" in (failed.error_message or "")
     assert "HYBRIDCI_SPEC_KEY_FILE" in (failed.error_message or "")
 
 

@@ -48,8 +48,13 @@ def reserved_variables(env: Iterable[str], field: str = "env") -> Iterator[Field
             yield FieldError(field=f"{field}.{name}", message=_ONLY_DEPLOYMENTS)
 
 
+def is_reserved_type(job_type: str) -> bool:
+    """True for what only deployments run, in whatever letters: people would read it as the same."""
+    return _word(job_type) in RESERVED_JOB_TYPES
+
+
 def _reserved(spec: JobSpec) -> Iterator[FieldError]:
-    if _word(spec.job_type) in RESERVED_JOB_TYPES:
+    if is_reserved_type(spec.job_type):
         what = f"{spec.job_type!r} is for jobs that a deployment runs: take another word, or start a deployment"
         yield FieldError(field="job_type", message=what)
     yield from reserved_labels(spec.labels)
@@ -63,5 +68,4 @@ def _reserved(spec: JobSpec) -> Iterator[FieldError]:
 
 
 def _word(text: str) -> str:
-    """In other letters it would still be read as the same by people."""
     return text.strip().casefold()

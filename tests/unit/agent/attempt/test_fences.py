@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from agent.safety.fences import Fenced, Fences
+from agent.safety.specifications import ControlKey, ControlKeys, Specifications
 from agent.steps.process import ProcessEnd
 from tests.agent.helpers import eventually
 from tests.control_plane_server import ControlPlaneServer
@@ -176,6 +177,16 @@ async def test_an_attempt_overtaken_during_its_checkout_runs_no_step(tmp_path: P
         bench.checkout.go.set()
         result = await running
     assert (bench.executor.ran, result.cause) == ([], "fenced")
+
+
+async def test_a_job_that_may_be_forged_moves_no_turn(tmp_path: Path) -> None:
+    keys = ControlKeys(keys=[ControlKey(name="control", key="A" * 43 + "=")])
+    async with ControlPlaneServer() as server, a_bench(server, tmp_path) as bench:
+        bench.host = replace(bench.host, specifications=Specifications(keys, "default"))
+        result = await bench.run(bench.attempt("0", fence=turn(2**53), deployment_id="d-1"))
+    assert (result.outcome, result.cause) == (Outcome.AGENT_ERROR, "specification_unverified")
+    assert (result.retryable, bench.executor.ran) == (False, [])
+    assert not (tmp_path / "fences.json").exists()
 
 
 def test_the_control_plane_hands_the_fence_on() -> None:

@@ -163,8 +163,14 @@ def test_a_job_that_is_not_signed_is_refused_unless_the_operator_says_otherwise(
     said = refusal(specifications(tmp_path, "old"), free)
     assert said.startswith("This agent runs only jobs that the control plane has signed (HYBRIDCI_CONTROL_KEYS_FILE)")
     lenient = specifications(tmp_path, "old", required=False)
-    assert lenient.verified(free, NOW) is None
     assert "is none of those" in refusal(lenient, an_attempt(key="foreign"))
+    plain: dict[str, Any] = {"job_type": "test", "fence": None, "approvals": [], "deployment_id": None}
+    assert lenient.verified(free.model_copy(update=plain), NOW) is None
+    for name, value in plain.items():
+        posing = free.model_copy(update={**plain, name: getattr(free, name)})
+        assert "runs only jobs in a deployment's name that the control plane has signed" in refusal(lenient, posing), (
+            value
+        )
 
 
 def test_several_keys_hold_at_once_for_rotation(tmp_path: Path) -> None:

@@ -39,10 +39,19 @@ def test_a_policy_is_read_with_its_defaults(tmp_path: Path) -> None:
     assert load_policy(None, development=False) == AccessPolicy()
 
 
+def test_pools_are_for_what_the_policy_says(tmp_path: Path) -> None:
+    policy = policy_of(tmp_path, "pools: [{name: production, deployments_only: true}, {name: gpu, services: [a, b]}]")
+    assert [str(rule) for rule in policy.pools] == ["deployments", "jobs and deployments of a, b"]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("issuers: [", "cannot be read"),
+        ("pools: [{name: x}]", "pools.0: say `deployments_only: true` or name `services`"),
+        ("pools: [{name: x, deployments_only: 'true'}]", "pools.0.deployments_only"),
+        ("pools: [{name: x, services: []}]", "pools.0.services"),
+        ("pools: [{name: x, services: [a]}, {name: x, services: [b]}]", "pools.1.name: x is there twice"),
         ("issuer: []", "issuer: Extra inputs"),
         ("issuers: [{name: x, issuer: 'http://login.example.com', audience: a}]", "issuers.0.issuer: must be an https"),
         ("issuers: [{name: x, issuer: 'http://127.0.0.1:1', audience: a}]", "issuers.0.issuer: must be an https"),
