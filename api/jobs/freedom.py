@@ -87,5 +87,4 @@ def _pool_refused(ports: JobPorts, pool: str, service: str | None, field: str) -
 
 def _refuse(found: Sequence[FieldError]) -> None:
     if found:
-        said = "; ".join(f"{error.field}: {error.message}" for error in found[:3])
-        raise ValidationFailed(f"This is not for a free job. {said}.", found)
+        raise ValidationFailed("This is not for a free job, one that no deployment runs.", found)
