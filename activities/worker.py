@@ -114,7 +114,12 @@ async def _serve(settings: WorkerSettings, stores: Stores, signer: SpecSigner, s
     await _until_it_answers("the record store", stores.prepare, stop)
     await _until_it_answers("Temporal", lambda: register_search_attributes(client), stop)
     await _until_it_answers("Temporal", lambda: schedule_reconciliation(client), stop)
-    facts = {"queue": CONTROL_QUEUE, "namespace": client.namespace, "environment": settings.stores.environment}
+    facts: dict[str, object] = {
+        "queue": CONTROL_QUEUE,
+        "namespace": client.namespace,
+        "environment": settings.stores.environment,
+        "signs_with": signer.key_id,
+    }
     watch = Watch(StuckWorkflows(client), stores.events, epoch_millis, RepairClient(client).begin)
     await _until_it_answers("Temporal", watch.tick, stop)
     async with build_worker(client, build_activities(stores, client, signer=signer), settings):

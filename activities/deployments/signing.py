@@ -49,6 +49,11 @@ class SpecSigner:
 
         return cls(SigningKey(_first_key(path)), clock=clock)
 
+    @property
+    def key_id(self) -> str | None:
+        """How signatures name the key; None without one."""
+        return None if self._key is None else key_id(bytes(self._key.verify_key))
+
     def sign(self, start: JobInput) -> SpecSignature | None:
         """The signature over all that the job's agent is given, or None without a key."""
         if self._key is None:

@@ -94,10 +94,8 @@ class AttemptRun:
     async def _verdict(self, timer: asyncio.TimerHandle) -> Verdict:
         try:
             self._files = files = await self._open()
-            verified = self._verified()
+            verified = await self._verify()
             await self._host.fences.enter(self._attempt.fence, self._attempt.deployment_id)
-            if self._host.approvals is not None:
-                await asyncio.to_thread(self._host.approvals.check, self._attempt, epoch_ms())
             await self._unlock(files, verified)
             await self._check_out(files)
             verdict = await self._run_steps(files)
@@ -113,10 +111,13 @@ class AttemptRun:
                 return interrupted(self._why, self._attempt)
             return of_exception(error)
 
-    def _verified(self) -> Verified | None:
+    async def _verify(self) -> Verified | None:
         """First of all: nothing is believed of a job that may be forged, not even whose turn it is."""
-        known = self._host.specifications
-        return None if known is None else known.verified(self._attempt, epoch_ms())
+        known, approvals = self._host.specifications, self._host.approvals
+        verified = None if known is None else known.verified(self._attempt, epoch_ms())
+        if approvals is not None:
+            await asyncio.to_thread(approvals.check, self._attempt, epoch_ms())
+        return verified
 
     async def _open(self) -> Files:
         await self._displace_earlier_run()

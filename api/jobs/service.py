@@ -13,7 +13,7 @@ from api.auth.origin import Origin
 from api.http.accepted import accepted_answer
 from api.http.errors import problem_body, status_of
 from api.http.problems import Problem
-from api.jobs.freedom import require_free, require_free_again, require_pools
+from api.jobs.free_jobs import require_free, require_free_again, require_pools
 from api.jobs.ports import JobPorts
 from api.jobs.schemas import Batch, BatchItem, BatchResult, job_fields, require_all_plain, require_plain
 from api.temporal.recorded import earlier_job, seen_job

@@ -18,7 +18,9 @@ from api.claims.leases import LeaseToken, LeaseTokens
 from api.claims.service import Claims
 from tests.api.claiming import CLAIM, SECRET, Desk, Held, desk
 from tests.api.conftest import ADMIN_KEY, client
+from workflows.contracts.attempts import AttemptInput, signed_bytes
 from workflows.contracts.ids import new_job_id
+from workflows.contracts.sealed import SpecSignature
 from workflows.contracts.statuses import Outcome
 
 
@@ -65,6 +67,16 @@ async def test_a_claimed_job_runs_to_its_end(at: Desk) -> None:
     (attempt,) = job["attempts"]
     assert (job["exit_code"], attempt["agent_id"], attempt["outcome"]) == (0, "a-1", "succeeded")
     assert job["created_at"] <= attempt["claimed_at"] <= attempt["started_at"] <= attempt["finished_at"]
+
+
+async def test_a_claimed_job_has_the_control_planes_signature(at: Desk) -> None:
+    signature = SpecSignature(service="shop", issued_at=1, expires_at=2, key_id="0" * 16, signature="A" * 86 + "==")
+    attempt = at.attempt(deployment_id="d-1", signature=signature)
+    await at.raw(attempt)
+    held = await at.claim_one()
+    job = AttemptInput.model_validate(held.claimed["job"])
+    assert (job.signature, job.deployment_id) == (signature, "d-1")
+    assert signed_bytes(job, signature) == signed_bytes(attempt, signature)
 
 
 async def test_a_failing_command_is_retried_by_the_jobs_own_rules(at: Desk) -> None:

@@ -13,12 +13,13 @@ from typing import Any, cast
 import httpx
 import pytest
 
+from api.auth.permissions import ROUTES
 from api.auth.sign_in import SignIn
 from api.identity.policy import load_policy
 from tests.api.conftest import DEPLOYMENT, SERVICE, SPEC, Bench
 from tests.api.gate import Gate
 from tests.webhooks.bench import webhook_bench
-from workflows.contracts.access import Role
+from workflows.contracts.access import Operation, Role
 from workflows.contracts.jobs import Job, JobSpec
 from workflows.contracts.records import JobQuery
 from workflows.contracts.reserved import RESERVED_JOB_TYPES, RESERVED_LABELS, RESERVED_VARIABLES, reserved
@@ -71,6 +72,21 @@ def takes_jobs(document: dict[str, Any]) -> Iterator[tuple[str, bool]]:
             names = set(re.findall(r"#/components/schemas/(\w+)", body))
             if names & {"JobSpec", "Batch"}:
                 yield path, "Batch" in names
+
+
+def names_a_pool(document: dict[str, Any]) -> Iterator[str]:
+    """The routes whose body names a pool, in whatever depth."""
+    schemas = document["components"]["schemas"]
+
+    def within(schema: object, seen: frozenset[str]) -> bool:
+        text = json.dumps(schema)
+        deeper = set(re.findall(r"#/components/schemas/([\w.-]+)", text)) - seen
+        return '"pool": {' in text or any(within(schemas[name], seen | deeper) for name in deeper)
+
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if within(operation.get("requestBody", {}), frozenset()):
+                yield f"{method.upper()} {path}"
 
 
 async def fields(answer: httpx.Response) -> list[str]:
@@ -173,6 +189,19 @@ async def test_a_pool_for_deployments_takes_no_free_job_from_anybody(ruled: Benc
         assert batch.status_code == (207 if status == 201 else 422)
         if status == 422:
             assert await fields(batch) == ["items.1.pool"]
+
+
+async def test_every_route_that_names_a_pool_is_tried_here(bench: Bench) -> None:
+    """One that is new must ask what the pool is for, and be tried below."""
+    document = (await bench.admin.get("/api/openapi.json")).json()
+    of_agents = {route for route, need in ROUTES.items() if need in {Operation.AGENT_WORK, Operation.AGENTS_OPERATE}}
+    assert set(names_a_pool(document)) - of_agents == {
+        "POST /api/dashboard/jobs", "POST /api/queue/jobs", "POST /api/queue/jobs/batch",
+        "PATCH /api/dashboard/jobs/{job_id}",
+        "PATCH /api/queue/dead-letters/{job_id}", "POST /api/queue/dead-letters/{job_id}",
+        "POST /api/queue/dead-letters/{job_id}/redrive", "POST /api/queue/dead-letters/redrive",
+        "PUT /api/dashboard/services/{name}",
+    }  # fmt: skip
 
 
 async def test_no_job_is_moved_into_such_a_pool(ruled: Bench) -> None:

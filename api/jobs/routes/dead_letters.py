@@ -22,7 +22,7 @@ from api.jobs.commands import (
     EditRequest,
     RedriveRequest,
 )
-from api.jobs.freedom import require_free_change, require_free_edits
+from api.jobs.free_jobs import require_free_change, require_free_edits
 from api.jobs.ports import JobPorts, JobPortsDep
 from api.jobs.schemas import JobOut, page_json
 from api.temporal.recorded import seen_job

@@ -16,7 +16,7 @@ from api.http.bodies import json_body
 from api.http.ids import JobId
 from api.jobs.answers import Listing, answer_job, answer_submitted, job_responses, told
 from api.jobs.commands import AmendRequest, CancelRequest, CompleteRequest
-from api.jobs.freedom import require_free_change
+from api.jobs.free_jobs import require_free_change
 from api.jobs.ports import JobPorts, JobPortsDep
 from api.jobs.schemas import JobOut, page_json
 from api.jobs.service import retry, submit_one

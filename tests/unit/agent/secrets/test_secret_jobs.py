@@ -26,7 +26,7 @@ from api.cli.keys.approval_signing import new_approver_key, sign_approval
 from api.cli.keys.sealing import new_pool_key, seal
 from tests.control_plane_server import ControlPlaneServer
 from tests.unit.agent.attempt.test_run import Bench, a_bench
-from workflows.contracts.jobs import Step
+from workflows.contracts.jobs import Fence, Step
 from workflows.contracts.statuses import Outcome
 
 TOKEN = "tok-9fK2mQ7z/Lp40+sTbV"
@@ -206,12 +206,16 @@ async def test_an_agent_with_approvers_runs_what_is_signed_and_fetches_no_secret
     approvals = ApprovalRules.load(tmp_path / "approvers.yml", tmp_path / "state")
     bench.host = replace(bench.host, vault=vault, approvals=approvals)
     env = {"HYBRIDCI_SERVICE": "shop", "HYBRIDCI_VERSION": "1", "HYBRIDCI_ENVIRONMENT": "production"}
-    refused = await bench.run(bench.attempt("echo ran", env=env, secrets=["TOKEN"]))
+    ahead = Fence(name="shop/production", number=2**53)
+    refused = await bench.run(bench.attempt("echo ran", env=env, secrets=["TOKEN"], fence=ahead))
     assert (refused.outcome, refused.cause, refused.retryable) == (Outcome.AGENT_ERROR, "approval_unverified", False)
     assert not (tmp_path / "fetched").exists()
     bench.results.clear()
     approval = sign_approval(private, "shop", "1", "a" * 40, "production", 4_000_000_000_000)
-    attempt = bench.attempt("echo $HYBRIDCI_VERSION $TOKEN", env=env, approvals=[approval], secrets=["TOKEN"])
+    turn = Fence(name="shop/production", number=1)  # what was refused has moved no turn
+    attempt = bench.attempt(
+        "echo $HYBRIDCI_VERSION $TOKEN", env=env, approvals=[approval], secrets=["TOKEN"], fence=turn
+    )
     assert (await bench.run(attempt)).outcome is Outcome.SUCCEEDED
     assert (await bench.log(attempt)).endswith("\n1 ***\n")
 
