@@ -3,13 +3,17 @@
 import base64
 import time
 
+import pytest
 from nacl.signing import SigningKey
 
 from activities.deployments.signing import SpecSigner
 from agent.safety.specifications import ControlKey, ControlKeys, Specifications, Verified
-from tests.workflows.deployment_harness import Deploys
+from tests.workflows.deployment_harness import BOB, Deploys
 from tests.workflows.harness import Agent, fail, succeed
 from workflows.contracts.attempts import AttemptInput, AttemptResult
+from workflows.contracts.commands import JobInput
+from workflows.contracts.deployments.commands import RollbackCommand
+from workflows.deployment.jobs import Jobs
 
 KEY = SigningKey(b"k" * 32)
 KEYS = ControlKeys(keys=[ControlKey(name="control", key=base64.b64encode(bytes(KEY.verify_key)).decode())])
@@ -42,3 +46,31 @@ async def test_every_attempt_of_every_job_is_signed_for_its_agent(deploys: Deplo
     seen.clear()
     await deploys.until_status(await deploys.start("1.1", service), "rolled_back")
     assert seen == [*going, ("rollback", 1), ("health", 1)]
+
+
+async def test_what_went_live_before_there_were_signatures_rolls_back_with_them(
+    deploys: Deploys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def as_before(jobs: Jobs, start: JobInput, *, stoppable: bool) -> JobInput:
+        return start
+
+    deploys.signer = SpecSigner(KEY)
+    production = deploys.environment(health_check={"run": "true"})
+    with monkeypatch.context() as earlier:
+        earlier.setattr(Jobs, "_signed", as_before)
+        await deploys.crash()
+        await deploys.live("1.0", deploys.service(production))
+        two = await deploys.live("1.1", deploys.service(production))
+        await deploys.stop_worker()
+    await deploys.start_worker()  # this version, which knows of the workflow only what is in its history
+    known, seen = Specifications(KEYS, deploys.pool), list[str]()
+
+    async def checked(attempt: AttemptInput, agent: Agent) -> AttemptResult:
+        known.verified(attempt, int(time.time() * 1000))
+        seen.append(attempt.job_type)
+        return await succeed(attempt, agent)
+
+    deploys.script("", checked)
+    await deploys.releases.command(two, RollbackCommand(by=BOB, reason="slow"))
+    await deploys.until_status(two, "rolled_back")
+    assert seen == ["rollback", "health"]
