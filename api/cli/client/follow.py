@@ -8,11 +8,12 @@ queued (``progress``).
 import time
 from dataclasses import dataclass, field
 from functools import partial
-from typing import BinaryIO, Final, Protocol
+from typing import Final, Protocol
 
 from api.cli.client.connection import INTERRUPTED, REFUSED, TIMED_OUT
 from api.cli.client.http import ApiClient, Transient
 from api.cli.client.log_reader import LogReader
+from api.cli.client.terminal import LogSink
 from api.cli.output import note
 from workflows.contracts.jobs import Attempt, Job
 from workflows.contracts.statuses import JobStatus, Outcome
@@ -45,7 +46,7 @@ class Follower:
 
     api: ApiClient
     job_id: str
-    sink: BinaryIO
+    sink: LogSink
     progress: FollowProgress
     timestamps: bool = False
     give_up_seconds: float = 600.0

@@ -10,6 +10,7 @@ import typer
 from api.cli.client.connection import CliError
 from api.cli.client.http import Params
 from api.cli.client.submit import parse_duration
+from api.cli.client.terminal import sink_for
 from api.cli.commands.common import All, AsJson, DataDir, Limit, example, open_api, sub_app
 from api.cli.commands.deployments.freeze_times import moment_of
 from api.cli.output import Column, clock, note, now_ms, print_json, print_table, say
@@ -80,9 +81,10 @@ def export(
     params = _params(service, deployment, job, agent, by, action, since, until)
     with open_api(data_dir) as api, api.stream(f"{EVENTS}/export", params) as pieces:
         if out is None:
-            for piece in pieces:
-                sys.stdout.buffer.write(piece)
-            sys.stdout.buffer.flush()
+            with sink_for(sys.stdout) as sink:
+                for piece in pieces:
+                    sink.write(piece)
+                sink.flush()
             return
         try:
             with out.open("wb") as target:

@@ -114,14 +114,19 @@ def logs(
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until the job has ended.")] = False,
     attempt: Annotated[str | None, typer.Option(metavar="N|all", help="Which attempt. Default: the last.")] = None,
     timestamps: Annotated[bool, typer.Option("--timestamps", help="The time before each line.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="All bytes, to a terminal too.")] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Print a job's log, byte for byte. With -f, from the current attempt on, also across lost connections."""
+    """Print a job's log: to a terminal its text and colours, elsewhere byte for byte.
+
+    With -f, from the current attempt on, also across lost connections.
+    """
     number = None if attempt in (None, "all", "last") else _attempt_number(attempt)
     with open_api(data_dir) as api:
         copy_log(
-            api, api.find_job_id(job_id), number=number, every=attempt == "all", follow=follow, timestamps=timestamps
-        )
+            api, api.find_job_id(job_id), number=number, every=attempt == "all", follow=follow, timestamps=timestamps,
+            raw=raw,
+        )  # fmt: skip
 
 
 @app.command(epilog=example('hybridci job cancel 3f2a9c01 --reason "wrong branch"'))

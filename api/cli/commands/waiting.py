@@ -7,6 +7,7 @@ from api.cli.client.connection import INTERRUPTED, CliError
 from api.cli.client.follow import Follower, exit_code
 from api.cli.client.http import JOBS, ApiClient
 from api.cli.client.progress import QueueProgress, outcome
+from api.cli.client.terminal import sink_for
 from api.cli.output import note, print_json
 from workflows.contracts.jobs import Job
 
@@ -16,11 +17,11 @@ def wait_for_job(api: ApiClient, job: Job, *, as_json: bool = False, first: int 
 
     With ``as_json`` the log goes to stderr, so that stdout holds the job's final record and nothing else.
     """
-    sink = sys.stderr.buffer if as_json else sys.stdout.buffer
     note(f"Job {job.job_id}")
     progress = QueueProgress(api)
     try:
-        ended = Follower(api, job.job_id, sink, progress).follow(first)
+        with sink_for(sys.stderr if as_json else sys.stdout) as sink:
+            ended = Follower(api, job.job_id, sink, progress).follow(first)
     except KeyboardInterrupt:
         progress.clear()
         note(
@@ -42,13 +43,29 @@ def wait_for_job(api: ApiClient, job: Job, *, as_json: bool = False, first: int 
     return exit_code(ended)
 
 
-def copy_log(api: ApiClient, job_id: str, *, number: int | None, every: bool, follow: bool, timestamps: bool) -> None:
-    """Print a log: attempt ``number`` alone, ``every`` attempt, or (neither) the last and with ``follow`` all after."""
-    job = api.job(job_id)
+def copy_log(
+    api: ApiClient,
+    job_id: str,
+    *,
+    number: int | None,
+    every: bool,
+    follow: bool,
+    timestamps: bool,
+    raw: bool = False,
+) -> None:
+    """Print a log: attempt ``number`` alone, ``every`` attempt, or (neither) the last and with ``follow`` all after.
+
+    ``raw``: to a terminal too, byte for byte.
+    """
+    with sink_for(sys.stdout, raw=raw) as sink:
+        follower = Follower(api, job_id, sink, QueueProgress(api, interactive=sys.stderr.isatty()), timestamps)
+        _copy(follower, api.job(job_id), number, every=every, follow=follow)
+
+
+def _copy(follower: Follower, job: Job, number: int | None, *, every: bool, follow: bool) -> None:
     last = job.attempts[-1].number if job.attempts else 1
-    follower = Follower(api, job_id, sys.stdout.buffer, QueueProgress(api, interactive=sys.stderr.isatty()), timestamps)
     if number is not None and number > last and not (follow and not job.status.ended):
-        raise CliError(f"Job {job_id} has no attempt {number}: the last is {last}. Give a lower --attempt.")
+        raise CliError(f"Job {job.job_id} has no attempt {number}: the last is {last}. Give a lower --attempt.")
     try:
         if follow:
             _follow(follower, number, 1 if every else last)
