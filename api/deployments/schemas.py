@@ -13,7 +13,7 @@ from workflows.contracts.deployments.commands import Comment
 from workflows.contracts.deployments.deployment import Deployment, Version
 from workflows.contracts.deployments.environments import Why
 from workflows.contracts.deployments.services import EnvironmentName, Positive
-from workflows.contracts.fields import CommitSha, Line, Person, Text
+from workflows.contracts.fields import CommitSha, Line, Person, Prose
 from workflows.contracts.sealed import SignedApproval
 
 _INTERNAL: Final = frozenset({"fingerprint", "sequence"})
@@ -75,7 +75,7 @@ class ReasonRequest(SignedBody):
 class CancelDeploymentRequest(SignedBody):
     """Why it is ended."""
 
-    reason: Text = ""
+    reason: Prose = ""
 
 
 class ReportedStatus(StrEnum):

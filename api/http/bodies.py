@@ -1,8 +1,8 @@
 """Reading bodies: bytes straight into a frozen model, so that nothing a client sends can surprise us later.
 
-Pydantic's own parser bounds depth and number length and refuses lone surrogates and bytes that are not UTF-8. Types are
-strict: ``"3"`` and ``true`` are not numbers. YAML is read as the JSON it stands for, so both are judged by the same
-rules. Deliberately not here: sizes (``middleware``) and streamed bodies.
+Pydantic's own parser bounds depth and number length and refuses lone surrogates and bytes that are not UTF-8; texts are
+held to what ``fields.INCOMING`` asks. Types are strict: ``"3"`` and ``true`` are not numbers. YAML is read as the JSON
+it stands for, so both are judged by the same rules. Deliberately not here: sizes (``middleware``) and streamed bodies.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from starlette.requests import Request
 
 from api.http.errors import ApiError, ProblemCode
 from workflows.contracts.errors import FieldError, ValidationFailed, field_errors
+from workflows.contracts.fields import INCOMING, misleading_in
 from workflows.yaml_text import MAX_YAML_BYTES, UnreadableYaml, yaml_to_json
 
 M = TypeVar("M", bound=BaseModel)
@@ -77,7 +78,7 @@ def parse(model: type[M], raw: bytes) -> M:
     if not raw:
         raise _malformed("The body is empty; a JSON object is needed.")
     try:
-        return model.__pydantic_validator__.validate_json(raw, strict=True)
+        return model.__pydantic_validator__.validate_json(raw, strict=True, context=INCOMING)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         if first["type"] == "json_invalid":
@@ -92,19 +93,24 @@ def validation_failed(errors: list[FieldError]) -> ValidationFailed:
 
 
 def free_form_errors(values: dict[str, Any], prefix: str) -> list[FieldError]:
-    """What is wrong with values of any shape: nested too deep, or a number that JSON cannot say."""
+    """What is wrong with values of any shape: nested too deep, a number that JSON cannot say, a text that misleads."""
     return list(_walk(values, prefix, 1))
 
 
 def _walk(value: object, path: str, depth: int) -> Iterator[FieldError]:
     if isinstance(value, float) and not math.isfinite(value):
         yield FieldError(field=path, message="must be a finite number")
+    elif isinstance(value, str):
+        if (wrong := misleading_in(value, lines=True)) is not None:
+            yield FieldError(field=path, message=wrong)
     elif isinstance(value, dict | list):
         if depth > MAX_DEPTH:
             yield FieldError(field=path, message=f"is nested deeper than {MAX_DEPTH} levels")
             return
         pairs: list[tuple[object, object]] = list(value.items() if isinstance(value, dict) else enumerate(value))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
         for key, child in pairs:
+            if isinstance(key, str) and (wrong := misleading_in(key, lines=False)) is not None:
+                yield FieldError(field=path, message=f"one of its names {wrong}")
             yield from _walk(child, f"{path}.{key}", depth + 1)
 
 

@@ -21,7 +21,7 @@ from pydantic_core import from_json
 from activities.clock import Clock
 from api.identity.issuer_keys import Issuer
 from api.identity.policy import IssuerPolicy
-from workflows.contracts.fields import NotBlank, ShortLine
+from workflows.contracts.fields import INCOMING, NotBlank, ShortLine
 
 if TYPE_CHECKING:
     from joserfc.jws import JWSRegistry
@@ -193,6 +193,6 @@ def _trusted_claims(claims: dict[str, Any]) -> dict[str, Any]:
 
 def _line(value: object) -> str | None:
     try:
-        return _LINE.validate_python(value, strict=True)
+        return _LINE.validate_python(value, strict=True, context=INCOMING)
     except ValidationError:
         return None

@@ -5,7 +5,7 @@ from typing import Annotated, TypeVar
 from pydantic import Field, StringConstraints
 
 from workflows.contracts.base import Frozen
-from workflows.contracts.commands import Canary, DeadLetterFilter, Reason
+from workflows.contracts.commands import Canary, DeadLetterFilter, Reason, Reported
 from workflows.contracts.fields import EnvName, EnvValue, ExitCode, Name, ShortLine, WholeSeconds
 from workflows.contracts.jobs import RetryPolicy
 from workflows.contracts.statuses import Priority
@@ -38,7 +38,7 @@ class CompleteRequest(Frozen):
     """A result that was found outside."""
 
     exit_code: ExitCode
-    error_message: Reason | None = None
+    error_message: Reported | None = None
 
 
 class EditRequest(Frozen):

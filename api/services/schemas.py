@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, StringConstraints, create_model, model_va
 from api.deployments.schemas import MAX_MILLIS, SignedBody
 from workflows.contracts.base import Frozen
 from workflows.contracts.deployments.environments import EnvironmentState, Why
-from workflows.contracts.fields import Text
+from workflows.contracts.fields import Line, Prose
 
 FREEZE_ID_PATTERN: Final = r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"
 MAX_FREEZE_SECONDS: Final = 366 * 24 * 3600
@@ -60,7 +60,7 @@ class HoldRequest(SignedBody):
 class ReleaseRequest(SignedBody):
     """Lift the hold."""
 
-    reason: Text = ""
+    reason: Prose = ""
 
 
 class FreezeRequest(SignedBody):
@@ -69,11 +69,11 @@ class FreezeRequest(SignedBody):
     The same ``freeze_id`` again replaces it; without one it gets an id of its own.
     """
 
-    name: Annotated[Text, StringConstraints(min_length=1, max_length=256)]
+    name: Annotated[Line, StringConstraints(min_length=1, max_length=256)]
     starts_at: int | None = Field(default=None, ge=0, le=MAX_MILLIS)
     ends_at: int | None = Field(default=None, ge=0, le=MAX_MILLIS)
     duration_seconds: int | None = Field(default=None, ge=1, le=MAX_FREEZE_SECONDS)
-    reason: Text = ""
+    reason: Prose = ""
     freeze_id: Annotated[str, StringConstraints(pattern=FREEZE_ID_PATTERN)] | None = None
 
     @model_validator(mode="after")
@@ -86,7 +86,7 @@ class FreezeRequest(SignedBody):
 class UnfreezeRequest(SignedBody):
     """Why the freeze is ended."""
 
-    reason: Text = ""
+    reason: Prose = ""
 
 
 def environment_json(state: EnvironmentState) -> bytes:

@@ -31,6 +31,7 @@ from workflows.contracts.errors import (
     ValidationFailed,
     field_errors,
 )
+from workflows.contracts.fields import without_misleading
 from workflows.contracts.jobs import JobSpec
 
 M = TypeVar("M", bound=BaseModel)
@@ -260,8 +261,7 @@ def _fitted(planned: Planned) -> dict[str, Any]:
 def _cut(name: str, text: str) -> str:
     if name not in _LONGEST:
         return text
-    plain = "".join(" " if ord(letter) < 32 or ord(letter) == 127 else letter for letter in text)
-    return (plain if name in _LINES else text.replace("\0", ""))[: _LONGEST[name]]
+    return without_misleading(text, lines=name not in _LINES)[: _LONGEST[name]]
 
 
 def _done(planned: Planned, record: Deployment | AuditEvent, message: str) -> ActionResult:

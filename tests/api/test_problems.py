@@ -62,7 +62,7 @@ async def test_strange_bodies_are_refused(bench: Bench, body: bytes, status: int
     "body",
     [
         START + b', "metadata": {"a": ' + b"9" * 4000 + b"}}",
-        START + b', "metadata": {"a": 1e308, "b": -0.0, "c": 5e-324, "d": "\\u0000\\uffff"}}',
+        START + b', "metadata": {"a": 1e308, "b": -0.0, "c": 5e-324, "d": "\\uffff"}}',
         START + b', "job_type": "twice"}',
     ],
 )

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 from pydantic import Field, StringConstraints
 
 from workflows.contracts.base import Frozen, Tolerant
-from workflows.contracts.fields import Line, Millis, Name, ShortLine
+from workflows.contracts.fields import Line, Millis, Name, ReportedLine, ShortLine
 from workflows.contracts.ids import AGENT_ID_PATTERN, DEFAULT_POOL
 from workflows.contracts.labels import LabelKey, LabelValue
 
@@ -88,7 +88,7 @@ class Heartbeat(Frozen):
     draining: bool = False
     quarantined_until: Millis | None = None
     quarantine_failures: int = Field(default=0, ge=0)
-    quarantine_reason: Note | None = None
+    quarantine_reason: Annotated[ReportedLine, StringConstraints(max_length=1024)] | None = None
     version: ShortLine | None = None
     labels: dict[LabelKey, LabelValue] | None = Field(default=None, max_length=MAX_AGENT_LABELS)
     region: ShortLine | None = None

@@ -11,7 +11,7 @@ from pydantic import Field, StringConstraints
 from workflows.contracts.agents import MAX_AGENT_LABELS, AgentName
 from workflows.contracts.attempts import MAX_LOG_BYTES, AttemptInput
 from workflows.contracts.base import Frozen, Tolerant
-from workflows.contracts.commands import Reason
+from workflows.contracts.commands import Reported
 from workflows.contracts.fields import ExitCode, Millis, Name
 from workflows.contracts.ids import DEFAULT_POOL
 from workflows.contracts.labels import LabelKey, LabelValue
@@ -78,7 +78,7 @@ class CompleteClaim(Frozen):
     agent_id: AgentName
     exit_code: ExitCode | None = None
     outcome: Outcome | None = None
-    error_message: Reason | None = None
+    error_message: Reported | None = None
     started_at: Millis | None = None
     log_bytes: int = Field(default=0, ge=0, le=MAX_LOG_BYTES)
 

@@ -8,14 +8,16 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from workflows.contracts.base import Frozen, Tolerant
-from workflows.contracts.fields import EnvName, EnvValue, ExitCode, Line, Name, Text, WholeSeconds
+from workflows.contracts.fields import EnvName, EnvValue, ExitCode, Line, Name, Prose, Text, WholeSeconds
 from workflows.contracts.jobs import Job, JobSpec, RetryPolicy
 from workflows.contracts.labels import Requirement
 from workflows.contracts.sealed import SpecSignature
 from workflows.contracts.statuses import Outcome, Priority
 from workflows.contracts.who import Who
 
-Reason = Annotated[Text, StringConstraints(max_length=1024)]
+Reason = Annotated[Prose, StringConstraints(max_length=1024)]
+Reported = Annotated[Text, StringConstraints(max_length=1024)]
+"""What a command or another CI said of its failure: any text, since the result counts whatever it says."""
 DEAD_LETTER_RETENTION_SECONDS = 14 * 24 * 3600
 
 
@@ -96,7 +98,7 @@ class Complete(Who):
     """Record a result that was found outside (another CI, an operator's hand); what still runs is stopped."""
 
     exit_code: ExitCode
-    error_message: Reason | None = None
+    error_message: Reported | None = None
 
 
 class DeadLetterFilter(Frozen):

@@ -1,12 +1,14 @@
 """The kinds of values that requests are made of, and the rules that keep foreign text from being read otherwise.
 
+What is *incoming* (validated in the context ``INCOMING``) is held to more than what is read back from a store or a
+history: text that people read and compare must be what it looks like, but what was taken once stays readable.
 Deliberately not here: the models that use them.
 """
 
 import re
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo
 
 from workflows.contracts.ids import NAME_PATTERN
 
@@ -15,6 +17,50 @@ _ENV_NAME: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
 _REPO_SCHEMES: Final = ("https://", "ssh://", "file://")
 _CREDENTIALS: Final = re.compile(r"[a-z]+://([^/@]*:[^/@]+|(gh[pousr]_|github_pat_|glpat-|glptt-)[^/@]*)@")
 _SCP_LIKE: Final = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*@[A-Za-z0-9][A-Za-z0-9.-]*:(?!:)[^\s:].*$")
+
+
+INCOMING: Final[dict[str, bool]] = {"incoming": True}
+"""The context of what comes from outside just now: ``Model.model_validate(…, context=INCOMING)``."""
+_C1: Final = r"\x80-\x9f"
+_REORDERING: Final = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f"
+_UNSEEN: Final = r"\xad\u180e\u200b\u2060-\u2065\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"
+_JOINERS: Final = r"\u200c\u200d"
+_LINE_ENDS: Final = r"\u2028\u2029"
+_MISLEADING: Final = re.compile(f"[{_C1}{_REORDERING}{_UNSEEN}{_LINE_ENDS}]")
+_IN_A_LINE: Final = re.compile(rf"[\x00-\x1f\x7f{_JOINERS}]|{_MISLEADING.pattern}")
+_IN_PROSE: Final = re.compile(rf"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|{_MISLEADING.pattern}")
+
+
+def misleading_in(text: str, *, lines: bool) -> str | None:
+    """What is wrong with text that people read: a sign that nobody sees, that turns the order of what is shown, or that
+    steers a terminal; or nothing but blanks. None: it is what it looks like.
+
+    ``lines``: it may have several, with tabs. Emoji and several scripts are written with joiners, so these pass there;
+    a name that differs from another by a joiner only does not.
+    """
+    if text and not text.strip():
+        return "must not be blank"
+    found = (_IN_PROSE if lines else _IN_A_LINE).search(text)
+    return None if found is None else f"must not contain control or invisible characters (U+{ord(found[0]):04X})"
+
+
+def without_misleading(text: str, *, lines: bool) -> str:
+    """With a blank for each such character: for text whose sender cannot be asked to correct it."""
+    return (_IN_PROSE if lines else _IN_A_LINE).sub(" ", text)
+
+
+def _clear_line(text: str, info: ValidationInfo) -> str:
+    return _clear(text, info, lines=False)
+
+
+def _clear_prose(text: str, info: ValidationInfo) -> str:
+    return _clear(text, info, lines=True)
+
+
+def _clear(text: str, info: ValidationInfo, *, lines: bool) -> str:
+    if info.context is INCOMING and (wrong := misleading_in(text, lines=lines)) is not None:
+        raise ValueError(wrong)
+    return text
 
 
 def _no_control_characters(text: str) -> str:
@@ -72,7 +118,11 @@ def _relative_glob(pattern: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_utf8), AfterValidator(_no_nul)]
-Line = Annotated[Text, AfterValidator(_no_control_characters)]
+Prose = Annotated[Text, AfterValidator(_clear_prose)]
+"""What people write in sentences: reasons, comments, commit messages. May have several lines."""
+ReportedLine = Annotated[Text, AfterValidator(_no_control_characters)]
+"""What a process says: one that nobody can ask to say it otherwise."""
+Line = Annotated[ReportedLine, AfterValidator(_clear_line)]
 NotBlank: Final = AfterValidator(_not_blank)
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 EnvName = Annotated[str, StringConstraints(pattern=_ENV_NAME, max_length=256)]

@@ -19,6 +19,7 @@ from workflows.contracts.fields import (
     Line,
     Millis,
     Name,
+    Prose,
     Repository,
     ShortLine,
     Text,
@@ -94,7 +95,7 @@ class JobSpec(Frozen):
     git_commit_sha: CommitSha
     git_author: Annotated[ShortLine, StringConstraints(min_length=1)]
     git_ref: GitRef | None = None
-    git_commit_message: Annotated[Text, StringConstraints(max_length=8192)] | None = None
+    git_commit_message: Annotated[Prose, StringConstraints(max_length=8192)] | None = None
     pool: Name = DEFAULT_POOL
     priority: Priority = Priority.NORMAL
     steps: list[Step] = Field(default_factory=list[Step], max_length=100)

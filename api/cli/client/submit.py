@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 from api.cli.client.connection import DATA_DIR, USAGE, CliError
 from api.cli.client.structured_file import read_map
+from workflows.contracts.fields import without_misleading
 
 DEFAULT_TYPE: Final = "command"
 _GIT_SECONDS: Final = 60
@@ -141,7 +142,7 @@ def local_git(repo: str, *, commit: str | None = None, ref: str | None = None) -
         git_commit_sha=sha,
         git_author=author or _author(),
         git_ref=_ref_name(top, ref) or _branch(top, sha),
-        git_commit_message=message.strip()[:_MESSAGE_LENGTH] or None,
+        git_commit_message=without_misleading(message, lines=True).strip()[:_MESSAGE_LENGTH] or None,
         warnings=() if bare else _dirty(top, repo, sha),
     )
 

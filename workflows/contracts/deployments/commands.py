@@ -13,11 +13,11 @@ from workflows.contracts.base import Tolerant
 from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest, Version
 from workflows.contracts.deployments.environments import Why
 from workflows.contracts.deployments.services import EnvironmentName, Positive, Service
-from workflows.contracts.fields import CommitSha, Line, Millis, Text
+from workflows.contracts.fields import CommitSha, Line, Millis, Prose
 from workflows.contracts.sealed import SignedApproval
 from workflows.contracts.who import Named, Who
 
-Comment = Annotated[Text, StringConstraints(max_length=4096)]
+Comment = Annotated[Prose, StringConstraints(max_length=4096)]
 
 
 class DeploymentInput(Tolerant):
@@ -79,7 +79,7 @@ class Resume(Named):
 class CancelDeployment(Named):
     """``cancel``: end it. Once something was rolled out into the last environment, this rolls back."""
 
-    reason: Text = ""
+    reason: Prose = ""
 
 
 class OverrideFreeze(Named):

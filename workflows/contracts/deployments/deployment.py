@@ -13,7 +13,7 @@ from pydantic import Field, StringConstraints
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.base import Frozen, Tolerant
 from workflows.contracts.deployments.services import ServiceName, ServiceSpec
-from workflows.contracts.fields import CommitSha, GitRef, Millis, ShortLine, Text
+from workflows.contracts.fields import CommitSha, GitRef, Millis, Prose, ShortLine
 from workflows.contracts.sealed import SignedApproval
 
 Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
@@ -80,7 +80,7 @@ class DeploymentRequest(Frozen):
     git_commit_sha: CommitSha
     git_author: Annotated[ShortLine, StringConstraints(min_length=1)]
     git_ref: GitRef | None = None
-    git_commit_message: Annotated[Text, StringConstraints(max_length=8192)] | None = None
+    git_commit_message: Annotated[Prose, StringConstraints(max_length=8192)] | None = None
     metadata: dict[ShortLine, ShortLine] = Field(default_factory=dict[str, str], max_length=64)
 
 

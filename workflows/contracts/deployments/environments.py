@@ -12,13 +12,13 @@ from pydantic import Field, StringConstraints
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.base import Tolerant
 from workflows.contracts.deployments.services import FreezeWindow, SupersedePolicy
-from workflows.contracts.fields import Millis, NotBlank, Text
+from workflows.contracts.fields import Millis, NotBlank, Prose, Text
 from workflows.contracts.who import Named
 
 MAX_HISTORY: Final = 50
 """How many versions that were live an environment remembers: the targets of a rollback."""
-Why = Annotated[Text, StringConstraints(min_length=1, max_length=1024), NotBlank]
-PerhapsWhy = Annotated[Text, StringConstraints(max_length=1024)]
+Why = Annotated[Prose, StringConstraints(min_length=1, max_length=1024), NotBlank]
+PerhapsWhy = Annotated[Prose, StringConstraints(max_length=1024)]
 
 
 class Ticket(Tolerant):

@@ -20,6 +20,7 @@ from workflows.contracts.fields import (
     Millis,
     Name,
     Person,
+    Prose,
     Repository,
     ShortLine,
     Text,
@@ -215,7 +216,7 @@ class ServiceSpec(ServiceDefinition):
 
     git_repo: Repository
     git_ref: GitRef | None = Field(default=None, description="The branch that webhooks deploy; all when not given.")
-    description: Annotated[Text, StringConstraints(max_length=4096)] = ""
+    description: Annotated[Prose, StringConstraints(max_length=4096)] = ""
     labels: dict[ShortLine, ShortLine] = Field(default_factory=dict[str, str], max_length=64)
     definition: DefinitionSource | None = None
 
