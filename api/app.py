@@ -14,6 +14,7 @@ from temporalio.converter import PayloadCodec
 
 from activities.agents.registry import AgentRegistry
 from activities.chaining.middleware import ObserveChain
+from activities.clock import epoch_millis
 from activities.credentials.registry import CredentialRegistry
 from activities.deployments.readers import DeploymentReader
 from activities.jobs.readers import JobReader
@@ -43,13 +44,17 @@ from api.deps import Services
 from api.environments import routes as environments
 from api.http.answers import PARAMETERS
 from api.http.errors import install_error_handlers
+from api.http.hosts import KnownHosts
 from api.http.metrics import Metrics
 from api.http.middleware import BodyLimit, RequestContext
+from api.http.pace import BodyLimits, BodyPace
+from api.http.pages import PageHeaders
 from api.jobs.routes import dead_letters, jobs, queue
 from api.logs import routes as logs
 from api.openapi import install_openapi
 from api.services import routes as services
 from api.sign_in import routes as auth
+from api.system.checks import Check, worker_check, write_check
 from api.system.routes import health as core
 from api.system.routes import repairs, summary
 from api.temporal.connection import TemporalConnection
@@ -89,9 +94,12 @@ def production_app(
     webhooks: Webhooks,
     signing_key: bytes | None = None,
     rate_limits: RateLimits | None = None,
+    bodies: BodyLimits | None = None,
+    hosts: frozenset[str] | None = None,
     gateway: GatewayAddress | None = None,
     codec: PayloadCodec | None = None,
     temporal_ui: str | None = None,
+    disk: Check | None = None,
     sign_in: SignIn | None = None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> FastAPI:
@@ -120,6 +128,11 @@ def production_app(
         codec=codec,
         claims=Claims(temporal.client, signing_key, stopping=stopping),
         environment=environment,
+        probes={
+            "worker": worker_check(temporal.queues, epoch_millis),
+            "store": write_check(stores.agents, epoch_millis),
+            **({} if disk is None else {"disk": disk}),
+        },
         stopping=stopping,
     )
 
@@ -137,7 +150,7 @@ def production_app(
             await authenticator.close()
             await asyncio.to_thread(stores.close)
 
-    return build_app(parts, webhooks=webhooks, temporal_ui=temporal_ui, lifespan=lifespan)
+    return build_app(parts, webhooks=webhooks, bodies=bodies, hosts=hosts, temporal_ui=temporal_ui, lifespan=lifespan)
 
 
 def deployment_reader(stores: Stores) -> DeploymentReader:
@@ -149,11 +162,13 @@ def build_app(
     parts: Services,
     *,
     webhooks: Webhooks | None = None,
+    bodies: BodyLimits | None = None,
+    hosts: frozenset[str] | None = None,
     temporal_ui: str | None = None,
     lifespan: Callable[[FastAPI], object] | None = None,
 ) -> FastAPI:
-    """The application on given services. Without ``webhooks`` no provider is known. ``temporal_ui``: the origin
-    of the Temporal UI, whose pages may use the codec.
+    """The application on given services. Without ``webhooks`` no provider is known. ``hosts``: by which names it may be
+    asked; None: any. ``temporal_ui``: the origin of the Temporal UI, whose pages may use the codec.
     """
     app: FastAPI = FastAPIOffline(  # Swagger UI from the package: an agent host's browser may reach no CDN
         title="hybrid CI/CD",
@@ -182,6 +197,10 @@ def build_app(
     if temporal_ui is not None:
         app.add_middleware(codec_routes.CodecCors, origin=temporal_ui)
     app.add_middleware(BodyLimit)
+    app.add_middleware(BodyPace, limits=bodies or BodyLimits())
     app.add_middleware(EarlyRefusal, authenticator=parts.authenticator)
+    app.add_middleware(PageHeaders)
+    if hosts is not None:
+        app.add_middleware(KnownHosts, hosts=hosts)
     app.add_middleware(RequestContext, metrics=parts.metrics)  # added last: outermost
     return app

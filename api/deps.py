@@ -6,7 +6,7 @@ service through the deployment client.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
@@ -40,6 +40,7 @@ class Services:
     Temporal was never reached. ``stopping`` is True once the process has been told to end; whoever streams without end
     then ends.
     ``agents.fleet`` knows the agents and pools; ``gateway`` is where agents elsewhere connect, when there is one.
+    ``probes`` ask what the whole needs besides this process's own, by name.
     ``starting`` has a lock for each deployment that a request with a key is just starting.
     """
 
@@ -64,6 +65,9 @@ class Services:
     claims: Claims = field(default_factory=Claims.unconfigured)
     clock: Clock = epoch_millis
     stopping: Callable[[], bool] = lambda: False
+    probes: Mapping[str, Callable[[], Awaitable[str | None]]] = field(
+        default_factory=dict[str, Callable[[], Awaitable[str | None]]]
+    )
     deliveries: Remembered = field(default_factory=Remembered)
     known_jobs: KnownJobs = field(default_factory=KnownJobs)
     starting: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary[str, asyncio.Lock])

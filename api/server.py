@@ -4,7 +4,9 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -17,8 +19,10 @@ from api.agents.schemas import GatewayAddress
 from api.app import production_app
 from api.auth.keys import KeyRing, UnusableKey
 from api.auth.sign_in import SignIn, open_sign_in
+from api.http.hosts import hosts_for
 from api.http.protocol import BoundedProtocol
 from api.settings import ApiSettings
+from api.system.checks import disk_check
 from api.webhooks.receive import Webhooks, open_webhooks
 from workflows.contracts.agents import SERVER_KEEPS_CONNECTIONS_SECONDS
 from workflows.contracts.errors import fields_text
@@ -72,12 +76,15 @@ def _serve(
         keys=keys,
         signing_key=signing_key,
         rate_limits=settings.rate_limits(),
+        bodies=settings.body_limits(),
+        hosts=hosts_for(settings.host, settings.allowed_hosts, settings.public_url),
         environment=settings.environment,
         webhooks=webhooks,
         sign_in=sign_in,
         gateway=gateway,
         codec=load_codec(CodecSettings()),
         temporal_ui=settings.temporal_ui_origin,
+        disk=disk_check(settings.disk_folders or [Path(tempfile.gettempdir())], settings.disk_free_bytes),
         stopping=lambda: stop.wanted,
     )
     server = _Server(server_config(app, [str(proxy) for proxy in settings.trusted_proxies]), stop)

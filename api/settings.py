@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from api.auth.keys import KeyRing, UnusableKey
 from api.auth.limits import RateLimits
 from api.auth.principal import Principal
+from api.http.pace import BodyLimits
 from workflows.contracts.access import SESSION_TTL_SECONDS, Role
 
 _SECRET_BYTES: Final = 32
@@ -50,19 +51,40 @@ class ApiSettings(BaseSettings):
         default_factory=list[IPvAnyNetwork], validation_alias="HYBRIDCI_TRUSTED_PROXIES"
     )
 
+    allowed_hosts: Annotated[list[str], NoDecode] = Field(
+        default_factory=list[str], validation_alias="HYBRIDCI_ALLOWED_HOSTS"
+    )
+
     rate_limit: int = Field(default=600, ge=0, validation_alias="HYBRIDCI_RATE_LIMIT")
     rate_limit_agents: int = Field(default=60_000, ge=0, validation_alias="HYBRIDCI_RATE_LIMIT_AGENTS")
     rate_limit_failures: int = Field(default=30, ge=0, validation_alias="HYBRIDCI_RATE_LIMIT_FAILURES")
 
-    @field_validator("trusted_proxies", mode="before")
+    body_grace: float = Field(default=20, ge=1, le=3600, validation_alias="HYBRIDCI_BODY_GRACE_SECONDS")
+    body_rate: int = Field(default=1024, ge=1, validation_alias="HYBRIDCI_BODY_BYTES_PER_SECOND")
+    body_deadline: float = Field(default=120, ge=1, validation_alias="HYBRIDCI_BODY_DEADLINE_SECONDS")
+    bodies_per_address: int = Field(default=64, ge=1, validation_alias="HYBRIDCI_OPEN_BODIES_PER_ADDRESS")
+    bodies_in_all: int = Field(default=512, ge=1, validation_alias="HYBRIDCI_OPEN_BODIES")
+
+    disk_folders: Annotated[list[Path], NoDecode] = Field(
+        default_factory=list[Path], validation_alias="HYBRIDCI_DISK_FOLDERS"
+    )
+    disk_free_bytes: int = Field(default=256 << 20, ge=0, validation_alias="HYBRIDCI_DISK_FREE_BYTES")
+
+    @field_validator("trusted_proxies", "allowed_hosts", "disk_folders", mode="before")
     @classmethod
     def _listed(cls, value: object) -> object:
-        """Addresses and networks, with commas between them."""
+        """Several, with commas between them."""
         return [each.strip() for each in value.split(",") if each.strip()] if isinstance(value, str) else value
 
     def rate_limits(self) -> RateLimits:
         """Requests a minute with one credential, and unknown ones from one address; 0: any number."""
         return RateLimits(self.rate_limit, self.rate_limit_agents, self.rate_limit_failures)
+
+    def body_limits(self) -> BodyLimits:
+        """How slowly bodies may come, and how many at once."""
+        return BodyLimits(
+            self.body_grace, self.body_rate, self.body_deadline, self.bodies_per_address, self.bodies_in_all
+        )
 
     def key_ring(self) -> KeyRing:
         """The keys callers may present. Raises UnusableKey when there is none, or one cannot be read or is short."""

@@ -5,13 +5,13 @@ costs more than answering them. Of several API processes each counts for itself.
 Deliberately not here: who is known.
 """
 
-import ipaddress
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from api.auth.principal import Principal
+from api.http.addresses import network_of
 from api.http.errors import ApiError, ProblemCode
 from workflows.contracts.access import Role
 
@@ -115,13 +115,3 @@ def _too_many(minutes: Minutes, why: str) -> ApiError:
     return ApiError(
         ProblemCode.TOO_MANY_REQUESTS, f"{why} Try again in {seconds} s.", headers={"Retry-After": str(seconds)}
     )
-
-
-def network_of(address: str | None) -> str:
-    """An address; of IPv6 the /64, since whoever has one address there has all of them."""
-    if address is None or ":" not in address:
-        return address or ""
-    try:
-        return str(ipaddress.ip_network((address.partition("%")[0], 64), strict=False))
-    except ValueError:
-        return address

@@ -46,10 +46,14 @@ class ProblemCode(StrEnum):
     STALE_LEASE = "stale_lease"
     LENGTH_REQUIRED = "length_required"
     PRECONDITION_FAILED = "precondition_failed"
+    BODY_TOO_SLOW = "body_too_slow"
     TOO_LARGE = "payload_too_large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     TOO_MANY_REQUESTS = "too_many_requests"
     HEADERS_TOO_LARGE = "headers_too_large"
+    UNKNOWN_HOST = "unknown_host"
+    OVERLOADED = "overloaded"
+    DEGRADED = "degraded"
     INTERNAL = "internal_error"
 
 
@@ -67,13 +71,17 @@ _STATUS: Final[Mapping[str, tuple[int, str]]] = {
     ProblemCode.NO_JOBS_AVAILABLE: (404, "No job is waiting"),
     ProblemCode.METHOD_NOT_ALLOWED: (405, "Method not allowed"),
     ProblemCode.STALE_LEASE: (409, "The lease is over"),
+    ProblemCode.BODY_TOO_SLOW: (408, "The body comes too slowly"),
     ProblemCode.LENGTH_REQUIRED: (411, "Content-Length is needed"),
     ProblemCode.PRECONDITION_FAILED: (412, "It has another version now"),
     ProblemCode.TOO_LARGE: (413, "The body is too large"),
     ProblemCode.UNSUPPORTED_MEDIA_TYPE: (415, "Unsupported media type"),
     ProblemCode.TOO_MANY_REQUESTS: (429, "Too many requests"),
+    ProblemCode.UNKNOWN_HOST: (421, "No name of this server"),
     ProblemCode.HEADERS_TOO_LARGE: (431, "The headers are too large"),
     ProblemCode.INTERNAL: (500, "Internal error"),
+    ProblemCode.OVERLOADED: (503, "Too much at once"),
+    ProblemCode.DEGRADED: (503, "Not all of it is well"),
 }
 _CODE_BY_STATUS: Final = {
     400: ProblemCode.BAD_REQUEST,
@@ -132,9 +140,12 @@ def problem(
     *,
     errors: Sequence[FieldError] = (),
     headers: Mapping[str, str] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> Response:
-    """The answer for a failure."""
-    body = problem_body(code, detail, request_id=request_id_of(request), errors=errors, instance=path_of(request))
+    """The answer for a failure. ``more``: members of its own kind (RFC 9457, 3.2)."""
+    body = dict(more or {}) | problem_body(
+        code, detail, request_id=request_id_of(request), errors=errors, instance=path_of(request)
+    )
     extra = dict(headers or {})
     if body["status"] == 503:
         extra.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))

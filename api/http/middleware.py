@@ -54,6 +54,7 @@ class RequestContext:
                     *message.get("headers", ()),
                     (b"x-request-id", request_id.encode("ascii")),
                     (b"x-content-type-options", b"nosniff"),
+                    (b"referrer-policy", b"no-referrer"),
                 ]
             await send(message)
 
@@ -117,6 +118,12 @@ def _request_id(scope: Scope) -> str:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             return value.decode("ascii")
     return uuid.uuid4().hex
+
+
+def is_upload(scope: Scope) -> bool:
+    """True for what an agent uploads of an attempt: it may be large, and come over a slow line."""
+    path = scope["path"]
+    return scope["method"] == "PUT" and (_ARTIFACT.match(path) or _LOG_CHUNK.match(path)) is not None
 
 
 def _limit(scope: Scope) -> int:

@@ -23,10 +23,10 @@ from api.auth.cookies import (
 from api.auth.csrf import require_own_site
 from api.auth.guard import Caller
 from api.auth.issuing import revoke
-from api.auth.limits import network_of
 from api.auth.origin import OriginDep, address_of, via_of
 from api.auth.sessions import Opened, open_for_key, open_for_person
 from api.auth.workloads import exchange
+from api.http.addresses import network_of
 from api.http.answers import PARAMETERS, json_answer
 from api.http.bodies import json_body
 from api.http.errors import PROBLEM_MEDIA_TYPE, ApiError, ProblemCode
@@ -43,7 +43,7 @@ from workflows.contracts.who import WhoAndWhy
 public = APIRouter(prefix="/auth", tags=["sign-in"])
 """Open to everybody: the ways in."""
 router = APIRouter(prefix="/auth", tags=["sign-in"])
-_PRIVATE: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+_PRIVATE: Final = {"Cache-Control": "no-store"}
 _PROBLEM: Final = {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 _REFUSED: Final[dict[int | str, dict[str, Any]]] = {
     401: {"description": "The issuer did not say who this is.", "content": _PROBLEM},

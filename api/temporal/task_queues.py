@@ -1,4 +1,4 @@
-"""How much waits in a task queue, as Temporal's matching service counts it.
+"""How much waits in a task queue and who asks for it, as Temporal's matching service counts it.
 
 Deliberately not here: which queues a pool has and what the numbers mean (``agents.pool_views``).
 """
@@ -9,7 +9,7 @@ from typing import Final
 
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, DescribeTaskQueueResponse
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -34,30 +34,54 @@ class Backlog:
 EMPTY: Final = Backlog({})
 
 
+@dataclass(frozen=True, slots=True)
+class Attendance:
+    """Who asks for a queue's workflow tasks: for how long nobody has (None: nobody that Temporal remembers, which it
+    does for five minutes), and how long the oldest task has waited.
+    """
+
+    silent_seconds: float | None
+    oldest_wait_seconds: float = 0
+
+
 class TaskQueues:
-    """Describes queues of activities. Raises Unavailable when Temporal does not answer."""
+    """Describes queues. Raises Unavailable when Temporal does not answer."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     async def backlog(self, queue: str) -> Backlog:
         """What waits there now; nothing for a queue that nobody ever used."""
+        found = await self._described(queue, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY)
+        if found is None:
+            return EMPTY
+        by_priority = {key: each.approximate_backlog_count for key, each in found.stats_by_priority_key.items()}
+        return Backlog({key: count for key, count in by_priority.items() if count}, _oldest_wait(found))
+
+    async def attendance(self, queue: str, *, now: int) -> Attendance:
+        """Who asks for its workflow tasks; ``now`` in epoch milliseconds."""
+        found = await self._described(queue, TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW)
+        if found is None or not found.pollers:
+            return Attendance(None)
+        last = max(poller.last_access_time.ToMilliseconds() for poller in found.pollers)
+        return Attendance(max(0, now - last) / 1000, _oldest_wait(found))
+
+    async def _described(self, queue: str, kind: TaskQueueType.ValueType) -> DescribeTaskQueueResponse | None:
         request = DescribeTaskQueueRequest(
             namespace=self._client.namespace,
             task_queue=TaskQueue(name=queue),
-            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+            task_queue_type=kind,
             report_stats=True,
         )
         try:
-            found = await self._client.workflow_service.describe_task_queue(request, timeout=_TIMEOUT)
+            return await self._client.workflow_service.describe_task_queue(request, timeout=_TIMEOUT)
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
-                return EMPTY
+                return None
             raise Unavailable(f"Temporal did not say how much waits in {queue} ({error.status.name}).") from error
-        stats = dict(found.stats_by_priority_key)
-        by_priority = {key: each.approximate_backlog_count for key, each in stats.items()}
-        ages = [each.approximate_backlog_age.ToTimedelta() for each in stats.values() if each.approximate_backlog_count]
-        return Backlog(
-            {key: count for key, count in by_priority.items() if count},
-            max(ages, default=timedelta()).total_seconds(),
-        )
+
+
+def _oldest_wait(found: DescribeTaskQueueResponse) -> float:
+    stats = found.stats_by_priority_key.values()
+    ages = [each.approximate_backlog_age.ToTimedelta() for each in stats if each.approximate_backlog_count]
+    return max(ages, default=timedelta()).total_seconds()

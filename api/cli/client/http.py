@@ -90,11 +90,15 @@ class ApiClient:
         params: Params | None = None,
         body: object = None,
         headers: Mapping[str, str] | None = None,
+        also: frozenset[int] = frozenset(),
     ) -> Any:
-        """The answer's JSON, of what is accepted its record; None for an empty answer."""
+        """The answer's JSON, of what is accepted its record; None for an empty answer. ``also``: statuses of problems
+        that are an answer here.
+        """
         with self._translated():
             response = self._client.request(method, path, params=_given(params), json=body, headers=dict(headers or {}))
-        self._check(response)
+        if response.status_code not in also:
+            self._check(response)
         if not response.content:
             return None
         try:

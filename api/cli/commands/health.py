@@ -1,4 +1,4 @@
-"""`hybridci health`: is anything stuck? Exit codes: see ``common``; 1 when something is."""
+"""`hybridci health`: is all of it well, is anything stuck? Exit codes: see ``common``; 1 when something is not well."""
 
 from typing import Any
 
@@ -6,22 +6,30 @@ import typer
 
 from api.cli.client.connection import REFUSED
 from api.cli.commands.common import AsJson, CommandGroup, DataDir, open_api
-from api.cli.commands.stuck import HEALTH, print_stuck
+from api.cli.commands.stuck import print_stuck, read_health
 from api.cli.output import print_json, say
 
-app = typer.Typer(cls=CommandGroup, help="Is anything stuck?", epilog="Exit codes: 0 nothing is · 1 something is")
+app = typer.Typer(
+    cls=CommandGroup,
+    help="Is all of it well? Is anything stuck?",
+    epilog="Exit codes: 0 yes, nothing · 1 something is not well",
+)
 
 
 @app.callback(invoke_without_command=True)
 def health(as_json: AsJson = False, data_dir: DataDir = None) -> None:
-    """List the workflows that cannot go on, each with the command that cures it."""
+    """Name what is not well, and the workflows that cannot go on, each with the command that cures it."""
     with open_api(data_dir) as api:
-        answer: Any = api.get(HEALTH)
+        answer: Any = read_health(api)
+        unwell: Any = answer.get("errors", [])
         if as_json:
             print_json(answer)
-        elif answer["stuck"]:
-            print_stuck(api, answer)
         else:
-            say("Nothing is stuck.")
-    if answer["stuck"]:
+            for each in unwell:
+                say(f"{each['field']}: {each['message']}")
+            if answer["stuck"]:
+                print_stuck(api, answer)
+            elif all(each["field"] != "temporal" for each in unwell):
+                say("Nothing is stuck.")
+    if unwell or answer["stuck"]:
         raise typer.Exit(REFUSED)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any, Final
 
 from api.cli.client.connection import CliError
@@ -11,6 +12,12 @@ from workflows.contracts.repairs import Kind, StuckWorkflow
 
 HEALTH: Final = "/health/system"
 _PREFIXES: Final = ("WorkflowTaskFailedCause", "WorkflowTaskTimedOutCause")
+
+
+def read_health(api: ApiClient) -> Any:
+    """What is stuck, and in ``errors`` which parts of the whole are not well."""
+    answer: Any = api.request("GET", HEALTH, also=frozenset({HTTPStatus.SERVICE_UNAVAILABLE}))
+    return answer if "items" in answer else api.get(HEALTH)  # an answer of somebody else: told as ever
 
 
 def print_stuck(api: ApiClient, health: Any) -> None:
@@ -27,7 +34,7 @@ def tell_if_stuck(api: ApiClient, kind: Kind, subject_id: str) -> None:
     """A note when the workflow of this job or deployment is stuck; an API that cannot tell is no reason to fail."""
     found: Sequence[StuckWorkflow] = ()
     with suppress(CliError):
-        found = [StuckWorkflow.model_validate(each) for each in api.get(HEALTH)["items"]]
+        found = [StuckWorkflow.model_validate(each) for each in read_health(api)["items"]]
     for each in found:
         if each.kind is kind and subject_id in (each.job_id, each.deployment_id):
             note(f"Its workflow cannot go on ({_word(each.cause)}). Repair it with `{_command(api, each)}`.")

@@ -7,6 +7,7 @@ AWS variables, not the admin's key. Deliberately not here: starting and watching
 import os
 import socket
 import sys
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +28,7 @@ _CODEC_KEYS: Final = "HYBRIDCI_CODEC_KEYS_FILE"
 _SPEC_KEY: Final = "HYBRIDCI_SPEC_KEY_FILE"
 _SERVER_GRACE_SECONDS: Final = 10.0
 _PRIVATE: Final = 0o077
-_OF_THE_API: Final = ("HYBRIDCI_WEBHOOK_", "HYBRIDCI_ACCESS_POLICY", "HYBRIDCI_PUBLIC_URL")
+_OF_THE_API: Final = ("HYBRIDCI_WEBHOOK_", "HYBRIDCI_ACCESS_POLICY", "HYBRIDCI_PUBLIC_URL", "HYBRIDCI_ALLOWED_HOSTS")
 _NOT_PASSED_ON: Final = ("AWS_", "TEMPORAL_", "HYBRIDCI_", "DYNAMODB_", "S3_")
 """Variables meant for another stack (a cloud account, another namespace) must not leak into this one."""
 
@@ -113,6 +114,7 @@ def process_specs(options: Options, data: DataDir) -> list[ChildSpec]:
         "HYBRIDCI_SIGNING_KEY_FILE": str(data.signing_key), _PUBLIC_ADDRESS: options.gateway_address,
         "HYBRIDCI_GATEWAY_CA_FILE": str(Certificates(data.root).authority),
         "HYBRIDCI_TEMPORAL_UI_ORIGIN": options.temporal_ui,
+        "HYBRIDCI_DISK_FOLDERS": f"{data.root},{tempfile.gettempdir()}",
     }  # fmt: skip
     answers = partial(_answers, host=options.reachable_host, port=options.api_port)
     return [

@@ -4,8 +4,6 @@ import asyncio
 import logging
 import platform
 from collections import Counter
-from collections.abc import Awaitable
-from typing import Final
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -15,7 +13,7 @@ from api.http.answers import json_answer
 from api.http.errors import problem
 from api.http.metrics import CONTENT_TYPE
 from api.http.middleware import MAX_BODY_BYTES
-from api.system.ports import SystemPorts, SystemPortsDep
+from api.system.ports import ChecksDep, SystemPorts, SystemPortsDep
 from api.system.schemas.health import Health, Info, Ready
 from workflows.contracts.agents import PoolView
 from workflows.contracts.attempts import MAX_ARTIFACT_BYTES, MAX_CHUNK_BYTES
@@ -26,7 +24,6 @@ logger = logging.getLogger(__name__)
 public = APIRouter(tags=["core"])
 """Open to everybody: says nothing a port scan would not say."""
 router = APIRouter(tags=["core"])
-_CHECK_SECONDS: Final = 3.0
 
 
 @public.get("/", include_in_schema=False)
@@ -41,16 +38,21 @@ async def health() -> Response:
     return json_answer(Health(version=product_version()).model_dump_json().encode())
 
 
-@public.get("/health/ready", response_model=Ready, summary="Everything needed answers")
-async def ready(request: Request, ports: SystemPortsDep) -> Response:
-    """Asks Temporal and DynamoDB; 503 names what does not answer. For load balancers."""
-    temporal, dynamodb = await asyncio.gather(_check(_temporal(ports)), _check(ports.reader.queue_stats()))
-    down = {name: reason for name, reason in (("temporal", temporal), ("dynamodb", dynamodb)) if reason is not None}
+@public.get("/health/ready", response_model=Ready, summary="This process can do its work")
+async def ready(request: Request, checks: ChecksDep) -> Response:
+    """503 names what this process needs and does not answer: Temporal, DynamoDB. For load balancers.
+
+    What only the whole needs is named in ``degraded``; ``/health/system`` says more. Answers are up to 2 s old, of the
+    whole up to 30 s.
+    """
+    down, unwell = await asyncio.gather(checks.needed(), checks.whole())
     if down:
         errors = [FieldError(field=name, message=reason) for name, reason in down.items()]
         return problem(request, ErrorCode.UNAVAILABLE, f"Not ready: no answer from {', '.join(down)}.", errors=errors)
-    checks = {"temporal": "ok", "dynamodb": "ok"}
-    return json_answer(Ready(version=product_version(), checks=checks).model_dump_json().encode())
+    found = Ready(
+        version=product_version(), checks=dict.fromkeys(checks.names_of_needed, "ok"), degraded=sorted(unwell)
+    )
+    return json_answer(found.model_dump_json().encode())
 
 
 @router.get("/info", response_model=Info, summary="What this server is")
@@ -99,22 +101,3 @@ async def _stuck(ports: SystemPorts) -> dict[str, int] | None:
     except HybridCIError as error:
         logger.warning("the number of stuck workflows is missing", extra={"reason": error.message})
         return None
-
-
-async def _temporal(ports: SystemPorts) -> None:
-    await ports.job_client.ready()
-
-
-async def _check(question: Awaitable[object]) -> str | None:
-    """None, or what is wrong; the whole story, with addresses, goes to the log, because anybody may ask."""
-    try:
-        await asyncio.wait_for(question, _CHECK_SECONDS)
-    except HybridCIError as error:
-        logger.warning("not ready", extra={"reason": error.message})
-    except TimeoutError:
-        return f"did not answer within {_CHECK_SECONDS:.0f} s"
-    except Exception:
-        logger.exception("a readiness check failed")
-    else:
-        return None
-    return "does not answer; the API's log says more"

@@ -1,9 +1,11 @@
 """Workflows that cannot go on: which they are, and their repair."""
 
+import asyncio
 from collections import Counter
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends
+from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth.guard import Caller
@@ -13,10 +15,12 @@ from api.auth.resources import Resource
 from api.deployments.service import require_environment
 from api.http.answers import json_answer
 from api.http.bodies import json_body
+from api.http.errors import ProblemCode, problem
 from api.http.ids import DeploymentId, JobId, KnownEnvironment, KnownService
-from api.system.ports import SystemPorts, SystemPortsDep
+from api.system.ports import ChecksDep, SystemPorts, SystemPortsDep
 from api.system.schemas.repairs import RepairOut, RepairRequest, StuckOut, SystemHealth
 from workflows.client.deployments import workflow_id_of
+from workflows.contracts.errors import FieldError, Unavailable
 from workflows.contracts.ids import environment_workflow_id, job_workflow_id
 from workflows.contracts.repairs import Kind, Repair, RepairInput, RepairOutcome, StuckWorkflow, Subject
 from workflows.version import product_version
@@ -28,18 +32,31 @@ _RESPONSES: Final[dict[int | str, dict[str, Any]]] = {202: {"model": RepairOut, 
 Body = Annotated[RepairRequest, Depends(json_body(RepairRequest))]
 
 
-@router.get("/health/system", response_model=SystemHealth, summary="Is anything stuck?")
-async def system_health(ports: SystemPortsDep, caller: Caller) -> Response:
-    """Workflows that cannot go on, as Temporal reports them, each with the command that cures it."""
-    stuck = within(caller, await ports.repair_client.stuck(), _resource)
+@router.get("/health/system", response_model=SystemHealth, summary="Is all of it well? Is anything stuck?")
+async def system_health(request: Request, ports: SystemPortsDep, checks: ChecksDep, caller: Caller) -> Response:
+    """Workflows that cannot go on, as Temporal reports them, each with the command that cures it.
+
+    503 when a part of the whole is not well: the problem names each (``temporal``, ``dynamodb``, ``worker``, ``disk``,
+    ``store``) and what to do, and has the members of this answer besides. What it says is up to 30 s old.
+    """
+    needed, whole = await asyncio.gather(checks.needed(), checks.whole())
+    unwell = {**needed, **whole}
+    try:
+        stuck = within(caller, await ports.repair_client.stuck(), _resource)
+    except Unavailable as error:
+        stuck, unwell = [], {"temporal": error.message, **unwell}
     health = SystemHealth(
-        status="stuck" if stuck else "healthy",
+        status="degraded" if unwell else "stuck" if stuck else "healthy",
         version=product_version(),
         stuck=len(stuck),
         by_type=dict(sorted(Counter(each.workflow_type for each in stuck).items())),
         items=[_shown(each) for each in stuck[:_SHOWN]],
     )
-    return json_answer(health.model_dump_json().encode())
+    if not unwell:
+        return json_answer(health.model_dump_json().encode())
+    errors = [FieldError(field=name, message=wrong) for name, wrong in sorted(unwell.items())]
+    more = health.model_dump(mode="json", exclude={"status"})
+    return problem(request, ProblemCode.DEGRADED, f"Not well: {', '.join(sorted(unwell))}.", errors=errors, more=more)
 
 
 @router.post(

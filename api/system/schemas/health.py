@@ -1,5 +1,7 @@
 """Health and information."""
 
+from pydantic import Field
+
 from workflows.contracts.base import Frozen
 
 
@@ -11,11 +13,14 @@ class Health(Frozen):
 
 
 class Ready(Frozen):
-    """All backing services answer."""
+    """All that this process needs answers. ``degraded`` names what of the whole is not well: ``worker``, ``disk``,
+    ``store``; ``/health/system`` says what to do.
+    """
 
     status: str = "ready"
     version: str
     checks: dict[str, str]
+    degraded: list[str] = Field(default_factory=list[str])
 
 
 class Info(Frozen):

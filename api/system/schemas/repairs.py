@@ -42,8 +42,9 @@ class StuckOut(Frozen):
 
 
 class SystemHealth(Frozen):
-    """``healthy``, or ``stuck`` when a workflow cannot go on. ``items`` are the first 50 that the caller may see;
-    ``stuck`` counts all of those, by type too.
+    """``healthy``, or ``stuck`` when a workflow cannot go on; a part that is not well is a problem (503, ``degraded``)
+    with these members besides. ``items`` are the first 50 that the caller may see; ``stuck`` counts all of those, by
+    type too.
     """
 
     status: str

@@ -11,9 +11,10 @@ from activities.stores.memory.events import MemoryEventStore
 from api.auth import authenticator as module
 from api.auth.authenticator import TRUST_SECONDS, Authenticator
 from api.auth.keys import KeyRing
-from api.auth.limits import RateLimits, RequestLimits, network_of
+from api.auth.limits import RateLimits, RequestLimits
 from api.auth.principal import Principal
 from api.auth.tokens import checksum_of, digest_of, new_token, read_token
+from api.http.addresses import network_of
 from api.http.errors import ApiError
 from workflows.contracts.access import Credential, CredentialKind, Grant, Operation, Role
 from workflows.contracts.errors import Unavailable
