@@ -101,7 +101,7 @@ class Server:
 
 def temporal_server(folder: Path) -> Server:
     port = free_port()
-    command = embedded.temporal_command(data_dir=folder, host=HOST, port=port, ui_port=None)
+    command = embedded.temporal_command(data_dir=folder, host=HOST, port=port, ui=None)
     return Server("temporal", command, port, folder / "temporal.log")
 
 

@@ -5,8 +5,8 @@ of several steps has only one); each time is told in the audit trail with the to
 here: whether the token is genuine (``identity.id_tokens``) and which claims are wanted (``identity.policy``).
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from starlette.requests import Request
 
@@ -47,8 +47,13 @@ def nobody(identity: Identity, section: str) -> ApiError:
         ProblemCode.FORBIDDEN,
         f"The token is genuine, but no rule in `{section}` of the access policy matches it. An admin can add one for "
         f"the issuer {identity.issuer.name} with some of the claims that the token has.",
-        errors=[FieldError(field="token", message=f"has these claims: {', '.join(sorted(identity.claims))}{email}")],
+        errors=[FieldError(field="token", message=f"has these claims: {', '.join(_told(identity.claims))}{email}")],
     )
+
+
+def _told(claims: Mapping[str, Any]) -> list[str]:
+    """Names; of a list with what it takes to match one."""
+    return [f"{name} (a list: `contains`)" if isinstance(claims[name], list) else name for name in sorted(claims)]
 
 
 def _rule_for(policy: AccessPolicy, identity: Identity, wanted: Sequence[Grant]) -> WorkloadRule:

@@ -22,7 +22,7 @@ def policy_for(page: bytes) -> str:
     digests = [base64.b64encode(hashlib.sha256(script).digest()).decode() for script in _SCRIPT.findall(page)]
     scripts = " ".join(("'self'", *(f"'sha256-{digest}'" for digest in digests)))
     return (
-        f"default-src 'none'; script-src {scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
+        f"default-src 'none'; script-src {scripts}; style-src 'self'; img-src 'self' data:;"
         " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 

@@ -6,6 +6,7 @@ Deliberately not here: whether a token is genuine (``identity.id_tokens``) and w
 ``workloads``).
 """
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -22,10 +23,16 @@ from workflows.contracts.errors import FieldError, field_errors
 from workflows.contracts.fields import Name, ShortLine
 from workflows.yaml_text import UnreadableYaml, yaml_file_to_json
 
+logger = logging.getLogger(__name__)
+
 MAX_WORKLOAD_SECONDS: Final = 3600
 _MAX_DEPTH: Final = 4
 _MAX_CLAIM: Final = 4096
 """Characters of a claim that are compared; a longer one fits nothing."""
+_CONTAINS: Final = "contains"
+_LISTS: Final = frozenset({"groups", "roles", "entitlements", "amr"})
+"""Claims that are lists by their specifications (RFC 7643, RFC 9068, RFC 8176): a match that forgets it fits nobody."""
+_LINE_ENDS: Final = r"\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029"
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _RESERVED: Final = ("agent", "key", "webhook")
 """What stands before the ':' in the names of those who are no people."""
@@ -112,6 +119,8 @@ def load_policy(path: Path | None, *, development: bool) -> AccessPolicy:
     faults = list(_faults(policy, development=development))
     if faults:
         raise _unusable(path, faults)
+    for field in _without_contains(policy):
+        logger.warning("fits no list, and this claim is one: write {contains: …}", extra={"field": field})
     return policy
 
 
@@ -210,6 +219,16 @@ def _pattern_faults(pattern: JsonValue, field: str, depth: int) -> Iterator[Fiel
         yield FieldError(field=field, message="must be a text, a whole number, true or false, or a list or map of such")
 
 
+def _without_contains(policy: AccessPolicy) -> Iterator[str]:
+    """Where a match names a claim that is a list as if it had one value, as was right until 0.1."""
+    rules = {"users": policy.users, "workloads": policy.workloads}
+    for kind, listed in rules.items():
+        for number, rule in enumerate(listed):
+            for name, pattern in rule.match.items():
+                if name in _LISTS and not isinstance(pattern, dict):
+                    yield f"{kind}.{number}.match.{name}"
+
+
 def _selects(pattern: JsonValue) -> bool:
     """False when it lets through whatever the claim says."""
     if isinstance(pattern, list):
@@ -225,17 +244,24 @@ def _applies(match: Mapping[str, JsonValue], issuer: str, claims: Mapping[str, A
 
 
 def _fits(pattern: JsonValue | Mapping[str, JsonValue], claim: object) -> bool:
-    """A map: every key fits; a list: one of these fits; else the claim, or one of it when it is a list, is this."""
+    """A map: every key fits, or of a list, for ``contains`` alone, one of it does; a list: one of these fits; else the
+    claim is this. A claim that is a list fits nothing but ``contains``: an issuer that starts to send several values
+    must not open what was meant for one.
+    """
     if isinstance(pattern, Mapping):
+        if isinstance(claim, list):
+            values = cast(list[object], claim)
+            return set(pattern) == {_CONTAINS} and any(_fits(pattern[_CONTAINS], each) for each in values)
         if not isinstance(claim, Mapping):
             return False
         inside = cast(Mapping[str, object], claim)
         return all(name in inside and _fits(each, inside[name]) for name, each in pattern.items())
     if isinstance(pattern, list):
         return any(_fits(each, claim) for each in pattern)
-    values = cast(list[object], claim) if isinstance(claim, list) else [claim]
-    texts = [_text(value) for value in values if isinstance(value, str | int)]
-    return any(_glob(_text(pattern)).fullmatch(text) is not None for text in texts if len(text) <= _MAX_CLAIM)
+    if not isinstance(claim, str | int):
+        return False
+    text = _text(claim)
+    return len(text) <= _MAX_CLAIM and _glob(_text(pattern)).fullmatch(text) is not None
 
 
 def _text(value: object) -> str:
@@ -246,10 +272,12 @@ def _text(value: object) -> str:
 @lru_cache(maxsize=4096)
 def _glob(pattern: str) -> re.Pattern[str]:
     """``*`` stands for anything without ``/`` and ``:``, so that no part of a path or subject slips into the next;
-    ``**`` for anything. Nothing else is special: names such as ``dependabot[bot]`` are themselves.
+    ``**`` for anything. Neither spans a line end: what is one line in the policy is one in the claim. Nothing else is
+    special: names such as ``dependabot[bot]`` are themselves.
     """
     pieces = re.split(r"(\*+)", pattern)
-    kinds = {"": "", "*": "[^/:]*"}
+    kinds = {"": "", "*": f"[^/:{_LINE_ENDS}]*"}
+    within = f"[^{_LINE_ENDS}]*"
     return re.compile(
-        "".join(kinds.get(piece, ".*") if not piece.strip("*") else re.escape(piece) for piece in pieces), re.DOTALL
+        "".join(kinds.get(piece, within) if not piece.strip("*") else re.escape(piece) for piece in pieces)
     )

@@ -28,7 +28,8 @@ NEEDED_SECONDS: Final = 1.0
 WHOLE_SECONDS: Final = 15.0
 SILENT_SECONDS: Final = 90.0
 """A worker's poll lasts 60 s at most; whoever asked for nothing in this time is not there, or stands still."""
-LATE_SECONDS: Final = 60.0
+LATE_SECONDS: Final = 30.0
+"""A workflow's task waits for milliseconds; one that a worker took and never answered comes back after 10 s."""
 _CHECK_SECONDS: Final = 3.0
 _PROBE: Final = "!write-probe"
 """No agent and no pool can have this name. Its record goes by itself, as every heartbeat's."""
@@ -100,8 +101,8 @@ def worker_check(queues: Callable[[], TaskQueues], clock: Clock) -> Check:
             return f"no control worker has asked for work for {found.silent_seconds:.0f} s; {start}"
         if found.oldest_wait_seconds > LATE_SECONDS:
             return (
-                f"the control workers do not keep up: their oldest task waits for {found.oldest_wait_seconds:.0f} s;"
-                " see their log, or start one more"
+                f"the control worker stands still or does not keep up: its oldest task has waited for"
+                f" {found.oldest_wait_seconds:.0f} s; see its log, or start one more `hybridci worker`"
             )
         return None
 

@@ -23,7 +23,7 @@ from tests.oidc_issuer import AUDIENCE, CLIENT_ID, OidcIssuer, running_issuer
 
 RULES = """
 users:
-  - {match: {issuer: corp, groups: [dev, sre]}, grants: [{role: developer}]}
+  - {match: {issuer: corp, groups: {contains: [dev, sre]}}, grants: [{role: developer}]}
   - {match: {issuer: corp, email: boss@example.com}, grants: [{role: admin}]}
 """
 ANN: dict[str, Any] = {"sub": "00u1", "email": "ann@example.com", "email_verified": True, "groups": ["dev"]}
@@ -368,7 +368,10 @@ async def test_somebody_without_a_rule_is_told_which_claims_there_are(door: Door
     answer = await by_token(door, door.issuer.token({**ANN, "groups": ["sales-emea"]}))
     assert answer.status_code == 403
     [error] = answer.json()["errors"]
-    assert error["message"] == "has these claims: aud, email, email_verified, exp, groups, iat, iss, sub"
+    assert (
+        error["message"]
+        == "has these claims: aud, email, email_verified, exp, groups (a list: `contains`), iat, iss, sub"
+    )
     assert "sales-emea" not in answer.text
     assert "admin can add one" in answer.json()["detail"]
 
@@ -378,7 +381,7 @@ async def test_an_address_that_is_not_verified_is_nobodys(door: Door, verified: 
     boss = {"sub": "evil", "email": "boss@example.com", "email_verified": verified}
     refused = await by_token(door, door.issuer.token(boss))
     assert (refused.status_code, "email_verified" in refused.text) == (403, True)
-    nameless = await by_token(door, door.issuer.token(boss, groups="dev"))
+    nameless = await by_token(door, door.issuer.token(boss, groups=["dev"]))
     assert nameless.status_code == 401
     assert "email" in nameless.json()["detail"]
 

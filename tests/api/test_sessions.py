@@ -20,7 +20,7 @@ from workflows.contracts.access import CredentialKind, Grant, Role
 JOBS = "/api/dashboard/jobs"
 RULES = """
 users:
-  - {match: {issuer: corp, groups: dev}, grants: [{role: developer}]}
+  - {match: {issuer: corp, groups: {contains: dev}}, grants: [{role: developer}]}
 """
 BEARER = {"Authorization": f"Bearer {ADMIN_KEY}"}
 

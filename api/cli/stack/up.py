@@ -26,6 +26,7 @@ from api.cli.stack.embedded import EmbeddedServerMissing
 from api.cli.stack.leftovers import Register, end_leftovers
 from api.cli.stack.local_scaler import LocalScaler, scaling
 from api.cli.stack.supervisor import StartupFailed, Supervisor
+from api.cli.stack.ui_front import Hidden, hidden_address, ui_front
 
 STOPPED: Final = 0
 FAILED: Final = 1
@@ -48,8 +49,9 @@ def run_up(data_dir: Path, options: Options) -> int:
             _require_ports(options)
             _require_public_address(options)
             ensure_certificates(Certificates(data.root), options.gateway_names)
-            specs = (server_specs(options, data), process_specs(options, data))
-            return asyncio.run(_Up(options, data, *specs, began=began).run())
+            ui = hidden_address()
+            specs = (server_specs(options, data, ui), process_specs(options, data))
+            return asyncio.run(_Up(options, data, ui, *specs, began=began).run())
     except (CannotStart, EmbeddedServerMissing) as error:
         complain(str(error))
         return NOT_STARTED
@@ -69,9 +71,16 @@ class _Up:
     """One run of the stack."""
 
     def __init__(
-        self, options: Options, data: DataDir, servers: list[ChildSpec], processes: list[ChildSpec], *, began: float
+        self,
+        options: Options,
+        data: DataDir,
+        ui: Hidden,
+        servers: list[ChildSpec],
+        processes: list[ChildSpec],
+        *,
+        began: float,
     ) -> None:
-        self._options, self._data, self._began = options, data, began
+        self._options, self._data, self._ui, self._began = options, data, ui, began
         self._servers, self._processes = servers, processes
         self._stop, self._hurry = asyncio.Event(), asyncio.Event()
 
@@ -85,10 +94,11 @@ class _Up:
         write_json(self._data.endpoint, self._endpoint())
         code = STOPPED
         try:
-            if await self._start(supervisor):
-                _announce(self._options, self._data, time.monotonic() - self._began)
-                async with scaling(LocalScaler(self._options, self._data, supervisor, say), say):
-                    await supervisor.run(self._stop)
+            async with ui_front(LOOPBACK, self._options.ui_port, self._ui):
+                if await self._start(supervisor):
+                    _announce(self._options, self._data, time.monotonic() - self._began)
+                    async with scaling(LocalScaler(self._options, self._data, supervisor, say), say):
+                        await supervisor.run(self._stop)
         except (StartupFailed, OSError) as error:
             complain(str(error))
             code = FAILED

@@ -8,6 +8,7 @@ import pytest
 from api.identity.policy import AccessPolicy, UnusablePolicy, load_policy
 from workflows.contracts.access import Role
 
+LINE_ENDS = ("\n", "\r", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029")
 ISSUERS = """
 issuers:
   - {name: github, issuer: "https://token.actions.githubusercontent.com", audience: https://ci.example.com}
@@ -119,8 +120,18 @@ def test_plain_http_is_for_development_on_this_machine(tmp_path: Path) -> None:
         ("{issuer: corp, email: '*@example.com'}", {"email": "bob@example.com"}, True),
         ("{issuer: corp, email: '*@example.com'}", {"email": "bob@example.com.evil"}, False),
         ("{issuer: corp, email: '*@example.com'}", {"email": "bob@example.com\n"}, False),
-        ("{issuer: corp, groups: [sre, dev]}", {"groups": ["sales", "dev"]}, True),
-        ("{issuer: corp, groups: [sre, dev]}", {"groups": ["sales"]}, False),
+        ("{issuer: corp, groups: {contains: [sre, dev]}}", {"groups": ["sales", "dev"]}, True),
+        ("{issuer: corp, groups: {contains: [sre, dev]}}", {"groups": ["sales"]}, False),
+        ("{issuer: corp, groups: {contains: 's*'}}", {"groups": ["sre"]}, True),
+        ("{issuer: corp, groups: {contains: sre}}", {"groups": []}, False),
+        ("{issuer: corp, groups: {contains: sre}}", {"groups": "sre"}, False),
+        ("{issuer: corp, groups: {contains: sre}}", {"groups": {"contains": "sre"}}, True),
+        ("{issuer: corp, groups: {contains: sre, x: y}}", {"groups": ["sre"]}, False),
+        ("{issuer: corp, groups: {contains: {name: sre}}}", {"groups": [{"name": "sre"}, {"name": "dev"}]}, True),
+        ("{issuer: corp, groups: {contains: sre}}", {"groups": [["sre"]]}, False),
+        ("{issuer: corp, groups: [sre, dev]}", {"groups": ["sales", "dev"]}, False),
+        ("{issuer: corp, groups: sre}", {"groups": ["sre"]}, False),
+        ("{issuer: corp, org: {team: sre}}", {"org": {"team": ["sre"]}}, False),
         ("{issuer: corp, groups: sre}", {"groups": "sre"}, True),
         ("{issuer: corp, groups: sre}", {"groups": {"sre": True}}, False),
         ("{issuer: corp, groups: sre, admin: true}", {"groups": "sre", "admin": True}, True),
@@ -145,12 +156,26 @@ def test_plain_http_is_for_development_on_this_machine(tmp_path: Path) -> None:
         ("{issuer: corp, 'kubernetes.io': {namespace: ci}}", {"kubernetes.io": {"namespace": "prod"}}, False),
         ("{issuer: corp, 'kubernetes.io': {namespace: ci}}", {"kubernetes.io": "ci"}, False),
         ("{issuer: corp, sub: 'a*b'}", {"sub": "a" + "x" * 5000 + "b"}, False),
+        *(("{issuer: corp, sub: 'a*b'}", {"sub": f"a{end}b"}, False) for end in LINE_ENDS),
+        *(("{issuer: corp, sub: 'a**b'}", {"sub": f"a/{end}b"}, False) for end in LINE_ENDS),
+        ("{issuer: corp, sub: 'a*b'}", {"sub": "a\tb"}, True),
     ],
 )
 def test_a_rule_matches_what_it_says_and_nothing_else(
     tmp_path: Path, match: str, claims: dict[str, Any], matches: bool
 ) -> None:
     assert bool(rule(tmp_path, match).grants_of_person("corp", claims)) is matches
+
+
+def test_a_match_that_forgets_that_a_claim_is_a_list_is_told_at_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rule(tmp_path, "{issuer: corp, groups: {contains: sre}, email: a@example.com}")
+    assert not caplog.records
+    rule(tmp_path, "{issuer: corp, groups: [sre], org: x}")
+    (warning,) = caplog.records
+    assert "contains" in warning.getMessage()
+    assert vars(warning)["field"] == "users.0.match.groups"
 
 
 def test_grants_of_all_matching_rules_add_up_once(tmp_path: Path) -> None:

