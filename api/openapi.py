@@ -142,5 +142,7 @@ def _add_problems(operation: dict[str, Any], *, guarded: bool, references: dict[
     for status, description in _PROBLEMS.items():
         if guarded or status in open_statuses:
             operation["responses"][status] = {"description": description, "content": content}
+    if "requestBody" in operation:
+        operation["responses"]["408"] = {"description": "The body came too slowly.", "content": content}
     if any(parameter["name"] == "If-Match" for parameter in operation.get("parameters", ())):
         operation["responses"]["412"] = {"description": "It has another version now.", "content": content}
