@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 
@@ -35,6 +36,7 @@ def test_from_nothing_to_ready_through_crashes_and_back(stack: Stack, tmp_path: 
     _announces_everything(stack)
     _keeps_its_secrets(stack)
     _listens_only_here(stack)
+    _answers_its_own_names_only(stack)
     _second_up_is_refused(stack)
     for name in CHILDREN:
         _crash_is_repaired_and_reported(stack, name)
@@ -165,12 +167,34 @@ def _keeps_its_secrets(stack: Stack) -> None:
 def _listens_only_here(stack: Stack) -> None:
     listening = [
         connection.laddr.ip.removeprefix("::ffff:")  # gRPC listens on IPv4 through an IPv6 socket
-        for pid in stack.children().values()
+        for pid in (stack.pid, *stack.children().values())
         for connection in psutil.Process(pid).net_connections("inet")
         if connection.status == psutil.CONN_LISTEN
     ]
     assert len(listening) >= len(stack.ports)
-    assert set(listening) == {HOST}
+    assert all(address.startswith("127.") for address in listening)
+
+
+def _answers_its_own_names_only(stack: Stack) -> None:
+    """A page whose name was made to lead here gets nothing from anything that listens and speaks HTTP."""
+    paths = {"--api-port": "/api/docs", "--ui-port": "/api/v1/namespaces", "--aws-port": "/bucket"}
+    for option, path in paths.items():
+        port = stack.ports[option]
+        found = [_status(port, path, f"{name}:{port}") for name in ("evil.example.org", HOST, "localhost")]
+        assert (found[0], 421 in found[1:]) == (421, False), option
+    temporal = psutil.Process(stack.children()["temporal"])
+    for connection in temporal.net_connections("inet"):
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.ip == HOST:
+            port = connection.laddr.port
+            assert _status(port, "/api/v1/namespaces", f"evil.example.org:{port}") in {403, 404, None}, port
+
+
+def _status(port: int, path: str, host: str) -> int | None:
+    """None for what does not speak HTTP."""
+    try:
+        return httpx.get(f"http://{HOST}:{port}{path}", headers={"Host": host}, timeout=3).status_code
+    except httpx.HTTPError:
+        return None
 
 
 def _second_up_is_refused(stack: Stack) -> None:

@@ -18,8 +18,8 @@ from api.cli.stack.certificates import Certificates
 from api.cli.stack.child import Child, ChildSpec, Ready
 from api.cli.stack.data_dir import DataDir
 from api.cli.stack.embedded import aws_command, temporal_command
+from api.cli.stack.front import Behind, Hidden
 from api.cli.stack.leftovers import AGENT_PREFIX
-from api.cli.stack.ui_front import Hidden
 
 LOOPBACK: Final = "127.0.0.1"
 """Temporal, its UI and the AWS APIs have no authentication here: they never listen anywhere else."""
@@ -87,29 +87,32 @@ class Options:
         return f"http://{LOOPBACK}:{self.ui_port}"
 
 
-def server_specs(options: Options, data: DataDir, ui: Hidden) -> list[ChildSpec]:
-    """Temporal, its Web UI where nobody looks for it, and the AWS APIs. Raises EmbeddedServerMissing."""
-    ports = {"temporal": options.temporal_port, "aws": options.aws_port}
+def server_specs(options: Options, data: DataDir, behind: Behind) -> list[ChildSpec]:
+    """Temporal and the AWS APIs; its Web UI and they listen where nobody looks. Raises EmbeddedServerMissing."""
+    places = {"temporal": (LOOPBACK, options.temporal_port), "aws": (behind.aws.host, behind.aws.port)}
     commands = {
         "temporal": temporal_command(
             data_dir=data.root,
             host=LOOPBACK,
             port=options.temporal_port,
-            ui=(ui.host, ui.port),
+            ui=(behind.ui.host, behind.ui.port),
             codec=f"{options.url}/api/codec" if os.environ.get(_CODEC_KEYS) else None,
         ),
-        "aws": aws_command(data_dir=data.root, host=LOOPBACK, port=options.aws_port),
+        "aws": aws_command(data_dir=data.root, host=behind.aws.host, port=behind.aws.port),
     }
     return [
-        ChildSpec(name, command, _base(), partial(_accepts, port=ports[name]), _SERVER_GRACE_SECONDS, _PRIVATE)
+        ChildSpec(name, command, _base(), partial(_accepts, place=places[name]), _SERVER_GRACE_SECONDS, _PRIVATE)
         for name, command in commands.items()
     ]
 
 
-def process_specs(options: Options, data: DataDir) -> list[ChildSpec]:
-    """API, control worker, gateway and agents."""
+def process_specs(options: Options, data: DataDir, aws: Hidden | None = None) -> list[ChildSpec]:
+    """API, control worker, gateway and agents. ``aws``: where the AWS APIs listen themselves; None: as others on this
+    machine reach them.
+    """
+    store = _aws(aws or Hidden(LOOPBACK, options.aws_port))
     api = {
-        **_aws(options), **_temporal(options), **_of_the_api(),
+        **store, **_temporal(options), **_of_the_api(),
         "HYBRIDCI_HOST": options.host, "HYBRIDCI_PORT": str(options.api_port),
         "HYBRIDCI_ADMIN_KEY_FILE": str(data.admin_key), "HYBRIDCI_AGENT_KEY_FILE": str(data.agent_key),
         "HYBRIDCI_SIGNING_KEY_FILE": str(data.signing_key), _PUBLIC_ADDRESS: options.gateway_address,
@@ -120,9 +123,7 @@ def process_specs(options: Options, data: DataDir) -> list[ChildSpec]:
     answers = partial(_answers, host=options.reachable_host, port=options.api_port)
     return [
         _process("api", "api", api, answers, _SERVER_GRACE_SECONDS, _PRIVATE),
-        _process(
-            "worker", "worker", {**_aws(options), **_temporal(options), **_signing()}, _worker_ready, 15.0, _PRIVATE
-        ),
+        _process("worker", "worker", {**store, **_temporal(options), **_signing()}, _worker_ready, 15.0, _PRIVATE),
         _gateway(options, data),
         *(agent_spec(number, options, data) for number in range(1, options.agents + 1)),
     ]
@@ -195,9 +196,12 @@ def _base() -> dict[str, str]:
     env["LOG_LEVEL"] = "DEBUG" if env.get("LOG_LEVEL", "").upper() == "DEBUG" else "INFO"
     env["ENVIRONMENT"] = "development"
     # A proxy of the user's network must not be asked for what listens on this machine.
-    for name in ("NO_PROXY", "no_proxy"):
-        env[name] = ",".join(filter(None, (env.get(name, ""), LOOPBACK, "localhost", "::1")))
-    return env
+    return env | _without_proxy()
+
+
+def _without_proxy(*hosts: str) -> dict[str, str]:
+    here = (LOOPBACK, "localhost", "::1", *hosts)
+    return {name: ",".join(filter(None, (os.environ.get(name, ""), *here))) for name in ("NO_PROXY", "no_proxy")}
 
 
 def _of_the_api() -> dict[str, str]:
@@ -220,9 +224,10 @@ def _temporal(options: Options) -> dict[str, str]:
     }
 
 
-def _aws(options: Options) -> dict[str, str]:
-    endpoint = f"http://{LOOPBACK}:{options.aws_port}"
+def _aws(place: Hidden) -> dict[str, str]:
+    endpoint = f"http://{place.host}:{place.port}"
     return {
+        **_without_proxy(place.host),
         "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
         "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -230,8 +235,8 @@ def _aws(options: Options) -> dict[str, str]:
     }  # fmt: skip
 
 
-async def _accepts(_child: Child, *, port: int) -> bool:
-    return await probes.accepts(LOOPBACK, port)
+async def _accepts(_child: Child, *, place: tuple[str, int]) -> bool:
+    return await probes.accepts(*place)
 
 
 async def _answers(_child: Child, *, host: str, port: int) -> bool:

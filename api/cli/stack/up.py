@@ -23,10 +23,10 @@ from api.cli.stack.child import ChildSpec
 from api.cli.stack.children import LOOPBACK, Options, ports, process_specs, server_specs, stop_order
 from api.cli.stack.data_dir import CannotStart, DataDir, opened, write_json
 from api.cli.stack.embedded import EmbeddedServerMissing
+from api.cli.stack.front import Behind, front
 from api.cli.stack.leftovers import Register, end_leftovers
 from api.cli.stack.local_scaler import LocalScaler, scaling
 from api.cli.stack.supervisor import StartupFailed, Supervisor
-from api.cli.stack.ui_front import Hidden, hidden_address, ui_front
 
 STOPPED: Final = 0
 FAILED: Final = 1
@@ -49,9 +49,9 @@ def run_up(data_dir: Path, options: Options) -> int:
             _require_ports(options)
             _require_public_address(options)
             ensure_certificates(Certificates(data.root), options.gateway_names)
-            ui = hidden_address()
-            specs = (server_specs(options, data, ui), process_specs(options, data))
-            return asyncio.run(_Up(options, data, ui, *specs, began=began).run())
+            behind = Behind.found()
+            specs = (server_specs(options, data, behind), process_specs(options, data, behind.aws))
+            return asyncio.run(_Up(options, data, behind, *specs, began=began).run())
     except (CannotStart, EmbeddedServerMissing) as error:
         complain(str(error))
         return NOT_STARTED
@@ -74,13 +74,13 @@ class _Up:
         self,
         options: Options,
         data: DataDir,
-        ui: Hidden,
+        behind: Behind,
         servers: list[ChildSpec],
         processes: list[ChildSpec],
         *,
         began: float,
     ) -> None:
-        self._options, self._data, self._ui, self._began = options, data, ui, began
+        self._options, self._data, self._behind, self._began = options, data, behind, began
         self._servers, self._processes = servers, processes
         self._stop, self._hurry = asyncio.Event(), asyncio.Event()
 
@@ -94,7 +94,10 @@ class _Up:
         write_json(self._data.endpoint, self._endpoint())
         code = STOPPED
         try:
-            async with ui_front(LOOPBACK, self._options.ui_port, self._ui):
+            async with (
+                front(LOOPBACK, self._options.ui_port, self._behind.ui),
+                front(LOOPBACK, self._options.aws_port, self._behind.aws),
+            ):
                 if await self._start(supervisor):
                     _announce(self._options, self._data, time.monotonic() - self._began)
                     async with scaling(LocalScaler(self._options, self._data, supervisor, say), say):

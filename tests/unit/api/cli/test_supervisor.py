@@ -21,7 +21,7 @@ from api.cli.stack import children as stack
 from api.cli.stack import embedded, probes
 from api.cli.stack.child import Child, ChildSpec
 from api.cli.stack.data_dir import DataDir
-from api.cli.stack.ui_front import Hidden
+from api.cli.stack.front import Behind, Hidden
 from tests.servers import HOST, wait_until
 
 LIVES = "exec sleep 600"
@@ -259,10 +259,8 @@ def test_no_child_is_given_what_is_meant_for_another(tmp_path: Path, monkeypatch
     monkeypatch.setenv("LOG_LEVEL", "ERROR")
     monkeypatch.setenv("EDITOR", "ed")
     options, data = stack.Options(host="0.0.0.0", agents=2), DataDir(tmp_path)
-    servers, processes = (
-        stack.server_specs(options, data, Hidden("127.9.8.7", 4242)),
-        stack.process_specs(options, data),
-    )
+    behind = Behind(Hidden("127.9.8.7", 4242), Hidden("127.9.8.6", 4243))
+    servers, processes = stack.server_specs(options, data, behind), stack.process_specs(options, data, behind.aws)
     specs = {spec.name: spec for spec in (*servers, *processes)}
     assert [name for phase in stack.stop_order(["agent-1", "agent-2", "api"]) for name in phase] == [
         "agent-1", "agent-2", "gateway", "api", "worker", "temporal", "aws",
@@ -275,10 +273,13 @@ def test_no_child_is_given_what_is_meant_for_another(tmp_path: Path, monkeypatch
         assert spec.command[0] in (sys.executable, embedded.binary("temporal", ""), embedded.binary("roto-server", ""))
     assert specs["api"].env["HYBRIDCI_HOST"] == "0.0.0.0"
     assert str(tmp_path) in specs["api"].env["HYBRIDCI_DISK_FOLDERS"].split(",")
-    assert tuple(
-        specs["temporal"].command[index]
-        for index in (specs["temporal"].command.index("--ui-ip") + 1, specs["temporal"].command.index("--ui-port") + 1)
-    ) == ("127.9.8.7", "4242")
+    assert "--ui-ip 127.9.8.7 --ui-port 4242" in " ".join(specs["temporal"].command)
+    assert "--host 127.9.8.6 --port 4243" in " ".join(specs["aws"].command)
+    for name in ("api", "worker"):
+        assert specs[name].env["DYNAMODB_ENDPOINT_URL"] == "http://127.9.8.6:4243"
+        assert "127.9.8.6" in specs[name].env["NO_PROXY"].split(",")
+    (api,) = (spec for spec in stack.process_specs(options, data) if spec.name == "api")
+    assert api.env["S3_ENDPOINT_URL"] == "http://127.0.0.1:5070"
     assert specs["agent-2"].env["HYBRIDCI_URL"] == "http://127.0.0.1:8000"
     for name in ("temporal", "aws"):
         assert "0.0.0.0" not in specs[name].command

@@ -1,4 +1,4 @@
-"""Who is let through to the Temporal UI: this machine's own names, and nobody else's."""
+"""Who is let through to the servers behind: this machine's own names, and nobody else's."""
 
 import asyncio
 import socket
@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from api.cli.stack.ui_front import Hidden, hidden_address, ui_front
+from api.cli.stack.front import Hidden, front, hidden_address
 from tests.servers import HOST, free_port
 
 
@@ -24,7 +24,7 @@ async def fronted() -> AsyncGenerator[tuple[int, list[bytes]]]:
 
     hidden, port = hidden_address(), free_port()
     server = await asyncio.start_server(ui, hidden.host, hidden.port)
-    async with server, ui_front(HOST, port, hidden):
+    async with server, front(HOST, port, hidden):
         yield port, seen
 
 
@@ -70,9 +70,9 @@ async def test_a_rebound_page_reaches_nothing(hosts: list[str]) -> None:
 
 
 async def test_a_head_without_end_and_a_ui_that_is_away_end_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.cli.stack.ui_front._HEAD_SECONDS", 0.2)
+    monkeypatch.setattr("api.cli.stack.front._HEAD_SECONDS", 0.2)
     port = free_port()
-    async with ui_front(HOST, port, Hidden(HOST, free_port())):
+    async with front(HOST, port, Hidden(HOST, free_port())):
         reader, writer = await asyncio.open_connection(HOST, port)
         writer.write(b"GET / HTTP/1.1\r\nHost:")
         assert await asyncio.wait_for(reader.read(), 5) == b""

@@ -1,9 +1,9 @@
-"""In front of Temporal's Web UI: it is answered under this machine's own names only.
+"""In front of the embedded servers that ask for no key: they are answered under this machine's own names only.
 
-The UI of the dev server takes any ``Host`` and needs no key, so a web page whose name was made to lead here (DNS
-rebinding) could read and steer every workflow from the browser of whoever looks at it. The server has no setting for
-that (tried with UI 2.54: ``--ui-public-path`` leaves ``/api/v1`` at the root). So it listens where such a page does not
-find it, and this is what people reach.
+The Temporal UI and the AWS APIs take any ``Host``, so a web page whose name was made to lead here (DNS rebinding) could
+read and steer every workflow and record from the browser of whoever looks at it. Neither has a setting for that (tried
+with UI 2.54: ``--ui-public-path`` leaves ``/api/v1`` at the root). So they listen where such a page does not find them,
+our own processes ask them there, and this is what people reach.
 Deliberately not here: HTTP. A browser keeps a connection to one name, so its first request says whose page it is.
 """
 
@@ -19,7 +19,7 @@ _NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
 _HEAD_SECONDS: Final = 10.0
 _MAX_HEAD_BYTES: Final = 64 * 1024
 _PIECE_BYTES: Final = 64 * 1024
-_WHY: Final = b"The Temporal UI answers under 127.0.0.1 and localhost only.\n"
+_WHY: Final = b"This server answers under 127.0.0.1 and localhost only.\n"
 _REFUSAL: Final = (
     b"HTTP/1.1 421 Misdirected Request\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b"
 ) % (len(_WHY), _WHY)
@@ -27,10 +27,23 @@ _REFUSAL: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """Where the UI itself listens."""
+    """Where such a server itself listens."""
 
     host: str
     port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """Both of them."""
+
+    ui: Hidden
+    aws: Hidden
+
+    @staticmethod
+    def found() -> "Behind":
+        """Where they can listen now. Raises OSError."""
+        return Behind(hidden_address(), hidden_address())
 
 
 def hidden_address() -> Hidden:
@@ -46,7 +59,7 @@ def hidden_address() -> Hidden:
 
 
 @asynccontextmanager
-async def ui_front(host: str, port: int, hidden: Hidden) -> AsyncGenerator[None]:
+async def front(host: str, port: int, hidden: Hidden) -> AsyncGenerator[None]:
     """Answers there while it is open. Raises OSError."""
     names = frozenset(f"{name}:{port}".encode() for name in _NAMES)
     connections: set[asyncio.Task[None]] = set()
@@ -82,17 +95,17 @@ async def _serve(
         writer.write(_REFUSAL)
         await writer.drain()
         return
-    ui_reader, ui_writer = await asyncio.open_connection(hidden.host, hidden.port)
+    behind_reader, behind_writer = await asyncio.open_connection(hidden.host, hidden.port)
     try:
-        ui_writer.write(head)
-        asking = asyncio.create_task(_copy(reader, ui_writer))
+        behind_writer.write(head)
+        asking = asyncio.create_task(_copy(reader, behind_writer))
         try:
-            await _copy(ui_reader, writer)
+            await _copy(behind_reader, writer)
         finally:
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)
     finally:
-        ui_writer.close()
+        behind_writer.close()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
