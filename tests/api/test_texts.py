@@ -9,7 +9,7 @@ from tests.api.conftest import DEPLOYMENT, SERVICE, SPEC, Bench
 JOBS, SERVICES, DEPLOYMENTS = "/api/dashboard/jobs", "/api/dashboard/services", "/api/dashboard/deployments"
 
 
-@pytest.mark.parametrize("text", ["a\u202eb", "a\u200bb", "a\x9bb", "a\u2028b", " ", "a\ufeff"])
+@pytest.mark.parametrize("text", ["a\u202eb", "a\u200bb", "a\x9bb", "a\u2028b", " ", "a\ufeff", "a\x1b[2J", "\0"])
 @pytest.mark.parametrize(
     ("field", "named"),
     [
