@@ -261,7 +261,9 @@ def _fitted(planned: Planned) -> dict[str, Any]:
 def _cut(name: str, text: str) -> str:
     if name not in _LONGEST:
         return text
-    return without_misleading(text, lines=name not in _LINES)[: _LONGEST[name]]
+    line = name in _LINES
+    clear = without_misleading(text, lines=not line)
+    return (clear.strip() if line else clear)[: _LONGEST[name]]
 
 
 def _done(planned: Planned, record: Deployment | AuditEvent, message: str) -> ActionResult:

@@ -21,7 +21,9 @@ NOBODY = "00000000-0000-4000-8000-000000000000"
 
 @pytest.mark.parametrize("path", [JOBS, QUEUE])
 async def test_a_submitted_job_can_be_read_at_once(bench: Bench, path: str) -> None:
-    answer = await bench.admin.post(path, json={**SPEC, "priority": "HIGH", "metadata": {"é": [1, None, 0.5, "\n\t\uffff"]}})
+    answer = await bench.admin.post(
+        path, json={**SPEC, "priority": "HIGH", "metadata": {"é": [1, None, 0.5, "\n\t\uffff"]}}
+    )
     assert answer.status_code == 201
     job = answer.json()
     assert answer.headers["location"] == f"{JOBS}/{job['job_id']}"

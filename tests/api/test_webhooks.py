@@ -29,6 +29,18 @@ async def hooks() -> AsyncIterator[WebhookBench]:
         yield bench
 
 
+async def test_texts_that_mislead_are_cleared_since_nobody_can_correct_them(hooks: WebhookBench) -> None:
+    request = captured("github-push")
+    body = request.body.replace(b"ann@example.com", b"\\u202eann@example.com\\u200b").replace(
+        b"Round totals", b"Round\\u001b[2J\\u2066 totals"
+    )
+    answer = await hooks.post("github", body, request.headers)
+    assert answer.status_code == 202, answer.text
+    (start,) = hooks.releases.started
+    assert start.request.git_author == "ann@example.com"
+    assert (start.request.git_commit_message or "").startswith("Round [2J  totals half to even\n\nBanker's")
+
+
 async def deployments(hooks: WebhookBench) -> list[Any]:
     return (await hooks.stores.deployments.list(DeploymentQuery())).items
 
