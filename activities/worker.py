@@ -34,7 +34,7 @@ from workflows.log_setup import setup_logging
 from workflows.repair.reconcile import ReconcileWorkflow
 from workflows.repair.stuck import StuckWorkflows
 from workflows.repair.workflow import RepairWorkflow
-from workflows.service.workflow import ServiceWorkflow
+from workflows.service.workflow import PolicyDecisionWorkflow, ServiceWorkflow
 from workflows.version import product_version
 
 logger = logging.getLogger(__name__)
@@ -76,6 +76,7 @@ def build_worker(client: Client, activities: ControlActivities, settings: Worker
             DeploymentWorkflow,
             EnvironmentWorkflow,
             ServiceWorkflow,
+            PolicyDecisionWorkflow,
             RepairWorkflow,
         ],
         activities=activities.all(),

@@ -21,7 +21,14 @@ from workflows.client.answers import ANSWERED_WITHIN_SECONDS
 from workflows.contracts.accepted import Accepted, Taken
 from workflows.contracts.access import Operation
 from workflows.contracts.commands import JobInput, Redrive
-from workflows.contracts.errors import FieldError, HybridCIError, InvalidState, NotFound, Unavailable
+from workflows.contracts.errors import (
+    FieldError,
+    HybridCIError,
+    InvalidState,
+    NotFound,
+    Unavailable,
+    ValidationFailed,
+)
 from workflows.contracts.jobs import SERVICE_LABEL, Job, JobSpec, spec_of
 from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus
@@ -147,6 +154,9 @@ async def _redriven(ports: JobPorts, origin: Origin, job: Job, key: str | None) 
 
 def _require_reach(origin: Origin, spec: JobSpec) -> None:
     require(origin.caller, Operation.JOBS_SUBMIT, service=spec.labels.get(SERVICE_LABEL), pool=spec.pool)
+    if spec.on_ref is not None:
+        field = FieldError(field="on_ref", message="is for the jobs of deployments")
+        raise ValidationFailed("`on_ref` is set by deployments only: leave it out.", [field])
     _require_no_deployments(origin.caller, spec)
 
 

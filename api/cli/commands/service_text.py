@@ -22,7 +22,10 @@ def service_yaml(service: Service, environments: Sequence[EnvironmentState] = ()
     spec = service.spec.model_dump(mode="json", exclude_defaults=True)
     if "environments" in spec:
         spec["environments"] = [{"name": each["name"], **each} for each in spec["environments"]]
-    order = ("description", "git_repo", "git_ref", "labels", "definition", "build", "test", "environments")
+    order = (
+        "description", "git_repo", "git_ref", "commit_on_ref", "labels", "definition", "policy",
+        "build", "test", "environments",
+    )  # fmt: skip
     ordered = {name: spec[name] for name in order if name in spec}
     return clean("\n".join([*comments, _yaml({"name": service.name, **ordered, **spec})]))
 

@@ -123,6 +123,7 @@ def waits_for_approval(deployment: Deployment) -> bool:
 def _jobs_before(deployment: Deployment) -> Iterator[WayRow]:
     definition = deployment.definition
     early = [
+        ("source", deployment.source_job_id, definition.commit_on_ref),
         ("definition", deployment.definition_job_id, definition.definition is not None),
         ("build", deployment.build_job_id, definition.build is not None),
         ("test", deployment.test_job_id, definition.test is not None),
