@@ -109,6 +109,26 @@ class GitCache:
                 await asyncio.to_thread(discard, path)
                 await self._fill(call, path, wanted, new=True)
 
+    async def head(self, call: GitCall, wanted: WantedCommit, ref: str) -> str | None:
+        """The commit that the server has at ``ref`` (a whole name) now, fetched into the copy, which must exist; None
+        when there is no such ref. Raises CheckoutError.
+        """
+        path, kept = self.path(wanted), f"refs/heads-of/{hashlib.sha256(ref.encode()).hexdigest()[:16]}"
+        async with self._locked(call, path) as call:
+            _remove_debris(path)
+            env = await fetch_environment(call, git_dir=path, protocols=self._protocols)
+            command = ["fetch", "--no-tags", "--no-write-fetch-head", "--update-shallow", "--force"]
+            code, said = await git(call, [*command, "--", wanted.repo, f"+{ref}:{kept}"], cwd=path, env=env)
+            if code != 0 and _is_about_the_commit(said):
+                return None
+            if code != 0:
+                raise explain(said, f"Fetching {ref} of {redact(wanted.repo)}")
+            arguments = ["rev-parse", "--verify", "--quiet", f"{kept}^{{commit}}"]
+            code, said = await git(call, arguments, cwd=path, env=checkout_environment(git_dir=path), quiet=True)
+            if code != 0:
+                raise explain(said, f"Reading {ref} of {redact(wanted.repo)}")
+            return said.strip()
+
     async def _look(self, call: GitCall, path: Path, sha: str) -> _State:
         if not await asyncio.to_thread(path.is_dir):
             return _State.ABSENT
