@@ -30,7 +30,7 @@ async def require_on_ref(cache: GitCache, call: GitCall, wanted: WantedCommit, r
     # In the workspace's own repository: a job could have written into the copy's settings.
     with suppress(FileNotFoundError):  # a clone of somebody's shallow clone, which has just been fetched into
         shutil.copyfile(cache.path(wanted) / "shallow", workspace / ".git" / "shallow")
-    env = checkout_environment(git_dir=workspace / ".git") | {"GIT_GRAFT_FILE": "/dev/null"}
+    env = checkout_environment(git_dir=workspace / ".git")
     arguments = ["-c", "core.commitGraph=false", "merge-base", "--is-ancestor", wanted.sha, head]
     code, said = await git(call, arguments, cwd=workspace, env=env)
     if code == 1:

@@ -11,6 +11,7 @@ Deliberately not here: submodules, LFS, shallow and partial clones; the cache's 
 import asyncio
 import hashlib
 import os
+import re
 import shutil
 import time
 from collections.abc import AsyncGenerator
@@ -26,6 +27,7 @@ from agent.git.copies import change_lock, discard, fresh, open_lock, try_lock, u
 from agent.git.errors import CheckoutError, explain, redact, timed_out, unknown_commit
 
 _LOCK_POLL_SECONDS: Final = 0.05
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 class _State(Enum):
@@ -125,7 +127,7 @@ class GitCache:
                 raise explain(said, f"Fetching {ref} of {redact(wanted.repo)}")
             arguments = ["rev-parse", "--verify", "--quiet", f"{kept}^{{commit}}"]
             code, said = await git(call, arguments, cwd=path, env=checkout_environment(git_dir=path), quiet=True)
-            if code != 0:
+            if code != 0 or not _COMMIT.fullmatch(said.strip()):
                 raise explain(said, f"Reading {ref} of {redact(wanted.repo)}")
             return said.strip()
 
