@@ -142,6 +142,8 @@ def _job_status(deployment: Deployment, name: str, job_id: str | None, *, later:
     if deployment.status.final:
         failed = (deployment.cause or "").startswith(f"{name}_")
         return "failed" if failed else "stopped" if job_id else NOT_REACHED
+    if job_id and deployment.environment is None and deployment.waits_for is not None:
+        return "waiting"  # for its commit
     return "running" if job_id else "pending"
 
 
