@@ -24,8 +24,8 @@
 | `USER`, `LOGNAME` | the agent's user |
 | `SHELL`, `TERM`, `LANG` | `/bin/sh`, `dumb`, `C.UTF-8` |
 
-The two of the fence are there for a job that has one, the branch for one that asks for it. On top come the job's `env`, its secrets, and the step's own
-`env`, each winning over what is before it.
+The two of the fence are there for a job that has one, the branch for one that asks for it. On top come the job's `env`,
+its secrets, and the step's own `env`, each winning over what is before it.
 """
 
 import getpass
