@@ -51,7 +51,10 @@ def source_job(deployment: Deployment, ref: str) -> JobSpec:
     """An agent sees that the commit is on ``ref``. Its step is the proof: it passes only where the agent has looked,
     not on one of a version that knows nothing of refs.
     """
-    looked = Step(name="commit is on the ref", run='test "${HYBRIDCI_ON_REF-}" = "$REF" || { echo "$OLD"; exit 1; }')
+    looked = Step(
+        name="the agent has looked for the commit",
+        run='test "${HYBRIDCI_ON_REF-}" = "$REF" || { echo "$OLD"; exit 1; }',
+    )
     old = "This agent does not know how to look for a commit on a branch: upgrade it."
     stage = StageJob(pool=_source_pool(deployment), steps=[looked], env={"REF": ref, "OLD": old}, timeout_seconds=600)
     return _job(deployment, "source", stage).model_copy(update={"on_ref": ref})
