@@ -150,9 +150,8 @@ async def require_environment(ports: DeploymentPorts, service_name: str, environ
     may have any.
     """
     service = await ports.deployments.service(service_name)
-    rules = service.spec.policy
-    names = [each.name for each in (service.spec.environments if rules is None else rules.environments)]
-    if environment in names or (service.spec.definition is not None and rules is None):
+    names = service.spec.environment_names
+    if environment in names or not names:
         return service
     if any(state.environment == environment for state in await ports.deployments.environments(service_name)):
         return service  # an earlier definition had it, and it may still be held or frozen

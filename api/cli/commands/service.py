@@ -180,11 +180,9 @@ def _tell_waiting(api: ApiClient, service: str, version: int, changes: list[str]
 
 def _row(service: Service) -> tuple[object, ...]:
     spec = service.spec
-    if spec.definition is not None:
-        rules = spec.policy.environments if spec.policy is not None else []
-        way = " → ".join(rule.name for rule in rules) or f"as {spec.definition.path} says; has no policy"
-    else:
-        way = " → ".join(environment.name for environment in spec.environments)
+    way = " → ".join(spec.environment_names)
+    if spec.definition is not None and not way:
+        way = f"as {spec.definition.path} says; has no policy"
     return (
         service.name, service.version, way, short_repo(spec.git_repo), age(service.updated_at),
         service.updated_by or None,

@@ -256,6 +256,12 @@ class ServiceSpec(ServiceDefinition):
     policy: ServicePolicy | None = Field(default=None, exclude_if=lambda policy: policy is None)
     policy_change_needs_second_person: StrictBool = Field(default=False, exclude_if=lambda on: not on)
 
+    @property
+    def environment_names(self) -> list[str]:
+        """In order; of a definition in the repository, those of its policy, and none where it has no policy yet."""
+        rules = self.environments if self.policy is None else self.policy.environments
+        return [environment.name for environment in rules]
+
     @model_validator(mode="after")
     def _defined_once(self) -> Self:
         if self.definition is None and not self.environments:
