@@ -29,7 +29,7 @@ from activities.jobs.temporal import TemporalJobWorkflows
 from activities.jobs.writers import JobCreator, JobWriter
 from activities.repairs.activities import RepairActivities, TemporalRepairs
 from activities.services.activities import ServiceActivities
-from activities.services.chains import build_apply_service_chain
+from activities.services.chains import build_apply_service_chain, build_decide_policy_chain
 from activities.settings import WorkerSettings
 from activities.stores.open import Stores
 from workflows.client.jobs import JobClient
@@ -83,6 +83,7 @@ def build_activities(
         jobs=jobs,
         services=ServiceActivities(
             application=build_apply_service_chain(stores.services, stores.events, middleware, clock=clock),
+            decision=build_decide_policy_chain(stores.services, stores.events, middleware, clock=clock),
             artifacts=stores.artifacts,
         ),
         deployments=DeploymentActivities(

@@ -35,7 +35,7 @@ from workflows.log_setup import setup_logging
 from workflows.repair.reconcile import ReconcileWorkflow
 from workflows.repair.stuck import StuckWorkflows
 from workflows.repair.workflow import RepairWorkflow
-from workflows.service.workflow import ServiceWorkflow
+from workflows.service.workflow import PolicyDecisionWorkflow, ServiceWorkflow
 from workflows.version import product_version
 
 logger = logging.getLogger(__name__)
@@ -78,6 +78,7 @@ def build_worker(client: Client, activities: ControlActivities, settings: Worker
             DeploymentWorkflow,
             EnvironmentWorkflow,
             ServiceWorkflow,
+            PolicyDecisionWorkflow,
             RepairWorkflow,
         ],
         activities=activities.all(),

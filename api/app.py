@@ -52,7 +52,8 @@ from api.http.pages import PageHeaders
 from api.jobs.routes import dead_letters, jobs, queue
 from api.logs import routes as logs
 from api.openapi import install_openapi
-from api.services import routes as services
+from api.services.routes import policy as service_policy
+from api.services.routes import services
 from api.sign_in import routes as auth
 from api.system.checks import Check, worker_check, write_check
 from api.system.routes import health as core
@@ -74,6 +75,7 @@ _ROUTES: Final = (
     queue,
     access,
     services,
+    service_policy,
     environments,
     deployments,
     deployment_commands,

@@ -52,14 +52,17 @@ def check_freeze(question: FreezeQuestion) -> FreezeAnswer:
 
 
 def freeze_errors(definition: ServiceDefinition) -> list[FieldError]:
-    """What is wrong with the freeze windows of a definition, by path: ``environments.1.freeze_windows.0.cron``."""
-    return freeze_errors_in(definition.model_dump(include={"environments"}))
+    """What is wrong with the freeze windows of a definition, by path (``environments.1.freeze_windows.0.cron``), and
+    with those of a service's policy.
+    """
+    whole = definition.model_dump(include={"environments", "policy"})
+    return [*freeze_errors_in(whole), *freeze_errors_in(whole.get("policy"), "policy.")]
 
 
-def freeze_errors_in(definition: object) -> list[FieldError]:
+def freeze_errors_in(definition: object, prefix: str = "") -> list[FieldError]:
     """The same of plain data that may be malformed elsewhere, so that all errors can be named at once."""
     return [
-        FieldError(field=f"environments.{place}.freeze_windows.{number}.{name}", message=problem)
+        FieldError(field=f"{prefix}environments.{place}.freeze_windows.{number}.{name}", message=problem)
         for place, environment in enumerate(_items(definition, "environments"))
         for number, window in enumerate(_items(environment, "freeze_windows"))
         for name, problem in _problems(_member(window, "cron"), _member(window, "timezone"))

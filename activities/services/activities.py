@@ -14,6 +14,7 @@ from activities.chaining.chains import NamedChain, run_chain
 from activities.errors import speaks_temporal
 from activities.services import definitions
 from activities.stores.interfaces import ArtifactStore
+from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import DefinitionRequest, Service, ServiceDefinition, ServiceWrite
 
 
@@ -22,11 +23,12 @@ class ServiceActivities:
     """The bodies, with what they need. ``all`` is what a Worker registers."""
 
     application: NamedChain
+    decision: NamedChain
     artifacts: ArtifactStore
 
     def all(self) -> Sequence[Callable[..., Any]]:
         """Every activity, for ``Worker(activities=…)``."""
-        return [self.apply_service, self.load_definition]
+        return [self.apply_service, self.decide_policy_change, self.load_definition]
 
     @activity.defn(name="apply_service")
     @speaks_temporal
@@ -37,6 +39,13 @@ class ServiceActivities:
         """
         change = {"write": write, "change_id": f"{activity.info().workflow_id}-applied"}
         return await run_chain(self.application, change, result="service", kind=Service)
+
+    @activity.defn(name="decide_policy_change")
+    @speaks_temporal
+    async def decide_policy_change(self, decision: DecidePolicyChange) -> Service:
+        """Apply or reject a change that waits. Raises invalid_state, not retryable."""
+        change = {"decision": decision, "change_id": f"{activity.info().workflow_id}-decided"}
+        return await run_chain(self.decision, change, result="service", kind=Service)
 
     @activity.defn(name="load_definition")
     @speaks_temporal

@@ -8,7 +8,13 @@ from codeuchain import Middleware
 
 from activities.chaining.chains import NamedChain, build_chain, chain_of
 from activities.clock import Clock, epoch_millis
-from activities.services.links import ApplyService, ListServices, RetrieveService, ValidateService
+from activities.services.links import (
+    ApplyService,
+    DecideOnPolicy,
+    ListServices,
+    RetrieveService,
+    ValidateService,
+)
 from activities.stores.interfaces import EventStore, ServiceStore
 
 
@@ -17,6 +23,13 @@ def build_apply_service_chain(
 ) -> NamedChain:
     """``write`` and ``change_id`` in, ``service`` out. A validation error stops it before anything is written."""
     return build_chain("ApplyService", [ValidateService(), ApplyService(services, events, clock=clock)], middleware)
+
+
+def build_decide_policy_chain(
+    services: ServiceStore, events: EventStore, middleware: Sequence[Middleware] = (), *, clock: Clock = epoch_millis
+) -> NamedChain:
+    """``decision`` and ``change_id`` in, ``service`` out."""
+    return build_chain("DecidePolicy", [DecideOnPolicy(services, events, clock=clock)], middleware)
 
 
 build_retrieve_service_chain: Final = chain_of(RetrieveService, level=DEBUG)

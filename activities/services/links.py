@@ -8,10 +8,19 @@ from codeuchain import Context
 from activities.chaining.links import StoreLink, require
 from activities.environments.freezes import freeze_errors
 from activities.stores.interfaces import EventStore, ServiceStore
-from workflows.contracts.audit.details import ServiceApplied
+from workflows.contracts.audit.details import (
+    Details,
+    PolicyChanged,
+    PolicyChangeDropped,
+    PolicyChangeRejected,
+    PolicyChangeRequested,
+    ServiceApplied,
+)
 from workflows.contracts.audit.events import AuditEvent, EventQuery, new_event
-from workflows.contracts.deployments.services import Service, ServicePage, ServiceWrite
+from workflows.contracts.deployments.policy import DecidePolicyChange, is_second_person, lacks_policy, policy_changes
+from workflows.contracts.deployments.services import PolicyChange, Service, ServicePage, ServiceSpec, ServiceWrite
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable, ValidationFailed
+from workflows.contracts.who import Who
 
 _TRIES: Final = 5
 _LOOK_BACK: Final = 50
@@ -24,6 +33,7 @@ class ServiceContext(TypedDict, total=False):
     """
 
     write: ServiceWrite
+    decision: DecidePolicyChange
     change_id: str
     service: Service
     service_name: str
@@ -36,13 +46,15 @@ class ServiceContext(TypedDict, total=False):
 class ValidateService:
     """``write`` → nothing new. Raises ValidationFailed that names every bad field.
 
-    The shape of a definition is checked by its contract; here, what needs more than it: cron and time zones.
+    The shape of a definition is checked by its contract; here, what needs more than it (cron and time zones), and what
+    services that are stored already may lack: the policy of a definition in the repository.
     """
 
     async def call(self, ctx: Context[ServiceContext]) -> Context[ServiceContext]:
         """Stateless and without I/O."""
         write = require(ctx, "write", ServiceWrite)
-        errors = freeze_errors(write.spec)
+        lacking = lacks_policy(write.spec)
+        errors = [*freeze_errors(write.spec), *([lacking] if lacking is not None else [])]
         if errors:
             fields = ", ".join(error.field for error in errors)
             raise ValidationFailed(
@@ -51,18 +63,40 @@ class ValidateService:
         return ctx
 
 
-class ApplyService:
-    """``write`` and ``change_id`` → ``service``. Raises InvalidState with the present ``version`` (0 for none) when
-    ``expected_version`` is another one, Unavailable.
-
-    ``change_id`` is the same each time one change is tried: a change that was stored before its answer was lost is
-    known by its audit event, and not refused for the version it made itself.
-    """
+class _Changing:
+    """A change of a stored service: tried again under its ``change_id`` it is known by its audit event."""
 
     def __init__(self, services: ServiceStore, events: EventStore, *, clock: Callable[[], int]) -> None:
         self._services = services
         self._events = events
         self._clock = clock
+
+    async def _made_before(self, name: str, change_id: str) -> Service | None:
+        """What this very change has stored already."""
+        page = await self._events.list(EventQuery(service_name=name, limit=_LOOK_BACK))
+        made = next((event for event in page.items if event.event_id == change_id), None)
+        return None if made is None else await self._services.get(name, made.details["service_version"])
+
+    def _next(self, name: str, spec: ServiceSpec, by: str, present: Service | None) -> Service:
+        now = self._clock()
+        return Service(
+            name=name,
+            version=present.version + 1 if present is not None else 1,
+            spec=spec,
+            created_at=present.created_at if present is not None else now,
+            updated_at=now,
+            updated_by=by,
+        )
+
+
+class ApplyService(_Changing):
+    """``write`` and ``change_id`` → ``service``. Raises InvalidState with the present ``version`` (0 for none) when
+    ``expected_version`` is another one, Unavailable.
+
+    Where the present service asks for a second person, another policy waits in the next version for one.
+    ``change_id`` is the same each time one change is tried: a change that was stored before its answer was lost is
+    known by its audit event, and not refused for the version it made itself.
+    """
 
     async def call(self, ctx: Context[ServiceContext]) -> Context[ServiceContext]:
         """Optimistic: reads the present version, and again when another change came between."""
@@ -72,21 +106,38 @@ class ApplyService:
             version = present.version if present is not None else 0
             if write.expected_version not in {None, version}:
                 return ctx.insert("service", await self._stored_before(write, change_id, version))
-            if present is not None and present.spec == write.spec:
+            if present is not None and (present.spec == write.spec or _waits(present, write)):
                 return ctx.insert("service", present)
-            service = self._next(write, present)
-            event = _event(write, change_id, service)
-            if await self._services.put(service, expected_version=write.expected_version, events=[event]):
+            service, events = self._changed(write, change_id, present)
+            if await self._services.put(service, expected_version=write.expected_version, events=events):
                 return ctx.insert("service", service)
-        raise Unavailable(
-            f"Service {write.name} changes faster than this change can be stored. Apply it again.",
-            service_name=write.name,
-        )
+        raise _too_fast(write.name)
+
+    def _changed(
+        self, write: ServiceWrite, change_id: str, present: Service | None
+    ) -> tuple[Service, list[AuditEvent]]:
+        service = self._next(write.name, write.spec, write.by, present)
+        changes = policy_changes(present.spec, write.spec) if present is not None else []
+        if present is not None and changes and present.spec.policy_change_needs_second_person:
+            waiting = PolicyChange(spec=write.spec, changes=changes, asked_by=write.by, asked_at=service.updated_at)
+            service = service.model_copy(update={"spec": present.spec, "policy_change": waiting})
+            asked = PolicyChangeRequested(service_version=service.version, changes=changes)
+            events = [_event(asked, write, change_id, service, "waits for a second person")]
+        else:
+            applied = ServiceApplied(service_version=service.version)
+            events = [_event(applied, write, change_id, service, f"has definition {service.version}")]
+            if changes:
+                changed = PolicyChanged(service_version=service.version, changes=changes)
+                events.append(_event(changed, write, f"{change_id}-policy", service, "has another policy"))
+        lost = present.policy_change if present is not None else None
+        if lost is not None:
+            dropped = PolicyChangeDropped(service_version=service.version, changes=lost.changes, asked_by=lost.asked_by)
+            words = f"took the place of a change that {lost.asked_by} had asked for"
+            events.append(_event(dropped, write, f"{change_id}-dropped", service, words))
+        return service, events
 
     async def _stored_before(self, write: ServiceWrite, change_id: str, present: int) -> Service:
-        page = await self._events.list(EventQuery(service_name=write.name, limit=_LOOK_BACK))
-        made = next((event for event in page.items if event.event_id == change_id), None)
-        service = await self._services.get(write.name, made.details["service_version"]) if made is not None else None
+        service = await self._made_before(write.name, change_id)
         if service is not None:
             return service
         found = f"is version {present}" if present else "does not exist"
@@ -96,16 +147,32 @@ class ApplyService:
             version=present,
         )
 
-    def _next(self, write: ServiceWrite, present: Service | None) -> Service:
-        now = self._clock()
-        return Service(
-            name=write.name,
-            version=present.version + 1 if present is not None else 1,
-            spec=write.spec,
-            created_at=present.created_at if present is not None else now,
-            updated_at=now,
-            updated_by=write.by,
-        )
+
+class DecideOnPolicy(_Changing):
+    """``decision`` and ``change_id`` → ``service``. Raises InvalidState when no change waits in that version, or when
+    who asked for it says yes; Unavailable.
+    """
+
+    async def call(self, ctx: Context[ServiceContext]) -> Context[ServiceContext]:
+        """What was decided makes the next version: with the change, or without it."""
+        decision, change_id = require(ctx, "decision", DecidePolicyChange), require(ctx, "change_id", str)
+        present = await self._services.get(decision.name)
+        change = present.policy_change if present is not None else None
+        if present is None or change is None or present.version != decision.version:
+            made = await self._made_before(decision.name, change_id)
+            if made is None:
+                raise _nothing_waits(decision, present)
+            return ctx.insert("service", made)
+        if decision.approve and not is_second_person(change, decision.by):
+            raise InvalidState(
+                f"{decision.by} asked for this change of {decision.name}'s policy: another person must agree to it."
+            )
+        spec = change.spec if decision.approve else present.spec
+        service = self._next(decision.name, spec, decision.by, present)
+        events = _decided(decision, change_id, service, change)
+        if await self._services.put(service, expected_version=present.version, events=events):
+            return ctx.insert("service", service)
+        raise _too_fast(decision.name)  # what was decided on is gone: the next try says so
 
 
 class RetrieveService(StoreLink[ServiceStore]):
@@ -139,12 +206,53 @@ class ListServices(StoreLink[ServiceStore]):
         return ctx.insert("page", page)
 
 
-def _event(write: ServiceWrite, change_id: str, service: Service) -> AuditEvent:
+def _waits(present: Service, write: ServiceWrite) -> bool:
+    """This very change is stored and waits."""
+    change = present.policy_change
+    return change is not None and (change.spec, change.asked_by) == (write.spec, write.by)
+
+
+def _decided(decision: DecidePolicyChange, change_id: str, service: Service, change: PolicyChange) -> list[AuditEvent]:
+    version, changes = service.version, change.changes
+    if not decision.approve:
+        rejected = PolicyChangeRejected(service_version=version, changes=changes, asked_by=change.asked_by)
+        return [_event(rejected, decision, change_id, service, "keeps its policy", reason=decision.reason or None)]
+    applied, changed = (
+        ServiceApplied(service_version=version),
+        PolicyChanged(service_version=version, changes=changes, asked_by=change.asked_by),
+    )
+    words = f"has another policy, asked for by {change.asked_by}"
+    return [
+        _event(applied, decision, change_id, service, f"has definition {version}"),
+        _event(changed, decision, f"{change_id}-policy", service, words, reason=decision.reason or None),
+    ]
+
+
+def _nothing_waits(decision: DecidePolicyChange, present: Service | None) -> InvalidState:
+    found = "does not exist" if present is None else f"is version {present.version}"
+    waits = present is not None and present.policy_change is not None
+    then = "another change waits there now: look at that" if waits else "nothing waits there"
+    return InvalidState(
+        f"No change of {decision.name}'s policy waits in version {decision.version}: the service {found}, and {then}.",
+        version=present.version if present is not None else 0,
+    )
+
+
+def _too_fast(name: str) -> Unavailable:
+    return Unavailable(
+        f"Service {name} changes faster than this change can be stored. Apply it again.", service_name=name
+    )
+
+
+def _event(
+    what: Details, who: Who, event_id: str, service: Service, words: str, *, reason: str | None = None
+) -> AuditEvent:
     return new_event(
-        ServiceApplied(service_version=service.version),
-        write,
-        event_id=change_id,
+        what,
+        who,
+        event_id=event_id,
         at=service.updated_at,
         service_name=service.name,
-        message=f"{service.name} has definition {service.version}",
+        reason=reason,
+        message=f"{service.name} {words}",
     )

@@ -157,7 +157,23 @@ class AttemptRun:
                 cookie=self._cookie,
             )
         )
+        if attempt.on_ref is not None:
+            await self._see_on_ref(files, attempt.on_ref)
         files.log.end_output()
+
+    async def _see_on_ref(self, files: Files, ref: str) -> None:
+        attempt = self._attempt
+        await self._unless_interrupted(
+            self._host.checkout.on_ref(
+                files.directory.workspace,
+                repo=attempt.git_repo,
+                sha=attempt.git_commit_sha,
+                ref=ref,
+                timeout_seconds=self._deadline - time.monotonic() + 5,
+                write=files.log.write,
+                cookie=self._cookie,
+            )
+        )
 
     async def _run_steps(self, files: Files) -> Verdict:
         directory, attempt = files.directory, self._unlocked.attempt

@@ -11,6 +11,7 @@ Deliberately not here: submodules, LFS, shallow and partial clones; the cache's 
 import asyncio
 import hashlib
 import os
+import re
 import shutil
 import time
 from collections.abc import AsyncGenerator
@@ -26,6 +27,7 @@ from agent.git.copies import change_lock, discard, fresh, open_lock, try_lock, u
 from agent.git.errors import CheckoutError, explain, redact, timed_out, unknown_commit
 
 _LOCK_POLL_SECONDS: Final = 0.05
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 class _State(Enum):
@@ -108,6 +110,26 @@ class GitCache:
                 call.write(f"The cached copy cannot be used and is fetched anew: {error.message}\n".encode())
                 await asyncio.to_thread(discard, path)
                 await self._fill(call, path, wanted, new=True)
+
+    async def head(self, call: GitCall, wanted: WantedCommit, ref: str) -> str | None:
+        """The commit that the server has at ``ref`` (a whole name) now, fetched into the copy, which must exist; None
+        when there is no such ref. Raises CheckoutError.
+        """
+        path, kept = self.path(wanted), f"refs/heads-of/{hashlib.sha256(ref.encode()).hexdigest()[:16]}"
+        async with self._locked(call, path) as call:
+            _remove_debris(path)
+            env = await fetch_environment(call, git_dir=path, protocols=self._protocols)
+            command = ["fetch", "--no-tags", "--no-write-fetch-head", "--update-shallow", "--force"]
+            code, said = await git(call, [*command, "--", wanted.repo, f"+{ref}:{kept}"], cwd=path, env=env)
+            if code != 0 and _is_about_the_commit(said):
+                return None
+            if code != 0:
+                raise explain(said, f"Fetching {ref} of {redact(wanted.repo)}")
+            arguments = ["rev-parse", "--verify", "--quiet", f"{kept}^{{commit}}"]
+            code, said = await git(call, arguments, cwd=path, env=checkout_environment(git_dir=path), quiet=True)
+            if code != 0 or not _COMMIT.fullmatch(said.strip()):
+                raise explain(said, f"Reading {ref} of {redact(wanted.repo)}")
+            return said.strip()
 
     async def _look(self, call: GitCall, path: Path, sha: str) -> _State:
         if not await asyncio.to_thread(path.is_dir):

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from agent.git.ancestry import require_on_ref
 from agent.git.cache import GitCache, WantedCommit
 from agent.git.command import GitCall, Patience, checkout_environment, git
 from agent.git.errors import CheckoutError as CheckoutError
@@ -86,6 +87,26 @@ class Checkout:
             raise CheckoutError("unknown_commit", message, retryable=False)
         self._commits[sha] = None
         write(f"HEAD is now at {sha}\n".encode())
+
+    async def on_ref(
+        self,
+        workspace: Path,
+        *,
+        repo: str,
+        sha: str,
+        ref: str,
+        timeout_seconds: float,
+        write: Callable[[bytes], None],
+        cookie: str,
+    ) -> None:
+        """See that ``sha``, which ``workspace`` holds, is on the branch ``ref`` as the server has it now. Raises
+        CheckoutError, ``commit_not_on_ref`` when it is not.
+        """
+        wanted = WantedCommit(repo, sha, ref)
+        self._refuse(wanted)
+        call = GitCall(write, Patience.of(timeout_seconds), cookie)
+        head = await require_on_ref(self._cache, call, wanted, ref, workspace=workspace)
+        write(f"{sha} is on {ref}, whose head is {head}\n".encode())
 
     def leave(self, workspace: Path) -> None:
         """Nobody works there any more: the copy that it borrows from may be evicted."""

@@ -113,6 +113,7 @@ def checkout_environment(*, git_dir: Path, work_tree: Path | None = None) -> dic
         "GIT_ATTR_NOSYSTEM": "1",
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_GRAFT_FILE": "/nonexistent/grafts",
         "GIT_ALLOW_PROTOCOL": "none",
     }
     return env if work_tree is None else {**env, "GIT_WORK_TREE": str(work_tree)}

@@ -16,6 +16,7 @@
 | `HYBRIDCI_AUTHOR` | the commit's author, as the job names it |
 | `HYBRIDCI_FENCE` | the number of the deployment's turn; hand it on, so that the target can refuse a lower one |
 | `HYBRIDCI_FENCE_NAME` | whose turn it is: `<service>/<environment>` |
+| `HYBRIDCI_ON_REF` | the branch on which the agent has found the commit, for a job that asked for it |
 | `HYBRIDCI_WORKSPACE` | the folder with the checked out commit, where each step starts |
 | `PATH` | the agent's own |
 | `HOME` | a folder of the attempt, empty at its start |
@@ -23,8 +24,8 @@
 | `USER`, `LOGNAME` | the agent's user |
 | `SHELL`, `TERM`, `LANG` | `/bin/sh`, `dumb`, `C.UTF-8` |
 
-The two of the fence are there for a job that has one. On top come the job's `env`, its secrets, and the step's own
-`env`, each winning over what is before it.
+The two of the fence are there for a job that has one, the branch for one that asks for it. On top come the job's `env`,
+its secrets, and the step's own `env`, each winning over what is before it.
 """
 
 import getpass
@@ -66,6 +67,8 @@ def build_environment(
     }  # fmt: skip
     if attempt.git_ref is not None:
         defaults["HYBRIDCI_REF"] = attempt.git_ref
+    if attempt.on_ref is not None:  # an attempt whose commit is not there has no steps
+        defaults["HYBRIDCI_ON_REF"] = attempt.on_ref
     if attempt.fence is not None:
         defaults["HYBRIDCI_FENCE"] = str(attempt.fence.number)
         defaults["HYBRIDCI_FENCE_NAME"] = attempt.fence.name

@@ -27,6 +27,7 @@ from workflows.contracts.deployments.commands import (
 )
 from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest, DeploymentStatus
 from workflows.contracts.deployments.environments import EnvironmentState
+from workflows.contracts.deployments.policy import lacks_policy
 from workflows.contracts.deployments.services import Service
 from workflows.contracts.errors import FieldError, InvalidState, NotFound, Unavailable, ValidationFailed
 from workflows.contracts.ids import job_id_for_key, new_job_id
@@ -146,10 +147,12 @@ async def command_environment(
 
 
 async def require_environment(ports: DeploymentPorts, service_name: str, environment: str) -> Service:
-    """The service, when it has this environment. One whose definition is in its repository may have any."""
+    """The service, when it has this environment. One whose definition is in its repository and which has no policy yet
+    may have any.
+    """
     service = await ports.deployments.service(service_name)
-    names = [each.name for each in service.spec.environments]
-    if environment in names or service.spec.definition is not None:
+    names = service.spec.environment_names
+    if environment in names or not names:
         return service
     if any(state.environment == environment for state in await ports.deployments.environments(service_name)):
         return service  # an earlier definition had it, and it may still be held or frozen
@@ -160,6 +163,7 @@ async def _input(
     ports: DeploymentPorts, deployment_id: str, origin: Origin, request: DeploymentRequest
 ) -> DeploymentInput:
     service = await ports.deployments.service(request.service_name)
+    _require_policy(service)
     if found := list(pools_refused_to_service(ports.pool_rules, service.name, service.spec)):
         said = "; ".join(f"{error.field} of {service.name}: {error.message}" for error in found)
         raise ValidationFailed(f"It was not started: {said}.", [FieldError(field="pool", message=said)])
@@ -172,6 +176,17 @@ async def _input(
         address=origin.address,
         role=origin.caller.role,
     )
+
+
+def _require_policy(service: Service) -> None:
+    """Of a service that was stored before there were policies, the commit that wants in would be its own judge."""
+    lacking = lacks_policy(service.spec)
+    if lacking is not None:
+        name = service.name
+        raise InvalidState(
+            f"Service {name} has no policy, and nothing is deployed without one: {lacking.message}. Write it with "
+            f"`hybridci service show {name} > {name}.yml`, add `policy`, then `hybridci service apply -f {name}.yml`."
+        )
 
 
 def _ended(deployment: Deployment, command: object) -> InvalidState:

@@ -40,7 +40,7 @@ async def list_environments(name: KnownService, ports: EnvironmentPortsDep) -> R
     """In the order in which a version passes them; those that nothing has reached yet are empty."""
     service = await ports.deployments.service(name)
     used = {state.environment: state for state in await ports.deployments.environments(name)}
-    ordered = dict.fromkeys([*(each.name for each in service.spec.environments), *used])
+    ordered = dict.fromkeys([*service.spec.environment_names, *used])
     states = [used.get(each) or EnvironmentState(service_name=name, environment=each) for each in ordered]
     return json_answer(EnvironmentStates(items=states).to_json())
 

@@ -62,6 +62,12 @@ def _pools(spec: ServiceSpec) -> Iterator[tuple[str, str]]:
             yield f"{field}.pool", stage.pool
     for number, environment in enumerate(spec.environments):
         yield f"environments.{number}.pool", environment.pool
+    if spec.policy is not None:
+        for number, pool in enumerate(spec.policy.pools):
+            yield f"policy.pools.{number}", pool
+        for number, rules in enumerate(spec.policy.environments):
+            for place, pool in enumerate(rules.pools):
+                yield f"policy.environments.{number}.pools.{place}", pool
 
 
 def _rule(rules: Sequence[PoolRule], pool: str) -> PoolRule | None:

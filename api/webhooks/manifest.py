@@ -143,7 +143,7 @@ def _shape(model: type[Frozen], *, extra: frozenset[str] = frozenset(), or_deplo
 
 ACTIONS: Final[dict[ActionName, ActionShape]] = {
     ActionName.START_JOB: ActionShape(
-        fields=frozenset(JobSpec.model_fields) - {"fence", "approvals"},
+        fields=frozenset(JobSpec.model_fields) - {"fence", "approvals", "on_ref"},
         required=frozenset(name for name, field in JobSpec.model_fields.items() if field.is_required()),
     ),
     ActionName.START_DEPLOYMENT: ActionShape(

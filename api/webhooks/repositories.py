@@ -28,12 +28,12 @@ class KnownService:
 
 def known_service(service: Service) -> KnownService:
     """The short form of a registered service."""
-    environments = service.spec.environments
+    environments = service.spec.environment_names
     return KnownService(
         name=service.name,
         repository=same_form(service.spec.git_repo),
         branch=None if service.spec.git_ref is None else service.spec.git_ref.removeprefix("refs/heads/"),
-        environment=environments[-1].name if environments else PRODUCTION,
+        environment=environments[-1] if environments else PRODUCTION,
     )
 
 

@@ -119,6 +119,20 @@ async def test_an_unknown_commit_is_a_checkout_failure(
     assert result.message.encode() in api.log(attempt.job_id).data
 
 
+async def test_a_commit_that_has_to_be_on_a_branch_is_looked_for(
+    agent: AgentProcess, starter: Client, api: ControlPlaneServer, repository: Repository
+) -> None:
+    told = 'test "$HYBRIDCI_ON_REF" = main'
+    assert (await result_of(starter, repository.attempt(told, pool="shared", on_ref="main"))).exit_code == 0
+    assert (await result_of(starter, repository.attempt(told, pool="shared"))).exit_code == 1
+    attempt = repository.attempt(told, pool="shared", on_ref="release")
+    result = await result_of(starter, attempt)
+    assert (result.outcome, result.cause) == (Outcome.CHECKOUT_FAILED, "commit_not_on_ref")
+    assert (result.retryable, result.started_at, result.steps) == (False, None, [])
+    assert result.message is not None
+    assert "has no branch release" in result.message
+
+
 async def test_secrets_the_agent_does_not_know_are_refused(
     agent: AgentProcess, starter: Client, repository: Repository
 ) -> None:

@@ -5,7 +5,9 @@ It keeps just enough rules for the API's tests; the real ones are tested with th
 
 from typing import Any
 
+from activities.chaining.chains import run_chain
 from activities.clock import epoch_millis
+from activities.services.chains import build_apply_service_chain, build_decide_policy_chain
 from activities.stores.open import Stores
 from workflows.client.deployments import DeploymentClient, DeploymentCommand, EnvironmentCommand, workflow_id_of
 from workflows.contracts.accepted import Accepted, Taken
@@ -41,6 +43,7 @@ from workflows.contracts.deployments.environments import (
     ReleaseCommand,
     UnfreezeCommand,
 )
+from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import Service, ServiceWrite
 from workflows.contracts.errors import HybridCIError, InvalidState, NotFound
 from workflows.contracts.ids import new_job_id
@@ -68,23 +71,13 @@ class FakeDeployments(DeploymentClient):
         if self.unanswered:
             self.registering.add(write.name)
             raise Accepted(Taken(asked="register", service_name=write.name))
-        present = await self._stores.services.get(write.name)
-        version = 0 if present is None else present.version
-        if present is not None and present.spec == write.spec and write.expected_version in {None, version}:
-            return present
-        now = epoch_millis()
-        service = Service(
-            name=write.name,
-            version=version + 1,
-            spec=write.spec,
-            created_at=now if present is None else present.created_at,
-            updated_at=now,
-            updated_by=write.by,
-        )
-        event = _event("service.applied", write, service_name=write.name)
-        if not await self._stores.services.put(service, expected_version=write.expected_version, events=[event]):
-            raise InvalidState(f"Service {write.name} has another version.")
-        return service
+        chain = build_apply_service_chain(self._stores.services, self._stores.events)
+        return await run_chain(chain, {"write": write, "change_id": new_job_id()}, result="service", kind=Service)
+
+    async def decide_policy_change(self, decision: DecidePolicyChange) -> Service:
+        self._answer()
+        chain = build_decide_policy_chain(self._stores.services, self._stores.events)
+        return await run_chain(chain, {"decision": decision, "change_id": new_job_id()}, result="service", kind=Service)
 
     async def begin(self, deployment: DeploymentInput) -> bool:
         self._answer()

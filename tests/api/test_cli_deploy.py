@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -357,6 +358,15 @@ class TestReading:
         page = told(api, "deploy", "list", "--service", "listed", "--status", "staged")
         assert [item["deployment_id"] for item in page["items"]] == [first]
         assert done(api, "deploy", "list", "--service", "never-was").stdout == "No deployments.\n"
+
+    def test_show_says_that_it_waits_for_its_commit(self, api: Served) -> None:
+        register(api, "by-ref", git_ref="main", commit_on_ref=True)
+        waits = {"waits_for": "1.0 waits for its commit to be on main.", "source_job_id": "j", "environment": None}
+        deployment_id = started(api, "by-ref", "1.0", **waits)
+        shown = done(api, "deploy", "show", deployment_id).stdout
+        assert "Waits for   1.0 waits for its commit to be on main." in shown
+        assert re.search(r"(?m)^source +waiting", shown)
+        assert f"Go on: `hybridci deploy resume {deployment_id} --reason …`" in shown
 
     def test_show_says_why_it_failed_and_what_to_do(self, api: Served) -> None:
         log = b"".join(b"line %d\n" % number for number in range(2000)) + b"no such \x1b[2Jtable\n"

@@ -48,7 +48,8 @@ async def test_a_start_names_every_bad_field_and_an_unknown_service(bench: Bench
 
 
 async def test_a_service_whose_definition_is_in_its_repository_can_be_deployed(bench: Bench) -> None:
-    spec = {"git_repo": "https://example.com/shop.git", "definition": {"path": "ci/deploy.yml"}}
+    policy = {"environments": [{"name": "production"}]}
+    spec = {"git_repo": "https://example.com/shop.git", "definition": {"path": "ci/deploy.yml"}, "policy": policy}
     await bench.admin.put("/api/dashboard/services/checkout", json=spec)
     await bench.deploy()
     assert bench.releases.started[0].service.spec.definition is not None

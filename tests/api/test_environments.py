@@ -99,9 +99,12 @@ async def test_environments_of_an_unknown_service(bench: Bench) -> None:
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), path
 
 
-async def test_a_definition_in_the_repository_may_have_any_environment(bench: Bench) -> None:
-    spec = {"git_repo": "https://example.com/shop.git", "definition": {"pool": "default"}}
+async def test_a_definition_in_the_repository_has_the_environments_of_its_policy(bench: Bench) -> None:
+    policy = {"environments": [{"name": "qa"}]}
+    spec = {"git_repo": "https://example.com/shop.git", "definition": {"pool": "default"}, "policy": policy}
     assert (await bench.admin.put("/api/dashboard/services/checkout", json=spec)).status_code == 201
+    assert [item["environment"] for item in (await bench.admin.get(ALL)).json()["items"]] == ["qa"]
+    assert (await bench.admin.post(f"{ALL}/live/hold", json={"reason": "x"})).status_code == 404
     assert (await bench.admin.post(f"{ALL}/qa/hold", json={"reason": "x"})).status_code == 200
     assert [item["environment"] for item in (await bench.admin.get(ALL)).json()["items"]] == ["qa"]
 

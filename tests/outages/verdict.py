@@ -36,10 +36,11 @@ from workflows.environment.workflow import EnvironmentWorkflow
 from workflows.job.redrive import RedriveWorkflow
 from workflows.job.workflow import JobWorkflow
 from workflows.repair.reconcile import ReconcileWorkflow
-from workflows.service.workflow import ServiceWorkflow
+from workflows.service.workflow import PolicyDecisionWorkflow, ServiceWorkflow
 
 WORKFLOWS = [
     JobWorkflow, RedriveWorkflow, ReconcileWorkflow, DeploymentWorkflow, EnvironmentWorkflow, ServiceWorkflow,
+    PolicyDecisionWorkflow,
 ]  # fmt: skip
 _STATES = {"JobWorkflow": Job, "DeploymentWorkflow": Deployment, "EnvironmentWorkflow": EnvironmentState}
 _ANSWER_SECONDS = 180

@@ -19,12 +19,13 @@ from workflows.job.redrive import RedriveWorkflow
 from workflows.job.workflow import JobWorkflow
 from workflows.repair.reconcile import ReconcileWorkflow
 from workflows.repair.workflow import RepairWorkflow
-from workflows.service.workflow import ServiceWorkflow
+from workflows.service.workflow import PolicyDecisionWorkflow, ServiceWorkflow
 
 WORKFLOWS = {
     each.__name__: each
     for each in (
         JobWorkflow, RedriveWorkflow, ReconcileWorkflow, DeploymentWorkflow, EnvironmentWorkflow, ServiceWorkflow,
+        PolicyDecisionWorkflow,
         RepairWorkflow,
     )
 }  # fmt: skip

@@ -30,9 +30,11 @@ from workflows.deployment.workflow import DeploymentWorkflow
 from workflows.environment.workflow import EnvironmentWorkflow
 from workflows.job.workflow import JobWorkflow
 from workflows.repair.workflow import RepairWorkflow
-from workflows.service.workflow import ServiceWorkflow
+from workflows.service.workflow import PolicyDecisionWorkflow, ServiceWorkflow
 
-_WORKFLOWS = (DeploymentWorkflow, EnvironmentWorkflow, ServiceWorkflow, JobWorkflow, RepairWorkflow)
+_WORKFLOWS = (
+    DeploymentWorkflow, EnvironmentWorkflow, ServiceWorkflow, PolicyDecisionWorkflow, JobWorkflow, RepairWorkflow,
+)  # fmt: skip
 STEP = {"name": "deploy", "run": "./deploy.sh"}
 BOB, CAT = "bob@example.com", "cat@example.com"
 
@@ -43,7 +45,7 @@ class Ran:
     def __init__(self, attempt: AttemptInput) -> None:
         self.kind, self.env, self.fence = attempt.job_type, attempt.env, attempt.fence
         self.sha, self.steps = attempt.git_commit_sha, [step.run for step in attempt.steps]
-        self.approvals = attempt.approvals
+        self.approvals, self.on_ref = attempt.approvals, attempt.on_ref
 
     @property
     def where(self) -> str:

@@ -10,10 +10,11 @@ from temporalio.worker import Worker
 
 from tests.workflows.conftest import keep_history
 from workflows.client.deployments import DeploymentClient
+from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import Service, ServiceWrite
 from workflows.contracts.errors import FieldError, InvalidState, ValidationFailed
 from workflows.contracts.ids import CONTROL_QUEUE
-from workflows.service.workflow import ServiceWorkflow
+from workflows.service.workflow import PolicyDecisionWorkflow, ServiceWorkflow
 
 WRITE = ServiceWrite.model_validate(
     {
@@ -29,12 +30,19 @@ class Store:
 
     def __init__(self) -> None:
         self.answers: list[Callable[[ServiceWrite], Service]] = []
+        self.decisions: list[DecidePolicyChange] = []
         self.workflow_ids: list[str] = []
 
     @activity.defn(name="apply_service")
     async def apply_service(self, write: ServiceWrite) -> Service:
         self.workflow_ids.append(activity.info().workflow_id or "")
         return self.answers.pop(0)(write)
+
+    @activity.defn(name="decide_policy_change")
+    async def decide_policy_change(self, decision: DecidePolicyChange) -> Service:
+        self.workflow_ids.append(activity.info().workflow_id or "")
+        self.decisions.append(decision)
+        return self.answers.pop(0)(WRITE)
 
 
 def stored(write: ServiceWrite) -> Service:
@@ -54,8 +62,8 @@ async def store(temporal_client: Client, request: pytest.FixtureRequest) -> Asyn
     async with Worker(
         temporal_client,
         task_queue=CONTROL_QUEUE,
-        workflows=[ServiceWorkflow],
-        activities=[started.apply_service],
+        workflows=[ServiceWorkflow, PolicyDecisionWorkflow],
+        activities=[started.apply_service, started.decide_policy_change],
     ):
         yield started
         name = str(request.node.name).removeprefix("test_")  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
@@ -90,3 +98,22 @@ async def test_another_version_than_expected_is_refused(store: Store, temporal_c
         await DeploymentClient(temporal_client).apply_service(WRITE)
     assert caught.value.details == {"version": 8}
     assert len(store.workflow_ids) == 1
+
+
+DECISION = DecidePolicyChange(name="shop", version=6, approve=True, by="bob")
+
+
+async def test_a_decision_is_answered_with_the_service_as_it_is_then(store: Store, temporal_client: Client) -> None:
+    store.answers = [failing(ApplicationError("throttled", type="unavailable")), stored]
+    assert await DeploymentClient(temporal_client).decide_policy_change(DECISION) == stored(WRITE)
+    assert store.decisions == [DECISION, DECISION], "tried until it is stored"
+    assert len(set(store.workflow_ids)) == 1
+
+
+async def test_a_refused_decision_says_why(store: Store, temporal_client: Client) -> None:
+    refusal = ApplicationError("nothing waits there", {"version": 7}, type="invalid_state", non_retryable=True)
+    store.answers = [failing(refusal)]
+    with pytest.raises(InvalidState, match="nothing waits there") as caught:
+        await DeploymentClient(temporal_client).decide_policy_change(DECISION)
+    assert caught.value.details == {"version": 7}
+    assert len(store.decisions) == 1

@@ -42,6 +42,7 @@ from workflows.contracts.deployments.environments import (
     ReleaseCommand,
     UnfreezeCommand,
 )
+from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import Service, ServiceWrite
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable
 from workflows.contracts.ids import (
@@ -100,14 +101,27 @@ class DeploymentClient:
 
     async def apply_service(self, write: ServiceWrite) -> Service:
         """Register or change a service; returns it as it is stored then. Raises Accepted when it is stored later."""
+        return await self._of_service("ServiceWorkflow", write, f"Register service {write.name}", asked="register")
+
+    async def decide_policy_change(self, decision: DecidePolicyChange) -> Service:
+        """Say yes or no to a change that waits; returns the service as it is stored then. Raises Accepted likewise,
+        InvalidState when no change waits in that version or the caller may not say yes.
+        """
+        said = "approve" if decision.approve else "reject"
+        summary = f"Another policy of {decision.name}: {said}"
+        return await self._of_service("PolicyDecisionWorkflow", decision, summary, asked=f"{said}_policy_change")
+
+    async def _of_service(
+        self, workflow: str, change: ServiceWrite | DecidePolicyChange, summary: str, *, asked: str
+    ) -> Service:
         handle = await changed(
             self._client.start_workflow(
-                "ServiceWorkflow",
-                write,
-                id=service_workflow_id(write.name, new_job_id()),
+                workflow,
+                change,
+                id=service_workflow_id(change.name, new_job_id()),
                 task_queue=CONTROL_QUEUE,
                 result_type=Service,
-                static_summary=f"Register service {write.name}",
+                static_summary=summary,
                 rpc_timeout=RPC_TIMEOUT,
             )
         )
@@ -115,7 +129,7 @@ class DeploymentClient:
             async with asyncio.timeout(ANSWERED_WITHIN_SECONDS):
                 return await answer(handle.result())
         except (Unavailable, TimeoutError) as error:
-            raise Accepted(Taken(asked="register", service_name=write.name)) from error
+            raise Accepted(Taken(asked=asked, service_name=change.name)) from error
 
     async def registers(self, name: str) -> bool:
         """True while a registration or change of a service is under way."""

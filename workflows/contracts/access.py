@@ -36,7 +36,8 @@ class Operation(StrEnum):
     DEPLOYMENTS_REPORT = "deployments:report"  # metrics, what another CI did
     DEPLOYMENTS_APPROVE = "deployments:approve"  # approve, reject
     DEPLOYMENTS_OPERATE = "deployments:operate"  # roll back, resume, holds, freezes
-    SERVICES_WRITE = "services:write"
+    SERVICES_WRITE = "services:write"  # steps and the like; what is policy of it asks for the next as well
+    SERVICES_POLICY = "services:policy"  # approvals, freezes, pools, limits, order of environments, rollback, ref
     AGENTS_OPERATE = "agents:operate"  # drain, pause, deregister, scale
     AGENT_WORK = "agent:work"  # register, heartbeat, claim, deliver
     AUDIT_READ = "audit:read"
@@ -60,6 +61,7 @@ ROLE_OPERATIONS: Final = {
             Operation.JOBS_OPERATE,
             Operation.DEPLOYMENTS_OPERATE,
             Operation.SERVICES_WRITE,
+            Operation.SERVICES_POLICY,
             Operation.AGENTS_OPERATE,
             Operation.AUDIT_READ,
             Operation.CODEC_USE,

@@ -16,6 +16,7 @@ from workflows.contracts.deployments.environments import (
     FreezeQuestion,
     SignalEnvironment,
 )
+from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import DefinitionRequest, Service, ServiceDefinition, ServiceWrite
 from workflows.contracts.records import AwaitJobs, JobWrite, RedriveJobs, RedriveJobsResult, SelectDeadLetters
 from workflows.contracts.repairs import End, RepairNote, RepairProgress, Reset, Standing, Subject
@@ -68,6 +69,12 @@ async def reconcile_jobs() -> ReconcileResult:
 @activity.defn(name="apply_service")
 async def apply_service(write: ServiceWrite) -> Service:
     """Control: register or change a service, with its audit event. Raises validation_failed, invalid_state."""
+    raise NotImplementedError
+
+
+@activity.defn(name="decide_policy_change")
+async def decide_policy_change(decision: DecidePolicyChange) -> Service:
+    """Control: apply or reject a change of a service's policy that waits. Raises invalid_state, not retryable."""
     raise NotImplementedError
 
 

@@ -22,6 +22,8 @@ CANCEL_GRACE_SECONDS: Final = 10
 MAX_LOG_BYTES: Final = 1 << 30
 MAX_CHUNK_BYTES: Final = 1 << 20
 MAX_ARTIFACT_BYTES: Final = 1 << 30
+NOT_ON_REF: Final = "commit_not_on_ref"
+"""The cause of an attempt whose commit is not on the branch on which it has to be."""
 MAX_REPORTED_ARTIFACTS: Final = 100
 """How many files a result and a record name: thousands would not fit into them. The artifact store lists all."""
 AgentId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
@@ -53,6 +55,7 @@ class AttemptInput(Tolerant):
     fence: Fence | None = None
     requires: list[str] = Field(default_factory=list[str])
     approvals: list[SignedApproval] = Field(default_factory=list[SignedApproval])
+    on_ref: str | None = Field(default=None, exclude_if=lambda ref: ref is None)
     deployment_id: str | None = Field(default=None, exclude_if=lambda value: value is None)
     signature: SpecSignature | None = Field(default=None, exclude_if=lambda value: value is None)
 
@@ -89,10 +92,11 @@ class AttemptResult(Tolerant):
     """How the attempt ended.
 
     ``cause`` is a short code for programs (``exit_code``, ``signal``, ``repository_unreachable``, ``unknown_commit``,
-    ``repository_auth``, ``step_timeout``, ``job_timeout``, ``secret_unavailable``, ``secret_too_weak``,
-    ``sealed_value_unreadable``, ``approval_unverified``, ``specification_unverified``, ``artifact_contains_secret``,
-    ``artifact_upload``, ``fenced``, …), ``message`` a sentence for people. ``retryable`` False says that another try
-    cannot help (an unknown commit). ``artifacts`` are the first MAX_REPORTED_ARTIFACTS files, by path.
+    ``repository_auth``, ``commit_not_on_ref``, ``step_timeout``, ``job_timeout``, ``secret_unavailable``,
+    ``secret_too_weak``, ``sealed_value_unreadable``, ``approval_unverified``, ``specification_unverified``,
+    ``artifact_contains_secret``, ``artifact_upload``, ``fenced``, …), ``message`` a sentence for people. ``retryable``
+    False says that another try cannot help (an unknown commit). ``artifacts`` are the first MAX_REPORTED_ARTIFACTS
+    files, by path.
     """
 
     attempt: int

@@ -115,6 +115,9 @@ class JobSpec(Frozen):
     approvals: list[SignedApproval] = Field(
         default_factory=list[SignedApproval], max_length=20, description="What an agent that asks for them checks."
     )
+    on_ref: GitRef | None = Field(
+        default=None, exclude_if=lambda ref: ref is None, description="Set by deployments: the commit must be on it."
+    )
 
     @model_validator(mode="after")
     def _satisfiable(self) -> Self:
@@ -235,6 +238,7 @@ class Job(Tolerant):
     fence: Fence | None = None
     requires: list[str] = Field(default_factory=list[str])
     approvals: list[SignedApproval] = Field(default_factory=list[SignedApproval])
+    on_ref: str | None = Field(default=None, exclude_if=lambda ref: ref is None)
 
     status: JobStatus = JobStatus.PENDING
     queue_status: QueueStatus = QueueStatus.QUEUED

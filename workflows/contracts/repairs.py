@@ -33,6 +33,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "RedriveWorkflow": Kind.OTHER,
     "ReconcileWorkflow": Kind.OTHER,
     "ServiceWorkflow": Kind.OTHER,
+    "PolicyDecisionWorkflow": Kind.OTHER,
     "RepairWorkflow": Kind.OTHER,
 }
 """Our workflow types: a namespace may be shared with others'."""

@@ -24,6 +24,7 @@ RESERVED_VARIABLES: Final = frozenset(
         "HYBRIDCI_ROLLOUT_PERCENT",
         "HYBRIDCI_FENCE",
         "HYBRIDCI_FENCE_NAME",
+        "HYBRIDCI_ON_REF",
     }
 )
 _ONLY_DEPLOYMENTS: Final = "is for deployments, which set it themselves: leave it out"
@@ -65,6 +66,8 @@ def _reserved(spec: JobSpec) -> Iterator[FieldError]:
         yield FieldError(field="fence", message=_ONLY_DEPLOYMENTS)
     if spec.approvals:
         yield FieldError(field="approvals", message=_ONLY_DEPLOYMENTS)
+    if spec.on_ref is not None:
+        yield FieldError(field="on_ref", message=_ONLY_DEPLOYMENTS)
 
 
 def _word(text: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from workflows.contracts.deployments.deployment import Decision, Deployment
 from workflows.contracts.deployments.environments import LiveVersion
 from workflows.contracts.deployments.services import DefinitionSource, Environment, HealthCheck, StageJob, Verification
+from workflows.contracts.ids import DEFAULT_POOL
 from workflows.contracts.jobs import Fence, JobSpec, RetryPolicy, Step
 from workflows.contracts.sealed import SignedApproval
 from workflows.contracts.statuses import Priority
@@ -44,6 +45,19 @@ class RollbackPlan:
     target: LiveVersion
     environment: Environment | None
     approvals: Sequence[SignedApproval] = ()
+
+
+def source_job(deployment: Deployment, ref: str) -> JobSpec:
+    """An agent sees that the commit is on ``ref``. Its step is the proof: it passes only where the agent has looked,
+    not on one of a version that knows nothing of refs.
+    """
+    looked = Step(
+        name="the agent has looked for the commit",
+        run='test "${HYBRIDCI_ON_REF-}" = "$REF" || { echo "$OLD"; exit 1; }',
+    )
+    old = "This agent does not know how to look for a commit on a branch: upgrade it."
+    stage = StageJob(pool=_source_pool(deployment), steps=[looked], env={"REF": ref, "OLD": old}, timeout_seconds=600)
+    return _job(deployment, "source", stage).model_copy(update={"on_ref": ref})
 
 
 def definition_job(deployment: Deployment, source: DefinitionSource) -> JobSpec:
@@ -177,6 +191,17 @@ def signatures(deployment: Deployment, environment: str) -> list[SignedApproval]
         for entry in deployment.approvals
         if entry.environment == environment and entry.decision is Decision.APPROVE and entry.signed is not None
     ]
+
+
+def _source_pool(deployment: Deployment) -> str:
+    """Where the version is to run in the end: those agents are trusted with it. Before the definition is read, the
+    policy names the pools.
+    """
+    spec = deployment.definition
+    rules = spec.policy.environments if spec.policy is not None else []
+    allowed = [environment.pools[0] for environment in rules if not environment.external]
+    own = [environment.pool for environment in spec.environments if not environment.external]
+    return [spec.definition.pool if spec.definition else DEFAULT_POOL, *allowed, *own][-1]
 
 
 def _going_back(deployment: Deployment, target: LiveVersion) -> dict[str, str]:

@@ -37,7 +37,7 @@ def deployment_static_summary(start: DeploymentInput) -> str:
 def deployment_static_details(start: DeploymentInput) -> str:
     """Markdown: whence it comes and the way it goes."""
     request, spec = start.request, start.service.spec
-    way = " → ".join(environment.name for environment in spec.environments) or "as its repository defines"
+    way = " → ".join(spec.environment_names) or "as its repository defines"
     return (
         f"Repository `{plain(spec.git_repo)}`, commit `{request.git_commit_sha}` by {plain(request.git_author)}.\n\n"
         f"Definition {start.service.version} of `{start.service.name}`: {way}."

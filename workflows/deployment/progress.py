@@ -41,6 +41,7 @@ class Phase(StrEnum):
         phase.part = part
         return phase
 
+    SOURCE = "source", Part.BEFORE
     DEFINITION = "definition", Part.BEFORE
     BUILD = "build", Part.BEFORE
     TEST = "test", Part.BEFORE
@@ -67,7 +68,7 @@ class Progress(Tolerant):
     version before defined it, for its rollback.
     """
 
-    phase: Phase = Phase.DEFINITION
+    phase: Phase = Phase.SOURCE
     stage: int = 0
     step: int = 0
     until: Millis | None = None

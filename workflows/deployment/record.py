@@ -50,8 +50,9 @@ def as_accepted(start: DeploymentInput, started_at: int) -> Deployment:
 
 
 def defined(deployment: Deployment, definition: ServiceDefinition) -> Deployment:
-    """With the definition that its commit holds."""
-    spec = deployment.definition.model_copy(update={**spec_fields(definition), "definition": None})
+    """With the definition that its commit holds, to which the policy has been applied."""
+    update = {**spec_fields(definition), "definition": None, "policy": None}
+    spec = deployment.definition.model_copy(update=update)
     return with_stages(deployment.model_copy(update={"definition": spec}))
 
 

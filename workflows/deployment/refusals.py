@@ -56,11 +56,13 @@ def rollback(state: State, command: RollbackCommand, now: int) -> str | None:
 
 
 def resume(state: State, command: Resume, now: int) -> str | None:
-    """It is not paused."""
+    """It is not paused, and waits for no commit."""
     if (ended := _ended(state)) is not None:
         return ended
     progress = state.progress
-    if progress.phase is not Phase.PAUSED or progress.resumed or state.interrupt is not None:
+    paused = progress.phase is Phase.PAUSED
+    without_commit = progress.phase is Phase.SOURCE and state.deployment.waits_for is not None
+    if not (paused or without_commit) or progress.resumed or state.interrupt is not None:
         return f"{state.deployment.version} is not paused: it is {state.deployment.status} ({progress.phase})."
     return None
 

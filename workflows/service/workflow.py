@@ -1,15 +1,17 @@
-"""ServiceWorkflow: register or change a service. Everything that changes state goes through a workflow: this one keeps
-trying while the store does not answer, and the same request never runs twice.
+"""ServiceWorkflow: register or change a service; PolicyDecisionWorkflow: what a second person says to a change.
+Everything that changes state goes through a workflow: these keep trying while the store does not answer, and the same
+request never runs twice.
 
 Deliberately not here: the rules of a definition (``contracts.deployments.services``) and storing it (activity
-``apply_service``).
+``apply_service``, ``decide_policy_change``).
 """
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from workflows.calls import Calls
-    from workflows.contracts.activities import apply_service
+    from workflows.contracts.activities import apply_service, decide_policy_change
+    from workflows.contracts.deployments.policy import DecidePolicyChange
     from workflows.contracts.deployments.services import Service, ServiceWrite
 
 
@@ -22,5 +24,20 @@ class ServiceWorkflow:
         """Returns the service as stored. Fails as ``validation_failed`` or ``invalid_state``."""
         summary = f"register {write.name}, by {write.by}"[:200]
         service = await Calls().call(apply_service, write, summary=summary)
+        waits = "" if service.policy_change is None else " Another policy waits for a second person."
+        workflow.set_current_details(f"{service.name} has definition {service.version}.{waits}")
+        return service
+
+
+@workflow.defn(name="PolicyDecisionWorkflow")
+class PolicyDecisionWorkflow:
+    """One yes or no."""
+
+    @workflow.run
+    async def run(self, decision: DecidePolicyChange) -> Service:
+        """Returns the service as stored. Fails as ``invalid_state``."""
+        said = "yes" if decision.approve else "no"
+        summary = f"{decision.name}: {said} to another policy, by {decision.by}"[:200]
+        service = await Calls().call(decide_policy_change, decision, summary=summary)
         workflow.set_current_details(f"{service.name} has definition {service.version}.")
         return service

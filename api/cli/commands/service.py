@@ -1,4 +1,6 @@
-"""`hybridci service`: apply, list, show. Exit codes: see ``common``."""
+"""`hybridci service`: apply, list, show; a change of the policy that waits for a second person. Exit codes: see
+``common``.
+"""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,12 +12,12 @@ from api.cli.client.http import SERVICES, ApiClient, ApiRefused
 from api.cli.client.structured_file import read_map
 from api.cli.client.submit import local_git
 from api.cli.commands.common import All, AsJson, DataDir, Limit, example, open_api, sub_app
-from api.cli.commands.deployments.requests import ServiceArgument, service_path
+from api.cli.commands.deployments.requests import MaybeWhy, ServiceArgument, Why, service_path
 from api.cli.commands.service_text import service_yaml
 from api.cli.commands.tables import short_repo
 from api.cli.output import Column, age, note, print_json, print_table, say
 from workflows.contracts.deployments.environments import EnvironmentState
-from workflows.contracts.deployments.services import Service
+from workflows.contracts.deployments.services import Service, ServiceSpec
 
 app = sub_app("Services: what is deployed, how, and through which environments.")
 
@@ -49,7 +51,7 @@ def apply(
             print_json(record)
             return
         applied = Service.model_validate(record)
-        _tell(api, applied, before)
+        _tell(api, applied, before, asked=ServiceSpec.model_validate(body))
 
 
 @app.command("list", epilog=example("hybridci service list"))
@@ -93,6 +95,56 @@ def show(
     say(service_yaml(Service.model_validate(record), states).rstrip())
 
 
+@app.command("policy-change", epilog=example("hybridci service policy-change checkout"))
+def policy_change(service: ServiceArgument, as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """Show the change of a service's policy that waits for a second person."""
+    with open_api(data_dir) as api:
+        record: Any = api.get(service_path(service, "policy-change"))
+        if as_json:
+            print_json(record)
+            return
+        say(f"Version {record['version']} of {service}: {record['asked_by']} asks for another policy.")
+        _tell_waiting(api, service, record["version"], record["changes"])
+
+
+WaitingIn = Annotated[
+    int, typer.Option("--version", min=1, metavar="N", help="The version in which it waits, as policy-change shows it.")
+]
+
+
+@app.command("approve-policy", epilog=example("hybridci service approve-policy checkout --version 5"))
+def approve_policy(
+    service: ServiceArgument,
+    version: WaitingIn,
+    reason: MaybeWhy = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Say yes to a change of the policy that somebody else has asked for."""
+    _decide(service, "approve", {"version": version, "reason": reason or ""}, as_json, data_dir)
+
+
+@app.command(
+    "reject-policy", epilog=example('hybridci service reject-policy checkout --version 5 --reason "not on a Friday"')
+)
+def reject_policy(
+    service: ServiceArgument, version: WaitingIn, reason: Why, as_json: AsJson = False, data_dir: DataDir = None
+) -> None:
+    """Say no to a change of the policy, or take your own back."""
+    _decide(service, "reject", {"version": version, "reason": reason}, as_json, data_dir)
+
+
+def _decide(service: str, said: str, body: dict[str, Any], as_json: bool, data_dir: Path | None) -> None:
+    with open_api(data_dir) as api:
+        record: Any = api.request("POST", service_path(service, "policy-change", said), body=body)
+    if as_json:
+        print_json(record)
+        return
+    decided = Service.model_validate(record)
+    word = "has the other policy" if said == "approve" else "keeps its policy"
+    say(f"{decided.name}: {word}, version {decided.version}")
+
+
 def _present(api: ApiClient, name: str) -> Service | None:
     """As it is before the change, None when there is none."""
     try:
@@ -103,7 +155,14 @@ def _present(api: ApiClient, name: str) -> Service | None:
         raise
 
 
-def _tell(api: ApiClient, applied: Service, before: Service | None) -> None:
+def _tell(api: ApiClient, applied: Service, before: Service | None, *, asked: ServiceSpec) -> None:
+    waits = applied.policy_change
+    if waits is not None and waits.spec == asked:
+        say(f"{applied.name}: not changed yet. This is another policy, to which a second person must agree.")
+        _tell_waiting(api, applied.name, applied.version, waits.changes)
+        return
+    if before is not None and before.policy_change is not None and before.version != applied.version:
+        note(f"It took the place of a change of the policy that {before.policy_change.asked_by} had asked for.")
     word = "created" if before is None else "unchanged" if before.version == applied.version else "changed"
     say(f"{applied.name}: {word}, version {applied.version}")
     if word == "created":
@@ -112,12 +171,18 @@ def _tell(api: ApiClient, applied: Service, before: Service | None) -> None:
         note("Deployments that are on their way keep the definition they started with.")
 
 
+def _tell_waiting(api: ApiClient, service: str, version: int, changes: list[str]) -> None:
+    for change in changes:
+        say(f"  {change}")
+    note(f"Somebody else agrees with `{api.command(f'service approve-policy {service} --version {version}')}`.")
+    note(f"Or not: `{api.command(f'service reject-policy {service} --version {version} --reason …')}`.")
+
+
 def _row(service: Service) -> tuple[object, ...]:
     spec = service.spec
-    if spec.definition is not None:
-        way = f"as {spec.definition.path} says"
-    else:
-        way = " → ".join(environment.name for environment in spec.environments)
+    way = " → ".join(spec.environment_names)
+    if spec.definition is not None and not way:
+        way = f"as {spec.definition.path} says; has no policy"
     return (
         service.name, service.version, way, short_repo(spec.git_repo), age(service.updated_at),
         service.updated_by or None,

@@ -9,6 +9,7 @@ from typing import Any
 from api.cli.commands.deployments.output import environment_lines, moment
 from api.cli.output import clean
 from workflows.contracts.deployments.environments import EnvironmentState
+from workflows.contracts.deployments.policy import lacks_policy
 from workflows.contracts.deployments.services import Service
 
 
@@ -18,11 +19,19 @@ def service_yaml(service: Service, environments: Sequence[EnvironmentState] = ()
     lines = [f"# Definition {service.version} of {service.name}, of {moment(service.updated_at)}{by}."]
     for environment in environments:
         lines += [f"# {environment.environment}: {'; '.join(environment_lines(environment))}"]
+    if lacks_policy(service.spec) is not None:
+        lines.append("# It has no policy, and nothing is deployed without one: add `policy:` and apply it.")
+    if service.policy_change is not None:
+        asked_by = service.policy_change.asked_by
+        lines.append(f"# {asked_by} asks for another policy: `hybridci service policy-change {service.name}`")
     comments = [" ".join(line.split()) for line in lines]
     spec = service.spec.model_dump(mode="json", exclude_defaults=True)
     if "environments" in spec:
         spec["environments"] = [{"name": each["name"], **each} for each in spec["environments"]]
-    order = ("description", "git_repo", "git_ref", "labels", "definition", "build", "test", "environments")
+    order = (
+        "description", "git_repo", "git_ref", "commit_on_ref", "labels", "definition", "policy",
+        "build", "test", "environments",
+    )  # fmt: skip
     ordered = {name: spec[name] for name in order if name in spec}
     return clean("\n".join([*comments, _yaml({"name": service.name, **ordered, **spec})]))
 

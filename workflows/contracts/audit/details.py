@@ -158,6 +158,41 @@ class ServiceApplied(Details):
     service_version: int
 
 
+class PolicyChanged(Details):
+    """What differs, in words, by field; the number of the definition; who asked, where somebody else agreed."""
+
+    TYPES = (EventType.SERVICE_POLICY_CHANGED,)
+    service_version: int
+    changes: list[str]
+    asked_by: str | None = None
+
+
+class PolicyChangeRequested(Details):
+    """What would differ, and in which version it waits."""
+
+    TYPES = (EventType.SERVICE_POLICY_CHANGE_REQUESTED,)
+    service_version: int
+    changes: list[str]
+
+
+class PolicyChangeRejected(Details):
+    """What would have differed, who asked for it, and the version without it."""
+
+    TYPES = (EventType.SERVICE_POLICY_CHANGE_REJECTED,)
+    service_version: int
+    changes: list[str]
+    asked_by: str
+
+
+class PolicyChangeDropped(Details):
+    """What would have differed, who asked for it, and the version that took its place."""
+
+    TYPES = (EventType.SERVICE_POLICY_CHANGE_DROPPED,)
+    service_version: int
+    changes: list[str]
+    asked_by: str
+
+
 class AgentRegistered(Details):
     """What is new of it; ``from_pool``: where it was before."""
 
@@ -278,7 +313,8 @@ _ALL: Final = (
     JobSubmitted, JobAmended, JobCompleted, JobEdited, JobRedriven, JobsBulkRedriven,
     RollbackRequested, RollbackFailed, StageRecorded,
     TurnGranted, VersionReinstated, YieldAsked, LockFreed, FreezeEnded,
-    ServiceApplied, AgentRegistered, AgentRelabelled, AgentPaused, PoolScaled,
+    ServiceApplied, PolicyChanged, PolicyChangeRequested, PolicyChangeRejected, PolicyChangeDropped,
+    AgentRegistered, AgentRelabelled, AgentPaused, PoolScaled,
     CredentialIssued, CredentialRotated, CredentialRevoked,
     WorkflowStuck, WorkflowRecovered, WorkflowRepaired,
 )  # fmt: skip

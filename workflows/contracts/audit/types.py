@@ -46,6 +46,8 @@ class EventType(StrEnum):
     DEPLOYMENT_APPROVED = "deployment.approved", "Somebody said yes to it in an environment."
     DEPLOYMENT_REJECTED = "deployment.rejected", "Somebody said no to it; it has failed."
     DEPLOYMENT_APPROVAL_EXPIRED = "deployment.approval_expired", "Nobody approved it in time."
+    DEPLOYMENT_COMMIT_MISSED = "deployment.commit_missed", "Its commit is not on the service's ref: it waits."
+    DEPLOYMENT_SOURCE_FAILED = "deployment.source_failed", "The job that looks for its commit on the ref failed."
     DEPLOYMENT_DEFINITION_FAILED = "deployment.definition_failed", "The job that reads its definition failed."
     DEPLOYMENT_DEFINITION_INVALID = "deployment.definition_invalid", "The definition in its commit is not valid."
     DEPLOYMENT_BUILD_FAILED = "deployment.build_failed", "Its build failed."
@@ -99,6 +101,10 @@ class EventType(StrEnum):
     ENVIRONMENT_REFUSED = "environment.refused", "What a signal wanted was not done.", True
 
     SERVICE_APPLIED = "service.applied", "A service has a new definition."
+    SERVICE_POLICY_CHANGED = "service.policy_changed", "A service has another policy."
+    SERVICE_POLICY_CHANGE_REQUESTED = "service.policy_change_requested", "Another policy waits for a second person."
+    SERVICE_POLICY_CHANGE_REJECTED = "service.policy_change_rejected", "Somebody said no to another policy."
+    SERVICE_POLICY_CHANGE_DROPPED = "service.policy_change_dropped", "A newer change of the service took its place."
 
     AGENT_REGISTERED = "agent.registered", "An agent is new, or came back otherwise than it was."
     AGENT_RELABELLED = "agent.relabelled", "It has other labels."

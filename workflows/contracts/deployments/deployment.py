@@ -189,6 +189,7 @@ class Deployment(Tolerant):
     status: DeploymentStatus = DeploymentStatus.PENDING
     environment: str | None = None
     waits_for: str | None = None
+    source_job_id: str | None = Field(default=None, exclude_if=lambda job_id: job_id is None)
     definition_job_id: str | None = None
     build_job_id: str | None = None
     test_job_id: str | None = None

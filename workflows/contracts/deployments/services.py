@@ -5,6 +5,7 @@ repository's own ``.hybridci.yml`` (there without ``git_repo``). Durations are s
 Deliberately not here: what happens to one deployment (``deployment``).
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Final, Self
 
@@ -185,16 +186,43 @@ class ServiceDefinition(Frozen):
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        names = [environment.name for environment in self.environments]
-        if len(set(names)) != len(names):
-            raise ValueError("environments: two have the same name")
-        if STAGING in names[1:]:
-            raise ValueError(f"environments: {STAGING} must be the first")
-        if PRODUCTION in names[:-1]:
-            raise ValueError(f"environments: {PRODUCTION} must be the last")
+        _require_order([environment.name for environment in self.environments])
         size = len(type(self).__pydantic_serializer__.to_json(self))
         if size > MAX_SERVICE_BYTES:
             raise ValueError(f"the definition is {size} bytes long; at most {MAX_SERVICE_BYTES} are allowed")
+        return self
+
+
+class EnvironmentPolicy(Frozen):
+    """What whoever owns an environment asks of every version that wants in. A commit's file may only tighten it.
+
+    ``verification.run`` and ``rollback``, where they are given, are what runs; ``rollout`` names percentages at which
+    a version stops at least. ``pools``: where the file may let it run.
+    """
+
+    name: EnvironmentName
+    pools: list[Name] = Field(default_factory=lambda: [DEFAULT_POOL], min_length=1, max_length=100)
+    external: StrictBool = False
+    approval: ApprovalPolicy | None = None
+    rollout: Rollout | None = None
+    verification: Verification | None = None
+    rollback: RollbackSteps | None = None
+    supersede: SupersedePolicy = SupersedePolicy.NONE
+    freeze_windows: list[FreezeWindow] = Field(default_factory=list[FreezeWindow], max_length=50)
+
+
+class ServicePolicy(Frozen):
+    """The rules of a service whose definition its repository holds: its environments, in this order and no others.
+
+    ``pools``: where the file may let build and test run.
+    """
+
+    pools: list[Name] = Field(default_factory=lambda: [DEFAULT_POOL], min_length=1, max_length=100)
+    environments: list[EnvironmentPolicy] = Field(min_length=1, max_length=10)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        _require_order([environment.name for environment in self.environments])
         return self
 
 
@@ -212,13 +240,28 @@ class DefinitionSource(Frozen):
 
 
 class ServiceSpec(ServiceDefinition):
-    """What ``PUT /api/dashboard/services/{name}`` takes: environments, or where in the repository they are."""
+    """What ``PUT /api/dashboard/services/{name}`` takes: environments, or where in the repository they are and the
+    ``policy`` that they must keep. One that was stored before there were policies has none and can still be read.
+
+    Fields of later versions are left out where they say nothing, so that an older worker can read the rest.
+    """
 
     git_repo: Repository
     git_ref: GitRef | None = Field(default=None, description="The branch that webhooks deploy; all when not given.")
+    commit_on_ref: StrictBool = Field(
+        default=False, exclude_if=lambda on: not on, description="An agent must find each commit on `git_ref`."
+    )
     description: Annotated[Prose, StringConstraints(max_length=4096)] = ""
     labels: dict[ShortLine, ShortLine] = Field(default_factory=dict[str, str], max_length=64)
     definition: DefinitionSource | None = None
+    policy: ServicePolicy | None = Field(default=None, exclude_if=lambda policy: policy is None)
+    policy_change_needs_second_person: StrictBool = Field(default=False, exclude_if=lambda on: not on)
+
+    @property
+    def environment_names(self) -> list[str]:
+        """In order; of a definition in the repository, those of its policy, and none where it has no policy yet."""
+        rules = self.environments if self.policy is None else self.policy.environments
+        return [environment.name for environment in rules]
 
     @model_validator(mode="after")
     def _defined_once(self) -> Self:
@@ -228,11 +271,27 @@ class ServiceSpec(ServiceDefinition):
             raise ValueError(
                 "build, test and environments must be left out when `definition` reads them from the repository"
             )
+        if self.definition is None and self.policy is not None:
+            raise ValueError("policy is for a `definition` in the repository: the environments hold it themselves")
+        if self.commit_on_ref and self.git_ref is None:
+            raise ValueError("commit_on_ref needs `git_ref`, the branch on which each commit must be")
         return self
 
 
+class PolicyChange(Tolerant):
+    """A change of a service's policy that waits for a second person. ``changes``: in words, by field."""
+
+    spec: ServiceSpec
+    changes: list[str]
+    asked_by: str
+    asked_at: Millis
+
+
 class Service(Tolerant):
-    """A registered service. ``version`` counts the definitions; a deployment keeps the one it started with."""
+    """A registered service. ``version`` counts the definitions; a deployment keeps the one it started with.
+
+    ``policy_change`` waits for a second person. It came with this version; the next one has it no more.
+    """
 
     name: str
     version: int
@@ -240,6 +299,7 @@ class Service(Tolerant):
     created_at: Millis
     updated_at: Millis
     updated_by: str = ""
+    policy_change: PolicyChange | None = Field(default=None, exclude_if=lambda change: change is None)
 
 
 class ServicePage(Tolerant):
@@ -272,3 +332,13 @@ class DefinitionRequest(Tolerant):
 def spec_fields(definition: ServiceDefinition) -> dict[str, Any]:
     """The fields of a definition by name, for ``model_copy(update=…)`` of a ServiceSpec."""
     return {name: getattr(definition, name) for name in ServiceDefinition.model_fields}
+
+
+def _require_order(names: Sequence[str]) -> None:
+    """Raises ValueError."""
+    if len(set(names)) != len(names):
+        raise ValueError("environments: two have the same name")
+    if STAGING in names[1:]:
+        raise ValueError(f"environments: {STAGING} must be the first")
+    if PRODUCTION in names[:-1]:
+        raise ValueError(f"environments: {PRODUCTION} must be the last")

@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
         recheck,
         roll_out,
         rollback,
+        source,
         stuck,
         test,
         turn,
@@ -30,6 +31,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.progress import Phase
 
 PHASES: Final[Mapping[Phase, Callable[[Context], Awaitable[None]]]] = {
+    Phase.SOURCE: source.run,
     Phase.DEFINITION: definition.run,
     Phase.BUILD: build.run,
     Phase.TEST: test.run,

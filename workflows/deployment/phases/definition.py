@@ -1,4 +1,7 @@
-"""Read the definition that the deployed commit holds, by a job that checks it out."""
+"""Read the definition that the deployed commit holds, by a job that checks it out, and hold it to the policy.
+
+Deployments that began before there were policies go on without one.
+"""
 
 from datetime import timedelta
 from typing import Final
@@ -16,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.context import Context
     from workflows.deployment.job_specs import definition_job
     from workflows.deployment.jobs import succeeded, why_failed
+    from workflows.deployment.policy import LooserThanPolicy, tightened
     from workflows.deployment.progress import Failed, Phase
 
 _READ_WITHIN: Final = timedelta(seconds=30)
@@ -42,7 +46,16 @@ async def _load(context: Context, job: Job, path: str) -> None:
         )
     except ApplicationError as error:
         raise Failed(EventType.DEPLOYMENT_DEFINITION_INVALID, f"{path}: {error.message}") from error
-    context.journal.change(record.defined, definition)
+    policy = context.state.deployment.definition.policy
+    try:
+        kept = definition if policy is None else tightened(policy, definition)
+    except LooserThanPolicy as looser:
+        message = (
+            f"{path} asks for what the policy of {context.state.deployment.service_name} does not allow: {looser}. "
+            "Correct the file and deploy that commit, or have the policy changed: `hybridci service apply -f FILE`."
+        )
+        raise Failed(EventType.DEPLOYMENT_DEFINITION_INVALID, message) from looser
+    context.journal.change(record.defined, kept)
 
 
 def _started(deployment: Deployment, job_id: str) -> Deployment:

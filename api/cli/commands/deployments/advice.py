@@ -98,7 +98,7 @@ def _on_its_way(deployment: Deployment, api: ApiClient) -> list[str]:
             f"Approve it: `{api.command(f'deploy approve {identity}')}`",
             f"Reject it: `{api.command(f'deploy reject {identity} --reason …')}`",
         ]
-    elif stage is not None and stage.status is StageStatus.PAUSED:
+    elif (stage is not None and stage.status is StageStatus.PAUSED) or (stage is None and deployment.waits_for):
         lines.append(f"Go on: `{api.command(f'deploy resume {identity} --reason …')}`")
     elif stage is not None and stage.external and stage.waits_for is not None:
         lines.append(f"Record its result: `{api.command(f'deploy record {identity} {name} --job-id …')}`")
@@ -149,6 +149,7 @@ def _broken_part(deployment: Deployment) -> tuple[str, Sequence[str]] | None:
         ("test", deployment.test_job_id),
         ("build", deployment.build_job_id),
         ("definition", deployment.definition_job_id),
+        ("source", deployment.source_job_id),
     )
     for part, job_id in early:
         if job_id is not None:

@@ -26,7 +26,7 @@ from api.cli.commands.deployments.requests import (
 )
 from api.cli.output import Column, clock, note, now_ms, print_json, print_table, say, span
 from workflows.contracts.deployments.environments import EnvironmentState, Freeze
-from workflows.contracts.deployments.services import PRODUCTION, Service
+from workflows.contracts.deployments.services import PRODUCTION, FreezeWindow, Service
 
 app = sub_app("Freezes: times in which nothing is rolled out. Rollbacks go on.")
 
@@ -74,8 +74,7 @@ def list_freezes(
         states = _environments(api, service, environment)
         definition = Service.model_validate(api.get(service_path(service)))
     if as_json:
-        recurring = {each.name: each.freeze_windows for each in definition.spec.environments}
-        print_json([_as_json(state, recurring.get(state.environment, [])) for state in states])
+        print_json([_as_json(state, _recurring(definition, state.environment)) for state in states])
         return
     rows = [row for state in states for row in _rows(state, definition)]
     if not rows:
@@ -152,8 +151,7 @@ def _rows(state: EnvironmentState, definition: Service) -> list[tuple[object, ..
         )
         for each in state.freezes
     ]  # fmt: skip
-    spec = next((each for each in definition.spec.environments if each.name == state.environment), None)
-    for window in spec.freeze_windows if spec is not None else []:
+    for window in _recurring(definition, state.environment):
         frozen = state.frozen_until is not None and state.frozen_by == window.name
         rows.append(
             (
@@ -163,6 +161,13 @@ def _rows(state: EnvironmentState, definition: Service) -> list[tuple[object, ..
             )
         )  # fmt: skip
     return rows
+
+
+def _recurring(definition: Service, environment: str) -> Sequence[FreezeWindow]:
+    """Of a definition in the repository, those of the service's policy."""
+    rules = definition.spec.policy
+    found = definition.spec.environments if rules is None else rules.environments
+    return next((each.freeze_windows for each in found if each.name == environment), list[FreezeWindow]())
 
 
 def _as_json(state: EnvironmentState, recurring: Sequence[Any]) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def rollback(
 def resume(
     deployment: DeploymentArgument, reason: Why, by: As = None, as_json: AsJson = False, data_dir: DataDir = None
 ) -> None:
-    """Go on where verification could not tell."""
+    """Go on where verification could not tell, or look again for a commit that was not on its branch."""
     with open_api(data_dir) as api:
         record = command_deployment(
             api, find_deployment(api, deployment, prefer=is_on_its_way), "resume", {"reason": reason, "by": by}

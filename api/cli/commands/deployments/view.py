@@ -123,6 +123,7 @@ def waits_for_approval(deployment: Deployment) -> bool:
 def _jobs_before(deployment: Deployment) -> Iterator[WayRow]:
     definition = deployment.definition
     early = [
+        ("source", deployment.source_job_id, definition.commit_on_ref),
         ("definition", deployment.definition_job_id, definition.definition is not None),
         ("build", deployment.build_job_id, definition.build is not None),
         ("test", deployment.test_job_id, definition.test is not None),
@@ -141,6 +142,8 @@ def _job_status(deployment: Deployment, name: str, job_id: str | None, *, later:
     if deployment.status.final:
         failed = (deployment.cause or "").startswith(f"{name}_")
         return "failed" if failed else "stopped" if job_id else NOT_REACHED
+    if job_id and deployment.environment is None and deployment.waits_for is not None:
+        return "waiting"  # for its commit
     return "running" if job_id else "pending"
 
 

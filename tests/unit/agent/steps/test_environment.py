@@ -23,6 +23,7 @@ def attempt(**fields: object) -> AttemptInput:
         "job_id": JOB_ID, "attempt": 2, "job_type": "test", "pool": "linux", "git_repo": "https://example.com/shop.git",
         "git_commit_sha": "a" * 40, "git_ref": "main", "git_author": "ann@example.com", "timeout_seconds": 60,
         "fence": {"name": "shop/production", "number": 7},
+        "on_ref": "main",
     }  # fmt: skip
     return AttemptInput.model_validate(given | fields)
 
@@ -130,7 +131,7 @@ async def test_nothing_of_the_agent_leaks(steps: Steps, monkeypatch: pytest.Monk
     assert seen.keys() - by_bash == documented | {"A", "B", "EMPTY"}
     assert (seen["CI"], seen["HYBRIDCI_COMMIT"], seen["HYBRIDCI_ATTEMPT_NUMBER"]) == ("true", "a" * 40, "2")
     assert (seen["HYBRIDCI_FENCE"], seen["HYBRIDCI_FENCE_NAME"]) == ("7", "shop/production")
-    assert seen["EMPTY"] == ""
+    assert (seen["EMPTY"], seen["HYBRIDCI_ON_REF"]) == ("", "main")
 
 
 def _table() -> list[str]:
@@ -151,6 +152,10 @@ def test_a_job_without_a_ref_has_no_ref(steps: Steps) -> None:
 
 def test_a_job_without_a_fence_has_none(steps: Steps) -> None:
     assert not [name for name in steps.environment(attempt(fence=None)) if "FENCE" in name]
+
+
+def test_a_job_that_asks_for_no_branch_is_told_of_none(steps: Steps) -> None:
+    assert "HYBRIDCI_ON_REF" not in steps.environment(attempt(on_ref=None))
 
 
 def test_an_executor_is_found_by_its_name_in_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,16 +10,19 @@ from starlette.responses import Response
 
 from api.auth.guard import Caller
 from api.auth.origin import OriginDep
+from api.auth.principal import Principal
 from api.auth.reach import within
 from api.auth.resources import Resource
-from api.http.accepted import ACCEPTED
+from api.http.accepted import AcceptedAnswer
 from api.http.answers import Paging, json_answer
 from api.http.bodies import document_body
 from api.http.errors import ApiError, ProblemCode
 from api.http.ids import KnownService
 from api.identity.pools import pools_refused_to_service
 from api.services.ports import ServicePorts, ServicePortsDep
+from workflows.contracts.access import Operation
 from workflows.contracts.base import Frozen
+from workflows.contracts.deployments.policy import policy_changes
 from workflows.contracts.deployments.services import Service, ServiceName, ServicePage, ServiceSpec, ServiceWrite
 from workflows.contracts.errors import FieldError, InvalidState, NotFound, Unavailable, ValidationFailed
 
@@ -64,7 +67,14 @@ async def get_service(name: KnownService, which: Annotated[VersionQuery, Query()
 @router.put(
     "/{name}",
     response_model=Service,
-    responses={201: {"model": Service, "description": "It was registered."}, **ACCEPTED},
+    responses={
+        201: {"model": Service, "description": "It was registered."},
+        202: {
+            "model": Service | AcceptedAnswer,
+            "description": "Another policy waits for a second person (the service with its `policy_change`); or it is"
+            " accepted, but not stored yet.",
+        },
+    },
     summary="Register or change a service",
 )
 async def put_service(
@@ -77,8 +87,9 @@ async def put_service(
 ) -> Response:
     """As a whole, in JSON or YAML. The same definition again makes no new version.
 
-    201 when it was not there before; 202 when it is accepted, but not stored yet. 412 when it has another version than
-    ``If-Match`` says, or exists in spite of ``If-None-Match: *``.
+    201 when it was not there before; 202 when it is accepted, but not stored yet, or when it changes the policy and the
+    service asks for a second person. 412 when it has another version than ``If-Match`` says, or exists in spite of
+    ``If-None-Match: *``. 403 when it changes the policy and the caller may not.
     """
     if found := list(pools_refused_to_service(ports.pool_rules, name, spec)):
         raise ValidationFailed("The service names a pool that is not for it.", found)
@@ -87,7 +98,7 @@ async def put_service(
     write = ServiceWrite(
         name=name,
         spec=spec,
-        expected_version=expected,
+        expected_version=_pinned(origin.caller, name, spec, present, expected),
         **origin.fields(),
     )
     if expected is not None and expected != (present.version if present is not None else 0):
@@ -104,7 +115,8 @@ async def put_service(
         if expected is not None and expected != (now.version if now is not None else 0):
             raise _precondition_failed(name, now) from None
         raise
-    return _answer(stored, 201 if expected == 0 else 200)
+    waits = stored.policy_change is not None and stored.policy_change.spec == spec
+    return _answer(stored, 202 if waits else 201 if expected == 0 else 200)
 
 
 async def _present(ports: ServicePorts, name: str) -> Service | None:
@@ -134,6 +146,26 @@ def _expected_version(if_match: str | None, if_none_match: str | None, present: 
     return int(version[1])
 
 
+def _pinned(
+    caller: Principal, name: str, spec: ServiceSpec, present: Service | None, expected: int | None
+) -> int | None:
+    """Which version the change is made of. Who may not change the policy changes the very version that was looked at:
+    another could hold another policy. Raises ApiError forbidden.
+    """
+    if caller.may(Operation.SERVICES_POLICY, service=name):
+        return expected
+    changes = policy_changes(present.spec, spec) if present is not None else ["policy: a new service sets one"]
+    if not changes and present is not None:
+        return present.version
+    pairs = [change.partition(": ") for change in changes]
+    raise ApiError(
+        ProblemCode.FORBIDDEN,
+        f"This changes the policy of {name}, which needs {Operation.SERVICES_POLICY}; {caller.id} may not do that for"
+        f" {name}: leave it as it is.",
+        errors=[FieldError(field=field, message=message or "differs") for field, _, message in pairs],
+    )
+
+
 def _precondition_failed(name: str, present: Service | None) -> ApiError:
     found = "does not exist" if present is None else f"has version {present.version}, of {present.updated_by}"
     headers = {} if present is None else {"ETag": f'"{present.version}"'}
@@ -153,4 +185,6 @@ def _answer(service: Service, status: int = 200) -> Response:
     headers = {"ETag": f'"{service.version}"'}
     if status == 201:
         headers["Location"] = f"{router.prefix}/{service.name}"
+    if status == 202:
+        headers["Location"] = f"{router.prefix}/{service.name}/policy-change"
     return json_answer(service.model_dump_json().encode(), status, headers)
