@@ -87,10 +87,18 @@ class ApprovalGroup(Frozen):
 
 
 class ApprovalPolicy(Frozen):
-    """Who must say yes before a version enters an environment. With ``groups``, only their members may approve."""
+    """Who must say yes before a version enters an environment. With ``groups``, only their members may approve.
+
+    ``allow_unverified`` None: as the installation says (HYBRIDCI_ALLOW_UNVERIFIED_APPROVALS).
+    """
 
     required: int = Field(default=1, ge=1, le=20, description="Distinct approvers in all.")
-    allow_author: StrictBool = False
+    allow_author: StrictBool = Field(default=False, description="Its author and committer may approve it.")
+    allow_machines: StrictBool = Field(default=False, description="Keys and workloads of nobody in person may approve.")
+    allow_unverified: StrictBool | None = Field(
+        default=None, description="Approvals that are sent straight to Temporal count."
+    )
+    one_person_many_groups: StrictBool = Field(default=False, description="One approver counts for several groups.")
     signed: StrictBool = Field(default=False, description="Each approval must be signed; the pool's agents check it.")
     expires_seconds: Annotated[int, Field(ge=1, le=90 * 24 * 3600)] = APPROVAL_EXPIRES_SECONDS
     groups: list[ApprovalGroup] = Field(default_factory=list[ApprovalGroup], max_length=20)
