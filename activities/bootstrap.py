@@ -14,6 +14,7 @@ from temporalio.client import Client
 from activities.chaining.middleware import ObserveChain
 from activities.clock import Clock, epoch_millis
 from activities.deployments.activities import DeploymentActivities
+from activities.deployments.approvals import Approvals
 from activities.deployments.chains import build_deployment_creation_chain
 from activities.deployments.readers import DeploymentReader
 from activities.deployments.reconcile import DeploymentReconciler, TemporalDeploymentWorkflows
@@ -30,7 +31,7 @@ from activities.jobs.writers import JobCreator, JobWriter
 from activities.repairs.activities import RepairActivities, TemporalRepairs
 from activities.services.activities import ServiceActivities
 from activities.services.chains import build_apply_service_chain, build_decide_policy_chain
-from activities.settings import WorkerSettings
+from activities.settings import ApprovalSettings, WorkerSettings
 from activities.stores.open import Stores
 from workflows.client.jobs import JobClient
 
@@ -71,9 +72,16 @@ class ControlActivities:
 
 
 def build_activities(
-    stores: Stores, client: Client, *, clock: Clock = epoch_millis, signer: SpecSigner | None = None
+    stores: Stores,
+    client: Client,
+    *,
+    clock: Clock = epoch_millis,
+    signer: SpecSigner | None = None,
+    approvals: ApprovalSettings | None = None,
 ) -> ControlActivities:
-    """All activities of the control queue over these stores and this Temporal. Without ``signer`` nothing is signed."""
+    """All activities of the control queue over these stores and this Temporal. Without ``signer`` nothing is signed,
+    without ``approvals`` none is verified.
+    """
     middleware = [ObserveChain()]
     reader = DeploymentReader(stores.deployments, stores.services, stores.environments, stores.events, middleware)
     writer = DeploymentWriter(stores.deployments, middleware)
@@ -92,11 +100,23 @@ def build_activities(
             reader=reader,
             reconciler=reconciler,
             signer=signer or SpecSigner(),
+            approvals=_approvals(reader, approvals),
         ),
         environments=_environment_activities(stores, client, middleware, reader),
         repairs=RepairActivities(
             TemporalRepairs(client), stores.events, jobs.reader.get, jobs.reconciler.close, reconciler.close, clock
         ),
+    )
+
+
+def _approvals(reader: DeploymentReader, settings: ApprovalSettings | None) -> Approvals:
+    if settings is None:  # nothing is verified, and nothing else is allowed
+        return Approvals(reader.service)
+    return Approvals(
+        read=reader.service,
+        secret=settings.secret(),
+        allow_unverified=settings.allow_unverified,
+        allow_self_approval=settings.allow_self_approval,
     )
 
 

@@ -5,13 +5,49 @@ and AWS's credentials (boto3's own variables).
 """
 
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from activities.stores.settings import StoreSettings
 from workflows.log_setup import LEVELS
+
+_SECRET_BYTES: Final = 32
+
+
+class ApprovalSettings(BaseSettings):
+    """How approvals are verified: by the secret that the API vouches with (``HYBRIDCI_SIGNING_KEY``, or a file).
+
+    Both permissions are for one's own machine, where `hybridci up` sets them.
+    """
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True)
+
+    signing_key: SecretStr | None = Field(default=None, validation_alias="HYBRIDCI_SIGNING_KEY")
+    signing_key_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_SIGNING_KEY_FILE")
+    allow_unverified: bool = Field(default=False, validation_alias="HYBRIDCI_ALLOW_UNVERIFIED_APPROVALS")
+    allow_self_approval: bool = Field(default=False, validation_alias="HYBRIDCI_ALLOW_SELF_APPROVAL")
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        secret = self.secret()
+        if secret is not None and len(secret) < _SECRET_BYTES:
+            raise ValueError(f"HYBRIDCI_SIGNING_KEY must have at least {_SECRET_BYTES} characters, as the API's")
+        return self
+
+    def secret(self) -> bytes | None:
+        """None: nothing can be verified. Raises ValueError."""
+        if self.signing_key is not None and self.signing_key_file is not None:
+            raise ValueError("both HYBRIDCI_SIGNING_KEY and HYBRIDCI_SIGNING_KEY_FILE are set; keep one of them")
+        if self.signing_key is not None:
+            return self.signing_key.get_secret_value().encode()
+        if self.signing_key_file is None:
+            return None
+        try:
+            return self.signing_key_file.read_text("utf-8").strip().encode()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"the file named by HYBRIDCI_SIGNING_KEY_FILE cannot be read: {error}") from error
 
 
 class WorkerSettings(BaseSettings):
@@ -20,6 +56,7 @@ class WorkerSettings(BaseSettings):
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True)
 
     stores: StoreSettings
+    approvals: ApprovalSettings | None = None
     log_level: str = "INFO"
     max_concurrent_workflow_tasks: int = Field(
         default=100, ge=2, validation_alias="HYBRIDCI_WORKER_WORKFLOW_TASKS", description="At once, in threads."
@@ -47,7 +84,7 @@ class WorkerSettings(BaseSettings):
     @classmethod
     def from_environment(cls) -> Self:
         """Raises pydantic.ValidationError that names every bad variable."""
-        return cls(stores=StoreSettings())
+        return cls(stores=StoreSettings(), approvals=ApprovalSettings())
 
     @model_validator(mode="after")
     def _a_write_for_each_task(self) -> Self:

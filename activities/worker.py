@@ -123,7 +123,8 @@ async def _serve(settings: WorkerSettings, stores: Stores, signer: SpecSigner, s
     }
     watch = Watch(StuckWorkflows(client), stores.events, epoch_millis, RepairClient(client).begin)
     await _until_it_answers("Temporal", watch.tick, stop)
-    async with build_worker(client, build_activities(stores, client, signer=signer), settings):
+    activities = build_activities(stores, client, signer=signer, approvals=settings.approvals)
+    async with build_worker(client, activities, settings):
         logger.info("control worker ready", extra=facts)
         watching = asyncio.create_task(watch.run(), name="watch")
         await stop.wait()

@@ -34,6 +34,7 @@ from api.auth.guard import GUARD
 from api.auth.keys import KeyRing
 from api.auth.limits import RateLimits, RequestLimits
 from api.auth.sign_in import SignIn
+from api.auth.vouching import Voucher
 from api.auth.walk import require_complete
 from api.claims import routes as claims
 from api.claims.service import Claims
@@ -103,6 +104,7 @@ def production_app(
     temporal_ui: str | None = None,
     disk: Check | None = None,
     sign_in: SignIn | None = None,
+    voucher: Voucher | None = None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> FastAPI:
     """The application on real stores and Temporal, which it connects to while it runs."""
@@ -116,6 +118,7 @@ def production_app(
         access=CredentialRegistry(stores.credentials, middleware=[ObserveChain()]),
         audit=stores.events,
         sign_in=sign_in or SignIn.by_key_only(),
+        voucher=voucher or Voucher(),
         reader=reader,
         creator=JobCreator(stores.jobs, stores.agents, [ObserveChain()]),
         deployments=deployment_reader(stores),

@@ -23,6 +23,7 @@ from api.agents.schemas import GatewayAddress
 from api.auth.authenticator import Authenticator
 from api.auth.remembered import Remembered
 from api.auth.sign_in import SignIn
+from api.auth.vouching import Voucher
 from api.claims.service import Claims
 from api.http.metrics import Metrics
 from api.identity.pools import PoolRule
@@ -62,6 +63,7 @@ class Services:
     codec: PayloadCodec | None = None
     environment: str = "development"
     sign_in: SignIn = field(default_factory=SignIn.by_key_only)
+    voucher: Voucher = field(default_factory=Voucher)
     claims: Claims = field(default_factory=Claims.unconfigured)
     clock: Clock = epoch_millis
     stopping: Callable[[], bool] = lambda: False

@@ -19,8 +19,10 @@ from api.agents.schemas import GatewayAddress
 from api.app import production_app
 from api.auth.keys import KeyRing, UnusableKey
 from api.auth.sign_in import SignIn, open_sign_in
+from api.auth.vouching import Voucher
 from api.http.hosts import hosts_for
 from api.http.protocol import BoundedProtocol
+from api.identity.people import People
 from api.settings import ApiSettings
 from api.system.checks import disk_check
 from api.webhooks.receive import Webhooks, open_webhooks
@@ -81,6 +83,7 @@ def _serve(
         environment=settings.environment,
         webhooks=webhooks,
         sign_in=sign_in,
+        voucher=Voucher(People(sign_in.policy.people), signing_key, settings.allow_self_approval),
         gateway=gateway,
         codec=load_codec(CodecSettings()),
         temporal_ui=settings.temporal_ui_origin,

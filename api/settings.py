@@ -30,11 +30,13 @@ class ApiSettings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535, validation_alias="HYBRIDCI_PORT")
     admin_key: SecretStr | None = Field(default=None, validation_alias="HYBRIDCI_ADMIN_KEY")
     admin_key_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_ADMIN_KEY_FILE")
+    admin_owner: str | None = Field(default=None, validation_alias="HYBRIDCI_ADMIN_OWNER")
     agent_key: SecretStr | None = Field(default=None, validation_alias="HYBRIDCI_AGENT_KEY")
     agent_key_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_AGENT_KEY_FILE")
 
     signing_key: SecretStr | None = Field(default=None, validation_alias="HYBRIDCI_SIGNING_KEY")
     signing_key_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_SIGNING_KEY_FILE")
+    allow_self_approval: bool = Field(default=False, validation_alias="HYBRIDCI_ALLOW_SELF_APPROVAL")
     gateway_public_address: str | None = Field(default=None, validation_alias="HYBRIDCI_GATEWAY_PUBLIC_ADDRESS")
     gateway_ca_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_GATEWAY_CA_FILE")
     access_policy: Path | None = Field(default=None, validation_alias="HYBRIDCI_ACCESS_POLICY")
@@ -98,7 +100,12 @@ class ApiSettings(BaseSettings):
                     f"The {role} key has {len(key)} characters, so it could be guessed; make a random one of"
                     f" {_SECRET_BYTES} or more: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
                 )
-        return KeyRing([(key, Principal.everywhere(role.value, role)) for key, role in found if key is not None])
+        owners = {Role.ADMIN: self.admin_owner}
+        principals = {
+            role: Principal.everywhere(role.value, role, owner=owners.get(role), machine=role is Role.AGENT)
+            for _, role in found
+        }
+        return KeyRing([(key, principals[role]) for key, role in found if key is not None])
 
     def signing_secret(self) -> bytes | None:
         """What leases are signed with: shared by all API processes, at least 32 bytes. None: not configured.

@@ -9,6 +9,7 @@ from codeuchain import Middleware
 from activities.chaining.chains import NamedChain, build_chain, chain_of
 from activities.clock import Clock, epoch_millis
 from activities.credentials.links import (
+    ClaimCredential,
     IssueCredential,
     ListCredentials,
     RetrieveCredential,
@@ -28,6 +29,13 @@ def build_rotate_credential_chain(
     """
     links = [RotateCredential(store, clock=clock), IssueCredential(store, clock=clock)]
     return build_chain("RotateCredential", links, middleware)
+
+
+def build_claim_credential_chain(
+    store: CredentialStore, middleware: Sequence[Middleware] = (), *, clock: Clock = epoch_millis
+) -> NamedChain:
+    """``credential_id``, ``owner``, ``machine`` and ``signed`` in, ``claimed`` out."""
+    return build_chain("ClaimCredential", [RetrieveCredential(store), ClaimCredential(store, clock=clock)], middleware)
 
 
 def build_revoke_credential_chain(

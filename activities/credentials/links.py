@@ -8,7 +8,12 @@ from activities.chaining.links import StoreLink, require
 from activities.events.trail import noted
 from activities.stores.interfaces import CredentialStore
 from workflows.contracts.access import Credential, CredentialKind, CredentialPage
-from workflows.contracts.audit.details import CredentialIssued, CredentialRevoked, CredentialRotated
+from workflows.contracts.audit.details import (
+    CredentialClaimed,
+    CredentialIssued,
+    CredentialRevoked,
+    CredentialRotated,
+)
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable
 from workflows.contracts.who import WhoAndWhy
 
@@ -22,6 +27,9 @@ class CredentialContext(TypedDict, total=False):
     credential: Credential
     until: int
     signed: WhoAndWhy
+    owner: str
+    machine: bool
+    claimed: Credential
     replaced: Credential
     revoked: Credential
     kind: CredentialKind
@@ -36,7 +44,8 @@ class IssueCredential(StoreLink[CredentialStore]):
     async def call(self, ctx: Context[CredentialContext]) -> Context[CredentialContext]:
         """Its id is random: that another has it means that something is very wrong."""
         credential, signed = require(ctx, "credential", Credential), require(ctx, "signed", WhoAndWhy)
-        issued, words = CredentialIssued(**_said(credential)), _words(credential, "was issued")
+        whose = {name: getattr(credential, name) for name in ("owner", "machine", "maker")}
+        issued, words = CredentialIssued(**_said(credential), **whose), _words(credential, "was issued")
         event = noted(issued, signed, self._clock(), words, agent_id=credential.agent_id)
         if not await self._store.put(credential, [event]):
             raise Unavailable(f"The id {credential.credential_id} of a new credential is taken: ask for it again.")
@@ -69,6 +78,29 @@ class RotateCredential(StoreLink[CredentialStore]):
                 " again."
             )
         return ctx.insert("revoked", ended)
+
+
+class ClaimCredential(StoreLink[CredentialStore]):
+    """``credential``, ``owner``, ``machine`` and ``signed`` → ``claimed``. Raises InvalidState for one that has an
+    owner or is no key, or was changed by somebody else meanwhile.
+    """
+
+    async def call(self, ctx: Context[CredentialContext]) -> Context[CredentialContext]:
+        """Once: whose a key is does not change afterwards; another person gets another key."""
+        credential, signed = require(ctx, "credential", Credential), require(ctx, "signed", WhoAndWhy)
+        owner, machine = require(ctx, "owner", str), require(ctx, "machine", bool)
+        if credential.kind is not CredentialKind.KEY or credential.owner is not None:
+            whose = f"it is {credential.owner}'s" if credential.owner is not None else f"it is a {credential.kind}"
+            raise InvalidState(f"Credential {credential.credential_id} cannot be claimed: {whose}. Make another key.")
+        changes = {"owner": owner, "machine": machine, "revision": credential.revision + 1}
+        claimed = credential.model_copy(update=changes)
+        said, words = CredentialClaimed(**_said(claimed), owner=owner, machine=machine), _words(claimed, "was claimed")
+        if not await self._store.put(claimed, [noted(said, signed, self._clock(), words)]):
+            raise InvalidState(
+                f"Credential {credential.credential_id} was changed by somebody else at this moment: look at it and try"
+                " again."
+            )
+        return ctx.insert("claimed", claimed)
 
 
 class RevokeCredential(StoreLink[CredentialStore]):

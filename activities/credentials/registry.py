@@ -11,6 +11,7 @@ from codeuchain import Middleware
 from activities.chaining.chains import run_chain
 from activities.clock import Clock, epoch_millis
 from activities.credentials.chains import (
+    build_claim_credential_chain,
     build_issue_credential_chain,
     build_list_credentials_chain,
     build_retrieve_credential_chain,
@@ -31,6 +32,7 @@ class CredentialRegistry:
         self._clock = clock
         self._issue = build_issue_credential_chain(store, middleware, clock=clock)
         self._rotate = build_rotate_credential_chain(store, middleware, clock=clock)
+        self._claim = build_claim_credential_chain(store, middleware, clock=clock)
         self._revoke = build_revoke_credential_chain(store, middleware, clock=clock)
         self._retrieve = build_retrieve_credential_chain(store, middleware)
         self._list = build_list_credentials_chain(store, middleware)
@@ -47,6 +49,11 @@ class CredentialRegistry:
         until = self._clock() + overlap_seconds * 1000
         data = {"replaced": replaced, "credential": successor, "until": until, "signed": signed}
         return await run_chain(self._rotate, data, result="revoked", kind=Credential)
+
+    async def claim(self, credential_id: str, *, owner: str, machine: bool, signed: WhoAndWhy) -> Credential:
+        """Whose an ownerless key is. Raises NotFound, InvalidState."""
+        data = {"credential_id": credential_id, "owner": owner, "machine": machine, "signed": signed}
+        return await run_chain(self._claim, data, result="claimed", kind=Credential)
 
     async def revoke(self, credential_id: str, *, grace_seconds: int = 0, signed: WhoAndWhy) -> Credential:
         """End it, after the grace. Doing it again changes nothing. Raises NotFound."""

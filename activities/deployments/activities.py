@@ -11,6 +11,7 @@ from typing import Any
 from temporalio import activity
 
 from activities.chaining.chains import NamedChain, run_chain
+from activities.deployments.approvals import Approvals
 from activities.deployments.readers import DeploymentReader
 from activities.deployments.reconcile import DeploymentReconciler
 from activities.deployments.signing import SpecSigner
@@ -18,6 +19,7 @@ from activities.deployments.writers import DeploymentWriter
 from activities.errors import speaks_temporal
 from activities.stores.interfaces import WriteOutcome
 from workflows.contracts.commands import JobInput, ReconcileResult
+from workflows.contracts.deployments.approvals import ApprovalFacts, ApprovalQuestion
 from workflows.contracts.deployments.deployment import Deployment, DeploymentWrite
 from workflows.contracts.errors import NotFound
 from workflows.contracts.sealed import SpecSignature
@@ -32,6 +34,7 @@ class DeploymentActivities:
     reader: DeploymentReader
     reconciler: DeploymentReconciler
     signer: SpecSigner
+    approvals: Approvals
 
     def all(self) -> Sequence[Callable[..., Any]]:
         """Every activity, for ``Worker(activities=…)``."""
@@ -39,6 +42,7 @@ class DeploymentActivities:
             self.create_deployment,
             self.record_deployment,
             self.load_deployment,
+            self.approval_facts,
             self.reconcile_deployments,
             self.sign_specification,
         ]
@@ -63,6 +67,12 @@ class DeploymentActivities:
             return await self.reader.get(deployment_id)
         except NotFound:
             return None
+
+    @activity.defn(name="approval_facts")
+    @speaks_temporal
+    async def approval_facts(self, question: ApprovalQuestion) -> ApprovalFacts:
+        """Who may approve as the service is registered now, and which approvals the API vouches for."""
+        return await self.approvals.facts(question)
 
     @activity.defn(name="reconcile_deployments")
     @speaks_temporal

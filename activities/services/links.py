@@ -17,7 +17,7 @@ from workflows.contracts.audit.details import (
     ServiceApplied,
 )
 from workflows.contracts.audit.events import AuditEvent, EventQuery, new_event
-from workflows.contracts.deployments.policy import DecidePolicyChange, is_second_person, lacks_policy, policy_changes
+from workflows.contracts.deployments.policy import DecidePolicyChange, lacks_policy, no_second_person, policy_changes
 from workflows.contracts.deployments.services import PolicyChange, Service, ServicePage, ServiceSpec, ServiceWrite
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable, ValidationFailed
 from workflows.contracts.who import Who
@@ -119,7 +119,13 @@ class ApplyService(_Changing):
         service = self._next(write.name, write.spec, write.by, present)
         changes = policy_changes(present.spec, write.spec) if present is not None else []
         if present is not None and changes and present.spec.policy_change_needs_second_person:
-            waiting = PolicyChange(spec=write.spec, changes=changes, asked_by=write.by, asked_at=service.updated_at)
+            waiting = PolicyChange(
+                spec=write.spec,
+                changes=changes,
+                asked_by=write.by,
+                identity=write.identity,
+                asked_at=service.updated_at,
+            )
             service = service.model_copy(update={"spec": present.spec, "policy_change": waiting})
             asked = PolicyChangeRequested(service_version=service.version, changes=changes)
             events = [_event(asked, write, change_id, service, "waits for a second person")]
@@ -163,10 +169,8 @@ class DecideOnPolicy(_Changing):
             if made is None:
                 raise _nothing_waits(decision, present)
             return ctx.insert("service", made)
-        if decision.approve and not is_second_person(change, decision.by):
-            raise InvalidState(
-                f"{decision.by} asked for this change of {decision.name}'s policy: another person must agree to it."
-            )
+        if decision.approve and (why := no_second_person(change, decision)) is not None:
+            raise InvalidState(f"This change of {decision.name}'s policy waits for a second person, and {why}.")
         spec = change.spec if decision.approve else present.spec
         service = self._next(decision.name, spec, decision.by, present)
         events = _decided(decision, change_id, service, change)

@@ -14,12 +14,13 @@ from api.access.schemas import (
     KeyList,
     KeyOut,
     KeyStatus,
+    OwnerRequest,
     RotateRequest,
     key_created,
     key_out,
     status_of_key,
 )
-from api.auth.issuing import issue, revoke, rotate
+from api.auth.issuing import KeyHolder, claim, issue, revoke, rotate
 from api.auth.origin import OriginDep
 from api.auth.principal import Principal
 from api.http.answers import PageQuery, json_answer
@@ -45,6 +46,9 @@ async def create_key(
 ) -> Response:
     """`key` is shown only in this answer. Nobody can give away more than they have."""
     _require_held(origin.caller, request.grants)
+    maker = ports.voucher.people.of(origin.caller.bearer)
+    by_default = None if request.machine else maker.person
+    holder = KeyHolder(owner=request.owner or by_default, machine=request.machine or maker.machine, maker=maker.person)
     issued = await issue(
         ports,
         kind=CredentialKind.KEY,
@@ -53,6 +57,7 @@ async def create_key(
         grants=request.grants,
         ttl_seconds=request.expires_seconds,
         by=origin,
+        holder=holder,
     )
     created = key_created(issued.credential, issued.token, ports.clock())
     headers = {"Location": f"{router.prefix}/{created.key_id}", **_ONCE}
@@ -95,6 +100,18 @@ async def rotate_key(
     created = key_created(issued.credential, issued.token, ports.clock())
     headers = {"Location": f"{router.prefix}/{created.key_id}", **_ONCE}
     return json_answer(created.model_dump_json().encode(), 201, headers)
+
+
+@router.post("/{key_id}/claim", response_model=KeyOut, summary="Say whose a key is")
+async def claim_key(
+    key_id: KeyId,
+    request: Annotated[OwnerRequest, Depends(json_body(OwnerRequest))],
+    ports: AccessPortsDep,
+    origin: OriginDep,
+) -> Response:
+    """Of a key that was made before keys had owners; 409 for one that has one: make another key then."""
+    claimed = await claim(ports, _known(key_id), owner=request.owner, machine=request.machine, by=origin)
+    return json_answer(key_out(claimed, ports.clock()).model_dump_json().encode())
 
 
 @router.delete("/{key_id}", response_model=KeyOut, summary="Revoke a key")

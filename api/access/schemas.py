@@ -7,11 +7,12 @@ from pydantic import Field
 
 from workflows.contracts.access import Credential, CredentialKind, Grant
 from workflows.contracts.base import Frozen
-from workflows.contracts.fields import Millis
+from workflows.contracts.fields import Millis, Person
 
 DEFAULT_OVERLAP_SECONDS: Final = 24 * 3600
 EXAMPLE_KEY: Final = {
     "name": "ci of checkout",
+    "owner": "ann@example.com",
     "grants": [{"role": "developer", "services": ["checkout"]}],
     "expires_seconds": 7_776_000,
 }
@@ -42,6 +43,9 @@ class KeyOut(Frozen):
     last_used_at: Millis | None = Field(description="To within a minute; null for agents, whose heartbeats tell more.")
     replaced_by: str | None
     agent_id: str | None
+    owner: str | None = Field(description="Whose it is; null for a key that nobody has claimed: it owns itself.")
+    machine: bool
+    maker: str | None = Field(description="Who made it and saw its secret.")
 
 
 class KeyCreated(KeyOut):
@@ -55,6 +59,13 @@ class KeyList(Frozen):
 
     items: list[KeyOut]
     next_cursor: str | None = None
+
+
+class OwnerRequest(Frozen):
+    """Whose a key is, as the access policy knows them; ``machine``: nobody's in person."""
+
+    owner: Person
+    machine: bool = False
 
 
 class RotateRequest(Frozen):

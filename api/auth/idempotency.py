@@ -34,7 +34,7 @@ def id_for(principal: Principal, key: str | None, *, part: int | None = None) ->
     if key is None:
         return new_job_id()
     # A key holds no line end, so that a part can never meet another caller's key.
-    return job_id_for_key(principal.id, key if part is None else f"{key}\n{part}")
+    return job_id_for_key(principal.scope, key if part is None else f"{key}\n{part}")
 
 
 def update_id_for(principal: Principal, key: str | None, command: BaseModel) -> str | None:
@@ -44,8 +44,9 @@ def update_id_for(principal: Principal, key: str | None, command: BaseModel) -> 
     """
     if key is None:
         return None
-    digest = fingerprint(type(command).__name__, command.model_copy(update={"via": "", "address": None, "role": None}))
-    return job_id_for_key(principal.id, f"{key}\n{digest}")
+    whence = {"via": "", "address": None, "role": None, "key_id": None}
+    digest = fingerprint(type(command).__name__, command.model_copy(update=whence))
+    return job_id_for_key(principal.scope, f"{key}\n{digest}")
 
 
 def fingerprint(operation: str, request: BaseModel) -> str:

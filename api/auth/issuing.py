@@ -14,6 +14,16 @@ from workflows.contracts.who import WhoAndWhy
 
 
 @dataclass(frozen=True, slots=True)
+class KeyHolder:
+    """Whose a credential is: ``owner`` is a subject, ``names`` are further ones, ``maker`` the person who made it."""
+
+    owner: str | None = None
+    names: Sequence[str] = ()
+    machine: bool = False
+    maker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Issued:
     """A credential and, this once, its secret."""
 
@@ -30,13 +40,14 @@ async def issue(
     grants: Sequence[Grant],
     ttl_seconds: int | None,
     by: Origin | None,
+    holder: KeyHolder | None = None,
     agent_id: str | None = None,
     csrf_digest: str | None = None,
     parent_id: str | None = None,
     reason: str | None = None,
 ) -> Issued:
     """A new credential for ``subject``; ``by`` None means that the subject asked itself. Raises Unavailable."""
-    now = ports.clock()
+    now, whose = ports.clock(), holder or KeyHolder()
     token, credential_id = new_token(kind)
     credential = Credential(
         credential_id=credential_id,
@@ -51,6 +62,10 @@ async def issue(
         agent_id=agent_id,
         csrf_digest=csrf_digest,
         parent_id=parent_id,
+        owner=whose.owner,
+        names=list(whose.names),
+        machine=whose.machine,
+        maker=whose.maker,
     )
     kept = await ports.access.issue(credential, signed=_who(by, subject, reason))
     ports.authenticator.learn(kept)
@@ -74,12 +89,21 @@ async def rotate(ports: IssuingPorts, credential: Credential, *, overlap_seconds
             "expires_at": None if lifetime is None else now + lifetime,
             "last_used_at": None,
             "revision": 1,
+            "maker": ports.voucher.people.of(by.caller.bearer).person,
+            "origin_id": credential.origin_id or credential.credential_id,
         }
     )
     ending = await ports.access.rotate(credential, successor, overlap_seconds=overlap_seconds, signed=by.who())
     ports.authenticator.learn(ending)
     ports.authenticator.learn(successor)
     return Issued(token, successor)
+
+
+async def claim(ports: IssuingPorts, credential_id: str, *, owner: str, machine: bool, by: Origin) -> Credential:
+    """Say whose a key of before keys had owners is. Raises NotFound, InvalidState when it has one, Unavailable."""
+    claimed = await ports.access.claim(credential_id, owner=owner, machine=machine, signed=by.who())
+    ports.authenticator.learn(claimed)
+    return claimed
 
 
 async def revoke(ports: IssuingPorts, credential_id: str, *, by: Origin | None, grace_seconds: int = 0) -> None:

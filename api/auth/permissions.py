@@ -144,6 +144,7 @@ _ACCESS: Final[Mapping[str, Need]] = {
     "GET /api/access/keys": Operation.ACCESS_MANAGE,
     "GET /api/access/keys/{key_id}": Operation.ACCESS_MANAGE,
     "DELETE /api/access/keys/{key_id}": Operation.ACCESS_MANAGE,
+    "POST /api/access/keys/{key_id}/claim": Operation.ACCESS_MANAGE,
     "POST /api/access/keys/{key_id}/rotate": Operation.ACCESS_MANAGE,
 }
 

@@ -7,6 +7,7 @@ from fastapi import Depends
 from api.auth.authenticator import Authenticator
 from api.auth.remembered import Remembered
 from api.auth.sign_in import SignIn
+from api.auth.vouching import Voucher
 from api.ports import HasAccess, HasClock, HasCredentials, provided
 from api.temporal.ports import HasKnownJobs, RecordPorts
 
@@ -25,7 +26,14 @@ class HasSignIn(Protocol):
     def sign_in(self) -> SignIn: ...
 
 
-class IssuingPorts(HasAuthenticator, HasAccess, HasClock, Protocol):
+class HasVoucher(Protocol):
+    """Who is who, and what the API vouches for."""
+
+    @property
+    def voucher(self) -> Voucher: ...
+
+
+class IssuingPorts(HasAuthenticator, HasAccess, HasClock, HasVoucher, Protocol):
     """Handing out credentials and ending them."""
 
 

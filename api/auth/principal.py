@@ -6,16 +6,20 @@ Deliberately not here: how somebody is known (``authenticator``) and what a rout
 from dataclasses import dataclass, field
 from typing import Final
 
+from api.identity.people import Bearer
 from workflows.contracts.access import ROLE_OPERATIONS, Credential, CredentialKind, Grant, Operation, Role
 
+_MACHINES: Final = frozenset({CredentialKind.TOKEN, CredentialKind.AGENT})
 _HIGHEST_FIRST: Final = (Role.ADMIN, Role.OPERATOR, Role.APPROVER, Role.DEVELOPER, Role.VIEWER, Role.AGENT)
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is asking. ``id`` goes into records (``created_by``) and scopes idempotency keys.
+    """Who is asking. ``id`` goes into records (``created_by``): it is how they are displayed, and not unique.
 
     ``credential_id`` is None for the keys of the configuration. ``agent_id`` is set when it is one registered agent.
+    ``owner``, ``names``, ``machine`` and ``maker`` say who it is (``api.identity.people``); ``key_id`` is the key that
+    it is, or that opened it.
     """
 
     id: str
@@ -24,6 +28,11 @@ class Principal:
     credential_id: str | None = None
     agent_id: str | None = None
     csrf_digest: str | None = field(default=None, repr=False)
+    owner: str | None = None
+    names: tuple[str, ...] = ()
+    machine: bool = False
+    maker: str | None = None
+    key_id: str | None = None
 
     @classmethod
     def of(cls, credential: Credential) -> "Principal":
@@ -35,12 +44,31 @@ class Principal:
             credential_id=credential.credential_id,
             agent_id=credential.agent_id,
             csrf_digest=credential.csrf_digest,
+            owner=credential.owner,
+            names=tuple(credential.names),
+            machine=credential.machine or credential.kind in _MACHINES,
+            maker=credential.maker,
+            key_id=_key_of(credential),
         )
 
     @classmethod
-    def everywhere(cls, name: str, role: Role) -> "Principal":
+    def everywhere(cls, name: str, role: Role, *, owner: str | None = None, machine: bool = False) -> "Principal":
         """Somebody of this role without limits: a key of the configuration, a webhook."""
-        return cls(id=name, kind=CredentialKind.KEY, grants=(Grant(role=role),))
+        grants = (Grant(role=role),)
+        return cls(id=name, kind=CredentialKind.KEY, grants=grants, owner=owner or name, machine=machine)
+
+    @property
+    def bearer(self) -> Bearer:
+        """What the identity map has to know."""
+        own = self.credential_id if self.kind is CredentialKind.KEY else None
+        return Bearer(self.id, self.key_id, own, self.owner, self.names, self.machine, self.maker)
+
+    @property
+    def scope(self) -> str:
+        """Whose idempotency keys these are: of a key, however often it is replaced, and of nobody of the same name."""
+        if self.key_id is not None:
+            return f"{self.id}#{self.key_id}"
+        return self.owner or self.id
 
     @property
     def role(self) -> Role | None:
@@ -80,6 +108,13 @@ class Principal:
             for operation in ROLE_OPERATIONS[wanted.role]
             if wanted.allows(operation)
         )
+
+
+def _key_of(credential: Credential) -> str | None:
+    """The key that it is, or that opened it."""
+    if credential.kind is CredentialKind.KEY:
+        return credential.origin_id or credential.credential_id
+    return credential.parent_id
 
 
 def _within(names: list[str] | None, name: str | None) -> bool:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from api.auth.cookies import presented
 from api.auth.csrf import new_csrf_token
-from api.auth.issuing import Issued, issue, revoke
+from api.auth.issuing import Issued, KeyHolder, issue, revoke
 from api.auth.origin import address_of, origin_for
 from api.auth.ports import AuthPorts
 from api.auth.principal import Principal
@@ -37,7 +37,8 @@ async def open_for_person(ports: AuthPorts, request: Request, identity: Identity
     if not grants:
         raise nobody(identity, "users")
     seconds = ports.sign_in.session_seconds
-    return await _open(ports, request, identity.person, grants, reason=identity.told, seconds=seconds)
+    holder = KeyHolder(owner=identity.owner, names=identity.addresses)
+    return await _open(ports, request, identity.person, grants, holder, reason=identity.told, seconds=seconds)
 
 
 async def open_for_key(ports: AuthPorts, request: Request, key: Principal) -> Opened:
@@ -53,7 +54,9 @@ async def open_for_key(ports: AuthPorts, request: Request, key: Principal) -> Op
         seconds = max(1, min(seconds, (stored.expires_at - ports.clock()) // 1000))
     reason = f"key {key.credential_id or 'of the configuration'}"
     parent_id = key.credential_id
-    return await _open(ports, request, key.id, key.grants, reason=reason, seconds=seconds, parent_id=parent_id)
+    owner = key.owner or f"key:{key.key_id}"
+    holder = KeyHolder(owner=owner, names=key.names, machine=key.machine, maker=key.maker)
+    return await _open(ports, request, key.id, key.grants, holder, reason=reason, seconds=seconds, parent_id=parent_id)
 
 
 async def _open(
@@ -61,6 +64,7 @@ async def _open(
     request: Request,
     subject: str,
     grants: Sequence[Grant],
+    holder: KeyHolder,
     *,
     reason: str,
     seconds: int,
@@ -76,6 +80,7 @@ async def _open(
         grants=grants,
         ttl_seconds=seconds,
         by=origin_for(request, person),
+        holder=holder,
         csrf_digest=digest,
         parent_id=parent_id,
         reason=reason,

@@ -4,11 +4,12 @@ from typing import Annotated, Protocol
 
 from fastapi import Depends
 
+from api.auth.ports import HasVoucher
 from api.ports import HasClock, HasPoolRules, HasStarting, provided
 from api.temporal.ports import RecordPorts
 
 
-class DeploymentPorts(HasClock, RecordPorts, HasStarting, HasPoolRules, Protocol):
+class DeploymentPorts(HasClock, HasVoucher, RecordPorts, HasStarting, HasPoolRules, Protocol):
     """Deployments and environments: their records and their workflows."""
 
 

@@ -16,7 +16,7 @@ from workflows.contracts.deployments.services import EnvironmentName, Positive
 from workflows.contracts.fields import CommitSha, Line, Person, Prose
 from workflows.contracts.sealed import SignedApproval
 
-_INTERNAL: Final = frozenset({"fingerprint", "sequence"})
+_INTERNAL: Final = frozenset({"fingerprint", "sequence", "parties"})
 MAX_MILLIS: Final = 253_402_300_799_000
 """The last moment of the year 9999."""
 JobReference = Annotated[Line, StringConstraints(min_length=1, max_length=256)]
@@ -36,9 +36,13 @@ EXAMPLE_DEPLOYMENT: Final[dict[str, Any]] = {
 
 
 class SignedBody(Frozen):
-    """``by``: the person for whom the admin key acts; default is the key's own name."""
+    """``by``: for whom an admin acts, on one's own machine only. It is told, and never counts as theirs."""
 
-    by: Person | None = Field(default=None, description="For whom the admin key acts; default: the key's own name.")
+    by: Person | None = Field(
+        default=None,
+        description="For whom an admin acts; told as `<admin> for <by>`, never counted as theirs. Only where"
+        " HYBRIDCI_ALLOW_SELF_APPROVAL is set, as `hybridci up` does.",
+    )
 
 
 class ApproveRequest(SignedBody):

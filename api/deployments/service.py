@@ -10,6 +10,7 @@ from typing import Final
 from api.auth.guard import require
 from api.auth.idempotency import fingerprint, require_same
 from api.auth.origin import Origin
+from api.auth.vouching import Giver
 from api.deployments.ports import DeploymentPorts
 from api.identity.pools import pools_refused_to_service
 from api.temporal.recorded import earlier_deployment, seen_deployment
@@ -31,6 +32,7 @@ from workflows.contracts.deployments.policy import lacks_policy
 from workflows.contracts.deployments.services import Service
 from workflows.contracts.errors import FieldError, InvalidState, NotFound, Unavailable, ValidationFailed
 from workflows.contracts.ids import job_id_for_key, new_job_id
+from workflows.contracts.people import Parties
 from workflows.deployment.record import as_accepted
 
 _POSSIBLE: Final[dict[type[object], str]] = {
@@ -54,17 +56,24 @@ class Started:
 
 
 async def start_deployment(
-    ports: DeploymentPorts, origin: Origin, request: DeploymentRequest, *, key: str | None
+    ports: DeploymentPorts,
+    origin: Origin,
+    request: DeploymentRequest,
+    *,
+    key: str | None,
+    committer: str | None = None,
+    forge: str | None = None,
 ) -> Started:
-    """Start a deployment of the service as it is defined now, or find the one that this key stands for.
+    """Start a deployment of the service as it is defined now, or find the one that this key stands for. ``committer``:
+    who committed it, where that is known besides the author; ``forge``: where both have their logins.
 
     Raises ApiError forbidden for a service out of reach, NotFound for an unknown one, Conflict, ValidationFailed,
     Unavailable, and Accepted when it is started but cannot be recorded now.
     """
     require(origin.caller, Operation.DEPLOYMENTS_START, service=request.service_name)
     if key is None:
-        return await _begin(ports, await _input(ports, new_job_id(), origin, request))
-    deployment_id, digest = job_id_for_key(origin.caller.id, key), fingerprint("deployment", request)
+        return await _begin(ports, await _input(ports, new_job_id(), origin, request, (committer, forge)))
+    deployment_id, digest = job_id_for_key(origin.caller.scope, key), fingerprint("deployment", request)
     # A workflow's id names service and version too: Temporal alone would let two different requests with one key start.
     async with ports.starting.setdefault(deployment_id, asyncio.Lock()):
         known = await earlier_deployment(ports, deployment_id)
@@ -73,7 +82,7 @@ async def start_deployment(
             if not known.recorded:
                 raise Accepted(_taken(known.record, replayed=True))
             return Started(known.record, replayed=True)
-        start = await _input(ports, deployment_id, origin, request)
+        start = await _input(ports, deployment_id, origin, request, (committer, forge))
         return await _begin(ports, start.model_copy(update={"fingerprint": digest}))
 
 
@@ -102,9 +111,15 @@ def _taken(deployment: Deployment, *, replayed: bool) -> Taken:
 
 
 async def command_deployment(
-    ports: DeploymentPorts, deployment_id: str, command: DeploymentCommand, update_id: str | None = None
+    ports: DeploymentPorts,
+    deployment_id: str,
+    command: DeploymentCommand,
+    update_id: str | None = None,
+    *,
+    giver: Giver | None = None,
 ) -> Deployment:
-    """The deployment's record after the command. The same ``update_id`` again gives the first answer.
+    """The deployment's record after the command. The same ``update_id`` again gives the first answer. ``giver``: who
+    gives an approval.
 
     Raises NotFound when there is no such deployment, InvalidState when it has ended or refuses, ValidationFailed,
     Unavailable, and Accepted when it is taken but not answered.
@@ -112,6 +127,8 @@ async def command_deployment(
     deployment = (await seen_deployment(ports, deployment_id)).record
     if deployment.closed and update_id is None:
         raise _ended(deployment, command)
+    if isinstance(command, Approve) and giver is not None:
+        command = ports.voucher.vouch(command, giver, deployment)
     try:
         return await ports.deployment_client.command(deployment, command, update_id)
     except NotFound:
@@ -160,13 +177,18 @@ async def require_environment(ports: DeploymentPorts, service_name: str, environ
 
 
 async def _input(
-    ports: DeploymentPorts, deployment_id: str, origin: Origin, request: DeploymentRequest
+    ports: DeploymentPorts,
+    deployment_id: str,
+    origin: Origin,
+    request: DeploymentRequest,
+    commit: tuple[str | None, str | None],
 ) -> DeploymentInput:
     service = await ports.deployments.service(request.service_name)
     _require_policy(service)
     if found := list(pools_refused_to_service(ports.pool_rules, service.name, service.spec)):
         said = "; ".join(f"{error.field} of {service.name}: {error.message}" for error in found)
         raise ValidationFailed(f"It was not started: {said}.", [FieldError(field="pool", message=said)])
+    people, signed, (committer, forge) = ports.voucher.people, origin.who(), commit
     return DeploymentInput(
         deployment_id=deployment_id,
         request=request,
@@ -175,6 +197,12 @@ async def _input(
         via=origin.via,
         address=origin.address,
         role=origin.caller.role,
+        key_id=signed.key_id,
+        parties=Parties(
+            author=people.of_name(request.git_author, forge=forge),
+            starter=people.of(origin.caller.bearer),
+            committer=None if committer is None else people.of_name(committer, forge=forge),
+        ),
     )
 
 

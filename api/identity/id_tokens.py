@@ -20,6 +20,7 @@ from pydantic_core import from_json
 
 from activities.clock import Clock
 from api.identity.issuer_keys import Issuer
+from api.identity.people import subject_of
 from api.identity.policy import IssuerPolicy
 from workflows.contracts.fields import INCOMING, NotBlank, ShortLine
 
@@ -53,6 +54,18 @@ class Identity:
     def subject(self) -> str:
         """``sub``, as far as it fits into a record."""
         return _line(self.claims.get("sub")) or ""
+
+    @property
+    def owner(self) -> str:
+        """The issuer and ``sub``: who it is, whatever they are called. One that fits into no record is a digest."""
+        said = self.subject or f"#{hashlib.sha256(repr(self.claims.get('sub')).encode()).hexdigest()}"
+        return subject_of(self.issuer.name, said)
+
+    @property
+    def addresses(self) -> list[str]:
+        """The address that the issuer has verified, if any."""
+        email = _line(self.claims.get("email"))
+        return [] if email is None else [email.casefold()]
 
     @property
     def told(self) -> str:

@@ -1,5 +1,5 @@
 """The access policy (``HYBRIDCI_ACCESS_POLICY``, YAML): which issuers are trusted, who of theirs gets which grants,
-what pools are for.
+what pools are for, who is who.
 
 Read and checked once, at start; every fault is named, because a rule that is not understood must not be skipped.
 Deliberately not here: whether a token is genuine (``identity.id_tokens``) and what is handed out for it (``sessions``,
@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, StringConstraints, ValidationError
 
+from api.identity.people import PersonRule, people_faults
 from api.identity.pools import PoolRule
 from workflows.contracts.access import Grant
 from workflows.contracts.base import Frozen
@@ -92,6 +93,7 @@ class AccessPolicy(Frozen):
     users: list[UserRule] = Field(default_factory=list[UserRule], max_length=1000)
     workloads: list[WorkloadRule] = Field(default_factory=list[WorkloadRule], max_length=1000)
     pools: list[PoolRule] = Field(default_factory=list[PoolRule], max_length=1000)
+    people: list[PersonRule] = Field(default_factory=list[PersonRule], max_length=10_000)
 
     def grants_of_person(self, issuer: str, claims: Mapping[str, Any]) -> list[Grant]:
         """The grants of every rule that matches; none is no."""
@@ -169,6 +171,7 @@ def _faults(policy: AccessPolicy, *, development: bool) -> Iterator[FieldError]:
         if pool.name in pools:
             yield FieldError(field=f"pools.{number}.name", message=f"{pool.name} is there twice")
         pools.add(pool.name)
+    yield from people_faults(policy.people, known)
 
 
 def _issuer_faults(issuer: IssuerPolicy, field: str, *, development: bool) -> Iterator[FieldError]:

@@ -4,10 +4,11 @@ from typing import Annotated, Protocol
 
 from fastapi import Depends
 
+from api.auth.ports import HasVoucher
 from api.ports import HasDeploymentClient, HasDeploymentReader, HasPoolRules, provided
 
 
-class ServicePorts(HasDeploymentReader, HasDeploymentClient, HasPoolRules, Protocol):
+class ServicePorts(HasDeploymentReader, HasDeploymentClient, HasPoolRules, HasVoucher, Protocol):
     """Services: their records and their workflows."""
 
 

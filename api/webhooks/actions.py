@@ -44,11 +44,12 @@ _LONGEST: Final = {
     "message": 4096 - _MARK_LENGTH - 12,
     "git_commit_message": 8192,
     "git_author": 256,
+    "git_committer": 256,
     "by": 256,
     "job_id": 256,
 }
 """Text that a payload may hold at any length, and how much of it we keep."""
-_LINES: Final = frozenset({"git_author", "by", "job_id"})
+_LINES: Final = frozenset({"git_author", "git_committer", "by", "job_id"})
 
 
 async def perform_all(effects: Effects, actions: Sequence[Planned]) -> list[ActionResult]:
@@ -98,8 +99,10 @@ async def _start_job(effects: Effects, planned: Planned) -> ActionResult:
 
 
 async def _start_deployment(effects: Effects, planned: Planned) -> ActionResult:
-    request = DeploymentRequest.model_validate({**_fitted(planned), "service_name": planned.service})
-    deployment, replayed = await effects.start_deployment(request, planned.key)
+    values = _fitted(planned)
+    committer = values.pop("git_committer", None)
+    request = DeploymentRequest.model_validate({**values, "service_name": planned.service})
+    deployment, replayed = await effects.start_deployment(request, planned.key, committer)
     message = f"Deployment of {deployment.service_name} {deployment.version} is started."
     return _done(planned, deployment, message).model_copy(update={"replayed": replayed})
 

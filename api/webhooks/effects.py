@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 from api.auth.origin import Origin
 from api.auth.principal import Principal
+from api.auth.vouching import Giver
 from api.deployments.service import command_deployment, command_environment, report_metrics, start_deployment
 from api.jobs.service import submit_one
 from api.temporal.recorded import seen_deployment, seen_job
@@ -32,7 +33,8 @@ class ApiEffects:
         self._ports = ports
         self.by = f"webhook:{provider}"
         self.address = address
-        self._origin = Origin(Principal.everywhere(self.by, Role.ADMIN), self.by, address)
+        self._provider = provider
+        self._origin = Origin(Principal.everywhere(self.by, Role.ADMIN, machine=True), self.by, address)
 
     async def start_job(self, spec: JobSpec, key: str) -> tuple[Job, bool]:
         """A provider submits as itself; no key of the API is involved."""
@@ -42,10 +44,14 @@ class ApiEffects:
             return (await seen_job(self._ports, job_id_for_key(self.by, key))).record, True
         return submitted.job, submitted.replayed
 
-    async def start_deployment(self, request: DeploymentRequest, key: str) -> tuple[Deployment, bool]:
+    async def start_deployment(
+        self, request: DeploymentRequest, key: str, committer: str | None = None
+    ) -> tuple[Deployment, bool]:
         """Start it once for this key; True when it was there."""
         try:
-            started = await start_deployment(self._ports, self._origin, request, key=key)
+            started = await start_deployment(
+                self._ports, self._origin, request, key=key, committer=committer, forge=self._provider
+            )
         except Conflict:  # another delivery of the same key said it in other words
             return (await seen_deployment(self._ports, job_id_for_key(self.by, key))).record, True
         return started.deployment, started.replayed
@@ -54,7 +60,8 @@ class ApiEffects:
         self, deployment_id: str, command: Approve | Reject | RollbackCommand | RecordStage, key: str
     ) -> Deployment:
         """Send it to the deployment, once for this key."""
-        return await command_deployment(self._ports, _known(deployment_id), command, self._update_id(command, key))
+        update_id, giver = self._update_id(command, key), self._giver(command.by)
+        return await command_deployment(self._ports, _known(deployment_id), command, update_id, giver=giver)
 
     async def report_metrics(self, deployment_id: str, sample: ReportMetrics) -> None:
         """Hand over a sample."""
@@ -63,6 +70,14 @@ class ApiEffects:
     async def hold(self, service: str, environment: str, command: HoldCommand, key: str) -> EnvironmentState:
         """Hold the environment, once for this key."""
         return await command_environment(self._ports, service, environment, command, self._update_id(command, key))
+
+    def _giver(self, by: str) -> Giver:
+        """Whom the provider knows by a login of its own that the identity map has; else the provider, a machine: what a
+        delivery names besides is the word of whoever has its secret.
+        """
+        own = by.startswith(f"{self._provider}:")
+        person = self._ports.voucher.people.of_login(by) if own else None
+        return Giver(person or self._ports.voucher.people.of(self._origin.caller.bearer), None if person else by)
 
     def _update_id(self, command: BaseModel, key: str) -> str:
         """The same for the same delivery, whatever a payload says the second time: the trail may not know it yet."""

@@ -127,10 +127,14 @@ class ActionShape(Frozen):
     or_deployment: bool = False
 
 
+_SERVERS_OWN: Final = frozenset({"via", "address", "key_id", "vouched"})
+"""Of a command: whence it came and who gives it is not for a manifest to say."""
+
+
 def _shape(model: type[Frozen], *, extra: frozenset[str] = frozenset(), or_deployment: bool = True) -> ActionShape:
     """Of a command: its fields but those that say whence it came, and ``deployment_id`` where one is meant."""
     required = {name for name, field in model.model_fields.items() if field.is_required()}
-    fields = {name for name in model.model_fields if name not in {"via", "address"}} | extra
+    fields = {name for name in model.model_fields if name not in _SERVERS_OWN} | extra
     if or_deployment:
         fields.add("deployment_id")
     return ActionShape(
@@ -147,7 +151,7 @@ ACTIONS: Final[dict[ActionName, ActionShape]] = {
         required=frozenset(name for name, field in JobSpec.model_fields.items() if field.is_required()),
     ),
     ActionName.START_DEPLOYMENT: ActionShape(
-        fields=frozenset(DeploymentRequest.model_fields) - {"service_name"},
+        fields=frozenset(DeploymentRequest.model_fields) - {"service_name"} | {"git_committer"},
         required=frozenset({"version", "git_commit_sha", "git_author"}),
         service=True,
     ),

@@ -65,7 +65,9 @@ class Effects(Protocol):
         """Start it once for this key; True when it was there."""
         ...
 
-    async def start_deployment(self, request: DeploymentRequest, key: str) -> tuple[Deployment, bool]:
+    async def start_deployment(
+        self, request: DeploymentRequest, key: str, committer: str | None = None
+    ) -> tuple[Deployment, bool]:
         """Start it once for this key; True when it was there."""
         ...
 

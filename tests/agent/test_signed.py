@@ -45,7 +45,7 @@ def strict(lone: AgentProcess, tmp_path: Path) -> AgentProcess:
 
 @pytest.fixture
 async def signed(starter: Client) -> AsyncIterator[Deploys]:
-    async with deploys(starter, SpecSigner(KEY)) as harness:
+    async with deploys(starter, signer=SpecSigner(KEY)) as harness:
         yield harness
 
 

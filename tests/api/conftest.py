@@ -22,6 +22,7 @@ from api.auth.authenticator import Authenticator
 from api.auth.keys import KeyRing
 from api.auth.limits import RateLimits, RequestLimits
 from api.auth.principal import Principal
+from api.auth.vouching import Voucher
 from api.deps import Services
 from api.http.metrics import Metrics
 from api.http.middleware import RequestContext
@@ -150,6 +151,7 @@ def memory_app(limits: RateLimits | None = None) -> tuple[FastAPI, Stores, FakeJ
         repairing=lambda: repairs,
         metrics=Metrics(),
         fleet=fleet_of(stores),
+        voucher=Voucher(allow_self_approval=True),
         stopping=lambda: bool(stop),
     )
     return app_with(services), stores, job_client, stop

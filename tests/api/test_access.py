@@ -8,7 +8,7 @@ import pytest
 
 from api.auth.limits import RateLimits
 from api.auth.tokens import digest_of, new_token, read_token
-from tests.api.conftest import ADMIN_KEY, Bench, client, memory_app
+from tests.api.conftest import ADMIN_KEY, SPEC, Bench, client, memory_app
 from tests.api.gate import KEYS, Gate
 from workflows.contracts.access import CredentialKind
 from workflows.contracts.audit.events import EventQuery
@@ -226,3 +226,64 @@ async def test_a_flood_of_unknown_tokens_reaches_no_store_and_stops_nobody_else(
         webhook = await anyone.post("/api/webhooks/github", headers={"Authorization": "Bearer garbage"})
         assert webhook.status_code == 404
     assert len(reads) == 10
+
+
+async def test_a_key_is_somebodys(gate: Gate) -> None:
+    """Whoever makes it, unless the admin says whose it is; a machine's is nobody's in person."""
+    own = await gate.make({"role": "admin"}, name="rita", owner="Rita <rita@example.com>")
+    assert (own["owner"], own["machine"], own["maker"]) == ("Rita <rita@example.com>", False, "admin")
+    by_default = await gate.make(name="plain")
+    assert (by_default["owner"], by_default["maker"]) == ("admin", "admin")
+    by_rita = (await gate.ask(own["key"], "POST", KEYS, json={"name": "x", "grants": [{"role": "viewer"}]})).json()
+    assert (by_rita["owner"], by_rita["maker"]) == ("rita@example.com", "rita@example.com")
+    machine = await gate.make(name="ci", machine=True)
+    assert (machine["owner"], machine["machine"]) == (None, True)
+    rotated = await gate.ask(own["key"], "POST", f"{KEYS}/{by_default['key_id']}/rotate")
+    assert (rotated.json()["owner"], rotated.json()["maker"]) == ("admin", "rita@example.com"), "who saw the secret"
+    blank = await gate.bench.admin.post(KEYS, json={"name": "x", "grants": [{"role": "viewer"}], "owner": " "})
+    assert (blank.status_code, blank.json()["errors"][0]["field"]) == (422, "owner")
+
+
+async def test_a_key_of_before_owners_owns_itself_until_it_is_claimed(gate: Gate) -> None:
+    made = await gate.make(name="old")
+    stored = await gate.bench.stores.credentials.get(made["key_id"])
+    assert stored is not None
+    before = stored.model_copy(update={"owner": None, "maker": None, "revision": stored.revision + 1})
+    assert await gate.bench.stores.credentials.put(before, [])
+    url = f"{KEYS}/{made['key_id']}"
+    assert (await gate.ask(ADMIN_KEY, "GET", url)).json()["owner"] is None
+    assert await gate.status(made["key"], "POST", f"{url}/claim", json={"owner": "bob"}) == 403, "an admin says whose"
+    claimed = await gate.ask(ADMIN_KEY, "POST", f"{url}/claim", json={"owner": "bob@example.com"})
+    assert (claimed.status_code, claimed.json()["owner"]) == (200, "bob@example.com")
+    again = await gate.ask(ADMIN_KEY, "POST", f"{url}/claim", json={"owner": "cat@example.com"})
+    assert (again.status_code, "it is bob@example.com's" in again.json()["detail"]) == (409, True)
+    for wrong, field in (({}, "owner"), ({"owner": ""}, "owner"), ({"owner": "x", "machine": "no"}, "machine")):
+        refused = await gate.ask(ADMIN_KEY, "POST", f"{url}/claim", json=wrong)
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, field)
+    assert await gate.status(ADMIN_KEY, "POST", f"{KEYS}/0123456789abcdef/claim", json={"owner": "x"}) == 404
+    (event,) = (await gate.bench.stores.events.list(EventQuery(action="access.key_claimed"))).items
+    assert (event.details["owner"], event.details["credential_id"]) == ("bob@example.com", made["key_id"])
+
+
+async def test_keys_of_one_name_are_different_callers(gate: Gate) -> None:
+    """For what is done once under an Idempotency-Key, and in the trail; a rotated key stays the caller that it was."""
+    one, other = await gate.make(name="ci"), await gate.make(name="ci")
+    headers = {"Idempotency-Key": "build-7"}
+
+    async def submit(key: str) -> tuple[int, str]:
+        answer = await gate.ask(key, "POST", "/api/dashboard/jobs", json=SPEC, headers=headers)
+        return answer.status_code, answer.json()["job_id"]
+
+    first, second = await submit(one["key"]), await submit(other["key"])
+    assert (first[0], second[0], first[1] != second[1]) == (201, 201, True)
+    rotated = (await gate.ask(ADMIN_KEY, "POST", f"{KEYS}/{one['key_id']}/rotate")).json()
+    assert await submit(rotated["key"]) == (200, first[1])
+    twice = (await gate.ask(ADMIN_KEY, "POST", f"{KEYS}/{rotated['key_id']}/rotate")).json()
+    assert await submit(twice["key"]) == (200, first[1])
+    await gate.bench.register()
+    reason = {"reason": "look"}
+    admin = await gate.make({"role": "operator"}, name="ci")
+    hold = "/api/dashboard/services/checkout/environments/production/hold"
+    assert await gate.status(admin["key"], "POST", hold, json=reason) == 200
+    command = gate.bench.releases.commands[-1]
+    assert (command.by, command.key_id) == ("key:ci", admin["key_id"])

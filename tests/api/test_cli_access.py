@@ -64,6 +64,20 @@ def test_a_key_is_made_shown_rotated_and_revoked(api: Served, tmp_path: Path) ->
     assert "No sessions." in call(api, "key", "list", "--kind", "session").stdout
 
 
+def test_a_key_is_somebodys_and_one_of_before_is_claimed(api: Served) -> None:
+    made = call(api, "key", "create", "bob-laptop", "--role", "approver", "--owner", "bob@example.com")
+    assert made.exit_code == 0, made.output
+    token = read_token(made.stdout.strip())
+    assert token is not None
+    assert "bob@example.com" in call(api, "key", "show", token.credential_id).stdout
+    late = call(api, "key", "claim", token.credential_id, "--owner", "cat@example.com")
+    assert (late.exit_code, "it is bob@example.com's" in late.stderr) == (1, True)
+    robot = told(api, "key", "create", "robot", "--role", "developer", "--machine", "--json")
+    assert "itself, until an admin claims it" in call(api, "key", "show", robot["key_id"]).stdout
+    claimed = call(api, "key", "claim", robot["key_id"], "--owner", "ops", "--machine")
+    assert claimed.stdout == f"{robot['key_id']} of key:robot: ops (a machine's)\n", claimed.output
+
+
 def test_a_key_with_several_grants_comes_from_a_file(api: Served) -> None:
     body = "name: two\ngrants:\n- {role: viewer}\n- {role: operator, pools: [linux]}\n"
     made = call(api, "key", "create", "--file", "-", "--json", text=body)

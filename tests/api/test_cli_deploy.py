@@ -269,10 +269,10 @@ class TestSteering:
         deployment_id = started(api, "approve", **WAITING)
         arguments = ("--as", "bob@example.com", "--comment", "fine", "--environment", "production")
         result = done(api, "deploy", "approve", deployment_id, *arguments)
-        assert result.stdout == "approve 1.0: approved for production, 1 of 1 (bob@example.com).\n"
+        assert result.stdout == "approve 1.0: approved for production, 1 of 1 (admin for bob@example.com).\n"
         command = api.job_client.releases.commands[-1]
         assert isinstance(command, Approve)
-        assert (command.by, command.comment, command.via) == ("bob@example.com", "fine", "cli")
+        assert (command.by, command.comment, command.via) == ("admin for bob@example.com", "fine", "cli")
         denied = call(api, "deploy", "approve", deployment_id, key=AGENT_KEY)
         assert denied.exit_code == 2
 
@@ -315,7 +315,7 @@ class TestSteering:
         register(api, "held")
         held = done(api, "deploy", "hold", "held", "--reason", "incident 4711", "--as", "bob")
         assert held.stdout.startswith("production of held: held.\n")
-        assert "ON HOLD by bob since" in held.stdout
+        assert "ON HOLD by admin for bob since" in held.stdout
         assert "`hybridci deploy release held --environment production`" in held.stderr
         assert told(api, "deploy", "release", "held")["hold"] is None
         assert call(api, "deploy", "release", "held").exit_code == 1
@@ -342,7 +342,7 @@ class TestSteering:
         done(api, "deploy", "approve", deployment_id, "--as", "bob")
         lines = done(api, "deploy", "events", "trail@1.0").stdout.splitlines()
         assert [line.split()[3] for line in lines[1:]] == ["deployment.created", "deployment.approve"]
-        assert lines[-1].split()[4:6] == ["bob", "cli"]
+        assert lines[-1].split()[4:8] == ["admin", "for", "bob", "cli"]
         page = told(api, "deploy", "events", deployment_id)
         assert page["items"][0]["action"] == "deployment.approve"
 
@@ -556,7 +556,7 @@ class TestFreezes:
         assert added.stdout.startswith("production of frozen: frozen (sale).\n")
         command = api.job_client.releases.commands[-1]
         assert isinstance(command, FreezeCommand)
-        assert command.by == "bob"
+        assert command.by == "admin for bob"
         assert f"hybridci freeze remove frozen {command.freeze_id}" in added.stderr
         lines = done(api, "freeze", "list", "frozen").stdout.splitlines()
         assert lines[1].split()[:3] == ["production", command.freeze_id, "sale"]

@@ -25,7 +25,7 @@ async def test_an_approval_is_signed_by_the_key_or_whom_it_acts_for(bench: Bench
     assert (plain.status_code, named.status_code) == (200, 200)
     assert [(each["by"], each["comment"]) for each in named.json()["approvals"]] == [
         ("admin", ""),
-        ("ann@example.com", "fine"),
+        ("admin for ann@example.com", "fine"),
     ]
     first, second = bench.releases.commands
     assert isinstance(first, Approve)
@@ -167,7 +167,7 @@ async def test_resume_and_override_reach_the_workflow(bench: Bench) -> None:
     resume, override = bench.releases.commands
     assert isinstance(resume, Resume)
     assert isinstance(override, OverrideFreeze)
-    assert (resume.reason, override.by, override.reason) == ("looked at it", "bob", "hotfix")
+    assert (resume.reason, override.by, override.reason) == ("looked at it", "admin for bob", "hotfix")
     cancelled = await bench.admin.post(url + "/cancel")
     assert (cancelled.json()["status"], cancelled.json()["cause"]) == ("failed", "cancelled")
 

@@ -160,7 +160,7 @@ async def test_the_trail_tells_who_did_what_from_where(bench: Bench) -> None:
     await bench.admin.post(f"{DEPLOYMENTS}/{deployment_id}/approve", json={"by": "ann"}, headers=cli)
     own = (await bench.admin.get(f"{DEPLOYMENTS}/{deployment_id}/events")).json()["items"]
     assert [(event["action"], event["by"], event["via"]) for event in own] == [
-        ("deployment.approve", "ann", "cli"),
+        ("deployment.approve", "admin for ann", "cli"),
         ("deployment.created", "admin", "api"),
     ]
     by_id = (await bench.admin.get("/api/events", params={"deployment_id": deployment_id})).json()["items"]

@@ -7,11 +7,14 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from temporalio.client import Client
 
 from activities.jobs.readers import JobReader
 from activities.jobs.writers import JobCreator
+from activities.settings import ApprovalSettings
 from api.app import build_app, deployment_reader
+from api.auth.vouching import Voucher
 from api.deps import Services
 from api.http.metrics import Metrics
 from tests.api.conftest import ADMIN_KEY, DEPLOYMENT, access_parts, client
@@ -22,6 +25,7 @@ from workflows.client.deployments import workflow_id_of
 from workflows.client.jobs import JobClient
 
 DEPLOYMENTS = "/api/dashboard/deployments"
+SECRET = b"a secret that the API and the control worker share"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,8 @@ class Live:
 
 @pytest.fixture
 async def live(temporal_client: Client) -> AsyncIterator[Live]:
-    async with deploys(temporal_client) as harness:
+    own_machine = ApprovalSettings(signing_key=SecretStr(SECRET.decode()), allow_self_approval=True)
+    async with deploys(temporal_client, own_machine) as harness:
         stores = harness.stores
         job_client = JobClient(temporal_client)
         services = Services(
@@ -75,6 +80,7 @@ async def live(temporal_client: Client) -> AsyncIterator[Live]:
             repairing=FakeRepairs,
             metrics=Metrics(),
             fleet=fleet_of(stores),
+            voucher=Voucher(secret=SECRET, allow_self_approval=True),
         )
         async with client(build_app(services), ADMIN_KEY) as admin:
             yield Live(admin, harness)
@@ -91,7 +97,7 @@ async def test_from_registration_to_rollback_over_http(live: Live) -> None:
     own = await live.admin.post(url + "/approve", json={"by": "ann@example.com"})
     assert (own.status_code, own.json()["code"]) == (409, "invalid_state"), "the author must not approve"
     approved = await live.admin.post(url + "/approve", json={"by": "bob@example.com", "comment": "go"})
-    assert [each["by"] for each in approved.json()["approvals"]] == ["bob@example.com"]
+    assert [each["by"] for each in approved.json()["approvals"]] == ["admin for bob@example.com"]
     await live.until(url, status="live")
     sample = await live.admin.post(url + "/metrics", json={"error_rate": 0.01})
     assert sample.status_code == 202

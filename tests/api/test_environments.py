@@ -23,7 +23,11 @@ async def test_environments_are_listed_in_the_order_a_version_passes_them(bench:
 async def test_hold_and_release(bench: Bench) -> None:
     await bench.register()
     held = await bench.admin.post(PRODUCTION + "/hold", json={"reason": "audit", "by": "ann"})
-    assert (held.status_code, held.json()["hold"]["by"], held.json()["hold"]["reason"]) == (200, "ann", "audit")
+    assert (held.status_code, held.json()["hold"]["by"], held.json()["hold"]["reason"]) == (
+        200,
+        "admin for ann",
+        "audit",
+    )
     assert isinstance(bench.releases.commands[-1], HoldCommand)
     released = await bench.admin.post(PRODUCTION + "/release")
     assert (released.status_code, released.json()["hold"]) == (200, None)

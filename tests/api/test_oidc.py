@@ -20,6 +20,7 @@ from api.identity.oidc import back_to_this_site
 from tests.api.conftest import ADMIN_KEY
 from tests.api.sign_in import SITE, Door, opened_door, post
 from tests.oidc_issuer import AUDIENCE, CLIENT_ID, OidcIssuer, running_issuer
+from workflows.contracts.access import CredentialKind
 
 RULES = """
 users:
@@ -416,3 +417,14 @@ async def test_without_an_issuer_login_says_what_to_do(door: Door) -> None:
         strange = await browser.get("/auth/login?who=me")
     assert (unknown.status_code, unknown.json()["errors"][0]["field"]) == (422, "issuer")
     assert strange.status_code == 422
+
+
+async def test_a_session_is_of_the_issuers_subject_and_not_of_what_is_displayed(door: Door) -> None:
+    """Whoever takes over an address at the issuer is another person; the address is known besides."""
+    answers = [await by_token(door, door.issuer.token({**ANN, "sub": sub})) for sub in ("00u1", "00u2")]
+    assert [answer.json()["subject"] for answer in answers] == ["ann@example.com", "ann@example.com"]
+    page = await door.stores.credentials.list(CredentialKind.SESSION, limit=10, cursor=None)
+    assert sorted((each.owner, each.names) for each in page.items) == [
+        ("oidc:corp:00u1", ["ann@example.com"]),
+        ("oidc:corp:00u2", ["ann@example.com"]),
+    ]

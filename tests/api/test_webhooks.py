@@ -4,16 +4,21 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from api.auth.vouching import Voucher
 from api.cli.stack.children import Options, process_specs
 from api.cli.stack.data_dir import DataDir
+from api.deps import Services
 from api.http.middleware import MAX_WEBHOOK_BYTES
+from api.identity.people import People, PersonRule
 from api.webhooks.actions import mark_of
 from api.webhooks.deliveries import Deliveries
+from api.webhooks.effects import ApiEffects
 from tests.webhooks.bench import NOW, SECRET, WebhookBench, github_signature, together, webhook_bench
 from tests.webhooks.captured import DEPLOYMENT, SHA, captured
 from workflows.contracts.deployments.commands import Approve, RecordStage, ReportMetrics, RollbackCommand
@@ -222,6 +227,39 @@ async def test_slack_approves_and_hears_how_it_went(hooks: WebhookBench) -> None
     (command,) = hooks.releases.commands
     assert isinstance(command, Approve)
     assert (command.by, command.via, command.version) == ("slack:ben", "webhook:slack", "1.4.2")
+
+
+async def test_a_chats_approval_is_a_persons_when_the_identity_map_knows_the_login(hooks: WebhookBench) -> None:
+    """Of others it is the webhook's, a machine's: whoever has a tool's secret can name anybody."""
+    await hooks.deploy("1.4.2")
+    await hooks.send("slack-approve")
+    services: Services = hooks.app.state.services
+    people = People([PersonRule(id="ben", emails=["ben@example.com"], logins=["slack:ben"])])
+    hooks.app.state.services = replace(services, voucher=Voucher(people, b"s" * 32))
+    hooks.restart()
+    effects = ApiEffects(hooks.app.state.services, "slack", None)
+    for by in ("slack:ben", "ben@example.com", "github:ben"):
+        deployment_id = (await deployments(hooks))[0].deployment_id
+        await effects.command(deployment_id, Approve(by=by), f"key of {by}")
+    found = [command.vouched for command in hooks.releases.commands if isinstance(command, Approve)]
+    assert [(each.identity.person, each.identity.machine, each.acts_for) for each in found if each is not None] == [
+        ("machine:webhook:slack", True, "slack:ben"),
+        ("ben", False, None),
+        ("machine:webhook:slack", True, "ben@example.com"),
+        ("machine:webhook:slack", True, "github:ben"),
+    ]
+    last = found[-1]
+    assert last is not None
+    assert last.proof
+
+
+async def test_a_push_names_author_committer_and_who_started_it(hooks: WebhookBench) -> None:
+    await hooks.send("github-push")
+    (start,) = hooks.releases.started
+    assert start.parties is not None
+    assert (start.parties.starter.person, start.parties.starter.machine) == ("machine:webhook:github", True)
+    assert start.parties.author.person == start.request.git_author.casefold()
+    assert start.parties.committer is not None
 
 
 async def test_an_approval_of_nothing_is_refused_in_words(hooks: WebhookBench) -> None:

@@ -48,6 +48,7 @@ class Releases:
         self.plant = plant
         self._ledger, self._gates = folder / "ledger", folder / "gates"
         self._gates.mkdir()
+        self._keys: dict[str, str] = {}
 
     def register(
         self,
@@ -81,9 +82,16 @@ class Releases:
         assert answer.status_code in (200, 201, 202), answer.text
         return str(answer.json()["deployment_id"])
 
-    def tell(self, deployment_id: str, command: str, **body: Any) -> int:
+    def approve(self, deployment_id: str, person: str) -> int:
+        """As this person, with a key of theirs."""
+        if person not in self._keys:
+            body = {"name": person, "owner": person, "grants": [{"role": "approver"}]}
+            self._keys[person] = self.send("POST", "/api/access/keys", body).json()["key"]
+        return self.tell(deployment_id, "approve", bearer=self._keys[person])
+
+    def tell(self, deployment_id: str, command: str, *, bearer: str | None = None, **body: Any) -> int:
         """Send a command until it is answered. 409 on a repetition: it was taken the first time. 202: it is taken."""
-        answer = self.send("POST", f"{DEPLOYMENTS}/{deployment_id}/{command}", body)
+        answer = self.send("POST", f"{DEPLOYMENTS}/{deployment_id}/{command}", body, bearer=bearer)
         assert answer.status_code in (200, 202, 409), answer.text
         return answer.status_code
 
@@ -92,14 +100,16 @@ class Releases:
         answer = self.send("POST", f"{SERVICES}/{service}/environments/{PRODUCTION}/release", {"reason": "go on"})
         assert answer.status_code in (200, 202), answer.text
 
-    def send(self, method: str, path: str, body: Any, *, key: str | None = None) -> httpx.Response:
-        """Again and again while the API is away or says 503."""
+    def send(
+        self, method: str, path: str, body: Any, *, key: str | None = None, bearer: str | None = None
+    ) -> httpx.Response:
+        """Again and again while the API is away or says 503. ``bearer``: another's key than the admin's."""
+        headers = {"Idempotency-Key": key} if key else {}
+        headers |= {"Authorization": f"Bearer {bearer}"} if bearer else {}
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
             try:
-                answer = self.plant.http.request(
-                    method, path, json=body, headers={"Idempotency-Key": key} if key else {}
-                )
+                answer = self.plant.http.request(method, path, json=body, headers=headers)
             except httpx.TransportError as error:
                 why = repr(error)
             else:

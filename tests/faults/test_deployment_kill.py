@@ -46,7 +46,7 @@ ENDS = {
     "returning": DeploymentStatus.ROLLED_BACK,
 }
 PLACE = ("ENVIRONMENT", "ROLLOUT_PERCENT")
-NOT_SHOWN = {"sequence": 0, "fingerprint": None}
+NOT_SHOWN = {"sequence": 0, "fingerprint": None, "parties": None}
 """The API keeps these to itself."""
 ROUNDS = count(1)
 """Each kill hits new versions of the same services."""
@@ -72,7 +72,7 @@ async def test_kill_9_with_deployments_in_every_stage(plant: Plant, releases: Re
     pid = plant.stack.children()[victim]
     with ThreadPoolExecutor(2) as people:
         os.kill(pid, signal.SIGKILL)
-        approving = people.submit(releases.tell, ids["asking"], "approve", by=CAT)
+        approving = people.submit(releases.approve, ids["asking"], CAT)
         starting = people.submit(releases.start, "late", version)
         releases.open_gates()
         assert approving.result() in (200, 409), "409: the answer to the first one was lost"
@@ -115,7 +115,7 @@ def _bring_to_every_stage(releases: Releases, version: str) -> dict[str, str]:
         ids[NEXT], lambda one: one.environment == PRODUCTION and one.waits_for is not None, "a place in line"
     )
     releases.until(ids["asking"], lambda one: one.environment == PRODUCTION, "the question for approval")
-    assert releases.tell(ids["asking"], "approve", by=BOB) == 200
+    assert releases.approve(ids["asking"], BOB) == 200
     for held in (back, build, staging, *timed):
         releases.until_noted("begin", held)
     releases.open_gates(timed)  # both timers begin now
@@ -127,12 +127,13 @@ def _bring_to_every_stage(releases: Releases, version: str) -> dict[str, str]:
 
 def _nothing_was_lost(releases: Releases, deployments: Mapping[str, Deployment]) -> None:
     asking, returning = deployments["asking"], deployments["returning"]
-    assert [(each.by, each.decision) for each in asking.approvals] == [(BOB, Decision.APPROVE), (CAT, Decision.APPROVE)]
+    approvals = [(each.person, each.decision, each.verified) for each in asking.approvals]
+    assert approvals == [(BOB, Decision.APPROVE, True), (CAT, Decision.APPROVE, True)]
     approved = [by for action, by in releases.actions(asking.deployment_id) if action == "deployment.approved"]
-    assert sorted(approved) == [BOB, CAT], "once in the trail, however often it was sent"
-    assert releases.tell(asking.deployment_id, "approve", by=BOB) == 409
+    assert sorted(approved) == [f"key:{BOB}", f"key:{CAT}"], "once in the trail, however often it was sent"
+    assert releases.approve(asking.deployment_id, BOB) == 409
     assert returning.rollback is not None
-    assert (returning.rollback.status, returning.rollback.by) == (RollbackStatus.SUCCEEDED, BOB)
+    assert (returning.rollback.status, returning.rollback.by) == (RollbackStatus.SUCCEEDED, f"admin for {BOB}")
     late = deployments["late"]
     assert releases.start("late", late.version) == late.deployment_id, "the same key is the same deployment"
     assert deployments["waiting"].superseded_by == deployments[NEXT].deployment_id

@@ -28,9 +28,14 @@ async def jobs(temporal_client: Client, request: pytest.FixtureRequest) -> Async
 async def deploys(temporal_client: Client, request: pytest.FixtureRequest) -> AsyncIterator[Deploys]:
     async with started_deploys(temporal_client) as started:
         yield started
-        name = str(request.node.name).removeprefix("test_")  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-        for number, deployment in enumerate(started.started, start=1):
-            await keep_history(request, started.client, workflow_id_of(deployment), f"deploy-{name}-{number}")
+        await keep_deployment_histories(request, started)
+
+
+async def keep_deployment_histories(request: pytest.FixtureRequest, started: Deploys) -> None:
+    """See ``keep_history``."""
+    name = str(request.node.name).removeprefix("test_")  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    for number, deployment in enumerate(started.started, start=1):
+        await keep_history(request, started.client, workflow_id_of(deployment), f"deploy-{name}-{number}")
 
 
 async def keep_job_histories(request: pytest.FixtureRequest, started: Harness) -> None:

@@ -16,6 +16,7 @@ from temporalio.worker import Worker
 from activities.bootstrap import build_activities
 from activities.deployments.signing import SpecSigner
 from activities.sandbox import LeanSandbox
+from activities.settings import ApprovalSettings
 from activities.stores.open import Stores, open_memory_stores
 from tests.workflows.harness import Agent, Script, succeed
 from workflows.client.deployments import DeploymentClient, workflow_id_of
@@ -57,8 +58,16 @@ class Ran:
 class Deploys:
     """A service of its own, its pool, and what the agent was given."""
 
-    def __init__(self, client: Client, stores: Stores, signer: SpecSigner | None = None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        stores: Stores,
+        signer: SpecSigner | None = None,
+        approving: ApprovalSettings | None = None,
+    ) -> None:
         self.client, self.stores, self.signer = client, stores, signer
+        # What most tests say goes straight to Temporal.
+        self.approving = approving or ApprovalSettings(allow_unverified=True)
         self.workflows: dict[str, type] = {each.__name__: each for each in _WORKFLOWS}
         self.releases = DeploymentClient(client)
         self.name = f"svc-{uuid.uuid4().hex[:10]}"
@@ -77,7 +86,7 @@ class Deploys:
             self.client,
             task_queue=CONTROL_QUEUE,
             workflows=list(self.workflows.values()),
-            activities=build_activities(self.stores, self.client, signer=self.signer).all(),
+            activities=build_activities(self.stores, self.client, signer=self.signer, approvals=self.approving).all(),
             workflow_runner=LeanSandbox(),
             max_heartbeat_throttle_interval=timedelta(milliseconds=200),  # a cancelled watch ends soon
         )
@@ -191,10 +200,12 @@ class Deploys:
 
 
 @asynccontextmanager
-async def deploys(client: Client, signer: SpecSigner | None = None) -> AsyncGenerator[Deploys]:
+async def deploys(
+    client: Client, approving: ApprovalSettings | None = None, *, signer: SpecSigner | None = None
+) -> AsyncGenerator[Deploys]:
     """``signer``: what the control worker signs with."""
     stores = open_memory_stores()
-    harness = Deploys(client, stores, signer)
+    harness = Deploys(client, stores, signer, approving)
     agent = Agent(client, "agent-1", harness.run)
     async with Worker(client, task_queue=pool_queue(harness.pool), activities=[agent.run_attempt]):
         await harness.start_worker()

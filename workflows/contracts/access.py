@@ -10,7 +10,7 @@ from typing import Annotated, Final
 from pydantic import Field, StringConstraints
 
 from workflows.contracts.base import Frozen, Tolerant
-from workflows.contracts.fields import Millis, Name, ShortLine
+from workflows.contracts.fields import Millis, Name, Person, ShortLine
 
 SESSION_TTL_SECONDS: Final = 86_400
 
@@ -104,6 +104,10 @@ class Credential(Tolerant):
 
     ``replaced_by``: it was rotated and works until ``expires_at``. ``parent_id``: it was opened with that key and ends
     with it. ``revision`` grows with each write.
+
+    ``owner``: the subject whose it is; None for a key of before keys had owners, which owns itself until it is claimed.
+    ``names``: further names that are certainly the owner's. ``maker``: the person who made it and saw the secret.
+    ``origin_id``: the first of the keys that it replaces, one after the other.
     """
 
     credential_id: str
@@ -121,6 +125,11 @@ class Credential(Tolerant):
     agent_id: str | None = None
     csrf_digest: str | None = None
     parent_id: str | None = None
+    owner: str | None = None
+    names: list[str] = Field(default_factory=list[str])
+    machine: bool = False
+    maker: str | None = None
+    origin_id: str | None = None
     revision: int = 1
 
 
@@ -132,11 +141,17 @@ class CredentialPage(Tolerant):
 
 
 class KeyRequest(Frozen):
-    """``POST /api/access/keys``. ``expires_seconds`` None: until it is revoked."""
+    """``POST /api/access/keys``. ``expires_seconds`` None: until it is revoked.
+
+    ``owner``: whose it is, as the access policy knows them (an id, an address, a login); by default whoever makes it.
+    ``machine``: nobody's in person; its owner, if any, answers for it.
+    """
 
     name: Annotated[ShortLine, StringConstraints(min_length=1)]
     grants: list[Grant] = Field(min_length=1, max_length=20)
     expires_seconds: int | None = Field(default=None, ge=60, le=10 * 365 * 86_400)
+    owner: Person | None = Field(default=None, description="Whose it is. Default: whoever makes it.")
+    machine: bool = Field(default=False, description="Nobody's in person: it approves where a service allows machines.")
 
 
 class Validated(Tolerant):

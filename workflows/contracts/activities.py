@@ -7,6 +7,7 @@ from temporalio import activity
 
 from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.commands import JobInput, ReconcileResult
+from workflows.contracts.deployments.approvals import ApprovalFacts, ApprovalQuestion
 from workflows.contracts.deployments.deployment import Deployment, DeploymentWrite
 from workflows.contracts.deployments.environments import (
     EnvironmentInput,
@@ -99,6 +100,12 @@ async def load_deployment(deployment_id: str) -> Deployment | None:
 @activity.defn(name="sign_specification")
 async def sign_specification(start: JobInput) -> SpecSignature | None:
     """Control: sign what a deployment's job is to run. None when this worker has no key to sign with."""
+    raise NotImplementedError
+
+
+@activity.defn(name="approval_facts")
+async def approval_facts(question: ApprovalQuestion) -> ApprovalFacts:
+    """Control: who may approve as the service is registered now, and which approvals the API vouches for."""
     raise NotImplementedError
 
 

@@ -9,17 +9,19 @@ class Who(Frozen):
 
     ``by``: the person for whom it is done, else the caller itself; None when nobody is known. ``via``: ``api``,
     ``cli``, ``agent``, ``webhook:<provider>``, ``workflow`` (the control plane itself), ``temporal`` (what a person
-    types in Temporal's own CLI leaves it out). Commands derive from it: its fields stand beside theirs in JSON.
+    types in Temporal's own CLI leaves it out). ``key_id``: of the key or session that was shown: names are not unique.
+    Commands derive from it: its fields stand beside theirs in JSON.
     """
 
     by: str | None = None
     via: str = "temporal"
     address: str | None = None
     role: str | None = None
+    key_id: str | None = None
 
     def who(self) -> "Who":
         """These fields alone, of whatever carries them."""
-        return Who(by=self.by, via=self.via, address=self.address, role=self.role)
+        return Who(by=self.by, via=self.via, address=self.address, role=self.role, key_id=self.key_id)
 
     @staticmethod
     def itself(name: str) -> "Who":

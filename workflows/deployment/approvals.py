@@ -1,50 +1,85 @@
 """Who may let a version into an environment, and when there are enough of them. Pure.
 
-Deliberately not here: waiting for people (``workflow``). An approval is for one deployment, so for one commit:
-another commit is another deployment and starts without any.
+Four eyes compares persons: not the author, not the committer, not whoever started it, nobody twice, nobody for two
+groups unless the service allows it. Of whom little is known, every name is compared, and in doubt two are one.
+
+Deliberately not here: waiting for people (``phases.approval``), asking what is registered now (``judging``). An
+approval is for one deployment, so for one commit: another commit is another deployment and starts without any.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
+from workflows.contracts.deployments.approvals import ApprovalFacts
 from workflows.contracts.deployments.commands import Approve, Reject
 from workflows.contracts.deployments.deployment import Approval, Decision, Deployment
-from workflows.contracts.deployments.services import ApprovalPolicy
+from workflows.contracts.deployments.services import ApprovalGroup, ApprovalPolicy
+from workflows.contracts.people import Parties, Somebody, identity_of, names_of, same_person
+
+_KEPT: Final = "kept as it was given, before persons were compared"
 
 
-def same_person(one: str, other: str) -> bool:
-    """People are told apart by their name or mail address, whatever its capitals."""
+def same_name(one: str, other: str) -> bool:
+    """How people were told apart before persons were known; approvals of then are counted so."""
     return one.strip().casefold() == other.strip().casefold()
+
+
+def given_for(approvals: Sequence[Approval], environment: str) -> list[Approval]:
+    """Every yes to this environment, whether it counts or not."""
+    return [each for each in approvals if each.environment == environment and each.decision is Decision.APPROVE]
+
+
+def counting(approvals: Sequence[Approval], environment: str) -> list[Approval]:
+    """Those that count."""
+    return [entry for entry in given_for(approvals, environment) if entry.counts]
 
 
 def approvers(approvals: Sequence[Approval], environment: str) -> list[str]:
     """Who has approved this environment."""
-    return [entry.by for entry in approvals if entry.environment == environment and entry.decision is Decision.APPROVE]
+    return [entry.by for entry in counting(approvals, environment)]
 
 
 def missing(policy: ApprovalPolicy, approvals: Sequence[Approval], environment: str) -> str | None:
     """What is still missing, in words; None when there are enough."""
-    given = approvers(approvals, environment)
+    given = counting(approvals, environment)
     parts = [f"{len(given)} of {policy.required} approvals are given"] if len(given) < policy.required else []
-    for group in policy.groups:
-        of_group = sum(any(same_person(by, member) for member in group.members) for by in given)
-        if of_group < group.required:
-            parts.append(f"{of_group} of {group.required} by {group.name}")
+    for group, filled in zip(policy.groups, _filled(policy, given), strict=True):
+        if filled < group.required:
+            parts.append(f"{filled} of {group.required} by {group.name}")
     return ", ".join(parts) or None
 
 
 def approval_refused(
     policy: ApprovalPolicy, deployment: Deployment, environment: str, command: Approve, now: int
 ) -> str | None:
-    """Why this approval does not count, None when it does. ``now`` in epoch milliseconds."""
+    """Why this approval does not count, whatever the service says by now; None when it may. ``now`` in epoch ms."""
+    vouched = command.vouched
     if (mismatch := _mismatch(deployment, environment, command)) is not None:
         return mismatch
-    if any(same_person(command.by, by) for by in approvers(deployment.approvals, environment)):
-        return f"{command.by} has approved {environment} already: another person is needed."
-    if not policy.allow_author and same_person(command.by, deployment.git_author):
+    if vouched is not None and vouched.environment != environment:
+        return f"{deployment.version} waits for approval of {environment} only now: look at it again and approve."
+    who = identity_of(command.by) if vouched is None else vouched.identity
+    if (twice := _twice(command.by, who, counting(deployment.approvals, environment), environment)) is not None:
+        return twice
+    acts_for = None if vouched is None else vouched.acts_for
+    if not policy.allow_author and (own := _own(deployment, environment, command.by, who, acts_for)) is not None:
+        return own
+    return _signature_refused(policy, deployment, environment, command, now)
+
+
+def refused_by_name(
+    policy: ApprovalPolicy, deployment: Deployment, environment: str, command: Approve, now: int
+) -> str | None:
+    """As it was before persons were known: for deployments that were given an approval then."""
+    if (mismatch := _mismatch(deployment, environment, command)) is not None:
+        return mismatch
+    if any(same_name(command.by, by) for by in approvers(deployment.approvals, environment)):
+        return _already(command.by, environment)
+    if not policy.allow_author and same_name(command.by, deployment.git_author):
         return f"{command.by} is the author of {deployment.version}: somebody else must approve it for {environment}."
-    if policy.groups and not any(same_person(command.by, m) for group in policy.groups for m in group.members):
-        names = ", ".join(group.name for group in policy.groups)
-        return f"{command.by} is in none of the groups that may approve {environment}: {names}."
+    if policy.groups and not any(same_name(command.by, m) for group in policy.groups for m in group.members):
+        return _in_no_group(command.by, policy, environment)
     return _signature_refused(policy, deployment, environment, command, now)
 
 
@@ -53,6 +88,189 @@ def rejection_refused(deployment: Deployment, environment: str, command: Reject)
     if command.environment is not None and command.environment != environment:
         return _other_environment(deployment, environment, command.environment)
     return None
+
+
+def judged(
+    policy: ApprovalPolicy, deployment: Deployment, environment: str, given: Sequence[Approval], facts: ApprovalFacts
+) -> list[Approval]:
+    """The approvals of this environment, in order, each with whether it counts now and why not.
+
+    ``facts`` has a doubt, or None, for each. One of before persons were known is kept as it was given, and says so.
+    """
+    rules = in_force(policy, facts)
+    done: list[Approval] = []
+    for entry, doubt in zip(given, facts.doubts, strict=True):
+        before = [each for each in done if each.counts]
+        done.append(
+            entry.model_copy(update={"why": _KEPT})
+            if entry.person is None
+            else _judged(_Case(rules, deployment, environment, facts), entry, doubt, before)
+        )
+    return done
+
+
+def _with_present_members(groups: Sequence[ApprovalGroup], present: Sequence[ApprovalGroup]) -> list[ApprovalGroup]:
+    """A commit's file may have added narrower groups, also of the same name behind the service's: of their members
+    those remain who are in a group of the service now.
+    """
+    members = {group.name: group.members for group in present}
+    allowed = {member.casefold() for group in present for member in group.members}
+    done: list[ApprovalGroup] = []
+    for group in groups:
+        now = members.pop(group.name, None)
+        if now is None:
+            now = [member for member in group.members if not allowed or member.casefold() in allowed]
+        done.append(group.model_copy(update={"members": now}))
+    return done
+
+
+def in_force(policy: ApprovalPolicy, facts: ApprovalFacts) -> ApprovalPolicy:
+    """What the deployment was started with, with its groups' members as they are registered now. What else was allowed
+    then, the service can take back and not give.
+    """
+    present = facts.policy
+    unverified = facts.allow_unverified if policy.allow_unverified is None else policy.allow_unverified
+    if present is None:
+        return policy.model_copy(update={"allow_unverified": unverified})
+    groups = _with_present_members(policy.groups, present.groups)
+    return policy.model_copy(
+        update={
+            "groups": groups,
+            "allow_author": policy.allow_author and present.allow_author,
+            "allow_machines": policy.allow_machines and present.allow_machines,
+            "allow_unverified": unverified and present.allow_unverified is not False,
+        }
+    )
+
+
+def giver_of(entry: Approval) -> Somebody:
+    """Who gave it: as the API vouches, else as it says itself."""
+    if entry.vouched is not None and entry.verified is not False:
+        return entry.vouched.identity
+    return identity_of(entry.by)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What an approval is judged by."""
+
+    policy: ApprovalPolicy
+    deployment: Deployment
+    environment: str
+    facts: ApprovalFacts
+
+
+def _judged(case: _Case, entry: Approval, doubt: str | None, before: Sequence[Approval]) -> Approval:
+    if doubt is None and entry.vouched is not None and entry.vouched.by != entry.by:
+        doubt = f"what the API vouches for was given by {entry.vouched.by}"
+    checked = entry.model_copy(update={"verified": doubt is None})
+    who, starter = giver_of(checked), _parties(case.deployment).starter
+    started_it = same_person(who, starter)
+    groups = [group.name for group in case.policy.groups if _is_member(who, group)]
+    why = _refusal(case, checked, who, doubt, before)
+    if why is None and case.policy.groups and not groups:
+        why = _in_no_group(entry.by, case.policy, case.environment)
+    if why is None and started_it and not case.facts.allow_self_approval:
+        how = _by_its_key(who, starter)
+        why = (
+            f"{entry.by} started {case.deployment.version}{how}: somebody else must approve it for {case.environment}."
+        )
+    update = {"person": who.person, "groups": groups, "counts": why is None, "why": why, "self_approval": started_it}
+    return checked.model_copy(update=update)
+
+
+def _refusal(case: _Case, entry: Approval, who: Somebody, doubt: str | None, before: Sequence[Approval]) -> str | None:
+    """Apart from the groups and who started it."""
+    policy, environment = case.policy, case.environment
+    if doubt is not None and not policy.allow_unverified:
+        return f"Nobody can tell that {entry.by} gave it: {doubt}. {environment} takes verified approvals only."
+    if who.machine and not policy.allow_machines:
+        return f"{entry.by} is a machine: a person must approve {environment} (`allow_machines` lets it)."
+    if (twice := _twice(entry.by, who, before, environment)) is not None:
+        return twice
+    acts_for = None if entry.vouched is None else entry.vouched.acts_for
+    return None if policy.allow_author else _own(case.deployment, environment, entry.by, who, acts_for)
+
+
+def _twice(by: str, who: Somebody, before: Sequence[Approval], environment: str) -> str | None:
+    earlier = next((entry for entry in before if same_person(who, giver_of(entry))), None)
+    if earlier is None:
+        return None
+    if same_name(by, earlier.by):
+        return _already(by, environment)
+    return f"{by} is the person who has approved {environment} already, as {earlier.by}: another person is needed."
+
+
+def _own(deployment: Deployment, environment: str, by: str, who: Somebody, acts_for: str | None) -> str | None:
+    """It is the author's or the committer's; also when an admin says that it is."""
+    parties, named = _parties(deployment), None if acts_for is None else identity_of(acts_for)
+    for what, party in (("author", parties.author), ("committer", parties.committer)):
+        if party is not None and (same_person(who, party) or (named is not None and same_person(named, party))):
+            return f"{by} is the {what} of {deployment.version}: somebody else must approve it for {environment}."
+    return None
+
+
+def _parties(deployment: Deployment) -> Parties:
+    """As the API knew them at the start; else what their names say."""
+    if deployment.parties is not None:
+        return deployment.parties
+    return Parties(author=identity_of(deployment.git_author), starter=identity_of(deployment.created_by))
+
+
+def _by_its_key(who: Somebody, starter: Somebody) -> str:
+    """Said when it is not the starter itself, but a key in the starter's hands, or the other way round."""
+    return "" if who.known_as & starter.known_as else " (one of the two made the key of the other)"
+
+
+def _is_member(who: Somebody, group: ApprovalGroup) -> bool:
+    return any(who.proven & {member, *names_of(member)} for member in group.members)
+
+
+def _filled(policy: ApprovalPolicy, given: Sequence[Approval]) -> list[int]:
+    """For each group, how many of its places somebody fills: each person one place, unless they may count for many.
+
+    An approval of before persons were known fills a place in every group, as it did then.
+    """
+    old = [[entry for entry in given if entry.person is None and _named_in(group, entry)] for group in policy.groups]
+    new = [[entry for entry in given if entry.person and group.name in entry.groups] for group in policy.groups]
+    if policy.one_person_many_groups:
+        return [len(those) + len(these) for those, these in zip(old, new, strict=True)]
+    places = [
+        index for index, group in enumerate(policy.groups) for _ in range(max(group.required - len(old[index]), 0))
+    ]
+    taken: dict[str, int] = {}  # who fills which place
+
+    def seat(place: int, tried: set[str]) -> bool:
+        """Give the place to somebody; whoever has another place may move to a further one."""
+        for entry in new[places[place]]:
+            person = entry.person or ""
+            if person in tried:
+                continue
+            tried.add(person)
+            if person not in taken or seat(taken[person], tried):
+                taken[person] = place
+                return True
+        return False
+
+    for place in range(len(places)):
+        seat(place, set())
+    filled = [len(those) for those in old]
+    for place in taken.values():
+        filled[places[place]] += 1
+    return filled
+
+
+def _named_in(group: ApprovalGroup, entry: Approval) -> bool:
+    return any(same_name(entry.by, member) for member in group.members)
+
+
+def _already(by: str, environment: str) -> str:
+    return f"{by} has approved {environment} already: another person is needed."
+
+
+def _in_no_group(by: str, policy: ApprovalPolicy, environment: str) -> str:
+    names = ", ".join(group.name for group in policy.groups)
+    return f"{by} is in none of the groups that may approve {environment}: {names}."
 
 
 def _mismatch(deployment: Deployment, environment: str, command: Approve) -> str | None:

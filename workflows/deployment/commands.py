@@ -4,12 +4,13 @@ why it is refused in ``refusals``, what it does here, its line in ``COMMANDS``.
 The client's name for it is in ``client.deployments``. Deliberately not here: how a command is taken (``inbox``).
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from workflows.contracts.audit.details import RollbackRequested, StageRecorded
+    from workflows.contracts.audit.details import DeploymentApproved, RollbackRequested, StageRecorded
     from workflows.contracts.audit.types import EventType
     from workflows.contracts.deployments.commands import (
         Approve,
@@ -21,16 +22,34 @@ with workflow.unsafe.imports_passed_through():
         RollbackCommand,
     )
     from workflows.contracts.deployments.deployment import Approval, Decision
-    from workflows.contracts.sealed import SignedApproval
+    from workflows.contracts.people import identity_of
     from workflows.deployment import record, refusals
     from workflows.deployment.context import Context
-    from workflows.deployment.inbox import Command, InboxStep, Note, write
+    from workflows.deployment.inbox import Command, InboxStep, Note, NotNow, write
+    from workflows.deployment.judging import judge
     from workflows.deployment.state import State
+    from workflows.job.recorded import now_ms
 
 
 def _approved(state: State, command: Approve, now: int) -> InboxStep:
-    entry = _decision(state, Decision.APPROVE, command.by, command.comment, now, command.signed)
-    return InboxStep(state.changed(record.decided, entry), Note(EventType.DEPLOYMENT_APPROVED, command.comment))
+    """As it was before approvals were judged."""
+    return _said_yes(state, command, _entry(state, command, now))
+
+
+async def _judged(context: Context, command: Approve) -> Callable[[State, Approve, int], InboxStep]:
+    """Raises NotNow when it counts for nothing."""
+    state = context.state
+    who = identity_of(command.by) if command.vouched is None else command.vouched.identity
+    given = _entry(state, command, now_ms()).model_copy(update={"person": who.person})
+    entry = await judge(context, state.environment, given)
+    if entry.why is not None:
+        raise NotNow(entry.why)
+    return lambda after, _, __: _said_yes(after, command, entry)
+
+
+def _said_yes(state: State, command: Approve, entry: Approval) -> InboxStep:
+    what = DeploymentApproved.of(entry)
+    return InboxStep(state.changed(record.decided, entry), Note(what, command.comment, "; ".join(entry.marks)))
 
 
 def _rejected(state: State, command: Reject, now: int) -> InboxStep:
@@ -38,9 +57,12 @@ def _rejected(state: State, command: Reject, now: int) -> InboxStep:
     return InboxStep(state.changed(record.decided, entry), Note(EventType.DEPLOYMENT_REJECTED, command.reason))
 
 
-def _decision(
-    state: State, decision: Decision, by: str, comment: str, now: int, signed: SignedApproval | None = None
-) -> Approval:
+def _entry(state: State, command: Approve, now: int) -> Approval:
+    entry = _decision(state, Decision.APPROVE, command.by, command.comment, now)
+    return entry.model_copy(update={"signed": command.signed, "vouched": command.vouched})
+
+
+def _decision(state: State, decision: Decision, by: str, comment: str, now: int) -> Approval:
     return Approval(
         environment=state.environment.name,
         decision=decision,
@@ -48,7 +70,6 @@ def _decision(
         at=now,
         git_commit_sha=state.deployment.git_commit_sha,
         comment=comment,
-        signed=signed,
     )
 
 
@@ -95,6 +116,8 @@ COMMANDS: Final = (
         refused=EventType.DEPLOYMENT_APPROVAL_REFUSED,
         refusal=refusals.approve,
         effect=_approved,
+        judge=_judged,
+        before=refusals.approve_by_name,
     ),
     Command(
         name="reject",

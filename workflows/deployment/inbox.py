@@ -23,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.who import Who
     from workflows.deployment.context import Context
     from workflows.deployment.journal import ENVIRONMENT
+    from workflows.deployment.judging import are_judged
     from workflows.deployment.state import State
     from workflows.job.recorded import now_ms
 
@@ -72,7 +73,9 @@ class Signal(Generic[M]):
 class Command(Generic[C]):
     """What a person may say: an update, answered with the record; and a signal of the same name, which has no answer.
 
-    ``refusal`` says why not now; ``refused`` is in the trail when a signal is refused.
+    ``refusal`` says why not now; ``refused`` is in the trail when a signal is refused. ``judge``: what is not refused
+    has to be looked into first, outside of the workflow; it returns the effect, or raises NotNow. ``before``: why not,
+    in a run that has done such a command without a judge.
     """
 
     name: str
@@ -82,12 +85,25 @@ class Command(Generic[C]):
     refusal: Callable[[State, C, int], str | None]
     effect: Callable[[State, C, int], InboxStep]
     then: Callable[[Context, State, C], Awaitable[None]] = write
+    judge: Callable[[Context, C], Awaitable[Callable[[State, C, int], InboxStep]]] | None = None
+    before: Callable[[State, C, int], str | None] | None = None
+
+
+class NotNow(ApplicationError):
+    """A command that cannot be done now; the message says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, type=ErrorCode.INVALID_STATE, non_retryable=True)
 
 
 async def take(context: Context, kind: Command[C], command: C) -> Deployment:
-    """Do what is not refused. Returns the record as the command left it."""
+    """Do what is not refused. Returns the record as the command left it. Raises NotNow by a judge."""
+    effect = kind.effect
+    if kind.judge is not None and are_judged(context):
+        effect = await kind.judge(context, command)
+        refuse(context, kind, command)  # somebody else may have spoken meanwhile
     before = context.state
-    step = kind.effect(before, command, now_ms())
+    step = effect(before, command, now_ms())
     context.journal.state = step.state
     if step.note is not None:
         _note(context, step.note, command)
@@ -96,20 +112,25 @@ async def take(context: Context, kind: Command[C], command: C) -> Deployment:
 
 
 def refuse(context: Context, kind: Command[C], command: C) -> None:
-    """Raises ApplicationError (``invalid_state``) when the command cannot be done now."""
+    """Raises NotNow when the command cannot be done now."""
     reason = kind.refusal(context.state, command, now_ms())
     if reason is not None:
-        raise ApplicationError(reason, type=ErrorCode.INVALID_STATE, non_retryable=True)
+        raise NotNow(reason)
 
 
 async def take_signal(context: Context, kind: Command[C], message: Any) -> None:
     """As the update, for who needs no answer: a refusal changes nothing but the audit trail."""
     command, reason = read(kind.model, message)
     if command is not None:
-        reason = kind.refusal(context.state, command, now_ms())
+        refusal = kind.refusal if kind.before is None or are_judged(context) else kind.before
+        reason = refusal(context.state, command, now_ms())
         if reason is None:
-            await take(context, kind, command)
-            return
+            try:
+                await take(context, kind, command)
+            except NotNow as refused:
+                reason = refused.message
+            else:
+                return
     _note(context, Note(kind.refused, reason or ""), command or Who())
     await context.journal.record()
 

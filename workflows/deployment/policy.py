@@ -156,6 +156,11 @@ def _only_both(policy: bool, file: bool) -> bool:
     return policy and file
 
 
+def _least_allowed(policy: bool | None, file: bool | None) -> bool | None:
+    """False forbids it, True allows it, None leaves it to the installation: which may be either."""
+    return min((policy, file), key=(False, None, True).index)
+
+
 def _command(policy: str | None, file: str | None) -> str | None:
     if policy is not None and file not in {None, policy}:
         raise _LooserError("must be left out: the service's policy holds this command")
@@ -205,6 +210,9 @@ ENVIRONMENT_RULES: Final[Mapping[str, Callable[[EnvironmentPolicy, Environment],
 APPROVAL_RULES: Final[Mapping[str, Rule]] = {
     "required": _of(_most),
     "allow_author": _of(_only_both),
+    "allow_machines": _of(_only_both),
+    "allow_unverified": _of(_least_allowed),
+    "one_person_many_groups": _of(_only_both),
     "signed": _of(_either),
     "expires_seconds": _of(_least),
     "groups": _of(_groups),

@@ -80,7 +80,8 @@ def _stage_line(stage: Stage) -> str:
 
 def _approval_line(approval: Approval) -> str:
     comment = f": {plain(approval.comment)}" if approval.comment else ""
-    return f"- {approval.decision} for {approval.environment} by {plain(approval.by)}{comment}"
+    marks = f" ({plain('; '.join(approval.marks))})" if approval.marks else ""
+    return f"- {approval.decision} for {approval.environment} by {plain(approval.by)}{marks}{comment}"
 
 
 def _commands(deployment: Deployment) -> Sequence[str]:

@@ -3,6 +3,7 @@
 Deliberately not here: when they are applied (``workflow``).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from workflows.contracts.deployments.commands import DeploymentInput
@@ -39,6 +40,7 @@ def new_deployment(start: DeploymentInput, now: int) -> Deployment:
         created_at=now,
         updated_at=now,
         created_by=start.created_by,
+        parties=start.parties,
         fingerprint=start.fingerprint,
     )
     return deployment if service.spec.definition is not None else with_stages(deployment)
@@ -119,6 +121,13 @@ def stage_deployed(deployment: Deployment, environment: str, *, final: bool, now
 def decided(deployment: Deployment, approval: Approval) -> Deployment:
     """With one more yes or no in the approval trail."""
     return deployment.model_copy(update={"approvals": [*deployment.approvals, approval]})
+
+
+def judged(deployment: Deployment, given: Sequence[Approval], now_as: Sequence[Approval]) -> Deployment:
+    """With these approvals as they have just been judged."""
+    found = list(zip(given, now_as, strict=True))
+    approvals = [next((new for old, new in found if old is entry), entry) for entry in deployment.approvals]
+    return deployment.model_copy(update={"approvals": approvals})
 
 
 def sampled(deployment: Deployment, sample: MetricSample) -> Deployment:

@@ -3,6 +3,8 @@
 Deliberately not here: what a command does (``commands``), who may approve (``approvals``). ``now`` is in milliseconds.
 """
 
+from collections.abc import Callable
+
 from workflows.contracts.deployments.commands import (
     Approve,
     CancelDeployment,
@@ -12,20 +14,27 @@ from workflows.contracts.deployments.commands import (
     Resume,
     RollbackCommand,
 )
-from workflows.contracts.deployments.deployment import Decision, DeploymentStatus
-from workflows.deployment.approvals import approval_refused, approvers, missing, rejection_refused
+from workflows.contracts.deployments.deployment import Decision, Deployment, DeploymentStatus
+from workflows.contracts.deployments.services import ApprovalPolicy
+from workflows.deployment.approvals import (
+    approval_refused,
+    approvers,
+    missing,
+    refused_by_name,
+    rejection_refused,
+)
 from workflows.deployment.progress import Part, Phase
 from workflows.deployment.state import State
 
 
 def approve(state: State, command: Approve, now: int) -> str | None:
     """Nothing waits for it, or this person's word does not count."""
-    if (early_or_late := _waits_for_no_approval(state)) is not None:
-        return early_or_late
-    environment = state.environment
-    if environment.approval is None:
-        return f"{environment.name} needs no approval."
-    return approval_refused(environment.approval, state.deployment, environment.name, command, now)
+    return _approval(state, command, now, approval_refused)
+
+
+def approve_by_name(state: State, command: Approve, now: int) -> str | None:
+    """The same as it was before persons were known."""
+    return _approval(state, command, now, refused_by_name)
 
 
 def reject(state: State, command: Reject, now: int) -> str | None:
@@ -105,6 +114,20 @@ def record_stage(state: State, command: RecordStage, now: int) -> str | None:
         words = f": {deployment.waits_for}" if deployment.waits_for else ""
         return f"{command.environment} waits for no result now (it is {status}){words}"
     return None
+
+
+def _approval(
+    state: State,
+    command: Approve,
+    now: int,
+    refused: Callable[[ApprovalPolicy, Deployment, str, Approve, int], str | None],
+) -> str | None:
+    if (early_or_late := _waits_for_no_approval(state)) is not None:
+        return early_or_late
+    environment = state.environment
+    if environment.approval is None:
+        return f"{environment.name} needs no approval."
+    return refused(environment.approval, state.deployment, environment.name, command, now)
 
 
 def _waits_for_no_approval(state: State) -> str | None:

@@ -14,7 +14,6 @@ from workflows.contracts.deployments.environments import LiveVersion
 from workflows.contracts.deployments.services import Environment
 from workflows.contracts.jobs import Fence
 from workflows.deployment import record
-from workflows.deployment.approvals import missing
 from workflows.deployment.job_specs import Turn
 from workflows.deployment.progress import Advance, Interrupt, Phase, Progress
 
@@ -66,9 +65,9 @@ class State:
 
     @property
     def approved(self) -> bool:
-        """Nobody's approval is missing for this environment."""
-        policy, name = self.environment.approval, self.environment.name
-        return policy is None or missing(policy, self.deployment.approvals, name) is None
+        """Nobody's approval is missing for this environment: that was decided, not only counted."""
+        stage = self.deployment.stage(self.environment.name)
+        return self.environment.approval is None or (stage is not None and stage.approved_at is not None)
 
     def target(self, to_version: str | None = None) -> LiveVersion | None:
         """The version to go back to: the one before, or a named one that was live."""

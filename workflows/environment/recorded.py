@@ -84,7 +84,8 @@ def content(event: AuditEvent) -> str:
 
     Without the time: a workflow task that is lost and runs again must give the same event the same id.
     """
-    return event.model_copy(update={"at": 0}).model_dump_json(exclude={"refused"})
+    later = {"refused"} if event.key_id is not None else {"refused", "key_id"}  # what earlier versions did not have
+    return event.model_copy(update={"at": 0}).model_dump_json(exclude=later)
 
 
 def _summary(events: list[AuditEvent]) -> str:

@@ -57,7 +57,7 @@ def list_events(
         return
     columns = (
         Column("WHEN", keep=True), Column("ACTION", keep=True), Column("BY"), Column("ROLE", rank=2),
-        Column("VIA", rank=3), Column("FROM", rank=4), Column("WHAT"), Column("WHY", rank=1),
+        Column("KEY", rank=5), Column("VIA", rank=3), Column("FROM", rank=4), Column("WHAT"), Column("WHY", rank=1),
     )  # fmt: skip
     print_table(columns, [_row(event) for event in page["items"]])
     if page["next_cursor"]:
@@ -125,6 +125,6 @@ def _moment(text: str, option: str) -> int:
 
 def _row(event: Any) -> tuple[object, ...]:
     return (
-        clock(event["at"]), event["action"], event["by"], event["role"], event["via"], event["address"],
-        event["message"], event["reason"],
+        clock(event["at"]), event["action"], event["by"], event["role"], event.get("key_id"), event["via"],
+        event["address"], event["message"], event["reason"],
     )  # fmt: skip

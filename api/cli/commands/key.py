@@ -28,7 +28,8 @@ Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write t
 @app.command(
     epilog=example(
         'hybridci key create "ci of checkout" --role developer --service checkout --expires 90d',
-        "hybridci key create linux-agents --role agent --pool linux --out agent.key",
+        "hybridci key create linux-agents --role agent --pool linux --machine --out agent.key",
+        "hybridci key create bob-laptop --role approver --owner bob@example.com",
     )
 )
 def create(
@@ -40,6 +41,8 @@ def create(
         list[Operation] | None, typer.Option("--only", help="Only this of what the role may. Repeatable.")
     ] = None,
     expires: Annotated[str | None, typer.Option(help="Such as 90d. Default: never.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Whose it is, such as ann@example.com. Default: yours.")] = None,
+    machine: Annotated[bool, typer.Option("--machine", help="Nobody's in person: of a CI, of agents.")] = False,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="name and grants in YAML or JSON.")] = None,
     out: Out = None,
     as_json: AsJson = False,
@@ -54,6 +57,10 @@ def create(
         raise CliError("--service, --pool and --only narrow a role: give --role too.", USAGE)
     if name is not None:
         body["name"] = name
+    if owner is not None:
+        body["owner"] = owner
+    if machine:
+        body["machine"] = True
     if expires is not None:
         body["expires_seconds"] = parse_duration(expires, "--expires")
     if not body.get("name") or not body.get("grants"):
@@ -100,6 +107,7 @@ def show(key: KeyId, as_json: AsJson = False, data_dir: DataDir = None) -> None:
         [
             ("Key", record["key_id"]),
             ("Of", record["subject"]),
+            ("Owner", _owner(record)),
             ("Status", record["status"]),
             ("May", _grants(record)),
             ("Made", f"{_moment(record['created_at'])} by {record['created_by']}"),
@@ -108,6 +116,23 @@ def show(key: KeyId, as_json: AsJson = False, data_dir: DataDir = None) -> None:
             ("Replaced by", record["replaced_by"]),
         ]
     )
+
+
+@app.command(epilog=example("hybridci key claim 4fybqv4amjaornc5 --owner ann@example.com"))
+def claim(
+    key: KeyId,
+    owner: Annotated[str, typer.Option(help="Whose it is, such as ann@example.com.")],
+    machine: Annotated[bool, typer.Option("--machine", help="Nobody's in person: of a CI, of agents.")] = False,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Say whose a key is that was made before keys had owners. Until then it owns itself."""
+    with open_api(data_dir) as api:
+        record: Any = api.request("POST", f"{_path(key)}/claim", body={"owner": owner, "machine": machine})
+    if as_json:
+        print_json(record)
+        return
+    say(f"{record['key_id']} of {record['subject']}: {_owner(record)}")
 
 
 @app.command(epilog=example("hybridci key rotate 4fybqv4amjaornc5 --overlap 1h --out agent.key"))
@@ -170,6 +195,12 @@ def _row(item: Any) -> tuple[object, ...]:
         item["key_id"], item["subject"], item["status"], _grants(item), age(item["last_used_at"]),
         age(end) if end is not None else None, age(item["created_at"]),
     )  # fmt: skip
+
+
+def _owner(item: Any) -> str:
+    """Whose it is, in words."""
+    whose = item["owner"] or "itself, until an admin claims it for somebody (`key claim`)"
+    return f"{whose} (a machine's)" if item["machine"] else whose
 
 
 def _grants(item: Any) -> str:

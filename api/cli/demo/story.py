@@ -155,9 +155,10 @@ class DemoStory:
     def _trail(self) -> None:
         query = {"service_name": self._parts.service, "limit": 100}
         events = EventPage.model_validate(self._control.api.get("/api/events", query)).items
-        people = [event for event in reversed(events) if event.by in (APPROVER, OPERATOR)]
+        people = [event for event in reversed(events) if event.by.endswith((APPROVER, OPERATOR))]
         for event in people:
-            self._tell.say(f"{event.by}: {event.action} {event.version or event.environment} ({event.via})")
+            marks = f"; {event.message}" if event.action == "deployment.approved" else ""
+            self._tell.say(f"{event.by}: {event.action} {event.version or event.environment} ({event.via}{marks})")
         ways = sorted(event.via for event in people if event.action == "deployment.approved")
         expect("The ways of the approvals in the audit trail", expected=["api", "cli", "temporal"], seen=ways)
         self._tell.checked(f"The audit trail has it all: {len(events)} entries of who did what, when, from where, why.")

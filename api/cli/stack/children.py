@@ -4,6 +4,7 @@ Each child gets exactly the variables it needs. The agent runs other people's co
 AWS variables, not the admin's key. Deliberately not here: starting and watching (``supervisor``).
 """
 
+import getpass
 import os
 import socket
 import sys
@@ -115,15 +116,17 @@ def process_specs(options: Options, data: DataDir, aws: Hidden | None = None) ->
         **store, **_temporal(options), **_of_the_api(),
         "HYBRIDCI_HOST": options.host, "HYBRIDCI_PORT": str(options.api_port),
         "HYBRIDCI_ADMIN_KEY_FILE": str(data.admin_key), "HYBRIDCI_AGENT_KEY_FILE": str(data.agent_key),
-        "HYBRIDCI_SIGNING_KEY_FILE": str(data.signing_key), _PUBLIC_ADDRESS: options.gateway_address,
+        **_approvals(data), _PUBLIC_ADDRESS: options.gateway_address,
         "HYBRIDCI_GATEWAY_CA_FILE": str(Certificates(data.root).authority),
-        "HYBRIDCI_TEMPORAL_UI_ORIGIN": options.temporal_ui,
+        "HYBRIDCI_TEMPORAL_UI_ORIGIN": options.temporal_ui, "HYBRIDCI_ADMIN_OWNER": _local_person(),
         "HYBRIDCI_DISK_FOLDERS": f"{data.root},{tempfile.gettempdir()}",
     }  # fmt: skip
+    worker = {**store, **_temporal(options), **_signing(), **_approvals(data)}
+    worker["HYBRIDCI_ALLOW_UNVERIFIED_APPROVALS"] = "true"
     answers = partial(_answers, host=options.reachable_host, port=options.api_port)
     return [
         _process("api", "api", api, answers, _SERVER_GRACE_SECONDS, _PRIVATE),
-        _process("worker", "worker", {**store, **_temporal(options), **_signing()}, _worker_ready, 15.0, _PRIVATE),
+        _process("worker", "worker", worker, _worker_ready, 15.0, _PRIVATE),
         _gateway(options, data),
         *(agent_spec(number, options, data) for number in range(1, options.agents + 1)),
     ]
@@ -212,6 +215,19 @@ def _of_the_api() -> dict[str, str]:
 def _signing() -> dict[str, str]:
     """The key that signs what deployments run is the worker's alone."""
     return {_SPEC_KEY: os.environ[_SPEC_KEY]} if os.environ.get(_SPEC_KEY) else {}
+
+
+def _approvals(data: DataDir) -> dict[str, str]:
+    """One human is alone on their own machine, with every key and Temporal too: that is allowed, and said each time."""
+    return {"HYBRIDCI_SIGNING_KEY_FILE": str(data.signing_key), "HYBRIDCI_ALLOW_SELF_APPROVAL": "true"}
+
+
+def _local_person() -> str:
+    """Whose the admin key is: whoever runs the stack."""
+    try:
+        return f"local:{getpass.getuser()}"
+    except (KeyError, OSError):  # this user id has no name, as in some containers
+        return f"local:{os.getuid()}"
 
 
 def _temporal(options: Options) -> dict[str, str]:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from api.auth.origin import CommandOriginDep, Origin, OriginDep, signed
+from api.auth.vouching import Giver
 from api.deployments.ports import DeploymentPorts, DeploymentPortsDep
 from api.deployments.schemas import (
     ApproveRequest,
@@ -54,7 +55,8 @@ async def approve_deployment(
     origin: CommandOriginDep,
 ) -> Response:
     """To this version in the environment that waits for it. During a freeze it is kept and counts when it ends."""
-    return await _told(ports, deployment_id, origin, signed(Approve, request, origin))
+    giver = Giver(ports.voucher.people.of(origin.caller.bearer), request.by)
+    return await _told(ports, deployment_id, origin, signed(Approve, request, origin), giver)
 
 
 @router.post("/reject", response_model=DeploymentOut, responses=ACCEPTED, summary="Say no")
@@ -165,6 +167,8 @@ def _recorded(request: RecordStageRequest, environment: str, origin: Origin) -> 
     )
 
 
-async def _told(ports: DeploymentPorts, deployment_id: str, origin: Origin, command: DeploymentCommand) -> Response:
-    record = await command_deployment(ports, deployment_id, command, origin.update_id(command))
+async def _told(
+    ports: DeploymentPorts, deployment_id: str, origin: Origin, command: DeploymentCommand, giver: Giver | None = None
+) -> Response:
+    record = await command_deployment(ports, deployment_id, command, origin.update_id(command), giver=giver)
     return json_answer(deployment_json(record))

@@ -84,7 +84,10 @@ async def _decide(
     ports: ServicePorts, origin: Origin, name: str, version: int, reason: str, *, approve: bool
 ) -> Response:
     await ports.deployments.service(name)  # raises NotFound
-    decision = DecidePolicyChange(name=name, version=version, approve=approve, reason=reason, **origin.fields())
+    identity = ports.voucher.people.of(origin.caller.bearer)
+    decision = DecidePolicyChange(
+        name=name, version=version, approve=approve, reason=reason, identity=identity, **origin.fields()
+    )
     service = await ports.deployment_client.decide_policy_change(decision)
     return json_answer(service.model_dump_json().encode(), headers=_etag(service))
 

@@ -99,6 +99,7 @@ async def put_service(
         name=name,
         spec=spec,
         expected_version=_pinned(origin.caller, name, spec, present, expected),
+        identity=ports.voucher.people.of(origin.caller.bearer),
         **origin.fields(),
     )
     if expected is not None and expected != (present.version if present is not None else 0):

@@ -94,6 +94,15 @@ class JobsBulkRedriven(Details):
     redrive_id: str
 
 
+class DeploymentApproved(Details):
+    """Which person gave it; whether the API vouches for that; whether it is of whoever started the deployment."""
+
+    TYPES = (EventType.DEPLOYMENT_APPROVED,)
+    person: str | None = None
+    verified: bool | None = None
+    self_approval: bool = False
+
+
 class RollbackRequested(Details):
     """To which version, if one was named."""
 
@@ -258,6 +267,18 @@ class CredentialIssued(_CredentialDetails):
         CredentialKind.TOKEN: EventType.TOKEN_EXCHANGED,
     }
     TYPES = tuple(NAMED.values())
+    owner: str | None = None
+    machine: bool = False
+    maker: str | None = None
+
+
+class CredentialClaimed(_CredentialDetails):
+    """Whose it is from now on."""
+
+    NAMED: ClassVar[dict[CredentialKind, EventType]] = {CredentialKind.KEY: EventType.ACCESS_KEY_CLAIMED}
+    TYPES = tuple(NAMED.values())
+    owner: str
+    machine: bool
 
 
 class CredentialRotated(_CredentialDetails):
@@ -311,11 +332,11 @@ class WorkflowRepaired(Details):
 
 _ALL: Final = (
     JobSubmitted, JobAmended, JobCompleted, JobEdited, JobRedriven, JobsBulkRedriven,
-    RollbackRequested, RollbackFailed, StageRecorded,
+    DeploymentApproved, RollbackRequested, RollbackFailed, StageRecorded,
     TurnGranted, VersionReinstated, YieldAsked, LockFreed, FreezeEnded,
     ServiceApplied, PolicyChanged, PolicyChangeRequested, PolicyChangeRejected, PolicyChangeDropped,
     AgentRegistered, AgentRelabelled, AgentPaused, PoolScaled,
-    CredentialIssued, CredentialRotated, CredentialRevoked,
+    CredentialIssued, CredentialClaimed, CredentialRotated, CredentialRevoked,
     WorkflowStuck, WorkflowRecovered, WorkflowRepaired,
 )  # fmt: skip
 WITH_DETAILS: Final[dict[EventType, type[Details]]] = {event: details for details in _ALL for event in details.TYPES}

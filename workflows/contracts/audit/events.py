@@ -20,7 +20,7 @@ class AuditEvent(Tolerant):
 
     ``action`` is an ``EventType``'s word; one that this version does not know is read all the same. ``refused``: it was
     asked for and nothing was done; events of versions that did not write it are known by their word. ``by``, ``via``,
-    ``address``, ``role``: as in ``Who``.
+    ``address``, ``role``, ``key_id``: as in ``Who``.
     """
 
     event_id: str
@@ -30,6 +30,7 @@ class AuditEvent(Tolerant):
     via: str = ""
     address: str | None = None
     role: str | None = None
+    key_id: str | None = None
     service_name: str | None = None
     environment: str | None = None
     deployment_id: str | None = None
@@ -81,6 +82,7 @@ def new_event(
         via=who.via,
         address=who.address,
         role=who.role,
+        key_id=who.key_id,
         details=what.document() if isinstance(what, Details) else {},
         refused=kind.refused,
         reason=reason,

@@ -115,6 +115,7 @@ class EventType(StrEnum):
     POOL_SCALED = "pool.scaled", "A pool has other bounds."
 
     ACCESS_KEY_ISSUED = "access.key_issued", "A key was made."
+    ACCESS_KEY_CLAIMED = "access.key_claimed", "A key of before keys had owners has one."
     ACCESS_KEY_ROTATED = "access.key_rotated", "A key has a successor."
     ACCESS_KEY_REVOKED = "access.key_revoked", "A key was revoked."
     ACCESS_AGENT_ISSUED = "access.agent_issued", "A registered agent has its own secret."

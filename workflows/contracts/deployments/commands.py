@@ -14,6 +14,7 @@ from workflows.contracts.deployments.deployment import Deployment, DeploymentReq
 from workflows.contracts.deployments.environments import Why
 from workflows.contracts.deployments.services import EnvironmentName, Positive, Service
 from workflows.contracts.fields import CommitSha, Line, Millis, Prose
+from workflows.contracts.people import Parties, Vouched
 from workflows.contracts.sealed import SignedApproval
 from workflows.contracts.who import Named, Who
 
@@ -21,7 +22,10 @@ Comment = Annotated[Prose, StringConstraints(max_length=4096)]
 
 
 class DeploymentInput(Tolerant):
-    """The argument of ``DeploymentWorkflow``. ``resume`` is set only by continue-as-new."""
+    """The argument of ``DeploymentWorkflow``. ``resume`` is set only by continue-as-new.
+
+    ``parties``: who is behind it, as the API knows; None when it was started without it, or before persons were known.
+    """
 
     deployment_id: str
     request: DeploymentRequest
@@ -30,12 +34,14 @@ class DeploymentInput(Tolerant):
     via: str = "api"
     address: str | None = None
     role: str | None = None
+    key_id: str | None = None
     fingerprint: str | None = None
+    parties: Parties | None = None
     resume: "DeploymentResume | None" = None
 
     def who(self) -> Who:
         """Who asked for it."""
-        return Who(by=self.created_by, via=self.via, address=self.address, role=self.role)
+        return Who(by=self.created_by, via=self.via, address=self.address, role=self.role, key_id=self.key_id)
 
 
 class DeploymentResume(Tolerant):
@@ -46,13 +52,17 @@ class DeploymentResume(Tolerant):
 
 
 class Approve(Named):
-    """``approve``: yes to this version in the environment that waits for it. What is given must match."""
+    """``approve``: yes to this version in the environment that waits for it. What is given must match.
+
+    ``vouched``: who gives it, as the API knows; what a person types in Temporal's own CLI leaves it out.
+    """
 
     comment: Comment = ""
     environment: EnvironmentName | None = None
     version: Version | None = None
     git_commit_sha: CommitSha | None = None
     signed: SignedApproval | None = None
+    vouched: Vouched | None = None
 
 
 class Reject(Named):

@@ -14,6 +14,7 @@ from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.base import Frozen, Tolerant
 from workflows.contracts.deployments.services import ServiceName, ServiceSpec
 from workflows.contracts.fields import CommitSha, GitRef, Millis, Prose, ShortLine
+from workflows.contracts.people import Parties, Vouched
 from workflows.contracts.sealed import SignedApproval
 
 Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
@@ -85,7 +86,12 @@ class DeploymentRequest(Frozen):
 
 
 class Approval(Tolerant):
-    """One entry of the approval trail."""
+    """One entry of the approval trail.
+
+    ``counts``: as last judged; ``why`` not, or what is to be known of it. ``verified``: the API vouches for who gave
+    it; None for one that was given before that was asked, which is kept as it was given. ``self_approval``: whoever
+    started the deployment gave it. ``groups``: those of the policy to which the person belongs.
+    """
 
     environment: str
     decision: Decision
@@ -94,6 +100,21 @@ class Approval(Tolerant):
     git_commit_sha: str
     comment: str = ""
     signed: SignedApproval | None = None
+    vouched: Vouched | None = None
+    person: str | None = None
+    verified: bool | None = None
+    counts: bool = True
+    why: str | None = None
+    self_approval: bool = False
+    groups: list[str] = Field(default_factory=list[str])
+
+    @property
+    def marks(self) -> list[str]:
+        """What everybody who sees it has to know."""
+        told = [self.why] if self.why is not None else []
+        told += ["self-approval: whoever started it gave it"] if self.self_approval else []
+        told += ["unverified: it came straight from Temporal"] if self.verified is False else []
+        return told
 
 
 class MetricSample(Tolerant):
@@ -146,7 +167,7 @@ class Rollback(Tolerant):
 
 
 class DeploymentSummary(Tolerant):
-    """A deployment as lists show it."""
+    """A deployment as lists show it. ``remarks``: what is to be known of its approvals."""
 
     deployment_id: str
     service_name: str
@@ -159,6 +180,7 @@ class DeploymentSummary(Tolerant):
     waits_for: str | None = None
     cause: str | None = None
     error_message: str | None = None
+    remarks: list[str] = Field(default_factory=list[str])
     created_at: Millis
     updated_at: Millis
     live_at: Millis | None = None
@@ -210,8 +232,16 @@ class Deployment(Tolerant):
     cause: str | None = None
     error_message: str | None = None
     created_by: str = ""
+    parties: Parties | None = None
     fingerprint: str | None = None
     sequence: int = 0
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is to be known of the approvals that count, in short."""
+        given = [each for each in self.approvals if each.counts and each.decision is Decision.APPROVE]
+        said = ["self-approved"] if any(each.self_approval for each in given) else []
+        return [*said, "approved unverified"] if any(each.verified is False for each in given) else said
 
     def summary(self) -> DeploymentSummary:
         """The short form that lists show."""

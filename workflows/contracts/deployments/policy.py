@@ -12,6 +12,7 @@ from pydantic import Field, StrictBool, StringConstraints
 from workflows.contracts.deployments.services import PolicyChange, ServiceName, ServiceSpec
 from workflows.contracts.errors import FieldError
 from workflows.contracts.fields import Text
+from workflows.contracts.people import Somebody, identity_of, same_person
 from workflows.contracts.who import Named
 
 ENVIRONMENT_POLICY: Final = frozenset(
@@ -43,6 +44,7 @@ class DecidePolicyChange(Named):
     version: Annotated[int, Field(ge=1)]
     approve: StrictBool
     reason: Annotated[Text, StringConstraints(max_length=1024)] = ""
+    identity: Somebody | None = Field(default=None, exclude_if=lambda identity: identity is None)
 
 
 def lacks_policy(spec: ServiceSpec) -> FieldError | None:
@@ -73,9 +75,16 @@ def policy_of(spec: ServiceSpec) -> dict[str, Any]:
     }
 
 
-def is_second_person(change: PolicyChange, by: str) -> bool:
-    """True for somebody else than who asked for the change."""
-    return by.strip().casefold() != change.asked_by.strip().casefold()
+def no_second_person(change: PolicyChange, decision: DecidePolicyChange) -> str | None:
+    """Why whoever decides is not a second person, None when it is one: somebody else than who asked, and no machine."""
+    asker = identity_of(change.asked_by) if change.identity is None else change.identity
+    decider = identity_of(decision.by) if decision.identity is None else decision.identity
+    if decider.machine:
+        return f"{decision.by} is a machine: a person must agree to it"
+    if not same_person(asker, decider):
+        return None
+    alias = "" if decision.by.strip().casefold() == change.asked_by.strip().casefold() else f", as {change.asked_by}"
+    return f"{decision.by} asked for it{alias}: another person must agree to it"
 
 
 def _policy_by_name(policy: dict[str, Any] | None) -> dict[str, Any] | None:

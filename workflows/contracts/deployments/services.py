@@ -30,6 +30,7 @@ from workflows.contracts.fields import (
 from workflows.contracts.ids import DEFAULT_POOL
 from workflows.contracts.jobs import RetryPolicy, Step
 from workflows.contracts.labels import Requirement
+from workflows.contracts.people import Somebody
 from workflows.contracts.who import Named
 
 APPROVAL_EXPIRES_SECONDS: Final = 3 * 24 * 3600
@@ -89,10 +90,18 @@ class ApprovalGroup(Frozen):
 
 
 class ApprovalPolicy(Frozen):
-    """Who must say yes before a version enters an environment. With ``groups``, only their members may approve."""
+    """Who must say yes before a version enters an environment. With ``groups``, only their members may approve.
+
+    ``allow_unverified`` None: as the installation says (HYBRIDCI_ALLOW_UNVERIFIED_APPROVALS).
+    """
 
     required: int = Field(default=1, ge=1, le=20, description="Distinct approvers in all.")
-    allow_author: StrictBool = False
+    allow_author: StrictBool = Field(default=False, description="Its author and committer may approve it.")
+    allow_machines: StrictBool = Field(default=False, description="Keys and workloads of nobody in person may approve.")
+    allow_unverified: StrictBool | None = Field(
+        default=None, description="Approvals that are sent straight to Temporal count."
+    )
+    one_person_many_groups: StrictBool = Field(default=False, description="One approver counts for several groups.")
     signed: StrictBool = Field(default=False, description="Each approval must be signed; the pool's agents check it.")
     expires_seconds: Annotated[int, Field(ge=1, le=90 * 24 * 3600)] = APPROVAL_EXPIRES_SECONDS
     groups: list[ApprovalGroup] = Field(default_factory=list[ApprovalGroup], max_length=20)
@@ -279,11 +288,15 @@ class ServiceSpec(ServiceDefinition):
 
 
 class PolicyChange(Tolerant):
-    """A change of a service's policy that waits for a second person. ``changes``: in words, by field."""
+    """A change of a service's policy that waits for a second person. ``changes``: in words, by field.
+
+    ``identity``: who asked for it, as far as the API knows.
+    """
 
     spec: ServiceSpec
     changes: list[str]
     asked_by: str
+    identity: Somebody | None = None
     asked_at: Millis
 
 
@@ -313,12 +326,14 @@ class ServiceWrite(Named):
     """Register or change a service. An unchanged specification makes no new version.
 
     ``expected_version``: refuse (invalid_state) unless this is the present one; 0 means that there must be none.
+    ``identity``: who asks, as far as the API knows.
     """
 
     name: ServiceName
     spec: ServiceSpec
     expected_version: int | None = Field(default=None, ge=0)
     via: str = "api"
+    identity: Somebody | None = Field(default=None, exclude_if=lambda identity: identity is None)
 
 
 class DefinitionRequest(Tolerant):

@@ -10,8 +10,9 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.deployments.deployment import Decision, Deployment
     from workflows.contracts.deployments.services import ApprovalPolicy
     from workflows.deployment import record
-    from workflows.deployment.approvals import missing
+    from workflows.deployment.approvals import given_for, missing
     from workflows.deployment.context import Context
+    from workflows.deployment.judging import are_judged, judge_again
     from workflows.deployment.progress import Failed, Phase
     from workflows.job.recorded import now_ms
     from workflows.words import moment
@@ -24,7 +25,7 @@ async def run(context: Context) -> None:
     if policy is None or until is None:
         context.journal.move(Phase.TURN)
         return
-    while (lacking := missing(policy, context.state.deployment.approvals, name)) is not None:
+    while (lacking := await _lacking(context, policy, name)) is not None:
         before = len(context.state.deployment.approvals)  # whoever speaks while the record is written counts as well
         words = _words(context.state.deployment, name, lacking, until)
         context.journal.change(record.waiting, name, words)
@@ -39,18 +40,37 @@ async def run(context: Context) -> None:
                 EventType.DEPLOYMENT_APPROVAL_EXPIRED,
                 f"Nobody approved {name} in time ({lacking}). Deploy it again to ask again.",
             )
-        last = context.state.deployment.approvals[-1]
-        if last.decision is Decision.REJECT:
-            raise Failed(EventType.DEPLOYMENT_REJECTED, f"{last.by} rejected it for {name}: {last.comment}")
+        _require_no_rejection(context, name)
     context.journal.change(record.stage_changed, name, approved_at=now_ms())
     await context.lock.join(ready=True)
     context.journal.move(Phase.TURN)
 
 
+async def _lacking(context: Context, policy: ApprovalPolicy, name: str) -> str | None:
+    """What is missing; when nothing seems to be, all that was given is judged again first."""
+    lacking = missing(policy, context.state.deployment.approvals, name)
+    if lacking is not None or not are_judged(context):
+        return lacking
+    await judge_again(context, context.state.environment)
+    _require_no_rejection(context, name)
+    return missing(policy, context.state.deployment.approvals, name)
+
+
+def _require_no_rejection(context: Context, name: str) -> None:
+    last = context.state.deployment.approvals[-1]
+    if last.decision is Decision.REJECT:
+        raise Failed(EventType.DEPLOYMENT_REJECTED, f"{last.by} rejected it for {name}: {last.comment}")
+
+
 def _words(deployment: Deployment, environment: str, lacking: str, until: int) -> str:
+    lost = [
+        f" {entry.by} has approved it, which counts no more: {entry.why}"
+        for entry in given_for(deployment.approvals, environment)
+        if not entry.counts
+    ]
     return (
         f"{deployment.version} waits for approval of {environment}: {lacking}, until {moment(until)}. "
-        f"`hybridci deploy approve {deployment.deployment_id}`"
+        f"`hybridci deploy approve {deployment.deployment_id}`{''.join(lost)}"
     )
 
 

@@ -124,11 +124,17 @@ def print_events(events: Sequence[AuditEvent]) -> None:
         [
             (
                 clock(event.at), event.action, event.by or None, event.via or None, event.address, event.environment,
-                _first_line(event.reason or event.message),
+                _why(event),
             )
             for event in events
         ],
     )  # fmt: skip
+
+
+def _why(event: AuditEvent) -> str | None:
+    """What somebody said, and what is to be known of it."""
+    said = [_first_line(event.reason), _first_line(event.message)]
+    return "; ".join(each for each in said if each is not None) or None
 
 
 def moment(then: int | None) -> str | None:
@@ -141,7 +147,7 @@ def _row(deployment: DeploymentSummary) -> tuple[object, ...]:
     return (
         deployment.deployment_id[:_SHORT_ID], deployment.service_name, deployment.version, deployment.status,
         deployment.environment, deployment.git_commit_sha[:10], deployment.git_author, age(deployment.created_at),
-        _first_line(why),
+        "; ".join((*deployment.remarks, _first_line(why) or "")).removesuffix("; ") or None,
     )  # fmt: skip
 
 
@@ -178,13 +184,20 @@ def _print_approvals(deployment: Deployment) -> None:
     say()
     columns = (
         Column("DECISION", keep=True), Column("FOR", keep=True), Column("BY", keep=True), Column("WHEN", rank=1),
-        Column("COMMENT"),
+        Column("MARKS", keep=True), Column("COMMENT"),
     )  # fmt: skip
     words = {Decision.APPROVE: "approved", Decision.REJECT: "rejected"}
     print_table(
         columns,
         [
-            (words[entry.decision], entry.environment, entry.by, moment(entry.at), _first_line(entry.comment))
+            (
+                words[entry.decision] if entry.counts else f"{words[entry.decision]}, counts no more",
+                entry.environment,
+                entry.by,
+                moment(entry.at),
+                "; ".join(entry.marks) or None,
+                _first_line(entry.comment),
+            )
             for entry in deployment.approvals
         ],
     )

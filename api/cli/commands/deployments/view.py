@@ -10,6 +10,7 @@ from typing import Final
 
 from api.cli.output import span
 from workflows.contracts.deployments.deployment import (
+    Approval,
     Decision,
     Deployment,
     DeploymentStatus,
@@ -168,13 +169,20 @@ def approvals(deployment: Deployment, name: str) -> str | None:
     rejected = [entry.by for entry in said if entry.decision is Decision.REJECT]
     if rejected:
         return f"rejected ({rejected[-1]})"
-    given = list(dict.fromkeys(entry.by for entry in said))
+    given = [_given(entry) for entry in said if entry.counts]
     environment = environment_of(deployment, name)
     policy = environment.approval if environment is not None else None
     people = f" ({', '.join(given)})" if given else ""
     if policy is None:
         return f"{len(given)}{people}" if given else None
     return f"{len(given)} of {policy.required}{people}"
+
+
+def _given(entry: Approval) -> str:
+    """By whom, and what everybody has to know of it."""
+    marks = ["self-approval"] if entry.self_approval else []
+    marks += ["unverified"] if entry.verified is False else []
+    return f"{entry.by}: {', '.join(marks)}" if marks else entry.by
 
 
 def _doing(stage: Stage) -> str:

@@ -1,6 +1,7 @@
 """The supervisor and what it stands on: children, their environment, probes. On real processes."""
 
 import asyncio
+import getpass
 import itertools
 import json
 import os
@@ -271,6 +272,12 @@ def test_no_child_is_given_what_is_meant_for_another(tmp_path: Path, monkeypatch
         assert spec.env["LOG_LEVEL"] == "INFO"
         assert HOST in spec.env["NO_PROXY"]
         assert spec.command[0] in (sys.executable, embedded.binary("temporal", ""), embedded.binary("roto-server", ""))
+    # One human is alone on their own machine: only there may whoever started a version approve it.
+    alone = {name: spec.env.get("HYBRIDCI_ALLOW_SELF_APPROVAL") for name, spec in specs.items()}
+    assert {name for name, allowed in alone.items() if allowed == "true"} == {"api", "worker"}
+    assert specs["worker"].env["HYBRIDCI_ALLOW_UNVERIFIED_APPROVALS"] == "true"
+    assert specs["api"].env["HYBRIDCI_SIGNING_KEY_FILE"] == specs["worker"].env["HYBRIDCI_SIGNING_KEY_FILE"]
+    assert specs["api"].env["HYBRIDCI_ADMIN_OWNER"] == f"local:{getpass.getuser()}"
     assert specs["api"].env["HYBRIDCI_HOST"] == "0.0.0.0"
     assert str(tmp_path) in specs["api"].env["HYBRIDCI_DISK_FOLDERS"].split(",")
     assert "--ui-ip 127.9.8.7 --ui-port 4242" in " ".join(specs["temporal"].command)

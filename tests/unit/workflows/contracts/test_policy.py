@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from workflows.contracts.deployments import policy
-from workflows.contracts.deployments.policy import is_second_person, lacks_policy, policy_changes
+from workflows.contracts.deployments.policy import DecidePolicyChange, lacks_policy, no_second_person, policy_changes
 from workflows.contracts.deployments.services import PolicyChange, ServiceSpec
+from workflows.contracts.people import Somebody
 
 STEPS = [{"name": "d", "run": "./d"}]
 STAGING: dict[str, Any] = {"name": "staging", "steps": STEPS}
@@ -135,4 +136,23 @@ def test_only_a_definition_in_the_repository_can_lack_a_policy() -> None:
 
 def test_a_second_person_is_another_one() -> None:
     change = PolicyChange(spec=spec_of(), changes=[], asked_by="key:Ann", asked_at=1)
-    assert [is_second_person(change, by) for by in ("key:Ann", " KEY:ann ", "key:bob")] == [False, False, True]
+    names = ("key:Ann", " KEY:ann ", "key:bob")
+    assert [refusal(change, by) is None for by in names] == [False, False, True]
+
+
+def test_one_person_with_two_keys_is_no_second_person() -> None:
+    ann = Somebody(person="ann", names=["key:ann-laptop"])
+    change = PolicyChange(spec=spec_of(), changes=[], asked_by="key:ann-laptop", asked_at=1, identity=ann)
+    desktop = Somebody(person="ann", names=["key:ann-desktop"])
+    assert refusal(change, "key:ann-desktop", desktop) == (
+        "key:ann-desktop asked for it, as key:ann-laptop: another person must agree to it"
+    )
+    assert refusal(change, "key:bob", Somebody(person="bob")) is None
+    assert refusal(change, "key:ci", Somebody(person="ci", machine=True)) == (
+        "key:ci is a machine: a person must agree to it"
+    )
+
+
+def refusal(change: PolicyChange, by: str, identity: Somebody | None = None) -> str | None:
+    decision = DecidePolicyChange(name="shop", version=1, approve=True, by=by, identity=identity)
+    return no_second_person(change, decision)

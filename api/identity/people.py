@@ -1,0 +1,145 @@
+"""The identity map: which subjects, addresses, logins and keys are one person. Pure.
+
+``people`` of the access policy says who is who; of whom it says nothing is who their credential says. How names are
+written is normalised in ``contracts.people``. Deliberately not here: who may do what (``identity.policy``), and whether
+two are one (``contracts.people.same_person``).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from pydantic import Field, StringConstraints
+
+from workflows.contracts.base import Frozen
+from workflows.contracts.errors import FieldError
+from workflows.contracts.fields import Name, NotBlank, ShortLine
+from workflows.contracts.people import Somebody, identity_of, names_of
+
+_Line = Annotated[ShortLine, StringConstraints(min_length=1), NotBlank]
+_KEY: Final = "key:"
+
+
+class SubjectRule(Frozen):
+    """What an issuer calls somebody: the claim ``sub`` of its tokens."""
+
+    issuer: Name
+    subject: _Line
+
+
+class PersonRule(Frozen):
+    """One person. ``logins``: as ``github:ann``, ``slack:ann``; ``keys``: ids or names of keys."""
+
+    id: Name
+    subjects: list[SubjectRule] = Field(default_factory=list[SubjectRule], max_length=20)
+    emails: list[_Line] = Field(default_factory=list[str], max_length=50)
+    logins: list[_Line] = Field(default_factory=list[str], max_length=50)
+    keys: list[_Line] = Field(default_factory=list[str], max_length=50)
+
+    def names(self) -> list[str]:
+        """All that is certainly theirs."""
+        subjects = [subject_of(each.issuer, each.subject) for each in self.subjects]
+        emails = [name for email in self.emails for name in names_of(email)]
+        keys = [f"{_KEY}{key.casefold()}" for key in self.keys]
+        return [self.id, *subjects, *emails, *(login.casefold() for login in self.logins), *keys]
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """Whoever presents a credential, as far as it says who that is. ``key_id``: the key that it is, or that opened it.
+
+    ``credential_id`` is that of a key only; the rest is as in ``access.Credential``.
+    """
+
+    id: str
+    key_id: str | None = None
+    credential_id: str | None = None
+    owner: str | None = None
+    names: Sequence[str] = ()
+    machine: bool = False
+    maker: str | None = None
+
+
+class People:
+    """Knows who is who."""
+
+    def __init__(self, people: Sequence[PersonRule] = ()) -> None:
+        self._by_name = {name: rule for rule in people for name in rule.names()}
+
+    def of(self, bearer: Bearer) -> Somebody:
+        """Whoever asks. A key's line in the map comes before its owner, its owner before further names."""
+        keys = _keys(bearer)
+        own = bearer.owner or (keys[0] if keys else bearer.id)
+        certain = [*keys, *_owners_names(own), *bearer.names]
+        known = self._rule([*keys, *bearer.names] if bearer.machine else certain)
+        person = f"machine:{keys[0] if keys else own}" if bearer.machine else _owners_names(own)[-1]
+        hints = [name for each in (bearer.id, own, *bearer.names) for name in names_of(each)]
+        found = self._identity(known, Somebody(person=person, names=certain, hints=hints))
+        return found.model_copy(update={"machine": bearer.machine, "maker": self._maker(bearer)})
+
+    def of_name(self, text: str, *, forge: str | None = None) -> Somebody:
+        """Whom a commit, a forge or a person calls so; a bare login is one at ``forge``."""
+        seen = identity_of(text)
+        if forge is not None and not any(sign in text for sign in "@: "):
+            seen = seen.model_copy(update={"names": [*seen.names, f"{forge}:{seen.person}"]})
+        return self._identity(self._rule(reversed(seen.names)), seen)
+
+    def of_login(self, login: str) -> Somebody | None:
+        """Of whom the map has this login."""
+        rule = self._by_name.get(login.casefold())
+        listed = rule is not None and login.casefold() in {each.casefold() for each in rule.logins}
+        return self._identity(rule, identity_of(login)) if listed else None
+
+    def _rule(self, names: Iterable[str]) -> PersonRule | None:
+        found = (self._by_name.get(name) or self._by_name.get(name.casefold()) for name in names)
+        return next((rule for rule in found if rule is not None), None)
+
+    def _identity(self, rule: PersonRule | None, seen: Somebody) -> Somebody:
+        if rule is None:
+            return seen.model_copy(update={"names": list(dict.fromkeys(seen.names))})
+        names = list(dict.fromkeys((*rule.names(), *seen.names)))
+        return seen.model_copy(update={"person": rule.id, "names": names})
+
+    def _maker(self, bearer: Bearer) -> str | None:
+        if bearer.maker is None:
+            return None
+        rule = self._rule([bearer.maker])
+        return bearer.maker if rule is None else rule.id
+
+
+def subject_of(issuer: str, subject: str) -> str:
+    """A person of an issuer, whatever they are called."""
+    return f"oidc:{issuer}:{subject}"
+
+
+def people_faults(people: Sequence[PersonRule], issuers: set[str]) -> Iterator[FieldError]:
+    """What is wrong with the map: nothing may mean two people."""
+    known: dict[str, str] = {}
+    for number, rule in enumerate(people):
+        for place, each in enumerate(rule.subjects):
+            if each.issuer not in issuers:
+                field = f"people.{number}.subjects.{place}.issuer"
+                yield FieldError(field=field, message="must be the name of one of `issuers`")
+        for place, email in enumerate(rule.emails):
+            if email.count("@") != 1 or any(sign in email for sign in "<> "):
+                yield FieldError(field=f"people.{number}.emails.{place}", message="must be an address alone")
+        for place, login in enumerate(rule.logins):
+            if not all(login.partition(":")[::2]):
+                message = "must be a forge's or chat's name and the login: github:ann"
+                yield FieldError(field=f"people.{number}.logins.{place}", message=message)
+        for name in dict.fromkeys(rule.names()):
+            if name in known:
+                message = f"{name} is {known[name]}'s already: it cannot be two people"
+                yield FieldError(field=f"people.{number}", message=message)
+            known.setdefault(name, rule.id)
+
+
+def _owners_names(owner: str) -> list[str]:
+    """However an admin writes it; an issuer's subjects and keys' ids are as they are."""
+    return [owner] if owner.startswith(("oidc:", _KEY)) else [owner, *names_of(owner)]
+
+
+def _keys(bearer: Bearer) -> list[str]:
+    """Its key, or the one that opened it: by id, then by name."""
+    ids = [f"{_KEY}{each}" for each in (bearer.key_id, bearer.credential_id) if each is not None]
+    return list(dict.fromkeys([*ids, bearer.id.casefold()] if bearer.id.startswith(_KEY) else ids))

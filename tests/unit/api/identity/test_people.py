@@ -1,0 +1,137 @@
+"""The identity map: which subjects, addresses, logins and keys are one person, and every fault of it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from api.auth.principal import Principal
+from api.identity.people import People, PersonRule
+from api.identity.policy import UnusablePolicy, load_policy
+from workflows.contracts.access import Credential, CredentialKind, Grant, Role
+from workflows.contracts.people import Somebody, same_person
+
+ANN = PersonRule.model_validate(
+    {
+        "id": "ann",
+        "subjects": [{"issuer": "corp", "subject": "Sub-1"}],
+        "emails": ["Ann@example.com"],
+        "logins": ["github:Ann", "slack:ann"],
+        "keys": ["ann-laptop", "k7"],
+    }
+)
+PEOPLE = People([ANN])
+
+
+def who(people: People = PEOPLE, **changes: Any) -> Somebody:
+    """Whoever presents this credential, a key of no owner unless it is said."""
+    credential = Credential(
+        credential_id="k1", kind=CredentialKind.KEY, digest="", subject="key:ci",
+        grants=[Grant(role=Role.APPROVER)], created_at=1,
+    ).model_copy(update=changes)  # fmt: skip
+    return people.of(Principal.of(credential).bearer)
+
+
+SESSION = {"kind": CredentialKind.SESSION, "subject": "ann@example.com", "owner": "oidc:corp:Sub-1"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        SESSION,
+        {**SESSION, "subject": "corp:whoever", "owner": "oidc:corp:2", "names": ["ann@example.com"]},
+        {"subject": "key:Ann-Laptop"},
+        {"credential_id": "k7"},
+        {"credential_id": "k9", "origin_id": "k7"},
+        {"kind": CredentialKind.SESSION, "parent_id": "k7", "owner": "key:k7"},
+        {"owner": "ann"},
+        {"owner": "ANN@example.com"},
+        {"owner": "Ann <ann+work@example.com>"},
+        {"owner": "github:ann"},
+    ],
+)
+def test_all_of_these_are_ann(changes: dict[str, Any]) -> None:
+    found = who(**changes)
+    assert (found.person, found.machine) == ("ann", False)
+    assert "ann@example.com" in found.names, "so that what is known by name only is compared with all of hers"
+
+
+@pytest.mark.parametrize(
+    ("changes", "person"),
+    [
+        ({}, "key:k1"),
+        ({"owner": "bob@example.com"}, "bob@example.com"),
+        ({**SESSION, "subject": "ann2@example.com", "owner": "oidc:corp:sub-1"}, "oidc:corp:sub-1"),
+        ({**SESSION, "subject": "elsewhere:ann", "owner": "oidc:elsewhere:Sub-1"}, "oidc:elsewhere:Sub-1"),
+        ({"subject": "key:ann@example.com"}, "key:k1"),
+        ({"machine": True}, "machine:key:k1"),
+        ({"machine": True, "owner": "ann"}, "machine:key:k1"),
+        ({"kind": CredentialKind.TOKEN, "subject": "workload/shop-ci"}, "machine:workload/shop-ci"),
+    ],
+)
+def test_none_of_these_is(changes: dict[str, Any], person: str) -> None:
+    assert who(**changes).person == person
+
+
+def test_a_key_that_is_called_like_somebody_is_not_them_and_may_not_approve_their_work() -> None:
+    called = who(People(), subject="key:ann@example.com")
+    assert not called.proven & {"ann@example.com"}
+    assert same_person(called, People().of_name("Ann <ann@example.com>"))
+
+
+def test_keys_of_one_owner_are_one_person_and_know_who_made_them() -> None:
+    laptop = who(owner="bob", subject="key:bob-laptop")
+    desktop = who(owner="Bob", subject="key:bob-desktop", credential_id="k2", maker="oidc:corp:Sub-1")
+    assert same_person(laptop, desktop)
+    assert desktop.maker == "ann"
+    machine = who(owner="bob", machine=True, credential_id="k3")
+    assert same_person(laptop, machine), "whoever answers for it knows its secret"
+
+
+def test_authors_are_resolved_as_commits_and_forges_write_them() -> None:
+    for text in ("Ann <ann@example.com>", "ann+x@example.com", "7+ann@users.noreply.github.com", "github:ann"):
+        assert PEOPLE.of_name(text).person == "ann", text
+    assert PEOPLE.of_name("ann", forge="github").person == "ann"
+    assert PEOPLE.of_name("bob", forge="github").person == "bob"
+    assert PEOPLE.of_login("slack:ANN") is not None
+    assert PEOPLE.of_login("slack:bob") is None
+    assert PEOPLE.of_login("ann@example.com") is None, "an address is no login"
+
+
+def test_the_configurations_keys_are_of_their_owner() -> None:
+    assert People().of(Principal.everywhere("admin", Role.ADMIN).bearer).person == "admin"
+    owned = Principal.everywhere("admin", Role.ADMIN, owner="ann@example.com")
+    assert PEOPLE.of(owned.bearer).person == "ann"
+    assert People().of(Principal.everywhere("webhook:github", Role.ADMIN, machine=True).bearer).machine
+
+
+ISSUERS = [{"name": "corp", "issuer": "https://corp.example.com", "client_id": "c"}]
+
+
+@pytest.mark.parametrize(
+    ("people", "fault"),
+    [
+        ([{"id": "ann", "emails": ["a@b"]}, {"id": "bob", "emails": ["A+x@b"]}], "people.1: a@b is ann's already"),
+        ([{"id": "ann"}, {"id": "ann"}], "people.1: ann is ann's already"),
+        ([{"id": "ann", "logins": ["github:x"]}, {"id": "bob", "logins": ["GitHub:X"]}], "github:x is ann's already"),
+        ([{"id": "ann", "keys": ["k1"]}, {"id": "bob", "keys": ["K1"]}], "key:k1 is ann's already"),
+        ([{"id": "ann", "subjects": [{"issuer": "elsewhere", "subject": "1"}]}], "people.0.subjects.0.issuer: must be"),
+        ([{"id": "ann", "emails": ["Ann <a@b>"]}], "people.0.emails.0: must be an address alone"),
+        ([{"id": "ann", "logins": ["ann"]}], "people.0.logins.0: must be a forge's or chat's name"),
+        ([{"id": "ann", "mails": ["a@b"]}], "people.0.mails"),
+        ([{"emails": ["a@b"]}], "people.0.id"),
+    ],
+)
+def test_every_fault_of_the_map_is_named(tmp_path: Path, people: list[Any], fault: str) -> None:
+    file = tmp_path / "policy.yml"
+    file.write_text(yaml.safe_dump({"issuers": ISSUERS, "people": people}))
+    with pytest.raises(UnusablePolicy) as refused:
+        load_policy(file, development=False)
+    assert fault in str(refused.value)
+
+
+def test_a_map_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "policy.yml"
+    file.write_text(yaml.safe_dump({"issuers": ISSUERS, "people": [ANN.model_dump(mode="json")]}))
+    assert load_policy(file, development=False).people == [ANN]

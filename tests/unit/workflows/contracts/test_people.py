@@ -1,0 +1,71 @@
+"""Who somebody is: names as people and forges write them, whether two are one, what the API's word is good for."""
+
+import pytest
+
+from workflows.contracts.people import Somebody, Vouched, identity_of, names_of, same_person
+
+SECRET = b"s" * 32
+VOUCHED = Vouched(by="ann", identity=Somebody(person="ann"), environment="production", at=7)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("ann@example.com", ["ann@example.com"]),
+        ("  ANN@Example.com ", ["ann@example.com"]),
+        ("Ann <Ann@example.com>", ["ann <ann@example.com>", "ann@example.com"]),
+        ("ann+ci@example.com", ["ann+ci@example.com", "ann@example.com"]),
+        ("key:ann@example.com", ["key:ann@example.com", "ann@example.com"]),
+        ("key:bob-laptop", ["key:bob-laptop", "bob-laptop"]),
+        ("12345+Ann@users.noreply.github.com", ["12345+ann@users.noreply.github.com", "github:ann"]),
+        ("ann@users.noreply.github.com", ["ann@users.noreply.github.com", "github:ann"]),
+        ("7-ann@users.noreply.gitlab.com", ["7-ann@users.noreply.gitlab.com", "gitlab:ann"]),
+        ("Ann <1+ann@users.noreply.github.com>", ["ann <1+ann@users.noreply.github.com>",
+                                                  "1+ann@users.noreply.github.com", "github:ann"]),
+        ("ann@noreply.codeberg.org", ["ann@noreply.codeberg.org", "codeberg.org:ann"]),
+        ("\uff41nn@example.com", ["ann@example.com"]),
+        ("+@example.com", ["+@example.com"]),
+        ("ann", ["ann"]),
+    ],
+)  # fmt: skip
+def test_a_name_is_normalised(text: str, names: list[str]) -> None:
+    assert names_of(text) == names
+    assert identity_of(text).person == names[-1]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("ann@example.com", "Ann <ann@example.com>"),
+        ("key:ann@example.com", "ann@example.com"),
+        ("ann+work@example.com", "ann@EXAMPLE.com"),
+        ("1+ann@users.noreply.github.com", "ann@users.noreply.github.com"),
+    ],
+)
+def test_two_ways_to_write_one_person(one: str, other: str) -> None:
+    assert same_person(identity_of(one), identity_of(other))
+    assert not same_person(identity_of(one), identity_of("bob@example.com"))
+
+
+def test_what_is_displayed_or_who_made_the_key_is_enough_to_be_the_same() -> None:
+    ann = Somebody(person="oidc:corp:1", hints=["ann@example.com"])
+    assert same_person(ann, identity_of("ann@example.com"))
+    bob = Somebody(person="bob", maker="oidc:corp:1")
+    assert same_person(ann, bob)
+    assert same_person(bob, ann)
+    assert not same_person(bob, Somebody(person="cat", maker="oidc:corp:1")), "one admin makes everybody's keys"
+
+
+def test_a_proof_is_of_one_commit_in_one_deployment_and_of_all_that_was_said() -> None:
+    proven = VOUCHED.proven(SECRET, "d1", "1.0", "a" * 40)
+    assert proven.is_genuine(SECRET, "d1", "1.0", "a" * 40)
+    assert Vouched.model_validate_json(proven.model_dump_json()).is_genuine(SECRET, "d1", "1.0", "a" * 40)
+    assert not proven.is_genuine(b"t" * 32, "d1", "1.0", "a" * 40)
+    for subject in (("d2", "1.0", "a" * 40), ("d1", "1.1", "a" * 40), ("d1", "1.0", "b" * 40)):
+        assert not proven.is_genuine(SECRET, *subject)
+    changes = {
+        "by": "bob", "identity": Somebody(person="bob"), "environment": "staging", "acts_for": "cat", "at": 8,
+    }  # fmt: skip
+    for name, value in changes.items():
+        assert not proven.model_copy(update={name: value}).is_genuine(SECRET, "d1", "1.0", "a" * 40), name
+    assert not VOUCHED.is_genuine(SECRET, "d1", "1.0", "a" * 40)

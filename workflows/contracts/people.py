@@ -1,0 +1,116 @@
+"""Who somebody is, as far as it is known: a person, the names they go by, and whether two of them are the same. Pure.
+
+A name that people or forges write (``Ann <ann@example.com>``, a forge's noreply address) is normalised here and nowhere
+else. Deliberately not here: the identity map, which says whose names these are (``api.identity.people``).
+"""
+
+import hashlib
+import hmac
+import re
+import unicodedata
+from typing import Final
+
+from pydantic import Field
+
+from workflows.contracts.base import Tolerant
+from workflows.contracts.fields import Millis
+
+_ADDRESS: Final = re.compile(r"[^<>]*<\s*([^<>\s]+@[^<>\s]+)\s*>")
+_NOREPLY: Final = re.compile(r"(?:\d+[+-])?([^@+\s]+)@(?:users\.)?noreply\.([a-z0-9.-]+)")
+_FORGES: Final = {"github.com": "github", "gitlab.com": "gitlab", "bitbucket.org": "bitbucket"}
+_KEY: Final = "key:"
+_CONTEXT: Final = b"hybridci-approval-voucher-v1\0"
+
+
+class Somebody(Tolerant):
+    """Somebody. ``person`` tells people apart; ``names`` are the others that are certainly theirs, normalised.
+
+    ``hints``: what is displayed of them, which is enough to refuse and never to allow. ``maker``: the person who made
+    the key that is used, and so has seen its secret. ``machine``: nobody in person.
+    """
+
+    person: str
+    names: list[str] = Field(default_factory=list[str])
+    hints: list[str] = Field(default_factory=list[str])
+    machine: bool = False
+    maker: str | None = None
+
+    @property
+    def proven(self) -> frozenset[str]:
+        """Every name that may allow something."""
+        return frozenset((self.person, *self.names))
+
+    @property
+    def known_as(self) -> frozenset[str]:
+        """Everything that may name this one."""
+        return self.proven | frozenset(self.hints)
+
+
+class Parties(Tolerant):
+    """Who is behind a deployment, as it was known when it was started."""
+
+    author: Somebody
+    starter: Somebody
+    committer: Somebody | None = None
+
+
+class Vouched(Tolerant):
+    """What the API says of who gives an approval: for which environment, when, and ``proof`` that it is the API's word.
+
+    ``acts_for``: whom an admin named with it; it never counts as theirs. ``proof`` is a message authentication code
+    (HMAC-SHA-256, hexadecimal) with a secret that the API and the control worker share and Temporal does not have.
+    """
+
+    by: str
+    identity: Somebody
+    environment: str | None = None
+    acts_for: str | None = None
+    at: Millis
+    proof: str = ""
+
+    def proven(self, secret: bytes, deployment_id: str, version: str, git_commit_sha: str) -> "Vouched":
+        """With its proof, for this commit in this deployment."""
+        return self.model_copy(update={"proof": self._mac(secret, deployment_id, version, git_commit_sha)})
+
+    def is_genuine(self, secret: bytes, deployment_id: str, version: str, git_commit_sha: str) -> bool:
+        """True when the API said exactly this of an approval of this commit in this deployment."""
+        return hmac.compare_digest(self._mac(secret, deployment_id, version, git_commit_sha), self.proof)
+
+    def _mac(self, secret: bytes, *subject: str) -> str:
+        said = "\n".join((*subject, self.model_dump_json(exclude={"proof"})))
+        key = hashlib.sha256(_CONTEXT + secret).digest()
+        return hmac.digest(key, said.encode(), "sha256").hex()
+
+
+def identity_of(text: str) -> Somebody:
+    """Somebody of whom no more is known than what others call them."""
+    names = names_of(text)
+    return Somebody(person=names[-1], names=names)
+
+
+def names_of(text: str) -> list[str]:
+    """What is written, normalised, and whatever else it says of who is meant; the last is the most general.
+
+    ``Ann <Ann+ci@Example.com>`` is ``ann@example.com`` too, ``12+ann@users.noreply.github.com`` is ``github:ann``,
+    ``key:ann@example.com`` is its name.
+    """
+    said = unicodedata.normalize("NFKC", text).strip().casefold()
+    found = [said]
+    if said.startswith(_KEY) and said.removeprefix(_KEY).strip():
+        found.append(said.removeprefix(_KEY).strip())
+    if (inside := _ADDRESS.fullmatch(found[-1])) is not None:
+        found.append(inside[1])
+    if (forge := _NOREPLY.fullmatch(found[-1])) is not None:
+        found.append(f"{_FORGES.get(forge[2], forge[2])}:{forge[1]}")
+    elif found[-1].count("@") == 1:
+        local, _, host = found[-1].partition("@")
+        found.append(f"{local.partition('+')[0] or local}@{host}")
+    return list(dict.fromkeys(found))
+
+
+def same_person(one: Somebody, other: Somebody) -> bool:
+    """True when they are one, as far as anything that is known says. In doubt they are: a shared name is enough, and so
+    is that one of them made the other's key.
+    """
+    ones, others = one.known_as, other.known_as
+    return bool(ones & others) or one.maker in others or other.maker in ones
