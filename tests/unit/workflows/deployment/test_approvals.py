@@ -133,6 +133,23 @@ def test_groups_are_read_as_they_are_now() -> None:
     assert in_force(then, ApprovalFacts(policy=now)).groups[0].required == 1
 
 
+def test_who_left_the_service_leaves_the_groups_of_a_commit_too() -> None:
+    """A commit's file may narrow a group of the service, or add one of its members."""
+    both, one = ["bob@example.com", "cat@example.com"], ["cat@example.com"]
+    then = ApprovalPolicy.model_validate(
+        {
+            "groups": [
+                {"name": name, "members": members} for name, members in (("sre", both), ("sre", one), ("leads", one))
+            ]
+        }
+    )
+    same = ApprovalPolicy.model_validate({"groups": [{"name": "sre", "members": both}]})
+    assert [group.members for group in in_force(then, ApprovalFacts(policy=same)).groups] == [both, one, one]
+    cat_left = ApprovalPolicy.model_validate({"groups": [{"name": "sre", "members": ["bob@example.com"]}]})
+    left = in_force(then, ApprovalFacts(policy=cat_left)).groups
+    assert [group.members for group in left] == [["bob@example.com"], [], []]
+
+
 def test_a_display_name_lets_nobody_into_a_group() -> None:
     policy = ApprovalPolicy(groups=[ApprovalGroup(name="sre", members=["bob@example.com"])])
     (why,) = rule(policy, entry(Somebody(person="key:1", names=["key:bob@example.com"], hints=["bob@example.com"])))
