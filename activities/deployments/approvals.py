@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from workflows.contracts.deployments.approvals import ApprovalFacts, ApprovalQuestion
-from workflows.contracts.deployments.services import ApprovalPolicy, Service
+from workflows.contracts.deployments.rules import ApprovalPolicy
+from workflows.contracts.deployments.services import Service
 from workflows.contracts.errors import NotFound
 from workflows.contracts.people import Vouched
 

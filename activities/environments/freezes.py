@@ -17,7 +17,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from cronsim import CronSim, CronSimError
 
 from workflows.contracts.deployments.environments import FreezeAnswer, FreezeQuestion
-from workflows.contracts.deployments.services import FreezeWindow, ServiceDefinition
+from workflows.contracts.deployments.rules import FreezeWindow
+from workflows.contracts.deployments.services import ServiceDefinition
 from workflows.contracts.errors import FieldError, ValidationFailed
 
 _YEAR: Final = timedelta(days=365)

@@ -12,7 +12,8 @@ from workflows.contracts.base import Frozen
 from workflows.contracts.deployments.commands import Comment
 from workflows.contracts.deployments.deployment import Deployment, Version
 from workflows.contracts.deployments.environments import Why
-from workflows.contracts.deployments.services import EnvironmentName, Positive
+from workflows.contracts.deployments.rules import Positive
+from workflows.contracts.deployments.services import EnvironmentName
 from workflows.contracts.fields import CommitSha, Line, Person, Prose
 from workflows.contracts.sealed import SignedApproval
 

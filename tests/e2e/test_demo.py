@@ -20,7 +20,8 @@ from api.cli.demo.visitors import Visitors
 from api.cli.stack.launching import launch
 from tests.e2e.stack import HYBRIDCI, Stack
 from tests.servers import free_port, wait_until
-from workflows.contracts.deployments.services import ApprovalPolicy, ServiceSpec
+from workflows.contracts.deployments.rules import ApprovalPolicy
+from workflows.contracts.deployments.services import ServiceSpec
 
 
 @pytest.fixture(scope="module")

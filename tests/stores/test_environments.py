@@ -19,7 +19,7 @@ from workflows.contracts.deployments.environments import (
     LiveVersion,
     Ticket,
 )
-from workflows.contracts.deployments.services import FreezeWindow
+from workflows.contracts.deployments.rules import FreezeWindow
 from workflows.contracts.errors import ValidationFailed
 
 

@@ -8,7 +8,8 @@ from tests.stores.conftest import ReleaseStores
 from tests.stores.lives import NOON
 from tests.stores.releases import make_event, make_service, make_spec, noise
 from workflows.contracts.audit.events import EventQuery
-from workflows.contracts.deployments.services import Environment, Rollout, Service, Verification
+from workflows.contracts.deployments.rules import Rollout, Verification
+from workflows.contracts.deployments.services import Environment, Service
 from workflows.contracts.errors import ValidationFailed
 from workflows.contracts.jobs import Step
 

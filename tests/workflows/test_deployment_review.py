@@ -12,7 +12,7 @@ from tests.workflows.deployment_harness import BOB, CAT, Deploys
 from tests.workflows.harness import fail
 from workflows.contracts.deployments.commands import ReportMetrics, Resume
 from workflows.contracts.deployments.deployment import DeploymentWrite
-from workflows.contracts.deployments.services import Verification
+from workflows.contracts.deployments.rules import Verification
 
 
 @asynccontextmanager

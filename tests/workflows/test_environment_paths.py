@@ -22,7 +22,7 @@ from workflows.contracts.deployments.environments import (
     ReleaseCommand,
     UnfreezeCommand,
 )
-from workflows.contracts.deployments.services import SupersedePolicy
+from workflows.contracts.deployments.rules import SupersedePolicy
 from workflows.contracts.errors import InvalidState, ValidationFailed
 from workflows.environment.workflow import EnvironmentWorkflow
 

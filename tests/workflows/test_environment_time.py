@@ -13,7 +13,7 @@ from api.cli.stack.embedded import binary
 from tests.workflows.conftest import keep_history
 from tests.workflows.environment_harness import Lab, lab
 from workflows.contracts.deployments.environments import FreezeAnswer, FreezeQuestion, Leaving
-from workflows.contracts.deployments.services import FreezeWindow
+from workflows.contracts.deployments.rules import FreezeWindow
 from workflows.contracts.search_attributes import KINDS
 
 pytestmark = pytest.mark.filterwarnings("ignore:Cannot find activity to cancel:UserWarning")

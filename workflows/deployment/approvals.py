@@ -14,7 +14,7 @@ from typing import Final
 from workflows.contracts.deployments.approvals import ApprovalFacts
 from workflows.contracts.deployments.commands import Approve, Reject
 from workflows.contracts.deployments.deployment import Approval, Decision, Deployment
-from workflows.contracts.deployments.services import ApprovalGroup, ApprovalPolicy
+from workflows.contracts.deployments.rules import ApprovalGroup, ApprovalPolicy
 from workflows.contracts.people import Parties, Somebody, identity_of, names_of, same_person
 
 _KEPT: Final = "kept as it was given, before persons were compared"

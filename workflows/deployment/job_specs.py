@@ -11,7 +11,8 @@ from typing import Any
 
 from workflows.contracts.deployments.deployment import Decision, Deployment
 from workflows.contracts.deployments.environments import LiveVersion
-from workflows.contracts.deployments.services import DefinitionSource, Environment, HealthCheck, StageJob, Verification
+from workflows.contracts.deployments.rules import HealthCheck, Verification
+from workflows.contracts.deployments.services import DefinitionSource, Environment, JobDefinition
 from workflows.contracts.ids import DEFAULT_POOL
 from workflows.contracts.jobs import Fence, JobSpec, RetryPolicy, Step
 from workflows.contracts.sealed import SignedApproval
@@ -56,7 +57,9 @@ def source_job(deployment: Deployment, ref: str) -> JobSpec:
         run='test "${HYBRIDCI_ON_REF-}" = "$REF" || { echo "$OLD"; exit 1; }',
     )
     old = "This agent does not know how to look for a commit on a branch: upgrade it."
-    stage = StageJob(pool=_source_pool(deployment), steps=[looked], env={"REF": ref, "OLD": old}, timeout_seconds=600)
+    stage = JobDefinition(
+        pool=_source_pool(deployment), steps=[looked], env={"REF": ref, "OLD": old}, timeout_seconds=600
+    )
     return _job(deployment, "source", stage).model_copy(update={"on_ref": ref})
 
 
@@ -68,7 +71,7 @@ def definition_job(deployment: Deployment, source: DefinitionSource) -> JobSpec:
     return _job(
         deployment,
         "definition",
-        StageJob(
+        JobDefinition(
             pool=source.pool,
             steps=[present],
             env={"DEFINITION": source.path},
@@ -78,12 +81,12 @@ def definition_job(deployment: Deployment, source: DefinitionSource) -> JobSpec:
     )
 
 
-def build_job(deployment: Deployment, stage: StageJob) -> JobSpec:
+def build_job(deployment: Deployment, stage: JobDefinition) -> JobSpec:
     """The service's build."""
     return _job(deployment, "build", stage)
 
 
-def test_job(deployment: Deployment, stage: StageJob) -> JobSpec:
+def test_job(deployment: Deployment, stage: JobDefinition) -> JobSpec:
     """The service's tests."""
     return _job(deployment, "test", stage)
 
@@ -215,7 +218,7 @@ def _at(spec: JobSpec, target: LiveVersion) -> JobSpec:
 def _job(
     deployment: Deployment,
     kind: str,
-    stage: StageJob,
+    stage: JobDefinition,
     *,
     steps: Sequence[Step] | None = None,
     variables: Mapping[str, str] | None = None,

@@ -10,19 +10,21 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from workflows.contracts.deployments.services import (
+from workflows.contracts.deployments.rules import (
     ApprovalGroup,
     ApprovalPolicy,
-    Environment,
-    EnvironmentPolicy,
     FreezeWindow,
     RollbackSteps,
     Rollout,
-    ServiceDefinition,
-    ServicePolicy,
-    StageJob,
     SupersedePolicy,
     Verification,
+)
+from workflows.contracts.deployments.services import (
+    Environment,
+    EnvironmentPolicy,
+    JobDefinition,
+    ServiceDefinition,
+    ServicePolicy,
 )
 from workflows.contracts.errors import FieldError, field_errors
 
@@ -82,7 +84,7 @@ def _environment(policy: EnvironmentPolicy, file: Environment) -> tuple[dict[str
     return fields, looser
 
 
-def _pool(policy: EnvironmentPolicy, file: StageJob) -> str:
+def _pool(policy: EnvironmentPolicy, file: JobDefinition) -> str:
     if file.pool not in policy.pools:
         raise _LooserError(_other_pool(file.pool, policy.pools))
     return file.pool

@@ -15,7 +15,7 @@ from workflows.contracts.deployments.commands import (
     RollbackCommand,
 )
 from workflows.contracts.deployments.deployment import Decision, Deployment, DeploymentStatus
-from workflows.contracts.deployments.services import ApprovalPolicy
+from workflows.contracts.deployments.rules import ApprovalPolicy
 from workflows.deployment.approvals import (
     approval_refused,
     approvers,

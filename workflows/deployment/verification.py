@@ -5,7 +5,7 @@ from typing import Final
 
 from workflows.contracts.deployments.commands import ReportMetrics
 from workflows.contracts.deployments.deployment import MAX_METRIC_SAMPLES, MetricSample
-from workflows.contracts.deployments.services import Verification
+from workflows.contracts.deployments.rules import Verification
 
 INCONCLUSIVE_EXIT_CODE: Final = 75
 """EX_TEMPFAIL of sysexits.h: the verification command could not tell."""

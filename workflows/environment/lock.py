@@ -19,7 +19,7 @@ from workflows.contracts.deployments.environments import (
     Ticket,
     Yielded,
 )
-from workflows.contracts.deployments.services import SupersedePolicy
+from workflows.contracts.deployments.rules import SupersedePolicy
 from workflows.contracts.who import Who
 from workflows.environment import words
 from workflows.environment.step import (

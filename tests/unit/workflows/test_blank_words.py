@@ -5,7 +5,7 @@ from pydantic import BaseModel, ValidationError
 
 from workflows.contracts.deployments.commands import Approve, Reject, RollbackCommand
 from workflows.contracts.deployments.environments import HoldCommand
-from workflows.contracts.deployments.services import ApprovalGroup
+from workflows.contracts.deployments.rules import ApprovalGroup
 
 BLANK = ("", " ", "\u00a0", "\u3000 ")
 

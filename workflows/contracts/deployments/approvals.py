@@ -6,7 +6,7 @@ Deliberately not here: the judgement (``workflows.deployment.approvals``).
 from pydantic import Field
 
 from workflows.contracts.base import Tolerant
-from workflows.contracts.deployments.services import ApprovalPolicy
+from workflows.contracts.deployments.rules import ApprovalPolicy
 from workflows.contracts.people import Vouched
 
 

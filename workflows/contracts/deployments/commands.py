@@ -12,7 +12,8 @@ from pydantic import Field, StringConstraints
 from workflows.contracts.base import Tolerant
 from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest, Version
 from workflows.contracts.deployments.environments import Why
-from workflows.contracts.deployments.services import EnvironmentName, Positive, Service
+from workflows.contracts.deployments.rules import Positive
+from workflows.contracts.deployments.services import EnvironmentName, Service
 from workflows.contracts.fields import CommitSha, Line, Millis, Prose
 from workflows.contracts.people import Parties, Vouched
 from workflows.contracts.sealed import SignedApproval

@@ -11,7 +11,7 @@ from pydantic import Field, StringConstraints
 
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.base import Tolerant
-from workflows.contracts.deployments.services import FreezeWindow, SupersedePolicy
+from workflows.contracts.deployments.rules import FreezeWindow, SupersedePolicy
 from workflows.contracts.fields import Millis, NotBlank, Prose, Text
 from workflows.contracts.who import Named
 

@@ -6,25 +6,30 @@ Deliberately not here: what happens to one deployment (``deployment``).
 """
 
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import Annotated, Any, Final, Self
 
 from pydantic import Field, StrictBool, StringConstraints, model_validator
 
 from workflows.contracts.base import Frozen, Tolerant
+from workflows.contracts.deployments.rules import (
+    ApprovalPolicy,
+    FreezeWindow,
+    HealthCheck,
+    RollbackSteps,
+    Rollout,
+    SupersedePolicy,
+    Verification,
+)
 from workflows.contracts.fields import (
     ArtifactGlob,
     EnvName,
     EnvValue,
     GitRef,
-    Line,
     Millis,
     Name,
-    Person,
     Prose,
     Repository,
     ShortLine,
-    Text,
     WholeSeconds,
 )
 from workflows.contracts.ids import DEFAULT_POOL
@@ -33,25 +38,21 @@ from workflows.contracts.labels import Requirement
 from workflows.contracts.people import Somebody
 from workflows.contracts.who import Named
 
-APPROVAL_EXPIRES_SECONDS: Final = 3 * 24 * 3600
 MAX_SERVICE_BYTES: Final = 192 * 1024
 """A definition travels in workflow history beside a job's specification, and in one DynamoDB item (400 KB)."""
 DEFINITION_FILE: Final = ".hybridci.yml"
 STAGING: Final = "staging"
 PRODUCTION: Final = "production"
 ONE_TRY: Final = RetryPolicy(max_attempts=1, park=False)
-"""A stage that fails is answered by its deployment (fail, roll back), not parked as a dead letter."""
+"""A job that fails is answered by its deployment (fail, roll back), not parked as a dead letter."""
 
-Command = Annotated[Text, StringConstraints(min_length=1, max_length=64 * 1024)]
 ServiceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?$")]
 """Lower-case letters, digits and '-': it is a part of workflow ids, where '-' separates."""
 EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9_]{0,30}[a-z0-9])?$")]
 """Without '-', so that no two environments share the workflow id ``env-<service>-<environment>``."""
-Cron = Annotated[Line, StringConstraints(min_length=9, max_length=128)]
-Positive = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class StageJob(Frozen):
+class JobDefinition(Frozen):
     """A job that a deployment runs: build, test, or the steps of an environment."""
 
     pool: Name = DEFAULT_POOL
@@ -62,109 +63,11 @@ class StageJob(Frozen):
     artifacts: list[ArtifactGlob] = Field(default_factory=list[str], max_length=100)
     timeout_seconds: WholeSeconds = 3600
     retry: RetryPolicy = Field(
-        default=ONE_TRY, description="`park` has no effect: a failed stage fails or rolls back its deployment."
+        default=ONE_TRY, description="`park` has no effect: a failed job fails or rolls back its deployment."
     )
 
 
-class HealthCheck(Frozen):
-    """A command that exits 0 when the environment is well. Tried again until it does, ``attempts`` times in all."""
-
-    run: Command
-    attempts: int = Field(default=5, ge=1, le=50)
-    interval_seconds: float = Field(default=2, ge=0, le=3600, allow_inf_nan=False)
-    timeout_seconds: WholeSeconds = 60
-
-
-class ApprovalGroup(Frozen):
-    """People of whom ``required`` must be among the approvers."""
-
-    name: ShortLine
-    members: list[Person] = Field(min_length=1, max_length=256)
-    required: int = Field(default=1, ge=1, le=20)
-
-    @model_validator(mode="after")
-    def _enough_members(self) -> Self:
-        if self.required > len({member.casefold() for member in self.members}):
-            raise ValueError(f"group {self.name!r} needs {self.required} approvals but has fewer members")
-        return self
-
-
-class ApprovalPolicy(Frozen):
-    """Who must say yes before a version enters an environment. With ``groups``, only their members may approve.
-
-    ``allow_unverified`` None: as the installation says (HYBRIDCI_ALLOW_UNVERIFIED_APPROVALS).
-    """
-
-    required: int = Field(default=1, ge=1, le=20, description="Distinct approvers in all.")
-    allow_author: StrictBool = Field(default=False, description="Its author and committer may approve it.")
-    allow_machines: StrictBool = Field(default=False, description="Keys and workloads of nobody in person may approve.")
-    allow_unverified: StrictBool | None = Field(
-        default=None, description="Approvals that are sent straight to Temporal count."
-    )
-    one_person_many_groups: StrictBool = Field(default=False, description="One approver counts for several groups.")
-    signed: StrictBool = Field(default=False, description="Each approval must be signed; the pool's agents check it.")
-    expires_seconds: Annotated[int, Field(ge=1, le=90 * 24 * 3600)] = APPROVAL_EXPIRES_SECONDS
-    groups: list[ApprovalGroup] = Field(default_factory=list[ApprovalGroup], max_length=20)
-
-
-class Rollout(Frozen):
-    """The environment's steps run once for each percentage, which they find in ``HYBRIDCI_ROLLOUT_PERCENT``."""
-
-    percent: list[Annotated[int, Field(ge=1, le=100)]] = Field(
-        default_factory=lambda: [100], min_length=1, max_length=20
-    )
-    pause_seconds: Annotated[int, Field(ge=0, le=7 * 24 * 3600)] = 0
-
-    @model_validator(mode="after")
-    def _grows_to_all(self) -> Self:
-        if self.percent != sorted(set(self.percent)) or self.percent[-1] != 100:
-            raise ValueError("percent must grow from step to step and end with 100")
-        return self
-
-
-class Verification(Frozen):
-    """How a version proves itself in an environment.
-
-    ``run`` is a command that exits 0 when all is well; exit code 75 (EX_TEMPFAIL) says that it cannot tell. Metrics are
-    reported to ``POST …/deployments/{id}/metrics`` and compared with the limits during the rollout, the bake time and
-    as long as the version is live. A breach counts when ``consecutive_breaches`` samples in a row are over a limit. No
-    answer, or no sample of a limited metric during the bake time, is inconclusive: the deployment pauses and asks.
-    """
-
-    run: Command | None = None
-    timeout_seconds: WholeSeconds = 600
-    bake_seconds: Annotated[int, Field(ge=0, le=7 * 24 * 3600)] = 0
-    max_error_rate: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
-    max_latency_ms: Positive | None = None
-    min_requests_per_sec: Positive | None = None
-    consecutive_breaches: int = Field(default=1, ge=1, le=20)  # a record keeps as many samples
-
-
-class RollbackSteps(Frozen):
-    """How to bring an earlier version back. Without steps, the environment's own steps run for that version."""
-
-    steps: list[Step] = Field(default_factory=list[Step], max_length=100)
-    timeout_seconds: WholeSeconds = 3600
-    max_attempts: int = Field(default=3, ge=1, le=20)
-
-
-class FreezeWindow(Frozen):
-    """A recurring time in which nothing is rolled out: from each moment of ``cron`` on, for ``duration_seconds``."""
-
-    name: ShortLine
-    cron: Cron = Field(description="Five fields: minute, hour, day of month, month, day of week.")
-    duration_seconds: Annotated[int, Field(ge=60, le=90 * 24 * 3600)]
-    timezone: Annotated[Line, StringConstraints(min_length=1, max_length=64)] = "UTC"
-
-
-class SupersedePolicy(StrEnum):
-    """What becomes of older deployments that wait for an environment when a newer one joins them."""
-
-    NONE = "none"  # all are rolled out, in order of arrival
-    OLDER = "older"  # the older ones that wait end as superseded
-
-
-class Environment(StageJob):
+class Environment(JobDefinition):
     """One stop on the way of a version. ``external``: another CI rolls out and records its result here."""
 
     name: EnvironmentName
@@ -189,8 +92,8 @@ class ServiceDefinition(Frozen):
     version becomes live. ``staging`` can only be the first, ``production`` only the last.
     """
 
-    build: StageJob | None = None
-    test: StageJob | None = None
+    build: JobDefinition | None = None
+    test: JobDefinition | None = None
     environments: list[Environment] = Field(default_factory=list[Environment], max_length=10)
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.types import EventType
     from workflows.contracts.deployments.deployment import Decision, Deployment
-    from workflows.contracts.deployments.services import ApprovalPolicy
+    from workflows.contracts.deployments.rules import ApprovalPolicy
     from workflows.deployment import record
     from workflows.deployment.approvals import given_for, missing
     from workflows.deployment.context import Context

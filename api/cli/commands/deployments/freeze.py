@@ -26,7 +26,8 @@ from api.cli.commands.deployments.requests import (
 )
 from api.cli.output import Column, clock, note, now_ms, print_json, print_table, say, span
 from workflows.contracts.deployments.environments import EnvironmentState, Freeze
-from workflows.contracts.deployments.services import PRODUCTION, FreezeWindow, Service
+from workflows.contracts.deployments.rules import FreezeWindow
+from workflows.contracts.deployments.services import PRODUCTION, Service
 
 app = sub_app("Freezes: times in which nothing is rolled out. Rollbacks go on.")
 

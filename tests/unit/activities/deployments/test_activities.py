@@ -39,7 +39,8 @@ from workflows.contracts.deployments.environments import (
     SignalEnvironment,
     Yielded,
 )
-from workflows.contracts.deployments.services import DefinitionRequest, FreezeWindow
+from workflows.contracts.deployments.rules import FreezeWindow
+from workflows.contracts.deployments.services import DefinitionRequest
 from workflows.contracts.errors import InvalidState, ValidationFailed, error_from_code
 from workflows.contracts.ids import environment_workflow_id
 

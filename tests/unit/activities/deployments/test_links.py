@@ -54,7 +54,8 @@ from workflows.contracts.deployments.deployment import (
     Stage,
 )
 from workflows.contracts.deployments.environments import EnvironmentWrite
-from workflows.contracts.deployments.services import FreezeWindow, Service
+from workflows.contracts.deployments.rules import FreezeWindow
+from workflows.contracts.deployments.services import Service
 from workflows.contracts.errors import Conflict, InvalidState, NotFound, Unavailable, ValidationFailed
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from activities.environments.freezes import check_freeze, cron_problem, freeze_errors_in, zone_problem
 from workflows.contracts.deployments.environments import FreezeAnswer, FreezeQuestion
-from workflows.contracts.deployments.services import FreezeWindow
+from workflows.contracts.deployments.rules import FreezeWindow
 from workflows.contracts.errors import ValidationFailed
 
 HOUR = 3600

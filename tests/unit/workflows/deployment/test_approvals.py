@@ -16,7 +16,7 @@ from tests.unit.deployment_records import make_deployment
 from workflows.contracts.deployments.approvals import ApprovalFacts
 from workflows.contracts.deployments.commands import Approve
 from workflows.contracts.deployments.deployment import Approval, Decision, Deployment
-from workflows.contracts.deployments.services import ApprovalGroup, ApprovalPolicy
+from workflows.contracts.deployments.rules import ApprovalGroup, ApprovalPolicy
 from workflows.contracts.people import Parties, Somebody, Vouched, identity_of
 from workflows.deployment import judging
 from workflows.deployment.approvals import approval_refused, in_force, judged, missing

@@ -9,15 +9,8 @@ from pydantic import BaseModel
 
 from workflows.contracts.deployments.deployment import Approval, Decision
 from workflows.contracts.deployments.policy import ENVIRONMENT_POLICY, ENVIRONMENT_WORK
-from workflows.contracts.deployments.services import (
-    ApprovalPolicy,
-    Environment,
-    EnvironmentPolicy,
-    Rollout,
-    ServiceDefinition,
-    ServicePolicy,
-    Verification,
-)
+from workflows.contracts.deployments.rules import ApprovalPolicy, Rollout, Verification
+from workflows.contracts.deployments.services import Environment, EnvironmentPolicy, ServiceDefinition, ServicePolicy
 from workflows.deployment import policy as rules
 from workflows.deployment.approvals import missing
 from workflows.deployment.policy import LooserThanPolicy, tightened

@@ -31,7 +31,7 @@ from workflows.contracts.deployments.environments import (
     Yielded,
     YieldRequested,
 )
-from workflows.contracts.deployments.services import SupersedePolicy
+from workflows.contracts.deployments.rules import SupersedePolicy
 from workflows.contracts.errors import InvalidState, ValidationFailed
 from workflows.environment import commands, lock, turn
 from workflows.environment.step import EnvironmentStep, handed_over
