@@ -198,6 +198,8 @@ async def test_what_can_be_accepted_is_documented(bench: Bench) -> None:
         for method in methods.keys() - {"get"}:
             responses = methods[method]["responses"]
             schema = responses["202"]["content"]["application/json"]["schema"]
-            assert schema == {"$ref": "#/components/schemas/AcceptedAnswer"}, (method, path)
+            shapes = schema.get("anyOf", [schema])  # a service also says so of a policy that waits for somebody
+            assert {"$ref": "#/components/schemas/AcceptedAnswer"} in shapes, (method, path)
+            assert len(shapes) == 1 or path == "/api/dashboard/services/{name}", (method, path)
             found += 1
     assert found > 25

@@ -32,7 +32,17 @@ def api() -> Iterator[Served]:
 @pytest.fixture(scope="module")
 def bob(api: Served) -> str:
     """Another person's key."""
-    body = {"name": "bob", "grants": [{"role": "operator"}]}
+    return key_of(api, "bob")
+
+
+@pytest.fixture(scope="module")
+def ann(api: Served) -> str:
+    """Who asks: not the admin, who made bob's key and so has seen it."""
+    return key_of(api, "ann")
+
+
+def key_of(api: Served, name: str) -> str:
+    body = {"name": name, "owner": f"{name}@example.com", "grants": [{"role": "operator"}]}
     answer = httpx.post(f"{api.url}/api/access/keys", json=body, headers={"Authorization": f"Bearer {ADMIN_KEY}"})
     return str(answer.json()["key"])
 
@@ -46,21 +56,22 @@ def apply(api: Served, name: str, spec: dict[str, Any], **more: Any) -> Result:
     return call(api, "apply", "-f", "-", "--name", name, text=json.dumps(spec), **more)
 
 
-def test_another_policy_waits_until_somebody_else_agrees(api: Served, bob: str) -> None:
+def test_another_policy_waits_until_somebody_else_agrees(api: Served, ann: str, bob: str) -> None:
     assert apply(api, "shop", GUARDED).exit_code == 0
-    asked = apply(api, "shop", LOOSER)
+    asked = apply(api, "shop", LOOSER, key=ann)
     assert asked.exit_code == 0, asked.output
     assert "a second person must agree" in asked.stdout
     assert "  environments.production.approval.required: 2 → 1\n" in asked.stdout
     assert "hybridci service approve-policy shop --version 2" in asked.stderr
     assert apply(api, "shop", GUARDED).stdout == "shop: unchanged, version 2\n", "the present one is as it was"
     shown = call(api, "show", "shop")
-    assert "# admin asks for another policy: `hybridci service policy-change shop`" in shown.stdout
+    assert "# key:ann asks for another policy: `hybridci service policy-change shop`" in shown.stdout
     waits = call(api, "policy-change", "shop", key=bob)
-    assert waits.stdout.startswith("Version 2 of shop: admin asks for another policy.\n  environments.production")
-    own = call(api, "approve-policy", "shop", "--version", "2")
-    assert own.exit_code == 1
-    assert "another person must agree" in own.stderr
+    assert waits.stdout.startswith("Version 2 of shop: key:ann asks for another policy.\n  environments.production")
+    for own in (ann, ADMIN_KEY):  # the admin made ann's key
+        refused = call(api, "approve-policy", "shop", "--version", "2", key=own)
+        assert refused.exit_code == 1
+        assert "another person must agree" in refused.stderr
     agreed = call(api, "approve-policy", "shop", "--version", "2", "--reason", "one is enough", key=bob)
     assert agreed.stdout == "shop: has the other policy, version 3\n", agreed.output
     assert (

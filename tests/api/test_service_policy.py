@@ -33,7 +33,7 @@ class People:
         self.bench, self._gate, self._stack = bench, Gate(bench), stack
 
     async def key(self, name: str, **grant: Any) -> httpx.AsyncClient:
-        made = await self._gate.make({"role": "operator", **grant}, name=name)
+        made = await self._gate.make({"role": "operator", **grant}, name=name, owner=f"{name}@example.com")
         return await self._stack.enter_async_context(client(self.bench.app, made["key"]))
 
     async def events(self, beginning: str) -> list[AuditEvent]:

@@ -52,6 +52,7 @@ SPEC = JobSpec(
     fence=Fence(name="checkout/production", number=7),
     requires=["os=linux"],
     approvals=[APPROVAL],
+    on_ref="main",
 )
 
 
