@@ -17,7 +17,12 @@ from workflows.contracts.audit.details import (
     ServiceApplied,
 )
 from workflows.contracts.audit.events import AuditEvent, EventQuery, new_event
-from workflows.contracts.deployments.policy import DecidePolicyChange, lacks_policy, no_second_person, policy_changes
+from workflows.contracts.deployments.policy import (
+    DecidePolicyChange,
+    definition_errors,
+    no_second_person,
+    policy_changes,
+)
 from workflows.contracts.deployments.services import PolicyChange, Service, ServicePage, ServiceSpec, ServiceWrite
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable, ValidationFailed
 from workflows.contracts.who import Who
@@ -47,14 +52,13 @@ class ValidateService:
     """``write`` → nothing new. Raises ValidationFailed that names every bad field.
 
     The shape of a definition is checked by its contract; here, what needs more than it (cron and time zones), and what
-    services that are stored already may lack: the policy of a definition in the repository.
+    services that are stored already may lack: the policy of a definition in the repository, and who may read it.
     """
 
     async def call(self, ctx: Context[ServiceContext]) -> Context[ServiceContext]:
         """Stateless and without I/O."""
         write = require(ctx, "write", ServiceWrite)
-        lacking = lacks_policy(write.spec)
-        errors = [*freeze_errors(write.spec), *([lacking] if lacking is not None else [])]
+        errors = [*freeze_errors(write.spec), *definition_errors(write.spec)]
         if errors:
             fields = ", ".join(error.field for error in errors)
             raise ValidationFailed(
@@ -119,6 +123,7 @@ class ApplyService(_Changing):
         service = self._next(write.name, write.spec, write.by, present)
         changes = policy_changes(present.spec, write.spec) if present is not None else []
         if present is not None and changes and present.spec.policy_change_needs_second_person:
+            _require_person(write)
             waiting = PolicyChange(
                 spec=write.spec,
                 changes=changes,
@@ -208,6 +213,14 @@ class ListServices(StoreLink[ServiceStore]):
         """By name."""
         page = await self._store.list(limit=require(ctx, "limit", int), cursor=ctx.get("cursor"))
         return ctx.insert("page", page)
+
+
+def _require_person(write: ServiceWrite) -> None:
+    """Whoever holds a machine's key could else ask with it, and agree with their own. Raises InvalidState."""
+    if write.identity is not None and write.identity.machine:
+        raise InvalidState(
+            f"{write.by} is a machine, and another policy of {write.name} needs two persons: one of them must ask."
+        )
 
 
 def _waits(present: Service, write: ServiceWrite) -> bool:

@@ -28,7 +28,7 @@ from workflows.contracts.deployments.commands import (
 )
 from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest, DeploymentStatus
 from workflows.contracts.deployments.environments import EnvironmentState
-from workflows.contracts.deployments.policy import lacks_policy
+from workflows.contracts.deployments.policy import definition_errors
 from workflows.contracts.deployments.services import Service
 from workflows.contracts.errors import FieldError, InvalidState, NotFound, Unavailable, ValidationFailed
 from workflows.contracts.ids import job_id_for_key, new_job_id
@@ -184,7 +184,7 @@ async def _input(
     commit: tuple[str | None, str | None],
 ) -> DeploymentInput:
     service = await ports.deployments.service(request.service_name)
-    _require_policy(service)
+    _require_definition(service)
     if found := list(pools_refused_to_service(ports.pool_rules, service.name, service.spec)):
         said = "; ".join(f"{error.field} of {service.name}: {error.message}" for error in found)
         raise ValidationFailed(f"It was not started: {said}.", [FieldError(field="pool", message=said)])
@@ -206,14 +206,13 @@ async def _input(
     )
 
 
-def _require_policy(service: Service) -> None:
+def _require_definition(service: Service) -> None:
     """Of a service that was stored before there were policies, the commit that wants in would be its own judge."""
-    lacking = lacks_policy(service.spec)
-    if lacking is not None:
-        name = service.name
+    name = service.name
+    for error in definition_errors(service.spec):
         raise InvalidState(
-            f"Service {name} has no policy, and nothing is deployed without one: {lacking.message}. Write it with "
-            f"`hybridci service show {name} > {name}.yml`, add `policy`, then `hybridci service apply -f {name}.yml`."
+            f"Nothing is deployed of {name} as it is registered: {error.field}: {error.message}. Write it with "
+            f"`hybridci service show {name} > {name}.yml`, correct that, then `hybridci service apply -f {name}.yml`."
         )
 
 

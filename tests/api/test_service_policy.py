@@ -242,3 +242,11 @@ async def test_a_decision_on_nothing(people: People) -> None:
         refused = await people.bench.admin.post(f"{CHANGE}/{said}", json=body)
         assert (refused.status_code, refused.json()["code"]) == (409, "invalid_state")
     assert (await people.bench.admin.post(f"{CHANGE}/reject", json={"version": 1})).status_code == 422
+
+
+async def test_who_may_not_change_the_policy_drops_no_change_of_it(people: People) -> None:
+    _, service = await waiting(people)
+    writer = await people.key("writer", operations=["read", "services:write"])
+    refused = await writer.put(CHECKOUT, json={**GUARDED, "description": "x"})
+    assert (refused.status_code, "would be dropped" in refused.json()["detail"]) == (403, True)
+    assert (await people.bench.admin.get(CHANGE)).json()["version"] == service["version"]

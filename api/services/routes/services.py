@@ -157,6 +157,7 @@ def _pinned(
         return expected
     changes = policy_changes(present.spec, spec) if present is not None else ["policy: a new service sets one"]
     if not changes and present is not None:
+        _require_nothing_waits(caller, present)
         return present.version
     pairs = [change.partition(": ") for change in changes]
     raise ApiError(
@@ -165,6 +166,16 @@ def _pinned(
         f" {name}: leave it as it is.",
         errors=[FieldError(field=field, message=message or "differs") for field, _, message in pairs],
     )
+
+
+def _require_nothing_waits(caller: Principal, present: Service) -> None:
+    """A newer version drops a change of the policy that waits. Raises ApiError forbidden."""
+    if present.policy_change is not None:
+        raise ApiError(
+            ProblemCode.FORBIDDEN,
+            f"A change of {present.name}'s policy waits for a second person and would be dropped, which needs"
+            f" {Operation.SERVICES_POLICY}; {caller.id} may not do that: wait until it is decided.",
+        )
 
 
 def _precondition_failed(name: str, present: Service | None) -> ApiError:

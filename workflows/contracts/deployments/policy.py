@@ -54,6 +54,25 @@ def lacks_policy(spec: ServiceSpec) -> FieldError | None:
     return FieldError(field="policy", message=HOW_TO_WRITE)
 
 
+def definition_errors(spec: ServiceSpec) -> list[FieldError]:
+    """Why nothing can be deployed by a definition in the repository: no policy, or an agent reads it that the version's
+    last environment does not trust. What that agent says the commit holds is signed and run there.
+    """
+    if (lacking := lacks_policy(spec)) is not None:
+        return [lacking]
+    if spec.definition is None or spec.policy is None:
+        return []
+    own = [environment for environment in spec.policy.environments if not environment.external]
+    if not own or spec.definition.pool in own[-1].pools:
+        return []
+    pool, last = spec.definition.pool, own[-1]
+    message = (
+        f"{pool} is none of {last.name}'s pools ({', '.join(last.pools)}), and whoever reads the definition says what"
+        f" runs in {last.name}: name one of those"
+    )
+    return [FieldError(field="definition.pool", message=message)]
+
+
 def policy_changes(before: ServiceSpec, after: ServiceSpec) -> list[str]:
     """What differs between two policies, in words, by field; empty when nothing does."""
     was, now = _flat(policy_of(before)), _flat(policy_of(after))

@@ -11,6 +11,7 @@ from workflows.contracts.audit.events import EventQuery
 from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import Service, ServiceWrite
 from workflows.contracts.errors import InvalidState, ValidationFailed
+from workflows.contracts.people import Somebody
 
 REPO = "https://example.com/shop.git"
 
@@ -119,4 +120,26 @@ async def test_a_definition_in_the_repository_without_a_policy_is_refused(bench:
     with pytest.raises(ValidationFailed, match="Correct policy") as caught:
         await bench.apply(spec)
     assert [error.field for error in caught.value.errors] == ["policy"]
+    assert await bench.required() == 2
+
+
+async def test_whoever_reads_the_definition_is_trusted_by_the_last_environment(bench: Bench) -> None:
+    """An agent of another pool could say that the commit holds other steps, and have them signed and run there."""
+    environments: list[dict[str, Any]] = [{"name": "staging"}, {"name": "production", "pools": ["production", "eu"]}]
+    spec = {"git_repo": REPO, "policy": {"environments": environments}}
+    with pytest.raises(ValidationFailed) as caught:
+        await bench.apply({**spec, "definition": {"path": "a.yml"}})
+    (error,) = caught.value.errors
+    assert error.field == "definition.pool"
+    assert error.message.startswith("default is none of production's pools (production, eu)")
+    held = await bench.apply(
+        {**spec, "definition": {"pool": "eu"}, "policy_change_needs_second_person": True}, change="eu"
+    )
+    assert held.policy_change is not None, "it is taken, and waits for a second person"
+
+
+async def test_a_machine_asks_for_no_policy_that_needs_two(bench: Bench) -> None:
+    """Whoever holds its key would be the second person as well."""
+    with pytest.raises(InvalidState, match="one of them must ask"):
+        await bench.apply(spec_of(1), change="a", identity=Somebody(person="machine:ci", machine=True))
     assert await bench.required() == 2
