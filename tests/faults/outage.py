@@ -121,6 +121,8 @@ def outage(folder: Path, more: Mapping[str, str]) -> Generator[Outage]:
         store = stack.enter_context(store_proxy_to(aws.port))
         environment = base_environment(f"http://{aws.address}", temporal.address) | {
             "DYNAMODB_ENDPOINT_URL": store.url,
+            "HYBRIDCI_SIGNING_KEY": "s" * 64,
+            "HYBRIDCI_ALLOW_SELF_APPROVAL": "true",  # one admin starts and approves here
             **more,
         }
         create_tables(environment)

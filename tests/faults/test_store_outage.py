@@ -16,6 +16,7 @@ import pytest
 from tests.api.conftest import DEPLOYMENT, SPEC
 from tests.faults.outage import DEAD_LETTERS, DEPLOYMENTS, JOBS, SERVICES, Outage, outage, ready
 from tests.faults.store_proxy import How
+from tests.servers import wait_until
 from tests.workflows.harness import fail
 
 _KEY = b"a secret of the generic provider"
@@ -95,7 +96,8 @@ def test_nothing_that_will_be_done_is_refused(plant: Outage, how: How) -> None:
     plant.wait(started["url"], version=version)
     plant.wait(f"{SERVICES}/{new}", version=1)
     plant.wait(f"{SERVICES}/{other}/environments/production", environment="production")
-    assert len(plant.wait(f"{DEPLOYMENTS}/{approved}")["approvals"]) == 1
+    # Given is when it is judged: what the store did not answer is asked again.
+    wait_until(lambda: len(plant.wait(f"{DEPLOYMENTS}/{approved}")["approvals"]) == 1, seconds=30, what="the approval")
     again = [_one(plant.other, how, request) for request in requests]
     for (method, path, _), first, second in zip(requests, told, again, strict=True):
         assert second.status_code == 200, (method, path, second.text)
