@@ -1,6 +1,6 @@
 """Links of credentials: what a chain does with what was handed out, one step each; first what they hand on."""
 
-from typing import Any, Final, TypedDict
+from typing import Any, Final, TypedDict, cast
 
 from codeuchain import Context
 
@@ -29,6 +29,7 @@ class CredentialContext(TypedDict, total=False):
     signed: WhoAndWhy
     owner: str
     machine: bool
+    makers: list[str]
     claimed: Credential
     replaced: Credential
     revoked: Credential
@@ -81,18 +82,19 @@ class RotateCredential(StoreLink[CredentialStore]):
 
 
 class ClaimCredential(StoreLink[CredentialStore]):
-    """``credential``, ``owner``, ``machine`` and ``signed`` → ``claimed``. Raises InvalidState for one that has an
-    owner or is no key, or was changed by somebody else meanwhile.
+    """``credential``, ``owner``, ``machine``, ``makers`` and ``signed`` → ``claimed``. Raises InvalidState for one
+    that has an owner or is no key, or was changed by somebody else meanwhile.
     """
 
     async def call(self, ctx: Context[CredentialContext]) -> Context[CredentialContext]:
         """Once: whose a key is does not change afterwards; another person gets another key."""
         credential, signed = require(ctx, "credential", Credential), require(ctx, "signed", WhoAndWhy)
         owner, machine = require(ctx, "owner", str), require(ctx, "machine", bool)
+        makers = cast("list[str]", require(ctx, "makers", list))
         if credential.kind is not CredentialKind.KEY or credential.owner is not None:
             whose = f"it is {credential.owner}'s" if credential.owner is not None else f"it is a {credential.kind}"
             raise InvalidState(f"Credential {credential.credential_id} cannot be claimed: {whose}. Make another key.")
-        changes = {"owner": owner, "machine": machine, "revision": credential.revision + 1}
+        changes = {"owner": owner, "machine": machine, "makers": makers, "revision": credential.revision + 1}
         claimed = credential.model_copy(update=changes)
         said, words = CredentialClaimed(**_said(claimed), owner=owner, machine=machine), _words(claimed, "was claimed")
         if not await self._store.put(claimed, [noted(said, signed, self._clock(), words)]):

@@ -50,9 +50,12 @@ class CredentialRegistry:
         data = {"replaced": replaced, "credential": successor, "until": until, "signed": signed}
         return await run_chain(self._rotate, data, result="revoked", kind=Credential)
 
-    async def claim(self, credential_id: str, *, owner: str, machine: bool, signed: WhoAndWhy) -> Credential:
-        """Whose an ownerless key is. Raises NotFound, InvalidState."""
-        data = {"credential_id": credential_id, "owner": owner, "machine": machine, "signed": signed}
+    async def claim(
+        self, credential_id: str, *, owner: str, machine: bool, makers: list[str], signed: WhoAndWhy
+    ) -> Credential:
+        """Whose an ownerless key is; ``makers``: who says so. Raises NotFound, InvalidState."""
+        whose = {"owner": owner, "machine": machine, "makers": makers}
+        data = {"credential_id": credential_id, **whose, "signed": signed}
         return await run_chain(self._claim, data, result="claimed", kind=Credential)
 
     async def revoke(self, credential_id: str, *, grace_seconds: int = 0, signed: WhoAndWhy) -> Credential:

@@ -48,7 +48,12 @@ async def create_key(
     _require_held(origin.caller, request.grants)
     maker = ports.voucher.people.of(origin.caller.bearer)
     by_default = None if request.machine else maker.person
-    holder = KeyHolder(owner=request.owner or by_default, machine=request.machine or maker.machine, maker=maker.person)
+    holder = KeyHolder(
+        owner=request.owner or by_default,
+        machine=request.machine or maker.machine,
+        maker=maker.person,
+        makers=sorted(maker.all_makers),
+    )
     issued = await issue(
         ports,
         kind=CredentialKind.KEY,

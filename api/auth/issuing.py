@@ -21,6 +21,7 @@ class KeyHolder:
     names: Sequence[str] = ()
     machine: bool = False
     maker: str | None = None
+    makers: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ async def issue(
         names=list(whose.names),
         machine=whose.machine,
         maker=whose.maker,
+        makers=list(whose.makers),
     )
     kept = await ports.access.issue(credential, signed=_who(by, subject, reason))
     ports.authenticator.learn(kept)
@@ -79,6 +81,7 @@ async def rotate(ports: IssuingPorts, credential: Credential, *, overlap_seconds
     """
     now = ports.clock()
     token, credential_id = new_token(credential.kind)
+    maker = ports.voucher.people.of(by.caller.bearer)
     lifetime = None if credential.expires_at is None else credential.expires_at - credential.created_at
     successor = credential.model_copy(
         update={
@@ -89,7 +92,10 @@ async def rotate(ports: IssuingPorts, credential: Credential, *, overlap_seconds
             "expires_at": None if lifetime is None else now + lifetime,
             "last_used_at": None,
             "revision": 1,
-            "maker": ports.voucher.people.of(by.caller.bearer).person,
+            "maker": maker.person,
+            "makers": sorted(
+                {*credential.makers, *maker.all_makers, *([credential.maker] if credential.maker else [])}
+            ),
             "origin_id": credential.origin_id or credential.credential_id,
         }
     )
@@ -101,7 +107,9 @@ async def rotate(ports: IssuingPorts, credential: Credential, *, overlap_seconds
 
 async def claim(ports: IssuingPorts, credential_id: str, *, owner: str, machine: bool, by: Origin) -> Credential:
     """Say whose a key of before keys had owners is. Raises NotFound, InvalidState when it has one, Unavailable."""
-    claimed = await ports.access.claim(credential_id, owner=owner, machine=machine, signed=by.who())
+    claimer = ports.voucher.people.of(by.caller.bearer)
+    makers = sorted({claimer.person, *claimer.all_makers})
+    claimed = await ports.access.claim(credential_id, owner=owner, machine=machine, makers=makers, signed=by.who())
     ports.authenticator.learn(claimed)
     return claimed
 

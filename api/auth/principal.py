@@ -32,6 +32,7 @@ class Principal:
     names: tuple[str, ...] = ()
     machine: bool = False
     maker: str | None = None
+    makers: tuple[str, ...] = ()
     key_id: str | None = None
 
     @classmethod
@@ -48,6 +49,7 @@ class Principal:
             names=tuple(credential.names),
             machine=credential.machine or credential.kind in _MACHINES,
             maker=credential.maker,
+            makers=tuple(credential.makers),
             key_id=_key_of(credential),
         )
 
@@ -61,7 +63,7 @@ class Principal:
     def bearer(self) -> Bearer:
         """What the identity map has to know."""
         own = self.credential_id if self.kind is CredentialKind.KEY else None
-        return Bearer(self.id, self.key_id, own, self.owner, self.names, self.machine, self.maker)
+        return Bearer(self.id, self.key_id, own, self.owner, self.names, self.machine, self.maker, self.makers)
 
     @property
     def scope(self) -> str:

@@ -55,7 +55,7 @@ async def open_for_key(ports: AuthPorts, request: Request, key: Principal) -> Op
     reason = f"key {key.credential_id or 'of the configuration'}"
     parent_id = key.credential_id
     owner = key.owner or f"key:{key.key_id}"
-    holder = KeyHolder(owner=owner, names=key.names, machine=key.machine, maker=key.maker)
+    holder = KeyHolder(owner=owner, names=key.names, machine=key.machine, maker=key.maker, makers=key.makers)
     return await _open(ports, request, key.id, key.grants, holder, reason=reason, seconds=seconds, parent_id=parent_id)
 
 

@@ -28,7 +28,7 @@ class SubjectRule(Frozen):
 
 
 class PersonRule(Frozen):
-    """One person. ``logins``: as ``github:ann``, ``slack:ann``; ``keys``: ids or names of keys."""
+    """One person. ``logins``: as ``github:ann``, ``slack:U0123``; ``keys``: ids or names of keys."""
 
     id: Name
     subjects: list[SubjectRule] = Field(default_factory=list[SubjectRule], max_length=20)
@@ -58,6 +58,7 @@ class Bearer:
     names: Sequence[str] = ()
     machine: bool = False
     maker: str | None = None
+    makers: Sequence[str] = ()
 
 
 class People:
@@ -75,7 +76,10 @@ class People:
         person = f"machine:{keys[0] if keys else own}" if bearer.machine else _owners_names(own)[-1]
         hints = [name for each in (bearer.id, own, *bearer.names) for name in names_of(each)]
         found = self._identity(known, Somebody(person=person, names=certain, hints=hints))
-        return found.model_copy(update={"machine": bearer.machine, "maker": self._maker(bearer)})
+        makers = [self._person(each) or each for each in bearer.makers]
+        return found.model_copy(
+            update={"machine": bearer.machine, "maker": self._person(bearer.maker), "makers": makers}
+        )
 
     def of_name(self, text: str, *, forge: str | None = None) -> Somebody:
         """Whom a commit, a forge or a person calls so; a bare login is one at ``forge``."""
@@ -100,11 +104,11 @@ class People:
         names = list(dict.fromkeys((*rule.names(), *seen.names)))
         return seen.model_copy(update={"person": rule.id, "names": names})
 
-    def _maker(self, bearer: Bearer) -> str | None:
-        if bearer.maker is None:
+    def _person(self, maker: str | None) -> str | None:
+        if maker is None:
             return None
-        rule = self._rule([bearer.maker])
-        return bearer.maker if rule is None else rule.id
+        rule = self._rule([maker])
+        return maker if rule is None else rule.id
 
 
 def subject_of(issuer: str, subject: str) -> str:

@@ -198,3 +198,15 @@ async def test_a_machine_approves_only_where_the_service_says_so(house: House) -
     assert (refused.status_code, "is a machine" in refused.json()["detail"]) == (409, True)
     assert (await house.approve(robot, await house.waiting(starter, allow_machines=True))).status_code == 200
     await house.harness.until_status(house.started, "live")
+
+
+async def test_a_chain_of_keys_and_a_replaced_key_lead_back_to_who_began_it(house: House) -> None:
+    """The admin makes another admin's key, and with that one an approver's; or replaces it with itself."""
+    url = await house.waiting(ADMIN_KEY)
+    second = await house.key("b-admin", [{"role": "admin"}], owner="bobadmin@example.com")
+    made = await house.ask(second, KEYS, name="c", grants=APPROVER, owner="cat@example.com")
+    replaced = await house.ask(second, f"{KEYS}/{house.keys['b-admin']['key_id']}/rotate")
+    for key in (made.json()["key"], replaced.json()["key"]):
+        refused = await house.approve(key, url)
+        assert (refused.status_code, "made the key of the other" in refused.json()["detail"]) == (409, True)
+    assert await house.counting() == []

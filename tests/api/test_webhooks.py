@@ -222,11 +222,11 @@ async def test_slack_approves_and_hears_how_it_went(hooks: WebhookBench) -> None
     deployment = await hooks.deploy("1.4.2")
     answer = await hooks.send("slack-approve")
     assert answer.status_code == 200  # Slack takes any other for a failure
-    assert answer.json()["text"] == "shop 1.4.2 is approved by slack:ben."
+    assert answer.json()["text"] == "shop 1.4.2 is approved by slack:U2147483697."
     assert answer.json()["actions"][0]["deployment_id"] == deployment.deployment_id
     (command,) = hooks.releases.commands
     assert isinstance(command, Approve)
-    assert (command.by, command.via, command.version) == ("slack:ben", "webhook:slack", "1.4.2")
+    assert (command.by, command.via, command.version) == ("slack:U2147483697", "webhook:slack", "1.4.2")
 
 
 async def test_a_chats_approval_is_a_persons_when_the_identity_map_knows_the_login(hooks: WebhookBench) -> None:
@@ -234,16 +234,16 @@ async def test_a_chats_approval_is_a_persons_when_the_identity_map_knows_the_log
     await hooks.deploy("1.4.2")
     await hooks.send("slack-approve")
     services: Services = hooks.app.state.services
-    people = People([PersonRule(id="ben", emails=["ben@example.com"], logins=["slack:ben"])])
+    people = People([PersonRule(id="ben", emails=["ben@example.com"], logins=["slack:U2147483697"])])
     hooks.app.state.services = replace(services, voucher=Voucher(people, b"s" * 32))
     hooks.restart()
     effects = ApiEffects(hooks.app.state.services, "slack", None)
-    for by in ("slack:ben", "ben@example.com", "github:ben"):
+    for by in ("slack:U2147483697", "ben@example.com", "github:ben"):
         deployment_id = (await deployments(hooks))[0].deployment_id
         await effects.command(deployment_id, Approve(by=by), f"key of {by}")
     found = [command.vouched for command in hooks.releases.commands if isinstance(command, Approve)]
     assert [(each.identity.person, each.identity.machine, each.acts_for) for each in found if each is not None] == [
-        ("machine:webhook:slack", True, "slack:ben"),
+        ("machine:webhook:slack", True, "slack:U2147483697"),
         ("ben", False, None),
         ("machine:webhook:slack", True, "ben@example.com"),
         ("machine:webhook:slack", True, "github:ben"),

@@ -107,6 +107,7 @@ class Credential(Tolerant):
 
     ``owner``: the subject whose it is; None for a key of before keys had owners, which owns itself until it is claimed.
     ``names``: further names that are certainly the owner's. ``maker``: the person who made it and saw the secret.
+    ``makers``: who made or replaced it before that, who claimed it, and who made the keys of these.
     ``origin_id``: the first of the keys that it replaces, one after the other.
     """
 
@@ -129,6 +130,7 @@ class Credential(Tolerant):
     names: list[str] = Field(default_factory=list[str])
     machine: bool = False
     maker: str | None = None
+    makers: list[str] = Field(default_factory=list[str])
     origin_id: str | None = None
     revision: int = 1
 

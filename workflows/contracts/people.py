@@ -16,6 +16,7 @@ from workflows.contracts.base import Tolerant
 from workflows.contracts.fields import Millis
 
 _ADDRESS: Final = re.compile(r"[^<>]*<\s*([^<>\s]+@[^<>\s]+)\s*>")
+_ANYWHERE: Final = re.compile(r"[^\s<>()\"',;:\[\]\\]+@[^\s<>()\"',;:\[\]\\]+")
 _NOREPLY: Final = re.compile(r"(?:\d+[+-])?([^@+\s]+)@(?:users\.)?noreply\.([a-z0-9.-]+)")
 _FORGES: Final = {"github.com": "github", "gitlab.com": "gitlab", "bitbucket.org": "bitbucket"}
 _KEY: Final = "key:"
@@ -26,7 +27,8 @@ class Somebody(Tolerant):
     """Somebody. ``person`` tells people apart; ``names`` are the others that are certainly theirs, normalised.
 
     ``hints``: what is displayed of them, which is enough to refuse and never to allow. ``maker``: the person who made
-    the key that is used, and so has seen its secret. ``machine``: nobody in person.
+    the key that is used, and so has seen its secret; ``makers``: who made or replaced it before, and who made theirs.
+    ``machine``: nobody in person.
     """
 
     person: str
@@ -34,11 +36,17 @@ class Somebody(Tolerant):
     hints: list[str] = Field(default_factory=list[str])
     machine: bool = False
     maker: str | None = None
+    makers: list[str] = Field(default_factory=list[str], exclude_if=lambda makers: not makers)
 
     @property
     def proven(self) -> frozenset[str]:
         """Every name that may allow something."""
         return frozenset((self.person, *self.names))
+
+    @property
+    def all_makers(self) -> frozenset[str]:
+        """Everybody who has had this key's secret, or made the key of somebody who had."""
+        return frozenset(self.makers if self.maker is None else (self.maker, *self.makers))
 
     @property
     def known_as(self) -> frozenset[str]:
@@ -83,9 +91,13 @@ class Vouched(Tolerant):
 
 
 def identity_of(text: str) -> Somebody:
-    """Somebody of whom no more is known than what others call them."""
+    """Somebody of whom no more is known than what others call them. Every address in it, however it stands there, is
+    enough to refuse: a commit's author is free text.
+    """
     names = names_of(text)
-    return Somebody(person=names[-1], names=names)
+    plain = unicodedata.normalize("NFKC", text).casefold().replace('"', "")
+    hints = [name for found in _ANYWHERE.findall(plain) for name in names_of(found.strip("."))]
+    return Somebody(person=names[-1], names=names, hints=list(dict.fromkeys(hints)))
 
 
 def names_of(text: str) -> list[str]:
@@ -110,7 +122,7 @@ def names_of(text: str) -> list[str]:
 
 def same_person(one: Somebody, other: Somebody) -> bool:
     """True when they are one, as far as anything that is known says. In doubt they are: a shared name is enough, and so
-    is that one of them made the other's key.
+    is that one of them made the other's key, or a key that made it.
     """
     ones, others = one.known_as, other.known_as
-    return bool(ones & others) or one.maker in others or other.maker in ones
+    return bool(ones & others or one.all_makers & others or other.all_makers & ones)

@@ -138,6 +138,7 @@ def in_force(policy: ApprovalPolicy, facts: ApprovalFacts) -> ApprovalPolicy:
             "groups": groups,
             "allow_author": policy.allow_author and present.allow_author,
             "allow_machines": policy.allow_machines and present.allow_machines,
+            "one_person_many_groups": policy.one_person_many_groups and present.one_person_many_groups,
             "allow_unverified": unverified and present.allow_unverified is not False,
         }
     )

@@ -13,14 +13,14 @@ SHOP = shop("https://github.com/acme/shop.git")
 def test_slack_approves() -> None:
     (action,) = decided("slack-approve", SHOP).actions
     assert (action.action, action.service) == (ActionName.APPROVE, "shop")
-    assert action.values == {"version": "1.4.2", "by": "slack:ben", "comment": "approved in Slack"}
+    assert action.values == {"version": "1.4.2", "by": "slack:U2147483697", "comment": "approved in Slack"}
 
 
 def test_slack_approves_by_button() -> None:
     (action,) = decided("slack-button").actions
     assert action.action is ActionName.APPROVE
     assert action.values["deployment_id"] == DEPLOYMENT
-    assert action.values["by"] == "slack:ben"
+    assert action.values["by"] == "slack:U2147483697"
 
 
 def test_slack_rolls_back_with_a_reason() -> None:
@@ -31,7 +31,7 @@ def test_slack_rolls_back_with_a_reason() -> None:
 def test_mattermost_rejects() -> None:
     (action,) = decided("mattermost-reject", SHOP).actions
     assert action.action is ActionName.REJECT
-    assert action.values == {"version": "1.4.2", "by": "mattermost:ben", "reason": "totals are wrong"}
+    assert action.values == {"version": "1.4.2", "by": "mattermost:9zuzdcjm", "reason": "totals are wrong"}
 
 
 def test_an_unknown_command_is_ignored() -> None:

@@ -69,3 +69,28 @@ def test_a_proof_is_of_one_commit_in_one_deployment_and_of_all_that_was_said() -
     for name, value in changes.items():
         assert not proven.model_copy(update={name: value}).is_genuine(SECRET, "d1", "1.0", "a" * 40), name
     assert not VOUCHED.is_genuine(SECRET, "d1", "1.0", "a" * 40)
+
+
+@pytest.mark.parametrize(
+    "author",
+    [
+        "bob@example.com.",
+        '"bob"@example.com',
+        "bob@EXAMPLE.com (Bob)",
+        "mailto:bob@example.com",
+        "Bob Builder bob@example.com",
+        "Bob <bob@example.com> x",
+        '"Bob <b>" <bob+ci@example.com>',
+    ],
+)
+def test_an_address_anywhere_in_an_author_is_enough_to_refuse(author: str) -> None:
+    assert same_person(identity_of(author), Somebody(person="bob", names=["bob@example.com"]))
+    assert not same_person(identity_of(author), Somebody(person="cat", names=["cat@example.com"]))
+
+
+def test_who_made_the_makers_key_is_the_same_too() -> None:
+    admin = Somebody(person="admin")
+    third = Somebody(person="cat", maker="bobadmin", makers=["admin"])
+    assert same_person(admin, third)
+    assert same_person(third, admin)
+    assert not same_person(third, Somebody(person="eve", maker="bobadmin", makers=["admin"]))
