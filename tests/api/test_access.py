@@ -255,6 +255,9 @@ async def test_a_key_of_before_owners_owns_itself_until_it_is_claimed(gate: Gate
     assert await gate.status(made["key"], "POST", f"{url}/claim", json={"owner": "bob"}) == 403, "an admin says whose"
     claimed = await gate.ask(ADMIN_KEY, "POST", f"{url}/claim", json={"owner": "bob@example.com"})
     assert (claimed.status_code, claimed.json()["owner"]) == (200, "bob@example.com")
+    kept = await gate.bench.stores.credentials.get(made["key_id"])
+    assert kept is not None
+    assert kept.makers == ["admin"], "who says so may have seen it"
     again = await gate.ask(ADMIN_KEY, "POST", f"{url}/claim", json={"owner": "cat@example.com"})
     assert (again.status_code, "it is bob@example.com's" in again.json()["detail"]) == (409, True)
     for wrong, field in (({}, "owner"), ({"owner": ""}, "owner"), ({"owner": "x", "machine": "no"}, "machine")):
