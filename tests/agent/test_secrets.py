@@ -14,6 +14,7 @@ from tests import servers
 from tests.agent.agent_process import AgentProcess, Repository
 from tests.agent.helpers import SECRETS, begin, eventually, result_of, with_secrets
 from tests.control_plane_server import ControlPlaneServer
+from tests.files import contents
 from workflows.contracts.statuses import Outcome
 
 SEALED = "sealed-with-the-pools-key-4711"
@@ -44,7 +45,7 @@ def sealed_env(agent: AgentProcess) -> dict[str, str]:
 
 
 def on_disk(agent: AgentProcess) -> bytes:
-    return agent.log.read_bytes() + b"".join(file.read_bytes() for file in agent.directory.rglob("*") if file.is_file())
+    return agent.log.read_bytes() + b"".join(content for _, content in contents(agent.directory))
 
 
 def leaked(content: bytes) -> list[str]:

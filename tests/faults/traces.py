@@ -10,6 +10,8 @@ from typing import Final
 
 from ahocorasick_rs import BytesAhoCorasick
 
+from tests.files import contents
+
 _PIECE: Final = 1 << 24
 
 
@@ -32,13 +34,9 @@ def in_files(folders: Iterable[Path], forms: Mapping[bytes, str]) -> list[str]:
     """Which values are in which files below these folders."""
     search, hits = _Search(forms), list[str]()
     for folder in folders:
-        for path in [folder] if folder.is_file() else sorted(folder.rglob("*")):
-            if path.is_file() and not path.is_symlink():
-                try:
-                    content = path.read_bytes()
-                except FileNotFoundError:  # its owner lives on: it was renamed or removed just now
-                    continue
-                hits += [f"{name} in {path}" for name in sorted(search.names_in(content))]
+        found = [(folder, folder.read_bytes())] if folder.is_file() else contents(folder)
+        for path, content in found:
+            hits += [f"{name} in {path}" for name in sorted(search.names_in(content))]
     return hits
 
 
