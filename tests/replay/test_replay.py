@@ -33,6 +33,11 @@ HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
 BROKEN = sorted((Path(__file__).parent / "broken").glob("*.json"))
 
 
+def test_no_history_names_folders_of_the_machine_that_recorded_it() -> None:
+    assert HISTORIES
+    assert [path.name for path in HISTORIES if 'File \\"/' in path.read_text()] == []
+
+
 def test_every_path_is_there() -> None:
     kept = {path.stem for path in HISTORIES}
     paths = {

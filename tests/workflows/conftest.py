@@ -53,5 +53,7 @@ async def keep_history(
     if request.config.getoption("--record-histories") and not path.exists():
         HISTORIES.mkdir(exist_ok=True)
         history = await client.get_workflow_handle(workflow_id, run_id=run_id).fetch_history()
-        text = history.to_json().replace(f"{PROJECT}/", "").replace(f"{sys.base_prefix}/", "")
-        path.write_text(text + "\n")  # stack traces name this machine's paths
+        text = history.to_json()
+        for folder in (PROJECT, sys.prefix, sys.base_prefix, PROJECT.joinpath(".venv").resolve()):
+            text = text.replace(f"{folder}/", "")  # stack traces name this machine's paths; .venv may be a link
+        path.write_text(text + "\n")
