@@ -23,6 +23,7 @@ from activities.deployments.writers import DeploymentWriter
 from activities.environments.activities import EnvironmentActivities
 from activities.environments.chains import build_record_environment_chain
 from activities.environments.temporal import TemporalWorkflows
+from activities.events.witness import Witness
 from activities.jobs.activities import JobActivities
 from activities.jobs.readers import JobReader
 from activities.jobs.reconcile import Reconciler
@@ -34,6 +35,7 @@ from activities.services.chains import build_apply_service_chain, build_decide_p
 from activities.settings import ApprovalSettings, WorkerSettings
 from activities.stores.open import Stores
 from workflows.client.jobs import JobClient
+from workflows.client.proving import Prover
 
 
 class NotConfiguredError(Exception):
@@ -82,10 +84,11 @@ def build_activities(
     """All activities of the control queue over these stores and this Temporal. Without ``signer`` nothing is signed,
     without ``approvals`` none is verified.
     """
-    middleware = [ObserveChain()]
+    middleware, prover = [ObserveChain()], Prover(None if approvals is None else approvals.secret())
+    witness = Witness(prover.secret, approvals is not None and approvals.allow_unverified)
     reader = DeploymentReader(stores.deployments, stores.services, stores.environments, stores.events, middleware)
     writer = DeploymentWriter(stores.deployments, middleware)
-    jobs = _job_activities(stores, client, middleware, clock)
+    jobs = _job_activities(stores, JobClient(client, prover), TemporalJobWorkflows(client), witness, middleware, clock)
     reconciler = DeploymentReconciler(reader, writer, TemporalDeploymentWorkflows(client), clock)
     return ControlActivities(
         jobs=jobs,
@@ -93,6 +96,7 @@ def build_activities(
             application=build_apply_service_chain(stores.services, stores.events, middleware, clock=clock),
             decision=build_decide_policy_chain(stores.services, stores.events, middleware, clock=clock),
             artifacts=stores.artifacts,
+            witness=witness,
         ),
         deployments=DeploymentActivities(
             creation=build_deployment_creation_chain(stores.deployments, middleware),
@@ -101,10 +105,17 @@ def build_activities(
             reconciler=reconciler,
             signer=signer or SpecSigner(),
             approvals=_approvals(reader, approvals),
+            witness=witness,
         ),
-        environments=_environment_activities(stores, client, middleware, reader),
+        environments=_environment_activities(stores, client, witness, middleware, reader),
         repairs=RepairActivities(
-            TemporalRepairs(client), stores.events, jobs.reader.get, jobs.reconciler.close, reconciler.close, clock
+            TemporalRepairs(client),
+            stores.events,
+            jobs.reader.get,
+            jobs.reconciler.close,
+            reconciler.close,
+            clock,
+            witness,
         ),
     )
 
@@ -120,20 +131,28 @@ def _approvals(reader: DeploymentReader, settings: ApprovalSettings | None) -> A
     )
 
 
-def _job_activities(stores: Stores, client: Client, middleware: Sequence[ObserveChain], clock: Clock) -> JobActivities:
+def _job_activities(
+    stores: Stores,
+    job_client: JobClient,
+    temporal: TemporalJobWorkflows,
+    witness: Witness,
+    middleware: Sequence[ObserveChain],
+    clock: Clock,
+) -> JobActivities:
     reader = JobReader(stores.jobs, clock=clock, middleware=middleware)
     writer = JobWriter(stores.jobs, stores.agents, middleware, clock=clock)
     return JobActivities(
         creator=JobCreator(stores.jobs, stores.agents, middleware, clock=clock),
         writer=writer,
         reader=reader,
-        redrive_job=JobClient(client).redrive,
-        reconciler=Reconciler(reader, writer, TemporalJobWorkflows(client), clock),
+        redrive_job=job_client.redrive,
+        reconciler=Reconciler(reader, writer, temporal, clock),
+        witness=witness,
     )
 
 
 def _environment_activities(
-    stores: Stores, client: Client, middleware: Sequence[ObserveChain], reader: DeploymentReader
+    stores: Stores, client: Client, witness: Witness, middleware: Sequence[ObserveChain], reader: DeploymentReader
 ) -> EnvironmentActivities:
     temporal = TemporalWorkflows(client)
     return EnvironmentActivities(
@@ -141,4 +160,5 @@ def _environment_activities(
         read=reader.environment,
         send=temporal.signal_environment,
         closed=temporal.closed,
+        witness=witness,
     )

@@ -7,7 +7,7 @@ and AWS's credentials (boto3's own variables).
 from pathlib import Path
 from typing import Final, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from activities.stores.settings import StoreSettings
@@ -17,7 +17,7 @@ _SECRET_BYTES: Final = 32
 
 
 class ApprovalSettings(BaseSettings):
-    """How approvals are verified: by the secret that the API vouches with (``HYBRIDCI_SIGNING_KEY``, or a file).
+    """How it is verified what the API says: by the secret that it proves it with (``HYBRIDCI_SIGNING_KEY``, or a file).
 
     Both permissions are for one's own machine, where `hybridci up` sets them.
     """
@@ -26,7 +26,11 @@ class ApprovalSettings(BaseSettings):
 
     signing_key: SecretStr | None = Field(default=None, validation_alias="HYBRIDCI_SIGNING_KEY")
     signing_key_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_SIGNING_KEY_FILE")
-    allow_unverified: bool = Field(default=False, validation_alias="HYBRIDCI_ALLOW_UNVERIFIED_APPROVALS")
+    allow_unverified: bool = Field(
+        default=False,
+        validation_alias=AliasChoices("HYBRIDCI_ALLOW_UNVERIFIED", "HYBRIDCI_ALLOW_UNVERIFIED_APPROVALS"),
+        description="The second name is that of versions before 2026-11-29.",
+    )
     allow_self_approval: bool = Field(default=False, validation_alias="HYBRIDCI_ALLOW_SELF_APPROVAL")
 
     @model_validator(mode="after")

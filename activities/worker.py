@@ -24,6 +24,7 @@ from activities.settings import WorkerSettings
 from activities.stores.open import Stores, open_stores
 from activities.temporal_setup import register_search_attributes, schedule_reconciliation
 from workflows.client.jobs import connect
+from workflows.client.proving import Prover
 from workflows.client.repairs import RepairClient
 from workflows.contracts.errors import Unavailable
 from workflows.contracts.ids import CONTROL_QUEUE
@@ -45,6 +46,10 @@ T = TypeVar("T")
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
 EXIT_NOT_CONFIGURED: Final = 2
+_BELIEVES_EVERYBODY: Final = (
+    "without HYBRIDCI_SIGNING_KEY (or HYBRIDCI_SIGNING_KEY_FILE), the API's, this worker verifies nothing: whoever may "
+    "write to Temporal can start deployments and change services under any name, and no approval counts"
+)
 _FIRST_PAUSE_SECONDS: Final = 0.25
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 
@@ -121,9 +126,13 @@ async def _serve(settings: WorkerSettings, stores: Stores, signer: SpecSigner, s
         "environment": settings.stores.environment,
         "signs_with": signer.key_id,
     }
-    watch = Watch(StuckWorkflows(client), stores.events, epoch_millis, RepairClient(client).begin)
+    secret = None if settings.approvals is None else settings.approvals.secret()
+    repairs = RepairClient(client, Prover(secret))
+    watch = Watch(StuckWorkflows(client), stores.events, epoch_millis, repairs.begin)
     await _until_it_answers("Temporal", watch.tick, stop)
     activities = build_activities(stores, client, signer=signer, approvals=settings.approvals)
+    if secret is None:
+        logger.warning(_BELIEVES_EVERYBODY)
     async with build_worker(client, activities, settings):
         logger.info("control worker ready", extra=facts)
         watching = asyncio.create_task(watch.run(), name="watch")

@@ -62,6 +62,7 @@ from api.system.routes import repairs, summary
 from api.temporal.connection import TemporalConnection
 from api.webhooks import routes as webhook_routes
 from api.webhooks.receive import Webhooks
+from workflows.client.proving import Prover
 from workflows.version import product_version
 
 _ROUTES: Final = (
@@ -108,7 +109,7 @@ def production_app(
     stopping: Callable[[], bool] = lambda: False,
 ) -> FastAPI:
     """The application on real stores and Temporal, which it connects to while it runs."""
-    temporal = TemporalConnection()
+    temporal = TemporalConnection(prover=Prover(signing_key))
     authenticator = Authenticator(keys, stores.credentials, RequestLimits(rate_limits or RateLimits()))
     reader = JobReader(stores.jobs)
     fleet = Fleet.of(AgentRegistry(stores.agents, middleware=[ObserveChain()]), reader, temporal.queues)

@@ -6,7 +6,7 @@ Deliberately not here: the rules (links, ``reconcile``) and how errors cross to 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from temporalio import activity
 
@@ -17,12 +17,15 @@ from activities.deployments.reconcile import DeploymentReconciler
 from activities.deployments.signing import SpecSigner
 from activities.deployments.writers import DeploymentWriter
 from activities.errors import speaks_temporal
+from activities.events.witness import Witness
 from activities.stores.interfaces import WriteOutcome
 from workflows.contracts.commands import JobInput, ReconcileResult
 from workflows.contracts.deployments.approvals import ApprovalFacts, ApprovalQuestion
 from workflows.contracts.deployments.deployment import Deployment, DeploymentWrite
 from workflows.contracts.errors import NotFound
 from workflows.contracts.sealed import SpecSignature
+
+_START_ANEW: Final = "Start the deployment through the API: `hybridci deploy start SERVICE --version V --sha SHA`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class DeploymentActivities:
     reconciler: DeploymentReconciler
     signer: SpecSigner
     approvals: Approvals
+    witness: Witness
 
     def all(self) -> Sequence[Callable[..., Any]]:
         """Every activity, for ``Worker(activities=…)``."""
@@ -49,15 +53,21 @@ class DeploymentActivities:
 
     @activity.defn(name="create_deployment")
     @speaks_temporal
-    async def create_deployment(self, write: DeploymentWrite) -> None:
-        """Validate and create the record. Raises validation_failed, not retryable."""
-        await run_chain(self.creation, {"write": write}, result="outcome", kind=WriteOutcome)
+    async def create_deployment(self, write: DeploymentWrite) -> str | None:
+        """Validate and create the record. Returns why nobody knows who started it, None when the API says so.
+
+        Raises validation_failed, and invalid_state where that must be known, both not retryable.
+        """
+        workflow_id = activity.info().workflow_id
+        doubt = None if write.claim is None else self.witness.doubt(write.claim, workflow_id, instead=_START_ANEW)
+        await run_chain(self.creation, {"write": self._attested(write)}, result="outcome", kind=WriteOutcome)
+        return doubt
 
     @activity.defn(name="record_deployment")
     @speaks_temporal
     async def record_deployment(self, write: DeploymentWrite) -> None:
         """Write the record's next state. A write that is there already, or older, changes nothing."""
-        await self.writer.write(write)
+        await self.writer.write(self._attested(write))
 
     @activity.defn(name="load_deployment")
     @speaks_temporal
@@ -85,3 +95,6 @@ class DeploymentActivities:
     async def sign_specification(self, start: JobInput) -> SpecSignature | None:
         """Sign what a deployment's job is to run. None when this worker has no key to sign with."""
         return self.signer.sign(start)
+
+    def _attested(self, write: DeploymentWrite) -> DeploymentWrite:
+        return write.model_copy(update={"events": self.witness.attested(write.events, activity.info().workflow_id)})

@@ -16,6 +16,7 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from activities.chaining.chains import NamedChain, run_chain
 from activities.environments import freezes
 from activities.errors import speaks_temporal
+from activities.events.witness import Witness
 from activities.stores.interfaces import WriteOutcome
 from workflows.contracts.deployments.environments import (
     EnvironmentInput,
@@ -42,6 +43,7 @@ class EnvironmentActivities:
     read: Callable[[str, str], Awaitable[EnvironmentState]]
     send: Callable[[SignalEnvironment], Awaitable[None]]
     closed: Callable[[str], Awaitable[str]]
+    witness: Witness
 
     def all(self) -> Sequence[Callable[..., Any]]:
         """Every activity, for ``Worker(activities=…)``."""
@@ -72,7 +74,9 @@ class EnvironmentActivities:
     @speaks_temporal
     async def record_environment(self, write: EnvironmentWrite) -> None:
         """Write the environment's record and events. A write that is there already, or older, changes nothing."""
-        await run_chain(self.writing, {"write": write}, result="outcome", kind=WriteOutcome)
+        events = self.witness.attested(write.events, activity.info().workflow_id)
+        attested = write.model_copy(update={"events": events})
+        await run_chain(self.writing, {"write": attested}, result="outcome", kind=WriteOutcome)
 
     @activity.defn(name="check_freeze")
     @speaks_temporal

@@ -11,6 +11,7 @@ from typing import Any
 from temporalio import activity
 
 from activities.errors import speaks_temporal
+from activities.events.witness import Witness
 from activities.jobs import dead_letters
 from activities.jobs.readers import JobReader
 from activities.jobs.reconcile import Reconciler
@@ -18,6 +19,7 @@ from activities.jobs.writers import JobCreator, JobWriter
 from workflows.contracts.commands import ReconcileResult
 from workflows.contracts.records import AwaitJobs, JobWrite, RedriveJobs, RedriveJobsResult, SelectDeadLetters
 from workflows.contracts.statuses import JobStatus
+from workflows.contracts.who import Who
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class JobActivities:
     reader: JobReader
     redrive_job: dead_letters.RedriveJob
     reconciler: Reconciler
+    witness: Witness
 
     def all(self) -> Sequence[Callable[..., Any]]:
         """Every activity, for ``Worker(activities=…)``."""
@@ -45,13 +48,18 @@ class JobActivities:
     @speaks_temporal
     async def create_job(self, write: JobWrite) -> None:
         """Validate and create the record. Raises validation_failed, not retryable."""
-        await self.creator.create(write)
+        await self.creator.create(self._attested(write))
 
     @activity.defn(name="record_job")
     @speaks_temporal
     async def record_job(self, write: JobWrite) -> None:
         """Write the record's next state. A write that is there already, or older, changes nothing."""
-        await self.writer.write(write)
+        await self.writer.write(self._attested(write))
+
+    def _attested(self, write: JobWrite) -> JobWrite:
+        workflow_id = activity.info().workflow_id
+        creation, events = (self.witness.attested(each, workflow_id) for each in (write.creation, write.events))
+        return write.model_copy(update={"creation": creation, "events": events})
 
     @activity.defn(name="select_dead_letters")
     @speaks_temporal
@@ -63,8 +71,10 @@ class JobActivities:
     @speaks_temporal
     async def redrive_jobs(self, request: RedriveJobs) -> RedriveJobsResult:
         """Send each job its redrive update. Tried again, it goes on behind those that its heartbeat names."""
+        asked = Who(by=request.by, via=request.via, address=request.address, role=request.role, key_id=request.key_id)
+        who = self.witness.known(request.claim, asked, activity.info().workflow_id)
         return await dead_letters.redrive(
-            self.reader, self.redrive_job, request, _progress_so_far(), activity.heartbeat
+            self.reader, self.redrive_job, request, who, _progress_so_far(), activity.heartbeat
         )
 
     @activity.defn(name="await_jobs")

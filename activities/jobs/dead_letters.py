@@ -15,6 +15,7 @@ from workflows.contracts.errors import HybridCIError, InvalidState, NotFound
 from workflows.contracts.jobs import Job, JobSummary
 from workflows.contracts.records import JobQuery, RedriveJobs, RedriveJobsResult, SelectDeadLetters
 from workflows.contracts.statuses import JobStatus
+from workflows.contracts.who import Who
 from workflows.job.record import deployment_of, moved_by_its_deployment
 
 _PAGE: Final = 100
@@ -54,22 +55,17 @@ async def redrive(
     reader: JobReader,
     redrive_job: RedriveJob,
     request: RedriveJobs,
+    who: Who,
     done: RedriveJobsResult,
     progress: Callable[[RedriveJobsResult], None],
 ) -> RedriveJobsResult:
-    """Send each job that is not in ``done`` its redrive; a refusal is a result. ``progress`` gets each batch's state.
+    """Send each job that is not in ``done`` its redrive, as ``who`` asked; a refusal is a result. ``progress`` gets
+    each batch's state.
 
     A deployment's job is left out: it runs again inside its deployment's turn, which nobody looks at here. Raises the
     first error that trying again can mend, once its batch is through, so that ``progress`` knows the rest.
     """
-    command = Redrive(
-        edit=request.edit,
-        reason=request.reason,
-        by=request.by,
-        via=request.via,
-        address=request.address,
-        role=request.role,
-    )
+    command = Redrive(edit=request.edit, reason=request.reason, **who.model_dump())
 
     async def one(job_id: str) -> Job:
         await _require_free(reader, job_id)

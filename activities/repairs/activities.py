@@ -20,6 +20,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.clock import Clock
 from activities.errors import speaks_temporal
+from activities.events.witness import Witness
 from activities.jobs.reconcile import Ending
 from activities.stores.interfaces import EventStore
 from workflows.client.jobs import job_start
@@ -34,6 +35,7 @@ from workflows.contracts.repairs import (
     REPAIR_CAUSE,
     End,
     Kind,
+    Repair,
     RepairNote,
     RepairProgress,
     Reset,
@@ -163,6 +165,7 @@ class RepairActivities:
     close_job: Callable[[str, Ending], Awaitable[bool]]
     close_deployment: Callable[[str, Ending], Awaitable[bool]]
     clock: Clock
+    witness: Witness
 
     def all(self) -> Sequence[Callable[..., Any]]:
         """Every activity, for ``Worker(activities=…)``."""
@@ -212,7 +215,8 @@ class RepairActivities:
     @speaks_temporal
     async def note_repair(self, note: RepairNote) -> None:
         """Keep a repair in the audit trail."""
-        await self.events.append(_event(note, await self._about(note.repair.subject), self.clock()))
+        asked = self.witness.heard(note.repair.command, activity.info().workflow_id)
+        await self.events.append(_event(note, asked, await self._about(note.repair.subject), self.clock()))
 
     async def _about(self, subject: Subject) -> About:
         """A deployment's trail tells too who has ended one of its jobs."""
@@ -268,14 +272,14 @@ def subject_ids(subject: Subject) -> About:
     }
 
 
-def _event(note: RepairNote, about: About, at: int) -> AuditEvent:
-    command, result = note.repair.command, note.result
+def _event(note: RepairNote, asked: Repair, about: About, at: int) -> AuditEvent:
+    result = note.result
     return new_event(
         WorkflowRepaired(workflow_id=result.workflow_id, outcome=result.outcome.value, resets=result.resets),
-        command,
+        asked.who(),
         event_id=note.event_id,
         at=at,
-        reason=command.reason,
+        reason=asked.reason,
         message=result.message,
         **about,
     )

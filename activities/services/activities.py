@@ -6,16 +6,21 @@ Deliberately not here: the rules (links, ``definitions``) and how errors cross t
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from temporalio import activity
 
 from activities.chaining.chains import NamedChain, run_chain
 from activities.errors import speaks_temporal
+from activities.events.witness import Witness
 from activities.services import definitions
 from activities.stores.interfaces import ArtifactStore
 from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import DefinitionRequest, Service, ServiceDefinition, ServiceWrite
+from workflows.contracts.who import Message
+
+M = TypeVar("M", bound=Message)
+_APPLY: Final = "Change a service through the API: `hybridci service apply -f FILE`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,7 @@ class ServiceActivities:
     application: NamedChain
     decision: NamedChain
     artifacts: ArtifactStore
+    witness: Witness
 
     def all(self) -> Sequence[Callable[..., Any]]:
         """Every activity, for ``Worker(activities=…)``."""
@@ -37,14 +43,14 @@ class ServiceActivities:
 
         One workflow is one change: its id tells a change that was stored before its answer was lost.
         """
-        change = {"write": write, "change_id": f"{activity.info().workflow_id}-applied"}
+        change = {"write": self._heard(write), "change_id": f"{activity.info().workflow_id}-applied"}
         return await run_chain(self.application, change, result="service", kind=Service)
 
     @activity.defn(name="decide_policy_change")
     @speaks_temporal
     async def decide_policy_change(self, decision: DecidePolicyChange) -> Service:
         """Apply or reject a change that waits. Raises invalid_state, not retryable."""
-        change = {"decision": decision, "change_id": f"{activity.info().workflow_id}-decided"}
+        change = {"decision": self._heard(decision), "change_id": f"{activity.info().workflow_id}-decided"}
         return await run_chain(self.decision, change, result="service", kind=Service)
 
     @activity.defn(name="load_definition")
@@ -52,3 +58,8 @@ class ServiceActivities:
     async def load_definition(self, request: DefinitionRequest) -> ServiceDefinition:
         """Read and validate a definition that an agent uploaded. Raises validation_failed, not retryable."""
         return await definitions.load_definition(self.artifacts, request)
+
+    def _heard(self, message: M) -> M:
+        workflow_id = activity.info().workflow_id
+        self.witness.doubt(message.claim(), workflow_id, instead=_APPLY)
+        return self.witness.heard(message, workflow_id)

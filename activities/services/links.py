@@ -266,7 +266,7 @@ def _event(
 ) -> AuditEvent:
     return new_event(
         what,
-        who,
+        who.who(),
         event_id=event_id,
         at=service.updated_at,
         service_name=service.name,

@@ -14,6 +14,7 @@ from temporalio.client import Client
 from api.temporal.task_queues import TaskQueues
 from workflows.client.deployments import DeploymentClient
 from workflows.client.jobs import JobClient, connect
+from workflows.client.proving import Prover
 from workflows.client.repairs import RepairClient
 from workflows.contracts.errors import Unavailable
 
@@ -31,8 +32,8 @@ async def connect_as_api() -> Client:
 class TemporalConnection:
     """Holds the ways to the workflows once there is a connection. Each raises Unavailable until then."""
 
-    def __init__(self, connect: Callable[[], Awaitable[Client]] = connect_as_api) -> None:
-        self._connect = connect
+    def __init__(self, connect: Callable[[], Awaitable[Client]] = connect_as_api, prover: Prover | None = None) -> None:
+        self._connect, self._prover = connect, prover
         self._made: tuple[JobClient, DeploymentClient, TaskQueues, Client, RepairClient] | None = None
 
     def job_client(self) -> JobClient:
@@ -67,11 +68,11 @@ class TemporalConnection:
                 pause = min(pause * 2, _LONGEST_PAUSE)
             else:
                 self._made = (
-                    JobClient(client),
-                    DeploymentClient(client),
+                    JobClient(client, self._prover),
+                    DeploymentClient(client, self._prover),
                     TaskQueues(client),
                     client,
-                    RepairClient(client),
+                    RepairClient(client, self._prover),
                 )
         logger.info("connected to Temporal")
 

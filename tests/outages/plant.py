@@ -168,7 +168,7 @@ async def plant(folder: Path, temporal: servers.Server, seed: int, *, short_task
         await front.start()
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TEMPORAL_"))}
         environment = inherited | {
-            "HYBRIDCI_ALLOW_UNVERIFIED_APPROVALS": "true",  # what is said here goes straight to Temporal
+            "HYBRIDCI_ALLOW_UNVERIFIED": "true",  # what is said here goes straight to Temporal
             "TEMPORAL_ADDRESS": temporal.address,
             "ENVIRONMENT": "outages",
             "DYNAMODB_ENDPOINT_URL": f"http://{servers.HOST}:{front.port}",

@@ -20,6 +20,7 @@ from activities.settings import ApprovalSettings
 from activities.stores.open import Stores, open_memory_stores
 from tests.workflows.harness import Agent, Script, succeed
 from workflows.client.deployments import DeploymentClient, workflow_id_of
+from workflows.client.proving import Prover
 from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.audit.events import AuditEvent, EventQuery
 from workflows.contracts.deployments.commands import Approve, DeploymentInput
@@ -69,7 +70,7 @@ class Deploys:
         # What most tests say goes straight to Temporal.
         self.approving = approving or ApprovalSettings(allow_unverified=True)
         self.workflows: dict[str, type] = {each.__name__: each for each in _WORKFLOWS}
-        self.releases = DeploymentClient(client)
+        self.releases = DeploymentClient(client, Prover(self.approving.secret()))
         self.name = f"svc-{uuid.uuid4().hex[:10]}"
         self.pool = f"pool-{self.name}"
         self.ran: list[Ran] = []

@@ -87,7 +87,7 @@ async def test_a_service_can_allow_unverified_ones_which_say_so(strict: Deploys)
     live = await strict.until_status(deployment, "live")
     assert [(each.by, each.verified, each.counts) for each in live.approvals] == [(BOB, False, True)]
     said = next(event for event in await strict.events(deployment) if event.action == "deployment.approved")
-    assert said.message == "unverified: it came straight from Temporal"
+    assert said.message == "unverified: it or the deployment came straight from Temporal"
     assert said.details["verified"] is False
 
 

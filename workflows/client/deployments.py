@@ -20,6 +20,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from workflows.client.answers import ANSWERED_WITHIN_SECONDS, RPC_TIMEOUT, answer, carried_out, changed, outcome_of
 from workflows.client.known import state_of
+from workflows.client.proving import Prover
 from workflows.contracts.accepted import Accepted, Taken
 from workflows.contracts.base import Tolerant
 from workflows.contracts.deployments.commands import (
@@ -95,8 +96,8 @@ class DeploymentClient:
     gives the first answer and does nothing.
     """
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, client: Client, prover: Prover | None = None) -> None:
+        self._client, self._prover = client, prover or Prover()
         self._gates: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def apply_service(self, write: ServiceWrite) -> Service:
@@ -114,11 +115,12 @@ class DeploymentClient:
     async def _of_service(
         self, workflow: str, change: ServiceWrite | DecidePolicyChange, summary: str, *, asked: str
     ) -> Service:
+        workflow_id = service_workflow_id(change.name, new_job_id())
         handle = await changed(
             self._client.start_workflow(
                 workflow,
-                change,
-                id=service_workflow_id(change.name, new_job_id()),
+                self._prover.proven(change, workflow_id),
+                id=workflow_id,
                 task_queue=CONTROL_QUEUE,
                 result_type=Service,
                 static_summary=summary,
@@ -153,12 +155,13 @@ class DeploymentClient:
 
     async def begin(self, deployment: DeploymentInput) -> bool:
         """Start a deployment; True when it is new. False: the id exists, open or closed."""
+        workflow_id = _workflow_id(deployment)
         try:
             await changed(
                 self._client.start_workflow(
                     "DeploymentWorkflow",
-                    deployment,
-                    id=_workflow_id(deployment),
+                    self._prover.proven(deployment, workflow_id),
+                    id=workflow_id,
                     task_queue=CONTROL_QUEUE,
                     id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                     id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
@@ -218,12 +221,12 @@ class DeploymentClient:
     ) -> Deployment:
         """Send a command to the deployment's workflow; returns the record as the command left it."""
         handle, update_id = self._client.get_workflow_handle(workflow_id_of(deployment)), update_id or str(uuid.uuid4())
-        name = _DEPLOYMENT_UPDATES[type(command)]
+        name, proven = _DEPLOYMENT_UPDATES[type(command)], self._prover.proven(command, handle.id)
         return await self._in_turn(
             handle.id,
             lambda: handle.start_update(  # pyright: ignore[reportUnknownMemberType]
                 name,
-                command,
+                proven,
                 id=update_id,
                 wait_for_stage=WorkflowUpdateStage.ACCEPTED,
                 result_type=Deployment,
@@ -247,12 +250,14 @@ class DeploymentClient:
     ) -> EnvironmentState:
         """Hold, release, freeze or unfreeze; starts the environment's workflow when there is none yet."""
         name, update_id = _ENVIRONMENT_UPDATES[type(command)], update_id or str(uuid.uuid4())
+        workflow_id = environment_workflow_id(service_name, environment)
+        proven = self._prover.proven(command, workflow_id)
 
         def send() -> Awaitable[WorkflowUpdateHandle[EnvironmentState]]:
             start: WithStartWorkflowOperation[Any, EnvironmentState] = WithStartWorkflowOperation(
                 "EnvironmentWorkflow",
                 EnvironmentInput(service_name=service_name, environment=environment),
-                id=environment_workflow_id(service_name, environment),
+                id=workflow_id,
                 task_queue=CONTROL_QUEUE,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 result_type=EnvironmentState,
@@ -261,7 +266,7 @@ class DeploymentClient:
             )
             return self._client.start_update_with_start_workflow(  # pyright: ignore[reportUnknownMemberType]
                 name,
-                command,
+                proven,
                 id=update_id,
                 wait_for_stage=WorkflowUpdateStage.ACCEPTED,
                 start_workflow_operation=start,
@@ -270,7 +275,7 @@ class DeploymentClient:
             )
 
         taken = Taken(asked=name, service_name=service_name, environment=environment, update_id=update_id)
-        return await self._in_turn(environment_workflow_id(service_name, environment), send, taken)
+        return await self._in_turn(workflow_id, send, taken)
 
     async def _in_turn(
         self, workflow_id: str, send: Callable[[], Awaitable[WorkflowUpdateHandle[T]]], taken: Taken

@@ -17,6 +17,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from workflows.client.answers import RPC_TIMEOUT, answer, carried_out, changed, outcome_of
 from workflows.client.known import started_with, state_of
+from workflows.client.proving import Prover
 from workflows.contracts.accepted import Taken
 from workflows.contracts.attempts import AttemptStarted
 from workflows.contracts.commands import (
@@ -61,8 +62,8 @@ class JobClient:
     ``update_id`` again gives the first answer and does nothing.
     """
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, client: Client, prover: Prover | None = None) -> None:
+        self._client, self._prover = client, prover or Prover()
 
     async def submit(self, job: JobInput) -> Job:
         """Start a job and return its record once it is readable.
@@ -75,11 +76,12 @@ class JobClient:
 
     async def begin(self, job: JobInput) -> bool:
         """Start a job whose workflow creates the record; True when it is new. False: the id exists, open or closed."""
+        start = self._prover.proven(job, job_workflow_id(job.job_id))
         try:
             await changed(
                 self._client.start_workflow(
                     "JobWorkflow",
-                    job,
+                    start,
                     id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                     rpc_timeout=RPC_TIMEOUT,
                     **job_start(job),
@@ -181,6 +183,7 @@ class JobClient:
         None: this call started it.
         """
         workflow_id = redrive_workflow_id(redrive_id)
+        request = self._prover.proven(request, workflow_id)
         start = self._client.start_workflow(
             "RedriveWorkflow",
             RedriveInput(redrive_id=redrive_id, request=request, fingerprint=fingerprint),
@@ -225,6 +228,7 @@ class JobClient:
 
     async def _update(self, job_id: str, name: str, command: object, update_id: str | None) -> Job:
         handle, update_id = self._job(job_id), update_id or str(uuid.uuid4())
+        command = self._prover.proven(command, handle.id)
         return await carried_out(
             lambda: handle.start_update(  # pyright: ignore[reportUnknownMemberType]
                 name,

@@ -13,6 +13,7 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
 from workflows.client.jobs import RPC_TIMEOUT, answer
+from workflows.client.proving import Prover
 from workflows.contracts.errors import InvalidState
 from workflows.contracts.ids import CONTROL_QUEUE, repair_workflow_id
 from workflows.contracts.repairs import RepairInput, RepairResult, StuckWorkflow, Subject
@@ -26,8 +27,8 @@ _SAME_WITHIN: Final = timedelta(minutes=10)
 class RepairClient:
     """All that a process outside Temporal may ask of stuck workflows. Every method raises Unavailable."""
 
-    def __init__(self, client: Client) -> None:
-        self._client, self.workflows = client, StuckWorkflows(client)
+    def __init__(self, client: Client, prover: Prover | None = None) -> None:
+        self._client, self.workflows, self._prover = client, StuckWorkflows(client), prover or Prover()
 
     async def stuck(self) -> list[StuckWorkflow]:
         """Those that cannot go on just now."""
@@ -52,11 +53,13 @@ class RepairClient:
 
     async def begin(self, start: RepairInput) -> None:
         """Repair it, without waiting for what becomes of it. A repair that is under way is joined."""
+        workflow_id = repair_workflow_id(start.subject.workflow_id)
+        command = self._prover.proven(start.command, workflow_id)
         await answer(
             self._client.start_workflow(
                 "RepairWorkflow",
-                start,
-                id=repair_workflow_id(start.subject.workflow_id),
+                start.model_copy(update={"command": command}),
+                id=workflow_id,
                 task_queue=CONTROL_QUEUE,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 static_summary=f"Repair {start.subject}",
@@ -95,7 +98,8 @@ class RepairClient:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return _Last.ANOTHER
             raise
-        return _Last.THE_SAME if request.command == start.command else _Last.ANOTHER
+        asked = request.command.model_copy(update={"proof": ""})
+        return _Last.THE_SAME if asked == start.command else _Last.ANOTHER
 
     def _handle(self, subject: Subject) -> WorkflowHandle[Any, RepairResult]:
         return self._client.get_workflow_handle(repair_workflow_id(subject.workflow_id), result_type=RepairResult)

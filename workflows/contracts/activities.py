@@ -80,8 +80,10 @@ async def decide_policy_change(decision: DecidePolicyChange) -> Service:
 
 
 @activity.defn(name="create_deployment")
-async def create_deployment(write: DeploymentWrite) -> None:
-    """Control: validate and create the record (chain DeploymentCreation). Raises validation_failed, not retryable."""
+async def create_deployment(write: DeploymentWrite) -> str | None:
+    """Control: validate and create the record (chain DeploymentCreation). Returns why nobody knows who started it, None
+    when the API says so. Raises validation_failed, and invalid_state where that must be known, both not retryable.
+    """
     raise NotImplementedError
 
 

@@ -11,9 +11,10 @@ from workflows.contracts.base import Frozen, Tolerant
 from workflows.contracts.fields import EnvName, EnvValue, ExitCode, Line, Name, Prose, Text, WholeSeconds
 from workflows.contracts.jobs import Job, JobSpec, RetryPolicy
 from workflows.contracts.labels import Requirement
+from workflows.contracts.proofs import Provable
 from workflows.contracts.sealed import SpecSignature
 from workflows.contracts.statuses import Outcome, Priority
-from workflows.contracts.who import Who
+from workflows.contracts.who import Message, Who
 
 Reason = Annotated[Prose, StringConstraints(max_length=1024)]
 Reported = Annotated[Text, StringConstraints(max_length=1024)]
@@ -21,7 +22,7 @@ Reported = Annotated[Text, StringConstraints(max_length=1024)]
 DEAD_LETTER_RETENTION_SECONDS = 14 * 24 * 3600
 
 
-class JobInput(Tolerant):
+class JobInput(Tolerant, Provable):
     """The argument of ``JobWorkflow``. ``resume`` is set only by continue-as-new and, with ``odd_answer``, by a
     repair: what an agent answered that no workflow can read, in words; the attempt counts as ended by its agent then.
 
@@ -50,13 +51,13 @@ class JobInput(Tolerant):
         return Who(by=self.created_by, via=self.via, address=self.address, role=self.role)
 
 
-class Cancel(Who):
+class Cancel(Message):
     """Stop the job wherever it is."""
 
     reason: Reason | None = None
 
 
-class Amend(Who):
+class Amend(Message):
     """Change a job that has not started: its place in line or its pool. Labels and metadata at any time."""
 
     priority: Priority | None = None
@@ -66,7 +67,7 @@ class Amend(Who):
     tags: list[Line] | None = Field(default=None, max_length=64)
 
 
-class Edit(Who):
+class Edit(Message):
     """Change a dead letter before it is redriven. ``env`` is merged; a value of None removes the variable.
 
     ``max_attempts`` is the number of further tries for a failing command.
@@ -81,20 +82,20 @@ class Edit(Who):
     retry: RetryPolicy | None = None
 
 
-class Redrive(Who):
+class Redrive(Message):
     """Run a dead letter again, with fresh budgets, after the changes of ``edit``."""
 
     edit: Edit | None = None
     reason: Reason | None = None
 
 
-class Discard(Who):
+class Discard(Message):
     """Give a dead letter up: it gets the final status of its cause."""
 
     reason: Reason | None = None
 
 
-class Complete(Who):
+class Complete(Message):
     """Record a result that was found outside (another CI, an operator's hand); what still runs is stopped."""
 
     exit_code: ExitCode
@@ -119,7 +120,7 @@ class Canary(Frozen):
     timeout_seconds: WholeSeconds = 3600
 
 
-class BulkRedrive(Who):
+class BulkRedrive(Message):
     """Redrive many dead letters."""
 
     filter: DeadLetterFilter = DeadLetterFilter()

@@ -4,8 +4,6 @@ A name that people or forges write (``Ann <ann@example.com>``, a forge's noreply
 else. Deliberately not here: the identity map, which says whose names these are (``api.identity.people``).
 """
 
-import hashlib
-import hmac
 import re
 import unicodedata
 from typing import Final
@@ -14,6 +12,7 @@ from pydantic import Field
 
 from workflows.contracts.base import Tolerant
 from workflows.contracts.fields import Millis
+from workflows.contracts.proofs import authentication_code, same_code
 
 _ADDRESS: Final = re.compile(r"[^<>]*<\s*([^<>\s]+@[^<>\s]+)\s*>")
 _ANYWHERE: Final = re.compile(r"[^\s<>()\"',;:\[\]\\]+@[^\s<>()\"',;:\[\]\\]+")
@@ -82,12 +81,10 @@ class Vouched(Tolerant):
 
     def is_genuine(self, secret: bytes, deployment_id: str, version: str, git_commit_sha: str) -> bool:
         """True when the API said exactly this of an approval of this commit in this deployment."""
-        return hmac.compare_digest(self._mac(secret, deployment_id, version, git_commit_sha), self.proof)
+        return same_code(self._mac(secret, deployment_id, version, git_commit_sha), self.proof)
 
     def _mac(self, secret: bytes, *subject: str) -> str:
-        said = "\n".join((*subject, self.model_dump_json(exclude={"proof"})))
-        key = hashlib.sha256(_CONTEXT + secret).digest()
-        return hmac.digest(key, said.encode(), "sha256").hex()
+        return authentication_code(secret, _CONTEXT, *subject, self.model_dump_json(exclude={"proof"}))
 
 
 def identity_of(text: str) -> Somebody:

@@ -8,6 +8,7 @@ from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.base import Tolerant
 from workflows.contracts.commands import BulkRedrive, DeadLetterFilter, Edit
 from workflows.contracts.jobs import Job, JobSummary
+from workflows.contracts.proofs import Claim
 from workflows.contracts.statuses import JobStatus, QueueStatus
 
 T = TypeVar("T")
@@ -91,7 +92,7 @@ class SelectDeadLetters(Tolerant):
 
 
 class RedriveJobs(Tolerant):
-    """Redrive these, one update each, at most once for each ``redrive_id``."""
+    """Redrive these, one update each, at most once for each ``redrive_id``. ``claim``: whose word it is who asked."""
 
     job_ids: list[str]
     redrive_id: str | None = None
@@ -101,6 +102,8 @@ class RedriveJobs(Tolerant):
     via: str = "temporal"
     address: str | None = None
     role: str | None = None
+    key_id: str | None = None
+    claim: Claim | None = None
 
 
 class RedriveJobsResult(Tolerant):

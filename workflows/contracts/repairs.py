@@ -11,7 +11,7 @@ from typing import Final
 
 from workflows.contracts.base import Frozen, Tolerant
 from workflows.contracts.deployments.environments import Why
-from workflows.contracts.who import Who
+from workflows.contracts.who import Message
 
 REPAIR_CAUSE: Final = "repaired"
 """The cause of a record whose workflow a repair has ended."""
@@ -91,7 +91,7 @@ class Story(Tolerant):
     message: str = ""
 
 
-class Repair(Who):
+class Repair(Message):
     """Let it go on from its last good task, or, with ``end`` or when that is not possible, end it."""
 
     reason: Why

@@ -2,6 +2,7 @@
 
 from workflows.contracts.base import Frozen
 from workflows.contracts.fields import Person
+from workflows.contracts.proofs import Provable
 
 
 class Who(Frozen):
@@ -10,7 +11,7 @@ class Who(Frozen):
     ``by``: the person for whom it is done, else the caller itself; None when nobody is known. ``via``: ``api``,
     ``cli``, ``agent``, ``webhook:<provider>``, ``workflow`` (the control plane itself), ``temporal`` (what a person
     types in Temporal's own CLI leaves it out). ``key_id``: of the key or session that was shown: names are not unique.
-    Commands derive from it: its fields stand beside theirs in JSON.
+    Commands are ``Message``s: its fields stand beside theirs in JSON.
     """
 
     by: str | None = None
@@ -29,7 +30,11 @@ class Who(Frozen):
         return Who(by=name, via="workflow")
 
 
-class Named(Who):
+class Message(Who, Provable):
+    """A command to a workflow, and whose word it is that these are who asks."""
+
+
+class Named(Message):
     """A command that nobody can give without a name."""
 
     by: Person  # pyright: ignore[reportIncompatibleVariableOverride, reportGeneralTypeIssues] - it is frozen

@@ -164,6 +164,8 @@ class _Case:
 def _judged(case: _Case, entry: Approval, doubt: str | None, before: Sequence[Approval]) -> Approval:
     if doubt is None and entry.vouched is not None and entry.vouched.by != entry.by:
         doubt = f"what the API vouches for was given by {entry.vouched.by}"
+    if doubt is None and case.deployment.start_doubt is not None:
+        doubt = f"who started {case.deployment.version} is not known: {case.deployment.start_doubt}"
     checked = entry.model_copy(update={"verified": doubt is None})
     who, starter = giver_of(checked), _parties(case.deployment).starter
     started_it = same_person(who, starter)

@@ -18,7 +18,9 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.details import Details
     from workflows.contracts.audit.events import AuditEvent, new_event
     from workflows.contracts.audit.types import EventType
+    from workflows.contracts.deployments.commands import DeploymentInput
     from workflows.contracts.deployments.deployment import Deployment, DeploymentWrite
+    from workflows.contracts.proofs import Claim
     from workflows.contracts.who import Who
     from workflows.deployment.presentation import deployment_details
     from workflows.deployment.progress import Advance, Phase
@@ -40,6 +42,7 @@ class Journal:
         self._calls = calls
         self._writing = asyncio.Lock()  # a handler's write and the main line's must not overtake each other
         self._events: list[AuditEvent] = []
+        self._claim: Claim | None = None
         self._shown: dict[str, str] = {}
 
     def change(self, by: Callable[Concatenate[Deployment, P], Deployment], *args: P.args, **kwargs: P.kwargs) -> None:
@@ -63,13 +66,21 @@ class Journal:
             sequence = next_sequence(written.sequence if written else None)
             self.change(Deployment.model_copy, update={"sequence": sequence, "updated_at": now_ms()})
             deployment = self.state.deployment
-            await self._calls.call(
+            previous, claim = (written.status, None) if written else (None, self._claim)
+            doubt = await self._calls.call(
                 record_deployment if written else create_deployment,
-                DeploymentWrite(deployment=deployment, previous=written.status if written else None, events=events),
+                DeploymentWrite(deployment=deployment, previous=previous, claim=claim, events=events),
                 summary=f"record: {deployment.status} {deployment.environment or ''}".strip(),
             )
             self.written = deployment
+            if doubt is not None:
+                self.change(Deployment.model_copy, update={"start_doubt": doubt})
         self._show()
+
+    def created_by(self, start: DeploymentInput) -> None:
+        """Who started it, and whose word that is, for the first write."""
+        self._claim = start.claim()
+        self.note(EventType.DEPLOYMENT_CREATED, start.who(), claim=self._claim)
 
     def note(
         self,
@@ -78,6 +89,7 @@ class Journal:
         *,
         reason: str | None = None,
         message: str = "",
+        claim: Claim | None = None,
     ) -> None:
         """An event for the audit trail; it is written with the record."""
         deployment = self.state.deployment
@@ -100,6 +112,7 @@ class Journal:
                 version=deployment.version,
                 reason=reason,
                 message=message,
+                claim=claim,
             )
         )
 

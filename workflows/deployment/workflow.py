@@ -14,7 +14,6 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from workflows.contracts.audit.types import EventType
     from workflows.contracts.deployments.commands import CancelDeployment, DeploymentInput
     from workflows.contracts.deployments.deployment import Deployment
     from workflows.deployment import endings, refusals
@@ -75,7 +74,7 @@ class DeploymentWorkflow:
 
     async def _create(self, start: DeploymentInput) -> None:
         journal = self.context.journal
-        journal.note(EventType.DEPLOYMENT_CREATED, start.who())
+        journal.created_by(start)
         try:
             await journal.record()
         except ApplicationError as error:

@@ -162,8 +162,7 @@ class EnvironmentWorkflow(EnvironmentEffects):
         if not asked.signal:
             asked.error = crossing(refusal)
             return EnvironmentStep(self._state)
-        who = Who(by=command.by, via=command.via, address=command.address)
-        return commands.refused(self._state, asked.name, in_words(refusal), now, who)
+        return commands.refused(self._state, asked.name, in_words(refusal), now, command)
 
     def _apply(self, step: EnvironmentStep) -> None:
         self._state = step.state

@@ -19,6 +19,7 @@ from workflows.contracts.commands import Amend, Edit, JobInput
 from workflows.contracts.errors import ErrorCode, field_errors
 from workflows.contracts.ids import LEASE_SECONDS
 from workflows.contracts.jobs import Attempt, Job, new_job, spec_of
+from workflows.contracts.proofs import Claim
 from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
 from workflows.contracts.who import Who
@@ -69,17 +70,17 @@ def moved_by_its_deployment(job: Job) -> str:
     )
 
 
-def submission(start: JobInput, at: int) -> AuditEvent:
-    """The event of the record's creation."""
+def submission(start: JobInput, at: int, claim: Claim | None = None) -> AuditEvent:
+    """The event of the record's creation. ``claim``: whose word it is who submitted it, unless one's own."""
     repeats = start.retry_of
     said = JobSubmitted(job_type=start.spec.job_type, retry_of=repeats) if repeats else JobSubmitted()
-    return event(submitted(start, at), said, "submitted", start.who(), at=at)
+    return event(submitted(start, at), said, "submitted", start.who(), at=at).model_copy(update={"claim": claim})
 
 
-def creation(start: JobInput, accepted_at: int) -> JobWrite:
+def creation(start: JobInput, accepted_at: int, claim: Claim | None = None) -> JobWrite:
     """The record's first write by whoever accepted the job: the workflow takes it for granted, and sees to it later."""
     job = queued(submitted(start, accepted_at), accepted_at).model_copy(update={"sequence": _FIRST_SEQUENCE})
-    return JobWrite(job=job, events=[submission(start, accepted_at)])
+    return JobWrite(job=job, events=[submission(start, accepted_at, claim)])
 
 
 def as_accepted(start: JobInput, started_at: int) -> Job:

@@ -65,7 +65,7 @@ class RecordedJob:
     def _note_submission(self, start: JobInput) -> None:
         """Who submitted it. A deployment's own jobs are in the deployment's trail."""
         if workflow.info().parent is None:
-            self._events.append(record.submission(start, now_ms()))
+            self._events.append(record.submission(start, now_ms(), start.claim()))
 
     def _show(self) -> None:
         """Tell the Temporal UI: words at no cost, search attributes only when they changed."""

@@ -104,6 +104,7 @@ class RedriveWorkflow:
                 redrive_id=self._progress.redrive_id,
                 edit=self._request.edit,
                 reason=self._request.reason,
+                claim=self._request.claim(),
                 **self._request.who().model_dump(),
             ),
             start_to_close_timeout=timedelta(minutes=10),

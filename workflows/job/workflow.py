@@ -46,7 +46,7 @@ class JobWorkflow(JobMessages):
         if start.resume is not None:
             super().__init__(start.resume, written=start.resume)
         elif start.accepted_at is not None:
-            creation = record.creation(start, start.accepted_at)
+            creation = record.creation(start, start.accepted_at, start.claim())
             super().__init__(creation.job, written=creation.job, creation=creation.events)
         else:  # the time of the execution: a task can be lost and run again
             super().__init__(record.submitted(start, _millis(workflow.info().workflow_start_time)), written=None)

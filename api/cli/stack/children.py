@@ -122,7 +122,7 @@ def process_specs(options: Options, data: DataDir, aws: Hidden | None = None) ->
         "HYBRIDCI_DISK_FOLDERS": f"{data.root},{tempfile.gettempdir()}",
     }  # fmt: skip
     worker = {**store, **_temporal(options), **_signing(), **_approvals(data)}
-    worker["HYBRIDCI_ALLOW_UNVERIFIED_APPROVALS"] = "true"
+    worker["HYBRIDCI_ALLOW_UNVERIFIED"] = "true"
     answers = partial(_answers, host=options.reachable_host, port=options.api_port)
     return [
         _process("api", "api", api, answers, _SERVER_GRACE_SECONDS, _PRIVATE),

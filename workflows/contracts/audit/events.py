@@ -7,12 +7,14 @@ and what it says besides (``details``).
 from typing import Any, TypedDict, Unpack
 
 from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 
 from workflows.contracts.audit.details import WITH_DETAILS, Details
 from workflows.contracts.audit.types import EventType, is_refusal
 from workflows.contracts.base import Tolerant
 from workflows.contracts.fields import Millis
-from workflows.contracts.who import Who
+from workflows.contracts.proofs import Claim
+from workflows.contracts.who import Message, Who
 
 
 class AuditEvent(Tolerant):
@@ -20,7 +22,8 @@ class AuditEvent(Tolerant):
 
     ``action`` is an ``EventType``'s word; one that this version does not know is read all the same. ``refused``: it was
     asked for and nothing was done; events of versions that did not write it are known by their word. ``by``, ``via``,
-    ``address``, ``role``, ``key_id``: as in ``Who``.
+    ``address``, ``role``, ``key_id``: as in ``Who``. ``unverified``: it was sent straight to Temporal, so nobody knows
+    that ``by`` asked for it. ``claim``: whose word it is, until it is written down.
     """
 
     event_id: str
@@ -41,6 +44,8 @@ class AuditEvent(Tolerant):
     reason: str | None = None
     message: str = ""
     details: dict[str, Any] = Field(default_factory=dict[str, Any])
+    unverified: bool = Field(default=False, exclude_if=lambda unverified: not unverified)
+    claim: SkipJsonSchema[Claim | None] = Field(default=None, exclude_if=lambda claim: claim is None)
     refused: bool = Field(default_factory=lambda data: is_refusal(data.get("action")))
 
 
@@ -64,10 +69,13 @@ def new_event(
     at: int,
     reason: str | None = None,
     message: str = "",
+    claim: Claim | None = None,
     **about: Unpack[About],
 ) -> AuditEvent:
     """What happened, at ``at``. One ``event_id`` is one event, however often it is written.
 
+    ``who``: the message itself that asked for it, where there is one: whoever writes the event down looks at its proof.
+    ``claim``: of what started a workflow, which is no such message.
     ``what``: the type, or the details of one that has some. Raises TypeError for a bare type that has details: it is a
     fault of the caller.
     """
@@ -87,6 +95,7 @@ def new_event(
         refused=kind.refused,
         reason=reason,
         message=message,
+        claim=who.claim() if isinstance(who, Message) else claim,
         **about,
     )
 

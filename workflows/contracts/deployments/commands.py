@@ -16,13 +16,14 @@ from workflows.contracts.deployments.rules import Positive
 from workflows.contracts.deployments.services import EnvironmentName, Service
 from workflows.contracts.fields import CommitSha, Line, Millis, Prose
 from workflows.contracts.people import Parties, Vouched
+from workflows.contracts.proofs import Provable
 from workflows.contracts.sealed import SignedApproval
 from workflows.contracts.who import Named, Who
 
 Comment = Annotated[Prose, StringConstraints(max_length=4096)]
 
 
-class DeploymentInput(Tolerant):
+class DeploymentInput(Tolerant, Provable):
     """The argument of ``DeploymentWorkflow``. ``resume`` is set only by continue-as-new.
 
     ``parties``: who is behind it, as the API knows; None when it was started without it, or before persons were known.

@@ -15,6 +15,7 @@ from workflows.contracts.base import Frozen, Tolerant
 from workflows.contracts.deployments.services import ServiceName, ServiceSpec
 from workflows.contracts.fields import CommitSha, GitRef, Millis, Prose, ShortLine
 from workflows.contracts.people import Parties, Vouched
+from workflows.contracts.proofs import Claim
 from workflows.contracts.sealed import SignedApproval
 
 Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
@@ -113,7 +114,7 @@ class Approval(Tolerant):
         """What everybody who sees it has to know."""
         told = [self.why] if self.why is not None else []
         told += ["self-approval: whoever started it gave it"] if self.self_approval else []
-        told += ["unverified: it came straight from Temporal"] if self.verified is False else []
+        told += ["unverified: it or the deployment came straight from Temporal"] if self.verified is False else []
         return told
 
 
@@ -167,7 +168,7 @@ class Rollback(Tolerant):
 
 
 class DeploymentSummary(Tolerant):
-    """A deployment as lists show it. ``remarks``: what is to be known of its approvals."""
+    """A deployment as lists show it. ``remarks``: what is to be known of its start and approvals."""
 
     deployment_id: str
     service_name: str
@@ -193,7 +194,8 @@ class Deployment(Tolerant):
     ``environment`` is where it stands now. ``closed``: its workflow takes no more commands. ``cause`` is a short code
     (``build_failed``, ``rejected``, ``approval_expired``, ``verification_failed``, ``metrics_breached``,
     ``rollback_failed``, ``superseded``, ``cancelled``, …), ``error_message`` a sentence for people. ``sequence`` grows
-    with each write; ``fingerprint`` is a digest of the creating request.
+    with each write; ``fingerprint`` is a digest of the creating request. ``start_doubt``: why nobody knows who started
+    it; None when the API says so, and for those of before that was asked.
     """
 
     deployment_id: str
@@ -233,14 +235,16 @@ class Deployment(Tolerant):
     error_message: str | None = None
     created_by: str = ""
     parties: Parties | None = None
+    start_doubt: str | None = Field(default=None, exclude_if=lambda doubt: doubt is None)
     fingerprint: str | None = None
     sequence: int = 0
 
     @property
     def remarks(self) -> list[str]:
-        """What is to be known of the approvals that count, in short."""
+        """What is to be known of its start and of the approvals that count, in short."""
         given = [each for each in self.approvals if each.counts and each.decision is Decision.APPROVE]
-        said = ["self-approved"] if any(each.self_approval for each in given) else []
+        said = [] if self.start_doubt is None else ["started unverified"]
+        said += ["self-approved"] if any(each.self_approval for each in given) else []
         return [*said, "approved unverified"] if any(each.verified is False for each in given) else said
 
     def summary(self) -> DeploymentSummary:
@@ -280,9 +284,11 @@ class DeploymentStats(Tolerant):
 class DeploymentWrite(Tolerant):
     """One ordered write of a deployment's record, with the events that belong to it, in one transaction.
 
-    ``previous`` is the status that was written last (None for the first write).
+    ``previous`` is the status that was written last (None for the first write). ``claim``, with the first write: whose
+    word it is who started it.
     """
 
     deployment: Deployment
     previous: DeploymentStatus | None = None
+    claim: Claim | None = Field(default=None, exclude_if=lambda claim: claim is None)
     events: list[AuditEvent] = Field(default_factory=list[AuditEvent])

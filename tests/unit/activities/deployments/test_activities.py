@@ -23,6 +23,7 @@ from activities.bootstrap import ControlActivities, build_activities
 from activities.environments import activities as environments
 from activities.environments.activities import EnvironmentActivities
 from activities.environments.temporal import TemporalWorkflows
+from activities.events.witness import Witness
 from activities.stores.open import Stores, open_memory_stores
 from tests.unit.deployment_records import in_status, make_deployment, make_spec, make_state, make_ticket, make_write
 from workflows.contracts import search_attributes as attributes
@@ -171,7 +172,7 @@ class TestAwaitClosed:
 
     def body(self, stores: Stores, closing: Closing) -> Callable[[str], Awaitable[str]]:
         parts = activities_of(stores).environments
-        return EnvironmentActivities(parts.writing, parts.read, parts.send, closing).await_closed
+        return EnvironmentActivities(parts.writing, parts.read, parts.send, closing, Witness()).await_closed
 
     async def test_it_heartbeats_until_the_workflow_has_closed(self, stores: Stores) -> None:
         closing, environment = Closing(), ActivityEnvironment()
@@ -211,7 +212,7 @@ class TestAwaitClosed:
         async def broken(workflow_id: str) -> str:
             raise RuntimeError(workflow_id)
 
-        bodies = EnvironmentActivities(parts.writing, parts.read, parts.send, broken)
+        bodies = EnvironmentActivities(parts.writing, parts.read, parts.send, broken, Witness())
         with pytest.raises(RuntimeError, match="w"):
             await run(bodies.await_closed, "w")
 

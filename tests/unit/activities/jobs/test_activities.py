@@ -11,6 +11,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.bootstrap import build_activities
 from activities.clock import epoch_millis
+from activities.events.witness import Witness
 from activities.jobs.activities import JobActivities
 from activities.jobs.readers import JobReader
 from activities.jobs.reconcile import ClosedWorkflow, Reconciler
@@ -18,7 +19,7 @@ from activities.jobs.writers import JobCreator, JobWriter
 from activities.stores.open import open_memory_stores
 from tests.unit.fakes import FakeJobStore, make_job, no_agents
 from workflows.contracts import activities as stubs
-from workflows.contracts.commands import DeadLetterFilter, Redrive
+from workflows.contracts.commands import BulkRedrive, DeadLetterFilter, Redrive
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable, ValidationFailed, error_from_code
 from workflows.contracts.jobs import Attempt, Job
 from workflows.contracts.records import AwaitJobs, JobWrite, RedriveJobs, RedriveJobsResult, SelectDeadLetters
@@ -42,16 +43,18 @@ class Redriver:
     def __init__(self, **answers: Exception) -> None:
         self.answers = answers
         self.asked: list[str] = []
+        self.commands: list[Redrive] = []
 
     async def __call__(self, job_id: str, command: Redrive, update_id: str | None) -> Job:
         self.asked.append(job_id)
+        self.commands.append(command)
         await asyncio.sleep(0)
         if job_id in self.answers:
             raise self.answers[job_id]
         return make_job(job_id)
 
 
-def build(store: FakeJobStore, redriver: Redriver | None = None) -> JobActivities:
+def build(store: FakeJobStore, redriver: Redriver | None = None, witness: Witness | None = None) -> JobActivities:
     reader, writer = JobReader(store), JobWriter(store, no_agents())
     return JobActivities(
         creator=JobCreator(store, no_agents()),
@@ -59,6 +62,7 @@ def build(store: FakeJobStore, redriver: Redriver | None = None) -> JobActivitie
         reader=reader,
         redrive_job=redriver or Redriver(),
         reconciler=Reconciler(reader, writer, NoWorkflows(), epoch_millis),
+        witness=witness or Witness(),
     )
 
 
@@ -179,6 +183,20 @@ class TestRedrive:
         result = await again.run(build(FakeJobStore(), redriver).redrive_jobs, request)
         assert sorted(result.redriven, key=int) == request.job_ids
         assert [job_id for job_id in redriver.asked if redriver.asked.count(job_id) > 1] == ["12", "12"]
+
+    async def test_jobs_hear_no_more_of_who_asked_than_was_proven(self) -> None:
+        secret, environment = b"a secret that the API and the control worker share", ActivityEnvironment()
+        asked = BulkRedrive(by="rita", via="api", address="10.0.0.1", role="admin", key_id="k")
+        proven = asked.proven(secret, environment.info.workflow_id or "")
+        heard = {"rita admin": proven.claim(), "rita None": asked.claim()}
+        for words, claim in heard.items():
+            redriver = Redriver()
+            bodies = build(FakeJobStore(), redriver, Witness(secret))
+            request = RedriveJobs(job_ids=["a"], claim=claim, **asked.who().model_dump())
+            await environment.run(bodies.redrive_jobs, request)
+            (command,) = redriver.commands
+            assert f"{command.by} {command.role}" == words
+            assert command.via == ("api" if command.role else "temporal")
 
 
 class TestAwait:

@@ -9,7 +9,9 @@ from temporalio.api.enums.v1 import EventType, PendingActivityState, WorkflowTas
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.client import WorkflowHistory
+from temporalio.testing import ActivityEnvironment
 
+from activities.events.witness import Witness
 from activities.jobs.reconcile import Ending
 from activities.repairs.activities import RepairActivities, wait_for_progress
 from activities.stores.open import open_memory_stores
@@ -209,6 +211,7 @@ class Bench:
             self._closer("job"),
             self._closer("deployment"),
             lambda: 5,
+            Witness(),
         )
         self._closing = closing
         self.job: Job | None = make_job("1")
@@ -285,8 +288,8 @@ async def test_a_repair_is_in_the_trail_once() -> None:
     bench = Bench()
     result = RepairResult(workflow_id="job-1", outcome=RepairOutcome.RESET, message="Job 1 goes on.", resets=1)
     note = RepairNote(event_id="repaired-x", repair=end_of(JOB).repair, result=result)
-    await bench.activities.note_repair(note)
-    await bench.activities.note_repair(note)
+    await ActivityEnvironment().run(bench.activities.note_repair, note)
+    await ActivityEnvironment().run(bench.activities.note_repair, note)
     (event,) = (await bench.stores.events.list(EventQuery(limit=10))).items
     assert (event.action, event.by, event.via, event.reason) == ("workflow.repaired", "ann", "cli", "an outage")
     assert (event.job_id, event.pool, event.message) == ("1", "linux", "Job 1 goes on.")
@@ -305,7 +308,8 @@ async def test_a_deployments_trail_says_who_ended_its_job(told: dict[str, Any]) 
     bench = Bench()
     bench.job = make_job("1", labels={"service": "shop"}, **told)
     result = RepairResult(workflow_id="job-1", outcome=RepairOutcome.ENDED, message="Job 1 was ended, as ann asked.")
-    await bench.activities.note_repair(RepairNote(event_id="repaired-x", repair=end_of(JOB).repair, result=result))
+    note = RepairNote(event_id="repaired-x", repair=end_of(JOB).repair, result=result)
+    await ActivityEnvironment().run(bench.activities.note_repair, note)
     (event,) = (await bench.stores.events.list(EventQuery(deployment_id="7", limit=10))).items
     assert (event.action, event.by, event.reason, event.job_id) == ("workflow.repaired", "ann", "an outage", "1")
     assert (event.service_name, event.message) == ("shop", "Job 1 was ended, as ann asked.")
@@ -315,6 +319,7 @@ async def test_a_repair_of_a_job_without_a_record_is_told_all_the_same() -> None
     bench = Bench()
     bench.job = None
     result = RepairResult(workflow_id="job-1", outcome=RepairOutcome.ENDED, message="ended")
-    await bench.activities.note_repair(RepairNote(event_id="repaired-x", repair=end_of(JOB).repair, result=result))
+    note = RepairNote(event_id="repaired-x", repair=end_of(JOB).repair, result=result)
+    await ActivityEnvironment().run(bench.activities.note_repair, note)
     (event,) = (await bench.stores.events.list(EventQuery(limit=10))).items
     assert (event.job_id, event.deployment_id) == ("1", None)

@@ -275,7 +275,7 @@ def test_no_child_is_given_what_is_meant_for_another(tmp_path: Path, monkeypatch
     # One human is alone on their own machine: only there may whoever started a version approve it.
     alone = {name: spec.env.get("HYBRIDCI_ALLOW_SELF_APPROVAL") for name, spec in specs.items()}
     assert {name for name, allowed in alone.items() if allowed == "true"} == {"api", "worker"}
-    assert specs["worker"].env["HYBRIDCI_ALLOW_UNVERIFIED_APPROVALS"] == "true"
+    assert specs["worker"].env["HYBRIDCI_ALLOW_UNVERIFIED"] == "true"
     assert specs["api"].env["HYBRIDCI_SIGNING_KEY_FILE"] == specs["worker"].env["HYBRIDCI_SIGNING_KEY_FILE"]
     assert specs["api"].env["HYBRIDCI_ADMIN_OWNER"] == f"local:{getpass.getuser()}"
     assert specs["api"].env["HYBRIDCI_HOST"] == "0.0.0.0"

@@ -69,6 +69,8 @@ def test_a_proof_is_of_one_commit_in_one_deployment_and_of_all_that_was_said() -
     for name, value in changes.items():
         assert not proven.model_copy(update={name: value}).is_genuine(SECRET, "d1", "1.0", "a" * 40), name
     assert not VOUCHED.is_genuine(SECRET, "d1", "1.0", "a" * 40)
+    for proof in ("ö" * 64, "\x00"):  # a comparison that raises would be tried for ever
+        assert not VOUCHED.model_copy(update={"proof": proof}).is_genuine(SECRET, "d1", "1.0", "a" * 40)
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def test_an_unverified_one_counts_only_where_that_is_allowed_and_says_so() -> No
         facts = ApprovalFacts(doubts=["no proof"], allow_unverified=installation)
         (allowed,) = judged(policy, deployment(), HERE, [forged], facts)
         assert (allowed.counts, allowed.verified) == (True, False)
-        assert allowed.marks == ["unverified: it came straight from Temporal"]
+        assert allowed.marks == ["unverified: it or the deployment came straight from Temporal"]
     refused = rule(ApprovalPolicy(allow_unverified=False), forged, doubts=["no proof"], allow_unverified=True)
     assert refused != [None], "the service says no"
 
