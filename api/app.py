@@ -56,7 +56,7 @@ from api.openapi import install_openapi
 from api.services.routes import policy as service_policy
 from api.services.routes import services
 from api.sign_in import routes as auth
-from api.system.checks import Check, worker_check, write_check
+from api.system.checks import Check, files_check, worker_check, write_check
 from api.system.routes import health as core
 from api.system.routes import repairs, summary
 from api.temporal.connection import TemporalConnection
@@ -137,6 +137,7 @@ def production_app(
         probes={
             "worker": worker_check(temporal.queues, epoch_millis),
             "store": write_check(stores.agents, epoch_millis),
+            "files": files_check(stores.artifacts),
             **({} if disk is None else {"disk": disk}),
         },
         stopping=stopping,

@@ -6,14 +6,16 @@ for a while: ``NEEDED_SECONDS`` and ``WHOLE_SECONDS``, at most twice as long (``
 """
 
 import asyncio
+import hashlib
 import logging
 import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Final
 
 from activities.clock import Clock
-from activities.stores.interfaces import AgentStore
+from activities.stores.interfaces import AgentStore, ArtifactStore
 from api.http.cached import Cached
 from api.temporal.task_queues import TaskQueues
 from workflows.contracts.agents import AgentBeat
@@ -32,7 +34,8 @@ LATE_SECONDS: Final = 30.0
 """A workflow's task waits for milliseconds; one that a worker took and never answered comes back after 10 s."""
 _CHECK_SECONDS: Final = 3.0
 _PROBE: Final = "!write-probe"
-"""No agent and no pool can have this name. Its record goes by itself, as every heartbeat's."""
+"""No agent, pool or job can have this name. Its record goes by itself, as every heartbeat's."""
+_OF_NOTHING: Final = hashlib.sha256().hexdigest()
 
 
 class Checks:
@@ -129,6 +132,22 @@ def write_check(agents: AgentStore, clock: Clock) -> Check:
         except HybridCIError as error:
             logger.warning("the store takes no writes", extra={"reason": error.message})
             return "takes no writes, so records fall behind what workflows do; see its log, its disk and its limits"
+        return None
+
+    return check
+
+
+def files_check(artifacts: ArtifactStore) -> Check:
+    """The bucket of logs and artifacts takes a write: one empty object, the same each time."""
+
+    async def check() -> str | None:
+        try:
+            await artifacts.put(_PROBE, 0, _PROBE, BytesIO(), sha256=_OF_NOTHING)
+        except HybridCIError as error:
+            logger.warning("the bucket takes no writes", extra={"reason": error.message})
+            return (
+                "takes no writes, so agents keep logs and artifacts to themselves; see its log and its policy"
+            )
         return None
 
     return check

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from uuid import uuid4
 
 import pytest
@@ -14,6 +14,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.clock import epoch_millis
 from activities.stores.memory.agents import MemoryAgentStore
+from activities.stores.memory.artifacts import MemoryArtifactStore
 from activities.stores.open import open_memory_stores
 from api.system.checks import (
     LATE_SECONDS,
@@ -21,6 +22,7 @@ from api.system.checks import (
     Check,
     Checks,
     disk_check,
+    files_check,
     worker_check,
     write_check,
 )
@@ -31,6 +33,7 @@ from tests.api.live import until
 from workflows.contracts.agents import AgentBeat
 from workflows.contracts.errors import Unavailable
 from workflows.contracts.ids import CONTROL_QUEUE
+from workflows.contracts.jobs import ArtifactRef
 
 READY, SYSTEM = "/health/ready", "/health/system"
 
@@ -175,6 +178,23 @@ async def test_a_store_that_takes_no_writes_is_named_though_it_answers(caplog: p
     assert found is not None
     assert found.startswith("takes no writes")
     assert "the store takes no writes" in caplog.text
+
+
+class Full(MemoryArtifactStore):
+    """Answers reads, as a bucket does whose policy was changed."""
+
+    async def put(self, job_id: str, attempt: int, path: str, body: BinaryIO, *, sha256: str) -> ArtifactRef:
+        raise Unavailable("AccessDenied")
+
+
+async def test_a_bucket_that_takes_no_writes_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    stores = open_memory_stores()
+    check = files_check(stores.artifacts)
+    assert (await check(), await check()) == (None, None)
+    found = await files_check(Full())()
+    assert found is not None
+    assert found.startswith("takes no writes")
+    assert "the bucket takes no writes" in caplog.text
 
 
 @workflow.defn
