@@ -145,9 +145,7 @@ def files_check(artifacts: ArtifactStore) -> Check:
             await artifacts.put(_PROBE, 0, _PROBE, BytesIO(), sha256=_OF_NOTHING)
         except HybridCIError as error:
             logger.warning("the bucket takes no writes", extra={"reason": error.message})
-            return (
-                "takes no writes, so agents keep logs and artifacts to themselves; see its log and its policy"
-            )
+            return "takes no writes, so agents keep logs and artifacts to themselves; see its log and its policy"
         return None
 
     return check

@@ -13,6 +13,7 @@ from api.cli.client.connection import USAGE, ApiConnection, CliError
 from api.cli.client.http import ApiClient
 from api.cli.commands.deployments.advice import next_steps
 from api.cli.commands.deployments.freeze_times import freeze_period, moment_of
+from api.cli.commands.deployments.output import print_deployment
 from api.cli.commands.deployments.source import SourceOptions, git_fields
 from api.cli.commands.deployments.view import outcome, settled, state, waits_for_approval, way_rows
 from api.cli.commands.deployments.watch import facts, picture
@@ -192,6 +193,11 @@ class TestWatching:
         assert said[f"job {JOB}"].endswith(f"`hybridci job logs -f {JOB} --data-dir /srv/d`")
         assert said["approval 0"] == "production: approved by bob"
         assert said["waits"].endswith(f"`hybridci deploy approve {ID} --data-dir /srv/d`")
+
+    def test_a_start_that_nobody_vouches_for_says_so(self, api: ApiClient, capsys: pytest.CaptureFixture[str]) -> None:
+        closed = deployment(status=DeploymentStatus.FAILED, closed=True)
+        print_deployment(closed.model_copy(update={"start_doubt": "it was sent straight to Temporal"}), api)
+        assert "Unverified  nobody knows who started it: it was sent straight to Temporal" in capsys.readouterr().out
 
     def test_the_picture_has_every_stage_and_no_control_characters(self, api: ApiClient) -> None:
         now = deployment(
