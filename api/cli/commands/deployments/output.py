@@ -153,7 +153,7 @@ def _row(deployment: DeploymentSummary) -> tuple[object, ...]:
 
 def _print_facts(deployment: Deployment, api: ApiClient) -> None:
     ref = f" ({deployment.git_ref})" if deployment.git_ref else ""
-    by = f" by {deployment.created_by}" if deployment.created_by else ""
+    by, doubt = f" by {deployment.created_by}" if deployment.created_by else "", deployment.start_doubt
     # A failed rollback's message is told where it says why it failed.
     waits_for = api.reachable(deployment.waits_for) if deployment.waits_for and not deployment.status.final else None
     print_fields(
