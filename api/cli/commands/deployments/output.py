@@ -168,10 +168,7 @@ def _print_facts(deployment: Deployment, api: ApiClient) -> None:
             ("Message", _first_line(deployment.git_commit_message)),
             ("Repository", deployment.git_repo),
             ("Created", f"{moment(deployment.created_at)}{by}"),
-            (
-                "Unverified",
-                f"nobody knows who started it: {deployment.start_doubt}" if deployment.start_doubt else None,
-            ),
+            ("Unverified", doubt and f"nobody knows who started it: {doubt}"),
             ("Live", moment(deployment.live_at)),
             ("Ended", moment(deployment.completed_at)),
             ("Superseded", f"by {deployment.superseded_by}" if deployment.superseded_by else None),
