@@ -33,6 +33,7 @@ from activities.services.activities import ServiceActivities
 from activities.services.chains import build_apply_service_chain, build_decide_policy_chain
 from activities.settings import ApprovalSettings, WorkerSettings
 from activities.stores.open import Stores
+from activities.tasks.activities import TaskActivities
 from workflows.client.jobs import JobClient
 
 
@@ -59,6 +60,7 @@ class ControlActivities:
     deployments: DeploymentActivities
     environments: EnvironmentActivities
     repairs: RepairActivities
+    tasks: TaskActivities
 
     def all(self) -> Sequence[Callable[..., Any]]:
         """Every activity, for ``Worker(activities=…)``."""
@@ -68,6 +70,7 @@ class ControlActivities:
             *self.deployments.all(),
             *self.environments.all(),
             *self.repairs.all(),
+            *self.tasks.all(),
         ]
 
 
@@ -85,6 +88,7 @@ def build_activities(
     middleware = [ObserveChain()]
     reader = DeploymentReader(stores.deployments, stores.services, stores.environments, stores.events, middleware)
     writer = DeploymentWriter(stores.deployments, middleware)
+    signer = signer or SpecSigner()
     jobs = _job_activities(stores, client, middleware, clock)
     reconciler = DeploymentReconciler(reader, writer, TemporalDeploymentWorkflows(client), clock)
     return ControlActivities(
@@ -99,13 +103,14 @@ def build_activities(
             writer=writer,
             reader=reader,
             reconciler=reconciler,
-            signer=signer or SpecSigner(),
+            signer=signer,
             approvals=_approvals(reader, approvals),
         ),
         environments=_environment_activities(stores, client, middleware, reader),
         repairs=RepairActivities(
             TemporalRepairs(client), stores.events, jobs.reader.get, jobs.reconciler.close, reconciler.close, clock
         ),
+        tasks=TaskActivities(stores.agents.of_pool, stores.events, signer, clock),
     )
 
 

@@ -29,6 +29,7 @@ CLIENT_GROUPS: Final[Mapping[str, str]] = {
     "token": "api.cli.commands.token",
     "audit": "api.cli.commands.audit",
     "health": "api.cli.commands.health",
+    "ask": "api.cli.commands.ask",
     "repair": "api.cli.commands.repair",
     "seal": "api.cli.commands.seal",
     "pool-key": "api.cli.commands.pool_key",

@@ -15,10 +15,12 @@ from api.temporal.task_queues import TaskQueues
 from workflows.client.deployments import DeploymentClient
 from workflows.client.jobs import JobClient, connect
 from workflows.client.repairs import RepairClient
+from workflows.client.tasks import TaskClient
 from workflows.contracts.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 
+_Ways = tuple[JobClient, DeploymentClient, TaskQueues, Client, RepairClient, TaskClient]
 _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 3.0
 
@@ -33,7 +35,7 @@ class TemporalConnection:
 
     def __init__(self, connect: Callable[[], Awaitable[Client]] = connect_as_api) -> None:
         self._connect = connect
-        self._made: tuple[JobClient, DeploymentClient, TaskQueues, Client, RepairClient] | None = None
+        self._made: _Ways | None = None
 
     def job_client(self) -> JobClient:
         """The way to the workflows of jobs."""
@@ -55,6 +57,10 @@ class TemporalConnection:
         """The way to workflows that cannot go on."""
         return self._connected()[4]
 
+    def task_client(self) -> TaskClient:
+        """The way to what agents answer besides their jobs."""
+        return self._connected()[5]
+
     async def keep_trying(self) -> None:
         """Try to connect until it works. Ends then; cancel it to give up."""
         pause = _FIRST_PAUSE
@@ -72,10 +78,11 @@ class TemporalConnection:
                     TaskQueues(client),
                     client,
                     RepairClient(client),
+                    TaskClient(client),
                 )
         logger.info("connected to Temporal")
 
-    def _connected(self) -> tuple[JobClient, DeploymentClient, TaskQueues, Client, RepairClient]:
+    def _connected(self) -> _Ways:
         if self._made is None:
             raise Unavailable("Temporal has not answered since this API started; it keeps trying. Is Temporal running?")
         return self._made
