@@ -62,7 +62,7 @@ async def test_a_history_that_ends_early_is_told(origin: Origin, reading: Readin
     first, second = origin.commit(a="1"), origin.commit(a="2")
     third = origin.commit(a="3")
     shallow = tmp_path / "shallow"
-    subprocess.run(["git", "clone", "-q", "--depth", "2", f"file://{origin.path}", str(shallow)], check=True)
+    origin.git("clone", "-q", "--depth", "2", f"file://{origin.path}", str(shallow))
     place = Place(f"file://{shallow}", None, 30)
     assert await reading.ancestry(place, second, third) == (True, False)
     with pytest.raises(CheckoutError) as refused:
@@ -82,7 +82,7 @@ async def test_grafts_and_replacements_in_the_copy_count_for_nothing(
     (copy,) = [path for path in (tmp_path / "copies").iterdir() if path.is_dir()]
     (copy / "info").mkdir(exist_ok=True)
     (copy / "info" / "grafts").write_text(f"{first} {other}\n")
-    subprocess.run(["git", "-C", str(copy), "replace", "--graft", first, other], check=True, capture_output=True)
+    origin.git("-C", str(copy), "replace", "--graft", first, other)
     assert await reading.ancestry(origin.place, other, first) == (False, True)
 
 
