@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -64,20 +64,18 @@ class Asked:
         self._names: list[str] = []
 
     async def register(self, agent_id: str = "agent-1", **fields: Any) -> None:
-        agent = Agent(
-            **{
-                "agent_id": agent_id,
-                "instance": "i" * 8,
-                "pool": self.pool,
-                "tasks": ["ancestry", "commits", "head", "ready"],
-                "registered_at": epoch_millis(),
-                **fields,
-            }
-        )
+        values = {
+            "agent_id": agent_id,
+            "instance": "i" * 8,
+            "pool": self.pool,
+            "tasks": ["ancestry", "commits", "head", "ready"],
+            "registered_at": epoch_millis(),
+        }
+        agent = Agent.model_validate({**values, **fields})
         assert await self.stores.agents.put(agent, [])
 
     @asynccontextmanager
-    async def answering(self, script: Script) -> AsyncIterator[None]:
+    async def answering(self, script: Script) -> AsyncGenerator[None]:
         given = self.given
 
         class Answering:
