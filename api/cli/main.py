@@ -238,8 +238,8 @@ def bench(
         list[str] | None,
         typer.Option(
             "--part",
-            help="Only this: latency, throughput, deployments, deployments-many, gateway, memory, reads, heartbeats, "
-            "or fleet (measured only when named). Repeatable.",
+            help="Only this: latency, throughput, deployments, deployments-many, gateway, questions, memory, reads, "
+            "heartbeats, or fleet (measured only when named). Repeatable.",
         ),
     ] = None,
     samples: Annotated[
