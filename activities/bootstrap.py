@@ -34,6 +34,7 @@ from activities.services.activities import ServiceActivities
 from activities.services.chains import build_apply_service_chain, build_decide_policy_chain
 from activities.settings import ApprovalSettings, WorkerSettings
 from activities.stores.open import Stores
+from activities.tasks.activities import TaskActivities
 from workflows.client.jobs import JobClient
 from workflows.client.proving import Prover
 
@@ -61,6 +62,7 @@ class ControlActivities:
     deployments: DeploymentActivities
     environments: EnvironmentActivities
     repairs: RepairActivities
+    tasks: TaskActivities
 
     def all(self) -> Sequence[Callable[..., Any]]:
         """Every activity, for ``Worker(activities=…)``."""
@@ -70,6 +72,7 @@ class ControlActivities:
             *self.deployments.all(),
             *self.environments.all(),
             *self.repairs.all(),
+            *self.tasks.all(),
         ]
 
 
@@ -88,6 +91,7 @@ def build_activities(
     witness = Witness(prover.secret, approvals is not None and approvals.allow_unverified)
     reader = DeploymentReader(stores.deployments, stores.services, stores.environments, stores.events, middleware)
     writer = DeploymentWriter(stores.deployments, middleware)
+    signer = signer or SpecSigner()
     jobs = _job_activities(stores, JobClient(client, prover), TemporalJobWorkflows(client), witness, middleware, clock)
     reconciler = DeploymentReconciler(reader, writer, TemporalDeploymentWorkflows(client), clock)
     return ControlActivities(
@@ -103,7 +107,7 @@ def build_activities(
             writer=writer,
             reader=reader,
             reconciler=reconciler,
-            signer=signer or SpecSigner(),
+            signer=signer,
             approvals=_approvals(reader, approvals),
             witness=witness,
         ),
@@ -117,6 +121,7 @@ def build_activities(
             clock,
             witness,
         ),
+        tasks=TaskActivities(stores.agents.of_pool, stores.events, signer, clock, witness),
     )
 
 

@@ -37,6 +37,7 @@ from workflows.repair.reconcile import ReconcileWorkflow
 from workflows.repair.stuck import StuckWorkflows
 from workflows.repair.workflow import RepairWorkflow
 from workflows.service.workflow import PolicyDecisionWorkflow, ServiceWorkflow
+from workflows.task.workflow import AgentTaskWorkflow
 from workflows.version import product_version
 
 logger = logging.getLogger(__name__)
@@ -85,6 +86,7 @@ def build_worker(client: Client, activities: ControlActivities, settings: Worker
             ServiceWorkflow,
             PolicyDecisionWorkflow,
             RepairWorkflow,
+            AgentTaskWorkflow,
         ],
         activities=activities.all(),
         max_concurrent_workflow_tasks=settings.max_concurrent_workflow_tasks,

@@ -48,6 +48,8 @@ class AgentSettings(BaseSettings):
     secrets_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_SECRETS_FILE")
     pool_keys_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_POOL_KEYS_FILE")
     approvers_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_APPROVERS_FILE")
+    probes_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_PROBES_FILE")
+    tasks: int = Field(default=2, ge=0, le=100, validation_alias="HYBRIDCI_AGENT_TASKS")
     control_keys_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_CONTROL_KEYS_FILE")
     max_log_bytes: int = Field(
         default=MAX_LOG_BYTES, ge=1024, le=MAX_LOG_BYTES, validation_alias="HYBRIDCI_AGENT_MAX_LOG_BYTES"

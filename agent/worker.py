@@ -13,6 +13,7 @@ import socket
 import sys
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any, Final
 
 from temporalio.client import Client
@@ -29,8 +30,9 @@ from agent.control.registration import NameTaken, Registrar
 from agent.control.temporal import Connection
 from agent.git.checkout import Checkout
 from agent.git.eviction import CacheLimits, keep_within
+from agent.git.reading import Reading
 from agent.logs.sender import LogOrigin, LogShipper, UnsentLog
-from agent.queues.pollers import Poller, Queues
+from agent.queues.pollers import MAIN_POLLS, Poller, Queues
 from agent.queues.slots import Slots
 from agent.safety.approvals import load_approvals
 from agent.safety.fences import Fences
@@ -43,8 +45,12 @@ from agent.secrets.sealed import public_keys
 from agent.settings import AgentSettings, SettingsError
 from agent.steps.executors import executor_named
 from agent.steps.orphans import adopt_orphans
+from agent.tasks.activity import Tasks
+from agent.tasks.catalogue import Catalogue, offered_kinds
+from agent.tasks.probes import Probes
 from agent.waiting import first_of
 from workflows.contracts.agents import AgentRegistration
+from workflows.contracts.ids import pool_queue, tasks_queue
 from workflows.log_setup import setup_logging
 from workflows.version import product_version
 
@@ -53,6 +59,8 @@ _DRAIN_SECONDS: Final = 60.0
 _FORCED_GRACE_SECONDS: Final = 3.0
 _CACHE: Final = "git"
 """The folder of the repositories' copies."""
+_READING: Final = "tasks"
+"""The folder of what agent tasks read in."""
 _GOOD_BYE_SECONDS: Final = 3.0
 _UNUSABLE: Final = 2
 """The exit code of an agent that cannot work as it is set up."""
@@ -108,6 +116,7 @@ def _registration(settings: AgentSettings, name: str, instance: Instance, labels
         hostname=socket.gethostname()[:256],
         version=product_version(),
         public_keys=public_keys(settings),
+        tasks=offered_kinds(settings, Probes.load(settings)),
     )
 
 
@@ -203,8 +212,17 @@ class _Agent:
         watchers = Watchers(ended=quarantine.note, cut_off=lambda: heartbeats.soon(), unauthenticated=registrar.ask)
         attempts = Attempts(host, client, Admission(gate, labels, settings.capacity), watchers)
         connect = self._connection.another
-        poller = Poller(client, connect, self._id, settings.pool, labels, [attempts.run_attempt], settings.capacity)
+        polls = min(MAIN_POLLS, settings.capacity)
+        poller = Poller(
+            client, connect, self._id, settings.pool, labels, [attempts.run_attempt], pool_queue(settings.pool), polls
+        )
         queues = Queues(poller, Slots(settings.capacity), gate)
+        tasks = self._tasks(host)
+        asked = Queues(
+            replace(poller, labels={}, activities=[tasks.run_task], queue=tasks_queue(settings.pool), polls=1),
+            Slots(max(1, settings.tasks)),
+            gate,
+        )
         heartbeats = HeartbeatLoop(
             host.control_plane,
             HeartbeatSubject(
@@ -221,15 +239,22 @@ class _Agent:
         registrar.on_registered(lambda _: heartbeats.soon())
         beside.run(_keep_once_registered(registrar, heartbeats))
         queues.start()
+        beside.run(_start_once_known(registrar, asked))
         logger.info("Agent %s works for pool %s, capacity %d", self._id, settings.pool, settings.capacity)
         await self._drain.wait()
-        ending = asyncio.create_task(queues.end())
+        ending = asyncio.ensure_future(asyncio.gather(queues.end(), asked.end()))
         await first_of(asyncio.shield(ending), self._force.wait())
         if not ending.done():
             attempts.stop_all(grace_seconds=_FORCED_GRACE_SECONDS)
+            tasks.stop_all()
         await ending
         await quarantine.saved()
         logger.info("Drained: %d attempts are left", len(attempts.running))
+
+    def _tasks(self, host: Host) -> Tasks:
+        reading = Reading(host.checkout.source, self._settings.directory / _READING)
+        catalogue = Catalogue(reading, Probes.load(self._settings))
+        return Tasks(self._id, self._registration.tasks, catalogue, self._gate, host.specifications)
 
     async def _finish(self, host: Host) -> None:
         seconds = 2.0 if self._force.is_set() else _DRAIN_SECONDS
@@ -277,6 +302,12 @@ async def _keep_once_registered(registrar: Registrar, heartbeats: HeartbeatLoop)
     registered = await registrar.registered()
     heartbeats.seconds = registered.heartbeat_seconds
     await heartbeats.keep()
+
+
+async def _start_once_known(registrar: Registrar, asked: Queues) -> None:
+    """Nobody polls for agent tasks where the API does not know them: an older gateway would refuse it."""
+    await registrar.tasks_known.wait()
+    asked.start()
 
 
 def _leftover(attempt: DeadAttempt) -> UnsentLog:

@@ -59,6 +59,7 @@ from api.sign_in import routes as auth
 from api.system.checks import Check, files_check, worker_check, write_check
 from api.system.routes import health as core
 from api.system.routes import repairs, summary
+from api.tasks import routes as tasks
 from api.temporal.connection import TemporalConnection
 from api.webhooks import routes as webhook_routes
 from api.webhooks.receive import Webhooks
@@ -85,6 +86,7 @@ _ROUTES: Final = (
     events,
     codec_routes,
     agent_io,
+    tasks,
     pools,  # before the agents, whose ids could be any word
     agents,
 )
@@ -128,6 +130,7 @@ def production_app(
         temporal=temporal.job_client,
         deploying=temporal.deployment_client,
         repairing=temporal.repair_client,
+        asking=temporal.task_client,
         metrics=Metrics(),
         fleet=fleet,
         gateway=gateway,

@@ -31,15 +31,22 @@ from api.temporal.known_jobs import KnownJobs
 from workflows.client.deployments import DeploymentClient
 from workflows.client.jobs import JobClient
 from workflows.client.repairs import RepairClient
+from workflows.client.tasks import TaskClient
+from workflows.contracts.errors import Unavailable
+
+
+def nobody_to_ask() -> TaskClient:
+    """Of services without Temporal. Raises Unavailable."""
+    raise Unavailable("This process has no way to Temporal, so it can ask no agent.")
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """One process's services.
 
-    ``temporal``, ``deploying`` and ``repairing`` return the ways to the workflows, or raise Unavailable as long as
-    Temporal was never reached. ``stopping`` is True once the process has been told to end; whoever streams without end
-    then ends.
+    ``temporal``, ``deploying``, ``repairing`` and ``asking`` return the ways to the workflows, or raise
+    Unavailable as long as Temporal was never reached. ``stopping`` is True once the process has been told to end;
+    whoever streams without end then ends.
     ``agents.fleet`` knows the agents and pools; ``gateway`` is where agents elsewhere connect, when there is one.
     ``probes`` ask what the whole needs besides this process's own, by name.
     ``starting`` has a lock for each deployment that a request with a key is just starting.
@@ -59,6 +66,7 @@ class Services:
     repairing: Callable[[], RepairClient]
     metrics: Metrics
     fleet: Fleet
+    asking: Callable[[], TaskClient] = nobody_to_ask
     gateway: GatewayAddress | None = None
     codec: PayloadCodec | None = None
     environment: str = "development"
@@ -93,3 +101,8 @@ class Services:
     def repair_client(self) -> RepairClient:
         """The way to workflows that cannot go on. Raises Unavailable."""
         return self.repairing()
+
+    @property
+    def task_client(self) -> TaskClient:
+        """The way to what agents answer besides their jobs. Raises Unavailable."""
+        return self.asking()

@@ -18,6 +18,7 @@ from api.http.errors import PROBLEM_MEDIA_TYPE
 from api.http.problems import Problem
 from api.jobs.schemas import EXAMPLE_JOB, Batch
 from api.services.schemas import EXAMPLE_SERVICE
+from api.tasks.schemas import EXAMPLE_TASK, TaskRequest
 from workflows.contracts.access import KeyRequest
 from workflows.contracts.deployments.deployment import DeploymentRequest
 from workflows.contracts.deployments.services import ServiceSpec
@@ -37,6 +38,7 @@ TAGS: Final = [
     {"name": "summary", "description": "The dashboard's first page."},
     {"name": "agents", "description": "Who runs the jobs: register, heartbeat, drain; what attempts deliver."},
     {"name": "pools", "description": "What waits for agents, and how many there should be."},
+    {"name": "tasks", "description": "What a pool's agents are asked besides jobs: commits, files, metrics."},
     {"name": "codec", "description": "Sealed payloads in clear, for the Temporal UI."},
     {"name": "sign-in", "description": "Sessions of people, tokens of workloads."},
     {"name": "core", "description": "Health and information."},
@@ -61,6 +63,7 @@ _EXAMPLES: Final[dict[type[BaseModel], Any]] = {
     ServiceSpec: EXAMPLE_SERVICE,
     DeploymentRequest: EXAMPLE_DEPLOYMENT,
     KeyRequest: EXAMPLE_KEY,
+    TaskRequest: EXAMPLE_TASK,
 }
 _REF: Final = "#/components/schemas/"
 

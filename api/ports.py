@@ -23,6 +23,7 @@ from api.identity.pools import PoolRule
 from workflows.client.deployments import DeploymentClient
 from workflows.client.jobs import JobClient
 from workflows.client.repairs import RepairClient
+from workflows.client.tasks import TaskClient
 
 
 class HasClock(Protocol):
@@ -114,6 +115,13 @@ class HasRepairClient(Protocol):
 
     @property
     def repair_client(self) -> RepairClient: ...
+
+
+class HasTaskClient(Protocol):
+    """The way to what agents answer besides their jobs. Raises Unavailable likewise."""
+
+    @property
+    def task_client(self) -> TaskClient: ...
 
 
 class HasCodec(Protocol):

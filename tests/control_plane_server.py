@@ -47,10 +47,12 @@ class Registry:
     """What agents say of themselves, and what they are told. ``refusal``: status and detail for who registers.
 
     ``token`` is what registering gives; it is accepted wherever KEY is, and for heartbeats nothing else.
-    ``present`` False: an API of an earlier version.
+    ``present`` False: an API of an earlier version. ``knows_tasks`` False: one of before agent tasks, which refuses a
+    field that it does not know.
     """
 
     present: bool = True
+    knows_tasks: bool = True
     token: str = TOKEN
     refusal: tuple[int, str] | None = None
     gateway: dict[str, str] | None = None
@@ -147,6 +149,8 @@ class ControlPlaneServer:
         if registry.refusal is not None:
             status, detail = registry.refusal
             return status, json.dumps({"detail": detail}).encode()
+        if not registry.knows_tasks and b'"tasks"' in body:
+            return 422, b'{"detail": "Correct these fields and send the request again: tasks."}'
         registry.keys.append(shown)
         registry.registered.append(AgentRegistration.model_validate_json(body))
         registry.unknown = False

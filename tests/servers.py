@@ -16,6 +16,8 @@ from api.cli.stack import embedded
 from api.cli.stack.launching import kill, launch, stop, wait_ready
 
 HOST = "127.0.0.1"
+OWN_CODE = {"PYTHONPATH": str(Path(__file__).parents[1])}
+"""For the environment of a process that is started: the tree that is tested, whatever is installed."""
 _PORTS = range(10_000, 32_000)
 """Below those that the system gives to whoever names none: it could give one away before our server has it."""
 _PORTS_EACH = 2_000

@@ -6,10 +6,12 @@ API. Deliberately not here: what is signed (``workflows.contracts.attempts``), c
 """
 
 import base64
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from activities.clock import Clock, epoch_millis
+from workflows.contracts import tasks
 from workflows.contracts.attempts import signed_bytes
 from workflows.contracts.commands import JobInput
 from workflows.contracts.jobs import SERVICE_LABEL
@@ -25,6 +27,8 @@ LIFETIME_MS: Final = 7 * _DAY_MS
 """As long as a job may wait for an agent, its further attempts included: the longest timeout that a job can have."""
 LIFETIME_BACK_MS: Final = 90 * _DAY_MS
 """A rollback must run whenever an agent comes back. What ends it is a newer turn: its fence is signed with it."""
+LIFETIME_TASK_MS: Final = 5 * 60_000
+"""Longer than any question is waited for, and than clocks differ."""
 _GOING_BACK: Final = frozenset({"rollback", "health"})
 _UNSIGNED: Final = base64.b64encode(bytes(64)).decode()
 _KEY_BYTES: Final = 32
@@ -56,18 +60,26 @@ class SpecSigner:
 
     def sign(self, start: JobInput) -> SpecSignature | None:
         """The signature over all that the job's agent is given, or None without a key."""
+        lifetime = LIFETIME_BACK_MS if start.spec.job_type in _GOING_BACK else LIFETIME_MS
+        service = start.spec.labels.get(SERVICE_LABEL, "")
+        return self._sign(service, lifetime, lambda unsigned: signed_bytes(to_be_signed(start), unsigned))
+
+    def sign_task(self, task: tasks.TaskInput, service: str | None) -> SpecSignature | None:
+        """The same over a question to a pool's agents; ``service``: whose guard asks it, None for a person's."""
+        return self._sign(service or "", LIFETIME_TASK_MS, lambda unsigned: tasks.signed_bytes(task, unsigned))
+
+    def _sign(self, service: str, lifetime_ms: int, content: Callable[[SpecSignature], bytes]) -> SpecSignature | None:
         if self._key is None:
             return None
         now = self._clock()
-        lifetime = LIFETIME_BACK_MS if start.spec.job_type in _GOING_BACK else LIFETIME_MS
         unsigned = SpecSignature(
-            service=start.spec.labels.get(SERVICE_LABEL, ""),
+            service=service,
             issued_at=now,
-            expires_at=now + lifetime,
+            expires_at=now + lifetime_ms,
             key_id=key_id(bytes(self._key.verify_key)),
             signature=_UNSIGNED,
         )
-        signature = self._key.sign(signed_bytes(to_be_signed(start), unsigned)).signature
+        signature = self._key.sign(content(unsigned)).signature
         return unsigned.model_copy(update={"signature": base64.b64encode(signature).decode()})
 
 

@@ -32,6 +32,7 @@ _APART_SECONDS: Final = 5.0
 _NO_ROUTE: Final = frozenset({404, 405})
 _NOT_ALLOWED: Final = frozenset({401, 403})
 _TAKEN: Final = 409
+_MALFORMED: Final = frozenset({400, 422})
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +60,8 @@ class NameTaken(Exception):
 class Registrar:
     """Keeps this agent registered. ``current`` is None as long as the API has no registry.
 
-    ``on_taken`` is called when the id went to another agent under way.
+    ``on_taken`` is called when the id went to another agent under way. ``tasks_known`` is set while the API
+    knows that this agent answers agent tasks.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Registrar:
     ) -> None:
         self._settings, self._plane, self._registration = settings, plane, registration
         self._on_taken = on_taken
+        self.tasks_known = asyncio.Event()
         self._listeners: list[Callable[[Registration], None]] = []
         self._wanted, self._known = asyncio.Event(), asyncio.Event()
         self._registered_at = float("-inf")
@@ -145,7 +148,7 @@ class Registrar:
 
     async def _register(self) -> None:
         try:
-            answer = await self._plane.register(self._registration, self._settings.read_api_key())
+            answer = await self._ask_for_a_place(self._settings.read_api_key())
             registered = Registration.model_validate_json(answer)
         except ValidationError as error:  # its text may hold the token
             raise ApiUnreachable(
@@ -163,6 +166,24 @@ class Registrar:
         for listener in self._listeners:
             listener(registered)
         logger.info("Registered%s as %s", " again" if again else "", self._registration.agent_id)
+
+    async def _ask_for_a_place(self, key: str) -> bytes:
+        """An API of an earlier version refuses a field that it does not know."""
+        registration = self._registration
+        if registration.tasks:
+            try:
+                answer = await self._plane.register(registration, key)
+            except RequestRefused as error:
+                if error.status not in _MALFORMED:
+                    raise
+            else:
+                self.tasks_known.set()
+                return answer
+        answer = await self._plane.register(registration.model_copy(update={"tasks": []}), key)
+        if registration.tasks:
+            logger.info("The API does not know agent tasks, so this agent is asked none")
+        self.tasks_known.clear()
+        return answer
 
     def _seconds_to_next(self) -> float:
         if self.current is None:

@@ -9,37 +9,32 @@ A job runs as the agent's user, so a hostile one could still write into the copy
 """
 
 import errno
-import re
-import shutil
-import tempfile
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from agent.git.addresses import require_usable
 from agent.git.ancestry import require_on_ref
+from agent.git.borrowed import Borrowed, borrow_ends
 from agent.git.cache import GitCache, WantedCommit
 from agent.git.command import GitCall, Patience, checkout_environment, git
 from agent.git.errors import CheckoutError as CheckoutError
-from agent.git.errors import explain, invalid_tree, redact
+from agent.git.errors import explain, invalid_tree
 from workflows.newest import Newest
 
 _REMEMBERED_COMMITS: Final = 10_000
-_SHA: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_REF: Final = re.compile(r"(?!-)(?!.*(\.\.|@\{|//|\.lock$|/$|\.$))[^\s~^:?*\[\\\x00-\x20\x7f]+")
-_URL: Final = re.compile(r"([a-z][a-z0-9+.-]*)://(?!-)[^\s\x00-\x1f\x7f]+")
-_SCP: Final = re.compile(r"(?!-)[A-Za-z0-9_.-]+@(?!-)[A-Za-z0-9.-]+:(?![:-])[^\s\x00-\x1f\x7f]+")
 
 
 @dataclass(frozen=True, slots=True)
-class _Template:
-    """A fresh repository's ``config`` and HEAD, as git makes them for this file system."""
+class Source:
+    """The agent's copies, repositories that borrow from them, and the kinds of addresses that may be fetched from."""
 
-    config: str
-    head: str
+    cache: GitCache
+    borrowed: Borrowed
+    protocols: tuple[str, ...]
 
 
 class Checkout:
@@ -49,9 +44,14 @@ class Checkout:
         self._folder = cache_dir.resolve()
         self._protocols = allowed_protocols
         self._cache = GitCache(self._folder, allowed_protocols)
-        self._templates: dict[str, _Template] = {}
+        self._borrowed = Borrowed(self._cache, self._folder)
         self._commits: Newest[str, None] = Newest(_REMEMBERED_COMMITS)  # ids that git has said to be commits
         self._held: dict[Path, int] = {}
+
+    @property
+    def source(self) -> Source:
+        """The same copies, for who only reads in them."""
+        return Source(self._cache, self._borrowed, self._protocols)
 
     async def into(
         self,
@@ -70,12 +70,12 @@ class Checkout:
         agent dies. Cancelling the task kills git and leaves the cache sound. ``leave`` comes later, however this ends.
         """
         wanted = WantedCommit(repo, sha, ref)
-        self._refuse(wanted)
+        require_usable(wanted, self._protocols)
         call = GitCall(write, Patience.of(timeout_seconds), cookie or f"checkout-{uuid.uuid4()}")
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._held[workspace] = await self._cache.hold(call, wanted)
-            await self._prepare(call, workspace, wanted)
+            await self._borrowed.prepare(call, workspace, wanted)
             await self._check_out(call, workspace, wanted)
         except OSError as error:
             cause = "disk_full" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "checkout_failed"
@@ -103,7 +103,7 @@ class Checkout:
         CheckoutError, ``commit_not_on_ref`` when it is not.
         """
         wanted = WantedCommit(repo, sha, ref)
-        self._refuse(wanted)
+        require_usable(wanted, self._protocols)
         call = GitCall(write, Patience.of(timeout_seconds), cookie)
         head = await require_on_ref(self._cache, call, wanted, ref, workspace=workspace)
         write(f"{sha} is on {ref}, whose head is {head}\n".encode())
@@ -113,21 +113,6 @@ class Checkout:
         held = self._held.pop(workspace, None)
         if held is not None:
             self._cache.let_go(held)
-
-    def _refuse(self, wanted: WantedCommit) -> None:
-        """Whatever git could read as an option, a helper or a range. The API checks it too; an agent trusts nobody."""
-        scheme = match[1] if (match := _URL.fullmatch(wanted.repo)) else "ssh" if _SCP.fullmatch(wanted.repo) else None
-        if scheme not in self._protocols or "::" in wanted.repo.split("/", 1)[0]:
-            message = (
-                f"{redact(wanted.repo)!r} is not a repository this agent may use: {', '.join(self._protocols)} only."
-            )
-            raise CheckoutError("repository_invalid", message, retryable=False)
-        if not _SHA.fullmatch(wanted.sha):
-            message = f"{wanted.sha!r} is not a commit id: 40 or 64 lower-case hexadecimal digits are needed."
-            raise CheckoutError("unknown_commit", message, retryable=False)
-        if wanted.ref is not None and not _REF.fullmatch(wanted.ref):
-            message = f"{wanted.ref!r} is not a git reference: name a branch or a tag."
-            raise CheckoutError("repository_invalid", message, retryable=False)
 
     async def _check_out(self, call: GitCall, workspace: Path, wanted: WantedCommit) -> None:
         """Try at once; then with the commit fetched; then with a fresh copy, for what was there is damaged."""
@@ -149,8 +134,7 @@ class Checkout:
         """The hot path. None when it worked, else what git said. Raises CheckoutError where a fetch cannot help."""
         env = checkout_environment(git_dir=workspace / ".git", work_tree=workspace)
         (workspace / ".git" / "index.lock").unlink(missing_ok=True)  # of an earlier try that was killed
-        with suppress(FileNotFoundError):  # a clone of somebody's shallow clone: history ends there
-            shutil.copyfile(self._cache.path(wanted) / "shallow", workspace / ".git" / "shallow")
+        borrow_ends(self._cache, wanted, workspace)
         known = wanted.sha in self._commits
         arguments = ["checkout", "--quiet", "--force", "--detach", wanted.sha, "--"]
         if known:  # writes the same files at two thirds of the cost, but would take a tag or a tree as well
@@ -166,31 +150,6 @@ class Checkout:
             raise error
         return said
 
-    async def _prepare(self, call: GitCall, workspace: Path, wanted: WantedCommit) -> None:
-        """A repository made by hand from git's own template: four small files instead of another process."""
-        template = self._templates.get(wanted.object_format) or await self._make_template(call, wanted.object_format)
-        folder = workspace / ".git"
-        (folder / "objects" / "info").mkdir(parents=True)
-        (folder / "refs").mkdir()
-        (folder / "HEAD").write_text(template.head)
-        (folder / "config").write_text(template.config + _remote(wanted.repo))
-        (folder / "objects" / "info" / "alternates").write_text(f"{self._cache.path(wanted) / 'objects'}\n")
-
-    async def _make_template(self, call: GitCall, object_format: str) -> _Template:
-        folder = Path(tempfile.mkdtemp(prefix="template-", dir=self._folder))
-        try:
-            arguments = ["init", "--quiet", "--template=", f"--object-format={object_format}"]
-            env = checkout_environment(git_dir=folder / ".git", work_tree=folder)
-            del env["GIT_WORK_TREE"]
-            code, said = await git(call, arguments, cwd=folder, env=env)
-            if code != 0:
-                raise explain(said, "Preparing a workspace")
-            template = _Template((folder / ".git/config").read_text(), (folder / ".git/HEAD").read_text())
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-        self._templates[object_format] = template
-        return template
-
 
 def _detach(git_dir: Path, sha: str) -> None:
     """HEAD at the commit, with the log by which git says "HEAD detached at", as ``git checkout`` leaves them."""
@@ -199,9 +158,3 @@ def _detach(git_dir: Path, sha: str) -> None:
     (git_dir / "logs").mkdir(exist_ok=True)
     moved = f"{'0' * len(sha)} {sha} hybridci <agent@hybridci> {int(time.time())} +0000"
     (git_dir / "logs" / "HEAD").write_text(f"{moved}\tcheckout: moving from {unborn} to {sha}\n")
-
-
-def _remote(repo: str) -> str:
-    """``origin`` for the user's own git commands, without a password, for steps can read this file."""
-    url = re.sub(r"^(https?://)[^/@]+@", r"\1", repo).replace("\\", "\\\\").replace('"', '\\"')
-    return f'[remote "origin"]\n\turl = "{url}"\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n'

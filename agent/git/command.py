@@ -39,6 +39,7 @@ _SETTINGS: Final = {
     "http.lowSpeedLimit": "1",
     "http.lowSpeedTime": "60",
 }
+_WITHOUT_STDERR: Final = ("bash", "-c", 'exec "$@" 2>/dev/null', "git")
 _OPTIONS: Final = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]
 
 
@@ -99,6 +100,44 @@ async def git(
     if end.reason is EndReason.TIMED_OUT:
         raise timed_out(call.patience.seconds)
     return end.exit_code, output.tail
+
+
+async def git_output(
+    call: GitCall, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], max_bytes: int
+) -> tuple[int, bytes, bool]:
+    """Run git; (exit code, the first ``max_bytes`` that it printed, whether there was more). What it says of errors is
+    left out. Raises CheckoutError as ``git``.
+    """
+    output = bytearray()
+
+    def take(data: bytes) -> None:
+        output.extend(data)
+        if len(output) > max_bytes:
+            raise _Full
+
+    try:
+        end = await run_process(
+            [*_WITHOUT_STDERR, "git", *_OPTIONS, *arguments],
+            cwd=cwd,
+            env=env,
+            on_output=take,
+            stop=StopSignal(),
+            timeout_seconds=call.patience.left(),
+            cookie=call.cookie,
+            grace_seconds=_GRACE_SECONDS,
+            interrupt=signal.SIGTERM,
+        )
+    except _Full:
+        return 0, bytes(output[:max_bytes]), True
+    except SpawnError as error:
+        raise CheckoutError("checkout_failed", f"git could not be run: {error}", retryable=True) from error
+    if end.reason is EndReason.TIMED_OUT:
+        raise timed_out(call.patience.seconds)
+    return end.exit_code, bytes(output), False
+
+
+class _Full(Exception):
+    """It prints more than is read."""
 
 
 def checkout_environment(*, git_dir: Path, work_tree: Path | None = None) -> dict[str, str]:

@@ -27,7 +27,8 @@ from workflows.contracts.labels import normalised, unmet
 from workflows.version import product_version
 
 MAX_DEMANDS: Final = 16
-_MAIN_POLLS: Final = 5
+MAIN_POLLS: Final = 5
+"""At most, of the pool's queue."""
 _DEMAND_POLLS: Final = 1
 _NO_LIMIT: Final = timedelta(days=30)
 """How long a draining worker lets its attempts run: to their end, for each has a timeout of its own."""
@@ -51,7 +52,8 @@ class _Poll:
 
 @dataclass(frozen=True, slots=True)
 class Poller:
-    """Who polls, and what runs what comes. ``labels``: what this agent may be asked for.
+    """Who polls which queue, with how many polls, and what runs what comes. ``labels``: what this agent may be asked
+    for; those demands have queues of their own.
 
     ``reconnect`` makes another client; it raises RuntimeError when Temporal does not answer.
     """
@@ -62,7 +64,8 @@ class Poller:
     pool: str
     labels: Mapping[str, str]
     activities: Sequence[Callable[..., Any]]
-    capacity: int
+    queue: str
+    polls: int
 
 
 @dataclass(slots=True, eq=False)
@@ -120,7 +123,7 @@ class Queues:
             task.cancel()
 
     def _adjust(self) -> None:
-        wanted = self._demands | {pool_queue(self.poller.pool)}
+        wanted = self._demands | {self.poller.queue}
         if not self._started or self.gate.refusal is not None:
             wanted = frozenset[str]()
         for queue in set(self._polls) - wanted:
@@ -131,7 +134,7 @@ class Queues:
 
     def _poll(self, queue: str) -> None:
         poller = self.poller
-        polls = min(_MAIN_POLLS, poller.capacity) if queue == pool_queue(poller.pool) else _DEMAND_POLLS
+        polls = poller.polls if queue == poller.queue else _DEMAND_POLLS
         line = self.slots.line(polls=polls)
 
         async def failed(error: BaseException) -> None:

@@ -29,6 +29,7 @@ from pydantic import Field, StrictBool, StringConstraints, TypeAdapter, model_va
 
 from agent.settings import AgentSettings
 from agent.yaml_file import read_yaml
+from workflows.contracts import tasks
 from workflows.contracts.agents import PublicKey
 from workflows.contracts.attempts import AttemptInput, signed_bytes
 from workflows.contracts.base import Frozen
@@ -111,28 +112,46 @@ class Specifications:
                 f"This agent runs only {what} that the control plane has signed ({SETTING}), and this one is not. "
                 "Deployments' jobs are, when the control worker has HYBRIDCI_SPEC_KEY_FILE. Run others in another pool."
             )
-        why = self._refusal(attempt, signature, now_ms)
+        why = self._refusal(signed_bytes(attempt, signature), attempt.pool, signature, now_ms)
         if why is not None or attempt.deployment_id is None:
             raise SpecificationUnverified(f"This agent refuses the job: {why or 'it names no deployment'}.")
         return Verified(signature.service, attempt.deployment_id)
 
-    def _refusal(self, attempt: AttemptInput, signature: SpecSignature, now_ms: int) -> str | None:
+    def require_task(self, task: tasks.TaskInput, now_ms: int) -> None:
+        """Return when this agent may answer the question. Raises SpecificationUnverified."""
+        if task.signature is None:
+            if self._known.required:
+                raise SpecificationUnverified(
+                    f"This agent answers only questions that the control plane has signed ({SETTING}), and this one is"
+                    " not: the control worker has no HYBRIDCI_SPEC_KEY_FILE, or it was asked around it."
+                )
+            return
+        content = tasks.signed_bytes(task, task.signature)
+        why = self._refusal(content, task.pool, task.signature, now_ms)
+        if why is not None:
+            raise SpecificationUnverified(f"This agent refuses the question: {why}.")
+
+    def _refusal(self, content: bytes, pool: str, signature: SpecSignature, now_ms: int) -> str | None:
         """Why the signature does not count here, or None."""
         key = self._keys.get(signature.key_id)
         if key is None:
             names = ", ".join(each.name for each in self._known.keys)
             return f"it is signed with the key {signature.key_id}, which is none of those in {SETTING} ({names})"
         try:
-            key.verify(signed_bytes(attempt, signature), Base64Encoder.decode(signature.signature.encode()))
+            key.verify(content, Base64Encoder.decode(signature.signature.encode()))
         except (CryptoError, ValueError):
             return "it is not what the control plane has signed: it was changed or forged, or of another job"
         if signature.expires_at <= now_ms:
             return "its signature has expired: start the deployment anew, and look at this host's clock"
-        if attempt.pool != self._pool:
-            return f"it is signed for pool {attempt.pool}, not for {self._pool}"
+        if pool != self._pool:
+            return f"it is signed for pool {pool}, not for {self._pool}"
         if self._known.services is not None and not matches(signature.service, self._known.services):
-            return f"it is of service {signature.service}, which {SETTING} does not name"
+            return f"it is of {_service(signature)}, which {SETTING} does not name"
         return None
+
+
+def _service(signature: SpecSignature) -> str:
+    return f"service {signature.service}" if signature.service else "no service"
 
 
 def _speaks_for_a_deployment(attempt: AttemptInput) -> bool:

@@ -29,6 +29,7 @@ CLIENT_GROUPS: Final[Mapping[str, str]] = {
     "token": "api.cli.commands.token",
     "audit": "api.cli.commands.audit",
     "health": "api.cli.commands.health",
+    "ask": "api.cli.commands.ask",
     "repair": "api.cli.commands.repair",
     "seal": "api.cli.commands.seal",
     "pool-key": "api.cli.commands.pool_key",
@@ -237,8 +238,8 @@ def bench(
         list[str] | None,
         typer.Option(
             "--part",
-            help="Only this: latency, throughput, deployments, deployments-many, gateway, memory, reads, heartbeats, "
-            "or fleet (measured only when named). Repeatable.",
+            help="Only this: latency, throughput, deployments, deployments-many, gateway, questions, memory, reads, "
+            "heartbeats, or fleet (measured only when named). Repeatable.",
         ),
     ] = None,
     samples: Annotated[

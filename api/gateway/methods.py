@@ -14,7 +14,7 @@ from api.auth.binding import NotYoursError, TaskTokens
 from api.gateway.messages import Messages
 from api.gateway.refusals import denied, malformed
 from api.gateway.tokens import Caller
-from workflows.contracts.ids import is_queue_of, pool_queue
+from workflows.contracts.ids import TASKS_SUFFIX, is_queue_of, pool_queue
 
 SERVICE: Final = "/temporal.api.workflowservice.v1.WorkflowService/"
 HEALTH_CHECK: Final = "/grpc.health.v1.Health/Check"
@@ -24,7 +24,8 @@ READABLE: Final = frozenset({b"json/plain", b"binary/hybridci-sealed"})
 """How agents write an answer: as it is, or sealed by the payload codec (``workflows.payloads.sealing``)."""
 _SMALL: Final = 64 << 10
 _MAX_WORKERS: Final = 1000
-_REQUIREMENTS: Final = re.compile(r"(~[0-9a-f]{16})?")
+_OF_A_POOL: Final = re.compile(rf"(~[0-9a-f]{{16}}|{re.escape(TASKS_SUFFIX)})?")
+"""What may follow the pool's queue: a demand for labels, or the agent tasks'."""
 _NORMAL_KINDS: Final = {0, 1}  # unspecified means normal
 
 
@@ -159,7 +160,7 @@ def _own_heartbeat(scope: Scope, heartbeat: Any) -> None:
 def _own_queue(scope: Scope, queue: str) -> None:
     own = pool_queue(scope.caller.pool)
     # The form of what follows the pool's name too: an agent must not fill Temporal with queues of its invention.
-    if not is_queue_of(scope.caller.pool, queue) or _REQUIREMENTS.fullmatch(queue.removeprefix(own)) is None:
+    if not is_queue_of(scope.caller.pool, queue) or _OF_A_POOL.fullmatch(queue.removeprefix(own)) is None:
         raise denied(f"Agent {scope.caller.agent_id} works for the queues of {own} only, not for this one.")
 
 

@@ -47,6 +47,13 @@ async def known_redrive(redrive_id: str) -> str:
     return redrive_id
 
 
+async def known_task(task_id: str) -> str:
+    """A well-formed id of an agent task. Raises NotFound."""
+    if not is_uuid(task_id):
+        raise NotFound(f"There is no task {task_id[:64]!r}: its id is a UUID in lower case.")
+    return task_id
+
+
 def _fits(kind: TypeAdapter[str], text: str) -> bool:
     try:
         kind.validate_python(text)
@@ -62,3 +69,4 @@ DeploymentId = Annotated[str, Depends(known_deployment)]
 KnownService = Annotated[str, Depends(known_service)]
 KnownEnvironment = Annotated[str, Depends(known_environment)]
 RedriveId = Annotated[str, Depends(known_redrive)]
+TaskId = Annotated[str, Depends(known_task)]

@@ -16,10 +16,12 @@ from workflows.client.deployments import DeploymentClient
 from workflows.client.jobs import JobClient, connect
 from workflows.client.proving import Prover
 from workflows.client.repairs import RepairClient
+from workflows.client.tasks import TaskClient
 from workflows.contracts.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 
+_Ways = tuple[JobClient, DeploymentClient, TaskQueues, Client, RepairClient, TaskClient]
 _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 3.0
 
@@ -34,7 +36,7 @@ class TemporalConnection:
 
     def __init__(self, connect: Callable[[], Awaitable[Client]] = connect_as_api, prover: Prover | None = None) -> None:
         self._connect, self._prover = connect, prover
-        self._made: tuple[JobClient, DeploymentClient, TaskQueues, Client, RepairClient] | None = None
+        self._made: _Ways | None = None
 
     def job_client(self) -> JobClient:
         """The way to the workflows of jobs."""
@@ -56,6 +58,10 @@ class TemporalConnection:
         """The way to workflows that cannot go on."""
         return self._connected()[4]
 
+    def task_client(self) -> TaskClient:
+        """The way to what agents answer besides their jobs."""
+        return self._connected()[5]
+
     async def keep_trying(self) -> None:
         """Try to connect until it works. Ends then; cancel it to give up."""
         pause = _FIRST_PAUSE
@@ -73,10 +79,11 @@ class TemporalConnection:
                     TaskQueues(client),
                     client,
                     RepairClient(client, self._prover),
+                    TaskClient(client, self._prover),
                 )
         logger.info("connected to Temporal")
 
-    def _connected(self) -> tuple[JobClient, DeploymentClient, TaskQueues, Client, RepairClient]:
+    def _connected(self) -> _Ways:
         if self._made is None:
             raise Unavailable("Temporal has not answered since this API started; it keeps trying. Is Temporal running?")
         return self._made

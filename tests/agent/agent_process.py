@@ -15,7 +15,7 @@ from temporalio.common import RetryPolicy
 
 from api.cli.stack.launching import launch
 from tests.control_plane_server import KEY
-from tests.servers import wait_until
+from tests.servers import OWN_CODE, wait_until
 
 with workflow.unsafe.imports_passed_through():
     from workflows.contracts.activities import run_attempt
@@ -93,7 +93,8 @@ class AgentProcess:
         environment = {
             "PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"),
             "TEMPORAL_ADDRESS": self.temporal, "HYBRIDCI_URL": self.url, "HYBRIDCI_API_KEY": KEY,
-            "HYBRIDCI_AGENT_POOL": self.pool, "HYBRIDCI_AGENT_DIR": str(self.directory), **self.environment,
+            "HYBRIDCI_AGENT_POOL": self.pool, "HYBRIDCI_AGENT_DIR": str(self.directory), **OWN_CODE,
+            **self.environment,
         }  # fmt: skip
         self.process = launch(_COMMAND, self.log, env=environment)
         return self

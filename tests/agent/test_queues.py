@@ -33,7 +33,9 @@ class Agent:
         self.most = self.now = 0
         self.pool = pool
         self.clients = [client]
-        poller = Poller(client, self.reconnect, "agent-1", pool, {"gpu": "a100"}, [self.run_attempt], capacity)
+        poller = Poller(
+            client, self.reconnect, "agent-1", pool, {"gpu": "a100"}, [self.run_attempt], pool_queue(pool), capacity
+        )
         self.queues = Queues(poller, Slots(capacity), self.gate)
 
     async def reconnect(self) -> Client:

@@ -30,6 +30,7 @@ from api.webhooks.receive import Webhooks
 from tests.api.fake_deployments import FakeDeployments
 from tests.api.fake_queues import fleet_of
 from tests.api.fake_repairs import FakeRepairs
+from tests.api.fake_tasks import FakeTasks
 from tests.api.fakes import FakeJobClient
 from workflows.contracts.access import Role
 
@@ -138,7 +139,7 @@ def memory_app(limits: RateLimits | None = None) -> tuple[FastAPI, Stores, FakeJ
     stores = open_memory_stores()
     job_client = FakeJobClient(stores.jobs, FakeDeployments(stores))
     stop: list[bool] = []
-    repairs = FakeRepairs()
+    repairs, tasks = FakeRepairs(), FakeTasks()
     services = Services(
         **access_parts(stores, limits),
         reader=JobReader(stores.jobs),
@@ -149,6 +150,7 @@ def memory_app(limits: RateLimits | None = None) -> tuple[FastAPI, Stores, FakeJ
         temporal=lambda: job_client,
         deploying=lambda: job_client.releases,
         repairing=lambda: repairs,
+        asking=lambda: tasks,
         metrics=Metrics(),
         fleet=fleet_of(stores),
         voucher=Voucher(allow_self_approval=True),

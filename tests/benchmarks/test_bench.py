@@ -44,6 +44,8 @@ def test_a_small_run_measures_every_part(tmp_path: Path) -> None:
     assert report.many_deployments.cpu_ms_per_deployment["worker"] > 0
     assert report.gateway_latency is not None
     assert report.gateway_latency.direct.samples == report.gateway_latency.gateway.samples == 2
+    assert report.question_latency is not None
+    assert report.question_latency.question.samples == report.question_latency.floor.samples == 2
     assert report.idle_mib is not None
     assert all(size > 0 for size in report.idle_mib.values())
     assert report.heartbeats is not None

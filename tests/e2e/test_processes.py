@@ -18,7 +18,7 @@ from api.cli.stack import embedded
 from api.cli.stack.launching import launch
 from tests import servers
 from tests.e2e.stack import HYBRIDCI, repository, run
-from tests.servers import HOST, free_port, wait_until
+from tests.servers import HOST, OWN_CODE, free_port, wait_until
 
 NAMESPACE = "production-like"
 ADMIN_KEY, AGENT_KEY = "admin-" + "a" * 40, "agent-" + "b" * 40
@@ -89,7 +89,7 @@ class Processes:
     def start(self, name: str, *options: str) -> None:
         folder, log = self._surroundings.folder, self.log(name)
         log.write_bytes(b"")
-        own = {"PATH": os.environ["PATH"], "HOME": str(folder), **self.environment(name)}
+        own = {"PATH": os.environ["PATH"], "HOME": str(folder), **OWN_CODE, **self.environment(name)}
         self._running[name] = launch([*HYBRIDCI, name, *options], log, env=own, cwd=folder)
 
     def environment(self, name: str) -> Mapping[str, str]:

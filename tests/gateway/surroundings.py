@@ -17,7 +17,7 @@ from temporalio.service import TLSConfig
 
 from api.cli.stack.certificates import Certificates, ensure_certificates
 from api.cli.stack.launching import launch
-from tests.servers import HOST, free_port, wait_until
+from tests.servers import HOST, OWN_CODE, free_port, wait_until
 
 POOL = "alpha"
 
@@ -129,7 +129,7 @@ class GatewayProcess:
 
 def launch_gateway(environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
     """Start a gateway with these variables only."""
-    own = {"PATH": os.environ["PATH"], "HOME": str(log.parent), **environment}
+    own = {"PATH": os.environ["PATH"], "HOME": str(log.parent), **OWN_CODE, **environment}
     return launch([sys.executable, "-P", "-m", "api.cli.processes", "gateway"], log, env=own)
 
 

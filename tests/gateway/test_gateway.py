@@ -41,6 +41,7 @@ from api.gateway.methods import METHODS, SERVICE
 from tests.gateway.jobs import describe, orchestrating, start, until_polled, until_running, work
 from tests.gateway.surroundings import POOL, FakeApi, GatewayProcess, bearer, launch_gateway
 from tests.servers import free_port
+from workflows.contracts.ids import tasks_queue
 
 Denied = grpc.StatusCode.PERMISSION_DENIED
 
@@ -137,6 +138,12 @@ async def test_every_other_call_of_temporal_is_refused(agent: Client, channel: g
         ("PollActivityTaskQueue", {"task_queue": TaskQueue(name="control")}),
         ("PollActivityTaskQueue", {"task_queue": TaskQueue(name="/_sys/pool-alpha/1")}),
         ("PollActivityTaskQueue", {"task_queue": TaskQueue(name="pool-alpha~anything")}),
+        ("PollActivityTaskQueue", {"task_queue": TaskQueue(name="pool-beta~tasks")}),
+        ("PollActivityTaskQueue", {"task_queue": TaskQueue(name="pool-alpha-tasks")}),
+        ("PollActivityTaskQueue", {"task_queue": TaskQueue(name="pool-alpha~tasks2")}),
+        ("PollActivityTaskQueue", {"task_queue": TaskQueue(name="pool-alpha~tasks~tasks")}),
+        ("RecordWorkerHeartbeat", {"worker_heartbeat": [WorkerHeartbeat(task_queue="pool-beta~tasks")]}),
+        ("ShutdownWorker", {"task_queue": "pool-beta~tasks"}),
         (
             "PollActivityTaskQueue",
             {
@@ -176,9 +183,17 @@ async def test_what_is_not_its_own_pools_is_refused(
     assert "gent" in reason
 
 
+async def test_a_pools_agents_poll_for_its_agent_tasks(agent: Client, temporal_client: Client) -> None:
+    queue = tasks_queue(POOL)
+    async with orchestrating(temporal_client), Worker(agent, task_queue=queue, activities=[work]):
+        assert await (await start(temporal_client, queue)).result() == f"succeed on {queue}"
+
+
+@pytest.mark.parametrize("of", ["jobs", "tasks"])
 async def test_a_stolen_task_token_is_of_no_use(
-    agent: Client, colleague: Client, temporal_client: Client, queue: str
+    agent: Client, colleague: Client, temporal_client: Client, queue: str, of: str
 ) -> None:
+    queue = queue if of == "jobs" else tasks_queue(POOL)
     async with orchestrating(temporal_client):
         handle = await start(temporal_client, queue, lease_seconds=30)
         task = await poll(agent, queue)

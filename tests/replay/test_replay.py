@@ -20,6 +20,7 @@ from workflows.job.workflow import JobWorkflow
 from workflows.repair.reconcile import ReconcileWorkflow
 from workflows.repair.workflow import RepairWorkflow
 from workflows.service.workflow import PolicyDecisionWorkflow, ServiceWorkflow
+from workflows.task.workflow import AgentTaskWorkflow
 
 WORKFLOWS = {
     each.__name__: each
@@ -27,6 +28,7 @@ WORKFLOWS = {
         JobWorkflow, RedriveWorkflow, ReconcileWorkflow, DeploymentWorkflow, EnvironmentWorkflow, ServiceWorkflow,
         PolicyDecisionWorkflow,
         RepairWorkflow,
+        AgentTaskWorkflow,
     )
 }  # fmt: skip
 HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
@@ -65,6 +67,13 @@ def test_every_path_is_there() -> None:
         "job-continued_as_new-1",
         "repair-reset",
         "repair-ended",
+        "task-answered",
+        "task-asked_again",
+        "task-cancelled",
+        "task-declined",
+        "task-invalid",
+        "task-not_offered",
+        "task-unanswered",
     }
     late = "a_job_that_waits_unrecorded_is_recorded_by_the_reconciliation"
     accepted = {f"accepted-job-{path}-1" for path in paths | {late}}

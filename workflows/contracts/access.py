@@ -39,6 +39,7 @@ class Operation(StrEnum):
     SERVICES_WRITE = "services:write"  # steps and the like; what is policy of it asks for the next as well
     SERVICES_POLICY = "services:policy"  # approvals, freezes, pools, limits, order of environments, rollback, ref
     AGENTS_OPERATE = "agents:operate"  # drain, pause, deregister, scale
+    TASKS_ASK = "tasks:ask"  # ask a pool's agents: ancestry, files at a commit, metrics
     AGENT_WORK = "agent:work"  # register, heartbeat, claim, deliver
     AUDIT_READ = "audit:read"
     CODEC_USE = "codec:use"
@@ -63,6 +64,7 @@ ROLE_OPERATIONS: Final = {
             Operation.SERVICES_WRITE,
             Operation.SERVICES_POLICY,
             Operation.AGENTS_OPERATE,
+            Operation.TASKS_ASK,
             Operation.AUDIT_READ,
             Operation.CODEC_USE,
         }

@@ -23,11 +23,24 @@ from workflows.contracts.records import AwaitJobs, JobWrite, RedriveJobs, Redriv
 from workflows.contracts.repairs import End, RepairNote, RepairProgress, Reset, Standing, Subject
 from workflows.contracts.sealed import SpecSignature
 from workflows.contracts.statuses import JobStatus
+from workflows.contracts.tasks import TaskInput, TaskOffer, TaskReport, TaskStart
 
 
 @activity.defn(name="run_attempt")
 async def run_attempt(attempt: AttemptInput) -> AttemptResult:
     """Agent: run one attempt to its end."""
+    raise NotImplementedError
+
+
+@activity.defn(name="run_task")
+async def run_task(task: TaskInput) -> TaskReport:
+    """Agent: answer one question. What went wrong is a report too; heartbeats."""
+    raise NotImplementedError
+
+
+@activity.defn(name="offer_task")
+async def offer_task(start: TaskStart) -> TaskOffer:
+    """Control: who answers such questions now, the signature, and the question in the audit trail."""
     raise NotImplementedError
 
 

@@ -14,6 +14,7 @@ from workflows.contracts.base import Frozen, Tolerant
 from workflows.contracts.fields import Line, Millis, Name, ReportedLine, ShortLine
 from workflows.contracts.ids import AGENT_ID_PATTERN, DEFAULT_POOL
 from workflows.contracts.labels import LabelKey, LabelValue
+from workflows.contracts.tasks import MAX_KINDS, KindName
 
 HEARTBEAT_SECONDS: Final = 15
 LATE_SECONDS: Final = 25
@@ -57,6 +58,7 @@ class AgentStatus(StrEnum):
 class AgentRegistration(Frozen):
     """``POST /api/agents/register``. ``instance``: a random word, made once for each state directory, that tells two
     hosts with one name apart. ``public_keys``: of the pool keys it can open sealed values with, newest first.
+    ``tasks``: the kinds of questions it answers besides its jobs; none is left out, for an API that does not know them.
     """
 
     agent_id: AgentName
@@ -69,6 +71,7 @@ class AgentRegistration(Frozen):
     version: ShortLine = ""
     via: Annotated[str, StringConstraints(pattern=r"^(temporal|http)$")] = "temporal"
     public_keys: list[PublicKey] = Field(default_factory=list[str], max_length=8)
+    tasks: list[KindName] = Field(default_factory=list[str], max_length=MAX_KINDS, exclude_if=lambda kinds: not kinds)
 
 
 class Heartbeat(Frozen):
@@ -145,6 +148,7 @@ class Agent(Tolerant):
     version: str = ""
     via: str = "temporal"
     public_keys: list[str] = Field(default_factory=list[str])
+    tasks: list[str] = Field(default_factory=list[str], exclude_if=lambda kinds: not kinds)
     registered_at: Millis
     registered_by: str = ""
     draining: bool = False
@@ -198,6 +202,10 @@ class Agent(Tolerant):
             ("disk", beat.disk_percent, DISK_LIMIT_PERCENT),
         )
         return [f"{name} {value:.0f} %" for name, value, limit in measured if value is not None and value > limit]
+
+    def answers(self, kind: str, now: int) -> bool:
+        """True when it can be asked such a question now. An agent over HTTP never is: it polls no task queue."""
+        return self.via == "temporal" and kind in self.tasks and self.accepts(now)
 
     def accepts(self, now: int) -> bool:
         """True when it takes new jobs."""

@@ -9,6 +9,8 @@ from typing import Final
 CONTROL_QUEUE: Final = "control"
 POOL_QUEUE_PREFIX: Final = "pool-"
 DEFAULT_POOL: Final = "default"
+TASKS_SUFFIX: Final = "~tasks"
+"""What follows a pool's queue in the name of that of its agent tasks."""
 LEASE_SECONDS: Final = 30
 """An attempt's lease: an agent that is silent for so long has lost the attempt (DESIGN: heartbeat_timeout)."""
 
@@ -30,6 +32,13 @@ def pool_queue(pool: str, requires: Sequence[str] = ()) -> str:
     No pool's name has a '~', so that a queue belongs to one pool.
     """
     return f"{POOL_QUEUE_PREFIX}{pool}{f'~{_digest(requires)}' if requires else ''}"
+
+
+def tasks_queue(pool: str) -> str:
+    """The task queue of a pool's agent tasks. Not ``pool-<name>-tasks``, which is the queue of a pool of that name: it
+    would get this pool's questions, and this pool its jobs.
+    """
+    return f"{pool_queue(pool)}{TASKS_SUFFIX}"
 
 
 def is_queue_of(pool: str, queue: str) -> bool:
@@ -74,6 +83,11 @@ def deployment_id_of(workflow_id: str) -> str:
 def repair_workflow_id(workflow_id: str) -> str:
     """The id of the workflow that repairs this one: one repair at a time."""
     return f"repair-{workflow_id}"
+
+
+def task_workflow_id(pool: str, task_id: str) -> str:
+    """The id of the workflow that asks a pool's agents. It names the pool, so that a task is found with it only."""
+    return f"task-{pool}-{task_id}"
 
 
 def environment_workflow_id(service: str, environment: str) -> str:

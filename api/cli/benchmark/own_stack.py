@@ -2,7 +2,7 @@
 
 import contextlib
 import shutil
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,10 @@ class OwnStack:
         """The environment that a child of this name has."""
         (spec,) = (spec for spec in process_specs(self.options, self.data) if spec.name == name)
         return spec.env
+
+    def agent_command(self) -> Sequence[str]:
+        """The command line of an agent."""
+        return next(spec.command for spec in process_specs(self.options, self.data) if spec.name == "agent-1")
 
     def processes(self) -> dict[str, psutil.Process]:
         """The supervisor and its children by name. Raises BenchmarkFailed when one has died."""

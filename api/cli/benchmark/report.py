@@ -77,6 +77,15 @@ class GatewayLatency(Frozen):
     gateway: Times
 
 
+class QuestionLatency(Frozen):
+    """From the request to the answer of an agent behind the gateway; ``floor``: one workflow with one activity, from
+    its start to its result, measured in turns with it.
+    """
+
+    floor: Times
+    question: Times
+
+
 class HeartbeatFigures(Frozen):
     """What one heartbeat costs, storing it included: CPU time by process in milliseconds.
 
@@ -157,6 +166,7 @@ class Report(Frozen):
     deployment_latency: DeploymentLatency | None = None
     many_deployments: ManyDeployments | None = None
     gateway_latency: GatewayLatency | None = None
+    question_latency: QuestionLatency | None = None
     heartbeats: HeartbeatFigures | None = None
     fleets: list[FleetFigures] = Field(default_factory=list[FleetFigures])
     reads: list[Reads] = Field(default_factory=list[Reads])

@@ -18,6 +18,7 @@ from api.cli.benchmark.gateway import measure_gateway
 from api.cli.benchmark.heartbeats import measure_heartbeats
 from api.cli.benchmark.many_deployments import measure_many_deployments
 from api.cli.benchmark.own_stack import OwnStack, own_stack
+from api.cli.benchmark.questions import measure_questions
 from api.cli.benchmark.reads import measure_reads
 from api.cli.benchmark.report import Machine, Report
 from api.cli.benchmark.targets import targets
@@ -38,12 +39,22 @@ class BenchPart(StrEnum):
     DEPLOYMENTS = "deployments"
     DEPLOYMENTS_MANY = "deployments-many"
     GATEWAY = "gateway"
+    QUESTIONS = "questions"
     MEMORY = "memory"
     READS = "reads"
     HEARTBEATS = "heartbeats"
     FLEET = "fleet"
 
 
+_BESIDE_THE_FLOOR: Final = frozenset(
+    {
+        BenchPart.LATENCY,
+        BenchPart.THROUGHPUT,
+        BenchPart.DEPLOYMENTS,
+        BenchPart.DEPLOYMENTS_MANY,
+        BenchPart.QUESTIONS,
+    }
+)
 USUAL: Final = tuple(part for part in BenchPart if part is not BenchPart.FLEET)
 """What is measured unless parts are named: a fleet takes two minutes more."""
 
@@ -85,7 +96,7 @@ def _with_work(report: Report, plan: Plan, stack: OwnStack, folder: Path, say: C
     found: dict[str, object] = {}
     if BenchPart.MEMORY in plan.parts:
         found["idle_mib"] = _at_rest(stack)
-    if plan.parts & {BenchPart.LATENCY, BenchPart.THROUGHPUT, BenchPart.DEPLOYMENTS, BenchPart.DEPLOYMENTS_MANY}:
+    if plan.parts & _BESIDE_THE_FLOOR:
         repository = make_repository(folder / "repository")
         address = stack.options.temporal_address
         with floor_worker(address, plan.capacity) as worker, Floor.connected(address) as floor:
@@ -96,6 +107,10 @@ def _with_work(report: Report, plan: Plan, stack: OwnStack, folder: Path, say: C
                 raw, ours = measure_throughput(stack, floor, worker.pid, repository, plan.jobs, say)
                 found |= {"floor_throughput": raw, "throughput": ours}
             found |= _with_deployments(plan, stack, floor, repository, folder, say)
+            if BenchPart.QUESTIONS in plan.parts:
+                found["question_latency"] = measure_questions(
+                    stack, floor, repository, folder / "questions", plan.samples, say
+                )
     if BenchPart.GATEWAY in plan.parts:
         found["gateway_latency"] = measure_gateway(stack, plan.samples, say)
     if BenchPart.MEMORY in plan.parts and plan.parts - {

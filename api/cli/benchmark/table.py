@@ -12,6 +12,7 @@ from api.cli.benchmark.report import (
     HeartbeatFigures,
     Latency,
     ManyDeployments,
+    QuestionLatency,
     Report,
     Throughput,
     Times,
@@ -35,6 +36,8 @@ def print_report(report: Report, console: Console) -> None:
         console.print(_many_deployments(report.many_deployments))
     if report.gateway_latency:
         console.print(_gateway_latency(report.gateway_latency))
+    if report.question_latency:
+        console.print(_question_latency(report.question_latency))
     if report.reads:
         console.print(_reads(report))
     if report.heartbeats:
@@ -96,6 +99,13 @@ def _many_deployments(many: ManyDeployments) -> Table:
 def _gateway_latency(latency: GatewayLatency) -> Table:
     table = _table("Start of a workflow to its activity, p50 / p95", "", "ms")
     for name, times in (("direct", latency.direct), ("through the gateway", latency.gateway)):
+        table.add_row(name, _both(times))
+    return table
+
+
+def _question_latency(latency: QuestionLatency) -> Table:
+    table = _table("A question to an agent behind the gateway, to the answer, p50 / p95", "", "ms")
+    for name, times in (("the floor", latency.floor), ("ancestry", latency.question)):
         table.add_row(name, _both(times))
     return table
 

@@ -10,6 +10,7 @@ _DISPATCH_MS: Final = 50.0
 _THROUGHPUT_OF_FLOOR: Final = 0.5
 _ROLLBACK_MS: Final = 100.0
 _GATEWAY_MS: Final = 3.0
+_QUESTION_MS: Final = 300.0
 _READ_P95_MS: Final = 30.0
 _READ_GROWTH: Final = 1.5
 _IDLE_MIB: Final = 600.0
@@ -22,6 +23,7 @@ def targets(report: Report) -> list[Target]:
         *_work(report),
         *_deployments(report),
         *_gateway(report),
+        *_questions(report),
         *_memory(report),
         *_reads(report.reads),
         *_heartbeats(report),
@@ -48,6 +50,12 @@ def _gateway(report: Report) -> Iterator[Target]:
     if report.gateway_latency is not None:
         added = round(report.gateway_latency.gateway.p50 - report.gateway_latency.direct.p50, 2)
         yield Target(name="added by the gateway, p50", measured=added, limit=_GATEWAY_MS, unit="ms")
+
+
+def _questions(report: Report) -> Iterator[Target]:
+    if report.question_latency is not None:
+        p95 = report.question_latency.question.p95
+        yield Target(name="a question through the gateway, p95", measured=p95, limit=_QUESTION_MS, unit="ms")
 
 
 def _memory(report: Report) -> Iterator[Target]:

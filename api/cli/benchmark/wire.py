@@ -105,6 +105,11 @@ class Api:
         headers = {"Authorization": f"Bearer {token}"}
         self._request("POST", f"{AGENTS}/{agent_id}/heartbeat", body, headers)
 
+    def ask(self, path: str, question: Mapping[str, object]) -> dict[str, Any]:
+        """Ask a pool's agents; what became of it. Raises BenchmarkFailed."""
+        found: dict[str, Any] = json.loads(self._request("POST", path, json.dumps(question).encode()))
+        return found
+
     def deployment(self, deployment_id: str) -> Deployment:
         """A deployment's record. Raises BenchmarkFailed."""
         return Deployment.model_validate_json(self.read(f"{DEPLOYMENTS}/{deployment_id}"))

@@ -313,6 +313,14 @@ class WorkflowStuck(Details):
     failure: str
 
 
+class TaskAsked(Details):
+    """The question, whole: what was read of which repository."""
+
+    TYPES = (EventType.TASK_ASKED,)
+    task_id: str
+    question: dict[str, Any]
+
+
 class WorkflowRecovered(Details):
     """Which workflow."""
 
@@ -335,7 +343,7 @@ _ALL: Final = (
     DeploymentApproved, RollbackRequested, RollbackFailed, StageRecorded,
     TurnGranted, VersionReinstated, YieldAsked, LockFreed, FreezeEnded,
     ServiceApplied, PolicyChanged, PolicyChangeRequested, PolicyChangeRejected, PolicyChangeDropped,
-    AgentRegistered, AgentRelabelled, AgentPaused, PoolScaled,
+    AgentRegistered, AgentRelabelled, AgentPaused, PoolScaled, TaskAsked,
     CredentialIssued, CredentialClaimed, CredentialRotated, CredentialRevoked,
     WorkflowStuck, WorkflowRecovered, WorkflowRepaired,
 )  # fmt: skip

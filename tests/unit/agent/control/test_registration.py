@@ -174,3 +174,37 @@ async def test_it_registers_again_before_the_token_ends(
     count = len(desk.tokens)
     await eventually(lambda: len(desk.tokens) > count, "another after the outage")
     keeping.cancel()
+
+
+async def test_an_api_of_before_agent_tasks_is_told_of_none_and_a_newer_one_when_it_is_there(
+    server: ControlPlaneServer,
+) -> None:
+    server.registry.knows_tasks = False
+    answering = REGISTRATION.model_copy(update={"tasks": ["ancestry"]})
+    settings = AgentSettings.model_validate({"url": server.url, "api_key": KEY})
+    async with ControlPlane(server.url, KEY, connections=4) as plane:
+        registrar = Registrar(settings, plane, answering, on_taken=lambda why: None)
+        await registrar.first(asyncio.Event())
+        assert [each.tasks for each in server.registry.registered] == [[]]
+        assert not registrar.tasks_known.is_set()
+        server.registry.knows_tasks = True
+        await registrar.first(asyncio.Event())
+        assert [each.tasks for each in server.registry.registered] == [[], ["ancestry"]]
+        assert registrar.tasks_known.is_set()
+        server.registry.knows_tasks = False
+        await registrar.first(asyncio.Event())
+        assert not registrar.tasks_known.is_set()
+
+
+def test_an_agent_that_answers_nothing_registers_as_before() -> None:
+    assert b"tasks" not in REGISTRATION.model_dump_json().encode()
+
+
+async def test_what_is_wrong_besides_is_refused_as_ever(server: ControlPlaneServer) -> None:
+    server.registry.refusal = (422, "Correct these fields: pool.")
+    answering = REGISTRATION.model_copy(update={"tasks": ["ancestry"]})
+    settings = AgentSettings.model_validate({"url": server.url, "api_key": KEY})
+    async with ControlPlane(server.url, KEY, connections=4) as plane:
+        registrar = Registrar(settings, plane, answering, on_taken=lambda why: None)
+        with pytest.raises(SettingsError, match="pool"):
+            await registrar.first(asyncio.Event())

@@ -10,15 +10,23 @@ import yaml
 from nacl.signing import SigningKey
 from typer.testing import CliRunner
 
-from activities.deployments.signing import LIFETIME_BACK_MS, LIFETIME_MS, SpecSigner, UnusableSigningKeyError
+from activities.deployments.signing import (
+    LIFETIME_BACK_MS,
+    LIFETIME_MS,
+    LIFETIME_TASK_MS,
+    SpecSigner,
+    UnusableSigningKeyError,
+)
 from agent.safety.specifications import Specifications, SpecificationUnverified, Verified, load_specifications
 from agent.settings import AgentSettings, SettingsError
 from api.cli.main import app
+from workflows.contracts import tasks
 from workflows.contracts.attempts import NOT_SIGNED, AttemptInput, signed_bytes
 from workflows.contracts.commands import JobInput
 from workflows.contracts.jobs import Fence, JobSpec, Step
 from workflows.contracts.sealed import SignedApproval, SpecSignature
 from workflows.contracts.statuses import OnPartition
+from workflows.contracts.tasks import AncestryQuestion, TaskInput
 from workflows.job.record import attempt_input, submitted
 
 NOW = 1_800_000_000_000
@@ -269,3 +277,58 @@ def test_an_agent_does_not_start_on_keys_it_cannot_use(tmp_path: Path, content: 
     with pytest.raises(SettingsError, match=r"HYBRIDCI_CONTROL_KEYS_FILE") as caught:
         Specifications.load(file, "production")
     assert why in str(caught.value)
+
+
+QUESTION = AncestryQuestion(git_repo="https://example.com/checkout.git", ancestor="a" * 40, descendant="b" * 40)
+
+
+def a_task(*, key: str = "old", service: str | None = None, pool: str = "production") -> TaskInput:
+    task = TaskInput(task_id="t-1", pool=pool, question=QUESTION)
+    signature = SpecSigner(KEYS[key], clock=lambda: NOW).sign_task(task, service)
+    return TaskInput.model_validate_json(task.model_copy(update={"signature": signature}).model_dump_json())
+
+
+def test_a_question_that_the_control_plane_has_signed_is_answered_and_no_other(tmp_path: Path) -> None:
+    known = specifications(tmp_path, "old")
+    known.require_task(a_task(), NOW)
+    task = a_task()
+    changed = {
+        "another task": task.model_copy(update={"task_id": "t-2"}),
+        "another commit": task.model_copy(update={"question": QUESTION.model_copy(update={"ancestor": "c" * 40})}),
+        "another repository": task.model_copy(
+            update={"question": QUESTION.model_copy(update={"git_repo": "https://example.com/other.git"})}
+        ),
+        "a foreign key": a_task(key="foreign"),
+        "another pool": a_task(pool="staging"),
+        "unsigned": task.model_copy(update={"signature": None}),
+    }
+    for each in changed.values():
+        with pytest.raises(SpecificationUnverified):
+            known.require_task(each, NOW)
+    known.require_task(task, NOW + LIFETIME_TASK_MS - 1)
+    with pytest.raises(SpecificationUnverified, match="expired"):
+        known.require_task(task, NOW + LIFETIME_TASK_MS)
+
+
+def test_an_agent_for_some_services_answers_their_guards_only(tmp_path: Path) -> None:
+    known = specifications(tmp_path, "old", services=["check*"])
+    known.require_task(a_task(service="checkout"), NOW)
+    for service in (None, "search"):
+        with pytest.raises(SpecificationUnverified, match="does not name"):
+            known.require_task(a_task(service=service), NOW)
+
+
+def test_where_free_jobs_run_free_questions_are_answered(tmp_path: Path) -> None:
+    known = specifications(tmp_path, "old", required=False)
+    known.require_task(a_task().model_copy(update={"signature": None}), NOW)
+    with pytest.raises(SpecificationUnverified):
+        known.require_task(a_task(key="foreign"), NOW)
+
+
+def test_a_signed_job_is_no_signed_question() -> None:
+    """Both are of one key: what is signed says which it is."""
+    task, attempt = a_task(), an_attempt()
+    assert task.signature is not None
+    assert attempt.signature is not None
+    assert tasks.signed_bytes(task, task.signature).startswith(b"hybridci-task-v1\n")
+    assert signed_bytes(attempt, attempt.signature).startswith(b"hybridci-specification-v1\n")
