@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.git.errors import CheckoutError, redact, timed_out
-from agent.steps.process import EndReason, SpawnError, StopSignal, run_process
+from agent.steps.process import EndReason, OnOutput, ProcessEnd, SpawnError, StopSignal, run_process
 
 Write = Callable[[bytes], None]
 _GRACE_SECONDS: Final = 2.0
@@ -80,12 +80,34 @@ async def git(
     Raises CheckoutError when the time is up or git is not there. Cancelling the task kills git and its helpers.
     """
     output = _Lines(None if quiet else call.write)
+    end = await _run(call, arguments, output.take, cwd=cwd, env=env)
+    output.end()
+    return end.exit_code, output.tail
+
+
+async def git_output(
+    call: GitCall, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str]
+) -> tuple[int, bytes]:
+    """Run git for what it prints; (exit code, the first 32 KiB, not redacted). Raises as ``git``."""
+    said = bytearray()
+
+    async def take(data: bytes) -> None:
+        said.extend(data[: _TAIL_CHARACTERS - len(said)])
+        await asyncio.sleep(0)
+
+    end = await _run(call, arguments, take, cwd=cwd, env=env)
+    return end.exit_code, bytes(said)
+
+
+async def _run(
+    call: GitCall, arguments: Sequence[str], on_output: OnOutput, *, cwd: Path, env: Mapping[str, str]
+) -> ProcessEnd:
     try:
         end = await run_process(
             ["git", *_OPTIONS, *arguments],
             cwd=cwd,
             env=env,
-            on_output=output.take,
+            on_output=on_output,
             stop=StopSignal(),
             timeout_seconds=call.patience.left(),
             cookie=call.cookie,
@@ -95,10 +117,9 @@ async def git(
         )
     except SpawnError as error:
         raise CheckoutError("checkout_failed", f"git could not be run: {error}", retryable=True) from error
-    output.end()
     if end.reason is EndReason.TIMED_OUT:
         raise timed_out(call.patience.seconds)
-    return end.exit_code, output.tail
+    return end
 
 
 def checkout_environment(*, git_dir: Path, work_tree: Path | None = None) -> dict[str, str]:

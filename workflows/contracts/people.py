@@ -8,18 +8,22 @@ import hashlib
 import hmac
 import re
 import unicodedata
-from typing import Final
+from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from workflows.contracts.base import Tolerant
-from workflows.contracts.fields import Millis
+from workflows.contracts.fields import Millis, without_misleading
 
 _ADDRESS: Final = re.compile(r"[^<>]*<\s*([^<>\s]+@[^<>\s]+)\s*>")
 _ANYWHERE: Final = re.compile(r"[^\s<>()\"',;:\[\]\\]+@[^\s<>()\"',;:\[\]\\]+")
 _NOREPLY: Final = re.compile(r"(?:\d+[+-])?([^@+\s]+)@(?:users\.)?noreply\.([a-z0-9.-]+)")
 _FORGES: Final = {"github.com": "github", "gitlab.com": "gitlab", "bitbucket.org": "bitbucket"}
+_NOBODYS: Final = re.compile(r"(?:no-?reply|(?:\d+\+)?web-flow)@[^@\s]+")
+"""The addresses under which forges commit what somebody did on their pages (``GitHub <noreply@github.com>``)."""
 _KEY: Final = "key:"
+_MAX_WRITTEN: Final = 256
+"""Bytes. An address has 254 at most (RFC 5321)."""
 _CONTEXT: Final = b"hybridci-approval-voucher-v1\0"
 
 
@@ -52,6 +56,42 @@ class Somebody(Tolerant):
     def known_as(self) -> frozenset[str]:
         """Everything that may name this one."""
         return self.proven | frozenset(self.hints)
+
+
+def _written(text: str) -> str:
+    """As much of it as can be kept and shown: nobody can be asked to write it otherwise."""
+    clear = without_misleading(text[: 2 * _MAX_WRITTEN], lines=False).strip()
+    return clear.encode("utf-8", "replace")[:_MAX_WRITTEN].decode("utf-8", "ignore")
+
+
+Written = Annotated[str, AfterValidator(_written)]
+"""What somebody wrote into a commit: anything at all."""
+
+
+class GitPerson(Tolerant):
+    """Somebody as a commit has them: free text, which nobody has signed."""
+
+    name: Written = ""
+    address: Written = ""
+
+    def __str__(self) -> str:
+        """As git writes them."""
+        return f"{self.name} <{self.address}>".strip()
+
+    @property
+    def identity(self) -> Somebody | None:
+        """Whom it means, as far as its addresses say; None when that is nobody (a forge, or no address at all)."""
+        if not self.address or _NOBODYS.fullmatch(unicodedata.normalize("NFKC", self.address).casefold()):
+            return None
+        seen = identity_of(str(self))
+        return seen.model_copy(update={"hints": list(dict.fromkeys((*seen.hints, *names_of(self.address))))})
+
+
+class GitPeople(Tolerant):
+    """Who wrote a commit and who committed it, as an agent found it in git."""
+
+    author: GitPerson
+    committer: GitPerson
 
 
 class Parties(Tolerant):

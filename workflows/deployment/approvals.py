@@ -1,13 +1,14 @@
 """Who may let a version into an environment, and when there are enough of them. Pure.
 
-Four eyes compares persons: not the author, not the committer, not whoever started it, nobody twice, nobody for two
-groups unless the service allows it. Of whom little is known, every name is compared, and in doubt two are one.
+Four eyes compares persons: not the author, not the committer (as the starter says, and as any agent found them in git),
+not whoever started it, nobody twice, nobody for two groups unless the service allows it. Of whom little is known, every
+name is compared, and in doubt two are one.
 
 Deliberately not here: waiting for people (``phases.approval``), asking what is registered now (``judging``). An
 approval is for one deployment, so for one commit: another commit is another deployment and starts without any.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -204,11 +205,23 @@ def _twice(by: str, who: Somebody, before: Sequence[Approval], environment: str)
 
 def _own(deployment: Deployment, environment: str, by: str, who: Somebody, acts_for: str | None) -> str | None:
     """It is the author's or the committer's; also when an admin says that it is."""
-    parties, named = _parties(deployment), None if acts_for is None else identity_of(acts_for)
-    for what, party in (("author", parties.author), ("committer", parties.committer)):
-        if party is not None and (same_person(who, party) or (named is not None and same_person(named, party))):
-            return f"{by} is the {what} of {deployment.version}: somebody else must approve it for {environment}."
+    named = None if acts_for is None else identity_of(acts_for)
+    for what, party in _writers(deployment):
+        if same_person(who, party) or (named is not None and same_person(named, party)):
+            return f"{by} is the {what}: somebody else must approve it for {environment}."
     return None
+
+
+def _writers(deployment: Deployment) -> Iterator[tuple[str, Somebody]]:
+    """Who wrote and committed it, each with what they are: as it was known at the start, then as its commit says."""
+    parties, version = _parties(deployment), deployment.version
+    yield f"author of {version}", parties.author
+    if parties.committer is not None:
+        yield f"committer of {version}", parties.committer
+    for people in deployment.git_people:
+        for what, person in (("author", people.author), ("committer", people.committer)):
+            if (identity := person.identity) is not None:
+                yield f"{what} of {version}, as its commit says ({person})", identity
 
 
 def _parties(deployment: Deployment) -> Parties:

@@ -14,12 +14,14 @@ from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.base import Frozen, Tolerant
 from workflows.contracts.deployments.services import ServiceName, ServiceSpec
 from workflows.contracts.fields import CommitSha, GitRef, Millis, Prose, ShortLine
-from workflows.contracts.people import Parties, Vouched
+from workflows.contracts.people import GitPeople, Parties, Vouched
 from workflows.contracts.sealed import SignedApproval
 
 Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
 MAX_METRIC_SAMPLES: Final = 20
 """How many of the last samples a record keeps."""
+MAX_GIT_PEOPLE: Final = 8
+"""How many answers of agents a record keeps. Honest ones are all alike."""
 
 
 class DeploymentStatus(StrEnum):
@@ -193,7 +195,8 @@ class Deployment(Tolerant):
     ``environment`` is where it stands now. ``closed``: its workflow takes no more commands. ``cause`` is a short code
     (``build_failed``, ``rejected``, ``approval_expired``, ``verification_failed``, ``metrics_breached``,
     ``rollback_failed``, ``superseded``, ``cancelled``, …), ``error_message`` a sentence for people. ``sequence`` grows
-    with each write; ``fingerprint`` is a digest of the creating request.
+    with each write; ``fingerprint`` is a digest of the creating request. ``git_people``: whom its commit names, as
+    agents found it in git; more than one only where they do not agree.
     """
 
     deployment_id: str
@@ -233,6 +236,7 @@ class Deployment(Tolerant):
     error_message: str | None = None
     created_by: str = ""
     parties: Parties | None = None
+    git_people: list[GitPeople] = Field(default_factory=list[GitPeople], exclude_if=lambda people: not people)
     fingerprint: str | None = None
     sequence: int = 0
 

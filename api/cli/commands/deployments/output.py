@@ -165,6 +165,7 @@ def _print_facts(deployment: Deployment, api: ApiClient) -> None:
             ("State", state(deployment) if not deployment.status.final else None),
             ("Waits for", waits_for),
             ("Commit", f"{deployment.git_commit_sha[:_SHORT_SHA]}{ref} by {deployment.git_author}"),
+            ("In git", _in_git(deployment)),
             ("Message", _first_line(deployment.git_commit_message)),
             ("Repository", deployment.git_repo),
             ("Created", f"{moment(deployment.created_at)}{by}"),
@@ -176,6 +177,12 @@ def _print_facts(deployment: Deployment, api: ApiClient) -> None:
             ("Metadata", ", ".join(f"{key}={value}" for key, value in deployment.metadata.items()) or None),
         ]
     )
+
+
+def _in_git(deployment: Deployment) -> str | None:
+    """Who wrote and committed it, as agents found it there."""
+    told = [f"author {each.author}, committer {each.committer}" for each in deployment.git_people]
+    return "; an agent says otherwise: ".join(told) or None
 
 
 def _print_approvals(deployment: Deployment) -> None:

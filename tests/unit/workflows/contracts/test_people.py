@@ -2,7 +2,7 @@
 
 import pytest
 
-from workflows.contracts.people import Somebody, Vouched, identity_of, names_of, same_person
+from workflows.contracts.people import GitPerson, Somebody, Vouched, identity_of, names_of, same_person
 
 SECRET = b"s" * 32
 VOUCHED = Vouched(by="ann", identity=Somebody(person="ann"), environment="production", at=7)
@@ -94,3 +94,39 @@ def test_who_made_the_makers_key_is_the_same_too() -> None:
     assert same_person(admin, third)
     assert same_person(third, admin)
     assert not same_person(third, Somebody(person="eve", maker="bobadmin", makers=["admin"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "person"),
+    [
+        ("Ann", "ann+x@example.com", Somebody(person="oidc:1", names=["ann@example.com"])),
+        ("Ann", "12+Ann@users.noreply.github.com", Somebody(person="ann", names=["github:ann"])),
+        ("Ann", "ann", Somebody(person="ann")),
+        ("of ann@example.com", "a@b", Somebody(person="ann@example.com")),
+        ("\u202eAnn", "ann@example.com", Somebody(person="ann@example.com")),
+    ],
+)
+def test_somebody_in_git_is_whoever_has_the_address(name: str, address: str, person: Somebody) -> None:
+    identity = GitPerson(name=name, address=address).identity
+    assert identity is not None
+    assert same_person(identity, person)
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("GitHub", "noreply@github.com"),
+        ("GitLab", "NoReply@gitlab.com"),
+        ("somebody", "no-reply@forge.example.com"),
+        ("web-flow", "19864447+web-flow@users.noreply.github.com"),
+        ("Ann", ""),
+    ],
+)
+def test_a_forge_that_commits_for_somebody_is_nobody(name: str, address: str) -> None:
+    assert GitPerson(name=name, address=address).identity is None
+
+
+def test_what_is_written_in_git_is_kept_as_far_as_it_can_be_shown() -> None:
+    odd = GitPerson(name="A\x1b[2J\u202enn\ud800", address="x" * 300 + "@example.com")
+    assert odd == GitPerson.model_validate_json(odd.model_dump_json())
+    assert (odd.name, len(odd.address)) == ("A [2J nn?", 256)
