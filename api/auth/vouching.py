@@ -14,10 +14,11 @@ from workflows.contracts.people import Somebody, Vouched
 
 @dataclass(frozen=True, slots=True)
 class Giver:
-    """Who gives an approval; ``acts_for``: whom an admin named with it."""
+    """Who gives an approval, with which credential; ``acts_for``: whom an admin named with it."""
 
     identity: Somebody
     acts_for: str | None = None
+    credential_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Voucher:
             identity=giver.identity,
             environment=command.environment or deployment.environment,
             acts_for=giver.acts_for,
+            credential_id=giver.credential_id,
             at=self.clock(),
         )
         if self.secret is not None:

@@ -68,13 +68,18 @@ class People:
         self._by_name = {name: rule for rule in people for name in rule.names()}
 
     def of(self, bearer: Bearer) -> Somebody:
-        """Whoever asks. A key's line in the map comes before its owner, its owner before further names."""
-        keys = _keys(bearer)
+        """Whoever asks. A key's line in the map comes before its owner, its owner before further names. The name of a key
+        says nothing where the map has its id.
+        """
+        ids, shown = _ids(bearer), [bearer.id]
+        keys = [*ids, bearer.id.casefold()] if bearer.id.startswith(_KEY) else ids
+        if bearer.id.startswith(_KEY) and self._rule(ids) is not None:
+            keys, shown = ids, []
         own = bearer.owner or (keys[0] if keys else bearer.id)
         certain = [*keys, *_owners_names(own), *bearer.names]
         known = self._rule([*keys, *bearer.names] if bearer.machine else certain)
         person = f"machine:{keys[0] if keys else own}" if bearer.machine else _owners_names(own)[-1]
-        hints = [name for each in (bearer.id, own, *bearer.names) for name in names_of(each)]
+        hints = [name for each in (*shown, own, *bearer.names) for name in names_of(each)]
         found = self._identity(known, Somebody(person=person, names=certain, hints=hints))
         makers = [self._person(each) or each for each in bearer.makers]
         return found.model_copy(
@@ -143,7 +148,7 @@ def _owners_names(owner: str) -> list[str]:
     return [owner] if owner.startswith(("oidc:", _KEY)) else [owner, *names_of(owner)]
 
 
-def _keys(bearer: Bearer) -> list[str]:
-    """Its key, or the one that opened it: by id, then by name."""
-    ids = [f"{_KEY}{each}" for each in (bearer.key_id, bearer.credential_id) if each is not None]
-    return list(dict.fromkeys([*ids, bearer.id.casefold()] if bearer.id.startswith(_KEY) else ids))
+def _ids(bearer: Bearer) -> list[str]:
+    """Its key, or the one that opened it, by id."""
+    ids = (bearer.key_id, bearer.credential_id)
+    return list(dict.fromkeys(f"{_KEY}{each}" for each in ids if each is not None))

@@ -105,14 +105,17 @@ class Parties(Tolerant):
 class Vouched(Tolerant):
     """What the API says of who gives an approval: for which environment, when, and ``proof`` that it is the API's word.
 
-    ``acts_for``: whom an admin named with it; it never counts as theirs. ``proof`` is a message authentication code
-    (HMAC-SHA-256, hexadecimal) with a secret that the API and the control worker share and Temporal does not have.
+    ``acts_for``: whom an admin named with it; it never counts as theirs. ``credential_id``: of the key, session or
+    token with which it was given; None for a key of the configuration, for a webhook, and before this was told.
+    ``proof`` is a message authentication code (HMAC-SHA-256, hexadecimal) with a secret that the API and the control
+    worker share and Temporal does not have.
     """
 
     by: str
     identity: Somebody
     environment: str | None = None
     acts_for: str | None = None
+    credential_id: str | None = Field(default=None, exclude_if=lambda value: value is None)
     at: Millis
     proof: str = ""
 
@@ -166,3 +169,12 @@ def same_person(one: Somebody, other: Somebody) -> bool:
     """
     ones, others = one.known_as, other.known_as
     return bool(ones & others or one.all_makers & others or other.all_makers & ones)
+
+
+def shared_key_name(one: Somebody, other: Somebody) -> str | None:
+    """The name of two keys, when nothing but this name makes them one person's; else None."""
+    if one.person == other.person or one.all_makers & other.known_as or other.all_makers & one.known_as:
+        return None
+    shared = one.known_as & other.known_as
+    names = {name.removeprefix(_KEY) for name in shared}
+    return names.pop() if len(names) == 1 and any(name.startswith(_KEY) for name in shared) else None

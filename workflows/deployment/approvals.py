@@ -16,7 +16,7 @@ from workflows.contracts.deployments.approvals import ApprovalFacts
 from workflows.contracts.deployments.commands import Approve, Reject
 from workflows.contracts.deployments.deployment import Approval, Decision, Deployment
 from workflows.contracts.deployments.rules import ApprovalGroup, ApprovalPolicy
-from workflows.contracts.people import Parties, Somebody, identity_of, names_of, same_person
+from workflows.contracts.people import Parties, Somebody, identity_of, names_of, same_person, shared_key_name
 
 _KEPT: Final = "kept as it was given, before persons were compared"
 
@@ -96,17 +96,19 @@ def judged(
 ) -> list[Approval]:
     """The approvals of this environment, in order, each with whether it counts now and why not.
 
-    ``facts`` has a doubt, or None, for each. One of before persons were known is kept as it was given, and says so.
+    ``facts`` has a doubt, or None, for each, and likewise why it is withdrawn, where that was looked into. One of
+    before persons were known is kept as it was given, and says so.
     """
     rules = in_force(policy, facts)
     done: list[Approval] = []
-    for entry, doubt in zip(given, facts.doubts, strict=True):
+    withdrawn = facts.withdrawn or [None] * len(given)
+    for entry, doubt, taken_away in zip(given, facts.doubts, withdrawn, strict=True):
         before = [each for each in done if each.counts]
-        done.append(
-            entry.model_copy(update={"why": _KEPT})
-            if entry.person is None
-            else _judged(_Case(rules, deployment, environment, facts), entry, doubt, before)
-        )
+        if entry.person is None:
+            done.append(entry.model_copy(update={"why": _KEPT}))
+            continue
+        said = _judged(_Case(rules, deployment, environment, facts), entry, doubt, before)
+        done.append(said if taken_away is None else said.model_copy(update={"counts": False, "why": taken_away}))
     return done
 
 
@@ -176,6 +178,7 @@ def _judged(case: _Case, entry: Approval, doubt: str | None, before: Sequence[Ap
         how = _by_its_key(who, starter)
         why = (
             f"{entry.by} started {case.deployment.version}{how}: somebody else must approve it for {case.environment}."
+            f"{_named_alike(who, starter)}"
         )
     update = {"person": who.person, "groups": groups, "counts": why is None, "why": why, "self_approval": started_it}
     return checked.model_copy(update=update)
@@ -198,9 +201,12 @@ def _twice(by: str, who: Somebody, before: Sequence[Approval], environment: str)
     earlier = next((entry for entry in before if same_person(who, giver_of(entry))), None)
     if earlier is None:
         return None
+    alike = _named_alike(who, giver_of(earlier))
     if same_name(by, earlier.by):
-        return _already(by, environment)
-    return f"{by} is the person who has approved {environment} already, as {earlier.by}: another person is needed."
+        return f"{_already(by, environment)}{alike}"
+    return (
+        f"{by} is the person who has approved {environment} already, as {earlier.by}: another person is needed.{alike}"
+    )
 
 
 def _own(deployment: Deployment, environment: str, by: str, who: Somebody, acts_for: str | None) -> str | None:
@@ -208,7 +214,8 @@ def _own(deployment: Deployment, environment: str, by: str, who: Somebody, acts_
     named = None if acts_for is None else identity_of(acts_for)
     for what, party in _writers(deployment):
         if same_person(who, party) or (named is not None and same_person(named, party)):
-            return f"{by} is the {what}: somebody else must approve it for {environment}."
+            alike = _named_alike(who, party)
+            return f"{by} is the {what}: somebody else must approve it for {environment}.{alike}"
     return None
 
 
@@ -234,6 +241,18 @@ def _parties(deployment: Deployment) -> Parties:
 def _by_its_key(who: Somebody, starter: Somebody) -> str:
     """Said when it is not the starter itself, but a key in the starter's hands, or the other way round."""
     return "" if who.known_as & starter.known_as else " (one of the two made the key of the other)"
+
+
+def _named_alike(who: Somebody, other: Somebody) -> str:
+    """Said when it may well be somebody else: nothing but the name of two keys speaks for one person."""
+    name = shared_key_name(who, other)
+    if name is None:
+        return ""
+    return (
+        f" There are two keys with the name {name}, and keys of one name count as one person's. If they are two"
+        " people's, list this key's id under its person in `people` of the access policy, or approve with a key of"
+        " another name."
+    )
 
 
 def _is_member(who: Somebody, group: ApprovalGroup) -> bool:

@@ -135,3 +135,20 @@ def test_a_map_is_read(tmp_path: Path) -> None:
     file = tmp_path / "policy.yml"
     file.write_text(yaml.safe_dump({"issuers": ISSUERS, "people": [ANN.model_dump(mode="json")]}))
     assert load_policy(file, development=False).people == [ANN]
+
+
+def test_keys_of_one_name_are_two_peoples_once_the_map_has_one_of_them_by_its_id() -> None:
+    """By its name, or by its owner alone, they stay one: the name could be either's."""
+    people = People(
+        [PersonRule(id="bob", emails=["bob@example.com"], keys=["k2"]), PersonRule(id="cat", keys=["laptop"])]
+    )
+    ann = who(people, credential_id="k1", subject="key:Desk", owner="ann@example.com")
+    bob = who(people, credential_id="k2", subject="key:desk", owner="zoe@example.com")
+    assert (bob.person, same_person(ann, bob)) == ("bob", False)
+    assert {"key:desk", "desk"} & bob.known_as == set()
+    session = who(people, kind=CredentialKind.SESSION, parent_id="k2", subject="key:desk", owner="zoe@example.com")
+    assert (session.person, same_person(ann, session), same_person(bob, session)) == ("bob", False, True)
+    owned = who(people, credential_id="k3", subject="key:desk", owner="bob@example.com")
+    assert (owned.person, same_person(ann, owned)) == ("bob", True)
+    cats = who(people, credential_id="k4", subject="key:laptop")
+    assert (cats.person, "key:laptop" in cats.names) == ("cat", True)
