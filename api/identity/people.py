@@ -68,8 +68,8 @@ class People:
         self._by_name = {name: rule for rule in people for name in rule.names()}
 
     def of(self, bearer: Bearer) -> Somebody:
-        """Whoever asks. A key's line in the map comes before its owner, its owner before further names. The name of a key
-        says nothing where the map has its id.
+        """Whoever asks. A key's line in the map comes before its owner, its owner before further names. The name of a
+        key says nothing where the map has its id.
         """
         ids, shown = _ids(bearer), [bearer.id]
         keys = [*ids, bearer.id.casefold()] if bearer.id.startswith(_KEY) else ids

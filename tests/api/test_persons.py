@@ -279,8 +279,8 @@ async def test_two_peoples_keys_of_one_name_are_refused_with_the_name_and_what_t
     assert refused.status_code == 409
     told = (
         "key:laptop has approved production already: another person is needed. There are two keys with the name "
-        "laptop, and keys of one name count as one person's. If they are two people's, list this key's id under its person in "
-        "`people` of the access policy, or approve with a key of another name."
+        "laptop, and keys of one name count as one person's. If they are two people's, list this key's id under its "
+        "person in `people` of the access policy, or approve with a key of another name."
     )
     assert refused.json()["detail"] == told
     renamed = await house.key("dans-laptop", owner="dan@example.com")

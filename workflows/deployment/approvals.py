@@ -4,11 +4,12 @@ Four eyes compares persons: not the author, not the committer (as the starter sa
 not whoever started it, nobody twice, nobody for two groups unless the service allows it. Of whom little is known, every
 name is compared, and in doubt two are one.
 
-Deliberately not here: waiting for people (``phases.approval``), asking what is registered now (``judging``). An
-approval is for one deployment, so for one commit: another commit is another deployment and starts without any.
+Deliberately not here: waiting for people (``phases.approval``), asking what is registered now (``judging``), who is
+behind a deployment (``parties``). An approval is for one deployment, so for one commit: another commit is another
+deployment and starts without any.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +17,8 @@ from workflows.contracts.deployments.approvals import ApprovalFacts
 from workflows.contracts.deployments.commands import Approve, Reject
 from workflows.contracts.deployments.deployment import Approval, Decision, Deployment
 from workflows.contracts.deployments.rules import ApprovalGroup, ApprovalPolicy
-from workflows.contracts.people import Parties, Somebody, identity_of, names_of, same_person, shared_key_name
+from workflows.contracts.people import Somebody, identity_of, names_of, same_person
+from workflows.deployment.parties import by_its_key, named_alike, own_work, parties_of
 
 _KEPT: Final = "kept as it was given, before persons were compared"
 
@@ -64,7 +66,7 @@ def approval_refused(
     if (twice := _twice(command.by, who, counting(deployment.approvals, environment), environment)) is not None:
         return twice
     acts_for = None if vouched is None else vouched.acts_for
-    if not policy.allow_author and (own := _own(deployment, environment, command.by, who, acts_for)) is not None:
+    if not policy.allow_author and (own := own_work(deployment, environment, command.by, who, acts_for)) is not None:
         return own
     return _signature_refused(policy, deployment, environment, command, now)
 
@@ -168,17 +170,17 @@ def _judged(case: _Case, entry: Approval, doubt: str | None, before: Sequence[Ap
     if doubt is None and entry.vouched is not None and entry.vouched.by != entry.by:
         doubt = f"what the API vouches for was given by {entry.vouched.by}"
     checked = entry.model_copy(update={"verified": doubt is None})
-    who, starter = giver_of(checked), _parties(case.deployment).starter
+    who, starter = giver_of(checked), parties_of(case.deployment).starter
     started_it = same_person(who, starter)
     groups = [group.name for group in case.policy.groups if _is_member(who, group)]
     why = _refusal(case, checked, who, doubt, before)
     if why is None and case.policy.groups and not groups:
         why = _in_no_group(entry.by, case.policy, case.environment)
     if why is None and started_it and not case.facts.allow_self_approval:
-        how = _by_its_key(who, starter)
+        how = by_its_key(who, starter)
         why = (
             f"{entry.by} started {case.deployment.version}{how}: somebody else must approve it for {case.environment}."
-            f"{_named_alike(who, starter)}"
+            f"{named_alike(who, starter)}"
         )
     update = {"person": who.person, "groups": groups, "counts": why is None, "why": why, "self_approval": started_it}
     return checked.model_copy(update=update)
@@ -194,64 +196,18 @@ def _refusal(case: _Case, entry: Approval, who: Somebody, doubt: str | None, bef
     if (twice := _twice(entry.by, who, before, environment)) is not None:
         return twice
     acts_for = None if entry.vouched is None else entry.vouched.acts_for
-    return None if policy.allow_author else _own(case.deployment, environment, entry.by, who, acts_for)
+    return None if policy.allow_author else own_work(case.deployment, environment, entry.by, who, acts_for)
 
 
 def _twice(by: str, who: Somebody, before: Sequence[Approval], environment: str) -> str | None:
     earlier = next((entry for entry in before if same_person(who, giver_of(entry))), None)
     if earlier is None:
         return None
-    alike = _named_alike(who, giver_of(earlier))
+    alike = named_alike(who, giver_of(earlier))
     if same_name(by, earlier.by):
         return f"{_already(by, environment)}{alike}"
     return (
         f"{by} is the person who has approved {environment} already, as {earlier.by}: another person is needed.{alike}"
-    )
-
-
-def _own(deployment: Deployment, environment: str, by: str, who: Somebody, acts_for: str | None) -> str | None:
-    """It is the author's or the committer's; also when an admin says that it is."""
-    named = None if acts_for is None else identity_of(acts_for)
-    for what, party in _writers(deployment):
-        if same_person(who, party) or (named is not None and same_person(named, party)):
-            alike = _named_alike(who, party)
-            return f"{by} is the {what}: somebody else must approve it for {environment}.{alike}"
-    return None
-
-
-def _writers(deployment: Deployment) -> Iterator[tuple[str, Somebody]]:
-    """Who wrote and committed it, each with what they are: as it was known at the start, then as its commit says."""
-    parties, version = _parties(deployment), deployment.version
-    yield f"author of {version}", parties.author
-    if parties.committer is not None:
-        yield f"committer of {version}", parties.committer
-    for people in deployment.git_people:
-        for what, person in (("author", people.author), ("committer", people.committer)):
-            if (identity := person.identity) is not None:
-                yield f"{what} of {version}, as its commit says ({person})", identity
-
-
-def _parties(deployment: Deployment) -> Parties:
-    """As the API knew them at the start; else what their names say."""
-    if deployment.parties is not None:
-        return deployment.parties
-    return Parties(author=identity_of(deployment.git_author), starter=identity_of(deployment.created_by))
-
-
-def _by_its_key(who: Somebody, starter: Somebody) -> str:
-    """Said when it is not the starter itself, but a key in the starter's hands, or the other way round."""
-    return "" if who.known_as & starter.known_as else " (one of the two made the key of the other)"
-
-
-def _named_alike(who: Somebody, other: Somebody) -> str:
-    """Said when it may well be somebody else: nothing but the name of two keys speaks for one person."""
-    name = shared_key_name(who, other)
-    if name is None:
-        return ""
-    return (
-        f" There are two keys with the name {name}, and keys of one name count as one person's. If they are two"
-        " people's, list this key's id under its person in `people` of the access policy, or approve with a key of"
-        " another name."
     )
 
 
