@@ -4,7 +4,7 @@ what it was given with still stands.
 Deliberately not here: the judgement, which is the workflow's (``workflows.deployment.approvals``).
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -43,7 +43,10 @@ class Approvals:
         return ApprovalFacts(
             policy=await self._policy(question),
             doubts=[self._doubt(question, each) for each in question.given],
-            withdrawn=[await self._withdrawn(each) for each in question.given],
+            withdrawn=[
+                _left(each, question.given[place + 1 :]) or await self._withdrawn(each)
+                for place, each in enumerate(question.given)
+            ],
             allow_unverified=self.allow_unverified,
             allow_self_approval=self.allow_self_approval,
         )
@@ -99,6 +102,14 @@ class Approvals:
             except NotFound:  # it was never kept
                 return None
         return None
+
+
+def _left(vouched: Vouched | None, later: Sequence[Vouched | None]) -> str | None:
+    """Why an approval counts no more: whoever gave it has left the identity map, as the API said with a later one."""
+    unlisted = {person for each in later if each is not None for person in each.unlisted}
+    if vouched is None or not vouched.identity.listed or vouched.identity.person not in unlisted:
+        return None
+    return f"{vouched.identity.person} is not in `people` of the access policy any more."
 
 
 def _words(revoked: Credential, given_with: Credential) -> str:

@@ -41,9 +41,15 @@ class Voucher:
             environment=command.environment or deployment.environment,
             acts_for=giver.acts_for,
             credential_id=giver.credential_id,
+            unlisted=self._unlisted(deployment),
             at=self.clock(),
         )
         if self.secret is not None:
             subject = (deployment.deployment_id, deployment.version, deployment.git_commit_sha)
             vouched = vouched.proven(self.secret, *subject)
         return command.model_copy(update={"vouched": vouched})
+
+    def _unlisted(self, deployment: Deployment) -> list[str]:
+        """Only here is it known that somebody left the map: the control worker does not have it."""
+        given = [each.vouched.identity for each in deployment.approvals if each.vouched is not None]
+        return sorted({each.person for each in given if each.listed and not self.people.lists(each.person)})

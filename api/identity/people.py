@@ -66,6 +66,11 @@ class People:
 
     def __init__(self, people: Sequence[PersonRule] = ()) -> None:
         self._by_name = {name: rule for rule in people for name in rule.names()}
+        self._ids = {rule.id for rule in people}
+
+    def lists(self, person: str) -> bool:
+        """True for the id of somebody in the map."""
+        return person in self._ids
 
     def of(self, bearer: Bearer) -> Somebody:
         """Whoever asks. A key's line in the map comes before its owner, its owner before further names. The name of a
@@ -107,7 +112,7 @@ class People:
         if rule is None:
             return seen.model_copy(update={"names": list(dict.fromkeys(seen.names))})
         names = list(dict.fromkeys((*rule.names(), *seen.names)))
-        return seen.model_copy(update={"person": rule.id, "names": names})
+        return seen.model_copy(update={"person": rule.id, "names": names, "listed": True})
 
     def _person(self, maker: str | None) -> str | None:
         if maker is None:

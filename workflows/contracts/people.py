@@ -32,7 +32,7 @@ class Somebody(Tolerant):
 
     ``hints``: what is displayed of them, which is enough to refuse and never to allow. ``maker``: the person who made
     the key that is used, and so has seen its secret; ``makers``: who made or replaced it before, and who made theirs.
-    ``machine``: nobody in person.
+    ``machine``: nobody in person. ``listed``: the identity map has them, under the id that ``person`` is.
     """
 
     person: str
@@ -41,6 +41,7 @@ class Somebody(Tolerant):
     machine: bool = False
     maker: str | None = None
     makers: list[str] = Field(default_factory=list[str], exclude_if=lambda makers: not makers)
+    listed: bool = Field(default=False, exclude_if=lambda listed: not listed)
 
     @property
     def proven(self) -> frozenset[str]:
@@ -107,6 +108,7 @@ class Vouched(Tolerant):
 
     ``acts_for``: whom an admin named with it; it never counts as theirs. ``credential_id``: of the key, session or
     token with which it was given; None for a key of the configuration, for a webhook, and before this was told.
+    ``unlisted``: who gave an approval before and was in the identity map then, and is not any more.
     ``proof`` is a message authentication code (HMAC-SHA-256, hexadecimal) with a secret that the API and the control
     worker share and Temporal does not have.
     """
@@ -116,6 +118,7 @@ class Vouched(Tolerant):
     environment: str | None = None
     acts_for: str | None = None
     credential_id: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    unlisted: list[str] = Field(default_factory=list[str], exclude_if=lambda persons: not persons)
     at: Millis
     proof: str = ""
 

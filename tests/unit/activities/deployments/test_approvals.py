@@ -103,6 +103,19 @@ async def test_an_approval_stands_with_the_session_that_gave_it(session: dict[st
     assert (said is None) is (why is None)
 
 
+async def test_an_approval_goes_with_whoever_leaves_the_identity_map_and_may_be_given_again() -> None:
+    """Which the API says with a later approval: the control worker does not have the map."""
+    bob, cat = Somebody(person="bob", listed=True), Somebody(person="cat", listed=True)
+    first, second = (Vouched(by=each.person, identity=each, at=1) for each in (bob, cat))
+    later = second.model_copy(update={"unlisted": ["bob"]})
+    question = question_of().model_copy(update={"given": [first, second, None, later, first]})
+    withdrawn = (await Approvals(nothing_registered, Handed().get).facts(question)).withdrawn
+    assert withdrawn == ["bob is not in `people` of the access policy any more.", None, None, None, None]
+    stranger = first.model_copy(update={"identity": Somebody(person="bob")})
+    question = question_of().model_copy(update={"given": [stranger, later]})
+    assert (await Approvals(nothing_registered, Handed().get).facts(question)).withdrawn == [None, None]
+
+
 async def test_nothing_is_said_of_an_approval_while_the_store_does_not_answer() -> None:
     async def silent(credential_id: str) -> Credential:
         raise Unavailable("no answer")

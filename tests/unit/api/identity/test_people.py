@@ -152,3 +152,9 @@ def test_keys_of_one_name_are_two_peoples_once_the_map_has_one_of_them_by_its_id
     assert (owned.person, same_person(ann, owned)) == ("bob", True)
     cats = who(people, credential_id="k4", subject="key:laptop")
     assert (cats.person, "key:laptop" in cats.names) == ("cat", True)
+
+
+def test_who_is_in_the_map_is_known_as_that() -> None:
+    assert (who(subject="key:ann-laptop").listed, who().listed) == (True, False)
+    assert (PEOPLE.lists("ann"), PEOPLE.lists("ann@example.com"), People().lists("ann")) == (True, False, False)
+    assert "listed" not in who().model_dump(), "as before, so that what was proven stays so"
