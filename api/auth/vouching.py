@@ -37,7 +37,7 @@ class Voucher:
         """The approval with who gives it, for the environment that it names, else the one where the deployment is."""
         vouched = Vouched(
             by=command.by,
-            identity=giver.identity,
+            identity=self.people.with_makers(giver.identity),
             environment=command.environment or deployment.environment,
             acts_for=giver.acts_for,
             credential_id=giver.credential_id,

@@ -91,6 +91,14 @@ class People:
             update={"machine": bearer.machine, "maker": self._person(bearer.maker), "makers": makers}
         )
 
+    def with_makers(self, somebody: Somebody) -> Somebody:
+        """With every name of whoever made their key, but names of keys, which are anybody's: an author whom git names by
+        an address may be one of them.
+        """
+        rules = [self._rule([maker]) for maker in sorted(somebody.all_makers)]
+        names = [name for rule in rules if rule is not None for name in rule.names() if not name.startswith(_KEY)]
+        return somebody.model_copy(update={"makers": list(dict.fromkeys((*somebody.makers, *names)))})
+
     def of_name(self, text: str, *, forge: str | None = None) -> Somebody:
         """Whom a commit, a forge or a person calls so; a bare login is one at ``forge``."""
         seen = identity_of(text)

@@ -10,7 +10,7 @@ from api.auth.principal import Principal
 from api.identity.people import People, PersonRule
 from api.identity.policy import UnusablePolicy, load_policy
 from workflows.contracts.access import Credential, CredentialKind, Grant, Role
-from workflows.contracts.people import Somebody, same_person
+from workflows.contracts.people import GitPerson, Somebody, same_person
 
 ANN = PersonRule.model_validate(
     {
@@ -158,3 +158,16 @@ def test_who_is_in_the_map_is_known_as_that() -> None:
     assert (who(subject="key:ann-laptop").listed, who().listed) == (True, False)
     assert (PEOPLE.lists("ann"), PEOPLE.lists("ann@example.com"), People().lists("ann")) == (True, False, False)
     assert "listed" not in who().model_dump(), "as before, so that what was proven stays so"
+
+
+def test_a_key_is_not_a_second_person_for_an_author_whom_git_names_by_an_address() -> None:
+    """Ann makes a key in somebody else's name, and approves with it what she wrote."""
+    made = who(owner="bob@example.com", maker="ann")
+    in_git = GitPerson(name="A.", address="Ann+x@example.com").identity
+    assert in_git is not None
+    told = PEOPLE.with_makers(made)
+    assert (same_person(made, in_git), same_person(told, in_git)) == (False, True)
+    assert (told.person, told.names, told.maker) == (made.person, made.names, "ann")
+    assert not any(name.startswith("key:") for name in told.makers), "another's key may have the name of one of hers"
+    nobody_made_it = who(owner="bob@example.com")
+    assert PEOPLE.with_makers(nobody_made_it) == nobody_made_it
