@@ -92,8 +92,8 @@ class People:
         )
 
     def with_makers(self, somebody: Somebody) -> Somebody:
-        """With every name of whoever made their key, but names of keys, which are anybody's: an author whom git names by
-        an address may be one of them.
+        """With every name of whoever made their key, but names of keys, which are anybody's: an author whom git names
+        by an address may be one of them.
         """
         rules = [self._rule([maker]) for maker in sorted(somebody.all_makers)]
         names = [name for rule in rules if rule is not None for name in rule.names() if not name.startswith(_KEY)]
