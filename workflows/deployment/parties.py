@@ -5,7 +5,7 @@ Deliberately not here: what else an approval has to be (``approvals``).
 
 from collections.abc import Iterator
 
-from workflows.contracts.deployments.deployment import Deployment
+from workflows.contracts.deployments.deployment import MAX_GIT_PEOPLE, Deployment
 from workflows.contracts.people import Parties, Somebody, identity_of, same_person, shared_key_name
 
 
@@ -17,7 +17,12 @@ def parties_of(deployment: Deployment) -> Parties:
 
 
 def own_work(deployment: Deployment, environment: str, by: str, who: Somebody, acts_for: str | None) -> str | None:
-    """It is the author's or the committer's; also when an admin says that it is."""
+    """It is the author's or the committer's; also when an admin says that it is, or when nobody can tell any more."""
+    if len(deployment.git_people) >= MAX_GIT_PEOPLE:
+        return (
+            f"Agents name {len(deployment.git_people)} different authors and committers of {deployment.version}, so"
+            " nobody can tell who wrote it: look at the agents of its jobs, then start it again."
+        )
     named = None if acts_for is None else identity_of(acts_for)
     for what, party in writers_of(deployment):
         if same_person(who, party) or (named is not None and same_person(named, party)):

@@ -21,7 +21,7 @@ Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]
 MAX_METRIC_SAMPLES: Final = 20
 """How many of the last samples a record keeps."""
 MAX_GIT_PEOPLE: Final = 8
-"""How many answers of agents a record keeps. Honest ones are all alike."""
+"""How many answers of agents a record keeps. Honest ones are all alike; with so many, nobody approves any more."""
 
 
 class DeploymentStatus(StrEnum):

@@ -22,6 +22,7 @@ from workflows.deployment import judging
 from workflows.deployment.approvals import approval_refused, in_force, judged, missing
 from workflows.deployment.context import Context
 from workflows.deployment.progress import Phase, Progress
+from workflows.deployment.record import git_people_found
 from workflows.deployment.state import State
 
 HERE = "production"
@@ -241,6 +242,19 @@ def test_whom_the_commit_names_does_not_approve_it_whatever_its_starter_says(
     assert approval_refused(allowed, record, HERE, asked, 1) is None, "where the service lets authors approve"
     own = approval_refused(POLICY, record, HERE, Approve(by="ann@example.com"), 1)
     assert own == "ann@example.com is the author of 1.0: somebody else must approve it for production.", "it adds only"
+
+
+def test_agents_that_name_ever_others_do_not_hide_who_wrote_it() -> None:
+    """A record keeps eight answers: before one is lost, nobody can approve."""
+    record = deployment()
+    for number in range(20):
+        found = [git_people(f"Zoe zoe{number}@example.com", "Zoe zoe@example.com")]
+        record = git_people_found(record, found)
+    assert len(record.git_people) == 8
+    (said,) = judged(POLICY, record, HERE, [entry(CAT)], ApprovalFacts(doubts=[None]))
+    assert (said.counts, (said.why or "")[:57]) == (False, "Agents name 8 different authors and committers of 1.0, so")
+    fewer = deployment(git_people=record.git_people[:7])
+    assert judged(POLICY, fewer, HERE, [entry(CAT)], ApprovalFacts(doubts=[None]))[0].counts
 
 
 def test_lists_say_what_is_to_be_known_of_the_approvals() -> None:
