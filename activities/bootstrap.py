@@ -13,6 +13,7 @@ from temporalio.client import Client
 
 from activities.chaining.middleware import ObserveChain
 from activities.clock import Clock, epoch_millis
+from activities.credentials.registry import CredentialRegistry
 from activities.deployments.activities import DeploymentActivities
 from activities.deployments.approvals import Approvals
 from activities.deployments.chains import build_deployment_creation_chain
@@ -108,7 +109,7 @@ def build_activities(
             reader=reader,
             reconciler=reconciler,
             signer=signer,
-            approvals=_approvals(reader, approvals),
+            approvals=_approvals(reader, stores, approvals, clock),
             witness=witness,
         ),
         environments=_environment_activities(stores, client, witness, middleware, reader),
@@ -125,14 +126,17 @@ def build_activities(
     )
 
 
-def _approvals(reader: DeploymentReader, settings: ApprovalSettings | None) -> Approvals:
+def _approvals(reader: DeploymentReader, stores: Stores, settings: ApprovalSettings | None, clock: Clock) -> Approvals:
+    credential = CredentialRegistry(stores.credentials, clock).get
     if settings is None:  # nothing is verified, and nothing else is allowed
-        return Approvals(reader.service)
+        return Approvals(reader.service, credential)
     return Approvals(
         read=reader.service,
+        credential=credential,
         secret=settings.secret(),
         allow_unverified=settings.allow_unverified,
         allow_self_approval=settings.allow_self_approval,
+        clock=clock,
     )
 
 

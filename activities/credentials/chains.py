@@ -41,7 +41,7 @@ def build_claim_credential_chain(
 def build_revoke_credential_chain(
     store: CredentialStore, middleware: Sequence[Middleware] = (), *, clock: Clock = epoch_millis
 ) -> NamedChain:
-    """``credential_id``, ``until`` and ``signed`` in, ``revoked`` out."""
+    """``credential_id``, ``until``, ``signed_out`` and ``signed`` in, ``revoked`` out."""
     links = [RetrieveCredential(store), RevokeCredential(store, clock=clock)]
     return build_chain("RevokeCredential", links, middleware)
 

@@ -18,6 +18,7 @@ from workflows.contracts.errors import InvalidState, NotFound, Unavailable
 from workflows.contracts.who import WhoAndWhy
 
 _TRIES: Final = 5
+_GIVES_APPROVALS: Final = frozenset({CredentialKind.KEY, CredentialKind.SESSION, CredentialKind.TOKEN})
 
 
 class CredentialContext(TypedDict, total=False):
@@ -26,6 +27,7 @@ class CredentialContext(TypedDict, total=False):
     credential_id: str
     credential: Credential
     until: int
+    signed_out: bool
     signed: WhoAndWhy
     owner: str
     machine: bool
@@ -106,20 +108,20 @@ class ClaimCredential(StoreLink[CredentialStore]):
 
 
 class RevokeCredential(StoreLink[CredentialStore]):
-    """``credential``, ``until`` (epoch ms) and ``signed`` → ``revoked``. Raises Unavailable.
+    """``credential``, ``until`` (epoch ms), ``signed_out`` and ``signed`` → ``revoked``. Raises Unavailable.
 
-    One that ends before ``until`` anyway stays as it is, so that doing it again changes nothing.
+    One that ends before ``until`` anyway stays as it is, so that doing it again changes nothing. But what a person has
+    used can be revoked after it has expired or was signed out: its approvals count no more then.
     """
 
     async def call(self, ctx: Context[CredentialContext]) -> Context[CredentialContext]:
         """Optimistic: reads again when another change came between."""
         credential, until = require(ctx, "credential", Credential), require(ctx, "until", int)
-        signed = require(ctx, "signed", WhoAndWhy)
+        signed, signed_out = require(ctx, "signed", WhoAndWhy), require(ctx, "signed_out", bool)
         for _ in range(_TRIES):
-            ends = [each for each in (credential.revoked_at, credential.expires_at) if each is not None]
-            if ends and min(ends) <= until:
+            if _is_over(credential, until, signed_out=signed_out):
                 return ctx.insert("revoked", credential)
-            changes = {"revoked_at": until, "revision": credential.revision + 1}
+            changes = {"revoked_at": until, "signed_out": signed_out, "revision": credential.revision + 1}
             revoked = credential.model_copy(update=changes)
             said, words = CredentialRevoked(**_said(revoked), revoked_at=until), _words(revoked, "was revoked")
             event = noted(said, signed, self._clock(), words, agent_id=revoked.agent_id)
@@ -137,7 +139,7 @@ class RetrieveCredential(StoreLink[CredentialStore]):
         credential_id = require(ctx, "credential_id", str)
         credential = await self._store.get(credential_id)
         if credential is None:
-            raise NotFound(f"There is no credential {credential_id!r}, or it ended more than a week ago.")
+            raise NotFound(f"There is no credential {credential_id!r}, or it ended long ago.")
         return ctx.insert("credential", credential)
 
 
@@ -149,6 +151,14 @@ class ListCredentials(StoreLink[CredentialStore]):
         kind, limit = require(ctx, "kind", CredentialKind), require(ctx, "limit", int)
         cursor = None if ctx.get("cursor") is None else require(ctx, "cursor", str)
         return ctx.insert("page", await self._store.list(kind, limit=limit, cursor=cursor))
+
+
+def _is_over(credential: Credential, until: int, *, signed_out: bool) -> bool:
+    """True when nothing is left to end."""
+    ends = (credential.revoked_at, credential.expires_at)
+    if not signed_out and credential.kind in _GIVES_APPROVALS:
+        ends = (None if credential.signed_out else credential.revoked_at,)
+    return any(each is not None and each <= until for each in ends)
 
 
 def _said(credential: Credential) -> dict[str, Any]:

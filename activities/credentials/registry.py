@@ -58,9 +58,14 @@ class CredentialRegistry:
         data = {"credential_id": credential_id, **whose, "signed": signed}
         return await run_chain(self._claim, data, result="claimed", kind=Credential)
 
-    async def revoke(self, credential_id: str, *, grace_seconds: int = 0, signed: WhoAndWhy) -> Credential:
-        """End it, after the grace. Doing it again changes nothing. Raises NotFound."""
-        data = {"credential_id": credential_id, "until": self._clock() + grace_seconds * 1000, "signed": signed}
+    async def revoke(
+        self, credential_id: str, *, grace_seconds: int = 0, signed_out: bool = False, signed: WhoAndWhy
+    ) -> Credential:
+        """End it, after the grace; ``signed_out``: by who used it, and was done. Doing it again changes nothing. Raises
+        NotFound.
+        """
+        until = self._clock() + grace_seconds * 1000
+        data = {"credential_id": credential_id, "until": until, "signed_out": signed_out, "signed": signed}
         return await run_chain(self._revoke, data, result="revoked", kind=Credential)
 
     async def get(self, credential_id: str) -> Credential:

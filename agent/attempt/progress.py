@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from agent.logs.spool import epoch_ms
 from workflows.contracts.jobs import ArtifactRef, StepResult
+from workflows.contracts.people import GitPeople
 
 
 @dataclass(slots=True)
@@ -13,6 +14,7 @@ class AttemptProgress:
 
     claimed_at: int = field(default_factory=epoch_ms)
     started_at: int | None = None
+    git_people: GitPeople | None = None
     running: asyncio.Event = field(default_factory=asyncio.Event)
     steps: list[StepResult] = field(default_factory=list[StepResult])
     artifacts: list[ArtifactRef] = field(default_factory=list[ArtifactRef])

@@ -22,7 +22,7 @@ from agent.attempt.host import Host
 from agent.attempt.leftovers import record_running
 from agent.attempt.progress import AttemptProgress as AttemptProgress
 from agent.attempt.verdict import GONE, Interruption, Verdict, interrupted, of_exception, of_step
-from agent.git.errors import redact
+from agent.git.errors import CheckoutError, redact
 from agent.logs.masked import MaskedLog
 from agent.logs.sender import LogOrigin
 from agent.logs.spool import LogSpool, epoch_ms
@@ -157,9 +157,24 @@ class AttemptRun:
                 cookie=self._cookie,
             )
         )
+        if attempt.deployment_id is not None:
+            await self._read_people(files)
         if attempt.on_ref is not None:
             await self._see_on_ref(files, attempt.on_ref)
         files.log.end_output()
+
+    async def _read_people(self, files: Files) -> None:
+        """For the deployment, whose writers do not approve it. Without an answer it goes by what its starter says."""
+        looking = self._host.checkout.people(
+            files.directory.workspace,
+            sha=self._attempt.git_commit_sha,
+            timeout_seconds=self._deadline - time.monotonic() + 5,
+            cookie=self._cookie,
+        )
+        try:
+            self.progress.git_people = await self._unless_interrupted(looking)
+        except CheckoutError as error:
+            files.log.line(f"[hybridci] {error.message}")
 
     async def _see_on_ref(self, files: Files, ref: str) -> None:
         attempt = self._attempt
@@ -287,6 +302,7 @@ class AttemptRun:
             steps=self.progress.steps,
             artifacts=self.progress.artifacts[:MAX_REPORTED_ARTIFACTS],
             log_bytes=self._files.log.size if self._files is not None else 0,
+            git_people=self.progress.git_people,
         )
 
     def _close_log(self, verdict: Verdict) -> None:

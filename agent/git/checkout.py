@@ -23,9 +23,12 @@ from agent.git.cache import GitCache, WantedCommit
 from agent.git.command import GitCall, Patience, checkout_environment, git
 from agent.git.errors import CheckoutError as CheckoutError
 from agent.git.errors import explain, invalid_tree
+from agent.git.people import read_people
+from workflows.contracts.people import GitPeople
 from workflows.newest import Newest
 
 _REMEMBERED_COMMITS: Final = 10_000
+_REMEMBERED_PEOPLE: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class Checkout:
         self._cache = GitCache(self._folder, allowed_protocols)
         self._borrowed = Borrowed(self._cache, self._folder)
         self._commits: Newest[str, None] = Newest(_REMEMBERED_COMMITS)  # ids that git has said to be commits
+        self._people: Newest[str, GitPeople | None] = Newest(_REMEMBERED_PEOPLE)
         self._held: dict[Path, int] = {}
 
     @property
@@ -107,6 +111,15 @@ class Checkout:
         call = GitCall(write, Patience.of(timeout_seconds), cookie)
         head = await require_on_ref(self._cache, call, wanted, ref, workspace=workspace)
         write(f"{sha} is on {ref}, whose head is {head}\n".encode())
+
+    async def people(self, workspace: Path, *, sha: str, timeout_seconds: float, cookie: str) -> GitPeople | None:
+        """Who wrote and committed ``sha``, which ``workspace`` holds; None where git cannot tell. Asks git once for a
+        commit. Raises CheckoutError.
+        """
+        if sha not in self._people:
+            call = GitCall(lambda _: None, Patience.of(timeout_seconds), cookie)
+            self._people[sha] = await read_people(call, sha, workspace=workspace)
+        return self._people[sha]
 
     def leave(self, workspace: Path) -> None:
         """Nobody works there any more: the copy that it borrows from may be evicted."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.git.errors import CheckoutError, redact, timed_out
-from agent.steps.process import EndReason, SpawnError, StopSignal, run_process
+from agent.steps.process import EndReason, OnOutput, ProcessEnd, SpawnError, StopSignal, run_process
 
 Write = Callable[[bytes], None]
 _GRACE_SECONDS: Final = 2.0
@@ -81,24 +81,8 @@ async def git(
     Raises CheckoutError when the time is up or git is not there. Cancelling the task kills git and its helpers.
     """
     output = _Lines(None if quiet else call.write)
-    try:
-        end = await run_process(
-            ["git", *_OPTIONS, *arguments],
-            cwd=cwd,
-            env=env,
-            on_output=output.take,
-            stop=StopSignal(),
-            timeout_seconds=call.patience.left(),
-            cookie=call.cookie,
-            grace_seconds=_GRACE_SECONDS,
-            interrupt=signal.SIGTERM,  # git removes its lock files and temporary packs on it
-            pass_fds=call.held,
-        )
-    except SpawnError as error:
-        raise CheckoutError("checkout_failed", f"git could not be run: {error}", retryable=True) from error
+    end = await _run(call, arguments, output.take, cwd=cwd, env=env)
     output.end()
-    if end.reason is EndReason.TIMED_OUT:
-        raise timed_out(call.patience.seconds)
     return end.exit_code, output.tail
 
 
@@ -106,7 +90,7 @@ async def git_output(
     call: GitCall, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], max_bytes: int
 ) -> tuple[int, bytes, bool]:
     """Run git; (exit code, the first ``max_bytes`` that it printed, whether there was more). What it says of errors is
-    left out. Raises CheckoutError as ``git``.
+    left out, nothing is redacted. Raises CheckoutError as ``git``.
     """
     output = bytearray()
 
@@ -116,24 +100,39 @@ async def git_output(
             raise _Full
 
     try:
+        end = await _run(call, arguments, take, cwd=cwd, env=env, wrapper=_WITHOUT_STDERR)
+    except _Full:
+        return 0, bytes(output[:max_bytes]), True
+    return end.exit_code, bytes(output), False
+
+
+async def _run(
+    call: GitCall,
+    arguments: Sequence[str],
+    on_output: OnOutput,
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    wrapper: Sequence[str] = (),
+) -> ProcessEnd:
+    try:
         end = await run_process(
-            [*_WITHOUT_STDERR, "git", *_OPTIONS, *arguments],
+            [*wrapper, "git", *_OPTIONS, *arguments],
             cwd=cwd,
             env=env,
-            on_output=take,
+            on_output=on_output,
             stop=StopSignal(),
             timeout_seconds=call.patience.left(),
             cookie=call.cookie,
             grace_seconds=_GRACE_SECONDS,
-            interrupt=signal.SIGTERM,
+            interrupt=signal.SIGTERM,  # git removes its lock files and temporary packs on it
+            pass_fds=call.held,
         )
-    except _Full:
-        return 0, bytes(output[:max_bytes]), True
     except SpawnError as error:
         raise CheckoutError("checkout_failed", f"git could not be run: {error}", retryable=True) from error
     if end.reason is EndReason.TIMED_OUT:
         raise timed_out(call.patience.seconds)
-    return end.exit_code, bytes(output), False
+    return end
 
 
 class _Full(Exception):

@@ -114,10 +114,16 @@ async def claim(ports: IssuingPorts, credential_id: str, *, owner: str, machine:
     return claimed
 
 
-async def revoke(ports: IssuingPorts, credential_id: str, *, by: Origin | None, grace_seconds: int = 0) -> None:
-    """End it, after the grace; here at once, in other API processes within 30 s. Raises NotFound, Unavailable."""
+async def revoke(
+    ports: IssuingPorts, credential_id: str, *, by: Origin | None, grace_seconds: int = 0, signed_out: bool = False
+) -> None:
+    """End it, after the grace; here at once, in other API processes within 30 s. ``signed_out``: who used it is done,
+    and nobody takes it away. Raises NotFound, Unavailable.
+    """
     subject = "" if by is not None else (await ports.access.get(credential_id)).subject
-    revoked = await ports.access.revoke(credential_id, grace_seconds=grace_seconds, signed=_who(by, subject))
+    revoked = await ports.access.revoke(
+        credential_id, grace_seconds=grace_seconds, signed_out=signed_out, signed=_who(by, subject)
+    )
     ports.authenticator.learn(revoked)
 
 

@@ -96,4 +96,4 @@ async def _end_earlier(ports: AuthPorts, request: Request) -> None:
         return
     earlier = await ports.authenticator.principal(token, address=address_of(request))
     if earlier is not None and earlier.kind is CredentialKind.SESSION and earlier.credential_id is not None:
-        await revoke(ports, earlier.credential_id, by=origin_for(request, earlier))
+        await revoke(ports, earlier.credential_id, by=origin_for(request, earlier), signed_out=True)

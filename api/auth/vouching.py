@@ -14,10 +14,11 @@ from workflows.contracts.people import Somebody, Vouched
 
 @dataclass(frozen=True, slots=True)
 class Giver:
-    """Who gives an approval; ``acts_for``: whom an admin named with it."""
+    """Who gives an approval, with which credential; ``acts_for``: whom an admin named with it."""
 
     identity: Somebody
     acts_for: str | None = None
+    credential_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +37,19 @@ class Voucher:
         """The approval with who gives it, for the environment that it names, else the one where the deployment is."""
         vouched = Vouched(
             by=command.by,
-            identity=giver.identity,
+            identity=self.people.with_makers(giver.identity),
             environment=command.environment or deployment.environment,
             acts_for=giver.acts_for,
+            credential_id=giver.credential_id,
+            unlisted=self._unlisted(deployment),
             at=self.clock(),
         )
         if self.secret is not None:
             subject = (deployment.deployment_id, deployment.version, deployment.git_commit_sha)
             vouched = vouched.proven(self.secret, *subject)
         return command.model_copy(update={"vouched": vouched})
+
+    def _unlisted(self, deployment: Deployment) -> list[str]:
+        """Only here is it known that somebody left the map: the control worker does not have it."""
+        given = [each.vouched.identity for each in deployment.approvals if each.vouched is not None]
+        return sorted({each.person for each in given if each.listed and not self.people.lists(each.person)})

@@ -66,20 +66,38 @@ class People:
 
     def __init__(self, people: Sequence[PersonRule] = ()) -> None:
         self._by_name = {name: rule for rule in people for name in rule.names()}
+        self._ids = {rule.id for rule in people}
+
+    def lists(self, person: str) -> bool:
+        """True for the id of somebody in the map."""
+        return person in self._ids
 
     def of(self, bearer: Bearer) -> Somebody:
-        """Whoever asks. A key's line in the map comes before its owner, its owner before further names."""
-        keys = _keys(bearer)
+        """Whoever asks. A key's line in the map comes before its owner, its owner before further names. The name of a
+        key says nothing where the map has its id.
+        """
+        ids, shown = _ids(bearer), [bearer.id]
+        keys = [*ids, bearer.id.casefold()] if bearer.id.startswith(_KEY) else ids
+        if bearer.id.startswith(_KEY) and self._rule(ids) is not None:
+            keys, shown = ids, []
         own = bearer.owner or (keys[0] if keys else bearer.id)
         certain = [*keys, *_owners_names(own), *bearer.names]
         known = self._rule([*keys, *bearer.names] if bearer.machine else certain)
         person = f"machine:{keys[0] if keys else own}" if bearer.machine else _owners_names(own)[-1]
-        hints = [name for each in (bearer.id, own, *bearer.names) for name in names_of(each)]
+        hints = [name for each in (*shown, own, *bearer.names) for name in names_of(each)]
         found = self._identity(known, Somebody(person=person, names=certain, hints=hints))
         makers = [self._person(each) or each for each in bearer.makers]
         return found.model_copy(
             update={"machine": bearer.machine, "maker": self._person(bearer.maker), "makers": makers}
         )
+
+    def with_makers(self, somebody: Somebody) -> Somebody:
+        """With every name of whoever made their key, but names of keys, which are anybody's: an author whom git names
+        by an address may be one of them.
+        """
+        rules = [self._rule([maker]) for maker in sorted(somebody.all_makers)]
+        names = [name for rule in rules if rule is not None for name in rule.names() if not name.startswith(_KEY)]
+        return somebody.model_copy(update={"makers": list(dict.fromkeys((*somebody.makers, *names)))})
 
     def of_name(self, text: str, *, forge: str | None = None) -> Somebody:
         """Whom a commit, a forge or a person calls so; a bare login is one at ``forge``."""
@@ -102,7 +120,7 @@ class People:
         if rule is None:
             return seen.model_copy(update={"names": list(dict.fromkeys(seen.names))})
         names = list(dict.fromkeys((*rule.names(), *seen.names)))
-        return seen.model_copy(update={"person": rule.id, "names": names})
+        return seen.model_copy(update={"person": rule.id, "names": names, "listed": True})
 
     def _person(self, maker: str | None) -> str | None:
         if maker is None:
@@ -143,7 +161,7 @@ def _owners_names(owner: str) -> list[str]:
     return [owner] if owner.startswith(("oidc:", _KEY)) else [owner, *names_of(owner)]
 
 
-def _keys(bearer: Bearer) -> list[str]:
-    """Its key, or the one that opened it: by id, then by name."""
-    ids = [f"{_KEY}{each}" for each in (bearer.key_id, bearer.credential_id) if each is not None]
-    return list(dict.fromkeys([*ids, bearer.id.casefold()] if bearer.id.startswith(_KEY) else ids))
+def _ids(bearer: Bearer) -> list[str]:
+    """Its key, or the one that opened it, by id."""
+    ids = (bearer.key_id, bearer.credential_id)
+    return list(dict.fromkeys(f"{_KEY}{each}" for each in ids if each is not None))

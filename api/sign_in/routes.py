@@ -165,7 +165,7 @@ async def log_out(caller: Caller, ports: SignInPortsDep, origin: OriginDep) -> R
             f"A credential of kind {caller.kind} is not signed out: an admin revokes a key with DELETE "
             "/api/access/keys/{id}, and an agent's ends with POST /api/agents/{id}/deregister."
         )
-    await revoke(ports, caller.credential_id, by=origin)
+    await revoke(ports, caller.credential_id, by=origin, signed_out=True)
     response = Response(status_code=204)
     clear_session_cookies(response, secure=ports.sign_in.secure_cookies)
     return response

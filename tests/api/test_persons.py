@@ -4,7 +4,7 @@ Deliberately not here: the rules as a table (``tests/unit/workflows/deployment/t
 """
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -45,6 +45,7 @@ class House:
 
     people: httpx.AsyncClient
     harness: Deploys
+    services: Services
     keys: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
     async def key(self, name: str, grants: list[dict[str, Any]] = APPROVER, **more: Any) -> str:
@@ -106,7 +107,7 @@ async def house(temporal_client: Client) -> AsyncIterator[House]:
             voucher=Voucher(people, SECRET.encode()),
         )
         async with client(app_with(services), None) as somebody:
-            yield House(somebody, harness)
+            yield House(somebody, harness, services)
 
 
 async def test_one_human_never_counts_as_two(house: House) -> None:
@@ -210,3 +211,94 @@ async def test_a_chain_of_keys_and_a_replaced_key_lead_back_to_who_began_it(hous
         refused = await house.approve(key, url)
         assert (refused.status_code, "made the key of the other" in refused.json()["detail"]) == (409, True)
     assert await house.counting() == []
+
+
+async def _two_of_three(house: House) -> tuple[str, str]:
+    """A deployment that wants two, and the key of whoever gives the second."""
+    url = await house.waiting(await house.key("ci", [{"role": "developer"}], machine=True), required=2)
+    return url, await house.key("cat", owner="cat@example.com")
+
+
+async def _counts_with_cats(house: House, url: str, cat: str, not_for: str | None) -> None:
+    """Once there are two, whether Bob's still counts: not for these words, or it does."""
+    assert (await house.approve(cat, url)).status_code == 200
+    if not_for is None:
+        await house.harness.until_status(house.started, "live")
+    else:
+        await house.harness.until_waits(house.started, not_for)
+    assert await house.counting() == (["bob", "cat"] if not_for is None else ["cat"])
+
+
+async def test_an_approval_counts_no_more_once_its_key_is_revoked(house: House) -> None:
+    url, cat = await _two_of_three(house)
+    assert (await house.approve(await house.key("bob", owner="bob"), url)).status_code == 200
+    admin = {"Authorization": f"Bearer {ADMIN_KEY}"}
+    key_id = house.keys["bob"]["key_id"]
+    assert (await house.people.delete(f"{KEYS}/{key_id}", headers=admin)).status_code == 200
+    second = await house.approve(cat, url)
+    assert second.status_code == 200, second.text
+    shown = await house.harness.until_waits(house.started, "counts no more")
+    assert f"The key {key_id}, with which it was given, was revoked at" in (shown.waits_for or "")
+    assert await house.counting() == ["cat"]
+    assert (await house.approve(await house.key("bob-2", owner="bob"), url)).status_code == 200
+    await house.harness.until_status(house.started, "live")
+
+
+async def test_an_approval_stays_when_its_key_is_replaced_and_goes_with_the_one_that_replaced_it(house: House) -> None:
+    for revoked in (False, True):
+        url, cat = await _two_of_three(house)
+        assert (await house.approve(await house.key("bob", owner="bob"), url)).status_code == 200
+        rotated = await house.ask(ADMIN_KEY, f"{KEYS}/{house.keys['bob']['key_id']}/rotate", overlap_seconds=0)
+        if revoked:
+            admin = {"Authorization": f"Bearer {ADMIN_KEY}"}
+            await house.people.delete(f"{KEYS}/{rotated.json()['key_id']}", headers=admin)
+        await _counts_with_cats(house, url, cat, "which stands for key" if revoked else None)
+
+
+async def test_signing_out_takes_no_approval_back_and_revoking_the_session_does(house: House) -> None:
+    for revoked in (False, True):
+        url, cat = await _two_of_three(house)
+        opened = await house.ask(await house.key("bob", owner="bob"), "/auth/session")
+        cookies = "; ".join(line.split(";")[0] for line in opened.headers.get_list("set-cookie"))
+        signed_in = {"Cookie": cookies, "X-CSRF-Token": opened.json()["csrf_token"]}
+        assert (await house.people.post(url + "/approve", json={}, headers=signed_in)).status_code == 200
+        assert (await house.people.post("/auth/logout", headers=signed_in)).status_code == 204
+        if revoked:
+            word = (await house.harness.get(house.started)).approvals[0].vouched
+            assert word is not None
+            ended = await house.people.delete(
+                f"{KEYS}/{word.credential_id}", headers={"Authorization": f"Bearer {ADMIN_KEY}"}
+            )
+            assert ended.json()["kind"] == "session"
+        await _counts_with_cats(house, url, cat, "The session " if revoked else None)
+
+
+async def test_an_approval_counts_no_more_once_its_person_has_left_the_identity_map(house: House) -> None:
+    """The API was started again with another access policy."""
+    url, cat = await _two_of_three(house)
+    assert (await house.approve(await house.key("bob", owner="bob@example.com"), url)).status_code == 200
+    others = People([PersonRule.model_validate(each) for each in PEOPLE if each["id"] != "bob"])
+    services = replace(house.services, voucher=Voucher(others, SECRET.encode()))
+    async with client(app_with(services), None) as house.people:
+        await _counts_with_cats(house, url, cat, "bob is not in `people` of the access policy any more.")
+
+
+async def test_two_peoples_keys_of_one_name_are_refused_with_the_name_and_what_to_do(house: House) -> None:
+    url = await house.waiting(await house.key("ci", [{"role": "developer"}], machine=True), required=2)
+    assert (await house.approve(await house.key("laptop", owner="bob"), url)).status_code == 200
+    refused = await house.approve(await house.key("laptop", owner="dan@example.com"), url)
+    assert refused.status_code == 409
+    told = (
+        "key:laptop has approved production already: another person is needed. There are two keys with the name "
+        "laptop, and keys of one name count as one person's. If they are two people's, list this key's id under its "
+        "person in `people` of the access policy, or approve with a key of another name."
+    )
+    assert refused.json()["detail"] == told
+    renamed = await house.key("dans-laptop", owner="dan@example.com")
+    assert (await house.approve(renamed, url)).status_code == 200
+    started = await house.waiting(await house.key("desk", BOTH, owner="bob"))
+    refused = await house.approve(await house.key("desk", owner="dan@example.com"), started)
+    assert "key:desk started 1.0: somebody else must approve it" in refused.json()["detail"]
+    assert "There are two keys with the name desk" in refused.json()["detail"]
+    same = await house.approve(await house.key("desk", owner="bob"), started)
+    assert "two keys" not in same.json()["detail"], "they are one person's"

@@ -11,10 +11,11 @@ from temporalio.client import Client
 from activities.settings import ApprovalSettings
 from tests.workflows.conftest import keep_deployment_histories
 from tests.workflows.deployment_harness import BOB, CAT, Deploys, deploys
+from workflows.contracts.access import Credential, CredentialKind
 from workflows.contracts.deployments.commands import Approve
 from workflows.contracts.deployments.deployment import Deployment
 from workflows.contracts.deployments.services import Service
-from workflows.contracts.errors import InvalidState
+from workflows.contracts.errors import InvalidState, Unavailable
 from workflows.contracts.people import Parties, Somebody, Vouched, identity_of
 
 SECRET = "a secret that the API and the control worker share"
@@ -50,6 +51,21 @@ def vouched(deployment: Deployment, who: str | Somebody, secret: str = SECRET, *
     word = Vouched(by=somebody.person, identity=somebody, environment="production", at=1)
     proven = word.proven(secret.encode(), deployment.deployment_id, deployment.version, deployment.git_commit_sha)
     return Approve(by=somebody.person, via="api", vouched=proven.model_copy(update=changes))
+
+
+def given_with(deployment: Deployment, who: str, credential_id: str) -> Approve:
+    """With this key."""
+    word = Vouched(by=who, identity=identity_of(who), environment="production", credential_id=credential_id, at=1)
+    subject = (deployment.deployment_id, deployment.version, deployment.git_commit_sha)
+    return Approve(by=who, via="api", vouched=word.proven(SECRET.encode(), *subject))
+
+
+async def key(harness: Deploys, credential_id: str, revision: int = 1, **changes: Any) -> None:
+    made = Credential(
+        credential_id=credential_id, kind=CredentialKind.KEY, digest="", subject="key:x", grants=[], created_at=1
+    )
+    changed = made.model_copy(update={"revision": revision, **changes})
+    assert await harness.stores.credentials.put(changed, [])
 
 
 async def test_what_is_sent_straight_to_temporal_does_not_count(strict: Deploys) -> None:
@@ -148,3 +164,45 @@ async def test_of_two_approvals_of_one_person_at_one_moment_one_counts(strict: D
     answers = await asyncio.gather(*sent, return_exceptions=True)
     assert sorted(type(answer).__name__ for answer in answers) == ["Deployment", "InvalidState"]
     assert len((await strict.get(deployment)).approvals) == 1
+
+
+async def test_the_approval_of_a_revoked_key_is_shown_and_counts_no_more(strict: Deploys) -> None:
+    """Where no group is asked for. Its owner may approve again with a key that stands."""
+    deployment = await waiting(strict, service_of(strict, required=3))
+    for number in ("1", "2", "3", "4"):
+        await key(strict, number)
+    await strict.releases.command(deployment, given_with(deployment, BOB, "1"))
+    await strict.releases.command(deployment, given_with(deployment, CAT, "2"))
+    await key(strict, "1", 2, revoked_at=1_000)
+    await key(strict, "2", 2, expires_at=1_000, replaced_by="4")
+    await strict.releases.command(deployment, given_with(deployment, "dan@example.com", "3"))
+    shown = await strict.until_waits(deployment, "counts no more")
+    assert [(each.by, each.counts) for each in shown.approvals] == [
+        (BOB, False), (CAT, True), ("dan@example.com", True)
+    ]  # fmt: skip
+    why = "The key 1, with which it was given, was revoked at 1970-01-01 00:00:01 UTC."
+    assert (shown.approvals[0].why, shown.approvals[0].marks) == (why, [why])
+    assert "2 of 3 approvals are given, until" in (shown.waits_for or "")
+    assert f"{BOB} has approved it, which counts no more: {why}" in (shown.waits_for or "")
+    await strict.crash()
+    await strict.releases.command(deployment, given_with(deployment, BOB, "3"))
+    live = await strict.until_status(deployment, "live")
+    assert [each.counts for each in live.approvals] == [False, True, True, True]
+
+
+async def test_an_approval_waits_until_the_store_says_whether_its_key_stands(strict: Deploys) -> None:
+    deployment = await waiting(strict, service_of(strict))
+    await key(strict, "1")
+    get, asked = strict.stores.credentials.get, 0
+
+    async def away(credential_id: str) -> Credential | None:
+        nonlocal asked
+        asked += 1
+        if asked < 3:
+            raise Unavailable("no answer")
+        return await get(credential_id)
+
+    strict.stores.credentials.get = away  # pyright: ignore[reportAttributeAccessIssue]
+    await strict.releases.command(deployment, given_with(deployment, BOB, "1"))
+    live = await strict.until_status(deployment, "live")
+    assert (asked, [each.counts for each in live.approvals]) == (4, [True])

@@ -111,6 +111,8 @@ class Credential(Tolerant):
     ``names``: further names that are certainly the owner's. ``maker``: the person who made it and saw the secret.
     ``makers``: who made or replaced it before that, who claimed it, and who made the keys of these.
     ``origin_id``: the first of the keys that it replaces, one after the other.
+
+    ``signed_out``: it was ended (``revoked_at``) by whoever used it, who was done with it; nobody took it away.
     """
 
     credential_id: str
@@ -123,6 +125,7 @@ class Credential(Tolerant):
     created_by: str = ""
     expires_at: Millis | None = None
     revoked_at: Millis | None = None
+    signed_out: bool = Field(default=False, exclude_if=lambda value: not value)
     last_used_at: Millis | None = None
     replaced_by: str | None = None
     agent_id: str | None = None

@@ -14,6 +14,7 @@ from workflows.contracts.base import Tolerant
 from workflows.contracts.fields import Millis
 from workflows.contracts.ids import LEASE_SECONDS
 from workflows.contracts.jobs import ArtifactRef, Fence, Step, StepResult
+from workflows.contracts.people import GitPeople
 from workflows.contracts.sealed import SignedApproval, SpecSignature
 from workflows.contracts.statuses import OnPartition, Outcome, QueueStatus
 
@@ -96,7 +97,7 @@ class AttemptResult(Tolerant):
     ``secret_too_weak``, ``sealed_value_unreadable``, ``approval_unverified``, ``specification_unverified``,
     ``artifact_contains_secret``, ``artifact_upload``, ``fenced``, …), ``message`` a sentence for people. ``retryable``
     False says that another try cannot help (an unknown commit). ``artifacts`` are the first MAX_REPORTED_ARTIFACTS
-    files, by path.
+    files, by path. ``git_people``: whom the commit names, when a deployment asked for the attempt.
     """
 
     attempt: int
@@ -112,3 +113,4 @@ class AttemptResult(Tolerant):
     steps: list[StepResult] = Field(default_factory=list[StepResult])
     artifacts: list[ArtifactRef] = Field(default_factory=list[ArtifactRef])
     log_bytes: int = 0
+    git_people: GitPeople | None = Field(default=None, exclude_if=lambda people: people is None)

@@ -27,6 +27,7 @@ from workflows.contracts.fields import (
 )
 from workflows.contracts.ids import DEFAULT_POOL
 from workflows.contracts.labels import Requirement, contradiction
+from workflows.contracts.people import GitPeople
 from workflows.contracts.sealed import SignedApproval, SpecSignature
 from workflows.contracts.statuses import JobStatus, OnPartition, Outcome, Priority, QueueStatus
 
@@ -171,6 +172,7 @@ class Attempt(Tolerant):
     steps: list[StepResult] = Field(default_factory=list[StepResult])
     artifacts: list[ArtifactRef] = Field(default_factory=list[ArtifactRef])
     log_bytes: int | None = None
+    git_people: GitPeople | None = Field(default=None, exclude_if=lambda people: people is None)
     log_url: str | None = None
 
 

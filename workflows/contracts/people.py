@@ -6,19 +6,23 @@ else. Deliberately not here: the identity map, which says whose names these are 
 
 import re
 import unicodedata
-from typing import Final
+from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from workflows.contracts.base import Tolerant
-from workflows.contracts.fields import Millis
+from workflows.contracts.fields import Millis, without_misleading
 from workflows.contracts.proofs import authentication_code, same_code
 
 _ADDRESS: Final = re.compile(r"[^<>]*<\s*([^<>\s]+@[^<>\s]+)\s*>")
 _ANYWHERE: Final = re.compile(r"[^\s<>()\"',;:\[\]\\]+@[^\s<>()\"',;:\[\]\\]+")
 _NOREPLY: Final = re.compile(r"(?:\d+[+-])?([^@+\s]+)@(?:users\.)?noreply\.([a-z0-9.-]+)")
 _FORGES: Final = {"github.com": "github", "gitlab.com": "gitlab", "bitbucket.org": "bitbucket"}
+_NOBODYS: Final = re.compile(r"(?:no-?reply|(?:\d+\+)?web-flow)@[^@\s]+")
+"""The addresses under which forges commit what somebody did on their pages (``GitHub <noreply@github.com>``)."""
 _KEY: Final = "key:"
+_MAX_WRITTEN: Final = 256
+"""Bytes. An address has 254 at most (RFC 5321)."""
 _CONTEXT: Final = b"hybridci-approval-voucher-v1\0"
 
 
@@ -27,7 +31,7 @@ class Somebody(Tolerant):
 
     ``hints``: what is displayed of them, which is enough to refuse and never to allow. ``maker``: the person who made
     the key that is used, and so has seen its secret; ``makers``: who made or replaced it before, and who made theirs.
-    ``machine``: nobody in person.
+    ``machine``: nobody in person. ``listed``: the identity map has them, under the id that ``person`` is.
     """
 
     person: str
@@ -36,6 +40,7 @@ class Somebody(Tolerant):
     machine: bool = False
     maker: str | None = None
     makers: list[str] = Field(default_factory=list[str], exclude_if=lambda makers: not makers)
+    listed: bool = Field(default=False, exclude_if=lambda listed: not listed)
 
     @property
     def proven(self) -> frozenset[str]:
@@ -53,6 +58,42 @@ class Somebody(Tolerant):
         return self.proven | frozenset(self.hints)
 
 
+def _written(text: str) -> str:
+    """As much of it as can be kept and shown: nobody can be asked to write it otherwise."""
+    clear = without_misleading(text[: 2 * _MAX_WRITTEN], lines=False).strip()
+    return clear.encode("utf-8", "replace")[:_MAX_WRITTEN].decode("utf-8", "ignore")
+
+
+Written = Annotated[str, AfterValidator(_written)]
+"""What somebody wrote into a commit: anything at all."""
+
+
+class GitPerson(Tolerant):
+    """Somebody as a commit has them: free text, which nobody has signed."""
+
+    name: Written = ""
+    address: Written = ""
+
+    def __str__(self) -> str:
+        """As git writes them."""
+        return f"{self.name} <{self.address}>".strip()
+
+    @property
+    def identity(self) -> Somebody | None:
+        """Whom it means, as far as its addresses say; None when that is nobody (a forge, or no address at all)."""
+        if not self.address or _NOBODYS.fullmatch(unicodedata.normalize("NFKC", self.address).casefold()):
+            return None
+        seen = identity_of(str(self))
+        return seen.model_copy(update={"hints": list(dict.fromkeys((*seen.hints, *names_of(self.address))))})
+
+
+class GitPeople(Tolerant):
+    """Who wrote a commit and who committed it, as an agent found it in git."""
+
+    author: GitPerson
+    committer: GitPerson
+
+
 class Parties(Tolerant):
     """Who is behind a deployment, as it was known when it was started."""
 
@@ -64,14 +105,19 @@ class Parties(Tolerant):
 class Vouched(Tolerant):
     """What the API says of who gives an approval: for which environment, when, and ``proof`` that it is the API's word.
 
-    ``acts_for``: whom an admin named with it; it never counts as theirs. ``proof`` is a message authentication code
-    (HMAC-SHA-256, hexadecimal) with a secret that the API and the control worker share and Temporal does not have.
+    ``acts_for``: whom an admin named with it; it never counts as theirs. ``credential_id``: of the key, session or
+    token with which it was given; None for a key of the configuration, for a webhook, and before this was told.
+    ``unlisted``: who gave an approval before and was in the identity map then, and is not any more.
+    ``proof`` is a message authentication code (HMAC-SHA-256, hexadecimal) with a secret that the API and the control
+    worker share and Temporal does not have.
     """
 
     by: str
     identity: Somebody
     environment: str | None = None
     acts_for: str | None = None
+    credential_id: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    unlisted: list[str] = Field(default_factory=list[str], exclude_if=lambda persons: not persons)
     at: Millis
     proof: str = ""
 
@@ -123,3 +169,12 @@ def same_person(one: Somebody, other: Somebody) -> bool:
     """
     ones, others = one.known_as, other.known_as
     return bool(ones & others or one.all_makers & others or other.all_makers & ones)
+
+
+def shared_key_name(one: Somebody, other: Somebody) -> str | None:
+    """The name of two keys, when nothing but this name makes them one person's; else None."""
+    if one.person == other.person or one.all_makers & other.known_as or other.all_makers & one.known_as:
+        return None
+    shared = one.known_as & other.known_as
+    names = {name.removeprefix(_KEY) for name in shared}
+    return names.pop() if len(names) == 1 and any(name.startswith(_KEY) for name in shared) else None

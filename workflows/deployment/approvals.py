@@ -1,10 +1,12 @@
 """Who may let a version into an environment, and when there are enough of them. Pure.
 
-Four eyes compares persons: not the author, not the committer, not whoever started it, nobody twice, nobody for two
-groups unless the service allows it. Of whom little is known, every name is compared, and in doubt two are one.
+Four eyes compares persons: not the author, not the committer (as the starter says, and as any agent found them in git),
+not whoever started it, nobody twice, nobody for two groups unless the service allows it. Of whom little is known, every
+name is compared, and in doubt two are one.
 
-Deliberately not here: waiting for people (``phases.approval``), asking what is registered now (``judging``). An
-approval is for one deployment, so for one commit: another commit is another deployment and starts without any.
+Deliberately not here: waiting for people (``phases.approval``), asking what is registered now (``judging``), who is
+behind a deployment (``parties``). An approval is for one deployment, so for one commit: another commit is another
+deployment and starts without any.
 """
 
 from collections.abc import Sequence
@@ -15,7 +17,8 @@ from workflows.contracts.deployments.approvals import ApprovalFacts
 from workflows.contracts.deployments.commands import Approve, Reject
 from workflows.contracts.deployments.deployment import Approval, Decision, Deployment
 from workflows.contracts.deployments.rules import ApprovalGroup, ApprovalPolicy
-from workflows.contracts.people import Parties, Somebody, identity_of, names_of, same_person
+from workflows.contracts.people import Somebody, identity_of, names_of, same_person
+from workflows.deployment.parties import by_its_key, named_alike, own_work, parties_of
 
 _KEPT: Final = "kept as it was given, before persons were compared"
 
@@ -63,7 +66,7 @@ def approval_refused(
     if (twice := _twice(command.by, who, counting(deployment.approvals, environment), environment)) is not None:
         return twice
     acts_for = None if vouched is None else vouched.acts_for
-    if not policy.allow_author and (own := _own(deployment, environment, command.by, who, acts_for)) is not None:
+    if not policy.allow_author and (own := own_work(deployment, environment, command.by, who, acts_for)) is not None:
         return own
     return _signature_refused(policy, deployment, environment, command, now)
 
@@ -95,17 +98,19 @@ def judged(
 ) -> list[Approval]:
     """The approvals of this environment, in order, each with whether it counts now and why not.
 
-    ``facts`` has a doubt, or None, for each. One of before persons were known is kept as it was given, and says so.
+    ``facts`` has a doubt, or None, for each, and likewise why it is withdrawn, where that was looked into. One of
+    before persons were known is kept as it was given, and says so.
     """
     rules = in_force(policy, facts)
     done: list[Approval] = []
-    for entry, doubt in zip(given, facts.doubts, strict=True):
+    withdrawn = facts.withdrawn or [None] * len(given)
+    for entry, doubt, taken_away in zip(given, facts.doubts, withdrawn, strict=True):
         before = [each for each in done if each.counts]
-        done.append(
-            entry.model_copy(update={"why": _KEPT})
-            if entry.person is None
-            else _judged(_Case(rules, deployment, environment, facts), entry, doubt, before)
-        )
+        if entry.person is None:
+            done.append(entry.model_copy(update={"why": _KEPT}))
+            continue
+        said = _judged(_Case(rules, deployment, environment, facts), entry, doubt, before)
+        done.append(said if taken_away is None else said.model_copy(update={"counts": False, "why": taken_away}))
     return done
 
 
@@ -167,16 +172,17 @@ def _judged(case: _Case, entry: Approval, doubt: str | None, before: Sequence[Ap
     if doubt is None and case.deployment.start_doubt is not None:
         doubt = f"who started {case.deployment.version} is not known: {case.deployment.start_doubt}"
     checked = entry.model_copy(update={"verified": doubt is None})
-    who, starter = giver_of(checked), _parties(case.deployment).starter
+    who, starter = giver_of(checked), parties_of(case.deployment).starter
     started_it = same_person(who, starter)
     groups = [group.name for group in case.policy.groups if _is_member(who, group)]
     why = _refusal(case, checked, who, doubt, before)
     if why is None and case.policy.groups and not groups:
         why = _in_no_group(entry.by, case.policy, case.environment)
     if why is None and started_it and not case.facts.allow_self_approval:
-        how = _by_its_key(who, starter)
+        how = by_its_key(who, starter)
         why = (
             f"{entry.by} started {case.deployment.version}{how}: somebody else must approve it for {case.environment}."
+            f"{named_alike(who, starter)}"
         )
     update = {"person": who.person, "groups": groups, "counts": why is None, "why": why, "self_approval": started_it}
     return checked.model_copy(update=update)
@@ -192,37 +198,19 @@ def _refusal(case: _Case, entry: Approval, who: Somebody, doubt: str | None, bef
     if (twice := _twice(entry.by, who, before, environment)) is not None:
         return twice
     acts_for = None if entry.vouched is None else entry.vouched.acts_for
-    return None if policy.allow_author else _own(case.deployment, environment, entry.by, who, acts_for)
+    return None if policy.allow_author else own_work(case.deployment, environment, entry.by, who, acts_for)
 
 
 def _twice(by: str, who: Somebody, before: Sequence[Approval], environment: str) -> str | None:
     earlier = next((entry for entry in before if same_person(who, giver_of(entry))), None)
     if earlier is None:
         return None
+    alike = named_alike(who, giver_of(earlier))
     if same_name(by, earlier.by):
-        return _already(by, environment)
-    return f"{by} is the person who has approved {environment} already, as {earlier.by}: another person is needed."
-
-
-def _own(deployment: Deployment, environment: str, by: str, who: Somebody, acts_for: str | None) -> str | None:
-    """It is the author's or the committer's; also when an admin says that it is."""
-    parties, named = _parties(deployment), None if acts_for is None else identity_of(acts_for)
-    for what, party in (("author", parties.author), ("committer", parties.committer)):
-        if party is not None and (same_person(who, party) or (named is not None and same_person(named, party))):
-            return f"{by} is the {what} of {deployment.version}: somebody else must approve it for {environment}."
-    return None
-
-
-def _parties(deployment: Deployment) -> Parties:
-    """As the API knew them at the start; else what their names say."""
-    if deployment.parties is not None:
-        return deployment.parties
-    return Parties(author=identity_of(deployment.git_author), starter=identity_of(deployment.created_by))
-
-
-def _by_its_key(who: Somebody, starter: Somebody) -> str:
-    """Said when it is not the starter itself, but a key in the starter's hands, or the other way round."""
-    return "" if who.known_as & starter.known_as else " (one of the two made the key of the other)"
+        return f"{_already(by, environment)}{alike}"
+    return (
+        f"{by} is the person who has approved {environment} already, as {earlier.by}: another person is needed.{alike}"
+    )
 
 
 def _is_member(who: Somebody, group: ApprovalGroup) -> bool:

@@ -33,6 +33,7 @@ with workflow.unsafe.imports_passed_through():
 _SIGNED: Final = "sign-what-a-deployment-runs"  # 2026-11: before, nothing was signed
 _SIGNED_BACK: Final = "sign-what-a-rollback-runs"
 """By a name of its own: a version that went live before there were signatures rolls back with them all the same."""
+_GIT_PEOPLE: Final = "who-wrote-it-as-git-has-it"  # 2026-11: before, nobody looked
 
 
 class Jobs:
@@ -89,9 +90,16 @@ class Jobs:
             raise Failed(
                 EventType.DEPLOYMENT_JOB_LOST, f"Job {job_id} ({spec.job_type}) has no result: {cause}"
             ) from error
+        self._note_git_people(job)
         if stoppable and journal.state.interrupt is not None:
             raise Interrupted
         return job
+
+    def _note_git_people(self, job: Job) -> None:
+        """They are parties of the deployment from here on. The record is written with the next change."""
+        found = record.new_git_people(self._journal.state.deployment, job)
+        if found and workflow.patched(_GIT_PEOPLE):
+            self._journal.change(record.git_people_found, found)
 
     async def _signed(self, start: JobInput, *, stoppable: bool) -> JobInput:
         """With the control plane's signature, when its worker has a key. Raises Interrupted."""

@@ -21,6 +21,9 @@ with workflow.unsafe.imports_passed_through():
 _JUDGED: Final = "approvals-are-judged"  # 2026-11: before, an approval counted by its name alone
 
 
+_WITHDRAWN: Final = "approvals-of-revoked-credentials-count-no-more"  # 2026-11: before, nobody looked
+
+
 def are_judged(context: Context) -> bool:
     """False where a history was written before that.
 
@@ -59,4 +62,6 @@ async def _judged(context: Context, environment: Environment, given: Sequence[Ap
         given=[entry.vouched for entry in given],
     )
     facts = await context.calls.call(approval_facts, question, summary=f"{environment.name}: who may approve")
+    if any(facts.withdrawn) and not workflow.patched(_WITHDRAWN):
+        facts = facts.model_copy(update={"withdrawn": []})
     return judged(policy, deployment, environment.name, given, facts)

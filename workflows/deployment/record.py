@@ -8,6 +8,7 @@ from typing import Any
 
 from workflows.contracts.deployments.commands import DeploymentInput
 from workflows.contracts.deployments.deployment import (
+    MAX_GIT_PEOPLE,
     Approval,
     Deployment,
     DeploymentStatus,
@@ -19,6 +20,8 @@ from workflows.contracts.deployments.deployment import (
 )
 from workflows.contracts.deployments.environments import Granted
 from workflows.contracts.deployments.services import ServiceDefinition, spec_fields
+from workflows.contracts.jobs import Job
+from workflows.contracts.people import GitPeople
 from workflows.deployment.verification import added
 
 
@@ -128,6 +131,21 @@ def judged(deployment: Deployment, given: Sequence[Approval], now_as: Sequence[A
     found = list(zip(given, now_as, strict=True))
     approvals = [next((new for old, new in found if old is entry), entry) for entry in deployment.approvals]
     return deployment.model_copy(update={"approvals": approvals})
+
+
+def new_git_people(deployment: Deployment, job: Job) -> list[GitPeople]:
+    """Whom agents found in the deployment's commit during this job, and did not before. A rollback's job is of another
+    commit.
+    """
+    if job.git_commit_sha != deployment.git_commit_sha:
+        return []
+    found = {each.git_people: None for each in job.attempts if each.git_people is not None}
+    return [people for people in found if people not in deployment.git_people]
+
+
+def git_people_found(deployment: Deployment, people: Sequence[GitPeople]) -> Deployment:
+    """With these, beside those of before: what one agent says takes nobody away."""
+    return deployment.model_copy(update={"git_people": [*deployment.git_people, *people][:MAX_GIT_PEOPLE]})
 
 
 def sampled(deployment: Deployment, sample: MetricSample) -> Deployment:

@@ -37,7 +37,7 @@ BY_DEPLOYMENT: Final = "deployment "
 """How ``created_by`` of a deployment's jobs begins; its id follows."""
 _FIRST_SEQUENCE: Final = 1
 DETAILED_ATTEMPTS: Final = 20
-"""How many of the last attempts keep their steps and artifacts; a job can be redriven without end."""
+"""How many of the last attempts keep their details; a job can be redriven without end."""
 
 
 def submitted(start: JobInput, now: int) -> Job:
@@ -180,6 +180,7 @@ def attempt_ended(job: Job, result: AttemptResult, now: int) -> Job:
             "steps": result.steps,
             "artifacts": result.artifacts[:MAX_REPORTED_ARTIFACTS],
             "log_bytes": result.log_bytes,
+            "git_people": result.git_people,
         }
     )
     return job.model_copy(
@@ -299,7 +300,8 @@ def _with(attempts: Sequence[Attempt], attempt: Attempt) -> list[Attempt]:
 
 
 def _short(attempt: Attempt) -> Attempt:
-    return attempt.model_copy(update={"steps": [], "artifacts": []}) if attempt.steps or attempt.artifacts else attempt
+    detailed = attempt.steps or attempt.artifacts or attempt.git_people
+    return attempt.model_copy(update={"steps": [], "artifacts": [], "git_people": None}) if detailed else attempt
 
 
 def _between(earliest: int, time: int, latest: int) -> int:

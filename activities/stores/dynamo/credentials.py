@@ -32,8 +32,13 @@ from workflows.contracts.audit.events import AuditEvent
 
 _BATCH: Final = 100
 """What one BatchGetItem takes."""
-_KEPT_AFTER_END_SECONDS: Final = 7 * 24 * 3600
-"""So long people can still see what ended; the audit trail knows it for ever."""
+_DAY_SECONDS: Final = 24 * 3600
+_KEPT_AFTER_END_SECONDS: Final = 100 * _DAY_SECONDS
+"""So long people can still see what ended, and whether it was revoked: longer than an approval waits (90 days). The
+audit trail knows it for ever.
+"""
+_AGENTS_KEPT_SECONDS: Final = 7 * _DAY_SECONDS
+"""Of agents there are many, and they approve nothing."""
 _ATTRIBUTES: Final = ("document", "last_used_at")
 
 
@@ -125,7 +130,8 @@ def _writes(table: str, credential: Credential) -> list[dict[str, Any]]:
         ":document": {"S": credential.model_dump_json()},
         ":revision": {"N": str(credential.revision)},
     }
-    expires = _expires(credential)
+    until = kept_until(credential)
+    expires = None if until is None else {"N": str(until)}
     expression = "SET #document = :document, #revision = :revision"
     names = {"#document": "document", "#revision": "revision", "#expires": TTL_ATTRIBUTE}
     if expires is None:
@@ -152,9 +158,11 @@ def _writes(table: str, credential: Credential) -> list[dict[str, Any]]:
     return [{"Update": record}, {"Put": {"TableName": table, "Item": entry}}]
 
 
-def _expires(credential: Credential) -> dict[str, str] | None:
+def kept_until(credential: Credential) -> int | None:
+    """When its record goes, epoch seconds; None while it does not end."""
     ends = [each for each in (credential.expires_at, credential.revoked_at) if each is not None]
-    return {"N": str(min(ends) // 1000 + _KEPT_AFTER_END_SECONDS)} if ends else None
+    kept = _AGENTS_KEPT_SECONDS if credential.kind is CredentialKind.AGENT else _KEPT_AFTER_END_SECONDS
+    return min(ends) // 1000 + kept if ends else None
 
 
 def _key(credential_id: str) -> dict[str, Any]:

@@ -55,7 +55,8 @@ async def approve_deployment(
     origin: CommandOriginDep,
 ) -> Response:
     """To this version in the environment that waits for it. During a freeze it is kept and counts when it ends."""
-    giver = Giver(ports.voucher.people.of(origin.caller.bearer), request.by)
+    caller = origin.caller
+    giver = Giver(ports.voucher.people.of(caller.bearer), request.by, caller.credential_id)
     return await _told(ports, deployment_id, origin, signed(Approve, request, origin), giver)
 
 

@@ -26,9 +26,12 @@ class ApprovalFacts(Tolerant):
 
     ``doubts``: for each approval why it is not verified, None when it is. ``allow_unverified``: what the installation
     says for services that say nothing. ``allow_self_approval``: whoever started a deployment may approve it.
+    ``withdrawn``: for each approval why what it was given with does not stand any more, None when it does; empty where
+    nobody has looked.
     """
 
     policy: ApprovalPolicy | None = None
     doubts: list[str | None] = Field(default_factory=list[str | None])
+    withdrawn: list[str | None] = Field(default_factory=list[str | None])
     allow_unverified: bool = False
     allow_self_approval: bool = False

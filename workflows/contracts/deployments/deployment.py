@@ -14,13 +14,15 @@ from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.base import Frozen, Tolerant
 from workflows.contracts.deployments.services import ServiceName, ServiceSpec
 from workflows.contracts.fields import CommitSha, GitRef, Millis, Prose, ShortLine
-from workflows.contracts.people import Parties, Vouched
+from workflows.contracts.people import GitPeople, Parties, Vouched
 from workflows.contracts.proofs import Claim
 from workflows.contracts.sealed import SignedApproval
 
 Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
 MAX_METRIC_SAMPLES: Final = 20
 """How many of the last samples a record keeps."""
+MAX_GIT_PEOPLE: Final = 8
+"""How many answers of agents a record keeps. Honest ones are all alike; with so many, nobody approves any more."""
 
 
 class DeploymentStatus(StrEnum):
@@ -195,7 +197,8 @@ class Deployment(Tolerant):
     (``build_failed``, ``rejected``, ``approval_expired``, ``verification_failed``, ``metrics_breached``,
     ``rollback_failed``, ``superseded``, ``cancelled``, …), ``error_message`` a sentence for people. ``sequence`` grows
     with each write; ``fingerprint`` is a digest of the creating request. ``start_doubt``: why nobody knows who started
-    it; None when the API says so, and for those of before that was asked.
+    it; None when the API says so, and for those of before that was asked. ``git_people``: whom its commit names, as
+    agents found it in git; more than one only where they do not agree.
     """
 
     deployment_id: str
@@ -236,6 +239,7 @@ class Deployment(Tolerant):
     created_by: str = ""
     parties: Parties | None = None
     start_doubt: str | None = Field(default=None, exclude_if=lambda doubt: doubt is None)
+    git_people: list[GitPeople] = Field(default_factory=list[GitPeople], exclude_if=lambda people: not people)
     fingerprint: str | None = None
     sequence: int = 0
 

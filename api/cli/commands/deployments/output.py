@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from api.cli.client.http import SERVICES, ApiClient, ApiRefused
 from api.cli.commands.deployments.advice import find_failure, next_steps, print_failure
-from api.cli.commands.deployments.view import rollback_words, shortened, state, way_rows
+from api.cli.commands.deployments.view import in_git, rollback_words, shortened, state, way_rows
 from api.cli.output import Column, age, clock, note, print_fields, print_json, print_table, say, span
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.deployments.deployment import Decision, Deployment, DeploymentSummary, MetricSample
@@ -165,6 +165,7 @@ def _print_facts(deployment: Deployment, api: ApiClient) -> None:
             ("State", state(deployment) if not deployment.status.final else None),
             ("Waits for", waits_for),
             ("Commit", f"{deployment.git_commit_sha[:_SHORT_SHA]}{ref} by {deployment.git_author}"),
+            ("In git", in_git(deployment)),
             ("Message", _first_line(deployment.git_commit_message)),
             ("Repository", deployment.git_repo),
             ("Created", f"{moment(deployment.created_at)}{by}"),

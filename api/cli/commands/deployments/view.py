@@ -95,6 +95,12 @@ def outcome(deployment: Deployment) -> str:
             return f"{title(deployment)} is {state(deployment)}."
 
 
+def in_git(deployment: Deployment) -> str | None:
+    """Whom the commit names, as agents found it there."""
+    told = [f"author {each.author}, committer {each.committer}" for each in deployment.git_people]
+    return "; an agent says otherwise: ".join(told) or None
+
+
 def rollback_words(rollback: Rollback) -> str:
     """To what, how far, by whom, and why in short."""
     by = "automatically" if rollback.automatic else f"by {rollback.by}"

@@ -25,6 +25,7 @@ from tests.control_plane_server import KEY, ControlPlaneServer
 from workflows.contracts.attempts import MAX_REPORTED_ARTIFACTS, AttemptInput, AttemptResult
 from workflows.contracts.ids import new_job_id
 from workflows.contracts.jobs import Step
+from workflows.contracts.people import GitPeople, GitPerson
 from workflows.contracts.statuses import OnPartition, Outcome, QueueStatus
 
 
@@ -37,6 +38,7 @@ class FakeCheckout(Checkout):
         self.cancelled = False
         self.left: list[str] = []
         self.files = {"report.txt": "fine\n"}
+        self.git_people: GitPeople | CheckoutError | None = None
 
     async def into(
         self,
@@ -59,6 +61,11 @@ class FakeCheckout(Checkout):
                 self.cancelled = True
                 raise
         await asyncio.to_thread(_fill, workspace, self.files)
+
+    async def people(self, workspace: Path, *, sha: str, timeout_seconds: float, cookie: str) -> GitPeople | None:
+        if isinstance(self.git_people, CheckoutError):
+            raise self.git_people
+        return self.git_people
 
     def leave(self, workspace: Path) -> None:
         assert not workspace.exists()
@@ -193,6 +200,25 @@ async def test_phases_come_in_order_and_the_folder_is_removed(bench: Bench, tmp_
 async def test_a_job_without_steps_succeeds(bench: Bench) -> None:
     result = await bench.run(bench.attempt())
     assert (result.outcome, result.exit_code, result.steps) == (Outcome.SUCCEEDED, 0, [])
+
+
+async def test_a_deployment_is_told_whom_its_commit_names_however_its_job_ends(bench: Bench) -> None:
+    ann = GitPerson(name="Ann", address="ann@example.com")
+    bench.checkout.git_people = people = GitPeople(author=ann, committer=ann)
+    assert (await bench.run(bench.attempt("0", deployment_id="d1"))).git_people == people
+    bench.results.clear()
+    failed = await bench.run(bench.attempt("1", deployment_id="d1"))
+    assert (failed.outcome, failed.git_people) == (Outcome.FAILED, people)
+    bench.results.clear()
+    assert (await bench.run(bench.attempt("0"))).git_people is None, "nobody asks for it"
+
+
+async def test_an_attempt_goes_on_when_git_does_not_tell_whom_the_commit_names(bench: Bench) -> None:
+    bench.checkout.git_people = CheckoutError("checkout_failed", "git does not tell", retryable=True)
+    attempt = bench.attempt("0", deployment_id="d1")
+    result = await bench.run(attempt)
+    assert (result.outcome, result.git_people) == (Outcome.SUCCEEDED, None)
+    assert "[hybridci] git does not tell\n" in await bench.log(attempt)
 
 
 async def test_an_interruption_during_the_checkout_cancels_it(bench: Bench) -> None:

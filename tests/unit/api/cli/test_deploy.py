@@ -15,7 +15,7 @@ from api.cli.commands.deployments.advice import next_steps
 from api.cli.commands.deployments.freeze_times import freeze_period, moment_of
 from api.cli.commands.deployments.output import print_deployment
 from api.cli.commands.deployments.source import SourceOptions, git_fields
-from api.cli.commands.deployments.view import outcome, settled, state, waits_for_approval, way_rows
+from api.cli.commands.deployments.view import in_git, outcome, settled, state, waits_for_approval, way_rows
 from api.cli.commands.deployments.watch import facts, picture
 from api.cli.commands.service_text import service_yaml
 from workflows.contracts.deployments.deployment import (
@@ -30,6 +30,7 @@ from workflows.contracts.deployments.deployment import (
 )
 from workflows.contracts.deployments.environments import EnvironmentState, Hold, LiveVersion
 from workflows.contracts.deployments.services import Service, ServiceSpec
+from workflows.contracts.people import GitPeople, GitPerson
 from workflows.yaml_text import yaml_to_json
 
 NOW = 1_700_000_000_000
@@ -324,3 +325,15 @@ def _git(folder: Path, *arguments: str) -> str:
     identity = ["-c", "user.name=Ann", "-c", "user.email=ann@example.com"]
     done = subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True)
     return done.stdout.strip()
+
+
+def test_whom_the_commit_names_is_shown_as_git_has_it() -> None:
+    ann = GitPerson(name="Ann", address="ann@example.com")
+    forge = GitPerson(name="GitHub", address="noreply@github.com")
+    found = [GitPeople(author=ann, committer=forge), GitPeople(author=ann, committer=GitPerson(address="x@y"))]
+    assert in_git(deployment()) is None
+    assert in_git(deployment(git_people=found)) == (
+        "author Ann <ann@example.com>, committer GitHub <noreply@github.com>; an agent says otherwise: "
+        "author Ann <ann@example.com>, committer <x@y>"
+    )
+    assert "git_people" not in deployment().model_dump(), "as before, where nobody has looked"

@@ -10,7 +10,7 @@ from api.auth.principal import Principal
 from api.identity.people import People, PersonRule
 from api.identity.policy import UnusablePolicy, load_policy
 from workflows.contracts.access import Credential, CredentialKind, Grant, Role
-from workflows.contracts.people import Somebody, same_person
+from workflows.contracts.people import GitPerson, Somebody, same_person
 
 ANN = PersonRule.model_validate(
     {
@@ -135,3 +135,39 @@ def test_a_map_is_read(tmp_path: Path) -> None:
     file = tmp_path / "policy.yml"
     file.write_text(yaml.safe_dump({"issuers": ISSUERS, "people": [ANN.model_dump(mode="json")]}))
     assert load_policy(file, development=False).people == [ANN]
+
+
+def test_keys_of_one_name_are_two_peoples_once_the_map_has_one_of_them_by_its_id() -> None:
+    """By its name, or by its owner alone, they stay one: the name could be either's."""
+    people = People(
+        [PersonRule(id="bob", emails=["bob@example.com"], keys=["k2"]), PersonRule(id="cat", keys=["laptop"])]
+    )
+    ann = who(people, credential_id="k1", subject="key:Desk", owner="ann@example.com")
+    bob = who(people, credential_id="k2", subject="key:desk", owner="zoe@example.com")
+    assert (bob.person, same_person(ann, bob)) == ("bob", False)
+    assert {"key:desk", "desk"} & bob.known_as == set()
+    session = who(people, kind=CredentialKind.SESSION, parent_id="k2", subject="key:desk", owner="zoe@example.com")
+    assert (session.person, same_person(ann, session), same_person(bob, session)) == ("bob", False, True)
+    owned = who(people, credential_id="k3", subject="key:desk", owner="bob@example.com")
+    assert (owned.person, same_person(ann, owned)) == ("bob", True)
+    cats = who(people, credential_id="k4", subject="key:laptop")
+    assert (cats.person, "key:laptop" in cats.names) == ("cat", True)
+
+
+def test_who_is_in_the_map_is_known_as_that() -> None:
+    assert (who(subject="key:ann-laptop").listed, who().listed) == (True, False)
+    assert (PEOPLE.lists("ann"), PEOPLE.lists("ann@example.com"), People().lists("ann")) == (True, False, False)
+    assert "listed" not in who().model_dump(), "as before, so that what was proven stays so"
+
+
+def test_a_key_is_not_a_second_person_for_an_author_whom_git_names_by_an_address() -> None:
+    """Ann makes a key in somebody else's name, and approves with it what she wrote."""
+    made = who(owner="bob@example.com", maker="ann")
+    in_git = GitPerson(name="A.", address="Ann+x@example.com").identity
+    assert in_git is not None
+    told = PEOPLE.with_makers(made)
+    assert (same_person(made, in_git), same_person(told, in_git)) == (False, True)
+    assert (told.person, told.names, told.maker) == (made.person, made.names, "ann")
+    assert not any(name.startswith("key:") for name in told.makers), "another's key may have the name of one of hers"
+    nobody_made_it = who(owner="bob@example.com")
+    assert PEOPLE.with_makers(nobody_made_it) == nobody_made_it

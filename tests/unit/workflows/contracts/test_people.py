@@ -1,8 +1,19 @@
 """Who somebody is: names as people and forges write them, whether two are one, what the API's word is good for."""
 
+import hashlib
+import hmac
+
 import pytest
 
-from workflows.contracts.people import Somebody, Vouched, identity_of, names_of, same_person
+from workflows.contracts.people import (
+    GitPerson,
+    Somebody,
+    Vouched,
+    identity_of,
+    names_of,
+    same_person,
+    shared_key_name,
+)
 
 SECRET = b"s" * 32
 VOUCHED = Vouched(by="ann", identity=Somebody(person="ann"), environment="production", at=7)
@@ -96,3 +107,71 @@ def test_who_made_the_makers_key_is_the_same_too() -> None:
     assert same_person(admin, third)
     assert same_person(third, admin)
     assert not same_person(third, Somebody(person="eve", maker="bobadmin", makers=["admin"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "person"),
+    [
+        ("Ann", "ann+x@example.com", Somebody(person="oidc:1", names=["ann@example.com"])),
+        ("Ann", "12+Ann@users.noreply.github.com", Somebody(person="ann", names=["github:ann"])),
+        ("Ann", "ann", Somebody(person="ann")),
+        ("of ann@example.com", "a@b", Somebody(person="ann@example.com")),
+        ("\u202eAnn", "ann@example.com", Somebody(person="ann@example.com")),
+    ],
+)
+def test_somebody_in_git_is_whoever_has_the_address(name: str, address: str, person: Somebody) -> None:
+    identity = GitPerson(name=name, address=address).identity
+    assert identity is not None
+    assert same_person(identity, person)
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("GitHub", "noreply@github.com"),
+        ("GitLab", "NoReply@gitlab.com"),
+        ("somebody", "no-reply@forge.example.com"),
+        ("web-flow", "19864447+web-flow@users.noreply.github.com"),
+        ("Ann", ""),
+    ],
+)
+def test_a_forge_that_commits_for_somebody_is_nobody(name: str, address: str) -> None:
+    assert GitPerson(name=name, address=address).identity is None
+
+
+def test_what_is_written_in_git_is_kept_as_far_as_it_can_be_shown() -> None:
+    odd = GitPerson(name="A\x1b[2J\u202enn\ud800", address="x" * 300 + "@example.com")
+    assert odd == GitPerson.model_validate_json(odd.model_dump_json())
+    assert (odd.name, len(odd.address)) == ("A [2J nn?", 256)
+
+
+def test_what_the_api_said_before_it_named_credentials_is_genuine_still() -> None:
+    """Approvals in flight. A name for it later, or another one, is not what the API said."""
+    said = (
+        'd\n1.0\nsha\n{"by":"ann","identity":{"person":"ann","names":[],"hints":[],"machine":false,"maker":null},'
+        '"environment":"production","acts_for":null,"at":7}'
+    )
+    key = hashlib.sha256(b"hybridci-approval-voucher-v1\0" + SECRET).digest()
+    then = VOUCHED.model_copy(update={"proof": hmac.digest(key, said.encode(), "sha256").hex()})
+    assert then.is_genuine(SECRET, "d", "1.0", "sha")
+    assert not then.model_copy(update={"credential_id": "k1"}).is_genuine(SECRET, "d", "1.0", "sha")
+    now = VOUCHED.model_copy(update={"credential_id": "k1"}).proven(SECRET, "d", "1.0", "sha")
+    assert now.is_genuine(SECRET, "d", "1.0", "sha")
+    assert not now.model_copy(update={"credential_id": None}).is_genuine(SECRET, "d", "1.0", "sha")
+
+
+@pytest.mark.parametrize(
+    ("other", "name"),
+    [
+        (Somebody(person="bob", names=["key:2", "key:laptop", "bob"], hints=["laptop"]), "laptop"),
+        (Somebody(person="bob", names=["key:2", "key:laptop"], hints=["laptop", "ann"]), None),
+        (Somebody(person="bob", names=["key:1", "key:laptop"], hints=["laptop"]), None),
+        (Somebody(person="bob", names=["key:laptop"], maker="ann"), None),
+        (Somebody(person="ann", names=["key:laptop"]), None),
+        (Somebody(person="laptop"), None),
+        (Somebody(person="bob"), None),
+    ],
+)
+def test_two_peoples_keys_of_one_name_are_told_from_what_else_makes_two_one(other: Somebody, name: str | None) -> None:
+    ann = Somebody(person="ann", names=["key:1", "key:laptop", "ann"], hints=["laptop"])
+    assert shared_key_name(ann, other) == shared_key_name(other, ann) == name

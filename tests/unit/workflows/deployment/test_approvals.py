@@ -17,11 +17,12 @@ from workflows.contracts.deployments.approvals import ApprovalFacts
 from workflows.contracts.deployments.commands import Approve
 from workflows.contracts.deployments.deployment import Approval, Decision, Deployment
 from workflows.contracts.deployments.rules import ApprovalGroup, ApprovalPolicy
-from workflows.contracts.people import Parties, Somebody, Vouched, identity_of
+from workflows.contracts.people import GitPeople, GitPerson, Parties, Somebody, Vouched, identity_of
 from workflows.deployment import judging
 from workflows.deployment.approvals import approval_refused, in_force, judged, missing
 from workflows.deployment.context import Context
 from workflows.deployment.progress import Phase, Progress
+from workflows.deployment.record import git_people_found
 from workflows.deployment.state import State
 
 HERE = "production"
@@ -207,6 +208,53 @@ def test_a_committer_is_an_author_too() -> None:
         False,
         f"cat@example.com is the committer of {record.version}: somebody else must approve it for production.",
     )
+
+
+def git_people(author: str, committer: str) -> GitPeople:
+    """Each as ``name address``."""
+    (name, address), (other, its_address) = author.split(), committer.split()
+    return GitPeople(author=GitPerson(name=name, address=address), committer=GitPerson(name=other, address=its_address))
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (git_people("Cat cat@example.com", "Zoe zoe@example.com"), r"the author of 1.0, as its commit says \(Cat <cat"),
+        (git_people("Zoe zoe@example.com", "Cat cat@example.com"), "the committer of 1.0, as its commit says"),
+        (git_people("Zoe zoe@example.com", "C CAT+x@Example.com"), "the committer of 1.0, as its commit says"),
+        (git_people("cat@example.com z@x", "Zoe zoe@example.com"), "the author of 1.0, as its commit says"),
+        (git_people("Zoe zoe@example.com", "GitHub noreply@github.com"), None),
+        (git_people("Zoe zoe@example.com", "GitHub cat@x"), None),
+    ],
+)
+def test_whom_the_commit_names_does_not_approve_it_whatever_its_starter_says(
+    found: GitPeople, words: str | None
+) -> None:
+    record = deployment(git_people=[git_people("Zoe zoe@example.com", "Zoe zoe@example.com"), found])
+    (said,) = judged(POLICY, record, HERE, [entry(CAT)], ApprovalFacts(doubts=[None]))
+    asked = Approve(by="cat@example.com")
+    refused = approval_refused(POLICY, record, HERE, asked, 1)
+    assert refused == said.why
+    assert said.counts is (words is None)
+    if words is not None:
+        assert re.search(words, said.why or "")
+    allowed = ApprovalPolicy(allow_author=True)
+    assert approval_refused(allowed, record, HERE, asked, 1) is None, "where the service lets authors approve"
+    own = approval_refused(POLICY, record, HERE, Approve(by="ann@example.com"), 1)
+    assert own == "ann@example.com is the author of 1.0: somebody else must approve it for production.", "it adds only"
+
+
+def test_agents_that_name_ever_others_do_not_hide_who_wrote_it() -> None:
+    """A record keeps eight answers: before one is lost, nobody can approve."""
+    record = deployment()
+    for number in range(20):
+        found = [git_people(f"Zoe zoe{number}@example.com", "Zoe zoe@example.com")]
+        record = git_people_found(record, found)
+    assert len(record.git_people) == 8
+    (said,) = judged(POLICY, record, HERE, [entry(CAT)], ApprovalFacts(doubts=[None]))
+    assert (said.counts, (said.why or "")[:57]) == (False, "Agents name 8 different authors and committers of 1.0, so")
+    fewer = deployment(git_people=record.git_people[:7])
+    assert judged(POLICY, fewer, HERE, [entry(CAT)], ApprovalFacts(doubts=[None]))[0].counts
 
 
 def test_lists_say_what_is_to_be_known_of_the_approvals() -> None:
