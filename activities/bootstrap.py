@@ -114,7 +114,7 @@ def build_activities(
         ),
         environments=_environment_activities(stores, client, witness, middleware, reader),
         repairs=RepairActivities(
-            TemporalRepairs(client),
+            TemporalRepairs(client, prover),
             stores.events,
             jobs.reader.get,
             jobs.reconciler.close,

@@ -7,7 +7,9 @@ from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from workflows.contracts.errors import HybridCIError
+from temporalio import activity
+
+from workflows.contracts.errors import HybridCIError, InvalidState
 from workflows.failures import crossing
 
 P = ParamSpec("P")
@@ -15,11 +17,15 @@ R = TypeVar("R")
 
 
 def speaks_temporal(body: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
-    """Decorate an activity's body, below ``activity.defn``."""
+    """Decorate an activity's body, below ``activity.defn``. What nobody's workflow asks for (Temporal runs an activity
+    alone, too) is refused: what it does is right only as a part of one.
+    """
 
     @wraps(body)
     async def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
+            if activity.in_activity() and activity.info().workflow_id is None:
+                raise InvalidState("This activity is a part of a workflow, and runs in none here: nothing was done.")
             return await body(*args, **kwargs)
         except HybridCIError as error:
             raise crossing(error) from error

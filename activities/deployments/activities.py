@@ -22,7 +22,7 @@ from activities.stores.interfaces import WriteOutcome
 from workflows.contracts.commands import JobInput, ReconcileResult
 from workflows.contracts.deployments.approvals import ApprovalFacts, ApprovalQuestion
 from workflows.contracts.deployments.deployment import Deployment, DeploymentWrite
-from workflows.contracts.errors import NotFound
+from workflows.contracts.errors import InvalidState, NotFound
 from workflows.contracts.sealed import SpecSignature
 
 _START_ANEW: Final = "Start the deployment through the API: `hybridci deploy start SERVICE --version V --sha SHA`."
@@ -58,8 +58,8 @@ class DeploymentActivities:
 
         Raises validation_failed, and invalid_state where that must be known, both not retryable.
         """
-        workflow_id = activity.info().workflow_id
-        doubt = None if write.claim is None else self.witness.doubt(write.claim, workflow_id, instead=_START_ANEW)
+        workflow_id, claim = activity.info().workflow_id, write.claim
+        doubt = None if claim is None else self.witness.doubt(claim, workflow_id, instead=_START_ANEW)
         await run_chain(self.creation, {"write": self._attested(write)}, result="outcome", kind=WriteOutcome)
         return doubt
 
@@ -93,7 +93,14 @@ class DeploymentActivities:
     @activity.defn(name="sign_specification")
     @speaks_temporal
     async def sign_specification(self, start: JobInput) -> SpecSignature | None:
-        """Sign what a deployment's job is to run. None when this worker has no key to sign with."""
+        """Sign what a deployment's job is to run. None when this worker has no key to sign with.
+
+        Raises invalid_state, not retryable, for who is not the workflow of this deployment.
+        """
+        asker = activity.info()
+        own = start.deployment_id is not None and (asker.workflow_id or "").endswith(f"-{start.deployment_id}")
+        if asker.workflow_type != "DeploymentWorkflow" or not own:
+            raise InvalidState("Nothing was signed: a deployment's job is signed for its own workflow only.")
         return self.signer.sign(start)
 
     def _attested(self, write: DeploymentWrite) -> DeploymentWrite:

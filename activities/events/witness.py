@@ -14,10 +14,11 @@ from workflows.contracts.proofs import Claim
 from workflows.contracts.who import Message, Who
 
 M = TypeVar("M", bound=Message)
+_ITSELF: Final = "workflow"
 _NAME_ONLY: Final[dict[str, Any]] = {"via": "temporal", "address": None, "role": None, "key_id": None}
 _WHY: Final = (
-    "it was sent straight to Temporal, by nobody knows whom, or by an API of another version or with another "
-    "HYBRIDCI_SIGNING_KEY"
+    "it was sent straight to Temporal, by nobody knows whom, or by an API of another version, with another "
+    "HYBRIDCI_SIGNING_KEY or with a clock that is minutes off"
 )
 
 
@@ -43,19 +44,23 @@ class Witness:
 
     def heard(self, message: M, workflow_id: str | None) -> M:
         """The message as it is believed: what only it says of who sent it counts for no more than a name."""
-        return message if self._is_genuine(message.claim(), workflow_id) else message.model_copy(update=_NAME_ONLY)
+        genuine = self._is_genuine(message.claim(), workflow_id)
+        return message if genuine else message.model_copy(update=_NAME_ONLY)
 
     def known(self, claim: Claim | None, who: Who, workflow_id: str | None) -> Who:
-        """``heard``, of a message that is handed on in parts."""
-        return who if claim is None or self._is_genuine(claim, workflow_id) else who.model_copy(update=_NAME_ONLY)
+        """``heard``, of a message that is handed on in parts. Without a claim: of a run from before there were any."""
+        genuine = claim is None or self._is_genuine(claim, workflow_id)
+        return who if genuine else who.model_copy(update=_NAME_ONLY)
 
     def attested(self, events: Sequence[AuditEvent], workflow_id: str | None) -> list[AuditEvent]:
         """The events of a workflow as they are to be kept: those that follow from a message, as ``heard``."""
         return [self._attested(event, workflow_id) for event in events]
 
     def _attested(self, event: AuditEvent, workflow_id: str | None) -> AuditEvent:
+        if self.secret is None:
+            return event.model_copy(update={"claim": None})
         if event.claim is None:
-            return event
+            return event if event.via == _ITSELF else event.model_copy(update=_NAME_ONLY)
         told = {} if self._is_genuine(event.claim, workflow_id) else _NAME_ONLY
         return event.model_copy(update={"claim": None, **told})
 

@@ -6,7 +6,7 @@ Deliberately not here: the rules (links, ``dead_letters``, ``reconcile``) and ho
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from temporalio import activity
 
@@ -20,6 +20,8 @@ from workflows.contracts.commands import ReconcileResult
 from workflows.contracts.records import AwaitJobs, JobWrite, RedriveJobs, RedriveJobsResult, SelectDeadLetters
 from workflows.contracts.statuses import JobStatus
 from workflows.contracts.who import Who
+
+_SUBMIT: Final = "Submit a job through the API: `hybridci job submit`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class JobActivities:
 
     def _attested(self, write: JobWrite) -> JobWrite:
         workflow_id = activity.info().workflow_id
+        if write.claim is not None:
+            self.witness.doubt(write.claim, workflow_id, instead=_SUBMIT)
         creation, events = (self.witness.attested(each, workflow_id) for each in (write.creation, write.events))
         return write.model_copy(update={"creation": creation, "events": events})
 

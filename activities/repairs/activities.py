@@ -24,6 +24,7 @@ from activities.events.witness import Witness
 from activities.jobs.reconcile import Ending
 from activities.stores.interfaces import EventStore
 from workflows.client.jobs import job_start
+from workflows.client.proving import Prover
 from workflows.contracts.audit.details import WorkflowRepaired
 from workflows.contracts.audit.events import About, AuditEvent, new_event
 from workflows.contracts.commands import JobInput
@@ -83,9 +84,9 @@ class Repairable(Protocol):
 class TemporalRepairs(StuckWorkflows):
     """Asks the server. Temporal's errors pass through: the activity is tried again. Implements ``Repairable``."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, prover: Prover | None = None) -> None:
         super().__init__(client)
-        self._client = client
+        self._client, self._prover = client, prover or Prover()
 
     async def reset(self, reset: Reset) -> None:
         """See ``Repairable``. The server repeats the signals and updates that came after the event."""
@@ -145,6 +146,7 @@ class TemporalRepairs(StuckWorkflows):
         given = first.workflow_execution_started_event_attributes.input.payloads
         (start,) = await self._client.data_converter.decode(given, [JobInput])
         resumed = start.model_copy(update={"resume": job, "odd_answer": odd_answer})
+        resumed = self._prover.proven(resumed, handle.id)
         how = job_start(resumed)
         how["id_reuse_policy"] = WorkflowIDReusePolicy.ALLOW_DUPLICATE
         await self._client.start_workflow("JobWorkflow", resumed, **how)

@@ -7,17 +7,19 @@ import pytest
 from pydantic import SecretStr
 from temporalio.client import Client, WorkflowFailureError
 
+from activities.clock import epoch_millis
 from activities.settings import ApprovalSettings
 from tests.workflows.conftest import keep_deployment_histories
 from tests.workflows.deployment_harness import BOB, Deploys, deploys
 from tests.workflows.test_persons import PARTIES, SECRET, registered, service_of, vouched, waiting
+from workflows.client.deployments import DeploymentClient
 from workflows.client.jobs import JobClient, job_start
 from workflows.client.proving import Prover
 from workflows.contracts.audit.events import EventQuery
 from workflows.contracts.commands import Cancel, JobInput
-from workflows.contracts.deployments.commands import DeploymentInput, Reject
+from workflows.contracts.deployments.commands import DeploymentInput, DeploymentResume, Reject
 from workflows.contracts.deployments.deployment import DeploymentRequest
-from workflows.contracts.deployments.environments import HoldCommand
+from workflows.contracts.deployments.environments import EnvironmentInput, EnvironmentState, HoldCommand
 from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import ServiceWrite
 from workflows.contracts.errors import InvalidState
@@ -30,7 +32,9 @@ from workflows.contracts.ids import (
     service_workflow_id,
 )
 from workflows.contracts.jobs import JobSpec
-from workflows.contracts.proofs import Provable
+from workflows.contracts.proofs import GOOD_FOR_MS, Provable
+from workflows.deployment.record import new_deployment
+from workflows.job.record import submitted
 
 REQUEST: dict[str, Any] = {"version": "1.0", "git_commit_sha": "a" * 40, "git_author": "mallory@example.com"}
 AS_RITA: dict[str, Any] = {"via": "api", "address": "10.0.0.1", "role": "admin", "key_id": "key-1"}
@@ -53,6 +57,16 @@ def start_of(harness: Deploys, **approval: Any) -> DeploymentInput:
         created_by="rita",
         parties=PARTIES,
         **AS_RITA,
+    )
+
+
+def job_spec(harness: Deploys) -> JobSpec:
+    return JobSpec(
+        job_type="test",
+        git_repo="file:///srv/shop.git",
+        git_commit_sha="a" * 40,
+        git_author="rita",
+        pool=f"nobody-{harness.name}",
     )
 
 
@@ -91,6 +105,55 @@ async def test_a_deployment_that_the_api_did_not_start_does_not_begin(strict: De
     assert (created.by, created.via, created.role, created.key_id) == ("rita", "api", "admin", "key-1")
     assert created.claim is None
     assert '"claim"' not in created.model_dump_json(), "proofs are for the way only"
+
+
+async def test_nor_one_that_says_how_far_it_is_already(strict: Deploys) -> None:
+    """Only a run hands something on to the next; the API's word on a start says nothing of it."""
+    start = start_of(strict)
+    done = DeploymentResume(
+        deployment=new_deployment(start, 1), progress='{"phase":"roll_out","granted":{"fence":7,"environment":"x"}}'
+    )
+    mine = Prover(SECRET.encode()).proven(start, workflow_of(start))
+    for each in (start, mine):
+        forged = each.model_copy(update={"resume": done})
+        said = await by_hand(strict, "DeploymentWorkflow", forged, workflow_of(start))
+        assert "it was sent straight to Temporal" in said, said
+        assert await strict.stores.deployments.get(start.deployment_id) is None
+    assert strict.ran == []
+    held = EnvironmentState(service_name=strict.name, environment="production", fence=99, sequence=9 * 10**15)
+    environment = EnvironmentInput(service_name=strict.name, environment="production", resume=held)
+    workflow_id = environment_workflow_id(strict.name, "production")
+    await strict.client.start_workflow("EnvironmentWorkflow", environment, id=workflow_id, task_queue=CONTROL_QUEUE)
+    hold = HoldCommand(by="rita", reason="stop", **AS_RITA)
+    state = await strict.releases.command_environment(strict.name, "production", hold)
+    assert (state.fence, state.hold is not None) == (0, True)
+    job = JobInput(job_id=new_job_id(), spec=job_spec(strict), created_by="rita")
+    begun = job.model_copy(update={"resume": submitted(job, 1)})
+    said = await by_hand(strict, "JobWorkflow", begun, job_workflow_id(job.job_id))
+    assert "it was sent straight to Temporal" in said
+
+
+async def test_what_was_sent_once_is_no_key_to_send_it_again(strict: Deploys) -> None:
+    """A closed workflow's input can be read, and its id used again; an environment's workflow is open for ever."""
+    earlier = Prover(SECRET.encode(), lambda: epoch_millis() - GOOD_FOR_MS - 1000)
+    start = start_of(strict)
+    said = await by_hand(strict, "DeploymentWorkflow", earlier.proven(start, workflow_of(start)), workflow_of(start))
+    assert "it was sent straight to Temporal" in said
+    write = ServiceWrite(name=strict.name, spec=start.service.spec, by="rita", **AS_RITA)
+    workflow_id = service_workflow_id(strict.name, new_job_id())
+    said = await by_hand(strict, "ServiceWorkflow", earlier.proven(write, workflow_id), workflow_id)
+    assert "it was sent straight to Temporal" in said
+    hold = HoldCommand(by="rita", reason="stop", **AS_RITA)
+    workflow_id = environment_workflow_id(strict.name, "production")
+    await DeploymentClient(strict.client, earlier).command_environment(strict.name, "production", hold)
+    again = hold.model_copy(update={"heard_at": epoch_millis() - GOOD_FOR_MS - 1000})
+    for sent in (hold, again):
+        await strict.client.get_workflow_handle(workflow_id).signal("hold", earlier.proven(sent, workflow_id))
+    await strict.until_environment(lambda state: state.sequence > 0)
+    await strict.client.get_workflow_handle(workflow_id).signal("release", {"by": "rita"})
+    await strict.until_environment(lambda state: state.hold is None)
+    found = await strict.stores.events.list(EventQuery(service_name=strict.name, action="environment.held"))
+    assert [(event.via, event.role) for event in found.items] == [("temporal", None)] * 3
 
 
 async def test_where_it_may_begin_no_approval_of_it_counts_as_verified(temporal_client: Client) -> None:
@@ -164,13 +227,7 @@ async def test_the_same_of_environments_and_jobs(strict: Deploys, temporal_clien
         ("by hand", "temporal", None),
     }
     jobs = JobClient(temporal_client, Prover(SECRET.encode()))
-    spec = JobSpec(
-        job_type="test",
-        git_repo="file:///srv/shop.git",
-        git_commit_sha="a" * 40,
-        git_author="rita",
-        pool=f"nobody-{strict.name}",
-    )
+    spec = job_spec(strict)
     mine, theirs = (JobInput(job_id=new_job_id(), spec=spec, created_by="rita", role="admin") for _ in range(2))
     await jobs.submit(mine)
     await temporal_client.start_workflow("JobWorkflow", theirs, **job_start(theirs))

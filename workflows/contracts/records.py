@@ -20,12 +20,14 @@ class JobWrite(Tolerant):
     ``previous`` is the queue status that the workflow wrote last (None for the first write), so that the counters
     can be moved in the same transaction without a read. ``events`` are kept in that transaction too. ``creation`` are
     those of the record's creation, when another process was to create it: kept here should it not have done so.
+    ``claim``: whose word the record is, when a workflow was given it from outside.
     """
 
     job: Job
     previous: QueueStatus | None = None
     events: list[AuditEvent] = Field(default_factory=list[AuditEvent])
     creation: list[AuditEvent] = Field(default_factory=list[AuditEvent])
+    claim: Claim | None = Field(default=None, exclude_if=lambda claim: claim is None)
 
 
 class JobQuery(Tolerant):

@@ -20,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.types import EventType
     from workflows.contracts.deployments.deployment import Deployment
     from workflows.contracts.errors import ErrorCode, fields_text
-    from workflows.contracts.who import Who
+    from workflows.contracts.who import Message, Who
     from workflows.deployment.context import Context
     from workflows.deployment.journal import ENVIRONMENT
     from workflows.deployment.judging import are_judged
@@ -98,7 +98,7 @@ class NotNow(ApplicationError):
 
 async def take(context: Context, kind: Command[C], command: C) -> Deployment:
     """Do what is not refused. Returns the record as the command left it. Raises NotNow by a judge."""
-    effect = kind.effect
+    effect, command = kind.effect, _heard(command)
     if kind.judge is not None and are_judged(context):
         effect = await kind.judge(context, command)
         refuse(context, kind, command)  # somebody else may have spoken meanwhile
@@ -122,6 +122,7 @@ async def take_signal(context: Context, kind: Command[C], message: Any) -> None:
     """As the update, for who needs no answer: a refusal changes nothing but the audit trail."""
     command, reason = read(kind.model, message)
     if command is not None:
+        command = _heard(command)
         refusal = kind.refusal if kind.before is None or are_judged(context) else kind.before
         reason = refusal(context.state, command, now_ms())
         if reason is None:
@@ -160,5 +161,11 @@ def read(kind: type[M], message: Any) -> tuple[M | None, str | None]:
         return None, fields_text(error, nameless="input")[:_LONGEST_WHY]
 
 
+def _heard(command: C) -> C:
+    """What is looked into first may take its time."""
+    return command.heard(now_ms()) if isinstance(command, Message) else command
+
+
 def _note(context: Context, note: Note, who: Who) -> None:
-    context.journal.note(note.what, who, reason=note.reason, message=note.message)
+    claim = who.claim() if isinstance(who, Message) else None
+    context.journal.note(note.what, who, reason=note.reason, message=note.message, claim=claim)

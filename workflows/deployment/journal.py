@@ -25,7 +25,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.presentation import deployment_details
     from workflows.deployment.progress import Advance, Phase
     from workflows.deployment.state import State
-    from workflows.job.recorded import next_sequence, now_ms
+    from workflows.job.recorded import next_sequence, now_ms, started_ms
 
 _EVENT_IDS: Final = uuid.UUID("0b1a8f0e-5b1c-5a9e-9a55-2a4b8f6f3c11")
 WORKFLOW: Final = Who.itself("workflow")
@@ -79,7 +79,7 @@ class Journal:
 
     def created_by(self, start: DeploymentInput) -> None:
         """Who started it, and whose word that is, for the first write."""
-        self._claim = start.claim()
+        self._claim = start.heard(started_ms()).claim()
         self.note(EventType.DEPLOYMENT_CREATED, start.who(), claim=self._claim)
 
     def note(

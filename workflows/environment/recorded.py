@@ -25,8 +25,9 @@ class RecordedEnvironment:
 
     def __init__(self, start: EnvironmentInput) -> None:
         empty = EnvironmentState(service_name=start.service_name, environment=start.environment)
-        self._state = start.resume or empty
-        self._written = start.resume
+        handed_on = start.resume if workflow.info().continued_run_id is not None else None  # by the run before
+        self._state = handed_on or empty
+        self._written = handed_on
         self._calls = Calls()
         self._events: list[AuditEvent] = []
         self._shown: dict[str, str] = {}

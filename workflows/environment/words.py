@@ -9,7 +9,7 @@ from workflows.contracts.audit.details import Details
 from workflows.contracts.audit.events import AuditEvent, new_event
 from workflows.contracts.audit.types import EventType
 from workflows.contracts.deployments.environments import EnvironmentState, Holder, Ticket
-from workflows.contracts.who import Who
+from workflows.contracts.who import Message, Who
 from workflows.words import moment
 
 NOBODY: Final = Who.itself("")
@@ -57,7 +57,7 @@ def event(
     who: Who = NOBODY,
     reason: str | None = None,
 ) -> AuditEvent:
-    """A line of the trail. Its id is given by the workflow, when it is written."""
+    """A line of the trail. Its id is given by the workflow, when it is written. ``who``: as it was heard."""
     return new_event(
         what,
         who,
@@ -69,4 +69,5 @@ def event(
         version=about.version if about else None,
         reason=reason,
         message=message,
+        claim=who.claim() if isinstance(who, Message) else None,
     )

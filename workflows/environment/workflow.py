@@ -58,7 +58,7 @@ class EnvironmentWorkflow(EnvironmentEffects):
     @workflow.init
     def __init__(self, start: EnvironmentInput) -> None:
         super().__init__(start)
-        self._loaded = start.resume is not None
+        self._loaded = self._written is not None
         self._asked: list[Asked] = []
         self._tells: list[Tell] = []
         self._looked_at = 0  # when it was decided whose turn it is
@@ -180,8 +180,13 @@ class EnvironmentWorkflow(EnvironmentEffects):
             return ApplicationError(text, type=error.type, non_retryable=True)
         return None
 
+    def _hear(self, message: Message) -> None:
+        if isinstance(message, Asked):
+            message.command = message.command.heard(now_ms())
+        self._inbox.append(message)
+
     async def _ask(self, command: Command, name: str) -> EnvironmentState:
-        asked = Asked(command, name)
+        asked = Asked(command.heard(now_ms()), name)
         self._inbox.append(asked)
         await workflow.wait_condition(lambda: asked.answer is not None or asked.error is not None)
         if asked.error is not None:
@@ -198,22 +203,22 @@ class EnvironmentWorkflow(EnvironmentEffects):
     @workflow.signal(name="join")
     def join(self, message: Any = None) -> None:
         """Take a place in line (``Join``)."""
-        self._inbox.append(received("join", message))
+        self._hear(received("join", message))
 
     @workflow.signal(name="leave")
     def leave(self, message: Any = None) -> None:
         """Out of the line, or the lock back (``Leave``)."""
-        self._inbox.append(received("leave", message))
+        self._hear(received("leave", message))
 
     @workflow.signal(name="became_live")
     def became_live(self, message: Any = None) -> None:
         """The holder's version is live (``BecameLive``)."""
-        self._inbox.append(received("became_live", message))
+        self._hear(received("became_live", message))
 
     @workflow.signal(name="yielded")
     def yielded(self, message: Any = None) -> None:
         """The live holder hands over (``Yielded``)."""
-        self._inbox.append(received("yielded", message))
+        self._hear(received("yielded", message))
 
     @workflow.update(name="hold")
     async def hold_update(self, command: HoldCommand) -> EnvironmentState:
@@ -254,22 +259,22 @@ class EnvironmentWorkflow(EnvironmentEffects):
     @workflow.signal(name="hold")
     def hold_signal(self, command: Any = None) -> None:
         """``HoldCommand``, from Temporal's own CLI."""
-        self._inbox.append(received("hold", command))
+        self._hear(received("hold", command))
 
     @workflow.signal(name="release")
     def release_signal(self, command: Any = None) -> None:
         """``ReleaseCommand``, from Temporal's own CLI."""
-        self._inbox.append(received("release", command))
+        self._hear(received("release", command))
 
     @workflow.signal(name="freeze")
     def freeze_signal(self, command: Any = None) -> None:
         """``FreezeCommand``, from Temporal's own CLI."""
-        self._inbox.append(received("freeze", command))
+        self._hear(received("freeze", command))
 
     @workflow.signal(name="unfreeze")
     def unfreeze_signal(self, command: Any = None) -> None:
         """``UnfreezeCommand``, from Temporal's own CLI."""
-        self._inbox.append(received("unfreeze", command))
+        self._hear(received("unfreeze", command))
 
     @workflow.query(name="state")
     def state(self) -> EnvironmentState:

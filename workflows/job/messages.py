@@ -21,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.errors import ErrorCode
     from workflows.contracts.jobs import Job
     from workflows.contracts.labels import normalised
+    from workflows.contracts.proofs import Claim
     from workflows.contracts.statuses import JobStatus, QueueStatus
     from workflows.job import record
     from workflows.job.recorded import RecordedJob
@@ -42,8 +43,15 @@ class Stop:
 class JobMessages(RecordedJob):
     """The handlers."""
 
-    def __init__(self, job: Job, *, written: Job | None, creation: list[AuditEvent] | None = None) -> None:
-        super().__init__(job, written=written, creation=creation)
+    def __init__(
+        self,
+        job: Job,
+        *,
+        written: Job | None,
+        creation: list[AuditEvent] | None = None,
+        claim: Claim | None = None,
+    ) -> None:
+        super().__init__(job, written=written, creation=creation, claim=claim)
         self._attempt_number: int | None = None  # of the attempt that is queued or runs now
         self._stop: Stop | None = None
         self._replace = False  # the queued attempt must change its place in line

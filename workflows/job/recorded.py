@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.types import EventType
     from workflows.contracts.commands import JobInput
     from workflows.contracts.jobs import Job
+    from workflows.contracts.proofs import Claim
     from workflows.contracts.records import JobWrite
     from workflows.contracts.statuses import JobStatus
     from workflows.contracts.who import Who
@@ -26,11 +27,19 @@ with workflow.unsafe.imports_passed_through():
 class RecordedJob:
     """Holds the job; subclasses change ``_job``, then ``_record`` and ``_show`` it."""
 
-    def __init__(self, job: Job, *, written: Job | None, creation: list[AuditEvent] | None = None) -> None:
+    def __init__(
+        self,
+        job: Job,
+        *,
+        written: Job | None,
+        creation: list[AuditEvent] | None = None,
+        claim: Claim | None = None,
+    ) -> None:
         self._job = job
         self._written = written
         self._calls = Calls()
         self._creation = creation  # the events of one by another process, as long as nobody knows that it came to it
+        self._claim = claim  # whose word the whole record is, when it is not the run's before
         self._writing = asyncio.Lock()  # a signal's write and the main line's must not overtake each other
         self._between_attempts = False  # in or behind a short pause, which search attributes do not show
         self._shown: dict[str, str] = {}
@@ -48,12 +57,12 @@ class RecordedJob:
             )
             events = list(self._events)
             if written is None or unchanged:
-                body, write = create_job, JobWrite(job=job, events=[*(creation or []), *events])
+                body, write = create_job, JobWrite(job=job, events=[*(creation or []), *events], claim=self._claim)
             else:
-                body = record_job
-                write = JobWrite(job=job, previous=written.queue_status, events=events, creation=creation or [])
+                body, previous = record_job, written.queue_status
+                write = JobWrite(job=job, previous=previous, events=events, creation=creation or [], claim=self._claim)
             await self._calls.call(body, write, summary=record_summary(job))
-            self._written, self._creation = job, None
+            self._written, self._creation, self._claim = job, None, None
             del self._events[: len(events)]
 
     def _note(self, what: EventType | Details, who: Who, reason: str | None = None) -> None:
@@ -65,7 +74,7 @@ class RecordedJob:
     def _note_submission(self, start: JobInput) -> None:
         """Who submitted it. A deployment's own jobs are in the deployment's trail."""
         if workflow.info().parent is None:
-            self._events.append(record.submission(start, now_ms(), start.claim()))
+            self._events.append(record.submission(start, now_ms(), start.heard(started_ms()).claim()))
 
     def _show(self) -> None:
         """Tell the Temporal UI: words at no cost, search attributes only when they changed."""
@@ -97,6 +106,11 @@ def next_sequence(written: int | None) -> int:
     then it runs again at a later time and may decide otherwise. A run that was only slow stays behind its successor.
     """
     return max(written + 1 if written is not None else 1, workflow.time_ns() // 1000)
+
+
+def started_ms() -> int:
+    """When the first task of this run could begin, epoch milliseconds: the same in each of its tasks."""
+    return int(workflow.info().workflow_start_time.timestamp() * 1000)
 
 
 def now_ms() -> int:

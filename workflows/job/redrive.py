@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.commands import BulkRedriveProgress
     from workflows.contracts.records import AwaitJobs, RedriveInput, RedriveJobs, SelectDeadLetters
     from workflows.contracts.statuses import JobStatus
+    from workflows.job.recorded import started_ms
 
 _BATCH: Final = 50
 _RETRY: Final = RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=30))
@@ -104,7 +105,7 @@ class RedriveWorkflow:
                 redrive_id=self._progress.redrive_id,
                 edit=self._request.edit,
                 reason=self._request.reason,
-                claim=self._request.claim(),
+                claim=self._request.heard(started_ms()).claim(),
                 **self._request.who().model_dump(),
             ),
             start_to_close_timeout=timedelta(minutes=10),

@@ -27,7 +27,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.job.lost_attempt import reported, unreported
     from workflows.job.messages import JobMessages, Stop
     from workflows.job.presentation import attempt_summary
-    from workflows.job.recorded import now_ms
+    from workflows.job.recorded import now_ms, started_ms
     from workflows.job.retry import MAX_DECLINES, Action, RetryDecision, decide
     from workflows.shielded import shielded
 
@@ -44,9 +44,12 @@ class JobWorkflow(JobMessages):
     @workflow.init
     def __init__(self, start: JobInput) -> None:
         if start.resume is not None:
-            super().__init__(start.resume, written=start.resume)
+            by_repair = workflow.info().continued_run_id is None
+            claim = start.heard(started_ms()).claim() if by_repair else None
+            super().__init__(start.resume, written=start.resume, claim=claim)
         elif start.accepted_at is not None:
-            creation = record.creation(start, start.accepted_at, start.claim())
+            claim = start.heard(started_ms()).claim()
+            creation = record.creation(start, start.accepted_at, claim)
             super().__init__(creation.job, written=creation.job, creation=creation.events)
         else:  # the time of the execution: a task can be lost and run again
             super().__init__(record.submitted(start, _millis(workflow.info().workflow_start_time)), written=None)

@@ -29,6 +29,7 @@ with workflow.unsafe.imports_passed_through():
         Reset,
         Standing,
     )
+    from workflows.job.recorded import started_ms
 
 _MOST_RESETS: Final = {Kind.ENVIRONMENT: 1}
 """A lock is better off anew from its record than from a task of long ago."""
@@ -52,7 +53,7 @@ class RepairWorkflow:
         """Repair it and keep what was done in the audit trail."""
         result = await self._repair()
         if result.outcome is not RepairOutcome.RECOVERED:
-            note = RepairNote(event_id=f"repaired-{workflow.info().run_id}", repair=start, result=result)
+            note = RepairNote(event_id=f"repaired-{workflow.info().run_id}", repair=self._heard(), result=result)
             await workflow.execute_activity(
                 note_repair, note, start_to_close_timeout=_TRY, retry_policy=_RETRY, summary="the audit trail"
             )
@@ -91,6 +92,9 @@ class RepairWorkflow:
                     "was taken back to its last good task, which no worker has taken yet: is the control worker up?"
                 )
                 return self._result(RepairOutcome.SILENT, f"{_capital(subject)} {silent}")
+
+    def _heard(self) -> RepairInput:
+        return self._start.model_copy(update={"command": self._start.command.heard(started_ms())})
 
     async def _judge(self) -> Standing:
         return await workflow.execute_activity(

@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.activities import offer_task, run_task
     from workflows.contracts.ids import tasks_queue
     from workflows.contracts.tasks import LEASE_SECONDS, TaskInput, TaskOffer, TaskOutcome, TaskResult, TaskStart
+    from workflows.job.recorded import started_ms
     from workflows.task.answers import not_offered, reported, result_of, unreported
 
 _TRIES: Final = 3
@@ -41,6 +42,7 @@ class AgentTaskWorkflow:
         began = workflow.now()
         if workflow.info().parent is None and start.via == _GUARD:
             start = start.model_copy(update={"via": "temporal"})
+        start = start.heard(started_ms())
         try:
             offer = await self._calls.call(
                 offer_task,

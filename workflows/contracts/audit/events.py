@@ -75,7 +75,7 @@ def new_event(
     """What happened, at ``at``. One ``event_id`` is one event, however often it is written.
 
     ``who``: the message itself that asked for it, where there is one: whoever writes the event down looks at its proof.
-    ``claim``: of what started a workflow, which is no such message.
+    ``claim``: of what started a workflow, which is no such message, or was heard before it happened.
     ``what``: the type, or the details of one that has some. Raises TypeError for a bare type that has details: it is a
     fault of the caller.
     """
@@ -95,7 +95,7 @@ def new_event(
         refused=kind.refused,
         reason=reason,
         message=message,
-        claim=who.claim() if isinstance(who, Message) else claim,
+        claim=claim or (who.heard(at).claim() if isinstance(who, Message) else None),
         **about,
     )
 

@@ -3,6 +3,7 @@ talk to Temporal, against the real server.
 """
 
 import asyncio
+import dataclasses
 import hashlib
 import io
 import uuid
@@ -28,6 +29,7 @@ from activities.stores.open import Stores, open_memory_stores
 from tests.unit.deployment_records import in_status, make_deployment, make_spec, make_state, make_ticket, make_write
 from workflows.contracts import search_attributes as attributes
 from workflows.contracts.audit.events import AuditEvent, EventQuery
+from workflows.contracts.commands import JobInput
 from workflows.contracts.deployments.deployment import DeploymentStatus, DeploymentWrite
 from workflows.contracts.deployments.environments import (
     BecameLive,
@@ -44,6 +46,7 @@ from workflows.contracts.deployments.rules import FreezeWindow
 from workflows.contracts.deployments.services import DefinitionRequest
 from workflows.contracts.errors import InvalidState, ValidationFailed, error_from_code
 from workflows.contracts.ids import environment_workflow_id
+from workflows.contracts.jobs import JobSpec
 
 
 @pytest.fixture
@@ -330,3 +333,36 @@ class TestSignalEnvironment:
             await TemporalWorkflows(temporal_client).signal_environment(signal)
         workflow_id = environment_workflow_id(service, "production")
         assert await TemporalWorkflows(temporal_client).closed(workflow_id) == "not_found"
+
+
+async def test_an_activity_runs_as_a_part_of_a_workflow_only(stores: Stores) -> None:
+    """Temporal runs one alone, too, for whoever may write to it."""
+    alone = ActivityEnvironment()
+    alone.info = dataclasses.replace(ActivityEnvironment.default_info(), workflow_id=None)
+    parts = activities_of(stores)
+    bodies: list[Any] = [parts.deployments.load_deployment, parts.deployments.sign_specification]
+    bodies += [parts.jobs.create_job, parts.services.load_definition, parts.environments.record_environment]
+    for body in bodies:
+        with pytest.raises(ApplicationError, match="is a part of a workflow, and runs in none here") as caught:
+            await alone.run(body, "x")
+        assert (caught.value.type, caught.value.non_retryable) == ("invalid_state", True)
+
+
+async def test_a_deployments_job_is_signed_for_its_own_workflow_only(stores: Stores) -> None:
+    bodies, environment = activities_of(stores).deployments, ActivityEnvironment()
+    spec = JobSpec(job_type="deploy", git_repo="file:///x", git_commit_sha="a" * 40, git_author="ann")
+    own = {"workflow_id": "deploy-shop-1.0-d7", "workflow_type": "DeploymentWorkflow"}
+    cases: list[tuple[dict[str, Any], str | None, bool]] = [
+        (own, "d7", True),
+        ({**own, "workflow_type": "Mine"}, "d7", False),
+        (own, "d8", False),
+        (own, None, False),
+    ]
+    for asker, deployment_id, signs in cases:
+        environment.info = dataclasses.replace(ActivityEnvironment.default_info(), **asker)
+        start = JobInput(job_id="1", spec=spec, deployment_id=deployment_id)
+        if signs:
+            assert await environment.run(bodies.sign_specification, start) is None, "it has no key"
+            continue
+        with pytest.raises(ApplicationError, match="Nothing was signed"):
+            await environment.run(bodies.sign_specification, start)

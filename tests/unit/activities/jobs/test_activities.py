@@ -187,7 +187,7 @@ class TestRedrive:
     async def test_jobs_hear_no_more_of_who_asked_than_was_proven(self) -> None:
         secret, environment = b"a secret that the API and the control worker share", ActivityEnvironment()
         asked = BulkRedrive(by="rita", via="api", address="10.0.0.1", role="admin", key_id="k")
-        proven = asked.proven(secret, environment.info.workflow_id or "")
+        proven = asked.proven(secret, environment.info.workflow_id or "", 7).heard(7)
         heard = {"rita admin": proven.claim(), "rita None": asked.claim()}
         for words, claim in heard.items():
             redriver = Redriver()
