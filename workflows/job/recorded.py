@@ -50,7 +50,7 @@ class RecordedJob:
         async with self._writing:
             written, creation = self._written, self._creation
             unchanged = written is not None and written.model_copy(update={"sequence": self._job.sequence}) == self._job
-            if unchanged and creation is None:
+            if unchanged and creation is None and self._claim is None:
                 return
             job = self._job = self._job.model_copy(
                 update={"sequence": next_sequence(written.sequence if written else None)}

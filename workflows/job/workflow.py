@@ -33,6 +33,7 @@ with workflow.unsafe.imports_passed_through():
 
 _REPORT_MARGIN: Final = timedelta(seconds=CANCEL_GRACE_SECONDS + 110)
 """An agent ends an attempt at its timeout itself; the server gives up this much later, should the agent not."""
+_GIVEN: Final = "a-given-record-is-proven"  # 2026-11: before, any record was believed that a start brought along
 _SHORT_PAUSE_SECONDS: Final = 30
 """A pause this short does not change the search attributes: two events less for each retry."""
 
@@ -77,6 +78,8 @@ class JobWorkflow(JobMessages):
         """True asks for continue-as-new, at the one moment that has no attempt under way."""
         if not self._created:
             await self._create(start)
+        elif self._claim is not None and workflow.patched(_GIVEN):
+            await self._record()  # refused, before anything runs, unless a repair has given it
         while True:
             decision = await self._run_round()
             if decision.action is Action.FINISH:
