@@ -9,19 +9,19 @@ import sys
 from dataclasses import dataclass
 
 from agent.secrets.errors import SecretUnavailable
-from agent.secrets.keeper import Keeper
+from agent.secrets.keeper import FileKeeper
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryFile:
     """Readable by the steps' user alone (mode 0600), writable by nobody, until it is closed."""
 
-    keeper: Keeper
+    keeper: FileKeeper
     process: int
     number: int
 
     @classmethod
-    def create(cls, content: bytes, keeper: Keeper, owner: int | None = None) -> "MemoryFile":
+    def create(cls, content: bytes, keeper: FileKeeper, owner: int | None = None) -> "MemoryFile":
         """``owner``: the user that steps run as, None: the agent's. Raises SecretUnavailable where the system has no
         such files, OSError when there is no memory.
         """

@@ -21,7 +21,7 @@ _LIBRARY_VARIABLES: Final = ("LD_LIBRARY_PATH", "SYSTEMROOT")
 _ANSWER_SECONDS: Final = 5.0
 
 
-class Keeper:
+class FileKeeper:
     """One process. ``user``: as whom steps run, None: as the agent."""
 
     def __init__(self, user: JobUser | None = None) -> None:

@@ -18,7 +18,7 @@ from agent.safety.specifications import Verified
 from agent.secrets.config import SETTING, Handover, ProviderKind, SecretSource, load_sources
 from agent.secrets.errors import FetchFailed, SecretTooWeak, SecretUnavailable
 from agent.secrets.files import MemoryFile
-from agent.secrets.keeper import Keeper
+from agent.secrets.keeper import FileKeeper
 from agent.secrets.providers import Providers
 from agent.secrets.redact import Patterns
 from agent.secrets.sealed import PoolKeys
@@ -88,7 +88,7 @@ class Vault:
     ) -> None:
         self._sources = sources
         self._keys = keys or PoolKeys([])
-        self._user, self._keeper = user, Keeper(user)
+        self._user, self._keeper = user, FileKeeper(user)
         self._providers = Providers()
         self._held: dict[str, bytes] = {}
         self._used: Counter[bytes] = Counter()
