@@ -190,6 +190,8 @@ class _Agent:
         vault.hold({**taken_values(), _API_KEY: settings.read_api_key().encode()})
         if user is not None:
             os.umask(_READABLE)
+        elif os.geteuid() == 0:
+            logger.warning("Steps run as root and can read all that this agent has: set HYBRIDCI_AGENT_JOB_USER")
         left = await end_leftovers(settings.directory)
         guardian = Guardian()
         await guardian.start()
