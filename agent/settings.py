@@ -49,6 +49,7 @@ class AgentSettings(BaseSettings):
     pool_keys_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_POOL_KEYS_FILE")
     approvers_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_APPROVERS_FILE")
     probes_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_PROBES_FILE")
+    job_user: ShortLine | None = Field(default=None, validation_alias="HYBRIDCI_AGENT_JOB_USER")
     tasks: int = Field(default=2, ge=0, le=100, validation_alias="HYBRIDCI_AGENT_TASKS")
     control_keys_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_CONTROL_KEYS_FILE")
     max_log_bytes: int = Field(

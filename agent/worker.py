@@ -7,6 +7,7 @@ The composition root of the agent. Deliberately not here: the activity itself (`
 
 import asyncio
 import logging
+import os
 import shutil
 import signal
 import socket
@@ -32,6 +33,7 @@ from agent.git.checkout import Checkout
 from agent.git.eviction import CacheLimits, keep_within
 from agent.git.reading import Reading
 from agent.logs.sender import LogOrigin, LogShipper, UnsentLog
+from agent.own_environment import hide_process, take_out, taken_values
 from agent.queues.pollers import MAIN_POLLS, Poller, Queues
 from agent.queues.slots import Slots
 from agent.safety.approvals import load_approvals
@@ -44,6 +46,7 @@ from agent.secrets import Vault
 from agent.secrets.sealed import public_keys
 from agent.settings import AgentSettings, SettingsError
 from agent.steps.executors import executor_named
+from agent.steps.job_user import JobUser
 from agent.steps.orphans import adopt_orphans
 from agent.tasks.activity import Tasks
 from agent.tasks.catalogue import Catalogue, offered_kinds
@@ -61,6 +64,10 @@ _CACHE: Final = "git"
 """The folder of the repositories' copies."""
 _READING: Final = "tasks"
 """The folder of what agent tasks read in."""
+_API_KEY: Final = "HYBRIDCI_API_KEY"
+_TOKEN: Final = "the agent's token"  # noqa: S105 - what it is called
+_READABLE: Final = 0o022
+"""The umask of an agent whose steps run as another user: they read the objects of its copies."""
 _GOOD_BYE_SECONDS: Final = 3.0
 _UNUSABLE: Final = 2
 """The exit code of an agent that cannot work as it is set up."""
@@ -73,6 +80,8 @@ def run(settings: AgentSettings) -> int:
 
     SIGTERM or SIGINT drains: nothing new is taken, what runs is finished. The second one ends what runs.
     """
+    hide_process()
+    take_out()
     try:
         setup_logging(settings.log_level, "agent")
         settings.read_api_key()
@@ -138,7 +147,7 @@ class _Agent:
             loop.add_signal_handler(number, self._asked_to_end)
         async with AsyncExitStack() as stack:
             host, left = await self._host(stack)
-            registrar = self._registrar(host.control_plane)
+            registrar = self._registrar(host.control_plane, host.vault)
             stack.push_async_callback(self._say_good_bye, host.control_plane, registrar)
             await registrar.first(self._drain)
             if self._drain.is_set():
@@ -174,6 +183,15 @@ class _Agent:
     async def _host(self, stack: AsyncExitStack) -> tuple[Host, list[DeadAttempt]]:
         """Everything attempts need; what an earlier agent left is ended before anything new begins."""
         settings = self._settings
+        user = JobUser.load(settings.job_user)
+        vault = Vault.load(settings, user)
+        stack.callback(vault.close)
+        take_out(vault.variables)
+        vault.hold({**taken_values(), _API_KEY: settings.read_api_key().encode()})
+        if user is not None:
+            os.umask(_READABLE)
+        elif os.geteuid() == 0:
+            logger.warning("Steps run as root and can read all that this agent has: set HYBRIDCI_AGENT_JOB_USER")
         left = await end_leftovers(settings.directory)
         guardian = Guardian()
         await guardian.start()
@@ -190,20 +208,22 @@ class _Agent:
             max_artifact_bytes=settings.max_artifact_bytes,
             control_plane=plane,
             shipper=LogShipper(plane),
-            checkout=Checkout(settings.directory / _CACHE),
-            executor=executor_named(settings.executor),
+            checkout=Checkout(settings.directory / _CACHE, shared=user is not None),
+            executor=executor_named(settings.executor, user),
             guardian=guardian,
             fences=Fences.load(settings.directory),
-            vault=Vault.load(settings),
+            vault=vault,
+            job_user=user,
             approvals=load_approvals(settings),
             specifications=load_specifications(settings),
         )
         return host, left
 
-    def _registrar(self, plane: ControlPlane) -> Registrar:
+    def _registrar(self, plane: ControlPlane, vault: Vault) -> Registrar:
         registrar = Registrar(self._settings, plane, self._registration, on_taken=self._name_taken)
         registrar.on_registered(lambda answer: plane.use_token(answer.token.get_secret_value()))
         registrar.on_registered(self._connection.use)
+        registrar.on_registered(lambda answer: vault.hold({_TOKEN: answer.token.get_secret_value().encode()}))
         return registrar
 
     async def _work(self, host: Host, client: Client, registrar: Registrar, beside: "_Beside") -> None:

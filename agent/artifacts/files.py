@@ -102,12 +102,18 @@ def open_artifact(found: FoundArtifact) -> BinaryIO:
         raise ArtifactError(
             f"{found.path!r} cannot be read any more ({error.strerror}): a process changed it."
         ) from error
+    else:
+        owner = os.fstat(opened[0]).st_uid
     finally:
         for folder in opened:
             os.close(folder)
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
         os.close(handle)
         raise ArtifactError(f"{found.path!r} is no regular file any more: a process replaced it.")
+    if owner != os.geteuid() and status.st_uid != owner:  # root opens what another user's steps could only link to
+        os.close(handle)
+        raise ArtifactError(f"{found.path!r} belongs to another user than the job's: it is not taken.")
     return os.fdopen(handle, "rb")
 
 

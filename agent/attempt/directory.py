@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
+from agent.steps.job_user import JobUser, let_through
+
 _ATTEMPTS: Final = "attempts"
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _COOKIE: Final = re.compile(r"\S+-\d+")
@@ -73,6 +75,11 @@ class AttemptDir:
     def groups(self) -> Path:
         """The process groups of the attempt (``leftovers``)."""
         return self.root / "groups"
+
+    def give_to(self, user: JobUser) -> None:
+        """Let steps of this user work here, and go through the folders above. Blocking. Raises OSError."""
+        let_through((self.root.parent.parent, self.root.parent, self.root, self.scripts))
+        user.give((self.workspace, self.home, self.temp))
 
     async def remove_workspace(self) -> None:
         """Remove all but the spool, read-only folders included. Nothing to remove is fine. Raises OSError."""

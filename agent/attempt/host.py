@@ -16,6 +16,7 @@ from agent.safety.guardian import Guardian
 from agent.safety.specifications import Specifications
 from agent.secrets import Vault
 from agent.steps.executors import Executor
+from agent.steps.job_user import JobUser
 
 logger = logging.getLogger(__name__)
 
@@ -69,4 +70,5 @@ class Host:
     vault: Vault = field(default_factory=Vault)
     approvals: ApprovalRules | None = None
     specifications: Specifications | None = None
+    job_user: JobUser | None = None
     tidying: Tidying = field(default_factory=Tidying)

@@ -191,7 +191,9 @@ class AttemptRun:
         )
 
     async def _run_steps(self, files: Files) -> Verdict:
-        directory, attempt = files.directory, self._unlocked.attempt
+        directory, attempt, user = files.directory, self._unlocked.attempt, self._host.job_user
+        if user is not None:
+            await asyncio.to_thread(directory.give_to, user)
         env = build_environment(
             attempt,
             agent_id=self._host.agent_id,
@@ -200,6 +202,7 @@ class AttemptRun:
             temp=directory.temp,
             path=os.environ.get("PATH", os.defpath),
             secrets=self._unlocked.variables(),
+            user=None if user is None else user.name,
         )
         self.progress.started_at = epoch_ms()
         self.progress.running.set()

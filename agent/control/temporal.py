@@ -16,6 +16,7 @@ from temporalio.service import RPCError, RPCStatusCode, TLSConfig
 
 from agent.control.api import Backoff
 from agent.control.registration import GatewayRoute, Registration
+from agent.own_environment import whole_environment
 from agent.settings import AgentSettings, SettingsError
 from agent.waiting import first_of
 from workflows.client.jobs import connect
@@ -119,7 +120,7 @@ class Connection:
 
     async def _connect(self) -> Client:
         if self._route is None:
-            return await connect(identity=self._agent_id)
+            return await connect(identity=self._agent_id, environment=whole_environment())
         return await Client.connect(
             self._route.address,
             namespace=os.environ.get(_NAMESPACE) or "default",

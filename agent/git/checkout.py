@@ -24,6 +24,7 @@ from agent.git.command import GitCall, Patience, checkout_environment, git
 from agent.git.errors import CheckoutError as CheckoutError
 from agent.git.errors import explain, invalid_tree
 from agent.git.people import read_people
+from agent.steps.job_user import let_read, let_through
 from workflows.contracts.people import GitPeople
 from workflows.newest import Newest
 
@@ -41,11 +42,16 @@ class Source:
 
 
 class Checkout:
-    """Workspaces from one bare cache per repository. Safe for many jobs at once and for two agents on one folder."""
+    """Workspaces from one bare cache per repository. Safe for many jobs at once and for two agents on one folder.
 
-    def __init__(self, cache_dir: Path, *, allowed_protocols: tuple[str, ...] = ("https", "ssh", "file")) -> None:
+    ``shared``: other users of this host may read a copy from which a workspace borrows.
+    """
+
+    def __init__(
+        self, cache_dir: Path, *, allowed_protocols: tuple[str, ...] = ("https", "ssh", "file"), shared: bool = False
+    ) -> None:
         self._folder = cache_dir.resolve()
-        self._protocols = allowed_protocols
+        self._protocols, self._shared = allowed_protocols, shared
         self._cache = GitCache(self._folder, allowed_protocols)
         self._borrowed = Borrowed(self._cache, self._folder)
         self._commits: Newest[str, None] = Newest(_REMEMBERED_COMMITS)  # ids that git has said to be commits
@@ -81,6 +87,9 @@ class Checkout:
             self._held[workspace] = await self._cache.hold(call, wanted)
             await self._borrowed.prepare(call, workspace, wanted)
             await self._check_out(call, workspace, wanted)
+            if self._shared:
+                let_through([self._folder])
+                let_read(self._cache.path(wanted))
         except OSError as error:
             cause = "disk_full" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "checkout_failed"
             message = f"The agent could not write its own files ({error}): look at the disk it works on."

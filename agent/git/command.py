@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.git.errors import CheckoutError, redact, timed_out
+from agent.own_environment import whole_environment
 from agent.steps.process import EndReason, OnOutput, ProcessEnd, SpawnError, StopSignal, run_process
 
 Write = Callable[[bytes], None]
@@ -159,7 +160,7 @@ def checkout_environment(*, git_dir: Path, work_tree: Path | None = None) -> dic
 
 async def fetch_environment(call: GitCall, *, git_dir: Path, protocols: Sequence[str]) -> dict[str, str]:
     """The agent's own, without its keys and without what another git command set."""
-    env = {name: value for name, value in os.environ.items() if _kept(name)}
+    env = {name: value for name, value in whole_environment().items() if _kept(name)}
     env |= {
         "LC_ALL": "C",
         "GIT_DIR": str(git_dir),

@@ -15,6 +15,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
 
+from agent.own_environment import whole_environment
 from agent.secrets.config import SecretSource
 from agent.secrets.errors import FetchFailed
 
@@ -39,7 +40,7 @@ class AwsSecrets:
 
     def __init__(self) -> None:
         # Untyped: its stubs name services that are not installed.
-        self._session: Any = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
+        self._session: Any = _session()
         self._threads = ThreadPoolExecutor(_AT_ONCE, "aws-secrets")
         self._making = threading.Lock()
         self._clients: dict[str, Any] = {}
@@ -68,6 +69,18 @@ class AwsSecrets:
             if service not in self._clients:
                 self._clients[service] = self._session.client(service, config=_CONFIG)
             return self._clients[service]
+
+
+def _session() -> Any:
+    """With the keys of the agent's environment, from which they were taken out."""
+    own, region = whole_environment(), os.environ.get("AWS_REGION") or None
+    key, secret = own.get("AWS_ACCESS_KEY_ID"), own.get("AWS_SECRET_ACCESS_KEY")
+    if not key or not secret:
+        return boto3.Session(region_name=region)
+    token = own.get("AWS_SESSION_TOKEN") or own.get("AWS_SECURITY_TOKEN") or None
+    return boto3.Session(
+        region_name=region, aws_access_key_id=key, aws_secret_access_key=secret, aws_session_token=token
+    )
 
 
 def _entry(value: bytes, key: str) -> bytes:

@@ -1,16 +1,15 @@
 """Secrets that a command of the agent's operator prints: Vault, 1Password, pass, a script of one's own."""
 
-import os
 import uuid
 from pathlib import Path
 from typing import Final
 
+from agent.own_environment import for_commands
 from agent.secrets.config import SecretSource
 from agent.secrets.errors import FetchFailed
 from agent.steps.process import EndReason, SpawnError, StopSignal, run_process
 
 MAX_SECRET_BYTES: Final = 1 << 20
-_OWN_PREFIXES: Final = ("HYBRIDCI_", "TEMPORAL_")
 _WITHOUT_STDERR: Final = ("bash", "-c", 'exec "$@" 2>/dev/null', "secret")
 """What a failing command says may hold the secret, and nobody could mask it."""
 _GRACE_SECONDS: Final = 0.5
@@ -31,7 +30,7 @@ async def from_command(source: SecretSource, folder: Path) -> bytes:
         end = await run_process(
             [*_WITHOUT_STDERR, *argv],
             cwd=folder,
-            env={name: value for name, value in os.environ.items() if not name.startswith(_OWN_PREFIXES)},
+            env=for_commands(),
             on_output=take,
             stop=StopSignal(),
             timeout_seconds=source.timeout_seconds,

@@ -1,7 +1,7 @@
 """The forms in which a secret's value can turn up in output. Pure.
 
-Deliberately not here: finding them in a stream (``redact``). Compression and encryption are no encodings: whoever
-compresses a secret in a step and prints the result prints something that cannot be known.
+Deliberately not here: finding them in a stream (``redact``). What cannot be known stands in docs/secrets.md:
+compression and encryption are no encodings, and whoever prints a secret so prints something that nobody can foresee.
 """
 
 import base64
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
+from agent.secrets.dumps import digits_of, triggers_of
 from workflows.contracts.secret_values import MIN_SECRET_CHARACTERS, weakness
 
 MAX_FORM_BYTES: Final = 4096
@@ -25,20 +26,28 @@ _UNUSUAL_BYTES: Final = 16 * 1024
 _PEM_BORDER: Final = re.compile(r"-----(BEGIN|END) [A-Z0-9 ]+-----")
 _SAFE_IN_URLS: Final = ("", "/", "!'()*", ";/?:@&=+$,#!'()*", "$&+,;=:!'()*")
 """What common libraries leave as it is: Python, JavaScript's two functions, Go's user names and paths."""
+_WIDE: Final = ("utf-16-le", "utf-16-be")
+_FOR_URLS: Final = bytes.maketrans(b"+/", b"-_")
+_BASE64_LINE: Final = 76
 _ANSI_C: Final = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\t": "\\t", "\r": "\\r", "\x1b": "\\E"}
 
 
 @dataclass(frozen=True, slots=True)
 class Forms:
-    """``encoded`` are those that programs break into lines anywhere (base64, base32, hexadecimal)."""
+    """``encoded`` are those that programs break into lines anywhere (base64, base32, hexadecimal); ``dumped`` are
+    digits as dumps have them, and ``triggers`` what stands in a dump that has some of these.
+    """
 
     plain: frozenset[bytes]
     encoded: frozenset[bytes]
+    dumped: frozenset[bytes]
+    triggers: frozenset[bytes]
 
 
 def forms_of(values: Iterable[bytes]) -> Forms:
     """All forms of all values, the long ones in pieces."""
     plain, encoded = set[bytes](), set[bytes]()
+    dumped, triggers = set[bytes](), set[bytes]()
     for value in values:
         wholes = _wholes(value)
         lines = _lines(value) - wholes
@@ -49,8 +58,11 @@ def forms_of(values: Iterable[bytes]) -> Forms:
         for text in (*wholes, *lines) if usual and len(lines) <= _ENCODED_LINES else (value.rstrip(b"\r\n"),):
             for form in _encoded(text):
                 encoded.update(_pieces(form))
+            for digits in digits_of(text):
+                dumped.update(_pieces(digits))
+            triggers.update(triggers_of(text))
         plain |= lines
-    return Forms(frozenset(plain), frozenset(encoded))
+    return Forms(frozenset(plain), frozenset(encoded), frozenset(dumped), frozenset(triggers))
 
 
 def _wholes(value: bytes) -> set[bytes]:
@@ -78,6 +90,7 @@ def _plain(value: bytes, *, unusual: bool) -> Iterator[bytes]:
         yield from _in_urls(value, unusual=unusual)
         return
     yield from _in_urls(text, unusual=unusual)
+    yield from (text.encode(name) for name in _WIDE)
     yield from (form.encode() for form in (*_in_json(text, unusual=unusual), *_in_shells(text, unusual=unusual)))
     if unusual:
         yield from (html.escape(text, quote=quoted).encode() for quoted in (True, False))
@@ -119,14 +132,39 @@ def _encoded(value: bytes) -> Iterator[bytes]:
         yield base64.b64encode(ended)
         yield base64.urlsafe_b64encode(ended)
         yield base64.b32encode(ended)
-    for before in range(3):
-        inner = _inside(base64.b64encode(_between(before, value, 3)), before, len(value), 6)
-        yield inner
-        yield inner.translate(bytes.maketrans(b"+/", b"-_"))
+    yield from _inside_base64(value)
+    yield from _twice_base64(value)
+    yield from _wide_base64(value)
     for before in range(5):
         inner = _inside(base64.b32encode(_between(before, value, 5)), before, len(value), 5)
         yield inner
         yield inner.lower()
+
+
+def _inside_base64(value: bytes) -> Iterator[bytes]:
+    """In the three ways in which it can stand in something longer."""
+    for before in range(3):
+        inner = _inside(base64.b64encode(_between(before, value, 3)), before, len(value), 6)
+        yield inner
+        yield inner.translate(_FOR_URLS)
+
+
+def _twice_base64(value: bytes) -> Iterator[bytes]:
+    """Base64 of base64, of the value alone or inside something longer, and of what ``base64`` prints in lines."""
+    wrapped = base64.b64encode(value)
+    lines = [wrapped[at : at + _BASE64_LINE] for at in range(0, len(wrapped), _BASE64_LINE)]
+    for once in (*set(_inside_base64(value)), *([b"\n".join(lines)] if len(lines) > 1 else [])):
+        yield from _inside_base64(once)
+
+
+def _wide_base64(value: bytes) -> Iterator[bytes]:
+    """Of UTF-16, as PowerShell takes commands."""
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        return
+    for name in _WIDE:
+        yield from _inside_base64(text.encode(name))
 
 
 def _between(before: int, value: bytes, block: int) -> bytes:

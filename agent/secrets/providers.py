@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.own_environment import variable
 from agent.secrets.command import MAX_SECRET_BYTES, from_command
 from agent.secrets.config import ProviderKind, SecretSource
 from agent.secrets.errors import FetchFailed
@@ -64,7 +65,7 @@ def _load_aws() -> "AwsSecrets":
 
 
 async def _from_env(source: SecretSource, folder: Path) -> bytes:
-    value = os.environb.get(os.fsencode(source.env or ""))
+    value = variable(source.env or "")
     if value is None:
         raise FetchFailed(f"the agent's environment has no variable {source.env}")
     return value

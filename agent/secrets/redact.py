@@ -2,7 +2,8 @@
 
 The result does not depend on where the stream is cut. Bytes are held back only while they may be the beginning of a
 secret, so that a live log stays live. A secret that is printed becomes ``***``; the forms it can have are worked out in
-``encodings``. Base64, base32 and hexadecimal are also found when a program has broken them into lines.
+``encodings``. Base64, base32 and hexadecimal are also found when a program has broken them into lines, hexadecimal
+also in dumps (``dumps``).
 Deliberately not here: where secrets come from (``secrets``, ``sealed``) and the log itself (``logs.masked``).
 """
 
@@ -13,19 +14,22 @@ from typing import Final
 
 from ahocorasick_rs import BytesAhoCorasick, Implementation
 
+from agent.secrets.dumps import Dumped, tail_of
 from agent.secrets.encodings import forms_of
 
 MASK: Final = b"***"
 _ANCHOR_BYTES: Final = 12
 """Forms are found by their first bytes and compared in full there, so that the automaton stays small."""
+_FEW: Final = 2_000
+"""Up to so many patterns (of about 20 secrets) the fastest automaton is used, which takes 7 MB then."""
 _TELLING_BYTES: Final = 8
 """At the end of a stream, a beginning of a secret that is as long as this is masked as well."""
 _RUN: Final = rb"[A-Za-z0-9+/_-]{16}"
 _BREAK: Final = re.compile(rb"\n(?<=" + _RUN + rb"\n)")
 _BREAK_WITH_RETURN: Final = re.compile(rb"\r(?:\n(?<=" + _RUN + rb"\r\n)|\Z(?<=" + _RUN + rb"\r))")
 """A line break inside something encoded: all before it on its line is of that alphabet, a word's length at least."""
-_CONTEXT_BYTES: Final = 18
-"""What has to be known before a line break to say whether it is one of those."""
+_CONTEXT_BYTES: Final = 24
+"""What has to be known before a line break to say whether it is one of those, and before a dump's digits."""
 
 Spans = list[tuple[int, int]]
 
@@ -58,19 +62,28 @@ class _Bucket:
 class _Matcher:
     """Finds forms in bytes."""
 
-    def __init__(self, forms: Iterable[bytes]) -> None:
+    def __init__(self, forms: Iterable[bytes], triggers: Iterable[bytes] = ()) -> None:
         by_anchor: dict[bytes, list[bytes]] = {}
         for form in forms:
             by_anchor.setdefault(form[:_ANCHOR_BYTES], []).append(form)
         self._anchors = sorted(by_anchor)
         self._buckets = [_Bucket(by_anchor[anchor]) for anchor in self._anchors]
-        self._search = BytesAhoCorasick(self._anchors, implementation=Implementation.ContiguousNFA)
+        patterns = [*self._anchors, *sorted(set(triggers) - by_anchor.keys())]
+        few = len(patterns) <= _FEW
+        self._search = BytesAhoCorasick(
+            patterns, implementation=Implementation.DFA if few else Implementation.ContiguousNFA
+        )
 
-    def scan(self, data: bytes, start: int) -> tuple[Spans, int]:
-        """The forms that begin at ``start`` or later, and from where on the data may be the beginning of one."""
+    def scan(self, data: bytes, start: int) -> tuple[Spans, int, bool]:
+        """The forms that begin at ``start`` or later, from where on the data may be the beginning of one, and whether a
+        trigger was there.
+        """
         spans: Spans = []
-        hold = len(data)
+        hold, triggered = len(data), False
         for index, begin, _ in self._search.find_matches_as_indexes(data, overlapping=True):
+            if index >= len(self._buckets):
+                triggered = True
+                continue
             if begin < start:
                 continue
             bucket = self._buckets[index]
@@ -80,8 +93,8 @@ class _Matcher:
                 hold = begin
         for begin in range(max(start, len(data) - _ANCHOR_BYTES + 1), hold):
             if _some_begins(self._anchors, data[begin:]):
-                return spans, begin
-        return spans, hold
+                return spans, begin, triggered
+        return spans, hold, triggered
 
 
 def _some_begins(ordered: list[bytes], beginning: bytes) -> bool:
@@ -96,23 +109,52 @@ class Patterns:
     def __init__(self, values: Iterable[bytes]) -> None:
         forms = forms_of(values)
         self.empty = not forms.plain
-        self._all = _Matcher(forms.plain | forms.encoded)
+        self._all = _Matcher(forms.plain | forms.encoded, forms.triggers)
         self._encoded = _Matcher(forms.encoded)
+        self._dumped = _Matcher(forms.dumped)
 
-    def scan(self, data: bytes, start: int) -> tuple[Spans, int]:
-        """As ``_Matcher.scan``, line breaks inside of encoded forms left out of account. Spans are in order."""
-        spans, hold = self._all.scan(data, start)
+    def scan(self, data: bytes, start: int, *, last: bool = False) -> tuple[Spans, int]:
+        """The forms that begin at ``start`` or later, in order, and from where on the data may be the beginning of one:
+        line breaks inside of encoded forms, and all that is between digits in dumps, left out of account.
+        """
+        spans, hold, triggered = self._all.scan(data, start)
+        more, held = self._in_dumps(data, start, whole=triggered, last=last)
+        spans, hold = spans + more, min(hold, held)
         breaks = [found.span() for found in _BREAK.finditer(data)]
         if b"\r" in data:
             breaks = sorted([*breaks, *(found.span() for found in _BREAK_WITH_RETURN.finditer(data))])
         if breaks:
             joined = _Joined(data, breaks)
-            more, held = self._encoded.scan(joined.data, joined.position(start))
+            more, held, _ = self._encoded.scan(joined.data, joined.position(start))
             spans += [(joined.origin(begin), joined.origin(end - 1) + 1) for begin, end in more]
             spans = [span for span in spans if span[0] >= start]
             if held < len(joined.data):
                 hold = min(hold, max(joined.origin(held), start))
         spans.sort()
+        return spans, hold
+
+    def _in_dumps(self, data: bytes, start: int, *, whole: bool, last: bool) -> tuple[Spans, int]:
+        """``whole``: all of the data, else its end, where a secret may have begun."""
+        offset = 0 if whole else tail_of(data)
+        dumped = Dumped(data[offset:] if offset else data)
+        if not dumped.digits:
+            return [], len(data)
+        found, held, _ = self._dumped.scan(dumped.digits, dumped.position(max(0, start - offset)))
+        spans: Spans = []
+        hold = len(data)
+        if held < len(dumped.digits):
+            begin = max(dumped.origin(held) + offset, start)
+            if not last:
+                hold = begin
+            elif len(dumped.digits) - held >= 2 * _TELLING_BYTES:
+                spans.append((begin, len(data)))
+        for begin, end in found:
+            origin, line_end = dumped.origin(begin) + offset, dumped.line_end(end)
+            if origin < start:
+                continue
+            if line_end is None and not last:
+                hold = min(hold, origin)
+            spans.append((origin, len(data) if line_end is None else line_end + offset))
         return spans, hold
 
 
@@ -168,7 +210,7 @@ class Redactor:
     def _take(self, data: bytes, *, last: bool) -> bytes:
         base = len(self._context)
         text = self._context + self._carry + data
-        spans, hold = self._patterns.scan(text, base)
+        spans, hold = self._patterns.scan(text, base, last=last)
         if last:
             spans += [(hold, len(text))] if len(text) - hold >= _TELLING_BYTES else []
             hold = len(text)

@@ -57,6 +57,11 @@ class PoolKeys:
         """In base64, newest first, as many as an agent may report."""
         return [base64.b64encode(bytes(key.public_key)).decode() for key in self._keys[:MAX_REPORTED_KEYS]]
 
+    @property
+    def texts(self) -> list[bytes]:
+        """The keys themselves, as their file has them."""
+        return [base64.b64encode(bytes(key)) for key in self._keys]
+
     def open_values(self, attempt: AttemptInput) -> tuple[AttemptInput, list[tuple[str, str]]]:
         """The attempt with the sealed values of its ``env`` and its steps' open, and these by name.
 

@@ -1,26 +1,36 @@
 """The secrets of one attempt: allowed, fetched at the same time, fit to be masked, and handed over.
 
-They are fetched for each attempt, so that a rotated secret is a new one at the next try. Deliberately not here: where
-each comes from (``providers``), what is masked (``agent.secrets.redact``).
+They are fetched for each attempt, so that a rotated secret is a new one at the next try. Masked are these and all else
+that the agent holds just then, asked for or not: what its secrets file takes from its environment and from files, its
+own keys, and what it has given to attempts that run beside this one. Deliberately not here: where each comes from
+(``providers``), what is masked (``agent.secrets.redact``).
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
 from agent.safety.specifications import Verified
-from agent.secrets.config import SETTING, Handover, SecretSource, load_sources
+from agent.secrets.config import SETTING, Handover, ProviderKind, SecretSource, load_sources
 from agent.secrets.errors import FetchFailed, SecretTooWeak, SecretUnavailable
 from agent.secrets.files import MemoryFile
+from agent.secrets.keeper import FileKeeper
 from agent.secrets.providers import Providers
 from agent.secrets.redact import Patterns
 from agent.secrets.sealed import PoolKeys
 from agent.settings import AgentSettings
+from agent.steps.job_user import JobUser
 from workflows.contracts.attempts import AttemptInput
 from workflows.contracts.secret_values import MIN_SECRET_CHARACTERS, weakness
+from workflows.newest import Newest
 
+_REMEMBERED: Final = 8
+_NEAR: Final = frozenset({ProviderKind.ENV, ProviderKind.FILE})
+"""Sources that are read without asking anybody."""
 MAX_VARIABLE_BYTES: Final = 128 * 1024 - 512
 """Linux starts no process with a longer one, its name included."""
 
@@ -37,6 +47,8 @@ class Unlocked:
     as_files: frozenset[str] = frozenset()
     patterns: Patterns | None = None
     notes: list[str] = field(default_factory=list[str])
+    _vault: "Vault | None" = field(default=None, repr=False, compare=False)
+    _in_use: list[bytes] = field(default_factory=list[bytes], repr=False, compare=False)
     _files: list[MemoryFile] = field(default_factory=list[MemoryFile])
 
     def variables(self) -> dict[str, str]:
@@ -44,14 +56,17 @@ class Unlocked:
         return {name: self._handed_over(name, value) for name, value in self.values.items()}
 
     def close(self) -> None:
-        """Let go of the files in memory."""
+        """Let go of the files in memory, and of the values."""
         while self._files:
             self._files.pop().close()
+        if self._vault is not None:
+            self._vault.no_longer_in_use(self._in_use)
+            self._in_use = []
 
     def _handed_over(self, name: str, value: bytes) -> str:
         """The variable's value. As in a shell's ``$(…)``, line ends at its end are dropped; a file is as it is."""
-        if name in self.as_files:
-            self._files.append(MemoryFile.create(value))
+        if name in self.as_files and self._vault is not None:
+            self._files.append(self._vault.file_of(value))
             return self._files[-1].path
         value = value.rstrip(b"\r\n")
         if b"\0" in value or len(value) + len(name) > MAX_VARIABLE_BYTES:
@@ -65,16 +80,52 @@ class Unlocked:
 class Vault:
     """All that this agent can unlock for its jobs."""
 
-    def __init__(self, sources: Mapping[str, SecretSource] | None = None, keys: PoolKeys | None = None) -> None:
+    def __init__(
+        self,
+        sources: Mapping[str, SecretSource] | None = None,
+        keys: PoolKeys | None = None,
+        user: JobUser | None = None,
+    ) -> None:
         self._sources = sources
         self._keys = keys or PoolKeys([])
+        self._user, self._keeper = user, FileKeeper(user)
         self._providers = Providers()
+        self._held: dict[str, bytes] = {}
+        self._used: Counter[bytes] = Counter()
+        self._made: Newest[frozenset[bytes], Patterns] = Newest(_REMEMBERED)
+        self._making = asyncio.Lock()
+        self.hold({f"pool key {number}": key for number, key in enumerate(self._keys.texts)})
 
     @classmethod
-    def load(cls, settings: AgentSettings) -> Self:
-        """As the agent is set up. Raises SettingsError."""
+    def load(cls, settings: AgentSettings, user: JobUser | None = None) -> Self:
+        """As the agent is set up; ``user``: as whom steps run. Raises SettingsError."""
         file = settings.secrets_file
-        return cls(None if file is None else load_sources(file), PoolKeys.load(settings.pool_keys_file))
+        return cls(None if file is None else load_sources(file), PoolKeys.load(settings.pool_keys_file), user)
+
+    @property
+    def variables(self) -> list[str]:
+        """The variables of the agent's environment that are secrets."""
+        return [source.env for source in (self._sources or {}).values() if source.env is not None]
+
+    def hold(self, values: Mapping[str, bytes]) -> None:
+        """Mask these too from the next attempt on, each in the place of an earlier one of its name: the agent's own.
+
+        Variables that the agent's secrets file lets be printed are left out.
+        """
+        open_ = {source.env for source in (self._sources or {}).values() if source.env is not None and not source.mask}
+        self._held |= {name: value for name, value in values.items() if name not in open_}
+
+    def file_of(self, value: bytes) -> MemoryFile:
+        """A file that steps can open. Raises SecretUnavailable, OSError."""
+        return MemoryFile.create(value, self._keeper, None if self._user is None else self._user.uid)
+
+    def no_longer_in_use(self, values: Sequence[bytes]) -> None:
+        """An attempt that had these has ended."""
+        self._used -= Counter(values)
+
+    def close(self) -> None:
+        """The agent ends: so does what holds its files."""
+        self._keeper.close()
 
     async def unlock(self, attempt: AttemptInput, folder: Path, verified: Verified | None = None) -> Unlocked:
         """The attempt's secrets and sealed values. ``folder`` is for commands; ``verified``: what the control plane has
@@ -85,22 +136,53 @@ class Vault:
         opened, sealed = self._keys.open_values(attempt)
         _require_strong({name: value.encode() for name, value in sealed}, "seal a longer one")
         sources = self._allowed(attempt, verified)
-        if not sealed and not sources:
-            return Unlocked(opened)
         values = await self._fetch_all(sources, folder)
         masked = {name: value for name, value in values.items() if sources[name].mask}
         _require_strong(masked, f"use a longer one, or say `mask: false` for it in the agent's {SETTING}")
-        to_mask = [*masked.values(), *(value.encode() for _, value in sealed)]
+        own = [*masked.values(), *(value.encode() for _, value in sealed)]
+        kept_back = await self._kept_back(sources.keys(), folder)
+        self._used += Counter(own)
+        try:
+            patterns = await self._patterns({*own, *kept_back, *self._used})
+        except BaseException:
+            self.no_longer_in_use(own)
+            raise
         return Unlocked(
             opened,
             values=values,
             as_files=frozenset(name for name, source in sources.items() if source.handover is Handover.FILE),
-            patterns=await asyncio.to_thread(Patterns, to_mask) if to_mask else None,
+            patterns=patterns,
+            _vault=self,
+            _in_use=own,
             notes=[
                 f"[hybridci] The secret {name} is not masked in this log."
                 for name in sorted(values.keys() - masked.keys())
             ],
         )
+
+    async def _kept_back(self, asked: Collection[str], folder: Path) -> list[bytes]:
+        """What the agent holds and this attempt has not asked for, as far as that is known without asking others."""
+        near = {
+            name: source
+            for name, source in (self._sources or {}).items()
+            if name not in asked and source.mask and source.kind in _NEAR
+        }
+        found = [*self._held.values()]
+        for source in near.values():
+            with suppress(FetchFailed):
+                found.append(await self._providers.fetch(source, folder))
+        return [value for value in found if weakness(value.decode(errors="replace")) is None]
+
+    async def _patterns(self, values: set[bytes]) -> Patterns | None:
+        """Made once for the same values: most attempts of an agent have nothing of their own."""
+        if not values:
+            return None
+        key = frozenset(values)
+        async with self._making:
+            known = self._made.get(key)
+            if known is None:
+                known = self._made[key] = await asyncio.to_thread(Patterns, key)
+            return known
 
     def _allowed(self, attempt: AttemptInput, verified: Verified | None) -> dict[str, SecretSource]:
         names = sorted(set(attempt.secrets))

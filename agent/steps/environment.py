@@ -21,7 +21,7 @@
 | `PATH` | the agent's own |
 | `HOME` | a folder of the attempt, empty at its start |
 | `TMPDIR` | a folder of the attempt, removed at its end |
-| `USER`, `LOGNAME` | the agent's user |
+| `USER`, `LOGNAME` | the agent's user, or HYBRIDCI_AGENT_JOB_USER |
 | `SHELL`, `TERM`, `LANG` | `/bin/sh`, `dumb`, `C.UTF-8` |
 
 The two of the fence are there for a job that has one, the branch for one that asks for it. On top come the job's `env`,
@@ -46,10 +46,13 @@ def build_environment(
     temp: Path,
     path: str,
     secrets: Mapping[str, str] | None = None,
+    user: str | None = None,
 ) -> dict[str, str]:
-    """The variables of every step of the attempt: defaults, then the job's ``env``, then secrets."""
+    """The variables of every step of the attempt: defaults, then the job's ``env``, then secrets. ``user``: as whom
+    they run, None: as the agent.
+    """
     cookie = cookie_of(attempt.job_id, attempt.attempt)
-    user = _user()
+    user = user or _user()
     defaults = {
         "PATH": path, "HOME": str(home), "TMPDIR": str(temp), "USER": user, "LOGNAME": user,
         "SHELL": "/bin/sh", "TERM": "dumb", "LANG": "C.UTF-8",

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.steps import orphans
+from agent.steps.job_user import JobUser
 from agent.steps.orphans import COOKIE as COOKIE
 from agent.steps.orphans import Family
 from agent.steps.spawn import SpawnError as SpawnError
@@ -96,6 +97,7 @@ async def run_process(
     interrupt: signal.Signals = signal.SIGINT,
     on_started: Callable[[int], None] | None = None,
     pass_fds: Sequence[int] = (),
+    user: JobUser | None = None,
 ) -> ProcessEnd:
     """Run a command to its end and end whatever it left behind.
 
@@ -103,11 +105,11 @@ async def run_process(
     so that a slow reader slows the command instead of filling memory. What it raises ends the command and is raised
     here. Stopped or timed out, the group gets ``interrupt``, and SIGKILL after ``grace_seconds``. When the command has
     ended, background processes may flush into the pipe for a moment (``exec > >(tee log)``); then they are killed.
-    ``on_started`` gets the process group's id (for the guardian and ``record_running``). Cancelling the task kills at
-    once. Raises SpawnError.
+    ``on_started`` gets the process group's id (for the guardian and ``record_running``); ``user``: None is the
+    agent's. Cancelling the task kills at once. Raises SpawnError.
     """
     started_at = _now()
-    command = _Command(argv, cwd=cwd, env={**env, COOKIE: cookie}, on_output=on_output, pass_fds=pass_fds)
+    command = _Command(argv, cwd=cwd, env={**env, COOKIE: cookie}, on_output=on_output, pass_fds=pass_fds, user=user)
     try:
         if on_started is not None:
             on_started(command.pid)
@@ -123,11 +125,18 @@ class _Command:
     """One running command."""
 
     def __init__(
-        self, argv: Sequence[str], *, cwd: Path, env: dict[str, str], on_output: OnOutput, pass_fds: Sequence[int]
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path,
+        env: dict[str, str],
+        on_output: OnOutput,
+        pass_fds: Sequence[int],
+        user: JobUser | None,
     ) -> None:
         self._output, write_end = os.pipe()
         try:
-            self._popen = spawn(argv, cwd=cwd, env=env, output=write_end, pass_fds=pass_fds)
+            self._popen = spawn(argv, cwd=cwd, env=env, output=write_end, pass_fds=pass_fds, user=user)
         except BaseException:
             os.close(self._output)
             raise

@@ -13,7 +13,6 @@ Deliberately not here: what an answer is used for.
 """
 
 import math
-import os
 import tempfile
 import uuid
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import Field, StringConstraints, TypeAdapter
 
+from agent.own_environment import for_commands
 from agent.settings import AgentSettings
 from agent.steps.process import EndReason, SpawnError, StopSignal, run_process
 from agent.yaml_file import read_yaml
@@ -29,7 +29,6 @@ from workflows.contracts.base import Frozen
 from workflows.contracts.fields import Name
 
 SETTING: Final = "HYBRIDCI_PROBES_FILE"
-_OWN_PREFIXES: Final = ("HYBRIDCI_", "TEMPORAL_")
 _WITHOUT_STDERR: Final = ("bash", "-c", 'exec "$@" 2>/dev/null', "probe")
 _MAX_OUTPUT: Final = 4096
 _GRACE_SECONDS: Final = 0.5
@@ -104,8 +103,7 @@ class Probes:
 
 async def _run(probe: Probe, about: Mapping[str, str | None], seconds: float) -> tuple[int, str]:
     output = bytearray()
-    env = {name: value for name, value in os.environ.items() if not name.startswith(_OWN_PREFIXES)}
-    env |= {f"HYBRIDCI_TASK_{name}": value for name, value in about.items() if value is not None}
+    env = for_commands() | {f"HYBRIDCI_TASK_{name}": value for name, value in about.items() if value is not None}
 
     def take(data: bytes) -> None:
         output.extend(data)

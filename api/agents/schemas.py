@@ -49,6 +49,7 @@ class AgentView(Tolerant):
     via: str = "temporal"
     instance: str = ""
     public_keys: list[str] = Field(default_factory=list[str])
+    tasks: list[str] = Field(default_factory=list[str], description="Kinds of questions that it answers besides jobs.")
     cpu_percent: float | None = None
     memory_percent: float | None = None
     disk_percent: float | None = None

@@ -6,6 +6,7 @@ The one data converter is ``payloads.codec``'s. Temporal's own errors end in ``a
 
 import asyncio
 import uuid
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final, TypedDict
 
@@ -44,12 +45,13 @@ _WANTED: Final = "record-wanted"
 """One id for all who miss a record: however often they ask, one update waits."""
 
 
-async def connect(*, identity: str | None = None) -> Client:
-    """Connect by the ecosystem's ``TEMPORAL_*`` variables (address, namespace, API key, TLS, profile file).
+async def connect(*, identity: str | None = None, environment: Mapping[str, str] | None = None) -> Client:
+    """Connect by the ecosystem's ``TEMPORAL_*`` variables (address, namespace, API key, TLS, profile file), as this
+    process has them, or as they stand in ``environment``.
 
     Raises RuntimeError when the server does not answer, UnusableCodecKeys.
     """
-    config = ClientConfig.load_client_connect_config()
+    config = ClientConfig.load_client_connect_config(override_env_vars=environment)
     return await Client.connect(**config, identity=identity, data_converter=data_converter())
 
 

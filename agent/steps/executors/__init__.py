@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from agent.settings import DEFAULT_EXECUTOR, SettingsError
 from agent.steps.executors.shell import ShellExecutor
+from agent.steps.job_user import JobUser
 from agent.steps.process import OnOutput, ProcessEnd, StopSignal
 from workflows.contracts.jobs import Step
 
@@ -37,11 +38,11 @@ class Executor(Protocol):
         ...
 
 
-EXECUTORS: Final[Mapping[str, Callable[[], Executor]]] = {DEFAULT_EXECUTOR: ShellExecutor}
+EXECUTORS: Final[Mapping[str, Callable[[JobUser | None], Executor]]] = {DEFAULT_EXECUTOR: ShellExecutor}
 
 
-def executor_named(name: str) -> Executor:
-    """A new one. Raises SettingsError that says which there are."""
+def executor_named(name: str, user: JobUser | None = None) -> Executor:
+    """A new one, for steps of ``user`` (None: the agent's). Raises SettingsError that says which there are."""
     if name not in EXECUTORS:
         raise SettingsError(f"HYBRIDCI_AGENT_EXECUTOR is {name!r}; set it to one of: {', '.join(sorted(EXECUTORS))}.")
-    return EXECUTORS[name]()
+    return EXECUTORS[name](user)

@@ -1,4 +1,6 @@
-"""Steps as scripts run by a shell on the agent's host, as the agent's user. Deliberately not here: any isolation."""
+"""Steps as scripts run by a shell on the agent's host, as the agent's user or as another one (``steps.job_user``).
+Deliberately not here: any other isolation.
+"""
 
 import inspect
 import os
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.steps.environment import step_environment
+from agent.steps.job_user import JobUser
 from agent.steps.process import EndReason, OnOutput, ProcessEnd, SpawnError, StopSignal, run_process
 from workflows.contracts.jobs import Step
 
@@ -23,6 +26,9 @@ class ShellExecutor:
     ``shell`` is split as a shell would and started without one; ``{0}`` stands for the script's path, which is appended
     where there is no ``{0}`` (``python3``, ``node --trace-warnings``, ``perl {0} --flag``).
     """
+
+    def __init__(self, user: JobUser | None = None) -> None:
+        self._user = user
 
     async def run(
         self,
@@ -42,7 +48,7 @@ class ShellExecutor:
         Raises OSError when the script cannot be written, and what ``on_output`` raises.
         """
         started_at = time.time_ns() // 1_000_000
-        script = _write_script(scripts, step.run)
+        script = _write_script(scripts, step.run, self._user)
         try:
             argv = _command_line(step.shell or _DEFAULT_SHELL, script)
             return await run_process(
@@ -54,6 +60,7 @@ class ShellExecutor:
                 timeout_seconds=timeout_seconds,
                 cookie=cookie,
                 on_started=on_started,
+                user=self._user,
             )
         except SpawnError as error:
             result = on_output(f"{error}\n".encode(errors="replace"))
@@ -62,11 +69,13 @@ class ShellExecutor:
             return ProcessEnd(error.exit_code, None, EndReason.EXITED, started_at, time.time_ns() // 1_000_000)
 
 
-def _write_script(scripts: Path, text: str) -> Path:
+def _write_script(scripts: Path, text: str, user: JobUser | None) -> Path:
     """Outside the workspace, so that a checkout stays clean; a fresh name, so that no step edits the next one's."""
     handle, name = tempfile.mkstemp(prefix="step-", dir=scripts)
     with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
         file.write(text if text.endswith("\n") else text + "\n")
+        if user is not None:
+            os.fchown(file.fileno(), user.uid, user.gid)
     return Path(name)
 
 

@@ -37,6 +37,7 @@ def print_agent(agent: AgentView, api: ApiClient) -> None:
             ("Version", agent.version or None),
             ("Works by", "HTTP" if agent.via == "http" else None),
             ("Labels", _labels(agent.labels) or None),
+            ("Answers", ", ".join(agent.tasks) or None),
             ("CPU", _percent(agent.cpu_percent)),
             ("Memory", _percent(agent.memory_percent)),
             ("Disk", _percent(agent.disk_percent)),

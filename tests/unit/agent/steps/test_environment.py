@@ -44,7 +44,7 @@ class Steps:
 
     async def run(self, run: str, *, job: AttemptInput | None = None, **fields: object) -> ProcessEnd:
         self.output.clear()
-        return await EXECUTORS[DEFAULT_EXECUTOR]().run(
+        return await EXECUTORS[DEFAULT_EXECUTOR](None).run(
             Step.model_validate({"name": "a step", "run": run, **fields}),
             workspace=self.directory.workspace,
             scripts=self.directory.scripts,
