@@ -126,6 +126,11 @@ def load_policy(path: Path | None, *, development: bool) -> AccessPolicy:
     return policy
 
 
+def comparable(claims: Mapping[str, Any]) -> dict[str, JsonValue]:
+    """The claims as far as any policy can compare them: what fits no rule today fits none that is written tomorrow."""
+    return cast(dict[str, JsonValue], _comparable(claims, 0))
+
+
 def trusted_url(url: str, *, development: bool) -> bool:
     """True for https, and for plain http on this machine in development."""
     try:
@@ -265,6 +270,25 @@ def _fits(pattern: JsonValue | Mapping[str, JsonValue], claim: object) -> bool:
         return False
     text = _text(claim)
     return len(text) <= _MAX_CLAIM and _glob(_text(pattern)).fullmatch(text) is not None
+
+
+def _comparable(claim: object, depth: int) -> object:
+    """None for what fits nothing."""
+    if depth > _MAX_DEPTH + 1:
+        return None
+    if isinstance(claim, Mapping):
+        inside = {name: _comparable(each, depth + 1) for name, each in cast(Mapping[str, object], claim).items()}
+        return {name: each for name, each in inside.items() if each is not None and _storable(name)}
+    if isinstance(claim, list):
+        values = (_comparable(each, depth + 1) for each in cast(list[object], claim))
+        return [each for each in values if each is not None]
+    if isinstance(claim, str):
+        return claim if len(claim) <= _MAX_CLAIM and _storable(claim) else None
+    return claim if isinstance(claim, int) else None
+
+
+def _storable(text: str) -> bool:
+    return not any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
 def _text(value: object) -> str:
