@@ -10,7 +10,8 @@ from typing import Annotated, Final
 from pydantic import Field, JsonValue, StringConstraints
 
 from workflows.contracts.base import Frozen, Tolerant
-from workflows.contracts.fields import Millis, Name, Person, ShortLine
+from workflows.contracts.fields import Millis, Name, ShortLine
+from workflows.contracts.people import Owner
 
 SESSION_TTL_SECONDS: Final = 86_400
 
@@ -173,7 +174,7 @@ class KeyRequest(Frozen):
     name: Annotated[ShortLine, StringConstraints(min_length=1)]
     grants: list[Grant] = Field(min_length=1, max_length=20)
     expires_seconds: int | None = Field(default=None, ge=60, le=10 * 365 * 86_400)
-    owner: Person | None = Field(default=None, description="Whose it is. Default: whoever makes it.")
+    owner: Owner | None = Field(default=None, description="Whose it is. Default: whoever makes it.")
     machine: bool = Field(default=False, description="Nobody's in person: it approves where a service allows machines.")
 
 
