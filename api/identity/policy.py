@@ -254,9 +254,9 @@ def _applies(match: Mapping[str, JsonValue], issuer: str, claims: Mapping[str, A
 
 
 def _fits(pattern: JsonValue | Mapping[str, JsonValue], claim: object) -> bool:
-    """A map: every key fits; a list: one of these fits; else the claim is this. ``contains`` alone is of claims that are
-    lists and of nothing else: one of it fits. A claim that is a list fits nothing but that: an issuer that starts to
-    send several values must not open what was meant for one.
+    """A map: every key fits; a list: one of these fits; else the claim is this. ``contains`` alone is of claims that
+    are lists and of nothing else: one of it fits. A claim that is a list fits nothing but that: an issuer that starts
+    to send several values must not open what was meant for one.
     """
     if isinstance(pattern, Mapping):
         if isinstance(claim, list):
