@@ -10,9 +10,9 @@ from typing import Final
 from workflows.contracts.fields import without_misleading
 
 _MAX_TITLE_BYTES: Final = 300
-"""Temporal takes 400 for a summary, sealed and in quotation marks."""
+"""Temporal's API names 400 for a summary, sealed and in quotation marks; its server 1.32 does not insist."""
 _MAX_DETAILS_BYTES: Final = 16_000
-"""Temporal takes 20,000."""
+"""Temporal's API names 20,000."""
 _TITLED: Final = str.maketrans("`[]<>\\~", "'()()/-")
 
 
@@ -33,7 +33,7 @@ def titled(text: str) -> str:
 
 
 def details(text: str) -> str:
-    """Details as long as Temporal takes them."""
+    """Details no longer than Temporal wants them."""
     return _within(text, _MAX_DETAILS_BYTES)
 
 

@@ -158,8 +158,8 @@ def test_deployments_and_environments_show_foreign_text_as_text(text: str) -> No
     assert not kinds(environment_details(state))
 
 
-def test_what_temporal_would_refuse_for_its_length_is_cut() -> None:
-    """It takes 400 bytes for a summary and 20,000 for details, and fails what has more."""
+def test_nothing_is_longer_than_temporal_wants_it() -> None:
+    """Its API names 400 bytes for a summary and 20,000 for details."""
     assert len(titled("\u4e16" * 5000).encode()) <= 300
     assert len(details("\u4e16" * 50_000).encode()) <= 16_000
     assert titled("short") == details("short") == "short"
