@@ -112,7 +112,9 @@ def production_app(
 ) -> FastAPI:
     """The application on real stores and Temporal, which it connects to while it runs."""
     temporal = TemporalConnection(prover=Prover(signing_key))
-    authenticator = Authenticator(keys, stores.credentials, RequestLimits(rate_limits or RateLimits()))
+    ways_in = sign_in or SignIn.by_key_only()
+    limits = RequestLimits(rate_limits or RateLimits())
+    authenticator = Authenticator(keys, stores.credentials, limits, policy=ways_in.policy)
     reader = JobReader(stores.jobs)
     fleet = Fleet.of(AgentRegistry(stores.agents, middleware=[ObserveChain()]), reader, temporal.queues)
     parts = Services(
@@ -120,7 +122,7 @@ def production_app(
         credentials=stores.credentials,
         access=CredentialRegistry(stores.credentials, middleware=[ObserveChain()]),
         audit=stores.events,
-        sign_in=sign_in or SignIn.by_key_only(),
+        sign_in=ways_in,
         voucher=voucher or Voucher(),
         reader=reader,
         creator=JobCreator(stores.jobs, stores.agents, [ObserveChain()]),

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Path, Query
 from starlette.responses import Response
 
-from api.access.ports import AccessPortsDep
+from api.access.ports import AccessPorts, AccessPortsDep
 from api.access.schemas import (
     KeyCreated,
     KeyList,
@@ -26,8 +26,9 @@ from api.auth.principal import Principal
 from api.http.answers import PageQuery, json_answer
 from api.http.bodies import json_body
 from api.http.errors import ApiError, ProblemCode
-from workflows.contracts.access import CredentialKind, Grant, KeyRequest
+from workflows.contracts.access import Admission, CredentialKind, Grant, KeyRequest
 from workflows.contracts.errors import InvalidState, NotFound
+from workflows.contracts.people import Somebody, same_person
 
 router = APIRouter(prefix="/api/access/keys", tags=["access"])
 _ONCE: Final = {"Cache-Control": "no-store"}
@@ -63,6 +64,7 @@ async def create_key(
         ttl_seconds=request.expires_seconds,
         by=origin,
         holder=holder,
+        admission=_behind(request, ports, origin.caller, maker),
     )
     created = key_created(issued.credential, issued.token, ports.clock())
     headers = {"Location": f"{router.prefix}/{created.key_id}", **_ONCE}
@@ -125,6 +127,14 @@ async def revoke_key(key_id: KeyId, ports: AccessPortsDep, origin: OriginDep) ->
     await revoke(ports, _known(key_id), by=origin)
     found = key_out(await ports.access.get(key_id), ports.clock())
     return json_answer(found.model_dump_json().encode())
+
+
+def _behind(request: KeyRequest, ports: AccessPorts, caller: Principal, maker: Somebody) -> Admission | None:
+    """The ID token behind a key: its maker's, of a workload's keys and of those that people make for themselves. A key
+    for a machine or for somebody else outlives whoever made it.
+    """
+    for_maker = request.owner is None or same_person(ports.voucher.people.of_name(request.owner), maker)
+    return caller.admission if maker.machine or (for_maker and not request.machine) else None
 
 
 def _require_held(caller: Principal, grants: list[Grant]) -> None:

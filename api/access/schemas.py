@@ -7,7 +7,8 @@ from pydantic import Field
 
 from workflows.contracts.access import Credential, CredentialKind, Grant
 from workflows.contracts.base import Frozen
-from workflows.contracts.fields import Millis, Person
+from workflows.contracts.fields import Millis
+from workflows.contracts.people import Owner
 
 DEFAULT_OVERLAP_SECONDS: Final = 24 * 3600
 EXAMPLE_KEY: Final = {
@@ -64,7 +65,7 @@ class KeyList(Frozen):
 class OwnerRequest(Frozen):
     """Whose a key is, as the access policy knows them; ``machine``: nobody's in person."""
 
-    owner: Person
+    owner: Owner
     machine: bool = False
 
 

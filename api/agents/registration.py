@@ -95,4 +95,5 @@ async def _token(ports: AgentPorts, registration: AgentRegistration, origin: Ori
         ttl_seconds=TOKEN_SECONDS,
         by=origin,
         agent_id=registration.agent_id,
+        admission=origin.caller.admission,
     )

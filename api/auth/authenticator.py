@@ -19,8 +19,10 @@ from activities.stores.interfaces import CredentialStore
 from api.auth.keys import KeyRing
 from api.auth.limits import RequestLimits
 from api.auth.principal import Principal
+from api.auth.standing import grants_now
 from api.auth.tokens import Token, read_token
 from api.http.errors import ApiError
+from api.identity.policy import AccessPolicy
 from workflows.contracts.access import Credential, CredentialKind
 from workflows.contracts.errors import HybridCIError
 from workflows.newest import Newest
@@ -47,7 +49,10 @@ class _Known:
 
 
 class Authenticator:
-    """Knows who presents what. Safe for concurrent use in one event loop."""
+    """Knows who presents what. Safe for concurrent use in one event loop.
+
+    ``policy``: the access policy of this process; by default an empty one, which lets nobody in by an ID token.
+    """
 
     def __init__(
         self,
@@ -55,11 +60,13 @@ class Authenticator:
         store: CredentialStore,
         limits: RequestLimits,
         *,
+        policy: AccessPolicy | None = None,
         clock: Clock = epoch_millis,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._keys, self._store, self._clock, self._monotonic = keys, store, clock, monotonic
         self.limits = limits
+        self._policy = policy or AccessPolicy()
         self._known: Newest[str, _Known] = Newest(_MAX_KNOWN)
         self._unknown: Newest[str, float] = Newest(_MAX_UNKNOWN)
         self._reading: dict[str, asyncio.Task[None]] = {}
@@ -68,7 +75,7 @@ class Authenticator:
         self._upkeep: asyncio.Task[None] | None = None
 
     async def principal(self, presented: str, *, address: str | None) -> Principal | None:
-        """Whom it stands for; None when it is not known, has expired or was revoked.
+        """Whom it stands for; None when it is not known, has expired or was revoked, or may do nothing by the policy.
 
         Raises ApiError too_many_requests when the address was wrong too often (one that is known here is let in all the
         same), Unavailable when it had to be looked up and the store does not answer.
@@ -114,7 +121,8 @@ class Authenticator:
             self._known[credential.credential_id] = present
             return
         touched_at = -float(TOUCH_EVERY_SECONDS) if present is None else present.touched_at
-        self._known[credential.credential_id] = _Known(credential, Principal.of(credential), now, touched_at)
+        principal = Principal.of(credential, grants_now(credential, self._policy))
+        self._known[credential.credential_id] = _Known(credential, principal, now, touched_at)
 
     async def settle(self) -> None:
         """Wait until what is to be refreshed and noted now has been."""
@@ -153,7 +161,7 @@ class Authenticator:
         if parent is None or self._monotonic() - parent.read_at >= TRUST_SECONDS:
             await self._read(parent_id)
             parent = self._known.get(parent_id)
-        return parent is not None and not self._ended(parent.credential)
+        return parent is not None and bool(parent.principal.grants) and not self._ended(parent.credential)
 
     async def _read(self, credential_id: str) -> None:
         """Once for all who ask for it at this moment."""
@@ -173,8 +181,8 @@ class Authenticator:
             self.learn(found)
 
     def _fits(self, known: _Known, token: Token) -> bool:
-        credential = known.credential
-        return hmac.compare_digest(credential.digest, token.digest) and not self._ended(credential)
+        credential, stands = known.credential, bool(known.principal.grants)
+        return hmac.compare_digest(credential.digest, token.digest) and stands and not self._ended(credential)
 
     def _ended(self, credential: Credential) -> bool:
         now = self._clock()

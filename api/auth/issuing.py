@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from api.auth.origin import Origin
 from api.auth.ports import IssuingPorts
 from api.auth.tokens import digest_of, new_token
-from workflows.contracts.access import Credential, CredentialKind, Grant
+from workflows.contracts.access import Admission, Credential, CredentialKind, Grant
 from workflows.contracts.who import WhoAndWhy
 
 
@@ -45,6 +45,7 @@ async def issue(
     agent_id: str | None = None,
     csrf_digest: str | None = None,
     parent_id: str | None = None,
+    admission: Admission | None = None,
     reason: str | None = None,
 ) -> Issued:
     """A new credential for ``subject``; ``by`` None means that the subject asked itself. Raises Unavailable."""
@@ -68,6 +69,7 @@ async def issue(
         machine=whose.machine,
         maker=whose.maker,
         makers=list(whose.makers),
+        admission=admission,
     )
     kept = await ports.access.issue(credential, signed=_who(by, subject, reason))
     ports.authenticator.learn(kept)

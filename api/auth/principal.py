@@ -3,11 +3,12 @@
 Deliberately not here: how somebody is known (``authenticator``) and what a route asks for (``permissions``).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from api.identity.people import Bearer
-from workflows.contracts.access import ROLE_OPERATIONS, Credential, CredentialKind, Grant, Operation, Role
+from workflows.contracts.access import ROLE_OPERATIONS, Admission, Credential, CredentialKind, Grant, Operation, Role
 
 _MACHINES: Final = frozenset({CredentialKind.TOKEN, CredentialKind.AGENT})
 _HIGHEST_FIRST: Final = (Role.ADMIN, Role.OPERATOR, Role.APPROVER, Role.DEVELOPER, Role.VIEWER, Role.AGENT)
@@ -19,7 +20,7 @@ class Principal:
 
     ``credential_id`` is None for the keys of the configuration. ``agent_id`` is set when it is one registered agent.
     ``owner``, ``names``, ``machine`` and ``maker`` say who it is (``api.identity.people``); ``key_id`` is the key that
-    it is, or that opened it.
+    it is, or that opened it. ``admission``: the ID token behind it, if any.
     """
 
     id: str
@@ -34,14 +35,15 @@ class Principal:
     maker: str | None = None
     makers: tuple[str, ...] = ()
     key_id: str | None = None
+    admission: Admission | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, credential: Credential) -> "Principal":
-        """Whom a credential stands for."""
+    def of(cls, credential: Credential, grants: Sequence[Grant] | None = None) -> "Principal":
+        """Whom a credential stands for; ``grants``: what of its own it may use now, None for all."""
         return cls(
             id=credential.subject,
             kind=credential.kind,
-            grants=tuple(credential.grants),
+            grants=tuple(credential.grants if grants is None else grants),
             credential_id=credential.credential_id,
             agent_id=credential.agent_id,
             csrf_digest=credential.csrf_digest,
@@ -51,6 +53,7 @@ class Principal:
             maker=credential.maker,
             makers=tuple(credential.makers),
             key_id=_key_of(credential),
+            admission=credential.admission,
         )
 
     @classmethod

@@ -19,7 +19,7 @@ from api.auth.principal import Principal
 from api.auth.workloads import nobody
 from api.http.errors import ApiError, ProblemCode
 from api.identity.id_tokens import Identity
-from workflows.contracts.access import CredentialKind, Grant
+from workflows.contracts.access import Admission, CredentialKind, Grant
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,16 @@ async def open_for_person(ports: AuthPorts, request: Request, identity: Identity
         raise nobody(identity, "users")
     seconds = ports.sign_in.session_seconds
     holder = KeyHolder(owner=identity.owner, names=identity.addresses)
-    return await _open(ports, request, identity.person, grants, holder, reason=identity.told, seconds=seconds)
+    return await _open(
+        ports,
+        request,
+        identity.person,
+        grants,
+        holder,
+        reason=identity.told,
+        seconds=seconds,
+        admission=identity.admission(),
+    )
 
 
 async def open_for_key(ports: AuthPorts, request: Request, key: Principal) -> Opened:
@@ -56,7 +65,17 @@ async def open_for_key(ports: AuthPorts, request: Request, key: Principal) -> Op
     parent_id = key.credential_id
     owner = key.owner or f"key:{key.key_id}"
     holder = KeyHolder(owner=owner, names=key.names, machine=key.machine, maker=key.maker, makers=key.makers)
-    return await _open(ports, request, key.id, key.grants, holder, reason=reason, seconds=seconds, parent_id=parent_id)
+    return await _open(
+        ports,
+        request,
+        key.id,
+        key.grants,
+        holder,
+        reason=reason,
+        seconds=seconds,
+        parent_id=parent_id,
+        admission=key.admission,
+    )
 
 
 async def _open(
@@ -69,6 +88,7 @@ async def _open(
     reason: str,
     seconds: int,
     parent_id: str | None = None,
+    admission: Admission | None = None,
 ) -> Opened:
     csrf_token, digest = new_csrf_token()
     person = Principal(id=subject, kind=CredentialKind.SESSION, grants=tuple(grants))
@@ -83,6 +103,7 @@ async def _open(
         holder=holder,
         csrf_digest=digest,
         parent_id=parent_id,
+        admission=admission,
         reason=reason,
     )
     await _end_earlier(ports, request)

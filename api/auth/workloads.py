@@ -6,7 +6,7 @@ here: whether the token is genuine (``identity.id_tokens``) and which claims are
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from starlette.requests import Request
 
@@ -14,14 +14,12 @@ from api.auth.issuing import Issued, issue
 from api.auth.origin import origin_for
 from api.auth.ports import AuthPorts
 from api.auth.principal import Principal
+from api.auth.standing import SUBJECT_PREFIX
 from api.http.errors import ApiError, ProblemCode
 from api.identity.id_tokens import Identity
 from api.identity.policy import AccessPolicy, WorkloadRule
 from workflows.contracts.access import CredentialKind, Grant
 from workflows.contracts.errors import FieldError
-
-SUBJECT_PREFIX: Final = "workload/"
-"""A person's name is an address or begins with ``<issuer>:``, so a workload is never taken for one."""
 
 
 async def exchange(ports: AuthPorts, request: Request, identity: Identity, requested: Sequence[Grant] | None) -> Issued:
@@ -36,6 +34,7 @@ async def exchange(ports: AuthPorts, request: Request, identity: Identity, reque
         grants=workload.grants,
         ttl_seconds=rule.ttl_seconds,
         by=origin_for(request, workload),
+        admission=identity.admission(workload=rule.name),
         reason=identity.told,
     )
 

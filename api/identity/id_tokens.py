@@ -21,7 +21,8 @@ from pydantic_core import from_json
 from activities.clock import Clock
 from api.identity.issuer_keys import Issuer
 from api.identity.people import subject_of
-from api.identity.policy import IssuerPolicy
+from api.identity.policy import IssuerPolicy, comparable
+from workflows.contracts.access import Admission
 from workflows.contracts.fields import INCOMING, NotBlank, ShortLine
 
 if TYPE_CHECKING:
@@ -66,6 +67,10 @@ class Identity:
         """The address that the issuer has verified, if any."""
         email = _line(self.claims.get("email"))
         return [] if email is None else [email.casefold()]
+
+    def admission(self, *, workload: str | None = None) -> Admission:
+        """What is kept of it, so that the access policy can be asked again."""
+        return Admission(issuer=self.issuer.name, claims=comparable(self.claims), workload=workload)
 
     @property
     def told(self) -> str:

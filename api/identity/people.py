@@ -14,7 +14,7 @@ from pydantic import Field, StringConstraints
 from workflows.contracts.base import Frozen
 from workflows.contracts.errors import FieldError
 from workflows.contracts.fields import Name, NotBlank, ShortLine
-from workflows.contracts.people import Somebody, identity_of, names_of
+from workflows.contracts.people import Somebody, addresses_in, identity_of, names_of
 
 _Line = Annotated[ShortLine, StringConstraints(min_length=1), NotBlank]
 _KEY: Final = "key:"
@@ -84,7 +84,7 @@ class People:
         certain = [*keys, *_owners_names(own), *bearer.names]
         known = self._rule([*keys, *bearer.names] if bearer.machine else certain)
         person = f"machine:{keys[0] if keys else own}" if bearer.machine else _owners_names(own)[-1]
-        hints = [name for each in (*shown, own, *bearer.names) for name in names_of(each)]
+        hints = [name for each in (*shown, own, *bearer.names) for name in (*names_of(each), *addresses_in(each))]
         found = self._identity(known, Somebody(person=person, names=certain, hints=hints))
         makers = [self._person(each) or each for each in bearer.makers]
         return found.model_copy(

@@ -34,6 +34,8 @@ _CONTAINS: Final = "contains"
 _LISTS: Final = frozenset({"groups", "roles", "entitlements", "amr"})
 """Claims that are lists by their specifications (RFC 7643, RFC 9068, RFC 8176): a match that forgets it fits nobody."""
 _LINE_ENDS: Final = r"\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029"
+_BETWEEN: Final = ("", "/", ":")
+"""What parts of a path or subject end at, and the ends of the whole."""
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _RESERVED: Final = ("agent", "key", "webhook")
 """What stands before the ':' in the names of those who are no people."""
@@ -124,6 +126,11 @@ def load_policy(path: Path | None, *, development: bool) -> AccessPolicy:
     for field in _without_contains(policy):
         logger.warning("fits no list, and this claim is one: write {contains: …}", extra={"field": field})
     return policy
+
+
+def comparable(claims: Mapping[str, Any]) -> dict[str, JsonValue]:
+    """The claims as far as any policy can compare them: what fits no rule today fits none that is written tomorrow."""
+    return cast(dict[str, JsonValue], _comparable(claims, 0))
 
 
 def trusted_url(url: str, *, development: bool) -> bool:
@@ -247,9 +254,9 @@ def _applies(match: Mapping[str, JsonValue], issuer: str, claims: Mapping[str, A
 
 
 def _fits(pattern: JsonValue | Mapping[str, JsonValue], claim: object) -> bool:
-    """A map: every key fits, or of a list, for ``contains`` alone, one of it does; a list: one of these fits; else the
-    claim is this. A claim that is a list fits nothing but ``contains``: an issuer that starts to send several values
-    must not open what was meant for one.
+    """A map: every key fits; a list: one of these fits; else the claim is this. ``contains`` alone is of claims that
+    are lists and of nothing else: one of it fits. A claim that is a list fits nothing but that: an issuer that starts
+    to send several values must not open what was meant for one.
     """
     if isinstance(pattern, Mapping):
         if isinstance(claim, list):
@@ -258,13 +265,34 @@ def _fits(pattern: JsonValue | Mapping[str, JsonValue], claim: object) -> bool:
         if not isinstance(claim, Mapping):
             return False
         inside = cast(Mapping[str, object], claim)
-        return all(name in inside and _fits(each, inside[name]) for name, each in pattern.items())
+        return set(pattern) != {_CONTAINS} and all(
+            name in inside and _fits(each, inside[name]) for name, each in pattern.items()
+        )
     if isinstance(pattern, list):
         return any(_fits(each, claim) for each in pattern)
     if not isinstance(claim, str | int):
         return False
     text = _text(claim)
     return len(text) <= _MAX_CLAIM and _glob(_text(pattern)).fullmatch(text) is not None
+
+
+def _comparable(claim: object, depth: int) -> object:
+    """None for what fits nothing."""
+    if depth > _MAX_DEPTH + 1:
+        return None
+    if isinstance(claim, Mapping):
+        inside = {name: _comparable(each, depth + 1) for name, each in cast(Mapping[str, object], claim).items()}
+        return {name: each for name, each in inside.items() if each is not None and _storable(name)}
+    if isinstance(claim, list):
+        values = (_comparable(each, depth + 1) for each in cast(list[object], claim))
+        return [each for each in values if each is not None]
+    if isinstance(claim, str):
+        return claim if len(claim) <= _MAX_CLAIM and _storable(claim) else None
+    return claim if isinstance(claim, int) else None
+
+
+def _storable(text: str) -> bool:
+    return not any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
 def _text(value: object) -> str:
@@ -275,12 +303,17 @@ def _text(value: object) -> str:
 @lru_cache(maxsize=4096)
 def _glob(pattern: str) -> re.Pattern[str]:
     """``*`` stands for anything without ``/`` and ``:``, so that no part of a path or subject slips into the next;
-    ``**`` for anything. Neither spans a line end: what is one line in the policy is one in the claim. Nothing else is
-    special: names such as ``dependabot[bot]`` are themselves.
+    ``**`` for anything. One that is a whole part, or all, stands for something: ``acme/*`` is not ``acme/``. Neither
+    spans a line end: what is one line in the policy is one in the claim. Nothing else is special: names such as
+    ``dependabot[bot]`` are themselves.
     """
     pieces = re.split(r"(\*+)", pattern)
-    kinds = {"": "", "*": f"[^/:{_LINE_ENDS}]*"}
-    within = f"[^{_LINE_ENDS}]*"
-    return re.compile(
-        "".join(kinds.get(piece, within) if not piece.strip("*") else re.escape(piece) for piece in pieces)
-    )
+    done: list[str] = []
+    for number, piece in enumerate(pieces):
+        if number % 2 == 0:
+            done.append(re.escape(piece))
+            continue
+        whole = pieces[number - 1][-1:] in _BETWEEN and pieces[number + 1][:1] in _BETWEEN
+        signs = f"[^/:{_LINE_ENDS}]" if piece == "*" else f"[^{_LINE_ENDS}]"
+        done.append(f"{signs}{'+' if whole else '*'}")
+    return re.compile("".join(done))

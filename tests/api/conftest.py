@@ -26,6 +26,7 @@ from api.auth.vouching import Voucher
 from api.deps import Services
 from api.http.metrics import Metrics
 from api.http.middleware import RequestContext
+from api.identity.policy import AccessPolicy
 from api.webhooks.receive import Webhooks
 from tests.api.fake_deployments import FakeDeployments
 from tests.api.fake_queues import fleet_of
@@ -126,9 +127,10 @@ class AccessParts(TypedDict):
     audit: EventStore
 
 
-def access_parts(stores: Stores, limits: RateLimits | None = None) -> AccessParts:
+def access_parts(stores: Stores, limits: RateLimits | None = None, policy: AccessPolicy | None = None) -> AccessParts:
+    counted = RequestLimits(limits or RateLimits())
     return {
-        "authenticator": Authenticator(key_ring(), stores.credentials, RequestLimits(limits or RateLimits())),
+        "authenticator": Authenticator(key_ring(), stores.credentials, counted, policy=policy),
         "credentials": stores.credentials,
         "access": CredentialRegistry(stores.credentials, middleware=[ObserveChain()]),
         "audit": stores.events,

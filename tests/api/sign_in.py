@@ -14,7 +14,7 @@ from activities.jobs.readers import JobReader
 from activities.stores.open import Stores, open_memory_stores
 from api.auth.sign_in import SignIn
 from api.deps import Services
-from api.identity.policy import load_policy
+from api.identity.policy import AccessPolicy, load_policy
 from tests.api.conftest import access_parts, memory_app
 from tests.oidc_issuer import AUDIENCE, CLIENT_ID, CLIENT_SECRET, OidcIssuer
 from workflows.contracts.audit.events import AuditEvent, EventQuery
@@ -36,6 +36,18 @@ class Door:
     def browser(self) -> httpx.AsyncClient:
         """Keeps cookies, and follows no redirect by itself."""
         return httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url=SITE)
+
+    def reread(self, folder: Path, rules: str) -> None:
+        """As when the API starts again with another access policy: it has the stores, and remembers nothing."""
+        path = folder / "policy.yaml"
+        path.write_text(policy_text(self.issuer, folder, rules))
+        self.use(load_policy(path, development=True))
+
+    def use(self, policy: AccessPolicy) -> None:
+        """A new process with this policy."""
+        before: Services = self.app.state.services
+        sign_in = replace(before.sign_in, policy=policy)
+        self.app.state.services = replace(before, **access_parts(self.stores, policy=sign_in.policy), sign_in=sign_in)
 
     async def events(self) -> list[AuditEvent]:
         return (await self.stores.events.list(EventQuery(limit=100))).items
@@ -78,9 +90,11 @@ async def opened_door(issuer: OidcIssuer, folder: Path, rules: str) -> AsyncGene
     path = folder / "policy.yaml"
     path.write_text(policy_text(issuer, folder, rules))
     elapsed, skew = [1000.0], [0]
-    services: Services = replace(app.state.services, **access_parts(stores), reader=JobReader(stores.jobs))
+    policy = load_policy(path, development=True)
+    parts = access_parts(stores, policy=policy)
+    services: Services = replace(app.state.services, **parts, reader=JobReader(stores.jobs))
     sign_in = SignIn.of(
-        load_policy(path, development=True),
+        policy,
         public_url=SITE,
         clock=lambda: services.clock() + skew[0] * 1000,
         elapsed=lambda: elapsed[0],

@@ -242,6 +242,10 @@ async def test_a_key_is_somebodys(gate: Gate) -> None:
     assert (rotated.json()["owner"], rotated.json()["maker"]) == ("admin", "rita@example.com"), "who saw the secret"
     blank = await gate.bench.admin.post(KEYS, json={"name": "x", "grants": [{"role": "viewer"}], "owner": " "})
     assert (blank.status_code, blank.json()["errors"][0]["field"]) == (422, "owner")
+    for text in ("ann@example.com, bob@example.com", "\u3164", "ann@example.com\u3164"):
+        body = {"name": "x", "grants": [{"role": "viewer"}], "owner": text}
+        odd = await gate.bench.admin.post(KEYS, json=body)
+        assert (odd.status_code, odd.json()["errors"][0]["field"]) == (422, "owner"), ascii(text)
 
 
 async def test_a_key_of_before_owners_owns_itself_until_it_is_claimed(gate: Gate) -> None:

@@ -5,7 +5,7 @@ The routes that take a job come from the OpenAPI document, so that one that nobo
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -22,7 +22,13 @@ from tests.webhooks.bench import webhook_bench
 from workflows.contracts.access import Operation, Role
 from workflows.contracts.jobs import Job, JobSpec
 from workflows.contracts.records import JobQuery
-from workflows.contracts.reserved import RESERVED_JOB_TYPES, RESERVED_LABELS, RESERVED_VARIABLES, reserved
+from workflows.contracts.reserved import (
+    RESERVED_JOB_TYPES,
+    RESERVED_LABELS,
+    RESERVED_VARIABLES,
+    is_reserved_type,
+    reserved,
+)
 from workflows.contracts.statuses import JobStatus
 
 ROOT = Path(__file__).parents[2]
@@ -121,6 +127,31 @@ def test_what_a_deployment_says_of_its_jobs_is_reserved() -> None:
     labels = re.search(r"labels = \{(.+)\}", source)
     assert labels is not None
     assert set(re.findall(r'"(\w+)":', labels[1])) == RESERVED_LABELS | {"service"}
+
+
+def _wide(word: str) -> str:
+    return word.replace("e", "\uff45")
+
+
+def _with_blank(word: str) -> str:
+    return f"{word}\u2800"
+
+
+@pytest.mark.parametrize("letters", [str.upper, _wide, _with_blank])
+async def test_a_reserved_word_is_reserved_in_whatever_form(gate: Gate, letters: Callable[[str], str]) -> None:
+    for word in sorted(RESERVED_JOB_TYPES):
+        answer = await gate.bench.admin.post("/api/dashboard/jobs", json={**SPEC, "job_type": letters(word)})
+        assert (answer.status_code, await fields(answer)) == (422, ["job_type"]), word
+    for word in sorted(RESERVED_LABELS):
+        answer = await gate.bench.admin.post("/api/dashboard/jobs", json={**SPEC, "labels": {letters(word): "x"}})
+        assert (answer.status_code, await fields(answer)) == (422, [f"labels.{letters(word)}"]), word
+
+
+def test_letters_that_are_written_otherwise_make_no_other_word() -> None:
+    """What is stored may have signs that no request has any more."""
+    for word in ("\uff44eploy", "deploy\u3164", "d\u034feploy", "\u017fource", "rollbac\u212a", "veri\ufe0ffy"):
+        assert is_reserved_type(word), ascii(word)
+    assert not is_reserved_type("deploy-notes")
 
 
 async def test_a_build_and_a_test_are_everybodys(gate: Gate) -> None:

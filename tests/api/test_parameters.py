@@ -17,7 +17,6 @@ PATHS = {
     "name": "checkout",
     "environment": "production",
     "key_id": "4fybqv4amjaornc5",
-    "task_id": "00000000-0000-4000-8000-000000000000",
 }
 FOREIGN = {"/auth/callback"}
 """What an issuer sends back with a person: some send more than the standard has."""

@@ -9,7 +9,9 @@ from tests.api.conftest import DEPLOYMENT, SERVICE, SPEC, Bench
 JOBS, SERVICES, DEPLOYMENTS = "/api/dashboard/jobs", "/api/dashboard/services", "/api/dashboard/deployments"
 
 
-@pytest.mark.parametrize("text", ["a\u202eb", "a\u200bb", "a\x9bb", "a\u2028b", " ", "a\ufeff", "a\x1b[2J", "\0"])
+@pytest.mark.parametrize(
+    "text", ["a\u202eb", "a\u200bb", "a\x9bb", "a\u2028b", " ", "a\ufeff", "a\x1b[2J", "\0", "\u3164", "a\uffa0"]
+)
 @pytest.mark.parametrize(
     ("field", "named"),
     [
@@ -43,6 +45,13 @@ async def test_a_job_is_refused_with_the_field_that_misleads(bench: Bench, field
         (error,) = answer.json()["errors"]
         assert error["field"].removeprefix("items.1.").startswith(named), error
         assert "must not" in error["message"]
+
+
+@pytest.mark.parametrize("blank", ["\u3164", "\u2800", "\ufe0f", "\u034f", "\u17b5", "\U0001bca0", "\uffa0"])
+async def test_a_hold_has_a_reason_that_is_seen(bench: Bench, blank: str) -> None:
+    await bench.register()
+    answer = await bench.admin.post(f"{SERVICES}/checkout/environments/production/hold", json={"reason": blank})
+    assert (answer.status_code, [each["field"] for each in answer.json()["errors"]]) == (422, ["reason"])
 
 
 async def test_several_lines_and_joined_emoji_are_kept_where_people_write_sentences(bench: Bench) -> None:

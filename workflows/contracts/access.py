@@ -7,10 +7,11 @@ Deliberately not here: which route asks for which operation (``api.auth.permissi
 from enum import StrEnum
 from typing import Annotated, Final
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, JsonValue, StringConstraints
 
 from workflows.contracts.base import Frozen, Tolerant
-from workflows.contracts.fields import Millis, Name, Person, ShortLine
+from workflows.contracts.fields import Millis, Name, ShortLine
+from workflows.contracts.people import Owner
 
 SESSION_TTL_SECONDS: Final = 86_400
 
@@ -101,6 +102,18 @@ class CredentialKind(StrEnum):
     AGENT = "agent"  # of one registered agent
 
 
+class Admission(Tolerant):
+    """By which ID token somebody was let in: what the access policy is asked again, as long as the credential lives.
+
+    ``issuer``: its name in the policy; ``claims``: of the token, as far as a policy can compare them. ``workload``: the
+    name of the rule by which a workload got its token; None for people.
+    """
+
+    issuer: str
+    claims: dict[str, JsonValue]
+    workload: str | None = None
+
+
 class Credential(Tolerant):
     """What is kept of a secret that was handed out. ``digest`` is SHA-256 of the secret, in hexadecimal.
 
@@ -113,6 +126,9 @@ class Credential(Tolerant):
     ``origin_id``: the first of the keys that it replaces, one after the other.
 
     ``signed_out``: it was ended (``revoked_at``) by whoever used it, who was done with it; nobody took it away.
+
+    ``admission``: the ID token behind it, directly or by what it was made with; it may do no more than the access
+    policy gives that token's claims at the moment. None: no ID token, or it is of before this was kept.
     """
 
     credential_id: str
@@ -137,6 +153,7 @@ class Credential(Tolerant):
     maker: str | None = None
     makers: list[str] = Field(default_factory=list[str])
     origin_id: str | None = None
+    admission: Admission | None = Field(default=None, exclude_if=lambda value: value is None)
     revision: int = 1
 
 
@@ -157,7 +174,7 @@ class KeyRequest(Frozen):
     name: Annotated[ShortLine, StringConstraints(min_length=1)]
     grants: list[Grant] = Field(min_length=1, max_length=20)
     expires_seconds: int | None = Field(default=None, ge=60, le=10 * 365 * 86_400)
-    owner: Person | None = Field(default=None, description="Whose it is. Default: whoever makes it.")
+    owner: Owner | None = Field(default=None, description="Whose it is. Default: whoever makes it.")
     machine: bool = Field(default=False, description="Nobody's in person: it approves where a service allows machines.")
 
 

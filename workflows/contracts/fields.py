@@ -10,6 +10,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo
 
+from workflows.contracts.folding import looks_blank
 from workflows.contracts.ids import NAME_PATTERN
 
 MAX_TIMEOUT_SECONDS: Final = 7 * 24 * 3600
@@ -23,11 +24,22 @@ INCOMING: Final[dict[str, bool]] = {"incoming": True}
 """The context of what comes from outside just now: ``Model.model_validate(…, context=INCOMING)``."""
 _C1: Final = r"\x80-\x9f"
 _REORDERING: Final = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f"
-_UNSEEN: Final = r"\xad\u180e\u200b\u2060-\u2065\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"
+_UNSEEN: Final = (
+    r"\xad\u115f\u1160\u17b4\u17b5\u180e\u200b\u2060-\u2065\u3164\ufeff\uffa0\ufff0-\ufffb"
+    r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e00ff\U000e01f0-\U000e0fff"
+)
+"""Nobody sees these, and no text of today needs them."""
+_IN_WRITING: Final = r"\u034f\u180b-\u180d\u180f"
+"""Not seen either, and part of how some scripts are written."""
+_VARIANTS: Final = r"\ufe00-\ufe0f\U000e0100-\U000e01ef"
+"""They choose the form of the sign before them: of a symbol (an emoji), of an ideograph."""
 _JOINERS: Final = r"\u200c\u200d"
 _LINE_ENDS: Final = r"\u2028\u2029"
 _MISLEADING: Final = re.compile(f"[{_C1}{_REORDERING}{_UNSEEN}{_LINE_ENDS}]")
-_IN_A_LINE: Final = re.compile(rf"[\x00-\x1f\x7f{_JOINERS}]|{_MISLEADING.pattern}")
+_IN_A_LINE: Final = re.compile(
+    rf"[\x00-\x1f\x7f{_JOINERS}{_IN_WRITING}]|(?:(?<![^\s\w])(?<![\u2e80-\U0003ffff])|^)[{_VARIANTS}](?!\u20e3)"
+    rf"|{_MISLEADING.pattern}"
+)
 _IN_PROSE: Final = re.compile(rf"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|{_MISLEADING.pattern}")
 
 
@@ -38,7 +50,7 @@ def misleading_in(text: str, *, lines: bool) -> str | None:
     ``lines``: it may have several, with tabs. Emoji and several scripts are written with joiners, so these pass there;
     a name that differs from another by a joiner only does not.
     """
-    if text and not text.strip():
+    if text and looks_blank(text):
         return "must not be blank"
     found = (_IN_PROSE if lines else _IN_A_LINE).search(text)
     return None if found is None else f"must not contain control or invisible characters (U+{ord(found[0]):04X})"
@@ -81,9 +93,11 @@ def _no_nul(text: str) -> str:
     return text
 
 
-def _not_blank(text: str) -> str:
-    """A name or a reason of white space alone would count as one, and tell nobody anything."""
-    if text and not text.strip():
+def _not_blank(text: str, info: ValidationInfo) -> str:
+    """A name or a reason of white space alone would count as one, and tell nobody anything; what comes in must not look
+    like one either.
+    """
+    if text and (not text.strip() or (info.context is INCOMING and looks_blank(text))):
         raise ValueError("must not be blank")
     return text
 

@@ -1,21 +1,26 @@
 """Who somebody is, as far as it is known: a person, the names they go by, and whether two of them are the same. Pure.
 
 A name that people or forges write (``Ann <ann@example.com>``, a forge's noreply address) is normalised here and nowhere
-else. Deliberately not here: the identity map, which says whose names these are (``api.identity.people``).
+else; ``identity_as_said`` is how workflows have always done it, whose histories must replay, for whoever the API does
+not vouch for. Deliberately not here: the identity map, which says whose names these are (``api.identity.people``).
 """
 
 import re
 import unicodedata
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo
 
 from workflows.contracts.base import Tolerant
-from workflows.contracts.fields import Millis, without_misleading
+from workflows.contracts.fields import INCOMING, Millis, Person, without_misleading
+from workflows.contracts.folding import folded
 from workflows.contracts.proofs import authentication_code, same_code
 
 _ADDRESS: Final = re.compile(r"[^<>]*<\s*([^<>\s]+@[^<>\s]+)\s*>")
 _ANYWHERE: Final = re.compile(r"[^\s<>()\"',;:\[\]\\]+@[^\s<>()\"',;:\[\]\\]+")
+_COMMENT: Final = re.compile(r"\([^()]*\)")
+"""In an address a remark (RFC 5322): ``ann(at work)@example.com`` is hers."""
+_AROUND_AT: Final = re.compile(r"\s*@\s*")
 _NOREPLY: Final = re.compile(r"(?:\d+[+-])?([^@+\s]+)@(?:users\.)?noreply\.([a-z0-9.-]+)")
 _FORGES: Final = {"github.com": "github", "gitlab.com": "gitlab", "bitbucket.org": "bitbucket"}
 _NOBODYS: Final = re.compile(r"(?:no-?reply|(?:\d+\+)?web-flow)@[^@\s]+")
@@ -81,7 +86,7 @@ class GitPerson(Tolerant):
     @property
     def identity(self) -> Somebody | None:
         """Whom it means, as far as its addresses say; None when that is nobody (a forge, or no address at all)."""
-        if not self.address or _NOBODYS.fullmatch(unicodedata.normalize("NFKC", self.address).casefold()):
+        if not self.address or _NOBODYS.fullmatch(folded(self.address)):
             return None
         seen = identity_of(str(self))
         return seen.model_copy(update={"hints": list(dict.fromkeys((*seen.hints, *names_of(self.address))))})
@@ -138,18 +143,56 @@ def identity_of(text: str) -> Somebody:
     enough to refuse: a commit's author is free text.
     """
     names = names_of(text)
-    plain = unicodedata.normalize("NFKC", text).casefold().replace('"', "")
-    hints = [name for found in _ANYWHERE.findall(plain) for name in names_of(found.strip("."))]
-    return Somebody(person=names[-1], names=names, hints=list(dict.fromkeys(hints)))
+    return Somebody(person=names[-1], names=names, hints=addresses_in(text))
 
 
 def names_of(text: str) -> list[str]:
     """What is written, normalised, and whatever else it says of who is meant; the last is the most general.
 
-    ``Ann <Ann+ci@Example.com>`` is ``ann@example.com`` too, ``12+ann@users.noreply.github.com`` is ``github:ann``,
-    ``key:ann@example.com`` is its name.
+    ``Ann <Ann+ci@Example.com>`` is ``ann@example.com`` too, and so is any text with this address alone;
+    ``12+ann@users.noreply.github.com`` is ``github:ann``, ``key:ann@example.com`` is its name.
     """
-    said = unicodedata.normalize("NFKC", text).strip().casefold()
+    found = _names(folded(text))
+    alone = {tuple(_names(each)) for each in _addresses(text)}
+    return list(dict.fromkeys((*found, *alone.pop()))) if len(alone) == 1 else found
+
+
+def addresses_in(text: str) -> list[str]:
+    """The names of every address that stands in it, anywhere and in any form."""
+    return list(dict.fromkeys(name for each in _addresses(text) for name in _names(each)))
+
+
+def identity_as_said(text: str) -> Somebody:
+    """As ``identity_of`` was until 2026-11: for workflows, of somebody for whom the API does not vouch."""
+    names = names_as_said(text)
+    plain = unicodedata.normalize("NFKC", text).casefold().replace('"', "")
+    hints = [name for found in _ANYWHERE.findall(plain) for name in names_as_said(found.strip("."))]
+    return Somebody(person=names[-1], names=names, hints=list(dict.fromkeys(hints)))
+
+
+def names_as_said(text: str) -> list[str]:
+    """As ``names_of`` was until 2026-11: for workflows."""
+    return _names(unicodedata.normalize("NFKC", text).strip().casefold())
+
+
+def _addresses(text: str) -> list[str]:
+    plain = folded(text).replace('"', "")
+    forms = (plain, _AROUND_AT.sub("@", _COMMENT.sub("", plain)))
+    return list(dict.fromkeys(found.strip(".") for form in forms for found in _ANYWHERE.findall(form)))
+
+
+def _one_person(text: str, info: ValidationInfo) -> str:
+    several = {_names(each)[-1] for each in _addresses(text)}
+    if info.context is INCOMING and len(several) > 1:
+        raise ValueError("must name one person: it has several addresses")
+    return text
+
+
+Owner = Annotated[Person, AfterValidator(_one_person)]
+"""Whose a key is, as somebody writes it."""
+
+
+def _names(said: str) -> list[str]:
     found = [said]
     if said.startswith(_KEY) and said.removeprefix(_KEY).strip():
         found.append(said.removeprefix(_KEY).strip())

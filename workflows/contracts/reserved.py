@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from workflows.contracts.errors import FieldError
+from workflows.contracts.folding import folded
 from workflows.contracts.jobs import JobSpec
 
 RESERVED_JOB_TYPES: Final = frozenset({"definition", "source", "deploy", "health", "verify", "rollback"})
@@ -71,4 +72,4 @@ def _reserved(spec: JobSpec) -> Iterator[FieldError]:
 
 
 def _word(text: str) -> str:
-    return text.strip().casefold()
+    return folded(text)

@@ -17,7 +17,7 @@ from workflows.contracts.deployments.approvals import ApprovalFacts
 from workflows.contracts.deployments.commands import Approve, Reject
 from workflows.contracts.deployments.deployment import Approval, Decision, Deployment
 from workflows.contracts.deployments.rules import ApprovalGroup, ApprovalPolicy
-from workflows.contracts.people import Somebody, identity_of, names_of, same_person
+from workflows.contracts.people import Somebody, identity_as_said, names_as_said, same_person
 from workflows.deployment.parties import by_its_key, named_alike, own_work, parties_of
 
 _KEPT: Final = "kept as it was given, before persons were compared"
@@ -62,7 +62,7 @@ def approval_refused(
         return mismatch
     if vouched is not None and vouched.environment != environment:
         return f"{deployment.version} waits for approval of {environment} only now: look at it again and approve."
-    who = identity_of(command.by) if vouched is None else vouched.identity
+    who = identity_as_said(command.by) if vouched is None else vouched.identity
     if (twice := _twice(command.by, who, counting(deployment.approvals, environment), environment)) is not None:
         return twice
     acts_for = None if vouched is None else vouched.acts_for
@@ -153,7 +153,7 @@ def giver_of(entry: Approval) -> Somebody:
     """Who gave it: as the API vouches, else as it says itself."""
     if entry.vouched is not None and entry.verified is not False:
         return entry.vouched.identity
-    return identity_of(entry.by)
+    return identity_as_said(entry.by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +214,7 @@ def _twice(by: str, who: Somebody, before: Sequence[Approval], environment: str)
 
 
 def _is_member(who: Somebody, group: ApprovalGroup) -> bool:
-    return any(who.proven & {member, *names_of(member)} for member in group.members)
+    return any(who.proven & {member, *names_as_said(member)} for member in group.members)
 
 
 def _filled(policy: ApprovalPolicy, given: Sequence[Approval]) -> list[int]:

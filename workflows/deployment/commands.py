@@ -22,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
         RollbackCommand,
     )
     from workflows.contracts.deployments.deployment import Approval, Decision
-    from workflows.contracts.people import identity_of
+    from workflows.contracts.people import identity_as_said
     from workflows.deployment import record, refusals
     from workflows.deployment.context import Context
     from workflows.deployment.inbox import Command, InboxStep, Note, NotNow, write
@@ -39,7 +39,7 @@ def _approved(state: State, command: Approve, now: int) -> InboxStep:
 async def _judged(context: Context, command: Approve) -> Callable[[State, Approve, int], InboxStep]:
     """Raises NotNow when it counts for nothing."""
     state = context.state
-    who = identity_of(command.by) if command.vouched is None else command.vouched.identity
+    who = identity_as_said(command.by) if command.vouched is None else command.vouched.identity
     given = _entry(state, command, now_ms()).model_copy(update={"person": who.person})
     entry = await judge(context, state.environment, given)
     if entry.why is not None:

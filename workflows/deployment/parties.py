@@ -6,14 +6,14 @@ Deliberately not here: what else an approval has to be (``approvals``).
 from collections.abc import Iterator
 
 from workflows.contracts.deployments.deployment import MAX_GIT_PEOPLE, Deployment
-from workflows.contracts.people import Parties, Somebody, identity_of, same_person, shared_key_name
+from workflows.contracts.people import Parties, Somebody, identity_as_said, same_person, shared_key_name
 
 
 def parties_of(deployment: Deployment) -> Parties:
     """As the API knew them at the start; else what their names say."""
     if deployment.parties is not None:
         return deployment.parties
-    return Parties(author=identity_of(deployment.git_author), starter=identity_of(deployment.created_by))
+    return Parties(author=identity_as_said(deployment.git_author), starter=identity_as_said(deployment.created_by))
 
 
 def own_work(deployment: Deployment, environment: str, by: str, who: Somebody, acts_for: str | None) -> str | None:
@@ -23,7 +23,7 @@ def own_work(deployment: Deployment, environment: str, by: str, who: Somebody, a
             f"Agents name {len(deployment.git_people)} different authors and committers of {deployment.version}, so"
             " nobody can tell who wrote it: look at the agents of its jobs, then start it again."
         )
-    named = None if acts_for is None else identity_of(acts_for)
+    named = None if acts_for is None else identity_as_said(acts_for)
     for what, party in writers_of(deployment):
         if same_person(who, party) or (named is not None and same_person(named, party)):
             alike = named_alike(who, party)

@@ -10,7 +10,7 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from workflows.contracts import search_attributes as attributes
 from workflows.contracts.deployments.commands import DeploymentInput
 from workflows.contracts.deployments.deployment import Approval, Deployment, DeploymentStatus, Stage, StageStatus
-from workflows.words import plain
+from workflows.words import details, quoted, titled
 
 
 def deployment_search_attributes(start: DeploymentInput) -> TypedSearchAttributes:
@@ -31,15 +31,15 @@ def deployment_search_attributes(start: DeploymentInput) -> TypedSearchAttribute
 def deployment_static_summary(start: DeploymentInput) -> str:
     """One line: which version of what, by whom."""
     request = start.request
-    return f"{request.service_name} {request.version} @ {request.git_commit_sha[:8]} by {request.git_author}"[:200]
+    return titled(f"{request.service_name} {request.version} @ {request.git_commit_sha[:8]} by {request.git_author}")
 
 
 def deployment_static_details(start: DeploymentInput) -> str:
     """Markdown: whence it comes and the way it goes."""
     request, spec = start.request, start.service.spec
     way = " → ".join(spec.environment_names) or "as its repository defines"
-    return (
-        f"Repository `{plain(spec.git_repo)}`, commit `{request.git_commit_sha}` by {plain(request.git_author)}.\n\n"
+    return details(
+        f"Repository {quoted(spec.git_repo)}, commit `{request.git_commit_sha}` by {quoted(request.git_author)}.\n\n"
         f"Definition {start.service.version} of `{start.service.name}`: {way}."
     )
 
@@ -47,7 +47,7 @@ def deployment_static_details(start: DeploymentInput) -> str:
 def deployment_details(deployment: Deployment) -> str:
     """Markdown: where the deployment stands, what it waits for and which command moves it."""
     lines = [
-        f"**{deployment.status}** — {plain(deployment.waits_for or deployment.error_message or _doing(deployment))}",
+        f"**{deployment.status}** — {quoted(deployment.waits_for or deployment.error_message or _doing(deployment))}",
         "",
     ]
     lines += [_stage_line(stage) for stage in deployment.stages]
@@ -55,11 +55,11 @@ def deployment_details(deployment: Deployment) -> str:
     if deployment.rollback is not None:
         rollback = deployment.rollback
         lines.append(
-            f"- rollback to {rollback.target_version or 'nothing'} by {plain(rollback.by)}: {rollback.status}"
-            f" ({plain(rollback.reason)})"
+            f"- rollback to {quoted(rollback.target_version or 'nothing')} by {quoted(rollback.by)}: {rollback.status}"
+            f" ({quoted(rollback.reason)})"
         )
     lines += ["", *(_commands(deployment) if not deployment.closed else [])]
-    return "\n".join(lines)
+    return details("\n".join(lines))
 
 
 def _doing(deployment: Deployment) -> str:
@@ -74,14 +74,14 @@ def _doing(deployment: Deployment) -> str:
 
 def _stage_line(stage: Stage) -> str:
     turn = f", turn {stage.fence}" if stage.fence is not None else ""
-    error = f": {plain(stage.error_message)}" if stage.error_message else ""
+    error = f": {quoted(stage.error_message)}" if stage.error_message else ""
     return f"- {stage.environment}: {stage.status}{turn}{error}"
 
 
 def _approval_line(approval: Approval) -> str:
-    comment = f": {plain(approval.comment)}" if approval.comment else ""
-    marks = f" ({plain('; '.join(approval.marks))})" if approval.marks else ""
-    return f"- {approval.decision} for {approval.environment} by {plain(approval.by)}{marks}{comment}"
+    comment = f": {quoted(approval.comment)}" if approval.comment else ""
+    marks = f" ({quoted('; '.join(approval.marks))})" if approval.marks else ""
+    return f"- {approval.decision} for {approval.environment} by {quoted(approval.by)}{marks}{comment}"
 
 
 def _commands(deployment: Deployment) -> Sequence[str]:

@@ -21,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.journal import Journal
     from workflows.deployment.progress import Phase
     from workflows.job.recorded import now_ms
+    from workflows.words import titled
 
 _PATIENCE: Final = timedelta(minutes=1)
 
@@ -60,7 +61,7 @@ async def _load_fallback(journal: Journal, calls: Calls, target: LiveVersion) ->
         deployment = await calls.call(
             load_deployment,
             target.deployment_id,
-            summary=f"the definition of {target.version}",
+            summary=titled(f"the definition of {target.version}"),
             give_up_after=_PATIENCE,
         )
     except FailureError:

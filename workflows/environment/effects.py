@@ -30,6 +30,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.environment.recorded import RecordedEnvironment
     from workflows.environment.step import Tell
     from workflows.job.recorded import now_ms
+    from workflows.words import titled
 
 _PARENT_CLOSE_PAUSE: Final = timedelta(seconds=10)
 """A terminated deployment's job is cancelled by Temporal meanwhile: the next version must not run beside it."""
@@ -67,8 +68,8 @@ class EnvironmentEffects(RecordedEnvironment):
 
     async def _freeze_answer(self, question: FreezeQuestion) -> FreezeAnswer:
         try:
-            names = ", ".join(window.name for window in question.windows[:5])
-            return await self._calls.at_once(check_freeze, question, summary=f"is a recurring freeze on? {names}")
+            summary = titled(f"is a recurring freeze on? {', '.join(window.name for window in question.windows[:5])}")
+            return await self._calls.at_once(check_freeze, question, summary=summary)
         except FailureError as error:  # better late than in a freeze: asked again soon, and an override goes on
             workflow.logger.warning("check_freeze failed", exc_info=error)
             return FreezeAnswer(until=question.at + _FREEZE_UNKNOWN_MS, name="freeze windows that cannot be read")

@@ -9,7 +9,7 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes
 
 from workflows.contracts import search_attributes as attributes
 from workflows.contracts.deployments.environments import EnvironmentState
-from workflows.words import moment, plain
+from workflows.words import details, moment, quoted
 
 _SHOWN_IN_QUEUE: Final = 10
 
@@ -33,17 +33,17 @@ def environment_details(state: EnvironmentState) -> str:
     """Markdown: who holds it, what is live, who waits and for what."""
     holder, live = state.holder, state.live
     lines = [
-        f"Live: {f'**{live.version}** since {moment(live.since)}' if live else 'nothing yet'}.",
-        f"Held by deployment `{holder.deployment_id}` of {holder.version} (turn {holder.fence})."
+        f"Live: {f'**{quoted(live.version)}** since {moment(live.since)}' if live else 'nothing yet'}.",
+        f"Held by deployment `{holder.deployment_id}` of {quoted(holder.version)} (turn {holder.fence})."
         if holder and not holder.live
         else "Nothing is being rolled out.",
     ]
     if state.hold is not None:
-        lines.append(f"On **hold** by {plain(state.hold.by)}: {plain(state.hold.reason)}")
+        lines.append(f"On **hold** by {quoted(state.hold.by)}: {quoted(state.hold.reason)}")
     if state.frozen_until is not None:
-        lines.append(f"**Frozen** until {moment(state.frozen_until)} by {plain(state.frozen_by or 'a freeze')}.")
+        lines.append(f"**Frozen** until {moment(state.frozen_until)} by {quoted(state.frozen_by or 'a freeze')}.")
     lines += [
-        f"- {ticket.version} `{ticket.deployment_id}` {'waits for its turn' if ticket.ready else 'waits for approvals'}"
+        f"- {quoted(ticket.version)} `{ticket.deployment_id}` waits for {'its turn' if ticket.ready else 'approvals'}"
         for ticket in state.queue[:_SHOWN_IN_QUEUE]
     ]
-    return "\n\n".join(lines)
+    return details("\n\n".join(lines))

@@ -9,8 +9,7 @@ from workflows.contracts import search_attributes as attributes
 from workflows.contracts.commands import JobInput
 from workflows.contracts.jobs import Attempt, Job, JobSpec
 from workflows.contracts.statuses import JobStatus, QueueStatus
-
-_MAX_SUMMARY_CHARACTERS = 200
+from workflows.words import details, quoted, titled
 
 
 def job_search_attributes(spec: JobSpec) -> TypedSearchAttributes:
@@ -30,16 +29,16 @@ def job_search_attributes(spec: JobSpec) -> TypedSearchAttributes:
 def job_static_summary(spec: JobSpec) -> str:
     """One line: what runs, of which repository and commit."""
     name = spec.git_repo.rstrip("/").rsplit("/", 1)[-1].removesuffix(".git")
-    return _cut(f"{spec.job_type} · {name} @ {spec.git_commit_sha[:8]} · {spec.priority} · pool {spec.pool}")
+    return titled(f"{spec.job_type} · {name} @ {spec.git_commit_sha[:8]} · {spec.priority} · pool {spec.pool}")
 
 
 def job_static_details(job: JobInput) -> str:
     """Markdown: the steps and whence they come."""
     spec = job.spec
-    steps = "\n".join(f"1. **{_plain(step.name)}** `{_plain(step.run)[:120]}`" for step in spec.steps[:20])
-    origin = f"\n\nRetry of `{job.retry_of}`." if job.retry_of else ""
-    return (
-        f"Repository `{_plain(spec.git_repo)}`, commit `{spec.git_commit_sha}` by {_plain(spec.git_author)}.\n\n"
+    steps = "\n".join(f"1. **{quoted(step.name)}** {quoted(step.run[:120])}" for step in spec.steps[:20])
+    origin = f"\n\nRetry of {quoted(job.retry_of)}." if job.retry_of else ""
+    return details(
+        f"Repository {quoted(spec.git_repo)}, commit `{spec.git_commit_sha}` by {quoted(spec.git_author)}.\n\n"
         f"{steps or 'No steps: checkout only.'}{origin}"
     )
 
@@ -47,12 +46,12 @@ def job_static_details(job: JobInput) -> str:
 def attempt_summary(job: Job, number: int) -> str:
     """The pool activity's line in the event list."""
     steps = ", ".join(step.name for step in job.steps[:3]) or "checkout"
-    return _cut(f"attempt {number} on pool {job.pool}: {steps}{' …' if len(job.steps) > 3 else ''}")
+    return titled(f"attempt {number} on pool {job.pool}: {steps}{' …' if len(job.steps) > 3 else ''}")
 
 
 def record_summary(job: Job) -> str:
     """The record activity's line in the event list."""
-    return _cut(f"record: {job.status} ({job.queue_status})")
+    return titled(f"record: {job.status} ({job.queue_status})")
 
 
 def current_details(job: Job) -> str:
@@ -67,34 +66,25 @@ def current_details(job: Job) -> str:
             f"- run it again: `hybridci dlq redrive {job.job_id}`",
             f"- give it up: `hybridci dlq discard {job.job_id}`",
         ]
-    return "\n\n".join(lines[:1]) + "\n\n" + "\n".join(lines[1:])
+    return details("\n\n".join(lines[:1]) + "\n\n" + "\n".join(lines[1:]))
 
 
 def _words(job: Job) -> str:
     if job.status is JobStatus.QUEUED and job.next_attempt_at is not None:
-        return f"attempt {len(job.attempts) + 1} follows after a pause: {job.error_message or job.cause or ''}"
+        return f"attempt {len(job.attempts) + 1} follows after a pause: {quoted(job.error_message or job.cause or '')}"
     if job.status is JobStatus.QUEUED:
-        labels = f" with `{', '.join(job.requires)}`" if job.requires else ""
+        labels = f" with {quoted(', '.join(job.requires))}" if job.requires else ""
         return f"waits for an agent of pool `{job.pool}`{labels} at priority {job.priority}"
     if job.status is JobStatus.RUNNING:
         doing = "has claimed it" if job.queue_status is QueueStatus.CLAIMED else "works on it"
-        return f"agent `{job.agent_id}` {doing}"
+        return f"agent {quoted(str(job.agent_id))} {doing}"
     if job.status is JobStatus.DEAD_LETTERED:
-        return f"parked: {job.error_message or job.cause or 'its attempts are used up'}"
-    return job.error_message or "finished"
+        return f"parked: {quoted(job.error_message or job.cause or 'its attempts are used up')}"
+    return quoted(job.error_message or "") or "finished"
 
 
 def _attempt_line(attempt: Attempt) -> str:
-    agent = f" on `{attempt.agent_id}`" if attempt.agent_id else ""
+    agent = f" on {quoted(attempt.agent_id)}" if attempt.agent_id else ""
     code = f", exit code {attempt.exit_code}" if attempt.exit_code is not None else ""
-    reason = f": {_plain(attempt.message)}" if attempt.message else ""
+    reason = f": {quoted(attempt.message)}" if attempt.message else ""
     return f"- attempt {attempt.number}{agent}: {attempt.outcome or 'in progress'}{code}{reason}"
-
-
-def _plain(text: str) -> str:
-    """Keep foreign text from ending our Markdown code spans or lines."""
-    return " ".join(text.replace("`", "'").split())
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _MAX_SUMMARY_CHARACTERS else text[: _MAX_SUMMARY_CHARACTERS - 1] + "…"

@@ -17,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.records import AwaitJobs, RedriveInput, RedriveJobs, SelectDeadLetters
     from workflows.contracts.statuses import JobStatus
     from workflows.job.recorded import started_ms
+    from workflows.words import quoted
 
 _BATCH: Final = 50
 _RETRY: Final = RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=30))
@@ -123,4 +124,4 @@ class RedriveWorkflow:
 
     def _tell(self, state: str, message: str, **update: int) -> None:
         self._progress = self._progress.model_copy(update={"state": state, "message": message, **update})
-        workflow.set_current_details(f"**{state}** — {message}")
+        workflow.set_current_details(f"**{state}** — {quoted(message)}")

@@ -30,6 +30,7 @@ with workflow.unsafe.imports_passed_through():
         Standing,
     )
     from workflows.job.recorded import started_ms
+    from workflows.words import quoted
 
 _MOST_RESETS: Final = {Kind.ENVIRONMENT: 1}
 """A lock is better off anew from its record than from a task of long ago."""
@@ -57,7 +58,7 @@ class RepairWorkflow:
             await workflow.execute_activity(
                 note_repair, note, start_to_close_timeout=_TRY, retry_policy=_RETRY, summary="the audit trail"
             )
-        workflow.set_current_details(f"**{result.outcome}**: {result.message}")
+        workflow.set_current_details(f"**{result.outcome}**: {quoted(result.message)}")
         return result
 
     @workflow.query(name="request")

@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.deployments.policy import DecidePolicyChange
     from workflows.contracts.deployments.services import Service, ServiceWrite
     from workflows.job.recorded import started_ms
+    from workflows.words import titled
 
 
 @workflow.defn(name="ServiceWorkflow")
@@ -23,7 +24,7 @@ class ServiceWorkflow:
     @workflow.run
     async def run(self, write: ServiceWrite) -> Service:
         """Returns the service as stored. Fails as ``validation_failed`` or ``invalid_state``."""
-        summary = f"register {write.name}, by {write.by}"[:200]
+        summary = titled(f"register {write.name}, by {write.by}")
         service = await Calls().call(apply_service, write.heard(started_ms()), summary=summary)
         waits = "" if service.policy_change is None else " Another policy waits for a second person."
         workflow.set_current_details(f"{service.name} has definition {service.version}.{waits}")
@@ -38,7 +39,7 @@ class PolicyDecisionWorkflow:
     async def run(self, decision: DecidePolicyChange) -> Service:
         """Returns the service as stored. Fails as ``invalid_state``."""
         said = "yes" if decision.approve else "no"
-        summary = f"{decision.name}: {said} to another policy, by {decision.by}"[:200]
+        summary = titled(f"{decision.name}: {said} to another policy, by {decision.by}")
         service = await Calls().call(decide_policy_change, decision.heard(started_ms()), summary=summary)
         workflow.set_current_details(f"{service.name} has definition {service.version}.")
         return service

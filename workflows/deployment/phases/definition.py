@@ -21,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.jobs import succeeded, why_failed
     from workflows.deployment.policy import LooserThanPolicy, tightened
     from workflows.deployment.progress import Failed, Phase
+    from workflows.words import titled
 
 _READ_WITHIN: Final = timedelta(seconds=30)
 
@@ -41,7 +42,7 @@ async def _load(context: Context, job: Job, path: str) -> None:
         definition = await context.calls.call(
             load_definition,
             DefinitionRequest(job_id=job.job_id, attempt=job.attempts[-1].number, path=path),
-            summary=f"read {path}",
+            summary=titled(f"read {path}"),
             one_try=_READ_WITHIN,
         )
     except ApplicationError as error:

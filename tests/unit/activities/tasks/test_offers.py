@@ -3,6 +3,7 @@
 from typing import Any
 
 from activities.deployments.signing import SpecSigner
+from activities.events.witness import Witness
 from activities.stores.memory.events import MemoryEventStore
 from activities.tasks.activities import KNOWN_FOR_MS, TaskActivities
 from workflows.contracts.agents import Agent
@@ -25,7 +26,7 @@ class Desk:
     def __init__(self) -> None:
         self.now, self.looked, self.agents = NOW, 0, list[Agent]()
         self.events = MemoryEventStore()
-        self.activities = TaskActivities(self._members, self.events, SpecSigner(), lambda: self.now)
+        self.activities = TaskActivities(self._members, self.events, SpecSigner(), lambda: self.now, Witness())
 
     def an_agent(self, **fields: Any) -> None:
         values = {"agent_id": "a", "instance": "i" * 8, "pool": "linux", "registered_at": self.now, "tasks": ["head"]}

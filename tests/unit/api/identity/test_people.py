@@ -49,6 +49,12 @@ SESSION = {"kind": CredentialKind.SESSION, "subject": "ann@example.com", "owner"
         {"owner": "ANN@example.com"},
         {"owner": "Ann <ann+work@example.com>"},
         {"owner": "github:ann"},
+        {"owner": "Ann <ann@example.com> (work)"},
+        {"owner": "ann@example.com, Ann"},
+        {"owner": "mailto:ann@example.com"},
+        {"owner": "ann@example.com."},
+        {"owner": "ann@example.com\u3164"},
+        {"owner": '"ann"@example.com'},
     ],
 )
 def test_all_of_these_are_ann(changes: dict[str, Any]) -> None:
@@ -78,6 +84,23 @@ def test_a_key_that_is_called_like_somebody_is_not_them_and_may_not_approve_thei
     called = who(People(), subject="key:ann@example.com")
     assert not called.proven & {"ann@example.com"}
     assert same_person(called, People().of_name("Ann <ann@example.com>"))
+
+
+@pytest.mark.parametrize(
+    "owner",
+    [
+        "Cat <cat@example.com> (work)", "cat@example.com, Cat", "mailto:cat@example.com", "cat@example.com.",
+        "cat@example.com\u3164", '"cat"@example.com', "c\u034fat@example.com", "cat@example.com, bob@example.com",
+    ],
+)  # fmt: skip
+def test_an_owner_is_the_author_whose_address_stands_in_it_and_so_is_who_has_a_key_by_them(owner: str) -> None:
+    cat = who(owner=owner)
+    for author in ("cat@example.com", "Cat <cat+x@example.com>", "\uff43at@example.com"):
+        assert same_person(cat, PEOPLE.of_name(author)), author
+    assert not same_person(cat, PEOPLE.of_name("eve@example.com"))
+    if "bob" not in owner:
+        made = who(owner="eve@example.com", credential_id="k2", subject="key:eve", maker=cat.person)
+        assert same_person(made, PEOPLE.of_name("cat@example.com"))
 
 
 def test_keys_of_one_owner_are_one_person_and_know_who_made_them() -> None:

@@ -1,23 +1,35 @@
 """Texts that are not what they look like: what is refused when it comes in, and stays readable once it was taken."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from workflows.contracts.commands import Cancel, Complete
 from workflows.contracts.deployments.commands import Approve
-from workflows.contracts.fields import INCOMING, Line, Prose, ReportedLine, misleading_in, without_misleading
+from workflows.contracts.fields import (
+    INCOMING,
+    Line,
+    NotBlank,
+    Person,
+    Prose,
+    ReportedLine,
+    Text,
+    misleading_in,
+    without_misleading,
+)
 from workflows.contracts.jobs import Job, JobSpec
 
 MISLEADING = [
     "\x80", "\x9b", "\x9f",  # C1: some terminals take them for escapes
     "\u202a", "\u202e", "\u2066", "\u2069", "\u200e", "\u200f", "\u061c",  # the order of what is shown
     "\u200b", "\u2060", "\ufeff", "\xad", "\u180e", "\ufff9", "\U000e0041",  # not seen
+    "\u3164", "\uffa0", "\u115f", "\u1160", "\u17b4", "\u17b5", "\ufff0", "\U0001bca0", "\U0001d173", "\U000e0080",
     "\u2028", "\u2029",  # line ends that are none
 ]  # fmt: skip
 STEERING = ["\0", "\x1b", "\x07", "\x08", "\x7f", "\x0b"]
 JOINERS = ["\u200c", "\u200d"]
+WRITING = ["\u034f", "\u180b", "\u180f", "\ufe0f", "\ufe00", "\U000e0100"]
 SPEC: dict[str, Any] = {
     "job_type": "test",
     "git_repo": "https://example.com/shop.git",
@@ -51,10 +63,26 @@ def test_what_steers_a_terminal_is_refused_too(sign: str) -> None:
     assert not taken(Prose, f"a{sign}b")
 
 
-@pytest.mark.parametrize("text", ["one\n\ttwo\r\nthree", *(f"a{joiner}b" for joiner in JOINERS)])
+@pytest.mark.parametrize("text", ["one\n\ttwo\r\nthree", *(f"a{sign}b" for sign in (*JOINERS, *WRITING))])
 def test_sentences_have_lines_and_joined_letters_and_names_have_not(text: str) -> None:
     assert taken(Prose, text)
     assert not taken(Line, text)
+
+
+@pytest.mark.parametrize(
+    "text", ["\u2764\ufe0f deploy", "1\ufe0f\u20e3 build", "\u845b\U000e0100\u57ce", "\u2122\ufe0f"]
+)
+def test_symbols_and_ideographs_have_variants_in_names_too(text: str) -> None:
+    assert taken(Line, text)
+
+
+@pytest.mark.parametrize(
+    "blank", ["\u3164", "\u2800", "\ufe0f", "\u034f ", "\uffa0", "\U000e0100", "\u200d", "\u180b\n"]
+)
+@pytest.mark.parametrize("kind", [Line, Prose, Person, Annotated[Text, NotBlank]])
+def test_what_looks_blank_is_refused_when_it_comes_in_and_stays_readable(kind: Any, blank: str) -> None:
+    assert not taken(kind, blank)
+    assert taken(kind, blank.strip(), None)
 
 
 @pytest.mark.parametrize("blank", [" ", "\t", "\n", "\u3000", "\xa0 "])

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import unicodedata
 
 import pytest
 
@@ -9,7 +10,9 @@ from workflows.contracts.people import (
     GitPerson,
     Somebody,
     Vouched,
+    identity_as_said,
     identity_of,
+    names_as_said,
     names_of,
     same_person,
     shared_key_name,
@@ -56,6 +59,36 @@ def test_a_name_is_normalised(text: str, names: list[str]) -> None:
 def test_two_ways_to_write_one_person(one: str, other: str) -> None:
     assert same_person(identity_of(one), identity_of(other))
     assert not same_person(identity_of(one), identity_of("bob@example.com"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ann <ann@example.com> (work)", "ann@example.com, Ann", "mailto:ann@example.com", "ann@example.com.",
+        '"ann"@example.com', "ann(x)@example.com", "ann @example.com", "<ann@example.com> x", "Ann ann@example.com",
+        "ann@example.com\u3164", "ann\u034f@example.com", "ann\u2800", "a\u00adnn+x@example.com",
+        "Ann\u2800ann@example.com", "\u2060ann@example.com", "ann@example.com\ufe0f", "\uffa0ann@example.com",
+        "ann@exam\U000e0100ple.com",
+        "key:ann@example.com\u17b5", "\U0001bca0ann@example.com", "1+ann\u3164@users.noreply.github.com",
+    ],
+)  # fmt: skip
+def test_an_address_is_found_however_it_stands_and_what_nobody_sees_makes_no_second_person(text: str) -> None:
+    known = {"ann@example.com", "ann", "github:ann"}
+    assert identity_of(text).person in known
+    assert any(same_person(identity_of(text), identity_of(each)) for each in known)
+    assert not same_person(identity_of(text), identity_of("bob@example.com"))
+
+
+def test_of_several_addresses_each_is_enough_to_refuse_and_none_allows() -> None:
+    both = identity_of("ann@example.com, bob@example.com")
+    assert same_person(both, identity_of("ann@example.com"))
+    assert same_person(both, identity_of("bob@example.com"))
+    assert both.proven.isdisjoint({"ann@example.com", "bob@example.com"})
+
+
+@pytest.mark.parametrize("text", ["mailto:ann@example.com", "ann\u3164", "ann@example.com (work)"])
+def test_workflows_read_names_as_ever_where_the_api_does_not_vouch(text: str) -> None:
+    assert identity_as_said(text).person == names_as_said(text)[-1] == unicodedata.normalize("NFKC", text).casefold()
 
 
 def test_what_is_displayed_or_who_made_the_key_is_enough_to_be_the_same() -> None:
