@@ -24,7 +24,9 @@ from activities.clock import epoch_millis
 from activities.repairs.watch import Watch
 from tests.workflows.conftest import keep_history
 from tests.workflows.deployment_harness import Deploys
+from workflows.client.deployments import DeploymentClient
 from workflows.client.jobs import JobClient
+from workflows.client.proving import Prover
 from workflows.client.repairs import RepairClient
 from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.audit.events import AuditEvent, EventQuery
@@ -185,6 +187,7 @@ async def with_codec(deploys: Deploys, folder: Path) -> None:
     config = deploys.client.config()
     config["data_converter"] = data_converter(CodecSettings(keys_file=keys))
     deploys.client = Client(**config)
+    deploys.releases = DeploymentClient(deploys.client, Prover(deploys.approving.secret()))
     await deploys.start_worker()
 
 

@@ -3,6 +3,8 @@ encoding; and an answer is its holder's.
 """
 
 import asyncio
+import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,15 +18,22 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
 from tests.workflows.deployment_harness import BOB, Deploys
-from tests.workflows.harness import Agent, Harness, fail, succeed
+from tests.workflows.harness import Agent, Harness, fail, succeed, until_cancelled
+from tests.workflows.test_odd_answers import submit, with_codec
 from workflows.client.deployments import workflow_id_of
+from workflows.client.jobs import JobClient
+from workflows.client.repairs import RepairClient
 from workflows.contracts.attempts import AttemptInput
 from workflows.contracts.commands import Amend
 from workflows.contracts.deployments.commands import CancelDeployment
-from workflows.contracts.ids import environment_workflow_id, job_workflow_id, pool_queue
+from workflows.contracts.deployments.environments import ReleaseCommand
+from workflows.contracts.errors import NotFound
+from workflows.contracts.ids import CONTROL_QUEUE, environment_workflow_id, job_workflow_id, pool_queue
 from workflows.contracts.jobs import Job
+from workflows.contracts.repairs import Kind, Repair, RepairInput, RepairOutcome, Subject
 from workflows.contracts.statuses import JobStatus, Outcome
 from workflows.payloads.holder import HOLDER
+from workflows.repair.stuck import StuckWorkflows
 
 LONG = "r" * 40_000
 NULL = Payload(metadata={"encoding": b"binary/null"})
@@ -109,7 +118,7 @@ async def test_a_long_word_of_a_developer_ends_no_rollout_and_is_kept(deploys: D
 
     async def hang(attempt: AttemptInput, agent: Agent) -> Any:
         began.set()
-        return await fail()(attempt, agent) if activity.is_cancelled() else await _until_cancelled(attempt, agent)
+        return await until_cancelled(attempt, agent)
 
     deploys.script("deploy production 1.1", hang)
     two = await deploys.start("1.1", service)
@@ -124,12 +133,6 @@ async def test_a_long_word_of_a_developer_ends_no_rollout_and_is_kept(deploys: D
     assert (cancelled.reason or "").startswith("rrr")
     assert (await deploys.handle(two).describe()).status is WorkflowExecutionStatus.COMPLETED
     assert (await deploys.get(one)).status == "live"
-
-
-async def _until_cancelled(attempt: AttemptInput, agent: Agent) -> Any:
-    from tests.workflows.harness import until_cancelled
-
-    return await until_cancelled(attempt, agent)
 
 
 @pytest.mark.parametrize("where", ["deploy production 1.1", "verify"])
@@ -171,9 +174,6 @@ async def test_a_refused_record_of_a_job_is_not_its_end(jobs: Harness) -> None:
 
 async def test_labels_that_no_trail_can_hold_are_amended_all_the_same(deploys: Deploys) -> None:
     pool = f"nobody-{deploys.pool}"
-    from tests.workflows.test_odd_answers import submit
-    from workflows.client.jobs import JobClient
-
     job_id = await submit(deploys, pool)
     labels = {f"l{number}": "x" * 9000 for number in range(9)}
     changed = await JobClient(deploys.client).amend(job_id, Amend(by="ann", via="cli", labels=labels))
@@ -227,3 +227,52 @@ async def test_what_a_record_keeps_of_an_answer_is_bounded(jobs: Harness) -> Non
     assert (len(attempt.steps), {len(step.name) for step in attempt.steps}, attempt.artifacts) == (100, {256}, [])
     absurd = await answered(jobs, {}, log_bytes=10**30, retryable=False)
     assert absurd.attempts[0].outcome is Outcome.AGENT_ERROR
+
+
+async def stuck(deploys: Deploys, subject: Subject) -> None:
+    finder = StuckWorkflows(deploys.client)
+    async with asyncio.timeout(30):
+        while not await finder.is_stuck(subject):  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+
+
+async def test_a_repair_leaves_out_what_nobody_can_read_and_nothing_else(deploys: Deploys, tmp_path: Path) -> None:
+    await with_codec(deploys, tmp_path)
+    one = await deploys.start("1.0", deploys.service(deploys.environment(approval={"required": 1})))
+    await deploys.until_waits(one, "waits for approval")
+    of_one = Subject(kind=Kind.DEPLOYMENT, workflow_id=workflow_id_of(one), deployment_id=one.deployment_id)
+    lock = environment_workflow_id(deploys.name, "production")
+    of_lock = Subject(kind=Kind.ENVIRONMENT, workflow_id=lock, service_name=deploys.name, environment="production")
+    garbage = Payload(metadata={"encoding": b"binary/hybridci-sealed"}, data=bytes(80))
+    await signal(deploys.client, of_one.workflow_id, "granted", [garbage])
+    await deploys.handle(one).signal("approve", {"by": BOB, "comment": "fine"})
+    await signal(deploys.client, lock, "leave", [garbage])
+    await signal(deploys.client, lock, "leave", [OBJECT, OBJECT])
+    await deploys.environment_handle().signal("hold", {"by": BOB, "reason": "wait"})
+    await asyncio.gather(stuck(deploys, of_one), stuck(deploys, of_lock))
+    repairs = RepairClient(deploys.client)
+    for subject, outcome in ((of_one, RepairOutcome.RESET), (of_lock, RepairOutcome.ENDED)):
+        command = Repair(by="ann", via="cli", reason="poisoned", end=subject is of_lock)
+        result = await repairs.repair(RepairInput(subject=subject, command=command))
+        assert result is not None
+        assert result.outcome is outcome, result
+    await deploys.until(one, lambda found: [each.comment for each in found.approvals] == ["fine"])
+    await deploys.until_environment(lambda state: state.hold is not None and state.hold.reason == "wait")
+    await deploys.releases.command_environment(deploys.name, "production", ReleaseCommand(by=BOB))
+    await deploys.until_status(one, "production")
+
+
+@pytest.mark.parametrize("given", [{"x": 1}, "nonsense", None, [1]])
+async def test_what_was_started_with_garbage_is_no_deployment_and_no_job(deploys: Deploys, given: Any) -> None:
+    name = uuid.uuid4().hex
+    for workflow, workflow_id in (("DeploymentWorkflow", f"deploy-x-1-{name}"), ("JobWorkflow", f"job-{name}")):
+        started = await deploys.client.start_workflow(workflow, given, id=workflow_id, task_queue=CONTROL_QUEUE)
+        query = f"WorkflowId='{workflow_id}'"
+        while not [each async for each in deploys.client.list_workflows(query)]:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+        try:
+            known = deploys.releases.known if workflow == "DeploymentWorkflow" else JobClient(deploys.client).known
+            with pytest.raises(NotFound):
+                await known(name)
+        finally:
+            await started.terminate("the test is over")

@@ -10,15 +10,24 @@ from workflows.contracts.deployments.environments import HoldCommand, Join, Leav
 from workflows.environment.inbox import Malformed, received
 from workflows.incoming import must_be, read
 
-HOLD = {"by": "ann", "reason": "x", "at": 10**30}
-TICKET = {"deployment_id": "1", "workflow_id": "deploy-1", "version": "1", "git_commit_sha": "a" * 40, "arrived_at": 1}
+HOLD: dict[str, Any] = {"by": "ann", "reason": "x", "at": 10**30}
+TICKET: dict[str, Any] = {
+    "deployment_id": "1",
+    "workflow_id": "deploy-1",
+    "version": "1",
+    "git_commit_sha": "a" * 40,
+    "arrived_at": 1,
+}
+NOTHING: dict[str, Any] = {}
+NULL: list[Any] = [None]
 
 
 def test_one_input_is_taken_and_every_other_number_is_said() -> None:
     given = {"attempt": 1, "agent_id": "agent-1", "claimed_at": 1}
     assert read(AttemptStarted, [given]) == (AttemptStarted.model_validate(given), None)
     assert read(AttemptStarted, [given, given]) == (None, "input: one is taken, and these are 2")
-    for odd in ([], [None], [b"\0"], ["x"], [7], [[]], [{}]):
+    many: list[list[Any]] = [[], [None], [b"\0"], ["x"], [7], [[]], [{}]]
+    for odd in many:
         said, why = read(AttemptStarted, odd)
         assert said is None
         assert why
@@ -27,12 +36,12 @@ def test_one_input_is_taken_and_every_other_number_is_said() -> None:
 @pytest.mark.parametrize(
     ("name", "given", "why"),
     [
-        ("leave", [{}, {}], "these are 2"),
+        ("leave", [NOTHING, NOTHING], "these are 2"),
         ("leave", [{"deployment_id": "1", "how": "broken", "hold": HOLD}], "input.hold.at: is out of range"),
         ("join", [{"ticket": TICKET | {"workflow_id": ""}}], "input.ticket.workflow_id: must have"),
         ("join", [{"ticket": TICKET | {"workflow_id": "w" * 2000}}], "input.ticket.workflow_id: must have"),
         ("join", [{"ticket": TICKET | {"arrived_at": 10**40}}], "input.ticket.arrived_at: is out of range"),
-        ("hold", [None], "input: "),
+        ("hold", NULL, "input: "),
     ],
 )
 def test_what_an_environment_could_not_act_on_is_refused_by_its_path(name: str, given: list[Any], why: str) -> None:
@@ -56,7 +65,7 @@ def test_texts_that_no_record_could_hold_are_cut_and_said_to_be() -> None:
 
 def test_an_update_is_a_command_or_is_refused() -> None:
     must_be(HoldCommand(by="ann", reason="x"), HoldCommand)
-    for odd in (None, {}, b"", 1):
+    for odd in (None, "", b"", 1):
         with pytest.raises(ApplicationError, match="must be one HoldCommand") as refused:
             must_be(odd, HoldCommand)
         assert refused.value.type == "validation_failed"
