@@ -145,10 +145,8 @@ class TemporalRepairs(StuckWorkflows):
         for event in signals:
             signal = event.workflow_execution_signaled_event_attributes
             if not await self._readable(event):
-                sender = {"signal": signal.signal_name[:200], "sender": signal.identity[:200]}
-                logger.warning(
-                    "a signal that nobody can read is left out", extra={"workflow_id": workflow_id, **sender}
-                )
+                left_out = {"workflow_id": workflow_id, "signal": signal.signal_name, "sender": signal.identity}
+                logger.warning("a signal that nobody can read is left out", extra=left_out)
                 continue
             await self._client.workflow_service.signal_workflow_execution(
                 SignalWorkflowExecutionRequest(
