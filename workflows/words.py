@@ -14,11 +14,12 @@ _MAX_TITLE_BYTES: Final = 300
 _MAX_DETAILS_BYTES: Final = 16_000
 """Temporal's API names 20,000."""
 _TITLED: Final = str.maketrans("`[]<>\\~", "'()()/-")
+_LAST_MILLIS: Final = 253_402_300_799_000
 
 
 def moment(millis: int) -> str:
-    """A time for people, in UTC."""
-    return datetime.fromtimestamp(millis / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    """A time for people, in UTC; one behind the year 9999, which somebody else wrote, is its end."""
+    return datetime.fromtimestamp(min(max(millis, 0), _LAST_MILLIS) / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def quoted(text: str) -> str:

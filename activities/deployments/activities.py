@@ -18,6 +18,7 @@ from activities.deployments.signing import SpecSigner
 from activities.deployments.writers import DeploymentWriter
 from activities.errors import speaks_temporal
 from activities.events.witness import Witness
+from activities.fitting import shorter_deployment, written
 from activities.stores.interfaces import WriteOutcome
 from workflows.contracts.commands import JobInput, ReconcileResult
 from workflows.contracts.deployments.approvals import ApprovalFacts, ApprovalQuestion
@@ -67,7 +68,7 @@ class DeploymentActivities:
     @speaks_temporal
     async def record_deployment(self, write: DeploymentWrite) -> None:
         """Write the record's next state. A write that is there already, or older, changes nothing."""
-        await self.writer.write(self._attested(write))
+        await written(self.writer.write, self._attested(write), shorter_deployment)
 
     @activity.defn(name="load_deployment")
     @speaks_temporal

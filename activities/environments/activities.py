@@ -17,6 +17,7 @@ from activities.chaining.chains import NamedChain, run_chain
 from activities.environments import freezes
 from activities.errors import speaks_temporal
 from activities.events.witness import Witness
+from activities.fitting import shorter_environment, written
 from activities.stores.interfaces import WriteOutcome
 from workflows.contracts.deployments.environments import (
     EnvironmentInput,
@@ -76,7 +77,10 @@ class EnvironmentActivities:
         """Write the environment's record and events. A write that is there already, or older, changes nothing."""
         events = self.witness.attested(write.events, activity.info().workflow_id)
         attested = write.model_copy(update={"events": events})
-        await run_chain(self.writing, {"write": attested}, result="outcome", kind=WriteOutcome)
+        await written(self._write, attested, shorter_environment)
+
+    async def _write(self, write: EnvironmentWrite) -> WriteOutcome:
+        return await run_chain(self.writing, {"write": write}, result="outcome", kind=WriteOutcome)
 
     @activity.defn(name="check_freeze")
     @speaks_temporal

@@ -12,6 +12,7 @@ from temporalio import activity
 
 from activities.errors import speaks_temporal
 from activities.events.witness import Witness
+from activities.fitting import shorter_job, written
 from activities.jobs import dead_letters
 from activities.jobs.readers import JobReader
 from activities.jobs.reconcile import Reconciler
@@ -56,7 +57,7 @@ class JobActivities:
     @speaks_temporal
     async def record_job(self, write: JobWrite) -> None:
         """Write the record's next state. A write that is there already, or older, changes nothing."""
-        await self.writer.write(self._attested(write))
+        await written(self.writer.write, self._attested(write), shorter_job)
 
     def _attested(self, write: JobWrite) -> JobWrite:
         workflow_id = activity.info().workflow_id

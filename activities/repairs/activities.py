@@ -6,6 +6,7 @@ Deliberately not here: their order (``workflows.repair.workflow``), how a workfl
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ from typing import Any, Final, Protocol
 
 from temporalio import activity
 from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import EventType, ResetReapplyExcludeType
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest, SignalWorkflowExecutionRequest
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHistory
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -46,8 +49,11 @@ from workflows.contracts.repairs import (
 from workflows.contracts.statuses import Outcome
 from workflows.environment.presentation import environment_search_attributes, environment_static_summary
 from workflows.job.record import deployment_of
+from workflows.payloads.errors import UnreadablePayload
 from workflows.repair.history import unread_signals
 from workflows.repair.stuck import StuckWorkflows
+
+logger = logging.getLogger(__name__)
 
 _PATIENCE_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 0.5
@@ -89,7 +95,13 @@ class TemporalRepairs(StuckWorkflows):
         self._client, self._prover = client, prover or Prover()
 
     async def reset(self, reset: Reset) -> None:
-        """See ``Repairable``. The server repeats the signals and updates that came after the event."""
+        """See ``Repairable``. The server repeats the signals and updates that came after the event; where one of those
+        signals can be what stops the workflow, the others are sent again from here.
+        """
+        ended = self._client.get_workflow_handle(reset.workflow_id, run_id=reset.run_id)
+        signals = _signals(await ended.fetch_history(), reset.event_id)
+        all_readable = all([await self._readable(signal) for signal in signals])
+        own = [] if all_readable else [ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL]
         await self._client.workflow_service.reset_workflow_execution(
             ResetWorkflowExecutionRequest(
                 namespace=self._client.namespace,
@@ -97,8 +109,12 @@ class TemporalRepairs(StuckWorkflows):
                 workflow_task_finish_event_id=reset.event_id,
                 request_id=reset.request_id,
                 reason=reset.reason,
+                reset_reapply_exclude_types=own,
             )
         )
+        if not all_readable:  # the run has ended with it: by now all are there that came to it
+            signals = _signals(await ended.fetch_history(), reset.event_id)
+            await self._signal_again(reset.workflow_id, reset.run_id, signals)
 
     async def terminate(self, workflow_id: str, run_id: str, reason: str) -> None:
         """See ``Repairable``."""
@@ -109,7 +125,7 @@ class TemporalRepairs(StuckWorkflows):
                 raise
 
     async def start_environment(self, service_name: str, environment: str, ended_run: str) -> None:
-        """See ``Repairable``. A signal's id is that of its event, so that none is given twice."""
+        """See ``Repairable``."""
         workflow_id = environment_workflow_id(service_name, environment)
         await self._client.start_workflow(
             "EnvironmentWorkflow",
@@ -121,8 +137,18 @@ class TemporalRepairs(StuckWorkflows):
             static_summary=environment_static_summary(service_name, environment),
         )
         history = await self._client.get_workflow_handle(workflow_id, run_id=ended_run).fetch_history()
-        for event in unread_signals(history.events):
+        await self._signal_again(workflow_id, ended_run, unread_signals(history.events))
+
+    async def _signal_again(self, workflow_id: str, ended_run: str, signals: Sequence[HistoryEvent]) -> None:
+        """What a successor can take of what the run was told. A signal's id is that of its event, so that none is given
+        twice.
+        """
+        for event in signals:
             signal = event.workflow_execution_signaled_event_attributes
+            if not await self._readable(event):
+                left_out = {"workflow_id": workflow_id, "signal": signal.signal_name, "sender": signal.identity}
+                logger.warning("a signal that nobody can read is left out", extra=left_out)
+                continue
             await self._client.workflow_service.signal_workflow_execution(
                 SignalWorkflowExecutionRequest(
                     namespace=self._client.namespace,
@@ -133,6 +159,17 @@ class TemporalRepairs(StuckWorkflows):
                     request_id=f"{ended_run}-{event.event_id}",
                 )
             )
+
+    async def _readable(self, event: HistoryEvent) -> bool:
+        """Whether a workflow's worker can hand the signal over: one input, sealed with no key but ours."""
+        payloads = event.workflow_execution_signaled_event_attributes.input.payloads
+        codec = self._client.data_converter.payload_codec
+        if codec is not None:
+            try:
+                await codec.decode(payloads)
+            except UnreadablePayload:
+                return False
+        return len(payloads) == 1
 
     async def resume_job(self, job: Job, ended_run: str, odd_answer: str) -> bool:
         """See ``Repairable``. What it was started with is in the history of the run that was ended."""
@@ -242,6 +279,11 @@ class RepairActivities:
             await self.close_deployment(deployment_id, ending)
         except NotFound:  # it broke before its record was created
             return
+
+
+def _signals(history: WorkflowHistory, after: int) -> list[HistoryEvent]:
+    signaled = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
+    return [event for event in history.events if event.event_id > after and event.event_type == signaled]
 
 
 async def wait_for_progress(

@@ -14,11 +14,10 @@ from pydantic import ValidationError
 from activities.environments.freezes import freeze_errors, freeze_errors_in
 from activities.stores.interfaces import ArtifactStore
 from workflows.contracts.deployments.services import DefinitionRequest, ServiceDefinition
-from workflows.contracts.errors import FieldError, NotFound, ValidationFailed, field_errors
+from workflows.contracts.errors import FieldError, NotFound, ValidationFailed, errors_text, field_errors
 from workflows.yaml_text import UnreadableYaml, yaml_to_json
 
 MAX_DEFINITION_BYTES: Final = 256 * 1024
-_SHOWN: Final = 5
 
 
 async def load_definition(artifacts: ArtifactStore, request: DefinitionRequest) -> ServiceDefinition:
@@ -73,10 +72,8 @@ async def _content(artifacts: ArtifactStore, request: DefinitionRequest) -> byte
 
 def _refused(path: str, errors: list[FieldError]) -> ValidationFailed:
     """The message tells the first errors, because it is what the deployment's record shows."""
-    shown = "; ".join(f"{error.field}: {error.message}" if error.field else error.message for error in errors[:_SHOWN])
-    more = f"; and {len(errors) - _SHOWN} more" if len(errors) > _SHOWN else ""
     return ValidationFailed(
-        f"The service's definition {path} cannot be used: {shown}{more}. Correct it in the repository and deploy that "
-        "commit.",
+        f"The service's definition {path} cannot be used: {errors_text(errors)}. Correct it in the repository and "
+        "deploy that commit.",
         errors,
     )

@@ -31,6 +31,7 @@ from api.temporal.task_queues import EMPTY, Backlog
 from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.errors import Unavailable
 from workflows.contracts.statuses import Priority
+from workflows.payloads.holder import HOLDER
 
 _POLL_TIMEOUT: Final = timedelta(seconds=70)
 """The server answers after 60 s that there is nothing. Nearer to a deadline, a task that was handed out could be lost
@@ -118,10 +119,12 @@ class AttemptTasks:
     async def complete(self, token: bytes, result: AttemptResult) -> None:
         """Report how the attempt ended. Raises LeaseLapsed."""
         client = self._client()
+        (payload,) = await client.data_converter.encode([result])
+        payload.metadata[HOLDER] = result.agent_id.encode()
         request = RespondActivityTaskCompletedRequest(
             namespace=client.namespace,
             task_token=token,
-            result=Payloads(payloads=await client.data_converter.encode([result])),
+            result=Payloads(payloads=[payload]),
             identity=result.agent_id,
         )
         try:

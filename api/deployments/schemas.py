@@ -11,10 +11,10 @@ from pydantic import BaseModel, Field, StringConstraints, create_model, model_va
 from workflows.contracts.base import Frozen
 from workflows.contracts.deployments.commands import Comment
 from workflows.contracts.deployments.deployment import Deployment, Version
-from workflows.contracts.deployments.environments import Why
+from workflows.contracts.deployments.environments import PerhapsWhy, Why
 from workflows.contracts.deployments.rules import Positive
 from workflows.contracts.deployments.services import EnvironmentName
-from workflows.contracts.fields import CommitSha, Line, Person, Prose
+from workflows.contracts.fields import CommitSha, Line, Person
 from workflows.contracts.sealed import SignedApproval
 
 _INTERNAL: Final = frozenset({"fingerprint", "sequence", "parties"})
@@ -80,7 +80,7 @@ class ReasonRequest(SignedBody):
 class CancelDeploymentRequest(SignedBody):
     """Why it is ended."""
 
-    reason: Prose = ""
+    reason: PerhapsWhy = ""
 
 
 class ReportedStatus(StrEnum):

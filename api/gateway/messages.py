@@ -26,11 +26,7 @@ VIEWS: Final[Mapping[str, Mapping[str, tuple[int, Any]]]] = {
     "ApplicationFailureInfo": {"type": (1, _TEXT), "non_retryable": (2, _TRUTH)},
     "MetadataEntry": {"key": (1, _TEXT), "value": (2, _BYTES)},
     "Payload": {"metadata": (1, ["MetadataEntry"]), "data": (2, _BYTES)},
-    "Failure": {
-        "message": (1, _TEXT),
-        "application_failure_info": (5, "ApplicationFailureInfo"),
-        "encoded_attributes": (20, "Payload"),
-    },
+    "Failure": {"message": (1, _TEXT), "application_failure_info": (5, "ApplicationFailureInfo")},
     "DescribeNamespaceRequest": {"namespace": (1, _TEXT), "id": (2, _TEXT)},
     "PollActivityTaskQueueRequest": {
         "namespace": (1, _TEXT),

@@ -15,6 +15,7 @@ from api.gateway.messages import Messages
 from api.gateway.refusals import denied, malformed
 from api.gateway.tokens import Caller
 from workflows.contracts.ids import TASKS_SUFFIX, is_queue_of, pool_queue
+from workflows.payloads.holder import HOLDER
 
 SERVICE: Final = "/temporal.api.workflowservice.v1.WorkflowService/"
 HEALTH_CHECK: Final = "/grpc.health.v1.Health/Check"
@@ -107,10 +108,11 @@ _of_any_answer: Final = _of_a_task("RespondActivityTaskCompletedRequest")
 
 def _answer(scope: Scope, content: bytes) -> bytes:
     """An attempt is answered with one payload that a workflow can read. With none or several, the SDK of its worker
-    fails the workflow's task again and again, before any code of ours ("Not exactly one payload").
+    fails the workflow's task again and again, before any code of ours ("Not exactly one payload"). Whose answer it is
+    is written beside it: what it says of that itself counts for nothing.
     """
-    own = _of_any_answer(scope, content)
-    payloads = scope.messages.read("RespondActivityTaskCompletedRequest", own).result.payloads
+    request = scope.messages.read("RespondActivityTaskCompletedRequest", _of_any_answer(scope, content))
+    payloads = request.result.payloads
     encodings = [entry.value for payload in payloads for entry in payload.metadata if entry.key == "encoding"]
     if len(payloads) != 1 or len(encodings) != 1 or encodings[0] not in READABLE:
         raise malformed(
@@ -118,7 +120,12 @@ def _answer(scope: Scope, content: bytes) -> bytes:
             f" {len(payloads)} payloads. The attempt goes to another agent when its lease lapses: look at this agent's"
             " version, and at who else has its token."
         )
-    return own
+    metadata = payloads[0].metadata
+    others = [entry for entry in metadata if entry.key != HOLDER]
+    del metadata[:]
+    metadata.extend(others)
+    metadata.add(key=HOLDER, value=scope.caller.agent_id.encode())
+    return _bytes(request)
 
 
 def _worker_heartbeat(scope: Scope, content: bytes) -> bytes:

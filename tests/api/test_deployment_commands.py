@@ -45,6 +45,14 @@ async def test_a_reason_is_needed(bench: Bench, command: str) -> None:
     assert bench.releases.commands == []
 
 
+async def test_a_reason_to_cancel_is_as_long_as_any_other(bench: Bench) -> None:
+    url = await started(bench)
+    answer = await bench.admin.post(f"{url}/cancel", json={"reason": "r" * 40_000})
+    assert (answer.status_code, [error["field"] for error in answer.json()["errors"]]) == (422, ["reason"])
+    assert bench.releases.commands == []
+    assert (await bench.admin.post(f"{url}/cancel", json={"reason": "r" * 1024})).status_code == 200
+
+
 @pytest.mark.parametrize("field", ["via", "address", "succeeded", "wrong"])
 async def test_a_signature_cannot_be_forged(bench: Bench, field: str) -> None:
     url = await started(bench)

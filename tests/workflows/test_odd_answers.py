@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import uuid
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -9,11 +10,13 @@ from pathlib import Path
 
 import pytest
 from temporalio.api.common.v1 import Payload, Payloads
+from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import (
     PollActivityTaskQueueRequest,
     PollActivityTaskQueueResponse,
     RespondActivityTaskCompletedRequest,
+    RespondActivityTaskFailedRequest,
 )
 from temporalio.client import Client
 
@@ -21,7 +24,9 @@ from activities.clock import epoch_millis
 from activities.repairs.watch import Watch
 from tests.workflows.conftest import keep_history
 from tests.workflows.deployment_harness import Deploys
+from workflows.client.deployments import DeploymentClient
 from workflows.client.jobs import JobClient
+from workflows.client.proving import Prover
 from workflows.client.repairs import RepairClient
 from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.audit.events import AuditEvent, EventQuery
@@ -53,6 +58,13 @@ class OddAgent:
         await self._client.workflow_service.respond_activity_task_completed(
             RespondActivityTaskCompletedRequest(
                 namespace=self._client.namespace, task_token=task.task_token, result=Payloads(payloads=payloads)
+            )
+        )
+
+    async def fail(self, task: PollActivityTaskQueueResponse, failure: Failure) -> None:
+        await self._client.workflow_service.respond_activity_task_failed(
+            RespondActivityTaskFailedRequest(
+                namespace=self._client.namespace, task_token=task.task_token, failure=failure, identity="odd-agent"
             )
         )
 
@@ -112,11 +124,14 @@ async def repaired(deploys: Deploys, job_id: str) -> AuditEvent:
             await asyncio.sleep(0.1)
 
 
-async def goes_on_as_a_dead_letter(deploys: Deploys, odd: list[Payload], words: str) -> str:
+async def goes_on_as_a_dead_letter(deploys: Deploys, odd: list[Payload] | Failure, words: str) -> str:
     """What follows is what follows any attempt that its agent spoiled, and a redrive runs."""
-    pool = f"odd-{len(odd)}-{deploys.pool}"
+    pool = f"odd-{uuid.uuid4().hex[:8]}-{deploys.pool}"
     job_id, agent = await submit(deploys, pool), OddAgent(deploys.client, pool)
-    await agent.answer(await agent.take(), odd)
+    if isinstance(odd, Failure):
+        await agent.fail(await agent.take(), odd)
+    else:
+        await agent.answer(await agent.take(), odd)
     async with watching(deploys):
         parked = await until(deploys, job_id, JobStatus.DEAD_LETTERED)
         told = await repaired(deploys, job_id)
@@ -144,15 +159,42 @@ async def test_not_exactly_one_payload_ends_the_attempt(deploys: Deploys, reques
 
 
 async def test_a_payload_sealed_with_nobodys_key_ends_the_attempt(deploys: Deploys, tmp_path: Path) -> None:
+    await with_codec(deploys, tmp_path)
+    (sealed,) = await SealingCodec([bytes(32)]).encode([PLAIN])
+    await goes_on_as_a_dead_letter(deploys, [sealed], "sealed with a key that is not ours")
+
+
+async def test_a_failure_that_nobody_can_read_ends_the_attempt(deploys: Deploys, tmp_path: Path) -> None:
+    """What an agent says in an error is as much its own as an answer; also of one that is straight at Temporal."""
+    await with_codec(deploys, tmp_path)
+    info = ApplicationFailureInfo(type="x")
+    garbage = Payload(metadata={"encoding": b"binary/hybridci-sealed"}, data=bytes(80))
+    words = "a failure that was sealed with a key that is not ours"
+    sealed = Failure(message="e", encoded_attributes=garbage, application_failure_info=info)
+    details = Failure(message="e", application_failure_info=ApplicationFailureInfo(type="x"))
+    details.application_failure_info.details.payloads.append(garbage)
+    await asyncio.gather(
+        goes_on_as_a_dead_letter(deploys, sealed, words),
+        goes_on_as_a_dead_letter(deploys, details, words),
+    )
+
+
+async def with_codec(deploys: Deploys, folder: Path) -> None:
+    """The worker and its client have a key."""
     await deploys.stop_worker()
-    keys = tmp_path / "keys"
+    keys = folder / "keys"
     keys.write_text(new_key())
     config = deploys.client.config()
     config["data_converter"] = data_converter(CodecSettings(keys_file=keys))
     deploys.client = Client(**config)
+    deploys.releases = DeploymentClient(deploys.client, Prover(deploys.approving.secret()))
     await deploys.start_worker()
-    (sealed,) = await SealingCodec([bytes(32)]).encode([PLAIN])
-    await goes_on_as_a_dead_letter(deploys, [sealed], "sealed with a key that is not ours")
+
+
+async def test_a_failure_without_a_codec_that_cannot_be_read_ends_the_attempt(deploys: Deploys) -> None:
+    failure = Failure(message="e", application_failure_info=ApplicationFailureInfo(type="x"))
+    failure.application_failure_info.details.payloads.add(metadata={"encoding": b"json/plain"}, data=b"{")
+    await goes_on_as_a_dead_letter(deploys, failure, "a failure that cannot be read")
 
 
 async def test_a_production_job_fails_and_its_deployment_goes_on(deploys: Deploys) -> None:

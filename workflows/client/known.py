@@ -6,7 +6,7 @@ The second needs no control worker. Deliberately not here: what is a record (``j
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Final, TypeVar, cast
+from typing import Final, TypeVar
 
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import (
@@ -20,6 +20,7 @@ from temporalio.converter import WorkflowSerializationContext
 
 from workflows.client.answers import RPC_TIMEOUT, answer
 from workflows.contracts.errors import HybridCIError, NotFound, Unavailable
+from workflows.payloads.errors import UnreadablePayload
 
 S = TypeVar("S")
 I = TypeVar("I")  # noqa: E741 - what a workflow is started with
@@ -67,8 +68,15 @@ async def started_with(client: Client, workflow_id: str, kind: type[I]) -> tuple
                 context = WorkflowSerializationContext(namespace=client.namespace, workflow_id=workflow_id)
                 converter = client.data_converter.with_context(context)
                 payloads = event.workflow_execution_started_event_attributes.input.payloads
-                (start,) = await converter.decode(list(payloads), [kind])
-                return cast(I, start), event.event_time.ToMilliseconds()
+                try:
+                    (start,) = await converter.decode(list(payloads), [kind])
+                    if not isinstance(start, kind):  # ``binary/null`` is None, whatever is wanted
+                        raise TypeError(type(start).__name__)
+                except UnreadablePayload as error:
+                    raise Unavailable(f"What this workflow was started with cannot be opened: {error}") from error
+                except Exception as error:  # a converter may raise anything; Temporal's own CLI starts with anything
+                    raise NotFound(f"What was started under this id is no {kind.__name__}.") from error
+                return start, event.event_time.ToMilliseconds()
         raise Unavailable("Temporal showed a history without a beginning; ask again.")
 
     return await answer(read())

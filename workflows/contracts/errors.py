@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Any, Final, Protocol
 
 from workflows.contracts.base import Frozen
+from workflows.contracts.fields import shortened
 
 
 class ErrorCode(StrEnum):
@@ -103,6 +104,9 @@ def error_from_code(code: str | None, message: str, details: Mapping[str, Any] |
 
 MAX_FIELD_ERRORS: Final = 100
 """More are not told: somebody who has corrected a hundred asks again."""
+_TOLD_IN_WORDS: Final = 5
+_MAX_PATH_CHARACTERS: Final = 200
+_MAX_MESSAGE_CHARACTERS: Final = 500
 
 
 class Invalid(Protocol):
@@ -120,9 +124,19 @@ def field_errors(error: Invalid, *, inside: str = "", nameless: str = "") -> lis
     logs.
     """
     return [
-        FieldError(field=_path(item["loc"], inside) or nameless, message=_message(item).removeprefix("Value error, "))
+        FieldError(
+            field=shortened(_path(item["loc"], inside) or nameless, _MAX_PATH_CHARACTERS),
+            message=shortened(_message(item).removeprefix("Value error, "), _MAX_MESSAGE_CHARACTERS),
+        )
         for item in error.errors()[:MAX_FIELD_ERRORS]
     ]
+
+
+def errors_text(errors: Sequence[FieldError]) -> str:
+    """The first of them in one line, and how many more there are: the length of a record's text is bounded."""
+    told = [f"{error.field}: {error.message}" if error.field else error.message for error in errors[:_TOLD_IN_WORDS]]
+    more = f"; and {len(errors) - _TOLD_IN_WORDS} more" if len(errors) > _TOLD_IN_WORDS else ""
+    return "; ".join(told) + more
 
 
 def fields_text(error: Invalid, *, nameless: str = "") -> str:

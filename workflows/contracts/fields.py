@@ -14,6 +14,8 @@ from workflows.contracts.folding import looks_blank
 from workflows.contracts.ids import NAME_PATTERN
 
 MAX_TIMEOUT_SECONDS: Final = 7 * 24 * 3600
+MAX_TEXT_CHARACTERS: Final = 4096
+"""What a record or an event keeps of one text. More than any field lets a caller write."""
 _ENV_NAME: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
 _REPO_SCHEMES: Final = ("https://", "ssh://", "file://")
 _CREDENTIALS: Final = re.compile(r"[a-z]+://([^/@]*:[^/@]+|(gh[pousr]_|github_pat_|glpat-|glptt-)[^/@]*)@")
@@ -59,6 +61,14 @@ def misleading_in(text: str, *, lines: bool) -> str | None:
 def without_misleading(text: str, *, lines: bool) -> str:
     """With a blank for each such character: for text whose sender cannot be asked to correct it."""
     return (_IN_PROSE if lines else _IN_A_LINE).sub(" ", text)
+
+
+def shortened(text: str, most: int = MAX_TEXT_CHARACTERS) -> str:
+    """The text, or as much of its beginning as leaves room to say that it was cut, and how long it was."""
+    if len(text) <= most:
+        return text
+    end = f" … (cut: it had {len(text)} characters)"
+    return text[: max(0, most - len(end))] + end
 
 
 def _clear_line(text: str, info: ValidationInfo) -> str:

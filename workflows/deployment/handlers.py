@@ -13,6 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.deployments.deployment import Deployment
     from workflows.deployment.context import Context
     from workflows.deployment.inbox import Command, Signal, hear, refuse, take, take_signal
+    from workflows.incoming import must_be
 
 
 class HandlerOwner(Protocol):
@@ -44,6 +45,7 @@ def _update(kind: Command[Any]) -> Callable[..., Any]:
         return await take(self.context, kind, command)
 
     def allowed(self: HandlerOwner, command: Any) -> None:
+        must_be(command, kind.model)
         refuse(self.context, kind, command)
 
     update = workflow.update(name=kind.name, description=kind.description)(_method(handler, command=kind.model))
@@ -52,15 +54,15 @@ def _update(kind: Command[Any]) -> Callable[..., Any]:
 
 
 def _command_signal(kind: Command[Any]) -> Callable[..., Any]:
-    async def handler(self: HandlerOwner, message: Any = None) -> None:
-        await take_signal(self.context, kind, message)
+    async def handler(self: HandlerOwner, *given: Any) -> None:
+        await take_signal(self.context, kind, given)
 
     return workflow.signal(name=kind.name, description=kind.description)(_method(handler))
 
 
 def _signal(kind: Signal[Any]) -> Callable[..., Any]:
-    async def handler(self: HandlerOwner, message: Any = None) -> None:
-        await hear(self.context, kind, message)
+    async def handler(self: HandlerOwner, *given: Any) -> None:
+        await hear(self.context, kind, given)
 
     return workflow.signal(name=kind.name, description=kind.description)(_method(handler))
 

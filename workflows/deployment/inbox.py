@@ -7,11 +7,11 @@ record, the lock) is in order by the journal's and the lock's own.
 Deliberately not here: which messages there are (``commands``, ``signals``), how the SDK hands them over (``handlers``).
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
@@ -19,15 +19,15 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.details import Details
     from workflows.contracts.audit.types import EventType
     from workflows.contracts.deployments.deployment import Deployment
-    from workflows.contracts.errors import ErrorCode, fields_text
+    from workflows.contracts.errors import ErrorCode
     from workflows.contracts.who import Message, Who
     from workflows.deployment.context import Context
     from workflows.deployment.journal import ENVIRONMENT
     from workflows.deployment.judging import are_judged
     from workflows.deployment.state import State
+    from workflows.incoming import read
     from workflows.job.recorded import now_ms
 
-_LONGEST_WHY: Final = 1000
 M = TypeVar("M", bound=BaseModel)
 C = TypeVar("C", bound=Who)
 
@@ -118,9 +118,9 @@ def refuse(context: Context, kind: Command[C], command: C) -> None:
         raise NotNow(reason)
 
 
-async def take_signal(context: Context, kind: Command[C], message: Any) -> None:
+async def take_signal(context: Context, kind: Command[C], given: Sequence[Any]) -> None:
     """As the update, for who needs no answer: a refusal changes nothing but the audit trail."""
-    command, reason = read(kind.model, message)
+    command, reason = read(kind.model, given)
     if command is not None:
         command = _heard(command)
         refusal = kind.refusal if kind.before is None or are_judged(context) else kind.before
@@ -136,9 +136,9 @@ async def take_signal(context: Context, kind: Command[C], message: Any) -> None:
     await context.journal.record()
 
 
-async def hear(context: Context, kind: Signal[M], message: Any) -> None:
+async def hear(context: Context, kind: Signal[M], given: Sequence[Any]) -> None:
     """Take it in, unless it is malformed or says nothing now."""
-    said, _ = read(kind.model, message)
+    said, _ = read(kind.model, given)
     if said is None:
         return
     before = context.state
@@ -149,16 +149,6 @@ async def hear(context: Context, kind: Signal[M], message: Any) -> None:
     if step.note is not None:
         context.journal.note(step.note.what, ENVIRONMENT, message=step.note.message)
     await kind.then(context, before, said)
-
-
-def read(kind: type[M], message: Any) -> tuple[M | None, str | None]:
-    """The message, or None and why it is none: the SDK drops a malformed signal in silence, and one that was typed
-    without input would fail the workflow's task for ever.
-    """
-    try:
-        return kind.model_validate(message), None
-    except ValidationError as error:
-        return None, fields_text(error, nameless="input")[:_LONGEST_WHY]
 
 
 def _heard(command: C) -> C:

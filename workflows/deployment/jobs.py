@@ -19,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.commands import JobInput
     from workflows.contracts.deployments.deployment import Deployment
     from workflows.contracts.errors import fields_text
+    from workflows.contracts.fields import shortened
     from workflows.contracts.ids import CONTROL_QUEUE, job_workflow_id
     from workflows.contracts.jobs import Job, JobSpec
     from workflows.contracts.statuses import JobStatus
@@ -33,6 +34,8 @@ with workflow.unsafe.imports_passed_through():
 _SIGNED: Final = "sign-what-a-deployment-runs"  # 2026-11: before, nothing was signed
 _SIGNED_BACK: Final = "sign-what-a-rollback-runs"
 """By a name of its own: a version that went live before there were signatures rolls back with them all the same."""
+_MAX_WHY_CHARACTERS: Final = 1200
+"""What an agent says may have 1,000; what follows of it is told behind it."""
 _GIT_PEOPLE: Final = "who-wrote-it-as-git-has-it"  # 2026-11: before, nobody looked
 
 
@@ -133,10 +136,8 @@ class Jobs:
 
 def why_failed(job: Job) -> str:
     """A job's failure in words, with where to look."""
-    return (
-        f"The {job.job_type} job {job.job_id} is {job.status}: {job.error_message or job.cause or 'no reason given'} "
-        f"Its log: `hybridci job logs {job.job_id}`."
-    )
+    why = shortened(job.error_message or job.cause or "no reason given", _MAX_WHY_CHARACTERS)
+    return f"The {job.job_type} job {job.job_id} is {job.status}: {why} Its log: `hybridci job logs {job.job_id}`."
 
 
 def succeeded(job: Job) -> bool:

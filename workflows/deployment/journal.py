@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Concatenate, Final, ParamSpec, Unpack
 
 from temporalio import workflow
+from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from workflows.calls import Calls
@@ -22,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.deployments.deployment import Deployment, DeploymentWrite
     from workflows.contracts.proofs import Claim
     from workflows.contracts.who import Who
+    from workflows.deployment import record
     from workflows.deployment.presentation import deployment_details
     from workflows.deployment.progress import Advance, Phase
     from workflows.deployment.state import State
@@ -31,6 +33,9 @@ _EVENT_IDS: Final = uuid.UUID("0b1a8f0e-5b1c-5a9e-9a55-2a4b8f6f3c11")
 WORKFLOW: Final = Who.itself("workflow")
 ENVIRONMENT: Final = Who.itself("environment")
 P = ParamSpec("P")
+_REFUSED_RECORD: Final = "a-refused-record-is-not-the-end"  # 2026-11: before, it failed the workflow
+_MOST_UNWRITTEN: Final = 100
+"""Events that are kept while the store refuses the record."""
 
 
 class Journal:
@@ -54,8 +59,13 @@ class Journal:
         self.state = self.state.moved(phase, **update)
 
     async def record(self) -> None:
-        """Write the record and the events noted since, in order, unless both are written already."""
+        """Write the record and the events noted since, in order, unless both are written already.
+
+        One that is refused for good is told in the log and written with the next change: the deployment goes on.
+        Raises ApplicationError for the first write, without which there is none.
+        """
         async with self._writing:
+            self.change(record.bounded)
             written, events, deployment = self.written, self._events, self.state.deployment
             same = written is not None and written.model_copy(
                 update={"sequence": deployment.sequence, "updated_at": deployment.updated_at}
@@ -67,11 +77,18 @@ class Journal:
             self.change(Deployment.model_copy, update={"sequence": sequence, "updated_at": now_ms()})
             deployment = self.state.deployment
             previous, claim = (written.status, None) if written else (None, self._claim)
-            doubt = await self._calls.call(
-                record_deployment if written else create_deployment,
-                DeploymentWrite(deployment=deployment, previous=previous, claim=claim, events=events),
-                summary=f"record: {deployment.status} {deployment.environment or ''}".strip(),
-            )
+            try:
+                doubt = await self._calls.call(
+                    record_deployment if written else create_deployment,
+                    DeploymentWrite(deployment=deployment, previous=previous, claim=claim, events=events),
+                    summary=f"record: {deployment.status} {deployment.environment or ''}".strip(),
+                )
+            except ApplicationError as error:
+                if written is None or not workflow.patched(_REFUSED_RECORD):
+                    raise
+                workflow.logger.error("the deployment's record is refused", exc_info=error)
+                self._events = [*events, *self._events][-_MOST_UNWRITTEN:]
+                return
             self.written = deployment
             if doubt is not None:
                 self.change(Deployment.model_copy, update={"start_doubt": doubt})

@@ -26,7 +26,7 @@ from workflows.contracts.deployments.services import (
     ServiceDefinition,
     ServicePolicy,
 )
-from workflows.contracts.errors import FieldError, field_errors
+from workflows.contracts.errors import FieldError, errors_text, field_errors
 
 _LIMITS: Final = ("max_error_rate", "max_latency_ms", "min_requests_per_sec")
 Rule = Callable[[Any, Any, str], Any]
@@ -37,7 +37,7 @@ class LooserThanPolicy(Exception):
     """The file asks for what the policy does not allow."""
 
     def __init__(self, errors: Sequence[FieldError]) -> None:
-        super().__init__("; ".join(f"{error.field}: {error.message}" for error in errors))
+        super().__init__(errors_text(errors))
         self.errors = errors
 
 

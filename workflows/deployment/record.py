@@ -4,7 +4,9 @@ Deliberately not here: when they are applied (``workflow``).
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
 
 from workflows.contracts.deployments.commands import DeploymentInput
 from workflows.contracts.deployments.deployment import (
@@ -20,9 +22,12 @@ from workflows.contracts.deployments.deployment import (
 )
 from workflows.contracts.deployments.environments import Granted
 from workflows.contracts.deployments.services import ServiceDefinition, spec_fields
+from workflows.contracts.fields import MAX_TEXT_CHARACTERS, shortened
 from workflows.contracts.jobs import Job
 from workflows.contracts.people import GitPeople
 from workflows.deployment.verification import added
+
+M = TypeVar("M", bound=BaseModel)
 
 
 def new_deployment(start: DeploymentInput, now: int) -> Deployment:
@@ -232,6 +237,7 @@ def rolled_back(deployment: Deployment, now: int) -> Deployment:
 
 def rollback_failed(deployment: Deployment, message: str, now: int) -> Deployment:
     """A rollback failed: nobody knows what runs there. The deployment stays open for the next try."""
+    message = shortened(message, MAX_TEXT_CHARACTERS // 2)  # what to do about it stands behind it
     changed = rollback_changed(deployment, status=RollbackStatus.FAILED, completed_at=now, error_message=message)
     environment = changed.rollback.environment if changed.rollback is not None else deployment.environment or ""
     words = (
@@ -249,3 +255,23 @@ def rollback_failed(deployment: Deployment, message: str, now: int) -> Deploymen
             "closed": False,
         }
     )
+
+
+def bounded(deployment: Deployment, most: int = MAX_TEXT_CHARACTERS) -> Deployment:
+    """With texts of at most ``most`` characters, whoever said them: a record that its store refuses tells nobody."""
+    changed = _cut(deployment, most, "waits_for", "error_message", "start_doubt")
+    rollbacks = [_cut(each, most, "reason", "by", "error_message") for each in deployment.rollbacks]
+    update: dict[str, Any] = {
+        "stages": [_cut(each, most, "waits_for", "error_message") for each in deployment.stages],
+        "approvals": [_cut(each, most, "comment", "why") for each in deployment.approvals],
+        "rollbacks": rollbacks,
+    }
+    if deployment.rollback is not None:
+        update["rollback"] = _cut(deployment.rollback, most, "reason", "by", "error_message")
+    return changed.model_copy(update=update)
+
+
+def _cut(model: M, most: int, *names: str) -> M:
+    texts = {name: getattr(model, name) for name in names}
+    update = {name: shortened(text, most) for name, text in texts.items() if text is not None and len(text) > most}
+    return model.model_copy(update=update) if update else model

@@ -8,7 +8,7 @@ arrived) → live, until another version takes its place or it is rolled back.
 environment's lock (``workflows.environment``).
 """
 
-from typing import Final
+from typing import Any, Final
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
@@ -91,7 +91,7 @@ class DeploymentWorkflow:
             self.context.journal.state = state.interrupted(_CANCELLED)
 
     @workflow.update(name="created", description="Answer with the record once it is readable.")
-    async def created(self) -> Deployment:
+    async def created(self, *_given: Any) -> Deployment:
         """Answer once the record is readable."""
         await workflow.wait_condition(lambda: self._created or self._rejected is not None)
         if self._rejected is not None:

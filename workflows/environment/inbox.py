@@ -3,10 +3,10 @@
 Pure. Deliberately not here: what becomes of them (``workflow``).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydantic import ValidationError
 from temporalio.exceptions import ApplicationError
 
 from workflows.contracts.deployments.environments import (
@@ -20,10 +20,12 @@ from workflows.contracts.deployments.environments import (
     UnfreezeCommand,
     Yielded,
 )
-from workflows.contracts.errors import HybridCIError, fields_text
+from workflows.contracts.errors import HybridCIError
+from workflows.contracts.fields import shortened
 from workflows.environment.commands import Command
+from workflows.incoming import read
 
-_LONGEST_WHY: Final = 1000
+_MAX_NAME_CHARACTERS: Final = 256
 _SIGNALS: Final[dict[str, type[Join | Leave | BecameLive | Yielded]]] = {
     "join": Join,
     "leave": Leave,
@@ -82,14 +84,27 @@ class Restored:
 Message = Join | Leave | BecameLive | Yielded | Asked | Malformed | Gone | Closed | Restored
 
 
-def received(name: str, message: Any) -> Message:
-    """What a signal of this name says; its input can be any JSON, or nothing."""
-    try:
-        if name in _COMMANDS:
-            return Asked(_COMMANDS[name].model_validate(message), name, signal=True)
-        return _SIGNALS[name].model_validate(message)
-    except ValidationError as error:
-        return Malformed(name, fields_text(error, nameless="input")[:_LONGEST_WHY])
+def received(name: str, given: Sequence[Any]) -> Message:
+    """What a signal of this name says; its input can be anything, or nothing."""
+    if name in _COMMANDS:
+        command, why = read(_COMMANDS[name], given)
+        return Malformed(name, why or "") if command is None else Asked(command, name, signal=True)
+    message, why = read(_SIGNALS[name], given)
+    if message is None:
+        return Malformed(name, why or "")
+    return _cut(message)
+
+
+def _cut(message: Join | Leave | BecameLive | Yielded) -> Message:
+    """With texts that the record can hold: no caller of ours sends longer ones."""
+    if isinstance(message, Leave) and message.hold is not None:
+        hold = message.hold
+        texts = {"by": shortened(hold.by, _MAX_NAME_CHARACTERS), "reason": shortened(hold.reason)}
+        return message.model_copy(update={"hold": hold.model_copy(update=texts)})
+    if isinstance(message, Join):
+        version = shortened(message.ticket.version, _MAX_NAME_CHARACTERS)
+        return Join(ticket=message.ticket.model_copy(update={"version": version}))
+    return message
 
 
 def in_words(error: HybridCIError) -> str:

@@ -8,7 +8,8 @@ from typing import Final
 from workflows.contracts.audit.details import Details
 from workflows.contracts.audit.events import AuditEvent, new_event
 from workflows.contracts.audit.types import EventType
-from workflows.contracts.deployments.environments import EnvironmentState, Holder, Ticket
+from workflows.contracts.deployments.environments import EnvironmentState, Holder, LiveVersion, Ticket
+from workflows.contracts.fields import shortened
 from workflows.contracts.who import Message, Who
 from workflows.words import moment
 
@@ -70,4 +71,30 @@ def event(
         reason=reason,
         message=message,
         claim=who.claim() if isinstance(who, Message) else None,
+    )
+
+
+def bounded(state: EnvironmentState, most: int) -> EnvironmentState:
+    """With texts of at most ``most`` characters, whoever said them: a record that its store refuses tells nobody."""
+
+    def version(of: LiveVersion) -> LiveVersion:
+        return of.model_copy(update={"version": shortened(of.version, most)})
+
+    hold, holder = state.hold, state.holder
+    return state.model_copy(
+        update={
+            "hold": hold and hold.model_copy(update={n: shortened(getattr(hold, n), most) for n in ("by", "reason")}),
+            "holder": holder and holder.model_copy(update={"version": shortened(holder.version, most)}),
+            "live": state.live and version(state.live),
+            "history": [version(each) for each in state.history],
+            "queue": [
+                each.model_copy(
+                    update={
+                        "version": shortened(each.version, most),
+                        "waits_for": None if each.waits_for is None else shortened(each.waits_for, most),
+                    }
+                )
+                for each in state.queue
+            ],
+        }
     )

@@ -43,6 +43,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from workflows.environment.step import EnvironmentStep, Tell
     from workflows.failures import crossing
+    from workflows.incoming import must_be
     from workflows.job.recorded import now_ms
     from workflows.shielded import shielded
 
@@ -201,24 +202,24 @@ class EnvironmentWorkflow(EnvironmentEffects):
             raise crossing(refusal)
 
     @workflow.signal(name="join")
-    def join(self, message: Any = None) -> None:
+    def join(self, *given: Any) -> None:
         """Take a place in line (``Join``)."""
-        self._hear(received("join", message))
+        self._hear(received("join", given))
 
     @workflow.signal(name="leave")
-    def leave(self, message: Any = None) -> None:
+    def leave(self, *given: Any) -> None:
         """Out of the line, or the lock back (``Leave``)."""
-        self._hear(received("leave", message))
+        self._hear(received("leave", given))
 
     @workflow.signal(name="became_live")
-    def became_live(self, message: Any = None) -> None:
+    def became_live(self, *given: Any) -> None:
         """The holder's version is live (``BecameLive``)."""
-        self._hear(received("became_live", message))
+        self._hear(received("became_live", given))
 
     @workflow.signal(name="yielded")
-    def yielded(self, message: Any = None) -> None:
+    def yielded(self, *given: Any) -> None:
         """The live holder hands over (``Yielded``)."""
-        self._hear(received("yielded", message))
+        self._hear(received("yielded", given))
 
     @workflow.update(name="hold")
     async def hold_update(self, command: HoldCommand) -> EnvironmentState:
@@ -242,39 +243,43 @@ class EnvironmentWorkflow(EnvironmentEffects):
 
     @hold_update.validator
     def _hold_allowed(self, command: HoldCommand) -> None:
+        must_be(command, HoldCommand)
         self._must_be_allowed(command)
 
     @release_update.validator
     def _release_allowed(self, command: ReleaseCommand) -> None:
+        must_be(command, ReleaseCommand)
         self._must_be_allowed(command)
 
     @freeze_update.validator
     def _freeze_allowed(self, command: FreezeCommand) -> None:
+        must_be(command, FreezeCommand)
         self._must_be_allowed(command)
 
     @unfreeze_update.validator
     def _unfreeze_allowed(self, command: UnfreezeCommand) -> None:
+        must_be(command, UnfreezeCommand)
         self._must_be_allowed(command)
 
     @workflow.signal(name="hold")
-    def hold_signal(self, command: Any = None) -> None:
+    def hold_signal(self, *given: Any) -> None:
         """``HoldCommand``, from Temporal's own CLI."""
-        self._hear(received("hold", command))
+        self._hear(received("hold", given))
 
     @workflow.signal(name="release")
-    def release_signal(self, command: Any = None) -> None:
+    def release_signal(self, *given: Any) -> None:
         """``ReleaseCommand``, from Temporal's own CLI."""
-        self._hear(received("release", command))
+        self._hear(received("release", given))
 
     @workflow.signal(name="freeze")
-    def freeze_signal(self, command: Any = None) -> None:
+    def freeze_signal(self, *given: Any) -> None:
         """``FreezeCommand``, from Temporal's own CLI."""
-        self._hear(received("freeze", command))
+        self._hear(received("freeze", given))
 
     @workflow.signal(name="unfreeze")
-    def unfreeze_signal(self, command: Any = None) -> None:
+    def unfreeze_signal(self, *given: Any) -> None:
         """``UnfreezeCommand``, from Temporal's own CLI."""
-        self._hear(received("unfreeze", command))
+        self._hear(received("unfreeze", given))
 
     @workflow.query(name="state")
     def state(self) -> EnvironmentState:

@@ -23,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.labels import normalised
     from workflows.contracts.proofs import Claim
     from workflows.contracts.statuses import JobStatus, QueueStatus
+    from workflows.incoming import must_be
     from workflows.job import record
     from workflows.job.recorded import RecordedJob
     from workflows.job.retry import FINAL_STATUS
@@ -125,16 +126,19 @@ class JobMessages(RecordedJob):
 
     @cancel.validator
     def _cancel_allowed(self, command: Cancel) -> None:
+        must_be(command, Cancel)
         self._must_be_free()
         self._must_be_open()
 
     @complete.validator
     def _complete_allowed(self, command: Complete) -> None:
+        must_be(command, Complete)
         self._must_be_free()
         self._must_be_open()
 
     @amend.validator
     def _amend_allowed(self, change: Amend) -> None:
+        must_be(change, Amend)
         self._must_be_free()
         self._must_be_open()
         moves = change.priority is not None or change.pool is not None or change.requires is not None
@@ -143,18 +147,21 @@ class JobMessages(RecordedJob):
 
     @edit.validator
     def _edit_allowed(self, change: Edit) -> None:
+        must_be(change, Edit)
         self._must_be_free()
         self._must_be_parked()
 
     @redrive.validator
     def _redrive_allowed(self, command: Redrive) -> None:
         """Also one of a deployment's: it is the deployment's own attempt, inside its lock, as it was asked for."""
+        must_be(command, Redrive)
         if command.edit is not None:
             self._must_be_free()
         self._must_be_parked()
 
     @discard.validator
     def _discard_allowed(self, command: Discard) -> None:
+        must_be(command, Discard)
         self._must_be_free()
         self._must_be_parked()
 

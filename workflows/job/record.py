@@ -17,6 +17,7 @@ from workflows.contracts.audit.events import AuditEvent, new_event
 from workflows.contracts.audit.types import EventType
 from workflows.contracts.commands import Amend, Edit, JobInput
 from workflows.contracts.errors import ErrorCode, field_errors
+from workflows.contracts.fields import MAX_TEXT_CHARACTERS, shortened
 from workflows.contracts.ids import LEASE_SECONDS
 from workflows.contracts.jobs import Attempt, Job, new_job, spec_of
 from workflows.contracts.proofs import Claim
@@ -38,6 +39,9 @@ BY_DEPLOYMENT: Final = "deployment "
 _FIRST_SEQUENCE: Final = 1
 DETAILED_ATTEMPTS: Final = 20
 """How many of the last attempts keep their details; a job can be redriven without end."""
+_MAX_DETAILS: Final = 128 * 1024
+"""Of all attempts together, in characters: the record travels in one message and lies in one item."""
+_SHORT_CHARACTERS: Final = 200
 
 
 def submitted(start: JobInput, now: int) -> Job:
@@ -253,6 +257,29 @@ def edited(job: Job, change: Edit) -> Job:
     )
 
 
+def bounded(job: Job, most: int = MAX_TEXT_CHARACTERS) -> Job:
+    """With texts of at most ``most`` characters, whoever said them: a record that its store refuses tells nobody."""
+    texts = {"cause": job.cause, "error_message": job.error_message}
+    long = {name: shortened(text, most) for name, text in texts.items() if text is not None and len(text) > most}
+    return job.model_copy(update=long) if long else job
+
+
+def without_details(job: Job, most: int) -> Job:
+    """What is still to be kept of a job that its store refuses: its attempts without steps and files, with texts of at
+    most ``most`` characters.
+    """
+    attempts = [
+        _short(each).model_copy(
+            update={
+                "message": None if each.message is None else shortened(each.message, most),
+                "cause": None if each.cause is None else shortened(each.cause, most),
+            }
+        )
+        for each in job.attempts
+    ]
+    return bounded(job, most).model_copy(update={"attempts": attempts})
+
+
 def lost_result(job: Job, number: int, outcome: Outcome, message: str, now: int) -> AttemptResult:
     """The result of an attempt whose agent can no longer report it."""
     known = next((attempt for attempt in job.attempts if attempt.number == number), None)
@@ -295,13 +322,24 @@ def _new_attempt(job: Job, number: int, queued_at: int) -> Attempt:
 
 def _with(attempts: Sequence[Attempt], attempt: Attempt) -> list[Attempt]:
     others = [other for other in attempts if other.number != attempt.number]
-    old = len(others) + 1 - DETAILED_ATTEMPTS
-    return [*(_short(other) if index < old else other for index, other in enumerate(others)), attempt]
+    kept, details = [attempt], _details(attempt)
+    for other in reversed(others):
+        details += _details(other)
+        kept.append(other if len(kept) < DETAILED_ATTEMPTS and details <= _MAX_DETAILS else _short(other))
+    return kept[::-1]
+
+
+def _details(attempt: Attempt) -> int:
+    """About how many characters they take."""
+    return sum(len(step.name) + 100 for step in attempt.steps) + sum(len(each.path) + 100 for each in attempt.artifacts)
 
 
 def _short(attempt: Attempt) -> Attempt:
-    detailed = attempt.steps or attempt.artifacts or attempt.git_people
-    return attempt.model_copy(update={"steps": [], "artifacts": [], "git_people": None}) if detailed else attempt
+    long = attempt.message is not None and len(attempt.message) > _SHORT_CHARACTERS
+    if not (attempt.steps or attempt.artifacts or attempt.git_people or long):
+        return attempt
+    message = None if attempt.message is None else shortened(attempt.message, _SHORT_CHARACTERS)
+    return attempt.model_copy(update={"steps": [], "artifacts": [], "git_people": None, "message": message})
 
 
 def _between(earliest: int, time: int, latest: int) -> int:

@@ -4,8 +4,10 @@ The base of ``JobWorkflow``, apart from it because it decides nothing.
 """
 
 import asyncio
+from typing import Final
 
 from temporalio import workflow
+from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from workflows.calls import Calls
@@ -22,6 +24,11 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.who import Who
     from workflows.job import record
     from workflows.job.presentation import current_details, record_summary
+
+
+_REFUSED_RECORD: Final = "a-refused-record-is-not-the-end"  # 2026-11: before, it failed the workflow
+_MOST_UNWRITTEN: Final = 100
+"""Events that are kept while the store refuses the record."""
 
 
 class RecordedJob:
@@ -46,8 +53,13 @@ class RecordedJob:
         self._events: list[AuditEvent] = []  # that no write has taken along yet
 
     async def _record(self) -> None:
-        """Write the record as it is now, in order, unless it is known to be written already."""
+        """Write the record as it is now, in order, unless it is known to be written already.
+
+        One that is refused for good is told in the log and written with the next change: the job goes on. Raises
+        ApplicationError for its creation, without which there is none.
+        """
         async with self._writing:
+            self._job = record.bounded(self._job)
             written, creation = self._written, self._creation
             unchanged = written is not None and written.model_copy(update={"sequence": self._job.sequence}) == self._job
             if unchanged and creation is None and self._claim is None:
@@ -61,7 +73,14 @@ class RecordedJob:
             else:
                 body, previous = record_job, written.queue_status
                 write = JobWrite(job=job, previous=previous, events=events, creation=creation or [], claim=self._claim)
-            await self._calls.call(body, write, summary=record_summary(job))
+            try:
+                await self._calls.call(body, write, summary=record_summary(job))
+            except ApplicationError as error:
+                if written is None or unchanged or not workflow.patched(_REFUSED_RECORD):
+                    raise
+                workflow.logger.error("the job's record is refused", exc_info=error)
+                del self._events[:-_MOST_UNWRITTEN]
+                return
             self._written, self._creation, self._claim = job, None, None
             del self._events[: len(events)]
 

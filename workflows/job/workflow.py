@@ -9,7 +9,7 @@ with three attempts stays below 60 events.
 """
 
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from temporalio import workflow
 from temporalio.common import Priority as TemporalPriority
@@ -23,8 +23,9 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.ids import LEASE_SECONDS, pool_queue
     from workflows.contracts.jobs import Job
     from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
+    from workflows.incoming import read
     from workflows.job import record
-    from workflows.job.lost_attempt import reported, unreported
+    from workflows.job.lost_attempt import answerer, reported, unreported
     from workflows.job.messages import JobMessages, Stop
     from workflows.job.presentation import attempt_summary
     from workflows.job.recorded import now_ms, started_ms
@@ -34,6 +35,7 @@ with workflow.unsafe.imports_passed_through():
 _REPORT_MARGIN: Final = timedelta(seconds=CANCEL_GRACE_SECONDS + 110)
 """An agent ends an attempt at its timeout itself; the server gives up this much later, should the agent not."""
 _GIVEN: Final = "a-given-record-is-proven"  # 2026-11: before, any record was believed that a start brought along
+_HOLDER: Final = "an-answer-is-its-holders"  # 2026-11: before, whoever it named
 _SHORT_PAUSE_SECONDS: Final = 30
 """A pause this short does not change the search attributes: two events less for each retry."""
 
@@ -177,17 +179,28 @@ class JobWorkflow(JobMessages):
         await workflow.wait_condition(lambda: handle.done() or self._stop is not None or self._replace)
         if not handle.done():
             handle.cancel()
+        answer, failed_by = None, ""
         try:
             answer = await handle
         except ActivityError as error:
             result = unreported(self._job, number, error, now_ms())
+            failed_by = error.identity if isinstance(error.cause, ApplicationError) else ""
         else:
             result = reported(self._job, number, answer, workflow.payload_converter(), now_ms())
+        if result is not None:
+            result = self._by_its_holder(result, answerer(self._job, result, answer, failed_by))
         moved, self._replace = self._replace and self._stop is None, False
         if moved and result is not None and result.outcome is Outcome.CANCELLED:
             self._job = record.moved(self._job, result, now_ms())  # an agent had just begun
             return None
         return result
+
+    def _by_its_holder(self, result: AttemptResult, holder: str) -> AttemptResult:
+        """Mostly it is whom the result names: only then nothing has to be kept in the history."""
+        known = next((each.agent_id for each in self._job.attempts if each.number == result.attempt), None)
+        if holder == (result.agent_id or known or "") or not workflow.patched(_HOLDER):
+            return result
+        return result.model_copy(update={"agent_id": holder})
 
     async def _pause(self, decision: RetryDecision) -> None:
         self._job = record.retrying(self._job, decision, now_ms())
@@ -244,7 +257,7 @@ class JobWorkflow(JobMessages):
         self._redrive = False
 
     @workflow.update(name="created")
-    async def created(self) -> Job:
+    async def created(self, *_given: Any) -> Job:
         """Answer once the record is readable."""
         await workflow.wait_condition(lambda: self._created or self._rejected is not None)
         if self._rejected is not None:
@@ -254,8 +267,13 @@ class JobWorkflow(JobMessages):
         return self._job
 
     @workflow.signal(name="attempt_started")
-    async def attempt_started(self, announcement: AttemptStarted) -> None:
-        """An agent has begun the attempt. Late, repeated or foreign announcements change nothing."""
+    async def attempt_started(self, *given: Any) -> None:
+        """An agent has begun the attempt (``AttemptStarted``). Late, repeated or foreign announcements, and what is
+        none, change nothing.
+        """
+        announcement, _ = read(AttemptStarted, given)
+        if announcement is None:
+            return
         job = self._job
         current = announcement.attempt == self._attempt_number and not job.status.ended
         later = job.queue_status is QueueStatus.QUEUED or (

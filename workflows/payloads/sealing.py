@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from google.protobuf.message import DecodeError
 from nacl.exceptions import CryptoError
 from nacl.secret import SecretBox
 from nacl.utils import random
@@ -17,6 +18,7 @@ from temporalio.api.common.v1 import Payload
 from temporalio.converter import PayloadCodec
 
 from workflows.payloads.errors import UnreadablePayload, UnusableCodecKeys
+from workflows.payloads.holder import HOLDER
 
 ENCODING: Final = b"binary/hybridci-sealed"
 _KEY_ID: Final = "hybridci-key"
@@ -57,9 +59,13 @@ class SealingCodec(PayloadCodec):
                 "HYBRIDCI_CODEC_KEYS_FILE: give every process the same keys, old ones last."
             )
         try:
-            return Payload.FromString(box.decrypt(payload.data))
-        except CryptoError:
+            opened = Payload.FromString(box.decrypt(payload.data))
+        except (CryptoError, DecodeError, ValueError):
             raise UnreadablePayload("A payload was changed after it was sealed; it is not used.") from None
+        opened.metadata.pop(HOLDER, None)  # whoever sealed it is not who says so
+        if HOLDER in payload.metadata:
+            opened.metadata[HOLDER] = payload.metadata[HOLDER]
+        return opened
 
 
 def open_codec(file: Path) -> SealingCodec:

@@ -3,12 +3,13 @@
 Deliberately not here: asking the server (``stuck``).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType, PendingActivityState, WorkflowTaskFailedCause
+from temporalio.api.failure.v1 import CanceledFailureInfo, Failure
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflow.v1 import PendingActivityInfo
 
@@ -68,29 +69,47 @@ def reset_point(events: Iterable[HistoryEvent], pending: Iterable[PendingActivit
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an agent answered an attempt with, by the history. ``agent``: as whom it polled."""
+    """How an attempt ended, by the history: with what an agent answered, or with a failure, in which too an agent's
+    words can be (its error, the details of a cancellation, its last heartbeat).
+    """
 
-    agent: str
-    payloads: Sequence[Payload]
+    payloads: Sequence[Payload] = ()
+    failure: Failure | None = None
 
 
 def last_answer(events: Iterable[HistoryEvent]) -> Answer | None:
-    """The answer to an attempt that came after the last good task: whatever stops the next one may be it."""
-    attempts, agents, answer = set[int](), dict[int, str](), None
+    """The end of an attempt that came after the last good task: whatever stops the next one may be it."""
+    attempts, answer = set[int](), None
     for event in events:
         if event.event_type == COMPLETED:
             answer = None
         elif event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
             if event.activity_task_scheduled_event_attributes.activity_type.name == run_attempt.__name__:
                 attempts.add(event.event_id)
-        elif event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED:
-            started = event.activity_task_started_event_attributes
-            agents[started.scheduled_event_id] = started.identity
-        elif event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
-            completed = event.activity_task_completed_event_attributes
-            if completed.scheduled_event_id in attempts:
-                answer = Answer(agents.get(completed.scheduled_event_id, ""), completed.result.payloads)
+        else:
+            answer = _end_of_one(event, attempts) or answer
     return answer
+
+
+def _end_of_one(event: HistoryEvent, attempts: Collection[int]) -> Answer | None:
+    """What this event says of the end of one of these attempts."""
+    match event.event_type:
+        case EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
+            completed = event.activity_task_completed_event_attributes
+            scheduled, answer = completed.scheduled_event_id, Answer(payloads=completed.result.payloads)
+        case EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED:
+            failed = event.activity_task_failed_event_attributes
+            scheduled, answer = failed.scheduled_event_id, Answer(failure=failed.failure)
+        case EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT:
+            late = event.activity_task_timed_out_event_attributes
+            scheduled, answer = late.scheduled_event_id, Answer(failure=late.failure)
+        case EventType.EVENT_TYPE_ACTIVITY_TASK_CANCELED:
+            cancelled = event.activity_task_canceled_event_attributes
+            failure = Failure(canceled_failure_info=CanceledFailureInfo(details=cancelled.details))
+            scheduled, answer = cancelled.scheduled_event_id, Answer(failure=failure)
+        case _:
+            return None
+    return answer if scheduled in attempts else None
 
 
 def unread_signals(events: Iterable[HistoryEvent]) -> list[HistoryEvent]:

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from temporalio.api.common.v1 import WorkflowExecution as ExecutionId
+from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, GetWorkflowExecutionHistoryReverseRequest
 from temporalio.client import (
@@ -120,19 +121,34 @@ class StuckWorkflows:
         answer = last_answer(events)
         if answer is None:
             return ""
-        if len(answer.payloads) != 1:
+        if answer.failure is None and len(answer.payloads) != 1:
             return f"{len(answer.payloads)} payloads instead of one"
         codec = self._client.data_converter.payload_codec
+        if codec is not None:
+            try:
+                await codec.decode(events[0].workflow_execution_started_event_attributes.input.payloads)
+            except UnreadablePayload:
+                return ""
+        if answer.failure is not None:
+            return await self._odd_failure(answer.failure)
         if codec is None:
-            return ""
-        try:
-            await codec.decode(events[0].workflow_execution_started_event_attributes.input.payloads)
-        except UnreadablePayload:
             return ""
         try:
             await codec.decode(answer.payloads)
         except UnreadablePayload:
             return "a payload that was sealed with a key that is not ours"
+        return ""
+
+    async def _odd_failure(self, failure: Failure) -> str:
+        """As the workflow's worker reads it; a copy, for it is opened in place."""
+        copy = Failure()
+        copy.CopyFrom(failure)
+        try:
+            await self._client.data_converter.decode_failure(copy)
+        except UnreadablePayload:
+            return "a failure that was sealed with a key that is not ours"
+        except Exception as error:  # a converter may raise anything
+            return f"a failure that cannot be read ({type(error).__name__})"
         return ""
 
     async def _reported(self) -> bool:

@@ -29,6 +29,7 @@ from workflows.contracts.tasks import (
     TaskResult,
     TaskStart,
 )
+from workflows.payloads.holder import holder_of
 
 _MAX_MESSAGE_CHARACTERS: Final = 500
 
@@ -63,7 +64,7 @@ def reported(start: TaskStart, answer: RawValue | None, converter: PayloadConver
         task_id=start.task_id,
         pool=start.pool,
         outcome=report.outcome,
-        agent_id=without_misleading(report.agent_id, lines=False),
+        agent_id=holder_of(answer.payload) or without_misleading(report.agent_id, lines=False),
         cause=report.cause,
         message=without_misleading(report.message, lines=False),
         answer=report.answer,

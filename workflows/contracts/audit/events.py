@@ -12,7 +12,7 @@ from pydantic.json_schema import SkipJsonSchema
 from workflows.contracts.audit.details import WITH_DETAILS, Details
 from workflows.contracts.audit.types import EventType, is_refusal
 from workflows.contracts.base import Tolerant
-from workflows.contracts.fields import Millis
+from workflows.contracts.fields import Millis, shortened
 from workflows.contracts.proofs import Claim
 from workflows.contracts.who import Message, Who
 
@@ -77,7 +77,7 @@ def new_event(
     ``who``: the message itself that asked for it, where there is one: whoever writes the event down looks at its proof.
     ``claim``: of what started a workflow, which is no such message, or was heard before it happened.
     ``what``: the type, or the details of one that has some. Raises TypeError for a bare type that has details: it is a
-    fault of the caller.
+    fault of the caller. Texts that are too long for a store are cut, and say so.
     """
     if isinstance(what, EventType) and what in WITH_DETAILS:
         raise TypeError(f"{what} is written as {WITH_DETAILS[what].__name__}")
@@ -93,8 +93,8 @@ def new_event(
         key_id=who.key_id,
         details=what.document() if isinstance(what, Details) else {},
         refused=kind.refused,
-        reason=reason,
-        message=message,
+        reason=None if reason is None else shortened(reason),
+        message=shortened(message),
         claim=claim or (who.heard(at).claim() if isinstance(who, Message) else None),
         **about,
     )

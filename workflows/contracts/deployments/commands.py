@@ -89,7 +89,10 @@ class Resume(Named):
 
 
 class CancelDeployment(Named):
-    """``cancel``: end it. Once something was rolled out into the last environment, this rolls back."""
+    """``cancel``: end it. Once something was rolled out into the last environment, this rolls back.
+
+    The API takes at most 1,024 characters; a longer ``reason`` of before, or of Temporal's CLI, is read and cut.
+    """
 
     reason: Prose = ""
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType, PendingActivityState, WorkflowTaskFailedCause
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflow.v1 import PendingActivityInfo
@@ -253,9 +254,26 @@ def test_only_an_answer_behind_the_last_good_task_can_be_what_stops_it() -> None
     made = answered(ATTEMPT)
     answer = last_answer(made)
     assert answer is not None
-    assert (answer.agent, len(answer.payloads)) == ("agent-1", 1)
+    assert (answer.failure, len(answer.payloads)) == (None, 1)
     assert last_answer([*made, *events("WORKFLOW_TASK_COMPLETED")]) is None
     assert last_answer(answered(OTHER)) is None
+
+
+@pytest.mark.parametrize("how", ["failed", "timed_out", "canceled"])
+def test_what_an_agent_says_in_a_failure_is_looked_at_too(how: str) -> None:
+    made = events(f"ACTIVITY_TASK_SCHEDULED:{ATTEMPT}", "ACTIVITY_TASK_STARTED:1", f"ACTIVITY_TASK_{how.upper()}")
+    said = getattr(made[2], f"activity_task_{how}_event_attributes")
+    said.scheduled_event_id = 1
+    junk = Payload(data=b"junk")
+    if how == "canceled":
+        said.details.payloads.append(junk)
+    else:
+        said.failure.encoded_attributes.CopyFrom(junk)
+    answer = last_answer(made)
+    assert answer is not None
+    assert answer.failure is not None
+    assert junk in (answer.failure.encoded_attributes, *answer.failure.canceled_failure_info.details.payloads)
+    assert last_answer([*made, *events("WORKFLOW_TASK_COMPLETED")]) is None
 
 
 @pytest.mark.parametrize(("subject", "what"), [(JOB, ("job", "1")), (DEPLOYMENT, ("deployment", "7"))])

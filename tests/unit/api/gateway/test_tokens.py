@@ -18,6 +18,7 @@ from api.gateway.refusals import Refused
 from api.gateway.tokens import Callers
 from api.gateway.validation import ApiAwayError, Caller, NoAgent
 from workflows.payloads import sealing
+from workflows.payloads.holder import HOLDER
 
 AGENT = Caller("agent-1", "alpha")
 TOKEN = "Bearer a-token"
@@ -189,7 +190,19 @@ def test_what_the_gateway_does_not_know_of_a_message_is_passed_on() -> None:
     assert content.endswith(later)
     passed = requests.RespondActivityTaskCompletedRequest.FromString(content)
     assert (passed.task_token, passed.identity, passed.namespace) == (b"token", "agent-1", "default")
+    sent.result.payloads[0].metadata[HOLDER] = b"agent-1"
     assert (passed.result, passed.resource_id) == (sent.result, "activity:1")
+
+
+@pytest.mark.parametrize("encoding", [b"json/plain", b"binary/hybridci-sealed"])
+def test_whose_answer_it_is_the_gateway_says_whatever_the_agent_does(encoding: bytes) -> None:
+    scope = Scope(AGENT, "default", TaskTokens(b"k" * 32), Messages())
+    sent = requests.RespondActivityTaskCompletedRequest(task_token=scope.tokens.bind("agent-1", b"token"))
+    sent.result.payloads.add(data=b"{}", metadata={"encoding": encoding, HOLDER: b"production-vm-4b96"})
+    content = METHODS[f"{SERVICE}RespondActivityTaskCompleted"].request(scope, sent.SerializeToString())
+    (payload,) = requests.RespondActivityTaskCompletedRequest.FromString(content).result.payloads
+    assert dict(payload.metadata) == {"encoding": encoding, HOLDER: b"agent-1"}
+    assert b"production-vm-4b96" not in content
 
 
 @pytest.mark.parametrize(
@@ -248,12 +261,12 @@ def test_of_failures_and_heartbeats_only_plain_words_are_passed_on() -> None:
     failure = failures.Failure(message="m", stack_trace="s", cause=failures.Failure(message="why"))
     failure.application_failure_info.type = "T"
     failure.application_failure_info.details.CopyFrom(junk)
-    sealed = common.Payload(metadata={"encoding": b"e"}, data=b"sealed words")
+    sealed = common.Payload(metadata={"encoding": sealing.ENCODING}, data=b"sealed with nobody's key")
     failure.encoded_attributes.CopyFrom(sealed)
     failed = requests.RespondActivityTaskFailedRequest(task_token=bound, failure=failure, last_heartbeat_details=junk)
     content = METHODS[f"{SERVICE}RespondActivityTaskFailed"].request(scope, failed.SerializeToString())
     info = failures.ApplicationFailureInfo(type="T")
-    plain = failures.Failure(message="m", encoded_attributes=sealed, application_failure_info=info)
+    plain = failures.Failure(message="m", application_failure_info=info)
     assert requests.RespondActivityTaskFailedRequest.FromString(content) == requests.RespondActivityTaskFailedRequest(
         task_token=b"token", namespace="default", identity="agent-1", failure=plain
     )

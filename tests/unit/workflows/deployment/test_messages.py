@@ -186,9 +186,9 @@ def test_the_sdk_knows_every_message_with_its_type_and_its_words() -> None:
         assert (update.arg_types, update.description) == ([command.model], command.description)
         assert update.validator is not None
         assert update.unfinished_policy is workflow.HandlerUnfinishedPolicy.WARN_AND_ABANDON
-        assert (told.arg_types, told.description) == ([Any], command.description)
+        assert (told.arg_types, told.description) == (None, command.description)
     for each in SIGNALS:
         told = definition.signals[each.name]
-        assert (told.arg_types, told.description) == ([Any], each.description)
+        assert (told.arg_types, told.description) == (None, each.description)
     assert set(definition.updates) == {"created", *(each.name for each in COMMANDS)}
     assert set(definition.signals) == {each.name for each in (*COMMANDS, *SIGNALS)}

@@ -11,6 +11,7 @@ from api.cli import processes
 from workflows.contracts.commands import Cancel
 from workflows.payloads.codec import CodecSettings, data_converter, load_codec
 from workflows.payloads.errors import UnreadablePayload, UnusableCodecKeys
+from workflows.payloads.holder import HOLDER, holder_of
 from workflows.payloads.sealing import ENCODING, SealingCodec, new_key
 
 
@@ -58,6 +59,19 @@ async def test_a_changed_payload_is_not_opened() -> None:
     broken = Payload(metadata=sealed.metadata, data=sealed.data[:-1] + bytes([sealed.data[-1] ^ 1]))
     with pytest.raises(UnreadablePayload, match="was changed"):
         await codec.decode([broken])
+
+
+async def test_who_held_the_task_is_what_stands_outside_of_the_seal() -> None:
+    codec = SealingCodec([bytes(32)])
+    lied = Payload(metadata={"encoding": b"json/plain", HOLDER: b"production-vm-4b96"}, data=b"1")
+    (sealed,) = await codec.encode([lied])
+    (opened,) = await codec.decode([sealed])
+    assert (holder_of(opened), opened.data) == (None, b"1")
+    sealed.metadata[HOLDER] = b"agent-1"
+    (opened,) = await codec.decode([sealed])
+    assert holder_of(opened) == "agent-1"
+    sealed.metadata[HOLDER] = "\u202e[x]".encode()
+    assert holder_of((await codec.decode([sealed]))[0]) is None
 
 
 async def test_sealed_twice_is_sealed_once_and_plain_ones_pass() -> None:
