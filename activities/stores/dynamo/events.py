@@ -5,6 +5,7 @@ that is repeated, a record's write that carries events of an earlier one) are le
 """
 
 import builtins
+import json
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -54,9 +55,13 @@ class DynamoEventStore:
         """See EventStore."""
         name, filters = _list_and_filters(query)
         begins = {"action": query.action} if query.action else {}
-        choice = Choice(begins, query.since or 0, query.until)
+        # Entries of before could not be filtered by these: their text says it, also where it says it of something else.
+        named = {"environment": query.environment, "pool": query.pool}
+        holds = [f'"{name}":{json.dumps(said, ensure_ascii=False)}' for name, said in named.items() if said is not None]
+        choice = Choice(begins, query.since or 0, query.until, tuple(holds))
         listed = await self._lister.page(query, name, filters, choice)
-        return EventPage(items=load_events(listed.texts), next_cursor=listed.next_cursor)
+        events = [event for event in load_events(listed.texts) if query.matches(event)]
+        return EventPage(items=events, next_cursor=listed.next_cursor)
 
     async def heads(self) -> dict[int, int]:
         """See EventStore."""

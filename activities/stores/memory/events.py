@@ -36,7 +36,7 @@ class MemoryEventStore:
 
     async def list(self, query: EventQuery) -> EventPage:
         """See EventStore."""
-        events = [event for event in load_events(list(self._documents.values())) if _matches(query, event)]
+        events = [event for event in load_events(list(self._documents.values())) if query.matches(event)]
         page, cursor = newest_first(query, events, lambda event: (event.at, event.event_id))
         return EventPage(items=page, next_cursor=cursor)
 
@@ -62,17 +62,3 @@ class MemoryEventStore:
         )
         self._rows.append(row)
         self._last[subject] = (row, chained(before, subject, row.number, document))
-
-
-def _matches(query: EventQuery, event: AuditEvent) -> bool:
-    wanted = (
-        (query.service_name, event.service_name),
-        (query.deployment_id, event.deployment_id),
-        (query.job_id, event.job_id),
-        (query.agent_id, event.agent_id),
-        (query.by, event.by),
-    )
-    if not all(asked is None or asked == has for asked, has in wanted):
-        return False
-    in_time = (query.since or 0) <= event.at and (query.until is None or event.at <= query.until)
-    return in_time and event.action.startswith(query.action or "")

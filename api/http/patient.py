@@ -1,0 +1,32 @@
+"""A stream that is cut when its reader takes too long for what was sent to it."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+
+from starlette.responses import StreamingResponse
+from starlette.types import Message, Send
+
+logger = logging.getLogger(__name__)
+
+
+class PatientStream(StreamingResponse):
+    """``seconds``: so long one piece may wait to be sent; then the connection is closed."""
+
+    def __init__(
+        self, content: AsyncIterator[bytes], *, headers: Mapping[str, str], media_type: str, seconds: float
+    ) -> None:
+        super().__init__(content, 200, headers, media_type)
+        self._seconds = seconds
+
+    async def stream_response(self, send: Send) -> None:
+        """As the base class, but for the patience."""
+
+        async def sent(message: Message) -> None:
+            async with asyncio.timeout(self._seconds):
+                await send(message)
+
+        try:
+            await super().stream_response(sent)
+        except TimeoutError:
+            logger.info("a follower took too long for what was sent to it", extra={"seconds": self._seconds})
