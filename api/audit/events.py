@@ -2,7 +2,7 @@
 
 Server-sent events: each event of the feed is one without a name, whose data is a CloudEvent and whose id is its
 position; ``end`` says why nothing more comes and where to go on. Signs of life are comments that move the id on.
-JSON lines: a CloudEvent on each; an empty line is a sign of life; the last one may be ``{"end": …, "position": …}``.
+JSON lines: a CloudEvent on each; ``{"position": …}`` alone is a sign of life, with ``end`` the last line.
 """
 
 import json
@@ -31,7 +31,7 @@ async def as_lines(told: AsyncGenerator[Told, None]) -> AsyncIterator[bytes]:
     async with aclosing(told) as following:
         async for each in following:
             if isinstance(each, Quiet):
-                yield b"\n"
+                yield json.dumps({"position": each.position}).encode() + b"\n"
             elif isinstance(each, Ended):
                 yield json.dumps({"end": each.reason, "position": each.position}).encode() + b"\n"
             else:

@@ -190,7 +190,8 @@ async def test_json_lines_are_for_programs(bench: Bench) -> None:
         assert answer.headers["content-type"] == "application/jsonl"
         await bench.stores.events.append(make_event("one"))
         async with asyncio.timeout(10):
-            lines = (line async for line in answer.aiter_lines() if line)
+            lines = answer.aiter_lines()
+            assert json.loads(await anext(lines)) == {"position": "0-0"}
             assert json.loads(await anext(lines))["id"] == "one"
 
 
