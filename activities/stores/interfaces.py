@@ -243,6 +243,10 @@ class EventStore(Protocol):
         """
         ...
 
+    async def last_of(self, subject: str) -> FeedRow | None:
+        """A subject's last event; None for one without an event since there is a feed."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class LogChunk:

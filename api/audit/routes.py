@@ -168,7 +168,9 @@ async def _still_known(request: Request, ports: AuditPorts) -> bool:
 
 
 def _resource(event: AuditEvent) -> Resource:
-    return Resource(service=event.service_name, pool=event.pool)
+    """A job's events are of its service too, though they do not stand in its list."""
+    service = event.service_name or event.details.get("service")
+    return Resource(service=service if isinstance(service, str) else None, pool=event.pool)
 
 
 def _query(chosen: EventFilter, **paging: object) -> EventQuery:

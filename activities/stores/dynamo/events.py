@@ -71,6 +71,10 @@ class DynamoEventStore:
         """See EventStore."""
         return await feed_of(self._clients, self._table).rows(shard, behind, upto)
 
+    async def last_of(self, subject: str) -> FeedRow | None:
+        """See EventStore."""
+        return await feed_of(self._clients, self._table).last_of(subject)
+
 
 class RecordEvents:
     """The events that one transaction writes, each once. ``presumed_kept``: the ids of those that were kept before,

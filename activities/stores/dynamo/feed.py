@@ -132,6 +132,13 @@ class Feed:
         answer = await self._clients.call(self._clients.dynamodb.query, **request)
         return _rows(shard, answer["Items"])
 
+    async def last_of(self, subject: str) -> FeedRow | None:
+        """A subject's last event."""
+        for item in await self._read([subject_list(subject)]):
+            at = _position(item["last"]["S"])
+            return next(iter(await self.rows(at.shard, at.sequence - 1, at.sequence)), None)
+        return None
+
     def _take(self) -> int:
         known = next((shard for shard in reversed(self._heads) if shard not in self._busy), None)
         shard = known if known is not None else random.choice(self._idle())  # noqa: S311 - not a secret

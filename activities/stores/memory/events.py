@@ -48,6 +48,11 @@ class MemoryEventStore:
         """See EventStore."""
         return self._rows[behind:upto] if shard == 0 else []
 
+    async def last_of(self, subject: str) -> FeedRow | None:
+        """See EventStore."""
+        last = self._last.get(subject)
+        return None if last is None else last[0]
+
     def _number(self, event: AuditEvent, document: str) -> None:
         subject = subject_of(event)
         last, before = self._last.get(subject, (None, ""))

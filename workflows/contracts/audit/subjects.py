@@ -9,6 +9,11 @@ from typing import Final
 from workflows.contracts.audit.events import AuditEvent
 
 _BY_ACCESS: Final = frozenset({"access", "session", "token"})
+_BY_DETAIL: Final = {
+    "workflow": ("workflows", "workflow_id"),
+    "webhook": ("webhooks", "provider"),
+    "config": ("config", "name"),
+}
 
 
 def subject_of(event: AuditEvent) -> str:
@@ -34,11 +39,14 @@ def _own(event: AuditEvent, word: str) -> str | None:
     if word in _BY_ACCESS:
         credential = event.details.get("credential_id")
         return f"credentials/{credential}" if isinstance(credential, str) else f"addresses/{event.address or 'unknown'}"
-    if word == "workflow":
-        workflow = event.details.get("workflow_id")
-        return f"workflows/{workflow}" if isinstance(workflow, str) else None
+    if word in _BY_DETAIL:
+        kind, detail = _BY_DETAIL[word]
+        name = event.details.get(detail)
+        return f"{kind}/{name}" if isinstance(name, str) else None
     named = {
         "job": ("jobs", event.job_id),
+        "attempt": ("jobs", event.job_id),
+        "metric": ("deployments", event.deployment_id),
         "deployment": ("deployments", event.deployment_id),
         "service": ("services", event.service_name),
         "agent": ("agents", event.agent_id),
