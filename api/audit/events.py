@@ -6,13 +6,13 @@ JSON lines: a CloudEvent on each; ``{"position": …}`` alone is a sign of life,
 """
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from api.audit.follow import Ended, Quiet, Told
 
 
-async def as_events(told: AsyncGenerator[Told, None]) -> AsyncIterator[bytes]:
+async def as_events(told: AsyncGenerator[Told, None]) -> AsyncGenerator[bytes, None]:
     """As an event stream."""
     yield b"retry: 1000\n\n"
     async with aclosing(told) as following:
@@ -26,7 +26,7 @@ async def as_events(told: AsyncGenerator[Told, None]) -> AsyncIterator[bytes]:
                 yield b"".join(b"id: %b\ndata: %b\n\n" % (one.position.encode("ascii"), one.text) for one in each)
 
 
-async def as_lines(told: AsyncGenerator[Told, None]) -> AsyncIterator[bytes]:
+async def as_lines(told: AsyncGenerator[Told, None]) -> AsyncGenerator[bytes, None]:
     """As JSON lines."""
     async with aclosing(told) as following:
         async for each in following:

@@ -20,7 +20,6 @@ OUTAGE_SECONDS: Final = 60.0
 _PAGE: Final = 50
 """Events of one shard, and so in memory for one follower that reads what is kept."""
 _AT_ONCE: Final = 100
-_READERS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,6 @@ class Ended:
 
 Told = Sequence[Shown] | Quiet | Ended
 Sees = Callable[[AuditEvent], bool]
-_reading: Final = asyncio.Semaphore(_READERS)
 
 
 class Follower:
@@ -83,7 +81,7 @@ class Follower:
             behind = self._behind(upto)
             if not behind:
                 return
-            async with _reading:
+            async with self._tail.reading:
                 pages = await asyncio.gather(*(self._page(shard, upto[shard]) for shard in behind))
             rows = [row for page in pages for row in page]
             shown = in_order(self._read, rows)

@@ -27,6 +27,7 @@ KEPT: Final = 1_000
 _OVERLAP: Final = 100
 """So many events before the head of each shard are looked at when the first follower comes (see ``_begin``)."""
 _MISSING_SECONDS: Final = 10.0
+_READERS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class Tail:
     ) -> None:
         self.store = store
         self._installation, self._stopping, self._tick_seconds = installation, stopping, tick_seconds
+        self.reading = asyncio.Semaphore(_READERS)
+        """So many followers read what is kept at once, with a page of each shard in memory."""
         self._heads: dict[int, int] = {}
         self._shown: deque[Shown] = deque(maxlen=kept)
         self._count = 0

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Send
@@ -11,13 +12,15 @@ logger = logging.getLogger(__name__)
 
 
 class PatientStream(StreamingResponse):
-    """``seconds``: so long one piece may wait to be sent; then the connection is closed."""
+    """``seconds``: so long one piece may wait to be sent; then the connection is closed. ``content`` is closed with it,
+    however it ends.
+    """
 
     def __init__(
-        self, content: AsyncIterator[bytes], *, headers: Mapping[str, str], media_type: str, seconds: float
+        self, content: AsyncGenerator[bytes, None], *, headers: Mapping[str, str], media_type: str, seconds: float
     ) -> None:
         super().__init__(content, 200, headers, media_type)
-        self._seconds = seconds
+        self._content, self._seconds = content, seconds
 
     async def stream_response(self, send: Send) -> None:
         """As the base class, but for the patience."""
@@ -27,6 +30,7 @@ class PatientStream(StreamingResponse):
                 await send(message)
 
         try:
-            await super().stream_response(sent)
+            async with aclosing(self._content):
+                await super().stream_response(sent)
         except TimeoutError:
             logger.info("a follower took too long for what was sent to it", extra={"seconds": self._seconds})

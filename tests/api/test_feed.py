@@ -328,3 +328,11 @@ async def test_a_sign_of_life_moves_the_place_on_past_what_is_not_for_this_follo
 def test_a_position_is_read_as_it_was_written() -> None:
     for heads in ({}, {0: 1}, {0: 12, 7: 3, 63: 10**14}):
         assert heads_of(position_of(heads)) == heads
+
+
+async def test_who_goes_away_is_followed_no_longer_and_the_feed_is_read_no_more(bench: Bench) -> None:
+    tail = bench.app.state.services.tail
+    async with serving(bench.app) as client:
+        async with following(client), following(client):
+            assert tail.followers == 2
+        await until(lambda: tail.followers == 0)

@@ -1,4 +1,5 @@
-"""The feed of several processes: followers of two APIs, kill -9 of one of them, and what the store has at the end.
+"""The feed of several processes: followers of two APIs, a store that takes long for the writes of one, kill -9 of it, and
+what the store has at the end.
 
 Keys are what happens here: an API issues them without Temporal. What a grant reaches is in ``test_feed``.
 """
@@ -7,9 +8,11 @@ import json
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -18,6 +21,7 @@ from api.cli.stack.launching import launch
 from tests import servers
 from tests.api.conftest import ADMIN_KEY
 from tests.api.test_process import HYBRIDCI, answers, base_environment, client, create_tables, process
+from tests.faults.store_proxy import How, StoreProxy, store_proxy_to
 
 EVENTS = "/api/events"
 KEYS = "/api/access/keys"
@@ -62,15 +66,31 @@ def environment(aws_endpoint: str) -> dict[str, str]:
     return made
 
 
+@dataclass(frozen=True, slots=True)
+class Two:
+    """The addresses of two APIs, the second one's process, and the way of its writes to the store."""
+
+    first: str
+    second: str
+    killable: "Killable"
+    store: StoreProxy
+
+
 @pytest.fixture
-def two(environment: dict[str, str], tmp_path: Path) -> Iterator[tuple[str, str, "Killable"]]:
-    second = environment | {"HYBRIDCI_PORT": str(servers.free_port())}
-    killable = Killable(second, tmp_path / "second.log")
-    with process([HYBRIDCI, "api"], environment, tmp_path / "first.log"), client(environment) as first:
+def two(environment: dict[str, str], tmp_path: Path) -> Iterator[Two]:
+    port = urlsplit(environment["DYNAMODB_ENDPOINT_URL"]).port
+    assert port is not None
+    with (
+        store_proxy_to(port) as store,
+        process([HYBRIDCI, "api"], environment, tmp_path / "first.log"),
+        client(environment) as first,
+    ):
+        second = environment | {"HYBRIDCI_PORT": str(servers.free_port()), "DYNAMODB_ENDPOINT_URL": store.url}
+        killable = Killable(second, tmp_path / "second.log")
         killable.start()
         try:
             servers.wait_until(lambda: answers(first, "/health", 200), seconds=60, what="the first API's start")
-            yield _url(environment), _url(second), killable
+            yield Two(_url(environment), _url(second), killable, store)
         finally:
             killable.kill()
 
@@ -110,34 +130,50 @@ def issue(urls: list[str], count: int, name: str) -> int:
     return done
 
 
-def test_each_follower_of_two_processes_has_what_the_store_has_through_a_kill(
-    two: tuple[str, str, Killable],
-) -> None:
-    first, second, killable = two
-    collectors = [Collector(urls) for urls in ([first], [second, first], [second, first], [first, second])]
-    threads = [threading.Thread(target=each.run, daemon=True) for each in collectors]
-    for each in threads:
-        each.start()
-    assert all(each.connected.wait(20) for each in collectors)
-    acknowledged = issue([first, second], 30, "before")
-    writing = threading.Thread(target=lambda: issue([first, second], 20, "during"), daemon=True)
-    writing.start()
-    killable.kill()
-    writing.join(60)
-    killable.start()
-    acknowledged += issue([second, first], 20, "after")
-    with servers.http(first, ADMIN_KEY) as api:
-        stored: list[str] = []
-        cursor = None
+def stored(url: str) -> list[str]:
+    """The ids of all events that the lists have."""
+    found: list[str] = []
+    cursor = None
+    with servers.http(url, ADMIN_KEY) as api:
         while True:
             page = api.get(EVENTS, params={"limit": 100, **({"cursor": cursor} if cursor else {})}).json()
-            stored += [event["event_id"] for event in page["items"]]
+            found += [event["event_id"] for event in page["items"]]
             cursor = page["next_cursor"]
             if cursor is None:
-                break
-    assert acknowledged == 50
+                return found
+
+
+def test_each_follower_of_two_processes_has_what_the_store_has(two: Two) -> None:
+    first, second = two.first, two.second
+    collectors = [Collector(urls) for urls in ([first], [second, first], [second, first], [first, second])]
     for each in collectors:
-        servers.wait_until(lambda each=each: len(each.told) >= len(stored), seconds=20, what="all events")
+        threading.Thread(target=each.run, daemon=True).start()
+    assert all(each.connected.wait(20) for each in collectors)
+    acknowledged = issue([first, second], 30, "before")
+
+    two.store.fail(writes=How.HANG)  # what the second process writes takes 2 s longer than its neighbours
+    late: list[int] = []
+    writing = threading.Thread(target=lambda: late.append(issue([second], 1, "late")), daemon=True)
+    writing.start()
+    acknowledged += issue([first], 15, "meanwhile")
+    for each in collectors:
+        servers.wait_until(lambda each=each: len(each.told) >= acknowledged, seconds=20, what="the others' events")
+    assert writing.is_alive(), "the late one is still on its way"
+    time.sleep(2)
+    two.store.mend()
+    writing.join(60)
+    acknowledged += sum(late)
+
+    writing = threading.Thread(target=lambda: issue([first, second], 20, "during"), daemon=True)
+    writing.start()
+    two.killable.kill()
+    writing.join(60)
+    two.killable.start()
+    acknowledged += issue([second, first], 20, "after")
+    assert acknowledged == 30 + 15 + 1 + 20
+    kept = stored(first)
+    for each in collectors:
+        servers.wait_until(lambda each=each: len(each.told) >= len(kept), seconds=20, what="all events")
         each.stop.set()
-        assert sorted(each.told) == sorted(stored), "no gap, and nothing twice"
+        assert sorted(each.told) == sorted(kept), "no gap, and nothing twice"
     issue([first, second], 2, "wake")

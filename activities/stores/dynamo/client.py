@@ -59,6 +59,8 @@ class AwsClients:
         self.region = settings.aws_region
         self.dynamodb = _dynamodb_client(settings)
         self.settings = settings
+        self.shared: dict[str, object] = {}
+        """What all stores on these clients have in common, by whose it is."""
         # Two pools: a slow upload must not hold up the records.
         self._record_threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="dynamodb")
         self._object_threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="s3")

@@ -18,7 +18,6 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakKeyDictionary
 
 from activities.stores.documents import load_events
 from activities.stores.dynamo.batches import Item, get_batch
@@ -180,15 +179,13 @@ class Feed:
         return made
 
 
-_FEEDS: Final[WeakKeyDictionary[AwsClients, dict[str, Feed]]] = WeakKeyDictionary()
-
-
 def feed_of(clients: AwsClients, table: str) -> Feed:
     """The feed in this table, the same for all stores on these clients: they give numbers in turn."""
-    feeds = _FEEDS.setdefault(clients, {})
-    if table not in feeds:
-        feeds[table] = Feed(clients, table, clients.settings.dynamodb_event_shards)
-    return feeds[table]
+    key = f"feed {table}"
+    feed = clients.shared.get(key)
+    if not isinstance(feed, Feed):
+        clients.shared[key] = feed = Feed(clients, table, clients.settings.dynamodb_event_shards)
+    return feed
 
 
 def _row(table: str, at: Position, subject: str, last: _Last, document: str) -> dict[str, Any]:
