@@ -1,5 +1,5 @@
-"""The feed of several processes: followers of two APIs, a store that takes long for the writes of one, kill -9 of it, and
-what the store has at the end.
+"""The feed of several processes: followers of two APIs, a store that is slow for the writes of one of them, kill -9 of
+that one, and what the store has at the end.
 
 Keys are what happens here: an API issues them without Temporal. What a grant reaches is in ``test_feed``.
 """
