@@ -6,7 +6,7 @@ earlier version. Deliberately not here: who asked for what (``workflows.job.reco
 
 from typing import Final
 
-from workflows.contracts.audit.details import AttemptEnded, AttemptStarted, Details, JobEnded
+from workflows.contracts.audit.details import AttemptBegun, AttemptEnded, Details, JobEnded
 from workflows.contracts.audit.events import AuditEvent, new_event
 from workflows.contracts.audit.types import EventType
 from workflows.contracts.jobs import SERVICE_LABEL, Attempt, Job
@@ -41,7 +41,7 @@ def _told(write: JobWrite) -> AuditEvent | None:
     if last is None or before is QueueStatus.DEAD_LETTERED:
         return None
     if job.queue_status in _ACTIVE and before is QueueStatus.QUEUED:
-        said = AttemptStarted(attempt=last.number, agent=last.agent_id or "", **_service(job))
+        said = AttemptBegun(attempt=last.number, agent=last.agent_id or "", **_service(job))
         return _event(job, said, f"{last.number}-started", last.claimed_at or last.queued_at)
     if job.queue_status is QueueStatus.QUEUED and last.finished_at is not None:
         return _event(job, _attempt_ended(job, last), f"{last.number}-ended", last.finished_at, last.message)

@@ -9,7 +9,7 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from api.audit.follow import Ended, Quiet, Told
+from api.audit.follow import Ended, FeedQuiet, Told
 
 
 async def as_events(told: AsyncGenerator[Told, None]) -> AsyncGenerator[bytes, None]:
@@ -17,7 +17,7 @@ async def as_events(told: AsyncGenerator[Told, None]) -> AsyncGenerator[bytes, N
     yield b"retry: 1000\n\n"
     async with aclosing(told) as following:
         async for each in following:
-            if isinstance(each, Quiet):
+            if isinstance(each, FeedQuiet):
                 yield f": following\nid: {each.position}\n\n".encode("ascii")
             elif isinstance(each, Ended):
                 data = json.dumps({"reason": each.reason, "position": each.position})
@@ -30,7 +30,7 @@ async def as_lines(told: AsyncGenerator[Told, None]) -> AsyncGenerator[bytes, No
     """As JSON lines."""
     async with aclosing(told) as following:
         async for each in following:
-            if isinstance(each, Quiet):
+            if isinstance(each, FeedQuiet):
                 yield json.dumps({"position": each.position}).encode() + b"\n"
             elif isinstance(each, Ended):
                 yield json.dumps({"end": each.reason, "position": each.position}).encode() + b"\n"

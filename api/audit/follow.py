@@ -23,7 +23,7 @@ _AT_ONCE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Quiet:
+class FeedQuiet:
     """Nothing for this follower: the moment for a sign of life. ``position``: how far it has read."""
 
     position: str
@@ -37,11 +37,11 @@ class Ended:
     reason: str
 
 
-Told = Sequence[Shown] | Quiet | Ended
+Told = Sequence[Shown] | FeedQuiet | Ended
 Sees = Callable[[AuditEvent], bool]
 
 
-class Follower:
+class FeedFollower:
     """``begin``: how far it has read; None: from now on. ``sees``: which events are for it."""
 
     def __init__(self, tail: Tail, begin: Heads | None, sees: Sees) -> None:
@@ -54,7 +54,7 @@ class Follower:
         """What to tell it, first where it stands. Inside ``tail.followed``."""
         self._read = self._tail.heads if self._begin is None else dict(self._begin)
         count = self._tail.count  # of the same moment
-        yield Quiet(position_of(self._read))
+        yield FeedQuiet(position_of(self._read))
         failing_since: float | None = None
         while self._begin is not None and not self._tail.stopping:
             count, upto = self._tail.count, self._tail.heads
@@ -94,7 +94,7 @@ class Follower:
                 self._read[row.shard] = row.sequence
                 if self._sees(row.event):
                     found.append(self._tail.shown(row, self._read))
-            yield found or Quiet(position_of(self._read))
+            yield found or FeedQuiet(position_of(self._read))
 
     async def _live(self, count: int) -> AsyncGenerator[Told, None]:
         while True:
@@ -109,7 +109,7 @@ class Follower:
                 before = self._tail.count
                 await self._tail.news(SIGN_OF_LIFE_SECONDS)
                 if self._tail.count == before and not self._tail.stopping:
-                    yield Quiet(position_of(self._read))
+                    yield FeedQuiet(position_of(self._read))
                 continue
             new = new[:_AT_ONCE]
             count += len(new)

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from api.audit.events import as_events, as_lines
-from api.audit.follow import Ended, Follower, Quiet, Told
+from api.audit.follow import Ended, FeedFollower, FeedQuiet, Told
 from api.audit.ports import AuditPorts, AuditPortsDep
 from api.audit.positions import POSITION_PATTERN, heads_of
 from api.auth.guard import Caller, require_what_is_asked, still_known
@@ -149,10 +149,10 @@ async def _followed(
     await stack.enter_async_context(ports.tail.followed())  # a store that is down is a 503, and no broken 200
 
     async def told() -> AsyncGenerator[Told, None]:
-        async with stack, aclosing(Follower(ports.tail, begin, sees).told()) as following:
+        async with stack, aclosing(FeedFollower(ports.tail, begin, sees).told()) as following:
             async for each in following:
                 yield each
-                if isinstance(each, Quiet) and not await _still_known(request, ports):
+                if isinstance(each, FeedQuiet) and not await _still_known(request, ports):
                     yield Ended(each.position, "the key is not known any more")
                     return
 

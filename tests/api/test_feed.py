@@ -12,7 +12,7 @@ import pytest
 from activities.stores.memory.events import MemoryEventStore
 from api.audit import follow
 from api.audit.events import as_events
-from api.audit.follow import Ended, Follower, Quiet, Told
+from api.audit.follow import Ended, FeedFollower, FeedQuiet, Told
 from api.audit.positions import heads_of, position_of
 from api.audit.tail import Tail
 from tests.api.conftest import Bench
@@ -231,7 +231,7 @@ async def take(told: AsyncGenerator[Told, None], count: int) -> list[str]:
             each = await anext(told)
             if isinstance(each, Ended):
                 raise AssertionError(each.reason)
-            if not isinstance(each, Quiet):
+            if not isinstance(each, FeedQuiet):
                 found += [shown.row.event.event_id for shown in each]
     return found
 
@@ -252,8 +252,8 @@ async def test_nothing_is_read_while_nobody_follows_and_once_for_all_who_do(stor
 
 async def test_a_follower_that_is_too_slow_is_cut_with_where_to_go_on(store: CountingStore) -> None:
     tail = Tail(store, tick_seconds=0.01, kept=5)
-    async with tail.followed(), aclosing(Follower(tail, None, lambda _: True).told()) as slow:
-        assert await anext(slow) == Quiet("0-0")
+    async with tail.followed(), aclosing(FeedFollower(tail, None, lambda _: True).told()) as slow:
+        assert await anext(slow) == FeedQuiet("0-0")
         await add(store, "0", "1")
         assert await take(slow, 2) == ["0", "1"]
         await add(store, *map(str, range(2, 20)))
@@ -261,7 +261,7 @@ async def test_a_follower_that_is_too_slow_is_cut_with_where_to_go_on(store: Cou
         ended = await anext(slow)
         assert isinstance(ended, Ended)
         assert (ended.position, ended.reason.partition(":")[0]) == ("0-2", "too slow")
-        async with aclosing(Follower(tail, heads_of(ended.position), lambda _: True).told()) as again:
+        async with aclosing(FeedFollower(tail, heads_of(ended.position), lambda _: True).told()) as again:
             assert await take(again, 18) == [str(number) for number in range(2, 20)]
 
 
@@ -271,8 +271,8 @@ async def test_a_follower_that_comes_from_a_process_that_is_ahead_gets_nothing_t
     async with tail.followed():
         await tail.tick()
         await add(store, "3", "4")
-        async with aclosing(Follower(tail, {0: 4}, lambda _: True).told()) as ahead:
-            assert await anext(ahead) == Quiet("0-4")
+        async with aclosing(FeedFollower(tail, {0: 4}, lambda _: True).told()) as ahead:
+            assert await anext(ahead) == FeedQuiet("0-4")
             await tail.tick()
             assert await take(ahead, 1) == ["4"]
 
@@ -284,7 +284,7 @@ async def test_followers_outlast_a_store_that_does_not_answer(store: CountingSto
         async with tail.followed():
             pytest.fail("nobody can follow what cannot be read")
     store.down = False
-    async with tail.followed(), aclosing(Follower(tail, None, lambda _: True).told()) as told:
+    async with tail.followed(), aclosing(FeedFollower(tail, None, lambda _: True).told()) as told:
         await anext(told)
         store.down = True
         await add(store, "0")
@@ -301,7 +301,7 @@ async def test_an_event_that_was_removed_from_the_store_holds_nobody_up_for_ever
     await add(store, "0", "1", "2")
     store.lost = {2, 5}
     tail = Tail(store, tick_seconds=0.01)
-    async with tail.followed(), aclosing(Follower(tail, {}, lambda _: True).told()) as told:
+    async with tail.followed(), aclosing(FeedFollower(tail, {}, lambda _: True).told()) as told:
         assert await take(told, 2) == ["0", "2"]
         await add(store, "3", "4", "5")
         assert await take(told, 2) == ["3", "5"]
@@ -312,12 +312,12 @@ async def test_a_sign_of_life_moves_the_place_on_past_what_is_not_for_this_follo
 ) -> None:
     monkeypatch.setattr(follow, "SIGN_OF_LIFE_SECONDS", 0.05)
     tail = Tail(store, tick_seconds=0.01)
-    async with tail.followed(), aclosing(Follower(tail, None, lambda _: False).told()) as told:
-        assert await anext(told) == Quiet("0-0")
+    async with tail.followed(), aclosing(FeedFollower(tail, None, lambda _: False).told()) as told:
+        assert await anext(told) == FeedQuiet("0-0")
         await add(store, "0", "1")
         await until(lambda: tail.count == 2)
         quiet = [await anext(told) for _ in range(2)][-1]
-        assert quiet == Quiet("0-2")
+        assert quiet == FeedQuiet("0-2")
 
         async def once() -> AsyncGenerator[Told, None]:
             yield quiet

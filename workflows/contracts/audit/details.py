@@ -113,7 +113,7 @@ class JobEnded(Details):
         return self.kind
 
 
-class AttemptStarted(Details):
+class AttemptBegun(Details):
     """Which attempt of the job, by which agent."""
 
     TYPES = (EventType.ATTEMPT_STARTED,)
@@ -435,7 +435,7 @@ class WorkflowRepaired(Details):
 
 _ALL: Final = (
     JobSubmitted, JobAmended, JobCompleted, JobEdited, JobRedriven, JobsBulkRedriven,
-    JobEnded, AttemptStarted, AttemptEnded, MetricRecorded,
+    JobEnded, AttemptBegun, AttemptEnded, MetricRecorded,
     DeploymentApproved, RollbackRequested, RollbackFailed, StageRecorded,
     TurnGranted, VersionReinstated, YieldAsked, LockFreed, FreezeEnded,
     ServiceApplied, PolicyChanged, PolicyChangeRequested, PolicyChangeRejected, PolicyChangeDropped,
