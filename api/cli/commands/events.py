@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, cast
 
 import typer
 
+from api.cli.client.connection import USAGE, CliError
 from api.cli.client.http import ApiClient, Params, Transient
 from api.cli.commands.audit import (
     EVENTS,
@@ -57,6 +58,8 @@ def events(
     data_dir: DataDir = None,
 ) -> None:
     """Show what happened, newest first; or, with --follow, what happens."""
+    if not follow and (behind is not None or from_first):
+        raise CliError("--after and --from-first say where a follower begins: give --follow with them.", USAGE)
     wanted = filters(service, deployment, job, agent, by, kind, since, until)
     wanted = {**wanted, "environment": environment, "pool": pool}
     with open_api(data_dir) as api:
