@@ -1,4 +1,4 @@
-"""`hybridci events` against the real API application over a real socket: lists, and follows through a line that breaks."""
+"""`hybridci events` against the real API over a real socket: lists, and follows through lines that break."""
 
 import json
 import subprocess

@@ -19,9 +19,19 @@ from tests.api.gate import Gate
 from tests.stores.trails import trail
 from tests.webhooks.bench import NOW, WebhookBench, webhook_bench
 from tests.webhooks.captured import captured
-from workflows.contracts.audit.events import EventQuery
+from workflows.contracts.audit.events import AuditEvent, EventQuery
 from workflows.contracts.audit.feed import FeedRow
 from workflows.contracts.errors import Unavailable
+
+
+async def told_of(hooks: WebhookBench) -> list[AuditEvent]:
+    """What is told of deliveries, once that is so: of those that did something it is told behind the answer."""
+    async with asyncio.timeout(10):
+        while True:
+            found = await trail(hooks.stores.events, EventQuery(action="webhook."))
+            if found:
+                return found
+            await asyncio.sleep(0.01)
 
 
 @pytest.fixture
@@ -34,7 +44,7 @@ async def hooks() -> AsyncIterator[WebhookBench]:
 async def test_a_delivery_is_told_once_with_what_came_of_it(hooks: WebhookBench) -> None:
     for _ in range(2):
         assert (await hooks.send("github-push")).status_code == 202
-    (event,) = await trail(hooks.stores.events, EventQuery(action="webhook."))
+    (event,) = await told_of(hooks)
     assert (event.action, event.by, event.via) == ("webhook.received", "webhook:github", "webhook:github")
     assert (event.details["told"], event.details["rule"]) == ("push", "push")
     assert event.details["delivery"] == "72d3162e-cc78-11e3-81ab-4c9367dc0901"
@@ -65,19 +75,25 @@ async def test_of_forged_deliveries_the_first_of_a_minute_is_told(
     assert "sha256=" not in event.message
 
 
-async def test_a_delivery_that_cannot_be_told_is_answered_so_that_it_comes_again(
+async def test_no_answer_waits_for_a_store_in_trouble_and_it_is_told_when_that_is_back(
     hooks: WebhookBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def down(*_: object) -> None:
-        raise Unavailable("the store is away")
+    monkeypatch.setattr(told, "_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(told, "_PAUSE_SECONDS", 0.05)
+    back = asyncio.Event()
+    append = hooks.stores.events.append
 
-    with monkeypatch.context() as outage:
-        outage.setattr(hooks.stores.events, "append", down)
-        assert (await hooks.send("github-push")).status_code == 503
-    assert (await hooks.send("github-push")).status_code == 202
-    assert [event.action for event in await trail(hooks.stores.events, EventQuery(action="webhook."))] == [
-        "webhook.received"
-    ]
+    async def slow(event: AuditEvent) -> None:
+        if not back.is_set():
+            raise Unavailable("the store is away")
+        await append(event)
+
+    monkeypatch.setattr(hooks.stores.events, "append", slow)
+    assert (await hooks.send("github-push")).json()["status"] == "accepted"
+    assert await trail(hooks.stores.events, EventQuery(action="webhook.")) == []
+    back.set()
+    found = await told_of(hooks)
+    assert [event.action for event in found] == ["webhook.received"]
     assert len(hooks.releases.started) == 1
 
 
