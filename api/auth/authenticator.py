@@ -206,7 +206,6 @@ class Authenticator:
     async def _keep_up(self) -> None:
         while self._stale or self._used or self._new_places:
             await asyncio.sleep(_GATHER_SECONDS)
-            await self._tell_places()
             stale, used = list(self._stale), list(self._used)
             self._stale.clear()
             self._used.clear()
@@ -216,6 +215,7 @@ class Authenticator:
                     await self._store.touch(credential_id, self._clock())
             except HybridCIError as error:  # what is not refreshed is looked up when it is next presented
                 logger.warning("credentials were not refreshed: %s", error.message)
+            await self._tell_places()
 
     def _locate(self, credential: Credential, address: str | None) -> None:
         """The first use of a key from a network is told once for ever: the event has an id of its own."""

@@ -3,8 +3,8 @@
 A delivery is told once, however often it is sent. One that is not genuine has no name that could be believed: of these
 the trail tells the first of a minute from each network, so that nobody can fill it from outside.
 
-No answer waits for a store in trouble, which would have what was done sent again: then it is told when the store is back,
-as long as this process lives. What a delivery did has events of its own, with the records that it changed.
+No answer waits for a store in trouble, which would have what was done sent again: then it is told when the store is
+back, as long as this process lives. What a delivery did has events of its own, with the records that it changed.
 """
 
 import asyncio
