@@ -435,12 +435,11 @@ class WorkflowRepaired(Details):
 
 _ALL: Final = (
     JobSubmitted, JobAmended, JobCompleted, JobEdited, JobRedriven, JobsBulkRedriven,
-    JobEnded, AttemptBegun, AttemptEnded, MetricRecorded,
+    JobEnded, AttemptBegun, AttemptEnded, MetricRecorded, AgentUpdated, AddressAdded, WebhookTold, ConfigKnown,
     DeploymentApproved, RollbackRequested, RollbackFailed, StageRecorded,
     TurnGranted, VersionReinstated, YieldAsked, LockFreed, FreezeEnded,
     ServiceApplied, PolicyChanged, PolicyChangeRequested, PolicyChangeRejected, PolicyChangeDropped,
-    AgentRegistered, AgentRelabelled, AgentUpdated, AgentPaused, PoolScaled,
-    AddressAdded, WebhookTold, ConfigKnown,
+    AgentRegistered, AgentRelabelled, AgentPaused, PoolScaled,
     CredentialIssued, CredentialClaimed, CredentialRotated, CredentialRevoked,
     WorkflowStuck, WorkflowRecovered, WorkflowRepaired,
 )  # fmt: skip
