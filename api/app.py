@@ -50,6 +50,7 @@ from api.http.metrics import Metrics
 from api.http.middleware import BodyLimit, RequestContext
 from api.http.pace import BodyLimits, BodyPace
 from api.http.pages import PageHeaders
+from api.identity.policy_trail import tell_policy
 from api.jobs.routes import dead_letters, jobs, queue
 from api.logs import routes as logs
 from api.openapi import install_openapi
@@ -114,7 +115,7 @@ def production_app(
     temporal = TemporalConnection(prover=Prover(signing_key))
     ways_in = sign_in or SignIn.by_key_only()
     limits = RequestLimits(rate_limits or RateLimits())
-    authenticator = Authenticator(keys, stores.credentials, limits, policy=ways_in.policy)
+    authenticator = Authenticator(keys, stores.credentials, limits, policy=ways_in.policy, events=stores.events)
     reader = JobReader(stores.jobs)
     fleet = Fleet.of(AgentRegistry(stores.agents, middleware=[ObserveChain()]), reader, temporal.queues)
     parts = Services(
@@ -151,13 +152,15 @@ def production_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         connecting = asyncio.create_task(temporal.keep_trying())
+        telling = asyncio.create_task(tell_policy(stores.events, parts.sign_in.policy, epoch_millis))
         try:
             async with fleet.running():
                 yield
         finally:
-            connecting.cancel()
-            with suppress(asyncio.CancelledError):
-                await connecting
+            for task in (connecting, telling):
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
             await parts.claims.close()
             await authenticator.close()
             await asyncio.to_thread(stores.close)

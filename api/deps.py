@@ -20,6 +20,7 @@ from activities.jobs.writers import JobCreator
 from activities.stores.interfaces import ArtifactStore, CredentialStore, EventStore, LogStore
 from api.agents.fleet import Fleet
 from api.agents.schemas import GatewayAddress
+from api.audit.tail import Tail
 from api.auth.authenticator import Authenticator
 from api.auth.remembered import Remembered
 from api.auth.sign_in import SignIn
@@ -49,6 +50,7 @@ class Services:
     whoever streams without end then ends.
     ``agents.fleet`` knows the agents and pools; ``gateway`` is where agents elsewhere connect, when there is one.
     ``probes`` ask what the whole needs besides this process's own, by name.
+    ``tail`` is the end of the feed of events.
     ``starting`` has a lock for each deployment that a request with a key is just starting.
     """
 
@@ -81,6 +83,11 @@ class Services:
     deliveries: Remembered = field(default_factory=Remembered)
     known_jobs: KnownJobs = field(default_factory=KnownJobs)
     starting: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary[str, asyncio.Lock])
+    tail: Tail = field(init=False)
+
+    def __post_init__(self) -> None:
+        """One end of the feed for all who follow it in this process."""
+        object.__setattr__(self, "tail", Tail(self.audit, self.environment, stopping=self.stopping))
 
     @property
     def pool_rules(self) -> Sequence[PoolRule]:

@@ -19,7 +19,7 @@ from workflows.contracts.audit.types import EventType
 from workflows.contracts.errors import InvalidState, Unavailable
 from workflows.contracts.who import WhoAndWhy
 
-_TOLD: Final = ("pool", "labels", "capacity", "hostname")
+_TOLD: Final = ("pool", "labels", "capacity", "hostname", "version", "region")
 """What the audit trail tells when it changes; an agent registers again twice a day, with nothing to tell."""
 
 

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import partial
-from typing import Final, TypedDict, cast
+from typing import Any, Final, TypedDict, cast
 
 from codeuchain import Context
 
@@ -26,7 +26,7 @@ from activities.chaining.links import StoreLink, require
 from activities.pools.changes import TRIES
 from activities.stores.interfaces import AgentStore
 from workflows.contracts.agents import Agent, AgentPage, AgentQuery, AgentRegistration, AgentStatus
-from workflows.contracts.audit.details import AgentRelabelled
+from workflows.contracts.audit.details import AgentRelabelled, AgentUpdated
 from workflows.contracts.errors import FieldError, NotFound, ValidationFailed
 from workflows.contracts.who import WhoAndWhy
 
@@ -134,7 +134,7 @@ class RecordHeartbeats(StoreLink[AgentStore]):
         return ctx.insert("recorded", list(agents.values()))
 
     async def _take_over(self, each: ReceivedHeartbeat) -> Agent:
-        """Labels decide which jobs an agent gets, so the audit trail tells when they change."""
+        """Labels decide which jobs an agent gets, and a version what it can: the audit trail tells when they change."""
         facts = each.facts()
         agent_id = each.agent.agent_id
 
@@ -144,9 +144,11 @@ class RecordHeartbeats(StoreLink[AgentStore]):
                 return None
             told = agent.model_copy(update=new)
             if "labels" not in new:
-                return Change(told, None)
-            what = AgentRelabelled(labels=told.labels, before=agent.labels)
-            return Change(told, what, f"{agent_id} has other labels")
+                before = {name: getattr(agent, name) for name in new}
+                what = AgentUpdated(**cast("dict[str, Any]", {**new, "before": before}))
+                return Change(told, what, f"{agent_id} has another {' and '.join(new)}")
+            relabelled = AgentRelabelled(labels=told.labels, before=agent.labels)
+            return Change(told, relabelled, f"{agent_id} has other labels")
 
         signed = WhoAndWhy(by=agent_id, role="agent", via="agent")
         return await change_agent(self._store, self._clock, agent_id, signed, change)

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from activities.chaining.links import ChainMiswiredError, StoreLink, require
 from activities.days import check_day
+from activities.deployments.told import MetricsTold
 from activities.deployments.transitions import (
     DeploymentOperation,
     check_deployment_change,
@@ -115,6 +116,7 @@ class UpdateDeployment:
     def __init__(self, store: DeploymentStore, operation: DeploymentOperation) -> None:
         self._store = store
         self._operation = operation
+        self._metrics = MetricsTold()
 
     async def call(self, ctx: Context[DeploymentContext]) -> Context[DeploymentContext]:
         """Repeating it changes nothing: the store's sequence condition holds."""
@@ -123,7 +125,9 @@ class UpdateDeployment:
         problem = self._problem(write.deployment)
         if problem is not None:
             raise refused_deployment(write, problem)
-        return ctx.insert("outcome", await self._store.write(write, ctx.get("serialized")))
+        outcome = await self._store.write(self._metrics.added(write), ctx.get("serialized"))
+        self._metrics.kept(write)
+        return ctx.insert("outcome", outcome)
 
     def _problem(self, deployment: Deployment) -> str | None:
         """Why this record must not be."""

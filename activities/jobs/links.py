@@ -10,6 +10,7 @@ from activities.bounded import gather_bounded
 from activities.chaining.links import ChainMiswiredError, StoreLink, require
 from activities.clock import Clock
 from activities.days import check_day
+from activities.jobs.told import with_what_is_told
 from activities.jobs.transitions import JobOperation, check_transition
 from activities.stores.documents import dump_job
 from activities.stores.interfaces import AgentStore, JobStore, WriteOutcome
@@ -133,7 +134,8 @@ class UpdateJobStatus:
         write = require(ctx, "write", JobWrite)
         check_transition(self._operation, write, ctx.get("operation"))
         self._check(write.job)
-        return ctx.insert("outcome", await self._store.write(write, ctx.get("serialized")))
+        told = with_what_is_told(write)
+        return ctx.insert("outcome", await self._store.write(told, ctx.get("serialized")))
 
     def _check(self, job: Job) -> None:
         """Raises InvalidState for a record that must not be."""

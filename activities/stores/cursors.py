@@ -24,6 +24,7 @@ from workflows.contracts.records import JobQuery
 
 MAX_ID_CHARACTERS: Final = 256
 """The longest id of anything in a list."""
+_ADDED: Final = ("environment", "pool")
 
 _Time = Annotated[int, Field(ge=0, lt=1 << 53)]
 _Id = Annotated[str, Field(max_length=MAX_ID_CHARACTERS)]
@@ -85,7 +86,9 @@ def decode_cursor(query: ListQuery) -> Positions:
 
 
 def _digest(query: ListQuery) -> str:
-    filters = json.dumps(query.model_dump(mode="json", exclude={"limit", "cursor"}), sort_keys=True)
+    # What lists of events could not be asked for before leaves their cursors of before as they are.
+    unasked = {name for name in _ADDED if isinstance(query, EventQuery) and getattr(query, name) is None}
+    filters = json.dumps(query.model_dump(mode="json", exclude={"limit", "cursor", *unasked}), sort_keys=True)
     return hashlib.sha256(filters.encode()).hexdigest()[:16]
 
 

@@ -11,7 +11,8 @@ class StoreSettings(BaseSettings):
     """Where the records, logs and artifacts are.
 
     An endpoint URL means a server other than AWS's own (the embedded one, DynamoDB Local, an S3-compatible store).
-    Table and bucket names default to ``hybrid-ci-cd-<entity>-<environment>``.
+    Table and bucket names default to ``hybrid-ci-cd-<entity>-<environment>``. ``dynamodb_event_shards``: over how many
+    items the numbers of events are spread; the same for all processes, and never fewer than it once was.
     """
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True)
@@ -30,6 +31,7 @@ class StoreSettings(BaseSettings):
     dynamodb_table_events: str | None = None
     dynamodb_table_credentials: str | None = None
     dynamodb_table_agents: str | None = None
+    dynamodb_event_shards: int = Field(default=16, ge=1, le=64)
     s3_bucket: str | None = None
 
     @property

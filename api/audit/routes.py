@@ -1,21 +1,40 @@
 """The audit trail: who did what when, from where, why. Append-only; nothing here writes it."""
 
-from collections.abc import AsyncIterator
-from typing import Annotated, Final
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing
+from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Header, Query
 from pydantic import Field
+from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from api.audit.events import as_events, as_lines
+from api.audit.follow import Ended, FeedFollower, FeedQuiet, Told
 from api.audit.ports import AuditPorts, AuditPortsDep
+from api.audit.positions import POSITION_PATTERN, heads_of
+from api.auth.guard import Caller, require_what_is_asked, still_known
+from api.auth.principal import Principal
+from api.auth.reach import within
+from api.auth.resources import Resource
 from api.http.answers import Cursor, Limit, json_answer
-from workflows.contracts.audit.events import EventPage, EventQuery
+from api.http.errors import ApiError
+from api.http.patient import PatientStream
+from workflows.contracts.access import Operation
+from workflows.contracts.audit.cloud import CloudEventPage, cloud_event
+from workflows.contracts.audit.events import AuditEvent, EventPage, EventQuery
 from workflows.contracts.base import Frozen
 from workflows.contracts.deployments.services import ServiceName
+from workflows.contracts.errors import Unavailable
 from workflows.contracts.fields import ShortLine
 
 router = APIRouter(tags=["events"])
 _JSON_LINES: Final = "application/jsonl"
+_EVENT_STREAM: Final = "text/event-stream"
+_STREAM_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_MAX_POSITION: Final = 1500
+_SLOW_SECONDS: Final = 30.0
+"""So long a follower may take for what is sent to it."""
 _EXPORT_PAGE: Final = 100
 Moment = Annotated[int, Field(ge=0, lt=1 << 53)]
 
@@ -24,6 +43,8 @@ class EventFilter(Frozen):
     """Whose events, what kind, of which time. All that is given must hold."""
 
     service_name: ServiceName | None = None
+    environment: ShortLine | None = None
+    pool: ShortLine | None = None
     deployment_id: ShortLine | None = None
     job_id: ShortLine | None = None
     agent_id: ShortLine | None = None
@@ -36,16 +57,53 @@ class EventFilter(Frozen):
 
 
 class EventListQuery(EventFilter):
-    """With paging: ``cursor`` is the ``next_cursor`` of the page before."""
+    """With paging: ``cursor`` is the ``next_cursor`` of the page before. Or followed: then without paging."""
 
     limit: Limit = 50
     cursor: Cursor | None = None
+    format: Literal["plain", "cloudevents"] = Field(
+        default="plain", description="Of a list: `cloudevents` for CloudEvents 1.0, as followers get them."
+    )
+    follow: bool = Field(default=False, description="Stay, and tell each event as it happens.")
+    start: Literal["now", "first"] = Field(
+        default="now", description="Of a follower without Last-Event-ID: `first` begins with all that is in the feed."
+    )
+    stream: Literal["sse", "jsonl"] = Field(default="sse", description="Of a follower: events, or JSON lines.")
 
 
-@router.get("/api/events", response_model=EventPage, summary="List what was done, newest first")
-async def list_events(listing: Annotated[EventListQuery, Query()], ports: AuditPortsDep) -> Response:
-    """A page can be short while there are more: go on until ``next_cursor`` is null."""
-    page = await ports.deployments.events(EventQuery(**listing.model_dump()))
+@router.get(
+    "/api/events",
+    response_model=EventPage,
+    responses={
+        200: {
+            "description": "A page of events, newest first; or, followed, a stream of CloudEvents in the order in which"
+            " they were kept.",
+            "content": {"application/json": {}, _EVENT_STREAM: {}},
+        }
+    },
+    summary="List what was done, newest first, or follow what is done",
+)
+async def list_events(
+    listing: Annotated[EventListQuery, Query()],
+    request: Request,
+    principal: Caller,
+    ports: AuditPortsDep,
+    last_event_id: Annotated[str | None, Header(pattern=POSITION_PATTERN, max_length=_MAX_POSITION)] = None,
+) -> Response:
+    """A page can be short while there are more: go on until ``next_cursor`` is null.
+
+    With ``follow=true`` the stream begins now, or behind ``Last-Event-ID``: each event carries its position as id. It
+    brings nothing twice and leaves nothing out, also after a reconnection to another process. Limited grants see what
+    they reach.
+    """
+    if listing.follow:
+        return await _followed(listing, request, principal, ports, last_event_id)
+    await require_what_is_asked(request, ports, Operation.AUDIT_READ, principal)
+    page = await ports.deployments.events(_query(listing, limit=listing.limit, cursor=listing.cursor))
+    if listing.format == "cloudevents":
+        items = [cloud_event(event, ports.environment) for event in page.items]
+        cloud = CloudEventPage(items=items, next_cursor=page.next_cursor)
+        return json_answer(cloud.model_dump_json(exclude_none=True).encode())
     return json_answer(page.model_dump_json().encode())
 
 
@@ -63,7 +121,7 @@ async def list_events(listing: Annotated[EventListQuery, Query()], ports: AuditP
 async def export_events(chosen: Annotated[EventFilter, Query()], ports: AuditPortsDep) -> Response:
     """All that match, as they are read. What happens meanwhile is not among them."""
     until = ports.clock() if chosen.until is None else chosen.until
-    query = EventQuery.model_validate({**chosen.model_dump(), "until": until, "limit": _EXPORT_PAGE})
+    query = _query(chosen, limit=_EXPORT_PAGE, until=until)
     first = await ports.deployments.events(query)  # a fault before the first line is still a status
     headers = {"Cache-Control": "no-store", "Content-Disposition": 'attachment; filename="events.jsonl"'}
     return StreamingResponse(_lines(ports, query, first), 200, headers, _JSON_LINES)
@@ -76,3 +134,45 @@ async def _lines(ports: AuditPorts, query: EventQuery, page: EventPage) -> Async
         if page.next_cursor is None:
             return
         page = await ports.deployments.events(query.model_copy(update={"cursor": page.next_cursor}))
+
+
+async def _followed(
+    wanted: EventListQuery, request: Request, principal: Principal, ports: AuditPorts, last_event_id: str | None
+) -> Response:
+    begin = heads_of(last_event_id) if last_event_id is not None else {} if wanted.start == "first" else None
+    query = _query(wanted)
+
+    def sees(event: AuditEvent) -> bool:
+        return query.matches(event) and bool(within(principal, [event], _resource, Operation.AUDIT_READ))
+
+    stack = AsyncExitStack()
+    await stack.enter_async_context(ports.tail.followed())  # a store that is down is a 503, and no broken 200
+
+    async def told() -> AsyncGenerator[Told, None]:
+        async with stack, aclosing(FeedFollower(ports.tail, begin, sees).told()) as following:
+            async for each in following:
+                yield each
+                if isinstance(each, FeedQuiet) and not await _still_known(request, ports):
+                    yield Ended(each.position, "the key is not known any more")
+                    return
+
+    text, media = (as_lines, _JSON_LINES) if wanted.stream == "jsonl" else (as_events, _EVENT_STREAM)
+    return PatientStream(text(told()), headers=_STREAM_HEADERS, media_type=media, seconds=_SLOW_SECONDS)
+
+
+async def _still_known(request: Request, ports: AuditPorts) -> bool:
+    try:
+        return await still_known(request, ports)
+    except (Unavailable, ApiError):  # nobody can tell: it is asked again with the next sign of life
+        return True
+
+
+def _resource(event: AuditEvent) -> Resource:
+    """A job's events are of its service too, though they do not stand in its list."""
+    service = event.service_name or event.details.get("service")
+    return Resource(service=service if isinstance(service, str) else None, pool=event.pool)
+
+
+def _query(chosen: EventFilter, **paging: object) -> EventQuery:
+    fields = {name: getattr(chosen, name) for name in EventFilter.model_fields}
+    return EventQuery.model_validate({**fields, **paging})

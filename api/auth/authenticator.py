@@ -6,6 +6,7 @@ Deliberately not here: what somebody may do (``guard``).
 """
 
 import asyncio
+import hashlib
 import hmac
 import logging
 import time
@@ -15,16 +16,21 @@ from dataclasses import dataclass
 from typing import Final
 
 from activities.clock import Clock, epoch_millis
-from activities.stores.interfaces import CredentialStore
+from activities.events.trail import noted
+from activities.stores.interfaces import CredentialStore, EventStore
 from api.auth.keys import KeyRing
 from api.auth.limits import RequestLimits
 from api.auth.principal import Principal
 from api.auth.standing import grants_now
 from api.auth.tokens import Token, read_token
+from api.http.addresses import network_of
 from api.http.errors import ApiError
 from api.identity.policy import AccessPolicy
 from workflows.contracts.access import Credential, CredentialKind
+from workflows.contracts.audit.details import AddressAdded
+from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.errors import HybridCIError
+from workflows.contracts.who import WhoAndWhy
 from workflows.newest import Newest
 
 logger = logging.getLogger(__name__)
@@ -61,9 +67,14 @@ class Authenticator:
         limits: RequestLimits,
         *,
         policy: AccessPolicy | None = None,
+        events: EventStore | None = None,
         clock: Clock = epoch_millis,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """``events``: where it is told that a key is used from a new address; None: nowhere."""
+        self._events = events
+        self._places: Newest[tuple[str, str], None] = Newest(_MAX_KNOWN)
+        self._new_places: dict[tuple[str, str], AuditEvent] = {}
         self._keys, self._store, self._clock, self._monotonic = keys, store, clock, monotonic
         self.limits = limits
         self._policy = policy or AccessPolicy()
@@ -88,6 +99,7 @@ class Authenticator:
         if token is None or known is None or not self._fits(known, token) or not await self._parent_lives(known):
             self.limits.failed(address)
             return None
+        self._locate(known.credential, address)
         self._maintain(known)
         return known.principal
 
@@ -196,11 +208,11 @@ class Authenticator:
         if known.credential.kind is not CredentialKind.AGENT and now - known.touched_at >= TOUCH_EVERY_SECONDS:
             known.touched_at = now
             self._used.add(known.credential.credential_id)
-        if (self._stale or self._used) and (self._upkeep is None or self._upkeep.done()):
+        if (self._stale or self._used or self._new_places) and (self._upkeep is None or self._upkeep.done()):
             self._upkeep = asyncio.create_task(self._keep_up())
 
     async def _keep_up(self) -> None:
-        while self._stale or self._used:
+        while self._stale or self._used or self._new_places:
             await asyncio.sleep(_GATHER_SECONDS)
             stale, used = list(self._stale), list(self._used)
             self._stale.clear()
@@ -211,6 +223,29 @@ class Authenticator:
                     await self._store.touch(credential_id, self._clock())
             except HybridCIError as error:  # what is not refreshed is looked up when it is next presented
                 logger.warning("credentials were not refreshed: %s", error.message)
+            await self._tell_places()
+
+    def _locate(self, credential: Credential, address: str | None) -> None:
+        """The first use of a key from a network is told once for ever: the event has an id of its own."""
+        place = (credential.credential_id, network_of(address))
+        if self._events is None or credential.kind is not CredentialKind.KEY or place in self._places:
+            return
+        self._places[place] = None
+        said = AddressAdded(credential_id=place[0], subject=credential.subject, network=place[1])
+        who = WhoAndWhy(by=credential.subject, via="api", address=address, key_id=place[0])
+        words = f"{credential.subject} is used from {address or 'an unknown address'} for the first time"
+        identity = hashlib.sha256("\n".join(place).encode()).hexdigest()[:32]
+        self._new_places[place] = noted(said, who, self._clock(), words, event_id=f"address-{identity}")
+
+    async def _tell_places(self) -> None:
+        places, self._new_places = self._new_places, {}
+        for place, event in places.items():
+            try:
+                if self._events is not None:
+                    await self._events.append(event)
+            except HybridCIError as error:
+                self._places.pop(place, None)  # the next use tells it
+                logger.warning("the use of a key from a new address was not told: %s", error.message)
 
     async def _refresh(self, credential_ids: list[str]) -> None:
         if not credential_ids:

@@ -67,6 +67,14 @@ async def admit(request: Request) -> Principal | None:
     return await _GUARD(request, await _bearer(request))
 
 
+async def still_known(request: Request, ports: AuthPorts) -> bool:
+    """Whether what a long answer was asked with is still good. Costs no read most of the time. Raises Unavailable."""
+    credentials = await _bearer(request)
+    presented = session_of(request) if credentials is None else credentials.credentials
+    address = request.client.host if request.client is not None else None
+    return presented is not None and await ports.authenticator.principal(presented, address=address) is not None
+
+
 def require(principal: Principal, operation: Operation, *, service: str | None = None, pool: str | None = None) -> None:
     """Let the caller do this for what has this service and this pool (None: it has none).
 
@@ -101,7 +109,13 @@ async def _authorize(
 ) -> None:
     if not principal.may(operation):
         raise _not_allowed(principal, operation)
-    if principal.unlimited(operation) or route in CHECKED_INSIDE:
+    if route not in CHECKED_INSIDE:
+        await require_what_is_asked(request, ports, operation, principal)
+
+
+async def require_what_is_asked(request: Request, ports: AuthPorts, operation: Operation, principal: Principal) -> None:
+    """Let the caller do this for what the request is about. Raises ApiError forbidden, NotFound, Unavailable."""
+    if principal.unlimited(operation):
         return
     resource = await resource_of(request, ports, principal)
     if resource is None:

@@ -161,6 +161,7 @@ CHECKED_INSIDE: Final = frozenset(
     {
         "GET /info",
         "GET /health/system",
+        "GET /api/events",
         "POST /api/dashboard/jobs",
         "POST /api/queue/jobs",
         "POST /api/queue/jobs/batch",

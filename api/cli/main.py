@@ -27,6 +27,7 @@ CLIENT_GROUPS: Final[Mapping[str, str]] = {
     "codec": "api.cli.commands.codec",
     "key": "api.cli.commands.key",
     "token": "api.cli.commands.token",
+    "events": "api.cli.commands.events",
     "audit": "api.cli.commands.audit",
     "health": "api.cli.commands.health",
     "ask": "api.cli.commands.ask",

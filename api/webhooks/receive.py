@@ -22,7 +22,10 @@ from api.webhooks.payloads import UnreadableBody, parse_payload, parse_query
 from api.webhooks.repositories import KnownService
 from api.webhooks.rules import Delivery, RuleDecision, concerns, decide, read_delivery
 from api.webhooks.secrets import WebhookSecrets, secret_variable
+from api.webhooks.told import DeliveryTrail
 from api.webhooks.verify import NotGenuine, RawRequest, require_credentials, require_genuine
+from workflows.contracts.audit.details import WebhookTold
+from workflows.contracts.audit.types import EventType
 from workflows.contracts.errors import NotFound, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -36,6 +39,11 @@ _LARGE_BODIES: Final = 4
 _INLINE: Final = 128 * 1024
 """Longer bodies are digested and parsed in a thread, so that other requests are answered meanwhile."""
 
+_KINDS: Final = {
+    "accepted": EventType.WEBHOOK_RECEIVED,
+    "ignored": EventType.WEBHOOK_IGNORED,
+    "refused": EventType.WEBHOOK_REFUSED,
+}
 LoadServices = Callable[[], Awaitable[list[KnownService]]]
 
 
@@ -85,20 +93,28 @@ class Webhooks:
         read_body: Callable[[], Awaitable[bytes]],
         effects: Callable[[str], Effects],
         load_services: LoadServices,
+        trail: DeliveryTrail | None = None,
     ) -> Received:
-        """Answer one delivery.
+        """Answer one delivery, and tell the audit trail of it.
 
         Raises NotFound for a provider that is unknown or has no secret, ApiError (401, 400, 413), and Unavailable when
         the delivery must be sent again.
         """
         provider, secrets = self._provider(name)
-        delivery = await self._genuine(provider, secrets, head, read_body)
+        try:
+            delivery = await self._genuine(provider, secrets, head, read_body)
+        except ApiError as error:
+            if trail is not None and error.code is ProblemCode.UNAUTHORIZED:
+                await trail.not_genuine(name, error.detail)
+            raise
 
         async def answer() -> tuple[Received, bool]:
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
                     decision = await self._decision(provider, delivery, load_services)
                     results = await perform_all(effects(provider.name), decision.actions)
+                    if trail is not None:
+                        await trail.answered(_told(provider, delivery, decision, results), _words(decision, results))
             except TimeoutError as error:
                 raise Unavailable("It takes too long to answer; send the delivery again, which is safe.") from error
             received = _received(provider, delivery, decision, results)
@@ -182,7 +198,7 @@ def _received(
     answer: dict[str, Any] = {
         "status": _status(results),
         "reason": decision.reason,
-        "message": " ".join(result.message for result in results) or decision.reason,
+        "message": _words(decision, results),
         "provider": provider.name,
         "event": delivery.event,
         "delivery": delivery.delivery,
@@ -201,6 +217,23 @@ def _received(
     # ASCII only: whatever strange text was delivered, the answer can be encoded.
     body = json.dumps({**further, **answer}).encode("ascii")
     return Received(provider.manifest.answer.status, body, replayed)
+
+
+def _told(
+    provider: Provider, delivery: Delivery, decision: RuleDecision, results: Sequence[ActionResult]
+) -> WebhookTold:
+    return WebhookTold(
+        kind=_KINDS[_status(results)],
+        provider=provider.name,
+        told=delivery.event,
+        delivery=delivery.delivery,
+        rule=decision.rule,
+        ids=[found for result in results if (found := result.deployment_id or result.job_id)],
+    )
+
+
+def _words(decision: RuleDecision, results: Sequence[ActionResult]) -> str:
+    return " ".join(result.message for result in results) or decision.reason
 
 
 def _status(results: Sequence[ActionResult]) -> str:

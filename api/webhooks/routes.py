@@ -14,6 +14,7 @@ from api.webhooks.outcomes import Effects
 from api.webhooks.payloads import FORM
 from api.webhooks.ports import WebhookPortsDep
 from api.webhooks.receive import Head, Webhooks
+from api.webhooks.told import DeliveryTrail
 
 router = APIRouter(prefix="/api/webhooks", tags=["webhooks"])
 
@@ -65,8 +66,9 @@ async def receive_webhook(provider: str, request: Request, ports: WebhookPortsDe
     def effects(name: str) -> Effects:
         return ApiEffects(ports, name, address)
 
+    trail = DeliveryTrail(ports.audit, ports.clock, address)
     received = await webhooks.receive(
-        provider, _head(request), request.body, effects, lambda: registered_services(ports)
+        provider, _head(request), request.body, effects, lambda: registered_services(ports), trail
     )
     headers = {REPLAY_HEADER: "true"} if received.replayed else None
     return json_answer(received.body, received.status, headers)

@@ -13,7 +13,6 @@ from activities.stores.dynamo.creation import create_tables
 from activities.stores.dynamo.deployments import DeploymentItems, DynamoDeploymentStore
 from activities.stores.dynamo.events import DynamoEventStore, RecordEvents
 from activities.stores.dynamo.table import DeploymentTables
-from activities.stores.dynamo.transactions import transact
 from activities.stores.interfaces import WriteOutcome
 from tests.stores.conftest import ReleaseStores
 from tests.stores.lives import NOON, SHA
@@ -203,7 +202,7 @@ async def test_a_deployment_whose_answer_was_lost_counts_once(
         # The server carries it out and nobody hears of it; then the activity is tried again.
         lost = DeploymentItems(deployment_tables, write.deployment).actions(before)
         events = RecordEvents(clients, deployment_tables.events, write.events)
-        await transact(clients, [*lost, *events.actions(frozenset())])
+        await events.send(lost, frozenset())
         assert await store.write(write) is WriteOutcome.STALE
         before = write.deployment.status
     assert await store.stats() == counted([life.deployment])

@@ -99,7 +99,7 @@ async def test_the_starters_record_is_the_workflows(accepted: Accepted) -> None:
     assert (done.status, done.created_at, await accepted.actions()) == (
         JobStatus.SUCCESS,
         ACCEPTED_AT,
-        ["job.submitted"],
+        ["job.submitted", "job.succeeded"],
     )
 
 
@@ -109,7 +109,7 @@ async def test_a_job_whose_starter_died_is_recorded_by_what_happens_first(accept
         done = await accepted.result(start.job_id)
     assert done == await accepted.stores.jobs.get(start.job_id)
     assert await accepted.create(start) is WriteOutcome.STALE, "a starter that was only slow changes nothing"
-    assert await accepted.actions() == ["job.submitted"]
+    assert await accepted.actions() == ["job.submitted", "job.succeeded"]
     stats = await accepted.stores.jobs.queue_stats()
     assert (stats.depth, stats.running, stats.completed) == (0, 0, 1)
 
@@ -152,7 +152,7 @@ async def test_a_job_can_be_cancelled_before_it_is_recorded(accepted: Accepted) 
     await accepted.job_client.cancel(start.job_id, Cancel(by="ann"))
     assert (await accepted.recorded(start.job_id)).status is JobStatus.CANCELLED
     assert await accepted.create(start) is WriteOutcome.STALE
-    assert await accepted.actions() == ["job.submitted", "job.cancelled"]
+    assert await accepted.actions() == ["job.submitted", "job.cancelled", "job.stopped"]
 
 
 async def test_a_worker_that_does_not_know_of_it_is_not_told_of_no_acceptance(accepted: Accepted) -> None:

@@ -34,7 +34,7 @@ from activities.stores.dynamo.table import (
     partition,
     pool_list,
 )
-from activities.stores.dynamo.transactions import Guess, read_item, write_in_order
+from activities.stores.dynamo.transactions import Guess, read_item, transact, write_in_order
 from activities.stores.interfaces import WriteOutcome
 from workflows.contracts.agents import Agent, AgentBeat, AgentPage, AgentQuery, Pool, RequirementDemand
 from workflows.contracts.audit.events import AuditEvent
@@ -71,7 +71,7 @@ class DynamoAgentStore:
         writing = RecordEvents(self._clients, self._tables.events, events)
         guess = None if agent.revision == 1 else agent.pool
         what = f"Agent {agent.agent_id}"
-        outcome = await write_with_events(self._clients, what, guess, writing, items.put, look)
+        outcome = await write_with_events(what, guess, writing, items.put, look)
         return outcome is WriteOutcome.APPLIED or await self._stored(agent.agent_id) == agent
 
     async def get(self, agent_id: str) -> Agent | None:
@@ -102,9 +102,11 @@ class DynamoAgentStore:
         guess = await look()
         if guess is not None:
             table = self._tables.agents
-            await write_in_order(
-                self._clients, f"Agent {agent_id}", guess, lambda guess: _removal(table, agent_id, guess.before), look
-            )
+
+            async def send(guess: Guess[tuple[str, int]]) -> None:
+                await transact(self._clients, _removal(table, agent_id, guess.before))
+
+            await write_in_order(f"Agent {agent_id}", guess, send, look)
 
     async def put_pool(self, pool: Pool, events: Sequence[AuditEvent]) -> bool:
         """See AgentStore. Raises ValidationFailed for an event that cannot be kept."""
@@ -121,7 +123,7 @@ class DynamoAgentStore:
             return (None,) if (int(present["revision"]["N"]) if present else 0) == pool.revision - 1 else None
 
         writing = RecordEvents(self._clients, self._tables.events, events)
-        outcome = await write_with_events(self._clients, f"Pool {pool.name}", None, writing, lambda _: [put], look)
+        outcome = await write_with_events(f"Pool {pool.name}", None, writing, lambda _: [put], look)
         return outcome is WriteOutcome.APPLIED or await self.pool(pool.name) == pool
 
     async def pool(self, name: str) -> Pool | None:

@@ -58,7 +58,9 @@ class AwsClients:
     def __init__(self, settings: StoreSettings) -> None:
         self.region = settings.aws_region
         self.dynamodb = _dynamodb_client(settings)
-        self._settings = settings
+        self.settings = settings
+        self.shared: dict[str, object] = {}
+        """What all stores on these clients have in common, by whose it is."""
         # Two pools: a slow upload must not hold up the records.
         self._record_threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="dynamodb")
         self._object_threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="s3")
@@ -66,7 +68,7 @@ class AwsClients:
     @cached_property
     def s3(self) -> "S3Client":
         """Made when it is first used: its description of the service takes 11 MB, and an idle API needs none."""
-        return _s3_client(self._settings)
+        return _s3_client(self.settings)
 
     async def call(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a DynamoDB call (or several, in a function) in a thread.

@@ -53,7 +53,8 @@ class DynamoCredentialStore:
         """See CredentialStore. Raises ValidationFailed for an event that cannot be kept."""
         kept = credential.model_copy(update={"last_used_at": None})
         writes = _writes(self._tables.credentials, kept)
-        writing = RecordEvents(self._clients, self._tables.events, events)
+        new = f"credentials/{credential.credential_id}" if credential.revision == 1 else None
+        writing = RecordEvents(self._clients, self._tables.events, events, new_subject=new)
 
         async def look() -> tuple[None] | None:
             key = _key(credential.credential_id)
@@ -62,7 +63,7 @@ class DynamoCredentialStore:
             return (None,) if present == credential.revision - 1 else None
 
         what = f"Revision {credential.revision} of credential {credential.credential_id}"
-        outcome = await write_with_events(self._clients, what, None, writing, lambda _: writes, look)
+        outcome = await write_with_events(what, None, writing, lambda _: writes, look)
         return outcome is WriteOutcome.APPLIED or await self._is_kept(kept)
 
     async def get(self, credential_id: str) -> Credential | None:

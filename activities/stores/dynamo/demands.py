@@ -22,7 +22,7 @@ from activities.stores.dynamo.table import (
     place,
     time_and_id,
 )
-from activities.stores.dynamo.transactions import Guess, read_item, write_in_order
+from activities.stores.dynamo.transactions import Guess, read_item, transact, write_in_order
 from workflows.contracts.agents import RequirementDemand
 from workflows.contracts.ids import pool_queue
 
@@ -48,9 +48,11 @@ class DynamoDemands:
         guess = await look()
         if guess is not None:
             what = f"A demand of the jobs of pool {pool}"
-            await write_in_order(
-                self._clients, what, guess, lambda guess: self._moves(pool, queue, requires, at, guess.before), look
-            )
+
+            async def send(guess: Guess[int]) -> None:
+                await transact(self._clients, self._moves(pool, queue, requires, at, guess.before))
+
+            await write_in_order(what, guess, send, look)
 
     async def latest(self, pool: str) -> list[RequirementDemand]:
         """See AgentStore.demands."""

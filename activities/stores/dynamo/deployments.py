@@ -55,7 +55,8 @@ class DynamoDeploymentStore:
         """See DeploymentStore. Of more events than a transaction takes, the oldest are kept shortly before the rest."""
         deployment = write.deployment
         record = DeploymentItems(self._tables, deployment, document)
-        events = RecordEvents(self._clients, self._tables.events, write.events)
+        new = f"deployments/{deployment.deployment_id}" if write.previous is None else None
+        events = RecordEvents(self._clients, self._tables.events, write.events, new_subject=new)
 
         async def look() -> tuple[DeploymentStatus | None] | None:
             stored = await self._stored(deployment.deployment_id)
@@ -64,7 +65,7 @@ class DynamoDeploymentStore:
             return (stored[1] if stored else None,)
 
         what = f"Deployment {deployment.deployment_id}"
-        return await write_with_events(self._clients, what, write.previous, events, record.actions, look)
+        return await write_with_events(what, write.previous, events, record.actions, look)
 
     async def get(self, deployment_id: str) -> Deployment | None:
         """See DeploymentStore."""

@@ -36,7 +36,7 @@ class DynamoEnvironmentStore:
             return None if item is not None and int(item["sequence"]["N"]) >= state.sequence else (None,)
 
         what = f"Environment {state.service_name}/{state.environment}"
-        return await write_with_events(self._clients, what, None, events, lambda _: [put], look)
+        return await write_with_events(what, None, events, lambda _: [put], look)
 
     async def get(self, service_name: str, environment: str) -> EnvironmentState | None:
         """See EnvironmentStore."""

@@ -4,11 +4,14 @@ An event is kept once: a ``seen`` item with a condition goes with its entries. E
 that is repeated, a record's write that carries events of an earlier one) are left out of the next try.
 """
 
+import builtins
+import json
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
 from activities.stores.documents import load_events
 from activities.stores.dynamo.client import AwsClients
+from activities.stores.dynamo.feed import feed_of
 from activities.stores.dynamo.items import is_new
 from activities.stores.dynamo.listing import Choice, Lister
 from activities.stores.dynamo.table import (
@@ -23,15 +26,18 @@ from activities.stores.dynamo.table import (
     seen_list,
     service_list,
 )
-from activities.stores.dynamo.transactions import Guess, write_in_order
+from activities.stores.dynamo.transactions import Guess, transact, write_in_order
 from activities.stores.event_rules import check_event
 from activities.stores.interfaces import WriteOutcome
 from workflows.contracts.audit.events import AuditEvent, EventPage, EventQuery
+from workflows.contracts.audit.feed import FeedRow
 
 F = TypeVar("F")
 
 _ACTIONS: Final = 80
 """DynamoDB allows 100 in a transaction: the rest is for the record, its lists and counters."""
+_NUMBERING: Final = 2
+"""An event's row in the feed, and the last number of its subject."""
 
 
 class DynamoEventStore:
@@ -49,14 +55,31 @@ class DynamoEventStore:
         """See EventStore."""
         name, filters = _list_and_filters(query)
         begins = {"action": query.action} if query.action else {}
-        choice = Choice(begins, query.since or 0, query.until)
+        # Entries of before could not be filtered by these: their text says it, also where it says it of something else.
+        named = {"environment": query.environment, "pool": query.pool}
+        holds = [f'"{name}":{json.dumps(said, ensure_ascii=False)}' for name, said in named.items() if said is not None]
+        choice = Choice(begins, query.since or 0, query.until, tuple(holds))
         listed = await self._lister.page(query, name, filters, choice)
-        return EventPage(items=load_events(listed.texts), next_cursor=listed.next_cursor)
+        events = [event for event in load_events(listed.texts) if query.matches(event)]
+        return EventPage(items=events, next_cursor=listed.next_cursor)
+
+    async def heads(self) -> dict[int, int]:
+        """See EventStore."""
+        return await feed_of(self._clients, self._table).heads()
+
+    async def rows(self, shard: int, behind: int, upto: int) -> builtins.list[FeedRow]:
+        """See EventStore."""
+        return await feed_of(self._clients, self._table).rows(shard, behind, upto)
+
+    async def last_of(self, subject: str) -> FeedRow | None:
+        """See EventStore."""
+        return await feed_of(self._clients, self._table).last_of(subject)
 
 
 class RecordEvents:
     """The events that one transaction writes, each once. ``presumed_kept``: the ids of those that were kept before,
-    unless the first try fails. Raises ValidationFailed for one that cannot be kept.
+    unless the first try fails. ``new_subject``: one that is made with them. Raises ValidationFailed for an event that
+    cannot be kept.
     """
 
     def __init__(
@@ -65,8 +88,10 @@ class RecordEvents:
         table: str,
         events: Iterable[AuditEvent],
         presumed_kept: frozenset[str] = frozenset(),
+        new_subject: str | None = None,
     ) -> None:
         self._clients, self._table, self.presumed_kept = clients, table, presumed_kept
+        self._new_subject = new_subject
         batches = _batches(table, events)
         self._ahead, self._last = batches[:-1], batches[-1]
 
@@ -83,9 +108,13 @@ class RecordEvents:
         for batch in self._ahead:
             await _keep(self._clients, self._table, batch)
 
-    def actions(self, kept: frozenset[str]) -> list[dict[str, Any]]:
-        """The actions that keep the events, without those in ``kept``."""
-        return self._last.actions(kept)
+    async def send(self, record: Sequence[dict[str, Any]], kept: frozenset[str]) -> None:
+        """Carry out the record's actions and keep the events, without those in ``kept``: all or nothing.
+
+        Raises ConditionFailed, WriteConflict, Unavailable.
+        """
+        new_subject, self._new_subject = self._new_subject, None  # a second try asks
+        await _send(self._clients, self._table, record, self._last, kept, new_subject)
 
     async def kept(self) -> frozenset[str]:
         """The ids of those that are kept already; a consistent read."""
@@ -93,7 +122,6 @@ class RecordEvents:
 
 
 async def write_with_events(
-    clients: AwsClients,
     what: str,
     before: F | None,
     events: RecordEvents,
@@ -117,7 +145,7 @@ async def write_with_events(
             return WriteOutcome.STALE
         await events.write_ahead()
     return await write_in_order(
-        clients, what, guess, lambda guess: [*actions(guess.before), *events.actions(guess.kept_events)], next_guess
+        what, guess, lambda guess: events.send(actions(guess.before), guess.kept_events), next_guess
     )
 
 
@@ -125,14 +153,21 @@ class _Batch:
     """Events that fit into one transaction."""
 
     def __init__(self, table: str, events: Sequence[AuditEvent]) -> None:
-        self._puts = {event.event_id: _entry_puts(table, event) for event in events}
+        self._events = {event.event_id: event for event in events}
+        self._documents = {event.event_id: check_event(event) for event in events}
+        self._table = table
 
     @property
     def event_ids(self) -> list[str]:
-        return list(self._puts)
+        return list(self._events)
 
-    def actions(self, kept: frozenset[str]) -> list[dict[str, Any]]:
-        return [put for event_id, puts in self._puts.items() if event_id not in kept for put in puts]
+    def fresh(self, kept: frozenset[str]) -> list[tuple[AuditEvent, str]]:
+        """The events that are not kept, with their documents."""
+        return [(event, self._documents[event_id]) for event_id, event in self._events.items() if event_id not in kept]
+
+    def entries(self, fresh: Sequence[tuple[AuditEvent, str]]) -> list[dict[str, Any]]:
+        """The actions that put these into their lists, each once."""
+        return [put for event, document in fresh for put in _entry_puts(self._table, event, document)]
 
 
 def _batches(table: str, events: Iterable[AuditEvent]) -> list[_Batch]:
@@ -142,7 +177,7 @@ def _batches(table: str, events: Iterable[AuditEvent]) -> list[_Batch]:
         by_id.setdefault(event.event_id, event)
     groups, room = list[list[AuditEvent]]([[]]), _ACTIONS
     for event in reversed(by_id.values()):
-        count = 1 + len(_lists(event))
+        count = 1 + len(_lists(event)) + _NUMBERING
         if count > room:
             groups.append([])
             room = _ACTIONS
@@ -156,11 +191,27 @@ async def _keep(clients: AwsClients, table: str, batch: _Batch) -> None:
 
     async def look() -> Guess[None] | None:
         kept = await _kept(clients, table, batch)
-        return Guess(None, kept) if batch.actions(kept) else None
+        return Guess(None, kept) if batch.fresh(kept) else None
 
     guess: Guess[None] = Guess()
     what = f"Event {batch.event_ids[0]}"
-    await write_in_order(clients, what, guess, lambda guess: batch.actions(guess.kept_events), look)
+    await write_in_order(what, guess, lambda guess: _send(clients, table, (), batch, guess.kept_events), look)
+
+
+async def _send(
+    clients: AwsClients,
+    table: str,
+    record: Sequence[dict[str, Any]],
+    batch: _Batch,
+    kept: frozenset[str],
+    new_subject: str | None = None,
+) -> None:
+    fresh = batch.fresh(kept)
+    if not fresh:
+        await transact(clients, record)
+        return
+    async with feed_of(clients, table).numbered(fresh, new_subject) as numbers:
+        await transact(clients, [*record, *batch.entries(fresh), *numbers])
 
 
 async def _kept(clients: AwsClients, table: str, batch: _Batch) -> frozenset[str]:
@@ -177,10 +228,10 @@ async def _kept(clients: AwsClients, table: str, batch: _Batch) -> frozenset[str
     return frozenset(event_id for event_id in batch.event_ids if seen_list(event_id) in seen)
 
 
-def _entry_puts(table: str, event: AuditEvent) -> list[dict[str, Any]]:
+def _entry_puts(table: str, event: AuditEvent, document: str) -> list[dict[str, Any]]:
     entry: dict[str, Any] = {
         "place": {"S": place(event.at, event.event_id)},
-        "event": {"S": check_event(event)},
+        "event": {"S": document},
         **{name: {"S": value} for name, value in _filtered(event).items() if value is not None},
     }
     seen = {"TableName": table, "Item": _seen_key(event.event_id), **is_new(EVENT_IS_NEW)}

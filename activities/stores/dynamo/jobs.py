@@ -40,7 +40,8 @@ class DynamoJobStore:
         job, record = write.job, RecordWrite(self._tables, write.job, document)
         # Whoever created the record kept these with it; only when a condition fails is it asked whether anybody did.
         presumed_kept = frozenset(event.event_id for event in write.creation)
-        events = RecordEvents(self._clients, self._tables.events, [*write.creation, *write.events], presumed_kept)
+        new = f"jobs/{job.job_id}" if write.previous is None else None
+        events = RecordEvents(self._clients, self._tables.events, [*write.creation, *write.events], presumed_kept, new)
 
         async def look() -> tuple[Footprint | None] | None:
             stored = await self._stored(job.job_id)
@@ -49,7 +50,7 @@ class DynamoJobStore:
             return (stored[1] if stored else None,)
 
         guess = expected_footprint(write)
-        return await write_with_events(self._clients, f"Job {job.job_id}", guess, events, record.actions, look)
+        return await write_with_events(f"Job {job.job_id}", guess, events, record.actions, look)
 
     async def get(self, job_id: str) -> Job | None:
         """See JobStore."""

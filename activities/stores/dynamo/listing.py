@@ -44,11 +44,14 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which entries of a list are wanted: how attributes begin, and from when to when (ms, both included)."""
+    """Which entries of a list are wanted: how attributes begin, from when to when (ms, both included), and what their
+    text holds.
+    """
 
     begins: Mapping[str, str] = field(default_factory=dict[str, str])
     since: int = 0
     until: int | None = None
+    holds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +113,8 @@ class Lister:
         anchor = self._windows.newest(name, round(self._clock() * 1000)) if begin.shown_to is None else begin.shown_to
         window = self._windows.width(name, query.limit)
         shards = [_start(number, begin, window) for number in range(shards_of(name))]
-        request = self._request(filters, choice.begins)
-        filtered = bool(filters or choice.begins)
+        request = self._request(filters, choice)
+        filtered = bool(filters or choice.begins or choice.holds)
         taken: list[_Found] = []
         while len(taken) < query.limit and not all(shard.finished for shard in shards):
             reads = [shard for shard in shards if shard.must_read]
@@ -129,8 +132,9 @@ class Lister:
         cursor = None if complete else _cursor(query, shards, taken, begin)
         return Listed([found.text for found in taken], cursor)
 
-    def _request(self, filters: Mapping[str, str], begins: Mapping[str, str]) -> "QueryInputTypeDef":
+    def _request(self, filters: Mapping[str, str], choice: Choice) -> "QueryInputTypeDef":
         """The part of the request that all shards and rounds share."""
+        begins, holds = choice.begins, {f"text{number}": text for number, text in enumerate(choice.holds)}
         request: QueryInputTypeDef = {
             "TableName": self._table,
             "ScanIndexForward": False,
@@ -140,8 +144,9 @@ class Lister:
         }
         conditions = [f"#{name} = :{name}" for name in filters]
         conditions += [f"begins_with(#{name}, :{name})" for name in begins]
+        conditions += [f"contains(#text, :{name})" for name in holds]
         if conditions:
-            values = {**filters, **begins}
+            values = {**filters, **begins, **holds}
             request["FilterExpression"] = " AND ".join(conditions)
             request["ExpressionAttributeValues"] = {f":{name}": {"S": value} for name, value in values.items()}
         return request

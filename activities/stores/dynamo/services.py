@@ -50,10 +50,9 @@ class DynamoServiceStore:
             return await self._is_kept(service)
         await writing.write_ahead()
         outcome = await write_in_order(
-            self._clients,
             f"Version {service.version} of service {service.name}",
             guess,
-            lambda guess: [*puts, *writing.actions(guess.kept_events)],
+            lambda guess: writing.send(puts, guess.kept_events),
             look,
         )
         return outcome is WriteOutcome.APPLIED or await self._is_kept(service)

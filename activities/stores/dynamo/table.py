@@ -29,7 +29,9 @@ fewer items, since a page of agents reads all of them; they expire when the agen
 
 ``events`` (keys ``list_shard``, ``place``): the audit trail, each event as an entry in ``all``, ``service#…``,
 ``deployment#…``, ``job#…`` and ``agent#…``, by its time, with what lists are filtered by. A ``seen#<event_id>`` item
-says that the event is kept, so that it is kept once.
+says that the event is kept, so that it is kept once. In the order in which they were kept they stand in
+``feed#<shard>``, numbered from 1 without a gap; ``head#<shard>`` has the last number given, ``subject#<subject>`` the
+number, hash and place of a subject's last event (see ``feed``).
 
 ``agents`` (keys ``list_shard``, ``place``): each agent's record (``agent#<id>``, ``record``) with its ``document``,
 ``revision`` and ``pool``, and the document again, by id, in the lists ``all`` and ``pool#<pool>``, all in one
@@ -64,6 +66,7 @@ DEPLOYMENTS_COUNTER: Final = "deployments"
 PRESENT: Final = "present"
 RECORD_PLACE: Final = "record"
 SEEN_PLACE: Final = "seen"
+HEAD_PLACE: Final = "head"
 DAY_RETENTION_SECONDS: Final = 400 * 24 * 3600
 AGENT_RETENTION_SECONDS: Final = 400 * 24 * 3600
 AGENT_COUNTER_SHARDS: Final = 4
@@ -84,6 +87,10 @@ SERVICE_IS_NEW: Final = "attribute_not_exists(group_name)"
 """The service has no version yet."""
 EVENT_IS_NEW: Final = "attribute_not_exists(list_shard)"
 """The event is not kept yet."""
+NUMBER_FOLLOWS: Final = "#number = :before"
+"""Nobody has given a number since this one."""
+NUMBER_IS_FIRST: Final = "attribute_not_exists(list_shard)"
+"""Nobody has given a number yet."""
 CREDENTIAL_IS_NEW: Final = "attribute_not_exists(list_shard)"
 """The credential has no record yet."""
 REVISION_FOLLOWS: Final = "#revision = :before"
@@ -238,6 +245,26 @@ def credential_record(credential_id: str) -> str:
 def seen_list(event_id: str) -> str:
     """Where it is said that an event is kept."""
     return f"seen#{event_id}"
+
+
+def feed_list(shard: int) -> str:
+    """Where the events of a shard of the feed are, by their numbers."""
+    return f"feed#{shard}"
+
+
+def head_list(shard: int) -> str:
+    """Where the last number of a shard of the feed is."""
+    return f"head#{shard}"
+
+
+def subject_list(subject: str) -> str:
+    """Where the last number of a subject's events is."""
+    return f"subject#{subject}"
+
+
+def number_place(number: int) -> str:
+    """Where an event stands in its shard of the feed."""
+    return f"{number:015d}"
 
 
 def version_place(version: int) -> str:

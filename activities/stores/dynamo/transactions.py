@@ -35,19 +35,19 @@ class Guess(Generic[F]):
 
 
 async def write_in_order(
-    clients: AwsClients,
     what: str,
     guess: Guess[F],
-    actions: Callable[[Guess[F]], Sequence[dict[str, Any]]],
+    send: Callable[[Guess[F]], Awaitable[None]],
     look: Callable[[], Awaitable[Guess[F] | None]],
 ) -> WriteOutcome:
-    """Send the transaction of ``actions``, until it was carried out or ``look`` says with None that it is stale.
+    """``send`` the transaction, until it was carried out or ``look`` says with None that it is stale.
 
-    ``look`` reads what the next guess is. Raises Unavailable, naming ``what`` was written.
+    ``send`` raises ConditionFailed or WriteConflict when it was not; ``look`` reads what the next guess is. Raises
+    Unavailable, naming ``what`` was written.
     """
     for attempt in range(_ROUNDS):
         try:
-            await transact(clients, actions(guess))
+            await send(guess)
         except ConditionFailed:
             found = await look()
             if found is None:

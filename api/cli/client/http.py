@@ -125,11 +125,16 @@ class ApiClient:
 
     @contextmanager
     def stream(
-        self, path: str, params: Params | None = None, *, silence_seconds: float | None = None
+        self,
+        path: str,
+        params: Params | None = None,
+        *,
+        silence_seconds: float | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Generator[Iterator[bytes]]:
         """The answer's body as it arrives; it also ends after ``silence_seconds`` without a byte, when given."""
-        headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
-        request = self._client.build_request("GET", path, params=_given(params), headers=headers)
+        sent = {"Accept": "*/*", "Accept-Encoding": "identity", **(headers or {})}
+        request = self._client.build_request("GET", path, params=_given(params), headers=sent)
         if silence_seconds is not None:
             request.extensions["timeout"]["read"] = silence_seconds
         with self._translated():

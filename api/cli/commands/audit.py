@@ -46,9 +46,14 @@ def list_events(
     data_dir: DataDir = None,
 ) -> None:
     """List what was done, newest first."""
-    params = _params(service, deployment, job, agent, by, action, since, until)
+    params = filters(service, deployment, job, agent, by, action, since, until)
     with open_api(data_dir) as api:
         page = api.page(EVENTS, params, limit=None if everything else limit)
+    print_events(page, as_json=as_json, everything=everything)
+
+
+def print_events(page: Any, *, as_json: bool, everything: bool = False) -> None:
+    """One page for people, or as JSON; ``everything``: all pages were asked for."""
     if as_json:
         print_json(page["items"] if everything else page)
         return
@@ -78,7 +83,7 @@ def export(
     data_dir: DataDir = None,
 ) -> None:
     """Write all that matches as JSON lines, newest first."""
-    params = _params(service, deployment, job, agent, by, action, since, until)
+    params = filters(service, deployment, job, agent, by, action, since, until)
     with open_api(data_dir) as api, api.stream(f"{EVENTS}/export", params) as pieces:
         if out is None:
             with sink_for(sys.stdout) as sink:
@@ -94,7 +99,7 @@ def export(
             raise CliError(f"{out} cannot be written ({error.strerror}): choose another file.") from None
 
 
-def _params(
+def filters(
     service: str | None,
     deployment: str | None,
     job: str | None,
@@ -104,6 +109,7 @@ def _params(
     since: str | None,
     until: str | None,
 ) -> Params:
+    """The options as parameters of the API. Raises CliError."""
     return {
         "service_name": service,
         "deployment_id": deployment,

@@ -15,7 +15,7 @@ from workflows.contracts.base import Frozen
 from workflows.contracts.commands import Edit
 from workflows.contracts.fields import Millis
 from workflows.contracts.jobs import RetryPolicy
-from workflows.contracts.statuses import Priority
+from workflows.contracts.statuses import JobStatus, Priority
 
 
 class Details(Frozen):
@@ -92,6 +92,57 @@ class JobsBulkRedriven(Details):
 
     TYPES = (EventType.JOBS_BULK_REDRIVEN,)
     redrive_id: str
+
+
+class JobEnded(Details):
+    """How it ended; the attempt with which it did, its agent, and the job's service, if any."""
+
+    TYPES = (EventType.JOB_SUCCEEDED, EventType.JOB_FAILED, EventType.JOB_STOPPED, EventType.JOB_PARKED)
+    kind: EventType = Field(exclude=True)
+    status: JobStatus
+    attempt: int | None
+    agent: str | None
+    exit_code: int | None
+    cause: str | None
+    duration_seconds: float | None
+    service: str | None = None
+
+    @property
+    def event(self) -> EventType:
+        """What people call it differs by how it ended."""
+        return self.kind
+
+
+class AttemptBegun(Details):
+    """Which attempt of the job, by which agent."""
+
+    TYPES = (EventType.ATTEMPT_STARTED,)
+    attempt: int
+    agent: str
+    service: str | None = None
+
+
+class AttemptEnded(Details):
+    """Which attempt of the job, by which agent, and how it ended."""
+
+    TYPES = (EventType.ATTEMPT_ENDED,)
+    attempt: int
+    agent: str
+    outcome: str = ""
+    exit_code: int | None = None
+    cause: str | None = None
+    service: str | None = None
+
+
+class MetricRecorded(Details):
+    """What the sample says, and the limits that it exceeds."""
+
+    TYPES = (EventType.METRIC_RECORDED,)
+    sampled_at: Millis
+    error_rate: float | None = None
+    latency_ms: float | None = None
+    requests_per_sec: float | None = None
+    breaches: list[str] = Field(default_factory=list[str])
 
 
 class DeploymentApproved(Details):
@@ -210,6 +261,8 @@ class AgentRegistered(Details):
     labels: dict[str, str] | None = None
     capacity: int | None = None
     hostname: str | None = None
+    version: str | None = None
+    region: str | None = None
     from_pool: str | None = None
 
 
@@ -219,6 +272,15 @@ class AgentRelabelled(Details):
     TYPES = (EventType.AGENT_RELABELLED,)
     labels: dict[str, str]
     before: dict[str, str]
+
+
+class AgentUpdated(Details):
+    """What is new of it, and what it was before."""
+
+    TYPES = (EventType.AGENT_UPDATED,)
+    version: str | None = None
+    region: str | None = None
+    before: dict[str, str | None]
 
 
 class AgentPaused(Details):
@@ -302,6 +364,47 @@ class CredentialRevoked(_CredentialDetails):
     revoked_at: Millis
 
 
+class AddressAdded(Details):
+    """Which key, whose, and from where."""
+
+    TYPES = (EventType.ACCESS_ADDRESS_ADDED,)
+    credential_id: str
+    subject: str
+    network: str
+
+
+class WebhookTold(Details):
+    """By whom, what, and what came of it. ``kind`` says which event it is and is not stored."""
+
+    TYPES = (EventType.WEBHOOK_RECEIVED, EventType.WEBHOOK_IGNORED, EventType.WEBHOOK_REFUSED)
+    kind: EventType = Field(exclude=True)
+    provider: str
+    told: str | None = None
+    delivery: str | None = None
+    rule: str | None = None
+    ids: list[str] = Field(default_factory=list[str])
+
+    @property
+    def event(self) -> EventType:
+        """What people call it differs by what came of it."""
+        return self.kind
+
+
+class ConfigKnown(Details):
+    """Its digest (SHA-256), that of the one before, and how much it says. ``kind`` is not stored."""
+
+    TYPES = (EventType.CONFIG_INSTALLED, EventType.CONFIG_UPDATED)
+    kind: EventType = Field(exclude=True)
+    name: str
+    digest: str
+    before: str | None = None
+
+    @property
+    def event(self) -> EventType:
+        """The first one, or another one."""
+        return self.kind
+
+
 class WorkflowStuck(Details):
     """Which workflow, and why."""
 
@@ -340,6 +443,7 @@ class WorkflowRepaired(Details):
 
 _ALL: Final = (
     JobSubmitted, JobAmended, JobCompleted, JobEdited, JobRedriven, JobsBulkRedriven,
+    JobEnded, AttemptBegun, AttemptEnded, MetricRecorded, AgentUpdated, AddressAdded, WebhookTold, ConfigKnown,
     DeploymentApproved, RollbackRequested, RollbackFailed, StageRecorded,
     TurnGranted, VersionReinstated, YieldAsked, LockFreed, FreezeEnded,
     ServiceApplied, PolicyChanged, PolicyChangeRequested, PolicyChangeRejected, PolicyChangeDropped,

@@ -101,20 +101,32 @@ def new_event(
 
 
 class EventQuery(Tolerant):
-    """Which audit events a list shows, newest first. At most one of ``deployment_id``, ``service_name``, ``job_id`` and
-    ``agent_id`` chooses a list; the rest filters. ``action`` is a beginning (``deployment.``). Times in epoch ms.
+    """Which audit events a list shows, newest first, and a follower sees. At most one of ``deployment_id``,
+    ``service_name``, ``job_id`` and ``agent_id`` chooses a list; the rest filters. ``action`` is a beginning
+    (``deployment.``). Times in epoch ms.
     """
 
     service_name: str | None = None
     deployment_id: str | None = None
     job_id: str | None = None
     agent_id: str | None = None
+    environment: str | None = None
+    pool: str | None = None
     by: str | None = None
     action: str | None = None
     since: Millis | None = None
     until: Millis | None = None
     limit: int = Field(default=50, ge=1, le=100)
     cursor: str | None = None
+
+    def matches(self, event: AuditEvent) -> bool:
+        """Whether the event is among those asked for."""
+        named = ("service_name", "deployment_id", "job_id", "agent_id", "environment", "pool", "by")
+        wanted = ((getattr(self, name), getattr(event, name)) for name in named)
+        if not all(asked is None or asked == has for asked, has in wanted):
+            return False
+        in_time = (self.since or 0) <= event.at and (self.until is None or event.at <= self.until)
+        return in_time and event.action.startswith(self.action or "")
 
 
 class EventPage(Tolerant):

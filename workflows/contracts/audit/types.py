@@ -39,8 +39,15 @@ class EventType(StrEnum):
     JOB_EDITED = "job.edited", "A dead letter was changed."
     JOB_REDRIVEN = "job.redriven", "A dead letter runs again."
     JOB_DISCARDED = "job.discarded", "A dead letter was given up."
+    JOB_SUCCEEDED = "job.succeeded", "It ended well."
+    JOB_FAILED = "job.failed", "It ended otherwise: it failed, took too long, or could not run."
+    JOB_STOPPED = "job.stopped", "It has ended, because somebody stopped it."
+    JOB_PARKED = "job.parked", "It is a dead letter: somebody must say how it goes on."
     JOBS_BULK_REDRIVEN = "jobs.bulk_redriven", "Many dead letters are to run again."
     JOBS_RECONCILED = "jobs.reconciled", "Somebody had open records compared with their workflows."
+
+    ATTEMPT_STARTED = "attempt.started", "An agent has it. One that ends within a moment is told of by its end only."
+    ATTEMPT_ENDED = "attempt.ended", "It has ended, and the job goes on with another one."
 
     DEPLOYMENT_CREATED = "deployment.created", "A deployment was asked for."
     DEPLOYMENT_APPROVED = "deployment.approved", "Somebody said yes to it in an environment."
@@ -81,6 +88,8 @@ class EventType(StrEnum):
     DEPLOYMENT_FREEZE_OVERRIDE_REFUSED = "deployment.freeze_override_refused", "It waits in spite of a signal.", True
     DEPLOYMENT_STAGE_REFUSED = "deployment.stage_refused", "What a signal told of an environment was not taken.", True
 
+    METRIC_RECORDED = "metric.recorded", "A monitoring system told how a version does: the first sample of a minute."
+
     ENVIRONMENT_GRANTED = "environment.granted", "A deployment has its turn."
     ENVIRONMENT_DEPLOYED = "environment.deployed", "A version is deployed here, and left the environment free."
     ENVIRONMENT_LIVE = "environment.live", "A version is live here."
@@ -108,6 +117,7 @@ class EventType(StrEnum):
 
     AGENT_REGISTERED = "agent.registered", "An agent is new, or came back otherwise than it was."
     AGENT_RELABELLED = "agent.relabelled", "It has other labels."
+    AGENT_UPDATED = "agent.updated", "It has another version, or is elsewhere."
     AGENT_DRAINED = "agent.drained", "It takes nothing new and ends."
     AGENT_PAUSED = "agent.paused", "It takes nothing new."
     AGENT_RESUMED = "agent.resumed", "It takes jobs again."
@@ -119,6 +129,7 @@ class EventType(StrEnum):
     ACCESS_KEY_CLAIMED = "access.key_claimed", "A key of before keys had owners has one."
     ACCESS_KEY_ROTATED = "access.key_rotated", "A key has a successor."
     ACCESS_KEY_REVOKED = "access.key_revoked", "A key was revoked."
+    ACCESS_ADDRESS_ADDED = "access.address_added", "A key was used from an address for the first time."
     ACCESS_AGENT_ISSUED = "access.agent_issued", "A registered agent has its own secret."
     ACCESS_AGENT_REVOKED = "access.agent_revoked", "An agent's secret was revoked."
     SESSION_OPENED = "session.opened", "Somebody signed in."
@@ -127,6 +138,13 @@ class EventType(StrEnum):
     TOKEN_EXCHANGED = "token.exchanged", "A workload has a short-lived token."
     TOKEN_CLOSED = "token.closed", "Such a token was ended."
     TOKEN_REFUSED = "token.refused", "A workload was not let in.", True
+
+    WEBHOOK_RECEIVED = "webhook.received", "Another tool told something, and something was done."
+    WEBHOOK_IGNORED = "webhook.ignored", "Another tool told something that no rule is for."
+    WEBHOOK_REFUSED = "webhook.refused", "What another tool told was not genuine, or nothing of it was done.", True
+
+    CONFIG_INSTALLED = "config.installed", "The access policy of this installation is known for the first time."
+    CONFIG_UPDATED = "config.updated", "The access policy of this installation is another one."
 
     WORKFLOW_STUCK = "workflow.stuck", "A workflow cannot go on."
     WORKFLOW_RECOVERED = "workflow.recovered", "It goes on again, or has ended."

@@ -146,7 +146,8 @@ async def test_a_deregistered_name_is_free_at_once(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("changes", "tells"),
     [
-        ({"version": "2", "region": "eu", "public_keys": []}, False),
+        ({"public_keys": []}, False),
+        ({"version": "2", "region": "eu"}, True),
         ({"labels": {"os": "linux"}}, True),
         ({"capacity": 2}, True),
         ({"pool": "gpu"}, True),
@@ -217,7 +218,8 @@ async def test_what_a_heartbeat_says_of_its_agent_is_taken_over(bench: Bench) ->
     assert (same.revision, await bench.told()) == (1, ["agent.registered"])
     bench.later(1)
     newer = await bench.beat(same, 2, version="2")
-    assert (newer.version, newer.revision, await bench.told()) == ("2", 2, ["agent.registered"])
+    assert (newer.version, newer.revision, await bench.told()) == ("2", 2, ["agent.registered", "agent.updated"])
+    assert (await bench.last_event()).details == {"version": "2", "before": {"version": "1"}}
     bench.store.races = 1
     bench.later(1)
     labelled = await bench.beat(newer, 3, labels={"gpu": "a100"}, region="eu")
