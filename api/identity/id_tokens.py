@@ -19,9 +19,10 @@ from pydantic import StringConstraints, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from activities.clock import Clock
+from api.identity.claims import comparable
 from api.identity.issuer_keys import Issuer
 from api.identity.people import subject_of
-from api.identity.policy import IssuerPolicy, comparable
+from api.identity.policy import IssuerPolicy
 from workflows.contracts.access import Admission
 from workflows.contracts.fields import INCOMING, NotBlank, ShortLine
 

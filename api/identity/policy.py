@@ -7,15 +7,14 @@ Deliberately not here: whether a token is genuine (``identity.id_tokens``) and w
 """
 
 import logging
-import re
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, StringConstraints, ValidationError
 
+from api.identity.claims import MAX_DEPTH, applies
 from api.identity.people import PersonRule, people_faults
 from api.identity.pools import PoolRule
 from workflows.contracts.access import Grant
@@ -27,15 +26,8 @@ from workflows.yaml_text import UnreadableYaml, yaml_file_to_json
 logger = logging.getLogger(__name__)
 
 MAX_WORKLOAD_SECONDS: Final = 3600
-_MAX_DEPTH: Final = 4
-_MAX_CLAIM: Final = 4096
-"""Characters of a claim that are compared; a longer one fits nothing."""
-_CONTAINS: Final = "contains"
 _LISTS: Final = frozenset({"groups", "roles", "entitlements", "amr"})
 """Claims that are lists by their specifications (RFC 7643, RFC 9068, RFC 8176): a match that forgets it fits nobody."""
-_LINE_ENDS: Final = r"\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029"
-_BETWEEN: Final = ("", "/", ":")
-"""What parts of a path or subject end at, and the ends of the whole."""
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _RESERVED: Final = ("agent", "key", "webhook")
 """What stands before the ':' in the names of those who are no people."""
@@ -99,12 +91,12 @@ class AccessPolicy(Frozen):
 
     def grants_of_person(self, issuer: str, claims: Mapping[str, Any]) -> list[Grant]:
         """The grants of every rule that matches; none is no."""
-        found = [grant for rule in self.users if _applies(rule.match, issuer, claims) for grant in rule.grants]
+        found = [grant for rule in self.users if applies(rule.match, issuer, claims) for grant in rule.grants]
         return list({grant.model_dump_json(): grant for grant in found}.values())
 
     def workloads_of(self, issuer: str, claims: Mapping[str, Any]) -> list[WorkloadRule]:
         """The rules that match, in the policy's order."""
-        return [rule for rule in self.workloads if _applies(rule.match, issuer, claims)]
+        return [rule for rule in self.workloads if applies(rule.match, issuer, claims)]
 
 
 def load_policy(path: Path | None, *, development: bool) -> AccessPolicy:
@@ -126,11 +118,6 @@ def load_policy(path: Path | None, *, development: bool) -> AccessPolicy:
     for field in _without_contains(policy):
         logger.warning("fits no list, and this claim is one: write {contains: …}", extra={"field": field})
     return policy
-
-
-def comparable(claims: Mapping[str, Any]) -> dict[str, JsonValue]:
-    """The claims as far as any policy can compare them: what fits no rule today fits none that is written tomorrow."""
-    return cast(dict[str, JsonValue], _comparable(claims, 0))
 
 
 def trusted_url(url: str, *, development: bool) -> bool:
@@ -218,8 +205,8 @@ def _match_faults(match: Mapping[str, JsonValue], field: str, issuers: set[str])
 
 
 def _pattern_faults(pattern: JsonValue, field: str, depth: int) -> Iterator[FieldError]:
-    if depth > _MAX_DEPTH:
-        yield FieldError(field=field, message=f"is nested deeper than {_MAX_DEPTH} levels")
+    if depth > MAX_DEPTH:
+        yield FieldError(field=field, message=f"is nested deeper than {MAX_DEPTH} levels")
     elif isinstance(pattern, dict | list):
         if not pattern:
             yield FieldError(field=field, message="is empty")
@@ -246,74 +233,3 @@ def _selects(pattern: JsonValue) -> bool:
     if isinstance(pattern, dict):
         return any(_selects(each) for each in pattern.values())
     return not isinstance(pattern, str) or bool(pattern.strip("*"))
-
-
-def _applies(match: Mapping[str, JsonValue], issuer: str, claims: Mapping[str, Any]) -> bool:
-    wanted = {name: pattern for name, pattern in match.items() if name != "issuer"}
-    return match["issuer"] == issuer and _fits(wanted, claims)
-
-
-def _fits(pattern: JsonValue | Mapping[str, JsonValue], claim: object) -> bool:
-    """A map: every key fits; a list: one of these fits; else the claim is this. ``contains`` alone is of claims that
-    are lists and of nothing else: one of it fits. A claim that is a list fits nothing but that: an issuer that starts
-    to send several values must not open what was meant for one.
-    """
-    if isinstance(pattern, Mapping):
-        if isinstance(claim, list):
-            values = cast(list[object], claim)
-            return set(pattern) == {_CONTAINS} and any(_fits(pattern[_CONTAINS], each) for each in values)
-        if not isinstance(claim, Mapping):
-            return False
-        inside = cast(Mapping[str, object], claim)
-        return set(pattern) != {_CONTAINS} and all(
-            name in inside and _fits(each, inside[name]) for name, each in pattern.items()
-        )
-    if isinstance(pattern, list):
-        return any(_fits(each, claim) for each in pattern)
-    if not isinstance(claim, str | int):
-        return False
-    text = _text(claim)
-    return len(text) <= _MAX_CLAIM and _glob(_text(pattern)).fullmatch(text) is not None
-
-
-def _comparable(claim: object, depth: int) -> object:
-    """None for what fits nothing."""
-    if depth > _MAX_DEPTH + 1:
-        return None
-    if isinstance(claim, Mapping):
-        inside = {name: _comparable(each, depth + 1) for name, each in cast(Mapping[str, object], claim).items()}
-        return {name: each for name, each in inside.items() if each is not None and _storable(name)}
-    if isinstance(claim, list):
-        values = (_comparable(each, depth + 1) for each in cast(list[object], claim))
-        return [each for each in values if each is not None]
-    if isinstance(claim, str):
-        return claim if len(claim) <= _MAX_CLAIM and _storable(claim) else None
-    return claim if isinstance(claim, int) else None
-
-
-def _storable(text: str) -> bool:
-    return not any("\ud800" <= sign <= "\udfff" for sign in text)
-
-
-def _text(value: object) -> str:
-    """As JSON says it: issuers write ``true`` and ``"true"`` for the same."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-@lru_cache(maxsize=4096)
-def _glob(pattern: str) -> re.Pattern[str]:
-    """``*`` stands for anything without ``/`` and ``:``, so that no part of a path or subject slips into the next;
-    ``**`` for anything. One that is a whole part, or all, stands for something: ``acme/*`` is not ``acme/``. Neither
-    spans a line end: what is one line in the policy is one in the claim. Nothing else is special: names such as
-    ``dependabot[bot]`` are themselves.
-    """
-    pieces = re.split(r"(\*+)", pattern)
-    done: list[str] = []
-    for number, piece in enumerate(pieces):
-        if number % 2 == 0:
-            done.append(re.escape(piece))
-            continue
-        whole = pieces[number - 1][-1:] in _BETWEEN and pieces[number + 1][:1] in _BETWEEN
-        signs = f"[^/:{_LINE_ENDS}]" if piece == "*" else f"[^{_LINE_ENDS}]"
-        done.append(f"{signs}{'+' if whole else '*'}")
-    return re.compile("".join(done))
