@@ -276,3 +276,17 @@ async def test_what_was_started_with_garbage_is_no_deployment_and_no_job(deploys
                 await known(name)
         finally:
             await started.terminate("the test is over")
+
+
+async def test_a_failure_without_its_words_says_where_they_are_and_whose_it_is(jobs: Harness) -> None:
+    """As the gateway passes on what a codec has sealed; Temporal knows who answered."""
+
+    @activity.defn(name="run_attempt")
+    async def fails(attempt: AttemptInput) -> None:
+        raise ApplicationError("Encoded failure", type="x")
+
+    async with Worker(jobs.client, task_queue=pool_queue(jobs.pool), activities=[fails], identity="agent-7"):
+        retry = {"lost_agent_attempts": 1, "park": False}
+        job = await jobs.result((await jobs.submit(jobs.spec(retry=retry))).job_id)
+    assert (job.status, job.agent_id) == (JobStatus.ERROR, "agent-7")
+    assert "its own log tells them" in (job.error_message or "")

@@ -106,7 +106,7 @@ def unreported(job: Job, number: int, error: ActivityError, now: int) -> Attempt
         message = f"{agent} was shut down in the middle of the attempt."
         return lost_result(job, number, Outcome.AGENT_LOST, message, now)
     said = str(cause or error)
-    if said == _SEALED:
+    if isinstance(cause, ApplicationError) and cause.message == _SEALED:
         said = "an error whose words were sealed; its own log tells them."
     message = _clear(f"{agent} failed: {said}", _MAX_MESSAGE_CHARACTERS, lines=True) or ""
     return lost_result(job, number, Outcome.AGENT_ERROR, message, now)
