@@ -26,7 +26,7 @@ from api.auth.principal import Principal
 from api.http.answers import PageQuery, json_answer
 from api.http.bodies import json_body
 from api.http.errors import ApiError, ProblemCode
-from workflows.contracts.access import Admission, CredentialKind, Grant, KeyRequest
+from workflows.contracts.access import AdmittedBy, CredentialKind, Grant, KeyRequest
 from workflows.contracts.errors import InvalidState, NotFound
 from workflows.contracts.people import Somebody, same_person
 
@@ -129,7 +129,7 @@ async def revoke_key(key_id: KeyId, ports: AccessPortsDep, origin: OriginDep) ->
     return json_answer(found.model_dump_json().encode())
 
 
-def _behind(request: KeyRequest, ports: AccessPorts, caller: Principal, maker: Somebody) -> Admission | None:
+def _behind(request: KeyRequest, ports: AccessPorts, caller: Principal, maker: Somebody) -> AdmittedBy | None:
     """The ID token behind a key: its maker's, of a workload's keys and of those that people make for themselves. A key
     for a machine or for somebody else outlives whoever made it.
     """

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from api.auth.origin import Origin
 from api.auth.ports import IssuingPorts
 from api.auth.tokens import digest_of, new_token
-from workflows.contracts.access import Admission, Credential, CredentialKind, Grant
+from workflows.contracts.access import AdmittedBy, Credential, CredentialKind, Grant
 from workflows.contracts.who import WhoAndWhy
 
 
@@ -45,7 +45,7 @@ async def issue(
     agent_id: str | None = None,
     csrf_digest: str | None = None,
     parent_id: str | None = None,
-    admission: Admission | None = None,
+    admission: AdmittedBy | None = None,
     reason: str | None = None,
 ) -> Issued:
     """A new credential for ``subject``; ``by`` None means that the subject asked itself. Raises Unavailable."""

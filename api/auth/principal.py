@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from api.identity.people import Bearer
-from workflows.contracts.access import ROLE_OPERATIONS, Admission, Credential, CredentialKind, Grant, Operation, Role
+from workflows.contracts.access import ROLE_OPERATIONS, AdmittedBy, Credential, CredentialKind, Grant, Operation, Role
 
 _MACHINES: Final = frozenset({CredentialKind.TOKEN, CredentialKind.AGENT})
 _HIGHEST_FIRST: Final = (Role.ADMIN, Role.OPERATOR, Role.APPROVER, Role.DEVELOPER, Role.VIEWER, Role.AGENT)
@@ -35,7 +35,7 @@ class Principal:
     maker: str | None = None
     makers: tuple[str, ...] = ()
     key_id: str | None = None
-    admission: Admission | None = field(default=None, repr=False)
+    admission: AdmittedBy | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, credential: Credential, grants: Sequence[Grant] | None = None) -> "Principal":

@@ -19,7 +19,7 @@ from api.auth.principal import Principal
 from api.auth.workloads import nobody
 from api.http.errors import ApiError, ProblemCode
 from api.identity.id_tokens import Identity
-from workflows.contracts.access import Admission, CredentialKind, Grant
+from workflows.contracts.access import AdmittedBy, CredentialKind, Grant
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ async def _open(
     reason: str,
     seconds: int,
     parent_id: str | None = None,
-    admission: Admission | None = None,
+    admission: AdmittedBy | None = None,
 ) -> Opened:
     csrf_token, digest = new_csrf_token()
     person = Principal(id=subject, kind=CredentialKind.SESSION, grants=tuple(grants))

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from api.identity.policy import AccessPolicy
-from workflows.contracts.access import ROLE_OPERATIONS, Admission, Credential, CredentialKind, Grant, Operation
+from workflows.contracts.access import ROLE_OPERATIONS, AdmittedBy, Credential, CredentialKind, Grant, Operation
 
 SUBJECT_PREFIX: Final = "workload/"
 """A person's name is an address or begins with ``<issuer>:``, so a workload is never taken for one."""
@@ -23,7 +23,7 @@ def grants_now(credential: Credential, policy: AccessPolicy) -> tuple[Grant, ...
     return tuple(credential.grants) if given is None else _common(credential.grants, given)
 
 
-def _given(admission: Admission, policy: AccessPolicy) -> list[Grant]:
+def _given(admission: AdmittedBy, policy: AccessPolicy) -> list[Grant]:
     """What the policy gives the claims, if it still trusts their issuer and wants tokens for this audience."""
     claims = admission.claims
     issuer = next((each for each in policy.issuers if each.name == admission.issuer), None)

@@ -23,7 +23,7 @@ from api.identity.claims import comparable
 from api.identity.issuer_keys import Issuer
 from api.identity.people import subject_of
 from api.identity.policy import IssuerPolicy
-from workflows.contracts.access import Admission
+from workflows.contracts.access import AdmittedBy
 from workflows.contracts.fields import INCOMING, NotBlank, ShortLine
 
 if TYPE_CHECKING:
@@ -69,9 +69,9 @@ class Identity:
         email = _line(self.claims.get("email"))
         return [] if email is None else [email.casefold()]
 
-    def admission(self, *, workload: str | None = None) -> Admission:
+    def admission(self, *, workload: str | None = None) -> AdmittedBy:
         """What is kept of it, so that the access policy can be asked again."""
-        return Admission(issuer=self.issuer.name, claims=comparable(self.claims), workload=workload)
+        return AdmittedBy(issuer=self.issuer.name, claims=comparable(self.claims), workload=workload)
 
     @property
     def told(self) -> str:

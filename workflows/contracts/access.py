@@ -102,7 +102,7 @@ class CredentialKind(StrEnum):
     AGENT = "agent"  # of one registered agent
 
 
-class Admission(Tolerant):
+class AdmittedBy(Tolerant):
     """By which ID token somebody was let in: what the access policy is asked again, as long as the credential lives.
 
     ``issuer``: its name in the policy; ``claims``: of the token, as far as a policy can compare them. ``workload``: the
@@ -153,7 +153,7 @@ class Credential(Tolerant):
     maker: str | None = None
     makers: list[str] = Field(default_factory=list[str])
     origin_id: str | None = None
-    admission: Admission | None = Field(default=None, exclude_if=lambda value: value is None)
+    admission: AdmittedBy | None = Field(default=None, exclude_if=lambda value: value is None)
     revision: int = 1
 
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from temporalio.testing import ActivityEnvironment
+
 from activities.deployments.signing import SpecSigner
 from activities.events.witness import Witness
 from activities.stores.memory.events import MemoryEventStore
@@ -38,7 +40,7 @@ class Desk:
         return self.agents
 
     async def agents_now(self) -> int:
-        return (await self.activities.offer_task(START)).agents
+        return (await ActivityEnvironment().run(self.activities.offer_task, START)).agents
 
 
 async def test_somebody_is_known_for_a_while_and_nobody_is_looked_up_each_time() -> None:
