@@ -32,8 +32,11 @@ class ReadPlan:
     """What to read, in order from ``start``, up to the first gap or the final chunk."""
 
     def __init__(self, start: int) -> None:
-        self._position = start
+        self.position = start
+        """Up to here the plan goes."""
         self._ahead: list[tuple[int, int, bool]] = []
+        self.ended = False
+        """True when the plan goes up to the final chunk."""
         self.complete = False
         """True when nothing that is offered later can change the plan."""
 
@@ -42,16 +45,17 @@ class ReadPlan:
         planned: list[PlannedChunk] = []
         self._ahead.append((end, offset, final))
         while not self.complete and (found := self._next()) is not None:
-            planned.append(PlannedChunk(*found, start=self._position))
-            self._position, self.complete = found[0], found[2]
-            self._ahead = [chunk for chunk in self._ahead if chunk[0] > self._position]
+            planned.append(PlannedChunk(*found, start=self.position))
+            self.position, self.ended = found[0], found[2]
+            self.complete = self.ended
+            self._ahead = [chunk for chunk in self._ahead if chunk[0] > self.position]
         # A chunk that covers the position ends at most MAX_CHUNK_BYTES behind it: past that, it is not stored.
-        self.complete = self.complete or end > self._position + MAX_CHUNK_BYTES
+        self.complete = self.complete or end > self.position + MAX_CHUNK_BYTES
         return planned
 
     def _next(self) -> tuple[int, int, bool] | None:
         for end, offset, final in self._ahead:
-            if offset <= self._position and (end > self._position or (final and end == self._position)):
+            if offset <= self.position and (end > self.position or (final and end == self.position)):
                 return end, offset, final
         return None
 

@@ -247,6 +247,14 @@ class LogChunk:
         return self.offset + len(self.data)
 
 
+@dataclass(frozen=True, slots=True)
+class LogExtent:
+    """How much of a log is stored: ``size`` bytes up to the first gap; ``complete``: up to its final chunk."""
+
+    size: int
+    complete: bool
+
+
 class LogStore(Protocol):
     """Logs of attempts, as chunks. Any worker may append; the same chunk may be appended again."""
 
@@ -260,6 +268,10 @@ class LogStore(Protocol):
         Ends at what is stored now; to follow, read again from the last ``end``. A resent piece whose cut differs
         from the first sending is never yielded twice.
         """
+        ...
+
+    async def extent(self, job_id: str, attempt: int) -> LogExtent:
+        """How much is stored now. Reads no chunk, only which there are."""
         ...
 
 

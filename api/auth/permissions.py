@@ -126,6 +126,7 @@ _AGENTS: Final[Mapping[str, Need]] = {
     "GET /api/agents/pools": Operation.READ,
     "GET /api/agents/pools/{name}": Operation.READ,
     "POST /api/agents/pools/{name}/scale": Operation.AGENTS_OPERATE,
+    "PUT /api/agents/pools/{name}/sealing-keys": Operation.AGENTS_OPERATE,
     "POST /api/queue/claim": Operation.AGENT_WORK,
     "PATCH /api/queue/jobs/{job_id}/start": Operation.AGENT_WORK,
     "PATCH /api/queue/jobs/{job_id}/heartbeat": Operation.AGENT_WORK,
@@ -147,6 +148,9 @@ _ACCESS: Final[Mapping[str, Need]] = {
     "POST /api/access/keys/{key_id}/claim": Operation.ACCESS_MANAGE,
     "POST /api/access/keys/{key_id}/rotate": Operation.ACCESS_MANAGE,
 }
+
+REGISTERING: Final = frozenset({"POST /api/agents/register", "POST /api/agents"})
+"""What a pool's key is for. All else that asks for ``agent:work`` an agent says with the token that it got for it."""
 
 ROUTES: Final[Mapping[str, Need]] = {**_PUBLIC, **_JOBS, **_DEPLOYMENTS, **_AGENTS, **_ACCESS}
 """``"METHOD /path/{as}/{declared}"`` → what it asks for."""
@@ -184,6 +188,7 @@ CHECKED_INSIDE: Final = frozenset(
         "GET /api/agents/pools",
         "GET /api/agents/pools/{name}",
         "POST /api/agents/pools/{name}/scale",
+        "PUT /api/agents/pools/{name}/sealing-keys",
         "POST /api/queue/claim",
         "PATCH /api/queue/jobs/{job_id}/start",
         "PATCH /api/queue/jobs/{job_id}/heartbeat",

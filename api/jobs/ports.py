@@ -6,10 +6,10 @@ from fastapi import Depends
 
 from api.agents.ports import HasFleet
 from api.ports import HasAudit, HasClock, HasJobCreator, HasPoolRules, provided
-from api.temporal.ports import HasKnownJobs, RecordPorts
+from api.temporal.ports import RecordPorts
 
 
-class JobPorts(HasClock, RecordPorts, HasKnownJobs, HasJobCreator, HasAudit, HasFleet, HasPoolRules, Protocol):
+class JobPorts(HasClock, RecordPorts, HasJobCreator, HasAudit, HasFleet, HasPoolRules, Protocol):
     """Jobs: their records, their workflows, their trail."""
 
 

@@ -100,7 +100,7 @@ async def test_bad_marks_are_named(bench: Bench, marks: str) -> None:
 async def test_nothing_is_kept_for_a_job_that_does_not_exist(bench: Bench) -> None:
     path = "/api/queue/jobs/00000000-0000-4000-8000-000000000000/attempts/1"
     assert (await bench.agent.put(f"{path}/log/0", content=b"x")).status_code == 404
-    body = {"attempt": 1, "agent_id": "a", "claimed_at": 1}
+    body = {"attempt": 1, "agent_id": "agent-7", "claimed_at": 1}
     assert (await bench.agent.put(f"{path}/start", json=body)).status_code == 404
 
 
@@ -291,3 +291,62 @@ async def test_a_quiet_event_stream_shows_signs_of_life() -> None:
             yield Quiet()
 
     assert [piece async for piece in as_events(quiet())] == [b": still following\n\n"] * 2
+
+
+async def _put(bench: Bench, job_id: str, offset: int, data: bytes, *, final: bool = False) -> int:
+    path = f"/api/queue/jobs/{job_id}/attempts/1/log/{offset}"
+    return (await bench.agent.put(path, content=data, headers={"Log-Final": str(final).lower()})).status_code
+
+
+async def test_an_ended_log_can_neither_be_emptied_nor_changed_nor_grow(bench: Bench) -> None:
+    job_id = await bench.submit()
+    await finished(bench, job_id, b"one\ntwo\n")
+    text = f"{JOBS}/{job_id}/logs"
+    for offset, data, final in (
+        (0, b"", True),
+        (0, b"", False),
+        (0, b"evil", False),
+        (0, b"evil\nevil", True),
+        (4, b"two\nthree\n", True),
+        (8, b"three\n", False),
+        (9, b"later\n", True),
+    ):
+        expected = 204 if (data, final) == (b"", False) else 409
+        assert await _put(bench, job_id, offset, data, final=final) == expected, (offset, data, final)
+        assert (await bench.admin.get(text)).text == "one\ntwo\n"
+    assert await _put(bench, job_id, 0, b"one\ntwo\n", final=True) == 204, "its answer was lost: sent again"
+    assert await _put(bench, job_id, 4, b"two\n") == 204
+
+
+async def test_after_the_last_piece_a_log_is_closed_though_its_attempt_has_not_been_reported_yet(bench: Bench) -> None:
+    job_id = await bench.submit()
+    await bench.start(job_id)
+    await bench.log(job_id, 0, b"one\n", final=True)
+    assert await _put(bench, job_id, 0, b"", final=True) == 409
+    assert await _put(bench, job_id, 4, b"two\n") == 409
+    assert (await bench.admin.get(f"{JOBS}/{job_id}/logs")).text == "one\n"
+
+
+async def test_of_an_ended_attempts_log_only_the_rest_may_come(bench: Bench) -> None:
+    job_id = await bench.submit()
+    await bench.start(job_id)
+    await bench.log(job_id, 0, b"one\n")
+    await bench.job_client.end_attempt(job_id, 1, status=JobStatus.SUCCESS, log_bytes=8)
+    bench.app.state.services.deliveries._until.clear()  # pyright: ignore[reportPrivateUsage]
+    assert await _put(bench, job_id, 0, b"", final=True) == 409
+    assert await _put(bench, job_id, 2, b"e\nTWO") == 204, "it goes on where the stored part ends"
+    assert await _put(bench, job_id, 4, b"x" * 10_000) == 409
+    assert await _put(bench, job_id, 7, b"x" * 10_000) == 409, "far beyond what the agent has reported"
+    assert await _put(bench, job_id, 7, b"\n", final=True) == 204
+    assert (await bench.admin.get(f"{JOBS}/{job_id}/logs")).text == "one\nTWO\n"
+
+
+async def test_a_log_asks_temporal_once_whose_it_is(bench: Bench) -> None:
+    job_id = await bench.submit()
+    for number in range(20):
+        await bench.log(job_id, number, b"x")
+    await bench.start(job_id)
+    assert bench.job_client.asked_for_holder == 1
+    other = await bench.submit()
+    bench.job_client.holders[other] = None
+    assert await _put(bench, other, 0, b"x") == 403, "nobody has begun it"

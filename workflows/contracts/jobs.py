@@ -173,6 +173,11 @@ class Attempt(Tolerant):
     log_bytes: int | None = None
     log_url: str | None = None
 
+    @property
+    def reported(self) -> bool:
+        """True when its agent said how it ended: the cause of what nobody reported is the outcome's own word."""
+        return self.outcome is not None and self.cause != self.outcome
+
 
 class JobSummary(Tolerant):
     """A job as lists show it: everything but the specification's long parts and the attempts' details.

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 from activities.stores.chunks import ReadPlan, check_chunk, clip
-from activities.stores.interfaces import LogChunk
+from activities.stores.interfaces import LogChunk, LogExtent
 
 
 class MemoryLogStore:
@@ -26,3 +26,10 @@ class MemoryLogStore:
                 yield clip(chunks[planned.end, planned.offset, planned.final], planned.start)
             if plan.complete:
                 return
+
+    async def extent(self, job_id: str, attempt: int) -> LogExtent:
+        """See LogStore."""
+        plan = ReadPlan(0)
+        for key in sorted(self._chunks.get((job_id, attempt), {})):
+            plan.offer(*key)
+        return LogExtent(plan.position, plan.ended)

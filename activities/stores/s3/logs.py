@@ -14,7 +14,7 @@ from typing import Final
 
 from activities.stores.chunks import PlannedChunk, ReadPlan, check_chunk, clip
 from activities.stores.dynamo.client import AwsClients, Missing
-from activities.stores.interfaces import LogChunk
+from activities.stores.interfaces import LogChunk, LogExtent
 from workflows.contracts.errors import Unavailable
 
 _AHEAD: Final = 4
@@ -43,7 +43,7 @@ class S3LogStore:
         prefix = _prefix(job_id, attempt)
         waiting: deque[asyncio.Task[LogChunk]] = deque()
         try:
-            async for planned in self._plan(prefix, start):
+            async for planned in self._plan(prefix, ReadPlan(start)):
                 waiting.append(asyncio.create_task(self._fetch(prefix, planned)))
                 if len(waiting) >= _AHEAD:
                     yield await waiting.popleft()
@@ -54,9 +54,16 @@ class S3LogStore:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
 
-    async def _plan(self, prefix: str, start: int) -> AsyncIterator[PlannedChunk]:
+    async def extent(self, job_id: str, attempt: int) -> LogExtent:
+        """See LogStore."""
+        plan = ReadPlan(0)
+        async for _ in self._plan(_prefix(job_id, attempt), plan):
+            pass
+        return LogExtent(plan.position, plan.ended)
+
+    async def _plan(self, prefix: str, plan: ReadPlan) -> AsyncIterator[PlannedChunk]:
         """What to read, from one page of the listing after the other, until no further page can matter."""
-        plan, after = ReadPlan(start), f"{prefix}{start:016d}"
+        after = f"{prefix}{plan.position:016d}"
         while True:
             page = await self._clients.call_s3(
                 self._clients.s3.list_objects_v2,

@@ -237,6 +237,14 @@ class PoolScaled(Details):
     before: PoolBounds | None
 
 
+class PoolKeysPinned(Details):
+    """The public keys now and before, the one that is used first."""
+
+    TYPES = (EventType.POOL_KEYS_PINNED,)
+    keys: list[str]
+    before: list[str]
+
+
 class _CredentialDetails(Details):
     """Which credential, whose, what it allows, until when. ``kind`` says which event it is and is not stored."""
 

@@ -113,6 +113,7 @@ class EventType(StrEnum):
     AGENT_RESUMED = "agent.resumed", "It takes jobs again."
     AGENT_DEREGISTERED = "agent.deregistered", "It has left."
     POOL_SCALED = "pool.scaled", "A pool has other bounds."
+    POOL_KEYS_PINNED = "pool.keys_pinned", "Values for a pool are sealed to other keys."
 
     ACCESS_KEY_ISSUED = "access.key_issued", "A key was made."
     ACCESS_KEY_CLAIMED = "access.key_claimed", "A key of before keys had owners has one."
