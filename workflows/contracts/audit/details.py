@@ -343,7 +343,7 @@ _ALL: Final = (
     DeploymentApproved, RollbackRequested, RollbackFailed, StageRecorded,
     TurnGranted, VersionReinstated, YieldAsked, LockFreed, FreezeEnded,
     ServiceApplied, PolicyChanged, PolicyChangeRequested, PolicyChangeRejected, PolicyChangeDropped,
-    AgentRegistered, AgentRelabelled, AgentPaused, PoolScaled,
+    AgentRegistered, AgentRelabelled, AgentPaused, PoolScaled, PoolKeysPinned,
     CredentialIssued, CredentialClaimed, CredentialRotated, CredentialRevoked,
     WorkflowStuck, WorkflowRecovered, WorkflowRepaired,
 )  # fmt: skip
