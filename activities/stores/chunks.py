@@ -69,4 +69,4 @@ def clip(chunk: LogChunk, start: int) -> LogChunk:
     after = [(offset - cut, time) for offset, time in chunk.marks if offset > cut]
     data = chunk.data[cut:]
     marks = [(0, before[-1]), *after] if before and data else after
-    return LogChunk(start, data, marks, chunk.final)
+    return LogChunk(start, data, marks, chunk.final, chunk.sha256)

@@ -233,13 +233,15 @@ class LogChunk:
     """A piece of an attempt's log.
 
     ``marks`` are (offset inside this chunk, epoch milliseconds): the bytes from there on were read at that time.
-    ``final`` is True on the last chunk, which can be empty.
+    ``final`` is True on the last chunk, which can be empty. ``sha256``: what its agent says that the digest of the log
+    up to the chunk's end is, in hexadecimal.
     """
 
     offset: int
     data: bytes
     marks: Sequence[tuple[int, int]] = ()
     final: bool = False
+    sha256: str | None = None
 
     @property
     def end(self) -> int:

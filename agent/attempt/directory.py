@@ -74,6 +74,10 @@ class AttemptDir:
         """The process groups of the attempt (``leftovers``)."""
         return self.root / "groups"
 
+    def exists(self) -> bool:
+        """False once somebody removed it, or what steps need of it besides their workspace."""
+        return self.scripts.is_dir() and self.spool.is_dir()
+
     async def remove_workspace(self) -> None:
         """Remove all but the spool, read-only folders included. Nothing to remove is fine. Raises OSError."""
         await asyncio.to_thread(self._remove_working)

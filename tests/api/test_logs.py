@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
+from hashlib import sha256
 
 import httpx
 import pytest
@@ -23,7 +24,7 @@ from workflows.contracts.commands import JobInput
 from workflows.contracts.errors import Unavailable
 from workflows.contracts.ids import new_job_id
 from workflows.contracts.jobs import Job, JobSpec
-from workflows.contracts.statuses import JobStatus
+from workflows.contracts.statuses import JobStatus, Outcome
 
 JOBS = "/api/dashboard/jobs"
 
@@ -230,7 +231,8 @@ async def test_events_can_be_resumed_where_they_broke_off(bench: Bench) -> None:
     assert [event["event"] for event in events] == ["log", "log", "end"]
     assert "".join(json.loads(event["data"])["text"] for event in events[:2]) == "ab✓\n\r\nend"
     assert [event.get("id") for event in events] == ["1:2", "1:11", None]
-    assert json.loads(events[2]["data"]) == {"attempt": 1, "offset": 11, "complete": True, "status": "success"}
+    end = {"attempt": 1, "offset": 11, "complete": True, "status": "success", "altered": False}
+    assert json.loads(events[2]["data"]) == end
     resumed = await bench.admin.get(path, headers={"Last-Event-ID": events[0]["id"]})
     first = resumed.text.split("\n\n")[0]
     assert json.loads(first.split("data: ")[1])["text"] == "✓\n\r\nend"
@@ -350,3 +352,47 @@ async def test_a_log_asks_temporal_once_whose_it_is(bench: Bench) -> None:
     other = await bench.submit()
     bench.job_client.holders[other] = None
     assert await _put(bench, other, 0, b"x") == 403, "nobody has begun it"
+
+
+async def _altered(bench: Bench, job_id: str, **query: str) -> str:
+    return (await bench.admin.get(f"{JOBS}/{job_id}/logs", params=query)).text
+
+
+async def test_reading_says_when_a_log_is_not_what_its_agent_sent(bench: Bench) -> None:
+    """Whoever can write to the bucket has changed it."""
+    job_id = await bench.submit()
+    await bench.start(job_id)
+    pieces, sent = [b"one\n", b"two\n", b"three\n"], b""
+    for piece in pieces:
+        path = f"/api/queue/jobs/{job_id}/attempts/1/log/{len(sent)}"
+        sent += piece
+        headers = {"Log-Sha256": sha256(sent).hexdigest(), "Log-Final": str(piece == pieces[-1]).lower()}
+        assert (await bench.agent.put(path, content=piece, headers=headers)).status_code == 204
+    job = await bench.job_client.end_attempt(job_id, 1, status=JobStatus.SUCCESS, log_bytes=len(sent))
+    reported = job.attempts[0].model_copy(update={"log_sha256": sha256(sent).hexdigest()})
+    job = await bench.job_client.put(job, attempts=[reported])
+    assert await _altered(bench, job_id) == "one\ntwo\nthree\n", "it is what was sent"
+    changed = LogChunk(4, b"TWO\n", sha256=sha256(b"one\ntwo\n").hexdigest())
+    await bench.stores.logs.append(job_id, 1, changed)
+    for follow in ("false", "true"):
+        text = await _altered(bench, job_id, follow=follow)
+        assert text.startswith("one\nTWO\nthree\n[hybridci] attempt 1's log is not what its agent sent: the agent sent")
+        assert text.endswith("; up to byte 4 it is what was sent\n")
+    events = await _altered(bench, job_id, format="sse")
+    assert json.loads(events.rsplit("data: ", 1)[1])["altered"] is True
+    no_digest = reported.model_copy(update={"log_sha256": None})
+    await bench.job_client.put(job, attempts=[no_digest])
+    assert "has another digest than what the agent sent; up to byte 4" in await _altered(bench, job_id)
+
+
+async def test_the_log_of_a_lost_attempt_shows_how_much_of_it_is_stored(bench: Bench) -> None:
+    job_id = await bench.submit()
+    await bench.start(job_id)
+    await bench.log(job_id, 0, b"half a log\n")
+    job = await bench.job_client.end_attempt(job_id, 1, status=JobStatus.DEAD_LETTERED, log_bytes=0)
+    lost = {"outcome": Outcome.AGENT_LOST, "cause": Outcome.AGENT_LOST.value}
+    await bench.job_client.put(job, attempts=[job.attempts[0].model_copy(update=lost)])
+    for path in (f"{JOBS}/{job_id}", f"/api/queue/jobs/{job_id}"):
+        assert (await bench.admin.get(path)).json()["attempts"][0]["log_bytes"] == 11
+    await bench.log(job_id, 11, b"[hybridci] the agent was lost here\n", final=True)
+    assert (await bench.admin.get(f"{JOBS}/{job_id}")).json()["attempts"][0]["log_bytes"] == 46

@@ -179,6 +179,8 @@ def attempt_ended(job: Job, result: AttemptResult, now: int) -> Job:
             "steps": result.steps,
             "artifacts": result.artifacts[:MAX_REPORTED_ARTIFACTS],
             "log_bytes": result.log_bytes,
+            "log_sha256": result.log_sha256,
+            "log_cut_off": result.log_cut_off,
         }
     )
     return job.model_copy(

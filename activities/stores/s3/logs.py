@@ -30,7 +30,9 @@ class S3LogStore:
     async def append(self, job_id: str, attempt: int, chunk: LogChunk) -> None:
         """See LogStore."""
         check_chunk(chunk)
-        header = json.dumps({"marks": [list(mark) for mark in chunk.marks], "final": chunk.final})
+        header = json.dumps(
+            {"marks": [list(mark) for mark in chunk.marks], "final": chunk.final, "sha256": chunk.sha256}
+        )
         await self._clients.call_s3(
             self._clients.s3.put_object,
             Bucket=self._bucket,
@@ -87,9 +89,10 @@ class S3LogStore:
             body = await self._clients.call_s3(self._content, key)
         except Missing:
             raise Unavailable(f"The log chunk {key} was removed while it was read; read again.", key=key) from None
-        header, _, data = body.partition(b"\n")
-        marks = [(int(offset), int(time)) for offset, time in json.loads(header)["marks"]]
-        return clip(LogChunk(planned.offset, data, marks, planned.final), planned.start)
+        first, _, data = body.partition(b"\n")
+        header = json.loads(first)
+        marks = [(int(offset), int(time)) for offset, time in header["marks"]]
+        return clip(LogChunk(planned.offset, data, marks, planned.final, header.get("sha256")), planned.start)
 
     def _content(self, key: str) -> bytes:
         return self._clients.s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()

@@ -71,13 +71,16 @@ async def append_log(
         str, Header(max_length=24 * 1024, description="JSON: [[offset in chunk, epoch ms], …]")
     ] = "[]",
     log_final: Annotated[bool, Header(description="`true` on the last piece, which can be empty.")] = False,
+    log_sha256: Annotated[
+        str | None, Header(pattern=r"^[0-9a-f]{64}$", description="Of the log up to this piece's end, in hexadecimal.")
+    ] = None,
 ) -> Response:
     """The bytes from ``offset`` on, masked by the agent. 409 for what would change a log that has ended, or that of an
     ended attempt: only the rest of it may still come.
     """
     ended = await require_delivery(ports, caller, job_id, attempt)
     data = await request.body()
-    chunk = LogChunk(offset=offset, data=data, marks=_marks(log_marks, len(data)), final=log_final)
+    chunk = LogChunk(offset=offset, data=data, marks=_marks(log_marks, len(data)), final=log_final, sha256=log_sha256)
     late = ended is not None or (job_id, attempt) in ports.ended_logs
     if not late or await adds_to_ended(ports.logs, job_id, attempt, ended, chunk):
         await ports.logs.append(job_id, attempt, chunk)

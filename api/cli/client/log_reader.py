@@ -17,9 +17,10 @@ SILENCE_SECONDS: Final = 15.0
 """A followed stream without a byte for so long is opened again; the record may say that the attempt is over."""
 _STAMP: Final = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z|\d+ms) ")
 _REMARK: Final = re.compile(
-    rb"\n?\[hybridci\] (the server is stopping; go on with start=(\d+)|the rest of attempt \d+'s log was lost .*)\n"
+    rb"\n?\[hybridci\] (the server is stopping; go on with start=(\d+)|the rest of attempt \d+'s log was lost .*"
+    rb"|attempt \d+'s log is not what its agent sent: .*)\n"
 )
-_LONGEST_REMARK: Final = 256
+_LONGEST_REMARK: Final = 512
 
 
 @dataclass(slots=True)
@@ -32,6 +33,8 @@ class LogReader:
     write: Callable[[bytes], None]
     timestamps: bool = False
     offset: int = field(default=0, init=False)
+    altered: str | None = field(default=None, init=False)
+    """What the API says of a log that is not the one that the agent sent."""
     _partial: bytes = field(default=b"", init=False)
     _held: bytes = field(default=b"", init=False)
     _tail: bytes = field(default=b"", init=False)
@@ -76,8 +79,11 @@ class LogReader:
                     continue
                 piece, self._held = self._held, b""
             self._take(piece)
-        if not _REMARK.fullmatch(self._held):
+        remark = _REMARK.fullmatch(self._held)
+        if remark is None:
             self._take(self._held)
+        elif b"is not what its agent sent" in remark[1]:
+            self.altered = remark[1].decode("utf-8", "replace")
         self._correct_offset()
 
     def _take(self, piece: bytes) -> None:
