@@ -145,7 +145,7 @@ def production_app(
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         connecting = asyncio.create_task(temporal.keep_trying())
         try:
-            async with fleet.running():
+            async with fleet.running(), parts.compactor.running(stores.logs):
                 yield
         finally:
             connecting.cancel()

@@ -28,6 +28,7 @@ from api.auth.vouching import Voucher
 from api.claims.service import Claims
 from api.http.metrics import Metrics
 from api.identity.pools import PoolRule
+from api.logs.compactor import LogCompactor
 from workflows.client.deployments import DeploymentClient
 from workflows.client.jobs import JobClient
 from workflows.client.repairs import RepairClient
@@ -71,6 +72,7 @@ class Services:
         default_factory=dict[str, Callable[[], Awaitable[str | None]]]
     )
     deliveries: Remembered = field(default_factory=Remembered)
+    compactor: LogCompactor = field(default_factory=LogCompactor)
     ended_logs: EndedLogs = field(default_factory=EndedLogs)
     starting: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary[str, asyncio.Lock])
 

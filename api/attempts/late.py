@@ -58,7 +58,7 @@ async def _stored(logs: LogStore, job_id: str, number: int, chunk: LogChunk, end
     """What is stored where the chunk would go, up to ``end``; at most as long as the chunk."""
     found = bytearray()
     if chunk.offset < end:
-        async for piece in logs.read(job_id, number, chunk.offset):
+        async for piece in logs.read(job_id, number, chunk.offset, end):
             found += piece.data
             if chunk.offset + len(found) >= end:
                 break

@@ -33,11 +33,12 @@ OUTAGE_SECONDS: Final = 60.0
 @dataclass(frozen=True, slots=True)
 class LogRequest:
     """What to stream. ``start`` in bytes, of the first attempt; ``onward`` goes on to the attempts after it, each with
-    a title line; ``title_first`` gives the first attempt one too.
+    a title line; ``title_first`` gives the first attempt one too. ``end``: up to this byte of the one attempt.
     """
 
     first: int
     start: int = 0
+    end: int | None = None
     follow: bool = False
     onward: bool = False
     title_first: bool = False
@@ -121,11 +122,18 @@ class LogStream:
         """One attempt's chunks until its end is clear."""
         last_news = self._ports.clock()
         failing_since: float | None = None
+        end = self._request.end
         while not self._ports.stopping():
+            if end is not None and self._offset >= end:
+                return
             try:
-                stored = self._ports.logs.read(self._job.job_id, self._attempt, self._offset)
+                stored = self._ports.logs.read(self._job.job_id, self._attempt, self._offset, end)
                 async with closing_stream(stored) as chunks:
                     async for chunk in chunks:
+                        if end is not None and chunk.end >= end:
+                            yield Piece(self._attempt, _up_to(chunk, end))
+                            self._offset = end
+                            return
                         self._offset, self._complete = chunk.end, chunk.final
                         last_news = self._ports.clock()
                         yield Piece(self._attempt, chunk)
@@ -219,6 +227,11 @@ class LogStream:
 
     def _note(self, text: str) -> StreamNote:
         return StreamNote(self._attempt, self._offset, text)
+
+
+def _up_to(chunk: LogChunk, end: int) -> LogChunk:
+    size = end - chunk.offset
+    return LogChunk(chunk.offset, chunk.data[:size], [mark for mark in chunk.marks if mark[0] < size])
 
 
 async def is_complete(ports: LogPorts, job_id: str, attempt: Attempt) -> bool:

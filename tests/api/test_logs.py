@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
 from hashlib import sha256
+from typing import cast
 
 import httpx
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from activities.stores.interfaces import LogChunk, LogStore
 from api.deps import Services
 from api.logs import stream as log_stream
+from api.logs.compactor import MANY, LogCompactor
 from api.logs.events import KEEPALIVE_SECONDS, as_events
 from api.logs.stream import Event, LogRequest, LogStream, Piece, Quiet
 from tests.api.conftest import SPEC, Bench, memory_app
@@ -23,7 +25,7 @@ from workflows.contracts.attempts import AttemptStarted
 from workflows.contracts.commands import JobInput
 from workflows.contracts.errors import Unavailable
 from workflows.contracts.ids import new_job_id
-from workflows.contracts.jobs import Job, JobSpec
+from workflows.contracts.jobs import Job, JobSpec, StepResult
 from workflows.contracts.statuses import JobStatus, Outcome
 
 JOBS = "/api/dashboard/jobs"
@@ -245,9 +247,9 @@ class _Counted:
     def __init__(self, inner: LogStore, reads: list[int]) -> None:
         self.append, self._inner, self._reads = inner.append, inner, reads
 
-    def read(self, job_id: str, attempt: int, start: int = 0) -> AsyncIterator[LogChunk]:
+    def read(self, job_id: str, attempt: int, start: int = 0, end: int | None = None) -> AsyncIterator[LogChunk]:
         self._reads.append(start)
-        return self._inner.read(job_id, attempt, start)
+        return self._inner.read(job_id, attempt, start, end)
 
 
 class _Flaky:
@@ -259,11 +261,11 @@ class _Flaky:
     async def append(self, job_id: str, attempt: int, chunk: LogChunk) -> None:
         await self._inner.append(job_id, attempt, chunk)
 
-    async def read(self, job_id: str, attempt: int, start: int = 0) -> AsyncIterator[LogChunk]:
+    async def read(self, job_id: str, attempt: int, start: int = 0, end: int | None = None) -> AsyncIterator[LogChunk]:
         if self.left:
             self.left -= 1
             raise Unavailable("S3 does not answer.")
-        async for chunk in self._inner.read(job_id, attempt, start):
+        async for chunk in self._inner.read(job_id, attempt, start, end):
             yield chunk
 
 
@@ -396,3 +398,108 @@ async def test_the_log_of_a_lost_attempt_shows_how_much_of_it_is_stored(bench: B
         assert (await bench.admin.get(path)).json()["attempts"][0]["log_bytes"] == 11
     await bench.log(job_id, 11, b"[hybridci] the agent was lost here\n", final=True)
     assert (await bench.admin.get(f"{JOBS}/{job_id}")).json()["attempts"][0]["log_bytes"] == 46
+
+
+async def test_lines_are_read_from_either_end(bench: Bench) -> None:
+    job_id = await bench.submit()
+    await bench.start(job_id)
+    text = b"".join(b"line %d\n" % number for number in range(1, 101))
+    for offset in range(0, len(text), 37):
+        await bench.log(job_id, offset, text[offset : offset + 37], marks="[[0, 1700000000000]]")
+    path, all_lines = f"{JOBS}/{job_id}/logs", text.splitlines(keepends=True)
+    for asked, first, last in (
+        ("7-9", 7, 9),
+        ("1-1", 1, 1),
+        ("42", 42, 42),
+        ("99-", 99, 100),
+        ("-3", 98, 100),
+        ("-3-", 98, 100),
+        ("-5--4", 96, 97),
+        ("-5--1", 96, 100),
+        ("98--1", 98, 100),
+        ("95-1000", 95, 100),
+        ("-1000--99", 1, 2),
+    ):
+        answer = await bench.admin.get(path, params={"lines": asked})
+        assert answer.content == b"".join(all_lines[first - 1 : last]), asked
+        assert answer.headers["log-lines"] == f"{first}-{last}/100"
+        assert int(answer.headers["log-start"]) == len(b"".join(all_lines[: first - 1]))
+    assert (await bench.admin.get(path, params={"lines": "101-"})).content == b""
+    stamped = await bench.admin.get(path, params={"lines": "8-9", "timestamps": "true"})
+    assert stamped.text == "2023-11-14T22:13:20.000Z line 8\n2023-11-14T22:13:20.000Z line 9\n"
+    for bad, field in (
+        ({"lines": "9-7"}, "lines"),
+        ({"lines": "0"}, "lines"),
+        ({"lines": "1-2-3"}, "lines"),
+        ({"lines": "a"}, "lines"),
+        ({"lines": "7-9", "follow": "true"}, "lines"),
+        ({"lines": "7-9", "attempt": "all"}, "lines"),
+        ({"lines": "7-9", "start": "4"}, "lines"),
+        ({"lines": "7-9", "step": "1"}, "lines"),
+        ({"step": "1", "start": "4"}, "step"),
+        ({"step": "0"}, "step"),
+    ):
+        refused = await bench.admin.get(path, params=bad)
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, field), bad
+
+
+async def test_the_last_lines_can_be_followed(bench: Bench) -> None:
+    job_id = await bench.submit()
+    await bench.start(job_id)
+    await bench.log(job_id, 0, b"1\n2\n3\n")
+    following = asyncio.create_task(bench.admin.get(f"{JOBS}/{job_id}/logs", params={"lines": "-2", "follow": "true"}))
+    await asyncio.sleep(0.4)
+    await bench.log(job_id, 6, b"4\n", final=True)
+    await bench.job_client.end_attempt(job_id, 1, status=JobStatus.SUCCESS, log_bytes=8)
+    assert (await asyncio.wait_for(following, 5)).text == "2\n3\n4\n"
+
+
+async def test_a_steps_part_of_the_log_is_where_its_agent_says(bench: Bench) -> None:
+    """And not where some step prints a line that looks like another's beginning."""
+    job_id = await bench.submit()
+    text = b"--- build\n--- deploy\nfake\n--- deploy\nreal\n"
+    path = f"{JOBS}/{job_id}/logs"
+    await bench.start(job_id)
+    early = await bench.admin.get(path, params={"step": "1"})
+    assert (early.status_code, early.json()["code"]) == (409, "invalid_state")
+    await bench.log(job_id, 0, text, final=True)
+    job = await bench.job_client.end_attempt(job_id, 1, status=JobStatus.SUCCESS, log_bytes=len(text))
+    steps = [
+        StepResult(name="build", log_start=0, log_end=26),
+        StepResult(name="deploy", log_start=26, log_end=len(text)),
+        StepResult(name="never ran"),
+    ]
+    await bench.job_client.put(job, attempts=[job.attempts[0].model_copy(update={"steps": steps})])
+    assert (await bench.admin.get(path, params={"step": "2"})).text == "--- deploy\nreal\n"
+    assert (await bench.admin.get(path, params={"step": "1"})).text == "--- build\n--- deploy\nfake\n"
+    for step in ("3", "4"):
+        assert (await bench.admin.get(path, params={"step": step})).status_code == 404
+
+
+async def test_logs_of_many_pieces_are_compacted_beside_the_requests() -> None:
+    compacted: list[tuple[str, int]] = []
+    failing = [True]
+
+    class Store:
+        async def compact(self, job_id: str, attempt: int) -> bool:
+            compacted.append((job_id, attempt))
+            if failing:
+                failing.clear()
+                raise Unavailable("S3 does not answer.")
+            return True
+
+    compactor = LogCompactor()
+    async with compactor.running(cast("LogStore", Store())):
+        for number in range(16):
+            compactor.stored("few", 1, LogChunk(number, b"x", final=number == 15))
+        for number in range(MANY):
+            compactor.stored("grows", 1, LogChunk(number, b"x"))
+        for number in range(17):
+            compactor.stored("ends", 2, LogChunk(number, b"x", final=number == 16))
+        await asyncio.wait_for(compactor.settle(), 5)
+        assert compacted == [("grows", 1), ("ends", 2)]
+        for _ in range(3):
+            compactor.wanted("ends", 2)
+            compactor.wanted("grows", 1)
+            await asyncio.wait_for(compactor.settle(), 5)
+    assert compacted[2:] == [("grows", 1)], "the one that failed is asked for again, the other is done"

@@ -84,6 +84,7 @@ async def append_log(
     late = ended is not None or (job_id, attempt) in ports.ended_logs
     if not late or await adds_to_ended(ports.logs, job_id, attempt, ended, chunk):
         await ports.logs.append(job_id, attempt, chunk)
+        ports.compactor.stored(job_id, attempt, chunk)
     if chunk.final:
         ports.ended_logs.add(job_id, attempt)
     return Response(status_code=204)

@@ -6,6 +6,7 @@ queued (``progress``).
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol
@@ -49,6 +50,8 @@ class Follower:
     sink: LogSink
     progress: FollowProgress
     timestamps: bool = False
+    part: Mapping[str, str | int] = field(default_factory=dict[str, str | int])
+    """Of the first attempt that is copied."""
     give_up_seconds: float = 600.0
     copied: int = field(default=0, init=False)
 
@@ -109,7 +112,8 @@ class Follower:
         _warn(reader, None)
 
     def _reader(self, number: int) -> LogReader:
-        return LogReader(self.api, self.job_id, number, self._write, self.timestamps)
+        part, self.part = self.part, {}
+        return LogReader(self.api, self.job_id, number, self._write, self.timestamps, part)
 
     def _write(self, data: bytes) -> None:
         """To the sink, at once: somebody is watching."""

@@ -125,9 +125,16 @@ class ApiClient:
 
     @contextmanager
     def stream(
-        self, path: str, params: Params | None = None, *, silence_seconds: float | None = None
+        self,
+        path: str,
+        params: Params | None = None,
+        *,
+        silence_seconds: float | None = None,
+        told: Callable[[Mapping[str, str]], None] | None = None,
     ) -> Generator[Iterator[bytes]]:
-        """The answer's body as it arrives; it also ends after ``silence_seconds`` without a byte, when given."""
+        """The answer's body as it arrives; it also ends after ``silence_seconds`` without a byte, when given. ``told``
+        gets the answer's headers.
+        """
         headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
         request = self._client.build_request("GET", path, params=_given(params), headers=headers)
         if silence_seconds is not None:
@@ -138,6 +145,8 @@ class ApiClient:
                 if not response.is_success:
                     response.read()
                     self._check(response)
+                if told is not None:
+                    told(response.headers)
                 yield _pieces(response, silence_ends=silence_seconds is not None)
             finally:
                 response.close()
