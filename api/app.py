@@ -52,6 +52,7 @@ from api.http.pace import BodyLimits, BodyPace
 from api.http.pages import PageHeaders
 from api.jobs.routes import dead_letters, jobs, queue
 from api.logs import routes as logs
+from api.logs import search_routes as log_search
 from api.openapi import install_openapi
 from api.services.routes import policy as service_policy
 from api.services.routes import services
@@ -69,6 +70,7 @@ _ROUTES: Final = (
     auth,
     summary,
     jobs,
+    log_search,
     logs,
     artifacts,
     dead_letters,

@@ -55,6 +55,7 @@ _JOBS: Final[Mapping[str, Need]] = {
     "POST /api/dashboard/jobs/{job_id}/retry": Operation.JOBS_SUBMIT,
     "POST /api/dashboard/jobs/{job_id}/repair": Operation.JOBS_OPERATE,
     "GET /api/dashboard/jobs/{job_id}/logs": Operation.READ,
+    "GET /api/dashboard/jobs/{job_id}/logs/search": Operation.READ,
     "GET /api/dashboard/jobs/{job_id}/artifacts": Operation.READ,
     "GET /api/dashboard/jobs/{job_id}/artifacts/{path:path}": Operation.READ,
     "POST /api/queue/jobs": Operation.JOBS_SUBMIT,

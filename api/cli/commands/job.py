@@ -1,4 +1,4 @@
-"""`hybridci job`: submit, list, show, logs, cancel, retry, artifacts, download. Exit codes: see ``common``."""
+"""`hybridci job`: submit, list, show, logs, search, cancel, retry, artifacts, download. Exit codes: see ``common``."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -142,6 +142,31 @@ def logs(
             api, api.find_job_id(job_id), number=number, every=attempt == "all", follow=follow, timestamps=timestamps,
             raw=raw, part=part,
         )  # fmt: skip
+
+
+@app.command(
+    epilog=example(
+        'hybridci job search 3f2a9c01 "connection refused"', 'hybridci job search 3f2a9c01 "FAIL(ED)?" --regex'
+    )
+)
+def search(
+    job_id: JobId,
+    pattern: Annotated[str, typer.Argument(metavar="TEXT", help="What to look for, taken as it is.")],
+    regex: Annotated[bool, typer.Option("--regex", "-E", help="TEXT is an expression of RE2.")] = False,
+    ignore_case: Annotated[bool, typer.Option("--ignore-case", "-i", help="Upper and lower case alike.")] = False,
+    attempt: AttemptNumber = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="So many lines are shown; all are counted.")] = 100,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Find the lines of a job's log in which a text is: exits with 1 when there is none."""
+    from api.cli.commands.searching import search_log
+
+    asked = {"regex" if regex else "text": pattern, "ignore_case": "true" if ignore_case else None, "attempt": attempt}
+    with open_api(data_dir) as api:
+        found = search_log(api, api.find_job_id(job_id), asked, limit, as_json=as_json)
+    if not found:
+        raise typer.Exit(1)
 
 
 @app.command(epilog=example('hybridci job cancel 3f2a9c01 --reason "wrong branch"'))
