@@ -5,7 +5,7 @@ them in the order of their ends (``ReadPlan``); who knows all takes the longest 
 same way come once; a piece that was sent again with another cut overlaps what is there, and only its new part is taken.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -122,13 +122,21 @@ def cover(pieces: Iterable[StoredPiece]) -> Cover:
     return Cover(planned, superfluous, size, complete)
 
 
-def clip(chunk: LogChunk, start: int) -> LogChunk:
-    """The chunk from ``start`` on; a mark that lies before it moves to its beginning."""
-    cut = start - chunk.offset
-    if cut <= 0:
+def clip(chunk: LogChunk, start: int, end: int | None = None) -> LogChunk:
+    """The chunk from ``start`` on, up to ``end``; a mark that lies before it moves to its beginning."""
+    size = len(chunk.data)
+    first = max(0, start - chunk.offset)
+    last = size if end is None else min(size, end - chunk.offset)
+    if (first, last) == (0, size):
         return chunk
-    before = [time for offset, time in chunk.marks if offset <= cut]
-    after = [(offset - cut, time) for offset, time in chunk.marks if offset > cut]
-    data = chunk.data[cut:]
-    marks = [(0, before[-1]), *after] if before and data else after
-    return LogChunk(start, data, marks, chunk.final, chunk.sha256)
+    marks = marks_between(chunk.marks, first, last)
+    to_its_end = last == size
+    data, sha256 = chunk.data[first:last], chunk.sha256 if to_its_end else None
+    return LogChunk(chunk.offset + first, data, marks, chunk.final and to_its_end, sha256)
+
+
+def marks_between(marks: Sequence[tuple[int, int]], first: int, last: int) -> list[tuple[int, int]]:
+    """The marks of a piece's bytes from ``first`` to ``last``, counted from there, with the one that holds there."""
+    before = [time for offset, time in marks if offset <= first]
+    inside = [(offset - first, time) for offset, time in marks if first < offset < last]
+    return [(0, before[-1]), *inside] if before and first < last else inside

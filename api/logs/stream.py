@@ -12,6 +12,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from activities.stores.chunks import clip
 from activities.stores.interfaces import LogChunk
 from api.logs.ports import LogPorts
 from api.logs.verification import LogVerification
@@ -131,7 +132,7 @@ class LogStream:
                 async with closing_stream(stored) as chunks:
                     async for chunk in chunks:
                         if end is not None and chunk.end >= end:
-                            yield Piece(self._attempt, _up_to(chunk, end))
+                            yield Piece(self._attempt, clip(chunk, chunk.offset, end))
                             self._offset = end
                             return
                         self._offset, self._complete = chunk.end, chunk.final
@@ -227,11 +228,6 @@ class LogStream:
 
     def _note(self, text: str) -> StreamNote:
         return StreamNote(self._attempt, self._offset, text)
-
-
-def _up_to(chunk: LogChunk, end: int) -> LogChunk:
-    size = end - chunk.offset
-    return LogChunk(chunk.offset, chunk.data[:size], [mark for mark in chunk.marks if mark[0] < size])
 
 
 async def is_complete(ports: LogPorts, job_id: str, attempt: Attempt) -> bool:

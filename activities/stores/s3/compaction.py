@@ -8,7 +8,7 @@ the same bytes. One part is in memory at a time.
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from activities.stores.chunks import MAX_PART_BYTES, Cover, PlannedPiece, StoredPiece, cover
+from activities.stores.chunks import MAX_PART_BYTES, Cover, PlannedPiece, StoredPiece, clip, cover
 from activities.stores.interfaces import LogChunk
 from activities.stores.s3.log_objects import LogIndex, LogObjects
 from workflows.contracts.attempts import MAX_CHUNK_BYTES
@@ -67,13 +67,10 @@ async def _merged(objects: LogObjects, group: Sequence[PlannedPiece], *, final: 
         return piece
     data, marks, sha256 = bytearray(), list[tuple[int, int]](), None
     for planned in group:
-        chunk = await objects.whole(planned.piece)
-        begin, end = planned.start - planned.piece.offset, planned.end - planned.piece.offset
-        before = [time for offset, time in chunk.marks if offset <= begin]
-        marks += [(len(data), before[-1])] if before else []
-        marks += [(len(data) + offset - begin, time) for offset, time in chunk.marks if begin < offset < end]
-        data += chunk.data[begin:end]
-        sha256 = chunk.sha256 if planned.end == planned.piece.end else None
+        chunk = clip(await objects.whole(planned.piece), planned.start, planned.end)
+        marks += [(len(data) + offset, time) for offset, time in chunk.marks]
+        data += chunk.data
+        sha256 = chunk.sha256
     thin = marks[:: len(marks) // _MAX_MARKS + 1]
     return await objects.put(LogChunk(group[0].start, bytes(data), thin, final, sha256))
 

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final
 
-from activities.stores.chunks import PlannedPiece, ReadPlan, StoredPiece, check_chunk, clip
+from activities.stores.chunks import PlannedPiece, ReadPlan, StoredPiece, check_chunk, clip, marks_between
 from activities.stores.dynamo.client import AwsClients, Missing
 from activities.stores.interfaces import LinePlace, LogChunk, LogExtent
 from activities.stores.s3.compaction import compact
@@ -140,9 +140,6 @@ async def _fetch(objects: LogObjects, wanted: _Wanted, headers: dict[StoredPiece
             headers.pop(next(iter(headers)))
         headers[piece] = asyncio.create_task(objects.header(piece))
     header, data = await asyncio.shield(headers[piece]), await objects.data(piece, wanted.start, wanted.end)
-    begin, end = wanted.start - piece.offset, wanted.end - piece.offset
-    inside = [(offset - begin, time) for offset, time in header.marks if begin < offset < end]
-    before = [time for offset, time in header.marks if offset <= begin]
-    marks = [(0, before[-1]), *inside] if before else inside
+    marks = marks_between(header.marks, wanted.start - piece.offset, wanted.end - piece.offset)
     final = piece.final and wanted.last
     return LogChunk(wanted.start, data, marks, final, header.sha256 if wanted.last else None)
