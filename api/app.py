@@ -53,6 +53,7 @@ from api.http.pages import PageHeaders
 from api.identity.policy_trail import tell_policy
 from api.jobs.routes import dead_letters, jobs, queue
 from api.logs import routes as logs
+from api.logs import search_routes as log_search
 from api.openapi import install_openapi
 from api.services.routes import policy as service_policy
 from api.services.routes import services
@@ -72,6 +73,7 @@ _ROUTES: Final = (
     auth,
     summary,
     jobs,
+    log_search,
     logs,
     artifacts,
     dead_letters,
@@ -154,7 +156,7 @@ def production_app(
         connecting = asyncio.create_task(temporal.keep_trying())
         telling = asyncio.create_task(tell_policy(stores.events, parts.sign_in.policy, epoch_millis))
         try:
-            async with fleet.running():
+            async with fleet.running(), parts.compactor.running(stores.logs):
                 yield
         finally:
             for task in (connecting, telling):

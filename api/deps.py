@@ -20,6 +20,7 @@ from activities.jobs.writers import JobCreator
 from activities.stores.interfaces import ArtifactStore, CredentialStore, EventStore, LogStore
 from api.agents.fleet import Fleet
 from api.agents.schemas import GatewayAddress
+from api.attempts.late import EndedLogs
 from api.audit.tail import Tail
 from api.auth.authenticator import Authenticator
 from api.auth.remembered import Remembered
@@ -28,7 +29,7 @@ from api.auth.vouching import Voucher
 from api.claims.service import Claims
 from api.http.metrics import Metrics
 from api.identity.pools import PoolRule
-from api.temporal.known_jobs import KnownJobs
+from api.logs.compactor import LogCompactor
 from workflows.client.deployments import DeploymentClient
 from workflows.client.jobs import JobClient
 from workflows.client.repairs import RepairClient
@@ -81,7 +82,8 @@ class Services:
         default_factory=dict[str, Callable[[], Awaitable[str | None]]]
     )
     deliveries: Remembered = field(default_factory=Remembered)
-    known_jobs: KnownJobs = field(default_factory=KnownJobs)
+    compactor: LogCompactor = field(default_factory=LogCompactor)
+    ended_logs: EndedLogs = field(default_factory=EndedLogs)
     starting: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary[str, asyncio.Lock])
     tail: Tail = field(init=False)
 

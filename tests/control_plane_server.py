@@ -12,6 +12,7 @@ from typing import Self
 from tests.servers import HOST, free_port
 from workflows.contracts.agents import AgentRegistration, AgentStatus, Heartbeat, HeartbeatAnswer
 from workflows.contracts.attempts import AttemptStarted
+from workflows.contracts.running_digest import RunningDigest
 
 KEY = "agent-key"
 TOKEN = "agent-token"
@@ -25,6 +26,8 @@ class StoredLog:
     marks: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
     final: bool = False
     requests: int = 0
+    hashed: int = 0
+    digest: RunningDigest = field(default_factory=RunningDigest)
 
     @property
     def data(self) -> bytes:
@@ -191,6 +194,10 @@ class ControlPlaneServer:
             assert log.chunks[offset] == body, f"the chunk at {offset} came again with another cut"
             return
         log.chunks[offset] = body
+        if offset == log.hashed:
+            log.digest.update(body)
+            log.hashed += len(body)
+            assert headers["log-sha256"] == log.digest.hexdigest(), "the running digest is another"
         marks: list[tuple[int, int]] = json.loads(headers["log-marks"])
         assert len(marks) <= 500
         log.marks += [(offset + inside, at) for inside, at in marks]

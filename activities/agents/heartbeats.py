@@ -5,7 +5,7 @@ Deliberately not here: collecting them (``api.agents.heartbeats``) and what the 
 
 from dataclasses import dataclass
 
-from workflows.contracts.agents import LATE_SECONDS, Agent, AgentBeat, Heartbeat
+from workflows.contracts.agents import LATE_SECONDS, MOST_AHEAD, Agent, AgentBeat, Heartbeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,17 @@ def is_late(known: AgentBeat | None, heartbeat: AgentBeat) -> bool:
     An agent that was started anew may count from 0 again. What overtakes does so within seconds, so a lower number
     after a long silence is a new count; otherwise such an agent would be taken for lost until it caught up.
     """
-    if known is None or known.instance != heartbeat.instance:
+    return known is not None and _recent(known, heartbeat) and heartbeat.sequence <= known.sequence
+
+
+def is_too_far_ahead(known: AgentBeat | None, heartbeat: AgentBeat) -> bool:
+    """True for a number that would make all that the agent sends next late."""
+    if known is None or known.sequence < 0:  # the first of a registration may begin anywhere
         return False
-    recent = heartbeat.received_at - known.received_at < LATE_SECONDS * 1000
-    return recent and heartbeat.sequence <= known.sequence
+    return _recent(known, heartbeat) and heartbeat.sequence > known.sequence + MOST_AHEAD
+
+
+def _recent(known: AgentBeat, heartbeat: AgentBeat) -> bool:
+    """Of the same instance, and a moment ago."""
+    silent = heartbeat.received_at - known.received_at
+    return known.instance == heartbeat.instance and silent < LATE_SECONDS * 1000

@@ -30,6 +30,7 @@ from activities.clock import Clock, epoch_millis
 from activities.pools.chains import (
     build_list_demands_chain,
     build_list_pools_chain,
+    build_pin_sealing_keys_chain,
     build_retrieve_pool_chain,
     build_scale_pool_chain,
 )
@@ -73,6 +74,7 @@ class AgentRegistry:
         self._pool = build_retrieve_pool_chain(agents, middleware)
         self._pools = build_list_pools_chain(agents, middleware)
         self._scale = build_scale_pool_chain(agents, middleware, clock=clock)
+        self._pin = build_pin_sealing_keys_chain(agents, middleware, clock=clock)
         self._demands = build_list_demands_chain(agents, middleware)
 
     async def admit(self, registration: AgentRegistration) -> Agent | None:
@@ -154,6 +156,11 @@ class AgentRegistry:
         """Set a pool's bounds; the pool need not have an agent yet. Raises ValidationFailed."""
         asked = {"name": name, "bounds": bounds, "signed": signed}
         return await run_chain(self._scale, asked, result="pool", kind=Pool)
+
+    async def pin_sealing_keys(self, name: str, keys: Sequence[str], *, signed: WhoAndWhy) -> Pool:
+        """To which keys values for the pool are sealed, the one that is used first; none: to no key."""
+        asked = {"name": name, "keys": list(keys), "signed": signed}
+        return await run_chain(self._pin, asked, result="pool", kind=Pool)
 
     async def demands(self, pool: str) -> builtins.list[RequirementDemand]:
         """For which labels jobs of the pool wait, or waited in the last 7 days; the latest first, at most 100."""

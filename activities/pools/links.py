@@ -1,6 +1,6 @@
 """Links of pools: what a chain does with a pool's record, one step each; first what they hand on."""
 
-from typing import Final, TypedDict
+from typing import Final, TypedDict, cast
 
 from codeuchain import Context
 
@@ -9,7 +9,7 @@ from activities.events.trail import noted
 from activities.pools.changes import change_pool
 from activities.stores.interfaces import AgentStore
 from workflows.contracts.agents import Agent, Pool, PoolBounds, RequirementDemand
-from workflows.contracts.audit.details import PoolScaled
+from workflows.contracts.audit.details import PoolKeysPinned, PoolScaled
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.errors import FieldError, NotFound, ValidationFailed
 from workflows.contracts.who import WhoAndWhy
@@ -23,6 +23,7 @@ class PoolContext(TypedDict, total=False):
     agent: Agent
     name: str
     bounds: PoolBounds
+    keys: list[str]
     signed: WhoAndWhy
     pool: Pool
     pools: list[Pool]
@@ -71,6 +72,27 @@ class ScalePool(StoreLink[AgentStore]):
             return pool.model_copy(update={"bounds": bounds, "updated_by": signed.by or ""}), [event]
 
         return ctx.insert("pool", await change_pool(self._store, self._clock, name, change))
+
+
+class PinSealingKeys(StoreLink[AgentStore]):
+    """``name``, ``keys``, ``signed`` → ``pool``. Raises Unavailable."""
+
+    async def call(self, ctx: Context[PoolContext]) -> Context[PoolContext]:
+        """In place of those that were pinned; also for a pool that has no agent yet."""
+        name, signed = require(ctx, "name", str), require(ctx, "signed", WhoAndWhy)
+        keys = cast("list[str]", require(ctx, "keys", list))
+
+        def change(present: Pool | None, now: int) -> tuple[Pool, list[AuditEvent]] | None:
+            before = present.sealing_keys if present is not None else []
+            if before == keys:
+                return None
+            pool = present or Pool(name=name, created_at=now, updated_at=now)
+            message = f"values for {name} are sealed to {len(keys)} keys that were pinned"
+            event = noted(PoolKeysPinned(keys=keys, before=before), signed, now, message, pool=name)
+            return pool.model_copy(update={"sealing_keys": keys, "updated_by": signed.by or ""}), [event]
+
+        pool = await change_pool(self._store, self._clock, name, change)
+        return ctx.insert("pool", pool or Pool(name=name, created_at=self._clock(), updated_at=self._clock()))
 
 
 class RetrievePool(StoreLink[AgentStore]):

@@ -81,6 +81,10 @@ class AttemptDir:
         let_through((self.root.parent.parent, self.root.parent, self.root, self.scripts))
         user.give((self.workspace, self.home, self.temp))
 
+    def exists(self) -> bool:
+        """False once somebody removed it, or what steps need of it besides their workspace."""
+        return self.scripts.is_dir() and self.spool.is_dir()
+
     async def remove_workspace(self) -> None:
         """Remove all but the spool, read-only folders included. Nothing to remove is fine. Raises OSError."""
         await asyncio.to_thread(self._remove_working)

@@ -21,7 +21,7 @@ from agent.attempt.files import Files, tidy
 from agent.attempt.host import Host
 from agent.attempt.leftovers import record_running
 from agent.attempt.progress import AttemptProgress as AttemptProgress
-from agent.attempt.verdict import GONE, Interruption, Verdict, interrupted, of_exception, of_step
+from agent.attempt.verdict import GONE, Interruption, Verdict, folder_gone, interrupted, of_exception, of_step
 from agent.git.errors import CheckoutError, redact
 from agent.logs.masked import MaskedLog
 from agent.logs.sender import LogOrigin
@@ -215,15 +215,19 @@ class AttemptRun:
             if verdict.outcome is not Outcome.SUCCEEDED:
                 self.progress.steps.append(StepResult(name=step.name))
                 continue
+            begun = files.log.size
             end = await self._run_step(files, step, env)
             self._look()
             ended = of_step(step, end, self._why, attempt)
+            if ended.outcome is Outcome.FAILED and not directory.exists():
+                ended = folder_gone(directory.root, end.exit_code)
+            place = {"log_start": begun, "log_end": files.log.size}
             times = {"started_at": end.started_at, "finished_at": end.finished_at}
             self.progress.steps.append(
-                StepResult(name=step.name, outcome=ended.outcome, exit_code=end.exit_code, **times)
+                StepResult(name=step.name, outcome=ended.outcome, exit_code=end.exit_code, **times, **place)
             )
             stopped = end.reason is EndReason.STOPPED or self._why in GONE
-            if ended.message and not stopped:
+            if ended.message and not stopped and ended.outcome is not Outcome.AGENT_ERROR:
                 self._say(f"[hybridci] {ended.message}")
             if stopped or not step.continue_on_error:
                 verdict = ended
@@ -291,6 +295,7 @@ class AttemptRun:
             self._abortable = None
 
     def _result(self, verdict: Verdict) -> AttemptResult:
+        log = self._files.log if self._files is not None else None
         return AttemptResult(
             attempt=self._attempt.attempt,
             agent_id=self._host.agent_id,
@@ -304,7 +309,9 @@ class AttemptRun:
             finished_at=epoch_ms(),
             steps=self.progress.steps,
             artifacts=self.progress.artifacts[:MAX_REPORTED_ARTIFACTS],
-            log_bytes=self._files.log.size if self._files is not None else 0,
+            log_bytes=log.size if log is not None else 0,
+            log_sha256=log.sha256 if log is not None else None,
+            log_cut_off=log.cut_off if log is not None else None,
             git_people=self.progress.git_people,
         )
 

@@ -6,6 +6,7 @@ import secrets as randomness
 import signal
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Final
 
 from agent.artifacts.upload import UploadFailed
@@ -82,6 +83,14 @@ def of_step(step: Step, end: ProcessEnd, why: Interruption | None, attempt: Atte
         message = f"Step {step.name!r} ended with exit code {end.exit_code}."
         return Verdict(Outcome.FAILED, "exit_code", message, end.exit_code)
     return Verdict(Outcome.SUCCEEDED, exit_code=0)
+
+
+def folder_gone(folder: Path, exit_code: int | None) -> Verdict:
+    """The verdict for a step that failed when its attempt's folder had been removed: not what its command says."""
+    message = (
+        f"The attempt's folder {folder} was removed while it ran: look for what removes files on the agent's host."
+    )
+    return Verdict(Outcome.AGENT_ERROR, "agent_files", message, exit_code)
 
 
 def of_exception(error: Exception) -> Verdict:

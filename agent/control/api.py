@@ -101,9 +101,19 @@ class ControlPlane:
         )
 
     async def put_log_chunk(
-        self, job_id: str, attempt: int, offset: int, data: bytes, *, marks: Sequence[tuple[int, int]], final: bool
+        self,
+        job_id: str,
+        attempt: int,
+        offset: int,
+        data: bytes,
+        *,
+        marks: Sequence[tuple[int, int]],
+        final: bool,
+        sha256: str,
     ) -> None:
-        """Send a piece of an attempt's log. ``marks``: (offset in ``data``, epoch ms). Idempotent by offset."""
+        """Send a piece of an attempt's log. ``marks``: (offset in ``data``, epoch ms); ``sha256``: of the log up to the
+        piece's end, in hexadecimal. Idempotent by offset.
+        """
         await self._put(
             f"{_attempt_path(job_id, attempt)}/log/{offset}",
             data,
@@ -111,6 +121,7 @@ class ControlPlane:
                 "Content-Type": "application/octet-stream",
                 "Log-Marks": json.dumps(marks, separators=(",", ":")),
                 "Log-Final": "true" if final else "false",
+                "Log-Sha256": sha256,
             },
         )
 

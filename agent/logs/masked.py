@@ -21,6 +21,16 @@ class MaskedLog:
         """Bytes so far."""
         return self._spool.size
 
+    @property
+    def sha256(self) -> str:
+        """Of all bytes so far."""
+        return self._spool.sha256
+
+    @property
+    def cut_off(self) -> str | None:
+        """Why the log ends before its output does, in a sentence."""
+        return self._spool.cut_off
+
     def mask(self, patterns: Patterns | None) -> None:
         """From here on these are masked."""
         self._patterns = patterns

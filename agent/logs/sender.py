@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.control.api import ApiUnreachable, Backoff, ControlPlane, RequestRefused
-from agent.logs.spool import Cut, LogSpool
+from agent.logs.spool import Cut, LogSpool, SpoolDamagedError
 
 _GATHER_SECONDS: Final = 0.2
 _AT_ONCE: Final = 4
@@ -94,7 +94,11 @@ class LogShipper:
                 await _something_worth_sending(spool)
                 cut = spool.cut()
                 spool.remember(cut)
-                await self._deliver(origin, spool, cut, backoff)
+                try:
+                    await self._deliver(origin, spool, cut, backoff)
+                except SpoolDamagedError:
+                    logger.error("Of the log of job %s, attempt %d: %s", origin.job_id, origin.attempt, spool.cut_off)
+                    continue
                 spool.acknowledged(cut)
                 if cut.final:
                     return
@@ -109,8 +113,9 @@ class LogShipper:
         while True:
             try:
                 async with self._sending:
+                    data, sha256 = spool.read(cut)
                     await self._control_plane.put_log_chunk(
-                        origin.job_id, origin.attempt, cut.start, spool.read(cut), marks=cut.marks, final=cut.final
+                        origin.job_id, origin.attempt, cut.start, data, marks=cut.marks, final=cut.final, sha256=sha256
                     )
                 backoff.succeeded()
                 return

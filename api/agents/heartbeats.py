@@ -10,12 +10,13 @@ import logging
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from activities.agents.heartbeats import ReceivedHeartbeat, is_late
+from activities.agents.heartbeats import ReceivedHeartbeat, is_late, is_too_far_ahead
 from activities.agents.names import must_register
 from activities.clock import Clock
 from api.agents.roster import Roster
 from workflows.contracts.agents import (
     HEARTBEAT_SECONDS,
+    MOST_AHEAD,
     OFFLINE_SECONDS,
     STORE_WITHIN_SECONDS,
     Agent,
@@ -23,7 +24,7 @@ from workflows.contracts.agents import (
     Heartbeat,
     HeartbeatAnswer,
 )
-from workflows.contracts.errors import HybridCIError, NotFound, Unavailable
+from workflows.contracts.errors import FieldError, HybridCIError, NotFound, Unavailable, ValidationFailed
 
 logger = logging.getLogger(__name__)
 
@@ -69,11 +70,13 @@ class Heartbeats:
     async def take(self, agent: Agent, heartbeat: Heartbeat, credential_id: str | None) -> HeartbeatAnswer:
         """Keep it, unless it is late or comes with a token of an earlier registration; what the agent is to do.
 
-        Raises Unavailable.
+        Raises ValidationFailed for a number too far ahead, Unavailable.
         """
         now = self._clock()
         received = ReceivedHeartbeat(agent, heartbeat, now)
         beat = received.beat()
+        if is_too_far_ahead(self._latest.get(agent.agent_id), beat):
+            raise _too_far_ahead(beat)
         earlier = credential_id is not None and agent.credential_id not in (None, credential_id)
         if not earlier and not is_late(self._latest.get(agent.agent_id), beat):
             self._latest[agent.agent_id] = beat
@@ -156,3 +159,8 @@ def _answer(agent: Agent, requirements: list[list[str]], now: int, *, seconds: i
         requirements=requirements,
         heartbeat_seconds=seconds,
     )
+
+
+def _too_far_ahead(beat: AgentBeat) -> ValidationFailed:
+    problem = f"is {beat.sequence}, more than {MOST_AHEAD} beyond the last one; count up by one"
+    return ValidationFailed(f"The heartbeat's sequence {problem}.", [FieldError(field="sequence", message=problem)])

@@ -169,6 +169,7 @@ def pool_view(
         bounded=pool is not None and pool.bounds is not None,
         demands=seen,
         public_keys=pool.public_keys if pool is not None else [],
+        sealing_keys=pool.sealing_keys if pool is not None else [],
     )
 
 

@@ -16,6 +16,7 @@ from workflows.contracts.agents import (
     Note,
     PoolBounds,
     PoolView,
+    PublicKey,
 )
 from workflows.contracts.base import Frozen, Tolerant
 from workflows.contracts.commands import Reason
@@ -115,6 +116,13 @@ class StatusRequest(Frozen):
     """HEALTHY: work again, after a drain or a pause. DRAINING: finish and end. OFFLINE: deregister."""
 
     status: AgentStatus
+    reason: Reason | None = None
+
+
+class SealingKeysRequest(Frozen):
+    """The public keys (base64) to which values for the pool are sealed, the one to use first; none: to no key."""
+
+    keys: list[PublicKey] = Field(max_length=8)
     reason: Reason | None = None
 
 

@@ -1,8 +1,8 @@
-"""Whether an agent may deliver for an attempt: its own, or one that nobody has announced yet, of a job of its pool.
+"""Whether an agent may deliver for an attempt: its own, or one that Temporal has given it and nobody announced yet.
 
-What decides whose an attempt is, and what others take for its work, is taken from a registered agent only when Temporal
-has given it the attempt: another agent of the pool could else announce itself, or leave its files there, first.
-Deliberately not here: whether the attempt takes what is delivered (``attempts.routes.delivery``).
+Else another agent of the pool could announce itself first, leave its files there, or write the log of an attempt that
+is not its own, of the next one, or of one that there never was.
+Deliberately not here: whether the attempt takes what is delivered (``attempts.routes.delivery``, ``attempts.late``).
 """
 
 import asyncio
@@ -16,51 +16,50 @@ from api.http.errors import ApiError, ProblemCode
 from api.temporal.recorded import recorded
 from workflows.contracts.access import Operation
 from workflows.contracts.errors import NotFound
-from workflows.contracts.jobs import Job
+from workflows.contracts.jobs import Attempt, Job
 
 _ANNOUNCED_WITHIN_SECONDS: Final = 2.0
 """So long a start that was announced through a claim's lease may need to be readable."""
 _LOOK_EVERY_SECONDS: Final = 0.25
 
 
-async def require_delivery(
-    ports: AuthPorts, principal: Principal, job_id: str, attempt: int, *, held: bool = False
-) -> None:
-    """``held``: of an attempt that nobody has announced, Temporal is asked whose it is.
+async def require_delivery(ports: AuthPorts, principal: Principal, job_id: str, attempt: int) -> Attempt | None:
+    """The attempt when it has ended: what may come then, the route decides. None: it goes on.
 
-    What was allowed is remembered for some seconds, so that not every piece of a log costs a read.
-    Raises ApiError forbidden, NotFound when there is no such job, Unavailable.
+    Of an attempt that nobody has announced, Temporal is asked whose it is. That one goes on is remembered for some
+    seconds, so that not every piece of a log costs a read. Raises ApiError forbidden, NotFound when there is no such
+    job, Unavailable.
     """
-    if principal.agent_id is None and principal.unlimited(Operation.AGENT_WORK):
-        return
-    asked = (principal.credential_id or principal.id, job_id, attempt, held)
+    asked = principal.credential_id or principal.id, job_id, attempt
     if asked in ports.deliveries:
-        return
+        return None
     job = await recorded(ports, job_id)
-    ports.known_jobs.add(job_id)  # or the first piece of its log would read it again
-    owner = _owner(job, attempt)
-    if principal.agent_id is None or owner is None:
+    known = attempt_of(job, attempt)
+    if known is None or not known.agent_id:
         resource = job_resource(job)
         require(principal, Operation.AGENT_WORK, service=resource.service, pool=resource.pool)
         _require_possible(job, attempt)
-        if held and principal.agent_id is not None:
-            await _require_holder(ports, principal.agent_id, job_id, attempt)
-    elif owner != principal.agent_id:
+        await _require_holder(ports, principal.agent_id, job_id, attempt)
+    elif known.agent_id != principal.agent_id:
         raise _anothers(job_id, attempt)
+    if known is not None and known.outcome is not None:
+        return known
     ports.deliveries.add(asked)
+    return None
+
+
+def attempt_of(job: Job, number: int) -> Attempt | None:
+    """The attempt as it is recorded."""
+    return next((each for each in job.attempts if each.number == number), None)
 
 
 def require_itself(principal: Principal, agent_id: str) -> None:
     """A registered agent speaks for itself only. Raises ApiError forbidden."""
-    if principal.agent_id is not None and principal.agent_id != agent_id:
+    if principal.agent_id != agent_id:
         raise ApiError(
             ProblemCode.FORBIDDEN,
             f"This token is that of agent {principal.agent_id}, which cannot speak for {agent_id[:128]!r}.",
         )
-
-
-def _owner(job: Job, attempt: int) -> str | None:
-    return next((each.agent_id for each in job.attempts if each.number == attempt), None) or None
 
 
 def _require_possible(job: Job, attempt: int) -> None:
@@ -74,18 +73,19 @@ def _require_possible(job: Job, attempt: int) -> None:
         )
 
 
-async def _require_holder(ports: AuthPorts, agent_id: str, job_id: str, attempt: int) -> None:
+async def _require_holder(ports: AuthPorts, agent_id: str | None, job_id: str, attempt: int) -> None:
     """Raises ApiError forbidden, Unavailable."""
     try:
         holder = await ports.job_client.holder(job_id)
     except NotFound:  # its workflow has ended
         holder = None
-    if holder == agent_id:
+    if holder is not None and holder == agent_id:
         return
     # What a claim over HTTP brought may have been polled in another agent's name; its start tells.
     for _ in range(round(_ANNOUNCED_WITHIN_SECONDS / _LOOK_EVERY_SECONDS)):
         await asyncio.sleep(_LOOK_EVERY_SECONDS)
-        if _owner(await ports.reader.get(job_id), attempt) == agent_id:
+        found = attempt_of(await ports.reader.get(job_id), attempt)
+        if found is not None and found.agent_id and found.agent_id == agent_id:
             return
     raise _anothers(job_id, attempt)
 

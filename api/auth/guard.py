@@ -1,7 +1,8 @@
 """The one dependency that guards every route: who is asking, and may they do what the route is for?
 
-In this order: a known caller (401), whose grants allow the route's operation somewhere (403), and for what the request
-is about when these grants are limited to services or pools (403). What a body names its route checks: ``require``.
+In this order: a known caller (401), whose grants allow the route's operation somewhere (403), who is a registered agent
+where one speaks for itself (403), and for what the request is about when these grants are limited to services or pools
+(403). What a body names its route checks: ``require``.
 Deliberately not here: what each route asks for (``permissions``), how a caller is known (``authenticator``).
 """
 
@@ -14,7 +15,7 @@ from starlette.requests import Request
 
 from api.auth.cookies import presented as session_of
 from api.auth.csrf import require_csrf
-from api.auth.permissions import CHANGES_NOTHING, CHECKED_INSIDE, ROUTES, Open
+from api.auth.permissions import CHANGES_NOTHING, CHECKED_INSIDE, REGISTERING, ROUTES, Open
 from api.auth.ports import AuthPorts
 from api.auth.principal import Principal
 from api.auth.resources import Resource, resource_of
@@ -109,6 +110,8 @@ async def _authorize(
 ) -> None:
     if not principal.may(operation):
         raise _not_allowed(principal, operation)
+    if operation is Operation.AGENT_WORK and principal.agent_id is None and route not in REGISTERING:
+        raise _only_registered(principal)
     if route not in CHECKED_INSIDE:
         await require_what_is_asked(request, ports, operation, principal)
 
@@ -129,6 +132,14 @@ def _not_allowed(principal: Principal, operation: Operation) -> ApiError:
     has = ", ".join(dict.fromkeys(_words(grant) for grant in principal.grants)) or "no role"
     return ApiError(
         ProblemCode.FORBIDDEN, f"This needs {operation}, which the role {roles} has; {principal.id} has {has}."
+    )
+
+
+def _only_registered(principal: Principal) -> ApiError:
+    return ApiError(
+        ProblemCode.FORBIDDEN,
+        f"{principal.id} may register agents, and speaks for none of them. Register with POST /api/agents/register and"
+        " send the token that it answers.",
     )
 
 

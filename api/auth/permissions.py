@@ -55,6 +55,7 @@ _JOBS: Final[Mapping[str, Need]] = {
     "POST /api/dashboard/jobs/{job_id}/retry": Operation.JOBS_SUBMIT,
     "POST /api/dashboard/jobs/{job_id}/repair": Operation.JOBS_OPERATE,
     "GET /api/dashboard/jobs/{job_id}/logs": Operation.READ,
+    "GET /api/dashboard/jobs/{job_id}/logs/search": Operation.READ,
     "GET /api/dashboard/jobs/{job_id}/artifacts": Operation.READ,
     "GET /api/dashboard/jobs/{job_id}/artifacts/{path:path}": Operation.READ,
     "POST /api/queue/jobs": Operation.JOBS_SUBMIT,
@@ -129,6 +130,7 @@ _AGENTS: Final[Mapping[str, Need]] = {
     "POST /api/agents/pools/{name}/tasks": Operation.TASKS_ASK,
     "GET /api/agents/pools/{name}/tasks/{task_id}": Operation.TASKS_ASK,
     "POST /api/agents/pools/{name}/tasks/{task_id}/cancel": Operation.TASKS_ASK,
+    "PUT /api/agents/pools/{name}/sealing-keys": Operation.AGENTS_OPERATE,
     "POST /api/queue/claim": Operation.AGENT_WORK,
     "PATCH /api/queue/jobs/{job_id}/start": Operation.AGENT_WORK,
     "PATCH /api/queue/jobs/{job_id}/heartbeat": Operation.AGENT_WORK,
@@ -150,6 +152,9 @@ _ACCESS: Final[Mapping[str, Need]] = {
     "POST /api/access/keys/{key_id}/claim": Operation.ACCESS_MANAGE,
     "POST /api/access/keys/{key_id}/rotate": Operation.ACCESS_MANAGE,
 }
+
+REGISTERING: Final = frozenset({"POST /api/agents/register", "POST /api/agents"})
+"""What a pool's key is for. All else that asks for ``agent:work`` an agent says with the token that it got for it."""
 
 ROUTES: Final[Mapping[str, Need]] = {**_PUBLIC, **_JOBS, **_DEPLOYMENTS, **_AGENTS, **_ACCESS}
 """``"METHOD /path/{as}/{declared}"`` → what it asks for."""
@@ -191,6 +196,7 @@ CHECKED_INSIDE: Final = frozenset(
         "POST /api/agents/pools/{name}/tasks",
         "GET /api/agents/pools/{name}/tasks/{task_id}",
         "POST /api/agents/pools/{name}/tasks/{task_id}/cancel",
+        "PUT /api/agents/pools/{name}/sealing-keys",
         "POST /api/queue/claim",
         "PATCH /api/queue/jobs/{job_id}/start",
         "PATCH /api/queue/jobs/{job_id}/heartbeat",

@@ -9,7 +9,7 @@ from api.auth.remembered import Remembered
 from api.auth.sign_in import SignIn
 from api.auth.vouching import Voucher
 from api.ports import HasAccess, HasClock, HasCredentials, provided
-from api.temporal.ports import HasKnownJobs, RecordPorts
+from api.temporal.ports import RecordPorts
 
 
 class HasAuthenticator(Protocol):
@@ -37,7 +37,7 @@ class IssuingPorts(HasAuthenticator, HasAccess, HasClock, HasVoucher, Protocol):
     """Handing out credentials and ending them."""
 
 
-class AuthPorts(IssuingPorts, RecordPorts, HasSignIn, HasCredentials, HasKnownJobs, Protocol):
+class AuthPorts(IssuingPorts, RecordPorts, HasSignIn, HasCredentials, Protocol):
     """Knowing callers, and what their grants reach. ``deliveries``: who may deliver for which attempt, remembered."""
 
     @property

@@ -9,7 +9,7 @@ from typing import Final
 
 from api.agents.quarantines import QuarantineEntry
 from api.claims.ports import ClaimPorts
-from workflows.contracts.agents import HEARTBEAT_SECONDS, Agent, Heartbeat
+from workflows.contracts.agents import HEARTBEAT_SECONDS, MAX_SEQUENCE, Agent, Heartbeat
 from workflows.contracts.claims import ClaimRequest
 from workflows.contracts.errors import InvalidState, NotFound
 from workflows.contracts.ids import pool_queue
@@ -75,7 +75,7 @@ def _beat(
 ) -> Heartbeat:
     """The next one of this agent, as far as we can say it."""
     return Heartbeat(
-        sequence=agent.beat.sequence + 1 if agent.beat is not None else 0,
+        sequence=min(agent.beat.sequence + 1, MAX_SEQUENCE) if agent.beat is not None else 0,
         running=running,
         quarantined_until=quarantine.until if quarantine is not None else None,
         quarantine_failures=quarantine.failures if quarantine is not None else 0,

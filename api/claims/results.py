@@ -54,6 +54,7 @@ def attempt_result(lease: LeaseToken, claimed: CompleteClaim, begun: int | None,
         started_at=begun,
         finished_at=now,
         log_bytes=claimed.log_bytes,
+        log_sha256=claimed.log_sha256,
     )
 
 

@@ -5,11 +5,11 @@ from typing import Annotated, Protocol
 from fastapi import Depends
 
 from api.agents.ports import HasFleet
-from api.ports import HasAudit, HasClock, HasJobCreator, HasPoolRules, provided
-from api.temporal.ports import HasKnownJobs, RecordPorts
+from api.ports import HasAudit, HasClock, HasJobCreator, HasLogs, HasPoolRules, provided
+from api.temporal.ports import RecordPorts
 
 
-class JobPorts(HasClock, RecordPorts, HasKnownJobs, HasJobCreator, HasAudit, HasFleet, HasPoolRules, Protocol):
+class JobPorts(HasClock, RecordPorts, HasJobCreator, HasLogs, HasAudit, HasFleet, HasPoolRules, Protocol):
     """Jobs: their records, their workflows, their trail."""
 
 

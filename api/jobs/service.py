@@ -181,9 +181,7 @@ async def _start(ports: JobPorts, job: JobInput, until: float) -> Submitted:
             if not known.recorded:
                 raise Accepted(Taken(asked=_SUBMIT, job_id=job.job_id, job=known.record, replayed=True))
             return Submitted(known.record, replayed=True)
-    submitted = await _accept(ports, job, until)
-    ports.known_jobs.add(job.job_id)
-    return submitted
+    return await _accept(ports, job, until)
 
 
 async def _accept(ports: JobPorts, job: JobInput, until: float) -> Submitted:

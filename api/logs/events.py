@@ -1,7 +1,7 @@
 """A log as server-sent events, which can be resumed: each carries its place as id, ``<attempt>:<offset>``.
 
 Events: ``log`` with ``{"attempt", "offset", "text"}``, ``note`` with ``{"attempt", "text"}``, and at last ``end`` with
-``{"attempt", "offset", "complete", "status"}``. Comments keep a quiet connection alive.
+``{"attempt", "offset", "complete", "status", "altered"}``. Comments keep a quiet connection alive.
 """
 
 import codecs
@@ -34,7 +34,8 @@ async def as_events(events: AsyncGenerator[Event, None]) -> AsyncIterator[bytes]
                 yield _event("note", {"attempt": event.attempt, "text": event.text})
             elif isinstance(event, StreamEnd):
                 body = {"attempt": event.attempt, "offset": event.offset}
-                yield _event("end", {**body, "complete": event.complete, "status": event.status})
+                told = {"complete": event.complete, "status": event.status, "altered": event.altered}
+                yield _event("end", {**body, **told})
             else:
                 quiet += POLL_SECONDS
                 if quiet < KEEPALIVE_SECONDS:

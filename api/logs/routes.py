@@ -1,6 +1,7 @@
 """``GET …/logs``: a job's log as text or as events, once or followed live."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Header, Query
@@ -10,10 +11,11 @@ from starlette.responses import Response, StreamingResponse
 from api.http.ids import JobId
 from api.logs.events import PLACE_PATTERN, as_events, place_of
 from api.logs.ports import LogPorts, LogPortsDep
+from api.logs.ranges import LINES_PATTERN, LineRange, LogPart, part_of_lines, part_of_step
 from api.logs.stream import LogRequest, LogStream, is_complete
 from api.logs.text import as_text
 from workflows.contracts.base import Frozen
-from workflows.contracts.errors import NotFound
+from workflows.contracts.errors import FieldError, NotFound, ValidationFailed
 from workflows.contracts.jobs import Attempt, Job
 
 router = APIRouter(prefix="/api/dashboard/jobs", tags=["jobs"])
@@ -23,6 +25,8 @@ SAFE_HEADERS: Final = {
     "X-Accel-Buffering": "no",
 }
 """A log or artifact is a stranger's bytes on our origin: never a page, a script or a frame of ours."""
+_LARGE_BYTES: Final = 64 * 1024
+"""A smaller log is read as it is."""
 
 
 class LogQuery(Frozen):
@@ -32,6 +36,13 @@ class LogQuery(Frozen):
         default=None, description="A number, or `all` for one after the other; default: the last attempt."
     )
     start: Annotated[int, Field(ge=0, lt=1 << 50)] = Field(default=0, description="Offset in bytes.")
+    lines: Annotated[str, Field(pattern=LINES_PATTERN, max_length=40)] | None = Field(
+        default=None,
+        description="Of one attempt: `7-9`, `7-` (to the end), `7`, `-7` (the last seven) or `-7--3`.",
+    )
+    step: Annotated[int, Field(ge=1, le=100)] | None = Field(
+        default=None, description="Of an attempt that has ended: this step's part; 1 is the first."
+    )
     follow: bool = Field(default=False, description="Stay until the log and the job have ended.")
     timestamps: bool = Field(default=False, description="The time before each line (text only).")
     format: Literal["text", "sse"] = Field(default="text", description="`sse`: events that can be resumed.")
@@ -62,6 +73,11 @@ async def read_log(
     job = await ports.reader.get(job_id)
     request = _request(job, wanted, last_event_id)
     headers = {**SAFE_HEADERS, "Log-Attempt": str(request.first)}
+    if (part := await _part(ports, job, request.first, wanted)) is not None:
+        start = part.start if last_event_id is None else max(part.start, request.start)
+        request = replace(request, start=start, end=part.end)
+        headers |= {"Log-Start": str(part.start)} | ({} if part.lines is None else {"Log-Lines": part.lines})
+    _perhaps_compact(ports, job, request.first)
     if not request.follow:
         headers["Log-Complete"] = str(await _complete(ports, job, request)).lower()
     events = LogStream(ports, job, request).events()
@@ -74,6 +90,33 @@ async def read_log(
     return StreamingResponse(stream, headers=headers, media_type=media)
 
 
+async def _part(ports: LogPorts, job: Job, attempt: int, wanted: LogQuery) -> LogPart | None:
+    """What is asked for besides an offset. Raises ValidationFailed for what does not go together."""
+    if wanted.lines is None and wanted.step is None:
+        return None
+    field = "lines" if wanted.lines is not None else "step"
+    if wanted.attempt == "all" or wanted.start or (wanted.lines is not None and wanted.step is not None):
+        raise _apart(field, "cannot be asked for together with start or with all attempts, nor lines with a step")
+    if wanted.step is not None:
+        part = part_of_step(job, attempt, wanted.step)
+    else:
+        part = await part_of_lines(ports, job.job_id, attempt, LineRange.read(wanted.lines or ""))
+    if wanted.follow and not part.open:
+        raise _apart(field, "can be followed only when they have no end: write 7- or -7")
+    return part
+
+
+def _apart(field: str, problem: str) -> ValidationFailed:
+    return ValidationFailed(f"{field} {problem}.", [FieldError(field=field, message=problem)])
+
+
+def _perhaps_compact(ports: LogPorts, job: Job, number: int) -> None:
+    """A large log of which the process that took its last piece died, or that is of before, is compacted now."""
+    attempt = next((each for each in job.attempts if each.number == number), None)
+    if attempt is not None and attempt.outcome is not None and (attempt.log_bytes or 0) >= _LARGE_BYTES:
+        ports.compactor.wanted(job.job_id, number)
+
+
 def _request(job: Job, wanted: LogQuery, last_event_id: str | None) -> LogRequest:
     start, attempt = wanted.start, wanted.attempt
     last = job.attempts[-1].number if job.attempts else 1
@@ -83,7 +126,7 @@ def _request(job: Job, wanted: LogQuery, last_event_id: str | None) -> LogReques
         first = place or first
     if first > last:
         raise NotFound(f"Job {job.job_id} has no attempt {first}: its last is {last}.")
-    onward = attempt == "all" or (attempt is None and wanted.follow)
+    onward = attempt == "all" or (attempt is None and wanted.follow)  # also of lines without an end
     return LogRequest(first, start, follow=wanted.follow, onward=onward, title_first=attempt == "all")
 
 

@@ -12,8 +12,10 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from activities.stores.chunks import clip
 from activities.stores.interfaces import LogChunk
 from api.logs.ports import LogPorts
+from api.logs.verification import LogVerification
 from workflows.contracts.errors import NotFound, Unavailable
 from workflows.contracts.jobs import Attempt, Job
 
@@ -32,11 +34,12 @@ OUTAGE_SECONDS: Final = 60.0
 @dataclass(frozen=True, slots=True)
 class LogRequest:
     """What to stream. ``start`` in bytes, of the first attempt; ``onward`` goes on to the attempts after it, each with
-    a title line; ``title_first`` gives the first attempt one too.
+    a title line; ``title_first`` gives the first attempt one too. ``end``: up to this byte of the one attempt.
     """
 
     first: int
     start: int = 0
+    end: int | None = None
     follow: bool = False
     onward: bool = False
     title_first: bool = False
@@ -66,12 +69,15 @@ class Quiet:
 
 @dataclass(frozen=True, slots=True)
 class StreamEnd:
-    """Nothing more will come on this stream. ``complete``: the last attempt's log was there to its end."""
+    """Nothing more will come on this stream. ``complete``: the last attempt's log was there to its end. ``altered``:
+    some attempt's was not the one that its agent sent.
+    """
 
     attempt: int
     offset: int
     complete: bool
     status: str
+    altered: bool = False
 
 
 Event = Piece | StreamNote | Quiet | StreamEnd
@@ -85,14 +91,18 @@ class LogStream:
         self._offset = request.start
         self._attempt = request.first
         self._complete = False
+        self._altered = False
         self._looked = 0.0
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Everything, in order, then End. Raises Unavailable only when not following."""
         while True:
             untitled = self._offset == 0 and (self._request.title_first or self._attempt != self._request.first)
+            verification = LogVerification() if self._offset == 0 else None
             async with aclosing(self._of_attempt()) as pieces:
                 async for event in pieces:
+                    if verification is not None and isinstance(event, Piece):
+                        verification.take(event.chunk)
                     if untitled and isinstance(event, Piece):
                         untitled = False
                         yield StreamNote(event.attempt, 0, await self._title())
@@ -100,21 +110,31 @@ class LogStream:
             if self._ports.stopping():
                 yield self._note(f"the server is stopping; go on with start={self._offset}")
                 break
+            if verification is not None and (fault := await self._fault(verification)) is not None:
+                self._altered = True
+                yield self._note(f"attempt {self._attempt}'s log is not what its agent sent: {fault}")
             following = await self._next_attempt()
             if following is None:
                 break
             self._attempt, self._offset, self._complete = following, 0, False
-        yield StreamEnd(self._attempt, self._offset, self._complete, self._job.status)
+        yield StreamEnd(self._attempt, self._offset, self._complete, self._job.status, self._altered)
 
     async def _of_attempt(self) -> AsyncGenerator[Event, None]:
         """One attempt's chunks until its end is clear."""
         last_news = self._ports.clock()
         failing_since: float | None = None
+        end = self._request.end
         while not self._ports.stopping():
+            if end is not None and self._offset >= end:
+                return
             try:
-                stored = self._ports.logs.read(self._job.job_id, self._attempt, self._offset)
+                stored = self._ports.logs.read(self._job.job_id, self._attempt, self._offset, end)
                 async with closing_stream(stored) as chunks:
                     async for chunk in chunks:
+                        if end is not None and chunk.end >= end:
+                            yield Piece(self._attempt, clip(chunk, chunk.offset, end))
+                            self._offset = end
+                            return
                         self._offset, self._complete = chunk.end, chunk.final
                         last_news = self._ports.clock()
                         yield Piece(self._attempt, chunk)
@@ -133,6 +153,14 @@ class LogStream:
                     return
             yield Quiet()
             await asyncio.sleep(POLL_SECONDS)
+
+    async def _fault(self, verification: LogVerification) -> str | None:
+        """Its result follows a complete log within a moment: a follower looks at the record again, once."""
+        known = self._known()
+        if self._complete and self._request.follow and (known is None or known.outcome is None):
+            with suppress(Unavailable):
+                await self._look(at_once=True)
+        return verification.fault(self._known(), complete=self._complete)
 
     async def _next_attempt(self) -> int | None:
         """The attempt after this one, waiting for it when following. None: there is none and will be none."""

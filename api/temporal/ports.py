@@ -3,14 +3,6 @@
 from typing import Protocol
 
 from api.ports import HasDeploymentClient, HasDeploymentReader, HasJobClient, HasJobReader
-from api.temporal.known_jobs import KnownJobs
-
-
-class HasKnownJobs(Protocol):
-    """Which jobs were seen to exist."""
-
-    @property
-    def known_jobs(self) -> KnownJobs: ...
 
 
 class RecordPorts(HasJobReader, HasDeploymentReader, HasJobClient, HasDeploymentClient, Protocol):

@@ -19,6 +19,7 @@ from temporalio.exceptions import ActivityError
 from temporalio.worker import Worker
 
 from api.app import build_app
+from api.auth.issuing import issue
 from api.claims.service import Claims
 from api.deps import Services
 from tests.api.conftest import SPEC, memory_app
@@ -28,6 +29,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.bootstrap import build_activities
     from activities.stores.open import Stores
     from workflows.client.jobs import JobClient
+    from workflows.contracts.access import CredentialKind, Grant, Role
     from workflows.contracts.activities import run_attempt
     from workflows.contracts.attempts import AttemptInput, AttemptResult
     from workflows.contracts.ids import CONTROL_QUEUE, new_job_id, pool_queue
@@ -78,7 +80,8 @@ class Held:
 
     async def say(self, what: str, **fields: Any) -> httpx.Response:
         body = {"agent_id": self.agent_id, "lease_token": self.claimed["lease_token"], **fields}
-        return await self.desk.http.patch(f"{JOBS}/{self.job_id}/{what}", json=body)
+        headers = await self.desk.as_agent(self.agent_id)
+        return await self.desk.http.patch(f"{JOBS}/{self.job_id}/{what}", json=body, headers=headers)
 
 
 @dataclass
@@ -90,6 +93,7 @@ class Desk:
     temporal: Client
     stores: Stores
     pool: str = field(default_factory=lambda: f"p{uuid.uuid4().hex[:10]}")
+    tokens: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
     def services(self) -> Services:
@@ -103,7 +107,18 @@ class Desk:
         return str(answer.json()["job_id"])
 
     async def ask(self, agent_id: str = "a-1", **fields: Any) -> httpx.Response:
-        return await self.http.post(CLAIM, json={"pool": self.pool, "agent_id": agent_id, **fields})
+        body = {"pool": self.pool, "agent_id": agent_id, **fields}
+        return await self.http.post(CLAIM, json=body, headers=await self.as_agent(agent_id))
+
+    async def as_agent(self, agent_id: str) -> dict[str, str]:
+        """The header with a token of this agent."""
+        if agent_id not in self.tokens:
+            issued = await issue(
+                self.services, kind=CredentialKind.AGENT, subject=agent_id, name="", agent_id=agent_id,
+                grants=[Grant(role=Role.AGENT)], ttl_seconds=600, by=None,
+            )  # fmt: skip
+            self.tokens[agent_id] = issued.token
+        return {"Authorization": f"Bearer {self.tokens[agent_id]}"}
 
     async def claim(self, agent_id: str = "a-1", **fields: Any) -> list[Held]:
         answer = await self.ask(agent_id, **fields)

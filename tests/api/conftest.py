@@ -33,10 +33,13 @@ from tests.api.fake_queues import fleet_of
 from tests.api.fake_repairs import FakeRepairs
 from tests.api.fake_tasks import FakeTasks
 from tests.api.fakes import FakeJobClient
-from workflows.contracts.access import Role
+from workflows.contracts.access import CredentialKind, Grant, Role
 
 ADMIN_KEY = "admin-key-for-tests-0123456789abcdef"
 AGENT_KEY = "agent-key-for-tests-0123456789abcdef"
+"""What registers agents of every pool."""
+AGENT_TOKEN = "agent-token-for-tests-0123456789abcd"
+"""That of agent-7."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +116,15 @@ DEPLOYMENT: dict[str, object] = {
 
 
 def key_ring() -> KeyRing:
+    agent = Principal(
+        id="agent-7", kind=CredentialKind.AGENT, grants=(Grant(role=Role.AGENT),), agent_id="agent-7", machine=True
+    )
     return KeyRing(
-        [(ADMIN_KEY, Principal.everywhere("admin", Role.ADMIN)), (AGENT_KEY, Principal.everywhere("agent", Role.AGENT))]
+        [
+            (ADMIN_KEY, Principal.everywhere("admin", Role.ADMIN)),
+            (AGENT_KEY, Principal.everywhere("agent", Role.AGENT)),
+            (AGENT_TOKEN, agent),
+        ]
     )
 
 
@@ -189,5 +199,5 @@ def client(app: FastAPI, key: str | None) -> httpx.AsyncClient:
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
     app, stores, job_client, stop = memory_app()
-    async with client(app, ADMIN_KEY) as admin, client(app, AGENT_KEY) as agent, client(app, None) as anyone:
+    async with client(app, ADMIN_KEY) as admin, client(app, AGENT_TOKEN) as agent, client(app, None) as anyone:
         yield Bench(app, stores, job_client, job_client.releases, admin, agent, anyone, stop)

@@ -42,7 +42,8 @@ class FakeJobClient(JobClient):
         self.on_submit: Callable[[JobInput], None] = lambda job: None
         self.started: dict[str, JobInput] = {}
         self.lease: int | None = None
-        self.holders: dict[str, str] = {}
+        self.holders: dict[str, str | None] = {}
+        self.asked_for_holder = 0
         self.redrives: dict[str, BulkRedrive] = {}
         self.redrive_fingerprints: dict[str, str | None] = {}
         self.announcements: list[AttemptStarted] = []
@@ -158,7 +159,8 @@ class FakeJobClient(JobClient):
 
     async def holder(self, job_id: str) -> str | None:
         self._answer()
-        return self.holders.get(job_id)
+        self.asked_for_holder += 1
+        return self.holders.get(job_id, "agent-7")
 
     async def start_bulk_redrive(
         self, redrive_id: str, request: BulkRedrive, *, fingerprint: str | None = None

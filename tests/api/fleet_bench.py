@@ -26,6 +26,7 @@ class FleetBench:
     agent: httpx.AsyncClient
     queues: FakeQueues = field(default_factory=FakeQueues)
     ahead: int = 0
+    tokens: dict[str, str] = field(default_factory=dict[str, str])
 
     def now(self) -> int:
         return epoch_millis() + self.ahead
@@ -50,6 +51,7 @@ class FleetBench:
     async def register(self, agent_id: str = "agent-7", *, key: str = AGENT_KEY, **changes: object) -> dict[str, Any]:
         answer = await self.try_register(agent_id, key=key, **changes)
         assert answer.status_code == 201, answer.text
+        self.tokens[agent_id] = str(answer.json()["token"])
         return dict(answer.json())
 
     async def try_register(
@@ -59,9 +61,20 @@ class FleetBench:
         async with client(self.app, key) as caller:
             return await caller.post("/api/agents/register", json=body)
 
-    async def beat(self, agent_id: str = "agent-7", *, key: str = AGENT_KEY, **beat: object) -> httpx.Response:
-        async with client(self.app, key) as caller:
+    async def beat(self, agent_id: str = "agent-7", *, key: str | None = None, **beat: object) -> httpx.Response:
+        """With the agent's own token."""
+        async with client(self.app, key or await self.token(agent_id)) as caller:
             return await caller.post(f"/api/agents/{agent_id}/heartbeat", json={"sequence": 1, **beat})
+
+    async def token(self, agent_id: str) -> str:
+        """The one that its last registration answered; for one that never registered, one that leads nowhere."""
+        if agent_id not in self.tokens:
+            issued = await issue(
+                self.services, kind=CredentialKind.AGENT, subject=agent_id, name="", agent_id=agent_id,
+                grants=[Grant(role=Role.AGENT)], ttl_seconds=600, by=None,
+            )  # fmt: skip
+            self.tokens[agent_id] = issued.token
+        return self.tokens[agent_id]
 
     async def tell(self, command: str, agent_id: str = "agent-7", **body: object) -> dict[str, Any]:
         answer = await self.admin.post(f"/api/agents/{agent_id}/{command}", json=body)

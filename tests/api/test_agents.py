@@ -10,12 +10,12 @@ import pytest
 from activities.agents.heartbeats import ReceivedHeartbeat
 from api.agents.heartbeats import Heartbeats
 from api.agents.roster import Roster
-from tests.api.conftest import AGENT_KEY, client
+from tests.api.conftest import ADMIN_KEY, AGENT_KEY, client
 from tests.api.fleet_bench import FleetBench, fleet_bench
 from tests.api.live import until
 from tests.unit.fakes import make_job
 from workflows.contracts.access import Role
-from workflows.contracts.agents import Agent, Heartbeat
+from workflows.contracts.agents import MAX_SEQUENCE, MOST_AHEAD, Agent, Heartbeat
 from workflows.contracts.errors import Unavailable
 from workflows.contracts.labels import normalised
 from workflows.contracts.records import JobQuery, JobWrite
@@ -113,7 +113,7 @@ async def test_a_pools_key_takes_no_name_from_another_pool(fleet: FleetBench) ->
         assert "agents deregister agent-7" in refused.json()["detail"]
         fleet.later(41)
     assert (await fleet.beat(key=token)).status_code == 200
-    await fleet.tell("deregister")
+    assert (await fleet.admin.delete("/api/agents/agent-7")).status_code == 200
     assert (await fleet.try_register(key=key, pool="linux")).status_code == 201
     both = await fleet.key(Role.AGENT, ["linux", "gpu"])
     assert (await fleet.try_register(key=both, pool="gpu")).status_code == 201
@@ -280,9 +280,6 @@ async def test_an_agent_that_ends_says_so_and_its_name_is_free(fleet: FleetBench
         answer = await caller.post("/api/agents/agent-7/deregister")
     assert (answer.status_code, answer.json()["status"], answer.json()["words"]) == (200, "OFFLINE", ["deregistered"])
     assert (await fleet.beat(key=token)).status_code == 401
-    gone = await fleet.beat(key=AGENT_KEY)
-    assert gone.status_code == 404
-    assert "register" in gone.json()["detail"]
     refused = await fleet.admin.post("/api/agents/agent-7/drain")
     assert refused.status_code == 409
     assert (await fleet.register(instance="other-12345", hostname="host-2"))["agent"]["accepting"] is True
@@ -305,6 +302,45 @@ async def test_an_unknown_agent_has_to_register(fleet: FleetBench) -> None:
     assert "POST /api/agents/register" in answers[0].json()["detail"]
 
 
+async def test_a_pools_key_registers_and_says_nothing_else(fleet: FleetBench) -> None:
+    """Whoever has it could silence, end or impersonate every agent of the pool."""
+    token = (await fleet.register())["token"]
+    keys = [AGENT_KEY, ADMIN_KEY, await fleet.key(Role.AGENT, ["linux"])]
+    for key in keys:
+        async with client(fleet.app, key) as caller:
+            job = "/api/queue/jobs/00000000-0000-4000-8000-000000000000"
+            told = {"agent_id": "agent-7", "lease_token": "x"}
+            answers = [
+                await caller.post("/api/agents/agent-7/heartbeat", json={"sequence": 2**53}),
+                await caller.post("/api/agents/agent-7/deregister"),
+                await caller.post("/api/queue/claim", json={"agent_id": "agent-7", "pool": "linux"}),
+                await caller.patch(f"{job}/start", json=told),
+                await caller.patch(f"{job}/heartbeat", json=told),
+                await caller.patch(f"{job}/complete", json={**told, "exit_code": 0}),
+                await caller.put(f"{job}/attempts/1/start", json={"attempt": 1, "agent_id": "agent-7"}),
+                await caller.put(f"{job}/attempts/1/log/0", content=b"x"),
+                await caller.put(f"{job}/attempts/1/artifacts/a", content=b"x"),
+            ]
+        assert [answer.status_code for answer in answers] == [403] * 9
+        assert all("may register agents, and speaks for none" in answer.json()["detail"] for answer in answers)
+    assert (await fleet.beat(key=token, sequence=1, running=["mine"])).status_code == 200
+    assert (await fleet.show())["running"] == ["mine"]
+    assert (await fleet.try_register(key=keys[-1])).status_code == 201
+
+
+async def test_a_heartbeats_number_does_not_leap_ahead(fleet: FleetBench) -> None:
+    await fleet.register()
+    assert (await fleet.beat(sequence=MAX_SEQUENCE + 1)).status_code == 422
+    assert (await fleet.beat(sequence=1 << 40)).status_code == 200, "the first may begin anywhere"
+    refused = await fleet.beat(sequence=(1 << 40) + MOST_AHEAD + 1, running=["x"])
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "sequence")
+    assert (await fleet.beat(sequence=(1 << 40) + (2 << 32), running=["y"])).status_code == 200, "two starts later"
+    assert (await fleet.show())["running"] == ["y"]
+    fleet.later(30)
+    assert (await fleet.beat(sequence=MAX_SEQUENCE, running=["z"])).status_code == 200, "after a silence it counts anew"
+    assert (await fleet.show())["running"] == ["z"]
+
+
 async def test_bad_requests_name_their_fields(fleet: FleetBench) -> None:
     await fleet.register()
     cases: list[tuple[str, dict[str, Any], str]] = [
@@ -321,9 +357,11 @@ async def test_bad_requests_name_their_fields(fleet: FleetBench) -> None:
         ("/api/agents/pools/linux/scale", {"min_agents": 3}, "max_agents"),
     ]
     for path, body, field in cases:
-        answer = await fleet.admin.post(path, json=body)
+        key = await fleet.token("agent-7") if path.endswith("/heartbeat") else ADMIN_KEY
+        answer = await fleet.admin.post(path, json=body, headers={"Authorization": f"Bearer {key}"})
         assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field), (path, answer.text)
-    assert (await fleet.admin.post("/api/agents/agent-7/heartbeat", content=b"{")).status_code == 400
+    async with client(fleet.app, await fleet.token("agent-7")) as agent:
+        assert (await agent.post("/api/agents/agent-7/heartbeat", content=b"{")).status_code == 400
     assert (await fleet.admin.post("/api/agents/pools/No!/scale", json={})).status_code == 422
 
 

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from api.http import middleware
-from tests.api.conftest import Bench
+from tests.api.conftest import AGENT_TOKEN, Bench
 from tests.api.live import serving
 from workflows.contracts.statuses import JobStatus
 
@@ -107,7 +107,8 @@ async def test_an_upload_over_http_reaches_the_store(bench: Bench) -> None:
     data = os.urandom(5_000_000)
     async with serving(bench.app) as client:
         path = f"/api/queue/jobs/{job_id}/attempts/1/artifacts/big.bin"
-        answer = await client.put(path, content=data, headers={"Content-SHA256": digest(data)})
+        headers = {"Content-SHA256": digest(data), "Authorization": f"Bearer {AGENT_TOKEN}"}
+        answer = await client.put(path, content=data, headers=headers)
         assert answer.status_code == 204
         read = await client.get(f"{JOBS}/{job_id}/artifacts/big.bin")
         assert read.content == data

@@ -18,7 +18,7 @@ from api.http import protocol
 from api.http.errors import ApiError, problem
 from api.http.pace import BodyLimits, BodyPace
 from api.http.protocol import BoundedProtocol
-from tests.api.conftest import AGENT_KEY, Bench
+from tests.api.conftest import AGENT_TOKEN, Bench
 from tests.api.live import serving
 
 CONNECTION = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -91,7 +91,7 @@ async def test_a_byte_now_and_then_is_too_slow(bench: Bench) -> None:
 
 async def test_a_known_caller_has_no_more_patience(bench: Bench) -> None:
     head = (
-        f"POST /api/agents/a-1/heartbeat HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer {AGENT_KEY}\r\n"
+        f"POST /api/agents/agent-7/heartbeat HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer {AGENT_TOKEN}\r\n"
         "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"
     )
     async with served(bench) as client, connection_to(client) as (reader, writer):
@@ -126,7 +126,7 @@ async def test_a_large_upload_over_a_slow_line_arrives(bench: Bench) -> None:
     headers = {
         "Content-SHA256": hashlib.sha256(data).hexdigest(),
         "Content-Length": str(len(data)),
-        "Authorization": f"Bearer {AGENT_KEY}",
+        "Authorization": f"Bearer {AGENT_TOKEN}",
     }
     path = f"/api/queue/jobs/{job_id}/attempts/1/artifacts/a.bin"
     async with served(bench) as client:

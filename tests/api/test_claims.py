@@ -231,7 +231,8 @@ async def hold_a_claim(at: Desk, name: str) -> asyncio.StreamWriter:
     body = json.dumps({"pool": at.pool, "agent_id": name, "wait_seconds": 20})
     url = at.http.base_url
     _, writer = await asyncio.open_connection(url.host, url.port)
-    headers = f"Host: x\r\nAuthorization: Bearer {ADMIN_KEY}\r\nContent-Length: {len(body)}"
+    key = (await at.as_agent(name))["Authorization"]
+    headers = f"Host: x\r\nAuthorization: {key}\r\nContent-Length: {len(body)}"
     writer.write(f"POST {CLAIM} HTTP/1.1\r\n{headers}\r\nContent-Type: application/json\r\n\r\n{body}".encode())
     await writer.drain()
     return writer
@@ -316,7 +317,8 @@ def issued(at: Desk) -> str:
 async def test_without_a_signing_key_nothing_is_claimed(at: Desk) -> None:
     services = dataclasses.replace(at.services, claims=Claims(lambda: at.temporal, None))
     async with client(build_app(services), ADMIN_KEY) as http:
-        answer = await http.post(CLAIM, json={"pool": at.pool, "agent_id": "a-1"})
+        body = {"pool": at.pool, "agent_id": "a-1"}
+        answer = await http.post(CLAIM, json=body, headers=await at.as_agent("a-1"))
     assert code_of(answer) == (503, "unavailable")
     assert "HYBRIDCI_SIGNING_KEY" in answer.json()["detail"]
 
@@ -334,7 +336,8 @@ async def test_an_agents_own_token_claims_for_itself_in_its_own_pool_only(at: De
     await at.raw(at.attempt(), at.attempt())
     others = await at.claim_one("a-2")
     async with client(at.app, token) as http:
-        own = Desk(http, at.app, at.temporal, at.stores, at.pool)
+        names = (f"own-{at.pool}", "a-2")
+        own = Desk(http, at.app, at.temporal, at.stores, at.pool, dict.fromkeys(names, token))
         assert code_of(await own.ask("a-2")) == FORBIDDEN
         assert code_of(await own.ask(f"own-{at.pool}", pool="other")) == FORBIDDEN
         assert code_of(await Held(own, "a-2", others.claimed).say("complete", exit_code=0)) == FORBIDDEN
@@ -355,7 +358,7 @@ async def test_who_is_paused_draining_or_deregistered_gets_nothing(at: Desk) -> 
         assert code_of(refused) == (409, "invalid_state")
         assert word in refused.json()["detail"]
         assert (await at.http.post(f"/api/agents/{name}/resume", json={})).status_code == 200
-    assert (await at.http.post(f"/api/agents/{name}/deregister", json={})).status_code == 200
+    assert (await at.http.delete(f"/api/agents/{name}")).status_code == 200
     assert "was deregistered" in (await at.ask(name)).json()["detail"]
     assert "registered in pool" in await _in_another_pool(at)
     assert (await held.say("complete", exit_code=0)).status_code == 200, "what it has, it may finish"

@@ -22,7 +22,7 @@ from api.cli.client.progress import lacking, place_in_line
 from api.cli.commands import dlq, job, queue
 from tests import servers
 from tests.api.cli_bench import ADMIN_KEY, AGENT_KEY, Line, Served, environment, served, start
-from workflows.contracts.jobs import Attempt, Job
+from workflows.contracts.jobs import Attempt, Job, StepResult
 from workflows.contracts.statuses import JobStatus, Outcome
 
 APPS = {"job": job.app, "dlq": dlq.app, "queue": queue.app}
@@ -492,3 +492,36 @@ def test_the_beginning_of_an_id(api: Served) -> None:
         for text, message in (("zz", "no job id"), ("0123456789", "None of the newest")):
             with pytest.raises(CliError, match=message):
                 client.find_job_id(text)
+
+
+def test_lines_and_steps_of_a_log(api: Served) -> None:
+    text = b"".join(b"line %d\n" % number for number in range(1, 31))
+    job_id = api.ended(log=text)
+    attempt = api.job(job_id).attempts[0]
+    steps = [StepResult(name="one", log_start=0, log_end=14), StepResult(name="two", log_start=14, log_end=21)]
+    api.change(job_id, attempts=[attempt.model_copy(update={"steps": steps})])
+    for options, expected in (
+        (["--lines", "3-4"], "line 3\nline 4\n"),
+        (["--lines", "-2"], "line 29\nline 30\n"),
+        (["--lines=29-", "-f"], "line 29\nline 30\n"),
+        (["--step", "2"], "line 3\n"),
+        (["--lines", "2", "--attempt", "1"], "line 2\n"),
+    ):
+        result = call(api, "job", "logs", job_id, *options)
+        assert (result.exit_code, result.stdout) == (0, expected), (options, result.output)
+    for options in (["--lines", "1", "--step", "1"], ["--lines", "1", "--attempt", "all"], ["--step", "0"]):
+        assert call(api, "job", "logs", job_id, *options).exit_code == 2, options
+    for options in (["--lines", "4-3"], ["--lines", "x"], ["--lines", "1", "-f"], ["--step", "3"]):
+        refused = call(api, "job", "logs", job_id, *options)
+        assert (refused.exit_code, refused.stdout) == (1, ""), options
+
+
+def test_a_log_that_was_changed_is_told_on_stderr(api: Served) -> None:
+    job_id = api.ended(log=b"changed\n")
+    attempt = api.job(job_id).attempts[0]
+    api.change(job_id, attempts=[attempt.model_copy(update={"log_sha256": "0" * 64, "log_cut_off": "It was cut off."})])
+    for options in ([], ["-f"]):
+        result = call(api, "job", "logs", job_id, *options)
+        assert result.stdout == "changed\n"
+        assert "Do not trust it: attempt 1's log is not what its agent sent: the agent sent 8 bytes" in result.stderr
+    assert "Log of attempt 1: It was cut off." in call(api, "job", "show", job_id).stdout

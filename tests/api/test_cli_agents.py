@@ -39,7 +39,9 @@ def register(api: Served, agent_id: str, **changes: object) -> None:
         "agent_id": agent_id, "instance": f"word-{agent_id}", "pool": "linux", "capacity": 2, **changes,
     }  # fmt: skip
     with servers.http(api.url, AGENT_KEY) as client:
-        assert client.post("/api/agents", json=body).status_code == 201
+        answer = client.post("/api/agents", json=body)
+        assert answer.status_code == 201
+    with servers.http(api.url, answer.json()["token"]) as client:
         beat = {"sequence": 1, "running": ["j1"], "cpu_percent": 98.0, "memory_percent": 99.0}
         assert client.post(f"/api/agents/{agent_id}/heartbeat", json=beat).status_code == 200
 

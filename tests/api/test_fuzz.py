@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.api.conftest import ADMIN_KEY, SERVICE, SPEC, memory_app
+from tests.api.conftest import ADMIN_KEY, AGENT_TOKEN, SERVICE, SPEC, memory_app
 
 PATHS = [
     "/api/dashboard/jobs",
@@ -137,7 +137,7 @@ def ask(
         "raw_path": raw_path,
         "root_path": "",
         "query_string": query,
-        "headers": [(b"authorization", f"Bearer {ADMIN_KEY}".encode()), *headers],
+        "headers": [(b"authorization", f"Bearer {_key(raw_path)}".encode()), *headers],
         "server": ("127.0.0.1", 80),
         "client": ("127.0.0.1", 1),
     }
@@ -155,6 +155,10 @@ def ask(
     assert 200 <= answer.status < 500, (answer.status, answer.body)
     assert answer.headers[b"x-request-id"]
     return answer
+
+
+def _key(raw_path: bytes) -> str:
+    return AGENT_TOKEN if raw_path.endswith(b"/heartbeat") else ADMIN_KEY
 
 
 def registered(name: str) -> object:

@@ -10,14 +10,15 @@ import pytest
 from fastapi import FastAPI
 
 from api.auth.limits import RateLimits
-from api.auth.permissions import CHECKED_INSIDE, ROUTES, Open
+from api.auth.permissions import CHECKED_INSIDE, REGISTERING, ROUTES, Open
 from api.auth.tokens import digest_of, new_token
 from api.auth.walk import route_names
 from tests.api.conftest import client, memory_app
-from workflows.contracts.access import ROLE_OPERATIONS, Credential, CredentialKind, Grant, Role
+from workflows.contracts.access import ROLE_OPERATIONS, Credential, CredentialKind, Grant, Operation, Role
 
 ACCESS = Path(__file__).parents[2] / "docs" / "access.md"
 BEGIN, END = "<!-- who may call what: begin -->", "<!-- who may call what: end -->"
+ITSELF, REGISTERED = "agent:work, itself", "a registered agent, with its own token"
 WORDS = {Open.PUBLIC: "anybody", Open.SIGNED: "whoever signs it", Open.KNOWN: "any known caller"}
 _ROUTE = re.compile(r"`([A-Z]+(?:,[A-Z]+)*) (/[^`]*)`")
 PLACES = {
@@ -52,15 +53,24 @@ def allowed_by_the_page() -> dict[str, str]:
     return found
 
 
+def _row(route: str, need: Operation | Open) -> str:
+    return ITSELF if need is Operation.AGENT_WORK and route not in REGISTERING else need
+
+
 def table() -> str:
     """What the page should say."""
     needs: dict[str, dict[str, list[str]]] = {}
     for route, need in sorted(ROUTES.items(), key=lambda item: item[0].split(" ")[::-1]):
         method, path = route.split(" ")
         if method != "MOUNT":
-            needs.setdefault(need, {}).setdefault(path, []).append(method)
+            needs.setdefault(_row(route, need), {}).setdefault(path, []).append(method)
     lines = ["| to | may | at |", "|---|---|---|"]
-    for need in (*WORDS, *(each for each in dict.fromkeys(ROUTES.values()) if each not in WORDS)):
+    ordered = dict.fromkeys(_row(route, need) for route, need in ROUTES.items())
+    for need in (*WORDS, *(each for each in ordered if each not in WORDS)):
+        if need == ITSELF:
+            routes = ", ".join(f"`{','.join(methods)} {path}`" for path, methods in needs[need].items())
+            lines.append(f"| {need} | {REGISTERED} | {routes} |")
+            continue
         roles = [role for role, operations in ROLE_OPERATIONS.items() if need in operations]
         may = WORDS[need] if isinstance(need, Open) else ", ".join(roles)
         routes = ", ".join(f"`{','.join(methods)} {path}`" for path, methods in needs[need].items())

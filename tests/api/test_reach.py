@@ -9,7 +9,7 @@ import pytest
 
 from api.auth import deliveries
 from api.auth.issuing import issue
-from tests.api.conftest import DEPLOYMENT, SERVICE, SPEC, Bench
+from tests.api.conftest import ADMIN_KEY, DEPLOYMENT, SERVICE, SPEC, Bench
 from tests.api.gate import Gate
 from workflows.contracts.access import CredentialKind, Grant, Role
 from workflows.contracts.attempts import AttemptStarted
@@ -123,7 +123,8 @@ async def test_an_agent_of_a_pool_delivers_for_its_own_attempts_only(gate: Gate)
     assert await log(agent, foreign) == await log(key, foreign) == 403
     bench.job_client.holders[mine] = "build-1"
     assert await start(agent, mine, "build-1") == 204
-    assert await log(agent, mine) == await log(key, mine) == 204
+    assert await log(agent, mine) == 204
+    assert await log(key, mine) == await log(ADMIN_KEY, mine) == 403, "the pool's key, and an admin's, write no log"
     other = await token_of(gate, "build-2", "linux")
     assert await log(other, mine) == 403
     assert await start(other, mine, "build-2") == 403
@@ -154,7 +155,7 @@ async def test_an_agent_takes_no_attempt_by_announcing_itself_first(
         path = f"/api/queue/jobs/{job_id}/attempts/{attempt}/{what}"
         return await gate.status(token, "PUT", path, content=b"x", headers=digest)
 
-    assert await start(other, "build-2") == await put(other, "artifacts/a") == 403
+    assert await start(other, "build-2") == await put(other, "artifacts/a") == await put(other, "log/0") == 403
     assert await put(holder, "artifacts/a") == 204, "before it has announced itself"
     assert await start(holder, "build-1", attempt=2) == await put(holder, "artifacts/a", attempt=2) == 403
     for token in (holder, other, key):

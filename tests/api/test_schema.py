@@ -16,9 +16,11 @@ from schemathesis import checks
 from schemathesis.config import SchemathesisConfig
 
 from api.auth.limits import RateLimits
-from tests.api.conftest import ADMIN_KEY, DEPLOYMENT, SERVICE, SPEC, memory_app
+from api.auth.permissions import REGISTERING, ROUTES
+from tests.api.conftest import ADMIN_KEY, AGENT_TOKEN, DEPLOYMENT, SERVICE, SPEC, memory_app
 from tests.api.fake_deployments import FakeDeployments
 from tests.api.fakes import FakeJobClient
+from workflows.contracts.access import Operation
 from workflows.contracts.attempts import AttemptStarted
 from workflows.contracts.commands import JobInput
 from workflows.contracts.deployments.commands import DeploymentInput
@@ -77,6 +79,9 @@ def _test_of(path: str, method: str) -> tuple[str, Callable[[pytest.FixtureReque
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
     )
     def ask(case: Any) -> None:
+        route = f"{method.upper()} {path}"
+        itself = ROUTES.get(route) is Operation.AGENT_WORK and route not in REGISTERING
+        key = AGENT_TOKEN if itself else ADMIN_KEY
         excluded = _TOO_EAGER
         if next(_turn) % 2 and _known.keys() & case.path_parameters.keys():
             excluded = [*_TOO_EAGER, _NEGATIVE]  # what was wrong may have been the name that is now a good one
@@ -84,7 +89,7 @@ def _test_of(path: str, method: str) -> tuple[str, Callable[[pytest.FixtureReque
                 case.path_parameters[name] = _known[name][next(_turn) % len(_known[name])]
         if path in _NEED_TEMPORAL:
             excluded = [*excluded, _SERVER_ERROR]
-        answer = case.call_and_validate(headers={"Authorization": f"Bearer {ADMIN_KEY}"}, excluded_checks=excluded)
+        answer = case.call_and_validate(headers={"Authorization": f"Bearer {key}"}, excluded_checks=excluded)
         assert answer.status_code < 500 or answer.status_code == 503
 
     name = "test_" + re.sub(r"\W+", "_", f"{method} {path}").strip("_")

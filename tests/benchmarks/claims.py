@@ -54,18 +54,20 @@ async def _measure(plant: Plant, http: httpx.AsyncClient, jobs: int, claimers: i
     waits: list[float] = []
 
     async def work(name: str) -> None:
+        body = {"agent_id": name, "pool": "claims", "instance": f"word-{name}", "via": "http"}
+        registered = await http.post("/api/agents/register", json=body)
+        itself = {"Authorization": f"Bearer {registered.json()['token']}"}
         while len(claimed) < jobs:
             asked = time.monotonic()
-            answer = await http.post(
-                "/api/queue/claim", json={"pool": "claims", "agent_id": name, "max_jobs": 2, "wait_seconds": 1}
-            )
+            wanted = {"pool": "claims", "agent_id": name, "max_jobs": 2, "wait_seconds": 1}
+            answer = await http.post("/api/queue/claim", json=wanted, headers=itself)
             if answer.status_code == 404:
                 continue
             assert answer.status_code == 200, answer.text
             waits.append(time.monotonic() - asked)
             for job in answer.json()["jobs"]:
                 claimed.append(job["job_id"])
-                await _complete(http, name, job)
+                await _complete(http, name, job, itself)
 
     began = time.monotonic()
     await asyncio.gather(*(work(f"claimer-{number}") for number in range(claimers)))
@@ -80,9 +82,9 @@ def _stats(plant: Plant) -> QueueStats:
     return QueueStats.model_validate_json(plant.http.get("/api/queue/stats").content)
 
 
-async def _complete(http: httpx.AsyncClient, name: str, job: dict[str, Any]) -> None:
+async def _complete(http: httpx.AsyncClient, name: str, job: dict[str, Any], itself: dict[str, str]) -> None:
     body = {"agent_id": name, "lease_token": job["lease_token"], "exit_code": 0}
-    answer = await http.patch(f"/api/queue/jobs/{job['job_id']}/complete", json=body)
+    answer = await http.patch(f"/api/queue/jobs/{job['job_id']}/complete", json=body, headers=itself)
     assert answer.status_code == 200, answer.text
 
 

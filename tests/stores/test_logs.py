@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from activities.stores.chunks import ReadPlan, clip
+from activities.stores.chunks import ReadPlan, StoredPiece, clip
 from activities.stores.dynamo.client import AwsClients
 from activities.stores.interfaces import LogChunk, LogStore
 from activities.stores.s3.logs import S3LogStore
@@ -120,6 +120,6 @@ def test_whatever_was_sent_and_resent_is_read_up_to_the_first_gap(seed: int, sta
         reach += 1
     plan, data = ReadPlan(start), b""
     for chunk in sorted(sent):
-        for planned in plan.offer(*chunk):
-            data += clip(piece(planned.offset, planned.end), planned.start).data
+        for planned in plan.offer(StoredPiece(*chunk)):
+            data += clip(piece(planned.piece.offset, planned.piece.end), planned.start).data
     assert data == TEXT[start:reach]

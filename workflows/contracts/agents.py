@@ -29,6 +29,11 @@ the agent and never under a request.
 """
 STORE_WITHIN_SECONDS: Final = 3
 """So long at most the API collects heartbeats before it stores them together."""
+MAX_SEQUENCE: Final = 2**53
+MOST_AHEAD: Final = 1 << 36
+"""A heartbeat's number may be so far ahead of the last one that was heard a moment ago. An agent counts from a new
+multiple of 2**32 at each start, and starts less than 16 times in LATE_SECONDS.
+"""
 MEMORY_LIMIT_PERCENT: Final = 95.0
 DISK_LIMIT_PERCENT: Final = 95.0
 SKEW_LIMIT_SECONDS: Final = 30
@@ -75,12 +80,13 @@ class AgentRegistration(Frozen):
 
 
 class Heartbeat(Frozen):
-    """``POST /api/agents/{id}/heartbeat``. ``sequence`` grows with each: one that comes late changes nothing.
+    """``POST /api/agents/{id}/heartbeat``. ``sequence`` grows with each: one that comes late changes nothing, and one
+    that is more than MOST_AHEAD beyond the last is refused.
 
     ``at`` is the agent's clock, only to show how far it is off; the server's own decides. ``running``: job ids.
     """
 
-    sequence: int = Field(ge=0, le=2**53)
+    sequence: int = Field(ge=0, le=MAX_SEQUENCE)
     at: Millis | None = None
     cpu_percent: Percent | None = None
     memory_percent: Percent | None = None
@@ -241,11 +247,14 @@ class PoolBounds(Frozen):
 
 
 class Pool(Tolerant):
-    """What is kept of a pool. ``public_keys``: of the agents that registered last, newest first."""
+    """What is kept of a pool. ``public_keys``: what the agents that registered last say, newest first.
+    ``sealing_keys``: those that an operator has pinned, to which alone values are sealed; the first is used.
+    """
 
     name: str
     bounds: PoolBounds | None = None
     public_keys: list[str] = Field(default_factory=list[str])
+    sealing_keys: list[str] = Field(default_factory=list[str])
     created_at: Millis
     updated_at: Millis
     updated_by: str = ""
@@ -281,4 +290,5 @@ class PoolView(Tolerant):
     bounds: PoolBounds = PoolBounds()
     bounded: bool = Field(default=False, description="Somebody set the bounds; otherwise they are the defaults.")
     demands: list[RequirementDemand] = Field(default_factory=list[RequirementDemand])
-    public_keys: list[str] = Field(default_factory=list[str])
+    public_keys: list[str] = Field(default_factory=list[str], description="What its agents say; nobody vouches for it.")
+    sealing_keys: list[str] = Field(default_factory=list[str], description="Pinned by an operator; the first is used.")

@@ -13,7 +13,7 @@ from pydantic import Field, StringConstraints
 from workflows.contracts.base import Tolerant
 from workflows.contracts.fields import Millis
 from workflows.contracts.ids import LEASE_SECONDS
-from workflows.contracts.jobs import ArtifactRef, Fence, Step, StepResult
+from workflows.contracts.jobs import ArtifactRef, CutOff, Fence, Sha256, Step, StepResult
 from workflows.contracts.people import GitPeople
 from workflows.contracts.sealed import SignedApproval, SpecSignature
 from workflows.contracts.statuses import OnPartition, Outcome, QueueStatus
@@ -97,7 +97,8 @@ class AttemptResult(Tolerant):
     ``secret_too_weak``, ``sealed_value_unreadable``, ``approval_unverified``, ``specification_unverified``,
     ``artifact_contains_secret``, ``artifact_upload``, ``fenced``, …), ``message`` a sentence for people. ``retryable``
     False says that another try cannot help (an unknown commit). ``artifacts`` are the first MAX_REPORTED_ARTIFACTS
-    files, by path. ``git_people``: whom the commit names, when a deployment asked for the attempt.
+    files, by path. ``log_sha256`` is of the whole log of ``log_bytes`` bytes; ``log_cut_off`` says why it ends before
+    its output does, when it does. ``git_people``: whom the commit names, when a deployment asked for the attempt.
     """
 
     attempt: int
@@ -114,3 +115,5 @@ class AttemptResult(Tolerant):
     artifacts: list[ArtifactRef] = Field(default_factory=list[ArtifactRef])
     log_bytes: int = 0
     git_people: GitPeople | None = Field(default=None, exclude_if=lambda people: people is None)
+    log_sha256: Sha256 | None = Field(default=None, exclude_if=lambda value: value is None)
+    log_cut_off: CutOff | None = Field(default=None, exclude_if=lambda value: value is None)

@@ -14,6 +14,7 @@ from workflows.contracts.base import Frozen, Tolerant
 from workflows.contracts.commands import Reported
 from workflows.contracts.fields import ExitCode, Millis, Name
 from workflows.contracts.ids import DEFAULT_POOL
+from workflows.contracts.jobs import Sha256
 from workflows.contracts.labels import LabelKey, LabelValue
 from workflows.contracts.statuses import Outcome
 
@@ -71,7 +72,8 @@ class ClaimLease(Tolerant):
 class CompleteClaim(Frozen):
     """``PATCH /api/queue/jobs/{id}/complete``. Without ``outcome`` the exit code decides: 0 succeeded, else failed.
 
-    ``log_bytes``: how long the log is that was sent; without it, readers go by its final chunk.
+    ``log_bytes``: how long the log is that was sent; without it, readers go by its final chunk. ``log_sha256``: its
+    digest, by which readers are told when what is stored is not what was sent.
     """
 
     lease_token: LeaseToken
@@ -81,6 +83,7 @@ class CompleteClaim(Frozen):
     error_message: Reported | None = None
     started_at: Millis | None = None
     log_bytes: int = Field(default=0, ge=0, le=MAX_LOG_BYTES)
+    log_sha256: Sha256 | None = None
 
 
 class Completed(Tolerant):

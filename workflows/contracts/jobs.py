@@ -20,6 +20,7 @@ from workflows.contracts.fields import (
     Millis,
     Name,
     Prose,
+    ReportedLine,
     Repository,
     ShortLine,
     Text,
@@ -137,14 +138,23 @@ class JobSpec(Frozen):
         return self
 
 
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+CutOff = Annotated[ReportedLine, StringConstraints(max_length=512)]
+LogOffset = Annotated[int, Field(ge=0, le=2**53)]
+
+
 class StepResult(Tolerant):
-    """How one step ended. ``exit_code`` is None for a step that never started."""
+    """How one step ended. ``exit_code`` is None for a step that never started. ``log_start`` to ``log_end``: where its
+    part of the attempt's log is, in bytes.
+    """
 
     name: str
     outcome: Outcome | None = None
     exit_code: int | None = None
     started_at: Millis | None = None
     finished_at: Millis | None = None
+    log_start: LogOffset | None = Field(default=None, exclude_if=lambda value: value is None)
+    log_end: LogOffset | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class ArtifactRef(Tolerant):
@@ -156,7 +166,7 @@ class ArtifactRef(Tolerant):
 
 
 class Attempt(Tolerant):
-    """One try, kept for good: who ran it, when, how it ended and why."""
+    """One try, kept for good: who ran it, when, how it ended and why. ``log_…``: as its agent reported it."""
 
     number: int
     agent_id: str | None = None
@@ -173,7 +183,14 @@ class Attempt(Tolerant):
     artifacts: list[ArtifactRef] = Field(default_factory=list[ArtifactRef])
     log_bytes: int | None = None
     git_people: GitPeople | None = Field(default=None, exclude_if=lambda people: people is None)
+    log_sha256: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    log_cut_off: str | None = Field(default=None, exclude_if=lambda value: value is None)
     log_url: str | None = None
+
+    @property
+    def reported(self) -> bool:
+        """True when its agent said how it ended: the cause of what nobody reported is the outcome's own word."""
+        return self.outcome is not None and self.cause != self.outcome
 
 
 class JobSummary(Tolerant):

@@ -185,6 +185,8 @@ def attempt_ended(job: Job, result: AttemptResult, now: int) -> Job:
             "artifacts": result.artifacts[:MAX_REPORTED_ARTIFACTS],
             "log_bytes": result.log_bytes,
             "git_people": result.git_people,
+            "log_sha256": result.log_sha256,
+            "log_cut_off": result.log_cut_off,
         }
     )
     return job.model_copy(

@@ -1,24 +1,38 @@
-"""LogStore on S3: one object per chunk, ``logs/<job>/<attempt>/<end>-<offset>[-f]``.
+"""LogStore on S3: reading and writing pieces (``log_objects``), finding lines (``log_lines``).
 
-The end comes first in the key, so that a listing that starts at a position yields what lies behind it and nothing
-else, however small the chunks are: following a log costs the same at its end as at its beginning. ``-f`` marks the
-last chunk.
-An object is one line of JSON (the marks; S3's own metadata is limited to 2 KB), then the bytes as they came.
+Deliberately not here: making few pieces of many (``compaction``).
 """
 
 import asyncio
-import json
 from collections import deque
-from collections.abc import AsyncIterator
-from typing import Final
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Final
 
-from activities.stores.chunks import PlannedChunk, ReadPlan, check_chunk, clip
+from activities.stores.chunks import PlannedPiece, ReadPlan, StoredPiece, check_chunk, clip, marks_between
 from activities.stores.dynamo.client import AwsClients, Missing
-from activities.stores.interfaces import LogChunk
+from activities.stores.interfaces import LinePlace, LogChunk, LogExtent
+from activities.stores.s3.compaction import compact
+from activities.stores.s3.log_lines import places_of_lines
+from activities.stores.s3.log_objects import LogHeader, LogObjects
+from workflows.contracts.attempts import MAX_CHUNK_BYTES
 from workflows.contracts.errors import Unavailable
 
 _AHEAD: Final = 4
-"""Chunks fetched at the same time: at most so many MiB per reader."""
+"""Pieces fetched at the same time: at most so many MiB per reader."""
+_TRIES: Final = 5
+"""So often a reader looks again for a piece that a compaction removed, or made part of another, under it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Bytes of a piece that are fetched by one request; ``last``: with them it ends."""
+
+    planned: PlannedPiece
+    start: int
+    end: int
+    last: bool
 
 
 class S3LogStore:
@@ -30,72 +44,102 @@ class S3LogStore:
     async def append(self, job_id: str, attempt: int, chunk: LogChunk) -> None:
         """See LogStore."""
         check_chunk(chunk)
-        header = json.dumps({"marks": [list(mark) for mark in chunk.marks], "final": chunk.final})
-        await self._clients.call_s3(
-            self._clients.s3.put_object,
-            Bucket=self._bucket,
-            Key=_prefix(job_id, attempt) + _name(chunk.end, chunk.offset, chunk.final),
-            Body=header.encode() + b"\n" + chunk.data,
-        )
+        await self._objects(job_id, attempt).put(chunk)
 
-    async def read(self, job_id: str, attempt: int, start: int = 0) -> AsyncIterator[LogChunk]:
+    async def read(self, job_id: str, attempt: int, start: int = 0, end: int | None = None) -> AsyncIterator[LogChunk]:
         """See LogStore."""
-        prefix = _prefix(job_id, attempt)
-        waiting: deque[asyncio.Task[LogChunk]] = deque()
-        try:
-            async for planned in self._plan(prefix, start):
-                waiting.append(asyncio.create_task(self._fetch(prefix, planned)))
+        objects, position, tries = self._objects(job_id, attempt), start, 0
+        while True:
+            try:
+                async with aclosing(_read(objects, position, end)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+                        position, tries = chunk.end, 0
+                        if chunk.final or (end is not None and position >= end):
+                            return
+                return
+            except Missing as missing:
+                tries += 1
+                if missing.details["aws"] == "NoSuchBucket" or tries == _TRIES:
+                    raise Unavailable("A piece of the log was removed while it was read; read again.") from None
+
+    async def extent(self, job_id: str, attempt: int) -> LogExtent:
+        """See LogStore."""
+        plan = ReadPlan(0)
+        async for piece in self._objects(job_id, attempt).list():
+            plan.offer(piece)
+            if plan.complete:
+                break
+        return LogExtent(plan.position, plan.ended)
+
+    async def places(self, job_id: str, attempt: int, lines: Sequence[int]) -> list[LinePlace]:
+        """See LogStore."""
+        for _ in range(_TRIES):
+            try:
+                return await places_of_lines(self._objects(job_id, attempt), lines)
+            except Missing as missing:
+                if missing.details["aws"] == "NoSuchBucket":
+                    raise
+        raise Unavailable("The log was compacted while a line was looked for; ask again.")
+
+    async def compact(self, job_id: str, attempt: int) -> bool:
+        """See LogStore."""
+        return await compact(self._objects(job_id, attempt))
+
+    def _objects(self, job_id: str, attempt: int) -> LogObjects:
+        return LogObjects(self._clients, self._bucket, job_id, attempt, keys_per_listing=self._keys)
+
+
+async def _read(objects: LogObjects, start: int, end: int | None) -> AsyncGenerator[LogChunk]:
+    waiting: deque[asyncio.Task[LogChunk]] = deque()
+    headers: dict[StoredPiece, asyncio.Task[LogHeader]] = {}
+    try:
+        async for planned in _plan(objects, start):
+            if end is not None and planned.start >= end:
+                break
+            for wanted in _requests(planned, end):
+                waiting.append(asyncio.create_task(_fetch(objects, wanted, headers)))
                 if len(waiting) >= _AHEAD:
                     yield await waiting.popleft()
-            while waiting:
-                yield await waiting.popleft()
-        finally:
-            for task in waiting:
-                task.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
-
-    async def _plan(self, prefix: str, start: int) -> AsyncIterator[PlannedChunk]:
-        """What to read, from one page of the listing after the other, until no further page can matter."""
-        plan, after = ReadPlan(start), f"{prefix}{start:016d}"
-        while True:
-            page = await self._clients.call_s3(
-                self._clients.s3.list_objects_v2,
-                Bucket=self._bucket,
-                Prefix=prefix,
-                StartAfter=after,
-                MaxKeys=self._keys,
-            )
-            for entry in page.get("Contents", []):
-                after = entry.get("Key", "")
-                for planned in plan.offer(*_parsed(after[len(prefix) :])):
-                    yield planned
-                if plan.complete:
-                    return
-            if not page.get("IsTruncated"):
-                return
-
-    async def _fetch(self, prefix: str, planned: PlannedChunk) -> LogChunk:
-        key = prefix + _name(planned.end, planned.offset, planned.final)
-        try:
-            body = await self._clients.call_s3(self._content, key)
-        except Missing:
-            raise Unavailable(f"The log chunk {key} was removed while it was read; read again.", key=key) from None
-        header, _, data = body.partition(b"\n")
-        marks = [(int(offset), int(time)) for offset, time in json.loads(header)["marks"]]
-        return clip(LogChunk(planned.offset, data, marks, planned.final), planned.start)
-
-    def _content(self, key: str) -> bytes:
-        return self._clients.s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+        while waiting:
+            yield await waiting.popleft()
+    finally:
+        tasks: list[asyncio.Task[Any]] = [*waiting, *headers.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _prefix(job_id: str, attempt: int) -> str:
-    return f"logs/{job_id}/{attempt:04d}/"
+async def _plan(objects: LogObjects, start: int) -> AsyncIterator[PlannedPiece]:
+    """What to read, from one page of the listing after the other, until no further page can matter."""
+    plan = ReadPlan(start)
+    async for piece in objects.list(start):
+        for planned in plan.offer(piece):
+            yield planned
+        if plan.complete:
+            return
 
 
-def _name(end: int, offset: int, final: bool) -> str:
-    return f"{end:016d}-{offset:016d}{'-f' if final else ''}"
+def _requests(planned: PlannedPiece, end: int | None) -> Iterator[_Wanted]:
+    """One for a chunk, several for a part, of which nothing behind ``end`` is wanted."""
+    if planned.piece.end - planned.piece.offset <= MAX_CHUNK_BYTES or planned.piece.header is None:
+        yield _Wanted(planned, planned.piece.offset, planned.end, last=True)
+        return
+    last = planned.end if end is None else min(planned.end, end)
+    for start in range(planned.start, max(last, planned.start + 1), MAX_CHUNK_BYTES):
+        until = min(start + MAX_CHUNK_BYTES, last)
+        yield _Wanted(planned, start, until, last=until == planned.end)
 
 
-def _parsed(name: str) -> tuple[int, int, bool]:
-    end, offset, *final = name.split("-")
-    return int(end), int(offset), bool(final)
+async def _fetch(objects: LogObjects, wanted: _Wanted, headers: dict[StoredPiece, asyncio.Task[LogHeader]]) -> LogChunk:
+    piece = wanted.planned.piece
+    if (wanted.start, wanted.end) == (piece.offset, piece.end):
+        return clip(await objects.whole(piece), wanted.planned.start)
+    if piece not in headers:
+        while len(headers) >= _AHEAD:
+            headers.pop(next(iter(headers)))
+        headers[piece] = asyncio.create_task(objects.header(piece))
+    header, data = await asyncio.shield(headers[piece]), await objects.data(piece, wanted.start, wanted.end)
+    marks = marks_between(header.marks, wanted.start - piece.offset, wanted.end - piece.offset)
+    final = piece.final and wanted.last
+    return LogChunk(wanted.start, data, marks, final, header.sha256 if wanted.last else None)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Path
 from starlette.responses import Response
 
 from api.agents.ports import AgentPortsDep
-from api.agents.schemas import PoolViews, ScaleRequest
+from api.agents.schemas import PoolViews, ScaleRequest, SealingKeysRequest
 from api.auth.guard import Caller, require
 from api.auth.origin import OriginDep
 from api.http.answers import json_answer
@@ -47,5 +47,20 @@ async def scale_pool(
     """How many agents a scaler may run, and how long a job may wait. The pool need not have an agent yet."""
     require(origin.caller, Operation.AGENTS_OPERATE, pool=name)
     await ports.fleet.registry.scale(name, asked.bounds(), signed=origin.who(asked.reason))
+    ports.fleet.pools.changed(name)
+    return json_answer((await ports.fleet.pools.view(name)).model_dump_json().encode())
+
+
+@router.put("/{name}/sealing-keys", response_model=PoolView, summary="Pin the keys to which values are sealed")
+async def pin_sealing_keys(
+    name: PoolName,
+    asked: Annotated[SealingKeysRequest, Depends(json_body(SealingKeysRequest))],
+    ports: AgentPortsDep,
+    origin: OriginDep,
+) -> Response:
+    """In place of those that were pinned. An agent only says which keys it has; `hybridci seal` uses none of these."""
+    require(origin.caller, Operation.AGENTS_OPERATE, pool=name)
+    keys = list(dict.fromkeys(asked.keys))
+    await ports.fleet.registry.pin_sealing_keys(name, keys, signed=origin.who(asked.reason))
     ports.fleet.pools.changed(name)
     return json_answer((await ports.fleet.pools.view(name)).model_dump_json().encode())

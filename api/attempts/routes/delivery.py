@@ -14,7 +14,8 @@ from starlette.responses import Response
 
 from activities.stores.interfaces import LogChunk
 from activities.stores.paths import check_artifact_path
-from api.attempts.ports import AttemptPorts, AttemptPortsDep
+from api.attempts.late import adds_to_ended
+from api.attempts.ports import AttemptPortsDep
 from api.auth.deliveries import require_delivery, require_itself
 from api.auth.guard import Caller
 from api.http.bodies import json_body
@@ -47,7 +48,7 @@ async def attempt_started(
     if announcement.attempt != attempt:
         raise _invalid("attempt", f"says {announcement.attempt}, but the address says {attempt}")
     require_itself(caller, announcement.agent_id)
-    await require_delivery(ports, caller, job_id, attempt, held=True)
+    await require_delivery(ports, caller, job_id, attempt)
     await ports.job_client.attempt_started(job_id, announcement)
     return Response(status_code=204)
 
@@ -70,13 +71,22 @@ async def append_log(
         str, Header(max_length=24 * 1024, description="JSON: [[offset in chunk, epoch ms], …]")
     ] = "[]",
     log_final: Annotated[bool, Header(description="`true` on the last piece, which can be empty.")] = False,
+    log_sha256: Annotated[
+        str | None, Header(pattern=r"^[0-9a-f]{64}$", description="Of the log up to this piece's end, in hexadecimal.")
+    ] = None,
 ) -> Response:
-    """The bytes from ``offset`` on, masked by the agent."""
-    await require_delivery(ports, caller, job_id, attempt)
-    await _require_job(ports, job_id)
+    """The bytes from ``offset`` on, masked by the agent. 409 for what would change a log that has ended, or that of an
+    ended attempt: only the rest of it may still come.
+    """
+    ended = await require_delivery(ports, caller, job_id, attempt)
     data = await request.body()
-    chunk = LogChunk(offset=offset, data=data, marks=_marks(log_marks, len(data)), final=log_final)
-    await ports.logs.append(job_id, attempt, chunk)
+    chunk = LogChunk(offset=offset, data=data, marks=_marks(log_marks, len(data)), final=log_final, sha256=log_sha256)
+    late = ended is not None or (job_id, attempt) in ports.ended_logs
+    if not late or await adds_to_ended(ports.logs, job_id, attempt, ended, chunk):
+        await ports.logs.append(job_id, attempt, chunk)
+        ports.compactor.stored(job_id, attempt, chunk)
+    if chunk.final:
+        ports.ended_logs.add(job_id, attempt)
     return Response(status_code=204)
 
 
@@ -100,7 +110,7 @@ async def put_artifact(
 ) -> Response:
     """Streamed; needs Content-Length. A file sent again replaces the earlier one, until the attempt has ended: its
     record names sizes and digests."""
-    await require_delivery(ports, caller, job_id, attempt, held=True)
+    await require_delivery(ports, caller, job_id, attempt)
     check_artifact_path(path)
     job = await recorded(ports, job_id)
     if any(tried.number == attempt and tried.outcome is not None for tried in job.attempts):
@@ -108,13 +118,6 @@ async def put_artifact(
     async with spooled(request, content_sha256) as body:
         await ports.artifacts.put(job_id, attempt, path, body, sha256=content_sha256)
     return Response(status_code=204)
-
-
-async def _require_job(ports: AttemptPorts, job_id: str) -> None:
-    """Raises NotFound: nothing is kept for jobs that do not exist."""
-    if job_id not in ports.known_jobs:
-        await recorded(ports, job_id)
-        ports.known_jobs.add(job_id)
 
 
 def _marks(raw: str, size: int) -> list[tuple[int, int]]:

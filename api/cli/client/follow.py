@@ -6,6 +6,7 @@ queued (``progress``).
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol
@@ -49,6 +50,8 @@ class Follower:
     sink: LogSink
     progress: FollowProgress
     timestamps: bool = False
+    part: Mapping[str, str | int] = field(default_factory=dict[str, str | int])
+    """Of the first attempt that is copied."""
     give_up_seconds: float = 600.0
     copied: int = field(default=0, init=False)
 
@@ -97,6 +100,7 @@ class Follower:
                 over_since = time.monotonic()
         missing = (attempt.log_bytes or 0) - reader.seen
         reader.flush()
+        _warn(reader, attempt)
         if missing > 0:
             note(f"The last {missing} bytes of the log of attempt {attempt.number} have not arrived.")
 
@@ -105,9 +109,11 @@ class Follower:
         reader = self._reader(number)
         reader.read(follow=False)
         reader.flush()
+        _warn(reader, None)
 
     def _reader(self, number: int) -> LogReader:
-        return LogReader(self.api, self.job_id, number, self._write, self.timestamps)
+        part, self.part = self.part, {}
+        return LogReader(self.api, self.job_id, number, self._write, self.timestamps, part)
 
     def _write(self, data: bytes) -> None:
         """To the sink, at once: somebody is watching."""
@@ -175,6 +181,14 @@ def exit_code(job: Job) -> int:
     if failed and job.exit_code is not None and 0 < job.exit_code < 256:
         return job.exit_code
     return REFUSED
+
+
+def _warn(reader: LogReader, attempt: Attempt | None) -> None:
+    """Of a log that was cut off on its agent, or changed after it was sent."""
+    if attempt is not None and attempt.log_cut_off is not None:
+        note(f"Attempt {attempt.number}: {attempt.log_cut_off}")
+    if reader.altered is not None:
+        note(f"Do not trust it: {reader.altered}.")
 
 
 def _attempt(job: Job, number: int) -> Attempt | None:

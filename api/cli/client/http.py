@@ -131,8 +131,11 @@ class ApiClient:
         *,
         silence_seconds: float | None = None,
         headers: Mapping[str, str] | None = None,
+        told: Callable[[Mapping[str, str]], None] | None = None,
     ) -> Generator[Iterator[bytes]]:
-        """The answer's body as it arrives; it also ends after ``silence_seconds`` without a byte, when given."""
+        """The answer's body as it arrives; it also ends after ``silence_seconds`` without a byte, when given. ``told``
+        gets the answer's headers.
+        """
         sent = {"Accept": "*/*", "Accept-Encoding": "identity", **(headers or {})}
         request = self._client.build_request("GET", path, params=_given(params), headers=sent)
         if silence_seconds is not None:
@@ -143,6 +146,8 @@ class ApiClient:
                 if not response.is_success:
                     response.read()
                     self._check(response)
+                if told is not None:
+                    told(response.headers)
                 yield _pieces(response, silence_ends=silence_seconds is not None)
             finally:
                 response.close()

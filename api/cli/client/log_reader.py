@@ -6,7 +6,7 @@ with ``[hybridci]``). Deliberately not here: when to read again (``follow``).
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
@@ -17,21 +17,27 @@ SILENCE_SECONDS: Final = 15.0
 """A followed stream without a byte for so long is opened again; the record may say that the attempt is over."""
 _STAMP: Final = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z|\d+ms) ")
 _REMARK: Final = re.compile(
-    rb"\n?\[hybridci\] (the server is stopping; go on with start=(\d+)|the rest of attempt \d+'s log was lost .*)\n"
+    rb"\n?\[hybridci\] (the server is stopping; go on with start=(\d+)|the rest of attempt \d+'s log was lost .*"
+    rb"|attempt \d+'s log is not what its agent sent: .*)\n"
 )
-_LONGEST_REMARK: Final = 256
+_LONGEST_REMARK: Final = 512
 
 
 @dataclass(slots=True)
 class LogReader:
-    """Passes the bytes of one attempt's log to ``write``, each once."""
+    """Passes the bytes of one attempt's log to ``write``, each once. ``part``: only these, as the API is asked for them
+    (``lines``, ``step``); a part without an end can be followed.
+    """
 
     api: ApiClient
     job_id: str
     attempt: int
     write: Callable[[bytes], None]
     timestamps: bool = False
+    part: Mapping[str, str | int] = field(default_factory=dict[str, str | int])
     offset: int = field(default=0, init=False)
+    altered: str | None = field(default=None, init=False)
+    """What the API says of a log that is not the one that the agent sent."""
     _partial: bytes = field(default=b"", init=False)
     _held: bytes = field(default=b"", init=False)
     _tail: bytes = field(default=b"", init=False)
@@ -47,18 +53,23 @@ class LogReader:
         May be called again after any CliError.
         """
         self._partial = self._held = self._tail = b""
-        params = {"attempt": self.attempt, "start": self.offset}
+        params: dict[str, str | int] = {"attempt": self.attempt, **(self.part or {"start": self.offset})}
         options = {"follow": "true" if follow else None, "timestamps": "true" if self.timestamps else None}
         silence = SILENCE_SECONDS if follow else None
         try:
             with self.api.stream(
-                f"{JOBS}/{self.job_id}/logs", {**params, **options}, silence_seconds=silence
+                f"{JOBS}/{self.job_id}/logs", {**params, **options}, silence_seconds=silence, told=self._begun
             ) as pieces:
                 self._copy(pieces)
         except ApiRefused as error:
             # An attempt that was declined or lost before its first line has no log.
-            if error.status != HTTPStatus.NOT_FOUND:
+            if error.status != HTTPStatus.NOT_FOUND or self.part:
                 raise
+
+    def _begun(self, headers: Mapping[str, str]) -> None:
+        """Where the part begins; from there on it is read by offsets."""
+        if self.part and "log-start" in headers:
+            self.offset, self.part = int(headers["log-start"]), {}
 
     def flush(self) -> None:
         """Pass on a last line without a line end: nothing will follow it."""
@@ -76,8 +87,11 @@ class LogReader:
                     continue
                 piece, self._held = self._held, b""
             self._take(piece)
-        if not _REMARK.fullmatch(self._held):
+        remark = _REMARK.fullmatch(self._held)
+        if remark is None:
             self._take(self._held)
+        elif b"is not what its agent sent" in remark[1]:
+            self.altered = remark[1].decode("utf-8", "replace")
         self._correct_offset()
 
     def _take(self, piece: bytes) -> None:

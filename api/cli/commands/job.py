@@ -1,4 +1,4 @@
-"""`hybridci job`: submit, list, show, logs, cancel, retry, artifacts, download. Exit codes: see ``common``."""
+"""`hybridci job`: submit, list, show, logs, search, cancel, retry, artifacts, download. Exit codes: see ``common``."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -108,11 +108,22 @@ def show(job_id: JobId, as_json: AsJson = False, data_dir: DataDir = None) -> No
             tell_if_stuck(api, Kind.JOB, record["job_id"])
 
 
-@app.command(epilog=example("hybridci job logs -f 3f2a9c01", "hybridci job logs 3f2a9c01 --attempt all > job.log"))
+@app.command(
+    epilog=example(
+        "hybridci job logs -f 3f2a9c01",
+        "hybridci job logs 3f2a9c01 --attempt all > job.log",
+        "hybridci job logs 3f2a9c01 --lines 123456-123500",
+    )
+)
 def logs(
     job_id: JobId,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until the job has ended.")] = False,
     attempt: Annotated[str | None, typer.Option(metavar="N|all", help="Which attempt. Default: the last.")] = None,
+    lines: Annotated[
+        str | None,
+        typer.Option(metavar="A-B", help="Only these: 7-9, 7- (to the end), 7, -7 (the last seven), -7--3."),
+    ] = None,
+    step: Annotated[int | None, typer.Option(min=1, max=100, help="Only this step's part; 1 is the first.")] = None,
     timestamps: Annotated[bool, typer.Option("--timestamps", help="The time before each line.")] = False,
     raw: Annotated[bool, typer.Option("--raw", help="All bytes, to a terminal too.")] = False,
     data_dir: DataDir = None,
@@ -122,11 +133,40 @@ def logs(
     With -f, from the current attempt on, also across lost connections.
     """
     number = None if attempt in (None, "all", "last") else _attempt_number(attempt)
+    asked: dict[str, str | int | None] = {"lines": lines, "step": step}
+    part = {name: value for name, value in asked.items() if value is not None}
+    if len(part) > 1 or (part and attempt == "all"):
+        raise CliError("--lines and --step are of one attempt, and one of them at a time.", USAGE)
     with open_api(data_dir) as api:
         copy_log(
             api, api.find_job_id(job_id), number=number, every=attempt == "all", follow=follow, timestamps=timestamps,
-            raw=raw,
+            raw=raw, part=part,
         )  # fmt: skip
+
+
+@app.command(
+    epilog=example(
+        'hybridci job search 3f2a9c01 "connection refused"', 'hybridci job search 3f2a9c01 "FAIL(ED)?" --regex'
+    )
+)
+def search(
+    job_id: JobId,
+    pattern: Annotated[str, typer.Argument(metavar="TEXT", help="What to look for, taken as it is.")],
+    regex: Annotated[bool, typer.Option("--regex", "-E", help="TEXT is an expression of RE2.")] = False,
+    ignore_case: Annotated[bool, typer.Option("--ignore-case", "-i", help="Upper and lower case alike.")] = False,
+    attempt: AttemptNumber = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="So many lines are shown; all are counted.")] = 100,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Find the lines of a job's log in which a text is: exits with 1 when there is none."""
+    from api.cli.commands.searching import search_log
+
+    asked = {"regex" if regex else "text": pattern, "ignore_case": "true" if ignore_case else None, "attempt": attempt}
+    with open_api(data_dir) as api:
+        found = search_log(api, api.find_job_id(job_id), asked, limit, as_json=as_json)
+    if not found:
+        raise typer.Exit(1)
 
 
 @app.command(epilog=example('hybridci job cancel 3f2a9c01 --reason "wrong branch"'))

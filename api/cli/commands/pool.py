@@ -1,10 +1,11 @@
-"""`hybridci pool`: list, show, scale. Exit codes: see ``common``."""
+"""`hybridci pool`: list, show, scale, pin-keys. Exit codes: see ``common``."""
 
 from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
 
+from api.cli.client.connection import USAGE, CliError
 from api.cli.client.http import ApiClient, ApiRefused
 from api.cli.client.submit import parse_duration
 from api.cli.commands.agent_views import print_pool, print_pools
@@ -71,6 +72,37 @@ def scale(
             "`hybridci up` scales its own agents of pool default by this; elsewhere run "
             f"`{api.command(f'scaler --pool {pool} --command …')}`."
         )
+
+
+@app.command(epilog=example("hybridci pool pin-keys linux 3jmcN0nWWl8bT6kLxXv0qk1Zt9m5v1Ck6cQmG2VYw0E="))
+def pin_keys(
+    pool: PoolName,
+    keys: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY…", help="What `hybridci pool-key show` prints on an agent's host, newest first."),
+    ] = None,
+    none: Annotated[bool, typer.Option("--none", help="Take away those that are pinned.")] = False,
+    reason: Reason = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Pin the public keys to which `hybridci seal` seals values for a pool, in place of those that were pinned.
+
+    What an agent says of its keys is not enough: whoever has the pool's key could register one of their own.
+    """
+    from api.cli.keys.sealing import public_key_id
+
+    if bool(keys) == none:
+        raise CliError("Name the keys to pin, or --none to take all away.", USAGE)
+    ids = [public_key_id(key) for key in keys or []]
+    with open_api(data_dir) as api:
+        answer: Any = api.request("PUT", f"{_path(pool)}/sealing-keys", body={"keys": keys or [], "reason": reason})
+    if as_json:
+        print_json(answer)
+    elif ids:
+        say(f"{pool}: values are sealed to key {ids[0]}" + (f" (pinned too: {', '.join(ids[1:])})" if ids[1:] else ""))
+    else:
+        say(f"{pool}: values are sealed to no key")
 
 
 def _present(api: ApiClient, pool: str) -> PoolBounds:

@@ -34,8 +34,8 @@ def seal(
     public_key: Annotated[
         str | None,
         typer.Option(
-            help="The pool's public key, which you have from its agents' operator. Default: the newest that the API "
-            "knows, and then it is the API that you trust."
+            help="The pool's public key, which you have from its agents' operator. Default: the one that an operator "
+            "has pinned, and then it is the API that you trust."
         ),
     ] = None,
     data_dir: DataDir = None,
@@ -46,26 +46,32 @@ def seal(
 
     if public_key is None:
         with open_api(data_dir) as api:
-            key = _newest_key(api, pool)
-        check = f"Compare it with what `hybridci pool-key show` says on the host of an agent of pool {pool}."
+            key = _pinned_key(api, pool)
     else:
-        key, check = public_key, ""
+        key = public_key
     value = _value(name)
     text = sealed(key, name=name, value=value, repository=repo)
     whose = f"jobs of {repo}" if repo else "jobs of any repository (--repo narrows it down)"
-    note(f"Sealed as {name} for {whose}, to key {public_key_id(key)}. {check}".strip())
+    note(f"Sealed as {name} for {whose}, to key {public_key_id(key)}.")
     say(text)
 
 
-def _newest_key(api: ApiClient, pool: str) -> str:
+def _pinned_key(api: ApiClient, pool: str) -> str:
+    """What agents say of their keys is not asked: anybody with the pool's key could say it. Raises CliError."""
     answer: Any = api.get(f"/api/agents/pools/{quote(pool, safe='')}")
-    keys: Any = answer.get("public_keys")
-    if not keys:
-        raise CliError(
-            f"No agent of pool {pool} has a key for sealed values. Make one with `hybridci pool-key generate`, and set "
-            "HYBRIDCI_POOL_KEYS_FILE for its agents; or give the key with --public-key."
-        )
-    return str(keys[0])
+    keys: Any = answer.get("sealing_keys")
+    if keys:
+        return str(keys[0])
+    if answer.get("public_keys"):
+        why = f"Agents of pool {pool} have keys for sealed values, but no operator has pinned one"
+        what = "On the host of an agent run `hybridci pool-key show`"
+    else:
+        why = f"No key for sealed values is pinned for pool {pool}, and none of its agents has one"
+        what = "Make one with `hybridci pool-key generate`, set HYBRIDCI_POOL_KEYS_FILE for its agents"
+    raise CliError(
+        f"{why}: nothing was sealed. {what}, then `{api.command(f'pool pin-keys {pool} KEY')}` with the public key, or "
+        "give it with --public-key."
+    )
 
 
 def _value(name: str) -> str:

@@ -109,6 +109,9 @@ def print_job(job: Job, api: ApiClient, *, waits_for: str | None = None) -> None
     if job.attempts:
         say()
         _print_attempts(job.attempts)
+        for attempt in job.attempts:
+            if attempt.log_cut_off is not None:
+                say(f"Log of attempt {attempt.number}: {attempt.log_cut_off}")
     say("\nNext")
     for line in next_steps(job, api):
         say(f"  {line}")

@@ -1,6 +1,7 @@
 """Following jobs for the commands: where the log goes, what Ctrl-C does, what the exit code is."""
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from api.cli.client.connection import INTERRUPTED, CliError
@@ -52,13 +53,15 @@ def copy_log(
     follow: bool,
     timestamps: bool,
     raw: bool = False,
+    part: Mapping[str, str | int] | None = None,
 ) -> None:
     """Print a log: attempt ``number`` alone, ``every`` attempt, or (neither) the last and with ``follow`` all after.
 
-    ``raw``: to a terminal too, byte for byte.
+    ``raw``: to a terminal too, byte for byte. ``part``: only these lines, or this step, of the first attempt.
     """
     with sink_for(sys.stdout, raw=raw) as sink:
-        follower = Follower(api, job_id, sink, QueueProgress(api, interactive=sys.stderr.isatty()), timestamps)
+        progress = QueueProgress(api, interactive=sys.stderr.isatty())
+        follower = Follower(api, job_id, sink, progress, timestamps, part or {})
         _copy(follower, api.job(job_id), number, every=every, follow=follow)
 
 

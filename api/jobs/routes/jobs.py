@@ -17,6 +17,7 @@ from api.http.ids import JobId
 from api.jobs.answers import Listing, answer_job, answer_submitted, job_responses, told
 from api.jobs.commands import AmendRequest, CancelRequest, CompleteRequest
 from api.jobs.free_jobs import require_free_change
+from api.jobs.log_sizes import with_log_sizes
 from api.jobs.ports import JobPorts, JobPortsDep
 from api.jobs.schemas import JobOut, page_json
 from api.jobs.service import retry, submit_one
@@ -72,7 +73,8 @@ async def get_job(job_id: JobId, ports: JobPortsDep) -> Response:
     An accepted job that the store has not taken yet is shown as its workflow has it; ``Record-Pending: true`` then.
     """
     seen = await seen_job(ports, job_id)
-    return await answer_job(ports, await _with_lease(ports, seen.record), recorded=seen.recorded)
+    job = await with_log_sizes(ports.logs, await _with_lease(ports, seen.record))
+    return await answer_job(ports, job, recorded=seen.recorded)
 
 
 @router.patch(

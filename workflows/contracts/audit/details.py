@@ -299,6 +299,14 @@ class PoolScaled(Details):
     before: PoolBounds | None
 
 
+class PoolKeysPinned(Details):
+    """The public keys now and before, the one that is used first."""
+
+    TYPES = (EventType.POOL_KEYS_PINNED,)
+    keys: list[str]
+    before: list[str]
+
+
 class _CredentialDetails(Details):
     """Which credential, whose, what it allows, until when. ``kind`` says which event it is and is not stored."""
 
@@ -447,7 +455,7 @@ _ALL: Final = (
     DeploymentApproved, RollbackRequested, RollbackFailed, StageRecorded,
     TurnGranted, VersionReinstated, YieldAsked, LockFreed, FreezeEnded,
     ServiceApplied, PolicyChanged, PolicyChangeRequested, PolicyChangeRejected, PolicyChangeDropped,
-    AgentRegistered, AgentRelabelled, AgentPaused, PoolScaled, TaskAsked,
+    AgentRegistered, AgentRelabelled, AgentPaused, PoolScaled, PoolKeysPinned, TaskAsked,
     CredentialIssued, CredentialClaimed, CredentialRotated, CredentialRevoked,
     WorkflowStuck, WorkflowRecovered, WorkflowRepaired,
 )  # fmt: skip

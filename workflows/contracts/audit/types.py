@@ -124,6 +124,7 @@ class EventType(StrEnum):
     AGENT_DEREGISTERED = "agent.deregistered", "It has left."
     POOL_SCALED = "pool.scaled", "A pool has other bounds."
     TASK_ASKED = "task.asked", "A pool's agents were asked something."
+    POOL_KEYS_PINNED = "pool.keys_pinned", "Values for a pool are sealed to other keys."
 
     ACCESS_KEY_ISSUED = "access.key_issued", "A key was made."
     ACCESS_KEY_CLAIMED = "access.key_claimed", "A key of before keys had owners has one."

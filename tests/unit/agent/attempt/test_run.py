@@ -3,8 +3,11 @@
 import asyncio
 import errno
 import logging
+import os
+import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +86,7 @@ class FakeExecutor:
 
     def __init__(self) -> None:
         self.ran: list[str] = []
+        self.during: Callable[[Path], object] = lambda folder: None
 
     async def run(
         self,
@@ -99,6 +103,7 @@ class FakeExecutor:
     ) -> ProcessEnd:
         self.ran.append(step.name)
         on_output(f"ran {step.name}\n".encode())
+        self.during(scripts.parent)
         if step.run == "hang":
             await stop.wait()
             return ProcessEnd(130, None, EndReason.STOPPED, 1, 2)
@@ -399,3 +404,41 @@ async def test_a_result_names_the_first_artifacts_only(bench: Bench) -> None:
         :MAX_REPORTED_ARTIFACTS
     ]
     assert len(bench.server.artifacts) == MAX_REPORTED_ARTIFACTS + 5
+
+
+async def test_a_result_says_how_long_the_log_is_with_its_digest_and_where_each_step_is_in_it(bench: Bench) -> None:
+    attempt = bench.attempt("0", "3", "0")
+    result = await bench.run(attempt)
+    log = (await bench.log(attempt)).encode()
+    assert (result.log_bytes, result.log_sha256) == (len(log), sha256(log).hexdigest())
+    assert result.log_cut_off is None
+    places = [(step.log_start, step.log_end) for step in result.steps]
+    assert [log[start:end] for start, end in places if start is not None] == [
+        b"--- s0\nran s0\n",
+        b"--- s1\nran s1\n",
+    ]
+    assert places[2] == (None, None), "it did not run"
+
+
+async def test_an_attempt_whose_folder_was_removed_is_the_agents_fault(bench: Bench) -> None:
+    bench.executor.during = shutil.rmtree
+    attempt = bench.attempt("1")
+    result = await bench.run(attempt)
+    assert (result.outcome, result.cause, result.exit_code) == (Outcome.AGENT_ERROR, "agent_files", 1)
+    assert "was removed while it ran" in (result.message or "")
+    assert (await bench.log(attempt)).splitlines()[-2:] == ["ran s0", f"[hybridci] {result.message}"]
+    assert result.log_sha256 == sha256((await bench.log(attempt)).encode()).hexdigest()
+
+
+async def test_a_log_that_was_cut_off_is_said_in_the_result(bench: Bench) -> None:
+    bench.executor.during = lambda folder: os.truncate(folder / "spool" / "log", 0)
+    await bench.server.down()
+    attempt = bench.attempt("0")
+    running = asyncio.create_task(bench.run(attempt))
+    result = await running
+    await bench.server.up()
+    log = await bench.log(attempt)
+    assert result.log_cut_off is not None
+    assert result.log_cut_off.startswith("The log was cut off at byte 0: ")
+    assert log.splitlines()[0] == f"[hybridci] {result.log_cut_off}"
+    assert result.log_sha256 == sha256(log.encode()).hexdigest()

@@ -1,10 +1,13 @@
 """Spool and shipper against a real HTTP server: order, resending, limits, leftovers."""
 
 import asyncio
+import errno
 import os
 import resource
 from collections.abc import AsyncIterator, Awaitable, Callable
+from hashlib import sha256
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 
@@ -253,4 +256,102 @@ async def test_a_full_disk_is_told_once_and_what_was_stored_is_sent(
     spool.write(b"dropped")
     spool.finish()
     await sending
-    assert server.log(origin.job_id).data == b"before\n" + b"x" * 9
+    assert server.log(origin.job_id).data.decode().splitlines() == [
+        "before",
+        "x" * 9,
+        "[hybridci] The log was cut off at byte 16: the agent's disk did not take what came next (File too large).",
+        "[hybridci] 98 bytes of output were dropped.",
+    ]
+
+
+async def test_the_digest_of_what_is_kept_is_that_of_what_arrives(
+    server: ControlPlaneServer, shipper: LogShipper, origin: LogOrigin, tmp_path: Path
+) -> None:
+    spool = LogSpool.create(tmp_path, max_bytes=3 << 20)
+    sending = shipper.ship(origin, spool)
+    for number in range(40):
+        spool.write(os.urandom(100_000))
+        spool.line(f"line {number}")
+    spool.finish()
+    await sending
+    stored = server.log(origin.job_id)
+    assert (spool.sha256, spool.size) == (sha256(stored.data).hexdigest(), len(stored.data))
+    assert stored.hashed == len(stored.data), "each piece came with the digest up to its end"
+    assert spool.cut_off is None
+
+
+@pytest.mark.parametrize("ended", [True, False])
+async def test_a_log_whose_file_was_emptied_says_so_and_ends(
+    server: ControlPlaneServer, shipper: LogShipper, origin: LogOrigin, tmp_path: Path, ended: bool
+) -> None:
+    """Somebody cleans up on the agent's host while the API is away."""
+    spool = LogSpool.create(tmp_path)
+    sending = shipper.ship(origin, spool)
+    spool.write(b"sent\n")
+    await eventually(lambda: server.log(origin.job_id).data == b"sent\n" and spool.sent == 5, "the first piece")
+    await server.down()
+    spool.write(b"lost " * 20)
+    if ended:
+        os.truncate(tmp_path / "log", 3)
+        spool.finish()
+    else:
+        spool.finish()
+        os.truncate(tmp_path / "log.ended", 15)
+    before = spool.cut_off
+    await server.up()
+    await sending
+    kept, end, lost = (b"sent\n", 5, 100) if ended else (b"sent\nlost lost \n", 15, 90)
+    said = f"The log was cut off at byte {end}: {lost} bytes were lost,"
+    assert spool.cut_off is not None
+    assert spool.cut_off.startswith(said), spool.cut_off
+    assert (before is not None) == ended, "the result is made when the log ends"
+    stored = server.log(origin.job_id)
+    assert stored.data == kept + f"[hybridci] {spool.cut_off}\n".encode()
+    assert stored.final
+    assert (spool.sha256, spool.size) == (sha256(stored.data).hexdigest(), len(stored.data))
+
+
+async def test_a_log_whose_folder_was_removed_arrives_whole(
+    server: ControlPlaneServer, shipper: LogShipper, origin: LogOrigin, tmp_path: Path
+) -> None:
+    folder = tmp_path / "spool"
+    folder.mkdir()
+    spool = LogSpool.create(folder)
+    sending = shipper.ship(origin, spool)
+    spool.write(b"one\n")
+    rmtree(folder)
+    for number in range(3):
+        spool.write(b"x" * 100 + b"\n")
+        await eventually(lambda end=4 + 101 * (number + 1): spool.sent == end, "what was written")
+    spool.finish()
+    await sending
+    assert server.log(origin.job_id).data == b"one\n" + (b"x" * 100 + b"\n") * 3
+    assert (spool.cut_off, server.log(origin.job_id).final) == (None, True)
+
+
+async def test_a_disk_that_is_full_is_said_in_the_log(
+    server: ControlPlaneServer, shipper: LogShipper, origin: LogOrigin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = LogSpool.create(tmp_path)
+    spool.write(b"one\ntw")
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(OSError, match="No space"):
+            spool.write(b"o\n" * 50)
+        spool.write(b"more\n")
+        spool.line("[hybridci] The attempt is given up.")
+    spool.finish()
+    await shipper.ship(origin, spool)
+    assert server.log(origin.job_id).data.decode().splitlines() == [
+        "one",
+        "tw",
+        "[hybridci] The log was cut off at byte 6: the agent's disk did not take what came next"
+        " (No space left on device).",
+        "[hybridci] The attempt is given up.",
+        "[hybridci] 105 bytes of output were dropped.",
+    ]
+    assert spool.sha256 == sha256(server.log(origin.job_id).data).hexdigest()
