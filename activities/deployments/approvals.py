@@ -14,7 +14,7 @@ from workflows.contracts.deployments.approvals import ApprovalFacts, ApprovalQue
 from workflows.contracts.deployments.rules import ApprovalPolicy
 from workflows.contracts.deployments.services import Service
 from workflows.contracts.errors import NotFound
-from workflows.contracts.people import Vouched
+from workflows.contracts.identity.people import Vouched
 from workflows.words import moment
 
 _BY_HAND: Final = "it was sent straight to Temporal, not through the API"

@@ -1,7 +1,7 @@
 """Whether the API has sent what a workflow was told: looked at where it is written down, or would be believed.
 
-Deliberately not here: how the API proves it (``workflows.contracts.proofs``, ``workflows.client.proving``), approvals,
-which have a proof of their own that is looked at again later (``activities.deployments.approvals``).
+Deliberately not here: how the API proves it (``workflows.contracts.identity.proofs``, ``workflows.client.proving``),
+approvals, which have a proof of their own that is looked at again later (``activities.deployments.approvals``).
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.errors import InvalidState
-from workflows.contracts.proofs import Claim
+from workflows.contracts.identity.proofs import Claim
 from workflows.contracts.who import Message, Who
 
 M = TypeVar("M", bound=Message)

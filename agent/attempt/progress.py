@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import dataclass, field
 
 from agent.logs.spool import epoch_ms
+from workflows.contracts.identity.people import GitPeople
 from workflows.contracts.jobs import ArtifactRef, StepResult
-from workflows.contracts.people import GitPeople
 
 
 @dataclass(slots=True)

@@ -25,7 +25,7 @@ from agent.git.errors import CheckoutError as CheckoutError
 from agent.git.errors import explain, invalid_tree
 from agent.git.people import read_people
 from agent.steps.job_user import let_read, let_through
-from workflows.contracts.people import GitPeople
+from workflows.contracts.identity.people import GitPeople
 from workflows.newest import Newest
 
 _REMEMBERED_COMMITS: Final = 10_000

@@ -9,7 +9,7 @@ from typing import Final
 
 from agent.git.command import GitCall, checkout_environment, git_output
 from agent.git.errors import explain, redact
-from workflows.contracts.people import GitPeople, GitPerson
+from workflows.contracts.identity.people import GitPeople, GitPerson
 
 _EDGE: Final = "\x01"
 """What git says beside it (a warning) stands outside."""

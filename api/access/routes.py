@@ -28,7 +28,7 @@ from api.http.bodies import json_body
 from api.http.errors import ApiError, ProblemCode
 from workflows.contracts.access import AdmittedBy, CredentialKind, Grant, KeyRequest
 from workflows.contracts.errors import InvalidState, NotFound
-from workflows.contracts.people import Somebody, same_person
+from workflows.contracts.identity.people import Somebody, same_person
 
 router = APIRouter(prefix="/api/access/keys", tags=["access"])
 _ONCE: Final = {"Cache-Control": "no-store"}

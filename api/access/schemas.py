@@ -8,7 +8,7 @@ from pydantic import Field
 from workflows.contracts.access import Credential, CredentialKind, Grant
 from workflows.contracts.base import Frozen
 from workflows.contracts.fields import Millis
-from workflows.contracts.people import Owner
+from workflows.contracts.identity.people import Owner
 
 DEFAULT_OVERLAP_SECONDS: Final = 24 * 3600
 EXAMPLE_KEY: Final = {

@@ -9,7 +9,7 @@ from activities.clock import Clock, epoch_millis
 from api.identity.people import People
 from workflows.contracts.deployments.commands import Approve
 from workflows.contracts.deployments.deployment import Deployment
-from workflows.contracts.people import Somebody, Vouched
+from workflows.contracts.identity.people import Somebody, Vouched
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,8 +31,8 @@ from workflows.contracts.deployments.environments import EnvironmentState
 from workflows.contracts.deployments.policy import definition_errors
 from workflows.contracts.deployments.services import Service
 from workflows.contracts.errors import FieldError, InvalidState, NotFound, Unavailable, ValidationFailed
+from workflows.contracts.identity.people import Parties
 from workflows.contracts.ids import job_id_for_key, new_job_id
-from workflows.contracts.people import Parties
 from workflows.deployment.record import as_accepted
 
 _POSSIBLE: Final[dict[type[object], str]] = {

@@ -1,8 +1,8 @@
 """The identity map: which subjects, addresses, logins and keys are one person. Pure.
 
 ``people`` of the access policy says who is who; of whom it says nothing is who their credential says. How names are
-written is normalised in ``contracts.people``. Deliberately not here: who may do what (``identity.policy``), and whether
-two are one (``contracts.people.same_person``).
+written is normalised in ``contracts.identity.people``, which also says whether two are one (``same_person``).
+Deliberately not here: who may do what (``identity.policy``).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +14,7 @@ from pydantic import Field, StringConstraints
 from workflows.contracts.base import Frozen
 from workflows.contracts.errors import FieldError
 from workflows.contracts.fields import Name, NotBlank, ShortLine
-from workflows.contracts.people import Somebody, addresses_in, identity_of, names_of
+from workflows.contracts.identity.people import Somebody, addresses_in, identity_of, names_of
 
 _Line = Annotated[ShortLine, StringConstraints(min_length=1), NotBlank]
 _KEY: Final = "key:"

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from api.cli.commands import agents, job, pool
+from api.cli.commands import job
+from api.cli.commands.fleet import agents, pool
 from tests import servers
 from tests.api.cli_bench import ADMIN_KEY, AGENT_KEY, Served, environment, served, start
 from tests.servers import wait_until

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from api.cli.commands import ask
+from api.cli.commands.fleet import ask
 from tests.api.cli_bench import ADMIN_KEY, Served, environment, served
 from tests.api.conftest import Bench
 from tests.api.fake_tasks import FakeTasks, result, yes

@@ -10,7 +10,7 @@ from workflows.contracts.attempts import NOT_ON_REF, AttemptInput, AttemptResult
 from workflows.contracts.deployments.commands import Resume
 from workflows.contracts.deployments.services import Service
 from workflows.contracts.errors import InvalidState
-from workflows.contracts.people import GitPeople, GitPerson
+from workflows.contracts.identity.people import GitPeople, GitPerson
 from workflows.contracts.statuses import Outcome
 
 FORGE = GitPerson(name="GitHub", address="noreply@github.com")

@@ -16,7 +16,7 @@ from workflows.contracts.deployments.commands import Approve
 from workflows.contracts.deployments.deployment import Deployment
 from workflows.contracts.deployments.services import Service
 from workflows.contracts.errors import InvalidState, Unavailable
-from workflows.contracts.people import Parties, Somebody, Vouched, identity_of
+from workflows.contracts.identity.people import Parties, Somebody, Vouched, identity_of
 
 SECRET = "a secret that the API and the control worker share"
 PARTIES = Parties(author=identity_of("ann@example.com"), starter=Somebody(person="rita"))

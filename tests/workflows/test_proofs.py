@@ -23,6 +23,7 @@ from workflows.contracts.deployments.environments import EnvironmentInput, Envir
 from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import ServiceWrite
 from workflows.contracts.errors import InvalidState
+from workflows.contracts.identity.proofs import GOOD_FOR_MS, Provable
 from workflows.contracts.ids import (
     CONTROL_QUEUE,
     deployment_workflow_id,
@@ -32,7 +33,6 @@ from workflows.contracts.ids import (
     service_workflow_id,
 )
 from workflows.contracts.jobs import JobSpec
-from workflows.contracts.proofs import GOOD_FOR_MS, Provable
 from workflows.deployment.record import new_deployment
 from workflows.job.record import submitted
 

@@ -1,6 +1,6 @@
 """Proving to the control worker that this process, and nobody else who writes to Temporal, sends a message.
 
-Deliberately not here: what a proof is (``contracts.proofs``), who looks at it (``activities.events.witness``).
+Deliberately not here: what a proof is (``contracts.identity.proofs``), who looks at it (``activities.events.witness``).
 """
 
 import time
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from workflows.contracts.proofs import Provable
+from workflows.contracts.identity.proofs import Provable
 
 M = TypeVar("M")
 

@@ -11,7 +11,7 @@ from pydantic import Field, JsonValue, StringConstraints
 
 from workflows.contracts.base import Frozen, Tolerant
 from workflows.contracts.fields import Millis, Name, ShortLine
-from workflows.contracts.people import Owner
+from workflows.contracts.identity.people import Owner
 
 SESSION_TTL_SECONDS: Final = 86_400
 

@@ -12,9 +12,9 @@ from pydantic import Field, StringConstraints
 
 from workflows.contracts.base import Tolerant
 from workflows.contracts.fields import Millis
+from workflows.contracts.identity.people import GitPeople
 from workflows.contracts.ids import LEASE_SECONDS
 from workflows.contracts.jobs import ArtifactRef, CutOff, Fence, Sha256, Step, StepResult
-from workflows.contracts.people import GitPeople
 from workflows.contracts.sealed import SignedApproval, SpecSignature
 from workflows.contracts.statuses import OnPartition, Outcome, QueueStatus
 

@@ -9,9 +9,9 @@ from pydantic import Field, StringConstraints
 
 from workflows.contracts.base import Frozen, Tolerant
 from workflows.contracts.fields import EnvName, EnvValue, ExitCode, Line, Name, Prose, Text, WholeSeconds
+from workflows.contracts.identity.proofs import Provable
 from workflows.contracts.jobs import Job, JobSpec, RetryPolicy
 from workflows.contracts.labels import Requirement
-from workflows.contracts.proofs import Provable
 from workflows.contracts.sealed import SpecSignature
 from workflows.contracts.statuses import Outcome, Priority
 from workflows.contracts.who import Message, Who

@@ -26,9 +26,9 @@ from workflows.contracts.fields import (
     Text,
     WholeSeconds,
 )
+from workflows.contracts.identity.people import GitPeople
 from workflows.contracts.ids import DEFAULT_POOL
 from workflows.contracts.labels import Requirement, contradiction
-from workflows.contracts.people import GitPeople
 from workflows.contracts.sealed import SignedApproval, SpecSignature
 from workflows.contracts.statuses import JobStatus, OnPartition, Outcome, Priority, QueueStatus
 

@@ -7,8 +7,8 @@ from pydantic import Field, computed_field
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.base import Tolerant
 from workflows.contracts.commands import BulkRedrive, DeadLetterFilter, Edit
+from workflows.contracts.identity.proofs import Claim
 from workflows.contracts.jobs import Job, JobSummary
-from workflows.contracts.proofs import Claim
 from workflows.contracts.statuses import JobStatus, QueueStatus
 
 T = TypeVar("T")

@@ -2,7 +2,7 @@
 
 from workflows.contracts.base import Frozen
 from workflows.contracts.fields import Person
-from workflows.contracts.proofs import Provable
+from workflows.contracts.identity.proofs import Provable
 
 
 class Who(Frozen):

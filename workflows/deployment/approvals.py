@@ -17,7 +17,7 @@ from workflows.contracts.deployments.approvals import ApprovalFacts
 from workflows.contracts.deployments.commands import Approve, Reject
 from workflows.contracts.deployments.deployment import Approval, Decision, Deployment
 from workflows.contracts.deployments.rules import ApprovalGroup, ApprovalPolicy
-from workflows.contracts.people import Somebody, identity_as_said, names_as_said, same_person
+from workflows.contracts.identity.people import Somebody, identity_as_said, names_as_said, same_person
 from workflows.deployment.parties import by_its_key, named_alike, own_work, parties_of
 
 _KEPT: Final = "kept as it was given, before persons were compared"

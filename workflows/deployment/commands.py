@@ -22,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
         RollbackCommand,
     )
     from workflows.contracts.deployments.deployment import Approval, Decision
-    from workflows.contracts.people import identity_as_said
+    from workflows.contracts.identity.people import identity_as_said
     from workflows.deployment import record, refusals
     from workflows.deployment.context import Context
     from workflows.deployment.inbox import Command, InboxStep, Note, NotNow, write

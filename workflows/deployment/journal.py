@@ -21,7 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.types import EventType
     from workflows.contracts.deployments.commands import DeploymentInput
     from workflows.contracts.deployments.deployment import Deployment, DeploymentWrite
-    from workflows.contracts.proofs import Claim
+    from workflows.contracts.identity.proofs import Claim
     from workflows.contracts.who import Who
     from workflows.deployment import record
     from workflows.deployment.presentation import deployment_details

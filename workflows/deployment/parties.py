@@ -6,7 +6,7 @@ Deliberately not here: what else an approval has to be (``approvals``).
 from collections.abc import Iterator
 
 from workflows.contracts.deployments.deployment import MAX_GIT_PEOPLE, Deployment
-from workflows.contracts.people import Parties, Somebody, identity_as_said, same_person, shared_key_name
+from workflows.contracts.identity.people import Parties, Somebody, identity_as_said, same_person, shared_key_name
 
 
 def parties_of(deployment: Deployment) -> Parties:

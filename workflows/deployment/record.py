@@ -23,8 +23,8 @@ from workflows.contracts.deployments.deployment import (
 from workflows.contracts.deployments.environments import Granted
 from workflows.contracts.deployments.services import ServiceDefinition, spec_fields
 from workflows.contracts.fields import MAX_TEXT_CHARACTERS, shortened
+from workflows.contracts.identity.people import GitPeople
 from workflows.contracts.jobs import Job
-from workflows.contracts.people import GitPeople
 from workflows.deployment.verification import added
 
 M = TypeVar("M", bound=BaseModel)

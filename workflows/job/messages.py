@@ -19,9 +19,9 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.types import EventType
     from workflows.contracts.commands import Amend, Cancel, Complete, Discard, Edit, Redrive
     from workflows.contracts.errors import ErrorCode
+    from workflows.contracts.identity.proofs import Claim
     from workflows.contracts.jobs import Job
     from workflows.contracts.labels import normalised
-    from workflows.contracts.proofs import Claim
     from workflows.contracts.statuses import JobStatus, QueueStatus
     from workflows.incoming import must_be
     from workflows.job import record

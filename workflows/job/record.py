@@ -18,9 +18,9 @@ from workflows.contracts.audit.types import EventType
 from workflows.contracts.commands import Amend, Edit, JobInput
 from workflows.contracts.errors import ErrorCode, field_errors
 from workflows.contracts.fields import MAX_TEXT_CHARACTERS, shortened
+from workflows.contracts.identity.proofs import Claim
 from workflows.contracts.ids import LEASE_SECONDS
 from workflows.contracts.jobs import Attempt, Job, new_job, spec_of
-from workflows.contracts.proofs import Claim
 from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
 from workflows.contracts.who import Who

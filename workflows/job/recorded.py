@@ -17,8 +17,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.events import AuditEvent
     from workflows.contracts.audit.types import EventType
     from workflows.contracts.commands import JobInput
+    from workflows.contracts.identity.proofs import Claim
     from workflows.contracts.jobs import Job
-    from workflows.contracts.proofs import Claim
     from workflows.contracts.records import JobWrite
     from workflows.contracts.statuses import JobStatus
     from workflows.contracts.who import Who

@@ -13,7 +13,7 @@ from workflows.contracts.audit.details import WITH_DETAILS, Details
 from workflows.contracts.audit.types import EventType, is_refusal
 from workflows.contracts.base import Tolerant
 from workflows.contracts.fields import Millis, shortened
-from workflows.contracts.proofs import Claim
+from workflows.contracts.identity.proofs import Claim
 from workflows.contracts.who import Message, Who
 
 

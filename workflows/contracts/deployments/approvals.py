@@ -7,7 +7,7 @@ from pydantic import Field
 
 from workflows.contracts.base import Tolerant
 from workflows.contracts.deployments.rules import ApprovalPolicy
-from workflows.contracts.people import Vouched
+from workflows.contracts.identity.people import Vouched
 
 
 class ApprovalQuestion(Tolerant):

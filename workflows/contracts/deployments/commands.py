@@ -15,8 +15,8 @@ from workflows.contracts.deployments.environments import Why
 from workflows.contracts.deployments.rules import Positive
 from workflows.contracts.deployments.services import EnvironmentName, Service
 from workflows.contracts.fields import CommitSha, Line, Millis, Prose
-from workflows.contracts.people import Parties, Vouched
-from workflows.contracts.proofs import Provable
+from workflows.contracts.identity.people import Parties, Vouched
+from workflows.contracts.identity.proofs import Provable
 from workflows.contracts.sealed import SignedApproval
 from workflows.contracts.who import Named, Who
 

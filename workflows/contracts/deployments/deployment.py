@@ -14,8 +14,8 @@ from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.base import Frozen, Tolerant
 from workflows.contracts.deployments.services import ServiceName, ServiceSpec
 from workflows.contracts.fields import CommitSha, GitRef, Millis, Prose, ShortLine
-from workflows.contracts.people import GitPeople, Parties, Vouched
-from workflows.contracts.proofs import Claim
+from workflows.contracts.identity.people import GitPeople, Parties, Vouched
+from workflows.contracts.identity.proofs import Claim
 from workflows.contracts.sealed import SignedApproval
 
 Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]

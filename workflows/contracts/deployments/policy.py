@@ -12,7 +12,7 @@ from pydantic import Field, StrictBool, StringConstraints
 from workflows.contracts.deployments.services import PolicyChange, ServiceName, ServiceSpec
 from workflows.contracts.errors import FieldError
 from workflows.contracts.fields import Text
-from workflows.contracts.people import Somebody, identity_of, same_person
+from workflows.contracts.identity.people import Somebody, identity_of, same_person
 from workflows.contracts.who import Named
 
 ENVIRONMENT_POLICY: Final = frozenset(

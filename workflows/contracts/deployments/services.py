@@ -32,10 +32,10 @@ from workflows.contracts.fields import (
     ShortLine,
     WholeSeconds,
 )
+from workflows.contracts.identity.people import Somebody
 from workflows.contracts.ids import DEFAULT_POOL
 from workflows.contracts.jobs import RetryPolicy, Step
 from workflows.contracts.labels import Requirement
-from workflows.contracts.people import Somebody
 from workflows.contracts.who import Named
 
 MAX_SERVICE_BYTES: Final = 192 * 1024

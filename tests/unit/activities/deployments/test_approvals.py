@@ -9,7 +9,7 @@ from workflows.contracts.access import Credential, CredentialKind
 from workflows.contracts.deployments.approvals import ApprovalQuestion
 from workflows.contracts.deployments.services import Service, ServiceSpec
 from workflows.contracts.errors import NotFound, Unavailable
-from workflows.contracts.people import Somebody, Vouched
+from workflows.contracts.identity.people import Somebody, Vouched
 
 _STEPS = [{"name": "deploy", "run": "true"}]
 _APPROVAL = {"required": 2}

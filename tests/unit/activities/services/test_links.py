@@ -11,7 +11,7 @@ from workflows.contracts.audit.events import EventQuery
 from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import Service, ServiceWrite
 from workflows.contracts.errors import InvalidState, ValidationFailed
-from workflows.contracts.people import Somebody
+from workflows.contracts.identity.people import Somebody
 
 REPO = "https://example.com/shop.git"
 

@@ -7,7 +7,7 @@ import pytest
 
 from agent.git.checkout import Checkout
 from tests.unit.repositories import Into, Repository
-from workflows.contracts.people import GitPeople, GitPerson
+from workflows.contracts.identity.people import GitPeople, GitPerson
 
 
 class Bench:

@@ -30,7 +30,7 @@ from workflows.contracts.deployments.deployment import (
 )
 from workflows.contracts.deployments.environments import EnvironmentState, Hold, LiveVersion
 from workflows.contracts.deployments.services import Service, ServiceSpec
-from workflows.contracts.people import GitPeople, GitPerson
+from workflows.contracts.identity.people import GitPeople, GitPerson
 from workflows.yaml_text import yaml_to_json
 
 NOW = 1_700_000_000_000

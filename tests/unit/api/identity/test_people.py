@@ -10,7 +10,7 @@ from api.auth.principal import Principal
 from api.identity.people import People, PersonRule
 from api.identity.policy import UnusablePolicy, load_policy
 from workflows.contracts.access import Credential, CredentialKind, Grant, Role
-from workflows.contracts.people import GitPerson, Somebody, same_person
+from workflows.contracts.identity.people import GitPerson, Somebody, same_person
 
 ANN = PersonRule.model_validate(
     {

@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from workflows.contracts.people import (
+from workflows.contracts.identity.people import (
     GitPerson,
     Somebody,
     Vouched,

@@ -7,7 +7,7 @@ import pytest
 from workflows.contracts.deployments import policy
 from workflows.contracts.deployments.policy import DecidePolicyChange, lacks_policy, no_second_person, policy_changes
 from workflows.contracts.deployments.services import PolicyChange, ServiceSpec
-from workflows.contracts.people import Somebody
+from workflows.contracts.identity.people import Somebody
 
 STEPS = [{"name": "d", "run": "./d"}]
 STAGING: dict[str, Any] = {"name": "staging", "steps": STEPS}

@@ -14,9 +14,9 @@ from workflows.contracts.deployments.commands import Approve, DeploymentInput
 from workflows.contracts.deployments.deployment import DeploymentRequest
 from workflows.contracts.deployments.environments import FreezeCommand
 from workflows.contracts.deployments.services import Service, ServiceSpec, ServiceWrite
+from workflows.contracts.identity.people import Parties, Somebody, Vouched, identity_of
+from workflows.contracts.identity.proofs import GOOD_FOR_MS, Claim, Provable
 from workflows.contracts.jobs import JobSpec
-from workflows.contracts.people import Parties, Somebody, Vouched, identity_of
-from workflows.contracts.proofs import GOOD_FOR_MS, Claim, Provable
 from workflows.contracts.who import Message
 
 SECRET, OTHER = (

@@ -17,7 +17,7 @@ from workflows.contracts.deployments.approvals import ApprovalFacts
 from workflows.contracts.deployments.commands import Approve
 from workflows.contracts.deployments.deployment import Approval, Decision, Deployment
 from workflows.contracts.deployments.rules import ApprovalGroup, ApprovalPolicy
-from workflows.contracts.people import GitPeople, GitPerson, Parties, Somebody, Vouched, identity_of
+from workflows.contracts.identity.people import GitPeople, GitPerson, Parties, Somebody, Vouched, identity_of
 from workflows.deployment import judging
 from workflows.deployment.approvals import approval_refused, in_force, judged, missing
 from workflows.deployment.context import Context

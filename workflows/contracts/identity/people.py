@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, ValidationInfo
 from workflows.contracts.base import Tolerant
 from workflows.contracts.fields import INCOMING, Millis, Person, without_misleading
 from workflows.contracts.folding import folded
-from workflows.contracts.proofs import authentication_code, same_code
+from workflows.contracts.identity.proofs import authentication_code, same_code
 
 _ADDRESS: Final = re.compile(r"[^<>]*<\s*([^<>\s]+@[^<>\s]+)\s*>")
 _ANYWHERE: Final = re.compile(r"[^\s<>()\"',;:\[\]\\]+@[^\s<>()\"',;:\[\]\\]+")

@@ -8,8 +8,8 @@ import typer
 from api.cli.client.connection import USAGE, CliError
 from api.cli.client.http import ApiClient, ApiRefused
 from api.cli.client.submit import parse_duration
-from api.cli.commands.agent_views import print_pool, print_pools
 from api.cli.commands.common import AsJson, DataDir, Reason, example, open_api, sub_app
+from api.cli.commands.fleet.agent_views import print_pool, print_pools
 from api.cli.output import note, print_json, say
 from api.cli.scaling.scaler import POOLS
 from workflows.contracts.agents import PoolBounds, PoolView

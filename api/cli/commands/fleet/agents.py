@@ -12,8 +12,8 @@ from api.agents.schemas import AgentView
 from api.cli.client.connection import USAGE, CliError
 from api.cli.client.http import ApiClient, ApiRefused
 from api.cli.client.submit import parse_duration
-from api.cli.commands.agent_views import print_agent, print_agents
 from api.cli.commands.common import All, AsJson, DataDir, Limit, Reason, example, for_each, open_api, sub_app
+from api.cli.commands.fleet.agent_views import print_agent, print_agents
 from api.cli.output import print_json, say
 from workflows.contracts.agents import AgentStatus
 

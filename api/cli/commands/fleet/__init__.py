@@ -1,0 +1,1 @@
+"""Commands about agents: their pools, keys, questions to them, and values sealed to them."""

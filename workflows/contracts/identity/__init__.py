@@ -1,0 +1,1 @@
+"""Who somebody is, which names are one, and whose word something is."""
