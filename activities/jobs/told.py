@@ -14,7 +14,6 @@ from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus, QueueStatus
 from workflows.contracts.who import Who
 
-_ACTIVE: Final = frozenset({QueueStatus.CLAIMED, QueueStatus.RUNNING})
 _ENDS: Final = {
     JobStatus.SUCCESS: EventType.JOB_SUCCEEDED,
     JobStatus.FAILED: EventType.JOB_FAILED,
@@ -27,8 +26,17 @@ _ENDS: Final = {
 
 def with_what_is_told(write: JobWrite) -> JobWrite:
     """The write with the event of its change, if it has one. One change has one event id, whoever writes it again."""
-    event = _told(write)
-    return write if event is None else write.model_copy(update={"events": [*write.events, event]})
+    events = [event for event in (_begun(write), _told(write)) if event is not None]
+    return write.model_copy(update={"events": [*write.events, *events]}) if events else write
+
+
+def _begun(write: JobWrite) -> AuditEvent | None:
+    """Of the attempt that was in line when the record was written last; it may be over by now."""
+    job, last = write.job, write.job.attempts[-1] if write.job.attempts else None
+    if write.previous is not QueueStatus.QUEUED or last is None or last.claimed_at is None:
+        return None
+    said = AttemptBegun(attempt=last.number, agent=last.agent_id or "", **_service(job))
+    return _event(job, said, f"{last.number}-started", last.claimed_at)
 
 
 def _told(write: JobWrite) -> AuditEvent | None:
@@ -40,9 +48,6 @@ def _told(write: JobWrite) -> AuditEvent | None:
         return _ended(job, None)
     if last is None or before is QueueStatus.DEAD_LETTERED:
         return None
-    if job.queue_status in _ACTIVE and before is QueueStatus.QUEUED:
-        said = AttemptBegun(attempt=last.number, agent=last.agent_id or "", **_service(job))
-        return _event(job, said, f"{last.number}-started", last.claimed_at or last.queued_at)
     if job.queue_status is QueueStatus.QUEUED and last.finished_at is not None:
         return _event(job, _attempt_ended(job, last), f"{last.number}-ended", last.finished_at, last.message)
     return None

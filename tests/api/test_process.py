@@ -70,6 +70,7 @@ def base_environment(aws_endpoint: str, temporal: str) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": "test",
         "HYBRIDCI_ADMIN_KEY": ADMIN_KEY,
         "HYBRIDCI_AGENT_KEY": AGENT_KEY,
+        "HYBRIDCI_SIGNING_KEY": "a secret of the API and the worker, long enough",
         "HYBRIDCI_PORT": str(servers.free_port()),
     }
 
@@ -150,15 +151,23 @@ def test_a_job_goes_through_the_real_parts(stack: Stack) -> None:
 
 
 def test_what_agents_deliver_is_kept_in_the_real_stores(stack: Stack) -> None:
-    job_id = str(stack.api.post(JOBS, json={**SPEC, "pool": "nobody"}).json()["job_id"])
-    put = f"/api/queue/jobs/{job_id}/attempts/1"
+    job_id = str(stack.api.post(JOBS, json={**SPEC, "pool": "delivers"}).json()["job_id"])
+    put, who = f"/api/queue/jobs/{job_id}/attempts/1", {"agent_id": "by-hand", "pool": "delivers"}
+    made = stack.agent.post("/api/agents/register", json={**who, "instance": "instance-1", "via": "http"})
+    own = {"Authorization": f"Bearer {made.json()['token']}"}
+    answer = stack.agent.post("/api/queue/claim", json={**who, "wait_seconds": 10}, headers=own)
+    assert answer.status_code == 200, answer.text
+    claimed = answer.json()["jobs"]
+    assert [claim["job_id"] for claim in claimed] == [job_id]
+    lease = {"agent_id": "by-hand", "lease_token": claimed[0]["lease_token"]}
+    assert stack.agent.patch(f"/api/queue/jobs/{job_id}/start", json=lease, headers=own).is_success
     data = os.urandom(2_000_000)
     digest = hashlib.sha256(data).hexdigest()
     assert stack.agent.put(
-        f"{put}/log/0", content=data[:1000], headers={"Log-Marks": "[[0, 1700000000000]]"}
+        f"{put}/log/0", content=data[:1000], headers={"Log-Marks": "[[0, 1700000000000]]", **own}
     ).is_success
-    assert stack.agent.put(f"{put}/log/1000", content=b"", headers={"Log-Final": "true"}).is_success
-    sent = stack.agent.put(f"{put}/artifacts/dist/a.bin", content=data, headers={"Content-SHA256": digest})
+    assert stack.agent.put(f"{put}/log/1000", content=b"", headers={"Log-Final": "true", **own}).is_success
+    sent = stack.agent.put(f"{put}/artifacts/dist/a.bin", content=data, headers={"Content-SHA256": digest, **own})
     assert sent.status_code == 204, sent.text
     assert stack.api.get(f"{JOBS}/{job_id}/logs").content == data[:1000]
     assert stack.api.get(f"{JOBS}/{job_id}/artifacts").json()["items"] == [

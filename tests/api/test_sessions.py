@@ -21,6 +21,8 @@ JOBS = "/api/dashboard/jobs"
 RULES = """
 users:
   - {match: {issuer: corp, groups: {contains: dev}}, grants: [{role: developer}]}
+workloads:
+  - {name: ci, match: {issuer: corp, repository: acme/shop}, grants: [{role: developer}]}
 """
 BEARER = {"Authorization": f"Bearer {ADMIN_KEY}"}
 

@@ -175,7 +175,13 @@ async def _records_equal_workflows(plant: Plant, jobs: Sequence[Job]) -> None:
     for job in jobs:
         handle = client.get_workflow_handle(job_workflow_id(job.job_id), result_type=Job)
         workflow: Any = await handle.result() if job.status.final else await handle.query("state", result_type=Job)
-        assert plant.job(job.job_id).model_dump() == workflow.model_copy(update=NOT_SHOWN).model_dump()
+        shown = plant.job(job.job_id)
+        attempts = [
+            told if said.reported else told.model_copy(update={"log_bytes": said.log_bytes})
+            for told, said in zip(shown.attempts, workflow.attempts, strict=True)
+        ]  # the log of a lost attempt is as long as what came of it, which nobody reported
+        told = shown.model_copy(update={"attempts": attempts})
+        assert told.model_dump() == workflow.model_copy(update=NOT_SHOWN).model_dump()
 
 
 def _counted(plant: Plant) -> dict[str, int]:

@@ -82,6 +82,9 @@ def customer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Customer]:
         assert made.returncode == 0, made.stderr
         knowledge: Any = _knowledge(theirs, aws.port, values, keys)
         agent = plant.agent("agent", POOL, **knowledge)
+        shown = run(["pool-key", "show", "--file", str(keys)])
+        pinned = run(["pool", "pin-keys", POOL, shown.stdout.split()[-1], "--data-dir", str(plant.stack.data)])
+        assert pinned.returncode == 0, pinned.stderr
         yield Customer(plant, agent, values)
     finally:
         aws.kill()

@@ -3,12 +3,13 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from temporalio.api.common.v1 import Payload, Payloads
 from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 from temporalio.api.taskqueue.v1 import TaskQueue
@@ -22,8 +23,10 @@ from temporalio.client import Client
 
 from activities.clock import epoch_millis
 from activities.repairs.watch import Watch
-from tests.workflows.conftest import keep_history
+from activities.settings import ApprovalSettings
+from tests.workflows.conftest import keep_deployment_histories, keep_history
 from tests.workflows.deployment_harness import Deploys
+from tests.workflows.deployment_harness import deploys as started_deploys
 from workflows.client.deployments import DeploymentClient
 from workflows.client.jobs import JobClient
 from workflows.client.proving import Prover
@@ -75,6 +78,15 @@ class OddAgent:
             attempt=attempt.attempt, agent_id="odd-agent", outcome=Outcome.SUCCEEDED, claimed_at=1, finished_at=2
         )
         await self.answer(task, await self._client.data_converter.encode([result]))
+
+
+@pytest.fixture
+async def deploys(temporal_client: Client, request: pytest.FixtureRequest) -> AsyncIterator[Deploys]:
+    """As in production, where a job that a repair starts again is believed by its proof."""
+    settings = ApprovalSettings(signing_key=SecretStr("a secret that the API and the control worker share"))
+    async with started_deploys(temporal_client, settings) as started:
+        yield started
+        await keep_deployment_histories(request, started)
 
 
 @asynccontextmanager

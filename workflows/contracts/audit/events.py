@@ -22,8 +22,8 @@ class AuditEvent(Tolerant):
 
     ``action`` is an ``EventType``'s word; one that this version does not know is read all the same. ``refused``: it was
     asked for and nothing was done; events of versions that did not write it are known by their word. ``by``, ``via``,
-    ``address``, ``role``, ``key_id``: as in ``Who``. ``unverified``: it was sent straight to Temporal, so nobody knows
-    that ``by`` asked for it. ``claim``: whose word it is, until it is written down.
+    ``address``, ``role``, ``key_id``: as in ``Who``; ``via`` temporal: it was sent straight there, so nobody knows that
+    ``by`` asked for it. ``claim``: whose word it is, until it is written down.
     """
 
     event_id: str
@@ -44,7 +44,6 @@ class AuditEvent(Tolerant):
     reason: str | None = None
     message: str = ""
     details: dict[str, Any] = Field(default_factory=dict[str, Any])
-    unverified: bool = Field(default=False, exclude_if=lambda unverified: not unverified)
     claim: SkipJsonSchema[Claim | None] = Field(default=None, exclude_if=lambda claim: claim is None)
     refused: bool = Field(default_factory=lambda data: is_refusal(data.get("action")))
 

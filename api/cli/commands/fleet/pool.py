@@ -79,7 +79,7 @@ def pin_keys(
     pool: PoolName,
     keys: Annotated[
         list[str] | None,
-        typer.Argument(metavar="KEY…", help="What `hybridci pool-key show` prints on an agent's host, newest first."),
+        typer.Argument(metavar="KEY…", help="As `hybridci pool-key show --file FILE` prints them on an agent's host."),
     ] = None,
     none: Annotated[bool, typer.Option("--none", help="Take away those that are pinned.")] = False,
     reason: Reason = None,

@@ -64,7 +64,7 @@ def _pinned_key(api: ApiClient, pool: str) -> str:
         return str(keys[0])
     if answer.get("public_keys"):
         why = f"Agents of pool {pool} have keys for sealed values, but no operator has pinned one"
-        what = "On the host of an agent run `hybridci pool-key show`"
+        what = "On the host of an agent run `hybridci pool-key show --file FILE`"
     else:
         why = f"No key for sealed values is pinned for pool {pool}, and none of its agents has one"
         what = "Make one with `hybridci pool-key generate`, set HYBRIDCI_POOL_KEYS_FILE for its agents"
