@@ -1,7 +1,8 @@
 """What the trail tells of a change of a job's record, besides what somebody asked for: its attempts and its end.
 
 Derived from the write itself, so that it is kept in the record's transaction, also for workflows that were begun by an
-earlier version. Deliberately not here: who asked for what (``workflows.job.recorded``).
+earlier version. An attempt that began and ended between two writes is told with its end, which says whose it was and
+how long it took. Deliberately not here: who asked for what (``workflows.job.recorded``).
 """
 
 from typing import Final
@@ -14,6 +15,7 @@ from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus, QueueStatus
 from workflows.contracts.who import Who
 
+_ACTIVE: Final = frozenset({QueueStatus.CLAIMED, QueueStatus.RUNNING})
 _ENDS: Final = {
     JobStatus.SUCCESS: EventType.JOB_SUCCEEDED,
     JobStatus.FAILED: EventType.JOB_FAILED,
@@ -26,17 +28,8 @@ _ENDS: Final = {
 
 def with_what_is_told(write: JobWrite) -> JobWrite:
     """The write with the event of its change, if it has one. One change has one event id, whoever writes it again."""
-    events = [event for event in (_begun(write), _told(write)) if event is not None]
-    return write.model_copy(update={"events": [*write.events, *events]}) if events else write
-
-
-def _begun(write: JobWrite) -> AuditEvent | None:
-    """Of the attempt that was in line when the record was written last; it may be over by now."""
-    job, last = write.job, write.job.attempts[-1] if write.job.attempts else None
-    if write.previous is not QueueStatus.QUEUED or last is None or last.claimed_at is None:
-        return None
-    said = AttemptBegun(attempt=last.number, agent=last.agent_id or "", **_service(job))
-    return _event(job, said, f"{last.number}-started", last.claimed_at)
+    event = _told(write)
+    return write if event is None else write.model_copy(update={"events": [*write.events, event]})
 
 
 def _told(write: JobWrite) -> AuditEvent | None:
@@ -48,6 +41,9 @@ def _told(write: JobWrite) -> AuditEvent | None:
         return _ended(job, None)
     if last is None or before is QueueStatus.DEAD_LETTERED:
         return None
+    if job.queue_status in _ACTIVE and before is QueueStatus.QUEUED:
+        said = AttemptBegun(attempt=last.number, agent=last.agent_id or "", **_service(job))
+        return _event(job, said, f"{last.number}-started", last.claimed_at or last.queued_at)
     if job.queue_status is QueueStatus.QUEUED and last.finished_at is not None:
         return _event(job, _attempt_ended(job, last), f"{last.number}-ended", last.finished_at, last.message)
     return None
