@@ -347,6 +347,7 @@ async def test_an_environment_goes_on_after_its_repair(deploys: Deploys) -> None
     assert state.hold is None
     assert state.live is not None
     assert state.live.deployment_id == live.deployment_id
+    await until_stuck(deploys, of_environment(deploys, "staging"))
     await RepairClient(deploys.client).repair(repair(of_environment(deploys, "staging")))
     await deploys.live("1.1")  # through both of them
 
