@@ -105,6 +105,8 @@ class ApplyService(_Changing):
     async def call(self, ctx: Context[ServiceContext]) -> Context[ServiceContext]:
         """Optimistic: reads the present version, and again when another change came between."""
         write, change_id = require(ctx, "write", ServiceWrite), require(ctx, "change_id", str)
+        if (made := await self._made_before(write.name, change_id)) is not None:
+            return ctx.insert("service", made)  # also when its workflow was taken back and runs again
         for _ in range(_TRIES):
             present = await self._services.get(write.name)
             version = present.version if present is not None else 0

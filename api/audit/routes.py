@@ -34,6 +34,8 @@ _EVENT_STREAM: Final = "text/event-stream"
 _STREAM_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _MAX_POSITION: Final = 1500
 _SLOW_SECONDS: Final = 30.0
+_ASK_AGAIN_MS: Final = 15_000
+_UNKNOWN_NOW: Final = "the key is not known any more"
 """So long a follower may take for what is sent to it."""
 _EXPORT_PAGE: Final = 100
 Moment = Annotated[int, Field(ge=0, lt=1 << 53)]
@@ -149,15 +151,24 @@ async def _followed(
     await stack.enter_async_context(ports.tail.followed())  # a store that is down is a 503, and no broken 200
 
     async def told() -> AsyncGenerator[Told, None]:
+        asked_at = ports.clock()
         async with stack, aclosing(FeedFollower(ports.tail, begin, sees).told()) as following:
             async for each in following:
                 yield each
-                if isinstance(each, FeedQuiet) and not await _still_known(request, ports):
-                    yield Ended(each.position, "the key is not known any more")
+                if isinstance(each, Ended) or not (isinstance(each, FeedQuiet) or _long_since(asked_at, ports)):
+                    continue
+                asked_at = ports.clock()
+                if not await _still_known(request, ports):
+                    yield Ended(each.position if isinstance(each, FeedQuiet) else each[-1].position, _UNKNOWN_NOW)
                     return
 
     text, media = (as_lines, _JSON_LINES) if wanted.stream == "jsonl" else (as_events, _EVENT_STREAM)
     return PatientStream(text(told()), headers=_STREAM_HEADERS, media_type=media, seconds=_SLOW_SECONDS)
+
+
+def _long_since(asked_at: int, ports: AuditPorts) -> bool:
+    """A busy feed has no quiet moment."""
+    return ports.clock() - asked_at >= _ASK_AGAIN_MS
 
 
 async def _still_known(request: Request, ports: AuditPorts) -> bool:

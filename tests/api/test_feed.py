@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from activities.stores.memory.events import MemoryEventStore
-from api.audit import follow
+from api.audit import follow, routes
 from api.audit.events import as_events
 from api.audit.follow import Ended, FeedFollower, FeedQuiet, Told
 from api.audit.positions import heads_of, position_of
@@ -179,6 +179,17 @@ async def test_a_key_that_was_revoked_is_followed_no_longer(gate: Gate, monkeypa
     async with serving(gate.bench.app) as client, following(client, "&action=none.", key=made["key"]) as stream:
         revoked = await gate.bench.admin.delete(f"/api/access/keys/{made['key_id']}")
         assert revoked.status_code in {200, 204}
+        assert (await stream.event())["reason"] == "the key is not known any more"
+
+
+async def test_nor_on_a_feed_that_is_never_quiet(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "_ASK_AGAIN_MS", 0)
+    made = await gate.make({"role": "operator"})
+    async with serving(gate.bench.app) as client, following(client, "&action=busy.", key=made["key"]) as stream:
+        revoked = await gate.bench.admin.delete(f"/api/access/keys/{made['key_id']}")
+        assert revoked.status_code in {200, 204}
+        await gate.bench.stores.events.append(make_event("one", action="busy.one"))
+        assert (await stream.event())["id"] == "one"
         assert (await stream.event())["reason"] == "the key is not known any more"
 
 

@@ -1,5 +1,6 @@
 """What is sent straight to Temporal is not taken for what the API sends: starts, services, policies, and the trail."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -131,6 +132,29 @@ async def test_nor_one_that_says_how_far_it_is_already(strict: Deploys) -> None:
     begun = job.model_copy(update={"resume": submitted(job, 1)})
     said = await by_hand(strict, "JobWorkflow", begun, job_workflow_id(job.job_id))
     assert "it was sent straight to Temporal" in said
+
+
+async def test_nor_one_that_temporal_starts_again_by_a_schedule(strict: Deploys) -> None:
+    """Its next run is a continued one, too, with what the first was given."""
+    start = start_of(strict)
+    done = DeploymentResume(
+        deployment=new_deployment(start, 1), progress='{"phase":"roll_out","granted":{"fence":7,"environment":"x"}}'
+    )
+    handle = await strict.client.start_workflow(
+        "DeploymentWorkflow",
+        start.model_copy(update={"resume": done}),
+        id=workflow_of(start),
+        task_queue=CONTROL_QUEUE,
+        cron_schedule="@every 1s",
+    )
+    first = (await handle.describe()).run_id
+    async with asyncio.timeout(20):
+        while (await handle.describe()).run_id == first:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    await asyncio.sleep(2)
+    await handle.terminate("the test is over")
+    assert strict.ran == []
+    assert await strict.stores.deployments.get(start.deployment_id) is None
 
 
 async def test_what_was_sent_once_is_no_key_to_send_it_again(strict: Deploys) -> None:

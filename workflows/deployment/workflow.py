@@ -24,7 +24,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.progress import Failed, Interrupted, Phase, Renew
     from workflows.deployment.signals import SIGNALS
     from workflows.deployment.state import State
-    from workflows.job.recorded import now_ms, started_ms
+    from workflows.job.recorded import is_continued, now_ms, started_ms
     from workflows.shielded import shielded
 
 _CANCELLED: Final = CancelDeployment(by="temporal", reason="Cancelled in Temporal.")
@@ -37,7 +37,7 @@ class DeploymentWorkflow:
 
     @workflow.init
     def __init__(self, start: DeploymentInput) -> None:
-        if workflow.info().continued_run_id is None:  # only the run before can hand something on
+        if not is_continued():
             start = start.model_copy(update={"resume": None})
         self._created = start.resume is not None
         self._rejected: ApplicationError | None = None

@@ -15,7 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.events import AuditEvent
     from workflows.contracts.deployments.environments import EnvironmentInput, EnvironmentState, EnvironmentWrite
     from workflows.environment.presentation import environment_details
-    from workflows.job.recorded import next_sequence, now_ms
+    from workflows.job.recorded import is_continued, next_sequence, now_ms
 
 _EVENT_IDS: Final = uuid.UUID("5f0c1a52-8a44-5c1b-9f0e-2b6c0f6d7e11")
 
@@ -25,7 +25,7 @@ class RecordedEnvironment:
 
     def __init__(self, start: EnvironmentInput) -> None:
         empty = EnvironmentState(service_name=start.service_name, environment=start.environment)
-        handed_on = start.resume if workflow.info().continued_run_id is not None else None  # by the run before
+        handed_on = start.resume if is_continued() else None
         self._state = handed_on or empty
         self._written = handed_on
         self._calls = Calls()

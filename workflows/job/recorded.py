@@ -132,6 +132,14 @@ def started_ms() -> int:
     return int(workflow.info().workflow_start_time.timestamp() * 1000)
 
 
+def is_continued() -> bool:
+    """Whether the run before has handed something on (continue-as-new). A schedule or a retry of Temporal's, which only
+    somebody else can have asked for, starts a run anew with what it was given first.
+    """
+    info = workflow.info()
+    return info.continued_run_id is not None and not info.cron_schedule and info.retry_policy is None
+
+
 def now_ms() -> int:
     """The workflow's time, epoch milliseconds."""
     return workflow.time_ns() // 1_000_000

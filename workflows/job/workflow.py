@@ -28,7 +28,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.job.lost_attempt import answerer, reported, unreported
     from workflows.job.messages import JobMessages, Stop
     from workflows.job.presentation import attempt_summary
-    from workflows.job.recorded import now_ms, started_ms
+    from workflows.job.recorded import is_continued, now_ms, started_ms
     from workflows.job.retry import MAX_DECLINES, Action, RetryDecision, decide
     from workflows.shielded import shielded
 
@@ -47,7 +47,7 @@ class JobWorkflow(JobMessages):
     @workflow.init
     def __init__(self, start: JobInput) -> None:
         if start.resume is not None:
-            by_repair = workflow.info().continued_run_id is None
+            by_repair = not is_continued()
             claim = start.heard(started_ms()).claim() if by_repair else None
             super().__init__(start.resume, written=start.resume, claim=claim)
         elif start.accepted_at is not None:
