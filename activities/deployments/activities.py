@@ -5,6 +5,7 @@ Deliberately not here: the rules (links, ``reconcile``) and how errors cross to 
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -61,6 +62,7 @@ class DeploymentActivities:
         """
         workflow_id, claim = activity.info().workflow_id, write.claim
         doubt = None if claim is None else self.witness.doubt(claim, workflow_id, instead=_START_ANEW)
+        await self._require_not_ended(write.deployment.deployment_id)
         await run_chain(self.creation, {"write": self._attested(write)}, result="outcome", kind=WriteOutcome)
         return doubt
 
@@ -103,6 +105,12 @@ class DeploymentActivities:
         if asker.workflow_type != "DeploymentWorkflow" or not own:
             raise InvalidState("Nothing was signed: a deployment's job is signed for its own workflow only.")
         return self.signer.sign(start)
+
+    async def _require_not_ended(self, deployment_id: str) -> None:
+        """A workflow that has closed can be taken back, or its id be used again: what was proven then would count."""
+        with suppress(NotFound):
+            if (await self.reader.get(deployment_id)).closed:
+                raise InvalidState(f"Deployment {deployment_id} has ended; it is not run again. {_START_ANEW}")
 
     def _attested(self, write: DeploymentWrite) -> DeploymentWrite:
         return write.model_copy(update={"events": self.witness.attested(write.events, activity.info().workflow_id)})

@@ -180,6 +180,22 @@ async def test_what_was_sent_once_is_no_key_to_send_it_again(strict: Deploys) ->
     assert [(event.via, event.role) for event in found.items] == [("temporal", None)] * 3
 
 
+async def test_a_deployment_that_has_ended_is_not_run_again(strict: Deploys) -> None:
+    """Temporal takes a closed workflow back, and gives its id again: the proofs of then would be good."""
+    start = start_of(strict)
+    begun = await strict.releases.start(start)
+    await strict.until_waits(begun, "waits for approval")
+    await strict.releases.command(begun, Reject(by=BOB, reason="no"))
+    ended = await strict.until_status(begun, "failed")
+    await strict.handle(begun).result()
+    ran = len(strict.ran)
+    again = Prover(SECRET.encode()).proven(start, workflow_of(start))
+    said = await by_hand(strict, "DeploymentWorkflow", again, workflow_of(start))
+    assert f"Deployment {start.deployment_id} has ended; it is not run again" in said, said
+    assert len(strict.ran) == ran
+    assert (await strict.get(begun)).sequence == ended.sequence
+
+
 async def test_where_it_may_begin_no_approval_of_it_counts_as_verified(temporal_client: Client) -> None:
     """Who started it and who wrote it are the word of nobody knows whom."""
     both = WITH_SECRET.model_copy(update={"allow_unverified": True})
