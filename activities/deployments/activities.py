@@ -6,7 +6,7 @@ Deliberately not here: the rules (links, ``reconcile``) and how errors cross to 
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from temporalio import activity
@@ -24,9 +24,11 @@ from activities.stores.interfaces import WriteOutcome
 from workflows.contracts.commands import JobInput, ReconcileResult
 from workflows.contracts.deployments.approvals import ApprovalFacts, ApprovalQuestion
 from workflows.contracts.deployments.deployment import Deployment, DeploymentWrite
-from workflows.contracts.errors import InvalidState, NotFound
+from workflows.contracts.errors import Conflict, InvalidState, NotFound
 from workflows.contracts.sealed import SpecSignature
+from workflows.newest import Newest
 
+_MAX_KNOWN_RUNS: Final = 5_000
 _START_ANEW: Final = "Start the deployment through the API: `hybridci deploy start SERVICE --version V --sha SHA`."
 
 
@@ -41,6 +43,7 @@ class DeploymentActivities:
     signer: SpecSigner
     approvals: Approvals
     witness: Witness
+    _own_runs: Newest[str, None] = field(default_factory=lambda: Newest(_MAX_KNOWN_RUNS))
 
     def all(self) -> Sequence[Callable[..., Any]]:
         """Every activity, for ``Worker(activities=…)``."""
@@ -62,14 +65,18 @@ class DeploymentActivities:
         """
         workflow_id, claim = activity.info().workflow_id, write.claim
         doubt = None if claim is None else self.witness.doubt(claim, workflow_id, instead=_START_ANEW)
-        await self._require_not_ended(write.deployment.deployment_id)
+        await self._require_own_run(write.deployment.deployment_id)
         await run_chain(self.creation, {"write": self._attested(write)}, result="outcome", kind=WriteOutcome)
         return doubt
 
     @activity.defn(name="record_deployment")
     @speaks_temporal
     async def record_deployment(self, write: DeploymentWrite) -> None:
-        """Write the record's next state. A write that is there already, or older, changes nothing."""
+        """Write the record's next state. A write that is there already, or older, changes nothing.
+
+        Raises conflict, not retryable, when another run of the workflow has ended the deployment.
+        """
+        await self._require_own_run(write.deployment.deployment_id)
         await written(self.writer.write, self._attested(write), shorter_deployment)
 
     @activity.defn(name="load_deployment")
@@ -104,13 +111,21 @@ class DeploymentActivities:
         own = start.deployment_id is not None and (asker.workflow_id or "").endswith(f"-{start.deployment_id}")
         if asker.workflow_type != "DeploymentWorkflow" or not own:
             raise InvalidState("Nothing was signed: a deployment's job is signed for its own workflow only.")
+        await self._require_own_run(start.deployment_id or "")
         return self.signer.sign(start)
 
-    async def _require_not_ended(self, deployment_id: str) -> None:
-        """A workflow that has closed can be taken back, or its id be used again: what was proven then would count."""
+    async def _require_own_run(self, deployment_id: str) -> None:
+        """Temporal takes a workflow that has closed back, and gives its id again: what was proven and approved then
+        would count once more. Looked up once for each run. Raises Conflict, Unavailable.
+        """
+        run_id = activity.info().workflow_run_id or ""
+        if run_id in self._own_runs:
+            return
         with suppress(NotFound):
-            if (await self.reader.get(deployment_id)).closed:
-                raise InvalidState(f"Deployment {deployment_id} has ended; it is not run again. {_START_ANEW}")
+            known = await self.reader.get(deployment_id)
+            if known.closed and known.closed_in != run_id:
+                raise Conflict(f"Deployment {deployment_id} has ended; it is not run again. {_START_ANEW}")
+        self._own_runs[run_id] = None
 
     def _attested(self, write: DeploymentWrite) -> DeploymentWrite:
         return write.model_copy(update={"events": self.witness.attested(write.events, activity.info().workflow_id)})

@@ -2,10 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import ResetReapplyExcludeType
+from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowFailureError
 
 from activities.clock import epoch_millis
@@ -23,7 +27,7 @@ from workflows.contracts.deployments.deployment import DeploymentRequest
 from workflows.contracts.deployments.environments import EnvironmentInput, EnvironmentState, HoldCommand
 from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import ServiceWrite
-from workflows.contracts.errors import InvalidState
+from workflows.contracts.errors import Conflict, InvalidState, NotFound
 from workflows.contracts.identity.proofs import GOOD_FOR_MS, Provable
 from workflows.contracts.ids import (
     CONTROL_QUEUE,
@@ -193,7 +197,48 @@ async def test_a_deployment_that_has_ended_is_not_run_again(strict: Deploys) -> 
     said = await by_hand(strict, "DeploymentWorkflow", again, workflow_of(start))
     assert f"Deployment {start.deployment_id} has ended; it is not run again" in said, said
     assert len(strict.ran) == ran
-    assert (await strict.get(begun)).sequence == ended.sequence
+    assert await strict.get(begun) == ended
+
+
+@pytest.mark.parametrize("said_again", [True, False])
+async def test_nor_one_that_is_taken_back_to_any_of_its_tasks(strict: Deploys, said_again: bool) -> None:
+    """With what was said to it since, or with an approval that is said to it now."""
+    begun = await waiting(strict, service_of(strict))
+    await strict.releases.command(begun, Reject(by=BOB, reason="no"))
+    ended = await strict.until_status(begun, "failed")
+    handle, ran = strict.handle(begun), len(strict.ran)
+    await handle.result()
+    ended = await strict.get(begun)
+    first = (await handle.describe()).run_id
+    history = (await handle.fetch_history()).events
+    tasks = [event.event_id for event in history if event.HasField("workflow_task_completed_event_attributes")]
+    assert len(tasks) > 2
+    refused = list[str]()
+    for task in tasks:
+        await strict.client.workflow_service.reset_workflow_execution(
+            ResetWorkflowExecutionRequest(
+                namespace=strict.client.namespace,
+                workflow_execution=WorkflowExecution(workflow_id=handle.id, run_id=first),
+                reason="again",
+                request_id=new_job_id(),
+                workflow_task_finish_event_id=task,
+                reset_reapply_exclude_types=[]
+                if said_again
+                else [ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_UPDATE],
+            )
+        )
+        if not said_again:
+            with suppress(InvalidState, NotFound, Conflict):  # it has failed already
+                await strict.releases.command(begun, vouched(begun, BOB))
+        try:
+            done = await asyncio.wait_for(handle.result(), 20)
+        except WorkflowFailureError as error:
+            refused.append(str(error.cause))
+        else:
+            assert done.status == ended.status, "it had done all already"
+    assert refused
+    assert all(f"Deployment {begun.deployment_id} has ended; it is not run again" in why for why in refused)
+    assert (len(strict.ran), await strict.get(begun)) == (ran, ended)
 
 
 async def test_where_it_may_begin_no_approval_of_it_counts_as_verified(temporal_client: Client) -> None:

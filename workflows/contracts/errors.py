@@ -72,7 +72,7 @@ class InvalidState(HybridCIError):
 
 
 class Conflict(HybridCIError):
-    """The idempotency key stands for another request."""
+    """The idempotency key stands for another request, or the record for another run of its workflow."""
 
     code = ErrorCode.CONFLICT
 

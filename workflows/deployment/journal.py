@@ -21,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.types import EventType
     from workflows.contracts.deployments.commands import DeploymentInput
     from workflows.contracts.deployments.deployment import Deployment, DeploymentWrite
+    from workflows.contracts.errors import ErrorCode
     from workflows.contracts.identity.proofs import Claim
     from workflows.contracts.who import Who
     from workflows.deployment import record
@@ -62,10 +63,12 @@ class Journal:
         """Write the record and the events noted since, in order, unless both are written already.
 
         One that is refused for good is told in the log and written with the next change: the deployment goes on.
-        Raises ApplicationError for the first write, without which there is none.
+        Raises ApplicationError for the first write, without which there is none, and for a deployment that has ended.
         """
         async with self._writing:
             self.change(record.bounded)
+            if self.state.deployment.closed and self.state.deployment.closed_in is None:
+                self.change(Deployment.model_copy, update={"closed_in": workflow.info().run_id})
             written, events, deployment = self.written, self._events, self.state.deployment
             same = written is not None and written.model_copy(
                 update={"sequence": deployment.sequence, "updated_at": deployment.updated_at}
@@ -84,7 +87,8 @@ class Journal:
                     summary=f"record: {deployment.status} {deployment.environment or ''}".strip(),
                 )
             except ApplicationError as error:
-                if written is None or not workflow.patched(_REFUSED_RECORD):
+                ended = error.type == ErrorCode.CONFLICT  # by the run that this one was made of
+                if written is None or ended or not workflow.patched(_REFUSED_RECORD):
                     raise
                 workflow.logger.error("the deployment's record is refused", exc_info=error)
                 self._events = [*events, *self._events][-_MOST_UNWRITTEN:]

@@ -193,12 +193,13 @@ class DeploymentSummary(Tolerant):
 class Deployment(Tolerant):
     """The record of a deployment.
 
-    ``environment`` is where it stands now. ``closed``: its workflow takes no more commands. ``cause`` is a short code
-    (``build_failed``, ``rejected``, ``approval_expired``, ``verification_failed``, ``metrics_breached``,
-    ``rollback_failed``, ``superseded``, ``cancelled``, …), ``error_message`` a sentence for people. ``sequence`` grows
-    with each write; ``fingerprint`` is a digest of the creating request. ``start_doubt``: why nobody knows who started
-    it; None when the API says so, and for those of before that was asked. ``git_people``: whom its commit names, as
-    agents found it in git; more than one only where they do not agree.
+    ``environment`` is where it stands now. ``closed``: its workflow takes no more commands; ``closed_in`` is the run of
+    it that ended so. ``cause`` is a short code (``build_failed``, ``rejected``, ``approval_expired``,
+    ``verification_failed``, ``metrics_breached``, ``rollback_failed``, ``superseded``, ``cancelled``, …),
+    ``error_message`` a sentence for people. ``sequence`` grows with each write; ``fingerprint`` is a digest of the
+    creating request. ``start_doubt``: why nobody knows who started it; None when the API says so, and for those of
+    before that was asked. ``git_people``: whom its commit names, as agents found it in git; more than one only where
+    they do not agree.
     """
 
     deployment_id: str
@@ -234,6 +235,7 @@ class Deployment(Tolerant):
     live_at: Millis | None = None
     completed_at: Millis | None = None
     closed: bool = False
+    closed_in: str | None = Field(default=None, exclude_if=lambda run_id: run_id is None)
     cause: str | None = None
     error_message: str | None = None
     created_by: str = ""
