@@ -99,19 +99,20 @@ class ApplyService(_Changing):
 
     Where the present service asks for a second person, another policy waits in the next version for one.
     ``change_id`` is the same each time one change is tried: a change that was stored before its answer was lost is
-    known by its audit event, and not refused for the version it made itself.
+    known by its audit event, and not refused for the version it made itself; so is one whose workflow was taken back
+    and runs again.
     """
 
     async def call(self, ctx: Context[ServiceContext]) -> Context[ServiceContext]:
         """Optimistic: reads the present version, and again when another change came between."""
         write, change_id = require(ctx, "write", ServiceWrite), require(ctx, "change_id", str)
-        if (made := await self._made_before(write.name, change_id)) is not None:
-            return ctx.insert("service", made)  # also when its workflow was taken back and runs again
         for _ in range(_TRIES):
             present = await self._services.get(write.name)
+            if (made := await self._made_before(write.name, change_id)) is not None:
+                return ctx.insert("service", made)
             version = present.version if present is not None else 0
             if write.expected_version not in {None, version}:
-                return ctx.insert("service", await self._stored_before(write, change_id, version))
+                raise _another_version(write, version)
             if present is not None and (present.spec == write.spec or _waits(present, write)):
                 return ctx.insert("service", present)
             service, events = self._changed(write, change_id, present)
@@ -148,17 +149,6 @@ class ApplyService(_Changing):
             words = f"took the place of a change that {lost.asked_by} had asked for"
             events.append(_event(dropped, write, f"{change_id}-dropped", service, words))
         return service, events
-
-    async def _stored_before(self, write: ServiceWrite, change_id: str, present: int) -> Service:
-        service = await self._made_before(write.name, change_id)
-        if service is not None:
-            return service
-        found = f"is version {present}" if present else "does not exist"
-        expected = f"version {write.expected_version}" if write.expected_version else "none"
-        raise InvalidState(
-            f"Service {write.name} {found}, but {expected} was expected. Look at it as it is now and apply again.",
-            version=present,
-        )
 
 
 class DecideOnPolicy(_Changing):
@@ -223,6 +213,15 @@ def _require_person(write: ServiceWrite) -> None:
         raise InvalidState(
             f"{write.by} is a machine, and another policy of {write.name} needs two persons: one of them must ask."
         )
+
+
+def _another_version(write: ServiceWrite, present: int) -> InvalidState:
+    found = f"is version {present}" if present else "does not exist"
+    expected = f"version {write.expected_version}" if write.expected_version else "none"
+    return InvalidState(
+        f"Service {write.name} {found}, but {expected} was expected. Look at it as it is now and apply again.",
+        version=present,
+    )
 
 
 def _waits(present: Service, write: ServiceWrite) -> bool:

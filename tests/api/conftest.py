@@ -1,8 +1,10 @@
 """The application on memory stores and a fake job client, asked in-process over ASGI."""
 
 import copy
+import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypedDict
 
 import httpx
@@ -201,3 +203,14 @@ async def bench() -> AsyncIterator[Bench]:
     app, stores, job_client, stop = memory_app()
     async with client(app, ADMIN_KEY) as admin, client(app, AGENT_TOKEN) as agent, client(app, None) as anyone:
         yield Bench(app, stores, job_client, job_client.releases, admin, agent, anyone, stop)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A folder with one commit."""
+    folder = tmp_path / "my shop"
+    folder.mkdir()
+    for arguments in (["init", "-q", "-b", "main"], ["commit", "-q", "--allow-empty", "-m", "first"]):
+        identity = ["-c", "user.name=Ann", "-c", "user.email=ann@example.com"]
+        subprocess.run(["git", *identity, *arguments], cwd=folder, check=True)
+    return folder

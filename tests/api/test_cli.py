@@ -3,70 +3,27 @@
 import hashlib
 import json
 import random
-import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
 from api.cli.client.connection import ApiConnection, CliError
-from api.cli.client.follow import Follower
-from api.cli.client.http import ApiClient, Unreachable
+from api.cli.client.http import ApiClient
 from api.cli.client.progress import lacking, place_in_line
-from api.cli.commands import dlq, job, queue
 from tests import servers
-from tests.api.cli_bench import ADMIN_KEY, AGENT_KEY, Line, Served, environment, served, start
-from workflows.contracts.jobs import Attempt, Job, StepResult
-from workflows.contracts.statuses import JobStatus, Outcome
-
-APPS = {"job": job.app, "dlq": dlq.app, "queue": queue.app}
+from tests.api.cli_bench import ADMIN_KEY, AGENT_KEY, Line, Served, served
+from tests.api.cli_jobs import call, told
+from workflows.contracts.statuses import JobStatus
 
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[Served]:
     with served() as server:
         yield server
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    folder = tmp_path / "my shop"
-    folder.mkdir()
-    for arguments in (["init", "-q", "-b", "main"], ["commit", "-q", "--allow-empty", "-m", "first"]):
-        identity = ["-c", "user.name=Ann", "-c", "user.email=ann@example.com"]
-        subprocess.run(["git", *identity, *arguments], cwd=folder, check=True)
-    return folder
-
-
-def call(api: Served | str, *arguments: str, key: str = ADMIN_KEY, text: str | None = None) -> Result:
-    url = api if isinstance(api, str) else api.url
-    env: dict[str, str | None] = {**environment(url, key), "HYBRIDCI_DATA_DIR": None}
-    return CliRunner().invoke(APPS[arguments[0]], list(arguments[1:]), env=env, input=text)
-
-
-def told(api: Served, *arguments: str) -> Any:
-    result = call(api, *arguments)
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
-
-
-class Silent:
-    """Shows no progress."""
-
-    def update(self, job: Job) -> None: ...
-    def begin(self, attempt: Attempt) -> None: ...
-    def clear(self) -> None: ...
-
-
-def follower(api: Served, url: str, job_id: str, **options: Any) -> tuple[ApiClient, BytesIO, Follower]:
-    client, sink = ApiClient(ApiConnection(url, ADMIN_KEY)), BytesIO()
-    return client, sink, Follower(client, job_id, sink, Silent(), **options)
 
 
 class TestSubmit:
@@ -287,189 +244,6 @@ class TestChanging:
         assert (request.canary.count, request.limit) == (2, 9)
 
 
-class TestLogs:
-    def test_bytes_pass_unchanged(self, api: Served) -> None:
-        data = random.Random(2).randbytes(100_000)
-        job_id = api.ended(log=data)
-        assert call(api, "job", "logs", job_id).stdout_bytes == data
-        assert call(api, "job", "logs", "-f", job_id).stdout_bytes == data
-        assert call(api, "job", "logs", job_id, "--attempt", "7").exit_code == 1
-        assert call(api, "job", "logs", job_id, "--attempt", "x").exit_code == 2
-
-    def test_attempts(self, api: Served) -> None:
-        job_id = api.submit()
-        for number, text in ((1, b"one\n"), (2, b"two")):
-            api.begin(job_id, number)
-            api.log(job_id, 0, text, attempt=number, final=True)
-            status = JobStatus.QUEUED if number == 1 else JobStatus.FAILED
-            api.end(job_id, status, attempt=number, size=len(text))
-        assert call(api, "job", "logs", job_id).stdout_bytes == b"two"
-        assert call(api, "job", "logs", job_id, "--attempt", "1").stdout_bytes == b"one\n"
-        assert call(api, "job", "logs", job_id, "--attempt", "all").stdout_bytes == b"one\ntwo"
-        assert call(api, "job", "logs", "-f", job_id, "--attempt", "all").stdout_bytes == b"one\ntwo"
-        stamped = call(api, "job", "logs", "-f", job_id, "--attempt", "all", "--timestamps").stdout
-        assert stamped == "2023-11-14T22:13:20.123Z one\n2023-11-14T22:13:20.123Z two\n"
-
-    @pytest.mark.parametrize("timestamps", [False, True])
-    def test_a_cut_line_leaves_no_gap_and_no_duplicate(self, api: Served, timestamps: bool) -> None:
-        generator = random.Random(3)
-        lines = [generator.randbytes(generator.randrange(200)).replace(b"\n", b"") + b"\n" for _ in range(2000)]
-        data = b"".join(lines)
-        job_id = api.submit()
-        api.begin(job_id)
-        cuts = [generator.randrange(600, 60_000) for _ in range(5)]
-        line = Line(api.port, cuts)
-        client, sink, reader = follower(api, line.url, job_id, timestamps=timestamps)
-        thread = threading.Thread(target=reader.follow, daemon=True)
-        thread.start()
-        for offset in range(0, len(data), 40_000):
-            api.log(job_id, offset, data[offset : offset + 40_000])
-        api.log(job_id, len(data), b"", final=True)
-        api.end(job_id, JobStatus.SUCCESS, size=len(data))
-        thread.join(30)
-        client.__exit__(None, None, None)
-        line.close()
-        assert not thread.is_alive()
-        assert line.connections > 2
-        received = sink.getvalue()
-        if timestamps:
-            received = (
-                b"".join(part.partition(b" ")[2] for part in received.splitlines(keepends=True))
-                if False
-                else (_without_stamps(received))
-            )
-        assert received == data
-
-    def test_an_api_that_restarts_is_waited_for(self, api: Served) -> None:
-        job_id = api.submit()
-        api.begin(job_id)
-        api.log(job_id, 0, b"before ")
-        line = Line(api.port, [])
-        client, sink, reader = follower(api, line.url, job_id)
-        thread = threading.Thread(target=reader.follow, daemon=True)
-        thread.start()
-        servers.wait_until(lambda: sink.getvalue() == b"before ", seconds=30, what="the first piece")
-        passed, connections = line.passed, line.connections
-        api.stop.append(True)  # its streams end, saying so in the middle of the log's line
-        servers.wait_until(lambda: line.passed > passed + 2000, seconds=30, what="an answer that says so")
-        line.break_off()
-        servers.wait_until(lambda: line.connections > connections + 1, seconds=30, what="two more tries")
-        assert sink.getvalue() == b"before "
-        api.stop.clear()
-        line.down = False
-        api.log(job_id, 7, b"after\n", final=True)
-        api.end(job_id, JobStatus.SUCCESS, size=13)
-        thread.join(40)
-        client.__exit__(None, None, None)
-        line.close()
-        assert sink.getvalue() == b"before after\n"
-
-    def test_an_api_that_stays_away_is_given_up(self, api: Served) -> None:
-        url = f"http://127.0.0.1:{servers.free_port()}"
-        client, _, reader = follower(api, url, api.submit(), give_up_seconds=0.3)
-        with client, pytest.raises(Unreachable):
-            reader.follow()
-
-    def test_what_a_lost_agent_did_not_send_is_not_invented(self, api: Served) -> None:
-        job_id = api.submit()
-        api.begin(job_id)
-        api.log(job_id, 0, b"half a li")
-        api.end(job_id, JobStatus.ERROR, size=0)
-        client, sink, reader = follower(api, api.url, job_id)
-        with client:
-            assert reader.follow().status is JobStatus.ERROR
-        assert sink.getvalue() == b"half a li"
-
-
-def _without_stamps(stamped: bytes) -> bytes:
-    stamp = b"2023-11-14T22:13:20.123Z "
-    lines = stamped.split(b"\n")
-    assert all(line.startswith(stamp) for line in lines[:-1])
-    return b"\n".join(line.removeprefix(stamp) for line in lines)
-
-
-class TestWaiting:
-    @pytest.mark.parametrize(
-        ("status", "outcome", "code", "expected"),
-        [
-            (JobStatus.SUCCESS, Outcome.SUCCEEDED, 0, 0),
-            (JobStatus.DEAD_LETTERED, Outcome.FAILED, 7, 7),
-            (JobStatus.TIMEOUT, Outcome.TIMED_OUT, None, 124),
-        ],
-    )
-    def test_exits_as_the_job_did(
-        self, api: Served, repository: Path, status: JobStatus, outcome: Outcome, code: int | None, expected: int
-    ) -> None:
-        process = start(
-            api.url, "job", "submit", "--repo", str(repository), "--run", "x", "--tag", f"w{expected}", "--wait"
-        )
-        job_id = _submitted(api, f"w{expected}")
-        api.begin(job_id)
-        api.log(job_id, 0, b"\xffhello\n", final=True)
-        attempt = api.job(job_id).attempts[0].model_copy(update={"outcome": outcome})
-        api.change(job_id, attempts=[attempt], exit_code=code)
-        _finish(api, job_id, status, outcome)
-        out, err = process.communicate(timeout=30)
-        assert (process.returncode, out) == (expected, b"\xffhello\n"), err.decode()
-        assert b"Attempt 1 on agent-7\n" in err
-
-    def test_json_keeps_stdout_for_the_record(self, api: Served, repository: Path) -> None:
-        process = start(
-            api.url, "job", "submit", "--repo", str(repository), "--run", "x", "--tag", "wj", "--wait", "--json"
-        )
-        job_id = _submitted(api, "wj")
-        api.begin(job_id)
-        api.log(job_id, 0, b"hello\n", final=True)
-        api.end(job_id, JobStatus.SUCCESS, size=6)
-        out, err = process.communicate(timeout=30)
-        assert json.loads(out)["status"] == "success"
-        assert b"hello\n" in err
-
-    def test_interrupt_detaches_and_the_job_goes_on(self, api: Served, repository: Path) -> None:
-        process = start(api.url, "job", "submit", "--repo", str(repository), "--run", "x", "--tag", "wi", "--wait")
-        job_id = _submitted(api, "wi")
-        api.begin(job_id)
-        api.log(job_id, 0, b"hello\n")
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"hello\n"
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
-        assert process.returncode == 130
-        assert f"hybridci job logs -f {job_id}" in err.decode()
-        assert f"hybridci job cancel {job_id}" in err.decode()
-        assert b"Traceback" not in err
-        assert api.job(job_id).status is JobStatus.RUNNING
-
-    def test_a_reader_that_goes_away_is_no_error_message(self, api: Served) -> None:
-        job_id = api.ended(log=b"line\n" * 200_000)
-        process = start(api.url, "job", "logs", job_id)
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"line\n"
-        process.stdout.close()
-        assert process.stderr is not None
-        assert process.stderr.read() == b""
-        process.stderr.close()
-        assert process.wait(30) == 141
-
-
-def _submitted(api: Served, tag: str) -> str:
-    found: list[str] = []
-
-    def there() -> bool:
-        page = told(api, "job", "list", "--json", "--limit", "10")
-        found[:] = [item["job_id"] for item in page["items"] if tag in item["tags"]]
-        return bool(found)
-
-    servers.wait_until(there, seconds=20, what="the submission")
-    return found[0]
-
-
-def _finish(api: Served, job_id: str, status: JobStatus, outcome: Outcome) -> None:
-    job = api.job(job_id)
-    ended = job.attempts[0].model_copy(update={"outcome": outcome, "finished_at": job.created_at + 1, "log_bytes": 7})
-    api.change(job_id, status=status, attempts=[ended])
-
-
 def test_place_in_line(api: Served) -> None:
     waiting = [api.submit(pool="line", priority=priority) for priority in ("NORMAL", "LOW", "NORMAL", "HIGH")]
     with ApiClient(ApiConnection(api.url, ADMIN_KEY)) as client:
@@ -492,36 +266,3 @@ def test_the_beginning_of_an_id(api: Served) -> None:
         for text, message in (("zz", "no job id"), ("0123456789", "None of the newest")):
             with pytest.raises(CliError, match=message):
                 client.find_job_id(text)
-
-
-def test_lines_and_steps_of_a_log(api: Served) -> None:
-    text = b"".join(b"line %d\n" % number for number in range(1, 31))
-    job_id = api.ended(log=text)
-    attempt = api.job(job_id).attempts[0]
-    steps = [StepResult(name="one", log_start=0, log_end=14), StepResult(name="two", log_start=14, log_end=21)]
-    api.change(job_id, attempts=[attempt.model_copy(update={"steps": steps})])
-    for options, expected in (
-        (["--lines", "3-4"], "line 3\nline 4\n"),
-        (["--lines", "-2"], "line 29\nline 30\n"),
-        (["--lines=29-", "-f"], "line 29\nline 30\n"),
-        (["--step", "2"], "line 3\n"),
-        (["--lines", "2", "--attempt", "1"], "line 2\n"),
-    ):
-        result = call(api, "job", "logs", job_id, *options)
-        assert (result.exit_code, result.stdout) == (0, expected), (options, result.output)
-    for options in (["--lines", "1", "--step", "1"], ["--lines", "1", "--attempt", "all"], ["--step", "0"]):
-        assert call(api, "job", "logs", job_id, *options).exit_code == 2, options
-    for options in (["--lines", "4-3"], ["--lines", "x"], ["--lines", "1", "-f"], ["--step", "3"]):
-        refused = call(api, "job", "logs", job_id, *options)
-        assert (refused.exit_code, refused.stdout) == (1, ""), options
-
-
-def test_a_log_that_was_changed_is_told_on_stderr(api: Served) -> None:
-    job_id = api.ended(log=b"changed\n")
-    attempt = api.job(job_id).attempts[0]
-    api.change(job_id, attempts=[attempt.model_copy(update={"log_sha256": "0" * 64, "log_cut_off": "It was cut off."})])
-    for options in ([], ["-f"]):
-        result = call(api, "job", "logs", job_id, *options)
-        assert result.stdout == "changed\n"
-        assert "Do not trust it: attempt 1's log is not what its agent sent: the agent sent 8 bytes" in result.stderr
-    assert "Log of attempt 1: It was cut off." in call(api, "job", "show", job_id).stdout

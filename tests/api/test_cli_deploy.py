@@ -2,182 +2,50 @@
 
 import base64
 import json
-import os
-import pty
 import re
-import select
-import signal
 import subprocess
-import sys
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-import yaml
 from nacl.signing import VerifyKey
-from typer.testing import CliRunner, Result
 
-from api.cli.client.connection import ApiConnection
-from api.cli.client.http import ApiClient, Unreachable
-from api.cli.commands import service
-from api.cli.commands.deployments import deploy, freeze
-from api.cli.commands.deployments.watch import PlainView, follow
 from api.cli.keys.approval_signing import new_approver_key
 from api.cli.keys.key_file import put_first
-from tests import servers
-from tests.api.cli_bench import ADMIN_KEY, AGENT_KEY, Line, Served, environment, served, start
+from tests.api.cli_bench import ADMIN_KEY, AGENT_KEY, Served, served
+from tests.api.cli_deploys import (
+    LIVE,
+    SHA,
+    WAITING,
+    call,
+    done,
+    environment_is,
+    production,
+    record,
+    register,
+    started,
+    told,
+)
 from workflows.contracts.deployments.commands import Approve, RecordStage, ReportMetrics
 from workflows.contracts.deployments.deployment import (
-    Deployment,
     DeploymentStatus,
     Rollback,
     RollbackStatus,
-    Stage,
     StageStatus,
 )
 from workflows.contracts.deployments.environments import (
-    EnvironmentState,
-    EnvironmentWrite,
-    FreezeCommand,
     Hold,
     LiveVersion,
 )
 from workflows.contracts.statuses import JobStatus
-
-APPS = {"service": service.app, "deploy": deploy.app, "freeze": freeze.app}
-STEPS = [{"name": "go", "run": "./deploy.sh"}]
-SPEC: dict[str, Any] = {
-    "git_repo": "https://example.com/shop.git",
-    "build": {"steps": STEPS},
-    "environments": [
-        {"name": "staging", "external": True},
-        {"name": "production", "steps": STEPS, "approval": {}},
-    ],
-}
-SHA = "a" * 40
 
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[Served]:
     with served() as server:
         yield server
-
-
-def call(api: Served | str, *arguments: str, key: str = ADMIN_KEY, text: str | None = None) -> Result:
-    url = api if isinstance(api, str) else api.url
-    env: dict[str, str | None] = {**environment(url, key), "HYBRIDCI_DATA_DIR": None}
-    return CliRunner().invoke(APPS[arguments[0]], list(arguments[1:]), env=env, input=text)
-
-
-def done(api: Served, *arguments: str, text: str | None = None) -> Result:
-    result = call(api, *arguments, text=text)
-    assert result.exit_code == 0, result.output
-    return result
-
-
-def told(api: Served, *arguments: str) -> Any:
-    return json.loads(done(api, *arguments, "--json").stdout)
-
-
-def register(api: Served, name: str, **changes: Any) -> None:
-    done(api, "service", "apply", "-f", "-", "--name", name, text=json.dumps({**SPEC, **changes}))
-
-
-def started(api: Served, name: str, version: str = "1.0", **changes: Any) -> str:
-    """A deployment of a service of this name, in this state."""
-    if call(api, "service", "show", name).exit_code:
-        register(api, name)
-    arguments = ("deploy", "start", name, "--version", version, "--sha", SHA, "--author", "ann@example.com")
-    deployment_id = str(told(api, *arguments)["deployment_id"])
-    if changes:
-        change(api, deployment_id, **changes)
-    return deployment_id
-
-
-def record(api: Served, deployment_id: str) -> Deployment:
-    found = api.run(api.stores.deployments.get(deployment_id))
-    assert found is not None
-    return found
-
-
-def change(api: Served, deployment_id: str, **changes: Any) -> Deployment:
-    return api.run(api.job_client.releases.put(record(api, deployment_id), **changes))
-
-
-def environment_is(api: Served, name: str, **changes: Any) -> None:
-    state = EnvironmentState(service_name=name, environment="production", sequence=1)
-    api.run(api.stores.environments.write(EnvironmentWrite(state=state.model_copy(update=changes))))
-
-
-def production(status: StageStatus, **changes: Any) -> list[Stage]:
-    return [
-        Stage(environment="staging", external=True, status=StageStatus.DEPLOYED),
-        Stage(environment="production", status=status, **changes),
-    ]
-
-
-LIVE: dict[str, Any] = {"status": DeploymentStatus.LIVE, "environment": "production", "live_at": 1_700_000_000_000}
-WAITING: dict[str, Any] = {
-    "status": DeploymentStatus.STAGED,
-    "environment": "production",
-    "waits_for": "1.0 waits for approval of production. `hybridci deploy approve this`",
-    "stages": production(StageStatus.WAITING, waits_for="approval"),
-}
-
-
-class TestServices:
-    def test_created_unchanged_changed(self, api: Served, tmp_path: Path) -> None:
-        file = tmp_path / "shop.yml"
-        file.write_text(yaml.safe_dump({"name": "svc-a", **SPEC}))
-        first = done(api, "service", "apply", "-f", str(file))
-        assert first.stdout == "svc-a: created, version 1\n"
-        assert "hybridci deploy start svc-a --version" in first.stderr
-        assert done(api, "service", "apply", "-f", str(file)).stdout == "svc-a: unchanged, version 1\n"
-        file.write_text(json.dumps({"name": "svc-a", **SPEC, "description": "The shop"}))
-        assert done(api, "service", "apply", "-f", str(file)).stdout == "svc-a: changed, version 2\n"
-        renamed = told(api, "service", "apply", "-f", str(file), "--name", "svc-b")
-        assert (renamed["name"], renamed["version"]) == ("svc-b", 1)
-
-    def test_only_the_expected_version(self, api: Served) -> None:
-        text = json.dumps({"name": "svc-if", **SPEC})
-        assert call(api, "service", "apply", "-f", "-", "--if-version", "4", text=text).exit_code == 1
-        done(api, "service", "apply", "-f", "-", "--if-version", "0", text=text)
-        again = call(api, "service", "apply", "-f", "-", "--if-version", "0", text=text)
-        assert again.exit_code == 1
-        assert "has version 1" in again.stderr
-        done(api, "service", "apply", "-f", "-", "--if-version", "1", text=text)
-
-    def test_every_bad_field_is_named(self, api: Served) -> None:
-        wrong = {**SPEC, "environments": [{"name": "No!", "steps": STEPS}], "colour": "red"}
-        result = call(api, "service", "apply", "-f", "-", "--name", "svc-bad", text=json.dumps(wrong))
-        assert result.exit_code == 1
-        assert "environments.0.name" in result.stderr
-        assert "colour" in result.stderr
-
-    def test_a_file_without_a_name_or_a_repository(self, api: Served, tmp_path: Path) -> None:
-        text = json.dumps({key: value for key, value in SPEC.items() if key != "git_repo"})
-        nameless = call(api, "service", "apply", "-f", "-", text=text)
-        assert nameless.exit_code == 2
-        assert "--name" in nameless.stderr
-        done(api, "service", "apply", "-f", "-", "--name", "svc-r", "--repo", "https://x.example/r.git", text=text)
-        assert told(api, "service", "show", "svc-r")["spec"]["git_repo"] == "https://x.example/r.git"
-        odd = call(api, "service", "apply", "-f", "-", "--name", "../a b", text=json.dumps(SPEC))
-        assert odd.exit_code == 1
-        assert "Traceback" not in odd.output
-
-    def test_what_is_shown_can_be_applied_again(self, api: Served) -> None:
-        register(api, "svc-show")
-        environment_is(api, "svc-show", hold=Hold(by="bob", reason="incident", at=1_700_000_000_000))
-        text = done(api, "service", "show", "svc-show").stdout
-        assert "# production: Live: nothing yet; ON HOLD by bob" in text
-        assert done(api, "service", "apply", "-f", "-", text=text).stdout == "svc-show: unchanged, version 1\n"
-        assert "svc-show" in done(api, "service", "list").stdout
-        assert "staging → production" in done(api, "service", "list").stdout
-        assert call(api, "service", "show", "svc-show", "--version", "7").exit_code == 1
-        assert "ON HOLD" not in done(api, "service", "show", "svc-show", "--version", "1").stdout
 
 
 class TestStart:
@@ -429,158 +297,3 @@ class TestReading:
         watched = call(api, "deploy", "watch", deployment_id)
         assert watched.exit_code == 1
         assert "THE ROLLBACK FAILED" in watched.stderr
-
-
-@contextmanager
-def watching(url: str, deployment_id: str) -> Generator[subprocess.Popen[bytes]]:
-    """`hybridci deploy watch` as a process of its own, which does not outlive the test."""
-    with start(url, "deploy", "watch", deployment_id) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-class TestWatch:
-    @pytest.mark.parametrize(
-        ("status", "code"),
-        [
-            (DeploymentStatus.LIVE, 0),
-            (DeploymentStatus.ROLLED_BACK, 1),
-        ],
-    )
-    def test_ends_as_the_deployment_did(self, api: Served, status: DeploymentStatus, code: int) -> None:
-        deployment_id = started(api, f"watch-{status.value.replace('_', '-')}", **WAITING)
-        with watching(api.url, deployment_id) as process:
-            assert process.stdout is not None
-            seen = [process.stdout.readline().decode() for _ in range(5)]
-            assert seen[0].endswith("staged, now at production (waiting)\n")
-            assert seen[-1] == "waits for: 1.0 waits for approval of production. `hybridci deploy approve this`\n"
-            rolling = production(StageStatus.DEPLOYING, percent=10)
-            change(api, deployment_id, status=DeploymentStatus.PRODUCTION, waits_for=None, stages=rolling)
-            assert process.stdout.readline().endswith(b"production (deploying 10 %)\n")
-            over = production(StageStatus.DEPLOYED, percent=100)
-            change(api, deployment_id, status=status, stages=over, closed=True)
-            out, err = process.communicate(timeout=30)
-        assert process.returncode == code, err.decode()
-        assert f"hybridci deploy show {deployment_id}" in err.decode()
-        assert b"Traceback" not in err
-        assert out.decode().count("production: deployed 100 %") == 1
-
-    def test_one_that_has_ended_is_told_at_once(self, api: Served) -> None:
-        superseded = started(api, "watch-over", status=DeploymentStatus.SUPERSEDED, closed=True)
-        assert "was superseded" in done(api, "deploy", "watch", superseded).stderr
-        failed = started(api, "watch-over", "1.1", status=DeploymentStatus.FAILED, error_message="No.", closed=True)
-        result = call(api, "deploy", "watch", failed)
-        assert result.exit_code == 1
-        assert "watch-over 1.1 failed: No." in result.stderr
-
-    def test_json_keeps_stdout_for_the_record(self, api: Served) -> None:
-        deployment_id = started(api, "watch-json", **LIVE)
-        result = call(api, "deploy", "watch", deployment_id, "--json")
-        assert result.exit_code == 0
-        assert json.loads(result.stdout)["deployment_id"] == deployment_id
-        assert "watch-json 1.0: live in production" in result.stderr
-
-    def test_an_api_that_restarts_is_waited_for(self, api: Served) -> None:
-        deployment_id = started(api, "watch-away", **WAITING)
-        line = Line(api.port, [])
-        try:
-            with watching(line.url, deployment_id) as process:
-                assert process.stdout is not None
-                assert process.stdout.readline().startswith(b"watch-away 1.0: staged")
-                connections = line.connections
-                line.break_off()
-                servers.wait_until(lambda: line.connections > connections + 2, seconds=20, what="three more tries")
-                change(api, deployment_id, **{**LIVE, "waits_for": None})
-                line.down = False
-                _, err = process.communicate(timeout=30)
-        finally:
-            line.close()
-        assert process.returncode == 0, err.decode()
-        assert err.decode().count("does not answer: waiting for it") == 1
-
-    def test_an_api_that_stays_away_is_given_up(self) -> None:
-        url = f"http://127.0.0.1:{servers.free_port()}"
-        with ApiClient(ApiConnection(url, ADMIN_KEY)) as client, pytest.raises(Unreachable):
-            follow(client, "00000000-0000-0000-0000-000000000000", PlainView(client), give_up_seconds=0.1)
-
-    def test_interrupt_detaches(self, api: Served) -> None:
-        deployment_id = started(api, "watch-int", **WAITING)
-        with watching(api.url, deployment_id) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline().startswith(b"watch-int 1.0: staged")
-            process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=30)
-        assert process.returncode == 130
-        assert f"hybridci deploy watch {deployment_id}" in err.decode()
-        assert b"Traceback" not in err
-
-    def test_a_picture_on_a_terminal(self, api: Served) -> None:
-        deployment_id = started(api, "watch-tty", **WAITING)
-        leader, follower = pty.openpty()
-        env = {**environment(api.url), "TERM": "xterm", "COLUMNS": "160", "LINES": "40"}
-        command = [sys.executable, "-m", "api.cli.main", "deploy", "watch", deployment_id]
-        with subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower, env=env) as process:
-            os.close(follower)
-            try:
-                drawn = _read_until(leader, b"Waits for")
-                assert b"APPROVALS" in drawn
-                assert b"0 of 1" in drawn
-                change(api, deployment_id, **{**LIVE, "waits_for": None}, stages=production(StageStatus.DEPLOYED))
-                drawn += _read_until(leader, b"More: ")
-                assert process.wait(30) == 0
-            finally:
-                process.kill()
-                os.close(leader)
-        assert b"\x1b[" in drawn  # it moved the cursor to draw in place
-        assert b"watch-tty 1.0 is live in production" in drawn
-
-
-def _read_until(descriptor: int, text: bytes) -> bytes:
-    """What a terminal shows until ``text``."""
-    seen = b""
-    while text not in seen:
-        readable, _, _ = select.select([descriptor], [], [], 20)
-        assert readable, seen
-        seen += os.read(descriptor, 65_536)
-    return seen
-
-
-class TestFreezes:
-    def test_add_list_remove(self, api: Served) -> None:
-        window = {"name": "nights", "cron": "0 22 * * *", "duration_seconds": 28_800, "timezone": "Europe/Berlin"}
-        environments = [{"name": "production", "steps": STEPS, "freeze_windows": [window]}]
-        register(api, "frozen", environments=environments)
-        added = done(api, "freeze", "add", "frozen", "--name", "sale", "--for", "2h", "--reason", "r", "--as", "bob")
-        assert added.stdout.startswith("production of frozen: frozen (sale).\n")
-        command = api.job_client.releases.commands[-1]
-        assert isinstance(command, FreezeCommand)
-        assert command.by == "admin for bob"
-        assert f"hybridci freeze remove frozen {command.freeze_id}" in added.stderr
-        lines = done(api, "freeze", "list", "frozen").stdout.splitlines()
-        assert lines[1].split()[:3] == ["production", command.freeze_id, "sale"]
-        assert " FROZEN " in lines[1]
-        assert "0 22 * * * Europe/Berlin" in lines[2]
-        listed = told(api, "freeze", "list", "frozen", "--environment", "production")
-        assert [each["name"] for each in listed[0]["freeze_windows"]] == ["nights"]
-        assert "freeze sale removed" in done(api, "freeze", "remove", "frozen", "sale").stdout
-        assert told(api, "freeze", "list", "frozen")[0]["freezes"] == []
-        gone = call(api, "freeze", "remove", "frozen", command.freeze_id)
-        assert gone.exit_code == 1
-        assert "hybridci freeze list frozen" in gone.stderr
-
-    def test_a_name_twice_must_be_told_apart(self, api: Served) -> None:
-        register(api, "frozen-twice")
-        for _ in range(2):
-            done(api, "freeze", "add", "frozen-twice", "--name", "sale", "--until", "2126-12-27T08:00")
-        result = call(api, "freeze", "remove", "frozen-twice", "sale")
-        assert result.exit_code == 2
-        assert "2 freezes are called sale" in result.stderr
-        assert call(api, "freeze", "add", "frozen-twice", "--name", "sale").exit_code == 2
-
-    def test_override(self, api: Served) -> None:
-        deployment_id = started(api, "override", **WAITING)
-        result = done(api, "freeze", "override", "override", "--reason", "repairs the outage")
-        assert "does not wait for the freeze" in result.stdout
-        assert f"Deployment {deployment_id}" in result.stderr

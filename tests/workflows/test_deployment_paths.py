@@ -7,35 +7,21 @@ import uuid
 
 import pytest
 
-from tests.workflows.deployment_harness import BOB, CAT, STEP, Deploys
+from tests.workflows.approvals import ONE, waiting_for_approval
+from tests.workflows.deployment_harness import BOB, STEP, Deploys
 from tests.workflows.harness import Agent, fail, succeed, until_cancelled
 from workflows.contracts import search_attributes as attributes
 from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.deployments.commands import (
-    Approve,
     CancelDeployment,
     RecordStage,
-    Reject,
-    ReportMetrics,
-    Resume,
     RollbackCommand,
 )
-from workflows.contracts.deployments.deployment import Deployment, RollbackStatus, StageStatus
-from workflows.contracts.deployments.environments import FreezeCommand, ReleaseCommand
+from workflows.contracts.deployments.deployment import StageStatus
+from workflows.contracts.deployments.environments import FreezeCommand
 from workflows.contracts.deployments.services import Service, ServiceSpec
-from workflows.contracts.errors import InvalidState, NotFound
+from workflows.contracts.errors import InvalidState
 from workflows.contracts.statuses import Outcome
-
-ONE = {"required": 1}
-
-
-def _approved(deploys: Deploys, **approval: object) -> Service:
-    return deploys.service(deploys.environment("staging"), deploys.environment(approval=ONE | approval))
-
-
-async def _waiting_for_approval(deploys: Deploys, version: str = "1.0", **approval: object) -> Deployment:
-    deployment = await deploys.start(version, _approved(deploys, **approval))
-    return await deploys.until_waits(deployment, "waits for approval")
 
 
 async def test_a_version_becomes_live_and_the_next_takes_its_place(deploys: Deploys) -> None:
@@ -72,82 +58,6 @@ async def test_build_and_test_come_first_and_end_it_when_they_fail(deploys: Depl
     assert (await deploys.get(one)).status == "live"
 
 
-async def test_approvals_need_distinct_people_who_are_not_the_author(deploys: Deploys) -> None:
-    waiting = await _waiting_for_approval(deploys, required=2)
-    assert (waiting.status, waiting.environment) == ("staged", "production")
-    for command, words in (
-        (Approve(by="Ann@Example.com"), "is the author"),
-        (Approve(by=BOB, version="9.9"), "is of 1.0, not 9.9"),
-        (Approve(by=BOB, git_commit_sha="b" * 40), "look at it again"),
-        (Approve(by=BOB, environment="staging"), "waits for approval of production"),
-    ):
-        with pytest.raises(InvalidState, match=words):
-            await deploys.releases.command(waiting, command)
-    once = await deploys.approve(waiting, BOB, comment="looks good")
-    with pytest.raises(InvalidState, match="has approved production already"):
-        await deploys.approve(waiting, "BOB@example.com")
-    assert (await deploys.get(waiting)).approvals == once.approvals
-    assert "deploy production 1.0" not in deploys.kinds()
-    await deploys.approve(waiting, CAT)
-    live = await deploys.until_status(waiting, "live")
-    assert [(entry.by, entry.decision) for entry in live.approvals] == [(BOB, "approve"), (CAT, "approve")]
-    with pytest.raises(InvalidState, match="has all its approvals"):
-        await deploys.approve(waiting, "dan@example.com")
-
-
-async def test_groups_say_who_may_approve(deploys: Deploys) -> None:
-    group = {"name": "sre", "members": [CAT, "dan@example.com"], "required": 1}
-    waiting = await _waiting_for_approval(deploys, groups=[group])
-    with pytest.raises(InvalidState, match="none of the groups that may approve production: sre"):
-        await deploys.approve(waiting, BOB)
-    await deploys.approve(waiting, CAT)
-    await deploys.until_status(waiting, "live")
-
-
-async def test_an_approval_before_its_time_is_refused(deploys: Deploys) -> None:
-    deploys.script("deploy staging", until_cancelled)
-    started = await deploys.start("1.0", _approved(deploys))
-    await deploys.until(started, lambda found: found.status == "staging" and bool(found.stages[0].job_ids))
-    with pytest.raises(InvalidState, match=r"waits for no approval now|needs no approval"):
-        await deploys.approve(started)
-    await deploys.releases.command(started, CancelDeployment(by=BOB))
-    ended = await deploys.until_status(started, "failed")
-    assert (ended.cause, ended.approvals) == ("cancelled", [])
-    with pytest.raises((InvalidState, NotFound)):  # its workflow closes just after the record says so
-        await deploys.approve(started)
-
-
-async def test_signals_with_json_that_a_person_can_type(deploys: Deploys) -> None:
-    waiting = await _waiting_for_approval(deploys)
-    await deploys.handle(waiting).signal("approve", {"by": "ann@example.com"})
-    await deploys.handle(waiting).signal("approve", {"by": BOB})
-    await deploys.until_status(waiting, "live")
-    events = await deploys.events(waiting)
-    refused = [event for event in events if event.action == "deployment.approval_refused"]
-    assert [(event.by, event.via) for event in refused] == [("ann@example.com", "temporal")]
-    assert "is the author" in (refused[0].reason or "")
-
-
-async def test_one_rejection_ends_it(deploys: Deploys) -> None:
-    waiting = await _waiting_for_approval(deploys, required=2)
-    await deploys.approve(waiting, BOB)
-    await deploys.releases.command(waiting, Reject(by=CAT, reason="not on a Friday"))
-    ended = await deploys.until_status(waiting, "failed")
-    assert (ended.cause, ended.closed) == ("rejected", True)
-    assert "not on a Friday" in (ended.error_message or "")
-    state = await deploys.until_environment(lambda found: not found.queue)
-    assert (state.holder, state.live) == (None, None)
-
-
-async def test_another_commit_needs_new_approvals(deploys: Deploys) -> None:
-    first = await _waiting_for_approval(deploys)
-    await deploys.approve(first)
-    await deploys.until_status(first, "live")
-    again = await deploys.start("1.0", _approved(deploys), sha="b" * 40)
-    waiting = await deploys.until_waits(again, "0 of 1 approvals")
-    assert waiting.approvals == []
-
-
 async def test_a_failed_staging_ends_it_and_the_next_one_goes(deploys: Deploys) -> None:
     deploys.script("deploy staging 1.0", fail(1))
     one = await deploys.until_status(await deploys.start("1.0"), "failed")
@@ -170,182 +80,6 @@ async def test_pauses_between_rollout_steps_and_bake_time_take_their_time(deploy
     assert live.live_at is not None
     assert live.live_at - live.created_at >= 2000
     assert deploys.kinds() == ["deploy production 1.0", "deploy production 1.0", "verify production 1.0"]
-
-
-async def test_a_failed_production_job_rolls_back_by_itself_and_holds(deploys: Deploys) -> None:
-    one = await deploys.live("1.0")
-    deploys.script("deploy production 1.1", fail(2))
-    two = await deploys.until_status(await deploys.start("1.1"), "rolled_back")
-    assert two.rollback is not None
-    assert (two.rollback.target_version, two.rollback.automatic, two.rollback.status) == (
-        "1.0", True, RollbackStatus.SUCCEEDED,
-    )  # fmt: skip
-    last = deploys.ran[-1]
-    assert (last.where, last.sha) == ("rollback production 1.0", one.git_commit_sha)
-    assert last.env["HYBRIDCI_PREVIOUS_VERSION"] == "1.1"
-    state = await deploys.until_environment(lambda found: found.hold is not None and found.holder is not None)
-    assert (state.live and state.live.version, state.holder and state.holder.deployment_id) == (
-        "1.0", one.deployment_id,
-    )  # fmt: skip
-    three = await deploys.start("1.2")
-    held = await deploys.until_waits(three, "hybridci deploy release")
-    assert "rolled back from 1.1" in (held.waits_for or "")
-    await deploys.releases.command_environment(deploys.name, "production", ReleaseCommand(by=BOB))
-    await deploys.until_status(three, "live")
-    await deploys.until_status(one, "superseded")
-
-
-async def test_a_failed_verification_rolls_back(deploys: Deploys) -> None:
-    service = deploys.service(deploys.environment(verification={"run": "./smoke.sh"}))
-    await deploys.live("1.0", service)
-    deploys.script("verify production 1.1", fail(1))
-    two = await deploys.until_status(await deploys.start("1.1", service), "rolled_back")
-    assert two.rollback is not None
-    assert "verify job" in two.rollback.reason
-    assert deploys.kinds()[-2:] == ["verify production 1.1", "rollback production 1.0"]
-
-
-async def test_a_verification_that_cannot_tell_pauses_and_asks(deploys: Deploys) -> None:
-    service = deploys.service(deploys.environment(verification={"run": "./smoke.sh"}))
-    deploys.script("verify", fail(75))
-    one = await deploys.start("1.0", service)
-    paused = await deploys.until_waits(one, "hybridci deploy resume")
-    assert paused.stages[0].status == "paused"
-    await deploys.releases.command(one, Resume(by=BOB, reason="looked at it"))
-    await deploys.until_status(one, "live")
-    with pytest.raises(InvalidState, match="is not paused"):
-        await deploys.releases.command(one, Resume(by=BOB, reason="again"))
-    two = await deploys.start("1.1", service)
-    await deploys.until_waits(two, "hybridci deploy resume")
-    await deploys.releases.command(two, RollbackCommand(by=BOB, reason="better not"))
-    assert (await deploys.until_status(two, "rolled_back")).rollback is not None
-
-
-async def test_silence_while_it_bakes_is_no_answer(deploys: Deploys) -> None:
-    verification = {"bake_seconds": 1, "max_error_rate": 0.02}
-    service = deploys.service(deploys.environment(verification=verification))
-    one = await deploys.start("1.0", service)
-    paused = await deploys.until_waits(one, "hybridci deploy resume")
-    assert "error_rate" in (paused.waits_for or "")
-    await deploys.releases.report_metrics(one, ReportMetrics(error_rate=0.01))
-    await deploys.releases.command(one, Resume(by=BOB, reason="metrics are back"))
-    live = await deploys.until_status(one, "live")
-    assert live.metrics is not None
-    assert live.metrics.error_rate == 0.01
-
-
-async def test_metrics_over_the_limit_roll_a_live_version_back(deploys: Deploys) -> None:
-    verification = {"max_error_rate": 0.02, "max_latency_ms": 500, "consecutive_breaches": 2}
-    service = deploys.service(deploys.environment(verification=verification))
-    await deploys.live("1.0", service)
-    two = await deploys.live("1.1", service)
-    await deploys.releases.report_metrics(two, ReportMetrics(error_rate=0.5, latency_ms=700))
-    await deploys.releases.report_metrics(two, ReportMetrics(error_rate=0.01, latency_ms=100))
-    await deploys.releases.report_metrics(two, ReportMetrics(error_rate=0.5))
-    seen = await deploys.until(two, lambda found: len(found.metric_samples) == 3)
-    assert seen.status == "live"
-    await deploys.releases.report_metrics(two, ReportMetrics(latency_ms=900))
-    back = await deploys.until_status(two, "rolled_back")
-    assert back.rollback is not None
-    assert "latency 900 ms is above 500 ms (2 in a row)" in back.rollback.reason
-
-
-async def test_the_first_version_stays_live_when_metrics_are_bad(deploys: Deploys) -> None:
-    service = deploys.service(deploys.environment(verification={"max_error_rate": 0.02}))
-    one = await deploys.live("1.0", service)
-    await deploys.releases.report_metrics(one, ReportMetrics(error_rate=0.5))
-    told = await deploys.until(one, lambda found: found.error_message is not None)
-    assert (told.status, told.closed) == ("live", False)
-    with pytest.raises(InvalidState, match="Nothing was live in production before"):
-        await deploys.releases.command(one, RollbackCommand(by=BOB, reason="it is bad"))
-
-
-async def test_an_operator_rolls_a_live_version_back_to_one_that_was_live(deploys: Deploys) -> None:
-    own = {"name": "back", "run": "./back.sh"}
-    service = deploys.service(deploys.environment(rollback={"steps": [own]}))
-    one = await deploys.live("1.0", service)
-    await deploys.live("1.1", service)
-    three = await deploys.live("1.2", service)
-    with pytest.raises(InvalidState, match=r"9.9 was never live in production before. Known there: 1.0, 1.1"):
-        await deploys.releases.command(three, RollbackCommand(by=BOB, reason="?", to_version="9.9"))
-    answer = await deploys.releases.command(three, RollbackCommand(by=BOB, reason="slow", to_version="1.0"))
-    assert answer.rollback is not None
-    assert (answer.rollback.target_version, answer.rollback.by) == ("1.0", BOB)
-    back = await deploys.until_status(three, "rolled_back")
-    assert back.closed
-    last = deploys.ran[-1]
-    assert (last.where, last.steps, last.sha) == ("rollback production 1.0", ["./back.sh"], one.git_commit_sha)
-    state = await deploys.until_environment(lambda found: found.hold is not None)
-    assert (state.live and state.live.version, state.hold and state.hold.by) == ("1.0", BOB)
-    await deploys.handle(three).result()  # its workflow closes just after the record says so
-    with pytest.raises(NotFound):
-        await deploys.releases.command(three, RollbackCommand(by=BOB, reason="again"))
-
-
-async def test_a_rollback_runs_the_steps_as_the_earlier_version_had_them(deploys: Deploys) -> None:
-    old = deploys.service(deploys.environment(steps=[{"name": "old", "run": "./old-way.sh"}]))
-    await deploys.live("1.0", old)
-    two = await deploys.live("1.1", deploys.service(deploys.environment()))
-    await deploys.releases.command(two, RollbackCommand(by=BOB, reason="slow"))
-    await deploys.until_status(two, "rolled_back")
-    assert deploys.ran[-1].steps == ["./old-way.sh"]
-
-
-async def test_a_rollback_that_fails_shouts_and_can_be_tried_again(deploys: Deploys) -> None:
-    service = deploys.service(deploys.environment(rollback={"max_attempts": 1}))
-    await deploys.live("1.0", service)
-    two = await deploys.live("1.1", service)
-    deploys.script("rollback", fail(1))
-    await deploys.releases.command(two, RollbackCommand(by=BOB, reason="slow"))
-    stuck = await deploys.until_status(two, "failed")
-    assert (stuck.cause, stuck.closed) == ("rollback_failed", False)
-    assert "THE ROLLBACK FAILED" in (stuck.waits_for or "")
-    three = await deploys.start("1.2", service)
-    await deploys.until_waits(three, "1.1")
-    deploys.scripts.clear()
-    await deploys.releases.command(two, RollbackCommand(by=CAT, reason="the disk is free again"))
-    back = await deploys.until_status(two, "rolled_back")
-    assert [attempt.status for attempt in back.rollbacks] == [RollbackStatus.FAILED]
-    assert "deployment.rollback_failed" in [event.action for event in await deploys.events(two)]
-
-
-async def test_a_failed_rollback_can_be_given_up(deploys: Deploys) -> None:
-    service = deploys.service(deploys.environment(rollback={"max_attempts": 1}))
-    await deploys.live("1.0", service)
-    two = await deploys.live("1.1", service)
-    deploys.script("rollback", fail(1))
-    await deploys.releases.command(two, RollbackCommand(by=BOB, reason="slow"))
-    await deploys.until_status(two, "failed")
-    await deploys.releases.command(two, CancelDeployment(by=BOB, reason="repaired by hand"))
-    ended = await deploys.until(two, lambda found: found.closed)
-    assert (ended.status, ended.cause) == ("failed", "rollback_failed")
-    await deploys.until_environment(lambda found: found.hold is not None and found.holder is None)
-
-
-async def test_a_rollback_stops_a_rollout_that_is_under_way(deploys: Deploys) -> None:
-    await deploys.live("1.0")
-    deploys.script("deploy production 1.1", until_cancelled)
-    two = await deploys.start("1.1")
-    await deploys.until(two, lambda found: found.status == "production" and bool(found.stages[1].job_ids))
-    await deploys.releases.command(two, RollbackCommand(by=BOB, reason="wrong version"))
-    back = await deploys.until_status(two, "rolled_back")
-    assert back.rollback is not None
-    assert (back.rollback.automatic, deploys.kinds()[-1]) == (False, "rollback production 1.0")
-
-
-async def test_nothing_is_rolled_back_before_anything_is_rolled_out(deploys: Deploys) -> None:
-    await deploys.live("1.0")
-    waiting = await _waiting_for_approval(deploys, "1.1")
-    with pytest.raises(InvalidState, match=r"Nothing of 1.1 was rolled out to production yet. To stop it"):
-        await deploys.releases.command(waiting, RollbackCommand(by=BOB, reason="?"))
-    await deploys.releases.command(waiting, CancelDeployment(by=BOB, reason="not needed"))
-    assert (await deploys.until_status(waiting, "failed")).cause == "cancelled"
-
-
-async def test_a_live_version_is_not_cancelled_but_rolled_back(deploys: Deploys) -> None:
-    one = await deploys.live("1.0")
-    with pytest.raises(InvalidState, match="is live"):
-        await deploys.releases.command(one, CancelDeployment(by=BOB))
 
 
 async def test_another_ci_rolls_out_and_records_it(deploys: Deploys) -> None:
@@ -508,7 +242,7 @@ async def test_a_job_that_makes_no_sense_ends_it_in_words(deploys: Deploys) -> N
 
 
 async def test_the_temporal_ui_tells_what_it_waits_for(deploys: Deploys) -> None:
-    waiting = await _waiting_for_approval(deploys)
+    waiting = await waiting_for_approval(deploys)
     description = await deploys.handle(waiting).describe()
     for _ in range(1000):
         if description.typed_search_attributes.get(attributes.STATUS) == "staged":

@@ -72,6 +72,18 @@ async def test_a_request_that_is_tried_again_after_it_was_stored_waits_once(benc
     assert await bench.actions() == ["applied", "policy_change_requested"]
 
 
+async def test_a_change_of_long_ago_that_is_asked_for_again_takes_nothing_back(bench: Bench) -> None:
+    """Temporal can take its workflow back, or give its id again."""
+    weak = await bench.apply(spec_of(1, second_person=False), change="weak")
+    waiting = await bench.decide(weak.version, change="yes")
+    strong = await bench.apply(spec_of(3), change="strong")
+    assert (waiting.version, strong.version, await bench.required()) == (3, 4, 3)
+    assert (await bench.apply(spec_of(1, second_person=False), change="weak")).version == weak.version
+    present = await bench.stores.services.get("shop")
+    assert present is not None
+    assert (present.version, await bench.required()) == (strong.version, 3)
+
+
 async def test_the_same_wish_of_two_people_is_two_wishes(bench: Bench) -> None:
     """Else the second one would wait under the first one's name, and who asked first could agree to it."""
     await bench.apply(spec_of(1), "ann", change="a")

@@ -1,0 +1,80 @@
+"""`hybridci service`: files in, definitions out. A real API over HTTP, with fakes behind it."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.api.cli_bench import Served, served
+from tests.api.cli_deploys import (
+    SPEC,
+    STEPS,
+    call,
+    done,
+    environment_is,
+    register,
+    told,
+)
+from workflows.contracts.deployments.environments import (
+    Hold,
+)
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[Served]:
+    with served() as server:
+        yield server
+
+
+class TestServices:
+    def test_created_unchanged_changed(self, api: Served, tmp_path: Path) -> None:
+        file = tmp_path / "shop.yml"
+        file.write_text(yaml.safe_dump({"name": "svc-a", **SPEC}))
+        first = done(api, "service", "apply", "-f", str(file))
+        assert first.stdout == "svc-a: created, version 1\n"
+        assert "hybridci deploy start svc-a --version" in first.stderr
+        assert done(api, "service", "apply", "-f", str(file)).stdout == "svc-a: unchanged, version 1\n"
+        file.write_text(json.dumps({"name": "svc-a", **SPEC, "description": "The shop"}))
+        assert done(api, "service", "apply", "-f", str(file)).stdout == "svc-a: changed, version 2\n"
+        renamed = told(api, "service", "apply", "-f", str(file), "--name", "svc-b")
+        assert (renamed["name"], renamed["version"]) == ("svc-b", 1)
+
+    def test_only_the_expected_version(self, api: Served) -> None:
+        text = json.dumps({"name": "svc-if", **SPEC})
+        assert call(api, "service", "apply", "-f", "-", "--if-version", "4", text=text).exit_code == 1
+        done(api, "service", "apply", "-f", "-", "--if-version", "0", text=text)
+        again = call(api, "service", "apply", "-f", "-", "--if-version", "0", text=text)
+        assert again.exit_code == 1
+        assert "has version 1" in again.stderr
+        done(api, "service", "apply", "-f", "-", "--if-version", "1", text=text)
+
+    def test_every_bad_field_is_named(self, api: Served) -> None:
+        wrong = {**SPEC, "environments": [{"name": "No!", "steps": STEPS}], "colour": "red"}
+        result = call(api, "service", "apply", "-f", "-", "--name", "svc-bad", text=json.dumps(wrong))
+        assert result.exit_code == 1
+        assert "environments.0.name" in result.stderr
+        assert "colour" in result.stderr
+
+    def test_a_file_without_a_name_or_a_repository(self, api: Served, tmp_path: Path) -> None:
+        text = json.dumps({key: value for key, value in SPEC.items() if key != "git_repo"})
+        nameless = call(api, "service", "apply", "-f", "-", text=text)
+        assert nameless.exit_code == 2
+        assert "--name" in nameless.stderr
+        done(api, "service", "apply", "-f", "-", "--name", "svc-r", "--repo", "https://x.example/r.git", text=text)
+        assert told(api, "service", "show", "svc-r")["spec"]["git_repo"] == "https://x.example/r.git"
+        odd = call(api, "service", "apply", "-f", "-", "--name", "../a b", text=json.dumps(SPEC))
+        assert odd.exit_code == 1
+        assert "Traceback" not in odd.output
+
+    def test_what_is_shown_can_be_applied_again(self, api: Served) -> None:
+        register(api, "svc-show")
+        environment_is(api, "svc-show", hold=Hold(by="bob", reason="incident", at=1_700_000_000_000))
+        text = done(api, "service", "show", "svc-show").stdout
+        assert "# production: Live: nothing yet; ON HOLD by bob" in text
+        assert done(api, "service", "apply", "-f", "-", text=text).stdout == "svc-show: unchanged, version 1\n"
+        assert "svc-show" in done(api, "service", "list").stdout
+        assert "staging → production" in done(api, "service", "list").stdout
+        assert call(api, "service", "show", "svc-show", "--version", "7").exit_code == 1
+        assert "ON HOLD" not in done(api, "service", "show", "svc-show", "--version", "1").stdout
