@@ -46,7 +46,7 @@ ENDS = {
     "returning": DeploymentStatus.ROLLED_BACK,
 }
 PLACE = ("ENVIRONMENT", "ROLLOUT_PERCENT")
-NOT_SHOWN = {"sequence": 0, "fingerprint": None, "parties": None}
+NOT_SHOWN = {"sequence": 0, "fingerprint": None, "parties": None, "closed_in": None}
 """The API keeps these to itself."""
 ROUNDS = count(1)
 """Each kill hits new versions of the same services."""
