@@ -126,7 +126,13 @@ async def _upload(
             file.seek(0)
             try:
                 await control_plane.put_artifact(
-                    attempt.job_id, attempt.attempt, artifact.path, _pieces(file, patterns), size=size, sha256=sha256
+                    attempt.job_id,
+                    attempt.attempt,
+                    artifact.path,
+                    _pieces(file, patterns),
+                    size=size,
+                    sha256=sha256,
+                    key=attempt.delivery_key,
                 )
             except ApiUnreachable as error:
                 await asyncio.sleep(backoff.failed(error))

@@ -73,4 +73,4 @@ class Announcement:
             started_at=progress.started_at,
             lease_expires_at=self._lease.expires_at(epoch_ms()),
         )
-        await self._control_plane.announce_start(self._attempt.job_id, announcement)
+        await self._control_plane.announce_start(self._attempt.job_id, announcement, key=self._attempt.delivery_key)

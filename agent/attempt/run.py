@@ -57,7 +57,7 @@ class AttemptRun:
     ) -> None:
         self._host, self._attempt = host, attempt
         self._report_by, self._look = report_by, look
-        self._origin = LogOrigin(attempt.job_id, attempt.attempt)
+        self._origin = LogOrigin(attempt.job_id, attempt.attempt, attempt.delivery_key)
         self._cookie = cookie_of(attempt.job_id, attempt.attempt)
         self._deadline = time.monotonic() + attempt.timeout_seconds
         self._stop = StopSignal()

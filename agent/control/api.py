@@ -92,12 +92,12 @@ class ControlPlane:
         path = f"/api/agents/{quote(agent_id, safe='')}/deregister"
         await self._send("POST", path, "{}", _JSON, _HEARTBEAT_TIMEOUT)
 
-    async def announce_start(self, job_id: str, announcement: AttemptStarted) -> None:
-        """Tell that the attempt is in this agent's hands."""
+    async def announce_start(self, job_id: str, announcement: AttemptStarted, *, key: str | None = None) -> None:
+        """Tell that the attempt is in this agent's hands. ``key``, here and below: its ``delivery_key``."""
         await self._put(
             f"{_attempt_path(job_id, announcement.attempt)}/start",
             announcement.model_dump_json(),
-            {"Content-Type": "application/json"},
+            {"Content-Type": "application/json", **_key(key)},
         )
 
     async def put_log_chunk(
@@ -110,6 +110,7 @@ class ControlPlane:
         marks: Sequence[tuple[int, int]],
         final: bool,
         sha256: str,
+        key: str | None = None,
     ) -> None:
         """Send a piece of an attempt's log. ``marks``: (offset in ``data``, epoch ms); ``sha256``: of the log up to the
         piece's end, in hexadecimal. Idempotent by offset.
@@ -122,17 +123,31 @@ class ControlPlane:
                 "Log-Marks": json.dumps(marks, separators=(",", ":")),
                 "Log-Final": "true" if final else "false",
                 "Log-Sha256": sha256,
+                **_key(key),
             },
         )
 
     async def put_artifact(
-        self, job_id: str, attempt: int, path: str, body: AsyncIterable[bytes], *, size: int, sha256: str
+        self,
+        job_id: str,
+        attempt: int,
+        path: str,
+        body: AsyncIterable[bytes],
+        *,
+        size: int,
+        sha256: str,
+        key: str | None = None,
     ) -> None:
         """Send a file of ``size`` bytes; a repeated one replaces it."""
         await self._put(
             f"{_attempt_path(job_id, attempt)}/artifacts/{quote(path, safe='/')}",
             body,
-            {"Content-Type": "application/octet-stream", "Content-Length": str(size), "Content-SHA256": sha256},
+            {
+                "Content-Type": "application/octet-stream",
+                "Content-Length": str(size),
+                "Content-SHA256": sha256,
+                **_key(key),
+            },
             timeout=_UPLOAD_TIMEOUT,
         )
 
@@ -214,6 +229,10 @@ class Backoff:
             self._said_at = now
             logger.warning("%s failed: %s; trying again in %.1f s, as often as it takes", self._what, why, seconds)
         return seconds
+
+
+def _key(key: str | None) -> dict[str, str]:
+    return {} if key is None else {"Delivery-Key": key}
 
 
 def _attempt_path(job_id: str, attempt: int) -> str:

@@ -8,7 +8,7 @@ Deliberately not here: the files (``spool``) and HTTP (``control.api``).
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -24,10 +24,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LogOrigin:
-    """Whose log it is."""
+    """Whose log it is. ``key``: the attempt's ``delivery_key``, where it is known."""
 
     job_id: str
     attempt: int
+    key: str | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,14 @@ class LogShipper:
                 async with self._sending:
                     data, sha256 = spool.read(cut)
                     await self._control_plane.put_log_chunk(
-                        origin.job_id, origin.attempt, cut.start, data, marks=cut.marks, final=cut.final, sha256=sha256
+                        origin.job_id,
+                        origin.attempt,
+                        cut.start,
+                        data,
+                        marks=cut.marks,
+                        final=cut.final,
+                        sha256=sha256,
+                        key=origin.key,
                     )
                 backoff.succeeded()
                 return

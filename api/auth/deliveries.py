@@ -23,10 +23,13 @@ _ANNOUNCED_WITHIN_SECONDS: Final = 2.0
 _LOOK_EVERY_SECONDS: Final = 0.25
 
 
-async def require_delivery(ports: AuthPorts, principal: Principal, job_id: str, attempt: int) -> Attempt | None:
+async def require_delivery(
+    ports: AuthPorts, principal: Principal, job_id: str, attempt: int, key: str | None
+) -> Attempt | None:
     """The attempt when it has ended: what may come then, the route decides. None: it goes on.
 
-    Of an attempt that nobody has announced, Temporal is asked whose it is. That one goes on is remembered for some
+    Of an attempt that nobody has announced, the ``key`` that came with its task says whose it is; Temporal is asked
+    where an agent shows none. That one goes on is remembered for some
     seconds, so that not every piece of a log costs a read. Raises ApiError forbidden, NotFound when there is no such
     job, Unavailable.
     """
@@ -39,7 +42,8 @@ async def require_delivery(ports: AuthPorts, principal: Principal, job_id: str, 
         resource = job_resource(job)
         require(principal, Operation.AGENT_WORK, service=resource.service, pool=resource.pool)
         _require_possible(job, attempt)
-        await _require_holder(ports, principal.agent_id, job_id, attempt)
+        if key is None or not ports.job_client.was_given(job_id, attempt, key):
+            await _require_holder(ports, principal.agent_id, job_id, attempt)
     elif known.agent_id != principal.agent_id:
         raise _anothers(job_id, attempt)
     if known is not None and known.outcome is not None:

@@ -21,10 +21,13 @@ from workflows.contracts.commands import (
     Redrive,
 )
 from workflows.contracts.errors import HybridCIError, InvalidState, NotFound
+from workflows.contracts.identity.delivery import is_attempt_key
 from workflows.contracts.jobs import Attempt, Job, new_job
 from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
 from workflows.job.record import as_accepted, creation
+
+DELIVERY_SECRET = b"what the API makes keys of deliveries from"
 
 
 class FakeJobClient(JobClient):
@@ -161,6 +164,9 @@ class FakeJobClient(JobClient):
         self._answer()
         self.asked_for_holder += 1
         return self.holders.get(job_id, "agent-7")
+
+    def was_given(self, job_id: str, attempt: int, key: str) -> bool:
+        return is_attempt_key(DELIVERY_SECRET, job_id, attempt, key)
 
     async def start_bulk_redrive(
         self, redrive_id: str, request: BulkRedrive, *, fingerprint: str | None = None

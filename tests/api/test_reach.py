@@ -10,9 +10,11 @@ import pytest
 from api.auth import deliveries
 from api.auth.issuing import issue
 from tests.api.conftest import ADMIN_KEY, DEPLOYMENT, SERVICE, SPEC, Bench
+from tests.api.fakes import DELIVERY_SECRET
 from tests.api.gate import Gate
 from workflows.contracts.access import CredentialKind, Grant, Role
 from workflows.contracts.attempts import AttemptStarted
+from workflows.contracts.identity.delivery import attempt_key, job_key
 from workflows.contracts.statuses import JobStatus
 
 
@@ -165,6 +167,34 @@ async def test_an_agent_takes_no_attempt_by_announcing_itself_first(
     await bench.job_client.end_attempt(job_id, 1, status=JobStatus.SUCCESS)
     for token in (holder, other, key):
         assert await put(token, "log/0", attempt=2) == await put(token, "artifacts/a", attempt=2) == 403
+
+
+async def test_the_key_that_came_with_an_attempt_says_whose_it_is(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of no other attempt, of no other job, and no longer than the attempt has nobody else."""
+    monkeypatch.setattr(deliveries, "_ANNOUNCED_WITHIN_SECONDS", 0.0)
+    bench = gate.bench
+    first, second = await bench.submit(pool="linux"), await bench.submit(pool="linux")
+    holder, other = [await token_of(gate, name, "linux") for name in ("build-1", "build-2")]
+    foreign = await token_of(gate, "build-3", "windows")
+
+    async def put(token: str, job_id: str, key: str, attempt: int = 1, offset: int = 0) -> int:
+        path = f"/api/queue/jobs/{job_id}/attempts/{attempt}/log/{offset}"
+        return await gate.status(token, "PUT", path, content=b"x", headers={"Delivery-Key": key})
+
+    keys = {job_id: job_key(DELIVERY_SECRET, job_id) for job_id in (first, second)}
+    own = attempt_key(keys[first], 1)
+    for wrong in (attempt_key(keys[second], 1), attempt_key(keys[first], 2), attempt_key(job_key(b"x", first), 1)):
+        assert await put(holder, first, wrong) == 403
+    assert await put(holder, first, own, attempt=2) == await put(holder, first, attempt_key(keys[first], 2), 2) == 403
+    assert await put(foreign, first, own) == 403, "not an agent of its pool"
+    assert await put(holder, first, keys[first]) == 403, "the job's key is none"
+    assert await put(holder, first, own.upper()) == 422
+    asked = bench.job_client.asked_for_holder
+    assert await put(holder, first, own) == 204
+    assert bench.job_client.asked_for_holder == asked, "nobody was asked"
+    announcement = AttemptStarted(attempt=1, agent_id="build-1", claimed_at=1_700_000_000_000)
+    await bench.job_client.attempt_started(first, announcement)
+    assert await put(other, first, own, offset=1) == 403, "it has another agent"
 
 
 async def test_a_start_that_was_announced_by_a_lease_is_waited_for(gate: Gate) -> None:

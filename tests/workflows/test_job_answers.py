@@ -6,11 +6,35 @@ from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
 from temporalio.worker import Worker
 
-from tests.workflows.harness import Agent, Harness, succeed
-from workflows.contracts.attempts import AttemptInput
+from tests.workflows.harness import Agent, Harness, fail, succeed
+from workflows.client.jobs import JobClient
+from workflows.client.proving import Prover
+from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.ids import pool_queue
 from workflows.contracts.statuses import JobStatus, Outcome
 from workflows.job.lost_attempt import MAX_RESULT_BYTES
+
+
+async def test_each_attempt_is_given_its_own_key_to_deliver_with(jobs: Harness) -> None:
+    """A job's key is the API's; a job that another has started has none."""
+    given: dict[str, list[str | None]] = {}
+
+    async def fails_once(attempt: AttemptInput, agent: Agent) -> AttemptResult:
+        given.setdefault(attempt.job_id, []).append(attempt.delivery_key)
+        return await (succeed if attempt.attempt == 2 else fail())(attempt, agent)
+
+    prover = Prover(b"a secret")
+    started = [JobClient(jobs.client, prover), JobClient(jobs.client)]
+    spec = jobs.spec(retry={"max_attempts": 2, "initial_interval_seconds": 0.05})
+    async with jobs.agent(fails_once):
+        proven, plain = [await jobs.result((await client.submit(jobs.input(spec))).job_id) for client in started]
+    first, second = [key or "" for key in given[proven.job_id]]
+    for number, key in ((1, first), (2, second)):
+        assert prover.is_attempt_key(proven.job_id, number, key)
+        assert not prover.is_attempt_key(proven.job_id, 3 - number, key)
+        assert not Prover(b"another").is_attempt_key(proven.job_id, number, key)
+    assert given[plain.job_id] == [None, None]
+    assert "delivery_key" not in proven.model_dump_json(), "the record does not have it"
 
 
 @pytest.mark.parametrize("what", ["junk", "nothing", "no encoding", "another attempt", "too much"])

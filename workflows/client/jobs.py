@@ -78,7 +78,7 @@ class JobClient:
 
     async def begin(self, job: JobInput) -> bool:
         """Start a job whose workflow creates the record; True when it is new. False: the id exists, open or closed."""
-        start = self._prover.proven(job, job_workflow_id(job.job_id))
+        start = self._prover.proven(self._prover.with_delivery_key(job), job_workflow_id(job.job_id))
         try:
             await changed(
                 self._client.start_workflow(
@@ -169,6 +169,10 @@ class JobClient:
         """The agent that Temporal gave the running attempt to, None when none runs. Raises NotFound, Unavailable."""
         activity = await self._running_attempt(job_id)
         return None if activity is None else activity.last_worker_identity
+
+    def was_given(self, job_id: str, attempt: int, key: str) -> bool:
+        """Whether who shows this key was given the attempt; asks nobody."""
+        return self._prover.is_attempt_key(job_id, attempt, key)
 
     async def _running_attempt(self, job_id: str) -> PendingActivityInfo | None:
         description = await answer(self._job(job_id).describe(rpc_timeout=RPC_TIMEOUT))

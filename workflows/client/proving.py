@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from workflows.contracts.commands import JobInput
+from workflows.contracts.identity.delivery import is_attempt_key, job_key
 from workflows.contracts.identity.proofs import Provable
 
 M = TypeVar("M")
@@ -29,3 +31,13 @@ class Prover:
         if self.secret is None or not isinstance(message, Provable):
             return message
         return message.proven(self.secret, workflow_id, self.clock())
+
+    def with_delivery_key(self, job: JobInput) -> JobInput:
+        """The job as it is started: its agents can say to this API which attempt is theirs."""
+        if self.secret is None:
+            return job
+        return job.model_copy(update={"delivery_key": job_key(self.secret, job.job_id)})
+
+    def is_attempt_key(self, job_id: str, attempt: int, given: str) -> bool:
+        """Whether who shows this was given the attempt. Never, without a secret."""
+        return self.secret is not None and is_attempt_key(self.secret, job_id, attempt, given)

@@ -34,7 +34,7 @@ class AttemptInput(Tolerant):
     """All an agent needs to run one attempt.
 
     ``deployment_id``: of the deployment that asked for it, which holds the fence; ``signature``: the control plane's
-    word that it did. Neither is ever a caller's.
+    word that it did. Neither is ever a caller's. ``delivery_key``: with what is delivered for it, it says whose it is.
     """
 
     job_id: str
@@ -59,9 +59,10 @@ class AttemptInput(Tolerant):
     on_ref: str | None = Field(default=None, exclude_if=lambda ref: ref is None)
     deployment_id: str | None = Field(default=None, exclude_if=lambda value: value is None)
     signature: SpecSignature | None = Field(default=None, exclude_if=lambda value: value is None)
+    delivery_key: str | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
-NOT_SIGNED: Final = frozenset({"attempt", "avoid_agent", "signature"})
+NOT_SIGNED: Final = frozenset({"attempt", "avoid_agent", "signature", "delivery_key"})
 """What differs from one attempt of a job to the next. All else is signed, a field that is new tomorrow too."""
 
 

@@ -28,7 +28,8 @@ class JobInput(Tolerant, Provable):
 
     ``accepted_at``: when the starter accepted the job (epoch ms); it then creates the record itself, right after the
     start. None: the workflow creates it, before anything else; left out then, for workers that do not know it.
-    ``deployment_id``, ``signature``: of a deployment's job, and set by its workflow only.
+    ``deployment_id``, ``signature``: of a deployment's job, and set by its workflow only. ``delivery_key``: with which
+    its agents say that they have an attempt (``identity.delivery``).
     """
 
     job_id: str
@@ -41,6 +42,7 @@ class JobInput(Tolerant, Provable):
     retry_of: str | None = None
     deployment_id: str | None = Field(default=None, exclude_if=lambda value: value is None)
     signature: SpecSignature | None = Field(default=None, exclude_if=lambda value: value is None)
+    delivery_key: str | None = Field(default=None, exclude_if=lambda value: value is None)
     accepted_at: int | None = Field(default=None, exclude_if=lambda value: value is None)
     dead_letter_retention_seconds: int = Field(default=DEAD_LETTER_RETENTION_SECONDS, ge=1)
     resume: Job | None = None

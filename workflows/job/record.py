@@ -18,6 +18,7 @@ from workflows.contracts.audit.types import EventType
 from workflows.contracts.commands import Amend, Edit, JobInput
 from workflows.contracts.errors import ErrorCode, field_errors
 from workflows.contracts.fields import MAX_TEXT_CHARACTERS, shortened
+from workflows.contracts.identity.delivery import attempt_key
 from workflows.contracts.identity.proofs import Claim
 from workflows.contracts.ids import LEASE_SECONDS
 from workflows.contracts.jobs import Attempt, Job, new_job, spec_of
@@ -104,11 +105,12 @@ def event(
     return new_event(what, who, event_id=event_id, at=at, job_id=job.job_id, pool=job.pool, reason=reason)
 
 
-def attempt_input(job: Job, number: int, *, avoid_agent: str | None) -> AttemptInput:
-    """What the agent is given."""
+def attempt_input(job: Job, number: int, *, avoid_agent: str | None, delivery_key: str | None = None) -> AttemptInput:
+    """What the agent is given. ``delivery_key``: the job's."""
+    key = None if delivery_key is None else attempt_key(delivery_key, number)
     fields = {name: getattr(job, name) for name in AttemptInput.model_fields if name in Job.model_fields}
     fields |= {"git_author": job.git_author, "deployment_id": deployment_of(job)}
-    return AttemptInput(**fields, attempt=number, avoid_agent=avoid_agent)
+    return AttemptInput(**fields, attempt=number, avoid_agent=avoid_agent, delivery_key=key)
 
 
 def to_be_signed(start: JobInput) -> AttemptInput:

@@ -62,6 +62,7 @@ class JobWorkflow(JobMessages):
         self._round_start = len(self._job.attempts)
         self._retryable = True
         self._odd_answer = start.odd_answer
+        self._delivery_key = start.delivery_key
 
     @workflow.run
     async def run(self, start: JobInput) -> Job:
@@ -165,7 +166,7 @@ class JobWorkflow(JobMessages):
         job = self._job
         handle: workflow.ActivityHandle[RawValue | None] = workflow.start_activity(
             run_attempt.__name__,
-            record.attempt_input(job, number, avoid_agent=avoid),
+            record.attempt_input(job, number, avoid_agent=avoid, delivery_key=self._delivery_key),
             result_type=RawValue,
             task_queue=pool_queue(job.pool, job.requires),
             priority=TemporalPriority(priority_key=job.priority.key),

@@ -30,6 +30,9 @@ MAX_MARKS: Final = 500
 _MAX_MILLIS: Final = 1 << 53
 _MARKS: Final = TypeAdapter(list[tuple[int, int]])
 AttemptNumber = Annotated[int, Path(ge=1, le=1_000_000)]
+DeliveryKey = Annotated[
+    str | None, Header(pattern=r"^[0-9a-f]{64}$", description="The attempt's `delivery_key`, as its task has it.")
+]
 _BYTES: Final = {
     "requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
 }
@@ -43,12 +46,13 @@ async def attempt_started(
     announcement: Annotated[AttemptStarted, Depends(json_body(AttemptStarted))],
     ports: AttemptPortsDep,
     caller: Caller,
+    delivery_key: DeliveryKey = None,
 ) -> Response:
     """Makes the job show its agent and lease. 404 when the job is gone."""
     if announcement.attempt != attempt:
         raise _invalid("attempt", f"says {announcement.attempt}, but the address says {attempt}")
     require_itself(caller, announcement.agent_id)
-    await require_delivery(ports, caller, job_id, attempt)
+    await require_delivery(ports, caller, job_id, attempt, delivery_key)
     await ports.job_client.attempt_started(job_id, announcement)
     return Response(status_code=204)
 
@@ -74,11 +78,12 @@ async def append_log(
     log_sha256: Annotated[
         str | None, Header(pattern=r"^[0-9a-f]{64}$", description="Of the log up to this piece's end, in hexadecimal.")
     ] = None,
+    delivery_key: DeliveryKey = None,
 ) -> Response:
     """The bytes from ``offset`` on, masked by the agent. 409 for what would change a log that has ended, or that of an
     ended attempt: only the rest of it may still come.
     """
-    ended = await require_delivery(ports, caller, job_id, attempt)
+    ended = await require_delivery(ports, caller, job_id, attempt, delivery_key)
     data = await request.body()
     chunk = LogChunk(offset=offset, data=data, marks=_marks(log_marks, len(data)), final=log_final, sha256=log_sha256)
     late = ended is not None or (job_id, attempt) in ports.ended_logs
@@ -107,10 +112,11 @@ async def put_artifact(
     content_sha256: Annotated[
         str, Header(alias="Content-SHA256", pattern=r"^[0-9a-f]{64}$", description="Of the body, in hexadecimal.")
     ],
+    delivery_key: DeliveryKey = None,
 ) -> Response:
     """Streamed; needs Content-Length. A file sent again replaces the earlier one, until the attempt has ended: its
     record names sizes and digests."""
-    await require_delivery(ports, caller, job_id, attempt)
+    await require_delivery(ports, caller, job_id, attempt, delivery_key)
     check_artifact_path(path)
     job = await recorded(ports, job_id)
     if any(tried.number == attempt and tried.outcome is not None for tried in job.attempts):

@@ -31,7 +31,7 @@ class Api:
         self.away = False
         self.heard: list[AttemptStarted] = []
 
-    async def announce_start(self, job_id: str, announcement: AttemptStarted) -> None:
+    async def announce_start(self, job_id: str, announcement: AttemptStarted, *, key: str | None) -> None:
         self.asked.set()
         if self.away:
             raise ApiUnreachable("nobody there")

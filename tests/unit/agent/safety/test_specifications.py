@@ -114,7 +114,7 @@ def otherwise(value: Any) -> Any:
 
 def changed() -> Iterator[tuple[str, AttemptInput]]:
     """The attempt with one field another, for every field that the models have: a new one is tried unasked."""
-    attempt = an_attempt().model_copy(update={"lease_seconds": 31})
+    attempt = an_attempt().model_copy(update={"lease_seconds": 31, "delivery_key": "0" * 64})
     attempt = attempt.model_copy(update={"signature": resigned(attempt)})
     for name in (each for each in AttemptInput.model_fields if each not in NOT_SIGNED):
         yield name, attempt.model_copy(update={name: otherwise(getattr(attempt, name))})
@@ -140,7 +140,7 @@ def resigned(attempt: AttemptInput) -> SpecSignature:
 
 def test_what_is_tried_fills_every_field() -> None:
     """Else a field that is left at its default would be changed into itself."""
-    attempt = an_attempt().model_copy(update={"lease_seconds": 31})
+    attempt = an_attempt().model_copy(update={"lease_seconds": 31, "delivery_key": "0" * 64})
     assert set(attempt.model_dump(exclude_defaults=True)) == set(AttemptInput.model_fields)
     assert set(STEP.model_dump(exclude_defaults=True)) == set(Step.model_fields)
 
