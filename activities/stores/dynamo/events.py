@@ -113,8 +113,9 @@ class RecordEvents:
 
         Raises ConditionFailed, WriteConflict, Unavailable.
         """
-        new_subject, self._new_subject = self._new_subject, None  # a second try asks
-        await _send(self._clients, self._table, record, self._last, kept, new_subject)
+        new_subject, presumed = self._new_subject, self._last.these(self.presumed_kept)
+        self._new_subject, self.presumed_kept = None, frozenset[str]()  # a second try asks
+        await _send(self._clients, self._table, record, self._last, kept, new_subject, presumed)
 
     async def kept(self) -> frozenset[str]:
         """The ids of those that are kept already; a consistent read."""
@@ -165,6 +166,10 @@ class _Batch:
         """The events that are not kept, with their documents."""
         return [(event, self._documents[event_id]) for event_id, event in self._events.items() if event_id not in kept]
 
+    def these(self, ids: frozenset[str]) -> list[tuple[AuditEvent, str]]:
+        """Of the events, the ones with these ids, with their documents."""
+        return [(event, self._documents[event_id]) for event_id, event in self._events.items() if event_id in ids]
+
     def entries(self, fresh: Sequence[tuple[AuditEvent, str]]) -> list[dict[str, Any]]:
         """The actions that put these into their lists, each once."""
         return [put for event, document in fresh for put in _entry_puts(self._table, event, document)]
@@ -205,12 +210,13 @@ async def _send(
     batch: _Batch,
     kept: frozenset[str],
     new_subject: str | None = None,
+    presumed: Sequence[tuple[AuditEvent, str]] = (),
 ) -> None:
     fresh = batch.fresh(kept)
     if not fresh:
         await transact(clients, record)
         return
-    async with feed_of(clients, table).numbered(fresh, new_subject) as numbers:
+    async with feed_of(clients, table).numbered(fresh, new_subject, presumed) as numbers:
         await transact(clients, [*record, *batch.entries(fresh), *numbers])
 
 

@@ -8,6 +8,10 @@ A transaction may take any shard. A process takes the one that it used last and 
 therefore knows: one process alone needs few of them, two keep to different ones, and a transaction that hangs holds up
 its own shard only. Where two meet, one of them fails, reads, and goes to another.
 
+A subject's number is known to who has given the last one. Who knows what another process has given the first ones to
+presumes it: a wrong presumption fails, and then there is a read. Where that event's place is, only the store knows: it
+copies it, and readers look it up.
+
 Deliberately not here: what else a transaction has (``events``), in which order a follower shows what stands in several
 shards (``contracts.audit.feed``).
 """
@@ -24,6 +28,7 @@ from activities.stores.dynamo.batches import Item, get_batch
 from activities.stores.dynamo.client import AwsClients, WriteConflict
 from activities.stores.dynamo.table import (
     HEAD_PLACE,
+    NUMBER_AND_HASH_FOLLOW,
     NUMBER_FOLLOWS,
     NUMBER_IS_FIRST,
     feed_list,
@@ -47,7 +52,7 @@ _ATTRIBUTES: Final = ("place", "subject", "number", "before", "after", "event")
 
 @dataclass(frozen=True, slots=True)
 class _Last:
-    """A subject's last event: its number, hash and place. The zeroth is none."""
+    """A subject's last event: its number, hash and place. The zeroth is none. Of a presumed one no place is known."""
 
     number: int = 0
     digest: str = ""
@@ -76,19 +81,24 @@ class Feed:
 
     @asynccontextmanager
     async def numbered(
-        self, events: Sequence[tuple[AuditEvent, str]], new_subject: str | None = None
+        self,
+        events: Sequence[tuple[AuditEvent, str]],
+        new_subject: str | None = None,
+        presumed: Sequence[tuple[AuditEvent, str]] = (),
     ) -> AsyncGenerator[list[dict[str, Any]]]:
         """The actions that give these events (with their documents) their numbers; inside, the transaction is sent.
 
-        ``new_subject``: probably none of its events is kept yet. Raises Unavailable, and what is raised inside.
+        ``new_subject``: probably none of its events is kept yet; ``presumed``: these are, and no others of their
+        subject. Raises Unavailable, and what is raised inside.
         """
         async with self._free:
             shard = self._take()
             try:
                 subjects = [subject_of(event) for event, _ in events]
-                await self._learn(shard, subjects, new_subject)
+                given = {**_given(presumed), **({} if new_subject is None else {new_subject: _Last()})}
+                await self._learn(shard, subjects, given)
                 documents = [document for _, document in events]
-                made = self._number(shard, list(zip(subjects, documents, strict=True)))
+                made = self._number(shard, list(zip(subjects, documents, strict=True)), given)
                 try:
                     yield made.actions
                 except WriteConflict:
@@ -129,7 +139,7 @@ class Feed:
             "ConsistentRead": True,
         }
         answer = await self._clients.call(self._clients.dynamodb.query, **request)
-        return _rows(shard, answer["Items"])
+        return await self._with_places(_rows(shard, answer["Items"]))
 
     async def last_of(self, subject: str) -> FeedRow | None:
         """A subject's last event."""
@@ -147,9 +157,17 @@ class Feed:
     def _idle(self) -> list[int]:
         return [shard for shard in range(self._shards) if shard not in self._busy]
 
-    async def _learn(self, shard: int, subjects: Iterable[str], new_subject: str | None) -> None:
+    async def _with_places(self, rows: Sequence[FeedRow]) -> list[FeedRow]:
+        """The rows with the place of the event before each, also of those that were written without knowing it."""
+        names = {subject_list(row.subject) for row in rows if _lacks_place(row)}
+        if not names:
+            return [*rows]
+        items = {item["list_shard"]["S"]: item for item in await self._read(sorted(names))}
+        return [_with_place(row, items.get(subject_list(row.subject), {})) for row in rows]
+
+    async def _learn(self, shard: int, subjects: Iterable[str], given: Mapping[str, _Last]) -> None:
         """Read what is not known of the numbers that the next transaction goes on from, in one request or none."""
-        unknown = {subject_list(each): each for each in subjects if each not in self._subjects and each != new_subject}
+        unknown = {subject_list(each): each for each in subjects if each not in self._subjects and each not in given}
         head = head_list(shard)
         names = [*unknown, *(() if shard in self._heads else (head,))]
         if not names:
@@ -163,19 +181,18 @@ class Feed:
     async def _read(self, names: Sequence[str]) -> list[Item]:
         return await get_batch(self._clients, self._table, [_key(name) for name in names])
 
-    def _number(self, shard: int, documents: Sequence[tuple[str, str]]) -> Numbered:
+    def _number(self, shard: int, documents: Sequence[tuple[str, str]], given: Mapping[str, _Last]) -> Numbered:
         before = self._heads[shard]
         made = Numbered(head=before)
+        first = {subject: self._subjects.get(subject) or given.get(subject, _Last()) for subject, _ in documents}
         for subject, document in documents:
-            last = made.subjects.get(subject) or self._subjects.get(subject, _Last())
+            last = made.subjects.get(subject) or first[subject]
             made.head += 1
             made.actions.append(_row(self._table, Position(shard=shard, sequence=made.head), subject, last, document))
             digest = chained(last.digest, subject, last.number + 1, document)
             made.subjects[subject] = _Last(last.number + 1, digest, Position(shard=shard, sequence=made.head))
         made.actions.append(_number(self._table, head_list(shard), before, {"number": {"N": str(made.head)}}))
-        for subject, last in made.subjects.items():
-            first = self._subjects.get(subject, _Last()).number
-            made.actions.append(_number(self._table, subject_list(subject), first, _last_attributes(last)))
+        made.actions += [_goes_on(self._table, each, first[each], last) for each, last in made.subjects.items()]
         return made
 
 
@@ -196,8 +213,10 @@ def _row(table: str, at: Position, subject: str, last: _Last, document: str) -> 
         "number": {"N": str(last.number + 1)},
         "event": {"S": document},
     }
+    if last.number:
+        item["before"] = {"S": last.digest}
     if last.place is not None:
-        item |= {"before": {"S": last.digest}, "after": {"S": f"{last.place.shard}-{last.place.sequence}"}}
+        item["after"] = {"S": f"{last.place.shard}-{last.place.sequence}"}
     return {"Put": {"TableName": table, "Item": item}}
 
 
@@ -213,15 +232,58 @@ def _number(table: str, name: str, before: int, attributes: Item) -> dict[str, A
     return {"Put": {"TableName": table, "Item": {**_key(name), **attributes}, **condition}}
 
 
-def _last_attributes(last: _Last) -> dict[str, Any]:
+def _goes_on(table: str, subject: str, first: _Last, last: _Last) -> dict[str, Any]:
+    """The subject's last event is ``last``, unless others have given numbers since ``first``."""
     place = last.place
     if place is None:
         raise ValueError("a subject without an event has no last one")
-    return {
-        "number": {"N": str(last.number)},
-        "hash": {"S": last.digest},
-        "last": {"S": f"{place.shard}-{place.sequence}"},
+    names = {name: f"#{name}" for name in ("number", "hash", "last")}
+    values: Item = {
+        ":number": {"N": str(last.number)},
+        ":hash": {"S": last.digest},
+        ":last": {"S": f"{place.shard}-{place.sequence}"},
     }
+    changes, condition = [f"#{name} = :{name}" for name in names], NUMBER_IS_FIRST
+    if first.number:
+        condition, values = NUMBER_FOLLOWS, {**values, ":before": {"N": str(first.number)}}
+    if first.number and first.place is None:
+        condition, values = NUMBER_AND_HASH_FOLLOW, {**values, ":hash_before": {"S": first.digest}}
+        changes.append("#after = #last")
+        names[_after(first.number + 1)] = "#after"
+    return {
+        "Update": {
+            "TableName": table,
+            "Key": _key(subject_list(subject)),
+            "UpdateExpression": "SET " + ", ".join(changes),
+            "ConditionExpression": condition,
+            "ExpressionAttributeNames": {short: name for name, short in names.items()},
+            "ExpressionAttributeValues": values,
+        }
+    }
+
+
+def _given(presumed: Sequence[tuple[AuditEvent, str]]) -> dict[str, _Last]:
+    """By subject the last of these events, were they the only ones."""
+    last: dict[str, _Last] = {}
+    for event, document in presumed:
+        subject = subject_of(event)
+        before = last.get(subject, _Last())
+        number = before.number + 1
+        last[subject] = _Last(number, chained(before.digest, subject, number, document))
+    return last
+
+
+def _after(number: int) -> str:
+    return f"after_{number}"
+
+
+def _lacks_place(row: FeedRow) -> bool:
+    return row.number > 1 and row.after is None
+
+
+def _with_place(row: FeedRow, subject: Item) -> FeedRow:
+    found = subject.get(_after(row.number)) if _lacks_place(row) else None
+    return row if found is None else row.model_copy(update={"after": _position(found["S"])})
 
 
 def _last(item: Item) -> _Last:

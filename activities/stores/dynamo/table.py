@@ -31,7 +31,8 @@ fewer items, since a page of agents reads all of them; they expire when the agen
 ``deployment#…``, ``job#…`` and ``agent#…``, by its time, with what lists are filtered by. A ``seen#<event_id>`` item
 says that the event is kept, so that it is kept once. In the order in which they were kept they stand in
 ``feed#<shard>``, numbered from 1 without a gap; ``head#<shard>`` has the last number given, ``subject#<subject>`` the
-number, hash and place of a subject's last event (see ``feed``).
+number, hash and place of a subject's last event, and as ``after_<number>`` the place of the one before this number,
+where the row itself does not have it (see ``feed``).
 
 ``agents`` (keys ``list_shard``, ``place``): each agent's record (``agent#<id>``, ``record``) with its ``document``,
 ``revision`` and ``pool``, and the document again, by id, in the lists ``all`` and ``pool#<pool>``, all in one
@@ -89,6 +90,8 @@ EVENT_IS_NEW: Final = "attribute_not_exists(list_shard)"
 """The event is not kept yet."""
 NUMBER_FOLLOWS: Final = "#number = :before"
 """Nobody has given a number since this one."""
+NUMBER_AND_HASH_FOLLOW: Final = "#number = :before AND #hash = :hash_before"
+"""The same, and the event that has this number is the one that is meant."""
 NUMBER_IS_FIRST: Final = "attribute_not_exists(list_shard)"
 """Nobody has given a number yet."""
 CREDENTIAL_IS_NEW: Final = "attribute_not_exists(list_shard)"
