@@ -30,8 +30,8 @@ class How(StrEnum):
 class StoreProxy:
     """Forwards to ``target``. ``reads`` and ``writes`` can be changed at any time; what hangs then goes on or fails."""
 
-    def __init__(self, target: int) -> None:
-        self._target = target
+    def __init__(self, target: int, host: str = HOST) -> None:
+        self._target, self._target_host = target, host
         self.reads = self.writes = How.WORK
         self._changed = threading.Condition()
         self._server = ThreadingHTTPServer((HOST, 0), self._handler())
@@ -79,7 +79,7 @@ class StoreProxy:
 
             def setup(self) -> None:
                 super().setup()
-                self.far = http.client.HTTPConnection(HOST, proxy._target)
+                self.far = http.client.HTTPConnection(proxy._target_host, proxy._target)
 
             def finish(self) -> None:
                 self.far.close()
@@ -112,8 +112,8 @@ class StoreProxy:
 
 
 @contextmanager
-def store_proxy_to(port: int) -> Generator[StoreProxy]:
-    proxy = StoreProxy(port)
+def store_proxy_to(port: int, host: str = HOST) -> Generator[StoreProxy]:
+    proxy = StoreProxy(port, host)
     proxy.start()
     try:
         yield proxy
