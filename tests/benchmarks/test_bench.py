@@ -36,6 +36,11 @@ def test_a_small_run_measures_every_part(tmp_path: Path) -> None:
     assert report.throughput is not None
     assert report.throughput.per_second > 0
     assert {"temporal", "aws", "api", "worker", "agent-1", "client"} <= report.throughput.cpu_ms_per_job.keys()
+    assert report.calls is not None
+    assert report.calls.store_requests["dynamodb TransactWriteItems"] >= 2
+    assert report.calls.written.items > 20
+    assert report.calls.written.units >= 2 * report.calls.written.items
+    assert report.calls.history.events > 10
     assert report.deployment_latency is not None
     assert report.deployment_latency.floor.samples == 3 * report.deployment_latency.rollback.samples == 3
     assert report.deployment_latency.rollback.p50 > 0

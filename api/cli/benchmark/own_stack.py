@@ -12,6 +12,7 @@ from api.cli.benchmark.wire import Api, BenchmarkFailed
 from api.cli.stack.child_stack import free_ports, running_stack
 from api.cli.stack.children import LOOPBACK, Options, process_specs
 from api.cli.stack.data_dir import DataDir, read_json
+from api.cli.stack.embedded import AWS_TRACE_FILE
 from api.cli.stack.launching import StartFailed
 
 
@@ -48,8 +49,10 @@ class OwnStack:
 
 
 @contextlib.contextmanager
-def own_stack(folder: Path, *, agents: int, capacity: int) -> Generator[OwnStack]:
-    """Start a stack in ``folder``, which must not exist, and stop it at the end. Raises BenchmarkFailed."""
+def own_stack(folder: Path, *, agents: int, capacity: int, aws_trace: Path | None = None) -> Generator[OwnStack]:
+    """Start a stack in ``folder``, which must not exist, and stop it at the end. ``aws_trace``: where each request to
+    the embedded AWS APIs is noted. Raises BenchmarkFailed.
+    """
     folder.mkdir(mode=0o700)
     api, temporal, ui, aws, gateway = free_ports(5)
     options = Options(
@@ -58,7 +61,8 @@ def own_stack(folder: Path, *, agents: int, capacity: int) -> Generator[OwnStack
     )  # fmt: skip
     data = DataDir(folder / "data")
     try:
-        with running_stack(options, data.root) as pid:
+        more = {} if aws_trace is None else {AWS_TRACE_FILE: str(aws_trace)}
+        with running_stack(options, data.root, more) as pid:
             yield OwnStack(options, data, pid)
     except StartFailed as error:
         raise BenchmarkFailed(f"The stack to measure did not start. {error}") from None

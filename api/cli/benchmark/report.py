@@ -43,6 +43,30 @@ class Throughput(Frozen):
     cpu_ms_per_job: dict[str, float]
 
 
+class Written(Frozen):
+    """What a job's writes put into the store: items, DynamoDB's write units, bytes."""
+
+    items: int
+    units: int
+    bytes: int
+
+
+class History(Frozen):
+    """A job's history in Temporal: its events and their bytes, the mean of all."""
+
+    events: float
+    bytes: int
+
+
+class CallsPerJob(Frozen):
+    """What a trivial job asks of the store, by operation, and what it leaves there and in Temporal."""
+
+    jobs: int
+    store_requests: dict[str, float]
+    written: Written
+    history: History
+
+
 class DeploymentLatency(Frozen):
     """From a request to the first instruction of the command that it sets in motion.
 
@@ -161,6 +185,7 @@ class Report(Frozen):
     floor_latency: Latency | None = None
     throughput: Throughput | None = None
     floor_throughput: Throughput | None = None
+    calls: CallsPerJob | None = None
     idle_mib: dict[str, float] | None = None
     after_work_mib: dict[str, float] | None = None
     deployment_latency: DeploymentLatency | None = None

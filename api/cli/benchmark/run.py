@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from api.cli.benchmark.calls import measure_calls
 from api.cli.benchmark.deployments import measure_deployments
 from api.cli.benchmark.fleet import measure_fleet
 from api.cli.benchmark.floor import Floor, floor_worker
@@ -36,6 +37,7 @@ class BenchPart(StrEnum):
 
     LATENCY = "latency"
     THROUGHPUT = "throughput"
+    CALLS = "calls"
     DEPLOYMENTS = "deployments"
     DEPLOYMENTS_MANY = "deployments-many"
     GATEWAY = "gateway"
@@ -82,9 +84,12 @@ def run_benchmark(plan: Plan, say: Callable[[str], None]) -> Report:
     report = Report(version=version("hybrid-ci-cd"), machine=_machine(), seconds=0)
     with tempfile.TemporaryDirectory(prefix="hybridci-bench-") as name:
         folder = Path(name)
-        if plan.parts - {BenchPart.READS}:
+        if plan.parts - {BenchPart.READS, BenchPart.CALLS}:
             with own_stack(folder / "work", agents=1, capacity=plan.capacity) as stack:
                 report = _with_work(report, plan, stack, folder, say)
+        if BenchPart.CALLS in plan.parts:
+            calls = measure_calls(folder / "calls", make_repository(folder / "calls-repository"), plan.jobs, say)
+            report = report.model_copy(update={"calls": calls})
         if BenchPart.READS in plan.parts:
             reads = measure_reads(folder, (min(_FEW_STORED, plan.stored), plan.stored), plan.samples, say)
             report = report.model_copy(update={"reads": reads})
@@ -116,6 +121,7 @@ def _with_work(report: Report, plan: Plan, stack: OwnStack, folder: Path, say: C
     if BenchPart.MEMORY in plan.parts and plan.parts - {
         BenchPart.MEMORY,
         BenchPart.READS,
+        BenchPart.CALLS,
         BenchPart.HEARTBEATS,
         BenchPart.FLEET,
     }:

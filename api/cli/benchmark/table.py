@@ -1,11 +1,12 @@
 """A report as people read it: the figures, where a job's CPU time goes, and how far the targets are."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 from api.cli.benchmark.report import (
+    CallsPerJob,
     DeploymentLatency,
     FleetFigures,
     GatewayLatency,
@@ -26,30 +27,42 @@ def print_report(report: Report, console: Console) -> None:
         f"hybridci {report.version} on {machine.cores} cores ({machine.system}, Python {machine.python}), "
         f"{report.seconds:.0f} s; load before: {machine.load_before:g}\n"
     )
-    if report.latency or report.throughput:
-        console.print(_work(report))
-    if report.throughput and report.floor_throughput:
-        console.print(_cpu(report.throughput, report.floor_throughput))
-    if report.deployment_latency:
-        console.print(_deployment_latency(report.deployment_latency))
-    if report.many_deployments:
-        console.print(_many_deployments(report.many_deployments))
-    if report.gateway_latency:
-        console.print(_gateway_latency(report.gateway_latency))
-    if report.question_latency:
-        console.print(_question_latency(report.question_latency))
-    if report.reads:
-        console.print(_reads(report))
-    if report.heartbeats:
-        console.print(_heartbeats(report.heartbeats))
-    if report.fleets:
-        console.print(_fleets(report.fleets))
+    for table in _tables(report):
+        console.print(table)
     for when, mib in (("when idle", report.idle_mib), ("after this work", report.after_work_mib)):
         if mib:
             parts = ", ".join(f"{name} {size:.0f}" for name, size in mib.items())
             console.print(f"Memory {when}: {sum(mib.values()):.0f} MiB ({parts})")
-    console.print()
-    console.print(_targets(report))
+    if report.targets:
+        console.print()
+        console.print(_targets(report))
+
+
+def _tables(report: Report) -> Iterator[Table]:
+    if report.latency or report.throughput:
+        yield _work(report)
+    if report.throughput and report.floor_throughput:
+        yield _cpu(report.throughput, report.floor_throughput)
+    if report.calls:
+        yield _calls(report.calls)
+    yield from _deployment_tables(report)
+    if report.gateway_latency:
+        yield _gateway_latency(report.gateway_latency)
+    if report.question_latency:
+        yield _question_latency(report.question_latency)
+    if report.reads:
+        yield _reads(report)
+    if report.heartbeats:
+        yield _heartbeats(report.heartbeats)
+    if report.fleets:
+        yield _fleets(report.fleets)
+
+
+def _deployment_tables(report: Report) -> Iterator[Table]:
+    if report.deployment_latency:
+        yield _deployment_latency(report.deployment_latency)
+    if report.many_deployments:
+        yield _many_deployments(report.many_deployments)
 
 
 def _work(report: Report) -> Table:
@@ -70,6 +83,18 @@ def _cpu(ours: Throughput, floor: Throughput) -> Table:
     for name in names:
         table.add_row(name, *(f"{each.cpu_ms_per_job.get(name, 0):.1f}" for each in (floor, ours)))
     table.add_row("all", *(f"{sum(each.cpu_ms_per_job.values()):.1f}" for each in (floor, ours)))
+    return table
+
+
+def _calls(calls: CallsPerJob) -> Table:
+    table = _table(f"What a trivial job asks and writes ({calls.jobs} jobs)", "", "a job")
+    for operation, count in calls.store_requests.items():
+        table.add_row(operation, f"{count:.2f}")
+    table.add_row("items written", f"{calls.written.items}")
+    table.add_row("write units", f"{calls.written.units}")
+    table.add_row("bytes written", f"{calls.written.bytes:,}")
+    table.add_row("events of its history", f"{calls.history.events:.1f}")
+    table.add_row("bytes of its history", f"{calls.history.bytes:,}")
     return table
 
 

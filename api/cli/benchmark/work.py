@@ -77,13 +77,13 @@ def measure_throughput(
     raw_seconds, seconds, ids = 0.0, 0.0, list[str]()
     with stack.api() as api:
         floor.run_many(_STARTERS, _STARTERS)
-        _run_many(stack, api, repository, _STARTERS)
+        run_many(stack, api, repository, _STARTERS)
         for number, size in enumerate(sizes, start=1):
             time.sleep(REST_SECONDS)
             with raw_meter:
                 raw_seconds += floor.run_many(size, _STARTERS)
             with meter:
-                ids += (more := _run_many(stack, api, repository, size))[1]
+                ids += (more := run_many(stack, api, repository, size))[1]
                 seconds += more[0]
                 time.sleep(REST_SECONDS)  # what a job leaves to be done is part of its cost
             say(f"throughput: round {number} of {len(sizes)}")
@@ -127,7 +127,7 @@ def _succeeded(api: Api, job_id: str) -> bool:
     return status is JobStatus.SUCCESS
 
 
-def _run_many(stack: OwnStack, api: Api, repository: Repository, count: int) -> tuple[float, list[str]]:
+def run_many(stack: OwnStack, api: Api, repository: Repository, count: int) -> tuple[float, list[str]]:
     """Seconds from the first request to the end of all, and the ids."""
     body = _job(repository, "true")
     before = _ended(api)

@@ -7,7 +7,7 @@ import contextlib
 import socket
 import sys
 import tempfile
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -21,14 +21,15 @@ _READY: Final = b" is ready after "
 
 
 @contextlib.contextmanager
-def running_stack(options: Options, data_dir: Path) -> Generator[int]:
-    """Start a stack and stop it at the end; yields the process id of `up`. Raises StartFailed.
+def running_stack(options: Options, data_dir: Path, environment: Mapping[str, str] | None = None) -> Generator[int]:
+    """Start a stack and stop it at the end; yields the process id of `up`. ``environment``: what else it has. Raises
+    StartFailed.
 
     Ctrl-C while it stops tells it to stop at once.
     """
     with tempfile.TemporaryDirectory(prefix="hybridci-up-") as folder:
         log = Path(folder) / "up.out"
-        process = launch(up_command(options, data_dir), log, env=python_environment())
+        process = launch(up_command(options, data_dir), log, env={**python_environment(), **(environment or {})})
         try:
             wait_ready("hybridci up", process, lambda: says_ready(log), log=log, seconds=_READY_SECONDS)
             yield process.pid

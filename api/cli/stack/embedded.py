@@ -4,11 +4,14 @@ Deliberately not here: starting and watching them (``supervisor``). Settings and
 beside each; Temporal's own defaults suit a laptop demo and make every hop wait for a 50 ms tick.
 """
 
+import os
 import shutil
 import sys
 from pathlib import Path
 from typing import Final
 
+AWS_TRACE_FILE: Final = "HYBRIDCI_AWS_TRACE_FILE"
+"""Where the embedded AWS server notes each request: the benchmark counts them."""
 DYNAMIC_CONFIG: Final[dict[str, str]] = {
     # 20 polls/s by default on the dev server's single shard: start-to-activity p50 95 ms; with these 12 ms.
     **{
@@ -79,8 +82,10 @@ def temporal_command(
 
 
 def aws_command(*, data_dir: Path, host: str, port: int) -> list[str]:
-    """The embedded AWS APIs, durable: an acknowledged write survives ``kill -9``."""
+    """The embedded AWS APIs, durable: an acknowledged write survives ``kill -9``. AWS_TRACE_FILE notes each request."""
+    trace = os.environ.get(AWS_TRACE_FILE)
     return [
         binary("roto-server", "roto-aws"),
         "--host", host, "--port", str(port), "--data-dir", str(data_dir / "aws"), "--durable",
+        *(("--trace", trace) if trace else ()),
     ]  # fmt: skip
