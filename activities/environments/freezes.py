@@ -1,9 +1,10 @@
 """Recurring freezes: is one on, until when, when does the next begin; and which windows make no sense. Pure.
 
-A window is on from each moment of its cron expression, for its duration in real time: a freeze of 8 hours stays one of
-8 hours when the clocks change within it. Cron moments are those of Debian's cron, in the window's time zone: a moment
-that the clocks jump over comes when they have jumped, one that comes twice counts the first time, unless its minute or
-hour begins with ``*``. Not in workflow code: time zones are data that change.
+A window is on from each moment of its cron expression, for its duration by the clock on the wall: one from Friday 17:00
+to Monday 08:30 ends at 08:30 when the clocks change within it, and the whole of a day of 25 hours is one day. Cron
+moments are those of Debian's cron, in the window's time zone: a moment that the clocks jump over comes when they have
+jumped, one that comes twice counts the first time, unless its minute or hour begins with ``*``. An end that is jumped
+over comes by as much later, one that comes twice is the first. Not in workflow code: time zones are data that change.
 
 Deliberately not here: holds and ad hoc freezes (``workflows.environment``).
 """
@@ -132,9 +133,16 @@ def _longest(windows: Sequence[FreezeWindow], at: datetime) -> tuple[str | None,
     name, end = None, at
     for window in windows:
         began = _last_moment(window, at)
-        if began is not None and began + timedelta(seconds=window.duration_seconds) > end:
-            name, end = window.name, began + timedelta(seconds=window.duration_seconds)
+        if began is not None and (ends := _end(window, began)) > end:
+            name, end = window.name, ends
     return name, end
+
+
+def _end(window: FreezeWindow, began: datetime) -> datetime:
+    """In UTC. Within one time zone, a duration is added to what the clock on the wall shows."""
+    begins = began.astimezone(ZoneInfo(window.timezone))
+    ends = begins + timedelta(seconds=window.duration_seconds)
+    return ends.replace(fold=begins.fold).astimezone(UTC)
 
 
 def _last_moment(window: FreezeWindow, at: datetime) -> datetime | None:

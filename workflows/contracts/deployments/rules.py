@@ -102,7 +102,9 @@ class RollbackSteps(Frozen):
 
 
 class FreezeWindow(Frozen):
-    """A recurring time in which nothing is rolled out: from each moment of ``cron`` on, for ``duration_seconds``."""
+    """A recurring time in which nothing is rolled out: from each moment of ``cron`` on, for ``duration_seconds`` by the
+    clock on the wall: a weekend ends at its hour also when the clocks change.
+    """
 
     name: ShortLine
     cron: Cron = Field(description="Five fields: minute, hour, day of month, month, day of week.")

@@ -83,12 +83,32 @@ class TestEdges:
 class TestClockChanges:
     """Berlin: 2026-10-25 03:00 CEST → 02:00 CET, 2027-03-28 02:00 CET → 03:00 CEST."""
 
-    def test_a_duration_is_real_time(self) -> None:
+    def test_a_duration_is_that_of_the_clock_on_the_wall(self) -> None:
         night = window("0 22 * * *", 8 * HOUR, "Europe/Berlin")
-        found = ask(millis("2026-10-24T23:00", "Europe/Berlin"), night)
-        assert found.until == millis("2026-10-25T05:00", "Europe/Berlin")
-        found = ask(millis("2027-03-27T23:00", "Europe/Berlin"), night)
-        assert found.until == millis("2027-03-28T07:00", "Europe/Berlin")
+        for evening, morning in (("2026-10-24T23:00", "2026-10-25T06:00"), ("2027-03-27T23:00", "2027-03-28T06:00")):
+            assert ask(millis(evening, "Europe/Berlin"), night).until == millis(morning, "Europe/Berlin")
+
+    def test_the_weekend_of_the_readme_ends_at_its_hour(self) -> None:
+        weekend = window("0 17 * * 5", 228_600, "Europe/Berlin")
+        for friday, monday in (
+            ("2026-10-23", "2026-10-26"),
+            ("2027-03-26", "2027-03-29"),
+            ("2026-11-20", "2026-11-23"),
+        ):
+            ends = millis(f"{monday}T08:30", "Europe/Berlin")
+            assert ask(millis(f"{friday}T17:00", "Europe/Berlin"), weekend).until == ends
+
+    @pytest.mark.parametrize("day", ["2026-10-25", "2027-03-28", "2026-11-21"])
+    def test_a_whole_day_has_no_hole(self, day: str) -> None:
+        """Of 25, 23 and 24 hours."""
+        whole = window("0 0 * * *", DAY, "Europe/Berlin")
+        begin = millis(f"{day}T00:00", "Europe/Berlin")
+        assert all(is_on(begin + minutes * 60_000, whole) for minutes in range(0, 26 * 60, 5))
+
+    def test_an_end_that_the_clocks_jump_over_comes_as_much_later(self) -> None:
+        short = window("45 1 * * *", 1800, "Europe/Berlin")
+        begin = millis("2027-03-28T01:45", "Europe/Berlin")
+        assert ask(begin, short).until == begin + 1800 * 1000
 
     def test_the_hour_on_the_wall_counts_in_summer_and_winter(self) -> None:
         noon = window("0 12 * * *", HOUR, "Europe/Berlin")
@@ -108,13 +128,15 @@ class TestClockChanges:
         first = millis("2026-10-25T02:30", "Europe/Berlin")
         second = millis("2026-10-25T02:30", "Europe/Berlin", fold=1)
         assert second - first == HOUR * 1000
-        assert is_on(first, twice)
-        assert not is_on(second, twice)
+        assert ask(first, twice).until == ask(second, twice).until == millis("2026-10-25T03:00", "Europe/Berlin")
+        only = window("30 2 * * *", 600, "Europe/Berlin")
+        assert is_on(first, only)
+        assert not is_on(second, only)
 
     def test_a_long_window_is_still_on_in_the_repeated_hour_before_its_minute(self) -> None:
         twice = window("30 2 * * *", 2 * HOUR, "Europe/Berlin")
         between = millis("2026-10-25T02:15", "Europe/Berlin", fold=1)
-        assert ask(between, twice).until == millis("2026-10-25T02:30", "Europe/Berlin") + 2 * HOUR * 1000
+        assert ask(between, twice).until == millis("2026-10-25T04:30", "Europe/Berlin")
 
     @pytest.mark.parametrize("zone", ["America/New_York", "Australia/Lord_Howe", "America/Santiago", "Africa/Cairo"])
     def test_around_every_clock_change_an_independent_count_agrees(self, zone: str) -> None:
@@ -126,7 +148,7 @@ class TestClockChanges:
                 seconds = chance.choice((60, 1800, 2 * HOUR, 30 * HOUR))
                 at = change + timedelta(minutes=chance.randint(-200, 200))
                 begins = [_moment(at.date() + timedelta(days=days), hour, minute, zone) for days in (-2, -1, 0, 1)]
-                expected = any(begin <= at < begin + timedelta(seconds=seconds) for begin in begins)
+                expected = any(begin <= at < _later(begin, seconds, zone) for begin in begins)
                 asked = window(f"{minute} {hour} * * *", seconds, zone)
                 assert is_on(int(at.timestamp() * 1000), asked) is expected, (at, asked)
 
@@ -214,6 +236,17 @@ def _changes(zone: ZoneInfo) -> list[datetime]:
     days = [datetime(2026, 1, 1, tzinfo=UTC) + number * day for number in range(730)]
     halves = [begin + number * half for begin in days if changed(begin, day) for number in range(48)]
     return [begin + half for begin in halves if changed(begin, half)]
+
+
+def _later(begin: datetime, seconds: int, zone: str) -> datetime:
+    """So many seconds later on the wall: the first moment at which it shows that time, or one behind it."""
+    shows = (begin.astimezone(ZoneInfo(zone)).replace(tzinfo=None) + timedelta(seconds=seconds)).replace(fold=0)
+    at = begin + timedelta(seconds=seconds) - timedelta(hours=2)
+    while at.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0) != shows or at <= begin:
+        at += timedelta(minutes=1)
+        if at > begin + timedelta(seconds=seconds) + timedelta(hours=2):  # the clocks jump over it
+            return begin + timedelta(seconds=seconds)
+    return at
 
 
 def _moment(day: Any, hour: int, minute: int, zone: str) -> datetime:
