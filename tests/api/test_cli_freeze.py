@@ -40,6 +40,13 @@ class TestFreezes:
         assert gone.exit_code == 1
         assert "hybridci freeze list frozen" in gone.stderr
 
+    def test_one_that_is_to_come_is_not_said_to_be_on(self, api: Served) -> None:
+        register(api, "frozen-later")
+        words = ("freeze", "add", "frozen-later", "--name", "sale", "--from", "2126-12-24T08:00", "--for", "2h")
+        assert done(api, *words).stdout.startswith(
+            "production of frozen-later: will be frozen from 2126-12-24 08:00:00"
+        )
+
     def test_a_name_twice_must_be_told_apart(self, api: Served) -> None:
         register(api, "frozen-twice")
         for _ in range(2):

@@ -2,13 +2,15 @@
 
 import json
 import re
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, cast
 
 import jsonschema
 import pytest
 
-from tests.api.conftest import Bench, memory_app
+from tests.api.conftest import DEPLOYMENT, Bench, memory_app
 from tests.api.test_auth import OPEN, SIGN_IN, SIGNED
+from workflows.contracts.shapes import IN_WORDS
 
 METHODS = {"get", "put", "post", "patch", "delete"}
 
@@ -95,3 +97,28 @@ async def test_the_documentation_needs_no_other_host(bench: Bench) -> None:
     assert "https://" not in page
     for asset in re.findall(r'(?:src|href)="([^"]+)"', page):
         assert (await bench.anyone.get(asset)).status_code == 200, asset
+
+
+def _patterns(node: object) -> Iterator[str]:
+    if isinstance(node, dict):
+        members = cast("dict[str, object]", node)
+        pattern, names = members.get("pattern"), members.get("patternProperties")
+        yield from [pattern] if isinstance(pattern, str) else []
+        yield from cast("dict[str, object]", names) if isinstance(names, dict) else ()
+        for value in members.values():
+            yield from _patterns(value)
+    elif isinstance(node, list):
+        for item in cast("list[object]", node):
+            yield from _patterns(item)
+
+
+def test_whoever_does_not_match_a_pattern_is_told_in_words(document: dict[str, Any]) -> None:
+    unsaid = set(_patterns(document)) - IN_WORDS.keys()
+    assert not unsaid, "say them in workflows/contracts/shapes.py"
+
+
+async def test_a_version_that_is_none_is_refused_in_words(bench: Bench) -> None:
+    answer = await bench.admin.post("/api/dashboard/deployments", json={**DEPLOYMENT, "version": "1.0 beta"})
+    (error,) = answer.json()["errors"]
+    assert (answer.status_code, error["field"]) == (422, "version")
+    assert error["message"].startswith("must be letters, digits and . _ + -, beginning with a letter or a digit")

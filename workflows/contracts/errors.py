@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 
 from workflows.contracts.base import Frozen
 from workflows.contracts.fields import shortened
+from workflows.contracts.shapes import IN_WORDS
 
 
 class ErrorCode(StrEnum):
@@ -126,7 +127,7 @@ def field_errors(error: Invalid, *, inside: str = "", nameless: str = "") -> lis
     return [
         FieldError(
             field=shortened(_path(item["loc"], inside) or nameless, _MAX_PATH_CHARACTERS),
-            message=shortened(_message(item).removeprefix("Value error, "), _MAX_MESSAGE_CHARACTERS),
+            message=shortened(_in_words(item).removeprefix("Value error, "), _MAX_MESSAGE_CHARACTERS),
         )
         for item in error.errors()[:MAX_FIELD_ERRORS]
     ]
@@ -159,6 +160,11 @@ def _message(item: Mapping[str, Any]) -> str:
     if meant is None or item["type"] not in ("bool_type", "bool_parsing"):
         return str(item["msg"])
     return f"{item['msg']}: write {meant} without quotes, not {given!r}"
+
+
+def _in_words(item: Mapping[str, Any]) -> str:
+    words = IN_WORDS.get(str(item.get("ctx", {}).get("pattern")))
+    return _message(item) if words is None else f"must be {words}. {_message(item)}"
 
 
 def _path(loc: Sequence[int | str], inside: str) -> str:

@@ -38,7 +38,11 @@ def test_a_field_is_named_by_its_path_and_its_value_is_not_told() -> None:
     assert field_errors(error) == [
         FieldError(field="steps.1.run", message="must not be rm"),
         FieldError(field="steps.2.run", message="Input should be a valid string"),
-        FieldError(field="env.1A", message="String should match pattern '^[A-Za-z_][A-Za-z0-9_]*$'"),
+        FieldError(
+            field="env.1A",
+            message="must be letters, digits and _, not beginning with a digit; such as API_TOKEN. "
+            "String should match pattern '^[A-Za-z_][A-Za-z0-9_]*$'",
+        ),
     ]
     assert field_errors(error, inside="build")[0].field == "build.steps.1.run"
 

@@ -57,7 +57,7 @@ def add(
     period = freeze_period(begins, until, lasts, now=now_ms())
     with open_api(data_dir) as api:
         answer = command_environment(api, service, environment, "freezes", {**body, **period})
-        tell_environment(answer, f"frozen ({name})", as_json=as_json)
+        tell_environment(answer, _what_was_added(name, period.get("starts_at")), as_json=as_json)
         if not as_json:
             remove_it = api.command(f"freeze remove {service} {freeze_id} --environment {environment}")
             note(f"End it before its time with `{remove_it}`.")
@@ -115,6 +115,11 @@ def override(
         deployment_id = find_deployment(api, deployment, prefer=is_on_its_way, strict=True)
         answer = command_deployment(api, deployment_id, "override-freeze", {"reason": reason, "by": by})
         tell_deployment(api, answer, "does not wait for the freeze", as_json=as_json)
+
+
+def _what_was_added(name: str, starts_at: int | None) -> str:
+    later = starts_at is not None and starts_at > now_ms()
+    return f"will be frozen from {clock(starts_at)} on ({name})" if later else f"frozen ({name})"
 
 
 def _environments(api: ApiClient, service: str, only: str | None) -> list[EnvironmentState]:

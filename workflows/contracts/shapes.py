@@ -1,0 +1,46 @@
+"""What the patterns of fields ask for, in words: whoever has sent something else is told these, not a pattern alone.
+
+The patterns stand with their fields; a test finds every one that the API's description names here.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+IN_WORDS: Final[Mapping[str, str]] = {
+    r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$": (
+        "lower-case letters, digits and . _ - within, at most 63 characters; such as linux-x64"
+    ),
+    r"^[ -~]*$": "printable ASCII characters only",
+    r"^[0-9]{1,15}:[1-9][0-9]{0,14}$": "a cursor as an answer gave it: <byte>:<line>",
+    r"^-?[1-9][0-9]{0,14}(-(-?[1-9][0-9]{0,14})?)?$": "lines such as 7, 100-200, 100- or -50 for the last fifty",
+    r"^([1-9][0-9]{0,5}:)?[0-9]{1,15}$": "a place as an event's id gave it: <attempt>:<byte>",
+    r"^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?$": (
+        "lower-case letters, digits and - within, at most 48 characters; such as checkout-api"
+    ),
+    r"^[0-9]{1,2}-[0-9]{1,15}(\.[0-9]{1,2}-[0-9]{1,15}){0,63}$": "a position as an event's id gave it",
+    r"^[0-9a-f]{64}$": "64 hexadecimal digits in lower case",
+    r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$": (
+        "letters, digits and . _ -, beginning with a letter or a digit, at most 128 characters"
+    ),
+    r"^([A-Za-z0-9]([A-Za-z0-9._:+-]{0,61}[A-Za-z0-9])?)?$": (
+        "letters, digits and . _ : + - within, at most 63 characters, or nothing"
+    ),
+    r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$": "letters, digits and . _ / - within, at most 63 characters",
+    r"^([0-9a-f]{40}|[0-9a-f]{64})$": "a whole commit id: 40 (or 64) hexadecimal digits in lower case",
+    r"^[A-Za-z_][A-Za-z0-9_]*$": "letters, digits and _, not beginning with a digit; such as API_TOKEN",
+    r"^[a-z0-9]([a-z0-9_]{0,30}[a-z0-9])?$": (
+        "lower-case letters, digits and _ within, at most 32 characters; such as production_eu"
+    ),
+    r"^[A-Za-z0-9+/]*={0,2}$": "base64",
+    r"^[0-9a-f]{16}$": "16 hexadecimal digits in lower case",
+    r"^[A-Za-z0-9+/]{86}==$": "a signature: 64 bytes in base64",
+    r"^[A-Za-z0-9_-]{8,64}$": "8 to 64 letters, digits, _ and -",
+    r"^(temporal|http)$": "temporal or http",
+    r"^[A-Za-z0-9+/]{43}=$": "a public key: 32 bytes in base64",
+    r"^[a-z][a-z_]{0,31}$": "lower-case letters and _, at most 32 characters",
+    r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$": (
+        "letters, digits and . _ + -, beginning with a letter or a digit, at most 64 characters; such as 1.4.2-rc.1"
+    ),
+    r"^[A-Za-z0-9_-]{16,4096}$": "a token as the claim's answer gave it",
+    r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$": "lower-case letters, digits and - within, at most 64 characters",
+}
