@@ -20,6 +20,15 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.verification import breach, judged
 
 
+_AHEAD_MS: Final = 5 * 60_000
+"""A turn's number is its time or the next after the last one's: none comes from much later than now."""
+
+
+def _plausible(fence: int, now: int) -> bool:
+    """A number that no lock gives would shut out all that it gives later: it is somebody else's."""
+    return 0 < fence <= now + _AHEAD_MS
+
+
 def _sampled(state: State, report: ReportMetrics, now: int) -> InboxStep | None:
     progress = state.progress
     if state.deployment.closed:
@@ -41,6 +50,8 @@ def _sampled(state: State, report: ReportMetrics, now: int) -> InboxStep | None:
 def _granted(state: State, grant: Granted, now: int) -> InboxStep | None:
     progress = state.progress
     if state.deployment.closed or not progress.in_line or grant.environment != state.environment.name:
+        return None
+    if not _plausible(grant.fence, now):
         return None
     if progress.granted is None or progress.granted.fence < grant.fence:
         return InboxStep(state.noting(granted=grant))
@@ -72,7 +83,7 @@ def _superseded(state: State, by: Superseded, now: int) -> InboxStep | None:
 
 def _reinstated(state: State, turn: Reinstated, now: int) -> InboxStep | None:
     grant = state.progress.granted
-    if state.progress.phase is not Phase.LIVE or grant is None:
+    if state.progress.phase is not Phase.LIVE or grant is None or not _plausible(turn.fence, now):
         return None
     after = state.noting(yielded_to=None, granted=grant.model_copy(update={"fence": turn.fence}))
     after = after.changed(record.stage_changed, turn.environment, fence=turn.fence)

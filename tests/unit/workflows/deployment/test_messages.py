@@ -130,6 +130,10 @@ def test_a_grant_is_taken_from_its_environment_when_it_is_newer() -> None:
     assert signal("granted", step.state, environment="production", fence=7) is None
     assert signal("granted", step.state, environment="production", fence=8) is not None
     assert signal("granted", state, environment="staging", fence=9) is None
+    for wild in (0, -1, NOW + 10**9, 2**63):
+        assert signal("granted", state, environment="production", fence=wild) is None, "no lock gives such a number"
+        assert signal("reinstated", state_in(Phase.LIVE), environment="production", fence=wild) is None
+    assert signal("reinstated", state_in(Phase.LIVE), environment="production", fence=NOW) is not None
     assert signal("granted", state_in(Phase.TURN, granted=None), environment="production", fence=9) is None
 
 
