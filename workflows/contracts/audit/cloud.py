@@ -34,10 +34,12 @@ class CloudEvent(Tolerant):
 
 
 class CloudEventPage(Tolerant):
-    """One page of a list, newest first."""
+    """One page of a list, newest first. ``stopped_early``, ``looked_at``: as of every page (``records.Page``)."""
 
     items: list[CloudEvent]
     next_cursor: str | None = None
+    stopped_early: bool = False
+    looked_at: int | None = None
 
 
 def cloud_event(event: AuditEvent, installation: str) -> CloudEvent:
