@@ -51,8 +51,8 @@ async def refuse_parameters(request: Request) -> None:
     given = [name for name, _ in request.query_params.multi_items()]
     dependant = getattr(request.scope["route"], "dependant", None)
     if isinstance(dependant, Dependant) and _takes_parameters(dependant):
-        counts = Counter(given)
-        wrong, what = [name for name in counts.keys() - REPEATABLE if counts[name] > 1], "is given more than once"
+        counts = Counter(name for name in given if name not in REPEATABLE)
+        wrong, what = [name for name, count in counts.items() if count > 1], "is given more than once"
     else:
         wrong, what = given, "is not a parameter of this address"
     if wrong:

@@ -64,7 +64,7 @@ def some_job(chance: random.Random, created_at: int, **changes: Any) -> Job:
         if chance.random() < 0.6:
             labels[name] = choose(values)
     status = choose([JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.SUCCESS, JobStatus.FAILED])
-    fields = {
+    fields: dict[str, Any] = {
         "git_repo": choose(choose(list(REPOSITORIES.values()))),
         "git_author": choose(choose(list(AUTHORS.values()))),
         "git_ref": choose(choose(list(BRANCHES.values()))),

@@ -64,7 +64,7 @@ class Page(Tolerant, Generic[T]):
     items: list[T]
     next_cursor: str | None = None
     stopped_early: bool = False
-    looked_at: int | None = None
+    looked_at: int | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 JobPage = Page[JobSummary]

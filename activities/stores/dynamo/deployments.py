@@ -14,7 +14,7 @@ from activities.stores.dynamo.items import (
     list_moves,
     read_document,
 )
-from activities.stores.dynamo.listing import ONE_BY_ONE, Entry, Lister, Part
+from activities.stores.dynamo.listing import ONE_BY_ONE, Entry, Lister, ListPart
 from activities.stores.dynamo.table import (
     ALL_LIST,
     DAY_RETENTION_SECONDS,
@@ -147,17 +147,17 @@ def _key(deployment_id: str) -> dict[str, Any]:
     return {"deployment_id": {"S": deployment_id}}
 
 
-def _part(query: DeploymentQuery) -> Part:
+def _part(query: DeploymentQuery) -> ListPart:
     """There are few deployments beside the jobs: who asks for a commit, a branch or an author looks at one by one."""
     name, filters = _list_and_filters(query)
     if query.commit is None and query.branch is None and query.author is None:
-        return Part(name, filters)
+        return ListPart(name, filters)
 
     async def asked_for(_: int, entries: Sequence[Entry]) -> list[Entry]:
         summaries = load_deployment_summaries([entry["summary"]["S"] for entry in entries])
         return [entry for entry, each in zip(entries, summaries, strict=True) if matches_deployment(query, each)]
 
-    return Part(name, filters, keep=asked_for, drops=True, most=ONE_BY_ONE)
+    return ListPart(name, filters, keep=asked_for, drops=True, most=ONE_BY_ONE)
 
 
 def _list_and_filters(query: DeploymentQuery) -> tuple[str, dict[str, str]]:

@@ -20,7 +20,7 @@ from activities.stores.dynamo.batches import get_batch
 from activities.stores.dynamo.client import AwsClients
 from activities.stores.dynamo.items import read_record
 from activities.stores.dynamo.job_index import NEVER, Marks, digests, lists_of, read_marks
-from activities.stores.dynamo.listing import MOST_AT_ONCE, ONE_BY_ONE, Choice, Entry, Listed, Lister, Part
+from activities.stores.dynamo.listing import MOST_AT_ONCE, ONE_BY_ONE, Choice, Entry, Listed, Lister, ListPart
 from activities.stores.dynamo.table import ALL_LIST, TYPE, JobTables, agent_list, partition, status_list, time_and_id
 from activities.stores.found_by import asked_values, labels_match, matches, require_allowed
 from workflows.contracts.records import JobQuery
@@ -44,10 +44,10 @@ class JobLists:
         require_allowed(query, self._clients.settings.job_filter_labels)
         return await self._lister.page_of(query, await self._parts(query))
 
-    async def _parts(self, query: JobQuery) -> list[Part]:
+    async def _parts(self, query: JobQuery) -> list[ListPart]:
         values = asked_values(query)
         if not values and not query.labels:
-            return [Part(*_list_and_filters(query))]
+            return [ListPart(*_list_and_filters(query))]
         if query.status in _FEW and "commit" not in values and not query.labels:
             return [self._one_by_one(query)]
         marks = await self._marks(list(query.labels))
@@ -58,7 +58,7 @@ class JobLists:
         older = self._one_by_one(query)
         return [older] if since > self._clock() * 1000 else [found, older]
 
-    def _found(self, query: JobQuery, values: Mapping[str, str], since: int) -> Part:
+    def _found(self, query: JobQuery, values: Mapping[str, str], since: int) -> ListPart:
         """The list of one of the values. Its entries stand for those of ``all``."""
         wanted = digests(values, query.labels)
         name, *_ = lists_of(wanted)
@@ -74,9 +74,9 @@ class JobLists:
         changing = (query.status, query.agent_id, query.pool)
         drops = any(asked is not None for asked in changing)
         most = ONE_BY_ONE if drops else MOST_AT_ONCE
-        return Part(name, filters, Choice(since=since), shown, drops, most)
+        return ListPart(name, filters, Choice(since=since), shown, drops, most)
 
-    def _one_by_one(self, query: JobQuery) -> Part:
+    def _one_by_one(self, query: JobQuery) -> ListPart:
         """The list that leaves least to look at, without an index."""
         name, filters = _list_and_filters(query)
 
@@ -85,7 +85,7 @@ class JobLists:
             return await self._with_labels(query, found) if query.labels else found
 
         most = _RECORDS if query.labels else ONE_BY_ONE
-        return Part(name, filters, Choice(), shown, drops=True, most=most)
+        return ListPart(name, filters, Choice(), shown, drops=True, most=most)
 
     async def _with_labels(self, query: JobQuery, entries: Sequence[Entry]) -> list[Entry]:
         keys = [{"job_id": {"S": time_and_id(entry["place"]["S"])[1]}} for entry in entries]

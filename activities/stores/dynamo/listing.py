@@ -3,8 +3,8 @@
 Each shard is asked for about its part of the page; one that runs out is asked for more. Filters drop entries after they
 were read, so the reads of a page are bounded, and a page can come back short with a cursor and says so.
 
-A page can be read from two lists, one for what is newer than some time and one for what is older (``Part``): an item
-stands at the same place in both, and in a shard of the same number.
+A page can be read from two lists, one for what is newer than some time and one for what is older (``ListPart``): an
+item stands at the same place in both, and in a shard of the same number.
 
 A query names the oldest time it wants (``windows``): DynamoDB would not need that, but the embedded server reads all
 that a query's key condition matches before it looks at the limit.
@@ -71,7 +71,7 @@ Keep = Callable[[int, Sequence[Entry]], Awaitable[Sequence[Entry]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ListPart:
     """A list to read, or the part of it that ``choice`` names, and which of its entries are wanted.
 
     ``filters``: how attributes must be. ``keep`` has the last word. ``most``: so many entries are looked at at once.
@@ -145,9 +145,9 @@ class Lister:
 
         ``choice`` leaves out more. Raises ValidationFailed for a cursor of another query, and Unavailable.
         """
-        return await self.page_of(query, [Part(name, filters, choice or Choice())])
+        return await self.page_of(query, [ListPart(name, filters, choice or Choice())])
 
-    async def page_of(self, query: ListQuery, parts: Sequence[Part]) -> Listed:
+    async def page_of(self, query: ListQuery, parts: Sequence[ListPart]) -> Listed:
         """One page, newest first, of lists with as many shards each. Each begins where the one before ends: at its
         ``since``. Raises as ``page``.
         """
@@ -181,7 +181,7 @@ class Lister:
         looked_at = sum(shard.looked_at for shard in shards) if filtered else None
         return Listed([found.text for found in taken], cursor, stopped, looked_at)
 
-    def _request(self, part: Part) -> "QueryInputTypeDef":
+    def _request(self, part: ListPart) -> "QueryInputTypeDef":
         """What of the request all shards and rounds share."""
         filters, choice = part.filters, part.choice
         begins, holds = choice.begins, {f"text{number}": text for number, text in enumerate(choice.holds)}
@@ -208,7 +208,7 @@ class Lister:
             if shard.exhausted and shard.last_read is not None:
                 self._windows.learn_beginning(partition(name, shard.number), time_and_id(shard.last_read)[0])
 
-    def _start(self, number: int, begin: Positions, parts: Sequence[Part], limit: int) -> _Shard:
+    def _start(self, number: int, begin: Positions, parts: Sequence[ListPart], limit: int) -> _Shard:
         known = [begin.shards[number]] if number in begin.shards else []
         if begin.shown_to is not None:
             # Whatever was taken from this shard: items that are newer than the last one shown must not come behind it.
@@ -220,7 +220,7 @@ class Lister:
         return _Shard(number, position, position, self._windows.width(parts[part].name, limit), part=part)
 
     async def _read(
-        self, request: "QueryInputTypeDef", parts: Sequence[Part], shard: _Shard, anchor: int, wanted: int
+        self, request: "QueryInputTypeDef", parts: Sequence[ListPart], shard: _Shard, anchor: int, wanted: int
     ) -> None:
         part = parts[shard.part]
         if shard.read_to is not None:

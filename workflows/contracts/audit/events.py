@@ -134,4 +134,4 @@ class EventPage(Tolerant):
     items: list[AuditEvent]
     next_cursor: str | None = None
     stopped_early: bool = False
-    looked_at: int | None = None
+    looked_at: int | None = Field(default=None, exclude_if=lambda value: value is None)

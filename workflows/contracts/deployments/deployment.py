@@ -283,7 +283,7 @@ class DeploymentPage(Tolerant):
     items: list[DeploymentSummary]
     next_cursor: str | None = None
     stopped_early: bool = False
-    looked_at: int | None = None
+    looked_at: int | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class DeploymentStats(Tolerant):
