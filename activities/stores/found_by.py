@@ -66,9 +66,9 @@ def require_allowed(query: JobQuery, allowed: Sequence[str]) -> None:
     others = [name for name in query.labels if name not in allowed]
     if not others:
         return
-    such = f"by {', '.join(allowed)}" if allowed else "by no label: the setting JOB_FILTER_LABELS names none"
-    why = f"{', '.join(others)} is not a label that lists are filtered by; they are, {such}"
-    raise ValidationFailed(f"The list cannot be filtered: {why}.", [FieldError(field=LABEL, message=why)])
+    such = f"these are {', '.join(allowed)}" if allowed else "the setting JOB_FILTER_LABELS names none"
+    why = f"{', '.join(others)} is not among the labels that lists can be filtered by: {such}"
+    raise ValidationFailed(f"{why}.", [FieldError(field=LABEL, message=why)])
 
 
 def _values(
