@@ -233,6 +233,22 @@ async def test_a_page_that_looked_at_enough_says_so_and_where_to_go_on(
     assert not whole.stopped_early
 
 
+@pytest.mark.parametrize("asked", [{"branch": "main"}, {"author": "ann@example.com"}, {"labels": {"team": "x"}}])
+async def test_what_is_rare_is_found_at_once_beside_what_is_common(
+    found: JobStore, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any]
+) -> None:
+    """The branch main of a repository that few work on, whichever list comes first."""
+    monkeypatch.setattr(listing, "_MAX_QUERIES", 2)
+    common: dict[str, Any] = {"git_ref": "main", "labels": {"team": "x"}}
+    made = [make_job(created_at=NOON + number, **common) for number in range(200)]
+    rare = make_job(created_at=NOON - 1, git_repo=REPOSITORIES["blog"][0], **common)
+    await store(found, [*made, rare])
+    page = await found.list(JobQuery.model_validate({**asked, "repository": REPOSITORIES["blog"][0], "limit": 5}))
+    assert [job.job_id for job in page.items] == [rare.job_id]
+    assert not page.stopped_early
+    assert page.next_cursor is None
+
+
 # DynamoDB alone: what is stored, and what a version before has stored.
 
 

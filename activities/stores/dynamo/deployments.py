@@ -151,13 +151,13 @@ def _part(query: DeploymentQuery) -> ListPart:
     """There are few deployments beside the jobs: who asks for a commit, a branch or an author looks at one by one."""
     name, filters = _list_and_filters(query)
     if query.commit is None and query.branch is None and query.author is None:
-        return ListPart(name, filters)
+        return ListPart(name, filters=filters)
 
     async def asked_for(_: int, entries: Sequence[Entry]) -> list[Entry]:
         summaries = load_deployment_summaries([entry["summary"]["S"] for entry in entries])
         return [entry for entry, each in zip(entries, summaries, strict=True) if matches_deployment(query, each)]
 
-    return ListPart(name, filters, keep=asked_for, drops=True, most=ONE_BY_ONE)
+    return ListPart(name, filters=filters, keep=asked_for, drops=True, most=ONE_BY_ONE)
 
 
 def _list_and_filters(query: DeploymentQuery) -> tuple[str, dict[str, str]]:

@@ -1,9 +1,9 @@
 """Which lists a page of jobs is read from, and what of their entries is shown.
 
-What is fixed when a job is created is looked for in the most selective list of ``job_index``, in the order commit,
-label, branch, author, service, repository; the other values are attributes of its entries. What changes is read from
-the jobs' entries in ``all``, in batches, and looked at then. Few jobs are waiting or running: these are looked at one
-by one in the list of their status, unless a commit or a label is asked for.
+What is fixed when a job is created is looked for in a list of ``job_index``, in the order commit, label, branch,
+author, service, repository; where few of its entries match, in the next one. The other values are attributes of the
+entries. What changes is read from the jobs' entries in ``all``, in batches, and looked at then. Few jobs are waiting or
+running: these are looked at one by one in the list of their status, unless a commit or a label is asked for.
 
 What is older than the marks has no entries there: it is looked at one by one as well. A job type and a pool have no
 list of their own; they are filtered by.
@@ -47,7 +47,8 @@ class JobLists:
     async def _parts(self, query: JobQuery) -> list[ListPart]:
         values = asked_values(query)
         if not values and not query.labels:
-            return [ListPart(*_list_and_filters(query))]
+            name, filters = _list_and_filters(query)
+            return [ListPart(name, filters=filters)]
         if query.status in _FEW and "commit" not in values and not query.labels:
             return [self._one_by_one(query)]
         marks = await self._marks(list(query.labels))
@@ -61,10 +62,10 @@ class JobLists:
     def _found(self, query: JobQuery, values: Mapping[str, str], since: int) -> ListPart:
         """The list of one of the values. Its entries stand for those of ``all``."""
         wanted = digests(values, query.labels)
-        name, *_ = lists_of(wanted)
-        filters = dict(list(wanted.items())[1:])
+        name, *others = lists_of(wanted)
+        filters = wanted if others else {}
         if query.job_type is not None:
-            filters[TYPE] = query.job_type
+            filters = {**filters, TYPE: query.job_type}
 
         async def shown(shard: int, entries: Sequence[Entry]) -> list[Entry]:
             whole = {"S": partition(ALL_LIST, shard)}
@@ -74,7 +75,7 @@ class JobLists:
         changing = (query.status, query.agent_id, query.pool)
         drops = any(asked is not None for asked in changing)
         most = ONE_BY_ONE if drops else MOST_AT_ONCE
-        return ListPart(name, filters, Choice(since=since), shown, drops, most)
+        return ListPart(name, tuple(others), filters, Choice(since=since), shown, drops, most)
 
     def _one_by_one(self, query: JobQuery) -> ListPart:
         """The list that leaves least to look at, without an index."""
@@ -85,7 +86,7 @@ class JobLists:
             return await self._with_labels(query, found) if query.labels else found
 
         most = _RECORDS if query.labels else ONE_BY_ONE
-        return ListPart(name, filters, Choice(), shown, drops=True, most=most)
+        return ListPart(name, filters=filters, keep=shown, drops=True, most=most)
 
     async def _with_labels(self, query: JobQuery, entries: Sequence[Entry]) -> list[Entry]:
         keys = [{"job_id": {"S": time_and_id(entry["place"]["S"])[1]}} for entry in entries]

@@ -3,6 +3,8 @@
 Each shard is asked for about its part of the page; one that runs out is asked for more. Filters drop entries after they
 were read, so the reads of a page are bounded, and a page can come back short with a cursor and says so.
 
+Where several lists have all that is wanted, the one in which most entries match is read: where few do, each is tried.
+
 A page can be read from two lists, one for what is newer than some time and one for what is older (``ListPart``): an
 item stands at the same place in both, and in a shard of the same number.
 
@@ -32,6 +34,8 @@ MOST_AT_ONCE: Final = 500
 """How many entries one query looks at, at most, when a filter drops some."""
 ONE_BY_ONE: Final = 100
 """So many it looks at when each is read as a whole: 3,200 of a page at most, in a list of 4 shards."""
+_MANY_MATCH: Final = 0.25
+"""A list in which so many of the entries match is not left for another one."""
 _MAX_QUERIES: Final = 8
 """Queries per shard and page that find anything to look at, so that a filter that matches nothing costs a bounded time.
 Others only look further back, a few times."""
@@ -75,9 +79,11 @@ class ListPart:
     """A list to read, or the part of it that ``choice`` names, and which of its entries are wanted.
 
     ``filters``: how attributes must be. ``keep`` has the last word. ``most``: so many entries are looked at at once.
+    ``others``: lists with as many shards in which everything that is wanted stands as well, at the same places.
     """
 
     name: str
+    others: tuple[str, ...] = ()
     filters: Mapping[str, str] = field(default_factory=dict[str, str])
     choice: Choice = field(default_factory=Choice)
     keep: Keep | None = None
@@ -111,6 +117,9 @@ class _Shard:
     last_read: str | None = None
     """The oldest place that a query found."""
     part: int = 0
+    matching: list[float] = field(default_factory=list[float])
+    """Of the lists that were tried, in their order, what part of the entries matched when last looked at."""
+    trying: int = 0
     queries: int = 0
     looked_at: int = 0
     exhausted: bool = False
@@ -124,6 +133,15 @@ class _Shard:
     def finished(self) -> bool:
         """Nothing comes next in this shard."""
         return self.exhausted and not self.found
+
+    def learn(self, matched: int, scanned: int, lists: int) -> None:
+        """Choose the list to go on in."""
+        if not scanned:
+            return
+        self.matching[self.trying :] = [matched / scanned, *self.matching[self.trying + 1 :]]
+        tried = len(self.matching)
+        best = max(range(tried), key=self.matching.__getitem__)
+        self.trying = tried if self.matching[best] < _MANY_MATCH and tried < lists else best
 
     def take(self) -> _Found:
         taken = self.found.popleft()
@@ -145,7 +163,7 @@ class Lister:
 
         ``choice`` leaves out more. Raises ValidationFailed for a cursor of another query, and Unavailable.
         """
-        return await self.page_of(query, [ListPart(name, filters, choice or Choice())])
+        return await self.page_of(query, [ListPart(name, filters=filters, choice=choice or Choice())])
 
     async def page_of(self, query: ListQuery, parts: Sequence[ListPart]) -> Listed:
         """One page, newest first, of lists with as many shards each. Each begins where the one before ends: at its
@@ -225,7 +243,8 @@ class Lister:
         part = parts[shard.part]
         if shard.read_to is not None:
             anchor = min(anchor, time_and_id(shard.read_to)[0])
-        since, list_shard = part.choice.since, partition(part.name, shard.number)
+        name = (part.name, *part.others)[shard.trying]
+        since, list_shard = part.choice.since, partition(name, shard.number)
         oldest = max(since, self._windows.oldest(list_shard, anchor, shard.window))
         values: dict[str, Any] = {":list": {"S": list_shard}}
         condition = "list_shard = :list"
@@ -243,6 +262,7 @@ class Lister:
         items: Sequence[Entry] = cast("Sequence[Entry]", answer["Items"])
         shard.looked_at += answer["ScannedCount"]
         shard.queries += answer["ScannedCount"] > 0
+        shard.learn(len(answer["Items"]), answer["ScannedCount"], 1 + len(part.others))
         shard.last_read = items[-1]["place"]["S"] if items else shard.last_read
         if part.keep is not None and items:
             items = await part.keep(shard.number, items)
@@ -253,7 +273,7 @@ class Lister:
         elif oldest > since:
             shard.read_to, shard.window = place(oldest, ""), Windows.wider(shard.window)
         elif shard.part + 1 < len(parts):
-            shard.part += 1
+            shard.part, shard.trying, shard.matching = shard.part + 1, 0, []
             shard.read_to, shard.window = place(since, ""), self._windows.width(parts[shard.part].name, wanted)
         else:
             shard.exhausted = True
