@@ -184,7 +184,7 @@ class TestReading:
         monkeypatch.setattr("api.cli.client.http._SEARCHED_PAGES", 2)
         result = call(api, "job", "list", "--pool", "going-on", "--limit", "2")
         assert result.exit_code == 0, result.output
-        assert "Looked at 32000 jobs, and there can be more that match: go on with --cursor " in result.stderr
+        assert "Looked at 32000 jobs, there can be more that match: go on with --cursor " in result.stderr
 
     def test_show_by_prefix_tells_what_to_do_next(self, api: Served) -> None:
         job_id = api.ended(

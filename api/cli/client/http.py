@@ -176,7 +176,7 @@ class ApiClient:
         ``stopped_early`` that it did, and ``looked_at`` how far it came.
         """
         items: list[dict[str, Any]] = []
-        pages = looked_at = 0
+        pages, looked_at = 0, list[int]()
         while True:
             missing = PAGE_SIZE if limit is None else limit - len(items)
             size = PAGE_SIZE if keep else min(PAGE_SIZE, missing)
@@ -185,12 +185,13 @@ class ApiClient:
             items += found[:missing] if limit is not None else found
             cursor = answer.get("next_cursor")
             pages += 1
-            looked_at += answer.get("looked_at") or len(answer["items"])
+            looked_at += [answer["looked_at"]] if answer.get("looked_at") else []
             full = limit is not None and len(items) >= limit
             if cursor is None or full or (limit is not None and pages >= _SEARCHED_PAGES):
                 stopped = cursor is not None and not full
                 return {
-                    **answer, "items": items, "next_cursor": cursor, "stopped_early": stopped, "looked_at": looked_at
+                    **answer, "items": items, "next_cursor": cursor, "stopped_early": stopped,
+                    **({"looked_at": sum(looked_at)} if looked_at else {}),
                 }  # fmt: skip
 
     def find_job_id(self, text: str, *, path: str = JOBS) -> str:

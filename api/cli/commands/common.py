@@ -81,8 +81,8 @@ def open_api(data_dir: Path | None) -> ApiClient:
 def tell_more(page: Mapping[str, Any], what: str, *, always: bool = True) -> None:
     """A word to people about what a list does not show. ``always``: also where nobody looks at a terminal."""
     if page.get("stopped_early"):
-        seen = f"Looked at {page['looked_at']} {what}, and there can be more that match"
-        note(f"{seen}: go on with --cursor {page['next_cursor']}, or --all to the end.")
+        seen = f"Looked at {page['looked_at']} {what}" if page.get("looked_at") else f"Did not look at all {what}"
+        note(f"{seen}, there can be more that match: go on with --cursor {page['next_cursor']}, or --all to the end.")
     elif page["next_cursor"] and (always or sys.stderr.isatty()):
         note("There are more: --limit N or --all shows them.")
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from api.auth.guard import Caller
 from api.auth.idempotency import REPLAY_HEADER, IdempotencyKey
 from api.auth.origin import OriginDep
-from api.auth.reach import within
+from api.auth.reach import unseen, within
 from api.auth.resources import Resource
 from api.deployments.ports import DeploymentPortsDep
 from api.deployments.schemas import DeploymentOut, deployment_json
@@ -89,7 +89,7 @@ async def list_deployments(
     """
     page = await ports.deployments.list(DeploymentQuery(**listing.model_dump()))
     items = within(caller, page.items, lambda item: Resource(service=item.service_name))
-    page = page.model_copy(update={"items": items})
+    page = page.model_copy(update={"items": items, **unseen(caller)})
     return json_answer(page.model_dump_json().encode())
 
 
