@@ -23,17 +23,11 @@ LabelFilter = Annotated[Line, StringConstraints(pattern=r"^[^=]+=", max_length=6
 
 
 class DeadLetterQuery(PageQuery):
-    """Which dead letters a list shows."""
+    """Which dead letters a list shows: those of which all this holds."""
 
     agent_id: ShortLine | None = None
     pool: Name | None = None
     job_type: ShortLine | None = None
-
-
-class JobListQuery(DeadLetterQuery):
-    """Which jobs a list shows: those of which all this holds."""
-
-    status: JobStatus | None = None
     repository: Repository | None = Field(default=None, description="Any of its addresses.")
     branch: GitRef | None = Field(default=None, description="With or without `refs/heads/`.")
     commit: CommitSha | None = Field(default=None, description="The whole SHA.")
@@ -55,10 +49,16 @@ class JobListQuery(DeadLetterQuery):
             raise ValueError("must not name a label twice")
         return labels
 
-    def query(self) -> JobQuery:
+    def query(self, status: JobStatus | None) -> JobQuery:
         """The question to the records."""
         labels = dict(label.split("=", 1) for label in self.label)
-        return JobQuery(**self.model_dump(exclude={"label"}), labels=labels)
+        return JobQuery(**self.model_dump(exclude={"label", "status"}), labels=labels, status=status)
+
+
+class JobListQuery(DeadLetterQuery):
+    """Which jobs a list shows: those of which all this holds."""
+
+    status: JobStatus | None = None
 
 
 Listing = Annotated[JobListQuery, Query()]

@@ -8,10 +8,11 @@ import pytest
 
 from activities.stores.interfaces import WriteOutcome
 from tests.api.conftest import SPEC, Bench
+from tests.stores.lives import make_job
 from workflows.contracts.commands import JobInput
 from workflows.contracts.errors import Unavailable
 from workflows.contracts.records import JobWrite
-from workflows.contracts.statuses import JobStatus
+from workflows.contracts.statuses import JobStatus, QueueStatus
 from workflows.job.record import creation
 
 JOBS = "/api/dashboard/jobs"
@@ -143,6 +144,18 @@ async def test_a_job_is_found_by_what_is_fixed_at_its_creation(bench: Bench, que
         page = (await bench.admin.get(f"{path}?{query}")).json()
         assert [item["job_id"] for item in page["items"]] == [mine]
         assert page["stopped_early"] is False
+
+
+async def test_dead_letters_are_found_by_the_same(bench: Bench) -> None:
+    parked = {"status": JobStatus.DEAD_LETTERED, "queue_status": QueueStatus.DEAD_LETTERED, "git_ref": "main"}
+    mine, other = make_job(git_repo="https://example.com/acme/shop", **parked), make_job(**parked)
+    for job in (mine, other, make_job(git_repo=mine.git_repo)):
+        await bench.stores.jobs.write(JobWrite(job=job))
+    letters = "/api/queue/dead-letters"
+    page = (await bench.admin.get(f"{letters}?repository=git@example.com:acme/shop.git&branch=main")).json()
+    assert [item["job_id"] for item in page["items"]] == [mine.job_id]
+    refused = await bench.admin.get(f"{letters}?label=owner=ann")
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "label")
 
 
 async def test_a_label_that_lists_are_not_filtered_by_is_refused_and_which_they_are_is_said(bench: Bench) -> None:

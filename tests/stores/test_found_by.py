@@ -22,6 +22,7 @@ from activities.stores.settings import StoreSettings
 from activities.stores.statistics import Footprint
 from tests.stores.conftest import settings_for
 from tests.stores.lives import NOON, Life, make_job
+from tests.stores.releases import make_event
 from tests.stores.test_lists import ids, pages, store
 from workflows.contracts.errors import ValidationFailed
 from workflows.contracts.jobs import Job
@@ -63,7 +64,7 @@ def some_job(chance: random.Random, created_at: int, **changes: Any) -> Job:
     for name, values in (("service", "ab"), ("team", "xy"), ("stage", "st"), ("other", "z")):
         if chance.random() < 0.6:
             labels[name] = choose(values)
-    status = choose([JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.SUCCESS, JobStatus.FAILED])
+    status = choose([JobStatus.QUEUED, JobStatus.DEAD_LETTERED, JobStatus.SUCCESS, JobStatus.FAILED])
     fields: dict[str, Any] = {
         "git_repo": choose(choose(list(REPOSITORIES.values()))),
         "git_author": choose(choose(list(AUTHORS.values()))),
@@ -90,7 +91,7 @@ def some_query(chance: random.Random) -> JobQuery:
         "job_type": choose(["build", "test"]),
         "pool": choose(["default", "gpu"]),
         "agent_id": "agent-1",
-        "status": choose([JobStatus.QUEUED, JobStatus.SUCCESS, JobStatus.FAILED]),
+        "status": choose([JobStatus.QUEUED, JobStatus.SUCCESS, JobStatus.FAILED, JobStatus.DEAD_LETTERED]),
         "labels": choose([{"team": "x"}, {"stage": "t"}, {"team": "y", "stage": "s"}]),
     }
     names = chance.sample(sorted(asked), chance.choice([1, 1, 1, 2, 2, 3]))
@@ -137,7 +138,7 @@ async def test_a_job_is_found_by_the_labels_that_it_has_now(found: JobStore) -> 
     first = make_job(labels={"team": "x", "service": "shop"})
     second = first.model_copy(update={"labels": {"stage": "s", "service": "blog"}, "sequence": 2})
     third = second.model_copy(update={"labels": {}, "sequence": 3, "status": JobStatus.RUNNING})
-    steps: list[tuple[JobWrite, list[bool]]] = [
+    steps = [
         (JobWrite(job=first), [True, False, True, False]),
         (JobWrite(job=second, previous=QueueStatus.QUEUED), [False, True, False, True]),
         (JobWrite(job=third, previous=QueueStatus.QUEUED), [False, False, False, False]),
@@ -146,9 +147,21 @@ async def test_a_job_is_found_by_the_labels_that_it_has_now(found: JobStore) -> 
     for write, expected in steps:
         await found.write(write)
         assert [bool(ids(await pages(found, query))) for query in queries] == expected
-        of_commit = JobQuery(commit=first.git_commit_sha, labels=dict(write.job.labels) if expected[1] else {})
-        if "service" not in of_commit.labels:
-            assert ids(await pages(found, of_commit)) == [first.job_id]
+        by_another_list = {name: value for name, value in write.job.labels.items() if name in LABELS}
+        of_commit = JobQuery(commit=write.job.git_commit_sha, labels=by_another_list)
+        assert ids(await pages(found, of_commit)) == [first.job_id], "each entry says its labels"
+
+
+async def test_labels_and_more_events_than_a_transaction_takes_change_in_one_write(found: JobStore) -> None:
+    labels = {"team": "x", "stage": "s", "service": "shop"}
+    first = make_job(git_ref="main", labels=labels)
+    other = {name: f"{value}2" for name, value in labels.items()}
+    second = first.model_copy(update={"labels": other, "sequence": 2, "agent_id": "a", "status": JobStatus.RUNNING})
+    events = [make_event(f"e{number}", at=NOON + number, job_id=first.job_id, agent_id="a") for number in range(40)]
+    await found.write(JobWrite(job=first))
+    await found.write(JobWrite(job=second, previous=QueueStatus.QUEUED, events=events))
+    assert ids(await pages(found, JobQuery(labels={"team": "x2", "stage": "s2"}, service="shop2"))) == [first.job_id]
+    assert ids(await pages(found, JobQuery(labels={"team": "x"}))) == []
 
 
 def of_service(name: str) -> JobQuery:

@@ -2,8 +2,8 @@
 
 What is fixed when a job is created is looked for in a list of ``job_index``, in the order commit, label, branch,
 author, service, repository; where few of its entries match, in the next one. The other values are attributes of the
-entries. What changes is read from the jobs' entries in ``all``, in batches, and looked at then. Few jobs are waiting or
-running: these are looked at one by one in the list of their status, unless a commit or a label is asked for.
+entries. What changes is read from the jobs' entries in ``all``, in batches, and looked at then. Few jobs are waiting,
+running or parked: these are looked at one by one in the list of their status, unless a commit or a label is asked for.
 
 What is older than the marks has no entries there: it is looked at one by one as well. A job type and a pool have no
 list of their own; they are filtered by.
@@ -26,7 +26,7 @@ from activities.stores.found_by import asked_values, labels_match, matches, requ
 from workflows.contracts.records import JobQuery
 from workflows.contracts.statuses import JobStatus
 
-_FEW: Final = frozenset({JobStatus.PENDING, JobStatus.QUEUED, JobStatus.RUNNING})
+_FEW: Final = frozenset({JobStatus.PENDING, JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.DEAD_LETTERED})
 _RECORDS: Final = 25
 """So many whole records are looked at at once: 800 of a page at most. Only they have the labels of older jobs."""
 

@@ -51,7 +51,7 @@ async def list_jobs(listing: Listing, ports: JobPortsDep, caller: Caller) -> Res
     """One page. A page can be short while there are more: go on until ``next_cursor`` is null. ``stopped_early`` says
     that ``looked_at`` jobs were looked at, which is as many as one page may.
     """
-    return json_answer(page_json(jobs_within(caller, await ports.reader.list(listing.query()))))
+    return json_answer(page_json(jobs_within(caller, await ports.reader.list(listing.query(listing.status)))))
 
 
 @router.get("/running", response_model=JobPage, summary="List the jobs that agents work on")
