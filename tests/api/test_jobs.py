@@ -147,7 +147,11 @@ async def test_a_job_is_found_by_what_is_fixed_at_its_creation(bench: Bench, que
 
 
 async def test_dead_letters_are_found_by_the_same(bench: Bench) -> None:
-    parked = {"status": JobStatus.DEAD_LETTERED, "queue_status": QueueStatus.DEAD_LETTERED, "git_ref": "main"}
+    parked: dict[str, Any] = {
+        "status": JobStatus.DEAD_LETTERED,
+        "queue_status": QueueStatus.DEAD_LETTERED,
+        "git_ref": "main",
+    }
     mine, other = make_job(git_repo="https://example.com/acme/shop", **parked), make_job(**parked)
     for job in (mine, other, make_job(git_repo=mine.git_repo)):
         await bench.stores.jobs.write(JobWrite(job=job))
