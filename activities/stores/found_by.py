@@ -14,9 +14,9 @@ from typing import Final
 from workflows.contracts.deployments.deployment import DeploymentQuery, DeploymentSummary
 from workflows.contracts.errors import FieldError, ValidationFailed
 from workflows.contracts.identity.people import names_of
+from workflows.contracts.identity.repositories import same_form
 from workflows.contracts.jobs import SERVICE_LABEL, Job, JobSummary
 from workflows.contracts.records import JobQuery
-from workflows.contracts.repositories import same_form
 
 LABEL: Final = "label"
 _BRANCHES: Final = "refs/heads/"

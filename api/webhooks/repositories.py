@@ -1,6 +1,6 @@
 """Which registered services a repository's URL, and a branch, stand for.
 
-A service is registered with any of its repository's addresses (``contracts.repositories``). Deliberately not here:
+A service is registered with any of its repository's addresses (``contracts.identity.repositories``). Deliberately not here:
 reading the services from the store.
 """
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from workflows.contracts.deployments.services import PRODUCTION, Service
-from workflows.contracts.repositories import same_form
+from workflows.contracts.identity.repositories import same_form
 
 
 @dataclass(frozen=True, slots=True)

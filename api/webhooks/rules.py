@@ -12,7 +12,7 @@ from api.webhooks.expressions import Expression, ExpressionFailed
 from api.webhooks.loading import CompiledRule, Provider, Template
 from api.webhooks.manifest import ActionName, Scheme, TokenScheme
 from api.webhooks.repositories import KnownService, matching
-from workflows.contracts.repositories import same_form
+from workflows.contracts.identity.repositories import same_form
 
 MAX_ACTIONS: Final = 50
 """Of one delivery."""

@@ -8,7 +8,7 @@ from api.webhooks.loading import Provider, load_providers
 from api.webhooks.payloads import parse_payload
 from api.webhooks.repositories import KnownService
 from api.webhooks.rules import Delivery, RuleDecision, decide, read_delivery
-from workflows.contracts.repositories import same_form
+from workflows.contracts.identity.repositories import same_form
 
 PAYLOADS = Path(__file__).parent / "payloads"
 SHA = "9f1c2a7b3d4e5f60718293a4b5c6d7e8f9012345"

@@ -256,7 +256,7 @@ def _told(answer: Any) -> list[tuple[str, object]]:
 
 def _services(options: Sequence[str] | None) -> "list[KnownService] | None":
     from api.webhooks.repositories import KnownService
-    from workflows.contracts.repositories import same_form
+    from workflows.contracts.identity.repositories import same_form
 
     if not options:
         return None

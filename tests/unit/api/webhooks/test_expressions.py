@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from api.webhooks.expressions import BadExpression, ExpressionFailed, compile_expression
 from api.webhooks.repositories import KnownService, matching
-from workflows.contracts.repositories import same_form
+from workflows.contracts.identity.repositories import same_form
 
 NAMES = frozenset({"p"})
 
