@@ -1,7 +1,7 @@
 """Which registered services a repository's URL, and a branch, stand for.
 
-A service is registered with any of its repository's addresses (``contracts.identity.repositories``). Deliberately not here:
-reading the services from the store.
+A service is registered with any of its repository's addresses (``contracts.identity.repositories``). Deliberately not
+here: reading the services from the store.
 """
 
 from collections.abc import Iterable, Sequence
