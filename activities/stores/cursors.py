@@ -9,6 +9,7 @@ import base64
 import binascii
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Final, Literal, NoReturn
 
@@ -24,7 +25,12 @@ from workflows.contracts.records import JobQuery
 
 MAX_ID_CHARACTERS: Final = 256
 """The longest id of anything in a list."""
-_ADDED: Final = ("environment", "pool")
+_ADDED: Final[Mapping[type, tuple[str, ...]]] = {
+    EventQuery: ("environment", "pool"),
+    JobQuery: ("repository", "branch", "commit", "service", "author", "labels"),
+    DeploymentQuery: ("branch", "commit", "author"),
+}
+"""What lists could not be asked for before leaves their cursors of before as they are."""
 
 _Time = Annotated[int, Field(ge=0, lt=1 << 53)]
 _Id = Annotated[str, Field(max_length=MAX_ID_CHARACTERS)]
@@ -86,8 +92,7 @@ def decode_cursor(query: ListQuery) -> Positions:
 
 
 def _digest(query: ListQuery) -> str:
-    # What lists of events could not be asked for before leaves their cursors of before as they are.
-    unasked = {name for name in _ADDED if isinstance(query, EventQuery) and getattr(query, name) is None}
+    unasked = {name for name in _ADDED.get(type(query), ()) if not getattr(query, name)}
     filters = json.dumps(query.model_dump(mode="json", exclude={"limit", "cursor", *unasked}), sort_keys=True)
     return hashlib.sha256(filters.encode()).hexdigest()[:16]
 

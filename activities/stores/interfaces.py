@@ -53,9 +53,11 @@ class JobStore(Protocol):
         ...
 
     async def list(self, query: JobQuery) -> JobPage:
-        """Newest first by ``created_at``. A page can be short while ``next_cursor`` is set, when filters drop much.
+        """Newest first by ``created_at``. A page reads a bounded number: it can be short while ``next_cursor`` is set,
+        when filters drop much, and says so (``stopped_early``).
 
-        Raises ValidationFailed for a cursor that this query did not hand out.
+        Raises ValidationFailed for a cursor that this query did not hand out, and for a label that jobs are not found
+        by.
         """
         ...
 

@@ -1,6 +1,6 @@
 """Opens the stores a process needs from its settings: one place that knows which implementations there are."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -77,11 +77,11 @@ def open_stores(settings: StoreSettings) -> Stores:
     )
 
 
-def open_memory_stores() -> Stores:
-    """Stores that are gone with the process, for unit tests."""
+def open_memory_stores(filter_labels: Sequence[str] = ()) -> Stores:
+    """Stores that are gone with the process, for unit tests. ``filter_labels``: as in the settings."""
     events = MemoryEventStore()
     return Stores(
-        jobs=MemoryJobStore(events),
+        jobs=MemoryJobStore(events, filter_labels),
         logs=MemoryLogStore(),
         artifacts=MemoryArtifactStore(),
         deployments=MemoryDeploymentStore(events),

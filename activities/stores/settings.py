@@ -3,8 +3,12 @@
 Credentials are deliberately not here: boto3 finds them by its own variables and files.
 """
 
-from pydantic import AliasChoices, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from typing import Annotated
+
+from pydantic import AliasChoices, Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from workflows.contracts.records import MOST_FILTER_LABELS
 
 
 class StoreSettings(BaseSettings):
@@ -13,6 +17,8 @@ class StoreSettings(BaseSettings):
     An endpoint URL means a server other than AWS's own (the embedded one, DynamoDB Local, an S3-compatible store).
     Table and bucket names default to ``hybrid-ci-cd-<entity>-<environment>``. ``dynamodb_event_shards``: over how many
     items the numbers of events are spread; the same for all processes, and never fewer than it once was.
+    ``job_filter_labels`` (``team,stage``): the labels that lists of jobs can be filtered by, besides ``service``; the
+    same for all processes.
     """
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True)
@@ -32,7 +38,15 @@ class StoreSettings(BaseSettings):
     dynamodb_table_credentials: str | None = None
     dynamodb_table_agents: str | None = None
     dynamodb_event_shards: int = Field(default=16, ge=1, le=64)
+    job_filter_labels: Annotated[tuple[str, ...], NoDecode, Field(max_length=MOST_FILTER_LABELS)] = ()
     s3_bucket: str | None = None
+
+    @field_validator("job_filter_labels", mode="before")
+    @classmethod
+    def _names(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
 
     @property
     def jobs_table(self) -> str:

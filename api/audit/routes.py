@@ -92,7 +92,8 @@ async def list_events(
     ports: AuditPortsDep,
     last_event_id: Annotated[str | None, Header(pattern=POSITION_PATTERN, max_length=_MAX_POSITION)] = None,
 ) -> Response:
-    """A page can be short while there are more: go on until ``next_cursor`` is null.
+    """A page can be short while there are more: go on until ``next_cursor`` is null. ``stopped_early`` says that
+    ``looked_at`` events were looked at, which is as many as one page may.
 
     With ``follow=true`` the stream begins now, or behind ``Last-Event-ID``: each event carries its position as id. It
     brings nothing twice and leaves nothing out, also after a reconnection to another process. Limited grants see what
@@ -104,7 +105,7 @@ async def list_events(
     page = await ports.deployments.events(_query(listing, limit=listing.limit, cursor=listing.cursor))
     if listing.format == "cloudevents":
         items = [cloud_event(event, ports.environment) for event in page.items]
-        cloud = CloudEventPage(items=items, next_cursor=page.next_cursor)
+        cloud = CloudEventPage(items=items, **page.model_dump(exclude={"items"}))
         return json_answer(cloud.model_dump_json(exclude_none=True).encode())
     return json_answer(page.model_dump_json().encode())
 

@@ -34,7 +34,12 @@ def within(
 
 def jobs_within(principal: Principal, page: JobPage) -> JobPage:
     """The page with the jobs that the caller's grants reach."""
-    return page.model_copy(update={"items": within(principal, page.items, _summary_resource)})
+    return page.model_copy(update={"items": within(principal, page.items, _summary_resource), **unseen(principal)})
+
+
+def unseen(principal: Principal) -> Mapping[str, None]:
+    """What a page does not tell limited grants: how many were looked at counts those that they do not reach."""
+    return {} if principal.unlimited(Operation.READ) else {"looked_at": None}
 
 
 async def require_destination(

@@ -254,7 +254,7 @@ def bench(
     agents: Annotated[int, typer.Option(min=1, max=10_000, help="Agents that send heartbeats.")] = 500,
     capacity: Annotated[int, typer.Option(min=1, max=1000, help="Jobs that run at once.")] = 4,
 ) -> None:
-    """Measure this machine on a stack of its own, against the raw Temporal floor. Takes about seven minutes."""
+    """Measure this machine on a stack of its own, against the raw Temporal floor. Takes about ten minutes."""
     from api.cli.commands.bench import run_bench
 
     sizes = {"samples": samples, "jobs": jobs, "deployments": deployments, "stored": stored, "agents": agents}

@@ -15,6 +15,8 @@ from workflows.contracts.errors import FieldError, ValidationFailed
 JSON: Final = "application/json"
 PENDING_HEADER: Final = "Record-Pending"
 """On what is shown as its workflow has it, because the store has not taken its record yet."""
+REPEATABLE: Final = frozenset({"label"})
+"""Parameters that are lists, wherever there are such."""
 Limit = Annotated[int, Field(ge=1, le=100)]
 Cursor = Annotated[str, Field(min_length=1, max_length=4096)]
 
@@ -49,7 +51,8 @@ async def refuse_parameters(request: Request) -> None:
     given = [name for name, _ in request.query_params.multi_items()]
     dependant = getattr(request.scope["route"], "dependant", None)
     if isinstance(dependant, Dependant) and _takes_parameters(dependant):
-        wrong, what = [name for name, count in Counter(given).items() if count > 1], "is given more than once"
+        counts = Counter(name for name in given if name not in REPEATABLE)
+        wrong, what = [name for name, count in counts.items() if count > 1], "is given more than once"
     else:
         wrong, what = given, "is not a parameter of this address"
     if wrong:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import Query
+from pydantic import Field, StringConstraints, field_validator
 from starlette.responses import Response
 
 from api.auth.idempotency import REPLAY_HEADER
@@ -13,21 +14,49 @@ from api.jobs.ports import JobPorts
 from api.jobs.schemas import job_json
 from api.jobs.service import Submitted
 from workflows.contracts.errors import InvalidState, NotFound
-from workflows.contracts.fields import Name, ShortLine
+from workflows.contracts.fields import CommitSha, GitRef, Line, Name, Repository, ShortLine
 from workflows.contracts.jobs import Job
+from workflows.contracts.records import MOST_FILTER_LABELS, JobQuery
 from workflows.contracts.statuses import JobStatus
+
+LabelFilter = Annotated[Line, StringConstraints(pattern=r"^[^=]+=", max_length=600)]
 
 
 class DeadLetterQuery(PageQuery):
-    """Which dead letters a list shows."""
+    """Which dead letters a list shows: those of which all this holds."""
 
     agent_id: ShortLine | None = None
     pool: Name | None = None
     job_type: ShortLine | None = None
+    repository: Repository | None = Field(default=None, description="Any of its addresses.")
+    branch: GitRef | None = Field(default=None, description="With or without `refs/heads/`.")
+    commit: CommitSha | None = Field(default=None, description="The whole SHA.")
+    service: Annotated[ShortLine, Field(min_length=1)] | None = Field(default=None, description="The label `service`.")
+    author: Annotated[ShortLine, Field(min_length=1)] | None = Field(
+        default=None, description="An address or a name, as the job has it: `ann@example.com`."
+    )
+    label: list[LabelFilter] = Field(
+        default_factory=list[str],
+        max_length=MOST_FILTER_LABELS,
+        description="`name=value`, of a label that the setting `JOB_FILTER_LABELS` allows; repeatable: all must hold.",
+    )
+
+    @field_validator("label")
+    @classmethod
+    def _one_value_each(cls, labels: list[str]) -> list[str]:
+        names = [label.partition("=")[0] for label in labels]
+        if len(set(names)) < len(names):
+            raise ValueError("must not name a label twice")
+        return labels
+
+    def query(self, status: JobStatus | None) -> JobQuery:
+        """The question to the records."""
+        labels = dict(label.split("=", 1) for label in self.label)
+        return JobQuery(**self.model_dump(exclude={"label", "status"}), labels=labels, status=status)
 
 
 class JobListQuery(DeadLetterQuery):
-    """Which jobs a list shows."""
+    """Which jobs a list shows: those of which all this holds."""
 
     status: JobStatus | None = None
 

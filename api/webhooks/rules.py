@@ -11,7 +11,8 @@ from typing import Any, Final, cast
 from api.webhooks.expressions import Expression, ExpressionFailed
 from api.webhooks.loading import CompiledRule, Provider, Template
 from api.webhooks.manifest import ActionName, Scheme, TokenScheme
-from api.webhooks.repositories import KnownService, matching, same_form
+from api.webhooks.repositories import KnownService, matching
+from workflows.contracts.identity.repositories import same_form
 
 MAX_ACTIONS: Final = 50
 """Of one delivery."""

@@ -150,7 +150,7 @@ def access_parts(stores: Stores, limits: RateLimits | None = None, policy: Acces
 
 
 def memory_app(limits: RateLimits | None = None) -> tuple[FastAPI, Stores, FakeJobClient, list[bool]]:
-    stores = open_memory_stores()
+    stores = open_memory_stores(filter_labels=("team", "stage"))
     job_client = FakeJobClient(stores.jobs, FakeDeployments(stores))
     stop: list[bool] = []
     repairs, tasks = FakeRepairs(), FakeTasks()

@@ -17,6 +17,7 @@ from api.cli.client.progress import lacking, place_in_line
 from tests import servers
 from tests.api.cli_bench import ADMIN_KEY, AGENT_KEY, Line, Served, served
 from tests.api.cli_jobs import call, told
+from workflows.contracts.records import JobPage, JobQuery
 from workflows.contracts.statuses import JobStatus
 
 
@@ -145,6 +146,45 @@ class TestReading:
         ]
         assert len(table) == 4
         assert table[1].split()[:4] == [ids[-1][:8], "queued", "test", "example.com/shop"]
+
+    def test_jobs_are_found_by_what_they_were_made_of(self, api: Served, repository: Path) -> None:
+        told(api, "job", "submit", "--repo", str(repository), "--run", "true", "--label", "team=x", "--json")
+        sha = "7" * 40
+        mine = api.submit(
+            git_repo="https://example.com/acme/wiki.git", git_ref="hotfix", git_commit_sha=sha,
+            git_author="zoe@example.com", labels={"service": "wiki", "team": "y"}, job_type="scan",
+        )  # fmt: skip
+        for filters in (
+            ("--repo", "git@example.com:acme/wiki.git"),
+            ("--branch", "hotfix"),
+            ("--commit", sha),
+            ("--service", "wiki"),
+            ("--author", "Zoe <zoe@example.com>"),
+            ("--label", "team=y"),
+            ("--type", "scan", "--label", "team=y"),
+        ):
+            assert [job["job_id"] for job in told(api, "job", "list", *filters, "--json")["items"]] == [mine]
+        assert len(told(api, "job", "list", "--repo", str(repository), "--label", "team=x", "--json")["items"]) == 1
+        refused = call(api, "job", "list", "--label", "owner=ann")
+        assert refused.exit_code == 1
+        assert "team, stage" in refused.stderr
+
+    def test_a_list_goes_on_where_it_stopped(self, api: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+        ids = [api.submit(pool="going-on") for _ in range(5)]
+        page = told(api, "job", "list", "--pool", "going-on", "--limit", "2", "--json")
+        rest = ("job", "list", "--pool", "going-on", "--cursor", page["next_cursor"], "--json")
+        assert [job["job_id"] for job in told(api, *rest)["items"]] == list(reversed(ids[:3]))
+        found = api.stores.jobs.list
+
+        async def stops(query: JobQuery) -> JobPage:
+            page = await found(query)
+            return page.model_copy(update={"items": [], "stopped_early": True, "looked_at": 16_000})
+
+        monkeypatch.setattr(api.stores.jobs, "list", stops)
+        monkeypatch.setattr("api.cli.client.http._SEARCHED_PAGES", 2)
+        result = call(api, "job", "list", "--pool", "going-on", "--limit", "2")
+        assert result.exit_code == 0, result.output
+        assert "Looked at 32000 jobs, there can be more that match: go on with --cursor " in result.stderr
 
     def test_show_by_prefix_tells_what_to_do_next(self, api: Served) -> None:
         job_id = api.ended(

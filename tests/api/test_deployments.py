@@ -81,7 +81,8 @@ async def test_ten_starts_with_one_key_make_one_deployment(bench: Bench) -> None
 async def test_deployments_are_listed_by_service_and_status(bench: Bench) -> None:
     await bench.register("checkout")
     await bench.register("search")
-    ours = [await bench.deploy(version=f"1.{number}") for number in range(4)]
+    ours = [await bench.deploy(version="1.0", git_commit_sha="c" * 40, git_ref="hotfix", git_author="bob@example.com")]
+    ours += [await bench.deploy(version=f"1.{number}") for number in range(1, 4)]
     theirs = await bench.deploy(service_name="search")
     await bench.releases.go_live(ours[1])
 
@@ -100,7 +101,11 @@ async def test_deployments_are_listed_by_service_and_status(bench: Bench) -> Non
     assert await listed(DEPLOYMENTS, service_name="search") == {theirs}
     assert await listed(DEPLOYMENTS, status="live") == {ours[1]}
     assert await listed(DEPLOYMENTS, status="live", service_name="search") == set()
+    assert await listed(DEPLOYMENTS, commit="c" * 40) == {ours[0]}
+    assert await listed(DEPLOYMENTS, branch="refs/heads/hotfix", author="Bob <bob@example.com>") == {ours[0]}
+    assert await listed(DEPLOYMENTS, branch="hotfix", service_name="search") == set()
     for path in (f"{DEPLOYMENTS}/service/checkout", "/api/dashboard/services/checkout/deployments"):
+        assert await listed(path, branch="hotfix") == {ours[0]}
         assert await listed(path) == set(ours)
         assert await listed(path, status="pending") == set(ours) - {ours[1]}
 
@@ -109,7 +114,8 @@ async def test_an_unknown_service_has_no_list(bench: Bench) -> None:
     await bench.register()
     for path in (f"{DEPLOYMENTS}/service/", "/api/dashboard/services/"):
         suffix = "/deployments" if path.endswith("services/") else ""
-        assert (await bench.admin.get(f"{path}checkout{suffix}")).json() == {"items": [], "next_cursor": None}
+        empty = (await bench.admin.get(f"{path}checkout{suffix}")).json()
+        assert empty == {"items": [], "next_cursor": None, "stopped_early": False}
         for name in ("chekout", "A B", "%00"):
             assert (await bench.admin.get(f"{path}{name}{suffix}")).status_code == 404
 
@@ -123,6 +129,9 @@ async def test_an_unknown_service_has_no_list(bench: Bench) -> None:
         ("service_name=A+B", "service_name"),
         ("servce_name=a", "servce_name"),
         ("status=live&status=failed", "status"),
+        ("commit=9f1c", "commit"),
+        ("branch=a..b", "branch"),
+        ("author=", "author"),
     ],
 )
 async def test_bad_parameters_of_the_deployments_list_are_named(bench: Bench, query: str, field: str) -> None:

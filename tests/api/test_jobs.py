@@ -8,10 +8,11 @@ import pytest
 
 from activities.stores.interfaces import WriteOutcome
 from tests.api.conftest import SPEC, Bench
+from tests.stores.lives import make_job
 from workflows.contracts.commands import JobInput
 from workflows.contracts.errors import Unavailable
 from workflows.contracts.records import JobWrite
-from workflows.contracts.statuses import JobStatus
+from workflows.contracts.statuses import JobStatus, QueueStatus
 from workflows.job.record import creation
 
 JOBS = "/api/dashboard/jobs"
@@ -116,7 +117,54 @@ async def test_lists_filter(bench: Bench) -> None:
     by_agent = (await bench.admin.get(f"{JOBS}/agent/agent-7")).json()["items"]
     by_status = (await bench.admin.get(JOBS, params={"status": "running"})).json()["items"]
     assert [[item["job_id"] for item in page] for page in (running, by_agent, by_status)] == [[one]] * 3
-    assert (await bench.admin.get(f"{JOBS}/agent/nobody")).json() == {"items": [], "next_cursor": None}
+    nobodys = (await bench.admin.get(f"{JOBS}/agent/nobody")).json()
+    assert nobodys == {"items": [], "next_cursor": None, "stopped_early": False}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "repository=git@example.com:Acme/Shop",
+        "branch=feature/x",
+        "branch=refs/heads/feature/x&repository=https://example.com/acme/shop",
+        f"commit={'c' * 40}",
+        "service=checkout",
+        "author=Bob+%3Cbob@example.com%3E",
+        "label=team=a%3Db",
+        "label=stage=s&label=team=a%3Db&job_type=test&status=queued",
+    ],
+)
+async def test_a_job_is_found_by_what_is_fixed_at_its_creation(bench: Bench, query: str) -> None:
+    await bench.submit(labels={"team": "a"}, git_ref="main")
+    mine = await bench.submit(
+        git_repo="https://example.com/acme/shop.git", git_ref="feature/x", git_commit_sha="c" * 40,
+        git_author="bob+ci@example.com", labels={"service": "checkout", "team": "a=b", "stage": "s", "owner": "bob"},
+    )  # fmt: skip
+    for path in (JOBS, QUEUE):
+        page = (await bench.admin.get(f"{path}?{query}")).json()
+        assert [item["job_id"] for item in page["items"]] == [mine]
+        assert page["stopped_early"] is False
+
+
+async def test_dead_letters_are_found_by_the_same(bench: Bench) -> None:
+    parked: dict[str, Any] = {
+        "status": JobStatus.DEAD_LETTERED,
+        "queue_status": QueueStatus.DEAD_LETTERED,
+        "git_ref": "main",
+    }
+    mine, other = make_job(git_repo="https://example.com/acme/shop", **parked), make_job(**parked)
+    for job in (mine, other, make_job(git_repo=mine.git_repo)):
+        await bench.stores.jobs.write(JobWrite(job=job))
+    letters = "/api/queue/dead-letters"
+    page = (await bench.admin.get(f"{letters}?repository=git@example.com:acme/shop.git&branch=main")).json()
+    assert [item["job_id"] for item in page["items"]] == [mine.job_id]
+    refused = await bench.admin.get(f"{letters}?label=owner=ann")
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "label")
+
+
+async def test_a_label_that_lists_are_not_filtered_by_is_refused_and_which_they_are_is_said(bench: Bench) -> None:
+    problem = (await bench.admin.get(f"{JOBS}?label=owner=ann")).json()
+    assert "team, stage" in problem["errors"][0]["message"]
 
 
 @pytest.mark.parametrize(
@@ -129,6 +177,17 @@ async def test_lists_filter(bench: Bench) -> None:
         ("cursor=!!!", "cursor"),
         ("statsu=failed", "statsu"),
         ("cursor=", "cursor"),
+        ("repository=not+a+url", "repository"),
+        ("branch=a..b", "branch"),
+        ("commit=9f1c", "commit"),
+        (f"commit={'A' * 40}", "commit"),
+        ("service=", "service"),
+        ("author=", "author"),
+        ("label=team", "label.0"),
+        ("label=team=a&label=%3Db", "label.1"),
+        ("label=team=a&label=team=b", "label"),
+        ("label=owner=ann", "label"),
+        ("commit=" + "&commit=".join(("a" * 40,) * 2), "commit"),
     ],
 )
 async def test_bad_list_parameters_are_named(bench: Bench, query: str, field: str) -> None:

@@ -15,6 +15,7 @@ from tests.api.gate import Gate
 from workflows.contracts.access import CredentialKind, Grant, Role
 from workflows.contracts.attempts import AttemptStarted
 from workflows.contracts.identity.delivery import attempt_key, job_key
+from workflows.contracts.records import JobPage, JobQuery
 from workflows.contracts.statuses import JobStatus
 
 
@@ -67,6 +68,27 @@ async def test_a_grant_for_a_service_reaches_that_service(gate: Gate) -> None:
     assert refused.status_code == 403
     assert "only for service checkout; this is service cart" in refused.json()["detail"]
     assert await gate.status(key, "PUT", "/api/dashboard/services/cart", json=SERVICE) == 403
+
+
+async def test_a_filter_reaches_no_further_than_the_grant_and_tells_no_number_of_others(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = gate.bench
+    own, other = await bench.submit(labels={"service": "checkout"}), await bench.submit(labels={"service": "cart"})
+    key = (await gate.make({"role": "operator", "services": ["checkout"]}))["key"]
+    found = bench.stores.jobs.list
+
+    async def counted(query: JobQuery) -> JobPage:
+        return (await found(query)).model_copy(update={"looked_at": 2})
+
+    monkeypatch.setattr(bench.stores.jobs, "list", counted)
+    jobs = f"/api/dashboard/jobs?commit={SPEC['git_commit_sha']}"
+    assert await ids(gate, key, jobs, "job_id") == [own]
+    assert await ids(gate, key, f"{jobs}&service=cart", "job_id") == []
+    page = (await gate.ask(key, "GET", jobs)).json()
+    assert set(page) == {"items", "next_cursor", "stopped_early"}
+    whole = (await bench.admin.get(jobs)).json()
+    assert ({job["job_id"] for job in whole["items"]}, whole["looked_at"]) == ({own, other}, 2)
 
 
 async def test_a_job_can_be_neither_given_away_nor_taken(gate: Gate) -> None:

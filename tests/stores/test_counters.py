@@ -96,7 +96,8 @@ async def test_a_transaction_whose_answer_was_lost_counts_once(
     before: Footprint | None = None
     for write in life.writes:
         # The server carries it out and nobody hears of it; then the activity is tried again.
-        lost = RecordWrite(tables, write.job).actions(before)
+        record = RecordWrite(tables, write.job)
+        lost = record.actions(record.stored_as(before))
         await clients.call(clients.dynamodb.transact_write_items, TransactItems=lost)  # pyright: ignore[reportArgumentType]
         assert await jobs.write(write) is WriteOutcome.STALE
         before = Footprint.of(write.job)

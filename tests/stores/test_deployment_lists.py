@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from activities.stores.dynamo import listing
 from activities.stores.interfaces import DeploymentStore
+from activities.stores.memory.deployments import MemoryDeploymentStore
 from tests.stores.conftest import ReleaseStores
 from tests.stores.lives import NOON
 from tests.stores.releases import make_deployment
@@ -111,3 +113,29 @@ async def test_a_deployment_cursor_is_good_for_its_own_list_only(releases: Relea
         with pytest.raises(ValidationFailed) as refused:
             await call
         assert [error.field for error in refused.value.errors] == ["cursor"]
+
+
+async def test_deployments_are_found_by_what_is_fixed_at_their_creation(
+    releases: ReleaseStores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One by one: a page that has looked at enough says so."""
+    monkeypatch.setattr(listing, "_MAX_QUERIES", 2)
+    made = [make_deployment(created_at=NOON + number, git_ref="main") for number in range(150)]
+    rare: dict[str, str] = {
+        "git_ref": "refs/heads/hotfix", "git_commit_sha": "c" * 40, "git_author": "Bob <bob+ci@example.com>"
+    }  # fmt: skip
+    found = make_deployment(created_at=NOON - 1, status=LIVE, **rare)
+    await keep(releases, [*made, found])
+    for filters in (
+        {"branch": "hotfix"},
+        {"commit": "c" * 40},
+        {"author": "bob@example.com"},
+        {"author": "bob@example.com", "status": "live", "branch": "refs/heads/hotfix"},
+    ):
+        query = DeploymentQuery.model_validate({**filters, "limit": 3})
+        assert await all_pages(releases.deployments, query) == [found.summary()]
+    page = await releases.deployments.list(DeploymentQuery(branch="hotfix", limit=1))
+    if not isinstance(releases.deployments, MemoryDeploymentStore):
+        assert (page.items, page.stopped_early) == ([], True)
+        assert page.looked_at is not None
+        assert 0 < page.looked_at < 150

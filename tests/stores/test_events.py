@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from activities.bounded import gather_bounded
+from activities.stores.dynamo import listing
 from activities.stores.event_rules import MAX_EVENT_BYTES
 from activities.stores.interfaces import WriteOutcome
+from activities.stores.memory.events import MemoryEventStore
 from tests.stores.conftest import ReleaseStores
 from tests.stores.lives import NOON
 from tests.stores.releases import make_deployment, make_event, make_spec, make_state, noise
@@ -184,3 +186,20 @@ async def test_an_event_cursor_is_good_for_its_own_list_only(releases: ReleaseSt
     await releases.events.append(make_event("newer", at=NOON + 99, deployment_id="d" * 36))
     rest = await trail(releases.events, query.model_copy(update={"cursor": cursor}))
     assert rest == list(reversed(events[:3]))
+
+
+async def test_a_page_of_events_that_looked_at_enough_says_so(
+    releases: ReleaseStores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "_MAX_QUERIES", 1)
+    events = [make_event(f"e{number}", at=NOON + number, by="ann") for number in range(60)]
+    rare = make_event("rare", at=NOON - 1, by="bob")
+    for event in [*events, rare]:
+        await releases.events.append(event)
+    assert await trail(releases.events, EventQuery(by="bob", limit=2)) == [rare]
+    page = await releases.events.list(EventQuery(by="bob", limit=2))
+    if not isinstance(releases.events, MemoryEventStore):
+        assert (page.items, page.stopped_early) == ([], True)
+        assert page.looked_at is not None
+        assert 0 < page.looked_at < 60
+    assert not (await releases.events.list(EventQuery(by="ann", limit=2))).stopped_early

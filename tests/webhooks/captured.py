@@ -6,8 +6,9 @@ from pathlib import Path
 
 from api.webhooks.loading import Provider, load_providers
 from api.webhooks.payloads import parse_payload
-from api.webhooks.repositories import KnownService, same_form
+from api.webhooks.repositories import KnownService
 from api.webhooks.rules import Delivery, RuleDecision, decide, read_delivery
+from workflows.contracts.identity.repositories import same_form
 
 PAYLOADS = Path(__file__).parent / "payloads"
 SHA = "9f1c2a7b3d4e5f60718293a4b5c6d7e8f9012345"

@@ -1,6 +1,6 @@
 """What workflows ask the control worker to write, and what readers get back: pages, statistics, summaries."""
 
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from pydantic import Field, computed_field
 
@@ -12,6 +12,9 @@ from workflows.contracts.jobs import Job, JobSummary
 from workflows.contracts.statuses import JobStatus, QueueStatus
 
 T = TypeVar("T")
+
+MOST_FILTER_LABELS: Final = 4
+"""By so many labels jobs can be found: each costs an item of every job that has it."""
 
 
 class JobWrite(Tolerant):
@@ -31,21 +34,37 @@ class JobWrite(Tolerant):
 
 
 class JobQuery(Tolerant):
-    """Which jobs a list shows. At most one of ``status`` and ``agent_id`` chooses an index; the rest filters."""
+    """Which jobs a list shows: those of which all this holds.
+
+    ``repository`` is any of its addresses, ``branch`` with or without ``refs/heads/``, ``author`` anybody as a commit
+    names them, ``service`` the label of this name; ``labels`` are those that the settings allow.
+    """
 
     status: JobStatus | None = None
     agent_id: str | None = None
     pool: str | None = None
     job_type: str | None = None
+    repository: str | None = None
+    branch: str | None = None
+    commit: str | None = None
+    service: str | None = None
+    author: str | None = None
+    labels: dict[str, str] = Field(default_factory=dict[str, str])
     limit: int = Field(default=50, ge=1, le=100)
     cursor: str | None = None
 
 
 class Page(Tolerant, Generic[T]):
-    """One page of a list, newest first; ``next_cursor`` is None on the last."""
+    """One page of a list, newest first; ``next_cursor`` is None on the last.
+
+    ``stopped_early``: it is short because so much was looked at as one page may; there can be more. ``looked_at``: how
+    many that was, where filters drop some.
+    """
 
     items: list[T]
     next_cursor: str | None = None
+    stopped_early: bool = False
+    looked_at: int | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 JobPage = Page[JobSummary]

@@ -6,7 +6,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from activities.stores.dynamo.client import AwsClients, Exists, Missing
-from activities.stores.dynamo.table import TTL_ATTRIBUTE, Keys, Tables, expiring, keys_of
+from activities.stores.dynamo.job_index import ensure_marks
+from activities.stores.dynamo.table import TTL_ATTRIBUTE, JobTables, Keys, Tables, expiring, keys_of
 from workflows.contracts.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ async def create_tables(clients: AwsClients, tables: Tables) -> None:
     """
     await asyncio.gather(*(_create(clients, _definition(name, keys)) for name, keys in keys_of(tables).items()))
     await _expire(clients, expiring(tables))
+    if isinstance(tables, JobTables):
+        await ensure_marks(clients, tables.job_lists)
 
 
 def _definition(name: str, keys: Keys) -> "CreateTableInputTypeDef":

@@ -1,6 +1,6 @@
 """DeploymentStore on DynamoDB: one transaction per write, one read per get, no Scan, as for jobs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from activities.stores.documents import dump_deployment, load_deployment, load_deployment_summaries
@@ -14,7 +14,7 @@ from activities.stores.dynamo.items import (
     list_moves,
     read_document,
 )
-from activities.stores.dynamo.listing import Lister
+from activities.stores.dynamo.listing import ONE_BY_ONE, Entry, Lister, ListPart
 from activities.stores.dynamo.table import (
     ALL_LIST,
     DAY_RETENTION_SECONDS,
@@ -28,6 +28,7 @@ from activities.stores.dynamo.table import (
     status_list,
 )
 from activities.stores.dynamo.transactions import read_counters, read_item
+from activities.stores.found_by import matches_deployment
 from activities.stores.interfaces import WriteOutcome
 from activities.stores.packing import check_summary
 from activities.stores.statistics import day_end, day_of
@@ -74,9 +75,13 @@ class DynamoDeploymentStore:
 
     async def list(self, query: DeploymentQuery) -> DeploymentPage:
         """See DeploymentStore."""
-        name, filters = _list_and_filters(query)
-        listed = await self._lister.page(query, name, filters)
-        return DeploymentPage(items=load_deployment_summaries(listed.texts), next_cursor=listed.next_cursor)
+        listed = await self._lister.page_of(query, [_part(query)])
+        return DeploymentPage(
+            items=load_deployment_summaries(listed.texts),
+            next_cursor=listed.next_cursor,
+            stopped_early=listed.stopped_early,
+            looked_at=listed.looked_at,
+        )
 
     async def stats(self) -> DeploymentStats:
         """See DeploymentStore."""
@@ -140,6 +145,19 @@ class DeploymentItems:
 
 def _key(deployment_id: str) -> dict[str, Any]:
     return {"deployment_id": {"S": deployment_id}}
+
+
+def _part(query: DeploymentQuery) -> ListPart:
+    """There are few deployments beside the jobs: who asks for a commit, a branch or an author looks at one by one."""
+    name, filters = _list_and_filters(query)
+    if query.commit is None and query.branch is None and query.author is None:
+        return ListPart(name, filters=filters)
+
+    async def asked_for(_: int, entries: Sequence[Entry]) -> list[Entry]:
+        summaries = load_deployment_summaries([entry["summary"]["S"] for entry in entries])
+        return [entry for entry, each in zip(entries, summaries, strict=True) if matches_deployment(query, each)]
+
+    return ListPart(name, filters=filters, keep=asked_for, drops=True, most=ONE_BY_ONE)
 
 
 def _list_and_filters(query: DeploymentQuery) -> tuple[str, dict[str, str]]:

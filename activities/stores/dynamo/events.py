@@ -34,7 +34,7 @@ from workflows.contracts.audit.feed import FeedRow
 
 F = TypeVar("F")
 
-_ACTIONS: Final = 80
+_ACTIONS: Final = 70
 """DynamoDB allows 100 in a transaction: the rest is for the record, its lists and counters."""
 _NUMBERING: Final = 2
 """An event's row in the feed, and the last number of its subject."""
@@ -61,7 +61,12 @@ class DynamoEventStore:
         choice = Choice(begins, query.since or 0, query.until, tuple(holds))
         listed = await self._lister.page(query, name, filters, choice)
         events = [event for event in load_events(listed.texts) if query.matches(event)]
-        return EventPage(items=events, next_cursor=listed.next_cursor)
+        return EventPage(
+            items=events,
+            next_cursor=listed.next_cursor,
+            stopped_early=listed.stopped_early,
+            looked_at=listed.looked_at,
+        )
 
     async def heads(self) -> dict[int, int]:
         """See EventStore."""

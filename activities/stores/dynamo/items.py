@@ -5,20 +5,25 @@ Written as DynamoDB's typed values at once, since boto3's own serialising costs 
 Deliberately not here: sending it and what its failure means (``transactions``).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
 from activities.stores.documents import dump_job, load_job
+from activities.stores.dynamo.job_index import FoundBy, names_in
 from activities.stores.dynamo.table import (
     AGENT_COUNTER_SHARDS,
     AGENT_RETENTION_SECONDS,
     ALL_LIST,
     COMPLETED,
     DAY_RETENTION_SECONDS,
+    FOUND_BY_IS_SAME,
+    FOUND_BY_NOTHING,
     QUEUE_COUNTER,
     RECORD_IS_NEW,
     SEQUENCE_IS_NEWER,
     TTL_ATTRIBUTE,
+    TYPE,
     JobTables,
     agent_counter,
     agent_list,
@@ -35,30 +40,68 @@ from workflows.contracts.jobs import Job
 Item = Mapping[str, Any]
 
 
-class RecordWrite:
-    """The actions that store one record, depending on what the stored one has contributed."""
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a stored record has contributed to counters and lists; ``found_by`` None: a version before wrote it."""
 
-    def __init__(self, tables: JobTables, job: Job, document: str | None = None) -> None:
+    footprint: Footprint
+    found_by: str | None
+
+    @classmethod
+    def of(cls, item: Item) -> Self:
+        """What a record's item says."""
+        found_by = item["found_by"]["S"] if "found_by" in item else None
+        return cls(Footprint.parse(item["footprint"]["S"]), found_by)
+
+
+class RecordWrite:
+    """The actions that store one record, depending on what the stored one has contributed.
+
+    ``labels``: those that jobs are found by.
+    """
+
+    def __init__(self, tables: JobTables, job: Job, document: str | None = None, labels: Sequence[str] = ()) -> None:
         self._tables, self._job = tables, job
-        self._footprint = Footprint.of(job)
-        self._item = _record(job, self._footprint, dump_job(job) if document is None else document)
+        self._footprint, self._found_by = Footprint.of(job), FoundBy.of(job, labels)
+        self._item = {
+            **_record(job, self._footprint, dump_job(job) if document is None else document),
+            "found_by": {"S": str(self._found_by)},
+        }
         self._entry = {
             "place": {"S": place(job.created_at, job.job_id)},
             "summary": {"S": job.summary().model_dump_json()},
             "status": {"S": job.status.value},
             "pool": {"S": job.pool},
-            "job_type": {"S": job.job_type},
+            TYPE: {"S": job.job_type},
         }
 
-    def actions(self, before: Footprint | None) -> list[dict[str, Any]]:
+    def stored_as(self, footprint: Footprint | None) -> Stored | None:
+        """What is most likely stored: with this footprint, and found by what this one is found by. None: nothing."""
+        return None if footprint is None else Stored(footprint, str(self._found_by))
+
+    def actions(self, before: Stored | None) -> list[dict[str, Any]]:
         """What ``TransactItems`` takes. The record's Put comes first: its condition decides."""
-        condition = is_new(RECORD_IS_NEW) if before is None else is_newer(self._job.sequence, str(before))
+        condition = is_new(RECORD_IS_NEW) if before is None else _is_newer(self._job.sequence, before)
         put = {"TableName": self._tables.jobs, "Item": self._item, **condition}
-        return [{"Put": put}, *self._list_actions(before), *self._counter_actions(before)]
+        footprint = before.footprint if before else None
+        return [
+            {"Put": put},
+            *self._list_actions(footprint),
+            *self._found_actions(before),
+            *self._counter_actions(footprint),
+        ]
 
     def _list_actions(self, before: Footprint | None) -> Iterator[dict[str, Any]]:
         were = _lists(before) if before else ()
         return list_moves(self._tables.job_lists, self._job.job_id, self._entry, were, _lists(self._footprint))
+
+    def _found_actions(self, before: Stored | None) -> Iterator[dict[str, Any]]:
+        """At creation, and when the labels have changed: each entry says them."""
+        if before is not None and before.found_by == str(self._found_by):
+            return iter(())
+        entry = {"place": self._entry["place"], **self._found_by.attributes}
+        were = names_in(before.found_by) if before else ()
+        return list_moves(self._tables.job_lists, self._job.job_id, entry, were, self._found_by.lists)
 
     def _counter_actions(self, before: Footprint | None) -> Iterator[dict[str, Any]]:
         moved, shard, table = deltas(before, self._job), counter_shard(self._job.job_id), self._tables.statistics
@@ -71,6 +114,13 @@ class RecordWrite:
             name, one = agent_counter(moved.completed_by), {COMPLETED: 1}
             expires = self._job.created_at // 1000 + AGENT_RETENTION_SECONDS
             yield counter_addition(table, name, shard % AGENT_COUNTER_SHARDS, one, expires)
+
+
+def entry_keys(job: Job, record: Item) -> list[Item]:
+    """The keys of all entries that a job has in lists, by its record and the record's item."""
+    names = [*_lists(Footprint.of(job)), *names_in(Stored.of(record).found_by)]
+    at = {"S": place(job.created_at, job.job_id)}
+    return [{"list_shard": {"S": list_shard(name, job.job_id)}, "place": at} for name in names]
 
 
 def list_moves(
@@ -141,6 +191,16 @@ def is_newer(sequence: int, footprint: str) -> dict[str, Any]:
         "ExpressionAttributeNames": {"#sequence": "sequence", "#footprint": "footprint"},
         "ExpressionAttributeValues": {":sequence": {"N": str(sequence)}, ":footprint": {"S": footprint}},
     }
+
+
+def _is_newer(sequence: int, before: Stored) -> dict[str, Any]:
+    condition = is_newer(sequence, str(before.footprint))
+    same = FOUND_BY_NOTHING if before.found_by is None else FOUND_BY_IS_SAME
+    condition["ConditionExpression"] += f" AND {same}"
+    condition["ExpressionAttributeNames"]["#found_by"] = "found_by"
+    if before.found_by is not None:
+        condition["ExpressionAttributeValues"][":found_by"] = {"S": before.found_by}
+    return condition
 
 
 def _record(job: Job, footprint: Footprint, document: str) -> dict[str, Any]:

@@ -1,5 +1,5 @@
-"""JobStore on DynamoDB: one transaction per write, one read per get, no Scan. Lists are in ``listing``, how a write is
-tried in ``transactions``.
+"""JobStore on DynamoDB: one transaction per write, one read per get, no Scan. Lists are in ``job_lists``, how a write
+is tried in ``transactions``.
 """
 
 from collections.abc import Sequence
@@ -8,22 +8,19 @@ from activities.stores.documents import load_summaries
 from activities.stores.dynamo.batches import get_batch
 from activities.stores.dynamo.client import AwsClients
 from activities.stores.dynamo.events import RecordEvents, write_with_events
-from activities.stores.dynamo.items import RecordWrite, counter_key, read_record
-from activities.stores.dynamo.listing import Lister
+from activities.stores.dynamo.items import RecordWrite, Stored, counter_key, read_record
+from activities.stores.dynamo.job_lists import JobLists
 from activities.stores.dynamo.table import (
     AGENT_COUNTER_SHARDS,
-    ALL_LIST,
     COMPLETED,
     QUEUE_COUNTER,
     JobTables,
     agent_counter,
-    agent_list,
     day_counter,
-    status_list,
 )
 from activities.stores.dynamo.transactions import read_counters, read_item
 from activities.stores.interfaces import WriteOutcome
-from activities.stores.statistics import Footprint, day_stats, expected_footprint, queue_stats
+from activities.stores.statistics import day_stats, expected_footprint, queue_stats
 from workflows.contracts.jobs import Job
 from workflows.contracts.records import DayStats, JobPage, JobQuery, JobWrite, QueueStats
 
@@ -33,23 +30,24 @@ class DynamoJobStore:
 
     def __init__(self, clients: AwsClients, tables: JobTables) -> None:
         self._clients, self._tables = clients, tables
-        self._lister = Lister(clients, tables.job_lists, "summary")
+        self._lists = JobLists(clients, tables)
 
     async def write(self, write: JobWrite, document: str | None = None) -> WriteOutcome:
         """See JobStore. Raises ValidationFailed for a record that is too large to be kept."""
-        job, record = write.job, RecordWrite(self._tables, write.job, document)
+        job, labels = write.job, self._clients.settings.job_filter_labels
+        record = RecordWrite(self._tables, job, document, labels)
         # Whoever created the record kept these with it; only when a condition fails is it asked whether anybody did.
         presumed_kept = frozenset(event.event_id for event in write.creation)
         new = f"jobs/{job.job_id}" if write.previous is None else None
         events = RecordEvents(self._clients, self._tables.events, [*write.creation, *write.events], presumed_kept, new)
 
-        async def look() -> tuple[Footprint | None] | None:
+        async def look() -> tuple[Stored | None] | None:
             stored = await self._stored(job.job_id)
             if stored is not None and stored[0] >= job.sequence:
                 return None
             return (stored[1] if stored else None,)
 
-        guess = expected_footprint(write)
+        guess = record.stored_as(expected_footprint(write))
         return await write_with_events(f"Job {job.job_id}", guess, events, record.actions, look)
 
     async def get(self, job_id: str) -> Job | None:
@@ -59,9 +57,13 @@ class DynamoJobStore:
 
     async def list(self, query: JobQuery) -> JobPage:
         """See JobStore."""
-        name, filters = _list_and_filters(query)
-        listed = await self._lister.page(query, name, filters)
-        return JobPage(items=load_summaries(listed.texts), next_cursor=listed.next_cursor)
+        listed = await self._lists.page(query)
+        return JobPage(
+            items=load_summaries(listed.texts),
+            next_cursor=listed.next_cursor,
+            stopped_early=listed.stopped_early,
+            looked_at=listed.looked_at,
+        )
 
     async def queue_stats(self) -> QueueStats:
         """See JobStore."""
@@ -80,22 +82,11 @@ class DynamoJobStore:
             counts[names[item["counter"]["S"]]] += int(item[COMPLETED]["N"])
         return counts
 
-    async def _stored(self, job_id: str) -> tuple[int, Footprint] | None:
-        item = await read_item(self._clients, self._tables.jobs, _key(job_id), "sequence", "footprint")
-        return None if item is None else (int(item["sequence"]["N"]), Footprint.parse(item["footprint"]["S"]))
+    async def _stored(self, job_id: str) -> tuple[int, Stored] | None:
+        attributes = ("sequence", "footprint", "found_by")
+        item = await read_item(self._clients, self._tables.jobs, _key(job_id), *attributes)
+        return None if item is None else (int(item["sequence"]["N"]), Stored.of(item))
 
 
 def _key(job_id: str) -> dict[str, dict[str, str]]:
     return {"job_id": {"S": job_id}}
-
-
-def _list_and_filters(query: JobQuery) -> tuple[str, dict[str, str]]:
-    """The list that leaves least to filter, and what is left to filter."""
-    filters = {"pool": query.pool, "job_type": query.job_type}
-    name = ALL_LIST
-    if query.agent_id is not None:
-        name = agent_list(query.agent_id)
-        filters["status"] = query.status.value if query.status else None
-    elif query.status is not None:
-        name = status_list(query.status)
-    return name, {attribute: value for attribute, value in filters.items() if value is not None}

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from activities.stores.documents import dump_deployment, load_deployment
+from activities.stores.found_by import matches_deployment
 from activities.stores.interfaces import WriteOutcome
 from activities.stores.memory.events import MemoryEventStore
 from activities.stores.memory.pages import newest_first
@@ -51,7 +52,9 @@ class MemoryDeploymentStore:
 
     async def list(self, query: DeploymentQuery) -> DeploymentPage:
         """See DeploymentStore."""
-        deployments = [each for each in map(_load, self._documents.values()) if _matches(query, each)]
+        deployments = [
+            each for each in map(_load, self._documents.values()) if matches_deployment(query, each.summary())
+        ]
         page, cursor = newest_first(query, deployments, lambda each: (each.created_at, each.deployment_id))
         return DeploymentPage(items=[each.summary() for each in page], next_cursor=cursor)
 
@@ -67,8 +70,3 @@ class MemoryDeploymentStore:
 
 def _load(kept: str | bytes) -> Deployment:
     return load_deployment(unpack(kept))
-
-
-def _matches(query: DeploymentQuery, deployment: Deployment) -> bool:
-    wanted = ((query.service_name, deployment.service_name), (query.status, deployment.status))
-    return all(asked is None or asked == has for asked, has in wanted)

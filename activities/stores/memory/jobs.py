@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from activities.stores.documents import dump_job, load_job
+from activities.stores.found_by import labels_match, matches, require_allowed
 from activities.stores.interfaces import WriteOutcome
 from activities.stores.memory.events import MemoryEventStore
 from activities.stores.memory.pages import newest_first
@@ -15,8 +16,8 @@ from workflows.contracts.records import DayStats, JobPage, JobQuery, JobWrite, Q
 class MemoryJobStore:
     """JobStore in a dict. Records are kept as text, as everywhere, so that nobody can change one from outside."""
 
-    def __init__(self, events: MemoryEventStore) -> None:
-        self._events = events
+    def __init__(self, events: MemoryEventStore, filter_labels: Sequence[str] = ()) -> None:
+        self._events, self._filter_labels = events, filter_labels
         self._documents: dict[str, str] = {}
         self._queue: Counter[str] = Counter()
         self._days: dict[str, Counter[str]] = {}
@@ -37,7 +38,9 @@ class MemoryJobStore:
 
     async def list(self, query: JobQuery) -> JobPage:
         """See JobStore."""
-        jobs = [job for job in map(load_job, self._documents.values()) if _matches(query, job)]
+        require_allowed(query, self._filter_labels)
+        jobs = [job for job in map(load_job, self._documents.values()) if labels_match(query, job.labels)]
+        jobs = [job for job in jobs if matches(query, job.summary())]
         page, cursor = newest_first(query, jobs, _place)
         return JobPage(items=[job.summary() for job in page], next_cursor=cursor)
 
@@ -67,8 +70,3 @@ class MemoryJobStore:
 
 def _place(job: Job) -> tuple[int, str]:
     return (job.created_at, job.job_id)
-
-
-def _matches(query: JobQuery, job: Job) -> bool:
-    wanted = ((query.status, job.status), (query.agent_id, job.agent_id), (query.pool, job.pool))
-    return all(asked is None or asked == has for asked, has in (*wanted, (query.job_type, job.job_type)))

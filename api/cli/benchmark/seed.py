@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 _SPACING_MS: Final = 10_000
-_JOBS_PER_TRANSACTION: Final = 24
-"""Four items each, and at most four counters: a transaction takes 100."""
+_JOBS_PER_TRANSACTION: Final = 12
+"""Eight items each, and at most four counters: a transaction takes 100."""
 _CONCURRENCY: Final = 4
 _AGENTS: Final = 8
 _NAMESPACE: Final = uuid.UUID("3c1df0e1-60f5-5d3c-9a3e-50d6a9f2a6b7")

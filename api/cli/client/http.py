@@ -7,7 +7,7 @@ is imported when the first request is made, so that `--help` stays fast.
 import re
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, cast
@@ -34,7 +34,7 @@ _CREATE_PAUSES: Final = (0.5, 1.0, 2.0)
 _COMMAND: Final = re.compile(r"`(hybridci [^`\n]+)`")
 _PREFIX: Final = re.compile(r"[0-9a-f-]{4,36}")
 
-Params = Mapping[str, str | int | bool | None]
+Params = Mapping[str, str | int | bool | Sequence[str] | None]
 
 
 class Transient(CliError):
@@ -161,15 +161,22 @@ class ApiClient:
         return Deployment.model_validate(self.get(f"{DEPLOYMENTS}/{deployment_id}"))
 
     def page(
-        self, path: str, params: Params, *, limit: int | None, keep: Callable[[dict[str, Any]], bool] | None = None
+        self,
+        path: str,
+        params: Params,
+        *,
+        limit: int | None,
+        cursor: str | None = None,
+        keep: Callable[[dict[str, Any]], bool] | None = None,
     ) -> dict[str, Any]:
-        """Up to ``limit`` items (all when None) in the shape of one page of the API; ``keep`` filters further.
+        """Up to ``limit`` items (all when None) in the shape of one page of the API, from ``cursor`` on; ``keep``
+        filters further.
 
-        Without success it stops searching after a number of pages; ``next_cursor`` then tells that there are more.
+        Without success it stops searching after a number of pages; ``next_cursor`` then tells that there can be more,
+        ``stopped_early`` that it did, and ``looked_at`` how far it came.
         """
         items: list[dict[str, Any]] = []
-        cursor: str | None = None
-        pages = 0
+        pages, looked_at = 0, list[int]()
         while True:
             missing = PAGE_SIZE if limit is None else limit - len(items)
             size = PAGE_SIZE if keep else min(PAGE_SIZE, missing)
@@ -178,9 +185,14 @@ class ApiClient:
             items += found[:missing] if limit is not None else found
             cursor = answer.get("next_cursor")
             pages += 1
-            enough = limit is not None and (len(items) >= limit or pages >= _SEARCHED_PAGES)
-            if cursor is None or enough:
-                return {**answer, "items": items, "next_cursor": cursor}
+            looked_at += [answer["looked_at"]] if answer.get("looked_at") else []
+            full = limit is not None and len(items) >= limit
+            if cursor is None or full or (limit is not None and pages >= _SEARCHED_PAGES):
+                stopped = cursor is not None and not full
+                return {
+                    **answer, "items": items, "next_cursor": cursor, "stopped_early": stopped,
+                    **({"looked_at": sum(looked_at)} if looked_at else {}),
+                }  # fmt: skip
 
     def find_job_id(self, text: str, *, path: str = JOBS) -> str:
         """The id that ``text`` means: a whole id, or the beginning of exactly one among the newest 500."""
@@ -274,7 +286,7 @@ def _pieces(response: "httpx.Response", *, silence_ends: bool) -> Iterator[bytes
             raise
 
 
-def _given(params: Params | None) -> dict[str, str | int | bool]:
+def _given(params: Params | None) -> dict[str, str | int | bool | Sequence[str]]:
     return {name: value for name, value in (params or {}).items() if value is not None}
 
 

@@ -11,9 +11,9 @@ from api.cli.client.connection import CliError
 from api.cli.client.http import Params
 from api.cli.client.submit import parse_duration
 from api.cli.client.terminal import sink_for
-from api.cli.commands.common import All, AsJson, DataDir, Limit, example, open_api, sub_app
+from api.cli.commands.common import All, AsJson, Cursor, DataDir, Limit, example, open_api, sub_app, tell_more
 from api.cli.commands.deployments.freeze_times import moment_of
-from api.cli.output import Column, clock, note, now_ms, print_json, print_table, say
+from api.cli.output import Column, clock, now_ms, print_json, print_table, say
 
 EVENTS: Final = "/api/events"
 _AGO: Final = re.compile(r"[0-9]+[smhd]")
@@ -41,6 +41,7 @@ def list_events(
     since: Since = None,
     until: Until = None,
     limit: Limit = 50,
+    cursor: Cursor = None,
     everything: All = False,
     as_json: AsJson = False,
     data_dir: DataDir = None,
@@ -48,7 +49,7 @@ def list_events(
     """List what was done, newest first."""
     params = filters(service, deployment, job, agent, by, action, since, until)
     with open_api(data_dir) as api:
-        page = api.page(EVENTS, params, limit=None if everything else limit)
+        page = api.page(EVENTS, params, limit=None if everything else limit, cursor=cursor)
     print_events(page, as_json=as_json, everything=everything)
 
 
@@ -59,14 +60,14 @@ def print_events(page: Any, *, as_json: bool, everything: bool = False) -> None:
         return
     if not page["items"]:
         say("Nothing.")
+        tell_more(page, "events")
         return
     columns = (
         Column("WHEN", keep=True), Column("ACTION", keep=True), Column("BY"), Column("ROLE", rank=2),
         Column("KEY", rank=5), Column("VIA", rank=3), Column("FROM", rank=4), Column("WHAT"), Column("WHY", rank=1),
     )  # fmt: skip
     print_table(columns, [_row(event) for event in page["items"]])
-    if page["next_cursor"]:
-        note("There are more: --limit N or --all shows them.")
+    tell_more(page, "events")
 
 
 @app.command(epilog=example("hybridci audit export --since 2026-01-01 --out trail.jsonl"))

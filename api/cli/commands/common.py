@@ -7,7 +7,7 @@ job whose command failed exits with the command's own code.
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -34,6 +34,9 @@ JobIds = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of jobs,
 Reason = Annotated[str | None, typer.Option("--reason", help="Why; kept with the job.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many to show.")]
 All = Annotated[bool, typer.Option("--all", help="Show all; with --json as one array.")]
+Cursor = Annotated[
+    str | None, typer.Option("--cursor", metavar="CURSOR", help="Go on where a list stopped, with the same filters.")
+]
 PriorityOption = Annotated[
     Priority | None, typer.Option("--priority", case_sensitive=False, help="Place in the pool's line.")
 ]
@@ -73,6 +76,15 @@ def example(*lines: str) -> str:
 def open_api(data_dir: Path | None) -> ApiClient:
     """The API that the options and the environment point to. Raises CliError."""
     return ApiClient(find_connection(data_dir))
+
+
+def tell_more(page: Mapping[str, Any], what: str, *, always: bool = True) -> None:
+    """A word to people about what a list does not show. ``always``: also where nobody looks at a terminal."""
+    if page.get("stopped_early"):
+        seen = f"Looked at {page['looked_at']} {what}" if page.get("looked_at") else f"Did not look at all {what}"
+        note(f"{seen}, there can be more that match: go on with --cursor {page['next_cursor']}, or --all to the end.")
+    elif page["next_cursor"] and (always or sys.stderr.isatty()):
+        note("There are more: --limit N or --all shows them.")
 
 
 def for_each(ids: list[str], act: Callable[[str], Any], tell: Callable[[Any], None], *, as_json: bool) -> None:

@@ -12,6 +12,7 @@ from api.cli.commands.bulk import watch_redrive
 from api.cli.commands.common import (
     All,
     AsJson,
+    Cursor,
     DataDir,
     JobId,
     JobIds,
@@ -43,6 +44,7 @@ def list_dead_letters(
     cause: Cause = None,
     repo: Repo = None,
     limit: Limit = 20,
+    cursor: Cursor = None,
     everything: All = False,
     as_json: AsJson = False,
     data_dir: DataDir = None,
@@ -54,6 +56,7 @@ def list_dead_letters(
             DEAD_LETTERS,
             {"pool": pool, "job_type": job_type},
             limit=None if everything else limit,
+            cursor=cursor,
             keep=lambda item: all(item.get(name) == value for name, value in local.items()),
         )
     show_page(page, print_dead_letters, as_json=as_json, everything=everything)

@@ -24,7 +24,7 @@ from api.cli.commands.audit import (
     filters,
     print_events,
 )
-from api.cli.commands.common import AsJson, CommandGroup, DataDir, Limit, example, open_api
+from api.cli.commands.common import AsJson, CommandGroup, Cursor, DataDir, Limit, example, open_api
 from api.cli.output import clock, note, say
 
 _SILENCE_SECONDS: Final = 45.0
@@ -49,6 +49,7 @@ def events(
     since: Since = None,
     until: Until = None,
     limit: Limit = 50,
+    cursor: Cursor = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Stay, and show each event as it happens.")] = False,
     behind: Annotated[
         str | None, typer.Option("--after", metavar="POSITION", help="With --follow: go on behind this position.")
@@ -64,7 +65,7 @@ def events(
     wanted = {**wanted, "environment": environment, "pool": pool}
     with open_api(data_dir) as api:
         if not follow:
-            print_events(api.page(EVENTS, wanted, limit=limit), as_json=as_json)
+            print_events(api.page(EVENTS, wanted, limit=limit, cursor=cursor), as_json=as_json)
             return
         for event in _followed(api, {**wanted, "start": "first" if from_first else "now"}, behind):
             if as_json:

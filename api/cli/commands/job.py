@@ -7,11 +7,12 @@ from urllib.parse import quote
 import typer
 
 from api.cli.client.connection import USAGE, CliError
-from api.cli.client.http import JOBS, ApiClient
+from api.cli.client.http import JOBS, ApiClient, Params
 from api.cli.client.submit import SubmitOptions, build_body
 from api.cli.commands.common import (
     All,
     AsJson,
+    Cursor,
     DataDir,
     JobId,
     JobIds,
@@ -80,21 +81,41 @@ def submit(
         _created(api, api.create(JOBS, body, idempotency_key=idempotency_key), wait=wait, as_json=as_json)
 
 
-@app.command("list", epilog=example("hybridci job list --status failed --limit 20"))
+@app.command(
+    "list",
+    epilog=example(
+        "hybridci job list --status failed --limit 20",
+        "hybridci job list --repo . --branch main --author ann@example.com",
+    ),
+)
 def list_jobs(
     status: Annotated[JobStatus | None, typer.Option(help="Only jobs in this state.")] = None,
     pool: Annotated[str | None, typer.Option(help="Only jobs of this pool.")] = None,
     job_type: Annotated[str | None, typer.Option("--type", help="Only jobs of this type.")] = None,
     agent: Annotated[str | None, typer.Option(help="Only jobs that this agent ran last.")] = None,
+    repo: Annotated[
+        str | None, typer.Option(help="Only jobs of this repository: any of its URLs, or a folder.")
+    ] = None,
+    branch: Annotated[str | None, typer.Option(help="Only jobs of this branch.")] = None,
+    commit: Annotated[str | None, typer.Option(help="Only jobs of this commit, its whole id.")] = None,
+    service: Annotated[str | None, typer.Option(help="Only jobs of this service: their label `service`.")] = None,
+    author: Annotated[str | None, typer.Option(help="Only jobs whose commit is this person's.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only jobs with this label; some can be asked for.")
+    ] = None,
     limit: Limit = 20,
+    cursor: Cursor = None,
     everything: All = False,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
     """List jobs, newest first."""
-    filters = {"status": status, "pool": pool, "job_type": job_type, "agent_id": agent}
+    filters: Params = {
+        "status": status, "pool": pool, "job_type": job_type, "agent_id": agent, "repository": _repository(repo),
+        "branch": branch, "commit": commit, "service": service, "author": author, "label": label or None,
+    }  # fmt: skip
     with open_api(data_dir) as api:
-        page = api.page(JOBS, filters, limit=None if everything else limit)
+        page = api.page(JOBS, filters, limit=None if everything else limit, cursor=cursor)
     show_page(page, print_jobs, as_json=as_json, everything=everything)
 
 
@@ -242,6 +263,12 @@ def _created(api: ApiClient, record: Any, *, wait: bool, as_json: bool, first: i
     if not wait:
         return
     raise typer.Exit(wait_for_job(api, job, as_json=as_json, first=first))
+
+
+def _repository(text: str | None) -> str | None:
+    """A folder of this machine is named as `job submit` names it."""
+    folder = None if text is None else Path(text).expanduser()
+    return folder.resolve().as_uri() if folder is not None and folder.is_dir() else text
 
 
 def _attempt_number(text: str | None) -> int:

@@ -1,12 +1,12 @@
 """How jobs and dead letters look to people, and what to do next about each."""
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from api.cli.client.http import ApiClient
 from api.cli.client.progress import describe
-from api.cli.output import Column, age, clock, note, print_fields, print_json, print_table, say, size, span
+from api.cli.commands.common import tell_more
+from api.cli.output import Column, age, clock, print_fields, print_json, print_table, say, size, span
 from workflows.contracts.jobs import Attempt, Job, JobSummary
 from workflows.contracts.statuses import JobStatus
 
@@ -30,8 +30,7 @@ def show_page(
         print_json(page["items"] if everything else page)
         return
     print_rows([JobSummary.model_validate(item) for item in page["items"]])
-    if page["next_cursor"] and sys.stderr.isatty():
-        note("There are more: --limit N or --all shows them.")
+    tell_more(page, "jobs", always=False)
 
 
 def show_record(record: Any, api: ApiClient, *, as_json: bool) -> None:

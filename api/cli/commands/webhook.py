@@ -255,7 +255,8 @@ def _told(answer: Any) -> list[tuple[str, object]]:
 
 
 def _services(options: Sequence[str] | None) -> "list[KnownService] | None":
-    from api.webhooks.repositories import KnownService, same_form
+    from api.webhooks.repositories import KnownService
+    from workflows.contracts.identity.repositories import same_form
 
     if not options:
         return None

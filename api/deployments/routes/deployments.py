@@ -3,12 +3,13 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
+from pydantic import Field
 from starlette.responses import Response
 
 from api.auth.guard import Caller
 from api.auth.idempotency import REPLAY_HEADER, IdempotencyKey
 from api.auth.origin import OriginDep
-from api.auth.reach import within
+from api.auth.reach import unseen, within
 from api.auth.resources import Resource
 from api.deployments.ports import DeploymentPortsDep
 from api.deployments.schemas import DeploymentOut, deployment_json
@@ -27,6 +28,7 @@ from workflows.contracts.deployments.deployment import (
 )
 from workflows.contracts.deployments.services import ServiceName
 from workflows.contracts.errors import FieldError, NotFound, ValidationFailed
+from workflows.contracts.fields import CommitSha, GitRef, ShortLine
 
 router = APIRouter(prefix="/api/dashboard", tags=["deployments"])
 _REPLAY = {
@@ -35,9 +37,14 @@ _REPLAY = {
 
 
 class ServiceDeploymentQuery(PageQuery):
-    """Which deployments of a service a list shows."""
+    """Which deployments of a service a list shows: those of which all this holds."""
 
     status: DeploymentStatus | None = None
+    branch: GitRef | None = Field(default=None, description="With or without `refs/heads/`.")
+    commit: CommitSha | None = Field(default=None, description="The whole SHA.")
+    author: Annotated[ShortLine, Field(min_length=1)] | None = Field(
+        default=None, description="An address or a name, as the deployment has it."
+    )
 
 
 class DeploymentListQuery(ServiceDeploymentQuery):
@@ -77,10 +84,12 @@ async def create_deployment(
 async def list_deployments(
     listing: Annotated[DeploymentListQuery, Query()], ports: DeploymentPortsDep, caller: Caller
 ) -> Response:
-    """One page. A page can be short while there are more: go on until ``next_cursor`` is null."""
+    """One page. A page can be short while there are more: go on until ``next_cursor`` is null. ``stopped_early`` says
+    that ``looked_at`` were looked at, which is as many as one page may.
+    """
     page = await ports.deployments.list(DeploymentQuery(**listing.model_dump()))
     items = within(caller, page.items, lambda item: Resource(service=item.service_name))
-    page = page.model_copy(update={"items": items})
+    page = page.model_copy(update={"items": items, **unseen(caller)})
     return json_answer(page.model_dump_json().encode())
 
 

@@ -32,7 +32,7 @@ from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.commands import BulkRedrive, BulkRedriveProgress, Discard, Edit, Redrive
 from workflows.contracts.errors import NotFound, Unavailable
 from workflows.contracts.jobs import Job
-from workflows.contracts.records import JobPage, JobQuery
+from workflows.contracts.records import JobPage
 from workflows.contracts.statuses import JobStatus
 from workflows.contracts.who import WhoAndWhy
 
@@ -43,8 +43,8 @@ RedriveBody = Annotated[RedriveRequest, Depends(json_body(RedriveRequest, option
 @router.get("", response_model=JobPage, summary="List dead letters, newest first")
 async def list_dead_letters(listing: DeadLetterListing, ports: JobPortsDep, caller: Caller) -> Response:
     """Those still parked; a redriven or discarded one is an ordinary job again."""
-    query = JobQuery(**listing.model_dump(), status=JobStatus.DEAD_LETTERED)
-    return json_answer(page_json(jobs_within(caller, await ports.reader.list(query))))
+    page = await ports.reader.list(listing.query(JobStatus.DEAD_LETTERED))
+    return json_answer(page_json(jobs_within(caller, page)))
 
 
 @router.post("/redrive", status_code=202, response_model=BulkRedriveStarted, summary="Redrive many")

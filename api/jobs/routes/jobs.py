@@ -26,7 +26,7 @@ from workflows.contracts.commands import Amend, Cancel, Complete
 from workflows.contracts.errors import InvalidState, Unavailable
 from workflows.contracts.fields import ShortLine
 from workflows.contracts.jobs import Job, JobSpec
-from workflows.contracts.records import JobPage, JobQuery
+from workflows.contracts.records import JobPage
 from workflows.contracts.statuses import JobStatus
 
 logger = logging.getLogger(__name__)
@@ -48,8 +48,10 @@ async def create_job(
 
 @router.get("", response_model=JobPage, summary="List jobs, newest first")
 async def list_jobs(listing: Listing, ports: JobPortsDep, caller: Caller) -> Response:
-    """One page. A page can be short while there are more: go on until ``next_cursor`` is null."""
-    return json_answer(page_json(jobs_within(caller, await ports.reader.list(JobQuery(**listing.model_dump())))))
+    """One page. A page can be short while there are more: go on until ``next_cursor`` is null. ``stopped_early`` says
+    that ``looked_at`` jobs were looked at, which is as many as one page may.
+    """
+    return json_answer(page_json(jobs_within(caller, await ports.reader.list(listing.query(listing.status)))))
 
 
 @router.get("/running", response_model=JobPage, summary="List the jobs that agents work on")

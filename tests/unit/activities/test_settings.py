@@ -21,3 +21,12 @@ def test_a_worker_keeps_at_least_one_workflow() -> None:
     assert WorkerSettings(stores=StoreSettings(), max_cached_workflows=1).max_cached_workflows == 1
     with pytest.raises(ValidationError, match="HYBRIDCI_WORKER_CACHED_WORKFLOWS"):
         WorkerSettings.model_validate({"stores": StoreSettings(), "HYBRIDCI_WORKER_CACHED_WORKFLOWS": 0})
+
+
+def test_the_labels_that_jobs_are_found_by_are_named_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert StoreSettings().job_filter_labels == ()
+    monkeypatch.setenv("JOB_FILTER_LABELS", " team, stage,,team ")
+    assert StoreSettings().job_filter_labels == ("team", "stage")
+    monkeypatch.setenv("JOB_FILTER_LABELS", "a,b,c,d,e")
+    with pytest.raises(ValidationError, match="job_filter_labels"):
+        StoreSettings()

@@ -7,6 +7,8 @@ Deliberately not here: how an event is kept (``events``).
 
 from datetime import UTC, datetime
 
+from pydantic import Field
+
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.audit.feed import FeedRow
 from workflows.contracts.audit.subjects import subject_of
@@ -34,10 +36,12 @@ class CloudEvent(Tolerant):
 
 
 class CloudEventPage(Tolerant):
-    """One page of a list, newest first."""
+    """One page of a list, newest first. ``stopped_early``, ``looked_at``: as of every page (``records.Page``)."""
 
     items: list[CloudEvent]
     next_cursor: str | None = None
+    stopped_early: bool = False
+    looked_at: int | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 def cloud_event(event: AuditEvent, installation: str) -> CloudEvent:

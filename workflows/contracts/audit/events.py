@@ -129,7 +129,9 @@ class EventQuery(Tolerant):
 
 
 class EventPage(Tolerant):
-    """One page of audit events, newest first."""
+    """One page of audit events, newest first. ``stopped_early``, ``looked_at``: as of every page (``records.Page``)."""
 
     items: list[AuditEvent]
     next_cursor: str | None = None
+    stopped_early: bool = False
+    looked_at: int | None = Field(default=None, exclude_if=lambda value: value is None)

@@ -263,21 +263,27 @@ class Deployment(Tolerant):
 
 
 class DeploymentQuery(Tolerant):
-    """Which deployments a list shows, newest first. At most one of ``service_name`` and ``status`` chooses a list; the
-    other filters.
+    """Which deployments a list shows, newest first: those of which all this holds. At most one of ``service_name`` and
+    ``status`` chooses a list; the rest filters. ``branch`` with or without ``refs/heads/``; ``author`` is anybody as a
+    commit names them.
     """
 
     service_name: str | None = None
     status: DeploymentStatus | None = None
+    branch: str | None = None
+    commit: str | None = None
+    author: str | None = None
     limit: int = Field(default=50, ge=1, le=100)
     cursor: str | None = None
 
 
 class DeploymentPage(Tolerant):
-    """One page of deployments, newest first."""
+    """One page of deployments, newest first. ``stopped_early``, ``looked_at``: as of every page (``records.Page``)."""
 
     items: list[DeploymentSummary]
     next_cursor: str | None = None
+    stopped_early: bool = False
+    looked_at: int | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class DeploymentStats(Tolerant):

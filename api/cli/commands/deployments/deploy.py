@@ -11,7 +11,7 @@ import typer
 from api.cli.client.connection import USAGE, CliError
 from api.cli.client.http import DEPLOYMENTS, ApiClient
 from api.cli.client.submit import parse_pairs
-from api.cli.commands.common import All, AsJson, DataDir, Limit, example, open_api, sub_app
+from api.cli.commands.common import All, AsJson, Cursor, DataDir, Limit, example, open_api, sub_app
 from api.cli.commands.deployments import steering as deploy_steering
 from api.cli.commands.deployments.lookup import DeploymentArgument, can_roll_back, find_deployment, is_on_its_way
 from api.cli.commands.deployments.output import print_deployment, print_events, show_deployments
@@ -86,15 +86,19 @@ def start(
 def list_deployments(
     service: Annotated[str | None, typer.Option(help="Only those of this service.")] = None,
     status: Annotated[DeploymentStatus | None, typer.Option(help="Only those in this state.")] = None,
+    branch: Annotated[str | None, typer.Option(help="Only those of this branch.")] = None,
+    commit: Annotated[str | None, typer.Option(help="Only those of this commit, its whole id.")] = None,
+    author: Annotated[str | None, typer.Option(help="Only those whose commit is this person's.")] = None,
     limit: Limit = 20,
+    cursor: Cursor = None,
     everything: All = False,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
     """List deployments, newest first."""
     with open_api(data_dir) as api:
-        filters = {"service_name": service, "status": status}
-        page = api.page(DEPLOYMENTS, filters, limit=None if everything else limit)
+        filters = {"service_name": service, "status": status, "branch": branch, "commit": commit, "author": author}
+        page = api.page(DEPLOYMENTS, filters, limit=None if everything else limit, cursor=cursor)
     show_deployments(page, as_json=as_json, everything=everything)
 
 

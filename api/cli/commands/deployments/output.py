@@ -3,15 +3,15 @@
 Deliberately not here: the moving view (``watch``) and why something failed (``advice``).
 """
 
-import sys
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
 from api.cli.client.http import SERVICES, ApiClient, ApiRefused
+from api.cli.commands.common import tell_more
 from api.cli.commands.deployments.advice import find_failure, next_steps, print_failure
 from api.cli.commands.deployments.view import in_git, rollback_words, shortened, state, way_rows
-from api.cli.output import Column, age, clock, note, print_fields, print_json, print_table, say, span
+from api.cli.output import Column, age, clock, print_fields, print_json, print_table, say, span
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.deployments.deployment import Decision, Deployment, DeploymentSummary, MetricSample
 from workflows.contracts.deployments.environments import EnvironmentState
@@ -35,8 +35,7 @@ def show_deployments(page: dict[str, Any], *, as_json: bool, everything: bool) -
         Column("CREATED", keep=True, rank=2), Column("WAITS FOR / WHY"),
     )  # fmt: skip
     print_table(columns, [_row(each) for each in found])
-    if page["next_cursor"] and sys.stderr.isatty():
-        note("There are more: --limit N or --all shows them.")
+    tell_more(page, "deployments", always=False)
 
 
 def print_deployment(deployment: Deployment, api: ApiClient) -> None:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.webhooks.expressions import BadExpression, ExpressionFailed, compile_expression
-from api.webhooks.repositories import KnownService, matching, same_form
+from api.webhooks.repositories import KnownService, matching
+from workflows.contracts.identity.repositories import same_form
 
 NAMES = frozenset({"p"})
 

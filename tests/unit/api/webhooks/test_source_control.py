@@ -3,8 +3,9 @@
 import pytest
 
 from api.webhooks.manifest import ActionName
-from api.webhooks.repositories import KnownService, same_form
+from api.webhooks.repositories import KnownService
 from tests.webhooks.captured import DEPLOYMENT, SHA, captured, decided, delivery_of, shop
+from workflows.contracts.identity.repositories import same_form
 
 BRANCH = {"version": SHA[:12], "git_ref": "main"}
 TAG = {"version": "v1.4.2", "git_ref": "refs/tags/v1.4.2"}
