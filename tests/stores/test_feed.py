@@ -119,6 +119,16 @@ def _hashable(row: FeedRow) -> _Text:
     return _Text(dump_event(row.event))
 
 
+async def test_many_events_of_one_subject_at_once_are_all_kept(writers: list[Writer]) -> None:
+    """As when somebody tries a hundred passwords: in one process they wait for each other, in two they try again."""
+    events = [make_event(f"e{number}", deployment_id="d") for number in range(100)]
+    await asyncio.gather(*(writers[0].events.append(event) for event in events[:90]))
+    await asyncio.gather(*(writers[number % 2].events.append(event) for number, event in enumerate(events[90:])))
+    rows = await whole_feed(writers[1].events)
+    assert {row.event.event_id for row in rows} == {event.event_id for event in events}
+    check_chains(rows)
+
+
 async def test_a_record_and_its_events_get_their_numbers_together_or_not_at_all(writers: list[Writer]) -> None:
     """Stale and repeated writes give no numbers; more events than a transaction takes all get one."""
     deployment = make_deployment()

@@ -19,9 +19,10 @@ shards (``contracts.audit.feed``).
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakValueDictionary
 
 from activities.stores.documents import load_events
 from activities.stores.dynamo.batches import Item, get_batch
@@ -74,6 +75,8 @@ class Feed:
     def __init__(self, clients: AwsClients, table: str, shards: int) -> None:
         self._clients, self._table, self._shards = clients, table, shards
         self._free = asyncio.Semaphore(shards)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """Of the subjects that this process gives numbers of now: side by side, all but one would fail."""
         self._busy: set[int] = set()
         self._heads: dict[int, int] = {}
         """Of the shards that this process knows, the one that it used last at the end."""
@@ -91,10 +94,13 @@ class Feed:
         ``new_subject``: probably none of its events is kept yet; ``presumed``: these are, and no others of their
         subject. Raises Unavailable, and what is raised inside.
         """
-        async with self._free:
+        subjects = [subject_of(event) for event, _ in events]
+        async with AsyncExitStack() as turns:
+            for turn in [self._turns.setdefault(subject, asyncio.Lock()) for subject in sorted({*subjects})]:
+                await turns.enter_async_context(turn)
+            await turns.enter_async_context(self._free)
             shard = self._take()
             try:
-                subjects = [subject_of(event) for event, _ in events]
                 given = {**_given(presumed), **({} if new_subject is None else {new_subject: _Last()})}
                 await self._learn(shard, subjects, given)
                 documents = [document for _, document in events]
