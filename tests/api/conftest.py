@@ -160,6 +160,7 @@ def memory_app(limits: RateLimits | None = None) -> tuple[FastAPI, Stores, FakeJ
         creator=JobCreator(stores.jobs, stores.agents),
         logs=stores.logs,
         artifacts=stores.artifacts,
+        storage=stores.storage,
         deployments=deployment_reader(stores),
         temporal=lambda: job_client,
         deploying=lambda: job_client.releases,

@@ -1,9 +1,11 @@
 """DeploymentStore on DynamoDB: one transaction per write, one read per get, no Scan, as for jobs."""
 
+import builtins
 from collections.abc import Iterator
 from typing import Any
 
 from activities.stores.documents import dump_deployment, load_deployment, load_deployment_summaries
+from activities.stores.dynamo.batches import oldest
 from activities.stores.dynamo.client import AwsClients
 from activities.stores.dynamo.events import RecordEvents, write_with_events
 from activities.stores.dynamo.items import (
@@ -13,6 +15,7 @@ from activities.stores.dynamo.items import (
     is_newer,
     list_moves,
     read_document,
+    removal,
 )
 from activities.stores.dynamo.listing import Lister
 from activities.stores.dynamo.table import (
@@ -27,8 +30,8 @@ from activities.stores.dynamo.table import (
     service_list,
     status_list,
 )
-from activities.stores.dynamo.transactions import read_counters, read_item
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.dynamo.transactions import read_counters, read_item, remove_as_read
+from activities.stores.interfaces import Placed, WriteOutcome
 from activities.stores.packing import check_summary
 from activities.stores.statistics import day_end, day_of
 from workflows.contracts.deployments.deployment import (
@@ -37,6 +40,7 @@ from workflows.contracts.deployments.deployment import (
     DeploymentQuery,
     DeploymentStats,
     DeploymentStatus,
+    DeploymentSummary,
     DeploymentWrite,
 )
 
@@ -77,6 +81,28 @@ class DynamoDeploymentStore:
         name, filters = _list_and_filters(query)
         listed = await self._lister.page(query, name, filters)
         return DeploymentPage(items=load_deployment_summaries(listed.texts), next_cursor=listed.next_cursor)
+
+    async def oldest(self, behind: str, until: int, limit: int) -> builtins.list[Placed[DeploymentSummary]]:
+        """See DeploymentStore."""
+        found = await oldest(self._clients, self._tables.deployment_lists, "summary", behind, until, limit)
+        summaries = load_deployment_summaries([text for _, text in found])
+        return [Placed(place, summary) for (place, _), summary in zip(found, summaries, strict=True)]
+
+    async def remove(self, deployment: Deployment) -> bool:
+        """See DeploymentStore."""
+        name = deployment.deployment_id
+
+        async def look() -> tuple[int, str] | None:
+            stored = await self._stored(name)
+            return None if stored is None else (stored[0], stored[1].value)
+
+        def actions(footprint: str) -> builtins.list[dict[str, Any]]:
+            lists, at = lists_of(deployment, DeploymentStatus(footprint)), place(deployment.created_at, name)
+            tables, key = self._tables, _key(name)
+            sequence = deployment.sequence
+            return removal(tables.deployments, key, tables.deployment_lists, at, lists, sequence, footprint)
+
+        return await remove_as_read(self._clients, f"Deployment {name}", deployment.sequence, look, actions)
 
     async def stats(self) -> DeploymentStats:
         """See DeploymentStore."""
@@ -120,7 +146,7 @@ class DeploymentItems:
         condition = is_new(DEPLOYMENT_IS_NEW) if before is None else is_newer(sequence, before.value)
         put = {"Put": {"TableName": self._tables.deployments, "Item": self._item, **condition}}
         were = () if before is None else (status_list(before),)
-        now = (ALL_LIST, service_list(self._deployment.service_name), status_list(self._deployment.status))
+        now = lists_of(self._deployment, self._deployment.status)
         moves = list_moves(self._tables.deployment_lists, name, self._entry, were, now)
         return [put, *moves, *self._counter_actions(before)]
 
@@ -136,6 +162,11 @@ class DeploymentItems:
         elif before is not deployment.status:
             moved = {before.value: -1, deployment.status.value: 1}
             yield counter_addition(table, DEPLOYMENTS_COUNTER, shard, moved)
+
+
+def lists_of(deployment: Deployment, status: DeploymentStatus) -> tuple[str, ...]:
+    """All lists in which it has an entry while its stored status is this one."""
+    return (ALL_LIST, service_list(deployment.service_name), status_list(status))
 
 
 def _key(deployment_id: str) -> dict[str, Any]:

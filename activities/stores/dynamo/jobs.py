@@ -2,13 +2,15 @@
 tried in ``transactions``.
 """
 
+import builtins
 from collections.abc import Sequence
+from typing import Any
 
 from activities.stores.documents import load_summaries
-from activities.stores.dynamo.batches import get_batch
+from activities.stores.dynamo.batches import get_batch, oldest
 from activities.stores.dynamo.client import AwsClients
 from activities.stores.dynamo.events import RecordEvents, write_with_events
-from activities.stores.dynamo.items import RecordWrite, counter_key, read_record
+from activities.stores.dynamo.items import RecordWrite, counter_key, lists_of, read_record, removal
 from activities.stores.dynamo.listing import Lister
 from activities.stores.dynamo.table import (
     AGENT_COUNTER_SHARDS,
@@ -19,12 +21,13 @@ from activities.stores.dynamo.table import (
     agent_counter,
     agent_list,
     day_counter,
+    place,
     status_list,
 )
-from activities.stores.dynamo.transactions import read_counters, read_item
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.dynamo.transactions import read_counters, read_item, remove_as_read
+from activities.stores.interfaces import Placed, WriteOutcome
 from activities.stores.statistics import Footprint, day_stats, expected_footprint, queue_stats
-from workflows.contracts.jobs import Job
+from workflows.contracts.jobs import Job, JobSummary
 from workflows.contracts.records import DayStats, JobPage, JobQuery, JobWrite, QueueStats
 
 
@@ -62,6 +65,26 @@ class DynamoJobStore:
         name, filters = _list_and_filters(query)
         listed = await self._lister.page(query, name, filters)
         return JobPage(items=load_summaries(listed.texts), next_cursor=listed.next_cursor)
+
+    async def oldest(self, behind: str, until: int, limit: int) -> builtins.list[Placed[JobSummary]]:
+        """See JobStore."""
+        found = await oldest(self._clients, self._tables.job_lists, "summary", behind, until, limit)
+        summaries = load_summaries([text for _, text in found])
+        return [Placed(place, summary) for (place, _), summary in zip(found, summaries, strict=True)]
+
+    async def remove(self, job: Job) -> bool:
+        """See JobStore."""
+
+        async def look() -> tuple[int, str] | None:
+            stored = await self._stored(job.job_id)
+            return None if stored is None else (stored[0], str(stored[1]))
+
+        def actions(footprint: str) -> builtins.list[dict[str, Any]]:
+            lists, at = lists_of(Footprint.parse(footprint)), place(job.created_at, job.job_id)
+            tables, key = self._tables, _key(job.job_id)
+            return removal(tables.jobs, key, tables.job_lists, at, lists, job.sequence, footprint)
+
+        return await remove_as_read(self._clients, f"Job {job.job_id}", job.sequence, look, actions)
 
     async def queue_stats(self) -> QueueStats:
         """See JobStore."""

@@ -61,6 +61,30 @@ async def write_in_order(
     raise Unavailable(f"{what} could not be written: {_ROUNDS} times another write was faster. Try again later.")
 
 
+async def remove_as_read(
+    clients: AwsClients,
+    what: str,
+    sequence: int,
+    look: Callable[[], Awaitable[tuple[int, str] | None]],
+    actions: Callable[[str], Sequence[dict[str, Any]]],
+) -> bool:
+    """Remove a record of this sequence with its entries. False: it has another one. True also when it is gone.
+
+    ``look`` reads sequence and footprint as they are stored; ``actions`` are those of a footprint. Raises Unavailable.
+    """
+    for attempt in range(_ROUNDS):
+        stored = await look()
+        if stored is None or stored[0] != sequence:
+            return stored is None
+        try:
+            await transact(clients, actions(stored[1]))
+        except (ConditionFailed, WriteConflict):
+            await asyncio.sleep(random.uniform(0.002, 0.01 * 2 ** min(attempt, 5)))  # noqa: S311 - not a secret
+        else:
+            return True
+    raise Unavailable(f"{what} could not be removed: {_ROUNDS} times another write was faster. Try again later.")
+
+
 async def transact(clients: AwsClients, actions: Sequence[dict[str, Any]]) -> None:
     """Carry out all actions or none. Raises ConditionFailed, WriteConflict, Unavailable."""
     typed = cast("Sequence[TransactWriteItemTypeDef]", actions)
