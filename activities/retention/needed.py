@@ -22,6 +22,11 @@ class NeededDeployments:
     def __init__(self, deployments: DeploymentStore, environments: EnvironmentStore, live_versions: int) -> None:
         self._deployments, self._environments, self._live_versions = deployments, environments, live_versions
 
+    async def live(self, service_name: str) -> frozenset[str]:
+        """Those that are live in some environment. Raises Unavailable."""
+        states = await self._environments.of_service(service_name)
+        return frozenset(state.live.deployment_id for state in states if state.live is not None)
+
     async def of_service(self, service_name: str) -> frozenset[str]:
         """Their ids, as the records are at this moment. Raises Unavailable."""
         needed = set[str]()

@@ -43,7 +43,7 @@ class RetentionSettings(BaseSettings):
     artifacts: Age = Field(default=None, validation_alias="HYBRIDCI_KEEP_ARTIFACTS")
     deployments: Age = Field(default=None, validation_alias="HYBRIDCI_KEEP_DEPLOYMENTS")
     events: Age = Field(default=None, validation_alias="HYBRIDCI_KEEP_EVENTS")
-    live_versions: int = Field(default=10, ge=1, le=50, validation_alias="HYBRIDCI_KEEP_LIVE_VERSIONS")
+    live_versions: int = Field(default=10, ge=2, le=50, validation_alias="HYBRIDCI_KEEP_LIVE_VERSIONS")
 
     @model_validator(mode="after")
     def _nothing_outlives_its_job(self) -> Self:

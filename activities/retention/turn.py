@@ -2,7 +2,7 @@
 
 A job stays with its deployment's record; a deployment stays as long as it is needed (``needed``); a log or an artifact
 stays as long as its deployment is live or on its way, an artifact also while its deployment can be rolled back to.
-What is decided from is read at that moment, but for whether a deployment has ended, which never changes back.
+What is decided from is read at that moment.
 """
 
 from collections.abc import Iterator
@@ -52,7 +52,6 @@ class SweepTurn:
     dry_run: bool = False
     gone: frozenset[str] = frozenset()
     _done: set[str] = field(default_factory=set[str])
-    _ended: dict[str, bool] = field(default_factory=dict[str, bool])
 
     async def deployment(self, summary: DeploymentSummary) -> Fate:
         """The record; its jobs are looked at in the jobs' turn."""
@@ -118,21 +117,24 @@ class SweepTurn:
         return await self.read.deployments.get(deployment_id) is None
 
     async def _moves(self, job: Job) -> bool:
-        """Whether its deployment is live or on its way."""
-        deployment_id = deployment_of(job)
-        if deployment_id is None or deployment_id in self.gone:
+        """Whether its deployment is on its way, or live: also one that was brought back, whose record has ended."""
+        deployment = await self._deployment(job)
+        if deployment is None:
             return False
-        if not self._ended.get(deployment_id, False):
-            deployment = await self.read.deployments.get(deployment_id)
-            self._ended[deployment_id] = deployment is None or has_ended(deployment)
-        return not self._ended[deployment_id]
+        live = await self.read.needed.live(deployment.service_name) if has_ended(deployment) else frozenset[str]()
+        return not has_ended(deployment) or deployment.deployment_id in live
 
     async def _is_needed(self, job: Job) -> bool:
-        deployment_id = deployment_of(job)
-        deployment = None if deployment_id is None else await self.read.deployments.get(deployment_id)
-        if deployment is None or deployment_id in self.gone:
+        deployment = await self._deployment(job)
+        if deployment is None:
             return False
-        return deployment_id in await self.read.needed.of_service(deployment.service_name)
+        return deployment.deployment_id in await self.read.needed.of_service(deployment.service_name)
+
+    async def _deployment(self, job: Job) -> Deployment | None:
+        deployment_id = deployment_of(job)
+        if deployment_id is None or deployment_id in self.gone:
+            return None
+        return await self.read.deployments.get(deployment_id)
 
     async def _take(self, chain: NamedChain, job: Job) -> Fate:
         if not self.dry_run:

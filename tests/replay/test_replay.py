@@ -63,6 +63,9 @@ def test_every_path_is_there() -> None:
     assert {f"deploy-{path}-1" for path in deployments} <= kept
     others = {
         "redrive-all",
+        "sweep-asked",
+        "sweep-preview",
+        "sweep-scheduled",
         "redrive-canary",
         "redrive-stopped",
         "reconcile",

@@ -93,6 +93,16 @@ async def test_what_is_open_stays_whatever_its_age(house: House) -> None:
         assert (await house.stores.logs.stored(job.job_id)).objects == 1
 
 
+async def test_the_log_of_a_version_that_was_brought_back_stays(house: House) -> None:
+    """Its record has ended, as it was superseded before; the environment says that it is live."""
+    back, other = await house.deployment(400), await house.deployment(300, DeploymentStatus.ROLLED_BACK)
+    await house.environment([back, other])
+    assert await house.sweep(days(logs=30, artifacts=30)) == {SweptKind.LOGS: 1}
+    (job,) = await jobs_of(house, back)
+    assert job is not None
+    assert job.logs_removed_at is None
+
+
 async def test_a_preview_says_what_the_sweep_does(house: House) -> None:
     live = await house.deployment(400, DeploymentStatus.LIVE)
     old = [await house.deployment(500 + number, jobs=2) for number in range(3)]

@@ -32,7 +32,9 @@ class SweptKind(StrEnum):
 
 
 class RetentionPolicy(Tolerant):
-    """Ages by kind. ``live_versions``: how many versions that were live an environment can go back to, at least."""
+    """Ages by kind. ``live_versions``: how many versions that are or were live each environment keeps, whatever their
+    age; the live one is one of them.
+    """
 
     jobs: int | None = None
     logs: int | None = None
