@@ -14,6 +14,7 @@ from starlette.datastructures import State
 from starlette.middleware import Middleware
 
 from activities.chaining.middleware import ObserveChain
+from activities.clock import epoch_millis
 from activities.credentials.registry import CredentialRegistry
 from activities.jobs.readers import JobReader
 from activities.jobs.writers import JobCreator
@@ -33,6 +34,7 @@ from api.webhooks.receive import Webhooks
 from tests.api.fake_deployments import FakeDeployments
 from tests.api.fake_queues import fleet_of
 from tests.api.fake_repairs import FakeRepairs
+from tests.api.fake_sweeps import FakeSweeps
 from tests.api.fake_tasks import FakeTasks
 from tests.api.fakes import FakeJobClient
 from workflows.contracts.access import CredentialKind, Grant, Role
@@ -153,7 +155,7 @@ def memory_app(limits: RateLimits | None = None) -> tuple[FastAPI, Stores, FakeJ
     stores = open_memory_stores()
     job_client = FakeJobClient(stores.jobs, FakeDeployments(stores))
     stop: list[bool] = []
-    repairs, tasks = FakeRepairs(), FakeTasks()
+    repairs, tasks, sweeps = FakeRepairs(), FakeTasks(), FakeSweeps(stores, epoch_millis)
     services = Services(
         **access_parts(stores, limits),
         reader=JobReader(stores.jobs),
@@ -166,6 +168,7 @@ def memory_app(limits: RateLimits | None = None) -> tuple[FastAPI, Stores, FakeJ
         deploying=lambda: job_client.releases,
         repairing=lambda: repairs,
         asking=lambda: tasks,
+        sweeping=lambda: sweeps,
         metrics=Metrics(),
         fleet=fleet_of(stores),
         voucher=Voucher(allow_self_approval=True),
