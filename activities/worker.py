@@ -130,6 +130,7 @@ async def _serve(settings: WorkerSettings, stores: Stores, signer: SpecSigner, s
         "namespace": client.namespace,
         "environment": settings.stores.environment,
         "signs_with": signer.key_id,
+        "keeps": settings.retention.policy().model_dump(exclude_none=True),
     }
     secret = None if settings.approvals is None else settings.approvals.secret()
     repairs = RepairClient(client, Prover(secret))

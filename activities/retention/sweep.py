@@ -136,7 +136,7 @@ class Sweeper:
             until=now - age * 1000,
             jobs_until=None if jobs is None else now - jobs * 1000,
             dry_run=task.dry_run,
-            gone=frozenset(task.gone),
+            gone=frozenset(task.gone if task.dry_run else ()),  # whoever may write to Temporal could say them
         )
 
     async def _deployments(self, turn: SweepTurn, progress: Progress, swept: Swept) -> Swept:

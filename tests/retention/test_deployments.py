@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from activities.retention.sweep import Sweeper, SweepStores
 from tests.retention.house import House, days, live_version
 from tests.stores.lives import SHA
 from workflows.contracts.deployments.deployment import (
@@ -15,7 +16,7 @@ from workflows.contracts.deployments.deployment import (
 )
 from workflows.contracts.deployments.environments import Holder, Ticket
 from workflows.contracts.jobs import Job
-from workflows.contracts.retention import SweptKind
+from workflows.contracts.retention import SweepTask, SweptKind
 
 
 async def jobs_of(house: House, deployment: Deployment) -> Sequence[Job | None]:
@@ -78,6 +79,22 @@ async def test_whatever_an_environment_names_stays(house: House, how: str) -> No
     await house.environment([], sequence=2)
     assert (await house.sweep(days(deployments=90, jobs=60, live_versions=1)))[SweptKind.DEPLOYMENTS] == 1
     assert not await house.has_deployment(one)
+
+
+async def test_what_a_preview_takes_for_gone_says_nothing_to_a_sweep(house: House) -> None:
+    """Its task may come from anybody who can write to Temporal."""
+    live = await house.deployment(400, DeploymentStatus.LIVE)
+    await house.environment([live])
+    own = house.stores
+    stores = SweepStores(own.jobs, own.deployments, own.environments, own.logs, own.artifacts, own.storage)
+    sweeper = Sweeper(stores, days(jobs=1, logs=1, artifacts=1), lambda: house.now)
+    job_ids = live.stages[0].job_ids
+    for kind in SweptKind:
+        task = SweepTask(kind=kind, first=job_ids, gone=[live.deployment_id])
+        assert kind is SweptKind.EXPIRED or (await sweeper.run(task, lambda _: None)).removed == 0
+    (job,) = await jobs_of(house, live)
+    assert job is not None
+    assert (await own.logs.stored(job.job_id)).objects == 1
 
 
 async def test_what_is_open_stays_whatever_its_age(house: House) -> None:

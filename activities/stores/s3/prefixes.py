@@ -44,3 +44,5 @@ async def remove_under(clients: AwsClients, bucket: str, prefix: str) -> Amount:
         if errors := answer.get("Errors"):
             raise Unavailable(f"{len(errors)} of {len(keys)} objects under {prefix} could not be removed: {errors[0]}")
         objects, size = objects + len(found), size + sum(each.get("Size", 0) for each in found)
+        if not page.get("IsTruncated"):
+            return Amount(objects, size)
