@@ -32,6 +32,8 @@ from activities.jobs.temporal import TemporalJobWorkflows
 from activities.jobs.writers import JobCreator, JobWriter
 from activities.repairs.activities import RepairActivities, TemporalRepairs
 from activities.retention.activities import RetentionActivities
+from activities.retention.events import RemoveSegments, SealedEvents
+from activities.retention.needed import NeededDeployments
 from activities.retention.sweep import Sweeper, SweepStores
 from activities.services.activities import ServiceActivities
 from activities.services.chains import build_apply_service_chain, build_decide_policy_chain
@@ -90,9 +92,11 @@ def build_activities(
     signer: SpecSigner | None = None,
     approvals: ApprovalSettings | None = None,
     retention: RetentionPolicy | None = None,
+    segments: RemoveSegments | None = None,
 ) -> ControlActivities:
     """All activities of the control queue over these stores and this Temporal. Without ``signer`` nothing is signed,
-    without ``approvals`` none is verified, without ``retention`` all is kept.
+    without ``approvals`` none is verified, without ``retention`` all is kept;
+    ``segments`` removes sealed ones of the audit trail.
     """
     middleware, prover = [ObserveChain()], Prover(None if approvals is None else approvals.secret())
     witness = Witness(prover.secret, approvals is not None and approvals.allow_unverified)
@@ -130,12 +134,19 @@ def build_activities(
         ),
         tasks=TaskActivities(stores.agents.of_pool, stores.events, signer, clock, witness),
         retention=RetentionActivities(
-            _sweeper(stores, retention or RetentionPolicy(), clock, middleware), stores.events, witness, clock
+            _sweeper(stores, retention or RetentionPolicy(), segments, clock, middleware), stores.events, witness, clock
         ),
     )
 
 
-def _sweeper(stores: Stores, policy: RetentionPolicy, clock: Clock, middleware: Sequence[ObserveChain]) -> Sweeper:
+def _sweeper(
+    stores: Stores,
+    policy: RetentionPolicy,
+    segments: RemoveSegments | None,
+    clock: Clock,
+    middleware: Sequence[ObserveChain],
+) -> Sweeper:
+    needed = NeededDeployments(stores.deployments, stores.environments, policy.live_versions)
     swept = SweepStores(
         jobs=stores.jobs,
         deployments=stores.deployments,
@@ -143,6 +154,7 @@ def _sweeper(stores: Stores, policy: RetentionPolicy, clock: Clock, middleware: 
         logs=stores.logs,
         artifacts=stores.artifacts,
         storage=stores.storage,
+        events=None if segments is None else SealedEvents(segments, stores.jobs, stores.deployments, needed),
     )
     return Sweeper(swept, policy, clock, middleware)
 

@@ -9,13 +9,13 @@ from activities.stores.dynamo.batches import oldest
 from activities.stores.dynamo.client import AwsClients
 from activities.stores.dynamo.events import RecordEvents, write_with_events
 from activities.stores.dynamo.items import (
+    Item,
     counter_addition,
     document_attribute,
     is_new,
     is_newer,
     list_moves,
     read_document,
-    removal,
 )
 from activities.stores.dynamo.listing import Lister
 from activities.stores.dynamo.table import (
@@ -26,11 +26,12 @@ from activities.stores.dynamo.table import (
     DeploymentTables,
     counter_shard,
     deployment_day_counter,
+    list_shard,
     place,
     service_list,
     status_list,
 )
-from activities.stores.dynamo.transactions import read_counters, read_item, remove_as_read
+from activities.stores.dynamo.transactions import RecordPlace, read_counters, read_item, remove_as_read
 from activities.stores.interfaces import Placed, WriteOutcome
 from activities.stores.packing import check_summary
 from activities.stores.statistics import day_end, day_of
@@ -90,19 +91,15 @@ class DynamoDeploymentStore:
 
     async def remove(self, deployment: Deployment) -> bool:
         """See DeploymentStore."""
-        name = deployment.deployment_id
+        name, tables = deployment.deployment_id, self._tables
 
-        async def look() -> tuple[int, str] | None:
-            stored = await self._stored(name)
-            return None if stored is None else (stored[0], stored[1].value)
+        def entries(stored: Item) -> builtins.list[Item]:
+            names = _lists(deployment.service_name, DeploymentStatus(stored["footprint"]["S"]))
+            at = {"S": place(deployment.created_at, name)}
+            return [{"list_shard": {"S": list_shard(each, name)}, "place": at} for each in names]
 
-        def actions(footprint: str) -> builtins.list[dict[str, Any]]:
-            lists, at = lists_of(deployment, DeploymentStatus(footprint)), place(deployment.created_at, name)
-            tables, key = self._tables, _key(name)
-            sequence = deployment.sequence
-            return removal(tables.deployments, key, tables.deployment_lists, at, lists, sequence, footprint)
-
-        return await remove_as_read(self._clients, f"Deployment {name}", deployment.sequence, look, actions)
+        record = RecordPlace(tables.deployments, _key(name), tables.deployment_lists)
+        return await remove_as_read(self._clients, record, deployment.sequence, entries)
 
     async def stats(self) -> DeploymentStats:
         """See DeploymentStore."""
@@ -146,7 +143,7 @@ class DeploymentItems:
         condition = is_new(DEPLOYMENT_IS_NEW) if before is None else is_newer(sequence, before.value)
         put = {"Put": {"TableName": self._tables.deployments, "Item": self._item, **condition}}
         were = () if before is None else (status_list(before),)
-        now = lists_of(self._deployment, self._deployment.status)
+        now = _lists(self._deployment.service_name, self._deployment.status)
         moves = list_moves(self._tables.deployment_lists, name, self._entry, were, now)
         return [put, *moves, *self._counter_actions(before)]
 
@@ -164,9 +161,9 @@ class DeploymentItems:
             yield counter_addition(table, DEPLOYMENTS_COUNTER, shard, moved)
 
 
-def lists_of(deployment: Deployment, status: DeploymentStatus) -> tuple[str, ...]:
-    """All lists in which it has an entry while its stored status is this one."""
-    return (ALL_LIST, service_list(deployment.service_name), status_list(status))
+def _lists(service_name: str, status: DeploymentStatus) -> tuple[str, ...]:
+    """All lists in which a deployment has an entry."""
+    return (ALL_LIST, service_list(service_name), status_list(status))
 
 
 def _key(deployment_id: str) -> dict[str, Any]:

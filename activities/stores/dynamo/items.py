@@ -15,7 +15,6 @@ from activities.stores.dynamo.table import (
     ALL_LIST,
     COMPLETED,
     DAY_RETENTION_SECONDS,
-    IS_AS_READ,
     QUEUE_COUNTER,
     RECORD_IS_NEW,
     SEQUENCE_IS_NEWER,
@@ -58,8 +57,8 @@ class RecordWrite:
         return [{"Put": put}, *self._list_actions(before), *self._counter_actions(before)]
 
     def _list_actions(self, before: Footprint | None) -> Iterator[dict[str, Any]]:
-        were = lists_of(before) if before else ()
-        return list_moves(self._tables.job_lists, self._job.job_id, self._entry, were, lists_of(self._footprint))
+        were = _lists(before) if before else ()
+        return list_moves(self._tables.job_lists, self._job.job_id, self._entry, were, _lists(self._footprint))
 
     def _counter_actions(self, before: Footprint | None) -> Iterator[dict[str, Any]]:
         moved, shard, table = deltas(before, self._job), counter_shard(self._job.job_id), self._tables.statistics
@@ -74,16 +73,11 @@ class RecordWrite:
             yield counter_addition(table, name, shard % AGENT_COUNTER_SHARDS, one, expires)
 
 
-def removal(
-    table: str, key: Item, lists_table: str, entry_place: str, lists: Iterable[str], sequence: int, footprint: str
-) -> list[dict[str, Any]]:
-    """The actions that take a record and its entries away, as long as it is as it was read."""
-    ((_, name),) = key.items()
-    condition = is_newer(sequence, footprint) | {"ConditionExpression": IS_AS_READ}
-    record = {"Delete": {"TableName": table, "Key": key, **condition}}
-    shards = [list_shard(each, name["S"]) for each in lists]
-    keys = [{"list_shard": {"S": shard}, "place": {"S": entry_place}} for shard in shards]
-    return [record, *({"Delete": {"TableName": lists_table, "Key": each}} for each in keys)]
+def entry_keys(job: Job, record: Item) -> list[Item]:
+    """The keys of all entries that a job has in lists, by its record and the record's item."""
+    names = _lists(Footprint.parse(record["footprint"]["S"]))
+    at = {"S": place(job.created_at, job.job_id)}
+    return [{"list_shard": {"S": list_shard(name, job.job_id)}, "place": at} for name in names]
 
 
 def list_moves(
@@ -165,7 +159,6 @@ def _record(job: Job, footprint: Footprint, document: str) -> dict[str, Any]:
     }
 
 
-def lists_of(footprint: Footprint) -> list[str]:
-    """All lists in which a job with this footprint has an entry."""
+def _lists(footprint: Footprint) -> list[str]:
     agent = [] if footprint.agent_id is None else [agent_list(footprint.agent_id)]
     return [ALL_LIST, status_list(footprint.status), *agent]

@@ -4,13 +4,12 @@ tried in ``transactions``.
 
 import builtins
 from collections.abc import Sequence
-from typing import Any
 
 from activities.stores.documents import load_summaries
 from activities.stores.dynamo.batches import get_batch, oldest
 from activities.stores.dynamo.client import AwsClients
 from activities.stores.dynamo.events import RecordEvents, write_with_events
-from activities.stores.dynamo.items import RecordWrite, counter_key, lists_of, read_record, removal
+from activities.stores.dynamo.items import RecordWrite, counter_key, entry_keys, read_record
 from activities.stores.dynamo.listing import Lister
 from activities.stores.dynamo.table import (
     AGENT_COUNTER_SHARDS,
@@ -21,10 +20,9 @@ from activities.stores.dynamo.table import (
     agent_counter,
     agent_list,
     day_counter,
-    place,
     status_list,
 )
-from activities.stores.dynamo.transactions import read_counters, read_item, remove_as_read
+from activities.stores.dynamo.transactions import RecordPlace, read_counters, read_item, remove_as_read
 from activities.stores.interfaces import Placed, WriteOutcome
 from activities.stores.statistics import Footprint, day_stats, expected_footprint, queue_stats
 from workflows.contracts.jobs import Job, JobSummary
@@ -74,17 +72,8 @@ class DynamoJobStore:
 
     async def remove(self, job: Job) -> bool:
         """See JobStore."""
-
-        async def look() -> tuple[int, str] | None:
-            stored = await self._stored(job.job_id)
-            return None if stored is None else (stored[0], str(stored[1]))
-
-        def actions(footprint: str) -> builtins.list[dict[str, Any]]:
-            lists, at = lists_of(Footprint.parse(footprint)), place(job.created_at, job.job_id)
-            tables, key = self._tables, _key(job.job_id)
-            return removal(tables.jobs, key, tables.job_lists, at, lists, job.sequence, footprint)
-
-        return await remove_as_read(self._clients, f"Job {job.job_id}", job.sequence, look, actions)
+        place = RecordPlace(self._tables.jobs, _key(job.job_id), self._tables.job_lists)
+        return await remove_as_read(self._clients, place, job.sequence, lambda stored: entry_keys(job, stored))
 
     async def queue_stats(self) -> QueueStats:
         """See JobStore."""
