@@ -1,9 +1,14 @@
 """Jobs that go, with their logs, artifacts and entries in lists; and those that stay."""
 
+import uuid
+
 import pytest
 
 from activities.retention.walk import Bounds
+from activities.stores.dynamo.client import AwsClients
 from activities.stores.interfaces import WriteOutcome
+from activities.stores.open import open_stores
+from activities.stores.settings import StoreSettings
 from tests.retention.house import DAY, House, days
 from workflows.contracts.records import JobQuery, JobWrite
 from workflows.contracts.retention import SweptKind
@@ -123,3 +128,23 @@ async def test_what_stayed_is_looked_at_again(house: House) -> None:
     assert went.count({SweptKind.JOBS: 1}) == 1
     assert not await house.is_there(late)
     assert all([await house.is_there(job) for job in stays])
+
+
+async def test_no_list_of_the_table_has_an_entry_left(aws_endpoint: str) -> None:
+    """Whatever lists its writer has put it into."""
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    settings = StoreSettings(environment=name, dynamodb_endpoint_url=aws_endpoint, s3_endpoint_url=aws_endpoint)
+    stores, clients = open_stores(settings), AwsClients(settings)
+    await stores.prepare()
+    house = House(stores)
+    labels = {"service": "checkout", "team": "a"}
+    jobs = [await house.job(100, git_ref="main", labels=labels), await house.job(100, status=JobStatus.FAILED)]
+    deployment = await house.deployment(100)
+    gone = [*(job.job_id for job in jobs), *deployment.stages[0].job_ids, deployment.deployment_id]
+    await house.sweep(days(jobs=90, deployments=90))
+    own = (settings.jobs_table, settings.job_lists_table, settings.deployments_table, settings.deployment_lists_table)
+    for table in own:
+        items = clients.dynamodb.scan(TableName=table)["Items"]
+        assert [item for item in items if any(each in str(item) for each in gone)] == [], table
+    clients.close()
+    stores.close()
