@@ -65,7 +65,8 @@ class SweepPlace(Tolerant):
 
 
 class Swept(Tolerant):
-    """What one sweep did with one kind. ``size``: bytes that went; ``failed``: tried again by the next one.
+    """What one sweep did with one kind. ``size``: bytes that went; ``failed``: tried again by the next one. When a
+    worker died meanwhile, what it removed in its last minute is not counted.
 
     ``more``: there was more to look at than one sweep may. ``ids``: deployments that went, ``job_ids``: their jobs.
     """

@@ -15,7 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.job.recorded import now_ms
 
 _TRY = timedelta(minutes=15)
-_SILENT = timedelta(minutes=2)
+_SILENT = timedelta(minutes=1)
 _RETRY = RetryPolicy(initial_interval=timedelta(seconds=5), maximum_interval=timedelta(minutes=1), maximum_attempts=10)
 """A store that is away for longer than that is for the sweep of the next hour."""
 
