@@ -20,7 +20,7 @@ from activities.retention.chains import (
 )
 from activities.retention.needed import NeededDeployments
 from activities.retention.turn import Chains, Read, SweepTurn
-from activities.retention.walk import Bounds, Fate, Walk, counted
+from activities.retention.walk import PAGE, Bounds, Fate, Walk, counted
 from activities.stores.interfaces import (
     ArtifactStore,
     DeploymentStore,
@@ -166,11 +166,13 @@ class Sweeper:
 
     async def _first(self, turn: SweepTurn, job_ids: Sequence[str], progress: Progress, swept: Swept) -> Swept:
         """One that fails now is found in the circle of those that stayed."""
-        fates = await gather_bounded(turn.job_of, dict.fromkeys(job_ids))
-        swept = counted(swept, [each for each in fates if isinstance(each, Fate)])
-        failed = sum(isinstance(each, Exception) for each in fates)
-        swept = swept.model_copy(update={"looked_at": swept.looked_at + len(fates), "failed": swept.failed + failed})
-        progress(swept)
+        for begin in range(0, len(job_ids), PAGE):
+            fates = await gather_bounded(turn.job_of, dict.fromkeys(job_ids[begin : begin + PAGE]))
+            swept = counted(swept, [each for each in fates if isinstance(each, Fate)])
+            failed = sum(isinstance(each, Exception) for each in fates)
+            looked_at = swept.looked_at + len(fates)
+            swept = swept.model_copy(update={"looked_at": looked_at, "failed": swept.failed + failed})
+            progress(swept)
         return swept
 
     async def _expired(self, task: SweepTask, swept: Swept) -> Swept:

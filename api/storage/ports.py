@@ -52,7 +52,8 @@ async def preview_of(request: Request, ports: Annotated[StoragePorts, Depends(pr
     if not hasattr(state, "preview"):
 
         async def ask(_: str) -> SweepResult:
-            result = await ports.storage_client.sweep(Sweep(dry_run=True, by="storage", via="workflow"), within=_WAIT)
+            command, behind = Sweep(dry_run=True, by="storage", via="workflow"), (await ports.storage.sweeps()).last_at
+            result = await ports.storage_client.preview(command, behind=behind or 0, within=_WAIT)
             if result is None:
                 raise Unavailable("The preview takes longer than that; ask again later. Is the control worker up?")
             return result

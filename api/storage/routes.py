@@ -29,7 +29,7 @@ _RESPONSES: Final[dict[int | str, dict[str, Any]]] = {202: {"model": SweepOut, "
 @router.get("", response_model=StorageOut, summary="What takes how much, and what the next sweep takes")
 async def get_storage(ports: StoragePortsDep, preview: PreviewDep) -> Response:
     """Tables as the database counts them (on AWS up to six hours old), logs and artifacts as far as 20,000 objects of
-    each, the data directory where one machine has everything. What the next sweep takes is up to two minutes old.
+    each, the data directory where one machine has everything. What the next sweep takes is some minutes old.
     """
     (following, unanswered), folder, state = await asyncio.gather(
         _next(preview), _folder(ports.storage_folder), ports.storage.sweeps()

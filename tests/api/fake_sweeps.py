@@ -26,6 +26,12 @@ class FakeSweeps(StorageClient):
         self.asked.append(command)
         if self.slow:
             return None
+        return await self._swept(command)
+
+    async def preview(self, command: Sweep, *, behind: int, within: float) -> SweepResult | None:
+        return await self.sweep(command, within=within)
+
+    async def _swept(self, command: Sweep) -> SweepResult:
         sweeper, kinds = Sweeper(self._stores, self.policy, self._clock), list[Swept]()
         for kind in SweptKind:
             kinds.append(await sweeper.run(SweepTask(kind=kind, dry_run=command.dry_run), lambda _: None))

@@ -1,5 +1,6 @@
 """SweepWorkflow: each kind in turn, what one hands to the next, and what is noted; its histories are kept."""
 
+import time
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -99,6 +100,18 @@ async def test_a_preview_notes_nothing_and_knows_what_would_be_gone(
     assert all(not each.ids and not each.job_ids for each in result.kinds)
     assert "deployments: 10 looked at, 2 would be removed" in result.words()
     await keep_history(request, control.client, PREVIEW_WORKFLOW_ID, "sweep-preview")
+
+
+async def test_a_preview_that_has_just_ended_serves_who_asks_next(control: Control) -> None:
+    client, command = StorageClient(control.client), Sweep(by="ann", dry_run=True)
+    first = await client.sweep(command)
+    asked = len(control.tasks)
+    assert await client.preview(command, behind=0, within=10) == first
+    assert len(control.tasks) == asked
+    assert await client.preview(command, behind=time.time_ns() // 1_000_000, within=10) == first
+    assert len(control.tasks) == 2 * asked, "there was a sweep meanwhile"
+    assert await client.sweep(command) == first
+    assert len(control.tasks) == 3 * asked, "who asks for a preview by hand gets a new one"
 
 
 async def test_the_schedules_own_asks_nobody_and_outlasts_an_outage(
