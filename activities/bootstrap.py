@@ -42,7 +42,7 @@ from activities.stores.open import Stores
 from activities.tasks.activities import TaskActivities
 from workflows.client.jobs import JobClient
 from workflows.client.proving import Prover
-from workflows.contracts.retention import RetentionPolicy
+from workflows.contracts.storage.retention import RetentionPolicy
 
 
 class NotConfiguredError(Exception):

@@ -23,7 +23,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from workflows.contracts import search_attributes
 from workflows.contracts.ids import CONTROL_QUEUE
-from workflows.contracts.retention import SWEEP_WORKFLOW_ID, SweepInput
+from workflows.contracts.storage.retention import SWEEP_WORKFLOW_ID, SweepInput
 
 logger = logging.getLogger(__name__)
 

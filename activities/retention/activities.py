@@ -17,7 +17,7 @@ from activities.retention.sweep import Sweeper
 from activities.stores.interfaces import EventStore
 from workflows.contracts.audit.details import StorageSwept
 from workflows.contracts.audit.events import AuditEvent, new_event
-from workflows.contracts.retention import RetentionPolicy, SweepNote, SweepResult, SweepTask, Swept, SweptKind
+from workflows.contracts.storage.retention import RetentionPolicy, SweepNote, SweepResult, SweepTask, Swept, SweptKind
 from workflows.contracts.who import Who
 
 logger = logging.getLogger(__name__)

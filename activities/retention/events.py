@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from activities.retention.needed import NeededDeployments, has_ended
 from activities.stores.interfaces import DeploymentStore, JobStore
 from workflows.contracts.audit.feed import FeedRow
-from workflows.contracts.retention import SweepPlace, Swept, SweptKind
+from workflows.contracts.storage.retention import SweepPlace, Swept, SweptKind
 
 MOST_EVENTS: Final = 20_000
 """In one sweep."""

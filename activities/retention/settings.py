@@ -10,7 +10,7 @@ from typing import Annotated, Final, Self
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from workflows.contracts.retention import RetentionPolicy
+from workflows.contracts.storage.retention import RetentionPolicy
 
 _AGE: Final = re.compile(r"([0-9]{1,9})\s*(s|m|min|h|d)", re.ASCII)
 _SECONDS: Final = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}

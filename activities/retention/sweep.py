@@ -30,7 +30,7 @@ from activities.stores.interfaces import (
     StorageStore,
 )
 from workflows.contracts.jobs import JobSummary
-from workflows.contracts.retention import (
+from workflows.contracts.storage.retention import (
     RetentionPolicy,
     SweepPlace,
     SweepResult,

@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeVar
 
 from activities.bounded import gather_bounded
 from activities.stores.interfaces import NOTHING, Amount, Placed
-from workflows.contracts.retention import SweepPlace, Swept
+from workflows.contracts.storage.retention import SweepPlace, Swept
 
 logger = logging.getLogger(__name__)
 

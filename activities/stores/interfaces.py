@@ -26,7 +26,7 @@ from workflows.contracts.deployments.environments import EnvironmentState, Envir
 from workflows.contracts.deployments.services import Service, ServicePage
 from workflows.contracts.jobs import ArtifactRef, Job, JobSummary
 from workflows.contracts.records import DayStats, JobPage, JobQuery, JobWrite, QueueStats
-from workflows.contracts.retention import SweepState
+from workflows.contracts.storage.retention import SweepState
 
 S = TypeVar("S")
 

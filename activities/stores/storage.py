@@ -28,7 +28,7 @@ from activities.stores.dynamo.transactions import read_item
 from activities.stores.interfaces import Amount, TableSize
 from activities.stores.s3.prefixes import ARTIFACTS, LOGS, amount_under
 from activities.stores.settings import StoreSettings
-from workflows.contracts.retention import SweepState
+from workflows.contracts.storage.retention import SweepState
 
 _LATEST: Final = 10**15 - 1
 _SCANNED: Final = 500

@@ -11,7 +11,7 @@ from api.http.cached import Cached
 from api.ports import HasClock, provided
 from workflows.client.storage import StorageClient
 from workflows.contracts.errors import Unavailable
-from workflows.contracts.retention import Sweep, SweepResult
+from workflows.contracts.storage.retention import Sweep, SweepResult
 
 _SECONDS: Final = 60.0
 """So old a preview may be that is shown."""

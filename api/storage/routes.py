@@ -16,7 +16,7 @@ from api.storage.folder import folder_of
 from api.storage.ports import Preview, PreviewDep, StoragePortsDep
 from api.storage.schemas import FolderOut, KindOut, StorageOut, SweepOut, SweepRequest, TableOut
 from workflows.contracts.errors import Unavailable
-from workflows.contracts.retention import Sweep, SweepResult, SweptKind
+from workflows.contracts.storage.retention import Sweep, SweepResult, SweptKind
 
 router = APIRouter(prefix="/api/storage", tags=["storage"])
 _MOST_OBJECTS: Final = 20_000

@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints
 
 from workflows.contracts.base import Frozen
 from workflows.contracts.fields import Millis, Prose
-from workflows.contracts.retention import RetentionPolicy, SweepResult, SweptKind
+from workflows.contracts.storage.retention import RetentionPolicy, SweepResult, SweptKind
 
 
 class KindOut(Frozen):

@@ -6,7 +6,7 @@ from activities.retention.sweep import Sweeper, SweepStores
 from activities.stores.open import Stores
 from workflows.client.storage import WAIT_SECONDS, StorageClient
 from workflows.contracts.errors import HybridCIError
-from workflows.contracts.retention import RetentionPolicy, Sweep, SweepResult, SweepTask, Swept, SweptKind
+from workflows.contracts.storage.retention import RetentionPolicy, Sweep, SweepResult, SweepTask, Swept, SweptKind
 
 
 class FakeSweeps(StorageClient):

@@ -10,7 +10,7 @@ from api.cli.commands import storage
 from tests.api.cli_bench import ADMIN_KEY, Served, environment, served
 from tests.api.fake_sweeps import FakeSweeps
 from workflows.contracts.errors import Unavailable
-from workflows.contracts.retention import RetentionPolicy
+from workflows.contracts.storage.retention import RetentionPolicy
 
 
 @pytest.fixture

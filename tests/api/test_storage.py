@@ -17,7 +17,7 @@ from workflows.contracts.deployments.environments import EnvironmentWrite
 from workflows.contracts.errors import Unavailable
 from workflows.contracts.jobs import Job
 from workflows.contracts.records import JobWrite
-from workflows.contracts.retention import RetentionPolicy
+from workflows.contracts.storage.retention import RetentionPolicy
 
 
 def sweeps_of(bench: Bench) -> FakeSweeps:

@@ -15,8 +15,8 @@ from workflows.contracts.deployments.deployment import Deployment, DeploymentSta
 from workflows.contracts.deployments.environments import EnvironmentState, EnvironmentWrite, LiveVersion
 from workflows.contracts.jobs import Attempt, Job
 from workflows.contracts.records import JobQuery, JobWrite
-from workflows.contracts.retention import RetentionPolicy, SweepResult, SweepTask, Swept, SweptKind
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
+from workflows.contracts.storage.retention import RetentionPolicy, SweepResult, SweepTask, Swept, SweptKind
 
 DAY = 86_400_000
 NOW = NOON + 1000 * DAY

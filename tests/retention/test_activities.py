@@ -11,7 +11,7 @@ from activities.retention.walk import Bounds
 from activities.stores.open import open_memory_stores
 from tests.retention.house import NOW, House, days
 from workflows.contracts.audit.events import EventQuery
-from workflows.contracts.retention import (
+from workflows.contracts.storage.retention import (
     Sweep,
     SweepInput,
     SweepNote,

@@ -16,7 +16,7 @@ from workflows.contracts.deployments.deployment import (
 )
 from workflows.contracts.deployments.environments import Holder, Ticket
 from workflows.contracts.jobs import Job
-from workflows.contracts.retention import SweepTask, SweptKind
+from workflows.contracts.storage.retention import SweepTask, SweptKind
 
 
 async def jobs_of(house: House, deployment: Deployment) -> Sequence[Job | None]:

@@ -9,8 +9,8 @@ from tests.stores.releases import make_event
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.audit.feed import FeedRow
 from workflows.contracts.deployments.deployment import DeploymentStatus
-from workflows.contracts.retention import SweepPlace
 from workflows.contracts.statuses import JobStatus
+from workflows.contracts.storage.retention import SweepPlace
 
 
 @dataclass(frozen=True)

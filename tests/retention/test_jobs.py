@@ -11,8 +11,8 @@ from activities.stores.open import open_stores
 from activities.stores.settings import StoreSettings
 from tests.retention.house import DAY, House, days
 from workflows.contracts.records import JobQuery, JobWrite
-from workflows.contracts.retention import SweptKind
 from workflows.contracts.statuses import JobStatus, QueueStatus
+from workflows.contracts.storage.retention import SweptKind
 
 
 async def test_what_has_ended_and_is_old_goes_and_nothing_else(house: House) -> None:

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from activities.retention.settings import RetentionSettings
-from workflows.contracts.retention import RetentionPolicy
+from workflows.contracts.storage.retention import RetentionPolicy
 
 
 def test_without_a_word_everything_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

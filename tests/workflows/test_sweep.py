@@ -14,7 +14,7 @@ from tests.workflows.conftest import keep_history
 from workflows.client.proving import Prover
 from workflows.client.storage import StorageClient
 from workflows.contracts.ids import CONTROL_QUEUE
-from workflows.contracts.retention import (
+from workflows.contracts.storage.retention import (
     PREVIEW_WORKFLOW_ID,
     SWEEP_WORKFLOW_ID,
     RetentionPolicy,

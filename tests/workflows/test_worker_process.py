@@ -38,9 +38,9 @@ from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.commands import BulkRedrive, Canary, DeadLetterFilter, Discard, JobInput, ReconcileResult
 from workflows.contracts.ids import job_workflow_id, pool_queue
 from workflows.contracts.jobs import JobSpec
-from workflows.contracts.retention import Sweep, SweptKind
 from workflows.contracts.search_attributes import NAMES
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
+from workflows.contracts.storage.retention import Sweep, SweptKind
 
 COMMAND = [sys.executable, "-P", "-m", "api.cli.processes", "worker"]
 

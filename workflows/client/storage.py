@@ -14,7 +14,7 @@ from workflows.client.answers import RPC_TIMEOUT, answer
 from workflows.client.proving import Prover
 from workflows.contracts.errors import NotFound
 from workflows.contracts.ids import CONTROL_QUEUE
-from workflows.contracts.retention import (
+from workflows.contracts.storage.retention import (
     PREVIEW_WORKFLOW_ID,
     SWEEP_WORKFLOW_ID,
     Sweep,

@@ -21,9 +21,9 @@ from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import DefinitionRequest, Service, ServiceDefinition, ServiceWrite
 from workflows.contracts.records import AwaitJobs, JobWrite, RedriveJobs, RedriveJobsResult, SelectDeadLetters
 from workflows.contracts.repairs import End, RepairNote, RepairProgress, Reset, Standing, Subject
-from workflows.contracts.retention import SweepNote, SweepResult, SweepTask
 from workflows.contracts.sealed import SpecSignature
 from workflows.contracts.statuses import JobStatus
+from workflows.contracts.storage.retention import SweepNote, SweepResult, SweepTask
 from workflows.contracts.tasks import TaskInput, TaskOffer, TaskReport, TaskStart
 
 

@@ -11,7 +11,7 @@ from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
     from workflows.contracts.activities import note_sweep, sweep_records
-    from workflows.contracts.retention import SweepInput, SweepNote, SweepResult, SweepTask, Swept, SweptKind
+    from workflows.contracts.storage.retention import SweepInput, SweepNote, SweepResult, SweepTask, Swept, SweptKind
     from workflows.job.recorded import now_ms
 
 _TRY = timedelta(minutes=15)

@@ -1,7 +1,7 @@
 """StorageStore in memory, for unit tests: it counts nothing."""
 
 from activities.stores.interfaces import Amount, TableSize
-from workflows.contracts.retention import SweepState
+from workflows.contracts.storage.retention import SweepState
 
 
 class MemoryStorageStore:
