@@ -31,6 +31,10 @@ from activities.jobs.reconcile import Reconciler
 from activities.jobs.temporal import TemporalJobWorkflows
 from activities.jobs.writers import JobCreator, JobWriter
 from activities.repairs.activities import RepairActivities, TemporalRepairs
+from activities.retention.activities import RetentionActivities
+from activities.retention.events import RemoveSegments, SealedEvents
+from activities.retention.needed import NeededDeployments
+from activities.retention.sweep import Sweeper, SweepStores
 from activities.services.activities import ServiceActivities
 from activities.services.chains import build_apply_service_chain, build_decide_policy_chain
 from activities.settings import ApprovalSettings, WorkerSettings
@@ -38,6 +42,7 @@ from activities.stores.open import Stores
 from activities.tasks.activities import TaskActivities
 from workflows.client.jobs import JobClient
 from workflows.client.proving import Prover
+from workflows.contracts.storage.retention import RetentionPolicy
 
 
 class NotConfiguredError(Exception):
@@ -64,6 +69,7 @@ class ControlActivities:
     environments: EnvironmentActivities
     repairs: RepairActivities
     tasks: TaskActivities
+    retention: RetentionActivities
 
     def all(self) -> Sequence[Callable[..., Any]]:
         """Every activity, for ``Worker(activities=…)``."""
@@ -74,6 +80,7 @@ class ControlActivities:
             *self.environments.all(),
             *self.repairs.all(),
             *self.tasks.all(),
+            *self.retention.all(),
         ]
 
 
@@ -84,9 +91,12 @@ def build_activities(
     clock: Clock = epoch_millis,
     signer: SpecSigner | None = None,
     approvals: ApprovalSettings | None = None,
+    retention: RetentionPolicy | None = None,
+    segments: RemoveSegments | None = None,
 ) -> ControlActivities:
     """All activities of the control queue over these stores and this Temporal. Without ``signer`` nothing is signed,
-    without ``approvals`` none is verified.
+    without ``approvals`` none is verified, without ``retention`` all is kept;
+    ``segments`` removes sealed ones of the audit trail.
     """
     middleware, prover = [ObserveChain()], Prover(None if approvals is None else approvals.secret())
     witness = Witness(prover.secret, approvals is not None and approvals.allow_unverified)
@@ -123,7 +133,30 @@ def build_activities(
             witness,
         ),
         tasks=TaskActivities(stores.agents.of_pool, stores.events, signer, clock, witness),
+        retention=RetentionActivities(
+            _sweeper(stores, retention or RetentionPolicy(), segments, clock, middleware), stores.events, witness, clock
+        ),
     )
+
+
+def _sweeper(
+    stores: Stores,
+    policy: RetentionPolicy,
+    segments: RemoveSegments | None,
+    clock: Clock,
+    middleware: Sequence[ObserveChain],
+) -> Sweeper:
+    needed = NeededDeployments(stores.deployments, stores.environments, policy.live_versions)
+    swept = SweepStores(
+        jobs=stores.jobs,
+        deployments=stores.deployments,
+        environments=stores.environments,
+        logs=stores.logs,
+        artifacts=stores.artifacts,
+        storage=stores.storage,
+        events=None if segments is None else SealedEvents(segments, stores.jobs, stores.deployments, needed),
+    )
+    return Sweeper(swept, policy, clock, middleware)
 
 
 def _approvals(reader: DeploymentReader, stores: Stores, settings: ApprovalSettings | None, clock: Clock) -> Approvals:

@@ -10,6 +10,7 @@ from typing import Final, Self
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from activities.retention.settings import RetentionSettings
 from activities.stores.settings import StoreSettings
 from workflows.log_setup import LEVELS
 
@@ -61,6 +62,7 @@ class WorkerSettings(BaseSettings):
 
     stores: StoreSettings
     approvals: ApprovalSettings | None = None
+    retention: RetentionSettings = Field(default_factory=RetentionSettings)
     log_level: str = "INFO"
     max_concurrent_workflow_tasks: int = Field(
         default=100, ge=2, validation_alias="HYBRIDCI_WORKER_WORKFLOW_TASKS", description="At once, in threads."
@@ -88,7 +90,7 @@ class WorkerSettings(BaseSettings):
     @classmethod
     def from_environment(cls) -> Self:
         """Raises pydantic.ValidationError that names every bad variable."""
-        return cls(stores=StoreSettings(), approvals=ApprovalSettings())
+        return cls(stores=StoreSettings(), approvals=ApprovalSettings(), retention=RetentionSettings())
 
     @model_validator(mode="after")
     def _a_write_for_each_task(self) -> Self:

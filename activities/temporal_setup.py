@@ -23,11 +23,14 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from workflows.contracts import search_attributes
 from workflows.contracts.ids import CONTROL_QUEUE
+from workflows.contracts.storage.retention import SWEEP_WORKFLOW_ID, SweepInput
 
 logger = logging.getLogger(__name__)
 
 RECONCILE_SCHEDULE: Final = "reconcile-jobs"
 RECONCILE_EVERY: Final = timedelta(minutes=5)
+SWEEP_SCHEDULE: Final = "sweep-storage"
+SWEEP_EVERY: Final = timedelta(hours=1)
 _NOT_PERMITTED: Final = frozenset(
     {RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED, RPCStatusCode.UNIMPLEMENTED}
 )
@@ -72,10 +75,29 @@ async def schedule_reconciliation(client: Client) -> None:
         task_queue=CONTROL_QUEUE,
         static_summary="Compare open records with their workflows",
     )
-    spec = ScheduleSpec(intervals=[ScheduleIntervalSpec(every=RECONCILE_EVERY)])
+    await _schedule(client, RECONCILE_SCHEDULE, action, RECONCILE_EVERY)
+
+
+async def schedule_sweeps(client: Client) -> None:
+    """Have Temporal start ``SweepWorkflow`` every hour, in the same way.
+
+    Raises RPCError when Temporal does not answer.
+    """
+    action = ScheduleActionStartWorkflow(
+        "SweepWorkflow",
+        SweepInput(),
+        id=f"{SWEEP_WORKFLOW_ID}-scheduled",
+        task_queue=CONTROL_QUEUE,
+        static_summary="Remove what is older than the policy says",
+    )
+    await _schedule(client, SWEEP_SCHEDULE, action, SWEEP_EVERY)
+
+
+async def _schedule(client: Client, name: str, action: ScheduleActionStartWorkflow, every: timedelta) -> None:
+    spec = ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)])
     policy = SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP)
     try:
-        await client.create_schedule(RECONCILE_SCHEDULE, Schedule(action=action, spec=spec, policy=policy))
+        await client.create_schedule(name, Schedule(action=action, spec=spec, policy=policy))
     except ScheduleAlreadyRunningError:
         return
-    logger.info("maintenance scheduled", extra={"schedule": RECONCILE_SCHEDULE, "every": str(RECONCILE_EVERY)})
+    logger.info("maintenance scheduled", extra={"schedule": name, "every": str(every)})

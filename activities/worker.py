@@ -22,7 +22,7 @@ from activities.repairs.watch import Watch
 from activities.sandbox import LeanSandbox
 from activities.settings import WorkerSettings
 from activities.stores.open import Stores, open_stores
-from activities.temporal_setup import register_search_attributes, schedule_reconciliation
+from activities.temporal_setup import register_search_attributes, schedule_reconciliation, schedule_sweeps
 from workflows.client.jobs import connect
 from workflows.client.proving import Prover
 from workflows.client.repairs import RepairClient
@@ -36,6 +36,7 @@ from workflows.log_setup import setup_logging
 from workflows.repair.reconcile import ReconcileWorkflow
 from workflows.repair.stuck import StuckWorkflows
 from workflows.repair.workflow import RepairWorkflow
+from workflows.retention.workflow import SweepWorkflow
 from workflows.service.workflow import PolicyDecisionWorkflow, ServiceWorkflow
 from workflows.task.workflow import AgentTaskWorkflow
 from workflows.version import product_version
@@ -87,6 +88,7 @@ def build_worker(client: Client, activities: ControlActivities, settings: Worker
             PolicyDecisionWorkflow,
             RepairWorkflow,
             AgentTaskWorkflow,
+            SweepWorkflow,
         ],
         activities=activities.all(),
         max_concurrent_workflow_tasks=settings.max_concurrent_workflow_tasks,
@@ -122,17 +124,20 @@ async def _serve(settings: WorkerSettings, stores: Stores, signer: SpecSigner, s
     await _until_it_answers("the record store", stores.prepare, stop)
     await _until_it_answers("Temporal", lambda: register_search_attributes(client), stop)
     await _until_it_answers("Temporal", lambda: schedule_reconciliation(client), stop)
+    await _until_it_answers("Temporal", lambda: schedule_sweeps(client), stop)
     facts: dict[str, object] = {
         "queue": CONTROL_QUEUE,
         "namespace": client.namespace,
         "environment": settings.stores.environment,
         "signs_with": signer.key_id,
+        "keeps": settings.retention.policy().model_dump(exclude_none=True),
     }
     secret = None if settings.approvals is None else settings.approvals.secret()
     repairs = RepairClient(client, Prover(secret))
     watch = Watch(StuckWorkflows(client), stores.events, epoch_millis, repairs.begin)
     await _until_it_answers("Temporal", watch.tick, stop)
-    activities = build_activities(stores, client, signer=signer, approvals=settings.approvals)
+    policy = settings.retention.policy()
+    activities = build_activities(stores, client, signer=signer, approvals=settings.approvals, retention=policy)
     if secret is None:
         logger.warning(_BELIEVES_EVERYBODY)
     async with build_worker(client, activities, settings):

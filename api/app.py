@@ -6,6 +6,7 @@ Deliberately not here: the server process (``server``), settings, and what any r
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Final
 
 from fastapi import FastAPI
@@ -58,6 +59,7 @@ from api.openapi import install_openapi
 from api.services.routes import policy as service_policy
 from api.services.routes import services
 from api.sign_in import routes as auth
+from api.storage import routes as storage
 from api.system.checks import Check, files_check, worker_check, write_check
 from api.system.routes import health as core
 from api.system.routes import repairs, summary
@@ -90,6 +92,7 @@ _ROUTES: Final = (
     codec_routes,
     agent_io,
     tasks,
+    storage,
     pools,  # before the agents, whose ids could be any word
     agents,
 )
@@ -109,6 +112,7 @@ def production_app(
     codec: PayloadCodec | None = None,
     temporal_ui: str | None = None,
     disk: Check | None = None,
+    storage_folder: Path | None = None,
     sign_in: SignIn | None = None,
     voucher: Voucher | None = None,
     stopping: Callable[[], bool] = lambda: False,
@@ -132,10 +136,13 @@ def production_app(
         deployments=deployment_reader(stores),
         logs=stores.logs,
         artifacts=stores.artifacts,
+        storage=stores.storage,
         temporal=temporal.job_client,
         deploying=temporal.deployment_client,
         repairing=temporal.repair_client,
         asking=temporal.task_client,
+        sweeping=temporal.storage_client,
+        storage_folder=storage_folder,
         metrics=Metrics(),
         fleet=fleet,
         gateway=gateway,

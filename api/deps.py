@@ -8,6 +8,7 @@ service through the deployment client.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from weakref import WeakValueDictionary
 
 from temporalio.converter import PayloadCodec
@@ -17,7 +18,7 @@ from activities.credentials.registry import CredentialRegistry
 from activities.deployments.readers import DeploymentReader
 from activities.jobs.readers import JobReader
 from activities.jobs.writers import JobCreator
-from activities.stores.interfaces import ArtifactStore, CredentialStore, EventStore, LogStore
+from activities.stores.interfaces import ArtifactStore, CredentialStore, EventStore, LogStore, StorageStore
 from api.agents.fleet import Fleet
 from api.agents.schemas import GatewayAddress
 from api.attempts.late import EndedLogs
@@ -33,6 +34,7 @@ from api.logs.compactor import LogCompactor
 from workflows.client.deployments import DeploymentClient
 from workflows.client.jobs import JobClient
 from workflows.client.repairs import RepairClient
+from workflows.client.storage import StorageClient
 from workflows.client.tasks import TaskClient
 from workflows.contracts.errors import Unavailable
 
@@ -42,11 +44,16 @@ def nobody_to_ask() -> TaskClient:
     raise Unavailable("This process has no way to Temporal, so it can ask no agent.")
 
 
+def nobody_to_sweep() -> StorageClient:
+    """Of services without Temporal. Raises Unavailable."""
+    raise Unavailable("This process has no way to Temporal, so it can have nothing swept.")
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """One process's services.
 
-    ``temporal``, ``deploying``, ``repairing`` and ``asking`` return the ways to the workflows, or raise
+    ``temporal``, ``deploying``, ``repairing``, ``asking`` and ``sweeping`` return the ways to the workflows, or raise
     Unavailable as long as Temporal was never reached. ``stopping`` is True once the process has been told to end;
     whoever streams without end then ends.
     ``agents.fleet`` knows the agents and pools; ``gateway`` is where agents elsewhere connect, when there is one.
@@ -64,12 +71,15 @@ class Services:
     deployments: DeploymentReader
     logs: LogStore
     artifacts: ArtifactStore
+    storage: StorageStore
     temporal: Callable[[], JobClient]
     deploying: Callable[[], DeploymentClient]
     repairing: Callable[[], RepairClient]
     metrics: Metrics
     fleet: Fleet
     asking: Callable[[], TaskClient] = nobody_to_ask
+    sweeping: Callable[[], StorageClient] = nobody_to_sweep
+    storage_folder: Path | None = None
     gateway: GatewayAddress | None = None
     codec: PayloadCodec | None = None
     environment: str = "development"
@@ -110,6 +120,11 @@ class Services:
     def repair_client(self) -> RepairClient:
         """The way to workflows that cannot go on. Raises Unavailable."""
         return self.repairing()
+
+    @property
+    def storage_client(self) -> StorageClient:
+        """The way to sweeps. Raises Unavailable."""
+        return self.sweeping()
 
     @property
     def task_client(self) -> TaskClient:

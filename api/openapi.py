@@ -29,6 +29,7 @@ TAGS: Final = [
     {"name": "queue", "description": "The same jobs as the queue sees them, in numbers and in bulk."},
     {"name": "dead letters", "description": "Jobs whose budget is used up, parked until somebody decides."},
     {"name": "maintenance", "description": "Workflows that cannot go on: which they are, and their repair."},
+    {"name": "storage", "description": "What takes how much, and what goes by policy."},
     {"name": "services", "description": "What is deployed, and how."},
     {"name": "environments", "description": "Where it is deployed: what is live, who waits, holds and freezes."},
     {"name": "deployments", "description": "Start a version on its way, approve it, roll it back."},
@@ -65,6 +66,7 @@ _EXAMPLES: Final[dict[type[BaseModel], Any]] = {
     KeyRequest: EXAMPLE_KEY,
     TaskRequest: EXAMPLE_TASK,
 }
+_MAY_BE_GONE: Final = ("read_log", "search_log", "list_artifacts", "get_artifact")
 _REF: Final = "#/components/schemas/"
 
 
@@ -145,6 +147,8 @@ def _add_problems(operation: dict[str, Any], *, guarded: bool, references: dict[
     for status, description in _PROBLEMS.items():
         if guarded or status in open_statuses:
             operation["responses"][status] = {"description": description, "content": content}
+    if operation.get("operationId", "").startswith(_MAY_BE_GONE):
+        operation["responses"]["410"] = {"description": "It was removed by policy.", "content": content}
     if "requestBody" in operation:
         operation["responses"]["408"] = {"description": "The body came too slowly.", "content": content}
     if any(parameter["name"] == "If-Match" for parameter in operation.get("parameters", ())):

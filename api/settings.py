@@ -70,6 +70,7 @@ class ApiSettings(BaseSettings):
     disk_folders: Annotated[list[Path], NoDecode] = Field(
         default_factory=list[Path], validation_alias="HYBRIDCI_DISK_FOLDERS"
     )
+    storage_folder: Path | None = Field(default=None, validation_alias="HYBRIDCI_STORAGE_FOLDER")
     disk_free_bytes: int = Field(default=256 << 20, ge=0, validation_alias="HYBRIDCI_DISK_FREE_BYTES")
 
     @field_validator("trusted_proxies", "allowed_hosts", "disk_folders", mode="before")

@@ -8,7 +8,7 @@ import builtins
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Final, Generic, Protocol, TypeVar
 
 from workflows.contracts.access import Credential, CredentialKind, CredentialPage
 from workflows.contracts.agents import Agent, AgentBeat, AgentPage, AgentQuery, Pool, RequirementDemand
@@ -19,12 +19,16 @@ from workflows.contracts.deployments.deployment import (
     DeploymentPage,
     DeploymentQuery,
     DeploymentStats,
+    DeploymentSummary,
     DeploymentWrite,
 )
 from workflows.contracts.deployments.environments import EnvironmentState, EnvironmentWrite
 from workflows.contracts.deployments.services import Service, ServicePage
-from workflows.contracts.jobs import ArtifactRef, Job
+from workflows.contracts.jobs import ArtifactRef, Job, JobSummary
 from workflows.contracts.records import DayStats, JobPage, JobQuery, JobWrite, QueueStats
+from workflows.contracts.storage.retention import SweepState
+
+S = TypeVar("S")
 
 
 class WriteOutcome(StrEnum):
@@ -32,6 +36,26 @@ class WriteOutcome(StrEnum):
 
     APPLIED = "applied"
     STALE = "stale"  # the stored sequence is the same or newer: nothing was changed
+
+
+@dataclass(frozen=True, slots=True)
+class Placed(Generic[S]):
+    """An entry of a list by time, with its place there: what is newer has a greater one."""
+
+    place: str
+    summary: S
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """Objects and their bytes. ``more``: there are more, which nobody counted."""
+
+    objects: int = 0
+    size: int = 0
+    more: bool = False
+
+
+NOTHING: Final = Amount()
 
 
 class JobStore(Protocol):
@@ -58,6 +82,17 @@ class JobStore(Protocol):
 
         Raises ValidationFailed for a cursor that this query did not hand out, and for a label that jobs are not found
         by.
+        """
+        ...
+
+    async def oldest(self, behind: str, until: int, limit: int) -> builtins.list[Placed[JobSummary]]:
+        """The first ``limit`` that were created before ``until``, behind a place; oldest first."""
+        ...
+
+    async def remove(self, job: Job) -> bool:
+        """Remove the record with all its entries in lists, all or nothing, as long as it is this one.
+
+        Counters stay: they count what was done. True also when it is gone already; False: it has changed, and stays.
         """
         ...
 
@@ -93,6 +128,14 @@ class DeploymentStore(Protocol):
 
     async def list(self, query: DeploymentQuery) -> DeploymentPage:
         """Newest first by ``created_at``. Raises ValidationFailed for a cursor that this query did not hand out."""
+        ...
+
+    async def oldest(self, behind: str, until: int, limit: int) -> builtins.list[Placed[DeploymentSummary]]:
+        """As for jobs."""
+        ...
+
+    async def remove(self, deployment: Deployment) -> bool:
+        """As for jobs."""
         ...
 
     async def stats(self) -> DeploymentStats:
@@ -317,6 +360,14 @@ class LogStore(Protocol):
         """
         ...
 
+    async def stored(self, job_id: str) -> Amount:
+        """What the logs of all attempts take."""
+        ...
+
+    async def remove(self, job_id: str) -> Amount:
+        """Remove the logs of all attempts; what they took. Repeatable."""
+        ...
+
     async def compact(self, job_id: str, attempt: int) -> bool:
         """Make fewer pieces of many, where there are, also of a log that grows. What is read stays the same, also by
         who reads meanwhile, and whatever is killed at any moment. False: there was nothing to do.
@@ -341,4 +392,56 @@ class ArtifactStore(Protocol):
 
     def open(self, job_id: str, attempt: int, path: str) -> AsyncIterator[bytes]:
         """The file's bytes, in pieces. Raises NotFound."""
+        ...
+
+    async def stored(self, job_id: str) -> Amount:
+        """What the files of all attempts take."""
+        ...
+
+    async def remove(self, job_id: str) -> Amount:
+        """Remove the files of all attempts; what they took. Repeatable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TableSize:
+    """A table in numbers, as the database says them: AWS counts anew every six hours. ``holds``: what is in it."""
+
+    holds: str
+    table: str
+    items: int
+    size: int
+
+
+class StorageStore(Protocol):
+    """What the stores take as a whole, and how far the sweeps are."""
+
+    async def tables(self) -> builtins.list[TableSize]:
+        """Each table's size, by name."""
+        ...
+
+    async def oldest(self) -> builtins.dict[str, int]:
+        """When the oldest of the ``jobs``, ``deployments`` and ``events`` was created, where there is one."""
+        ...
+
+    async def logs(self, at_most: int) -> Amount:
+        """What logs take, as far as ``at_most`` objects."""
+        ...
+
+    async def artifacts(self, at_most: int) -> Amount:
+        """What artifacts take, as far as ``at_most`` objects."""
+        ...
+
+    async def expired(self, now: int, at_most: int, *, remove: bool) -> Amount:
+        """What has outlived its time where nothing else removes it: counted, or removed. Nothing where the database
+        does so itself.
+        """
+        ...
+
+    async def sweeps(self) -> SweepState:
+        """How far the sweeps are; a consistent read."""
+        ...
+
+    async def keep_sweeps(self, state: SweepState) -> None:
+        """Replace it."""
         ...

@@ -24,6 +24,7 @@ from activities.stores.interfaces import (
     JobStore,
     LogStore,
     ServiceStore,
+    StorageStore,
 )
 from activities.stores.memory.agents import MemoryAgentStore
 from activities.stores.memory.artifacts import MemoryArtifactStore
@@ -34,9 +35,11 @@ from activities.stores.memory.events import MemoryEventStore
 from activities.stores.memory.jobs import MemoryJobStore
 from activities.stores.memory.logs import MemoryLogStore
 from activities.stores.memory.services import MemoryServiceStore
+from activities.stores.memory.storage import MemoryStorageStore
 from activities.stores.s3.artifacts import S3ArtifactStore, create_bucket
 from activities.stores.s3.logs import S3LogStore
 from activities.stores.settings import StoreSettings
+from activities.stores.storage import AwsStorageStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class Stores:
     events: EventStore
     credentials: CredentialStore
     agents: AgentStore
+    storage: StorageStore
     prepare: Callable[[], Awaitable[None]]
     close: Callable[[], None]
 
@@ -72,6 +76,7 @@ def open_stores(settings: StoreSettings) -> Stores:
         events=DynamoEventStore(clients, tables.events),
         credentials=DynamoCredentialStore(clients, CredentialTables.of(settings)),
         agents=DynamoAgentStore(clients, AgentTables.of(settings)),
+        storage=AwsStorageStore(clients, settings),
         prepare=partial(_prepare, settings, clients),
         close=clients.close,
     )
@@ -90,6 +95,7 @@ def open_memory_stores(filter_labels: Sequence[str] = ()) -> Stores:
         events=events,
         credentials=MemoryCredentialStore(events),
         agents=MemoryAgentStore(events),
+        storage=MemoryStorageStore(),
         prepare=_nothing_to_prepare,
         close=lambda: None,
     )

@@ -4,7 +4,8 @@ What is counted, for every job record:
 
 - ``depth`` are the jobs that are QUEUED, ``running`` those CLAIMED or RUNNING; ``completed``, ``failed``, ``cancelled``
   and ``dead_lettered`` count the state a job is in now. A redriven dead letter leaves ``dead_lettered`` again, so that
-  the counters are at all times what a count of all records would give. ``total`` is all of them.
+  the counters are at all times what a count of all records would give that there were: one that is removed by policy
+  stays counted in its last state. ``total`` is all of them.
 - A **wait** (``claimed_at - queued_at``) is sampled once per attempt, by the write that first shows its ``claimed_at``:
   at the claim, or at the attempt's end when its start was never announced. (An attempt that is taken back, because its
   job moves to another pool just then, has waited all the same.)

@@ -143,6 +143,8 @@ _AGENTS: Final[Mapping[str, Need]] = {
 _ACCESS: Final[Mapping[str, Need]] = {
     "GET /api/events": Operation.AUDIT_READ,
     "GET /api/events/export": Operation.AUDIT_READ,
+    "GET /api/storage": Operation.STORAGE_READ,
+    "POST /api/storage/sweep": Operation.STORAGE_SWEEP,
     "POST /api/codec/decode": Operation.CODEC_USE,
     "POST /api/codec/encode": Operation.CODEC_USE,
     "POST /api/access/keys": Operation.ACCESS_MANAGE,

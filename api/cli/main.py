@@ -32,6 +32,7 @@ CLIENT_GROUPS: Final[Mapping[str, str]] = {
     "health": "api.cli.commands.health",
     "ask": "api.cli.commands.fleet.ask",
     "repair": "api.cli.commands.repair",
+    "storage": "api.cli.commands.storage",
     "seal": "api.cli.commands.fleet.seal",
     "pool-key": "api.cli.commands.fleet.pool_key",
     "approver": "api.cli.commands.deployments.approver",

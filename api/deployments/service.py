@@ -127,12 +127,34 @@ async def command_deployment(
     deployment = (await seen_deployment(ports, deployment_id)).record
     if deployment.closed and update_id is None:
         raise _ended(deployment, command)
+    if isinstance(command, RollbackCommand):
+        await _require_target(ports, deployment, command)
     if isinstance(command, Approve) and giver is not None:
         command = ports.voucher.vouch(command, giver, deployment)
     try:
         return await ports.deployment_client.command(deployment, command, update_id)
     except NotFound:
         raise _ended(await ports.deployments.get(deployment_id), command) from None
+
+
+async def _require_target(ports: DeploymentPorts, deployment: Deployment, command: RollbackCommand) -> None:
+    """A version whose record went cannot be brought back by its own definition. Raises InvalidState, Unavailable."""
+    last = deployment.definition.environments[-1] if deployment.definition.environments else None
+    if command.to_version is None or command.job_id is not None or last is None or last.rollback is not None:
+        return
+    states = await ports.deployments.environments(deployment.service_name)
+    history = [live for state in states if state.environment == last.name for live in state.history]
+    target = next((live for live in history if live.version == command.to_version), None)
+    if target is None:
+        return  # the workflow says what was live
+    try:
+        await ports.deployments.get(target.deployment_id)
+    except NotFound:
+        raise InvalidState(
+            f"{target.version} was live in {last.name}, but its record was removed by policy: nobody knows now how "
+            f"it is rolled out. Deploy it again: `hybridci deploy start {deployment.service_name} --version "
+            f"{target.version} --sha {target.git_commit_sha}`."
+        ) from None
 
 
 async def report_metrics(ports: DeploymentPorts, deployment_id: str, sample: ReportMetrics) -> None:

@@ -60,6 +60,7 @@ class ProblemCode(StrEnum):
 _STATUS: Final[Mapping[str, tuple[int, str]]] = {
     ErrorCode.VALIDATION_FAILED: (422, "The request is not valid"),
     ErrorCode.NOT_FOUND: (404, "Not found"),
+    ErrorCode.REMOVED_BY_POLICY: (410, "Removed by policy"),
     ErrorCode.INVALID_STATE: (409, "Not possible in this state"),
     ErrorCode.CONFLICT: (409, "The idempotency key stands for another request"),
     ErrorCode.UNAVAILABLE: (503, "A backing service does not answer"),

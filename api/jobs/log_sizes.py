@@ -22,7 +22,7 @@ _WAIT_SECONDS: Final = 2.0
 async def with_log_sizes(logs: LogStore, job: Job) -> Job:
     """The job with these sizes; without them (None) when the store does not answer in time."""
     wanted = [each for each in job.attempts if _unreported(each)]
-    if not wanted:
+    if not wanted or job.logs_removed_at is not None:
         return job
     sizes: dict[int, int | None] = {each.number: None for each in wanted}
     try:

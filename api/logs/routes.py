@@ -12,6 +12,7 @@ from api.http.ids import JobId
 from api.logs.events import PLACE_PATTERN, as_events, place_of
 from api.logs.ports import LogPorts, LogPortsDep
 from api.logs.ranges import LINES_PATTERN, LineRange, LogPart, part_of_lines, part_of_step
+from api.logs.removed import require_log
 from api.logs.stream import LogRequest, LogStream, is_complete
 from api.logs.text import as_text
 from workflows.contracts.base import Frozen
@@ -71,6 +72,7 @@ async def read_log(
     until the job has ended. Lines of ours begin with ``[hybridci]``.
     """
     job = await ports.reader.get(job_id)
+    require_log(job)
     request = _request(job, wanted, last_event_id)
     headers = {**SAFE_HEADERS, "Log-Attempt": str(request.first)}
     if (part := await _part(ports, job, request.first, wanted)) is not None:

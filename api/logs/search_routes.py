@@ -15,6 +15,7 @@ from api.http.errors import ApiError, ProblemCode
 from api.http.ids import JobId
 from api.logs.needle import MAX_CHARACTERS, Wanted, needle_of
 from api.logs.ports import LogPortsDep
+from api.logs.removed import require_log
 from api.logs.search import LogHits, LogSearch
 from workflows.contracts.base import Frozen
 from workflows.contracts.errors import NotFound
@@ -48,6 +49,7 @@ async def search_log(
     a third search of one caller at a time.
     """
     job = await ports.reader.get(job_id)
+    require_log(job)
     last = job.attempts[-1].number if job.attempts else 1
     attempt = wanted.attempt or last
     if attempt > last:

@@ -165,5 +165,5 @@ def _too_full(folder: Path, least: int) -> str | None:
         return None
     return (
         f"{folder} has {usage.free >> 20} MiB left of {usage.total >> 20}, and {least >> 20} are needed:"
-        " delete what is not needed there, or make it larger"
+        " delete what is not needed there (`hybridci storage` says what takes how much), or make it larger"
     )

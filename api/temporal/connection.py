@@ -16,12 +16,13 @@ from workflows.client.deployments import DeploymentClient
 from workflows.client.jobs import JobClient, connect
 from workflows.client.proving import Prover
 from workflows.client.repairs import RepairClient
+from workflows.client.storage import StorageClient
 from workflows.client.tasks import TaskClient
 from workflows.contracts.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 
-_Ways = tuple[JobClient, DeploymentClient, TaskQueues, Client, RepairClient, TaskClient]
+_Ways = tuple[JobClient, DeploymentClient, TaskQueues, Client, RepairClient, TaskClient, StorageClient]
 _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 3.0
 
@@ -62,6 +63,10 @@ class TemporalConnection:
         """The way to what agents answer besides their jobs."""
         return self._connected()[5]
 
+    def storage_client(self) -> StorageClient:
+        """The way to sweeps."""
+        return self._connected()[6]
+
     async def keep_trying(self) -> None:
         """Try to connect until it works. Ends then; cancel it to give up."""
         pause = _FIRST_PAUSE
@@ -80,6 +85,7 @@ class TemporalConnection:
                     client,
                     RepairClient(client, self._prover),
                     TaskClient(client, self._prover),
+                    StorageClient(client, self._prover),
                 )
         logger.info("connected to Temporal")
 

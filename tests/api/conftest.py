@@ -14,6 +14,7 @@ from starlette.datastructures import State
 from starlette.middleware import Middleware
 
 from activities.chaining.middleware import ObserveChain
+from activities.clock import epoch_millis
 from activities.credentials.registry import CredentialRegistry
 from activities.jobs.readers import JobReader
 from activities.jobs.writers import JobCreator
@@ -33,6 +34,7 @@ from api.webhooks.receive import Webhooks
 from tests.api.fake_deployments import FakeDeployments
 from tests.api.fake_queues import fleet_of
 from tests.api.fake_repairs import FakeRepairs
+from tests.api.fake_sweeps import FakeSweeps
 from tests.api.fake_tasks import FakeTasks
 from tests.api.fakes import FakeJobClient
 from workflows.contracts.access import CredentialKind, Grant, Role
@@ -153,18 +155,20 @@ def memory_app(limits: RateLimits | None = None) -> tuple[FastAPI, Stores, FakeJ
     stores = open_memory_stores(filter_labels=("team", "stage"))
     job_client = FakeJobClient(stores.jobs, FakeDeployments(stores))
     stop: list[bool] = []
-    repairs, tasks = FakeRepairs(), FakeTasks()
+    repairs, tasks, sweeps = FakeRepairs(), FakeTasks(), FakeSweeps(stores, epoch_millis)
     services = Services(
         **access_parts(stores, limits),
         reader=JobReader(stores.jobs),
         creator=JobCreator(stores.jobs, stores.agents),
         logs=stores.logs,
         artifacts=stores.artifacts,
+        storage=stores.storage,
         deployments=deployment_reader(stores),
         temporal=lambda: job_client,
         deploying=lambda: job_client.releases,
         repairing=lambda: repairs,
         asking=lambda: tasks,
+        sweeping=lambda: sweeps,
         metrics=Metrics(),
         fleet=fleet_of(stores),
         voucher=Voucher(allow_self_approval=True),

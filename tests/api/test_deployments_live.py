@@ -75,6 +75,7 @@ async def live(temporal_client: Client) -> AsyncIterator[Live]:
             deployments=deployment_reader(stores),
             logs=stores.logs,
             artifacts=stores.artifacts,
+            storage=stores.storage,
             temporal=lambda: job_client,
             deploying=lambda: harness.releases,
             repairing=FakeRepairs,

@@ -99,6 +99,7 @@ async def house(temporal_client: Client) -> AsyncIterator[House]:
             deployments=deployment_reader(stores),
             logs=stores.logs,
             artifacts=stores.artifacts,
+            storage=stores.storage,
             temporal=lambda: jobs,
             deploying=lambda: harness.releases,
             repairing=FakeRepairs,

@@ -63,6 +63,7 @@ def _app(temporal: Client, harness: Deploys) -> FastAPI:
         deployments=deployment_reader(stores),
         logs=stores.logs,
         artifacts=stores.artifacts,
+        storage=stores.storage,
         temporal=lambda: job_client,
         deploying=lambda: releases,
         metrics=Metrics(),

@@ -19,6 +19,7 @@ from workflows.job.redrive import RedriveWorkflow
 from workflows.job.workflow import JobWorkflow
 from workflows.repair.reconcile import ReconcileWorkflow
 from workflows.repair.workflow import RepairWorkflow
+from workflows.retention.workflow import SweepWorkflow
 from workflows.service.workflow import PolicyDecisionWorkflow, ServiceWorkflow
 from workflows.task.workflow import AgentTaskWorkflow
 
@@ -29,6 +30,7 @@ WORKFLOWS = {
         PolicyDecisionWorkflow,
         RepairWorkflow,
         AgentTaskWorkflow,
+        SweepWorkflow,
     )
 }  # fmt: skip
 HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
@@ -61,6 +63,9 @@ def test_every_path_is_there() -> None:
     assert {f"deploy-{path}-1" for path in deployments} <= kept
     others = {
         "redrive-all",
+        "sweep-asked",
+        "sweep-preview",
+        "sweep-scheduled",
         "redrive-canary",
         "redrive-stopped",
         "reconcile",

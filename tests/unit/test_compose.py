@@ -22,6 +22,7 @@ from fastapi.routing import APIRoute
 from pydantic import AliasChoices
 from pydantic_settings import BaseSettings
 
+from activities.retention.settings import RetentionSettings
 from activities.settings import ApprovalSettings, WorkerSettings
 from activities.stores.settings import StoreSettings
 from agent.settings import AgentSettings
@@ -36,7 +37,7 @@ from workflows.contracts.ids import CONTROL_QUEUE, DEFAULT_POOL, pool_queue
 ROOT = Path(__file__).parents[2]
 SETTINGS: dict[str, tuple[type[BaseSettings], ...]] = {
     "api": (ApiSettings, StoreSettings),
-    "worker": (WorkerSettings, StoreSettings, ApprovalSettings),
+    "worker": (WorkerSettings, StoreSettings, ApprovalSettings, RetentionSettings),
     "agent": (AgentSettings,),
 }
 PROCESSES = [*SETTINGS, "gateway"]

@@ -140,6 +140,7 @@ def memory_parts() -> tuple[FastAPI, WebhookBench]:
         deployments=deployment_reader(stores),
         logs=stores.logs,
         artifacts=stores.artifacts,
+        storage=stores.storage,
         temporal=lambda: jobs,
         deploying=lambda: releases,
         repairing=FakeRepairs,

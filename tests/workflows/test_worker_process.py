@@ -28,17 +28,19 @@ from activities.clock import epoch_millis
 from activities.jobs.reconcile import CAUSE, QUIET_MILLIS
 from activities.stores.open import Stores, open_stores
 from activities.stores.settings import StoreSettings
-from activities.temporal_setup import RECONCILE_SCHEDULE
+from activities.temporal_setup import RECONCILE_SCHEDULE, SWEEP_SCHEDULE
 from api.cli.stack.launching import launch
 from tests import servers
 from tests.unit.fakes import SPEC
 from workflows.client.jobs import JobClient
+from workflows.client.storage import StorageClient
 from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.commands import BulkRedrive, Canary, DeadLetterFilter, Discard, JobInput, ReconcileResult
 from workflows.contracts.ids import job_workflow_id, pool_queue
 from workflows.contracts.jobs import JobSpec
 from workflows.contracts.search_attributes import NAMES
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
+from workflows.contracts.storage.retention import Sweep, SweptKind
 
 COMMAND = [sys.executable, "-P", "-m", "api.cli.processes", "worker"]
 
@@ -184,6 +186,16 @@ async def test_it_prepares_temporal_by_itself(running_worker: WorkerProcess, cli
     assert set(NAMES) <= set(known.custom_attributes)
     schedule = await client.get_schedule_handle(RECONCILE_SCHEDULE).describe()
     assert [interval.every.total_seconds() for interval in schedule.schedule.spec.intervals] == [300]
+    sweeps = await client.get_schedule_handle(SWEEP_SCHEDULE).describe()
+    assert [interval.every.total_seconds() for interval in sweeps.schedule.spec.intervals] == [3600]
+
+
+async def test_it_sweeps_when_asked(running_worker: WorkerProcess, client: Client) -> None:
+    for dry_run in (True, False):
+        result = await StorageClient(client).sweep(Sweep(by="ann", dry_run=dry_run))
+        assert result is not None
+        assert (result.dry_run, [each.kind for each in result.kinds]) == (dry_run, list(SweptKind))
+        assert {each.note for each in result.kinds if each.kind is not SweptKind.EXPIRED} == {"kept for ever"}
 
 
 async def test_a_job_is_readable_when_submit_answers_and_its_record_equals_its_workflow(

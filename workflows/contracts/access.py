@@ -44,6 +44,8 @@ class Operation(StrEnum):
     AGENT_WORK = "agent:work"  # register, heartbeat, claim, deliver
     AUDIT_READ = "audit:read"
     CODEC_USE = "codec:use"
+    STORAGE_READ = "storage:read"  # what takes how much, what the policy is
+    STORAGE_SWEEP = "storage:sweep"  # remove now what is older than the policy says
     ACCESS_MANAGE = "access:manage"  # keys, others' sessions
     ACT_FOR = "act:for"  # name somebody else in `by`
 
@@ -68,6 +70,8 @@ ROLE_OPERATIONS: Final = {
             Operation.TASKS_ASK,
             Operation.AUDIT_READ,
             Operation.CODEC_USE,
+            Operation.STORAGE_READ,
+            Operation.STORAGE_SWEEP,
         }
     ),
     Role.APPROVER: frozenset({Operation.READ, Operation.DEPLOYMENTS_APPROVE}),

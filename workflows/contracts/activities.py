@@ -23,6 +23,7 @@ from workflows.contracts.records import AwaitJobs, JobWrite, RedriveJobs, Redriv
 from workflows.contracts.repairs import End, RepairNote, RepairProgress, Reset, Standing, Subject
 from workflows.contracts.sealed import SpecSignature
 from workflows.contracts.statuses import JobStatus
+from workflows.contracts.storage.retention import SweepNote, SweepResult, SweepTask
 from workflows.contracts.tasks import TaskInput, TaskOffer, TaskReport, TaskStart
 
 
@@ -196,4 +197,16 @@ async def end_workflow(end: End) -> None:
 @activity.defn(name="note_repair")
 async def note_repair(note: RepairNote) -> None:
     """Control: keep a repair in the audit trail."""
+    raise NotImplementedError
+
+
+@activity.defn(name="sweep_records")
+async def sweep_records(task: SweepTask) -> SweepResult:
+    """Control: remove what of one kind is older than the policy says, as much as one sweep may; heartbeats."""
+    raise NotImplementedError
+
+
+@activity.defn(name="note_sweep")
+async def note_sweep(note: SweepNote) -> None:
+    """Control: keep how a sweep went, and in the audit trail what it removed."""
     raise NotImplementedError

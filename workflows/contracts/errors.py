@@ -3,6 +3,7 @@
 HybridCIError
 ├── ValidationFailed      what was asked is malformed; ``details["errors"]`` names every bad field
 ├── NotFound              there is no such thing
+├── RemovedByPolicy       it was there, and was removed by policy
 ├── InvalidState          the thing exists, but not in a state that allows this
 ├── Conflict              an idempotency key was used before with another request
 └── Unavailable           a backing service did not answer; trying again later can help
@@ -25,6 +26,7 @@ class ErrorCode(StrEnum):
 
     VALIDATION_FAILED = "validation_failed"
     NOT_FOUND = "not_found"
+    REMOVED_BY_POLICY = "removed_by_policy"
     INVALID_STATE = "invalid_state"
     CONFLICT = "conflict"
     UNAVAILABLE = "unavailable"
@@ -66,6 +68,12 @@ class NotFound(HybridCIError):
     code = ErrorCode.NOT_FOUND
 
 
+class RemovedByPolicy(HybridCIError):
+    """It was there, and was removed by policy: no later try can help."""
+
+    code = ErrorCode.REMOVED_BY_POLICY
+
+
 class InvalidState(HybridCIError):
     """Not now."""
 
@@ -87,6 +95,7 @@ class Unavailable(HybridCIError):
 
 ERRORS: Mapping[ErrorCode, type[HybridCIError]] = {
     ErrorCode.NOT_FOUND: NotFound,
+    ErrorCode.REMOVED_BY_POLICY: RemovedByPolicy,
     ErrorCode.INVALID_STATE: InvalidState,
     ErrorCode.CONFLICT: Conflict,
     ErrorCode.UNAVAILABLE: Unavailable,

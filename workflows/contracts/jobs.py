@@ -232,7 +232,8 @@ class Job(Tolerant):
     ``sequence`` grows with each write of the owning workflow; a store refuses an older or repeated one.
     ``fingerprint`` is a digest of the creating request, to tell a repeated one from another with the same key.
     ``deployment_id``: of the deployment that runs it, which alone moves it; nobody can say it from outside, as a label.
-    ``signature``: the control plane's, for agents that run nothing else.
+    ``signature``: the control plane's, for agents that run nothing else. ``…_removed_at``: when its logs, its artifacts
+    were removed by policy.
     """
 
     job_id: str
@@ -279,6 +280,8 @@ class Job(Tolerant):
     fingerprint: str | None = None
     deployment_id: str | None = Field(default=None, exclude_if=lambda value: value is None)
     signature: SpecSignature | None = Field(default=None, exclude_if=lambda value: value is None)
+    logs_removed_at: Millis | None = Field(default=None, exclude_if=lambda value: value is None)
+    artifacts_removed_at: Millis | None = Field(default=None, exclude_if=lambda value: value is None)
     sequence: int = 0
 
     def summary(self) -> JobSummary:

@@ -71,7 +71,9 @@ JobPage = Page[JobSummary]
 
 
 class QueueStats(Tolerant):
-    """The queue in numbers, since the beginning. Times in seconds; None where nothing was measured yet.
+    """The queue in numbers, since the beginning: also of jobs that were removed by policy, in their last state.
+
+    Times in seconds; None where nothing was measured yet.
 
     p95 comes from a histogram: it is the upper edge of the bucket that holds the 95th percentile.
     """

@@ -35,6 +35,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "ServiceWorkflow": Kind.OTHER,
     "PolicyDecisionWorkflow": Kind.OTHER,
     "RepairWorkflow": Kind.OTHER,
+    "SweepWorkflow": Kind.OTHER,
     "AgentTaskWorkflow": Kind.OTHER,
 }
 """Our workflow types: a namespace may be shared with others'."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from activities.bounded import gather_bounded
 from activities.stores.dynamo.client import AwsClients, WriteConflict
+from activities.stores.dynamo.table import ALL_LIST, partition, place, shards_of
 from workflows.contracts.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -77,6 +78,28 @@ async def query_some(
     request["KeyConditionExpression"] = "list_shard = :list AND place > :behind"
     request["ExpressionAttributeValues"] = {":list": {"S": list_shard}, ":behind": {"S": behind}}
     return await _query(clients, request, count)
+
+
+async def oldest(
+    clients: AwsClients, table: str, text: str, behind: str, until: int, limit: int
+) -> list[tuple[str, str]]:
+    """The first ``limit`` entries of the list ``all`` before ``until`` (ms) behind a place, oldest first: their places
+    and their attribute ``text``. Read consistently. Raises Unavailable.
+    """
+
+    async def of_shard(shard: int) -> list[Item]:
+        request = _request(table, partition(ALL_LIST, shard), ("place", text))
+        request["KeyConditionExpression"] = "list_shard = :list AND place BETWEEN :behind AND :until"
+        request["ExpressionAttributeValues"] = {
+            ":list": {"S": partition(ALL_LIST, shard)},
+            ":behind": {"S": behind or "0"},
+            ":until": {"S": place(until, "")},
+        }
+        return await _query(clients, request, limit + 1)
+
+    shards = await asyncio.gather(*(of_shard(shard) for shard in range(shards_of(ALL_LIST))))
+    found = [(item["place"]["S"], item[text]["S"]) for items in shards for item in items]
+    return sorted(each for each in found if each[0] > behind)[:limit]
 
 
 def _request(table: str, list_shard: str, attributes: Sequence[str]) -> "QueryInputTypeDef":

@@ -1,12 +1,15 @@
 """DeploymentStore on DynamoDB: one transaction per write, one read per get, no Scan, as for jobs."""
 
+import builtins
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from activities.stores.documents import dump_deployment, load_deployment, load_deployment_summaries
+from activities.stores.dynamo.batches import oldest
 from activities.stores.dynamo.client import AwsClients
 from activities.stores.dynamo.events import RecordEvents, write_with_events
 from activities.stores.dynamo.items import (
+    Item,
     counter_addition,
     document_attribute,
     is_new,
@@ -23,13 +26,14 @@ from activities.stores.dynamo.table import (
     DeploymentTables,
     counter_shard,
     deployment_day_counter,
+    list_shard,
     place,
     service_list,
     status_list,
 )
-from activities.stores.dynamo.transactions import read_counters, read_item
+from activities.stores.dynamo.transactions import RecordPlace, read_counters, read_item, remove_as_read
 from activities.stores.found_by import matches_deployment
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces import Placed, WriteOutcome
 from activities.stores.packing import check_summary
 from activities.stores.statistics import day_end, day_of
 from workflows.contracts.deployments.deployment import (
@@ -38,6 +42,7 @@ from workflows.contracts.deployments.deployment import (
     DeploymentQuery,
     DeploymentStats,
     DeploymentStatus,
+    DeploymentSummary,
     DeploymentWrite,
 )
 
@@ -83,6 +88,24 @@ class DynamoDeploymentStore:
             looked_at=listed.looked_at,
         )
 
+    async def oldest(self, behind: str, until: int, limit: int) -> builtins.list[Placed[DeploymentSummary]]:
+        """See DeploymentStore."""
+        found = await oldest(self._clients, self._tables.deployment_lists, "summary", behind, until, limit)
+        summaries = load_deployment_summaries([text for _, text in found])
+        return [Placed(place, summary) for (place, _), summary in zip(found, summaries, strict=True)]
+
+    async def remove(self, deployment: Deployment) -> bool:
+        """See DeploymentStore."""
+        name, tables = deployment.deployment_id, self._tables
+
+        def entries(stored: Item) -> builtins.list[Item]:
+            names = _lists(deployment.service_name, DeploymentStatus(stored["footprint"]["S"]))
+            at = {"S": place(deployment.created_at, name)}
+            return [{"list_shard": {"S": list_shard(each, name)}, "place": at} for each in names]
+
+        record = RecordPlace(tables.deployments, _key(name), tables.deployment_lists)
+        return await remove_as_read(self._clients, record, deployment.sequence, entries)
+
     async def stats(self) -> DeploymentStats:
         """See DeploymentStore."""
         counters = await read_counters(self._clients, self._tables.statistics, DEPLOYMENTS_COUNTER)
@@ -125,7 +148,7 @@ class DeploymentItems:
         condition = is_new(DEPLOYMENT_IS_NEW) if before is None else is_newer(sequence, before.value)
         put = {"Put": {"TableName": self._tables.deployments, "Item": self._item, **condition}}
         were = () if before is None else (status_list(before),)
-        now = (ALL_LIST, service_list(self._deployment.service_name), status_list(self._deployment.status))
+        now = _lists(self._deployment.service_name, self._deployment.status)
         moves = list_moves(self._tables.deployment_lists, name, self._entry, were, now)
         return [put, *moves, *self._counter_actions(before)]
 
@@ -141,6 +164,11 @@ class DeploymentItems:
         elif before is not deployment.status:
             moved = {before.value: -1, deployment.status.value: 1}
             yield counter_addition(table, DEPLOYMENTS_COUNTER, shard, moved)
+
+
+def _lists(service_name: str, status: DeploymentStatus) -> tuple[str, ...]:
+    """All lists in which a deployment has an entry."""
+    return (ALL_LIST, service_list(service_name), status_list(status))
 
 
 def _key(deployment_id: str) -> dict[str, Any]:

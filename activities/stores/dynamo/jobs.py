@@ -2,13 +2,14 @@
 is tried in ``transactions``.
 """
 
+import builtins
 from collections.abc import Sequence
 
 from activities.stores.documents import load_summaries
-from activities.stores.dynamo.batches import get_batch
+from activities.stores.dynamo.batches import get_batch, oldest
 from activities.stores.dynamo.client import AwsClients
 from activities.stores.dynamo.events import RecordEvents, write_with_events
-from activities.stores.dynamo.items import RecordWrite, Stored, counter_key, read_record
+from activities.stores.dynamo.items import RecordWrite, Stored, counter_key, entry_keys, read_record
 from activities.stores.dynamo.job_lists import JobLists
 from activities.stores.dynamo.table import (
     AGENT_COUNTER_SHARDS,
@@ -18,10 +19,10 @@ from activities.stores.dynamo.table import (
     agent_counter,
     day_counter,
 )
-from activities.stores.dynamo.transactions import read_counters, read_item
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.dynamo.transactions import RecordPlace, read_counters, read_item, remove_as_read
+from activities.stores.interfaces import Placed, WriteOutcome
 from activities.stores.statistics import day_stats, expected_footprint, queue_stats
-from workflows.contracts.jobs import Job
+from workflows.contracts.jobs import Job, JobSummary
 from workflows.contracts.records import DayStats, JobPage, JobQuery, JobWrite, QueueStats
 
 
@@ -64,6 +65,17 @@ class DynamoJobStore:
             stopped_early=listed.stopped_early,
             looked_at=listed.looked_at,
         )
+
+    async def oldest(self, behind: str, until: int, limit: int) -> builtins.list[Placed[JobSummary]]:
+        """See JobStore."""
+        found = await oldest(self._clients, self._tables.job_lists, "summary", behind, until, limit)
+        summaries = load_summaries([text for _, text in found])
+        return [Placed(place, summary) for (place, _), summary in zip(found, summaries, strict=True)]
+
+    async def remove(self, job: Job) -> bool:
+        """See JobStore."""
+        place = RecordPlace(self._tables.jobs, _key(job.job_id), self._tables.job_lists)
+        return await remove_as_read(self._clients, place, job.sequence, lambda stored: entry_keys(job, stored))
 
     async def queue_stats(self) -> QueueStats:
         """See JobStore."""

@@ -22,7 +22,8 @@ embedded server answers a query of an index by reading the whole table (34 ms at
 ``statistics`` (keys ``counter``, ``shard``): counters, spread over COUNTER_SHARDS items each, because a transaction
 excludes every other on the same item. ``queue`` are the queue's, ``day#2026-11-21`` a day's, which expire;
 ``deployments`` and ``deployments#2026-11-21`` are the deployments'. ``agent#…`` counts what an agent has completed, in
-fewer items, since a page of agents reads all of them; they expire when the agent has completed nothing for long.
+fewer items, since a page of agents reads all of them; they expire when the agent has completed nothing for long. One
+item is no counter: ``sweeps`` holds how far the sweeps are, in ``document``.
 
 ``deployments`` and ``deployment_lists`` are like those of jobs; the ``footprint`` is the status, the lists are ``all``,
 ``status#…`` and ``service#…``.
@@ -73,6 +74,7 @@ QUEUE_COUNTER: Final = "queue"
 DEPLOYMENTS_COUNTER: Final = "deployments"
 PRESENT: Final = "present"
 RECORD_PLACE: Final = "record"
+SWEEP_COUNTER: Final = "sweeps"
 SEEN_PLACE: Final = "seen"
 HEAD_PLACE: Final = "head"
 DAY_RETENTION_SECONDS: Final = 400 * 24 * 3600
@@ -93,6 +95,8 @@ MARKS_FOLLOW: Final = "#marks = :before"
 """The stored marks are those that were read."""
 SEQUENCE_IS_NEWER: Final = "#sequence < :sequence AND #footprint = :footprint"
 """The stored record is older, and it has contributed to counters and lists what this write takes back."""
+IS_AS_READ: Final = "#sequence = :sequence AND #footprint = :footprint"
+"""The stored record is the one that was read."""
 DEPLOYMENT_IS_NEW: Final = "attribute_not_exists(deployment_id)"
 """The deployment has no record yet."""
 ENVIRONMENT_IS_NEWER: Final = "attribute_not_exists(service_name) OR #sequence < :sequence"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from activities.stores.dynamo.client import AwsClients, ConditionFailed, WriteConflict
 from activities.stores.dynamo.items import Item
-from activities.stores.dynamo.table import TTL_ATTRIBUTE
+from activities.stores.dynamo.table import IS_AS_READ, TTL_ATTRIBUTE
 from activities.stores.interfaces import WriteOutcome
 from activities.stores.statistics import add_up
 from workflows.contracts.errors import Unavailable
@@ -32,6 +32,15 @@ class Guess(Generic[F]):
 
     before: F | None = None
     kept_events: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPlace:
+    """Where a record is, and the table of the lists that it is found by."""
+
+    table: str
+    key: Item
+    lists: str
 
 
 async def write_in_order(
@@ -59,6 +68,34 @@ async def write_in_order(
         else:
             return WriteOutcome.APPLIED
     raise Unavailable(f"{what} could not be written: {_ROUNDS} times another write was faster. Try again later.")
+
+
+async def remove_as_read(
+    clients: AwsClients, place: RecordPlace, sequence: int, entries: Callable[[Item], Sequence[Item]]
+) -> bool:
+    """Remove a record of this sequence with its entries. False: it has another one. True also when it is gone.
+
+    ``entries``: the keys of those of a record as it is stored. Raises Unavailable.
+    """
+    for attempt in range(_ROUNDS):
+        stored = await read_item(clients, place.table, place.key, "sequence", "footprint", "found_by")
+        if stored is None or int(stored["sequence"]["N"]) != sequence:
+            return stored is None
+        record = {
+            "TableName": place.table,
+            "Key": place.key,
+            "ConditionExpression": IS_AS_READ,
+            "ExpressionAttributeNames": {"#sequence": "sequence", "#footprint": "footprint"},
+            "ExpressionAttributeValues": {":sequence": stored["sequence"], ":footprint": stored["footprint"]},
+        }
+        rest = [{"Delete": {"TableName": place.lists, "Key": key}} for key in entries(stored)]
+        try:
+            await transact(clients, [{"Delete": record}, *rest])
+        except (ConditionFailed, WriteConflict):
+            await asyncio.sleep(random.uniform(0.002, 0.01 * 2 ** min(attempt, 5)))  # noqa: S311 - not a secret
+        else:
+            return True
+    raise Unavailable(f"A record of {place.table} could not be removed: {_ROUNDS} times another write was faster.")
 
 
 async def transact(clients: AwsClients, actions: Sequence[dict[str, Any]]) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import BinaryIO, Final
 
+from activities.stores.interfaces import Amount
 from activities.stores.paths import check_artifact_path
 from workflows.contracts.errors import NotFound
 from workflows.contracts.jobs import ArtifactRef
@@ -44,3 +45,14 @@ class MemoryArtifactStore:
             )
         for begin in range(0, len(found[1]), _PIECE_BYTES):
             yield found[1][begin : begin + _PIECE_BYTES]
+
+    async def stored(self, job_id: str) -> Amount:
+        """See ArtifactStore."""
+        found = [ref for key, files in self._files.items() if key[0] == job_id for ref, _ in files.values()]
+        return Amount(len(found), sum(ref.size for ref in found))
+
+    async def remove(self, job_id: str) -> Amount:
+        """See ArtifactStore."""
+        took = await self.stored(job_id)
+        self._files = {key: files for key, files in self._files.items() if key[0] != job_id}
+        return took

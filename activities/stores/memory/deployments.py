@@ -1,12 +1,13 @@
 """DeploymentStore in memory, for unit tests. No ``await`` stands between a read and the write that follows from it."""
 
+import builtins
 from collections import Counter
 
 from activities.stores.documents import dump_deployment, load_deployment
 from activities.stores.found_by import matches_deployment
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces import Placed, WriteOutcome
 from activities.stores.memory.events import MemoryEventStore
-from activities.stores.memory.pages import newest_first
+from activities.stores.memory.pages import newest_first, oldest
 from activities.stores.packing import check_summary, pack, unpack
 from activities.stores.statistics import day_of
 from workflows.contracts.deployments.deployment import (
@@ -15,6 +16,7 @@ from workflows.contracts.deployments.deployment import (
     DeploymentQuery,
     DeploymentStats,
     DeploymentStatus,
+    DeploymentSummary,
     DeploymentWrite,
 )
 
@@ -55,13 +57,26 @@ class MemoryDeploymentStore:
         deployments = [
             each for each in map(_load, self._documents.values()) if matches_deployment(query, each.summary())
         ]
-        page, cursor = newest_first(query, deployments, lambda each: (each.created_at, each.deployment_id))
+        page, cursor = newest_first(query, deployments, _place)
         return DeploymentPage(items=[each.summary() for each in page], next_cursor=cursor)
+
+    async def oldest(self, behind: str, until: int, limit: int) -> builtins.list[Placed[DeploymentSummary]]:
+        """See DeploymentStore."""
+        found = oldest(map(_load, self._documents.values()), _place, behind, until, limit)
+        return [Placed(place, deployment.summary()) for place, deployment in found]
+
+    async def remove(self, deployment: Deployment) -> bool:
+        """See DeploymentStore."""
+        stored = await self.get(deployment.deployment_id)
+        if stored is not None and stored.sequence != deployment.sequence:
+            return False
+        self._documents.pop(deployment.deployment_id, None)
+        return True
 
     async def stats(self) -> DeploymentStats:
         """See DeploymentStore."""
         by_status = {status: count for status, count in self._states.items() if count}
-        return DeploymentStats(total=len(self._documents), by_status=by_status)
+        return DeploymentStats(total=self._days.total(), by_status=by_status)
 
     async def day_count(self, day: str) -> int:
         """See DeploymentStore."""
@@ -70,3 +85,7 @@ class MemoryDeploymentStore:
 
 def _load(kept: str | bytes) -> Deployment:
     return load_deployment(unpack(kept))
+
+
+def _place(deployment: Deployment) -> tuple[int, str]:
+    return (deployment.created_at, deployment.deployment_id)

@@ -1,15 +1,16 @@
 """JobStore in memory, for unit tests. No ``await`` stands between a read and the write that follows from it."""
 
+import builtins
 from collections import Counter
 from collections.abc import Sequence
 
 from activities.stores.documents import dump_job, load_job
 from activities.stores.found_by import labels_match, matches, require_allowed
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces import Placed, WriteOutcome
 from activities.stores.memory.events import MemoryEventStore
-from activities.stores.memory.pages import newest_first
+from activities.stores.memory.pages import newest_first, oldest
 from activities.stores.statistics import Footprint, day_stats, deltas, queue_stats
-from workflows.contracts.jobs import Job
+from workflows.contracts.jobs import Job, JobSummary
 from workflows.contracts.records import DayStats, JobPage, JobQuery, JobWrite, QueueStats
 
 
@@ -43,6 +44,19 @@ class MemoryJobStore:
         jobs = [job for job in jobs if matches(query, job.summary())]
         page, cursor = newest_first(query, jobs, _place)
         return JobPage(items=[job.summary() for job in page], next_cursor=cursor)
+
+    async def oldest(self, behind: str, until: int, limit: int) -> builtins.list[Placed[JobSummary]]:
+        """See JobStore."""
+        found = oldest(map(load_job, self._documents.values()), _place, behind, until, limit)
+        return [Placed(place, job.summary()) for place, job in found]
+
+    async def remove(self, job: Job) -> bool:
+        """See JobStore."""
+        stored = await self.get(job.job_id)
+        if stored is not None and stored.sequence != job.sequence:
+            return False
+        self._documents.pop(job.job_id, None)
+        return True
 
     async def queue_stats(self) -> QueueStats:
         """See JobStore."""

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 
 from activities.stores.chunks import ReadPlan, StoredPiece, check_chunk, clip
-from activities.stores.interfaces import LinePlace, LogChunk, LogExtent
+from activities.stores.interfaces import Amount, LinePlace, LogChunk, LogExtent
 from activities.stores.lines import behind_newline
 
 
@@ -45,6 +45,17 @@ class MemoryLogStore:
         total = data.count(b"\n") + (0 if data.endswith(b"\n") or not data else 1)
         numbers = [line if line > 0 else max(1, total + 1 + line) for line in lines]
         return [LinePlace(number, _begin(data, number, total), total) for number in numbers]
+
+    async def stored(self, job_id: str) -> Amount:
+        """See LogStore."""
+        chunks = [chunk for key, found in self._chunks.items() if key[0] == job_id for chunk in found.values()]
+        return Amount(len(chunks), sum(len(chunk.data) for chunk in chunks))
+
+    async def remove(self, job_id: str) -> Amount:
+        """See LogStore."""
+        took = await self.stored(job_id)
+        self._chunks = {key: found for key, found in self._chunks.items() if key[0] != job_id}
+        return took
 
     async def compact(self, job_id: str, attempt: int) -> bool:
         """See LogStore."""

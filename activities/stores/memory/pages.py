@@ -24,6 +24,14 @@ def by_name(query: ListQuery, items: Iterable[T], name: Callable[[T], str]) -> t
     return _page(query, [item for item in ordered if after is None or name(item) > after[1]], lambda x: (0, name(x)))
 
 
+def oldest(
+    items: Iterable[T], place: Callable[[T], tuple[int, str]], behind: str, until: int, limit: int
+) -> list[tuple[str, T]]:
+    """The first ``limit`` before ``until`` (ms) behind a place, oldest first, with their places."""
+    placed = sorted(((f"{at:015d}#{name}", item) for item in items for at, name in [place(item)]), key=lambda x: x[0])
+    return [(at, item) for at, item in placed if behind < at < f"{until:015d}"][:limit]
+
+
 def _page(query: ListQuery, rest: list[T], place: Callable[[T], tuple[int, str]]) -> tuple[list[T], str | None]:
     page = rest[: query.limit]
     if len(rest) <= query.limit:

@@ -4,21 +4,27 @@ The bucket's creation is here too; logs share the bucket.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from activities.stores.dynamo.client import AwsClients, Exists, Missing
+from activities.stores.interfaces import Amount
 from activities.stores.paths import can_be_kept, check_artifact_path
+from activities.stores.s3.prefixes import ARTIFACTS, amount_under, remove_under
 from workflows.contracts.errors import NotFound, Unavailable
 from workflows.contracts.jobs import ArtifactRef
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CreateBucketRequestTypeDef
 
+logger = logging.getLogger(__name__)
+
 _PIECE_BYTES: Final = 256 * 1024
 _HEADS: Final = 8
 """How many objects of a list are looked at at the same time."""
 _DEFAULT_REGION: Final = "us-east-1"
+_UPLOAD_DAYS: Final = 7
 
 
 class S3ArtifactStore:
@@ -81,6 +87,14 @@ class S3ArtifactStore:
         finally:
             body.close()
 
+    async def stored(self, job_id: str) -> Amount:
+        """See ArtifactStore."""
+        return await amount_under(self._clients, self._bucket, f"{ARTIFACTS}{job_id}/")
+
+    async def remove(self, job_id: str) -> Amount:
+        """See ArtifactStore."""
+        return await remove_under(self._clients, self._bucket, f"{ARTIFACTS}{job_id}/")
+
     async def _ref(self, prefix: str, path: str) -> ArtifactRef | None:
         try:
             head = await self._clients.call_s3(self._clients.s3.head_object, Bucket=self._bucket, Key=prefix + path)
@@ -101,6 +115,24 @@ async def create_bucket(clients: AwsClients, bucket: str) -> None:
             await clients.call_s3(clients.s3.create_bucket, **request)
         except Exists:
             return  # another process was faster
+        await _end_uploads(clients, bucket)
+
+
+async def _end_uploads(clients: AwsClients, bucket: str) -> None:
+    """Of an upload in parts whose process died, the parts go by themselves, where the server knows such rules."""
+    rule = {
+        "ID": "abandoned-uploads",
+        "Status": "Enabled",
+        "Filter": {"Prefix": ""},
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": _UPLOAD_DAYS},
+    }
+    configuration: Any = {"Rules": [rule]}
+    try:
+        await clients.call_s3(
+            clients.s3.put_bucket_lifecycle_configuration, Bucket=bucket, LifecycleConfiguration=configuration
+        )
+    except Exception as error:
+        logger.warning("uploads that nobody ends stay in the bucket", extra={"bucket": bucket, "because": str(error)})
 
 
 def _prefix(job_id: str, attempt: int) -> str:

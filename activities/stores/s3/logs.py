@@ -12,10 +12,11 @@ from typing import Any, Final
 
 from activities.stores.chunks import PlannedPiece, ReadPlan, StoredPiece, check_chunk, clip, marks_between
 from activities.stores.dynamo.client import AwsClients, Missing
-from activities.stores.interfaces import LinePlace, LogChunk, LogExtent
+from activities.stores.interfaces import Amount, LinePlace, LogChunk, LogExtent
 from activities.stores.s3.compaction import compact
 from activities.stores.s3.log_lines import places_of_lines
 from activities.stores.s3.log_objects import LogHeader, LogObjects
+from activities.stores.s3.prefixes import LOGS, amount_under, remove_under
 from workflows.contracts.attempts import MAX_CHUNK_BYTES
 from workflows.contracts.errors import Unavailable
 
@@ -81,6 +82,14 @@ class S3LogStore:
                 if missing.details["aws"] == "NoSuchBucket":
                     raise
         raise Unavailable("The log was compacted while a line was looked for; ask again.")
+
+    async def stored(self, job_id: str) -> Amount:
+        """See LogStore."""
+        return await amount_under(self._clients, self._bucket, f"{LOGS}{job_id}/")
+
+    async def remove(self, job_id: str) -> Amount:
+        """See LogStore."""
+        return await remove_under(self._clients, self._bucket, f"{LOGS}{job_id}/")
 
     async def compact(self, job_id: str, attempt: int) -> bool:
         """See LogStore."""

@@ -13,6 +13,7 @@ from api.attempts.ports import AttemptPortsDep
 from api.http.answers import json_answer
 from api.http.ids import JobId
 from api.jobs.schemas import ArtifactList
+from api.logs.removed import require_artifacts
 from api.logs.routes import SAFE_HEADERS
 from workflows.contracts.base import Frozen
 from workflows.contracts.errors import NotFound
@@ -35,7 +36,9 @@ WhichAttempt = Annotated[AttemptQuery, Query()]
 @router.get("/{job_id}/artifacts", response_model=ArtifactList, summary="List an attempt's artifacts")
 async def list_artifacts(job_id: JobId, ports: AttemptPortsDep, which: WhichAttempt) -> Response:
     """By path. Uploaded files are listed while the attempt still runs."""
-    number = _number(await ports.reader.get(job_id), which.attempt)
+    job = await ports.reader.get(job_id)
+    require_artifacts(job)
+    number = _number(job, which.attempt)
     items = await ports.artifacts.list(job_id, number)
     return json_answer(ArtifactList(attempt=number, items=items).model_dump_json().encode())
 
@@ -54,6 +57,7 @@ async def list_artifacts(job_id: JobId, ports: AttemptPortsDep, which: WhichAtte
 async def get_artifact(job_id: JobId, path: str, ports: AttemptPortsDep, which: WhichAttempt) -> Response:
     """``ETag`` is the file's SHA-256."""
     job = await ports.reader.get(job_id)
+    require_artifacts(job)
     number = _number(job, which.attempt)
     # The record knows the first files of an ended attempt; the others only the store does, at another request.
     reported = [ref for tried in job.attempts if tried.number == number for ref in tried.artifacts]

@@ -97,6 +97,8 @@ def print_job(job: Job, api: ApiClient, *, waits_for: str | None = None) -> None
             ("Labels", ", ".join(f"{key}={value}" for key, value in job.labels.items()) or None),
             ("Tags", ", ".join(job.tags) or None),
             ("Retry of", job.retry_of),
+            ("Log", _removed(job.logs_removed_at)),
+            ("Artifacts", _removed(job.artifacts_removed_at)),
         ]
     )
     for number, step in enumerate(job.steps, 1):
@@ -114,6 +116,10 @@ def print_job(job: Job, api: ApiClient, *, waits_for: str | None = None) -> None
     say("\nNext")
     for line in next_steps(job, api):
         say(f"  {line}")
+
+
+def _removed(at: int | None) -> str | None:
+    return None if at is None else f"removed by policy on {_moment(at)}"
 
 
 def next_steps(job: Job, api: ApiClient) -> list[str]:
@@ -136,11 +142,12 @@ def next_steps(job: Job, api: ApiClient) -> list[str]:
                 f"Give it up: `{api.command(f'dlq discard {job.job_id} --reason …')}`",
             ]
         case JobStatus.SUCCESS:
-            lines.append(logs)
-            if last is not None and last.artifacts:
+            lines += [logs] if job.logs_removed_at is None else []
+            if last is not None and last.artifacts and job.artifacts_removed_at is None:
                 lines.append(f"Its artifacts: `{api.command(f'job artifacts {job.job_id}')}`")
         case _:
-            lines += [logs, f"Run it again: `{api.command(f'job retry {job.job_id}')}`"]
+            lines += [logs] if job.logs_removed_at is None else []
+            lines += [f"Run it again: `{api.command(f'job retry {job.job_id}')}`"]
     return lines
 
 

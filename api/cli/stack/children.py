@@ -119,9 +119,9 @@ def process_specs(options: Options, data: DataDir, aws: Hidden | None = None) ->
         **_approvals(data), _PUBLIC_ADDRESS: options.gateway_address,
         "HYBRIDCI_GATEWAY_CA_FILE": str(Certificates(data.root).authority),
         "HYBRIDCI_TEMPORAL_UI_ORIGIN": options.temporal_ui, "HYBRIDCI_ADMIN_OWNER": _local_person(),
-        "HYBRIDCI_DISK_FOLDERS": f"{data.root},{tempfile.gettempdir()}",
+        "HYBRIDCI_DISK_FOLDERS": f"{data.root},{tempfile.gettempdir()}", "HYBRIDCI_STORAGE_FOLDER": str(data.root),
     }  # fmt: skip
-    worker = {**store, **_temporal(options), **_signing(), **_approvals(data)}
+    worker = {**store, **_temporal(options), **_signing(), **_approvals(data), **_retention()}
     worker["HYBRIDCI_ALLOW_UNVERIFIED"] = "true"
     answers = partial(_answers, host=options.reachable_host, port=options.api_port)
     return [
@@ -215,6 +215,11 @@ def _of_the_api() -> dict[str, str]:
 def _signing() -> dict[str, str]:
     """The key that signs what deployments run is the worker's alone."""
     return {_SPEC_KEY: os.environ[_SPEC_KEY]} if os.environ.get(_SPEC_KEY) else {}
+
+
+def _retention() -> dict[str, str]:
+    """How long what has ended is kept."""
+    return {name: value for name, value in os.environ.items() if name.startswith("HYBRIDCI_KEEP_")}
 
 
 def _approvals(data: DataDir) -> dict[str, str]:

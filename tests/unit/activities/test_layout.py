@@ -39,6 +39,7 @@ CHAINS = {
         "resume_agent", "deregister_agent", "retrieve_agent", "list_agents", "list_pool_agents",
     ],
     "pools": ["scale_pool", "retrieve_pool", "list_pools", "list_demands"],
+    "retention": ["remove_job", "remove_logs", "remove_artifacts", "remove_deployment"],
     "credentials": [
         "issue_credential", "rotate_credential", "revoke_credential", "retrieve_credential", "list_credentials",
     ],

@@ -449,6 +449,16 @@ class WorkflowRepaired(Details):
     resets: int
 
 
+class StorageSwept(Details):
+    """How many of each kind, how many bytes of logs and artifacts; the ages by which they went, in seconds."""
+
+    TYPES = (EventType.STORAGE_SWEPT,)
+    removed: dict[str, int]
+    size: int
+    ages: dict[str, int | None]
+    live_versions: int
+
+
 _ALL: Final = (
     JobSubmitted, JobAmended, JobCompleted, JobEdited, JobRedriven, JobsBulkRedriven,
     JobEnded, AttemptBegun, AttemptEnded, MetricRecorded, AgentUpdated, AddressAdded, WebhookTold, ConfigKnown,
@@ -457,7 +467,7 @@ _ALL: Final = (
     ServiceApplied, PolicyChanged, PolicyChangeRequested, PolicyChangeRejected, PolicyChangeDropped,
     AgentRegistered, AgentRelabelled, AgentPaused, PoolScaled, PoolKeysPinned, TaskAsked,
     CredentialIssued, CredentialClaimed, CredentialRotated, CredentialRevoked,
-    WorkflowStuck, WorkflowRecovered, WorkflowRepaired,
+    WorkflowStuck, WorkflowRecovered, WorkflowRepaired, StorageSwept,
 )  # fmt: skip
 WITH_DETAILS: Final[dict[EventType, type[Details]]] = {event: details for details in _ALL for event in details.TYPES}
 """The types that are written with a model."""

@@ -147,6 +147,8 @@ class EventType(StrEnum):
     CONFIG_INSTALLED = "config.installed", "The access policy of this installation is known for the first time."
     CONFIG_UPDATED = "config.updated", "The access policy of this installation is another one."
 
+    STORAGE_SWEPT = "storage.swept", "What was older than the policy says was removed."
+
     WORKFLOW_STUCK = "workflow.stuck", "A workflow cannot go on."
     WORKFLOW_RECOVERED = "workflow.recovered", "It goes on again, or has ended."
     WORKFLOW_REPAIRED = "workflow.repaired", "It was repaired."
