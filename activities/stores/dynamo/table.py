@@ -31,7 +31,8 @@ fewer items, since a page of agents reads all of them; they expire when the agen
 ``deployment#…``, ``job#…`` and ``agent#…``, by its time, with what lists are filtered by. A ``seen#<event_id>`` item
 says that the event is kept, so that it is kept once. In the order in which they were kept they stand in
 ``feed#<shard>``, numbered from 1 without a gap; ``head#<shard>`` has the last number given, ``subject#<subject>`` the
-number, hash and place of a subject's last event (see ``feed``).
+number, hash and place of a subject's last event (see ``feed``). ``seals`` has the seals by their numbers, and
+``sent`` up to which number they were sent elsewhere (see ``evidence``).
 
 ``agents`` (keys ``list_shard``, ``place``): each agent's record (``agent#<id>``, ``record``) with its ``document``,
 ``revision`` and ``pool``, and the document again, by id, in the lists ``all`` and ``pool#<pool>``, all in one
@@ -67,6 +68,8 @@ PRESENT: Final = "present"
 RECORD_PLACE: Final = "record"
 SEEN_PLACE: Final = "seen"
 HEAD_PLACE: Final = "head"
+SEALS_LIST: Final = "seals"
+SENT_LIST: Final = "sent"
 DAY_RETENTION_SECONDS: Final = 400 * 24 * 3600
 AGENT_RETENTION_SECONDS: Final = 400 * 24 * 3600
 AGENT_COUNTER_SHARDS: Final = 4
@@ -91,6 +94,10 @@ NUMBER_FOLLOWS: Final = "#number = :before"
 """Nobody has given a number since this one."""
 NUMBER_IS_FIRST: Final = "attribute_not_exists(list_shard)"
 """Nobody has given a number yet."""
+SEAL_IS_NEW: Final = "attribute_not_exists(list_shard)"
+"""No seal has this number yet."""
+SENT_FURTHER: Final = "attribute_not_exists(list_shard) OR #number < :number"
+"""Seals were not sent further than this before."""
 CREDENTIAL_IS_NEW: Final = "attribute_not_exists(list_shard)"
 """The credential has no record yet."""
 REVISION_FOLLOWS: Final = "#revision = :before"
@@ -112,6 +119,7 @@ Keys = Mapping[str, Literal["S", "N"]]
 """A table's keys, the partition's first, with their types."""
 _LIST_KEYS: Final[Keys] = {"list_shard": "S", "place": "S"}
 _COUNTER_KEYS: Final[Keys] = {"counter": "S", "shard": "N"}
+FEED_PREFIX: Final = "feed#"
 _SERVICE_LIST: Final = "service#"
 _DEPLOYMENT_LIST: Final = "deployment#"
 _JOB_LIST: Final = "job#"
@@ -249,7 +257,7 @@ def seen_list(event_id: str) -> str:
 
 def feed_list(shard: int) -> str:
     """Where the events of a shard of the feed are, by their numbers."""
-    return f"feed#{shard}"
+    return f"{FEED_PREFIX}{shard}"
 
 
 def head_list(shard: int) -> str:

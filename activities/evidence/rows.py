@@ -1,0 +1,52 @@
+"""The rows of one shard, read one after the other in pages, whatever somebody has put between them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from activities.stores.interfaces import EvidenceStore
+from workflows.contracts.audit.seals import NO_ROW, Leaf, StoredRow, row_place
+
+_MOST_ODD: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class RowsOfRange:
+    """What stands in a range of a shard: by number, and what has a place that nobody gives."""
+
+    by_number: dict[int, StoredRow]
+    odd: Sequence[StoredRow]
+
+    def leaves(self, behind: int, upto: int) -> list[Leaf]:
+        """The digests of the rows of all numbers of the range."""
+        found = self.by_number
+        return [row.leaf if (row := found.get(n)) is not None else NO_ROW for n in range(behind + 1, upto + 1)]
+
+
+class ShardReader:
+    """Reads a shard forwards. Holds one page."""
+
+    def __init__(self, store: EvidenceStore, shard: int, *, ahead: int = 0) -> None:
+        """``ahead``: so many numbers beyond what is asked for are read with it, for the next time."""
+        self._store, self._shard, self._ahead = store, shard, ahead
+        self._held: list[StoredRow] = []
+        self._read_to = row_place(0)
+        self._begun = False
+
+    async def take(self, behind: int, upto: int) -> RowsOfRange:
+        """The rows of the numbers above ``behind``, up to ``upto``: not before what was taken last. Raises Unavailable.
+
+        Of rows in odd places at most the first 1,000 are returned.
+        """
+        first, last = row_place(behind), row_place(upto)
+        if not self._begun or self._read_to < first:
+            self._held, self._read_to, self._begun = [], first, True
+        while self._read_to < last:
+            limit = row_place(upto + self._ahead)
+            page = await self._store.stored_rows(self._shard, self._read_to, limit)
+            self._read_to = page[-1].place if page else limit
+            self._held += page
+        taken = [row for row in self._held if first < row.place <= last]
+        self._held = [row for row in self._held if row.place > last]
+        by_number = {number: row for row in taken if (number := row.sequence) is not None}
+        return RowsOfRange(by_number, [row for row in taken if row.sequence is None][:_MOST_ODD])
