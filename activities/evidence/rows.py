@@ -4,10 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from activities.stores.documents import load_events
 from activities.stores.interfaces import EvidenceStore
+from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.audit.seals import NO_ROW, Leaf, StoredRow, row_place
 
 _MOST_ODD: Final = 1_000
+
+
+def event_of(row: StoredRow) -> AuditEvent | None:
+    """The row's event; None when its text is none."""
+    try:
+        return load_events([row.document])[0]
+    except (ValueError, IndexError, ArithmeticError, TypeError):
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +41,17 @@ class ShardReader:
         self._store, self._shard, self._ahead = store, shard, ahead
         self._held: list[StoredRow] = []
         self._read_to = row_place(0)
-        self._begun = False
+        self._taken_to: str | None = None
 
     async def take(self, behind: int, upto: int) -> RowsOfRange:
-        """The rows of the numbers above ``behind``, up to ``upto``: not before what was taken last. Raises Unavailable.
+        """The rows of the numbers above ``behind``, up to ``upto``. Raises Unavailable.
 
         Of rows in odd places at most the first 1,000 are returned.
         """
         first, last = row_place(behind), row_place(upto)
-        if not self._begun or self._read_to < first:
-            self._held, self._read_to, self._begun = [], first, True
+        if self._taken_to is None or self._read_to < first or first < self._taken_to:
+            self._held, self._read_to = [], first
+        self._taken_to = last
         while self._read_to < last:
             limit = row_place(upto + self._ahead)
             page = await self._store.stored_rows(self._shard, self._read_to, limit)

@@ -5,7 +5,7 @@ answer or throttles; nothing else is raised unless named. Times are epoch millis
 """
 
 import builtins
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import BinaryIO, Protocol
@@ -286,7 +286,7 @@ class EvidenceStore(Protocol):
         """Where the copies of an event must stand."""
         ...
 
-    def copies(self) -> AsyncIterator[Sequence[EventCopy]]:
+    def copies(self) -> AsyncGenerator[Sequence[EventCopy], None]:
         """All copies of all events in all lists, in any order, each once. Reads the whole table, a page at a time."""
         ...
 

@@ -116,9 +116,10 @@ class _DynamoIntruder:
         self._dynamodb, self._table = clients.dynamodb, table
 
     def put_row(self, row: StoredRow) -> None:
+        kind = "N" if row.number.isdecimal() else "S"
         item: dict[str, Any] = {
             "subject": {"S": row.subject},
-            "number": {"N": row.number},
+            "number": {kind: row.number},
             "event": {"S": row.document},
         }
         item |= {"before": {"S": row.before}, "after": {"S": row.after}} if row.after else {}

@@ -6,7 +6,7 @@ knows in which somebody has put one. Deliberately not here: how events are kept 
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef
 
 _ROWS: Final = 400
+_SCANNED: Final = 10_000
+"""Items of one answer: AWS ends it at 1 MB, the embedded server would send all there is."""
 _ROW_FIELDS: Final = ("place", "subject", "number", "before", "after", "event")
 _COPY_FIELDS: Final = ("list_shard", "place", "event")
 _SEAL_FIELDS: Final = ("place", "text", "signature", "leaves")
@@ -67,10 +69,11 @@ class DynamoEvidenceStore:
         """See EvidenceStore."""
         return [CopyName(partition, place) for partition, place in entries_of(event)]
 
-    async def copies(self) -> AsyncIterator[Sequence[EventCopy]]:
+    async def copies(self) -> AsyncGenerator[Sequence[EventCopy], None]:
         """See EvidenceStore."""
         request: Any = {
             "TableName": self._table,
+            "Limit": _SCANNED,
             "FilterExpression": "attribute_exists(#event) AND NOT begins_with(#list_shard, :feed)",
             "ExpressionAttributeValues": {":feed": {"S": FEED_PREFIX}},
             "ProjectionExpression": ", ".join(f"#{name}" for name in _COPY_FIELDS),

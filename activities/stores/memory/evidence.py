@@ -1,7 +1,7 @@
 """EvidenceStore in memory, over the events of the store in memory."""
 
 import builtins
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
 from activities.stores.documents import load_events
@@ -34,7 +34,7 @@ class MemoryEvidenceStore:
         """See EvidenceStore."""
         return [CopyName(_LIST, f"{event.at:015d}#{event.event_id}")]
 
-    async def copies(self) -> AsyncIterator[Sequence[EventCopy]]:
+    async def copies(self) -> AsyncGenerator[Sequence[EventCopy], None]:
         """See EvidenceStore."""
         yield [self._copy(event_id) for event_id in self._events.documents]
 

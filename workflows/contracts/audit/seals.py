@@ -241,7 +241,7 @@ class SealChain:
                 faults.append(ChainFault.PREVIOUS)
             if ChainFault.GAP not in faults and not self._continues(seal):
                 faults.append(ChainFault.RANGE)
-            self.heads = seal.sealed_heads
+        self.heads = None if seal is None else seal.sealed_heads
         self.number, self.hash = kept.number, kept.hash
         return seal, faults
 
@@ -262,7 +262,9 @@ class SealChain:
         return seal
 
     def _continues(self, seal: Seal) -> bool:
-        heads = dict(self.heads or {})
+        if self.heads is None:  # behind one that says nothing
+            return True
+        heads = dict(self.heads)
         for each in seal.ranges:
             if each.behind != heads.get(each.shard, 0) or each.upto <= each.behind:
                 return False
