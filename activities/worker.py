@@ -18,6 +18,9 @@ from temporalio.worker import Worker
 from activities.bootstrap import ControlActivities, NotConfiguredError, build_activities, check_configured
 from activities.clock import epoch_millis
 from activities.deployments.signing import SpecSigner, UnusableSigningKeyError
+from activities.evidence.elsewhere import check_seals_file
+from activities.evidence.keys import SealKey, UnusableSealKeyError
+from activities.evidence.watch import NO_KEY, open_watch
 from activities.repairs.watch import Watch
 from activities.sandbox import LeanSandbox
 from activities.settings import WorkerSettings
@@ -60,12 +63,14 @@ def run(settings: WorkerSettings) -> int:
     try:
         check_configured(settings)
         signer = SpecSigner.load(settings.spec_key_file)
-    except (NotConfiguredError, UnusableSigningKeyError) as error:
+        seal_key = SealKey.load(settings.seal_key_file)
+        check_seals_file(settings.seals_file)
+    except (NotConfiguredError, UnusableSigningKeyError, UnusableSealKeyError) as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_NOT_CONFIGURED
     setup_logging(settings.log_level, "worker")
     try:
-        asyncio.run(_work(settings, signer))
+        asyncio.run(_work(settings, signer, seal_key))
     except Exception:
         logger.critical("the control worker failed; its supervisor should start it again", exc_info=True)
         return EXIT_FAILED
@@ -103,21 +108,23 @@ class _StoppedEarlyError(Exception):
     """Told to stop before the worker was up."""
 
 
-async def _work(settings: WorkerSettings, signer: SpecSigner) -> None:
+async def _work(settings: WorkerSettings, signer: SpecSigner, seal_key: SealKey | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, stop.set)
     stores = open_stores(settings.stores)
     try:
-        await _serve(settings, stores, signer, stop)
+        await _serve(settings, stores, signer, seal_key, stop)
     except _StoppedEarlyError:
         logger.info("stopped before it was up")
     finally:
         await asyncio.to_thread(stores.close)
 
 
-async def _serve(settings: WorkerSettings, stores: Stores, signer: SpecSigner, stop: asyncio.Event) -> None:
+async def _serve(
+    settings: WorkerSettings, stores: Stores, signer: SpecSigner, seal_key: SealKey | None, stop: asyncio.Event
+) -> None:
     client = await _until_it_answers("Temporal", connect, stop)
     await _until_it_answers("the record store", stores.prepare, stop)
     await _until_it_answers("Temporal", lambda: register_search_attributes(client), stop)
@@ -127,6 +134,7 @@ async def _serve(settings: WorkerSettings, stores: Stores, signer: SpecSigner, s
         "namespace": client.namespace,
         "environment": settings.stores.environment,
         "signs_with": signer.key_id,
+        "seals_with": None if seal_key is None else seal_key.key_id,
     }
     secret = None if settings.approvals is None else settings.approvals.secret()
     repairs = RepairClient(client, Prover(secret))
@@ -135,11 +143,17 @@ async def _serve(settings: WorkerSettings, stores: Stores, signer: SpecSigner, s
     activities = build_activities(stores, client, signer=signer, approvals=settings.approvals)
     if secret is None:
         logger.warning(_BELIEVES_EVERYBODY)
+    if seal_key is None:
+        logger.warning(NO_KEY)
     async with build_worker(client, activities, settings):
         logger.info("control worker ready", extra=facts)
-        watching = asyncio.create_task(watch.run(), name="watch")
+        watching = [asyncio.create_task(watch.run(), name="watch")]
+        if seal_key is not None:
+            sealing = open_watch(stores.evidence, seal_key, epoch_millis, settings.seals_file, settings.seals_url)
+            watching.append(asyncio.create_task(sealing.run(), name="sealer"))
         await stop.wait()
-        watching.cancel()
+        for task in watching:
+            task.cancel()
         logger.info("stopping: takes nothing new, finishes what it does", extra=facts)
     logger.info("stopped", extra=facts)
 

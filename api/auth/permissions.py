@@ -143,6 +143,9 @@ _AGENTS: Final[Mapping[str, Need]] = {
 _ACCESS: Final[Mapping[str, Need]] = {
     "GET /api/events": Operation.AUDIT_READ,
     "GET /api/events/export": Operation.AUDIT_READ,
+    "GET /api/audit/seals": Operation.AUDIT_READ,
+    "GET /api/audit/verify": Operation.AUDIT_READ,
+    "GET /api/audit/report": Operation.AUDIT_READ,
     "POST /api/codec/decode": Operation.CODEC_USE,
     "POST /api/codec/encode": Operation.CODEC_USE,
     "POST /api/access/keys": Operation.ACCESS_MANAGE,
@@ -167,6 +170,7 @@ CHECKED_INSIDE: Final = frozenset(
         "GET /info",
         "GET /health/system",
         "GET /api/events",
+        "GET /api/audit/report",
         "POST /api/dashboard/jobs",
         "POST /api/queue/jobs",
         "POST /api/queue/jobs/batch",

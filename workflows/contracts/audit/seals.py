@@ -182,6 +182,20 @@ class SignedSeal(Tolerant):
         return leaves if digest_of(leaves) == sealed.digest else None
 
 
+class SentSeal(Tolerant):
+    """A seal as it stands elsewhere: what is signed, and the signature."""
+
+    number: int
+    text: str
+    signature: str
+
+
+class SealPage(Tolerant):
+    """Some seals, in order; none: there is no later one."""
+
+    items: list[SentSeal]
+
+
 def digest_of(leaves: Iterable[Leaf]) -> str:
     """The digest of a range, in hexadecimal."""
     digest = hashlib.sha256()
