@@ -43,8 +43,10 @@ class SealWatch:
     async def tick(self) -> None:
         """Once. What does not answer is told once, and tried again with the next tick."""
         await self._try("seal", self._seal)
-        for place in self._places:
-            await self._try(type(place).__name__, lambda place=place: copy_seals(self._sealer.store, place))
+        for number, place in enumerate(self._places, start=1):
+            await self._try(
+                f"{type(place).__name__} {number}", lambda place=place: copy_seals(self._sealer.store, place)
+            )
 
     async def _seal(self) -> None:
         for _ in range(_SEALS_A_TICK):

@@ -115,7 +115,7 @@ def _seal_words(seal: CoveringSeal | None) -> str:
         return f"Its newest event ({seal.event_id}) is not sealed yet."
     return (
         f"Its newest event ({seal.event_id}) is covered by seal {seal.number} of {moment(seal.sealed_at)}, key"
-        f" {seal.key_id}, hash {seal.hash}. Whether the trail still is what was sealed says `hybridci audit verify`."
+        f" {seal.key_id}, hash {seal.hash}. Whether the trail still is what was sealed says: hybridci audit verify."
     )
 
 
@@ -144,7 +144,7 @@ def _md(text: str) -> str:
     return "".join(f"\\{sign}" if sign in _MARKUP else sign for sign in _one_line(text))
 
 
-_MARKUP: Final = frozenset("\\`*_{}[]<>()#+!|~&")
+_MARKUP: Final = frozenset("\\`*_{}[]<>#|~&")
 
 
 def _html_table(titles: _Row, rows: Sequence[_Row]) -> str:

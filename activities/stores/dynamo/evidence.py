@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef
 
 _ROWS: Final = 400
-_SCANNED: Final = 10_000
+_SCANNED: Final = 25_000
 """Items of one answer: AWS ends it at 1 MB, the embedded server would send all there is."""
 _ROW_FIELDS: Final = ("place", "subject", "number", "before", "after", "event")
 _COPY_FIELDS: Final = ("list_shard", "place", "event")
