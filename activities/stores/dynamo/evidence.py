@@ -6,6 +6,7 @@ knows in which somebody has put one. Deliberately not here: how events are kept 
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 _ROWS: Final = 400
 _SCANNED: Final = 25_000
 """Items of one answer: AWS ends it at 1 MB, the embedded server would send all there is."""
+_LONG_SECONDS: Final = 0.2
+_LONGEST_PAUSE_SECONDS: Final = 2.0
 _ROW_FIELDS: Final = ("place", "subject", "number", "before", "after", "event")
 _COPY_FIELDS: Final = ("list_shard", "place", "event")
 _SEAL_FIELDS: Final = ("place", "text", "signature", "leaves")
@@ -80,12 +83,16 @@ class DynamoEvidenceStore:
             "ExpressionAttributeNames": {f"#{name}": name for name in _COPY_FIELDS},
         }
         while True:
-            answer = await self._clients.call(self._clients.dynamodb.scan, **request)
+            began = time.monotonic()
+            answer = await self._clients.call(self._clients.patient_dynamodb.scan, **request)
+            took = time.monotonic() - began
             yield [_copy(item) for item in cast("Sequence[Item]", answer["Items"])]
             last = answer.get("LastEvaluatedKey")
             if not last:
                 return
             request["ExclusiveStartKey"] = last
+            if took > _LONG_SECONDS:  # the embedded server lets nobody write meanwhile
+                await asyncio.sleep(min(took, _LONGEST_PAUSE_SECONDS))
 
     async def copies_at(self, names: Sequence[CopyName]) -> list[EventCopy]:
         """See EvidenceStore."""
