@@ -72,17 +72,18 @@ async def remove_segments(
     start: int = 0,
     because: str = "older than the policy keeps events",
     dry_run: bool = False,
+    beat: Callable[[int], None] | None = None,
 ) -> Removed:
     """Remove sealed segments whose newest event is older than ``older_than`` (epoch ms), up to ``budget`` events.
 
-    At least one segment goes, where there is one. ``dry_run``: say what would go. Can be repeated, also after a kill at
-    any moment. Raises Unavailable.
+    At least one segment goes, where there is one. ``dry_run``: say what would go. ``beat`` hears how many events went,
+    now and then. Can be repeated, also after a kill at any moment. Raises Unavailable.
     """
     last = await seals.last()
     if last is None:
         return Removed()
     if not dry_run:
-        await _finish(store, seals, last.seal.last_removal)
+        await _finish(store, seals, last.seal.last_removal, beat)
     chosen = await _Search(store, seals, older_than, keeps, budget).choose(last.seal, start)
     record: SignedSeal | None = None
     if chosen.segments and not dry_run:
@@ -95,7 +96,7 @@ async def remove_segments(
         record = await seals.seal_removal(choose, because)
         if record is None:
             return Removed(kept=chosen.kept, next_seal=start)
-        await _delete(store, seals, [name for name, _ in chosen.segments])
+        await _delete(store, seals, [name for name, _ in chosen.segments], beat)
     ranges = [sealed for _, sealed in chosen.segments]
     return Removed(
         events=sum(sealed.count for sealed in ranges),
@@ -108,14 +109,16 @@ async def remove_segments(
     )
 
 
-async def _finish(store: EvidenceStore, seals: Sealer, last_removal: int | None) -> None:
+async def _finish(
+    store: EvidenceStore, seals: Sealer, last_removal: int | None, beat: Callable[[int], None] | None
+) -> None:
     """What the last call said and did not do: it may have been killed."""
     if last_removal is None:
         return
     for kept in await store.seals(last_removal - 1, 1):
         said = seals.read(kept)
         if said is not None and kept.number == last_removal:
-            await _delete(store, seals, said.removed)
+            await _delete(store, seals, said.removed, beat)
 
 
 class _Search:
@@ -194,8 +197,11 @@ class _Verdict(Enum):
     GONE = auto()
 
 
-async def _delete(store: EvidenceStore, seals: Sealer, segments: Sequence[SegmentName]) -> None:
+async def _delete(
+    store: EvidenceStore, seals: Sealer, segments: Sequence[SegmentName], beat: Callable[[int], None] | None
+) -> None:
     """Delete what is left of these segments, as far as it is what was sealed."""
+    gone = 0
     for name in segments:
         for kept in await store.seals(name.seal - 1, 1):
             seal = seals.read(kept)
@@ -207,6 +213,9 @@ async def _delete(store: EvidenceStore, seals: Sealer, segments: Sequence[Segmen
                 rows = [row for number, row in found.items() if row.leaf == leaves[number - name.behind - 1]]
                 for begin in range(0, len(rows), _DELETED_AT_ONCE):
                     await store.remove(rows[begin : begin + _DELETED_AT_ONCE])
+                    gone += len(rows[begin : begin + _DELETED_AT_ONCE])
+                    if beat is not None:
+                        beat(gone)
 
 
 def _feed_row(row: StoredRow) -> FeedRow:
