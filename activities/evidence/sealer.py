@@ -81,10 +81,12 @@ class Sealer:
         """
         for _ in range(_TRIES):
             last = await self.last()
-            begin = {} if last is None else last.seal.sealed_heads
-            new = await self._new(begin)
+            sealed = {} if last is None else last.seal.sealed_heads
+            given = await self.store.heads()
+            begin = _not_beyond(sealed, given)
+            new = await self._new(begin, given)
             now = self._clock()
-            if not new and last is not None and now - last.seal.sealed_at < IDLE_MS:
+            if not new and begin == sealed and last is not None and now - last.seal.sealed_at < IDLE_MS:
                 return None
             heads = {**begin, **{each.sealed.shard: each.sealed.upto for each in new}}
             seal = self._following(last, now).model_copy(
@@ -201,10 +203,10 @@ class Sealer:
             first_kept=1 if before is None else before.first_kept,
         )
 
-    async def _new(self, begin: Mapping[int, int]) -> list[_New]:
+    async def _new(self, begin: Mapping[int, int], given: Mapping[int, int]) -> list[_New]:
         found: list[_New] = []
         room = MAX_EVENTS
-        for shard, head in sorted((await self.store.heads()).items()):
+        for shard, head in sorted(given.items()):
             behind = begin.get(shard, 0)
             upto = min(head, behind + room)
             if upto <= behind:
@@ -249,6 +251,18 @@ class Sealer:
             since = now
         self._missing[shard] = (number, since)
         return now - since >= _MISSING_MS
+
+
+def _not_beyond(sealed: Mapping[int, int], given: Mapping[int, int]) -> dict[int, int]:
+    """From where it goes on. Where numbers were set back, by a restored table or by somebody, those that are given again
+    are sealed again, and the chain shows where it was.
+    """
+    back = {shard: given.get(shard, 0) for shard, number in sealed.items() if given.get(shard, 0) < number}
+    for shard, number in back.items():
+        logger.error(
+            "the last number of a shard was set back", extra={"shard": shard, "sealed": sealed[shard], "now": number}
+        )
+    return {**sealed, **back}
 
 
 def _time(row: StoredRow) -> int | None:

@@ -12,7 +12,7 @@ from tests.evidence.conftest import KEY, MINUTE, Clock, Trail
 from tests.stores.lives import NOON
 from tests.stores.trails import trail as listed
 from workflows.contracts.audit.feed import FeedRow
-from workflows.contracts.audit.seals import SealChain, SealKind, SignedSeal
+from workflows.contracts.audit.seals import ChainFault, SealChain, SealKind, SignedSeal
 from workflows.contracts.errors import Unavailable
 
 
@@ -97,6 +97,33 @@ async def test_a_sealer_continues_behind_what_it_saw_when_the_end_is_cut(
     assert made is not None
     assert made.number == 4
     assert "seals were removed or changed" in caplog.text
+
+
+async def test_numbers_that_were_set_back_are_sealed_again_and_the_chain_shows_it(
+    trail: Trail, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after a table was restored from a backup, under a worker that knows more."""
+    await trail.keep(6)
+    sealer = trail.sealer()
+    first = await sealer.seal_new()
+    assert first is not None
+    (shard,) = first.seal.sealed_heads
+
+    async def heads() -> dict[int, int]:
+        return {shard: 4}
+
+    with monkeypatch.context() as restored:
+        restored.setattr(trail.evidence, "heads", heads)
+        back = await sealer.seal_new()
+        assert back is not None
+        assert (back.seal.ranges, back.seal.sealed_heads) == ([], {shard: 4})
+        assert await sealer.seal_new() is None
+    again = await sealer.seal_new()
+    assert again is not None
+    assert [(each.behind, each.upto) for each in again.seal.ranges] == [(4, 6)]
+    follow = SealChain.begin(is_signed, None)
+    assert [follow.follow(seal)[1] for seal in (first, back, again)] == [[], [ChainFault.RANGE], []]
+    assert caplog.text.count("was set back") == 1
 
 
 async def test_a_worker_with_a_new_key_goes_on_when_it_knows_the_old_one(trail: Trail) -> None:
