@@ -6,7 +6,7 @@ Deliberately not here: chains of subjects and copies, which are checked of the r
 from dataclasses import dataclass, field
 
 from activities.evidence.policy_removals import PolicyRemovals
-from activities.evidence.rows import RowsOfRange, event_of
+from activities.evidence.rows import RowsOfRange, finding_about
 from workflows.contracts.audit.seals import Leaf, SealedRange, SignedSeal, StoredRow, digest_of
 from workflows.contracts.audit.verification import Finding, FindingKind, FoundIn
 
@@ -133,16 +133,4 @@ def unreadable(row: StoredRow) -> Finding:
 
 
 def _of_row(kind: FindingKind, row: StoredRow, message: str, check: RangeCheck | None = None) -> Finding:
-    event = event_of(row)
-    return Finding(
-        kind=kind,
-        found_in=FoundIn.FEED,
-        message=message,
-        shard=row.shard,
-        number=row.sequence,
-        subject=row.subject,
-        type=None if event is None else event.action,
-        at=None if event is None else event.at,
-        event_id=None if event is None else event.event_id,
-        seal=None if check is None else check.kept.number,
-    )
+    return finding_about(row, kind, FoundIn.FEED, message, seal=None if check is None else check.kept.number)

@@ -18,10 +18,10 @@ from typing import Final
 
 from activities.evidence.rows import ShardReader
 from activities.evidence.sealer import Sealer
-from activities.stores.documents import load_events
+from activities.stores.documents import load_row
 from activities.stores.interfaces import EvidenceStore
-from workflows.contracts.audit.feed import FeedRow, Position
-from workflows.contracts.audit.seals import Seal, SealedRange, SegmentName, SignedSeal, StoredRow, digest_of
+from workflows.contracts.audit.feed import FeedRow
+from workflows.contracts.audit.seals import Seal, SealedRange, SegmentName, SignedSeal, digest_of
 
 logger = logging.getLogger(__name__)
 
@@ -174,7 +174,7 @@ class _Search:
             logger.error("a segment is not as it was sealed, so it stays", extra={"seal": kept.number})
             return _Verdict.KEPT
         for row in found.by_number.values():
-            answer = self._keeps(_feed_row(row))
+            answer = self._keeps(load_row(row))
             if await answer if inspect.isawaitable(answer) else answer:
                 return _Verdict.KEPT
         return _Verdict.GOES
@@ -216,16 +216,3 @@ async def _delete(
                     gone += len(rows[begin : begin + _DELETED_AT_ONCE])
                     if beat is not None:
                         beat(gone)
-
-
-def _feed_row(row: StoredRow) -> FeedRow:
-    shard, _, sequence = row.after.partition("-")
-    return FeedRow(
-        shard=row.shard,
-        sequence=int(row.place),
-        subject=row.subject,
-        number=int(row.number),
-        before=row.before,
-        after=Position(shard=int(shard), sequence=int(sequence)) if row.after else None,
-        event=load_events([row.document])[0],
-    )

@@ -8,6 +8,7 @@ from activities.stores.documents import load_events
 from activities.stores.interfaces import EvidenceStore
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.audit.seals import NO_ROW, Leaf, StoredRow, row_place
+from workflows.contracts.audit.verification import Finding, FindingKind, FoundIn
 
 _MOST_ODD: Final = 1_000
 
@@ -18,6 +19,25 @@ def event_of(row: StoredRow) -> AuditEvent | None:
         return load_events([row.document])[0]
     except (ValueError, IndexError, ArithmeticError, TypeError):
         return None
+
+
+def finding_about(
+    row: StoredRow, kind: FindingKind, found_in: FoundIn, message: str, *, seal: int | None = None
+) -> Finding:
+    """What is told of a row, with what can be read of it."""
+    event = event_of(row)
+    return Finding(
+        kind=kind,
+        found_in=found_in,
+        message=message,
+        shard=row.shard,
+        number=row.sequence,
+        subject=row.subject,
+        type=None if event is None else event.action,
+        at=None if event is None else event.at,
+        event_id=None if event is None else event.event_id,
+        seal=seal,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -254,8 +254,8 @@ class Sealer:
 
 
 def _not_beyond(sealed: Mapping[int, int], given: Mapping[int, int]) -> dict[int, int]:
-    """From where it goes on. Where numbers were set back, by a restored table or by somebody, those that are given again
-    are sealed again, and the chain shows where it was.
+    """From where it goes on. Where numbers were set back, by a restored table or by somebody, those that are given
+    again are sealed again, and the chain shows where it was.
     """
     back = {shard: given.get(shard, 0) for shard, number in sealed.items() if given.get(shard, 0) < number}
     for shard, number in back.items():

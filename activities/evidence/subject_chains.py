@@ -5,7 +5,7 @@ The seals cover rows as they were sealed; the chains also tell what was done to 
 
 from typing import Final
 
-from activities.evidence.rows import event_of
+from activities.evidence.rows import finding_about
 from activities.stores.interfaces import EvidenceStore
 from workflows.contracts.audit.seals import StoredRow, row_place
 from workflows.contracts.audit.subjects import chained
@@ -73,15 +73,5 @@ def _place(text: str) -> Place | None:
 
 
 def _finding(row: StoredRow, what: str) -> Finding:
-    event = event_of(row)
-    return Finding(
-        kind=FindingKind.CHANGED,
-        found_in=FoundIn.SUBJECT,
-        message=f"event {row.number} of {row.subject} {what}.",
-        shard=row.shard,
-        number=row.sequence,
-        subject=row.subject,
-        type=None if event is None else event.action,
-        at=None if event is None else event.at,
-        event_id=None if event is None else event.event_id,
-    )
+    message = f"event {row.number} of {row.subject} {what}."
+    return finding_about(row, FindingKind.CHANGED, FoundIn.SUBJECT, message)

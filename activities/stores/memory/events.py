@@ -4,11 +4,11 @@ import builtins
 from collections.abc import Iterable
 from typing import Final
 
-from activities.stores.documents import dump_event, load_events
+from activities.stores.documents import dump_event, load_events, load_row
 from activities.stores.event_rules import check_event
 from activities.stores.memory.pages import newest_first
 from workflows.contracts.audit.events import AuditEvent, EventPage, EventQuery
-from workflows.contracts.audit.feed import FeedRow, Position
+from workflows.contracts.audit.feed import FeedRow
 from workflows.contracts.audit.seals import StoredRow
 from workflows.contracts.audit.subjects import chained, subject_of
 
@@ -52,13 +52,13 @@ class MemoryEventStore:
         if shard != 0:
             return []
         numbers = range(behind + 1, min(upto, self._head) + 1)
-        return [_read(row) for number in numbers if (row := self.stored.get(number)) is not None]
+        return [load_row(row) for number in numbers if (row := self.stored.get(number)) is not None]
 
     async def last_of(self, subject: str) -> FeedRow | None:
         """See EventStore."""
         last = self._last.get(subject)
         row = None if last is None else self.stored.get(last[2])
-        return None if row is None else _read(row)
+        return None if row is None else load_row(row)
 
     def _number(self, event: AuditEvent, document: str) -> None:
         subject = subject_of(event)
@@ -74,16 +74,3 @@ class MemoryEventStore:
             document=document,
         )
         self._last[subject] = (number + 1, chained(before, subject, number + 1, document), self._head)
-
-
-def _read(row: StoredRow) -> FeedRow:
-    after = row.after.partition("-")[2]
-    return FeedRow(
-        shard=row.shard,
-        sequence=int(row.place),
-        subject=row.subject,
-        number=int(row.number),
-        before=row.before,
-        after=Position(shard=row.shard, sequence=int(after)) if after else None,
-        event=load_events([row.document])[0],
-    )
