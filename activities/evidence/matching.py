@@ -90,7 +90,7 @@ class Matching:
         for copy in copies:
             if copy.name in there and copy.name not in late:
                 event = _event(copy.document)
-                yield _finding(FindingKind.INSERTED, copy.name, event, "stands in a list and was never kept")
+                yield _finding(FindingKind.INSERTED, copy.name, event, "has a copy in a list, and no row in the feed")
 
     async def _not_there(self, names: Sequence[CopyName]) -> AsyncGenerator[Finding, None]:
         there = {copy.name: copy.document for copy in await self.store.copies_at(names)}

@@ -65,6 +65,8 @@ class Verifier:
         self._readers: dict[int, ShardReader] = {}
         self._chain = SealChain.begin(is_signed, keys)
         self._sealed_heads: dict[int, int] = {}
+        self._covered_to: dict[int, int] = {}
+        """By shard the last number of a range that was compared."""
         self._last: tuple[int, int] | None = None
         """The number and the time of the last good seal."""
         self._signers: dict[str, None] = {}
@@ -134,6 +136,10 @@ class Verifier:
             yield removed
 
     async def _check_range(self, kept: SignedSeal, index: int, sealed: SealedRange) -> AsyncGenerator[Finding, None]:
+        covered = self._covered_to.get(sealed.shard, 0)
+        self._covered_to[sealed.shard] = max(covered, sealed.upto)
+        async for finding in self._check_open(sealed.shard, covered, sealed.behind):  # between: a seal is missing
+            yield finding
         reader = self._readers.setdefault(sealed.shard, ShardReader(self._store, sealed.shard, ahead=_ROWS_A_STEP))
         rows = await reader.take(sealed.behind, sealed.upto)
         if len(rows.by_number) < sealed.count and self._removals.said_of(kept.number, sealed) is None:
@@ -166,22 +172,27 @@ class Verifier:
             head, sealed = heads.get(shard, 0), self._sealed_heads.get(shard, 0)
             if head < sealed:
                 yield _set_back(shard, head, sealed)
-            for begin in range(sealed, head, _ROWS_A_STEP):
-                upto = min(head, begin + _ROWS_A_STEP)
-                rows = await self._unsealed_rows(shard, begin, upto)
-                for row in rows.odd:
-                    self._remember(row.document_digest, None)
-                    yield inserted(row)
-                for number in range(begin + 1, upto + 1):
-                    row = rows.by_number.get(number)
-                    if row is None:
-                        yield _never_read(shard, number)
-                        continue
+            async for finding in self._check_open(shard, self._covered_to.get(shard, 0), head):
+                yield finding
+            async for finding in self._behind_the_head(shard, max(head, sealed)):
+                yield finding
+
+    async def _check_open(self, shard: int, behind: int, head: int) -> AsyncGenerator[Finding, None]:
+        """Rows that no good seal covers."""
+        for begin in range(behind, head, _ROWS_A_STEP):
+            upto = min(head, begin + _ROWS_A_STEP)
+            rows = await self._unsealed_rows(shard, begin, upto)
+            for row in rows.odd:
+                self._remember(row.document_digest, None)
+                yield inserted(row)
+            for number in range(begin + 1, upto + 1):
+                row = rows.by_number.get(number)
+                if row is not None:
                     self._unsealed += 1
                     async for finding in self._check_row(row):
                         yield finding
-            async for finding in self._behind_the_head(shard, max(head, sealed)):
-                yield finding
+                elif not self._removals.covers(shard, number):
+                    yield _never_read(shard, number)
 
     async def _unsealed_rows(self, shard: int, behind: int, upto: int) -> RowsOfRange:
         """A number can be known shortly before its row can be read."""
@@ -318,5 +329,5 @@ def _never_read(shard: int, number: int) -> Finding:
         found_in=FoundIn.FEED,
         shard=shard,
         number=number,
-        message=f"event {number} of shard {shard} has a number and is not there. It was not sealed yet.",
+        message=f"event {number} of shard {shard} has a number and is not there. No good seal covers it.",
     )

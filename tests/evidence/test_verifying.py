@@ -239,6 +239,17 @@ async def test_an_end_that_was_cut_is_seen_by_the_time_of_the_last_seal(trail: T
     assert any("No seal was made since then" in remark for remark in summary.remarks)
 
 
+async def test_what_a_missing_seal_covered_is_looked_at_as_what_is_not_sealed_yet(
+    trail: Trail, events: list[AuditEvent]
+) -> None:
+    trail.intruder.delete_seal(3)
+    trail.intruder.delete_row(await trail.row_of(events[-9 - 3]))
+    findings, _, summary = await verify(trail)
+    assert {(each.kind.value, each.found_in.value) for each in findings} >= {("seal", "seals"), ("missing", "feed")}
+    assert (summary.sealed, summary.unsealed) == (18, 8)
+    assert all(each.kind is not FindingKind.INSERTED or each.event_id == events[-12].event_id for each in findings)
+
+
 async def test_an_event_that_was_changed_before_it_was_sealed_breaks_its_subjects_chain(
     trail: Trail, events: list[AuditEvent]
 ) -> None:
