@@ -13,6 +13,7 @@ from workflows.contracts.audit.verification import Finding, FindingKind, FoundIn
 from workflows.newest import Newest
 
 _REMEMBERED: Final = 20_000
+_MOST_DIGITS: Final = 15
 
 Place = tuple[int, int]
 _Link = tuple[str, str, str]
@@ -38,10 +39,17 @@ class SubjectChains:
 
     async def check(self, row: StoredRow) -> Finding | None:
         """What is wrong between this row and the one before it. Raises Unavailable."""
-        if not row.after:
-            first = row.number == "1" and not row.before
-            return None if first else _finding(row, "is not the first of its subject, and names none before it")
-        place = _place(row.after)
+        if not row.number.isdecimal() or len(row.number) > _MOST_DIGITS or row.number == "0":
+            return _finding(row, "has no number")
+        number = int(row.number)
+        if (number == 1) != (not row.before):
+            return _finding(row, "is the first of its subject and names one before it, or the reverse")
+        if number == 1:
+            return None
+        after = row.after or await self._store.place_before(row.subject, number)
+        if not after:
+            return None  # nobody knows where the one before stands
+        place = _place(after)
         if place is None:
             return _finding(row, "names a place before it that is none")
         if place not in self._links:
@@ -53,8 +61,8 @@ class SubjectChains:
         link = self._links[place]
         if link is None:
             return None
-        subject, number, digest = link
-        follows = number.isdecimal() and row.number == str(int(number) + 1)
+        subject, before_number, digest = link
+        follows = before_number.isdecimal() and row.number == str(int(before_number) + 1)
         if subject == row.subject and follows and digest == row.before:
             return None
         where = f"{place[0]}-{place[1]}"

@@ -282,6 +282,12 @@ class EvidenceStore(Protocol):
         """
         ...
 
+    async def place_before(self, subject: str, number: int) -> str:
+        """Where the event before this one of the subject stands, as ``<shard>-<number>``, when the row does not say it
+        and the store knows it all the same; else empty.
+        """
+        ...
+
     def copies_of(self, event: AuditEvent) -> builtins.list[CopyName]:
         """Where the copies of an event must stand."""
         ...

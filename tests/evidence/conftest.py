@@ -122,7 +122,7 @@ class _DynamoIntruder:
             "number": {kind: row.number},
             "event": {"S": row.document},
         }
-        item |= {"before": {"S": row.before}, "after": {"S": row.after}} if row.after else {}
+        item |= {name: {"S": text} for name, text in (("before", row.before), ("after", row.after)) if text}
         self._put(feed_list(row.shard), row.place, item)
 
     def delete_row(self, row: StoredRow) -> None:

@@ -310,3 +310,23 @@ def test_a_signature_is_over_the_stored_text() -> None:
     assert KEY.read(kept) is not None
     assert KEY.read(kept.model_copy(update={"text": kept.text + " "})) is None
     assert KEY.read(kept.model_copy(update={"signature": base64.b64encode(bytes(64)).decode()})) is None
+
+
+async def test_a_row_that_does_not_know_the_place_before_it_is_checked_by_what_its_subject_says(
+    trail: Trail, events: list[AuditEvent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a store writes them that presumed the number: the place stands elsewhere, and perhaps nowhere."""
+    new = await trail.keep(2, prefix="new", at=trail.clock.now + 1)
+    row = await trail.row_of(new[1])
+    trail.intruder.put_row(replace(row, after=""))
+    trail.clock.now += MINUTE
+    await trail.seal()
+    assert (await verify(trail))[0] == []
+
+    async def place_before(subject: str, number: int) -> str:
+        return row.after if (subject, str(number)) == (row.subject, row.number) else ""
+
+    monkeypatch.setattr(trail.evidence, "place_before", place_before)
+    assert (await verify(trail))[0] == []
+    trail.intruder.put_row(replace(row, after="", before="0" * 64))
+    assert told((await verify(trail))[0]) == [("changed", "feed", new[1].event_id)]

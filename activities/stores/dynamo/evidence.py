@@ -19,6 +19,7 @@ from activities.stores.dynamo.feed import feed_of
 from activities.stores.dynamo.items import is_new
 from activities.stores.dynamo.table import (
     FEED_PREFIX,
+    HEAD_PLACE,
     SEAL_IS_NEW,
     SEALS_LIST,
     SEEN_PLACE,
@@ -27,6 +28,7 @@ from activities.stores.dynamo.table import (
     feed_list,
     number_place,
     seen_list,
+    subject_list,
 )
 from activities.stores.dynamo.transactions import read_item
 from activities.stores.interfaces import CopyName, EventCopy
@@ -67,6 +69,12 @@ class DynamoEvidenceStore:
             return []
         items = await self._between(feed_list(shard), f"{behind}\x00", upto, _ROW_FIELDS)
         return [StoredRow(shard, *(_text(item, name) for name in _ROW_FIELDS)) for item in items]
+
+    async def place_before(self, subject: str, number: int) -> str:
+        """See EvidenceStore. A row that was numbered without knowing it has it at its subject."""
+        attribute = f"after_{number}"
+        item = await read_item(self._clients, self._table, _key(subject_list(subject), HEAD_PLACE), attribute)
+        return "" if item is None else _text(item, attribute)
 
     def copies_of(self, event: AuditEvent) -> list[CopyName]:
         """See EvidenceStore."""

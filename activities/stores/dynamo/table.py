@@ -31,8 +31,10 @@ fewer items, since a page of agents reads all of them; they expire when the agen
 ``deployment#…``, ``job#…`` and ``agent#…``, by its time, with what lists are filtered by. A ``seen#<event_id>`` item
 says that the event is kept, so that it is kept once. In the order in which they were kept they stand in
 ``feed#<shard>``, numbered from 1 without a gap; ``head#<shard>`` has the last number given, ``subject#<subject>`` the
-number, hash and place of a subject's last event (see ``feed``). ``seals`` has the seals by their numbers, and
-``sent`` up to which number they were sent elsewhere (see ``evidence``).
+number, hash and place of a subject's last event (see ``feed``).
+
+In ``events`` too: in ``seals`` the seals of the trail by their numbers, in ``sent`` up to which number they were sent
+elsewhere (see ``evidence``).
 
 ``agents`` (keys ``list_shard``, ``place``): each agent's record (``agent#<id>``, ``record``) with its ``document``,
 ``revision`` and ``pool``, and the document again, by id, in the lists ``all`` and ``pool#<pool>``, all in one
