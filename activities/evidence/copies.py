@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from activities.stores.interfaces import CopyName, EventCopy
+from workflows.contracts.audit.seals import number_at
 
 _SUMS: Final = 1 << 16
 _RANGE: Final = 1 << 128
@@ -101,4 +102,4 @@ def _where(name: CopyName) -> bytes:
 
 def _time(name: CopyName) -> int | None:
     at = name.place.partition("#")[0]
-    return int(at) if len(at) == 15 and at.isdecimal() else None
+    return number_at(at)

@@ -32,6 +32,7 @@ from workflows.contracts.audit.seals import (
     packed,
 )
 from workflows.contracts.errors import Unavailable
+from workflows.newest import Newest
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class _New:
 
 @dataclass(frozen=True, slots=True)
 class _Last:
-    """The last seal as it is kept, and the last one that is certainly of our workers: what is sealed says this one."""
+    """The last seal that is certainly of our workers: as it is kept, and what it says."""
 
     kept: SignedSeal
     seal: Seal
@@ -73,6 +74,8 @@ class Sealer:
         self._last = None if remembered is None or seal is None else _Last(remembered, seal)
         self._missing: dict[int, tuple[int, int]] = {}
         """By shard the first number that cannot be read, and since when."""
+        self._passed_by: Newest[int, None] = Newest(_LOOKED_BACK)
+        """The numbers of seals that are not ours."""
 
     async def seal_new(self) -> SignedSeal | None:
         """Seal what is new, as much of it as one seal takes. None: nothing is, and the last seal is young enough.
@@ -142,8 +145,11 @@ class Sealer:
         while found := await self.store.seals(behind, _PAGE):
             seen = seen or found[0].hash == known.hash
             for kept in found:
-                if kept.number > last.kept.number:
-                    last = self._following_seal(last, kept)
+                seal = self._key.read(kept)
+                if seal is None:
+                    self._pass_by(kept.number)
+                elif kept.number > last.kept.number:
+                    last = _Last(kept, seal)
             behind = found[-1].number
         if not seen:
             self._tell_cut(known.number)
@@ -151,26 +157,25 @@ class Sealer:
         return last
 
     async def _first_look(self, newest: SignedSeal) -> _Last:
-        kept = newest
+        kept: SignedSeal | None = newest
         for _ in range(_LOOKED_BACK):
             seal = self._key.read(kept)
             if seal is not None:
-                return _Last(newest, seal)
-            before = await self.store.seals(kept.number - 2, 1) if kept.number > 1 else []
-            if not before or before[0].number >= kept.number:
+                return _Last(kept, seal)
+            self._pass_by(kept.number)
+            kept = await self.store.last_seal(below=kept.number)
+            if kept is None:
                 break
-            kept = before[0]
         raise Unavailable(
             f"Seal {newest.number} is signed by no key that this worker knows, so it seals nothing behind it. The file"
             f" of {SETTING} must also hold the key before, below the new one; `hybridci audit verify` says more."
         )
 
-    def _following_seal(self, last: _Last, kept: SignedSeal) -> _Last:
-        """One that somebody else has put there says nothing, but the chain goes on behind it."""
-        seal = self._key.read(kept)
-        if seal is None:
-            logger.error("a seal is not signed by our workers: it counts for nothing", extra={"seal": kept.number})
-        return _Last(kept, last.seal if seal is None else seal)
+    def _pass_by(self, number: int) -> None:
+        """One that somebody else has put there says nothing, and the chain goes on without it."""
+        if number not in self._passed_by:
+            logger.error("a seal is not signed by our workers: it counts for nothing", extra={"seal": number})
+            self._passed_by[number] = None
 
     def read(self, kept: SignedSeal) -> Seal | None:
         """What a seal says; None when it is not of our workers."""
@@ -192,8 +197,11 @@ class Sealer:
     def _following(self, last: _Last | None, now: int) -> Seal:
         """The next seal, with nothing in it."""
         before = None if last is None else last.seal
+        number = 1 if last is None else last.kept.number + 1
+        while number in self._passed_by:
+            number += 1
         return Seal(
-            number=1 if last is None else last.kept.number + 1,
+            number=number,
             sealed_at=now if before is None else max(now, before.sealed_at),
             previous="" if last is None else last.kept.hash,
             key_id=self._key.key_id,

@@ -16,8 +16,8 @@ _REMEMBERED: Final = 20_000
 _MOST_DIGITS: Final = 15
 
 Place = tuple[int, int]
-_Link = tuple[str, str, str]
-"""Of a row: its subject, its number as it is stored, and the hash that the next one must name."""
+_Link = tuple[str, int, str]
+"""Of a row: its subject, its number (0: none), and the hash that the next one must name."""
 
 
 class SubjectChains:
@@ -39,9 +39,9 @@ class SubjectChains:
 
     async def check(self, row: StoredRow) -> Finding | None:
         """What is wrong between this row and the one before it. Raises Unavailable."""
-        if not row.number.isdecimal() or len(row.number) > _MOST_DIGITS or row.number == "0":
+        number = _number(row)
+        if number == 0:
             return _finding(row, "has no number")
-        number = int(row.number)
         if (number == 1) != (not row.before):
             return _finding(row, "is the first of its subject and names one before it, or the reverse")
         if number == 1:
@@ -62,7 +62,7 @@ class SubjectChains:
         if link is None:
             return None
         subject, before_number, digest = link
-        follows = before_number.isdecimal() and row.number == str(int(before_number) + 1)
+        follows = number == before_number + 1
         if subject == row.subject and follows and digest == row.before:
             return None
         where = f"{place[0]}-{place[1]}"
@@ -70,13 +70,18 @@ class SubjectChains:
 
 
 def _link(row: StoredRow) -> _Link:
-    number = int(row.number) if row.number.isdecimal() else 0
-    return row.subject, row.number, chained(row.before, row.subject, number, row.document)
+    number = _number(row)
+    return row.subject, number, chained(row.before, row.subject, number, row.document)
+
+
+def _number(row: StoredRow) -> int:
+    text = row.number
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS else 0
 
 
 def _place(text: str) -> Place | None:
     shard, _, number = text.partition("-")
-    known = shard.isdecimal() and number.isdecimal() and len(shard) < 4 and 0 < len(number) < 16
+    known = text.isascii() and shard.isdecimal() and number.isdecimal() and len(shard) < 4 and len(number) < 16
     return (int(shard), int(number)) if known else None
 
 

@@ -312,8 +312,8 @@ class EvidenceStore(Protocol):
         """The seals with numbers above ``behind``, in order: at least one, if there is one, and at most ``limit``."""
         ...
 
-    async def last_seal(self) -> SignedSeal | None:
-        """The one with the highest number."""
+    async def last_seal(self, below: int | None = None) -> SignedSeal | None:
+        """The one with the highest number, or with the highest below this one."""
         ...
 
     async def sent(self, destination: str) -> int:

@@ -46,6 +46,7 @@ class Intruder(Protocol):
     def delete_copy(self, name: CopyName) -> None: ...
     def put_seal(self, seal: SignedSeal) -> None: ...
     def delete_seal(self, number: int) -> None: ...
+    def put_at_seals(self, place: str, seal: SignedSeal) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,9 @@ class _MemoryIntruder:
     def delete_seal(self, number: int) -> None:
         del self._evidence.kept[number]
 
+    def put_at_seals(self, place: str, seal: SignedSeal) -> None:
+        """There are no places but numbers."""
+
 
 class _DynamoIntruder:
     def __init__(self, clients: AwsClients, table: str) -> None:
@@ -136,9 +140,12 @@ class _DynamoIntruder:
         self._delete(name.list_name, name.place)
 
     def put_seal(self, seal: SignedSeal) -> None:
+        self.put_at_seals(number_place(seal.number), seal)
+
+    def put_at_seals(self, place: str, seal: SignedSeal) -> None:
         leaves = {"L": [{"S": each} for each in seal.leaves]}
         item = {"text": {"S": seal.text}, "signature": {"S": seal.signature}, "leaves": leaves}
-        self._put(SEALS_LIST, number_place(seal.number), item)
+        self._put(SEALS_LIST, place, item)
 
     def delete_seal(self, number: int) -> None:
         self._delete(SEALS_LIST, number_place(number))

@@ -137,19 +137,44 @@ async def test_a_worker_with_a_new_key_goes_on_when_it_knows_the_old_one(trail: 
     assert made.seal.sealed_heads == await trail.evidence.heads()
 
 
-async def test_a_seal_that_somebody_put_there_says_nothing(trail: Trail) -> None:
+async def test_seals_that_somebody_put_there_say_nothing_and_stop_nobody(trail: Trail) -> None:
+    """Right behind the last one, and at the end of all numbers, in the way of two more workers."""
     sealer = trail.sealer()
     await trail.keep(2)
     good = await sealer.seal_new()
     assert good is not None
-    forged = good.seal.model_copy(update={"number": 2, "heads": {"0": 999}})
-    trail.intruder.put_seal(SignedSeal(number=2, text=forged.model_dump_json(), signature=good.signature))
-    await trail.keep(1, prefix="later")
-    for each in (sealer, trail.sealer()):
+    for number in (2, 3, 10**15 - 1):
+        forged = good.seal.model_copy(update={"number": number, "heads": {"0": 999}})
+        trail.intruder.put_seal(SignedSeal(number=number, text=forged.model_dump_json(), signature=good.signature))
+    for turn, each in enumerate((sealer, trail.sealer(), sealer, trail.sealer())):
+        await trail.keep(1, prefix=f"turn-{turn}")
         made = await each.seal_new()
-        if made is not None:
-            assert made.number == 3
-            assert made.seal.sealed_heads == await trail.evidence.heads()
+        assert made is not None
+        assert made.number == 4 + turn
+        assert made.seal.sealed_heads == await trail.evidence.heads()
+        assert await each.seal_new() is None
+    follow = SealChain.begin(is_signed, {KEY.key_id: KEY.public_key})
+    faults = {seal.number: follow.follow(seal)[1] for seal in await trail.evidence.seals(0, 100)}
+    assert {number: found for number, found in faults.items() if found} == {
+        2: [ChainFault.SIGNATURE],
+        3: [ChainFault.SIGNATURE],
+        10**15 - 1: [ChainFault.GAP, ChainFault.SIGNATURE],
+    }
+
+
+async def test_what_stands_between_two_seals_is_none(trail: Trail) -> None:
+    await trail.keep(2)
+    good = await trail.sealer().seal_new()
+    assert good is not None
+    for place in ("000000000000001x", "0000000000000012", "zz", "\u0660" * 15):
+        trail.intruder.put_at_seals(place, good)
+    await trail.keep(1, prefix="then")
+    made = await trail.sealer().seal_new()
+    assert made is not None
+    assert [seal.number for seal in await chain(trail)] == [1, 2]
+    last = await trail.evidence.last_seal()
+    assert last is not None
+    assert last.number == 2
 
 
 async def test_segments_go_with_their_copies_and_the_last_event_of_a_shard_stays(trail: Trail) -> None:

@@ -33,7 +33,7 @@ from activities.stores.dynamo.table import (
 from activities.stores.dynamo.transactions import read_item
 from activities.stores.interfaces import CopyName, EventCopy
 from workflows.contracts.audit.events import AuditEvent
-from workflows.contracts.audit.seals import LAST_PLACE, SignedSeal, StoredRow
+from workflows.contracts.audit.seals import LAST_PLACE, SignedSeal, StoredRow, number_at
 from workflows.contracts.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ _LONGEST_PAUSE_SECONDS: Final = 2.0
 _ROW_FIELDS: Final = ("place", "subject", "number", "before", "after", "event")
 _COPY_FIELDS: Final = ("list_shard", "place", "event")
 _SEAL_FIELDS: Final = ("place", "text", "signature", "leaves")
+_SEALS_ON: Final = 10
 _DELETED_AT_ONCE: Final = 25
 _ROUNDS: Final = 8
 
@@ -130,24 +131,34 @@ class DynamoEvidenceStore:
         return True
 
     async def seals(self, behind: int, limit: int) -> list[SignedSeal]:
-        """See EvidenceStore."""
-        items = await self._between(SEALS_LIST, number_place(behind + 1), LAST_PLACE, _SEAL_FIELDS, limit)
-        found = [_seal(item) for item in items]
-        self._known = max(self._known, *(seal.number for seal in found), 0)
-        return found
+        """See EvidenceStore. What somebody put between two numbers is no seal."""
+        place = number_place(behind)
+        while True:
+            items = await self._between(SEALS_LIST, f"{place}\x00", LAST_PLACE, _SEAL_FIELDS, limit)
+            found = [seal for item in items if (seal := _seal(item)) is not None]
+            if found or not items:
+                self._known = max(self._known, *(seal.number for seal in found), 0)
+                return found
+            place = _text(items[-1], "place")
 
-    async def last_seal(self) -> SignedSeal | None:
+    async def last_seal(self, below: int | None = None) -> SignedSeal | None:
         """See EvidenceStore."""
-        if self._known:
+        if self._known and below is None:
             last: SignedSeal | None = None
-            while found := await self.seals(self._known - 1 if last is None else last.number, 10):
+            while found := await self.seals(self._known - 1 if last is None else last.number, _SEALS_ON):
                 last = found[-1]
             if last is not None:
                 return last
-        newest = await self._between(SEALS_LIST, number_place(0), LAST_PLACE, _SEAL_FIELDS, 1, forward=False)
-        last = next((_seal(item) for item in newest), None)
-        self._known = 0 if last is None else last.number
-        return last
+            self._known = 0
+        upto = LAST_PLACE if below is None else number_place(below - 1)
+        begin = ""
+        while items := await self._between(SEALS_LIST, number_place(1), upto, _SEAL_FIELDS, 1, back_from=begin):
+            found_one = _seal(items[0])
+            if found_one is not None:
+                self._known = max(self._known, found_one.number)
+                return found_one
+            begin = _text(items[0], "place")
+        return None
 
     async def sent(self, destination: str) -> int:
         """See EvidenceStore."""
@@ -167,18 +178,28 @@ class DynamoEvidenceStore:
             )
 
     async def _between(
-        self, list_shard: str, first: str, last: str, fields: Sequence[str], limit: int = _ROWS, *, forward: bool = True
+        self,
+        list_shard: str,
+        first: str,
+        last: str,
+        fields: Sequence[str],
+        limit: int = _ROWS,
+        *,
+        back_from: str | None = None,
     ) -> Sequence[Item]:
+        """``back_from``: the last ones first, those before this place; empty: from the end."""
         request: QueryInputTypeDef = {
             "TableName": self._table,
             "KeyConditionExpression": "list_shard = :list AND place BETWEEN :first AND :last",
             "ExpressionAttributeValues": {":list": {"S": list_shard}, ":first": {"S": first}, ":last": {"S": last}},
             "ConsistentRead": True,
             "Limit": limit,
-            "ScanIndexForward": forward,
+            "ScanIndexForward": back_from is None,
             "ProjectionExpression": ", ".join(f"#{name}" for name in fields),
             "ExpressionAttributeNames": {f"#{name}": name for name in fields},
         }
+        if back_from:
+            request["ExclusiveStartKey"] = _key(list_shard, back_from)
         answer = await self._clients.call(self._clients.dynamodb.query, **request)
         return cast("Sequence[Item]", answer["Items"])
 
@@ -203,11 +224,13 @@ def _copy(item: Item) -> EventCopy:
     return EventCopy(CopyName(_text(item, "list_shard"), _text(item, "place")), _text(item, "event"))
 
 
-def _seal(item: Item) -> SignedSeal:
+def _seal(item: Item) -> SignedSeal | None:
+    number = number_at(_text(item, "place"))
+    if not number:
+        return None
     leaves: Any = item.get("leaves", {}).get("L", [])
-    place = _text(item, "place")
     return SignedSeal(
-        number=int(place) if place.isdecimal() else 0,
+        number=number,
         text=_text(item, "text"),
         signature=_text(item, "signature"),
         leaves=[str(each.get("S", "")) for each in leaves],

@@ -64,9 +64,10 @@ class MemoryEvidenceStore:
         """See EvidenceStore."""
         return [self.kept[number] for number in sorted(self.kept) if number > behind][:limit]
 
-    async def last_seal(self) -> SignedSeal | None:
+    async def last_seal(self, below: int | None = None) -> SignedSeal | None:
         """See EvidenceStore."""
-        return self.kept[max(self.kept)] if self.kept else None
+        numbers = [number for number in self.kept if below is None or number < below]
+        return self.kept[max(numbers)] if numbers else None
 
     async def sent(self, destination: str) -> int:
         """See EvidenceStore."""

@@ -43,7 +43,7 @@ class StoredRow:
     @property
     def sequence(self) -> int | None:
         """Its number in the shard; None for a place that nobody gives."""
-        return int(self.place) if len(self.place) == _PLACE_DIGITS and self.place.isdecimal() else None
+        return number_at(self.place)
 
     @property
     def document_digest(self) -> bytes:
@@ -60,6 +60,12 @@ class StoredRow:
 
 _PLACE_DIGITS: Final = 15
 LAST_PLACE: Final = "9" * _PLACE_DIGITS
+
+
+def number_at(place: str) -> int | None:
+    """The number whose place this is; None for a place that nobody gives."""
+    given = len(place) == _PLACE_DIGITS and place.isascii() and place.isdecimal()
+    return int(place) if given else None
 
 
 def row_place(number: int) -> str:
@@ -230,13 +236,15 @@ class SealChain:
     """Follows seals from the first one on, and says of each what is wrong.
 
     ``keys``: public keys (base64) by their ids, or None to take the keys that the seals name, whoever's they are.
-    ``signed`` checks a signature.
+    ``signed`` checks a signature. ``hash`` is the last seal's, ``good_hash`` that of the last one whose signature is
+    good: workers go on behind this one.
     """
 
     signed: Signed
     keys: Mapping[str, str] | None
     number: int = 0
     hash: str = ""
+    good_hash: str = ""
     heads: dict[int, int] | None = None
 
     @classmethod
@@ -251,10 +259,11 @@ class SealChain:
             faults.append(ChainFault.GAP)
         seal = self._read(kept, faults)
         if seal is not None:
-            if seal.previous != self.hash and ChainFault.GAP not in faults:
+            if seal.previous not in (self.hash, self.good_hash) and ChainFault.GAP not in faults:
                 faults.append(ChainFault.PREVIOUS)
             if ChainFault.GAP not in faults and not self._continues(seal):
                 faults.append(ChainFault.RANGE)
+            self.good_hash = kept.hash
         self.heads = None if seal is None else seal.sealed_heads
         self.number, self.hash = kept.number, kept.hash
         return seal, faults
