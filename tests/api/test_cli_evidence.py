@@ -12,7 +12,8 @@ from activities.evidence.keys import SealKey, load_public_keys
 from activities.evidence.sealer import Sealer
 from activities.stores.memory.events import MemoryEventStore
 from activities.stores.memory.evidence import MemoryEvidenceStore
-from api.cli.commands import evidence
+from api.cli.commands import evidence, health
+from api.cli.output import now_ms
 from tests.api.cli_bench import ADMIN_KEY, Served, environment, served
 from tests.stores.releases import make_event
 from workflows.contracts.audit.seals import SignedSeal
@@ -140,6 +141,15 @@ def test_a_report_goes_to_a_file_or_is_shown(api: Served, tmp_path: Path) -> Non
     assert json.loads(call(api, *asked, "--format", "json").stdout)["events"] == 6
     bad = call(api, "report", "--service", "checkout", "--from", "soon", "--to", "2026-09-21")
     assert (bad.exit_code, "from:" in bad.stderr) == (1, True)
+
+
+def test_health_says_how_old_the_last_seal_is(api: Served) -> None:
+    env: dict[str, str | None] = {**environment(api.url, ADMIN_KEY), "HYBRIDCI_DATA_DIR": None}
+    assert "was never sealed" in CliRunner().invoke(health.app, [], env=env).stderr
+    seal = api.run(Sealer(api.stores.evidence, KEY, now_ms).seal_new())
+    assert seal is not None
+    told = CliRunner().invoke(health.app, [], env=env)
+    assert (told.exit_code, "was sealed" in told.stderr, "(seal 1)" in told.stderr) == (0, True, True)
 
 
 def test_a_new_key_goes_before_the_old_one_and_its_public_half_is_printed(tmp_path: Path) -> None:

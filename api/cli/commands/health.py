@@ -7,7 +7,7 @@ import typer
 from api.cli.client.connection import REFUSED
 from api.cli.commands.common import AsJson, CommandGroup, DataDir, open_api
 from api.cli.commands.stuck import print_stuck, read_health
-from api.cli.output import age, print_json, say
+from api.cli.output import age, note, print_json, say
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -31,7 +31,7 @@ def health(as_json: AsJson = False, data_dir: DataDir = None) -> None:
                 print_stuck(api, answer)
             elif all(each["field"] != "temporal" for each in unwell):
                 say("Nothing is stuck.")
-            say(_seals(answer))
+            note(_seals(answer))
     if unwell or answer["stuck"]:
         raise typer.Exit(REFUSED)
 
