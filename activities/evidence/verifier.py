@@ -89,8 +89,9 @@ class Verifier:
 
     async def _read_seals(self) -> AsyncGenerator[Told, None]:
         """The chain and its signatures; what a policy removed."""
-        behind = 0
-        while page := await self._store.seals(behind, _SEALS_A_PAGE):
+        behind, newest = 0, await self._store.last_seal()
+        last = 0 if newest is None else newest.number  # what is made meanwhile is for the next verification
+        while behind < last and (page := await self._store.seals(behind, _SEALS_A_PAGE)):
             for kept in page:
                 before = self._chain.number
                 seal, faults = self._chain.follow(kept)
@@ -203,14 +204,15 @@ class Verifier:
         return rows
 
     async def _behind_the_head(self, shard: int, head: int) -> AsyncGenerator[Finding, None]:
-        behind = row_place(head)
+        given = max(head, (await self._store.heads()).get(shard, 0))
+        behind = row_place(given)
         while page := await self._store.stored_rows(shard, behind, LAST_PLACE):
-            given = (await self._store.heads()).get(shard, 0)
+            given = max(given, (await self._store.heads()).get(shard, 0))
             for row in page:
                 if row.sequence is None or row.sequence > given:
                     self._remember(row.document_digest, None)
                     yield inserted(row)
-            behind = page[-1].place
+            behind = max(page[-1].place, row_place(given))
 
     async def _check_row(self, row: StoredRow) -> AsyncGenerator[Finding, None]:
         """A row that is as it was sealed, or not sealed yet: its place in its subject's chain, and its copies."""
