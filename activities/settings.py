@@ -6,6 +6,7 @@ and AWS's credentials (boto3's own variables).
 
 from pathlib import Path
 from typing import Final, Self
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -15,6 +16,7 @@ from activities.stores.settings import StoreSettings
 from workflows.log_setup import LEVELS
 
 _SECRET_BYTES: Final = 32
+_THIS_MACHINE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class ApprovalSettings(BaseSettings):
@@ -86,6 +88,15 @@ class WorkerSettings(BaseSettings):
     spec_key_file: Path | None = Field(
         default=None, validation_alias="HYBRIDCI_SPEC_KEY_FILE", description="Signs what deployments run."
     )
+    seal_key_file: Path | None = Field(
+        default=None, validation_alias="HYBRIDCI_SEAL_KEY_FILE", description="Signs the seals of the audit trail."
+    )
+    seals_file: Path | None = Field(
+        default=None, validation_alias="HYBRIDCI_SEALS_FILE", description="Where copies of the seals go, a line each."
+    )
+    seals_url: str | None = Field(
+        default=None, validation_alias="HYBRIDCI_SEALS_URL", description="Where copies of the seals are POSTed to."
+    )
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -101,6 +112,18 @@ class WorkerSettings(BaseSettings):
                 f"HYBRIDCI_WORKER_WORKFLOW_TASKS ({self.max_concurrent_workflow_tasks})"
             )
         return self
+
+    @field_validator("seals_url")
+    @classmethod
+    def _private(cls, url: str | None) -> str | None:
+        """What is sent in clear could be held back on its way."""
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        here = parts.hostname in _THIS_MACHINE
+        if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and here)):
+            raise ValueError("must be an address with https://, or with http:// on this machine")
+        return url
 
     @field_validator("log_level")
     @classmethod

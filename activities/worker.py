@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from typing import Final, TypeVar
 
 from temporalio.client import Client
@@ -18,7 +19,13 @@ from temporalio.worker import Worker
 from activities.bootstrap import ControlActivities, NotConfiguredError, build_activities, check_configured
 from activities.clock import epoch_millis
 from activities.deployments.signing import SpecSigner, UnusableSigningKeyError
+from activities.evidence.elsewhere import check_seals_file
+from activities.evidence.keys import SealKey, UnusableSealKeyError
+from activities.evidence.removal import remove_segments
+from activities.evidence.sealer import Sealer
+from activities.evidence.watch import NO_KEY, open_watch
 from activities.repairs.watch import Watch
+from activities.retention.events import RemoveSegments
 from activities.sandbox import LeanSandbox
 from activities.settings import WorkerSettings
 from activities.stores.open import Stores, open_stores
@@ -61,12 +68,14 @@ def run(settings: WorkerSettings) -> int:
     try:
         check_configured(settings)
         signer = SpecSigner.load(settings.spec_key_file)
-    except (NotConfiguredError, UnusableSigningKeyError) as error:
+        seal_key = SealKey.load(settings.seal_key_file)
+        check_seals_file(settings.seals_file)
+    except (NotConfiguredError, UnusableSigningKeyError, UnusableSealKeyError) as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_NOT_CONFIGURED
     setup_logging(settings.log_level, "worker")
     try:
-        asyncio.run(_work(settings, signer))
+        asyncio.run(_work(settings, signer, seal_key))
     except Exception:
         logger.critical("the control worker failed; its supervisor should start it again", exc_info=True)
         return EXIT_FAILED
@@ -105,21 +114,23 @@ class _StoppedEarlyError(Exception):
     """Told to stop before the worker was up."""
 
 
-async def _work(settings: WorkerSettings, signer: SpecSigner) -> None:
+async def _work(settings: WorkerSettings, signer: SpecSigner, seal_key: SealKey | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, stop.set)
     stores = open_stores(settings.stores)
     try:
-        await _serve(settings, stores, signer, stop)
+        await _serve(settings, stores, signer, seal_key, stop)
     except _StoppedEarlyError:
         logger.info("stopped before it was up")
     finally:
         await asyncio.to_thread(stores.close)
 
 
-async def _serve(settings: WorkerSettings, stores: Stores, signer: SpecSigner, stop: asyncio.Event) -> None:
+async def _serve(
+    settings: WorkerSettings, stores: Stores, signer: SpecSigner, seal_key: SealKey | None, stop: asyncio.Event
+) -> None:
     client = await _until_it_answers("Temporal", connect, stop)
     await _until_it_answers("the record store", stores.prepare, stop)
     await _until_it_answers("Temporal", lambda: register_search_attributes(client), stop)
@@ -131,22 +142,37 @@ async def _serve(settings: WorkerSettings, stores: Stores, signer: SpecSigner, s
         "environment": settings.stores.environment,
         "signs_with": signer.key_id,
         "keeps": settings.retention.policy().model_dump(exclude_none=True),
+        "seals_with": None if seal_key is None else seal_key.key_id,
     }
     secret = None if settings.approvals is None else settings.approvals.secret()
     repairs = RepairClient(client, Prover(secret))
     watch = Watch(StuckWorkflows(client), stores.events, epoch_millis, repairs.begin)
     await _until_it_answers("Temporal", watch.tick, stop)
     policy = settings.retention.policy()
-    activities = build_activities(stores, client, signer=signer, approvals=settings.approvals, retention=policy)
+    segments = None if seal_key is None else _removal(stores, seal_key)
+    activities = build_activities(
+        stores, client, signer=signer, approvals=settings.approvals, retention=policy, segments=segments
+    )
     if secret is None:
         logger.warning(_BELIEVES_EVERYBODY)
+    if seal_key is None:
+        logger.warning(NO_KEY)
     async with build_worker(client, activities, settings):
         logger.info("control worker ready", extra=facts)
-        watching = asyncio.create_task(watch.run(), name="watch")
+        watching = [asyncio.create_task(watch.run(), name="watch")]
+        if seal_key is not None:
+            sealing = open_watch(stores.evidence, seal_key, epoch_millis, settings.seals_file, settings.seals_url)
+            watching.append(asyncio.create_task(sealing.run(), name="sealer"))
         await stop.wait()
-        watching.cancel()
+        for task in watching:
+            task.cancel()
         logger.info("stopping: takes nothing new, finishes what it does", extra=facts)
     logger.info("stopped", extra=facts)
+
+
+def _removal(stores: Stores, seal_key: SealKey) -> RemoveSegments:
+    """Old events go with a seal that says so: without a key for it they stay."""
+    return partial(remove_segments, stores.evidence, Sealer(stores.evidence, seal_key, epoch_millis))
 
 
 async def _until_it_answers(what: str, call: Callable[[], Awaitable[T]], stop: asyncio.Event) -> T:

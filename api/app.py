@@ -4,7 +4,7 @@ Deliberately not here: the server process (``server``), settings, and what any r
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -28,6 +28,7 @@ from api.agents.routes import agents, pools
 from api.agents.schemas import GatewayAddress
 from api.attempts.routes import artifacts
 from api.attempts.routes import delivery as agent_io
+from api.audit import evidence_routes as evidence
 from api.audit import routes as events
 from api.auth.authenticator import Authenticator
 from api.auth.early import EarlyRefusal
@@ -60,7 +61,7 @@ from api.services.routes import policy as service_policy
 from api.services.routes import services
 from api.sign_in import routes as auth
 from api.storage import routes as storage
-from api.system.checks import Check, files_check, worker_check, write_check
+from api.system.checks import Check, files_check, seals_check, worker_check, write_check
 from api.system.routes import health as core
 from api.system.routes import repairs, summary
 from api.tasks import routes as tasks
@@ -89,6 +90,7 @@ _ROUTES: Final = (
     deployment_commands,
     repairs,
     events,
+    evidence,
     codec_routes,
     agent_io,
     tasks,
@@ -115,6 +117,7 @@ def production_app(
     storage_folder: Path | None = None,
     sign_in: SignIn | None = None,
     voucher: Voucher | None = None,
+    seal_keys: Mapping[str, str] | None = None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> FastAPI:
     """The application on real stores and Temporal, which it connects to while it runs."""
@@ -129,6 +132,8 @@ def production_app(
         credentials=stores.credentials,
         access=CredentialRegistry(stores.credentials, middleware=[ObserveChain()]),
         audit=stores.events,
+        evidence=stores.evidence,
+        seal_keys=seal_keys,
         sign_in=ways_in,
         voucher=voucher or Voucher(),
         reader=reader,
@@ -153,6 +158,7 @@ def production_app(
             "worker": worker_check(temporal.queues, epoch_millis),
             "store": write_check(stores.agents, epoch_millis),
             "files": files_check(stores.artifacts),
+            "seals": seals_check(stores.evidence, epoch_millis),
             **({} if disk is None else {"disk": disk}),
         },
         stopping=stopping,

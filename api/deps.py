@@ -18,7 +18,14 @@ from activities.credentials.registry import CredentialRegistry
 from activities.deployments.readers import DeploymentReader
 from activities.jobs.readers import JobReader
 from activities.jobs.writers import JobCreator
-from activities.stores.interfaces import ArtifactStore, CredentialStore, EventStore, LogStore, StorageStore
+from activities.stores.interfaces import (
+    ArtifactStore,
+    CredentialStore,
+    EventStore,
+    EvidenceStore,
+    LogStore,
+    StorageStore,
+)
 from api.agents.fleet import Fleet
 from api.agents.schemas import GatewayAddress
 from api.attempts.late import EndedLogs
@@ -59,6 +66,8 @@ class Services:
     ``agents.fleet`` knows the agents and pools; ``gateway`` is where agents elsewhere connect, when there is one.
     ``probes`` ask what the whole needs besides this process's own, by name.
     ``tail`` is the end of the feed of events.
+    ``evidence`` is the trail as it lies there, with its seals; ``seal_keys`` verify these, ``verifying`` is held by the
+    one verification that runs.
     ``starting`` has a lock for each deployment that a request with a key is just starting.
     """
 
@@ -66,6 +75,7 @@ class Services:
     credentials: CredentialStore
     access: CredentialRegistry
     audit: EventStore
+    evidence: EvidenceStore
     reader: JobReader
     creator: JobCreator
     deployments: DeploymentReader
@@ -95,6 +105,8 @@ class Services:
     compactor: LogCompactor = field(default_factory=LogCompactor)
     ended_logs: EndedLogs = field(default_factory=EndedLogs)
     starting: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary[str, asyncio.Lock])
+    seal_keys: Mapping[str, str] | None = None
+    verifying: asyncio.Lock = field(default_factory=asyncio.Lock)
     tail: Tail = field(init=False)
 
     def __post_init__(self) -> None:

@@ -5,6 +5,7 @@ import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -13,6 +14,7 @@ from typing import Final
 import uvicorn
 from pydantic import ValidationError
 
+from activities.evidence.keys import UnusableSealKeyError, load_public_keys
 from activities.stores.open import open_stores
 from activities.stores.settings import StoreSettings
 from api.agents.schemas import GatewayAddress
@@ -45,6 +47,7 @@ def run(settings: ApiSettings | None = None) -> int:
         stores = StoreSettings()
         setup_logging(settings.log_level, "api")
         keys, signing_key, gateway = settings.key_ring(), settings.signing_secret(), _gateway(settings)
+        seal_keys = load_public_keys(settings.seal_public_keys_file)
         webhooks = open_webhooks(settings.webhook_manifests, os.environ)
         sign_in = open_sign_in(
             settings.access_policy,
@@ -54,10 +57,10 @@ def run(settings: ApiSettings | None = None) -> int:
             session_seconds=settings.session_ttl_seconds,
         )
         listener = _listen(settings.host, settings.port)
-    except (UnusableKey, OSError, ValueError) as error:
+    except (UnusableKey, UnusableSealKeyError, OSError, ValueError) as error:
         sys.stderr.write(f"hybridci api cannot start: {_reason(error)}\n")
         return EXIT_UNUSABLE
-    started = _serve(settings, stores, keys, signing_key, webhooks, sign_in, gateway, listener)
+    started = _serve(settings, stores, keys, signing_key, seal_keys, webhooks, sign_in, gateway, listener)
     return EXIT_OK if started else EXIT_UNUSABLE
 
 
@@ -66,6 +69,7 @@ def _serve(
     stores: StoreSettings,
     keys: KeyRing,
     signing_key: bytes | None,
+    seal_keys: Mapping[str, str] | None,
     webhooks: Webhooks,
     sign_in: SignIn,
     gateway: GatewayAddress | None,
@@ -77,6 +81,7 @@ def _serve(
         stores=open_stores(stores),
         keys=keys,
         signing_key=signing_key,
+        seal_keys=seal_keys,
         rate_limits=settings.rate_limits(),
         bodies=settings.body_limits(),
         hosts=hosts_for(settings.host, settings.allowed_hosts, settings.public_url),

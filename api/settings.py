@@ -47,6 +47,7 @@ class ApiSettings(BaseSettings):
     temporal_ui_origin: Annotated[str, StringConstraints(pattern=r"^https?://[^/]+$")] | None = Field(
         default=None, validation_alias="HYBRIDCI_TEMPORAL_UI_ORIGIN"
     )
+    seal_public_keys_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_SEAL_PUBLIC_KEYS_FILE")
     webhook_manifests: Path | None = Field(default=None, validation_alias="HYBRIDCI_WEBHOOK_MANIFESTS")
 
     trusted_proxies: Annotated[list[IPvAnyNetwork], NoDecode] = Field(

@@ -13,6 +13,7 @@ from activities.stores.interfaces import DeploymentStore, JobStore
 from workflows.contracts.audit.feed import FeedRow
 from workflows.contracts.storage.retention import SweepPlace, Swept, SweptKind
 
+Progress = Callable[[Swept], None]
 MOST_EVENTS: Final = 20_000
 """In one sweep."""
 
@@ -40,9 +41,9 @@ class RemoveSegments(Protocol):
     """Remove sealed segments whose newest event is older than ``older_than`` (epoch ms), up to ``budget`` events."""
 
     async def __call__(
-        self, older_than: int, keeps: Keeps, budget: int, *, start: int, dry_run: bool
+        self, older_than: int, keeps: Keeps, budget: int, *, start: int, dry_run: bool, beat: Callable[[int], None]
     ) -> SegmentsRemoved:
-        """Repeatable, also after a kill at any moment. Raises Unavailable."""
+        """Repeatable, also after a kill. ``beat`` hears now and then how many went. Raises Unavailable."""
         ...
 
 
@@ -55,11 +56,15 @@ class SealedEvents:
     deployments: DeploymentStore
     needed: NeededDeployments
 
-    async def sweep(self, until: int, place: SweepPlace, *, dry_run: bool) -> Swept:
+    async def sweep(self, until: int, place: SweepPlace, progress: Progress, *, dry_run: bool) -> Swept:
         """What is older than ``until`` (epoch ms), of things that are neither live nor wait. Raises Unavailable."""
+
+        def beat(removed: int) -> None:
+            progress(Swept(kind=SweptKind.EVENTS, removed=removed, place=place))
+
         living = LivingThings(self.jobs, self.deployments, self.needed)
         start = int(place.front) if place.front.isdecimal() else 0
-        done = await self.remove(until, living.has, MOST_EVENTS, start=start, dry_run=dry_run)
+        done = await self.remove(until, living.has, MOST_EVENTS, start=start, dry_run=dry_run, beat=beat)
         return Swept(
             kind=SweptKind.EVENTS,
             looked_at=done.segments + done.kept,

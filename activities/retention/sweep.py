@@ -18,6 +18,7 @@ from activities.retention.chains import (
     build_remove_job_chain,
     build_remove_logs_chain,
 )
+from activities.retention.events import Progress
 from activities.retention.needed import NeededDeployments
 from activities.retention.turn import Chains, Read, SweepTurn
 from activities.retention.walk import PAGE, Bounds, Fate, Walk, counted
@@ -45,13 +46,11 @@ _UNSEALED: Final = "kept: nothing removes sealed segments in this version"
 _DEPLOYMENTS: Final = Bounds(front=1000)
 """Each names its jobs to the jobs' turn."""
 
-Progress = Callable[[Swept], None]
-
 
 class RemovesEvents(Protocol):
     """Removing whole sealed segments of the audit trail, whose seals stay."""
 
-    async def sweep(self, until: int, place: SweepPlace, *, dry_run: bool) -> Swept:
+    async def sweep(self, until: int, place: SweepPlace, progress: Progress, *, dry_run: bool) -> Swept:
         """What is older than ``until`` (epoch ms), of things that are neither live nor wait."""
         ...
 
@@ -113,7 +112,7 @@ class Sweeper:
             case SweptKind.EVENTS:
                 if self._stores.events is None:
                     return swept.model_copy(update={"note": _UNSEALED})
-                return await self._stores.events.sweep(turn.until, swept.place, dry_run=task.dry_run)
+                return await self._stores.events.sweep(turn.until, swept.place, progress, dry_run=task.dry_run)
             case SweptKind.EXPIRED:
                 return await self._expired(task, swept)
 

@@ -14,6 +14,8 @@ from typing import Any, Final, cast
 from pydantic import TypeAdapter
 
 from workflows.contracts.audit.events import AuditEvent
+from workflows.contracts.audit.feed import FeedRow, Position
+from workflows.contracts.audit.seals import StoredRow
 from workflows.contracts.deployments.deployment import Deployment, DeploymentSummary
 from workflows.contracts.jobs import Job, JobSummary
 
@@ -75,6 +77,20 @@ def load_events(texts: Sequence[str]) -> list[AuditEvent]:
         event.model_copy(update={"details": {key: _untagged(value) for key, value in event.details.items()}})
         for event in _EVENTS.validate_json(f"[{','.join(texts)}]")
     ]
+
+
+def load_row(row: StoredRow) -> FeedRow:
+    """The row of the feed that is stored so. Raises ValueError for one that no store has written."""
+    shard, _, sequence = row.after.partition("-")
+    return FeedRow(
+        shard=row.shard,
+        sequence=int(row.place),
+        subject=row.subject,
+        number=int(row.number),
+        before=row.before,
+        after=Position(shard=int(shard), sequence=int(sequence)) if row.after else None,
+        event=load_events([row.document])[0],
+    )
 
 
 def _tagged(value: Any) -> Any:

@@ -11,6 +11,7 @@ from activities.stores.dynamo.credentials import DynamoCredentialStore
 from activities.stores.dynamo.deployments import DynamoDeploymentStore
 from activities.stores.dynamo.environments import DynamoEnvironmentStore
 from activities.stores.dynamo.events import DynamoEventStore
+from activities.stores.dynamo.evidence import DynamoEvidenceStore
 from activities.stores.dynamo.jobs import DynamoJobStore
 from activities.stores.dynamo.services import DynamoServiceStore
 from activities.stores.dynamo.table import AgentTables, CredentialTables, DeploymentTables, JobTables
@@ -21,6 +22,7 @@ from activities.stores.interfaces import (
     DeploymentStore,
     EnvironmentStore,
     EventStore,
+    EvidenceStore,
     JobStore,
     LogStore,
     ServiceStore,
@@ -32,6 +34,7 @@ from activities.stores.memory.credentials import MemoryCredentialStore
 from activities.stores.memory.deployments import MemoryDeploymentStore
 from activities.stores.memory.environments import MemoryEnvironmentStore
 from activities.stores.memory.events import MemoryEventStore
+from activities.stores.memory.evidence import MemoryEvidenceStore
 from activities.stores.memory.jobs import MemoryJobStore
 from activities.stores.memory.logs import MemoryLogStore
 from activities.stores.memory.services import MemoryServiceStore
@@ -55,6 +58,7 @@ class Stores:
     services: ServiceStore
     environments: EnvironmentStore
     events: EventStore
+    evidence: EvidenceStore
     credentials: CredentialStore
     agents: AgentStore
     storage: StorageStore
@@ -74,6 +78,7 @@ def open_stores(settings: StoreSettings) -> Stores:
         services=DynamoServiceStore(clients, tables),
         environments=DynamoEnvironmentStore(clients, tables),
         events=DynamoEventStore(clients, tables.events),
+        evidence=DynamoEvidenceStore(clients, tables.events),
         credentials=DynamoCredentialStore(clients, CredentialTables.of(settings)),
         agents=DynamoAgentStore(clients, AgentTables.of(settings)),
         storage=AwsStorageStore(clients, settings),
@@ -93,6 +98,7 @@ def open_memory_stores(filter_labels: Sequence[str] = ()) -> Stores:
         services=MemoryServiceStore(events),
         environments=MemoryEnvironmentStore(events),
         events=events,
+        evidence=MemoryEvidenceStore(events),
         credentials=MemoryCredentialStore(events),
         agents=MemoryAgentStore(events),
         storage=MemoryStorageStore(),

@@ -28,7 +28,7 @@ CLIENT_GROUPS: Final[Mapping[str, str]] = {
     "key": "api.cli.commands.key",
     "token": "api.cli.commands.token",
     "events": "api.cli.commands.events",
-    "audit": "api.cli.commands.audit",
+    "audit": "api.cli.commands.evidence",
     "health": "api.cli.commands.health",
     "ask": "api.cli.commands.fleet.ask",
     "repair": "api.cli.commands.repair",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from activities.clock import Clock
-from activities.stores.interfaces import AgentStore, ArtifactStore
+from activities.stores.interfaces import AgentStore, ArtifactStore, EvidenceStore
 from api.http.cached import Cached
 from api.temporal.task_queues import TaskQueues
 from workflows.contracts.agents import AgentBeat
@@ -32,6 +32,8 @@ SILENT_SECONDS: Final = 90.0
 """A worker's poll lasts 60 s at most; whoever asked for nothing in this time is not there, or stands still."""
 LATE_SECONDS: Final = 30.0
 """A workflow's task waits for milliseconds; one that a worker took and never answered comes back after 10 s."""
+UNSEALED_MS: Final = 2 * 3_600_000
+"""Twice the time after which a seal is made of nothing new."""
 _CHECK_SECONDS: Final = 3.0
 _PROBE: Final = "!write-probe"
 """No agent, pool or job can have this name. Its record goes by itself, as every heartbeat's."""
@@ -147,6 +149,27 @@ def files_check(artifacts: ArtifactStore) -> Check:
             logger.warning("the bucket takes no writes", extra={"reason": error.message})
             return "takes no writes, so agents keep logs and artifacts to themselves; see its log and its policy"
         return None
+
+    return check
+
+
+def seals_check(evidence: EvidenceStore, clock: Clock) -> Check:
+    """The audit trail was sealed once, so it is sealed still: at least every hour, by any worker with the key."""
+
+    async def check() -> str | None:
+        last = await evidence.last_seal()
+        if last is None:
+            return None
+        try:
+            age_ms = clock() - last.seal.sealed_at
+        except ValueError:
+            return f"seal {last.number} cannot be read; `hybridci audit verify` says more"
+        if age_ms <= UNSEALED_MS:
+            return None
+        return (
+            f"the audit trail was last sealed {age_ms // 60_000} minutes ago; does a worker with"
+            " HYBRIDCI_SEAL_KEY_FILE run, and what does its log say?"
+        )
 
     return check
 

@@ -7,6 +7,7 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from api.agents.ports import HasFleet
+from api.audit.ports import HasEvidence
 from api.auth.ports import AuthPorts
 from api.deployments.ports import DeploymentPorts
 from api.ports import HasEnvironmentName, HasMetrics, HasRepairClient, provided
@@ -21,7 +22,15 @@ class HasProbes(Protocol):
 
 
 class SystemPorts(
-    HasProbes, AuthPorts, DeploymentPorts, HasFleet, HasRepairClient, HasMetrics, HasEnvironmentName, Protocol
+    HasProbes,
+    HasEvidence,
+    AuthPorts,
+    DeploymentPorts,
+    HasFleet,
+    HasRepairClient,
+    HasMetrics,
+    HasEnvironmentName,
+    Protocol,
 ):
     """Records, agents, workflows that cannot go on, and the numbers."""
 

@@ -18,7 +18,7 @@ from activities.clock import epoch_millis
 from activities.credentials.registry import CredentialRegistry
 from activities.jobs.readers import JobReader
 from activities.jobs.writers import JobCreator
-from activities.stores.interfaces import CredentialStore, EventStore
+from activities.stores.interfaces import CredentialStore, EventStore, EvidenceStore
 from activities.stores.open import Stores, open_memory_stores
 from api.app import build_app, deployment_reader
 from api.auth.authenticator import Authenticator
@@ -139,6 +139,7 @@ class AccessParts(TypedDict):
     credentials: CredentialStore
     access: CredentialRegistry
     audit: EventStore
+    evidence: EvidenceStore
 
 
 def access_parts(stores: Stores, limits: RateLimits | None = None, policy: AccessPolicy | None = None) -> AccessParts:
@@ -148,6 +149,7 @@ def access_parts(stores: Stores, limits: RateLimits | None = None, policy: Acces
         "credentials": stores.credentials,
         "access": CredentialRegistry(stores.credentials, middleware=[ObserveChain()]),
         "audit": stores.events,
+        "evidence": stores.evidence,
     }
 
 

@@ -18,6 +18,8 @@ PATHS = {
     "environment": "production",
     "key_id": "4fybqv4amjaornc5",
 }
+NEEDED = {"/api/audit/report": "service=checkout&from=2026-01-01&to=2026-12-31"}
+"""What a route cannot do without."""
 FOREIGN = {"/auth/callback"}
 """What an issuer sends back with a person: some send more than the standard has."""
 _document: dict[str, Any] = memory_app()[0].openapi()
@@ -27,9 +29,10 @@ READS = sorted(path for path, methods in _document["paths"].items() if "get" in 
 @pytest.mark.parametrize("path", READS)
 async def test_unknown_and_repeated_parameters_are_refused(bench: Bench, path: str) -> None:
     url = path.replace(":path}", "}").format_map(PATHS)
-    unknown = await bench.admin.get(f"{url}?no_such_parameter=1")
+    needed = NEEDED.get(path, "")
+    unknown = await bench.admin.get(f"{url}?no_such_parameter=1&{needed}")
     assert (unknown.status_code, [error["field"] for error in unknown.json()["errors"]]) == (422, ["no_such_parameter"])
-    repeated = await bench.admin.get(f"{url}?limit=1&limit=2")
+    repeated = await bench.admin.get(f"{url}?limit=1&limit=2&{needed}")
     assert repeated.status_code == 422
     assert "limit" in {error["field"] for error in repeated.json()["errors"]}
 

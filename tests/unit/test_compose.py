@@ -22,6 +22,7 @@ from fastapi.routing import APIRoute
 from pydantic import AliasChoices
 from pydantic_settings import BaseSettings
 
+from activities.evidence.keys import SealKey
 from activities.retention.settings import RetentionSettings
 from activities.settings import ApprovalSettings, WorkerSettings
 from activities.stores.settings import StoreSettings
@@ -137,6 +138,8 @@ def test_the_commands_at_the_top_make_secrets_that_processes_take(compose: dict[
     assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
     signing = ApiSettings.model_validate({"signing_key": made["HYBRIDCI_SIGNING_KEY"]}).signing_secret()
     assert signing is not None
+    (tmp_path / "seal.key").write_text(made["HYBRIDCI_SEAL_KEY"])
+    assert SealKey.load(tmp_path / "seal.key") is not None
     files = {"HYBRIDCI_GATEWAY_TLS_KEY_FILE": "key.pem", "HYBRIDCI_GATEWAY_TLS_CERT_FILE": "cert.pem"}
     for variable, name in files.items():
         (tmp_path / name).write_text(made[variable.removesuffix("_FILE")])

@@ -4,6 +4,7 @@ It has a Temporal namespace, tables and a bucket to itself, so that no other sui
 """
 
 import asyncio
+import base64
 import json
 import os
 import signal
@@ -25,6 +26,7 @@ from temporalio.worker import Worker
 
 from activities.bootstrap import build_activities
 from activities.clock import epoch_millis
+from activities.evidence.watch import NO_KEY
 from activities.jobs.reconcile import CAUSE, QUIET_MILLIS
 from activities.stores.open import Stores, open_stores
 from activities.stores.settings import StoreSettings
@@ -293,6 +295,42 @@ async def test_dead_letters_are_redriven_in_bulk_behind_a_canary(
     assert (progress.state, progress.matched, progress.refused) == ("finished", 3, {})
     assert progress.redriven == [job.job_id for job in jobs]  # oldest first
     assert progress.canaries == {jobs[0].job_id: "success"}
+
+
+async def test_without_a_key_it_seals_nothing_and_says_so_and_with_one_it_seals_at_once(
+    running_worker: WorkerProcess, environment: Mapping[str, str], stores: Stores, tmp_path: Path
+) -> None:
+    assert NO_KEY in running_worker.text()
+    assert await stores.evidence.last_seal() is None
+    key, copies = tmp_path / "seal.key", tmp_path / "seals.jsonl"
+    key.write_text(base64.b64encode(bytes(32)).decode())
+    own = {**environment, "HYBRIDCI_SEAL_KEY_FILE": str(key), "HYBRIDCI_SEALS_FILE": str(copies)}
+    with worker_process(own, tmp_path) as process:
+
+        async def sealed() -> bool:
+            process.has_logged("")  # fails once it has ended
+            heads = await stores.evidence.heads()
+            last = await stores.evidence.last_seal()
+            return last is not None and last.seal.sealed_heads == heads and copies.exists()
+
+        await eventually(sealed, seconds=30, what="everything is sealed")
+        assert process.terminate() == 0, process.text()
+    assert NO_KEY not in process.text()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("HYBRIDCI_SEAL_KEY_FILE", "no key"), ("HYBRIDCI_SEALS_URL", "http://example.com")]
+)
+def test_settings_of_seals_that_are_wrong_are_named(
+    environment: Mapping[str, str], tmp_path: Path, name: str, content: str
+) -> None:
+    path = tmp_path / "file"
+    path.write_text(content)
+    own = {**environment, name: str(path) if name.endswith("FILE") else content}
+    with worker_process(own, tmp_path) as process:
+        assert process.wait() == 2
+    assert name in process.text()
+    assert "Traceback" not in process.text()
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])

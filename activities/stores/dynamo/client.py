@@ -28,6 +28,7 @@ T = TypeVar("T")
 _THREADS: Final = 16
 _USER_AGENT: Final = "hybridci"
 """boto3 composes its own anew for every call, which is a tenth of a call's cost."""
+_PATIENT_SECONDS: Final = 60
 _PART_BYTES: Final = 8 * 1024 * 1024
 _BUGS: Final = frozenset({"ValidationException", "SerializationException", "InvalidArgument", "MalformedXML"})
 """Codes that mean that a request of ours is malformed: they are raised as they are, since no later try can help."""
@@ -66,6 +67,11 @@ class AwsClients:
         self._object_threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="s3")
 
     @cached_property
+    def patient_dynamodb(self) -> "DynamoDBClient":
+        """For requests that read a whole table: the embedded server looks at all that is left before it answers."""
+        return _dynamodb_client(self.settings, _PATIENT_SECONDS)
+
+    @cached_property
     def s3(self) -> "S3Client":
         """Made when it is first used: its description of the service takes 11 MB, and an idle API needs none."""
         return _s3_client(self.settings)
@@ -96,6 +102,8 @@ class AwsClients:
         self._record_threads.shutdown()
         self._object_threads.shutdown()
         self.dynamodb.close()
+        if "patient_dynamodb" in self.__dict__:
+            self.patient_dynamodb.close()
         if "s3" in self.__dict__:
             self.s3.close()
 
@@ -138,11 +146,11 @@ def _cancellation_codes(error: ClientError) -> list[str]:
     return [str(reason.get("Code")) for reason in reasons]
 
 
-def _dynamodb_client(settings: StoreSettings) -> "DynamoDBClient":
+def _dynamodb_client(settings: StoreSettings, seconds: float = 5) -> "DynamoDBClient":
     config = Config(
         region_name=settings.aws_region,
         connect_timeout=2,
-        read_timeout=5,
+        read_timeout=seconds,
         retries={"mode": "standard", "total_max_attempts": 3},
         max_pool_connections=_THREADS,
         tcp_keepalive=True,

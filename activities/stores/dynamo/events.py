@@ -261,6 +261,11 @@ def _lists(event: AuditEvent) -> list[str]:
     return [ALL_LIST, *(name(item_id) for name, item_id in named if item_id is not None)]
 
 
+def entries_of(event: AuditEvent) -> list[tuple[str, str]]:
+    """The keys of an event's entries in lists: the partition, and the place in it."""
+    return [(list_shard(name, event.event_id), place(event.at, event.event_id)) for name in _lists(event)]
+
+
 def _filtered(event: AuditEvent | EventQuery) -> dict[str, str | None]:
     """What lists can be filtered by."""
     return {

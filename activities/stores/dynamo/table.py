@@ -40,6 +40,9 @@ says that the event is kept, so that it is kept once. In the order in which they
 number, hash and place of a subject's last event, and as ``after_<number>`` the place of the one before this number,
 where the row itself does not have it (see ``feed``).
 
+In ``events`` too: in ``seals`` the seals of the trail by their numbers, in ``sent`` up to which number they were sent
+elsewhere (see ``evidence``).
+
 ``agents`` (keys ``list_shard``, ``place``): each agent's record (``agent#<id>``, ``record``) with its ``document``,
 ``revision`` and ``pool``, and the document again, by id, in the lists ``all`` and ``pool#<pool>``, all in one
 transaction. The last heartbeats stand by id in ``beats#<pool>``, so that a pool is read without knowing its agents;
@@ -77,6 +80,8 @@ RECORD_PLACE: Final = "record"
 SWEEP_COUNTER: Final = "sweeps"
 SEEN_PLACE: Final = "seen"
 HEAD_PLACE: Final = "head"
+SEALS_LIST: Final = "seals"
+SENT_LIST: Final = "sent"
 DAY_RETENTION_SECONDS: Final = 400 * 24 * 3600
 AGENT_RETENTION_SECONDS: Final = 400 * 24 * 3600
 AGENT_COUNTER_SHARDS: Final = 4
@@ -113,6 +118,10 @@ NUMBER_AND_HASH_FOLLOW: Final = "#number = :before AND #hash = :hash_before"
 """The same, and the event that has this number is the one that is meant."""
 NUMBER_IS_FIRST: Final = "attribute_not_exists(list_shard)"
 """Nobody has given a number yet."""
+SEAL_IS_NEW: Final = "attribute_not_exists(list_shard)"
+"""No seal has this number yet."""
+SENT_FURTHER: Final = "attribute_not_exists(list_shard) OR #number < :number"
+"""Seals were not sent further than this before."""
 CREDENTIAL_IS_NEW: Final = "attribute_not_exists(list_shard)"
 """The credential has no record yet."""
 REVISION_FOLLOWS: Final = "#revision = :before"
@@ -134,6 +143,7 @@ Keys = Mapping[str, Literal["S", "N"]]
 """A table's keys, the partition's first, with their types."""
 _LIST_KEYS: Final[Keys] = {"list_shard": "S", "place": "S"}
 _COUNTER_KEYS: Final[Keys] = {"counter": "S", "shard": "N"}
+FEED_PREFIX: Final = "feed#"
 _SERVICE_LIST: Final = "service#"
 _DEPLOYMENT_LIST: Final = "deployment#"
 _JOB_LIST: Final = "job#"
@@ -276,7 +286,7 @@ def seen_list(event_id: str) -> str:
 
 def feed_list(shard: int) -> str:
     """Where the events of a shard of the feed are, by their numbers."""
-    return f"feed#{shard}"
+    return f"{FEED_PREFIX}{shard}"
 
 
 def head_list(shard: int) -> str:

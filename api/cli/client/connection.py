@@ -42,6 +42,7 @@ class ApiConnection:
     """An API and the key for it, empty before there is one.
 
     ``arguments`` is what a suggested command needs to reach the same API.
+    ``folder`` is the data directory that it was found by.
     ``temporal_ui`` is the address of Temporal's Web UI, known for a stack that `hybridci up` runs on this machine.
     """
 
@@ -49,6 +50,7 @@ class ApiConnection:
     key: str
     arguments: str = ""
     temporal_ui: str | None = None
+    folder: Path | None = None
 
     @property
     def local(self) -> bool:
@@ -74,7 +76,7 @@ def find_connection(
     key = _environment_key(env) if data_dir is None else None
     arguments = "" if data_dir is None else f" --data-dir {shlex.quote(str(data_dir))}"
     url, temporal_ui = _endpoint(folder)
-    return ApiConnection(url, key or _key_file(folder / "admin.key"), arguments, temporal_ui)
+    return ApiConnection(url, key or _key_file(folder / "admin.key"), arguments, temporal_ui, folder)
 
 
 def find_keyless_connection(data_dir: Path | None = None) -> ApiConnection:

@@ -7,7 +7,7 @@ import typer
 from api.cli.client.connection import REFUSED
 from api.cli.commands.common import AsJson, CommandGroup, DataDir, open_api
 from api.cli.commands.stuck import print_stuck, read_health
-from api.cli.output import print_json, say
+from api.cli.output import age, note, print_json, say
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -31,5 +31,13 @@ def health(as_json: AsJson = False, data_dir: DataDir = None) -> None:
                 print_stuck(api, answer)
             elif all(each["field"] != "temporal" for each in unwell):
                 say("Nothing is stuck.")
+            note(_seals(answer))
     if unwell or answer["stuck"]:
         raise typer.Exit(REFUSED)
+
+
+def _seals(answer: Any) -> str:
+    """How old the audit trail's last seal is."""
+    if answer.get("sealed_at") is None:
+        return "The audit trail was never sealed: give a worker a key (HYBRIDCI_SEAL_KEY_FILE), or see its log."
+    return f"The audit trail was sealed {age(answer['sealed_at'])} (seal {answer['last_seal']})."

@@ -28,6 +28,9 @@ _ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - reco
 _PUBLIC_ADDRESS: Final = "HYBRIDCI_GATEWAY_PUBLIC_ADDRESS"
 _CODEC_KEYS: Final = "HYBRIDCI_CODEC_KEYS_FILE"
 _SPEC_KEY: Final = "HYBRIDCI_SPEC_KEY_FILE"
+_SEAL_KEY: Final = "HYBRIDCI_SEAL_KEY_FILE"
+_SEAL_PUBLIC_KEYS: Final = "HYBRIDCI_SEAL_PUBLIC_KEYS_FILE"
+_OF_SEALS: Final = ("HYBRIDCI_SEALS_FILE", "HYBRIDCI_SEALS_URL")
 _SERVER_GRACE_SECONDS: Final = 10.0
 _PRIVATE: Final = 0o077
 _OF_THE_API: Final = ("HYBRIDCI_WEBHOOK_", "HYBRIDCI_ACCESS_POLICY", "HYBRIDCI_PUBLIC_URL", "HYBRIDCI_ALLOWED_HOSTS")
@@ -116,12 +119,12 @@ def process_specs(options: Options, data: DataDir, aws: Hidden | None = None) ->
         **store, **_temporal(options), **_of_the_api(),
         "HYBRIDCI_HOST": options.host, "HYBRIDCI_PORT": str(options.api_port),
         "HYBRIDCI_ADMIN_KEY_FILE": str(data.admin_key), "HYBRIDCI_AGENT_KEY_FILE": str(data.agent_key),
-        **_approvals(data), _PUBLIC_ADDRESS: options.gateway_address,
+        **_approvals(data), **_verifying(data), _PUBLIC_ADDRESS: options.gateway_address,
         "HYBRIDCI_GATEWAY_CA_FILE": str(Certificates(data.root).authority),
         "HYBRIDCI_TEMPORAL_UI_ORIGIN": options.temporal_ui, "HYBRIDCI_ADMIN_OWNER": _local_person(),
         "HYBRIDCI_DISK_FOLDERS": f"{data.root},{tempfile.gettempdir()}", "HYBRIDCI_STORAGE_FOLDER": str(data.root),
     }  # fmt: skip
-    worker = {**store, **_temporal(options), **_signing(), **_approvals(data), **_retention()}
+    worker = {**store, **_temporal(options), **_signing(), **_sealing(data), **_approvals(data), **_retention()}
     worker["HYBRIDCI_ALLOW_UNVERIFIED"] = "true"
     answers = partial(_answers, host=options.reachable_host, port=options.api_port)
     return [
@@ -220,6 +223,20 @@ def _signing() -> dict[str, str]:
 def _retention() -> dict[str, str]:
     """How long what has ended is kept."""
     return {name: value for name, value in os.environ.items() if name.startswith("HYBRIDCI_KEEP_")}
+
+
+def _sealing(data: DataDir) -> dict[str, str]:
+    """The user's own key and places, or those of the data directory."""
+    own = {name: value for name in _OF_SEALS if (value := os.environ.get(name))}
+    return {"HYBRIDCI_SEALS_FILE": str(data.seals), **own, _SEAL_KEY: os.environ.get(_SEAL_KEY) or str(data.seal_key)}
+
+
+def _verifying(data: DataDir) -> dict[str, str]:
+    """With which public keys seals are verified; with the user's own private key, only the user knows them."""
+    own = os.environ.get(_SEAL_PUBLIC_KEYS)
+    if own or os.environ.get(_SEAL_KEY):
+        return {_SEAL_PUBLIC_KEYS: own} if own else {}
+    return {_SEAL_PUBLIC_KEYS: str(data.seal_public_keys)}
 
 
 def _approvals(data: DataDir) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
     admin.key, agent.key   what callers show to the API; made once, kept
     gateway.key            what the gateway binds task tokens with, signing.key what the API signs leases with
+    seal.key, seal.pub     what the worker signs the seals of the audit trail with, and what they are verified with
+    seals.jsonl            copies of the seals, outside the store
     gateway-*.pem, .key    the gateway's certificates (``certificates``)
     endpoint.json          where this stack listens and under which process id, for the CLI
     lock, processes.json   who holds the directory, and the children to end if it was killed
@@ -12,6 +14,7 @@
 Deliberately not here: reading it as a client (``client.connection``) and the children themselves (``leftovers``).
 """
 
+import base64
 import contextlib
 import fcntl
 import json
@@ -65,6 +68,21 @@ class DataDir:
         return self.root / "signing.key"
 
     @property
+    def seal_key(self) -> Path:
+        """File with the private key of seals."""
+        return self.root / "seal.key"
+
+    @property
+    def seal_public_keys(self) -> Path:
+        """File with the public halves of the keys of seals."""
+        return self.root / "seal.pub"
+
+    @property
+    def seals(self) -> Path:
+        """File with copies of the seals."""
+        return self.root / "seals.jsonl"
+
+    @property
     def endpoint(self) -> Path:
         """File that tells the CLI where the stack listens."""
         return self.root / "endpoint.json"
@@ -97,6 +115,7 @@ def opened(path: Path) -> Generator[DataDir]:
             data.logs.mkdir(mode=0o700, exist_ok=True)
             for key in (data.admin_key, data.agent_key, data.gateway_key, data.signing_key):
                 _ensure_key(key)
+            _ensure_seal_keys(data)
         except OSError as error:
             raise CannotStart(_unwritable(data.root, error)) from error
         yield data
@@ -165,6 +184,27 @@ def _ensure_key(path: Path) -> None:
     except FileNotFoundError:
         pass
     write_private(path, secrets.token_urlsafe(32) + "\n")
+
+
+def _ensure_seal_keys(data: DataDir) -> None:
+    """A key for seals, and its public half beside it; again when a newer key was put before it."""
+    if not data.seal_key.exists():
+        write_private(data.seal_key, base64.b64encode(secrets.token_bytes(32)).decode() + "\n")
+    data.seal_key.chmod(0o600)
+    made = data.seal_public_keys
+    if made.exists() and made.stat().st_mtime_ns >= data.seal_key.stat().st_mtime_ns:
+        return
+    from nacl.signing import SigningKey  # only when there is something to do: it costs each start
+
+    lines = (line.partition("#")[0].strip() for line in data.seal_key.read_text("utf-8").splitlines())
+    try:
+        keys = [bytes(SigningKey(base64.b64decode(line, validate=True)).verify_key) for line in lines if line]
+    except ValueError:
+        raise CannotStart(
+            f"{data.seal_key} holds something that is no key of seals: 32 bytes in base64 a line. Take the file away to"
+            " have a new one made; what was sealed before is then verified with the old public key."
+        ) from None
+    write_private(made, "".join(base64.b64encode(key).decode() + "\n" for key in keys))
 
 
 def _unwritable(root: Path, error: OSError) -> str:

@@ -51,6 +51,7 @@ async def system_health(request: Request, ports: SystemPortsDep, checks: ChecksD
         stuck=len(stuck),
         by_type=dict(sorted(Counter(each.workflow_type for each in stuck).items())),
         items=[_shown(each) for each in stuck[:_SHOWN]],
+        **await _sealed(ports),
     )
     if not unwell:
         return json_answer(health.model_dump_json().encode())
@@ -115,6 +116,15 @@ async def repair_environment(
         environment=environment,
     )
     return await _repair(ports, origin, subject, request)
+
+
+async def _sealed(ports: SystemPorts) -> dict[str, int]:
+    """The last seal; nothing while the store does not answer, which is told itself."""
+    try:
+        last = await ports.evidence.last_seal()
+        return {} if last is None else {"last_seal": last.number, "sealed_at": last.seal.sealed_at}
+    except (Unavailable, ValueError):
+        return {}
 
 
 async def _repair(ports: SystemPorts, origin: Origin, subject: Subject, request: RepairRequest) -> Response:

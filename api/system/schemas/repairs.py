@@ -2,6 +2,7 @@
 
 from workflows.contracts.base import Frozen
 from workflows.contracts.deployments.environments import Why
+from workflows.contracts.fields import Millis
 from workflows.contracts.repairs import Kind, RepairOutcome
 
 
@@ -44,7 +45,7 @@ class StuckOut(Frozen):
 class SystemHealth(Frozen):
     """``healthy``, or ``stuck`` when a workflow cannot go on; a part that is not well is a problem (503, ``degraded``)
     with these members besides. ``items`` are the first 50 that the caller may see; ``stuck`` counts all of those, by
-    type too.
+    type too. ``last_seal`` and ``sealed_at``: when the audit trail was last sealed; null: never, or nobody can tell.
     """
 
     status: str
@@ -52,3 +53,5 @@ class SystemHealth(Frozen):
     stuck: int
     by_type: dict[str, int]
     items: list[StuckOut]
+    last_seal: int | None = None
+    sealed_at: Millis | None = None

@@ -9,6 +9,10 @@ from typing import Any
 import psutil
 import pytest
 
+from activities.evidence.keys import SealKey, load_public_keys
+from api.cli.keys.approval_signing import new_approver_key
+from api.cli.keys.key_file import put_first
+from api.cli.stack.children import Options, process_specs
 from api.cli.stack.data_dir import CannotStart, DataDir, opened
 from api.cli.stack.leftovers import Register, end_leftovers
 
@@ -55,6 +59,39 @@ def test_keys_are_made_once_private_and_kept(tmp_path: Path) -> None:
         assert [data.admin_key.read_text(), data.agent_key.read_text()] == keys
         assert {stat.S_IMODE(path.stat().st_mode) for path in (data.admin_key, data.agent_key)} == {0o600}
         assert stat.S_IMODE(data.root.stat().st_mode) == 0o700
+
+
+def test_the_key_of_seals_has_its_public_half_beside_it_and_a_newer_one_gets_its_own(tmp_path: Path) -> None:
+    with opened(tmp_path / "data") as data:
+        first = SealKey.load(data.seal_key)
+        assert first is not None
+        assert load_public_keys(data.seal_public_keys) == {first.key_id: first.public_key}
+        assert {stat.S_IMODE(path.stat().st_mode) for path in (data.seal_key, data.seal_public_keys)} == {0o600}
+    put_first(data.seal_key, new_approver_key()[0])
+    with opened(tmp_path / "data") as data:
+        second = SealKey.load(data.seal_key)
+        assert second is not None
+        assert second.key_id != first.key_id
+        assert (load_public_keys(data.seal_public_keys) or {}).keys() == {first.key_id, second.key_id}
+    data.seal_key.write_text("no key\n")
+    with pytest.raises(CannotStart, match=r"seal\.key holds something that is no key"), opened(tmp_path / "data"):
+        raise AssertionError("not reached")
+
+
+def test_the_worker_gets_the_private_key_and_the_api_the_public_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = DataDir(tmp_path)
+    specs = {spec.name: spec.env for spec in process_specs(Options(), data)}
+    private, public = "HYBRIDCI_SEAL_KEY_FILE", "HYBRIDCI_SEAL_PUBLIC_KEYS_FILE"
+    assert {name for name, env in specs.items() if private in env} == {"worker"}
+    assert {name for name, env in specs.items() if public in env} == {"api"}
+    assert specs["worker"]["HYBRIDCI_SEALS_FILE"] == str(tmp_path / "seals.jsonl")
+    monkeypatch.setenv(private, "/own/seal.key")
+    monkeypatch.setenv("HYBRIDCI_SEALS_URL", "https://example.com/seals")
+    specs = {spec.name: spec.env for spec in process_specs(Options(), data)}
+    assert (specs["worker"][private], public in specs["api"]) == ("/own/seal.key", False)
+    assert specs["worker"]["HYBRIDCI_SEALS_URL"] == "https://example.com/seals"
 
 
 def test_a_data_directory_is_held_by_one_at_a_time(tmp_path: Path) -> None:
