@@ -3,12 +3,16 @@
 Credentials are deliberately not here: boto3 finds them by its own variables and files.
 """
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from activities.ages import Age
 from workflows.contracts.records import MOST_FILTER_LABELS
+
+_DAY_SECONDS: Final = 86_400
+_LONGEST_APPROVAL_SECONDS: Final = 90 * _DAY_SECONDS
 
 
 class StoreSettings(BaseSettings):
@@ -18,7 +22,8 @@ class StoreSettings(BaseSettings):
     Table and bucket names default to ``hybrid-ci-cd-<entity>-<environment>``. ``dynamodb_event_shards``: over how many
     items the numbers of events are spread; the same for all processes, and never fewer than it once was.
     ``job_filter_labels`` (``team,stage``): the labels that lists of jobs can be filtered by, besides ``service``; the
-    same for all processes.
+    same for all processes. ``keep_sessions``: for so many seconds people can see what a session, token or key was that
+    has ended, and approvals are judged by it; an approval waits for up to 90 days.
     """
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True)
@@ -39,6 +44,7 @@ class StoreSettings(BaseSettings):
     dynamodb_table_agents: str | None = None
     dynamodb_event_shards: int = Field(default=16, ge=1, le=64)
     job_filter_labels: Annotated[tuple[str, ...], NoDecode, Field(max_length=MOST_FILTER_LABELS)] = ()
+    keep_sessions: Age = Field(default=100 * _DAY_SECONDS, validation_alias="HYBRIDCI_KEEP_SESSIONS")
     s3_bucket: str | None = None
 
     @field_validator("job_filter_labels", mode="before")
@@ -47,6 +53,13 @@ class StoreSettings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
+
+    @field_validator("keep_sessions")
+    @classmethod
+    def _as_long_as_approvals(cls, seconds: int) -> int:
+        if seconds < _LONGEST_APPROVAL_SECONDS:
+            raise ValueError("must be 90d at least: an approval may wait so long, and is judged by its key or session")
+        return seconds
 
     @property
     def jobs_table(self) -> str:

@@ -41,6 +41,9 @@ IN_WORDS: Final[Mapping[str, str]] = {
     r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$": (
         "letters, digits and . _ + -, beginning with a letter or a digit, at most 64 characters; such as 1.4.2-rc.1"
     ),
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9:.]{5,15}(Z|[+-][0-9]{2}:[0-9]{2}))?$": (
+        "a day or a time with its zone, such as 2026-12-24 or 2026-12-24T18:00+01:00"
+    ),
     r"^[A-Za-z0-9_-]{16,4096}$": "a token as the claim's answer gave it",
     r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$": "lower-case letters, digits and - within, at most 64 characters",
 }

@@ -33,10 +33,6 @@ from workflows.contracts.audit.events import AuditEvent
 _BATCH: Final = 100
 """What one BatchGetItem takes."""
 _DAY_SECONDS: Final = 24 * 3600
-_KEPT_AFTER_END_SECONDS: Final = 100 * _DAY_SECONDS
-"""So long people can still see what ended, and whether it was revoked: longer than an approval waits (90 days). The
-audit trail knows it for ever.
-"""
 _AGENTS_KEPT_SECONDS: Final = 7 * _DAY_SECONDS
 """Of agents there are many, and they approve nothing."""
 _ATTRIBUTES: Final = ("document", "last_used_at")
@@ -52,7 +48,7 @@ class DynamoCredentialStore:
     async def put(self, credential: Credential, events: Sequence[AuditEvent]) -> bool:
         """See CredentialStore. Raises ValidationFailed for an event that cannot be kept."""
         kept = credential.model_copy(update={"last_used_at": None})
-        writes = _writes(self._tables.credentials, kept)
+        writes = _writes(self._tables.credentials, kept, self._clients.settings.keep_sessions)
         new = f"credentials/{credential.credential_id}" if credential.revision == 1 else None
         writing = RecordEvents(self._clients, self._tables.events, events, new_subject=new)
 
@@ -125,13 +121,13 @@ class DynamoCredentialStore:
         return present is not None and present.model_copy(update={"last_used_at": None}) == credential
 
 
-def _writes(table: str, credential: Credential) -> list[dict[str, Any]]:
+def _writes(table: str, credential: Credential, keep_seconds: int) -> list[dict[str, Any]]:
     """The record's update comes first: its condition decides."""
     values: dict[str, Any] = {
         ":document": {"S": credential.model_dump_json()},
         ":revision": {"N": str(credential.revision)},
     }
-    until = kept_until(credential)
+    until = kept_until(credential, keep_seconds)
     expires = None if until is None else {"N": str(until)}
     expression = "SET #document = :document, #revision = :revision"
     names = {"#document": "document", "#revision": "revision", "#expires": TTL_ATTRIBUTE}
@@ -159,10 +155,10 @@ def _writes(table: str, credential: Credential) -> list[dict[str, Any]]:
     return [{"Update": record}, {"Put": {"TableName": table, "Item": entry}}]
 
 
-def kept_until(credential: Credential) -> int | None:
-    """When its record goes, epoch seconds; None while it does not end."""
+def kept_until(credential: Credential, keep_seconds: int) -> int | None:
+    """When its record goes, epoch seconds; None while it does not end. ``keep_seconds``: after its end."""
     ends = [each for each in (credential.expires_at, credential.revoked_at) if each is not None]
-    kept = _AGENTS_KEPT_SECONDS if credential.kind is CredentialKind.AGENT else _KEPT_AFTER_END_SECONDS
+    kept = _AGENTS_KEPT_SECONDS if credential.kind is CredentialKind.AGENT else keep_seconds
     return min(ends) // 1000 + kept if ends else None
 
 

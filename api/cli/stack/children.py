@@ -114,7 +114,7 @@ def process_specs(options: Options, data: DataDir, aws: Hidden | None = None) ->
     """API, control worker, gateway and agents. ``aws``: where the AWS APIs listen themselves; None: as others on this
     machine reach them.
     """
-    store = _aws(aws or Hidden(LOOPBACK, options.aws_port))
+    store = _retention() | _aws(aws or Hidden(LOOPBACK, options.aws_port))
     api = {
         **store, **_temporal(options), **_of_the_api(),
         "HYBRIDCI_HOST": options.host, "HYBRIDCI_PORT": str(options.api_port),
@@ -124,7 +124,7 @@ def process_specs(options: Options, data: DataDir, aws: Hidden | None = None) ->
         "HYBRIDCI_TEMPORAL_UI_ORIGIN": options.temporal_ui, "HYBRIDCI_ADMIN_OWNER": _local_person(),
         "HYBRIDCI_DISK_FOLDERS": f"{data.root},{tempfile.gettempdir()}", "HYBRIDCI_STORAGE_FOLDER": str(data.root),
     }  # fmt: skip
-    worker = {**store, **_temporal(options), **_signing(), **_sealing(data), **_approvals(data), **_retention()}
+    worker = {**store, **_temporal(options), **_signing(), **_sealing(data), **_approvals(data)}
     worker["HYBRIDCI_ALLOW_UNVERIFIED"] = "true"
     answers = partial(_answers, host=options.reachable_host, port=options.api_port)
     return [

@@ -30,3 +30,13 @@ def test_the_labels_that_jobs_are_found_by_are_named_with_commas(monkeypatch: py
     monkeypatch.setenv("JOB_FILTER_LABELS", "a,b,c,d,e")
     with pytest.raises(ValidationError, match="job_filter_labels"):
         StoreSettings()
+
+
+def test_what_ended_is_kept_for_as_long_as_approvals_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert StoreSettings().keep_sessions == 100 * 86_400
+    monkeypatch.setenv("HYBRIDCI_KEEP_SESSIONS", "365d")
+    assert StoreSettings().keep_sessions == 365 * 86_400
+    for wrong in ("89d", "100", "never"):
+        monkeypatch.setenv("HYBRIDCI_KEEP_SESSIONS", wrong)
+        with pytest.raises(ValidationError, match="HYBRIDCI_KEEP_SESSIONS"):
+            StoreSettings()

@@ -55,8 +55,9 @@ async def test_an_agents_token_that_ends_anyway_stays_as_it_is(ended: dict[str, 
 def test_what_ended_is_remembered_for_longer_than_an_approval_can_wait() -> None:
     (longest,) = (each.le for each in ApprovalPolicy.model_fields["expires_seconds"].metadata if hasattr(each, "le"))
     for kind in (CredentialKind.KEY, CredentialKind.SESSION, CredentialKind.TOKEN):
-        until = kept_until(made(kind, expires_at=NOW, revoked_at=NOW * 2))
+        until = kept_until(made(kind, expires_at=NOW, revoked_at=NOW * 2), 100 * DAY)
         assert until is not None
         assert until - NOW // 1000 > longest
-    assert kept_until(made(CredentialKind.AGENT, revoked_at=NOW)) == NOW // 1000 + 7 * DAY
-    assert kept_until(made(CredentialKind.KEY)) is None
+    assert kept_until(made(CredentialKind.AGENT, revoked_at=NOW), 100 * DAY) == NOW // 1000 + 7 * DAY
+    assert kept_until(made(CredentialKind.KEY), 100 * DAY) is None
+    assert kept_until(made(CredentialKind.KEY, revoked_at=NOW), 365 * DAY) == NOW // 1000 + 365 * DAY
