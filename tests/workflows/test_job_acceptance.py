@@ -152,7 +152,8 @@ async def test_a_job_can_be_cancelled_before_it_is_recorded(accepted: Accepted) 
     await accepted.job_client.cancel(start.job_id, Cancel(by="ann"))
     assert (await accepted.recorded(start.job_id)).status is JobStatus.CANCELLED
     assert await accepted.create(start) is WriteOutcome.STALE
-    assert await accepted.actions() == ["job.submitted", "job.cancelled", "job.stopped"]
+    first, *others = await accepted.actions()
+    assert (first, sorted(others)) == ("job.submitted", ["job.cancelled", "job.stopped"]), "two are of one millisecond"
 
 
 async def test_a_worker_that_does_not_know_of_it_is_not_told_of_no_acceptance(accepted: Accepted) -> None:
