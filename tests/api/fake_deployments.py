@@ -6,9 +6,9 @@ It keeps just enough rules for the API's tests; the real ones are tested with th
 from typing import Any
 
 from activities.chaining.chains import run_chain
-from activities.clock import epoch_millis
 from activities.services.chains import build_apply_service_chain, build_decide_policy_chain
 from activities.stores.open import Stores
+from tests.clock import own_millis
 from workflows.client.deployments import DeploymentClient, DeploymentCommand, EnvironmentCommand, workflow_id_of
 from workflows.contracts.accepted import Accepted, Taken
 from workflows.contracts.audit.events import AuditEvent
@@ -89,7 +89,7 @@ class FakeDeployments(DeploymentClient):
         found = [start for start in self.started if start.deployment_id == deployment_id]
         if not found or await self._stores.deployments.get(deployment_id) is not None:
             raise NotFound("There is no open deployment of this id.")
-        return as_accepted(found[-1], epoch_millis())
+        return as_accepted(found[-1], own_millis())
 
     async def registers(self, name: str) -> bool:
         self._answer()
@@ -102,7 +102,7 @@ class FakeDeployments(DeploymentClient):
         known = await self._stores.deployments.get(deployment.deployment_id)
         if known is not None:
             return known
-        now, asked = epoch_millis(), deployment.request
+        now, asked = own_millis(), deployment.request
         created = Deployment(
             deployment_id=deployment.deployment_id,
             service_version=deployment.service.version,
@@ -155,11 +155,11 @@ class FakeDeployments(DeploymentClient):
             deployment_id=deployment_id,
             workflow_id=workflow_id_of(deployment),
             git_commit_sha=deployment.git_commit_sha,
-            since=epoch_millis(),
+            since=own_millis(),
         )
         changed = state.model_copy(update={"live": live, "sequence": state.sequence + 1})
         await self._stores.environments.write(EnvironmentWrite(state=changed))
-        return await self.put(deployment, status=DeploymentStatus.LIVE, live_at=epoch_millis())
+        return await self.put(deployment, status=DeploymentStatus.LIVE, live_at=own_millis())
 
     async def put(
         self, deployment: Deployment, *, action: str = "", by: str = "", via: str = "workflow", **changes: Any
@@ -169,7 +169,7 @@ class FakeDeployments(DeploymentClient):
         changed = deployment.model_copy(update={**changes, "sequence": deployment.sequence + 1})
         event = AuditEvent(
             event_id=new_job_id(),
-            at=epoch_millis(),
+            at=own_millis(),
             action=action,
             by=by,
             via=via,
@@ -182,7 +182,7 @@ class FakeDeployments(DeploymentClient):
 
     @staticmethod
     def _changes(deployment: Deployment, command: DeploymentCommand) -> dict[str, Any]:
-        now = epoch_millis()
+        now = own_millis()
         if isinstance(command, Approve):
             if command.version not in {None, deployment.version}:
                 raise InvalidState(f"This is version {deployment.version}, not {command.version}.")
@@ -241,7 +241,7 @@ class FakeDeployments(DeploymentClient):
 
 
 def _environment_changes(state: EnvironmentState, command: EnvironmentCommand) -> dict[str, Any]:
-    now = epoch_millis()
+    now = own_millis()
     match command:
         case HoldCommand():
             return {"hold": Hold(by=command.by, reason=command.reason, at=now)}
@@ -267,7 +267,7 @@ def _environment_changes(state: EnvironmentState, command: EnvironmentCommand) -
 def _event(action: str, signature: Any, *, service_name: str, environment: str | None = None) -> AuditEvent:
     return AuditEvent(
         event_id=new_job_id(),
-        at=epoch_millis(),
+        at=own_millis(),
         action=action,
         by=signature.by,
         via=signature.via,

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from activities.clock import epoch_millis
 from activities.stores.interfaces import JobStore
 from tests.api.fake_deployments import FakeDeployments
+from tests.clock import own_millis
 from workflows.client.jobs import JobClient
 from workflows.contracts.accepted import Accepted, Taken
 from workflows.contracts.attempts import AttemptStarted
@@ -63,12 +63,12 @@ class FakeJobClient(JobClient):
         created = new_job(
             job.spec,
             job_id=job.job_id,
-            now=epoch_millis(),
+            now=own_millis(),
             created_by=job.created_by,
             fingerprint=job.fingerprint,
             retry_of=job.retry_of,
         )
-        return await self.put(created, status=JobStatus.QUEUED, queued_at=epoch_millis())
+        return await self.put(created, status=JobStatus.QUEUED, queued_at=own_millis())
 
     async def start(self, job: JobInput, accepted_at: int) -> JobWrite | None:
         return creation(job, accepted_at) if await self.begin(job) else None
@@ -84,7 +84,7 @@ class FakeJobClient(JobClient):
         job = self.started.get(job_id)
         if job is None or await self._store.get(job_id) is not None:
             raise NotFound("There is no open workflow of this id.")
-        return as_accepted(job, epoch_millis())
+        return as_accepted(job, own_millis())
 
     async def created(self, job_id: str) -> Job:
         self._answer()
@@ -102,7 +102,7 @@ class FakeJobClient(JobClient):
             status=JobStatus.CANCELLED,
             queue_status=QueueStatus.CANCELLED,
             error_message=command.reason,
-            completed_at=epoch_millis(),
+            completed_at=own_millis(),
         )
 
     async def amend(self, job_id: str, command: Amend, update_id: str | None = None) -> Job:
@@ -116,7 +116,7 @@ class FakeJobClient(JobClient):
         self._taken("complete", job_id, update_id)
         job = await self._open(job_id)
         status = JobStatus.SUCCESS if command.exit_code == 0 else JobStatus.FAILED
-        return await self.put(job, status=status, exit_code=command.exit_code, completed_at=epoch_millis())
+        return await self.put(job, status=status, exit_code=command.exit_code, completed_at=own_millis())
 
     async def edit(self, job_id: str, command: Edit, update_id: str | None = None) -> Job:
         self._taken("edit", job_id, update_id)
@@ -200,7 +200,7 @@ class FakeJobClient(JobClient):
         """Not part of the interface: what the workflow does when an agent reports."""
         job = await self._store.get(job_id)
         assert job is not None
-        now = epoch_millis()
+        now = own_millis()
         outcome = Outcome.SUCCEEDED if status is JobStatus.SUCCESS else Outcome.FAILED
         attempts = [
             item.model_copy(update={"finished_at": now, "outcome": outcome, "log_bytes": log_bytes})
