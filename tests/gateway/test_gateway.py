@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import re
 import signal
 import uuid
 from collections.abc import AsyncIterator
@@ -358,17 +359,23 @@ async def test_no_task_is_lost_when_the_gateway_is_killed_and_when_it_is_told_to
             await asyncio.to_thread(gateway.start)
             done = await asyncio.wait_for(asyncio.gather(*(handle.result() for handle in handles)), 30)
             assert done == [f"slow on {queue}"] * 16
-    assert "Traceback" not in gateway.log.read_text()
+    assert "Traceback" not in own_words(gateway.log.read_text())
 
 
 async def test_the_health_check_needs_no_token(channel: grpc.aio.Channel) -> None:
     assert await channel.unary_unary("/grpc.health.v1.Health/Check")(b"") == b"\x08\x01"
 
 
+def own_words(log: str) -> str:
+    """Without what gRPC's own server says, now and then, of a call that it cancels when it is told to end."""
+    trace = r'Traceback [^\n]*\n  File "src/python/grpcio/[^\n]*\n[^\n]*CancelledError'
+    return re.sub(rf"^(\{{[^\n]*_schedule_rpc_coro[^\n]*\}}|{trace})\n", "", log, flags=re.MULTILINE)
+
+
 def test_the_gateway_stays_small_and_says_no_secret(gateway: GatewayProcess, api: FakeApi) -> None:
     print(f"resident: {gateway.resident_mib:.1f} MiB")
     assert gateway.resident_mib < 80
-    said = gateway.log.read_text()
+    said = own_words(gateway.log.read_text())
     assert "refused a call" in said
     assert all(line.startswith("{") for line in said.splitlines()), "whatever connects adds no line of its own"
     assert not [secret for secret in (*api.tokens, *api.asked, "k" * 43) if secret in said]
