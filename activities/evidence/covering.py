@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from activities.stores.interfaces import EventStore, EvidenceStore
+from activities.stores.evidence import EvidenceStore
+from activities.stores.interfaces import EventStore
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.audit.feed import FeedRow
 from workflows.contracts.audit.seals import SignedSeal

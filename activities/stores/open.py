@@ -15,6 +15,7 @@ from activities.stores.dynamo.evidence import DynamoEvidenceStore
 from activities.stores.dynamo.jobs import DynamoJobStore
 from activities.stores.dynamo.services import DynamoServiceStore
 from activities.stores.dynamo.table import AgentTables, CredentialTables, DeploymentTables, JobTables
+from activities.stores.evidence import EvidenceStore
 from activities.stores.interfaces import (
     AgentStore,
     ArtifactStore,
@@ -22,7 +23,6 @@ from activities.stores.interfaces import (
     DeploymentStore,
     EnvironmentStore,
     EventStore,
-    EvidenceStore,
     JobStore,
     LogStore,
     ServiceStore,

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from activities.clock import Clock
-from activities.stores.interfaces import AgentStore, ArtifactStore, EvidenceStore
+from activities.stores.evidence import EvidenceStore
+from activities.stores.interfaces import AgentStore, ArtifactStore
 from api.http.cached import Cached
 from api.temporal.task_queues import TaskQueues
 from workflows.contracts.agents import AgentBeat
