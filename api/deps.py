@@ -18,7 +18,7 @@ from activities.credentials.registry import CredentialRegistry
 from activities.deployments.readers import DeploymentReader
 from activities.jobs.readers import JobReader
 from activities.jobs.writers import JobCreator
-from activities.stores.evidence import EvidenceStore
+from activities.stores.evidence_interfaces import EvidenceStore
 from activities.stores.interfaces import ArtifactStore, CredentialStore, EventStore, LogStore, StorageStore
 from api.agents.fleet import Fleet
 from api.agents.schemas import GatewayAddress

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from activities.stores.evidence import EvidenceStore
+from activities.stores.evidence_interfaces import EvidenceStore
 from activities.stores.interfaces import EventStore
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.audit.feed import FeedRow

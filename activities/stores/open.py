@@ -15,7 +15,7 @@ from activities.stores.dynamo.evidence import DynamoEvidenceStore
 from activities.stores.dynamo.jobs import DynamoJobStore
 from activities.stores.dynamo.services import DynamoServiceStore
 from activities.stores.dynamo.table import AgentTables, CredentialTables, DeploymentTables, JobTables
-from activities.stores.evidence import EvidenceStore
+from activities.stores.evidence_interfaces import EvidenceStore
 from activities.stores.interfaces import (
     AgentStore,
     ArtifactStore,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from activities.clock import Clock
-from activities.stores.evidence import EvidenceStore
+from activities.stores.evidence_interfaces import EvidenceStore
 from activities.stores.interfaces import AgentStore, ArtifactStore
 from api.http.cached import Cached
 from api.temporal.task_queues import TaskQueues
