@@ -2,11 +2,11 @@
 of any encoding. Pure.
 
 A handler that raises fails its workflow's task again and again, before anything else can be said to it. So signals take
-whatever comes and read it here, and updates refuse what is no command before it is taken. Deliberately not here: what a
-message means.
+whatever comes and read it here (``read``), and updates refuse what is no command before it is taken (``takes``,
+``checks``). Deliberately not here: what a message means.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
@@ -15,6 +15,7 @@ from temporalio.exceptions import ApplicationError
 from workflows.contracts.errors import ErrorCode, fields_text
 
 M = TypeVar("M", bound=BaseModel)
+R = TypeVar("R")
 LAST_MILLIS: Final = 253_402_300_799_000
 """The last moment of the year 9999: no clock and no timer knows a later one."""
 _MAX_ID_CHARACTERS: Final = 512
@@ -49,8 +50,42 @@ def odd_in(value: Any, path: str = "input") -> str | None:
     return next((why for name, each in parts if (why := odd_in(each, name)) is not None), None)
 
 
-def must_be(command: Any, kind: type[BaseModel]) -> None:
-    """For an update's validator. Raises ApplicationError: ``binary/null`` becomes None, whatever the handler's type."""
-    if not isinstance(command, kind):
-        message = f"The input must be one {kind.__name__}, as JSON."
-        raise ApplicationError(message, type=ErrorCode.VALIDATION_FAILED, non_retryable=True)
+def takes(kind: type[M]) -> Callable[[Callable[[Any, M], R]], Callable[..., R]]:
+    """Decorate an update's handler, a coroutine, which is called with what its validator let through."""
+
+    def decorate(handler: Callable[[Any, M], R]) -> Callable[..., R]:
+        async def taking(self: object, *given: Any) -> Any:
+            return await cast("Callable[[object, M], Awaitable[Any]]", handler)(self, kind.model_validate(given[0]))
+
+        return cast("Callable[..., R]", _named_like(handler, taking))
+
+    return decorate
+
+
+def checks(kind: type[M]) -> Callable[[Callable[[Any, M], None]], Callable[..., None]]:
+    """Decorate an update's validator: what is no such message is refused in words, and the rest judged. It raises
+    ApplicationError.
+    """
+
+    def decorate(validator: Callable[[Any, M], None]) -> Callable[..., None]:
+        def checking(self: object, *given: Any) -> None:
+            message, why = read(kind, given)
+            if message is None:
+                text = f"The input must be one {kind.__name__}, as JSON; {why}."
+                raise ApplicationError(text, type=ErrorCode.VALIDATION_FAILED, non_retryable=True)
+            validator(self, message)
+
+        return _named_like(validator, checking)
+
+    return decorate
+
+
+def _named_like(function: Callable[..., Any], wrapper: Callable[..., R]) -> Callable[..., R]:
+    """Not ``functools.wraps``: the SDK would look through it. It takes an annotated ``self`` for one more input."""
+    wrapper.__annotations__ = {name: kind for name, kind in wrapper.__annotations__.items() if name != "self"}
+    wrapper.__name__, wrapper.__qualname__, wrapper.__doc__ = (
+        function.__name__,
+        function.__qualname__,
+        function.__doc__,
+    )
+    return wrapper

@@ -25,11 +25,15 @@ async def test_approvals_need_distinct_people_who_are_not_the_author(deploys: De
         with pytest.raises(InvalidState, match=words):
             await deploys.releases.command(waiting, command)
     once = await deploys.approve(waiting, BOB, comment="looks good")
-    with pytest.raises(InvalidState, match="has approved production already"):
+    assert "1 of 2 approvals are given" in (once.waits_for or ""), "as it is now, not as it was"
+    with pytest.raises(
+        InvalidState, match=r"has approved production already.*Who may: whoever may approve, but for its author, its "
+    ):
         await deploys.approve(waiting, "BOB@example.com")
     assert (await deploys.get(waiting)).approvals == once.approvals
     assert "deploy production 1.0" not in deploys.kinds()
-    await deploys.approve(waiting, CAT)
+    last = await deploys.approve(waiting, CAT)
+    assert last.waits_for == "1.0 has its approvals for production; it takes its turn there."
     live = await deploys.until_status(waiting, "live")
     assert [(entry.by, entry.decision) for entry in live.approvals] == [(BOB, "approve"), (CAT, "approve")]
     with pytest.raises(InvalidState, match="has all its approvals"):
@@ -39,8 +43,10 @@ async def test_approvals_need_distinct_people_who_are_not_the_author(deploys: De
 async def test_groups_say_who_may_approve(deploys: Deploys) -> None:
     group = {"name": "sre", "members": [CAT, "dan@example.com"], "required": 1}
     waiting = await waiting_for_approval(deploys, groups=[group])
-    with pytest.raises(InvalidState, match="none of the groups that may approve production: sre"):
+    with pytest.raises(InvalidState, match="none of the groups that may approve production: sre") as refused:
         await deploys.approve(waiting, BOB)
+    command = f"`hybridci deploy approve {waiting.deployment_id}`"
+    assert f"Who may: {CAT}, dan@example.com (sre). Their command: {command}" in str(refused.value)
     await deploys.approve(waiting, CAT)
     await deploys.until_status(waiting, "live")
 

@@ -51,6 +51,9 @@ async def test_build_and_test_come_first_and_end_it_when_they_fail(deploys: Depl
     one = await deploys.live("1.0", service)
     assert deploys.kinds() == ["build 1.0", "test 1.0", "deploy staging 1.0", "deploy production 1.0"]
     assert {one.build_job_id, one.test_job_id} & {None} == set()
+    build, test = one.timings["build"], one.timings["test"]
+    assert one.started_at == build.started_at, "it began with its first job"
+    assert build.started_at <= (build.ended_at or 0) <= test.started_at <= (test.ended_at or 0)
     deploys.script("test", fail(3))
     two = await deploys.until_status(await deploys.start("1.1", service), "failed")
     assert (two.cause, two.closed) == ("test_failed", True)

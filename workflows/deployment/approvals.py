@@ -19,8 +19,11 @@ from workflows.contracts.deployments.deployment import Approval, Decision, Deplo
 from workflows.contracts.deployments.rules import ApprovalGroup, ApprovalPolicy
 from workflows.contracts.identity.people import Somebody, identity_as_said, names_as_said, same_person
 from workflows.deployment.parties import by_its_key, named_alike, own_work, parties_of
+from workflows.words import moment
 
 _KEPT: Final = "kept as it was given, before persons were compared"
+_TOLD: Final = 8
+"""Of a group, so many members are named."""
 
 
 def same_name(one: str, other: str) -> bool:
@@ -53,6 +56,34 @@ def missing(policy: ApprovalPolicy, approvals: Sequence[Approval], environment: 
     return ", ".join(parts) or None
 
 
+def asks(deployment: Deployment, environment: str, lacking: str | None, until: int) -> str:
+    """What it says while it waits for approvals, or has the last of them. ``until``: epoch ms."""
+    if lacking is None:
+        return f"{deployment.version} has its approvals for {environment}; it takes its turn there."
+    lost = [
+        f" {entry.by} has approved it, which counts no more: {entry.why}"
+        for entry in given_for(deployment.approvals, environment)
+        if not entry.counts
+    ]
+    return (
+        f"{deployment.version} waits for approval of {environment}: {lacking}, until {moment(until)}. "
+        f"`hybridci deploy approve {deployment.deployment_id}`{''.join(lost)}"
+    )
+
+
+def who_may(policy: ApprovalPolicy, deployment: Deployment) -> str:
+    """Said to whoever may not: whom to ask, and with which command they approve."""
+    groups = [f"{', '.join(group.members[:_TOLD])} ({group.name})" for group in policy.groups]
+    may = "; ".join(groups) or "whoever may approve, but for " + _not_those(policy)
+    return f"Who may: {may}. Their command: `hybridci deploy approve {deployment.deployment_id}`."
+
+
+def _not_those(policy: ApprovalPolicy) -> str:
+    writers = [] if policy.allow_author else ["its author", "its committer"]
+    machines = [] if policy.allow_machines else ["machines"]
+    return ", ".join([*writers, "whoever started it", *machines])
+
+
 def approval_refused(
     policy: ApprovalPolicy, deployment: Deployment, environment: str, command: Approve, now: int
 ) -> str | None:
@@ -64,10 +95,10 @@ def approval_refused(
         return f"{deployment.version} waits for approval of {environment} only now: look at it again and approve."
     who = identity_as_said(command.by) if vouched is None else vouched.identity
     if (twice := _twice(command.by, who, counting(deployment.approvals, environment), environment)) is not None:
-        return twice
+        return f"{twice} {who_may(policy, deployment)}"
     acts_for = None if vouched is None else vouched.acts_for
     if not policy.allow_author and (own := own_work(deployment, environment, command.by, who, acts_for)) is not None:
-        return own
+        return f"{own} {who_may(policy, deployment)}"
     return _signature_refused(policy, deployment, environment, command, now)
 
 

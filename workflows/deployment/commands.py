@@ -24,11 +24,15 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.deployments.deployment import Approval, Decision
     from workflows.contracts.identity.people import identity_as_said
     from workflows.deployment import record, refusals
+    from workflows.deployment.approvals import asks, missing, who_may
     from workflows.deployment.context import Context
     from workflows.deployment.inbox import Command, InboxStep, Note, NotNow, write
     from workflows.deployment.judging import judge
     from workflows.deployment.state import State
     from workflows.job.recorded import now_ms
+
+
+_TOLD_WHAT_IS_MISSING: Final = "an-approval-is-answered-with-what-is-missing"  # 2026-11: before, with what was missing
 
 
 def _approved(state: State, command: Approve, now: int) -> InboxStep:
@@ -43,13 +47,25 @@ async def _judged(context: Context, command: Approve) -> Callable[[State, Approv
     given = _entry(state, command, now_ms()).model_copy(update={"person": who.person})
     entry = await judge(context, state.environment, given)
     if entry.why is not None:
-        raise NotNow(entry.why)
-    return lambda after, _, __: _said_yes(after, command, entry)
+        policy = state.environment.approval
+        raise NotNow(entry.why if policy is None else f"{entry.why} {who_may(policy, state.deployment)}")
+    told = workflow.patched(_TOLD_WHAT_IS_MISSING)
+    return lambda after, _, __: _said_yes(_asking(after, entry) if told else after, command, entry)
 
 
 def _said_yes(state: State, command: Approve, entry: Approval) -> InboxStep:
     what = DeploymentApproved.of(entry)
     return InboxStep(state.changed(record.decided, entry), Note(what, command.comment, "; ".join(entry.marks)))
+
+
+def _asking(state: State, entry: Approval) -> State:
+    """Whoever gives this approval is answered with what is missing then."""
+    environment, until = state.environment, state.progress.until
+    if environment.approval is None or until is None:
+        return state
+    given = state.changed(record.decided, entry).deployment
+    lacking = missing(environment.approval, given.approvals, environment.name)
+    return state.changed(record.waiting, environment.name, asks(given, environment.name, lacking, until))
 
 
 def _rejected(state: State, command: Reject, now: int) -> InboxStep:

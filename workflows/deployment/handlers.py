@@ -13,7 +13,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.deployments.deployment import Deployment
     from workflows.deployment.context import Context
     from workflows.deployment.inbox import Command, Signal, hear, refuse, take, take_signal
-    from workflows.incoming import must_be
+    from workflows.incoming import checks
+    from workflows.incoming import takes as reads
 
 
 class HandlerOwner(Protocol):
@@ -41,16 +42,17 @@ def takes(commands: Iterable[Command[Any]], signals: Iterable[Signal[Any]]) -> C
 
 
 def _update(kind: Command[Any]) -> Callable[..., Any]:
+    @checks(kind.model)
+    def allowed(self: HandlerOwner, command: Any) -> None:
+        refuse(self.context, kind, command)
+
+    @workflow.update(name=kind.name, description=kind.description)
+    @reads(kind.model)
     async def handler(self: HandlerOwner, command: Any) -> Deployment:
         return await take(self.context, kind, command)
 
-    def allowed(self: HandlerOwner, command: Any) -> None:
-        must_be(command, kind.model)
-        refuse(self.context, kind, command)
-
-    update = workflow.update(name=kind.name, description=kind.description)(_method(handler, command=kind.model))
-    update.validator(_method(allowed, command=kind.model))
-    return update
+    handler.validator(allowed)
+    return handler
 
 
 def _command_signal(kind: Command[Any]) -> Callable[..., Any]:
@@ -67,10 +69,7 @@ def _signal(kind: Signal[Any]) -> Callable[..., Any]:
     return workflow.signal(name=kind.name, description=kind.description)(_method(handler))
 
 
-def _method(function: F, **types: type) -> F:
-    """As the SDK wants a method: it converts what comes in to the written types, and takes an annotated ``self`` for
-    one more argument.
-    """
-    annotations = {name: value for name, value in function.__annotations__.items() if name != "self"}
-    function.__annotations__ = annotations | types
+def _method(function: F) -> F:
+    """As the SDK wants a method: it takes an annotated ``self`` for one more argument."""
+    function.__annotations__ = {name: kind for name, kind in function.__annotations__.items() if name != "self"}
     return function

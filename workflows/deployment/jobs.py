@@ -26,9 +26,10 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment import record
     from workflows.deployment.job_specs import RollbackPlan, health_job
     from workflows.deployment.journal import Journal
-    from workflows.deployment.progress import Failed, Interrupted
+    from workflows.deployment.progress import Failed, Interrupted, Phase
     from workflows.job.presentation import job_search_attributes, job_static_details, job_static_summary
     from workflows.job.record import BY_DEPLOYMENT
+    from workflows.job.recorded import now_ms
 
 
 _SIGNED: Final = "sign-what-a-deployment-runs"  # 2026-11: before, nothing was signed
@@ -81,6 +82,7 @@ class Jobs:
                 static_details=job_static_details(start),
             )
             journal.change(started, job_id)
+            journal.change(record.began, now_ms())
             await journal.record()
             await workflow.wait_condition(lambda: handle.done() or (stoppable and journal.state.interrupt is not None))
             if not handle.done():
@@ -97,6 +99,15 @@ class Jobs:
         if stoppable and journal.state.interrupt is not None:
             raise Interrupted
         return job
+
+    async def run_early(self, phase: Phase, make: Callable[[], JobSpec]) -> Job:
+        """As ``run``, for the job of a phase before the environments; the record has its id and its times."""
+        try:
+            return await self.run(
+                make, lambda before, job_id: record.early_job_started(before, job_id, phase, now_ms())
+            )
+        finally:
+            self._journal.change(record.early_job_ended, phase, now_ms())
 
     def _note_git_people(self, job: Job) -> None:
         """They are parties of the deployment from here on. The record is written with the next change."""

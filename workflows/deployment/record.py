@@ -19,6 +19,7 @@ from workflows.contracts.deployments.deployment import (
     RollbackStatus,
     Stage,
     StageStatus,
+    Timing,
 )
 from workflows.contracts.deployments.environments import Granted
 from workflows.contracts.deployments.services import ServiceDefinition, spec_fields
@@ -115,7 +116,7 @@ def granted(deployment: Deployment, grant: Granted, *, final: bool, now: int) ->
         started_at=started_at,
     )
     status = DeploymentStatus.PRODUCTION if final else DeploymentStatus.STAGING
-    return changed.model_copy(update={"status": status})
+    return began(changed.model_copy(update={"status": status}), now)
 
 
 def stage_deployed(deployment: Deployment, environment: str, *, final: bool, now: int) -> Deployment:
@@ -124,6 +125,27 @@ def stage_deployed(deployment: Deployment, environment: str, *, final: bool, now
     if final:
         return changed.model_copy(update={"status": DeploymentStatus.LIVE, "live_at": now})
     return changed.model_copy(update={"status": DeploymentStatus.STAGED, "staged_at": now})
+
+
+def began(deployment: Deployment, now: int) -> Deployment:
+    """Something runs for it, perhaps not for the first time."""
+    return deployment if deployment.started_at is not None else deployment.model_copy(update={"started_at": now})
+
+
+def early_job_started(deployment: Deployment, job_id: str, phase: str, now: int) -> Deployment:
+    """The job of a phase before its environments."""
+    timing = deployment.timings.get(phase) or Timing(started_at=now)
+    timings = {**deployment.timings, phase: timing.model_copy(update={"ended_at": None})}
+    return deployment.model_copy(update={f"{phase}_job_id": job_id, "timings": timings})
+
+
+def early_job_ended(deployment: Deployment, phase: str, now: int) -> Deployment:
+    """That job is over, however it ended."""
+    timing = deployment.timings.get(phase)
+    if timing is None:
+        return deployment
+    timings = {**deployment.timings, phase: timing.model_copy(update={"ended_at": now})}
+    return deployment.model_copy(update={"timings": timings})
 
 
 def decided(deployment: Deployment, approval: Approval) -> Deployment:

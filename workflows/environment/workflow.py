@@ -43,7 +43,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from workflows.environment.step import EnvironmentStep, Tell
     from workflows.failures import crossing
-    from workflows.incoming import must_be
+    from workflows.incoming import checks, takes
     from workflows.job.recorded import now_ms
     from workflows.shielded import shielded
 
@@ -222,43 +222,47 @@ class EnvironmentWorkflow(EnvironmentEffects):
         self._hear(received("yielded", given))
 
     @workflow.update(name="hold")
+    @takes(HoldCommand)
     async def hold_update(self, command: HoldCommand) -> EnvironmentState:
         """Let nothing be rolled out."""
         return await self._ask(command, "hold")
 
     @workflow.update(name="release")
+    @takes(ReleaseCommand)
     async def release_update(self, command: ReleaseCommand) -> EnvironmentState:
         """Lift the hold."""
         return await self._ask(command, "release")
 
     @workflow.update(name="freeze")
+    @takes(FreezeCommand)
     async def freeze_update(self, command: FreezeCommand) -> EnvironmentState:
         """Add or replace an ad hoc freeze."""
         return await self._ask(command, "freeze")
 
     @workflow.update(name="unfreeze")
+    @takes(UnfreezeCommand)
     async def unfreeze_update(self, command: UnfreezeCommand) -> EnvironmentState:
         """End an ad hoc freeze."""
         return await self._ask(command, "unfreeze")
 
     @hold_update.validator
+    @checks(HoldCommand)
     def _hold_allowed(self, command: HoldCommand) -> None:
-        must_be(command, HoldCommand)
         self._must_be_allowed(command)
 
     @release_update.validator
+    @checks(ReleaseCommand)
     def _release_allowed(self, command: ReleaseCommand) -> None:
-        must_be(command, ReleaseCommand)
         self._must_be_allowed(command)
 
     @freeze_update.validator
+    @checks(FreezeCommand)
     def _freeze_allowed(self, command: FreezeCommand) -> None:
-        must_be(command, FreezeCommand)
         self._must_be_allowed(command)
 
     @unfreeze_update.validator
+    @checks(UnfreezeCommand)
     def _unfreeze_allowed(self, command: UnfreezeCommand) -> None:
-        must_be(command, UnfreezeCommand)
         self._must_be_allowed(command)
 
     @workflow.signal(name="hold")

@@ -23,7 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.jobs import Job
     from workflows.contracts.labels import normalised
     from workflows.contracts.statuses import JobStatus, QueueStatus
-    from workflows.incoming import must_be
+    from workflows.incoming import checks, takes
     from workflows.job import record
     from workflows.job.recorded import RecordedJob
     from workflows.job.retry import FINAL_STATUS
@@ -59,6 +59,7 @@ class JobMessages(RecordedJob):
         self._redrive = False
 
     @workflow.update(name="cancel")
+    @takes(Cancel)
     async def cancel(self, command: Cancel) -> Job:
         """Stop the job. A running attempt is told within 2 s and has its grace; the answer does not wait for it."""
         self._note(EventType.JOB_CANCELLED, command, command.reason)
@@ -66,6 +67,7 @@ class JobMessages(RecordedJob):
         return await self._stop_with(Stop(JobStatus.CANCELLED, "cancelled", reason))
 
     @workflow.update(name="complete")
+    @takes(Complete)
     async def complete(self, command: Complete) -> Job:
         """Take a result from outside; what still runs is stopped."""
         self._note(JobCompleted.of(command), command, command.error_message)
@@ -83,6 +85,7 @@ class JobMessages(RecordedJob):
         return self._job
 
     @workflow.update(name="amend")
+    @takes(Amend)
     async def amend(self, change: Amend) -> Job:
         """Change the place in line (queued only), labels or tags."""
         self._note(JobAmended.of(change), change)
@@ -97,6 +100,7 @@ class JobMessages(RecordedJob):
         return self._job
 
     @workflow.update(name="edit")
+    @takes(Edit)
     async def edit(self, change: Edit) -> Job:
         """Change a dead letter."""
         self._job = record.edited(self._job, change)
@@ -106,6 +110,7 @@ class JobMessages(RecordedJob):
         return self._job
 
     @workflow.update(name="redrive")
+    @takes(Redrive)
     async def redrive(self, command: Redrive) -> Job:
         """Run a dead letter again with fresh budgets."""
         if command.edit is not None:
@@ -116,6 +121,7 @@ class JobMessages(RecordedJob):
         return self._job
 
     @workflow.update(name="discard")
+    @takes(Discard)
     async def discard(self, command: Discard) -> Job:
         """Give a dead letter up."""
         self._note(EventType.JOB_DISCARDED, command, command.reason)
@@ -125,20 +131,20 @@ class JobMessages(RecordedJob):
         return await self._stop_with(Stop(status, self._job.cause or "", f"{self._job.error_message} {by}"))
 
     @cancel.validator
+    @checks(Cancel)
     def _cancel_allowed(self, command: Cancel) -> None:
-        must_be(command, Cancel)
         self._must_be_free()
         self._must_be_open()
 
     @complete.validator
+    @checks(Complete)
     def _complete_allowed(self, command: Complete) -> None:
-        must_be(command, Complete)
         self._must_be_free()
         self._must_be_open()
 
     @amend.validator
+    @checks(Amend)
     def _amend_allowed(self, change: Amend) -> None:
-        must_be(change, Amend)
         self._must_be_free()
         self._must_be_open()
         moves = change.priority is not None or change.pool is not None or change.requires is not None
@@ -146,22 +152,22 @@ class JobMessages(RecordedJob):
             raise _refusal(f"The job is {self._job.status}: only a queued job can change its priority, pool or labels.")
 
     @edit.validator
+    @checks(Edit)
     def _edit_allowed(self, change: Edit) -> None:
-        must_be(change, Edit)
         self._must_be_free()
         self._must_be_parked()
 
     @redrive.validator
+    @checks(Redrive)
     def _redrive_allowed(self, command: Redrive) -> None:
         """Also one of a deployment's: it is the deployment's own attempt, inside its lock, as it was asked for."""
-        must_be(command, Redrive)
         if command.edit is not None:
             self._must_be_free()
         self._must_be_parked()
 
     @discard.validator
+    @checks(Discard)
     def _discard_allowed(self, command: Discard) -> None:
-        must_be(command, Discard)
         self._must_be_free()
         self._must_be_parked()
 

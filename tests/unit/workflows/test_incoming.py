@@ -8,7 +8,7 @@ from temporalio.exceptions import ApplicationError
 from workflows.contracts.attempts import AttemptStarted
 from workflows.contracts.deployments.environments import HoldCommand, Join, Leave
 from workflows.environment.inbox import Malformed, received
-from workflows.incoming import must_be, read
+from workflows.incoming import checks, read, takes
 
 HOLD: dict[str, Any] = {"by": "ann", "reason": "x", "at": 10**30}
 TICKET: dict[str, Any] = {
@@ -63,9 +63,31 @@ def test_texts_that_no_record_could_hold_are_cut_and_said_to_be() -> None:
     assert len(joined.ticket.version) == 256
 
 
-def test_an_update_is_a_command_or_is_refused() -> None:
-    must_be(HoldCommand(by="ann", reason="x"), HoldCommand)
-    for odd in (None, "", b"", 1):
-        with pytest.raises(ApplicationError, match="must be one HoldCommand") as refused:
-            must_be(odd, HoldCommand)
+class _Held:
+    """A workflow with one update."""
+
+    def __init__(self) -> None:
+        self.heard: list[HoldCommand] = []
+
+    @checks(HoldCommand)
+    def allowed(self, command: HoldCommand) -> None:
+        """Judge it."""
+        self.heard.append(command)
+
+    @takes(HoldCommand)
+    async def hold(self, command: HoldCommand) -> str:
+        """Do it."""
+        return command.by
+
+
+async def test_an_update_is_a_command_or_is_refused_in_words() -> None:
+    held, good = _Held(), {"by": "ann", "reason": "x"}
+    held.allowed(good)
+    assert held.heard == [HoldCommand(by="ann", reason="x")]
+    assert await held.hold(good) == "ann"
+    for odd in [(), (None,), ("",), (b"",), (1,), (good, good), ({"by": "ann"},), ({"by": "ann", "reason": 1},)]:
+        with pytest.raises(ApplicationError, match="must be one HoldCommand, as JSON; ") as refused:
+            held.allowed(*odd)
         assert refused.value.type == "validation_failed"
+    assert "self" not in _Held.hold.__annotations__  # the SDK takes an annotated one for an input
+    assert (held.hold.__doc__, held.hold.__name__) == ("Do it.", "hold")

@@ -153,6 +153,13 @@ class Stage(Tolerant):
     error_message: str | None = None
 
 
+class Timing(Tolerant):
+    """When something began and ended; ``ended_at`` None: it has not."""
+
+    started_at: Millis
+    ended_at: Millis | None = None
+
+
 class Rollback(Tolerant):
     """A rollback: to what, why, by whom, how far. ``automatic``: not asked for by a person."""
 
@@ -199,7 +206,7 @@ class Deployment(Tolerant):
     ``error_message`` a sentence for people. ``sequence`` grows with each write; ``fingerprint`` is a digest of the
     creating request. ``start_doubt``: why nobody knows who started it; None when the API says so, and for those of
     before that was asked. ``git_people``: whom its commit names, as agents found it in git; more than one only where
-    they do not agree.
+    they do not agree. ``timings``: of the jobs before its environments, by phase. ``started_at``: of the first one.
     """
 
     deployment_id: str
@@ -221,6 +228,7 @@ class Deployment(Tolerant):
     definition_job_id: str | None = None
     build_job_id: str | None = None
     test_job_id: str | None = None
+    timings: dict[str, Timing] = Field(default_factory=dict[str, Timing], exclude_if=lambda timings: not timings)
     stages: list[Stage] = Field(default_factory=list[Stage])
     approvals: list[Approval] = Field(default_factory=list[Approval])
     rollback: Rollback | None = None

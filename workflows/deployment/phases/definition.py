@@ -12,7 +12,6 @@ from temporalio.exceptions import ApplicationError
 with workflow.unsafe.imports_passed_through():
     from workflows.contracts.activities import load_definition
     from workflows.contracts.audit.types import EventType
-    from workflows.contracts.deployments.deployment import Deployment
     from workflows.contracts.deployments.services import DefinitionRequest
     from workflows.contracts.jobs import Job
     from workflows.deployment import record
@@ -30,7 +29,7 @@ async def run(context: Context) -> None:
     """Ends in BUILD."""
     source = context.state.deployment.definition.definition
     if source is not None:
-        job = await context.jobs.run(lambda: definition_job(context.state.deployment, source), _started)
+        job = await context.jobs.run_early(Phase.DEFINITION, lambda: definition_job(context.state.deployment, source))
         if not succeeded(job):
             raise Failed(EventType.DEPLOYMENT_DEFINITION_FAILED, why_failed(job))
         await _load(context, job, source.path)
@@ -57,7 +56,3 @@ async def _load(context: Context, job: Job, path: str) -> None:
         )
         raise Failed(EventType.DEPLOYMENT_DEFINITION_INVALID, message) from looser
     context.journal.change(record.defined, kept)
-
-
-def _started(deployment: Deployment, job_id: str) -> Deployment:
-    return deployment.model_copy(update={"definition_job_id": job_id})

@@ -23,7 +23,7 @@ async def run(context: Context) -> None:
     while spec.commit_on_ref and ref is not None:
         context.journal.state = context.state.noting(resumed=False)
         context.journal.change(_waits_for, None)
-        job = await context.jobs.run(lambda: source_job(context.state.deployment, ref), _started)
+        job = await context.jobs.run_early(Phase.SOURCE, lambda: source_job(context.state.deployment, ref))
         if succeeded(job):
             break
         if job.cause != NOT_ON_REF:
@@ -48,7 +48,3 @@ async def _wait(context: Context, job: Job) -> None:
 
 def _waits_for(deployment: Deployment, words: str | None) -> Deployment:
     return deployment.model_copy(update={"waits_for": words})
-
-
-def _started(deployment: Deployment, job_id: str) -> Deployment:
-    return deployment.model_copy(update={"source_job_id": job_id})

@@ -4,7 +4,6 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.types import EventType
-    from workflows.contracts.deployments.deployment import Deployment
     from workflows.deployment.context import Context
     from workflows.deployment.job_specs import test_job
     from workflows.deployment.jobs import succeeded, why_failed
@@ -15,11 +14,7 @@ async def run(context: Context) -> None:
     """Ends in JOIN."""
     stage = context.state.deployment.definition.test
     if stage is not None:
-        job = await context.jobs.run(lambda: test_job(context.state.deployment, stage), _started)
+        job = await context.jobs.run_early(Phase.TEST, lambda: test_job(context.state.deployment, stage))
         if not succeeded(job):
             raise Failed(EventType.DEPLOYMENT_TEST_FAILED, why_failed(job))
     context.journal.move(Phase.JOIN)
-
-
-def _started(deployment: Deployment, job_id: str) -> Deployment:
-    return deployment.model_copy(update={"test_job_id": job_id})

@@ -140,7 +140,14 @@ def _jobs_before(deployment: Deployment) -> Iterator[WayRow]:
         if not defined and job_id is None:
             continue
         later = passed or any(other is not None for _, other, _ in early[index + 1 :])
-        yield WayRow(name, _job_status(deployment, name, job_id, later=later), job_ids=(job_id,) if job_id else ())
+        timing = deployment.timings.get(name)
+        yield WayRow(
+            name,
+            _job_status(deployment, name, job_id, later=later),
+            job_ids=(job_id,) if job_id else (),
+            started_at=timing and timing.started_at,
+            ended_at=timing and timing.ended_at,
+        )
 
 
 def _job_status(deployment: Deployment, name: str, job_id: str | None, *, later: bool) -> str:

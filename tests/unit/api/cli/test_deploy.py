@@ -27,6 +27,7 @@ from workflows.contracts.deployments.deployment import (
     RollbackStatus,
     Stage,
     StageStatus,
+    Timing,
 )
 from workflows.contracts.deployments.environments import EnvironmentState, Hold, LiveVersion
 from workflows.contracts.deployments.services import Service, ServiceSpec
@@ -103,6 +104,8 @@ class TestStages:
 
     def test_environments(self) -> None:
         stages = in_production(StageStatus.DEPLOYING, percent=10, job_ids=[JOB], previous_version="1.4.1")
+        timed = way_rows(deployment(test_job_id="j", timings={"test": Timing(started_at=1000, ended_at=4000)}))
+        assert [(row.started_at, row.ended_at) for row in timed if row.name == "test"] == [(1000, 4000)]
         row = way_rows(deployment(stages=stages, approvals=[approved("bob"), approved("cat")]))[-1]
         assert (row.status, row.percent, row.previous, row.job_ids) == ("deploying", 10, "1.4.1", (JOB,))
         assert row.approvals == "2 of 2 (bob, cat)"

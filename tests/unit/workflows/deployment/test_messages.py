@@ -187,7 +187,7 @@ def test_the_sdk_knows_every_message_with_its_type_and_its_words() -> None:
     definition: Any = vars(DeploymentWorkflow)["__temporal_workflow_definition"]
     for command in COMMANDS:
         update, told = definition.updates[command.name], definition.signals[command.name]
-        assert (update.arg_types, update.description) == ([command.model], command.description)
+        assert (update.arg_types, update.description) == (None, command.description)
         assert update.validator is not None
         assert update.unfinished_policy is workflow.HandlerUnfinishedPolicy.WARN_AND_ABANDON
         assert (told.arg_types, told.description) == (None, command.description)
