@@ -294,7 +294,7 @@ async def test_two_peoples_keys_of_one_name_are_refused_with_the_name_and_what_t
         "laptop, and keys of one name count as one person's. If they are two people's, list this key's id under its "
         "person in `people` of the access policy, or approve with a key of another name."
     )
-    assert refused.json()["detail"] == told
+    assert refused.json()["detail"].partition(" Who may: ")[0] == told
     renamed = await house.key("dans-laptop", owner="dan@example.com")
     assert (await house.approve(renamed, url)).status_code == 200
     started = await house.waiting(await house.key("desk", BOTH, owner="bob"))
