@@ -43,9 +43,11 @@ from api.claims.service import Claims
 from api.codec import routes as codec_routes
 from api.dashboard.answers import refused
 from api.dashboard.inside import Refused
+from api.dashboard.problems import ProblemPages
 from api.dashboard.routes import deployments as deployment_pages
 from api.dashboard.routes import house as house_pages
 from api.dashboard.routes import jobs as job_pages
+from api.dashboard.routes import logs as log_pages
 from api.dashboard.routes import overview as overview_page
 from api.dashboard.routes import sign_in as sign_in_pages
 from api.deployments.routes import commands as deployment_commands
@@ -106,7 +108,7 @@ _ROUTES: Final = (
     agents,
 )
 
-_PAGES: Final = (overview_page, job_pages, deployment_pages, house_pages, sign_in_pages)
+_PAGES: Final = (overview_page, log_pages, job_pages, deployment_pages, house_pages, sign_in_pages)
 
 
 def production_app(
@@ -244,5 +246,6 @@ def build_app(
     app.add_middleware(PageHeaders)
     if hosts is not None:
         app.add_middleware(KnownHosts, hosts=hosts)
-    app.add_middleware(RequestContext, metrics=parts.metrics)  # added last: outermost
+    app.add_middleware(RequestContext, metrics=parts.metrics)
+    app.add_middleware(ProblemPages)  # added last: outermost
     return app

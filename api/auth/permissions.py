@@ -163,6 +163,7 @@ _PAGES: Final[Mapping[str, Need]] = dict.fromkeys(
         "GET /",
         "GET /jobs",
         "GET /jobs/{job_id}",
+        "GET /jobs/{job_id}/log",
         "POST /jobs/{job_id}/{command}",
         "GET /dead-letters",
         "GET /deployments",

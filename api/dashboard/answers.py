@@ -50,11 +50,19 @@ def page(request: Request, template: str, *, status: int = 200, **fields: Any) -
         "signed_in": presented(request) is not None or "authorization" in request.headers,
         "assets": assets(),
     }
-    content = render(template, here=here, **fields).encode()
-    headers = dict(_HEADERS) | {"Vary": "Accept-Encoding, Cookie"}
+    return _sent(request, render(template, here=here, **fields).encode(), status, {})
+
+
+def _sent(request: Request, content: bytes, status: int, more: dict[str, str]) -> Response:
+    headers = _HEADERS | {"Vary": "Accept-Encoding, Cookie"} | more
     if len(content) > _WORTH_PACKING and "gzip" in request.headers.get("accept-encoding", ""):
         content, headers["Content-Encoding"] = gzip.compress(content, 5, mtime=0), "gzip"
     return Response(content, status, headers, "text/html; charset=utf-8")
+
+
+def fragment(request: Request, template: str, *, headers: dict[str, str], **fields: Any) -> Response:
+    """A part of a page, for its scripts."""
+    return _sent(request, render(template, **fields).encode(), 200, headers)
 
 
 def see(request: Request, path: str) -> Response:

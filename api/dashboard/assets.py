@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from api.dashboard.log_html import colour_rules
+
 STATIC: Final = Path(__file__).parent / "static"
 _TYPES: Final = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 
@@ -46,6 +48,7 @@ def assets() -> Assets:
         for path in sorted(STATIC.rglob("*"))
         if path.suffix in _TYPES
     }
+    files["log.css"] += colour_rules().encode()
     digest = hashlib.sha256()
     for name, content in files.items():
         digest.update(f"{name}\0{len(content)}\0".encode() + content)

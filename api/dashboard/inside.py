@@ -20,6 +20,8 @@ from api.http.problems import Problem
 
 _HANDED_ON: Final = frozenset({b"cookie", b"authorization", b"host", b"origin", b"sec-fetch-site", b"x-request-id"})
 _FIRST_BAD: Final = 400
+MOST_BYTES: Final = 16 << 20
+"""Of an answer; the API's own pages are far smaller."""
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -56,9 +58,9 @@ class Inside:
         """What is there, as its model. ``query`` without what is None. Raises Refused."""
         return kind.model_validate_json((await self.ask("GET", path, query=query)).body)
 
-    async def text(self, path: str, query: Mapping[str, Any] | None = None) -> Answer:
-        """The answer as it is. Raises Refused."""
-        return await self.ask("GET", path, query=query)
+    async def text(self, path: str, query: Mapping[str, Any] | None = None, *, most: int) -> Answer:
+        """The answer as it is, of at most about so many bytes. Raises Refused."""
+        return await self.ask("GET", path, query=query, most=most)
 
     async def send(self, method: str, path: str, body: Mapping[str, Any] | None = None, *, csrf: str = "") -> Answer:
         """Change something. ``csrf``: the token that the form holds. Raises Refused."""
@@ -72,11 +74,12 @@ class Inside:
         query: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        most: int = MOST_BYTES,
     ) -> Answer:
         """One request. Raises Refused."""
         content = b"" if body is None else json.dumps(body).encode()
         scope = self._scope(method, path, query, headers or {}, content)
-        answer = await _asked(self._request.app, scope, content)
+        answer = await _asked(self._request.app, scope, content, most)
         if answer.status >= _FIRST_BAD:
             raise Refused(_problem_of(answer), {key.decode(): value.decode("latin-1") for key, value in answer.headers})
         return answer
@@ -101,15 +104,16 @@ class Inside:
         }  # fmt: skip
 
 
-async def _asked(app: Any, scope: Scope, content: bytes) -> Answer:
+async def _asked(app: Any, scope: Scope, content: bytes, most: int) -> Answer:
     status, headers, body = 0, list[tuple[bytes, bytes]](), bytearray()
 
-    told = False
+    told, enough = False, asyncio.Event()
 
     async def receive() -> Message:
         nonlocal told
         if told:
-            await asyncio.Event().wait()  # a page does not go away in the middle of its own question
+            await enough.wait()
+            return {"type": "http.disconnect"}
         told = True
         return {"type": "http.request", "body": content, "more_body": False}
 
@@ -119,6 +123,8 @@ async def _asked(app: Any, scope: Scope, content: bytes) -> Answer:
             status, headers = message["status"], list(message.get("headers", ()))
         elif message["type"] == "http.response.body":
             body.extend(message.get("body", b""))
+            if len(body) >= most:
+                enough.set()
 
     await app(scope, receive, send)
     return Answer(status, bytes(body), headers)

@@ -10,6 +10,8 @@ from starlette.responses import Response
 
 from api.dashboard.answers import Fields, chosen, form_of, page, see
 from api.dashboard.inside import Inside, Refused
+from api.dashboard.log_html import Line
+from api.dashboard.routes.logs import read_lines
 from api.http.problems import Problem
 from api.jobs.schemas import ShownJob
 from workflows.contracts.records import JobPage
@@ -17,7 +19,7 @@ from workflows.contracts.statuses import JobStatus
 
 router = APIRouter(include_in_schema=False)
 FILTERS: Final = ("status", "pool", "job_type", "agent_id", "repository", "branch", "commit", "service", "author")
-_LAST_LINES: Final = 500
+_LAST_LINES: Final = 200
 _JOBS: Final = "/api/dashboard/jobs"
 _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "cancel": ("POST", "/api/dashboard/jobs/{job_id}/cancel"),
@@ -73,24 +75,30 @@ async def _job_page(
     request: Request, job_id: str, *, problem: Problem | None = None, filled: Fields | None = None
 ) -> Response:
     api = Inside(request)
-    found, (lines, numbers) = await asyncio.gather(api.get(f"{_JOBS}/{job_id}", ShownJob), _log(api, request, job_id))
+    found, (lines, told) = await asyncio.gather(api.get(f"{_JOBS}/{job_id}", ShownJob), _log(api, request, job_id))
     return page(
         request,
         "job.html",
         status=200 if problem is None else problem.status,
         job=found,
-        log=lines,
-        log_lines=numbers,
+        lines=lines,
+        told=told,
+        attempt=_attempt(request, found),
         problem=problem,
         filled=filled or Fields(),
     )
 
 
-async def _log(api: Inside, request: Request, job_id: str) -> tuple[str, str | None]:
-    """The last lines of the chosen attempt, and which these are; or why there are none."""
-    query = {"lines": f"-{_LAST_LINES}", "attempt": request.query_params.get("attempt")}
+async def _log(api: Inside, request: Request, job_id: str) -> tuple[list[Line], str]:
+    """The chosen lines of the chosen attempt and which these are; or why there are none."""
+    wanted = request.query_params.get("lines") or f"-{_LAST_LINES}"
     try:
-        answer = await api.text(f"{_JOBS}/{job_id}/logs", query)
+        return await read_lines(api, job_id, request.query_params.get("attempt"), wanted)
     except Refused as refused:
-        return refused.problem.detail, None
-    return answer.body.decode("utf-8", "replace"), answer.header("log-lines")
+        return [], refused.problem.detail
+
+
+def _attempt(request: Request, job: ShownJob) -> int:
+    last = job.attempts[-1].number if job.attempts else 1
+    asked = request.query_params.get("attempt", "")
+    return int(asked) if asked.isdigit() else last

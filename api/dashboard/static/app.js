@@ -1,5 +1,6 @@
 // Times in the viewer's zone, the theme, and keys. Every page works without any of it.
 import { follow } from "./live.js";
+import "./log.js";
 
 const THEMES = ["system", "light", "dark"];
 
