@@ -47,6 +47,7 @@ from api.dashboard.problems import ProblemPages
 from api.dashboard.routes import deployments as deployment_pages
 from api.dashboard.routes import house as house_pages
 from api.dashboard.routes import jobs as job_pages
+from api.dashboard.routes import live as live_pages
 from api.dashboard.routes import logs as log_pages
 from api.dashboard.routes import overview as overview_page
 from api.dashboard.routes import sign_in as sign_in_pages
@@ -104,6 +105,7 @@ _ROUTES: Final = (
     agent_io,
     tasks,
     storage,
+    live_pages,
     pools,  # before the agents, whose ids could be any word
     agents,
 )

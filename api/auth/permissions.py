@@ -158,6 +158,8 @@ _ACCESS: Final[Mapping[str, Need]] = {
     "POST /api/access/keys/{key_id}/rotate": Operation.ACCESS_MANAGE,
 }
 
+_LIVE: Final[Mapping[str, Need]] = {"GET /live": Operation.READ}
+
 _PAGES: Final[Mapping[str, Need]] = dict.fromkeys(
     (
         "GET /",
@@ -186,7 +188,7 @@ _PAGES: Final[Mapping[str, Need]] = dict.fromkeys(
 REGISTERING: Final = frozenset({"POST /api/agents/register", "POST /api/agents"})
 """What a pool's key is for. All else that asks for ``agent:work`` an agent says with the token that it got for it."""
 
-ROUTES: Final[Mapping[str, Need]] = {**_PUBLIC, **_JOBS, **_DEPLOYMENTS, **_AGENTS, **_ACCESS, **_PAGES}
+ROUTES: Final[Mapping[str, Need]] = {**_PUBLIC, **_JOBS, **_DEPLOYMENTS, **_AGENTS, **_ACCESS, **_LIVE, **_PAGES}
 """``"METHOD /path/{as}/{declared}"`` → what it asks for."""
 
 CHANGES_NOTHING: Final = frozenset({"POST /api/codec/decode", "POST /api/codec/encode"})
@@ -197,6 +199,7 @@ CHECKED_INSIDE: Final = frozenset(
         "GET /info",
         "GET /health/system",
         "GET /api/events",
+        "GET /live",
         "GET /api/audit/report",
         "POST /api/dashboard/jobs",
         "POST /api/queue/jobs",

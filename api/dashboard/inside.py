@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.types import Message, Scope
 
 from api.auth.csrf import CSRF_HEADER
+from api.auth.principal import Principal
 from api.http.problems import Problem
 
 _HANDED_ON: Final = frozenset({b"cookie", b"authorization", b"host", b"origin", b"sec-fetch-site", b"x-request-id"})
@@ -53,6 +54,8 @@ class Inside:
     def __init__(self, request: Request) -> None:
         self._request = request
         self._asked = 0
+        self.caller: Principal | None = None
+        """Who asks, once the API has told."""
 
     async def get(self, path: str, kind: type[M], query: Mapping[str, Any] | None = None) -> M:
         """What is there, as its model. ``query`` without what is None. Raises Refused."""
@@ -80,6 +83,7 @@ class Inside:
         content = b"" if body is None else json.dumps(body).encode()
         scope = self._scope(method, path, query, headers or {}, content)
         answer = await _asked(self._request.app, scope, content, most)
+        self.caller = scope.get("principal", self.caller)
         if answer.status >= _FIRST_BAD:
             raise Refused(_problem_of(answer), {key.decode(): value.decode("latin-1") for key, value in answer.headers})
         return answer

@@ -26,9 +26,9 @@ _OF_PAGE: Final = frozenset({"csrf", "typed"})
 async def deployments(request: Request) -> Response:
     """Newest first; filters stand in the address."""
     query = chosen(request, *_FILTERS)
-    found = await Inside(request).get(_DEPLOYMENTS, DeploymentPage, query)
+    found = await (api := Inside(request)).get(_DEPLOYMENTS, DeploymentPage, query)
     statuses = [each.value for each in DeploymentStatus]
-    return page(request, "deployments.html", found=found, query=query, statuses=statuses)
+    return page(request, "deployments.html", api=api, found=found, query=query, statuses=statuses)
 
 
 @router.get("/deployments/{deployment_id}")
@@ -57,7 +57,7 @@ async def services(request: Request) -> Response:
     states = await asyncio.gather(
         *(api.get(f"{_SERVICES}/{each.name}/environments", EnvironmentStates) for each in found.items)
     )
-    return page(request, "services.html", found=found, lanes=list(zip(found.items, states, strict=True)))
+    return page(request, "services.html", api=api, found=found, lanes=list(zip(found.items, states, strict=True)))
 
 
 @router.get("/services/{name}")
@@ -89,7 +89,7 @@ async def _service_page(request: Request, name: str, *, problem: Problem | None 
     )
     status = 200 if problem is None else problem.status
     return page(
-        request, "service.html", status=status, service=found, states=states.items, recent=recent.items,
+        request, "service.html", api=api, status=status, service=found, states=states.items, recent=recent.items,
         problem=problem,
     )  # fmt: skip
 
@@ -111,6 +111,7 @@ async def _deployment_page(
     return page(
         request,
         "deployment.html",
+        api=api,
         status=200 if problem is None else problem.status,
         deployment=found,
         events=events.items,

@@ -50,8 +50,8 @@ async def command_agent(request: Request, agent_id: str, command: str) -> Respon
 async def audit(request: Request) -> Response:
     """Who did what, newest first; filters stand in the address."""
     query = chosen(request, *_FILTERS)
-    found = await Inside(request).get("/api/events", EventPage, query)
-    return page(request, "audit.html", found=found, query=query, filters=_FILTERS[:-1])
+    found = await (api := Inside(request)).get("/api/events", EventPage, query)
+    return page(request, "audit.html", api=api, found=found, query=query, filters=_FILTERS[:-1])
 
 
 async def _agents_page(request: Request, *, problem: Problem | None = None) -> Response:
@@ -61,4 +61,4 @@ async def _agents_page(request: Request, *, problem: Problem | None = None) -> R
         api.get("/api/agents/pools", PoolViews),
     )
     status = 200 if problem is None else problem.status
-    return page(request, "agents.html", status=status, found=found, pools=pools.items, problem=problem)
+    return page(request, "agents.html", api=api, status=status, found=found, pools=pools.items, problem=problem)

@@ -20,6 +20,7 @@ from workflows.contracts.statuses import JobStatus
 router = APIRouter(include_in_schema=False)
 FILTERS: Final = ("status", "pool", "job_type", "agent_id", "repository", "branch", "commit", "service", "author")
 _LAST_LINES: Final = 200
+_STATUSES: Final = [each.value for each in JobStatus]
 _JOBS: Final = "/api/dashboard/jobs"
 _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "cancel": ("POST", "/api/dashboard/jobs/{job_id}/cancel"),
@@ -36,9 +37,15 @@ _WITHOUT_BODY: Final = frozenset({"retry"})
 async def jobs(request: Request) -> Response:
     """Filters stand in the address."""
     query = chosen(request, *FILTERS, "cursor", "limit")
-    found = await Inside(request).get(_JOBS, JobPage, query)
+    found = await (api := Inside(request)).get(_JOBS, JobPage, query)
     return page(
-        request, "jobs.html", found=found, query=query, filters=FILTERS, statuses=[each.value for each in JobStatus]
+        request,
+        "jobs.html",
+        api=api,
+        found=found,
+        query=query,
+        filters=FILTERS,
+        statuses=_STATUSES,
     )
 
 
@@ -47,8 +54,8 @@ async def dead_letters(request: Request) -> Response:
     """Why, and what to do about it."""
     query = chosen(request, *FILTERS, "cursor", "limit")
     query.pop("status", None)
-    found = await Inside(request).get("/api/queue/dead-letters", JobPage, query)
-    return page(request, "dead_letters.html", found=found, query=query)
+    found = await (api := Inside(request)).get("/api/queue/dead-letters", JobPage, query)
+    return page(request, "dead_letters.html", api=api, found=found, query=query)
 
 
 @router.get("/jobs/{job_id}")
@@ -79,6 +86,7 @@ async def _job_page(
     return page(
         request,
         "job.html",
+        api=api,
         status=200 if problem is None else problem.status,
         job=found,
         lines=lines,

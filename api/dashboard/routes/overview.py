@@ -43,6 +43,7 @@ async def overview(request: Request) -> Response:
     return page(
         request,
         "overview.html",
+        api=api,
         summary=summary,
         queue=queue,
         asks=asks,

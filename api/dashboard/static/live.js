@@ -13,9 +13,9 @@ export function follow(main, changed) {
   let source = null, wait = FIRST_WAIT_MS, soon = 0, again = 0, asking = false, stale = false;
 
   const say = (words) => { if (shown && shown.textContent !== words) shown.textContent = words; };
-  const concerns = (event) => topics.includes("*") || topics.some((topic) => {
+  const concerns = (told) => topics.includes("*") || topics.some((topic) => {
     const [kind, name] = [topic.slice(0, topic.indexOf(":")), topic.slice(topic.indexOf(":") + 1)];
-    return event.data?.[`${kind}_id`] === name || event.data?.[`${kind}_name`] === name || (name === "*" && event.type?.startsWith(`${kind}.`));
+    return told[`${kind}_id`] === name || told[`${kind}_name`] === name || (name === "*" && told.action?.startsWith(`${kind}.`));
   });
 
   async function refresh() {
@@ -45,14 +45,9 @@ export function follow(main, changed) {
 
   function start() {
     if (source) return;
-    const url = new URL(`${root}/api/events?follow=true`, location.href);
-    for (const topic of topics) {
-      const [kind, name] = topic.split(":");
-      if (topics.length === 1 && name && name !== "*") url.searchParams.set(kind === "service" ? "service_name" : `${kind}_id`, name);
-    }
-    source = new EventSource(url);
+    source = new EventSource(`${root}/live`);
     source.addEventListener("open", () => { wait = FIRST_WAIT_MS; say("live"); });
-    for (const kind of ["message", "event"]) source.addEventListener(kind, take);
+    source.addEventListener("message", take);
     source.addEventListener("error", () => {
       stop();
       say(`reconnecting in ${Math.ceil(wait / 1000)} s`);
@@ -62,7 +57,7 @@ export function follow(main, changed) {
   }
 
   function take(message) {
-    try { if (concerns(JSON.parse(message.data))) later(); } catch { later(); }
+    try { if (JSON.parse(message.data).some(concerns)) later(); } catch { later(); }
   }
 
   document.addEventListener("visibilitychange", () => {
