@@ -42,7 +42,7 @@ from api.claims import routes as claims
 from api.claims.service import Claims
 from api.codec import routes as codec_routes
 from api.dashboard.answers import refused
-from api.dashboard.inside import Refused
+from api.dashboard.inside import RefusedByApi
 from api.dashboard.problems import ProblemPages
 from api.dashboard.routes import deployments as deployment_pages
 from api.dashboard.routes import house as house_pages
@@ -238,7 +238,7 @@ def build_app(
     require_complete(app)
     install_error_handlers(app)
     install_accepted_handler(app)
-    app.add_exception_handler(Refused, refused)  # pyright: ignore[reportArgumentType]
+    app.add_exception_handler(RefusedByApi, refused)  # pyright: ignore[reportArgumentType]
     install_openapi(app)
     if temporal_ui is not None:
         app.add_middleware(codec_routes.CodecCors, origin=temporal_ui)

@@ -14,7 +14,7 @@ from api.auth.cookies import presented
 from api.auth.csrf import CSRF_COOKIE
 from api.auth.principal import Principal
 from api.dashboard.assets import assets
-from api.dashboard.inside import Inside, Refused
+from api.dashboard.inside import Inside, RefusedByApi
 from api.dashboard.render import render
 from api.http.errors import ApiError, ProblemCode
 from api.http.problems import Problem
@@ -94,7 +94,7 @@ def see(request: Request, path: str) -> Response:
     return RedirectResponse(request.scope.get("root_path", "") + path, 303, {"Cache-Control": "no-store"})
 
 
-async def refused(request: Request, error: Refused) -> Response:
+async def refused(request: Request, error: RefusedByApi) -> Response:
     """The page of a refusal; whoever is not known is asked to sign in, and comes back."""
     if error.problem.code == ProblemCode.UNAUTHORIZED:
         path, query = request.scope["path"], request.scope["query_string"].decode("latin-1")

@@ -26,7 +26,7 @@ MOST_BYTES: Final = 16 << 20
 M = TypeVar("M", bound=BaseModel)
 
 
-class Refused(Exception):
+class RefusedByApi(Exception):
     """The API said no. ``headers`` are those of its answer."""
 
     def __init__(self, problem: Problem, headers: Mapping[str, str]) -> None:
@@ -35,7 +35,7 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class InsideAnswer:
     """What the API answered."""
 
     status: int
@@ -58,15 +58,17 @@ class Inside:
         """Who asks, once the API has told."""
 
     async def get(self, path: str, kind: type[M], query: Mapping[str, Any] | None = None) -> M:
-        """What is there, as its model. ``query`` without what is None. Raises Refused."""
+        """What is there, as its model. ``query`` without what is None. Raises RefusedByApi."""
         return kind.model_validate_json((await self.ask("GET", path, query=query)).body)
 
-    async def text(self, path: str, query: Mapping[str, Any] | None = None, *, most: int) -> Answer:
-        """The answer as it is, of at most about so many bytes. Raises Refused."""
+    async def text(self, path: str, query: Mapping[str, Any] | None = None, *, most: int) -> InsideAnswer:
+        """The answer as it is, of at most about so many bytes. Raises RefusedByApi."""
         return await self.ask("GET", path, query=query, most=most)
 
-    async def send(self, method: str, path: str, body: Mapping[str, Any] | None = None, *, csrf: str = "") -> Answer:
-        """Change something. ``csrf``: the token that the form holds. Raises Refused."""
+    async def send(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, csrf: str = ""
+    ) -> InsideAnswer:
+        """Change something. ``csrf``: the token that the form holds. Raises RefusedByApi."""
         return await self.ask(method, path, body=body, headers={CSRF_HEADER: csrf})
 
     async def ask(
@@ -78,14 +80,16 @@ class Inside:
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         most: int = MOST_BYTES,
-    ) -> Answer:
-        """One request. Raises Refused."""
+    ) -> InsideAnswer:
+        """One request. Raises RefusedByApi."""
         content = b"" if body is None else json.dumps(body).encode()
         scope = self._scope(method, path, query, headers or {}, content)
         answer = await _asked(self._request.app, scope, content, most)
         self.caller = scope.get("principal", self.caller)
         if answer.status >= _FIRST_BAD:
-            raise Refused(_problem_of(answer), {key.decode(): value.decode("latin-1") for key, value in answer.headers})
+            raise RefusedByApi(
+                _problem_of(answer), {key.decode(): value.decode("latin-1") for key, value in answer.headers}
+            )
         return answer
 
     def _scope(
@@ -108,7 +112,7 @@ class Inside:
         }  # fmt: skip
 
 
-async def _asked(app: Any, scope: Scope, content: bytes, most: int) -> Answer:
+async def _asked(app: Any, scope: Scope, content: bytes, most: int) -> InsideAnswer:
     status, headers, body = 0, list[tuple[bytes, bytes]](), bytearray()
 
     told, enough = False, asyncio.Event()
@@ -131,8 +135,8 @@ async def _asked(app: Any, scope: Scope, content: bytes, most: int) -> Answer:
                 enough.set()
 
     await app(scope, receive, send)
-    return Answer(status, bytes(body), headers)
+    return InsideAnswer(status, bytes(body), headers)
 
 
-def _problem_of(answer: Answer) -> Problem:
+def _problem_of(answer: InsideAnswer) -> Problem:
     return Problem.model_validate_json(answer.body)

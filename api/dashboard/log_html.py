@@ -26,7 +26,7 @@ _STEPS: Final = (0, 95, 135, 175, 215, 255)
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LogLine:
     """One line: its number, when it was written (as the agent says), its HTML."""
 
     number: int
@@ -50,17 +50,17 @@ _MARKS: Final = {1: "bold", 2: "dim", 3: "italic", 4: "under", 7: "inverse", 9: 
 _ENDS: Final = {22: {"bold", "dim"}, 23: {"italic"}, 24: {"under"}, 27: {"inverse"}, 29: {"struck"}}
 
 
-def lines_of(body: bytes, first: int, *, timed: bool) -> list[Line]:
+def lines_of(body: bytes, first: int, *, timed: bool) -> list[LogLine]:
     """``body``: whole lines, of which ``first`` is the number of the first. ``timed``: each begins with its time."""
     text = body.decode("utf-8", "backslashreplace")
-    found, look = list[Line](), _Look()
+    found, look = list[LogLine](), _Look()
     parts = text.split("\n")
     if parts and not parts[-1]:
         parts.pop()
     for number, part in enumerate(parts, start=first):
         moment = _TIMED.match(part) if timed else None
         html, look = _html(part[moment.end() :] if moment else part, look)
-        found.append(Line(number, moment[1] if moment else None, html))
+        found.append(LogLine(number, moment[1] if moment else None, html))
     return found
 
 

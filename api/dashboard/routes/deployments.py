@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.dashboard.answers import Fields, chosen, form_of, page, see
-from api.dashboard.inside import Inside, Refused
+from api.dashboard.inside import Inside, RefusedByApi
 from api.http.problems import Problem
 from api.services.schemas import EnvironmentStates
 from workflows.contracts.audit.events import EventPage
@@ -44,7 +44,7 @@ async def command_deployment(request: Request, deployment_id: str, command: str)
     body = {name: value for name, value in form.items() if value and name not in _OF_PAGE}
     try:
         await Inside(request).send("POST", f"{_DEPLOYMENTS}/{deployment_id}/{command}", body, csrf=form.get("csrf", ""))
-    except Refused as refused:
+    except RefusedByApi as refused:
         return await _deployment_page(request, deployment_id, problem=refused.problem, filled=form)
     return see(request, f"/deployments/{deployment_id}")
 
@@ -75,7 +75,7 @@ async def command_environment(request: Request, name: str, environment: str, com
         await Inside(request).send(
             "POST", f"{_SERVICES}/{name}/environments/{environment}/{command}", body, csrf=form.get("csrf", "")
         )
-    except Refused as refused:
+    except RefusedByApi as refused:
         return await _service_page(request, name, problem=refused.problem)
     return see(request, f"/services/{name}")
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from api.agents.schemas import AgentViews, PoolViews
 from api.dashboard.answers import chosen, form_of, page, see
-from api.dashboard.inside import Inside, Refused
+from api.dashboard.inside import Inside, RefusedByApi
 from api.http.problems import Problem
 from workflows.contracts.audit.events import EventPage
 
@@ -41,7 +41,7 @@ async def command_agent(request: Request, agent_id: str, command: str) -> Respon
     body = {name: value for name, value in form.items() if value}
     try:
         await Inside(request).send("POST", f"/api/agents/{agent_id}/{command}", body or None, csrf=csrf)
-    except Refused as refused:
+    except RefusedByApi as refused:
         return await _agents_page(request, problem=refused.problem)
     return see(request, "/agents")
 

@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.dashboard.answers import Fields, chosen, form_of, page, see
-from api.dashboard.inside import Inside, Refused
-from api.dashboard.log_html import Line
+from api.dashboard.inside import Inside, RefusedByApi
+from api.dashboard.log_html import LogLine
 from api.dashboard.routes.logs import read_lines
 from api.http.problems import Problem
 from api.jobs.schemas import ShownJob
@@ -73,7 +73,7 @@ async def command_job(request: Request, job_id: str, command: str) -> Response:
     body = None if command in _WITHOUT_BODY else {name: value for name, value in form.items() if value}
     try:
         answer = await api.send(method, path.format(job_id=job_id), body, csrf=csrf)
-    except Refused as refused:
+    except RefusedByApi as refused:
         return await _job_page(request, job_id, problem=refused.problem, filled=form)
     return see(request, f"/jobs/{ShownJob.model_validate_json(answer.body).job_id if answer.body else job_id}")
 
@@ -97,12 +97,12 @@ async def _job_page(
     )
 
 
-async def _log(api: Inside, request: Request, job_id: str) -> tuple[list[Line], str]:
+async def _log(api: Inside, request: Request, job_id: str) -> tuple[list[LogLine], str]:
     """The chosen lines of the chosen attempt and which these are; or why there are none."""
     wanted = request.query_params.get("lines") or f"-{_LAST_LINES}"
     try:
         return await read_lines(api, job_id, request.query_params.get("attempt"), wanted)
-    except Refused as refused:
+    except RefusedByApi as refused:
         return [], refused.problem.detail
 
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from api.dashboard.answers import fragment
 from api.dashboard.inside import Inside
-from api.dashboard.log_html import Line, lines_of
+from api.dashboard.log_html import LogLine, lines_of
 
 router = APIRouter(include_in_schema=False)
 MOST_LINES: Final = 1000
@@ -29,8 +29,8 @@ async def log_lines(request: Request, job_id: str) -> Response:
     return fragment(request, "log_lines.html", headers={"Log-Lines": told}, lines=lines)
 
 
-async def read_lines(api: Inside, job_id: str, attempt: str | None, wanted: str) -> tuple[list[Line], str]:
-    """The lines, and which of how many these are: ``1-200/4000``. Raises Refused."""
+async def read_lines(api: Inside, job_id: str, attempt: str | None, wanted: str) -> tuple[list[LogLine], str]:
+    """The lines, and which of how many these are: ``1-200/4000``. Raises RefusedByApi."""
     query = {"lines": _bounded(wanted), "attempt": attempt, "timestamps": "true"}
     answer = await api.text(f"{_JOBS}/{job_id}/logs", query, most=MOST_BYTES)
     told = answer.header("log-lines") or "0-0/0"

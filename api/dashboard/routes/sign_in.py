@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from api.dashboard.answers import form_of, page, see
 from api.dashboard.assets import assets
-from api.dashboard.inside import Inside, Refused
+from api.dashboard.inside import Inside, RefusedByApi
 from api.http.errors import ApiError, ProblemCode
 from api.http.problems import Problem
 from api.identity.oidc import back_to_this_site
@@ -31,7 +31,7 @@ async def open_session(request: Request) -> Response:
     key = form.get("key", "").strip()
     try:
         answer = await Inside(request).ask("POST", "/auth/session", headers={"authorization": f"Bearer {key}"})
-    except Refused as refused:
+    except RefusedByApi as refused:
         return await _sign_in_page(request, problem=refused.problem, back=form.get("next"))
     response = see(request, back_to_this_site(form.get("next", "")) or "/")
     response.raw_headers.extend((name, value) for name, value in answer.headers if name.lower() == b"set-cookie")
@@ -44,7 +44,7 @@ async def sign_out(request: Request) -> Response:
     form = await form_of(request)
     try:
         answer = await Inside(request).send("POST", "/auth/logout", csrf=form.get("csrf", ""))
-    except Refused as refused:
+    except RefusedByApi as refused:
         if refused.problem.code != ProblemCode.UNAUTHORIZED:
             raise
         return see(request, "/sign-in")

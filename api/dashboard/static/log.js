@@ -1,5 +1,5 @@
 // <log-view>: a log of any size. Only the lines that are seen, and a few around them, are in the document; ranges come from
-// the server when they are needed and the least used are forgotten. Line N of attempt A has the address #aA:LN.
+// the server when they are needed and the least used are forgotten. LogLine N of attempt A has the address #aA:LN.
 
 const ROW = 20, AROUND = 40, RANGE = 500, MOST_RANGES = 24, TALLEST = 8_000_000;
 
