@@ -2,6 +2,7 @@
 // tab is hidden. `data-live` on <main> says of which subjects: "*", or words such as "job:ID deployment:ID service:NAME".
 
 const QUIET_MS = 250;
+const MOVES_MS = 2000;
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 30000;
 
@@ -46,12 +47,12 @@ export function follow(main, changed) {
   function start() {
     if (source) return;
     source = new EventSource(`${root}/live`);
-    source.addEventListener("open", () => { wait = FIRST_WAIT_MS; say("live"); });
+    source.addEventListener("open", () => { wait = FIRST_WAIT_MS; say("live"); later(); }); // what changed before
     source.addEventListener("message", take);
     source.addEventListener("error", () => {
       stop();
       say(`reconnecting in ${Math.ceil(wait / 1000)} s`);
-      again = setTimeout(() => { start(); later(); }, wait * (0.5 + Math.random() / 2));
+      again = setTimeout(start, wait * (0.5 + Math.random() / 2));
       wait = Math.min(wait * 2, LONGEST_WAIT_MS);
     });
   }
@@ -61,9 +62,11 @@ export function follow(main, changed) {
   }
 
   document.addEventListener("visibilitychange", () => {
-    if (document.hidden) { stop(); say("paused"); } else { start(); later(); }
+    if (document.hidden) { stop(); say("paused"); } else start();
   });
   if (!document.hidden) start();
+  // That an agent has begun is no event: what moves is looked at now and then.
+  setInterval(() => { if (source && main.dataset.moves === "yes") refresh(); }, MOVES_MS);
 }
 
 // Only what differs is changed, so that focus, selection, open details and half-filled forms stay.
