@@ -35,7 +35,7 @@ def test_why_a_job_died_and_getting_it_through(house: House, tmp_path: Path) -> 
         expect(page.locator(".log-lines")).to_contain_text("looking for", timeout=SECONDS)
         mended.touch()
         page.fill("form[action$=redrive] input[name=reason]", "the file is there now")
-        page.click("text=Run again")
+        page.click("button:has-text('Run again')")
         expect(page.locator("h1 .badge")).to_contain_text("success", timeout=SECONDS)
         assert "✓" in page.title()
     _calm(house)
@@ -51,7 +51,7 @@ def test_an_approval_on_a_phone_and_a_rollback(house: House) -> None:
             page = context.new_page()
             house.sign_in(page)
             page.click(f"main a:has-text('checkout {version}')", timeout=SECONDS)
-            page.click("text=Approve >> visible=true", timeout=SECONDS)
+            page.click("button:has-text('Approve')", timeout=SECONDS)
             expect(page.locator("h1 .badge")).to_contain_text("live", timeout=SECONDS)
             assert _overflows(page) == 0
     with house.look() as context:
@@ -60,7 +60,7 @@ def test_an_approval_on_a_phone_and_a_rollback(house: House) -> None:
         page.goto("/services/checkout")
         page.click("main a:has-text('1.1') >> nth=0")
         page.fill("form[action$=rollback] input[name=reason]", "customers complain")
-        page.click("text=Roll back")
+        page.click("button:has-text('Roll back')")
         expect(page.locator("h1 .badge")).to_contain_text("rolled back", timeout=SECONDS)
     _calm(house)
 
@@ -115,7 +115,7 @@ def test_without_scripts_everything_can_be_read_and_done(house: House) -> None:
         house.sign_in(page)
         page.goto(f"/jobs/{job_id}")
         expect(page.locator(".log-lines")).to_contain_text("no scripts here")
-        page.click("text=Give up")
+        page.click("button:has-text('Give up')")
         expect(page.locator("h1 .badge")).to_contain_text("failed")
         page.click("text=Sign out")
         expect(page.locator("h1")).to_have_text("Sign in")
