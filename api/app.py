@@ -41,6 +41,16 @@ from api.auth.walk import require_complete
 from api.claims import routes as claims
 from api.claims.service import Claims
 from api.codec import routes as codec_routes
+from api.dashboard.answers import refused
+from api.dashboard.inside import RefusedByApi
+from api.dashboard.problems import ProblemPages
+from api.dashboard.routes import deployments as deployment_pages
+from api.dashboard.routes import house as house_pages
+from api.dashboard.routes import jobs as job_pages
+from api.dashboard.routes import live as live_pages
+from api.dashboard.routes import logs as log_pages
+from api.dashboard.routes import overview as overview_page
+from api.dashboard.routes import sign_in as sign_in_pages
 from api.deployments.routes import commands as deployment_commands
 from api.deployments.routes import deployments
 from api.deps import Services
@@ -95,9 +105,12 @@ _ROUTES: Final = (
     agent_io,
     tasks,
     storage,
+    live_pages,
     pools,  # before the agents, whose ids could be any word
     agents,
 )
+
+_PAGES: Final = (overview_page, log_pages, job_pages, deployment_pages, house_pages, sign_in_pages)
 
 
 def production_app(
@@ -220,9 +233,12 @@ def build_app(
     app.include_router(webhook_routes.router)  # a signature is their key
     for module in _ROUTES:
         app.include_router(module.router, dependencies=[GUARD, PARAMETERS])
+    for module in _PAGES:
+        app.include_router(module.router)  # each asks the API, which decides
     require_complete(app)
     install_error_handlers(app)
     install_accepted_handler(app)
+    app.add_exception_handler(RefusedByApi, refused)  # pyright: ignore[reportArgumentType]
     install_openapi(app)
     if temporal_ui is not None:
         app.add_middleware(codec_routes.CodecCors, origin=temporal_ui)
@@ -232,5 +248,6 @@ def build_app(
     app.add_middleware(PageHeaders)
     if hosts is not None:
         app.add_middleware(KnownHosts, hosts=hosts)
-    app.add_middleware(RequestContext, metrics=parts.metrics)  # added last: outermost
+    app.add_middleware(RequestContext, metrics=parts.metrics)
+    app.add_middleware(ProblemPages)  # added last: outermost
     return app

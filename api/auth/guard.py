@@ -43,7 +43,8 @@ class Guard:
             return None
         ports = services_of(request)
         principal = await _known(request, ports, credentials)
-        ports.authenticator.limits.count(principal)
+        if request.scope.get("inside", 1) == 1:  # of what a page asks, the first counts
+            ports.authenticator.limits.count(principal)
         request.scope["principal"] = principal
         if isinstance(need, Operation):
             await _authorize(request, ports, route, need, principal)

@@ -71,7 +71,9 @@ def origin_for(request: Request, caller: Principal) -> Origin:
 
 
 def via_of(request: Request) -> str:
-    """``cli`` or ``api``."""
+    """``cli``, ``dashboard`` or ``api``."""
+    if "inside" in request.scope:
+        return "dashboard"
     return "cli" if request.headers.get("user-agent", "").startswith(CLI_USER_AGENT) else "api"
 
 

@@ -17,12 +17,12 @@ class Open(StrEnum):
     PUBLIC = "public"  # health, docs, the way to sign in
     SIGNED = "signed"  # a webhook's signature is its key
     KNOWN = "known"  # anybody with a valid credential, about themselves
+    PAGE = "page"  # a page of the dashboard: it asks the API, as the browser's session, what it shows and does
 
 
 Need = Operation | Open
 
 _PUBLIC: Final[Mapping[str, Need]] = {
-    "GET /": Open.PUBLIC,
     "GET /health": Open.PUBLIC,
     "GET /health/ready": Open.PUBLIC,
     "GET /api/docs": Open.PUBLIC,
@@ -158,10 +158,37 @@ _ACCESS: Final[Mapping[str, Need]] = {
     "POST /api/access/keys/{key_id}/rotate": Operation.ACCESS_MANAGE,
 }
 
+_LIVE: Final[Mapping[str, Need]] = {"GET /live": Operation.READ}
+
+_PAGES: Final[Mapping[str, Need]] = dict.fromkeys(
+    (
+        "GET /",
+        "GET /jobs",
+        "GET /jobs/{job_id}",
+        "GET /jobs/{job_id}/log",
+        "POST /jobs/{job_id}/{command}",
+        "GET /dead-letters",
+        "GET /deployments",
+        "GET /deployments/{deployment_id}",
+        "POST /deployments/{deployment_id}/{command}",
+        "GET /services",
+        "GET /services/{name}",
+        "POST /services/{name}/environments/{environment}/{command}",
+        "GET /agents",
+        "POST /agents/{agent_id}/{command}",
+        "GET /audit",
+        "GET /sign-in",
+        "POST /sign-in",
+        "POST /sign-out",
+        "GET /static/{digest}/{name:path}",
+    ),
+    Open.PAGE,
+)
+
 REGISTERING: Final = frozenset({"POST /api/agents/register", "POST /api/agents"})
 """What a pool's key is for. All else that asks for ``agent:work`` an agent says with the token that it got for it."""
 
-ROUTES: Final[Mapping[str, Need]] = {**_PUBLIC, **_JOBS, **_DEPLOYMENTS, **_AGENTS, **_ACCESS}
+ROUTES: Final[Mapping[str, Need]] = {**_PUBLIC, **_JOBS, **_DEPLOYMENTS, **_AGENTS, **_ACCESS, **_LIVE, **_PAGES}
 """``"METHOD /path/{as}/{declared}"`` → what it asks for."""
 
 CHANGES_NOTHING: Final = frozenset({"POST /api/codec/decode", "POST /api/codec/encode"})
@@ -172,6 +199,7 @@ CHECKED_INSIDE: Final = frozenset(
         "GET /info",
         "GET /health/system",
         "GET /api/events",
+        "GET /live",
         "GET /api/audit/report",
         "POST /api/dashboard/jobs",
         "POST /api/queue/jobs",

@@ -50,12 +50,11 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [
-                    *message.get("headers", ()),
-                    (b"x-request-id", request_id.encode("ascii")),
-                    (b"x-content-type-options", b"nosniff"),
-                    (b"referrer-policy", b"no-referrer"),
-                ]
+                own = list(message.get("headers", ()))
+                more = [(b"x-request-id", request_id.encode("ascii")), (b"x-content-type-options", b"nosniff")]
+                if not any(name == b"referrer-policy" for name, _ in own):
+                    more.append((b"referrer-policy", b"no-referrer"))
+                message["headers"] = [*own, *more]
             await send(message)
 
         try:

@@ -43,7 +43,7 @@ class PageHeaders:
 
         async def send_with_headers(message: Message) -> None:
             nonlocal held
-            if message["type"] == "http.response.start" and _is_page(message):
+            if message["type"] == "http.response.start" and _is_page(message) and not _has_policy(message):
                 held = message
                 return
             if held is not None and message["type"] == "http.response.body":
@@ -57,6 +57,10 @@ class PageHeaders:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+def _has_policy(start: Message) -> bool:
+    return any(name.lower() == b"content-security-policy" for name, _ in start.get("headers", ()))
 
 
 def _is_page(start: Message) -> bool:

@@ -202,6 +202,7 @@ def _announce(options: Options, data: DataDir, seconds: float) -> None:
     folder = "" if default else f" --data-dir {shlex.quote(str(data.root))}"
     say(
         f"\nhybridci is ready after {seconds:.1f} s.\n\n"
+        f"  Dashboard          {options.url}/\n"
         f"  API and its docs   {options.url}/api/docs\n"
         f"  Temporal UI        {options.temporal_ui}\n"
         f"  Agents' gateway    {options.gateway_address}\n"

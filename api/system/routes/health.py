@@ -1,4 +1,4 @@
-"""Health, information, metrics, and the way from ``/`` to the documentation."""
+"""Health, information, metrics."""
 
 import asyncio
 import logging
@@ -7,7 +7,7 @@ from collections import Counter
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from api.http.answers import json_answer
 from api.http.errors import problem
@@ -24,12 +24,6 @@ logger = logging.getLogger(__name__)
 public = APIRouter(tags=["core"])
 """Open to everybody: says nothing a port scan would not say."""
 router = APIRouter(tags=["core"])
-
-
-@public.get("/", include_in_schema=False)
-async def to_docs() -> Response:
-    """People who open the bare address want to know what there is."""
-    return RedirectResponse("/api/docs", 307)
 
 
 @public.get("/health", response_model=Health, summary="The process answers")
