@@ -27,6 +27,7 @@ from api.audit.tail import Tail
 from api.auth.authenticator import Authenticator
 from api.auth.remembered import Remembered
 from api.auth.sign_in import SignIn
+from api.auth.tickets import Tickets
 from api.auth.vouching import Voucher
 from api.claims.service import Claims
 from api.http.metrics import Metrics
@@ -89,6 +90,7 @@ class Services:
     environment: str = "development"
     sign_in: SignIn = field(default_factory=SignIn.by_key_only)
     voucher: Voucher = field(default_factory=Voucher)
+    tickets: Tickets = field(default_factory=Tickets)
     claims: Claims = field(default_factory=Claims.unconfigured)
     clock: Clock = epoch_millis
     stopping: Callable[[], bool] = lambda: False

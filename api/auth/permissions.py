@@ -34,6 +34,7 @@ _PUBLIC: Final[Mapping[str, Need]] = {
     "GET /auth/callback": Open.PUBLIC,
     "POST /auth/session": Open.PUBLIC,
     "POST /auth/token": Open.PUBLIC,
+    "POST /auth/ticket": Open.KNOWN,
     "POST /auth/validate": Open.KNOWN,
     "POST /auth/logout": Open.KNOWN,
     "POST /api/webhooks/{provider}": Open.SIGNED,

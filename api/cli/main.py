@@ -30,6 +30,7 @@ CLIENT_GROUPS: Final[Mapping[str, str]] = {
     "events": "api.cli.commands.events",
     "audit": "api.cli.commands.evidence",
     "health": "api.cli.commands.health",
+    "open": "api.cli.commands.open_dashboard",
     "ask": "api.cli.commands.fleet.ask",
     "repair": "api.cli.commands.repair",
     "storage": "api.cli.commands.storage",

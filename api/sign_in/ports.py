@@ -5,11 +5,15 @@ from typing import Annotated, Protocol
 from fastapi import Depends
 
 from api.auth.ports import AuthPorts
+from api.auth.tickets import Tickets
 from api.ports import HasAudit, provided
 
 
 class SignInPorts(AuthPorts, HasAudit, Protocol):
-    """Sessions, tokens and their trail."""
+    """Sessions, tokens and their trail; ``tickets`` are for the person at this machine."""
+
+    @property
+    def tickets(self) -> Tickets: ...
 
 
 SignInPortsDep = Annotated[SignInPorts, Depends(provided)]

@@ -25,8 +25,9 @@ from api.auth.guard import Caller
 from api.auth.issuing import revoke
 from api.auth.origin import OriginDep, address_of, via_of
 from api.auth.sessions import Opened, open_for_key, open_for_person
+from api.auth.tickets import TICKET_SECONDS
 from api.auth.workloads import exchange
-from api.http.addresses import network_of
+from api.http.addresses import is_loopback, network_of
 from api.http.answers import PARAMETERS, json_answer
 from api.http.bodies import json_body
 from api.http.errors import PROBLEM_MEDIA_TYPE, ApiError, ProblemCode
@@ -34,7 +35,16 @@ from api.identity.id_tokens import RefusedToken
 from api.identity.issuer_keys import Issuer
 from api.identity.oidc import LOGIN_SECONDS, PendingLogin, back_to_this_site, begin_login, finish_login
 from api.sign_in.ports import SignInPorts, SignInPortsDep
-from api.sign_in.schemas import ExchangeRequest, IssuerOut, IssuersOut, LoginQuery, SessionOut, SessionRequest, TokenOut
+from api.sign_in.schemas import (
+    ExchangeRequest,
+    IssuerOut,
+    IssuersOut,
+    LoginQuery,
+    SessionOut,
+    SessionRequest,
+    TicketOut,
+    TokenOut,
+)
 from workflows.contracts.access import CredentialKind, Validated
 from workflows.contracts.audit.types import EventType
 from workflows.contracts.errors import FieldError, InvalidState, NotFound, ValidationFailed
@@ -142,6 +152,18 @@ async def open_session(
     return response
 
 
+@router.post("/ticket", status_code=201, response_model=TicketOut, summary="Make a link that signs in once")
+async def make_ticket(caller: Caller, request: Request, ports: SignInPortsDep) -> Response:
+    """For the person at this machine, with an API key of theirs: whoever has the ticket is signed in as they are, once,
+    within ten minutes, and from this machine only.
+    """
+    _require_this_machine(request)
+    if caller.kind is not CredentialKind.KEY:
+        raise ApiError(ProblemCode.FORBIDDEN, f"A credential of kind {caller.kind} makes no ticket: use an API key.")
+    out = TicketOut(ticket=ports.tickets.make(caller), expires_in=TICKET_SECONDS)
+    return json_answer(out.model_dump_json().encode(), 201, dict(_PRIVATE))
+
+
 @router.post("/validate", response_model=Validated, summary="Whom a credential stands for")
 async def validate(caller: Caller, ports: SignInPortsDep) -> Response:
     """The credential is the request's own: key, session, token or agent's. 401 when it is no good any more."""
@@ -204,6 +226,14 @@ async def _opened(ports: SignInPorts, request: Request, body: SessionRequest) ->
             raise _no_issuer(body.issuer)
         identity = await ports.sign_in.tokens.verified(body.id_token.get_secret_value(), issuer=body.issuer)
         return await open_for_person(ports, request, identity)
+    if body.ticket is not None:
+        _require_this_machine(request)
+        made_by = ports.tickets.take(body.ticket.get_secret_value())
+        if made_by is None:
+            raise RefusedToken(
+                "This link was used already or is older than ten minutes. Make another with `hybridci open`."
+            )
+        return await open_for_key(ports, request, made_by)
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not key:
         raise RefusedToken(
@@ -228,6 +258,12 @@ async def _refused(
     nobody = WhoAndWhy(via=via_of(request), address=address, reason=error.detail)
     await ports.audit.append(noted(what, nobody, ports.clock(), f"Refused: {error.detail}"))
     return error
+
+
+def _require_this_machine(request: Request) -> None:
+    address = address_of(request)
+    if address is None or not is_loopback(address):
+        raise ApiError(ProblemCode.FORBIDDEN, "A ticket is made and used on the machine of the API only.")
 
 
 def _set_cookies(ports: SignInPorts, response: Response, opened: Opened) -> None:

@@ -17,10 +17,18 @@ ReturnTo = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
 
 
 class SessionRequest(Frozen):
-    """``POST /auth/session``: an ID token, or nothing and an API key in the ``Authorization`` header."""
+    """``POST /auth/session``: an ID token, a ticket, or nothing and an API key in the ``Authorization`` header."""
 
     id_token: EncodedToken | None = None
     issuer: Name | None = Field(default=None, description="The token must be of this one.")
+    ticket: EncodedToken | None = Field(default=None, description="Of POST /auth/ticket; it opens one session.")
+
+
+class TicketOut(Frozen):
+    """A ticket that was made; it is told this once."""
+
+    ticket: str
+    expires_in: int = Field(description="Seconds.")
 
 
 class SessionOut(Frozen):

@@ -278,3 +278,28 @@ async def test_signing_out_ends_the_session(bench: Bench) -> None:
     answer = await browser.submit("/sign-out")
     assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
     assert (await browser.web.get("/jobs", headers=HTML)).status_code == 303
+
+
+async def test_a_link_signs_in_once(bench: Bench) -> None:
+    made = await bench.admin.post("/auth/ticket")
+    assert made.status_code == 201
+    ticket = made.json()["ticket"]
+    assert f'value="{ticket}"' not in (await bench.anyone.get("/sign-in", headers=HTML)).text
+    web = httpx.AsyncClient(transport=httpx.ASGITransport(bench.app), base_url=SITE, headers={**HTML, "Origin": SITE})
+    first = await web.post("/sign-in", data={"ticket": ticket, "next": "/jobs"})
+    assert (first.status_code, first.headers["location"]) == (303, "/jobs")
+    assert (await web.get("/jobs")).status_code == 200
+    again = await bench.anyone.post("/sign-in", data={"ticket": ticket}, headers={**HTML, "Origin": SITE})
+    assert again.status_code == 401
+    assert "hybridci open" in again.text
+    session = await web.post("/auth/ticket", headers={"X-CSRF-Token": web.cookies[CSRF_COOKIE]})
+    assert session.status_code == 403, "a session makes no tickets"
+
+
+async def test_a_ticket_is_for_this_machine(bench: Bench) -> None:
+    ticket = (await bench.admin.post("/auth/ticket")).json()["ticket"]
+    elsewhere = httpx.ASGITransport(bench.app, client=("192.0.2.7", 4711))
+    async with httpx.AsyncClient(transport=elsewhere, base_url=SITE) as web:
+        assert (await web.post("/auth/session", json={"ticket": ticket})).status_code == 403
+        key = {"Authorization": f"Bearer {ADMIN_KEY}"}
+        assert (await web.post("/auth/ticket", headers=key)).status_code == 403

@@ -121,6 +121,20 @@ def test_without_scripts_everything_can_be_read_and_done(house: House) -> None:
         expect(page.locator("h1")).to_have_text("Sign in")
 
 
+def test_the_first_click_shows_the_dashboard(house: House) -> None:
+    link = house.stack.cli("open", "--print").stdout.strip()
+    with house.look() as context:
+        page = context.new_page()
+        page.goto(link)
+        expect(page.locator("h1")).to_have_text("Overview", timeout=SECONDS)
+        assert "#" not in page.url
+        again = context.browser.new_context() if context.browser else context
+        page = again.new_page()
+        page.goto(link)
+        expect(page.locator("#problem")).to_contain_text("hybridci open", timeout=SECONDS)
+    _calm(house, "401")
+
+
 def test_every_page_fits_and_is_calm_in_both_themes(house: House) -> None:
     for width in (320, 390, 1280):
         with house.look(width) as context:

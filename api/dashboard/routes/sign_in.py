@@ -26,11 +26,14 @@ async def sign_in(request: Request) -> Response:
 
 @router.post("/sign-in")
 async def open_session(request: Request) -> Response:
-    """The key is exchanged for a session, whose cookies the browser gets."""
-    form = await form_of(request)
-    key = form.get("key", "").strip()
+    """The key, or the ticket of a link, is exchanged for a session, whose cookies the browser gets."""
+    form, api = await form_of(request), Inside(request)
+    ticket, key = form["ticket"], form["key"].strip()
     try:
-        answer = await Inside(request).ask("POST", "/auth/session", headers={"authorization": f"Bearer {key}"})
+        if ticket:
+            answer = await api.ask("POST", "/auth/session", body={"ticket": ticket})
+        else:
+            answer = await api.ask("POST", "/auth/session", headers={"authorization": f"Bearer {key}"})
     except RefusedByApi as refused:
         return await _sign_in_page(request, problem=refused.problem, back=form.get("next"))
     response = see(request, back_to_this_site(form.get("next", "")) or "/")

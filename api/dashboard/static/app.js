@@ -38,5 +38,14 @@ document.addEventListener("keydown", (event) => {
   if (to !== undefined && rows[to]) rows[to].querySelector("a").focus();
 });
 
+// A link of `hybridci open`: the ticket stands behind #, which no server and no log sees; using it up is a POST.
+const ticket = /^#ticket=([\w-]{20,200})$/.exec(location.hash)?.[1];
+const byTicket = document.getElementById("by-ticket");
+if (ticket && byTicket) {
+  history.replaceState(null, "", location.pathname + location.search);
+  byTicket.elements.ticket.value = ticket;
+  byTicket.submit();
+}
+
 showTimes(document);
 follow(document.querySelector("main"), () => showTimes(document));
