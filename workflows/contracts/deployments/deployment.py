@@ -154,7 +154,9 @@ class Stage(Tolerant):
 
 
 class Rollback(Tolerant):
-    """A rollback: to what, why, by whom, how far. ``automatic``: not asked for by a person."""
+    """A rollback: to what, why, by whom, how far. ``automatic``: not asked for by a person. ``ban``: it bans what it
+    leaves.
+    """
 
     environment: str
     target_version: str | None = None
@@ -162,6 +164,7 @@ class Rollback(Tolerant):
     reason: str
     by: str
     automatic: bool = False
+    ban: bool = Field(default=True, exclude_if=lambda ban: ban)
     status: RollbackStatus = RollbackStatus.RUNNING
     requested_at: Millis
     completed_at: Millis | None = None
