@@ -24,6 +24,7 @@ from activities.credentials.registry import CredentialRegistry
 from activities.deployments.activities import DeploymentActivities
 from activities.deployments.approvals import Approvals
 from activities.deployments.chains import build_deployment_creation_chain
+from activities.deployments.order import CommitOrder
 from activities.deployments.readers import DeploymentReader
 from activities.deployments.reconcile import DeploymentReconciler, TemporalDeploymentWorkflows
 from activities.deployments.signing import SpecSigner
@@ -132,6 +133,7 @@ def build_activities(
             reconciler=reconciler,
             signer=signer,
             approvals=_approvals(reader, stores, approvals, clock),
+            order=CommitOrder(reader.environment, reader.bans, reader.get, stores.agents.of_pool, clock),
             witness=witness,
         ),
         environments=_environment_activities(stores, client, witness, middleware, reader),

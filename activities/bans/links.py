@@ -59,7 +59,7 @@ class _Changing:
         return await self._bans.put(bans, [event])
 
     async def _keep(self, service_name: str, ban: Ban, who: Who, *, makes_room: bool) -> BanResult:
-        """With this ban in front; one that bans the same goes. Raises InvalidState when there are too many, Unavailable.
+        """With this ban in front; one that bans the same goes. Raises InvalidState for too many, Unavailable.
 
         ``makes_room``: what the oldest rollback left goes rather than that this one is not kept.
         """

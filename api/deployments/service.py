@@ -11,7 +11,7 @@ from api.auth.guard import require
 from api.auth.idempotency import fingerprint, require_same
 from api.auth.origin import Origin
 from api.auth.vouching import Giver
-from api.bans.service import lift_ban_of
+from api.deployments.bans import lift_ban_of
 from api.deployments.ports import DeploymentPorts
 from api.deployments.schemas import RollbackRequest, StartRequest
 from api.identity.pools import pools_refused_to_service

@@ -18,6 +18,7 @@ from workflows.contracts.deployments.environments import (
     FreezeQuestion,
     SignalEnvironment,
 )
+from workflows.contracts.deployments.order import OrderFacts, OrderQuestion, Pushes, PushQuestion
 from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import DefinitionRequest, Service, ServiceDefinition, ServiceWrite
 from workflows.contracts.records import AwaitJobs, JobWrite, RedriveJobs, RedriveJobsResult, SelectDeadLetters
@@ -234,4 +235,16 @@ async def ban_left_version(left: LeftVersion) -> BanResult:
 @activity.defn(name="find_bans")
 async def find_bans(question: BanQuestion) -> BanList:
     """Control: those of a service's bans that are about one of these versions; a consistent read."""
+    raise NotImplementedError
+
+
+@activity.defn(name="order_facts")
+async def order_facts(question: OrderQuestion) -> OrderFacts:
+    """Control: who is live or ahead in an environment, what is banned, how many agents could tell the order."""
+    raise NotImplementedError
+
+
+@activity.defn(name="find_pushes")
+async def find_pushes(question: PushQuestion) -> Pushes:
+    """Control: what forges said of the pushes that brought these deployments' commits, where they started them."""
     raise NotImplementedError

@@ -106,6 +106,9 @@ def judged(
     withdrawn = facts.withdrawn or [None] * len(given)
     for entry, doubt, taken_away in zip(given, facts.doubts, withdrawn, strict=True):
         before = [each for each in done if each.counts]
+        if entry.void is not None:
+            done.append(entry.model_copy(update={"counts": False, "why": entry.void}))
+            continue
         if entry.person is None:
             done.append(entry.model_copy(update={"why": _KEPT}))
             continue

@@ -40,6 +40,7 @@ class Lock:
             ready=ready,
             final=state.final,
             supersede=environment.supersede,
+            order=state.progress.order,
             freeze_windows=environment.freeze_windows,
             override_freeze=state.progress.override_freeze,
         )

@@ -86,7 +86,7 @@ class LeftVersion(Tolerant):
     service_name: str
     environment: str
     deployment_id: str
-    version: str
+    version: str | None
     git_commit_sha: str | None
     by: str
     reason: str

@@ -7,13 +7,15 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.types import EventType
-    from workflows.contracts.deployments.deployment import Decision, Deployment
+    from workflows.contracts.deployments.deployment import Decision
     from workflows.contracts.deployments.rules import ApprovalPolicy
     from workflows.deployment import record
     from workflows.deployment.approvals import given_for, missing
     from workflows.deployment.context import Context
     from workflows.deployment.judging import are_judged, judge_again
     from workflows.deployment.progress import Failed, Phase
+    from workflows.deployment.relations import warning
+    from workflows.deployment.state import State
     from workflows.job.recorded import now_ms
     from workflows.words import moment
 
@@ -27,7 +29,7 @@ async def run(context: Context) -> None:
         return
     while (lacking := await _lacking(context, policy, name)) is not None:
         before = len(context.state.deployment.approvals)  # whoever speaks while the record is written counts as well
-        words = _words(context.state.deployment, name, lacking, until)
+        words = _words(context.state, name, lacking, until)
         context.journal.change(record.waiting, name, words)
         await context.journal.record()
         said = await context.wait(
@@ -62,7 +64,9 @@ def _require_no_rejection(context: Context, name: str) -> None:
         raise Failed(EventType.DEPLOYMENT_REJECTED, f"{last.by} rejected it for {name}: {last.comment}")
 
 
-def _words(deployment: Deployment, environment: str, lacking: str, until: int) -> str:
+def _words(state: State, environment: str, lacking: str, until: int) -> str:
+    deployment = state.deployment
+    looked = warning(each for each in deployment.relations if each.environment == environment and each.doubtful)
     lost = [
         f" {entry.by} has approved it, which counts no more: {entry.why}"
         for entry in given_for(deployment.approvals, environment)
@@ -70,7 +74,7 @@ def _words(deployment: Deployment, environment: str, lacking: str, until: int) -
     ]
     return (
         f"{deployment.version} waits for approval of {environment}: {lacking}, until {moment(until)}. "
-        f"`hybridci deploy approve {deployment.deployment_id}`{''.join(lost)}"
+        f"`hybridci deploy approve {deployment.deployment_id}`{f' {looked}' if looked else ''}{''.join(lost)}"
     )
 
 

@@ -1,6 +1,6 @@
 """Lifting a ban on the way to something else: a start or a rollback that a person wants in spite of it.
 
-Deliberately not here: refusing what is banned (``api.deployments.service``), bans of their own (``routes``).
+Deliberately not here: refusing what is banned (``api.deployments.service``), bans of their own (``api.bans``).
 """
 
 from typing import Protocol
