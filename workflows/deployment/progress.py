@@ -67,8 +67,9 @@ class Progress(Tolerant):
 
     ``touched``: something ran in the last environment. ``in_line``: the environment knows of this deployment.
     ``order``: how its commit stands to others of the line, by deployment; None where nobody looked. ``seen``: what of
-    that whoever approves was told; ``accepted``: what somebody lets it go on in spite of. ``bans``: those of the
-    versions that it could go back to. ``yielded_to``: the version that holds the environment while this one is live.
+    that whoever approves was told; ``accepted``: what somebody lets it go on in spite of. ``left_fence``: of a turn
+    that it gave back here, which no late word brings again. ``bans``: those of the versions that it could go back to.
+    ``yielded_to``: the version that holds the environment while this one is live.
     ``fallback``: the environment as the version before defined it, for its rollback.
     """
 
@@ -92,6 +93,7 @@ class Progress(Tolerant):
     seen: list[str] = Field(default_factory=list[str])
     accepted: list[str] = Field(default_factory=list[str])
     bans: list[Ban] = Field(default_factory=list[Ban])
+    left_fence: int = 0
 
 
 class Advance(TypedDict, total=False):
@@ -117,6 +119,7 @@ class Advance(TypedDict, total=False):
     seen: list[str]
     accepted: list[str]
     bans: list[Ban]
+    left_fence: int
 
 
 @dataclass(frozen=True, slots=True)

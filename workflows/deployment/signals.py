@@ -52,7 +52,7 @@ def _granted(state: State, grant: Granted, now: int) -> InboxStep | None:
     progress = state.progress
     if state.deployment.closed or not progress.in_line or grant.environment != state.environment.name:
         return None
-    if not _plausible(grant.fence, now):
+    if not _plausible(grant.fence, now) or grant.fence <= progress.left_fence:
         return None
     if progress.granted is None or progress.granted.fence < grant.fence:
         return InboxStep(state.noting(granted=grant))

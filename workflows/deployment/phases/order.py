@@ -8,7 +8,6 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.types import EventType
     from workflows.contracts.deployments.deployment import StageStatus
-    from workflows.contracts.deployments.environments import Leave, Leaving
     from workflows.deployment import record
     from workflows.deployment.context import Context
     from workflows.deployment.progress import Phase
@@ -19,7 +18,7 @@ async def ask(context: Context, standing: Standing) -> None:
     """Come into this phase: say what is newer, and which commands lead out of it."""
     journal, state = context.journal, context.state
     deployment, name = state.deployment, state.environment.name
-    await context.lock.leave(Leave(deployment_id=state.identity, how=Leaving.ENDED))
+    await context.lock.give_back()
     words = (
         f"{deployment.version} waits before {name}. {warning(standing.doubts)} Go on all the same: `hybridci deploy "
         f"resume {state.identity} --reason …`; end it: `hybridci deploy cancel {state.identity}`"

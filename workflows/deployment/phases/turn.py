@@ -7,7 +7,7 @@ from typing import Final
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from workflows.contracts.deployments.environments import Ahead, Granted, Leave, Leaving
+    from workflows.contracts.deployments.environments import Ahead, Granted
     from workflows.deployment import ordering, record
     from workflows.deployment.context import Context
     from workflows.deployment.endings import stand_back
@@ -75,6 +75,6 @@ async def _stopped(context: Context, standing: Standing) -> bool:
         return False
     why = f"It was approved before this was known. {warning(news)}"
     context.journal.change(record.asked_again, environment.name, why)
-    await context.lock.leave(Leave(deployment_id=context.state.identity, how=Leaving.ENDED))
+    await context.lock.give_back()
     context.journal.move(Phase.JOIN)
     return True
