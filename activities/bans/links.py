@@ -74,9 +74,8 @@ class _Changing:
             others = [each for each in present.items if (each.version, each.git_commit_sha) != same]
             if len(others) >= MAX_BANS:
                 others = _with_room(service_name, others, makes_room=makes_room)
-            details = VersionBanned(
-                banned_version=ban.version, git_commit_sha=ban.git_commit_sha, left=ban.deployment_id
-            )
+            said = {"banned_version": ban.version, "git_commit_sha": ban.git_commit_sha, "left": ban.deployment_id}
+            details = VersionBanned(**{name: value for name, value in said.items() if value is not None})
             event = _event(details, who, ban.change_id, ban.at, service_name, f"{ban.what} is banned", ban.reason)
             if await self._put(present, [ban, *others], event):
                 return BanResult(service_name=service_name, items=[ban, *others], changed=[ban])
