@@ -117,6 +117,7 @@ def build_activities(
     signer = signer or SpecSigner()
     jobs = _job_activities(stores, JobClient(client, prover), TemporalJobWorkflows(client), witness, middleware, clock)
     reconciler = DeploymentReconciler(reader, writer, TemporalDeploymentWorkflows(client), clock)
+    tasks = TaskActivities(stores.agents.of_pool, stores.events, signer, clock, witness)
     return ControlActivities(
         jobs=jobs,
         services=ServiceActivities(
@@ -133,7 +134,7 @@ def build_activities(
             reconciler=reconciler,
             signer=signer,
             approvals=_approvals(reader, stores, approvals, clock),
-            order=CommitOrder(reader.environment, reader.bans, reader.get, stores.agents.of_pool, clock),
+            order=CommitOrder(reader.environment, reader.bans, reader.get, tasks.answering, clock),
             witness=witness,
         ),
         environments=_environment_activities(stores, client, witness, middleware, reader),
@@ -146,7 +147,7 @@ def build_activities(
             clock,
             witness,
         ),
-        tasks=TaskActivities(stores.agents.of_pool, stores.events, signer, clock, witness),
+        tasks=tasks,
         retention=RetentionActivities(
             _sweeper(stores, retention or RetentionPolicy(), segments, clock, middleware), stores.events, witness, clock
         ),

@@ -3,13 +3,12 @@
 Deliberately not here: asking agents, and what follows, which is the workflow's (``workflows.deployment.relations``).
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from activities.clock import Clock, epoch_millis
-from workflows.contracts.agents import Agent
 from workflows.contracts.deployments.bans import BanList
 from workflows.contracts.deployments.deployment import Deployment
 from workflows.contracts.deployments.environments import Ahead, EnvironmentState, Holder, LiveVersion, Ticket
@@ -31,14 +30,14 @@ _WEBHOOK: Final = "webhook:"
 
 @dataclass(frozen=True, slots=True)
 class CommitOrder:
-    """``environment``, ``bans`` and ``deployment`` read records, ``members`` the agents of a pool. All raise
-    Unavailable, the first and the third NotFound.
+    """``environment``, ``bans`` and ``deployment`` read records; ``answering`` counts the agents of a pool that answer a
+    kind of question now. All raise Unavailable, the first and the third NotFound.
     """
 
     environment: Callable[[str, str], Awaitable[EnvironmentState]]
     bans: Callable[[str], Awaitable[BanList]]
     deployment: Callable[[str], Awaitable[Deployment]]
-    members: Callable[[str], Awaitable[Sequence[Agent]]]
+    answering: Callable[[str, str], Awaitable[int]]
     clock: Clock = epoch_millis
 
     async def facts(self, question: OrderQuestion) -> OrderFacts:
@@ -57,8 +56,7 @@ class CommitOrder:
         )
         asked = [own, *question.versions]
         about = [ban for ban in bans.items if any(ban.covers(each.version, each.git_commit_sha) for each in asked)]
-        answering = [agent for agent in await self.members(question.pool) if agent.answers(_KIND, now)]
-        return OrderFacts(others=others, bans=about, agents=len(answering))
+        return OrderFacts(others=others, bans=about, agents=await self.answering(question.pool, _KIND))
 
     async def pushes(self, question: PushQuestion) -> Pushes:
         """See ``find_pushes``."""
