@@ -30,8 +30,8 @@ _WEBHOOK: Final = "webhook:"
 
 @dataclass(frozen=True, slots=True)
 class CommitOrder:
-    """``environment``, ``bans`` and ``deployment`` read records; ``answering`` counts the agents of a pool that answer a
-    kind of question now. All raise Unavailable, the first and the third NotFound.
+    """``environment``, ``bans`` and ``deployment`` read records; ``answering`` counts the agents of a pool that answer
+    a kind of question now. All raise Unavailable, the first and the third NotFound.
     """
 
     environment: Callable[[str, str], Awaitable[EnvironmentState]]

@@ -20,9 +20,9 @@ with workflow.unsafe.imports_passed_through():
 _BANS: Final = "rollbacks-heed-bans"  # 2026-11: before, there were none
 
 
-def heeds() -> bool:
-    """False where a history was written before that."""
-    return workflow.patched(_BANS)
+def heeds(place: str) -> bool:
+    """False where a history was written before that; a name for each place, as in ``ordering.looks``."""
+    return workflow.patched(f"{_BANS}-{place}")
 
 
 async def refresh(context: Context) -> None:

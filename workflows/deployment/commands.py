@@ -82,7 +82,7 @@ async def _unless_banned(
     context: Context, command: RollbackCommand
 ) -> Callable[[State, RollbackCommand, int], InboxStep]:
     """Raises NotNow when what it would bring back is banned."""
-    if heeds():
+    if heeds("when-asked"):
         await refresh(context)
         if (why := refusals.banned(context.state, command)) is not None:
             raise NotNow(why)

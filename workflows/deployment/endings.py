@@ -64,7 +64,7 @@ async def fail(context: Context, what: EventType, message: str) -> None:
 
     ``what`` happened is the record's cause.
     """
-    if context.state.progress.touched and heeds():
+    if context.state.progress.touched and heeds("when-it-fails"):
         await refresh(context)
     await _fall_back(context, what, message)
 
@@ -119,7 +119,7 @@ def _nothing_to_go_back_to(state: State) -> str:
 
 
 async def _act_on_breach(context: Context, breach: Breach) -> None:
-    if heeds():
+    if heeds("at-a-breach"):
         await refresh(context)
     journal, state = context.journal, context.state
     if state.progress.phase is not Phase.LIVE or state.last_good is not None:

@@ -18,7 +18,7 @@ async def run(context: Context) -> None:
     """
     environment = context.state.environment
     policy = environment.approval
-    if ordering.looks():
+    if ordering.looks(context, "before-the-line-of"):
         standing = await ordering.look(context)
         if context.state.interrupt is not None:
             raise Interrupted

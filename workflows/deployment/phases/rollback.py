@@ -65,7 +65,7 @@ async def _back(context: Context, by: str, reason: str) -> None:
     short = deployment.cause if rollback is not None and rollback.automatic else reason
     hold = Hold(by=by, reason=f"rolled back from {deployment.version}: {short}"[:1000], at=now_ms())
     journal.change(record.rolled_back, now_ms())
-    if rollback is not None and heeds():
+    if rollback is not None and heeds("once-back"):
         await ban_left(context, rollback, target)
     version = target.version if target is not None else "nothing known"
     journal.note(EventType.DEPLOYMENT_ROLLED_BACK, Who.itself(by), reason=reason, message=f"{version} is live again")

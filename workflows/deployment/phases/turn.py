@@ -35,7 +35,7 @@ async def run(context: Context) -> None:
             pause = min(pause * 2, _ASK_AGAIN_AT_MOST)
     if context.state.interrupt is not None:
         raise Interrupted
-    if ordering.looks():
+    if ordering.looks(context, "at-the-turn-in"):
         standing = await ordering.look(context, _there(grant))
         if context.state.interrupt is not None:
             raise Interrupted
