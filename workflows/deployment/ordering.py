@@ -39,8 +39,8 @@ _NOT_ASKED: Final = "more wait than are asked about at once"
 def looks(context: Context, place: str) -> bool:
     """False where a history was written before that.
 
-    A name for each ``place`` on the way: once asked, the SDK gives the same answer for one name for the rest of the run,
-    and what waited in line when it was upgraded is to look when its turn comes.
+    A name for each ``place`` on the way: once asked, the SDK gives the same answer for one name for the rest of the
+    run, and what waited in line when it was upgraded is to look when its turn comes.
     """
     return workflow.patched(f"{_LOOKS}-{place}-{context.state.environment.name}")
 
