@@ -1,6 +1,7 @@
 """Bans on the real server: nothing but a person brings a banned version back, and a rollback goes past it."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -8,8 +9,8 @@ import pytest
 from tests.workflows.commit_order import ban, sha, unban
 from tests.workflows.deployment_harness import BOB, Deploys
 from tests.workflows.harness import fail
-from workflows.contracts.audit.events import EventQuery
-from workflows.contracts.deployments.bans import LiftBan
+from workflows.contracts.audit.events import AuditEvent, EventQuery
+from workflows.contracts.deployments.bans import MAX_BANS, Ban, BanList, LiftBan
 from workflows.contracts.deployments.commands import CancelDeployment, ReportMetrics, RollbackCommand
 from workflows.contracts.deployments.deployment import Deployment
 from workflows.contracts.deployments.environments import HoldCommand, ReleaseCommand
@@ -212,3 +213,42 @@ async def test_a_rollback_is_not_held_up_by_a_store_that_cannot_tell_the_bans(
     monkeypatch.undo()
     await deploys.until_status(bad, "rolled_back")
     assert [version for version, _ in await banned(deploys)] == ["1.1"]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_a_ban_whose_worker_dies_as_it_is_written_is_one_ban_with_one_event(
+    deploys: Deploys, monkeypatch: pytest.MonkeyPatch, *, kept: bool
+) -> None:
+    """Before the write, or behind it when its answer is lost: by a person, by a rollback, and when it is lifted."""
+    service, put, lost = one(deploys), deploys.stores.bans.put, list[int]()
+
+    async def dies(bans: BanList, events: Sequence[AuditEvent]) -> bool:
+        if bans.revision in lost:
+            return await put(bans, events)
+        lost.append(bans.revision)
+        if kept:
+            assert await put(bans, events)
+        raise ConnectionError("the worker is killed")
+
+    monkeypatch.setattr(deploys.stores.bans, "put", dies)
+    await deploys.live("1.0", service)
+    await rolled_back(deploys, await deploys.live("1.1", service))
+    await ban(deploys, "1.2")
+    assert [version for version, _ in await banned(deploys)] == ["1.2", "1.1"]
+    await unban(deploys, "1.1")
+    assert [version for version, _ in await banned(deploys)] == ["1.2"]
+    assert await trail(deploys) == ["service.version_banned", "service.version_banned", "service.version_unbanned"]
+    assert lost == [1, 2, 3]
+
+
+async def test_when_there_are_too_many_a_person_is_refused_and_a_rollback_makes_room(deploys: Deploys) -> None:
+    service = one(deploys)
+    items = [Ban(version=f"v{number}", by="bob", reason="x", at=1, change_id=str(number)) for number in range(MAX_BANS)]
+    items[50] = items[50].model_copy(update={"deployment_id": "d", "version": "left"})
+    assert await deploys.stores.bans.put(BanList(service_name=deploys.name, items=items, revision=1), [])
+    with pytest.raises(InvalidState, match="200 bans already: lift one first"):
+        await ban(deploys, "1.9")
+    await deploys.live("1.0", service)
+    await rolled_back(deploys, await deploys.live("1.1", service))
+    versions = [version for version, _ in await banned(deploys)]
+    assert (len(versions), versions[0], "left" in versions) == (MAX_BANS, "1.1", False)

@@ -1,5 +1,6 @@
 """The order of commits counts, not the order of arrival: on the real server, with an agent that knows the history."""
 
+import asyncio
 from typing import Any
 
 from tests.workflows.commit_order import Commits, agent_for, sha
@@ -214,3 +215,16 @@ async def test_a_forges_word_of_its_pushes_counts_where_no_agent_answers(deploys
     assert older.relations[0].found is Found.PUSH
     forced = await deploys.until_status(await pushed("1.3", "c", "d", **{"push.forced": "true"}), "live")
     assert forced.remarks == ["order to 1.2 unknown"]
+
+
+async def test_of_two_that_come_at_once_the_newer_one_is_live_in_the_end(deploys: Deploys) -> None:
+    """Each is asked before the other one is in line, or behind it: as chance has it."""
+    service = one(deploys, supersede="older")
+    async with agent_for(deploys, Commits(**LINE)):
+        await deploys.until_status(await start(deploys, "1.0", service, "a"), "live")
+        newer, older = await asyncio.gather(start(deploys, "1.2", service, "c"), start(deploys, "1.1", service, "b"))
+        await deploys.until_status(newer, "live")
+        await deploys.until_status(older, "superseded")
+        state = await deploys.until_environment(lambda state: not state.queue and state.live is not None)
+    assert state.live is not None
+    assert state.live.version == "1.2"
