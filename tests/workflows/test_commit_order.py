@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.workflows.commit_order import Commits, agent_for, sha
 from tests.workflows.deployment_harness import BOB, CAT, Deploys
-from workflows.contracts.deployments.commands import Resume
+from workflows.contracts.deployments.commands import CancelDeployment, Resume
 from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest
 from workflows.contracts.deployments.environments import HoldCommand, Order, ReleaseCommand
 from workflows.contracts.deployments.relations import Found
@@ -228,3 +228,28 @@ async def test_of_two_that_come_at_once_the_newer_one_is_live_in_the_end(deploys
         state = await deploys.until_environment(lambda state: not state.queue and state.live is not None)
     assert state.live is not None
     assert state.live.version == "1.2"
+
+
+async def test_a_rollout_does_not_hang_on_an_agent_that_does_not_answer(deploys: Deploys) -> None:
+    service, commits = one(deploys), Commits(**LINE)
+    async with agent_for(deploys, commits):
+        await deploys.until_status(await start(deploys, "1.0", service, "a"), "live")
+        commits.silent = True
+        later = await deploys.until_status(await start(deploys, "1.1", service, "b"), "live", seconds=60)
+        assert later.remarks == ["order to 1.0 unknown"]
+        assert "within 10 s" in later.relations[0].why
+
+
+async def test_who_cancels_does_not_wait_for_an_agent_either(deploys: Deploys) -> None:
+    service, commits = one(deploys), Commits(**LINE)
+    async with agent_for(deploys, commits):
+        await deploys.until_status(await start(deploys, "1.0", service, "a"), "live")
+        commits.silent = True
+        asking = await start(deploys, "1.1", service, "b")
+        await asyncio.sleep(1)
+        await deploys.releases.command(asking, CancelDeployment(by=BOB, reason="wrong one"))
+        ended = await deploys.until_status(asking, "failed", seconds=5)
+        assert ended.cause == "cancelled"
+        await deploys.crash()
+        commits.silent = False
+        await deploys.until_status(await start(deploys, "1.2", service, "c"), "live")

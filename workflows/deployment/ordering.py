@@ -7,6 +7,7 @@ known. Deliberately not here: what follows (``relations``), answering (``agent.g
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
@@ -26,8 +27,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.tasks import AncestryAnswer, AncestryQuestion, TaskOutcome, TaskResult, TaskStart
     from workflows.deployment import record
     from workflows.deployment.context import Context
-    from workflows.deployment.progress import Failed
-    from workflows.deployment.relations import Standing, by_pushes, warning
+    from workflows.deployment.progress import Failed, Interrupted
+    from workflows.deployment.relations import CommitStanding, by_pushes, warning
     from workflows.job.recorded import now_ms
 
 _LOOKS: Final = "the-order-of-commits-counts"  # 2026-11: before, the order of arrival did
@@ -45,17 +46,17 @@ def looks(context: Context, place: str) -> bool:
     return workflow.patched(f"{_LOOKS}-{place}-{context.state.environment.name}")
 
 
-async def look(context: Context, others: Sequence[Ahead] | None = None) -> Standing:
+async def look(context: Context, others: Sequence[Ahead] | None = None) -> CommitStanding:
     """How it stands now to those of the environment's record, or to these. The record has it then.
 
-    Raises Failed when it is banned.
+    Raises Failed when it is banned; Interrupted, which does not wait for an agent.
     """
     facts = await _facts(context)
     _require_no_ban(context, facts)
     found = await _relations(context, facts, facts.others if others is None else others)
     _note_doubts(context, found)
     context.journal.change(record.related, found)
-    return Standing(tuple(found))
+    return CommitStanding(tuple(found))
 
 
 async def _facts(context: Context) -> OrderFacts:
@@ -123,7 +124,14 @@ async def _asked(context: Context, facts: OrderFacts, commits: Sequence[str]) ->
     if facts.agents == 0:
         why = f"no agent of pool {_pool(context)} answers"
         return [(Order.UNKNOWN, Found.NOT, why) for _ in commits]
-    return await asyncio.gather(*(_order(context, each) for each in commits))
+    asking = asyncio.gather(*(_order(context, each) for each in commits))
+    await workflow.wait_condition(lambda: asking.done() or context.state.interrupt is not None)
+    if not asking.done():
+        asking.cancel()
+        with suppress(asyncio.CancelledError):
+            await asking
+        raise Interrupted
+    return asking.result()
 
 
 async def _order(context: Context, theirs: str) -> tuple[Order, Found, str]:
@@ -171,6 +179,7 @@ async def _ask(context: Context, *, ancestor: str, descendant: str, seconds: int
             result_type=TaskResult,
             execution_timeout=timedelta(seconds=seconds) + _MARGIN,
             parent_close_policy=workflow.ParentClosePolicy.REQUEST_CANCEL,
+            cancellation_type=workflow.ChildWorkflowCancellationType.TRY_CANCEL,
             static_summary=f"Ask pool {pool}: {question.kind}",
         )
     except ValidationError:  # what another version, or another hand, has put in line

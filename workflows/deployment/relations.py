@@ -15,7 +15,7 @@ from workflows.contracts.deployments.services import Environment
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class CommitStanding:
     """How a deployment's commit stands in an environment just now, to each that is live or ahead."""
 
     relations: tuple[Relation, ...] = ()

@@ -8,7 +8,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.endings import stand_back
     from workflows.deployment.phases import order
     from workflows.deployment.progress import Interrupted, Phase
-    from workflows.deployment.relations import Standing, marks
+    from workflows.deployment.relations import CommitStanding, marks
     from workflows.job.recorded import now_ms
 
 
@@ -34,7 +34,7 @@ async def run(context: Context) -> None:
     context.journal.move(Phase.APPROVAL, until=until)
 
 
-async def _stopped(context: Context, standing: Standing) -> bool:
+async def _stopped(context: Context, standing: CommitStanding) -> bool:
     """True when it ends here, or a person is asked first. Where somebody has to approve it, they are asked so."""
     deployment, environment = context.state.deployment, context.state.environment
     if (newer := standing.outdated(deployment, environment)) is not None:

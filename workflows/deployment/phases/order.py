@@ -11,10 +11,10 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment import record
     from workflows.deployment.context import Context
     from workflows.deployment.progress import Phase
-    from workflows.deployment.relations import Standing, marks, warning
+    from workflows.deployment.relations import CommitStanding, marks, warning
 
 
-async def ask(context: Context, standing: Standing) -> None:
+async def ask(context: Context, standing: CommitStanding) -> None:
     """Come into this phase: say what is newer, and which commands lead out of it."""
     journal, state = context.journal, context.state
     deployment, name = state.deployment, state.environment.name

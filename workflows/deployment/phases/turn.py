@@ -13,7 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.endings import stand_back
     from workflows.deployment.phases import order
     from workflows.deployment.progress import Interrupted, Phase
-    from workflows.deployment.relations import Standing, mark, warning
+    from workflows.deployment.relations import CommitStanding, mark, warning
     from workflows.job.recorded import now_ms
 
 _ASK_AGAIN_SECONDS: Final = 60
@@ -59,7 +59,7 @@ def _there(grant: Granted) -> list[Ahead]:
     ]
 
 
-async def _stopped(context: Context, standing: Standing) -> bool:
+async def _stopped(context: Context, standing: CommitStanding) -> bool:
     """True when it gives its turn back: it is older, or whoever let it in was not told of what is there now."""
     deployment, environment, progress = context.state.deployment, context.state.environment, context.state.progress
     if (newer := standing.outdated(deployment, environment)) is not None:

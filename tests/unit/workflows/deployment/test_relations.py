@@ -8,7 +8,7 @@ from workflows.contracts.deployments.order import Push
 from workflows.contracts.deployments.relations import MAX_RELATIONS, Found, Relation
 from workflows.contracts.deployments.services import Environment, ServiceSpec
 from workflows.deployment import record
-from workflows.deployment.relations import Standing, by_pushes, mark, warning
+from workflows.deployment.relations import CommitStanding, by_pushes, mark, warning
 
 SPEC = ServiceSpec.model_validate(
     {"git_repo": "https://x.example/y.git", "environments": [{"name": "a", "external": True}]}
@@ -34,7 +34,7 @@ def relation(order: Order, version: str = "1.2", where: str = "production") -> R
 @pytest.mark.parametrize("order", Order)
 def test_only_a_proven_ancestor_stands_back_and_only_where_nobody_is_asked(order: Order) -> None:
     found = relation(order)
-    standing = Standing((found,))
+    standing = CommitStanding((found,))
     older = order is Order.OLDER
     assert standing.outdated(DEPLOYMENT, environment()) == (found if older else None)
     assert standing.asks(DEPLOYMENT, environment(), []) is None
