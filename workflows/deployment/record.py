@@ -294,7 +294,7 @@ def bounded(deployment: Deployment, most: int = MAX_TEXT_CHARACTERS) -> Deployme
     rollbacks = [_cut(each, most, "reason", "by", "error_message") for each in deployment.rollbacks]
     update: dict[str, Any] = {
         "stages": [_cut(each, most, "waits_for", "error_message") for each in deployment.stages],
-        "approvals": [_cut(each, most, "comment", "why") for each in deployment.approvals],
+        "approvals": [_cut(each, most, "comment", "why", "void") for each in deployment.approvals],
         "rollbacks": rollbacks,
     }
     if deployment.rollback is not None:
