@@ -11,12 +11,20 @@ from typing import Any
 
 from temporalio.client import Client
 
+from activities.bans.activities import BanActivities
+from activities.bans.chains import (
+    build_ban_chain,
+    build_ban_left_version_chain,
+    build_lift_ban_chain,
+    build_select_bans_chain,
+)
 from activities.chaining.middleware import ObserveChain
 from activities.clock import Clock, epoch_millis
 from activities.credentials.registry import CredentialRegistry
 from activities.deployments.activities import DeploymentActivities
 from activities.deployments.approvals import Approvals
 from activities.deployments.chains import build_deployment_creation_chain
+from activities.deployments.order import CommitOrder
 from activities.deployments.readers import DeploymentReader
 from activities.deployments.reconcile import DeploymentReconciler, TemporalDeploymentWorkflows
 from activities.deployments.signing import SpecSigner
@@ -65,6 +73,7 @@ class ControlActivities:
 
     jobs: JobActivities
     services: ServiceActivities
+    bans: BanActivities
     deployments: DeploymentActivities
     environments: EnvironmentActivities
     repairs: RepairActivities
@@ -76,6 +85,7 @@ class ControlActivities:
         return [
             *self.jobs.all(),
             *self.services.all(),
+            *self.bans.all(),
             *self.deployments.all(),
             *self.environments.all(),
             *self.repairs.all(),
@@ -100,11 +110,14 @@ def build_activities(
     """
     middleware, prover = [ObserveChain()], Prover(None if approvals is None else approvals.secret())
     witness = Witness(prover.secret, approvals is not None and approvals.allow_unverified)
-    reader = DeploymentReader(stores.deployments, stores.services, stores.environments, stores.events, middleware)
+    reader = DeploymentReader(
+        stores.deployments, stores.services, stores.environments, stores.events, middleware, bans=stores.bans
+    )
     writer = DeploymentWriter(stores.deployments, middleware)
     signer = signer or SpecSigner()
     jobs = _job_activities(stores, JobClient(client, prover), TemporalJobWorkflows(client), witness, middleware, clock)
     reconciler = DeploymentReconciler(reader, writer, TemporalDeploymentWorkflows(client), clock)
+    tasks = TaskActivities(stores.agents.of_pool, stores.events, signer, clock, witness)
     return ControlActivities(
         jobs=jobs,
         services=ServiceActivities(
@@ -113,6 +126,7 @@ def build_activities(
             artifacts=stores.artifacts,
             witness=witness,
         ),
+        bans=_ban_activities(stores, witness, middleware, clock),
         deployments=DeploymentActivities(
             creation=build_deployment_creation_chain(stores.deployments, middleware),
             writer=writer,
@@ -120,6 +134,7 @@ def build_activities(
             reconciler=reconciler,
             signer=signer,
             approvals=_approvals(reader, stores, approvals, clock),
+            order=CommitOrder(reader.environment, reader.bans, reader.get, tasks.answering, clock),
             witness=witness,
         ),
         environments=_environment_activities(stores, client, witness, middleware, reader),
@@ -132,7 +147,7 @@ def build_activities(
             clock,
             witness,
         ),
-        tasks=TaskActivities(stores.agents.of_pool, stores.events, signer, clock, witness),
+        tasks=tasks,
         retention=RetentionActivities(
             _sweeper(stores, retention or RetentionPolicy(), segments, clock, middleware), stores.events, witness, clock
         ),
@@ -189,6 +204,18 @@ def _job_activities(
         reader=reader,
         redrive_job=job_client.redrive,
         reconciler=Reconciler(reader, writer, temporal, clock),
+        witness=witness,
+    )
+
+
+def _ban_activities(
+    stores: Stores, witness: Witness, middleware: Sequence[ObserveChain], clock: Clock
+) -> BanActivities:
+    return BanActivities(
+        banning=build_ban_chain(stores.bans, stores.events, stores.environments, middleware, clock=clock),
+        leaving=build_ban_left_version_chain(stores.bans, stores.events, middleware, clock=clock),
+        lifting=build_lift_ban_chain(stores.bans, stores.events, middleware, clock=clock),
+        selection=build_select_bans_chain(stores.bans, middleware),
         witness=witness,
     )
 

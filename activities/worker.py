@@ -44,6 +44,7 @@ from workflows.repair.reconcile import ReconcileWorkflow
 from workflows.repair.stuck import StuckWorkflows
 from workflows.repair.workflow import RepairWorkflow
 from workflows.retention.workflow import SweepWorkflow
+from workflows.service.bans import BanWorkflow, LiftBanWorkflow
 from workflows.service.workflow import PolicyDecisionWorkflow, ServiceWorkflow
 from workflows.task.workflow import AgentTaskWorkflow
 from workflows.version import product_version
@@ -95,6 +96,8 @@ def build_worker(client: Client, activities: ControlActivities, settings: Worker
             EnvironmentWorkflow,
             ServiceWorkflow,
             PolicyDecisionWorkflow,
+            BanWorkflow,
+            LiftBanWorkflow,
             RepairWorkflow,
             AgentTaskWorkflow,
             SweepWorkflow,

@@ -38,6 +38,7 @@ from api.auth.limits import RateLimits, RequestLimits
 from api.auth.sign_in import SignIn
 from api.auth.vouching import Voucher
 from api.auth.walk import require_complete
+from api.bans import routes as bans
 from api.claims import routes as claims
 from api.claims.service import Claims
 from api.codec import routes as codec_routes
@@ -95,6 +96,7 @@ _ROUTES: Final = (
     access,
     services,
     service_policy,
+    bans,
     environments,
     deployments,
     deployment_commands,
@@ -198,7 +200,9 @@ def production_app(
 
 def deployment_reader(stores: Stores) -> DeploymentReader:
     """The read side of deployments on these stores."""
-    return DeploymentReader(stores.deployments, stores.services, stores.environments, stores.events, [ObserveChain()])
+    return DeploymentReader(
+        stores.deployments, stores.services, stores.environments, stores.events, [ObserveChain()], bans=stores.bans
+    )
 
 
 def build_app(

@@ -13,6 +13,7 @@ from temporalio import activity
 
 from activities.chaining.chains import NamedChain, run_chain
 from activities.deployments.approvals import Approvals
+from activities.deployments.order import CommitOrder
 from activities.deployments.readers import DeploymentReader
 from activities.deployments.reconcile import DeploymentReconciler
 from activities.deployments.signing import SpecSigner
@@ -24,6 +25,7 @@ from activities.stores.interfaces import WriteOutcome
 from workflows.contracts.commands import JobInput, ReconcileResult
 from workflows.contracts.deployments.approvals import ApprovalFacts, ApprovalQuestion
 from workflows.contracts.deployments.deployment import Deployment, DeploymentWrite
+from workflows.contracts.deployments.order import OrderFacts, OrderQuestion, Pushes, PushQuestion
 from workflows.contracts.errors import Conflict, InvalidState, NotFound
 from workflows.contracts.sealed import SpecSignature
 from workflows.newest import Newest
@@ -42,6 +44,7 @@ class DeploymentActivities:
     reconciler: DeploymentReconciler
     signer: SpecSigner
     approvals: Approvals
+    order: CommitOrder
     witness: Witness
     _own_runs: Newest[str, None] = field(default_factory=lambda: Newest(_MAX_KNOWN_RUNS))
 
@@ -52,6 +55,8 @@ class DeploymentActivities:
             self.record_deployment,
             self.load_deployment,
             self.approval_facts,
+            self.order_facts,
+            self.find_pushes,
             self.reconcile_deployments,
             self.sign_specification,
         ]
@@ -93,6 +98,18 @@ class DeploymentActivities:
     async def approval_facts(self, question: ApprovalQuestion) -> ApprovalFacts:
         """Who may approve as the service is registered now, and which approvals the API vouches for."""
         return await self.approvals.facts(question)
+
+    @activity.defn(name="order_facts")
+    @speaks_temporal
+    async def order_facts(self, question: OrderQuestion) -> OrderFacts:
+        """Who is ahead, what is banned, and how many agents could tell the order."""
+        return await self.order.facts(question)
+
+    @activity.defn(name="find_pushes")
+    @speaks_temporal
+    async def find_pushes(self, question: PushQuestion) -> Pushes:
+        """What forges said of the pushes that brought these deployments' commits."""
+        return await self.order.pushes(question)
 
     @activity.defn(name="reconcile_deployments")
     @speaks_temporal

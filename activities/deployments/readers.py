@@ -9,6 +9,7 @@ from typing import cast
 
 from codeuchain import Middleware
 
+from activities.bans.chains import build_require_no_ban_chain, build_retrieve_bans_chain
 from activities.chaining.chains import run_chain
 from activities.deployments.chains import (
     build_deployment_count_chain,
@@ -20,8 +21,9 @@ from activities.deployments.chains import (
 from activities.environments.chains import build_list_environments_chain, build_retrieve_environment_chain
 from activities.events.chains import build_list_events_chain
 from activities.services.chains import build_list_services_chain, build_retrieve_service_chain
-from activities.stores.interfaces import DeploymentStore, EnvironmentStore, EventStore, ServiceStore
+from activities.stores.interfaces import BanStore, DeploymentStore, EnvironmentStore, EventStore, ServiceStore
 from workflows.contracts.audit.events import EventPage, EventQuery
+from workflows.contracts.deployments.bans import BanList
 from workflows.contracts.deployments.deployment import Deployment, DeploymentPage, DeploymentQuery, DeploymentStats
 from workflows.contracts.deployments.environments import EnvironmentState
 from workflows.contracts.deployments.services import Service, ServicePage
@@ -41,6 +43,8 @@ class DeploymentReader:
         environments: EnvironmentStore,
         events: EventStore,
         middleware: Sequence[Middleware] = (),
+        *,
+        bans: BanStore,
     ) -> None:
         self._retrieve = build_retrieve_deployment_chain(deployments, middleware)
         self._list = build_list_deployments_chain(deployments, middleware)
@@ -51,6 +55,8 @@ class DeploymentReader:
         self._list_services = build_list_services_chain(services, middleware)
         self._retrieve_environment = build_retrieve_environment_chain(environments, middleware)
         self._list_environments = build_list_environments_chain(environments, middleware)
+        self._retrieve_bans = build_retrieve_bans_chain(bans, middleware)
+        self._require_no_ban = build_require_no_ban_chain(bans, middleware)
         self._list_events = build_list_events_chain(events, middleware)
 
     async def get(self, deployment_id: str) -> Deployment:
@@ -89,6 +95,15 @@ class DeploymentReader:
         """The environments of a service that were ever used, by name."""
         states = cast("type[builtins.list[EnvironmentState]]", builtins.list)
         return await run_chain(self._list_environments, {"service_name": service_name}, result="states", kind=states)
+
+    async def bans(self, service_name: str) -> BanList:
+        """What is banned of a service, newest first."""
+        return await run_chain(self._retrieve_bans, {"service_name": service_name}, result="bans", kind=BanList)
+
+    async def require_no_ban(self, service_name: str, version: str, git_commit_sha: str) -> None:
+        """Raises InvalidState that says who banned this version or commit, and what lifts the ban."""
+        asked = {"service_name": service_name, "version": version, "git_commit_sha": git_commit_sha}
+        await run_chain(self._require_no_ban, asked, result="bans", kind=BanList)
 
     async def events(self, query: EventQuery) -> EventPage:
         """One page of the audit trail, newest first."""

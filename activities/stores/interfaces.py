@@ -14,6 +14,7 @@ from workflows.contracts.access import Credential, CredentialKind, CredentialPag
 from workflows.contracts.agents import Agent, AgentBeat, AgentPage, AgentQuery, Pool, RequirementDemand
 from workflows.contracts.audit.events import AuditEvent, EventPage, EventQuery
 from workflows.contracts.audit.feed import FeedRow
+from workflows.contracts.deployments.bans import BanList
 from workflows.contracts.deployments.deployment import (
     Deployment,
     DeploymentPage,
@@ -164,6 +165,18 @@ class ServiceStore(Protocol):
 
     async def list(self, *, limit: int, cursor: str | None) -> ServicePage:
         """Present versions, by name. Raises ValidationFailed for a foreign cursor."""
+        ...
+
+
+class BanStore(Protocol):
+    """What is banned of each service: one record of a service."""
+
+    async def put(self, bans: BanList, events: Sequence[AuditEvent]) -> bool:
+        """Store the bans of a service and their events, all or nothing, under ``revision_follows`` as for agents."""
+        ...
+
+    async def get(self, service_name: str) -> BanList:
+        """As last written, of revision 0 when nothing ever was; a consistent read."""
         ...
 
 

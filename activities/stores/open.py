@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from activities.stores.dynamo.agents import DynamoAgentStore
+from activities.stores.dynamo.bans import DynamoBanStore
 from activities.stores.dynamo.client import AwsClients
 from activities.stores.dynamo.creation import create_tables
 from activities.stores.dynamo.credentials import DynamoCredentialStore
@@ -19,6 +20,7 @@ from activities.stores.evidence_interfaces import EvidenceStore
 from activities.stores.interfaces import (
     AgentStore,
     ArtifactStore,
+    BanStore,
     CredentialStore,
     DeploymentStore,
     EnvironmentStore,
@@ -30,6 +32,7 @@ from activities.stores.interfaces import (
 )
 from activities.stores.memory.agents import MemoryAgentStore
 from activities.stores.memory.artifacts import MemoryArtifactStore
+from activities.stores.memory.bans import MemoryBanStore
 from activities.stores.memory.credentials import MemoryCredentialStore
 from activities.stores.memory.deployments import MemoryDeploymentStore
 from activities.stores.memory.environments import MemoryEnvironmentStore
@@ -56,6 +59,7 @@ class Stores:
     artifacts: ArtifactStore
     deployments: DeploymentStore
     services: ServiceStore
+    bans: BanStore
     environments: EnvironmentStore
     events: EventStore
     evidence: EvidenceStore
@@ -76,6 +80,7 @@ def open_stores(settings: StoreSettings) -> Stores:
         artifacts=S3ArtifactStore(clients, settings.bucket),
         deployments=DynamoDeploymentStore(clients, tables),
         services=DynamoServiceStore(clients, tables),
+        bans=DynamoBanStore(clients, tables),
         environments=DynamoEnvironmentStore(clients, tables),
         events=DynamoEventStore(clients, tables.events),
         evidence=DynamoEvidenceStore(clients, tables.events),
@@ -96,6 +101,7 @@ def open_memory_stores(filter_labels: Sequence[str] = ()) -> Stores:
         artifacts=MemoryArtifactStore(),
         deployments=MemoryDeploymentStore(events),
         services=MemoryServiceStore(events),
+        bans=MemoryBanStore(events),
         environments=MemoryEnvironmentStore(events),
         events=events,
         evidence=MemoryEvidenceStore(events),

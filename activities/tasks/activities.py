@@ -53,7 +53,7 @@ class TaskActivities:
         from_outside, workflow_id = start.via != _BY_ITSELF, activity.info().workflow_id
         if from_outside:
             self.witness.doubt(start.claim(), workflow_id, instead=_ASK)
-        agents = await self._agents(start)
+        agents = await self.answering(start.pool, start.question.kind)
         if from_outside:
             await self.events.append(
                 new_event(
@@ -71,12 +71,13 @@ class TaskActivities:
         task = TaskInput(task_id=start.task_id, pool=start.pool, question=start.question)
         return TaskOffer(agents=agents, signature=self.signer.sign_task(task, start.service))
 
-    async def _agents(self, start: TaskStart) -> int:
-        now, key = self.clock(), (start.pool, start.question.kind)
+    async def answering(self, pool: str, kind: str) -> int:
+        """How many agents of the pool answer such questions now."""
+        now, key = self.clock(), (pool, kind)
         at, known = self._known.get(key, (0, 0))
         if now - at < KNOWN_FOR_MS:
             return known
-        count = sum(agent.answers(start.question.kind, now) for agent in await self.members(start.pool))
+        count = sum(agent.answers(kind, now) for agent in await self.members(pool))
         if count:
             self._known[key] = now, count
         return count

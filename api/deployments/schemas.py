@@ -6,11 +6,11 @@ A command's model is the contract's without its signature, which the server fill
 from enum import StrEnum
 from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, Field, StringConstraints, create_model, model_validator
+from pydantic import BaseModel, Field, StrictBool, StringConstraints, create_model, model_validator
 
 from workflows.contracts.base import Frozen
 from workflows.contracts.deployments.commands import Comment
-from workflows.contracts.deployments.deployment import Deployment, Version
+from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest, Version
 from workflows.contracts.deployments.environments import PerhapsWhy, Why
 from workflows.contracts.deployments.rules import Positive
 from workflows.contracts.deployments.services import EnvironmentName
@@ -34,6 +34,29 @@ EXAMPLE_DEPLOYMENT: Final[dict[str, Any]] = {
     "git_commit_sha": "9f1c2d3e4b5a69788796a5b4c3d2e1f009182736",
     "git_author": "ann@example.com",
 }
+
+
+class OnPurpose(Frozen):
+    """Why it is done all the same."""
+
+    reason: Why
+
+
+class StartRequest(DeploymentRequest):
+    """What is to be deployed. Going back on purpose, and lifting a ban, is for who may roll back."""
+
+    allow_older: OnPurpose | None = Field(
+        default=None,
+        exclude_if=lambda purpose: purpose is None,
+        description="Why its commit may be older than what is live or ahead.",
+    )
+    lift_ban: OnPurpose | None = Field(
+        default=None, exclude_if=lambda purpose: purpose is None, description="Why its ban is lifted, if it is banned."
+    )
+
+    def asked(self) -> DeploymentRequest:
+        """What the deployment keeps of it."""
+        return DeploymentRequest(**{name: getattr(self, name) for name in DeploymentRequest.model_fields})
 
 
 class SignedBody(Frozen):
@@ -64,11 +87,22 @@ class RejectRequest(SignedBody):
 
 
 class RollbackRequest(SignedBody):
-    """Back to the last live version, or to the named one that was live. ``job_id``: another CI has done it already."""
+    """Back to the last live version, or to the named one that was live. ``job_id``: another CI has done it already.
+
+    ``ban``: nothing but a person brings the version back that is left. ``lift_ban``: the named version's ban is lifted.
+    """
 
     reason: Why
     to_version: Version | None = None
     job_id: JobReference | None = None
+    ban: StrictBool = Field(default=True, exclude_if=lambda ban: ban)
+    lift_ban: StrictBool = Field(default=False, exclude_if=lambda lift: not lift)
+
+    @model_validator(mode="after")
+    def _lifts_one(self) -> Self:
+        if self.lift_ban and self.to_version is None:
+            raise ValueError("lift_ban needs to_version, the version whose ban is lifted")
+        return self
 
 
 class ReasonRequest(SignedBody):

@@ -11,7 +11,9 @@ from api.auth.guard import require
 from api.auth.idempotency import fingerprint, require_same
 from api.auth.origin import Origin
 from api.auth.vouching import Giver
+from api.deployments.bans import lift_ban_of
 from api.deployments.ports import DeploymentPorts
+from api.deployments.schemas import RollbackRequest, StartRequest
 from api.identity.pools import pools_refused_to_service
 from api.temporal.recorded import earlier_deployment, seen_deployment
 from workflows.client.answers import ANSWERED_WITHIN_SECONDS
@@ -71,6 +73,8 @@ async def start_deployment(
     Unavailable, and Accepted when it is started but cannot be recorded now.
     """
     require(origin.caller, Operation.DEPLOYMENTS_START, service=request.service_name)
+    if isinstance(request, StartRequest) and (request.allow_older or request.lift_ban):
+        require(origin.caller, Operation.DEPLOYMENTS_OPERATE, service=request.service_name)
     if key is None:
         return await _begin(ports, await _input(ports, new_job_id(), origin, request, (committer, forge)))
     deployment_id, digest = job_id_for_key(origin.caller.scope, key), fingerprint("deployment", request)
@@ -157,6 +161,20 @@ async def _require_target(ports: DeploymentPorts, deployment: Deployment, comman
         ) from None
 
 
+async def lift_ban_of_target(
+    ports: DeploymentPorts, origin: Origin, deployment_id: str, request: RollbackRequest
+) -> None:
+    """Lift the ban of the version that a person wants back, if that is what they ask. Raises as ``lift_ban_of``."""
+    if not request.lift_ban or request.to_version is None:
+        return
+    deployment = (await seen_deployment(ports, deployment_id)).record
+    states = await ports.deployments.environments(deployment.service_name)
+    found = [live for state in states for live in state.history if live.version == request.to_version]
+    if found:  # else the workflow says what was live
+        commit = found[0].git_commit_sha
+        await lift_ban_of(ports, origin, deployment.service_name, request.to_version, commit, request.reason)
+
+
 async def report_metrics(ports: DeploymentPorts, deployment_id: str, sample: ReportMetrics) -> None:
     """Hand a sample to the deployment's workflow, which judges it later. Raises like ``command_deployment``."""
     deployment = (await seen_deployment(ports, deployment_id)).record
@@ -210,10 +228,15 @@ async def _input(
     if found := list(pools_refused_to_service(ports.pool_rules, service.name, service.spec)):
         said = "; ".join(f"{error.field} of {service.name}: {error.message}" for error in found)
         raise ValidationFailed(f"It was not started: {said}.", [FieldError(field="pool", message=said)])
+    if isinstance(request, StartRequest) and request.lift_ban is not None:
+        what = (request.version, request.git_commit_sha, request.lift_ban.reason)
+        await lift_ban_of(ports, origin, service.name, *what)
+    await ports.deployments.require_no_ban(service.name, request.version, request.git_commit_sha)
     people, signed, (committer, forge) = ports.voucher.people, origin.who(), commit
     return DeploymentInput(
         deployment_id=deployment_id,
-        request=request,
+        request=request.asked() if isinstance(request, StartRequest) else request,
+        allow_older=request.allow_older.reason if isinstance(request, StartRequest) and request.allow_older else None,
         service=service,
         created_by=origin.caller.id,
         via=origin.via,

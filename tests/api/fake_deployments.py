@@ -5,6 +5,7 @@ It keeps just enough rules for the API's tests; the real ones are tested with th
 
 from typing import Any
 
+from activities.bans.chains import build_ban_chain, build_lift_ban_chain
 from activities.chaining.chains import run_chain
 from activities.services.chains import build_apply_service_chain, build_decide_policy_chain
 from activities.stores.open import Stores
@@ -12,6 +13,7 @@ from tests.clock import own_millis
 from workflows.client.deployments import DeploymentClient, DeploymentCommand, EnvironmentCommand, workflow_id_of
 from workflows.contracts.accepted import Accepted, Taken
 from workflows.contracts.audit.events import AuditEvent
+from workflows.contracts.deployments.bans import BanCommand, BanResult, LiftBan
 from workflows.contracts.deployments.commands import (
     Approve,
     CancelDeployment,
@@ -78,6 +80,16 @@ class FakeDeployments(DeploymentClient):
         self._answer()
         chain = build_decide_policy_chain(self._stores.services, self._stores.events)
         return await run_chain(chain, {"decision": decision, "change_id": new_job_id()}, result="service", kind=Service)
+
+    async def ban(self, command: BanCommand) -> BanResult:
+        self._answer()
+        chain = build_ban_chain(self._stores.bans, self._stores.events, self._stores.environments)
+        return await run_chain(chain, {"command": command, "change_id": new_job_id()}, result="result", kind=BanResult)
+
+    async def lift_ban(self, command: LiftBan) -> BanResult:
+        self._answer()
+        chain = build_lift_ban_chain(self._stores.bans, self._stores.events)
+        return await run_chain(chain, {"lift": command, "change_id": new_job_id()}, result="result", kind=BanResult)
 
     async def begin(self, deployment: DeploymentInput) -> bool:
         self._answer()

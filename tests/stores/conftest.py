@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from activities.stores.dynamo.agents import DynamoAgentStore
+from activities.stores.dynamo.bans import DynamoBanStore
 from activities.stores.dynamo.client import AwsClients
 from activities.stores.dynamo.creation import create_tables
 from activities.stores.dynamo.credentials import DynamoCredentialStore
@@ -22,6 +23,7 @@ from activities.stores.dynamo.table import AgentTables, CredentialTables, Deploy
 from activities.stores.interfaces import (
     AgentStore,
     ArtifactStore,
+    BanStore,
     CredentialStore,
     DeploymentStore,
     EnvironmentStore,
@@ -32,6 +34,7 @@ from activities.stores.interfaces import (
 )
 from activities.stores.memory.agents import MemoryAgentStore
 from activities.stores.memory.artifacts import MemoryArtifactStore
+from activities.stores.memory.bans import MemoryBanStore
 from activities.stores.memory.credentials import MemoryCredentialStore
 from activities.stores.memory.deployments import MemoryDeploymentStore
 from activities.stores.memory.environments import MemoryEnvironmentStore
@@ -169,6 +172,7 @@ class ReleaseStores:
     services: ServiceStore
     environments: EnvironmentStore
     events: EventStore
+    bans: BanStore
 
 
 @pytest.fixture
@@ -183,7 +187,11 @@ async def releases(
     if request.param == "memory":
         events = MemoryEventStore()
         return ReleaseStores(
-            MemoryDeploymentStore(events), MemoryServiceStore(events), MemoryEnvironmentStore(events), events
+            MemoryDeploymentStore(events),
+            MemoryServiceStore(events),
+            MemoryEnvironmentStore(events),
+            events,
+            MemoryBanStore(events),
         )
     clients = clients_of("aws_endpoint" if request.param == "embedded" else "dynamodb_local_endpoint")
     await create_tables(clients, deployment_tables)
@@ -192,6 +200,7 @@ async def releases(
         DynamoServiceStore(clients, deployment_tables),
         DynamoEnvironmentStore(clients, deployment_tables),
         DynamoEventStore(clients, deployment_tables.events),
+        DynamoBanStore(clients, deployment_tables),
     )
 
 

@@ -32,10 +32,13 @@ from workflows.deployment.workflow import DeploymentWorkflow
 from workflows.environment.workflow import EnvironmentWorkflow
 from workflows.job.workflow import JobWorkflow
 from workflows.repair.workflow import RepairWorkflow
+from workflows.service.bans import BanWorkflow, LiftBanWorkflow
 from workflows.service.workflow import PolicyDecisionWorkflow, ServiceWorkflow
+from workflows.task.workflow import AgentTaskWorkflow
 
 _WORKFLOWS = (
     DeploymentWorkflow, EnvironmentWorkflow, ServiceWorkflow, PolicyDecisionWorkflow, JobWorkflow, RepairWorkflow,
+    AgentTaskWorkflow, BanWorkflow, LiftBanWorkflow,
 )  # fmt: skip
 STEP = {"name": "deploy", "run": "./deploy.sh"}
 BOB, CAT = "bob@example.com", "cat@example.com"

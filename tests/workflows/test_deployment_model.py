@@ -1,7 +1,8 @@
 """Random sequences of what people, monitoring and crashes do to the deployments of one service, on the real server.
 
 Whatever happens: never two jobs at work in one environment, no acknowledged approval is lost, what is live is what the
-agent put there last, and everything comes to an end.
+agent put there last and is never replaced by an older commit but by a rollback or on purpose, nothing that is banned is
+rolled out, and everything comes to an end.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from tests.workflows.commit_order import Commits, agent_for, ban, sha, unban
 from tests.workflows.deployment_harness import BOB, CAT, Deploys
 from tests.workflows.deployment_harness import deploys as started_deploys
 from tests.workflows.harness import Agent, fail, succeed
@@ -23,10 +25,12 @@ from workflows.contracts.deployments.deployment import Decision, Deployment
 from workflows.contracts.deployments.environments import FreezeCommand, HoldCommand, ReleaseCommand, UnfreezeCommand
 from workflows.contracts.errors import HybridCIError
 
+LINE = Commits(c0="", c1="c0", c2="c1", c3="c2", c4="c3", c5="c4")
+"""``c0`` is the oldest. Which one is deployed when, chance decides."""
 FAR = 4_000_000_000_000
 ACTIONS = (
     "start", "approve", "reject", "rollback", "freeze", "unfreeze", "hold", "release", "breach", "cancel", "crash",
-    "terminate", "rest",
+    "terminate", "rest", "start_older", "ban", "unban",
 )  # fmt: skip
 Action = tuple[str, int]
 actions = st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 5)), min_size=4, max_size=12)
@@ -40,6 +44,11 @@ class Model:
         self.service = deploys.service(
             deploys.environment(approval={"required": 1}, verification={"max_error_rate": 0.1}, supersede="none")
         )
+        self.commits: dict[str, int] = {}
+        self.on_purpose: set[str] = set()
+        self.banned: set[str] = set()
+        self.never: set[str] = set()
+        self.older: list[tuple[str, str]] = []
         self.acknowledged: list[tuple[str, str]] = []
         self.terminated: set[str] = set()
         self.at_work: list[str] = []
@@ -54,16 +63,51 @@ class Model:
         await asyncio.sleep(0.05)
         self.at_work.remove(attempt.job_id)
         version = attempt.env["HYBRIDCI_VERSION"]
+        if attempt.job_type == "deploy":
+            await self._must_be_newer(version)
         if attempt.job_type == "deploy" and version.endswith("3"):  # every fourth version is a bad one
             return await fail(1)(attempt, agent)
         self.put_there.append(version)
         return await succeed(attempt, agent)
 
+    async def _must_be_newer(self, version: str) -> None:
+        """Than what is live now, by the environment's record: it is told before anybody has a turn."""
+        state = await self.deploys.stores.environments.get(self.deploys.name, "production")
+        if state is None or state.live is None or version in self.on_purpose:
+            return
+        if self.commits[version] < self.commits[state.live.version]:
+            self.older.append((version, state.live.version))
+
+    async def _start(self, which: int, **fields: str) -> None:
+        version = f"1.{len(self.deploys.started)}"
+        self.commits[version] = which
+        if fields:
+            self.on_purpose.add(version)
+        await self.deploys.start(version, self.service, sha=sha(f"c{which}"), **fields)
+
+    async def _ban(self, version: str) -> None:
+        with suppress(HybridCIError):
+            await ban(self.deploys, version)
+            self.banned.add(version)
+
+    async def _unban(self, version: str) -> None:
+        with suppress(HybridCIError):
+            await unban(self.deploys, version)
+            self.banned.discard(version)
+
     async def do(self, action: str, which: int) -> None:
         """Do it to one of the deployments; a refusal is an answer too."""
         deploys, started = self.deploys, self.deploys.started
         if action == "start":
-            await deploys.start(f"1.{len(started)}", self.service)
+            await self._start(which)
+        elif action == "start_older":
+            await self._start(which, allow_older="it is needed")
+        elif action == "ban":  # also one that nobody has started yet
+            await self._ban(f"1.{which + 1}")
+            self.never |= {f"1.{which + 1}"} if which + 1 >= len(started) else set()
+        elif action == "unban":
+            await self._unban(f"1.{which + 1}")
+            self.never.discard(f"1.{which + 1}")
         elif action == "rest":
             await asyncio.sleep(0.1)
         elif action == "crash":
@@ -155,16 +199,22 @@ def server(temporal_client: Client) -> Client:
 @example(
     done=[("start", 0), ("approve", 0), ("rest", 0), ("start", 0), ("approve", 1), ("rollback", 0), ("rollback", 1)]
 )
+@example(
+    done=[("start", 3), ("start", 1), ("approve", 1), ("approve", 2), ("rest", 0), ("start_older", 0), ("crash", 0)]
+)
+@example(done=[("approve", 0), ("start", 2), ("ban", 0), ("approve", 1), ("ban", 1), ("start", 4), ("unban", 0)])
 @example(done=[("cancel", 0), ("start", 0), ("release", 0), ("cancel", 0), ("rollback", 1), ("breach", 0)])
 @example(done=[("start", 0), ("start", 0), ("approve", 0), ("terminate", 0), ("approve", 1), ("crash", 0), ("hold", 0)])
 @example(done=[("start", 0), ("freeze", 0), ("approve", 0), ("crash", 0), ("unfreeze", 0), ("start", 0), ("cancel", 1)])
 async def test_no_sequence_leads_astray(server: Client, done: list[Action]) -> None:
-    async with started_deploys(server) as deploys:
+    async with started_deploys(server) as deploys, agent_for(deploys, LINE):
         model = Model(deploys)
         for action, which in [("start", 0), *done]:
             await model.do(action, which)
         found = await model.settle()
         assert model.overlaps == []
+        assert model.older == []
+        assert model.never.isdisjoint(ran.env["HYBRIDCI_VERSION"] for ran in deploys.ran if ran.kind == "deploy")
         for deployment_id, by in model.acknowledged:
             record = next(each for each in found if each.deployment_id == deployment_id)
             if deployment_id not in model.terminated:

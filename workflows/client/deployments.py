@@ -23,6 +23,7 @@ from workflows.client.known import state_of
 from workflows.client.proving import Prover
 from workflows.contracts.accepted import Accepted, Taken
 from workflows.contracts.base import Tolerant
+from workflows.contracts.deployments.bans import BanCommand, BanResult, LiftBan
 from workflows.contracts.deployments.commands import (
     Approve,
     CancelDeployment,
@@ -48,6 +49,7 @@ from workflows.contracts.deployments.services import Service, ServiceWrite
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable
 from workflows.contracts.ids import (
     CONTROL_QUEUE,
+    ban_workflow_id,
     deployment_workflow_id,
     environment_workflow_id,
     is_uuid,
@@ -116,13 +118,26 @@ class DeploymentClient:
         self, workflow: str, change: ServiceWrite | DecidePolicyChange, summary: str, *, asked: str
     ) -> Service:
         workflow_id = service_workflow_id(change.name, new_job_id())
+        return await self._soon(workflow, change, workflow_id, summary, Service, asked=asked)
+
+    async def _soon(
+        self,
+        workflow: str,
+        change: ServiceWrite | DecidePolicyChange | BanCommand | LiftBan,
+        workflow_id: str,
+        summary: str,
+        kind: type[T],
+        *,
+        asked: str,
+    ) -> T:
+        """The result of a short workflow."""
         handle = await changed(
             self._client.start_workflow(
                 workflow,
                 self._prover.proven(change, workflow_id),
                 id=workflow_id,
                 task_queue=CONTROL_QUEUE,
-                result_type=Service,
+                result_type=kind,
                 static_summary=summary,
                 rpc_timeout=RPC_TIMEOUT,
             )
@@ -132,6 +147,20 @@ class DeploymentClient:
                 return await answer(handle.result())
         except (Unavailable, TimeoutError) as error:
             raise Accepted(Taken(asked=asked, service_name=change.name)) from error
+
+    async def ban(self, command: BanCommand) -> BanResult:
+        """Ban a version or a commit; what is banned of the service then. Raises Accepted when it is stored later,
+        InvalidState when there are too many.
+        """
+        return await self._of_bans("BanWorkflow", command, f"Ban of {command.name}", asked="ban")
+
+    async def lift_ban(self, command: LiftBan) -> BanResult:
+        """Lift every ban of a version or a commit. Raises Accepted likewise, InvalidState when it is not banned."""
+        return await self._of_bans("LiftBanWorkflow", command, f"Ban of {command.name} is lifted", asked="unban")
+
+    async def _of_bans(self, workflow: str, command: BanCommand | LiftBan, summary: str, *, asked: str) -> BanResult:
+        workflow_id = ban_workflow_id(command.name, new_job_id())
+        return await self._soon(workflow, command, workflow_id, summary, BanResult, asked=asked)
 
     async def registers(self, name: str) -> bool:
         """True while a registration or change of a service is under way."""

@@ -8,6 +8,7 @@ from temporalio import activity
 from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.commands import JobInput, ReconcileResult
 from workflows.contracts.deployments.approvals import ApprovalFacts, ApprovalQuestion
+from workflows.contracts.deployments.bans import BanCommand, BanList, BanQuestion, BanResult, LeftVersion, LiftBan
 from workflows.contracts.deployments.deployment import Deployment, DeploymentWrite
 from workflows.contracts.deployments.environments import (
     EnvironmentInput,
@@ -17,6 +18,7 @@ from workflows.contracts.deployments.environments import (
     FreezeQuestion,
     SignalEnvironment,
 )
+from workflows.contracts.deployments.order import OrderFacts, OrderQuestion, Pushes, PushQuestion
 from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import DefinitionRequest, Service, ServiceDefinition, ServiceWrite
 from workflows.contracts.records import AwaitJobs, JobWrite, RedriveJobs, RedriveJobsResult, SelectDeadLetters
@@ -209,4 +211,40 @@ async def sweep_records(task: SweepTask) -> SweepResult:
 @activity.defn(name="note_sweep")
 async def note_sweep(note: SweepNote) -> None:
     """Control: keep how a sweep went, and in the audit trail what it removed."""
+    raise NotImplementedError
+
+
+@activity.defn(name="ban_version")
+async def ban_version(command: BanCommand) -> BanResult:
+    """Control: ban a version or commit of a service, with its event; who is open of it."""
+    raise NotImplementedError
+
+
+@activity.defn(name="lift_ban")
+async def lift_ban(command: LiftBan) -> BanResult:
+    """Control: lift every ban of a version or commit, with the event."""
+    raise NotImplementedError
+
+
+@activity.defn(name="ban_left_version")
+async def ban_left_version(left: LeftVersion) -> BanResult:
+    """Control: ban what a rollback left, with its event. The same rollback again does nothing."""
+    raise NotImplementedError
+
+
+@activity.defn(name="find_bans")
+async def find_bans(question: BanQuestion) -> BanList:
+    """Control: those of a service's bans that are about one of these versions; a consistent read."""
+    raise NotImplementedError
+
+
+@activity.defn(name="order_facts")
+async def order_facts(question: OrderQuestion) -> OrderFacts:
+    """Control: who is live or ahead in an environment, what is banned, how many agents could tell the order."""
+    raise NotImplementedError
+
+
+@activity.defn(name="find_pushes")
+async def find_pushes(question: PushQuestion) -> Pushes:
+    """Control: what forges said of the pushes that brought these deployments' commits, where they started them."""
     raise NotImplementedError

@@ -98,3 +98,8 @@ def environment_workflow_id(service: str, environment: str) -> str:
 def service_workflow_id(service: str, change_id: str) -> str:
     """The id of the short workflow that registers a service's definition."""
     return f"service-{service}-{change_id}"
+
+
+def ban_workflow_id(service: str, change_id: str) -> str:
+    """The id of the short workflow that bans a version of a service, or lifts bans."""
+    return f"ban-{service}-{change_id}"

@@ -19,6 +19,7 @@ from workflows.contracts.deployments.deployment import Approval, Decision, Deplo
 from workflows.contracts.deployments.rules import ApprovalGroup, ApprovalPolicy
 from workflows.contracts.identity.people import Somebody, identity_as_said, names_as_said, same_person
 from workflows.deployment.parties import by_its_key, named_alike, own_work, parties_of
+from workflows.deployment.relations import warning
 from workflows.words import moment
 
 _KEPT: Final = "kept as it was given, before persons were compared"
@@ -60,6 +61,7 @@ def asks(deployment: Deployment, environment: str, lacking: str | None, until: i
     """What it says while it waits for approvals, or has the last of them. ``until``: epoch ms."""
     if lacking is None:
         return f"{deployment.version} has its approvals for {environment}; it takes its turn there."
+    looked = warning(each for each in deployment.relations if each.environment == environment and each.doubtful)
     lost = [
         f" {entry.by} has approved it, which counts no more: {entry.why}"
         for entry in given_for(deployment.approvals, environment)
@@ -67,7 +69,7 @@ def asks(deployment: Deployment, environment: str, lacking: str | None, until: i
     ]
     return (
         f"{deployment.version} waits for approval of {environment}: {lacking}, until {moment(until)}. "
-        f"`hybridci deploy approve {deployment.deployment_id}`{''.join(lost)}"
+        f"`hybridci deploy approve {deployment.deployment_id}`{f' {looked}' if looked else ''}{''.join(lost)}"
     )
 
 
@@ -137,6 +139,9 @@ def judged(
     withdrawn = facts.withdrawn or [None] * len(given)
     for entry, doubt, taken_away in zip(given, facts.doubts, withdrawn, strict=True):
         before = [each for each in done if each.counts]
+        if entry.void is not None:
+            done.append(entry.model_copy(update={"counts": False, "why": entry.void}))
+            continue
         if entry.person is None:
             done.append(entry.model_copy(update={"why": _KEPT}))
             continue

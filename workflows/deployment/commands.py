@@ -25,6 +25,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.identity.people import identity_as_said
     from workflows.deployment import record, refusals
     from workflows.deployment.approvals import asks, missing, who_may
+    from workflows.deployment.banning import heeds, refresh
     from workflows.deployment.context import Context
     from workflows.deployment.inbox import Command, InboxStep, Note, NotNow, write
     from workflows.deployment.judging import judge
@@ -93,6 +94,17 @@ def _rollback_requested(state: State, command: RollbackCommand, now: int) -> Inb
     return InboxStep(state.interrupted(command), Note(RollbackRequested.of(command), command.reason))
 
 
+async def _unless_banned(
+    context: Context, command: RollbackCommand
+) -> Callable[[State, RollbackCommand, int], InboxStep]:
+    """Raises NotNow when what it would bring back is banned."""
+    if heeds("when-asked"):
+        await refresh(context)
+        if (why := refusals.banned(context.state, command)) is not None:
+            raise NotNow(why)
+    return _rollback_requested
+
+
 async def _until_it_is_under_way(context: Context, before: State, command: object) -> None:
     journal, earlier = context.journal, before.deployment.rollback
     await workflow.wait_condition(
@@ -150,12 +162,13 @@ COMMANDS: Final = (
         refused=EventType.DEPLOYMENT_ROLLBACK_REFUSED,
         refusal=refusals.rollback,
         effect=_rollback_requested,
+        judge=_unless_banned,
         then=_until_it_is_under_way,
     ),
     Command(
         name="resume",
         model=Resume,
-        description="Go on where verification could not tell.",
+        description="Go on where verification could not tell, or where a commit may be older.",
         refused=EventType.DEPLOYMENT_RESUME_REFUSED,
         refusal=refusals.resume,
         effect=_resumed,

@@ -12,11 +12,15 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.deployments.commands import CancelDeployment, RollbackCommand
     from workflows.contracts.deployments.deployment import Deployment
     from workflows.contracts.deployments.environments import Hold, Leave, Leaving, Superseded
+    from workflows.contracts.deployments.relations import Relation
     from workflows.deployment import record
+    from workflows.deployment.banning import heeds, refresh
     from workflows.deployment.context import Context
     from workflows.deployment.journal import ENVIRONMENT
-    from workflows.deployment.progress import Breach, Phase
+    from workflows.deployment.progress import Banned, Breach, Phase
+    from workflows.deployment.relations import outdated_words
     from workflows.deployment.rollback import begin
+    from workflows.deployment.state import State
     from workflows.job.recorded import now_ms
 
 _ONCE_COMMITTED: Final = "leave-once-committed"  # 2026-11: before, a local activity told the lock
@@ -27,8 +31,17 @@ async def act_on_interrupt(context: Context) -> None:
     journal, state = context.journal, context.state
     interrupt, journal.state = state.interrupt, state.resumed()
     if isinstance(interrupt, RollbackCommand):
-        target = state.target(interrupt.to_version)
-        begin(journal, target, by=interrupt.by, reason=interrupt.reason, automatic=False, job_id=interrupt.job_id)
+        named = interrupt.to_version is not None
+        target = state.target(interrupt.to_version) if named else state.last_good or state.target()
+        begin(
+            journal,
+            target,
+            by=interrupt.by,
+            reason=interrupt.reason,
+            automatic=False,
+            job_id=interrupt.job_id,
+            ban=interrupt.ban,
+        )
     elif isinstance(interrupt, Superseded):
         journal.note(EventType.DEPLOYMENT_SUPERSEDED, ENVIRONMENT, message=f"by {interrupt.by_version}")
         journal.change(record.superseded, interrupt.by_deployment_id, interrupt.by_version, now_ms())
@@ -40,6 +53,8 @@ async def act_on_interrupt(context: Context) -> None:
             if state.progress.phase is Phase.STUCK
             else fail(context, EventType.DEPLOYMENT_CANCELLED, why)
         )
+    elif isinstance(interrupt, Banned):
+        await fail(context, EventType.DEPLOYMENT_BANNED, interrupt.message)
     elif isinstance(interrupt, Breach):
         await _act_on_breach(context, interrupt)
 
@@ -49,17 +64,34 @@ async def fail(context: Context, what: EventType, message: str) -> None:
 
     ``what`` happened is the record's cause.
     """
+    if context.state.progress.touched and heeds("when-it-fails"):
+        await refresh(context)
+    await _fall_back(context, what, message)
+
+
+async def _fall_back(context: Context, what: EventType, message: str) -> None:
     journal, state, cause = context.journal, context.state, what.word
-    target = state.target()
+    target = state.last_good
     if state.progress.touched and target is not None:
         journal.change(Deployment.model_copy, update={"cause": cause, "error_message": message})
         journal.note(what, message=message)
-        begin(journal, target, by="workflow", reason=message, automatic=True)
+        ban = what is not EventType.DEPLOYMENT_CANCELLED  # who stops a version says nothing of it
+        begin(journal, target, by="workflow", reason=message, automatic=True, ban=ban)
         return
     if state.progress.touched:
-        message = f"{message} Nothing was live before it, so there is nothing to roll back to."
+        why = _nothing_to_go_back_to(state)
+        message = f"{message} {why[0].upper()}{why[1:]}"
     journal.note(what, message=message)
     journal.change(record.failed, cause, message, now_ms())
+    await end(context, Leave(deployment_id=state.identity, how=Leaving.ENDED))
+
+
+async def stand_back(context: Context, newer: Relation) -> None:
+    """End as superseded: its commit is older than this one's, which is there or ahead."""
+    journal, state = context.journal, context.state
+    message = outdated_words(state.deployment.version, newer)
+    journal.note(EventType.DEPLOYMENT_OUTDATED, message=message)
+    journal.change(record.outdated, newer, message, now_ms())
     await end(context, Leave(deployment_id=state.identity, how=Leaving.ENDED))
 
 
@@ -76,12 +108,24 @@ async def end(context: Context, leave: Leave | None = None) -> None:
     await context.journal.record()
 
 
+def _nothing_to_go_back_to(state: State) -> str:
+    if not state.former:
+        return "nothing was live before it, so there is nothing to roll back to."
+    banned = ", ".join(each.version for each in state.former[:5])
+    return (
+        f"all that was live before it is banned ({banned}), so nothing is rolled back by itself: "
+        f"`hybridci deploy rollback {state.identity} --to-version … --lift-ban --reason …`."
+    )
+
+
 async def _act_on_breach(context: Context, breach: Breach) -> None:
+    if heeds("at-a-breach"):
+        await refresh(context)
     journal, state = context.journal, context.state
-    if state.progress.phase is not Phase.LIVE or state.target() is not None:
-        await fail(context, EventType.DEPLOYMENT_METRICS_BREACHED, breach.message)
+    if state.progress.phase is not Phase.LIVE or state.last_good is not None:
+        await _fall_back(context, EventType.DEPLOYMENT_METRICS_BREACHED, breach.message)
         return
-    message = f"{breach.message} It stays live: nothing was live before it."
+    message = f"{breach.message} It stays live: {_nothing_to_go_back_to(state)}"
     journal.note(EventType.DEPLOYMENT_METRICS_BREACHED, message=message)
     journal.change(Deployment.model_copy, update={"error_message": message})
     await journal.record()

@@ -188,12 +188,13 @@ def rollback_job(deployment: Deployment, environment: Environment, plan: Rollbac
 
 
 def signatures(deployment: Deployment, environment: str) -> list[SignedApproval]:
-    """The signed approvals that let this deployment into the environment."""
-    return [
-        entry.signed
+    """The signed approvals that let this deployment into the environment; without those that are void."""
+    given = (
+        entry
         for entry in deployment.approvals
-        if entry.environment == environment and entry.decision is Decision.APPROVE and entry.signed is not None
-    ]
+        if entry.environment == environment and entry.decision is Decision.APPROVE and entry.void is None
+    )
+    return [entry.signed for entry in given if entry.signed is not None]
 
 
 def _source_pool(deployment: Deployment) -> str:

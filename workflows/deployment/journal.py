@@ -103,6 +103,12 @@ class Journal:
         self._claim = start.heard(started_ms()).claim()
         self.note(EventType.DEPLOYMENT_CREATED, start.who(), claim=self._claim)
 
+    def allowed_older(self, start: DeploymentInput) -> None:
+        """Whoever started it says why its commit may be older, for the first write."""
+        words = f"{start.request.version} may be older than what is there"
+        what, reason = EventType.DEPLOYMENT_OLDER_ALLOWED, start.allow_older
+        self.note(what, start.who(), reason=reason, message=words, claim=self._claim)
+
     def note(
         self,
         what: EventType | Details,

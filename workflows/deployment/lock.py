@@ -12,7 +12,15 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from workflows.calls import RETRY, Calls
     from workflows.contracts.activities import signal_environment
-    from workflows.contracts.deployments.environments import BecameLive, Join, Leave, SignalEnvironment, Ticket, Yielded
+    from workflows.contracts.deployments.environments import (
+        BecameLive,
+        Join,
+        Leave,
+        Leaving,
+        SignalEnvironment,
+        Ticket,
+        Yielded,
+    )
     from workflows.deployment.journal import Journal
     from workflows.job.recorded import now_ms
 
@@ -40,6 +48,7 @@ class Lock:
             ready=ready,
             final=state.final,
             supersede=environment.supersede,
+            order=state.progress.order,
             freeze_windows=environment.freeze_windows,
             override_freeze=state.progress.override_freeze,
         )
@@ -52,6 +61,14 @@ class Lock:
         if state.progress.in_line:
             self._journal.state = state.noting(in_line=False, granted=None)
             await self._tell(state.environment.name, leave=leave, committed=committed)
+
+    async def give_back(self) -> None:
+        """Out of the line, or its turn back, to come again later."""
+        state = self._journal.state
+        grant = state.progress.granted
+        if grant is not None:
+            self._journal.state = state.noting(left_fence=grant.fence)
+        await self.leave(Leave(deployment_id=state.identity, how=Leaving.ENDED))
 
     async def became_live(self, environment: str) -> None:
         """The version is live there; the one before is superseded by it."""

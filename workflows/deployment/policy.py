@@ -14,6 +14,7 @@ from workflows.contracts.deployments.rules import (
     ApprovalGroup,
     ApprovalPolicy,
     FreezeWindow,
+    OlderCommits,
     RollbackSteps,
     Rollout,
     SupersedePolicy,
@@ -100,6 +101,12 @@ def _supersede(policy: EnvironmentPolicy, file: Environment) -> SupersedePolicy:
     if file.supersede not in {SupersedePolicy.NONE, policy.supersede}:
         raise _LooserError(f"must be left out or {policy.supersede}, as the policy says")
     return policy.supersede
+
+
+def _older_commits(policy: EnvironmentPolicy, file: Environment) -> OlderCommits:
+    if file.older_commits not in {OlderCommits.SUPERSEDE, policy.older_commits}:
+        raise _LooserError(f"must be left out or {policy.older_commits}, as the policy says")
+    return policy.older_commits
 
 
 def _rollback(policy: EnvironmentPolicy, file: Environment) -> RollbackSteps | None:
@@ -207,6 +214,7 @@ ENVIRONMENT_RULES: Final[Mapping[str, Callable[[EnvironmentPolicy, Environment],
     "verification": _verification,
     "rollback": _rollback,
     "supersede": _supersede,
+    "older_commits": _older_commits,
     "freeze_windows": _freeze_windows,
 }
 APPROVAL_RULES: Final[Mapping[str, Rule]] = {

@@ -11,8 +11,9 @@ from pydantic import Field
 
 from workflows.contracts.audit.types import EventType
 from workflows.contracts.base import Tolerant
+from workflows.contracts.deployments.bans import Ban
 from workflows.contracts.deployments.commands import CancelDeployment, RecordStage, RollbackCommand
-from workflows.contracts.deployments.environments import Granted, Superseded
+from workflows.contracts.deployments.environments import Granted, Order, Superseded
 from workflows.contracts.deployments.services import Environment
 from workflows.contracts.fields import Millis
 from workflows.contracts.sealed import SignedApproval
@@ -46,6 +47,7 @@ class Phase(StrEnum):
     BUILD = "build", Part.BEFORE
     TEST = "test", Part.BEFORE
     JOIN = "join", Part.LINE
+    ORDER = "order", Part.LINE
     APPROVAL = "approval", Part.LINE
     TURN = "turn", Part.LINE
     RECHECK = "recheck", Part.CHECK
@@ -64,8 +66,11 @@ class Progress(Tolerant):
     """``stage`` counts environments, ``step`` percentages. ``until`` (ms) ends what is waited for.
 
     ``touched``: something ran in the last environment. ``in_line``: the environment knows of this deployment.
-    ``yielded_to``: the version that holds the environment while this one is live. ``fallback``: the environment as the
-    version before defined it, for its rollback.
+    ``order``: how its commit stands to others of the line, by deployment; None where nobody looked. ``seen``: what of
+    that whoever approves was told; ``accepted``: what somebody lets it go on in spite of. ``left_fence``: of a turn
+    that it gave back here, which no late word brings again. ``bans``: those of the versions that it could go back to.
+    ``yielded_to``: the version that holds the environment while this one is live.
+    ``fallback``: the environment as the version before defined it, for its rollback.
     """
 
     phase: Phase = Phase.SOURCE
@@ -84,6 +89,11 @@ class Progress(Tolerant):
     fallback_of: str | None = None
     fallback_approvals: list[SignedApproval] = Field(default_factory=list[SignedApproval])
     rollback_job_id: str | None = None
+    order: dict[str, Order] | None = None
+    seen: list[str] = Field(default_factory=list[str])
+    accepted: list[str] = Field(default_factory=list[str])
+    bans: list[Ban] = Field(default_factory=list[Ban])
+    left_fence: int = 0
 
 
 class Advance(TypedDict, total=False):
@@ -105,6 +115,11 @@ class Advance(TypedDict, total=False):
     fallback_of: str | None
     fallback_approvals: list[SignedApproval]
     rollback_job_id: str | None
+    order: dict[str, Order] | None
+    seen: list[str]
+    accepted: list[str]
+    bans: list[Ban]
+    left_fence: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +129,14 @@ class Breach:
     message: str
 
 
-Interrupt = RollbackCommand | CancelDeployment | Superseded | Breach
+@dataclass(frozen=True, slots=True)
+class Banned:
+    """Its version or its commit is banned."""
+
+    message: str
+
+
+Interrupt = RollbackCommand | CancelDeployment | Superseded | Breach | Banned
 """What ends the present phase early."""
 
 

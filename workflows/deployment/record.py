@@ -12,6 +12,7 @@ from workflows.contracts.deployments.commands import DeploymentInput
 from workflows.contracts.deployments.deployment import (
     MAX_GIT_PEOPLE,
     Approval,
+    Decision,
     Deployment,
     DeploymentStatus,
     MetricSample,
@@ -22,6 +23,7 @@ from workflows.contracts.deployments.deployment import (
     Timing,
 )
 from workflows.contracts.deployments.environments import Granted
+from workflows.contracts.deployments.relations import MAX_RELATIONS, Relation
 from workflows.contracts.deployments.services import ServiceDefinition, spec_fields
 from workflows.contracts.fields import MAX_TEXT_CHARACTERS, shortened
 from workflows.contracts.identity.people import GitPeople
@@ -51,6 +53,7 @@ def new_deployment(start: DeploymentInput, now: int) -> Deployment:
         created_by=start.created_by,
         parties=start.parties,
         fingerprint=start.fingerprint,
+        allow_older=start.allow_older,
     )
     return deployment if service.spec.definition is not None else with_stages(deployment)
 
@@ -175,6 +178,34 @@ def git_people_found(deployment: Deployment, people: Sequence[GitPeople]) -> Dep
     return deployment.model_copy(update={"git_people": [*deployment.git_people, *people][:MAX_GIT_PEOPLE]})
 
 
+def related(deployment: Deployment, found: Sequence[Relation]) -> Deployment:
+    """With how it stands to these; what was known of another place, or another commit there, stays."""
+    new = {(each.environment, each.deployment_id) for each in found}
+    kept = [each for each in deployment.relations if (each.environment, each.deployment_id) not in new]
+    return deployment.model_copy(update={"relations": [*kept, *found][-MAX_RELATIONS:]})
+
+
+def outdated(deployment: Deployment, newer: Relation, message: str, now: int) -> Deployment:
+    """Its commit is older than what is there or ahead, so that one took its place."""
+    changed = superseded(deployment, newer.deployment_id, newer.version, now)
+    stage = changed.stage(newer.environment)
+    if stage is not None and stage.waits_for is not None:
+        changed = stage_changed(changed, newer.environment, waits_for=None)
+    return changed.model_copy(update={"error_message": message})
+
+
+def asked_again(deployment: Deployment, environment: str, why: str) -> Deployment:
+    """With no approval for this environment: those that were given were given for something else."""
+    approvals = [
+        each.model_copy(update={"void": each.void or why, "counts": False, "why": each.void or why})
+        if each.environment == environment and each.decision is Decision.APPROVE
+        else each
+        for each in deployment.approvals
+    ]
+    changed = deployment.model_copy(update={"approvals": approvals})
+    return stage_changed(changed, environment, approved_at=None)
+
+
 def sampled(deployment: Deployment, sample: MetricSample) -> Deployment:
     """With one more sample of metrics."""
     return deployment.model_copy(update={"metrics": sample, "metric_samples": added(deployment.metric_samples, sample)})
@@ -285,7 +316,7 @@ def bounded(deployment: Deployment, most: int = MAX_TEXT_CHARACTERS) -> Deployme
     rollbacks = [_cut(each, most, "reason", "by", "error_message") for each in deployment.rollbacks]
     update: dict[str, Any] = {
         "stages": [_cut(each, most, "waits_for", "error_message") for each in deployment.stages],
-        "approvals": [_cut(each, most, "comment", "why") for each in deployment.approvals],
+        "approvals": [_cut(each, most, "comment", "why", "void") for each in deployment.approvals],
         "rollbacks": rollbacks,
     }
     if deployment.rollback is not None:

@@ -5,6 +5,7 @@ Deliberately not here: what a command does (``commands``), who may approve (``ap
 
 from collections.abc import Callable
 
+from workflows.bans import banned_words
 from workflows.contracts.deployments.commands import (
     Approve,
     CancelDeployment,
@@ -64,14 +65,35 @@ def rollback(state: State, command: RollbackCommand, now: int) -> str | None:
     return None
 
 
+def banned(state: State, command: RollbackCommand) -> str | None:
+    """What it would bring back is banned, as was looked up just now; None for what another CI has done already."""
+    if command.job_id is not None:
+        return None
+    target = state.target(command.to_version)
+    if command.to_version is None:
+        target = state.last_good or target
+    ban = next(
+        (ban for ban in state.progress.bans if target and ban.covers(target.version, target.git_commit_sha)), None
+    )
+    if target is None or ban is None:
+        return None
+    deployment = state.deployment
+    all_of_them = "" if command.to_version is not None else " So is all that was live before it."
+    return (
+        f"{banned_words(deployment.service_name, ban)}{all_of_them} To lift it and go back: `hybridci deploy rollback "
+        f"{deployment.deployment_id} --to-version {target.version} --lift-ban --reason …`."
+    )
+
+
 def resume(state: State, command: Resume, now: int) -> str | None:
-    """It is not paused, and waits for no commit."""
+    """It is not paused, waits for no commit, and nobody need say that it may be older."""
     if (ended := _ended(state)) is not None:
         return ended
     progress = state.progress
     paused = progress.phase is Phase.PAUSED
     without_commit = progress.phase is Phase.SOURCE and state.deployment.waits_for is not None
-    if not (paused or without_commit) or progress.resumed or state.interrupt is not None:
+    older = progress.phase is Phase.ORDER
+    if not (paused or without_commit or older) or progress.resumed or state.interrupt is not None:
         return f"{state.deployment.version} is not paused: it is {state.deployment.status} ({progress.phase})."
     return None
 

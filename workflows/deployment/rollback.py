@@ -27,9 +27,18 @@ _PATIENCE: Final = timedelta(minutes=1)
 
 
 def begin(
-    journal: Journal, target: LiveVersion | None, *, by: str, reason: str, automatic: bool, job_id: str | None = None
+    journal: Journal,
+    target: LiveVersion | None,
+    *,
+    by: str,
+    reason: str,
+    automatic: bool,
+    job_id: str | None = None,
+    ban: bool = True,
 ) -> None:
-    """Go to the phase that brings the target back. ``job_id``: another CI has done it already."""
+    """Go to the phase that brings the target back. ``job_id``: another CI has done it already. ``ban``: what it leaves
+    is banned.
+    """
     rollback = Rollback(
         environment=journal.state.environment.name,
         target_version=target.version if target else None,
@@ -37,6 +46,7 @@ def begin(
         reason=reason,
         by=by,
         automatic=automatic,
+        ban=ban,
         requested_at=now_ms(),
     )
     journal.change(record.rolling_back, rollback)

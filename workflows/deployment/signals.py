@@ -10,9 +10,10 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.types import EventType
+    from workflows.contracts.deployments.bans import BanTold
     from workflows.contracts.deployments.commands import ReportMetrics
     from workflows.contracts.deployments.environments import Granted, Reinstated, Superseded, Waiting, YieldRequested
-    from workflows.deployment import record
+    from workflows.deployment import banning, record
     from workflows.deployment.context import Context
     from workflows.deployment.inbox import InboxStep, Note, Signal, write
     from workflows.deployment.progress import Breach, Part, Phase
@@ -51,7 +52,7 @@ def _granted(state: State, grant: Granted, now: int) -> InboxStep | None:
     progress = state.progress
     if state.deployment.closed or not progress.in_line or grant.environment != state.environment.name:
         return None
-    if not _plausible(grant.fence, now):
+    if not _plausible(grant.fence, now) or grant.fence <= progress.left_fence:
         return None
     if progress.granted is None or progress.granted.fence < grant.fence:
         return InboxStep(state.noting(granted=grant))
@@ -91,6 +92,16 @@ def _reinstated(state: State, turn: Reinstated, now: int) -> InboxStep | None:
     return InboxStep(after, Note(EventType.DEPLOYMENT_REINSTATED, message=message))
 
 
+def _banned(state: State, told: BanTold, now: int) -> InboxStep | None:
+    waits = state.progress.phase.part is Part.LINE and state.interrupt is None
+    return InboxStep(state) if waits else None  # before the line and before each turn it looks by itself
+
+
+async def _look_for_ban(context: Context, before: State, told: BanTold) -> None:
+    """Whoever sends it is not believed."""
+    await banning.look(context)
+
+
 async def _tell_the_lock(context: Context, before: State, request: YieldRequested) -> None:
     await context.lock.hand_over(request.environment)
 
@@ -117,6 +128,13 @@ SIGNALS: Final = (
         model=Superseded,
         description="Another version took its place, in the line or live.",
         effect=_superseded,
+    ),
+    Signal(
+        name="banned",
+        model=BanTold,
+        description="Something of the service was banned: look whether it is this.",
+        effect=_banned,
+        then=_look_for_ban,
     ),
     Signal(
         name="reinstated",

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Concatenate, ParamSpec, Unpack
 
+from workflows.bans import under
 from workflows.contracts.deployments.commands import DeploymentInput, DeploymentResume
 from workflows.contracts.deployments.deployment import Deployment
 from workflows.contracts.deployments.environments import LiveVersion
@@ -68,6 +69,22 @@ class State:
         """Nobody's approval is missing for this environment: that was decided, not only counted."""
         stage = self.deployment.stage(self.environment.name)
         return self.environment.approval is None or (stage is not None and stage.approved_at is not None)
+
+    @property
+    def former(self) -> list[LiveVersion]:
+        """What was live before it, newest first, each deployment once: what it could go back to."""
+        grant = self.progress.granted
+        if grant is None or grant.previous is None:
+            return []
+        known = {each.deployment_id: each for each in [grant.previous, *grant.history]}
+        return [each for each in known.values() if each.deployment_id != self.identity]
+
+    @property
+    def last_good(self) -> LiveVersion | None:
+        """What to go back to when nobody names a version: the one before, or the last one before it that nobody has
+        banned.
+        """
+        return next((live for live in self.former if not under(self.progress.bans, live)), None)
 
     def target(self, to_version: str | None = None) -> LiveVersion | None:
         """The version to go back to: the one before, or a named one that was live."""

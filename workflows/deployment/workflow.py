@@ -76,6 +76,8 @@ class DeploymentWorkflow:
     async def _create(self, start: DeploymentInput) -> None:
         journal = self.context.journal
         journal.created_by(start)
+        if start.allow_older is not None:
+            journal.allowed_older(start)
         try:
             await journal.record()
         except ApplicationError as error:

@@ -5,6 +5,8 @@ Deliberately not here: what people may ask (``commands``), words (``words``), do
 (``workflow``).
 """
 
+from collections.abc import Sequence
+
 from workflows.contracts.audit.details import Details, LockFreed
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.audit.types import EventType
@@ -16,6 +18,7 @@ from workflows.contracts.deployments.environments import (
     Leave,
     Leaving,
     LiveVersion,
+    Order,
     Ticket,
     Yielded,
 )
@@ -41,10 +44,22 @@ def join(state: EnvironmentState, ticket: Ticket, now: int) -> EnvironmentStep:
     known = _ticket(state, ticket.deployment_id)
     if known is not None:
         kept = {"arrived_at": known.arrived_at, "frozen": known.frozen, "waits_for": known.waits_for}
-        return EnvironmentStep(_with_ticket(state, ticket.model_copy(update=kept)))
+        after = _with_ticket(state, ticket.model_copy(update=kept))
+        before = state.queue[: state.queue.index(known)] if ticket.order is not None else []
+        return _superseding(after, ticket, before, now)
     new = ticket.model_copy(update={"frozen": False, "waits_for": None})
-    older = state.queue if ticket.supersede is SupersedePolicy.OLDER else []
-    queue = [new] if older else [*state.queue, new]
+    return _superseding(changed(state, queue=[*state.queue, new]), ticket, state.queue, now)
+
+
+def _superseding(state: EnvironmentState, ticket: Ticket, before: Sequence[Ticket], now: int) -> EnvironmentStep:
+    """Of those that came before it, the older ones end. By order of arrival these are all; but none of which it knows
+    that it is itself the older one, and none of which it does not know, since both came at once: the later of both
+    turns looks.
+    """
+    if ticket.supersede is not SupersedePolicy.OLDER:
+        return EnvironmentStep(state)
+    order = ticket.order
+    older = [each for each in before if order is None or order.get(each.deployment_id, Order.OLDER) is not Order.OLDER]
     events = (
         words.event(
             state,
@@ -56,6 +71,8 @@ def join(state: EnvironmentState, ticket: Ticket, now: int) -> EnvironmentStep:
         for each in older
     )
     tells = (superseded(state, each.deployment_id, each.workflow_id, ticket) for each in older)
+    gone = {each.deployment_id for each in older}
+    queue = [each for each in state.queue if each.deployment_id not in gone]
     return EnvironmentStep(changed(state, queue=queue), tuple(tells), tuple(events))
 
 

@@ -10,6 +10,8 @@ from typing import Any
 from workflows.contracts.audit import details
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.deployments.environments import (
+    MAX_AHEAD,
+    Ahead,
     EnvironmentState,
     Granted,
     Holder,
@@ -71,15 +73,25 @@ def reinstated(state: EnvironmentState, version: LiveVersion, now: int) -> Envir
 
 
 def granted(state: EnvironmentState, holder: Holder) -> Tell:
-    """The holder's grant, as it is told."""
+    """The holder's grant, as it is told; with those that came before it, as far as they are kept."""
     message = Granted(
         environment=state.environment,
         fence=holder.fence,
         previous=state.live,
         history=state.history,
+        ahead=[_ahead(state, each) for each in state.queue if each.arrived_at < holder.arrived_at][:MAX_AHEAD],
         frozen=holder.frozen,
     )
     return Tell(holder.deployment_id, holder.workflow_id, message)
+
+
+def _ahead(state: EnvironmentState, ticket: Ticket) -> Ahead:
+    return Ahead(
+        deployment_id=ticket.deployment_id,
+        version=ticket.version,
+        git_commit_sha=ticket.git_commit_sha,
+        place=f"came before it and is in line for {state.environment}",
+    )
 
 
 def superseded(state: EnvironmentState, deployment_id: str, workflow_id: str, by: Ticket | Holder) -> Tell:

@@ -80,6 +80,7 @@ def _grant(state: EnvironmentState, ticket: Ticket, before: Holder | None, now: 
         since=now,
         over=before.deployment_id if before is not None else None,
         frozen=ticket.frozen,
+        arrived_at=ticket.arrived_at,
     )
     after = changed(without_ticket(state, ticket.deployment_id), holder=holder, fence=fence)
     text = f"{ticket.version} has its turn in {state.environment} (turn {fence})."

@@ -31,7 +31,8 @@ item is no counter: ``sweeps`` holds how far the sweeps are, in ``document``.
 ``environments`` (keys ``service_name``, ``environment``): one item per environment, with ``document`` and ``sequence``.
 
 ``services`` (keys ``group_name``, ``place``): in the group ``service#<name>`` an item for each version
-(``v0000000012``) and one, ``present``, for the present one; in the group ``all`` the present ones again, by name.
+(``v0000000012``) and one, ``present``, for the present one, and ``bans`` for what is banned of it, with its
+``revision``; in the group ``all`` the present ones again, by name.
 
 ``events`` (keys ``list_shard``, ``place``): the audit trail, each event as an entry in ``all``, ``service#…``,
 ``deployment#…``, ``job#…`` and ``agent#…``, by its time, with what lists are filtered by. A ``seen#<event_id>`` item
@@ -76,6 +77,7 @@ TYPE: Final = "job_type"
 QUEUE_COUNTER: Final = "queue"
 DEPLOYMENTS_COUNTER: Final = "deployments"
 PRESENT: Final = "present"
+BANS_PLACE: Final = "bans"
 RECORD_PLACE: Final = "record"
 SWEEP_COUNTER: Final = "sweeps"
 SEEN_PLACE: Final = "seen"
@@ -110,6 +112,8 @@ VERSION_FOLLOWS: Final = "#version = :before"
 """The service's present version is the one before this."""
 SERVICE_IS_NEW: Final = "attribute_not_exists(group_name)"
 """The service has no version yet."""
+BANS_ARE_NEW: Final = "attribute_not_exists(group_name)"
+"""Nothing of the service was ever banned."""
 EVENT_IS_NEW: Final = "attribute_not_exists(list_shard)"
 """The event is not kept yet."""
 NUMBER_FOLLOWS: Final = "#number = :before"

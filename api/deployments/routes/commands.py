@@ -24,7 +24,7 @@ from api.deployments.schemas import (
     RollbackRequest,
     deployment_json,
 )
-from api.deployments.service import command_deployment, report_metrics
+from api.deployments.service import command_deployment, lift_ban_of_target, report_metrics
 from api.http.accepted import ACCEPTED
 from api.http.answers import json_answer
 from api.http.bodies import json_body
@@ -79,7 +79,9 @@ async def rollback_deployment(
     origin: CommandOriginDep,
 ) -> Response:
     """At once, without queue and approval, to what was live before; then nothing rolls forward until it is released."""
-    return await _told(ports, deployment_id, origin, signed(RollbackCommand, request, origin))
+    command = signed(RollbackCommand, request, origin, without=frozenset({"lift_ban"}))
+    await lift_ban_of_target(ports, origin, deployment_id, request)
+    return await _told(ports, deployment_id, origin, command)
 
 
 @router.post("/resume", response_model=DeploymentOut, responses=ACCEPTED, summary="Go on after a pause")

@@ -12,7 +12,7 @@ from api.auth.origin import OriginDep
 from api.auth.reach import unseen, within
 from api.auth.resources import Resource
 from api.deployments.ports import DeploymentPortsDep
-from api.deployments.schemas import DeploymentOut, deployment_json
+from api.deployments.schemas import DeploymentOut, StartRequest, deployment_json
 from api.deployments.service import start_deployment
 from api.http.accepted import ACCEPTED
 from api.http.answers import PageQuery, Paging, json_answer, pending_headers
@@ -23,7 +23,6 @@ from workflows.contracts.audit.events import EventPage, EventQuery
 from workflows.contracts.deployments.deployment import (
     DeploymentPage,
     DeploymentQuery,
-    DeploymentRequest,
     DeploymentStatus,
 )
 from workflows.contracts.deployments.services import ServiceName
@@ -61,7 +60,7 @@ class DeploymentListQuery(ServiceDeploymentQuery):
     summary="Deploy a version",
 )
 async def create_deployment(
-    request: Annotated[DeploymentRequest, Depends(json_body(DeploymentRequest))],
+    request: Annotated[StartRequest, Depends(json_body(StartRequest))],
     ports: DeploymentPortsDep,
     origin: OriginDep,
     idempotency_key: IdempotencyKey = None,

@@ -32,6 +32,7 @@ CHAINS = {
         "retrieve_deployment", "deployment_stats", "deployment_count",
     ],
     "services": ["apply_service", "retrieve_service", "list_services"],
+    "bans": ["ban", "ban_left_version", "lift_ban", "retrieve_bans", "select_bans", "require_no_ban"],
     "environments": ["record_environment", "retrieve_environment", "list_environments"],
     "events": ["list_events"],
     "agents": [

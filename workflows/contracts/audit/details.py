@@ -253,6 +253,22 @@ class PolicyChangeDropped(Details):
     asked_by: str
 
 
+class VersionBanned(Details):
+    """What is banned, by name, by commit or by both; ``left``: the deployment whose rollback left it."""
+
+    TYPES = (EventType.SERVICE_VERSION_BANNED,)
+    banned_version: str | None = None
+    git_commit_sha: str | None = None
+    left: str | None = None
+
+
+class VersionUnbanned(Details):
+    """What was banned, and by whom."""
+
+    TYPES = (EventType.SERVICE_VERSION_UNBANNED,)
+    bans: list[dict[str, Any]]
+
+
 class AgentRegistered(Details):
     """What is new of it; ``from_pool``: where it was before."""
 
@@ -465,6 +481,7 @@ _ALL: Final = (
     DeploymentApproved, RollbackRequested, RollbackFailed, StageRecorded,
     TurnGranted, VersionReinstated, YieldAsked, LockFreed, FreezeEnded,
     ServiceApplied, PolicyChanged, PolicyChangeRequested, PolicyChangeRejected, PolicyChangeDropped,
+    VersionBanned, VersionUnbanned,
     AgentRegistered, AgentRelabelled, AgentPaused, PoolScaled, PoolKeysPinned, TaskAsked,
     CredentialIssued, CredentialClaimed, CredentialRotated, CredentialRevoked,
     WorkflowStuck, WorkflowRecovered, WorkflowRepaired, StorageSwept,

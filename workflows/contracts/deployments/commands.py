@@ -7,7 +7,7 @@ a signal. Every refusal is InvalidState (not now) or ValidationFailed, says why,
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StrictBool, StringConstraints
 
 from workflows.contracts.base import Tolerant
 from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest, Version
@@ -27,6 +27,7 @@ class DeploymentInput(Tolerant, Provable):
     """The argument of ``DeploymentWorkflow``. ``resume`` is set only by continue-as-new.
 
     ``parties``: who is behind it, as the API knows; None when it was started without it, or before persons were known.
+    ``allow_older``: why its commit may be older than what is live or ahead.
     """
 
     deployment_id: str
@@ -39,6 +40,7 @@ class DeploymentInput(Tolerant, Provable):
     key_id: str | None = None
     fingerprint: str | None = None
     parties: Parties | None = None
+    allow_older: Why | None = Field(default=None, exclude_if=lambda reason: reason is None)
     resume: "DeploymentResume | None" = None
 
     def who(self) -> Who:
@@ -75,11 +77,15 @@ class Reject(Named):
 
 
 class RollbackCommand(Named):
-    """``rollback``: to the last live version, or to one that was live. ``job_id``: another CI has done it already."""
+    """``rollback``: to the last live version, or to one that was live. ``job_id``: another CI has done it already.
+
+    ``ban``: what it leaves is banned.
+    """
 
     reason: Why
     to_version: Version | None = None
     job_id: Annotated[Line, StringConstraints(min_length=1, max_length=256)] | None = None
+    ban: StrictBool = Field(default=True, exclude_if=lambda ban: ban)
 
 
 class Resume(Named):

@@ -12,6 +12,7 @@ from pydantic import Field, StringConstraints
 
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.base import Frozen, Tolerant
+from workflows.contracts.deployments.relations import Relation
 from workflows.contracts.deployments.services import ServiceName, ServiceSpec
 from workflows.contracts.fields import CommitSha, GitRef, Millis, Prose, ShortLine
 from workflows.contracts.identity.people import GitPeople, Parties, Vouched
@@ -91,9 +92,10 @@ class DeploymentRequest(Frozen):
 class Approval(Tolerant):
     """One entry of the approval trail.
 
-    ``counts``: as last judged; ``why`` not, or what is to be known of it. ``verified``: the API vouches for who gave
-    it; None for one that was given before that was asked, which is kept as it was given. ``self_approval``: whoever
-    started the deployment gave it. ``groups``: those of the policy to which the person belongs.
+    ``counts``: as last judged; ``why`` not, or what is to be known of it. ``void``: why it counts no more whatever else
+    holds: what it was given for has changed. ``verified``: the API vouches for who gave it; None for one that was given
+    before that was asked, which is kept as it was given. ``self_approval``: whoever started the deployment gave it.
+    ``groups``: those of the policy to which the person belongs.
     """
 
     environment: str
@@ -106,6 +108,7 @@ class Approval(Tolerant):
     vouched: Vouched | None = None
     person: str | None = None
     verified: bool | None = None
+    void: str | None = Field(default=None, exclude_if=lambda void: void is None)
     counts: bool = True
     why: str | None = None
     self_approval: bool = False
@@ -161,7 +164,9 @@ class Timing(Tolerant):
 
 
 class Rollback(Tolerant):
-    """A rollback: to what, why, by whom, how far. ``automatic``: not asked for by a person."""
+    """A rollback: to what, why, by whom, how far. ``automatic``: not asked for by a person. ``ban``: it bans what it
+    leaves.
+    """
 
     environment: str
     target_version: str | None = None
@@ -169,6 +174,7 @@ class Rollback(Tolerant):
     reason: str
     by: str
     automatic: bool = False
+    ban: bool = Field(default=True, exclude_if=lambda ban: ban)
     status: RollbackStatus = RollbackStatus.RUNNING
     requested_at: Millis
     completed_at: Millis | None = None
@@ -207,6 +213,8 @@ class Deployment(Tolerant):
     creating request. ``start_doubt``: why nobody knows who started it; None when the API says so, and for those of
     before that was asked. ``git_people``: whom its commit names, as agents found it in git; more than one only where
     they do not agree. ``timings``: of the jobs before its environments, by phase. ``started_at``: of the first one.
+    ``allow_older``: why its commit may be older than what is there. ``relations``: how it stands to what was live or
+    ahead where it came.
     """
 
     deployment_id: str
@@ -249,17 +257,20 @@ class Deployment(Tolerant):
     created_by: str = ""
     parties: Parties | None = None
     start_doubt: str | None = Field(default=None, exclude_if=lambda doubt: doubt is None)
+    allow_older: str | None = Field(default=None, exclude_if=lambda reason: reason is None)
+    relations: list[Relation] = Field(default_factory=list[Relation], exclude_if=lambda relations: not relations)
     git_people: list[GitPeople] = Field(default_factory=list[GitPeople], exclude_if=lambda people: not people)
     fingerprint: str | None = None
     sequence: int = 0
 
     @property
     def remarks(self) -> list[str]:
-        """What is to be known of its start and of the approvals that count, in short."""
+        """What is to be known of its start, of the approvals that count, and of its commit's order, in short."""
         given = [each for each in self.approvals if each.counts and each.decision is Decision.APPROVE]
         said = [] if self.start_doubt is None else ["started unverified"]
         said += ["self-approved"] if any(each.self_approval for each in given) else []
-        return [*said, "approved unverified"] if any(each.verified is False for each in given) else said
+        said += ["approved unverified"] if any(each.verified is False for each in given) else []
+        return said + list(dict.fromkeys(each.remark for each in self.relations if each.remark is not None))
 
     def summary(self) -> DeploymentSummary:
         """The short form that lists show."""

@@ -17,15 +17,38 @@ from workflows.contracts.who import Named
 
 MAX_HISTORY: Final = 50
 """How many versions that were live an environment remembers: the targets of a rollback."""
+MAX_AHEAD: Final = 8
+"""Of how many that came before it a deployment is told with its turn."""
 Why = Annotated[Prose, StringConstraints(min_length=1, max_length=1024), NotBlank]
 PerhapsWhy = Annotated[Prose, StringConstraints(max_length=1024)]
+
+
+class Order(StrEnum):
+    """How one commit stands to another."""
+
+    SAME = "same"
+    NEWER = "newer"  # the other one is its ancestor
+    OLDER = "older"  # it is an ancestor of the other one
+    DIVERGED = "diverged"  # neither: a hotfix branch
+    UNKNOWN = "unknown"  # nobody could tell
+
+
+class Ahead(Tolerant):
+    """A version that is live, being rolled out, or in line before another one. ``place`` says which, in words."""
+
+    deployment_id: str
+    version: str
+    git_commit_sha: str
+    place: str
 
 
 class Ticket(Tolerant):
     """A deployment's place in the line of an environment. ``ready``: it has its approvals and could go.
 
-    ``override_freeze``: somebody said why it must not wait for a freeze. ``waits_for`` (the reason it was told) and
-    ``frozen`` (it had to wait for a freeze) are set by the environment; what a ``join`` says of them is ignored.
+    ``order``: how its commit stands to those of others that were there when it was asked, by deployment; None from a
+    version that asked nobody. ``override_freeze``: somebody said why it must not wait for a freeze. ``waits_for`` (the
+    reason it was told) and ``frozen`` (it had to wait for a freeze) are set by the environment; what a ``join`` says of
+    them is ignored.
     """
 
     deployment_id: str
@@ -36,6 +59,7 @@ class Ticket(Tolerant):
     ready: bool = False
     final: bool = Field(default=False, description="In this environment the version becomes live.")
     supersede: SupersedePolicy = SupersedePolicy.NONE
+    order: dict[str, Order] | None = Field(default=None, exclude_if=lambda order: order is None)
     freeze_windows: list[FreezeWindow] = Field(default_factory=list[FreezeWindow])
     override_freeze: bool = False
     waits_for: str | None = None
@@ -55,7 +79,8 @@ class LiveVersion(Tolerant):
 class Holder(Tolerant):
     """Who holds the environment. ``live``: its rollout is over; it keeps the lock so that it can roll back at once, and
     yields it to the next one. ``over``: the live deployment that yielded to it, whose turn comes back when this one is
-    gone. ``frozen``: it had to wait for a freeze.
+    gone. ``frozen``: it had to wait for a freeze. ``arrived_at``: when it joined the line; 0 for one of before that was
+    kept.
     """
 
     deployment_id: str
@@ -68,6 +93,7 @@ class Holder(Tolerant):
     git_commit_sha: str = ""
     over: str | None = None
     frozen: bool = False
+    arrived_at: Millis = Field(default=0, exclude_if=lambda at: at == 0)
 
 
 class Hold(Tolerant):
@@ -184,13 +210,15 @@ class SignalEnvironment(Tolerant):
 class Granted(Tolerant):
     """Signal ``granted``: the environment is yours. ``previous`` is what is live there now.
 
-    ``frozen``: it had to wait for a freeze to end, so what was checked before is stale.
+    ``ahead``: who came before it and still waits. ``frozen``: it had to wait for a freeze to end, so what was checked
+    before is stale.
     """
 
     environment: str
     fence: int
     previous: LiveVersion | None = None
     history: list[LiveVersion] = Field(default_factory=list[LiveVersion])
+    ahead: list[Ahead] = Field(default_factory=list[Ahead], exclude_if=lambda ahead: not ahead)
     frozen: bool = False
 
 

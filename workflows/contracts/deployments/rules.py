@@ -117,3 +117,10 @@ class SupersedePolicy(StrEnum):
 
     NONE = "none"  # all are rolled out, in order of arrival
     OLDER = "older"  # the older ones that wait end as superseded
+
+
+class OlderCommits(StrEnum):
+    """What becomes of a deployment whose commit is an ancestor of what is live or ahead of it in an environment."""
+
+    SUPERSEDE = "supersede"  # it ends as superseded
+    ASK = "ask"  # it waits for a person, who is told what is newer

@@ -15,6 +15,7 @@ from workflows.contracts.deployments.rules import (
     ApprovalPolicy,
     FreezeWindow,
     HealthCheck,
+    OlderCommits,
     RollbackSteps,
     Rollout,
     SupersedePolicy,
@@ -78,6 +79,9 @@ class Environment(JobDefinition):
     verification: Verification | None = None
     rollback: RollbackSteps | None = None
     supersede: SupersedePolicy = SupersedePolicy.NONE
+    older_commits: OlderCommits = Field(
+        default=OlderCommits.SUPERSEDE, exclude_if=lambda rule: rule is OlderCommits.SUPERSEDE
+    )
     freeze_windows: list[FreezeWindow] = Field(default_factory=list[FreezeWindow], max_length=50)
 
     @model_validator(mode="after")
@@ -120,6 +124,9 @@ class EnvironmentPolicy(Frozen):
     verification: Verification | None = None
     rollback: RollbackSteps | None = None
     supersede: SupersedePolicy = SupersedePolicy.NONE
+    older_commits: OlderCommits = Field(
+        default=OlderCommits.SUPERSEDE, exclude_if=lambda rule: rule is OlderCommits.SUPERSEDE
+    )
     freeze_windows: list[FreezeWindow] = Field(default_factory=list[FreezeWindow], max_length=50)
 
 

@@ -29,4 +29,5 @@ async def run(context: Context) -> None:
         return
     await journal.record()
     await context.lock.leave(Leave(deployment_id=state.identity, how=Leaving.DEPLOYED))
-    journal.move(Phase.JOIN, stage=context.state.progress.stage + 1, override_freeze=False)
+    following = context.state.progress.stage + 1
+    journal.move(Phase.JOIN, stage=following, override_freeze=False, order=None, seen=[], accepted=[], left_fence=0)

@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.errors import ErrorCode
     from workflows.contracts.who import Who
     from workflows.deployment import record
+    from workflows.deployment.banning import ban_left, heeds
     from workflows.deployment.context import Context
     from workflows.deployment.endings import end
     from workflows.deployment.job_specs import rollback_job
@@ -64,6 +65,8 @@ async def _back(context: Context, by: str, reason: str) -> None:
     short = deployment.cause if rollback is not None and rollback.automatic else reason
     hold = Hold(by=by, reason=f"rolled back from {deployment.version}: {short}"[:1000], at=now_ms())
     journal.change(record.rolled_back, now_ms())
+    if rollback is not None and heeds("once-back"):
+        await ban_left(context, rollback, target)
     version = target.version if target is not None else "nothing known"
     journal.note(EventType.DEPLOYMENT_ROLLED_BACK, Who.itself(by), reason=reason, message=f"{version} is live again")
     await end(context, Leave(deployment_id=state.identity, how=Leaving.ROLLED_BACK, live=live, hold=hold))

@@ -12,6 +12,7 @@ from api.cli.client.connection import USAGE, CliError
 from api.cli.client.http import DEPLOYMENTS, ApiClient
 from api.cli.client.submit import parse_pairs
 from api.cli.commands.common import All, AsJson, Cursor, DataDir, Limit, example, open_api, sub_app
+from api.cli.commands.deployments import bans as deploy_bans
 from api.cli.commands.deployments import steering as deploy_steering
 from api.cli.commands.deployments.lookup import DeploymentArgument, can_roll_back, find_deployment, is_on_its_way
 from api.cli.commands.deployments.output import print_deployment, print_events, show_deployments
@@ -36,6 +37,7 @@ from workflows.contracts.repairs import Kind
 
 app = sub_app("Deploy versions of services, watch them, approve them, roll them back.")
 app.add_typer(deploy_steering.app)
+app.add_typer(deploy_bans.app)
 
 Watch = Annotated[bool, typer.Option("--watch", help="Watch it until it is live or has ended; exit 0 for live.")]
 
@@ -44,6 +46,7 @@ Watch = Annotated[bool, typer.Option("--watch", help="Watch it until it is live 
     epilog=example(
         "hybridci deploy start checkout --version 1.4.2 --watch",
         "hybridci deploy start checkout --version 1.4.2 --sha 9f1c… --author ann@example.com",
+        'hybridci deploy start checkout --version 1.3.9 --sha 8e0b… --allow-older --reason "1.4 waits for the law"',
     )
 )
 def start(
@@ -60,15 +63,24 @@ def start(
     message: Annotated[str | None, typer.Option(help="Default: the commit's message.")] = None,
     metadata: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Kept with it.")] = None,
     idempotency_key: Annotated[str | None, typer.Option(help="The same key returns the same deployment.")] = None,
+    allow_older: Annotated[
+        bool, typer.Option("--allow-older", help="Go on though its commit is older than what is there; with --reason.")
+    ] = False,
+    lift_ban: Annotated[bool, typer.Option("--lift-ban", help="Lift its ban, if it is banned; with --reason.")] = False,
+    reason: Annotated[str | None, typer.Option(help="Why, for --allow-older and --lift-ban.")] = None,
     watch: Watch = False,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
     """Start the deployment of one commit of a service, as its environments are defined now."""
     options = SourceOptions(repo=repo, sha=sha, ref=ref, author=author, message=message)
+    on_purpose = {"allow_older": allow_older, "lift_ban": lift_ban}
+    if any(on_purpose.values()) != (reason is not None):
+        raise CliError("--allow-older and --lift-ban need --reason, and --reason is for them only.", USAGE)
     with open_api(data_dir) as api:
         fields = git_fields(options, lambda: _repository(api, service), warn=lambda text: note(f"Warning: {text}"))
         body = {"service_name": service, "version": version, **fields}
+        body |= {name: {"reason": reason} for name, wanted in on_purpose.items() if wanted}
         if metadata:
             body["metadata"] = parse_pairs(metadata, "--metadata")
         record: Any = api.create(DEPLOYMENTS, body, idempotency_key=idempotency_key)

@@ -10,7 +10,7 @@ from typing import Any, Final
 from api.cli.client.http import SERVICES, ApiClient, ApiRefused
 from api.cli.commands.common import tell_more
 from api.cli.commands.deployments.advice import find_failure, next_steps, print_failure
-from api.cli.commands.deployments.view import in_git, rollback_words, shortened, state, way_rows
+from api.cli.commands.deployments.view import commit_order, in_git, rollback_words, shortened, state, way_rows
 from api.cli.output import Column, age, clock, print_fields, print_json, print_table, say, span
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.deployments.deployment import Decision, Deployment, DeploymentSummary, MetricSample
@@ -168,6 +168,8 @@ def _print_facts(deployment: Deployment, api: ApiClient) -> None:
             ("Message", _first_line(deployment.git_commit_message)),
             ("Repository", deployment.git_repo),
             ("Created", f"{moment(deployment.created_at)}{by}"),
+            ("Order", commit_order(deployment)),
+            ("Older allowed", deployment.allow_older),
             ("Unverified", doubt and f"nobody knows who started it: {doubt}"),
             ("Live", moment(deployment.live_at)),
             ("Ended", moment(deployment.completed_at)),

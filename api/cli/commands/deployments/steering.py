@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from api.cli.client.connection import USAGE, CliError
 from api.cli.client.http import ApiClient
 from api.cli.commands.common import AsJson, DataDir, example, open_api, sub_app
 from api.cli.commands.deployments.lookup import (
@@ -104,6 +105,12 @@ def rollback(
     reason: Why,
     to_version: Annotated[str | None, typer.Option(help="A version that was live. Default: the last one.")] = None,
     job_id: Annotated[str | None, typer.Option(help="Done already, by this job of another CI or by hand.")] = None,
+    no_ban: Annotated[
+        bool, typer.Option("--no-ban", help="Do not ban what is left: nothing else keeps it from coming back.")
+    ] = False,
+    lift_ban: Annotated[
+        bool, typer.Option("--lift-ban", help="Lift the ban of --to-version, if it is banned.")
+    ] = False,
     by: As = None,
     watch_it: Annotated[
         bool, typer.Option("--watch", help="Watch it to its end; exit 0 when it is rolled back.")
@@ -111,8 +118,11 @@ def rollback(
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Bring the version before back, at once: no approval, no queue. Sets a hold."""
-    body = {"reason": reason, "to_version": to_version, "job_id": job_id, "by": by}
+    """Bring the version before back, at once: no approval, no queue. Sets a hold, and bans what is left."""
+    if lift_ban and to_version is None:
+        raise CliError("--lift-ban needs --to-version, the version whose ban is lifted.", USAGE)
+    body: dict[str, Any] = {"reason": reason, "to_version": to_version, "job_id": job_id, "by": by}
+    body |= {"ban": False if no_ban else None, "lift_ban": True if lift_ban else None}
     with open_api(data_dir) as api:
         record = command_deployment(api, find_deployment(api, deployment, prefer=can_roll_back), "rollback", body)
         if watch_it:
@@ -124,7 +134,7 @@ def rollback(
 def resume(
     deployment: DeploymentArgument, reason: Why, by: As = None, as_json: AsJson = False, data_dir: DataDir = None
 ) -> None:
-    """Go on where verification could not tell, or look again for a commit that was not on its branch."""
+    """Go on where verification could not tell, where a commit is older, or once a commit is on its branch."""
     with open_api(data_dir) as api:
         record = command_deployment(
             api, find_deployment(api, deployment, prefer=is_on_its_way), "resume", {"reason": reason, "by": by}

@@ -101,6 +101,16 @@ def in_git(deployment: Deployment) -> str | None:
     return "; an agent says otherwise: ".join(told) or None
 
 
+def commit_order(deployment: Deployment) -> str | None:
+    """How its commit stands to what was live or ahead where it came, where that is not as it should be."""
+    told = [
+        f"{each.environment}: {each.remark}, which {each.place}" + (f" ({each.why})" if each.why else "")
+        for each in deployment.relations
+        if each.remark is not None
+    ]
+    return "; ".join(told) or None
+
+
 def rollback_words(rollback: Rollback) -> str:
     """To what, how far, by whom, and why in short."""
     by = "automatically" if rollback.automatic else f"by {rollback.by}"

@@ -29,7 +29,7 @@ def stores() -> Stores:
 
 
 def reader_of(stores: Stores) -> DeploymentReader:
-    return DeploymentReader(stores.deployments, stores.services, stores.environments, stores.events)
+    return DeploymentReader(stores.deployments, stores.services, stores.environments, stores.events, bans=stores.bans)
 
 
 class TestDeploymentCreation:
@@ -166,7 +166,7 @@ class TestDeploymentReader:
 
     async def test_stores_that_are_down_are_unavailable_everywhere(self) -> None:
         down: Any = Down()
-        reader = DeploymentReader(down, down, down, down)
+        reader = DeploymentReader(down, down, down, down, bans=down)
         calls = [
             reader.get("x"),
             reader.list(DeploymentQuery()),

@@ -41,7 +41,7 @@ async def _stored(stores: Stores, status: str) -> Deployment:
 
 
 async def _reconcile(stores: Stores, workflows: FakeDeploymentWorkflows, now: int = NOW) -> ReconcileResult:
-    reader = DeploymentReader(stores.deployments, stores.services, stores.environments, stores.events)
+    reader = DeploymentReader(stores.deployments, stores.services, stores.environments, stores.events, bans=stores.bans)
     writer = DeploymentWriter(stores.deployments)
     return await DeploymentReconciler(reader, writer, workflows, lambda: now).run(lambda checked: None)
 

@@ -39,7 +39,7 @@ TAKEN_IN: Mapping[str, set[Phase]] = {
     "approve": {Phase.APPROVAL},
     "reject": {Phase.APPROVAL},
     "rollback": set(Phase) - {Phase.ROLLBACK},
-    "resume": {Phase.PAUSED},
+    "resume": {Phase.PAUSED, Phase.ORDER},
     "cancel": set(Phase) - {Phase.LIVE, Phase.ROLLBACK},
     "override_freeze": LINE,
     "record_stage": set(),

@@ -120,6 +120,14 @@ def test_a_rollout_stops_wherever_one_of_both_stops() -> None:
     assert kept({"rollout": {"percent": [10, 100], "pause_seconds": 60}}, {}).rollout.percent == [10, 100]
 
 
+def test_whether_older_commits_are_asked_about_is_the_policys_word() -> None:
+    assert kept({"older_commits": "ask"}, {}).older_commits == "ask"
+    assert kept({"older_commits": "ask"}, {"older_commits": "ask"}).older_commits == "ask"
+    assert kept({}, {}).older_commits == "supersede"
+    assert refused({}, {"older_commits": "ask"}) == ["older_commits"]
+    assert "older_commits" not in kept({}, {}).model_dump(), "an older worker reads the rest"
+
+
 def test_the_policys_rollback_and_order_in_line_are_taken() -> None:
     environment = kept({"rollback": BACK, "supersede": "older"}, {})
     assert environment.rollback is not None

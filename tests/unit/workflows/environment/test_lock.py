@@ -12,6 +12,7 @@ from workflows.contracts.deployments.environments import (
     Leave,
     Leaving,
     LiveVersion,
+    Order,
     ReleaseCommand,
     UnfreezeCommand,
     Waiting,
@@ -69,6 +70,53 @@ def test_newer_ones_supersede_those_who_wait_but_not_the_holder() -> None:
     assert step.state.holder == state.holder
     again = lock.join(step.state, ticket("d", supersede=SupersedePolicy.OLDER), NOW)
     assert (again.state, again.tells) == (step.state, ())
+
+
+@pytest.mark.parametrize(
+    ("order", "gone"),
+    [
+        ({"b": Order.NEWER, "c": Order.NEWER}, ["b", "c"]),
+        ({"b": Order.OLDER, "c": Order.NEWER}, ["c"]),
+        ({"b": Order.DIVERGED, "c": Order.UNKNOWN}, ["b", "c"]),
+        ({"b": Order.SAME, "c": Order.OLDER}, ["b"]),
+        ({"b": Order.NEWER}, ["b"]),  # nobody was asked of c: it joined at the same moment
+        ({}, []),
+    ],
+)
+def test_who_joins_supersedes_none_that_is_newer_and_none_that_it_does_not_know(
+    order: dict[str, Order], gone: list[str]
+) -> None:
+    state = holding("a")
+    for name in ("b", "c"):
+        state = lock.join(state, ticket(name, ready=name == "c"), NOW).state
+    step = lock.join(state, ticket("d", supersede=SupersedePolicy.OLDER, order=order), NOW)
+    assert told(step) == [(name, "Superseded") for name in gone]
+    left = [name for name in ("b", "c") if name not in gone]
+    assert [each.deployment_id for each in step.state.queue] == [*left, "d"]
+
+
+def test_what_is_found_out_later_supersedes_those_that_came_before_and_no_others() -> None:
+    state = holding("a")
+    for name in ("b", "c", "d"):
+        state = lock.join(state, ticket(name, ready=False), NOW).state
+    order = {"b": Order.NEWER, "d": Order.NEWER}
+    step = lock.join(state, ticket("c", supersede=SupersedePolicy.OLDER, order=order), NOW)
+    assert told(step) == [("b", "Superseded")]
+    assert [each.deployment_id for each in step.state.queue] == ["c", "d"]
+
+
+def test_with_its_turn_a_deployment_is_told_who_came_before_it_and_still_waits() -> None:
+    state = EMPTY
+    for at, name in enumerate(("a", "b", "c")):
+        early = ticket(name, ready=False).model_copy(update={"arrived_at": NOW + at})
+        state = lock.join(state, early, NOW + at).state
+    ready = ticket("b").model_copy(update={"arrived_at": NOW + 9})
+    step = settled(lock.join(state, ready, NOW + 9))
+    message = step.tells[0].message
+    assert isinstance(message, Granted)
+    assert [each.deployment_id for each in message.ahead] == ["a"]
+    again = lock.grant_again(step.state, "b")
+    assert again.tells == step.tells[:1]
 
 
 def test_a_live_version_hands_over_and_gets_its_turn_back() -> None:

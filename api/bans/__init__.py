@@ -1,0 +1,1 @@
+"""Bans of versions and commits of a service."""
