@@ -15,9 +15,9 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from api.accepted import shown
+from api.webhooks.decisions import Planned
 from api.webhooks.manifest import ActionName
 from api.webhooks.outcomes import Acting, ActionResult, ActionStatus, Effects
-from api.webhooks.rules import Planned
 from workflows.contracts.accepted import Accepted
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.deployments.commands import Approve, RecordStage, Reject, ReportMetrics, RollbackCommand

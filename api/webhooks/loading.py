@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 from pydantic import ValidationError
 
 from api.webhooks.expressions import BadExpression, Expression, compile_expression
+from api.webhooks.facts import FACT_NAMES, TriggerFacts
 from api.webhooks.manifest import Manifest, RepositoryLookup, Rule
 from workflows.contracts.errors import field_errors
 from workflows.yaml_text import UnreadableYaml, yaml_file_to_json, yaml_to_json
@@ -49,7 +50,9 @@ class BadManifests(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class CompiledRule:
-    """A rule whose expressions are ready. ``service`` finds by name, ``repository`` and ``branch`` by repository."""
+    """A rule whose expressions are ready. ``service`` finds by name, ``repository`` and ``branch`` by repository.
+    ``facts`` are those of its trigger.
+    """
 
     rule: Rule
     index: int
@@ -60,6 +63,8 @@ class CompiledRule:
     repository: tuple[Expression, ...]
     branch: Expression | None
     values: Mapping[str, Template]
+    needs: tuple[Expression, ...] = ()
+    facts: Mapping[str, Expression] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +191,15 @@ class _Compiler:
             ),
             branch=self._optional(lookup.branch if lookup else None, f"{path}.service.branch", items),
             values={name: self._template(value, f"{path}.with.{name}", names) for name, value in rule.values.items()},
+            needs=tuple(
+                self._expression(text, f"{path}.needs.{number}", EVENT_NAMES) for number, text in enumerate(rule.needs)
+            ),
+            facts=None if rule.trigger is None else self._facts(rule.trigger, f"{path}.trigger", items),
         )
+
+    def _facts(self, trigger: TriggerFacts, path: str, names: frozenset[str]) -> dict[str, Expression]:
+        texts: list[tuple[str, str | None]] = [(name, getattr(trigger, name)) for name in FACT_NAMES]
+        return {name: self._expression(text, f"{path}.{name}", names) for name, text in texts if text is not None}
 
     def _template(self, value: Any, path: str, names: frozenset[str], depth: int = 0) -> Template:
         if depth > _MAX_DEPTH:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
+from api.webhooks.facts import TriggerFacts
 from workflows.contracts.base import Frozen
 from workflows.contracts.deployments.commands import Approve, RecordStage, Reject, ReportMetrics, RollbackCommand
 from workflows.contracts.deployments.deployment import DeploymentRequest
@@ -176,16 +177,19 @@ class RepositoryLookup(Frozen):
 class Rule(Frozen):
     """One line of the list: the first rule that matches decides.
 
-    It matches when ``on`` holds the event (empty: any), ``when`` holds, ``each`` (a list, whose members are ``item``)
-    is not empty and ``service`` (a name, a list of names, or a repository) finds a service. ``key`` names what the
-    delivery is about: two deliveries with the same key act once.
+    It matches when ``on`` holds the event (empty: any), the payload has what it ``needs``, ``when`` holds, ``each`` (a
+    list, whose members are ``item``) is not empty and ``service`` (a name, a list of names, or a repository) finds a
+    service. ``trigger`` says what happened there: of each service its own triggers then say whether it starts. Without
+    it every service found is started. ``key`` names the event: two deliveries with the same key act once.
     """
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=128)]
     on: list[Text] = Field(default_factory=list[str], max_length=64)
+    needs: list[Expr] = Field(default_factory=list[str], max_length=16)
     when: Expr | None = None
     each: Expr | None = None
     service: Expr | RepositoryLookup | None = None
+    trigger: TriggerFacts | None = None
     key: Expr | None = None
     action: ActionName
     values: dict[str, Any] = Field(default_factory=dict[str, Any], alias="with")
@@ -205,6 +209,14 @@ class Rule(Frozen):
         if shape.service and self.service is None and not (shape.or_deployment and "deployment_id" in self.values):
             other = " (or with.deployment_id)" if shape.or_deployment else ""
             faults.append(f"service{other} is needed: {self.action} must know which one")
+        if self.trigger is not None and self.action is not ActionName.START_DEPLOYMENT:
+            faults.append("trigger is for start_deployment only")
+        if self.trigger is not None and not isinstance(self.service, RepositoryLookup):
+            faults.append("trigger needs service.repository: it judges the services of a repository")
+        elif (
+            self.trigger is not None and isinstance(self.service, RepositoryLookup) and self.service.branch is not None
+        ):
+            faults.append("service.branch and trigger exclude each other: write trigger.branch")
         if faults:
             raise ValueError("; ".join(faults))
         return self

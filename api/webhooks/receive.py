@@ -14,13 +14,14 @@ from typing import Any, Final, Self
 
 from api.http.errors import ApiError, ProblemCode
 from api.webhooks.actions import perform_all
+from api.webhooks.decisions import Delivery, RuleDecision
 from api.webhooks.deliveries import Deliveries, ServiceCache
 from api.webhooks.expressions import ExpressionFailed
 from api.webhooks.loading import Provider, load_providers
 from api.webhooks.outcomes import ActionResult, ActionStatus, Effects
 from api.webhooks.payloads import UnreadableBody, parse_payload, parse_query
 from api.webhooks.repositories import KnownService
-from api.webhooks.rules import Delivery, RuleDecision, concerns, decide, read_delivery
+from api.webhooks.rules import concerns, decide, read_delivery
 from api.webhooks.secrets import WebhookSecrets, secret_variable
 from api.webhooks.told import DeliveryTrail
 from api.webhooks.verify import NotGenuine, RawRequest, require_credentials, require_genuine

@@ -18,9 +18,9 @@ from api.cli.commands.common import AsJson, example, sub_app
 from api.cli.output import Column, note, print_fields, print_json, print_table, say
 
 if TYPE_CHECKING:
+    from api.webhooks.decisions import Delivery, RuleDecision
     from api.webhooks.loading import Provider
     from api.webhooks.repositories import KnownService
-    from api.webhooks.rules import Delivery, RuleDecision
 
 app = sub_app("Webhooks of other tools: which there are, and what they do.")
 _SEND_SECONDS: Final = 30.0

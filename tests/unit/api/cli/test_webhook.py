@@ -70,7 +70,7 @@ def test_given_services_are_looked_up() -> None:
     assert answered("test", "github", "--payload", PUSH, *shop)["actions"][0]["service"] == "shop"
     other = answered("test", "github", "--payload", PUSH, "--service", "shop=git@github.com:acme/shop.git#release")
     assert other["actions"] == []
-    assert "no registered service has the repository" in other["reason"]
+    assert "branch 'main' is not for it, but release" in other["reason"]
 
 
 @pytest.mark.parametrize(
