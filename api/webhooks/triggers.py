@@ -55,7 +55,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class TriggerVerdict:
     """Whether it starts, and why or why not. ``version`` None: that of the manifest. ``lacking``: ask first."""
 
     starts: bool
@@ -76,7 +76,7 @@ def triggers_of(service: KnownService) -> Triggers:
     return service.triggers or CAREFUL
 
 
-def judge(facts: Facts, service: KnownService, found: Found = NOTHING_FOUND) -> Verdict:
+def judge(facts: Facts, service: KnownService, found: Found = NOTHING_FOUND) -> TriggerVerdict:
     """The verdict."""
     triggers = triggers_of(service)
     try:
@@ -85,12 +85,14 @@ def judge(facts: Facts, service: KnownService, found: Found = NOTHING_FOUND) -> 
         lacking = _lacking_checks(facts, service, triggers, found)
         remark, asks = ("", False) if lacking else _paths(facts, triggers, found)
     except _No as no:
-        return Verdict(False, f"{service.name}: {no}")
+        return TriggerVerdict(False, f"{service.name}: {no}")
     if lacking:
-        return Verdict(True, f"{service.name}: its required checks are to be looked up.", version, Lacking.CHECKS)
+        return TriggerVerdict(
+            True, f"{service.name}: its required checks are to be looked up.", version, Lacking.CHECKS
+        )
     if asks:
-        return Verdict(True, f"{service.name}: an agent is to say which files changed.", version, Lacking.PATHS)
-    return Verdict(True, f"{service.name}: {_WHY[facts.type].format(**_words(facts))}{remark}", version)
+        return TriggerVerdict(True, f"{service.name}: an agent is to say which files changed.", version, Lacking.PATHS)
+    return TriggerVerdict(True, f"{service.name}: {_WHY[facts.type].format(**_words(facts))}{remark}", version)
 
 
 def branches_of(facts: Facts, service: KnownService) -> list[str]:
