@@ -67,6 +67,7 @@ from api.system.routes import repairs, summary
 from api.tasks import routes as tasks
 from api.temporal.connection import TemporalConnection
 from api.webhooks import routes as webhook_routes
+from api.webhooks.history import routes as webhook_deliveries
 from api.webhooks.receive import Webhooks
 from workflows.client.proving import Prover
 from workflows.version import product_version
@@ -95,6 +96,7 @@ _ROUTES: Final = (
     agent_io,
     tasks,
     storage,
+    webhook_deliveries,
     pools,  # before the agents, whose ids could be any word
     agents,
 )
@@ -142,6 +144,7 @@ def production_app(
         logs=stores.logs,
         artifacts=stores.artifacts,
         storage=stores.storage,
+        webhook_deliveries=stores.deliveries,
         temporal=temporal.job_client,
         deploying=temporal.deployment_client,
         repairing=temporal.repair_client,

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from api.webhooks.facts import Facts
 from api.webhooks.manifest import ActionName
 from api.webhooks.repositories import KnownService
-from api.webhooks.triggers import Lacking
+from api.webhooks.triggering.facts import Facts
+from api.webhooks.triggering.triggers import Lacking
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class Judged:
     repository: str
     why: str
     lacking: Lacking | None = None
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True)

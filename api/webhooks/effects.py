@@ -9,7 +9,7 @@ from api.auth.principal import Principal
 from api.auth.vouching import Giver
 from api.deployments.service import command_deployment, command_environment, report_metrics, start_deployment
 from api.jobs.service import submit_one
-from api.temporal.recorded import seen_deployment, seen_job
+from api.temporal.recorded import earlier_deployment, seen_deployment, seen_job
 from api.webhooks.outcomes import Acting
 from api.webhooks.ports import WebhookPorts
 from api.webhooks.repositories import KnownService, known_service
@@ -55,6 +55,15 @@ class ApiEffects:
         except Conflict:  # another delivery of the same key said it in other words
             return (await seen_deployment(self._ports, job_id_for_key(self.by, key))).record, True
         return started.deployment, started.replayed
+
+    async def deployment(self, deployment_id: str) -> Deployment:
+        """As it stands now."""
+        return (await seen_deployment(self._ports, _known(deployment_id))).record
+
+    async def started_with(self, key: str) -> Deployment | None:
+        """What was started with this key, if anything."""
+        known = await earlier_deployment(self._ports, job_id_for_key(self.by, key))
+        return None if known is None else known.record
 
     async def command(
         self, deployment_id: str, command: Approve | Reject | RollbackCommand | RecordStage, key: str

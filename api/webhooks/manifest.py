@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
-from api.webhooks.facts import TriggerFacts
+from api.webhooks.triggering.facts import TriggerFacts
 from workflows.contracts.base import Frozen
 from workflows.contracts.deployments.commands import Approve, RecordStage, Reject, ReportMetrics, RollbackCommand
 from workflows.contracts.deployments.deployment import DeploymentRequest
@@ -232,6 +232,7 @@ class AnswerShape(Frozen):
 class Manifest(Frozen):
     """One provider. ``docs`` tells an operator what to set up in the tool. ``people`` maps the tool's user ids to the
     names that approvals and authors are known by. ``form_field``: a form carries its JSON there.
+    ``sender``: who caused it, as the payload says; only shown.
     """
 
     name: ProviderName
@@ -240,6 +241,7 @@ class Manifest(Frozen):
     verify: Annotated[list[Scheme], BeforeValidator(_as_list), Field(min_length=1, max_length=4)]
     event: Expr
     delivery: Expr | None = None
+    sender: Expr | None = None
     form_field: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
     people: dict[str, str] = Field(default_factory=dict[str, str], max_length=10_000)
     rules: Annotated[list[Rule], Field(min_length=1, max_length=64)]

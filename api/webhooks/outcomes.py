@@ -71,6 +71,14 @@ class Effects(Protocol):
         """Start it once for this key; True when it was there."""
         ...
 
+    async def deployment(self, deployment_id: str) -> Deployment:
+        """As it stands now."""
+        ...
+
+    async def started_with(self, key: str) -> Deployment | None:
+        """What was started with this key, if anything."""
+        ...
+
     async def command(
         self, deployment_id: str, command: Approve | Reject | RollbackCommand | RecordStage, key: str
     ) -> Deployment:

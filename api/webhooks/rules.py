@@ -10,11 +10,11 @@ from typing import Any, Final, cast
 
 from api.webhooks.decisions import Considered, Delivery, Judged, PassedOver, Planned, RuleDecision
 from api.webhooks.expressions import Expression, ExpressionFailed
-from api.webhooks.facts import Facts
 from api.webhooks.loading import CompiledRule, Provider, Template
 from api.webhooks.manifest import ActionName, Scheme, TokenScheme
 from api.webhooks.repositories import KnownService, matching
-from api.webhooks.triggers import judge
+from api.webhooks.triggering.facts import Facts
+from api.webhooks.triggering.triggers import judge
 from workflows.contracts.identity.repositories import same_form
 
 MAX_ACTIONS: Final = 50

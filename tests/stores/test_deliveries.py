@@ -83,6 +83,7 @@ async def test_pages_go_on_and_cursors_belong_to_their_filters(deliveries: Deliv
         await deliveries.keep(make_delivery(f"d{number}", NOON + number), None)
     seen: list[str] = []
     cursor: str | None = None
+    last = ""
     while True:
         page = await deliveries.list(DeliveryQuery(limit=2, cursor=cursor))
         seen += [each.delivery_id for each in page.items]

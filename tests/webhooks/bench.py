@@ -78,13 +78,18 @@ class WebhookBench:
     client: httpx.AsyncClient
 
     async def register(
-        self, name: str = "shop", url: str = "https://github.com/acme/shop.git", ref: str | None = "main"
+        self,
+        name: str = "shop",
+        url: str = "https://github.com/acme/shop.git",
+        ref: str | None = "main",
+        triggers: dict[str, Any] | None = None,
     ) -> None:
         environments: list[dict[str, Any]] = [
             {"name": "staging", "external": True},
             {"name": "production", "external": True},
         ]
-        spec = ServiceSpec.model_validate({"git_repo": url, "git_ref": ref, "environments": environments})
+        fields = {"git_repo": url, "git_ref": ref, "environments": environments, "triggers": triggers}
+        spec = ServiceSpec.model_validate(fields)
         service = Service(name=name, version=1, spec=spec, created_at=1, updated_at=1)
         assert await self.stores.services.put(service, expected_version=None, events=[])
 
@@ -141,6 +146,7 @@ def memory_parts() -> tuple[FastAPI, WebhookBench]:
         logs=stores.logs,
         artifacts=stores.artifacts,
         storage=stores.storage,
+        webhook_deliveries=stores.deliveries,
         temporal=lambda: jobs,
         deploying=lambda: releases,
         repairing=FakeRepairs,

@@ -3,7 +3,7 @@
 Patterns know ``*`` (anything but ``/``), ``**`` (anything) and ``?`` (one sign but ``/``); everything else stands for
 itself, and the whole text must fit. Who leaves everything out gets the careful answer: a push to the service's branch
 starts a deployment, and nothing else does.
-Deliberately not here: judging an event by them (``api.webhooks.triggers``).
+Deliberately not here: judging an event by them (``api.webhooks.triggering.triggers``).
 """
 
 import re

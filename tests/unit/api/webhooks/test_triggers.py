@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from api.webhooks.facts import Facts, TriggerType
 from api.webhooks.repositories import KnownService
 from api.webhooks.rules import decide
-from api.webhooks.triggers import Found, Lacking, SeenCheck, judge
+from api.webhooks.triggering.facts import Facts, TriggerType
+from api.webhooks.triggering.triggers import Found, Lacking, SeenCheck, judge
 from tests.webhooks.captured import SHA, delivery_of, provider_of, shop
 from workflows.contracts.deployments.triggers import TagTrigger, Triggers
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from api.webhooks.facts import SUCCESS, Facts, TriggerType
-from api.webhooks.patterns import fits, parts_of
 from api.webhooks.repositories import KnownService
+from api.webhooks.triggering.facts import SUCCESS, Facts, TriggerType
+from api.webhooks.triggering.patterns import fits, parts_of
 from workflows.contracts.deployments.triggers import CAREFUL, TagTrigger, Triggers, filled
 
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
@@ -56,12 +56,15 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class TriggerVerdict:
-    """Whether it starts, and why or why not. ``version`` None: that of the manifest. ``lacking``: ask first."""
+    """Whether it starts, and why or why not. ``version`` None: that of the manifest. ``lacking``: ask first.
+    ``remark``: what is to be known of a start.
+    """
 
     starts: bool
     why: str
     version: str | None = None
     lacking: Lacking | None = None
+    remark: str = ""
 
 
 NOTHING_FOUND: Final = Found()
@@ -92,7 +95,8 @@ def judge(facts: Facts, service: KnownService, found: Found = NOTHING_FOUND) -> 
         )
     if asks:
         return TriggerVerdict(True, f"{service.name}: an agent is to say which files changed.", version, Lacking.PATHS)
-    return TriggerVerdict(True, f"{service.name}: {_WHY[facts.type].format(**_words(facts))}{remark}", version)
+    why = f"{service.name}: {_WHY[facts.type].format(**_words(facts))}{remark}"
+    return TriggerVerdict(True, why, version, remark=remark)
 
 
 def branches_of(facts: Facts, service: KnownService) -> list[str]:
