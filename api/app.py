@@ -67,6 +67,7 @@ from api.system.routes import repairs, summary
 from api.tasks import routes as tasks
 from api.temporal.connection import TemporalConnection
 from api.webhooks import routes as webhook_routes
+from api.webhooks.asking.catch_up import keep_catching_up
 from api.webhooks.history import routes as webhook_deliveries
 from api.webhooks.receive import Webhooks
 from workflows.client.proving import Prover
@@ -170,12 +171,13 @@ def production_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         connecting = asyncio.create_task(temporal.keep_trying())
+        catching_up = asyncio.create_task(keep_catching_up(parts))
         telling = asyncio.create_task(tell_policy(stores.events, parts.sign_in.policy, epoch_millis))
         try:
             async with fleet.running(), parts.compactor.running(stores.logs):
                 yield
         finally:
-            for task in (connecting, telling):
+            for task in (connecting, telling, catching_up):
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task

@@ -18,6 +18,7 @@ from api.accepted import shown
 from api.webhooks.decisions import Planned
 from api.webhooks.manifest import ActionName
 from api.webhooks.outcomes import Acting, ActionResult, ActionStatus, Effects
+from api.webhooks.triggering.facts import TriggerType
 from workflows.contracts.accepted import Accepted
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.deployments.commands import Approve, RecordStage, Reject, ReportMetrics, RollbackCommand
@@ -125,12 +126,25 @@ async def _start_job(effects: Effects, planned: Planned) -> ActionResult:
 
 async def _start_deployment(effects: Effects, planned: Planned) -> ActionResult:
     values = _fitted(planned)
+    if (known := await _caught_up(effects, planned)) is not None:
+        return _done(planned, known, "").model_copy(update={"replayed": True})
     committer = values.pop("git_committer", None)
     request = DeploymentRequest.model_validate({**values, "service_name": planned.service})
     deployment, replayed = await effects.start_deployment(request, planned.key, committer)
     remark = "" if planned.judged is None else planned.judged.remark
     message = f"Deployment of {deployment.service_name} {deployment.version} is started.{remark}"
     return _done(planned, deployment, message).model_copy(update={"replayed": replayed})
+
+
+async def _caught_up(effects: Effects, planned: Planned) -> Deployment | None:
+    """What was started for this head because its push was not told in time."""
+    judged = planned.judged
+    if judged is None or judged.facts.type is not TriggerType.PUSH or planned.service is None:
+        return None
+    triggers, facts = judged.service.triggers, judged.facts
+    if triggers is None or triggers.poll_seconds is None or facts.branch is None or facts.commit is None:
+        return None
+    return await effects.caught_up(planned.service, facts.branch, facts.commit)
 
 
 async def _approve(effects: Effects, planned: Planned) -> ActionResult:

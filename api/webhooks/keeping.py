@@ -69,6 +69,7 @@ def kept(
         last_at=at,
         repository=decision.repository,
         ref=None if facts is None else facts.tag or facts.branch or facts.ref,
+        commit=None if facts is None else facts.commit,
         sender=provider.sender_of(delivery.payload, delivery.headers, delivery.query),
         rule=decision.rule,
         outcome=outcome_of(results),

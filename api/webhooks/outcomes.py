@@ -75,6 +75,10 @@ class Effects(Protocol):
         """As it stands now."""
         ...
 
+    async def caught_up(self, service: str, branch: str, commit: str) -> Deployment | None:
+        """What was started for this head before its webhook came, as long as nothing newer was started."""
+        ...
+
     async def started_with(self, key: str) -> Deployment | None:
         """What was started with this key, if anything."""
         ...

@@ -63,6 +63,7 @@ class KeptDelivery(Tolerant):
     received: int = 1
     repository: str | None = None
     ref: str | None = None
+    commit: str | None = None
     sender: str | None = None
     rule: str | None = None
     outcome: DeliveryOutcome
