@@ -20,8 +20,10 @@ from api.webhooks.outcomes import ActionResult, Effects
 from api.webhooks.payloads import UnreadableBody
 from api.webhooks.receive import Around, Webhooks, again, read
 from workflows.contracts.deployments.deliveries import KeptDelivery
+from workflows.contracts.deployments.deployment import Deployment
 from workflows.contracts.errors import InvalidState
 
+_MOST_AGAIN: Final = 100
 _REPLAYED: Final = frozenset({ActionName.START_DEPLOYMENT, ActionName.START_JOB})
 
 
@@ -70,33 +72,30 @@ class Replay:
         """Do it, and keep what came of it. Raises Unavailable."""
         count = self._known.started_again + 1
         effects = self._around.effects
-        actions = [await self._as_replay(effects, each, start_again, count) for each in self.decision.actions]
+        actions = [await self._as_replay(effects, each, start_again) for each in self.decision.actions]
         results = await perform_all(effects, actions, again(self._known.delivery_id))
         log(self._provider, self._delivery, self.decision, results)
         await self._keep(results, count if start_again else self._known.started_again)
         return received(self._provider, self._delivery, self.decision, results, self._known.delivery_id)
 
-    async def _as_replay(self, effects: Effects, planned: Planned, start_again: bool, count: int) -> Planned:
+    async def _as_replay(self, effects: Effects, planned: Planned, start_again: bool) -> Planned:
         if planned.action not in _REPLAYED:
             said = f"{planned.action} is not replayed: whoever means it says it again, with their own rights"
             return replace(planned, problem=said)
         if planned.action is not ActionName.START_DEPLOYMENT or planned.problem is not None:
             return planned
-        keys = [_again_key(planned.key, number) for number in range(count - 1, -1, -1)]
-        for key in keys:
-            earlier = await effects.started_with(key)
-            if earlier is None:
-                continue
-            if not start_again:
-                return replace(planned, key=key)
-            if earlier.status.final:
-                return replace(planned, key=_again_key(planned.key, count))
-            said = (
-                f"{earlier.service_name} {earlier.version} is {earlier.status} (deployment {earlier.deployment_id}):"
-                " there is nothing to start again"
-            )
-            return replace(planned, problem=said)
-        return planned
+        number, last = await _last_start(effects, planned.key)
+        if last is None:
+            return planned
+        if not start_again:
+            return replace(planned, key=_again_key(planned.key, number))
+        if last.status.final:
+            return replace(planned, key=_again_key(planned.key, number + 1))
+        said = (
+            f"{last.service_name} {last.version} is {last.status} (deployment {last.deployment_id}): there is nothing"
+            " to start again"
+        )
+        return replace(planned, problem=said)
 
     async def _keep(self, results: Sequence[ActionResult], count: int) -> None:
         known, keeper = self._known, self._around.keeper
@@ -111,6 +110,19 @@ class Replay:
         )
         same = {"received": 0, "size": known.size, "body_kept": known.body_kept, "body_note": known.body_note}
         await keeper.keep(record.model_copy(update={**same, "started_again": count}), None)
+
+
+async def _last_start(effects: Effects, key: str) -> tuple[int, Deployment | None]:
+    """What this event has started last, and how often a person had it started again. The event is one, however many
+    deliveries told of it.
+    """
+    number, last = 0, await effects.started_with(key)
+    while last is not None and number < _MOST_AGAIN:
+        later = await effects.started_with(_again_key(key, number + 1))
+        if later is None:
+            break
+        number, last = number + 1, later
+    return number, last
 
 
 def _again_key(key: str, number: int) -> str:
