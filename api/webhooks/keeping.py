@@ -29,6 +29,7 @@ from workflows.contracts.deployments.deliveries import (
     NotStarted,
 )
 from workflows.contracts.errors import Unavailable
+from workflows.contracts.fields import shortened
 
 logger = logging.getLogger(__name__)
 _PATIENCE_SECONDS: Final = 1.0
@@ -38,6 +39,8 @@ _COUNTED_EVERY_SECONDS: Final = 2.0
 _SHORTEST_SECRET: Final = 6
 _MOST_PASSED_OVER: Final = 50
 _LONGEST_TEXT: Final = 1024
+_LONGEST_OF_MANY: Final = 300
+"""Of each service's part, since there can be a hundred and the record stands in the list of each."""
 _NAMESPACE: Final = uuid.UUID("5f1e6f9c-7d55-4a5c-9a0e-0a8b6a1f9d10")
 _waiting: Final[set[asyncio.Task[None]]] = set()
 
@@ -73,19 +76,19 @@ def kept(
         sender=provider.sender_of(delivery.payload, delivery.headers, delivery.query),
         rule=decision.rule,
         outcome=outcome_of(results),
-        message=message[:_LONGEST_TEXT],
+        message=shortened(message, _LONGEST_TEXT),
         actions=[
             DeliveredAction(
                 **result.model_dump(
                     mode="json",
                     include={"status", "action", "service_name", "environment", "version", "deployment_id", "job_id"},
                 ),
-                message=result.message[:_LONGEST_TEXT],
+                message=shortened(result.message, _LONGEST_OF_MANY),
             )
             for result in results
         ],
         passed_over=[
-            NotStarted(service_name=each.service, why=each.why[:_LONGEST_TEXT])
+            NotStarted(service_name=each.service, why=shortened(each.why, _LONGEST_OF_MANY))
             for each in decision.passed_over[:_MOST_PASSED_OVER]
         ],
         headers={name: value[:_LONGEST_TEXT] for name, value in delivery.headers.items() if name in provider.reads},

@@ -1,4 +1,4 @@
-"""From a genuine delivery to what it asks for: the first rule that matches decides. Pure.
+"""From a genuine delivery to what it asks for: the first rule that matches decides, but for triggers. Pure.
 
 ``hybridci webhook test`` shows exactly this. Deliberately not here: doing it (``actions``).
 """
@@ -38,7 +38,9 @@ def read_delivery(
 
 
 def decide(provider: Provider, delivery: Delivery, services: Sequence[KnownService] | None) -> RuleDecision:
-    """The first rule that matches and what it asks for. ``services`` None: unknown, so all are taken for registered."""
+    """The first rule that matches and what it asks for; of those with a trigger, all that match: one push can bring a
+    branch and a tag. ``services`` None: unknown, so all are taken for registered.
+    """
     names: dict[str, Any] = {
         "payload": delivery.payload,
         "headers": delivery.headers,
@@ -48,19 +50,22 @@ def decide(provider: Provider, delivery: Delivery, services: Sequence[KnownServi
         "people": provider.manifest.people,
     }
     considered: list[Considered] = []
-    said = _Said()
+    said, matched, actions = _Said(), list[CompiledRule](), list[Planned]()
     for rule in provider.rules:
+        if matched and rule.facts is None:
+            continue
         try:
-            actions = list(_planned(provider, rule, names, services, said))
+            actions += list(_planned(provider, rule, names, services, said))
         except _NoMatch as no:
             considered.append(Considered(rule.rule.name, rule.rule.action, False, no.why, no.depth))
             continue
         considered.append(Considered(rule.rule.name, rule.rule.action, True, rule.rule.reason, 5))
-        return RuleDecision(
-            rule.rule.name, rule.rule.reason, actions, considered, said.facts, said.repository, said.passed_over
-        )
-    reason = _why_nothing(delivery.event, considered)
-    return RuleDecision(None, reason, (), considered, said.facts, said.repository, said.passed_over)
+        matched.append(rule)
+        if rule.facts is None:
+            break
+    name = matched[0].rule.name if matched else None
+    reason = " ".join(rule.rule.reason for rule in matched) or _why_nothing(delivery.event, considered)
+    return RuleDecision(name, reason, tuple(actions), considered, said.facts, said.repository, said.passed_over)
 
 
 def concerns(provider: Provider, event: str | None) -> bool:

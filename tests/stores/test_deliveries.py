@@ -62,6 +62,20 @@ async def test_the_largest_body_is_kept(deliveries: DeliveryStore) -> None:
     assert await deliveries.body("d1") == body
 
 
+async def test_the_largest_delivery_is_kept(deliveries: DeliveryStore) -> None:
+    """Of fifty services that are started and fifty that are not, with the longest texts and the largest body."""
+    text = "ü" * 300
+    started = [
+        DeliveredAction(action="start_deployment", status="done", service_name=f"s-{number}", message=text)
+        for number in range(50)
+    ]
+    passed = [NotStarted(service_name=f"p-{number}", why=text) for number in range(50)]
+    made = make_delivery(actions=started, passed_over=passed, message="ü" * 1024)
+    await deliveries.keep(made, bytes(256 * 1024))
+    assert await deliveries.get("d1") == made
+    assert await ids(deliveries, service_name="s-0") == ["d1"]
+
+
 async def test_lists_are_newest_first_and_filtered(deliveries: DeliveryStore) -> None:
     for number in range(6):
         changes = {

@@ -25,8 +25,9 @@ from workflows.contracts.deployments.deliveries import CheckSeen, DeliveryPage, 
 from workflows.contracts.errors import Unavailable
 
 _BODY_PLACE: Final = "body"
-_MOST_LISTS: Final = 60
-"""Services with an entry of their own; a delivery asks for at most fifty actions."""
+_MOST_LISTS: Final = 90
+_TRANSACTION_BYTES: Final = 3_000_000
+"""DynamoDB takes 100 items and 4 MB in one. A delivery about more services than fit is not in the lists of the last."""
 _TRIES: Final = 5
 _TURN_SECONDS: Final = 7 * 24 * 3600
 
@@ -53,7 +54,9 @@ class DynamoDeliveryStore:
             "summary": {"S": document},
             TTL_ATTRIBUTE: expires,
         }
-        names = (ALL_LIST, *(service_list(each) for each in delivery.services[:_MOST_LISTS]))
+        fitting = max(0, (_TRANSACTION_BYTES - len(body or b"")) // len(document.encode()) - 2)
+        services = delivery.services[: min(_MOST_LISTS, fitting)]
+        names = (ALL_LIST, *(service_list(each) for each in services))
         items += [{"list_shard": {"S": list_shard(name, delivery.delivery_id)}, **entry} for name in names]
         writes: Any = [{"Put": {"TableName": self._table, "Item": item}} for item in items]
         for _ in range(_TRIES):

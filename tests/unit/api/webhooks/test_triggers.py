@@ -415,3 +415,37 @@ def test_a_force_push_back_is_an_event_of_its_own() -> None:
     keys = [key("0" * 40, a, 1), key(a, b, 2), key(b, a, 3), key(a, b, 4), key(b, a, 5)]
     assert len(set(keys)) == 5
     assert key(b, a, 3) == keys[2]
+
+
+def test_one_push_can_bring_a_branch_and_a_tag() -> None:
+    payload = json.loads(json.dumps(delivery_of("bitbucket-push").payload))
+    tagged = json.loads(json.dumps(delivery_of("bitbucket-tag").payload))
+    payload["push"]["changes"] += tagged["push"]["changes"]
+    known = shop("https://bitbucket.org/acme/shop", triggers={"tags": [{"pattern": "v*", "version": "{1}"}]})
+    delivery = replace(delivery_of("bitbucket-push"), payload=payload)
+    decision = decide(provider_of("bitbucket-push"), delivery, [known])
+    assert sorted(action.values["version"] for action in decision.actions) == ["1.4.2", SHA[:12]]
+    assert len({action.key for action in decision.actions}) == 2
+    unnamed = decide(provider_of("bitbucket-push"), delivery, [shop("https://bitbucket.org/acme/shop")])
+    assert [action.values["version"] for action in unnamed.actions] == [SHA[:12]]
+    assert "no tag is for it" in unnamed.passed_over[0].why
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "url"),
+    [
+        ("github-push-deleted", same, GITHUB),
+        ("gitlab-push-deleted", same, "https://gitlab.example.com/acme/shop"),
+        ("gitea-push", put("head_commit", None), "https://gitea.example.com/acme/shop"),
+        ("bitbucket-push", put("push/changes/0/new", None), "https://bitbucket.org/acme/shop"),
+        ("bitbucket-server-push", put("changes/0/type", "DELETE"), "https://git.example.com/scm/acme/shop"),
+        (
+            "azure-devops-push",
+            put("resource/refUpdates/0/newObjectId", "0" * 40),
+            "https://dev.azure.com/acme/acme/_git/shop",
+        ),
+    ],
+)
+def test_what_is_removed_starts_nothing(name: str, change: Change, url: str) -> None:
+    started, reason = told(name, change, shop(url, triggers={"branches": ["**"], "tags": [{"pattern": "**"}]}))
+    assert (started, "was removed; there is nothing to deploy" in reason) == ([], True), reason
