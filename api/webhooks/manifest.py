@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 from api.webhooks.triggering.facts import TriggerFacts
 from workflows.contracts.base import Frozen
 from workflows.contracts.deployments.commands import Approve, RecordStage, Reject, ReportMetrics, RollbackCommand
+from workflows.contracts.deployments.deliveries import CATCH_UP
 from workflows.contracts.deployments.deployment import DeploymentRequest
 from workflows.contracts.deployments.environments import HoldCommand
 from workflows.contracts.jobs import JobSpec
@@ -21,6 +22,8 @@ from workflows.contracts.jobs import JobSpec
 PROVIDER_PATTERN: Final = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
 ProviderName = Annotated[str, StringConstraints(pattern=PROVIDER_PATTERN)]
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")]
+RESERVED: Final = frozenset({CATCH_UP, "deliveries"})
+"""Who acts where no webhook told, and the address of what is kept."""
 Tolerance = Annotated[int, Field(ge=1, le=3600)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 Expr = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
@@ -246,3 +249,9 @@ class Manifest(Frozen):
     people: dict[str, str] = Field(default_factory=dict[str, str], max_length=10_000)
     rules: Annotated[list[Rule], Field(min_length=1, max_length=64)]
     answer: AnswerShape = AnswerShape()
+
+    @model_validator(mode="after")
+    def _is_no_name_of_ours(self) -> Self:
+        if self.name in RESERVED:
+            raise ValueError(f"name: {self.name} means something here already")
+        return self

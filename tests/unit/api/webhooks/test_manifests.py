@@ -136,3 +136,10 @@ def test_of_headers_only_those_are_kept_that_decide_something() -> None:
     for provider in PROVIDERS.values():
         assert "authorization" not in provider.reads
         assert not [name for name in provider.reads if "token" in name or "signature" in name]
+
+
+@pytest.mark.parametrize("name", ["catch-up", "deliveries"])
+def test_no_tool_has_a_name_that_means_something_here(name: str) -> None:
+    text = (Path("api/webhooks/manifests") / "gitea.yml").read_text("utf-8").replace("name: gitea", f"name: {name}", 1)
+    with pytest.raises(BadManifests, match="means something here already"):
+        parse_manifest(text, "tool.yml")
