@@ -78,6 +78,8 @@ from api.system.routes import repairs, summary
 from api.tasks import routes as tasks
 from api.temporal.connection import TemporalConnection
 from api.webhooks import routes as webhook_routes
+from api.webhooks.asking.catch_up import keep_catching_up
+from api.webhooks.history import routes as webhook_deliveries
 from api.webhooks.receive import Webhooks
 from workflows.client.proving import Prover
 from workflows.version import product_version
@@ -108,6 +110,7 @@ _ROUTES: Final = (
     tasks,
     storage,
     live_pages,
+    webhook_deliveries,
     pools,  # before the agents, whose ids could be any word
     agents,
 )
@@ -157,6 +160,7 @@ def production_app(
         logs=stores.logs,
         artifacts=stores.artifacts,
         storage=stores.storage,
+        webhook_deliveries=stores.deliveries,
         temporal=temporal.job_client,
         deploying=temporal.deployment_client,
         repairing=temporal.repair_client,
@@ -182,12 +186,13 @@ def production_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         connecting = asyncio.create_task(temporal.keep_trying())
+        catching_up = asyncio.create_task(keep_catching_up(parts))
         telling = asyncio.create_task(tell_policy(stores.events, parts.sign_in.policy, epoch_millis))
         try:
             async with fleet.running(), parts.compactor.running(stores.logs):
                 yield
         finally:
-            for task in (connecting, telling):
+            for task in (connecting, telling, catching_up):
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task

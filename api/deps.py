@@ -18,6 +18,7 @@ from activities.credentials.registry import CredentialRegistry
 from activities.deployments.readers import DeploymentReader
 from activities.jobs.readers import JobReader
 from activities.jobs.writers import JobCreator
+from activities.stores.delivery_interfaces import DeliveryStore
 from activities.stores.evidence_interfaces import EvidenceStore
 from activities.stores.interfaces import ArtifactStore, CredentialStore, EventStore, LogStore, StorageStore
 from api.agents.fleet import Fleet
@@ -77,6 +78,7 @@ class Services:
     logs: LogStore
     artifacts: ArtifactStore
     storage: StorageStore
+    webhook_deliveries: DeliveryStore
     temporal: Callable[[], JobClient]
     deploying: Callable[[], DeploymentClient]
     repairing: Callable[[], RepairClient]

@@ -17,6 +17,7 @@ from activities.credentials.registry import CredentialRegistry
 from activities.deployments.readers import DeploymentReader
 from activities.jobs.readers import JobReader
 from activities.jobs.writers import JobCreator
+from activities.stores.delivery_interfaces import DeliveryStore
 from activities.stores.interfaces import ArtifactStore, CredentialStore, EventStore, LogStore
 from api.http.metrics import Metrics
 from api.identity.pools import PoolRule
@@ -66,6 +67,13 @@ class HasAudit(Protocol):
 
     @property
     def audit(self) -> EventStore: ...
+
+
+class HasWebhookDeliveries(Protocol):
+    """What webhooks sent, as it is kept."""
+
+    @property
+    def webhook_deliveries(self) -> DeliveryStore: ...
 
 
 class HasLogs(Protocol):

@@ -4,18 +4,20 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from activities.stores.delivery_interfaces import DeliveryStore
 from activities.stores.dynamo.agents import DynamoAgentStore
 from activities.stores.dynamo.bans import DynamoBanStore
 from activities.stores.dynamo.client import AwsClients
 from activities.stores.dynamo.creation import create_tables
 from activities.stores.dynamo.credentials import DynamoCredentialStore
+from activities.stores.dynamo.deliveries import DynamoDeliveryStore
 from activities.stores.dynamo.deployments import DynamoDeploymentStore
 from activities.stores.dynamo.environments import DynamoEnvironmentStore
 from activities.stores.dynamo.events import DynamoEventStore
 from activities.stores.dynamo.evidence import DynamoEvidenceStore
 from activities.stores.dynamo.jobs import DynamoJobStore
 from activities.stores.dynamo.services import DynamoServiceStore
-from activities.stores.dynamo.table import AgentTables, CredentialTables, DeploymentTables, JobTables
+from activities.stores.dynamo.table import AgentTables, CredentialTables, DeliveryTables, DeploymentTables, JobTables
 from activities.stores.evidence_interfaces import EvidenceStore
 from activities.stores.interfaces import (
     AgentStore,
@@ -34,6 +36,7 @@ from activities.stores.memory.agents import MemoryAgentStore
 from activities.stores.memory.artifacts import MemoryArtifactStore
 from activities.stores.memory.bans import MemoryBanStore
 from activities.stores.memory.credentials import MemoryCredentialStore
+from activities.stores.memory.deliveries import MemoryDeliveryStore
 from activities.stores.memory.deployments import MemoryDeploymentStore
 from activities.stores.memory.environments import MemoryEnvironmentStore
 from activities.stores.memory.events import MemoryEventStore
@@ -65,6 +68,7 @@ class Stores:
     evidence: EvidenceStore
     credentials: CredentialStore
     agents: AgentStore
+    deliveries: DeliveryStore
     storage: StorageStore
     prepare: Callable[[], Awaitable[None]]
     close: Callable[[], None]
@@ -86,6 +90,7 @@ def open_stores(settings: StoreSettings) -> Stores:
         evidence=DynamoEvidenceStore(clients, tables.events),
         credentials=DynamoCredentialStore(clients, CredentialTables.of(settings)),
         agents=DynamoAgentStore(clients, AgentTables.of(settings)),
+        deliveries=DynamoDeliveryStore(clients, DeliveryTables.of(settings)),
         storage=AwsStorageStore(clients, settings),
         prepare=partial(_prepare, settings, clients),
         close=clients.close,
@@ -107,6 +112,7 @@ def open_memory_stores(filter_labels: Sequence[str] = ()) -> Stores:
         evidence=MemoryEvidenceStore(events),
         credentials=MemoryCredentialStore(events),
         agents=MemoryAgentStore(events),
+        deliveries=MemoryDeliveryStore(),
         storage=MemoryStorageStore(),
         prepare=_nothing_to_prepare,
         close=lambda: None,
@@ -130,6 +136,7 @@ async def _prepare(settings: StoreSettings, clients: AwsClients) -> None:
     await create_tables(clients, DeploymentTables.of(settings))
     await create_tables(clients, CredentialTables.of(settings))
     await create_tables(clients, AgentTables.of(settings))
+    await create_tables(clients, DeliveryTables.of(settings))
     await create_bucket(clients, settings.bucket)
 
 

@@ -23,7 +23,8 @@ class StoreSettings(BaseSettings):
     items the numbers of events are spread; the same for all processes, and never fewer than it once was.
     ``job_filter_labels`` (``team,stage``): the labels that lists of jobs can be filtered by, besides ``service``; the
     same for all processes. ``keep_sessions``: for so many seconds people can see what a session, token or key was that
-    has ended, and approvals are judged by it; an approval waits for up to 90 days.
+    has ended, and approvals are judged by it; an approval waits for up to 90 days. ``keep_deliveries``: for so many
+    seconds what webhooks sent is kept, with its bodies; what is kept already goes at the age of before.
     """
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True)
@@ -42,9 +43,11 @@ class StoreSettings(BaseSettings):
     dynamodb_table_events: str | None = None
     dynamodb_table_credentials: str | None = None
     dynamodb_table_agents: str | None = None
+    dynamodb_table_deliveries: str | None = None
     dynamodb_event_shards: int = Field(default=16, ge=1, le=64)
     job_filter_labels: Annotated[tuple[str, ...], NoDecode, Field(max_length=MOST_FILTER_LABELS)] = ()
     keep_sessions: Age = Field(default=100 * _DAY_SECONDS, validation_alias="HYBRIDCI_KEEP_SESSIONS")
+    keep_deliveries: Age = Field(default=30 * _DAY_SECONDS, validation_alias="HYBRIDCI_KEEP_DELIVERIES")
     s3_bucket: str | None = None
 
     @field_validator("job_filter_labels", mode="before")
@@ -110,6 +113,11 @@ class StoreSettings(BaseSettings):
     def agents_table(self) -> str:
         """The table of agents, their heartbeats, pools and demands."""
         return self.dynamodb_table_agents or f"hybrid-ci-cd-agents-{self.environment}"
+
+    @property
+    def deliveries_table(self) -> str:
+        """The table of webhooks' deliveries."""
+        return self.dynamodb_table_deliveries or f"hybrid-ci-cd-deliveries-{self.environment}"
 
     @property
     def bucket(self) -> str:

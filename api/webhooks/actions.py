@@ -15,9 +15,10 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from api.accepted import shown
+from api.webhooks.decisions import Planned
 from api.webhooks.manifest import ActionName
 from api.webhooks.outcomes import Acting, ActionResult, ActionStatus, Effects
-from api.webhooks.rules import Planned
+from api.webhooks.triggering.facts import TriggerType
 from workflows.contracts.accepted import Accepted
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.deployments.commands import Approve, RecordStage, Reject, ReportMetrics, RollbackCommand
@@ -27,6 +28,7 @@ from workflows.contracts.errors import (
     FieldError,
     HybridCIError,
     InvalidState,
+    NotFound,
     Unavailable,
     ValidationFailed,
     field_errors,
@@ -52,13 +54,16 @@ _LONGEST: Final = {
 _LINES: Final = frozenset({"git_author", "git_committer", "by", "job_id"})
 
 
-async def perform_all(effects: Effects, actions: Sequence[Planned]) -> list[ActionResult]:
-    """Do them, several at a time. Raises Unavailable once all others are done."""
+async def perform_all(effects: Effects, actions: Sequence[Planned], how_again: str = "") -> list[ActionResult]:
+    """Do them, several at a time. ``how_again``: the command by which a person has something started once more.
+
+    Raises Unavailable once all others are done.
+    """
     slots = asyncio.Semaphore(_PARALLEL)
 
     async def one(planned: Planned) -> ActionResult:
         async with slots:
-            return await perform(effects, planned)
+            return await perform(effects, planned, how_again)
 
     results = await asyncio.gather(*(one(planned) for planned in actions), return_exceptions=True)
     for result in results:
@@ -67,12 +72,13 @@ async def perform_all(effects: Effects, actions: Sequence[Planned]) -> list[Acti
     return [result for result in results if isinstance(result, ActionResult)]
 
 
-async def perform(effects: Effects, planned: Planned) -> ActionResult:
+async def perform(effects: Effects, planned: Planned, how_again: str = "") -> ActionResult:
     """Do it. Raises Unavailable."""
     if planned.problem is not None:
         return _refused(planned, planned.problem)
     try:
-        return await _PERFORMERS[planned.action](effects, planned)
+        result = await _PERFORMERS[planned.action](effects, planned)
+        return await retold(effects, result, how_again) if result.replayed else result
     except Accepted as accepted:
         return _accepted(planned, accepted)
     except Unavailable:
@@ -83,6 +89,26 @@ async def perform(effects: Effects, planned: Planned) -> ActionResult:
         return _refused(planned, _named(error.errors) if error.errors else error.message)
     except HybridCIError as error:
         return _refused(planned, error.message)
+
+
+async def retold(effects: Effects, result: ActionResult, how_again: str) -> ActionResult:
+    """What was done before, told once more: which deployment it started, how that stands now. Raises Unavailable."""
+    if result.action is not ActionName.START_DEPLOYMENT or result.deployment_id is None:
+        return result.model_copy(update={"replayed": True})
+    try:
+        deployment = await effects.deployment(result.deployment_id)
+    except NotFound:
+        gone = f"Deployment {result.deployment_id} was started by this event before; its record is gone."
+        return result.model_copy(update={"replayed": True, "message": gone})
+    cause = "" if deployment.cause in (None, deployment.status) else f" ({deployment.cause})"
+    waits = "" if deployment.waits_for is None else f" and waits for {deployment.waits_for}"
+    said = (
+        f"Deployment {deployment.deployment_id} of {deployment.service_name} {deployment.version} was started by this"
+        f" event before; it is {deployment.status}{cause}{waits}."
+    )
+    if deployment.status.final and how_again:
+        said += f" To start it once more: `{how_again}`."
+    return result.model_copy(update={"replayed": True, "message": said})
 
 
 async def _start_job(effects: Effects, planned: Planned) -> ActionResult:
@@ -100,11 +126,25 @@ async def _start_job(effects: Effects, planned: Planned) -> ActionResult:
 
 async def _start_deployment(effects: Effects, planned: Planned) -> ActionResult:
     values = _fitted(planned)
+    if (known := await _caught_up(effects, planned)) is not None:
+        return _done(planned, known, "").model_copy(update={"replayed": True})
     committer = values.pop("git_committer", None)
     request = DeploymentRequest.model_validate({**values, "service_name": planned.service})
     deployment, replayed = await effects.start_deployment(request, planned.key, committer)
-    message = f"Deployment of {deployment.service_name} {deployment.version} is started."
+    remark = "" if planned.judged is None else planned.judged.remark
+    message = f"Deployment of {deployment.service_name} {deployment.version} is started.{remark}"
     return _done(planned, deployment, message).model_copy(update={"replayed": replayed})
+
+
+async def _caught_up(effects: Effects, planned: Planned) -> Deployment | None:
+    """What was started for this head because its push was not told in time."""
+    judged = planned.judged
+    if judged is None or judged.facts.type is not TriggerType.PUSH or planned.service is None:
+        return None
+    triggers, facts = judged.service.triggers, judged.facts
+    if triggers is None or triggers.poll_seconds is None or facts.branch is None or facts.commit is None:
+        return None
+    return await effects.caught_up(planned.service, facts.branch, facts.commit)
 
 
 async def _approve(effects: Effects, planned: Planned) -> ActionResult:

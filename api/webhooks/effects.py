@@ -9,13 +9,14 @@ from api.auth.principal import Principal
 from api.auth.vouching import Giver
 from api.deployments.service import command_deployment, command_environment, report_metrics, start_deployment
 from api.jobs.service import submit_one
-from api.temporal.recorded import seen_deployment, seen_job
+from api.temporal.recorded import earlier_deployment, seen_deployment, seen_job
 from api.webhooks.outcomes import Acting
 from api.webhooks.ports import WebhookPorts
 from api.webhooks.repositories import KnownService, known_service
 from workflows.contracts.access import Role
 from workflows.contracts.audit.events import AuditEvent, EventQuery
 from workflows.contracts.deployments.commands import Approve, RecordStage, Reject, ReportMetrics, RollbackCommand
+from workflows.contracts.deployments.deliveries import CATCH_UP
 from workflows.contracts.deployments.deployment import Deployment, DeploymentQuery, DeploymentRequest, DeploymentStatus
 from workflows.contracts.deployments.environments import EnvironmentState, HoldCommand
 from workflows.contracts.errors import Conflict, InvalidState, NotFound
@@ -55,6 +56,23 @@ class ApiEffects:
         except Conflict:  # another delivery of the same key said it in other words
             return (await seen_deployment(self._ports, job_id_for_key(self.by, key))).record, True
         return started.deployment, started.replayed
+
+    async def deployment(self, deployment_id: str) -> Deployment:
+        """As it stands now."""
+        return (await seen_deployment(self._ports, _known(deployment_id))).record
+
+    async def caught_up(self, service: str, branch: str, commit: str) -> Deployment | None:
+        """Only the service's newest deployment: what is pushed again later is an event of its own."""
+        deployment_id = job_id_for_key(f"webhook:{CATCH_UP}", caught_up_key(service, branch, commit))
+        page = await self._ports.deployments.list(DeploymentQuery(service_name=service, limit=1))
+        if not page.items or page.items[0].deployment_id != deployment_id:
+            return None
+        return (await seen_deployment(self._ports, deployment_id)).record
+
+    async def started_with(self, key: str) -> Deployment | None:
+        """What was started with this key, if anything."""
+        known = await earlier_deployment(self._ports, job_id_for_key(self.by, key))
+        return None if known is None else known.record
 
     async def command(
         self, deployment_id: str, command: Approve | Reject | RollbackCommand | RecordStage, key: str
@@ -127,6 +145,11 @@ async def registered_services(ports: WebhookPorts) -> list[KnownService]:
         if cursor is None:
             break
     return found
+
+
+def caught_up_key(service: str, branch: str, commit: str) -> str:
+    """Under which a head that no webhook told of is started once, whoever sees it."""
+    return f"{CATCH_UP}:={branch}/{commit}:{service}"
 
 
 def _carries(event: AuditEvent, mark: str) -> bool:

@@ -3,6 +3,7 @@
 A folder's manifest replaces the shipped one of the same name. Every fault of every file is told at once.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -12,12 +13,16 @@ from typing import Any, Final, cast
 
 from pydantic import ValidationError
 
-from api.webhooks.expressions import BadExpression, Expression, compile_expression
+from api.webhooks.expressions import BadExpression, Expression, ExpressionFailed, compile_expression
 from api.webhooks.manifest import Manifest, RepositoryLookup, Rule
+from api.webhooks.triggering.facts import FACT_NAMES, TriggerFacts
 from workflows.contracts.errors import field_errors
+from workflows.contracts.fields import without_misleading
 from workflows.yaml_text import UnreadableYaml, yaml_file_to_json, yaml_to_json
 
 _MAX_DEPTH: Final = 10
+_LONGEST_SENDER: Final = 256
+_HEADER: Final = re.compile(r'headers\.(?:\\"([A-Za-z0-9-]+)\\"|([A-Za-z0-9_]+))')
 _BASE: Final = frozenset({"payload", "headers", "query"})
 EVENT_NAMES: Final = _BASE | {"event", "delivery", "people"}
 ITEM_NAMES: Final = EVENT_NAMES | {"item"}
@@ -49,7 +54,9 @@ class BadManifests(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class CompiledRule:
-    """A rule whose expressions are ready. ``service`` finds by name, ``repository`` and ``branch`` by repository."""
+    """A rule whose expressions are ready. ``service`` finds by name, ``repository`` and ``branch`` by repository.
+    ``facts`` are those of its trigger.
+    """
 
     rule: Rule
     index: int
@@ -60,11 +67,13 @@ class CompiledRule:
     repository: tuple[Expression, ...]
     branch: Expression | None
     values: Mapping[str, Template]
+    needs: tuple[Expression, ...] = ()
+    facts: Mapping[str, Expression] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A manifest that is ready for use. ``source`` is its file."""
+    """A manifest that is ready for use. ``source`` is its file, ``reads`` the headers that its expressions name."""
 
     manifest: Manifest
     source: str
@@ -72,6 +81,18 @@ class Provider:
     delivery: Expression | None
     rules: tuple[CompiledRule, ...]
     answer: Mapping[str, Expression]
+    sender: Expression | None = None
+    reads: frozenset[str] = frozenset()
+
+    def sender_of(self, payload: Any, headers: Mapping[str, str], query: Mapping[str, str]) -> str | None:
+        """Who caused a delivery, as its payload says, for people to read."""
+        if self.sender is None:
+            return None
+        try:
+            value = self.sender.value({"payload": payload, "headers": headers, "query": query})
+        except ExpressionFailed:
+            return None
+        return without_misleading(value, lines=False).strip()[:_LONGEST_SENDER] if isinstance(value, str) else None
 
     @property
     def name(self) -> str:
@@ -157,6 +178,7 @@ class _Compiler:
         """None when anything was wrong."""
         event = self._expression(manifest.event, "event", _BASE)
         delivery = self._optional(manifest.delivery, "delivery", _BASE)
+        sender = self._optional(manifest.sender, "sender", _BASE)
         rules = tuple(self._rule(rule, index) for index, rule in enumerate(manifest.rules))
         answer = {
             name: self._expression(text, f"answer.fields.{name}", ANSWER_NAMES)
@@ -164,7 +186,9 @@ class _Compiler:
         }
         for repeated in _repeated(rule.name for rule in manifest.rules):
             self._fault("rules", f"two are named {repeated!r}; each needs a name of its own")
-        return None if self._failed else Provider(manifest, self._source, event, delivery, rules, answer)
+        if self._failed:
+            return None
+        return Provider(manifest, self._source, event, delivery, rules, answer, sender, _read_headers(manifest))
 
     def _rule(self, rule: Rule, index: int) -> CompiledRule:
         path = f"rules.{index}"
@@ -186,7 +210,15 @@ class _Compiler:
             ),
             branch=self._optional(lookup.branch if lookup else None, f"{path}.service.branch", items),
             values={name: self._template(value, f"{path}.with.{name}", names) for name, value in rule.values.items()},
+            needs=tuple(
+                self._expression(text, f"{path}.needs.{number}", EVENT_NAMES) for number, text in enumerate(rule.needs)
+            ),
+            facts=None if rule.trigger is None else self._facts(rule.trigger, f"{path}.trigger", items),
         )
+
+    def _facts(self, trigger: TriggerFacts, path: str, names: frozenset[str]) -> dict[str, Expression]:
+        texts: list[tuple[str, str | None]] = [(name, getattr(trigger, name)) for name in FACT_NAMES]
+        return {name: self._expression(text, f"{path}.{name}", names) for name, text in texts if text is not None}
 
     def _template(self, value: Any, path: str, names: frozenset[str], depth: int = 0) -> Template:
         if depth > _MAX_DEPTH:
@@ -216,6 +248,19 @@ class _Compiler:
     def _fault(self, path: str, message: str) -> None:
         self._failed = True
         self._complain(Fault(self._source, path, message))
+
+
+def _read_headers(manifest: Manifest) -> frozenset[str]:
+    """What of a request's headers a delivery is decided by, and so kept: never one that holds a signature or secret."""
+    text = manifest.model_dump_json(exclude={"docs", "verify"})
+    named = {(quoted or bare).lower() for quoted, bare in _HEADER.findall(text)} | {"content-type"}
+    signed = {
+        name.lower()
+        for scheme in manifest.verify
+        for name in (getattr(scheme, "header", None), "authorization", "webhook-signature")
+        if name is not None
+    }
+    return frozenset(named - signed)
 
 
 _NOTHING: Final = compile_expression("`null`", frozenset())

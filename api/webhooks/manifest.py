@@ -11,8 +11,10 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
+from api.webhooks.triggering.facts import TriggerFacts
 from workflows.contracts.base import Frozen
 from workflows.contracts.deployments.commands import Approve, RecordStage, Reject, ReportMetrics, RollbackCommand
+from workflows.contracts.deployments.deliveries import CATCH_UP
 from workflows.contracts.deployments.deployment import DeploymentRequest
 from workflows.contracts.deployments.environments import HoldCommand
 from workflows.contracts.jobs import JobSpec
@@ -20,6 +22,8 @@ from workflows.contracts.jobs import JobSpec
 PROVIDER_PATTERN: Final = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
 ProviderName = Annotated[str, StringConstraints(pattern=PROVIDER_PATTERN)]
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")]
+RESERVED: Final = frozenset({CATCH_UP, "deliveries"})
+"""Who acts where no webhook told, and the address of what is kept."""
 Tolerance = Annotated[int, Field(ge=1, le=3600)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 Expr = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
@@ -176,16 +180,19 @@ class RepositoryLookup(Frozen):
 class Rule(Frozen):
     """One line of the list: the first rule that matches decides.
 
-    It matches when ``on`` holds the event (empty: any), ``when`` holds, ``each`` (a list, whose members are ``item``)
-    is not empty and ``service`` (a name, a list of names, or a repository) finds a service. ``key`` names what the
-    delivery is about: two deliveries with the same key act once.
+    It matches when ``on`` holds the event (empty: any), the payload has what it ``needs``, ``when`` holds, ``each`` (a
+    list, whose members are ``item``) is not empty and ``service`` (a name, a list of names, or a repository) finds a
+    service. ``trigger`` says what happened there: of each service its own triggers then say whether it starts. Without
+    it every service found is started. ``key`` names the event: two deliveries with the same key act once.
     """
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=128)]
     on: list[Text] = Field(default_factory=list[str], max_length=64)
+    needs: list[Expr] = Field(default_factory=list[str], max_length=16)
     when: Expr | None = None
     each: Expr | None = None
     service: Expr | RepositoryLookup | None = None
+    trigger: TriggerFacts | None = None
     key: Expr | None = None
     action: ActionName
     values: dict[str, Any] = Field(default_factory=dict[str, Any], alias="with")
@@ -205,6 +212,14 @@ class Rule(Frozen):
         if shape.service and self.service is None and not (shape.or_deployment and "deployment_id" in self.values):
             other = " (or with.deployment_id)" if shape.or_deployment else ""
             faults.append(f"service{other} is needed: {self.action} must know which one")
+        if self.trigger is not None and self.action is not ActionName.START_DEPLOYMENT:
+            faults.append("trigger is for start_deployment only")
+        if self.trigger is not None and not isinstance(self.service, RepositoryLookup):
+            faults.append("trigger needs service.repository: it judges the services of a repository")
+        elif (
+            self.trigger is not None and isinstance(self.service, RepositoryLookup) and self.service.branch is not None
+        ):
+            faults.append("service.branch and trigger exclude each other: write trigger.branch")
         if faults:
             raise ValueError("; ".join(faults))
         return self
@@ -220,6 +235,7 @@ class AnswerShape(Frozen):
 class Manifest(Frozen):
     """One provider. ``docs`` tells an operator what to set up in the tool. ``people`` maps the tool's user ids to the
     names that approvals and authors are known by. ``form_field``: a form carries its JSON there.
+    ``sender``: who caused it, as the payload says; only shown.
     """
 
     name: ProviderName
@@ -228,7 +244,14 @@ class Manifest(Frozen):
     verify: Annotated[list[Scheme], BeforeValidator(_as_list), Field(min_length=1, max_length=4)]
     event: Expr
     delivery: Expr | None = None
+    sender: Expr | None = None
     form_field: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
     people: dict[str, str] = Field(default_factory=dict[str, str], max_length=10_000)
     rules: Annotated[list[Rule], Field(min_length=1, max_length=64)]
     answer: AnswerShape = AnswerShape()
+
+    @model_validator(mode="after")
+    def _is_no_name_of_ours(self) -> Self:
+        if self.name in RESERVED:
+            raise ValueError(f"name: {self.name} means something here already")
+        return self

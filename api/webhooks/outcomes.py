@@ -71,6 +71,18 @@ class Effects(Protocol):
         """Start it once for this key; True when it was there."""
         ...
 
+    async def deployment(self, deployment_id: str) -> Deployment:
+        """As it stands now."""
+        ...
+
+    async def caught_up(self, service: str, branch: str, commit: str) -> Deployment | None:
+        """What was started for this head before its webhook came, as long as nothing newer was started."""
+        ...
+
+    async def started_with(self, key: str) -> Deployment | None:
+        """What was started with this key, if anything."""
+        ...
+
     async def command(
         self, deployment_id: str, command: Approve | Reject | RollbackCommand | RecordStage, key: str
     ) -> Deployment:

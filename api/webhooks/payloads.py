@@ -1,5 +1,6 @@
 """A verified body as a value: JSON, or a form whose fields (or one field's JSON) are the value."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -8,6 +9,7 @@ import pydantic_core
 
 FORM: Final = "application/x-www-form-urlencoded"
 _MAX_FIELDS: Final = 1000
+_FORM_LIKE: Final = re.compile(rb"[A-Za-z0-9_.%+-]{1,64}=")
 
 
 class UnreadableBody(ValueError):
@@ -18,6 +20,8 @@ def parse_payload(body: bytes, content_type: str, form_field: str | None) -> Any
     """The value. Raises UnreadableBody."""
     if content_type.partition(";")[0].strip().lower() != FORM:
         return _json(body)
+    if body.lstrip().startswith((b"{", b"[")):
+        raise UnreadableBody(f"The body is JSON, declared as {FORM}: set the content type to application/json.")
     fields = _form(body)
     return _json(fields[form_field].encode()) if form_field is not None and form_field in fields else fields
 
@@ -31,7 +35,8 @@ def _json(body: bytes) -> Any:
     try:
         return pydantic_core.from_json(body, allow_inf_nan=False)
     except ValueError as error:
-        raise UnreadableBody(f"The body is no JSON: {error}.") from error
+        form = " It looks like a form: declare it as one." if _FORM_LIKE.match(body) else ""
+        raise UnreadableBody(f"The body is no JSON: {error}.{form}") from error
 
 
 def _form(text: bytes) -> dict[str, str]:

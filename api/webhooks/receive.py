@@ -1,31 +1,31 @@
-"""One delivery from its first byte to the answer: known provider, genuine, read, decided, done.
+"""One delivery from its first byte to the answer: known provider, genuine, read, decided, done, kept.
 
-Deliberately not here: HTTP itself (``api.webhooks.routes``).
+Deliberately not here: HTTP itself (``routes``), running a kept one again (``replaying``).
 """
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from api.http.errors import ApiError, ProblemCode
-from api.webhooks.actions import perform_all
+from api.webhooks.actions import perform_all, retold
+from api.webhooks.answers import Received, log, received, told, words
+from api.webhooks.asking.evidence import Evidence, settle
+from api.webhooks.decisions import Delivery, RuleDecision
 from api.webhooks.deliveries import Deliveries, ServiceCache
-from api.webhooks.expressions import ExpressionFailed
+from api.webhooks.keeping import DeliveryKeeper, RefusedCounter, keepable, kept, kept_id
 from api.webhooks.loading import Provider, load_providers
-from api.webhooks.outcomes import ActionResult, ActionStatus, Effects
+from api.webhooks.outcomes import ActionResult, Effects
 from api.webhooks.payloads import UnreadableBody, parse_payload, parse_query
 from api.webhooks.repositories import KnownService
-from api.webhooks.rules import Delivery, RuleDecision, concerns, decide, read_delivery
+from api.webhooks.rules import concerns, decide, read_delivery
 from api.webhooks.secrets import WebhookSecrets, secret_variable
 from api.webhooks.told import DeliveryTrail
 from api.webhooks.verify import NotGenuine, RawRequest, require_credentials, require_genuine
-from workflows.contracts.audit.details import WebhookTold
-from workflows.contracts.audit.types import EventType
 from workflows.contracts.errors import NotFound, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -39,13 +39,6 @@ _LARGE_BODIES: Final = 4
 _INLINE: Final = 128 * 1024
 """Longer bodies are digested and parsed in a thread, so that other requests are answered meanwhile."""
 
-_KINDS: Final = {
-    "accepted": EventType.WEBHOOK_RECEIVED,
-    "ignored": EventType.WEBHOOK_IGNORED,
-    "refused": EventType.WEBHOOK_REFUSED,
-}
-LoadServices = Callable[[], Awaitable[list[KnownService]]]
-
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -56,12 +49,22 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """The answer. ``replayed``: an earlier delivery was answered so."""
+class Around:
+    """What a delivery meets: what its provider may do, what triggers may ask for, services, the trail, the store."""
 
-    status: int
-    body: bytes
-    replayed: bool = False
+    effects: Effects
+    evidence: Evidence
+    services: Callable[[], Awaitable[list[KnownService]]]
+    trail: DeliveryTrail
+    keeper: DeliveryKeeper
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What a delivery asked for and what came of it."""
+
+    decision: RuleDecision
+    results: Sequence[ActionResult]
 
 
 class Webhooks:
@@ -77,9 +80,10 @@ class Webhooks:
     ) -> None:
         self.providers = providers
         self._secrets, self._now = secrets, now
-        self._deliveries: Deliveries[Received] = Deliveries()
+        self._deliveries: Deliveries[_Done] = Deliveries()
         self._ports = ServiceCache(monotonic)
         self._large = asyncio.Semaphore(_LARGE_BODIES)
+        self._refused = RefusedCounter()
 
     @classmethod
     def none(cls) -> Self:
@@ -87,42 +91,72 @@ class Webhooks:
         return cls({}, WebhookSecrets({}))
 
     async def receive(
-        self,
-        name: str,
-        head: Head,
-        read_body: Callable[[], Awaitable[bytes]],
-        effects: Callable[[str], Effects],
-        load_services: LoadServices,
-        trail: DeliveryTrail | None = None,
+        self, name: str, head: Head, read_body: Callable[[], Awaitable[bytes]], around: Callable[[str], Around]
     ) -> Received:
-        """Answer one delivery, and tell the audit trail of it.
+        """Answer one delivery, keep it, and tell the audit trail of it.
 
         Raises NotFound for a provider that is unknown or has no secret, ApiError (401, 400, 413), and Unavailable when
         the delivery must be sent again.
         """
         provider, secrets = self._provider(name)
+        place = around(provider.name)
         try:
-            delivery = await self._genuine(provider, secrets, head, read_body)
+            delivery, body = await self._genuine(provider, secrets, head, read_body)
         except ApiError as error:
-            if trail is not None and error.code is ProblemCode.UNAUTHORIZED:
-                await trail.not_genuine(name, error.detail)
+            if error.code is ProblemCode.UNAUTHORIZED:
+                self._refused.count(place.keeper.store, name, place.keeper.clock())
+                await place.trail.not_genuine(name, error.detail)
             raise
+        kept_as = kept_id(provider.name, delivery.event, delivery.delivery, body)
 
-        async def answer() -> tuple[Received, bool]:
-            try:
-                async with asyncio.timeout(ANSWER_SECONDS):
-                    decision = await self._decision(provider, delivery, load_services)
-                    results = await perform_all(effects(provider.name), decision.actions)
-                    if trail is not None:
-                        await trail.answered(_told(provider, delivery, decision, results), _words(decision, results))
-            except TimeoutError as error:
-                raise Unavailable("It takes too long to answer; send the delivery again, which is safe.") from error
-            received = _received(provider, delivery, decision, results)
-            _log(provider, delivery, decision, results)
-            return received, bool(results)  # what was ignored has done nothing, and may find a service next time
+        async def act() -> tuple[_Done, bool]:
+            decision = await self.decision(provider, delivery, place)
+            results = await perform_all(place.effects, decision.actions, again(kept_as))
+            await place.trail.answered(told(provider, delivery, decision, results), words(decision, results))
+            log(provider, delivery, decision, results)
+            return _Done(decision, results), bool(results)  # what was ignored may find a service next time
 
-        received, repeated = await self._deliveries.once(f"{provider.name}:{delivery.delivery}", answer)
-        return Received(received.status, received.body, repeated or received.replayed)
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                done, repeated = await self._deliveries.once(f"{provider.name}:{delivery.delivery}", act)
+                results = done.results
+                if repeated:
+                    results = [await retold(place.effects, each, again(kept_as)) for each in results]
+        except TimeoutError as error:
+            raise Unavailable("It takes too long to answer; send the delivery again, which is safe.") from error
+        await self.keep(provider, delivery, body, _Done(done.decision, results), place)
+        return received(provider, delivery, done.decision, results, kept_as)
+
+    async def decision(self, provider: Provider, delivery: Delivery, place: Around) -> RuleDecision:
+        """What it asks for, once all that its services' triggers want to know is found out. Raises Unavailable."""
+        if not concerns(provider, delivery.event):
+            return decide(provider, delivery, [])
+        services = await self._ports.known(place.services)
+        decision = decide(provider, delivery, services)
+        if decision.rule is None:
+            fresh = await self._ports.fresh(place.services)
+            if fresh is not None:
+                services, decision = fresh, decide(provider, delivery, fresh)
+        return await settle(decision, services, place.evidence)
+
+    async def keep(self, provider: Provider, delivery: Delivery, body: bytes, done: "_Done", place: Around) -> None:
+        """Keep it with what came of it."""
+        why_not = keepable(body, self._secrets.all())
+        record = kept(
+            provider,
+            delivery,
+            done.decision,
+            done.results,
+            delivery_id=kept_id(provider.name, delivery.event, delivery.delivery, body),
+            message=words(done.decision, done.results),
+            at=place.keeper.clock(),
+        )
+        record = record.model_copy(update={"size": len(body), "body_kept": not why_not, "body_note": why_not})
+        await place.keeper.keep(record, None if why_not else body)
+
+    def configured(self, name: str) -> Provider:
+        """A provider that is known and has a secret. Raises NotFound."""
+        return self._provider(name)[0]
 
     def _provider(self, name: str) -> tuple[Provider, Sequence[str]]:
         provider = self.providers.get(name)
@@ -139,7 +173,7 @@ class Webhooks:
 
     async def _genuine(
         self, provider: Provider, secrets: Sequence[str], head: Head, read_body: Callable[[], Awaitable[bytes]]
-    ) -> Delivery:
+    ) -> tuple[Delivery, bytes]:
         """The delivery, once it is verified. Nothing is parsed, and little is read, before that."""
         schemes = provider.manifest.verify
         try:
@@ -153,17 +187,16 @@ class Webhooks:
 
             def check_and_read() -> Delivery:
                 require_genuine(schemes, secrets, request, self._now())
-                content_type = head.headers.get("content-type", "")
-                payload = parse_payload(body, content_type, provider.manifest.form_field)
-                return read_delivery(provider, payload, head.headers, query, body)
+                return read(provider, body, head.headers, query)
 
-            return check_and_read() if len(body) <= _INLINE else await asyncio.to_thread(check_and_read)
+            delivery = check_and_read() if len(body) <= _INLINE else await asyncio.to_thread(check_and_read)
         except NotGenuine as error:
             logger.warning("webhook refused", extra={"provider": provider.name, "reason": str(error)})
             kinds = ", ".join(f'{scheme.scheme} realm="hybridci"' for scheme in schemes)
             raise ApiError(ProblemCode.UNAUTHORIZED, str(error), headers={"WWW-Authenticate": kinds}) from error
         except UnreadableBody as error:
             raise ApiError(ProblemCode.MALFORMED_BODY, str(error)) from error
+        return delivery, body
 
     async def _body(self, head: Head, read_body: Callable[[], Awaitable[bytes]]) -> bytes:
         length = head.headers.get("content-length", "")
@@ -177,83 +210,18 @@ class Webhooks:
         except TimeoutError as error:
             raise Unavailable(f"The body was not here after {_BODY_SECONDS:.0f} s; send it again.") from error
 
-    async def _decision(self, provider: Provider, delivery: Delivery, load: LoadServices) -> RuleDecision:
-        if not concerns(provider, delivery.event):
-            return decide(provider, delivery, [])
-        decision = decide(provider, delivery, await self._ports.known(load))
-        if decision.rule is None:
-            fresh = await self._ports.fresh(load)
-            decision = decision if fresh is None else decide(provider, delivery, fresh)
-        return decision
+
+def read(provider: Provider, body: bytes, headers: Mapping[str, str], query: Mapping[str, str]) -> Delivery:
+    """A body that is believed. Raises UnreadableBody."""
+    payload = parse_payload(body, headers.get("content-type", ""), provider.manifest.form_field)
+    return read_delivery(provider, payload, headers, query, body)
+
+
+def again(kept_as: str) -> str:
+    """The command that starts once more what a delivery has started."""
+    return f"hybridci webhook replay {kept_as} --start-again"
 
 
 def open_webhooks(manifests: Path | None, environ: Mapping[str, str]) -> Webhooks:
     """The shipped providers and those of a folder, with the environment's secrets. Raises BadManifests."""
     return Webhooks(load_providers(manifests), WebhookSecrets(environ))
-
-
-def _received(
-    provider: Provider, delivery: Delivery, decision: RuleDecision, results: Sequence[ActionResult]
-) -> Received:
-    answer: dict[str, Any] = {
-        "status": _status(results),
-        "reason": decision.reason,
-        "message": _words(decision, results),
-        "provider": provider.name,
-        "event": delivery.event,
-        "delivery": delivery.delivery,
-        "rule": decision.rule,
-        "actions": [result.model_dump(mode="json", exclude_none=True) for result in results],
-    }
-    further: dict[str, Any] = {}
-    for name, expression in provider.answer.items():
-        try:
-            further[name] = expression.value({"answer": answer})
-        except ExpressionFailed as error:
-            logger.warning(
-                "answer field failed", extra={"provider": provider.name, "field": name, "reason": str(error)}
-            )
-    replayed = bool(results) and all(result.replayed for result in results)
-    # ASCII only: whatever strange text was delivered, the answer can be encoded.
-    body = json.dumps({**further, **answer}).encode("ascii")
-    return Received(provider.manifest.answer.status, body, replayed)
-
-
-def _told(
-    provider: Provider, delivery: Delivery, decision: RuleDecision, results: Sequence[ActionResult]
-) -> WebhookTold:
-    return WebhookTold(
-        kind=_KINDS[_status(results)],
-        provider=provider.name,
-        told=delivery.event,
-        delivery=delivery.delivery,
-        rule=decision.rule,
-        ids=[found for result in results if (found := result.deployment_id or result.job_id)],
-    )
-
-
-def _words(decision: RuleDecision, results: Sequence[ActionResult]) -> str:
-    return " ".join(result.message for result in results) or decision.reason
-
-
-def _status(results: Sequence[ActionResult]) -> str:
-    if not results:
-        return "ignored"
-    return "accepted" if any(result.status is ActionStatus.DONE for result in results) else "refused"
-
-
-def _log(provider: Provider, delivery: Delivery, decision: RuleDecision, results: Sequence[ActionResult]) -> None:
-    """Nobody reads the answer that a tool gets: what was refused is told here, louder than what was done."""
-    refused = [result.message for result in results if result.status is ActionStatus.REFUSED]
-    fields = {
-        "provider": provider.name,
-        "event": delivery.event,
-        "delivery": delivery.delivery,
-        "rule": decision.rule,
-        "outcome": _status(results),
-        "ids": [result.deployment_id or result.job_id for result in results if result.deployment_id or result.job_id],
-    }
-    if refused:
-        logger.warning("webhook action refused", extra={**fields, "reason": "; ".join(refused)[:1000]})
-    else:
-        logger.info("webhook", extra={**fields, "reason": decision.reason})

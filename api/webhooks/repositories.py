@@ -8,17 +8,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from workflows.contracts.deployments.services import PRODUCTION, Service
+from workflows.contracts.deployments.triggers import Triggers
 from workflows.contracts.identity.repositories import same_form
 
 
 @dataclass(frozen=True, slots=True)
 class KnownService:
-    """What rules need to know of a service. ``branch`` None: all branches. ``environment`` is its last one."""
+    """What rules need to know of a service. ``branch`` is its `git_ref`, ``environment`` its last one. ``triggers``
+    None: it says nothing of them.
+    """
 
     name: str
     repository: str
     branch: str | None = None
     environment: str = PRODUCTION
+    triggers: Triggers | None = None
 
 
 def known_service(service: Service) -> KnownService:
@@ -29,11 +33,12 @@ def known_service(service: Service) -> KnownService:
         repository=same_form(service.spec.git_repo),
         branch=None if service.spec.git_ref is None else service.spec.git_ref.removeprefix("refs/heads/"),
         environment=environments[-1] if environments else PRODUCTION,
+        triggers=service.spec.triggers,
     )
 
 
 def matching(services: Iterable[KnownService], urls: Sequence[str], branch: str | None) -> list[KnownService]:
-    """The services of this repository; with ``branch``, those that deploy it."""
+    """The services of this repository; with ``branch``, those that deploy it or name none."""
     forms = {same_form(url) for url in urls}
     return [
         service

@@ -1,33 +1,20 @@
 """``POST /api/webhooks/{provider}``: other tools tell what happened. Their signature is the key, not an API key."""
 
-from typing import Annotated, Final
+from typing import Final
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth.idempotency import REPLAY_HEADER
 from api.http.answers import json_answer
 from api.http.errors import PROBLEM_MEDIA_TYPE
-from api.webhooks.effects import ApiEffects, registered_services
-from api.webhooks.outcomes import Effects
 from api.webhooks.payloads import FORM
 from api.webhooks.ports import WebhookPortsDep
-from api.webhooks.receive import Head, Webhooks
-from api.webhooks.told import DeliveryTrail
+from api.webhooks.receive import Head
+from api.webhooks.surroundings import WebhooksDep, around
 
 router = APIRouter(prefix="/api/webhooks", tags=["webhooks"])
-
-
-async def provide_webhooks(request: Request) -> Webhooks:
-    """The providers of the process that handles this request."""
-    webhooks = request.app.state.webhooks
-    if not isinstance(webhooks, Webhooks):
-        raise TypeError("the application was started without webhooks")
-    return webhooks
-
-
-WebhooksDep = Annotated[Webhooks, Depends(provide_webhooks)]
 
 
 _PROBLEM: Final = {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -61,15 +48,7 @@ async def receive_webhook(provider: str, request: Request, ports: WebhookPortsDe
 
     Repeating a delivery is safe: it gets the same answer, and nothing is started twice.
     """
-    address = request.client.host if request.client else None
-
-    def effects(name: str) -> Effects:
-        return ApiEffects(ports, name, address)
-
-    trail = DeliveryTrail(ports.audit, ports.clock, address)
-    received = await webhooks.receive(
-        provider, _head(request), request.body, effects, lambda: registered_services(ports), trail
-    )
+    received = await webhooks.receive(provider, _head(request), request.body, around(ports, request))
     headers = {REPLAY_HEADER: "true"} if received.replayed else None
     return json_answer(received.body, received.status, headers)
 

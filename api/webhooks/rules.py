@@ -1,72 +1,26 @@
-"""From a genuine delivery to what it asks for: the first rule that matches decides. Pure.
+"""From a genuine delivery to what it asks for: the first rule that matches decides, but for triggers. Pure.
 
 ``hybridci webhook test`` shows exactly this. Deliberately not here: doing it (``actions``).
 """
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
+from api.webhooks.decisions import Considered, Delivery, Judged, PassedOver, Planned, RuleDecision
 from api.webhooks.expressions import Expression, ExpressionFailed
 from api.webhooks.loading import CompiledRule, Provider, Template
 from api.webhooks.manifest import ActionName, Scheme, TokenScheme
 from api.webhooks.repositories import KnownService, matching
+from api.webhooks.triggering.facts import Facts
+from api.webhooks.triggering.triggers import judge
 from workflows.contracts.identity.repositories import same_form
 
 MAX_ACTIONS: Final = 50
 """Of one delivery."""
 _MAX_ID: Final = 200
 _UNSAFE: Final = frozenset({"authorization", "proxy-authorization", "cookie"})
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """What was delivered, as expressions see it."""
-
-    event: str | None
-    delivery: str
-    payload: Any
-    headers: Mapping[str, str]
-    query: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """One action with its values. ``key`` is the same for every delivery that means the same.
-
-    ``service`` and ``environment`` are None when the values name a deployment; ``problem`` says why there are none.
-    """
-
-    action: ActionName
-    rule: str
-    key: str
-    service: str | None = None
-    environment: str | None = None
-    values: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    reason: str = ""
-    problem: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Considered:
-    """A rule and why it matched or did not. ``depth`` is how many of its conditions held."""
-
-    rule: str
-    action: ActionName
-    matched: bool
-    why: str
-    depth: int
-
-
-@dataclass(frozen=True, slots=True)
-class RuleDecision:
-    """What a delivery asks for: nothing when ``actions`` is empty, for ``reason``."""
-
-    rule: str | None
-    reason: str
-    actions: Sequence[Planned]
-    considered: Sequence[Considered]
 
 
 def read_delivery(
@@ -84,7 +38,9 @@ def read_delivery(
 
 
 def decide(provider: Provider, delivery: Delivery, services: Sequence[KnownService] | None) -> RuleDecision:
-    """The first rule that matches and what it asks for. ``services`` None: unknown, so all are taken for registered."""
+    """The first rule that matches and what it asks for; of those with a trigger, all that match: one push can bring a
+    branch and a tag. ``services`` None: unknown, so all are taken for registered.
+    """
     names: dict[str, Any] = {
         "payload": delivery.payload,
         "headers": delivery.headers,
@@ -94,15 +50,22 @@ def decide(provider: Provider, delivery: Delivery, services: Sequence[KnownServi
         "people": provider.manifest.people,
     }
     considered: list[Considered] = []
+    said, matched, actions = _Said(), list[CompiledRule](), list[Planned]()
     for rule in provider.rules:
+        if matched and rule.facts is None:
+            continue
         try:
-            actions = list(_planned(provider, rule, names, services))
+            actions += list(_planned(provider, rule, names, services, said))
         except _NoMatch as no:
             considered.append(Considered(rule.rule.name, rule.rule.action, False, no.why, no.depth))
             continue
-        considered.append(Considered(rule.rule.name, rule.rule.action, True, rule.rule.reason, 4))
-        return RuleDecision(rule.rule.name, rule.rule.reason, actions, considered)
-    return RuleDecision(None, _why_nothing(delivery.event, considered), (), considered)
+        considered.append(Considered(rule.rule.name, rule.rule.action, True, rule.rule.reason, 5))
+        matched.append(rule)
+        if rule.facts is None:
+            break
+    name = matched[0].rule.name if matched else None
+    reason = " ".join(rule.rule.reason for rule in matched) or _why_nothing(delivery.event, considered)
+    return RuleDecision(name, reason, tuple(actions), considered, said.facts, said.repository, said.passed_over)
 
 
 def concerns(provider: Provider, event: str | None) -> bool:
@@ -113,6 +76,15 @@ def concerns(provider: Provider, event: str | None) -> bool:
     )
 
 
+@dataclass(slots=True)
+class _Said:
+    """What the rules found out on their way."""
+
+    facts: list[Facts] = field(default_factory=list[Facts])
+    repository: str | None = None
+    passed_over: list[PassedOver] = field(default_factory=list[PassedOver])
+
+
 class _NoMatch(Exception):
     def __init__(self, depth: int, why: str) -> None:
         super().__init__(why)
@@ -120,16 +92,25 @@ class _NoMatch(Exception):
 
 
 def _planned(
-    provider: Provider, rule: CompiledRule, names: Mapping[str, Any], services: Sequence[KnownService] | None
+    provider: Provider,
+    rule: CompiledRule,
+    names: Mapping[str, Any],
+    services: Sequence[KnownService] | None,
+    said: _Said,
 ) -> Iterator[Planned]:
     """What the rule asks for. Raises _NoMatch."""
     event = names["event"]
     if rule.rule.on and event not in rule.rule.on:
         raise _NoMatch(0, f"it is for {', '.join(rule.rule.on)}, not for {_shown(event)}")
+    for needed in rule.needs:
+        if _value(needed, names, 4) is None:
+            raise _NoMatch(4, f"the payload has no {needed.text}, which every {_shown(event)} has: is it one?")
     if rule.when is not None and not _holds(rule.when, names):
         raise _NoMatch(1, f"when does not hold: {' '.join(rule.when.text.split())}")
     items: list[Any] = [None] if rule.each is None else _items(rule.each, names)
     if rule.rule.action is ActionName.IGNORE:
+        if said.passed_over:
+            raise _NoMatch(1, "a service was judged by its triggers")
         return
     found = [
         ({**names, "item": item}, service)
@@ -142,8 +123,55 @@ def _planned(
         problem = f"it asks for {len(found)} actions; at most {MAX_ACTIONS} are taken from one delivery"
         yield Planned(rule.rule.action, rule.rule.name, f"{provider.name}:{names['delivery']}", problem=problem)
         return
-    for number, (scope, service) in enumerate(found):
-        yield _one(provider, rule, scope, service, number)
+    planned = [_one(provider, rule, scope, service, number) for number, (scope, service) in enumerate(found)]
+    if rule.facts is None:
+        yield from planned
+        return
+    judged = [
+        _judged(provider, rule, rule.facts, each, scope, service, said)
+        for each, (scope, service) in zip(planned, found, strict=True)
+    ]
+    starting = [each for each in judged if isinstance(each, Planned)]
+    said.passed_over += [each for each in judged if isinstance(each, PassedOver)]
+    if not starting:
+        raise _NoMatch(4, "; ".join(dict.fromkeys(each.why for each in judged if isinstance(each, PassedOver))))
+    yield from starting
+
+
+def _judged(
+    provider: Provider,
+    rule: CompiledRule,
+    expressions: Mapping[str, Expression],
+    planned: Planned,
+    scope: Mapping[str, Any],
+    service: KnownService | None,
+    said: _Said,
+) -> Planned | PassedOver | None:
+    """The start as the service's triggers have it; None without a service, which a rule with a trigger always has."""
+    if service is None or rule.rule.trigger is None:
+        return None
+    facts = Facts.of(rule.rule.trigger.type, {name: _found(each, scope) for name, each in expressions.items()})
+    said.repository = service.repository
+    if facts not in said.facts:
+        said.facts.append(facts)
+    verdict = judge(facts, service)
+    if not verdict.starts:
+        return PassedOver(service.name, verdict.why)
+    values = planned.values if verdict.version is None else {**planned.values, "version": verdict.version}
+    key = planned.key
+    if service.triggers is not None and service.triggers.required_checks:
+        place = f"{facts.tag or facts.branch}/{facts.commit}"
+        key = f"{provider.name}:=checks/{service.repository}/{place}:{service.name}"
+    judged = Judged(service, facts, service.repository, verdict.why, verdict.lacking)
+    return replace(planned, values=values, key=key, judged=judged)
+
+
+def _found(expression: Expression, scope: Mapping[str, Any]) -> Any:
+    """A fact that cannot be told is none."""
+    try:
+        return expression.value(scope)
+    except ExpressionFailed:
+        return None
 
 
 def _items(each: Expression, names: Mapping[str, Any]) -> list[Any]:

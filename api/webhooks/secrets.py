@@ -34,6 +34,11 @@ class WebhookSecrets:
         file = self._values.get(f"{variable}_FILE")
         return [] if file is None else self._of_file(Path(file), f"{variable}_FILE")
 
+    def all(self) -> Sequence[str]:
+        """Every secret that is known here, whosever it is."""
+        names = {name.removeprefix(_PREFIX).removesuffix("_FILE") for name in self._values}
+        return [secret for name in sorted(names) for secret in self.of(name.lower().replace("_", "-"))]
+
     def _of_file(self, path: Path, variable: str) -> list[str]:
         try:
             status = path.stat()

@@ -166,6 +166,7 @@ def memory_app(limits: RateLimits | None = None) -> tuple[FastAPI, Stores, FakeJ
         logs=stores.logs,
         artifacts=stores.artifacts,
         storage=stores.storage,
+        webhook_deliveries=stores.deliveries,
         deployments=deployment_reader(stores),
         temporal=lambda: job_client,
         deploying=lambda: job_client.releases,

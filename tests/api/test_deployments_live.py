@@ -76,6 +76,7 @@ async def live(temporal_client: Client) -> AsyncIterator[Live]:
             logs=stores.logs,
             artifacts=stores.artifacts,
             storage=stores.storage,
+            webhook_deliveries=stores.deliveries,
             temporal=lambda: job_client,
             deploying=lambda: harness.releases,
             repairing=FakeRepairs,

@@ -100,6 +100,7 @@ async def house(temporal_client: Client) -> AsyncIterator[House]:
             logs=stores.logs,
             artifacts=stores.artifacts,
             storage=stores.storage,
+            webhook_deliveries=stores.deliveries,
             temporal=lambda: jobs,
             deploying=lambda: harness.releases,
             repairing=FakeRepairs,

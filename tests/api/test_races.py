@@ -64,6 +64,7 @@ def _app(temporal: Client, harness: Deploys) -> FastAPI:
         logs=stores.logs,
         artifacts=stores.artifacts,
         storage=stores.storage,
+        webhook_deliveries=stores.deliveries,
         temporal=lambda: job_client,
         deploying=lambda: releases,
         metrics=Metrics(),

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from api.auth.vouching import Voucher
@@ -76,14 +77,26 @@ async def test_a_push_starts_a_deployment(hooks: WebhookBench) -> None:
     assert "Banker's rounding" in (start.request.git_commit_message or "")
 
 
-async def test_a_repeated_delivery_gets_the_same_answer_and_starts_nothing(hooks: WebhookBench) -> None:
+def same_but_repeated(answer: httpx.Response, first: httpx.Response) -> bool:
+    """The answer to a repetition of what needs no more words than the first time."""
+    assert answer.headers["idempotent-replay"] == "true"
+    return answer.json() == {**first.json(), "repeated": True}
+
+
+async def test_a_repeated_delivery_says_that_it_is_one_and_how_what_it_started_stands(hooks: WebhookBench) -> None:
     first = await hooks.send("github-push")
     again = await hooks.send("github-push")
     hooks.restart()
     after_a_restart = await hooks.send("github-push")
     assert "idempotent-replay" not in first.headers
+    assert first.json()["repeated"] is False
+    (action,) = first.json()["actions"]
     for answer in (again, after_a_restart):
-        assert (answer.status_code, answer.json()) == (202, first.json())
+        said = (
+            f"Deployment {action['deployment_id']} of shop {SHA[:12]} was started by this event before; it is pending."
+        )
+        expected = {**first.json(), "repeated": True, "message": said, "actions": [{**action, "message": said}]}
+        assert (answer.status_code, answer.json()) == (202, expected)
         assert answer.headers["idempotent-replay"] == "true"
     assert len(await deployments(hooks)) == 1
     assert len(hooks.releases.started) == 1
@@ -92,15 +105,32 @@ async def test_a_repeated_delivery_gets_the_same_answer_and_starts_nothing(hooks
 async def test_deliveries_that_come_at_once_start_one_deployment(hooks: WebhookBench) -> None:
     answers = await together([hooks.send("github-push") for _ in range(8)])
     assert {answer.status_code for answer in answers} == {202}
-    assert len({answer.text for answer in answers}) == 1
+    assert sorted(answer.json()["repeated"] for answer in answers) == [False] + [True] * 7
+    assert len({answer.json()["actions"][0]["deployment_id"] for answer in answers}) == 1
     assert len(hooks.releases.started) == 1
 
 
-async def test_two_events_of_one_commit_start_one_deployment(hooks: WebhookBench) -> None:
-    push = await hooks.send("github-push")
+async def test_of_push_and_workflow_one_starts_what_the_service_names(hooks: WebhookBench) -> None:
+    await hooks.send("github-push")
     run = await hooks.send("github-workflow-run")
-    assert run.json()["actions"][0]["deployment_id"] == push.json()["actions"][0]["deployment_id"]
+    assert "workflow 'Build' is not for it" in run.json()["reason"]
+    assert run.json()["passed_over"][0]["service_name"] == "shop"
     assert len(await deployments(hooks)) == 1
+    async with webhook_bench() as other:
+        await other.register(triggers={"workflows": ["Build"]})
+        push = await other.send("github-push")
+        assert (push.json()["status"], len(await deployments(other))) == ("ignored", 0)
+        await other.send("github-workflow-run")
+        assert len(await deployments(other)) == 1
+
+
+async def test_a_tag_and_its_release_start_one_deployment() -> None:
+    async with webhook_bench() as hooks:
+        await hooks.register(triggers={"tags": [{"pattern": "v*", "version": "{1}"}]})
+        tag = await hooks.send("github-push-tag")
+        release = await hooks.send("github-release")
+        assert release.json()["actions"][0]["deployment_id"] == tag.json()["actions"][0]["deployment_id"]
+        assert [found.version for found in await deployments(hooks)] == ["1.4.2"]
 
 
 @pytest.mark.parametrize("signature", [None, "", "sha256=", "sha256=00", f"sha256={'0' * 64}", "sha1=x", "ä" * 9])
@@ -214,8 +244,7 @@ async def test_a_job_is_started(hooks: WebhookBench) -> None:
     job = await hooks.stores.jobs.get(action["job_id"])
     assert job is not None
     assert (job.created_by, job.steps[0].run) == ("webhook:generic", "pytest -q")
-    assert again.json() == first.json()
-    assert again.headers["idempotent-replay"] == "true"
+    assert same_but_repeated(again, first)
 
 
 async def test_slack_approves_and_hears_how_it_went(hooks: WebhookBench) -> None:
@@ -279,8 +308,7 @@ async def test_an_alert_rolls_back_once_even_after_a_restart(hooks: WebhookBench
     await live(hooks, old.deployment_id, since=3_000)  # what the rollback brings back
     hooks.restart()
     again = await hooks.send("alertmanager-firing")
-    assert again.json() == first.json()
-    assert again.headers["idempotent-replay"] == "true"
+    assert same_but_repeated(again, first)
     (command,) = hooks.releases.commands
     assert isinstance(command, RollbackCommand)
     assert command.reason.startswith("HighErrorRate fires: 5xx share of shop is 7 % [webhook ")
@@ -306,7 +334,7 @@ async def test_an_incident_holds_the_environment_once(hooks: WebhookBench) -> No
     first = await hooks.send("pagerduty-triggered")
     hooks.restart()
     again = await hooks.send("pagerduty-triggered")
-    assert again.json() == first.json()
+    assert same_but_repeated(again, first)
     assert first.json()["actions"][0]["environment"] == "production"
     (command,) = hooks.releases.commands
     assert isinstance(command, HoldCommand)
@@ -354,11 +382,13 @@ async def test_a_webhook_needs_no_key_and_a_key_is_no_signature(hooks: WebhookBe
 
 async def test_a_signed_body_under_another_delivery_id_starts_nothing_more(hooks: WebhookBench) -> None:
     """GitHub does not sign the id: who has caught a request could send it again under a new one."""
+    await hooks.register("cart", triggers={"tags": [{"pattern": "v*"}], "deployments": ["production"]})
     for name in ("github-push", "github-push-tag", "github-deployment"):
         first = await hooks.send(name)
         again = await hooks.send(name, **{"x-github-delivery": "11111111-cc78-11e3-81ab-4c9367dc0958"})
         hooks.restart()
-        assert again.json()["actions"] == first.json()["actions"], name
+        ids = [[action["deployment_id"] for action in each.json()["actions"]] for each in (first, again)]
+        assert (ids[0], again.json()["repeated"]) == (ids[1], True), name
         assert again.headers["idempotent-replay"] == "true"
 
 

@@ -43,7 +43,8 @@ _app, _bench = memory_parts()
 def registered() -> Iterator[None]:
     """Services for the captured payloads, so that what is left of them still asks for something."""
     for number, url in enumerate(URLS):
-        _runner.run(_bench.register("shop" if number == 0 else f"shop-{number}", url, None))
+        anything = {"branches": ["**"], "tags": [{"pattern": "**"}], "deployments": ["**"], "prereleases": True}
+        _runner.run(_bench.register("shop" if number == 0 else f"shop-{number}", url, None, anything))
     yield
     _runner.run(_bench.client.aclose())
     _runner.close()

@@ -9,17 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from activities.stores.delivery_interfaces import DeliveryStore
 from activities.stores.dynamo.agents import DynamoAgentStore
 from activities.stores.dynamo.bans import DynamoBanStore
 from activities.stores.dynamo.client import AwsClients
 from activities.stores.dynamo.creation import create_tables
 from activities.stores.dynamo.credentials import DynamoCredentialStore
+from activities.stores.dynamo.deliveries import DynamoDeliveryStore
 from activities.stores.dynamo.deployments import DynamoDeploymentStore
 from activities.stores.dynamo.environments import DynamoEnvironmentStore
 from activities.stores.dynamo.events import DynamoEventStore
 from activities.stores.dynamo.jobs import DynamoJobStore
 from activities.stores.dynamo.services import DynamoServiceStore
-from activities.stores.dynamo.table import AgentTables, CredentialTables, DeploymentTables, JobTables
+from activities.stores.dynamo.table import AgentTables, CredentialTables, DeliveryTables, DeploymentTables, JobTables
 from activities.stores.interfaces import (
     AgentStore,
     ArtifactStore,
@@ -36,6 +38,7 @@ from activities.stores.memory.agents import MemoryAgentStore
 from activities.stores.memory.artifacts import MemoryArtifactStore
 from activities.stores.memory.bans import MemoryBanStore
 from activities.stores.memory.credentials import MemoryCredentialStore
+from activities.stores.memory.deliveries import MemoryDeliveryStore
 from activities.stores.memory.deployments import MemoryDeploymentStore
 from activities.stores.memory.environments import MemoryEnvironmentStore
 from activities.stores.memory.events import MemoryEventStore
@@ -162,6 +165,16 @@ async def access_stores(
     own = CredentialTables(names.credentials, tables.events)
     await create_tables(clients, own)
     return AccessStores(DynamoCredentialStore(clients, own), DynamoEventStore(clients, own.events))
+
+
+@pytest.fixture(params=["memory", "embedded", "dynamodb-local"])
+async def deliveries(request: pytest.FixtureRequest, clients_of: Callable[[str], AwsClients]) -> DeliveryStore:
+    if request.param == "memory":
+        return MemoryDeliveryStore()
+    clients = clients_of("aws_endpoint" if request.param == "embedded" else "dynamodb_local_endpoint")
+    own = DeliveryTables.of(settings_for("http://unused"))
+    await create_tables(clients, own)
+    return DynamoDeliveryStore(clients, own)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from activities.jobs.readers import JobReader
 from activities.jobs.writers import JobCreator
 from activities.stores.open import Stores, open_memory_stores
 from api.app import build_app, deployment_reader
+from api.auth.tokens import digest_of, new_token
 from api.deps import Services
 from api.http.metrics import Metrics
 from api.webhooks.receive import Webhooks
@@ -28,6 +29,7 @@ from tests.api.fake_repairs import FakeRepairs
 from tests.api.fakes import FakeJobClient
 from tests.webhooks.captured import PROVIDERS, SHA, captured, provider_of
 from workflows.client.deployments import DeploymentCommand
+from workflows.contracts.access import Credential, CredentialKind, Grant
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.deployments.commands import DeploymentInput
 from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest, DeploymentWrite
@@ -78,15 +80,34 @@ class WebhookBench:
     client: httpx.AsyncClient
 
     async def register(
-        self, name: str = "shop", url: str = "https://github.com/acme/shop.git", ref: str | None = "main"
+        self,
+        name: str = "shop",
+        url: str = "https://github.com/acme/shop.git",
+        ref: str | None = "main",
+        triggers: dict[str, Any] | None = None,
     ) -> None:
         environments: list[dict[str, Any]] = [
             {"name": "staging", "external": True},
             {"name": "production", "external": True},
         ]
-        spec = ServiceSpec.model_validate({"git_repo": url, "git_ref": ref, "environments": environments})
+        fields = {"git_repo": url, "git_ref": ref, "environments": environments, "triggers": triggers}
+        spec = ServiceSpec.model_validate(fields)
         service = Service(name=name, version=1, spec=spec, created_at=1, updated_at=1)
         assert await self.stores.services.put(service, expected_version=None, events=[])
+
+    async def key(self, *grants: Grant) -> str:
+        """A key of somebody with these grants."""
+        token, credential_id = new_token(CredentialKind.KEY)
+        made = Credential(
+            credential_id=credential_id,
+            kind=CredentialKind.KEY,
+            digest=digest_of(token),
+            subject="somebody",
+            grants=list(grants),
+            created_at=1,
+        )
+        assert await self.stores.credentials.put(made, [])
+        return token
 
     async def deploy(self, version: str = "1.4.2", service: str = "shop") -> Deployment:
         registered = await self.stores.services.get(service)
@@ -141,6 +162,7 @@ def memory_parts() -> tuple[FastAPI, WebhookBench]:
         logs=stores.logs,
         artifacts=stores.artifacts,
         storage=stores.storage,
+        webhook_deliveries=stores.deliveries,
         temporal=lambda: jobs,
         deploying=lambda: releases,
         repairing=FakeRepairs,

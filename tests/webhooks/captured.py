@@ -3,11 +3,14 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from api.webhooks.decisions import Delivery, RuleDecision
 from api.webhooks.loading import Provider, load_providers
 from api.webhooks.payloads import parse_payload
 from api.webhooks.repositories import KnownService
-from api.webhooks.rules import Delivery, RuleDecision, decide, read_delivery
+from api.webhooks.rules import decide, read_delivery
+from workflows.contracts.deployments.triggers import Triggers
 from workflows.contracts.identity.repositories import same_form
 
 PAYLOADS = Path(__file__).parent / "payloads"
@@ -40,8 +43,9 @@ def delivery_of(name: str) -> Delivery:
     return read_delivery(provider, payload, request.headers, {}, request.body)
 
 
-def shop(url: str, branch: str | None = "main") -> KnownService:
-    return KnownService("shop", same_form(url), branch)
+def shop(url: str, branch: str | None = "main", triggers: dict[str, Any] | None = None) -> KnownService:
+    given = None if triggers is None else Triggers.model_validate(triggers)
+    return KnownService("shop", same_form(url), branch, triggers=given)
 
 
 def decided(name: str, *services: KnownService) -> RuleDecision:

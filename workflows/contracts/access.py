@@ -44,6 +44,8 @@ class Operation(StrEnum):
     AGENT_WORK = "agent:work"  # register, heartbeat, claim, deliver
     AUDIT_READ = "audit:read"
     CODEC_USE = "codec:use"
+    WEBHOOKS_READ = "webhooks:read"  # what other tools sent, with its bodies
+    WEBHOOKS_REPLAY = "webhooks:replay"  # do it once more, with the rights of the tool
     STORAGE_READ = "storage:read"  # what takes how much, what the policy is
     STORAGE_SWEEP = "storage:sweep"  # remove now what is older than the policy says
     ACCESS_MANAGE = "access:manage"  # keys, others' sessions
@@ -70,6 +72,8 @@ ROLE_OPERATIONS: Final = {
             Operation.TASKS_ASK,
             Operation.AUDIT_READ,
             Operation.CODEC_USE,
+            Operation.WEBHOOKS_READ,
+            Operation.WEBHOOKS_REPLAY,
             Operation.STORAGE_READ,
             Operation.STORAGE_SWEEP,
         }

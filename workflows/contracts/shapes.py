@@ -45,5 +45,6 @@ IN_WORDS: Final[Mapping[str, str]] = {
         "a day or a time with its zone, such as 2026-12-24 or 2026-12-24T18:00+01:00"
     ),
     r"^[A-Za-z0-9_-]{16,4096}$": "a token as the claim's answer gave it",
+    r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$": "lower-case letters, digits and - within, at most 40 characters",
     r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$": "lower-case letters, digits and - within, at most 64 characters",
 }

@@ -55,6 +55,11 @@ time of its last use; where exactly, the demand's own item says (``demand#<queue
 ``document``, ``revision`` and ``last_used_at``, and an entry with its id in the list of its kind. Both expire by
 themselves some time after the credential has.
 
+``deliveries`` (keys ``list_shard``, ``place``): each delivery of a webhook (``delivery#<id>``: ``record`` with its
+``document``, ``body``), and the document again in the lists ``all`` and ``service#…`` by the time it came first; how a
+commit's checks ended (``checks#<digest>``), how many requests were not genuine on a day (``refused#<day>``, by
+provider), and until when somebody has the turn (``turn#<name>``). All of it expires.
+
 Lists of one service, one deployment or one job are too small to be hot: they have one shard.
 """
 
@@ -142,6 +147,8 @@ DEMAND_IS_UNCHANGED: Final = "#at = :before"
 """The demand stands in its list where it was found."""
 IS_THERE: Final = "attribute_exists(list_shard)"
 """There is a record to add something to."""
+TURN_IS_FREE: Final = "attribute_not_exists(list_shard) OR #until <= :now"
+"""Nobody has this turn, or it has ended."""
 
 Keys = Mapping[str, Literal["S", "N"]]
 """A table's keys, the partition's first, with their types."""
@@ -216,6 +223,18 @@ class AgentTables:
     def of(cls, settings: StoreSettings) -> Self:
         """The names that the settings give."""
         return cls(settings.agents_table, settings.events_table)
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryTables:
+    """The name of the table of webhooks' deliveries."""
+
+    deliveries: str
+
+    @classmethod
+    def of(cls, settings: StoreSettings) -> Self:
+        """The name that the settings give."""
+        return cls(settings.deliveries_table)
 
 
 def status_list(status: JobStatus | DeploymentStatus) -> str:
@@ -359,7 +378,7 @@ def deployment_day_counter(day: str) -> str:
     return f"{DEPLOYMENTS_COUNTER}#{day}"
 
 
-Tables = JobTables | DeploymentTables | CredentialTables | AgentTables
+Tables = JobTables | DeploymentTables | CredentialTables | AgentTables | DeliveryTables
 
 
 def keys_of(tables: Tables) -> Mapping[str, Keys]:
@@ -373,6 +392,8 @@ def keys_of(tables: Tables) -> Mapping[str, Keys]:
             return {tables.credentials: _LIST_KEYS}
         case AgentTables():
             return {tables.agents: _LIST_KEYS, tables.events: _LIST_KEYS}
+        case DeliveryTables():
+            return {tables.deliveries: _LIST_KEYS}
 
 
 def expiring(tables: Tables) -> str:
@@ -384,6 +405,8 @@ def expiring(tables: Tables) -> str:
             return tables.credentials
         case AgentTables():
             return tables.agents
+        case DeliveryTables():
+            return tables.deliveries
 
 
 def _job_tables(tables: JobTables) -> dict[str, Keys]:

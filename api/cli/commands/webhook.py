@@ -1,7 +1,7 @@
 """`hybridci webhook`: which tools can trigger what, and what a captured payload would do. Exit codes: see ``common``.
 
 Offline: manifests are read from this installation (and the folder that HYBRIDCI_WEBHOOK_MANIFESTS or --manifests
-names). Only ``--send`` speaks to a server, and then as the tool would.
+names). Only ``--send`` speaks to a server, and then as the tool would; so do the commands of ``webhook_history``.
 """
 
 import json
@@ -14,15 +14,22 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 import typer
 
 from api.cli.client.connection import USAGE, CliError
+from api.cli.client.structured_file import read_map
+from api.cli.commands import webhook_history
 from api.cli.commands.common import AsJson, example, sub_app
 from api.cli.output import Column, note, print_fields, print_json, print_table, say
 
 if TYPE_CHECKING:
+    from api.webhooks.decisions import Delivery, RuleDecision
     from api.webhooks.loading import Provider
     from api.webhooks.repositories import KnownService
-    from api.webhooks.rules import Delivery, RuleDecision
 
 app = sub_app("Webhooks of other tools: which there are, and what they do.")
+app.command("deliveries", epilog=example("hybridci webhook deliveries --outcome ignored --since 2h"))(
+    webhook_history.deliveries
+)
+app.command("show", epilog=example("hybridci webhook show 3f2a91c0"))(webhook_history.show)
+app.command("replay", epilog=example("hybridci webhook replay 3f2a91c0 --start-again"))(webhook_history.replay)
 _SEND_SECONDS: Final = 30.0
 _EVENT_HEADER: Final = 'headers."'
 
@@ -96,7 +103,7 @@ def dry_run(
         list[str] | None,
         typer.Option(
             "--service",
-            help="NAME=REPOSITORY[#BRANCH] to look up; repeatable. Without any, all are taken for registered.",
+            help="A service's file, or NAME=REPOSITORY[#BRANCH]; repeatable. Without, all are taken for registered.",
         ),
     ] = None,
     send: Annotated[str | None, typer.Option("--send", metavar="URL", help="Sign it and send it to this API.")] = None,
@@ -171,10 +178,20 @@ def _show(
     say("\nRules, in order:")
     for rule in decision.considered:
         say(f"  {'✓' if rule.matched else '✗'} {rule.rule} ({rule.action}): {rule.why}")
+    for facts in decision.facts:
+        say("\nFacts, as the payload tells them:")
+        for name, value in facts.known.items():
+            say(f"  {name}: {value if isinstance(value, str) else json.dumps(value)}")
+    for each in decision.passed_over:
+        say(f"\nNot started: {each.why}")
     for planned in decision.actions:
         say(f"\nAction: {planned.action}" + (f" of service {planned.service}" if planned.service else ""))
         if planned.problem is not None:
             say(f"  refused: {planned.problem}")
+        if planned.judged is not None:
+            say(f"  why: {planned.judged.why}")
+        if planned.judged is not None and planned.judged.lacking is not None:
+            say(f"  asked first: {planned.judged.lacking} (a running API knows them)")
         for name, value in planned.values.items():
             say(f"  {name}: {value if isinstance(value, str) else json.dumps(value)}")
     if not decision.actions:
@@ -188,6 +205,8 @@ def _as_json(provider: "Provider", delivery: "Delivery", decision: "RuleDecision
         "delivery": delivery.delivery,
         "rule": decision.rule,
         "reason": decision.reason,
+        "facts": [facts.known for facts in decision.facts],
+        "passed_over": [{"service": each.service, "why": each.why} for each in decision.passed_over],
         "considered": [
             {"rule": rule.rule, "action": rule.action.value, "matched": rule.matched, "why": rule.why}
             for rule in decision.considered
@@ -200,6 +219,8 @@ def _as_json(provider: "Provider", delivery: "Delivery", decision: "RuleDecision
                 "key": planned.key,
                 "values": dict(planned.values),
                 "problem": planned.problem,
+                "why": None if planned.judged is None else planned.judged.why,
+                "asked_first": None if planned.judged is None else planned.judged.lacking,
             }
             for planned in decision.actions
         ],
@@ -262,12 +283,33 @@ def _services(options: Sequence[str] | None) -> "list[KnownService] | None":
         return None
     found: list[KnownService] = []
     for option in options:
+        if Path(option).is_file():
+            found.append(_of_file(Path(option)))
+            continue
         name, equals, rest = option.partition("=")
         url, _, branch = rest.partition("#")
         if not name or not equals or not url:
-            raise CliError(f"--service {option!r} is not NAME=REPOSITORY[#BRANCH].", USAGE)
+            raise CliError(f"--service {option!r} is not NAME=REPOSITORY[#BRANCH], and no file.", USAGE)
         found.append(KnownService(name, same_form(url), branch or None))
     return found
+
+
+def _of_file(path: Path) -> "KnownService":
+    """A service as `hybridci service apply` takes it. Raises CliError."""
+    from pydantic import ValidationError
+
+    from api.webhooks.repositories import known_service
+    from workflows.contracts.deployments.services import Service, ServiceSpec
+    from workflows.contracts.errors import field_errors
+
+    fields = read_map(path, what="service", such_as="git_repo and environments")
+    name = fields.pop("name", None) or path.stem
+    try:
+        spec = ServiceSpec.model_validate(fields)
+    except ValidationError as error:
+        said = "; ".join(f"{each.field}: {each.message}" for each in field_errors(error)[:10])
+        raise CliError(f"--service {path}: {said}.", USAGE) from None
+    return known_service(Service(name=str(name), version=1, spec=spec, created_at=0, updated_at=0))
 
 
 def _captured(content: bytes) -> tuple[dict[str, str], bytes]:

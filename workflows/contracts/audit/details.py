@@ -414,6 +414,17 @@ class WebhookTold(Details):
         return self.kind
 
 
+class WebhookReplayed(Details):
+    """Of whom and what it was, under which id it is kept. ``again``: what has ended was to be started once more."""
+
+    TYPES = (EventType.WEBHOOK_REPLAYED,)
+    provider: str
+    told: str | None = None
+    delivery: str | None = None
+    kept_as: str
+    again: bool = False
+
+
 class ConfigKnown(Details):
     """Its digest (SHA-256), that of the one before, and how much it says. ``kind`` is not stored."""
 
@@ -477,7 +488,8 @@ class StorageSwept(Details):
 
 _ALL: Final = (
     JobSubmitted, JobAmended, JobCompleted, JobEdited, JobRedriven, JobsBulkRedriven,
-    JobEnded, AttemptBegun, AttemptEnded, MetricRecorded, AgentUpdated, AddressAdded, WebhookTold, ConfigKnown,
+    JobEnded, AttemptBegun, AttemptEnded, MetricRecorded, AgentUpdated, AddressAdded,
+    WebhookTold, WebhookReplayed, ConfigKnown,
     DeploymentApproved, RollbackRequested, RollbackFailed, StageRecorded,
     TurnGranted, VersionReinstated, YieldAsked, LockFreed, FreezeEnded,
     ServiceApplied, PolicyChanged, PolicyChangeRequested, PolicyChangeRejected, PolicyChangeDropped,

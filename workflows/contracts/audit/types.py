@@ -149,6 +149,7 @@ class EventType(StrEnum):
     WEBHOOK_RECEIVED = "webhook.received", "Another tool told something, and something was done."
     WEBHOOK_IGNORED = "webhook.ignored", "Another tool told something that no rule is for."
     WEBHOOK_REFUSED = "webhook.refused", "What another tool told was not genuine, or nothing of it was done.", True
+    WEBHOOK_REPLAYED = "webhook.replayed", "Somebody had done once more what another tool told."
 
     CONFIG_INSTALLED = "config.installed", "The access policy of this installation is known for the first time."
     CONFIG_UPDATED = "config.updated", "The access policy of this installation is another one."

@@ -21,6 +21,7 @@ from workflows.contracts.deployments.rules import (
     SupersedePolicy,
     Verification,
 )
+from workflows.contracts.deployments.triggers import Triggers
 from workflows.contracts.fields import (
     ArtifactGlob,
     EnvName,
@@ -166,7 +167,9 @@ class ServiceSpec(ServiceDefinition):
     """
 
     git_repo: Repository
-    git_ref: GitRef | None = Field(default=None, description="The branch that webhooks deploy; all when not given.")
+    git_ref: GitRef | None = Field(
+        default=None, description="The branch that webhooks deploy; when not given, the repository's default branch."
+    )
     commit_on_ref: StrictBool = Field(
         default=False, exclude_if=lambda on: not on, description="An agent must find each commit on `git_ref`."
     )
@@ -175,6 +178,7 @@ class ServiceSpec(ServiceDefinition):
     definition: DefinitionSource | None = None
     policy: ServicePolicy | None = Field(default=None, exclude_if=lambda policy: policy is None)
     policy_change_needs_second_person: StrictBool = Field(default=False, exclude_if=lambda on: not on)
+    triggers: Triggers | None = Field(default=None, exclude_if=lambda triggers: triggers is None)
 
     @property
     def environment_names(self) -> list[str]:

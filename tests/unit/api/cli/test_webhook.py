@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from api.cli.commands.webhook import app
+from tests.api.conftest import ADMIN_KEY
 from tests.api.live import serving
 from tests.webhooks.bench import SECRET, webhook_bench
 from tests.webhooks.captured import PAYLOADS, PROVIDERS, captured
@@ -70,7 +71,7 @@ def test_given_services_are_looked_up() -> None:
     assert answered("test", "github", "--payload", PUSH, *shop)["actions"][0]["service"] == "shop"
     other = answered("test", "github", "--payload", PUSH, "--service", "shop=git@github.com:acme/shop.git#release")
     assert other["actions"] == []
-    assert "no registered service has the repository" in other["reason"]
+    assert "branch 'main' is not for it, but release" in other["reason"]
 
 
 @pytest.mark.parametrize(
@@ -117,3 +118,48 @@ async def test_it_is_sent_as_the_tool_would(tmp_path: Path) -> None:
     unreachable = run(*send, str(tmp_path / "secret"))
     assert unreachable.exit_code == 2
     assert "did not answer" in unreachable.stderr
+
+
+def test_a_services_file_says_what_triggers_it(tmp_path: Path) -> None:
+    service = tmp_path / "shop.yml"
+    service.write_text(
+        "git_repo: https://github.com/acme/shop.git\ngit_ref: main\ntriggers: {workflows: [Build]}\n"
+        "environments: [{name: production, external: true}]\n"
+    )
+    push = answered("test", "github", "--payload", PUSH, "--service", str(service))
+    assert (push["actions"], push["passed_over"][0]["service"]) == ([], "shop")
+    assert push["facts"][0]["branch"] == "main"
+    workflow = ["test", "github", "--payload", str(PAYLOADS / "github-workflow-run.json"), "--service", str(service)]
+    (action,) = answered(*workflow)["actions"]
+    assert action["why"] == "shop: workflow 'Build' succeeded for 9f1c2a7b3d4e."
+    shown = run(*workflow).stdout
+    for words in ("Facts, as the payload tells them:", "conclusion: success", "why: shop: workflow 'Build' succeeded"):
+        assert words in shown
+    told = run("test", "github", "--payload", PUSH, "--service", str(service)).stdout
+    assert "Not started: shop: a push starts nothing of it: it waits for Build" in told
+    service.write_text("git_repo: nonsense\n")
+    wrong = run("test", "github", "--payload", PUSH, "--service", str(service))
+    assert (wrong.exit_code, "git_repo" in wrong.stderr) == (2, True)
+
+
+async def test_what_came_is_listed_shown_and_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with webhook_bench() as bench, serving(bench.app) as client:
+        await bench.register()
+        monkeypatch.setenv("HYBRIDCI_URL", str(client.base_url))
+        monkeypatch.setenv("HYBRIDCI_API_KEY", ADMIN_KEY)
+        kept = (await bench.send("github-push")).json()["kept_as"]
+        await bench.send("github-issues")
+        listed = await asyncio.to_thread(run, "deliveries", "--outcome", "accepted", "--json")
+        shown = await asyncio.to_thread(run, "show", kept[:8])
+        table = await asyncio.to_thread(run, "deliveries")
+        again = await asyncio.to_thread(run, "replay", kept)
+        refused = await asyncio.to_thread(run, "replay", kept, "--start-again", "--reason", "why not")
+        nobody = await asyncio.to_thread(run, "show", "ffffffff")
+        assert len(bench.releases.started) == 1
+    assert [each["delivery_id"] for each in json.loads(listed.stdout)["items"]] == [kept]
+    assert kept[:8] in table.stdout
+    for words in ("github.com/acme/shop", "now pending", "Received    1 times", '"full_name": "acme/shop"'):
+        assert words in shown.stdout
+    assert "was started by this event before; it is pending" in again.stdout
+    assert (refused.exit_code, "there is nothing to start again" in refused.stdout) == (1, True)
+    assert (nobody.exit_code, "No delivery among the newest 500 begins" in nobody.stderr) == (1, True)

@@ -7,32 +7,40 @@ from tests.webhooks.captured import DEPLOYMENT, SHA, decided, delivery_of, shop
 
 
 @pytest.mark.parametrize(
-    ("name", "event", "delivery", "url"),
+    ("name", "event", "delivery", "url", "workflow"),
     [
         (
             "jenkins-finalized",
             "FINALIZED",
             "https://jenkins.example.com/job/shop/18/#FINALIZED",
             "git@github.com:acme/shop.git",
+            "shop",
         ),
         (
             "circleci-workflow",
             "workflow-completed",
             "3888f21b-eaa7-38e3-8f3d-75a63bba8895",
             "https://github.com/acme/shop.git",
+            "build-test",
         ),
         (
             "buildkite-finished",
             "build.finished",
             "98c11d1e-d181-45dc-a60f-64d0fc89f6a3",
             "https://github.com/acme/shop",
+            "shop",
         ),
     ],
 )
-def test_a_passed_build_starts_a_deployment(name: str, event: str, delivery: str, url: str) -> None:
+def test_a_passed_build_starts_a_deployment_of_who_names_it(
+    name: str, event: str, delivery: str, url: str, workflow: str
+) -> None:
     found = delivery_of(name)
     assert (found.event, found.delivery) == (event, delivery)
-    (action,) = decided(name, shop(url)).actions
+    unnamed = decided(name, shop(url))
+    assert not unnamed.actions
+    assert f"workflow {workflow!r} is not for it: no workflow starts it" in unnamed.reason
+    (action,) = decided(name, shop(url, triggers={"workflows": [workflow]})).actions
     assert (action.action, action.service, action.problem) == (ActionName.START_DEPLOYMENT, "shop", None)
     assert (action.values["version"], action.values["git_commit_sha"], action.values["git_ref"]) == (
         SHA[:12],

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from api.webhooks.loading import BadManifests, load_providers, parse_manifest
-from api.webhooks.manifest import ActionName
+from api.webhooks.manifest import ActionName, RepositoryLookup
+from tests.unit import webhooks_page
+from tests.webhooks.captured import PROVIDERS
 
 GOOD = """
 name: tool
@@ -113,3 +115,31 @@ def test_on_is_a_word_and_not_a_truth_value() -> None:
     """YAML 1.1 reads ``on`` and ``no`` as booleans."""
     provider = parse_manifest(GOOD.replace("[built]", "[no, on]"), "tool.yml")
     assert provider.manifest.rules[0].on == ["no", "on"]
+
+
+def test_the_page_lists_every_tool_and_what_it_tells_of() -> None:
+    assert webhooks_page.written() == webhooks_page.table(), "`python -m tests.unit.webhooks_page` writes it"
+
+
+def test_every_start_that_a_repository_sets_off_is_judged_by_the_services_triggers() -> None:
+    for provider in PROVIDERS.values():
+        for rule in provider.manifest.rules:
+            by_repository = isinstance(rule.service, RepositoryLookup)
+            if rule.action is ActionName.START_DEPLOYMENT and by_repository:
+                assert rule.trigger is not None, f"{provider.name}: {rule.name}"
+                assert rule.key is not None, f"{provider.name}: {rule.name}: the key is the event"
+
+
+def test_of_headers_only_those_are_kept_that_decide_something() -> None:
+    assert PROVIDERS["github"].reads == {"content-type", "x-github-event", "x-github-delivery"}
+    assert PROVIDERS["gitlab"].reads == {"content-type", "idempotency-key", "x-gitlab-event-uuid"}
+    for provider in PROVIDERS.values():
+        assert "authorization" not in provider.reads
+        assert not [name for name in provider.reads if "token" in name or "signature" in name]
+
+
+@pytest.mark.parametrize("name", ["catch-up", "deliveries"])
+def test_no_tool_has_a_name_that_means_something_here(name: str) -> None:
+    text = (Path("api/webhooks/manifests") / "gitea.yml").read_text("utf-8").replace("name: gitea", f"name: {name}", 1)
+    with pytest.raises(BadManifests, match="means something here already"):
+        parse_manifest(text, "tool.yml")
