@@ -28,12 +28,12 @@ from api.audit.tail import Tail
 from api.auth.authenticator import Authenticator
 from api.auth.remembered import Remembered
 from api.auth.sign_in import SignIn
-from api.auth.tickets import Tickets
 from api.auth.vouching import Voucher
 from api.claims.service import Claims
 from api.http.metrics import Metrics
 from api.identity.pools import PoolRule
 from api.logs.compactor import LogCompactor
+from api.sign_in.tickets import Tickets
 from workflows.client.deployments import DeploymentClient
 from workflows.client.jobs import JobClient
 from workflows.client.repairs import RepairClient

@@ -5,8 +5,8 @@ from typing import Annotated, Protocol
 from fastapi import Depends
 
 from api.auth.ports import AuthPorts
-from api.auth.tickets import Tickets
 from api.ports import HasAudit, provided
+from api.sign_in.tickets import Tickets
 
 
 class SignInPorts(AuthPorts, HasAudit, Protocol):

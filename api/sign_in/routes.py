@@ -25,7 +25,6 @@ from api.auth.guard import Caller
 from api.auth.issuing import revoke
 from api.auth.origin import OriginDep, address_of, via_of
 from api.auth.sessions import Opened, open_for_key, open_for_person
-from api.auth.tickets import TICKET_SECONDS
 from api.auth.workloads import exchange
 from api.http.addresses import is_loopback, network_of
 from api.http.answers import PARAMETERS, json_answer
@@ -45,6 +44,7 @@ from api.sign_in.schemas import (
     TicketOut,
     TokenOut,
 )
+from api.sign_in.tickets import TICKET_SECONDS
 from workflows.contracts.access import CredentialKind, Validated
 from workflows.contracts.audit.types import EventType
 from workflows.contracts.errors import FieldError, InvalidState, NotFound, ValidationFailed

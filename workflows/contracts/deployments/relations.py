@@ -16,7 +16,7 @@ MAX_RELATIONS: Final = 20
 """How many a record keeps, the latest."""
 
 
-class Found(StrEnum):
+class FoundBy(StrEnum):
     """How an order was found out."""
 
     SAME = "same"
@@ -34,7 +34,7 @@ class Relation(Tolerant):
     git_commit_sha: str
     place: str
     order: Order
-    found: Found
+    found: FoundBy
     at: Millis
     why: str = ""
 

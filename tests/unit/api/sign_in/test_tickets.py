@@ -1,7 +1,7 @@
 """A link that signs in: once, for ten minutes."""
 
 from api.auth.principal import Principal
-from api.auth.tickets import TICKET_SECONDS, Tickets
+from api.sign_in.tickets import TICKET_SECONDS, Tickets
 from workflows.contracts.access import Role
 
 ANN = Principal.everywhere("ann", Role.ADMIN)
