@@ -30,6 +30,8 @@ from activities.jobs.readers import JobReader
 from activities.jobs.reconcile import Reconciler
 from activities.jobs.temporal import TemporalJobWorkflows
 from activities.jobs.writers import JobCreator, JobWriter
+from activities.metrics.activities import MetricActivities
+from activities.metrics.registry import MetricRegistry
 from activities.repairs.activities import RepairActivities, TemporalRepairs
 from activities.retention.activities import RetentionActivities
 from activities.retention.events import RemoveSegments, SealedEvents
@@ -70,6 +72,7 @@ class ControlActivities:
     repairs: RepairActivities
     tasks: TaskActivities
     retention: RetentionActivities
+    metrics: MetricActivities
 
     def all(self) -> Sequence[Callable[..., Any]]:
         """Every activity, for ``Worker(activities=…)``."""
@@ -81,6 +84,7 @@ class ControlActivities:
             *self.repairs.all(),
             *self.tasks.all(),
             *self.retention.all(),
+            *self.metrics.all(),
         ]
 
 
@@ -136,6 +140,7 @@ def build_activities(
         retention=RetentionActivities(
             _sweeper(stores, retention or RetentionPolicy(), segments, clock, middleware), stores.events, witness, clock
         ),
+        metrics=MetricActivities(MetricRegistry(stores.metrics, middleware, clock=clock)),
     )
 
 

@@ -20,6 +20,7 @@ from workflows.contracts.agents import AgentQuery
 from workflows.contracts.audit.events import EventQuery
 from workflows.contracts.base import Frozen, Tolerant
 from workflows.contracts.deployments.deployment import DeploymentQuery
+from workflows.contracts.deployments.metrics import MetricsQuery
 from workflows.contracts.errors import FieldError, ValidationFailed
 from workflows.contracts.records import JobQuery
 
@@ -52,7 +53,7 @@ class CredentialQuery(Tolerant):
     cursor: str | None = None
 
 
-ListQuery = JobQuery | DeploymentQuery | EventQuery | ServiceQuery | CredentialQuery | AgentQuery
+ListQuery = JobQuery | DeploymentQuery | EventQuery | ServiceQuery | CredentialQuery | AgentQuery | MetricsQuery
 
 
 @dataclass(frozen=True, slots=True)

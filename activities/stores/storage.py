@@ -20,6 +20,7 @@ from activities.stores.dynamo.table import (
     DeploymentTables,
     JobTables,
     Keys,
+    MetricTables,
     expiring,
     keys_of,
     time_and_id,
@@ -40,7 +41,7 @@ class AwsStorageStore:
 
     def __init__(self, clients: AwsClients, settings: StoreSettings) -> None:
         self._clients, self._settings = clients, settings
-        own = (JobTables.of, DeploymentTables.of, CredentialTables.of, AgentTables.of)
+        own = (JobTables.of, DeploymentTables.of, CredentialTables.of, AgentTables.of, MetricTables.of)
         groups = [of(settings) for of in own]
         self._keys: dict[str, Keys] = {name: keys for group in groups for name, keys in keys_of(group).items()}
         self._holds = _holds(settings)
@@ -142,4 +143,5 @@ def _holds(settings: StoreSettings) -> dict[str, str]:
         settings.events_table: "events",
         settings.credentials_table: "credentials",
         settings.agents_table: "agents",
+        settings.metrics_table: "metrics",
     }

@@ -31,11 +31,15 @@ class Delivery:
     query: Mapping[str, str]
 
 
+_OF_ALERTS: Final = frozenset({"since", "incident"})
+
+
 @dataclass(frozen=True, slots=True)
 class Planned:
     """One action with its values. ``key`` is the same for every delivery that means the same.
 
     ``service`` and ``environment`` are None when the values name a deployment; ``problem`` says why there are none.
+    ``lacking``: values that the rule asks for and that came out as nothing.
     """
 
     action: ActionName
@@ -46,6 +50,12 @@ class Planned:
     values: Mapping[str, Any] = field(default_factory=dict[str, Any])
     reason: str = ""
     problem: str | None = None
+    lacking: frozenset[str] = frozenset()
+
+    @property
+    def of_alert(self) -> bool:
+        """An alert asks for it and nobody in person: its rule says since when it holds, or which incident it is."""
+        return not _OF_ALERTS.isdisjoint({*self.values, *self.lacking})
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +229,7 @@ def _one(
         service=None if service is None else service.name,
         environment=None if service is None else service.environment,
         values={name: value for name, value in values.items() if value is not None},
+        lacking=frozenset(name for name, value in values.items() if value is None),
         reason=rule.rule.reason,
         problem=problem,
     )

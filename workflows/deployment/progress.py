@@ -5,7 +5,7 @@ Deliberately not here: what people read (``contracts.deployments.deployment``).
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypedDict
+from typing import Final, TypedDict
 
 from pydantic import Field
 
@@ -105,6 +105,10 @@ class Advance(TypedDict, total=False):
     fallback_of: str | None
     fallback_approvals: list[SignedApproval]
     rollback_job_id: str | None
+
+
+METRICS: Final = "metrics"
+"""The key of a decision that metrics call for."""
 
 
 @dataclass(frozen=True, slots=True)
