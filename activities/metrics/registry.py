@@ -22,7 +22,7 @@ from workflows.contracts.deployments.metrics import (
     MetricsQuestion,
     MetricsReport,
     MetricsVerdict,
-    Verdict,
+    MetricVerdict,
 )
 from workflows.deployment.verification import report_of
 from workflows.newest import Newest
@@ -40,7 +40,7 @@ class MetricRegistry:
         self._store, self._clock = store, clock
         self._record = build_record_metrics_chain(store, middleware, clock=clock)
         self._judge = build_judge_metrics_chain(store, middleware)
-        self._told: Newest[tuple[str, str], tuple[Verdict, int]] = Newest(_MOST_TOLD)
+        self._told: Newest[tuple[str, str], tuple[MetricVerdict, int]] = Newest(_MOST_TOLD)
 
     async def report(self, deployment: Deployment, report: ReportMetrics) -> MetricsVerdict:
         """Keep a report and judge it; the rows of which the deployment must hear now. Raises ValidationFailed.
@@ -77,6 +77,6 @@ class MetricRegistry:
         """It has not acted after all."""
         await self._store.unclaim(service_name, environment, incident, deployment_id)
 
-    def _just_told(self, deployment_id: str, key: tuple[str, str, str], verdict: Verdict, now: int) -> bool:
+    def _just_told(self, deployment_id: str, key: tuple[str, str, str], verdict: MetricVerdict, now: int) -> bool:
         known = self._told.get((deployment_id, "#".join(key)))
         return known is not None and known[0] is verdict and now - known[1] < _TOLD_EVERY

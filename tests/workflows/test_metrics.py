@@ -12,7 +12,7 @@ from tests.workflows.deployment_harness import BOB, Deploys
 from workflows.contracts.deployments.commands import AskPerson, ReportMetrics, Resume, RollbackCommand
 from workflows.contracts.deployments.deployment import Deployment
 from workflows.contracts.deployments.environments import HoldCommand
-from workflows.contracts.deployments.metrics import Verdict
+from workflows.contracts.deployments.metrics import MetricVerdict
 from workflows.contracts.errors import InvalidState, ValidationFailed
 
 TWICE = {"max_error_rate": 0.02, "max_latency_ms": 500, "consecutive_breaches": 2}
@@ -41,7 +41,7 @@ async def test_bad_errors_between_good_latencies_are_in_a_row(deploys: Deploys) 
     back = await deploys.until_status(two, "rolled_back")
     assert back.rollback is not None
     assert "error rate 0.9 is above 0.02 (2 in a row)" in back.rollback.reason
-    assert [(row.metric, row.verdict) for row in back.metric_rows if row.verdict is Verdict.BREACHED] == [
+    assert [(row.metric, row.verdict) for row in back.metric_rows if row.verdict is MetricVerdict.BREACHED] == [
         ("error_rate", "breached")
     ]
 

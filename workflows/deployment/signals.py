@@ -15,7 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.deployments.commands import AskPerson, ReportMetrics
     from workflows.contracts.deployments.deployment import NeedsDecision
     from workflows.contracts.deployments.environments import Granted, Reinstated, Superseded, Waiting, YieldRequested
-    from workflows.contracts.deployments.metrics import MetricsVerdict, Verdict
+    from workflows.contracts.deployments.metrics import MetricsVerdict, MetricVerdict
     from workflows.deployment import record
     from workflows.deployment.context import Context
     from workflows.deployment.inbox import InboxStep, Note, Signal, write
@@ -82,7 +82,7 @@ def _verdict_told(state: State, told: MetricsVerdict, now: int) -> InboxStep | N
         return None
     limited = {limit.metric for limit in limits_of(state.environment.verification)}
     rows = [row for row in told.rows if row.metric in limited and row.environment == told.environment]
-    known = {row.key for row in state.deployment.metric_rows if row.verdict is Verdict.BREACHED}
+    known = {row.key for row in state.deployment.metric_rows if row.verdict is MetricVerdict.BREACHED}
     after = state.changed(record.metrics_told, rows)
     if after.deployment == state.deployment or any(row.at > now + _AHEAD_MS for row in rows):
         return None

@@ -9,7 +9,7 @@ from typing import Final
 
 from workflows.contracts.deployments.commands import ReportMetrics
 from workflows.contracts.deployments.deployment import MAX_METRIC_SAMPLES, Deployment, MetricSample, Stage, StageStatus
-from workflows.contracts.deployments.metrics import MetricLimit, MetricRow, MetricsReport, Sample, Verdict
+from workflows.contracts.deployments.metrics import MetricLimit, MetricRow, MetricsReport, MetricVerdict, Sample
 from workflows.contracts.deployments.rules import Verification
 
 INCONCLUSIVE_EXIT_CODE: Final = 75
@@ -113,7 +113,7 @@ def judged_row(limit: MetricLimit | None, samples: Sequence[Sample]) -> MetricRo
         environment=newest.environment,
         metric=newest.metric,
         source=newest.source,
-        verdict=Verdict.UNKNOWN,
+        verdict=MetricVerdict.UNKNOWN,
         at=newest.at,
         value=newest.value,
         why=f"{newest.metric} is {newest.value:g}, and the version before has no samples of it to compare with",
@@ -122,7 +122,13 @@ def judged_row(limit: MetricLimit | None, samples: Sequence[Sample]) -> MetricRo
         return row
     over = [over_limit(limit, sample.value) for sample in samples]
     in_a_row = next((number for number, why in enumerate(over) if why is None), len(over))
-    verdict = Verdict.BREACHED if in_a_row >= limit.consecutive else Verdict.UNKNOWN if in_a_row else Verdict.OK
+    verdict = (
+        MetricVerdict.BREACHED
+        if in_a_row >= limit.consecutive
+        else MetricVerdict.UNKNOWN
+        if in_a_row
+        else MetricVerdict.OK
+    )
     return row.model_copy(update={"verdict": verdict, "breaches": in_a_row, "why": over[0] or ""})
 
 
@@ -131,9 +137,9 @@ def is_news(row: MetricRow, samples: Sequence[Sample], limit: MetricLimit | None
     when as many samples in a row are well as count for one, so that what flickers is not told each time.
     """
     was = next((each.verdict for each in known if each.key == row.key), None)
-    if was is None or row.verdict is Verdict.BREACHED:
-        return row.verdict is not Verdict.UNKNOWN and was is not Verdict.BREACHED
-    if was is not Verdict.BREACHED or limit is None:
+    if was is None or row.verdict is MetricVerdict.BREACHED:
+        return row.verdict is not MetricVerdict.UNKNOWN and was is not MetricVerdict.BREACHED
+    if was is not MetricVerdict.BREACHED or limit is None:
         return False
     enough = samples[: limit.consecutive]
     return len(enough) == limit.consecutive and all(over_limit(limit, each.value) is None for each in enough)
@@ -153,7 +159,7 @@ def over_limit(limit: MetricLimit, value: float) -> str | None:
 
 def breached(rows: Iterable[MetricRow]) -> str | None:
     """All rows that are over their limits, in words."""
-    return "; ".join(row.words for row in rows if row.verdict is Verdict.BREACHED) or None
+    return "; ".join(row.words for row in rows if row.verdict is MetricVerdict.BREACHED) or None
 
 
 def inconclusive(limits: Sequence[MetricLimit], rows: Sequence[MetricRow], since: int) -> list[str]:
@@ -163,7 +169,7 @@ def inconclusive(limits: Sequence[MetricLimit], rows: Sequence[MetricRow], since
     said = [f"nobody reported {', '.join(silent)}"] if silent else []
     often = {limit.metric: limit.consecutive for limit in limits}
     for row in rows:
-        if row.verdict is Verdict.UNKNOWN:
+        if row.verdict is MetricVerdict.UNKNOWN:
             count = f" ({row.breaches} in a row, {often[row.metric]} count as a breach)" if row.breaches else ""
             said.append(f"{row.why} by {row.source}{count}")
     return said

@@ -28,7 +28,7 @@ MetricValue = Annotated[float, Field(allow_inf_nan=False)]
 Source = Annotated[Line, StringConstraints(min_length=1, max_length=128), NotBlank]
 
 
-class Verdict(StrEnum):
+class MetricVerdict(StrEnum):
     """What the newest samples of a row say."""
 
     OK = "ok"
@@ -69,7 +69,7 @@ class MetricRow(Tolerant):
     environment: str
     metric: str
     source: str
-    verdict: Verdict
+    verdict: MetricVerdict
     at: Millis
     value: float
     breaches: int = 0
