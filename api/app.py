@@ -143,7 +143,7 @@ def production_app(
         logs=stores.logs,
         artifacts=stores.artifacts,
         storage=stores.storage,
-        measured=MetricRegistry(stores.metrics, [ObserveChain()]),
+        measured=MetricRegistry(stores.metrics, [ObserveChain()], events=stores.events),
         temporal=temporal.job_client,
         deploying=temporal.deployment_client,
         repairing=temporal.repair_client,

@@ -82,6 +82,22 @@ async def test_a_sample_that_is_no_news_costs_a_live_version_no_event(deploys: D
     assert (await deploys.get(two)).status == "live"
 
 
+async def test_the_trail_has_the_first_sample_of_a_minute(deploys: Deploys) -> None:
+    two = await _second(deploys)
+    registry = MetricRegistry(deploys.stores.metrics, events=deploys.stores.events)
+    record = await deploys.get(two)
+    minute = record.updated_at // 60_000 * 60_000 + 60_000
+    for at in (minute, minute + 1, minute + 2):
+        await registry.report(record, ReportMetrics(by="watch", error_rate=0.9, at=at))
+        registry = MetricRegistry(deploys.stores.metrics, events=deploys.stores.events)
+    (told,) = [event for event in await deploys.events(two) if event.action == "metric.recorded"]
+    assert (told.by, told.details["sampled_at"], told.details["breaches"]) == (
+        "watch",
+        minute,
+        ["error rate 0.9 is above 0.02"],
+    )
+
+
 async def test_a_breach_that_was_kept_and_never_told_is_told_by_the_next_sample(deploys: Deploys) -> None:
     two = await _second(deploys)
     died = MetricRegistry(deploys.stores.metrics)  # of a process that was killed before it told anybody
