@@ -47,6 +47,7 @@ from workflows.retention.workflow import SweepWorkflow
 from workflows.service.workflow import PolicyDecisionWorkflow, ServiceWorkflow
 from workflows.task.workflow import AgentTaskWorkflow
 from workflows.version import product_version
+from workflows.watch.workflow import MetricsWatchWorkflow
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +98,7 @@ def build_worker(client: Client, activities: ControlActivities, settings: Worker
             PolicyDecisionWorkflow,
             RepairWorkflow,
             AgentTaskWorkflow,
+            MetricsWatchWorkflow,
             SweepWorkflow,
         ],
         activities=activities.all(),

@@ -22,7 +22,7 @@ from workflows.contracts.deployments.metrics import (
     Sample,
 )
 from workflows.contracts.errors import FieldError, ValidationFailed
-from workflows.deployment.verification import BASELINE_SAMPLES, is_news, judged_row, with_baseline
+from workflows.deployment.verification import BASELINE_SAMPLES, is_news, judged_row, looked_at, with_baseline
 
 _AT_ONCE: Final = 4
 
@@ -93,7 +93,7 @@ class JudgeRows(StoreLink[MetricStore]):
             if (limit := limits.get(sample.metric)) is None:
                 continue
             row = (sample.environment, sample.metric, sample.source)
-            newest = await self._store.newest(report.deployment_id, row, report.since, limit.consecutive)
+            newest = await self._store.newest(report.deployment_id, row, report.since, looked_at(limit))
             if not newest:
                 continue
             known = await effective(self._store, limit, row, report.before)
@@ -119,7 +119,7 @@ class JudgeAllRows(StoreLink[MetricStore]):
 
         async def judge(row: tuple[str, str, str]) -> None:
             limit = limits[row[1]]
-            newest = await self._store.newest(question.deployment_id, row, question.since, limit.consecutive)
+            newest = await self._store.newest(question.deployment_id, row, question.since, looked_at(limit))
             if newest:
                 found.append(judged_row(await effective(self._store, limit, row, question.before), newest))
 

@@ -22,6 +22,7 @@ from workflows.repair.workflow import RepairWorkflow
 from workflows.retention.workflow import SweepWorkflow
 from workflows.service.workflow import PolicyDecisionWorkflow, ServiceWorkflow
 from workflows.task.workflow import AgentTaskWorkflow
+from workflows.watch.workflow import MetricsWatchWorkflow
 
 WORKFLOWS = {
     each.__name__: each
@@ -30,6 +31,7 @@ WORKFLOWS = {
         PolicyDecisionWorkflow,
         RepairWorkflow,
         AgentTaskWorkflow,
+        MetricsWatchWorkflow,
         SweepWorkflow,
     )
 }  # fmt: skip

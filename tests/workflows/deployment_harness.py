@@ -36,9 +36,12 @@ from workflows.environment.workflow import EnvironmentWorkflow
 from workflows.job.workflow import JobWorkflow
 from workflows.repair.workflow import RepairWorkflow
 from workflows.service.workflow import PolicyDecisionWorkflow, ServiceWorkflow
+from workflows.task.workflow import AgentTaskWorkflow
+from workflows.watch.workflow import MetricsWatchWorkflow
 
 _WORKFLOWS = (
     DeploymentWorkflow, EnvironmentWorkflow, ServiceWorkflow, PolicyDecisionWorkflow, JobWorkflow, RepairWorkflow,
+    AgentTaskWorkflow, MetricsWatchWorkflow,
 )  # fmt: skip
 STEP = {"name": "deploy", "run": "./deploy.sh"}
 BOB, CAT = "bob@example.com", "cat@example.com"

@@ -64,6 +64,7 @@ class Progress(Tolerant):
     """``stage`` counts environments, ``step`` percentages. ``until`` (ms) ends what is waited for.
 
     ``touched``: something ran in the last environment. ``in_line``: the environment knows of this deployment.
+    ``watched_in``: the environment in which its metrics are read.
     ``yielded_to``: the version that holds the environment while this one is live. ``fallback``: the environment as the
     version before defined it, for its rollback.
     """
@@ -84,6 +85,7 @@ class Progress(Tolerant):
     fallback_of: str | None = None
     fallback_approvals: list[SignedApproval] = Field(default_factory=list[SignedApproval])
     rollback_job_id: str | None = None
+    watched_in: str | None = None
 
 
 class Advance(TypedDict, total=False):
@@ -105,6 +107,7 @@ class Advance(TypedDict, total=False):
     fallback_of: str | None
     fallback_approvals: list[SignedApproval]
     rollback_job_id: str | None
+    watched_in: str | None
 
 
 METRICS: Final = "metrics"

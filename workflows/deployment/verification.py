@@ -14,6 +14,7 @@ from workflows.contracts.deployments.rules import Verification
 
 INCONCLUSIVE_EXIT_CODE: Final = 75
 """EX_TEMPFAIL of sysexits.h: the verification command could not tell."""
+MOST_SAMPLES: Final = 100
 BASELINE_SAMPLES: Final = 20
 """Of the version before: the median of so many."""
 _STARTED: Final = frozenset({StageStatus.VERIFYING, StageStatus.PAUSED, StageStatus.DEPLOYED})
@@ -44,7 +45,8 @@ def limits_of(verification: Verification | None) -> list[MetricLimit]:
             min=check.min,
             max_ratio=check.max_ratio,
             min_ratio=check.min_ratio,
-            consecutive=check.consecutive_breaches or often,
+            consecutive=check.consecutive_breaches or (often if check.failure_limit is None else MOST_SAMPLES + 1),
+            failures=check.failure_limit,
         )
         for check in verification.metrics
     ]
@@ -122,13 +124,13 @@ def judged_row(limit: MetricLimit | None, samples: Sequence[Sample]) -> MetricRo
         return row
     over = [over_limit(limit, sample.value) for sample in samples]
     in_a_row = next((number for number, why in enumerate(over) if why is None), len(over))
-    verdict = (
-        MetricVerdict.BREACHED
-        if in_a_row >= limit.consecutive
-        else MetricVerdict.UNKNOWN
-        if in_a_row
-        else MetricVerdict.OK
-    )
+    failed = [why for why in over if why is not None]
+    if limit.failures is not None and len(failed) > limit.failures:
+        why = f"{failed[0]}: {len(failed)} of the last {len(over)}, and {limit.failures} may be"
+        return row.model_copy(update={"verdict": MetricVerdict.BREACHED, "why": why})
+    if in_a_row == 0:
+        return row.model_copy(update={"verdict": MetricVerdict.OK, "why": ""})
+    verdict = MetricVerdict.BREACHED if in_a_row >= limit.consecutive else MetricVerdict.UNKNOWN
     return row.model_copy(update={"verdict": verdict, "breaches": in_a_row, "why": over[0] or ""})
 
 
@@ -137,7 +139,7 @@ def is_news(row: MetricRow, samples: Sequence[Sample], limit: MetricLimit | None
     when as many samples in a row are well as count for one, so that what flickers is not told each time.
     """
     was = next((each.verdict for each in known if each.key == row.key), None)
-    if was is None or row.verdict is MetricVerdict.BREACHED:
+    if was in (None, MetricVerdict.UNKNOWN) or row.verdict is MetricVerdict.BREACHED:
         return row.verdict is not MetricVerdict.UNKNOWN and was is not MetricVerdict.BREACHED
     if was is not MetricVerdict.BREACHED or limit is None:
         return False
@@ -157,20 +159,31 @@ def over_limit(limit: MetricLimit, value: float) -> str | None:
     return None
 
 
+def looked_at(limit: MetricLimit) -> int:
+    """How many of the newest samples of a row are needed to judge it."""
+    return limit.consecutive if limit.failures is None else MOST_SAMPLES
+
+
 def breached(rows: Iterable[MetricRow]) -> str | None:
     """All rows that are over their limits, in words."""
     return "; ".join(row.words for row in rows if row.verdict is MetricVerdict.BREACHED) or None
 
 
-def inconclusive(limits: Sequence[MetricLimit], rows: Sequence[MetricRow], since: int) -> list[str]:
-    """What cannot be told at the end of a bake that began at ``since`` (ms), in words."""
+def inconclusive(
+    limits: Sequence[MetricLimit], rows: Sequence[MetricRow], since: int, told: Sequence[MetricRow] = ()
+) -> list[str]:
+    """What cannot be told at the end of a bake that began at ``since`` (ms), in words. ``told``: the rows of the
+    record, which say why a metric could not be read.
+    """
     seen = {row.metric for row in rows if row.at >= since}
     silent = [limit.metric for limit in limits if limit.metric not in seen]
     said = [f"nobody reported {', '.join(silent)}"] if silent else []
+    said += [row.why for row in told if row.value is None and row.metric in silent]
     often = {limit.metric: limit.consecutive for limit in limits}
     for row in rows:
         if row.verdict is MetricVerdict.UNKNOWN:
-            count = f" ({row.breaches} in a row, {often[row.metric]} count as a breach)" if row.breaches else ""
+            enough = often[row.metric]
+            count = f" ({row.breaches} in a row, {enough} count as a breach)" if 0 < enough <= MOST_SAMPLES else ""
             said.append(f"{row.why} by {row.source}{count}")
     return said
 

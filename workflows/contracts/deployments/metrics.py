@@ -37,7 +37,9 @@ class MetricVerdict(StrEnum):
 
 
 class MetricLimit(Tolerant):
-    """What a metric may be. ``consecutive``: so many samples of a row in a row over it are a breach."""
+    """What a metric may be. ``consecutive``: so many samples of a row in a row over it are a breach; ``failures``: so
+    are more than so many of the last hundred.
+    """
 
     metric: str
     max: float | None = None
@@ -45,6 +47,7 @@ class MetricLimit(Tolerant):
     max_ratio: float | None = None
     min_ratio: float | None = None
     consecutive: int = 1
+    failures: int | None = None
 
     @property
     def relative(self) -> bool:
@@ -71,7 +74,7 @@ class MetricRow(Tolerant):
     source: str
     verdict: MetricVerdict
     at: Millis
-    value: float
+    value: float | None = None
     breaches: int = 0
     why: str = ""
 
@@ -84,7 +87,8 @@ class MetricRow(Tolerant):
     def words(self) -> str:
         """For people."""
         times = f" ({self.breaches} in a row)" if self.breaches > 1 else ""
-        return f"{self.why or f'{self.metric} is {self.value:g}'}{times}"
+        value = "unknown" if self.value is None else f"{self.value:g}"
+        return f"{self.why or f'{self.metric} is {value}'}{times}"
 
 
 class MetricsVerdict(Tolerant):
@@ -125,6 +129,17 @@ class MetricsFacts(Tolerant):
     """Each row of a limited metric that has a sample."""
 
     rows: list[MetricRow] = Field(default_factory=list[MetricRow])
+
+
+class WatchInput(Tolerant):
+    """The argument of ``MetricsWatchWorkflow``: whose metrics are read, and where. ``failed``: how often in a row each
+    was read in vain by the run before.
+    """
+
+    deployment_id: str
+    workflow_id: str
+    environment: str
+    failed: dict[str, int] = Field(default_factory=dict[str, int])
 
 
 class MetricsQuery(Tolerant):

@@ -10,7 +10,7 @@ from pydantic import Field, StrictBool, StringConstraints, model_validator
 
 from workflows.contracts.base import Frozen
 from workflows.contracts.deployments.metrics import MetricName, MetricValue
-from workflows.contracts.fields import Line, Person, ShortLine, Text, WholeSeconds
+from workflows.contracts.fields import Line, Name, Person, ShortLine, Text, WholeSeconds
 from workflows.contracts.jobs import Step
 
 APPROVAL_EXPIRES_SECONDS: Final = 3 * 24 * 3600
@@ -79,7 +79,13 @@ class Rollout(Frozen):
 class MetricCheck(Frozen):
     """What one metric may be. ``max_ratio`` and ``min_ratio`` are relative to the version that was live before: to the
     median of its last samples of the same metric from the same source. ``consecutive_breaches`` None: as the
-    verification says.
+    verification says. ``failure_limit``: more samples than that over the limit, of the last hundred, are a breach too,
+    in a row or not.
+
+    With ``provider`` an agent of the environment's pool reads it, every ``interval_seconds``, and more slowly while
+    the version is live: a manifest of this name on the agent says whom it asks. In ``query`` ``{{service}}``,
+    ``{{environment}}`` and ``{{version}}`` are filled in. ``inconclusive_limit`` readings in a row that say nothing ask
+    a person. Without ``provider`` it is reported from outside.
     """
 
     name: MetricName
@@ -88,9 +94,18 @@ class MetricCheck(Frozen):
     max_ratio: Positive | None = None
     min_ratio: Positive | None = None
     consecutive_breaches: Annotated[int, Field(ge=1, le=20)] | None = None
+    failure_limit: Annotated[int, Field(ge=0, le=99)] | None = None
+    provider: Name | None = None
+    query: Annotated[Text, StringConstraints(max_length=4096)] = ""
+    params: dict[ShortLine, ShortLine] = Field(default_factory=dict[str, str], max_length=16)
+    interval_seconds: Annotated[int, Field(ge=1, le=3600)] = 60
+    live_interval_seconds: Annotated[int, Field(ge=30, le=24 * 3600)] = 300
+    inconclusive_limit: Annotated[int, Field(ge=1, le=100)] = 3
 
     @model_validator(mode="after")
     def _limits_something(self) -> Self:
+        if self.provider is None and (self.query or self.params):
+            raise ValueError(f"{self.name} has a query but no provider that an agent could ask")
         if all(limit is None for limit in (self.max, self.min, self.max_ratio, self.min_ratio)):
             raise ValueError(f"{self.name} has no limit: give max, min, max_ratio or min_ratio")
         if self.max is not None and self.min is not None and self.max < self.min:

@@ -12,6 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment import record
     from workflows.deployment.context import Context
     from workflows.deployment.phases.paused import pause
+    from workflows.deployment.phases.watched import watch
     from workflows.deployment.progress import Failed, Interrupted, Phase
     from workflows.deployment.verification import breached, inconclusive, judged_since, limits_of, unseen
 
@@ -25,6 +26,7 @@ async def run(context: Context) -> None:
     if verification is not None and since is not None and verification.bake_seconds:
         seconds = verification.bake_seconds
         await journal.record()
+        await watch(context)
         await context.wait(lambda: False, until=since + seconds * 1000, summary=f"bake for {seconds} s")
         why = await _unclear(context, verification, since)
         if why:
@@ -50,7 +52,8 @@ async def _unclear(context: Context, verification: Verification, since: int) -> 
         context.journal.change(record.metrics_told, rows)
         message = f"Metrics of {context.state.deployment.version} in {name}: {over}."
         raise Failed(EventType.DEPLOYMENT_METRICS_BREACHED, message)
-    return inconclusive(limits, rows, since)
+    told = [row for row in context.state.deployment.metric_rows if row.environment == context.state.environment.name]
+    return inconclusive(limits, rows, since, told)
 
 
 async def _rows(context: Context, verification: Verification, since: int) -> list[MetricRow]:
