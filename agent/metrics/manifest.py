@@ -62,7 +62,7 @@ class CloudWatchRequest(Frozen):
     period: str = "60"
 
 
-class Manifest(Frozen):
+class MetricManifest(Frozen):
     """One provider. ``value`` finds the number in its answer; ``value_of_query``: the question's query does.
     ``requires``: variables without which it is not offered, besides those that are named.
     """
@@ -93,16 +93,16 @@ class Manifest(Frozen):
         return [name for name in dict.fromkeys(wanted) if not variable(name)]
 
 
-def load_manifests(folder: Path | None) -> dict[str, Manifest]:
+def load_manifests(folder: Path | None) -> dict[str, MetricManifest]:
     """The shipped ones and those of a folder, which take the place of one of their name. Raises SettingsError."""
-    found: dict[str, Manifest] = {}
+    found: dict[str, MetricManifest] = {}
     for place in (SHIPPED, folder):
         if place is None:
             continue
         if not place.is_dir():
             raise SettingsError(f"{SETTING} names {place}, which is no folder: name the folder of the manifests.")
         for path in sorted(each for each in place.iterdir() if each.suffix in {".yml", ".yaml"}):
-            manifest = read_yaml(path, SETTING, TypeAdapter(Manifest))
+            manifest = read_yaml(path, SETTING, TypeAdapter(MetricManifest))
             found[manifest.name] = manifest
     return found
 

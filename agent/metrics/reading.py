@@ -10,7 +10,7 @@ import httpx
 import jmespath
 from jmespath.exceptions import JMESPathError
 
-from agent.metrics.manifest import CloudWatchRequest, HttpRequest, Manifest, load_manifests, of_agent, of_question
+from agent.metrics.manifest import CloudWatchRequest, HttpRequest, MetricManifest, load_manifests, of_agent, of_question
 from agent.settings import AgentSettings
 from workflows.contracts.tasks import ReadingQuestion
 
@@ -26,10 +26,10 @@ class ReadFailed(Exception):
     """The provider did not say; the message says why, without what it answered: that may be anything."""
 
 
-class Providers:
+class MetricProviders:
     """Those of one agent."""
 
-    def __init__(self, manifests: Mapping[str, Manifest]) -> None:
+    def __init__(self, manifests: Mapping[str, MetricManifest]) -> None:
         self._manifests = manifests
 
     @classmethod
@@ -72,7 +72,7 @@ def _asked(question: ReadingQuestion) -> dict[str, str]:
     }
 
 
-async def _http(manifest: Manifest, request: HttpRequest, asked: Mapping[str, str], seconds: float) -> Any:
+async def _http(manifest: MetricManifest, request: HttpRequest, asked: Mapping[str, str], seconds: float) -> Any:
     headers = {name: filled for name, text in request.headers.items() if (filled := of_agent(text))}
     query = {name: of_question(of_agent(text), asked) for name, text in request.query.items()}
     expression = asked["query"] if manifest.value is None else manifest.value

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from agent.git.errors import CheckoutError
 from agent.git.reading import Place, Reading
-from agent.metrics.reading import Providers
+from agent.metrics.reading import MetricProviders
 from agent.settings import AgentSettings
 from agent.tasks.probes import Probes
 from workflows.contracts.fields import misleading_in
@@ -48,7 +48,7 @@ _OF_PROVIDERS: Final = ("reading",)
 _WHY_CHARACTERS: Final = 900
 
 
-def offered_kinds(settings: AgentSettings, probes: Probes, providers: Providers | None = None) -> list[str]:
+def offered_kinds(settings: AgentSettings, probes: Probes, providers: MetricProviders | None = None) -> list[str]:
     """What this agent says that it answers; nothing with HYBRIDCI_AGENT_TASKS=0. An agent that runs only what was
     approved answers only what is signed, too: without the control plane's keys nothing.
     """
@@ -63,8 +63,8 @@ class Catalogue:
     another agent may.
     """
 
-    def __init__(self, reading: Reading, probes: Probes, providers: Providers | None = None) -> None:
-        self._reading, self._probes, self._providers = reading, probes, providers or Providers({})
+    def __init__(self, reading: Reading, probes: Probes, providers: MetricProviders | None = None) -> None:
+        self._reading, self._probes, self._providers = reading, probes, providers or MetricProviders({})
         self._known: Newest[str, Answer] = Newest(_REMEMBERED)
         self._kinds: Mapping[str, Callable[[Any, float], Awaitable[Answer]]] = {
             "ancestry": self._ancestry,

@@ -5,7 +5,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from workflows.deployment import rollback
     from workflows.deployment.context import Context
-    from workflows.deployment.phases.watched import watch
+    from workflows.deployment.watched import watch
 
 
 async def run(context: Context) -> None:

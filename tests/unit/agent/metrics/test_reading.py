@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from agent.metrics.manifest import SHIPPED, load_manifests
-from agent.metrics.reading import NoSuchProvider, Providers, ReadFailed
+from agent.metrics.reading import MetricProviders, NoSuchProvider, ReadFailed
 from agent.settings import AgentSettings, SettingsError
 from workflows.contracts.tasks import ReadingQuestion
 
@@ -76,7 +76,7 @@ def asked(provider: str, **fields: object) -> ReadingQuestion:
 
 
 async def value(question: ReadingQuestion, folder: Path | None = None) -> float:
-    return await Providers(load_manifests(folder)).value(question, 5)
+    return await MetricProviders(load_manifests(folder)).value(question, 5)
 
 
 async def test_prometheus(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,4 +196,4 @@ def test_a_manifest_that_cannot_be_is_named(tmp_path: Path, text: str, why: str)
     with pytest.raises(SettingsError, match=why):
         load_manifests(tmp_path)
     with pytest.raises(SettingsError, match="is no folder"):
-        Providers.load(AgentSettings(metrics_dir=tmp_path / "gone"))
+        MetricProviders.load(AgentSettings(metrics_dir=tmp_path / "gone"))
