@@ -81,12 +81,13 @@ async def test_a_rollback_asked_for_in_the_moment_of_renewal_is_not_lost(renewed
     await renewed.live("1.0", service)
     two = await renewed.live("1.1", service)
 
-    async def flood() -> None:
-        for _ in range(30):
-            await renewed.releases.report_metrics(two, ReportMetrics(error_rate=0.1))
+    async def flood(source: str) -> None:
+        for number in range(30):
+            report = ReportMetrics(error_rate=0.1, source=source, at=two.updated_at + number)
+            await renewed.releases.report_metrics(two, report)
 
     async with asyncio.timeout(40):
-        floods = [asyncio.create_task(flood()) for _ in range(3)]
+        floods = [asyncio.create_task(flood(f"flood-{number}")) for number in range(3)]
         while len(await renewed.samples(two)) < 9:
             await renewed.pause()
         answer = await renewed.releases.command(two, RollbackCommand(by=BOB, reason="slow"))
