@@ -4,10 +4,12 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from temporalio import activity
 from temporalio.worker import Worker
 
 from activities.clock import epoch_millis
+from tests.workflows.conftest import keep_history
 from tests.workflows.deployment_harness import Deploys
 from workflows.contracts.agents import Agent
 from workflows.contracts.deployments.deployment import Deployment
@@ -83,7 +85,7 @@ async def test_a_version_bakes_on_what_an_agent_reads(deploys: Deploys) -> None:
         await _stop_watching(deploys, one)
 
 
-async def test_a_bad_reading_rolls_back_and_the_watch_ends(deploys: Deploys) -> None:
+async def test_a_bad_reading_rolls_back_and_the_watch_ends(deploys: Deploys, request: pytest.FixtureRequest) -> None:
     limits = {"bake_seconds": 60, "metrics": [CHECK | {"consecutive_breaches": 2}]}
     await deploys.live("1.0", deploys.service(deploys.environment()))
     async with reading(deploys, lambda question: 0.5 if question.version == "1.1" else 0.01):
@@ -91,6 +93,9 @@ async def test_a_bad_reading_rolls_back_and_the_watch_ends(deploys: Deploys) -> 
         back = await deploys.until_status(two, "rolled_back")
         assert "errors 0.5 is above 0.1 (2 in a row)" in (back.error_message or "")
         await _watch_ends(deploys, two)
+        await keep_history(
+            request, deploys.client, watch_workflow_id(two.deployment_id, "production"), "watch-breached"
+        )
 
 
 async def test_what_nobody_can_read_pauses_and_says_why(deploys: Deploys) -> None:
