@@ -89,18 +89,25 @@ class JudgeRows(StoreLink[MetricStore]):
         samples = require(ctx, "samples", cast("type[list[Sample]]", list))
         limits = {limit.metric: limit for limit in report.limits} if report.judged else {}
         news: list[MetricRow] = []
-        for sample in samples:
-            if (limit := limits.get(sample.metric)) is None:
-                continue
+
+        async def judge(sample: Sample) -> None:
+            limit = limits[sample.metric]
             row = (sample.environment, sample.metric, sample.source)
             newest = await self._store.newest(report.deployment_id, row, report.since, looked_at(limit))
             if not newest:
-                continue
+                return
             known = await effective(self._store, limit, row, report.before)
             judged = judged_row(known, newest)
             if is_news(judged, newest, known, report.known):
                 news.append(judged)
-        return ctx.insert("verdict", MetricsVerdict(environment=report.environment, rows=news))
+
+        limited = [sample for sample in samples if sample.metric in limits]
+        for failure in await gather_bounded(judge, limited, at_once=_AT_ONCE):
+            if failure is not None:
+                raise failure
+        return ctx.insert(
+            "verdict", MetricsVerdict(environment=report.environment, rows=sorted(news, key=lambda row: row.key))
+        )
 
 
 class JudgeAllRows(StoreLink[MetricStore]):
