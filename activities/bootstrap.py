@@ -38,6 +38,8 @@ from activities.jobs.readers import JobReader
 from activities.jobs.reconcile import Reconciler
 from activities.jobs.temporal import TemporalJobWorkflows
 from activities.jobs.writers import JobCreator, JobWriter
+from activities.metrics.activities import MetricActivities
+from activities.metrics.registry import MetricRegistry
 from activities.repairs.activities import RepairActivities, TemporalRepairs
 from activities.retention.activities import RetentionActivities
 from activities.retention.events import RemoveSegments, SealedEvents
@@ -79,6 +81,7 @@ class ControlActivities:
     repairs: RepairActivities
     tasks: TaskActivities
     retention: RetentionActivities
+    metrics: MetricActivities
 
     def all(self) -> Sequence[Callable[..., Any]]:
         """Every activity, for ``Worker(activities=…)``."""
@@ -91,6 +94,7 @@ class ControlActivities:
             *self.repairs.all(),
             *self.tasks.all(),
             *self.retention.all(),
+            *self.metrics.all(),
         ]
 
 
@@ -151,6 +155,7 @@ def build_activities(
         retention=RetentionActivities(
             _sweeper(stores, retention or RetentionPolicy(), segments, clock, middleware), stores.events, witness, clock
         ),
+        metrics=MetricActivities(MetricRegistry(stores.metrics, middleware, clock=clock)),
     )
 
 

@@ -48,6 +48,7 @@ from workflows.service.bans import BanWorkflow, LiftBanWorkflow
 from workflows.service.workflow import PolicyDecisionWorkflow, ServiceWorkflow
 from workflows.task.workflow import AgentTaskWorkflow
 from workflows.version import product_version
+from workflows.watch.workflow import MetricsWatchWorkflow
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +101,7 @@ def build_worker(client: Client, activities: ControlActivities, settings: Worker
             LiftBanWorkflow,
             RepairWorkflow,
             AgentTaskWorkflow,
+            MetricsWatchWorkflow,
             SweepWorkflow,
         ],
         activities=activities.all(),

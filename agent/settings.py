@@ -48,6 +48,7 @@ class AgentSettings(BaseSettings):
     secrets_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_SECRETS_FILE")
     pool_keys_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_POOL_KEYS_FILE")
     approvers_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_APPROVERS_FILE")
+    metrics_dir: Path | None = Field(default=None, validation_alias="HYBRIDCI_METRICS_DIR")
     probes_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_PROBES_FILE")
     job_user: ShortLine | None = Field(default=None, validation_alias="HYBRIDCI_AGENT_JOB_USER")
     tasks: int = Field(default=2, ge=0, le=100, validation_alias="HYBRIDCI_AGENT_TASKS")

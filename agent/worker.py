@@ -33,6 +33,7 @@ from agent.git.checkout import Checkout
 from agent.git.eviction import CacheLimits, keep_within
 from agent.git.reading import Reading
 from agent.logs.sender import LogOrigin, LogShipper, UnsentLog
+from agent.metrics.reading import MetricProviders
 from agent.own_environment import hide_process, take_out, taken_values
 from agent.queues.pollers import MAIN_POLLS, Poller, Queues
 from agent.queues.slots import Slots
@@ -125,7 +126,7 @@ def _registration(settings: AgentSettings, name: str, instance: Instance, labels
         hostname=socket.gethostname()[:256],
         version=product_version(),
         public_keys=public_keys(settings),
-        tasks=offered_kinds(settings, Probes.load(settings)),
+        tasks=offered_kinds(settings, Probes.load(settings), MetricProviders.load(settings)),
     )
 
 
@@ -273,7 +274,7 @@ class _Agent:
 
     def _tasks(self, host: Host) -> Tasks:
         reading = Reading(host.checkout.source, self._settings.directory / _READING)
-        catalogue = Catalogue(reading, Probes.load(self._settings))
+        catalogue = Catalogue(reading, Probes.load(self._settings), MetricProviders.load(self._settings))
         return Tasks(self._id, self._registration.tasks, catalogue, self._gate, host.specifications)
 
     async def _finish(self, host: Host) -> None:

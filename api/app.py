@@ -20,6 +20,7 @@ from activities.credentials.registry import CredentialRegistry
 from activities.deployments.readers import DeploymentReader
 from activities.jobs.readers import JobReader
 from activities.jobs.writers import JobCreator
+from activities.metrics.registry import MetricRegistry
 from activities.stores.open import Stores
 from api.accepted import install_accepted_handler
 from api.access import routes as access
@@ -161,6 +162,7 @@ def production_app(
         artifacts=stores.artifacts,
         storage=stores.storage,
         webhook_deliveries=stores.deliveries,
+        measured=MetricRegistry(stores.metrics, [ObserveChain()], events=stores.events),
         temporal=temporal.job_client,
         deploying=temporal.deployment_client,
         repairing=temporal.repair_client,

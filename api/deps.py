@@ -18,9 +18,11 @@ from activities.credentials.registry import CredentialRegistry
 from activities.deployments.readers import DeploymentReader
 from activities.jobs.readers import JobReader
 from activities.jobs.writers import JobCreator
+from activities.metrics.registry import MetricRegistry
 from activities.stores.delivery_interfaces import DeliveryStore
 from activities.stores.evidence_interfaces import EvidenceStore
 from activities.stores.interfaces import ArtifactStore, CredentialStore, EventStore, LogStore, StorageStore
+from activities.stores.memory.metrics import MemoryMetricStore
 from api.agents.fleet import Fleet
 from api.agents.schemas import GatewayAddress
 from api.attempts.late import EndedLogs
@@ -64,6 +66,7 @@ class Services:
     ``tail`` is the end of the feed of events.
     ``evidence`` is the trail as it lies there, with its seals; ``seal_keys`` verify these, ``verifying`` is held by the
     one verification that runs.
+    ``measured`` is what was measured of deployments.
     ``starting`` has a lock for each deployment that a request with a key is just starting.
     """
 
@@ -103,6 +106,7 @@ class Services:
     compactor: LogCompactor = field(default_factory=LogCompactor)
     ended_logs: EndedLogs = field(default_factory=EndedLogs)
     starting: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary[str, asyncio.Lock])
+    measured: MetricRegistry = field(default_factory=lambda: MetricRegistry(MemoryMetricStore()))
     seal_keys: Mapping[str, str] | None = None
     verifying: asyncio.Lock = field(default_factory=asyncio.Lock)
     tail: Tail = field(init=False)

@@ -17,6 +17,7 @@ from activities.credentials.registry import CredentialRegistry
 from activities.deployments.readers import DeploymentReader
 from activities.jobs.readers import JobReader
 from activities.jobs.writers import JobCreator
+from activities.metrics.registry import MetricRegistry
 from activities.stores.delivery_interfaces import DeliveryStore
 from activities.stores.interfaces import ArtifactStore, CredentialStore, EventStore, LogStore
 from api.http.metrics import Metrics
@@ -60,6 +61,13 @@ class HasDeploymentReader(Protocol):
 
     @property
     def deployments(self) -> DeploymentReader: ...
+
+
+class HasMeasured(Protocol):
+    """What was measured of deployments, to keep, judge and look at."""
+
+    @property
+    def measured(self) -> MetricRegistry: ...
 
 
 class HasAudit(Protocol):

@@ -21,6 +21,7 @@ from workflows.contracts.audit.events import EventQuery
 from workflows.contracts.base import Frozen, Tolerant
 from workflows.contracts.deployments.deliveries import DeliveryQuery
 from workflows.contracts.deployments.deployment import DeploymentQuery
+from workflows.contracts.deployments.metrics import MetricsQuery
 from workflows.contracts.errors import FieldError, ValidationFailed
 from workflows.contracts.records import JobQuery
 
@@ -53,7 +54,9 @@ class CredentialQuery(Tolerant):
     cursor: str | None = None
 
 
-ListQuery = JobQuery | DeploymentQuery | EventQuery | ServiceQuery | CredentialQuery | AgentQuery | DeliveryQuery
+ListQuery = (
+    JobQuery | DeploymentQuery | EventQuery | ServiceQuery | CredentialQuery | AgentQuery | DeliveryQuery | MetricsQuery
+)
 
 
 @dataclass(frozen=True, slots=True)

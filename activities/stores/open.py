@@ -16,8 +16,16 @@ from activities.stores.dynamo.environments import DynamoEnvironmentStore
 from activities.stores.dynamo.events import DynamoEventStore
 from activities.stores.dynamo.evidence import DynamoEvidenceStore
 from activities.stores.dynamo.jobs import DynamoJobStore
+from activities.stores.dynamo.metrics import DynamoMetricStore
 from activities.stores.dynamo.services import DynamoServiceStore
-from activities.stores.dynamo.table import AgentTables, CredentialTables, DeliveryTables, DeploymentTables, JobTables
+from activities.stores.dynamo.table import (
+    AgentTables,
+    CredentialTables,
+    DeliveryTables,
+    DeploymentTables,
+    JobTables,
+    MetricTables,
+)
 from activities.stores.evidence_interfaces import EvidenceStore
 from activities.stores.interfaces import (
     AgentStore,
@@ -43,8 +51,10 @@ from activities.stores.memory.events import MemoryEventStore
 from activities.stores.memory.evidence import MemoryEvidenceStore
 from activities.stores.memory.jobs import MemoryJobStore
 from activities.stores.memory.logs import MemoryLogStore
+from activities.stores.memory.metrics import MemoryMetricStore
 from activities.stores.memory.services import MemoryServiceStore
 from activities.stores.memory.storage import MemoryStorageStore
+from activities.stores.metric_interfaces import MetricStore
 from activities.stores.s3.artifacts import S3ArtifactStore, create_bucket
 from activities.stores.s3.logs import S3LogStore
 from activities.stores.settings import StoreSettings
@@ -69,6 +79,7 @@ class Stores:
     credentials: CredentialStore
     agents: AgentStore
     deliveries: DeliveryStore
+    metrics: MetricStore
     storage: StorageStore
     prepare: Callable[[], Awaitable[None]]
     close: Callable[[], None]
@@ -91,6 +102,7 @@ def open_stores(settings: StoreSettings) -> Stores:
         credentials=DynamoCredentialStore(clients, CredentialTables.of(settings)),
         agents=DynamoAgentStore(clients, AgentTables.of(settings)),
         deliveries=DynamoDeliveryStore(clients, DeliveryTables.of(settings)),
+        metrics=DynamoMetricStore(clients, MetricTables.of(settings)),
         storage=AwsStorageStore(clients, settings),
         prepare=partial(_prepare, settings, clients),
         close=clients.close,
@@ -113,6 +125,7 @@ def open_memory_stores(filter_labels: Sequence[str] = ()) -> Stores:
         credentials=MemoryCredentialStore(events),
         agents=MemoryAgentStore(events),
         deliveries=MemoryDeliveryStore(),
+        metrics=MemoryMetricStore(),
         storage=MemoryStorageStore(),
         prepare=_nothing_to_prepare,
         close=lambda: None,
@@ -137,6 +150,7 @@ async def _prepare(settings: StoreSettings, clients: AwsClients) -> None:
     await create_tables(clients, CredentialTables.of(settings))
     await create_tables(clients, AgentTables.of(settings))
     await create_tables(clients, DeliveryTables.of(settings))
+    await create_tables(clients, MetricTables.of(settings))
     await create_bucket(clients, settings.bucket)
 
 

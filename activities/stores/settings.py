@@ -12,6 +12,7 @@ from activities.ages import Age
 from workflows.contracts.records import MOST_FILTER_LABELS
 
 _DAY_SECONDS: Final = 86_400
+_LONGEST_BAKE_SECONDS: Final = 8 * _DAY_SECONDS
 _LONGEST_APPROVAL_SECONDS: Final = 90 * _DAY_SECONDS
 
 
@@ -25,6 +26,8 @@ class StoreSettings(BaseSettings):
     same for all processes. ``keep_sessions``: for so many seconds people can see what a session, token or key was that
     has ended, and approvals are judged by it; an approval waits for up to 90 days. ``keep_deliveries``: for so many
     seconds what webhooks sent is kept, with its bodies; what is kept already goes at the age of before.
+    ``keep_metrics``: for so many seconds samples are kept; ``keep_incidents``: for so many an alert that rolled a
+    version back rolls back no other.
     """
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True)
@@ -44,10 +47,13 @@ class StoreSettings(BaseSettings):
     dynamodb_table_credentials: str | None = None
     dynamodb_table_agents: str | None = None
     dynamodb_table_deliveries: str | None = None
+    dynamodb_table_metrics: str | None = None
     dynamodb_event_shards: int = Field(default=16, ge=1, le=64)
     job_filter_labels: Annotated[tuple[str, ...], NoDecode, Field(max_length=MOST_FILTER_LABELS)] = ()
     keep_sessions: Age = Field(default=100 * _DAY_SECONDS, validation_alias="HYBRIDCI_KEEP_SESSIONS")
     keep_deliveries: Age = Field(default=30 * _DAY_SECONDS, validation_alias="HYBRIDCI_KEEP_DELIVERIES")
+    keep_metrics: Age = Field(default=30 * _DAY_SECONDS, validation_alias="HYBRIDCI_KEEP_METRICS")
+    keep_incidents: Age = Field(default=_DAY_SECONDS, validation_alias="HYBRIDCI_KEEP_INCIDENTS")
     s3_bucket: str | None = None
 
     @field_validator("job_filter_labels", mode="before")
@@ -62,6 +68,13 @@ class StoreSettings(BaseSettings):
     def _as_long_as_approvals(cls, seconds: int) -> int:
         if seconds < _LONGEST_APPROVAL_SECONDS:
             raise ValueError("must be 90d at least: an approval may wait so long, and is judged by its key or session")
+        return seconds
+
+    @field_validator("keep_metrics")
+    @classmethod
+    def _as_long_as_a_bake(cls, seconds: int) -> int:
+        if seconds < _LONGEST_BAKE_SECONDS:
+            raise ValueError("must be 8d at least: a version may bake for 7 days, and is judged by what came meanwhile")
         return seconds
 
     @property
@@ -118,6 +131,11 @@ class StoreSettings(BaseSettings):
     def deliveries_table(self) -> str:
         """The table of webhooks' deliveries."""
         return self.dynamodb_table_deliveries or f"hybrid-ci-cd-deliveries-{self.environment}"
+
+    @property
+    def metrics_table(self) -> str:
+        """The table of samples and incidents."""
+        return self.dynamodb_table_metrics or f"hybrid-ci-cd-metrics-{self.environment}"
 
     @property
     def bucket(self) -> str:

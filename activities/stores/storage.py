@@ -21,6 +21,7 @@ from activities.stores.dynamo.table import (
     DeploymentTables,
     JobTables,
     Keys,
+    MetricTables,
     expiring,
     keys_of,
     time_and_id,
@@ -41,7 +42,14 @@ class AwsStorageStore:
 
     def __init__(self, clients: AwsClients, settings: StoreSettings) -> None:
         self._clients, self._settings = clients, settings
-        own = (JobTables.of, DeploymentTables.of, CredentialTables.of, AgentTables.of, DeliveryTables.of)
+        own = (
+            JobTables.of,
+            DeploymentTables.of,
+            CredentialTables.of,
+            AgentTables.of,
+            DeliveryTables.of,
+            MetricTables.of,
+        )
         groups = [of(settings) for of in own]
         self._keys: dict[str, Keys] = {name: keys for group in groups for name, keys in keys_of(group).items()}
         self._holds = _holds(settings)
@@ -144,4 +152,5 @@ def _holds(settings: StoreSettings) -> dict[str, str]:
         settings.credentials_table: "credentials",
         settings.agents_table: "agents",
         settings.deliveries_table: "deliveries",
+        settings.metrics_table: "metrics",
     }

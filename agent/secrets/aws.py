@@ -40,7 +40,7 @@ class AwsSecrets:
 
     def __init__(self) -> None:
         # Untyped: its stubs name services that are not installed.
-        self._session: Any = _session()
+        self._session: Any = aws_session()
         self._threads = ThreadPoolExecutor(_AT_ONCE, "aws-secrets")
         self._making = threading.Lock()
         self._clients: dict[str, Any] = {}
@@ -71,7 +71,7 @@ class AwsSecrets:
             return self._clients[service]
 
 
-def _session() -> Any:
+def aws_session() -> Any:
     """With the keys of the agent's environment, from which they were taken out."""
     own, region = whole_environment(), os.environ.get("AWS_REGION") or None
     key, secret = own.get("AWS_ACCESS_KEY_ID"), own.get("AWS_SECRET_ACCESS_KEY")

@@ -15,6 +15,7 @@ from temporalio import activity
 
 from agent.git.errors import CheckoutError
 from agent.logs.spool import epoch_ms
+from agent.metrics.reading import NoSuchProvider, ReadFailed
 from agent.safety.gate import Gate
 from agent.safety.specifications import Specifications, SpecificationUnverified
 from agent.tasks.catalogue import Catalogue
@@ -97,6 +98,10 @@ class Tasks:
                 answer = await self._catalogue.answer(task.question, _seconds_left())
         except CheckoutError as error:
             return self._without(task, TaskOutcome.FAILED, error.cause, error.message)
+        except NoSuchProvider as error:
+            return self._without(task, TaskOutcome.NOT_OFFERED, "unknown_provider", str(error))
+        except ReadFailed as error:
+            return self._without(task, TaskOutcome.FAILED, "read_failed", str(error))
         except ProbeFailed as error:
             return self._without(task, TaskOutcome.FAILED, "probe_failed", str(error))
         return TaskReport(task_id=task.task_id, agent_id=self._agent_id, outcome=TaskOutcome.ANSWERED, answer=answer)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from agent.git.errors import CheckoutError
 from agent.git.reading import Place, Reading
+from agent.metrics.reading import MetricProviders
 from agent.settings import AgentSettings
 from agent.tasks.probes import Probes
 from workflows.contracts.fields import misleading_in
@@ -33,6 +34,8 @@ from workflows.contracts.tasks import (
     PathsAnswer,
     PathsQuestion,
     Question,
+    ReadingAnswer,
+    ReadingQuestion,
     ReadyAnswer,
     ReadyQuestion,
 )
@@ -41,23 +44,27 @@ from workflows.newest import Newest
 _REMEMBERED: Final = 500
 _OF_GIT: Final = ("ancestry", "commits", "paths", "head", "file", "ready")
 _OF_METRICS: Final = ("metric",)
+_OF_PROVIDERS: Final = ("reading",)
 _WHY_CHARACTERS: Final = 900
 
 
-def offered_kinds(settings: AgentSettings, probes: Probes) -> list[str]:
+def offered_kinds(settings: AgentSettings, probes: Probes, providers: MetricProviders | None = None) -> list[str]:
     """What this agent says that it answers; nothing with HYBRIDCI_AGENT_TASKS=0. An agent that runs only what was
     approved answers only what is signed, too: without the control plane's keys nothing.
     """
     if not settings.tasks or (settings.approvers_file is not None and settings.control_keys_file is None):
         return []
-    return [*_OF_GIT, *(_OF_METRICS if probes.has_metrics else ())]
+    readings = _OF_PROVIDERS if providers is not None and providers.usable else ()
+    return [*_OF_GIT, *(_OF_METRICS if probes.has_metrics else ()), *readings]
 
 
 class Catalogue:
-    """Answers questions. Raises CheckoutError, ProbeFailed when it could not tell."""
+    """Answers questions. Raises CheckoutError, ProbeFailed, ReadFailed when it could not tell, NoSuchProvider when
+    another agent may.
+    """
 
-    def __init__(self, reading: Reading, probes: Probes) -> None:
-        self._reading, self._probes = reading, probes
+    def __init__(self, reading: Reading, probes: Probes, providers: MetricProviders | None = None) -> None:
+        self._reading, self._probes, self._providers = reading, probes, providers or MetricProviders({})
         self._known: Newest[str, Answer] = Newest(_REMEMBERED)
         self._kinds: Mapping[str, Callable[[Any, float], Awaitable[Answer]]] = {
             "ancestry": self._ancestry,
@@ -67,6 +74,7 @@ class Catalogue:
             "file": self._file,
             "ready": self._ready,
             "metric": self._metric,
+            "reading": self._read,
         }
 
     async def answer(self, question: Question, seconds: float) -> Answer:
@@ -128,6 +136,10 @@ class Catalogue:
         about = {"SERVICE": question.service, "ENVIRONMENT": question.environment, "VERSION": question.version}
         value = await self._probes.metric(question.name, about, seconds)
         return MetricAnswer(value=value, at=time.time_ns() // 1_000_000)
+
+    async def _read(self, question: ReadingQuestion, seconds: float) -> Answer:
+        value = await self._providers.value(question, seconds)
+        return ReadingAnswer(value=value, at=time.time_ns() // 1_000_000)
 
 
 def _place(

@@ -153,6 +153,10 @@ def _with_record(known: ReportedDeployment, record: Deployment) -> ReportedDeplo
         + (f"; over the limit: {', '.join(each.breaches)}" if each.breaches else "")
         for each in record.metric_samples
     ]
+    samples += [
+        f"{row.at}: {row.metric} by {row.source} in {row.environment} is {row.verdict}: {row.words}"
+        for row in record.metric_rows
+    ]
     return known.model_copy(
         update={
             "version": record.version,

@@ -102,6 +102,7 @@ _DEPLOYMENTS: Final[Mapping[str, Need]] = {
     "GET /api/dashboard/deployments/service/{name}": Operation.READ,
     "GET /api/dashboard/deployments/{deployment_id}": Operation.READ,
     "GET /api/dashboard/deployments/{deployment_id}/events": Operation.READ,
+    "GET /api/dashboard/deployments/{deployment_id}/metrics": Operation.READ,
     "POST /api/dashboard/deployments/{deployment_id}/approve": Operation.DEPLOYMENTS_APPROVE,
     "POST /api/dashboard/deployments/{deployment_id}/reject": Operation.DEPLOYMENTS_APPROVE,
     "POST /api/dashboard/deployments/{deployment_id}/rollback": Operation.DEPLOYMENTS_OPERATE,

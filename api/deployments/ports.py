@@ -5,11 +5,11 @@ from typing import Annotated, Protocol
 from fastapi import Depends
 
 from api.auth.ports import HasVoucher
-from api.ports import HasClock, HasPoolRules, HasStarting, provided
+from api.ports import HasClock, HasMeasured, HasPoolRules, HasStarting, provided
 from api.temporal.ports import RecordPorts
 
 
-class DeploymentPorts(HasClock, HasVoucher, RecordPorts, HasStarting, HasPoolRules, Protocol):
+class DeploymentPorts(HasClock, HasVoucher, RecordPorts, HasStarting, HasPoolRules, HasMeasured, Protocol):
     """Deployments and environments: their records and their workflows."""
 
 

@@ -12,6 +12,7 @@ from workflows.contracts.base import Frozen
 from workflows.contracts.deployments.commands import Comment
 from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest, Version
 from workflows.contracts.deployments.environments import PerhapsWhy, Why
+from workflows.contracts.deployments.metrics import MAX_IN_ONE_REPORT, MetricName, MetricValue, Source
 from workflows.contracts.deployments.rules import Positive
 from workflows.contracts.deployments.services import EnvironmentName
 from workflows.contracts.fields import CommitSha, Line, Person
@@ -133,22 +134,32 @@ class RecordStageRequest(SignedBody):
 
 
 class MetricsRequest(SignedBody):
-    """One sample. ``error_rate`` is a share from 0 to 1; ``at`` (epoch milliseconds) is now when not given."""
+    """One sample. ``error_rate`` is a share from 0 to 1; ``at`` (epoch milliseconds) is now when not given, and lies
+    within the last 7 days. ``source`` tells reporters of one metric apart; it is the caller when not given.
+    """
 
     at: int | None = Field(default=None, ge=0, le=MAX_MILLIS)
     error_rate: float | None = Field(default=None, ge=0, le=1, allow_inf_nan=False)
     latency_ms: Positive | None = None
     requests_per_sec: Positive | None = None
+    metrics: dict[MetricName, MetricValue] = Field(
+        default_factory=dict[str, float], max_length=MAX_IN_ONE_REPORT, description="Any others, by their names."
+    )
+    source: Source | None = None
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
-        if self.error_rate is None and self.latency_ms is None and self.requests_per_sec is None:
-            raise ValueError("give at least one of error_rate, latency_ms and requests_per_sec")
+        own = {"error_rate": self.error_rate, "latency_ms": self.latency_ms, "requests_per_sec": self.requests_per_sec}
+        said = [name for name, value in own.items() if value is not None]
+        if not said and not self.metrics:
+            raise ValueError("give at least one of error_rate, latency_ms, requests_per_sec and metrics")
+        if twice := [name for name in said if name in self.metrics]:
+            raise ValueError(f"{', '.join(twice)} is given twice: as a field and in metrics")
         return self
 
 
 class MetricsAccepted(Frozen):
-    """The sample was handed to the deployment, which compares it with the limits of where it stands."""
+    """The sample is kept and compared with the limits of where the deployment stands."""
 
     deployment_id: str
     accepted: bool = True

@@ -22,6 +22,7 @@ from workflows.contracts.accepted import Accepted, Taken
 from workflows.contracts.access import Operation
 from workflows.contracts.deployments.commands import (
     Approve,
+    AskPerson,
     DeploymentInput,
     Reject,
     ReportMetrics,
@@ -176,14 +177,27 @@ async def lift_ban_of_target(
 
 
 async def report_metrics(ports: DeploymentPorts, deployment_id: str, sample: ReportMetrics) -> None:
-    """Hand a sample to the deployment's workflow, which judges it later. Raises like ``command_deployment``."""
+    """Keep a sample and judge its rows; the deployment's workflow is told of what is otherwise than it knows.
+
+    A process that dies in between has kept it: the next sample tells, and so does the end of a bake. Raises like
+    ``command_deployment``.
+    """
     deployment = (await seen_deployment(ports, deployment_id)).record
     if deployment.closed:
         raise _ended(deployment, sample)
+    verdict = await ports.measured.report(deployment, sample)
+    if not verdict.rows:
+        return
     try:
-        await ports.deployment_client.report_metrics(deployment, sample)
+        await ports.deployment_client.tell_metrics(deployment, verdict)
     except NotFound:
         raise _ended(await ports.deployments.get(deployment_id), sample) from None
+    ports.measured.told(deployment_id, verdict)
+
+
+async def ask_person(ports: DeploymentPorts, deployment_id: str, asked: AskPerson) -> None:
+    """Have a person asked whether a live version is rolled back. Raises NotFound, Unavailable."""
+    await ports.deployment_client.ask_person(await ports.deployments.get(deployment_id), asked)
 
 
 async def command_environment(

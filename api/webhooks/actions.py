@@ -21,9 +21,17 @@ from api.webhooks.outcomes import Acting, ActionResult, ActionStatus, Effects
 from api.webhooks.triggering.facts import TriggerType
 from workflows.contracts.accepted import Accepted
 from workflows.contracts.audit.events import AuditEvent
-from workflows.contracts.deployments.commands import Approve, RecordStage, Reject, ReportMetrics, RollbackCommand
+from workflows.contracts.deployments.commands import (
+    Approve,
+    AskPerson,
+    RecordStage,
+    Reject,
+    ReportMetrics,
+    RollbackCommand,
+)
 from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest
 from workflows.contracts.deployments.environments import HoldCommand
+from workflows.contracts.deployments.metrics import AHEAD_MS
 from workflows.contracts.errors import (
     FieldError,
     HybridCIError,
@@ -51,6 +59,7 @@ _LONGEST: Final = {
     "job_id": 256,
 }
 """Text that a payload may hold at any length, and how much of it we keep."""
+_OF_TARGET: Final = frozenset({"deployment_id", "since", "incident"})
 _LINES: Final = frozenset({"git_author", "git_committer", "by", "job_id"})
 
 
@@ -168,7 +177,62 @@ async def _rollback(effects: Effects, planned: Planned) -> ActionResult:
         values = {**_common(effects, planned), "reason": _marked(planned, "reason")}
         return await effects.command(deployment_id, _model(RollbackCommand, values), planned.key)
 
-    return await _command(effects, planned, act, "is being rolled back.", waiting=False)
+    words = "is being rolled back."
+    if not planned.of_alert or _named_deployment(planned) is not None:
+        return await _command(effects, planned, act, words, waiting=False)
+    known = await effects.done_before(mark_of(planned.key), service=planned.service, deployment_id=None)
+    if known is not None:
+        done = _done(planned, known, f"{known.service_name} {known.version} {words}")
+        return done.model_copy(update={"replayed": True})
+    acting = await effects.acting(*_place(planned))
+    _require_fault(planned, acting, effects.now())
+    await _require_first(effects, planned, acting)
+    return await _by_alert(effects, planned, acting, act)
+
+
+async def _require_first(effects: Effects, planned: Planned, acting: Acting) -> None:
+    """One incident acts once, and upon nothing that a person has to decide about. Raises InvalidState."""
+    if acting.asks is not None:
+        raise await _left_to_a_person(effects, planned, acting, acting.asks)
+    before = await effects.claim(*_place(planned), incident_of(planned), acting)
+    if before is not None:
+        why = f"this alert has rolled {before.version} back already, and one alert acts once."
+        raise await _left_to_a_person(effects, planned, acting, why)
+
+
+async def _by_alert(
+    effects: Effects, planned: Planned, acting: Acting, act: Callable[[str], Awaitable[Deployment]]
+) -> ActionResult:
+    try:
+        deployment = await act(acting.deployment_id)
+    except InvalidState:  # nothing was rolled back by it
+        await effects.unclaim(*_place(planned), incident_of(planned), acting)
+        raise
+    return _done(planned, deployment, f"{deployment.service_name} {deployment.version} is being rolled back.")
+
+
+async def _left_to_a_person(effects: Effects, planned: Planned, acting: Acting, why: str) -> InvalidState:
+    """The record of the version says it too, with the command that rolls back."""
+    said = str(_fitted(planned).get("reason") or planned.reason)[: _LONGEST["reason"]]
+    asked = AskPerson(
+        what=f"An alert asks for it: {said}",
+        why=why[: _LONGEST["reason"]],
+        key=mark_of(f"{incident_of(planned)}\n{acting.deployment_id}"),
+        by=effects.by,
+        via=effects.by,
+        address=effects.address,
+    )
+    await effects.ask_person(acting.deployment_id, asked)
+    return InvalidState(
+        f"{planned.service} {acting.version} is not rolled back by itself: {why} A person decides: `hybridci deploy "
+        f"rollback {acting.deployment_id} --reason …`."
+    )
+
+
+def incident_of(planned: Planned) -> str:
+    """What the provider calls the incident; else what its delivery means."""
+    incident = planned.values.get("incident")
+    return planned.key if incident is None else str(incident)
 
 
 async def _record_stage(effects: Effects, planned: Planned) -> ActionResult:
@@ -252,9 +316,7 @@ async def _command(
         version = planned.values.get("version")
         named = await effects.waiting(str(planned.service), None if version is None else str(version))
     elif named is None:
-        acting = await effects.acting(*_place(planned))
-        _require_fault(planned, acting)
-        named = acting.deployment_id
+        named = (await effects.acting(*_place(planned))).deployment_id
     deployment = await act(named)
     return _done(planned, deployment, f"{deployment.service_name} {deployment.version} {words}")
 
@@ -267,10 +329,21 @@ def _named_deployment(planned: Planned) -> str | None:
     return None if named is None else str(named)
 
 
-def _require_fault(planned: Planned, acting: Acting) -> None:
-    """What was wrong before a version came is not the version's fault."""
+def _require_fault(planned: Planned, acting: Acting, now: int) -> None:
+    """What was wrong before a version came is not the version's fault; and nobody knows whose it is when the alert does
+    not say since when it holds.
+    """
     since = planned.values.get("since")
-    if isinstance(since, int | float) and since < acting.since:
+    if "since" not in planned.values and "since" not in planned.lacking:
+        return  # the rule does not ask
+    if not isinstance(since, int | float) or isinstance(since, bool) or since <= 0 or since > now + AHEAD_MS:
+        said = "lies in the future" if isinstance(since, int | float) and since > now else "is missing or unreadable"
+        raise InvalidState(
+            f"Nothing is rolled back: since when this alert holds {said} in the delivery, so nobody can tell whether "
+            f"{planned.service} {acting.version} is to blame. To roll back: `hybridci deploy rollback "
+            f"{acting.deployment_id} --reason …`."
+        )
+    if since < acting.since:
         raise InvalidState(
             f"It began before {planned.service} {acting.version} came, so that version is not rolled back for it."
         )
@@ -283,7 +356,7 @@ def _place(planned: Planned) -> tuple[str, str]:
 
 def _common(effects: Effects, planned: Planned) -> dict[str, Any]:
     """What every command carries, and the values that are its fields."""
-    given = {name: value for name, value in _fitted(planned).items() if name not in {"deployment_id", "since"}}
+    given = {name: value for name, value in _fitted(planned).items() if name not in _OF_TARGET}
     return {"by": effects.by, **given, "via": effects.by, "address": effects.address}
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from api.webhooks.manifest import ActionName
 from api.webhooks.repositories import KnownService
@@ -35,12 +35,16 @@ class Judged:
     remark: str = ""
 
 
+_OF_ALERTS: Final = frozenset({"since", "incident"})
+
+
 @dataclass(frozen=True, slots=True)
 class Planned:
     """One action with its values. ``key`` is the same for every delivery that means the same.
 
     ``service`` and ``environment`` are None when the values name a deployment; ``problem`` says why there are none.
-    ``judged``: of a start that the service's triggers decide.
+    ``judged``: of a start that the service's triggers decide. ``lacking``: values that the rule asks for and that came
+    out as nothing.
     """
 
     action: ActionName
@@ -52,6 +56,12 @@ class Planned:
     reason: str = ""
     problem: str | None = None
     judged: Judged | None = None
+    lacking: frozenset[str] = frozenset()
+
+    @property
+    def of_alert(self) -> bool:
+        """An alert asks for it and nobody in person: its rule says since when it holds, or which incident it is."""
+        return not _OF_ALERTS.isdisjoint({*self.values, *self.lacking})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The effects of webhooks on the real services, and what of the records they need to find their target."""
 
+from contextlib import suppress
 from typing import Final
 
 from pydantic import BaseModel
@@ -7,7 +8,13 @@ from pydantic import BaseModel
 from api.auth.origin import Origin
 from api.auth.principal import Principal
 from api.auth.vouching import Giver
-from api.deployments.service import command_deployment, command_environment, report_metrics, start_deployment
+from api.deployments.service import (
+    ask_person,
+    command_deployment,
+    command_environment,
+    report_metrics,
+    start_deployment,
+)
 from api.jobs.service import submit_one
 from api.temporal.recorded import earlier_deployment, seen_deployment, seen_job
 from api.webhooks.outcomes import Acting
@@ -15,10 +22,18 @@ from api.webhooks.ports import WebhookPorts
 from api.webhooks.repositories import KnownService, known_service
 from workflows.contracts.access import Role
 from workflows.contracts.audit.events import AuditEvent, EventQuery
-from workflows.contracts.deployments.commands import Approve, RecordStage, Reject, ReportMetrics, RollbackCommand
+from workflows.contracts.deployments.commands import (
+    Approve,
+    AskPerson,
+    RecordStage,
+    Reject,
+    ReportMetrics,
+    RollbackCommand,
+)
 from workflows.contracts.deployments.deliveries import CATCH_UP
 from workflows.contracts.deployments.deployment import Deployment, DeploymentQuery, DeploymentRequest, DeploymentStatus
 from workflows.contracts.deployments.environments import EnvironmentState, HoldCommand
+from workflows.contracts.deployments.metrics import Incident
 from workflows.contracts.errors import Conflict, InvalidState, NotFound
 from workflows.contracts.ids import is_uuid, job_id_for_key
 from workflows.contracts.jobs import Job, JobSpec
@@ -36,6 +51,10 @@ class ApiEffects:
         self.address = address
         self._provider = provider
         self._origin = Origin(Principal.everywhere(self.by, Role.ADMIN, machine=True), self.by, address)
+
+    def now(self) -> int:
+        """Epoch milliseconds."""
+        return self._ports.clock()
 
     async def start_job(self, spec: JobSpec, key: str) -> tuple[Job, bool]:
         """A provider submits as itself; no key of the API is involved."""
@@ -110,7 +129,36 @@ class ApiEffects:
         version = None if state is None else state.holder or state.live
         if version is None:
             raise InvalidState(f"Nothing of {service} runs in {environment}, so there is nothing to act on.")
-        return Acting(version.deployment_id, version.version, version.since)
+        coming = state is not None and state.holder is not None and not state.holder.live
+        asks = None if coming or state is None else await self._asks(state, version.deployment_id)
+        return Acting(version.deployment_id, version.version, version.since, asks)
+
+    async def _asks(self, state: EnvironmentState, deployment_id: str) -> str | None:
+        """Of a version that is live. One on its way in goes back by itself: else it would be left half rolled out."""
+        try:
+            again = (await self._ports.deployments.get(deployment_id)).live_again
+        except NotFound:
+            return "its record was removed by policy, so nobody can tell how it came to be live."
+        if again is not None and again.from_deployment_id is not None:
+            return f"a rollback of {again.from_version} brought it back."
+        if state.hold is not None:
+            return f"{state.environment} is on hold by {state.hold.by}: {state.hold.reason}"
+        return None
+
+    async def ask_person(self, deployment_id: str, asked: AskPerson) -> None:
+        """Have a person asked; a version whose workflow has closed has nobody to ask."""
+        with suppress(NotFound):
+            await ask_person(self._ports, deployment_id, asked)
+
+    async def claim(self, service: str, environment: str, incident: str, acting: Acting) -> Incident | None:
+        """Durable, for as long as HYBRIDCI_KEEP_INCIDENTS says."""
+        by = Incident(deployment_id=acting.deployment_id, version=acting.version, at=self._ports.clock())
+        return await self._ports.measured.claim(service, environment, f"{self._provider}:{incident}", by)
+
+    async def unclaim(self, service: str, environment: str, incident: str, acting: Acting) -> None:
+        """As it was before the claim."""
+        known = f"{self._provider}:{incident}"
+        await self._ports.measured.unclaim(service, environment, known, acting.deployment_id)
 
     async def waiting(self, service: str, version: str | None) -> str:
         """The newest open deployment of the version, or the only one that waits."""

@@ -161,7 +161,7 @@ ACTIONS: Final[dict[ActionName, ActionShape]] = {
     ),
     ActionName.APPROVE: _shape(Approve),
     ActionName.REJECT: _shape(Reject, extra=frozenset({"version"})),
-    ActionName.ROLLBACK: _shape(RollbackCommand, extra=frozenset({"environment", "since"})),
+    ActionName.ROLLBACK: _shape(RollbackCommand, extra=frozenset({"environment", "since", "incident"})),
     ActionName.PAUSE: _shape(HoldCommand, extra=frozenset({"environment"}), or_deployment=False),
     ActionName.RECORD_METRICS: _shape(ReportMetrics, extra=frozenset({"environment"})),
     ActionName.RECORD_STAGE: _shape(RecordStage),

@@ -9,9 +9,17 @@ from pydantic import Field
 from api.webhooks.manifest import ActionName
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.base import Frozen
-from workflows.contracts.deployments.commands import Approve, RecordStage, Reject, ReportMetrics, RollbackCommand
+from workflows.contracts.deployments.commands import (
+    Approve,
+    AskPerson,
+    RecordStage,
+    Reject,
+    ReportMetrics,
+    RollbackCommand,
+)
 from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest
 from workflows.contracts.deployments.environments import EnvironmentState, HoldCommand
+from workflows.contracts.deployments.metrics import Incident
 from workflows.contracts.jobs import Job, JobSpec
 
 
@@ -39,11 +47,14 @@ class ActionResult(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class Acting:
-    """The version that an environment runs or is being given. ``since``: milliseconds."""
+    """The version that an environment runs or is being given. ``since``: milliseconds. ``asks``: why nothing automatic
+    rolls it back; None when something may.
+    """
 
     deployment_id: str
     version: str
     since: int
+    asks: str | None = None
 
 
 class Effects(Protocol):
@@ -59,6 +70,10 @@ class Effects(Protocol):
     @property
     def address(self) -> str | None:
         """Whence the delivery came."""
+        ...
+
+    def now(self) -> int:
+        """Epoch milliseconds."""
         ...
 
     async def start_job(self, spec: JobSpec, key: str) -> tuple[Job, bool]:
@@ -91,6 +106,18 @@ class Effects(Protocol):
 
     async def report_metrics(self, deployment_id: str, sample: ReportMetrics) -> None:
         """Hand over a sample."""
+        ...
+
+    async def ask_person(self, deployment_id: str, asked: AskPerson) -> None:
+        """Have a person asked whether it is rolled back."""
+        ...
+
+    async def claim(self, service: str, environment: str, incident: str, acting: Acting) -> Incident | None:
+        """Say that an incident acts upon this version: None when it may; else what it has acted upon."""
+        ...
+
+    async def unclaim(self, service: str, environment: str, incident: str, acting: Acting) -> None:
+        """It has not acted after all."""
         ...
 
     async def hold(self, service: str, environment: str, command: HoldCommand, key: str) -> EnvironmentState:

@@ -247,6 +247,7 @@ def _one(
         service=None if service is None else service.name,
         environment=None if service is None else service.environment,
         values={name: value for name, value in values.items() if value is not None},
+        lacking=frozenset(name for name, value in values.items() if value is None),
         reason=rule.rule.reason,
         problem=problem,
     )

@@ -16,6 +16,7 @@ from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.deployments.bans import BanCommand, BanResult, LiftBan
 from workflows.contracts.deployments.commands import (
     Approve,
+    AskPerson,
     CancelDeployment,
     DeploymentInput,
     RecordStage,
@@ -45,6 +46,7 @@ from workflows.contracts.deployments.environments import (
     ReleaseCommand,
     UnfreezeCommand,
 )
+from workflows.contracts.deployments.metrics import MetricsVerdict
 from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import Service, ServiceWrite
 from workflows.contracts.errors import HybridCIError, InvalidState, NotFound
@@ -66,7 +68,8 @@ class FakeDeployments(DeploymentClient):
         self.update_ids: list[str | None] = []
         self.lost: set[str] = set()
         self.started: list[DeploymentInput] = []
-        self.commands: list[DeploymentCommand | EnvironmentCommand | ReportMetrics] = []
+        self.commands: list[DeploymentCommand | EnvironmentCommand | ReportMetrics | AskPerson] = []
+        self.told: list[MetricsVerdict] = []
 
     async def apply_service(self, write: ServiceWrite) -> Service:
         self._answer()
@@ -142,6 +145,14 @@ class FakeDeployments(DeploymentClient):
     async def report_metrics(self, deployment: Deployment, sample: ReportMetrics) -> None:
         await self._open(deployment.deployment_id)
         self.commands.append(sample)
+
+    async def tell_metrics(self, deployment: Deployment, verdict: MetricsVerdict) -> None:
+        await self._open(deployment.deployment_id)
+        self.told.append(verdict)
+
+    async def ask_person(self, deployment: Deployment, asked: AskPerson) -> None:
+        await self._open(deployment.deployment_id)
+        self.commands.append(asked)
 
     async def command_environment(
         self, service_name: str, environment: str, command: EnvironmentCommand, update_id: str | None = None

@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from api.auth.tokens import read_token
-from api.cli.commands import audit, key
+from api.cli.commands import audit
+from api.cli.commands.access import key
 from tests.api.cli_bench import ADMIN_KEY, Served, environment, served
 
 APPS = {"key": key.app, "audit": audit.app}

@@ -28,7 +28,7 @@ from tests.api.cli_deploys import (
     started,
     told,
 )
-from workflows.contracts.deployments.commands import Approve, RecordStage, ReportMetrics
+from workflows.contracts.deployments.commands import Approve, RecordStage
 from workflows.contracts.deployments.deployment import (
     DeploymentStatus,
     Rollback,
@@ -198,10 +198,15 @@ class TestSteering:
         assert isinstance(command, RecordStage)
         assert (command.job_id, command.succeeded, command.message) == ("jenkins #8/12", False, "m")
         done(api, "deploy", "metrics", deployment_id, "--error-rate", "0.5", "--latency-ms", "80")
-        sample = api.job_client.releases.commands[-1]
-        assert isinstance(sample, ReportMetrics)
-        assert (sample.error_rate, sample.latency_ms, sample.requests_per_sec) == (0.5, 80.0, None)
-        assert call(api, "deploy", "metrics", deployment_id).exit_code == 2
+        done(api, "deploy", "metrics", deployment_id, "--value", "queue_depth=12", "--source", "prometheus")
+        listed = told(api, "deploy", "metrics", deployment_id)["items"]
+        assert {(each["metric"], each["value"], each["source"]) for each in listed} == {
+            ("error_rate", 0.5, "admin"), ("latency_ms", 80.0, "admin"), ("queue_depth", 12.0, "prometheus"),
+        }  # fmt: skip
+        lines = done(api, "deploy", "metrics", deployment_id, "--metric", "queue_depth").stdout.splitlines()
+        assert [line.split()[-4:-1] for line in lines[1:]] == [["queue_depth", "12", "prometheus"]]
+        wrong = call(api, "deploy", "metrics", deployment_id, "--value", "queue_depth")
+        assert (wrong.exit_code, "NAME=NUMBER" in wrong.stderr) == (2, True)
         shown = done(api, "deploy", "show", deployment_id).stdout
         assert "jenkins #8/12" in shown
 

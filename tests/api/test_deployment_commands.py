@@ -2,8 +2,9 @@
 
 import pytest
 
+from activities.clock import epoch_millis
 from tests.api.conftest import Bench
-from workflows.contracts.deployments.commands import Approve, OverrideFreeze, RecordStage, ReportMetrics, Resume
+from workflows.contracts.deployments.commands import Approve, OverrideFreeze, RecordStage, Resume
 from workflows.contracts.deployments.deployment import DeploymentStatus
 from workflows.contracts.errors import Unavailable
 
@@ -93,9 +94,8 @@ async def test_a_superseded_deployment_names_its_successor(bench: Bench) -> None
 async def test_a_deployment_whose_workflow_was_terminated_says_so(bench: Bench) -> None:
     url = await started(bench)
     bench.releases.lost.add(url.rsplit("/", 1)[-1])
-    for command, body in (("approve", {}), ("metrics", {"latency_ms": 7})):
-        answer = await bench.admin.post(f"{url}/{command}", json=body)
-        assert (answer.status_code, "lost its workflow" in answer.json()["detail"]) == (409, True)
+    answer = await bench.admin.post(f"{url}/approve", json={})
+    assert (answer.status_code, "lost its workflow" in answer.json()["detail"]) == (409, True)
 
 
 async def test_a_rollback_names_its_target(bench: Bench) -> None:
@@ -139,13 +139,80 @@ async def test_recording_names_bad_fields_and_unknown_environments(bench: Bench)
 
 async def test_metrics_are_handed_over(bench: Bench) -> None:
     url = await started(bench)
-    sample = {"error_rate": 0.5, "latency_ms": 120, "requests_per_sec": 3.5, "at": 1_700_000_000_000}
+    at = epoch_millis()
+    values = {"error_rate": 0.5, "latency_ms": 120, "requests_per_sec": 3.5}
+    sample = {**values, "at": at, "metrics": {"queue_depth": 7}}
     answer = await bench.admin.post(url + "/metrics", json=sample)
     assert (answer.status_code, answer.json()["accepted"], answer.json()["url"]) == (202, True, url)
-    (handed,) = bench.releases.commands
-    assert isinstance(handed, ReportMetrics)
-    assert handed.model_dump(include=set(sample)) == sample
-    assert handed.by == "admin"
+    assert bench.releases.commands == [], "nothing of it runs anywhere: there is no news"
+    listed = (await bench.admin.get(url + "/metrics")).json()
+    assert {(each["metric"], each["value"], each["source"], each["at"]) for each in listed["items"]} == {
+        ("error_rate", 0.5, "admin", at),
+        ("latency_ms", 120, "admin", at),
+        ("requests_per_sec", 3.5, "admin", at),
+        ("queue_depth", 7, "admin", at),
+    }
+    only = await bench.admin.get(url + "/metrics", params={"metric": "latency_ms", "limit": 1})
+    assert ([each["value"] for each in only.json()["items"]], only.json()["next_cursor"]) == ([120], None)
+    assert (await bench.admin.get(url + "/metrics", params={"source": "another"})).json()["items"] == []
+    assert (await bench.admin.get(url.replace(url[-6:], "000000") + "/metrics")).status_code == 404
+
+
+async def test_samples_are_paged(bench: Bench) -> None:
+    url = await started(bench)
+    now = epoch_millis()
+    for number in range(5):
+        for source in ("a", "b"):
+            body = {"error_rate": number / 10, "source": source, "at": now + number}
+            assert (await bench.admin.post(url + "/metrics", json=body)).status_code == 202
+    found: list[tuple[int, str]] = []
+    query: dict[str, str | int] = {"limit": 3}
+    while True:
+        page = (await bench.admin.get(url + "/metrics", params=query)).json()
+        found += [(each["at"] - now, each["source"]) for each in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        query = {"limit": 3, "cursor": page["next_cursor"]}
+    assert len(found) == 10
+    assert set(found) == {(number, source) for number in range(5) for source in ("a", "b")}
+    assert [at for at, _ in found] == sorted((at for at, _ in found), reverse=True)
+    wrong = await bench.admin.get(url + "/metrics", params={"cursor": page["items"] and "x", "limit": 3})
+    assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, "cursor")
+
+
+@pytest.mark.parametrize(
+    ("back", "words"),
+    [
+        (-6 * 60_000, "in the future"),
+        (8 * 86_400_000, "8 days back"),
+        (6 * 60_000, "before this deployment was asked for"),
+        (None, "looks like seconds"),
+    ],
+    ids=["future", "old", "before it", "seconds"],
+)
+async def test_a_time_that_no_sample_can_have_is_named(bench: Bench, back: int | None, words: str) -> None:
+    url, now = await started(bench), epoch_millis()
+    at = now // 1000 if back is None else now - back
+    answer = await bench.admin.post(url + "/metrics", json={"error_rate": 0.9, "at": at})
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert error["field"] == "at"
+    assert words in error["message"]
+    assert (await bench.admin.get(url + "/metrics")).json()["items"] == []
+
+
+async def test_a_reporter_cannot_flood_the_store_with_names(bench: Bench) -> None:
+    url = await started(bench)
+    for number in range(2):
+        many = {f"m{number}_{each}": 1.0 for each in range(32)}
+        assert (await bench.admin.post(url + "/metrics", json={"metrics": many})).status_code == 202
+    more = await bench.admin.post(url + "/metrics", json={"error_rate": 0.1})
+    assert (more.status_code, more.json()["errors"][0]["field"]) == (422, "source")
+    assert "may have 64" in more.json()["detail"]
+    again = await bench.admin.post(url + "/metrics", json={"metrics": {"m0_1": 2.0}})
+    assert again.status_code == 202
+    too_many = await bench.admin.post(url + "/metrics", json={"metrics": {f"m{each}": 1.0 for each in range(33)}})
+    assert (too_many.status_code, too_many.json()["errors"][0]["field"]) == (422, "metrics")
 
 
 @pytest.mark.parametrize(
@@ -159,6 +226,9 @@ async def test_metrics_are_handed_over(bench: Bench) -> None:
         ('{"latency_ms": "7"}', "latency_ms"),
         ('{"requests_per_sec": true}', "requests_per_sec"),
         ('{"error_rate": 0.1, "at": -1}', "at"),
+        ('{"error_rate": 0.1, "source": ""}', "source"),
+        ('{"metrics": {"error_rate": 0.1}, "error_rate": 0.1}', "body"),
+        ('{"metrics": {"depth": null}}', "metrics.depth"),
         ('{"error_rate": 0.1, "at": 99999999999999999}', "at"),
     ],
 )

@@ -1,6 +1,7 @@
 """``POST /api/webhooks/{provider}``: genuine deliveries act, once; everything else is refused, ignored or put off."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from activities.clock import epoch_millis
 from api.auth.vouching import Voucher
 from api.cli.stack.children import Options, process_specs
 from api.cli.stack.data_dir import DataDir
@@ -20,12 +22,16 @@ from api.identity.people import People, PersonRule
 from api.webhooks.actions import mark_of
 from api.webhooks.deliveries import Deliveries
 from api.webhooks.effects import ApiEffects
+from api.webhooks.receive import Webhooks
+from api.webhooks.secrets import WebhookSecrets, secret_variable
 from tests.webhooks.bench import NOW, SECRET, WebhookBench, github_signature, together, webhook_bench
-from tests.webhooks.captured import DEPLOYMENT, SHA, captured
-from workflows.contracts.deployments.commands import Approve, RecordStage, ReportMetrics, RollbackCommand
-from workflows.contracts.deployments.deployment import DeploymentQuery, DeploymentStatus
-from workflows.contracts.deployments.environments import EnvironmentWrite, HoldCommand
+from tests.webhooks.captured import DEPLOYMENT, PROVIDERS, SHA, captured, provider_of
+from workflows.contracts.deployments.commands import Approve, AskPerson, RecordStage, RollbackCommand
+from workflows.contracts.deployments.deployment import DeploymentQuery, DeploymentStatus, LiveAgain
+from workflows.contracts.deployments.environments import EnvironmentWrite, Hold, HoldCommand
+from workflows.contracts.deployments.metrics import MetricsQuery
 from workflows.contracts.errors import Unavailable
+from workflows.contracts.ids import new_job_id
 
 
 @pytest.fixture
@@ -346,11 +352,124 @@ async def test_an_incident_holds_the_environment_once(hooks: WebhookBench) -> No
 async def test_metrics_reach_what_runs(hooks: WebhookBench) -> None:
     deployment = await hooks.deploy()
     await live(hooks, deployment.deployment_id, since=1)
-    answer = await hooks.send("datadog-metrics")
+    late = await hooks.send("datadog-metrics")
+    assert (late.json()["status"], "at: lies" in late.json()["message"]) == ("refused", True)
+    now = epoch_millis()
+    request = captured("datadog-metrics")
+    body = request.body.replace(b"1795275612000", str(now).encode()).replace(b"7412398746124", b"7412398746125")
+    answer = await hooks.post("datadog", body, request.headers)
     assert answer.json()["actions"][0]["deployment_id"] == deployment.deployment_id
-    (sample,) = hooks.releases.commands
-    assert isinstance(sample, ReportMetrics)
-    assert (sample.error_rate, sample.latency_ms, sample.requests_per_sec) == (0.07, 412.5, None)
+    services: Services = hooks.app.state.services
+    page = await services.measured.page(MetricsQuery(deployment_id=deployment.deployment_id))
+    assert {(each.metric, each.value, each.source, each.at) for each in page.items} == {
+        ("error_rate", 0.07, "webhook:datadog", now),
+        ("latency_ms", 412.5, "webhook:datadog", now),
+    }
+
+
+async def alert(hooks: WebhookBench, name: str, replacing: dict[str, str]) -> dict[str, Any]:
+    """A captured alert with other values at its keys."""
+    secrets = WebhookSecrets({secret_variable(provider): SECRET for provider in PROVIDERS})
+    hooks.app.state.webhooks = Webhooks(PROVIDERS, secrets, now=lambda: NOW)
+    request = captured(name)
+    body = request.body.decode()
+    for key, value in replacing.items():
+        body, found = re.subn(rf'("{key}"\s*:\s*)"[^"]*"', lambda at, value=value: f"{at[1]}{value}", body)
+        assert found, f"{name} has no {key}"
+    answer = await hooks.post(provider_of(name).name, body.encode(), {**request.headers, "request-id": new_job_id()})
+    return answer.json()
+
+
+WHEN = {
+    "alertmanager-firing": "startsAt",
+    "grafana-firing": "startsAt",
+    "datadog-triggered": "date",
+    "sentry-critical": "date_started",
+}
+
+
+@pytest.mark.parametrize("name", WHEN)
+@pytest.mark.parametrize("when", ['"0001-01-01T00:00:00Z"', '"yesterday"', '""', "null", '"2099-01-01T00:00:00Z"'])
+async def test_an_alert_that_does_not_say_since_when_rolls_nothing_back(
+    hooks: WebhookBench, name: str, when: str
+) -> None:
+    await live(hooks, (await hooks.deploy("1.4.1")).deployment_id, since=1_000)
+    deployment = await hooks.deploy()
+    await live(hooks, deployment.deployment_id, since=2_000)
+    answer = await alert(hooks, name, {WHEN[name]: when})
+    assert answer["status"] == "refused"
+    for words in ("since when this alert holds", "is missing or unreadable" if "2099" not in when else "in the future"):
+        assert words in answer["message"], answer
+    assert f"hybridci deploy rollback {deployment.deployment_id}" in answer["message"]
+    assert hooks.releases.commands == []
+
+
+async def test_a_second_alert_does_not_take_down_what_the_first_brought_back(hooks: WebhookBench) -> None:
+    old, new = await hooks.deploy("2"), await hooks.deploy("3")
+    await live(hooks, old.deployment_id, since=1_000)
+    await live(hooks, new.deployment_id, since=2_000)
+    first = await alert(hooks, "alertmanager-firing", {})
+    assert first["actions"][0]["version"] == "3"
+    await live(hooks, old.deployment_id, since=3_000)  # what the rollback brings back, and holds
+    hold = Hold(by="webhook:alertmanager", reason="rolled back from 3", at=3_000)
+    await held(hooks, hold)
+    second = await alert(hooks, "alertmanager-firing", {"fingerprint": '"ffff"', "startsAt": '"2026-11-21T00:00:00Z"'})
+    assert second["status"] == "refused"
+    assert "shop 2 is not rolled back by itself: production is on hold" in second["message"]
+    assert f"hybridci deploy rollback {old.deployment_id} --reason" in second["message"]
+    back, asked = hooks.releases.commands
+    assert isinstance(back, RollbackCommand)
+    assert isinstance(asked, AskPerson)
+    assert "production is on hold by webhook:alertmanager: rolled back from 3" in asked.why
+
+
+async def test_a_version_that_a_rollback_brought_back_is_left_to_a_person(hooks: WebhookBench) -> None:
+    deployment = await hooks.deploy("2")
+    await live(hooks, deployment.deployment_id, since=1_000)
+    again = LiveAgain(from_deployment_id="d3", from_version="3", by="bob", at=1_000)
+    now_live = await hooks.stores.deployments.get(deployment.deployment_id)
+    assert now_live is not None
+    await hooks.releases.put(now_live, live_again=again)
+    answer = await alert(hooks, "grafana-firing", {})
+    assert "a rollback of 3 brought it back" in answer["message"]
+    (asked,) = hooks.releases.commands
+    assert isinstance(asked, AskPerson)
+    assert asked.what == "An alert asks for it: HighErrorRate fires: 5xx share of shop is 7 %"
+
+
+async def test_one_alert_acts_once_upon_versions_whenever_it_fires_again(hooks: WebhookBench) -> None:
+    old, new = await hooks.deploy("2"), await hooks.deploy("3")
+    await live(hooks, old.deployment_id, since=1_000)
+    await live(hooks, new.deployment_id, since=2_000)
+    assert (await alert(hooks, "grafana-firing", {}))["status"] == "accepted"
+    fixed = await hooks.deploy("4")
+    await live(hooks, fixed.deployment_id, since=4_000)
+    hooks.restart()
+    again = await alert(hooks, "grafana-firing", {"startsAt": '"2026-11-22T00:00:00Z"'})
+    assert again["status"] == "refused"
+    assert "this alert has rolled 3 back already, and one alert acts once" in again["message"]
+    other = await alert(hooks, "grafana-firing", {"fingerprint": '"0000"', "startsAt": '"2026-11-22T00:00:00Z"'})
+    assert (other["status"], other["actions"][0]["version"]) == ("accepted", "4")
+
+
+async def test_an_alert_that_was_refused_has_not_acted(hooks: WebhookBench) -> None:
+    deployment = await hooks.deploy("2")
+    await live(hooks, deployment.deployment_id, since=1_000)
+    hooks.releases.lost.add(deployment.deployment_id)
+    assert (await alert(hooks, "grafana-firing", {}))["status"] == "refused"
+    hooks.releases.lost.clear()
+    newer = await hooks.deploy("3")
+    await live(hooks, newer.deployment_id, since=2_000)
+    again = await alert(hooks, "grafana-firing", {"startsAt": '"2026-11-22T00:00:00Z"'})
+    assert (again["status"], again["actions"][0]["version"]) == ("accepted", "3")
+
+
+async def held(hooks: WebhookBench, hold: Hold) -> None:
+    """Production under hold."""
+    state = await hooks.stores.environments.get("shop", "production")
+    assert state is not None
+    changed = state.model_copy(update={"hold": hold, "sequence": state.sequence + 1})
+    await hooks.stores.environments.write(EnvironmentWrite(state=changed))
 
 
 async def test_an_external_stage_is_recorded_by_its_deployment(hooks: WebhookBench) -> None:

@@ -22,6 +22,7 @@ from workflows.repair.workflow import RepairWorkflow
 from workflows.retention.workflow import SweepWorkflow
 from workflows.service.workflow import PolicyDecisionWorkflow, ServiceWorkflow
 from workflows.task.workflow import AgentTaskWorkflow
+from workflows.watch.workflow import MetricsWatchWorkflow
 
 WORKFLOWS = {
     each.__name__: each
@@ -30,6 +31,7 @@ WORKFLOWS = {
         PolicyDecisionWorkflow,
         RepairWorkflow,
         AgentTaskWorkflow,
+        MetricsWatchWorkflow,
         SweepWorkflow,
     )
 }  # fmt: skip
@@ -58,6 +60,9 @@ def test_every_path_is_there() -> None:
         "a_verification_that_cannot_tell_pauses_and_asks", "metrics_over_the_limit_roll_a_live_version_back",
         "an_approved_version_ships_when_the_freeze_ends_and_all_is_still_well",
         "signals_with_json_that_a_person_can_type",
+        "bad_errors_between_good_latencies_are_in_a_row", "a_version_under_hold_is_not_rolled_back_by_metrics",
+        "a_breach_that_nobody_told_is_found_at_the_end_of_the_bake", "a_bad_reading_rolls_back_and_the_watch_ends",
+        "the_signal_of_temporals_own_cli_is_judged_likewise",
         "the_definition_is_read_at_the_deployed_commit", "cancelled_in_the_temporal_ui_a_rollout_rolls_back",
     }  # fmt: skip
     assert {f"deploy-{path}-1" for path in deployments} <= kept
@@ -79,6 +84,7 @@ def test_every_path_is_there() -> None:
         "task-invalid",
         "task-not_offered",
         "task-unanswered",
+        "watch-breached",
     }
     late = "a_job_that_waits_unrecorded_is_recorded_by_the_reconciliation"
     accepted = {f"accepted-job-{path}-1" for path in paths | {late}}

@@ -14,7 +14,9 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from activities.bootstrap import build_activities
+from activities.clock import epoch_millis
 from activities.deployments.signing import SpecSigner
+from activities.metrics.registry import MetricRegistry
 from activities.sandbox import LeanSandbox
 from activities.settings import ApprovalSettings
 from activities.stores.open import Stores, open_memory_stores
@@ -23,9 +25,10 @@ from workflows.client.deployments import DeploymentClient, workflow_id_of
 from workflows.client.proving import Prover
 from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.audit.events import AuditEvent, EventQuery
-from workflows.contracts.deployments.commands import Approve, DeploymentInput
+from workflows.contracts.deployments.commands import Approve, DeploymentInput, ReportMetrics
 from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest
 from workflows.contracts.deployments.environments import EnvironmentState
+from workflows.contracts.deployments.metrics import MetricsQuery, Sample
 from workflows.contracts.deployments.services import Service, ServiceSpec
 from workflows.contracts.ids import CONTROL_QUEUE, environment_workflow_id, pool_queue
 from workflows.deployment.workflow import DeploymentWorkflow
@@ -35,10 +38,11 @@ from workflows.repair.workflow import RepairWorkflow
 from workflows.service.bans import BanWorkflow, LiftBanWorkflow
 from workflows.service.workflow import PolicyDecisionWorkflow, ServiceWorkflow
 from workflows.task.workflow import AgentTaskWorkflow
+from workflows.watch.workflow import MetricsWatchWorkflow
 
 _WORKFLOWS = (
     DeploymentWorkflow, EnvironmentWorkflow, ServiceWorkflow, PolicyDecisionWorkflow, JobWorkflow, RepairWorkflow,
-    AgentTaskWorkflow, BanWorkflow, LiftBanWorkflow,
+    AgentTaskWorkflow, BanWorkflow, LiftBanWorkflow, MetricsWatchWorkflow,
 )  # fmt: skip
 STEP = {"name": "deploy", "run": "./deploy.sh"}
 BOB, CAT = "bob@example.com", "cat@example.com"
@@ -79,6 +83,7 @@ class Deploys:
         self.ran: list[Ran] = []
         self.scripts: dict[str, Script] = {}
         self.started: list[Deployment] = []
+        self.measured, self._sampled_at = MetricRegistry(stores.metrics), 0
 
     def script(self, where: str, script: Script) -> None:
         """Run this for the jobs whose ``where`` begins so (``verify``, ``deploy production 1.1``)."""
@@ -150,6 +155,23 @@ class Deploys:
 
     async def approve(self, deployment: Deployment, by: str = BOB, **fields: Any) -> Deployment:
         return await self.releases.command(deployment, Approve(by=by, **fields))
+
+    async def measure(
+        self, deployment: Deployment, *, source: str = "watch", at: int | None = None, **values: Any
+    ) -> int:
+        """Report a sample as the API does: kept, judged, and told when it is news. Returns its time (ms)."""
+        self._sampled_at = max(epoch_millis(), self._sampled_at + 1) if at is None else at
+        record = await self.get(deployment)
+        report = ReportMetrics.model_validate({"by": source, "at": self._sampled_at, **values})
+        verdict = await self.measured.report(record, report)
+        if verdict.rows:
+            await self.releases.tell_metrics(record, verdict)
+            self.measured.told(record.deployment_id, verdict)
+        return self._sampled_at
+
+    async def samples(self, deployment: Deployment) -> list[Sample]:
+        """The newest hundred, newest first."""
+        return (await self.measured.page(MetricsQuery(deployment_id=deployment.deployment_id, limit=100))).items
 
     async def get(self, deployment: Deployment) -> Deployment:
         found = await self.stores.deployments.get(deployment.deployment_id)

@@ -40,6 +40,12 @@ async def _runs(deploys: Deploys, deployment: Deployment) -> list[str]:
     raise AssertionError(f"{workflow_id_of(deployment)} was never renewed twice")
 
 
+async def _until_kept(deploys: Deploys, deployment: Deployment, value: float) -> None:
+    async with asyncio.timeout(20):
+        while value not in [sample.value for sample in await deploys.samples(deployment)]:
+            await deploys.pause()
+
+
 async def test_a_deployment_renewed_with_messages_in_flight(renewed: Deploys, request: pytest.FixtureRequest) -> None:
     verification = {"max_error_rate": 0.5}
     service = renewed.service(renewed.environment(approval={"required": 2}, verification=verification))
@@ -47,16 +53,18 @@ async def test_a_deployment_renewed_with_messages_in_flight(renewed: Deploys, re
     await renewed.until_waits(one, "waits for approval")
     first = (await renewed.handle(one).describe()).run_id
     for number in range(40):  # some of these are in flight whenever a run ends
-        await renewed.releases.report_metrics(one, ReportMetrics(error_rate=number / 1000))
+        await renewed.releases.report_metrics(one, ReportMetrics(error_rate=number / 1000, source=f"early-{number}"))
         if number == 20:
             await renewed.approve(one, BOB)
     await renewed.approve(one, CAT)
     live = await renewed.until_status(one, "live")
     assert [entry.by for entry in live.approvals] == [BOB, CAT]
     for number in range(40):
-        await renewed.releases.report_metrics(one, ReportMetrics(error_rate=(number + 100) / 1000))
-    last = await renewed.until(one, lambda found: bool(found.metrics and found.metrics.error_rate == 0.139))
-    assert [sample.error_rate for sample in last.metric_samples] == [(number + 120) / 1000 for number in range(20)]
+        report = ReportMetrics(error_rate=(number + 100) / 1000, source="late", at=live.updated_at + number)
+        await renewed.releases.report_metrics(one, report)
+    await _until_kept(renewed, one, 0.139)
+    late = [sample.value for sample in await renewed.samples(one) if sample.source == "late"]
+    assert late == [(number + 100) / 1000 for number in reversed(range(40))]
     runs = await _runs(renewed, one)
     assert renewed.kinds() == ["deploy production 1.0"]
     for number, run in enumerate((first, runs[0]), start=1):
@@ -73,13 +81,15 @@ async def test_a_rollback_asked_for_in_the_moment_of_renewal_is_not_lost(renewed
     await renewed.live("1.0", service)
     two = await renewed.live("1.1", service)
 
-    async def flood() -> None:
-        for _ in range(30):
-            await renewed.releases.report_metrics(two, ReportMetrics(error_rate=0.1))
+    async def flood(source: str) -> None:
+        for number in range(30):
+            report = ReportMetrics(error_rate=0.1, source=source, at=two.updated_at + number)
+            await renewed.releases.report_metrics(two, report)
 
     async with asyncio.timeout(40):
-        floods = [asyncio.create_task(flood()) for _ in range(3)]
-        await renewed.until(two, lambda found: len(found.metric_samples) > 8)
+        floods = [asyncio.create_task(flood(f"flood-{number}")) for number in range(3)]
+        while len(await renewed.samples(two)) < 9:
+            await renewed.pause()
         answer = await renewed.releases.command(two, RollbackCommand(by=BOB, reason="slow"))
         assert answer.rollback is not None
         await asyncio.gather(*floods, return_exceptions=True)

@@ -20,7 +20,7 @@ from tests.workflows.deployment_harness import BOB, CAT, Deploys
 from tests.workflows.deployment_harness import deploys as started_deploys
 from tests.workflows.harness import Agent, fail, succeed
 from workflows.contracts.attempts import AttemptInput, AttemptResult
-from workflows.contracts.deployments.commands import CancelDeployment, Reject, ReportMetrics, RollbackCommand
+from workflows.contracts.deployments.commands import CancelDeployment, Reject, RollbackCommand
 from workflows.contracts.deployments.deployment import Decision, Deployment
 from workflows.contracts.deployments.environments import FreezeCommand, HoldCommand, ReleaseCommand, UnfreezeCommand
 from workflows.contracts.errors import HybridCIError
@@ -29,8 +29,8 @@ LINE = Commits(c0="", c1="c0", c2="c1", c3="c2", c4="c3", c5="c4")
 """``c0`` is the oldest. Which one is deployed when, chance decides."""
 FAR = 4_000_000_000_000
 ACTIONS = (
-    "start", "approve", "reject", "rollback", "freeze", "unfreeze", "hold", "release", "breach", "cancel", "crash",
-    "terminate", "rest", "start_older", "ban", "unban",
+    "start", "approve", "reject", "rollback", "freeze", "unfreeze", "hold", "release", "breach", "well", "cancel",
+    "crash", "terminate", "rest", "start_older", "ban", "unban",
 )  # fmt: skip
 Action = tuple[str, int]
 actions = st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 5)), min_size=4, max_size=12)
@@ -115,7 +115,7 @@ class Model:
         elif action in {"freeze", "unfreeze", "hold", "release"}:
             await self._to_environment(action)
         elif started:
-            await self._to_deployment(action, started[which % len(started)])
+            await self._to_deployment(action, started[which % len(started)], which)
 
     async def _to_environment(self, action: str) -> None:
         commands = {
@@ -127,13 +127,14 @@ class Model:
         with suppress(HybridCIError):
             await self.deploys.releases.command_environment(self.deploys.name, "production", commands[action])
 
-    async def _to_deployment(self, action: str, deployment: Deployment) -> None:
+    async def _to_deployment(self, action: str, deployment: Deployment, which: int = 0) -> None:
         releases = self.deploys.releases
         actions: Mapping[str, Callable[[], Awaitable[object]]] = {
             "approve": lambda: self._approve(deployment),
             "reject": lambda: releases.command(deployment, Reject(by=CAT, reason="no")),
             "rollback": lambda: releases.command(deployment, RollbackCommand(by=BOB, reason="slow")),
-            "breach": lambda: releases.report_metrics(deployment, ReportMetrics(error_rate=0.9)),
+            "breach": lambda: self.deploys.measure(deployment, error_rate=0.9, source=f"reporter-{which % 3}"),
+            "well": lambda: self.deploys.measure(deployment, error_rate=0.01, source=f"reporter-{which % 3}"),
             "cancel": lambda: releases.command(deployment, CancelDeployment(by=BOB)),
             "terminate": lambda: self._terminate(deployment),
         }

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from activities.stores.interfaces import WriteOutcome
 from tests.workflows.deployment_harness import BOB, CAT, Deploys
 from tests.workflows.harness import fail
-from workflows.contracts.deployments.commands import ReportMetrics, Resume
+from workflows.contracts.deployments.commands import Resume
 from workflows.contracts.deployments.deployment import DeploymentWrite
 from workflows.contracts.deployments.rules import Verification
 
@@ -83,7 +83,7 @@ async def test_many_breaches_in_a_row_are_counted(deploys: Deploys) -> None:
     with pytest.raises(ValidationError, match="less than or equal to 20"):  # no record keeps so many samples
         Verification.model_validate(metrics | {"consecutive_breaches": 21})
     for _ in range(20):
-        await deploys.releases.report_metrics(two, ReportMetrics(error_rate=0.5))
+        await deploys.measure(two, error_rate=0.5)
     await deploys.until_status(two, "rolled_back")
 
 

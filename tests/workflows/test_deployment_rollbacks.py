@@ -7,7 +7,6 @@ from tests.workflows.deployment_harness import BOB, CAT, Deploys
 from tests.workflows.harness import fail, until_cancelled
 from workflows.contracts.deployments.commands import (
     CancelDeployment,
-    ReportMetrics,
     Resume,
     RollbackCommand,
 )
@@ -71,11 +70,10 @@ async def test_silence_while_it_bakes_is_no_answer(deploys: Deploys) -> None:
     one = await deploys.start("1.0", service)
     paused = await deploys.until_waits(one, "hybridci deploy resume")
     assert "error_rate" in (paused.waits_for or "")
-    await deploys.releases.report_metrics(one, ReportMetrics(error_rate=0.01))
+    await deploys.measure(one, error_rate=0.01)
     await deploys.releases.command(one, Resume(by=BOB, reason="metrics are back"))
     live = await deploys.until_status(one, "live")
-    assert live.metrics is not None
-    assert live.metrics.error_rate == 0.01
+    assert [(row.metric, row.verdict, row.value) for row in live.metric_rows] == [("error_rate", "ok", 0.01)]
 
 
 async def test_metrics_over_the_limit_roll_a_live_version_back(deploys: Deploys) -> None:
@@ -83,21 +81,22 @@ async def test_metrics_over_the_limit_roll_a_live_version_back(deploys: Deploys)
     service = deploys.service(deploys.environment(verification=verification))
     await deploys.live("1.0", service)
     two = await deploys.live("1.1", service)
-    await deploys.releases.report_metrics(two, ReportMetrics(error_rate=0.5, latency_ms=700))
-    await deploys.releases.report_metrics(two, ReportMetrics(error_rate=0.01, latency_ms=100))
-    await deploys.releases.report_metrics(two, ReportMetrics(error_rate=0.5))
-    seen = await deploys.until(two, lambda found: len(found.metric_samples) == 3)
-    assert seen.status == "live"
-    await deploys.releases.report_metrics(two, ReportMetrics(latency_ms=900))
+    await deploys.measure(two, error_rate=0.5, latency_ms=700)
+    await deploys.measure(two, error_rate=0.01, latency_ms=100)
+    await deploys.measure(two, error_rate=0.5)
+    assert (await deploys.get(two)).status == "live"
+    await deploys.measure(two, latency_ms=900)  # one of each is not two in a row
+    assert (await deploys.get(two)).rollback is None
+    await deploys.measure(two, latency_ms=901)
     back = await deploys.until_status(two, "rolled_back")
     assert back.rollback is not None
-    assert "latency 900 ms is above 500 ms (2 in a row)" in back.rollback.reason
+    assert "latency 901 ms is above 500 ms (2 in a row)" in back.rollback.reason
 
 
 async def test_the_first_version_stays_live_when_metrics_are_bad(deploys: Deploys) -> None:
     service = deploys.service(deploys.environment(verification={"max_error_rate": 0.02}))
     one = await deploys.live("1.0", service)
-    await deploys.releases.report_metrics(one, ReportMetrics(error_rate=0.5))
+    await deploys.measure(one, error_rate=0.5)
     told = await deploys.until(one, lambda found: found.error_message is not None)
     assert (told.status, told.closed) == ("live", False)
     with pytest.raises(InvalidState, match="Nothing was live in production before"):

@@ -26,6 +26,7 @@ from workflows.contracts.base import Tolerant
 from workflows.contracts.deployments.bans import BanCommand, BanResult, LiftBan
 from workflows.contracts.deployments.commands import (
     Approve,
+    AskPerson,
     CancelDeployment,
     DeploymentInput,
     OverrideFreeze,
@@ -44,6 +45,7 @@ from workflows.contracts.deployments.environments import (
     ReleaseCommand,
     UnfreezeCommand,
 )
+from workflows.contracts.deployments.metrics import MetricsVerdict
 from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import Service, ServiceWrite
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable
@@ -270,9 +272,21 @@ class DeploymentClient:
         )
 
     async def report_metrics(self, deployment: Deployment, sample: ReportMetrics) -> None:
-        """Hand a sample to the deployment's workflow. It is judged there; this does not wait for it."""
+        """Hand a sample to the deployment's workflow, which has it kept and judged; this does not wait for it. The API
+        keeps and judges samples itself, and tells of what has changed (``tell_metrics``).
+        """
         handle = self._client.get_workflow_handle(workflow_id_of(deployment))
         await answer(handle.signal("report_metrics", sample, rpc_timeout=RPC_TIMEOUT))
+
+    async def tell_metrics(self, deployment: Deployment, verdict: MetricsVerdict) -> None:
+        """Tell the deployment's workflow of rows of metrics that are otherwise than it knows."""
+        handle = self._client.get_workflow_handle(workflow_id_of(deployment))
+        await answer(handle.signal("metrics_verdict", verdict, rpc_timeout=RPC_TIMEOUT))
+
+    async def ask_person(self, deployment: Deployment, asked: AskPerson) -> None:
+        """Have a person asked whether it is rolled back."""
+        handle = self._client.get_workflow_handle(workflow_id_of(deployment))
+        await answer(handle.signal("ask_person", asked, rpc_timeout=RPC_TIMEOUT))
 
     async def command_environment(
         self, service_name: str, environment: str, command: EnvironmentCommand, update_id: str | None = None

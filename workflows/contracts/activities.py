@@ -18,6 +18,7 @@ from workflows.contracts.deployments.environments import (
     FreezeQuestion,
     SignalEnvironment,
 )
+from workflows.contracts.deployments.metrics import MetricsFacts, MetricsQuestion, MetricsReport, MetricsVerdict
 from workflows.contracts.deployments.order import OrderFacts, OrderQuestion, Pushes, PushQuestion
 from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import DefinitionRequest, Service, ServiceDefinition, ServiceWrite
@@ -112,6 +113,20 @@ async def record_deployment(write: DeploymentWrite) -> None:
 @activity.defn(name="load_deployment")
 async def load_deployment(deployment_id: str) -> Deployment | None:
     """Control: the record, or None."""
+    raise NotImplementedError
+
+
+@activity.defn(name="keep_metrics")
+async def keep_metrics(report: MetricsReport) -> MetricsVerdict | None:
+    """Control: keep values that were reported by a signal; the rows of which a deployment must hear. Raises
+    validation_failed, not retryable.
+    """
+    raise NotImplementedError
+
+
+@activity.defn(name="judge_metrics")
+async def judge_metrics(question: MetricsQuestion) -> MetricsFacts:
+    """Control: how each row of a deployment's limited metrics stands."""
     raise NotImplementedError
 
 

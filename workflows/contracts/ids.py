@@ -90,6 +90,11 @@ def task_workflow_id(pool: str, task_id: str) -> str:
     return f"task-{pool}-{task_id}"
 
 
+def watch_workflow_id(deployment_id: str, environment: str) -> str:
+    """The id of the workflow that has a deployment's metrics read in an environment."""
+    return f"watch-{environment}-{deployment_id}"
+
+
 def environment_workflow_id(service: str, environment: str) -> str:
     """The id of the workflow that owns an environment's lock."""
     return f"env-{service}-{environment}"

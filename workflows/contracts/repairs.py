@@ -39,6 +39,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "RepairWorkflow": Kind.OTHER,
     "SweepWorkflow": Kind.OTHER,
     "AgentTaskWorkflow": Kind.OTHER,
+    "MetricsWatchWorkflow": Kind.OTHER,
 }
 """Our workflow types: a namespace may be shared with others'."""
 

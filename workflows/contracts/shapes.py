@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 IN_WORDS: Final[Mapping[str, str]] = {
+    r"^[a-z][a-z0-9_]{0,63}$": "lower-case letters, digits and _, beginning with a letter; such as queue_depth",
     r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$": (
         "lower-case letters, digits and . _ - within, at most 63 characters; such as linux-x64"
     ),

@@ -13,7 +13,17 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from workflows.contracts.base import Frozen, Tolerant
-from workflows.contracts.fields import CommitSha, GitRef, Line, Millis, Name, ReportedLine, Repository, ShortLine
+from workflows.contracts.fields import (
+    CommitSha,
+    GitRef,
+    Line,
+    Millis,
+    Name,
+    ReportedLine,
+    Repository,
+    ShortLine,
+    Text,
+)
 from workflows.contracts.sealed import SpecSignature
 from workflows.contracts.who import Message
 
@@ -110,8 +120,29 @@ class MetricQuestion(Frozen):
     version: ShortLine | None = None
 
 
+class ReadingQuestion(Frozen):
+    """What does a monitoring system say now? ``provider`` is a manifest that the agent's operator has set up; it alone
+    says which address is asked, with which credentials. ``query`` and ``params`` are the service's own.
+    """
+
+    kind: Literal["reading"] = "reading"
+    provider: Name
+    query: Annotated[Text, StringConstraints(max_length=4096)] = ""
+    params: dict[ShortLine, ShortLine] = Field(default_factory=dict[str, str], max_length=16)
+    service: Name | None = None
+    environment: Name | None = None
+    version: ShortLine | None = None
+
+
 Question = Annotated[
-    AncestryQuestion | CommitsQuestion | PathsQuestion | HeadQuestion | FileQuestion | ReadyQuestion | MetricQuestion,
+    AncestryQuestion
+    | CommitsQuestion
+    | PathsQuestion
+    | HeadQuestion
+    | FileQuestion
+    | ReadyQuestion
+    | MetricQuestion
+    | ReadingQuestion,
     Field(discriminator="kind"),
 ]
 
@@ -187,8 +218,16 @@ class MetricAnswer(Tolerant):
     at: Millis
 
 
+class ReadingAnswer(Tolerant):
+    """What it said, at ``at`` by the agent's clock."""
+
+    kind: Literal["reading"] = "reading"
+    value: float = Field(allow_inf_nan=False)
+    at: Millis
+
+
 Answer = Annotated[
-    AncestryAnswer | CommitsAnswer | PathsAnswer | HeadAnswer | FileAnswer | ReadyAnswer | MetricAnswer,
+    AncestryAnswer | CommitsAnswer | PathsAnswer | HeadAnswer | FileAnswer | ReadyAnswer | MetricAnswer | ReadingAnswer,
     Field(discriminator="kind"),
 ]
 

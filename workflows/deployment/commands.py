@@ -29,6 +29,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.context import Context
     from workflows.deployment.inbox import Command, InboxStep, Note, NotNow, write
     from workflows.deployment.judging import judge
+    from workflows.deployment.progress import Phase
     from workflows.deployment.state import State
     from workflows.job.recorded import now_ms
 
@@ -113,7 +114,10 @@ async def _until_it_is_under_way(context: Context, before: State, command: objec
 
 
 def _resumed(state: State, command: Resume, now: int) -> InboxStep:
-    return InboxStep(state.noting(resumed=True), Note(EventType.DEPLOYMENT_RESUMED, command.reason))
+    note = Note(EventType.DEPLOYMENT_RESUMED, command.reason)
+    if state.progress.phase is Phase.LIVE:  # somebody was asked whether it goes back: it stays
+        return InboxStep(state.changed(record.decided_to_stay), note)
+    return InboxStep(state.noting(resumed=True), note)
 
 
 def _cancel_requested(state: State, command: CancelDeployment, now: int) -> InboxStep:

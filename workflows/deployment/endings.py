@@ -3,26 +3,31 @@
 Deliberately not here: going back to another version (``rollback``, ``phases.rollback``).
 """
 
+from datetime import timedelta
 from typing import Final
 
 from temporalio import workflow
+from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
+    from workflows.contracts.activities import load_environment
     from workflows.contracts.audit.types import EventType
     from workflows.contracts.deployments.commands import CancelDeployment, RollbackCommand
-    from workflows.contracts.deployments.deployment import Deployment
-    from workflows.contracts.deployments.environments import Hold, Leave, Leaving, Superseded
+    from workflows.contracts.deployments.deployment import Deployment, NeedsDecision
+    from workflows.contracts.deployments.environments import EnvironmentInput, Hold, Leave, Leaving, Superseded
     from workflows.contracts.deployments.relations import Relation
     from workflows.deployment import record
     from workflows.deployment.banning import heeds, refresh
     from workflows.deployment.context import Context
     from workflows.deployment.journal import ENVIRONMENT
-    from workflows.deployment.progress import Banned, Breach, Phase
+    from workflows.deployment.progress import METRICS, Banned, Breach, Phase
     from workflows.deployment.relations import outdated_words
     from workflows.deployment.rollback import begin
     from workflows.deployment.state import State
     from workflows.job.recorded import now_ms
 
+_PATIENCE: Final = timedelta(minutes=1)
+_PERSON: Final = "a-person-decides-on-a-version-under-hold"  # 2026-11: before, a breach always rolled back
 _ONCE_COMMITTED: Final = "leave-once-committed"  # 2026-11: before, a local activity told the lock
 
 
@@ -122,12 +127,46 @@ async def _act_on_breach(context: Context, breach: Breach) -> None:
     if heeds("at-a-breach"):
         await refresh(context)
     journal, state = context.journal, context.state
+    if state.progress.phase is Phase.LIVE and state.last_good is not None:
+        why = await _why_a_person_decides(context) if workflow.patched(_PERSON) else None
+        if context.state.interrupt is not None:  # a person's word came meanwhile: that counts
+            return
+        if why is not None:
+            await _ask(context, breach.message, why)
+            return
     if state.progress.phase is not Phase.LIVE or state.last_good is not None:
         await _fall_back(context, EventType.DEPLOYMENT_METRICS_BREACHED, breach.message)
         return
     message = f"{breach.message} It stays live: {_nothing_to_go_back_to(state)}"
     journal.note(EventType.DEPLOYMENT_METRICS_BREACHED, message=message)
     journal.change(Deployment.model_copy, update={"error_message": message})
+    await journal.record()
+
+
+async def _why_a_person_decides(context: Context) -> str | None:
+    """Nothing automatic rolls back what a rollback brought back, nor what is under hold; nor when nobody can tell."""
+    state, name = context.state, context.state.environment.name
+    again = state.deployment.live_again
+    if again is not None and again.from_deployment_id is not None:
+        return f"a rollback of {again.from_version} brought it back."
+    place = EnvironmentInput(service_name=state.deployment.service_name, environment=name)
+    try:
+        found = await context.calls.call(
+            load_environment, place, summary=f"{name}: is it on hold?", give_up_after=_PATIENCE
+        )
+    except FailureError:
+        found = None
+    if found is None:
+        return f"the record of {name} cannot be read, so nobody can tell whether it is on hold."
+    return None if found.hold is None else f"{name} is on hold by {found.hold.by}: {found.hold.reason}"
+
+
+async def _ask(context: Context, what: str, why: str) -> None:
+    journal = context.journal
+    needed = NeedsDecision(what=what, why=why, by="workflow", at=now_ms(), key=METRICS)
+    journal.change(record.asks_person, needed)
+    journal.note(EventType.DEPLOYMENT_METRICS_BREACHED, message=what)
+    journal.note(EventType.DEPLOYMENT_NEEDS_DECISION, message=context.state.deployment.waits_for or "")
     await journal.record()
 
 

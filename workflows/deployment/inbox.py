@@ -60,13 +60,16 @@ async def nothing(context: Context, before: State, said: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Signal(Generic[M]):
-    """A message of an environment or of monitoring. ``effect``: the step, None when it says nothing to this state."""
+    """A message of an environment or of monitoring. ``effect``: the step, None when it says nothing to this state.
+    ``newer``: what is done instead, but in runs whose history lacks the patch of this name.
+    """
 
     name: str
     model: type[M]
     description: str
     effect: Callable[[State, M, int], InboxStep | None]
     then: Callable[[Context, State, M], Awaitable[None]] = nothing
+    newer: "tuple[str, Signal[M]] | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +144,8 @@ async def hear(context: Context, kind: Signal[M], given: Sequence[Any]) -> None:
     said, _ = read(kind.model, given)
     if said is None:
         return
+    if kind.newer is not None and workflow.patched(kind.newer[0]):
+        kind = kind.newer[1]
     before = context.state
     step = kind.effect(before, said, now_ms())
     if step is None:

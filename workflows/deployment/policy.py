@@ -14,6 +14,7 @@ from workflows.contracts.deployments.rules import (
     ApprovalGroup,
     ApprovalPolicy,
     FreezeWindow,
+    MetricCheck,
     OlderCommits,
     RollbackSteps,
     Rollout,
@@ -29,7 +30,7 @@ from workflows.contracts.deployments.services import (
 )
 from workflows.contracts.errors import FieldError, errors_text, field_errors
 
-_LIMITS: Final = ("max_error_rate", "max_latency_ms", "min_requests_per_sec")
+_LIMITS: Final = ("max_error_rate", "max_latency_ms", "min_requests_per_sec", "metrics")
 Rule = Callable[[Any, Any, str], Any]
 """The policy, the file, the name of a field of both → the value that keeps both. Raises _LooserError."""
 
@@ -183,8 +184,17 @@ def _with_command(policy: Verification, file: Verification, name: str) -> Any:
 
 def _with_limits(policy: Verification, file: Verification, name: str) -> Any:
     """The least of those who set limits."""
-    setting = [each for each in (policy, file) if any(getattr(each, limit) is not None for limit in _LIMITS)]
+    setting = [each for each in (policy, file) if any(getattr(each, limit) not in (None, []) for limit in _LIMITS)]
     return min(getattr(each, name) for each in setting or [policy])
+
+
+def _checks(policy: list[MetricCheck], file: list[MetricCheck]) -> list[MetricCheck]:
+    """The file may limit more metrics; what the policy says of one holds as it is."""
+    held = {check.name: check for check in policy}
+    other = [check.name for check in file if check.name in held and check != held[check.name]]
+    if other:
+        raise _LooserError(f"{', '.join(other)}: must be left out, the service's policy limits it")
+    return [*policy, *(check for check in file if check.name not in held)]
 
 
 def _percentages(policy: list[int], file: list[int]) -> list[int]:
@@ -235,5 +245,6 @@ VERIFICATION_RULES: Final[Mapping[str, Rule]] = {
     "max_latency_ms": _of(_least),
     "min_requests_per_sec": _of(_most),
     "consecutive_breaches": _with_limits,
+    "metrics": _of(_checks),
 }
 ROLLOUT_RULES: Final[Mapping[str, Rule]] = {"percent": _of(_percentages), "pause_seconds": _of(_most)}

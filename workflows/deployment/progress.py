@@ -5,7 +5,7 @@ Deliberately not here: what people read (``contracts.deployments.deployment``).
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypedDict
+from typing import Final, TypedDict
 
 from pydantic import Field
 
@@ -69,6 +69,7 @@ class Progress(Tolerant):
     ``order``: how its commit stands to others of the line, by deployment; None where nobody looked. ``seen``: what of
     that whoever approves was told; ``accepted``: what somebody lets it go on in spite of. ``left_fence``: of a turn
     that it gave back here, which no late word brings again. ``bans``: those of the versions that it could go back to.
+    ``watched_in``: the environment in which its metrics are read.
     ``yielded_to``: the version that holds the environment while this one is live.
     ``fallback``: the environment as the version before defined it, for its rollback.
     """
@@ -94,6 +95,7 @@ class Progress(Tolerant):
     accepted: list[str] = Field(default_factory=list[str])
     bans: list[Ban] = Field(default_factory=list[Ban])
     left_fence: int = 0
+    watched_in: str | None = None
 
 
 class Advance(TypedDict, total=False):
@@ -120,6 +122,11 @@ class Advance(TypedDict, total=False):
     accepted: list[str]
     bans: list[Ban]
     left_fence: int
+    watched_in: str | None
+
+
+METRICS: Final = "metrics"
+"""The key of a decision that metrics call for."""
 
 
 @dataclass(frozen=True, slots=True)

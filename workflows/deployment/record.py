@@ -16,6 +16,7 @@ from workflows.contracts.deployments.deployment import (
     Deployment,
     DeploymentStatus,
     MetricSample,
+    NeedsDecision,
     Rollback,
     RollbackStatus,
     Stage,
@@ -23,6 +24,7 @@ from workflows.contracts.deployments.deployment import (
     Timing,
 )
 from workflows.contracts.deployments.environments import Granted
+from workflows.contracts.deployments.metrics import MAX_ROWS, MetricRow
 from workflows.contracts.deployments.relations import MAX_RELATIONS, Relation
 from workflows.contracts.deployments.services import ServiceDefinition, spec_fields
 from workflows.contracts.fields import MAX_TEXT_CHARACTERS, shortened
@@ -108,6 +110,7 @@ def working(deployment: Deployment, environment: str, status: StageStatus, **upd
 def granted(deployment: Deployment, grant: Granted, *, final: bool, now: int) -> Deployment:
     """Its turn has come."""
     previous = grant.previous.version if grant.previous is not None else None
+    before = grant.previous.deployment_id if grant.previous is not None else None
     stage = deployment.stage(grant.environment)
     started_at = stage.started_at if stage is not None and stage.started_at is not None else now
     changed = working(
@@ -116,6 +119,7 @@ def granted(deployment: Deployment, grant: Granted, *, final: bool, now: int) ->
         StageStatus.DEPLOYING,
         fence=grant.fence,
         previous_version=previous,
+        previous_deployment_id=before,
         started_at=started_at,
     )
     status = DeploymentStatus.PRODUCTION if final else DeploymentStatus.STAGING
@@ -211,6 +215,37 @@ def sampled(deployment: Deployment, sample: MetricSample) -> Deployment:
     return deployment.model_copy(update={"metrics": sample, "metric_samples": added(deployment.metric_samples, sample)})
 
 
+def measured_from(deployment: Deployment, environment: str, now: int) -> Deployment:
+    """From now on something of it runs there; the first time counts."""
+    stage = deployment.stage(environment)
+    known = stage is not None and stage.measured_from is not None
+    return deployment if known else stage_changed(deployment, environment, measured_from=now)
+
+
+def metrics_told(deployment: Deployment, rows: Sequence[MetricRow]) -> Deployment:
+    """With these rows as they are now, in the place of what was known of them."""
+    told = {row.key: row for row in deployment.metric_rows}
+    told |= {row.key: row for row in rows}
+    kept = sorted(told.values(), key=lambda row: row.at)[-MAX_ROWS:]
+    return deployment.model_copy(update={"metric_rows": sorted(kept, key=lambda row: row.key)})
+
+
+def asks_person(deployment: Deployment, needed: NeedsDecision) -> Deployment:
+    """It stays live, and a person says whether it is rolled back."""
+    identity = deployment.deployment_id
+    words = (
+        f"{needed.what} {deployment.version} is not rolled back by itself: {needed.why} It stays live and is watched. "
+        f"Roll it back: `hybridci deploy rollback {identity} --reason …`; leave it: `hybridci deploy resume {identity} "
+        "--reason …`"
+    )
+    return deployment.model_copy(update={"needs_decision": needed, "waits_for": words})
+
+
+def decided_to_stay(deployment: Deployment) -> Deployment:
+    """Nobody is asked any more."""
+    return deployment.model_copy(update={"needs_decision": None, "waits_for": None})
+
+
 def failed(deployment: Deployment, cause: str, message: str, now: int, *, closed: bool = True) -> Deployment:
     """It has failed; ``closed`` False: an operator can still act."""
     changed = deployment
@@ -243,6 +278,7 @@ def superseded(deployment: Deployment, by_id: str, by_version: str, now: int) ->
             "status": DeploymentStatus.SUPERSEDED,
             "superseded_by": by_id,
             "waits_for": None,
+            "needs_decision": None,
             "cause": "superseded",
             "error_message": f"{by_version} (deployment {by_id}) took its place.",
             "completed_at": now,
@@ -254,7 +290,8 @@ def superseded(deployment: Deployment, by_id: str, by_version: str, now: int) ->
 def rolling_back(deployment: Deployment, rollback: Rollback) -> Deployment:
     """A rollback has begun; a failed one before it stays in the trail."""
     earlier = [*deployment.rollbacks, deployment.rollback] if deployment.rollback is not None else deployment.rollbacks
-    return deployment.model_copy(update={"rollback": rollback, "rollbacks": earlier[-20:], "waits_for": None})
+    update = {"rollback": rollback, "rollbacks": earlier[-20:], "waits_for": None, "needs_decision": None}
+    return deployment.model_copy(update=update)
 
 
 def rollback_changed(deployment: Deployment, **update: Any) -> Deployment:

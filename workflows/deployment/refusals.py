@@ -92,6 +92,8 @@ def resume(state: State, command: Resume, now: int) -> str | None:
     progress = state.progress
     paused = progress.phase is Phase.PAUSED
     without_commit = progress.phase is Phase.SOURCE and state.deployment.waits_for is not None
+    if progress.phase is Phase.LIVE and state.deployment.needs_decision is not None and state.interrupt is None:
+        return None
     older = progress.phase is Phase.ORDER
     if not (paused or without_commit or older) or progress.resumed or state.interrupt is not None:
         return f"{state.deployment.version} is not paused: it is {state.deployment.status} ({progress.phase})."

@@ -7,19 +7,25 @@ is taken (``inbox``), what people say (``commands``).
 from typing import Final
 
 from temporalio import workflow
+from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    from workflows.contracts.activities import keep_metrics
     from workflows.contracts.audit.types import EventType
     from workflows.contracts.deployments.bans import BanTold
-    from workflows.contracts.deployments.commands import ReportMetrics
+    from workflows.contracts.deployments.commands import AskPerson, ReportMetrics
+    from workflows.contracts.deployments.deployment import NeedsDecision
     from workflows.contracts.deployments.environments import Granted, Reinstated, Superseded, Waiting, YieldRequested
+    from workflows.contracts.deployments.metrics import MetricsVerdict, MetricVerdict
     from workflows.deployment import banning, record
     from workflows.deployment.context import Context
     from workflows.deployment.inbox import InboxStep, Note, Signal, write
-    from workflows.deployment.progress import Breach, Part, Phase
+    from workflows.deployment.progress import METRICS, Breach, Part, Phase
     from workflows.deployment.state import State
-    from workflows.deployment.verification import breach, judged
+    from workflows.deployment.verification import breach, breached, judged, limits_of, report_of
+    from workflows.job.recorded import now_ms
 
+_ROWS: Final = "metrics-are-judged-by-rows"  # 2026-11: before, the last samples of all metrics were judged together
 
 _AHEAD_MS: Final = 5 * 60_000
 """A turn's number is its time or the next after the last one's: none comes from much later than now."""
@@ -40,12 +46,67 @@ def _sampled(state: State, report: ReportMetrics, now: int) -> InboxStep | None:
     if verification is None or state.interrupt is not None or progress.yielded_to is not None:
         return InboxStep(after)
     stage = after.deployment.stage(state.environment.name)
-    since = stage.started_at if stage is not None and stage.started_at is not None else now
+    if stage is None or stage.started_at is None:  # nobody knows which samples are this version's
+        return InboxStep(after)
+    since = stage.started_at
     over = breach(after.deployment.metric_samples, verification, since)
     if over is None:
         return InboxStep(after)
     message = f"Metrics of {state.deployment.version} in {state.environment.name}: {over}."
     return InboxStep(after.interrupted(Breach(message)))
+
+
+def _reported(state: State, report: ReportMetrics, now: int) -> InboxStep | None:
+    return None if state.deployment.closed else InboxStep(state)
+
+
+async def _keep_and_judge(context: Context, before: State, report: ReportMetrics) -> None:
+    """As the API does with what is reported there."""
+    what = report_of(before.deployment, report, now_ms())
+    try:
+        told = await context.calls.call(keep_metrics, what, summary=f"metrics of {what.source}")
+    except ApplicationError as error:
+        workflow.logger.warning("metrics that were sent by a signal are refused: %s", error)
+        return
+    step = None if told is None else _verdict_told(context.state, told, now_ms())
+    if step is not None:
+        context.journal.state = step.state
+        await context.journal.record()
+
+
+def _verdict_told(state: State, told: MetricsVerdict, now: int) -> InboxStep | None:
+    """What cannot be acted upon now is not taken either, so that the next sample tells it again."""
+    progress = state.progress
+    if state.deployment.closed or progress.phase.part is not Part.THERE or told.environment != state.environment.name:
+        return None
+    if progress.phase is Phase.ROLL_OUT and progress.step == 0:
+        return None
+    limited = {limit.metric for limit in limits_of(state.environment.verification)}
+    rows = [row for row in told.rows if row.metric in limited and row.environment == told.environment]
+    known = {row.key for row in state.deployment.metric_rows if row.verdict is MetricVerdict.BREACHED}
+    after = state.changed(record.metrics_told, rows)
+    if after.deployment == state.deployment or any(row.at > now + _AHEAD_MS for row in rows):
+        return None
+    needed = after.deployment.needs_decision
+    if needed is not None and needed.key == METRICS and breached(after.deployment.metric_rows) is None:
+        after = after.changed(record.decided_to_stay)
+    over = breached(row for row in rows if row.key not in known)
+    if over is None:
+        return InboxStep(after)
+    if state.interrupt is not None or progress.yielded_to is not None:
+        return None
+    return InboxStep(after.interrupted(Breach(f"Metrics of {state.deployment.version} in {told.environment}: {over}.")))
+
+
+def _person_asked(state: State, asked: AskPerson, now: int) -> InboxStep | None:
+    known = state.deployment.needs_decision
+    if state.deployment.closed or state.progress.phase is not Phase.LIVE or state.interrupt is not None:
+        return None
+    if known is not None and known.key == asked.key:
+        return None
+    needed = NeedsDecision(what=asked.what, why=asked.why, by=asked.by or "", at=now, key=asked.key)
+    after = state.changed(record.asks_person, needed)
+    return InboxStep(after, Note(EventType.DEPLOYMENT_NEEDS_DECISION, message=after.deployment.waits_for or ""))
 
 
 def _granted(state: State, grant: Granted, now: int) -> InboxStep | None:
@@ -112,6 +173,30 @@ SIGNALS: Final = (
         model=ReportMetrics,
         description="A sample. Outside an environment it is kept, not judged.",
         effect=_sampled,
+        then=write,
+        newer=(
+            _ROWS,
+            Signal(
+                name="report_metrics",
+                model=ReportMetrics,
+                description="A sample, which is kept and judged as the API does.",
+                effect=_reported,
+                then=_keep_and_judge,
+            ),
+        ),
+    ),
+    Signal(
+        name="metrics_verdict",
+        model=MetricsVerdict,
+        description="Rows of metrics are otherwise than before: a breach begins, or ends.",
+        effect=_verdict_told,
+        then=write,
+    ),
+    Signal(
+        name="ask_person",
+        model=AskPerson,
+        description="An alert speaks for a rollback that nothing automatic may make.",
+        effect=_person_asked,
         then=write,
     ),
     Signal(name="granted", model=Granted, description="Its turn has come.", effect=_granted),

@@ -59,6 +59,10 @@ themselves some time after the credential has.
 ``document``, ``body``), and the document again in the lists ``all`` and ``service#…`` by the time it came first; how a
 commit's checks ended (``checks#<digest>``), how many requests were not genuine on a day (``refused#<day>``, by
 provider), and until when somebody has the turn (``turn#<name>``). All of it expires.
+``metrics`` (keys ``list_shard``, ``place``): each sample in the list of its row (``samples#<deployment>#<row>``), by
+its time, so that one of the same time takes its place; a deployment's rows (``rows#<deployment>``) by name; and which
+alerts have rolled something back in an environment (``incidents#<service>/<environment>``), by their digests. All of
+them expire.
 
 Lists of one service, one deployment or one job are too small to be hot: they have one shard.
 """
@@ -131,6 +135,10 @@ SEAL_IS_NEW: Final = "attribute_not_exists(list_shard)"
 """No seal has this number yet."""
 SENT_FURTHER: Final = "attribute_not_exists(list_shard) OR #number < :number"
 """Seals were not sent further than this before."""
+INCIDENT_IS_FREE: Final = "attribute_not_exists(list_shard) OR #deployment = :deployment OR #expires < :now"
+"""The incident has acted upon nothing, upon this very deployment, or so long ago that it is forgotten."""
+INCIDENT_IS_ITS: Final = "#deployment = :deployment"
+"""The incident has acted upon this deployment."""
 CREDENTIAL_IS_NEW: Final = "attribute_not_exists(list_shard)"
 """The credential has no record yet."""
 REVISION_FOLLOWS: Final = "#revision = :before"
@@ -237,6 +245,18 @@ class DeliveryTables:
         return cls(settings.deliveries_table)
 
 
+@dataclass(frozen=True, slots=True)
+class MetricTables:
+    """The name of the table of samples."""
+
+    metrics: str
+
+    @classmethod
+    def of(cls, settings: StoreSettings) -> Self:
+        """The name that the settings give."""
+        return cls(settings.metrics_table)
+
+
 def status_list(status: JobStatus | DeploymentStatus) -> str:
     """The list of the jobs or deployments in a state."""
     return f"status#{status.value}"
@@ -327,6 +347,21 @@ def number_place(number: int) -> str:
     return f"{number:015d}"
 
 
+def sample_list(deployment_id: str, row: str) -> str:
+    """Where the samples of a row are."""
+    return f"samples#{deployment_id}#{row}"
+
+
+def row_list(deployment_id: str) -> str:
+    """Where the rows of a deployment are."""
+    return f"rows#{deployment_id}"
+
+
+def incident_list(service_name: str, environment: str) -> str:
+    """Where the alerts are that rolled something back in an environment."""
+    return f"incidents#{service_name}/{environment}"
+
+
 def version_place(version: int) -> str:
     """Where a version of a service stands in its group."""
     return f"v{version:010d}"
@@ -378,7 +413,7 @@ def deployment_day_counter(day: str) -> str:
     return f"{DEPLOYMENTS_COUNTER}#{day}"
 
 
-Tables = JobTables | DeploymentTables | CredentialTables | AgentTables | DeliveryTables
+Tables = JobTables | DeploymentTables | CredentialTables | AgentTables | DeliveryTables | MetricTables
 
 
 def keys_of(tables: Tables) -> Mapping[str, Keys]:
@@ -394,6 +429,8 @@ def keys_of(tables: Tables) -> Mapping[str, Keys]:
             return {tables.agents: _LIST_KEYS, tables.events: _LIST_KEYS}
         case DeliveryTables():
             return {tables.deliveries: _LIST_KEYS}
+        case MetricTables():
+            return {tables.metrics: _LIST_KEYS}
 
 
 def expiring(tables: Tables) -> str:
@@ -407,6 +444,8 @@ def expiring(tables: Tables) -> str:
             return tables.agents
         case DeliveryTables():
             return tables.deliveries
+        case MetricTables():
+            return tables.metrics
 
 
 def _job_tables(tables: JobTables) -> dict[str, Keys]:

@@ -157,7 +157,9 @@ async def report_deployment_metrics(
     ports: DeploymentPortsDep,
     origin: OriginDep,
 ) -> Response:
-    """One sample, compared with the limits of where the deployment stands; a breach can roll it back."""
+    """One sample; each metric is compared with its limit where the deployment stands. Equal time and source replaces. A
+    breach can roll the version back.
+    """
     await report_metrics(ports, deployment_id, signed(ReportMetrics, request, origin))
     accepted = MetricsAccepted(deployment_id=deployment_id, url=f"/api/dashboard/deployments/{deployment_id}")
     return json_answer(accepted.model_dump_json().encode(), 202)

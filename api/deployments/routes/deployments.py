@@ -12,7 +12,7 @@ from api.auth.origin import OriginDep
 from api.auth.reach import unseen, within
 from api.auth.resources import Resource
 from api.deployments.ports import DeploymentPortsDep
-from api.deployments.schemas import DeploymentOut, StartRequest, deployment_json
+from api.deployments.schemas import MAX_MILLIS, DeploymentOut, StartRequest, deployment_json
 from api.deployments.service import start_deployment
 from api.http.accepted import ACCEPTED
 from api.http.answers import PageQuery, Paging, json_answer, pending_headers
@@ -25,9 +25,10 @@ from workflows.contracts.deployments.deployment import (
     DeploymentQuery,
     DeploymentStatus,
 )
-from workflows.contracts.deployments.services import ServiceName
+from workflows.contracts.deployments.metrics import MetricName, MetricsPage, MetricsQuery, Source
+from workflows.contracts.deployments.services import EnvironmentName, ServiceName
 from workflows.contracts.errors import FieldError, NotFound, ValidationFailed
-from workflows.contracts.fields import CommitSha, GitRef, ShortLine
+from workflows.contracts.fields import CommitSha, GitRef, Millis, ShortLine
 
 router = APIRouter(prefix="/api/dashboard", tags=["deployments"])
 _REPLAY = {
@@ -112,6 +113,26 @@ async def get_deployment(deployment_id: DeploymentId, ports: DeploymentPortsDep)
     """
     seen = await seen_deployment(ports, deployment_id)
     return json_answer(deployment_json(seen.record), headers=pending_headers(recorded=seen.recorded))
+
+
+class MetricsListQuery(PageQuery):
+    """Which samples a list shows: those of which all this holds."""
+
+    environment: EnvironmentName | None = None
+    metric: MetricName | None = None
+    source: Source | None = None
+    since: Millis | None = Field(default=None, le=MAX_MILLIS, description="Epoch milliseconds.")
+    until: Millis | None = Field(default=None, le=MAX_MILLIS, description="Epoch milliseconds.")
+
+
+@router.get("/deployments/{deployment_id}/metrics", response_model=MetricsPage, summary="List samples, newest first")
+async def list_deployment_metrics(
+    deployment_id: DeploymentId, listing: Annotated[MetricsListQuery, Query()], ports: DeploymentPortsDep
+) -> Response:
+    """What was reported of the version. How each metric stands is in the deployment's ``metric_rows``."""
+    await seen_deployment(ports, deployment_id)  # raises NotFound
+    page = await ports.measured.page(MetricsQuery(deployment_id=deployment_id, **listing.model_dump()))
+    return json_answer(page.model_dump_json().encode())
 
 
 @router.get("/deployments/{deployment_id}/events", response_model=EventPage, summary="List what was done, newest first")

@@ -39,6 +39,7 @@ CHAINS = {
         "admit_agent", "register_agent", "record_heartbeats", "update_agent_status", "drain_agent", "pause_agent",
         "resume_agent", "deregister_agent", "retrieve_agent", "list_agents", "list_pool_agents",
     ],
+    "metrics": ["record_metrics", "judge_metrics"],
     "pools": ["scale_pool", "retrieve_pool", "list_pools", "list_demands"],
     "retention": ["remove_job", "remove_logs", "remove_artifacts", "remove_deployment"],
     "credentials": [

@@ -70,6 +70,7 @@ class EventType(StrEnum):
     DEPLOYMENT_FREEZE_OVERRIDDEN = "deployment.freeze_overridden", "It waits for no freeze in the environment to come."
     DEPLOYMENT_STAGE_RECORDED = "deployment.stage_recorded", "Another CI told what it did in an environment."
     DEPLOYMENT_METRICS_BREACHED = "deployment.metrics_breached", "Its metrics exceed a limit."
+    DEPLOYMENT_NEEDS_DECISION = "deployment.needs_decision", "A person must say whether it is rolled back."
     DEPLOYMENT_CANCEL_REQUESTED = "deployment.cancel_requested", "Somebody wants it ended."
     DEPLOYMENT_CANCELLED = "deployment.cancelled", "It was ended because somebody wanted it."
     DEPLOYMENT_ROLLBACK_REQUESTED = "deployment.rollback_requested", "Somebody wants another version back."

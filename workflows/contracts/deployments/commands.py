@@ -12,6 +12,7 @@ from pydantic import Field, StrictBool, StringConstraints
 from workflows.contracts.base import Tolerant
 from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest, Version
 from workflows.contracts.deployments.environments import Why
+from workflows.contracts.deployments.metrics import MAX_IN_ONE_REPORT, MetricName, MetricValue, Source
 from workflows.contracts.deployments.rules import Positive
 from workflows.contracts.deployments.services import EnvironmentName, Service
 from workflows.contracts.fields import CommitSha, Line, Millis, Prose
@@ -119,12 +120,37 @@ class RecordStage(Named):
 
 
 class ReportMetrics(Who):
-    """Signal ``report_metrics``: a sample. ``error_rate`` is a share (0 to 1), ``latency_ms`` in milliseconds."""
+    """A sample; also the signal ``report_metrics``, for people at Temporal's own CLI.
+
+    ``error_rate`` is a share (0 to 1), ``latency_ms`` in milliseconds; ``metrics`` are others by their names.
+    ``source`` tells reporters of one metric apart; it is whoever reports, when it is not given.
+    """
 
     at: Millis | None = None
+    source: Source | None = None
     error_rate: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
     latency_ms: Positive | None = None
     requests_per_sec: Positive | None = None
+    metrics: dict[MetricName, MetricValue] = Field(default_factory=dict[str, float], max_length=MAX_IN_ONE_REPORT)
+
+    @property
+    def values(self) -> dict[str, float]:
+        """All metrics by their names."""
+        own = {"error_rate": self.error_rate, "latency_ms": self.latency_ms, "requests_per_sec": self.requests_per_sec}
+        return {**self.metrics, **{name: value for name, value in own.items() if value is not None}}
+
+    @property
+    def row_source(self) -> str:
+        """The source of its rows."""
+        return self.source or (self.by or "unknown")[:128]
+
+
+class AskPerson(Who):
+    """Signal ``ask_person``: something speaks for a rollback that nothing automatic may make. See ``NeedsDecision``."""
+
+    what: Annotated[Prose, StringConstraints(min_length=1, max_length=1024)]
+    why: Annotated[Prose, StringConstraints(min_length=1, max_length=1024)]
+    key: Annotated[Line, StringConstraints(max_length=256)] = ""
 
 
 DeploymentInput.model_rebuild()

@@ -12,6 +12,7 @@ from pydantic import Field, StringConstraints
 
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.base import Frozen, Tolerant
+from workflows.contracts.deployments.metrics import MetricRow
 from workflows.contracts.deployments.relations import Relation
 from workflows.contracts.deployments.services import ServiceName, ServiceSpec
 from workflows.contracts.fields import CommitSha, GitRef, Millis, Prose, ShortLine
@@ -138,6 +139,8 @@ class Stage(Tolerant):
     """A deployment in one environment. ``fence`` is the number of its turn: an agent refuses an older one.
 
     ``waits_for`` says in words what it waits for and which command moves it; None when it waits for nothing.
+    ``measured_from``: since then something of the version runs there, so metrics are judged; None until then, and in
+    records of before that was kept.
     """
 
     environment: str
@@ -147,8 +150,10 @@ class Stage(Tolerant):
     fence: int | None = None
     percent: int | None = None
     previous_version: str | None = None
+    previous_deployment_id: str | None = Field(default=None, exclude_if=lambda before: before is None)
     job_ids: list[str] = Field(default_factory=list[str])
     started_at: Millis | None = None
+    measured_from: Millis | None = Field(default=None, exclude_if=lambda at: at is None)
     approved_at: Millis | None = None
     approval_expires_at: Millis | None = None
     deployed_at: Millis | None = None
@@ -180,6 +185,30 @@ class Rollback(Tolerant):
     completed_at: Millis | None = None
     job_ids: list[str] = Field(default_factory=list[str])
     error_message: str | None = None
+
+
+class LiveAgain(Tolerant):
+    """Why a version is live once more: a rollback of ``from_version`` brought it back; ``from_deployment_id`` None: its
+    workflow had gone and was started again.
+    """
+
+    from_deployment_id: str | None = None
+    from_version: str | None = None
+    by: str = ""
+    at: Millis = 0
+    reason: str = ""
+
+
+class NeedsDecision(Tolerant):
+    """Something speaks for a rollback, and nothing automatic makes it: a person decides. ``what`` was seen, ``why`` it
+    is not acted upon; ``key`` is the same for the same thing seen again.
+    """
+
+    what: str
+    why: str
+    by: str = ""
+    at: Millis = 0
+    key: str = ""
 
 
 class DeploymentSummary(Tolerant):
@@ -214,7 +243,8 @@ class Deployment(Tolerant):
     before that was asked. ``git_people``: whom its commit names, as agents found it in git; more than one only where
     they do not agree. ``timings``: of the jobs before its environments, by phase. ``started_at``: of the first one.
     ``allow_older``: why its commit may be older than what is there. ``relations``: how it stands to what was live or
-    ahead where it came.
+    ahead where it came. ``metric_rows``: how each row of metrics was last told to be; ``metrics`` and
+    ``metric_samples`` are what the workflow itself was sent. ``needs_decision``: a rollback waits for a person's word.
     """
 
     deployment_id: str
@@ -243,7 +273,10 @@ class Deployment(Tolerant):
     rollbacks: list[Rollback] = Field(default_factory=list[Rollback], description="Earlier tries that failed.")
     metrics: MetricSample | None = None
     metric_samples: list[MetricSample] = Field(default_factory=list[MetricSample])
+    metric_rows: list[MetricRow] = Field(default_factory=list[MetricRow], exclude_if=lambda rows: not rows)
     superseded_by: str | None = None
+    live_again: LiveAgain | None = Field(default=None, exclude_if=lambda again: again is None)
+    needs_decision: NeedsDecision | None = Field(default=None, exclude_if=lambda needed: needed is None)
     created_at: Millis
     updated_at: Millis
     started_at: Millis | None = None

@@ -9,7 +9,8 @@ from typing import Annotated, Final, Self
 from pydantic import Field, StrictBool, StringConstraints, model_validator
 
 from workflows.contracts.base import Frozen
-from workflows.contracts.fields import Line, Person, ShortLine, Text, WholeSeconds
+from workflows.contracts.deployments.metrics import MetricName, MetricValue
+from workflows.contracts.fields import Line, Name, Person, ShortLine, Text, WholeSeconds
 from workflows.contracts.jobs import Step
 
 APPROVAL_EXPIRES_SECONDS: Final = 3 * 24 * 3600
@@ -75,13 +76,51 @@ class Rollout(Frozen):
         return self
 
 
+class MetricCheck(Frozen):
+    """What one metric may be. ``max_ratio`` and ``min_ratio`` are relative to the version that was live before: to the
+    median of its last samples of the same metric from the same source. ``consecutive_breaches`` None: as the
+    verification says. ``failure_limit``: more samples than that over the limit, of the last hundred, are a breach too,
+    in a row or not.
+
+    With ``provider`` an agent of the environment's pool reads it, every ``interval_seconds``, and more slowly while
+    the version is live: a manifest of this name on the agent says whom it asks. In ``query`` ``{{service}}``,
+    ``{{environment}}`` and ``{{version}}`` are filled in. ``inconclusive_limit`` readings in a row that say nothing ask
+    a person. Without ``provider`` it is reported from outside.
+    """
+
+    name: MetricName
+    max: MetricValue | None = None
+    min: MetricValue | None = None
+    max_ratio: Positive | None = None
+    min_ratio: Positive | None = None
+    consecutive_breaches: Annotated[int, Field(ge=1, le=20)] | None = None
+    failure_limit: Annotated[int, Field(ge=0, le=99)] | None = None
+    provider: Name | None = None
+    query: Annotated[Text, StringConstraints(max_length=4096)] = ""
+    params: dict[ShortLine, ShortLine] = Field(default_factory=dict[str, str], max_length=16)
+    interval_seconds: Annotated[int, Field(ge=1, le=3600)] = 60
+    live_interval_seconds: Annotated[int, Field(ge=30, le=24 * 3600)] = 300
+    inconclusive_limit: Annotated[int, Field(ge=1, le=100)] = 3
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Self:
+        if self.provider is None and (self.query or self.params):
+            raise ValueError(f"{self.name} has a query but no provider that an agent could ask")
+        if all(limit is None for limit in (self.max, self.min, self.max_ratio, self.min_ratio)):
+            raise ValueError(f"{self.name} has no limit: give max, min, max_ratio or min_ratio")
+        if self.max is not None and self.min is not None and self.max < self.min:
+            raise ValueError(f"max of {self.name} is below its min: every value would breach")
+        return self
+
+
 class Verification(Frozen):
     """How a version proves itself in an environment.
 
-    ``run`` is a command that exits 0 when all is well; exit code 75 (EX_TEMPFAIL) says that it cannot tell. Metrics are
-    reported to ``POST …/deployments/{id}/metrics`` and compared with the limits during the rollout, the bake time and
-    as long as the version is live. A breach counts when ``consecutive_breaches`` samples in a row are over a limit. No
-    answer, or no sample of a limited metric during the bake time, is inconclusive: the deployment pauses and asks.
+    ``run`` is a command that exits 0 when all is well; exit code 75 (EX_TEMPFAIL) says that it cannot tell. Metrics
+    are reported to ``POST …/deployments/{id}/metrics`` and compared with the limits during the rollout, the bake time
+    and as long as the version is live. A breach counts when ``consecutive_breaches`` samples in a row of one metric
+    from one source are over its limit. No answer, no sample of a limited metric during the bake time, or a breach that
+    does not count yet at its end, is inconclusive: the deployment pauses and asks. ``metrics`` limits others by name.
     """
 
     run: Command | None = None
@@ -90,7 +129,21 @@ class Verification(Frozen):
     max_error_rate: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
     max_latency_ms: Positive | None = None
     min_requests_per_sec: Positive | None = None
-    consecutive_breaches: int = Field(default=1, ge=1, le=20)  # a record keeps as many samples
+    consecutive_breaches: int = Field(default=1, ge=1, le=20)
+    metrics: list[MetricCheck] = Field(
+        default_factory=list[MetricCheck], max_length=20, exclude_if=lambda checks: not checks
+    )
+
+    @model_validator(mode="after")
+    def _one_limit_a_metric(self) -> Self:
+        names = [check.name for check in self.metrics]
+        own = {"error_rate": self.max_error_rate, "latency_ms": self.max_latency_ms}
+        own["requests_per_sec"] = self.min_requests_per_sec
+        names += [name for name, limit in own.items() if limit is not None]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)}: limited twice; say it once")
+        return self
 
 
 class RollbackSteps(Frozen):

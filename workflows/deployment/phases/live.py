@@ -5,6 +5,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from workflows.deployment import rollback
     from workflows.deployment.context import Context
+    from workflows.deployment.watched import watch
 
 
 async def run(context: Context) -> None:
@@ -12,4 +13,5 @@ async def run(context: Context) -> None:
     grant = context.state.progress.granted
     if grant is not None and grant.previous is not None:  # at hand, should it be needed in a hurry
         await rollback.plan(context.journal, context.calls, grant.previous)
+    await watch(context)
     await context.wait_for_ever()

@@ -1,5 +1,7 @@
 """Roll out into the environment, percentage by percentage; or wait until another CI has."""
 
+from typing import Final
+
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
@@ -11,6 +13,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.jobs import succeeded, why_failed
     from workflows.deployment.progress import Failed, Phase
     from workflows.job.recorded import now_ms
+
+_MEASURED: Final = "metrics-are-measured-from-the-first-step"  # 2026-11: before, from the beginning of its turn
 
 
 async def run(context: Context) -> None:
@@ -42,6 +46,18 @@ async def _step(context: Context, percent: int) -> None:
     if not succeeded(job):
         raise Failed(EventType.DEPLOYMENT_DEPLOY_FAILED, why_failed(job))
     await context.jobs.check_health(percent=percent)
+    await _measure(context)
+
+
+async def _measure(context: Context) -> None:
+    """From now on metrics are this version's."""
+    journal, environment = context.journal, context.state.environment
+    stage = context.state.deployment.stage(environment.name)
+    if environment.verification is None or stage is None or stage.measured_from is not None:
+        return
+    if workflow.patched(_MEASURED):
+        journal.change(record.measured_from, environment.name, now_ms())
+        await journal.record()
 
 
 async def _await_other_ci(context: Context) -> None:
@@ -61,3 +77,4 @@ async def _await_other_ci(context: Context) -> None:
             EventType.DEPLOYMENT_DEPLOY_FAILED,
             f"{result.by} recorded that job {result.job_id} failed. {result.message}",
         )
+    await _measure(context)

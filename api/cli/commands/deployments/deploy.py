@@ -15,7 +15,7 @@ from api.cli.commands.common import All, AsJson, Cursor, DataDir, Limit, example
 from api.cli.commands.deployments import bans as deploy_bans
 from api.cli.commands.deployments import steering as deploy_steering
 from api.cli.commands.deployments.lookup import DeploymentArgument, can_roll_back, find_deployment, is_on_its_way
-from api.cli.commands.deployments.output import print_deployment, print_events, show_deployments
+from api.cli.commands.deployments.output import print_deployment, print_events, print_samples, show_deployments
 from api.cli.commands.deployments.requests import (
     As,
     ServiceArgument,
@@ -165,16 +165,28 @@ def metrics(
     error_rate: Annotated[float | None, typer.Option(min=0, max=1, help="Share of failing requests, 0 to 1.")] = None,
     latency_ms: Annotated[float | None, typer.Option(min=0, help="Milliseconds.")] = None,
     requests_per_sec: Annotated[float | None, typer.Option(min=0, help="Requests a second.")] = None,
+    value: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=NUMBER", help="Any other metric. Repeatable.")
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Who measured: tells reporters of one metric apart.")] = None,
+    metric: Annotated[str | None, typer.Option(help="List the samples of this metric only.")] = None,
+    limit: Limit = 50,
     by: As = None,
+    as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Report a sample of metrics; it is judged by the limits of the service's verification."""
-    sample = {"error_rate": error_rate, "latency_ms": latency_ms, "requests_per_sec": requests_per_sec}
-    if not given(sample):
-        raise CliError("Nothing to report: give --error-rate, --latency-ms or --requests-per-sec.", USAGE)
+    """Report a sample of metrics, which is judged by the limits of the service's verification; with nothing to report,
+    list the samples, newest first.
+    """
+    own = {"error_rate": error_rate, "latency_ms": latency_ms, "requests_per_sec": requests_per_sec}
+    sample = given({**own, "metrics": _named_values(value or []) or None})
     with open_api(data_dir) as api:
         deployment_id = find_deployment(api, deployment, prefer=can_roll_back)
-        command_deployment(api, deployment_id, "metrics", {**sample, "by": by})
+        if not sample:
+            path = f"{DEPLOYMENTS}/{deployment_id}/metrics"
+            print_samples(api.page(path, given({"metric": metric, "source": source}), limit=limit), as_json=as_json)
+            return
+        command_deployment(api, deployment_id, "metrics", given({**sample, "source": source, "by": by}))
         note(f"Reported. What became of it: `{api.command(f'deploy show {deployment_id}')}`.")
 
 
@@ -198,6 +210,18 @@ def record(
         answer = command_deployment(api, deployment_id, action, body)
         what = f"job {job_id} recorded as {'failed' if failed else 'successful'} in {environment}"
         tell_deployment(api, answer, what, as_json=as_json)
+
+
+def _named_values(values: list[str]) -> dict[str, float]:
+    """``name=number``. Raises CliError."""
+    found: dict[str, float] = {}
+    for each in values:
+        name, _, number = each.partition("=")
+        try:
+            found[name] = float(number)
+        except ValueError:
+            raise CliError(f"--value {each}: write NAME=NUMBER, such as --value queue_depth=12.", USAGE) from None
+    return found
 
 
 def _repository(api: ApiClient, service: str) -> str:

@@ -15,6 +15,7 @@ from api.cli.output import Column, age, clock, print_fields, print_json, print_t
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.deployments.deployment import Decision, Deployment, DeploymentSummary, MetricSample
 from workflows.contracts.deployments.environments import EnvironmentState
+from workflows.contracts.deployments.metrics import Sample
 
 _SHORT_ID: Final = 8
 _SHORT_SHA: Final = 12
@@ -153,6 +154,7 @@ def _row(deployment: DeploymentSummary) -> tuple[object, ...]:
 def _print_facts(deployment: Deployment, api: ApiClient) -> None:
     ref = f" ({deployment.git_ref})" if deployment.git_ref else ""
     by, doubt = f" by {deployment.created_by}" if deployment.created_by else "", deployment.start_doubt
+    shown_rows = [row for row in deployment.metric_rows if row.environment == deployment.environment]
     # A failed rollback's message is told where it says why it failed.
     waits_for = api.reachable(deployment.waits_for) if deployment.waits_for and not deployment.status.final else None
     print_fields(
@@ -176,6 +178,10 @@ def _print_facts(deployment: Deployment, api: ApiClient) -> None:
             ("Superseded", f"by {deployment.superseded_by}" if deployment.superseded_by else None),
             ("Rollback", rollback_words(deployment.rollback) if deployment.rollback else None),
             ("Metrics", _metrics(deployment.metrics)),
+            *(
+                (f"  {row.metric}", f"{row.verdict}: {row.words}, by {row.source} ({age(row.at)})")
+                for row in shown_rows
+            ),
             ("Metadata", ", ".join(f"{key}={value}" for key, value in deployment.metadata.items()) or None),
         ]
     )
@@ -204,6 +210,26 @@ def _print_approvals(deployment: Deployment) -> None:
             for entry in deployment.approvals
         ],
     )
+
+
+def print_samples(page: dict[str, Any], *, as_json: bool) -> None:
+    """Samples of metrics, newest first."""
+    if as_json:
+        print_json(page)
+        return
+    samples = [Sample.model_validate(item) for item in page["items"]]
+    if not samples:
+        say("No samples.")
+        return
+    columns = (
+        Column("WHEN", keep=True), Column("METRIC", keep=True), Column("VALUE", keep=True), Column("SOURCE"),
+        Column("ENVIRONMENT", rank=1),
+    )  # fmt: skip
+    print_table(
+        columns,
+        [(moment(each.at), each.metric, f"{each.value:g}", each.source, each.environment) for each in samples],
+    )
+    tell_more(page, "samples", always=False)
 
 
 def _metrics(sample: MetricSample | None) -> str | None:

@@ -8,6 +8,7 @@ import pytest
 from agent.git.checkout import Checkout
 from agent.git.errors import CheckoutError
 from agent.git.reading import Place, Reading
+from agent.metrics.reading import MetricProviders
 from agent.settings import AgentSettings
 from agent.tasks.catalogue import Catalogue, offered_kinds
 from agent.tasks.probes import Probe, Probes, ProbesFile
@@ -105,3 +106,13 @@ def test_what_is_offered_follows_from_how_the_agent_is_set_up(
 ) -> None:
     file = ProbesFile(metrics={"load": Probe(command=["true"])} if metrics else {})
     assert offered_kinds(AgentSettings.model_validate(settings), Probes(file)) == kinds
+    assert offered_kinds(AgentSettings.model_validate(settings), Probes(file), MetricProviders({})) == kinds
+
+
+def test_readings_are_offered_where_a_provider_has_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PROMETHEUS_URL", "METRICS_URL", "DATADOG_API_KEY", "HYBRIDCI_CLOUDWATCH"):
+        monkeypatch.delenv(name, raising=False)
+    settings = AgentSettings()
+    assert "reading" not in offered_kinds(settings, Probes(), MetricProviders.load(settings))
+    monkeypatch.setenv("PROMETHEUS_URL", "http://127.0.0.1:1")
+    assert "reading" in offered_kinds(settings, Probes(), MetricProviders.load(settings))

@@ -13,6 +13,7 @@ from tests.unit.deployment_records import make_deployment, make_environment, mak
 from workflows.client.deployments import DeploymentCommand
 from workflows.contracts.deployments.commands import CancelDeployment, RollbackCommand
 from workflows.contracts.deployments.environments import Granted, LiveVersion, Superseded
+from workflows.deployment import record
 from workflows.deployment.commands import COMMANDS
 from workflows.deployment.inbox import Command, InboxStep, Signal
 from workflows.deployment.progress import Breach, Part, Phase, Progress
@@ -137,10 +138,61 @@ def test_a_grant_is_taken_from_its_environment_when_it_is_newer() -> None:
     assert signal("granted", state_in(Phase.TURN, granted=None), environment="production", fence=9) is None
 
 
+def started(state: State) -> State:
+    return state.changed(record.stage_changed, "production", started_at=NOW - 1_000)
+
+
+def told(state: State, verdict: str = "breached", **row: Any) -> InboxStep | None:
+    """What becomes of a row that is told."""
+    given = {"environment": "production", "metric": "error_rate", "source": "watch", "at": NOW, "value": 0.5} | row
+    rows = [{**given, "verdict": verdict, "why": "error rate 0.5 is above 0.1"}]
+    return signal("metrics_verdict", state, environment=given["environment"], rows=rows)
+
+
+def test_a_row_that_is_over_its_limit_is_acted_upon_where_it_is_rolled_out() -> None:
+    judging = {phase for phase in Phase if phase.part is Part.THERE}
+    for phase in Phase:
+        step = told(state_in(phase, step=1))
+        assert (step is not None and isinstance(step.state.interrupt, Breach)) == (phase in judging), phase
+    assert told(state_in(Phase.ROLL_OUT, step=0)) is None
+    assert told(state_in(Phase.LIVE, closed=True)) is None
+    assert told(state_in(Phase.LIVE), environment="staging") is None
+    assert told(state_in(Phase.LIVE), metric="queue_depth") is None, "a metric without a limit counts for nothing"
+    assert told(state_in(Phase.LIVE), at=NOW + 10**9) is None
+    assert told(state_in(Phase.LIVE, yielded_to="1.2 (deployment d2)")) is None, "it is told again later"
+    assert told(state_in(Phase.LIVE, interrupt=CancelDeployment(by=BOB))) is None
+    step = told(state_in(Phase.LIVE))
+    assert step is not None
+    known = step.state.resumed()
+    assert told(known) is None, "it is no news"
+    later = told(known, at=NOW + 1)
+    assert later is not None
+    assert later.state.interrupt is None
+    well = told(known, "ok", at=NOW + 2)
+    assert well is not None
+    assert [row.verdict for row in well.state.deployment.metric_rows] == ["ok"]
+    again = told(well.state, at=NOW + 3)
+    assert again is not None
+    assert isinstance(again.state.interrupt, Breach)
+
+
+def test_an_alert_asks_a_person_while_a_version_is_live() -> None:
+    asked = {"what": "5xx", "why": "production is on hold.", "key": "k", "by": "grafana"}
+    for phase in Phase:
+        assert (signal("ask_person", state_in(phase), **asked) is not None) == (phase is Phase.LIVE), phase
+    step = signal("ask_person", state_in(Phase.LIVE), **asked)
+    assert step is not None
+    assert signal("ask_person", step.state, **asked) is None, "the same is asked once"
+    assert refusal("resume", step.state) is None
+    command, said = the("resume")
+    stays = command.effect(step.state, said, NOW).state
+    assert (stays.deployment.needs_decision, stays.deployment.waits_for, stays.progress.resumed) == (None, None, False)
+
+
 def test_metrics_are_judged_where_it_is_rolled_out() -> None:
     judging = {phase for phase in Phase if phase.part is Part.THERE}
     for phase in Phase:
-        step = signal("report_metrics", state_in(phase, step=1), error_rate=0.5)
+        step = signal("report_metrics", started(state_in(phase, step=1)), error_rate=0.5)
         assert step is not None
         assert step.state.deployment.metrics is not None
         assert isinstance(step.state.interrupt, Breach) == (phase in judging), phase
