@@ -8,7 +8,7 @@ from tests.api.cli_bench import Served, served
 from tests.api.cli_deploys import LIVE, SHA, call, change, done, record, register, started, told
 from workflows.contracts.deployments.commands import RollbackCommand
 from workflows.contracts.deployments.environments import Order
-from workflows.contracts.deployments.relations import FoundBy, Relation
+from workflows.contracts.deployments.relations import HowFound, Relation
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_show_and_list_say_how_the_commit_stands(api: Served) -> None:
     deployment_id = started(api, "in-order")
     other = Relation(
         environment="production", deployment_id="d", version="2.0", git_commit_sha=SHA, place="is live in production",
-        order=Order.UNKNOWN, found=FoundBy.NOT, at=1, why="no agent of pool default answers",
+        order=Order.UNKNOWN, found=HowFound.NOT, at=1, why="no agent of pool default answers",
     )  # fmt: skip
     change(api, deployment_id, relations=[other])
     assert record(api, deployment_id).remarks == ["order to 2.0 unknown"]

@@ -8,7 +8,7 @@ from tests.workflows.deployment_harness import BOB, CAT, Deploys
 from workflows.contracts.deployments.commands import CancelDeployment, Resume
 from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest
 from workflows.contracts.deployments.environments import HoldCommand, Order, ReleaseCommand
-from workflows.contracts.deployments.relations import FoundBy
+from workflows.contracts.deployments.relations import HowFound
 from workflows.contracts.deployments.services import Service
 
 LINE = {"a": "", "b": "a", "c": "b", "d": "c", "hotfix": "a"}
@@ -37,7 +37,7 @@ async def test_an_older_commit_that_comes_later_is_the_one_that_is_superseded(de
         assert "--allow-older" in (older.error_message or "")
         await deploys.releases.command_environment(deploys.name, "production", ReleaseCommand(by=BOB))
         live = await deploys.until_status(newer, "live")
-    assert [(each.version, each.order, each.found) for each in live.relations] == [("1.0", Order.NEWER, FoundBy.AGENT)]
+    assert [(each.version, each.order, each.found) for each in live.relations] == [("1.0", Order.NEWER, HowFound.AGENT)]
     assert live.remarks == []
     assert deploys.kinds().count("deploy production 1.1") == 0
 
@@ -212,7 +212,7 @@ async def test_a_forges_word_of_its_pushes_counts_where_no_agent_answers(deploys
 
     await deploys.until_status(await pushed("1.2", "b", "c"), "live")
     older = await deploys.until_status(await pushed("1.1", "a", "b"), "superseded")
-    assert older.relations[0].found is FoundBy.PUSH
+    assert older.relations[0].found is HowFound.PUSH
     forced = await deploys.until_status(await pushed("1.3", "c", "d", **{"push.forced": "true"}), "live")
     assert forced.remarks == ["order to 1.2 unknown"]
 

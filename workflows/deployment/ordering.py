@@ -21,7 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.types import EventType
     from workflows.contracts.deployments.environments import Ahead, Order
     from workflows.contracts.deployments.order import ASK_SECONDS, MAX_ASKED, OrderFacts, OrderQuestion, PushQuestion
-    from workflows.contracts.deployments.relations import FoundBy, Relation
+    from workflows.contracts.deployments.relations import HowFound, Relation
     from workflows.contracts.fields import shortened
     from workflows.contracts.ids import CONTROL_QUEUE, task_workflow_id
     from workflows.contracts.tasks import AncestryAnswer, AncestryQuestion, TaskOutcome, TaskResult, TaskStart
@@ -94,7 +94,7 @@ async def _relations(context: Context, facts: OrderFacts, others: Sequence[Ahead
         for each in deployment.relations
         if each.order is not Order.UNKNOWN
     }
-    known[deployment.git_commit_sha] = (Order.SAME, FoundBy.SAME, "")
+    known[deployment.git_commit_sha] = (Order.SAME, HowFound.SAME, "")
     asked = list(dict.fromkeys(each.git_commit_sha for each in others if each.git_commit_sha not in known))[:MAX_ASKED]
     if asked:
         answers = await _asked(context, facts, asked)
@@ -116,14 +116,14 @@ async def _relations(context: Context, facts: OrderFacts, others: Sequence[Ahead
             why=why,
         )
         for each in others
-        for order, found, why in [known.get(each.git_commit_sha, (Order.UNKNOWN, FoundBy.NOT, _NOT_ASKED))]
+        for order, found, why in [known.get(each.git_commit_sha, (Order.UNKNOWN, HowFound.NOT, _NOT_ASKED))]
     ]
 
 
-async def _asked(context: Context, facts: OrderFacts, commits: Sequence[str]) -> list[tuple[Order, FoundBy, str]]:
+async def _asked(context: Context, facts: OrderFacts, commits: Sequence[str]) -> list[tuple[Order, HowFound, str]]:
     if facts.agents == 0:
         why = f"no agent of pool {_pool(context)} answers"
-        return [(Order.UNKNOWN, FoundBy.NOT, why) for _ in commits]
+        return [(Order.UNKNOWN, HowFound.NOT, why) for _ in commits]
     asking = asyncio.gather(*(_order(context, each) for each in commits))
     await workflow.wait_condition(lambda: asking.done() or context.state.interrupt is not None)
     if not asking.done():
@@ -134,25 +134,25 @@ async def _asked(context: Context, facts: OrderFacts, commits: Sequence[str]) ->
     return asking.result()
 
 
-async def _order(context: Context, theirs: str) -> tuple[Order, FoundBy, str]:
+async def _order(context: Context, theirs: str) -> tuple[Order, HowFound, str]:
     """First whether ours is their successor, as it mostly is."""
     ours, began = context.state.deployment.git_commit_sha, workflow.now()
     newer = await _ask(context, ancestor=theirs, descendant=ours, seconds=ASK_SECONDS)
     answer = newer.answer
     if not isinstance(answer, AncestryAnswer):
-        return Order.UNKNOWN, FoundBy.NOT, _why(newer)
+        return Order.UNKNOWN, HowFound.NOT, _why(newer)
     if answer.is_ancestor:
-        return Order.NEWER, FoundBy.AGENT, ""
+        return Order.NEWER, HowFound.AGENT, ""
     left = ASK_SECONDS - int((workflow.now() - began).total_seconds())
     older = await _ask(context, ancestor=ours, descendant=theirs, seconds=max(left, 1))
     back = older.answer
     if not isinstance(back, AncestryAnswer):
-        return Order.UNKNOWN, FoundBy.NOT, _why(older)
+        return Order.UNKNOWN, HowFound.NOT, _why(older)
     if back.is_ancestor:
-        return Order.OLDER, FoundBy.AGENT, ""
+        return Order.OLDER, HowFound.AGENT, ""
     if answer.complete and back.complete:
-        return Order.DIVERGED, FoundBy.AGENT, ""
-    return Order.UNKNOWN, FoundBy.NOT, "the agent's copy of the repository does not go back far enough"
+        return Order.DIVERGED, HowFound.AGENT, ""
+    return Order.UNKNOWN, HowFound.NOT, "the agent's copy of the repository does not go back far enough"
 
 
 async def _ask(context: Context, *, ancestor: str, descendant: str, seconds: int) -> TaskResult:
@@ -189,7 +189,7 @@ async def _ask(context: Context, *, ancestor: str, descendant: str, seconds: int
     return TaskResult(task_id=task_id, pool=pool, outcome=TaskOutcome.FAILED, message=message)
 
 
-async def _by_pushes(context: Context, others: Sequence[Ahead]) -> dict[str, tuple[Order, FoundBy, str]]:
+async def _by_pushes(context: Context, others: Sequence[Ahead]) -> dict[str, tuple[Order, HowFound, str]]:
     """What forges' words prove of those that no agent knows of."""
     deployment = context.state.deployment
     asked = dict.fromkeys([deployment.deployment_id, *(each.deployment_id for each in others)])
@@ -199,7 +199,7 @@ async def _by_pushes(context: Context, others: Sequence[Ahead]) -> dict[str, tup
     found = {
         each.git_commit_sha: by_pushes(pushes.items, deployment.git_commit_sha, each.git_commit_sha) for each in others
     }
-    return {commit: (order, FoundBy.PUSH, "") for commit, order in found.items() if order is not Order.UNKNOWN}
+    return {commit: (order, HowFound.PUSH, "") for commit, order in found.items() if order is not Order.UNKNOWN}
 
 
 def _note_doubts(context: Context, found: Sequence[Relation]) -> None:

@@ -16,7 +16,7 @@ MAX_RELATIONS: Final = 20
 """How many a record keeps, the latest."""
 
 
-class FoundBy(StrEnum):
+class HowFound(StrEnum):
     """How an order was found out."""
 
     SAME = "same"
@@ -34,7 +34,7 @@ class Relation(Tolerant):
     git_commit_sha: str
     place: str
     order: Order
-    found: FoundBy
+    found: HowFound
     at: Millis
     why: str = ""
 

@@ -5,7 +5,7 @@ import pytest
 from workflows.contracts.deployments.deployment import Deployment
 from workflows.contracts.deployments.environments import Order
 from workflows.contracts.deployments.order import Push
-from workflows.contracts.deployments.relations import MAX_RELATIONS, FoundBy, Relation
+from workflows.contracts.deployments.relations import MAX_RELATIONS, HowFound, Relation
 from workflows.contracts.deployments.services import Environment, ServiceSpec
 from workflows.deployment import record
 from workflows.deployment.relations import CommitStanding, by_pushes, mark, warning
@@ -27,7 +27,7 @@ def environment(**fields: object) -> Environment:
 def relation(order: Order, version: str = "1.2", where: str = "production") -> Relation:
     return Relation(
         environment=where, deployment_id=version, version=version, git_commit_sha=version.ljust(40, "0"),
-        place="is live", order=order, found=FoundBy.AGENT, at=1,
+        place="is live", order=order, found=HowFound.AGENT, at=1,
     )  # fmt: skip
 
 
