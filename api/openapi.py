@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api.access.schemas import EXAMPLE_KEY
-from api.deployments.schemas import EXAMPLE_DEPLOYMENT
+from api.deployments.schemas import EXAMPLE_DEPLOYMENT, StartRequest
 from api.http.bodies import BODY, Body
 from api.http.errors import PROBLEM_MEDIA_TYPE
 from api.http.problems import Problem
@@ -20,7 +20,6 @@ from api.jobs.schemas import EXAMPLE_JOB, Batch
 from api.services.schemas import EXAMPLE_SERVICE
 from api.tasks.schemas import EXAMPLE_TASK, TaskRequest
 from workflows.contracts.access import KeyRequest
-from workflows.contracts.deployments.deployment import DeploymentRequest
 from workflows.contracts.deployments.services import ServiceSpec
 from workflows.contracts.jobs import JobSpec
 
@@ -62,7 +61,7 @@ _EXAMPLES: Final[dict[type[BaseModel], Any]] = {
     JobSpec: EXAMPLE_JOB,
     Batch: {"items": [EXAMPLE_JOB]},
     ServiceSpec: EXAMPLE_SERVICE,
-    DeploymentRequest: EXAMPLE_DEPLOYMENT,
+    StartRequest: EXAMPLE_DEPLOYMENT,
     KeyRequest: EXAMPLE_KEY,
     TaskRequest: EXAMPLE_TASK,
 }

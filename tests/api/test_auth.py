@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse
 from api.app import build_app
 from api.auth.guard import Guard
 from api.auth.keys import KeyRing, UnusableKey
+from api.auth.permissions import ROUTES, Open
 from api.auth.principal import Principal
 from api.auth.walk import require_complete
 from api.server import server_config
@@ -35,6 +36,10 @@ SIGN_IN = {"/auth/issuers", "/auth/login", "/auth/callback", "/auth/session", "/
 """The ways in; tests/api/test_sessions.py, test_oidc.py and test_workloads.py see that they are narrow."""
 
 
+PAGES = {route.partition(" ")[2] for route, need in ROUTES.items() if need is Open.PAGE}
+"""Each asks the API, as its browser's session; tests/api/test_dashboard.py sees what that lets whom do."""
+
+
 def guards(dependant: object) -> list[Guard]:
     if not isinstance(dependant, Dependant):
         return []
@@ -48,7 +53,7 @@ def test_every_route_is_guarded() -> None:
     for route in iter_route_contexts(app.routes):
         path = str(route.path)
         seen.add(path)
-        if path not in OPEN | SIGNED | SIGN_IN:
+        if path not in OPEN | SIGNED | SIGN_IN | PAGES:
             assert guards(getattr(route, "dependant", None)), f"{path} is not guarded"
     assert seen >= OPEN | SIGNED | SIGN_IN
     assert len(seen) > 25

@@ -17,6 +17,7 @@ PATHS = {
     "name": "checkout",
     "environment": "production",
     "key_id": "4fybqv4amjaornc5",
+    "delivery_id": "0123456789abcdef",
 }
 NEEDED = {"/api/audit/report": "service=checkout&from=2026-01-01&to=2026-12-31"}
 """What a route cannot do without."""
