@@ -19,10 +19,12 @@ from activities.deployments.approvals import Approvals
 from activities.deployments.chains import build_deployment_creation_chain
 from activities.deployments.readers import DeploymentReader
 from activities.deployments.reconcile import DeploymentReconciler, TemporalDeploymentWorkflows
+from activities.deployments.reopening import FirstRuns, Reopening
 from activities.deployments.signing import SpecSigner
 from activities.deployments.writers import DeploymentWriter
 from activities.environments.activities import EnvironmentActivities
 from activities.environments.chains import build_record_environment_chain
+from activities.environments.live import LiveVersions
 from activities.environments.temporal import TemporalWorkflows
 from activities.events.witness import Witness
 from activities.jobs.activities import JobActivities
@@ -121,6 +123,8 @@ def build_activities(
             signer=signer,
             approvals=_approvals(reader, stores, approvals, clock),
             witness=witness,
+            reopening=Reopening(reader, writer, clock),
+            first_run=FirstRuns(client).of,
         ),
         environments=_environment_activities(stores, client, witness, middleware, reader),
         repairs=RepairActivities(
@@ -203,4 +207,5 @@ def _environment_activities(
         send=temporal.signal_environment,
         closed=temporal.closed,
         witness=witness,
+        live=LiveVersions(client, reader.get).tell,
     )

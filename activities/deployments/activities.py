@@ -4,7 +4,7 @@ the stubs' of ``workflows.contracts.activities``.
 Deliberately not here: the rules (links, ``reconcile``) and how errors cross to Temporal (``errors``).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -15,6 +15,7 @@ from activities.chaining.chains import NamedChain, run_chain
 from activities.deployments.approvals import Approvals
 from activities.deployments.readers import DeploymentReader
 from activities.deployments.reconcile import DeploymentReconciler
+from activities.deployments.reopening import Reopening
 from activities.deployments.signing import SpecSigner
 from activities.deployments.writers import DeploymentWriter
 from activities.errors import speaks_temporal
@@ -24,6 +25,7 @@ from activities.stores.interfaces import WriteOutcome
 from workflows.contracts.commands import JobInput, ReconcileResult
 from workflows.contracts.deployments.approvals import ApprovalFacts, ApprovalQuestion
 from workflows.contracts.deployments.deployment import Deployment, DeploymentWrite
+from workflows.contracts.deployments.reopening import Reopened
 from workflows.contracts.errors import Conflict, InvalidState, NotFound
 from workflows.contracts.sealed import SpecSignature
 from workflows.newest import Newest
@@ -43,6 +45,8 @@ class DeploymentActivities:
     signer: SpecSigner
     approvals: Approvals
     witness: Witness
+    reopening: Reopening
+    first_run: Callable[[str, str], Awaitable[str]]
     _own_runs: Newest[str, None] = field(default_factory=lambda: Newest(_MAX_KNOWN_RUNS))
 
     def all(self) -> Sequence[Callable[..., Any]]:
@@ -54,6 +58,7 @@ class DeploymentActivities:
             self.approval_facts,
             self.reconcile_deployments,
             self.sign_specification,
+            self.reopen_deployment,
         ]
 
     @activity.defn(name="create_deployment")
@@ -87,6 +92,19 @@ class DeploymentActivities:
             return await self.reader.get(deployment_id)
         except NotFound:
             return None
+
+    @activity.defn(name="reopen_deployment")
+    @speaks_temporal
+    async def reopen_deployment(self, deployment_id: str) -> Reopened:
+        """Make the record of what is live in its environment live again. Whoever started the workflow that asks: the
+        records alone say whether.
+
+        Raises conflict and invalid_state, not retryable, for any other deployment.
+        """
+        asker = activity.info()
+        if asker.workflow_type != "DeploymentWorkflow":
+            raise InvalidState("Nothing is live again: a deployment's own workflow asks for that.")
+        return await self.reopening.reopen(deployment_id, asker.workflow_id or "", asker.workflow_run_id or "")
 
     @activity.defn(name="approval_facts")
     @speaks_temporal
@@ -125,7 +143,19 @@ class DeploymentActivities:
             known = await self.reader.get(deployment_id)
             if known.closed and known.closed_in != run_id:
                 raise Conflict(f"Deployment {deployment_id} has ended; it is not run again. {_START_ANEW}")
+            await self._require_after_reopening(known, run_id)
         self._own_runs[run_id] = None
+
+    async def _require_after_reopening(self, known: Deployment, run_id: str) -> None:
+        """What was live again goes on in the run that made it so, and those that follow from it; what came before it
+        has ended. Raises Conflict, and RPCError when Temporal does not answer.
+        """
+        if known.reopened_in in {None, run_id}:
+            return
+        if await self.first_run(activity.info().workflow_id or "", run_id) != known.reopened_in:
+            raise Conflict(
+                f"Deployment {known.deployment_id} is live in another run; this one has ended. {_START_ANEW}"
+            )
 
     def _attested(self, write: DeploymentWrite) -> DeploymentWrite:
         return write.model_copy(update={"events": self.witness.attested(write.events, activity.info().workflow_id)})

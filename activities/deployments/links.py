@@ -172,6 +172,20 @@ class RecordRollback(UpdateDeployment):
         return None if deployment.rollback is None else _contradiction(deployment.status, deployment.rollback)
 
 
+class ReopenDeployment(RecordProductionDeployment):
+    """As UpdateDeployment, for what has ended and is live again: open, in the last environment, by a known run."""
+
+    def __init__(self, store: DeploymentStore) -> None:
+        UpdateDeployment.__init__(self, store, DeploymentOperation.REOPEN)
+
+    def _problem(self, deployment: Deployment) -> str | None:
+        if deployment.closed or deployment.closed_in is not None or deployment.completed_at is not None:
+            return "it is live again but says that it has ended"
+        if deployment.reopened_in is None or deployment.live_again is None:
+            return "it is live again but does not say how"
+        return super()._problem(deployment)
+
+
 class RetrieveDeployment(StoreLink[DeploymentStore]):
     """``deployment_id`` → ``deployment``. Raises NotFound, Unavailable."""
 

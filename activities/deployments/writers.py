@@ -10,7 +10,7 @@ from codeuchain import Middleware
 
 from activities.chaining.chains import run_chain
 from activities.deployments.chains import LIFECYCLE, build_deployment_lifecycle_chain
-from activities.deployments.transitions import deployment_operation_of, refused_deployment
+from activities.deployments.transitions import DeploymentOperation, deployment_operation_of, refused_deployment
 from activities.stores.interfaces import DeploymentStore, WriteOutcome
 from workflows.contracts.deployments.deployment import DeploymentWrite
 
@@ -23,6 +23,17 @@ class DeploymentWriter:
 
     async def write(self, write: DeploymentWrite) -> WriteOutcome:
         """Raises InvalidState for a change that no operation may write, Unavailable."""
+        if deployment_operation_of(write) is DeploymentOperation.REOPEN:
+            raise refused_deployment(
+                write, "only what is live in its environment is live again: `reopening` writes that"
+            )
+        return await self._write(write)
+
+    async def reopen(self, write: DeploymentWrite) -> WriteOutcome:
+        """``write``, for a record that is live again: whoever calls it has looked at its environment."""
+        return await self._write(write)
+
+    async def _write(self, write: DeploymentWrite) -> WriteOutcome:
         operation = deployment_operation_of(write)
         chain = self._chains.get(operation)
         if chain is None:

@@ -17,7 +17,7 @@ from workflows.contracts.deployments.services import EnvironmentName
 from workflows.contracts.fields import CommitSha, Line, Person
 from workflows.contracts.sealed import SignedApproval
 
-_INTERNAL: Final = frozenset({"closed_in", "fingerprint", "sequence", "parties"})
+_INTERNAL: Final = frozenset({"closed_in", "reopened_in", "fingerprint", "sequence", "parties"})
 MAX_MILLIS: Final = 253_402_300_799_000
 """The last moment of the year 9999."""
 JobReference = Annotated[Line, StringConstraints(min_length=1, max_length=256)]

@@ -20,6 +20,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from workflows.client.answers import ANSWERED_WITHIN_SECONDS, RPC_TIMEOUT, answer, carried_out, changed, outcome_of
 from workflows.client.known import state_of
+from workflows.client.live import live_again
 from workflows.client.proving import Prover
 from workflows.contracts.accepted import Accepted, Taken
 from workflows.contracts.base import Tolerant
@@ -34,7 +35,7 @@ from workflows.contracts.deployments.commands import (
     Resume,
     RollbackCommand,
 )
-from workflows.contracts.deployments.deployment import Deployment
+from workflows.contracts.deployments.deployment import Deployment, LiveAgain
 from workflows.contracts.deployments.environments import (
     EnvironmentInput,
     EnvironmentState,
@@ -232,13 +233,33 @@ class DeploymentClient:
                 result_type=Deployment,
                 rpc_timeout=RPC_TIMEOUT,
             ),
-            Taken(
-                asked=name,
-                deployment_id=deployment.deployment_id,
-                service_name=deployment.service_name,
-                update_id=update_id,
-            ),
+            _taken(name, deployment, update_id),
         )
+
+    async def roll_back_live(
+        self, deployment: Deployment, command: RollbackCommand, update_id: str | None = None
+    ) -> Deployment:
+        """Roll back what is live, also when its workflow is gone: it is started again for it. The record as the command
+        left it.
+        """
+        update_id, again = update_id or str(uuid.uuid4()), live_again(deployment, LiveAgain(by=command.by or ""))
+        name, proven = _DEPLOYMENT_UPDATES[RollbackCommand], self._prover.proven(command, again["id"])
+
+        def send() -> Awaitable[WorkflowUpdateHandle[Deployment]]:
+            start: WithStartWorkflowOperation[Any, Deployment] = WithStartWorkflowOperation(
+                **again, id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING, result_type=Deployment
+            )
+            return self._client.start_update_with_start_workflow(  # pyright: ignore[reportUnknownMemberType]
+                name,
+                proven,
+                id=update_id,
+                wait_for_stage=WorkflowUpdateStage.ACCEPTED,
+                start_workflow_operation=start,
+                result_type=Deployment,
+                rpc_timeout=RPC_TIMEOUT,
+            )
+
+        return await self._in_turn(again["id"], send, _taken(name, deployment, update_id))
 
     async def report_metrics(self, deployment: Deployment, sample: ReportMetrics) -> None:
         """Hand a sample to the deployment's workflow. It is judged there; this does not wait for it."""
@@ -288,6 +309,15 @@ class DeploymentClient:
             return await carried_out(send, taken, by=by)
         finally:
             gate.release()
+
+
+def _taken(name: str, deployment: Deployment, update_id: str) -> Taken:
+    return Taken(
+        asked=name,
+        deployment_id=deployment.deployment_id,
+        service_name=deployment.service_name,
+        update_id=update_id,
+    )
 
 
 def workflow_id_of(deployment: Deployment) -> str:

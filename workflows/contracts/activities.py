@@ -18,6 +18,7 @@ from workflows.contracts.deployments.environments import (
     SignalEnvironment,
 )
 from workflows.contracts.deployments.policy import DecidePolicyChange
+from workflows.contracts.deployments.reopening import Reopened, TellLive
 from workflows.contracts.deployments.services import DefinitionRequest, Service, ServiceDefinition, ServiceWrite
 from workflows.contracts.records import AwaitJobs, JobWrite, RedriveJobs, RedriveJobsResult, SelectDeadLetters
 from workflows.contracts.repairs import End, RepairNote, RepairProgress, Reset, Standing, Subject
@@ -140,6 +141,22 @@ async def reconcile_deployments() -> ReconcileResult:
 @activity.defn(name="signal_environment")
 async def signal_environment(signal: SignalEnvironment) -> None:
     """Control: send one signal to the environment's workflow, starting it when there is none (signal-with-start)."""
+    raise NotImplementedError
+
+
+@activity.defn(name="tell_live")
+async def tell_live(tell: TellLive) -> None:
+    """Control: tell what is live that it holds its environment, starting its workflow when there is none. Raises
+    invalid_state, not retryable, for a deployment without a record.
+    """
+    raise NotImplementedError
+
+
+@activity.defn(name="reopen_deployment")
+async def reopen_deployment(deployment_id: str) -> Reopened:
+    """Control: make the record of what is live in its environment live again, and hand over what its workflow needs.
+    Raises conflict and invalid_state, not retryable, for any other deployment.
+    """
     raise NotImplementedError
 
 

@@ -27,8 +27,8 @@ async def act_on_interrupt(context: Context) -> None:
     journal, state = context.journal, context.state
     interrupt, journal.state = state.interrupt, state.resumed()
     if isinstance(interrupt, RollbackCommand):
-        target = state.target(interrupt.to_version)
-        begin(journal, target, by=interrupt.by, reason=interrupt.reason, automatic=False, job_id=interrupt.job_id)
+        chosen = state.choice(interrupt.to_version, interrupt.to_commit)
+        begin(journal, chosen, by=interrupt.by, reason=interrupt.reason, automatic=False, job_id=interrupt.job_id)
     elif isinstance(interrupt, Superseded):
         journal.note(EventType.DEPLOYMENT_SUPERSEDED, ENVIRONMENT, message=f"by {interrupt.by_version}")
         journal.change(record.superseded, interrupt.by_deployment_id, interrupt.by_version, now_ms())
@@ -50,11 +50,11 @@ async def fail(context: Context, what: EventType, message: str) -> None:
     ``what`` happened is the record's cause.
     """
     journal, state, cause = context.journal, context.state, what.word
-    target = state.target()
-    if state.progress.touched and target is not None:
+    chosen = state.choice()
+    if state.progress.touched and chosen is not None:
         journal.change(Deployment.model_copy, update={"cause": cause, "error_message": message})
         journal.note(what, message=message)
-        begin(journal, target, by="workflow", reason=message, automatic=True)
+        begin(journal, chosen, by="workflow", reason=message, automatic=True)
         return
     if state.progress.touched:
         message = f"{message} Nothing was live before it, so there is nothing to roll back to."

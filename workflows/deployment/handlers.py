@@ -46,7 +46,8 @@ def _update(kind: Command[Any]) -> Callable[..., Any]:
 
     def allowed(self: HandlerOwner, command: Any) -> None:
         must_be(command, kind.model)
-        refuse(self.context, kind, command)
+        if self.context.opening.over:
+            refuse(self.context, kind, command)
 
     update = workflow.update(name=kind.name, description=kind.description)(_method(handler, command=kind.model))
     update.validator(_method(allowed, command=kind.model))

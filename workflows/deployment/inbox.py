@@ -99,6 +99,8 @@ class NotNow(ApplicationError):
 async def take(context: Context, kind: Command[C], command: C) -> Deployment:
     """Do what is not refused. Returns the record as the command left it. Raises NotNow by a judge."""
     effect, command = kind.effect, _heard(command)
+    if await context.opening.waited():
+        refuse(context, kind, command)
     if kind.judge is not None and are_judged(context):
         effect = await kind.judge(context, command)
         refuse(context, kind, command)  # somebody else may have spoken meanwhile
@@ -121,6 +123,8 @@ def refuse(context: Context, kind: Command[C], command: C) -> None:
 async def take_signal(context: Context, kind: Command[C], given: Sequence[Any]) -> None:
     """As the update, for who needs no answer: a refusal changes nothing but the audit trail."""
     command, reason = read(kind.model, given)
+    if await context.opening.refused():
+        return
     if command is not None:
         command = _heard(command)
         refusal = kind.refusal if kind.before is None or are_judged(context) else kind.before
@@ -139,7 +143,7 @@ async def take_signal(context: Context, kind: Command[C], given: Sequence[Any]) 
 async def hear(context: Context, kind: Signal[M], given: Sequence[Any]) -> None:
     """Take it in, unless it is malformed or says nothing now."""
     said, _ = read(kind.model, given)
-    if said is None:
+    if said is None or await context.opening.refused():
         return
     before = context.state
     step = kind.effect(before, said, now_ms())

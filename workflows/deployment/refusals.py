@@ -46,7 +46,8 @@ def rollback(state: State, command: RollbackCommand, now: int) -> str | None:
     """There is nothing to roll back, or nothing to roll back to, or it is under way."""
     deployment, progress = state.deployment, state.progress
     if (ended := _ended(state)) is not None:
-        return f"{ended} To bring another version back, deploy it again."
+        service = deployment.service_name
+        return f"{ended} To go back from what is live now: `hybridci deploy rollback {service} --reason …`."
     if progress.phase is Phase.ROLLBACK and command.job_id is None:
         return f"{deployment.version} is being rolled back already."
     if isinstance(state.interrupt, RollbackCommand):
@@ -59,8 +60,8 @@ def rollback(state: State, command: RollbackCommand, now: int) -> str | None:
             f"Nothing of {deployment.version} was rolled out to {last} yet. To stop it: "
             f"`hybridci deploy cancel {deployment.deployment_id}`."
         )
-    if state.target(command.to_version) is None and command.job_id is None:
-        return _no_target(state, command.to_version)
+    if state.choice(command.to_version, command.to_commit) is None and command.job_id is None:
+        return _no_target(state, command.to_version, command.to_commit)
     return None
 
 
@@ -150,12 +151,13 @@ def _waits_for_no_approval(state: State) -> str | None:
     return None
 
 
-def _no_target(state: State, to_version: str | None) -> str:
+def _no_target(state: State, to_version: str | None, to_commit: str | None) -> str:
     name, grant = state.environment.name, state.progress.granted
-    if to_version is None:
+    if to_version is None and to_commit is None:
         return f"Nothing was live in {name} before {state.deployment.version}: there is nothing to roll back to."
     known = sorted({live.version for live in grant.history}) if grant is not None else []
-    return f"{to_version} was never live in {name} before. Known there: {', '.join(known) or 'none'}."
+    asked = to_version or f"Commit {to_commit}"
+    return f"{asked} was never live in {name} before. Known there: {', '.join(known) or 'none'}."
 
 
 def _ended(state: State) -> str | None:

@@ -20,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.job_specs import RollbackPlan, signatures
     from workflows.deployment.journal import Journal
     from workflows.deployment.progress import Phase
+    from workflows.deployment.targets import Choice
     from workflows.job.recorded import now_ms
     from workflows.words import titled
 
@@ -27,13 +28,15 @@ _PATIENCE: Final = timedelta(minutes=1)
 
 
 def begin(
-    journal: Journal, target: LiveVersion | None, *, by: str, reason: str, automatic: bool, job_id: str | None = None
+    journal: Journal, choice: Choice | None, *, by: str, reason: str, automatic: bool, job_id: str | None = None
 ) -> None:
     """Go to the phase that brings the target back. ``job_id``: another CI has done it already."""
+    target = None if choice is None else choice.target
     rollback = Rollback(
         environment=journal.state.environment.name,
         target_version=target.version if target else None,
         target_deployment_id=target.deployment_id if target else None,
+        forward=choice is not None and choice.forward,
         reason=reason,
         by=by,
         automatic=automatic,

@@ -11,6 +11,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.types import EventType
     from workflows.contracts.deployments.commands import ReportMetrics
+    from workflows.contracts.deployments.deployment import Deployment
     from workflows.contracts.deployments.environments import Granted, Reinstated, Superseded, Waiting, YieldRequested
     from workflows.deployment import record
     from workflows.deployment.context import Context
@@ -82,11 +83,21 @@ def _superseded(state: State, by: Superseded, now: int) -> InboxStep | None:
 
 
 def _reinstated(state: State, turn: Reinstated, now: int) -> InboxStep | None:
-    grant = state.progress.granted
-    if state.progress.phase is not Phase.LIVE or grant is None or not _plausible(turn.fence, now):
+    grant, progress, deployment = state.progress.granted, state.progress, state.deployment
+    if progress.phase is not Phase.LIVE or grant is None or not _plausible(turn.fence, now):
         return None
-    after = state.noting(yielded_to=None, granted=grant.model_copy(update={"fence": turn.fence}))
+    if turn.fence < grant.fence:
+        return None
+    again = turn.again or deployment.live_again
+    known = (grant.fence, progress.yielded_to, deployment.live_again) == (turn.fence, turn.yielded_to, again)
+    if known and deployment.reopened_in is not None:  # with which it was started
+        return None
+    update = {"fence": turn.fence, "history": turn.history or grant.history}
+    after = state.noting(yielded_to=turn.yielded_to, granted=grant.model_copy(update=update))
     after = after.changed(record.stage_changed, turn.environment, fence=turn.fence)
+    after = after.changed(Deployment.model_copy, update={"live_again": again})
+    if turn.yielded_to is not None:
+        return InboxStep(after)
     message = f"{state.deployment.version} holds the environment again"
     return InboxStep(after, Note(EventType.DEPLOYMENT_REINSTATED, message=message))
 

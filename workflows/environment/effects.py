@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import FailureError, is_cancelled_exception
+from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from workflows.contracts.activities import await_closed, check_freeze
+    from workflows.contracts.activities import await_closed, check_freeze, tell_live
     from workflows.contracts.deployments.environments import (
         EnvironmentInput,
         FreezeAnswer,
@@ -26,6 +26,7 @@ with workflow.unsafe.imports_passed_through():
         Waiting,
         YieldRequested,
     )
+    from workflows.contracts.deployments.reopening import TellLive
     from workflows.environment.inbox import Closed, Gone, Message
     from workflows.environment.recorded import RecordedEnvironment
     from workflows.environment.step import Tell
@@ -35,6 +36,9 @@ with workflow.unsafe.imports_passed_through():
 _PARENT_CLOSE_PAUSE: Final = timedelta(seconds=10)
 """A terminated deployment's job is cancelled by Temporal meanwhile: the next version must not run beside it."""
 _WATCH_AGAIN: Final = timedelta(seconds=10)
+_OWNS: Final = "what-is-live-holds-its-environment"  # 2026-11: before, only a version that had yielded did
+_PATIENCE: Final = timedelta(seconds=30)
+"""Then the others have their turn; the minute's sweep asks again."""
 _FREEZE_UNKNOWN_MS: Final = 60_000
 _SIGNALS: Final[dict[type[Any], str]] = {
     Granted: "granted",
@@ -53,6 +57,16 @@ class EnvironmentEffects(RecordedEnvironment):
         self._inbox: deque[Message] = deque()
         self._watched: str | None = None
         self._watcher: asyncio.Task[None] | None = None
+        self._owning, self._asked_to_own = False, 0
+
+    def _owns(self) -> bool:
+        """False while a history is replayed that was written before that. Asked each time by another name: the SDK
+        gives one answer for one name, and an environment's run lasts for years.
+        """
+        if not self._owning:
+            self._asked_to_own += 1
+            self._owning = workflow.patched(f"{_OWNS}-{self._asked_to_own}")
+        return self._owning
 
     async def _freeze_answers(self) -> dict[str, FreezeAnswer]:
         """What the recurring windows say of each ready deployment; asked anew each time."""
@@ -82,13 +96,23 @@ class EnvironmentEffects(RecordedEnvironment):
 
     async def _tell_one(self, tells: list[Tell]) -> None:
         for tell in tells:
-            handle: workflow.ExternalWorkflowHandle[Any] = workflow.get_external_workflow_handle(tell.workflow_id)
             try:
-                await handle.signal(_SIGNALS[type(tell.message)], tell.message)
-            except FailureError:
-                if not isinstance(tell.message, Superseded):  # it has ended by itself before
+                await self._say(tell)
+            except FailureError as error:
+                late = isinstance(tell.message, Reinstated) and not isinstance(error, ApplicationError)
+                if not late and not isinstance(tell.message, Superseded):  # it has ended by itself before
                     self._inbox.append(Gone(tell.deployment_id))
                 return
+
+    async def _say(self, tell: Tell) -> None:
+        """What is live is told by an activity: its workflow is started when there is none."""
+        if isinstance(tell.message, Reinstated) and self._owns():
+            told = TellLive(deployment_id=tell.deployment_id, reinstated=tell.message)
+            summary = f"{tell.message.environment}: what is live holds it again"
+            await self._calls.call(tell_live, told, summary=summary, give_up_after=_PATIENCE)
+            return
+        handle: workflow.ExternalWorkflowHandle[Any] = workflow.get_external_workflow_handle(tell.workflow_id)
+        await handle.signal(_SIGNALS[type(tell.message)], tell.message)
 
     def _watch(self, holder: Holder | None) -> None:
         """See to it that a holder who is gone does not keep the lock."""

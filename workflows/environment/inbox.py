@@ -11,12 +11,14 @@ from temporalio.exceptions import ApplicationError
 
 from workflows.contracts.deployments.environments import (
     BecameLive,
+    EnvironmentSignal,
     EnvironmentState,
     FreezeCommand,
     HoldCommand,
     Join,
     Leave,
     ReleaseCommand,
+    RestoreLive,
     UnfreezeCommand,
     Yielded,
 )
@@ -26,11 +28,12 @@ from workflows.environment.commands import Command
 from workflows.incoming import read
 
 _MAX_NAME_CHARACTERS: Final = 256
-_SIGNALS: Final[dict[str, type[Join | Leave | BecameLive | Yielded]]] = {
+_SIGNALS: Final[dict[str, type[EnvironmentSignal]]] = {
     "join": Join,
     "leave": Leave,
     "became_live": BecameLive,
     "yielded": Yielded,
+    "restore_live": RestoreLive,
 }
 _COMMANDS: Final[dict[str, type[Command]]] = {
     "hold": HoldCommand,
@@ -81,7 +84,7 @@ class Restored:
     """The state was taken over from the record."""
 
 
-Message = Join | Leave | BecameLive | Yielded | Asked | Malformed | Gone | Closed | Restored
+Message = Join | Leave | BecameLive | Yielded | RestoreLive | Asked | Malformed | Gone | Closed | Restored
 
 
 def received(name: str, given: Sequence[Any]) -> Message:
@@ -95,12 +98,14 @@ def received(name: str, given: Sequence[Any]) -> Message:
     return _cut(message)
 
 
-def _cut(message: Join | Leave | BecameLive | Yielded) -> Message:
+def _cut(message: EnvironmentSignal) -> Message:
     """With texts that the record can hold: no caller of ours sends longer ones."""
     if isinstance(message, Leave) and message.hold is not None:
         hold = message.hold
         texts = {"by": shortened(hold.by, _MAX_NAME_CHARACTERS), "reason": shortened(hold.reason)}
         return message.model_copy(update={"hold": hold.model_copy(update=texts)})
+    if isinstance(message, RestoreLive):
+        return message.model_copy(update={"why": shortened(message.why)})
     if isinstance(message, Join):
         version = shortened(message.ticket.version, _MAX_NAME_CHARACTERS)
         return Join(ticket=message.ticket.model_copy(update={"version": version}))

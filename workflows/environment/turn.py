@@ -44,7 +44,8 @@ def proceed(state: EnvironmentState, now: int, answers: Mapping[str, FreezeAnswe
     if ready is not None and (holder is None or handed_over(holder)):
         step = step.then(lambda after: _grant(after, ready, holder, now))
     elif holder is not None and handed_over(holder):
-        own = version_of(holder, now)
+        live = step.state.live
+        own = live if live is not None and live.deployment_id == holder.deployment_id else version_of(holder, now)
         step = step.then(lambda after: reinstated(changed(after, holder=None), own, now))
     elif ready is not None and holder is not None and holder.live and not holder.yielding:
         return step.then(lambda after: _ask_to_yield(after, holder, ready, now))

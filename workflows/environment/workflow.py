@@ -24,6 +24,7 @@ with workflow.unsafe.imports_passed_through():
         Join,
         Leave,
         ReleaseCommand,
+        RestoreLive,
         UnfreezeCommand,
         Yielded,
     )
@@ -136,7 +137,7 @@ class EnvironmentWorkflow(EnvironmentEffects):
             case Join():
                 step = lock.join(state, message.ticket, now)
             case Leave():
-                step = lock.leave(state, message, now)
+                step = lock.leave(state, message, now, owns=self._owns())
             case BecameLive():
                 step = lock.became_live(state, message.deployment_id, now)
             case Yielded():
@@ -146,9 +147,11 @@ class EnvironmentWorkflow(EnvironmentEffects):
             case Malformed():
                 step = commands.refused(state, message.name, message.why, now, Who())
             case Gone():
-                step = lock.gone(state, message.deployment_id, now)
+                step = lock.gone(state, message.deployment_id, now, owns=self._owns())
             case Closed():
-                step = lock.closed(state, message.deployment_id, message.how, now)
+                step = lock.closed(state, message.deployment_id, message.how, now, owns=self._owns())
+            case RestoreLive():
+                step = lock.restore_live(state, message, now)
             case Restored():
                 step = lock.restored(state, now)
         self._apply(step)
@@ -220,6 +223,11 @@ class EnvironmentWorkflow(EnvironmentEffects):
     def yielded(self, *given: Any) -> None:
         """The live holder hands over (``Yielded``)."""
         self._hear(received("yielded", given))
+
+    @workflow.signal(name="restore_live")
+    def restore_live(self, *given: Any) -> None:
+        """The workflow of what is live is gone (``RestoreLive``)."""
+        self._hear(received("restore_live", given))
 
     @workflow.update(name="hold")
     async def hold_update(self, command: HoldCommand) -> EnvironmentState:

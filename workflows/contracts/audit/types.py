@@ -78,6 +78,7 @@ class EventType(StrEnum):
     DEPLOYMENT_GIVEN_UP = "deployment.given_up", "Its failed rollback is not tried again."
     DEPLOYMENT_SUPERSEDED = "deployment.superseded", "Another version took its place."
     DEPLOYMENT_REINSTATED = "deployment.reinstated", "It is live and holds its environment again."
+    DEPLOYMENT_REOPENED = "deployment.reopened", "It is live once more, and its workflow goes on."
     DEPLOYMENT_WORKFLOW_TERMINATED = "deployment.workflow_terminated", "Its workflow was ended in Temporal."
     DEPLOYMENT_REPAIRED = "deployment.repaired", "Its workflow could not go on and was ended in a repair."
     DEPLOYMENT_APPROVAL_REFUSED = "deployment.approval_refused", "An approval by signal counts for nothing.", True

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from workflows.contracts.base import Tolerant
-from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest, Version
+from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest, LiveAgain, Version
 from workflows.contracts.deployments.environments import Why
 from workflows.contracts.deployments.rules import Positive
 from workflows.contracts.deployments.services import EnvironmentName, Service
@@ -26,6 +26,7 @@ Comment = Annotated[Prose, StringConstraints(max_length=4096)]
 class DeploymentInput(Tolerant, Provable):
     """The argument of ``DeploymentWorkflow``. ``resume`` is set only by continue-as-new.
 
+    ``live_again``: it is to go on where it is live. Whoever says so, the environment's record alone decides.
     ``parties``: who is behind it, as the API knows; None when it was started without it, or before persons were known.
     """
 
@@ -40,6 +41,7 @@ class DeploymentInput(Tolerant, Provable):
     fingerprint: str | None = None
     parties: Parties | None = None
     resume: "DeploymentResume | None" = None
+    live_again: LiveAgain | None = Field(default=None, exclude_if=lambda again: again is None)
 
     def who(self) -> Who:
         """Who asked for it."""
@@ -75,10 +77,13 @@ class Reject(Named):
 
 
 class RollbackCommand(Named):
-    """``rollback``: to the last live version, or to one that was live. ``job_id``: another CI has done it already."""
+    """``rollback``: to what was live before, or to a version or commit that was ever live. ``job_id``: another CI has
+    done it already.
+    """
 
     reason: Why
     to_version: Version | None = None
+    to_commit: CommitSha | None = Field(default=None, exclude_if=lambda commit: commit is None)
     job_id: Annotated[Line, StringConstraints(min_length=1, max_length=256)] | None = None
 
 

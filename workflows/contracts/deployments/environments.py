@@ -11,6 +11,7 @@ from pydantic import Field, StringConstraints
 
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.base import Tolerant
+from workflows.contracts.deployments.deployment import LiveAgain
 from workflows.contracts.deployments.rules import FreezeWindow, SupersedePolicy
 from workflows.contracts.fields import Millis, NotBlank, Prose, Text
 from workflows.contracts.who import Named
@@ -43,19 +44,29 @@ class Ticket(Tolerant):
 
 
 class LiveVersion(Tolerant):
-    """A version that is or was live (or, in an environment before the last one, deployed)."""
+    """A version that is or was live (or, in an environment before the last one, deployed).
+
+    ``before``: the deployment that was live when this one first went live, empty for the first one; None where that was
+    not kept yet.
+    ``final``: it is live here, so that it holds the environment. ``again``, of what is live: how it came to be that
+    once more.
+    """
 
     version: str
     deployment_id: str
     workflow_id: str
     git_commit_sha: str
     since: Millis
+    before: str | None = None
+    final: bool = Field(default=False, exclude_if=lambda final: not final)
+    again: LiveAgain | None = Field(default=None, exclude_if=lambda again: again is None)
 
 
 class Holder(Tolerant):
     """Who holds the environment. ``live``: its rollout is over; it keeps the lock so that it can roll back at once, and
     yields it to the next one. ``over``: the live deployment that yielded to it, whose turn comes back when this one is
-    gone. ``frozen``: it had to wait for a freeze.
+    gone. ``frozen``: it had to wait for a freeze. ``restarted``: its workflow had gone and was started again, which is
+    tried once a turn.
     """
 
     deployment_id: str
@@ -68,6 +79,7 @@ class Holder(Tolerant):
     git_commit_sha: str = ""
     over: str | None = None
     frozen: bool = False
+    restarted: bool = Field(default=False, exclude_if=lambda restarted: not restarted)
 
 
 class Hold(Tolerant):
@@ -164,7 +176,16 @@ class Yielded(Tolerant):
     fence: int | None = None
 
 
-EnvironmentSignal = Join | Leave | BecameLive | Yielded
+class RestoreLive(Tolerant):
+    """Signal ``restore_live``: the workflow of what is live here is gone, or its record is no longer live. ``why`` in
+    words. About anything else, it changes nothing.
+    """
+
+    deployment_id: str
+    why: str = ""
+
+
+EnvironmentSignal = Join | Leave | BecameLive | Yielded | RestoreLive
 
 
 class SignalEnvironment(Tolerant):
@@ -176,6 +197,7 @@ class SignalEnvironment(Tolerant):
     leave: Leave | None = None
     became_live: BecameLive | None = None
     yielded: Yielded | None = None
+    restore_live: RestoreLive | None = None
 
 
 # --- signals to DeploymentWorkflow ------------------------------------------------------------------------------------
@@ -218,10 +240,17 @@ class Superseded(Tolerant):
 
 
 class Reinstated(Tolerant):
-    """Signal ``reinstated``: the other one is gone again; this live version holds the environment, with this number."""
+    """Signal ``reinstated``: the other one is gone again; this live version holds the environment, with this number.
+
+    ``history``: what was live there, as of a grant; empty from a version that did not tell. ``again``: a rollback
+    brought it back. ``yielded_to``: somebody else still holds the environment, in words as of a yield.
+    """
 
     environment: str
     fence: int
+    history: list[LiveVersion] = Field(default_factory=list[LiveVersion])
+    again: LiveAgain | None = None
+    yielded_to: str | None = None
 
 
 # --- what people may ask of an environment: updates and signals of the same name --------------------------------------
