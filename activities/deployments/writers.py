@@ -23,18 +23,18 @@ class DeploymentWriter:
 
     async def write(self, write: DeploymentWrite) -> WriteOutcome:
         """Raises InvalidState for a change that no operation may write, Unavailable."""
-        if deployment_operation_of(write) is DeploymentOperation.REOPEN:
+        operation = deployment_operation_of(write)
+        if operation is DeploymentOperation.REOPEN:
             raise refused_deployment(
-                write, "only what is live in its environment is live again: `reopening` writes that"
+                write, "only `reopening` makes a deployment live again, which asks its environment"
             )
-        return await self._write(write)
+        return await self._write(write, operation)
 
     async def reopen(self, write: DeploymentWrite) -> WriteOutcome:
         """``write``, for a record that is live again: whoever calls it has looked at its environment."""
-        return await self._write(write)
+        return await self._write(write, deployment_operation_of(write))
 
-    async def _write(self, write: DeploymentWrite) -> WriteOutcome:
-        operation = deployment_operation_of(write)
+    async def _write(self, write: DeploymentWrite, operation: DeploymentOperation) -> WriteOutcome:
         chain = self._chains.get(operation)
         if chain is None:
             raise refused_deployment(write, "a first write goes through create_deployment, which validates it")

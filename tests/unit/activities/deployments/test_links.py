@@ -151,9 +151,12 @@ class TestValidateService:
 
 
 class TestDeploymentTransitions:
-    def test_nothing_leaves_rolled_back_or_superseded(self) -> None:
+    def test_nothing_leaves_rolled_back_or_superseded_but_by_being_live_again(self) -> None:
         for final in (DeploymentStatus.ROLLED_BACK, DeploymentStatus.SUPERSEDED):
-            assert {now for before, now, _ in DEPLOYMENT_OPERATIONS if before is final} == {final}
+            changes = [change for change in DEPLOYMENT_OPERATIONS if change[0] is final]
+            assert {now for _, now, _ in changes} == {final, DeploymentStatus.LIVE}
+            again = {DEPLOYMENT_OPERATIONS[change] for change in changes if change[1] is DeploymentStatus.LIVE}
+            assert again == {DeploymentOperation.REOPEN}
 
     def test_nothing_goes_back_from_production_or_from_live(self) -> None:
         on_the_way = {DeploymentStatus.PENDING, DeploymentStatus.STAGING, DeploymentStatus.STAGED}
@@ -164,6 +167,7 @@ class TestDeploymentTransitions:
             DeploymentStatus.FAILED,
             DeploymentStatus.ROLLED_BACK,
             DeploymentStatus.SUPERSEDED,
+            DeploymentStatus.LIVE,
         }
 
     def test_rolled_back_needs_a_rollback(self) -> None:

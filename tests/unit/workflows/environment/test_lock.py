@@ -101,8 +101,15 @@ def test_who_handed_over_is_superseded_when_another_version_is_live_after_all() 
     older = LiveVersion(version="z", deployment_id="z", workflow_id="deploy-z", git_commit_sha="a" * 40, since=1)
     hold = Hold(by="ann", reason="bad", at=NOW)
     step = settled(lock.leave(state, Leave(deployment_id="b", how=Leaving.ROLLED_BACK, live=older, hold=hold), NOW))
-    assert told(step) == [("a", "Superseded")]
-    assert (step.state.live, step.state.holder, step.state.hold) == (older, None, hold)
+    assert told(step) == [("a", "Superseded"), ("z", "Reinstated")]
+    back = step.state.live
+    assert back is not None
+    assert back.again is not None
+    assert (back.again.from_deployment_id, back.again.by, back.again.reason) == ("b", "ann", "bad")
+    assert (back.version, step.state.hold) == ("z", hold)
+    assert (step.state.holder and step.state.holder.deployment_id, step.state.holder and step.state.holder.live) == (
+        "z", True,
+    )  # fmt: skip
     assert [each.version for each in step.state.history] == ["z", "a"]
     deployed = settled(lock.leave(state, Leave(deployment_id="b", how=Leaving.DEPLOYED), NOW))
     assert told(deployed) == [("a", "Superseded")]
