@@ -92,6 +92,7 @@ _DEPLOYMENTS: Final[Mapping[str, Need]] = {
     "DELETE /api/dashboard/services/{name}/environments/{environment}/freezes/{freeze_id}": (
         Operation.DEPLOYMENTS_OPERATE
     ),
+    "POST /api/dashboard/services/{name}/environments/{environment}/rollback": Operation.DEPLOYMENTS_OPERATE,
     "POST /api/dashboard/services/{name}/environments/{environment}/repair": Operation.DEPLOYMENTS_OPERATE,
     "POST /api/dashboard/deployments": Operation.DEPLOYMENTS_START,
     "GET /api/dashboard/deployments": Operation.READ,

@@ -64,11 +64,20 @@ class RejectRequest(SignedBody):
 
 
 class RollbackRequest(SignedBody):
-    """Back to the last live version, or to the named one that was live. ``job_id``: another CI has done it already."""
+    """Back to what was live before, or to the named version or commit that was ever live there. ``job_id``: another CI
+    has done it already.
+    """
 
     reason: Why
     to_version: Version | None = None
+    to_commit: CommitSha | None = None
     job_id: JobReference | None = None
+
+    @model_validator(mode="after")
+    def _named_once(self) -> Self:
+        if self.to_version is not None and self.to_commit is not None:
+            raise ValueError("to_version and to_commit name one target: give one of them")
+        return self
 
 
 class ReasonRequest(SignedBody):

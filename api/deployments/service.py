@@ -27,7 +27,7 @@ from workflows.contracts.deployments.commands import (
     RollbackCommand,
 )
 from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest, DeploymentStatus
-from workflows.contracts.deployments.environments import EnvironmentState
+from workflows.contracts.deployments.environments import EnvironmentState, LiveVersion
 from workflows.contracts.deployments.policy import definition_errors
 from workflows.contracts.deployments.services import Service
 from workflows.contracts.errors import FieldError, InvalidState, NotFound, Unavailable, ValidationFailed
@@ -128,7 +128,7 @@ async def command_deployment(
     if deployment.closed and update_id is None:
         raise _ended(deployment, command)
     if isinstance(command, RollbackCommand):
-        await _require_target(ports, deployment, command)
+        await require_target(ports, deployment, command)
     if isinstance(command, Approve) and giver is not None:
         command = ports.voucher.vouch(command, giver, deployment)
     try:
@@ -137,14 +137,16 @@ async def command_deployment(
         raise _ended(await ports.deployments.get(deployment_id), command) from None
 
 
-async def _require_target(ports: DeploymentPorts, deployment: Deployment, command: RollbackCommand) -> None:
+async def require_target(ports: DeploymentPorts, deployment: Deployment, command: RollbackCommand) -> None:
     """A version whose record went cannot be brought back by its own definition. Raises InvalidState, Unavailable."""
     last = deployment.definition.environments[-1] if deployment.definition.environments else None
-    if command.to_version is None or command.job_id is not None or last is None or last.rollback is not None:
+    named = command.to_version is not None or command.to_commit is not None
+    if not named or command.job_id is not None or last is None or last.rollback is not None:
         return
     states = await ports.deployments.environments(deployment.service_name)
     history = [live for state in states if state.environment == last.name for live in state.history]
-    target = next((live for live in history if live.version == command.to_version), None)
+    named_ones = (live for live in history if _is_named(command, live))
+    target = next((live for live in named_ones if live.deployment_id != deployment.deployment_id), None)
     if target is None:
         return  # the workflow says what was live
     try:
@@ -155,6 +157,10 @@ async def _require_target(ports: DeploymentPorts, deployment: Deployment, comman
             f"it is rolled out. Deploy it again: `hybridci deploy start {deployment.service_name} --version "
             f"{target.version} --sha {target.git_commit_sha}`."
         ) from None
+
+
+def _is_named(command: RollbackCommand, live: LiveVersion) -> bool:
+    return command.to_version in {None, live.version} and command.to_commit in {None, live.git_commit_sha}
 
 
 async def report_metrics(ports: DeploymentPorts, deployment_id: str, sample: ReportMetrics) -> None:
@@ -248,17 +254,28 @@ def _ended(deployment: Deployment, command: object) -> InvalidState:
         )
     if deployment.status is DeploymentStatus.LIVE:
         return InvalidState(
-            f"{name} is live, but its workflow was closed by somebody's hand: nothing can be done with it from here."
-            " To go back, deploy the version you want: POST /api/dashboard/deployments."
+            f"{name} is live, but its workflow was closed by somebody's hand; within a minute it is started again. "
+            f"{_rollback_of(deployment)}"
         )
     said = [f"{name} has ended: it is {deployment.status}{_cause(deployment)} and takes no commands any more."]
     if type(command) in _POSSIBLE:
         said.append(_POSSIBLE[type(command)])
     if deployment.status is DeploymentStatus.SUPERSEDED and deployment.superseded_by is not None:
-        said.append(f"Deployment {deployment.superseded_by} took its place: send the command there.")
+        said.append(f"Deployment {deployment.superseded_by} took its place. {_rollback_of(deployment)}")
+    elif isinstance(command, RollbackCommand):
+        said.append(_rollback_of(deployment))
     else:
         said.append("To deploy the version again: POST /api/dashboard/deployments.")
     return InvalidState(" ".join(said))
+
+
+def _rollback_of(deployment: Deployment) -> str:
+    names = [each.name for each in deployment.definition.environments]
+    where = f"{deployment.service_name}/environments/{names[-1] if names else 'production'}"
+    return (
+        f"To go back from what is live now: `hybridci deploy rollback {deployment.service_name} --reason …`, POST "
+        f"/api/dashboard/services/{where}/rollback."
+    )
 
 
 def _cause(deployment: Deployment) -> str:

@@ -7,8 +7,11 @@ from starlette.responses import Response
 
 from api.auth.idempotency import id_for
 from api.auth.origin import CommandOriginDep, signed
+from api.deployments.schemas import DeploymentOut, RollbackRequest, deployment_json
 from api.deployments.service import command_environment, require_environment
+from api.deployments.waiting import with_what_it_waits_for
 from api.environments.ports import EnvironmentPorts, EnvironmentPortsDep
+from api.environments.rollback import roll_back
 from api.http.accepted import ACCEPTED
 from api.http.answers import json_answer
 from api.http.bodies import json_body
@@ -23,6 +26,7 @@ from api.services.schemas import (
     UnfreezeRequest,
     environment_json,
 )
+from workflows.contracts.deployments.commands import RollbackCommand
 from workflows.contracts.deployments.environments import (
     EnvironmentState,
     FreezeCommand,
@@ -50,6 +54,24 @@ async def get_environment(name: KnownService, environment: KnownEnvironment, por
     """What is live there, who holds it, who waits, and what stops them."""
     await require_environment(ports, name, environment)
     return _answer(await _state(ports, name, environment))
+
+
+@router.post(
+    "/{environment}/rollback", response_model=DeploymentOut, responses=ACCEPTED, summary="Roll back what is live"
+)
+async def roll_back_environment(
+    name: KnownService,
+    environment: KnownEnvironment,
+    request: Annotated[RollbackRequest, Depends(json_body(RollbackRequest))],
+    ports: EnvironmentPortsDep,
+    origin: CommandOriginDep,
+) -> Response:
+    """At once, whatever workflows there are, on hold and in a freeze: to what was live before, or to any version that
+    was. What is being rolled out is stopped instead. Answers with the record of what is rolled back.
+    """
+    command = signed(RollbackCommand, request, origin)
+    record = await roll_back(ports, name, environment, command, origin.update_id(command))
+    return json_answer(deployment_json(await with_what_it_waits_for(ports, record)))
 
 
 @router.post(

@@ -127,6 +127,13 @@ class FakeDeployments(DeploymentClient):
         action = f"deployment.{type(command).__name__.lower()}"
         return await self.put(present, action=action, by=command.by, via=command.via, **changes)
 
+    async def roll_back_live(
+        self, deployment: Deployment, command: RollbackCommand, update_id: str | None = None
+    ) -> Deployment:
+        """Its workflow is started again when it is gone."""
+        self.lost.discard(deployment.deployment_id)
+        return await self.command(deployment, command, update_id)
+
     async def report_metrics(self, deployment: Deployment, sample: ReportMetrics) -> None:
         await self._open(deployment.deployment_id)
         self.commands.append(sample)

@@ -25,6 +25,7 @@ from api.deployments.schemas import (
     deployment_json,
 )
 from api.deployments.service import command_deployment, report_metrics
+from api.deployments.waiting import with_what_it_waits_for
 from api.http.accepted import ACCEPTED
 from api.http.answers import json_answer
 from api.http.bodies import json_body
@@ -172,4 +173,4 @@ async def _told(
     ports: DeploymentPorts, deployment_id: str, origin: Origin, command: DeploymentCommand, giver: Giver | None = None
 ) -> Response:
     record = await command_deployment(ports, deployment_id, command, origin.update_id(command), giver=giver)
-    return json_answer(deployment_json(record))
+    return json_answer(deployment_json(await with_what_it_waits_for(ports, record)))

@@ -1,6 +1,7 @@
-"""The commands that steer a deployment or its environment: approve, reject, rollback, resume, cancel, hold, release.
+"""The commands that steer a deployment or its environment: approve, reject, resume, cancel, hold, release.
 
-They belong to `hybridci deploy`, which adds them. Deliberately not here: what to say about the state of a deployment.
+They belong to `hybridci deploy`, which adds them. Deliberately not here: what to say about the state of a deployment,
+going back (``rollback``).
 """
 
 from pathlib import Path
@@ -13,7 +14,6 @@ from api.cli.commands.common import AsJson, DataDir, example, open_api, sub_app
 from api.cli.commands.deployments.lookup import (
     DeploymentArgument,
     can_end,
-    can_roll_back,
     find_deployment,
     is_on_its_way,
 )
@@ -29,8 +29,8 @@ from api.cli.commands.deployments.requests import (
     tell_environment,
 )
 from api.cli.commands.deployments.signing import signed_approval
-from api.cli.commands.deployments.view import approvals, state, waits_for_approval
-from api.cli.commands.deployments.watch import WENT_BACK, watch
+from api.cli.commands.deployments.view import approvals, waits_for_approval
+from api.cli.commands.deployments.watch import watch
 from api.cli.output import note
 from workflows.contracts.deployments.deployment import Deployment, DeploymentSummary
 from workflows.contracts.deployments.services import PRODUCTION
@@ -91,33 +91,6 @@ def reject(
     with open_api(data_dir) as api:
         record = command_deployment(api, _to_be_approved(api, deployment), "reject", body)
         tell_deployment(api, record, "rejected", as_json=as_json)
-
-
-@app.command(
-    epilog=example(
-        'hybridci deploy rollback checkout --reason "orders fail"',
-        'hybridci deploy rollback checkout --to-version 1.3.9 --reason "1.4 is broken" --watch',
-    )
-)
-def rollback(
-    deployment: DeploymentArgument,
-    reason: Why,
-    to_version: Annotated[str | None, typer.Option(help="A version that was live. Default: the last one.")] = None,
-    job_id: Annotated[str | None, typer.Option(help="Done already, by this job of another CI or by hand.")] = None,
-    by: As = None,
-    watch_it: Annotated[
-        bool, typer.Option("--watch", help="Watch it to its end; exit 0 when it is rolled back.")
-    ] = False,
-    as_json: AsJson = False,
-    data_dir: DataDir = None,
-) -> None:
-    """Bring the version before back, at once: no approval, no queue. Sets a hold."""
-    body = {"reason": reason, "to_version": to_version, "job_id": job_id, "by": by}
-    with open_api(data_dir) as api:
-        record = command_deployment(api, find_deployment(api, deployment, prefer=can_roll_back), "rollback", body)
-        if watch_it:
-            raise typer.Exit(watch(api, record["deployment_id"], as_json=as_json, good=WENT_BACK))
-        tell_deployment(api, record, state(Deployment.model_validate(record)), as_json=as_json)
 
 
 @app.command(epilog=example('hybridci deploy resume checkout@1.4.2 --reason "latency is the monitoring\'s fault"'))
