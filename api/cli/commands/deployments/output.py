@@ -10,7 +10,7 @@ from typing import Any, Final
 from api.cli.client.http import SERVICES, ApiClient, ApiRefused
 from api.cli.commands.common import tell_more
 from api.cli.commands.deployments.advice import find_failure, next_steps, print_failure
-from api.cli.commands.deployments.view import in_git, rollback_words, shortened, state, way_rows
+from api.cli.commands.deployments.view import in_git, live_again, rollback_words, shortened, state, way_rows
 from api.cli.output import Column, age, clock, print_fields, print_json, print_table, say, span
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.deployments.deployment import Decision, Deployment, DeploymentSummary, MetricSample
@@ -172,6 +172,7 @@ def _print_facts(deployment: Deployment, api: ApiClient) -> None:
             ("Live", moment(deployment.live_at)),
             ("Ended", moment(deployment.completed_at)),
             ("Superseded", f"by {deployment.superseded_by}" if deployment.superseded_by else None),
+            ("Live again", live_again(deployment)),
             ("Rollback", rollback_words(deployment.rollback) if deployment.rollback else None),
             ("Metrics", _metrics(deployment.metrics)),
             ("Metadata", ", ".join(f"{key}={value}" for key, value in deployment.metadata.items()) or None),
