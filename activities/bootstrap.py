@@ -18,9 +18,11 @@ from activities.deployments.activities import DeploymentActivities
 from activities.deployments.approvals import Approvals
 from activities.deployments.chains import build_deployment_creation_chain
 from activities.deployments.readers import DeploymentReader
+from activities.deployments.readiness import Readiness
 from activities.deployments.reconcile import DeploymentReconciler, TemporalDeploymentWorkflows
 from activities.deployments.reopening import FirstRuns, Reopening
 from activities.deployments.signing import SpecSigner
+from activities.deployments.standing import LiveSweeper
 from activities.deployments.writers import DeploymentWriter
 from activities.environments.activities import EnvironmentActivities
 from activities.environments.chains import build_record_environment_chain
@@ -44,6 +46,7 @@ from activities.stores.open import Stores
 from activities.tasks.activities import TaskActivities
 from workflows.client.jobs import JobClient
 from workflows.client.proving import Prover
+from workflows.client.tasks import TaskClient
 from workflows.contracts.storage.retention import RetentionPolicy
 
 
@@ -124,6 +127,7 @@ def build_activities(
             approvals=_approvals(reader, stores, approvals, clock),
             witness=witness,
             reopening=Reopening(reader, writer, clock),
+            live=_live_sweeper(stores, client, reader, writer, reconciler, clock),
             first_run=FirstRuns(client).of,
         ),
         environments=_environment_activities(stores, client, witness, middleware, reader),
@@ -141,6 +145,19 @@ def build_activities(
             _sweeper(stores, retention or RetentionPolicy(), segments, clock, middleware), stores.events, witness, clock
         ),
     )
+
+
+def _live_sweeper(
+    stores: Stores,
+    client: Client,
+    reader: DeploymentReader,
+    writer: DeploymentWriter,
+    reconciler: DeploymentReconciler,
+    clock: Clock,
+) -> LiveSweeper:
+    tell = TemporalWorkflows(client).signal_environment
+    readiness = Readiness(reader, stores.agents.of_pool, TaskClient(client), tell, clock)
+    return LiveSweeper(reader, writer, TemporalDeploymentWorkflows(client), reconciler, readiness, clock)
 
 
 def _sweeper(

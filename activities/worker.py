@@ -29,7 +29,12 @@ from activities.retention.events import RemoveSegments
 from activities.sandbox import LeanSandbox
 from activities.settings import WorkerSettings
 from activities.stores.open import Stores, open_stores
-from activities.temporal_setup import register_search_attributes, schedule_reconciliation, schedule_sweeps
+from activities.temporal_setup import (
+    register_search_attributes,
+    schedule_live_versions,
+    schedule_reconciliation,
+    schedule_sweeps,
+)
 from workflows.client.jobs import connect
 from workflows.client.proving import Prover
 from workflows.client.repairs import RepairClient
@@ -40,6 +45,7 @@ from workflows.environment.workflow import EnvironmentWorkflow
 from workflows.job.redrive import RedriveWorkflow
 from workflows.job.workflow import JobWorkflow
 from workflows.log_setup import setup_logging
+from workflows.repair.live import LiveVersionsWorkflow
 from workflows.repair.reconcile import ReconcileWorkflow
 from workflows.repair.stuck import StuckWorkflows
 from workflows.repair.workflow import RepairWorkflow
@@ -91,6 +97,7 @@ def build_worker(client: Client, activities: ControlActivities, settings: Worker
             JobWorkflow,
             RedriveWorkflow,
             ReconcileWorkflow,
+            LiveVersionsWorkflow,
             DeploymentWorkflow,
             EnvironmentWorkflow,
             ServiceWorkflow,
@@ -135,6 +142,7 @@ async def _serve(
     await _until_it_answers("the record store", stores.prepare, stop)
     await _until_it_answers("Temporal", lambda: register_search_attributes(client), stop)
     await _until_it_answers("Temporal", lambda: schedule_reconciliation(client), stop)
+    await _until_it_answers("Temporal", lambda: schedule_live_versions(client), stop)
     await _until_it_answers("Temporal", lambda: schedule_sweeps(client), stop)
     facts: dict[str, object] = {
         "queue": CONTROL_QUEUE,

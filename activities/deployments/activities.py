@@ -17,6 +17,7 @@ from activities.deployments.readers import DeploymentReader
 from activities.deployments.reconcile import DeploymentReconciler
 from activities.deployments.reopening import Reopening
 from activities.deployments.signing import SpecSigner
+from activities.deployments.standing import LiveSweeper
 from activities.deployments.writers import DeploymentWriter
 from activities.errors import speaks_temporal
 from activities.events.witness import Witness
@@ -25,7 +26,7 @@ from activities.stores.interfaces import WriteOutcome
 from workflows.contracts.commands import JobInput, ReconcileResult
 from workflows.contracts.deployments.approvals import ApprovalFacts, ApprovalQuestion
 from workflows.contracts.deployments.deployment import Deployment, DeploymentWrite
-from workflows.contracts.deployments.reopening import Reopened
+from workflows.contracts.deployments.reopening import LiveSwept, Reopened
 from workflows.contracts.errors import Conflict, InvalidState, NotFound
 from workflows.contracts.sealed import SpecSignature
 from workflows.newest import Newest
@@ -46,6 +47,7 @@ class DeploymentActivities:
     approvals: Approvals
     witness: Witness
     reopening: Reopening
+    live: LiveSweeper
     first_run: Callable[[str, str], Awaitable[str]]
     _own_runs: Newest[str, None] = field(default_factory=lambda: Newest(_MAX_KNOWN_RUNS))
 
@@ -59,6 +61,7 @@ class DeploymentActivities:
             self.reconcile_deployments,
             self.sign_specification,
             self.reopen_deployment,
+            self.sweep_live,
         ]
 
     @activity.defn(name="create_deployment")
@@ -117,6 +120,12 @@ class DeploymentActivities:
     async def reconcile_deployments(self) -> ReconcileResult:
         """Close the records whose workflow was closed behind our back."""
         return await self.reconciler.run(activity.heartbeat)
+
+    @activity.defn(name="sweep_live")
+    @speaks_temporal
+    async def sweep_live(self) -> LiveSwept:
+        """Compare what is live in environments, records and workflows, and put it right."""
+        return await self.live.run(activity.heartbeat)
 
     @activity.defn(name="sign_specification")
     @speaks_temporal

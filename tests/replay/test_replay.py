@@ -17,6 +17,7 @@ from workflows.deployment.workflow import DeploymentWorkflow
 from workflows.environment.workflow import EnvironmentWorkflow
 from workflows.job.redrive import RedriveWorkflow
 from workflows.job.workflow import JobWorkflow
+from workflows.repair.live import LiveVersionsWorkflow
 from workflows.repair.reconcile import ReconcileWorkflow
 from workflows.repair.workflow import RepairWorkflow
 from workflows.retention.workflow import SweepWorkflow
@@ -27,7 +28,7 @@ WORKFLOWS = {
     each.__name__: each
     for each in (
         JobWorkflow, RedriveWorkflow, ReconcileWorkflow, DeploymentWorkflow, EnvironmentWorkflow, ServiceWorkflow,
-        PolicyDecisionWorkflow,
+        PolicyDecisionWorkflow, LiveVersionsWorkflow,
         RepairWorkflow,
         AgentTaskWorkflow,
         SweepWorkflow,

@@ -18,7 +18,7 @@ from workflows.contracts.deployments.environments import (
     SignalEnvironment,
 )
 from workflows.contracts.deployments.policy import DecidePolicyChange
-from workflows.contracts.deployments.reopening import Reopened, TellLive
+from workflows.contracts.deployments.reopening import LiveSwept, Reopened, TellLive
 from workflows.contracts.deployments.services import DefinitionRequest, Service, ServiceDefinition, ServiceWrite
 from workflows.contracts.records import AwaitJobs, JobWrite, RedriveJobs, RedriveJobsResult, SelectDeadLetters
 from workflows.contracts.repairs import End, RepairNote, RepairProgress, Reset, Standing, Subject
@@ -135,6 +135,12 @@ async def load_definition(request: DefinitionRequest) -> ServiceDefinition:
 @activity.defn(name="reconcile_deployments")
 async def reconcile_deployments() -> ReconcileResult:
     """Control: close the records of deployments whose workflow was closed behind our back."""
+    raise NotImplementedError
+
+
+@activity.defn(name="sweep_live")
+async def sweep_live() -> LiveSwept:
+    """Control: compare what is live in environments, records and workflows, and put it right."""
     raise NotImplementedError
 
 

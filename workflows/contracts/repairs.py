@@ -32,6 +32,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "EnvironmentWorkflow": Kind.ENVIRONMENT,
     "RedriveWorkflow": Kind.OTHER,
     "ReconcileWorkflow": Kind.OTHER,
+    "LiveVersionsWorkflow": Kind.OTHER,
     "ServiceWorkflow": Kind.OTHER,
     "PolicyDecisionWorkflow": Kind.OTHER,
     "RepairWorkflow": Kind.OTHER,

@@ -19,6 +19,7 @@ from workflows.contracts.deployments.environments import (
     Leave,
     ReleaseCommand,
     RestoreLive,
+    RollbackReadiness,
     UnfreezeCommand,
     Yielded,
 )
@@ -34,6 +35,7 @@ _SIGNALS: Final[dict[str, type[EnvironmentSignal]]] = {
     "became_live": BecameLive,
     "yielded": Yielded,
     "restore_live": RestoreLive,
+    "rollback_readiness": RollbackReadiness,
 }
 _COMMANDS: Final[dict[str, type[Command]]] = {
     "hold": HoldCommand,
@@ -84,7 +86,9 @@ class Restored:
     """The state was taken over from the record."""
 
 
-Message = Join | Leave | BecameLive | Yielded | RestoreLive | Asked | Malformed | Gone | Closed | Restored
+Message = (
+    Join | Leave | BecameLive | Yielded | RestoreLive | RollbackReadiness | Asked | Malformed | Gone | Closed | Restored
+)
 
 
 def received(name: str, given: Sequence[Any]) -> Message:
@@ -104,7 +108,7 @@ def _cut(message: EnvironmentSignal) -> Message:
         hold = message.hold
         texts = {"by": shortened(hold.by, _MAX_NAME_CHARACTERS), "reason": shortened(hold.reason)}
         return message.model_copy(update={"hold": hold.model_copy(update=texts)})
-    if isinstance(message, RestoreLive):
+    if isinstance(message, RestoreLive | RollbackReadiness):
         return message.model_copy(update={"why": shortened(message.why)})
     if isinstance(message, Join):
         version = shortened(message.ticket.version, _MAX_NAME_CHARACTERS)

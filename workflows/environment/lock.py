@@ -19,6 +19,7 @@ from workflows.contracts.deployments.environments import (
     LiveVersion,
     Reinstated,
     RestoreLive,
+    RollbackReadiness,
     Ticket,
     Yielded,
 )
@@ -187,6 +188,13 @@ def _deployed(state: EnvironmentState, holder: Holder, now: int) -> EnvironmentS
     return EnvironmentStep(after, _superseded_over(state, holder), (event,))
 
 
+def readiness(state: EnvironmentState, message: RollbackReadiness) -> EnvironmentStep:
+    """Whether one could go back from what is live; of what is live no more, it says nothing."""
+    if state.live is None or state.live.deployment_id != message.live:
+        return EnvironmentStep(state)
+    return EnvironmentStep(changed(state, rollback=message))
+
+
 def _rolled_back(state: EnvironmentState, holder: Holder, message: Leave, now: int, *, owns: bool) -> EnvironmentStep:
     after = changed(state, holder=None, hold=message.hold or state.hold)
     if message.live is None:
@@ -291,7 +299,7 @@ def _lived(state: EnvironmentState, live: LiveVersion) -> EnvironmentState:
     others = [
         each.model_copy(update={"again": None}) for each in state.history if each.deployment_id != live.deployment_id
     ]
-    return changed(state, live=live, history=[live, *others][:MAX_HISTORY])
+    return changed(state, live=live, history=[live, *others][:MAX_HISTORY], rollback=None)
 
 
 def _ticket(state: EnvironmentState, deployment_id: str) -> Ticket | None:

@@ -25,6 +25,7 @@ with workflow.unsafe.imports_passed_through():
         Leave,
         ReleaseCommand,
         RestoreLive,
+        RollbackReadiness,
         UnfreezeCommand,
         Yielded,
     )
@@ -152,6 +153,8 @@ class EnvironmentWorkflow(EnvironmentEffects):
                 step = lock.closed(state, message.deployment_id, message.how, now, owns=self._owns())
             case RestoreLive():
                 step = lock.restore_live(state, message, now)
+            case RollbackReadiness():
+                step = lock.readiness(state, message)
             case Restored():
                 step = lock.restored(state, now)
         self._apply(step)
@@ -228,6 +231,11 @@ class EnvironmentWorkflow(EnvironmentEffects):
     def restore_live(self, *given: Any) -> None:
         """The workflow of what is live is gone (``RestoreLive``)."""
         self._hear(received("restore_live", given))
+
+    @workflow.signal(name="rollback_readiness")
+    def rollback_readiness(self, *given: Any) -> None:
+        """Whether what is live could be rolled back (``RollbackReadiness``)."""
+        self._hear(received("rollback_readiness", given))
 
     @workflow.update(name="hold")
     async def hold_update(self, command: HoldCommand) -> EnvironmentState:

@@ -101,6 +101,26 @@ class Freeze(Tolerant):
     reason: str = ""
 
 
+class RollbackReadiness(Tolerant):
+    """Signal ``rollback_readiness``, kept in the record: whether what is live (``live``, a deployment) could be rolled
+    back now, to what, and why (not). ``ready`` None: that cannot be told.
+    """
+
+    live: str
+    target_version: str | None = None
+    ready: bool | None = None
+    why: str = ""
+    at: Millis = 0
+
+    def not_ready(self, why: str) -> "RollbackReadiness":
+        """It could not."""
+        return self.model_copy(update={"ready": False, "why": why})
+
+    def same(self, other: "RollbackReadiness") -> bool:
+        """Whether the other one says nothing new."""
+        return self.model_copy(update={"at": other.at}) == other
+
+
 class EnvironmentState(Tolerant):
     """All that ``EnvironmentWorkflow`` knows; also its record. ``fence``: the last number given out; it only grows."""
 
@@ -110,6 +130,7 @@ class EnvironmentState(Tolerant):
     queue: list[Ticket] = Field(default_factory=list[Ticket])
     live: LiveVersion | None = None
     history: list[LiveVersion] = Field(default_factory=list[LiveVersion], description="Newest first, live included.")
+    rollback: RollbackReadiness | None = Field(default=None, exclude_if=lambda rollback: rollback is None)
     hold: Hold | None = None
     freezes: list[Freeze] = Field(default_factory=list[Freeze])
     frozen_until: Millis | None = None
@@ -185,7 +206,7 @@ class RestoreLive(Tolerant):
     why: str = ""
 
 
-EnvironmentSignal = Join | Leave | BecameLive | Yielded | RestoreLive
+EnvironmentSignal = Join | Leave | BecameLive | Yielded | RestoreLive | RollbackReadiness
 
 
 class SignalEnvironment(Tolerant):
@@ -198,6 +219,7 @@ class SignalEnvironment(Tolerant):
     became_live: BecameLive | None = None
     yielded: Yielded | None = None
     restore_live: RestoreLive | None = None
+    rollback_readiness: RollbackReadiness | None = None
 
 
 # --- signals to DeploymentWorkflow ------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 Times are epoch milliseconds. Deliberately not here: why it is live once more (``deployment.LiveAgain``).
 """
 
+from pydantic import Field
+
 from workflows.contracts.base import Tolerant
 from workflows.contracts.deployments.deployment import Deployment
 from workflows.contracts.deployments.environments import Granted, Reinstated
@@ -25,3 +27,13 @@ class Reopened(Tolerant):
     deployment: Deployment
     granted: Granted
     yielded_to: str | None = None
+
+
+class LiveSwept(Tolerant):
+    """What a comparison of all that is live found: how many records say live, which deployments were started again or
+    told so, which had been replaced unheard.
+    """
+
+    checked: int = 0
+    restored: list[str] = Field(default_factory=list[str])
+    superseded: list[str] = Field(default_factory=list[str])
