@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 RECONCILE_SCHEDULE: Final = "reconcile-jobs"
 RECONCILE_EVERY: Final = timedelta(minutes=5)
-LIVE_SCHEDULE: Final = "hybridci-live-versions"
+LIVE_SCHEDULE: Final = "live-versions"
 LIVE_EVERY: Final = timedelta(minutes=1)
 SWEEP_SCHEDULE: Final = "sweep-storage"
 SWEEP_EVERY: Final = timedelta(hours=1)

@@ -8,6 +8,7 @@ from tests.api.cli_bench import Served, served
 from tests.api.cli_deploys import LIVE, WAITING, call, change, done, environment_is, is_live, record, started, told
 from workflows.contracts.deployments.commands import RollbackCommand
 from workflows.contracts.deployments.deployment import DeploymentStatus, LiveAgain, Rollback, RollbackStatus
+from workflows.contracts.deployments.environments import RollbackReadiness
 
 OTHER = "b" * 40
 
@@ -83,3 +84,15 @@ def test_what_is_shown_of_a_rollback(api: Served) -> None:
     live = started(api, "rb-shown", "1.2", **LIVE, live_again=again)
     environment_is(api, "rb-shown")
     assert "brought back from 1.1 by bob: it was not its fault" in done(api, "deploy", "show", live).stdout
+
+
+def test_whether_one_could_go_back_is_shown(api: Served) -> None:
+    live = started(api, "rb-ready", "1.1", **LIVE)
+    for ready, said in ((True, "Rollback: ready to 1.0: all is there"), (False, "Rollback: NOT READY to 1.0: all is")):
+        is_live(api, "rb-ready", live)
+        state = api.run(api.stores.environments.get("rb-ready", "production"))
+        assert state is not None
+        found = RollbackReadiness(live=live, target_version="1.0", ready=ready, why="all is there")
+        environment_is(api, "rb-ready", live=state.live, rollback=found, sequence=5 if ready else 6)
+        assert said in done(api, "deploy", "show", live).stdout
+        assert said in done(api, "service", "show", "rb-ready").stdout

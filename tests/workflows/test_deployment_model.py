@@ -1,7 +1,7 @@
 """Random sequences of what people, monitoring and crashes do to the deployments of one service, on the real server.
 
 Whatever happens: never two jobs at work in one environment, no acknowledged approval is lost, what is live is what the
-agent put there last, and everything comes to an end.
+agent put there last, environment, records and workflows agree in the end, and everything comes to one.
 """
 
 import asyncio
@@ -14,9 +14,13 @@ from hypothesis import strategies as st
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from activities.bootstrap import build_activities
+from activities.clock import epoch_millis
 from tests.workflows.deployment_harness import BOB, CAT, Deploys
 from tests.workflows.deployment_harness import deploys as started_deploys
 from tests.workflows.harness import Agent, fail, succeed
+from tests.workflows.standing import disagreement
+from workflows.contracts.accepted import Accepted
 from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.deployments.commands import CancelDeployment, Reject, ReportMetrics, RollbackCommand
 from workflows.contracts.deployments.deployment import Decision, Deployment
@@ -26,7 +30,7 @@ from workflows.contracts.errors import HybridCIError
 FAR = 4_000_000_000_000
 ACTIONS = (
     "start", "approve", "reject", "rollback", "freeze", "unfreeze", "hold", "release", "breach", "cancel", "crash",
-    "terminate", "rest",
+    "terminate", "rest", "back", "back_to", "terminate_live",
 )  # fmt: skip
 Action = tuple[str, int]
 actions = st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 5)), min_size=4, max_size=12)
@@ -70,6 +74,8 @@ class Model:
             await deploys.crash()
         elif action in {"freeze", "unfreeze", "hold", "release"}:
             await self._to_environment(action)
+        elif action in {"back", "back_to", "terminate_live"}:
+            await self._to_what_is_live(action, which)
         elif started:
             await self._to_deployment(action, started[which % len(started)])
 
@@ -82,6 +88,30 @@ class Model:
         }
         with suppress(HybridCIError):
             await self.deploys.releases.command_environment(self.deploys.name, "production", commands[action])
+
+    async def _to_what_is_live(self, action: str, which: int) -> None:
+        """As the API does it, whatever workflows there are; ``which`` of those that were live to go to."""
+        state = await self.deploys.stores.environments.get(self.deploys.name, "production")
+        if state is None or state.live is None:
+            return
+        live = await self.deploys.stores.deployments.get(state.live.deployment_id)
+        assert live is not None
+        if action == "terminate_live":
+            with suppress(RPCError):
+                await self.deploys.handle(live).terminate("somebody's hand")
+            return
+        to = state.history[which % len(state.history)].version if action == "back_to" else None
+        with suppress(HybridCIError, Accepted):
+            await self.deploys.releases.roll_back_live(live, RollbackCommand(by=BOB, reason="slow", to_version=to))
+
+    async def sweep(self) -> None:
+        """The minute's, as it finds what has been so for a while."""
+        deploys = self.deploys
+        bodies = build_activities(
+            deploys.stores, deploys.client, approvals=deploys.approving, clock=lambda: epoch_millis() + 60_000
+        )
+        await deploys.stores.services.put(self.service, expected_version=None, events=[])
+        await bodies.deployments.live.run(lambda checked: None)
 
     async def _to_deployment(self, action: str, deployment: Deployment) -> None:
         releases = self.deploys.releases
@@ -105,9 +135,6 @@ class Model:
             await self.deploys.handle(deployment).terminate("somebody's hand")
             self.terminated.add(deployment.deployment_id)
 
-    def live(self, found: list[Deployment]) -> list[Deployment]:
-        return [each for each in found if each.status == "live" and each.deployment_id not in self.terminated]
-
     async def settle(self) -> list[Deployment]:
         """Let everything go on, and wait until each deployment has ended, is live, or was terminated."""
         found: list[Deployment] = []
@@ -116,11 +143,14 @@ class Model:
                 while True:
                     found = await self._go_on()
                     moving = [each for each in found if self._moves(each)]
-                    if not moving and not self.at_work and len(self.live(found)) <= 1:
-                        return found
+                    if not moving and not self.at_work:
+                        await self.sweep()
+                        if await disagreement(self.deploys) is None:
+                            return [await self.deploys.get(each) for each in self.deploys.started]
                     await asyncio.sleep(0.1)
         environment = await self.deploys.stores.environments.get(self.deploys.name, "production")
-        raise AssertionError(f"never settled; at work {self.at_work}; {environment}; {found}")
+        why = await disagreement(self.deploys)
+        raise AssertionError(f"never settled: {why}; at work {self.at_work}; {environment}; {found}")
 
     async def _go_on(self) -> list[Deployment]:
         """Take away whatever people must take away. Returns the records."""
@@ -155,6 +185,13 @@ def server(temporal_client: Client) -> Client:
 @example(
     done=[("start", 0), ("approve", 0), ("rest", 0), ("start", 0), ("approve", 1), ("rollback", 0), ("rollback", 1)]
 )
+@example(
+    done=[
+        ("approve", 0), ("rest", 0), ("start", 0), ("approve", 1), ("rest", 0), ("start", 0), ("approve", 2),
+        ("rest", 0), ("back", 0), ("rest", 0), ("back", 0), ("rest", 0), ("back_to", 1), ("terminate_live", 0),
+        ("back", 0),
+    ]
+)  # fmt: skip
 @example(done=[("cancel", 0), ("start", 0), ("release", 0), ("cancel", 0), ("rollback", 1), ("breach", 0)])
 @example(done=[("start", 0), ("start", 0), ("approve", 0), ("terminate", 0), ("approve", 1), ("crash", 0), ("hold", 0)])
 @example(done=[("start", 0), ("freeze", 0), ("approve", 0), ("crash", 0), ("unfreeze", 0), ("start", 0), ("cancel", 1)])

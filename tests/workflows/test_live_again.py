@@ -1,5 +1,8 @@
 """What is live always has an open workflow, however it became live; records, environment and workflows agree."""
 
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -7,16 +10,28 @@ from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import WorkflowFailureError
 
+from activities.bootstrap import build_activities
+from activities.clock import epoch_millis
 from activities.environments.temporal import TemporalWorkflows
 from tests.workflows.deployment_harness import BOB, Deploys
-from tests.workflows.harness import fail, until_cancelled
+from tests.workflows.harness import Agent, fail, succeed, until_cancelled
 from tests.workflows.standing import until_all_agree
 from workflows.client.live import live_again
+from workflows.contracts.accepted import Accepted
+from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.deployments.commands import ReportMetrics, RollbackCommand
-from workflows.contracts.deployments.deployment import Deployment, LiveAgain, RollbackStatus
-from workflows.contracts.deployments.environments import ReleaseCommand, RestoreLive, SignalEnvironment
+from workflows.contracts.deployments.deployment import Deployment, DeploymentWrite, LiveAgain, Rollback, RollbackStatus
+from workflows.contracts.deployments.environments import (
+    EnvironmentState,
+    EnvironmentWrite,
+    ReleaseCommand,
+    RestoreLive,
+    SignalEnvironment,
+)
+from workflows.contracts.deployments.reopening import LiveSwept
 from workflows.contracts.errors import InvalidState
 from workflows.contracts.ids import new_job_id
+from workflows.deployment.record import rolled_back
 
 
 async def back(deploys: Deploys, deployment: Deployment, **fields: Any) -> Deployment:
@@ -212,3 +227,119 @@ async def test_terminated_in_the_middle_of_a_rollback(deploys: Deploys) -> None:
     now = await until_all_agree(deploys, "1.0")
     assert now is not None
     assert now.deployment_id == one.deployment_id
+
+
+async def sweep(deploys: Deploys, *, later: int = 3_600_000) -> LiveSwept:
+    """The minute's comparison, as it finds what has been so for long."""
+    bodies = build_activities(
+        deploys.stores, deploys.client, approvals=deploys.approving, clock=lambda: epoch_millis() + later
+    )
+    await deploys.stores.services.put(deploys.service(), expected_version=None, events=[])
+    return await bodies.deployments.live.run(lambda checked: None)
+
+
+async def test_terminated_by_hand_it_is_back_within_a_minute(deploys: Deploys) -> None:
+    await deploys.live("1.0")
+    two = await deploys.live("1.1")
+    await until_all_agree(deploys, "1.1")
+    await deploys.handle(two).terminate("somebody's hand")
+    swept = await until_swept(deploys, lambda found: bool(found.restored))
+    assert swept.restored == [two.deployment_id]
+    now = await until_all_agree(deploys, "1.1")
+    assert now is not None
+    assert now.live_again is not None
+    assert (now.live_again.from_deployment_id, now.live_again.reason) == (
+        None,
+        "Its workflow was terminated in Temporal",
+    )
+    actions = [event.action for event in await deploys.events(two)]
+    assert {"deployment.workflow_terminated", "deployment.reopened"} <= set(actions)
+    await back(deploys, two)
+    await until_all_agree(deploys, "1.0")
+
+
+async def test_terminated_and_then_replaced(deploys: Deploys) -> None:
+    """It is started again to hand over, and superseded like any other."""
+    one = await deploys.live("1.0")
+    await deploys.handle(one).terminate("somebody's hand")
+    await deploys.live("1.1")
+    await deploys.until_status(one, "superseded")
+    await until_all_agree(deploys, "1.1")
+
+
+async def test_what_the_version_before_left_behind_heals(deploys: Deploys) -> None:
+    """It rolled back and left what came back superseded, closed, and the environment without a holder."""
+    one, two = await deploys.live("1.0"), await deploys.live("1.1")
+    await deploys.until_status(one, "superseded")
+    await deploys.until_environment(lambda state: state.live is not None and state.live.version == "1.1")
+    await deploys.environment_handle().terminate("the old worker is gone")
+    await deploys.handle(two).terminate("as if it had been rolled back")
+    record = await deploys.get(two)
+    ended = rolled_back(record, epoch_millis()).model_copy(update={"sequence": record.sequence + 1})
+    back_then = Rollback(
+        environment="production", target_version="1.0", reason="slow", by=BOB, requested_at=1, completed_at=2,
+        status=RollbackStatus.SUCCEEDED,
+    )  # fmt: skip
+    ended = ended.model_copy(update={"rollback": back_then})
+    await deploys.stores.deployments.write(DeploymentWrite(deployment=ended, previous=record.status))
+    state = await deploys.stores.environments.get(deploys.name, "production")
+    assert state is not None
+    old = [{**each.model_dump(exclude={"before", "final", "again"})} for each in reversed(state.history)]
+    left = EnvironmentState.model_validate(
+        {**state.model_dump(), "live": old[0], "history": old, "holder": None, "sequence": state.sequence + 10**9}
+    )
+    await deploys.stores.environments.write(EnvironmentWrite(state=left))
+    assert (await sweep(deploys)).restored == [one.deployment_id]
+    now = await until_all_agree(deploys, "1.0")
+    assert now is not None
+    await deploys.releases.report_metrics(now, ReportMetrics(error_rate=0.1))
+    with pytest.raises(InvalidState, match=r"Nothing was live in production before 1\.0"):
+        await back(deploys, one)
+    await back(deploys, one, to_version="1.1")
+    await until_all_agree(deploys, "1.1")
+
+
+async def test_a_rollback_straight_after_the_version_before_left(deploys: Deploys) -> None:
+    """Without a sweep in between: the record of the environment is enough."""
+    one, two, last = await three(deploys)
+    await until_all_agree(deploys, "1.2")
+    await deploys.environment_handle().terminate("the old worker is gone")
+    await deploys.handle(last).terminate("somebody's hand")
+    state = await deploys.stores.environments.get(deploys.name, "production")
+    assert state is not None
+    left = state.model_copy(update={"holder": None, "sequence": state.sequence + 10**9})
+    await deploys.stores.environments.write(EnvironmentWrite(state=left))
+    await back(deploys, last)
+    await until_all_agree(deploys, "1.1")
+    assert {(await deploys.get(each)).status.value for each in (one, last)} == {"superseded", "rolled_back"}
+    assert (await deploys.get(two)).status == "live"
+
+
+async def test_killed_between_any_two_steps(deploys: Deploys) -> None:
+    """Another worker goes on, from what Temporal and the stores hold."""
+    one, two, last = await three(deploys)
+    for which, to in ((last, "1.1"), (two, "1.0")):
+        deploys.script("rollback", slowly)
+        asked = asyncio.create_task(back(deploys, which))
+        for _ in range(3):
+            await deploys.crash()
+        with suppress(Accepted):
+            await asked
+        await deploys.crash()
+        await until_all_agree(deploys, to)
+    assert (await deploys.get(one)).status == "live"
+
+
+async def slowly(attempt: AttemptInput, agent: Agent) -> AttemptResult:
+    await asyncio.sleep(0.5)
+    return await succeed(attempt, agent)
+
+
+async def until_swept(deploys: Deploys, condition: Callable[[LiveSwept], bool]) -> LiveSwept:
+    """What Temporal lists as running may lag behind."""
+    for _ in range(50):
+        swept = await sweep(deploys)
+        if condition(swept):
+            return swept
+        await asyncio.sleep(0.2)
+    raise AssertionError("nothing was found")

@@ -10,7 +10,15 @@ from typing import Any, Final
 from api.cli.client.http import SERVICES, ApiClient, ApiRefused
 from api.cli.commands.common import tell_more
 from api.cli.commands.deployments.advice import find_failure, next_steps, print_failure
-from api.cli.commands.deployments.view import in_git, live_again, rollback_words, shortened, state, way_rows
+from api.cli.commands.deployments.view import (
+    in_git,
+    live_again,
+    rollback_readiness,
+    rollback_words,
+    shortened,
+    state,
+    way_rows,
+)
 from api.cli.output import Column, age, clock, print_fields, print_json, print_table, say, span
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.deployments.deployment import Decision, Deployment, DeploymentSummary, MetricSample
@@ -96,6 +104,8 @@ def environment_lines(environment: EnvironmentState) -> list[str]:
     """What is live there, who works on it, what holds it, who waits."""
     live, holder, hold = environment.live, environment.holder, environment.hold
     lines = [f"Live: {live.version} since {moment(live.since)}" if live else "Live: nothing yet"]
+    if live is not None and environment.rollback is not None and environment.rollback.live == live.deployment_id:
+        lines.append(f"Rollback: {rollback_readiness(environment.rollback)}")
     if holder is not None and not holder.live:
         lines.append(f"Rolling out: {holder.version} (deployment {holder.deployment_id[:_SHORT_ID]})")
     if hold is not None:

@@ -19,6 +19,7 @@ from workflows.contracts.deployments.deployment import (
     Stage,
     StageStatus,
 )
+from workflows.contracts.deployments.environments import RollbackReadiness
 from workflows.contracts.deployments.services import Environment
 
 NOT_REACHED: Final = "not reached"
@@ -109,6 +110,13 @@ def rollback_words(rollback: Rollback) -> str:
     where = f"{rollback.target_version or 'nothing'} in {rollback.environment}"
     where = f"{where} (rolls forward)" if rollback.forward else where
     return f"to {where}: {rollback.status}, {by}: {shortened(rollback.reason)}"
+
+
+def rollback_readiness(found: RollbackReadiness) -> str:
+    """Whether one could go back now."""
+    to = f" to {found.target_version}" if found.target_version else ""
+    words = {True: f"ready{to}", False: f"NOT READY{to}", None: f"not known{to}" if to else "no target"}
+    return f"{words[found.ready]}: {shortened(found.why)}"
 
 
 def shortened(reason: str) -> str:
