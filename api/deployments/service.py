@@ -247,15 +247,15 @@ def _require_definition(service: Service) -> None:
 def _ended(deployment: Deployment, command: object) -> InvalidState:
     """Why a deployment without a workflow takes no command, and what to do instead."""
     name = f"Deployment {deployment.deployment_id} ({deployment.service_name} {deployment.version})"
+    if deployment.status is DeploymentStatus.LIVE:
+        return InvalidState(
+            f"{name} is live, but it lost its workflow to somebody's hand; within a minute it is started again. "
+            f"{_rollback_of(deployment)}"
+        )
     if not deployment.closed:
         return InvalidState(
             f"{name} is {deployment.status}, but lost its workflow to somebody's hand; its environments are freed"
             " within a minute. Start the version again: POST /api/dashboard/deployments."
-        )
-    if deployment.status is DeploymentStatus.LIVE:
-        return InvalidState(
-            f"{name} is live, but its workflow was closed by somebody's hand; within a minute it is started again. "
-            f"{_rollback_of(deployment)}"
         )
     said = [f"{name} has ended: it is {deployment.status}{_cause(deployment)} and takes no commands any more."]
     if type(command) in _POSSIBLE:

@@ -35,8 +35,8 @@ def reopened(deployment: Deployment, again: LiveAgain, *, fence: int, run_id: st
         fence=fence,
         waits_for=None,
         error_message=None,
-        started_at=now,
-        ended_at=now,
+        started_at=now,  # from then on metrics are judged
+        ended_at=None,
     )
     return changed.model_copy(
         update={

@@ -278,7 +278,7 @@ def _brought_back(holder: Holder, hold: Hold | None, now: int) -> LiveAgain:
         from_version=holder.version,
         by=hold.by if hold is not None else "",
         at=now,
-        reason=hold.reason if hold is not None else "",
+        reason=hold.reason.removeprefix(f"rolled back from {holder.version}: ") if hold is not None else "",
     )
 
 
