@@ -13,6 +13,7 @@ from temporalio.client import WorkflowFailureError
 from activities.bootstrap import build_activities
 from activities.clock import epoch_millis
 from activities.environments.temporal import TemporalWorkflows
+from tests.workflows.conftest import keep_history
 from tests.workflows.deployment_harness import BOB, Deploys
 from tests.workflows.harness import Agent, fail, succeed, until_cancelled
 from tests.workflows.standing import until_all_agree
@@ -44,7 +45,9 @@ async def three(deploys: Deploys) -> tuple[Deployment, Deployment, Deployment]:
     return await deploys.live("1.0"), await deploys.live("1.1"), await deploys.live("1.2")
 
 
-async def test_back_and_back_and_forward_and_terminated_and_back(deploys: Deploys) -> None:
+async def test_back_and_back_and_forward_and_terminated_and_back(
+    deploys: Deploys, request: pytest.FixtureRequest
+) -> None:
     verification = {"max_error_rate": 0.5, "consecutive_breaches": 3}
     service = deploys.service(deploys.environment(verification=verification))
     one, two, last = [await deploys.live(version, service) for version in ("1.0", "1.1", "1.2")]
@@ -83,6 +86,8 @@ async def test_back_and_back_and_forward_and_terminated_and_back(deploys: Deploy
     assert actions.count("deployment.reopened") == 2
     fences = [ran.fence.number for ran in deploys.ran if ran.kind == "rollback" and ran.fence is not None]
     assert fences == sorted(set(fences))
+    environment = deploys.environment_handle().id
+    await keep_history(request, deploys.client, environment, "env-what_is_live_holds_it_after_each_rollback")
 
 
 async def test_metrics_roll_a_version_back_that_is_live_again(deploys: Deploys) -> None:

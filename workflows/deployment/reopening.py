@@ -48,7 +48,7 @@ def reopened(deployment: Deployment, again: LiveAgain, *, fence: int, run_id: st
             "metric_samples": [],
             "superseded_by": None,
             "live_again": again,
-            "live_at": now,
+            "live_at": deployment.live_at if deployment.status is DeploymentStatus.LIVE else now,
             "completed_at": None,
             "closed": False,
             "closed_in": None,
