@@ -20,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.job_specs import RollbackPlan, signatures
     from workflows.deployment.journal import Journal
     from workflows.deployment.progress import Phase
-    from workflows.deployment.targets import Choice
+    from workflows.deployment.targets import WayBack
     from workflows.job.recorded import now_ms
     from workflows.words import titled
 
@@ -28,7 +28,7 @@ _PATIENCE: Final = timedelta(minutes=1)
 
 
 def begin(
-    journal: Journal, choice: Choice | None, *, by: str, reason: str, automatic: bool, job_id: str | None = None
+    journal: Journal, choice: WayBack | None, *, by: str, reason: str, automatic: bool, job_id: str | None = None
 ) -> None:
     """Go to the phase that brings the target back. ``job_id``: another CI has done it already."""
     target = None if choice is None else choice.target

@@ -17,7 +17,7 @@ from workflows.contracts.jobs import Fence
 from workflows.deployment import record
 from workflows.deployment.job_specs import Turn
 from workflows.deployment.progress import Advance, Interrupt, Phase, Progress
-from workflows.deployment.targets import Choice, choose
+from workflows.deployment.targets import WayBack, choose
 
 P = ParamSpec("P")
 
@@ -87,7 +87,7 @@ class State:
         stage = self.deployment.stage(self.environment.name)
         return self.environment.approval is None or (stage is not None and stage.approved_at is not None)
 
-    def choice(self, to_version: str | None = None, to_commit: str | None = None) -> Choice | None:
+    def choice(self, to_version: str | None = None, to_commit: str | None = None) -> WayBack | None:
         """What to go back to: what was live before, or a named one that was live."""
         grant = self.progress.granted
         if grant is None:

@@ -10,7 +10,7 @@ from workflows.contracts.deployments.environments import LiveVersion
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class WayBack:
     """``forward``: it is not what was live before, nor before that: going there is a roll forward."""
 
     target: LiveVersion
@@ -25,7 +25,7 @@ def choose(
     to_version: str | None = None,
     to_commit: str | None = None,
     banned: Set[str] = frozenset(),
-) -> Choice | None:
+) -> WayBack | None:
     """The target, None when there is none.
 
     ``history``: newest first. ``present``: the deployment that is gone back from; ``previous``: what was live before
@@ -38,12 +38,12 @@ def choose(
     way = list(_before(others, previous))
     if to_version is None and to_commit is None:
         allowed = (live for live in way if live.deployment_id not in banned)
-        return next((Choice(live) for live in allowed), None)
+        return next((WayBack(live) for live in allowed), None)
     named = (live for live in others if to_version in {None, live.version} and to_commit in {None, live.git_commit_sha})
     target = next(named, None)
     if target is None:
         return None
-    return Choice(target, forward=all(live.deployment_id != target.deployment_id for live in way))
+    return WayBack(target, forward=all(live.deployment_id != target.deployment_id for live in way))
 
 
 def previous_of(history: Sequence[LiveVersion], present: str, version_before: str | None) -> LiveVersion | None:
