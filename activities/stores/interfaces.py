@@ -24,6 +24,7 @@ from workflows.contracts.deployments.deployment import (
 )
 from workflows.contracts.deployments.environments import EnvironmentState, EnvironmentWrite
 from workflows.contracts.deployments.services import Service, ServicePage
+from workflows.contracts.deployments.versions import VersionClaim
 from workflows.contracts.jobs import ArtifactRef, Job, JobSummary
 from workflows.contracts.records import DayStats, JobPage, JobQuery, JobWrite, QueueStats
 from workflows.contracts.storage.retention import SweepState
@@ -124,6 +125,14 @@ class DeploymentStore(Protocol):
 
     async def get(self, deployment_id: str) -> Deployment | None:
         """The record as last written (a consistent read), or None."""
+        ...
+
+    async def version_claim(self, service_name: str, version: str) -> VersionClaim | None:
+        """Which commit this version is; a consistent read. None: none was created since there are claims.
+
+        A record's first write makes the claim with it. Unless its definition allows a version to be used again, that
+        raises InvalidState, and nothing is kept, when the version is another commit already.
+        """
         ...
 
     async def list(self, query: DeploymentQuery) -> DeploymentPage:

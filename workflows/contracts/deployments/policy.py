@@ -24,7 +24,15 @@ ENVIRONMENT_WORK: Final = frozenset(
 )
 """The others, which a commit may say as it likes."""
 SPEC_POLICY: Final = frozenset(
-    {"git_repo", "git_ref", "commit_on_ref", "definition", "policy", "policy_change_needs_second_person"}
+    {
+        "git_repo",
+        "git_ref",
+        "commit_on_ref",
+        "allow_version_reuse",
+        "definition",
+        "policy",
+        "policy_change_needs_second_person",
+    }
 )
 SPEC_OTHER: Final = frozenset({"description", "labels", "build", "test", "environments"})
 """Of ``build`` and ``test`` the pool is policy, of ``environments`` ``ENVIRONMENT_POLICY`` and the order."""

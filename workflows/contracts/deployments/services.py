@@ -165,6 +165,9 @@ class ServiceSpec(ServiceDefinition):
     )
     description: Annotated[Prose, StringConstraints(max_length=4096)] = ""
     labels: dict[ShortLine, ShortLine] = Field(default_factory=dict[str, str], max_length=64)
+    allow_version_reuse: StrictBool = Field(
+        default=False, exclude_if=lambda on: not on, description="One version may be deployed from another commit."
+    )
     definition: DefinitionSource | None = None
     policy: ServicePolicy | None = Field(default=None, exclude_if=lambda policy: policy is None)
     policy_change_needs_second_person: StrictBool = Field(default=False, exclude_if=lambda on: not on)
