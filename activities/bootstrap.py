@@ -30,6 +30,9 @@ from activities.jobs.readers import JobReader
 from activities.jobs.reconcile import Reconciler
 from activities.jobs.temporal import TemporalJobWorkflows
 from activities.jobs.writers import JobCreator, JobWriter
+from activities.line.activities import LineActivities
+from activities.line.chains import build_change_line_chain, build_retrieve_line_chain
+from activities.line.temporal import TemporalLine
 from activities.repairs.activities import RepairActivities, TemporalRepairs
 from activities.retention.activities import RetentionActivities
 from activities.retention.events import RemoveSegments, SealedEvents
@@ -67,6 +70,7 @@ class ControlActivities:
     services: ServiceActivities
     deployments: DeploymentActivities
     environments: EnvironmentActivities
+    line: LineActivities
     repairs: RepairActivities
     tasks: TaskActivities
     retention: RetentionActivities
@@ -78,6 +82,7 @@ class ControlActivities:
             *self.services.all(),
             *self.deployments.all(),
             *self.environments.all(),
+            *self.line.all(),
             *self.repairs.all(),
             *self.tasks.all(),
             *self.retention.all(),
@@ -123,6 +128,14 @@ def build_activities(
             witness=witness,
         ),
         environments=_environment_activities(stores, client, witness, middleware, reader),
+        line=LineActivities(
+            changing=build_change_line_chain(stores.line, middleware, clock=clock),
+            reading=build_retrieve_line_chain(stores.line, middleware),
+            environment=reader.environment,
+            service=reader.service,
+            tell=TemporalLine(client).tell,
+            witness=witness,
+        ),
         repairs=RepairActivities(
             TemporalRepairs(client, prover),
             stores.events,

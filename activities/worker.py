@@ -39,6 +39,7 @@ from workflows.deployment.workflow import DeploymentWorkflow
 from workflows.environment.workflow import EnvironmentWorkflow
 from workflows.job.redrive import RedriveWorkflow
 from workflows.job.workflow import JobWorkflow
+from workflows.line.workflow import LineWorkflow
 from workflows.log_setup import setup_logging
 from workflows.repair.reconcile import ReconcileWorkflow
 from workflows.repair.stuck import StuckWorkflows
@@ -95,6 +96,7 @@ def build_worker(client: Client, activities: ControlActivities, settings: Worker
             EnvironmentWorkflow,
             ServiceWorkflow,
             PolicyDecisionWorkflow,
+            LineWorkflow,
             RepairWorkflow,
             AgentTaskWorkflow,
             SweepWorkflow,

@@ -31,12 +31,14 @@ from workflows.contracts.deployments.environments import (
     Leave,
     Leaving,
     Reinstated,
+    StopsChanged,
     Superseded,
     Ticket,
     Waiting,
     Yielded,
     YieldRequested,
 )
+from workflows.contracts.deployments.line import StopAnswer, StopQuestion
 from workflows.contracts.ids import CONTROL_QUEUE, environment_workflow_id
 from workflows.environment.workflow import EnvironmentWorkflow
 
@@ -103,6 +105,10 @@ class DeploymentStandIn:
         self._heard.append(("reinstated", message))
 
     @workflow.signal
+    def stops_changed(self, message: StopsChanged) -> None:
+        self._heard.append(("stops_changed", message))
+
+    @workflow.signal
     def end(self) -> None:
         self._ended = True
 
@@ -116,6 +122,7 @@ class Recorder:
         self.fail: BaseException | None = None
         self.failed = asyncio.Event()
         self.windows: Callable[[FreezeQuestion], FreezeAnswer] = lambda _: FreezeAnswer()
+        self.line: Callable[[StopQuestion], StopAnswer] = lambda _: StopAnswer()
         self.heard: list[Heard] = []
 
     @activity.defn(name="load_environment")
@@ -135,6 +142,10 @@ class Recorder:
     @activity.defn(name="check_freeze")
     async def check_freeze(self, question: FreezeQuestion) -> FreezeAnswer:
         return self.windows(question)
+
+    @activity.defn(name="check_stops")
+    async def check_stops(self, question: StopQuestion) -> StopAnswer:
+        return self.line(question)
 
     @activity.defn(name="hear")
     async def hear(self, heard: Heard) -> None:
@@ -285,6 +296,7 @@ async def lab(client: Client) -> AsyncGenerator[Lab]:
         recorder.load_environment,
         recorder.record_environment,
         recorder.check_freeze,
+        recorder.check_stops,
         recorder.await_closed,
     ]
     async with (

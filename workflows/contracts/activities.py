@@ -17,6 +17,7 @@ from workflows.contracts.deployments.environments import (
     FreezeQuestion,
     SignalEnvironment,
 )
+from workflows.contracts.deployments.line import LineChange, LineChanged, Scope, StopAnswer, StopQuestion
 from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import DefinitionRequest, Service, ServiceDefinition, ServiceWrite
 from workflows.contracts.records import AwaitJobs, JobWrite, RedriveJobs, RedriveJobsResult, SelectDeadLetters
@@ -158,6 +159,24 @@ async def record_environment(write: EnvironmentWrite) -> None:
 @activity.defn(name="check_freeze")
 async def check_freeze(question: FreezeQuestion) -> FreezeAnswer:
     """Control: is one of these recurring freezes on? Not in workflow code: time zones are data that change."""
+    raise NotImplementedError
+
+
+@activity.defn(name="check_stops")
+async def check_stops(question: StopQuestion) -> StopAnswer:
+    """Control: which freezes and holds of the line, and if asked of the environment, stop a rollout now?"""
+    raise NotImplementedError
+
+
+@activity.defn(name="change_line")
+async def change_line(change: LineChange) -> LineChanged:
+    """Control: add or end a freeze or hold of many, with its audit event. Raises validation_failed, invalid_state."""
+    raise NotImplementedError
+
+
+@activity.defn(name="tell_environments")
+async def tell_environments(scopes: list[Scope]) -> int:
+    """Control: tell the open environments that these scopes may concern to look again; heartbeats. Returns how many."""
     raise NotImplementedError
 
 

@@ -9,7 +9,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.types import EventType
-    from workflows.contracts.deployments.commands import CancelDeployment, RollbackCommand
+    from workflows.contracts.deployments.commands import Abort, CancelDeployment, RollbackCommand
     from workflows.contracts.deployments.deployment import Deployment
     from workflows.contracts.deployments.environments import Hold, Leave, Leaving, Superseded
     from workflows.deployment import record
@@ -33,6 +33,8 @@ async def act_on_interrupt(context: Context) -> None:
         journal.note(EventType.DEPLOYMENT_SUPERSEDED, ENVIRONMENT, message=f"by {interrupt.by_version}")
         journal.change(record.superseded, interrupt.by_deployment_id, interrupt.by_version, now_ms())
         await end(context)
+    elif isinstance(interrupt, Abort):
+        await _abort(context, interrupt)
     elif isinstance(interrupt, CancelDeployment):
         why = f"{interrupt.by} cancelled it{': ' + interrupt.reason if interrupt.reason else '.'}"
         await (
@@ -74,6 +76,18 @@ async def end(context: Context, leave: Leave | None = None) -> None:
         await context.lock.leave(leave, committed=committed)
     context.journal.move(Phase.END)
     await context.journal.record()
+
+
+async def _abort(context: Context, asked: Abort) -> None:
+    """As ``fail``, but that a person asked for the rollback; the trail has it already."""
+    state, target = context.state, context.state.target()
+    if state.progress.touched and target is not None:
+        begin(context.journal, target, by=asked.by, reason=asked.reason, automatic=False)
+        return
+    more = " Nothing was live before it, so there is nothing to roll back to." if state.progress.touched else ""
+    why = f"{asked.by} aborted it: {asked.reason}{more}"
+    context.journal.change(record.failed, EventType.DEPLOYMENT_ABORTED.word, why, now_ms())
+    await end(context, Leave(deployment_id=state.identity, how=Leaving.ENDED))
 
 
 async def _act_on_breach(context: Context, breach: Breach) -> None:

@@ -81,7 +81,12 @@ class Restored:
     """The state was taken over from the record."""
 
 
-Message = Join | Leave | BecameLive | Yielded | Asked | Malformed | Gone | Closed | Restored
+@dataclass(frozen=True, slots=True)
+class LineMoved:
+    """A freeze or hold of the line began or ended."""
+
+
+Message = Join | Leave | BecameLive | Yielded | Asked | Malformed | Gone | Closed | Restored | LineMoved
 
 
 def received(name: str, given: Sequence[Any]) -> Message:

@@ -30,6 +30,7 @@ item is no counter: ``sweeps`` holds how far the sweeps are, in ``document``.
 whom in ``document``): it stays when the deployment's record goes.
 
 ``environments`` (keys ``service_name``, ``environment``): one item per environment, with ``document`` and ``sequence``.
+One item more, ``*line*`` (``*line*``), is the line's: what stops many services at once.
 
 ``services`` (keys ``group_name``, ``place``): in the group ``service#<name>`` an item for each version
 (``v0000000012``) and one, ``present``, for the present one; in the group ``all`` the present ones again, by name.
@@ -76,6 +77,7 @@ MARKS_LIST: Final = "marks"
 TYPE: Final = "job_type"
 QUEUE_COUNTER: Final = "queue"
 DEPLOYMENTS_COUNTER: Final = "deployments"
+LINE_PLACE: Final = "*line*"
 PRESENT: Final = "present"
 RECORD_PLACE: Final = "record"
 SWEEP_COUNTER: Final = "sweeps"
@@ -109,6 +111,10 @@ VERSION_IS_THIS_COMMIT: Final = "attribute_not_exists(list_shard) OR #commit = :
 """No deployment has said yet which commit this version is, or one has said that it is this one."""
 ENVIRONMENT_IS_NEWER: Final = "attribute_not_exists(service_name) OR #sequence < :sequence"
 """The environment has no record yet, or an older one."""
+LINE_IS_NEW: Final = "attribute_not_exists(service_name)"
+"""There is no line yet."""
+LINE_FOLLOWS: Final = "#sequence = :before"
+"""The stored line is the one before this."""
 VERSION_FOLLOWS: Final = "#version = :before"
 """The service's present version is the one before this."""
 SERVICE_IS_NEW: Final = "attribute_not_exists(group_name)"

@@ -33,6 +33,7 @@ CHAINS = {
     ],
     "services": ["apply_service", "retrieve_service", "list_services"],
     "environments": ["record_environment", "retrieve_environment", "list_environments"],
+    "line": ["change_line", "retrieve_line"],
     "events": ["list_events"],
     "agents": [
         "admit_agent", "register_agent", "record_heartbeats", "update_agent_status", "drain_agent", "pause_agent",

@@ -161,6 +161,14 @@ class RollbackRequested(Details):
     to_version: str | None = None
 
 
+class RolloutPromoted(Details):
+    """Whether to its end; whether past a freeze."""
+
+    TYPES = (EventType.DEPLOYMENT_PROMOTED,)
+    full: bool
+    past_a_stop: bool
+
+
 class RollbackFailed(Details):
     """How bad it is."""
 
@@ -209,6 +217,35 @@ class FreezeEnded(Details):
 
     TYPES = (EventType.ENVIRONMENT_FREEZE_ENDED,)
     freeze_id: str
+
+
+class LineStopped(Details):
+    """Which one, what it concerns, and until when. ``kind`` says which event it is."""
+
+    TYPES = (EventType.LINE_FROZEN, EventType.LINE_HELD)
+    kind: str
+    stop_id: str
+    scope: dict[str, Any]
+    ends_at: Millis | None = None
+
+    @property
+    def event(self) -> EventType:
+        """A freeze and a hold are two words."""
+        return EventType.LINE_HELD if self.kind == "hold" else EventType.LINE_FROZEN
+
+
+class LineLetGo(Details):
+    """Which one, and what it concerned."""
+
+    TYPES = (EventType.LINE_UNFROZEN, EventType.LINE_RELEASED)
+    kind: str
+    stop_id: str
+    scope: dict[str, Any]
+
+    @property
+    def event(self) -> EventType:
+        """A freeze and a hold are two words."""
+        return EventType.LINE_RELEASED if self.kind == "hold" else EventType.LINE_UNFROZEN
 
 
 class ServiceApplied(Details):

@@ -37,6 +37,9 @@ class Ticket(Tolerant):
     final: bool = Field(default=False, description="In this environment the version becomes live.")
     supersede: SupersedePolicy = SupersedePolicy.NONE
     freeze_windows: list[FreezeWindow] = Field(default_factory=list[FreezeWindow])
+    allow_windows: list[FreezeWindow] = Field(
+        default_factory=list[FreezeWindow], exclude_if=lambda windows: not windows
+    )
     override_freeze: bool = False
     waits_for: str | None = None
     frozen: bool = False
@@ -224,6 +227,12 @@ class Reinstated(Tolerant):
     fence: int
 
 
+class StopsChanged(Tolerant):
+    """Signal ``stops_changed``: a freeze or a hold began or ended; who waits for one looks again."""
+
+    environment: str
+
+
 # --- what people may ask of an environment: updates and signals of the same name --------------------------------------
 
 
@@ -261,14 +270,19 @@ class FreezeQuestion(Tolerant):
 
     at: Millis
     windows: list[FreezeWindow]
+    allow_windows: list[FreezeWindow] = Field(
+        default_factory=list[FreezeWindow], exclude_if=lambda windows: not windows
+    )
 
 
 class FreezeAnswer(Tolerant):
     """``until`` (ms) and ``name`` of the recurring freeze that is on; None when there is none.
 
-    ``next_at`` is when the next one begins, None within the coming year.
+    ``next_at`` is when the next one begins, None within the coming year. ``closed``: it is no freeze, but outside of
+    the windows in which alone something may begin.
     """
 
     until: Millis | None = None
     name: str | None = None
     next_at: Millis | None = None
+    closed: bool = Field(default=False, exclude_if=lambda closed: not closed)

@@ -16,7 +16,19 @@ from workflows.contracts.identity.people import Somebody, identity_of, same_pers
 from workflows.contracts.who import Named
 
 ENVIRONMENT_POLICY: Final = frozenset(
-    {"name", "pool", "external", "approval", "rollout", "verification", "rollback", "supersede", "freeze_windows"}
+    {
+        "name",
+        "pool",
+        "external",
+        "approval",
+        "rollout",
+        "verification",
+        "rollback",
+        "supersede",
+        "freeze_windows",
+        "allow_windows",
+        "freeze_during_rollout",
+    }
 )
 """The fields of an environment that are policy."""
 ENVIRONMENT_WORK: Final = frozenset(

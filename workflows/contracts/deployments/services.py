@@ -13,6 +13,7 @@ from pydantic import Field, StrictBool, StringConstraints, model_validator
 from workflows.contracts.base import Frozen, Tolerant
 from workflows.contracts.deployments.rules import (
     ApprovalPolicy,
+    DuringFreeze,
     FreezeWindow,
     HealthCheck,
     RollbackSteps,
@@ -79,6 +80,15 @@ class Environment(JobDefinition):
     rollback: RollbackSteps | None = None
     supersede: SupersedePolicy = SupersedePolicy.NONE
     freeze_windows: list[FreezeWindow] = Field(default_factory=list[FreezeWindow], max_length=50)
+    allow_windows: list[FreezeWindow] = Field(
+        default_factory=list[FreezeWindow],
+        max_length=50,
+        exclude_if=lambda windows: not windows,
+        description="Where there are some, a rollout begins within one of them only.",
+    )
+    freeze_during_rollout: DuringFreeze = Field(
+        default=DuringFreeze.PAUSE, exclude_if=lambda rule: rule is DuringFreeze.PAUSE
+    )
 
     @model_validator(mode="after")
     def _has_something_to_do(self) -> Self:
@@ -121,6 +131,15 @@ class EnvironmentPolicy(Frozen):
     rollback: RollbackSteps | None = None
     supersede: SupersedePolicy = SupersedePolicy.NONE
     freeze_windows: list[FreezeWindow] = Field(default_factory=list[FreezeWindow], max_length=50)
+    allow_windows: list[FreezeWindow] = Field(
+        default_factory=list[FreezeWindow],
+        max_length=50,
+        exclude_if=lambda windows: not windows,
+        description="Where there are some, a rollout begins within one of them only.",
+    )
+    freeze_during_rollout: DuringFreeze = Field(
+        default=DuringFreeze.PAUSE, exclude_if=lambda rule: rule is DuringFreeze.PAUSE
+    )
 
 
 class ServicePolicy(Frozen):
