@@ -54,6 +54,7 @@ from api.http.pace import BodyLimits, BodyPace
 from api.http.pages import PageHeaders
 from api.identity.policy_trail import tell_policy
 from api.jobs.routes import dead_letters, jobs, queue
+from api.line import routes as line
 from api.logs import routes as logs
 from api.logs import search_routes as log_search
 from api.openapi import install_openapi
@@ -86,6 +87,7 @@ _ROUTES: Final = (
     services,
     service_policy,
     environments,
+    line,
     deployments,
     deployment_commands,
     repairs,
@@ -185,7 +187,9 @@ def production_app(
 
 def deployment_reader(stores: Stores) -> DeploymentReader:
     """The read side of deployments on these stores."""
-    return DeploymentReader(stores.deployments, stores.services, stores.environments, stores.events, [ObserveChain()])
+    return DeploymentReader(
+        stores.deployments, stores.services, stores.environments, stores.events, [ObserveChain()], stores.line
+    )
 
 
 def build_app(

@@ -19,12 +19,15 @@ from workflows.client.deployments import DeploymentCommand, EnvironmentCommand
 from workflows.contracts.accepted import Accepted, Taken
 from workflows.contracts.access import Operation
 from workflows.contracts.deployments.commands import (
+    Abort,
     Approve,
     DeploymentInput,
+    Promote,
     Reject,
     ReportMetrics,
     Resume,
     RollbackCommand,
+    SkipStep,
 )
 from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest, DeploymentStatus
 from workflows.contracts.deployments.environments import EnvironmentState
@@ -40,6 +43,9 @@ _POSSIBLE: Final[dict[type[object], str]] = {
     Reject: "A rejection is possible until a version is live.",
     RollbackCommand: "A rollback is possible from the last environment on, as long as the version is live.",
     Resume: "Resuming is possible while a deployment is paused.",
+    Promote: "A promotion is possible while a version is being rolled out.",
+    SkipStep: "A step can be left out while a version is being rolled out.",
+    Abort: "A rollout can be aborted until its version is live.",
 }
 
 

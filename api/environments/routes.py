@@ -1,5 +1,6 @@
 """Environments of a service: what is live, who waits; hold, release, freeze. Changes go to their workflow."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -30,6 +31,7 @@ from workflows.contracts.deployments.environments import (
     ReleaseCommand,
     UnfreezeCommand,
 )
+from workflows.contracts.deployments.line import shown
 from workflows.contracts.errors import NotFound
 
 router = APIRouter(prefix="/api/dashboard/services/{name}/environments", tags=["environments"])
@@ -42,14 +44,16 @@ async def list_environments(name: KnownService, ports: EnvironmentPortsDep) -> R
     used = {state.environment: state for state in await ports.deployments.environments(name)}
     ordered = dict.fromkeys([*service.spec.environment_names, *used])
     states = [used.get(each) or EnvironmentState(service_name=name, environment=each) for each in ordered]
-    return json_answer(EnvironmentStates(items=states).to_json())
+    line, now = await ports.deployments.line(), ports.clock()
+    items = [shown(state, line, service.spec.labels, now) for state in states]
+    return json_answer(EnvironmentStates(items=items).to_json())
 
 
 @router.get("/{environment}", response_model=EnvironmentOut, summary="Show an environment")
 async def get_environment(name: KnownService, environment: KnownEnvironment, ports: EnvironmentPortsDep) -> Response:
     """What is live there, who holds it, who waits, and what stops them."""
     await require_environment(ports, name, environment)
-    return _answer(await _state(ports, name, environment))
+    return await _answer(ports, await _state(ports, name, environment))
 
 
 @router.post(
@@ -62,9 +66,9 @@ async def hold_environment(
     ports: EnvironmentPortsDep,
     origin: CommandOriginDep,
 ) -> Response:
-    """Until somebody releases it. A rollback still goes through; what is being rolled out is not stopped."""
+    """Until somebody releases it. A rollback still goes through; what is being rolled out stops at its next step."""
     command = signed(HoldCommand, request, origin)
-    return _answer(await command_environment(ports, name, environment, command, origin.update_id(command)))
+    return await _answer(ports, await command_environment(ports, name, environment, command, origin.update_id(command)))
 
 
 @router.post("/{environment}/release", response_model=EnvironmentOut, responses=ACCEPTED, summary="Lift the hold")
@@ -77,7 +81,7 @@ async def release_environment(
 ) -> Response:
     """Who waits first goes on at once."""
     command = signed(ReleaseCommand, request, origin)
-    return _answer(await command_environment(ports, name, environment, command, origin.update_id(command)))
+    return await _answer(ports, await command_environment(ports, name, environment, command, origin.update_id(command)))
 
 
 @router.post(
@@ -101,7 +105,7 @@ async def add_freeze(
     )
     state = await command_environment(ports, name, environment, command, origin.update_id(command))
     url = f"/api/dashboard/services/{name}/environments/{environment}/freezes/{freeze_id}"
-    return json_answer(environment_json(state), 201, {"Location": url})
+    return await _answer(ports, state, 201, {"Location": url})
 
 
 @router.delete(
@@ -122,8 +126,8 @@ async def remove_freeze(
         present = ", ".join(freeze.freeze_id for freeze in state.freezes) or "none"
         raise NotFound(f"{environment} of {name} has no freeze {freeze_id[:64]!r}; it has: {present}.")
     command = signed(UnfreezeCommand, request, origin, freeze_id=freeze_id)
-    return _answer(
-        await ports.deployment_client.command_environment(name, environment, command, origin.update_id(command))
+    return await _answer(
+        ports, await ports.deployment_client.command_environment(name, environment, command, origin.update_id(command))
     )
 
 
@@ -135,5 +139,12 @@ async def _state(ports: EnvironmentPorts, name: str, environment: str) -> Enviro
         return EnvironmentState(service_name=name, environment=environment)
 
 
-def _answer(state: EnvironmentState) -> Response:
-    return json_answer(environment_json(state))
+async def _answer(
+    ports: EnvironmentPorts, state: EnvironmentState, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """With what of the line concerns it."""
+    line = await ports.deployments.line()
+    by_label = any(stop.scope.labels for stop in line.stops)
+    labels = (await ports.deployments.service(state.service_name)).spec.labels if by_label else {}
+    document = environment_json(shown(state, line, labels, ports.clock()))
+    return json_answer(document, status, dict(headers or {}))

@@ -6,6 +6,7 @@ It keeps just enough rules for the API's tests; the real ones are tested with th
 from typing import Any
 
 from activities.chaining.chains import run_chain
+from activities.line.chains import build_change_line_chain
 from activities.services.chains import build_apply_service_chain, build_decide_policy_chain
 from activities.stores.open import Stores
 from tests.clock import own_millis
@@ -43,6 +44,7 @@ from workflows.contracts.deployments.environments import (
     ReleaseCommand,
     UnfreezeCommand,
 )
+from workflows.contracts.deployments.line import LetTheLineGo, Line, LineChange, LineChanged, StopTheLine
 from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import Service, ServiceWrite
 from workflows.contracts.errors import HybridCIError, InvalidState, NotFound
@@ -78,6 +80,13 @@ class FakeDeployments(DeploymentClient):
         self._answer()
         chain = build_decide_policy_chain(self._stores.services, self._stores.events)
         return await run_chain(chain, {"decision": decision, "change_id": new_job_id()}, result="service", kind=Service)
+
+    async def change_line(self, asked: StopTheLine | LetTheLineGo) -> Line:
+        self._answer()
+        change = LineChange(stop=asked) if isinstance(asked, StopTheLine) else LineChange(go=asked)
+        made = {"change": change, "change_id": new_job_id()}
+        chain = build_change_line_chain(self._stores.line, clock=own_millis)
+        return (await run_chain(chain, made, result="changed", kind=LineChanged)).line
 
     async def begin(self, deployment: DeploymentInput) -> bool:
         self._answer()

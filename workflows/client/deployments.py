@@ -20,19 +20,23 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from workflows.client.answers import ANSWERED_WITHIN_SECONDS, RPC_TIMEOUT, answer, carried_out, changed, outcome_of
 from workflows.client.known import state_of
+from workflows.client.line import change_line
 from workflows.client.proving import Prover
 from workflows.contracts.accepted import Accepted, Taken
 from workflows.contracts.base import Tolerant
 from workflows.contracts.deployments.commands import (
+    Abort,
     Approve,
     CancelDeployment,
     DeploymentInput,
     OverrideFreeze,
+    Promote,
     RecordStage,
     Reject,
     ReportMetrics,
     Resume,
     RollbackCommand,
+    SkipStep,
 )
 from workflows.contracts.deployments.deployment import Deployment
 from workflows.contracts.deployments.environments import (
@@ -43,6 +47,7 @@ from workflows.contracts.deployments.environments import (
     ReleaseCommand,
     UnfreezeCommand,
 )
+from workflows.contracts.deployments.line import LetTheLineGo, Line, StopTheLine
 from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import Service, ServiceWrite
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable
@@ -63,7 +68,18 @@ from workflows.deployment.record import as_accepted
 from workflows.environment.presentation import environment_search_attributes, environment_static_summary
 
 T = TypeVar("T")
-DeploymentCommand = Approve | Reject | RollbackCommand | Resume | CancelDeployment | OverrideFreeze | RecordStage
+DeploymentCommand = (
+    Approve
+    | Reject
+    | RollbackCommand
+    | Resume
+    | Promote
+    | SkipStep
+    | Abort
+    | CancelDeployment
+    | OverrideFreeze
+    | RecordStage
+)
 EnvironmentCommand = HoldCommand | ReleaseCommand | FreezeCommand | UnfreezeCommand
 
 _DEPLOYMENT_UPDATES: Final[dict[type[Tolerant] | type[Any], str]] = {
@@ -71,6 +87,9 @@ _DEPLOYMENT_UPDATES: Final[dict[type[Tolerant] | type[Any], str]] = {
     Reject: "reject",
     RollbackCommand: "rollback",
     Resume: "resume",
+    Promote: "promote",
+    SkipStep: "skip_step",
+    Abort: "abort",
     CancelDeployment: "cancel",
     OverrideFreeze: "override_freeze",
     RecordStage: "record_stage",
@@ -132,6 +151,10 @@ class DeploymentClient:
                 return await answer(handle.result())
         except (Unavailable, TimeoutError) as error:
             raise Accepted(Taken(asked=asked, service_name=change.name)) from error
+
+    async def change_line(self, asked: StopTheLine | LetTheLineGo) -> Line:
+        """Stop many services at once, or let them go; returns the line as it is then. Raises Accepted likewise."""
+        return await change_line(self._client, self._prover, asked)
 
     async def registers(self, name: str) -> bool:
         """True while a registration or change of a service is under way."""

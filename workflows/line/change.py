@@ -38,6 +38,8 @@ def stopped(line: Line, asked: StopTheLine, change_id: str, now: int) -> Changed
     """With one more, or another one of this id. Raises ValidationFailed, InvalidState."""
     new, before = asked.stop, line.stop(asked.stop.stop_id)
     _require_time(new, now)
+    if (None if before is None else before.scope) != asked.replaces:
+        raise InvalidState(f"The freeze or hold '{new.stop_id}' was changed in this moment: look again.")
     others = [each for each in _present(line, now) if each.stop_id != new.stop_id]
     if len(others) >= MAX_STOPS:
         raise InvalidState(f"The line has {MAX_STOPS} freezes and holds already: remove one first.")
@@ -73,6 +75,8 @@ def let_go(line: Line, asked: LetTheLineGo, change_id: str, now: int) -> Changed
     if stop is None:
         known = ", ".join(each.stop_id for each in line.stops) or "none"
         raise InvalidState(f"The line has no freeze or hold of the id '{asked.stop_id[:64]}'. Present: {known}.")
+    if stop.scope != asked.scope:
+        raise InvalidState(f"The {stop.kind} '{stop.stop_id}' was changed in this moment: look again.")
     others = [each for each in _present(line, now) if each.stop_id != stop.stop_id]
     event = new_event(
         LineLetGo(kind=stop.kind, stop_id=stop.stop_id, scope=_plain(stop.scope)),

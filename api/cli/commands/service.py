@@ -16,7 +16,7 @@ from api.cli.commands.deployments.requests import MaybeWhy, ServiceArgument, Why
 from api.cli.commands.service_text import service_yaml
 from api.cli.commands.tables import short_repo
 from api.cli.output import Column, age, note, print_json, print_table, say
-from workflows.contracts.deployments.environments import EnvironmentState
+from workflows.contracts.deployments.line import EnvironmentShown
 from workflows.contracts.deployments.services import Service, ServiceSpec
 
 app = sub_app("Services: what is deployed, how, and through which environments.")
@@ -91,7 +91,7 @@ def show(
             print_json(record)
             return
         listed: Any = {"items": []} if version is not None else api.get(service_path(service, "environments"))
-    states = [EnvironmentState.model_validate(item) for item in listed["items"]]
+    states = [EnvironmentShown.model_validate(item) for item in listed["items"]]
     say(service_yaml(Service.model_validate(record), states).rstrip())
 
 

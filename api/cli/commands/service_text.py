@@ -29,7 +29,7 @@ def service_yaml(service: Service, environments: Sequence[EnvironmentState] = ()
     if "environments" in spec:
         spec["environments"] = [{"name": each["name"], **each} for each in spec["environments"]]
     order = (
-        "description", "git_repo", "git_ref", "commit_on_ref", "labels", "definition", "policy",
+        "description", "git_repo", "git_ref", "commit_on_ref", "allow_version_reuse", "labels", "definition", "policy",
         "build", "test", "environments",
     )  # fmt: skip
     ordered = {name: spec[name] for name in order if name in spec}

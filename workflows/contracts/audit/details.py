@@ -499,7 +499,7 @@ class StorageSwept(Details):
 _ALL: Final = (
     JobSubmitted, JobAmended, JobCompleted, JobEdited, JobRedriven, JobsBulkRedriven,
     JobEnded, AttemptBegun, AttemptEnded, MetricRecorded, AgentUpdated, AddressAdded, WebhookTold, ConfigKnown,
-    DeploymentApproved, RollbackRequested, RollbackFailed, StageRecorded,
+    DeploymentApproved, RollbackRequested, RollbackFailed, RolloutPromoted, StageRecorded, LineStopped, LineLetGo,
     TurnGranted, VersionReinstated, YieldAsked, LockFreed, FreezeEnded,
     ServiceApplied, PolicyChanged, PolicyChangeRequested, PolicyChangeRejected, PolicyChangeDropped,
     AgentRegistered, AgentRelabelled, AgentPaused, PoolScaled, PoolKeysPinned, TaskAsked,

@@ -11,7 +11,7 @@ from typing import Annotated, Final, Self
 from pydantic import Field, StrictBool, StringConstraints, model_validator
 
 from workflows.contracts.base import Frozen, Tolerant
-from workflows.contracts.deployments.environments import PerhapsWhy, Why
+from workflows.contracts.deployments.environments import EnvironmentState, PerhapsWhy, Why
 from workflows.contracts.deployments.rules import FreezeWindow
 from workflows.contracts.deployments.services import EnvironmentName, ServiceName
 from workflows.contracts.fields import Millis, ShortLine, Text
@@ -107,6 +107,23 @@ class Line(Tolerant):
         return next((each for each in self.stops if each.stop_id == stop_id), None)
 
 
+class EnvironmentShown(EnvironmentState):
+    """An environment as it is shown: with what of the line stops it now, or will."""
+
+    line_stops: list[LineStop] = Field(default_factory=list[LineStop])
+
+
+def shown(state: EnvironmentState, line: Line, labels: Mapping[str, str], now: int) -> EnvironmentShown:
+    """With those that concern it and are not over. ``labels``: of its service as it is registered now."""
+    concern = [
+        stop
+        for stop in line.stops
+        if (stop.ends_at is None or stop.ends_at > now)
+        and stop.scope.concerns(state.service_name, state.environment, labels)
+    ]
+    return EnvironmentShown(**dict(state), line_stops=concern)
+
+
 class NewStop(Frozen):
     """What is asked for. ``starts_at`` None: now."""
 
@@ -128,16 +145,20 @@ class NewStop(Frozen):
 
 
 class StopTheLine(Named):
-    """Add a freeze or a hold of many. The same id again replaces it."""
+    """Add a freeze or a hold of many. The same id again replaces it: the one whose scope is ``replaces``, which whoever
+    asks must reach as well.
+    """
 
     stop: NewStop
     reason: Why
+    replaces: Scope | None = None
 
 
 class LetTheLineGo(Named):
-    """End one before its time, or release it."""
+    """End one before its time, or release it; the one that concerns this ``scope``."""
 
     stop_id: StopId
+    scope: Scope
     reason: PerhapsWhy = ""
 
 
