@@ -39,7 +39,8 @@ from activities.retention.events import RemoveSegments, SealedEvents
 from activities.retention.needed import NeededDeployments
 from activities.retention.sweep import Sweeper, SweepStores
 from activities.services.activities import ServiceActivities
-from activities.services.chains import build_apply_service_chain, build_decide_policy_chain
+from activities.services.chains import build_apply_service_chain, build_change_standing_chain, build_decide_policy_chain
+from activities.services.standing import Occupancy
 from activities.settings import ApprovalSettings, WorkerSettings
 from activities.stores.open import Stores
 from activities.tasks.activities import TaskActivities
@@ -108,13 +109,21 @@ def build_activities(
     reader = DeploymentReader(stores.deployments, stores.services, stores.environments, stores.events, middleware)
     writer = DeploymentWriter(stores.deployments, middleware)
     signer = signer or SpecSigner()
+    occupancy = Occupancy(stores.deployments, stores.environments)
     jobs = _job_activities(stores, JobClient(client, prover), TemporalJobWorkflows(client), witness, middleware, clock)
     reconciler = DeploymentReconciler(reader, writer, TemporalDeploymentWorkflows(client), clock)
     return ControlActivities(
         jobs=jobs,
         services=ServiceActivities(
-            application=build_apply_service_chain(stores.services, stores.events, middleware, clock=clock),
-            decision=build_decide_policy_chain(stores.services, stores.events, middleware, clock=clock),
+            application=build_apply_service_chain(
+                stores.services, stores.events, middleware, clock=clock, occupancy=occupancy
+            ),
+            decision=build_decide_policy_chain(
+                stores.services, stores.events, middleware, clock=clock, occupancy=occupancy
+            ),
+            standing=build_change_standing_chain(
+                stores.services, stores.events, middleware, clock=clock, occupancy=occupancy
+            ),
             artifacts=stores.artifacts,
             witness=witness,
         ),

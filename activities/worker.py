@@ -45,7 +45,7 @@ from workflows.repair.reconcile import ReconcileWorkflow
 from workflows.repair.stuck import StuckWorkflows
 from workflows.repair.workflow import RepairWorkflow
 from workflows.retention.workflow import SweepWorkflow
-from workflows.service.workflow import PolicyDecisionWorkflow, ServiceWorkflow
+from workflows.service.workflow import PolicyDecisionWorkflow, ServiceWorkflow, StandingWorkflow
 from workflows.task.workflow import AgentTaskWorkflow
 from workflows.version import product_version
 
@@ -96,6 +96,7 @@ def build_worker(client: Client, activities: ControlActivities, settings: Worker
             EnvironmentWorkflow,
             ServiceWorkflow,
             PolicyDecisionWorkflow,
+            StandingWorkflow,
             LineWorkflow,
             RepairWorkflow,
             AgentTaskWorkflow,

@@ -45,6 +45,7 @@ from api.deployments.routes import commands as deployment_commands
 from api.deployments.routes import deployments
 from api.deps import Services
 from api.environments import routes as environments
+from api.environments import standing as service_standing
 from api.http.answers import PARAMETERS
 from api.http.errors import install_error_handlers
 from api.http.hosts import KnownHosts
@@ -86,6 +87,7 @@ _ROUTES: Final = (
     access,
     services,
     service_policy,
+    service_standing,
     environments,
     line,
     deployments,

@@ -83,11 +83,15 @@ _DEPLOYMENTS: Final[Mapping[str, Need]] = {
     "GET /api/dashboard/services/{name}/policy-change": Operation.READ,
     "POST /api/dashboard/services/{name}/policy-change/approve": Operation.SERVICES_POLICY,
     "POST /api/dashboard/services/{name}/policy-change/reject": Operation.SERVICES_POLICY,
+    "POST /api/dashboard/services/{name}/archive": Operation.SERVICES_WRITE,
+    "POST /api/dashboard/services/{name}/unarchive": Operation.SERVICES_WRITE,
+    "DELETE /api/dashboard/services/{name}": Operation.SERVICES_POLICY,
     "GET /api/dashboard/services/{name}/deployments": Operation.READ,
     "GET /api/dashboard/services/{name}/environments": Operation.READ,
     "GET /api/dashboard/services/{name}/environments/{environment}": Operation.READ,
     "POST /api/dashboard/services/{name}/environments/{environment}/hold": Operation.DEPLOYMENTS_OPERATE,
     "POST /api/dashboard/services/{name}/environments/{environment}/release": Operation.DEPLOYMENTS_OPERATE,
+    "POST /api/dashboard/services/{name}/environments/{environment}/retire": Operation.DEPLOYMENTS_OPERATE,
     "POST /api/dashboard/services/{name}/environments/{environment}/freezes": Operation.DEPLOYMENTS_OPERATE,
     "DELETE /api/dashboard/services/{name}/environments/{environment}/freezes/{freeze_id}": (
         Operation.DEPLOYMENTS_OPERATE

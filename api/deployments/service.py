@@ -212,6 +212,12 @@ async def _input(
     commit: tuple[str | None, str | None],
 ) -> DeploymentInput:
     service = await ports.deployments.service(request.service_name)
+    if (archived := service.archived) is not None:
+        raise InvalidState(
+            f"Nothing of {service.name} is started: {archived.by} has archived it"
+            f"{f' ({archived.reason})' if archived.reason else ''}. Take it into use again: "
+            f"`hybridci service unarchive {service.name}`."
+        )
     _require_definition(service)
     if found := list(pools_refused_to_service(ports.pool_rules, service.name, service.spec)):
         said = "; ".join(f"{error.field} of {service.name}: {error.message}" for error in found)

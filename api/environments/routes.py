@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
+from pydantic import Field
 from starlette.responses import Response
 
 from api.auth.idempotency import id_for
@@ -24,11 +25,13 @@ from api.services.schemas import (
     UnfreezeRequest,
     environment_json,
 )
+from workflows.contracts.base import Frozen
 from workflows.contracts.deployments.environments import (
     EnvironmentState,
     FreezeCommand,
     HoldCommand,
     ReleaseCommand,
+    RetireCommand,
     UnfreezeCommand,
 )
 from workflows.contracts.deployments.line import shown
@@ -37,12 +40,23 @@ from workflows.contracts.errors import NotFound
 router = APIRouter(prefix="/api/dashboard/services/{name}/environments", tags=["environments"])
 
 
+class EnvironmentQuery(Frozen):
+    """Which environments."""
+
+    archived: bool = Field(default=False, description="Also those that are not in the definition any more.")
+
+
 @router.get("", response_model=EnvironmentList, summary="List a service's environments")
-async def list_environments(name: KnownService, ports: EnvironmentPortsDep) -> Response:
-    """In the order in which a version passes them; those that nothing has reached yet are empty."""
+async def list_environments(
+    name: KnownService, listing: Annotated[EnvironmentQuery, Query()], ports: EnvironmentPortsDep
+) -> Response:
+    """In the order in which a version passes them; those that nothing has reached yet are empty. Those that are not in
+    the definition any more are archived: they are left out, unless something is still there.
+    """
     service = await ports.deployments.service(name)
     used = {state.environment: state for state in await ports.deployments.environments(name)}
-    ordered = dict.fromkeys([*service.spec.environment_names, *used])
+    others = [each for each, state in used.items() if listing.archived or not _is_empty(state)]
+    ordered = dict.fromkeys([*service.spec.environment_names, *(others if service.spec.environment_names else used)])
     states = [used.get(each) or EnvironmentState(service_name=name, environment=each) for each in ordered]
     line, now = await ports.deployments.line(), ports.clock()
     items = [shown(state, line, service.spec.labels, now) for state in states]
@@ -81,6 +95,23 @@ async def release_environment(
 ) -> Response:
     """Who waits first goes on at once."""
     command = signed(ReleaseCommand, request, origin)
+    return await _answer(ports, await command_environment(ports, name, environment, command, origin.update_id(command)))
+
+
+@router.post(
+    "/{environment}/retire", response_model=EnvironmentOut, responses=ACCEPTED, summary="Say that what is live is gone"
+)
+async def retire_environment(
+    name: KnownService,
+    environment: KnownEnvironment,
+    request: Annotated[HoldRequest, Depends(json_body(HoldRequest))],
+    ports: EnvironmentPortsDep,
+    origin: CommandOriginDep,
+) -> Response:
+    """Its deployment ends, and nothing is live here any more. Nothing is stopped by it. 409 while something waits or is
+    rolled out.
+    """
+    command = signed(RetireCommand, request, origin)
     return await _answer(ports, await command_environment(ports, name, environment, command, origin.update_id(command)))
 
 
@@ -129,6 +160,10 @@ async def remove_freeze(
     return await _answer(
         ports, await ports.deployment_client.command_environment(name, environment, command, origin.update_id(command))
     )
+
+
+def _is_empty(state: EnvironmentState) -> bool:
+    return state.live is None and state.holder is None and not state.queue and state.hold is None
 
 
 async def _state(ports: EnvironmentPorts, name: str, environment: str) -> EnvironmentState:

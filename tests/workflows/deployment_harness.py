@@ -33,11 +33,11 @@ from workflows.environment.workflow import EnvironmentWorkflow
 from workflows.job.workflow import JobWorkflow
 from workflows.line.workflow import LineWorkflow
 from workflows.repair.workflow import RepairWorkflow
-from workflows.service.workflow import PolicyDecisionWorkflow, ServiceWorkflow
+from workflows.service.workflow import PolicyDecisionWorkflow, ServiceWorkflow, StandingWorkflow
 
 _WORKFLOWS = (
-    DeploymentWorkflow, EnvironmentWorkflow, ServiceWorkflow, PolicyDecisionWorkflow, JobWorkflow, RepairWorkflow,
-    LineWorkflow,
+    DeploymentWorkflow, EnvironmentWorkflow, ServiceWorkflow, PolicyDecisionWorkflow, StandingWorkflow, JobWorkflow,
+    RepairWorkflow, LineWorkflow,
 )  # fmt: skip
 STEP = {"name": "deploy", "run": "./deploy.sh"}
 BOB, CAT = "bob@example.com", "cat@example.com"

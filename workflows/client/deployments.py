@@ -45,11 +45,13 @@ from workflows.contracts.deployments.environments import (
     FreezeCommand,
     HoldCommand,
     ReleaseCommand,
+    RetireCommand,
     UnfreezeCommand,
 )
 from workflows.contracts.deployments.line import LetTheLineGo, Line, StopTheLine
 from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import Service, ServiceWrite
+from workflows.contracts.deployments.standing import ChangeStanding
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable
 from workflows.contracts.ids import (
     CONTROL_QUEUE,
@@ -80,7 +82,7 @@ DeploymentCommand = (
     | OverrideFreeze
     | RecordStage
 )
-EnvironmentCommand = HoldCommand | ReleaseCommand | FreezeCommand | UnfreezeCommand
+EnvironmentCommand = HoldCommand | ReleaseCommand | FreezeCommand | UnfreezeCommand | RetireCommand
 
 _DEPLOYMENT_UPDATES: Final[dict[type[Tolerant] | type[Any], str]] = {
     Approve: "approve",
@@ -99,6 +101,7 @@ _ENVIRONMENT_UPDATES: Final[dict[type[Any], str]] = {
     ReleaseCommand: "release",
     FreezeCommand: "freeze",
     UnfreezeCommand: "unfreeze",
+    RetireCommand: "retire",
 }
 _NEWEST: Final = 500
 """Of the open deployments, so many are searched for one without a record."""
@@ -131,8 +134,14 @@ class DeploymentClient:
         summary = f"Another policy of {decision.name}: {said}"
         return await self._of_service("PolicyDecisionWorkflow", decision, summary, asked=f"{said}_policy_change")
 
+    async def change_standing(self, asked: ChangeStanding) -> Service:
+        """Archive a service, take it into use again or delete it. Raises Accepted likewise, NotFound, InvalidState when
+        something is in the way.
+        """
+        return await self._of_service("StandingWorkflow", asked, f"{asked.name}: {asked.to}", asked=asked.to.value)
+
     async def _of_service(
-        self, workflow: str, change: ServiceWrite | DecidePolicyChange, summary: str, *, asked: str
+        self, workflow: str, change: ServiceWrite | DecidePolicyChange | ChangeStanding, summary: str, *, asked: str
     ) -> Service:
         workflow_id = service_workflow_id(change.name, new_job_id())
         handle = await changed(

@@ -20,6 +20,7 @@ from workflows.contracts.deployments.environments import (
 from workflows.contracts.deployments.line import LineChange, LineChanged, Scope, StopAnswer, StopQuestion
 from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import DefinitionRequest, Service, ServiceDefinition, ServiceWrite
+from workflows.contracts.deployments.standing import ChangeStanding
 from workflows.contracts.records import AwaitJobs, JobWrite, RedriveJobs, RedriveJobsResult, SelectDeadLetters
 from workflows.contracts.repairs import End, RepairNote, RepairProgress, Reset, Standing, Subject
 from workflows.contracts.sealed import SpecSignature
@@ -91,6 +92,12 @@ async def apply_service(write: ServiceWrite) -> Service:
 @activity.defn(name="decide_policy_change")
 async def decide_policy_change(decision: DecidePolicyChange) -> Service:
     """Control: apply or reject a change of a service's policy that waits. Raises invalid_state, not retryable."""
+    raise NotImplementedError
+
+
+@activity.defn(name="change_standing")
+async def change_standing(asked: ChangeStanding) -> Service:
+    """Control: archive a service, take it into use again, delete it. Raises not_found, invalid_state, not retryable."""
     raise NotImplementedError
 
 

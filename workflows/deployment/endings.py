@@ -11,7 +11,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.types import EventType
     from workflows.contracts.deployments.commands import Abort, CancelDeployment, RollbackCommand
     from workflows.contracts.deployments.deployment import Deployment
-    from workflows.contracts.deployments.environments import Hold, Leave, Leaving, Superseded
+    from workflows.contracts.deployments.environments import Hold, Leave, Leaving, Retired, Superseded
+    from workflows.contracts.who import Who
     from workflows.deployment import record
     from workflows.deployment.context import Context
     from workflows.deployment.journal import ENVIRONMENT
@@ -32,6 +33,11 @@ async def act_on_interrupt(context: Context) -> None:
     elif isinstance(interrupt, Superseded):
         journal.note(EventType.DEPLOYMENT_SUPERSEDED, ENVIRONMENT, message=f"by {interrupt.by_version}")
         journal.change(record.superseded, interrupt.by_deployment_id, interrupt.by_version, now_ms())
+        await end(context)
+    elif isinstance(interrupt, Retired):
+        why = f"{interrupt.by} says that it is gone: {interrupt.reason}"
+        journal.note(EventType.DEPLOYMENT_RETIRED, Who.itself(interrupt.by), reason=interrupt.reason, message=why)
+        journal.change(record.retired, why, now_ms())
         await end(context)
     elif isinstance(interrupt, Abort):
         await _abort(context, interrupt)

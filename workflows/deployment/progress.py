@@ -12,7 +12,7 @@ from pydantic import Field
 from workflows.contracts.audit.types import EventType
 from workflows.contracts.base import Tolerant
 from workflows.contracts.deployments.commands import Abort, CancelDeployment, RecordStage, RollbackCommand
-from workflows.contracts.deployments.environments import Granted, Superseded
+from workflows.contracts.deployments.environments import Granted, Retired, Superseded
 from workflows.contracts.deployments.services import Environment
 from workflows.contracts.fields import Millis
 from workflows.contracts.sealed import SignedApproval
@@ -141,7 +141,7 @@ class Breach:
     message: str
 
 
-Interrupt = RollbackCommand | CancelDeployment | Abort | Superseded | Breach
+Interrupt = RollbackCommand | CancelDeployment | Abort | Superseded | Retired | Breach
 """What ends the present phase early."""
 
 

@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.deployments.environments import (
         Granted,
         Reinstated,
+        Retired,
         StopsChanged,
         Superseded,
         Waiting,
@@ -107,6 +108,11 @@ def _stops_changed(state: State, changed: StopsChanged, now: int) -> InboxStep |
     return InboxStep(state.noting(looks=True)) if here and state.progress.halted is Halt.STOP else None
 
 
+def _retired(state: State, said: Retired, now: int) -> InboxStep | None:
+    here = state.progress.phase is Phase.LIVE and said.environment == state.environment.name
+    return InboxStep(state.interrupted(said)) if here and state.interrupt is None else None
+
+
 SIGNALS: Final = (
     Signal(
         name="report_metrics",
@@ -137,6 +143,7 @@ SIGNALS: Final = (
         effect=_reinstated,
         then=write,
     ),
+    Signal(name="retired", model=Retired, description="Somebody says that it is gone.", effect=_retired),
     Signal(
         name="stops_changed",
         model=StopsChanged,

@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
         Granted,
         Holder,
         Reinstated,
+        Retired,
         StopsChanged,
         Superseded,
         Waiting,
@@ -46,6 +47,7 @@ _SIGNALS: Final[dict[type[Any], str]] = {
     Superseded: "superseded",
     Reinstated: "reinstated",
     StopsChanged: "stops_changed",
+    Retired: "retired",
 }
 
 
@@ -110,7 +112,7 @@ class EnvironmentEffects(RecordedEnvironment):
             try:
                 await handle.signal(_SIGNALS[type(tell.message)], tell.message)
             except FailureError:
-                if not isinstance(tell.message, Superseded):  # it has ended by itself before
+                if not isinstance(tell.message, Superseded | Retired):  # it has ended by itself before
                     self._inbox.append(Gone(tell.deployment_id))
                 return
 

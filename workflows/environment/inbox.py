@@ -17,6 +17,7 @@ from workflows.contracts.deployments.environments import (
     Join,
     Leave,
     ReleaseCommand,
+    RetireCommand,
     UnfreezeCommand,
     Yielded,
 )
@@ -37,6 +38,7 @@ _COMMANDS: Final[dict[str, type[Command]]] = {
     "release": ReleaseCommand,
     "freeze": FreezeCommand,
     "unfreeze": UnfreezeCommand,
+    "retire": RetireCommand,
 }
 
 

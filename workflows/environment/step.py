@@ -15,6 +15,7 @@ from workflows.contracts.deployments.environments import (
     Holder,
     LiveVersion,
     Reinstated,
+    Retired,
     StopsChanged,
     Superseded,
     Ticket,
@@ -30,7 +31,7 @@ class Tell:
 
     deployment_id: str
     workflow_id: str
-    message: Granted | Waiting | YieldRequested | Superseded | Reinstated | StopsChanged
+    message: Granted | Waiting | YieldRequested | Superseded | Reinstated | StopsChanged | Retired
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
         Join,
         Leave,
         ReleaseCommand,
+        RetireCommand,
         UnfreezeCommand,
         Yielded,
     )
@@ -253,6 +254,21 @@ class EnvironmentWorkflow(EnvironmentEffects):
     async def unfreeze_update(self, command: UnfreezeCommand) -> EnvironmentState:
         """End an ad hoc freeze."""
         return await self._ask(command, "unfreeze")
+
+    @workflow.update(name="retire")
+    async def retire_update(self, command: RetireCommand) -> EnvironmentState:
+        """What was live is gone."""
+        return await self._ask(command, "retire")
+
+    @retire_update.validator
+    def _retire_allowed(self, command: RetireCommand) -> None:
+        must_be(command, RetireCommand)
+        self._must_be_allowed(command)
+
+    @workflow.signal(name="retire")
+    def retire_signal(self, *given: Any) -> None:
+        """``RetireCommand``, from Temporal's own CLI."""
+        self._hear(received("retire", given))
 
     @hold_update.validator
     def _hold_allowed(self, command: HoldCommand) -> None:

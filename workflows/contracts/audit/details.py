@@ -255,6 +255,19 @@ class ServiceApplied(Details):
     service_version: int
 
 
+class ServiceStandingChanged(Details):
+    """The number of the record. ``to`` says which event it is."""
+
+    TYPES = (EventType.SERVICE_ARCHIVED, EventType.SERVICE_UNARCHIVED, EventType.SERVICE_DELETED)
+    to: str = Field(exclude=True)
+    service_version: int
+
+    @property
+    def event(self) -> EventType:
+        """What people call it differs by what became of it."""
+        return {"archived": self.TYPES[0], "in_use": self.TYPES[1]}.get(self.to, self.TYPES[2])
+
+
 class PolicyChanged(Details):
     """What differs, in words, by field; the number of the definition; who asked, where somebody else agreed."""
 
@@ -501,8 +514,8 @@ _ALL: Final = (
     JobEnded, AttemptBegun, AttemptEnded, MetricRecorded, AgentUpdated, AddressAdded, WebhookTold, ConfigKnown,
     DeploymentApproved, RollbackRequested, RollbackFailed, RolloutPromoted, StageRecorded, LineStopped, LineLetGo,
     TurnGranted, VersionReinstated, YieldAsked, LockFreed, FreezeEnded,
-    ServiceApplied, PolicyChanged, PolicyChangeRequested, PolicyChangeRejected, PolicyChangeDropped,
-    AgentRegistered, AgentRelabelled, AgentPaused, PoolScaled, PoolKeysPinned, TaskAsked,
+    ServiceApplied, ServiceStandingChanged, PolicyChanged, PolicyChangeRequested, PolicyChangeRejected,
+    PolicyChangeDropped, AgentRegistered, AgentRelabelled, AgentPaused, PoolScaled, PoolKeysPinned, TaskAsked,
     CredentialIssued, CredentialClaimed, CredentialRotated, CredentialRevoked,
     WorkflowStuck, WorkflowRecovered, WorkflowRepaired, StorageSwept,
 )  # fmt: skip

@@ -82,6 +82,7 @@ class EventType(StrEnum):
     DEPLOYMENT_ROLLBACK_FAILED = "deployment.rollback_failed", "Nobody knows what runs there: look at it now."
     DEPLOYMENT_GIVEN_UP = "deployment.given_up", "Its failed rollback is not tried again."
     DEPLOYMENT_SUPERSEDED = "deployment.superseded", "Another version took its place."
+    DEPLOYMENT_RETIRED = "deployment.retired", "It is live no more: somebody says that it is gone."
     DEPLOYMENT_REINSTATED = "deployment.reinstated", "It is live and holds its environment again."
     DEPLOYMENT_WORKFLOW_TERMINATED = "deployment.workflow_terminated", "Its workflow was ended in Temporal."
     DEPLOYMENT_REPAIRED = "deployment.repaired", "Its workflow could not go on and was ended in a repair."
@@ -115,6 +116,7 @@ class EventType(StrEnum):
     ENVIRONMENT_FROZEN = "environment.frozen", "A freeze was set."
     ENVIRONMENT_UNFROZEN = "environment.unfrozen", "A freeze was lifted before its time."
     ENVIRONMENT_FREEZE_ENDED = "environment.freeze_ended", "A freeze is over."
+    ENVIRONMENT_RETIRED = "environment.retired", "What was live here is gone, as somebody says."
     ENVIRONMENT_REFUSED = "environment.refused", "What a signal wanted was not done.", True
 
     LINE_FROZEN = "line.frozen", "A freeze of many services was set."
@@ -127,6 +129,10 @@ class EventType(StrEnum):
     SERVICE_POLICY_CHANGE_REQUESTED = "service.policy_change_requested", "Another policy waits for a second person."
     SERVICE_POLICY_CHANGE_REJECTED = "service.policy_change_rejected", "Somebody said no to another policy."
     SERVICE_POLICY_CHANGE_DROPPED = "service.policy_change_dropped", "A newer change of the service took its place."
+
+    SERVICE_ARCHIVED = "service.archived", "Nothing of a service is started any more."
+    SERVICE_UNARCHIVED = "service.unarchived", "An archived service is in use again."
+    SERVICE_DELETED = "service.deleted", "A service is not there any more; its deployments and its trail stay."
 
     AGENT_REGISTERED = "agent.registered", "An agent is new, or came back otherwise than it was."
     AGENT_RELABELLED = "agent.relabelled", "It has other labels."

@@ -220,6 +220,14 @@ class Superseded(Tolerant):
     by_version: str
 
 
+class Retired(Tolerant):
+    """Signal ``retired``: somebody says that this live version is gone."""
+
+    environment: str
+    by: str
+    reason: str
+
+
 class Reinstated(Tolerant):
     """Signal ``reinstated``: the other one is gone again; this live version holds the environment, with this number."""
 
@@ -246,6 +254,12 @@ class ReleaseCommand(Named):
     """``release``: lift the hold."""
 
     reason: PerhapsWhy = ""
+
+
+class RetireCommand(Named):
+    """``retire``: what was live here is gone, and nothing takes its place."""
+
+    reason: Why
 
 
 class FreezeCommand(Named):

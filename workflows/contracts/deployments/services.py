@@ -225,10 +225,20 @@ class PolicyChange(Tolerant):
     asked_at: Millis
 
 
+class Archived(Tolerant):
+    """Who put a service aside, when and why."""
+
+    by: str
+    at: Millis
+    reason: str = ""
+
+
 class Service(Tolerant):
     """A registered service. ``version`` counts the definitions; a deployment keeps the one it started with.
 
-    ``policy_change`` waits for a second person. It came with this version; the next one has it no more.
+    ``archived``: it starts nothing. ``deleted``: it is not there; what is kept of it lets a service of the same name go
+    on with the next version. ``policy_change`` waits for a second person. It came with this version; the next one has
+    it no more.
     """
 
     name: str
@@ -238,6 +248,8 @@ class Service(Tolerant):
     updated_at: Millis
     updated_by: str = ""
     policy_change: PolicyChange | None = Field(default=None, exclude_if=lambda change: change is None)
+    archived: Archived | None = Field(default=None, exclude_if=lambda archived: archived is None)
+    deleted: bool = Field(default=False, exclude_if=lambda deleted: not deleted)
 
 
 class ServicePage(Tolerant):
