@@ -37,6 +37,7 @@ async def test_an_environment_in_which_a_version_is_live_is_not_renamed(deploys:
     """The case of the issue: 1.2 live in `prod`, renamed to `production`, had two locks."""
     service = await apply(deploys, deploys.environment("prod"))
     live = await deploys.live("1.2", service)
+    await deploys.until_environment(lambda state: state.live is not None, "prod")
     with pytest.raises(InvalidState) as refused:
         await apply(deploys, deploys.environment("production"))
     for said in ("no prod any more", "1.2 is live in prod", "hybridci service retire"):
