@@ -141,7 +141,7 @@ def _stopped(context: Context, stop: Stop) -> str:
     deployment, environment = context.state.deployment, context.state.environment
     identity, stage = deployment.deployment_id, deployment.stage(environment.name)
     where = f" at {stage.percent} %" if stage is not None and stage.percent is not None else ""
-    anyway = f" Go on anyway: `hybridci deploy promote {identity} --reason …`;" if passable(stop) else ""
+    anyway = f" Go on anyway: `hybridci deploy promote {identity} --reason …`." if passable(stop) else ""
     return (
         f"{deployment.version} stays{where}, before its next step: "
         f"{stopped(environment.name, deployment.service_name, stop)} It goes on by itself when that is over."
