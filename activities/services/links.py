@@ -187,7 +187,7 @@ class DecideOnPolicy(_Changing):
         decision, change_id = require(ctx, "decision", DecidePolicyChange), require(ctx, "change_id", str)
         present = await self._services.get(decision.name)
         change = present.policy_change if present is not None else None
-        if present is None or change is None or present.version != decision.version:
+        if present is None or present.deleted or change is None or present.version != decision.version:
             made = await self._made_before(decision.name, change_id)
             if made is None:
                 raise nothing_waits(decision, present)
@@ -268,7 +268,8 @@ class ChangeStandingOfService(_Changing):
             Standing.IN_USE: {"archived": None},
             Standing.DELETED: {"deleted": True},
         }[asked.to]
-        service = service.model_copy(update={**changes, "policy_change": present.policy_change})
+        waits = None if asked.to is Standing.DELETED else present.policy_change
+        service = service.model_copy(update={**changes, "policy_change": waits})
         what = ServiceStandingChanged(to=asked.to, service_version=service.version)
         words = {
             Standing.ARCHIVED: "is archived: nothing of it is started any more",
@@ -284,6 +285,7 @@ class ListServices(StoreLink[ServiceStore]):
     """
 
     async def call(self, ctx: Context[ServiceContext]) -> Context[ServiceContext]:
-        """By name."""
+        """By name. A page is short by those that were deleted."""
         page = await self._store.list(limit=require(ctx, "limit", int), cursor=ctx.get("cursor"))
-        return ctx.insert("page", page)
+        there = [item for item in page.items if not item.deleted]
+        return ctx.insert("page", page.model_copy(update={"items": there}))

@@ -8,6 +8,7 @@ from tests.workflows.deployment_harness import Deploys
 from workflows.contracts.audit.events import EventQuery
 from workflows.contracts.deployments.deployment import Deployment
 from workflows.contracts.deployments.environments import RetireCommand
+from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import Service, ServiceWrite
 from workflows.contracts.deployments.standing import ChangeStanding, Standing
 from workflows.contracts.errors import InvalidState, NotFound
@@ -118,3 +119,19 @@ async def test_a_version_is_one_commit_whoever_asks(deploys: Deploys) -> None:
     allowed = deploys.service(deploys.environment(), allow_version_reuse=True)
     other = await deploys.until_status(await deploys.start("1.0", allowed, sha="b" * 40), "live")
     assert other.git_commit_sha == "b" * 40
+
+
+async def test_a_change_that_waited_does_not_bring_a_deleted_service_back(deploys: Deploys) -> None:
+    await apply(deploys, deploys.environment(), policy_change_needs_second_person=True)
+    await apply(deploys, deploys.environment(approval={"required": 1}), policy_change_needs_second_person=True)
+    waits = await deploys.stores.services.get(deploys.name)
+    assert waits is not None
+    assert waits.policy_change is not None
+    archived = await becomes(deploys, Standing.ARCHIVED)
+    assert archived.policy_change == waits.policy_change
+    gone = archived.model_copy(update={"version": archived.version + 1, "deleted": True})
+    assert await deploys.stores.services.put(gone, expected_version=archived.version, events=[])
+    yes = DecidePolicyChange(by="bob", name=deploys.name, version=gone.version, approve=True)
+    with pytest.raises(InvalidState):
+        await deploys.releases.decide_policy_change(yes)
+    assert await deploys.stores.services.get(deploys.name) == gone

@@ -34,6 +34,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     "ReconcileWorkflow": Kind.OTHER,
     "ServiceWorkflow": Kind.OTHER,
     "PolicyDecisionWorkflow": Kind.OTHER,
+    "StandingWorkflow": Kind.OTHER,
+    "LineWorkflow": Kind.OTHER,
     "RepairWorkflow": Kind.OTHER,
     "SweepWorkflow": Kind.OTHER,
     "AgentTaskWorkflow": Kind.OTHER,

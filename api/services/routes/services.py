@@ -59,7 +59,7 @@ async def list_services(
     there are more.
     """
     page = await ports.deployments.services(listing.limit, listing.cursor)
-    shown = [item for item in page.items if not item.deleted and (listing.archived or item.archived is None)]
+    shown = [item for item in page.items if listing.archived or item.archived is None]
     page = page.model_copy(update={"items": within(caller, shown, lambda item: Resource(service=item.name))})
     return json_answer(page.model_dump_json().encode())
 
