@@ -25,7 +25,7 @@ from activities.stores.interfaces import DeploymentStore, EnvironmentStore, Even
 from workflows.contracts.audit.events import EventPage, EventQuery
 from workflows.contracts.deployments.deployment import Deployment, DeploymentPage, DeploymentQuery, DeploymentStats
 from workflows.contracts.deployments.environments import EnvironmentState
-from workflows.contracts.deployments.line import Line
+from workflows.contracts.deployments.line import LineState
 from workflows.contracts.deployments.services import Service, ServicePage
 
 
@@ -94,12 +94,12 @@ class DeploymentReader:
         states = cast("type[builtins.list[EnvironmentState]]", builtins.list)
         return await run_chain(self._list_environments, {"service_name": service_name}, result="states", kind=states)
 
-    async def line(self) -> Line:
+    async def line(self) -> LineState:
         """The freezes and holds of many services; an empty one without a store."""
         return (
-            Line()
+            LineState()
             if self._retrieve_line is None
-            else await run_chain(self._retrieve_line, {}, result="line", kind=Line)
+            else await run_chain(self._retrieve_line, {}, result="line", kind=LineState)
         )
 
     async def events(self, query: EventQuery) -> EventPage:

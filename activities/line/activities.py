@@ -17,15 +17,15 @@ from activities.errors import speaks_temporal
 from activities.events.witness import Witness
 from workflows.contracts.deployments.environments import EnvironmentState, Freeze, FreezeQuestion
 from workflows.contracts.deployments.line import (
-    Line,
     LineChange,
     LineChanged,
+    LineState,
     LineStop,
-    Scope,
-    Stop,
     StopAnswer,
+    StopInForce,
     StopKind,
     StopQuestion,
+    StopScope,
 )
 from workflows.contracts.deployments.services import Service
 from workflows.contracts.errors import NotFound
@@ -47,7 +47,7 @@ class LineActivities:
     reading: NamedChain
     environment: Callable[[str, str], Awaitable[EnvironmentState]]
     service: Callable[[str], Awaitable[Service]]
-    tell: Callable[[Sequence[Scope], Callable[[], None]], Awaitable[int]]
+    tell: Callable[[Sequence[StopScope], Callable[[], None]], Awaitable[int]]
     witness: Witness
 
     def all(self) -> Sequence[Callable[..., Any]]:
@@ -67,7 +67,7 @@ class LineActivities:
 
     @activity.defn(name="tell_environments")
     @speaks_temporal
-    async def tell_environments(self, scopes: list[Scope]) -> int:
+    async def tell_environments(self, scopes: list[StopScope]) -> int:
         """Let the open environments that these may concern look again. Returns how many were told."""
         return await self.tell(scopes, activity.heartbeat)
 
@@ -75,13 +75,13 @@ class LineActivities:
     @speaks_temporal
     async def check_stops(self, question: StopQuestion) -> StopAnswer:
         """What stops this environment now."""
-        line = await run_chain(self.reading, {}, result="line", kind=Line)
+        line = await run_chain(self.reading, {}, result="line", kind=LineState)
         found = [_wide(stop) for stop in await self._of_line(line, question)]
         if question.of_environment:
             found += await self._of_environment(question)
         return StopAnswer(stops=found)
 
-    async def _of_line(self, line: Line, question: StopQuestion) -> list[LineStop]:
+    async def _of_line(self, line: LineState, question: StopQuestion) -> list[LineStop]:
         in_force = [stop for stop in line.stops if stop.in_force(question.at)]
         by_label = any(stop.scope.labels for stop in in_force)
         labels = await self._labels(question.service_name) if by_label else {}
@@ -93,7 +93,7 @@ class LineActivities:
         except NotFound:
             return {}
 
-    async def _of_environment(self, question: StopQuestion) -> list[Stop]:
+    async def _of_environment(self, question: StopQuestion) -> list[StopInForce]:
         found = await self._recurring(question)
         try:
             state = await self.environment(question.service_name, question.environment)
@@ -101,17 +101,17 @@ class LineActivities:
             return found
         if state.hold is not None:
             hold = state.hold
-            found.append(Stop(kind=StopKind.HOLD, name="hold", by=hold.by, reason=hold.reason, since=hold.at))
+            found.append(StopInForce(kind=StopKind.HOLD, name="hold", by=hold.by, reason=hold.reason, since=hold.at))
         return found + [_own(each) for each in state.freezes if each.starts_at <= question.at < each.ends_at]
 
-    async def _recurring(self, question: StopQuestion) -> list[Stop]:
+    async def _recurring(self, question: StopQuestion) -> list[StopInForce]:
         if not question.freeze_windows:
             return []
         asked = FreezeQuestion(at=question.at, windows=question.freeze_windows)
         answer = await asyncio.to_thread(check_freeze, asked)
         if answer.until is None:
             return []
-        return [Stop(kind=StopKind.FREEZE, name=answer.name or "a recurring freeze", until=answer.until)]
+        return [StopInForce(kind=StopKind.FREEZE, name=answer.name or "a recurring freeze", until=answer.until)]
 
     def _heard(self, message: M) -> M:
         workflow_id = activity.info().workflow_id
@@ -119,8 +119,8 @@ class LineActivities:
         return self.witness.heard(message, workflow_id)
 
 
-def _wide(stop: LineStop) -> Stop:
-    return Stop(
+def _wide(stop: LineStop) -> StopInForce:
+    return StopInForce(
         kind=stop.kind,
         name=stop.name,
         by=stop.by,
@@ -133,8 +133,8 @@ def _wide(stop: LineStop) -> Stop:
     )
 
 
-def _own(freeze: Freeze) -> Stop:
-    return Stop(
+def _own(freeze: Freeze) -> StopInForce:
+    return StopInForce(
         kind=StopKind.FREEZE,
         name=freeze.name,
         by=freeze.by,

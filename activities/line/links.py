@@ -7,7 +7,7 @@ from codeuchain import Context
 
 from activities.chaining.links import StoreLink, require
 from activities.stores.interfaces import LineStore
-from workflows.contracts.deployments.line import Line, LineChange, LineChanged
+from workflows.contracts.deployments.line import LineChange, LineChanged, LineState
 from workflows.contracts.errors import FieldError, Unavailable, ValidationFailed
 from workflows.line.change import Changed, let_go, stopped
 
@@ -20,7 +20,7 @@ class LineContext(TypedDict, total=False):
     change: LineChange
     change_id: str
     changed: LineChanged
-    line: Line
+    line: LineState
 
 
 class ChangeLine:
@@ -50,7 +50,7 @@ class RetrieveLine(StoreLink[LineStore]):
         return ctx.insert("line", await self._store.get())
 
 
-def _made(line: Line, change: LineChange, change_id: str, now: int) -> Changed:
+def _made(line: LineState, change: LineChange, change_id: str, now: int) -> Changed:
     if change.stop is not None:
         return stopped(line, change.stop, change_id, now)
     if change.go is not None:

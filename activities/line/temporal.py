@@ -11,7 +11,7 @@ from typing import Final
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from workflows.contracts.deployments.line import Scope
+from workflows.contracts.deployments.line import StopScope
 
 _QUERY: Final = "WorkflowType='EnvironmentWorkflow' AND ExecutionStatus='Running'"
 _AT_ONCE: Final = 16
@@ -27,7 +27,7 @@ class TemporalLine:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def tell(self, scopes: Sequence[Scope], alive: Callable[[], None]) -> int:
+    async def tell(self, scopes: Sequence[StopScope], alive: Callable[[], None]) -> int:
         """Signal them; ``alive`` is called between. Returns how many were told."""
         told, gate = 0, asyncio.Semaphore(_AT_ONCE)
         queries = dict.fromkeys(_query(scope) for scope in scopes) if scopes else {_QUERY: None}
@@ -49,7 +49,7 @@ class TemporalLine:
         return told
 
 
-def _query(scope: Scope) -> str:
+def _query(scope: StopScope) -> str:
     """By what environments can be found; labels are not among it. Names have no quotation marks."""
     parts = [_QUERY]
     if scope.environments:

@@ -32,7 +32,7 @@ from workflows.contracts.deployments.services import (
     ServiceSpec,
     ServiceWrite,
 )
-from workflows.contracts.deployments.standing import ChangeStanding, Occupied, Standing
+from workflows.contracts.deployments.standing import ChangeStanding, Occupied, ServiceStanding
 from workflows.contracts.errors import InvalidState, NotFound, ValidationFailed
 
 _TRIES: Final = 5
@@ -235,9 +235,11 @@ class ChangeStandingOfService(_Changing):
             present = await self._services.get(asked.name)
             if present is None or present.deleted:
                 raise NotFound(f"There is no service {asked.name}.", service_name=asked.name)
-            if asked.to is not Standing.IN_USE:
+            if asked.to is not ServiceStanding.IN_USE:
                 await self._require_free(asked, present)
-            if asked.to is not Standing.DELETED and (present.archived is None) == (asked.to is Standing.IN_USE):
+            if asked.to is not ServiceStanding.DELETED and (present.archived is None) == (
+                asked.to is ServiceStanding.IN_USE
+            ):
                 return ctx.insert("service", present)
             service, noted = self._standing(asked, change_id, present)
             if await self._services.put(service, expected_version=present.version, events=[noted]):
@@ -245,36 +247,36 @@ class ChangeStandingOfService(_Changing):
         raise too_fast(asked.name)
 
     async def _require_free(self, asked: ChangeStanding, present: Service) -> None:
-        if asked.to is Standing.DELETED and present.archived is None:
+        if asked.to is ServiceStanding.DELETED and present.archived is None:
             raise InvalidState(
                 f"Service {asked.name} is in use. Archive it first: `hybridci service archive {asked.name} --reason …`."
             )
-        if asked.to is Standing.DELETED and present.spec.policy_change_needs_second_person:
+        if asked.to is ServiceStanding.DELETED and present.spec.policy_change_needs_second_person:
             raise InvalidState(
                 f"Service {asked.name} was not deleted: its policy changes by two persons, and a new registration "
                 "sets one alone. Take `policy_change_needs_second_person` away first; a second person agrees to that."
             )
         found = Occupied() if self._occupancy is None else await self._occupancy.of_service(asked.name)
-        said = [*found.under_way, *(found.live if asked.to is Standing.DELETED else [])]
+        said = [*found.under_way, *(found.live if asked.to is ServiceStanding.DELETED else [])]
         if said:
-            word = "deleted" if asked.to is Standing.DELETED else "archived"
+            word = "deleted" if asked.to is ServiceStanding.DELETED else "archived"
             raise InvalidState(f"Service {asked.name} was not {word}: {'; '.join(said[:10])}.")
 
     def _standing(self, asked: ChangeStanding, change_id: str, present: Service) -> tuple[Service, AuditEvent]:
         service = self._next(asked.name, present.spec, asked.by, present)
         mark = Archived(by=asked.by, at=service.updated_at, reason=asked.reason)
         changes = {
-            Standing.ARCHIVED: {"archived": mark},
-            Standing.IN_USE: {"archived": None},
-            Standing.DELETED: {"deleted": True},
+            ServiceStanding.ARCHIVED: {"archived": mark},
+            ServiceStanding.IN_USE: {"archived": None},
+            ServiceStanding.DELETED: {"deleted": True},
         }[asked.to]
-        waits = None if asked.to is Standing.DELETED else present.policy_change
+        waits = None if asked.to is ServiceStanding.DELETED else present.policy_change
         service = service.model_copy(update={**changes, "policy_change": waits})
         what = ServiceStandingChanged(to=asked.to, service_version=service.version)
         words = {
-            Standing.ARCHIVED: "is archived: nothing of it is started any more",
-            Standing.IN_USE: "is in use again",
-            Standing.DELETED: "is deleted; its deployments and this trail stay",
+            ServiceStanding.ARCHIVED: "is archived: nothing of it is started any more",
+            ServiceStanding.IN_USE: "is in use again",
+            ServiceStanding.DELETED: "is deleted; its deployments and this trail stay",
         }[asked.to]
         return service, event(what, asked, change_id, service, words, reason=asked.reason or None)
 

@@ -23,7 +23,7 @@ from workflows.contracts.deployments.deployment import (
     DeploymentWrite,
 )
 from workflows.contracts.deployments.environments import EnvironmentState, EnvironmentWrite
-from workflows.contracts.deployments.line import Line
+from workflows.contracts.deployments.line import LineState
 from workflows.contracts.deployments.services import Service, ServicePage
 from workflows.contracts.deployments.versions import VersionClaim
 from workflows.contracts.jobs import ArtifactRef, Job, JobSummary
@@ -196,11 +196,11 @@ class EnvironmentStore(Protocol):
 class LineStore(Protocol):
     """The one record of the freezes and holds that concern many services."""
 
-    async def get(self) -> Line:
+    async def get(self) -> LineState:
         """As last written, or an empty one of revision 0; a consistent read."""
         ...
 
-    async def put(self, line: Line, events: Sequence[AuditEvent]) -> bool:
+    async def put(self, line: LineState, events: Sequence[AuditEvent]) -> bool:
         """Store it with its events, all or nothing. False, and nothing changed, unless the stored one is of the
         revision before. Raises ValidationFailed for a record that is too large to be kept.
         """

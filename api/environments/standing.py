@@ -21,7 +21,7 @@ from api.http.ids import KnownService
 from workflows.contracts.access import Operation
 from workflows.contracts.deployments.environments import PerhapsWhy, RetireCommand, Why
 from workflows.contracts.deployments.services import Service
-from workflows.contracts.deployments.standing import ChangeStanding, Standing
+from workflows.contracts.deployments.standing import ChangeStanding, ServiceStanding
 
 router = APIRouter(prefix="/api/dashboard/services/{name}", tags=["services"])
 
@@ -60,7 +60,7 @@ async def archive_service(
             if state.live is not None:
                 key = origin.update_id(retire)
                 await ports.deployment_client.command_environment(name, state.environment, retire, key)
-    return await _changed(ports, origin, name, Standing.ARCHIVED, request)
+    return await _changed(ports, origin, name, ServiceStanding.ARCHIVED, request)
 
 
 @router.post("/unarchive", response_model=Service, responses=ACCEPTED, summary="Take a service into use again")
@@ -68,7 +68,7 @@ async def unarchive_service(
     name: KnownService, request: StandingBody, ports: EnvironmentPortsDep, origin: CommandOriginDep
 ) -> Response:
     """It can be deployed again."""
-    return await _changed(ports, origin, name, Standing.IN_USE, request)
+    return await _changed(ports, origin, name, ServiceStanding.IN_USE, request)
 
 
 @router.delete("", response_model=Service, responses=ACCEPTED, summary="Delete a service")
@@ -78,11 +78,11 @@ async def delete_service(
     """One that is archived. 409 while something of it is live, waits or runs. Its deployments and its trail stay; a new
     one of this name goes on with the next version and the next turns.
     """
-    return await _changed(ports, origin, name, Standing.DELETED, request)
+    return await _changed(ports, origin, name, ServiceStanding.DELETED, request)
 
 
 async def _changed(
-    ports: EnvironmentPorts, origin: Origin, name: str, to: Standing, request: ArchiveRequest | StandingRequest
+    ports: EnvironmentPorts, origin: Origin, name: str, to: ServiceStanding, request: ArchiveRequest | StandingRequest
 ) -> Response:
     asked = signed(ChangeStanding, request, origin, without=frozenset({"live_is_gone"}), name=name, to=to)
     service = await ports.deployment_client.change_standing(asked)

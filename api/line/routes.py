@@ -19,7 +19,7 @@ from api.http.bodies import json_body
 from api.line.ports import LinePorts, LinePortsDep
 from api.line.schemas import LetGoRequest, LineFreezeRequest, LineHoldRequest, LineStops
 from workflows.contracts.access import Operation
-from workflows.contracts.deployments.line import LetTheLineGo, LineStop, NewStop, Scope, StopKind, StopTheLine
+from workflows.contracts.deployments.line import LetTheLineGo, LineStop, NewStop, StopKind, StopScope, StopTheLine
 from workflows.contracts.errors import NotFound
 
 router = APIRouter(prefix="/api/dashboard", tags=["line"])
@@ -136,7 +136,7 @@ async def _let_go(ports: LinePorts, origin: Origin, request: LetGoRequest, stop_
     return json_answer(left.model_dump_json().encode())
 
 
-def _require_reach(caller: Principal, scope: Scope) -> None:
+def _require_reach(caller: Principal, scope: StopScope) -> None:
     """Labels can be given to any service tomorrow. Raises ApiError forbidden."""
     if not scope.services:
         require_everywhere(caller, Operation.DEPLOYMENTS_OPERATE)
@@ -144,7 +144,7 @@ def _require_reach(caller: Principal, scope: Scope) -> None:
         require(caller, Operation.DEPLOYMENTS_OPERATE, service=name)
 
 
-def _concerns(caller: Principal, scope: Scope) -> bool:
+def _concerns(caller: Principal, scope: StopScope) -> bool:
     """Whether the caller may know of it: whoever is stopped must see by what."""
     if not scope.services or caller.unlimited(Operation.READ):
         return True

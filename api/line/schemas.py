@@ -8,7 +8,7 @@ from api.deployments.schemas import MAX_MILLIS, SignedBody
 from api.services.schemas import MAX_FREEZE_SECONDS
 from workflows.contracts.base import Frozen
 from workflows.contracts.deployments.environments import PerhapsWhy, Why
-from workflows.contracts.deployments.line import LineStop, Scope, StopId
+from workflows.contracts.deployments.line import LineStop, StopId, StopScope
 from workflows.contracts.fields import Line
 
 
@@ -19,7 +19,7 @@ class LineFreezeRequest(SignedBody):
     """
 
     name: Annotated[Line, StringConstraints(min_length=1, max_length=256)]
-    scope: Scope
+    scope: StopScope
     reason: Why
     starts_at: int | None = Field(default=None, ge=0, le=MAX_MILLIS)
     ends_at: int | None = Field(default=None, ge=0, le=MAX_MILLIS)
@@ -37,7 +37,7 @@ class LineFreezeRequest(SignedBody):
 class LineHoldRequest(SignedBody):
     """Nothing of these is rolled out until it is released."""
 
-    scope: Scope
+    scope: StopScope
     reason: Why
     name: Annotated[Line, StringConstraints(min_length=1, max_length=256)] = "hold"
     hold_id: StopId | None = None

@@ -46,7 +46,7 @@ from workflows.contracts.deployments.environments import (
     RetireCommand,
     UnfreezeCommand,
 )
-from workflows.contracts.deployments.line import LetTheLineGo, Line, LineChange, LineChanged, StopTheLine
+from workflows.contracts.deployments.line import LetTheLineGo, LineChange, LineChanged, LineState, StopTheLine
 from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import Service, ServiceWrite
 from workflows.contracts.deployments.standing import ChangeStanding
@@ -90,7 +90,7 @@ class FakeDeployments(DeploymentClient):
         chain = build_change_standing_chain(self._stores.services, self._stores.events, occupancy=occupancy)
         return await run_chain(chain, {"standing": asked, "change_id": new_job_id()}, result="service", kind=Service)
 
-    async def change_line(self, asked: StopTheLine | LetTheLineGo) -> Line:
+    async def change_line(self, asked: StopTheLine | LetTheLineGo) -> LineState:
         self._answer()
         change = LineChange(stop=asked) if isinstance(asked, StopTheLine) else LineChange(go=asked)
         made = {"change": change, "change_id": new_job_id()}

@@ -29,7 +29,7 @@ from workflows.contracts.deployments.commands import (
 )
 from workflows.contracts.deployments.deployment import Decision, Deployment
 from workflows.contracts.deployments.environments import FreezeCommand, HoldCommand, ReleaseCommand, UnfreezeCommand
-from workflows.contracts.deployments.line import LetTheLineGo, NewStop, Scope, StopKind, StopTheLine
+from workflows.contracts.deployments.line import LetTheLineGo, NewStop, StopKind, StopScope, StopTheLine
 from workflows.contracts.errors import HybridCIError
 
 FAR = 4_000_000_000_000
@@ -111,7 +111,7 @@ class Model:
 
     async def _to_line(self, action: str) -> None:
         """A stop of all services; a promotion does not pass it."""
-        releases, everything = self.deploys.releases, Scope(all_services=True)
+        releases, everything = self.deploys.releases, StopScope(all_services=True)
         found = (await self.deploys.stores.line.get()).stop("s")
         if action == "let_line_go":
             self.stopped_at = None

@@ -12,16 +12,16 @@ from workflows.contracts.audit.events import EventQuery
 from workflows.contracts.deployments.commands import Abort, OverrideFreeze, Promote, Resume, RollbackCommand, SkipStep
 from workflows.contracts.deployments.deployment import Deployment
 from workflows.contracts.deployments.environments import FreezeCommand, HoldCommand, ReleaseCommand
-from workflows.contracts.deployments.line import LetTheLineGo, NewStop, Scope, StopKind, StopTheLine
+from workflows.contracts.deployments.line import LetTheLineGo, NewStop, StopKind, StopScope, StopTheLine
 from workflows.contracts.errors import InvalidState
 
 HOUR = 3_600_000
 PRODUCTION = {"environments": ["production"]}
-EVERYTHING = Scope(all_services=True)
+EVERYTHING = StopScope(all_services=True)
 
 
 async def stop(deploys: Deploys, stop_id: str = "s", *, kind: str = "freeze", **fields: Any) -> None:
-    scope = Scope.model_validate(fields.pop("scope", {"all_services": True, **PRODUCTION}))
+    scope = StopScope.model_validate(fields.pop("scope", {"all_services": True, **PRODUCTION}))
     until: dict[str, Any] = {"ends_at": own_millis() + HOUR} if kind == "freeze" else {}
     new = NewStop(stop_id=stop_id, kind=StopKind(kind), name="incident", scope=scope, **(until | fields))
     line = await deploys.releases.change_line(StopTheLine(by="ann", reason="outage", stop=new))
@@ -144,10 +144,10 @@ async def test_the_workers_death_forgets_no_stop(deploys: Deploys) -> None:
 async def test_a_stop_that_was_changed_meanwhile_is_not_replaced(deploys: Deploys) -> None:
     await stop(deploys)
     with pytest.raises(InvalidState, match="was changed in this moment"):
-        await deploys.releases.change_line(LetTheLineGo(by="eve", stop_id="s", scope=Scope(services=["own"])))
+        await deploys.releases.change_line(LetTheLineGo(by="eve", stop_id="s", scope=StopScope(services=["own"])))
     with pytest.raises(InvalidState, match="no freeze or hold of the id 't'"):
         await deploys.releases.change_line(LetTheLineGo(by="eve", stop_id="t", scope=EVERYTHING))
-    new = NewStop(stop_id="s", kind=StopKind.HOLD, name="mine", scope=Scope(services=["own"]))
+    new = NewStop(stop_id="s", kind=StopKind.HOLD, name="mine", scope=StopScope(services=["own"]))
     with pytest.raises(InvalidState, match="was changed in this moment"):
         await deploys.releases.change_line(StopTheLine(by="eve", reason="mine", stop=new))
     assert [each.by for each in (await deploys.stores.line.get()).stops] == ["ann"]

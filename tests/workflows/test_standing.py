@@ -10,7 +10,7 @@ from workflows.contracts.deployments.deployment import Deployment
 from workflows.contracts.deployments.environments import RetireCommand
 from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import Service, ServiceWrite
-from workflows.contracts.deployments.standing import ChangeStanding, Standing
+from workflows.contracts.deployments.standing import ChangeStanding, ServiceStanding
 from workflows.contracts.errors import InvalidState, NotFound
 
 
@@ -19,7 +19,7 @@ async def apply(deploys: Deploys, *environments: dict[str, Any], **fields: Any) 
     return await deploys.releases.apply_service(ServiceWrite(name=deploys.name, spec=spec, by="ann"))
 
 
-async def becomes(deploys: Deploys, to: Standing) -> Service:
+async def becomes(deploys: Deploys, to: ServiceStanding) -> Service:
     return await deploys.releases.change_standing(ChangeStanding(by="ann", name=deploys.name, to=to, reason="why"))
 
 
@@ -69,24 +69,24 @@ async def test_a_service_is_archived_and_deleted_when_nothing_is_left_of_it(depl
     service = await apply(deploys, deploys.environment(approval={"required": 1}))
     waits = await waiting(deploys, service, "1.0")
     with pytest.raises(InvalidState, match=r"1.0 is pending"):
-        await becomes(deploys, Standing.ARCHIVED)
+        await becomes(deploys, ServiceStanding.ARCHIVED)
     await deploys.approve(waits)
     await deploys.until_status(waits, "live")
     with pytest.raises(InvalidState, match=r"is in use. Archive it first"):
-        await becomes(deploys, Standing.DELETED)
-    archived = await becomes(deploys, Standing.ARCHIVED)
+        await becomes(deploys, ServiceStanding.DELETED)
+    archived = await becomes(deploys, ServiceStanding.ARCHIVED)
     assert archived.archived is not None
     assert (archived.archived.by, archived.archived.reason) == ("ann", "why")
-    again = await becomes(deploys, Standing.ARCHIVED)
+    again = await becomes(deploys, ServiceStanding.ARCHIVED)
     assert again.version == archived.version
     with pytest.raises(InvalidState, match=r"1.0 is live in production: when it is gone"):
-        await becomes(deploys, Standing.DELETED)
+        await becomes(deploys, ServiceStanding.DELETED)
     await retire(deploys, "production")
     await deploys.until_status(waits, "superseded")
     fence = (await deploys.until_environment(lambda state: state.live is None)).fence
-    await becomes(deploys, Standing.DELETED)
+    await becomes(deploys, ServiceStanding.DELETED)
     with pytest.raises(NotFound):
-        await becomes(deploys, Standing.IN_USE)
+        await becomes(deploys, ServiceStanding.IN_USE)
     anew = await apply(deploys, deploys.environment())
     assert (anew.version, anew.archived, anew.deleted) == (archived.version + 2, None, False)
     await deploys.live("2.0", anew)
@@ -101,10 +101,10 @@ async def test_a_service_is_archived_and_deleted_when_nothing_is_left_of_it(depl
 
 async def test_whose_policy_two_persons_change_is_not_deleted_by_one(deploys: Deploys) -> None:
     await apply(deploys, deploys.environment(), policy_change_needs_second_person=True)
-    await becomes(deploys, Standing.ARCHIVED)
+    await becomes(deploys, ServiceStanding.ARCHIVED)
     with pytest.raises(InvalidState, match=r"policy changes by two persons"):
-        await becomes(deploys, Standing.DELETED)
-    assert (await becomes(deploys, Standing.IN_USE)).archived is None
+        await becomes(deploys, ServiceStanding.DELETED)
+    assert (await becomes(deploys, ServiceStanding.IN_USE)).archived is None
 
 
 async def test_a_version_is_one_commit_whoever_asks(deploys: Deploys) -> None:
@@ -127,7 +127,7 @@ async def test_a_change_that_waited_does_not_bring_a_deleted_service_back(deploy
     waits = await deploys.stores.services.get(deploys.name)
     assert waits is not None
     assert waits.policy_change is not None
-    archived = await becomes(deploys, Standing.ARCHIVED)
+    archived = await becomes(deploys, ServiceStanding.ARCHIVED)
     assert archived.policy_change == waits.policy_change
     gone = archived.model_copy(update={"version": archived.version + 1, "deleted": True})
     assert await deploys.stores.services.put(gone, expected_version=archived.version, events=[])

@@ -48,7 +48,7 @@ from workflows.contracts.deployments.environments import (
     RetireCommand,
     UnfreezeCommand,
 )
-from workflows.contracts.deployments.line import LetTheLineGo, Line, StopTheLine
+from workflows.contracts.deployments.line import LetTheLineGo, LineState, StopTheLine
 from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import Service, ServiceWrite
 from workflows.contracts.deployments.standing import ChangeStanding
@@ -161,7 +161,7 @@ class DeploymentClient:
         except (Unavailable, TimeoutError) as error:
             raise Accepted(Taken(asked=asked, service_name=change.name)) from error
 
-    async def change_line(self, asked: StopTheLine | LetTheLineGo) -> Line:
+    async def change_line(self, asked: StopTheLine | LetTheLineGo) -> LineState:
         """Stop many services at once, or let them go; returns the line as it is then. Raises Accepted likewise."""
         return await change_line(self._client, self._prover, asked)
 

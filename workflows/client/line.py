@@ -10,12 +10,12 @@ from temporalio.client import Client, WorkflowUpdateStage
 from workflows.client.answers import ANSWERED_WITHIN_SECONDS, RPC_TIMEOUT, answer, changed, outcome_of
 from workflows.client.proving import Prover
 from workflows.contracts.accepted import Accepted, Taken
-from workflows.contracts.deployments.line import LetTheLineGo, Line, LineChange, StopTheLine
+from workflows.contracts.deployments.line import LetTheLineGo, LineChange, LineState, StopTheLine
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable
 from workflows.contracts.ids import CONTROL_QUEUE, line_workflow_id, new_job_id
 
 
-async def change_line(client: Client, prover: Prover, asked: StopTheLine | LetTheLineGo) -> Line:
+async def change_line(client: Client, prover: Prover, asked: StopTheLine | LetTheLineGo) -> LineState:
     """The line as it is then. Raises InvalidState and ValidationFailed when it is refused, Unavailable when nobody
     knows whether it was taken, and Accepted when it is, but not answered in 5 s.
     """
@@ -28,7 +28,7 @@ async def change_line(client: Client, prover: Prover, asked: StopTheLine | LetTh
             change,
             id=workflow_id,
             task_queue=CONTROL_QUEUE,
-            result_type=Line,
+            result_type=LineState,
             static_summary="Stop the line" if change.go is None else "Let the line go",
             rpc_timeout=RPC_TIMEOUT,
         )
@@ -37,7 +37,10 @@ async def change_line(client: Client, prover: Prover, asked: StopTheLine | LetTh
         async with asyncio.timeout(ANSWERED_WITHIN_SECONDS):
             update = await answer(
                 handle.start_update(  # pyright: ignore[reportUnknownMemberType]
-                    "changed", wait_for_stage=WorkflowUpdateStage.ACCEPTED, result_type=Line, rpc_timeout=RPC_TIMEOUT
+                    "changed",
+                    wait_for_stage=WorkflowUpdateStage.ACCEPTED,
+                    result_type=LineState,
+                    rpc_timeout=RPC_TIMEOUT,
                 )
             )
             return await answer(update.result())

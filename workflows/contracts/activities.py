@@ -17,7 +17,7 @@ from workflows.contracts.deployments.environments import (
     FreezeQuestion,
     SignalEnvironment,
 )
-from workflows.contracts.deployments.line import LineChange, LineChanged, Scope, StopAnswer, StopQuestion
+from workflows.contracts.deployments.line import LineChange, LineChanged, StopAnswer, StopQuestion, StopScope
 from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import DefinitionRequest, Service, ServiceDefinition, ServiceWrite
 from workflows.contracts.deployments.standing import ChangeStanding
@@ -182,7 +182,7 @@ async def change_line(change: LineChange) -> LineChanged:
 
 
 @activity.defn(name="tell_environments")
-async def tell_environments(scopes: list[Scope]) -> int:
+async def tell_environments(scopes: list[StopScope]) -> int:
     """Control: tell the open environments that these scopes may concern to look again; heartbeats. Returns how many."""
     raise NotImplementedError
 

@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.activities import check_stops
     from workflows.contracts.audit.types import EventType
     from workflows.contracts.deployments.deployment import StageStatus
-    from workflows.contracts.deployments.line import Stop, StopKind, StopQuestion
+    from workflows.contracts.deployments.line import StopInForce, StopKind, StopQuestion
     from workflows.contracts.deployments.rules import DuringFreeze, PauseFor
     from workflows.deployment import record
     from workflows.deployment.context import Context
@@ -102,7 +102,7 @@ def _looks_again(context: Context) -> Callable[[], bool]:
     return looks
 
 
-async def _stops(context: Context) -> list[Stop]:
+async def _stops(context: Context) -> list[StopInForce]:
     """What a promotion or an override does not pass already."""
     deployment, environment = context.state.deployment, context.state.environment
     question = StopQuestion(
@@ -116,18 +116,18 @@ async def _stops(context: Context) -> list[Stop]:
         answer = await context.calls.at_once(check_stops, question, summary=f"{environment.name}: does it go on?")
     except FailureError as error:  # better late than in a freeze; a promotion goes on
         workflow.logger.warning("check_stops failed", exc_info=error)
-        return [Stop(kind=StopKind.FREEZE, name="freezes and holds that cannot be read")]
+        return [StopInForce(kind=StopKind.FREEZE, name="freezes and holds that cannot be read")]
     override = context.state.progress.override_freeze
     return [stop for stop in answer.stops if not (override and passable(stop))]
 
 
-def _finishes(context: Context, stops: list[Stop]) -> bool:
+def _finishes(context: Context, stops: list[StopInForce]) -> bool:
     """The environment lets what has begun go on in a freeze; a hold, and what allows no exception, stops it."""
     rule = context.state.environment.freeze_during_rollout
     return rule is DuringFreeze.FINISH and all(passable(stop) for stop in stops)
 
 
-async def _say(context: Context, stop: Stop) -> None:
+async def _say(context: Context, stop: StopInForce) -> None:
     journal, words = context.journal, _stopped(context, stop)
     if context.state.progress.halted is Halt.STOP and context.state.deployment.waits_for == words:
         return
@@ -137,7 +137,7 @@ async def _say(context: Context, stop: Stop) -> None:
     await journal.record()
 
 
-def _stopped(context: Context, stop: Stop) -> str:
+def _stopped(context: Context, stop: StopInForce) -> str:
     deployment, environment = context.state.deployment, context.state.environment
     identity, stage = deployment.deployment_id, deployment.stage(environment.name)
     where = f" at {stage.percent} %" if stage is not None and stage.percent is not None else ""

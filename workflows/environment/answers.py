@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from workflows.contracts.deployments.environments import FreezeAnswer
-from workflows.contracts.deployments.line import Stop
+from workflows.contracts.deployments.line import StopInForce
 
 LOOK_AGAIN_MS: Final = 10 * 60_000
 """Whoever changes the line tells the environments that wait; this is for when that gets lost."""
@@ -19,7 +19,7 @@ class Answers:
     """``windows``: by ready deployment; ``line``: for all of them."""
 
     windows: Mapping[str, FreezeAnswer] = field(default_factory=dict[str, FreezeAnswer])
-    line: Sequence[Stop] = ()
+    line: Sequence[StopInForce] = ()
 
     def __bool__(self) -> bool:
         """Whether there is anything that ends by its time."""

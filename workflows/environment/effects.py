@@ -28,7 +28,7 @@ with workflow.unsafe.imports_passed_through():
         Waiting,
         YieldRequested,
     )
-    from workflows.contracts.deployments.line import Stop, StopKind, StopQuestion
+    from workflows.contracts.deployments.line import StopInForce, StopKind, StopQuestion
     from workflows.environment.answers import Answers
     from workflows.environment.inbox import Closed, Gone, Message
     from workflows.environment.recorded import RecordedEnvironment
@@ -76,7 +76,7 @@ class EnvironmentEffects(RecordedEnvironment):
                 answers[ticket.deployment_id] = known[windows]
         return Answers(answers, await self._line())
 
-    async def _line(self) -> list[Stop]:
+    async def _line(self) -> list[StopInForce]:
         """What of the line is in force, when a turn could be given now: none is given without having looked."""
         state, holder = self._state, self._state.holder
         free = holder is None or holder.live or holder.yielding
@@ -88,7 +88,7 @@ class EnvironmentEffects(RecordedEnvironment):
         except FailureError as error:  # better late than in a freeze: asked again soon, and an override goes on
             workflow.logger.warning("check_stops failed", exc_info=error)
             unknown = question.at + _FREEZE_UNKNOWN_MS
-            return [Stop(kind=StopKind.FREEZE, name="freezes and holds that cannot be read", until=unknown)]
+            return [StopInForce(kind=StopKind.FREEZE, name="freezes and holds that cannot be read", until=unknown)]
         return answer.stops
 
     async def _freeze_answer(self, question: FreezeQuestion) -> FreezeAnswer:

@@ -15,7 +15,7 @@ from workflows.contracts.deployments.environments import (
     Waiting,
     YieldRequested,
 )
-from workflows.contracts.deployments.line import Stop, StopKind
+from workflows.contracts.deployments.line import StopInForce, StopKind
 from workflows.environment import words
 from workflows.environment.answers import Answers
 from workflows.environment.step import (
@@ -140,7 +140,7 @@ def _may_go(state: EnvironmentState, ticket: Ticket, now: int, answers: Answers)
     return _freeze_of(state, ticket, now, answers) is None
 
 
-def _line_stop(ticket: Ticket, answers: Answers) -> Stop | None:
+def _line_stop(ticket: Ticket, answers: Answers) -> StopInForce | None:
     """What of the line stops it; of several the one that is told."""
     return longest([each for each in answers.line if not (ticket.override_freeze and passable(each))])
 

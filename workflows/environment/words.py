@@ -9,7 +9,7 @@ from workflows.contracts.audit.details import Details
 from workflows.contracts.audit.events import AuditEvent, new_event
 from workflows.contracts.audit.types import EventType
 from workflows.contracts.deployments.environments import EnvironmentState, Holder, LiveVersion, Ticket
-from workflows.contracts.deployments.line import Stop
+from workflows.contracts.deployments.line import StopInForce
 from workflows.contracts.fields import shortened
 from workflows.contracts.who import Message, Who
 from workflows.line.stops import passable
@@ -47,7 +47,7 @@ def closed(state: EnvironmentState, ticket: Ticket, until: int, name: str) -> st
     )
 
 
-def stopped(state: EnvironmentState, ticket: Ticket, stop: Stop) -> str:
+def stopped(state: EnvironmentState, ticket: Ticket, stop: StopInForce) -> str:
     """What of the line stops it, and what goes on anyway."""
     anyway = f" `hybridci freeze override {ticket.deployment_id} --reason …` goes on anyway." if passable(stop) else ""
     return f"{stop_words(state.environment, state.service_name, stop)}{anyway}"

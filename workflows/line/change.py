@@ -12,11 +12,11 @@ from workflows.contracts.deployments.line import (
     MAX_CHANGE_IDS,
     MAX_STOPS,
     LetTheLineGo,
-    Line,
+    LineState,
     LineStop,
     NewStop,
-    Scope,
     StopKind,
+    StopScope,
     StopTheLine,
 )
 from workflows.contracts.errors import FieldError, InvalidState, ValidationFailed
@@ -29,12 +29,12 @@ LAST_MOMENT: Final = 253_402_300_799_000
 class Changed:
     """The line after it, whom it concerns, and its line in the trail."""
 
-    line: Line
-    scopes: list[Scope]
+    line: LineState
+    scopes: list[StopScope]
     event: AuditEvent
 
 
-def stopped(line: Line, asked: StopTheLine, change_id: str, now: int) -> Changed:
+def stopped(line: LineState, asked: StopTheLine, change_id: str, now: int) -> Changed:
     """With one more, or another one of this id. Raises ValidationFailed, InvalidState."""
     new, before = asked.stop, line.stop(asked.stop.stop_id)
     _require_time(new, now)
@@ -69,7 +69,7 @@ def stopped(line: Line, asked: StopTheLine, change_id: str, now: int) -> Changed
     return Changed(_next(line, [*others, stop], change_id, now), scopes, event)
 
 
-def let_go(line: Line, asked: LetTheLineGo, change_id: str, now: int) -> Changed:
+def let_go(line: LineState, asked: LetTheLineGo, change_id: str, now: int) -> Changed:
     """Without it. Raises InvalidState when there is none."""
     stop = line.stop(asked.stop_id)
     if stop is None:
@@ -89,16 +89,16 @@ def let_go(line: Line, asked: LetTheLineGo, change_id: str, now: int) -> Changed
     return Changed(_next(line, others, change_id, now), [stop.scope], event)
 
 
-def _plain(scope: Scope) -> dict[str, Any]:
+def _plain(scope: StopScope) -> dict[str, Any]:
     return scope.model_dump(mode="json", exclude_defaults=True)
 
 
-def _next(line: Line, stops: list[LineStop], change_id: str, now: int) -> Line:
+def _next(line: LineState, stops: list[LineStop], change_id: str, now: int) -> LineState:
     changes = [*line.changes, change_id][-MAX_CHANGE_IDS:]
-    return Line(stops=stops, changes=changes, revision=line.revision + 1, updated_at=now)
+    return LineState(stops=stops, changes=changes, revision=line.revision + 1, updated_at=now)
 
 
-def _present(line: Line, now: int) -> list[LineStop]:
+def _present(line: LineState, now: int) -> list[LineStop]:
     """What has ended by its time is in the trail, with its end."""
     return [each for each in line.stops if each.ends_at is None or each.ends_at > now]
 

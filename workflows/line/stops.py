@@ -6,11 +6,11 @@ a deployment waits for its turn otherwise (``words``).
 
 from collections.abc import Sequence
 
-from workflows.contracts.deployments.line import Stop, StopKind
+from workflows.contracts.deployments.line import StopInForce, StopKind
 from workflows.words import moment
 
 
-def stopped(environment: str, service_name: str, stop: Stop) -> str:
+def stopped(environment: str, service_name: str, stop: StopInForce) -> str:
     """Who stops it, until when, and how it ends."""
     whose = f"{environment} ({stop.scope})" if stop.scope else environment
     by = f" by {stop.by}" if stop.by else ""
@@ -28,11 +28,11 @@ def stopped(environment: str, service_name: str, stop: Stop) -> str:
     return f"{whose} is frozen{until} by '{stop.name}'{f' of {stop.by}' if stop.by else ''}{reason}.{end}"
 
 
-def passable(stop: Stop) -> bool:
+def passable(stop: StopInForce) -> bool:
     """Whether a single deployment may be let through."""
     return stop.kind is StopKind.FREEZE and stop.allow_override
 
 
-def longest(stops: Sequence[Stop]) -> Stop | None:
+def longest(stops: Sequence[StopInForce]) -> StopInForce | None:
     """The one that is told: what nothing passes first, then what ends last."""
     return max(stops, key=lambda stop: (not passable(stop), stop.until is None, stop.until or 0), default=None)

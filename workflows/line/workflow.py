@@ -13,7 +13,7 @@ from temporalio.exceptions import ApplicationError
 with workflow.unsafe.imports_passed_through():
     from workflows.calls import RETRY, Calls
     from workflows.contracts.activities import change_line, tell_environments
-    from workflows.contracts.deployments.line import Line, LineChange, LineChanged
+    from workflows.contracts.deployments.line import LineChange, LineChanged, LineState
     from workflows.contracts.errors import ErrorCode
     from workflows.job.recorded import started_ms
     from workflows.words import titled
@@ -31,7 +31,7 @@ class LineWorkflow:
         self._refused: ApplicationError | None = None
 
     @workflow.run
-    async def run(self, change: LineChange) -> Line:
+    async def run(self, change: LineChange) -> LineState:
         """Returns the line as it is then. Fails as ``validation_failed`` or ``invalid_state``."""
         at = started_ms()
         heard = LineChange(
@@ -61,7 +61,7 @@ class LineWorkflow:
         return changed.line
 
     @workflow.update(name="changed", description="Answer with the line once it is changed.")
-    async def changed(self) -> Line:
+    async def changed(self) -> LineState:
         """Before those who wait have looked: nobody goes on without having looked anyway."""
         await workflow.wait_condition(lambda: self._changed is not None or self._refused is not None)
         if self._changed is None:

@@ -10,7 +10,7 @@ from activities.stores.dynamo.table import LINE_FOLLOWS, LINE_IS_NEW, LINE_PLACE
 from activities.stores.dynamo.transactions import read_item
 from activities.stores.interfaces import WriteOutcome
 from workflows.contracts.audit.events import AuditEvent
-from workflows.contracts.deployments.line import Line
+from workflows.contracts.deployments.line import LineState
 
 _KEY: Final[dict[str, Any]] = {"service_name": {"S": LINE_PLACE}, "environment": {"S": LINE_PLACE}}
 
@@ -21,12 +21,12 @@ class DynamoLineStore:
     def __init__(self, clients: AwsClients, tables: DeploymentTables) -> None:
         self._clients, self._tables = clients, tables
 
-    async def get(self) -> Line:
+    async def get(self) -> LineState:
         """See LineStore."""
         item = await read_item(self._clients, self._tables.environments, _KEY, "document", "packed")
-        return Line() if item is None else Line.model_validate_json(read_document(item))
+        return LineState() if item is None else LineState.model_validate_json(read_document(item))
 
-    async def put(self, line: Line, events: Sequence[AuditEvent]) -> bool:
+    async def put(self, line: LineState, events: Sequence[AuditEvent]) -> bool:
         """See LineStore. Raises ValidationFailed for a record that is too large to be kept."""
         put = self._put(line)
 
@@ -37,7 +37,7 @@ class DynamoLineStore:
         outcome = await write_with_events("The line", None, writing, lambda _: [put], look)
         return outcome is WriteOutcome.APPLIED
 
-    def _put(self, line: Line) -> dict[str, Any]:
+    def _put(self, line: LineState) -> dict[str, Any]:
         item = {
             **_KEY,
             "sequence": {"N": str(line.revision)},

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from activities.stores.memory.events import MemoryEventStore
 from activities.stores.packing import pack, unpack
 from workflows.contracts.audit.events import AuditEvent
-from workflows.contracts.deployments.line import Line
+from workflows.contracts.deployments.line import LineState
 
 
 class MemoryLineStore:
@@ -15,11 +15,11 @@ class MemoryLineStore:
         self._events = events
         self._document: str | bytes | None = None
 
-    async def get(self) -> Line:
+    async def get(self) -> LineState:
         """See LineStore."""
-        return Line() if self._document is None else Line.model_validate_json(unpack(self._document))
+        return LineState() if self._document is None else LineState.model_validate_json(unpack(self._document))
 
-    async def put(self, line: Line, events: Sequence[AuditEvent]) -> bool:
+    async def put(self, line: LineState, events: Sequence[AuditEvent]) -> bool:
         """See LineStore. Raises ValidationFailed for a record that is too large to be kept."""
         document = pack(line.model_dump_json(), "line", "line")
         if (await self.get()).revision != line.revision - 1:

@@ -30,7 +30,7 @@ class StopKind(StrEnum):
     HOLD = "hold"  # when somebody releases it
 
 
-class Scope(Frozen):
+class StopScope(Frozen):
     """Which services, and in which of their environments. ``labels``: those that have all of these.
 
     ``environments`` empty: in each. ``exceptions`` are services that it does not concern.
@@ -78,7 +78,7 @@ class LineStop(Tolerant):
     stop_id: str
     kind: StopKind
     name: str
-    scope: Scope
+    scope: StopScope
     starts_at: Millis
     ends_at: Millis | None = None
     by: str
@@ -91,7 +91,7 @@ class LineStop(Tolerant):
         return self.starts_at <= at and (self.ends_at is None or at < self.ends_at)
 
 
-class Line(Tolerant):
+class LineState(Tolerant):
     """The record: all that are in force or to come. ``revision`` grows with each change.
 
     ``changes``: the ids of the last changes, so that one that is tried again is known.
@@ -113,7 +113,7 @@ class EnvironmentShown(EnvironmentState):
     line_stops: list[LineStop] = Field(default_factory=list[LineStop])
 
 
-def shown(state: EnvironmentState, line: Line, labels: Mapping[str, str], now: int) -> EnvironmentShown:
+def shown(state: EnvironmentState, line: LineState, labels: Mapping[str, str], now: int) -> EnvironmentShown:
     """With those that concern it and are not over. ``labels``: of its service as it is registered now."""
     concern = [
         stop
@@ -130,7 +130,7 @@ class NewStop(Frozen):
     stop_id: StopId
     kind: StopKind
     name: Annotated[Text, StringConstraints(min_length=1, max_length=256)]
-    scope: Scope
+    scope: StopScope
     starts_at: Millis | None = None
     ends_at: Millis | None = None
     allow_override: StrictBool = True
@@ -151,14 +151,14 @@ class StopTheLine(Named):
 
     stop: NewStop
     reason: Why
-    replaces: Scope | None = None
+    replaces: StopScope | None = None
 
 
 class LetTheLineGo(Named):
     """End one before its time, or release it; the one that concerns this ``scope``."""
 
     stop_id: StopId
-    scope: Scope
+    scope: StopScope
     reason: PerhapsWhy = ""
 
 
@@ -172,8 +172,8 @@ class LineChange(Tolerant):
 class LineChanged(Tolerant):
     """What came of it: the line as it is now, and whom it concerns (also what was replaced or removed)."""
 
-    line: Line
-    scopes: list[Scope]
+    line: LineState
+    scopes: list[StopScope]
 
 
 class StopQuestion(Tolerant):
@@ -189,7 +189,7 @@ class StopQuestion(Tolerant):
     freeze_windows: list[FreezeWindow] = Field(default_factory=list[FreezeWindow])
 
 
-class Stop(Tolerant):
+class StopInForce(Tolerant):
     """One thing that stops it. ``wide_id``: the id of one of the line. ``until`` None: until it is released."""
 
     kind: StopKind
@@ -206,4 +206,4 @@ class Stop(Tolerant):
 class StopAnswer(Tolerant):
     """All of them; empty when nothing does."""
 
-    stops: list[Stop] = Field(default_factory=list[Stop])
+    stops: list[StopInForce] = Field(default_factory=list[StopInForce])

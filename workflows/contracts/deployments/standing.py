@@ -19,7 +19,7 @@ LOOKED_AT: Final = 100
 """So many of a service's newest deployments are looked at for one that is under way."""
 
 
-class Standing(StrEnum):
+class ServiceStanding(StrEnum):
     """What becomes of a service."""
 
     ARCHIVED = "archived"
@@ -31,7 +31,7 @@ class ChangeStanding(Named):
     """Archive a service, take it into use again, or delete it."""
 
     name: ServiceName
-    to: Standing
+    to: ServiceStanding
     reason: PerhapsWhy = ""
 
 
