@@ -6,7 +6,7 @@ from typing import Any
 from typer.testing import CliRunner, Result
 
 from api.cli.commands import service
-from api.cli.commands.deployments import deploy, freeze
+from api.cli.commands.deployments import deploy, freeze, hold
 from tests.api.cli_bench import ADMIN_KEY, Served, environment
 from workflows.contracts.deployments.deployment import (
     Deployment,
@@ -19,7 +19,7 @@ from workflows.contracts.deployments.environments import (
     EnvironmentWrite,
 )
 
-APPS = {"service": service.app, "deploy": deploy.app, "freeze": freeze.app}
+APPS = {"service": service.app, "deploy": deploy.app, "freeze": freeze.app, "hold": hold.app}
 
 
 STEPS = [{"name": "go", "run": "./deploy.sh"}]
