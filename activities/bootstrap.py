@@ -34,13 +34,17 @@ from activities.jobs.readers import JobReader
 from activities.jobs.reconcile import Reconciler
 from activities.jobs.temporal import TemporalJobWorkflows
 from activities.jobs.writers import JobCreator, JobWriter
+from activities.line.activities import LineActivities
+from activities.line.chains import build_change_line_chain, build_retrieve_line_chain
+from activities.line.temporal import TemporalLine
 from activities.repairs.activities import RepairActivities, TemporalRepairs
 from activities.retention.activities import RetentionActivities
 from activities.retention.events import RemoveSegments, SealedEvents
 from activities.retention.needed import NeededDeployments
 from activities.retention.sweep import Sweeper, SweepStores
 from activities.services.activities import ServiceActivities
-from activities.services.chains import build_apply_service_chain, build_decide_policy_chain
+from activities.services.chains import build_apply_service_chain, build_change_standing_chain, build_decide_policy_chain
+from activities.services.standing import Occupancy
 from activities.settings import ApprovalSettings, WorkerSettings
 from activities.stores.open import Stores
 from activities.tasks.activities import TaskActivities
@@ -72,6 +76,7 @@ class ControlActivities:
     services: ServiceActivities
     deployments: DeploymentActivities
     environments: EnvironmentActivities
+    line: LineActivities
     repairs: RepairActivities
     tasks: TaskActivities
     retention: RetentionActivities
@@ -83,6 +88,7 @@ class ControlActivities:
             *self.services.all(),
             *self.deployments.all(),
             *self.environments.all(),
+            *self.line.all(),
             *self.repairs.all(),
             *self.tasks.all(),
             *self.retention.all(),
@@ -108,13 +114,21 @@ def build_activities(
     reader = DeploymentReader(stores.deployments, stores.services, stores.environments, stores.events, middleware)
     writer = DeploymentWriter(stores.deployments, middleware)
     signer = signer or SpecSigner()
+    occupancy = Occupancy(stores.deployments, stores.environments)
     jobs = _job_activities(stores, JobClient(client, prover), TemporalJobWorkflows(client), witness, middleware, clock)
     reconciler = DeploymentReconciler(reader, writer, TemporalDeploymentWorkflows(client), clock)
     return ControlActivities(
         jobs=jobs,
         services=ServiceActivities(
-            application=build_apply_service_chain(stores.services, stores.events, middleware, clock=clock),
-            decision=build_decide_policy_chain(stores.services, stores.events, middleware, clock=clock),
+            application=build_apply_service_chain(
+                stores.services, stores.events, middleware, clock=clock, occupancy=occupancy
+            ),
+            decision=build_decide_policy_chain(
+                stores.services, stores.events, middleware, clock=clock, occupancy=occupancy
+            ),
+            standing=build_change_standing_chain(
+                stores.services, stores.events, middleware, clock=clock, occupancy=occupancy
+            ),
             artifacts=stores.artifacts,
             witness=witness,
         ),
@@ -131,6 +145,14 @@ def build_activities(
             first_run=FirstRuns(client).of,
         ),
         environments=_environment_activities(stores, client, witness, middleware, reader),
+        line=LineActivities(
+            changing=build_change_line_chain(stores.line, middleware, clock=clock),
+            reading=build_retrieve_line_chain(stores.line, middleware),
+            environment=reader.environment,
+            service=reader.service,
+            tell=TemporalLine(client).tell,
+            witness=witness,
+        ),
         repairs=RepairActivities(
             TemporalRepairs(client, prover),
             stores.events,

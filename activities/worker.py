@@ -44,13 +44,14 @@ from workflows.deployment.workflow import DeploymentWorkflow
 from workflows.environment.workflow import EnvironmentWorkflow
 from workflows.job.redrive import RedriveWorkflow
 from workflows.job.workflow import JobWorkflow
+from workflows.line.workflow import LineWorkflow
 from workflows.log_setup import setup_logging
 from workflows.repair.live import LiveVersionsWorkflow
 from workflows.repair.reconcile import ReconcileWorkflow
 from workflows.repair.stuck import StuckWorkflows
 from workflows.repair.workflow import RepairWorkflow
 from workflows.retention.workflow import SweepWorkflow
-from workflows.service.workflow import PolicyDecisionWorkflow, ServiceWorkflow
+from workflows.service.workflow import PolicyDecisionWorkflow, ServiceWorkflow, StandingWorkflow
 from workflows.task.workflow import AgentTaskWorkflow
 from workflows.version import product_version
 
@@ -102,6 +103,8 @@ def build_worker(client: Client, activities: ControlActivities, settings: Worker
             EnvironmentWorkflow,
             ServiceWorkflow,
             PolicyDecisionWorkflow,
+            StandingWorkflow,
+            LineWorkflow,
             RepairWorkflow,
             AgentTaskWorkflow,
             SweepWorkflow,

@@ -29,6 +29,7 @@ from workflows.contracts.deployments.deployment import (
     RollbackStatus,
 )
 from workflows.contracts.deployments.services import ServiceSpec
+from workflows.contracts.deployments.versions import claim_of, require_same_commit
 from workflows.contracts.errors import Conflict, FieldError, NotFound, ValidationFailed, field_errors
 
 _ID_CHARACTERS: Final = 128
@@ -87,7 +88,7 @@ class CreateDeployment(StoreLink[DeploymentStore]):
 
     Raises Conflict when that is another service's or version's: one idempotency key, sent to two API processes with two
     requests at the same moment, starts two workflows (their ids name service and version), but an id has one record.
-    InvalidState, Unavailable.
+    InvalidState, also when its version is another commit already; Unavailable.
     """
 
     async def call(self, ctx: Context[DeploymentContext]) -> Context[DeploymentContext]:
@@ -95,6 +96,7 @@ class CreateDeployment(StoreLink[DeploymentStore]):
         write = require(ctx, "write", DeploymentWrite)
         check_deployment_change(DeploymentOperation.CREATE, write)
         await self._require_own(write.deployment)
+        await self._require_unused(write.deployment)
         return ctx.insert("outcome", await self._store.write(write, ctx.get("serialized")))
 
     async def _require_own(self, deployment: Deployment) -> None:
@@ -104,6 +106,18 @@ class CreateDeployment(StoreLink[DeploymentStore]):
                 f"This Idempotency-Key was used with another request (deployment {found.deployment_id} of "
                 f"{found.service_name} {found.version}); use a new key for a new one."
             )
+
+    async def _require_unused(self, deployment: Deployment) -> None:
+        """Versions of before there were claims are known by the service's newest deployments."""
+        if deployment.definition.allow_version_reuse:
+            return
+        name, version = deployment.service_name, deployment.version
+        if await self._store.version_claim(name, version) is not None:
+            return  # the write itself compares
+        page = await self._store.list(DeploymentQuery(service_name=name, limit=100))
+        for each in page.items:
+            if each.version == version and each.deployment_id != deployment.deployment_id:
+                require_same_commit(deployment, claim_of(each))
 
 
 class UpdateDeployment:

@@ -19,11 +19,13 @@ from activities.deployments.chains import (
 )
 from activities.environments.chains import build_list_environments_chain, build_retrieve_environment_chain
 from activities.events.chains import build_list_events_chain
+from activities.line.chains import build_retrieve_line_chain
 from activities.services.chains import build_list_services_chain, build_retrieve_service_chain
-from activities.stores.interfaces import DeploymentStore, EnvironmentStore, EventStore, ServiceStore
+from activities.stores.interfaces import DeploymentStore, EnvironmentStore, EventStore, LineStore, ServiceStore
 from workflows.contracts.audit.events import EventPage, EventQuery
 from workflows.contracts.deployments.deployment import Deployment, DeploymentPage, DeploymentQuery, DeploymentStats
 from workflows.contracts.deployments.environments import EnvironmentState
+from workflows.contracts.deployments.line import LineState
 from workflows.contracts.deployments.services import Service, ServicePage
 
 
@@ -41,6 +43,7 @@ class DeploymentReader:
         environments: EnvironmentStore,
         events: EventStore,
         middleware: Sequence[Middleware] = (),
+        line: LineStore | None = None,
     ) -> None:
         self._retrieve = build_retrieve_deployment_chain(deployments, middleware)
         self._list = build_list_deployments_chain(deployments, middleware)
@@ -51,6 +54,7 @@ class DeploymentReader:
         self._list_services = build_list_services_chain(services, middleware)
         self._retrieve_environment = build_retrieve_environment_chain(environments, middleware)
         self._list_environments = build_list_environments_chain(environments, middleware)
+        self._retrieve_line = None if line is None else build_retrieve_line_chain(line, middleware)
         self._list_events = build_list_events_chain(events, middleware)
 
     async def get(self, deployment_id: str) -> Deployment:
@@ -89,6 +93,14 @@ class DeploymentReader:
         """The environments of a service that were ever used, by name."""
         states = cast("type[builtins.list[EnvironmentState]]", builtins.list)
         return await run_chain(self._list_environments, {"service_name": service_name}, result="states", kind=states)
+
+    async def line(self) -> LineState:
+        """The freezes and holds of many services; an empty one without a store."""
+        return (
+            LineState()
+            if self._retrieve_line is None
+            else await run_chain(self._retrieve_line, {}, result="line", kind=LineState)
+        )
 
     async def events(self, query: EventQuery) -> EventPage:
         """One page of the audit trail, newest first."""

@@ -106,21 +106,27 @@ class LiveSweeper:
         elif holder is not None and holder.deployment_id == stored.deployment_id:
             return  # its environment is about to see that it has gone
         elif live is not None:
-            await self._supersede(found, stored, live)
+            changed = record.superseded(stored, live.deployment_id, live.version, self.clock())
+            words = f"by {live.version}; its workflow had gone before"
+            await self._end(found, stored, changed, EventType.DEPLOYMENT_SUPERSEDED, words)
+        elif state is not None and self._settled(state):
+            words = f"Nothing is live in {state.environment} any more; its workflow had gone before."
+            changed = record.retired(stored, words, self.clock())
+            await self._end(found, stored, changed, EventType.DEPLOYMENT_RETIRED, words)
 
-    async def _supersede(self, found: _Found, stored: Deployment, live: LiveVersion) -> None:
-        changed = record.superseded(stored, live.deployment_id, live.version, self.clock())
+    async def _end(self, found: _Found, stored: Deployment, changed: Deployment, what: EventType, words: str) -> None:
+        """It is live no more, which its own workflow could not be told."""
         changed = changed.model_copy(update={"sequence": stored.sequence + 1, "updated_at": self.clock()})
         event = new_event(
-            EventType.DEPLOYMENT_SUPERSEDED,
+            what,
             Who.itself("reconciliation"),
-            event_id=f"{stored.deployment_id}-superseded-{live.deployment_id}",
+            event_id=f"{stored.deployment_id}-ended-{changed.sequence}",
             at=changed.updated_at,
             service_name=stored.service_name,
             environment=stored.environment,
             deployment_id=stored.deployment_id,
             version=stored.version,
-            message=f"by {live.version}; its workflow had gone before",
+            message=words,
         )
         write = DeploymentWrite(deployment=changed, previous=stored.status, events=[event])
         if await self.writer.write(write) is WriteOutcome.APPLIED:

@@ -13,6 +13,7 @@ from activities.stores.dynamo.environments import DynamoEnvironmentStore
 from activities.stores.dynamo.events import DynamoEventStore
 from activities.stores.dynamo.evidence import DynamoEvidenceStore
 from activities.stores.dynamo.jobs import DynamoJobStore
+from activities.stores.dynamo.line import DynamoLineStore
 from activities.stores.dynamo.services import DynamoServiceStore
 from activities.stores.dynamo.table import AgentTables, CredentialTables, DeploymentTables, JobTables
 from activities.stores.evidence_interfaces import EvidenceStore
@@ -24,6 +25,7 @@ from activities.stores.interfaces import (
     EnvironmentStore,
     EventStore,
     JobStore,
+    LineStore,
     LogStore,
     ServiceStore,
     StorageStore,
@@ -36,6 +38,7 @@ from activities.stores.memory.environments import MemoryEnvironmentStore
 from activities.stores.memory.events import MemoryEventStore
 from activities.stores.memory.evidence import MemoryEvidenceStore
 from activities.stores.memory.jobs import MemoryJobStore
+from activities.stores.memory.line import MemoryLineStore
 from activities.stores.memory.logs import MemoryLogStore
 from activities.stores.memory.services import MemoryServiceStore
 from activities.stores.memory.storage import MemoryStorageStore
@@ -57,6 +60,7 @@ class Stores:
     deployments: DeploymentStore
     services: ServiceStore
     environments: EnvironmentStore
+    line: LineStore
     events: EventStore
     evidence: EvidenceStore
     credentials: CredentialStore
@@ -77,6 +81,7 @@ def open_stores(settings: StoreSettings) -> Stores:
         deployments=DynamoDeploymentStore(clients, tables),
         services=DynamoServiceStore(clients, tables),
         environments=DynamoEnvironmentStore(clients, tables),
+        line=DynamoLineStore(clients, tables),
         events=DynamoEventStore(clients, tables.events),
         evidence=DynamoEvidenceStore(clients, tables.events),
         credentials=DynamoCredentialStore(clients, CredentialTables.of(settings)),
@@ -97,6 +102,7 @@ def open_memory_stores(filter_labels: Sequence[str] = ()) -> Stores:
         deployments=MemoryDeploymentStore(events),
         services=MemoryServiceStore(events),
         environments=MemoryEnvironmentStore(events),
+        line=MemoryLineStore(events),
         events=events,
         evidence=MemoryEvidenceStore(events),
         credentials=MemoryCredentialStore(events),

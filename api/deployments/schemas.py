@@ -6,7 +6,7 @@ A command's model is the contract's without its signature, which the server fill
 from enum import StrEnum
 from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, Field, StringConstraints, create_model, model_validator
+from pydantic import BaseModel, Field, StrictBool, StringConstraints, create_model, model_validator
 
 from workflows.contracts.base import Frozen
 from workflows.contracts.deployments.commands import Comment
@@ -84,6 +84,13 @@ class ReasonRequest(SignedBody):
     """Why it is done."""
 
     reason: Why
+
+
+class PromoteRequest(SignedBody):
+    """Why the rollout goes on now. ``full``: to 100 % without any further pause."""
+
+    reason: Why
+    full: StrictBool = False
 
 
 class CancelDeploymentRequest(SignedBody):

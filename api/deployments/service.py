@@ -19,12 +19,15 @@ from workflows.client.deployments import DeploymentCommand, EnvironmentCommand
 from workflows.contracts.accepted import Accepted, Taken
 from workflows.contracts.access import Operation
 from workflows.contracts.deployments.commands import (
+    Abort,
     Approve,
     DeploymentInput,
+    Promote,
     Reject,
     ReportMetrics,
     Resume,
     RollbackCommand,
+    SkipStep,
 )
 from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest, DeploymentStatus
 from workflows.contracts.deployments.environments import EnvironmentState, LiveVersion
@@ -40,6 +43,9 @@ _POSSIBLE: Final[dict[type[object], str]] = {
     Reject: "A rejection is possible until a version is live.",
     RollbackCommand: "A rollback is possible from the last environment on, as long as the version is live.",
     Resume: "Resuming is possible while a deployment is paused.",
+    Promote: "A promotion is possible while a version is being rolled out.",
+    SkipStep: "A step can be left out while a version is being rolled out.",
+    Abort: "A rollout can be aborted until its version is live.",
 }
 
 
@@ -212,6 +218,12 @@ async def _input(
     commit: tuple[str | None, str | None],
 ) -> DeploymentInput:
     service = await ports.deployments.service(request.service_name)
+    if (archived := service.archived) is not None:
+        raise InvalidState(
+            f"Nothing of {service.name} is started: {archived.by} has archived it"
+            f"{f' ({archived.reason})' if archived.reason else ''}. Take it into use again: "
+            f"`hybridci service unarchive {service.name}`."
+        )
     _require_definition(service)
     if found := list(pools_refused_to_service(ports.pool_rules, service.name, service.spec)):
         said = "; ".join(f"{error.field} of {service.name}: {error.message}" for error in found)

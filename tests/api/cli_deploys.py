@@ -6,7 +6,7 @@ from typing import Any
 from typer.testing import CliRunner, Result
 
 from api.cli.commands import service
-from api.cli.commands.deployments import deploy, freeze
+from api.cli.commands.deployments import deploy, freeze, hold
 from tests.api.cli_bench import ADMIN_KEY, Served, environment
 from workflows.client.deployments import workflow_id_of
 from workflows.contracts.deployments.deployment import (
@@ -21,7 +21,7 @@ from workflows.contracts.deployments.environments import (
     LiveVersion,
 )
 
-APPS = {"service": service.app, "deploy": deploy.app, "freeze": freeze.app}
+APPS = {"service": service.app, "deploy": deploy.app, "freeze": freeze.app, "hold": hold.app}
 
 
 STEPS = [{"name": "go", "run": "./deploy.sh"}]

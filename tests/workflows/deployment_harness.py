@@ -31,11 +31,13 @@ from workflows.contracts.ids import CONTROL_QUEUE, environment_workflow_id, pool
 from workflows.deployment.workflow import DeploymentWorkflow
 from workflows.environment.workflow import EnvironmentWorkflow
 from workflows.job.workflow import JobWorkflow
+from workflows.line.workflow import LineWorkflow
 from workflows.repair.workflow import RepairWorkflow
-from workflows.service.workflow import PolicyDecisionWorkflow, ServiceWorkflow
+from workflows.service.workflow import PolicyDecisionWorkflow, ServiceWorkflow, StandingWorkflow
 
 _WORKFLOWS = (
-    DeploymentWorkflow, EnvironmentWorkflow, ServiceWorkflow, PolicyDecisionWorkflow, JobWorkflow, RepairWorkflow,
+    DeploymentWorkflow, EnvironmentWorkflow, ServiceWorkflow, PolicyDecisionWorkflow, StandingWorkflow, JobWorkflow,
+    RepairWorkflow, LineWorkflow,
 )  # fmt: skip
 STEP = {"name": "deploy", "run": "./deploy.sh"}
 BOB, CAT = "bob@example.com", "cat@example.com"

@@ -32,12 +32,14 @@ from workflows.contracts.deployments.environments import (
     Leave,
     Leaving,
     Reinstated,
+    StopsChanged,
     Superseded,
     Ticket,
     Waiting,
     Yielded,
     YieldRequested,
 )
+from workflows.contracts.deployments.line import StopAnswer, StopQuestion
 from workflows.contracts.deployments.reopening import TellLive
 from workflows.contracts.ids import CONTROL_QUEUE, environment_workflow_id
 from workflows.environment.workflow import EnvironmentWorkflow
@@ -105,6 +107,10 @@ class DeploymentStandIn:
         self._heard.append(("reinstated", message))
 
     @workflow.signal
+    def stops_changed(self, message: StopsChanged) -> None:
+        self._heard.append(("stops_changed", message))
+
+    @workflow.signal
     def end(self) -> None:
         self._ended = True
 
@@ -118,6 +124,7 @@ class Recorder:
         self.fail: BaseException | None = None
         self.failed = asyncio.Event()
         self.windows: Callable[[FreezeQuestion], FreezeAnswer] = lambda _: FreezeAnswer()
+        self.line: Callable[[StopQuestion], StopAnswer] = lambda _: StopAnswer()
         self.heard: list[Heard] = []
         self.stand_ins: list[str] = []
 
@@ -147,6 +154,10 @@ class Recorder:
     @activity.defn(name="check_freeze")
     async def check_freeze(self, question: FreezeQuestion) -> FreezeAnswer:
         return self.windows(question)
+
+    @activity.defn(name="check_stops")
+    async def check_stops(self, question: StopQuestion) -> StopAnswer:
+        return self.line(question)
 
     @activity.defn(name="hear")
     async def hear(self, heard: Heard) -> None:
@@ -299,6 +310,7 @@ async def lab(client: Client) -> AsyncGenerator[Lab]:
         recorder.record_environment,
         recorder.check_freeze,
         recorder.tell_live,
+        recorder.check_stops,
         recorder.await_closed,
     ]
     async with (

@@ -22,15 +22,27 @@ from tests.workflows.harness import Agent, fail, succeed
 from tests.workflows.standing import disagreement
 from workflows.contracts.accepted import Accepted
 from workflows.contracts.attempts import AttemptInput, AttemptResult
-from workflows.contracts.deployments.commands import CancelDeployment, Reject, ReportMetrics, RollbackCommand
+from workflows.contracts.deployments.commands import (
+    Abort,
+    CancelDeployment,
+    Promote,
+    Reject,
+    ReportMetrics,
+    Resume,
+    RollbackCommand,
+)
 from workflows.contracts.deployments.deployment import Decision, Deployment
 from workflows.contracts.deployments.environments import FreezeCommand, HoldCommand, ReleaseCommand, UnfreezeCommand
+from workflows.contracts.deployments.line import LetTheLineGo, NewStop, StopKind, StopScope, StopTheLine
 from workflows.contracts.errors import HybridCIError
 
 FAR = 4_000_000_000_000
+_ON_ITS_WAY_SECONDS = 3
+"""A step that began before the stop can be with its agent by then."""
 ACTIONS = (
     "start", "approve", "reject", "rollback", "freeze", "unfreeze", "hold", "release", "breach", "cancel", "crash",
     "terminate", "rest", "back", "back_to", "terminate_live",
+    "stop_line", "hold_line", "let_line_go", "promote", "abort", "resume",
 )  # fmt: skip
 Action = tuple[str, int]
 actions = st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 5)), min_size=4, max_size=12)
@@ -42,8 +54,15 @@ class Model:
     def __init__(self, deploys: Deploys) -> None:
         self.deploys = deploys
         self.service = deploys.service(
-            deploys.environment(approval={"required": 1}, verification={"max_error_rate": 0.1}, supersede="none")
+            deploys.environment(
+                approval={"required": 1},
+                verification={"max_error_rate": 0.1},
+                supersede="none",
+                rollout={"steps": [{"percent": 50}, {"pause": {"seconds": 1}}, {"percent": 100}]},
+            )
         )
+        self.stopped_at: float | None = None
+        self.in_a_stop: list[str] = []
         self.acknowledged: list[tuple[str, str]] = []
         self.terminated: set[str] = set()
         self.at_work: list[str] = []
@@ -58,10 +77,16 @@ class Model:
         await asyncio.sleep(0.05)
         self.at_work.remove(attempt.job_id)
         version = attempt.env["HYBRIDCI_VERSION"]
+        if attempt.job_type == "deploy" and self._is_stopped():
+            self.in_a_stop.append(version)
         if attempt.job_type == "deploy" and version.endswith("3"):  # every fourth version is a bad one
             return await fail(1)(attempt, agent)
         self.put_there.append(version)
         return await succeed(attempt, agent)
+
+    def _is_stopped(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        return self.stopped_at is not None and now - self.stopped_at > _ON_ITS_WAY_SECONDS
 
     async def do(self, action: str, which: int) -> None:
         """Do it to one of the deployments; a refusal is an answer too."""
@@ -72,6 +97,8 @@ class Model:
             await asyncio.sleep(0.1)
         elif action == "crash":
             await deploys.crash()
+        elif action in {"stop_line", "hold_line", "let_line_go"}:
+            await self._to_line(action)
         elif action in {"freeze", "unfreeze", "hold", "release"}:
             await self._to_environment(action)
         elif action in {"back", "back_to", "terminate_live"}:
@@ -113,6 +140,22 @@ class Model:
         await deploys.stores.services.put(self.service, expected_version=None, events=[])
         await bodies.deployments.live.run(lambda checked: None)
 
+    async def _to_line(self, action: str) -> None:
+        """A stop of all services; a promotion does not pass it."""
+        releases, everything = self.deploys.releases, StopScope(all_services=True)
+        found = (await self.deploys.stores.line.get()).stop("s")
+        if action == "let_line_go":
+            self.stopped_at = None
+            with suppress(HybridCIError):
+                await releases.change_line(LetTheLineGo(by=BOB, stop_id="s", scope=everything))
+            return
+        kind = StopKind.HOLD if action == "hold_line" else StopKind.FREEZE
+        ends_at = None if kind is StopKind.HOLD else FAR
+        new = NewStop(stop_id="s", kind=kind, name="s", scope=everything, ends_at=ends_at, allow_override=False)
+        replaces = None if found is None else found.scope
+        await releases.change_line(StopTheLine(by=BOB, reason="look", stop=new, replaces=replaces))
+        self.stopped_at = asyncio.get_running_loop().time()
+
     async def _to_deployment(self, action: str, deployment: Deployment) -> None:
         releases = self.deploys.releases
         actions: Mapping[str, Callable[[], Awaitable[object]]] = {
@@ -121,6 +164,9 @@ class Model:
             "rollback": lambda: releases.command(deployment, RollbackCommand(by=BOB, reason="slow")),
             "breach": lambda: releases.report_metrics(deployment, ReportMetrics(error_rate=0.9)),
             "cancel": lambda: releases.command(deployment, CancelDeployment(by=BOB)),
+            "promote": lambda: releases.command(deployment, Promote(by=BOB, reason="now", full=True)),
+            "abort": lambda: releases.command(deployment, Abort(by=BOB, reason="bad")),
+            "resume": lambda: releases.command(deployment, Resume(by=BOB, reason="well")),
             "terminate": lambda: self._terminate(deployment),
         }
         with suppress(HybridCIError):
@@ -156,6 +202,7 @@ class Model:
         """Take away whatever people must take away. Returns the records."""
         await self._to_environment("release")
         await self._to_environment("unfreeze")
+        await self._to_line("let_line_go")
         found = [await self.deploys.get(each) for each in self.deploys.started]
         for each in found:
             if self._moves(each) and "approv" in (each.waits_for or ""):
@@ -195,6 +242,8 @@ def server(temporal_client: Client) -> Client:
 @example(done=[("cancel", 0), ("start", 0), ("release", 0), ("cancel", 0), ("rollback", 1), ("breach", 0)])
 @example(done=[("start", 0), ("start", 0), ("approve", 0), ("terminate", 0), ("approve", 1), ("crash", 0), ("hold", 0)])
 @example(done=[("start", 0), ("freeze", 0), ("approve", 0), ("crash", 0), ("unfreeze", 0), ("start", 0), ("cancel", 1)])
+@example(done=[("approve", 0), ("stop_line", 0), *[("rest", 0)] * 40, ("promote", 0), ("crash", 0), ("let_line_go", 0)])
+@example(done=[("hold_line", 0), ("approve", 0), *[("rest", 0)] * 40, ("start", 0), ("approve", 1), ("abort", 0)])
 async def test_no_sequence_leads_astray(server: Client, done: list[Action]) -> None:
     async with started_deploys(server) as deploys:
         model = Model(deploys)
@@ -202,6 +251,7 @@ async def test_no_sequence_leads_astray(server: Client, done: list[Action]) -> N
             await model.do(action, which)
         found = await model.settle()
         assert model.overlaps == []
+        assert model.in_a_stop == []
         for deployment_id, by in model.acknowledged:
             record = next(each for each in found if each.deployment_id == deployment_id)
             if deployment_id not in model.terminated:

@@ -20,20 +20,24 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from workflows.client.answers import ANSWERED_WITHIN_SECONDS, RPC_TIMEOUT, answer, carried_out, changed, outcome_of
 from workflows.client.known import state_of
+from workflows.client.line import change_line
 from workflows.client.live import live_again
 from workflows.client.proving import Prover
 from workflows.contracts.accepted import Accepted, Taken
 from workflows.contracts.base import Tolerant
 from workflows.contracts.deployments.commands import (
+    Abort,
     Approve,
     CancelDeployment,
     DeploymentInput,
     OverrideFreeze,
+    Promote,
     RecordStage,
     Reject,
     ReportMetrics,
     Resume,
     RollbackCommand,
+    SkipStep,
 )
 from workflows.contracts.deployments.deployment import Deployment, LiveAgain
 from workflows.contracts.deployments.environments import (
@@ -42,10 +46,13 @@ from workflows.contracts.deployments.environments import (
     FreezeCommand,
     HoldCommand,
     ReleaseCommand,
+    RetireCommand,
     UnfreezeCommand,
 )
+from workflows.contracts.deployments.line import LetTheLineGo, LineState, StopTheLine
 from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import Service, ServiceWrite
+from workflows.contracts.deployments.standing import ChangeStanding
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable
 from workflows.contracts.ids import (
     CONTROL_QUEUE,
@@ -64,14 +71,28 @@ from workflows.deployment.record import as_accepted
 from workflows.environment.presentation import environment_search_attributes, environment_static_summary
 
 T = TypeVar("T")
-DeploymentCommand = Approve | Reject | RollbackCommand | Resume | CancelDeployment | OverrideFreeze | RecordStage
-EnvironmentCommand = HoldCommand | ReleaseCommand | FreezeCommand | UnfreezeCommand
+DeploymentCommand = (
+    Approve
+    | Reject
+    | RollbackCommand
+    | Resume
+    | Promote
+    | SkipStep
+    | Abort
+    | CancelDeployment
+    | OverrideFreeze
+    | RecordStage
+)
+EnvironmentCommand = HoldCommand | ReleaseCommand | FreezeCommand | UnfreezeCommand | RetireCommand
 
 _DEPLOYMENT_UPDATES: Final[dict[type[Tolerant] | type[Any], str]] = {
     Approve: "approve",
     Reject: "reject",
     RollbackCommand: "rollback",
     Resume: "resume",
+    Promote: "promote",
+    SkipStep: "skip_step",
+    Abort: "abort",
     CancelDeployment: "cancel",
     OverrideFreeze: "override_freeze",
     RecordStage: "record_stage",
@@ -81,6 +102,7 @@ _ENVIRONMENT_UPDATES: Final[dict[type[Any], str]] = {
     ReleaseCommand: "release",
     FreezeCommand: "freeze",
     UnfreezeCommand: "unfreeze",
+    RetireCommand: "retire",
 }
 _NEWEST: Final = 500
 """Of the open deployments, so many are searched for one without a record."""
@@ -113,8 +135,14 @@ class DeploymentClient:
         summary = f"Another policy of {decision.name}: {said}"
         return await self._of_service("PolicyDecisionWorkflow", decision, summary, asked=f"{said}_policy_change")
 
+    async def change_standing(self, asked: ChangeStanding) -> Service:
+        """Archive a service, take it into use again or delete it. Raises Accepted likewise, NotFound, InvalidState when
+        something is in the way.
+        """
+        return await self._of_service("StandingWorkflow", asked, f"{asked.name}: {asked.to}", asked=asked.to.value)
+
     async def _of_service(
-        self, workflow: str, change: ServiceWrite | DecidePolicyChange, summary: str, *, asked: str
+        self, workflow: str, change: ServiceWrite | DecidePolicyChange | ChangeStanding, summary: str, *, asked: str
     ) -> Service:
         workflow_id = service_workflow_id(change.name, new_job_id())
         handle = await changed(
@@ -133,6 +161,10 @@ class DeploymentClient:
                 return await answer(handle.result())
         except (Unavailable, TimeoutError) as error:
             raise Accepted(Taken(asked=asked, service_name=change.name)) from error
+
+    async def change_line(self, asked: StopTheLine | LetTheLineGo) -> LineState:
+        """Stop many services at once, or let them go; returns the line as it is then. Raises Accepted likewise."""
+        return await change_line(self._client, self._prover, asked)
 
     async def registers(self, name: str) -> bool:
         """True while a registration or change of a service is under way."""

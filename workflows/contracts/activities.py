@@ -17,9 +17,11 @@ from workflows.contracts.deployments.environments import (
     FreezeQuestion,
     SignalEnvironment,
 )
+from workflows.contracts.deployments.line import LineChange, LineChanged, StopAnswer, StopQuestion, StopScope
 from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.reopening import LiveSwept, Reopened, TellLive
 from workflows.contracts.deployments.services import DefinitionRequest, Service, ServiceDefinition, ServiceWrite
+from workflows.contracts.deployments.standing import ChangeStanding
 from workflows.contracts.records import AwaitJobs, JobWrite, RedriveJobs, RedriveJobsResult, SelectDeadLetters
 from workflows.contracts.repairs import End, RepairNote, RepairProgress, Reset, Standing, Subject
 from workflows.contracts.sealed import SpecSignature
@@ -91,6 +93,12 @@ async def apply_service(write: ServiceWrite) -> Service:
 @activity.defn(name="decide_policy_change")
 async def decide_policy_change(decision: DecidePolicyChange) -> Service:
     """Control: apply or reject a change of a service's policy that waits. Raises invalid_state, not retryable."""
+    raise NotImplementedError
+
+
+@activity.defn(name="change_standing")
+async def change_standing(asked: ChangeStanding) -> Service:
+    """Control: archive a service, take it into use again, delete it. Raises not_found, invalid_state, not retryable."""
     raise NotImplementedError
 
 
@@ -181,6 +189,24 @@ async def record_environment(write: EnvironmentWrite) -> None:
 @activity.defn(name="check_freeze")
 async def check_freeze(question: FreezeQuestion) -> FreezeAnswer:
     """Control: is one of these recurring freezes on? Not in workflow code: time zones are data that change."""
+    raise NotImplementedError
+
+
+@activity.defn(name="check_stops")
+async def check_stops(question: StopQuestion) -> StopAnswer:
+    """Control: which freezes and holds of the line, and if asked of the environment, stop a rollout now?"""
+    raise NotImplementedError
+
+
+@activity.defn(name="change_line")
+async def change_line(change: LineChange) -> LineChanged:
+    """Control: add or end a freeze or hold of many, with its audit event. Raises validation_failed, invalid_state."""
+    raise NotImplementedError
+
+
+@activity.defn(name="tell_environments")
+async def tell_environments(scopes: list[StopScope]) -> int:
+    """Control: tell the open environments that these scopes may concern to look again; heartbeats. Returns how many."""
     raise NotImplementedError
 
 

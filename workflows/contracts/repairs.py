@@ -35,6 +35,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     "LiveVersionsWorkflow": Kind.OTHER,
     "ServiceWorkflow": Kind.OTHER,
     "PolicyDecisionWorkflow": Kind.OTHER,
+    "StandingWorkflow": Kind.OTHER,
+    "LineWorkflow": Kind.OTHER,
     "RepairWorkflow": Kind.OTHER,
     "SweepWorkflow": Kind.OTHER,
     "AgentTaskWorkflow": Kind.OTHER,

@@ -9,9 +9,10 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.types import EventType
-    from workflows.contracts.deployments.commands import CancelDeployment, RollbackCommand
+    from workflows.contracts.deployments.commands import Abort, CancelDeployment, RollbackCommand
     from workflows.contracts.deployments.deployment import Deployment
-    from workflows.contracts.deployments.environments import Hold, Leave, Leaving, Superseded
+    from workflows.contracts.deployments.environments import Hold, Leave, Leaving, Retired, Superseded
+    from workflows.contracts.who import Who
     from workflows.deployment import record
     from workflows.deployment.context import Context
     from workflows.deployment.journal import ENVIRONMENT
@@ -33,6 +34,13 @@ async def act_on_interrupt(context: Context) -> None:
         journal.note(EventType.DEPLOYMENT_SUPERSEDED, ENVIRONMENT, message=f"by {interrupt.by_version}")
         journal.change(record.superseded, interrupt.by_deployment_id, interrupt.by_version, now_ms())
         await end(context)
+    elif isinstance(interrupt, Retired):
+        why = f"{interrupt.by} says that it is gone: {interrupt.reason}"
+        journal.note(EventType.DEPLOYMENT_RETIRED, Who.itself(interrupt.by), reason=interrupt.reason, message=why)
+        journal.change(record.retired, why, now_ms())
+        await end(context)
+    elif isinstance(interrupt, Abort):
+        await _abort(context, interrupt)
     elif isinstance(interrupt, CancelDeployment):
         why = f"{interrupt.by} cancelled it{': ' + interrupt.reason if interrupt.reason else '.'}"
         await (
@@ -74,6 +82,18 @@ async def end(context: Context, leave: Leave | None = None) -> None:
         await context.lock.leave(leave, committed=committed)
     context.journal.move(Phase.END)
     await context.journal.record()
+
+
+async def _abort(context: Context, asked: Abort) -> None:
+    """As ``fail``, but that a person asked for the rollback; the trail has it already."""
+    state, chosen = context.state, context.state.choice()
+    if state.progress.touched and chosen is not None:
+        begin(context.journal, chosen, by=asked.by, reason=asked.reason, automatic=False)
+        return
+    more = " Nothing was live before it, so there is nothing to roll back to." if state.progress.touched else ""
+    why = f"{asked.by} aborted it: {asked.reason}{more}"
+    context.journal.change(record.failed, EventType.DEPLOYMENT_ABORTED.word, why, now_ms())
+    await end(context, Leave(deployment_id=state.identity, how=Leaving.ENDED))
 
 
 async def _act_on_breach(context: Context, breach: Breach) -> None:

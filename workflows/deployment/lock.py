@@ -41,6 +41,7 @@ class Lock:
             final=state.final,
             supersede=environment.supersede,
             freeze_windows=environment.freeze_windows,
+            allow_windows=environment.allow_windows,
             override_freeze=state.progress.override_freeze,
         )
         self._journal.state = state.noting(in_line=True)

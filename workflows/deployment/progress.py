@@ -11,8 +11,8 @@ from pydantic import Field
 
 from workflows.contracts.audit.types import EventType
 from workflows.contracts.base import Tolerant
-from workflows.contracts.deployments.commands import CancelDeployment, RecordStage, RollbackCommand
-from workflows.contracts.deployments.environments import Granted, Superseded
+from workflows.contracts.deployments.commands import Abort, CancelDeployment, RecordStage, RollbackCommand
+from workflows.contracts.deployments.environments import Granted, Retired, Superseded
 from workflows.contracts.deployments.services import Environment
 from workflows.contracts.fields import Millis
 from workflows.contracts.sealed import SignedApproval
@@ -60,12 +60,25 @@ class Phase(StrEnum):
     END = "end", Part.OVER
 
 
+class Halt(StrEnum):
+    """What a rollout waits for between two percentages."""
+
+    PAUSE = "pause"
+    PERSON = "person"  # a pause until it is resumed
+    STOP = "stop"  # a freeze or a hold
+
+
 class Progress(Tolerant):
     """``stage`` counts environments, ``step`` percentages. ``until`` (ms) ends what is waited for.
 
     ``touched``: something ran in the last environment. ``in_line``: the environment knows of this deployment.
     ``yielded_to``: the version that holds the environment while this one is live. ``fallback``: the environment as the
     version before defined it, for its rollback.
+
+    ``pause`` counts the pauses done behind the last percentage. ``halted``: what its rollout waits for before the next
+    one; ``firm``: it is nothing that a promotion passes. ``passes``: somebody lets it past what stops it, ``skips``:
+    they leave that percentage out; ``full``: no pause and no percentage but the last any more. ``looks``: it is to look
+    again whether something stops it.
     """
 
     phase: Phase = Phase.SOURCE
@@ -84,6 +97,13 @@ class Progress(Tolerant):
     fallback_of: str | None = None
     fallback_approvals: list[SignedApproval] = Field(default_factory=list[SignedApproval])
     rollback_job_id: str | None = None
+    pause: int = 0
+    halted: Halt | None = None
+    firm: bool = False
+    passes: bool = False
+    skips: bool = False
+    full: bool = False
+    looks: bool = False
 
 
 class Advance(TypedDict, total=False):
@@ -105,6 +125,13 @@ class Advance(TypedDict, total=False):
     fallback_of: str | None
     fallback_approvals: list[SignedApproval]
     rollback_job_id: str | None
+    pause: int
+    halted: Halt | None
+    firm: bool
+    passes: bool
+    skips: bool
+    full: bool
+    looks: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +141,7 @@ class Breach:
     message: str
 
 
-Interrupt = RollbackCommand | CancelDeployment | Superseded | Breach
+Interrupt = RollbackCommand | CancelDeployment | Abort | Superseded | Retired | Breach
 """What ends the present phase early."""
 
 

@@ -6,13 +6,16 @@ Deliberately not here: what a command does (``commands``), who may approve (``ap
 from collections.abc import Callable
 
 from workflows.contracts.deployments.commands import (
+    Abort,
     Approve,
     CancelDeployment,
     OverrideFreeze,
+    Promote,
     RecordStage,
     Reject,
     Resume,
     RollbackCommand,
+    SkipStep,
 )
 from workflows.contracts.deployments.deployment import Decision, Deployment, DeploymentStatus
 from workflows.contracts.deployments.rules import ApprovalPolicy
@@ -23,7 +26,7 @@ from workflows.deployment.approvals import (
     refused_by_name,
     rejection_refused,
 )
-from workflows.deployment.progress import Part, Phase
+from workflows.deployment.progress import Halt, Part, Phase
 from workflows.deployment.state import State
 
 
@@ -70,10 +73,86 @@ def resume(state: State, command: Resume, now: int) -> str | None:
     if (ended := _ended(state)) is not None:
         return ended
     progress = state.progress
-    paused = progress.phase is Phase.PAUSED
+    halted = progress.halted if progress.phase is Phase.ROLL_OUT else None
+    paused = progress.phase is Phase.PAUSED or halted in {Halt.PAUSE, Halt.PERSON}
     without_commit = progress.phase is Phase.SOURCE and state.deployment.waits_for is not None
+    if halted is Halt.STOP:
+        return _stopped(state)
     if not (paused or without_commit) or progress.resumed or state.interrupt is not None:
         return f"{state.deployment.version} is not paused: it is {state.deployment.status} ({progress.phase})."
+    return None
+
+
+def promote(state: State, command: Promote, now: int) -> str | None:
+    """Its rollout waits for nothing, or for what no promotion passes."""
+    if (elsewhere := _no_rollout(state)) is not None:
+        return elsewhere
+    progress, version = state.progress, state.deployment.version
+    if progress.halted is Halt.STOP:
+        return _stopped(state) if progress.firm else _goes_on_already(state)
+    if progress.full:
+        return f"{version} goes to 100 % already."
+    if command.full:
+        return None
+    if progress.halted is None:
+        return f"{version} is being rolled out and waits for nothing; `--full` leaves all further pauses out."
+    return _goes_on_already(state)
+
+
+def skip_step(state: State, command: SkipStep, now: int) -> str | None:
+    """There is no step that could be left out now."""
+    if (elsewhere := _no_rollout(state)) is not None:
+        return elsewhere
+    progress, version = state.progress, state.deployment.version
+    if progress.halted is None:
+        return f"{version} is in the middle of a step, which cannot be left out any more. It waits for nothing."
+    last = progress.full or progress.step >= len(state.environment.rollout.percentages) - 1
+    if progress.halted is Halt.STOP and last:
+        return f"The next step of {version} is 100 %, which cannot be left out. {_stopped(state)}"
+    return _goes_on_already(state)
+
+
+def abort(state: State, command: Abort, now: int) -> str | None:
+    """Nothing is being rolled out, or it is being ended."""
+    deployment, phase = state.deployment, state.progress.phase
+    if (ended := _ended(state)) is not None:
+        return ended
+    if phase is Phase.LIVE:
+        return f"{deployment.version} is live: `hybridci deploy rollback {deployment.deployment_id} --reason …`."
+    if phase is Phase.ROLLBACK or state.interrupt is not None:
+        return f"{deployment.version} is being ended already."
+    if phase.part not in {Part.CHECK, Part.THERE}:
+        return (
+            f"{deployment.version} is not being rolled out: it is {deployment.status} ({phase}). To end it: "
+            f"`hybridci deploy cancel {deployment.deployment_id}`."
+        )
+    return None
+
+
+def _no_rollout(state: State) -> str | None:
+    deployment, progress = state.deployment, state.progress
+    if (ended := _ended(state)) is not None:
+        return ended
+    if state.interrupt is not None:
+        return f"{deployment.version} is being ended already."
+    if progress.phase is Phase.PAUSED:
+        return (
+            f"{deployment.version} waits for a verification that could not tell, not for a step: "
+            f"`hybridci deploy resume {deployment.deployment_id} --reason …`."
+        )
+    if progress.phase is not Phase.ROLL_OUT or state.environment.external:
+        return f"{deployment.version} is at no step of a rollout: it is {deployment.status} ({progress.phase})."
+    return None
+
+
+def _stopped(state: State) -> str:
+    return f"{state.deployment.version} is stopped: {state.deployment.waits_for}"
+
+
+def _goes_on_already(state: State) -> str | None:
+    progress = state.progress
+    if progress.resumed or progress.passes or progress.skips:
+        return f"{state.deployment.version} goes on already."
     return None
 
 

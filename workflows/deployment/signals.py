@@ -12,11 +12,19 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.types import EventType
     from workflows.contracts.deployments.commands import ReportMetrics
     from workflows.contracts.deployments.deployment import Deployment
-    from workflows.contracts.deployments.environments import Granted, Reinstated, Superseded, Waiting, YieldRequested
+    from workflows.contracts.deployments.environments import (
+        Granted,
+        Reinstated,
+        Retired,
+        StopsChanged,
+        Superseded,
+        Waiting,
+        YieldRequested,
+    )
     from workflows.deployment import record
     from workflows.deployment.context import Context
     from workflows.deployment.inbox import InboxStep, Note, Signal, write
-    from workflows.deployment.progress import Breach, Part, Phase
+    from workflows.deployment.progress import Breach, Halt, Part, Phase
     from workflows.deployment.state import State
     from workflows.deployment.verification import breach, judged
 
@@ -106,6 +114,16 @@ async def _tell_the_lock(context: Context, before: State, request: YieldRequeste
     await context.lock.hand_over(request.environment)
 
 
+def _stops_changed(state: State, changed: StopsChanged, now: int) -> InboxStep | None:
+    here = state.progress.phase is Phase.ROLL_OUT and changed.environment == state.environment.name
+    return InboxStep(state.noting(looks=True)) if here and state.progress.halted is Halt.STOP else None
+
+
+def _retired(state: State, said: Retired, now: int) -> InboxStep | None:
+    here = state.progress.phase is Phase.LIVE and said.environment == state.environment.name
+    return InboxStep(state.interrupted(said)) if here and state.interrupt is None else None
+
+
 SIGNALS: Final = (
     Signal(
         name="report_metrics",
@@ -135,5 +153,12 @@ SIGNALS: Final = (
         description="The other version is gone again; this one holds the environment.",
         effect=_reinstated,
         then=write,
+    ),
+    Signal(name="retired", model=Retired, description="Somebody says that it is gone.", effect=_retired),
+    Signal(
+        name="stops_changed",
+        model=StopsChanged,
+        description="A freeze or a hold began or ended: look again.",
+        effect=_stops_changed,
     ),
 )

@@ -45,7 +45,7 @@ class State:
         progress = Progress(
             phase=Phase.LIVE,
             stage=len(deployment.definition.environments) - 1,
-            step=len(last.rollout.percent),
+            step=len(last.rollout.percentages),
             in_line=True,
             touched=True,
             granted=given.granted,

@@ -14,7 +14,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from workflows.contracts.activities import await_closed, check_freeze, tell_live
+    from workflows.contracts.activities import await_closed, check_freeze, check_stops, tell_live
     from workflows.contracts.deployments.environments import (
         EnvironmentInput,
         FreezeAnswer,
@@ -22,11 +22,15 @@ with workflow.unsafe.imports_passed_through():
         Granted,
         Holder,
         Reinstated,
+        Retired,
+        StopsChanged,
         Superseded,
         Waiting,
         YieldRequested,
     )
+    from workflows.contracts.deployments.line import StopInForce, StopKind, StopQuestion
     from workflows.contracts.deployments.reopening import TellLive
+    from workflows.environment.answers import Answers
     from workflows.environment.inbox import Closed, Gone, Message
     from workflows.environment.recorded import RecordedEnvironment
     from workflows.environment.step import Tell
@@ -46,6 +50,8 @@ _SIGNALS: Final[dict[type[Any], str]] = {
     YieldRequested: "yield_requested",
     Superseded: "superseded",
     Reinstated: "reinstated",
+    StopsChanged: "stops_changed",
+    Retired: "retired",
 }
 
 
@@ -55,6 +61,8 @@ class EnvironmentEffects(RecordedEnvironment):
     def __init__(self, start: EnvironmentInput) -> None:
         super().__init__(start)
         self._inbox: deque[Message] = deque()
+        self._looks = False
+        """At the line. A run that began before there was one does so once it hears of it."""
         self._watched: str | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._owning, self._asked_to_own = False, 0
@@ -68,21 +76,39 @@ class EnvironmentEffects(RecordedEnvironment):
             self._owning = workflow.patched(f"{_OWNS}-{self._asked_to_own}")
         return self._owning
 
-    async def _freeze_answers(self) -> dict[str, FreezeAnswer]:
-        """What the recurring windows say of each ready deployment; asked anew each time."""
+    async def _answers(self) -> Answers:
+        """What the recurring windows and the line say of the ready deployments; asked anew each time."""
         answers: dict[str, FreezeAnswer] = {}
         known: dict[tuple[Any, ...], FreezeAnswer] = {}
         for ticket in self._state.queue:
-            if ticket.ready and ticket.freeze_windows and not ticket.override_freeze:
-                windows = tuple(ticket.freeze_windows)
+            if ticket.ready and (ticket.freeze_windows or ticket.allow_windows) and not ticket.override_freeze:
+                windows = (tuple(ticket.freeze_windows), tuple(ticket.allow_windows))
                 if windows not in known:
-                    known[windows] = await self._freeze_answer(FreezeQuestion(at=now_ms(), windows=list(windows)))
+                    known[windows] = await self._freeze_answer(
+                        FreezeQuestion(at=now_ms(), windows=ticket.freeze_windows, allow_windows=ticket.allow_windows)
+                    )
                 answers[ticket.deployment_id] = known[windows]
-        return answers
+        return Answers(answers, await self._line())
+
+    async def _line(self) -> list[StopInForce]:
+        """What of the line is in force, when a turn could be given now: none is given without having looked."""
+        state, holder = self._state, self._state.holder
+        free = holder is None or holder.live or holder.yielding
+        if not self._looks or state.hold is not None or not free or not any(ticket.ready for ticket in state.queue):
+            return []
+        question = StopQuestion(at=now_ms(), service_name=state.service_name, environment=state.environment)
+        try:
+            answer = await self._calls.at_once(check_stops, question, summary="is the line stopped?")
+        except FailureError as error:  # better late than in a freeze: asked again soon, and an override goes on
+            workflow.logger.warning("check_stops failed", exc_info=error)
+            unknown = question.at + _FREEZE_UNKNOWN_MS
+            return [StopInForce(kind=StopKind.FREEZE, name="freezes and holds that cannot be read", until=unknown)]
+        return answer.stops
 
     async def _freeze_answer(self, question: FreezeQuestion) -> FreezeAnswer:
         try:
-            summary = titled(f"is a recurring freeze on? {', '.join(window.name for window in question.windows[:5])}")
+            windows = [*question.windows, *question.allow_windows]
+            summary = titled(f"is a recurring freeze on? {', '.join(window.name for window in windows[:5])}")
             return await self._calls.at_once(check_freeze, question, summary=summary)
         except FailureError as error:  # better late than in a freeze: asked again soon, and an override goes on
             workflow.logger.warning("check_freeze failed", exc_info=error)
@@ -100,7 +126,7 @@ class EnvironmentEffects(RecordedEnvironment):
                 await self._say(tell)
             except FailureError as error:
                 late = isinstance(tell.message, Reinstated) and not isinstance(error, ApplicationError)
-                if not late and not isinstance(tell.message, Superseded):  # it has ended by itself before
+                if not late and not isinstance(tell.message, Superseded | Retired):  # it has ended by itself before
                     self._inbox.append(Gone(tell.deployment_id))
                 return
 

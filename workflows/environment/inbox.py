@@ -19,6 +19,7 @@ from workflows.contracts.deployments.environments import (
     Leave,
     ReleaseCommand,
     RestoreLive,
+    RetireCommand,
     RollbackReadiness,
     UnfreezeCommand,
     Yielded,
@@ -42,6 +43,7 @@ _COMMANDS: Final[dict[str, type[Command]]] = {
     "release": ReleaseCommand,
     "freeze": FreezeCommand,
     "unfreeze": UnfreezeCommand,
+    "retire": RetireCommand,
 }
 
 
@@ -86,8 +88,24 @@ class Restored:
     """The state was taken over from the record."""
 
 
+@dataclass(frozen=True, slots=True)
+class LineMoved:
+    """A freeze or hold of the line began or ended."""
+
+
 Message = (
-    Join | Leave | BecameLive | Yielded | RestoreLive | RollbackReadiness | Asked | Malformed | Gone | Closed | Restored
+    Join
+    | Leave
+    | BecameLive
+    | Yielded
+    | RestoreLive
+    | RollbackReadiness
+    | Asked
+    | Malformed
+    | Gone
+    | Closed
+    | Restored
+    | LineMoved
 )
 
 

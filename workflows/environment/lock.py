@@ -256,8 +256,11 @@ def _give_back(state: EnvironmentState, holder: Holder, now: int, *, owns: bool)
 
 
 def _unheld(state: EnvironmentState, message: Leave) -> Holder | None:
-    """What is live goes back though nobody holds the environment: of before what came back held it again."""
-    live = state.live
+    """What is live goes back though nobody holds the environment: of before what came back held it again. Or what was
+    said to be gone, while it brought another one back.
+    """
+    retired = state.live is None and message.live is not None
+    live = next(iter(state.history), None) if retired else state.live
     back = message.how in {Leaving.ROLLED_BACK, Leaving.BROKEN}
     if not back or live is None or live.deployment_id != message.deployment_id:
         return None

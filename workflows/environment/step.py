@@ -15,6 +15,8 @@ from workflows.contracts.deployments.environments import (
     Holder,
     LiveVersion,
     Reinstated,
+    Retired,
+    StopsChanged,
     Superseded,
     Ticket,
     Waiting,
@@ -29,7 +31,7 @@ class Tell:
 
     deployment_id: str
     workflow_id: str
-    message: Granted | Waiting | YieldRequested | Superseded | Reinstated
+    message: Granted | Waiting | YieldRequested | Superseded | Reinstated | StopsChanged | Retired
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,15 @@ def granted(state: EnvironmentState, holder: Holder) -> Tell:
         frozen=holder.frozen,
     )
     return Tell(holder.deployment_id, holder.workflow_id, message)
+
+
+def told_to_look(state: EnvironmentState) -> EnvironmentStep:
+    """To who rolls out: a freeze or hold that stops it may be over."""
+    holder = state.holder
+    if holder is None or holder.live:
+        return EnvironmentStep(state)
+    message = StopsChanged(environment=state.environment)
+    return EnvironmentStep(state, (Tell(holder.deployment_id, holder.workflow_id, message),))
 
 
 def superseded(state: EnvironmentState, deployment_id: str, workflow_id: str, by: Ticket | Holder) -> Tell:

@@ -17,6 +17,7 @@ from api.deployments.schemas import (
     DeploymentOut,
     MetricsAccepted,
     MetricsRequest,
+    PromoteRequest,
     ReasonRequest,
     RecordStageRequest,
     RejectRequest,
@@ -32,14 +33,17 @@ from api.http.bodies import json_body
 from api.http.ids import DeploymentId, KnownEnvironment
 from workflows.client.deployments import DeploymentCommand
 from workflows.contracts.deployments.commands import (
+    Abort,
     Approve,
     CancelDeployment,
     OverrideFreeze,
+    Promote,
     RecordStage,
     Reject,
     ReportMetrics,
     Resume,
     RollbackCommand,
+    SkipStep,
 )
 from workflows.contracts.deployments.services import PRODUCTION, STAGING
 
@@ -89,6 +93,33 @@ async def resume_deployment(
 ) -> Response:
     """Where verification could not tell, an operator does."""
     return await _told(ports, deployment_id, origin, signed(Resume, request, origin))
+
+
+@router.post("/promote", response_model=DeploymentOut, responses=ACCEPTED, summary="Go on with a rollout")
+async def promote_deployment(
+    deployment_id: DeploymentId,
+    request: Annotated[PromoteRequest, Depends(json_body(PromoteRequest))],
+    ports: DeploymentPortsDep,
+    origin: CommandOriginDep,
+) -> Response:
+    """Past the present pause or freeze; `full`: to 100 % without any further one. Verification and approvals stay."""
+    return await _told(ports, deployment_id, origin, signed(Promote, request, origin))
+
+
+@router.post("/skip-step", response_model=DeploymentOut, responses=ACCEPTED, summary="Leave a step of a rollout out")
+async def skip_step(
+    deployment_id: DeploymentId, request: ReasonBody, ports: DeploymentPortsDep, origin: CommandOriginDep
+) -> Response:
+    """The present pause; where a freeze or a hold stops it, the next percentage."""
+    return await _told(ports, deployment_id, origin, signed(SkipStep, request, origin))
+
+
+@router.post("/abort", response_model=DeploymentOut, responses=ACCEPTED, summary="Stop a rollout")
+async def abort_deployment(
+    deployment_id: DeploymentId, request: ReasonBody, ports: DeploymentPortsDep, origin: CommandOriginDep
+) -> Response:
+    """Back to what was live; in an environment before the last one, it ends."""
+    return await _told(ports, deployment_id, origin, signed(Abort, request, origin))
 
 
 @router.post("/cancel", response_model=DeploymentOut, responses=ACCEPTED, summary="Cancel")

@@ -7,7 +7,7 @@ a signal. Every refusal is InvalidState (not now) or ValidationFailed, says why,
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StrictBool, StringConstraints
 
 from workflows.contracts.base import Tolerant
 from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest, LiveAgain, Version
@@ -89,6 +89,27 @@ class RollbackCommand(Named):
 
 class Resume(Named):
     """``resume``: go on where verification could not tell."""
+
+    reason: Why
+
+
+class Promote(Named):
+    """``promote``: go on with the rollout now, past the present pause or freeze; ``full``: to 100 % at once, without
+    any further pause. Verification and approvals stay.
+    """
+
+    reason: Why
+    full: StrictBool = False
+
+
+class SkipStep(Named):
+    """``skip_step``: leave the present pause out; where a freeze or hold stops it, the next percentage."""
+
+    reason: Why
+
+
+class Abort(Named):
+    """``abort``: stop the rollout and bring back what was live; in an environment before the last one, end it."""
 
     reason: Why
 

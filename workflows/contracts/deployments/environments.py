@@ -38,6 +38,9 @@ class Ticket(Tolerant):
     final: bool = Field(default=False, description="In this environment the version becomes live.")
     supersede: SupersedePolicy = SupersedePolicy.NONE
     freeze_windows: list[FreezeWindow] = Field(default_factory=list[FreezeWindow])
+    allow_windows: list[FreezeWindow] = Field(
+        default_factory=list[FreezeWindow], exclude_if=lambda windows: not windows
+    )
     override_freeze: bool = False
     waits_for: str | None = None
     frozen: bool = False
@@ -261,6 +264,14 @@ class Superseded(Tolerant):
     by_version: str
 
 
+class Retired(Tolerant):
+    """Signal ``retired``: somebody says that this live version is gone."""
+
+    environment: str
+    by: str
+    reason: str
+
+
 class Reinstated(Tolerant):
     """Signal ``reinstated``: the other one is gone again; this live version holds the environment, with this number.
 
@@ -273,6 +284,12 @@ class Reinstated(Tolerant):
     history: list[LiveVersion] = Field(default_factory=list[LiveVersion])
     again: LiveAgain | None = None
     yielded_to: str | None = None
+
+
+class StopsChanged(Tolerant):
+    """Signal ``stops_changed``: a freeze or a hold began or ended; who waits for one looks again."""
+
+    environment: str
 
 
 # --- what people may ask of an environment: updates and signals of the same name --------------------------------------
@@ -288,6 +305,12 @@ class ReleaseCommand(Named):
     """``release``: lift the hold."""
 
     reason: PerhapsWhy = ""
+
+
+class RetireCommand(Named):
+    """``retire``: what was live here is gone, and nothing takes its place."""
+
+    reason: Why
 
 
 class FreezeCommand(Named):
@@ -312,14 +335,19 @@ class FreezeQuestion(Tolerant):
 
     at: Millis
     windows: list[FreezeWindow]
+    allow_windows: list[FreezeWindow] = Field(
+        default_factory=list[FreezeWindow], exclude_if=lambda windows: not windows
+    )
 
 
 class FreezeAnswer(Tolerant):
     """``until`` (ms) and ``name`` of the recurring freeze that is on; None when there is none.
 
-    ``next_at`` is when the next one begins, None within the coming year.
+    ``next_at`` is when the next one begins, None within the coming year. ``closed``: it is no freeze, but outside of
+    the windows in which alone something may begin.
     """
 
     until: Millis | None = None
     name: str | None = None
     next_at: Millis | None = None
+    closed: bool = Field(default=False, exclude_if=lambda closed: not closed)

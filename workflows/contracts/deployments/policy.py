@@ -16,7 +16,19 @@ from workflows.contracts.identity.people import Somebody, identity_of, same_pers
 from workflows.contracts.who import Named
 
 ENVIRONMENT_POLICY: Final = frozenset(
-    {"name", "pool", "external", "approval", "rollout", "verification", "rollback", "supersede", "freeze_windows"}
+    {
+        "name",
+        "pool",
+        "external",
+        "approval",
+        "rollout",
+        "verification",
+        "rollback",
+        "supersede",
+        "freeze_windows",
+        "allow_windows",
+        "freeze_during_rollout",
+    }
 )
 """The fields of an environment that are policy."""
 ENVIRONMENT_WORK: Final = frozenset(
@@ -24,7 +36,15 @@ ENVIRONMENT_WORK: Final = frozenset(
 )
 """The others, which a commit may say as it likes."""
 SPEC_POLICY: Final = frozenset(
-    {"git_repo", "git_ref", "commit_on_ref", "definition", "policy", "policy_change_needs_second_person"}
+    {
+        "git_repo",
+        "git_ref",
+        "commit_on_ref",
+        "allow_version_reuse",
+        "definition",
+        "policy",
+        "policy_change_needs_second_person",
+    }
 )
 SPEC_OTHER: Final = frozenset({"description", "labels", "build", "test", "environments"})
 """Of ``build`` and ``test`` the pool is policy, of ``environments`` ``ENVIRONMENT_POLICY`` and the order."""

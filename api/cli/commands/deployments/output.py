@@ -19,10 +19,11 @@ from api.cli.commands.deployments.view import (
     state,
     way_rows,
 )
-from api.cli.output import Column, age, clock, print_fields, print_json, print_table, say, span
+from api.cli.output import Column, age, clock, now_ms, print_fields, print_json, print_table, say, span
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.deployments.deployment import Decision, Deployment, DeploymentSummary, MetricSample
 from workflows.contracts.deployments.environments import EnvironmentState
+from workflows.contracts.deployments.line import EnvironmentShown, LineStop, StopKind
 
 _SHORT_ID: Final = 8
 _SHORT_SHA: Final = 12
@@ -112,11 +113,21 @@ def environment_lines(environment: EnvironmentState) -> list[str]:
         lines.append(f"ON HOLD by {hold.by} since {moment(hold.at)}: {shortened(hold.reason)}")
     if environment.frozen_until is not None:
         lines.append(f"FROZEN until {clock(environment.frozen_until)} by {environment.frozen_by or 'a freeze'}")
+    if isinstance(environment, EnvironmentShown):
+        lines += [_of_line(stop) for stop in environment.line_stops]
     waiting = [
         f"{ticket.version} ({ticket.deployment_id[:_SHORT_ID]}{'' if ticket.ready else ', not approved'})"
         for ticket in environment.queue
     ]
     return [*lines, f"Waiting: {', '.join(waiting)}"] if waiting else lines
+
+
+def _of_line(stop: LineStop) -> str:
+    end = "until it is released" if stop.ends_at is None else f"until {clock(stop.ends_at)}"
+    command = f"hybridci {'hold release' if stop.kind is StopKind.HOLD else 'freeze remove'} {stop.stop_id}"
+    word = "ON HOLD" if stop.kind is StopKind.HOLD else "FROZEN"
+    begins = f"{word} from {clock(stop.starts_at)} on" if stop.starts_at > now_ms() else word
+    return f"{begins} with {stop.scope.words()}, {end}, by {stop.by}: {shortened(stop.reason)} (`{command}`)"
 
 
 def print_events(events: Sequence[AuditEvent]) -> None:

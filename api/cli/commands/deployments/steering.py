@@ -105,6 +105,47 @@ def resume(
         tell_deployment(api, record, "resumed", as_json=as_json)
 
 
+@app.command(
+    epilog=example(
+        'hybridci deploy promote checkout@1.4.2 --reason "all is well at 10 %"',
+        'hybridci deploy promote checkout@1.4.2 --full --reason "it repairs the outage"',
+    )
+)
+def promote(
+    deployment: DeploymentArgument,
+    reason: Why,
+    full: Annotated[bool, typer.Option("--full", help="To 100 % at once, without any further pause.")] = False,
+    by: As = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Go on with a rollout now, past the present pause or freeze. Verification and approvals stay."""
+    body = {"reason": reason, "full": full or None, "by": by}
+    _step(deployment, "promote", body, "goes to 100 %" if full else "goes on", as_json, data_dir)
+
+
+@app.command("skip-step", epilog=example('hybridci deploy skip-step checkout@1.4.2 --reason "the pause is too long"'))
+def skip_step(
+    deployment: DeploymentArgument, reason: Why, by: As = None, as_json: AsJson = False, data_dir: DataDir = None
+) -> None:
+    """Leave the present pause of a rollout out; where a freeze or hold stops it, the next percentage."""
+    _step(deployment, "skip-step", {"reason": reason, "by": by}, "leaves a step out", as_json, data_dir)
+
+
+@app.command(epilog=example('hybridci deploy abort checkout@1.4.2 --reason "orders fail at 10 %"'))
+def abort(
+    deployment: DeploymentArgument, reason: Why, by: As = None, as_json: AsJson = False, data_dir: DataDir = None
+) -> None:
+    """Stop a rollout and bring back what was live; in an environment before the last one, end it."""
+    _step(deployment, "abort", {"reason": reason, "by": by}, "aborted", as_json, data_dir)
+
+
+def _step(deployment: str, action: str, body: dict[str, Any], done: str, as_json: bool, data_dir: Path | None) -> None:
+    with open_api(data_dir) as api:
+        deployment_id = find_deployment(api, deployment, prefer=is_on_its_way, strict=True)
+        tell_deployment(api, command_deployment(api, deployment_id, action, body), done, as_json=as_json)
+
+
 @app.command(epilog=example('hybridci deploy cancel 3f2a9c01 --reason "wrong commit"'))
 def cancel(
     deployment: DeploymentArgument,

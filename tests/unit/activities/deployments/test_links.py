@@ -239,6 +239,23 @@ class TestDeploymentWriting:
             await link.call(writing(make_deployment(sequence=2, version="1.1")))
         assert await stores.deployments.get(first.deployment_id) == first
 
+    async def test_create_refuses_a_version_that_was_another_commit_before_there_were_claims(
+        self, stores: Stores, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        link = CreateDeployment(stores.deployments)
+        await link.call(writing(make_deployment("earlier", status=DeploymentStatus.PENDING)))
+
+        async def none(*_: str) -> None:
+            return None
+
+        monkeypatch.setattr(stores.deployments, "version_claim", none)
+        with pytest.raises(InvalidState) as refused:
+            await link.call(writing(make_deployment("later", git_commit_sha="b" * 40)))
+        for named in ("a" * 40, "b" * 40, "earlier", "allow_version_reuse"):
+            assert named in str(refused.value)
+        assert await stores.deployments.get("later") is None
+        await link.call(writing(make_deployment("again")))
+
     async def test_create_refuses_one_that_has_moved_on(self, stores: Stores) -> None:
         with pytest.raises(InvalidState):
             await CreateDeployment(stores.deployments).call(writing(in_status(DeploymentStatus.LIVE)))
