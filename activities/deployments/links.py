@@ -1,9 +1,8 @@
 """Links of deployments: what a chain does with a deployment's record, one step each; first what they hand on."""
 
-from typing import Any, Final, TypedDict
+from typing import TypedDict
 
 from codeuchain import Context
-from pydantic import BaseModel, ValidationError
 
 from activities.chaining.links import ChainMiswiredError, StoreLink, require
 from activities.days import check_day
@@ -14,25 +13,21 @@ from activities.deployments.transitions import (
     environments_of,
     refused_deployment,
 )
-from activities.environments.freezes import freeze_errors
+from activities.deployments.validation import creation_errors
 from activities.stores.documents import dump_deployment
 from activities.stores.interfaces import DeploymentStore, WriteOutcome
 from workflows.contracts.deployments.deployment import (
     Deployment,
     DeploymentPage,
     DeploymentQuery,
-    DeploymentRequest,
     DeploymentStats,
     DeploymentStatus,
     DeploymentWrite,
     Rollback,
     RollbackStatus,
 )
-from workflows.contracts.deployments.services import ServiceSpec
 from workflows.contracts.deployments.versions import claim_of, require_same_commit
-from workflows.contracts.errors import Conflict, FieldError, NotFound, ValidationFailed, field_errors
-
-_ID_CHARACTERS: Final = 128
+from workflows.contracts.errors import Conflict, NotFound, ValidationFailed
 
 
 class DeploymentContext(TypedDict, total=False):
@@ -61,7 +56,7 @@ class ValidateDeploymentCreation:
     async def call(self, ctx: Context[DeploymentContext]) -> Context[DeploymentContext]:
         """Stateless and without I/O."""
         deployment = require(ctx, "write", DeploymentWrite).deployment
-        errors = [*_request_errors(deployment), *_service_errors(deployment), *_stage_errors(deployment)]
+        errors = creation_errors(deployment)
         if errors:
             fields = ", ".join(sorted({error.field for error in errors}))
             raise ValidationFailed(
@@ -251,42 +246,6 @@ class CountDeployments(StoreLink[DeploymentStore]):
     async def call(self, ctx: Context[DeploymentContext]) -> Context[DeploymentContext]:
         """Reads a counter."""
         return ctx.insert("day_count", await self._store.day_count(check_day(require(ctx, "day", str))))
-
-
-def _request_errors(deployment: Deployment) -> list[FieldError]:
-    errors = _broken(DeploymentRequest, {name: getattr(deployment, name) for name in DeploymentRequest.model_fields})
-    if not 0 < len(deployment.deployment_id) <= _ID_CHARACTERS:
-        errors.append(FieldError(field="deployment_id", message=f"must have 1 to {_ID_CHARACTERS} characters"))
-    return errors
-
-
-def _service_errors(deployment: Deployment) -> list[FieldError]:
-    definition = deployment.definition
-    errors = _broken(ServiceSpec, definition.model_dump(), "definition")
-    errors += [
-        FieldError(field=f"definition.{error.field}", message=error.message) for error in freeze_errors(definition)
-    ]
-    if deployment.service_version < 1:
-        errors.append(FieldError(field="service_version", message="must be that of a registered service: 1 or more"))
-    if deployment.git_repo != definition.git_repo:
-        errors.append(FieldError(field="git_repo", message="must be the service's repository"))
-    return errors
-
-
-def _stage_errors(deployment: Deployment) -> list[FieldError]:
-    stages = [stage.environment for stage in deployment.stages]
-    expected = environments_of(deployment)
-    if stages == expected:
-        return []
-    return [FieldError(field="stages", message=f"must be one for each environment, in order: {', '.join(expected)}")]
-
-
-def _broken(model: type[BaseModel], values: dict[str, Any], inside: str = "") -> list[FieldError]:
-    try:
-        model.model_validate(values)
-    except ValidationError as error:
-        return field_errors(error, inside=inside)
-    return []
 
 
 def _deployment_of(ctx: Context[DeploymentContext]) -> Deployment:

@@ -1,7 +1,7 @@
 """Whether what is live could be rolled back now: its target's record, the commit, an agent of the pool. Known before it
 is needed, and said when it changes.
 
-Deliberately not here: what the target is (``workflows.deployment.targets``), asking an agent (``workflows.task``).
+Deliberately not here: what the target is (``workflows.deployment.live.targets``), asking an agent (``workflows.task``).
 """
 
 import uuid
@@ -23,7 +23,7 @@ from workflows.contracts.deployments.services import Environment
 from workflows.contracts.errors import HybridCIError, NotFound
 from workflows.contracts.fields import shortened
 from workflows.contracts.tasks import ReadyAnswer, ReadyQuestion, TaskOutcome, TaskResult, TaskStart
-from workflows.deployment.targets import choose, previous_of
+from workflows.deployment.live.targets import choose, previous_of
 
 ASKED_EVERY_MILLIS: Final = 3_600_000
 """An agent is asked for a commit once an hour."""

@@ -1,7 +1,7 @@
 """What is live is open: the record of a version that a rollback brought back, or whose workflow had gone, goes on.
 
 The environment's record alone says what is live there; who started the workflow that asks does not matter, so whoever
-can start one gains nothing. Deliberately not here: what the record is then (``workflows.deployment.reopening``),
+can start one gains nothing. Deliberately not here: what the record is then (``workflows.deployment.live.reopening``),
 starting the workflow (``activities.environments.live``).
 """
 
@@ -22,8 +22,8 @@ from workflows.contracts.deployments.reopening import Reopened
 from workflows.contracts.errors import Conflict, InvalidState, NotFound, Unavailable
 from workflows.contracts.ids import deployment_workflow_id
 from workflows.contracts.who import Who
-from workflows.deployment.reopening import reopened
-from workflows.deployment.targets import previous_of
+from workflows.deployment.live.reopening import reopened
+from workflows.deployment.live.targets import previous_of
 
 _INSTEAD: Final = "Nothing was changed. What is live there: `hybridci service show"
 

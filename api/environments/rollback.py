@@ -1,6 +1,6 @@
 """Rolling back what is live in an environment, whatever workflows there are: no queue, no approval, no id to find.
 
-Deliberately not here: what there is to go back to (``workflows.deployment.targets``), a deployment's own rollback
+Deliberately not here: what there is to go back to (``workflows.deployment.live.targets``), a deployment's own rollback
 (``api.deployments.service``).
 """
 

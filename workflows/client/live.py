@@ -9,12 +9,12 @@ from temporalio.common import WorkflowIDReusePolicy
 
 from workflows.contracts.deployments.deployment import Deployment, DeploymentStatus, LiveAgain
 from workflows.contracts.ids import CONTROL_QUEUE, deployment_workflow_id
+from workflows.deployment.live.reopening import start_again
 from workflows.deployment.presentation import (
     deployment_search_attributes,
     deployment_static_details,
     deployment_static_summary,
 )
-from workflows.deployment.reopening import start_again
 
 
 def live_again(deployment: Deployment, again: LiveAgain) -> dict[str, Any]:

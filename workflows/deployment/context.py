@@ -13,8 +13,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.calls import Calls
     from workflows.deployment.jobs import Jobs
     from workflows.deployment.journal import Journal
+    from workflows.deployment.live.opening import Opening
     from workflows.deployment.lock import Lock
-    from workflows.deployment.opening import Opening
     from workflows.deployment.progress import Interrupted, Renew
     from workflows.deployment.state import State
     from workflows.job.recorded import now_ms

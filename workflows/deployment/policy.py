@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from workflows.contracts.deployments.rollouts import tightened_rollout
 from workflows.contracts.deployments.rules import (
     ApprovalGroup,
     ApprovalPolicy,
@@ -28,7 +29,6 @@ from workflows.contracts.deployments.services import (
     ServicePolicy,
 )
 from workflows.contracts.errors import FieldError, errors_text, field_errors
-from workflows.deployment.rollouts import tightened_rollout
 
 _LIMITS: Final = ("max_error_rate", "max_latency_ms", "min_requests_per_sec")
 Rule = Callable[[Any, Any, str], Any]

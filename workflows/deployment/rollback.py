@@ -19,8 +19,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment import record
     from workflows.deployment.job_specs import RollbackPlan, signatures
     from workflows.deployment.journal import Journal
+    from workflows.deployment.live.targets import WayBack
     from workflows.deployment.progress import Phase
-    from workflows.deployment.targets import WayBack
     from workflows.job.recorded import now_ms
     from workflows.words import titled
 

@@ -16,8 +16,8 @@ from workflows.contracts.deployments.services import Environment
 from workflows.contracts.jobs import Fence
 from workflows.deployment import record
 from workflows.deployment.job_specs import Turn
+from workflows.deployment.live.targets import WayBack, choose
 from workflows.deployment.progress import Advance, Interrupt, Phase, Progress
-from workflows.deployment.targets import WayBack, choose
 
 P = ParamSpec("P")
 

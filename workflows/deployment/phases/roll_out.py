@@ -5,12 +5,13 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.types import EventType
     from workflows.contracts.deployments.deployment import StageStatus
-    from workflows.deployment import halts, record
+    from workflows.contracts.deployments.rollouts import legs_of
+    from workflows.deployment import record
     from workflows.deployment.context import Context
     from workflows.deployment.job_specs import roll_out_job
     from workflows.deployment.jobs import succeeded, why_failed
+    from workflows.deployment.phases import halts
     from workflows.deployment.progress import Failed, Phase
-    from workflows.deployment.rollouts import legs_of
 
 
 async def run(context: Context) -> None:

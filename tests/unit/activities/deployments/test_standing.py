@@ -137,6 +137,20 @@ async def test_a_live_record_without_a_workflow_that_was_replaced_is_superseded(
     assert (await bench.sweep()).superseded == []
 
 
+async def test_a_live_record_without_a_workflow_where_nothing_is_live_any_more_is_ended() -> None:
+    bench = Bench()
+    await bench.deployment("live")
+    await bench.environment(None, updated_at=NOW - QUIET_MILLIS + 1)
+    assert (await bench.sweep()).superseded == [], "it has just changed"
+    bench.now += 1
+    assert ((await bench.sweep()).superseded, bench.restored()) == (["d1"], [])
+    record = await bench.record()
+    assert (record.status, record.cause, record.closed) == ("superseded", "retired", True)
+    events = await bench.stores.events.list(EventQuery(deployment_id="d1"))
+    assert [event.action for event in events.items] == ["deployment.retired"]
+    assert (await bench.sweep()).superseded == []
+
+
 @pytest.mark.parametrize("status", ["superseded", "rolled_back"])
 async def test_what_came_back_before_there_was_this_is_live_again(status: str) -> None:
     bench = Bench()

@@ -3,7 +3,7 @@
 import pytest
 
 from workflows.contracts.deployments.environments import LiveVersion
-from workflows.deployment.targets import choose, previous_of
+from workflows.deployment.live.targets import choose, previous_of
 
 
 def live(name: str, before: str | None = None, sha: str = "a") -> LiveVersion:

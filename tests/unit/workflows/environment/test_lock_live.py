@@ -11,9 +11,10 @@ from workflows.contracts.deployments.environments import (
     LiveVersion,
     Reinstated,
     RestoreLive,
+    RetireCommand,
     Yielded,
 )
-from workflows.environment import lock
+from workflows.environment import commands, lock
 from workflows.environment.step import EnvironmentStep, changed
 
 HOLD = Hold(by="ann", reason="bad", at=NOW)
@@ -67,6 +68,24 @@ def test_what_is_live_goes_back_also_when_nobody_holds_the_environment() -> None
     assert told(step) == [("a", "Reinstated")]
     stranger = Leave(deployment_id="x", how=Leaving.ROLLED_BACK, live=state.history[1], hold=HOLD)
     assert lock.leave(state, stranger, NOW) == EnvironmentStep(state)
+
+
+def test_what_was_said_to_be_gone_while_it_went_back_has_gone_back() -> None:
+    state = changed(then_live(live("a"), "b"), holder=None, live=None)
+    step = rolled_back(state, "b", "a")
+    assert told(step) == [("a", "Reinstated")]
+    nothing = Leave(deployment_id="b", how=Leaving.ROLLED_BACK, live=None, hold=HOLD)
+    assert lock.leave(state, nothing, NOW) == EnvironmentStep(state)
+    older = Leave(deployment_id="a", how=Leaving.ROLLED_BACK, live=state.history[0], hold=HOLD)
+    assert lock.leave(state, older, NOW) == EnvironmentStep(state)
+
+
+def test_what_is_gone_is_restored_by_nothing() -> None:
+    retired = commands.command(live("a"), RetireCommand(by="ann", reason="off"), NOW).state
+    assert (retired.live, retired.holder, retired.rollback) == (None, None, None)
+    assert lock.restore_live(retired, RestoreLive(deployment_id="a"), NOW) == EnvironmentStep(retired)
+    assert lock.gone(retired, "a", NOW) == EnvironmentStep(retired)
+    assert lock.closed(retired, "a", "completed", NOW) == EnvironmentStep(retired)
 
 
 def test_a_lost_workflow_of_what_is_live_is_started_again_once_a_turn() -> None:

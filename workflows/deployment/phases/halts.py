@@ -1,7 +1,7 @@
 """What a rollout waits for between two percentages: its pauses, and freezes and holds that began meanwhile.
 
-Deliberately not here: the percentages (``phases.roll_out``), what ends a wait early (``commands``), what stops what
-(activity ``check_stops``).
+A part of the phase ``roll_out``. Deliberately not here: the percentages, what ends a wait early (``commands``), what
+stops what (activity ``check_stops``).
 """
 
 from collections.abc import Callable
@@ -15,11 +15,11 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.types import EventType
     from workflows.contracts.deployments.deployment import StageStatus
     from workflows.contracts.deployments.line import StopInForce, StopKind, StopQuestion
+    from workflows.contracts.deployments.rollouts import Leg, Pause
     from workflows.contracts.deployments.rules import DuringFreeze, PauseFor
     from workflows.deployment import record
     from workflows.deployment.context import Context
     from workflows.deployment.progress import Halt, Phase
-    from workflows.deployment.rollouts import Leg, Pause
     from workflows.job.recorded import now_ms
     from workflows.line.stops import longest, passable, stopped
     from workflows.words import moment

@@ -1,6 +1,6 @@
 """A rollout as it is done: each percentage, and the pauses behind it. Pure.
 
-Deliberately not here: doing it (``phases.roll_out``), what people may say to it (``commands``).
+Deliberately not here: doing it (``workflows.deployment``), what people may say to it (there too).
 """
 
 from dataclasses import dataclass
