@@ -1,7 +1,7 @@
 """LineWorkflow: one freeze or hold of many services, or its end. The record is changed first, then those who wait look.
 
 Deliberately not here: the rules and the record (activity ``change_line``), who obeys it (``workflows.environment``,
-``workflows.deployment.phases.halts``: none goes on without having looked).
+``workflows.deployment.phases.roll_out.halts``: none goes on without having looked).
 """
 
 from datetime import timedelta

@@ -10,7 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.context import Context
     from workflows.deployment.job_specs import roll_out_job
     from workflows.deployment.jobs import succeeded, why_failed
-    from workflows.deployment.phases import halts
+    from workflows.deployment.phases.roll_out import halts
     from workflows.deployment.progress import Failed, Phase
 
 
