@@ -26,11 +26,15 @@ from activities.deployments.approvals import Approvals
 from activities.deployments.chains import build_deployment_creation_chain
 from activities.deployments.order import CommitOrder
 from activities.deployments.readers import DeploymentReader
+from activities.deployments.readiness import Readiness
 from activities.deployments.reconcile import DeploymentReconciler, TemporalDeploymentWorkflows
+from activities.deployments.reopening import FirstRuns, Reopening
 from activities.deployments.signing import SpecSigner
+from activities.deployments.standing import LiveSweeper
 from activities.deployments.writers import DeploymentWriter
 from activities.environments.activities import EnvironmentActivities
 from activities.environments.chains import build_record_environment_chain
+from activities.environments.live import LiveVersions
 from activities.environments.temporal import TemporalWorkflows
 from activities.events.witness import Witness
 from activities.jobs.activities import JobActivities
@@ -38,6 +42,9 @@ from activities.jobs.readers import JobReader
 from activities.jobs.reconcile import Reconciler
 from activities.jobs.temporal import TemporalJobWorkflows
 from activities.jobs.writers import JobCreator, JobWriter
+from activities.line.activities import LineActivities
+from activities.line.chains import build_change_line_chain, build_retrieve_line_chain
+from activities.line.temporal import TemporalLine
 from activities.metrics.activities import MetricActivities
 from activities.metrics.registry import MetricRegistry
 from activities.repairs.activities import RepairActivities, TemporalRepairs
@@ -46,12 +53,14 @@ from activities.retention.events import RemoveSegments, SealedEvents
 from activities.retention.needed import NeededDeployments
 from activities.retention.sweep import Sweeper, SweepStores
 from activities.services.activities import ServiceActivities
-from activities.services.chains import build_apply_service_chain, build_decide_policy_chain
+from activities.services.chains import build_apply_service_chain, build_change_standing_chain, build_decide_policy_chain
+from activities.services.standing import Occupancy
 from activities.settings import ApprovalSettings, WorkerSettings
 from activities.stores.open import Stores
 from activities.tasks.activities import TaskActivities
 from workflows.client.jobs import JobClient
 from workflows.client.proving import Prover
+from workflows.client.tasks import TaskClient
 from workflows.contracts.storage.retention import RetentionPolicy
 
 
@@ -78,6 +87,7 @@ class ControlActivities:
     bans: BanActivities
     deployments: DeploymentActivities
     environments: EnvironmentActivities
+    line: LineActivities
     repairs: RepairActivities
     tasks: TaskActivities
     retention: RetentionActivities
@@ -91,6 +101,7 @@ class ControlActivities:
             *self.bans.all(),
             *self.deployments.all(),
             *self.environments.all(),
+            *self.line.all(),
             *self.repairs.all(),
             *self.tasks.all(),
             *self.retention.all(),
@@ -119,14 +130,22 @@ def build_activities(
     )
     writer = DeploymentWriter(stores.deployments, middleware)
     signer = signer or SpecSigner()
+    occupancy = Occupancy(stores.deployments, stores.environments)
     jobs = _job_activities(stores, JobClient(client, prover), TemporalJobWorkflows(client), witness, middleware, clock)
     reconciler = DeploymentReconciler(reader, writer, TemporalDeploymentWorkflows(client), clock)
     tasks = TaskActivities(stores.agents.of_pool, stores.events, signer, clock, witness)
     return ControlActivities(
         jobs=jobs,
         services=ServiceActivities(
-            application=build_apply_service_chain(stores.services, stores.events, middleware, clock=clock),
-            decision=build_decide_policy_chain(stores.services, stores.events, middleware, clock=clock),
+            application=build_apply_service_chain(
+                stores.services, stores.events, middleware, clock=clock, occupancy=occupancy
+            ),
+            decision=build_decide_policy_chain(
+                stores.services, stores.events, middleware, clock=clock, occupancy=occupancy
+            ),
+            standing=build_change_standing_chain(
+                stores.services, stores.events, middleware, clock=clock, occupancy=occupancy
+            ),
             artifacts=stores.artifacts,
             witness=witness,
         ),
@@ -140,8 +159,19 @@ def build_activities(
             approvals=_approvals(reader, stores, approvals, clock),
             order=CommitOrder(reader.environment, reader.bans, reader.get, tasks.answering, clock),
             witness=witness,
+            reopening=Reopening(reader, writer, clock),
+            live=_live_sweeper(stores, client, reader, writer, reconciler, clock),
+            first_run=FirstRuns(client).of,
         ),
         environments=_environment_activities(stores, client, witness, middleware, reader),
+        line=LineActivities(
+            changing=build_change_line_chain(stores.line, middleware, clock=clock),
+            reading=build_retrieve_line_chain(stores.line, middleware),
+            environment=reader.environment,
+            service=reader.service,
+            tell=TemporalLine(client).tell,
+            witness=witness,
+        ),
         repairs=RepairActivities(
             TemporalRepairs(client, prover),
             stores.events,
@@ -157,6 +187,19 @@ def build_activities(
         ),
         metrics=MetricActivities(MetricRegistry(stores.metrics, middleware, clock=clock)),
     )
+
+
+def _live_sweeper(
+    stores: Stores,
+    client: Client,
+    reader: DeploymentReader,
+    writer: DeploymentWriter,
+    reconciler: DeploymentReconciler,
+    clock: Clock,
+) -> LiveSweeper:
+    tell = TemporalWorkflows(client).signal_environment
+    readiness = Readiness(reader, stores.agents.of_pool, TaskClient(client), tell, clock)
+    return LiveSweeper(reader, writer, TemporalDeploymentWorkflows(client), reconciler, readiness, clock)
 
 
 def _sweeper(
@@ -235,4 +278,5 @@ def _environment_activities(
         send=temporal.signal_environment,
         closed=temporal.closed,
         witness=witness,
+        live=LiveVersions(client, reader.get).tell,
     )

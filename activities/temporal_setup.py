@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 RECONCILE_SCHEDULE: Final = "reconcile-jobs"
 RECONCILE_EVERY: Final = timedelta(minutes=5)
+LIVE_SCHEDULE: Final = "live-versions"
+LIVE_EVERY: Final = timedelta(minutes=1)
 SWEEP_SCHEDULE: Final = "sweep-storage"
 SWEEP_EVERY: Final = timedelta(hours=1)
 _NOT_PERMITTED: Final = frozenset(
@@ -76,6 +78,20 @@ async def schedule_reconciliation(client: Client) -> None:
         static_summary="Compare open records with their workflows",
     )
     await _schedule(client, RECONCILE_SCHEDULE, action, RECONCILE_EVERY)
+
+
+async def schedule_live_versions(client: Client) -> None:
+    """Have Temporal start ``LiveVersionsWorkflow`` every minute, in the same way.
+
+    Raises RPCError when Temporal does not answer.
+    """
+    action = ScheduleActionStartWorkflow(
+        "LiveVersionsWorkflow",
+        id="maintenance-live-versions-scheduled",
+        task_queue=CONTROL_QUEUE,
+        static_summary="Compare what is live in environments, records and workflows",
+    )
+    await _schedule(client, LIVE_SCHEDULE, action, LIVE_EVERY)
 
 
 async def schedule_sweeps(client: Client) -> None:

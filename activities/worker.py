@@ -29,7 +29,12 @@ from activities.retention.events import RemoveSegments
 from activities.sandbox import LeanSandbox
 from activities.settings import WorkerSettings
 from activities.stores.open import Stores, open_stores
-from activities.temporal_setup import register_search_attributes, schedule_reconciliation, schedule_sweeps
+from activities.temporal_setup import (
+    register_search_attributes,
+    schedule_live_versions,
+    schedule_reconciliation,
+    schedule_sweeps,
+)
 from workflows.client.jobs import connect
 from workflows.client.proving import Prover
 from workflows.client.repairs import RepairClient
@@ -39,13 +44,15 @@ from workflows.deployment.workflow import DeploymentWorkflow
 from workflows.environment.workflow import EnvironmentWorkflow
 from workflows.job.redrive import RedriveWorkflow
 from workflows.job.workflow import JobWorkflow
+from workflows.line.workflow import LineWorkflow
 from workflows.log_setup import setup_logging
+from workflows.repair.live import LiveVersionsWorkflow
 from workflows.repair.reconcile import ReconcileWorkflow
 from workflows.repair.stuck import StuckWorkflows
 from workflows.repair.workflow import RepairWorkflow
 from workflows.retention.workflow import SweepWorkflow
 from workflows.service.bans import BanWorkflow, LiftBanWorkflow
-from workflows.service.workflow import PolicyDecisionWorkflow, ServiceWorkflow
+from workflows.service.workflow import PolicyDecisionWorkflow, ServiceWorkflow, StandingWorkflow
 from workflows.task.workflow import AgentTaskWorkflow
 from workflows.version import product_version
 from workflows.watch.workflow import MetricsWatchWorkflow
@@ -93,12 +100,15 @@ def build_worker(client: Client, activities: ControlActivities, settings: Worker
             JobWorkflow,
             RedriveWorkflow,
             ReconcileWorkflow,
+            LiveVersionsWorkflow,
             DeploymentWorkflow,
             EnvironmentWorkflow,
             ServiceWorkflow,
             PolicyDecisionWorkflow,
             BanWorkflow,
             LiftBanWorkflow,
+            StandingWorkflow,
+            LineWorkflow,
             RepairWorkflow,
             AgentTaskWorkflow,
             MetricsWatchWorkflow,
@@ -140,6 +150,7 @@ async def _serve(
     await _until_it_answers("the record store", stores.prepare, stop)
     await _until_it_answers("Temporal", lambda: register_search_attributes(client), stop)
     await _until_it_answers("Temporal", lambda: schedule_reconciliation(client), stop)
+    await _until_it_answers("Temporal", lambda: schedule_live_versions(client), stop)
     await _until_it_answers("Temporal", lambda: schedule_sweeps(client), stop)
     facts: dict[str, object] = {
         "queue": CONTROL_QUEUE,

@@ -57,6 +57,7 @@ from api.deployments.routes import commands as deployment_commands
 from api.deployments.routes import deployments
 from api.deps import Services
 from api.environments import routes as environments
+from api.environments import standing as service_standing
 from api.http.answers import PARAMETERS
 from api.http.errors import install_error_handlers
 from api.http.hosts import KnownHosts
@@ -66,6 +67,7 @@ from api.http.pace import BodyLimits, BodyPace
 from api.http.pages import PageHeaders
 from api.identity.policy_trail import tell_policy
 from api.jobs.routes import dead_letters, jobs, queue
+from api.line import routes as line
 from api.logs import routes as logs
 from api.logs import search_routes as log_search
 from api.openapi import install_openapi
@@ -100,7 +102,9 @@ _ROUTES: Final = (
     services,
     service_policy,
     bans,
+    service_standing,
     environments,
+    line,
     deployments,
     deployment_commands,
     repairs,
@@ -208,7 +212,13 @@ def production_app(
 def deployment_reader(stores: Stores) -> DeploymentReader:
     """The read side of deployments on these stores."""
     return DeploymentReader(
-        stores.deployments, stores.services, stores.environments, stores.events, [ObserveChain()], bans=stores.bans
+        stores.deployments,
+        stores.services,
+        stores.environments,
+        stores.events,
+        [ObserveChain()],
+        stores.line,
+        bans=stores.bans,
     )
 
 

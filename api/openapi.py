@@ -31,6 +31,7 @@ TAGS: Final = [
     {"name": "storage", "description": "What takes how much, and what goes by policy."},
     {"name": "services", "description": "What is deployed, and how."},
     {"name": "environments", "description": "Where it is deployed: what is live, who waits, holds and freezes."},
+    {"name": "line", "description": "Freezes and holds of many services at once."},
     {"name": "deployments", "description": "Start a version on its way, approve it, roll it back."},
     {"name": "webhooks", "description": "What other tools tell: a commit, an alert, a person's word."},
     {"name": "events", "description": "Who did what when, from where, why."},

@@ -4,7 +4,7 @@ the stubs' of ``workflows.contracts.activities``.
 Deliberately not here: the rules (links, ``reconcile``) and how errors cross to Temporal (``errors``).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -16,7 +16,9 @@ from activities.deployments.approvals import Approvals
 from activities.deployments.order import CommitOrder
 from activities.deployments.readers import DeploymentReader
 from activities.deployments.reconcile import DeploymentReconciler
+from activities.deployments.reopening import Reopening
 from activities.deployments.signing import SpecSigner
+from activities.deployments.standing import LiveSweeper
 from activities.deployments.writers import DeploymentWriter
 from activities.errors import speaks_temporal
 from activities.events.witness import Witness
@@ -26,6 +28,7 @@ from workflows.contracts.commands import JobInput, ReconcileResult
 from workflows.contracts.deployments.approvals import ApprovalFacts, ApprovalQuestion
 from workflows.contracts.deployments.deployment import Deployment, DeploymentWrite
 from workflows.contracts.deployments.order import OrderFacts, OrderQuestion, Pushes, PushQuestion
+from workflows.contracts.deployments.reopening import LiveSwept, Reopened
 from workflows.contracts.errors import Conflict, InvalidState, NotFound
 from workflows.contracts.sealed import SpecSignature
 from workflows.newest import Newest
@@ -46,6 +49,9 @@ class DeploymentActivities:
     approvals: Approvals
     order: CommitOrder
     witness: Witness
+    reopening: Reopening
+    live: LiveSweeper
+    first_run: Callable[[str, str], Awaitable[str]]
     _own_runs: Newest[str, None] = field(default_factory=lambda: Newest(_MAX_KNOWN_RUNS))
 
     def all(self) -> Sequence[Callable[..., Any]]:
@@ -59,6 +65,8 @@ class DeploymentActivities:
             self.find_pushes,
             self.reconcile_deployments,
             self.sign_specification,
+            self.reopen_deployment,
+            self.sweep_live,
         ]
 
     @activity.defn(name="create_deployment")
@@ -93,6 +101,19 @@ class DeploymentActivities:
         except NotFound:
             return None
 
+    @activity.defn(name="reopen_deployment")
+    @speaks_temporal
+    async def reopen_deployment(self, deployment_id: str) -> Reopened:
+        """Make the record of what is live in its environment live again. Whoever started the workflow that asks: the
+        records alone say whether.
+
+        Raises conflict and invalid_state, not retryable, for any other deployment.
+        """
+        asker = activity.info()
+        if asker.workflow_type != "DeploymentWorkflow":
+            raise InvalidState("Nothing is live again: a deployment's own workflow asks for that.")
+        return await self.reopening.reopen(deployment_id, asker.workflow_id or "", asker.workflow_run_id or "")
+
     @activity.defn(name="approval_facts")
     @speaks_temporal
     async def approval_facts(self, question: ApprovalQuestion) -> ApprovalFacts:
@@ -116,6 +137,12 @@ class DeploymentActivities:
     async def reconcile_deployments(self) -> ReconcileResult:
         """Close the records whose workflow was closed behind our back."""
         return await self.reconciler.run(activity.heartbeat)
+
+    @activity.defn(name="sweep_live")
+    @speaks_temporal
+    async def sweep_live(self) -> LiveSwept:
+        """Compare what is live in environments, records and workflows, and put it right."""
+        return await self.live.run(activity.heartbeat)
 
     @activity.defn(name="sign_specification")
     @speaks_temporal
@@ -142,7 +169,19 @@ class DeploymentActivities:
             known = await self.reader.get(deployment_id)
             if known.closed and known.closed_in != run_id:
                 raise Conflict(f"Deployment {deployment_id} has ended; it is not run again. {_START_ANEW}")
+            await self._require_after_reopening(known, run_id)
         self._own_runs[run_id] = None
+
+    async def _require_after_reopening(self, known: Deployment, run_id: str) -> None:
+        """What was live again goes on in the run that made it so, and those that follow from it; what came before it
+        has ended. Raises Conflict, and RPCError when Temporal does not answer.
+        """
+        if known.reopened_in in {None, run_id}:
+            return
+        if await self.first_run(activity.info().workflow_id or "", run_id) != known.reopened_in:
+            raise Conflict(
+                f"Deployment {known.deployment_id} is live in another run; this one has ended. {_START_ANEW}"
+            )
 
     def _attested(self, write: DeploymentWrite) -> DeploymentWrite:
         return write.model_copy(update={"events": self.witness.attested(write.events, activity.info().workflow_id)})

@@ -22,6 +22,7 @@ from activities.deployments.links import (
     RecordProductionDeployment,
     RecordRollback,
     RecordStagingDeployment,
+    ReopenDeployment,
     RetrieveDeployment,
     SerializeDeployment,
     UpdateDeployment,
@@ -39,6 +40,7 @@ LIFECYCLE: Final[Mapping[DeploymentOperation, tuple[str, Callable[[DeploymentSto
     DeploymentOperation.PRODUCTION: ("PromoteDeployment", RecordProductionDeployment),
     DeploymentOperation.ROLLBACK: ("RollBackDeployment", RecordRollback),
     DeploymentOperation.END: ("EndDeployment", partial(UpdateDeployment, operation=DeploymentOperation.END)),
+    DeploymentOperation.REOPEN: ("ReopenDeployment", ReopenDeployment),
 }
 """The one chain, by its name, and the link in it that writes each operation's changes, but for a record's creation."""
 

@@ -1,9 +1,8 @@
 """Links of deployments: what a chain does with a deployment's record, one step each; first what they hand on."""
 
-from typing import Any, Final, TypedDict
+from typing import TypedDict
 
 from codeuchain import Context
-from pydantic import BaseModel, ValidationError
 
 from activities.chaining.links import ChainMiswiredError, StoreLink, require
 from activities.days import check_day
@@ -14,24 +13,21 @@ from activities.deployments.transitions import (
     environments_of,
     refused_deployment,
 )
-from activities.environments.freezes import freeze_errors
+from activities.deployments.validation import creation_errors
 from activities.stores.documents import dump_deployment
 from activities.stores.interfaces import DeploymentStore, WriteOutcome
 from workflows.contracts.deployments.deployment import (
     Deployment,
     DeploymentPage,
     DeploymentQuery,
-    DeploymentRequest,
     DeploymentStats,
     DeploymentStatus,
     DeploymentWrite,
     Rollback,
     RollbackStatus,
 )
-from workflows.contracts.deployments.services import ServiceSpec
-from workflows.contracts.errors import Conflict, FieldError, NotFound, ValidationFailed, field_errors
-
-_ID_CHARACTERS: Final = 128
+from workflows.contracts.deployments.versions import claim_of, require_same_commit
+from workflows.contracts.errors import Conflict, NotFound, ValidationFailed
 
 
 class DeploymentContext(TypedDict, total=False):
@@ -60,7 +56,7 @@ class ValidateDeploymentCreation:
     async def call(self, ctx: Context[DeploymentContext]) -> Context[DeploymentContext]:
         """Stateless and without I/O."""
         deployment = require(ctx, "write", DeploymentWrite).deployment
-        errors = [*_request_errors(deployment), *_service_errors(deployment), *_stage_errors(deployment)]
+        errors = creation_errors(deployment)
         if errors:
             fields = ", ".join(sorted({error.field for error in errors}))
             raise ValidationFailed(
@@ -87,7 +83,7 @@ class CreateDeployment(StoreLink[DeploymentStore]):
 
     Raises Conflict when that is another service's or version's: one idempotency key, sent to two API processes with two
     requests at the same moment, starts two workflows (their ids name service and version), but an id has one record.
-    InvalidState, Unavailable.
+    InvalidState, also when its version is another commit already; Unavailable.
     """
 
     async def call(self, ctx: Context[DeploymentContext]) -> Context[DeploymentContext]:
@@ -95,6 +91,7 @@ class CreateDeployment(StoreLink[DeploymentStore]):
         write = require(ctx, "write", DeploymentWrite)
         check_deployment_change(DeploymentOperation.CREATE, write)
         await self._require_own(write.deployment)
+        await self._require_unused(write.deployment)
         return ctx.insert("outcome", await self._store.write(write, ctx.get("serialized")))
 
     async def _require_own(self, deployment: Deployment) -> None:
@@ -104,6 +101,18 @@ class CreateDeployment(StoreLink[DeploymentStore]):
                 f"This Idempotency-Key was used with another request (deployment {found.deployment_id} of "
                 f"{found.service_name} {found.version}); use a new key for a new one."
             )
+
+    async def _require_unused(self, deployment: Deployment) -> None:
+        """Versions of before there were claims are known by the service's newest deployments."""
+        if deployment.definition.allow_version_reuse:
+            return
+        name, version = deployment.service_name, deployment.version
+        if await self._store.version_claim(name, version) is not None:
+            return  # the write itself compares
+        page = await self._store.list(DeploymentQuery(service_name=name, limit=100))
+        for each in page.items:
+            if each.version == version and each.deployment_id != deployment.deployment_id:
+                require_same_commit(deployment, claim_of(each))
 
 
 class UpdateDeployment:
@@ -172,6 +181,20 @@ class RecordRollback(UpdateDeployment):
         return None if deployment.rollback is None else _contradiction(deployment.status, deployment.rollback)
 
 
+class ReopenDeployment(RecordProductionDeployment):
+    """As UpdateDeployment, for what has ended and is live again: open, in the last environment, by a known run."""
+
+    def __init__(self, store: DeploymentStore) -> None:
+        UpdateDeployment.__init__(self, store, DeploymentOperation.REOPEN)
+
+    def _problem(self, deployment: Deployment) -> str | None:
+        if deployment.closed or deployment.closed_in is not None or deployment.completed_at is not None:
+            return "it is live again but says that it has ended"
+        if deployment.reopened_in is None or deployment.live_again is None:
+            return "it is live again but does not say how"
+        return super()._problem(deployment)
+
+
 class RetrieveDeployment(StoreLink[DeploymentStore]):
     """``deployment_id`` → ``deployment``. Raises NotFound, Unavailable."""
 
@@ -223,42 +246,6 @@ class CountDeployments(StoreLink[DeploymentStore]):
     async def call(self, ctx: Context[DeploymentContext]) -> Context[DeploymentContext]:
         """Reads a counter."""
         return ctx.insert("day_count", await self._store.day_count(check_day(require(ctx, "day", str))))
-
-
-def _request_errors(deployment: Deployment) -> list[FieldError]:
-    errors = _broken(DeploymentRequest, {name: getattr(deployment, name) for name in DeploymentRequest.model_fields})
-    if not 0 < len(deployment.deployment_id) <= _ID_CHARACTERS:
-        errors.append(FieldError(field="deployment_id", message=f"must have 1 to {_ID_CHARACTERS} characters"))
-    return errors
-
-
-def _service_errors(deployment: Deployment) -> list[FieldError]:
-    definition = deployment.definition
-    errors = _broken(ServiceSpec, definition.model_dump(), "definition")
-    errors += [
-        FieldError(field=f"definition.{error.field}", message=error.message) for error in freeze_errors(definition)
-    ]
-    if deployment.service_version < 1:
-        errors.append(FieldError(field="service_version", message="must be that of a registered service: 1 or more"))
-    if deployment.git_repo != definition.git_repo:
-        errors.append(FieldError(field="git_repo", message="must be the service's repository"))
-    return errors
-
-
-def _stage_errors(deployment: Deployment) -> list[FieldError]:
-    stages = [stage.environment for stage in deployment.stages]
-    expected = environments_of(deployment)
-    if stages == expected:
-        return []
-    return [FieldError(field="stages", message=f"must be one for each environment, in order: {', '.join(expected)}")]
-
-
-def _broken(model: type[BaseModel], values: dict[str, Any], inside: str = "") -> list[FieldError]:
-    try:
-        model.model_validate(values)
-    except ValidationError as error:
-        return field_errors(error, inside=inside)
-    return []
 
 
 def _deployment_of(ctx: Context[DeploymentContext]) -> Deployment:

@@ -20,12 +20,21 @@ from activities.deployments.chains import (
 )
 from activities.environments.chains import build_list_environments_chain, build_retrieve_environment_chain
 from activities.events.chains import build_list_events_chain
+from activities.line.chains import build_retrieve_line_chain
 from activities.services.chains import build_list_services_chain, build_retrieve_service_chain
-from activities.stores.interfaces import BanStore, DeploymentStore, EnvironmentStore, EventStore, ServiceStore
+from activities.stores.interfaces import (
+    BanStore,
+    DeploymentStore,
+    EnvironmentStore,
+    EventStore,
+    LineStore,
+    ServiceStore,
+)
 from workflows.contracts.audit.events import EventPage, EventQuery
 from workflows.contracts.deployments.bans import BanList
 from workflows.contracts.deployments.deployment import Deployment, DeploymentPage, DeploymentQuery, DeploymentStats
 from workflows.contracts.deployments.environments import EnvironmentState
+from workflows.contracts.deployments.line import LineState
 from workflows.contracts.deployments.services import Service, ServicePage
 
 
@@ -43,6 +52,7 @@ class DeploymentReader:
         environments: EnvironmentStore,
         events: EventStore,
         middleware: Sequence[Middleware] = (),
+        line: LineStore | None = None,
         *,
         bans: BanStore,
     ) -> None:
@@ -57,6 +67,7 @@ class DeploymentReader:
         self._list_environments = build_list_environments_chain(environments, middleware)
         self._retrieve_bans = build_retrieve_bans_chain(bans, middleware)
         self._require_no_ban = build_require_no_ban_chain(bans, middleware)
+        self._retrieve_line = None if line is None else build_retrieve_line_chain(line, middleware)
         self._list_events = build_list_events_chain(events, middleware)
 
     async def get(self, deployment_id: str) -> Deployment:
@@ -104,6 +115,14 @@ class DeploymentReader:
         """Raises InvalidState that says who banned this version or commit, and what lifts the ban."""
         asked = {"service_name": service_name, "version": version, "git_commit_sha": git_commit_sha}
         await run_chain(self._require_no_ban, asked, result="bans", kind=BanList)
+
+    async def line(self) -> LineState:
+        """The freezes and holds of many services; an empty one without a store."""
+        return (
+            LineState()
+            if self._retrieve_line is None
+            else await run_chain(self._retrieve_line, {}, result="line", kind=LineState)
+        )
 
     async def events(self, query: EventQuery) -> EventPage:
         """One page of the audit trail, newest first."""

@@ -27,7 +27,8 @@ from workflows.contracts.deployments.deployment import (
     DeploymentSummary,
     DeploymentWrite,
 )
-from workflows.contracts.deployments.environments import Leave, Leaving, SignalEnvironment
+from workflows.contracts.deployments.environments import Leave, Leaving, RestoreLive, SignalEnvironment
+from workflows.contracts.deployments.services import PRODUCTION
 from workflows.contracts.errors import NotFound
 from workflows.contracts.ids import deployment_workflow_id
 from workflows.contracts.repairs import REPAIR_CAUSE
@@ -39,8 +40,8 @@ _OPEN: Final = (
     DeploymentStatus.STAGING,
     DeploymentStatus.STAGED,
     DeploymentStatus.PRODUCTION,
-    DeploymentStatus.LIVE,
 )
+"""What is live is looked at more often, and comes back: see ``standing``."""
 _QUERY: Final = "WorkflowType = 'DeploymentWorkflow' AND ExecutionStatus = 'Running'"
 _TOLD: Final = {
     CAUSE: EventType.DEPLOYMENT_WORKFLOW_TERMINATED,
@@ -110,7 +111,7 @@ class DeploymentReconciler:
             while True:
                 page = await self.reader.list(DeploymentQuery(status=status, limit=_PAGE, cursor=cursor))
                 checked, cursor = checked + len(page.items), page.next_cursor
-                suspects = [each for each in page.items if _workflow_id(each) not in running and self._is_quiet(each)]
+                suspects = [each for each in page.items if workflow_id(each) not in running and self._is_quiet(each)]
                 for answer in await gather_bounded(self._repair, suspects):
                     if isinstance(answer, Exception):
                         raise answer
@@ -127,14 +128,34 @@ class DeploymentReconciler:
         False: it is closed already. Raises NotFound, Unavailable.
         """
         stored = await self.reader.get(deployment_id)
+        if stored.status is DeploymentStatus.LIVE:
+            return await self.restore(stored, ending)
         closed = await self._close(stored, ending)
         if closed is None:  # perhaps by a try of this that came no further
             await self._leave(stored)
         return closed is not None
 
+    async def restore(self, stored: Deployment, ending: Ending) -> bool:
+        """Of a version that is live: note in record and trail that its workflow has ended, and have it started again.
+
+        False: that is noted already.
+        """
+        noted = stored.closed
+        if not noted:
+            closed = _closed(stored, ending, self.clock())
+            write = DeploymentWrite(deployment=closed, previous=stored.status, events=[_event(closed)])
+            noted = await self.writer.write(write) is not WriteOutcome.APPLIED
+        lost = RestoreLive(deployment_id=stored.deployment_id, why=ending.why)
+        await self.workflows.signal_environment(
+            SignalEnvironment(
+                service_name=stored.service_name, environment=stored.environment or PRODUCTION, restore_live=lost
+            )
+        )
+        return not noted
+
     async def _repair(self, summary: DeploymentSummary) -> str | None:
         """The id when its record was closed."""
-        how = await self.workflows.ended(_workflow_id(summary))
+        how = await self.workflows.ended(workflow_id(summary))
         if how is None:
             return None
         try:
@@ -172,7 +193,7 @@ def _closed(stored: Deployment, ending: Ending, now: int) -> Deployment:
     if stored.status is not DeploymentStatus.LIVE:
         return record.failed(stored, ending.cause, message, now).model_copy(update=ordered)
     why = f"{ending.why[:1].lower()}{ending.why[1:]}"
-    stays = f"{stored.version} is still live, but {why}: another version can replace it."
+    stays = f"{stored.version} is still live, but {why}: it is being started again."
     return stored.model_copy(update={**ordered, "closed": True, "cause": ending.cause, "error_message": stays})
 
 
@@ -180,7 +201,7 @@ def _event(closed: Deployment) -> AuditEvent:
     return new_event(
         _TOLD[closed.cause or CAUSE],
         Who.itself("reconciliation"),
-        event_id=f"{closed.deployment_id}-{closed.cause}",
+        event_id=f"{closed.deployment_id}-{closed.cause}{_again(closed)}",
         at=closed.updated_at,
         service_name=closed.service_name,
         environment=closed.environment,
@@ -190,5 +211,11 @@ def _event(closed: Deployment) -> AuditEvent:
     )
 
 
-def _workflow_id(summary: DeploymentSummary) -> str:
+def _again(closed: Deployment) -> str:
+    """It can happen to a live version more than once."""
+    return f"-{closed.sequence}" if closed.status is DeploymentStatus.LIVE else ""
+
+
+def workflow_id(summary: DeploymentSummary) -> str:
+    """The id of a deployment's workflow."""
     return deployment_workflow_id(summary.service_name, summary.version, summary.deployment_id)

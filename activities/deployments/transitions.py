@@ -24,6 +24,7 @@ class DeploymentOperation(StrEnum):
     PRODUCTION = "production"  # into the last one, and live there
     ROLLBACK = "rollback"  # another version comes back
     END = "end"  # failed or superseded, without a rollback
+    REOPEN = "reopen"  # what has ended is live again; see ``reopening``
 
 
 _PENDING, _STAGING, _STAGED, _PRODUCTION = (
@@ -56,9 +57,10 @@ DEPLOYMENT_OPERATIONS: Final[Mapping[Change, DeploymentOperation]] = {
     **{(before, _FAILED, False): DeploymentOperation.END for before in _OPEN},
     **{(before, _SUPERSEDED, False): DeploymentOperation.END for before in (*_OPEN, _SUPERSEDED)},
     **{(before, _SUPERSEDED, True): DeploymentOperation.END for before in (_LIVE, _FAILED, _SUPERSEDED)},
+    **{(before, _LIVE, False): DeploymentOperation.REOPEN for before in (_SUPERSEDED, _ROLLED_BACK, _FAILED)},
 }
 """The one operation that writes each change. A change that is not here is illegal: nothing leaves rolled_back or
-superseded, nothing goes back from production to staging.
+superseded but for live, nothing goes back from production to staging.
 """
 
 

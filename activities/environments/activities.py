@@ -27,6 +27,7 @@ from workflows.contracts.deployments.environments import (
     FreezeQuestion,
     SignalEnvironment,
 )
+from workflows.contracts.deployments.reopening import TellLive
 from workflows.contracts.errors import ErrorCode, NotFound
 
 HEARTBEAT_SECONDS: Final = 5.0
@@ -37,7 +38,7 @@ class EnvironmentActivities:
     """The bodies, with what they need. ``all`` is what a Worker registers.
 
     ``read`` takes a service's and an environment's name and raises NotFound; ``send`` and ``closed`` are those of
-    ``TemporalWorkflows``.
+    ``TemporalWorkflows``, ``live`` that of ``LiveVersions``.
     """
 
     writing: NamedChain
@@ -45,6 +46,7 @@ class EnvironmentActivities:
     send: Callable[[SignalEnvironment], Awaitable[None]]
     closed: Callable[[str], Awaitable[str]]
     witness: Witness
+    live: Callable[[TellLive], Awaitable[None]]
 
     def all(self) -> Sequence[Callable[..., Any]]:
         """Every activity, for ``Worker(activities=…)``."""
@@ -54,6 +56,7 @@ class EnvironmentActivities:
             self.record_environment,
             self.check_freeze,
             self.await_closed,
+            self.tell_live,
         ]
 
     @activity.defn(name="signal_environment")
@@ -61,6 +64,12 @@ class EnvironmentActivities:
     async def signal_environment(self, signal: SignalEnvironment) -> None:
         """Send one signal to the environment's workflow, starting it when there is none."""
         await self.send(signal)
+
+    @activity.defn(name="tell_live")
+    @speaks_temporal
+    async def tell_live(self, tell: TellLive) -> None:
+        """Tell what is live that it holds its environment, starting its workflow when there is none."""
+        await self.live(tell)
 
     @activity.defn(name="load_environment")
     @speaks_temporal

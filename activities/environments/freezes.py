@@ -39,10 +39,12 @@ def check_freeze(question: FreezeQuestion) -> FreezeAnswer:
     Takes up to a second of CPU for the worst windows: call it in a thread. Raises ValidationFailed for a window whose
     cron or time zone is unknown here.
     """
-    errors = [error for number, window in enumerate(question.windows) for error in _errors(number, window)]
-    if errors:
-        fields = ", ".join(error.field for error in errors)
-        raise ValidationFailed(f"The freeze windows cannot be read. Correct {fields} in the service.", errors)
+    _require_readable(question.windows)
+    if question.allow_windows and not _frozen_at(question.windows, question.at):
+        until = opens_at(question.allow_windows, question.at)
+        if until is not None:
+            names = ", ".join(dict.fromkeys(window.name for window in question.allow_windows))
+            return FreezeAnswer(until=until, name=names[:256], closed=True)
     at = datetime.fromtimestamp(question.at // 1000, UTC)  # cron moments have no fractions
     name, until = _on_until(question.windows, at)
     next_at = _next_begin(question.windows, until or at, at + _YEAR)
@@ -51,6 +53,18 @@ def check_freeze(question: FreezeQuestion) -> FreezeAnswer:
         name=name,
         next_at=_millis(next_at) if next_at is not None else None,
     )
+
+
+def opens_at(windows: Sequence[FreezeWindow], at: int) -> int | None:
+    """When the next of these windows begins (ms), None when one is on now; a year from now when none comes.
+
+    For windows within which alone something may begin. Raises as ``check_freeze``, and may take as long.
+    """
+    _require_readable(windows)
+    moment = datetime.fromtimestamp(at // 1000, UTC)
+    if _longest(windows, moment)[1] > moment:
+        return None
+    return _millis(_next_begin(windows, moment, moment + _YEAR) or moment + _YEAR)
 
 
 def freeze_errors(definition: ServiceDefinition) -> list[FieldError]:
@@ -64,9 +78,10 @@ def freeze_errors(definition: ServiceDefinition) -> list[FieldError]:
 def freeze_errors_in(definition: object, prefix: str = "") -> list[FieldError]:
     """The same of plain data that may be malformed elsewhere, so that all errors can be named at once."""
     return [
-        FieldError(field=f"{prefix}environments.{place}.freeze_windows.{number}.{name}", message=problem)
+        FieldError(field=f"{prefix}environments.{place}.{kind}.{number}.{name}", message=problem)
         for place, environment in enumerate(_items(definition, "environments"))
-        for number, window in enumerate(_items(environment, "freeze_windows"))
+        for kind in ("freeze_windows", "allow_windows")
+        for number, window in enumerate(_items(environment, kind))
         for name, problem in _problems(_member(window, "cron"), _member(window, "timezone"))
     ]
 
@@ -89,6 +104,18 @@ def zone_problem(name: str) -> str | None:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return "is no time zone that is known here; use a name such as Europe/Berlin or UTC"
     return None
+
+
+def _frozen_at(windows: Sequence[FreezeWindow], at: int) -> bool:
+    moment = datetime.fromtimestamp(at // 1000, UTC)
+    return bool(windows) and _longest(windows, moment)[1] > moment
+
+
+def _require_readable(windows: Sequence[FreezeWindow]) -> None:
+    errors = [error for number, window in enumerate(windows) for error in _errors(number, window)]
+    if errors:
+        fields = ", ".join(error.field for error in errors)
+        raise ValidationFailed(f"The freeze windows cannot be read. Correct {fields} in the service.", errors)
 
 
 def _errors(number: int, window: FreezeWindow) -> list[FieldError]:

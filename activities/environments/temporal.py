@@ -15,7 +15,7 @@ from workflows.contracts.ids import CONTROL_QUEUE, environment_workflow_id
 from workflows.environment.presentation import environment_search_attributes, environment_static_summary
 
 NOT_FOUND: Final = "not_found"
-_SIGNALS: Final = ("join", "leave", "became_live", "yielded")
+_SIGNALS: Final = ("join", "leave", "became_live", "yielded", "restore_live", "rollback_readiness")
 """The fields of SignalEnvironment, named like the signals."""
 
 

@@ -17,6 +17,7 @@ from activities.services import definitions
 from activities.stores.interfaces import ArtifactStore
 from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import DefinitionRequest, Service, ServiceDefinition, ServiceWrite
+from workflows.contracts.deployments.standing import ChangeStanding
 from workflows.contracts.who import Message
 
 M = TypeVar("M", bound=Message)
@@ -29,12 +30,13 @@ class ServiceActivities:
 
     application: NamedChain
     decision: NamedChain
+    standing: NamedChain
     artifacts: ArtifactStore
     witness: Witness
 
     def all(self) -> Sequence[Callable[..., Any]]:
         """Every activity, for ``Worker(activities=…)``."""
-        return [self.apply_service, self.decide_policy_change, self.load_definition]
+        return [self.apply_service, self.decide_policy_change, self.change_standing, self.load_definition]
 
     @activity.defn(name="apply_service")
     @speaks_temporal
@@ -52,6 +54,13 @@ class ServiceActivities:
         """Apply or reject a change that waits. Raises invalid_state, not retryable."""
         change = {"decision": self._heard(decision), "change_id": f"{activity.info().workflow_id}-decided"}
         return await run_chain(self.decision, change, result="service", kind=Service)
+
+    @activity.defn(name="change_standing")
+    @speaks_temporal
+    async def change_standing(self, asked: ChangeStanding) -> Service:
+        """Archive, take into use again, delete. Raises not_found, invalid_state, both not retryable."""
+        change = {"standing": self._heard(asked), "change_id": f"{activity.info().workflow_id}-standing"}
+        return await run_chain(self.standing, change, result="service", kind=Service)
 
     @activity.defn(name="load_definition")
     @speaks_temporal

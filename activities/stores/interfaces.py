@@ -24,7 +24,9 @@ from workflows.contracts.deployments.deployment import (
     DeploymentWrite,
 )
 from workflows.contracts.deployments.environments import EnvironmentState, EnvironmentWrite
+from workflows.contracts.deployments.line import LineState
 from workflows.contracts.deployments.services import Service, ServicePage
+from workflows.contracts.deployments.versions import VersionClaim
 from workflows.contracts.jobs import ArtifactRef, Job, JobSummary
 from workflows.contracts.records import DayStats, JobPage, JobQuery, JobWrite, QueueStats
 from workflows.contracts.storage.retention import SweepState
@@ -127,6 +129,14 @@ class DeploymentStore(Protocol):
         """The record as last written (a consistent read), or None."""
         ...
 
+    async def version_claim(self, service_name: str, version: str) -> VersionClaim | None:
+        """Which commit this version is; a consistent read. None: none was created since there are claims.
+
+        A record's first write makes the claim with it. Unless its definition allows a version to be used again, that
+        raises InvalidState, and nothing is kept, when the version is another commit already.
+        """
+        ...
+
     async def list(self, query: DeploymentQuery) -> DeploymentPage:
         """Newest first by ``created_at``. Raises ValidationFailed for a cursor that this query did not hand out."""
         ...
@@ -193,6 +203,20 @@ class EnvironmentStore(Protocol):
 
     async def of_service(self, service_name: str) -> list[EnvironmentState]:
         """All environments of a service that have ever been used, by name; ten or so."""
+        ...
+
+
+class LineStore(Protocol):
+    """The one record of the freezes and holds that concern many services."""
+
+    async def get(self) -> LineState:
+        """As last written, or an empty one of revision 0; a consistent read."""
+        ...
+
+    async def put(self, line: LineState, events: Sequence[AuditEvent]) -> bool:
+        """Store it with its events, all or nothing. False, and nothing changed, unless the stored one is of the
+        revision before. Raises ValidationFailed for a record that is too large to be kept.
+        """
         ...
 
 

@@ -16,6 +16,7 @@ from activities.stores.dynamo.environments import DynamoEnvironmentStore
 from activities.stores.dynamo.events import DynamoEventStore
 from activities.stores.dynamo.evidence import DynamoEvidenceStore
 from activities.stores.dynamo.jobs import DynamoJobStore
+from activities.stores.dynamo.line import DynamoLineStore
 from activities.stores.dynamo.metrics import DynamoMetricStore
 from activities.stores.dynamo.services import DynamoServiceStore
 from activities.stores.dynamo.table import (
@@ -36,6 +37,7 @@ from activities.stores.interfaces import (
     EnvironmentStore,
     EventStore,
     JobStore,
+    LineStore,
     LogStore,
     ServiceStore,
     StorageStore,
@@ -50,6 +52,7 @@ from activities.stores.memory.environments import MemoryEnvironmentStore
 from activities.stores.memory.events import MemoryEventStore
 from activities.stores.memory.evidence import MemoryEvidenceStore
 from activities.stores.memory.jobs import MemoryJobStore
+from activities.stores.memory.line import MemoryLineStore
 from activities.stores.memory.logs import MemoryLogStore
 from activities.stores.memory.metrics import MemoryMetricStore
 from activities.stores.memory.services import MemoryServiceStore
@@ -74,6 +77,7 @@ class Stores:
     services: ServiceStore
     bans: BanStore
     environments: EnvironmentStore
+    line: LineStore
     events: EventStore
     evidence: EvidenceStore
     credentials: CredentialStore
@@ -97,6 +101,7 @@ def open_stores(settings: StoreSettings) -> Stores:
         services=DynamoServiceStore(clients, tables),
         bans=DynamoBanStore(clients, tables),
         environments=DynamoEnvironmentStore(clients, tables),
+        line=DynamoLineStore(clients, tables),
         events=DynamoEventStore(clients, tables.events),
         evidence=DynamoEvidenceStore(clients, tables.events),
         credentials=DynamoCredentialStore(clients, CredentialTables.of(settings)),
@@ -120,6 +125,7 @@ def open_memory_stores(filter_labels: Sequence[str] = ()) -> Stores:
         services=MemoryServiceStore(events),
         bans=MemoryBanStore(events),
         environments=MemoryEnvironmentStore(events),
+        line=MemoryLineStore(events),
         events=events,
         evidence=MemoryEvidenceStore(events),
         credentials=MemoryCredentialStore(events),

@@ -128,6 +128,14 @@ async def require_what_is_asked(request: Request, ports: AuthPorts, operation: O
         raise _out_of_reach(principal, operation, resource)
 
 
+def require_everywhere(principal: Principal, operation: Operation) -> None:
+    """Let the caller do what concerns all services and pools. Raises ApiError forbidden."""
+    if not principal.may(operation):
+        raise _not_allowed(principal, operation)
+    if not principal.unlimited(operation):
+        raise _only_everywhere(principal, operation)
+
+
 def _not_allowed(principal: Principal, operation: Operation) -> ApiError:
     roles = " or ".join(role for role, operations in ROLE_OPERATIONS.items() if operation in operations)
     has = ", ".join(dict.fromkeys(_words(grant) for grant in principal.grants)) or "no role"

@@ -23,6 +23,7 @@ CLIENT_GROUPS: Final[Mapping[str, str]] = {
     "service": "api.cli.commands.service",
     "deploy": "api.cli.commands.deployments.deploy",
     "freeze": "api.cli.commands.deployments.freeze",
+    "hold": "api.cli.commands.deployments.hold",
     "webhook": "api.cli.commands.webhook",
     "codec": "api.cli.commands.codec",
     "key": "api.cli.commands.access.key",

@@ -18,7 +18,7 @@ from workflows.contracts.deployments.services import EnvironmentName
 from workflows.contracts.fields import CommitSha, Line, Person
 from workflows.contracts.sealed import SignedApproval
 
-_INTERNAL: Final = frozenset({"closed_in", "fingerprint", "sequence", "parties"})
+_INTERNAL: Final = frozenset({"closed_in", "reopened_in", "fingerprint", "sequence", "parties"})
 MAX_MILLIS: Final = 253_402_300_799_000
 """The last moment of the year 9999."""
 JobReference = Annotated[Line, StringConstraints(min_length=1, max_length=256)]
@@ -88,21 +88,29 @@ class RejectRequest(SignedBody):
 
 
 class RollbackRequest(SignedBody):
-    """Back to the last live version, or to the named one that was live. ``job_id``: another CI has done it already.
+    """Back to what was live before, or to the named version or commit that was ever live there. ``job_id``: another CI
+    has done it already.
 
     ``ban``: nothing but a person brings the version back that is left. ``lift_ban``: the named version's ban is lifted.
     """
 
     reason: Why
     to_version: Version | None = None
+    to_commit: CommitSha | None = None
     job_id: JobReference | None = None
     ban: StrictBool = Field(default=True, exclude_if=lambda ban: ban)
     lift_ban: StrictBool = Field(default=False, exclude_if=lambda lift: not lift)
 
     @model_validator(mode="after")
     def _lifts_one(self) -> Self:
-        if self.lift_ban and self.to_version is None:
-            raise ValueError("lift_ban needs to_version, the version whose ban is lifted")
+        if self.lift_ban and self.to_version is None and self.to_commit is None:
+            raise ValueError("lift_ban needs to_version or to_commit, whose ban is lifted")
+        return self
+
+    @model_validator(mode="after")
+    def _named_once(self) -> Self:
+        if self.to_version is not None and self.to_commit is not None:
+            raise ValueError("to_version and to_commit name one target: give one of them")
         return self
 
 
@@ -110,6 +118,13 @@ class ReasonRequest(SignedBody):
     """Why it is done."""
 
     reason: Why
+
+
+class PromoteRequest(SignedBody):
+    """Why the rollout goes on now. ``full``: to 100 % without any further pause."""
+
+    reason: Why
+    full: StrictBool = False
 
 
 class CancelDeploymentRequest(SignedBody):

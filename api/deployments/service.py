@@ -21,16 +21,19 @@ from workflows.client.deployments import DeploymentCommand, EnvironmentCommand
 from workflows.contracts.accepted import Accepted, Taken
 from workflows.contracts.access import Operation
 from workflows.contracts.deployments.commands import (
+    Abort,
     Approve,
     AskPerson,
     DeploymentInput,
+    Promote,
     Reject,
     ReportMetrics,
     Resume,
     RollbackCommand,
+    SkipStep,
 )
 from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest, DeploymentStatus
-from workflows.contracts.deployments.environments import EnvironmentState
+from workflows.contracts.deployments.environments import EnvironmentState, LiveVersion
 from workflows.contracts.deployments.policy import definition_errors
 from workflows.contracts.deployments.services import Service
 from workflows.contracts.errors import FieldError, InvalidState, NotFound, Unavailable, ValidationFailed
@@ -43,6 +46,9 @@ _POSSIBLE: Final[dict[type[object], str]] = {
     Reject: "A rejection is possible until a version is live.",
     RollbackCommand: "A rollback is possible from the last environment on, as long as the version is live.",
     Resume: "Resuming is possible while a deployment is paused.",
+    Promote: "A promotion is possible while a version is being rolled out.",
+    SkipStep: "A step can be left out while a version is being rolled out.",
+    Abort: "A rollout can be aborted until its version is live.",
 }
 
 
@@ -133,7 +139,7 @@ async def command_deployment(
     if deployment.closed and update_id is None:
         raise _ended(deployment, command)
     if isinstance(command, RollbackCommand):
-        await _require_target(ports, deployment, command)
+        await require_target(ports, deployment, command)
     if isinstance(command, Approve) and giver is not None:
         command = ports.voucher.vouch(command, giver, deployment)
     try:
@@ -142,14 +148,16 @@ async def command_deployment(
         raise _ended(await ports.deployments.get(deployment_id), command) from None
 
 
-async def _require_target(ports: DeploymentPorts, deployment: Deployment, command: RollbackCommand) -> None:
+async def require_target(ports: DeploymentPorts, deployment: Deployment, command: RollbackCommand) -> None:
     """A version whose record went cannot be brought back by its own definition. Raises InvalidState, Unavailable."""
     last = deployment.definition.environments[-1] if deployment.definition.environments else None
-    if command.to_version is None or command.job_id is not None or last is None or last.rollback is not None:
+    named = command.to_version is not None or command.to_commit is not None
+    if not named or command.job_id is not None or last is None or last.rollback is not None:
         return
     states = await ports.deployments.environments(deployment.service_name)
     history = [live for state in states if state.environment == last.name for live in state.history]
-    target = next((live for live in history if live.version == command.to_version), None)
+    named_ones = (live for live in history if _is_named(command, live))
+    target = next((live for live in named_ones if live.deployment_id != deployment.deployment_id), None)
     if target is None:
         return  # the workflow says what was live
     try:
@@ -163,17 +171,30 @@ async def _require_target(ports: DeploymentPorts, deployment: Deployment, comman
 
 
 async def lift_ban_of_target(
-    ports: DeploymentPorts, origin: Origin, deployment_id: str, request: RollbackRequest
+    ports: DeploymentPorts, origin: Origin, service_name: str, request: RollbackRequest
 ) -> None:
-    """Lift the ban of the version that a person wants back, if that is what they ask. Raises as ``lift_ban_of``."""
-    if not request.lift_ban or request.to_version is None:
+    """Lift the ban of the version that a person names: when they ask for it, or when only rollbacks have banned it,
+    since whoever names it says otherwise. Raises as ``lift_ban_of``.
+    """
+    if request.to_version is None and request.to_commit is None:
         return
-    deployment = (await seen_deployment(ports, deployment_id)).record
-    states = await ports.deployments.environments(deployment.service_name)
-    found = [live for state in states for live in state.history if live.version == request.to_version]
-    if found:  # else the workflow says what was live
-        commit = found[0].git_commit_sha
-        await lift_ban_of(ports, origin, deployment.service_name, request.to_version, commit, request.reason)
+    states = await ports.deployments.environments(service_name)
+    wanted = (
+        live
+        for state in states
+        for live in state.history
+        if request.to_version in {None, live.version} and request.to_commit in {None, live.git_commit_sha}
+    )
+    if (found := next(wanted, None)) is None:  # the workflow says what was live
+        return
+    listed = await ports.deployments.bans(service_name)
+    bans = [ban for ban in listed.items if ban.covers(found.version, found.git_commit_sha)]
+    if bans and (request.lift_ban or all(ban.deployment_id is not None for ban in bans)):
+        await lift_ban_of(ports, origin, service_name, found.version, found.git_commit_sha, request.reason)
+
+
+def _is_named(command: RollbackCommand, live: LiveVersion) -> bool:
+    return command.to_version in {None, live.version} and command.to_commit in {None, live.git_commit_sha}
 
 
 async def report_metrics(ports: DeploymentPorts, deployment_id: str, sample: ReportMetrics) -> None:
@@ -238,6 +259,12 @@ async def _input(
     commit: tuple[str | None, str | None],
 ) -> DeploymentInput:
     service = await ports.deployments.service(request.service_name)
+    if (archived := service.archived) is not None:
+        raise InvalidState(
+            f"Nothing of {service.name} is started: {archived.by} has archived it"
+            f"{f' ({archived.reason})' if archived.reason else ''}. Take it into use again: "
+            f"`hybridci service unarchive {service.name}`."
+        )
     _require_definition(service)
     if found := list(pools_refused_to_service(ports.pool_rules, service.name, service.spec)):
         said = "; ".join(f"{error.field} of {service.name}: {error.message}" for error in found)
@@ -278,24 +305,35 @@ def _require_definition(service: Service) -> None:
 def _ended(deployment: Deployment, command: object) -> InvalidState:
     """Why a deployment without a workflow takes no command, and what to do instead."""
     name = f"Deployment {deployment.deployment_id} ({deployment.service_name} {deployment.version})"
+    if deployment.status is DeploymentStatus.LIVE:
+        return InvalidState(
+            f"{name} is live, but it lost its workflow to somebody's hand; within a minute it is started again. "
+            f"{_rollback_of(deployment)}"
+        )
     if not deployment.closed:
         return InvalidState(
             f"{name} is {deployment.status}, but lost its workflow to somebody's hand; its environments are freed"
             " within a minute. Start the version again: POST /api/dashboard/deployments."
         )
-    if deployment.status is DeploymentStatus.LIVE:
-        return InvalidState(
-            f"{name} is live, but its workflow was closed by somebody's hand: nothing can be done with it from here."
-            " To go back, deploy the version you want: POST /api/dashboard/deployments."
-        )
     said = [f"{name} has ended: it is {deployment.status}{_cause(deployment)} and takes no commands any more."]
     if type(command) in _POSSIBLE:
         said.append(_POSSIBLE[type(command)])
     if deployment.status is DeploymentStatus.SUPERSEDED and deployment.superseded_by is not None:
-        said.append(f"Deployment {deployment.superseded_by} took its place: send the command there.")
+        said.append(f"Deployment {deployment.superseded_by} took its place. {_rollback_of(deployment)}")
+    elif isinstance(command, RollbackCommand):
+        said.append(_rollback_of(deployment))
     else:
         said.append("To deploy the version again: POST /api/dashboard/deployments.")
     return InvalidState(" ".join(said))
+
+
+def _rollback_of(deployment: Deployment) -> str:
+    names = [each.name for each in deployment.definition.environments]
+    where = f"{deployment.service_name}/environments/{names[-1] if names else 'production'}"
+    return (
+        f"To go back from what is live now: `hybridci deploy rollback {deployment.service_name} --reason …`, POST "
+        f"/api/dashboard/services/{where}/rollback."
+    )
 
 
 def _cause(deployment: Deployment) -> str:

@@ -7,19 +7,20 @@ from pydantic import BaseModel, Field, StringConstraints, create_model, model_va
 
 from api.deployments.schemas import MAX_MILLIS, SignedBody
 from workflows.contracts.base import Frozen
-from workflows.contracts.deployments.environments import EnvironmentState, Why
+from workflows.contracts.deployments.environments import Why
+from workflows.contracts.deployments.line import EnvironmentShown
 from workflows.contracts.fields import Line, Prose
 
 FREEZE_ID_PATTERN: Final = r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"
 MAX_FREEZE_SECONDS: Final = 366 * 24 * 3600
 
 _shown: dict[str, Any] = {
-    name: (field.annotation, field) for name, field in EnvironmentState.model_fields.items() if name != "sequence"
+    name: (field.annotation, field) for name, field in EnvironmentShown.model_fields.items() if name != "sequence"
 }
 EnvironmentOut: Final[type[BaseModel]] = create_model(
     "EnvironmentOut", __doc__="What is live in an environment, who waits for it, what holds or freezes it.", **_shown
 )
-"""For the documentation only: derived from ``EnvironmentState``."""
+"""For the documentation only: derived from ``EnvironmentShown``."""
 _listed: dict[str, Any] = {"items": (GenericAlias(list, (EnvironmentOut,)), ...)}
 EnvironmentList: Final[type[BaseModel]] = create_model(
     "EnvironmentList",
@@ -89,7 +90,7 @@ class UnfreezeRequest(SignedBody):
     reason: Prose = ""
 
 
-def environment_json(state: EnvironmentState) -> bytes:
+def environment_json(state: EnvironmentShown) -> bytes:
     """The state as callers see it."""
     return state.model_dump_json(exclude={"sequence"}).encode()
 
@@ -97,7 +98,7 @@ def environment_json(state: EnvironmentState) -> bytes:
 class EnvironmentStates(Frozen):
     """What ``EnvironmentList`` documents."""
 
-    items: list[EnvironmentState]
+    items: list[EnvironmentShown]
 
     def to_json(self) -> bytes:
         """The list as callers see it."""

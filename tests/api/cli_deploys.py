@@ -6,8 +6,9 @@ from typing import Any
 from typer.testing import CliRunner, Result
 
 from api.cli.commands import service
-from api.cli.commands.deployments import deploy, freeze
+from api.cli.commands.deployments import deploy, freeze, hold
 from tests.api.cli_bench import ADMIN_KEY, Served, environment
+from workflows.client.deployments import workflow_id_of
 from workflows.contracts.deployments.deployment import (
     Deployment,
     DeploymentStatus,
@@ -17,9 +18,10 @@ from workflows.contracts.deployments.deployment import (
 from workflows.contracts.deployments.environments import (
     EnvironmentState,
     EnvironmentWrite,
+    LiveVersion,
 )
 
-APPS = {"service": service.app, "deploy": deploy.app, "freeze": freeze.app}
+APPS = {"service": service.app, "deploy": deploy.app, "freeze": freeze.app, "hold": hold.app}
 
 
 STEPS = [{"name": "go", "run": "./deploy.sh"}]
@@ -82,6 +84,22 @@ def change(api: Served, deployment_id: str, **changes: Any) -> Deployment:
 def environment_is(api: Served, name: str, **changes: Any) -> None:
     state = EnvironmentState(service_name=name, environment="production", sequence=1)
     api.run(api.stores.environments.write(EnvironmentWrite(state=state.model_copy(update=changes))))
+
+
+def is_live(api: Served, name: str, deployment_id: str, *before: str) -> None:
+    """It is what is live in production; ``before`` was, oldest last."""
+    history = [_live(record(api, each)) for each in (deployment_id, *before)]
+    environment_is(api, name, live=history[0], history=history)
+
+
+def _live(deployment: Deployment) -> LiveVersion:
+    return LiveVersion(
+        version=deployment.version,
+        deployment_id=deployment.deployment_id,
+        workflow_id=workflow_id_of(deployment),
+        git_commit_sha=deployment.git_commit_sha,
+        since=1_700_000_000_000,
+    )
 
 
 def production(status: StageStatus, **changes: Any) -> list[Stage]:

@@ -7,7 +7,9 @@ from typing import Any
 
 from activities.bans.chains import build_ban_chain, build_lift_ban_chain
 from activities.chaining.chains import run_chain
-from activities.services.chains import build_apply_service_chain, build_decide_policy_chain
+from activities.line.chains import build_change_line_chain
+from activities.services.chains import build_apply_service_chain, build_change_standing_chain, build_decide_policy_chain
+from activities.services.standing import Occupancy
 from activities.stores.open import Stores
 from tests.clock import own_millis
 from workflows.client.deployments import DeploymentClient, DeploymentCommand, EnvironmentCommand, workflow_id_of
@@ -44,11 +46,14 @@ from workflows.contracts.deployments.environments import (
     HoldCommand,
     LiveVersion,
     ReleaseCommand,
+    RetireCommand,
     UnfreezeCommand,
 )
+from workflows.contracts.deployments.line import LetTheLineGo, LineChange, LineChanged, LineState, StopTheLine
 from workflows.contracts.deployments.metrics import MetricsVerdict
 from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import Service, ServiceWrite
+from workflows.contracts.deployments.standing import ChangeStanding
 from workflows.contracts.errors import HybridCIError, InvalidState, NotFound
 from workflows.contracts.ids import new_job_id
 from workflows.deployment.record import as_accepted
@@ -93,6 +98,19 @@ class FakeDeployments(DeploymentClient):
         self._answer()
         chain = build_lift_ban_chain(self._stores.bans, self._stores.events)
         return await run_chain(chain, {"lift": command, "change_id": new_job_id()}, result="result", kind=BanResult)
+
+    async def change_standing(self, asked: ChangeStanding) -> Service:
+        self._answer()
+        occupancy = Occupancy(self._stores.deployments, self._stores.environments)
+        chain = build_change_standing_chain(self._stores.services, self._stores.events, occupancy=occupancy)
+        return await run_chain(chain, {"standing": asked, "change_id": new_job_id()}, result="service", kind=Service)
+
+    async def change_line(self, asked: StopTheLine | LetTheLineGo) -> LineState:
+        self._answer()
+        change = LineChange(stop=asked) if isinstance(asked, StopTheLine) else LineChange(go=asked)
+        made = {"change": change, "change_id": new_job_id()}
+        chain = build_change_line_chain(self._stores.line, clock=own_millis)
+        return (await run_chain(chain, made, result="changed", kind=LineChanged)).line
 
     async def begin(self, deployment: DeploymentInput) -> bool:
         self._answer()
@@ -141,6 +159,13 @@ class FakeDeployments(DeploymentClient):
         self.commands.append(command)
         action = f"deployment.{type(command).__name__.lower()}"
         return await self.put(present, action=action, by=command.by, via=command.via, **changes)
+
+    async def roll_back_live(
+        self, deployment: Deployment, command: RollbackCommand, update_id: str | None = None
+    ) -> Deployment:
+        """Its workflow is started again when it is gone."""
+        self.lost.discard(deployment.deployment_id)
+        return await self.command(deployment, command, update_id)
 
     async def report_metrics(self, deployment: Deployment, sample: ReportMetrics) -> None:
         await self._open(deployment.deployment_id)
@@ -268,6 +293,8 @@ def _environment_changes(state: EnvironmentState, command: EnvironmentCommand) -
     match command:
         case HoldCommand():
             return {"hold": Hold(by=command.by, reason=command.reason, at=now)}
+        case RetireCommand():
+            return {"live": None, "holder": None}
         case ReleaseCommand():
             if state.hold is None:
                 raise InvalidState(f"{state.environment} is not on hold.")

@@ -22,6 +22,7 @@ from tests.api.cli_deploys import (
     call,
     done,
     environment_is,
+    is_live,
     production,
     record,
     register,
@@ -120,6 +121,7 @@ class TestNaming:
         assert f"{waiting[:8]} (1.1, staged)" in shown.stderr
         assert f"A newer one, 1.3, has ended (failed): `hybridci deploy show {failed[:8]}`" in shown.stderr
         assert told(api, "deploy", "approve", "prefer")["deployment_id"] == waiting
+        is_live(api, "prefer", live)
         assert told(api, "deploy", "rollback", "prefer", "--reason", "r")["deployment_id"] == live
 
     def test_cancel_never_takes_back_what_is_live_by_a_service_alone(self, api: Served) -> None:
@@ -172,6 +174,7 @@ class TestSteering:
 
     def test_roll_back_and_watch_it(self, api: Served) -> None:
         deployment_id = started(api, "back", **LIVE)
+        is_live(api, "back", deployment_id)
         command = ("deploy", "rollback", "back", "--reason", "orders fail", "--to-version", "0.9", "--watch")
         result = done(api, *command)
         assert "back 1.0 was rolled back to 0.9 in production: orders fail" in result.stderr

@@ -117,6 +117,11 @@ async def test_an_environment_that_the_definition_lost_can_still_be_released(ben
     await bench.register()
     await bench.admin.post(PRODUCTION + "/hold", json={"reason": "x"})
     await bench.register(environments=[{"name": "staging", "steps": [{"name": "d", "run": "d"}]}])
+
+    async def names(which: str = "") -> list[str]:
+        return [item["environment"] for item in (await bench.admin.get(ALL + which)).json()["items"]]
+
+    assert await names() == ["staging", "production"]  # it is still held
     assert (await bench.admin.post(PRODUCTION + "/release")).status_code == 200
-    names = [item["environment"] for item in (await bench.admin.get(ALL)).json()["items"]]
-    assert names == ["staging", "production"]
+    assert await names() == ["staging"]
+    assert await names("?archived=true") == ["staging", "production"]

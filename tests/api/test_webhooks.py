@@ -27,8 +27,12 @@ from api.webhooks.secrets import WebhookSecrets, secret_variable
 from tests.webhooks.bench import NOW, SECRET, WebhookBench, github_signature, together, webhook_bench
 from tests.webhooks.captured import DEPLOYMENT, PROVIDERS, SHA, captured, provider_of
 from workflows.contracts.deployments.commands import Approve, AskPerson, RecordStage, RollbackCommand
-from workflows.contracts.deployments.deployment import DeploymentQuery, DeploymentStatus, LiveAgain
+from workflows.contracts.deployments.deployment import (
+    DeploymentQuery,
+    DeploymentStatus,
+)
 from workflows.contracts.deployments.environments import EnvironmentWrite, Hold, HoldCommand
+from workflows.contracts.deployments.live_again import LiveAgain
 from workflows.contracts.deployments.metrics import MetricsQuery
 from workflows.contracts.errors import Unavailable
 from workflows.contracts.ids import new_job_id

@@ -46,7 +46,7 @@ ENDS = {
     "returning": DeploymentStatus.ROLLED_BACK,
 }
 PLACE = ("ENVIRONMENT", "ROLLOUT_PERCENT")
-NOT_SHOWN = {"sequence": 0, "fingerprint": None, "parties": None, "closed_in": None}
+NOT_SHOWN = {"sequence": 0, "fingerprint": None, "parties": None, "closed_in": None, "reopened_in": None}
 """The API keeps these to itself."""
 ROUNDS = count(1)
 """Each kill hits new versions of the same services."""
@@ -178,10 +178,15 @@ def _one_version_is_live(releases: Releases, service: str, last: Deployment) -> 
     all_of = releases.of_service(service)
     back = last.rollback is not None
     live = last.rollback.target_deployment_id if last.rollback is not None else last.deployment_id
-    on_record = {one.deployment_id for one in all_of if one.status is DeploymentStatus.LIVE}
-    assert on_record <= {live} if back else on_record == {live}
     wait_until(  # an environment hears of it only when it is on record
         lambda: _has_heard(releases.environment(service, PRODUCTION), live, back), seconds=30, what="word of the end"
+    )
+    wait_until(  # what comes back hears of it from its environment
+        lambda: (
+            [one.deployment_id for one in releases.of_service(service) if one.status is DeploymentStatus.LIVE] == [live]
+        ),
+        seconds=30,
+        what="one live version on record",
     )
     staging, production = (releases.environment(service, name) for name in (STAGING, PRODUCTION))
     assert staging.live is not None
@@ -189,15 +194,16 @@ def _one_version_is_live(releases: Releases, service: str, last: Deployment) -> 
     assert (staging.live.deployment_id, production.live.deployment_id) == (last.deployment_id, live)
     assert (staging.holder, staging.hold, staging.queue, production.queue) == (None, None, [], [])
     assert (production.hold is not None) is back, "a rollback holds the environment"
-    if not back:
-        assert production.holder is not None
-        assert (production.holder.deployment_id, production.holder.live) == (live, True)
+    assert production.holder is not None
+    assert (production.holder.deployment_id, production.holder.live) == (live, True)
     for state in (staging, production):
-        turns = [stage.fence for one in all_of if (stage := one.stage(state.environment)) is not None]
-        numbers = [turn for turn in turns if turn is not None]
+        turns = {
+            one.deployment_id: stage.fence for one in all_of if (stage := one.stage(state.environment)) is not None
+        }
+        numbers = [turn for identity, turn in turns.items() if turn is not None and not (back and identity == live)]
         assert numbers == sorted(set(numbers)), "turns grow"
-        assert len(numbers) == len(all_of)
-        assert state.fence >= numbers[-1]
+        assert len(numbers) == len(all_of) - back, "what came back has a newer one"
+        assert state.fence >= max(turn for turn in turns.values() if turn is not None)
 
 
 def _has_heard(state: EnvironmentState, live: str | None, back: bool) -> bool:

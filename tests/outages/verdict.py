@@ -35,11 +35,13 @@ from workflows.deployment.workflow import DeploymentWorkflow
 from workflows.environment.workflow import EnvironmentWorkflow
 from workflows.job.redrive import RedriveWorkflow
 from workflows.job.workflow import JobWorkflow
+from workflows.repair.live import LiveVersionsWorkflow
 from workflows.repair.reconcile import ReconcileWorkflow
 from workflows.service.workflow import PolicyDecisionWorkflow, ServiceWorkflow
 
 WORKFLOWS = [
     JobWorkflow, RedriveWorkflow, ReconcileWorkflow, DeploymentWorkflow, EnvironmentWorkflow, ServiceWorkflow,
+    LiveVersionsWorkflow,
     PolicyDecisionWorkflow,
 ]  # fmt: skip
 _STATES = {"JobWorkflow": Job, "DeploymentWorkflow": Deployment, "EnvironmentWorkflow": EnvironmentState}

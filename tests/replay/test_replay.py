@@ -17,6 +17,7 @@ from workflows.deployment.workflow import DeploymentWorkflow
 from workflows.environment.workflow import EnvironmentWorkflow
 from workflows.job.redrive import RedriveWorkflow
 from workflows.job.workflow import JobWorkflow
+from workflows.repair.live import LiveVersionsWorkflow
 from workflows.repair.reconcile import ReconcileWorkflow
 from workflows.repair.workflow import RepairWorkflow
 from workflows.retention.workflow import SweepWorkflow
@@ -28,7 +29,7 @@ WORKFLOWS = {
     each.__name__: each
     for each in (
         JobWorkflow, RedriveWorkflow, ReconcileWorkflow, DeploymentWorkflow, EnvironmentWorkflow, ServiceWorkflow,
-        PolicyDecisionWorkflow,
+        PolicyDecisionWorkflow, LiveVersionsWorkflow,
         RepairWorkflow,
         AgentTaskWorkflow,
         MetricsWatchWorkflow,
@@ -64,6 +65,8 @@ def test_every_path_is_there() -> None:
         "a_breach_that_nobody_told_is_found_at_the_end_of_the_bake", "a_bad_reading_rolls_back_and_the_watch_ends",
         "the_signal_of_temporals_own_cli_is_judged_likewise",
         "the_definition_is_read_at_the_deployed_commit", "cancelled_in_the_temporal_ui_a_rollout_rolls_back",
+        "back_and_back_and_forward_and_terminated_and_back", "restored_while_another_one_is_rolled_out",
+        "terminated_by_hand_it_is_back_within_a_minute",
     }  # fmt: skip
     assert {f"deploy-{path}-1" for path in deployments} <= kept
     others = {
@@ -100,7 +103,7 @@ def test_every_path_of_an_environment_is_there() -> None:
         "deployments_that_have_ended_lose_their_place", "commands_are_answered_or_refused_and_leave_a_trail",
         "a_terminated_environment_goes_on_from_its_record", "a_deploying_holder_is_lost", "a_yielding_holder_is_lost",
         "a_freeze_of_days_is_waited_for_and_noted_in_the_grant", "recurring_windows_are_asked_at_each_look",
-        "continued_as_new-1", "continued_as_new-2",
+        "continued_as_new-1", "continued_as_new-2", "what_is_live_holds_it_after_each_rollback",
     }  # fmt: skip
     assert {f"env-{path}" for path in paths} | {"service-a_service_is_answered_as_it_is_stored"} <= kept
 

@@ -131,7 +131,7 @@ async def test_what_stayed_is_looked_at_again(house: House) -> None:
 
 
 async def test_no_list_of_the_table_has_an_entry_left(aws_endpoint: str) -> None:
-    """Whatever lists its writer has put it into."""
+    """Whatever lists its writer has put it into. Which commit a version is stays said."""
     name = f"test-{uuid.uuid4().hex[:12]}"
     settings = StoreSettings(environment=name, dynamodb_endpoint_url=aws_endpoint, s3_endpoint_url=aws_endpoint)
     stores, clients = open_stores(settings), AwsClients(settings)
@@ -145,6 +145,7 @@ async def test_no_list_of_the_table_has_an_entry_left(aws_endpoint: str) -> None
     own = (settings.jobs_table, settings.job_lists_table, settings.deployments_table, settings.deployment_lists_table)
     for table in own:
         items = clients.dynamodb.scan(TableName=table)["Items"]
+        items = [item for item in items if item.get("list_shard") != {"S": "versions#checkout"}]
         assert [item for item in items if any(each in str(item) for each in gone)] == [], table
     clients.close()
     stores.close()

@@ -124,7 +124,7 @@ async def test_deployments_are_found_by_what_is_fixed_at_their_creation(
     rare: dict[str, str] = {
         "git_ref": "refs/heads/hotfix", "git_commit_sha": "c" * 40, "git_author": "Bob <bob+ci@example.com>"
     }  # fmt: skip
-    found = make_deployment(created_at=NOON - 1, status=LIVE, **rare)
+    found = make_deployment(created_at=NOON - 1, status=LIVE, version="1.4.1", **rare)
     await keep(releases, [*made, found])
     for filters in (
         {"branch": "hotfix"},

@@ -31,7 +31,8 @@ from workflows.contracts.deployments.deployment import (
     Stage,
 )
 from workflows.contracts.deployments.services import MAX_SERVICE_BYTES
-from workflows.contracts.errors import ValidationFailed
+from workflows.contracts.deployments.versions import claim_of
+from workflows.contracts.errors import InvalidState, ValidationFailed
 from workflows.contracts.jobs import Step
 
 PENDING = DeploymentStatus.PENDING
@@ -212,3 +213,33 @@ async def test_a_deployment_whose_answer_was_lost_counts_once(
 
 def counted(records: list[Deployment]) -> DeploymentStats:
     return DeploymentStats(total=len(records), by_status=dict(Counter(record.status for record in records)))
+
+
+async def test_one_commit_of_12_that_race_for_a_version_has_it(releases: ReleaseStores) -> None:
+    made = [make_deployment(git_commit_sha=f"{number:040x}", created_at=NOON + number) for number in range(12)]
+    answers = await asyncio.gather(
+        *(releases.deployments.write(DeploymentWrite(deployment=each)) for each in made), return_exceptions=True
+    )
+    kept = [each for each, answer in zip(made, answers, strict=True) if answer is WriteOutcome.APPLIED]
+    assert len(kept) == 1
+    refused = [str(answer) for answer in answers if isinstance(answer, InvalidState)]
+    assert len(refused) == 11
+    assert all(kept[0].git_commit_sha in why and kept[0].deployment_id in why for why in refused)
+    assert (await releases.deployments.list(DeploymentQuery())).items == [kept[0].summary()]
+    assert await releases.deployments.stats() == counted(kept)
+    assert await releases.deployments.version_claim("checkout", "1.4.2") == claim_of(kept[0])
+
+
+async def test_a_version_keeps_its_commit_when_the_record_is_gone(releases: ReleaseStores) -> None:
+    first, again = make_deployment(), make_deployment()
+    for each in (first, again):  # the same commit once more is a redeploy
+        assert await releases.deployments.write(DeploymentWrite(deployment=each)) is WriteOutcome.APPLIED
+        assert await releases.deployments.remove(each)
+    other = make_deployment(git_commit_sha="b" * 40)
+    with pytest.raises(InvalidState, match=f"is commit {SHA} already, by deployment {again.deployment_id}"):
+        await releases.deployments.write(DeploymentWrite(deployment=other))
+    allowed = other.model_copy(update={"definition": make_spec(allow_version_reuse=True)})
+    assert await releases.deployments.write(DeploymentWrite(deployment=allowed)) is WriteOutcome.APPLIED
+    assert await releases.deployments.version_claim("checkout", "1.4.2") == claim_of(allowed)
+    elsewhere = make_deployment(git_commit_sha="c" * 40, service_name="cart")
+    assert await releases.deployments.write(DeploymentWrite(deployment=elsewhere)) is WriteOutcome.APPLIED

@@ -34,15 +34,16 @@ from workflows.contracts.ids import CONTROL_QUEUE, environment_workflow_id, pool
 from workflows.deployment.workflow import DeploymentWorkflow
 from workflows.environment.workflow import EnvironmentWorkflow
 from workflows.job.workflow import JobWorkflow
+from workflows.line.workflow import LineWorkflow
 from workflows.repair.workflow import RepairWorkflow
 from workflows.service.bans import BanWorkflow, LiftBanWorkflow
-from workflows.service.workflow import PolicyDecisionWorkflow, ServiceWorkflow
+from workflows.service.workflow import PolicyDecisionWorkflow, ServiceWorkflow, StandingWorkflow
 from workflows.task.workflow import AgentTaskWorkflow
 from workflows.watch.workflow import MetricsWatchWorkflow
 
 _WORKFLOWS = (
-    DeploymentWorkflow, EnvironmentWorkflow, ServiceWorkflow, PolicyDecisionWorkflow, JobWorkflow, RepairWorkflow,
-    AgentTaskWorkflow, BanWorkflow, LiftBanWorkflow, MetricsWatchWorkflow,
+    DeploymentWorkflow, EnvironmentWorkflow, ServiceWorkflow, PolicyDecisionWorkflow, StandingWorkflow, JobWorkflow,
+    RepairWorkflow, LineWorkflow, AgentTaskWorkflow, BanWorkflow, LiftBanWorkflow, MetricsWatchWorkflow,
 )  # fmt: skip
 STEP = {"name": "deploy", "run": "./deploy.sh"}
 BOB, CAT = "bob@example.com", "cat@example.com"

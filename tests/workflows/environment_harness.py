@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 from temporalio import activity, workflow
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
+from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
@@ -31,12 +32,15 @@ from workflows.contracts.deployments.environments import (
     Leave,
     Leaving,
     Reinstated,
+    StopsChanged,
     Superseded,
     Ticket,
     Waiting,
     Yielded,
     YieldRequested,
 )
+from workflows.contracts.deployments.line import StopAnswer, StopQuestion
+from workflows.contracts.deployments.reopening import TellLive
 from workflows.contracts.ids import CONTROL_QUEUE, environment_workflow_id
 from workflows.environment.workflow import EnvironmentWorkflow
 
@@ -103,6 +107,10 @@ class DeploymentStandIn:
         self._heard.append(("reinstated", message))
 
     @workflow.signal
+    def stops_changed(self, message: StopsChanged) -> None:
+        self._heard.append(("stops_changed", message))
+
+    @workflow.signal
     def end(self) -> None:
         self._ended = True
 
@@ -116,7 +124,9 @@ class Recorder:
         self.fail: BaseException | None = None
         self.failed = asyncio.Event()
         self.windows: Callable[[FreezeQuestion], FreezeAnswer] = lambda _: FreezeAnswer()
+        self.line: Callable[[StopQuestion], StopAnswer] = lambda _: StopAnswer()
         self.heard: list[Heard] = []
+        self.stand_ins: list[str] = []
 
     @activity.defn(name="load_environment")
     async def load_environment(self, start: EnvironmentInput) -> EnvironmentState | None:
@@ -132,9 +142,22 @@ class Recorder:
         if not kept or kept[-1].state.sequence < write.state.sequence:
             kept.append(write)
 
+    @activity.defn(name="tell_live")
+    async def tell_live(self, tell: TellLive) -> None:
+        """A stand-in that has gone is not started again: it is refused, as one without a record."""
+        stand_in = next(each for each in self.stand_ins if each.endswith(tell.deployment_id))
+        try:
+            await self._client.get_workflow_handle(stand_in).signal("reinstated", tell.reinstated)
+        except RPCError as error:
+            raise ApplicationError("it has no record", type="invalid_state", non_retryable=True) from error
+
     @activity.defn(name="check_freeze")
     async def check_freeze(self, question: FreezeQuestion) -> FreezeAnswer:
         return self.windows(question)
+
+    @activity.defn(name="check_stops")
+    async def check_stops(self, question: StopQuestion) -> StopAnswer:
+        return self.line(question)
 
     @activity.defn(name="hear")
     async def hear(self, heard: Heard) -> None:
@@ -215,6 +238,7 @@ class Lab:
             id=f"deploy-{self.service}-{version}-{name}",
             task_queue=STAND_INS,
         )
+        self.recorder.stand_ins.append(handle.id)
         started = Deployment(self, name, version, handle)
         self._started.append(started)
         return started
@@ -285,6 +309,8 @@ async def lab(client: Client) -> AsyncGenerator[Lab]:
         recorder.load_environment,
         recorder.record_environment,
         recorder.check_freeze,
+        recorder.tell_live,
+        recorder.check_stops,
         recorder.await_closed,
     ]
     async with (

@@ -20,34 +20,45 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from workflows.client.answers import ANSWERED_WITHIN_SECONDS, RPC_TIMEOUT, answer, carried_out, changed, outcome_of
 from workflows.client.known import state_of
+from workflows.client.line import change_line
+from workflows.client.live import live_again
 from workflows.client.proving import Prover
 from workflows.contracts.accepted import Accepted, Taken
 from workflows.contracts.base import Tolerant
 from workflows.contracts.deployments.bans import BanCommand, BanResult, LiftBan
 from workflows.contracts.deployments.commands import (
+    Abort,
     Approve,
     AskPerson,
     CancelDeployment,
     DeploymentInput,
     OverrideFreeze,
+    Promote,
     RecordStage,
     Reject,
     ReportMetrics,
     Resume,
     RollbackCommand,
+    SkipStep,
 )
-from workflows.contracts.deployments.deployment import Deployment
+from workflows.contracts.deployments.deployment import (
+    Deployment,
+)
 from workflows.contracts.deployments.environments import (
     EnvironmentInput,
     EnvironmentState,
     FreezeCommand,
     HoldCommand,
     ReleaseCommand,
+    RetireCommand,
     UnfreezeCommand,
 )
+from workflows.contracts.deployments.line import LetTheLineGo, LineState, StopTheLine
+from workflows.contracts.deployments.live_again import LiveAgain
 from workflows.contracts.deployments.metrics import MetricsVerdict
 from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import Service, ServiceWrite
+from workflows.contracts.deployments.standing import ChangeStanding
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable
 from workflows.contracts.ids import (
     CONTROL_QUEUE,
@@ -67,14 +78,28 @@ from workflows.deployment.record import as_accepted
 from workflows.environment.presentation import environment_search_attributes, environment_static_summary
 
 T = TypeVar("T")
-DeploymentCommand = Approve | Reject | RollbackCommand | Resume | CancelDeployment | OverrideFreeze | RecordStage
-EnvironmentCommand = HoldCommand | ReleaseCommand | FreezeCommand | UnfreezeCommand
+DeploymentCommand = (
+    Approve
+    | Reject
+    | RollbackCommand
+    | Resume
+    | Promote
+    | SkipStep
+    | Abort
+    | CancelDeployment
+    | OverrideFreeze
+    | RecordStage
+)
+EnvironmentCommand = HoldCommand | ReleaseCommand | FreezeCommand | UnfreezeCommand | RetireCommand
 
 _DEPLOYMENT_UPDATES: Final[dict[type[Tolerant] | type[Any], str]] = {
     Approve: "approve",
     Reject: "reject",
     RollbackCommand: "rollback",
     Resume: "resume",
+    Promote: "promote",
+    SkipStep: "skip_step",
+    Abort: "abort",
     CancelDeployment: "cancel",
     OverrideFreeze: "override_freeze",
     RecordStage: "record_stage",
@@ -84,6 +109,7 @@ _ENVIRONMENT_UPDATES: Final[dict[type[Any], str]] = {
     ReleaseCommand: "release",
     FreezeCommand: "freeze",
     UnfreezeCommand: "unfreeze",
+    RetireCommand: "retire",
 }
 _NEWEST: Final = 500
 """Of the open deployments, so many are searched for one without a record."""
@@ -116,8 +142,14 @@ class DeploymentClient:
         summary = f"Another policy of {decision.name}: {said}"
         return await self._of_service("PolicyDecisionWorkflow", decision, summary, asked=f"{said}_policy_change")
 
+    async def change_standing(self, asked: ChangeStanding) -> Service:
+        """Archive a service, take it into use again or delete it. Raises Accepted likewise, NotFound, InvalidState when
+        something is in the way.
+        """
+        return await self._of_service("StandingWorkflow", asked, f"{asked.name}: {asked.to}", asked=asked.to.value)
+
     async def _of_service(
-        self, workflow: str, change: ServiceWrite | DecidePolicyChange, summary: str, *, asked: str
+        self, workflow: str, change: ServiceWrite | DecidePolicyChange | ChangeStanding, summary: str, *, asked: str
     ) -> Service:
         workflow_id = service_workflow_id(change.name, new_job_id())
         return await self._soon(workflow, change, workflow_id, summary, Service, asked=asked)
@@ -125,7 +157,7 @@ class DeploymentClient:
     async def _soon(
         self,
         workflow: str,
-        change: ServiceWrite | DecidePolicyChange | BanCommand | LiftBan,
+        change: ServiceWrite | DecidePolicyChange | ChangeStanding | BanCommand | LiftBan,
         workflow_id: str,
         summary: str,
         kind: type[T],
@@ -163,6 +195,10 @@ class DeploymentClient:
     async def _of_bans(self, workflow: str, command: BanCommand | LiftBan, summary: str, *, asked: str) -> BanResult:
         workflow_id = ban_workflow_id(command.name, new_job_id())
         return await self._soon(workflow, command, workflow_id, summary, BanResult, asked=asked)
+
+    async def change_line(self, asked: StopTheLine | LetTheLineGo) -> LineState:
+        """Stop many services at once, or let them go; returns the line as it is then. Raises Accepted likewise."""
+        return await change_line(self._client, self._prover, asked)
 
     async def registers(self, name: str) -> bool:
         """True while a registration or change of a service is under way."""
@@ -263,13 +299,33 @@ class DeploymentClient:
                 result_type=Deployment,
                 rpc_timeout=RPC_TIMEOUT,
             ),
-            Taken(
-                asked=name,
-                deployment_id=deployment.deployment_id,
-                service_name=deployment.service_name,
-                update_id=update_id,
-            ),
+            _taken(name, deployment, update_id),
         )
+
+    async def roll_back_live(
+        self, deployment: Deployment, command: RollbackCommand, update_id: str | None = None
+    ) -> Deployment:
+        """Roll back what is live, also when its workflow is gone: it is started again for it. The record as the command
+        left it.
+        """
+        update_id, again = update_id or str(uuid.uuid4()), live_again(deployment, LiveAgain(by=command.by or ""))
+        name, proven = _DEPLOYMENT_UPDATES[RollbackCommand], self._prover.proven(command, again["id"])
+
+        def send() -> Awaitable[WorkflowUpdateHandle[Deployment]]:
+            start: WithStartWorkflowOperation[Any, Deployment] = WithStartWorkflowOperation(
+                **again, id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING, result_type=Deployment
+            )
+            return self._client.start_update_with_start_workflow(  # pyright: ignore[reportUnknownMemberType]
+                name,
+                proven,
+                id=update_id,
+                wait_for_stage=WorkflowUpdateStage.ACCEPTED,
+                start_workflow_operation=start,
+                result_type=Deployment,
+                rpc_timeout=RPC_TIMEOUT,
+            )
+
+        return await self._in_turn(again["id"], send, _taken(name, deployment, update_id))
 
     async def report_metrics(self, deployment: Deployment, sample: ReportMetrics) -> None:
         """Hand a sample to the deployment's workflow, which has it kept and judged; this does not wait for it. The API
@@ -331,6 +387,15 @@ class DeploymentClient:
             return await carried_out(send, taken, by=by)
         finally:
             gate.release()
+
+
+def _taken(name: str, deployment: Deployment, update_id: str) -> Taken:
+    return Taken(
+        asked=name,
+        deployment_id=deployment.deployment_id,
+        service_name=deployment.service_name,
+        update_id=update_id,
+    )
 
 
 def workflow_id_of(deployment: Deployment) -> str:

@@ -18,10 +18,13 @@ from workflows.contracts.deployments.environments import (
     FreezeQuestion,
     SignalEnvironment,
 )
+from workflows.contracts.deployments.line import LineChange, LineChanged, StopAnswer, StopQuestion, StopScope
 from workflows.contracts.deployments.metrics import MetricsFacts, MetricsQuestion, MetricsReport, MetricsVerdict
 from workflows.contracts.deployments.order import OrderFacts, OrderQuestion, Pushes, PushQuestion
 from workflows.contracts.deployments.policy import DecidePolicyChange
+from workflows.contracts.deployments.reopening import LiveSwept, Reopened, TellLive
 from workflows.contracts.deployments.services import DefinitionRequest, Service, ServiceDefinition, ServiceWrite
+from workflows.contracts.deployments.standing import ChangeStanding
 from workflows.contracts.records import AwaitJobs, JobWrite, RedriveJobs, RedriveJobsResult, SelectDeadLetters
 from workflows.contracts.repairs import End, RepairNote, RepairProgress, Reset, Standing, Subject
 from workflows.contracts.sealed import SpecSignature
@@ -96,6 +99,12 @@ async def decide_policy_change(decision: DecidePolicyChange) -> Service:
     raise NotImplementedError
 
 
+@activity.defn(name="change_standing")
+async def change_standing(asked: ChangeStanding) -> Service:
+    """Control: archive a service, take it into use again, delete it. Raises not_found, invalid_state, not retryable."""
+    raise NotImplementedError
+
+
 @activity.defn(name="create_deployment")
 async def create_deployment(write: DeploymentWrite) -> str | None:
     """Control: validate and create the record (chain DeploymentCreation). Returns why nobody knows who started it, None
@@ -154,9 +163,31 @@ async def reconcile_deployments() -> ReconcileResult:
     raise NotImplementedError
 
 
+@activity.defn(name="sweep_live")
+async def sweep_live() -> LiveSwept:
+    """Control: compare what is live in environments, records and workflows, and put it right."""
+    raise NotImplementedError
+
+
 @activity.defn(name="signal_environment")
 async def signal_environment(signal: SignalEnvironment) -> None:
     """Control: send one signal to the environment's workflow, starting it when there is none (signal-with-start)."""
+    raise NotImplementedError
+
+
+@activity.defn(name="tell_live")
+async def tell_live(tell: TellLive) -> None:
+    """Control: tell what is live that it holds its environment, starting its workflow when there is none. Raises
+    invalid_state, not retryable, for a deployment without a record.
+    """
+    raise NotImplementedError
+
+
+@activity.defn(name="reopen_deployment")
+async def reopen_deployment(deployment_id: str) -> Reopened:
+    """Control: make the record of what is live in its environment live again, and hand over what its workflow needs.
+    Raises conflict and invalid_state, not retryable, for any other deployment.
+    """
     raise NotImplementedError
 
 
@@ -175,6 +206,24 @@ async def record_environment(write: EnvironmentWrite) -> None:
 @activity.defn(name="check_freeze")
 async def check_freeze(question: FreezeQuestion) -> FreezeAnswer:
     """Control: is one of these recurring freezes on? Not in workflow code: time zones are data that change."""
+    raise NotImplementedError
+
+
+@activity.defn(name="check_stops")
+async def check_stops(question: StopQuestion) -> StopAnswer:
+    """Control: which freezes and holds of the line, and if asked of the environment, stop a rollout now?"""
+    raise NotImplementedError
+
+
+@activity.defn(name="change_line")
+async def change_line(change: LineChange) -> LineChanged:
+    """Control: add or end a freeze or hold of many, with its audit event. Raises validation_failed, invalid_state."""
+    raise NotImplementedError
+
+
+@activity.defn(name="tell_environments")
+async def tell_environments(scopes: list[StopScope]) -> int:
+    """Control: tell the open environments that these scopes may concern to look again; heartbeats. Returns how many."""
     raise NotImplementedError
 
 

@@ -70,6 +70,11 @@ def redrive_workflow_id(redrive_id: str) -> str:
     return f"redrive-{redrive_id}"
 
 
+def line_workflow_id(change_id: str) -> str:
+    """The id of the workflow of one change of the line."""
+    return f"line-{change_id}"
+
+
 def deployment_workflow_id(service: str, version: str, deployment_id: str) -> str:
     """The id of a deployment's workflow, readable in the Temporal UI."""
     return f"deploy-{service}-{version}-{deployment_id}"

@@ -10,16 +10,19 @@ from typing import Final
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from workflows.contracts.audit.details import DeploymentApproved, RollbackRequested, StageRecorded
+    from workflows.contracts.audit.details import DeploymentApproved, RollbackRequested, RolloutPromoted, StageRecorded
     from workflows.contracts.audit.types import EventType
     from workflows.contracts.deployments.commands import (
+        Abort,
         Approve,
         CancelDeployment,
         OverrideFreeze,
+        Promote,
         RecordStage,
         Reject,
         Resume,
         RollbackCommand,
+        SkipStep,
     )
     from workflows.contracts.deployments.deployment import Approval, Decision
     from workflows.contracts.identity.people import identity_as_said
@@ -29,7 +32,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.context import Context
     from workflows.deployment.inbox import Command, InboxStep, Note, NotNow, write
     from workflows.deployment.judging import judge
-    from workflows.deployment.progress import Phase
+    from workflows.deployment.progress import Halt, Phase
     from workflows.deployment.state import State
     from workflows.job.recorded import now_ms
 
@@ -120,6 +123,21 @@ def _resumed(state: State, command: Resume, now: int) -> InboxStep:
     return InboxStep(state.noting(resumed=True), note)
 
 
+def _promoted(state: State, command: Promote, now: int) -> InboxStep:
+    stopped = state.progress.halted is Halt.STOP
+    after = state.noting(resumed=True, passes=stopped, full=state.progress.full or command.full)
+    return InboxStep(after, Note(RolloutPromoted(full=command.full, past_a_stop=stopped), command.reason))
+
+
+def _step_skipped(state: State, command: SkipStep, now: int) -> InboxStep:
+    after = state.noting(resumed=True, skips=state.progress.halted is Halt.STOP)
+    return InboxStep(after, Note(EventType.DEPLOYMENT_STEP_SKIPPED, command.reason))
+
+
+def _aborted(state: State, command: Abort, now: int) -> InboxStep:
+    return InboxStep(state.interrupted(command), Note(EventType.DEPLOYMENT_ABORTED, command.reason))
+
+
 def _cancel_requested(state: State, command: CancelDeployment, now: int) -> InboxStep:
     return InboxStep(state.interrupted(command), Note(EventType.DEPLOYMENT_CANCEL_REQUESTED, command.reason))
 
@@ -176,6 +194,30 @@ COMMANDS: Final = (
         refused=EventType.DEPLOYMENT_RESUME_REFUSED,
         refusal=refusals.resume,
         effect=_resumed,
+    ),
+    Command(
+        name="promote",
+        model=Promote,
+        description="Go on with the rollout now; `full`: to 100 % without further pauses.",
+        refused=EventType.DEPLOYMENT_PROMOTION_REFUSED,
+        refusal=refusals.promote,
+        effect=_promoted,
+    ),
+    Command(
+        name="skip_step",
+        model=SkipStep,
+        description="Leave the present pause of the rollout out.",
+        refused=EventType.DEPLOYMENT_SKIP_REFUSED,
+        refusal=refusals.skip_step,
+        effect=_step_skipped,
+    ),
+    Command(
+        name="abort",
+        model=Abort,
+        description="Stop the rollout and bring back what was live.",
+        refused=EventType.DEPLOYMENT_ABORT_REFUSED,
+        refusal=refusals.abort,
+        effect=_aborted,
     ),
     Command(
         name="cancel",

@@ -13,6 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.calls import Calls
     from workflows.deployment.jobs import Jobs
     from workflows.deployment.journal import Journal
+    from workflows.deployment.live.opening import Opening
     from workflows.deployment.lock import Lock
     from workflows.deployment.progress import Interrupted, Renew
     from workflows.deployment.state import State
@@ -27,13 +28,14 @@ class Context:
     calls: Calls
     lock: Lock
     jobs: Jobs
+    opening: Opening
 
     @staticmethod
     def of(state: State, *, resumed: bool) -> "Context":
         """A run's. ``resumed``: the run before has written the record."""
         calls = Calls()
         journal = Journal(state, calls, written=state.deployment if resumed else None)
-        return Context(journal, calls, Lock(journal, calls), Jobs(journal, calls))
+        return Context(journal, calls, Lock(journal, calls), Jobs(journal, calls), Opening())
 
     @property
     def state(self) -> State:

@@ -12,10 +12,18 @@ from temporalio.exceptions import FailureError
 with workflow.unsafe.imports_passed_through():
     from workflows.contracts.activities import load_environment
     from workflows.contracts.audit.types import EventType
-    from workflows.contracts.deployments.commands import CancelDeployment, RollbackCommand
+    from workflows.contracts.deployments.commands import Abort, CancelDeployment, RollbackCommand
     from workflows.contracts.deployments.deployment import Deployment, NeedsDecision
-    from workflows.contracts.deployments.environments import EnvironmentInput, Hold, Leave, Leaving, Superseded
+    from workflows.contracts.deployments.environments import (
+        EnvironmentInput,
+        Hold,
+        Leave,
+        Leaving,
+        Retired,
+        Superseded,
+    )
     from workflows.contracts.deployments.relations import Relation
+    from workflows.contracts.who import Who
     from workflows.deployment import record
     from workflows.deployment.banning import heeds, refresh
     from workflows.deployment.context import Context
@@ -36,11 +44,10 @@ async def act_on_interrupt(context: Context) -> None:
     journal, state = context.journal, context.state
     interrupt, journal.state = state.interrupt, state.resumed()
     if isinstance(interrupt, RollbackCommand):
-        named = interrupt.to_version is not None
-        target = state.target(interrupt.to_version) if named else state.last_good or state.target()
+        wanted = (interrupt.to_version, interrupt.to_commit)
         begin(
             journal,
-            target,
+            state.choice(*wanted) or state.choice(*wanted, heeding_bans=False),
             by=interrupt.by,
             reason=interrupt.reason,
             automatic=False,
@@ -51,6 +58,13 @@ async def act_on_interrupt(context: Context) -> None:
         journal.note(EventType.DEPLOYMENT_SUPERSEDED, ENVIRONMENT, message=f"by {interrupt.by_version}")
         journal.change(record.superseded, interrupt.by_deployment_id, interrupt.by_version, now_ms())
         await end(context)
+    elif isinstance(interrupt, Retired):
+        why = f"{interrupt.by} says that it is gone: {interrupt.reason}"
+        journal.note(EventType.DEPLOYMENT_RETIRED, Who.itself(interrupt.by), reason=interrupt.reason, message=why)
+        journal.change(record.retired, why, now_ms())
+        await end(context)
+    elif isinstance(interrupt, Abort):
+        await _abort(context, interrupt)
     elif isinstance(interrupt, CancelDeployment):
         why = f"{interrupt.by} cancelled it{': ' + interrupt.reason if interrupt.reason else '.'}"
         await (
@@ -76,12 +90,12 @@ async def fail(context: Context, what: EventType, message: str) -> None:
 
 async def _fall_back(context: Context, what: EventType, message: str) -> None:
     journal, state, cause = context.journal, context.state, what.word
-    target = state.last_good
-    if state.progress.touched and target is not None:
+    chosen = state.choice()
+    if state.progress.touched and chosen is not None:
         journal.change(Deployment.model_copy, update={"cause": cause, "error_message": message})
         journal.note(what, message=message)
         ban = what is not EventType.DEPLOYMENT_CANCELLED  # who stops a version says nothing of it
-        begin(journal, target, by="workflow", reason=message, automatic=True, ban=ban)
+        begin(journal, chosen, by="workflow", reason=message, automatic=True, ban=ban)
         return
     if state.progress.touched:
         why = _nothing_to_go_back_to(state)
@@ -121,6 +135,21 @@ def _nothing_to_go_back_to(state: State) -> str:
         f"all that was live before it is banned ({banned}), so nothing is rolled back by itself: "
         f"`hybridci deploy rollback {state.identity} --to-version … --lift-ban --reason …`."
     )
+
+
+async def _abort(context: Context, asked: Abort) -> None:
+    """As ``fail``, but that a person asked for the rollback; the trail has it already. It bans nothing."""
+    if context.state.progress.touched and heeds("at-an-abort"):
+        await refresh(context)
+    state, chosen = context.state, context.state.choice()
+    if state.progress.touched and chosen is not None:
+        begin(context.journal, chosen, by=asked.by, reason=asked.reason, automatic=False, ban=False)
+        return
+    nothing = _nothing_to_go_back_to(state)
+    more = f" {nothing[0].upper()}{nothing[1:]}" if state.progress.touched else ""
+    why = f"{asked.by} aborted it: {asked.reason}{more}"
+    context.journal.change(record.failed, EventType.DEPLOYMENT_ABORTED.word, why, now_ms())
+    await end(context, Leave(deployment_id=state.identity, how=Leaving.ENDED))
 
 
 async def _act_on_breach(context: Context, breach: Breach) -> None:

@@ -44,7 +44,8 @@ def takes(commands: Iterable[Command[Any]], signals: Iterable[Signal[Any]]) -> C
 def _update(kind: Command[Any]) -> Callable[..., Any]:
     @checks(kind.model)
     def allowed(self: HandlerOwner, command: Any) -> None:
-        refuse(self.context, kind, command)
+        if self.context.opening.over:
+            refuse(self.context, kind, command)
 
     @workflow.update(name=kind.name, description=kind.description)
     @reads(kind.model)

@@ -102,6 +102,8 @@ class NotNow(ApplicationError):
 async def take(context: Context, kind: Command[C], command: C) -> Deployment:
     """Do what is not refused. Returns the record as the command left it. Raises NotNow by a judge."""
     effect, command = kind.effect, _heard(command)
+    if await context.opening.waited():
+        refuse(context, kind, command)
     if kind.judge is not None and are_judged(context):
         effect = await kind.judge(context, command)
         refuse(context, kind, command)  # somebody else may have spoken meanwhile
@@ -124,6 +126,8 @@ def refuse(context: Context, kind: Command[C], command: C) -> None:
 async def take_signal(context: Context, kind: Command[C], given: Sequence[Any]) -> None:
     """As the update, for who needs no answer: a refusal changes nothing but the audit trail."""
     command, reason = read(kind.model, given)
+    if await context.opening.refused():
+        return
     if command is not None:
         command = _heard(command)
         refusal = kind.refusal if kind.before is None or are_judged(context) else kind.before
@@ -142,7 +146,7 @@ async def take_signal(context: Context, kind: Command[C], given: Sequence[Any]) 
 async def hear(context: Context, kind: Signal[M], given: Sequence[Any]) -> None:
     """Take it in, unless it is malformed or says nothing now."""
     said, _ = read(kind.model, given)
-    if said is None:
+    if said is None or await context.opening.refused():
         return
     if kind.newer is not None and workflow.patched(kind.newer[0]):
         kind = kind.newer[1]

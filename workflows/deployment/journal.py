@@ -98,6 +98,11 @@ class Journal:
                 self.change(Deployment.model_copy, update={"start_doubt": doubt})
         self._show()
 
+    def go_on(self, state: State) -> None:
+        """With the record as it was just written by the control plane."""
+        self.state, self.written = state, state.deployment
+        self._show()
+
     def created_by(self, start: DeploymentInput) -> None:
         """Who started it, and whose word that is, for the first write."""
         self._claim = start.heard(started_ms()).claim()

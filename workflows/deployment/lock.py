@@ -50,6 +50,7 @@ class Lock:
             supersede=environment.supersede,
             order=state.progress.order,
             freeze_windows=environment.freeze_windows,
+            allow_windows=environment.allow_windows,
             override_freeze=state.progress.override_freeze,
         )
         self._journal.state = state.noting(in_line=True)

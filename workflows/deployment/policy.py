@@ -10,9 +10,11 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from workflows.contracts.deployments.rollouts import tightened_rollout
 from workflows.contracts.deployments.rules import (
     ApprovalGroup,
     ApprovalPolicy,
+    DuringFreeze,
     FreezeWindow,
     MetricCheck,
     OlderCommits,
@@ -125,11 +127,26 @@ def _verification(policy: EnvironmentPolicy, file: Environment) -> Verification 
 
 
 def _rollout(policy: EnvironmentPolicy, file: Environment) -> Rollout:
+    rule = policy.rollout
+    if rule is not None and (rule.steps is not None or file.rollout.steps is not None):
+        return tightened_rollout(rule, file.rollout)
     return _both(policy.rollout, file.rollout, ROLLOUT_RULES) or file.rollout
 
 
 def _freeze_windows(policy: EnvironmentPolicy, file: Environment) -> list[FreezeWindow]:
     return [*policy.freeze_windows, *(window for window in file.freeze_windows if window not in policy.freeze_windows)]
+
+
+def _allow_windows(policy: EnvironmentPolicy, file: Environment) -> list[FreezeWindow]:
+    """Each window more would open the environment for longer."""
+    if any(window not in policy.allow_windows for window in file.allow_windows) and policy.allow_windows:
+        raise _LooserError("must be left out or some of those of the policy: any other would open more")
+    return file.allow_windows or policy.allow_windows
+
+
+def _during_freeze(policy: EnvironmentPolicy, file: Environment) -> DuringFreeze:
+    """Which of both the file asks for cannot be told from its default: pausing is the stricter one."""
+    return policy.freeze_during_rollout
 
 
 def _both(policy: Any, file: Any, rules: Mapping[str, Rule]) -> Any:
@@ -201,6 +218,10 @@ def _percentages(policy: list[int], file: list[int]) -> list[int]:
     return sorted({*policy, *file})
 
 
+def _either_none(policy: object, file: object) -> None:
+    return None
+
+
 def _groups(policy: list[ApprovalGroup], file: list[ApprovalGroup]) -> list[ApprovalGroup]:
     """Members of any group may approve: so where the policy names groups, the file's may hold none but their members.
     The file's stand beside them; one of the same name and its narrower form ask for both.
@@ -226,6 +247,8 @@ ENVIRONMENT_RULES: Final[Mapping[str, Callable[[EnvironmentPolicy, Environment],
     "supersede": _supersede,
     "older_commits": _older_commits,
     "freeze_windows": _freeze_windows,
+    "allow_windows": _allow_windows,
+    "freeze_during_rollout": _during_freeze,
 }
 APPROVAL_RULES: Final[Mapping[str, Rule]] = {
     "required": _of(_most),
@@ -247,4 +270,8 @@ VERIFICATION_RULES: Final[Mapping[str, Rule]] = {
     "consecutive_breaches": _with_limits,
     "metrics": _of(_checks),
 }
-ROLLOUT_RULES: Final[Mapping[str, Rule]] = {"percent": _of(_percentages), "pause_seconds": _of(_most)}
+ROLLOUT_RULES: Final[Mapping[str, Rule]] = {
+    "percent": _of(_percentages),
+    "pause_seconds": _of(_most),
+    "steps": _of(_either_none),  # ``tightened_rollout`` is for those
+}

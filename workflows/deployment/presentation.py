@@ -13,12 +13,14 @@ from workflows.contracts.deployments.deployment import Approval, Deployment, Dep
 from workflows.words import details, quoted, titled
 
 
-def deployment_search_attributes(start: DeploymentInput) -> TypedSearchAttributes:
-    """What a new deployment can be found by."""
+def deployment_search_attributes(
+    start: DeploymentInput, status: DeploymentStatus = DeploymentStatus.PENDING
+) -> TypedSearchAttributes:
+    """What a deployment can be found by."""
     request = start.request
     return TypedSearchAttributes(
         [
-            SearchAttributePair(attributes.STATUS, DeploymentStatus.PENDING.value),
+            SearchAttributePair(attributes.STATUS, status.value),
             SearchAttributePair(attributes.SERVICE, request.service_name),
             SearchAttributePair(attributes.VERSION, request.version),
             SearchAttributePair(attributes.REPO, start.service.spec.git_repo[:255]),

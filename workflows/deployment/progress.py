@@ -12,8 +12,8 @@ from pydantic import Field
 from workflows.contracts.audit.types import EventType
 from workflows.contracts.base import Tolerant
 from workflows.contracts.deployments.bans import Ban
-from workflows.contracts.deployments.commands import CancelDeployment, RecordStage, RollbackCommand
-from workflows.contracts.deployments.environments import Granted, Order, Superseded
+from workflows.contracts.deployments.commands import Abort, CancelDeployment, RecordStage, RollbackCommand
+from workflows.contracts.deployments.environments import Granted, Order, Retired, Superseded
 from workflows.contracts.deployments.services import Environment
 from workflows.contracts.fields import Millis
 from workflows.contracts.sealed import SignedApproval
@@ -62,6 +62,14 @@ class Phase(StrEnum):
     END = "end", Part.OVER
 
 
+class Halt(StrEnum):
+    """What a rollout waits for between two percentages."""
+
+    PAUSE = "pause"
+    PERSON = "person"  # a pause until it is resumed
+    STOP = "stop"  # a freeze or a hold
+
+
 class Progress(Tolerant):
     """``stage`` counts environments, ``step`` percentages. ``until`` (ms) ends what is waited for.
 
@@ -72,6 +80,11 @@ class Progress(Tolerant):
     ``watched_in``: the environment in which its metrics are read.
     ``yielded_to``: the version that holds the environment while this one is live.
     ``fallback``: the environment as the version before defined it, for its rollback.
+
+    ``pause`` counts the pauses done behind the last percentage. ``halted``: what its rollout waits for before the next
+    one; ``firm``: it is nothing that a promotion passes. ``passes``: somebody lets it past what stops it, ``skips``:
+    they leave that percentage out; ``full``: no pause and no percentage but the last any more. ``looks``: it is to look
+    again whether something stops it.
     """
 
     phase: Phase = Phase.SOURCE
@@ -96,6 +109,13 @@ class Progress(Tolerant):
     bans: list[Ban] = Field(default_factory=list[Ban])
     left_fence: int = 0
     watched_in: str | None = None
+    pause: int = 0
+    halted: Halt | None = None
+    firm: bool = False
+    passes: bool = False
+    skips: bool = False
+    full: bool = False
+    looks: bool = False
 
 
 class Advance(TypedDict, total=False):
@@ -123,6 +143,13 @@ class Advance(TypedDict, total=False):
     bans: list[Ban]
     left_fence: int
     watched_in: str | None
+    pause: int
+    halted: Halt | None
+    firm: bool
+    passes: bool
+    skips: bool
+    full: bool
+    looks: bool
 
 
 METRICS: Final = "metrics"
@@ -143,7 +170,7 @@ class Banned:
     message: str
 
 
-Interrupt = RollbackCommand | CancelDeployment | Superseded | Breach | Banned
+Interrupt = RollbackCommand | CancelDeployment | Abort | Superseded | Retired | Breach | Banned
 """What ends the present phase early."""
 
 

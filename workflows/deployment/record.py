@@ -287,6 +287,20 @@ def superseded(deployment: Deployment, by_id: str, by_version: str, now: int) ->
     )
 
 
+def retired(deployment: Deployment, why: str, now: int) -> Deployment:
+    """It is live no more, and nothing took its place."""
+    return deployment.model_copy(
+        update={
+            "status": DeploymentStatus.SUPERSEDED,
+            "waits_for": None,
+            "cause": "retired",
+            "error_message": why,
+            "completed_at": now,
+            "closed": True,
+        }
+    )
+
+
 def rolling_back(deployment: Deployment, rollback: Rollback) -> Deployment:
     """A rollback has begun; a failed one before it stays in the trail."""
     earlier = [*deployment.rollbacks, deployment.rollback] if deployment.rollback is not None else deployment.rollbacks

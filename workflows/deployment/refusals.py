@@ -7,13 +7,16 @@ from collections.abc import Callable
 
 from workflows.bans import banned_words
 from workflows.contracts.deployments.commands import (
+    Abort,
     Approve,
     CancelDeployment,
     OverrideFreeze,
+    Promote,
     RecordStage,
     Reject,
     Resume,
     RollbackCommand,
+    SkipStep,
 )
 from workflows.contracts.deployments.deployment import Decision, Deployment, DeploymentStatus
 from workflows.contracts.deployments.rules import ApprovalPolicy
@@ -24,7 +27,7 @@ from workflows.deployment.approvals import (
     refused_by_name,
     rejection_refused,
 )
-from workflows.deployment.progress import Part, Phase
+from workflows.deployment.progress import Halt, Part, Phase
 from workflows.deployment.state import State
 
 
@@ -47,7 +50,8 @@ def rollback(state: State, command: RollbackCommand, now: int) -> str | None:
     """There is nothing to roll back, or nothing to roll back to, or it is under way."""
     deployment, progress = state.deployment, state.progress
     if (ended := _ended(state)) is not None:
-        return f"{ended} To bring another version back, deploy it again."
+        service = deployment.service_name
+        return f"{ended} To go back from what is live now: `hybridci deploy rollback {service} --reason …`."
     if progress.phase is Phase.ROLLBACK and command.job_id is None:
         return f"{deployment.version} is being rolled back already."
     if isinstance(state.interrupt, RollbackCommand):
@@ -60,8 +64,8 @@ def rollback(state: State, command: RollbackCommand, now: int) -> str | None:
             f"Nothing of {deployment.version} was rolled out to {last} yet. To stop it: "
             f"`hybridci deploy cancel {deployment.deployment_id}`."
         )
-    if state.target(command.to_version) is None and command.job_id is None:
-        return _no_target(state, command.to_version)
+    if state.target(command.to_version, command.to_commit) is None and command.job_id is None:
+        return _no_target(state, command.to_version, command.to_commit)
     return None
 
 
@@ -69,8 +73,9 @@ def banned(state: State, command: RollbackCommand) -> str | None:
     """What it would bring back is banned, as was looked up just now; None for what another CI has done already."""
     if command.job_id is not None:
         return None
-    target = state.target(command.to_version)
-    if command.to_version is None:
+    named = command.to_version is not None or command.to_commit is not None
+    target = state.target(command.to_version, command.to_commit)
+    if not named:
         target = state.last_good or target
     ban = next(
         (ban for ban in state.progress.bans if target and ban.covers(target.version, target.git_commit_sha)), None
@@ -78,7 +83,7 @@ def banned(state: State, command: RollbackCommand) -> str | None:
     if target is None or ban is None:
         return None
     deployment = state.deployment
-    all_of_them = "" if command.to_version is not None else " So is all that was live before it."
+    all_of_them = "" if named else " So is all that was live before it."
     return (
         f"{banned_words(deployment.service_name, ban)}{all_of_them} To lift it and go back: `hybridci deploy rollback "
         f"{deployment.deployment_id} --to-version {target.version} --lift-ban --reason …`."
@@ -90,13 +95,89 @@ def resume(state: State, command: Resume, now: int) -> str | None:
     if (ended := _ended(state)) is not None:
         return ended
     progress = state.progress
-    paused = progress.phase is Phase.PAUSED
+    halted = progress.halted if progress.phase is Phase.ROLL_OUT else None
+    paused = progress.phase is Phase.PAUSED or halted in {Halt.PAUSE, Halt.PERSON}
     without_commit = progress.phase is Phase.SOURCE and state.deployment.waits_for is not None
     if progress.phase is Phase.LIVE and state.deployment.needs_decision is not None and state.interrupt is None:
         return None
+    if halted is Halt.STOP:
+        return _stopped(state)
     older = progress.phase is Phase.ORDER
     if not (paused or without_commit or older) or progress.resumed or state.interrupt is not None:
         return f"{state.deployment.version} is not paused: it is {state.deployment.status} ({progress.phase})."
+    return None
+
+
+def promote(state: State, command: Promote, now: int) -> str | None:
+    """Its rollout waits for nothing, or for what no promotion passes."""
+    if (elsewhere := _no_rollout(state)) is not None:
+        return elsewhere
+    progress, version = state.progress, state.deployment.version
+    if progress.halted is Halt.STOP:
+        return _stopped(state) if progress.firm else _goes_on_already(state)
+    if progress.full:
+        return f"{version} goes to 100 % already."
+    if command.full:
+        return None
+    if progress.halted is None:
+        return f"{version} is being rolled out and waits for nothing; `--full` leaves all further pauses out."
+    return _goes_on_already(state)
+
+
+def skip_step(state: State, command: SkipStep, now: int) -> str | None:
+    """There is no step that could be left out now."""
+    if (elsewhere := _no_rollout(state)) is not None:
+        return elsewhere
+    progress, version = state.progress, state.deployment.version
+    if progress.halted is None:
+        return f"{version} is in the middle of a step, which cannot be left out any more. It waits for nothing."
+    last = progress.full or progress.step >= len(state.environment.rollout.percentages) - 1
+    if progress.halted is Halt.STOP and last:
+        return f"The next step of {version} is 100 %, which cannot be left out. {_stopped(state)}"
+    return _goes_on_already(state)
+
+
+def abort(state: State, command: Abort, now: int) -> str | None:
+    """Nothing is being rolled out, or it is being ended."""
+    deployment, phase = state.deployment, state.progress.phase
+    if (ended := _ended(state)) is not None:
+        return ended
+    if phase is Phase.LIVE:
+        return f"{deployment.version} is live: `hybridci deploy rollback {deployment.deployment_id} --reason …`."
+    if phase is Phase.ROLLBACK or state.interrupt is not None:
+        return f"{deployment.version} is being ended already."
+    if phase.part not in {Part.CHECK, Part.THERE}:
+        return (
+            f"{deployment.version} is not being rolled out: it is {deployment.status} ({phase}). To end it: "
+            f"`hybridci deploy cancel {deployment.deployment_id}`."
+        )
+    return None
+
+
+def _no_rollout(state: State) -> str | None:
+    deployment, progress = state.deployment, state.progress
+    if (ended := _ended(state)) is not None:
+        return ended
+    if state.interrupt is not None:
+        return f"{deployment.version} is being ended already."
+    if progress.phase is Phase.PAUSED:
+        return (
+            f"{deployment.version} waits for a verification that could not tell, not for a step: "
+            f"`hybridci deploy resume {deployment.deployment_id} --reason …`."
+        )
+    if progress.phase is not Phase.ROLL_OUT or state.environment.external:
+        return f"{deployment.version} is at no step of a rollout: it is {deployment.status} ({progress.phase})."
+    return None
+
+
+def _stopped(state: State) -> str:
+    return f"{state.deployment.version} is stopped: {state.deployment.waits_for}"
+
+
+def _goes_on_already(state: State) -> str | None:
+    progress = state.progress
+    if progress.resumed or progress.passes or progress.skips:
+        return f"{state.deployment.version} goes on already."
     return None
 
 
@@ -174,12 +255,13 @@ def _waits_for_no_approval(state: State) -> str | None:
     return None
 
 
-def _no_target(state: State, to_version: str | None) -> str:
+def _no_target(state: State, to_version: str | None, to_commit: str | None) -> str:
     name, grant = state.environment.name, state.progress.granted
-    if to_version is None:
+    if to_version is None and to_commit is None:
         return f"Nothing was live in {name} before {state.deployment.version}: there is nothing to roll back to."
     known = sorted({live.version for live in grant.history}) if grant is not None else []
-    return f"{to_version} was never live in {name} before. Known there: {', '.join(known) or 'none'}."
+    asked = to_version or f"Commit {to_commit}"
+    return f"{asked} was never live in {name} before. Known there: {', '.join(known) or 'none'}."
 
 
 def _ended(state: State) -> str | None:

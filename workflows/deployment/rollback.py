@@ -19,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment import record
     from workflows.deployment.job_specs import RollbackPlan, signatures
     from workflows.deployment.journal import Journal
+    from workflows.deployment.live.targets import WayBack
     from workflows.deployment.progress import Phase
     from workflows.job.recorded import now_ms
     from workflows.words import titled
@@ -28,7 +29,7 @@ _PATIENCE: Final = timedelta(minutes=1)
 
 def begin(
     journal: Journal,
-    target: LiveVersion | None,
+    choice: WayBack | None,
     *,
     by: str,
     reason: str,
@@ -39,10 +40,12 @@ def begin(
     """Go to the phase that brings the target back. ``job_id``: another CI has done it already. ``ban``: what it leaves
     is banned.
     """
+    target = None if choice is None else choice.target
     rollback = Rollback(
         environment=journal.state.environment.name,
         target_version=target.version if target else None,
         target_deployment_id=target.deployment_id if target else None,
+        forward=choice is not None and choice.forward,
         reason=reason,
         by=by,
         automatic=automatic,

@@ -14,13 +14,21 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.types import EventType
     from workflows.contracts.deployments.bans import BanTold
     from workflows.contracts.deployments.commands import AskPerson, ReportMetrics
-    from workflows.contracts.deployments.deployment import NeedsDecision
-    from workflows.contracts.deployments.environments import Granted, Reinstated, Superseded, Waiting, YieldRequested
+    from workflows.contracts.deployments.deployment import Deployment, NeedsDecision
+    from workflows.contracts.deployments.environments import (
+        Granted,
+        Reinstated,
+        Retired,
+        StopsChanged,
+        Superseded,
+        Waiting,
+        YieldRequested,
+    )
     from workflows.contracts.deployments.metrics import MetricsVerdict, MetricVerdict
     from workflows.deployment import banning, record
     from workflows.deployment.context import Context
     from workflows.deployment.inbox import InboxStep, Note, Signal, write
-    from workflows.deployment.progress import METRICS, Breach, Part, Phase
+    from workflows.deployment.progress import METRICS, Breach, Halt, Part, Phase
     from workflows.deployment.state import State
     from workflows.deployment.verification import breach, breached, judged, limits_of, report_of
     from workflows.job.recorded import now_ms
@@ -144,11 +152,21 @@ def _superseded(state: State, by: Superseded, now: int) -> InboxStep | None:
 
 
 def _reinstated(state: State, turn: Reinstated, now: int) -> InboxStep | None:
-    grant = state.progress.granted
-    if state.progress.phase is not Phase.LIVE or grant is None or not _plausible(turn.fence, now):
+    grant, progress, deployment = state.progress.granted, state.progress, state.deployment
+    if progress.phase is not Phase.LIVE or grant is None or not _plausible(turn.fence, now):
         return None
-    after = state.noting(yielded_to=None, granted=grant.model_copy(update={"fence": turn.fence}))
+    if turn.fence < grant.fence:
+        return None
+    again = turn.again or deployment.live_again
+    known = (grant.fence, progress.yielded_to, deployment.live_again) == (turn.fence, turn.yielded_to, again)
+    if known and deployment.reopened_in is not None:  # with which it was started
+        return None
+    update = {"fence": turn.fence, "history": turn.history or grant.history}
+    after = state.noting(yielded_to=turn.yielded_to, granted=grant.model_copy(update=update))
     after = after.changed(record.stage_changed, turn.environment, fence=turn.fence)
+    after = after.changed(Deployment.model_copy, update={"live_again": again})
+    if turn.yielded_to is not None:
+        return InboxStep(after)
     message = f"{state.deployment.version} holds the environment again"
     return InboxStep(after, Note(EventType.DEPLOYMENT_REINSTATED, message=message))
 
@@ -165,6 +183,16 @@ async def _look_for_ban(context: Context, before: State, told: BanTold) -> None:
 
 async def _tell_the_lock(context: Context, before: State, request: YieldRequested) -> None:
     await context.lock.hand_over(request.environment)
+
+
+def _stops_changed(state: State, changed: StopsChanged, now: int) -> InboxStep | None:
+    here = state.progress.phase is Phase.ROLL_OUT and changed.environment == state.environment.name
+    return InboxStep(state.noting(looks=True)) if here and state.progress.halted is Halt.STOP else None
+
+
+def _retired(state: State, said: Retired, now: int) -> InboxStep | None:
+    here = state.progress.phase is Phase.LIVE and said.environment == state.environment.name
+    return InboxStep(state.interrupted(said)) if here and state.interrupt is None else None
 
 
 SIGNALS: Final = (
@@ -227,5 +255,12 @@ SIGNALS: Final = (
         description="The other version is gone again; this one holds the environment.",
         effect=_reinstated,
         then=write,
+    ),
+    Signal(name="retired", model=Retired, description="Somebody says that it is gone.", effect=_retired),
+    Signal(
+        name="stops_changed",
+        model=StopsChanged,
+        description="A freeze or a hold began or ended: look again.",
+        effect=_stops_changed,
     ),
 )

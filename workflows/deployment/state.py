@@ -10,12 +10,14 @@ from typing import Concatenate, ParamSpec, Unpack
 
 from workflows.bans import under
 from workflows.contracts.deployments.commands import DeploymentInput, DeploymentResume
-from workflows.contracts.deployments.deployment import Deployment
+from workflows.contracts.deployments.deployment import Deployment, Rollback
 from workflows.contracts.deployments.environments import LiveVersion
+from workflows.contracts.deployments.reopening import Reopened
 from workflows.contracts.deployments.services import Environment
 from workflows.contracts.jobs import Fence
 from workflows.deployment import record
 from workflows.deployment.job_specs import Turn
+from workflows.deployment.live.targets import WayBack, choose
 from workflows.deployment.progress import Advance, Interrupt, Phase, Progress
 
 P = ParamSpec("P")
@@ -35,6 +37,22 @@ class State:
         if start.resume is None:
             return State(record.new_deployment(start, now), Progress())
         return State(start.resume.deployment, Progress.model_validate_json(start.resume.progress))
+
+    @staticmethod
+    def live_again(given: Reopened) -> "State":
+        """Where a version stands that is live once more: as if its rollout had just ended."""
+        deployment = given.deployment
+        last = deployment.definition.environments[-1]
+        progress = Progress(
+            phase=Phase.LIVE,
+            stage=len(deployment.definition.environments) - 1,
+            step=len(last.rollout.percentages),
+            in_line=True,
+            touched=True,
+            granted=given.granted,
+            yielded_to=given.yielded_to,
+        )
+        return State(deployment, progress)
 
     def resume(self) -> DeploymentResume:
         """What the next run needs. Older versions of this code read it too."""
@@ -81,22 +99,42 @@ class State:
 
     @property
     def last_good(self) -> LiveVersion | None:
-        """What to go back to when nobody names a version: the one before, or the last one before it that nobody has
-        banned.
+        """What to go back to when nobody names a version: what was live before it, or the last before that which nobody
+        has banned.
         """
-        return next((live for live in self.former if not under(self.progress.bans, live)), None)
+        chosen = self.choice()
+        return None if chosen is None else chosen.target
 
-    def target(self, to_version: str | None = None) -> LiveVersion | None:
-        """The version to go back to: the one before, or a named one that was live."""
+    def choice(
+        self, to_version: str | None = None, to_commit: str | None = None, *, heeding_bans: bool = True
+    ) -> WayBack | None:
+        """What to go back to: what was live before and is not banned, or a named one that was live."""
         grant = self.progress.granted
         if grant is None:
             return None
-        if to_version is None:
-            return grant.previous
-        known = [grant.previous, *grant.history] if grant.previous is not None else grant.history
-        return next(
-            (live for live in known if live.version == to_version and live.deployment_id != self.identity), None
+        bans = self.progress.bans if heeding_bans else []
+        return choose(
+            grant.history,
+            self.identity,
+            grant.previous,
+            to_version=to_version,
+            to_commit=to_commit,
+            banned={live.deployment_id for live in self.former if under(bans, live)},
         )
+
+    def target(self, to_version: str | None = None, to_commit: str | None = None) -> LiveVersion | None:
+        """The version to go back to, banned or not: the one before, or a named one that was live."""
+        chosen = self.choice(to_version, to_commit, heeding_bans=False)
+        return None if chosen is None else chosen.target
+
+    def target_of(self, rollback: Rollback | None) -> LiveVersion | None:
+        """That of a rollback which has begun."""
+        grant = self.progress.granted
+        if grant is None or rollback is None:
+            return None
+        known = [grant.previous, *grant.history] if grant.previous is not None else grant.history
+        found = (live for live in known if live.deployment_id == rollback.target_deployment_id)
+        return next(found, None) or self.target(rollback.target_version)
 
     # --- the state after a change ---------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    from workflows.contracts.activities import reopen_deployment
     from workflows.contracts.deployments.commands import CancelDeployment, DeploymentInput
     from workflows.contracts.deployments.deployment import Deployment
     from workflows.deployment import endings, refusals
@@ -42,6 +43,8 @@ class DeploymentWorkflow:
         self._created = start.resume is not None
         self._rejected: ApplicationError | None = None
         self.context = Context.of(State.at_start(start, started_ms()), resumed=self._created)
+        if start.live_again is not None and not self._created:
+            self.context.opening.begin()
 
     @workflow.run
     async def run(self, start: DeploymentInput) -> Deployment:
@@ -56,7 +59,7 @@ class DeploymentWorkflow:
         """True asks for continue-as-new, with no job and no handler under way."""
         context = self.context
         if not self._created:
-            await self._create(start)
+            await (self._create(start) if start.live_again is None else self._reopen(start))
         while (phase := context.state.progress.phase) is not Phase.END:
             try:
                 await PHASES[phase](context)
@@ -84,6 +87,22 @@ class DeploymentWorkflow:
             self._rejected = error
             await workflow.wait_condition(workflow.all_handlers_finished)
             raise self._rejected from None
+        self._created = True
+
+    async def _reopen(self, start: DeploymentInput) -> None:
+        """Go on where it is live, if the control plane's records say so, whoever has started this."""
+        context = self.context
+        try:
+            reopened = await context.calls.call(
+                reopen_deployment, start.deployment_id, summary="the record of what is live is open again"
+            )
+        except ApplicationError as error:
+            self._rejected = error
+            context.opening.refuse(error)
+            await workflow.wait_condition(workflow.all_handlers_finished)
+            raise self._rejected from None
+        context.journal.go_on(State.live_again(reopened))
+        context.opening.end()
         self._created = True
 
     def _cancelled_in_temporal(self) -> None:

@@ -11,15 +11,17 @@ from workflows.contracts.deployments.environments import (
     Hold,
     HoldCommand,
     ReleaseCommand,
+    RetireCommand,
+    Retired,
     UnfreezeCommand,
 )
 from workflows.contracts.errors import FieldError, HybridCIError, InvalidState, ValidationFailed
 from workflows.contracts.who import Who
 from workflows.environment import words
-from workflows.environment.step import EnvironmentStep, changed
+from workflows.environment.step import EnvironmentStep, Tell, changed
 from workflows.words import moment
 
-Command = HoldCommand | ReleaseCommand | FreezeCommand | UnfreezeCommand
+Command = HoldCommand | ReleaseCommand | FreezeCommand | UnfreezeCommand | RetireCommand
 MAX_FREEZES = 100
 """The record is one item of 400 KB."""
 
@@ -34,6 +36,8 @@ def refusal(state: EnvironmentState, asked: Command, now: int) -> HybridCIError 
             f"{_place(state)} has no freeze of the id '{asked.freeze_id}'. Present: {present}. Recurring windows "
             "belong to the service's definition and are passed by `hybridci freeze override`."
         )
+    if isinstance(asked, RetireCommand):
+        return _retire_refusal(state)
     return _freeze_refusal(state, asked, now) if isinstance(asked, FreezeCommand) else None
 
 
@@ -46,6 +50,8 @@ def command(state: EnvironmentState, asked: Command, now: int) -> EnvironmentSte
         return _done(
             state, asked, EventType.ENVIRONMENT_RELEASED, f"The hold of {_place(state)} is lifted.", now, hold=None
         )
+    if isinstance(asked, RetireCommand):
+        return _retired(state, asked, now)
     others = [freeze for freeze in state.freezes if freeze.freeze_id != asked.freeze_id]
     if isinstance(asked, UnfreezeCommand):
         text = f"The freeze '{asked.freeze_id}' of {_place(state)} is lifted."
@@ -72,6 +78,25 @@ def refused(
     """A signal that changes nothing: nobody hears of it but the trail."""
     event = words.event(state, EventType.ENVIRONMENT_REFUSED, now, f"`{name}` was refused: {why}", who=who)
     return EnvironmentStep(state, events=(event,))
+
+
+def _retire_refusal(state: EnvironmentState) -> HybridCIError | None:
+    waiting = [ticket.version for ticket in state.queue]
+    if state.holder is not None and not state.holder.live:
+        waiting.append(state.holder.version)
+    if waiting:
+        return InvalidState(f"{', '.join(waiting)} is on its way into {_place(state)}: cancel it first.")
+    return None if state.live is not None else InvalidState(f"Nothing is live in {_place(state)}.")
+
+
+def _retired(state: EnvironmentState, asked: RetireCommand, now: int) -> EnvironmentStep:
+    live = state.live
+    if live is None:  # it was refused
+        return EnvironmentStep(state)
+    text = f"{live.version} is live in {_place(state)} no more: it is gone."
+    step = _done(state, asked, EventType.ENVIRONMENT_RETIRED, text, now, live=None, holder=None, rollback=None)
+    message = Retired(environment=state.environment, by=asked.by, reason=asked.reason)
+    return EnvironmentStep(step.state, (Tell(live.deployment_id, live.workflow_id, message),), step.events)
 
 
 def _freeze_refusal(state: EnvironmentState, asked: FreezeCommand, now: int) -> HybridCIError | None:

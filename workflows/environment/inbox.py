@@ -11,12 +11,16 @@ from temporalio.exceptions import ApplicationError
 
 from workflows.contracts.deployments.environments import (
     BecameLive,
+    EnvironmentSignal,
     EnvironmentState,
     FreezeCommand,
     HoldCommand,
     Join,
     Leave,
     ReleaseCommand,
+    RestoreLive,
+    RetireCommand,
+    RollbackReadiness,
     UnfreezeCommand,
     Yielded,
 )
@@ -26,17 +30,20 @@ from workflows.environment.commands import Command
 from workflows.incoming import read
 
 _MAX_NAME_CHARACTERS: Final = 256
-_SIGNALS: Final[dict[str, type[Join | Leave | BecameLive | Yielded]]] = {
+_SIGNALS: Final[dict[str, type[EnvironmentSignal]]] = {
     "join": Join,
     "leave": Leave,
     "became_live": BecameLive,
     "yielded": Yielded,
+    "restore_live": RestoreLive,
+    "rollback_readiness": RollbackReadiness,
 }
 _COMMANDS: Final[dict[str, type[Command]]] = {
     "hold": HoldCommand,
     "release": ReleaseCommand,
     "freeze": FreezeCommand,
     "unfreeze": UnfreezeCommand,
+    "retire": RetireCommand,
 }
 
 
@@ -81,7 +88,25 @@ class Restored:
     """The state was taken over from the record."""
 
 
-Message = Join | Leave | BecameLive | Yielded | Asked | Malformed | Gone | Closed | Restored
+@dataclass(frozen=True, slots=True)
+class LineMoved:
+    """A freeze or hold of the line began or ended."""
+
+
+Message = (
+    Join
+    | Leave
+    | BecameLive
+    | Yielded
+    | RestoreLive
+    | RollbackReadiness
+    | Asked
+    | Malformed
+    | Gone
+    | Closed
+    | Restored
+    | LineMoved
+)
 
 
 def received(name: str, given: Sequence[Any]) -> Message:
@@ -95,12 +120,14 @@ def received(name: str, given: Sequence[Any]) -> Message:
     return _cut(message)
 
 
-def _cut(message: Join | Leave | BecameLive | Yielded) -> Message:
+def _cut(message: EnvironmentSignal) -> Message:
     """With texts that the record can hold: no caller of ours sends longer ones."""
     if isinstance(message, Leave) and message.hold is not None:
         hold = message.hold
         texts = {"by": shortened(hold.by, _MAX_NAME_CHARACTERS), "reason": shortened(hold.reason)}
         return message.model_copy(update={"hold": hold.model_copy(update=texts)})
+    if isinstance(message, RestoreLive | RollbackReadiness):
+        return message.model_copy(update={"why": shortened(message.why)})
     if isinstance(message, Join):
         version = shortened(message.ticket.version, _MAX_NAME_CHARACTERS)
         return Join(ticket=message.ticket.model_copy(update={"version": version}))

@@ -17,6 +17,8 @@ from workflows.contracts.deployments.environments import (
     Holder,
     LiveVersion,
     Reinstated,
+    Retired,
+    StopsChanged,
     Superseded,
     Ticket,
     Waiting,
@@ -31,7 +33,7 @@ class Tell:
 
     deployment_id: str
     workflow_id: str
-    message: Granted | Waiting | YieldRequested | Superseded | Reinstated
+    message: Granted | Waiting | YieldRequested | Superseded | Reinstated | StopsChanged | Retired
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,8 @@ def handed_over(holder: Holder) -> bool:
     return holder.yielding and not holder.live
 
 
-def reinstated(state: EnvironmentState, version: LiveVersion, now: int) -> EnvironmentStep:
-    """A live version holds the environment, with a new number."""
+def reinstated(state: EnvironmentState, version: LiveVersion, now: int, *, restarted: bool = False) -> EnvironmentStep:
+    """A live version holds the environment, with a new number. ``restarted``: its workflow has gone."""
     fence = next_fence(state, now)
     holder = Holder(
         deployment_id=version.deployment_id,
@@ -64,10 +66,11 @@ def reinstated(state: EnvironmentState, version: LiveVersion, now: int) -> Envir
         fence=fence,
         since=now,
         live=True,
+        restarted=restarted,
     )
     text = f"{version.version}, which is live, holds {state.environment} again (turn {fence})."
     event = words.event(state, details.VersionReinstated(fence=fence), now, text, about=holder)
-    message = Reinstated(environment=state.environment, fence=fence)
+    message = Reinstated(environment=state.environment, fence=fence, history=state.history, again=version.again)
     tell = Tell(holder.deployment_id, holder.workflow_id, message)
     return EnvironmentStep(changed(state, holder=holder, fence=fence), (tell,), (event,))
 
@@ -94,20 +97,33 @@ def _ahead(state: EnvironmentState, ticket: Ticket) -> Ahead:
     )
 
 
+def told_to_look(state: EnvironmentState) -> EnvironmentStep:
+    """To who rolls out: a freeze or hold that stops it may be over."""
+    holder = state.holder
+    if holder is None or holder.live:
+        return EnvironmentStep(state)
+    message = StopsChanged(environment=state.environment)
+    return EnvironmentStep(state, (Tell(holder.deployment_id, holder.workflow_id, message),))
+
+
 def superseded(state: EnvironmentState, deployment_id: str, workflow_id: str, by: Ticket | Holder) -> Tell:
     """To a version whose place another one takes."""
     message = Superseded(environment=state.environment, by_deployment_id=by.deployment_id, by_version=by.version)
     return Tell(deployment_id, workflow_id, message)
 
 
-def version_of(holder: Holder, now: int) -> LiveVersion:
-    """A holder's version, live from now on."""
+def version_of(holder: Holder, now: int, *, before: str | None = None, final: bool = False) -> LiveVersion:
+    """A holder's version, live from now on. ``before``: the deployment whose place it takes,
+    empty when there is none.
+    """
     return LiveVersion(
         version=holder.version,
         deployment_id=holder.deployment_id,
         workflow_id=holder.workflow_id,
         git_commit_sha=holder.git_commit_sha,
         since=now,
+        before=before,
+        final=final,
     )
 
 

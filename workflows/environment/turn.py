@@ -4,20 +4,20 @@ Times are epoch milliseconds. Deliberately not here: what deployments say (``loc
 (``commands``).
 """
 
-from collections.abc import Mapping
 from typing import Final
 
 from workflows.contracts.audit import details
 from workflows.contracts.audit.details import FreezeEnded
 from workflows.contracts.deployments.environments import (
     EnvironmentState,
-    FreezeAnswer,
     Holder,
     Ticket,
     Waiting,
     YieldRequested,
 )
+from workflows.contracts.deployments.line import StopInForce, StopKind
 from workflows.environment import words
+from workflows.environment.answers import Answers
 from workflows.environment.step import (
     EnvironmentStep,
     Tell,
@@ -29,6 +29,7 @@ from workflows.environment.step import (
     version_of,
     without_ticket,
 )
+from workflows.line.stops import longest, passable
 
 YIELD_PATIENCE_MS: Final = 2000
 """A live version mostly hands over within milliseconds: only when it does not, those who wait are told."""
@@ -36,31 +37,32 @@ ASK_AGAIN_MS: Final = 60_000
 """It may have been asked in the middle of a task that was lost; asked twice, it answers twice, which is like once."""
 
 
-def proceed(state: EnvironmentState, now: int, answers: Mapping[str, FreezeAnswer]) -> EnvironmentStep:
-    """Whose turn is it now? ``answers`` are those of the recurring freezes, by ready deployment."""
+def proceed(state: EnvironmentState, now: int, answers: Answers) -> EnvironmentStep:
+    """Whose turn is it now? ``answers``: of the recurring freezes, by ready deployment, and of the line."""
     step = _freezes_ended(state, now).then(lambda after: _frozen_marked(after, now, answers))
     ready = next((ticket for ticket in step.state.queue if _may_go(step.state, ticket, now, answers)), None)
     holder = step.state.holder
     if ready is not None and (holder is None or handed_over(holder)):
         step = step.then(lambda after: _grant(after, ready, holder, now))
     elif holder is not None and handed_over(holder):
-        own = version_of(holder, now)
+        live = step.state.live
+        own = live if live is not None and live.deployment_id == holder.deployment_id else version_of(holder, now)
         step = step.then(lambda after: reinstated(changed(after, holder=None), own, now))
     elif ready is not None and holder is not None and holder.live and not holder.yielding:
         return step.then(lambda after: _ask_to_yield(after, holder, ready, now))
     return step.then(lambda after: _reasons_told(after, now, answers))
 
 
-def next_look(state: EnvironmentState, now: int, answers: Mapping[str, FreezeAnswer]) -> int | None:
+def next_look(state: EnvironmentState, now: int, answers: Answers) -> int | None:
     """When ``proceed`` must be asked again though nothing happens, or None."""
     edges = [edge for freeze in state.freezes for edge in (freeze.starts_at, freeze.ends_at)]
-    edges += [answer.until for answer in answers.values() if answer.until is not None]
+    edges += answers.edges(now)
     if state.holder is not None and state.holder.live and state.holder.yielding:
         edges.append(now + (ASK_AGAIN_MS if all_told(state, now, answers) else YIELD_PATIENCE_MS))
     return min((edge for edge in edges if edge > now), default=None)
 
 
-def ask_again(state: EnvironmentState, now: int, answers: Mapping[str, FreezeAnswer]) -> EnvironmentStep:
+def ask_again(state: EnvironmentState, now: int, answers: Answers) -> EnvironmentStep:
     """Should the live holder have missed that it was asked to hand over: ask again. Two answers are like one."""
     holder = state.holder
     ready = next((ticket for ticket in state.queue if _may_go(state, ticket, now, answers)), None)
@@ -103,7 +105,7 @@ def _ask_to_yield(state: EnvironmentState, holder: Holder, ticket: Ticket, now: 
     )
 
 
-def _reasons_told(state: EnvironmentState, now: int, answers: Mapping[str, FreezeAnswer]) -> EnvironmentStep:
+def _reasons_told(state: EnvironmentState, now: int, answers: Answers) -> EnvironmentStep:
     """Tell each ready deployment why it waits, if that is news."""
     queue: list[Ticket] = []
     tells: list[Tell] = []
@@ -116,32 +118,46 @@ def _reasons_told(state: EnvironmentState, now: int, answers: Mapping[str, Freez
     return EnvironmentStep(changed(state, queue=queue), tuple(tells))
 
 
-def all_told(state: EnvironmentState, now: int, answers: Mapping[str, FreezeAnswer]) -> bool:
+def all_told(state: EnvironmentState, now: int, answers: Answers) -> bool:
     """Every ready deployment knows why it waits."""
     return all(ticket.waits_for == _reason(state, ticket, now, answers) for ticket in state.queue if ticket.ready)
 
 
-def _reason(state: EnvironmentState, ticket: Ticket, now: int, answers: Mapping[str, FreezeAnswer]) -> str | None:
+def _reason(state: EnvironmentState, ticket: Ticket, now: int, answers: Answers) -> str | None:
     if state.hold is not None:
         return words.on_hold(state)
+    stop = _line_stop(ticket, answers)
+    if stop is not None:
+        return words.stopped(state, ticket, stop)
     freeze = _freeze_of(state, ticket, now, answers)
     if freeze is not None:
-        return words.frozen(state, ticket, *freeze)
+        closed = _is_closed(answers, ticket, freeze)
+        return words.closed(state, ticket, *freeze) if closed else words.frozen(state, ticket, *freeze)
     return words.not_its_turn(state, state.holder) if state.holder is not None else None
 
 
-def _may_go(state: EnvironmentState, ticket: Ticket, now: int, answers: Mapping[str, FreezeAnswer]) -> bool:
-    return ticket.ready and state.hold is None and _freeze_of(state, ticket, now, answers) is None
+def _may_go(state: EnvironmentState, ticket: Ticket, now: int, answers: Answers) -> bool:
+    if not ticket.ready or state.hold is not None or _line_stop(ticket, answers) is not None:
+        return False
+    return _freeze_of(state, ticket, now, answers) is None
 
 
-def _freeze_of(
-    state: EnvironmentState, ticket: Ticket, now: int, answers: Mapping[str, FreezeAnswer]
-) -> tuple[int, str] | None:
+def _line_stop(ticket: Ticket, answers: Answers) -> StopInForce | None:
+    """What of the line stops it; of several the one that is told."""
+    return longest([each for each in answers.line if not (ticket.override_freeze and passable(each))])
+
+
+def _is_closed(answers: Answers, ticket: Ticket, freeze: tuple[int, str]) -> bool:
+    answer = answers.windows.get(ticket.deployment_id)
+    return answer is not None and answer.closed and (answer.until, answer.name) == freeze
+
+
+def _freeze_of(state: EnvironmentState, ticket: Ticket, now: int, answers: Answers) -> tuple[int, str] | None:
     """Until when the ticket is frozen and by what; of several freezes, the one that ends last."""
     if ticket.override_freeze:
         return None
     freezes = _ad_hoc(state, now)
-    answer = answers.get(ticket.deployment_id)
+    answer = answers.windows.get(ticket.deployment_id)
     if answer is not None and answer.until is not None and answer.until > now:
         freezes.append((answer.until, answer.name or "a recurring freeze"))
     return max(freezes, default=None)
@@ -162,13 +178,18 @@ def _freezes_ended(state: EnvironmentState, now: int) -> EnvironmentStep:
     )
 
 
-def _frozen_marked(state: EnvironmentState, now: int, answers: Mapping[str, FreezeAnswer]) -> EnvironmentStep:
+def _is_frozen(ticket: Ticket, answers: Answers) -> bool:
+    stop = _line_stop(ticket, answers)
+    return stop is not None and stop.kind is StopKind.FREEZE
+
+
+def _frozen_marked(state: EnvironmentState, now: int, answers: Answers) -> EnvironmentStep:
     """For display: what freezes the environment; for the ready ones: that they had to wait for it."""
     freezes = [_freeze_of(state, ticket, now, answers) for ticket in state.queue if ticket.ready]
     shown = max([*_ad_hoc(state, now), *(freeze for freeze in freezes if freeze is not None)], default=None)
     queue = [
         ticket.model_copy(update={"frozen": True})
-        if ticket.ready and _freeze_of(state, ticket, now, answers) is not None
+        if ticket.ready and (_freeze_of(state, ticket, now, answers) or _is_frozen(ticket, answers))
         else ticket
         for ticket in state.queue
     ]

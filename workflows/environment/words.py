@@ -9,8 +9,11 @@ from workflows.contracts.audit.details import Details
 from workflows.contracts.audit.events import AuditEvent, new_event
 from workflows.contracts.audit.types import EventType
 from workflows.contracts.deployments.environments import EnvironmentState, Holder, LiveVersion, Ticket
+from workflows.contracts.deployments.line import StopInForce
 from workflows.contracts.fields import shortened
 from workflows.contracts.who import Message, Who
+from workflows.line.stops import passable
+from workflows.line.stops import stopped as stop_words
 from workflows.words import moment
 
 NOBODY: Final = Who.itself("")
@@ -34,6 +37,20 @@ def frozen(state: EnvironmentState, ticket: Ticket, until: int, name: str) -> st
         f"{state.environment} is frozen until {moment(until)} by '{name}'. "
         f"`hybridci freeze override {ticket.deployment_id} --reason …` goes on anyway."
     )
+
+
+def closed(state: EnvironmentState, ticket: Ticket, until: int, name: str) -> str:
+    """Why it does not begin outside of the windows in which alone it may."""
+    return (
+        f"{state.environment} takes rollouts only within '{name}', next from {moment(until)} on. "
+        f"`hybridci freeze override {ticket.deployment_id} --reason …` goes on anyway."
+    )
+
+
+def stopped(state: EnvironmentState, ticket: Ticket, stop: StopInForce) -> str:
+    """What of the line stops it, and what goes on anyway."""
+    anyway = f" `hybridci freeze override {ticket.deployment_id} --reason …` goes on anyway." if passable(stop) else ""
+    return f"{stop_words(state.environment, state.service_name, stop)}{anyway}"
 
 
 def not_its_turn(state: EnvironmentState, holder: Holder) -> str:

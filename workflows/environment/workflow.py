@@ -18,35 +18,40 @@ with workflow.unsafe.imports_passed_through():
         BecameLive,
         EnvironmentInput,
         EnvironmentState,
-        FreezeAnswer,
         FreezeCommand,
         HoldCommand,
         Join,
         Leave,
         ReleaseCommand,
+        RestoreLive,
+        RetireCommand,
+        RollbackReadiness,
         UnfreezeCommand,
         Yielded,
     )
     from workflows.contracts.who import Who
     from workflows.environment import commands, lock, turn
+    from workflows.environment.answers import Answers
     from workflows.environment.commands import Command
     from workflows.environment.effects import EnvironmentEffects
     from workflows.environment.inbox import (
         Asked,
         Closed,
         Gone,
+        LineMoved,
         Malformed,
         Message,
         Restored,
         in_words,
         received,
     )
-    from workflows.environment.step import EnvironmentStep, Tell
+    from workflows.environment.step import EnvironmentStep, Tell, told_to_look
     from workflows.failures import crossing
     from workflows.incoming import checks, takes
     from workflows.job.recorded import now_ms
     from workflows.shielded import shielded
 
+_LOOKS: Final = "looks-at-the-line"  # 2026-11: before, there was no line
 _LONGEST_REST: Final = timedelta(days=30)
 _MOST_UNWRITTEN: Final = 100
 """Events that are kept while the store refuses the record."""
@@ -77,6 +82,7 @@ class EnvironmentWorkflow(EnvironmentEffects):
 
     async def _run(self, start: EnvironmentInput) -> None:
         """Returns when a new run can go on: nothing is half done and nobody waits for an answer."""
+        self._looks = workflow.patched(_LOOKS) or self._looks
         if not self._loaded:
             if await self._load(start):
                 self._inbox.append(Restored())  # behind what came first: perhaps the holder has left meanwhile
@@ -87,13 +93,13 @@ class EnvironmentWorkflow(EnvironmentEffects):
                 return
             await self._rest(answers)
 
-    async def _work(self) -> dict[str, FreezeAnswer]:
+    async def _work(self) -> Answers:
         restored = False
         while self._inbox:
             message = self._inbox.popleft()
             restored = restored or isinstance(message, Restored)
             self._take(message)
-        answers = await self._freeze_answers()
+        answers = await self._answers()
         now = self._looked_at = now_ms()
         if restored:
             self._apply(turn.ask_again(self._state, now, answers))
@@ -115,7 +121,7 @@ class EnvironmentWorkflow(EnvironmentEffects):
         await workflow.wait_condition(lambda: bool(self._inbox) or workflow.all_handlers_finished())
         return not self._inbox
 
-    async def _rest(self, answers: dict[str, FreezeAnswer]) -> None:
+    async def _rest(self, answers: Answers) -> None:
         """Until something comes in, a freeze begins or ends, or a live holder takes long to hand over."""
         look = turn.next_look(self._state, self._looked_at, answers)
         pause = None if look is None else min(timedelta(milliseconds=max(look - now_ms(), 1)), _LONGEST_REST)
@@ -136,7 +142,7 @@ class EnvironmentWorkflow(EnvironmentEffects):
             case Join():
                 step = lock.join(state, message.ticket, now)
             case Leave():
-                step = lock.leave(state, message, now)
+                step = lock.leave(state, message, now, owns=self._owns())
             case BecameLive():
                 step = lock.became_live(state, message.deployment_id, now)
             case Yielded():
@@ -145,13 +151,26 @@ class EnvironmentWorkflow(EnvironmentEffects):
                 step = self._decide(message)
             case Malformed():
                 step = commands.refused(state, message.name, message.why, now, Who())
-            case Gone():
-                step = lock.gone(state, message.deployment_id, now)
-            case Closed():
-                step = lock.closed(state, message.deployment_id, message.how, now)
-            case Restored():
-                step = lock.restored(state, now)
+            case RestoreLive():
+                step = lock.restore_live(state, message, now)
+            case RollbackReadiness():
+                step = lock.readiness(state, message)
+            case _:
+                step = self._noticed(message)
         self._apply(step)
+
+    def _noticed(self, message: Gone | Closed | Restored | LineMoved) -> EnvironmentStep:
+        state, now = self._state, now_ms()
+        match message:
+            case Gone():
+                return lock.gone(state, message.deployment_id, now, owns=self._owns())
+            case Closed():
+                return lock.closed(state, message.deployment_id, message.how, now, owns=self._owns())
+            case Restored():
+                return lock.restored(state, now)
+            case LineMoved():
+                self._looks = True
+                return told_to_look(state)
 
     def _decide(self, asked: Asked) -> EnvironmentStep:
         command, now = asked.command, now_ms()
@@ -159,7 +178,9 @@ class EnvironmentWorkflow(EnvironmentEffects):
         if refusal is None:
             if not asked.signal:
                 self._asked.append(asked)
-            return commands.command(self._state, command, now)
+            step = commands.command(self._state, command, now)
+            lifts = isinstance(command, ReleaseCommand | UnfreezeCommand) and self._looks
+            return step.then(told_to_look) if lifts else step
         if not asked.signal:
             asked.error = crossing(refusal)
             return EnvironmentStep(self._state)
@@ -221,6 +242,21 @@ class EnvironmentWorkflow(EnvironmentEffects):
         """The live holder hands over (``Yielded``)."""
         self._hear(received("yielded", given))
 
+    @workflow.signal(name="restore_live")
+    def restore_live(self, *given: Any) -> None:
+        """The workflow of what is live is gone (``RestoreLive``)."""
+        self._hear(received("restore_live", given))
+
+    @workflow.signal(name="rollback_readiness")
+    def rollback_readiness(self, *given: Any) -> None:
+        """Whether what is live could be rolled back (``RollbackReadiness``)."""
+        self._hear(received("rollback_readiness", given))
+
+    @workflow.signal(name="line_changed")
+    def line_changed(self, *given: Any) -> None:
+        """A freeze or hold of the line began or ended: look again."""
+        self._hear(LineMoved())
+
     @workflow.update(name="hold")
     @takes(HoldCommand)
     async def hold_update(self, command: HoldCommand) -> EnvironmentState:
@@ -244,6 +280,22 @@ class EnvironmentWorkflow(EnvironmentEffects):
     async def unfreeze_update(self, command: UnfreezeCommand) -> EnvironmentState:
         """End an ad hoc freeze."""
         return await self._ask(command, "unfreeze")
+
+    @workflow.update(name="retire")
+    @takes(RetireCommand)
+    async def retire_update(self, command: RetireCommand) -> EnvironmentState:
+        """What was live is gone."""
+        return await self._ask(command, "retire")
+
+    @retire_update.validator
+    @checks(RetireCommand)
+    def _retire_allowed(self, command: RetireCommand) -> None:
+        self._must_be_allowed(command)
+
+    @workflow.signal(name="retire")
+    def retire_signal(self, *given: Any) -> None:
+        """``RetireCommand``, from Temporal's own CLI."""
+        self._hear(received("retire", given))
 
     @hold_update.validator
     @checks(HoldCommand)

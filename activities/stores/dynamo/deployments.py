@@ -23,6 +23,7 @@ from activities.stores.dynamo.table import (
     DAY_RETENTION_SECONDS,
     DEPLOYMENT_IS_NEW,
     DEPLOYMENTS_COUNTER,
+    VERSION_IS_THIS_COMMIT,
     DeploymentTables,
     counter_shard,
     deployment_day_counter,
@@ -30,6 +31,7 @@ from activities.stores.dynamo.table import (
     place,
     service_list,
     status_list,
+    version_list,
 )
 from activities.stores.dynamo.transactions import RecordPlace, read_counters, read_item, remove_as_read
 from activities.stores.found_by import matches_deployment
@@ -45,6 +47,7 @@ from workflows.contracts.deployments.deployment import (
     DeploymentSummary,
     DeploymentWrite,
 )
+from workflows.contracts.deployments.versions import VersionClaim, claim_of, require_same_commit
 
 _TOTAL = "total"
 _CREATED = "created"
@@ -68,6 +71,8 @@ class DynamoDeploymentStore:
             stored = await self._stored(deployment.deployment_id)
             if stored is not None and stored[0] >= deployment.sequence:
                 return None
+            if stored is None:
+                require_same_commit(deployment, await self.version_claim(deployment.service_name, deployment.version))
             return (stored[1] if stored else None,)
 
         what = f"Deployment {deployment.deployment_id}"
@@ -77,6 +82,12 @@ class DynamoDeploymentStore:
         """See DeploymentStore."""
         item = await read_item(self._clients, self._tables.deployments, _key(deployment_id), "document", "packed")
         return None if item is None else load_deployment(read_document(item))
+
+    async def version_claim(self, service_name: str, version: str) -> VersionClaim | None:
+        """See DeploymentStore."""
+        key = _claim_key(service_name, version)
+        item = await read_item(self._clients, self._tables.deployment_lists, key, "document")
+        return None if item is None else VersionClaim.model_validate_json(item["document"]["S"])
 
     async def list(self, query: DeploymentQuery) -> DeploymentPage:
         """See DeploymentStore."""
@@ -150,7 +161,27 @@ class DeploymentItems:
         were = () if before is None else (status_list(before),)
         now = _lists(self._deployment.service_name, self._deployment.status)
         moves = list_moves(self._tables.deployment_lists, name, self._entry, were, now)
-        return [put, *moves, *self._counter_actions(before)]
+        claims = [self._claim()] if before is None else []
+        return [put, *claims, *moves, *self._counter_actions(before)]
+
+    def _claim(self) -> dict[str, Any]:
+        claim = claim_of(self._deployment)
+        commit = {"S": claim.git_commit_sha}
+        put: dict[str, Any] = {
+            "TableName": self._tables.deployment_lists,
+            "Item": {
+                **_claim_key(claim.service_name, claim.version),
+                "commit": commit,
+                "document": {"S": claim.model_dump_json()},
+            },
+        }
+        if not self._deployment.definition.allow_version_reuse:
+            put |= {
+                "ConditionExpression": VERSION_IS_THIS_COMMIT,
+                "ExpressionAttributeNames": {"#commit": "commit"},
+                "ExpressionAttributeValues": {":commit": commit},
+            }
+        return {"Put": put}
 
     def _counter_actions(self, before: DeploymentStatus | None) -> Iterator[dict[str, Any]]:
         deployment, table = self._deployment, self._tables.statistics
@@ -173,6 +204,10 @@ def _lists(service_name: str, status: DeploymentStatus) -> tuple[str, ...]:
 
 def _key(deployment_id: str) -> dict[str, Any]:
     return {"deployment_id": {"S": deployment_id}}
+
+
+def _claim_key(service_name: str, version: str) -> dict[str, Any]:
+    return {"list_shard": {"S": version_list(service_name)}, "place": {"S": version}}
 
 
 def _part(query: DeploymentQuery) -> ListPart:

@@ -26,9 +26,11 @@ fewer items, since a page of agents reads all of them; they expire when the agen
 item is no counter: ``sweeps`` holds how far the sweeps are, in ``document``.
 
 ``deployments`` and ``deployment_lists`` are like those of jobs; the ``footprint`` is the status, the lists are ``all``,
-``status#…`` and ``service#…``.
+``status#…`` and ``service#…``. In ``versions#<service>`` stands by each version which commit it is (``commit``, and by
+whom in ``document``): it stays when the deployment's record goes.
 
 ``environments`` (keys ``service_name``, ``environment``): one item per environment, with ``document`` and ``sequence``.
+One item more, ``*line*`` (``*line*``), is the line's: what stops many services at once.
 
 ``services`` (keys ``group_name``, ``place``): in the group ``service#<name>`` an item for each version
 (``v0000000012``) and one, ``present``, for the present one, and ``bans`` for what is banned of it, with its
@@ -85,6 +87,7 @@ MARKS_LIST: Final = "marks"
 TYPE: Final = "job_type"
 QUEUE_COUNTER: Final = "queue"
 DEPLOYMENTS_COUNTER: Final = "deployments"
+LINE_PLACE: Final = "*line*"
 PRESENT: Final = "present"
 BANS_PLACE: Final = "bans"
 RECORD_PLACE: Final = "record"
@@ -115,8 +118,14 @@ IS_AS_READ: Final = "#sequence = :sequence AND #footprint = :footprint"
 """The stored record is the one that was read."""
 DEPLOYMENT_IS_NEW: Final = "attribute_not_exists(deployment_id)"
 """The deployment has no record yet."""
+VERSION_IS_THIS_COMMIT: Final = "attribute_not_exists(list_shard) OR #commit = :commit"
+"""No deployment has said yet which commit this version is, or one has said that it is this one."""
 ENVIRONMENT_IS_NEWER: Final = "attribute_not_exists(service_name) OR #sequence < :sequence"
 """The environment has no record yet, or an older one."""
+LINE_IS_NEW: Final = "attribute_not_exists(service_name)"
+"""There is no line yet."""
+LINE_FOLLOWS: Final = "#sequence = :before"
+"""The stored line is the one before this."""
 VERSION_FOLLOWS: Final = "#version = :before"
 """The service's present version is the one before this."""
 SERVICE_IS_NEW: Final = "attribute_not_exists(group_name)"
@@ -275,6 +284,11 @@ def found_list(what: str, digest: str) -> str:
 def service_list(service_name: str) -> str:
     """The list of what belongs to a service: its deployments, its events, its versions."""
     return f"{_SERVICE_LIST}{service_name}"
+
+
+def version_list(service_name: str) -> str:
+    """Where it is said which commit each version of a service is."""
+    return f"versions#{service_name}"
 
 
 def deployment_list(deployment_id: str) -> str:

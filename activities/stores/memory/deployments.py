@@ -19,6 +19,7 @@ from workflows.contracts.deployments.deployment import (
     DeploymentSummary,
     DeploymentWrite,
 )
+from workflows.contracts.deployments.versions import VersionClaim, claim_of, require_same_commit
 
 
 class MemoryDeploymentStore:
@@ -29,6 +30,7 @@ class MemoryDeploymentStore:
         self._documents: dict[str, str | bytes] = {}
         self._states: Counter[DeploymentStatus] = Counter()
         self._days: Counter[str] = Counter()
+        self._claims: dict[tuple[str, str], VersionClaim] = {}
 
     async def write(self, write: DeploymentWrite, document: str | None = None) -> WriteOutcome:
         """See DeploymentStore."""
@@ -38,6 +40,8 @@ class MemoryDeploymentStore:
         check_summary(deployment.summary().model_dump_json(), "deployment", deployment.deployment_id)
         if stored is not None and stored.sequence >= deployment.sequence:
             return WriteOutcome.STALE
+        if stored is None:
+            self._claim(deployment)
         self._events.keep(write.events)
         self._documents[deployment.deployment_id] = kept
         self._states[deployment.status] += 1
@@ -51,6 +55,15 @@ class MemoryDeploymentStore:
         """See DeploymentStore."""
         kept = self._documents.get(deployment_id)
         return None if kept is None else _load(kept)
+
+    async def version_claim(self, service_name: str, version: str) -> VersionClaim | None:
+        """See DeploymentStore."""
+        return self._claims.get((service_name, version))
+
+    def _claim(self, deployment: Deployment) -> None:
+        key = (deployment.service_name, deployment.version)
+        require_same_commit(deployment, self._claims.get(key))
+        self._claims[key] = claim_of(deployment)
 
     async def list(self, query: DeploymentQuery) -> DeploymentPage:
         """See DeploymentStore."""

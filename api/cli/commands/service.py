@@ -12,12 +12,22 @@ from api.cli.client.http import SERVICES, ApiClient, ApiRefused
 from api.cli.client.structured_file import read_map
 from api.cli.client.submit import local_git
 from api.cli.commands.common import All, AsJson, DataDir, Limit, example, open_api, sub_app
-from api.cli.commands.deployments.requests import MaybeWhy, ServiceArgument, Why, service_path
+from api.cli.commands.deployments.requests import (
+    As,
+    EnvironmentOption,
+    MaybeWhy,
+    ServiceArgument,
+    Why,
+    command_environment,
+    given,
+    service_path,
+    tell_environment,
+)
 from api.cli.commands.service_text import service_yaml
 from api.cli.commands.tables import short_repo
 from api.cli.output import Column, age, note, print_json, print_table, say
-from workflows.contracts.deployments.environments import EnvironmentState
-from workflows.contracts.deployments.services import Service, ServiceSpec
+from workflows.contracts.deployments.line import EnvironmentShown
+from workflows.contracts.deployments.services import PRODUCTION, Service, ServiceSpec
 
 app = sub_app("Services: what is deployed, how, and through which environments.")
 
@@ -56,11 +66,15 @@ def apply(
 
 @app.command("list", epilog=example("hybridci service list"))
 def list_services(
-    limit: Limit = 50, everything: All = False, as_json: AsJson = False, data_dir: DataDir = None
+    limit: Limit = 50,
+    everything: All = False,
+    archived: Annotated[bool, typer.Option("--archived", help="Archived ones too.")] = False,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
 ) -> None:
     """List services by name."""
     with open_api(data_dir) as api:
-        page = api.page(SERVICES, {}, limit=None if everything else limit)
+        page = api.page(SERVICES, {"archived": True} if archived else {}, limit=None if everything else limit)
     if as_json:
         print_json(page["items"] if everything else page)
         return
@@ -91,7 +105,7 @@ def show(
             print_json(record)
             return
         listed: Any = {"items": []} if version is not None else api.get(service_path(service, "environments"))
-    states = [EnvironmentState.model_validate(item) for item in listed["items"]]
+    states = [EnvironmentShown.model_validate(item) for item in listed["items"]]
     say(service_yaml(Service.model_validate(record), states).rstrip())
 
 
@@ -132,6 +146,81 @@ def reject_policy(
 ) -> None:
     """Say no to a change of the policy, or take your own back."""
     _decide(service, "reject", {"version": version, "reason": reason}, as_json, data_dir)
+
+
+@app.command(
+    epilog=example(
+        'hybridci service archive checkout --reason "replaced by shop"',
+        'hybridci service archive checkout --live-is-gone --reason "its hosts were switched off"',
+    )
+)
+def archive(
+    service: ServiceArgument,
+    reason: Why,
+    live_is_gone: Annotated[
+        bool, typer.Option("--live-is-gone", help="What is live in its environments does not run any more.")
+    ] = False,
+    by: As = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Start nothing of a service any more, and leave it out of lists. Its history stays readable."""
+    body = {"reason": reason, "live_is_gone": live_is_gone or None, "by": by}
+    with open_api(data_dir) as api:
+        record: Any = api.request("POST", service_path(service, "archive"), body=given(body))
+        _tell_standing(record, "archived", as_json=as_json)
+        if not as_json:
+            note(f"Take it into use again with `{api.command(f'service unarchive {service}')}`.")
+
+
+@app.command(epilog=example("hybridci service unarchive checkout"))
+def unarchive(
+    service: ServiceArgument,
+    reason: MaybeWhy = None,
+    by: As = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Take an archived service into use again."""
+    with open_api(data_dir) as api:
+        record: Any = api.request("POST", service_path(service, "unarchive"), body=given({"reason": reason, "by": by}))
+    _tell_standing(record, "in use again", as_json=as_json)
+
+
+@app.command(epilog=example('hybridci service delete checkout --reason "replaced by shop"'))
+def delete(
+    service: ServiceArgument,
+    reason: MaybeWhy = None,
+    by: As = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Delete an archived service of which nothing is live any more. Its deployments and its trail stay."""
+    with open_api(data_dir) as api:
+        record: Any = api.request("DELETE", service_path(service), body=given({"reason": reason, "by": by}))
+    _tell_standing(record, "deleted", as_json=as_json)
+
+
+@app.command(epilog=example('hybridci service retire checkout --environment old --reason "renamed to production"'))
+def retire(
+    service: ServiceArgument,
+    reason: Why,
+    environment: EnvironmentOption = PRODUCTION,
+    by: As = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Say that what is live in an environment is gone, and nothing takes its place."""
+    with open_api(data_dir) as api:
+        answer = command_environment(api, service, environment, "retire", {"reason": reason, "by": by})
+        tell_environment(answer, "nothing is live", as_json=as_json)
+
+
+def _tell_standing(record: Any, word: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json(record)
+        return
+    say(f"{record['name']}: {word}.")
 
 
 def _decide(service: str, said: str, body: dict[str, Any], as_json: bool, data_dir: Path | None) -> None:

@@ -21,6 +21,8 @@ def service_yaml(service: Service, environments: Sequence[EnvironmentState] = ()
         lines += [f"# {environment.environment}: {'; '.join(environment_lines(environment))}"]
     if lacks_policy(service.spec) is not None:
         lines.append("# It has no policy, and nothing is deployed without one: add `policy:` and apply it.")
+    if service.archived is not None:
+        lines.append(f"# ARCHIVED by {service.archived.by}: `hybridci service unarchive {service.name}`")
     if service.policy_change is not None:
         asked_by = service.policy_change.asked_by
         lines.append(f"# {asked_by} asks for another policy: `hybridci service policy-change {service.name}`")
@@ -29,7 +31,7 @@ def service_yaml(service: Service, environments: Sequence[EnvironmentState] = ()
     if "environments" in spec:
         spec["environments"] = [{"name": each["name"], **each} for each in spec["environments"]]
     order = (
-        "description", "git_repo", "git_ref", "commit_on_ref", "labels", "definition", "policy",
+        "description", "git_repo", "git_ref", "commit_on_ref", "allow_version_reuse", "labels", "definition", "policy",
         "build", "test", "environments",
     )  # fmt: skip
     ordered = {name: spec[name] for name in order if name in spec}

@@ -17,6 +17,7 @@ from api.deployments.schemas import (
     DeploymentOut,
     MetricsAccepted,
     MetricsRequest,
+    PromoteRequest,
     ReasonRequest,
     RecordStageRequest,
     RejectRequest,
@@ -25,20 +26,25 @@ from api.deployments.schemas import (
     deployment_json,
 )
 from api.deployments.service import command_deployment, lift_ban_of_target, report_metrics
+from api.deployments.waiting import with_what_it_waits_for
 from api.http.accepted import ACCEPTED
 from api.http.answers import json_answer
 from api.http.bodies import json_body
 from api.http.ids import DeploymentId, KnownEnvironment
+from api.temporal.recorded import seen_deployment
 from workflows.client.deployments import DeploymentCommand
 from workflows.contracts.deployments.commands import (
+    Abort,
     Approve,
     CancelDeployment,
     OverrideFreeze,
+    Promote,
     RecordStage,
     Reject,
     ReportMetrics,
     Resume,
     RollbackCommand,
+    SkipStep,
 )
 from workflows.contracts.deployments.services import PRODUCTION, STAGING
 
@@ -80,7 +86,8 @@ async def rollback_deployment(
 ) -> Response:
     """At once, without queue and approval, to what was live before; then nothing rolls forward until it is released."""
     command = signed(RollbackCommand, request, origin, without=frozenset({"lift_ban"}))
-    await lift_ban_of_target(ports, origin, deployment_id, request)
+    deployment = (await seen_deployment(ports, deployment_id)).record
+    await lift_ban_of_target(ports, origin, deployment.service_name, request)
     return await _told(ports, deployment_id, origin, command)
 
 
@@ -90,6 +97,33 @@ async def resume_deployment(
 ) -> Response:
     """Where verification could not tell, an operator does."""
     return await _told(ports, deployment_id, origin, signed(Resume, request, origin))
+
+
+@router.post("/promote", response_model=DeploymentOut, responses=ACCEPTED, summary="Go on with a rollout")
+async def promote_deployment(
+    deployment_id: DeploymentId,
+    request: Annotated[PromoteRequest, Depends(json_body(PromoteRequest))],
+    ports: DeploymentPortsDep,
+    origin: CommandOriginDep,
+) -> Response:
+    """Past the present pause or freeze; `full`: to 100 % without any further one. Verification and approvals stay."""
+    return await _told(ports, deployment_id, origin, signed(Promote, request, origin))
+
+
+@router.post("/skip-step", response_model=DeploymentOut, responses=ACCEPTED, summary="Leave a step of a rollout out")
+async def skip_step(
+    deployment_id: DeploymentId, request: ReasonBody, ports: DeploymentPortsDep, origin: CommandOriginDep
+) -> Response:
+    """The present pause; where a freeze or a hold stops it, the next percentage."""
+    return await _told(ports, deployment_id, origin, signed(SkipStep, request, origin))
+
+
+@router.post("/abort", response_model=DeploymentOut, responses=ACCEPTED, summary="Stop a rollout")
+async def abort_deployment(
+    deployment_id: DeploymentId, request: ReasonBody, ports: DeploymentPortsDep, origin: CommandOriginDep
+) -> Response:
+    """Back to what was live; in an environment before the last one, it ends."""
+    return await _told(ports, deployment_id, origin, signed(Abort, request, origin))
 
 
 @router.post("/cancel", response_model=DeploymentOut, responses=ACCEPTED, summary="Cancel")
@@ -176,4 +210,4 @@ async def _told(
     ports: DeploymentPorts, deployment_id: str, origin: Origin, command: DeploymentCommand, giver: Giver | None = None
 ) -> Response:
     record = await command_deployment(ports, deployment_id, command, origin.update_id(command), giver=giver)
-    return json_answer(deployment_json(record))
+    return json_answer(deployment_json(await with_what_it_waits_for(ports, record)))

@@ -14,6 +14,7 @@ from api.auth.resources import Resource
 from api.deployments.ports import DeploymentPortsDep
 from api.deployments.schemas import MAX_MILLIS, DeploymentOut, StartRequest, deployment_json
 from api.deployments.service import start_deployment
+from api.deployments.waiting import with_what_it_waits_for
 from api.http.accepted import ACCEPTED
 from api.http.answers import PageQuery, Paging, json_answer, pending_headers
 from api.http.bodies import json_body
@@ -112,7 +113,8 @@ async def get_deployment(deployment_id: DeploymentId, ports: DeploymentPortsDep)
     An accepted one that the store has not taken yet is shown as its workflow has it; ``Record-Pending: true`` then.
     """
     seen = await seen_deployment(ports, deployment_id)
-    return json_answer(deployment_json(seen.record), headers=pending_headers(recorded=seen.recorded))
+    record = await with_what_it_waits_for(ports, seen.record)
+    return json_answer(deployment_json(record), headers=pending_headers(recorded=seen.recorded))
 
 
 class MetricsListQuery(PageQuery):

@@ -14,7 +14,7 @@ from api.auth.principal import Principal
 from api.auth.reach import within
 from api.auth.resources import Resource
 from api.http.accepted import AcceptedAnswer
-from api.http.answers import Paging, json_answer
+from api.http.answers import PageQuery, json_answer
 from api.http.bodies import document_body
 from api.http.errors import ApiError, ProblemCode
 from api.http.ids import KnownService
@@ -45,11 +45,22 @@ class VersionQuery(Frozen):
     version: Annotated[int, Field(ge=1, le=10**9)] | None = Field(default=None, description="Default: the present one.")
 
 
+class ServiceListQuery(PageQuery):
+    """Which services."""
+
+    archived: bool = Field(default=False, description="Archived ones too.")
+
+
 @router.get("", response_model=ServicePage, summary="List services by name")
-async def list_services(paging: Paging, ports: ServicePortsDep, caller: Caller) -> Response:
-    """Each with its present definition."""
-    page = await ports.deployments.services(paging.limit, paging.cursor)
-    page = page.model_copy(update={"items": within(caller, page.items, lambda item: Resource(service=item.name))})
+async def list_services(
+    listing: Annotated[ServiceListQuery, Query()], ports: ServicePortsDep, caller: Caller
+) -> Response:
+    """Each with its present definition. Archived ones are left out unless they are asked for: a page can be short while
+    there are more.
+    """
+    page = await ports.deployments.services(listing.limit, listing.cursor)
+    shown = [item for item in page.items if listing.archived or item.archived is None]
+    page = page.model_copy(update={"items": within(caller, shown, lambda item: Resource(service=item.name))})
     return json_answer(page.model_dump_json().encode())
 
 

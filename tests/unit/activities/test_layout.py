@@ -31,9 +31,10 @@ CHAINS = {
         "deployment_creation", "deployment_lifecycle", "list_deployments", "list_deployments_by_service",
         "retrieve_deployment", "deployment_stats", "deployment_count",
     ],
-    "services": ["apply_service", "retrieve_service", "list_services"],
+    "services": ["apply_service", "change_standing", "retrieve_service", "list_services"],
     "bans": ["ban", "ban_left_version", "lift_ban", "retrieve_bans", "select_bans", "require_no_ban"],
     "environments": ["record_environment", "retrieve_environment", "list_environments"],
+    "line": ["change_line", "retrieve_line"],
     "events": ["list_events"],
     "agents": [
         "admit_agent", "register_agent", "record_heartbeats", "update_agent_status", "drain_agent", "pause_agent",

@@ -161,6 +161,14 @@ class RollbackRequested(Details):
     to_version: str | None = None
 
 
+class RolloutPromoted(Details):
+    """Whether to its end; whether past a freeze."""
+
+    TYPES = (EventType.DEPLOYMENT_PROMOTED,)
+    full: bool
+    past_a_stop: bool
+
+
 class RollbackFailed(Details):
     """How bad it is."""
 
@@ -211,11 +219,53 @@ class FreezeEnded(Details):
     freeze_id: str
 
 
+class LineStopped(Details):
+    """Which one, what it concerns, and until when. ``kind`` says which event it is."""
+
+    TYPES = (EventType.LINE_FROZEN, EventType.LINE_HELD)
+    kind: str
+    stop_id: str
+    scope: dict[str, Any]
+    ends_at: Millis | None = None
+
+    @property
+    def event(self) -> EventType:
+        """A freeze and a hold are two words."""
+        return EventType.LINE_HELD if self.kind == "hold" else EventType.LINE_FROZEN
+
+
+class LineLetGo(Details):
+    """Which one, and what it concerned."""
+
+    TYPES = (EventType.LINE_UNFROZEN, EventType.LINE_RELEASED)
+    kind: str
+    stop_id: str
+    scope: dict[str, Any]
+
+    @property
+    def event(self) -> EventType:
+        """A freeze and a hold are two words."""
+        return EventType.LINE_RELEASED if self.kind == "hold" else EventType.LINE_UNFROZEN
+
+
 class ServiceApplied(Details):
     """The number of the definition."""
 
     TYPES = (EventType.SERVICE_APPLIED,)
     service_version: int
+
+
+class ServiceStandingChanged(Details):
+    """The number of the record. ``to`` says which event it is."""
+
+    TYPES = (EventType.SERVICE_ARCHIVED, EventType.SERVICE_UNARCHIVED, EventType.SERVICE_DELETED)
+    to: str = Field(exclude=True)
+    service_version: int
+
+    @property
+    def event(self) -> EventType:
+        """What people call it differs by what became of it."""
+        return {"archived": self.TYPES[0], "in_use": self.TYPES[1]}.get(self.to, self.TYPES[2])
 
 
 class PolicyChanged(Details):
@@ -490,10 +540,10 @@ _ALL: Final = (
     JobSubmitted, JobAmended, JobCompleted, JobEdited, JobRedriven, JobsBulkRedriven,
     JobEnded, AttemptBegun, AttemptEnded, MetricRecorded, AgentUpdated, AddressAdded,
     WebhookTold, WebhookReplayed, ConfigKnown,
-    DeploymentApproved, RollbackRequested, RollbackFailed, StageRecorded,
+    DeploymentApproved, RollbackRequested, RollbackFailed, RolloutPromoted, StageRecorded, LineStopped, LineLetGo,
     TurnGranted, VersionReinstated, YieldAsked, LockFreed, FreezeEnded,
-    ServiceApplied, PolicyChanged, PolicyChangeRequested, PolicyChangeRejected, PolicyChangeDropped,
-    VersionBanned, VersionUnbanned,
+    ServiceApplied, ServiceStandingChanged, PolicyChanged, PolicyChangeRequested, PolicyChangeRejected,
+    PolicyChangeDropped, VersionBanned, VersionUnbanned,
     AgentRegistered, AgentRelabelled, AgentPaused, PoolScaled, PoolKeysPinned, TaskAsked,
     CredentialIssued, CredentialClaimed, CredentialRotated, CredentialRevoked,
     WorkflowStuck, WorkflowRecovered, WorkflowRepaired, StorageSwept,

@@ -65,7 +65,12 @@ class EventType(StrEnum):
     DEPLOYMENT_JOB_LOST = "deployment.job_lost", "One of its jobs has no result."
     DEPLOYMENT_STAGED = "deployment.staged", "It is in an environment before the last one."
     DEPLOYMENT_LIVE = "deployment.live", "It is in the last environment."
-    DEPLOYMENT_PAUSED = "deployment.paused", "Verification could not tell: a person must say how it goes on."
+    DEPLOYMENT_PAUSED = "deployment.paused", "A person must say how it goes on: verification could not tell, or a step."
+    DEPLOYMENT_HALTED = "deployment.halted", "A freeze or hold stops its rollout before the next step."
+    DEPLOYMENT_FREEZE_PASSED = "deployment.freeze_passed", "A freeze began; its environment lets rollouts finish."
+    DEPLOYMENT_PROMOTED = "deployment.promoted", "Somebody lets its rollout go on now, or to its end."
+    DEPLOYMENT_STEP_SKIPPED = "deployment.step_skipped", "Somebody leaves a step of its rollout out."
+    DEPLOYMENT_ABORTED = "deployment.aborted", "Somebody stops its rollout."
     DEPLOYMENT_RESUMED = "deployment.resumed", "Somebody lets it go on."
     DEPLOYMENT_FREEZE_OVERRIDDEN = "deployment.freeze_overridden", "It waits for no freeze in the environment to come."
     DEPLOYMENT_STAGE_RECORDED = "deployment.stage_recorded", "Another CI told what it did in an environment."
@@ -82,13 +87,18 @@ class EventType(StrEnum):
     DEPLOYMENT_ORDER_DOUBTED = "deployment.order_doubted", "Its commit is no successor of what is there: see why."
     DEPLOYMENT_OLDER_ALLOWED = "deployment.older_allowed", "Somebody deploys a commit that may be older, on purpose."
     DEPLOYMENT_SUPERSEDED = "deployment.superseded", "Another version took its place."
+    DEPLOYMENT_RETIRED = "deployment.retired", "It is live no more: somebody says that it is gone."
     DEPLOYMENT_REINSTATED = "deployment.reinstated", "It is live and holds its environment again."
+    DEPLOYMENT_REOPENED = "deployment.reopened", "It is live once more, and its workflow goes on."
     DEPLOYMENT_WORKFLOW_TERMINATED = "deployment.workflow_terminated", "Its workflow was ended in Temporal."
     DEPLOYMENT_REPAIRED = "deployment.repaired", "Its workflow could not go on and was ended in a repair."
     DEPLOYMENT_APPROVAL_REFUSED = "deployment.approval_refused", "An approval by signal counts for nothing.", True
     DEPLOYMENT_REJECTION_REFUSED = "deployment.rejection_refused", "A rejection by signal counts for nothing.", True
     DEPLOYMENT_ROLLBACK_REFUSED = "deployment.rollback_refused", "A rollback asked for by signal is not made.", True
     DEPLOYMENT_RESUME_REFUSED = "deployment.resume_refused", "It does not go on for a signal.", True
+    DEPLOYMENT_PROMOTION_REFUSED = "deployment.promotion_refused", "Its rollout does not go on for a signal.", True
+    DEPLOYMENT_SKIP_REFUSED = "deployment.skip_refused", "No step is left out for a signal.", True
+    DEPLOYMENT_ABORT_REFUSED = "deployment.abort_refused", "Its rollout is not stopped for a signal.", True
     DEPLOYMENT_CANCEL_REFUSED = "deployment.cancel_refused", "It is not ended for a signal.", True
     DEPLOYMENT_FREEZE_OVERRIDE_REFUSED = "deployment.freeze_override_refused", "It waits in spite of a signal.", True
     DEPLOYMENT_STAGE_REFUSED = "deployment.stage_refused", "What a signal told of an environment was not taken.", True
@@ -112,7 +122,13 @@ class EventType(StrEnum):
     ENVIRONMENT_FROZEN = "environment.frozen", "A freeze was set."
     ENVIRONMENT_UNFROZEN = "environment.unfrozen", "A freeze was lifted before its time."
     ENVIRONMENT_FREEZE_ENDED = "environment.freeze_ended", "A freeze is over."
+    ENVIRONMENT_RETIRED = "environment.retired", "What was live here is gone, as somebody says."
     ENVIRONMENT_REFUSED = "environment.refused", "What a signal wanted was not done.", True
+
+    LINE_FROZEN = "line.frozen", "A freeze of many services was set."
+    LINE_HELD = "line.held", "Nothing of many services is rolled out any more."
+    LINE_UNFROZEN = "line.unfrozen", "A freeze of many services was lifted before its time."
+    LINE_RELEASED = "line.released", "A hold of many services was lifted."
 
     SERVICE_APPLIED = "service.applied", "A service has a new definition."
     SERVICE_POLICY_CHANGED = "service.policy_changed", "A service has another policy."
@@ -121,6 +137,10 @@ class EventType(StrEnum):
     SERVICE_POLICY_CHANGE_DROPPED = "service.policy_change_dropped", "A newer change of the service took its place."
     SERVICE_VERSION_BANNED = "service.version_banned", "Nothing but a person brings this version or commit back."
     SERVICE_VERSION_UNBANNED = "service.version_unbanned", "A ban was lifted."
+
+    SERVICE_ARCHIVED = "service.archived", "Nothing of a service is started any more."
+    SERVICE_UNARCHIVED = "service.unarchived", "An archived service is in use again."
+    SERVICE_DELETED = "service.deleted", "A service is not there any more; its deployments and its trail stay."
 
     AGENT_REGISTERED = "agent.registered", "An agent is new, or came back otherwise than it was."
     AGENT_RELABELLED = "agent.relabelled", "It has other labels."

@@ -10,8 +10,13 @@ from typing import Annotated
 from pydantic import Field, StrictBool, StringConstraints
 
 from workflows.contracts.base import Tolerant
-from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest, Version
+from workflows.contracts.deployments.deployment import (
+    Deployment,
+    DeploymentRequest,
+    Version,
+)
 from workflows.contracts.deployments.environments import Why
+from workflows.contracts.deployments.live_again import LiveAgain
 from workflows.contracts.deployments.metrics import MAX_IN_ONE_REPORT, MetricName, MetricValue, Source
 from workflows.contracts.deployments.rules import Positive
 from workflows.contracts.deployments.services import EnvironmentName, Service
@@ -27,6 +32,7 @@ Comment = Annotated[Prose, StringConstraints(max_length=4096)]
 class DeploymentInput(Tolerant, Provable):
     """The argument of ``DeploymentWorkflow``. ``resume`` is set only by continue-as-new.
 
+    ``live_again``: it is to go on where it is live. Whoever says so, the environment's record alone decides.
     ``parties``: who is behind it, as the API knows; None when it was started without it, or before persons were known.
     ``allow_older``: why its commit may be older than what is live or ahead.
     """
@@ -43,6 +49,7 @@ class DeploymentInput(Tolerant, Provable):
     parties: Parties | None = None
     allow_older: Why | None = Field(default=None, exclude_if=lambda reason: reason is None)
     resume: "DeploymentResume | None" = None
+    live_again: LiveAgain | None = Field(default=None, exclude_if=lambda again: again is None)
 
     def who(self) -> Who:
         """Who asked for it."""
@@ -78,19 +85,42 @@ class Reject(Named):
 
 
 class RollbackCommand(Named):
-    """``rollback``: to the last live version, or to one that was live. ``job_id``: another CI has done it already.
+    """``rollback``: to what was live before, or to a version or commit that was ever live. ``job_id``: another CI has
+    done it already.
 
     ``ban``: what it leaves is banned.
     """
 
     reason: Why
     to_version: Version | None = None
+    to_commit: CommitSha | None = Field(default=None, exclude_if=lambda commit: commit is None)
     job_id: Annotated[Line, StringConstraints(min_length=1, max_length=256)] | None = None
     ban: StrictBool = Field(default=True, exclude_if=lambda ban: ban)
 
 
 class Resume(Named):
     """``resume``: go on where verification could not tell."""
+
+    reason: Why
+
+
+class Promote(Named):
+    """``promote``: go on with the rollout now, past the present pause or freeze; ``full``: to 100 % at once, without
+    any further pause. Verification and approvals stay.
+    """
+
+    reason: Why
+    full: StrictBool = False
+
+
+class SkipStep(Named):
+    """``skip_step``: leave the present pause out; where a freeze or hold stops it, the next percentage."""
+
+    reason: Why
+
+
+class Abort(Named):
+    """``abort``: stop the rollout and bring back what was live; in an environment before the last one, end it."""
 
     reason: Why
 

@@ -12,6 +12,7 @@ from pydantic import Field, StringConstraints
 
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.base import Frozen, Tolerant
+from workflows.contracts.deployments.live_again import LiveAgain
 from workflows.contracts.deployments.metrics import MetricRow
 from workflows.contracts.deployments.relations import Relation
 from workflows.contracts.deployments.services import ServiceName, ServiceSpec
@@ -170,12 +171,13 @@ class Timing(Tolerant):
 
 class Rollback(Tolerant):
     """A rollback: to what, why, by whom, how far. ``automatic``: not asked for by a person. ``ban``: it bans what it
-    leaves.
+    leaves. ``forward``: to what came after this version, or beside it: it was live, and rolled back.
     """
 
     environment: str
     target_version: str | None = None
     target_deployment_id: str | None = None
+    forward: bool = Field(default=False, exclude_if=lambda forward: not forward)
     reason: str
     by: str
     automatic: bool = False
@@ -185,18 +187,6 @@ class Rollback(Tolerant):
     completed_at: Millis | None = None
     job_ids: list[str] = Field(default_factory=list[str])
     error_message: str | None = None
-
-
-class LiveAgain(Tolerant):
-    """Why a version is live once more: a rollback of ``from_version`` brought it back; ``from_deployment_id`` None: its
-    workflow had gone and was started again.
-    """
-
-    from_deployment_id: str | None = None
-    from_version: str | None = None
-    by: str = ""
-    at: Millis = 0
-    reason: str = ""
 
 
 class NeedsDecision(Tolerant):
@@ -236,7 +226,8 @@ class Deployment(Tolerant):
     """The record of a deployment.
 
     ``environment`` is where it stands now. ``closed``: its workflow takes no more commands; ``closed_in`` is the run of
-    it that ended so. ``cause`` is a short code (``build_failed``, ``rejected``, ``approval_expired``,
+    it that ended so, ``reopened_in`` the one that made it live again: earlier ones write no more. ``cause`` is a short
+    code (``build_failed``, ``rejected``, ``approval_expired``,
     ``verification_failed``, ``metrics_breached``, ``rollback_failed``, ``superseded``, ``cancelled``, …),
     ``error_message`` a sentence for people. ``sequence`` grows with each write; ``fingerprint`` is a digest of the
     creating request. ``start_doubt``: why nobody knows who started it; None when the API says so, and for those of
@@ -285,6 +276,7 @@ class Deployment(Tolerant):
     completed_at: Millis | None = None
     closed: bool = False
     closed_in: str | None = Field(default=None, exclude_if=lambda run_id: run_id is None)
+    reopened_in: str | None = Field(default=None, exclude_if=lambda run_id: run_id is None)
     cause: str | None = None
     error_message: str | None = None
     created_by: str = ""

@@ -11,6 +11,7 @@ from pydantic import Field, StringConstraints
 
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.base import Tolerant
+from workflows.contracts.deployments.live_again import LiveAgain
 from workflows.contracts.deployments.rules import FreezeWindow, SupersedePolicy
 from workflows.contracts.fields import Millis, NotBlank, Prose, Text
 from workflows.contracts.who import Named
@@ -61,26 +62,38 @@ class Ticket(Tolerant):
     supersede: SupersedePolicy = SupersedePolicy.NONE
     order: dict[str, Order] | None = Field(default=None, exclude_if=lambda order: order is None)
     freeze_windows: list[FreezeWindow] = Field(default_factory=list[FreezeWindow])
+    allow_windows: list[FreezeWindow] = Field(
+        default_factory=list[FreezeWindow], exclude_if=lambda windows: not windows
+    )
     override_freeze: bool = False
     waits_for: str | None = None
     frozen: bool = False
 
 
 class LiveVersion(Tolerant):
-    """A version that is or was live (or, in an environment before the last one, deployed)."""
+    """A version that is or was live (or, in an environment before the last one, deployed).
+
+    ``before``: the deployment that was live when this one first went live, empty for the first one; None where that was
+    not kept yet.
+    ``final``: it is live here, so that it holds the environment. ``again``, of what is live: how it came to be that
+    once more.
+    """
 
     version: str
     deployment_id: str
     workflow_id: str
     git_commit_sha: str
     since: Millis
+    before: str | None = None
+    final: bool = Field(default=False, exclude_if=lambda final: not final)
+    again: LiveAgain | None = Field(default=None, exclude_if=lambda again: again is None)
 
 
 class Holder(Tolerant):
     """Who holds the environment. ``live``: its rollout is over; it keeps the lock so that it can roll back at once, and
     yields it to the next one. ``over``: the live deployment that yielded to it, whose turn comes back when this one is
     gone. ``frozen``: it had to wait for a freeze. ``arrived_at``: when it joined the line; 0 for one of before that was
-    kept.
+    kept. ``restarted``: its workflow had gone and was started again, which is tried once a turn.
     """
 
     deployment_id: str
@@ -94,6 +107,7 @@ class Holder(Tolerant):
     over: str | None = None
     frozen: bool = False
     arrived_at: Millis = Field(default=0, exclude_if=lambda at: at == 0)
+    restarted: bool = Field(default=False, exclude_if=lambda restarted: not restarted)
 
 
 class Hold(Tolerant):
@@ -115,6 +129,26 @@ class Freeze(Tolerant):
     reason: str = ""
 
 
+class RollbackReadiness(Tolerant):
+    """Signal ``rollback_readiness``, kept in the record: whether what is live (``live``, a deployment) could be rolled
+    back now, to what, and why (not). ``ready`` None: that cannot be told.
+    """
+
+    live: str
+    target_version: str | None = None
+    ready: bool | None = None
+    why: str = ""
+    at: Millis = 0
+
+    def not_ready(self, why: str) -> "RollbackReadiness":
+        """It could not."""
+        return self.model_copy(update={"ready": False, "why": why})
+
+    def same(self, other: "RollbackReadiness") -> bool:
+        """Whether the other one says nothing new."""
+        return self.model_copy(update={"at": other.at}) == other
+
+
 class EnvironmentState(Tolerant):
     """All that ``EnvironmentWorkflow`` knows; also its record. ``fence``: the last number given out; it only grows."""
 
@@ -124,6 +158,7 @@ class EnvironmentState(Tolerant):
     queue: list[Ticket] = Field(default_factory=list[Ticket])
     live: LiveVersion | None = None
     history: list[LiveVersion] = Field(default_factory=list[LiveVersion], description="Newest first, live included.")
+    rollback: RollbackReadiness | None = Field(default=None, exclude_if=lambda rollback: rollback is None)
     hold: Hold | None = None
     freezes: list[Freeze] = Field(default_factory=list[Freeze])
     frozen_until: Millis | None = None
@@ -190,7 +225,16 @@ class Yielded(Tolerant):
     fence: int | None = None
 
 
-EnvironmentSignal = Join | Leave | BecameLive | Yielded
+class RestoreLive(Tolerant):
+    """Signal ``restore_live``: the workflow of what is live here is gone, or its record is no longer live. ``why`` in
+    words. About anything else, it changes nothing.
+    """
+
+    deployment_id: str
+    why: str = ""
+
+
+EnvironmentSignal = Join | Leave | BecameLive | Yielded | RestoreLive | RollbackReadiness
 
 
 class SignalEnvironment(Tolerant):
@@ -202,6 +246,8 @@ class SignalEnvironment(Tolerant):
     leave: Leave | None = None
     became_live: BecameLive | None = None
     yielded: Yielded | None = None
+    restore_live: RestoreLive | None = None
+    rollback_readiness: RollbackReadiness | None = None
 
 
 # --- signals to DeploymentWorkflow ------------------------------------------------------------------------------------
@@ -245,11 +291,32 @@ class Superseded(Tolerant):
     by_version: str
 
 
+class Retired(Tolerant):
+    """Signal ``retired``: somebody says that this live version is gone."""
+
+    environment: str
+    by: str
+    reason: str
+
+
 class Reinstated(Tolerant):
-    """Signal ``reinstated``: the other one is gone again; this live version holds the environment, with this number."""
+    """Signal ``reinstated``: the other one is gone again; this live version holds the environment, with this number.
+
+    ``history``: what was live there, as of a grant; empty from a version that did not tell. ``again``: a rollback
+    brought it back. ``yielded_to``: somebody else still holds the environment, in words as of a yield.
+    """
 
     environment: str
     fence: int
+    history: list[LiveVersion] = Field(default_factory=list[LiveVersion])
+    again: LiveAgain | None = None
+    yielded_to: str | None = None
+
+
+class StopsChanged(Tolerant):
+    """Signal ``stops_changed``: a freeze or a hold began or ended; who waits for one looks again."""
+
+    environment: str
 
 
 # --- what people may ask of an environment: updates and signals of the same name --------------------------------------
@@ -265,6 +332,12 @@ class ReleaseCommand(Named):
     """``release``: lift the hold."""
 
     reason: PerhapsWhy = ""
+
+
+class RetireCommand(Named):
+    """``retire``: what was live here is gone, and nothing takes its place."""
+
+    reason: Why
 
 
 class FreezeCommand(Named):
@@ -289,14 +362,19 @@ class FreezeQuestion(Tolerant):
 
     at: Millis
     windows: list[FreezeWindow]
+    allow_windows: list[FreezeWindow] = Field(
+        default_factory=list[FreezeWindow], exclude_if=lambda windows: not windows
+    )
 
 
 class FreezeAnswer(Tolerant):
     """``until`` (ms) and ``name`` of the recurring freeze that is on; None when there is none.
 
-    ``next_at`` is when the next one begins, None within the coming year.
+    ``next_at`` is when the next one begins, None within the coming year. ``closed``: it is no freeze, but outside of
+    the windows in which alone something may begin.
     """
 
     until: Millis | None = None
     name: str | None = None
     next_at: Millis | None = None
+    closed: bool = Field(default=False, exclude_if=lambda closed: not closed)

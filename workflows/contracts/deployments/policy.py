@@ -27,6 +27,8 @@ ENVIRONMENT_POLICY: Final = frozenset(
         "supersede",
         "older_commits",
         "freeze_windows",
+        "allow_windows",
+        "freeze_during_rollout",
     }
 )
 """The fields of an environment that are policy."""
@@ -35,7 +37,16 @@ ENVIRONMENT_WORK: Final = frozenset(
 )
 """The others, which a commit may say as it likes."""
 SPEC_POLICY: Final = frozenset(
-    {"git_repo", "git_ref", "commit_on_ref", "definition", "policy", "policy_change_needs_second_person", "triggers"}
+    {
+        "git_repo",
+        "git_ref",
+        "commit_on_ref",
+        "allow_version_reuse",
+        "definition",
+        "policy",
+        "policy_change_needs_second_person",
+        "triggers",
+    }
 )
 SPEC_OTHER: Final = frozenset({"description", "labels", "build", "test", "environments"})
 """Of ``build`` and ``test`` the pool is policy, of ``environments`` ``ENVIRONMENT_POLICY`` and the order."""

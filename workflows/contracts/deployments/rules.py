@@ -4,7 +4,7 @@ Durations are seconds. Deliberately not here: which environments a service has, 
 """
 
 from enum import StrEnum
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, StrictBool, StringConstraints, model_validator
 
@@ -61,19 +61,58 @@ class ApprovalPolicy(Frozen):
     groups: list[ApprovalGroup] = Field(default_factory=list[ApprovalGroup], max_length=20)
 
 
+class PauseFor(Frozen):
+    """For a time, unless somebody lets it go on before."""
+
+    seconds: Annotated[int, Field(ge=1, le=7 * 24 * 3600)]
+
+
+class RolloutStep(Frozen):
+    """``{percent: 10}``, ``{pause: {seconds: 60}}``, or ``{pause: until_resumed}``, which waits for a person."""
+
+    percent: Annotated[int, Field(ge=1, le=100)] | None = Field(default=None, exclude_if=lambda value: value is None)
+    pause: PauseFor | Literal["until_resumed"] | None = Field(default=None, exclude_if=lambda value: value is None)
+
+    @model_validator(mode="after")
+    def _one_thing(self) -> Self:
+        if (self.percent is None) == (self.pause is None):
+            raise ValueError("a step is either a percent or a pause")
+        return self
+
+
 class Rollout(Frozen):
-    """The environment's steps run once for each percentage, which they find in ``HYBRIDCI_ROLLOUT_PERCENT``."""
+    """The environment's steps run once for each percentage, which they find in ``HYBRIDCI_ROLLOUT_PERCENT``.
+
+    ``percent`` with ``pause_seconds`` between them, or ``steps``, which say each pause where it is. One stored before
+    there were steps has none.
+    """
 
     percent: list[Annotated[int, Field(ge=1, le=100)]] = Field(
         default_factory=lambda: [100], min_length=1, max_length=20
     )
     pause_seconds: Annotated[int, Field(ge=0, le=7 * 24 * 3600)] = 0
+    steps: list[RolloutStep] | None = Field(
+        default=None, min_length=1, max_length=60, exclude_if=lambda steps: steps is None
+    )
+
+    @property
+    def percentages(self) -> list[int]:
+        """Where it stops, in order."""
+        return self.percent if self.steps is None else [each.percent for each in self.steps if each.percent is not None]
 
     @model_validator(mode="after")
     def _grows_to_all(self) -> Self:
-        if self.percent != sorted(set(self.percent)) or self.percent[-1] != 100:
+        if self.steps is not None:
+            self._require_steps(self.steps)
+        if self.percentages != sorted(set(self.percentages)) or self.percentages[-1] != 100:
             raise ValueError("percent must grow from step to step and end with 100")
         return self
+
+    def _require_steps(self, steps: list[RolloutStep]) -> None:
+        if self.percent != [100] or self.pause_seconds:
+            raise ValueError("give either `steps`, or `percent` and `pause_seconds`")
+        if steps[0].percent is None or steps[-1].percent is None:
+            raise ValueError("the first of the steps and the last one must be a percent")
 
 
 class MetricCheck(Frozen):
@@ -163,6 +202,13 @@ class FreezeWindow(Frozen):
     cron: Cron = Field(description="Five fields: minute, hour, day of month, month, day of week.")
     duration_seconds: Annotated[int, Field(ge=60, le=90 * 24 * 3600)]
     timezone: Annotated[Line, StringConstraints(min_length=1, max_length=64)] = "UTC"
+
+
+class DuringFreeze(StrEnum):
+    """What a rollout does when a freeze begins before its next step. A hold stops it whatever this says."""
+
+    PAUSE = "pause"  # it stays where it is until the freeze is over
+    FINISH = "finish"  # it goes on, and its trail says so
 
 
 class SupersedePolicy(StrEnum):

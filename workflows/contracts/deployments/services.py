@@ -13,6 +13,7 @@ from pydantic import Field, StrictBool, StringConstraints, model_validator
 from workflows.contracts.base import Frozen, Tolerant
 from workflows.contracts.deployments.rules import (
     ApprovalPolicy,
+    DuringFreeze,
     FreezeWindow,
     HealthCheck,
     OlderCommits,
@@ -84,6 +85,15 @@ class Environment(JobDefinition):
         default=OlderCommits.SUPERSEDE, exclude_if=lambda rule: rule is OlderCommits.SUPERSEDE
     )
     freeze_windows: list[FreezeWindow] = Field(default_factory=list[FreezeWindow], max_length=50)
+    allow_windows: list[FreezeWindow] = Field(
+        default_factory=list[FreezeWindow],
+        max_length=50,
+        exclude_if=lambda windows: not windows,
+        description="Where there are some, a rollout begins within one of them only.",
+    )
+    freeze_during_rollout: DuringFreeze = Field(
+        default=DuringFreeze.PAUSE, exclude_if=lambda rule: rule is DuringFreeze.PAUSE
+    )
 
     @model_validator(mode="after")
     def _has_something_to_do(self) -> Self:
@@ -129,6 +139,15 @@ class EnvironmentPolicy(Frozen):
         default=OlderCommits.SUPERSEDE, exclude_if=lambda rule: rule is OlderCommits.SUPERSEDE
     )
     freeze_windows: list[FreezeWindow] = Field(default_factory=list[FreezeWindow], max_length=50)
+    allow_windows: list[FreezeWindow] = Field(
+        default_factory=list[FreezeWindow],
+        max_length=50,
+        exclude_if=lambda windows: not windows,
+        description="Where there are some, a rollout begins within one of them only.",
+    )
+    freeze_during_rollout: DuringFreeze = Field(
+        default=DuringFreeze.PAUSE, exclude_if=lambda rule: rule is DuringFreeze.PAUSE
+    )
 
 
 class ServicePolicy(Frozen):
@@ -175,6 +194,9 @@ class ServiceSpec(ServiceDefinition):
     )
     description: Annotated[Prose, StringConstraints(max_length=4096)] = ""
     labels: dict[ShortLine, ShortLine] = Field(default_factory=dict[str, str], max_length=64)
+    allow_version_reuse: StrictBool = Field(
+        default=False, exclude_if=lambda on: not on, description="One version may be deployed from another commit."
+    )
     definition: DefinitionSource | None = None
     policy: ServicePolicy | None = Field(default=None, exclude_if=lambda policy: policy is None)
     policy_change_needs_second_person: StrictBool = Field(default=False, exclude_if=lambda on: not on)
@@ -214,10 +236,20 @@ class PolicyChange(Tolerant):
     asked_at: Millis
 
 
+class Archived(Tolerant):
+    """Who put a service aside, when and why."""
+
+    by: str
+    at: Millis
+    reason: str = ""
+
+
 class Service(Tolerant):
     """A registered service. ``version`` counts the definitions; a deployment keeps the one it started with.
 
-    ``policy_change`` waits for a second person. It came with this version; the next one has it no more.
+    ``archived``: it starts nothing. ``deleted``: it is not there; what is kept of it lets a service of the same name go
+    on with the next version. ``policy_change`` waits for a second person. It came with this version; the next one has
+    it no more.
     """
 
     name: str
@@ -227,6 +259,8 @@ class Service(Tolerant):
     updated_at: Millis
     updated_by: str = ""
     policy_change: PolicyChange | None = Field(default=None, exclude_if=lambda change: change is None)
+    archived: Archived | None = Field(default=None, exclude_if=lambda archived: archived is None)
+    deleted: bool = Field(default=False, exclude_if=lambda deleted: not deleted)
 
 
 class ServicePage(Tolerant):

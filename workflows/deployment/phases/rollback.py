@@ -34,7 +34,7 @@ async def run(context: Context) -> None:
         return
     if done_by is None:
         try:
-            await _run_job(context, state.target(rollback.target_version) if rollback is not None else None)
+            await _run_job(context, state.target_of(rollback))
         except Failed as failure:
             await _shout(context.journal, failure.message)
             return
@@ -60,7 +60,7 @@ async def _run_job(context: Context, target: LiveVersion | None) -> None:
 async def _back(context: Context, by: str, reason: str) -> None:
     journal, state = context.journal, context.state
     rollback, deployment = state.deployment.rollback, state.deployment
-    target = state.target(rollback.target_version if rollback else None)
+    target = state.target_of(rollback) if rollback is not None else state.target()
     live = target.model_copy(update={"since": now_ms()}) if target is not None else None
     short = deployment.cause if rollback is not None and rollback.automatic else reason
     hold = Hold(by=by, reason=f"rolled back from {deployment.version}: {short}"[:1000], at=now_ms())
@@ -68,7 +68,9 @@ async def _back(context: Context, by: str, reason: str) -> None:
     if rollback is not None and heeds("once-back"):
         await ban_left(context, rollback, target)
     version = target.version if target is not None else "nothing known"
-    journal.note(EventType.DEPLOYMENT_ROLLED_BACK, Who.itself(by), reason=reason, message=f"{version} is live again")
+    how = "rolls forward: " if rollback is not None and rollback.forward else ""
+    message = f"{how}{version} is live again"
+    journal.note(EventType.DEPLOYMENT_ROLLED_BACK, Who.itself(by), reason=reason, message=message)
     await end(context, Leave(deployment_id=state.identity, how=Leaving.ROLLED_BACK, live=live, hold=hold))
 
 

@@ -13,9 +13,8 @@ from api.cli.commands.deployments.freeze_times import freeze_period
 from api.cli.commands.deployments.lookup import DeploymentArgument, find_deployment, is_on_its_way
 from api.cli.commands.deployments.requests import (
     As,
-    EnvironmentOption,
+    MaybeService,
     MaybeWhy,
-    ServiceArgument,
     Why,
     command_deployment,
     command_environment,
@@ -24,8 +23,20 @@ from api.cli.commands.deployments.requests import (
     tell_deployment,
     tell_environment,
 )
+from api.cli.commands.deployments.scope import (
+    FREEZES,
+    AllServices,
+    Environments,
+    Exceptions,
+    Labels,
+    Services,
+    print_stops,
+    scope_of,
+    stops,
+)
 from api.cli.output import Column, clock, note, now_ms, print_json, print_table, say, span
 from workflows.contracts.deployments.environments import EnvironmentState, Freeze
+from workflows.contracts.deployments.line import LineStop
 from workflows.contracts.deployments.rules import FreezeWindow
 from workflows.contracts.deployments.services import PRODUCTION, Service
 
@@ -36,12 +47,20 @@ app = sub_app("Freezes: times in which nothing is rolled out. Rollbacks go on.")
     epilog=example(
         'hybridci freeze add checkout --name "black friday" --for 2d --reason "no risk now"',
         "hybridci freeze add checkout --name holidays --from 2026-12-24 --until 2026-12-27T08:00",
+        'hybridci freeze add --all --environment production --except status --name fair --for 2h --reason "the fair"',
     )
 )
 def add(
-    service: ServiceArgument,
-    name: Annotated[str, typer.Option(help="What people call it.")],
-    environment: EnvironmentOption = PRODUCTION,
+    service: MaybeService = None,
+    name: Annotated[str, typer.Option(help="What people call it.")] = "freeze",
+    environment: Environments = None,
+    everything: AllServices = False,
+    labels: Labels = None,
+    services: Services = None,
+    exceptions: Exceptions = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Of many services: no deployment may be let through.")
+    ] = False,
     lasts: Annotated[str | None, typer.Option("--for", metavar="DURATION", help="Such as 30m, 2h or 1d.")] = None,
     until: Annotated[str | None, typer.Option(metavar="TIME", help="When it ends, such as 2026-12-27T08:00.")] = None,
     begins: Annotated[str | None, typer.Option("--from", metavar="TIME", help="Default: now.")] = None,
@@ -50,28 +69,44 @@ def add(
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Freeze an environment for a time. What is approved meanwhile waits, and is rolled out when it ends."""
+    """Freeze an environment of a service (default: production), or many services, for a time.
+
+    What is approved meanwhile waits, and is rolled out when it ends; what is under way stops at its next step.
+    """
     # An id of our own, so that a request whose answer got lost can be sent again and makes one freeze.
     freeze_id = f"freeze-{uuid.uuid4().hex[:8]}"
     body = {"name": name, "freeze_id": freeze_id, "reason": reason, "by": by}
     period = freeze_period(begins, until, lasts, now=now_ms())
+    scope = scope_of(everything, labels, services, exceptions, environment)
+    if (service is None) == (scope is None):
+        raise CliError("Say what is frozen: one SERVICE, or many by --all, --label or --service.", USAGE)
     with open_api(data_dir) as api:
-        answer = command_environment(api, service, environment, "freezes", {**body, **period})
+        if scope is not None:
+            _add_wide(api, {**body, **period, "scope": scope, "allow_override": not strict}, as_json=as_json)
+            return
+        where = _one(environment)
+        answer = command_environment(api, str(service), where, "freezes", {**body, **period})
         tell_environment(answer, _what_was_added(name, period.get("starts_at")), as_json=as_json)
         if not as_json:
-            remove_it = api.command(f"freeze remove {service} {freeze_id} --environment {environment}")
+            remove_it = api.command(f"freeze remove {service} {freeze_id} --environment {where}")
             note(f"End it before its time with `{remove_it}`.")
 
 
 @app.command("list", epilog=example("hybridci freeze list checkout"))
 def list_freezes(
-    service: ServiceArgument,
+    service: MaybeService = None,
     environment: Annotated[str | None, typer.Option("--environment", "-e", help="Only of this environment.")] = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """List the freezes of a service: those that were added, and the recurring ones of its definition."""
+    """List the freezes of a service: those that were added, and the recurring ones of its definition.
+
+    Without a service, those of many services at once.
+    """
     with open_api(data_dir) as api:
+        if service is None:
+            _list_wide(api, as_json=as_json)
+            return
         states = _environments(api, service, environment)
         definition = Service.model_validate(api.get(service_path(service)))
     if as_json:
@@ -88,10 +123,22 @@ def list_freezes(
     print_table(columns, rows)
 
 
-@app.command(epilog=example("hybridci freeze remove checkout freeze-3f2a9c01"))
+def _list_wide(api: ApiClient, *, as_json: bool) -> None:
+    found = stops(api, FREEZES)
+    if as_json:
+        print_json([each.model_dump(mode="json") for each in found])
+        return
+    print_stops(found, "No freezes of many services.")
+
+
+@app.command(
+    epilog=example("hybridci freeze remove checkout freeze-3f2a9c01", "hybridci freeze remove freeze-77aa01bc")
+)
 def remove(
-    service: ServiceArgument,
-    freeze: Annotated[str, typer.Argument(metavar="FREEZE", help="Its id or its name, as `freeze list` shows it.")],
+    service: Annotated[str, typer.Argument(metavar="SERVICE", help="The service, or the id of a freeze of many.")],
+    freeze: Annotated[
+        str | None, typer.Argument(metavar="FREEZE", help="Its id or its name, as `freeze list` shows it.")
+    ] = None,
     environment: Annotated[str | None, typer.Option("--environment", "-e", help="Only of this environment.")] = None,
     reason: MaybeWhy = None,
     by: As = None,
@@ -100,6 +147,13 @@ def remove(
 ) -> None:
     """End a freeze before its time: what waits is rolled out."""
     with open_api(data_dir) as api:
+        if freeze is None:
+            left: Any = api.request("DELETE", f"{FREEZES}/{service}", body=given({"reason": reason, "by": by}))
+            if as_json:
+                print_json(left)
+                return
+            say(f"Freeze {service} of many services removed.")
+            return
         state, found = _find(api, _environments(api, service, environment), service, freeze)
         path = service_path(service, "environments", state.environment, "freezes", found.freeze_id)
         answer: Any = api.request("DELETE", path, body=given({"reason": reason, "by": by}))
@@ -115,6 +169,25 @@ def override(
         deployment_id = find_deployment(api, deployment, prefer=is_on_its_way, strict=True)
         answer = command_deployment(api, deployment_id, "override-freeze", {"reason": reason, "by": by})
         tell_deployment(api, answer, "does not wait for the freeze", as_json=as_json)
+
+
+def _add_wide(api: ApiClient, body: dict[str, Any], *, as_json: bool) -> None:
+    if body["reason"] is None:
+        raise CliError("A freeze of many services needs a --reason: all of them see it.", USAGE)
+    record: Any = api.request("POST", FREEZES, body=given(body))
+    if as_json:
+        print_json(record)
+        return
+    frozen = LineStop.model_validate(record)
+    begins = "frozen" if frozen.in_force(now_ms()) else f"will be frozen from {clock(frozen.starts_at)} on"
+    say(f"{frozen.scope.words()}: {begins} until {clock(frozen.ends_at)} ({frozen.name}).")
+    note(f"End it before its time with `{api.command(f'freeze remove {frozen.stop_id}')}`.")
+
+
+def _one(environments: Sequence[str] | None) -> str:
+    if environments is not None and len(environments) > 1:
+        raise CliError("One service is frozen in one environment at a time; for several, use --service.", USAGE)
+    return environments[0] if environments else PRODUCTION
 
 
 def _what_was_added(name: str, starts_at: int | None) -> str:

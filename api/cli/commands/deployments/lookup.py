@@ -6,12 +6,13 @@ which one that is, is always said. Deliberately not here: what is then done with
 
 import re
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 import typer
 
 from api.cli.client.connection import USAGE, CliError
-from api.cli.client.http import DEPLOYMENTS, PAGE_SIZE, ApiClient
+from api.cli.client.http import DEPLOYMENTS, PAGE_SIZE, SERVICES, ApiClient, ApiRefused
 from api.cli.output import note
 from workflows.contracts.deployments.deployment import DeploymentStatus, DeploymentSummary
 from workflows.contracts.ids import is_uuid
@@ -51,6 +52,19 @@ def can_roll_back(deployment: DeploymentSummary) -> bool:
 def can_end(deployment: DeploymentSummary) -> bool:
     """Open and not live: ending a live one would roll it back, which must be asked for by name."""
     return is_open(deployment) and deployment.status is not DeploymentStatus.LIVE
+
+
+def is_service(api: ApiClient, text: str) -> bool:
+    """Whether it is the name of a registered service, and of nothing else."""
+    if not _SERVICE.fullmatch(text) or is_uuid(text):
+        return False
+    try:
+        api.request("GET", f"{SERVICES}/{text}")
+    except ApiRefused as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        return False
+    return _by_prefix(api, text) is None
 
 
 def find_deployment(api: ApiClient, text: str, *, prefer: Prefer = is_open, strict: bool = False) -> str:

@@ -10,11 +10,21 @@ from typing import Any, Final
 from api.cli.client.http import SERVICES, ApiClient, ApiRefused
 from api.cli.commands.common import tell_more
 from api.cli.commands.deployments.advice import find_failure, next_steps, print_failure
-from api.cli.commands.deployments.view import commit_order, in_git, rollback_words, shortened, state, way_rows
-from api.cli.output import Column, age, clock, print_fields, print_json, print_table, say, span
+from api.cli.commands.deployments.view import (
+    commit_order,
+    in_git,
+    live_again,
+    rollback_readiness,
+    rollback_words,
+    shortened,
+    state,
+    way_rows,
+)
+from api.cli.output import Column, age, clock, now_ms, print_fields, print_json, print_table, say, span
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.deployments.deployment import Decision, Deployment, DeploymentSummary, MetricSample
 from workflows.contracts.deployments.environments import EnvironmentState
+from workflows.contracts.deployments.line import EnvironmentShown, LineStop, StopKind
 from workflows.contracts.deployments.metrics import Sample
 
 _SHORT_ID: Final = 8
@@ -97,17 +107,29 @@ def environment_lines(environment: EnvironmentState) -> list[str]:
     """What is live there, who works on it, what holds it, who waits."""
     live, holder, hold = environment.live, environment.holder, environment.hold
     lines = [f"Live: {live.version} since {moment(live.since)}" if live else "Live: nothing yet"]
+    if live is not None and environment.rollback is not None and environment.rollback.live == live.deployment_id:
+        lines.append(f"Rollback: {rollback_readiness(environment.rollback)}")
     if holder is not None and not holder.live:
         lines.append(f"Rolling out: {holder.version} (deployment {holder.deployment_id[:_SHORT_ID]})")
     if hold is not None:
         lines.append(f"ON HOLD by {hold.by} since {moment(hold.at)}: {shortened(hold.reason)}")
     if environment.frozen_until is not None:
         lines.append(f"FROZEN until {clock(environment.frozen_until)} by {environment.frozen_by or 'a freeze'}")
+    if isinstance(environment, EnvironmentShown):
+        lines += [_of_line(stop) for stop in environment.line_stops]
     waiting = [
         f"{ticket.version} ({ticket.deployment_id[:_SHORT_ID]}{'' if ticket.ready else ', not approved'})"
         for ticket in environment.queue
     ]
     return [*lines, f"Waiting: {', '.join(waiting)}"] if waiting else lines
+
+
+def _of_line(stop: LineStop) -> str:
+    end = "until it is released" if stop.ends_at is None else f"until {clock(stop.ends_at)}"
+    command = f"hybridci {'hold release' if stop.kind is StopKind.HOLD else 'freeze remove'} {stop.stop_id}"
+    word = "ON HOLD" if stop.kind is StopKind.HOLD else "FROZEN"
+    begins = f"{word} from {clock(stop.starts_at)} on" if stop.starts_at > now_ms() else word
+    return f"{begins} with {stop.scope.words()}, {end}, by {stop.by}: {shortened(stop.reason)} (`{command}`)"
 
 
 def print_events(events: Sequence[AuditEvent]) -> None:
@@ -176,6 +198,7 @@ def _print_facts(deployment: Deployment, api: ApiClient) -> None:
             ("Live", moment(deployment.live_at)),
             ("Ended", moment(deployment.completed_at)),
             ("Superseded", f"by {deployment.superseded_by}" if deployment.superseded_by else None),
+            ("Live again", live_again(deployment)),
             ("Rollback", rollback_words(deployment.rollback) if deployment.rollback else None),
             ("Metrics", _metrics(deployment.metrics)),
             *(

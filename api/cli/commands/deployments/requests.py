@@ -14,7 +14,7 @@ from api.cli.commands.deployments.output import environment_lines
 from api.cli.commands.deployments.view import title
 from api.cli.output import note, print_json, say
 from workflows.contracts.deployments.deployment import Deployment
-from workflows.contracts.deployments.environments import EnvironmentState
+from workflows.contracts.deployments.line import EnvironmentShown
 
 As = Annotated[
     str | None,
@@ -25,6 +25,7 @@ As = Annotated[
 Why = Annotated[str, typer.Option("--reason", help="Why; kept in the trail.")]
 MaybeWhy = Annotated[str | None, typer.Option("--reason", help="Why; kept in the trail.")]
 ServiceArgument = Annotated[str, typer.Argument(metavar="SERVICE", help="The service's name.")]
+MaybeService = Annotated[str | None, typer.Argument(metavar="[SERVICE]", help="The service's name.")]
 EnvironmentOption = Annotated[str, typer.Option("--environment", "-e", help="Which environment.")]
 
 
@@ -63,7 +64,7 @@ def tell_environment(record: Any, what: str, *, as_json: bool) -> None:
     if as_json:
         print_json(record)
         return
-    environment = EnvironmentState.model_validate(record)
+    environment = EnvironmentShown.model_validate(record)
     say(f"{environment.environment} of {environment.service_name}: {what}.")
     for line in environment_lines(environment):
         say(f"  {line}")

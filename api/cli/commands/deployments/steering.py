@@ -1,6 +1,7 @@
-"""The commands that steer a deployment or its environment: approve, reject, rollback, resume, cancel, hold, release.
+"""The commands that steer a deployment or its environment: approve, reject, resume, cancel, hold, release.
 
-They belong to `hybridci deploy`, which adds them. Deliberately not here: what to say about the state of a deployment.
+They belong to `hybridci deploy`, which adds them. Deliberately not here: what to say about the state of a deployment,
+going back (``rollback``).
 """
 
 from pathlib import Path
@@ -8,13 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from api.cli.client.connection import USAGE, CliError
 from api.cli.client.http import ApiClient
 from api.cli.commands.common import AsJson, DataDir, example, open_api, sub_app
 from api.cli.commands.deployments.lookup import (
     DeploymentArgument,
     can_end,
-    can_roll_back,
     find_deployment,
     is_on_its_way,
 )
@@ -30,8 +29,8 @@ from api.cli.commands.deployments.requests import (
     tell_environment,
 )
 from api.cli.commands.deployments.signing import signed_approval
-from api.cli.commands.deployments.view import approvals, state, waits_for_approval
-from api.cli.commands.deployments.watch import WENT_BACK, watch
+from api.cli.commands.deployments.view import approvals, waits_for_approval
+from api.cli.commands.deployments.watch import watch
 from api.cli.output import note
 from workflows.contracts.deployments.deployment import Deployment, DeploymentSummary
 from workflows.contracts.deployments.services import PRODUCTION
@@ -94,42 +93,6 @@ def reject(
         tell_deployment(api, record, "rejected", as_json=as_json)
 
 
-@app.command(
-    epilog=example(
-        'hybridci deploy rollback checkout --reason "orders fail"',
-        'hybridci deploy rollback checkout --to-version 1.3.9 --reason "1.4 is broken" --watch',
-    )
-)
-def rollback(
-    deployment: DeploymentArgument,
-    reason: Why,
-    to_version: Annotated[str | None, typer.Option(help="A version that was live. Default: the last one.")] = None,
-    job_id: Annotated[str | None, typer.Option(help="Done already, by this job of another CI or by hand.")] = None,
-    no_ban: Annotated[
-        bool, typer.Option("--no-ban", help="Do not ban what is left: nothing else keeps it from coming back.")
-    ] = False,
-    lift_ban: Annotated[
-        bool, typer.Option("--lift-ban", help="Lift the ban of --to-version, if it is banned.")
-    ] = False,
-    by: As = None,
-    watch_it: Annotated[
-        bool, typer.Option("--watch", help="Watch it to its end; exit 0 when it is rolled back.")
-    ] = False,
-    as_json: AsJson = False,
-    data_dir: DataDir = None,
-) -> None:
-    """Bring the version before back, at once: no approval, no queue. Sets a hold, and bans what is left."""
-    if lift_ban and to_version is None:
-        raise CliError("--lift-ban needs --to-version, the version whose ban is lifted.", USAGE)
-    body: dict[str, Any] = {"reason": reason, "to_version": to_version, "job_id": job_id, "by": by}
-    body |= {"ban": False if no_ban else None, "lift_ban": True if lift_ban else None}
-    with open_api(data_dir) as api:
-        record = command_deployment(api, find_deployment(api, deployment, prefer=can_roll_back), "rollback", body)
-        if watch_it:
-            raise typer.Exit(watch(api, record["deployment_id"], as_json=as_json, good=WENT_BACK))
-        tell_deployment(api, record, state(Deployment.model_validate(record)), as_json=as_json)
-
-
 @app.command(epilog=example('hybridci deploy resume checkout@1.4.2 --reason "latency is the monitoring\'s fault"'))
 def resume(
     deployment: DeploymentArgument, reason: Why, by: As = None, as_json: AsJson = False, data_dir: DataDir = None
@@ -140,6 +103,47 @@ def resume(
             api, find_deployment(api, deployment, prefer=is_on_its_way), "resume", {"reason": reason, "by": by}
         )
         tell_deployment(api, record, "resumed", as_json=as_json)
+
+
+@app.command(
+    epilog=example(
+        'hybridci deploy promote checkout@1.4.2 --reason "all is well at 10 %"',
+        'hybridci deploy promote checkout@1.4.2 --full --reason "it repairs the outage"',
+    )
+)
+def promote(
+    deployment: DeploymentArgument,
+    reason: Why,
+    full: Annotated[bool, typer.Option("--full", help="To 100 % at once, without any further pause.")] = False,
+    by: As = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Go on with a rollout now, past the present pause or freeze. Verification and approvals stay."""
+    body = {"reason": reason, "full": full or None, "by": by}
+    _step(deployment, "promote", body, "goes to 100 %" if full else "goes on", as_json, data_dir)
+
+
+@app.command("skip-step", epilog=example('hybridci deploy skip-step checkout@1.4.2 --reason "the pause is too long"'))
+def skip_step(
+    deployment: DeploymentArgument, reason: Why, by: As = None, as_json: AsJson = False, data_dir: DataDir = None
+) -> None:
+    """Leave the present pause of a rollout out; where a freeze or hold stops it, the next percentage."""
+    _step(deployment, "skip-step", {"reason": reason, "by": by}, "leaves a step out", as_json, data_dir)
+
+
+@app.command(epilog=example('hybridci deploy abort checkout@1.4.2 --reason "orders fail at 10 %"'))
+def abort(
+    deployment: DeploymentArgument, reason: Why, by: As = None, as_json: AsJson = False, data_dir: DataDir = None
+) -> None:
+    """Stop a rollout and bring back what was live; in an environment before the last one, end it."""
+    _step(deployment, "abort", {"reason": reason, "by": by}, "aborted", as_json, data_dir)
+
+
+def _step(deployment: str, action: str, body: dict[str, Any], done: str, as_json: bool, data_dir: Path | None) -> None:
+    with open_api(data_dir) as api:
+        deployment_id = find_deployment(api, deployment, prefer=is_on_its_way, strict=True)
+        tell_deployment(api, command_deployment(api, deployment_id, action, body), done, as_json=as_json)
 
 
 @app.command(epilog=example('hybridci deploy cancel 3f2a9c01 --reason "wrong commit"'))

@@ -19,6 +19,7 @@ from workflows.contracts.deployments.deployment import (
     Stage,
     StageStatus,
 )
+from workflows.contracts.deployments.environments import RollbackReadiness
 from workflows.contracts.deployments.services import Environment
 
 NOT_REACHED: Final = "not reached"
@@ -42,8 +43,9 @@ class WayRow:
 
 
 def way_rows(deployment: Deployment) -> list[WayRow]:
-    """All of the way, in the order in which it is passed."""
-    return [*_jobs_before(deployment), *(_environment_row(deployment, stage) for stage in deployment.stages)]
+    """All of the way, in the order in which it is passed; behind it the way back."""
+    rows = [*_jobs_before(deployment), *(_environment_row(deployment, stage) for stage in deployment.stages)]
+    return rows if deployment.rollback is None else [*rows, _rollback_row(deployment.rollback)]
 
 
 def title(deployment: Deployment) -> str:
@@ -62,7 +64,8 @@ def state(deployment: Deployment) -> str:
     """Where it stands, in a few words."""
     rollback = deployment.rollback
     if rollback is not None and rollback.status is RollbackStatus.RUNNING:
-        return f"rolling back to {rollback.target_version or 'nothing'} in {rollback.environment}"
+        how = "rolling forward" if rollback.forward else "rolling back"
+        return f"{how} to {rollback.target_version or 'nothing'} in {rollback.environment}"
     where = f" in {deployment.environment}" if deployment.environment else ""
     match deployment.status:
         case DeploymentStatus.LIVE:
@@ -115,7 +118,15 @@ def rollback_words(rollback: Rollback) -> str:
     """To what, how far, by whom, and why in short."""
     by = "automatically" if rollback.automatic else f"by {rollback.by}"
     where = f"{rollback.target_version or 'nothing'} in {rollback.environment}"
+    where = f"{where} (rolls forward)" if rollback.forward else where
     return f"to {where}: {rollback.status}, {by}: {shortened(rollback.reason)}"
+
+
+def rollback_readiness(found: RollbackReadiness) -> str:
+    """Whether one could go back now."""
+    to = f" to {found.target_version}" if found.target_version else ""
+    words = {True: f"ready{to}", False: f"NOT READY{to}", None: f"not known{to}" if to else "no target"}
+    return f"{words[found.ready]}: {shortened(found.why)}"
 
 
 def shortened(reason: str) -> str:
@@ -135,6 +146,27 @@ def waits_for_approval(deployment: Deployment) -> bool:
         return False
     environment = environment_of(deployment, stage.environment)
     return environment is not None and environment.approval is not None
+
+
+def live_again(deployment: Deployment) -> str | None:
+    """How it came to be live once more."""
+    again = deployment.live_again
+    if again is None:
+        return None
+    by = f" by {again.by}" if again.by else ""
+    if again.from_deployment_id is None:
+        return f"its workflow was started again{by}: {shortened(again.reason or 'it had gone')}"
+    return f"brought back from {again.from_version}{by}: {shortened(again.reason)}"
+
+
+def _rollback_row(rollback: Rollback) -> WayRow:
+    return WayRow(
+        name="rollback",
+        status=rollback.status.value,
+        job_ids=tuple(rollback.job_ids),
+        started_at=rollback.requested_at,
+        ended_at=rollback.completed_at,
+    )
 
 
 def _jobs_before(deployment: Deployment) -> Iterator[WayRow]:

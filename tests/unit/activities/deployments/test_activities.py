@@ -175,7 +175,7 @@ class TestAwaitClosed:
 
     def body(self, stores: Stores, closing: Closing) -> Callable[[str], Awaitable[str]]:
         parts = activities_of(stores).environments
-        return EnvironmentActivities(parts.writing, parts.read, parts.send, closing, Witness()).await_closed
+        return EnvironmentActivities(parts.writing, parts.read, parts.send, closing, Witness(), parts.live).await_closed
 
     async def test_it_heartbeats_until_the_workflow_has_closed(self, stores: Stores) -> None:
         closing, environment = Closing(), ActivityEnvironment()
@@ -215,7 +215,7 @@ class TestAwaitClosed:
         async def broken(workflow_id: str) -> str:
             raise RuntimeError(workflow_id)
 
-        bodies = EnvironmentActivities(parts.writing, parts.read, parts.send, broken, Witness())
+        bodies = EnvironmentActivities(parts.writing, parts.read, parts.send, broken, Witness(), parts.live)
         with pytest.raises(RuntimeError, match="w"):
             await run(bodies.await_closed, "w")
 

@@ -17,8 +17,14 @@ from activities.stores.open import Stores, open_memory_stores
 from tests.unit.deployment_records import in_status, make_deployment, make_spec, make_state
 from tests.unit.fakes import Counting
 from workflows.contracts.audit.events import AuditEvent, EventQuery
-from workflows.contracts.deployments.deployment import Deployment, DeploymentQuery, DeploymentStatus, DeploymentWrite
+from workflows.contracts.deployments.deployment import (
+    Deployment,
+    DeploymentQuery,
+    DeploymentStatus,
+    DeploymentWrite,
+)
 from workflows.contracts.deployments.environments import EnvironmentWrite
+from workflows.contracts.deployments.live_again import LiveAgain
 from workflows.contracts.deployments.services import Service
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable, ValidationFailed
 
@@ -60,7 +66,8 @@ class TestDeploymentWriter:
 
     async def test_every_legal_change_of_a_deployment_is_written(self, stores: Stores) -> None:
         writer = DeploymentWriter(stores.deployments)
-        changes = [change for change, how in DEPLOYMENT_OPERATIONS.items() if how is not DeploymentOperation.CREATE]
+        apart = {DeploymentOperation.CREATE, DeploymentOperation.REOPEN}
+        changes = [change for change, how in DEPLOYMENT_OPERATIONS.items() if how not in apart]
         for number, (before, now, rollback) in enumerate(changes):
             deployment = in_status(now, with_rollback=rollback, deployment_id=str(number), sequence=1)
             write = DeploymentWrite(deployment=deployment, previous=before)
@@ -75,7 +82,8 @@ class TestDeploymentWriter:
         monkeypatch.setattr(transitions, "deployment_operation_of", decided.call)
         monkeypatch.setattr(writers, "deployment_operation_of", decided.call)
         creation = build_deployment_creation_chain(stores.deployments)
-        for number, (before, now, rollback) in enumerate(DEPLOYMENT_OPERATIONS):
+        changes = [each for each, how in DEPLOYMENT_OPERATIONS.items() if how is not DeploymentOperation.REOPEN]
+        for number, (before, now, rollback) in enumerate(changes):
             deployment = in_status(now, with_rollback=rollback, deployment_id=str(number), sequence=1)
             write = DeploymentWrite(deployment=deployment, previous=before)
             if before is None:
@@ -84,6 +92,33 @@ class TestDeploymentWriter:
                 await DeploymentWriter(stores.deployments).write(write)
             assert (dumped.calls, decided.calls) == (number + 1, number + 1)
             assert await stores.deployments.get(str(number)) == deployment
+
+    @pytest.mark.parametrize(
+        ("changes", "problem"),
+        [
+            ({}, None),
+            ({"closed": True}, "says that it has ended"),
+            ({"completed_at": 9}, "says that it has ended"),
+            ({"reopened_in": None}, "does not say how"),
+            ({"live_again": None}, "does not say how"),
+            ({"environment": "staging"}, "not the last environment"),
+        ],
+    )
+    async def test_what_has_ended_is_live_again_by_one_way_only(
+        self, stores: Stores, changes: dict[str, Any], problem: str | None
+    ) -> None:
+        writer = DeploymentWriter(stores.deployments)
+        facts: dict[str, Any] = {"reopened_in": "run-2", "live_again": LiveAgain(), "sequence": 1, **changes}
+        write = DeploymentWrite(
+            deployment=in_status(DeploymentStatus.LIVE, **facts), previous=DeploymentStatus.SUPERSEDED
+        )
+        with pytest.raises(InvalidState, match="which asks its environment"):
+            await writer.write(write)
+        if problem is None:
+            assert await writer.reopen(write) is WriteOutcome.APPLIED
+            return
+        with pytest.raises(InvalidState, match=problem):
+            await writer.reopen(write)
 
     async def test_a_late_write_of_a_deployment_changes_nothing(self, stores: Stores) -> None:
         writer = DeploymentWriter(stores.deployments)

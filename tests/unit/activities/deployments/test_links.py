@@ -151,9 +151,12 @@ class TestValidateService:
 
 
 class TestDeploymentTransitions:
-    def test_nothing_leaves_rolled_back_or_superseded(self) -> None:
+    def test_nothing_leaves_rolled_back_or_superseded_but_by_being_live_again(self) -> None:
         for final in (DeploymentStatus.ROLLED_BACK, DeploymentStatus.SUPERSEDED):
-            assert {now for before, now, _ in DEPLOYMENT_OPERATIONS if before is final} == {final}
+            changes = [change for change in DEPLOYMENT_OPERATIONS if change[0] is final]
+            assert {now for _, now, _ in changes} == {final, DeploymentStatus.LIVE}
+            again = {DEPLOYMENT_OPERATIONS[change] for change in changes if change[1] is DeploymentStatus.LIVE}
+            assert again == {DeploymentOperation.REOPEN}
 
     def test_nothing_goes_back_from_production_or_from_live(self) -> None:
         on_the_way = {DeploymentStatus.PENDING, DeploymentStatus.STAGING, DeploymentStatus.STAGED}
@@ -164,6 +167,7 @@ class TestDeploymentTransitions:
             DeploymentStatus.FAILED,
             DeploymentStatus.ROLLED_BACK,
             DeploymentStatus.SUPERSEDED,
+            DeploymentStatus.LIVE,
         }
 
     def test_rolled_back_needs_a_rollback(self) -> None:
@@ -234,6 +238,23 @@ class TestDeploymentWriting:
         with pytest.raises(Conflict, match="Idempotency-Key"):
             await link.call(writing(make_deployment(sequence=2, version="1.1")))
         assert await stores.deployments.get(first.deployment_id) == first
+
+    async def test_create_refuses_a_version_that_was_another_commit_before_there_were_claims(
+        self, stores: Stores, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        link = CreateDeployment(stores.deployments)
+        await link.call(writing(make_deployment("earlier", status=DeploymentStatus.PENDING)))
+
+        async def none(*_: str) -> None:
+            return None
+
+        monkeypatch.setattr(stores.deployments, "version_claim", none)
+        with pytest.raises(InvalidState) as refused:
+            await link.call(writing(make_deployment("later", git_commit_sha="b" * 40)))
+        for named in ("a" * 40, "b" * 40, "earlier", "allow_version_reuse"):
+            assert named in str(refused.value)
+        assert await stores.deployments.get("later") is None
+        await link.call(writing(make_deployment("again")))
 
     async def test_create_refuses_one_that_has_moved_on(self, stores: Stores) -> None:
         with pytest.raises(InvalidState):

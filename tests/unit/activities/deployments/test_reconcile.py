@@ -5,14 +5,15 @@ import pytest
 from activities.deployments.readers import DeploymentReader
 from activities.deployments.reconcile import DeploymentReconciler
 from activities.deployments.writers import DeploymentWriter
-from activities.jobs.reconcile import CAUSE, QUIET_MILLIS
+from activities.jobs.reconcile import CAUSE, QUIET_MILLIS, Ending
 from activities.stores.open import Stores, open_memory_stores
 from tests.unit.deployment_records import in_status
 from workflows.contracts.audit.events import EventQuery
 from workflows.contracts.commands import ReconcileResult
 from workflows.contracts.deployments.deployment import Deployment, DeploymentStatus, DeploymentWrite
-from workflows.contracts.deployments.environments import SignalEnvironment
+from workflows.contracts.deployments.environments import RestoreLive, SignalEnvironment
 from workflows.contracts.ids import deployment_workflow_id
+from workflows.contracts.repairs import REPAIR_CAUSE
 
 NOW = 10_000_000
 LONG_AGO = NOW - 10 * QUIET_MILLIS
@@ -63,14 +64,26 @@ async def test_an_open_deployment_of_a_terminated_workflow_becomes_failed(status
     assert (await _reconcile(stores, FakeDeploymentWorkflows("terminated"))).closed == []
 
 
-async def test_a_live_version_stays_live_without_its_workflow() -> None:
-    stores = open_memory_stores()
+async def test_a_live_version_whose_workflow_is_ended_in_a_repair_is_started_again() -> None:
+    stores, workflows = open_memory_stores(), FakeDeploymentWorkflows("terminated")
     deployment = await _stored(stores, "live")
-    assert (await _reconcile(stores, FakeDeploymentWorkflows("terminated"))).closed == [deployment.deployment_id]
+    reader = DeploymentReader(stores.deployments, stores.services, stores.environments, stores.events, bans=stores.bans)
+    reconciler = DeploymentReconciler(reader, DeploymentWriter(stores.deployments), workflows, lambda: NOW)
+    assert await reconciler.close(deployment.deployment_id, Ending(REPAIR_CAUSE, "It could not go on"))
     record = await stores.deployments.get(deployment.deployment_id)
     assert record is not None
-    assert (record.status, record.cause, record.closed) == ("live", CAUSE, True)
-    assert (await _reconcile(stores, FakeDeploymentWorkflows("terminated"))).closed == []
+    assert (record.status, record.cause, record.closed) == ("live", REPAIR_CAUSE, True)
+    lost = RestoreLive(deployment_id=deployment.deployment_id, why="It could not go on")
+    assert [told.restore_live for told in workflows.told] == [lost]
+    assert not await reconciler.close(deployment.deployment_id, Ending(REPAIR_CAUSE, "It could not go on"))
+    assert len(workflows.told) == 2
+
+
+async def test_what_is_live_is_looked_at_elsewhere() -> None:
+    stores, workflows = open_memory_stores(), FakeDeploymentWorkflows("terminated")
+    await _stored(stores, "live")
+    assert await _reconcile(stores, workflows) == ReconcileResult(checked=0, closed=[])
+    assert workflows.told == []
 
 
 async def test_running_young_and_ended_deployments_are_left_alone() -> None:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from activities.environments.freezes import check_freeze, cron_problem, freeze_errors_in, zone_problem
+from activities.environments.freezes import check_freeze, cron_problem, freeze_errors_in, opens_at, zone_problem
 from workflows.contracts.deployments.environments import FreezeAnswer, FreezeQuestion
 from workflows.contracts.deployments.rules import FreezeWindow
 from workflows.contracts.errors import ValidationFailed
@@ -254,3 +254,44 @@ def _moment(day: Any, hour: int, minute: int, zone: str) -> datetime:
     while wall.astimezone(UTC).astimezone(wall.tzinfo).replace(fold=0) != wall:
         wall += timedelta(minutes=1)  # the clocks jump over it
     return wall.astimezone(UTC)
+
+
+OFFICE = {"name": "office", "cron": "0 9 * * 1-5", "duration_seconds": 8 * 3600, "timezone": "Europe/Berlin"}
+
+
+def _is_open(at: datetime) -> bool:
+    """Whether the office is open, counted from the clock on the wall alone."""
+    wall = at.astimezone(ZoneInfo("Europe/Berlin"))
+    return wall.weekday() < 5 and 9 <= wall.hour < 17
+
+
+@pytest.mark.parametrize("around", [datetime(2026, 10, 25, tzinfo=UTC), datetime(2027, 3, 28, tzinfo=UTC)])
+def test_allow_windows_open_by_the_clock_on_the_wall(around: datetime) -> None:
+    """Over both changes of the clocks, every quarter of an hour for nine days."""
+    window = FreezeWindow.model_validate(OFFICE)
+    begin = around - timedelta(days=4)
+    moments = [begin + timedelta(minutes=15 * number) for number in range(14 * 96)]
+    for number, at in enumerate(moments[: 9 * 96]):
+        following = next(later for later in moments[number:] if _is_open(later))
+        opens = opens_at([window], int(at.timestamp() * 1000))
+        assert opens == (None if _is_open(at) else int(following.timestamp() * 1000)), at
+
+
+def test_outside_of_its_windows_nothing_begins_and_a_freeze_holds_within_them() -> None:
+    office = FreezeWindow.model_validate(OFFICE)
+    lunch = FreezeWindow(name="lunch", cron="0 12 * * *", duration_seconds=3600, timezone="Europe/Berlin")
+    night, noon, morning = (int(datetime(2026, 11, 24, hour, 30, tzinfo=UTC).timestamp() * 1000) for hour in (3, 11, 8))
+
+    def ask(at: int) -> FreezeAnswer:
+        return check_freeze(FreezeQuestion(at=at, windows=[lunch], allow_windows=[office]))
+
+    closed = ask(night)
+    opens = int(datetime(2026, 11, 24, 8, tzinfo=UTC).timestamp() * 1000)
+    assert (closed.closed, closed.name, closed.until) == (True, "office", opens)
+    assert (ask(noon).closed, ask(noon).name) == (False, "lunch")
+    assert ask(morning).until is None
+
+
+def test_a_bad_allow_window_is_named() -> None:
+    given = {"environments": [{"name": "production", "allow_windows": [{**OFFICE, "cron": "x"}]}]}
+    assert [error.field for error in freeze_errors_in(given)] == ["environments.0.allow_windows.0.cron"]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from workflows.contracts.deployments.deployment import Approval, Decision
 from workflows.contracts.deployments.policy import ENVIRONMENT_POLICY, ENVIRONMENT_WORK
@@ -232,3 +232,60 @@ def test_every_field_of_an_environment_is_policy_or_work() -> None:
     assert set(Environment.model_fields) == ENVIRONMENT_POLICY | ENVIRONMENT_WORK
     assert set(rules.ENVIRONMENT_RULES) == ENVIRONMENT_POLICY - {"name"}
     assert set(EnvironmentPolicy.model_fields) == ENVIRONMENT_POLICY - {"pool"} | {"pools"}
+
+
+OFFICE = {"name": "office", "cron": "0 9 * * 1-5", "duration_seconds": 3600}
+NIGHT = {"name": "night", "cron": "0 1 * * *", "duration_seconds": 3600}
+
+
+def test_a_file_may_not_open_more_than_the_policy() -> None:
+    assert [each.name for each in kept({"allow_windows": [OFFICE]}, {}).allow_windows] == ["office"]
+    assert [each.name for each in kept({}, {"allow_windows": [OFFICE]}).allow_windows] == ["office"]
+    both = kept({"allow_windows": [OFFICE, NIGHT]}, {"allow_windows": [NIGHT]})
+    assert [each.name for each in both.allow_windows] == ["night"]
+    assert refused({"allow_windows": [OFFICE]}, {"allow_windows": [NIGHT]}) == ["allow_windows"]
+
+
+def test_whether_rollouts_finish_in_a_freeze_the_policy_says() -> None:
+    assert kept({}, {"freeze_during_rollout": "finish"}).freeze_during_rollout == "pause"
+    assert kept({"freeze_during_rollout": "finish"}, {}).freeze_during_rollout == "finish"
+
+
+@pytest.mark.parametrize(
+    ("policy", "file", "result"),
+    [
+        ([10, {"seconds": 60}, 100], [10, 50, {"seconds": 5}, 100], [10, {"seconds": 60}, 50, {"seconds": 5}, 100]),
+        ([10, "until_resumed", 100], [100], [10, "until_resumed", 100]),
+        ([10, {"seconds": 60}, 100], [10, {"seconds": 90}, 100], [10, {"seconds": 90}, 100]),
+        ([10, {"seconds": 60}, 100], [10, {"seconds": 5}, {"seconds": 5}, 100], [10, {"seconds": 60}, 100]),
+        ([10, "until_resumed", 100], [10, {"seconds": 5}, 100], [10, {"seconds": 5}, "until_resumed", 100]),
+    ],
+)
+def test_the_steps_of_both_are_kept_each_pause_where_it_was(policy: list[Any], file: list[Any], result: Any) -> None:
+    assert kept(_steps(policy), _steps(file)).rollout == Rollout.model_validate(_steps(result)["rollout"])
+
+
+def test_a_policy_of_percentages_keeps_its_pause_behind_each_step_of_a_file() -> None:
+    rollout = kept({"rollout": {"percent": [10, 100], "pause_seconds": 60}}, _steps([50, 100])).rollout
+    assert rollout == Rollout.model_validate(_steps([10, {"seconds": 60}, 50, {"seconds": 60}, 100])["rollout"])
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [[], [50], [100, 50], [{"seconds": 5}, 100], [100, {"seconds": 5}], [10, 10, 100], [10, {"seconds": 0}, 100]],
+)
+def test_steps_that_make_no_rollout_are_refused(steps: list[Any]) -> None:
+    with pytest.raises(ValidationError):
+        Rollout.model_validate(_steps(steps)["rollout"])
+
+
+def test_steps_and_percentages_are_not_mixed() -> None:
+    for more in ({"percent": [10, 100]}, {"pause_seconds": 5}):
+        with pytest.raises(ValidationError, match="either `steps`, or"):
+            Rollout.model_validate({**_steps([10, 100])["rollout"], **more})
+    assert Rollout.model_validate(Rollout.model_validate(_steps([10, 100])["rollout"]).model_dump()).steps is not None
+    assert "steps" not in Rollout().model_dump()  # an older worker reads it
+
+
+def _steps(given: list[Any]) -> dict[str, Any]:
+    return {"rollout": {"steps": [{"percent": each} if isinstance(each, int) else {"pause": each} for each in given]}}

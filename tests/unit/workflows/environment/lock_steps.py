@@ -4,10 +4,10 @@ from typing import Any
 
 from workflows.contracts.deployments.environments import (
     EnvironmentState,
-    FreezeAnswer,
     Ticket,
 )
 from workflows.environment import lock, turn
+from workflows.environment.answers import NO_ANSWERS, Answers
 from workflows.environment.step import EnvironmentStep
 
 NOW = 1_700_000_000_000
@@ -31,8 +31,8 @@ def ticket(name: str, *, ready: bool = True, **fields: Any) -> Ticket:
     )
 
 
-def settled(step: EnvironmentStep, now: int = NOW, answers: dict[str, FreezeAnswer] | None = None) -> EnvironmentStep:
-    return step.then(lambda state: turn.proceed(state, now, answers or {}))
+def settled(step: EnvironmentStep, now: int = NOW, answers: Answers = NO_ANSWERS) -> EnvironmentStep:
+    return step.then(lambda state: turn.proceed(state, now, answers))
 
 
 def holding(name: str, state: EnvironmentState = EMPTY) -> EnvironmentState:

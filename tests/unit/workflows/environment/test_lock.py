@@ -21,6 +21,7 @@ from workflows.contracts.deployments.environments import (
 from workflows.contracts.deployments.rules import SupersedePolicy
 from workflows.contracts.errors import InvalidState, ValidationFailed
 from workflows.environment import commands, lock, turn
+from workflows.environment.answers import NO_ANSWERS, Answers
 from workflows.environment.step import EnvironmentStep
 
 
@@ -149,8 +150,15 @@ def test_who_handed_over_is_superseded_when_another_version_is_live_after_all() 
     older = LiveVersion(version="z", deployment_id="z", workflow_id="deploy-z", git_commit_sha="a" * 40, since=1)
     hold = Hold(by="ann", reason="bad", at=NOW)
     step = settled(lock.leave(state, Leave(deployment_id="b", how=Leaving.ROLLED_BACK, live=older, hold=hold), NOW))
-    assert told(step) == [("a", "Superseded")]
-    assert (step.state.live, step.state.holder, step.state.hold) == (older, None, hold)
+    assert told(step) == [("a", "Superseded"), ("z", "Reinstated")]
+    back = step.state.live
+    assert back is not None
+    assert back.again is not None
+    assert (back.again.from_deployment_id, back.again.by, back.again.reason) == ("b", "ann", "bad")
+    assert (back.version, step.state.hold) == ("z", hold)
+    assert (step.state.holder and step.state.holder.deployment_id, step.state.holder and step.state.holder.live) == (
+        "z", True,
+    )  # fmt: skip
     assert [each.version for each in step.state.history] == ["z", "a"]
     deployed = settled(lock.leave(state, Leave(deployment_id="b", how=Leaving.DEPLOYED), NOW))
     assert told(deployed) == [("a", "Superseded")]
@@ -208,13 +216,13 @@ def test_history_is_bounded_newest_first_and_names_each_once() -> None:
 
 def test_a_live_holder_that_missed_the_question_is_asked_again_but_not_in_a_hurry() -> None:
     asked = settled(lock.join(live("a"), ticket("b"), NOW)).state
-    assert turn.next_look(asked, NOW, {}) == NOW + turn.YIELD_PATIENCE_MS
-    assert not turn.all_told(asked, NOW, {})
-    later = turn.proceed(asked, NOW + turn.YIELD_PATIENCE_MS, {})
+    assert turn.next_look(asked, NOW, NO_ANSWERS) == NOW + turn.YIELD_PATIENCE_MS
+    assert not turn.all_told(asked, NOW, NO_ANSWERS)
+    later = turn.proceed(asked, NOW + turn.YIELD_PATIENCE_MS, NO_ANSWERS)
     assert told(later) == [("b", "Waiting")]
-    assert turn.all_told(later.state, NOW, {})
-    assert turn.next_look(later.state, NOW, {}) == NOW + turn.ASK_AGAIN_MS
-    again = turn.ask_again(later.state, NOW, {})
+    assert turn.all_told(later.state, NOW, NO_ANSWERS)
+    assert turn.next_look(later.state, NOW, NO_ANSWERS) == NOW + turn.ASK_AGAIN_MS
+    again = turn.ask_again(later.state, NOW, NO_ANSWERS)
     assert told(again) == [("a", "YieldRequested")]
     assert again.state == later.state
 
@@ -227,9 +235,9 @@ def test_freezes_stop_those_who_do_not_override_them_and_end_by_themselves() -> 
     assert isinstance(message, Waiting)
     assert "by 'weekend'. `hybridci freeze override a --reason …`" in message.reason
     assert (step.state.frozen_until, step.state.frozen_by) == (NOW + HOUR, "weekend")
-    assert turn.next_look(step.state, NOW, {}) == NOW + HOUR
+    assert turn.next_look(step.state, NOW, NO_ANSWERS) == NOW + HOUR
     assert told(settled(lock.join(step.state, ticket("b", override_freeze=True), NOW))) == [("b", "Granted")]
-    over = turn.proceed(step.state, NOW + HOUR, {})
+    over = turn.proceed(step.state, NOW + HOUR, NO_ANSWERS)
     assert [event.action for event in over.events] == ["environment.freeze_ended", "environment.granted"]
     assert (over.state.frozen_until, over.state.freezes) == (None, [])
     granted = over.tells[0].message
@@ -240,7 +248,7 @@ def test_freezes_stop_those_who_do_not_override_them_and_end_by_themselves() -> 
 def test_of_several_freezes_the_one_that_ends_last_is_told() -> None:
     freeze = FreezeCommand(by="ann", freeze_id="f", name="short", ends_at=NOW + 1)
     state = commands.command(EMPTY, freeze, NOW).state
-    answers = {"a": FreezeAnswer(until=NOW + HOUR, name="weekend")}
+    answers = Answers({"a": FreezeAnswer(until=NOW + HOUR, name="weekend")})
     step = settled(lock.join(state, ticket("a"), NOW), answers=answers)
     assert (step.state.frozen_until, step.state.frozen_by) == (NOW + HOUR, "weekend")
     assert turn.next_look(step.state, NOW, answers) == NOW + 1

@@ -28,6 +28,7 @@ from workflows.contracts.deployments.environments import (
 )
 from workflows.contracts.deployments.rules import SupersedePolicy
 from workflows.environment import commands, lock, turn
+from workflows.environment.answers import NO_ANSWERS
 from workflows.environment.step import EnvironmentStep, handed_over
 
 
@@ -247,7 +248,7 @@ class Lock(RuleBasedStateMachine):
                 self.perform(commands.command(self.state, ReleaseCommand(by="ann"), self.now))
             case "restore":
                 self.perform(
-                    lock.restored(self.state, self.now).then(lambda state: turn.ask_again(state, self.now, {}))
+                    lock.restored(self.state, self.now).then(lambda state: turn.ask_again(state, self.now, NO_ANSWERS))
                 )
             case "hold":
                 self.perform(commands.command(self.state, HoldCommand(by="ann", reason="no"), self.now))
@@ -260,7 +261,7 @@ class Lock(RuleBasedStateMachine):
                 self.perform(commands.command(self.state, freeze, self.now))
             case _:
                 self.now += hours * HOUR
-                self.perform(turn.ask_again(self.state, self.now, {}))
+                self.perform(turn.ask_again(self.state, self.now, NO_ANSWERS))
 
     # --- what must always be so -----------------------------------------------------------------------------------
 

@@ -7,10 +7,12 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from workflows.contracts.audit.types import EventType
     from workflows.contracts.deployments.deployment import StageStatus
+    from workflows.contracts.deployments.rollouts import legs_of
     from workflows.deployment import record
     from workflows.deployment.context import Context
     from workflows.deployment.job_specs import roll_out_job
     from workflows.deployment.jobs import succeeded, why_failed
+    from workflows.deployment.phases.roll_out import halts
     from workflows.deployment.progress import Failed, Phase
     from workflows.job.recorded import now_ms
 
@@ -22,16 +24,18 @@ async def run(context: Context) -> None:
     environment, journal = context.state.environment, context.journal
     if environment.external:
         await _await_other_ci(context)
-    percent, pause = environment.rollout.percent, environment.rollout.pause_seconds
-    while context.state.progress.step < len(percent) and not environment.external:
-        if (until := context.state.progress.until) is not None:
-            await context.wait(lambda: False, until=until, summary="pause between rollout steps")
-            journal.move(Phase.ROLL_OUT)
-        await _step(context, percent[context.state.progress.step])
-        more = context.state.progress.step + 1 < len(percent)
-        until = now_ms() + pause * 1000 if more and pause else None
-        journal.move(Phase.ROLL_OUT, step=context.state.progress.step + 1, until=until)
-    journal.move(Phase.VERIFY)
+    legs = legs_of(environment.rollout)
+    while (number := context.state.progress.step) < len(legs) and not environment.external:
+        if number > 0:
+            await halts.pauses(context, legs[number - 1])
+            if not await halts.may_go_on(context):
+                journal.move(Phase.ROLL_OUT, step=number + 1, pause=len(legs[number].pauses))
+                continue
+            if context.state.progress.full:
+                number = len(legs) - 1
+        await _step(context, legs[number].percent)
+        journal.move(Phase.ROLL_OUT, step=number + 1, pause=0)
+    journal.move(Phase.VERIFY, full=False)
 
 
 async def _step(context: Context, percent: int) -> None:

@@ -1,0 +1,149 @@
+"""Freezes and holds of many services over HTTP: who may, whom they concern, what is refused. Archiving services."""
+
+from typing import Any
+
+import pytest
+
+from tests.api.conftest import Bench
+from tests.api.gate import Gate
+
+FREEZES, HOLDS = "/api/dashboard/freezes", "/api/dashboard/holds"
+SERVICE = "/api/dashboard/services/checkout"
+EVERYTHING: dict[str, Any] = {"all_services": True, "environments": ["production"]}
+FREEZE: dict[str, Any] = {"name": "fair", "scope": EVERYTHING, "reason": "fair", "duration_seconds": 3600}
+
+
+@pytest.fixture
+async def gate(bench: Bench) -> Gate:
+    await bench.register("checkout")
+    await bench.register("cart")
+    return Gate(bench)
+
+
+async def test_a_freeze_of_all_is_shown_in_each_environment_until_it_is_removed(gate: Gate) -> None:
+    bench = gate.bench
+    made = await bench.admin.post(FREEZES, json=FREEZE, headers={"Idempotency-Key": "fair"})
+    assert made.status_code == 201
+    stop = made.json()
+    assert (stop["kind"], stop["by"], stop["reason"], stop["ends_at"] - stop["starts_at"]) == (
+        "freeze", "admin", "fair", pytest.approx(3_600_000, abs=5_000),
+    )  # fmt: skip
+    assert made.headers["location"] == f"{FREEZES}/{stop['stop_id']}"
+    again = await bench.admin.post(FREEZES, json=FREEZE, headers={"Idempotency-Key": "fair"})
+    assert again.json()["stop_id"] == stop["stop_id"]
+    listed = (await bench.admin.get(FREEZES)).json()["items"]
+    assert [each["stop_id"] for each in listed] == [stop["stop_id"]]
+    for name in ("checkout", "cart"):
+        states = (await bench.admin.get(f"/api/dashboard/services/{name}/environments")).json()["items"]
+        assert [len(each["line_stops"]) for each in states] == [0, 1]
+    one = (await bench.admin.get(f"{SERVICE}/environments/production")).json()
+    assert one["line_stops"][0]["name"] == "fair"
+    left = await bench.admin.request("DELETE", made.headers["location"], json={"reason": "rain"})
+    assert (left.status_code, left.json()) == (200, {"items": []})
+    assert (await bench.admin.delete(made.headers["location"])).status_code == 404
+    trail = (await bench.admin.get("/api/events?action=line.")).json()["items"]
+    assert [each["action"] for each in trail] == ["line.unfrozen", "line.frozen", "line.frozen"]
+
+
+async def test_holds_and_freezes_are_two_lists(gate: Gate) -> None:
+    bench = gate.bench
+    held = await bench.admin.post(HOLDS, json={"scope": {"labels": {"team": "pay"}}, "reason": "incident"})
+    assert (held.status_code, held.json()["kind"], held.json()["ends_at"]) == (201, "hold", None)
+    stop_id = held.json()["stop_id"]
+    assert (await bench.admin.get(FREEZES)).json() == {"items": []}
+    assert (await bench.admin.delete(f"{FREEZES}/{stop_id}")).status_code == 404
+    assert (await bench.admin.delete(f"{HOLDS}/{stop_id}")).json() == {"items": []}
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"scope": {}}, "scope"),
+        ({"scope": {"all_services": True, "services": ["cart"]}}, "scope"),
+        ({"scope": {"services": ["No Service"]}}, "scope.services.0"),
+        ({"scope": {**EVERYTHING, "environments": ["a-b"]}}, "scope.environments.0"),
+        ({"duration_seconds": None}, "body"),
+        ({"duration_seconds": 0}, "duration_seconds"),
+        ({"reason": ""}, "reason"),
+        ({"freeze_id": "A B"}, "freeze_id"),
+        ({"duration_seconds": None, "ends_at": 1000}, "ends_at"),
+        ({"ends_at": 10**18, "duration_seconds": None}, "ends_at"),
+        ({"allow_override": "yes"}, "allow_override"),
+    ],
+)
+async def test_what_is_no_freeze_is_refused_by_its_field(gate: Gate, changes: dict[str, Any], field: str) -> None:
+    body = {name: value for name, value in {**FREEZE, **changes}.items() if value is not None}
+    answer = await gate.bench.admin.post(FREEZES, json=body)
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
+    assert (await gate.bench.admin.get(FREEZES)).json() == {"items": []}
+
+
+async def test_who_reaches_one_service_stops_and_frees_no_other(gate: Gate) -> None:
+    """An attacker with one valid key of one service."""
+    bench = gate.bench
+    key = (await gate.make({"role": "operator", "services": ["checkout"]}))["key"]
+    reader = (await gate.make({"role": "viewer"}))["key"]
+    wide = (await bench.admin.post(FREEZES, json={**FREEZE, "freeze_id": "wide"})).json()
+    other = {"scope": {"services": ["cart"]}, "reason": "r", "hold_id": "cart"}
+    assert (await bench.admin.post(HOLDS, json=other)).status_code == 201
+    own = {"services": ["checkout"]}
+    tries: list[tuple[str, str, Any, int]] = [
+        ("POST", FREEZES, FREEZE, 403),
+        ("POST", FREEZES, {**FREEZE, "scope": {"labels": {"team": "pay"}}}, 403),
+        ("POST", FREEZES, {**FREEZE, "scope": {"services": ["checkout", "cart"]}}, 403),
+        ("POST", FREEZES, {**FREEZE, "scope": own, "freeze_id": "wide"}, 403),
+        ("POST", HOLDS, {"scope": own, "reason": "r", "hold_id": "wide"}, 403),
+        ("POST", HOLDS, {"scope": own, "reason": "r", "hold_id": "cart"}, 403),
+        ("DELETE", f"{FREEZES}/wide", {}, 403),
+        ("DELETE", f"{HOLDS}/cart", {}, 404),
+        ("POST", HOLDS, {"scope": own, "reason": "r", "hold_id": "mine"}, 201),
+        ("DELETE", f"{HOLDS}/mine", {}, 200),
+        ("DELETE", "/api/dashboard/services/cart", {}, 403),
+        ("POST", "/api/dashboard/services/cart/archive", {"reason": "r"}, 403),
+        ("POST", "/api/dashboard/services/cart/environments/production/retire", {"reason": "r"}, 403),
+    ]
+    for method, path, body, status in tries:
+        answer = await bench.anyone.request(method, path, json=body, headers={"Authorization": f"Bearer {key}"})
+        assert answer.status_code == status, (method, path, answer.text)
+        refused = await bench.anyone.request(method, path, json=body, headers={"Authorization": f"Bearer {reader}"})
+        assert refused.status_code == 403, (method, path)
+    seen = await bench.anyone.get(FREEZES, headers={"Authorization": f"Bearer {key}"})
+    assert [each["stop_id"] for each in seen.json()["items"]] == [wide["stop_id"]]  # whoever is stopped sees by what
+    hidden = await bench.anyone.get(HOLDS, headers={"Authorization": f"Bearer {key}"})
+    assert hidden.json() == {"items": []}
+    assert (await bench.admin.get(FREEZES)).json()["items"] == [wide]
+
+
+async def test_an_archived_service_starts_nothing_and_is_left_out(gate: Gate) -> None:
+    bench = gate.bench
+    archived = await bench.admin.post(f"{SERVICE}/archive", json={"reason": "replaced"})
+    assert (archived.status_code, archived.json()["archived"]["by"]) == (200, "admin")
+    shown = (await bench.admin.get("/api/dashboard/services")).json()["items"]
+    assert [each["name"] for each in shown] == ["cart"]
+    everything = (await bench.admin.get("/api/dashboard/services?archived=true")).json()["items"]
+    assert [each["name"] for each in everything] == ["cart", "checkout"]
+    body = {"service_name": "checkout", "version": "9", "git_commit_sha": "a" * 40, "git_author": "ann@example.com"}
+    refused = await bench.admin.post("/api/dashboard/deployments", json=body)
+    assert refused.status_code == 409
+    assert "admin has archived it (replaced)" in refused.json()["detail"]
+    assert "hybridci service unarchive checkout" in refused.json()["detail"]
+    assert (await bench.admin.post(f"{SERVICE}/unarchive")).json().get("archived") is None
+    assert (await bench.admin.post("/api/dashboard/deployments", json=body)).status_code == 201
+
+
+async def test_a_service_is_deleted_only_when_nothing_of_it_is_left(gate: Gate) -> None:
+    bench = gate.bench
+    await bench.releases.go_live(await bench.deploy())
+    assert (await bench.admin.delete(SERVICE)).status_code == 409
+    gone = await bench.admin.post(f"{SERVICE}/archive", json={"reason": "r", "live_is_gone": True})
+    assert gone.status_code == 200
+    state = (await bench.admin.get(f"{SERVICE}/environments/production")).json()
+    assert state["live"] is None
+    await bench.register("lonely")
+    lonely = "/api/dashboard/services/lonely"
+    assert (await bench.admin.post(f"{lonely}/archive", json={"reason": "r"})).status_code == 200
+    assert (await bench.admin.request("DELETE", lonely, json={"reason": "r"})).status_code == 200
+    assert (await bench.admin.get(lonely)).status_code == 404
+    assert (await bench.admin.get("/api/dashboard/services?archived=true")).text.count("lonely") == 0
+    assert (await bench.admin.delete(lonely)).status_code == 404
