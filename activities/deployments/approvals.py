@@ -1,7 +1,7 @@
 """What must be known before an approval is judged: who may approve as registered now, whose word it is, and whether
 what it was given with still stands.
 
-Deliberately not here: the judgement, which is the workflow's (``workflows.deployment.approvals``).
+Deliberately not here: the judgement, which is the workflow's (``workflows.deployment.rules.approvals``).
 """
 
 from collections.abc import Awaitable, Callable, Sequence

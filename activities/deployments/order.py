@@ -1,6 +1,6 @@
 """What must be known before a deployment goes on: who is ahead of it, what is banned, what forges said of its commit.
 
-Deliberately not here: asking agents, and what follows, which is the workflow's (``workflows.deployment.relations``).
+Deliberately not here: asking agents, and what follows, which is ``workflows.deployment.rules.relations``.
 """
 
 from collections.abc import Awaitable, Callable, Iterator

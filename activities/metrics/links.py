@@ -22,7 +22,7 @@ from workflows.contracts.deployments.metrics import (
     Sample,
 )
 from workflows.contracts.errors import FieldError, ValidationFailed
-from workflows.deployment.verification import BASELINE_SAMPLES, is_news, judged_row, looked_at, with_baseline
+from workflows.deployment.rules.verification import BASELINE_SAMPLES, is_news, judged_row, looked_at, with_baseline
 
 _AT_ONCE: Final = 4
 

@@ -27,7 +27,7 @@ from workflows.contracts.deployments.metrics import (
     MetricsVerdict,
     MetricVerdict,
 )
-from workflows.deployment.verification import over_limit, report_of
+from workflows.deployment.rules.verification import over_limit, report_of
 from workflows.newest import Newest
 
 _TOLD_EVERY: Final = 60_000

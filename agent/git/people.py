@@ -1,7 +1,8 @@
 """Who wrote a commit and who committed it, as git has them: what whoever made the commit says, and nobody checks.
 
 Read before a step runs, from the workspace's own repository. Deliberately not here: who these people are, and what they
-may not do then (``workflows.deployment.approvals``); trailers (``Co-authored-by``) and the commits that a merge brings.
+may not do then (``workflows.deployment.rules.approvals``); trailers (``Co-authored-by``) and the commits that a merge
+brings.
 """
 
 from pathlib import Path

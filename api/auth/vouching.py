@@ -1,6 +1,6 @@
 """What the API says of who gives an approval: who that is, by the identity map, with a proof that the API says it.
 
-Deliberately not here: whether it counts (``workflows.deployment.approvals``).
+Deliberately not here: whether it counts (``workflows.deployment.rules.approvals``).
 """
 
 from dataclasses import dataclass, field

@@ -27,12 +27,12 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.deployments.deployment import Approval, Decision
     from workflows.contracts.identity.people import identity_as_said
     from workflows.deployment import record, refusals
-    from workflows.deployment.approvals import asks, missing, who_may
     from workflows.deployment.banning import heeds, refresh
     from workflows.deployment.context import Context
     from workflows.deployment.inbox import Command, InboxStep, Note, NotNow, write
     from workflows.deployment.judging import judge
     from workflows.deployment.progress import Halt, Phase
+    from workflows.deployment.rules.approvals import asks, missing, who_may
     from workflows.deployment.state import State
     from workflows.job.recorded import now_ms
 

@@ -29,8 +29,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.context import Context
     from workflows.deployment.journal import ENVIRONMENT
     from workflows.deployment.progress import METRICS, Banned, Breach, Phase
-    from workflows.deployment.relations import outdated_words
     from workflows.deployment.rollback import begin
+    from workflows.deployment.rules.relations import outdated_words
     from workflows.deployment.state import State
     from workflows.job.recorded import now_ms
 

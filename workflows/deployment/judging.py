@@ -14,8 +14,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.deployments.deployment import Approval, Decision
     from workflows.contracts.deployments.services import Environment
     from workflows.deployment import record
-    from workflows.deployment.approvals import given_for, judged
     from workflows.deployment.context import Context
+    from workflows.deployment.rules.approvals import given_for, judged
 
 
 _JUDGED: Final = "approvals-are-judged"  # 2026-11: before, an approval counted by its name alone

@@ -28,7 +28,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment import record
     from workflows.deployment.context import Context
     from workflows.deployment.progress import Failed, Interrupted
-    from workflows.deployment.relations import CommitStanding, by_pushes, warning
+    from workflows.deployment.rules.relations import CommitStanding, by_pushes, warning
     from workflows.job.recorded import now_ms
 
 _LOOKS: Final = "the-order-of-commits-counts"  # 2026-11: before, the order of arrival did

@@ -30,7 +30,7 @@ from workflows.contracts.deployments.services import ServiceDefinition, spec_fie
 from workflows.contracts.fields import MAX_TEXT_CHARACTERS, shortened
 from workflows.contracts.identity.people import GitPeople
 from workflows.contracts.jobs import Job
-from workflows.deployment.verification import added
+from workflows.deployment.rules.verification import added
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -20,14 +20,14 @@ from workflows.contracts.deployments.commands import (
 )
 from workflows.contracts.deployments.deployment import Decision, Deployment, DeploymentStatus
 from workflows.contracts.deployments.rules import ApprovalPolicy
-from workflows.deployment.approvals import (
+from workflows.deployment.progress import Halt, Part, Phase
+from workflows.deployment.rules.approvals import (
     approval_refused,
     approvers,
     missing,
     refused_by_name,
     rejection_refused,
 )
-from workflows.deployment.progress import Halt, Part, Phase
 from workflows.deployment.state import State
 
 

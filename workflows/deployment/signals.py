@@ -29,8 +29,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.context import Context
     from workflows.deployment.inbox import InboxStep, Note, Signal, write
     from workflows.deployment.progress import METRICS, Breach, Halt, Part, Phase
+    from workflows.deployment.rules.verification import breach, breached, judged, limits_of, report_of
     from workflows.deployment.state import State
-    from workflows.deployment.verification import breach, breached, judged, limits_of, report_of
     from workflows.job.recorded import now_ms
 
 _ROWS: Final = "metrics-are-judged-by-rows"  # 2026-11: before, the last samples of all metrics were judged together

@@ -4,7 +4,7 @@ signed, bounded and answered by agents that offer it, and no agent is held up.
 
 What is read goes where all samples go and is judged there; the deployment hears what is news. It ends by itself when
 the deployment has left the environment. Deliberately not here: whom an agent asks (``agent.metrics``), judging
-(``workflows.deployment.verification``).
+(``workflows.deployment.rules.verification``).
 """
 
 import asyncio
@@ -24,7 +24,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.deployments.services import Environment
     from workflows.contracts.ids import task_workflow_id
     from workflows.contracts.tasks import ReadingAnswer, ReadingQuestion, TaskOutcome, TaskResult, TaskStart
-    from workflows.deployment.verification import judged_since, report_of
+    from workflows.deployment.rules.verification import judged_since, report_of
     from workflows.job.recorded import is_continued, now_ms
 
 _ANSWERED_WITHIN: Final = 30

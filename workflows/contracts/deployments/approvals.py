@@ -1,6 +1,6 @@
 """What must be known before an approval is judged, and is not in a workflow: the question and its answer.
 
-Deliberately not here: the judgement (``workflows.deployment.approvals``).
+Deliberately not here: the judgement (``workflows.deployment.rules.approvals``).
 """
 
 from pydantic import Field

@@ -1,6 +1,6 @@
 """What is asked before a deployment joins a line or takes its turn: who is ahead, what is banned, what forges said.
 
-Deliberately not here: what was found out (``relations``), what follows from it (``workflows.deployment.relations``).
+Deliberately not here: what was found out (``relations``), what follows (``workflows.deployment.rules.relations``).
 """
 
 from typing import Final

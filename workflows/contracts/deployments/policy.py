@@ -1,7 +1,7 @@
 """Which part of a service is its policy, how two of them differ, and what is asked of a change that waits. Pure.
 
 Policy is what whoever owns the environments asks of a version; the rest (steps, their variables, health checks) is how
-it is done. Deliberately not here: tightening it by a commit's file (``workflows.deployment.policy``).
+it is done. Deliberately not here: tightening it by a commit's file (``workflows.deployment.rules.policy``).
 """
 
 import json

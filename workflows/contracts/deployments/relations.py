@@ -2,7 +2,7 @@
 
 A commit that is an ancestor of another one is older, whenever it came and whatever time it says. Who proves it: an
 agent, which asks git; else a forge's signed word of what a branch's head was before a push. Times: epoch ms.
-Deliberately not here: what is asked (``order``), what follows from it (``workflows.deployment.relations``).
+Deliberately not here: what is asked (``order``), what follows from it (``workflows.deployment.rules.relations``).
 """
 
 from enum import StrEnum

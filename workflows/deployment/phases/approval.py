@@ -1,6 +1,6 @@
 """Wait for the approvals that the environment asks for; it expires.
 
-Deliberately not here: what counts as an approval (``workflows.deployment.approvals``).
+Deliberately not here: what counts as an approval (``workflows.deployment.rules.approvals``).
 """
 
 from temporalio import workflow
@@ -10,10 +10,10 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.deployments.deployment import Decision
     from workflows.contracts.deployments.rules import ApprovalPolicy
     from workflows.deployment import record
-    from workflows.deployment.approvals import asks, missing
     from workflows.deployment.context import Context
     from workflows.deployment.judging import are_judged, judge_again
     from workflows.deployment.progress import Failed, Phase
+    from workflows.deployment.rules.approvals import asks, missing
     from workflows.job.recorded import now_ms
 
 

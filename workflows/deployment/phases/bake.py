@@ -13,7 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.context import Context
     from workflows.deployment.phases.paused import pause
     from workflows.deployment.progress import Failed, Interrupted, Phase
-    from workflows.deployment.verification import breached, inconclusive, judged_since, limits_of, unseen
+    from workflows.deployment.rules.verification import breached, inconclusive, judged_since, limits_of, unseen
     from workflows.deployment.watched import watch
 
 _ROWS: Final = "a-bake-ends-with-the-rows-of-the-store"  # 2026-11: before, with the last samples of the record

@@ -18,8 +18,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.context import Context
     from workflows.deployment.job_specs import definition_job
     from workflows.deployment.jobs import succeeded, why_failed
-    from workflows.deployment.policy import LooserThanPolicy, tightened
     from workflows.deployment.progress import Failed, Phase
+    from workflows.deployment.rules.policy import LooserThanPolicy, tightened
     from workflows.words import titled
 
 _READ_WITHIN: Final = timedelta(seconds=30)

@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment import record
     from workflows.deployment.context import Context
     from workflows.deployment.progress import Phase
-    from workflows.deployment.relations import CommitStanding, marks, warning
+    from workflows.deployment.rules.relations import CommitStanding, marks, warning
 
 
 async def ask(context: Context, standing: CommitStanding) -> None:

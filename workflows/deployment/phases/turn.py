@@ -13,7 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.endings import stand_back
     from workflows.deployment.phases import order
     from workflows.deployment.progress import Interrupted, Phase
-    from workflows.deployment.relations import CommitStanding, mark, warning
+    from workflows.deployment.rules.relations import CommitStanding, mark, warning
     from workflows.job.recorded import now_ms
 
 _ASK_AGAIN_SECONDS: Final = 60

@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.jobs import succeeded, why_failed
     from workflows.deployment.phases.paused import pause
     from workflows.deployment.progress import Failed, Phase
-    from workflows.deployment.verification import INCONCLUSIVE_EXIT_CODE
+    from workflows.deployment.rules.verification import INCONCLUSIVE_EXIT_CODE
     from workflows.job.recorded import now_ms
 
 

@@ -19,10 +19,10 @@ from workflows.contracts.deployments.deployment import Approval, Decision, Deplo
 from workflows.contracts.deployments.rules import ApprovalGroup, ApprovalPolicy
 from workflows.contracts.identity.people import GitPeople, GitPerson, Parties, Somebody, Vouched, identity_of
 from workflows.deployment import judging
-from workflows.deployment.approvals import approval_refused, in_force, judged, missing
 from workflows.deployment.context import Context
 from workflows.deployment.progress import Phase, Progress
 from workflows.deployment.record import git_people_found
+from workflows.deployment.rules.approvals import approval_refused, in_force, judged, missing
 from workflows.deployment.state import State
 
 HERE = "production"

@@ -11,9 +11,9 @@ from workflows.contracts.deployments.deployment import Approval, Decision
 from workflows.contracts.deployments.policy import ENVIRONMENT_POLICY, ENVIRONMENT_WORK
 from workflows.contracts.deployments.rules import ApprovalPolicy, Rollout, Verification
 from workflows.contracts.deployments.services import Environment, EnvironmentPolicy, ServiceDefinition, ServicePolicy
-from workflows.deployment import policy as rules
-from workflows.deployment.approvals import missing
-from workflows.deployment.policy import LooserThanPolicy, tightened
+from workflows.deployment.rules import policy as rules
+from workflows.deployment.rules.approvals import missing
+from workflows.deployment.rules.policy import LooserThanPolicy, tightened
 
 STEPS = [{"name": "deploy", "run": "./deploy.sh"}]
 BACK = {"steps": [{"name": "back", "run": "./back.sh"}]}

@@ -8,7 +8,7 @@ from workflows.contracts.deployments.order import Push
 from workflows.contracts.deployments.relations import MAX_RELATIONS, HowFound, Relation
 from workflows.contracts.deployments.services import Environment, ServiceSpec
 from workflows.deployment import record
-from workflows.deployment.relations import CommitStanding, by_pushes, mark, warning
+from workflows.deployment.rules.relations import CommitStanding, by_pushes, mark, warning
 
 SPEC = ServiceSpec.model_validate(
     {"git_repo": "https://x.example/y.git", "environments": [{"name": "a", "external": True}]}

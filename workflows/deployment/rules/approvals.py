@@ -18,8 +18,8 @@ from workflows.contracts.deployments.commands import Approve, Reject
 from workflows.contracts.deployments.deployment import Approval, Decision, Deployment
 from workflows.contracts.deployments.rules import ApprovalGroup, ApprovalPolicy
 from workflows.contracts.identity.people import Somebody, identity_as_said, names_as_said, same_person
-from workflows.deployment.parties import by_its_key, named_alike, own_work, parties_of
-from workflows.deployment.relations import warning
+from workflows.deployment.rules.parties import by_its_key, named_alike, own_work, parties_of
+from workflows.deployment.rules.relations import warning
 from workflows.words import moment
 
 _KEPT: Final = "kept as it was given, before persons were compared"

@@ -1,0 +1,1 @@
+"""What is allowed and what follows from facts: approvals, parties, policy, metrics, the order of commits. Pure."""
