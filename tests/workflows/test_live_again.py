@@ -42,7 +42,10 @@ async def back(deploys: Deploys, deployment: Deployment, **fields: Any) -> Deplo
 
 
 async def three(deploys: Deploys) -> tuple[Deployment, Deployment, Deployment]:
-    return await deploys.live("1.0"), await deploys.live("1.1"), await deploys.live("1.2")
+    """Live one after the other, as their environment knows too."""
+    found = await deploys.live("1.0"), await deploys.live("1.1"), await deploys.live("1.2")
+    await until_all_agree(deploys, "1.2")
+    return found
 
 
 async def test_back_and_back_and_forward_and_terminated_and_back(
@@ -51,6 +54,7 @@ async def test_back_and_back_and_forward_and_terminated_and_back(
     verification = {"max_error_rate": 0.5, "consecutive_breaches": 3}
     service = deploys.service(deploys.environment(verification=verification))
     one, two, last = [await deploys.live(version, service) for version in ("1.0", "1.1", "1.2")]
+    await until_all_agree(deploys, "1.2")
 
     await back(deploys, last)
     now = await until_all_agree(deploys, "1.1")
@@ -95,6 +99,7 @@ async def test_metrics_roll_a_version_back_that_is_live_again(deploys: Deploys) 
     verification = {"max_error_rate": 0.5, "consecutive_breaches": 2}
     service = deploys.service(deploys.environment(verification=verification))
     one, two, last = [await deploys.live(version, service) for version in ("1.0", "1.1", "1.2")]
+    await until_all_agree(deploys, "1.2")
     await back(deploys, last)
     now = await until_all_agree(deploys, "1.1")
     assert now is not None
@@ -125,6 +130,7 @@ async def test_the_next_one_takes_over_from_a_version_that_is_live_again(deploys
 async def test_by_commit(deploys: Deploys) -> None:
     one = await deploys.live("1.0")
     two = await deploys.until_status(await deploys.start("1.1", sha="b" * 40), "live")
+    await until_all_agree(deploys, "1.1")
     with pytest.raises(InvalidState, match=r"Commit c+ was never live in production"):
         await back(deploys, two, to_commit="c" * 40)
     await back(deploys, two, to_commit=one.git_commit_sha)
@@ -192,6 +198,7 @@ async def test_a_stranger_who_starts_one_gains_nothing(deploys: Deploys) -> None
 async def test_an_earlier_run_that_is_taken_back_is_not_run_again(deploys: Deploys) -> None:
     """Its record is open again, but in another run."""
     one, two = await deploys.live("1.0"), await deploys.live("1.1")
+    await until_all_agree(deploys, "1.1")
     await back(deploys, two)
     await until_all_agree(deploys, "1.0")
     handle = deploys.handle(one)
@@ -223,6 +230,7 @@ async def test_an_earlier_run_that_is_taken_back_is_not_run_again(deploys: Deplo
 
 async def test_terminated_in_the_middle_of_a_rollback(deploys: Deploys) -> None:
     one, two = await deploys.live("1.0"), await deploys.live("1.1")
+    await until_all_agree(deploys, "1.1")
     deploys.script("rollback", until_cancelled)
     await back(deploys, two)
     await deploys.handle(two).terminate("somebody's hand")

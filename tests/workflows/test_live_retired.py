@@ -18,6 +18,7 @@ from workflows.contracts.errors import InvalidState
 async def test_what_is_live_again_is_in_the_way_until_it_is_retired(deploys: Deploys) -> None:
     service = await apply(deploys, deploys.environment())
     one, two = await deploys.live("1.0", service), await deploys.live("1.1", service)
+    await until_all_agree(deploys, "1.1")
     await becomes(deploys, ServiceStanding.ARCHIVED)
     await back(deploys, two)
     await until_all_agree(deploys, "1.0")
@@ -31,6 +32,7 @@ async def test_what_is_live_again_is_in_the_way_until_it_is_retired(deploys: Dep
     assert (ended.cause, ended.closed) == ("retired", True)
     state = await deploys.until_environment(lambda state: state.live is None)
     assert (state.holder, state.rollback) == (None, None)
+    await deploys.handle(one).result()
     swept = await sweep(deploys)
     assert (swept.restored, swept.superseded) == ([], [])
     assert not await is_open(deploys, one)
@@ -103,6 +105,7 @@ async def test_what_an_abort_brings_back_is_live_again(deploys: Deploys) -> None
 async def test_a_version_with_steps_that_is_live_again_waits_at_none(deploys: Deploys) -> None:
     service = deploys.service(deploys.environment(rollout={"steps": [{"percent": 10}, {"percent": 100}]}))
     one, two = await deploys.live("1.0", service), await deploys.live("1.1", service)
+    await until_all_agree(deploys, "1.1")
     await back(deploys, two)
     await until_all_agree(deploys, "1.0")
     with pytest.raises(InvalidState, match=r"1\.0 is live"):
