@@ -7,6 +7,11 @@ from workflows.contracts.deployments.services import Service
 ONE = {"required": 1}
 
 
+def reusing(service: Service) -> Service:
+    """It may use a version again for another commit."""
+    return service.model_copy(update={"spec": service.spec.model_copy(update={"allow_version_reuse": True})})
+
+
 def approved_service(deploys: Deploys, **approval: object) -> Service:
     return deploys.service(deploys.environment("staging"), deploys.environment(approval=ONE | approval))
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.workflows.approvals import reusing
 from tests.workflows.commit_order import ban, sha, unban
 from tests.workflows.deployment_harness import BOB, Deploys
 from tests.workflows.harness import fail
@@ -97,7 +98,7 @@ async def test_a_ban_of_what_is_live_changes_nothing_there(deploys: Deploys) -> 
 
 
 async def test_a_rollback_bans_what_it_left_by_name_and_by_commit(deploys: Deploys) -> None:
-    service = one(deploys)
+    service = reusing(one(deploys))
     await deploys.live("1.0", service)
     bad = await deploys.live("1.1", service)
     await rolled_back(deploys, bad)
@@ -130,7 +131,7 @@ async def test_who_cancels_a_rollout_says_nothing_of_the_version(deploys: Deploy
 async def test_what_shares_a_name_or_a_commit_with_the_version_that_is_back_is_not_banned_by_it(
     deploys: Deploys,
 ) -> None:
-    service, same = one(deploys), sha("same")
+    service, same = reusing(one(deploys)), sha("same")
     await deploys.until_status(await deploys.start("1.0", service, sha=same), "live")
     bad = await deploys.until_status(await deploys.start("1.1", service, sha=same), "live")
     await rolled_back(deploys, bad)

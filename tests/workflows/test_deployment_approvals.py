@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.workflows.approvals import approved_service, waiting_for_approval
+from tests.workflows.approvals import approved_service, reusing, waiting_for_approval
 from tests.workflows.deployment_harness import BOB, CAT, Deploys
 from tests.workflows.harness import until_cancelled
 from workflows.contracts.deployments.commands import (
@@ -90,6 +90,6 @@ async def test_another_commit_needs_new_approvals(deploys: Deploys) -> None:
     first = await waiting_for_approval(deploys)
     await deploys.approve(first)
     await deploys.until_status(first, "live")
-    again = await deploys.start("1.0", approved_service(deploys), sha="b" * 40)
+    again = await deploys.start("1.0", reusing(approved_service(deploys)), sha="b" * 40)
     waiting = await deploys.until_waits(again, "0 of 1 approvals")
     assert waiting.approvals == []

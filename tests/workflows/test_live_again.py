@@ -13,6 +13,7 @@ from temporalio.client import WorkflowFailureError
 from activities.bootstrap import build_activities
 from activities.clock import epoch_millis
 from activities.environments.temporal import TemporalWorkflows
+from tests.workflows.commit_order import unban
 from tests.workflows.conftest import keep_history
 from tests.workflows.deployment_harness import BOB, Deploys
 from tests.workflows.harness import Agent, fail, succeed, until_cancelled
@@ -64,7 +65,7 @@ async def test_back_and_back_and_forward_and_terminated_and_back(
     assert (again.from_deployment_id, again.from_version, again.by) == (last.deployment_id, "1.2", BOB)
     assert (now.superseded_by, now.completed_at, now.cause, now.error_message) == (None, None, None, None)
     await deploys.releases.report_metrics(now, ReportMetrics(error_rate=0.01))
-    await deploys.until(two, lambda found: len(found.metric_samples) == 1)
+    await deploys.until(two, lambda found: [row.value for row in found.metric_rows] == [0.01])
 
     await back(deploys, two)
     now = await until_all_agree(deploys, "1.0")
@@ -72,6 +73,9 @@ async def test_back_and_back_and_forward_and_terminated_and_back(
     with pytest.raises(InvalidState, match=r"Nothing was live in production before 1\.0"):
         await back(deploys, one)
 
+    with pytest.raises(InvalidState, match=r"1\.2 .* is banned"):
+        await back(deploys, one, to_version="1.2")
+    await unban(deploys, "1.2")  # as the API does for whoever names it
     answer = await back(deploys, one, to_version="1.2")
     assert answer.rollback is not None
     assert (answer.rollback.target_version, answer.rollback.forward) == ("1.2", True)
@@ -82,11 +86,13 @@ async def test_back_and_back_and_forward_and_terminated_and_back(
     await deploys.handle(last).terminate("somebody's hand")
     answer = await back(deploys, last)
     assert answer.rollback is not None
-    assert (answer.rollback.target_version, answer.rollback.forward) == ("1.1", False)
-    await until_all_agree(deploys, "1.1")
+    assert (answer.rollback.target_version, answer.rollback.forward) == ("1.0", False), (
+        "1.1 is banned since it was left"
+    )
+    await until_all_agree(deploys, "1.0")
     rolled = [ran.where for ran in deploys.ran if ran.kind == "rollback"]
-    assert rolled == [f"rollback production {version}" for version in ("1.1", "1.0", "1.2", "1.1")]
-    actions = [event.action for event in await deploys.events(two)]
+    assert rolled == [f"rollback production {version}" for version in ("1.1", "1.0", "1.2", "1.0")]
+    actions = [event.action for event in await deploys.events(one)]
     assert actions.count("deployment.reopened") == 2
     fences = [ran.fence.number for ran in deploys.ran if ran.kind == "rollback" and ran.fence is not None]
     assert fences == sorted(set(fences))
@@ -94,8 +100,8 @@ async def test_back_and_back_and_forward_and_terminated_and_back(
     await keep_history(request, deploys.client, environment, "env-what_is_live_holds_it_after_each_rollback")
 
 
-async def test_metrics_roll_a_version_back_that_is_live_again(deploys: Deploys) -> None:
-    """What was said of its earlier life does not count."""
+async def test_metrics_ask_a_person_about_a_version_that_is_live_again(deploys: Deploys) -> None:
+    """It is what somebody went back to. What was said of its earlier life does not count."""
     verification = {"max_error_rate": 0.5, "consecutive_breaches": 2}
     service = deploys.service(deploys.environment(verification=verification))
     one, two, last = [await deploys.live(version, service) for version in ("1.0", "1.1", "1.2")]
@@ -106,10 +112,14 @@ async def test_metrics_roll_a_version_back_that_is_live_again(deploys: Deploys) 
     assert now.deployment_id == two.deployment_id
     await deploys.releases.command_environment(deploys.name, "production", ReleaseCommand(by=BOB))
     await deploys.releases.report_metrics(two, ReportMetrics(error_rate=0.9))
-    await deploys.until(two, lambda found: len(found.metric_samples) == 1)
-    assert (await deploys.get(two)).status == "live"
+    await deploys.pause()
+    assert (await deploys.get(two)).needs_decision is None
     await deploys.releases.report_metrics(two, ReportMetrics(error_rate=0.9))
-    await deploys.until_status(two, "rolled_back")
+    asked = await deploys.until(two, lambda found: found.needs_decision is not None)
+    assert asked.status == "live"
+    assert "error rate 0.9 is above 0.5" in (asked.waits_for or "")
+    assert "hybridci deploy rollback" in (asked.waits_for or "")
+    await back(deploys, two)
     assert (await until_all_agree(deploys, "1.0")) == await deploys.get(one)
 
 

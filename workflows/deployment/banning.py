@@ -29,10 +29,10 @@ async def refresh(context: Context) -> None:
     """Look which versions to go back to are banned now. A store that does not answer at once leaves what is known:
     a rollback does not wait for it.
     """
-    former = context.state.former
-    if not former:
+    others = context.state.others
+    if not others:
         return
-    question = BanQuestion(service_name=context.state.deployment.service_name, versions=former)
+    question = BanQuestion(service_name=context.state.deployment.service_name, versions=others)
     try:
         found = await context.calls.at_once(find_bans, question, summary="what is banned of those to go back to")
     except FailureError as error:

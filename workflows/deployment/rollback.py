@@ -49,7 +49,7 @@ def begin(
         reason=reason,
         by=by,
         automatic=automatic,
-        ban=ban,
+        ban=ban and not (choice is not None and choice.forward),  # what is left for a later one was good
         requested_at=now_ms(),
     )
     journal.change(record.rolling_back, rollback)

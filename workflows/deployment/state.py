@@ -89,13 +89,20 @@ class State:
         return self.environment.approval is None or (stage is not None and stage.approved_at is not None)
 
     @property
-    def former(self) -> list[LiveVersion]:
-        """What was live before it, newest first, each deployment once: what it could go back to."""
+    def others(self) -> list[LiveVersion]:
+        """What else was ever live there, newest first, each deployment once: what a person can go to."""
         grant = self.progress.granted
-        if grant is None or grant.previous is None:
+        if grant is None:
             return []
-        known = {each.deployment_id: each for each in [grant.previous, *grant.history]}
+        first = [] if grant.previous is None else [grant.previous]
+        known = {each.deployment_id: each for each in [*first, *grant.history]}
         return [each for each in known.values() if each.deployment_id != self.identity]
+
+    @property
+    def former(self) -> list[LiveVersion]:
+        """Those of them that it could go back to by itself; none where nothing was live before it."""
+        grant = self.progress.granted
+        return self.others if grant is not None and grant.previous is not None else []
 
     @property
     def last_good(self) -> LiveVersion | None:
@@ -119,7 +126,7 @@ class State:
             grant.previous,
             to_version=to_version,
             to_commit=to_commit,
-            banned={live.deployment_id for live in self.former if under(bans, live)},
+            banned={live.deployment_id for live in self.others if under(bans, live)},
         )
 
     def target(self, to_version: str | None = None, to_commit: str | None = None) -> LiveVersion | None:
