@@ -14,7 +14,7 @@ import yaml
 
 from api.cli.demo.checks import DemoFailed, expect, wait_for
 from api.cli.demo.control import ask_server
-from api.cli.demo.demo_service import BAD, FIRST, GOOD, Shop, definition, make_repository
+from api.cli.demo.demo_service import BAD, FIRST, GOOD, NEXT, Shop, definition, make_repository
 from api.cli.demo.machine import running_servers
 from api.cli.demo.visitors import Visitors
 from api.cli.stack.launching import launch
@@ -193,6 +193,7 @@ def test_the_whole_story_is_played_and_everything_is_stopped(demos: Callable[...
     assert {item["version"]: item["status"] for item in listed if item["version"] != FIRST} == {
         BAD: "rolled_back",
         GOOD: "rolled_back",
+        NEXT: "rolled_back",
     }
     demo.process.send_signal(signal.SIGINT)
     assert demo.end(30) == 0, demo.text()

@@ -145,6 +145,7 @@ async def test_by_commit(deploys: Deploys) -> None:
         await back(deploys, two, to_commit="c" * 40)
     await back(deploys, two, to_commit=one.git_commit_sha)
     await until_all_agree(deploys, "1.0")
+    await unban(deploys, "1.1")  # as the API does for whoever names it
     answer = await back(deploys, one, to_commit="b" * 40)
     assert answer.rollback is not None
     assert (answer.rollback.target_version, answer.rollback.forward) == ("1.1", True)

@@ -1,4 +1,4 @@
-"""The demo's service as a git repository with three versions: a first one, one with a real bug, one without it.
+"""The demo's service as a git repository with four versions: a first one, one with a real bug, two without it.
 
 ``shop/`` has the first version. The bug: the author of 1.1 thought of loyal customers only, in the code as in its test,
 so that it builds, passes its tests and is healthy, and fails for every new customer.
@@ -16,6 +16,7 @@ AUTHOR: Final = "ann@example.com"
 FIRST: Final = "1.0"
 BAD: Final = "1.1"
 GOOD: Final = "1.2"
+NEXT: Final = "1.3"
 STAGING: Final = "staging"
 PRODUCTION: Final = "production"
 
@@ -35,6 +36,7 @@ _LOYAL_TEST: Final = """
     def test_a_loyal_customer_pays_less(self) -> None:
         self.assertEqual(price(4), 18.5)
 """
+_ROUNDED_TEST: Final = _LOYAL_TEST.replace("18.5", "18.875")
 _NEW_TEST: Final = """
     def test_a_new_customer_pays_the_full_price(self) -> None:
         self.assertEqual(price(0), 20.0)
@@ -54,6 +56,7 @@ class _Change:
 _CHANGES: Final = (
     _Change(BAD, "Give loyal customers a discount", "    return 18.0 + 2.0 / orders\n", _LOYAL_TEST),
     _Change(GOOD, "Remember new customers", "    return 18.0 + 2.0 / max(orders, 1)\n", _LOYAL_TEST + _NEW_TEST),
+    _Change(NEXT, "Round up", "    return 18.5 + 1.5 / max(orders, 1)\n", _ROUNDED_TEST + _NEW_TEST),
 )
 
 
@@ -66,7 +69,7 @@ class Shop:
 
 
 def make_repository(folder: Path) -> Shop:
-    """Commit the three versions one after the other. Raises OSError, CalledProcessError."""
+    """Commit the versions one after the other. Raises OSError, CalledProcessError."""
     folder.mkdir(parents=True)
     _git(folder, "init", "-q", "-b", "main")
     sources = {name: (_FILES / name).read_text(encoding="utf-8") for name in _COMMITTED}

@@ -15,7 +15,7 @@ from api.cli.client.http import DEPLOYMENTS, SERVICES, ApiRefused
 from api.cli.demo.agents import Agents
 from api.cli.demo.checks import DemoFailed, expect, wait_for
 from api.cli.demo.control import Control, ask_server, workflow_of
-from api.cli.demo.demo_service import AUTHOR, BAD, FIRST, GOOD, PRODUCTION, STAGING, Shop, definition
+from api.cli.demo.demo_service import AUTHOR, BAD, FIRST, GOOD, NEXT, PRODUCTION, STAGING, Shop, definition
 from api.cli.demo.lost_agent import LostAgent
 from api.cli.demo.narrate import Narrator
 from api.cli.demo.visitors import Visitors
@@ -65,8 +65,11 @@ class DemoStory:
             self._bad_version()
             self._tell.chapter(f"{GOOD} waits for the hold, then goes live")
             self._good_version()
-            self._tell.chapter("An operator rolls back with one command")
-            self._operators_rollback()
+            self._tell.chapter(f"The line is stopped, and {NEXT} waits until it goes on")
+            self._stopped_line()
+            self._tell.chapter("An operator rolls back with one command, twice in a row")
+            self._operators_rollback(NEXT, GOOD)
+            self._operators_rollback(GOOD, FIRST)
         self._tell.chapter("The lost job has ended on the other agent")
         self._lost.end()
         self._tell.chapter("What visitors saw, and who did what")
@@ -127,20 +130,50 @@ class DemoStory:
         self._run_cli("deploy", "release", self._parts.service, "--as", OPERATOR, "--reason", "1.2 is the remedy")
         self._until_live(deployment)
 
-    def _operators_rollback(self) -> None:
-        state = self._until_environment(_lives(GOOD), f"that {GOOD} is live")
+    def _stopped_line(self) -> None:
+        name = ("--name", "incident")
+        everywhere = (
+            "--all",
+            "--environment",
+            PRODUCTION,
+            "--for",
+            "1h",
+            *name,
+            "--reason",
+            "The payment provider is down.",
+        )
+        self._run_cli("freeze", "add", *everywhere, "--as", OPERATOR)
+        deployment = self._until_approval(self._start(NEXT))
+        self._command(deployment, "approve", {"by": APPROVER})
+        self._until(deployment, _stopped, "that it waits for the line")
+        self._expect_version(PRODUCTION, GOOD)
+        stops = self._control.api.get("/api/dashboard/freezes")["items"]
+        expect("The freezes of all services", expected=["incident"], seen=[stop["name"] for stop in stops])
+        self._tell.checked(f"Nothing of any service is rolled out to {PRODUCTION}: {NEXT} is approved and waits.")
+        self._run_cli("freeze", "remove", stops[0]["stop_id"], "--as", OPERATOR, "--reason", "The provider is back.")
+        self._until_live(deployment)
+
+    def _operators_rollback(self, leaves: str, back_to: str) -> None:
+        state = self._until_environment(_lives(leaves), f"that {leaves} is live")
         deployment = self._control.deployment(state.live.deployment_id if state.live else "")
         began = self._parts.homes[PRODUCTION] / "rollback-began"
         began.unlink(missing_ok=True)
         asked = time.time_ns()
-        self._command(deployment, "rollback", {"by": OPERATOR, "reason": "Customers complain about the price."})
+        body = {"by": OPERATOR, "reason": "Customers complain about the price."}
+        path = f"{SERVICES}/{self._parts.service}/environments/{PRODUCTION}/rollback"
+        self._tell.command(f"POST {path} {json.dumps(body)}")
+        self._control.api.request("POST", path, body=body, headers={"User-Agent": "demo"})
         wait_for("The rollback's command", began.exists, bool, expected="that it runs", seconds=20)
         millis = (began.stat().st_mtime_ns - asked) / 1e6
         self._tell.checked(f"{millis:.0f} ms from the request to the first instruction of the rollback's command.")
         self._follow(deployment, DeploymentStatus.ROLLED_BACK)
-        self._expect_version(PRODUCTION, FIRST)
-        state = self._until_environment(_lives(FIRST), f"that {FIRST} is live again")
-        self._tell.checked(f"On record, too: {state.live.version if state.live else None} is live again.")
+        self._expect_version(PRODUCTION, back_to)
+        state = self._until_environment(_lives(back_to), f"that {back_to} is live again")
+        again = self._control.deployment(state.live.deployment_id if state.live else "")
+        self._until(
+            again, lambda seen: seen.status is DeploymentStatus.LIVE and not seen.closed, "that it is open and live"
+        )
+        self._tell.checked(f"On record, too: {back_to} is live again, watched, and can be rolled back itself.")
 
     def _what_visitors_saw(self) -> None:
         seen = self._visitors.seen
@@ -160,7 +193,7 @@ class DemoStory:
             marks = f"; {event.message}" if event.action == "deployment.approved" else ""
             self._tell.say(f"{event.by}: {event.action} {event.version or event.environment} ({event.via}{marks})")
         ways = sorted(event.via for event in people if event.action == "deployment.approved")
-        expect("The ways of the approvals in the audit trail", expected=["api", "cli", "temporal"], seen=ways)
+        expect("The ways of the approvals in the audit trail", expected=["api", "api", "cli", "temporal"], seen=ways)
         self._tell.checked(f"The audit trail has it all: {len(events)} entries of who did what, when, from where, why.")
 
     def _start(self, version: str) -> Deployment:
@@ -255,6 +288,10 @@ def _held(deployment: Deployment) -> bool:
     stage = deployment.stage(PRODUCTION)
     waits = stage is not None and stage.status is StageStatus.WAITING and stage.approved_at is not None
     return waits and "hold" in (deployment.waits_for or "").lower()
+
+
+def _stopped(deployment: Deployment) -> bool:
+    return "incident" in (deployment.waits_for or "")
 
 
 def _where(deployment: Deployment) -> str:
