@@ -131,18 +131,8 @@ class DemoStory:
         self._until_live(deployment)
 
     def _stopped_line(self) -> None:
-        name = ("--name", "incident")
-        everywhere = (
-            "--all",
-            "--environment",
-            PRODUCTION,
-            "--for",
-            "1h",
-            *name,
-            "--reason",
-            "The payment provider is down.",
-        )
-        self._run_cli("freeze", "add", *everywhere, "--as", OPERATOR)
+        everywhere, why = ("--all", "--environment", PRODUCTION, "--for", "1h"), "The payment provider is down."
+        self._run_cli("freeze", "add", *everywhere, "--name", "incident", "--reason", why, "--as", OPERATOR)
         deployment = self._until_approval(self._start(NEXT))
         self._command(deployment, "approve", {"by": APPROVER})
         self._until(deployment, _stopped, "that it waits for the line")
@@ -169,9 +159,13 @@ class DemoStory:
         self._follow(deployment, DeploymentStatus.ROLLED_BACK)
         self._expect_version(PRODUCTION, back_to)
         state = self._until_environment(_lives(back_to), f"that {back_to} is live again")
-        again = self._control.deployment(state.live.deployment_id if state.live else "")
-        self._until(
-            again, lambda seen: seen.status is DeploymentStatus.LIVE and not seen.closed, "that it is open and live"
+        again = state.live.deployment_id if state.live else ""
+        wait_for(
+            f"The record of {back_to}",
+            lambda: self._control.deployment(again),
+            lambda seen: seen.status is DeploymentStatus.LIVE and not seen.closed,
+            expected="open and live",
+            seconds=10,
         )
         self._tell.checked(f"On record, too: {back_to} is live again, watched, and can be rolled back itself.")
 
