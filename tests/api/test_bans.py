@@ -165,6 +165,30 @@ async def test_a_rollback_says_whether_it_bans_and_whether_a_ban_is_lifted(shop:
     assert (await shop.stores.bans.get("checkout")).items == []
 
 
+@pytest.mark.parametrize("path", ["/environments/production/rollback", None])
+async def test_whoever_names_what_only_a_rollback_has_banned_says_otherwise(shop: Bench, path: str | None) -> None:
+    made = (await shop.admin.post(DEPLOYMENTS, json=DEPLOYMENT)).json()
+    await shop.releases.go_live(made["deployment_id"])
+    found = await shop.stores.environments.get("checkout", "production")
+    assert found is not None
+    gone = LiveVersion(version="1.0", deployment_id="d0", workflow_id="w0", git_commit_sha="c" * 40, since=1)
+    state = found.model_copy(update={"history": [*found.history, gone], "sequence": found.sequence + 1})
+    await shop.stores.environments.write(EnvironmentWrite(state=state))
+    ban = BanCommand(name="checkout", version="1.0", reason="slow", by="bob")
+    await shop.releases.ban(ban)
+    to = f"{CHECKOUT}{path}" if path is not None else f"{DEPLOYMENTS}/{made['deployment_id']}/rollback"
+    await shop.admin.post(to, json={"reason": "back", "to_version": "1.0"})
+    assert len((await shop.stores.bans.get("checkout")).items) == 1, "a person's ban asks for --lift-ban"
+    (kept,) = (await shop.stores.bans.get("checkout")).items
+    await shop.admin.request("DELETE", BANS, json={"version": "1.0", "reason": "x"})
+    listed = await shop.stores.bans.get("checkout")
+    rolled = kept.model_copy(update={"deployment_id": "d0"})
+    changed = listed.model_copy(update={"items": [rolled], "revision": listed.revision + 1})
+    assert await shop.stores.bans.put(changed, [])
+    await shop.admin.post(to, json={"reason": "back", "to_commit": "c" * 40})
+    assert (await shop.stores.bans.get("checkout")).items == []
+
+
 async def test_a_webhook_starts_nothing_that_is_banned_and_its_tool_is_told_so() -> None:
     async with webhook_bench() as hooks:
         await hooks.register()
