@@ -199,6 +199,8 @@ _PAGES: Final[Mapping[str, Need]] = dict.fromkeys(
         "GET /agents",
         "POST /agents/{agent_id}/{command}",
         "GET /audit",
+        "GET /webhooks",
+        "POST /webhooks/{delivery_id}/replay",
         "GET /sign-in",
         "POST /sign-in",
         "POST /sign-out",

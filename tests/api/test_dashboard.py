@@ -219,18 +219,25 @@ async def test_a_viewer_sees_and_may_not(bench: Bench) -> None:
     ids = await filled(bench)
     viewer = await signed_in(bench, await key_of(bench, Role.VIEWER))
     for path in pages():
-        text = await viewer.see(address(path, ids), 403 if path == "/audit" else 200)
+        text = await viewer.see(address(path, ids), 403 if path in {"/audit", "/webhooks"} else 200)
         actions = re.findall(r'action="(/[^"]*)"', text)
         assert set(actions) <= {"/sign-out", "/sign-in"}, f"{path}: what they may not"
         assert ">Audit</a>" not in text
+        assert ">Webhooks</a>" not in text
     assert "needs the role" in await viewer.see(f"/jobs/{ids['job_id']}")
     posts = [route.removeprefix("POST ") for route, need in ROUTES.items() if need is Open.PAGE and "POST " in route]
     forms = [path for path in posts if "{" in path]
     assert len(forms) >= 4
-    commands = {"/jobs": "cancel", "/deployments": "rollback", "/services": "hold", "/agents": "drain"}
+    commands = {
+        "/jobs": "cancel",
+        "/deployments": "rollback",
+        "/services": "hold",
+        "/agents": "drain",
+        "/webhooks": "replay",
+    }
     for path in forms:
         command = next(word for start, word in commands.items() if path.startswith(start))
-        to = address(path, {**ids, "environment": "production", "command": command})
+        to = address(path, {**ids, "environment": "production", "command": command, "delivery_id": "0123456789abcdef"})
         answer = await viewer.submit(to, reason="because")
         assert answer.status_code == 403, (to, answer.text[:300])
         assert "may not" in answer.text or "This needs" in answer.text

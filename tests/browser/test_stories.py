@@ -9,7 +9,17 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import House
 
 SECONDS = 60_000
-PAGES = ("/", "/jobs", "/dead-letters", "/deployments", "/services", "/services/checkout", "/agents", "/audit")
+PAGES = (
+    "/",
+    "/jobs",
+    "/dead-letters",
+    "/deployments",
+    "/services",
+    "/services/checkout",
+    "/agents",
+    "/webhooks",
+    "/audit",
+)
 
 
 def _overflows(page: Page) -> int:
