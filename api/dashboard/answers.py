@@ -78,7 +78,8 @@ def page(request: Request, template: str, *, status: int = 200, api: Inside | No
 
 
 def _sent(request: Request, content: bytes, status: int, more: dict[str, str]) -> Response:
-    headers = _HEADERS | {"Vary": "Accept-Encoding, Cookie"} | more
+    https = {"Strict-Transport-Security": "max-age=31536000"} if request.url.scheme == "https" else {}
+    headers = _HEADERS | https | {"Vary": "Accept-Encoding, Cookie"} | more
     if len(content) > _WORTH_PACKING and "gzip" in request.headers.get("accept-encoding", ""):
         content, headers["Content-Encoding"] = gzip.compress(content, 5, mtime=0), "gzip"
     return Response(content, status, headers, "text/html; charset=utf-8")

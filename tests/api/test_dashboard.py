@@ -150,6 +150,7 @@ async def test_pages_have_their_headers(bench: Bench) -> None:
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["referrer-policy"] == "same-origin"
     assert answer.headers["x-frame-options"] == "DENY"
+    assert answer.headers["strict-transport-security"] == "max-age=31536000", "it came by HTTPS"
     assert answer.headers["content-encoding"] == "gzip"
 
 
@@ -202,6 +203,25 @@ async def test_forms_do_what_they_say(bench: Bench) -> None:
     again = await browser.submit(f"/jobs/{job_id}/retry")
     assert again.status_code == 303
     assert again.headers["location"] not in {f"/jobs/{job_id}", "/jobs/"}, "the new job's page"
+
+
+async def test_a_dead_letter_is_changed_and_runs_again(bench: Bench) -> None:
+    job_id = await bench.submit(env={"DB": "live", "OLD": "1"})
+    await bench.start(job_id)
+    await bench.job_client.end_attempt(job_id, 1, status=JobStatus.DEAD_LETTERED)
+    browser = await signed_in(bench)
+    page = await browser.see(f"/jobs/{job_id}")
+    assert "(now: DB, OLD)" in page
+    same = {"pool": "default", "priority": "NORMAL", "timeout_seconds": "3600"}
+    wrong = await browser.submit(f"/jobs/{job_id}/redrive", **{**same, "timeout_seconds": "soon"}, env="DB=test")
+    assert wrong.status_code == 422
+    assert "timeout_seconds" in wrong.text
+    assert "DB=test" in wrong.text, "what was filled in is kept"
+    changed = {**same, "pool": "big", "max_attempts": "2", "env": "DB=test\r\nOLD", "reason": "the other database"}
+    answer = await browser.submit(f"/jobs/{job_id}/redrive", **changed)
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/jobs/{job_id}")
+    job = (await bench.admin.get(f"/api/dashboard/jobs/{job_id}")).json()
+    assert (job["pool"], job["priority"], job["timeout_seconds"], job["env"]) == ("big", "NORMAL", 3600, {"DB": "test"})
 
 
 async def test_a_refusal_is_on_the_page_with_what_was_filled_in(bench: Bench) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -15,11 +15,12 @@ from api.dashboard.routes.logs import read_lines
 from api.http.problems import Problem
 from api.jobs.schemas import ShownJob
 from workflows.contracts.records import JobPage
-from workflows.contracts.statuses import JobStatus
+from workflows.contracts.statuses import JobStatus, Priority
 
 router = APIRouter(include_in_schema=False)
 FILTERS: Final = ("status", "pool", "job_type", "agent_id", "repository", "branch", "commit", "service", "author")
 _LAST_LINES: Final = 200
+_PRIORITIES: Final = [each.value for each in Priority]
 _STATUSES: Final = [each.value for each in JobStatus]
 _JOBS: Final = "/api/dashboard/jobs"
 _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
@@ -30,6 +31,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "amend": ("PATCH", "/api/dashboard/jobs/{job_id}"),
     "edit": ("PATCH", "/api/queue/dead-letters/{job_id}"),
 }
+_NUMBERS: Final = frozenset({"timeout_seconds", "max_attempts"})
 _WITHOUT_BODY: Final = frozenset({"retry"})
 
 
@@ -72,10 +74,25 @@ async def command_job(request: Request, job_id: str, command: str) -> Response:
     method, path = _COMMANDS.get(command, ("POST", f"{_JOBS}/{{job_id}}/{command}"))
     body = None if command in _WITHOUT_BODY else {name: value for name, value in form.items() if value}
     try:
+        if command == "redrive":
+            body = _redrive(await api.get(f"{_JOBS}/{job_id}", ShownJob), form)
         answer = await api.send(method, path.format(job_id=job_id), body, csrf=csrf)
     except RefusedByApi as refused:
         return await _job_page(request, job_id, problem=refused.problem, filled=form)
     return see(request, f"/jobs/{ShownJob.model_validate_json(answer.body).job_id if answer.body else job_id}")
+
+
+def _redrive(job: ShownJob, form: Fields) -> dict[str, Any]:
+    """What differs from the job is its edit; a line ``NAME=VALUE`` sets a variable, ``NAME`` takes it away."""
+    now = {"pool": job.pool, "priority": job.priority, "timeout_seconds": str(job.timeout_seconds)}
+    edit: dict[str, Any] = {name: form[name] for name, was in now.items() if form[name] not in {"", was}}
+    edit |= {"max_attempts": form["max_attempts"]} if form["max_attempts"] else {}
+    edit = {name: int(value) if name in _NUMBERS and value.isdecimal() else value for name, value in edit.items()}
+    lines = [line.strip() for line in form["env"].splitlines() if line.strip()]
+    if lines:
+        parts = (line.partition("=") for line in lines)
+        edit["env"] = {name: value if equals else None for name, equals, value in parts}
+    return {**({"edit": edit} if edit else {}), **({"reason": form["reason"]} if form["reason"] else {})}
 
 
 async def _job_page(
@@ -93,6 +110,7 @@ async def _job_page(
         told=told,
         attempt=_attempt(request, found),
         problem=problem,
+        priorities=_PRIORITIES,
         filled=filled or Fields(),
     )
 
