@@ -14,15 +14,24 @@ from markupsafe import Markup, escape
 
 MOST_CHARACTERS: Final = 20_000
 """Of a line; the rest is in the raw log."""
+MOST_SPANS: Final = 20_000
+"""Of one answer: what comes behind them has no colours, and a `?` for each character that would mislead."""
 _TIMED: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) ")
 _SEQUENCE: Final = re.compile(
-    r"\x1b\[(?P<sgr>[0-9;:]*)m"
+    r"\x1b\[(?P<sgr>[0-9;:]{0,100})m"
     r"|\x1b\[[0-?]*[ -/]*[@-~]"  # what else a control sequence says
     r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # an operating system command: a title, a link's address
     r"|\x1b[@-_]?"
 )
 _MISLEADING: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _STEPS: Final = (0, 95, 135, 175, 215, 255)
+
+
+@dataclass(slots=True)
+class _Budget:
+    """How many spans may still be made: a log that is all colours or all codes must not hold up the server."""
+
+    left: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,7 @@ class _Look:
         return " ".join([*colours, *sorted(self.marks)])
 
 
+_MOST_DIGITS: Final = 4
 _MARKS: Final = {1: "bold", 2: "dim", 3: "italic", 4: "under", 7: "inverse", 9: "struck"}
 _ENDS: Final = {22: {"bold", "dim"}, 23: {"italic"}, 24: {"under"}, 27: {"inverse"}, 29: {"struck"}}
 
@@ -53,13 +63,13 @@ _ENDS: Final = {22: {"bold", "dim"}, 23: {"italic"}, 24: {"under"}, 27: {"invers
 def lines_of(body: bytes, first: int, *, timed: bool) -> list[LogLine]:
     """``body``: whole lines, of which ``first`` is the number of the first. ``timed``: each begins with its time."""
     text = body.decode("utf-8", "backslashreplace")
-    found, look = list[LogLine](), _Look()
+    found, look, budget = list[LogLine](), _Look(), _Budget(MOST_SPANS)
     parts = text.split("\n")
     if parts and not parts[-1]:
         parts.pop()
     for number, part in enumerate(parts, start=first):
         moment = _TIMED.match(part) if timed else None
-        html, look = _html(part[moment.end() :] if moment else part, look)
+        html, look = _html(part[moment.end() :] if moment else part, look, budget)
         found.append(LogLine(number, moment[1] if moment else None, html))
     return found
 
@@ -71,13 +81,13 @@ def colour_rules() -> str:
     )
 
 
-def _html(line: str, look: _Look) -> tuple[Markup, _Look]:
+def _html(line: str, look: _Look, budget: _Budget) -> tuple[Markup, _Look]:
     """The line as it stands at last, and the look that it leaves behind."""
     drawn = line.rstrip("\r").split("\r")
     earlier = len([each for each in drawn[:-1] if each])
     shown = drawn[-1] or next((each for each in reversed(drawn) if each), "")
     more = len(shown) - MOST_CHARACTERS
-    html, after = _coloured(shown[:MOST_CHARACTERS], look)
+    html, after = _coloured(shown[:MOST_CHARACTERS], look, budget)
     if more > 0:
         html += Markup('<span class="note"> … {} characters more: see the raw log</span>').format(more)
     if earlier:
@@ -85,34 +95,40 @@ def _html(line: str, look: _Look) -> tuple[Markup, _Look]:
     return html, after
 
 
-def _coloured(text: str, look: _Look) -> tuple[Markup, _Look]:
+def _coloured(text: str, look: _Look, budget: _Budget) -> tuple[Markup, _Look]:
     out, position = list[Markup](), 0
     for found in _SEQUENCE.finditer(text):
-        out.append(_span(text[position : found.start()], look))
+        if budget.left <= 0:
+            break
+        budget.left -= 1
+        out.append(_span(text[position : found.start()], look, budget))
         position = found.end()
         if found["sgr"] is not None:
             look = _after(look, found["sgr"])
-    out.append(_span(text[position:], look))
+    rest = text[position:]
+    out.append(_span(rest if budget.left > 0 else _SEQUENCE.sub("", rest), look, budget))
     return Markup("").join(out), look
 
 
-def _span(text: str, look: _Look) -> Markup:
+def _span(text: str, look: _Look, budget: _Budget) -> Markup:
     if not text:
         return Markup("")
     parts, position = list[Markup](), 0
     for odd in _MISLEADING.finditer(text):
-        if odd[0] == "\t":
-            continue
+        if budget.left <= 0:
+            break
+        budget.left -= 1
         parts.append(escape(text[position : odd.start()]))
         parts.append(Markup('<span class="odd">{}</span>').format(f"U+{ord(odd[0]):04X}"))
         position = odd.end()
-    html = Markup("").join([*parts, escape(text[position:])])
+    rest = text[position:]
+    html = Markup("").join([*parts, escape(rest if budget.left > 0 else _MISLEADING.sub("?", rest))])
     classes = look.classes()
     return Markup('<span class="{}">{}</span>').format(classes, html) if classes else html
 
 
 def _after(look: _Look, codes: str) -> _Look:
-    numbers = iter([int(code) if code.isdigit() else 0 for code in re.split("[;:]", codes)] or [0])
+    numbers = iter([int(code) if 0 < len(code) <= _MOST_DIGITS else 0 for code in re.split("[;:]", codes)] or [0])
     for code in numbers:
         if code == 0:
             look = _Look()

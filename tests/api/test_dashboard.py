@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from html.parser import HTMLParser
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -272,6 +273,22 @@ async def test_a_page_that_is_not_there_says_so_as_a_page(bench: Bench) -> None:
     assert plain.headers["content-type"] == "application/problem+json", "who is no browser gets a problem"
     wrong = await browser.web.post("/jobs", headers=HTML)
     assert wrong.status_code == 405
+
+
+@pytest.mark.parametrize("command", ["{job_id:>400000000}", "{0}", "{", "{foo}", "%s"])
+async def test_a_command_of_no_sense_is_no_command(bench: Bench, command: str) -> None:
+    job_id = await bench.submit()
+    browser = await signed_in(bench)
+    answer = await browser.submit(f"/jobs/{job_id}/{quote(command)}")
+    assert answer.status_code == 404
+    assert len(answer.text) < 20_000
+
+
+@pytest.mark.parametrize("attempt", ["\u00b2", "9" * 5000, "-1", "x"])
+async def test_an_attempt_that_is_none(bench: Bench, attempt: str) -> None:
+    job_id = await bench.submit()
+    browser = await signed_in(bench)
+    assert "Attempt 1" in await browser.see(f"/jobs/{job_id}?attempt={quote(attempt)}")
 
 
 async def test_a_range_of_a_log(bench: Bench) -> None:

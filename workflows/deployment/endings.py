@@ -23,7 +23,6 @@ with workflow.unsafe.imports_passed_through():
         Superseded,
     )
     from workflows.contracts.deployments.relations import Relation
-    from workflows.contracts.who import Who
     from workflows.deployment import record
     from workflows.deployment.banning import heeds, refresh
     from workflows.deployment.context import Context
@@ -60,7 +59,7 @@ async def act_on_interrupt(context: Context) -> None:
         await end(context)
     elif isinstance(interrupt, Retired):
         why = f"{interrupt.by} says that it is gone: {interrupt.reason}"
-        journal.note(EventType.DEPLOYMENT_RETIRED, Who.itself(interrupt.by), reason=interrupt.reason, message=why)
+        journal.note(EventType.DEPLOYMENT_RETIRED, ENVIRONMENT, reason=interrupt.reason, message=why)
         journal.change(record.retired, why, now_ms())
         await end(context)
     elif isinstance(interrupt, Abort):

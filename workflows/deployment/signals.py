@@ -24,7 +24,9 @@ with workflow.unsafe.imports_passed_through():
         Waiting,
         YieldRequested,
     )
+    from workflows.contracts.deployments.live_again import LiveAgain
     from workflows.contracts.deployments.metrics import MetricsVerdict, MetricVerdict
+    from workflows.contracts.fields import shortened
     from workflows.deployment import banning, record
     from workflows.deployment.context import Context
     from workflows.deployment.inbox import InboxStep, Note, Signal, write
@@ -35,6 +37,8 @@ with workflow.unsafe.imports_passed_through():
 
 _ROWS: Final = "metrics-are-judged-by-rows"  # 2026-11: before, the last samples of all metrics were judged together
 
+_MAX_NAME: Final = 256
+_MAX_REASON: Final = 1024
 _AHEAD_MS: Final = 5 * 60_000
 """A turn's number is its time or the next after the last one's: none comes from much later than now."""
 
@@ -151,13 +155,22 @@ def _superseded(state: State, by: Superseded, now: int) -> InboxStep | None:
     return InboxStep(state.interrupted(by))
 
 
+def _bounded(again: LiveAgain | None) -> LiveAgain | None:
+    """With texts that the record can hold, whoever says them."""
+    if again is None:
+        return None
+    names = {name: getattr(again, name) for name in ("by", "from_version", "from_deployment_id")}
+    texts = {name: shortened(text, _MAX_NAME) for name, text in names.items() if text is not None}
+    return again.model_copy(update={**texts, "reason": shortened(again.reason, _MAX_REASON)})
+
+
 def _reinstated(state: State, turn: Reinstated, now: int) -> InboxStep | None:
     grant, progress, deployment = state.progress.granted, state.progress, state.deployment
     if progress.phase is not Phase.LIVE or grant is None or not _plausible(turn.fence, now):
         return None
     if turn.fence < grant.fence:
         return None
-    again = turn.again or deployment.live_again
+    again = _bounded(turn.again) or deployment.live_again
     known = (grant.fence, progress.yielded_to, deployment.live_again) == (turn.fence, turn.yielded_to, again)
     if known and deployment.reopened_in is not None:  # with which it was started
         return None

@@ -100,6 +100,8 @@ def leave(state: EnvironmentState, message: Leave, now: int, *, owns: bool = Tru
     if message.how is Leaving.DEPLOYED:
         return _deployed(state, holder, now)
     if message.how is Leaving.ROLLED_BACK:
+        if not _was_live(state, message.live):
+            return EnvironmentStep(state)  # nobody goes back to what was never there: a stranger's word
         return _rolled_back(state, holder, message, now, owns=owns)
     if message.how is Leaving.BROKEN:
         return _broken(state, holder, message, now, owns=owns)
@@ -225,6 +227,14 @@ def _rolled_back(state: EnvironmentState, holder: Holder, message: Leave, now: i
     return EnvironmentStep(after, events=(event, *_hold_noted(state, message.hold, holder, now))).then(
         lambda then: _give_back(then, holder, now, owns=owns)
     )
+
+
+def _was_live(state: EnvironmentState, live: LiveVersion | None) -> bool:
+    """True for nothing, and where the environment knows of nothing that was."""
+    if live is None or not state.history:
+        return True
+    said = (live.deployment_id, live.version, live.git_commit_sha)
+    return any(said == (each.deployment_id, each.version, each.git_commit_sha) for each in state.history)
 
 
 def _broken(state: EnvironmentState, holder: Holder, message: Leave, now: int, *, owns: bool) -> EnvironmentStep:

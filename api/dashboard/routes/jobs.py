@@ -20,17 +20,16 @@ from workflows.contracts.statuses import JobStatus, Priority
 router = APIRouter(include_in_schema=False)
 FILTERS: Final = ("status", "pool", "job_type", "agent_id", "repository", "branch", "commit", "service", "author")
 _LAST_LINES: Final = 200
+_MOST_DIGITS: Final = 6
 _PRIORITIES: Final = [each.value for each in Priority]
 _STATUSES: Final = [each.value for each in JobStatus]
 _JOBS: Final = "/api/dashboard/jobs"
-_COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
-    "cancel": ("POST", "/api/dashboard/jobs/{job_id}/cancel"),
-    "retry": ("POST", "/api/dashboard/jobs/{job_id}/retry"),
-    "redrive": ("POST", "/api/queue/dead-letters/{job_id}/redrive"),
-    "discard": ("DELETE", "/api/queue/dead-letters/{job_id}"),
-    "amend": ("PATCH", "/api/dashboard/jobs/{job_id}"),
-    "edit": ("PATCH", "/api/queue/dead-letters/{job_id}"),
+_COMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
+    "redrive": ("POST", "/api/queue/dead-letters/", "/redrive"),
+    "discard": ("DELETE", "/api/queue/dead-letters/", ""),
+    "amend": ("PATCH", "/api/dashboard/jobs/", ""),
 }
+"""The method, and what stands around the job's id; others are the job's own of the same name."""
 _NUMBERS: Final = frozenset({"timeout_seconds", "max_attempts"})
 _WITHOUT_BODY: Final = frozenset({"retry"})
 
@@ -71,12 +70,15 @@ async def command_job(request: Request, job_id: str, command: str) -> Response:
     """A form of the job's page. What the API refuses is told on the page, with what was filled in."""
     api, form = Inside(request), await form_of(request)
     csrf = form.pop("csrf", "")
-    method, path = _COMMANDS.get(command, ("POST", f"{_JOBS}/{{job_id}}/{command}"))
+    known = _COMMANDS.get(command)
+    method, path = (
+        ("POST", f"{_JOBS}/{job_id}/{command}") if known is None else (known[0], f"{known[1]}{job_id}{known[2]}")
+    )
     body = None if command in _WITHOUT_BODY else {name: value for name, value in form.items() if value}
     try:
         if command == "redrive":
             body = _redrive(await api.get(f"{_JOBS}/{job_id}", ShownJob), form)
-        answer = await api.send(method, path.format(job_id=job_id), body, csrf=csrf)
+        answer = await api.send(method, f"{before}{job_id}{behind}", body, csrf=csrf)
     except RefusedByApi as refused:
         return await _job_page(request, job_id, problem=refused.problem, filled=form)
     return see(request, f"/jobs/{ShownJob.model_validate_json(answer.body).job_id if answer.body else job_id}")
@@ -127,4 +129,4 @@ async def _log(api: Inside, request: Request, job_id: str) -> tuple[list[LogLine
 def _attempt(request: Request, job: ShownJob) -> int:
     last = job.attempts[-1].number if job.attempts else 1
     asked = request.query_params.get("attempt", "")
-    return int(asked) if asked.isdigit() else last
+    return int(asked) if asked.isdecimal() and len(asked) <= _MOST_DIGITS else last

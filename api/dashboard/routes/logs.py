@@ -13,7 +13,7 @@ from api.dashboard.log_html import LogLine, lines_of
 
 router = APIRouter(include_in_schema=False)
 MOST_LINES: Final = 1000
-MOST_BYTES: Final = 4 << 20
+MOST_BYTES: Final = 2 << 20
 """Of one answer: a log with longer lines comes in shorter ranges."""
 _JOBS: Final = "/api/dashboard/jobs"
 _TOLD: Final = re.compile(r"(\d+)-(\d+)/(\d+)")

@@ -144,13 +144,18 @@ class LogView extends HTMLElement {
     if (known) { this.ranges.delete(start); this.ranges.set(start, known); }
     const wanted = Math.min(RANGE, this.total - start + 1);
     if ((known && known.size >= wanted) || this.asked.has(start) || wanted < 1) return;
-    const asked = fetch(`${this.dataset.url}?attempt=${this.attempt}&lines=${start}-${start + RANGE - 1}`, { credentials: "same-origin" });
+    let from = start; // an answer has its bounds: of long lines it brings fewer
+    while (known?.has(from)) from++;
+    const asked = fetch(`${this.dataset.url}?attempt=${this.attempt}&lines=${from}-${start + RANGE - 1}`, { credentials: "same-origin" });
     this.asked.set(start, asked);
     try {
       const answer = await asked;
       if (!answer.ok) throw new Error(String(answer.status));
       this.learn(answer);
-      this.ranges.set(start, await this.parsed(answer));
+      const came = await this.parsed(answer), lines = this.ranges.get(start) || new Map();
+      if (!came.size) { this.asked.delete(start); return; } // asked again when something else is seen
+      for (const [number, line] of came) lines.set(number, line);
+      this.ranges.set(start, lines);
       for (const oldest of [...this.ranges.keys()]) { if (this.ranges.size <= MOST_RANGES) break; this.ranges.delete(oldest); }
     } catch { setTimeout(() => { this.asked.delete(start); this.draw(); }, 2000); return; }
     this.asked.delete(start);

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from api.dashboard.log_html import MOST_CHARACTERS, colour_rules, lines_of
+from api.dashboard.log_html import MOST_CHARACTERS, MOST_SPANS, colour_rules, lines_of
 
 _TAG = re.compile(r'<span(?: class="[a-z0-9 ]+")?(?: title="[A-Za-z ]+")?>|</span>')
 
@@ -82,3 +82,18 @@ def test_nothing_but_spans_comes_out(text: str) -> None:
 def test_the_style_sheet_knows_every_colour() -> None:
     rules = colour_rules()
     assert all(f".f{number}{{color:#" in rules and f".b{number}{{background:#" in rules for number in range(256))
+
+
+@pytest.mark.parametrize("piece", ["\x01", "\x1b[31mx", "\u202e"])
+def test_a_log_of_nothing_but_codes_costs_no_more_than_its_bytes(piece: str) -> None:
+    line = piece * (20_000 // len(piece))
+    lines = lines_of("\n".join([line] * 50).encode(), 1, timed=False)
+    size = sum(len(str(each.html)) for each in lines)
+    assert size < 50 * 20_000 + 60 * MOST_SPANS
+    assert "\x1b" not in str(lines[-1].html)
+    assert "\u202e" not in str(lines[-1].html)
+
+
+def test_a_number_of_5000_digits_is_no_colour() -> None:
+    assert shown("\x1b[" + "9" * 5000 + "mx") == "x"
+    assert shown("\x1b[99999mx") == "x"

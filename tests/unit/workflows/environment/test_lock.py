@@ -149,6 +149,7 @@ def test_who_handed_over_is_superseded_when_another_version_is_live_after_all() 
     state = settled(lock.yielded(asked.state, Yielded(deployment_id="a"))).state
     older = LiveVersion(version="z", deployment_id="z", workflow_id="deploy-z", git_commit_sha="a" * 40, since=1)
     hold = Hold(by="ann", reason="bad", at=NOW)
+    state = state.model_copy(update={"history": [*state.history, older]})
     step = settled(lock.leave(state, Leave(deployment_id="b", how=Leaving.ROLLED_BACK, live=older, hold=hold), NOW))
     assert told(step) == [("a", "Superseded"), ("z", "Reinstated")]
     back = step.state.live

@@ -70,6 +70,16 @@ def test_what_is_live_goes_back_also_when_nobody_holds_the_environment() -> None
     assert lock.leave(state, stranger, NOW) == EnvironmentStep(state)
 
 
+def test_nobody_goes_back_to_what_was_never_live_there() -> None:
+    """Whoever may write to Temporal could make a version live that nobody has approved."""
+    state = then_live(live("a"), "b")
+    waiting = state.history[0].model_copy(update={"deployment_id": "c", "version": "2.0"})
+    renamed = state.history[1].model_copy(update={"git_commit_sha": "f" * 40})
+    for forged in (waiting, renamed):
+        message = Leave(deployment_id="b", how=Leaving.ROLLED_BACK, live=forged, hold=HOLD)
+        assert lock.leave(state, message, NOW) == EnvironmentStep(state)
+
+
 def test_what_was_said_to_be_gone_while_it_went_back_has_gone_back() -> None:
     state = changed(then_live(live("a"), "b"), holder=None, live=None)
     step = rolled_back(state, "b", "a")
