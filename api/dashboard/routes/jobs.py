@@ -70,10 +70,7 @@ async def command_job(request: Request, job_id: str, command: str) -> Response:
     """A form of the job's page. What the API refuses is told on the page, with what was filled in."""
     api, form = Inside(request), await form_of(request)
     csrf = form.pop("csrf", "")
-    known = _COMMANDS.get(command)
-    method, path = (
-        ("POST", f"{_JOBS}/{job_id}/{command}") if known is None else (known[0], f"{known[1]}{job_id}{known[2]}")
-    )
+    method, before, behind = _COMMANDS.get(command) or ("POST", f"{_JOBS}/", f"/{command}")
     body = None if command in _WITHOUT_BODY else {name: value for name, value in form.items() if value}
     try:
         if command == "redrive":
