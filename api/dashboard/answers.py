@@ -10,7 +10,6 @@ from urllib.parse import parse_qsl, quote
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from api.auth.cookies import presented
 from api.auth.csrf import CSRF_COOKIE
 from api.auth.principal import Principal
 from api.dashboard.assets import assets
@@ -70,7 +69,6 @@ def page(request: Request, template: str, *, status: int = 200, api: Inside | No
         "path": request.scope["path"].removeprefix(request.scope.get("root_path", "")),
         "root": request.scope.get("root_path", ""),
         "csrf": request.cookies.get(CSRF_COOKIE, ""),
-        "signed_in": presented(request) is not None or "authorization" in request.headers,
         "assets": assets(),
         "may": May(None if api is None else api.caller),
     }

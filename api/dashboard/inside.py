@@ -27,11 +27,11 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class RefusedByApi(Exception):
-    """The API said no. ``headers`` are those of its answer."""
+    """The API said no."""
 
-    def __init__(self, problem: Problem, headers: Mapping[str, str]) -> None:
+    def __init__(self, problem: Problem) -> None:
         super().__init__(problem.detail)
-        self.problem, self.headers = problem, headers
+        self.problem = problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +87,7 @@ class Inside:
         answer = await _asked(self._request.app, scope, content, most)
         self.caller = scope.get("principal", self.caller)
         if answer.status >= _FIRST_BAD:
-            raise RefusedByApi(
-                _problem_of(answer), {key.decode(): value.decode("latin-1") for key, value in answer.headers}
-            )
+            raise RefusedByApi(_problem_of(answer))
         return answer
 
     def _scope(

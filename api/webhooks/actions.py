@@ -307,7 +307,8 @@ async def _command(
 ) -> ActionResult:
     """Find the deployment and command it, unless the trail says that this delivery has done so."""
     named = _named_deployment(planned)
-    words = words.format(by=planned.values.get("by") or effects.by) if "{by}" in words else words
+    # Not str.format: ``words`` may hold an outside text, whose "{by:>400000000}" would ask for that much memory.
+    words = words.replace("{by}", str(planned.values.get("by") or effects.by))
     known = await effects.done_before(mark_of(planned.key), service=planned.service, deployment_id=named)
     if known is not None:
         done = _done(planned, known, f"{known.service_name} {known.version} {words}")

@@ -1,5 +1,6 @@
 """``POST /api/webhooks/{provider}``: genuine deliveries act, once; everything else is refused, ignored or put off."""
 
+import json
 import os
 import re
 import subprocess
@@ -484,6 +485,17 @@ async def test_an_external_stage_is_recorded_by_its_deployment(hooks: WebhookBen
     (command,) = hooks.releases.commands
     assert isinstance(command, RecordStage)
     assert (command.environment, command.succeeded) == ("staging", True)
+
+
+@pytest.mark.parametrize("environment", ["{by}{0}", "{by}{by.x}", "{by:>9", "{by}{by:>400000000}"])
+async def test_an_environment_named_like_a_format_is_no_format(hooks: WebhookBench, environment: str) -> None:
+    """Read by ``str.format`` it was a 500, or as much memory as its sender liked."""
+    deployment = await hooks.deploy()
+    status = captured("github-deployment-status")
+    body = status.body.replace(DEPLOYMENT.encode(), deployment.deployment_id.encode())
+    answer = await hooks.post("github", body.replace(b'"staging"', json.dumps(environment).encode()), status.headers)
+    assert answer.status_code < 500, answer.text
+    assert len(answer.text) < 10_000, answer.text[:1_000]
 
 
 async def test_one_push_deploys_every_service_of_the_repository(hooks: WebhookBench) -> None:
