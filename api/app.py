@@ -46,13 +46,8 @@ from api.codec import routes as codec_routes
 from api.dashboard.answers import refused
 from api.dashboard.inside import RefusedByApi
 from api.dashboard.problems import ProblemPages
-from api.dashboard.routes import deployments as deployment_pages
-from api.dashboard.routes import house as house_pages
-from api.dashboard.routes import jobs as job_pages
 from api.dashboard.routes import live as live_pages
-from api.dashboard.routes import logs as log_pages
-from api.dashboard.routes import overview as overview_page
-from api.dashboard.routes import sign_in as sign_in_pages
+from api.dashboard.routes.pages import ROUTERS as PAGES
 from api.deployments.routes import commands as deployment_commands
 from api.deployments.routes import deployments
 from api.deps import Services
@@ -119,8 +114,6 @@ _ROUTES: Final = (
     pools,  # before the agents, whose ids could be any word
     agents,
 )
-
-_PAGES: Final = (overview_page, log_pages, job_pages, deployment_pages, house_pages, sign_in_pages)
 
 
 def production_app(
@@ -254,8 +247,8 @@ def build_app(
     app.include_router(webhook_routes.router)  # a signature is their key
     for module in _ROUTES:
         app.include_router(module.router, dependencies=[GUARD, PARAMETERS])
-    for module in _PAGES:
-        app.include_router(module.router)  # each asks the API, which decides
+    for router in PAGES:
+        app.include_router(router)  # each asks the API, which decides
     require_complete(app)
     install_error_handlers(app)
     install_accepted_handler(app)

@@ -11,34 +11,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from api.auth.csrf import CSRF_COOKIE
-from api.auth.principal import Principal
 from api.dashboard.assets import assets
 from api.dashboard.inside import Inside, RefusedByApi
+from api.dashboard.may import May
+from api.dashboard.navigation import navigation
 from api.dashboard.render import render
 from api.http.errors import ApiError, ProblemCode
 from api.http.problems import Problem
-from workflows.contracts.access import ROLE_OPERATIONS, Operation
-
-
-class May:
-    """What the caller may do, by the same grants as the API asks; and who may, where they may not."""
-
-    def __init__(self, caller: Principal | None) -> None:
-        self._caller = caller
-
-    def __call__(self, operation: str, service: str | None = None, pool: str | None = None) -> bool:
-        """Of what has this service and this pool; None: of anything at all."""
-        return self._caller is not None and self._caller.may(Operation(operation), service=service, pool=pool)
-
-    def who(self, operation: str) -> str:
-        """The roles that have it."""
-        wanted = Operation(operation)
-        return " or ".join(role for role, operations in ROLE_OPERATIONS.items() if wanted in operations)
-
-    @property
-    def name(self) -> str:
-        """Whose session this is."""
-        return "" if self._caller is None else self._caller.id
 
 
 class Fields(dict[str, str]):
@@ -65,12 +44,14 @@ SIGN_IN: Final = "/sign-in"
 
 def page(request: Request, template: str, *, status: int = 200, api: Inside | None = None, **fields: Any) -> Response:
     """A page made from its template. Every one may name ``request``'s own facts by ``here``."""
+    may = May(None if api is None else api.caller)
     here = {
         "path": request.scope["path"].removeprefix(request.scope.get("root_path", "")),
         "root": request.scope.get("root_path", ""),
         "csrf": request.cookies.get(CSRF_COOKIE, ""),
         "assets": assets(),
-        "may": May(None if api is None else api.caller),
+        "may": may,
+        "navigation": navigation(may),
     }
     return _sent(request, render(template, here=here, **fields).encode(), status, {})
 

@@ -37,7 +37,7 @@ SIGN_IN = {"/auth/issuers", "/auth/login", "/auth/callback", "/auth/session", "/
 
 
 PAGES = {route.partition(" ")[2] for route, need in ROUTES.items() if need is Open.PAGE}
-"""Each asks the API, as its browser's session; tests/api/test_dashboard.py sees what that lets whom do."""
+"""Each asks the API, as its browser's session; tests/api/dashboard sees what that lets whom do."""
 
 
 def guards(dependant: object) -> list[Guard]:

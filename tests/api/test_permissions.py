@@ -153,7 +153,7 @@ async def test_the_application_does_what_the_table_says(doors: Doors, who: Role 
         # A key for each, since one of the routes ends what it is called with.
         key = None if who is None else await doors.key(Grant(role=who))
         if roles == WORDS[Open.PAGE] or route == "GET /live":  # which has no end
-            continue  # tests/api/test_dashboard.py
+            continue  # tests/api/dashboard
         answer = await doors.call(key, address(route))
         allowed, refusals = is_allowed(roles, who), {401} if who is None else {403}
         if route in SIGN_IN and answer.status_code == 401:

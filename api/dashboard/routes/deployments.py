@@ -1,4 +1,4 @@
-"""Deployments, services and their environments: what is live, what is on its way, what waits for a yes."""
+"""Deployments: what is on its way, what it waits for, and what people do about it."""
 
 import asyncio
 from typing import Final
@@ -13,7 +13,6 @@ from api.http.problems import Problem
 from api.services.schemas import EnvironmentStates
 from workflows.contracts.audit.events import EventPage
 from workflows.contracts.deployments.deployment import Deployment, DeploymentPage, DeploymentStatus
-from workflows.contracts.deployments.services import Service, ServicePage
 
 router = APIRouter(include_in_schema=False)
 _DEPLOYMENTS: Final = "/api/dashboard/deployments"
@@ -28,7 +27,7 @@ async def deployments(request: Request) -> Response:
     query = chosen(request, *_FILTERS)
     found = await (api := Inside(request)).get(_DEPLOYMENTS, DeploymentPage, query)
     statuses = [each.value for each in DeploymentStatus]
-    return page(request, "deployments.html", api=api, found=found, query=query, statuses=statuses)
+    return page(request, "deployments/list.html", api=api, found=found, query=query, statuses=statuses)
 
 
 @router.get("/deployments/{deployment_id}")
@@ -49,51 +48,6 @@ async def command_deployment(request: Request, deployment_id: str, command: str)
     return see(request, f"/deployments/{deployment_id}")
 
 
-@router.get("/services")
-async def services(request: Request) -> Response:
-    """Every service with what is live in each environment."""
-    api = Inside(request)
-    found = await api.get(_SERVICES, ServicePage, {"limit": 50, "cursor": request.query_params.get("cursor")})
-    states = await asyncio.gather(
-        *(api.get(f"{_SERVICES}/{each.name}/environments", EnvironmentStates) for each in found.items)
-    )
-    return page(request, "services.html", api=api, found=found, lanes=list(zip(found.items, states, strict=True)))
-
-
-@router.get("/services/{name}")
-async def service(request: Request, name: str) -> Response:
-    """One service."""
-    return await _service_page(request, name)
-
-
-@router.post("/services/{name}/environments/{environment}/{command}")
-async def command_environment(request: Request, name: str, environment: str, command: str) -> Response:
-    """Hold or release."""
-    form = await form_of(request)
-    body = {key: value for key, value in form.items() if value and key not in _OF_PAGE}
-    try:
-        await Inside(request).send(
-            "POST", f"{_SERVICES}/{name}/environments/{environment}/{command}", body, csrf=form.get("csrf", "")
-        )
-    except RefusedByApi as refused:
-        return await _service_page(request, name, problem=refused.problem)
-    return see(request, f"/services/{name}")
-
-
-async def _service_page(request: Request, name: str, *, problem: Problem | None = None) -> Response:
-    api = Inside(request)
-    found, states, recent = await asyncio.gather(
-        api.get(f"{_SERVICES}/{name}", Service),
-        api.get(f"{_SERVICES}/{name}/environments", EnvironmentStates),
-        api.get(f"{_SERVICES}/{name}/deployments", DeploymentPage, {"limit": 20}),
-    )
-    status = 200 if problem is None else problem.status
-    return page(
-        request, "service.html", api=api, status=status, service=found, states=states.items, recent=recent.items,
-        problem=problem,
-    )  # fmt: skip
-
-
 async def _deployment_page(
     request: Request,
     deployment_id: str,
@@ -110,7 +64,7 @@ async def _deployment_page(
     last = found.definition.environments[-1].name if found.definition.environments else None
     return page(
         request,
-        "deployment.html",
+        "deployments/deployment.html",
         api=api,
         status=200 if problem is None else problem.status,
         deployment=found,

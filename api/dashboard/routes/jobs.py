@@ -41,7 +41,7 @@ async def jobs(request: Request) -> Response:
     found = await (api := Inside(request)).get(_JOBS, JobPage, query)
     return page(
         request,
-        "jobs.html",
+        "jobs/list.html",
         api=api,
         found=found,
         query=query,
@@ -56,7 +56,7 @@ async def dead_letters(request: Request) -> Response:
     query = chosen(request, *FILTERS, "cursor", "limit")
     query.pop("status", None)
     found = await (api := Inside(request)).get("/api/queue/dead-letters", JobPage, query)
-    return page(request, "dead_letters.html", api=api, found=found, query=query)
+    return page(request, "jobs/dead_letters.html", api=api, found=found, query=query)
 
 
 @router.get("/jobs/{job_id}")
@@ -101,7 +101,7 @@ async def _job_page(
     found, (lines, told) = await asyncio.gather(api.get(f"{_JOBS}/{job_id}", ShownJob), _log(api, request, job_id))
     return page(
         request,
-        "job.html",
+        "jobs/job.html",
         api=api,
         status=200 if problem is None else problem.status,
         job=found,

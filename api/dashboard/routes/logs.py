@@ -26,7 +26,7 @@ async def log_lines(request: Request, job_id: str) -> Response:
     lines, told = await read_lines(
         Inside(request), job_id, request.query_params.get("attempt"), request.query_params.get("lines", "-200")
     )
-    return fragment(request, "log_lines.html", headers={"Log-Lines": told}, lines=lines)
+    return fragment(request, "jobs/log_lines.html", headers={"Log-Lines": told}, lines=lines)
 
 
 async def read_lines(api: Inside, job_id: str, attempt: str | None, wanted: str) -> tuple[list[LogLine], str]:

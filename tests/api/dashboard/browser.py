@@ -1,0 +1,110 @@
+"""A browser before the dashboard of a bench: signed in, it looks at pages and sends their forms."""
+
+import re
+from dataclasses import dataclass
+from html.parser import HTMLParser
+
+import httpx
+
+from api.auth.csrf import CSRF_COOKIE
+from api.auth.permissions import ROUTES, Open
+from api.auth.tokens import digest_of, new_token
+from tests.api.conftest import ADMIN_KEY, Bench
+from workflows.contracts.access import Credential, CredentialKind, Grant, Role
+from workflows.contracts.statuses import JobStatus
+
+HOSTILE = "<img src=x onerror=alert(1)>\"'`{{7*7}}</script><script>alert(2)</script>"
+HTML = {"Accept": "text/html"}
+SITE = "https://api"
+"""HTTPS, since a browser (and httpx) keeps a Secure cookie of nothing else."""
+
+
+@dataclass
+class Browser:
+    """One browser with its cookies; it follows no redirect by itself."""
+
+    web: httpx.AsyncClient
+
+    @property
+    def csrf(self) -> str:
+        return self.web.cookies[CSRF_COOKIE]
+
+    async def see(self, path: str, status: int = 200) -> str:
+        answer = await self.web.get(path, headers=HTML)
+        assert answer.status_code == status, (path, answer.status_code, answer.text[:500])
+        assert answer.headers["content-type"] == "text/html; charset=utf-8", path
+        return answer.text
+
+    async def submit(self, path: str, **fields: str) -> httpx.Response:
+        form = {"csrf": self.csrf, **fields}
+        return await self.web.post(path, data=form, headers={**HTML, "Origin": SITE})
+
+
+async def signed_in(bench: Bench, key: str = ADMIN_KEY) -> Browser:
+    web = httpx.AsyncClient(transport=httpx.ASGITransport(bench.app), base_url=SITE)
+    answer = await web.post("/sign-in", data={"key": key, "next": "/jobs"}, headers={**HTML, "Origin": SITE})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/jobs"), answer.text
+    return Browser(web)
+
+
+async def key_of(bench: Bench, role: Role) -> str:
+    token, credential_id = new_token(CredentialKind.KEY)
+    credential = Credential(
+        credential_id=credential_id, kind=CredentialKind.KEY, digest=digest_of(token), subject="vera",
+        grants=[Grant(role=role)], created_at=1,
+    )  # fmt: skip
+    assert await bench.app.state.services.credentials.put(credential, [])
+    return token
+
+
+async def filled(bench: Bench, words: str = "plain") -> dict[str, str]:
+    """One of everything, with these words wherever somebody may write. Returns the ids."""
+    job_id = await bench.submit(
+        job_type="test", git_author=words, git_commit_message=words, labels={"team": words[:60]}, tags=[words[:60]],
+        steps=[{"name": words, "run": words}],
+    )  # fmt: skip
+    await bench.start(job_id)
+    await bench.log(job_id, 0, f"{words}\n\x1b[31m{words}\u202e\x1b[0m\n".encode(), final=True)
+    await bench.job_client.end_attempt(job_id, 1, status=JobStatus.FAILED)
+    await bench.register(description=words)
+    deployment_id = await bench.deploy(git_author=words, git_commit_message=words, metadata={words[:60]: words})
+    return {"job_id": job_id, "deployment_id": deployment_id, "name": "checkout", "agent_id": "agent-7"}
+
+
+def pages() -> list[str]:
+    """Every page of the router that is read."""
+    return sorted(
+        route.removeprefix("GET ")
+        for route, need in ROUTES.items()
+        if need is Open.PAGE and route.startswith("GET ") and "/static/" not in route
+    )
+
+
+def address(path: str, ids: dict[str, str]) -> str:
+    return re.sub(r"\{(\w+)\}", lambda place: ids[place[1]], path)
+
+
+class Structure(HTMLParser):
+    """What of a page could do something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scripts: list[dict[str, str | None]] = []
+        self.odd: list[str] = []
+        self.ids: list[str] = []
+        self.forms: list[dict[str, str | None]] = []
+        self.csrf = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.odd += [f"{tag} {name}" for name in given if name.startswith("on") or name in {"style", "srcdoc"}]
+        self.odd += [tag] if tag in {"iframe", "object", "embed", "style", "base", "img"} else []
+        self.odd += [str(given[name]) for name in ("href", "src", "action") if _leads_away(given.get(name))]
+        self.scripts += [given] if tag == "script" else []
+        self.forms += [given] if tag == "form" and given.get("method") == "post" else []
+        self.csrf += tag == "input" and given.get("name") == "csrf"
+        self.ids += [str(given["id"])] if "id" in given else []
+
+
+def _leads_away(url: str | None) -> bool:
+    return url is not None and re.match(r"[a-z]+:|//", url, re.IGNORECASE) is not None
