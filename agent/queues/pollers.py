@@ -33,6 +33,8 @@ _DEMAND_POLLS: Final = 1
 _NO_LIMIT: Final = timedelta(days=30)
 """How long a draining worker lets its attempts run: to their end, for each has a timeout of its own."""
 _BEGIN_SECONDS: Final = 2.0
+_SILENT_SECONDS: Final = 5.0
+"""An end that takes longer is said."""
 _APART_SECONDS: Final = 0.1
 """The SDK allows one polling worker for a queue; one that was told to leave has done so by then."""
 
@@ -109,16 +111,22 @@ class Queues:
     async def end(self) -> None:
         """Poll no more, and wait until every attempt that came through here has ended.
 
-        A worker that still asks Temporal for leave to begin has none, and may never be answered.
+        A worker that still asks Temporal for leave to begin has none, and may never be answered. A poll that went out
+        in the moment in which Temporal was told to end them is answered with the others or only when its time is up
+        (70 s; temporalio/sdk-rust#1197): it may bring a task, so it is waited for.
         """
         self._started = False
         self._adjust()
-        began = asyncio.get_running_loop().time()
+        began, told = asyncio.get_running_loop().time(), False
         while self._living:
             beginning = not any(poll.worker.is_running for poll in self._living)
             if beginning and asyncio.get_running_loop().time() > began + _BEGIN_SECONDS:
                 break
             await asyncio.wait(set(self._living.values()), timeout=_BEGIN_SECONDS, return_when=FIRST_COMPLETED)
+            now = asyncio.get_running_loop().time()
+            if self._living and not told and not self.slots.used and now > began + _SILENT_SECONDS:
+                told = True
+                logger.info("Nothing runs; Temporal has yet to answer the last poll of %s", self.poller.queue)
         for task in self._tasks:
             task.cancel()
 

@@ -23,6 +23,10 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.ids import new_job_id, pool_queue
     from workflows.contracts.jobs import Step
 
+LAST_POLL_SECONDS = 90.0
+"""In which an agent that drains has ended: its last poll is answered by then, whenever it went out
+(``agent.queues.pollers``).
+"""
 _COMMAND = [sys.executable, "-P", "-m", "api.cli.processes", "agent"]
 
 
@@ -111,7 +115,7 @@ class AgentProcess:
     def send(self, number: signal.Signals) -> None:
         self.running.send_signal(number)
 
-    def end(self, number: signal.Signals = signal.SIGTERM, *, seconds: float = 20) -> int:
+    def end(self, number: signal.Signals = signal.SIGTERM, *, seconds: float = LAST_POLL_SECONDS) -> int:
         """Signal it and wait: its exit code."""
         if self.running.poll() is None:
             self.send(number)

@@ -17,7 +17,7 @@ from temporalio.worker import Worker
 
 from agent.logs.spool import LOST_MARKER
 from tests import servers
-from tests.agent.agent_process import AgentProcess, OneAttempt, Repository
+from tests.agent.agent_process import LAST_POLL_SECONDS, AgentProcess, OneAttempt, Repository
 from tests.agent.helpers import QUEUE, begin, eventually, result_of, succeeded
 from tests.control_plane_server import ControlPlaneServer
 from workflows.contracts.statuses import OnPartition, Outcome
@@ -54,7 +54,7 @@ async def test_sigterm_finishes_what_runs_and_takes_nothing_new(
     late = repository.attempt("true", pool=lone.pool)
     waiting = await begin(starter, late)
     assert (await asyncio.wait_for(handle.result(), 20)).outcome is Outcome.SUCCEEDED
-    assert await asyncio.to_thread(lone.running.wait, 20) == 0
+    assert await asyncio.to_thread(lone.running.wait, LAST_POLL_SECONDS) == 0
     assert api.log(attempt.job_id).final
     assert api.log(attempt.job_id).data.endswith(b"begun\nended\n")
     lone.start()
@@ -74,7 +74,7 @@ async def test_a_second_sigterm_ends_what_runs_and_sends_it_elsewhere(
     lone.send(signal.SIGTERM)
     result = await asyncio.wait_for(handle.result(), 30)
     assert (result.outcome, result.cause) == (Outcome.AGENT_LOST, "agent_stopped")
-    assert await asyncio.to_thread(lone.running.wait, 20) == 0
+    assert await asyncio.to_thread(lone.running.wait, LAST_POLL_SECONDS) == 0
     assert api.log(attempt.job_id).final
 
 

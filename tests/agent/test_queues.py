@@ -14,7 +14,7 @@ from agent.queues.pollers import MAX_DEMANDS, Poller, Queues
 from agent.queues.slots import Slots
 from agent.safety.gate import Gate, Reason
 from tests import servers
-from tests.agent.agent_process import Repository
+from tests.agent.agent_process import LAST_POLL_SECONDS, Repository
 from tests.agent.helpers import begin, eventually, result_of
 from workflows.contracts.activities import run_attempt
 from workflows.contracts.attempts import AttemptInput, AttemptResult
@@ -66,7 +66,7 @@ async def agent(starter: Client, request: pytest.FixtureRequest) -> AsyncIterato
     agent.queues.start()
     yield agent
     agent.go.set()
-    await asyncio.wait_for(agent.queues.end(), 30)
+    await asyncio.wait_for(agent.queues.end(), LAST_POLL_SECONDS)
 
 
 async def test_only_demands_that_are_met_are_polled_and_not_too_many(agent: Agent) -> None:
@@ -128,6 +128,6 @@ async def test_a_queue_that_the_sdk_refuses_is_polled_with_a_new_client(
             assert (await result_of(starter, agent.attempt(*requires))).outcome is Outcome.SUCCEEDED
         assert len(agent.clients) == 2
     finally:
-        await asyncio.wait_for(agent.queues.end(), 10)
+        await asyncio.wait_for(agent.queues.end(), LAST_POLL_SECONDS)
         async with blocking:  # the SDK has no other way to give one up
             pass

@@ -9,7 +9,7 @@ import pytest
 from temporalio.client import Client
 
 from tests import servers
-from tests.agent.agent_process import AgentProcess, Repository
+from tests.agent.agent_process import LAST_POLL_SECONDS, AgentProcess, Repository
 from tests.agent.helpers import begin, eventually, result_of, succeeded
 from tests.control_plane_server import TOKEN, ControlPlaneServer
 from tests.faults.proxy import proxy_to
@@ -79,7 +79,7 @@ async def test_it_registers_works_for_labels_pauses_and_drains_as_it_is_told(
     await eventually(lambda: plane.registry.heartbeats[-1].draining, "the drain")
     _go(worker, running.job_id)
     assert (await asyncio.wait_for(handle.result(), 30)).outcome is Outcome.SUCCEEDED
-    assert await asyncio.to_thread(worker.running.wait, 30) == 0
+    assert await asyncio.to_thread(worker.running.wait, LAST_POLL_SECONDS) == 0
     assert plane.registry.gone == [registered.agent_id]
 
 
@@ -116,7 +116,7 @@ async def test_killed_and_started_again_it_is_the_same_agent_and_goes_when_its_n
     plane.registry.refusal = (409, "Agent x is alive on host b.")
     plane.registry.unknown = True
     assert (await asyncio.wait_for(handle.result(), 30)).outcome is Outcome.SUCCEEDED
-    assert await asyncio.to_thread(worker.running.wait, 30) == 2
+    assert await asyncio.to_thread(worker.running.wait, LAST_POLL_SECONDS) == 2
     assert "Agent x is alive on host b." in worker.log.read_text()
     assert plane.registry.gone == []
     worker.start()

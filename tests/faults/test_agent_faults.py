@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from agent.logs.spool import LOST_MARKER
+from tests.agent.agent_process import LAST_POLL_SECONDS
 from tests.faults.plant import Plant, alive, numbers
 from tests.faults.proxy import Proxy, proxy_to
 from tests.servers import wait_until
@@ -95,7 +96,7 @@ def test_sigterm_finishes_what_runs_and_takes_nothing_new(plant: Plant) -> None:
     leaving.send(signal.SIGTERM)
     leaving.wait_for_log("Draining")
     late = plant.submit("true", pool="drain")
-    assert leaving.running.wait(20) == 0
+    assert leaving.running.wait(LAST_POLL_SECONDS) == 0
     (finished,) = plant.wait_ended([running], seconds=20)
     assert (finished.status, len(finished.attempts)) == (JobStatus.SUCCESS, 1)
     assert plant.whole_log(running).endswith(b"begun\nended\n")
