@@ -11,17 +11,10 @@ from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api.access.schemas import EXAMPLE_KEY
-from api.deployments.schemas import EXAMPLE_DEPLOYMENT, StartRequest
+from api.examples import BODIES
 from api.http.bodies import BODY, Body
 from api.http.errors import PROBLEM_MEDIA_TYPE
 from api.http.problems import Problem
-from api.jobs.schemas import EXAMPLE_JOB, Batch
-from api.services.schemas import EXAMPLE_SERVICE
-from api.tasks.schemas import EXAMPLE_TASK, TaskRequest
-from workflows.contracts.access import KeyRequest
-from workflows.contracts.deployments.services import ServiceSpec
-from workflows.contracts.jobs import JobSpec
 
 TAGS: Final = [
     {"name": "jobs", "description": "Submit, watch, change and stop jobs."},
@@ -58,14 +51,6 @@ _PROBLEMS: Final = {
     "431": "The headers are too large.",
     "503": "A backing service does not answer; see Retry-After.",
 }
-_EXAMPLES: Final[dict[type[BaseModel], Any]] = {
-    JobSpec: EXAMPLE_JOB,
-    Batch: {"items": [EXAMPLE_JOB]},
-    ServiceSpec: EXAMPLE_SERVICE,
-    StartRequest: EXAMPLE_DEPLOYMENT,
-    KeyRequest: EXAMPLE_KEY,
-    TaskRequest: EXAMPLE_TASK,
-}
 _MAY_BE_GONE: Final = ("read_log", "search_log", "list_artifacts", "get_artifact")
 _REF: Final = "#/components/schemas/"
 
@@ -88,16 +73,26 @@ def build_document(app: FastAPI) -> dict[str, Any]:
     )
     schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
     bodies = {(path, method): body for path, method, body in _bodies(app)}
+    names = {(path, method): name for path, method, name in _names(app)}
     references = _add_models(schemas, {body.model for body in bodies.values()} | {Problem})
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
+            operation["operationId"] = names[path, method]
             body = bodies.get((path, method))
             if body is not None:
                 operation["requestBody"] = _request_body(body, references)
             _add_problems(operation, guarded="security" in operation, references=references)
+            _hoist(operation["responses"], schemas)
     for leftover in ("HTTPValidationError", "ValidationError"):
         schemas.pop(leftover, None)
     return document
+
+
+def _names(app: FastAPI) -> Iterator[tuple[str, str, str]]:
+    """(path, method, name) of each route: the name of its function, which generated clients call it by."""
+    for context in iter_route_contexts(app.routes):
+        for method in context.methods or ():
+            yield str(context.path_format), method.lower(), str(context.name)
 
 
 def _bodies(app: FastAPI) -> Iterator[tuple[str, str, Body]]:
@@ -129,15 +124,27 @@ def _add_models(schemas: dict[str, Any], models: set[type[BaseModel]]) -> dict[t
     for name, new in renamed.items():
         text = text.replace(f'"{_REF}{name}"', f'"{_REF}{new}"')
     for name, schema in json.loads(text).items():
-        schemas[renamed.get(str(name), str(name))] = schema
+        schemas[renamed.get(str(name), str(name))] = {**schema, "title": renamed.get(str(name), schema["title"])}
     names = {model: str(mapping[model, "validation"]["$ref"]).removeprefix(_REF) for model in ordered}
     return {model: _REF + renamed.get(name, name) for model, name in names.items()}
 
 
+def _hoist(responses: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """Definitions that stand within an answer's schema go where all stand: a reference within is lost on many tools."""
+    for response in responses.values():
+        for content in response.get("content", {}).values():
+            defined = content.get("schema", {}).get("$defs")
+            if defined:
+                text = json.dumps(content["schema"]).replace('"#/$defs/', f'"{_REF}')
+                content["schema"] = json.loads(text)
+                for name, schema in content["schema"].pop("$defs").items():
+                    schemas.setdefault(name, schema)
+
+
 def _request_body(body: Body, references: dict[type[BaseModel], str]) -> dict[str, Any]:
     content: dict[str, Any] = {"schema": {"$ref": references[body.model]}}
-    if body.model in _EXAMPLES:
-        content["example"] = _EXAMPLES[body.model]
+    if body.model in BODIES:
+        content["example"] = BODIES[body.model]
     return {"required": not body.optional, "content": dict.fromkeys(body.media, content)}
 
 

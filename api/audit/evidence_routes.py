@@ -119,7 +119,7 @@ async def _verified(ports: EvidencePorts) -> AsyncGenerator[bytes, None]:
     },
     summary="Report what was deployed of a service: by whom, approved by whom, with which checks and exceptions",
 )
-async def report(
+async def audit_report(
     wanted: Annotated[ReportQuery, Query()], request: Request, principal: Caller, ports: EvidencePortsDep
 ) -> Response:
     """From the trail, with the seal that covers its newest event. Access is told as far as it touches the service."""

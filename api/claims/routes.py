@@ -48,7 +48,7 @@ _STALE: Final = (
 
 
 @router.post("/claim", response_model=Claimed, summary="Take jobs from a pool's queue")
-async def claim(
+async def claim_jobs(
     request: Request,
     wanted: Annotated[ClaimRequest, Depends(json_body(ClaimRequest))],
     ports: ClaimPortsDep,
@@ -86,7 +86,7 @@ async def claim(
 
 
 @router.patch("/jobs/{job_id}/start", response_model=ClaimLease, summary="A claimed job has begun")
-async def start(
+async def start_claimed_job(
     job_id: JobId,
     claimed: Annotated[StartClaim, Depends(json_body(StartClaim))],
     ports: ClaimPortsDep,
@@ -111,7 +111,7 @@ async def start(
 
 
 @router.patch("/jobs/{job_id}/heartbeat", response_model=ClaimLease, summary="Renew a claimed job's lease")
-async def heartbeat(
+async def renew_claim(
     job_id: JobId,
     claimed: Annotated[BeatClaim, Depends(json_body(BeatClaim))],
     ports: ClaimPortsDep,
@@ -128,7 +128,7 @@ async def heartbeat(
 
 
 @router.patch("/jobs/{job_id}/complete", response_model=Completed, summary="A claimed job has ended")
-async def complete(
+async def complete_claimed_job(
     job_id: JobId,
     claimed: Annotated[CompleteClaim, Depends(json_body(CompleteClaim))],
     ports: ClaimPortsDep,

@@ -36,24 +36,22 @@ async def asked_by_ui(_: Annotated[AskedByUi, Query()]) -> None:
 
 
 router = APIRouter(prefix=PREFIX, tags=["codec"], dependencies=[Depends(asked_by_ui)])
-_BODY: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "properties": {"payloads": {"type": "array", "items": {"type": "object"}}},
-                    "required": ["payloads"],
-                }
-            }
+_PAYLOADS: Final[dict[str, Any]] = {
+    "application/json": {
+        "schema": {
+            "type": "object",
+            "properties": {"payloads": {"type": "array", "items": {"type": "object"}}},
+            "required": ["payloads"],
         },
+        "example": {"payloads": [{"metadata": {"encoding": "anNvbi9wbGFpbg=="}, "data": "e30="}]},
     }
 }
+_BODY: Final[dict[str, Any]] = {"requestBody": {"required": True, "content": _PAYLOADS}}
+_ANSWER: Final[dict[int | str, dict[str, Any]]] = {200: {"description": "The payloads.", "content": _PAYLOADS}}
 
 
-@router.post("/decode", openapi_extra=_BODY, summary="Payloads in clear")
-async def decode(request: Request, ports: CodecPortsDep) -> Response:
+@router.post("/decode", openapi_extra=_BODY, responses=_ANSWER, summary="Payloads in clear")
+async def decode_payloads(request: Request, ports: CodecPortsDep) -> Response:
     """What the Temporal UI asks to show sealed payloads."""
     codec, payloads = _codec(ports), _read(await request.body())
     try:
@@ -62,8 +60,8 @@ async def decode(request: Request, ports: CodecPortsDep) -> Response:
         raise _invalid(str(error)) from error
 
 
-@router.post("/encode", openapi_extra=_BODY, summary="Payloads sealed")
-async def encode(request: Request, ports: CodecPortsDep) -> Response:
+@router.post("/encode", openapi_extra=_BODY, responses=_ANSWER, summary="Payloads sealed")
+async def encode_payloads(request: Request, ports: CodecPortsDep) -> Response:
     """What the Temporal UI and CLI ask before they send something to a workflow."""
     codec, payloads = _codec(ports), _read(await request.body())
     return _answer(await codec.encode(payloads.payloads))

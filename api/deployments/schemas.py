@@ -114,7 +114,7 @@ class RollbackRequest(SignedBody):
         return self
 
 
-class ReasonRequest(SignedBody):
+class StatedReasonRequest(SignedBody):
     """Why it is done."""
 
     reason: Why

@@ -11,7 +11,7 @@ from api.auth.idempotency import REPLAY_HEADER
 from api.http.accepted import ACCEPTED
 from api.http.answers import PageQuery, json_answer, pending_headers
 from api.jobs.ports import JobPorts
-from api.jobs.schemas import job_json
+from api.jobs.schemas import JobOut, job_json
 from api.jobs.service import Submitted
 from workflows.contracts.errors import InvalidState, NotFound
 from workflows.contracts.fields import CommitSha, GitRef, Line, Name, Repository, ShortLine
@@ -98,5 +98,6 @@ async def told(ports: JobPorts, job_id: str, command: Callable[[], Awaitable[Job
 
 def job_responses(created: bool = False) -> dict[int | str, dict[str, Any]]:
     """The documented success answers of a route to a job's workflow; ``created``: of one that creates."""
-    replay = {"description": f"The same request was made before with this key: the same job. {REPLAY_HEADER}: true."}
+    words = f"The same request was made before with this key: the same job. {REPLAY_HEADER}: true."
+    replay = {"description": words, "model": JobOut}
     return ACCEPTED | ({200: replay} if created else {})

@@ -55,7 +55,10 @@ class LogQuery(Frozen):
     responses={
         200: {
             "description": "The log. Headers: Log-Attempt, and Log-Complete unless followed.",
-            "content": {"text/plain": {"schema": {"type": "string"}}, "text/event-stream": {}},
+            "content": {
+                "text/plain": {"schema": {"type": "string"}},
+                "text/event-stream": {"schema": {"type": "string"}},
+            },
         }
     },
     summary="Read or follow a job's log",

@@ -101,7 +101,7 @@ async def log_in(which: Annotated[LoginQuery, Query()], request: Request, ports:
     responses=_REFUSED,
     summary="Come back from the issuer",
 )
-async def come_back(request: Request, ports: SignInPortsDep) -> Response:
+async def log_in_callback(request: Request, ports: SignInPortsDep) -> Response:
     """For the issuer's answer to ``/auth/login`` only: opens the session and sets its cookies."""
     _count_attempt(ports, request)
     pending = PendingLogin.of_cookie(request.cookies.get(LOGIN_COOKIE, ""))
@@ -165,7 +165,7 @@ async def make_ticket(caller: Caller, request: Request, ports: SignInPortsDep) -
 
 
 @router.post("/validate", response_model=Validated, summary="Whom a credential stands for")
-async def validate(caller: Caller, ports: SignInPortsDep) -> Response:
+async def validate_credential(caller: Caller, ports: SignInPortsDep) -> Response:
     """The credential is the request's own: key, session, token or agent's. 401 when it is no good any more."""
     credential = None if caller.credential_id is None else ports.authenticator.known(caller.credential_id)
     found = Validated(

@@ -30,7 +30,7 @@ _CREATED: Final = 201
 
 
 @router.post("", status_code=_CREATED, response_model=TaskView, summary="Ask a pool's agents")
-async def ask(
+async def ask_pool(
     name: PoolName,
     asked: Annotated[TaskRequest, Depends(json_body(TaskRequest))],
     ports: TaskPortsDep,

@@ -38,7 +38,10 @@ _ANSWER: Final = {"application/json": {"schema": {"type": "object"}}}
     openapi_extra={
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": {}}, FORM: {"schema": {"type": "object"}}},
+            "content": {
+                "application/json": {"schema": {}, "example": {"ref": "refs/heads/main", "after": "9f1c2d3e"}},
+                FORM: {"schema": {"type": "object"}, "example": {"payload": "{}"}},
+            },
         }
     },
     summary="Receive a webhook",

@@ -7,7 +7,9 @@ from typing import Any, cast
 
 import jsonschema
 import pytest
+from pydantic import BaseModel
 
+from api.examples import BODIES
 from tests.api.conftest import DEPLOYMENT, Bench, memory_app
 from tests.api.test_auth import OPEN, SIGN_IN, SIGNED
 from workflows.contracts.shapes import IN_WORDS
@@ -122,3 +124,31 @@ async def test_a_version_that_is_none_is_refused_in_words(bench: Bench) -> None:
     (error,) = answer.json()["errors"]
     assert (answer.status_code, error["field"]) == (422, "version")
     assert error["message"].startswith("must be letters, digits and . _ + -, beginning with a letter or a digit")
+
+
+def test_operations_are_called_by_short_names(document: dict[str, Any]) -> None:
+    names = [operation["operationId"] for _, _, operation in operations(document)]
+    assert all(re.fullmatch(r"[a-z]+(_[a-z]+)+", name) and len(name) <= 40 for name in names), names
+    assert {"submit_job", "get_job", "start_deployment", "approve_deployment", "register_agent"} <= set(names)
+
+
+def test_no_two_schemas_have_one_title_and_all_stand_together(document: dict[str, Any]) -> None:
+    titles = [schema["title"] for schema in document["components"]["schemas"].values()]
+    assert sorted(titles) == sorted(set(titles))
+    assert "$defs" not in json.dumps(document)
+
+
+def test_every_answer_and_every_body_has_its_schema_and_every_body_an_example(document: dict[str, Any]) -> None:
+    for path, method, operation in operations(document):
+        for status, answer in operation["responses"].items():
+            assert status in {"204", "302", "303", "307"} or answer.get("content"), (path, method, status)
+            for kind, content in answer.get("content", {}).items():
+                assert content.get("schema"), (path, method, status, kind)
+        for kind, content in operation.get("requestBody", {}).get("content", {}).items():
+            assert "schema" in content, (path, method, kind)
+            assert kind == "application/octet-stream" or "example" in content, (path, method, kind)
+
+
+@pytest.mark.parametrize("model", BODIES, ids=lambda model: model.__name__)
+def test_every_example_is_what_its_route_takes(model: type[BaseModel]) -> None:
+    model.model_validate_json(json.dumps(BODIES[model]))

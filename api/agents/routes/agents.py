@@ -53,7 +53,13 @@ class HealthyQuery(PageQuery):
     pool: Name | None = None
 
 
-@router.post("/register", status_code=_CREATED, response_model=Registered, summary="Register an agent")
+@router.post(
+    "/register",
+    name="register_agent",
+    status_code=_CREATED,
+    response_model=Registered,
+    summary="Register an agent",
+)
 async def register(
     registration: Annotated[AgentRegistration, Depends(json_body(AgentRegistration))],
     ports: AgentPortsDep,
@@ -68,7 +74,9 @@ async def register(
     return json_answer(answer.model_dump_json().encode(), _CREATED)
 
 
-router.post("", status_code=_CREATED, response_model=Registered, summary="Register an agent")(register)
+router.post("", name="create_agent", status_code=_CREATED, response_model=Registered, summary="Register an agent")(
+    register
+)
 
 
 @router.get("", response_model=AgentViews, summary="List agents by id")
@@ -82,7 +90,9 @@ async def list_agents(listing: Annotated[AgentListQuery, Query()], ports: AgentP
 
 
 @router.get("/healthy", response_model=AgentViews, summary="List the healthy agents by id")
-async def list_healthy(listing: Annotated[HealthyQuery, Query()], ports: AgentPortsDep, caller: Caller) -> Response:
+async def list_healthy_agents(
+    listing: Annotated[HealthyQuery, Query()], ports: AgentPortsDep, caller: Caller
+) -> Response:
     """Those of which nothing is wrong; ``accepting`` tells whether one takes jobs now. The cursor is an agent's id."""
     members = await ports.fleet.registry.members(listing.pool)
     after = listing.cursor or ""
@@ -104,7 +114,7 @@ async def get_agent(agent_id: str, ports: AgentPortsDep, caller: Caller) -> Resp
 
 @often.post("/{agent_id}/heartbeat", response_model=HeartbeatAnswer, summary="An agent is alive")
 @reads(_read_heartbeat)
-async def heartbeat(request: Request, agent_id: str) -> Response:
+async def agent_heartbeat(request: Request, agent_id: str) -> Response:
     """Every 15 s. The answer says whether to take new jobs, and which demands for labels to look for. 404: register."""
     ports = services_of(request)
     caller: Principal = request.scope["principal"]
@@ -118,7 +128,7 @@ async def heartbeat(request: Request, agent_id: str) -> Response:
 
 
 @router.post("/{agent_id}/deregister", response_model=AgentView, summary="An agent has ended")
-async def deregister(
+async def deregister_agent(
     agent_id: str,
     asked: Annotated[ReasonRequest, Depends(json_body(ReasonRequest, optional=True))],
     ports: AgentPortsDep,
@@ -141,7 +151,7 @@ async def delete_agent(
 
 
 @router.post("/{agent_id}/drain", response_model=AgentView, summary="Let an agent finish and end")
-async def drain(
+async def drain_agent(
     agent_id: str,
     asked: Annotated[ReasonRequest, Depends(json_body(ReasonRequest, optional=True))],
     ports: AgentPortsDep,
@@ -154,7 +164,7 @@ async def drain(
 
 
 @router.post("/{agent_id}/pause", response_model=AgentView, summary="Let an agent take nothing new")
-async def pause(
+async def pause_agent(
     agent_id: str,
     asked: Annotated[PauseRequest, Depends(json_body(PauseRequest, optional=True))],
     ports: AgentPortsDep,
@@ -168,7 +178,7 @@ async def pause(
 
 
 @router.post("/{agent_id}/resume", response_model=AgentView, summary="Let an agent take jobs again")
-async def resume(
+async def resume_agent(
     agent_id: str,
     asked: Annotated[ReasonRequest, Depends(json_body(ReasonRequest, optional=True))],
     ports: AgentPortsDep,
@@ -181,7 +191,7 @@ async def resume(
 
 
 @router.patch("/{agent_id}/status", response_model=AgentView, summary="Say how an agent is to be")
-async def set_status(
+async def set_agent_status(
     agent_id: str,
     asked: Annotated[StatusRequest, Depends(json_body(StatusRequest))],
     ports: AgentPortsDep,

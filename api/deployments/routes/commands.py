@@ -18,11 +18,11 @@ from api.deployments.schemas import (
     MetricsAccepted,
     MetricsRequest,
     PromoteRequest,
-    ReasonRequest,
     RecordStageRequest,
     RejectRequest,
     ReportedStatus,
     RollbackRequest,
+    StatedReasonRequest,
     deployment_json,
 )
 from api.deployments.service import command_deployment, lift_ban_of_target, report_metrics
@@ -49,7 +49,7 @@ from workflows.contracts.deployments.commands import (
 from workflows.contracts.deployments.services import PRODUCTION, STAGING
 
 router = APIRouter(prefix="/api/dashboard/deployments/{deployment_id}", tags=["deployments"])
-ReasonBody = Annotated[ReasonRequest, Depends(json_body(ReasonRequest))]
+ReasonBody = Annotated[StatedReasonRequest, Depends(json_body(StatedReasonRequest))]
 RecordBody = Annotated[RecordStageRequest, Depends(json_body(RecordStageRequest))]
 
 

@@ -33,7 +33,8 @@ from workflows.contracts.fields import CommitSha, GitRef, Millis, ShortLine
 
 router = APIRouter(prefix="/api/dashboard", tags=["deployments"])
 _REPLAY = {
-    "description": f"The same request was made before with this key: the same deployment. {REPLAY_HEADER}: true."
+    "description": f"The same request was made before with this key: the same deployment. {REPLAY_HEADER}: true.",
+    "model": DeploymentOut,
 }
 
 
@@ -56,6 +57,7 @@ class DeploymentListQuery(ServiceDeploymentQuery):
 
 @router.post(
     "/deployments",
+    name="start_deployment",
     status_code=201,
     response_model=DeploymentOut,
     responses={200: _REPLAY, **ACCEPTED},
@@ -94,7 +96,12 @@ async def list_deployments(
     return json_answer(page.model_dump_json().encode())
 
 
-@router.get("/deployments/service/{name}", response_model=DeploymentPage, summary="List the deployments of a service")
+@router.get(
+    "/deployments/service/{name}",
+    name="list_deployments_by_service",
+    response_model=DeploymentPage,
+    summary="List the deployments of a service",
+)
 @router.get("/services/{name}/deployments", response_model=DeploymentPage, summary="List the deployments of a service")
 async def list_deployments_of_service(
     name: KnownService, listing: Annotated[ServiceDeploymentQuery, Query()], ports: DeploymentPortsDep

@@ -104,7 +104,13 @@ async def edit_dead_letter(
     return await answer_job(ports, job)
 
 
-@router.post("/{job_id}", response_model=JobOut, responses=job_responses(), summary="Redrive a dead letter")
+@router.post(
+    "/{job_id}",
+    name="redrive_dead_letter_itself",
+    response_model=JobOut,
+    responses=job_responses(),
+    summary="Redrive a dead letter",
+)
 @router.post("/{job_id}/redrive", response_model=JobOut, responses=job_responses(), summary="Redrive a dead letter")
 async def redrive_dead_letter(
     job_id: JobId, request: RedriveBody, ports: JobPortsDep, origin: CommandOriginDep

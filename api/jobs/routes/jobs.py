@@ -36,7 +36,7 @@ _LEASE_WAIT_SECONDS: Final = 2
 
 
 @router.post("", status_code=201, response_model=JobOut, responses=job_responses(created=True), summary="Submit a job")
-async def create_job(
+async def submit_job(
     spec: Annotated[JobSpec, Depends(json_body(JobSpec))],
     ports: JobPortsDep,
     origin: OriginDep,

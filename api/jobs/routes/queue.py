@@ -16,7 +16,7 @@ from api.http.ids import JobId
 from api.jobs.answers import answer_job, job_responses, told
 from api.jobs.commands import PriorityRequest
 from api.jobs.ports import JobPortsDep
-from api.jobs.routes.jobs import cancel, create_job, get_job, list_jobs
+from api.jobs.routes.jobs import cancel, get_job, list_jobs, submit_job
 from api.jobs.schemas import Batch, BatchResult, JobOut
 from api.jobs.service import submit_batch
 from workflows.contracts.audit.types import EventType
@@ -26,14 +26,19 @@ from workflows.contracts.records import JobPage, QueueStats
 router = APIRouter(prefix="/api/queue", tags=["queue"])
 
 router.post(
-    "/jobs", status_code=201, response_model=JobOut, responses=job_responses(created=True), summary="Enqueue a job"
-)(create_job)
-router.get("/jobs", response_model=JobPage, summary="List jobs, newest first")(list_jobs)
-router.get("/jobs/{job_id}", response_model=JobOut, summary="Show a job")(get_job)
+    "/jobs",
+    name="enqueue_job",
+    status_code=201,
+    response_model=JobOut,
+    responses=job_responses(created=True),
+    summary="Enqueue a job",
+)(submit_job)
+router.get("/jobs", name="list_queue_jobs", response_model=JobPage, summary="List jobs, newest first")(list_jobs)
+router.get("/jobs/{job_id}", name="get_queue_job", response_model=JobOut, summary="Show a job")(get_job)
 
 
 @router.post("/jobs/batch", status_code=207, response_model=BatchResult, summary="Enqueue up to 100 jobs")
-async def create_jobs(
+async def submit_jobs(
     request: Request,
     batch: Annotated[Batch, Depends(json_body(Batch))],
     ports: JobPortsDep,

@@ -27,13 +27,13 @@ router = APIRouter(tags=["core"])
 
 
 @public.get("/health", response_model=Health, summary="The process answers")
-async def health() -> Response:
+async def get_health() -> Response:
     """Asks no other service: for a supervisor that restarts what hangs."""
     return json_answer(Health(version=product_version()).model_dump_json().encode())
 
 
 @public.get("/health/ready", response_model=Ready, summary="This process can do its work")
-async def ready(request: Request, checks: ChecksDep) -> Response:
+async def get_readiness(request: Request, checks: ChecksDep) -> Response:
     """503 names what this process needs and does not answer: Temporal, DynamoDB. For load balancers.
 
     What only the whole needs is named in ``degraded``; ``/health/system`` says more. Answers are up to 2 s old, of the
@@ -50,7 +50,7 @@ async def ready(request: Request, checks: ChecksDep) -> Response:
 
 
 @router.get("/info", response_model=Info, summary="What this server is")
-async def info(ports: SystemPortsDep) -> Response:
+async def get_info(ports: SystemPortsDep) -> Response:
     """Version, environment and limits."""
     found = Info(
         version=product_version(),
@@ -71,7 +71,7 @@ async def info(ports: SystemPortsDep) -> Response:
     },
     summary="Metrics for Prometheus",
 )
-async def metrics(ports: SystemPortsDep) -> Response:
+async def get_metrics(ports: SystemPortsDep) -> Response:
     """Requests by route template, the queue, the pools (``hybridci_pool_*``, by which KEDA can scale agents), and what
     is stuck (``hybridci_stuck_workflows``).
     """

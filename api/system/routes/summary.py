@@ -23,7 +23,7 @@ _ON_THEIR_WAY: Final = (
 
 
 @router.get("/api/dashboard/summary", response_model=Summary, summary="The first page in numbers")
-async def summary(ports: SystemPortsDep) -> Response:
+async def get_summary(ports: SystemPortsDep) -> Response:
     """Counters, and the five newest jobs and deployments. Days are in UTC."""
     today = datetime.fromtimestamp(ports.clock() / 1000, UTC).date().isoformat()
     jobs, stats, started_today, recent = await asyncio.gather(

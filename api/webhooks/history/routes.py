@@ -68,7 +68,16 @@ async def get_delivery(delivery_id: str, ports: WebhookPortsDep, caller: Caller)
     return json_answer(shown.model_copy(update={"body": text}).model_dump_json().encode())
 
 
-@router.post("/{delivery_id}/replay", summary="Do once more what a webhook asked for")
+@router.post(
+    "/{delivery_id}/replay",
+    responses={
+        200: {
+            "description": "What a new delivery would be answered: `status`, `reason`, `message` and `actions`.",
+            "content": {"application/json": {"schema": {"type": "object"}}},
+        }
+    },
+    summary="Do once more what a webhook asked for",
+)
 async def replay_delivery(
     delivery_id: str,
     asked: Annotated[ReplayRequest, Depends(json_body(ReplayRequest, optional=True))],

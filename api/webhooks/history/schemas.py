@@ -1,6 +1,6 @@
 """Kept deliveries as the API shows them, and what a replay is asked with. The command line reads these too."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from pydantic import Field, StringConstraints
 
@@ -56,6 +56,3 @@ class DeliveryListOut(Tolerant):
     stopped_early: bool = False
     looked_at: int | None = None
     not_genuine: dict[str, int] | None = None
-
-
-EXAMPLE_REPLAY: Final[dict[str, Any]] = {"start_again": True, "reason": "the registry answers again"}
