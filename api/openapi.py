@@ -145,7 +145,9 @@ def _request_body(body: Body, references: dict[type[BaseModel], str]) -> dict[st
     content: dict[str, Any] = {"schema": {"$ref": references[body.model]}}
     if body.model in BODIES:
         content["example"] = BODIES[body.model]
-    return {"required": not body.optional, "content": dict.fromkeys(body.media, content)}
+    as_text = {**content, "schema": {"type": "string", "format": "binary", "description": "The same as YAML."}}
+    kinds = {kind: content if kind == "application/json" else as_text for kind in body.media}
+    return {"required": not body.optional, "content": kinds}
 
 
 def _add_problems(operation: dict[str, Any], *, guarded: bool, references: dict[type[BaseModel], str]) -> None:

@@ -39,7 +39,10 @@ _ANSWER: Final = {"application/json": {"schema": {"type": "object"}}}
         "requestBody": {
             "required": True,
             "content": {
-                "application/json": {"schema": {}, "example": {"ref": "refs/heads/main", "after": "9f1c2d3e"}},
+                "application/json": {
+                    "schema": {"type": "object"},
+                    "example": {"ref": "refs/heads/main", "after": "9f1c2d3e"},
+                },
                 FORM: {"schema": {"type": "object"}, "example": {"payload": "{}"}},
             },
         }
