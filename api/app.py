@@ -4,8 +4,9 @@ Deliberately not here: the server process (``server``), settings, and what any r
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -81,6 +82,8 @@ from api.webhooks.history import routes as webhook_deliveries
 from api.webhooks.receive import Webhooks
 from workflows.client.proving import Prover
 from workflows.version import product_version
+
+logger = logging.getLogger(__name__)
 
 _ROUTES: Final = (
     core,
@@ -187,19 +190,26 @@ def production_app(
         connecting = asyncio.create_task(temporal.keep_trying())
         catching_up = asyncio.create_task(keep_catching_up(parts))
         telling = asyncio.create_task(tell_policy(stores.events, parts.sign_in.policy, epoch_millis))
+        for task in (connecting, telling, catching_up):
+            task.add_done_callback(_say_failure)
         try:
             async with fleet.running(), parts.compactor.running(stores.logs):
                 yield
         finally:
             for task in (connecting, telling, catching_up):
                 task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+            await asyncio.gather(connecting, telling, catching_up, return_exceptions=True)
             await parts.claims.close()
             await authenticator.close()
             await asyncio.to_thread(stores.close)
 
     return build_app(parts, webhooks=webhooks, bodies=bodies, hosts=hosts, temporal_ui=temporal_ui, lifespan=lifespan)
+
+
+def _say_failure(task: asyncio.Task[None]) -> None:
+    """What goes on beside the requests must not end unnoticed."""
+    if not task.cancelled() and task.exception() is not None:
+        logger.error("Something beside the requests ended unexpectedly", exc_info=task.exception())
 
 
 def deployment_reader(stores: Stores) -> DeploymentReader:

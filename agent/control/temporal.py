@@ -19,6 +19,7 @@ from agent.control.registration import GatewayRoute, Registration
 from agent.own_environment import whole_environment
 from agent.settings import AgentSettings, SettingsError
 from agent.waiting import first_of
+from workflows.client.address import TemporalNotConfigured
 from workflows.client.jobs import connect
 from workflows.payloads.codec import data_converter
 
@@ -81,6 +82,8 @@ class Connection:
         while not stop.is_set():
             try:
                 client = await self.another()
+            except TemporalNotConfigured as error:
+                raise SettingsError(f"{error} The API names no gateway to this agent either.") from error
             except RuntimeError as error:
                 delay = backoff.failed(error)
             else:

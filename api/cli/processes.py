@@ -37,6 +37,10 @@ PROCESSES: Final[Mapping[str, Process]] = {
 }
 
 
+_ASK_TEMPORAL: Final = frozenset({"api", "worker"})
+"""Agents may be told of a gateway, whose settings name Temporal in their own way."""
+
+
 def run_process(name: str, overrides: Mapping[str, object] | None = None) -> int:
     """Run it to its end and return its exit code: 1 when it failed, 2 when its settings are wrong. Then ``leave``.
 
@@ -49,7 +53,7 @@ def run_process(name: str, overrides: Mapping[str, object] | None = None) -> int
     load_less(grpc=name == "gateway")
     process = PROCESSES[name]
     settings = _settings(process)
-    if settings is None or not _codec_is_usable():
+    if settings is None or not _codec_is_usable() or not (name not in _ASK_TEMPORAL or _temporal_is_named()):
         return NOT_CONFIGURED
     run: Callable[[Any], int] = importlib.import_module(process.run_module).run
     loaded()
@@ -97,6 +101,18 @@ def _codec_is_usable() -> bool:
     try:
         load_codec(CodecSettings())
     except UnusableCodecKeys as error:
+        sys.stderr.write(f"hybridci: {error}\n")
+        return False
+    return True
+
+
+def _temporal_is_named() -> bool:
+    """False after one sentence on stderr."""
+    from workflows.client.address import TemporalNotConfigured, temporal_config
+
+    try:
+        temporal_config()
+    except TemporalNotConfigured as error:
         sys.stderr.write(f"hybridci: {error}\n")
         return False
     return True

@@ -73,7 +73,7 @@ class TemporalConnection:
         while self._made is None:
             try:
                 client = await self._connect()
-            except RuntimeError as error:  # what the SDK raises for every kind of failed connection
+            except Exception as error:  # the SDK's RuntimeError as a rule; an API that gave up silently helps nobody
                 logger.warning("Temporal does not answer; trying again", extra={"error": str(error), "seconds": pause})
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)

@@ -104,6 +104,15 @@ def test_what_keeps_an_agent_from_working_is_one_sentence(
     assert len(lone.log.read_text().splitlines()) == 1
 
 
+async def test_whom_nobody_tells_where_temporal_is_says_so_and_ends(lone: AgentProcess) -> None:
+    lone.temporal = ""
+    lone.start()
+    assert await asyncio.to_thread(lone.running.wait, 20) == 2
+    last = lone.log.read_text().splitlines()[-1]
+    assert last.startswith("Nothing says where Temporal is: set TEMPORAL_ADDRESS")
+    assert last.endswith("The API names no gateway to this agent either.")
+
+
 @asynccontextmanager
 async def own_temporal(folder: Path) -> AsyncGenerator[tuple[servers.Server, Client]]:
     """A Temporal server to be harmed, and a client whose workflows run on it."""

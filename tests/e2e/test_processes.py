@@ -192,6 +192,15 @@ def test_every_wrong_variable_is_named(processes: Processes, name: str, wrong: d
         assert any(line.startswith(f"hybridci: {variable} is wrong: ") for line in lines), lines
 
 
+@pytest.mark.parametrize("name", ["api", "worker"])
+def test_who_does_not_say_where_temporal_is_is_told_at_once(processes: Processes, name: str) -> None:
+    done = run([name], env={"PATH": os.environ["PATH"], **processes.environment(name), "TEMPORAL_ADDRESS": ""})
+    assert (done.returncode, done.stdout) == (2, "")
+    [line] = done.stderr.splitlines()
+    assert line.startswith("hybridci: ")
+    assert "TEMPORAL_" in line
+
+
 def test_options_of_the_command_line_win(processes: Processes) -> None:
     environment = {**processes.environment("agent"), "HYBRIDCI_AGENT_POOL": "fine"}
     done = run(["agent", "--pool", "Not A Name"], env={"PATH": os.environ["PATH"], **environment})

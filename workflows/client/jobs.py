@@ -13,9 +13,9 @@ from typing import Any, Final, TypedDict
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.client import Client, WorkflowHandle, WorkflowUpdateStage
 from temporalio.common import TypedSearchAttributes, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
+from workflows.client.address import temporal_config
 from workflows.client.answers import RPC_TIMEOUT, answer, carried_out, changed, outcome_of
 from workflows.client.known import started_with, state_of
 from workflows.client.proving import Prover
@@ -49,10 +49,9 @@ async def connect(*, identity: str | None = None, environment: Mapping[str, str]
     """Connect by the ecosystem's ``TEMPORAL_*`` variables (address, namespace, API key, TLS, profile file), as this
     process has them, or as they stand in ``environment``.
 
-    Raises RuntimeError when the server does not answer, UnusableCodecKeys.
+    Raises RuntimeError when the server does not answer, TemporalNotConfigured, UnusableCodecKeys.
     """
-    config = ClientConfig.load_client_connect_config(override_env_vars=environment)
-    return await Client.connect(**config, identity=identity, data_converter=data_converter())
+    return await Client.connect(**temporal_config(environment), identity=identity, data_converter=data_converter())
 
 
 class JobClient:
