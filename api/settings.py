@@ -58,7 +58,8 @@ class ApiSettings(BaseSettings):
         default_factory=list[str], validation_alias="HYBRIDCI_ALLOWED_HOSTS"
     )
 
-    rate_limit: int = Field(default=600, ge=0, validation_alias="HYBRIDCI_RATE_LIMIT")
+    rate_limit: int = Field(default=3000, ge=0, validation_alias="HYBRIDCI_RATE_LIMIT")
+    rate_limit_reads: int = Field(default=6000, ge=0, validation_alias="HYBRIDCI_RATE_LIMIT_READS")
     rate_limit_agents: int = Field(default=60_000, ge=0, validation_alias="HYBRIDCI_RATE_LIMIT_AGENTS")
     rate_limit_failures: int = Field(default=30, ge=0, validation_alias="HYBRIDCI_RATE_LIMIT_FAILURES")
 
@@ -81,8 +82,10 @@ class ApiSettings(BaseSettings):
         return [each.strip() for each in value.split(",") if each.strip()] if isinstance(value, str) else value
 
     def rate_limits(self) -> RateLimits:
-        """Requests a minute with one credential, and unknown ones from one address; 0: any number."""
-        return RateLimits(self.rate_limit, self.rate_limit_agents, self.rate_limit_failures)
+        """Changes, reads and agents' requests a minute with one credential, unknown ones from one address; 0: any
+        number.
+        """
+        return RateLimits(self.rate_limit, self.rate_limit_reads, self.rate_limit_agents, self.rate_limit_failures)
 
     def body_limits(self) -> BodyLimits:
         """How slowly bodies may come, and how many at once."""

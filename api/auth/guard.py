@@ -44,7 +44,7 @@ class Guard:
         ports = services_of(request)
         principal = await _known(request, ports, credentials)
         if request.scope.get("inside", 1) == 1:  # of what a page asks, the first counts
-            ports.authenticator.limits.count(principal)
+            ports.authenticator.limits.count(principal, request.method)
         request.scope["principal"] = principal
         if isinstance(need, Operation):
             await _authorize(request, ports, route, need, principal)

@@ -8,7 +8,7 @@ Deliberately not here: who is known.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 from api.auth.principal import Principal
 from api.http.addresses import network_of
@@ -16,15 +16,19 @@ from api.http.errors import ApiError, ProblemCode
 from workflows.contracts.access import Role
 
 WINDOW_SECONDS: Final = 60
+_READS: Final = frozenset({"GET", "HEAD"})
 _MAX_KEYS: Final = 100_000
 """Counted in one minute; from then on the rest of that minute's newcomers share one count."""
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimits:
-    """A minute's limits; 0 for none. The two keys of the configuration are not limited: they are the way back in."""
+    """A minute's limits in one API process; 0 for none. The two keys of the configuration are not limited: they are the
+    way back in. A CI that submits 20 jobs a second makes 1,200 changes a minute, and looks at each a few times.
+    """
 
-    requests: int = 600
+    changes: int = 3000
+    reads: int = 6000
     agent_requests: int = 60_000
     failures: int = 30
 
@@ -62,26 +66,47 @@ class Minutes:
             self._counts.clear()
 
 
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """What is counted, and what whoever goes beyond it is told."""
+
+    minutes: Minutes
+    told: str
+
+    @classmethod
+    def of(cls, minutes: Minutes, most: str) -> Self:
+        return cls(minutes, f"One API process takes at most {most}")
+
+
 class RequestLimits:
     """The limits of one API process."""
 
     def __init__(self, limits: RateLimits, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._limits = limits
-        self._requests = Minutes(limits.requests, monotonic)
-        self._agents = Minutes(limits.agent_requests, monotonic)
+        self._changes = _Counted.of(
+            Minutes(limits.changes, monotonic),
+            f"{limits.changes} changes a minute with one credential (HYBRIDCI_RATE_LIMIT). "
+            "POST /api/queue/jobs/batch submits 100 jobs at once.",
+        )
+        self._reads = _Counted.of(
+            Minutes(limits.reads, monotonic),
+            f"{limits.reads} reads a minute with one credential (HYBRIDCI_RATE_LIMIT_READS). "
+            "Events and logs can be followed (`follow=true`) instead of being asked for again and again.",
+        )
+        self._agents = _Counted.of(
+            Minutes(limits.agent_requests, monotonic),
+            f"{limits.agent_requests} requests a minute of one agent (HYBRIDCI_RATE_LIMIT_AGENTS).",
+        )
         self._failures = Minutes(limits.failures, monotonic)
         self._lookups = Minutes(limits.failures, monotonic)
 
-    def count(self, principal: Principal) -> None:
+    def count(self, principal: Principal, method: str) -> None:
         """Count a request of somebody who is known. Raises ApiError too_many_requests."""
         if principal.credential_id is None:
             return
-        agent = principal.role is Role.AGENT
-        minutes, limit = (
-            (self._agents, self._limits.agent_requests) if agent else (self._requests, self._limits.requests)
-        )
-        if not minutes.count(principal.credential_id):
-            raise _too_many(minutes, f"At most {limit} requests a minute are taken with one credential.")
+        by_people = self._reads if method in _READS else self._changes
+        counted = self._agents if principal.role is Role.AGENT else by_people
+        if not counted.minutes.count(principal.credential_id):
+            raise _too_many(counted.minutes, counted.told)
 
     def was_wrong_too_often(self, address: str | None) -> bool:
         """True when the next unknown credential from there is one too many."""

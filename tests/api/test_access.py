@@ -182,7 +182,7 @@ async def test_secrets_are_in_no_log_and_no_error(gate: Gate, caplog: pytest.Log
 
 
 async def test_too_many_requests_are_told_when_to_come_back() -> None:
-    app, _, _, _ = memory_app(RateLimits(requests=5, agent_requests=7, failures=3))
+    app, _, _, _ = memory_app(RateLimits(changes=4, reads=5, agent_requests=7, failures=3))
     async with client(app, ADMIN_KEY) as admin, client(app, None) as anyone:
         key = (await admin.post(KEYS, json={"name": "x", "grants": [{"role": "viewer"}]})).json()["key"]
         agent = (await admin.post(KEYS, json={"name": "a", "grants": [{"role": "agent"}]})).json()["key"]
@@ -193,12 +193,28 @@ async def test_too_many_requests_are_told_when_to_come_back() -> None:
             assert answers[limit].status_code == 429
             assert answers[limit].json()["code"] == "too_many_requests"
             assert 1 <= int(answers[limit].headers["retry-after"]) <= 60
+            assert "HYBRIDCI_RATE_LIMIT_" in answers[limit].json()["detail"]
         fresh = (await admin.post(KEYS, json={"name": "y", "grants": [{"role": "viewer"}]})).json()["key"]
         wrong = [(await anyone.get("/info", headers={"Authorization": "Bearer wrong"})).status_code for _ in range(5)]
         assert wrong == [401, 401, 401, 429, 429]
         assert (await anyone.get("/info", headers={"Authorization": f"Bearer {fresh}"})).status_code == 200
         for _ in range(20):
             assert (await admin.get("/info")).status_code == 200
+
+
+async def test_changes_and_reads_are_counted_apart_and_a_busy_ci_is_let_in() -> None:
+    app, *_ = memory_app(RateLimits(changes=4, reads=5))
+    async with client(app, ADMIN_KEY) as admin, client(app, None) as anyone:
+        made = await admin.post(KEYS, json={"name": "ci", "grants": [{"role": "developer"}]})
+        headers = {"Authorization": f"Bearer {made.json()['key']}"}
+        changes = [await anyone.post("/api/dashboard/jobs", json={}, headers=headers) for _ in range(5)]
+        assert [answer.status_code for answer in changes] == [422, 422, 422, 422, 429]
+        assert "HYBRIDCI_RATE_LIMIT)" in changes[-1].json()["detail"]
+        assert "/api/queue/jobs/batch" in changes[-1].json()["detail"]
+        assert (await anyone.get("/info", headers=headers)).status_code == 200
+    a_minute = RateLimits()
+    assert a_minute.changes >= 20 * 60
+    assert a_minute.reads >= 2 * 20 * 60
 
 
 async def test_a_flood_of_unknown_tokens_reaches_no_store_and_stops_nobody_else(

@@ -126,7 +126,7 @@ class Doors:
 
 @pytest.fixture(scope="module")  # the documentation that the application serves takes a second to build
 async def doors() -> AsyncIterator[Doors]:
-    app, *_ = memory_app(RateLimits(0, 0, 0))
+    app, *_ = memory_app(RateLimits(0, 0, 0, 0))
     async with client(app, None) as anyone:
         yield Doors(app, anyone, [])
 

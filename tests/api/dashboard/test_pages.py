@@ -72,7 +72,7 @@ async def test_a_page_that_is_not_there_says_so_as_a_page(bench: Bench) -> None:
 
 
 async def test_of_what_a_page_asks_the_first_counts() -> None:
-    app, *_ = memory_app(RateLimits(requests=4))
+    app, *_ = memory_app(RateLimits(reads=4))
     async with client(app, ADMIN_KEY) as admin:
         made = await admin.post("/api/access/keys", json={"name": "vera", "grants": [{"role": "viewer"}]})
         assert made.status_code == 201, made.text

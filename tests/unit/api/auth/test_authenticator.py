@@ -185,7 +185,7 @@ async def test_garbage_is_refused_without_a_read(world: World, presented: str) -
 
 
 async def test_every_character_of_a_token_counts(world: World) -> None:
-    token, known = await world.issue(), world.made(RateLimits(0, 0, 0))
+    token, known = await world.issue(), world.made(RateLimits(0, 0, 0, 0))
     assert await known.principal(token, address=None)
     for index, character in enumerate(token):
         other = token[:index] + ("a" if character != "a" else "b") + token[index + 1 :]
