@@ -56,6 +56,7 @@ from api.environments import routes as environments
 from api.environments import standing as service_standing
 from api.http.answers import PARAMETERS
 from api.http.errors import install_error_handlers
+from api.http.head import AnswerHead
 from api.http.hosts import KnownHosts
 from api.http.metrics import Metrics
 from api.http.middleware import BodyLimit, RequestContext
@@ -273,5 +274,6 @@ def build_app(
     if hosts is not None:
         app.add_middleware(KnownHosts, hosts=hosts)
     app.add_middleware(RequestContext, metrics=parts.metrics)
-    app.add_middleware(ProblemPages)  # added last: outermost
+    app.add_middleware(ProblemPages)
+    app.add_middleware(AnswerHead)  # added last: outermost
     return app
