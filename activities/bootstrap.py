@@ -4,8 +4,7 @@ implementations.
 Deliberately not here: connecting, running and stopping (``worker``).
 """
 
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,27 +54,13 @@ from activities.retention.sweep import Sweeper, SweepStores
 from activities.services.activities import ServiceActivities
 from activities.services.chains import build_apply_service_chain, build_change_standing_chain, build_decide_policy_chain
 from activities.services.standing import Occupancy
-from activities.settings import ApprovalSettings, WorkerSettings
+from activities.settings import ApprovalSettings
 from activities.stores.open import Stores
 from activities.tasks.activities import TaskActivities
 from workflows.client.jobs import JobClient
 from workflows.client.proving import Prover
 from workflows.client.tasks import TaskClient
 from workflows.contracts.storage.retention import RetentionPolicy
-
-
-class NotConfiguredError(Exception):
-    """The environment does not say where the records are. The message is for the person who started the process."""
-
-
-def check_configured(settings: WorkerSettings, environment: Mapping[str, str] = os.environ) -> None:
-    """Raises NotConfiguredError in development without any word on AWS: nobody means the real AWS by saying nothing."""
-    silent = not any(name.startswith("AWS_") for name in environment)
-    if settings.stores.environment == "development" and settings.stores.dynamodb_endpoint_url is None and silent:
-        raise NotConfiguredError(
-            "The worker does not know where to keep records: run `hybridci up`, which starts everything, or set "
-            "DYNAMODB_ENDPOINT_URL (and S3_ENDPOINT_URL) to a running server, or AWS_REGION and credentials to use AWS."
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
-from activities.bootstrap import ControlActivities, NotConfiguredError, build_activities, check_configured
+from activities.bootstrap import ControlActivities, build_activities
 from activities.clock import epoch_millis
 from activities.deployments.signing import SpecSigner, UnusableSigningKeyError
 from activities.evidence.elsewhere import check_seals_file
@@ -28,6 +28,7 @@ from activities.repairs.watch import Watch
 from activities.retention.events import RemoveSegments
 from activities.sandbox import LeanSandbox
 from activities.settings import WorkerSettings
+from activities.stores.configured import StoresNotConfigured, check_configured
 from activities.stores.open import Stores, open_stores
 from activities.temporal_setup import (
     register_search_attributes,
@@ -75,11 +76,11 @@ _LONGEST_PAUSE_SECONDS: Final = 5.0
 def run(settings: WorkerSettings) -> int:
     """Work until SIGTERM or SIGINT. The exit code: 0 stopped, 1 failed (the log says why), 2 not configured."""
     try:
-        check_configured(settings)
+        check_configured(settings.stores)
         signer = SpecSigner.load(settings.spec_key_file)
         seal_key = SealKey.load(settings.seal_key_file)
         check_seals_file(settings.seals_file)
-    except (NotConfiguredError, UnusableSigningKeyError, UnusableSealKeyError) as error:
+    except (StoresNotConfigured, UnusableSigningKeyError, UnusableSealKeyError) as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_NOT_CONFIGURED
     setup_logging(settings.log_level, "worker")

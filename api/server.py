@@ -15,6 +15,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from activities.evidence.keys import UnusableSealKeyError, load_public_keys
+from activities.stores.configured import check_configured
 from activities.stores.open import open_stores
 from activities.stores.settings import StoreSettings
 from api.agents.schemas import GatewayAddress
@@ -45,6 +46,7 @@ def run(settings: ApiSettings | None = None) -> int:
     try:
         settings = settings or ApiSettings()
         stores = StoreSettings()
+        check_configured(stores)
         setup_logging(settings.log_level, "api")
         keys, signing_key, gateway = settings.key_ring(), settings.signing_secret(), _gateway(settings)
         seal_keys = load_public_keys(settings.seal_public_keys_file)
