@@ -35,8 +35,15 @@ from api.jobs.commands import (
 )  # fmt: skip
 from api.jobs.schemas import EXAMPLE_JOB, Batch
 from api.line.schemas import LetGoRequest, LineFreezeRequest, LineHoldRequest
-from api.services.routes.policy import ApprovePolicyRequest, RejectPolicyRequest
-from api.services.schemas import EXAMPLE_SERVICE, FreezeRequest, HoldRequest, ReleaseRequest, UnfreezeRequest
+from api.services.schemas import (
+    EXAMPLE_SERVICE,
+    ApprovePolicyRequest,
+    FreezeRequest,
+    HoldRequest,
+    RejectPolicyRequest,
+    ReleaseRequest,
+    UnfreezeRequest,
+)  # fmt: skip
 from api.sign_in.schemas import ExchangeRequest, SessionRequest
 from api.storage.schemas import SweepRequest
 from api.system.schemas.repairs import RepairRequest

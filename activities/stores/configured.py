@@ -6,6 +6,7 @@ Asked once at its start: a process that could never read a record says so and en
 import os
 from collections.abc import Callable, Mapping
 
+from activities.stores.dynamo.client import has_credentials
 from activities.stores.settings import StoreSettings
 
 
@@ -17,7 +18,7 @@ def check_configured(
     settings: StoreSettings,
     environment: Mapping[str, str] = os.environ,
     *,
-    has_credentials: Callable[[], bool] | None = None,
+    has_credentials: Callable[[], bool] = has_credentials,
 ) -> None:
     """Nobody means the real AWS by saying nothing; whoever means it needs credentials from one of AWS's own sources.
 
@@ -31,16 +32,9 @@ def check_configured(
             "Nothing says where records are kept: run `hybridci up`, which starts everything, or set "
             "DYNAMODB_ENDPOINT_URL (and S3_ENDPOINT_URL) to a running server, or AWS_REGION and credentials to use AWS."
         )
-    if not (has_credentials or _has_credentials)():
+    if not has_credentials():
         raise StoresNotConfigured(
             f"There are no credentials for AWS, where the records of ENVIRONMENT={settings.environment} are kept: give "
             "this process a role (of its instance, task or service account), or set AWS_PROFILE, or AWS_ACCESS_KEY_ID "
             "and AWS_SECRET_ACCESS_KEY; for another server than AWS set DYNAMODB_ENDPOINT_URL."
         )
-
-
-def _has_credentials() -> bool:
-    """Asks all of boto's sources, an instance's metadata last, which takes two seconds where there is none."""
-    from botocore.session import Session  # with the stores, which load it anyway
-
-    return Session().get_credentials() is not None

@@ -7,7 +7,7 @@ chosen. Deliberately not here: what the commands do.
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -117,6 +117,9 @@ def up(
     gateway_port: Annotated[
         int, typer.Option(min=1, max=65535, help="The gateway, for agents on other machines; listens on --host.")
     ] = 7243,
+    ports: Annotated[
+        Literal["fixed", "auto"], typer.Option(help="auto: free ports instead of those that are taken.")
+    ] = "fixed",
     agents: Annotated[int, typer.Option(min=0, max=64, help="How many agents to run in pool `default`.")] = 1,
     agent_capacity: Annotated[int, typer.Option(min=1, max=1000, help="Jobs that each agent runs at once.")] = 4,
     drain_seconds: Annotated[
@@ -137,8 +140,8 @@ def up(
 
     options = Options(
         host=host, api_port=api_port, temporal_port=temporal_port, ui_port=ui_port, aws_port=aws_port,
-        gateway_port=gateway_port, agents=agents, agent_capacity=agent_capacity, drain_seconds=drain_seconds,
-        scale_down_seconds=scale_down_seconds,
+        gateway_port=gateway_port, ports=ports, agents=agents, agent_capacity=agent_capacity,
+        drain_seconds=drain_seconds, scale_down_seconds=scale_down_seconds,
     )  # fmt: skip
     raise typer.Exit(run_up(data_dir, options))
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field, StringConstraints, create_model, model_va
 
 from api.deployments.schemas import MAX_MILLIS, SignedBody
 from workflows.contracts.base import Frozen
-from workflows.contracts.deployments.environments import Why
+from workflows.contracts.deployments.environments import PerhapsWhy, Why
 from workflows.contracts.deployments.line import EnvironmentShown
 from workflows.contracts.fields import Line, Prose
 
@@ -103,3 +103,20 @@ class EnvironmentStates(Frozen):
     def to_json(self) -> bytes:
         """The list as callers see it."""
         return self.model_dump_json(exclude={"items": {"__all__": {"sequence"}}}).encode()
+
+
+_Waiting = Annotated[int, Field(ge=1, le=10**9, description="The service's version in which the change waits.")]
+
+
+class ApprovePolicyRequest(Frozen):
+    """Yes to what waits in this version."""
+
+    version: _Waiting
+    reason: PerhapsWhy = ""
+
+
+class RejectPolicyRequest(Frozen):
+    """No to what waits in this version."""
+
+    version: _Waiting
+    reason: Why

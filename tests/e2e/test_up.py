@@ -7,6 +7,7 @@ import signal
 import socket
 import stat
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,28 @@ def test_taken_port_is_named_with_its_option(stack: Stack) -> None:
     done = run([*stack.command()[4:], "--ui-port", str(port), "--aws-port", str(port)])
     _one_sentence(done.stderr, "--ui-port", "--aws-port", str(port))
     assert done.returncode == 2
+
+
+def test_all_taken_ports_are_named_at_once_or_free_ones_are_taken(stack: Stack) -> None:
+    taken = {option: stack.ports[option] for option in ("--api-port", "--aws-port")}
+    with ExitStack() as held:
+        for port in taken.values():
+            other = held.enter_context(socket.socket())
+            other.bind((HOST, port))
+            other.listen()
+        done = run(stack.command()[4:])
+        assert done.returncode == 2
+        for option, port in taken.items():
+            assert f"Port {port} on {HOST} is taken" in done.stderr
+            assert option in done.stderr
+        assert "--ports auto" in done.stderr
+        stack.start("--ports", "auto")
+        stack.wait_ready()
+        endpoint = json.loads((stack.data / "endpoint.json").read_text())
+        assert endpoint["url"] != stack.url
+        assert endpoint["temporal_address"] == f"{HOST}:{stack.ports['--temporal-port']}", "what was free stays"
+        assert stack.cli("job", "list").returncode == 0
+        stack.stop()
 
 
 def test_unusable_folder_is_named(stack: Stack, tmp_path: Path) -> None:

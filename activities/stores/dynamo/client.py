@@ -181,6 +181,11 @@ def _s3_client(settings: StoreSettings) -> "S3Client":
     return client
 
 
+def has_credentials() -> bool:
+    """Whether boto finds any for AWS: an instance's metadata come last, which takes 2 s where there are none."""
+    return botocore.session.get_session().get_credentials() is not None
+
+
 def _session(endpoint_url: str | None) -> Any:
     """A session with boto3's own search for credentials. Untyped: its stubs name services that are not installed.
 

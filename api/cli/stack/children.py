@@ -41,7 +41,8 @@ _NOT_PASSED_ON: Final = ("AWS_", "TEMPORAL_", "HYBRIDCI_", "DYNAMODB_", "S3_")
 @dataclass(frozen=True, slots=True)
 class Options:
     """Where the parts listen and how much the agents do. ``drain_seconds``: for running jobs when the stack stops;
-    ``scale_down_seconds``: how long fewer agents must do before one of them is let go.
+    ``scale_down_seconds``: how long fewer agents must do before one of them is let go; ``ports``: ``auto`` takes free
+    ones for those that are taken, ``fixed`` refuses.
     """
 
     host: str = LOOPBACK
@@ -54,6 +55,7 @@ class Options:
     agent_capacity: int = 4
     drain_seconds: float = 60.0
     scale_down_seconds: float = 60.0
+    ports: str = "fixed"
 
     @property
     def reachable_host(self) -> str:

@@ -14,12 +14,14 @@ import signal
 import socket
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, TextIO
 
 from api.cli.processes import stop_cleanly_while_loading
 from api.cli.stack.certificates import Certificates, ensure_certificates
 from api.cli.stack.child import ChildSpec
+from api.cli.stack.child_stack import free_ports
 from api.cli.stack.children import LOOPBACK, Options, ports, process_specs, server_specs, stop_order
 from api.cli.stack.data_dir import CannotStart, DataDir, opened, write_json
 from api.cli.stack.embedded import EmbeddedServerMissing
@@ -46,7 +48,7 @@ def run_up(data_dir: Path, options: Options) -> int:
         _require_tools()
         with opened(data_dir) as data:
             end_leftovers(data.processes, say)
-            _require_ports(options)
+            options = _with_ports(options)
             _require_public_address(options)
             ensure_certificates(Certificates(data.root), options.gateway_names)
             behind = Behind.found()
@@ -158,17 +160,28 @@ def _require_tools() -> None:
             )
 
 
-def _require_ports(options: Options) -> None:
-    """All are tried before anything is started."""
-    seen: dict[int, str] = {}
+def _with_ports(options: Options) -> Options:
+    """All are tried before anything is started; those that are taken are replaced by free ones if that was asked for.
+
+    Raises CannotStart, which names all that nothing can listen on.
+    """
+    named: dict[int, str] = {}
+    bad: dict[str, str] = {}
     for host, port, option in ports(options):
-        if port in seen:
-            raise CannotStart(f"{seen[port]} and {option} are both {port}: give each part a port of its own.")
-        seen[port] = option
+        if port in named:
+            bad[option] = f"{named[port]} and {option} are both {port}: give each part a port of its own."
+            continue
+        named[port] = option
         try:
             _try_port(host, port)
         except OSError as error:
-            raise CannotStart(_port_sentence(host, port, option, error)) from error
+            bad[option] = _port_sentence(host, port, option, error)
+    if not bad:
+        return options
+    if options.ports == "fixed":
+        raise CannotStart("\n".join(bad.values()) + " Or let `--ports auto` take free ones.")
+    numbers = dict(zip(bad, free_ports(len(bad)), strict=True))
+    return replace(options, **{option.strip("-").replace("-", "_"): number for option, number in numbers.items()})
 
 
 def _require_public_address(options: Options) -> None:
@@ -208,7 +221,7 @@ def _announce(options: Options, data: DataDir, seconds: float) -> None:
         f"  Agents' gateway    {options.gateway_address}\n"
         f"  State and logs     {data.root}\n\n"
         "Your first job, from a folder with a git repository:\n\n"
-        f'  hybridci job submit --repo . --run "pytest -q" --wait{folder}\n\n'
+        f"  hybridci job submit --repo . --run ls --wait{folder}\n\n"
         f"Ctrl-C stops everything; running jobs get up to {options.drain_seconds:.0f} s to finish."
     )
     if options.host not in _ONLY_THIS_MACHINE:

@@ -7,7 +7,6 @@ changes wait (chain ``ApplyService``).
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
-from pydantic import Field
 from starlette.responses import Response
 
 from api.auth.origin import Origin, OriginDep
@@ -16,14 +15,12 @@ from api.http.answers import json_answer
 from api.http.bodies import json_body
 from api.http.ids import KnownService
 from api.services.ports import ServicePorts, ServicePortsDep
-from workflows.contracts.base import Frozen
-from workflows.contracts.deployments.environments import PerhapsWhy, Why
+from api.services.schemas import ApprovePolicyRequest, RejectPolicyRequest
 from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import PolicyChange, Service
 from workflows.contracts.errors import NotFound
 
 router = APIRouter(prefix="/api/dashboard/services/{name}/policy-change", tags=["services"])
-Version = Annotated[int, Field(ge=1, le=10**9, description="The service's version in which the change waits.")]
 
 
 class WaitingPolicyChange(PolicyChange):
@@ -31,20 +28,6 @@ class WaitingPolicyChange(PolicyChange):
 
     service_name: str
     version: int
-
-
-class ApprovePolicyRequest(Frozen):
-    """Yes to what waits in this version."""
-
-    version: Version
-    reason: PerhapsWhy = ""
-
-
-class RejectPolicyRequest(Frozen):
-    """No to what waits in this version."""
-
-    version: Version
-    reason: Why
 
 
 @router.get("", response_model=WaitingPolicyChange, summary="Show a change of the policy that waits")
