@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from api.cli.stack.bound import watch_starter
 from api.http.interpreter import leave, load_less, loaded
 
 FAILED: Final = 1
@@ -47,6 +48,7 @@ def run_process(name: str, overrides: Mapping[str, object] | None = None) -> int
     ``overrides`` (variable → value, None leaves it) are options of the command line: they win over the environment.
     """
     stop_cleanly_while_loading()
+    watch_starter()
     for variable, value in (overrides or {}).items():
         if value is not None:
             os.environ[variable] = str(value)

@@ -247,3 +247,13 @@ def test_a_check_says_what_was_expected_and_seen() -> None:
     assert wait_for("A number", lambda: next(numbers), lambda seen: seen == 3, expected="3", seconds=10) == 3
     with pytest.raises(DemoFailed, match=r"Nothing \(waited 0 s\)\n  expected: something\n  seen:     False"):
         wait_for("Nothing", lambda: False, bool, expected="something", seconds=0)
+
+
+def test_a_killed_demo_leaves_nothing_running(demos: Callable[..., Demo]) -> None:
+    demo = demos("--keep")
+    demo.wait_for("✓")
+    left = psutil.Process(demo.process.pid).children(recursive=True)
+    assert len(left) > 3
+    demo.process.kill()
+    demo.process.wait(10)
+    wait_until(lambda: not any(each.is_running() for each in left), seconds=90, what="the end of all that it started")

@@ -86,7 +86,7 @@ def _agent(stack: OwnStack, folder: Path) -> Generator[subprocess.Popen[bytes]]:
     environment = {name: value for name, value in {**given, **own}.items() if not name.startswith("TEMPORAL_")}
     folder.mkdir()
     log = folder / "agent.log"
-    process = launch(stack.agent_command(), log, env=environment)
+    process = launch(stack.agent_command(), log, env=environment, bound=True)
     try:
         wait_ready("The agent", process, lambda: _READY in log.read_bytes(), log=log, seconds=_READY_SECONDS)
         yield process

@@ -56,7 +56,7 @@ def running_agents(options: Options, data: DataDir) -> Generator[Agents]:
         for spec in process_specs(replace(options, agents=_COUNT), data):
             if spec.name.startswith(AGENT_PREFIX):
                 log = data.logs / f"{spec.name}.log"
-                agents.processes[spec.name] = launch(spec.command, log, env=spec.env, cwd=data.root)
+                agents.processes[spec.name] = launch(spec.command, log, env=spec.env, cwd=data.root, bound=True)
         for name, process in agents.processes.items():
             _wait_ready(name, process, data.logs / f"{name}.log")
         yield agents

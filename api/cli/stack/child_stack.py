@@ -29,7 +29,8 @@ def running_stack(options: Options, data_dir: Path, environment: Mapping[str, st
     """
     with tempfile.TemporaryDirectory(prefix="hybridci-up-") as folder:
         log = Path(folder) / "up.out"
-        process = launch(up_command(options, data_dir), log, env={**python_environment(), **(environment or {})})
+        own = {**python_environment(), **(environment or {})}
+        process = launch(up_command(options, data_dir), log, env=own, bound=True)
         try:
             wait_ready("hybridci up", process, lambda: says_ready(log), log=log, seconds=_READY_SECONDS)
             yield process.pid

@@ -15,6 +15,7 @@ from typing import Final
 
 import psutil
 
+from api.cli.stack.bound import VARIABLE
 from api.cli.stack.leftovers import kill_trees
 
 _SHORTEST_LOOK_SECONDS: Final = 0.05
@@ -36,16 +37,27 @@ def python_environment() -> dict[str, str]:
 
 
 def launch(
-    command: Sequence[str], log: Path, *, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    command: Sequence[str],
+    log: Path,
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    bound: bool = False,
 ) -> subprocess.Popen[bytes]:
-    """Start it; both its streams are appended to ``log``. Without ``env`` it has this process's environment."""
+    """Start it; both its streams are appended to ``log``. Without ``env`` it has this process's environment.
+
+    ``bound``: one of our own processes, which is to end when this one does, however that ends.
+    """
+    own = None if env is None else dict(env)
+    if bound:
+        own = {**(os.environ if own is None else own), VARIABLE: "1"}
     with log.open("ab") as output:
         return subprocess.Popen(
             list(command),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if bound else subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env=None if env is None else dict(env),
+            env=own,
             cwd=cwd,
             start_new_session=True,
         )
@@ -81,12 +93,17 @@ def stop(*processes: subprocess.Popen[bytes], seconds: float) -> None:
         late = _still_running(processes, seconds)
     for process in late:
         kill(process)
+    for process in processes:
+        if process.stdin is not None:
+            process.stdin.close()
 
 
 def kill(process: subprocess.Popen[bytes]) -> int:
     """``kill -9`` of it and all that it started. Returns its exit code."""
     if process.poll() is None:
         kill_trees([psutil.Process(process.pid)])
+    if process.stdin is not None:
+        process.stdin.close()
     return process.wait(_KILLED_SECONDS)
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from api.cli.processes import stop_cleanly_while_loading
+from api.cli.stack.bound import watch_starter
 from api.cli.stack.certificates import Certificates, ensure_certificates
 from api.cli.stack.child import ChildSpec
 from api.cli.stack.child_stack import free_ports
@@ -44,6 +45,7 @@ def run_up(data_dir: Path, options: Options) -> int:
     """Run the stack until it is told to stop. Returns the exit code."""
     began = time.monotonic()
     stop_cleanly_while_loading()
+    watch_starter()
     try:
         _require_tools()
         with opened(data_dir) as data:
