@@ -54,8 +54,13 @@ def read_temporal_settings() -> TemporalSettings:
 
 def _from_json(found: dict[str, Any]) -> TemporalSettings:
     tls: dict[str, str | None] | None = found["tls"]
+    if not found["address"]:
+        raise GatewaySettingsError(
+            "Nothing says where Temporal is: set TEMPORAL_ADDRESS to host:port of its frontend, before which the"
+            " gateway stands."
+        )
     return TemporalSettings(
-        address=found["address"] or "localhost:7233",
+        address=found["address"],
         namespace=found["namespace"] or "default",
         api_key=found["api_key"],
         tls=None
