@@ -21,10 +21,11 @@ from activities.jobs.chains import (
     build_queue_stats_chain,
     build_retrieve_job_chain,
 )
+from activities.jobs.history import days_of, queue_history
 from activities.stores.interfaces import JobStore
 from workflows.contracts.base import Frozen
 from workflows.contracts.jobs import Job, JobSummary
-from workflows.contracts.records import DayStats, JobPage, JobQuery, QueueStats
+from workflows.contracts.records import DayStats, JobPage, JobQuery, QueueHistory, QueueStats
 
 RECENT_JOBS = 5
 _COUNTS = cast("type[dict[str, int]]", dict)
@@ -79,6 +80,13 @@ class JobReader:
     async def day_stats(self, day: str) -> DayStats:
         """One day's counters; ``day`` is ``YYYY-MM-DD`` in UTC. Raises ValidationFailed for anything else."""
         return await run_chain(self._day_stats, {"day": day}, result="day_stats", kind=DayStats)
+
+    async def history(self, hours: int) -> QueueHistory:
+        """The last hours, the present one with them, from two or three days' counters."""
+        now = self._clock()
+        wanted = asyncio.gather(*map(self.day_stats, days_of(now, hours)))
+        stats, days = await asyncio.gather(self.queue_stats(), wanted)
+        return queue_history(stats, days, now, hours)
 
     async def completed_by(self, agent_ids: Sequence[str]) -> dict[str, int]:
         """How many jobs each of these agents has completed."""
