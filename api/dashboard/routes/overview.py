@@ -44,8 +44,7 @@ async def overview(request: Request) -> Response:
         return RedirectResponse("/api/docs", 307)
     api = Inside(request)
     summary = await api.get(f"{_DASHBOARD}/summary", Summary)  # whoever is not known signs in: nothing more is asked
-    (
-        jobs, people, deployments, stops = await asyncio.gather(
+    jobs, people, deployments, stops = await asyncio.gather(
         asyncio.gather(
             api.get("/api/queue/stats", QueueStats),
             api.get("/api/queue/history", QueueHistory, {"hours": _HOURS}),
