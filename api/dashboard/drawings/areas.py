@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from api.dashboard.drawings.bars import HEIGHT, WIDTH, below, height_of, nice_top, number, picture, scale
 
-_LEFT, _TOP, _BOTTOM = 34, 8, 20
+_LEFT, _TOP, _BOTTOM = 40, 8, 22
 _LABELS = 6
 MOST_POINTS = 500
 

@@ -7,8 +7,8 @@ from typing import Final
 
 from markupsafe import Markup
 
-WIDTH, HEIGHT = 480, 150
-_LEFT, _TOP, _BOTTOM = 34, 8, 20
+WIDTH, HEIGHT = 400, 150
+_LEFT, _TOP, _BOTTOM = 40, 8, 22
 _ROW_WIDTH, _ROW_HEIGHT = 200, 12
 MOST_COLUMNS: Final = 200
 _NICE: Final = (1, 2, 5, 10)
@@ -75,7 +75,7 @@ def scale(top: float, unit: str = "") -> Markup:
         y = height_of(share * top, top)
         lines += Markup(
             '<line class="axis" x1="{x}" y1="{y}" x2="{w}" y2="{y}"/><text class="tick" x="{t}" y="{b}">{v}</text>'
-        ).format(x=_LEFT, y=number(y), w=WIDTH, t=_LEFT - 4, b=number(y + 3), v=f"{number(share * top)}{unit}")
+        ).format(x=_LEFT, y=number(y), w=WIDTH, t=_LEFT - 5, b=number(y + 4), v=f"{number(share * top)}{unit}")
     return lines
 
 
