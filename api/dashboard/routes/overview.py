@@ -25,7 +25,7 @@ from workflows.contracts.records import JobPage, QueueHistory, QueueStats
 
 router = APIRouter(include_in_schema=False)
 _HOURS: Final = 24
-_MOST_BROKEN: Final = 12
+_MOST_BROKEN: Final = 8
 _MOST_JOBS: Final = 10
 _MOST_PARKED: Final = 50
 _ON_THEIR_WAY: Final = (
