@@ -152,7 +152,7 @@ def _log(web: _Web, job_id: str) -> tuple[Times, Times]:
     for _ in range(_LOG_LOOKS):
         for path, times, wanted in (
             (f"/jobs/{job_id}/log?attempt=1&lines=-200", opened, None),
-            (f"/api/dashboard/jobs/{job_id}/logs/search?attempt=1&q={WORD.decode()}", found, WORD),
+            (f"/api/dashboard/jobs/{job_id}/logs/search?attempt=1&text={WORD.decode()}", found, WORD),
         ):
             began = time.perf_counter()
             status, headers, body = web.get(path)
