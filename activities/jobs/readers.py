@@ -4,6 +4,7 @@ Deliberately not here: anything that changes state (that goes through a workflow
 """
 
 import asyncio
+import builtins
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import cast
@@ -39,6 +40,8 @@ class JobsOverview(Frozen):
     jobs_completed: int
     jobs_failed: int
     jobs_failed_today: int
+    jobs_queued: int
+    jobs_dead_lettered: int
     recent_jobs: list[JobSummary]
 
 
@@ -93,20 +96,23 @@ class JobReader:
         asked = {"agent_ids": [*agent_ids]}
         return await run_chain(self._completed_by, asked, result="completed_by", kind=_COUNTS)
 
-    async def overview(self) -> JobsOverview:
-        """The numbers and the newest jobs for the dashboard's first page."""
+    async def overview(self, recent: int = RECENT_JOBS) -> JobsOverview:
+        """The numbers and so many of the newest jobs for the dashboard's first page."""
         today = datetime.fromtimestamp(self._clock() / 1000, UTC).date().isoformat()
-        stats, day, recent = await asyncio.gather(
-            self.queue_stats(), self.day_stats(today), self.list(JobQuery(limit=RECENT_JOBS))
-        )
+        stats, day, jobs = await asyncio.gather(self.queue_stats(), self.day_stats(today), self._recent(recent))
         return JobsOverview(
             total_jobs=stats.total,
             jobs_running=stats.running,
             jobs_completed=stats.completed,
             jobs_failed=stats.failed,
             jobs_failed_today=day.failed,
-            recent_jobs=recent.items,
+            jobs_queued=stats.depth,
+            jobs_dead_lettered=stats.dead_lettered,
+            recent_jobs=jobs,
         )
+
+    async def _recent(self, count: int) -> builtins.list[JobSummary]:
+        return (await self.list(JobQuery(limit=count))).items if count else []
 
     async def _page(self, chain: NamedChain, query: JobQuery) -> JobPage:
         return await run_chain(chain, {"query": query}, result="page", kind=JobPage)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
@@ -21,19 +22,23 @@ from api.system.schemas.repairs import SystemHealth
 from api.system.schemas.summary import Summary
 from workflows.contracts.deployments.deployment import DeploymentPage, DeploymentStatus, DeploymentSummary
 from workflows.contracts.deployments.line import LineStop
-from workflows.contracts.records import JobPage, QueueHistory, QueueStats
+from workflows.contracts.jobs import JobSummary
+from workflows.contracts.records import JobPage, QueueHistory
 
 router = APIRouter(include_in_schema=False)
 _HOURS: Final = 24
 _MOST_BROKEN: Final = 8
 _MOST_JOBS: Final = 10
 _MOST_PARKED: Final = 50
-_ON_THEIR_WAY: Final = (
+_WAITING: Final = (
     DeploymentStatus.PENDING,
     DeploymentStatus.STAGING,
     DeploymentStatus.STAGED,
     DeploymentStatus.PRODUCTION,
+    DeploymentStatus.LIVE,
 )
+"""Some of those that are live wait for a person's decision."""
+_ENDED: Final = (DeploymentStatus.FAILED, DeploymentStatus.ROLLED_BACK)
 _DASHBOARD: Final = "/api/dashboard"
 
 
@@ -43,26 +48,26 @@ async def overview(request: Request) -> Response:
     if "text/html" not in request.headers.get("accept", ""):
         return RedirectResponse("/api/docs", 307)
     api = Inside(request)
-    summary = await api.get(f"{_DASHBOARD}/summary", Summary)  # whoever is not known signs in: nothing more is asked
-    jobs, people, deployments, stops = await asyncio.gather(
+    # Whoever is not known signs in: nothing more is asked. Of what the counters say that there is none, nothing is.
+    summary = await api.get(f"{_DASHBOARD}/summary", Summary, {"recent_jobs": 0})
+    history, jobs, people, deployments, stops = await asyncio.gather(
+        api.get("/api/queue/history", QueueHistory, {"hours": _HOURS}),
         asyncio.gather(
-            api.get("/api/queue/stats", QueueStats),
-            api.get("/api/queue/history", QueueHistory, {"hours": _HOURS}),
-            api.get("/api/queue/dead-letters", JobPage, {"limit": _MOST_PARKED}),
-            api.get(f"{_DASHBOARD}/jobs/running", JobPage, {"limit": _MOST_JOBS}),
-            api.get(f"{_DASHBOARD}/jobs", JobPage, {"status": "failed", "limit": _MOST_JOBS}),
+            _jobs(api, "/api/queue/dead-letters", summary.jobs_dead_lettered, limit=_MOST_PARKED),
+            _jobs(api, f"{_DASHBOARD}/jobs/running", summary.jobs_running, limit=_MOST_JOBS),
+            _jobs(api, f"{_DASHBOARD}/jobs", summary.jobs_failed, status="failed", limit=_MOST_BROKEN),
         ),
         asyncio.gather(api.get("/api/agents", AgentViews, {"limit": 100}), _pools(api), _health(api)),
-        asyncio.gather(_waiting(api, summary), _ended(api, summary)),
+        asyncio.gather(_of_statuses(api, summary, _WAITING, 50), _of_statuses(api, summary, _ENDED, _MOST_BROKEN)),
         _stops(api),
     )
-    queue, history, dead, running, failed = jobs
+    dead, running, failed = jobs
     agents, pools, (health, down) = people
     waiting, ended = deployments
     now = round(time.time() * 1000)
     asks = [
         *asks_of_deployments([*waiting, *ended]),
-        *asks_of_dead_letters(dead.items, queue.dead_lettered),
+        *asks_of_dead_letters(dead, summary.jobs_dead_lettered),
         *asks_of_stops(stops, now),
     ]
     hours = history.items
@@ -71,12 +76,11 @@ async def overview(request: Request) -> Response:
         "overview/overview.html",
         api=api,
         summary=summary,
-        queue=queue,
         asks=asks,
         health=health,
         down=down,
-        running=running.items,
-        broken=broken([*failed.items, *dead.items], ended, now - _HOURS * 3_600_000, _MOST_BROKEN),
+        running=running,
+        broken=broken([*failed, *dead], ended, now - _HOURS * 3_600_000, _MOST_BROKEN),
         unwell=[agent for agent in agents.items if agent.words],
         agents=[agent for agent in agents.items if agent.deregistered_at is None],
         hours=hours[::-1],
@@ -86,21 +90,16 @@ async def overview(request: Request) -> Response:
     )
 
 
-async def _waiting(api: Inside, summary: Summary) -> list[DeploymentSummary]:
-    """On their way, and live ones, of which some wait for a person's decision."""
-    if not summary.total_deployments:
-        return []
-    statuses = [*(_ON_THEIR_WAY if summary.deployments_active else ()), DeploymentStatus.LIVE]
-    found = await asyncio.gather(*(_of_status(api, status, 50) for status in statuses))
+async def _jobs(api: Inside, path: str, count: int, **query: str | int) -> list[JobSummary]:
+    return (await api.get(path, JobPage, query)).items if count else []
+
+
+async def _of_statuses(
+    api: Inside, summary: Summary, statuses: Sequence[DeploymentStatus], limit: int
+) -> list[DeploymentSummary]:
+    present = [status for status in statuses if summary.deployments_by_status.get(status.value)]
+    found = await asyncio.gather(*(_of_status(api, status, limit) for status in present))
     return [each for some in found for each in some]
-
-
-async def _ended(api: Inside, summary: Summary) -> list[DeploymentSummary]:
-    if not summary.total_deployments:
-        return []
-    statuses = (DeploymentStatus.FAILED, DeploymentStatus.ROLLED_BACK)
-    failed, back = await asyncio.gather(*(_of_status(api, status, 10) for status in statuses))
-    return [*failed, *back]
 
 
 async def _of_status(api: Inside, status: DeploymentStatus, limit: int) -> list[DeploymentSummary]:
