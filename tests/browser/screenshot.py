@@ -88,7 +88,7 @@ def _take(stack: Stack, folder: Path | None) -> None:
         if folder is None:
             with _signed_in(browser, stack, 1280, "light") as context:
                 page = _page(context, "/")
-                page.screenshot(path=PICTURE, clip={"x": 0, "y": 0, "width": 1280, "height": 1020}, full_page=True)
+                page.screenshot(path=PICTURE, clip={"x": 0, "y": 0, "width": 1280, "height": 860}, full_page=True)
             assert PICTURE.stat().st_size < MOST_BYTES, "the picture is too large"
             return
         folder.mkdir(parents=True, exist_ok=True)
