@@ -13,6 +13,9 @@ suite:  # one suite: make suite S=tests/workflows
 durations:  # measure how long each test file takes, for the order of later runs
 	$(PYTEST) --record-durations
 
+screenshot:  # the README's picture of the dashboard, taken anew
+	.venv/bin/python -m tests.browser.screenshot
+
 check:  # style, types, walls
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
@@ -22,4 +25,4 @@ check:  # style, types, walls
 all:  # everything, as CI does
 	.ci/run
 
-.PHONY: help fast suite durations check all
+.PHONY: help fast suite durations screenshot check all

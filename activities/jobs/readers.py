@@ -4,6 +4,7 @@ Deliberately not here: anything that changes state (that goes through a workflow
 """
 
 import asyncio
+import builtins
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import cast
@@ -21,10 +22,11 @@ from activities.jobs.chains import (
     build_queue_stats_chain,
     build_retrieve_job_chain,
 )
+from activities.jobs.history import days_of, queue_history
 from activities.stores.interfaces import JobStore
 from workflows.contracts.base import Frozen
 from workflows.contracts.jobs import Job, JobSummary
-from workflows.contracts.records import DayStats, JobPage, JobQuery, QueueStats
+from workflows.contracts.records import DayStats, JobPage, JobQuery, QueueHistory, QueueStats
 
 RECENT_JOBS = 5
 _COUNTS = cast("type[dict[str, int]]", dict)
@@ -38,6 +40,8 @@ class JobsOverview(Frozen):
     jobs_completed: int
     jobs_failed: int
     jobs_failed_today: int
+    jobs_queued: int
+    jobs_dead_lettered: int
     recent_jobs: list[JobSummary]
 
 
@@ -80,25 +84,35 @@ class JobReader:
         """One day's counters; ``day`` is ``YYYY-MM-DD`` in UTC. Raises ValidationFailed for anything else."""
         return await run_chain(self._day_stats, {"day": day}, result="day_stats", kind=DayStats)
 
+    async def history(self, hours: int) -> QueueHistory:
+        """The last hours, the present one with them, from two or three days' counters."""
+        now = self._clock()
+        wanted = asyncio.gather(*map(self.day_stats, days_of(now, hours)))
+        stats, days = await asyncio.gather(self.queue_stats(), wanted)
+        return queue_history(stats, days, now, hours)
+
     async def completed_by(self, agent_ids: Sequence[str]) -> dict[str, int]:
         """How many jobs each of these agents has completed."""
         asked = {"agent_ids": [*agent_ids]}
         return await run_chain(self._completed_by, asked, result="completed_by", kind=_COUNTS)
 
-    async def overview(self) -> JobsOverview:
-        """The numbers and the newest jobs for the dashboard's first page."""
+    async def overview(self, recent: int = RECENT_JOBS) -> JobsOverview:
+        """The numbers and so many of the newest jobs for the dashboard's first page."""
         today = datetime.fromtimestamp(self._clock() / 1000, UTC).date().isoformat()
-        stats, day, recent = await asyncio.gather(
-            self.queue_stats(), self.day_stats(today), self.list(JobQuery(limit=RECENT_JOBS))
-        )
+        stats, day, jobs = await asyncio.gather(self.queue_stats(), self.day_stats(today), self._recent(recent))
         return JobsOverview(
             total_jobs=stats.total,
             jobs_running=stats.running,
             jobs_completed=stats.completed,
             jobs_failed=stats.failed,
             jobs_failed_today=day.failed,
-            recent_jobs=recent.items,
+            jobs_queued=stats.depth,
+            jobs_dead_lettered=stats.dead_lettered,
+            recent_jobs=jobs,
         )
+
+    async def _recent(self, count: int) -> builtins.list[JobSummary]:
+        return (await self.list(JobQuery(limit=count))).items if count else []
 
     async def _page(self, chain: NamedChain, query: JobQuery) -> JobPage:
         return await run_chain(chain, {"query": query}, result="page", kind=JobPage)

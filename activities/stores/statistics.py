@@ -12,7 +12,8 @@ What is counted, for every job record:
 - An **execution** (``finished_at - started_at``, from the claim when no step ran) is sampled once per attempt, by the
   write that first shows its ``finished_at``. An attempt that nobody claimed is not sampled.
 - A day counts events: jobs created, and jobs that became completed or failed (parked included) on it, in UTC. A job
-  that fails, is redriven and succeeds on one day is in both; discarding a dead letter is no second failure.
+  that fails, is redriven and succeeds on one day is in both; discarding a dead letter is no second failure. Its hours
+  count the same events, and more (``hours``).
 - An agent counts the jobs that became completed as its own: of the attempt that completed them.
 
 What a stored record has already contributed, here and to the lists it is found by, is its ``Footprint``. A store keeps
@@ -22,19 +23,17 @@ costs a read, never a wrong count.
 Deliberately not here: where the counters are kept and how they are spread (``memory``, ``dynamo``).
 """
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Self
 
+from activities.stores.histograms import BUCKET_EDGES_MS, bucket_of, percentile_seconds
+from activities.stores.hours import hour_counter, hours_of, wait_counter
 from workflows.contracts.jobs import Attempt, Job
 from workflows.contracts.records import DayStats, JobWrite, QueueStats
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
-
-BUCKET_EDGES_MS: Final = tuple(10 * 2**power for power in range(27))
-"""Upper edges (inclusive) of the histograms' buckets: 10 ms, doubling, to 7.8 days (a job's longest timeout is 7)."""
 
 _PERCENTILE: Final = 95
 _COUNTERS: Final[Mapping[QueueStatus, str]] = {
@@ -56,6 +55,7 @@ _USUAL_STATUS: Final[Mapping[QueueStatus, JobStatus]] = {
     QueueStatus.DEAD_LETTERED: JobStatus.DEAD_LETTERED,
 }
 _COMPLETED: Final = "completed"
+_OPEN: Final = frozenset({QueueStatus.QUEUED, QueueStatus.CLAIMED, QueueStatus.RUNNING})
 _ACTIVE: Final = frozenset({QueueStatus.CLAIMED, QueueStatus.RUNNING})
 _FAILURES: Final = frozenset({QueueStatus.FAILED, QueueStatus.DEAD_LETTERED})
 
@@ -126,7 +126,7 @@ def deltas(before: Footprint | None, job: Job) -> Deltas:
     days: dict[str, Counter[str]] = {}
     if before is None:
         queue["total"] += 1
-        days.setdefault(day_of(job.created_at), Counter())["created"] += 1
+        _count(days, job.created_at, "created")
     else:
         queue[_COUNTERS[before.queue_status]] -= 1
     queue[_COUNTERS[job.queue_status]] += 1
@@ -136,9 +136,12 @@ def deltas(before: Footprint | None, job: Job) -> Deltas:
         _sample(queue, "execution", _execution_ms(attempt))
     event = _end_event(before.queue_status if before else None, job.queue_status)
     if event is not None:
-        days.setdefault(day_of(_ended_at(job)), Counter())[event] += 1
+        _count(days, _ended_at(job), event)
+        _count_wait(days, _ended_at(job), job)
+    _count_open(days, before, job)
     by = job.agent_id if event == _COMPLETED else None
-    return Deltas({name: moved for name, moved in queue.items() if moved}, days, by)
+    moved = {day: {name: count for name, count in counters.items() if count} for day, counters in days.items()}
+    return Deltas({name: count for name, count in queue.items() if count}, moved, by)
 
 
 def add_up(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
@@ -167,7 +170,8 @@ def queue_stats(counters: Mapping[str, int]) -> QueueStats:
 
 def day_stats(day: str, counters: Mapping[str, int]) -> DayStats:
     """The statistics of one day from its summed counters."""
-    return DayStats(day=day, **{name: counters.get(name, 0) for name in ("created", "completed", "failed")})
+    created, completed, failed = (counters.get(name, 0) for name in ("created", "completed", "failed"))
+    return DayStats(day=day, created=created, completed=completed, failed=failed, hours=hours_of(day, counters))
 
 
 def day_of(milliseconds: int) -> str:
@@ -214,11 +218,31 @@ def _execution_ms(attempt: Attempt) -> int | None:
 def _sample(counters: Counter[str], kind: str, milliseconds: int | None) -> None:
     if milliseconds is None:
         return
-    # The two times can come from two machines' clocks, so the difference can be below zero.
-    milliseconds = max(0, milliseconds)
-    bucket = min(bisect_left(BUCKET_EDGES_MS, milliseconds), len(BUCKET_EDGES_MS) - 1)
-    counters[f"{kind}_ms"] += milliseconds
-    counters[_bucket_name(kind, bucket)] += 1
+    counters[f"{kind}_ms"] += max(0, milliseconds)  # two machines' clocks can differ
+    counters[_bucket_name(kind, bucket_of(milliseconds))] += 1
+
+
+def _count(days: dict[str, Counter[str]], at: int, event: str) -> None:
+    counters = days.setdefault(day_of(at), Counter())
+    counters[event] += 1
+    counters[hour_counter(at, event)] += 1
+
+
+def _count_wait(days: dict[str, Counter[str]], at: int, job: Job) -> None:
+    wait = _wait_ms(job.attempts[-1]) if job.attempts else None
+    if wait is not None:
+        days[day_of(at)][wait_counter(at, wait)] += 1
+
+
+def _count_open(days: dict[str, Counter[str]], before: Footprint | None, job: Job) -> None:
+    """A new job opens its hour's count; what ends closes one, and what is redriven opens one again."""
+    if before is None:
+        days.setdefault(day_of(job.created_at), Counter())[hour_counter(job.created_at, "opened")] += 1
+    was, now = before is None or before.queue_status in _OPEN, job.queue_status in _OPEN
+    if was == now:
+        return
+    at = max(job.created_at, job.queued_at or 0) if now else _ended_at(job)
+    days.setdefault(day_of(at), Counter())[hour_counter(at, "opened")] += 1 if now else -1
 
 
 def _bucket_name(kind: str, bucket: int) -> str:
@@ -250,10 +274,4 @@ def _average_seconds(counters: Mapping[str, int], kind: str) -> float | None:
 
 
 def _percentile_seconds(counters: Mapping[str, int], kind: str) -> float | None:
-    histogram = _histogram(counters, kind)
-    samples, seen = sum(histogram), 0
-    for edge, count in zip(BUCKET_EDGES_MS, histogram, strict=True):
-        seen += count
-        if seen and seen * 100 >= samples * _PERCENTILE:
-            return edge / 1000
-    return None
+    return percentile_seconds(_histogram(counters, kind), _PERCENTILE)

@@ -66,6 +66,7 @@ _JOBS: Final[Mapping[str, Need]] = {
     "PATCH /api/queue/jobs/{job_id}/priority": Operation.JOBS_OPERATE,
     "DELETE /api/queue/jobs/{job_id}": Operation.JOBS_SUBMIT,
     "GET /api/queue/stats": Operation.READ,
+    "GET /api/queue/history": Operation.READ,
     "POST /api/queue/maintenance/requeue-expired": Operation.JOBS_OPERATE,
     "GET /api/queue/dead-letters": Operation.READ,
     "POST /api/queue/dead-letters/redrive": Operation.JOBS_OPERATE,

@@ -246,7 +246,7 @@ def bench(
         typer.Option(
             "--part",
             help="Only this: latency, throughput, deployments, deployments-many, gateway, questions, memory, reads, "
-            "heartbeats, or fleet (measured only when named). Repeatable.",
+            "heartbeats, or fleet and dashboard (measured only when named). Repeatable.",
         ),
     ] = None,
     samples: Annotated[
@@ -256,14 +256,21 @@ def bench(
     deployments: Annotated[
         int, typer.Option(min=1, max=10_000, help="Deployments at once, four of each service.")
     ] = 200,
-    stored: Annotated[int, typer.Option(min=1, max=10_000_000, help="Jobs to store for the reads.")] = 100_000,
+    stored: Annotated[
+        int, typer.Option(min=1, max=10_000_000, help="Jobs to store for the reads and the dashboard.")
+    ] = 100_000,
+    log_mib: Annotated[int, typer.Option(min=1, max=2000, help="Of the log that the dashboard opens.")] = 200,
+    streams: Annotated[int, typer.Option(min=1, max=900, help="Dashboards that are open at once.")] = 200,
     agents: Annotated[int, typer.Option(min=1, max=10_000, help="Agents that send heartbeats.")] = 500,
     capacity: Annotated[int, typer.Option(min=1, max=1000, help="Jobs that run at once.")] = 4,
 ) -> None:
     """Measure this machine on a stack of its own, against the raw Temporal floor. Takes about ten minutes."""
     from api.cli.commands.bench import run_bench
 
-    sizes = {"samples": samples, "jobs": jobs, "deployments": deployments, "stored": stored, "agents": agents}
+    sizes = {
+        "samples": samples, "jobs": jobs, "deployments": deployments, "stored": stored, "agents": agents,
+        "log_mib": log_mib, "streams": streams,
+    }  # fmt: skip
     raise typer.Exit(run_bench(parts, **sizes, capacity=capacity, as_json=as_json))
 
 

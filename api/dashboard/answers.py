@@ -48,6 +48,7 @@ def page(request: Request, template: str, *, status: int = 200, api: Inside | No
     here = {
         "path": request.scope["path"].removeprefix(request.scope.get("root_path", "")),
         "root": request.scope.get("root_path", ""),
+        "read": request.method == "GET",  # what answers a form has no address at which it could be asked for again
         "csrf": request.cookies.get(CSRF_COOKIE, ""),
         "assets": assets(),
         "may": may,

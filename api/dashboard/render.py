@@ -11,6 +11,8 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from api.dashboard.outside import ShowOutside
+
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
@@ -24,7 +26,7 @@ def render(template: str, **fields: Any) -> str:
 def _environment() -> Environment:
     found = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, auto_reload=False,
+        lstrip_blocks=True, auto_reload=False, extensions=[ShowOutside],
     )  # fmt: skip
     found.filters.update(time=time, span=span, short=short, size=size)
     return found

@@ -123,6 +123,16 @@ async def test_the_summary_and_the_statistics_count(bench: Bench) -> None:
     assert (stats["depth"], stats["queued"], stats["dead_lettered"], stats["total"]) == (6, 6, 1, 7)
 
 
+async def test_the_queue_by_the_hour(bench: Bench) -> None:
+    await bench.submit()
+    await parked(bench)
+    (*_, now) = (await bench.admin.get("/api/queue/history")).json()["items"]
+    assert (now["created"], now["failed"], now["completed"], now["open"]) == (2, 1, 0, 1)
+    assert now["at"] % 3_600_000 == 0
+    answer = await bench.admin.get("/api/queue/history?hours=0")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "hours")
+
+
 async def test_ready_names_what_is_down(bench: Bench) -> None:
     assert (await bench.anyone.get("/health/ready")).json()["checks"] == {"temporal": "ok", "dynamodb": "ok"}
     bench.job_client.failure = Unavailable("Temporal does not answer.")

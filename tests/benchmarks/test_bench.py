@@ -62,6 +62,25 @@ def test_a_small_run_measures_every_part(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_small_run_measures_the_dashboard(tmp_path: Path) -> None:
+    sizes = ["--samples", "2", "--stored", "60", "--log-mib", "2", "--streams", "5"]
+    done = subprocess.run(
+        [*HYBRIDCI, "bench", "--json", "--part", "dashboard", *sizes],
+        capture_output=True, text=True, timeout=200, env={**os.environ, "TMPDIR": str(tmp_path)}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = Report.model_validate(_without_verdicts(json.loads(done.stdout))).dashboard
+    assert found is not None
+    assert (found.stored, found.deployments, found.log_mib, found.streams.streams) == (60, 6, 2, 5)
+    assert len(found.pages) > 10
+    assert "/" in {page.path for page in found.pages}
+    assert all(page.times.samples == 2 and page.times.p50 > 0 for page in found.pages)
+    assert found.first_page_bytes > 5000
+    assert found.log_search.p50 > 0
+    assert found.streams.reached_ms > 0
+    assert list(tmp_path.iterdir()) == []
+
+
 async def test_the_stored_history_is_what_single_writes_leave(aws_endpoint: str) -> None:
     settings = StoreSettings(
         environment=uuid.uuid4().hex, dynamodb_endpoint_url=aws_endpoint, s3_endpoint_url=aws_endpoint

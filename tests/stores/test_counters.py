@@ -15,7 +15,7 @@ from activities.stores.dynamo.table import JobTables
 from activities.stores.interfaces import JobStore, WriteOutcome
 from activities.stores.statistics import Footprint
 from tests.stores.lives import NOON, Life, counted, lives, make_job
-from workflows.contracts.records import DayStats, JobQuery, JobWrite, QueueStats
+from workflows.contracts.records import DayStats, HourStats, JobQuery, JobWrite, QueueStats
 from workflows.contracts.statuses import JobStatus, QueueStatus
 
 
@@ -81,8 +81,11 @@ async def test_days_are_utc_and_apart(jobs: JobStore) -> None:
         ended = {"sequence": 2, "completed_at": completed_at, "queue_status": QueueStatus.COMPLETED}
         done = created.model_copy(update={**ended, "status": JobStatus.SUCCESS})
         assert await jobs.write(JobWrite(job=done, previous=QueueStatus.QUEUED)) is WriteOutcome.APPLIED
-    assert await jobs.day_stats("2025-11-21") == DayStats(day="2025-11-21", created=2, completed=1)
-    assert await jobs.day_stats("2025-11-22") == DayStats(day="2025-11-22", created=1, completed=2)
+    first, second = await jobs.day_stats("2025-11-21"), await jobs.day_stats("2025-11-22")
+    assert (first.created, first.completed, second.created, second.completed) == (2, 1, 1, 2)
+    last_hour = midnight - 3600 * 1000
+    assert first.hours == [HourStats(at=NOON, created=2, opened=2), HourStats(at=last_hour, completed=1, opened=-1)]
+    assert second.hours == [HourStats(at=midnight, created=1, completed=2, opened=-1)]
 
 
 @pytest.mark.parametrize("endpoint_fixture", ["aws_endpoint", "dynamodb_local_endpoint"])

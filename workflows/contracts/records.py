@@ -7,6 +7,7 @@ from pydantic import Field, computed_field
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.base import Tolerant
 from workflows.contracts.commands import BulkRedrive, DeadLetterFilter, Edit
+from workflows.contracts.fields import Millis
 from workflows.contracts.identity.proofs import Claim
 from workflows.contracts.jobs import Job, JobSummary
 from workflows.contracts.statuses import JobStatus, QueueStatus
@@ -98,13 +99,38 @@ class QueueStats(Tolerant):
         return self.depth
 
 
+class HourStats(Tolerant):
+    """One hour (UTC) that began ``at``. Times in seconds, None where nothing ended.
+
+    ``failed`` has the dead letters too. ``open``: how many jobs waited or ran at its end, or now; ``opened``: how many
+    more than at its begin. Waits are those of the attempts that ended a job in this hour; a percentile is the upper
+    edge of its bucket in a histogram.
+    """
+
+    at: Millis
+    created: int = 0
+    completed: int = 0
+    failed: int = 0
+    opened: int = 0
+    open: int | None = None
+    p50_wait_seconds: float | None = None
+    p95_wait_seconds: float | None = None
+
+
+class QueueHistory(Tolerant):
+    """The queue by the hour, oldest first, the present hour last. Hours of before they were counted are not there."""
+
+    items: list[HourStats]
+
+
 class DayStats(Tolerant):
-    """What ended on one day (UTC)."""
+    """What ended on one day (UTC), and in its hours."""
 
     day: str
     created: int = 0
     completed: int = 0
     failed: int = 0
+    hours: list[HourStats] = Field(default_factory=list[HourStats])
 
 
 class SelectDeadLetters(Tolerant):

@@ -150,6 +150,40 @@ class Reads(Frozen):
     resident_mib: float
 
 
+class PageFigures(Frozen):
+    """One page's HTML, from the request to its last byte."""
+
+    path: str
+    times: Times
+
+
+class StreamFigures(Frozen):
+    """Open dashboards: CPU of the API in % of a core while nothing happens; ``reached_ms``: the median time in which
+    one change reached all of them.
+    """
+
+    streams: int
+    idle_cpu_percent: float
+    reached_ms: int
+
+
+class DashboardFigures(Frozen):
+    """The dashboard with this many jobs and deployments stored. ``plain``: a page that asks nobody. ``left_out``: pages
+    for which nothing is stored. Bytes are as sent; times in ms.
+    """
+
+    stored: int
+    deployments: int
+    plain: Times
+    pages: list[PageFigures]
+    left_out: list[str]
+    first_page_bytes: int
+    log_mib: int
+    log_open: Times
+    log_search: Times
+    streams: StreamFigures
+
+
 class Target(Frozen):
     """A limit and what was measured. ``at_least``: more is better."""
 
@@ -195,4 +229,5 @@ class Report(Frozen):
     heartbeats: HeartbeatFigures | None = None
     fleets: list[FleetFigures] = Field(default_factory=list[FleetFigures])
     reads: list[Reads] = Field(default_factory=list[Reads])
+    dashboard: DashboardFigures | None = None
     targets: list[Target] = Field(default_factory=list[Target])

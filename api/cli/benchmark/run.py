@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from api.cli.benchmark.calls import measure_calls
+from api.cli.benchmark.dashboard import measure_dashboard
 from api.cli.benchmark.deployments import measure_deployments
 from api.cli.benchmark.fleet import measure_fleet
 from api.cli.benchmark.floor import Floor, floor_worker
@@ -30,6 +31,7 @@ _FEW_STORED: Final = 100
 _QUIET_SECONDS: Final = 5.0
 _HEARTBEAT_ROUNDS: Final = 4
 _FLEET_ROUNDS: Final = 3
+_JOBS_A_DEPLOYMENT: Final = 10
 
 
 class BenchPart(StrEnum):
@@ -46,6 +48,7 @@ class BenchPart(StrEnum):
     READS = "reads"
     HEARTBEATS = "heartbeats"
     FLEET = "fleet"
+    DASHBOARD = "dashboard"
 
 
 _BESIDE_THE_FLOOR: Final = frozenset(
@@ -57,15 +60,17 @@ _BESIDE_THE_FLOOR: Final = frozenset(
         BenchPart.QUESTIONS,
     }
 )
-USUAL: Final = tuple(part for part in BenchPart if part is not BenchPart.FLEET)
-"""What is measured unless parts are named: a fleet takes two minutes more."""
+_ON_A_STACK_OF_ITS_OWN: Final = frozenset({BenchPart.READS, BenchPart.CALLS, BenchPart.DASHBOARD})
+USUAL: Final = tuple(part for part in BenchPart if part not in {BenchPart.FLEET, BenchPart.DASHBOARD})
+"""What is measured unless parts are named: a fleet and the dashboard take some minutes more each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to measure. ``samples`` of each latency (a fourth of that of a deployment's), ``jobs`` for throughput,
     ``deployments`` at once, ``stored`` records for reads, ``agents`` that
-    beat over a few connections; ``fleets`` of agents with a connection of their own each.
+    beat over a few connections; ``fleets`` of agents with a connection of their own each. For the dashboard there is a
+    deployment for each ten ``stored`` jobs, a log of ``log_mib``, and ``streams`` that look on.
     """
 
     parts: frozenset[BenchPart]
@@ -76,6 +81,8 @@ class Plan:
     deployments: int = 200
     agents: int = 500
     fleets: tuple[int, ...] = (300, 1000)
+    log_mib: int = 200
+    streams: int = 200
 
 
 def run_benchmark(plan: Plan, say: Callable[[str], None]) -> Report:
@@ -84,7 +91,7 @@ def run_benchmark(plan: Plan, say: Callable[[str], None]) -> Report:
     report = Report(version=version("hybrid-ci-cd"), machine=_machine(), seconds=0)
     with tempfile.TemporaryDirectory(prefix="hybridci-bench-") as name:
         folder = Path(name)
-        if plan.parts - {BenchPart.READS, BenchPart.CALLS}:
+        if plan.parts - _ON_A_STACK_OF_ITS_OWN:
             with own_stack(folder / "work", agents=1, capacity=plan.capacity) as stack:
                 report = _with_work(report, plan, stack, folder, say)
         if BenchPart.CALLS in plan.parts:
@@ -93,6 +100,10 @@ def run_benchmark(plan: Plan, say: Callable[[str], None]) -> Report:
         if BenchPart.READS in plan.parts:
             reads = measure_reads(folder, (min(_FEW_STORED, plan.stored), plan.stored), plan.samples, say)
             report = report.model_copy(update={"reads": reads})
+        if BenchPart.DASHBOARD in plan.parts:
+            sizes = (plan.stored, max(1, plan.stored // _JOBS_A_DEPLOYMENT), plan.log_mib, plan.streams, plan.samples)
+            dashboard = measure_dashboard(folder, *sizes, say)
+            report = report.model_copy(update={"dashboard": dashboard})
     seconds = round(time.monotonic() - began, 1)
     return report.model_copy(update={"targets": targets(report), "seconds": seconds})
 
@@ -120,8 +131,7 @@ def _with_work(report: Report, plan: Plan, stack: OwnStack, folder: Path, say: C
         found["gateway_latency"] = measure_gateway(stack, plan.samples, say)
     if BenchPart.MEMORY in plan.parts and plan.parts - {
         BenchPart.MEMORY,
-        BenchPart.READS,
-        BenchPart.CALLS,
+        *_ON_A_STACK_OF_ITS_OWN,
         BenchPart.HEARTBEATS,
         BenchPart.FLEET,
     }:

@@ -45,10 +45,10 @@ def main() -> None:
     asyncio.run(seed(StoreSettings(), history(int(sys.argv[1]), now=round(time.time() * 1000))))
 
 
-def history(count: int, *, now: int) -> Iterator[Job]:
-    """Jobs that have ended, one created in each ten seconds up to ``now`` (ms), oldest first."""
-    began = now - count * _SPACING_MS
-    return (_ended_job(number, began + number * _SPACING_MS) for number in range(count))
+def history(count: int, *, now: int, spacing: int = _SPACING_MS) -> Iterator[Job]:
+    """Jobs that have ended, one created in each ``spacing`` (ms) up to ``now`` (ms), oldest first."""
+    began = now - count * spacing
+    return (_ended_job(number, began + number * spacing) for number in range(count))
 
 
 async def seed(settings: StoreSettings, jobs: Iterable[Job]) -> None:

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from api.cli.benchmark.report import (
     CallsPerJob,
+    DashboardFigures,
     DeploymentLatency,
     FleetFigures,
     GatewayLatency,
@@ -56,6 +57,8 @@ def _tables(report: Report) -> Iterator[Table]:
         yield _heartbeats(report.heartbeats)
     if report.fleets:
         yield _fleets(report.fleets)
+    if report.dashboard:
+        yield _dashboard(report.dashboard)
 
 
 def _deployment_tables(report: Report) -> Iterator[Table]:
@@ -157,6 +160,18 @@ def _fleets(fleets: Sequence[FleetFigures]) -> Table:
     for fleet in fleets:
         runs = (text for run in (fleet.kept, fleet.new) for text in (f"{run.cpu_ms:.2f}", _both(run.answered)))
         table.add_row(f"{fleet.agents:,}, {fleet.seconds:g} s", *runs)
+    return table
+
+
+def _dashboard(found: DashboardFigures) -> Table:
+    title = f"Pages with {found.stored:,} jobs and {found.deployments:,} deployments, p50 / p95"
+    table = _table(title, "", "ms", "x plain")
+    table.add_row("a plain page", _both(found.plain), "")
+    for page in found.pages:
+        ratio = page.times.p50 / found.plain.p50 if found.plain.p50 else 0
+        table.add_row(page.path, _both(page.times), f"{ratio:.1f}")
+    table.add_row(f"the end of a log of {found.log_mib} MiB", _both(found.log_open), "")
+    table.add_row("a word in it", _both(found.log_search), "")
     return table
 
 

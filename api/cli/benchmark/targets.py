@@ -15,6 +15,12 @@ _READ_P95_MS: Final = 30.0
 _READ_GROWTH: Final = 1.5
 _IDLE_MIB: Final = 600.0
 _HEARTBEAT_CPU_MS: Final = 1.0
+_PAGE_MS: Final = 100.0
+_FIRST_PAGE_KB: Final = 150.0
+_LOG_OPEN_MS: Final = 1000.0
+_LOG_SEARCH_MS: Final = 3000.0
+_IDLE_CPU_PERCENT: Final = 10.0
+_REACHED_MS: Final = 1000.0
 
 
 def targets(report: Report) -> list[Target]:
@@ -27,6 +33,7 @@ def targets(report: Report) -> list[Target]:
         *_memory(report),
         *_reads(report.reads),
         *_heartbeats(report),
+        *_dashboard(report),
     ]
 
 
@@ -83,6 +90,21 @@ def _heartbeats(report: Report) -> Iterator[Target]:
     if report.heartbeats is not None:
         cost = report.heartbeats.cpu_ms["api"]
         yield Target(name="a heartbeat, CPU of the API", measured=cost, limit=_HEARTBEAT_CPU_MS, unit="ms")
+
+
+def _dashboard(report: Report) -> Iterator[Target]:
+    if (found := report.dashboard) is None:
+        return
+    slowest = max(found.pages, key=lambda page: page.times.p95)
+    p95 = slowest.times.p95
+    yield Target(name=f"slowest page ({slowest.path}), p95", measured=p95, limit=_PAGE_MS, unit="ms")
+    yield Target(name="first page, sent", measured=found.first_page_bytes / 1000, limit=_FIRST_PAGE_KB, unit="kB")
+    yield Target(name="end of the log, p50", measured=found.log_open.p50, limit=_LOG_OPEN_MS, unit="ms")
+    yield Target(name="a word in the log, p50", measured=found.log_search.p50, limit=_LOG_SEARCH_MS, unit="ms")
+    streams = found.streams
+    cost, many = streams.idle_cpu_percent, f"{streams.streams} open dashboards"
+    yield Target(name=f"{many}, CPU at rest", measured=cost, limit=_IDLE_CPU_PERCENT, unit="%")
+    yield Target(name=f"{many}, a change at all", measured=streams.reached_ms, limit=_REACHED_MS, unit="ms")
 
 
 def _ratio(ours: float, floor: float) -> float:

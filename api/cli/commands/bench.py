@@ -24,6 +24,8 @@ def run_bench(
     as_json: bool,
     deployments: int = 200,
     agents: int = 500,
+    log_mib: int = 200,
+    streams: int = 200,
 ) -> int:
     """Measure and print. The exit code says whether it could be measured, not whether it was fast."""
     try:
@@ -32,7 +34,15 @@ def run_bench(
         sys.stderr.write(f"hybridci bench: {error}; choose from {', '.join(BenchPart)}.\n")
         return WRONG_OPTION
     plan = Plan(
-        chosen, samples=samples, jobs=jobs, stored=stored, capacity=capacity, deployments=deployments, agents=agents
+        chosen,
+        samples=samples,
+        jobs=jobs,
+        stored=stored,
+        capacity=capacity,
+        deployments=deployments,
+        agents=agents,
+        log_mib=log_mib,
+        streams=streams,
     )
     try:
         report = run_benchmark(plan, _progress())

@@ -1,10 +1,12 @@
 """`hybridci queue`: the queue in numbers. Exit codes: see ``common``."""
 
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from api.cli.commands.common import AsJson, DataDir, example, open_api, sub_app
-from api.cli.output import print_fields, print_json, span
-from workflows.contracts.records import QueueStats
+from api.cli.output import Column, clock, print_fields, print_json, print_table, span
+from workflows.contracts.records import QueueHistory, QueueStats
 
 app = sub_app("The queue in numbers.")
 
@@ -40,4 +42,26 @@ def stats(as_json: AsJson = False, data_dir: DataDir = None) -> None:
             ),
             ("Failure rate", "-" if rate is None else f"{rate:.1%}"),
         ]
+    )
+
+
+@app.command(epilog=example("hybridci queue history --hours 6"))
+def history(
+    hours: Annotated[int, typer.Option(min=1, max=168, help="How many, the present one with them.")] = 24,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """The queue by the hour (UTC): what came, what ended, how long it waited, how much was open at the hour's end."""
+    with open_api(data_dir) as api:
+        answer: Any = api.get("/api/queue/history", {"hours": hours})
+    if as_json:
+        print_json(answer)
+        return
+    rows = [
+        (clock(hour.at), hour.created, hour.completed, hour.failed, span(hour.p50_wait_seconds),
+         span(hour.p95_wait_seconds), "-" if hour.open is None else hour.open)
+        for hour in QueueHistory.model_validate(answer).items
+    ]  # fmt: skip
+    print_table(
+        [Column(name) for name in ("hour", "created", "succeeded", "failed", "wait p50", "wait p95", "open")], rows
     )

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -21,9 +21,10 @@ from api.jobs.schemas import Batch, BatchResult, JobOut
 from api.jobs.service import submit_batch
 from workflows.contracts.audit.types import EventType
 from workflows.contracts.commands import Amend, Cancel, ReconcileResult
-from workflows.contracts.records import JobPage, QueueStats
+from workflows.contracts.records import JobPage, QueueHistory, QueueStats
 
 router = APIRouter(prefix="/api/queue", tags=["queue"])
+Hours = Annotated[int, Query(ge=1, le=168, description="How many, the present one with them.")]
 
 router.post(
     "/jobs",
@@ -78,6 +79,15 @@ async def delete_job(job_id: JobId, ports: JobPortsDep, origin: CommandOriginDep
 async def queue_stats(ports: JobPortsDep) -> Response:
     """Counters and times since the beginning; the cost does not grow with the number of jobs."""
     return json_answer((await ports.reader.queue_stats()).model_dump_json().encode())
+
+
+@router.get("/history", response_model=QueueHistory, summary="The queue by the hour")
+async def queue_history(ports: JobPortsDep, hours: Hours = 24) -> Response:
+    """Jobs created, succeeded and failed in each of the last hours (UTC), how long they waited and how many were open.
+
+    From counters: the cost does not grow with the number of jobs.
+    """
+    return json_answer((await ports.reader.history(hours)).model_dump_json().encode())
 
 
 @router.post("/maintenance/requeue-expired", response_model=ReconcileResult, summary="Compare records with workflows")

@@ -2,9 +2,9 @@
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Final
+from typing import Annotated, Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from api.http.answers import json_answer
@@ -14,6 +14,7 @@ from workflows.contracts.deployments.deployment import DeploymentQuery, Deployme
 
 router = APIRouter(tags=["summary"])
 _RECENT: Final = 5
+Recent = Annotated[int, Query(ge=0, le=_RECENT, description="So many of the newest jobs.")]
 _ON_THEIR_WAY: Final = (
     DeploymentStatus.PENDING,
     DeploymentStatus.STAGING,
@@ -23,11 +24,11 @@ _ON_THEIR_WAY: Final = (
 
 
 @router.get("/api/dashboard/summary", response_model=Summary, summary="The first page in numbers")
-async def get_summary(ports: SystemPortsDep) -> Response:
+async def get_summary(ports: SystemPortsDep, recent_jobs: Recent = _RECENT) -> Response:
     """Counters, and the five newest jobs and deployments. Days are in UTC."""
     today = datetime.fromtimestamp(ports.clock() / 1000, UTC).date().isoformat()
     jobs, stats, started_today, recent = await asyncio.gather(
-        ports.reader.overview(),
+        ports.reader.overview(recent_jobs),
         ports.deployments.stats(),
         ports.deployments.day_count(today),
         ports.deployments.list(DeploymentQuery(limit=_RECENT)),
@@ -39,6 +40,7 @@ async def get_summary(ports: SystemPortsDep) -> Response:
         deployments_active=sum(stats.by_status.get(status, 0) for status in _ON_THEIR_WAY),
         deployments_staging=stats.by_status.get(DeploymentStatus.STAGING, 0),
         deployments_failed=stats.by_status.get(DeploymentStatus.FAILED, 0),
+        deployments_by_status={status.value: count for status, count in stats.by_status.items() if count},
         recent_deployments=recent.items,
     )
     return json_answer(found.model_dump_json().encode())
