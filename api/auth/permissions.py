@@ -193,6 +193,8 @@ _PAGES: Final[Mapping[str, Need]] = dict.fromkeys(
         "GET /jobs/{job_id}/log",
         "POST /jobs/{job_id}/{command}",
         "GET /dead-letters",
+        "POST /dead-letters/{command}",
+        "GET /dead-letters/redrives/{redrive_id}",
         "GET /deployments",
         "GET /deployments/{deployment_id}",
         "POST /deployments/{deployment_id}/{command}",

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from typing import Final
 
 ADVICE: Final[Mapping[str, str]] = {
-    "agent_lost": "The agent stopped answering, so nobody knows how far it came: look at it before you run the job again.",
+    "agent_lost": "The agent stopped answering, so nobody knows how far it came: look before you run it again.",
     "agent_error": "The agent could not run it, by no fault of the job: see its message and the agent's own log.",
-    "artifact_contains_secret": "A file holds a secret, so it was not stored: take the secret out of it, or the file out of"
-    " the artifacts.",
+    "artifact_contains_secret": "A file holds a secret, so it was not stored: take the secret out of it.",
     "artifact_upload": "The artifacts could not be stored: see the API's log.",
     "commit_not_on_ref": "The commit is not on the branch that it has to be on: push it there, or deploy one that is.",
     "exit_code": "A command said that it failed: the last lines of its log tell why.",

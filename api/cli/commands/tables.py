@@ -118,7 +118,7 @@ def next_steps(job: Job, api: ApiClient) -> list[str]:
     """What a person can do now, most useful first."""
     last = job.attempts[-1] if job.attempts else None
     cause = job.cause or (last.cause if last else None)
-    lines = [ADVICE[cause]] if job.status is not JobStatus.SUCCESS and cause in ADVICE else []
+    lines = [ADVICE[cause]] if job.status is not JobStatus.SUCCESS and cause is not None and cause in ADVICE else []
     logs = f"See its log: `{api.command(f'job logs {job.job_id}')}`"
     match job.status:
         case JobStatus.PENDING | JobStatus.QUEUED | JobStatus.RUNNING:
