@@ -10,6 +10,7 @@ from typing import Final
 from markupsafe import Markup
 
 from api.dashboard.drawings.waterfall import Phase, waterfall
+from api.dashboard.render import span
 from workflows.contracts.jobs import Attempt, Step, StepResult
 from workflows.contracts.statuses import Outcome
 
@@ -22,6 +23,7 @@ class Row:
 
     phase: Phase
     bar: Markup
+    took: str
     number: int | None = None
     result: StepResult | None = None
     step: Step | None = None
@@ -91,7 +93,8 @@ def _after(attempt: Attempt) -> list[Numbered]:
 
 
 def _row(phase: Phase, bar: Markup, number: int | None, attempt: Attempt, steps: Sequence[Step]) -> Row:
+    took = f"{round(phase.seconds * 1000)} ms" if phase.seconds < 1 else span(phase.seconds)
     if number is None:
-        return Row(phase, bar)
+        return Row(phase, bar, took)
     step = steps[number - 1] if number <= len(steps) else None
-    return Row(phase, bar, number, attempt.steps[number - 1], step)
+    return Row(phase, bar, took, number, attempt.steps[number - 1], step)
