@@ -1,6 +1,7 @@
 """The page of dead letters: by cause, and some or all of them run again or given up, after a look."""
 
 import re
+from typing import Any
 from urllib.parse import urlencode
 
 import httpx
@@ -32,7 +33,7 @@ async def status_of(bench: Bench, job_id: str) -> str:
 
 
 async def test_they_stand_by_cause(bench: Bench) -> None:
-    letters = {"status": JobStatus.DEAD_LETTERED, "queue_status": QueueStatus.DEAD_LETTERED}
+    letters: dict[str, Any] = {"status": JobStatus.DEAD_LETTERED, "queue_status": QueueStatus.DEAD_LETTERED}
     for cause in ("exit_code", "exit_code", "agent_lost"):
         await bench.stores.jobs.write(JobWrite(job=make_job(cause=cause, **letters)))
     browser = await signed_in(bench)
