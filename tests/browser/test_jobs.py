@@ -85,6 +85,8 @@ def test_two_people_on_one_page(house: House) -> None:
         bob.click("button:has-text('Run again as it is')")
         expect(bob.locator("#problem")).to_contain_text("Somebody was faster")
         expect(bob.locator("details.attempt")).to_have_count(2)
+    assert all("409 (Conflict)" in each for each in house.complaints)
+    house.complaints.clear()
 
 
 def test_many_run_again_with_a_canary_whose_progress_is_seen(house: House, tmp_path: Path) -> None:
