@@ -133,6 +133,7 @@ def production_app(
     gateway: GatewayAddress | None = None,
     codec: PayloadCodec | None = None,
     temporal_ui: str | None = None,
+    temporal_workflows: str | None = None,
     disk: Check | None = None,
     storage_folder: Path | None = None,
     sign_in: SignIn | None = None,
@@ -176,6 +177,7 @@ def production_app(
         codec=codec,
         claims=Claims(temporal.client, signing_key, stopping=stopping),
         environment=environment,
+        temporal_workflows=temporal_workflows,
         probes={
             "worker": worker_check(temporal.queues, epoch_millis),
             "store": write_check(stores.agents, epoch_millis),

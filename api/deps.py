@@ -62,6 +62,7 @@ class Services:
     Unavailable as long as Temporal was never reached. ``stopping`` is True once the process has been told to end;
     whoever streams without end then ends.
     ``agents.fleet`` knows the agents and pools; ``gateway`` is where agents elsewhere connect, when there is one.
+    ``temporal_workflows`` is where the Temporal UI shows workflows.
     ``probes`` ask what the whole needs besides this process's own, by name.
     ``tail`` is the end of the feed of events.
     ``evidence`` is the trail as it lies there, with its seals; ``seal_keys`` verify these, ``verifying`` is held by the
@@ -93,6 +94,7 @@ class Services:
     gateway: GatewayAddress | None = None
     codec: PayloadCodec | None = None
     environment: str = "development"
+    temporal_workflows: str | None = None
     sign_in: SignIn = field(default_factory=SignIn.by_key_only)
     voucher: Voucher = field(default_factory=Voucher)
     tickets: Tickets = field(default_factory=Tickets)

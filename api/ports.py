@@ -167,6 +167,13 @@ class HasPoolRules(Protocol):
     def pool_rules(self) -> Sequence[PoolRule]: ...
 
 
+class HasTemporalUi(Protocol):
+    """Where the Temporal UI shows workflows; None: nobody said."""
+
+    @property
+    def temporal_workflows(self) -> str | None: ...
+
+
 class HasStarting(Protocol):
     """A lock for each deployment that a request with a key is just starting."""
 

@@ -94,6 +94,7 @@ def _serve(
         gateway=gateway,
         codec=load_codec(CodecSettings()),
         temporal_ui=settings.temporal_ui_origin,
+        temporal_workflows=settings.temporal_workflows(),
         storage_folder=settings.storage_folder,
         disk=disk_check(settings.disk_folders or [Path(tempfile.gettempdir())], settings.disk_free_bytes),
         stopping=lambda: stop.wanted,

@@ -47,6 +47,9 @@ class ApiSettings(BaseSettings):
     temporal_ui_origin: Annotated[str, StringConstraints(pattern=r"^https?://[^/]+$")] | None = Field(
         default=None, validation_alias="HYBRIDCI_TEMPORAL_UI_ORIGIN"
     )
+    temporal_ui_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]+$")] | None = Field(
+        default=None, validation_alias="HYBRIDCI_TEMPORAL_UI_URL"
+    )
     seal_public_keys_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_SEAL_PUBLIC_KEYS_FILE")
     webhook_manifests: Path | None = Field(default=None, validation_alias="HYBRIDCI_WEBHOOK_MANIFESTS")
 
@@ -80,6 +83,13 @@ class ApiSettings(BaseSettings):
     def _listed(cls, value: object) -> object:
         """Several, with commas between them."""
         return [each.strip() for each in value.split(",") if each.strip()] if isinstance(value, str) else value
+
+    def temporal_workflows(self) -> str | None:
+        """Where the Temporal UI shows workflows; its namespace is ``default`` where the address names none."""
+        if self.temporal_ui_url is None:
+            return None
+        url = self.temporal_ui_url.rstrip("/")
+        return f"{url if '/namespaces/' in url else f'{url}/namespaces/default'}/workflows"
 
     def rate_limits(self) -> RateLimits:
         """Changes, reads and agents' requests a minute with one credential, unknown ones from one address; 0: any

@@ -40,6 +40,10 @@ async def select(reader: JobReader, request: SelectDeadLetters, progress: Callab
             status=JobStatus.DEAD_LETTERED,
             pool=request.filter.pool,
             job_type=request.filter.job_type,
+            cause=request.filter.cause,
+            service=request.filter.service,
+            since=request.filter.since,
+            until=request.filter.until,
             limit=_PAGE,
             cursor=cursor,
         )
@@ -161,6 +165,8 @@ def _matches(job: JobSummary, wanted: DeadLetterFilter) -> bool:
         and wanted.job_type in {None, job.job_type}
         and wanted.git_repo in {None, job.git_repo}
         and wanted.cause in {None, job.cause}
+        and wanted.service in {None, job.service}
+        and (wanted.since or 0) <= job.created_at <= (job.created_at if wanted.until is None else wanted.until)
     )
 
 

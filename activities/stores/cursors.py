@@ -27,9 +27,10 @@ from workflows.contracts.records import JobQuery
 
 MAX_ID_CHARACTERS: Final = 256
 """The longest id of anything in a list."""
+_SINCE_THEN: Final = ("cause", "job_id", "since", "until")
 _ADDED: Final[Mapping[type, tuple[str, ...]]] = {
     EventQuery: ("environment", "pool"),
-    JobQuery: ("repository", "branch", "commit", "service", "author", "labels"),
+    JobQuery: ("repository", "branch", "commit", "service", "author", "labels", *_SINCE_THEN),
     DeploymentQuery: ("branch", "commit", "author"),
 }
 """What lists could not be asked for before leaves their cursors of before as they are."""

@@ -20,6 +20,7 @@ from workflows.contracts.records import JobQuery
 
 LABEL: Final = "label"
 _BRANCHES: Final = "refs/heads/"
+_WHOLE_COMMITS: Final = frozenset({40, 64})
 
 
 def found_values(job: Job | JobSummary) -> dict[str, str]:
@@ -30,13 +31,26 @@ def found_values(job: Job | JobSummary) -> dict[str, str]:
 
 def asked_values(query: JobQuery) -> dict[str, str]:
     """What of these a query asks for, normalised; the most selective first."""
-    return _values(query.commit, query.branch, query.author, query.service, query.repository)
+    whole = query.commit if query.commit is not None and len(query.commit) in _WHOLE_COMMITS else None
+    return _values(whole, query.branch, query.author, query.service, query.repository)
+
+
+def asked_beginnings(query: JobQuery) -> dict[str, str]:
+    """What of a job's fields a query knows only the beginning of."""
+    commit = None if query.commit is not None and len(query.commit) in _WHOLE_COMMITS else query.commit
+    asked = {"job_id": query.job_id, "git_commit_sha": commit}
+    return {name: start for name, start in asked.items() if start is not None}
 
 
 def matches(query: JobQuery, job: JobSummary) -> bool:
     """Whether the query asks for this job, as far as a summary says: it has no labels."""
     wanted = ((query.status, job.status), (query.agent_id, job.agent_id), (query.pool, job.pool))
-    if not all(asked is None or asked == has for asked, has in (*wanted, (query.job_type, job.job_type))):
+    wanted = (*wanted, (query.job_type, job.job_type), (query.cause, job.cause))
+    if not all(asked is None or asked == has for asked, has in wanted):
+        return False
+    if not (query.since or 0) <= job.created_at <= (job.created_at if query.until is None else query.until):
+        return False
+    if not all(getattr(job, name).startswith(start) for name, start in asked_beginnings(query).items()):
         return False
     asked = asked_values(query)
     return not asked or asked.items() <= found_values(job).items()

@@ -17,9 +17,11 @@ from api.auth.guard import Caller, require_what_is_asked, still_known
 from api.auth.principal import Principal
 from api.auth.reach import within
 from api.auth.resources import Resource
-from api.http.answers import Cursor, Limit, json_answer
+from api.http.answers import Cursor, Limit, Paging, json_answer
 from api.http.errors import ApiError
+from api.http.ids import JobId
 from api.http.patient import PatientStream
+from api.temporal.recorded import seen_job
 from workflows.contracts.access import Operation
 from workflows.contracts.audit.cloud import CloudEventPage, cloud_event
 from workflows.contracts.audit.events import AuditEvent, EventPage, EventQuery
@@ -107,6 +109,20 @@ async def list_events(
         items = [cloud_event(event, ports.environment) for event in page.items]
         cloud = CloudEventPage(items=items, **page.model_dump(exclude={"items"}))
         return json_answer(cloud.model_dump_json(exclude_none=True).encode())
+    return json_answer(page.model_dump_json().encode())
+
+
+@router.get(
+    "/api/dashboard/jobs/{job_id}/events",
+    response_model=EventPage,
+    tags=["jobs"],
+    summary="List what was done to a job, newest first",
+)
+async def list_job_events(job_id: JobId, paging: Paging, ports: AuditPortsDep) -> Response:
+    """The job's part of the audit trail: who submitted, changed, stopped it, and how it went."""
+    page = await ports.deployments.events(EventQuery(job_id=job_id, limit=paging.limit, cursor=paging.cursor))
+    if not page.items and paging.cursor is None:
+        await seen_job(ports, job_id)  # raises NotFound
     return json_answer(page.model_dump_json().encode())
 
 

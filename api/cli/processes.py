@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from api.cli.stack.bound import watch_starter
+from api.cli.bound import watch_starter
 from api.http.interpreter import leave, load_less, loaded
 
 FAILED: Final = 1

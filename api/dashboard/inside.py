@@ -66,10 +66,13 @@ class Inside:
         return await self.ask("GET", path, query=query, most=most)
 
     async def send(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, csrf: str = ""
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, csrf: str = "", key: str = ""
     ) -> InsideAnswer:
-        """Change something. ``csrf``: the token that the form holds. Raises RefusedByApi."""
-        return await self.ask(method, path, body=body, headers={CSRF_HEADER: csrf})
+        """Change something. ``csrf``: the token that the form holds; ``key``: what a form that is sent twice does once
+        by. Raises RefusedByApi.
+        """
+        headers = {CSRF_HEADER: csrf, **({"idempotency-key": key} if key else {})}
+        return await self.ask(method, path, body=body, headers=headers)
 
     async def ask(
         self,

@@ -13,28 +13,34 @@ from api.http.answers import PageQuery, json_answer, pending_headers
 from api.jobs.ports import JobPorts
 from api.jobs.schemas import JobOut, job_json
 from api.jobs.service import Submitted
+from workflows.contracts.base import Frozen
 from workflows.contracts.errors import InvalidState, NotFound
-from workflows.contracts.fields import CommitSha, GitRef, Line, Name, Repository, ShortLine
+from workflows.contracts.fields import CommitStart, GitRef, JobIdStart, Line, Name, Repository, ShortLine
 from workflows.contracts.jobs import Job
 from workflows.contracts.records import MOST_FILTER_LABELS, JobQuery
 from workflows.contracts.statuses import JobStatus
 
+Moment = Annotated[int, Field(ge=0, lt=1 << 53)]
 LabelFilter = Annotated[Line, StringConstraints(pattern=r"^[^=]+=", max_length=600)]
 
 
-class DeadLetterQuery(PageQuery):
-    """Which dead letters a list shows: those of which all this holds."""
+class DeadLetterFilters(Frozen):
+    """Which dead letters are meant: those of which all this holds."""
 
     agent_id: ShortLine | None = None
     pool: Name | None = None
     job_type: ShortLine | None = None
     repository: Repository | None = Field(default=None, description="Any of its addresses.")
     branch: GitRef | None = Field(default=None, description="With or without `refs/heads/`.")
-    commit: CommitSha | None = Field(default=None, description="The whole SHA.")
+    commit: CommitStart | None = Field(default=None, description="The SHA, or how it begins.")
     service: Annotated[ShortLine, Field(min_length=1)] | None = Field(default=None, description="The label `service`.")
     author: Annotated[ShortLine, Field(min_length=1)] | None = Field(
         default=None, description="An address or a name, as the job has it: `ann@example.com`."
     )
+    cause: ShortLine | None = Field(default=None, description="Why it ended so: `exit_code`, `agent_lost`.")
+    job_id: JobIdStart | None = Field(default=None, description="How the id begins, from 4 characters on.")
+    since: Moment | None = Field(default=None, description="Created then or later: epoch milliseconds.")
+    until: Moment | None = Field(default=None, description="Created then or earlier: epoch milliseconds.")
     label: list[LabelFilter] = Field(
         default_factory=list[str],
         max_length=MOST_FILTER_LABELS,
@@ -49,10 +55,15 @@ class DeadLetterQuery(PageQuery):
             raise ValueError("must not name a label twice")
         return labels
 
-    def query(self, status: JobStatus | None) -> JobQuery:
+    def query(self, status: JobStatus | None, **paging: Any) -> JobQuery:
         """The question to the records."""
         labels = dict(label.split("=", 1) for label in self.label)
-        return JobQuery(**self.model_dump(exclude={"label", "status"}), labels=labels, status=status)
+        fields = self.model_dump(exclude={"label", "status"}) | paging
+        return JobQuery(**fields, labels=labels, status=status)
+
+
+class DeadLetterQuery(DeadLetterFilters, PageQuery):
+    """Which dead letters a list shows."""
 
 
 class JobListQuery(DeadLetterQuery):
@@ -62,12 +73,13 @@ class JobListQuery(DeadLetterQuery):
 
 
 Listing = Annotated[JobListQuery, Query()]
+DeadLetterChoice = Annotated[DeadLetterFilters, Query()]
 DeadLetterListing = Annotated[DeadLetterQuery, Query()]
 
 
 async def answer_job(ports: JobPorts, job: Job, *, recorded: bool = True) -> Response:
     """A job's record, and what it waits for; ``recorded`` False: what its workflow has is shown in its place."""
-    body = job_json(job, await ports.fleet.waits_for(job))
+    body = job_json(job, await ports.fleet.waits_for(job), workflows=ports.temporal_workflows)
     return json_answer(body, headers=pending_headers(recorded=recorded))
 
 
@@ -76,7 +88,7 @@ async def answer_submitted(ports: JobPorts, submitted: Submitted) -> Response:
     headers = {"Location": f"/api/dashboard/jobs/{submitted.job.job_id}"}
     if submitted.replayed:
         headers[REPLAY_HEADER] = "true"
-    body = job_json(submitted.job, await ports.fleet.waits_for(submitted.job))
+    body = job_json(submitted.job, await ports.fleet.waits_for(submitted.job), workflows=ports.temporal_workflows)
     return json_answer(body, 201 if submitted.created else 200, headers)
 
 

@@ -8,6 +8,7 @@ from api.http.bodies import free_form_errors, validation_failed
 from api.http.problems import Problem
 from workflows.contracts.base import Frozen
 from workflows.contracts.errors import FieldError
+from workflows.contracts.ids import job_workflow_id
 from workflows.contracts.jobs import ArtifactRef, Job, JobSpec
 from workflows.contracts.records import Page
 
@@ -20,6 +21,11 @@ class ShownJob(Job):
 
     waits_for: str | None = Field(
         default=None, description="Why no agent takes the queued job now, in words; null when one may at any moment."
+    )
+    workflow_url: str | None = Field(
+        default=None,
+        exclude_if=lambda url: url is None,
+        description="Its workflow in the Temporal UI, where one is set.",
     )
 
 
@@ -78,9 +84,9 @@ class ArtifactList(Frozen):
     items: list[ArtifactRef]
 
 
-def job_json(job: Job, waits_for: str | None = None) -> bytes:
-    """The record as callers see it."""
-    return _shown(job, waits_for).model_dump_json(exclude=set(_INTERNAL)).encode()
+def job_json(job: Job, waits_for: str | None = None, *, workflows: str | None = None) -> bytes:
+    """The record as callers see it. ``workflows``: where the Temporal UI shows them."""
+    return _shown(job, waits_for, workflows).model_dump_json(exclude=set(_INTERNAL)).encode()
 
 
 def job_fields(job: Job, waits_for: str | None = None) -> dict[str, Any]:
@@ -93,10 +99,11 @@ def page_json(page: Page[Any]) -> bytes:
     return page.model_dump_json().encode()
 
 
-def _shown(job: Job, waits_for: str | None) -> ShownJob:
+def _shown(job: Job, waits_for: str | None, workflows: str | None = None) -> ShownJob:
     # Validated already: a second time would cost as much as the answer.
     fields: dict[str, Any] = {name: getattr(job, name) for name in Job.model_fields}
-    return ShownJob.model_construct(None, **fields, waits_for=waits_for)
+    url = None if workflows is None else f"{workflows}/{job_workflow_id(job.job_id)}"
+    return ShownJob.model_construct(None, **fields, waits_for=waits_for, workflow_url=url)
 
 
 def require_plain(spec: JobSpec) -> JobSpec:

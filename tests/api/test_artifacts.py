@@ -1,7 +1,9 @@
 """Artifacts: streamed in with their digest, listed, and only ever handed out as downloads."""
 
 import hashlib
+import io
 import os
+import zipfile
 from urllib.parse import quote
 
 import pytest
@@ -112,3 +114,34 @@ async def test_an_upload_over_http_reaches_the_store(bench: Bench) -> None:
         assert answer.status_code == 204
         read = await client.get(f"{JOBS}/{job_id}/artifacts/big.bin")
         assert read.content == data
+
+
+async def test_all_files_come_as_one_archive_that_unpacks_inside(bench: Bench) -> None:
+    job_id = await bench.submit()
+    files = {
+        "dist/app.tar": os.urandom(700_000),
+        "dist/empty": b"",
+        HOSTILE: b"<script>",
+        "..\\..\\up.txt": b"1",
+        "C:x": b"2",
+    }
+    for path, data in files.items():
+        assert await put(bench, job_id, path, data) == 204
+    answer = await bench.admin.get(f"{JOBS}/{job_id}/artifacts.zip")
+    assert answer.headers["content-type"] == "application/zip"
+    assert answer.headers["content-disposition"] == f'attachment; filename="job-{job_id[:8]}-attempt-1.zip"'
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["content-security-policy"] == "default-src 'none'; sandbox"
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        names = dict(zip(sorted(files), archive.namelist(), strict=True))
+        assert {path: archive.read(names[path]) for path in files} == files
+    assert names["..\\..\\up.txt"] == ".._.._up.txt"
+    assert names["C:x"] == "C_x"
+    assert names[HOSTILE] == "dist/größe _x_.html"
+
+
+async def test_there_is_no_archive_of_nothing(bench: Bench) -> None:
+    job_id = await bench.submit()
+    assert (await bench.admin.get(f"{JOBS}/{job_id}/artifacts.zip")).status_code == 404
+    assert (await bench.admin.get(f"{JOBS}/{job_id}/artifacts.zip?attempt=2")).status_code == 404

@@ -132,6 +132,8 @@ async def test_lists_filter(bench: Bench) -> None:
         "author=Bob+%3Cbob@example.com%3E",
         "label=team=a%3Db",
         "label=stage=s&label=team=a%3Db&job_type=test&status=queued",
+        "commit=cccc",
+        "commit=ccccccc&service=checkout&until=9000000000000",
     ],
 )
 async def test_a_job_is_found_by_what_is_fixed_at_its_creation(bench: Bench, query: str) -> None:
@@ -179,7 +181,7 @@ async def test_a_label_that_lists_are_not_filtered_by_is_refused_and_which_they_
         ("cursor=", "cursor"),
         ("repository=not+a+url", "repository"),
         ("branch=a..b", "branch"),
-        ("commit=9f1c", "commit"),
+        ("commit=9f1", "commit"),
         (f"commit={'A' * 40}", "commit"),
         ("service=", "service"),
         ("author=", "author"),
@@ -312,3 +314,46 @@ async def test_nothing_is_created_while_temporal_is_away(bench: Bench) -> None:
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
     assert int(answer.headers["retry-after"]) >= 1
     assert (await bench.admin.get(JOBS)).json()["items"] == []
+
+
+async def test_a_job_is_found_by_how_its_id_begins_and_by_its_time(bench: Bench) -> None:
+    jobs = [await bench.submit() for _ in range(3)]
+    made = (await bench.admin.get(f"{JOBS}/{jobs[0]}")).json()["created_at"]
+    page = (await bench.admin.get(f"{JOBS}?job_id={jobs[0][:12]}")).json()
+    assert [item["job_id"] for item in page["items"]] == [jobs[0]]
+    assert (await bench.admin.get(f"{JOBS}?until={made - 1}")).json()["items"] == []
+    assert len((await bench.admin.get(f"{JOBS}?since={made}")).json()["items"]) == 3
+    for query, field in (
+        ("job_id=3f", "job_id"),
+        ("job_id=3F2A", "job_id"),
+        ("commit=xyz1", "commit"),
+        ("since=-1", "since"),
+    ):
+        refused = await bench.admin.get(f"{JOBS}?{query}")
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, field)
+
+
+async def test_what_was_done_to_a_job_is_told_to_whoever_may_read_it(bench: Bench) -> None:
+    job_id = await bench.submit()
+    events = (await bench.admin.get(f"{JOBS}/{job_id}/events")).json()["items"]
+    assert [(event["action"], event["by"]) for event in events] == [("job.submitted", "admin")]
+    nowhere = "00000000-0000-4000-8000-000000000000"
+    assert (await bench.admin.get(f"{JOBS}/{nowhere}/events")).status_code == 404
+
+
+async def test_dead_letters_are_counted_by_cause(bench: Bench) -> None:
+    parked: dict[str, Any] = {"status": JobStatus.DEAD_LETTERED, "queue_status": QueueStatus.DEAD_LETTERED}
+    lost = make_job(cause="agent_lost", completed_at=5_000, **parked)
+    first = make_job(cause="exit_code", completed_at=1_000, **parked)
+    last = make_job(cause="exit_code", completed_at=9_000, pool="gpu", **parked)
+    for job in (lost, first, last, make_job(cause="exit_code")):
+        await bench.stores.jobs.write(JobWrite(job=job))
+    letters = "/api/queue/dead-letters"
+    found = (await bench.admin.get(f"{letters}/causes")).json()
+    assert (found["count"], found["stopped_early"]) == (3, False)
+    told = [(each["cause"], each["count"], each["first_at"], each["last_at"]) for each in found["items"]]
+    assert told == [("exit_code", 2, 1_000, 9_000), ("agent_lost", 1, 5_000, 5_000)]
+    assert found["items"][0]["example"]["job_id"] == last.job_id
+    assert (await bench.admin.get(f"{letters}/causes?pool=gpu")).json()["count"] == 1
+    listed = (await bench.admin.get(f"{letters}?cause=agent_lost")).json()["items"]
+    assert [item["job_id"] for item in listed] == [lost.job_id]

@@ -73,6 +73,7 @@ def some_job(chance: random.Random, created_at: int, **changes: Any) -> Job:
         "job_type": choose(["build", "test"]),
         "pool": choose(["default", "gpu"]),
         "agent_id": choose([None, "agent-1"]),
+        "cause": choose([None, "exit_code", 'odd "cause" \\ ü']),
         "labels": labels,
         "status": status,
         **changes,
@@ -86,13 +87,17 @@ def some_query(chance: random.Random) -> JobQuery:
         "repository": choose(choose(list(REPOSITORIES.values()))),
         "author": choose(choose(list(AUTHORS.values()))),
         "branch": choose(["main", "refs/heads/main", "feature/x", "nowhere"]),
-        "commit": choose("abcd") * 40,
+        "commit": choose("abcd") * choose([40, 40, 7]),
         "service": choose("abc"),
         "job_type": choose(["build", "test"]),
         "pool": choose(["default", "gpu"]),
         "agent_id": "agent-1",
         "status": choose([JobStatus.QUEUED, JobStatus.SUCCESS, JobStatus.FAILED, JobStatus.DEAD_LETTERED]),
         "labels": choose([{"team": "x"}, {"stage": "t"}, {"team": "y", "stage": "s"}]),
+        "cause": choose(["exit_code", 'odd "cause" \\ ü', "none"]),
+        "since": NOON + choose([0, 9_000, 30_000]),
+        "until": NOON + choose([7_000, 40_000, 90_000]),
+        "job_id": choose("0123456789abcdef"),
     }
     names = chance.sample(sorted(asked), chance.choice([1, 1, 1, 2, 2, 3]))
     return JobQuery.model_validate({**{name: asked[name] for name in names}, "limit": choose([3, 50])})
@@ -108,12 +113,16 @@ def wanted_of(query: JobQuery, jobs: list[Job]) -> list[str]:
     def matches(job: Job) -> bool:
         plain = [
             (query.status, job.status), (query.agent_id, job.agent_id), (query.pool, job.pool),
-            (query.job_type, job.job_type), (query.commit, job.git_commit_sha),
+            (query.job_type, job.job_type), (query.cause, job.cause),
             (query.service, job.labels.get("service")),
             (said_of(REPOSITORIES, query.repository), said_of(REPOSITORIES, job.git_repo)),
             (said_of(AUTHORS, query.author), said_of(AUTHORS, job.git_author)),
             (said_of(BRANCHES, query.branch) if query.branch else None, said_of(BRANCHES, job.git_ref)),
         ]  # fmt: skip
+        if not job.job_id.startswith(query.job_id or "") or not job.git_commit_sha.startswith(query.commit or ""):
+            return False
+        if not (query.since or 0) <= job.created_at <= (query.until or job.created_at):
+            return False
         asked_labels = all(job.labels.get(name) == value for name, value in query.labels.items())
         return asked_labels and all(asked is None or asked == has for asked, has in plain)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from workflows.contracts.base import Frozen, Tolerant
-from workflows.contracts.fields import EnvName, EnvValue, ExitCode, Line, Name, Prose, Text, WholeSeconds
+from workflows.contracts.fields import EnvName, EnvValue, ExitCode, Line, Millis, Name, Prose, Text, WholeSeconds
 from workflows.contracts.identity.proofs import Provable
 from workflows.contracts.jobs import Job, JobSpec, RetryPolicy
 from workflows.contracts.labels import Requirement
@@ -105,7 +105,10 @@ class Complete(Message):
 
 
 class DeadLetterFilter(Frozen):
-    """Which dead letters a bulk redrive means. All given conditions must hold; none given means all."""
+    """Which dead letters a bulk redrive means. All given conditions must hold; none given means all.
+
+    ``service`` is the label of this name; ``since`` and ``until`` bound the time of creation (ms, both included).
+    """
 
     job_ids: list[str] | None = Field(default=None, max_length=1000)
     pool: Name | None = None
@@ -113,6 +116,9 @@ class DeadLetterFilter(Frozen):
     git_repo: Line | None = None
     cause: Line | None = None
     outcome: Outcome | None = None
+    service: Line | None = Field(default=None, exclude_if=lambda value: value is None)
+    since: Millis | None = Field(default=None, exclude_if=lambda value: value is None)
+    until: Millis | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class Canary(Frozen):

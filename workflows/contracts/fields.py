@@ -156,6 +156,10 @@ ArtifactGlob = Annotated[Line, StringConstraints(min_length=1, max_length=1024),
 WholeSeconds = Annotated[int, Field(ge=1, le=MAX_TIMEOUT_SECONDS)]
 Repository = Annotated[Line, StringConstraints(min_length=1, max_length=2048), AfterValidator(_repository)]
 CommitSha = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")]
+CommitStart = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{4,64}$")]
+"""A commit, or how it begins."""
+JobIdStart = Annotated[str, StringConstraints(pattern=r"^[0-9a-f][0-9a-f-]{3,35}$")]
+"""A job's id, or how it begins."""
 Person = Annotated[Line, StringConstraints(min_length=1, max_length=256), NotBlank]
 GitRef = Annotated[Line, StringConstraints(min_length=1, max_length=255), AfterValidator(_git_ref)]
 ExitCode = Annotated[int, Field(ge=0, le=255)]

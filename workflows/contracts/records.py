@@ -37,8 +37,9 @@ class JobWrite(Tolerant):
 class JobQuery(Tolerant):
     """Which jobs a list shows: those of which all this holds.
 
-    ``repository`` is any of its addresses, ``branch`` with or without ``refs/heads/``, ``author`` anybody as a commit
-    names them, ``service`` the label of this name; ``labels`` are those that the settings allow.
+    ``job_id`` and ``commit`` are beginnings or the whole; ``since`` and ``until`` bound the time of creation (ms, both
+    included). ``repository`` is any of its addresses, ``branch`` with or without ``refs/heads/``, ``author`` anybody as
+    a commit names them, ``service`` the label of this name; ``labels`` are those that the settings allow.
     """
 
     status: JobStatus | None = None
@@ -50,6 +51,10 @@ class JobQuery(Tolerant):
     commit: str | None = None
     service: str | None = None
     author: str | None = None
+    cause: str | None = None
+    job_id: str | None = None
+    since: Millis | None = None
+    until: Millis | None = None
     labels: dict[str, str] = Field(default_factory=dict[str, str])
     limit: int = Field(default=50, ge=1, le=100)
     cursor: str | None = None

@@ -28,6 +28,8 @@ IN_WORDS: Final[Mapping[str, str]] = {
     ),
     r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$": "letters, digits and . _ / - within, at most 63 characters",
     r"^([0-9a-f]{40}|[0-9a-f]{64})$": "a whole commit id: 40 (or 64) hexadecimal digits in lower case",
+    r"^[0-9a-f]{4,64}$": "a commit id or how it begins: at least 4 hexadecimal digits in lower case",
+    r"^[0-9a-f][0-9a-f-]{3,35}$": "a job's id or how it begins: at least 4 characters, in lower case",
     r"^[A-Za-z_][A-Za-z0-9_]*$": "letters, digits and _, not beginning with a digit; such as API_TOKEN",
     r"^[a-z0-9]([a-z0-9_]{0,30}[a-z0-9])?$": (
         "lower-case letters, digits and _ within, at most 32 characters; such as production_eu"

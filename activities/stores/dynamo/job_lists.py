@@ -5,12 +5,16 @@ author, service, repository; where few of its entries match, in the next one. Th
 entries. What changes is read from the jobs' entries in ``all``, in batches, and looked at then. Few jobs are waiting,
 running or parked: these are looked at one by one in the list of their status, unless a commit or a label is asked for.
 
+How an id or a commit begins, and a cause, have no list either: the text of summaries is filtered by them where they are
+stored. Times bound what is looked at.
+
 What is older than the marks has no entries there: it is looked at one by one as well. A job type and a pool have no
 list of their own; they are filtered by.
 
 Deliberately not here: pages (``listing``).
 """
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -22,7 +26,7 @@ from activities.stores.dynamo.items import read_record
 from activities.stores.dynamo.job_index import NEVER, Marks, digests, lists_of, read_marks
 from activities.stores.dynamo.listing import MOST_AT_ONCE, ONE_BY_ONE, Choice, Entry, Listed, Lister, ListPart
 from activities.stores.dynamo.table import ALL_LIST, TYPE, JobTables, agent_list, partition, status_list, time_and_id
-from activities.stores.found_by import asked_values, labels_match, matches, require_allowed
+from activities.stores.found_by import asked_beginnings, asked_values, labels_match, matches, require_allowed
 from workflows.contracts.records import JobQuery
 from workflows.contracts.statuses import JobStatus
 
@@ -48,13 +52,13 @@ class JobLists:
         values = asked_values(query)
         if not values and not query.labels:
             name, filters = _list_and_filters(query)
-            return [ListPart(name, filters=filters)]
+            return [ListPart(name, filters=filters, choice=_choice(query))]
         if query.status in _FEW and "commit" not in values and not query.labels:
             return [self._one_by_one(query)]
         marks = await self._marks(list(query.labels))
         since = marks.for_labels(list(query.labels))
-        found = self._found(query, values, since)
-        if since == 0:
+        found = self._found(query, values, max(since, query.since or 0))
+        if since <= (query.since or 0):
             return [found]
         older = self._one_by_one(query)
         return [older] if since > self._clock() * 1000 else [found, older]
@@ -72,10 +76,10 @@ class JobLists:
             keys = [{"list_shard": whole, "place": entry["place"]} for entry in entries]
             return _matching(query, await get_batch(self._clients, self._tables.job_lists, keys))
 
-        changing = (query.status, query.agent_id, query.pool)
+        changing = (query.status, query.agent_id, query.pool, query.cause, *asked_beginnings(query).values())
         drops = any(asked is not None for asked in changing)
         most = ONE_BY_ONE if drops else MOST_AT_ONCE
-        return ListPart(name, tuple(others), filters, Choice(since=since), shown, drops, most)
+        return ListPart(name, tuple(others), filters, Choice(since=since, until=query.until), shown, drops, most)
 
     def _one_by_one(self, query: JobQuery) -> ListPart:
         """The list that leaves least to look at, without an index."""
@@ -86,7 +90,7 @@ class JobLists:
             return await self._with_labels(query, found) if query.labels else found
 
         most = _RECORDS if query.labels else ONE_BY_ONE
-        return ListPart(name, filters=filters, keep=shown, drops=True, most=most)
+        return ListPart(name, filters=filters, choice=_choice(query), keep=shown, drops=True, most=most)
 
     async def _with_labels(self, query: JobQuery, entries: Sequence[Entry]) -> list[Entry]:
         keys = [{"job_id": {"S": time_and_id(entry["place"]["S"])[1]}} for entry in entries]
@@ -112,6 +116,13 @@ def _list_and_filters(query: JobQuery) -> tuple[str, dict[str, str]]:
     elif query.status is not None:
         name = status_list(query.status)
     return name, {attribute: value for attribute, value in filters.items() if value is not None}
+
+
+def _choice(query: JobQuery) -> Choice:
+    """Which entries the store leaves out: a summary is JSON, in which no text can hold an unescaped quotation mark."""
+    holds = [f'"{name}":"{start}' for name, start in asked_beginnings(query).items()]
+    holds += [] if query.cause is None else [f'"cause":{json.dumps(query.cause, ensure_ascii=False)}']
+    return Choice(since=query.since or 0, until=query.until, holds=tuple(holds))
 
 
 def _matching(query: JobQuery, entries: Sequence[Entry]) -> list[Entry]:

@@ -235,7 +235,11 @@ class Lister:
         part = 0
         while position is not None and part + 1 < len(parts) and position <= place(parts[part].choice.since, ""):
             part += 1
-        return _Shard(number, position, position, self._windows.width(parts[part].name, limit), part=part)
+        oldest = place(parts[part].choice.since, "")
+        return _Shard(
+            number, position, position, self._windows.width(parts[part].name, limit), part=part,
+            exhausted=position is not None and position < oldest,  # DynamoDB refuses to begin outside of a range
+        )  # fmt: skip
 
     async def _read(
         self, request: "QueryInputTypeDef", parts: Sequence[ListPart], shard: _Shard, anchor: int, wanted: int

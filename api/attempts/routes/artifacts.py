@@ -1,8 +1,8 @@
-"""Files that attempts left behind: what there is, and downloading one."""
+"""Files that attempts left behind: what there is, and downloading one or all."""
 
 import re
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Final
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query
@@ -10,6 +10,7 @@ from pydantic import Field
 from starlette.responses import Response, StreamingResponse
 
 from api.attempts.ports import AttemptPortsDep
+from api.attempts.zipped import zipped
 from api.http.answers import json_answer
 from api.http.ids import JobId
 from api.jobs.schemas import ArtifactList
@@ -20,6 +21,7 @@ from workflows.contracts.errors import NotFound
 from workflows.contracts.jobs import ArtifactRef, Job
 
 router = APIRouter(prefix="/api/dashboard/jobs", tags=["jobs"])
+_ZIP: Final = "application/zip"
 
 
 class AttemptQuery(Frozen):
@@ -41,6 +43,32 @@ async def list_artifacts(job_id: JobId, ports: AttemptPortsDep, which: WhichAtte
     number = _number(job, which.attempt)
     items = await ports.artifacts.list(job_id, number)
     return json_answer(ArtifactList(attempt=number, items=items).model_dump_json().encode())
+
+
+@router.get(
+    "/{job_id}/artifacts.zip",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "All files as one archive, made while it is sent: one that breaks off is not whole.",
+            "content": {_ZIP: {"schema": {"type": "string", "format": "binary"}}},
+        }
+    },
+    summary="Download all of an attempt's artifacts",
+)
+async def get_all_artifacts(job_id: JobId, ports: AttemptPortsDep, which: WhichAttempt) -> Response:
+    """By path, uncompressed. Names that some system could not write, or would write elsewhere, are changed."""
+    job = await ports.reader.get(job_id)
+    require_artifacts(job)
+    number = _number(job, which.attempt)
+    paths = [ref.path for ref in await ports.artifacts.list(job_id, number)]
+    if not paths:
+        raise NotFound(f"Attempt {number} of job {job_id} left no files.")
+    body = zipped(paths, lambda path: ports.artifacts.open(job_id, number, path))
+    first = await anext(body, b"")
+    name = f"job-{job_id[:8]}-attempt-{number}.zip"
+    headers = {**SAFE_HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingResponse(_joined(first, body), headers=headers, media_type=_ZIP)
 
 
 @router.get(

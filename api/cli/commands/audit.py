@@ -118,6 +118,13 @@ def filters(
         "agent_id": agent,
         "by": by,
         "action": action,
+        **times(since, until),
+    }
+
+
+def times(since: str | None, until: str | None) -> Params:
+    """The same of times alone. Raises CliError."""
+    return {
         "since": None if since is None else _moment(since, "--since"),
         "until": None if until is None else _moment(until, "--until"),
     }

@@ -6,8 +6,9 @@ from typing import Annotated, Any, cast
 import typer
 
 from api.cli.client.connection import REFUSED, USAGE, CliError
-from api.cli.client.http import DEAD_LETTERS, ApiClient
+from api.cli.client.http import DEAD_LETTERS, ApiClient, Params
 from api.cli.client.submit import parse_duration, parse_pairs
+from api.cli.commands.audit import Since, Until, times
 from api.cli.commands.bulk import watch_redrive
 from api.cli.commands.common import (
     All,
@@ -34,6 +35,7 @@ app = sub_app("Dead letters: jobs whose tries are used up, kept until you redriv
 Pool = Annotated[str | None, typer.Option("--pool", help="Only those of this pool.")]
 JobType = Annotated[str | None, typer.Option("--type", help="Only those of this type.")]
 Cause = Annotated[str | None, typer.Option("--cause", help="Only those that died of this, such as agent_lost.")]
+Service = Annotated[str | None, typer.Option("--service", help="Only those of this service: their label `service`.")]
 Repo = Annotated[str | None, typer.Option("--repo", help="Only those of this repository's URL.")]
 
 
@@ -43,6 +45,9 @@ def list_dead_letters(
     job_type: JobType = None,
     cause: Cause = None,
     repo: Repo = None,
+    service: Service = None,
+    since: Since = None,
+    until: Until = None,
     limit: Limit = 20,
     cursor: Cursor = None,
     everything: All = False,
@@ -50,14 +55,14 @@ def list_dead_letters(
     data_dir: DataDir = None,
 ) -> None:
     """List dead letters, newest first."""
-    local = {name: value for name, value in (("cause", cause), ("git_repo", repo)) if value is not None}
+    asked: Params = {"pool": pool, "job_type": job_type, "cause": cause, "service": service, **times(since, until)}
     with open_api(data_dir) as api:
         page = api.page(
             DEAD_LETTERS,
-            {"pool": pool, "job_type": job_type},
+            asked,
             limit=None if everything else limit,
             cursor=cursor,
-            keep=lambda item: all(item.get(name) == value for name, value in local.items()),
+            keep=None if repo is None else lambda item: item.get("git_repo") == repo,
         )
     show_page(page, print_dead_letters, as_json=as_json, everything=everything)
 
@@ -116,6 +121,9 @@ def redrive(
     job_type: JobType = None,
     cause: Cause = None,
     repo: Repo = None,
+    service: Service = None,
+    since: Since = None,
+    until: Until = None,
     canary: Annotated[
         int | None, typer.Option(min=1, max=100, help="So many first; the rest only when these succeed.")
     ] = None,
@@ -127,10 +135,15 @@ def redrive(
     data_dir: DataDir = None,
 ) -> None:
     """Run dead letters again with fresh tries: some by id, or many by filter, if you like with canaries first."""
-    chosen = {"pool": pool, "job_type": job_type, "cause": cause, "git_repo": repo}
+    chosen: Params = {"pool": pool, "job_type": job_type, "cause": cause, "git_repo": repo, "service": service}
+    chosen = {**chosen, **times(since, until)}
     filters: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
     if bool(job_ids) == bool(filters or everything):
-        raise CliError("Say which dead letters: either IDs, or --all, --pool, --type, --cause, --repo.", USAGE)
+        raise CliError(
+            "Say which dead letters: either IDs, or --all, --pool, --type, --cause, --repo, --service, --since,"
+            " --until.",
+            USAGE,
+        )
     with open_api(data_dir) as api:
         ids = [_find(api, text) for text in job_ids or []]
         if ids and canary is None and (len(ids) == 1 or not wait):

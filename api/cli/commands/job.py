@@ -9,6 +9,7 @@ import typer
 from api.cli.client.connection import USAGE, CliError
 from api.cli.client.http import JOBS, ApiClient, Params
 from api.cli.client.submit import SubmitOptions, build_body
+from api.cli.commands.audit import Since, Until, times
 from api.cli.commands.common import (
     All,
     AsJson,
@@ -97,7 +98,11 @@ def list_jobs(
         str | None, typer.Option(help="Only jobs of this repository: any of its URLs, or a folder.")
     ] = None,
     branch: Annotated[str | None, typer.Option(help="Only jobs of this branch.")] = None,
-    commit: Annotated[str | None, typer.Option(help="Only jobs of this commit, its whole id.")] = None,
+    commit: Annotated[str | None, typer.Option(help="Only jobs of this commit: its id, or how it begins.")] = None,
+    id_start: Annotated[str | None, typer.Option("--id", help="Only jobs whose id begins so.")] = None,
+    cause: Annotated[str | None, typer.Option(help="Only jobs that ended of this, such as agent_lost.")] = None,
+    since: Since = None,
+    until: Until = None,
     service: Annotated[str | None, typer.Option(help="Only jobs of this service: their label `service`.")] = None,
     author: Annotated[str | None, typer.Option(help="Only jobs whose commit is this person's.")] = None,
     label: Annotated[
@@ -113,6 +118,7 @@ def list_jobs(
     filters: Params = {
         "status": status, "pool": pool, "job_type": job_type, "agent_id": agent, "repository": _repository(repo),
         "branch": branch, "commit": commit, "service": service, "author": author, "label": label or None,
+        "job_id": id_start, "cause": cause, **times(since, until),
     }  # fmt: skip
     with open_api(data_dir) as api:
         page = api.page(JOBS, filters, limit=None if everything else limit, cursor=cursor)
@@ -233,20 +239,33 @@ def artifacts(job_id: JobId, attempt: AttemptNumber = None, as_json: AsJson = Fa
     print_table(columns, [(ref.path, size(ref.size), ref.sha256) for ref in found])
 
 
-@app.command(epilog=example("hybridci job download 3f2a9c01 dist/shop.whl -o shop.whl"))
+@app.command(
+    epilog=example(
+        "hybridci job download 3f2a9c01 dist/shop.whl -o shop.whl", "hybridci job download 3f2a9c01 --all -o dist.zip"
+    )
+)
 def download(
     job_id: JobId,
-    path: Annotated[str, typer.Argument(metavar="PATH", help="The artifact's path as `job artifacts` shows it.")],
+    path: Annotated[
+        str | None, typer.Argument(metavar="[PATH]", help="The artifact's path as `job artifacts` shows it.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All artifacts, as one ZIP file.")] = False,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to; - is stdout.")] = None,
     attempt: AttemptNumber = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Download one artifact."""
+    """Download one artifact, or all of them."""
     from api.cli.commands.downloading import download_to
 
+    if (path is None) is not everything:
+        raise CliError("Say which artifact: either PATH, as `hybridci job artifacts` shows it, or --all.", USAGE)
     with open_api(data_dir) as api:
-        url = f"{JOBS}/{api.find_job_id(job_id)}/artifacts/{quote(path, safe='/')}"
-        download_to(api, url, attempt, Path(path).name if output is None else str(output))
+        full_id = api.find_job_id(job_id)
+        if path is None:
+            url, name = f"{JOBS}/{full_id}/artifacts.zip", f"job-{full_id[:8]}.zip"
+        else:
+            url, name = f"{JOBS}/{full_id}/artifacts/{quote(path, safe='/')}", Path(path).name
+        download_to(api, url, attempt, name if output is None else str(output))
 
 
 def _created(api: ApiClient, record: Any, *, wait: bool, as_json: bool, first: int = 1) -> None:

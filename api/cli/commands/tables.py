@@ -7,19 +7,11 @@ from api.cli.client.http import ApiClient
 from api.cli.client.progress import describe
 from api.cli.commands.common import tell_more
 from api.cli.output import Column, age, clock, print_fields, print_json, print_table, say, size, span
+from api.jobs.advice import ADVICE
 from workflows.contracts.jobs import Attempt, Job, JobSummary
 from workflows.contracts.statuses import JobStatus
 
 _SHORT_ID: Final = 8
-_ADVICE: Final[Mapping[str, str]] = {
-    "repository_unreachable": "The agent could not reach the repository: check its URL and the agent's network.",
-    "unknown_commit": "The repository does not have this commit: push it, then submit again.",
-    "repository_auth": "The repository refused the agent: give the agent's user credentials for it.",
-    "secret_unavailable": "A secret could not be resolved: make it known to the agent.",
-    "step_timeout": "A step ran too long: raise its timeout_seconds or make it faster.",
-    "job_timeout": "The attempt ran too long: raise timeout_seconds (`dlq edit --timeout`) or make it faster.",
-    "artifact_upload": "The artifacts could not be stored: see the API's log.",
-}
 
 
 def show_page(
@@ -126,7 +118,7 @@ def next_steps(job: Job, api: ApiClient) -> list[str]:
     """What a person can do now, most useful first."""
     last = job.attempts[-1] if job.attempts else None
     cause = job.cause or (last.cause if last else None)
-    lines = [_ADVICE[cause]] if job.status is not JobStatus.SUCCESS and cause in _ADVICE else []
+    lines = [ADVICE[cause]] if job.status is not JobStatus.SUCCESS and cause is not None and cause in ADVICE else []
     logs = f"See its log: `{api.command(f'job logs {job.job_id}')}`"
     match job.status:
         case JobStatus.PENDING | JobStatus.QUEUED | JobStatus.RUNNING:

@@ -123,7 +123,8 @@ def process_specs(options: Options, data: DataDir, aws: Hidden | None = None) ->
         "HYBRIDCI_ADMIN_KEY_FILE": str(data.admin_key), "HYBRIDCI_AGENT_KEY_FILE": str(data.agent_key),
         **_approvals(data), **_verifying(data), _PUBLIC_ADDRESS: options.gateway_address,
         "HYBRIDCI_GATEWAY_CA_FILE": str(Certificates(data.root).authority),
-        "HYBRIDCI_TEMPORAL_UI_ORIGIN": options.temporal_ui, "HYBRIDCI_ADMIN_OWNER": _local_person(),
+        "HYBRIDCI_TEMPORAL_UI_ORIGIN": options.temporal_ui, "HYBRIDCI_TEMPORAL_UI_URL": options.temporal_ui,
+        "HYBRIDCI_ADMIN_OWNER": _local_person(),
         "HYBRIDCI_DISK_FOLDERS": f"{data.root},{tempfile.gettempdir()}", "HYBRIDCI_STORAGE_FOLDER": str(data.root),
     }  # fmt: skip
     worker = {**store, **_temporal(options), **_signing(), **_sealing(data), **_approvals(data)}

@@ -15,7 +15,7 @@ from typing import Final
 
 import psutil
 
-from api.cli.stack.bound import VARIABLE
+from api.cli.bound import VARIABLE
 from api.cli.stack.leftovers import kill_trees
 
 _SHORTEST_LOOK_SECONDS: Final = 0.05

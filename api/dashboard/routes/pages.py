@@ -2,8 +2,21 @@
 
 from typing import Final
 
-from api.dashboard.routes import agents, audit, deployments, jobs, logs, overview, services, sign_in, webhooks
+from api.dashboard.routes import (
+    agents,
+    audit,
+    dead_letters,
+    deployments,
+    job_lists,
+    jobs,
+    logs,
+    overview,
+    services,
+    sign_in,
+    webhooks,
+)
 
 ROUTERS: Final = tuple(
-    each.router for each in (overview, logs, jobs, deployments, services, agents, webhooks, audit, sign_in)
+    each.router
+    for each in (overview, logs, job_lists, dead_letters, jobs, deployments, services, agents, webhooks, audit, sign_in)
 )

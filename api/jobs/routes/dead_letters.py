@@ -1,6 +1,7 @@
 """Dead letters: jobs whose budget is used up, parked until somebody edits, redrives or discards them."""
 
 import asyncio
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -14,7 +15,8 @@ from api.auth.reach import jobs_within, require_destination
 from api.http.answers import json_answer
 from api.http.bodies import json_body
 from api.http.ids import JobId, RedriveId
-from api.jobs.answers import DeadLetterListing, answer_job, job_responses, told
+from api.jobs.answers import DeadLetterChoice, DeadLetterListing, answer_job, job_responses, told
+from api.jobs.causes import DeadLetterCauses, causes_of
 from api.jobs.commands import (
     BulkRedriveRequest,
     BulkRedriveStarted,
@@ -45,6 +47,13 @@ async def list_dead_letters(listing: DeadLetterListing, ports: JobPortsDep, call
     """Those still parked; a redriven or discarded one is an ordinary job again."""
     page = await ports.reader.list(listing.query(JobStatus.DEAD_LETTERED))
     return json_answer(page_json(jobs_within(caller, page)))
+
+
+@router.get("/causes", response_model=DeadLetterCauses, summary="Count dead letters by cause")
+async def list_causes(chosen: DeadLetterChoice, ports: JobPortsDep, caller: Caller) -> Response:
+    """The most frequent cause first. Of many dead letters the newest are looked at: ``stopped_early`` says so."""
+    causes = await causes_of(ports.reader, chosen.query(JobStatus.DEAD_LETTERED), partial(jobs_within, caller))
+    return json_answer(causes.model_dump_json().encode())
 
 
 @router.post("/redrive", status_code=202, response_model=BulkRedriveStarted, summary="Redrive many")

@@ -1,8 +1,10 @@
 """A browser before the dashboard of a bench: signed in, it looks at pages and sends their forms."""
 
+import hashlib
 import re
 from dataclasses import dataclass
 from html.parser import HTMLParser
+from urllib.parse import quote
 
 import httpx
 
@@ -11,6 +13,8 @@ from api.auth.permissions import ROUTES, Open
 from api.auth.tokens import digest_of, new_token
 from tests.api.conftest import ADMIN_KEY, Bench
 from workflows.contracts.access import Credential, CredentialKind, Grant, Role
+from workflows.contracts.jobs import ArtifactRef
+from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'`{{7*7}}</script><script>alert(2)</script>"
@@ -66,9 +70,27 @@ async def filled(bench: Bench, words: str = "plain") -> dict[str, str]:
     await bench.start(job_id)
     await bench.log(job_id, 0, f"{words}\n\x1b[31m{words}\u202e\x1b[0m\n".encode(), final=True)
     await bench.job_client.end_attempt(job_id, 1, status=JobStatus.FAILED)
+    redrive_id = await _dead_letter(bench, words)
     await bench.register(description=words)
     deployment_id = await bench.deploy(git_author=words, git_commit_message=words, metadata={words[:60]: words})
-    return {"job_id": job_id, "deployment_id": deployment_id, "name": "checkout", "agent_id": "agent-7"}
+    return {"job_id": job_id, "deployment_id": deployment_id, "name": "checkout", "agent_id": "agent-7",
+        "redrive_id": redrive_id,
+    }  # fmt: skip
+
+
+async def _dead_letter(bench: Bench, words: str) -> str:
+    """A dead letter with a file, and a redrive of all. Returns the redrive's id."""
+    job_id = await bench.submit(job_type=words[:60], pool="gpu", git_ref="main", env={"WORDS": words}, artifacts=["*"])
+    await bench.start(job_id)
+    file = f"/api/queue/jobs/{job_id}/attempts/1/artifacts/{quote(words)}"
+    digest = {"Content-SHA256": hashlib.sha256(b"x").hexdigest()}
+    assert (await bench.agent.put(file, content=b"x", headers=digest)).status_code == 204
+    job = await bench.job_client.end_attempt(job_id, 1, status=JobStatus.DEAD_LETTERED)
+    left = [ArtifactRef(path=words, size=1, sha256="0" * 64)]
+    attempts = [job.attempts[0].model_copy(update={"artifacts": left, "message": words, "cause": words})]
+    said = {"attempts": attempts, "error_message": words, "cause": words, "sequence": job.sequence + 1}
+    await bench.stores.jobs.write(JobWrite(job=job.model_copy(update=said)))
+    return str((await bench.admin.post("/api/queue/dead-letters/redrive", json={})).json()["redrive_id"])
 
 
 def pages() -> list[str]:

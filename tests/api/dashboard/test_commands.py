@@ -43,6 +43,7 @@ async def test_a_viewer_sees_and_may_not(bench: Bench) -> None:
     assert len(forms) >= 4
     commands = {
         "/jobs": "cancel",
+        "/dead-letters": "redrive",
         "/deployments": "rollback",
         "/services": "hold",
         "/agents": "drain",

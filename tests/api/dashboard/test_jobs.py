@@ -6,9 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.api.conftest import Bench
-from tests.api.dashboard.browser import (
-    signed_in,
-)
+from tests.api.dashboard.browser import HTML, signed_in
 from workflows.contracts.statuses import JobStatus
 
 
@@ -23,23 +21,138 @@ async def test_forms_do_what_they_say(bench: Bench) -> None:
     assert again.headers["location"] not in {f"/jobs/{job_id}", "/jobs/"}, "the new job's page"
 
 
-async def test_a_dead_letter_is_changed_and_runs_again(bench: Bench) -> None:
-    job_id = await bench.submit(env={"DB": "live", "OLD": "1"})
+async def parked(bench: Bench, **changes: object) -> str:
+    job_id = await bench.submit(**changes)
     await bench.start(job_id)
     await bench.job_client.end_attempt(job_id, 1, status=JobStatus.DEAD_LETTERED)
+    return job_id
+
+
+def seen_on(page: str) -> str:
+    found = re.search(r'name="seen" value="(\w+)"', page)
+    assert found is not None
+    return found[1]
+
+
+async def test_a_dead_letter_is_changed_and_runs_again(bench: Bench) -> None:
+    job_id = await parked(bench, env={"DB": "live", "OLD": "1"})
     browser = await signed_in(bench)
     page = await browser.see(f"/jobs/{job_id}")
     assert "(now: DB, OLD)" in page
     same = {"pool": "default", "priority": "NORMAL", "timeout_seconds": "3600"}
-    wrong = await browser.submit(f"/jobs/{job_id}/redrive", **{**same, "timeout_seconds": "soon"}, env="DB=test")
+    wrong = await browser.submit(f"/jobs/{job_id}/review", **{**same, "timeout_seconds": "soon"}, env="DB=test")
     assert wrong.status_code == 422
     assert "timeout_seconds" in wrong.text
     assert "DB=test" in wrong.text, "what was filled in is kept"
     changed = {**same, "pool": "big", "max_attempts": "2", "env": "DB=test\r\nOLD", "reason": "the other database"}
-    answer = await browser.submit(f"/jobs/{job_id}/redrive", **changed)
+    review = await browser.submit(f"/jobs/{job_id}/review", **changed)
+    assert review.status_code == 200
+    differs = re.findall(r'<th scope="row">([^<]+)</th>\s*<td>(.*?)</td>\s*<td>(.*?)</td>', review.text)
+    assert [tuple(re.sub("<[^>]+>", "", cell) for cell in row) for row in differs] == [
+        ("pool", "default", "big"), ("max attempts", "not set", "2"), ("env DB", "live", "test"),
+        ("env OLD", "1", "taken away"),
+    ]  # fmt: skip
+    record = (await bench.admin.get(f"/api/dashboard/jobs/{job_id}")).json()
+    assert (record["status"], record["pool"]) == ("dead_lettered", "default"), "a look changes nothing"
+    answer = await browser.submit(f"/jobs/{job_id}/redrive", **changed, seen=seen_on(review.text))
     assert (answer.status_code, answer.headers["location"]) == (303, f"/jobs/{job_id}")
     job = (await bench.admin.get(f"/api/dashboard/jobs/{job_id}")).json()
     assert (job["pool"], job["priority"], job["timeout_seconds"], job["env"]) == ("big", "NORMAL", 3600, {"DB": "test"})
+
+
+async def test_a_dead_letter_is_changed_and_stays(bench: Bench) -> None:
+    job_id = await parked(bench)
+    browser = await signed_in(bench)
+    seen = seen_on(await browser.see(f"/jobs/{job_id}"))
+    answer = await browser.submit(f"/jobs/{job_id}/edit", pool="big", seen=seen)
+    assert answer.status_code == 303
+    job = (await bench.admin.get(f"/api/dashboard/jobs/{job_id}")).json()
+    assert (job["status"], job["pool"]) == ("dead_lettered", "big")
+
+
+@pytest.mark.parametrize("command", ["redrive", "discard", "edit"])
+async def test_the_second_of_two_people_on_one_page_is_told(bench: Bench, command: str) -> None:
+    job_id = await parked(bench)
+    ann, bob = await signed_in(bench), await signed_in(bench)
+    seen = seen_on(await ann.see(f"/jobs/{job_id}"))
+    assert (await ann.submit(f"/jobs/{job_id}/edit", pool="big", seen=seen)).status_code == 303
+    second = await bob.submit(f"/jobs/{job_id}/{command}", pool="small", seen=seen, reason="mine")
+    assert second.status_code == 409
+    assert "Somebody was faster" in second.text
+    assert "as it is" in second.text, "and decides again, by what is there now"
+    job = (await bench.admin.get(f"/api/dashboard/jobs/{job_id}")).json()
+    assert (job["status"], job["pool"]) == ("dead_lettered", "big"), "nothing was done twice"
+
+
+async def test_a_new_job_comes_once_of_a_form_that_is_sent_twice(bench: Bench) -> None:
+    job_id = await bench.submit()
+    browser = await signed_in(bench)
+    await browser.submit(f"/jobs/{job_id}/cancel")
+    key = re.search(r'name="key" value="([\w-]+)"', await browser.see(f"/jobs/{job_id}"))
+    assert key is not None
+    first, again = [await browser.submit(f"/jobs/{job_id}/retry", key=key[1]) for _ in range(2)]
+    assert first.headers["location"] == again.headers["location"] != f"/jobs/{job_id}"
+
+
+async def test_a_queued_job_gets_another_place_and_other_labels(bench: Bench) -> None:
+    job_id = await bench.submit(labels={"service": "cart"})
+    browser = await signed_in(bench)
+    assert "Change its place in line" in await browser.see(f"/jobs/{job_id}")
+    moved = await browser.submit(f"/jobs/{job_id}/amend", priority="HIGH", pool="big")
+    assert moved.status_code == 303, moved.text[:500]
+    labelled = await browser.submit(f"/jobs/{job_id}/amend", labels="service=cart\r\nteam=x", tags="night")
+    assert labelled.status_code == 303, labelled.text[:500]
+    job = (await bench.admin.get(f"/api/dashboard/jobs/{job_id}")).json()
+    assert (job["priority"], job["pool"], job["labels"], job["tags"]) == (
+        "HIGH", "big", {"service": "cart", "team": "x"}, ["night"],
+    )  # fmt: skip
+
+
+async def test_filters_are_asked_of_the_api_and_stay_in_the_address(bench: Bench) -> None:
+    mine = await bench.submit(labels={"team": "shop", "service": "cart"}, git_ref="main")
+    other = await bench.submit(git_ref="next")
+    browser = await signed_in(bench)
+    for query in ("label=team%3Dshop", "service=cart&since=2h", "branch=main&status=queued", "commit=aaaa&branch=main"):
+        page = await browser.see(f"/jobs?{query}")
+        assert f"job-{mine}" in page, query
+        assert f"job-{other}" not in page, query
+    for query, field in (("since=soon", "since"), ("commit=xyz", "commit"), ("label=owner%3Dann", "label")):
+        page = await browser.see(f"/jobs?{query}", 422)
+        assert f"<code>{field}</code>" in page
+        assert f'value="{query.partition("=")[2].replace("%3D", "=")}"' in page, "what was written is kept"
+    assert "job-" not in await browser.see("/jobs?until=2020-01-01")
+
+
+async def test_the_box_goes_straight_to_the_one_job_that_fits(bench: Bench) -> None:
+    one = await bench.submit(git_commit_sha="c0ffee" + "0" * 34)
+    await bench.submit()
+    await bench.submit()
+    browser = await signed_in(bench)
+    for words in (one, one[:13].upper(), "c0ffee", f" {one} "):
+        answer = await browser.web.get("/jobs", params={"q": words}, headers=HTML)
+        assert (answer.status_code, answer.headers.get("location")) == (303, f"/jobs/{one}"), words
+    assert "These begin with" in await browser.see("/jobs?q=aaaaaaa")
+    assert "begins with" in await browser.see("/jobs?q=ffff")
+    assert "neither a job" in await browser.see(f"/jobs?q={quote('<b>')}")
+
+
+async def test_a_step_leads_to_its_line_in_the_log(bench: Bench) -> None:
+    job_id = await bench.submit(steps=[{"name": "unit", "run": "x"}, {"name": "unit", "run": "y"}])
+    await bench.start(job_id)
+    await bench.log(job_id, 0, b"--- Check out\n--- unit\nout\n--- other\n--- unit\n", final=True)
+    browser = await signed_in(bench)
+    for step, place in (("1", "#a1:L2"), ("2", "#a1:L5"), ("3", "#log"), ("0", "#log"), ("\u00b2", "#log")):
+        answer = await browser.web.get(f"/jobs/{job_id}?attempt=1&step={quote(step)}", headers=HTML)
+        assert (answer.status_code, answer.headers["location"]) == (303, f"/jobs/{job_id}?attempt=1{place}")
+
+
+async def test_the_page_links_to_the_workflow_where_the_temporal_ui_is_known(bench: Bench) -> None:
+    job_id = await bench.submit()
+    browser = await signed_in(bench)
+    assert "in Temporal" not in await browser.see(f"/jobs/{job_id}")
+    ui = "https://temporal.example.com/namespaces/ci/workflows"
+    object.__setattr__(bench.app.state.services, "temporal_workflows", ui)
+    assert f'href="{ui}/job-{job_id}"' in await browser.see(f"/jobs/{job_id}")
 
 
 @pytest.mark.parametrize("attempt", ["\u00b2", "9" * 5000, "-1", "x"])

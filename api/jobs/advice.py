@@ -1,0 +1,21 @@
+"""What a person can do about each cause of a job's end, in a sentence. Deliberately not here: commands and forms."""
+
+from collections.abc import Mapping
+from typing import Final
+
+ADVICE: Final[Mapping[str, str]] = {
+    "agent_lost": "The agent stopped answering, so nobody knows how far it came: look before you run it again.",
+    "agent_error": "The agent could not run it, by no fault of the job: see its message and the agent's own log.",
+    "artifact_contains_secret": "A file holds a secret, so it was not stored: take the secret out of it.",
+    "artifact_upload": "The artifacts could not be stored: see the API's log.",
+    "commit_not_on_ref": "The commit is not on the branch that it has to be on: push it there, or deploy one that is.",
+    "exit_code": "A command said that it failed: the last lines of its log tell why.",
+    "job_timeout": "The attempt ran too long: raise timeout_seconds (`dlq edit --timeout`) or make it faster.",
+    "repository_auth": "The repository refused the agent: give the agent's user credentials for it.",
+    "repository_unreachable": "The agent could not reach the repository: check its URL and the agent's network.",
+    "secret_unavailable": "A secret could not be resolved: make it known to the agent.",
+    "signal": "A command was killed, often because memory ran out: give it more, or another pool.",
+    "step_timeout": "A step ran too long: raise its timeout_seconds or make it faster.",
+    "unknown_commit": "The repository does not have this commit: push it, then submit again.",
+}
+"""By the cause that an attempt's result names."""
