@@ -11,7 +11,7 @@ from starlette.responses import Response
 from api.dashboard.answers import Fields, chosen, form_of, page, see
 from api.dashboard.inside import Inside, RefusedByApi
 from api.dashboard.log_html import LogLine
-from api.dashboard.routes.logs import read_lines
+from api.dashboard.routes.logs import attempt_of, log_facts, read_lines
 from api.http.problems import Problem
 from api.jobs.schemas import ShownJob
 from workflows.contracts.records import JobPage
@@ -20,7 +20,6 @@ from workflows.contracts.statuses import JobStatus, Priority
 router = APIRouter(include_in_schema=False)
 FILTERS: Final = ("status", "pool", "job_type", "agent_id", "repository", "branch", "commit", "service", "author")
 _LAST_LINES: Final = 200
-_MOST_DIGITS: Final = 6
 _PRIORITIES: Final = [each.value for each in Priority]
 _STATUSES: Final = [each.value for each in JobStatus]
 _JOBS: Final = "/api/dashboard/jobs"
@@ -107,7 +106,8 @@ async def _job_page(
         job=found,
         lines=lines,
         told=told,
-        attempt=_attempt(request, found),
+        attempt=(attempt := attempt_of(request, found)),
+        log_facts=log_facts(found, attempt),
         problem=problem,
         priorities=_PRIORITIES,
         filled=filled or Fields(),
@@ -121,9 +121,3 @@ async def _log(api: Inside, request: Request, job_id: str) -> tuple[list[LogLine
         return await read_lines(api, job_id, request.query_params.get("attempt"), wanted)
     except RefusedByApi as refused:
         return [], refused.problem.detail
-
-
-def _attempt(request: Request, job: ShownJob) -> int:
-    last = job.attempts[-1].number if job.attempts else 1
-    asked = request.query_params.get("attempt", "")
-    return int(asked) if asked.isdecimal() and len(asked) <= _MOST_DIGITS else last

@@ -2,8 +2,20 @@
 
 from typing import Final
 
-from api.dashboard.routes import agents, audit, deployments, jobs, logs, overview, services, sign_in, webhooks
+from api.dashboard.routes import (
+    agents,
+    audit,
+    deployments,
+    jobs,
+    kept,
+    logs,
+    overview,
+    services,
+    sign_in,
+    theme,
+    webhooks,
+)
 
 ROUTERS: Final = tuple(
-    each.router for each in (overview, logs, jobs, deployments, services, agents, webhooks, audit, sign_in)
+    each.router for each in (overview, logs, jobs, deployments, services, agents, webhooks, audit, sign_in, theme, kept)
 )
