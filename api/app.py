@@ -44,10 +44,10 @@ from api.bans import routes as bans
 from api.claims import routes as claims
 from api.claims.service import Claims
 from api.codec import routes as codec_routes
-from api.dashboard.answers import refused
 from api.dashboard.inside import RefusedByApi
 from api.dashboard.problems import ProblemPages
 from api.dashboard.routes import live as live_pages
+from api.dashboard.routes.kept import refused_page
 from api.dashboard.routes.pages import ROUTERS as PAGES
 from api.deployments.routes import commands as deployment_commands
 from api.deployments.routes import deployments
@@ -67,6 +67,7 @@ from api.jobs.routes import dead_letters, jobs, queue
 from api.line import routes as line
 from api.logs import routes as logs
 from api.logs import search_routes as log_search
+from api.logs import step_routes as log_steps
 from api.openapi import install_openapi
 from api.services.routes import policy as service_policy
 from api.services.routes import services
@@ -92,6 +93,7 @@ _ROUTES: Final = (
     summary,
     jobs,
     log_search,
+    log_steps,
     logs,
     artifacts,
     dead_letters,
@@ -265,7 +267,7 @@ def build_app(
     require_complete(app)
     install_error_handlers(app)
     install_accepted_handler(app)
-    app.add_exception_handler(RefusedByApi, refused)  # pyright: ignore[reportArgumentType]
+    app.add_exception_handler(RefusedByApi, refused_page)  # pyright: ignore[reportArgumentType]
     install_openapi(app)
     if temporal_ui is not None:
         app.add_middleware(codec_routes.CodecCors, origin=temporal_ui)

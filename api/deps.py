@@ -35,6 +35,7 @@ from api.claims.service import Claims
 from api.http.metrics import Metrics
 from api.identity.pools import PoolRule
 from api.logs.compactor import LogCompactor
+from api.logs.growth import LogGrowth
 from api.sign_in.tickets import Tickets
 from workflows.client.deployments import DeploymentClient
 from workflows.client.jobs import JobClient
@@ -65,6 +66,7 @@ class Services:
     ``temporal_workflows`` is where the Temporal UI shows workflows.
     ``probes`` ask what the whole needs besides this process's own, by name.
     ``tail`` is the end of the feed of events.
+    ``log_growth`` tells that logs grow.
     ``evidence`` is the trail as it lies there, with its seals; ``seal_keys`` verify these, ``verifying`` is held by the
     one verification that runs.
     ``measured`` is what was measured of deployments.
@@ -112,9 +114,11 @@ class Services:
     seal_keys: Mapping[str, str] | None = None
     verifying: asyncio.Lock = field(default_factory=asyncio.Lock)
     tail: Tail = field(init=False)
+    log_growth: LogGrowth = field(init=False)
 
     def __post_init__(self) -> None:
-        """One end of the feed for all who follow it in this process."""
+        """One end of the feed for all who follow it in this process, and one look at each log."""
+        object.__setattr__(self, "log_growth", LogGrowth(self.logs))
         object.__setattr__(self, "tail", Tail(self.audit, self.environment, stopping=self.stopping))
 
     @property

@@ -397,6 +397,13 @@ class LogStore(Protocol):
         """
         ...
 
+    async def lines_at(self, job_id: str, attempt: int, offsets: Sequence[int]) -> list[int]:
+        """In which line each of these bytes is: 1 is the first. Behind the log's end, as at its end.
+
+        In time that does not grow with the log, when it was stored by this version.
+        """
+        ...
+
     async def stored(self, job_id: str) -> Amount:
         """What the logs of all attempts take."""
         ...

@@ -37,6 +37,8 @@ _HEADERS: Final = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "same-origin",  # with none at all, browsers do not say whose page sends a form
 }
+THEMES: Final = ("system", "light", "dark")
+THEME_COOKIE: Final = "hybridci_theme"
 _WORTH_PACKING: Final = 1000
 _MOST_FIELDS: Final = 500
 SIGN_IN: Final = "/sign-in"
@@ -53,8 +55,16 @@ def page(request: Request, template: str, *, status: int = 200, api: Inside | No
         "assets": assets(),
         "may": may,
         "navigation": navigation(may),
+        "theme": (theme := theme_of(request)),
+        "next_theme": THEMES[(THEMES.index(theme) + 1) % len(THEMES)],
     }
     return _sent(request, render(template, here=here, **fields).encode(), status, {})
+
+
+def theme_of(request: Request) -> str:
+    """What the viewer has chosen, so that the page says it before it is painted; ``system`` by default."""
+    chosen = request.cookies.get(THEME_COOKIE, "")
+    return chosen if chosen in THEMES else THEMES[0]
 
 
 def _sent(request: Request, content: bytes, status: int, more: dict[str, str]) -> Response:

@@ -1,5 +1,6 @@
 """The pages that stand at the top of every page, for who may read them."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from api.dashboard.may import May
@@ -14,8 +15,19 @@ _PAGES: Final = (
     ("/webhooks", "Webhooks", "webhooks:read"),
     ("/audit", "Audit", "audit:read"),
 )
+_KEYS: Final[Mapping[str, str]] = {
+    "/": "o",
+    "/jobs": "j",
+    "/dead-letters": "l",
+    "/deployments": "d",
+    "/services": "s",
+    "/agents": "a",
+    "/webhooks": "w",
+    "/audit": "t",
+}
+"""Behind ``g``."""
 
 
-def navigation(may: May) -> list[tuple[str, str]]:
-    """Address and name of each."""
-    return [(path, name) for path, name, operation in _PAGES if may(operation)]
+def navigation(may: May) -> list[tuple[str, str, str]]:
+    """Address and name of each, and the key that goes there behind ``g``, or nothing."""
+    return [(path, name, _KEYS.get(path, "")) for path, name, operation in _PAGES if may(operation)]

@@ -37,8 +37,10 @@ class SearchQuery(Frozen):
     attempt: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(default=None, description="Default: the last.")
     limit: Annotated[int, Field(ge=1, le=1000)] = Field(default=100, description="So many lines are shown.")
     cursor: Annotated[str, Field(pattern=r"^[0-9]{1,15}:[1-9][0-9]{0,14}$")] | None = Field(
-        default=None, description="`next_cursor` of the request before."
+        default=None, description="`next_cursor` of the request before, or one of its `pages`."
     )
+    stop: bool = Field(default=False, description="Count no further once `limit` lines are found.")
+    pages: bool = Field(default=False, description="Say where the lines behind the first `limit` are shown.")
 
 
 @router.get("/{job_id}/logs/search", response_model=LogHits, summary="Search a job's log")
@@ -57,7 +59,9 @@ async def search_log(
     needle = needle_of(Wanted(wanted.text, wanted.regex, wanted.ignore_case))
     start, line = (int(word) for word in (wanted.cursor or "0:1").split(":"))
     with _slot(caller.credential_id or caller.id):
-        found = await LogSearch(needle, wanted.limit, start, line).run(ports.logs, job_id, attempt)
+        found = await LogSearch(needle, wanted.limit, start, line, wanted.stop, wanted.pages).run(
+            ports.logs, job_id, attempt
+        )
     return json_answer(found.model_dump_json().encode())
 
 

@@ -155,3 +155,28 @@ def test_the_command_shows_lines_and_counts_all(api: Served) -> None:
     assert (regex.exit_code, '"line": 994' in regex.stdout) == (0, True)
     nothing = CliRunner().invoke(cli, ["job", "search", job_id, "nowhere"], env=env)
     assert (nothing.exit_code, nothing.stdout) == (1, "")
+
+
+async def test_every_page_of_what_is_found_can_be_reached(bench: Bench) -> None:
+    job_id = await with_log(bench, TEXT)
+    whole = await found(bench, job_id, text="FAILED", limit=1000)
+    first = await found(bench, job_id, text="FAILED", limit=30, pages="true")
+    assert (first["count"], len(first["pages"])) == (142, 4)
+    lines = [hit["line"] for hit in first["hits"]]
+    for cursor in first["pages"]:
+        page = await found(bench, job_id, text="FAILED", limit=30, stop="true", cursor=cursor)
+        lines += [hit["line"] for hit in page["hits"]]
+    assert lines == [hit["line"] for hit in whole["hits"]]
+    assert "pages" not in whole, "only who asks is told"
+
+
+async def test_a_search_that_stops_says_where_to_go_on(bench: Bench) -> None:
+    job_id = await with_log(bench, TEXT, cut=20_000)
+    lines, cursor = list[int](), dict[str, str]()
+    for _ in range(200):
+        page = await found(bench, job_id, text="FAILED", limit=1, stop="true", **cursor)
+        lines += [hit["line"] for hit in page["hits"]]
+        if page["next_cursor"] is None:
+            break
+        cursor = {"cursor": page["next_cursor"]}
+    assert lines == list(range(7, 1001, 7))

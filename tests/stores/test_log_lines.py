@@ -91,6 +91,8 @@ async def test_every_line_is_found_from_either_end(logs: LogStore, end: str) -> 
             for line in (number, number - len(expected) - 1):
                 (place,) = await logs.places(job_id, 1, [line])
                 assert (place.line, place.offset, place.total) == (number, offset, len(expected))
+            ends = [offset, offset + len(expected[number - 1]) - 1]
+            assert await logs.lines_at(job_id, 1, ends) == [number, number], "the first and the last byte of a line"
         assert (await logs.places(job_id, 1, [-len(expected) - 7]))[0].offset == 0
         (beyond,) = await logs.places(job_id, 1, [len(expected) + 5])
         assert (beyond.offset, beyond.total) == (len(text), len(expected))
@@ -111,6 +113,7 @@ async def test_18000_small_chunks_as_sed_shows_them(make: Make, tmp_path: Path) 
         for number in (1, 2, len(known) // 2, len(known) - 1):
             (place,) = await store.places(job_id, 1, [number])
             assert text[place.offset :].startswith(known[number - 1])
+            assert await store.lines_at(job_id, 1, [place.offset]) == [number]
     assert await read(store, job_id) == text
     stored = await names(store, job_id)
     assert (len(stored), stored[-1], stored[0].endswith("-f")) == (2, "index", True)

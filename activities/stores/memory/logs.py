@@ -46,6 +46,11 @@ class MemoryLogStore:
         numbers = [line if line > 0 else max(1, total + 1 + line) for line in lines]
         return [LinePlace(number, _begin(data, number, total), total) for number in numbers]
 
+    async def lines_at(self, job_id: str, attempt: int, offsets: Sequence[int]) -> list[int]:
+        """See LogStore."""
+        data = b"".join([chunk.data async for chunk in self.read(job_id, attempt)])
+        return [data.count(b"\n", 0, offset) + 1 for offset in offsets]
+
     async def stored(self, job_id: str) -> Amount:
         """See LogStore."""
         chunks = [chunk for key, found in self._chunks.items() if key[0] == job_id for chunk in found.values()]

@@ -6,13 +6,14 @@ One listing has the names, since a log is compacted while it grows. Only pieces 
 """
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from activities.stores.chunks import PlannedPiece, cover
 from activities.stores.interfaces import LinePlace
-from activities.stores.lines import behind_newline, nearest_place, places_of
+from activities.stores.lines import EVERY, behind_newline, nearest_place, places_of
 from activities.stores.s3.log_objects import LogObjects
 
 _LOOK_BYTES: Final = 64 * 1024
@@ -42,6 +43,28 @@ async def places_of_lines(objects: LogObjects, lines: Sequence[int]) -> list[Lin
     finally:
         resting.cancel()
     return [LinePlace(number, offset, total) for number, offset in zip(numbers, offsets, strict=True)]
+
+
+async def lines_at_offsets(objects: LogObjects, offsets: Sequence[int]) -> list[int]:
+    """See LogStore. Raises Missing when the log is compacted meanwhile: ask again."""
+    counted, size = await _counted(objects)
+    return list(await asyncio.gather(*(_line_at(objects, counted, min(offset, size)) for offset in offsets)))
+
+
+async def _line_at(objects: LogObjects, counted: Sequence[_Counted], offset: int) -> int:
+    found = next((each for each in counted if each.planned.start <= offset < each.planned.end), None)
+    if found is None:
+        return counted[-1].before + counted[-1].lines + 1 if counted else 1
+    piece, place, done = found.planned.piece, found.planned.start, 0
+    if piece.header is not None and found.planned.whole:
+        places = (await objects.header(piece)).places
+        known = bisect_right(places, offset - piece.offset)
+        place, done = (piece.offset + places[known - 1], known * EVERY) if known else (piece.offset, 0)
+    while place < offset:
+        data = await objects.data(piece, place, min(place + _LOOK_BYTES, offset))
+        done += data.count(b"\n")
+        place += len(data)
+    return found.before + done + 1
 
 
 async def _begin(objects: LogObjects, counted: Sequence[_Counted], number: int, size: int) -> int:

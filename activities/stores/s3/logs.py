@@ -5,21 +5,22 @@ Deliberately not here: making few pieces of many (``compaction``).
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from activities.stores.chunks import PlannedPiece, ReadPlan, StoredPiece, check_chunk, clip, marks_between
 from activities.stores.dynamo.client import AwsClients, Missing
 from activities.stores.interfaces import Amount, LinePlace, LogChunk, LogExtent
 from activities.stores.s3.compaction import compact
-from activities.stores.s3.log_lines import places_of_lines
+from activities.stores.s3.log_lines import lines_at_offsets, places_of_lines
 from activities.stores.s3.log_objects import LogHeader, LogObjects
 from activities.stores.s3.prefixes import LOGS, amount_under, remove_under
 from workflows.contracts.attempts import MAX_CHUNK_BYTES
 from workflows.contracts.errors import Unavailable
 
+T = TypeVar("T")
 _AHEAD: Final = 4
 """Pieces fetched at the same time: at most so many MiB per reader."""
 _TRIES: Final = 5
@@ -75,13 +76,11 @@ class S3LogStore:
 
     async def places(self, job_id: str, attempt: int, lines: Sequence[int]) -> list[LinePlace]:
         """See LogStore."""
-        for _ in range(_TRIES):
-            try:
-                return await places_of_lines(self._objects(job_id, attempt), lines)
-            except Missing as missing:
-                if missing.details["aws"] == "NoSuchBucket":
-                    raise
-        raise Unavailable("The log was compacted while a line was looked for; ask again.")
+        return await self._while_whole(lambda: places_of_lines(self._objects(job_id, attempt), lines))
+
+    async def lines_at(self, job_id: str, attempt: int, offsets: Sequence[int]) -> list[int]:
+        """See LogStore."""
+        return await self._while_whole(lambda: lines_at_offsets(self._objects(job_id, attempt), offsets))
 
     async def stored(self, job_id: str) -> Amount:
         """See LogStore."""
@@ -94,6 +93,16 @@ class S3LogStore:
     async def compact(self, job_id: str, attempt: int) -> bool:
         """See LogStore."""
         return await compact(self._objects(job_id, attempt))
+
+    @staticmethod
+    async def _while_whole(look: Callable[[], Awaitable[list[T]]]) -> list[T]:
+        for _ in range(_TRIES):
+            try:
+                return await look()
+            except Missing as missing:
+                if missing.details["aws"] == "NoSuchBucket":
+                    raise
+        raise Unavailable("The log was compacted while a line was looked for; ask again.")
 
     def _objects(self, job_id: str, attempt: int) -> LogObjects:
         return LogObjects(self._clients, self._bucket, job_id, attempt, keys_per_listing=self._keys)

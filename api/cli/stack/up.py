@@ -18,8 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, TextIO
 
-from api.cli.processes import stop_cleanly_while_loading
 from api.cli.bound import watch_starter
+from api.cli.processes import stop_cleanly_while_loading
 from api.cli.stack.certificates import Certificates, ensure_certificates
 from api.cli.stack.child import ChildSpec
 from api.cli.stack.child_stack import free_ports

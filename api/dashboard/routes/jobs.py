@@ -13,7 +13,7 @@ from api.dashboard.inside import Inside, RefusedByApi
 from api.dashboard.jobs.edits import FIELDS, amend_of, changes_of, edit_of, seen_of
 from api.dashboard.log_html import LogLine
 from api.dashboard.routes.job_parts import facts_of, line_of_step, require_as_seen, require_edit, require_may
-from api.dashboard.routes.logs import read_lines
+from api.dashboard.routes.logs import attempt_of, log_facts, read_lines
 from api.http.problems import Problem
 from api.jobs.schemas import ShownJob
 from workflows.contracts.audit.events import EventPage
@@ -22,9 +22,9 @@ from workflows.contracts.statuses import Priority
 
 router = APIRouter(include_in_schema=False)
 _LAST_LINES: Final = 200
-_MOST_DIGITS: Final = 6
 _PRIORITIES: Final = [each.value for each in Priority]
 _EVENTS: Final = 50
+_MOST_DIGITS: Final = 6
 _JOBS: Final = "/api/dashboard/jobs"
 _COMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "redrive": ("POST", "/api/queue/dead-letters/", "/redrive"),
@@ -98,7 +98,7 @@ async def _step_in_log(request: Request, job_id: str, step: str) -> Response:
     """Where the step begins in the log, by the line that the agent wrote before it; else the log as it opens."""
     api = Inside(request)
     job = await api.get(f"{_JOBS}/{job_id}", ShownJob)
-    attempt = _attempt(request, job)
+    attempt = attempt_of(request, job)
     found = next((each for each in job.attempts if each.number == attempt), None)
     number = int(step) if step.isascii() and step.isdecimal() and len(step) <= _MOST_DIGITS else 0
     names = [each.name for each in (found.steps if found is not None and found.steps else job.steps)]
@@ -123,7 +123,8 @@ async def _job_page(
         job=found,
         lines=lines,
         told=told,
-        attempt=_attempt(request, found),
+        attempt=(attempt := attempt_of(request, found)),
+        log_facts=log_facts(found, attempt),
         problem=problem,
         priorities=_PRIORITIES,
         filled=filled or Fields(),
@@ -138,9 +139,3 @@ async def _log(api: Inside, request: Request, job_id: str) -> tuple[list[LogLine
         return await read_lines(api, job_id, request.query_params.get("attempt"), wanted)
     except RefusedByApi as refused:
         return [], refused.problem.detail
-
-
-def _attempt(request: Request, job: ShownJob) -> int:
-    last = job.attempts[-1].number if job.attempts else 1
-    asked = request.query_params.get("attempt", "")
-    return int(asked) if asked.isdecimal() and len(asked) <= _MOST_DIGITS else last

@@ -9,14 +9,30 @@ from api.dashboard.routes import (
     deployments,
     job_lists,
     jobs,
+    kept,
     logs,
     overview,
     services,
     sign_in,
+    theme,
     webhooks,
 )
 
 ROUTERS: Final = tuple(
     each.router
-    for each in (overview, logs, job_lists, dead_letters, jobs, deployments, services, agents, webhooks, audit, sign_in)
+    for each in (
+        overview,
+        logs,
+        job_lists,
+        dead_letters,
+        jobs,
+        deployments,
+        services,
+        agents,
+        webhooks,
+        audit,
+        sign_in,
+        theme,
+        kept,
+    )
 )

@@ -34,7 +34,7 @@ async def test_a_viewer_sees_and_may_not(bench: Bench) -> None:
     for path in pages():
         text = await viewer.see(address(path, ids), 403 if path in {"/audit", "/webhooks"} else 200)
         actions = re.findall(r'action="(/[^"]*)"', text)
-        assert set(actions) <= {"/sign-out", "/sign-in"}, f"{path}: what they may not"
+        assert set(actions) <= {"/sign-out", "/sign-in", "/theme"}, f"{path}: what they may not"
         assert ">Audit</a>" not in text
         assert ">Webhooks</a>" not in text
     assert "needs the role" in await viewer.see(f"/jobs/{ids['job_id']}")

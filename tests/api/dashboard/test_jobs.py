@@ -159,7 +159,7 @@ async def test_the_page_links_to_the_workflow_where_the_temporal_ui_is_known(ben
 async def test_an_attempt_that_is_none(bench: Bench, attempt: str) -> None:
     job_id = await bench.submit()
     browser = await signed_in(bench)
-    assert "Attempt 1" in await browser.see(f"/jobs/{job_id}?attempt={quote(attempt)}")
+    assert "Log of attempt 1" in await browser.see(f"/jobs/{job_id}?attempt={quote(attempt)}")
 
 
 async def test_a_range_of_a_log(bench: Bench) -> None:
@@ -167,12 +167,12 @@ async def test_a_range_of_a_log(bench: Bench) -> None:
     await bench.start(job_id)
     await bench.log(job_id, 0, b"".join(b"line %d\n" % number for number in range(1, 3001)), final=True)
     browser = await signed_in(bench)
-    answer = await browser.web.get(f"/jobs/{job_id}/log?attempt=1&lines=5-7")
+    answer = await browser.web.get(f"/jobs/{job_id}/log/lines?attempt=1&lines=5-7")
     assert answer.headers["log-lines"] == "5-7/3000"
     assert re.findall(r'data-line="(\d+)"', answer.text) == ["5", "6", "7"]
     assert '<span class="x">line 6</span>' in answer.text
-    many = await browser.web.get(f"/jobs/{job_id}/log?attempt=1&lines=1-3000")
+    many = await browser.web.get(f"/jobs/{job_id}/log/lines?attempt=1&lines=1-3000")
     assert many.headers["log-lines"] == "1-1000/3000", "an answer has its bounds"
-    last = await browser.web.get(f"/jobs/{job_id}/log?lines=-2")
+    last = await browser.web.get(f"/jobs/{job_id}/log/lines?lines=-2")
     assert last.headers["log-lines"] == "2999-3000/3000"
-    assert (await browser.web.get(f"/jobs/{job_id}/log?lines=x")).status_code == 422
+    assert (await browser.web.get(f"/jobs/{job_id}/log/lines?lines=x")).status_code == 422
