@@ -193,6 +193,8 @@ _PAGES: Final[Mapping[str, Need]] = dict.fromkeys(
         "POST /jobs/{job_id}/{command}",
         "GET /dead-letters",
         "GET /deployments",
+        "GET /deployments/lanes",
+        "GET /deployments/matrix",
         "GET /deployments/{deployment_id}",
         "POST /deployments/{deployment_id}/{command}",
         "GET /services",

@@ -16,7 +16,7 @@ async def _waiting(bench: Bench, *, approval: dict[str, Any] | None = None, **ch
     found = await bench.stores.deployments.get(deployment_id)
     assert found is not None
     stage = Stage(environment="production", status=StageStatus.WAITING, approval_expires_at=own_millis() + 60_000)
-    fields = {"stages": [found.stages[0], stage], "environment": "production", **changes}
+    fields: dict[str, Any] = {"stages": [found.stages[0], stage], "environment": "production", **changes}
     await bench.releases.put(found, **fields)
     return deployment_id
 
