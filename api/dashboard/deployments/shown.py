@@ -23,7 +23,14 @@ from api.jobs.schemas import ShownJob
 from api.services.schemas import EnvironmentStates
 from workflows.contracts.audit.events import AuditEvent, EventPage
 from workflows.contracts.audit.types import EventType
-from workflows.contracts.deployments.deployment import Deployment, RollbackStatus, Stage, StageStatus
+from workflows.contracts.deployments.deployment import (
+    Deployment,
+    DeploymentStatus,
+    RollbackStatus,
+    Stage,
+    StageStatus,
+)
+from workflows.contracts.deployments.lanes import LanePage, LanePlace
 from workflows.contracts.deployments.line import EnvironmentShown
 from workflows.contracts.deployments.rollouts import Leg as RolloutLeg
 from workflows.contracts.deployments.rollouts import legs_of
@@ -42,7 +49,8 @@ class ShownDeployment:
     """``where`` it stands (an environment), that one's ``state`` and ``rules``, its own ``stage`` there.
 
     ``events``: the oldest first, ``more_events``: there are earlier ones. ``meanwhile``: what happened since a page was
-    shown that is refused now. ``moves``: something may change without an event. ``back_steps``: what a rollback runs.
+    shown that is refused now. ``usual_seconds``, ``turn_at``: of its lane. ``moves``: something may change without an
+    event. ``back_steps``: what a rollback runs.
     """
 
     deployment: Deployment
@@ -66,6 +74,8 @@ class ShownDeployment:
     meanwhile: Sequence[AuditEvent]
     comparison: str | None
     commit_page: str | None
+    usual_seconds: int | None
+    turn_at: int | None
     position: str
     moves: bool
     means: dict[str, str]
@@ -76,12 +86,12 @@ async def shown_deployment(api: Inside, deployment_id: str, *, since: int | None
     own = f"/api/dashboard/deployments/{deployment_id}"
     found = await api.get(own, Deployment)
     service, place = f"/api/dashboard/services/{found.service_name}", where(found)
-    (events, approval), (states, bans), (measured, jobs) = await asyncio.gather(
+    (events, approval), (states, bans, stop), (measured, jobs) = await asyncio.gather(
         asyncio.gather(
             api.get(f"{own}/events", EventPage, {"limit": _EVENTS}),
             api.get(f"{own}/approval", WantedApproval),
         ),
-        asyncio.gather(_states(api, service), _bans(api, service)),
+        asyncio.gather(_states(api, service), _bans(api, service), _lane_place(api, found)),
         asyncio.gather(measured_of(api, found, found.environment), _jobs(api, found)),
     )
     last = found.stages[-1].environment if found.stages else None
@@ -114,6 +124,8 @@ async def shown_deployment(api: Inside, deployment_id: str, *, since: int | None
         meanwhile=[each for each in events.items[::-1] if since is not None and each.at > since and not each.refused],
         comparison=comparison(found.git_repo, None if live is None else live.git_commit_sha, found.git_commit_sha),
         commit_page=commit_page(found.git_repo, found.git_commit_sha),
+        usual_seconds=None if stop is None else stop.usual_seconds,
+        turn_at=_turn_at(stop, deployment_id),
         position=position(found),
         moves=_moves(found),
         means=MEANS,
@@ -136,6 +148,25 @@ async def _states(api: Inside, service: str) -> dict[str, EnvironmentShown]:
         if refused.problem.status != 404:
             raise
         return {}
+
+
+async def _lane_place(api: Inside, deployment: Deployment) -> LanePlace | None:
+    """What is expected where it stands, as long as it is on its way."""
+    if deployment.status.final or deployment.status is DeploymentStatus.LIVE:
+        return None
+    try:
+        lanes = await api.get("/api/dashboard/lanes", LanePage, {"service_name": deployment.service_name})
+    except RefusedByApi as refused:
+        if refused.problem.status != 404:
+            raise
+        return None
+    places = [place for lane in lanes.items for place in lane.places]
+    return next((place for place in places if place.environment == where(deployment)), None)
+
+
+def _turn_at(place: LanePlace | None, deployment_id: str) -> int | None:
+    waiting = [] if place is None else place.line
+    return next((each.begins_at for each in waiting if each.deployment_id == deployment_id), None)
 
 
 async def _bans(api: Inside, service: str) -> Sequence[BanOut]:

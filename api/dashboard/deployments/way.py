@@ -99,7 +99,15 @@ def in_a_sentence(legs: Sequence[Leg], back: Phase | None) -> str:
 
 
 def _box(phase: Phase) -> Box:
-    return Box(phase.name, phase.state, phase.words)
+    took = "" if phase.seconds is None or phase.state in {"todo", "wait"} else f" {_briefly(phase.seconds)}"
+    return Box(phase.name, phase.state, f"{phase.words}{took}")
+
+
+def _briefly(seconds: float) -> str:
+    if seconds < 60:
+        return f"{max(seconds, 0):.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{round(minutes / 60)} h"
 
 
 def _early(deployment: Deployment) -> Iterator[Phase]:

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.dashboard.answers import Fields, chosen, form_of, page, see
+from api.dashboard.deployments.columns import environments_in_order
 from api.dashboard.deployments.commands import asked, refused_here, unreadable_signature
 from api.dashboard.deployments.shown import shown_deployment
 from api.dashboard.deployments.times import Clock
@@ -106,7 +107,7 @@ async def _deployment_page(
 async def _lanes_page(request: Request, template: str, limit: int) -> Response:
     query = chosen(request, "cursor")
     found = await _lanes(api := Inside(request), limit, query["cursor"])
-    names = list(dict.fromkeys(place.environment for lane in found.items for place in lane.places))
+    names = environments_in_order(found.items)
     return page(request, template, api=api, lanes=found, names=names, query=query, clock=_clock(request))
 
 
