@@ -79,7 +79,12 @@ def _target(
     stage = deployment.stage(name)
     if stage is None or stage.previous_version is None:
         return None, None, None, f"nothing is known to have been live in {name} before {deployment.version}"
-    return stage.previous_version, stage.previous_deployment_id, None, "it is looked after once it is live"
+    return (
+        stage.previous_version,
+        stage.previous_deployment_id,
+        None,
+        "whether it is ready is looked at once it is live",
+    )
 
 
 def _steps(own: Environment) -> tuple[Sequence[Step] | None, str]:

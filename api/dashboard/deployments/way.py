@@ -75,7 +75,7 @@ def way_back(deployment: Deployment) -> Phase | None:
     name = f"{'forward' if rollback.forward else 'back'} to {rollback.target_version or 'nothing'}"
     state, words = {
         RollbackStatus.RUNNING: ("now", "under way"),
-        RollbackStatus.SUCCEEDED: ("back", "rolled back"),
+        RollbackStatus.SUCCEEDED: ("back", "done"),
         RollbackStatus.FAILED: ("failed", "failed"),
     }[rollback.status]
     return Phase(name, state, words, tuple(rollback.job_ids), rollback.requested_at, rollback.completed_at)
