@@ -26,7 +26,7 @@ _BANS: Final[Mapping[str, str]] = {"ban": "POST", "unban": "DELETE"}
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ToAsk:
     """A request to the API."""
 
     method: str
@@ -34,17 +34,17 @@ class Asked:
     body: Mapping[str, Any]
 
 
-def asked(command: str, form: Fields, deployment: Deployment) -> Asked:
+def asked(command: str, form: Fields, deployment: Deployment) -> ToAsk:
     """What a form asks. Raises ValueError for a signature that cannot be read."""
     body = {name: _value(name, value) for name, value in form.items() if value and name not in _OF_PAGE}
     service = f"{_SERVICES}/{deployment.service_name}"
     if command in _BANS:
         what = form["what"]
         named = {"version": deployment.version, "git_commit_sha": deployment.git_commit_sha}
-        return Asked(_BANS[command], f"{service}/bans", {**body, **{k: v for k, v in named.items() if what in {"", k}}})
+        return ToAsk(_BANS[command], f"{service}/bans", {**body, **{k: v for k, v in named.items() if what in {"", k}}})
     if command in _OF_ENVIRONMENT:
-        return Asked("POST", f"{service}/environments/{where(deployment)}/{command}", body)
-    return Asked("POST", f"{_DEPLOYMENTS}/{deployment.deployment_id}/{command}", body)
+        return ToAsk("POST", f"{service}/environments/{where(deployment)}/{command}", body)
+    return ToAsk("POST", f"{_DEPLOYMENTS}/{deployment.deployment_id}/{command}", body)
 
 
 def where(deployment: Deployment) -> str | None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from markupsafe import Markup
 
-from api.dashboard.drawings.lines import Limit, Line, Point, lines
+from api.dashboard.drawings.lines import HeldTo, MeasuredLine, MeasuredPoint, lines
 from api.dashboard.inside import Inside
 from workflows.contracts.deployments.deployment import Deployment
 from workflows.contracts.deployments.metrics import MetricLimit, MetricRow, MetricsPage, MetricVerdict, Sample
@@ -96,11 +96,14 @@ def _chart(
 ) -> Markup:
     sources = list(dict.fromkeys(each.source for each, _ in judged))
     shown = [
-        Line(source, [Point(each.at, each.value, beyond) for each, beyond in reversed(judged) if each.source == source])
+        MeasuredLine(
+            source,
+            [MeasuredPoint(each.at, each.value, beyond) for each, beyond in reversed(judged) if each.source == source],
+        )
         for source in sources
     ]
-    drawn = [] if limit is None or limit.max is None else [Limit(f"at most {limit.max:g}", limit.max)]
-    drawn += [] if limit is None or limit.min is None else [Limit(f"at least {limit.min:g}", limit.min)]
+    drawn = [] if limit is None or limit.max is None else [HeldTo(f"at most {limit.max:g}", limit.max)]
+    drawn += [] if limit is None or limit.min is None else [HeldTo(f"at least {limit.min:g}", limit.min)]
     beyond = sum(over for _, over in judged)
     whence = "one source" if len(sources) == 1 else f"{len(sources)} sources"
     told = f"{len(judged)} samples of {whence}, {words}; {beyond} beyond it."

@@ -15,7 +15,7 @@ from api.dashboard.deployments.commands import position, where
 from api.dashboard.deployments.forges import commit_page, comparison
 from api.dashboard.deployments.measured import Measured, measured_of
 from api.dashboard.deployments.rolling_back import RollbackOffer, offer, with_targets_steps
-from api.dashboard.deployments.way import Leg, Phase, box_of, frames_of, in_a_sentence, way_back, way_of
+from api.dashboard.deployments.way import Stretch, WayPhase, box_of, frames_of, in_a_sentence, way_back, way_of
 from api.dashboard.drawings.phases import phases
 from api.dashboard.inside import Inside, RefusedByApi
 from api.deployments.approval import WantedApproval
@@ -32,8 +32,7 @@ from workflows.contracts.deployments.deployment import (
 )
 from workflows.contracts.deployments.lanes import LanePage, LanePlace
 from workflows.contracts.deployments.line import EnvironmentShown
-from workflows.contracts.deployments.rollouts import Leg as RolloutLeg
-from workflows.contracts.deployments.rollouts import legs_of
+from workflows.contracts.deployments.rollouts import Leg, legs_of
 from workflows.contracts.deployments.services import Environment
 from workflows.contracts.ids import is_uuid
 from workflows.contracts.jobs import Step
@@ -58,12 +57,12 @@ class ShownDeployment:
     stage: Stage | None
     rules: Environment | None
     state: EnvironmentShown | None
-    legs: Sequence[Leg]
-    back: Phase | None
+    legs: Sequence[Stretch]
+    back: WayPhase | None
     drawing: Markup
     sentence: str
     approval: WantedApproval
-    rollout: Sequence[RolloutLeg]
+    rollout: Sequence[Leg]
     measured: Sequence[Measured]
     jobs: Sequence[ShownJob]
     rollback: RollbackOffer | None

@@ -30,7 +30,7 @@ _OVER: Final = frozenset({StageStatus.DEPLOYED, StageStatus.FAILED, StageStatus.
 
 
 @dataclass(frozen=True, slots=True)
-class Phase:
+class WayPhase:
     """One phase. ``state`` as of ``drawings.phases``; ``words``: the state for people. Times: epoch ms."""
 
     name: str
@@ -47,27 +47,27 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True)
-class Leg:
+class Stretch:
     """The phases of one place: before all environments (``source``), or an environment."""
 
     name: str
-    phases: tuple[Phase, ...]
+    phases: tuple[WayPhase, ...]
     first: bool = False
 
 
-def way_of(deployment: Deployment) -> list[Leg]:
+def way_of(deployment: Deployment) -> list[Stretch]:
     """In the order in which it is passed."""
     early = tuple(_early(deployment))
-    legs = [Leg("before", early, first=True)] if early else []
+    legs = [Stretch("before", early, first=True)] if early else []
     rules = {each.name: each for each in deployment.definition.environments}
     last = deployment.stages[-1].environment if deployment.stages else None
     for stage in deployment.stages:
         found = _phases_in(deployment, stage, rules.get(stage.environment), final=stage.environment == last)
-        legs.append(Leg(stage.environment, tuple(found)))
+        legs.append(Stretch(stage.environment, tuple(found)))
     return legs
 
 
-def way_back(deployment: Deployment) -> Phase | None:
+def way_back(deployment: Deployment) -> WayPhase | None:
     """Its rollback, if there is one."""
     rollback = deployment.rollback
     if rollback is None:
@@ -78,27 +78,27 @@ def way_back(deployment: Deployment) -> Phase | None:
         RollbackStatus.SUCCEEDED: ("back", "done"),
         RollbackStatus.FAILED: ("failed", "failed"),
     }[rollback.status]
-    return Phase(name, state, words, tuple(rollback.job_ids), rollback.requested_at, rollback.completed_at)
+    return WayPhase(name, state, words, tuple(rollback.job_ids), rollback.requested_at, rollback.completed_at)
 
 
-def frames_of(legs: Sequence[Leg]) -> list[Frame]:
+def frames_of(legs: Sequence[Stretch]) -> list[Frame]:
     """As they are drawn."""
     return [Frame(leg.name, [_box(phase) for phase in leg.phases]) for leg in legs]
 
 
-def box_of(phase: Phase | None) -> Box | None:
+def box_of(phase: WayPhase | None) -> Box | None:
     """The way back as it is drawn."""
     return None if phase is None else _box(phase)
 
 
-def in_a_sentence(legs: Sequence[Leg], back: Phase | None) -> str:
+def in_a_sentence(legs: Sequence[Stretch], back: WayPhase | None) -> str:
     """``build: done; staging: roll out done; …``."""
     said = [f"{leg.name}: {', '.join(f'{each.name} {each.words}' for each in leg.phases)}" for leg in legs]
     said += [] if back is None else [f"{back.name}: {back.words}"]
     return f"{'; '.join(said) or 'Nothing has happened yet'}."
 
 
-def _box(phase: Phase) -> Box:
+def _box(phase: WayPhase) -> Box:
     took = "" if phase.seconds is None or phase.state in {"todo", "wait"} else f" {_briefly(phase.seconds)}"
     return Box(phase.name, phase.state, f"{phase.words}{took}")
 
@@ -110,7 +110,7 @@ def _briefly(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{round(minutes / 60)} h"
 
 
-def _early(deployment: Deployment) -> Iterator[Phase]:
+def _early(deployment: Deployment) -> Iterator[WayPhase]:
     wanted = _wanted(deployment.definition)
     for name, shown in _EARLY.items():
         job_id: str | None = getattr(deployment, f"{name}_job_id")
@@ -120,7 +120,7 @@ def _early(deployment: Deployment) -> Iterator[Phase]:
         began = None if timing is None else timing.started_at
         ended = None if timing is None else timing.ended_at
         state, words = _early_state(deployment, name, job_id, ended)
-        yield Phase(shown, state, words, () if job_id is None else (job_id,), began, ended)
+        yield WayPhase(shown, state, words, () if job_id is None else (job_id,), began, ended)
 
 
 def _wanted(spec: ServiceSpec) -> set[str]:
@@ -143,7 +143,7 @@ def _early_state(deployment: Deployment, name: str, job_id: str | None, ended: i
     return "now", "runs"
 
 
-def _phases_in(deployment: Deployment, stage: Stage, rules: Environment | None, *, final: bool) -> Iterator[Phase]:
+def _phases_in(deployment: Deployment, stage: Stage, rules: Environment | None, *, final: bool) -> Iterator[WayPhase]:
     if rules is not None and rules.approval is not None:
         yield _approval(deployment, stage, rules.approval.required)
     yield _roll_out(deployment, stage, rules)
@@ -153,23 +153,23 @@ def _phases_in(deployment: Deployment, stage: Stage, rules: Environment | None, 
         yield _live(deployment, stage)
 
 
-def _approval(deployment: Deployment, stage: Stage, required: int) -> Phase:
+def _approval(deployment: Deployment, stage: Stage, required: int) -> WayPhase:
     own = [each for each in deployment.approvals if each.environment == stage.environment]
     given = [each for each in own if each.decision is Decision.APPROVE and each.counts]
     refused = any(each.decision is Decision.REJECT for each in own)
     at = stage.approved_at or (own[-1].at if own else None)
     if refused:
-        return Phase("approval", "failed", "rejected", ended=at)
+        return WayPhase("approval", "failed", "rejected", ended=at)
     if stage.approved_at is not None:
-        return Phase("approval", "done", f"by {len(given)}" if given else "given", ended=at)
+        return WayPhase("approval", "done", f"by {len(given)}" if given else "given", ended=at)
     if deployment.cause == "approval_expired" and stage.approval_expires_at is not None:
-        return Phase("approval", "failed", "expired")
+        return WayPhase("approval", "failed", "expired")
     if stage.status is StageStatus.WAITING and not deployment.closed:
-        return Phase("approval", "wait", f"{len(given)} of {required}")
-    return Phase("approval", "todo", f"{required} needed")
+        return WayPhase("approval", "wait", f"{len(given)} of {required}")
+    return WayPhase("approval", "todo", f"{required} needed")
 
 
-def _roll_out(deployment: Deployment, stage: Stage, rules: Environment | None) -> Phase:
+def _roll_out(deployment: Deployment, stage: Stage, rules: Environment | None) -> WayPhase:
     name = "another CI" if stage.external else "roll out"
     began, jobs = stage.started_at, tuple(stage.job_ids)
     percent = f"{stage.percent} %" if stage.percent is not None else ""
@@ -192,28 +192,28 @@ def _roll_out(deployment: Deployment, stage: Stage, rules: Environment | None) -
             state, words = ("failed", f"stopped{f', {percent}' if percent else ''}") if failed else ("todo", "not done")
         case _:
             state, words = "done", percent or "done"
-    return Phase(name, state, words, jobs, began, stage.deployed_at or stage.ended_at)
+    return WayPhase(name, state, words, jobs, began, stage.deployed_at or stage.ended_at)
 
 
 def _past_roll_out(stage: Stage) -> bool:
     return stage.percent == 100 or stage.deployed_at is not None
 
 
-def _verify(deployment: Deployment, stage: Stage) -> Phase:
+def _verify(deployment: Deployment, stage: Stage) -> WayPhase:
     breached = deployment.cause in _VERIFIES and stage.environment == _broken_in(deployment)
     if breached:
-        return Phase("verify", "failed", "metrics" if deployment.cause == "metrics_breached" else "failed")
+        return WayPhase("verify", "failed", "metrics" if deployment.cause == "metrics_breached" else "failed")
     match stage.status:
         case StageStatus.VERIFYING:
-            return Phase("verify", "now", "runs")
+            return WayPhase("verify", "now", "runs")
         case StageStatus.PAUSED if _past_roll_out(stage):
-            return Phase("verify", "wait", "asks a person")
+            return WayPhase("verify", "wait", "asks a person")
         case _ if stage.deployed_at is not None:
-            return Phase("verify", "done", "passed")
+            return WayPhase("verify", "done", "passed")
         case _ if stage.status in _OVER or deployment.status.final:
-            return Phase("verify", "todo", "not done")
+            return WayPhase("verify", "todo", "not done")
         case _:
-            return Phase("verify", "todo", "to come")
+            return WayPhase("verify", "todo", "to come")
 
 
 def _broken_in(deployment: Deployment) -> str | None:
@@ -222,12 +222,12 @@ def _broken_in(deployment: Deployment) -> str | None:
     return deployment.environment
 
 
-def _live(deployment: Deployment, stage: Stage) -> Phase:
+def _live(deployment: Deployment, stage: Stage) -> WayPhase:
     at = deployment.live_at
     if deployment.status is DeploymentStatus.LIVE:
         asks = deployment.needs_decision is not None
-        return Phase("live", "wait" if asks else "done", "asks a person" if asks else "live", began=at)
+        return WayPhase("live", "wait" if asks else "done", "asks a person" if asks else "live", began=at)
     if at is None:
-        return Phase("live", "todo", "not reached" if deployment.status.final else "to come")
+        return WayPhase("live", "todo", "not reached" if deployment.status.final else "to come")
     words = {DeploymentStatus.SUPERSEDED: "until the next", DeploymentStatus.ROLLED_BACK: "rolled back"}
-    return Phase("live", "back", words.get(deployment.status, "was live"), began=at)
+    return WayPhase("live", "back", words.get(deployment.status, "was live"), began=at)

@@ -22,7 +22,7 @@ _LARGEST: Final = 1e100
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class MeasuredPoint:
     """A sample: when (epoch ms), how much, and whether it is beyond a limit."""
 
     at: int
@@ -31,24 +31,24 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class MeasuredLine:
     """The samples of one source, the oldest first."""
 
     name: str
-    points: Sequence[Point]
+    points: Sequence[MeasuredPoint]
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class HeldTo:
     """What the values are held to: ``at most 0.02``."""
 
     words: str
     value: float
 
 
-def lines(name: str, title: str, words: str, shown: Sequence[Line], limits: Sequence[Limit] = ()) -> Markup:
+def lines(name: str, title: str, words: str, shown: Sequence[MeasuredLine], limits: Sequence[HeldTo] = ()) -> Markup:
     """``name``: unique on the page; ``words``: what it tells. At most ``MOST_LINES`` of ``MOST_POINTS`` last points."""
-    kept = [Line(each.name, _drawable(each.points)) for each in shown[:MOST_LINES]]
+    kept = [MeasuredLine(each.name, _drawable(each.points)) for each in shown[:MOST_LINES]]
     held = [limit for limit in limits if abs(limit.value) <= _LARGEST]
     points = [point for each in kept for point in each.points]
     low, high = _range([*(point.value for point in points), *(limit.value for limit in held)])
@@ -79,7 +79,7 @@ def lines(name: str, title: str, words: str, shown: Sequence[Line], limits: Sequ
     ).format(w=WIDTH, h=HEIGHT, n=name, title=title, words=words, drawn=drawn)
 
 
-def _drawable(points: Sequence[Point]) -> list[Point]:
+def _drawable(points: Sequence[MeasuredPoint]) -> list[MeasuredPoint]:
     return [point for point in points if abs(point.value) <= _LARGEST][-MOST_POINTS:]
 
 
@@ -91,7 +91,7 @@ def _range(values: Sequence[float]) -> tuple[float, float]:
     return (low if low == 0 else low - room * 0.08), high + room * 0.12
 
 
-def _dot(name: str, point: Point, number: int, x: float, y: float) -> Markup:
+def _dot(name: str, point: MeasuredPoint, number: int, x: float, y: float) -> Markup:
     beyond = " beyond" if point.beyond else ""
     told = f"{name}: {point.value:g} at {_moment(point.at)}{', beyond the limit' if point.beyond else ''}"
     if point.beyond:  # another form besides another colour

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from api.dashboard.deployments.way import Leg, frames_of, in_a_sentence, way_back, way_of
+from api.dashboard.deployments.way import Stretch, frames_of, in_a_sentence, way_back, way_of
 from tests.unit.deployment_records import make_deployment
 from workflows.contracts.deployments.deployment import (
     Approval,
@@ -149,6 +149,6 @@ def test_the_way_back(status: RollbackStatus, state: str) -> None:
 def test_it_is_said_in_a_sentence_and_drawn_with_its_times() -> None:
     legs = way_of(_record())
     assert "staging: roll out 100 %; production: approval 2 needed, " in in_a_sentence(legs, None)
-    assert in_a_sentence(list[Leg](), None) == "Nothing has happened yet."
+    assert in_a_sentence(list[Stretch](), None) == "Nothing has happened yet."
     staging = frames_of(legs)[1]
     assert [box.words for box in staging.boxes] == ["100 % 4.0 s"]

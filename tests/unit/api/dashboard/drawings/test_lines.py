@@ -5,13 +5,13 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from api.dashboard.drawings.lines import HEIGHT, MOST_LINES, WIDTH, Limit, Line, Point, lines
+from api.dashboard.drawings.lines import HEIGHT, MOST_LINES, WIDTH, HeldTo, MeasuredLine, MeasuredPoint, lines
 
 NOON = 1_764_504_000_000
 HOSTILE = "<b onload=x>\"'&"
 
 
-def drawn(*shown: Line, limits: tuple[Limit, ...] = ()) -> ElementTree.Element:
+def drawn(*shown: MeasuredLine, limits: tuple[HeldTo, ...] = ()) -> ElementTree.Element:
     return ElementTree.fromstring(str(lines("m", "errors", "what it tells", shown, limits)))
 
 
@@ -25,7 +25,9 @@ def kinds(root: ElementTree.Element, begins: str) -> list[str]:
 
 
 def test_later_is_right_and_more_is_up() -> None:
-    root = drawn(Line("a", [Point(NOON, 1), Point(NOON + 1000, 3), Point(NOON + 2000, 2)]))
+    root = drawn(
+        MeasuredLine("a", [MeasuredPoint(NOON, 1), MeasuredPoint(NOON + 1000, 3), MeasuredPoint(NOON + 2000, 2)])
+    )
     (x1, y1), (x2, y2), (x3, y3) = route(root)
     assert x1 < x2 < x3
     assert y2 < y3 < y1
@@ -33,8 +35,8 @@ def test_later_is_right_and_more_is_up() -> None:
 
 
 def test_a_limit_is_a_line_and_what_is_beyond_has_another_form() -> None:
-    points = [Point(NOON, 0.01), Point(NOON + 1, 0.3, beyond=True)]
-    root = drawn(Line("prometheus", points), limits=(Limit("at most 0.1", 0.1),))
+    points = [MeasuredPoint(NOON, 0.01), MeasuredPoint(NOON + 1, 0.3, beyond=True)]
+    root = drawn(MeasuredLine("prometheus", points), limits=(HeldTo("at most 0.1", 0.1),))
     (limit,) = [each for each in root.iter("line") if each.get("class") == "limit"]
     (_, below), (_, above) = route(root)
     assert above < float(limit.get("y1") or 0) < below
@@ -58,7 +60,7 @@ def test_a_limit_is_a_line_and_what_is_beyond_has_another_form() -> None:
     ],
 )
 def test_any_numbers_stay_within_the_picture(values: list[float]) -> None:
-    root = drawn(Line("a", [Point(NOON + number, value) for number, value in enumerate(values)]))
+    root = drawn(MeasuredLine("a", [MeasuredPoint(NOON + number, value) for number, value in enumerate(values)]))
     for x, y in route(root):
         assert 0 <= x <= WIDTH
         assert 0 <= y <= HEIGHT
@@ -68,7 +70,7 @@ def test_any_numbers_stay_within_the_picture(values: list[float]) -> None:
 
 
 def test_words_of_strangers_are_text_and_lines_are_few() -> None:
-    root = drawn(*[Line(HOSTILE, [Point(NOON, 1)])] * 9, limits=(Limit(HOSTILE, 1),))
+    root = drawn(*[MeasuredLine(HOSTILE, [MeasuredPoint(NOON, 1)])] * 9, limits=(HeldTo(HOSTILE, 1),))
     assert len(list(root.iter("polyline"))) == MOST_LINES
     assert not [name for each in root.iter() for name in each.attrib if name.startswith("on") or name == "style"]
     assert not list(root.iter("b"))
