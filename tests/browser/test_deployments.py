@@ -33,6 +33,7 @@ environments:
 ---
 name: steps
 git_repo: {repo}
+triggers: {{branches: []}}
 environments:
   - name: production
     steps: [{{name: deploy, run: "true"}}]
