@@ -26,9 +26,11 @@ from workflows.contracts.deployments.lanes import InLine, Lane, LanePlace, Movin
 from workflows.contracts.deployments.line import EnvironmentShown, LineState, shown
 from workflows.contracts.deployments.services import Service
 from workflows.contracts.errors import NotFound
+from workflows.newest import Newest
 
 PAST: Final = 5
 """By so many of the last versions it is said how long it usually takes."""
+_REMEMBERED: Final = 20_000
 MOST_COMING: Final = 100
 MOST_RECORDS: Final = 200
 """Of one page: where more moves, some of it is shown without what only its record tells."""
@@ -51,8 +53,44 @@ _DOING: Final = {
 Records = Mapping[str, Deployment]
 
 
-class LanePorts(HasClock, HasDeploymentReader, Protocol):
-    """Records, and the time."""
+class RolloutTimes:
+    """How long past rollouts took, by deployment and environment, in seconds: what is over does not change, so that a
+    page that is asked for again reads no record of it again. One process's.
+    """
+
+    def __init__(self) -> None:
+        self._seconds: Newest[tuple[str, str], float] = Newest(_REMEMBERED)
+
+    def learn(self, records: Iterable[Deployment]) -> None:
+        """From records, of those of their environments that they came through."""
+        for record in records:
+            for stage in record.stages:
+                if stage.started_at is not None and stage.deployed_at is not None:
+                    took = max(stage.deployed_at - stage.started_at, 0) / 1000
+                    self._seconds[(record.deployment_id, stage.environment)] = took
+
+    def knows(self, deployment_id: str, environment: str) -> bool:
+        """Whether its record need not be read for it."""
+        return (deployment_id, environment) in self._seconds
+
+    def usual(self, deployment_ids: Iterable[str], environment: str) -> int | None:
+        """The median of these, as far as they are known; None when none is."""
+        found = (self._seconds.get((each, environment)) for each in deployment_ids)
+        took = [each for each in found if each is not None]
+        return round(median(took)) if took else None
+
+
+class HasRolloutTimes(Protocol):
+    """How long rollouts took."""
+
+    @property
+    def rollout_times(self) -> RolloutTimes:
+        """One process's."""
+        ...
+
+
+class LanePorts(HasClock, HasDeploymentReader, HasRolloutTimes, Protocol):
+    """Records, what is remembered of them, and the time."""
 
 
 LanePortsDep = Annotated[LanePorts, Depends(provided)]
@@ -68,22 +106,15 @@ async def lanes_of(ports: LanePorts, services: Sequence[Service]) -> list[Lane]:
     )
     here = {each.name for each in services}
     early = [each.deployment_id for each in coming.items if each.service_name in here]
-    wanted = dict.fromkeys([*early, *(each for state in states.values() for each in _wanted(state))])
+    times = ports.rollout_times
+    wanted = dict.fromkeys([*early, *(each for state in states.values() for each in _wanted(state, times))])
     records = await _records(ports, list(wanted)[:MOST_RECORDS])
+    times.learn(records.values())
     now = ports.clock()
     return [
-        _lane(each, states, line, [records[one] for one in early if one in records], records, now) for each in services
+        _lane(each, states, line, [records[one] for one in early if one in records], records, times, now)
+        for each in services
     ]
-
-
-def usual_seconds(records: Iterable[Deployment], environment: str) -> int | None:
-    """How long a rollout took: the median of those that came through. None when nothing is known."""
-    took: list[float] = []
-    for record in records:
-        stage = record.stage(environment)
-        if stage is not None and stage.started_at is not None and stage.deployed_at is not None:
-            took.append(max(stage.deployed_at - stage.started_at, 0) / 1000)
-    return round(median(took)) if took else None
 
 
 def doing(deployment: Deployment) -> str:
@@ -109,13 +140,17 @@ async def _states(ports: LanePorts, services: Sequence[Service]) -> dict[tuple[s
     return {(state.service_name, state.environment): state for states in found for state in states}
 
 
-def _wanted(state: EnvironmentState) -> list[str]:
+def _wanted(state: EnvironmentState, times: RolloutTimes) -> list[str]:
     """What its records tell beside its own: who is on the way, and how long it took before."""
     moving = state.holder is not None and not state.holder.live
     if not moving and not state.queue:
         return []
     own = [state.holder.deployment_id] if state.holder is not None and moving else []
-    return [*own, *(live.deployment_id for live in state.history[:PAST] if live.deployment_id)]
+    return [*own, *(each for each in _past(state) if not times.knows(each, state.environment))]
+
+
+def _past(state: EnvironmentState) -> list[str]:
+    return [live.deployment_id for live in state.history[:PAST] if live.deployment_id]
 
 
 async def _records(ports: LanePorts, deployment_ids: Sequence[str]) -> dict[str, Deployment]:
@@ -135,6 +170,7 @@ def _lane(
     line: LineState,
     early: Sequence[Deployment],
     records: Records,
+    times: RolloutTimes,
     now: int,
 ) -> Lane:
     names = service.spec.environment_names or sorted(name for owner, name in states if owner == service.name)
@@ -142,7 +178,7 @@ def _lane(
     for name in names:
         state = states.get((service.name, name)) or EnvironmentState(service_name=service.name, environment=name)
         seen = shown(state, line, service.spec.labels, now)
-        places.append(_place(seen, records, now, final=name == names[-1]))
+        places.append(_place(seen, records, times, now, final=name == names[-1]))
     known = {
         each.deployment_id for place in places for each in (*place.line, *([place.moving] if place.moving else []))
     }
@@ -161,9 +197,8 @@ def _lane(
     return Lane(service_name=service.name, coming=coming, places=places)
 
 
-def _place(state: EnvironmentShown, records: Records, now: int, *, final: bool) -> LanePlace:
-    past = [records[each.deployment_id] for each in state.history[:PAST] if each.deployment_id in records]
-    usual = usual_seconds(past, state.environment)
+def _place(state: EnvironmentShown, records: Records, times: RolloutTimes, now: int, *, final: bool) -> LanePlace:
+    usual = times.usual(_past(state), state.environment)
     moving = _moving(state, records, usual)
     stops = [stop for stop in state.line_stops if stop.in_force(now)]
     free_at = _free_at(state, moving, now)

@@ -21,9 +21,9 @@ from workflows.contracts.deployments.lanes import LanePage
 router = APIRouter(include_in_schema=False)
 _DEPLOYMENTS: Final = "/api/dashboard/deployments"
 _FILTERS: Final = ("service_name", "status", "branch", "commit", "author")
-_FIRST_LANES: Final = 10
-_LANES: Final = 20
-_ROWS: Final = 50
+_FIRST_LANES: Final = 6
+_LANES: Final = 12
+_ROWS: Final = 30
 
 
 @router.get("/deployments")
