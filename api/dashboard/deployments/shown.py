@@ -39,7 +39,7 @@ from workflows.contracts.jobs import Step
 
 MEANS: Final = {each.value: each.means for each in EventType}
 _EVENTS: Final = 100
-_JOBS: Final = 16
+_JOBS: Final = 12
 _SETTLED: Final = frozenset({StageStatus.DEPLOYED, StageStatus.FAILED, StageStatus.ROLLED_BACK})
 
 
@@ -47,9 +47,9 @@ _SETTLED: Final = frozenset({StageStatus.DEPLOYED, StageStatus.FAILED, StageStat
 class ShownDeployment:
     """``where`` it stands (an environment), that one's ``state`` and ``rules``, its own ``stage`` there.
 
-    ``events``: the oldest first, ``more_events``: there are earlier ones. ``meanwhile``: what happened since a page was
-    shown that is refused now. ``usual_seconds``, ``turn_at``: of its lane. ``moves``: something may change without an
-    event. ``back_steps``: what a rollback runs.
+    ``approval``: where one is waited for. ``events``: the oldest first, ``more_events``: there are earlier ones.
+    ``meanwhile``: what happened since a page was shown that is refused now. ``usual_seconds``, ``turn_at``: of its
+    lane. ``moves``: something may change without an event. ``back_steps``: what a rollback runs.
     """
 
     deployment: Deployment
@@ -61,7 +61,7 @@ class ShownDeployment:
     back: WayPhase | None
     drawing: Markup
     sentence: str
-    approval: WantedApproval
+    approval: WantedApproval | None
     rollout: Sequence[Leg]
     measured: Sequence[Measured]
     jobs: Sequence[ShownJob]
@@ -88,7 +88,7 @@ async def shown_deployment(api: Inside, deployment_id: str, *, since: int | None
     (events, approval), (states, bans, stop), (measured, jobs) = await asyncio.gather(
         asyncio.gather(
             api.get(f"{own}/events", EventPage, {"limit": _EVENTS}),
-            api.get(f"{own}/approval", WantedApproval),
+            _approval(api, own, found),
         ),
         asyncio.gather(_states(api, service), _bans(api, service), _lane_place(api, found)),
         asyncio.gather(measured_of(api, found, found.environment), _jobs(api, found)),
@@ -129,6 +129,16 @@ async def shown_deployment(api: Inside, deployment_id: str, *, since: int | None
         moves=_moves(found),
         means=MEANS,
     )
+
+
+async def _approval(api: Inside, own: str, deployment: Deployment) -> WantedApproval | None:
+    """None where nothing can wait for one, which is most of the time."""
+    stage = deployment.stage(deployment.environment) if deployment.environment else None
+    waits = stage is not None and stage.status is StageStatus.WAITING and stage.approval_expires_at is not None
+    if not waits or deployment.closed:
+        return None
+    found = await api.get(f"{own}/approval", WantedApproval)
+    return found if found.waits else None
 
 
 def _moves(deployment: Deployment) -> bool:
