@@ -34,6 +34,18 @@ class ToAsk:
     body: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class FilledIn:
+    """What was filled in of the form that is refused; of no form, without a ``command``."""
+
+    command: str
+    form: Fields
+
+    def __call__(self, name: str, *commands: str) -> str:
+        """What this field of the form of one of these commands was."""
+        return self.form[name] if self.command in commands else ""
+
+
 def asked(command: str, form: Fields, deployment: Deployment) -> ToAsk:
     """What a form asks. Raises ValueError for a signature that cannot be read."""
     body = {name: _value(name, value) for name, value in form.items() if value and name not in _OF_PAGE}

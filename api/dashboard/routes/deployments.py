@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from api.dashboard.answers import Fields, chosen, form_of, page, see
 from api.dashboard.deployments.columns import environments_in_order
-from api.dashboard.deployments.commands import asked, refused_here, unreadable_signature
+from api.dashboard.deployments.commands import FilledIn, asked, refused_here, unreadable_signature
 from api.dashboard.deployments.shown import shown_deployment
 from api.dashboard.deployments.times import Clock
 from api.dashboard.inside import Inside, RefusedByApi
@@ -100,7 +100,7 @@ async def _deployment_page(
         clock=_clock(request),
         command=command,
         problem=problem,
-        filled=filled or Fields(),
+        was=FilledIn(command, filled or Fields()),
     )
 
 
