@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import Bench
-from tests.api.dashboard.browser import HOSTILE, Browser, filled, key_of, on_its_way, signed_in
+from tests.api.dashboard.browser import HOSTILE, Browser, filled, key_of, signed_in
+from tests.api.dashboard.deployment_bench import on_its_way
 from tests.clock import own_millis
 from workflows.contracts.access import Role
 from workflows.contracts.deployments.commands import Approve, Promote, RollbackCommand
