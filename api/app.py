@@ -52,6 +52,7 @@ from api.dashboard.routes.pages import ROUTERS as PAGES
 from api.deployments.routes import commands as deployment_commands
 from api.deployments.routes import deployments
 from api.deps import Services
+from api.environments import lane_routes as lanes
 from api.environments import routes as environments
 from api.environments import standing as service_standing
 from api.http.answers import PARAMETERS
@@ -105,6 +106,7 @@ _ROUTES: Final = (
     bans,
     service_standing,
     environments,
+    lanes,
     line,
     deployments,
     deployment_commands,

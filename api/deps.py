@@ -32,6 +32,7 @@ from api.auth.remembered import Remembered
 from api.auth.sign_in import SignIn
 from api.auth.vouching import Voucher
 from api.claims.service import Claims
+from api.environments.lanes import RolloutTimes
 from api.http.metrics import Metrics
 from api.identity.pools import PoolRule
 from api.logs.compactor import LogCompactor
@@ -70,6 +71,7 @@ class Services:
     ``evidence`` is the trail as it lies there, with its seals; ``seal_keys`` verify these, ``verifying`` is held by the
     one verification that runs.
     ``measured`` is what was measured of deployments.
+    ``rollout_times``: how long past rollouts took.
     ``starting`` has a lock for each deployment that a request with a key is just starting.
     """
 
@@ -109,6 +111,7 @@ class Services:
     deliveries: Remembered = field(default_factory=Remembered)
     compactor: LogCompactor = field(default_factory=LogCompactor)
     ended_logs: EndedLogs = field(default_factory=EndedLogs)
+    rollout_times: RolloutTimes = field(default_factory=RolloutTimes)
     starting: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary[str, asyncio.Lock])
     measured: MetricRegistry = field(default_factory=lambda: MetricRegistry(MemoryMetricStore()))
     seal_keys: Mapping[str, str] | None = None

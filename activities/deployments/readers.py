@@ -18,7 +18,11 @@ from activities.deployments.chains import (
     build_list_deployments_chain,
     build_retrieve_deployment_chain,
 )
-from activities.environments.chains import build_list_environments_chain, build_retrieve_environment_chain
+from activities.environments.chains import (
+    build_find_environments_chain,
+    build_list_environments_chain,
+    build_retrieve_environment_chain,
+)
 from activities.events.chains import build_list_events_chain
 from activities.line.chains import build_retrieve_line_chain
 from activities.services.chains import build_list_services_chain, build_retrieve_service_chain
@@ -64,6 +68,7 @@ class DeploymentReader:
         self._retrieve_service = build_retrieve_service_chain(services, middleware)
         self._list_services = build_list_services_chain(services, middleware)
         self._retrieve_environment = build_retrieve_environment_chain(environments, middleware)
+        self._find_environments = build_find_environments_chain(environments, middleware)
         self._list_environments = build_list_environments_chain(environments, middleware)
         self._retrieve_bans = build_retrieve_bans_chain(bans, middleware)
         self._require_no_ban = build_require_no_ban_chain(bans, middleware)
@@ -106,6 +111,12 @@ class DeploymentReader:
         """The environments of a service that were ever used, by name."""
         states = cast("type[builtins.list[EnvironmentState]]", builtins.list)
         return await run_chain(self._list_environments, {"service_name": service_name}, result="states", kind=states)
+
+    async def environments_of(self, keys: Sequence[tuple[str, str]]) -> builtins.list[EnvironmentState]:
+        """Of these services' environments, those that were ever used, in no order."""
+        states = cast("type[builtins.list[EnvironmentState]]", builtins.list)
+        found = {"keys": builtins.list(keys)}
+        return await run_chain(self._find_environments, found, result="states", kind=states)
 
     async def bans(self, service_name: str) -> BanList:
         """What is banned of a service, newest first."""

@@ -1,6 +1,6 @@
 """Links of environments: what a chain does with an environment's record, one step each; first what they hand on."""
 
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from codeuchain import Context
 
@@ -8,6 +8,9 @@ from activities.chaining.links import StoreLink, require
 from activities.stores.interfaces import EnvironmentStore, WriteOutcome
 from workflows.contracts.deployments.environments import EnvironmentState, EnvironmentWrite
 from workflows.contracts.errors import InvalidState, NotFound
+
+Keys = list[tuple[str, str]]
+"""Each a service and an environment of it."""
 
 
 class EnvironmentContext(TypedDict, total=False):
@@ -19,6 +22,7 @@ class EnvironmentContext(TypedDict, total=False):
     environment: str
     state: EnvironmentState
     states: list[EnvironmentState]
+    keys: Keys
 
 
 class RecordEnvironment(StoreLink[EnvironmentStore]):
@@ -62,6 +66,14 @@ class ListEnvironments(StoreLink[EnvironmentStore]):
     async def call(self, ctx: Context[EnvironmentContext]) -> Context[EnvironmentContext]:
         """By name."""
         return ctx.insert("states", await self._store.of_service(require(ctx, "service_name", str)))
+
+
+class FindEnvironments(StoreLink[EnvironmentStore]):
+    """``keys``, each a service and an environment of it → ``states``, those that were ever used. Raises Unavailable."""
+
+    async def call(self, ctx: Context[EnvironmentContext]) -> Context[EnvironmentContext]:
+        """In no order."""
+        return ctx.insert("states", await self._store.named(cast(Keys, require(ctx, "keys", list))))
 
 
 def _contradiction(state: EnvironmentState) -> str | None:

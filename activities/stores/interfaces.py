@@ -205,6 +205,10 @@ class EnvironmentStore(Protocol):
         """All environments of a service that have ever been used, by name; ten or so."""
         ...
 
+    async def named(self, keys: Sequence[tuple[str, str]]) -> list[EnvironmentState]:
+        """Of these services' environments, those that were ever used, in no order; a few hundred in a few requests."""
+        ...
+
 
 class LineStore(Protocol):
     """The one record of the freezes and holds that concern many services."""

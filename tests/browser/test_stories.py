@@ -70,7 +70,8 @@ def test_an_approval_on_a_phone_and_a_rollback(house: House) -> None:
         page.goto("/services/checkout")
         page.click("main a:has-text('1.1') >> nth=0")
         page.fill("form[action$=rollback] input[name=reason]", "customers complain")
-        page.click("button:has-text('Roll back')")
+        page.fill("form[action$=rollback] input[name=typed]", "checkout")
+        page.click("button:text-is('Roll back')")
         expect(page.locator("h1 .badge")).to_contain_text("rolled back", timeout=SECONDS)
     _calm(house)
 

@@ -104,3 +104,13 @@ async def test_an_environment_that_no_item_can_hold_is_refused(releases: Release
     assert [error.field for error in refused.value.errors] == ["environment"]
     assert await releases.environments.get("checkout", "production") is None
     assert (await releases.events.list(EventQuery())).items == []
+
+
+async def test_the_environments_of_many_services_are_read_at_once(releases: ReleaseStores) -> None:
+    states = [make_state(name).model_copy(update={"service_name": f"s{n}"}) for n in range(60) for name in ("a", "b")]
+    for state in states:
+        await releases.environments.write(EnvironmentWrite(state=state))
+    keys = [(state.service_name, state.environment) for state in states]
+    found = await releases.environments.named([*keys, ("s1", "nowhere"), ("nobody", "a"), keys[0]])
+    assert sorted((each.service_name, each.environment) for each in found) == sorted(keys)
+    assert await releases.environments.named([]) == []

@@ -1,7 +1,8 @@
 """EnvironmentStore on DynamoDB: one item per environment, one transaction per write with its events."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from activities.stores.dynamo.client import AwsClients
 from activities.stores.dynamo.events import RecordEvents, write_with_events
@@ -13,6 +14,9 @@ from workflows.contracts.deployments.environments import EnvironmentState, Envir
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef
+
+_BATCH: Final = 100
+"""As many as DynamoDB gives at once."""
 
 
 class DynamoEnvironmentStore:
@@ -60,6 +64,26 @@ class DynamoEnvironmentStore:
             if not last:
                 return found
             request = {**request, "ExclusiveStartKey": last}
+
+    async def named(self, keys: Sequence[tuple[str, str]]) -> list[EnvironmentState]:
+        """See EnvironmentStore."""
+        wanted = [_key(service, environment) for service, environment in dict.fromkeys(keys)]
+        batches = (self._batch(wanted[begin : begin + _BATCH]) for begin in range(0, len(wanted), _BATCH))
+        return [state for found in await asyncio.gather(*batches) for state in found]
+
+    async def _batch(self, keys: list[dict[str, Any]]) -> list[EnvironmentState]:
+        table, found = self._tables.environments, list[EnvironmentState]()
+        rest: list[Any] = [*keys]
+        while rest:
+            answer = await self._clients.call(
+                self._clients.dynamodb.batch_get_item,
+                RequestItems={table: {"Keys": rest, "ConsistentRead": True}},
+            )
+            items: list[Any] = [*answer.get("Responses", {}).get(table, [])]
+            found += [_load(item) for item in items]
+            left: Any = answer.get("UnprocessedKeys", {}).get(table)
+            rest = left["Keys"] if left else []
+        return found
 
     def _put(self, state: EnvironmentState) -> dict[str, Any]:
         name = f"{state.service_name}/{state.environment}"

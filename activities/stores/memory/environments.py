@@ -1,5 +1,7 @@
 """EnvironmentStore in memory, for unit tests. No ``await`` stands between a read and the write that follows from it."""
 
+from collections.abc import Sequence
+
 from activities.stores.interfaces import WriteOutcome
 from activities.stores.memory.events import MemoryEventStore
 from activities.stores.packing import pack, unpack
@@ -33,6 +35,10 @@ class MemoryEnvironmentStore:
     async def of_service(self, service_name: str) -> list[EnvironmentState]:
         """See EnvironmentStore."""
         return [_load(self._documents[key]) for key in sorted(self._documents) if key[0] == service_name]
+
+    async def named(self, keys: Sequence[tuple[str, str]]) -> list[EnvironmentState]:
+        """See EnvironmentStore."""
+        return [_load(self._documents[key]) for key in dict.fromkeys(keys) if key in self._documents]
 
 
 def _load(kept: str | bytes) -> EnvironmentState:

@@ -11,6 +11,7 @@ from api.auth.idempotency import REPLAY_HEADER, IdempotencyKey
 from api.auth.origin import OriginDep
 from api.auth.reach import unseen, within
 from api.auth.resources import Resource
+from api.deployments.approval import WantedApproval, wanted_approval
 from api.deployments.ports import DeploymentPortsDep
 from api.deployments.schemas import MAX_MILLIS, DeploymentOut, StartRequest, deployment_json
 from api.deployments.service import start_deployment
@@ -122,6 +123,19 @@ async def get_deployment(deployment_id: DeploymentId, ports: DeploymentPortsDep)
     seen = await seen_deployment(ports, deployment_id)
     record = await with_what_it_waits_for(ports, seen.record)
     return json_answer(deployment_json(record), headers=pending_headers(recorded=seen.recorded))
+
+
+@router.get(
+    "/deployments/{deployment_id}/approval", response_model=WantedApproval, summary="Show who may approve, and who has"
+)
+async def get_deployment_approval(
+    deployment_id: DeploymentId, ports: DeploymentPortsDep, origin: OriginDep
+) -> Response:
+    """What the environment where it stands asks of people, and whether the caller's approval would count (``you_may``).
+    Whether it does is decided when it is given.
+    """
+    found = await wanted_approval(ports, origin, (await seen_deployment(ports, deployment_id)).record)
+    return json_answer(found.model_dump_json().encode())
 
 
 class MetricsListQuery(PageQuery):

@@ -12,6 +12,7 @@ from api.auth.csrf import CSRF_COOKIE
 from api.auth.permissions import ROUTES, Open
 from api.auth.tokens import digest_of, new_token
 from tests.api.conftest import ADMIN_KEY, Bench
+from tests.api.dashboard.deployment_bench import on_its_way
 from workflows.contracts.access import Credential, CredentialKind, Grant, Role
 from workflows.contracts.jobs import ArtifactRef
 from workflows.contracts.records import JobWrite
@@ -73,6 +74,7 @@ async def filled(bench: Bench, words: str = "plain") -> dict[str, str]:
     redrive_id = await _dead_letter(bench, words)
     await bench.register(description=words)
     deployment_id = await bench.deploy(git_author=words, git_commit_message=words, metadata={words[:60]: words})
+    await on_its_way(bench, deployment_id, words)
     return {"job_id": job_id, "deployment_id": deployment_id, "name": "checkout", "agent_id": "agent-7",
         "redrive_id": redrive_id,
     }  # fmt: skip

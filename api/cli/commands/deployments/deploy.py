@@ -13,6 +13,7 @@ from api.cli.client.http import DEPLOYMENTS, ApiClient
 from api.cli.client.submit import parse_pairs
 from api.cli.commands.common import All, AsJson, Cursor, DataDir, Limit, example, open_api, sub_app
 from api.cli.commands.deployments import bans as deploy_bans
+from api.cli.commands.deployments import lanes as deploy_lanes
 from api.cli.commands.deployments import rollback as deploy_rollback
 from api.cli.commands.deployments import steering as deploy_steering
 from api.cli.commands.deployments.lookup import DeploymentArgument, can_roll_back, find_deployment, is_on_its_way
@@ -40,6 +41,7 @@ app = sub_app("Deploy versions of services, watch them, approve them, roll them 
 app.add_typer(deploy_steering.app)
 app.add_typer(deploy_bans.app)
 app.add_typer(deploy_rollback.app)
+app.add_typer(deploy_lanes.app)
 
 Watch = Annotated[bool, typer.Option("--watch", help="Watch it until it is live or has ended; exit 0 for live.")]
 
