@@ -18,8 +18,12 @@ from starlette.types import Message, Scope
 from api.auth.csrf import CSRF_HEADER
 from api.auth.principal import Principal
 from api.http.problems import Problem
+from api.http.proxies import FORWARDED
 
-_HANDED_ON: Final = frozenset({b"cookie", b"authorization", b"host", b"origin", b"sec-fetch-site", b"x-request-id"})
+_HANDED_ON: Final = frozenset(
+    {b"cookie", b"authorization", b"host", b"origin", b"sec-fetch-site", b"x-request-id"}
+    | {name.encode() for name in FORWARDED}
+)
 _FIRST_BAD: Final = 400
 MOST_BYTES: Final = 16 << 20
 """Of an answer; the API's own pages are far smaller."""

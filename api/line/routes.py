@@ -16,11 +16,12 @@ from api.auth.principal import Principal
 from api.http.accepted import ACCEPTED
 from api.http.answers import json_answer
 from api.http.bodies import json_body
+from api.http.errors import ApiError
 from api.line.ports import LinePorts, LinePortsDep
 from api.line.schemas import LetGoRequest, LineFreezeRequest, LineHoldRequest, LineStops
 from workflows.contracts.access import Operation
 from workflows.contracts.deployments.line import LetTheLineGo, LineStop, NewStop, StopKind, StopScope, StopTheLine
-from workflows.contracts.errors import NotFound
+from workflows.contracts.errors import InvalidState, NotFound
 
 router = APIRouter(prefix="/api/dashboard", tags=["line"])
 LetGoBody = Annotated[LetGoRequest, Depends(json_body(LetGoRequest, optional=True))]
@@ -108,8 +109,11 @@ async def _stopped(
 ) -> Response:
     _require_reach(origin.caller, stop.scope)
     before = (await ports.deployments.line()).stop(stop.stop_id)
-    if before is not None:
-        _require_reach(origin.caller, before.scope)
+    if before is not None and (before.kind is not stop.kind or not _reaches(origin.caller, before.scope)):
+        # Whether it is of another kind or of others' services is nobody's business who does not reach it.
+        raise InvalidState(
+            f"The id {stop.stop_id} cannot be used for this {stop.kind}: choose another, or leave it out."
+        )
     given = frozenset(type(request).model_fields) - {"reason", "by"}
     replaces = None if before is None else before.scope
     command = signed(StopTheLine, request, origin, without=given, stop=stop, replaces=replaces)
@@ -142,6 +146,15 @@ def _require_reach(caller: Principal, scope: StopScope) -> None:
         require_everywhere(caller, Operation.DEPLOYMENTS_OPERATE)
     for name in scope.services:
         require(caller, Operation.DEPLOYMENTS_OPERATE, service=name)
+
+
+def _reaches(caller: Principal, scope: StopScope) -> bool:
+    """Whether the caller may change what has this scope."""
+    try:
+        _require_reach(caller, scope)
+    except ApiError:
+        return False
+    return True
 
 
 def _concerns(caller: Principal, scope: StopScope) -> bool:
