@@ -66,9 +66,11 @@ from api.line import routes as line
 from api.logs import routes as logs
 from api.logs import search_routes as log_search
 from api.openapi import install_openapi
+from api.services.routes import definitions as service_definitions
 from api.services.routes import policy as service_policy
 from api.services.routes import services
 from api.sign_in import routes as auth
+from api.sign_in import session_routes as own_sessions
 from api.storage import routes as storage
 from api.system.checks import Check, files_check, seals_check, worker_check, write_check
 from api.system.routes import health as core
@@ -85,6 +87,7 @@ from workflows.version import product_version
 _ROUTES: Final = (
     core,
     auth,
+    own_sessions,
     summary,
     jobs,
     log_search,
@@ -96,6 +99,7 @@ _ROUTES: Final = (
     access,
     services,
     service_policy,
+    service_definitions,
     bans,
     service_standing,
     environments,

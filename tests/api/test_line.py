@@ -172,3 +172,33 @@ async def test_an_id_of_others_says_nothing_and_its_kind_stays(gate: Gate) -> No
         HOLDS, json={"scope": {"services": ["checkout"]}, "reason": "again", "hold_id": "own-hold"}, headers=headers
     )
     assert mended.status_code == 201
+
+
+async def test_the_calendar_has_what_stops_a_service_in_the_days_to_come(gate: Gate) -> None:
+    bench = gate.bench
+    await bench.admin.post(FREEZES, json={**FREEZE, "freeze_id": "fair"})
+    await bench.admin.post(HOLDS, json={"scope": {"services": ["cart"]}, "reason": "r", "hold_id": "cart"})
+    window = {"name": "nights", "cron": "0 20 * * *", "duration_seconds": 3600, "timezone": "Europe/Berlin"}
+    spec = (await bench.admin.get(SERVICE)).json()["spec"]
+    spec["environments"][-1] |= {"freeze_windows": [window], "allow_windows": [{**window, "name": "days"}]}
+    assert (await bench.admin.put(SERVICE, json=spec)).status_code == 200
+    own = await bench.admin.post(
+        f"{SERVICE}/environments/production/freezes", json={"name": "x", "duration_seconds": 60, "freeze_id": "own"}
+    )
+    assert own.status_code == 201
+    found = (await bench.admin.get(f"{FREEZES}/calendar?service_name=checkout&days=7")).json()
+    kinds = [each["kind"] for each in found["items"]]
+    assert {"many_freeze", "window", "allow"} <= set(kinds)
+    assert "many_hold" not in kinds
+    assert kinds.count("window") in {7, 8}
+    times = [each for each in found["items"] if each["kind"] == "window"]
+    assert {(each["ends_at"] - each["starts_at"], each["timezone"]) for each in times} == {(3_600_000, "Europe/Berlin")}
+    wide = (await bench.admin.get(f"{FREEZES}/calendar")).json()["items"]
+    assert {each["item_id"] for each in wide} == {"fair", "cart"}
+    key = (await gate.make({"role": "viewer", "services": ["checkout"]}))["key"]
+    limited = {"Authorization": f"Bearer {key}"}
+    seen = (await bench.anyone.get(f"{FREEZES}/calendar", headers=limited)).json()["items"]
+    assert {each["item_id"] for each in seen} == {"fair"}
+    other = await bench.anyone.get(f"{FREEZES}/calendar?service_name=cart", headers=limited)
+    assert other.status_code == 403
+    assert (await bench.admin.get(f"{FREEZES}/calendar?days=400")).status_code == 422

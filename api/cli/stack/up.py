@@ -15,7 +15,7 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 from api.cli.processes import stop_cleanly_while_loading
 from api.cli.stack.certificates import Certificates, ensure_certificates
@@ -205,8 +205,8 @@ async def _dashboard(options: Options, data: DataDir) -> str:
     if options.host not in _ONLY_THIS_MACHINE or os.environ.get("JOURNAL_STREAM"):  # the journal has other readers
         return f"{address}   (`hybridci open` signs you in)"
     key = data.admin_key.read_text(encoding="utf-8").strip()
-    answer = await made(options.reachable_host, options.api_port, "/auth/ticket", key)
-    if not isinstance(answer, dict) or not isinstance(answer.get("ticket"), str):
+    answer: Any = await made(options.reachable_host, options.api_port, "/auth/ticket", key)
+    if answer is None:
         return f"{address}   (`hybridci open` signs you in)"
     again = "signs you in once, within ten minutes; later: hybridci open"
     return f"{address}sign-in#ticket={answer['ticket']}\n{'':21}{again}"
