@@ -248,6 +248,7 @@ def build_app(
     app.include_router(agents.often, dependencies=[GUARD, PARAMETERS])
     app.include_router(core.public)
     app.include_router(auth.public)
+    app.include_router(webhook_deliveries.providers, dependencies=[GUARD, PARAMETERS])
     app.include_router(webhook_routes.router)  # a signature is their key
     for module in _ROUTES:
         app.include_router(module.router, dependencies=[GUARD, PARAMETERS])

@@ -13,6 +13,7 @@ _PAGES: Final = (
     ("/agents", "Agents", "read"),
     ("/webhooks", "Webhooks", "webhooks:read"),
     ("/audit", "Audit", "audit:read"),
+    ("/access", "Access", "read"),
 )
 
 

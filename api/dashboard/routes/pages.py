@@ -2,8 +2,35 @@
 
 from typing import Final
 
-from api.dashboard.routes import agents, audit, deployments, jobs, logs, overview, services, sign_in, webhooks
+from api.dashboard.routes import (
+    access,
+    agents,
+    audit,
+    deployments,
+    freezes,
+    jobs,
+    logs,
+    overview,
+    service_editor,
+    services,
+    sign_in,
+    webhooks,
+)
 
 ROUTERS: Final = tuple(
-    each.router for each in (overview, logs, jobs, deployments, services, agents, webhooks, audit, sign_in)
+    each.router
+    for each in (
+        overview,
+        logs,
+        jobs,
+        deployments,
+        services,
+        service_editor,
+        freezes,
+        agents,
+        webhooks,
+        audit,
+        access,
+        sign_in,
+    )
 )

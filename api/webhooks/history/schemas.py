@@ -59,3 +59,22 @@ class DeliveryListOut(Tolerant):
 
 
 EXAMPLE_REPLAY: Final[dict[str, Any]] = {"start_again": True, "reason": "the registry answers again"}
+
+
+class ProviderOut(Frozen):
+    """A tool that can send webhooks here: where to, and by which variable its secret is given."""
+
+    name: str
+    title: str
+    path: str = Field(description="Below this server's address.")
+    configured: bool = Field(description="Its secret is known here.")
+    secret_variable: str
+    events: list[str]
+    actions: list[str]
+    docs: str = ""
+
+
+class ProvidersOut(Frozen):
+    """All of them, by name."""
+
+    items: list[ProviderOut]
