@@ -10,6 +10,7 @@ from api.auth.csrf import CSRF_COOKIE
 from api.auth.permissions import ROUTES, Open
 from api.auth.tokens import digest_of, new_token
 from tests.api.conftest import ADMIN_KEY, Bench
+from tests.api.dashboard.house_bench import house_filled
 from workflows.contracts.access import Credential, CredentialKind, Grant, Role
 from workflows.contracts.statuses import JobStatus
 
@@ -68,7 +69,8 @@ async def filled(bench: Bench, words: str = "plain") -> dict[str, str]:
     await bench.job_client.end_attempt(job_id, 1, status=JobStatus.FAILED)
     await bench.register(description=words)
     deployment_id = await bench.deploy(git_author=words, git_commit_message=words, metadata={words[:60]: words})
-    return {"job_id": job_id, "deployment_id": deployment_id, "name": "checkout", "agent_id": "agent-7"}
+    ids = await house_filled(bench, words)
+    return {**ids, "job_id": job_id, "deployment_id": deployment_id, "name": "checkout", "agent_id": "agent-7"}
 
 
 def pages() -> list[str]:
