@@ -45,6 +45,7 @@ async def test_a_viewer_sees_and_may_not(bench: Bench) -> None:
     commands = {
         "/jobs": "cancel",
         "/deployments": "rollback",
+        "/services/{name}/{command}": "archive",
         "/services": "hold",
         "/agents": "drain",
         "/webhooks": "replay",

@@ -179,9 +179,7 @@ async def test_the_trail_is_read_by_time_and_a_delivery_by_its_facts(bench: Benc
     page = await browser.see(f"/webhooks/{DELIVERY}")
     assert "Rule that matched" in page
     await browser.see("/webhooks/none", 404)
-    assert "/api/webhooks/github" in await browser.see(
-        "/webhooks"
-    ) or "Tools that can send here" in page + await browser.see("/webhooks")
+    assert "Tools that can send here" in await browser.see("/webhooks")
 
 
 async def test_refusals_say_what_to_do() -> None:
@@ -191,7 +189,7 @@ async def test_refusals_say_what_to_do() -> None:
     async with client(app, made) as web:
         assert "What to do" in (await web.get("/jobs/none", headers=HTML)).text
         refused = await web.post("/pools/default/scale", data={"min_agents": "1"}, headers={**HTML, "Origin": SITE})
-        assert (refused.status_code, "What you may do" in refused.text) == (403, True)
+        assert (refused.status_code, "This needs" in refused.text) == (403, True)
         answers = [await web.get("/services", headers=HTML) for _ in range(4)]
     last = answers[-1]
     assert last.status_code == 429
