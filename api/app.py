@@ -70,9 +70,11 @@ from api.logs import routes as logs
 from api.logs import search_routes as log_search
 from api.logs import step_routes as log_steps
 from api.openapi import install_openapi
+from api.services.routes import definitions as service_definitions
 from api.services.routes import policy as service_policy
 from api.services.routes import services
 from api.sign_in import routes as auth
+from api.sign_in import session_routes as own_sessions
 from api.storage import routes as storage
 from api.system.checks import Check, files_check, seals_check, worker_check, write_check
 from api.system.routes import health as core
@@ -91,6 +93,7 @@ logger = logging.getLogger(__name__)
 _ROUTES: Final = (
     core,
     auth,
+    own_sessions,
     summary,
     jobs,
     log_search,
@@ -103,6 +106,7 @@ _ROUTES: Final = (
     access,
     services,
     service_policy,
+    service_definitions,
     bans,
     service_standing,
     environments,
@@ -261,6 +265,7 @@ def build_app(
     app.include_router(agents.often, dependencies=[GUARD, PARAMETERS])
     app.include_router(core.public)
     app.include_router(auth.public)
+    app.include_router(webhook_deliveries.providers, dependencies=[GUARD, PARAMETERS])
     app.include_router(webhook_routes.router)  # a signature is their key
     for module in _ROUTES:
         app.include_router(module.router, dependencies=[GUARD, PARAMETERS])

@@ -14,7 +14,7 @@ from api.auth.keys import KeyRing, UnusableKey
 from api.auth.limits import RateLimits
 from api.auth.principal import Principal
 from api.http.pace import BodyLimits
-from workflows.contracts.access import SESSION_TTL_SECONDS, Role
+from workflows.contracts.access import MAX_SESSION_SECONDS, SESSION_TTL_SECONDS, Role
 
 _SECRET_BYTES: Final = 32
 
@@ -42,7 +42,7 @@ class ApiSettings(BaseSettings):
     access_policy: Path | None = Field(default=None, validation_alias="HYBRIDCI_ACCESS_POLICY")
     public_url: str | None = Field(default=None, validation_alias="HYBRIDCI_PUBLIC_URL")
     session_ttl_seconds: int = Field(
-        default=SESSION_TTL_SECONDS, ge=60, le=30 * 86_400, validation_alias="SESSION_TTL_SECONDS"
+        default=SESSION_TTL_SECONDS, ge=60, le=MAX_SESSION_SECONDS, validation_alias="SESSION_TTL_SECONDS"
     )
     temporal_ui_origin: Annotated[str, StringConstraints(pattern=r"^https?://[^/]+$")] | None = Field(
         default=None, validation_alias="HYBRIDCI_TEMPORAL_UI_ORIGIN"

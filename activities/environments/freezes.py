@@ -67,6 +67,21 @@ def opens_at(windows: Sequence[FreezeWindow], at: int) -> int | None:
     return _millis(_next_begin(windows, moment, moment + _YEAR) or moment + _YEAR)
 
 
+def times_of(window: FreezeWindow, begins: int, ends: int, most: int) -> list[tuple[int, int]]:
+    """When a window is on between two moments (ms), in order, at most so many times. Raises as ``check_freeze``."""
+    _require_readable([window])
+    start, end = datetime.fromtimestamp(begins // 1000, UTC), datetime.fromtimestamp(ends // 1000, UTC)
+    began = _last_moment(window, start)
+    found = [] if began is None or _end(window, began) <= start else [began]
+    following = _moments(window, ZoneInfo(window.timezone), start)
+    for moment in islice(following, most + _MOMENTS):
+        if moment >= end or len(found) >= most:
+            break
+        if moment > start:
+            found.append(moment)
+    return [(_millis(moment), _millis(_end(window, moment))) for moment in found]
+
+
 def freeze_errors(definition: ServiceDefinition) -> list[FieldError]:
     """What is wrong with the freeze windows of a definition, by path (``environments.1.freeze_windows.0.cron``), and
     with those of a service's policy.

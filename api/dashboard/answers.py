@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from api.auth.csrf import CSRF_COOKIE
+from api.dashboard.advice import advice_for
 from api.dashboard.assets import assets
 from api.dashboard.inside import Inside, RefusedByApi
 from api.dashboard.may import May
@@ -91,12 +92,16 @@ async def refused(request: Request, error: RefusedByApi) -> Response:
         path, query = request.scope["path"], request.scope["query_string"].decode("latin-1")
         back = "" if request.method != "GET" else f"?next={quote(f'{path}?{query}' if query else path, safe='/')}"
         return see(request, f"{SIGN_IN}{back}")
-    return problem_page(request, error.problem)
+    return problem_page(request, error.problem, error.retry_after)
 
 
-def problem_page(request: Request, problem: Problem) -> Response:
+def problem_page(request: Request, problem: Problem, retry_after: str | None = None) -> Response:
     """What happened, why, and what to do."""
-    return page(request, "problem.html", status=problem.status, problem=problem)
+    advice = advice_for(problem, retry_after)
+    found = page(request, "problem.html", status=problem.status, problem=problem, advice=advice)
+    if retry_after is not None:
+        found.headers["Retry-After"] = retry_after
+    return found
 
 
 def chosen(request: Request, *names: str) -> Fields:

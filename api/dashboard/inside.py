@@ -18,8 +18,12 @@ from starlette.types import Message, Scope
 from api.auth.csrf import CSRF_HEADER
 from api.auth.principal import Principal
 from api.http.problems import Problem
+from api.http.proxies import FORWARDED
 
-_HANDED_ON: Final = frozenset({b"cookie", b"authorization", b"host", b"origin", b"sec-fetch-site", b"x-request-id"})
+_HANDED_ON: Final = frozenset(
+    {b"cookie", b"authorization", b"host", b"origin", b"sec-fetch-site", b"x-request-id"}
+    | {name.encode() for name in FORWARDED}
+)
 _FIRST_BAD: Final = 400
 MOST_BYTES: Final = 16 << 20
 """Of an answer; the API's own pages are far smaller."""
@@ -29,9 +33,9 @@ M = TypeVar("M", bound=BaseModel)
 class RefusedByApi(Exception):
     """The API said no."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, retry_after: str | None = None) -> None:
         super().__init__(problem.detail)
-        self.problem = problem
+        self.problem, self.retry_after = problem, retry_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +84,17 @@ class Inside:
         path: str,
         *,
         query: Mapping[str, Any] | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | bytes | None = None,
         headers: Mapping[str, str] | None = None,
         most: int = MOST_BYTES,
     ) -> InsideAnswer:
-        """One request. Raises RefusedByApi."""
-        content = b"" if body is None else json.dumps(body).encode()
+        """One request. ``body``: as JSON; bytes as they are, their Content-Type in ``headers``. Raises RefusedByApi."""
+        content = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         scope = self._scope(method, path, query, headers or {}, content)
         answer = await _asked(self._request.app, scope, content, most)
         self.caller = scope.get("principal", self.caller)
         if answer.status >= _FIRST_BAD:
-            raise RefusedByApi(_problem_of(answer))
+            raise RefusedByApi(_problem_of(answer), answer.header("retry-after"))
         return answer
 
     def _scope(
@@ -101,7 +105,8 @@ class Inside:
         names = {name for name, _ in given}
         kept = [(name, value) for name, value in own["headers"] if name in _HANDED_ON and name not in names]
         if content:
-            given += [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
+            given += [] if b"content-type" in {name for name, _ in given} else [(b"content-type", b"application/json")]
+            given.append((b"content-length", str(len(content)).encode()))
         said = {name: value for name, value in (query or {}).items() if value is not None and value != ""}
         self._asked += 1
         return {

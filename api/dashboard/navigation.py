@@ -14,6 +14,7 @@ _PAGES: Final = (
     ("/agents", "Agents", "read"),
     ("/webhooks", "Webhooks", "webhooks:read"),
     ("/audit", "Audit", "audit:read"),
+    ("/access", "Access", "read"),
 )
 _KEYS: Final[Mapping[str, str]] = {
     "/": "o",

@@ -41,14 +41,15 @@ class ProblemPages:
             body.extend(message.get("body", b""))
             if message.get("more_body", False):
                 return
-            page = problem_page(Request(scope), Problem.model_validate_json(bytes(body)))
+            problem = Problem.model_validate_json(bytes(body))
+            page = problem_page(Request(scope), problem, Headers(raw=start["headers"]).get("retry-after"))
             await page(scope, receive, _with_more(send, start))
 
         await self._app(scope, receive, send_as_page)
 
 
 def _with_more(send: Send, told: Message) -> Send:
-    kept = [(name, value) for name, value in told["headers"] if name in {b"x-request-id", b"retry-after", b"allow"}]
+    kept = [(name, value) for name, value in told["headers"] if name in {b"x-request-id", b"allow"}]
     kept.append((b"x-content-type-options", b"nosniff"))
 
     async def send_with_more(message: Message) -> None:

@@ -28,6 +28,11 @@ _LOG_CHUNK: Final = re.compile(r"/api/queue/jobs/[^/]+/attempts/[^/]+/log/")
 _HEARTBEAT: Final = re.compile(r"/api/agents/[^/]+/heartbeat$")
 _WEBHOOKS: Final = "/api/webhooks/"
 _OK: Final = 200
+_UNLESS_SAID: Final = (
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+"""Of what is no page: a browser that is led there runs and shows nothing of it within another page."""
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -52,8 +57,8 @@ class RequestContext:
                 status = message["status"]
                 own = list(message.get("headers", ()))
                 more = [(b"x-request-id", request_id.encode("ascii")), (b"x-content-type-options", b"nosniff")]
-                if not any(name == b"referrer-policy" for name, _ in own):
-                    more.append((b"referrer-policy", b"no-referrer"))
+                names = {name.lower() for name, _ in own}
+                more += [(name, value) for name, value in _UNLESS_SAID if name not in names]
                 message["headers"] = [*own, *more]
             await send(message)
 

@@ -4,9 +4,10 @@ Whoever changes one must reach all that it concerns: each of the services that i
 with a label, everything. Deliberately not here: those of one environment (``api.environments``).
 """
 
-from typing import Annotated
+import asyncio
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from api.auth.guard import Caller, require, require_everywhere
@@ -16,13 +17,17 @@ from api.auth.principal import Principal
 from api.http.accepted import ACCEPTED
 from api.http.answers import json_answer
 from api.http.bodies import json_body
+from api.http.errors import ApiError
+from api.http.ids import known_service
+from api.line.calendar import Calendar, calendar
 from api.line.ports import LinePorts, LinePortsDep
-from api.line.schemas import LetGoRequest, LineFreezeRequest, LineHoldRequest, LineStops
+from api.line.schemas import CalendarQuery, LetGoRequest, LineFreezeRequest, LineHoldRequest, LineStops
 from workflows.contracts.access import Operation
 from workflows.contracts.deployments.line import LetTheLineGo, LineStop, NewStop, StopKind, StopScope, StopTheLine
-from workflows.contracts.errors import NotFound
+from workflows.contracts.errors import InvalidState, NotFound
 
 router = APIRouter(prefix="/api/dashboard", tags=["line"])
+_DAY_MS: Final = 24 * 3600 * 1000
 LetGoBody = Annotated[LetGoRequest, Depends(json_body(LetGoRequest, optional=True))]
 
 
@@ -30,6 +35,29 @@ LetGoBody = Annotated[LetGoRequest, Depends(json_body(LetGoRequest, optional=Tru
 async def list_line_freezes(ports: LinePortsDep, caller: Caller) -> Response:
     """Those in force and to come, as far as they concern what the caller reaches."""
     return await _listed(ports, caller, StopKind.FREEZE)
+
+
+@router.get("/freezes/calendar", response_model=Calendar, summary="Show what stops rollouts in the days to come")
+async def show_calendar(which: Annotated[CalendarQuery, Query()], ports: LinePortsDep, caller: Caller) -> Response:
+    """Freezes and holds of many services, as far as they concern what the caller reaches. With `service_name` those
+    that concern it, with its environments' own and the times of its recurring windows.
+    """
+    line, now = await ports.deployments.line(), ports.clock()
+    until = now + which.days * _DAY_MS
+    stops = [stop for stop in line.stops if _concerns(caller, stop.scope)]
+    if which.service_name is None:
+        found = await asyncio.to_thread(calendar, stops, None, [], now, until)
+        return json_answer(found.model_dump_json().encode())
+    name = await known_service(which.service_name)
+    require(caller, Operation.READ, service=name)
+    service = await ports.deployments.service(name)
+    states = await ports.deployments.environments(name)
+    known = {*service.spec.environment_names, *(state.environment for state in states)}
+    stops = [
+        stop for stop in stops if any(stop.scope.concerns(name, each, service.spec.labels) for each in sorted(known))
+    ]
+    found = await asyncio.to_thread(calendar, stops, service, states, now, until)
+    return json_answer(found.model_dump_json().encode())
 
 
 @router.get("/holds", response_model=LineStops, summary="List holds of many services")
@@ -108,8 +136,11 @@ async def _stopped(
 ) -> Response:
     _require_reach(origin.caller, stop.scope)
     before = (await ports.deployments.line()).stop(stop.stop_id)
-    if before is not None:
-        _require_reach(origin.caller, before.scope)
+    if before is not None and (before.kind is not stop.kind or not _reaches(origin.caller, before.scope)):
+        # Whether it is of another kind or of others' services is nobody's business who does not reach it.
+        raise InvalidState(
+            f"The id {stop.stop_id} cannot be used for this {stop.kind}: choose another, or leave it out."
+        )
     given = frozenset(type(request).model_fields) - {"reason", "by"}
     replaces = None if before is None else before.scope
     command = signed(StopTheLine, request, origin, without=given, stop=stop, replaces=replaces)
@@ -142,6 +173,15 @@ def _require_reach(caller: Principal, scope: StopScope) -> None:
         require_everywhere(caller, Operation.DEPLOYMENTS_OPERATE)
     for name in scope.services:
         require(caller, Operation.DEPLOYMENTS_OPERATE, service=name)
+
+
+def _reaches(caller: Principal, scope: StopScope) -> bool:
+    """Whether the caller may change what has this scope."""
+    try:
+        _require_reach(caller, scope)
+    except ApiError:
+        return False
+    return True
 
 
 def _concerns(caller: Principal, scope: StopScope) -> bool:

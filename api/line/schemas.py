@@ -9,6 +9,7 @@ from api.services.schemas import MAX_FREEZE_SECONDS
 from workflows.contracts.base import Frozen
 from workflows.contracts.deployments.environments import PerhapsWhy, Why
 from workflows.contracts.deployments.line import LineStop, StopId, StopScope
+from workflows.contracts.deployments.services import ServiceName
 from workflows.contracts.fields import Line
 
 
@@ -53,3 +54,10 @@ class LineStops(Frozen):
     """Those in force and to come."""
 
     items: list[LineStop]
+
+
+class CalendarQuery(Frozen):
+    """Of which service, and for how long."""
+
+    service_name: ServiceName | None = Field(default=None, description="Default: what concerns many services.")
+    days: Annotated[int, Field(ge=1, le=92)] = 30

@@ -9,7 +9,7 @@ from api.deployments.schemas import MAX_MILLIS, SignedBody
 from workflows.contracts.base import Frozen
 from workflows.contracts.deployments.environments import PerhapsWhy, Why
 from workflows.contracts.deployments.line import EnvironmentShown
-from workflows.contracts.fields import Line, Prose
+from workflows.contracts.fields import Line, Millis, Prose
 
 FREEZE_ID_PATTERN: Final = r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"
 MAX_FREEZE_SECONDS: Final = 366 * 24 * 3600
@@ -120,3 +120,39 @@ class RejectPolicyRequest(Frozen):
 
     version: _Waiting
     reason: Why
+
+
+class DefinitionError(Frozen):
+    """What is wrong with a document, where: by field, and by line where it has one."""
+
+    field: str
+    message: str
+    line: int | None = None
+
+
+class DefinitionCheck(Frozen):
+    """What would come of a document. ``version``: the present one, 0 where there is none; ``difference`` to it, as the
+    lines of a unified difference, empty where it is the same; ``policy_changes``: in words, by field.
+    """
+
+    name: str
+    errors: list[DefinitionError] = Field(default_factory=list[DefinitionError])
+    version: int = 0
+    updated_by: str = ""
+    difference: list[str] = Field(default_factory=list[str])
+    policy_changes: list[str] = Field(default_factory=list[str])
+
+
+class ServiceVersion(Frozen):
+    """One definition that a service has or had."""
+
+    version: int
+    updated_at: Millis
+    updated_by: str
+
+
+class ServiceVersions(Frozen):
+    """One page, newest first. ``next_before``: go on below it."""
+
+    items: list[ServiceVersion]
+    next_before: int | None = None

@@ -30,6 +30,7 @@ from api.http.addresses import is_loopback, network_of
 from api.http.answers import PARAMETERS, json_answer
 from api.http.bodies import json_body
 from api.http.errors import PROBLEM_MEDIA_TYPE, ApiError, ProblemCode
+from api.http.proxies import came_through_proxy
 from api.identity.id_tokens import RefusedToken
 from api.identity.issuer_keys import Issuer
 from api.identity.oidc import LOGIN_SECONDS, PendingLogin, back_to_this_site, begin_login, finish_login
@@ -160,7 +161,7 @@ async def make_ticket(caller: Caller, request: Request, ports: SignInPortsDep) -
     _require_this_machine(request)
     if caller.kind is not CredentialKind.KEY:
         raise ApiError(ProblemCode.FORBIDDEN, f"A credential of kind {caller.kind} makes no ticket: use an API key.")
-    out = TicketOut(ticket=ports.tickets.make(caller), expires_in=TICKET_SECONDS)
+    out = TicketOut(ticket=ports.tickets.make(caller, request.headers.get("host", "")), expires_in=TICKET_SECONDS)
     return json_answer(out.model_dump_json().encode(), 201, dict(_PRIVATE))
 
 
@@ -228,7 +229,7 @@ async def _opened(ports: SignInPorts, request: Request, body: SessionRequest) ->
         return await open_for_person(ports, request, identity)
     if body.ticket is not None:
         _require_this_machine(request)
-        made_by = ports.tickets.take(body.ticket.get_secret_value())
+        made_by = ports.tickets.take(body.ticket.get_secret_value(), request.headers.get("host", ""))
         if made_by is None:
             raise RefusedToken(
                 "This link was used already or is older than ten minutes. Make another with `hybridci open`."
@@ -264,6 +265,12 @@ def _require_this_machine(request: Request) -> None:
     address = address_of(request)
     if address is None or not is_loopback(address):
         raise ApiError(ProblemCode.FORBIDDEN, "A ticket is made and used on the machine of the API only.")
+    if came_through_proxy(request):
+        raise ApiError(
+            ProblemCode.FORBIDDEN,
+            "A ticket is made and used on the machine of the API only, and this came through a proxy, behind which"
+            " everybody looks like this machine. Open the API's own address, or sign in with an issuer or an API key.",
+        )
 
 
 def _set_cookies(ports: SignInPorts, response: Response, opened: Opened) -> None:

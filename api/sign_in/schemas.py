@@ -83,3 +83,31 @@ class LoginQuery(Frozen):
 
     issuer: Name | None = Field(default=None, description="Needed when there are several.")
     next: ReturnTo = Field(default="/", description="The page of this site to go to afterwards.")
+
+
+class OwnSession(Frozen):
+    """A browser in which whoever asks is signed in."""
+
+    session_id: str
+    created_at: Millis
+    expires_at: Millis | None
+    last_used_at: Millis | None = Field(description="To within a minute.")
+    current: bool = Field(description="It is the one that asks.")
+
+
+class OwnSessions(Frozen):
+    """Those that are open, newest first."""
+
+    items: list[OwnSession]
+
+
+class EndSessionsQuery(Frozen):
+    """Which of one's own."""
+
+    others: bool = Field(default=False, description="All but the one that asks.")
+
+
+class SessionsEnded(Frozen):
+    """How many were ended."""
+
+    ended: int

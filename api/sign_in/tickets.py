@@ -21,6 +21,7 @@ _MOST: Final = 100
 @dataclass(frozen=True, slots=True)
 class _Ticket:
     caller: Principal
+    host: str
     until: float
 
 
@@ -31,13 +32,16 @@ class Tickets:
         self._monotonic = monotonic
         self._tickets: Newest[str, _Ticket] = Newest(_MOST)
 
-    def make(self, caller: Principal) -> str:
-        """A new one that opens a session for this caller. It is told this once."""
+    def make(self, caller: Principal, host: str) -> str:
+        """A new one that opens a session for this caller, by the name ``host`` of this server. It is told this once."""
         ticket = secrets.token_urlsafe(32)
-        self._tickets[digest_of(ticket)] = _Ticket(caller, self._monotonic() + TICKET_SECONDS)
+        self._tickets[digest_of(ticket)] = _Ticket(caller, host, self._monotonic() + TICKET_SECONDS)
         return ticket
 
-    def take(self, ticket: str) -> Principal | None:
-        """For whom it was made; it is used up with that. None: it is none, was used, or is too old."""
+    def take(self, ticket: str, host: str) -> Principal | None:
+        """For whom it was made; it is used up with that. None: it is none, was used, is too old, or is for another
+        name of this server.
+        """
         found = self._tickets.pop(digest_of(ticket), None)
-        return None if found is None or found.until <= self._monotonic() else found.caller
+        good = found is not None and found.until > self._monotonic() and found.host == host
+        return found.caller if found is not None and good else None

@@ -90,6 +90,10 @@ class Webhooks:
         """No provider at all."""
         return cls({}, WebhookSecrets({}))
 
+    def is_configured(self, name: str) -> bool:
+        """Whether a provider's secret is known here. May read a file."""
+        return bool(self._secrets.of(name))
+
     async def receive(
         self, name: str, head: Head, read_body: Callable[[], Awaitable[bytes]], around: Callable[[str], Around]
     ) -> Received:

@@ -57,6 +57,24 @@ class TestServices:
         assert "environments.0.name" in result.stderr
         assert "colour" in result.stderr
 
+    def test_errors_have_their_lines(self, api: Served, tmp_path: Path) -> None:
+        file = tmp_path / "shop.yml"
+        file.write_text(
+            "name: svc-lines\ngit_repo: https://x.example/r.git\nenvironments:\n  - name: No!\n    steps: []\n"
+        )
+        refused = call(api, "service", "apply", "-f", str(file))
+        assert refused.exit_code == 1
+        assert "line 4: environments.0.name" in refused.stderr
+        checked = call(api, "service", "check", "-f", str(file))
+        assert checked.exit_code == 1
+        assert "line 4: environments.0.name" in checked.stdout
+        file.write_text(
+            "git_repo: https://x.example/r.git\nenvironments:\n  - {name: one, steps: [{name: a, run: b}]}\n"
+        )
+        good = done(api, "service", "check", "-f", str(file), "--name", "svc-lines")
+        assert "+git_repo: https://x.example/r.git" in good.stdout
+        assert call(api, "service", "show", "svc-lines").exit_code == 1, "nothing was changed"
+
     def test_a_file_without_a_name_or_a_repository(self, api: Served, tmp_path: Path) -> None:
         text = json.dumps({key: value for key, value in SPEC.items() if key != "git_repo"})
         nameless = call(api, "service", "apply", "-f", "-", text=text)

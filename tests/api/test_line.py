@@ -92,9 +92,9 @@ async def test_who_reaches_one_service_stops_and_frees_no_other(gate: Gate) -> N
         ("POST", FREEZES, FREEZE, 403),
         ("POST", FREEZES, {**FREEZE, "scope": {"labels": {"team": "pay"}}}, 403),
         ("POST", FREEZES, {**FREEZE, "scope": {"services": ["checkout", "cart"]}}, 403),
-        ("POST", FREEZES, {**FREEZE, "scope": own, "freeze_id": "wide"}, 403),
-        ("POST", HOLDS, {"scope": own, "reason": "r", "hold_id": "wide"}, 403),
-        ("POST", HOLDS, {"scope": own, "reason": "r", "hold_id": "cart"}, 403),
+        ("POST", FREEZES, {**FREEZE, "scope": own, "freeze_id": "wide"}, 409),
+        ("POST", HOLDS, {"scope": own, "reason": "r", "hold_id": "wide"}, 409),
+        ("POST", HOLDS, {"scope": own, "reason": "r", "hold_id": "cart"}, 409),
         ("DELETE", f"{FREEZES}/wide", {}, 403),
         ("DELETE", f"{HOLDS}/cart", {}, 404),
         ("POST", HOLDS, {"scope": own, "reason": "r", "hold_id": "mine"}, 201),
@@ -147,3 +147,58 @@ async def test_a_service_is_deleted_only_when_nothing_of_it_is_left(gate: Gate) 
     assert (await bench.admin.get(lonely)).status_code == 404
     assert (await bench.admin.get("/api/dashboard/services?archived=true")).text.count("lonely") == 0
     assert (await bench.admin.delete(lonely)).status_code == 404
+
+
+async def test_an_id_of_others_says_nothing_and_its_kind_stays(gate: Gate) -> None:
+    bench = gate.bench
+    scopes = {"cart-hold": {"services": ["cart"]}, "own-hold": {"services": ["checkout"]}}
+    for stop_id, scope in scopes.items():
+        held = await bench.admin.post(HOLDS, json={"scope": scope, "reason": "incident", "hold_id": stop_id})
+        assert held.status_code == 201
+    grants = [{"role": "operator", "services": ["checkout"]}]
+    key = (await bench.admin.post("/api/access/keys", json={"name": "op", "grants": grants})).json()["key"]
+    mine = {**FREEZE, "scope": {"services": ["checkout"]}}
+    headers = {"Authorization": f"Bearer {key}"}
+    said = list[str]()
+    for stop_id in scopes:
+        answer = await bench.anyone.post(FREEZES, json={**mine, "freeze_id": stop_id}, headers=headers)
+        assert answer.status_code == 409
+        said.append(answer.json()["detail"].replace(stop_id, "ID"))
+    assert said[0] == said[1], "of another service or of another kind: nobody can tell"
+    assert "cart" not in said[0].replace("cart-hold", "")
+    holds = (await bench.admin.get(HOLDS)).json()["items"]
+    assert {each["stop_id"]: each["kind"] for each in holds} == {"cart-hold": "hold", "own-hold": "hold"}
+    mended = await bench.anyone.post(
+        HOLDS, json={"scope": {"services": ["checkout"]}, "reason": "again", "hold_id": "own-hold"}, headers=headers
+    )
+    assert mended.status_code == 201
+
+
+async def test_the_calendar_has_what_stops_a_service_in_the_days_to_come(gate: Gate) -> None:
+    bench = gate.bench
+    await bench.admin.post(FREEZES, json={**FREEZE, "freeze_id": "fair"})
+    await bench.admin.post(HOLDS, json={"scope": {"services": ["cart"]}, "reason": "r", "hold_id": "cart"})
+    window = {"name": "nights", "cron": "0 20 * * *", "duration_seconds": 3600, "timezone": "Europe/Berlin"}
+    spec = (await bench.admin.get(SERVICE)).json()["spec"]
+    spec["environments"][-1] |= {"freeze_windows": [window], "allow_windows": [{**window, "name": "days"}]}
+    assert (await bench.admin.put(SERVICE, json=spec)).status_code == 200
+    own = await bench.admin.post(
+        f"{SERVICE}/environments/production/freezes", json={"name": "x", "duration_seconds": 60, "freeze_id": "own"}
+    )
+    assert own.status_code == 201
+    found = (await bench.admin.get(f"{FREEZES}/calendar?service_name=checkout&days=7")).json()
+    kinds = [each["kind"] for each in found["items"]]
+    assert {"many_freeze", "window", "allow"} <= set(kinds)
+    assert "many_hold" not in kinds
+    assert kinds.count("window") in {7, 8}
+    times = [each for each in found["items"] if each["kind"] == "window"]
+    assert {(each["ends_at"] - each["starts_at"], each["timezone"]) for each in times} == {(3_600_000, "Europe/Berlin")}
+    wide = (await bench.admin.get(f"{FREEZES}/calendar")).json()["items"]
+    assert {each["item_id"] for each in wide} == {"fair", "cart"}
+    key = (await gate.make({"role": "viewer", "services": ["checkout"]}))["key"]
+    limited = {"Authorization": f"Bearer {key}"}
+    seen = (await bench.anyone.get(f"{FREEZES}/calendar", headers=limited)).json()["items"]
+    assert {each["item_id"] for each in seen} == {"fair"}
+    other = await bench.anyone.get(f"{FREEZES}/calendar?service_name=cart", headers=limited)
+    assert other.status_code == 403
+    assert (await bench.admin.get(f"{FREEZES}/calendar?days=400")).status_code == 422

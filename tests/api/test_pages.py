@@ -37,10 +37,10 @@ async def test_a_page_loads_its_own_only_and_is_framed_by_nobody(bench: Bench, p
     assert "unsafe" not in policy["script-src"]
 
 
-async def test_what_is_no_page_has_no_policy_but_is_not_sniffed(bench: Bench) -> None:
-    for path in ("/health", "/api/openapi.json", "/nothing", "/api/dashboard/jobs"):
+async def test_what_is_no_page_runs_nothing_and_is_not_sniffed(bench: Bench) -> None:
+    for path in ("/health", "/api/openapi.json", "/nothing", "/api/dashboard/jobs", "/", "/auth/login?issuer=x"):
         answer = await bench.admin.get(path)
-        assert "content-security-policy" not in answer.headers
+        assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["referrer-policy"] == "no-referrer"
 

@@ -14,6 +14,7 @@ from workflows.contracts.fields import Millis, Name, ShortLine
 from workflows.contracts.identity.people import Owner
 
 SESSION_TTL_SECONDS: Final = 86_400
+MAX_SESSION_SECONDS: Final = 30 * 86_400
 
 
 class Role(StrEnum):

@@ -40,6 +40,8 @@ def stopped(line: LineState, asked: StopTheLine, change_id: str, now: int) -> Ch
     _require_time(new, now)
     if (None if before is None else before.scope) != asked.replaces:
         raise InvalidState(f"The freeze or hold '{new.stop_id}' was changed in this moment: look again.")
+    if before is not None and before.kind is not new.kind:
+        raise InvalidState(f"The id '{new.stop_id}' cannot be used for this {new.kind}: choose another.")
     others = [each for each in _present(line, now) if each.stop_id != new.stop_id]
     if len(others) >= MAX_STOPS:
         raise InvalidState(f"The line has {MAX_STOPS} freezes and holds already: remove one first.")

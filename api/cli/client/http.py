@@ -48,9 +48,9 @@ class Unreachable(Transient):
 class ApiRefused(CliError):
     """The API understood and said no, with an HTTP status."""
 
-    def __init__(self, message: str, status: int) -> None:
+    def __init__(self, message: str, status: int, fields: Sequence[str] = ()) -> None:
         super().__init__(message, REFUSED)
-        self.status = status
+        self.status, self.fields = status, fields
 
 
 class ApiClient:
@@ -266,7 +266,7 @@ class ApiClient:
             raise Transient(f"{message} Try again in a moment.")
         if status >= 500:
             raise CliError(f"The API failed ({status}): {message} Its log says more.")
-        raise ApiRefused(message, status)
+        raise ApiRefused(message, status, [str(each.get("field", "")) for each in _errors(problem)])
 
     def _no_api(self, response: "httpx.Response") -> CliError:
         return CliError(
@@ -309,10 +309,13 @@ def _sentence(problem: dict[str, Any] | None) -> str:
         return ""
     text = str(problem.get("detail") or problem.get("title") or "")
     text += "" if not text or text.endswith((".", "!", "?")) else "."
-    raw: Any = problem.get("errors")
-    errors = cast(list[Any], raw) if isinstance(raw, list) else []
-    for error in errors:
-        if isinstance(error, dict):
-            fields = cast(dict[str, Any], error)
-            text += f"\n  {fields.get('field')}: {fields.get('message')}"
+    for fields in _errors(problem):
+        text += f"\n  {fields.get('field')}: {fields.get('message')}"
     return text
+
+
+def _errors(problem: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """Its bad fields."""
+    raw: Any = (problem or {}).get("errors")
+    errors = cast(list[Any], raw) if isinstance(raw, list) else []
+    return [cast(dict[str, Any], error) for error in errors if isinstance(error, dict)]

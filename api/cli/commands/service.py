@@ -2,6 +2,7 @@
 ``common``.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -56,12 +57,50 @@ def apply(
     headers = {} if if_version is None else {"If-Match": f'"{if_version}"'} if if_version else {"If-None-Match": "*"}
     with open_api(data_dir) as api:
         before = _present(api, service)
-        record: Any = api.request("PUT", service_path(service), body=body, headers=headers)
+        try:
+            record: Any = api.request("PUT", service_path(service), body=body, headers=headers)
+        except ApiRefused as refused:
+            for line in _lines(file, refused.fields):
+                note(line)
+            raise
         if as_json:
             print_json(record)
             return
         applied = Service.model_validate(record)
         _tell(api, applied, before, asked=ServiceSpec.model_validate(body))
+
+
+@app.command(epilog=example("hybridci service check -f checkout.yml"))
+def check(
+    file: Annotated[Path, typer.Option("--file", "-f", "-F", help="The service in YAML or JSON.")],
+    name: Annotated[str | None, typer.Option(help="The service's name. Default: `name:` in the file.")] = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Check a file and change nothing: every error with its line, or what it would change. Exit code 1 for errors."""
+    body = read_map(file, what="service", such_as="git_repo and environments")
+    service: Any = name or body.get("name")
+    if not isinstance(service, str) or not service:
+        raise CliError(f"{file} does not say how the service is called: add `name: …` to it, or give --name.", USAGE)
+    from workflows.yaml_places import places_of
+
+    with open_api(data_dir) as api:
+        found: Any = api.request("POST", service_path(service, "check"), body=body)
+    places = None if str(file) == "-" else places_of(file.read_bytes())
+    for error in found["errors"]:  # the API saw it as JSON, which has other lines
+        error["line"] = None if places is None else places.line(error["field"])
+    if as_json:
+        print_json(found)
+    else:
+        for error in found["errors"]:
+            place = f"line {error['line']}: " if error["line"] else ""
+            say(f"{place}{error['field']}: {error['message']}")
+        for line in found["difference"]:
+            say(line)
+        if not found["errors"] and not found["difference"]:
+            say(f"{service}: nothing would change.")
+    if found["errors"]:
+        raise typer.Exit(1)
 
 
 @app.command("list", epilog=example("hybridci service list"))
@@ -232,6 +271,20 @@ def _decide(service: str, said: str, body: dict[str, Any], as_json: bool, data_d
     decided = Service.model_validate(record)
     word = "has the other policy" if said == "approve" else "keeps its policy"
     say(f"{decided.name}: {word}, version {decided.version}")
+
+
+def _lines(file: Path, fields: Sequence[str]) -> list[str]:
+    """Where the fields stand in the file; nothing of what came by stdin, which cannot be read again."""
+    from workflows.yaml_places import places_of
+
+    if str(file) == "-" or not fields:
+        return []
+    try:
+        places = places_of(file.read_bytes())
+    except OSError:
+        return []
+    found = ((places.line(field), field) for field in fields)
+    return [f"{file}, line {line}: {field}" for line, field in found if line is not None]
 
 
 def _present(api: ApiClient, name: str) -> Service | None:

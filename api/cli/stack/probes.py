@@ -6,6 +6,7 @@ import json
 from typing import Any, Final
 
 _OK: Final = 200
+_CREATED: Final = 201
 _TIMEOUT_SECONDS: Final = 4.0
 """Longer than the readiness route's own checks take to fail."""
 
@@ -23,14 +24,23 @@ async def accepts(host: str, port: int) -> bool:
 
 async def answers_ok(host: str, port: int, path: str) -> bool:
     """True when ``GET path`` is answered with status 200."""
-    status, _ = await _get(host, port, path, ())
+    status, _ = await _ask(host, port, f"GET {path}", ())
     return status == _OK
 
 
 async def answer(host: str, port: int, path: str, key: str) -> Any | None:
     """The JSON with which ``GET path`` is answered; None when there is no good answer now."""
-    status, body = await _get(host, port, path, (f"Authorization: Bearer {key}",))
-    if status != _OK:
+    return await _told(host, port, f"GET {path}", key, _OK)
+
+
+async def made(host: str, port: int, path: str, key: str) -> Any | None:
+    """The JSON with which ``POST path`` without a body is answered, when that made something."""
+    return await _told(host, port, f"POST {path}", key, _CREATED)
+
+
+async def _told(host: str, port: int, what: str, key: str, wanted: int) -> Any | None:
+    status, body = await _ask(host, port, what, (f"Authorization: Bearer {key}", "Content-Length: 0"))
+    if status != wanted:
         return None
     try:
         return json.loads(body)
@@ -38,8 +48,8 @@ async def answer(host: str, port: int, path: str, key: str) -> Any | None:
         return None
 
 
-async def _get(host: str, port: int, path: str, headers: tuple[str, ...]) -> tuple[int | None, bytes]:
-    lines = (f"GET {path} HTTP/1.1", f"Host: {_authority(host, port)}", "Connection: close", *headers, "", "")
+async def _ask(host: str, port: int, what: str, headers: tuple[str, ...]) -> tuple[int | None, bytes]:
+    lines = (f"{what} HTTP/1.1", f"Host: {_authority(host, port)}", "Connection: close", *headers, "", "")
     try:
         async with asyncio.timeout(_TIMEOUT_SECONDS):
             reader, writer = await asyncio.open_connection(host, port)

@@ -16,7 +16,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 from api.cli.bound import watch_starter
 from api.cli.processes import stop_cleanly_while_loading
@@ -29,6 +29,7 @@ from api.cli.stack.embedded import EmbeddedServerMissing
 from api.cli.stack.front import Behind, front
 from api.cli.stack.leftovers import Register, end_leftovers
 from api.cli.stack.local_scaler import LocalScaler, scaling
+from api.cli.stack.probes import made
 from api.cli.stack.supervisor import StartupFailed, Supervisor
 
 STOPPED: Final = 0
@@ -103,7 +104,8 @@ class _Up:
                 front(LOOPBACK, self._options.aws_port, self._behind.aws),
             ):
                 if await self._start(supervisor):
-                    _announce(self._options, self._data, time.monotonic() - self._began)
+                    took = time.monotonic() - self._began
+                    _announce(self._options, self._data, took, await _dashboard(self._options, self._data))
                     async with scaling(LocalScaler(self._options, self._data, supervisor, say), say):
                         await supervisor.run(self._stop)
         except (StartupFailed, OSError) as error:
@@ -212,12 +214,25 @@ def _port_sentence(host: str, port: int, option: str, error: OSError) -> str:
     return f"Nothing can listen on {host}, port {port} ({error.strerror}): correct --host or {option}."
 
 
-def _announce(options: Options, data: DataDir, seconds: float) -> None:
+async def _dashboard(options: Options, data: DataDir) -> str:
+    """Its address; on this machine alone, as a link that signs in once."""
+    address = f"{options.url}/"
+    if options.host not in _ONLY_THIS_MACHINE or os.environ.get("JOURNAL_STREAM"):  # the journal has other readers
+        return f"{address}   (`hybridci open` signs you in)"
+    key = data.admin_key.read_text(encoding="utf-8").strip()
+    answer: Any = await made(options.reachable_host, options.api_port, "/auth/ticket", key)
+    if answer is None:
+        return f"{address}   (`hybridci open` signs you in)"
+    again = "signs you in once, within ten minutes; later: hybridci open"
+    return f"{address}sign-in#ticket={answer['ticket']}\n{'':21}{again}"
+
+
+def _announce(options: Options, data: DataDir, seconds: float, dashboard: str) -> None:
     default = data.root == Path.cwd() / DEFAULT_DATA_DIR or os.environ.get("HYBRIDCI_DATA_DIR")
     folder = "" if default else f" --data-dir {shlex.quote(str(data.root))}"
     say(
         f"\nhybridci is ready after {seconds:.1f} s.\n\n"
-        f"  Dashboard          {options.url}/\n"
+        f"  Dashboard          {dashboard}\n"
         f"  API and its docs   {options.url}/api/docs\n"
         f"  Temporal UI        {options.temporal_ui}\n"
         f"  Agents' gateway    {options.gateway_address}\n"

@@ -3,15 +3,18 @@
 from typing import Final
 
 from api.dashboard.routes import (
+    access,
     agents,
     audit,
     dead_letters,
     deployments,
+    freezes,
     job_lists,
     jobs,
     kept,
     logs,
     overview,
+    service_editor,
     services,
     sign_in,
     theme,
@@ -27,10 +30,13 @@ ROUTERS: Final = tuple(
         dead_letters,
         jobs,
         deployments,
+        service_editor,  # before the services, whose commands could be any word
         services,
+        freezes,
         agents,
         webhooks,
         audit,
+        access,
         sign_in,
         theme,
         kept,

@@ -1,4 +1,4 @@
-"""Services and their environments: what is live where, and what is held."""
+"""Services and their environments: what is live where, what is held or frozen, what waits for a second person."""
 
 import asyncio
 from typing import Final
@@ -7,64 +7,119 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.dashboard.answers import form_of, page, see
+from api.dashboard.answers import Fields, form_of, page, see
 from api.dashboard.inside import Inside, RefusedByApi
+from api.dashboard.routes.freezes import drawn, freeze_body
 from api.http.problems import Problem
+from api.line.calendar import Calendar
 from api.services.schemas import EnvironmentStates
+from workflows.contracts.audit.events import EventPage
 from workflows.contracts.deployments.deployment import DeploymentPage
 from workflows.contracts.deployments.services import Service, ServicePage
 
 router = APIRouter(include_in_schema=False)
 _SERVICES: Final = "/api/dashboard/services"
 _OF_PAGE: Final = frozenset({"csrf", "typed"})
+_DAYS: Final = 30
 
 
 @router.get("/services")
 async def services(request: Request) -> Response:
     """Every service with what is live in each environment."""
     api = Inside(request)
-    found = await api.get(_SERVICES, ServicePage, {"limit": 50, "cursor": request.query_params.get("cursor")})
+    archived = request.query_params.get("archived")
+    query = {"limit": 50, "cursor": request.query_params.get("cursor"), "archived": "true" if archived else None}
+    found = await api.get(_SERVICES, ServicePage, query)
     states = await asyncio.gather(
         *(api.get(f"{_SERVICES}/{each.name}/environments", EnvironmentStates) for each in found.items)
     )
-    return page(request, "services/list.html", api=api, found=found, lanes=list(zip(found.items, states, strict=True)))
+    lanes = list(zip(found.items, states, strict=True))
+    return page(request, "services/list.html", api=api, found=found, lanes=lanes, archived=archived)
 
 
 @router.get("/services/{name}")
 async def service(request: Request, name: str) -> Response:
     """One service."""
-    return await _service_page(request, name)
+    return await service_page(request, name)
 
 
 @router.post("/services/{name}/environments/{environment}/{command}")
 async def command_environment(request: Request, name: str, environment: str, command: str) -> Response:
-    """Hold or release."""
+    """Hold, release, add a freeze."""
     form = await form_of(request)
-    body = {key: value for key, value in form.items() if value and key not in _OF_PAGE}
+    body = freeze_body(form) if command == "freezes" else _said(form)
+    return await _sent(request, name, "POST", f"environments/{environment}/{command}", body, form)
+
+
+@router.post("/services/{name}/environments/{environment}/freezes/{freeze_id}/remove")
+async def remove_freeze(request: Request, name: str, environment: str, freeze_id: str) -> Response:
+    """End one before its time."""
+    form = await form_of(request)
+    return await _sent(request, name, "DELETE", f"environments/{environment}/freezes/{freeze_id}", _said(form), form)
+
+
+@router.post("/services/{name}/policy-change/{decision}")
+async def decide_policy(request: Request, name: str, decision: str) -> Response:
+    """Yes or no to what waits in the version that the page showed."""
+    form = await form_of(request)
+    version = form["version"]
+    body = _said(form) | {"version": int(version) if version.isdecimal() and len(version) < 10 else version}
+    return await _sent(request, name, "POST", f"policy-change/{decision}", body, form)
+
+
+@router.post("/services/{name}/{command}")
+async def command_service(request: Request, name: str, command: str) -> Response:
+    """Archive, or take into use again."""
+    form = await form_of(request)
+    body = _said(form) | ({"live_is_gone": True} if form["live_is_gone"] else {})
+    return await _sent(request, name, "POST", command, body, form)
+
+
+def _said(form: Fields) -> dict[str, object]:
+    return {key: value for key, value in form.items() if value and key not in _OF_PAGE}
+
+
+async def _sent(request: Request, name: str, method: str, path: str, body: dict[str, object], form: Fields) -> Response:
     try:
-        await Inside(request).send(
-            "POST", f"{_SERVICES}/{name}/environments/{environment}/{command}", body, csrf=form.get("csrf", "")
-        )
+        await Inside(request).send(method, f"{_SERVICES}/{name}/{path}", body, csrf=form["csrf"])
     except RefusedByApi as refused:
-        return await _service_page(request, name, problem=refused.problem)
+        return await service_page(request, name, problem=refused.problem, filled=form)
     return see(request, f"/services/{name}")
 
 
-async def _service_page(request: Request, name: str, *, problem: Problem | None = None) -> Response:
+async def service_page(
+    request: Request, name: str, *, problem: Problem | None = None, filled: Fields | None = None
+) -> Response:
+    """Raises RefusedByApi."""
     api = Inside(request)
-    found, states, recent = await asyncio.gather(
+    found, states, recent, calendar = await asyncio.gather(
         api.get(f"{_SERVICES}/{name}", Service),
         api.get(f"{_SERVICES}/{name}/environments", EnvironmentStates),
-        api.get(f"{_SERVICES}/{name}/deployments", DeploymentPage, {"limit": 20}),
+        api.get(f"{_SERVICES}/{name}/deployments", DeploymentPage, {"limit": 10}),
+        api.get("/api/dashboard/freezes/calendar", Calendar, {"service_name": name, "days": _DAYS}),
     )
-    status = 200 if problem is None else problem.status
+    trail = await _trail(api, name)
     return page(
         request,
         "services/service.html",
         api=api,
-        status=status,
+        status=200 if problem is None else problem.status,
         service=found,
         states=states.items,
         recent=recent.items,
+        calendar=calendar,
+        drawing=drawn(calendar, _DAYS),
+        trail=trail,
         problem=problem,
+        filled=filled or Fields(),
     )
+
+
+async def _trail(api: Inside, name: str) -> EventPage | None:
+    """What was done to it, for who may read that."""
+    try:
+        return await api.get("/api/events", EventPage, {"service_name": name, "action": "service.", "limit": 10})
+    except RefusedByApi as refused:
+        if refused.problem.status == 403:
+            return None
+        raise

@@ -24,10 +24,13 @@ from api.webhooks.history.schemas import (
     DeliveryListOut,
     DeliveryListQuery,
     DeliveryOut,
+    ProviderOut,
+    ProvidersOut,
     ReplayRequest,
 )
 from api.webhooks.keeping import day_of
 from api.webhooks.ports import WebhookPorts, WebhookPortsDep
+from api.webhooks.secrets import secret_variable
 from api.webhooks.surroundings import WebhooksDep, around
 from workflows.contracts.access import Operation
 from workflows.contracts.audit.details import WebhookReplayed
@@ -35,8 +38,29 @@ from workflows.contracts.deployments.deliveries import DeliveredAction, Delivery
 from workflows.contracts.errors import NotFound
 from workflows.contracts.ids import is_uuid
 
+providers = APIRouter(prefix="/api/webhooks", tags=["webhooks"])
+"""What is set up; nothing of it is about one service."""
 router = APIRouter(prefix="/api/webhooks/deliveries", tags=["webhooks"])
 _AT_ONCE: Final = 8
+
+
+@providers.get("/providers", response_model=ProvidersOut, summary="List the tools")
+async def list_providers(webhooks: WebhooksDep) -> Response:
+    """That can send webhooks here, with the address that each of them is given. No secret is told."""
+    items = [
+        ProviderOut(
+            name=each.name,
+            title=each.manifest.title,
+            path=f"{providers.prefix}/{each.name}",
+            configured=webhooks.is_configured(each.name),
+            secret_variable=secret_variable(each.name),
+            events=list(dict.fromkeys(event for rule in each.manifest.rules for event in rule.on)),
+            actions=list(dict.fromkeys(rule.action.value for rule in each.manifest.rules)),
+            docs=each.manifest.docs or "",
+        )
+        for each in sorted(webhooks.providers.values(), key=lambda each: each.name)
+    ]
+    return json_answer(ProvidersOut(items=items).model_dump_json().encode())
 
 
 @router.get("", response_model=DeliveryListOut, summary="List what webhooks sent, newest first")

@@ -56,3 +56,22 @@ class DeliveryListOut(Tolerant):
     stopped_early: bool = False
     looked_at: int | None = None
     not_genuine: dict[str, int] | None = None
+
+
+class ProviderOut(Frozen):
+    """A tool that can send webhooks here: where to, and by which variable its secret is given."""
+
+    name: str
+    title: str
+    path: str = Field(description="Below this server's address.")
+    configured: bool = Field(description="Its secret is known here.")
+    secret_variable: str
+    events: list[str]
+    actions: list[str]
+    docs: str = ""
+
+
+class ProvidersOut(Frozen):
+    """All of them, by name."""
+
+    items: list[ProviderOut]

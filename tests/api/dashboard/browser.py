@@ -13,6 +13,7 @@ from api.auth.permissions import ROUTES, Open
 from api.auth.tokens import digest_of, new_token
 from tests.api.conftest import ADMIN_KEY, Bench
 from tests.api.dashboard.deployment_bench import on_its_way
+from tests.api.dashboard.house_bench import house_filled
 from workflows.contracts.access import Credential, CredentialKind, Grant, Role
 from workflows.contracts.jobs import ArtifactRef
 from workflows.contracts.records import JobWrite
@@ -75,7 +76,8 @@ async def filled(bench: Bench, words: str = "plain") -> dict[str, str]:
     await bench.register(description=words)
     deployment_id = await bench.deploy(git_author=words, git_commit_message=words, metadata={words[:60]: words})
     await on_its_way(bench, deployment_id, words)
-    return {"job_id": job_id, "deployment_id": deployment_id, "name": "checkout", "agent_id": "agent-7",
+    ids = await house_filled(bench, words)
+    return {**ids, "job_id": job_id, "deployment_id": deployment_id, "name": "checkout", "agent_id": "agent-7",
         "redrive_id": redrive_id,
     }  # fmt: skip
 

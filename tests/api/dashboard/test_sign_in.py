@@ -66,3 +66,14 @@ async def test_a_ticket_is_for_this_machine(bench: Bench) -> None:
         assert (await web.post("/auth/session", json={"ticket": ticket})).status_code == 403
         key = {"Authorization": f"Bearer {ADMIN_KEY}"}
         assert (await web.post("/auth/ticket", headers=key)).status_code == 403
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
+async def test_a_ticket_that_came_through_a_proxy_lets_nobody_in(bench: Bench, header: str) -> None:
+    through = {header: "for=198.51.100.7"}
+    assert (await bench.admin.post("/auth/ticket", headers=through)).status_code == 403
+    ticket = (await bench.admin.post("/auth/ticket")).json()["ticket"]
+    answer = await bench.anyone.post("/sign-in", data={"ticket": ticket}, headers={**HTML, "Origin": SITE, **through})
+    assert answer.status_code == 403
+    assert "came through a proxy" in answer.text
+    assert "set-cookie" not in answer.headers
