@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from workflows.contracts.deployments.deployment import DeploymentStatus, DeploymentSummary
+from workflows.contracts.deployments.lanes import Lane
 from workflows.contracts.deployments.line import LineStop
 from workflows.contracts.jobs import JobSummary
 
@@ -62,6 +63,24 @@ def asks_of_stops(stops: Iterable[LineStop], now: int) -> list[Ask]:
         )
         for stop in stops
         if stop.in_force(now)
+    ]
+
+
+def asks_of_lanes(lanes: Iterable[Lane]) -> list[Ask]:
+    """Environments that somebody holds."""
+    return [
+        Ask(
+            "wait",
+            "hold",
+            f"{lane.service_name} {place.environment}",
+            f"/services/{lane.service_name}",
+            place.hold.reason,
+            by=place.hold.by,
+            since=place.hold.at,
+        )
+        for lane in lanes
+        for place in lane.places
+        if place.hold is not None
     ]
 
 

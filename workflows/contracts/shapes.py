@@ -13,6 +13,7 @@ IN_WORDS: Final[Mapping[str, str]] = {
     ),
     r"^[ -~]*$": "printable ASCII characters only",
     r"^[0-9]{1,15}:[1-9][0-9]{0,14}$": "a cursor as an answer gave it: <byte>:<line>",
+    r"^[0-9]{1,3}:[0-9]{1,15}:[1-9][0-9]{0,14}$": "a cursor as an answer gave it: <step>:<byte>:<line>",
     r"^-?[1-9][0-9]{0,14}(-(-?[1-9][0-9]{0,14})?)?$": "lines such as 7, 100-200, 100- or -50 for the last fifty",
     r"^([1-9][0-9]{0,5}:)?[0-9]{1,15}$": "a place as an event's id gave it: <attempt>:<byte>",
     r"^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?$": (

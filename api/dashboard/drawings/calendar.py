@@ -11,6 +11,8 @@ from typing import Final
 
 from markupsafe import Markup
 
+from api.dashboard.outside import in_plain
+
 _DAY_MS: Final = 24 * 3600 * 1000
 _LABEL: Final = 190
 _DAY: Final = 28
@@ -74,9 +76,9 @@ def _rows(rows: Sequence[Row], first: int, days: int) -> list[Markup]:
         y = _HEAD + number * _ROW
         drawn.append(
             Markup('<g><title>{told}</title><line class="rule" x1="0" x2="{end}" y1="{y}" y2="{y}"/>').format(
-                told=row.told, end=_LABEL + days * _DAY, y=y
+                told=in_plain(row.told), end=_LABEL + days * _DAY, y=y
             )
-            + Markup('<text class="row" x="2" y="{}">{}</text>').format(y + 17, _short(row.label))
+            + Markup('<text class="row" x="2" y="{}">{}</text>').format(y + 17, in_plain(_short(row.label)))
         )
         drawn += [_bar(row.kind, span, y, first, days) for span in row.spans[:_MOST_SPANS]]
         drawn.append(Markup("</g>"))

@@ -11,6 +11,8 @@ from typing import Final
 
 from markupsafe import Markup
 
+from api.dashboard.outside import in_plain
+
 WIDTH, HEIGHT = 640, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 12, 26
 MOST_POINTS: Final = 1000
@@ -66,7 +68,12 @@ def lines(name: str, title: str, words: str, shown: Sequence[MeasuredLine], limi
         drawn += Markup(
             '<line class="limit" x1="{}" y1="{y}" x2="{}" y2="{y}"/><text class="limit-words" x="{}" y="{t}">{}</text>'
         ).format(
-            _LEFT, WIDTH - _RIGHT, WIDTH - _RIGHT - 2, limit.words, y=_number(y(limit.value)), t=_above(y(limit.value))
+            _LEFT,
+            WIDTH - _RIGHT,
+            WIDTH - _RIGHT - 2,
+            in_plain(limit.words),
+            y=_number(y(limit.value)),
+            t=_above(y(limit.value)),
         )
     for number, each in enumerate(kept):
         route = " ".join(f"{_number(x(point.at))},{_number(y(point.value))}" for point in each.points)
@@ -76,7 +83,7 @@ def lines(name: str, title: str, words: str, shown: Sequence[MeasuredLine], limi
     return Markup(
         '<svg class="lines" viewBox="0 0 {w} {h}" role="img" aria-labelledby="{n}-title {n}-words">'
         '<title id="{n}-title">{title}</title><desc id="{n}-words">{words}</desc>{drawn}</svg>'
-    ).format(w=WIDTH, h=HEIGHT, n=name, title=title, words=words, drawn=drawn)
+    ).format(w=WIDTH, h=HEIGHT, n=name, title=in_plain(title), words=in_plain(words), drawn=drawn)
 
 
 def _drawable(points: Sequence[MeasuredPoint]) -> list[MeasuredPoint]:
@@ -98,7 +105,7 @@ def _dot(name: str, point: MeasuredPoint, number: int, x: float, y: float) -> Ma
         shape = Markup('<path d="M{} {} l5 9 h-10 Z"/>').format(_number(x), _number(y - 6))
     else:
         shape = Markup('<circle cx="{}" cy="{}" r="2.5"/>').format(_number(x), _number(y))
-    return Markup('<g class="dot dot-{}{}"><title>{}</title>{}</g>').format(number, beyond, told, shape)
+    return Markup('<g class="dot dot-{}{}"><title>{}</title>{}</g>').format(number, beyond, in_plain(told), shape)
 
 
 def _scale(low: float, high: float, y: Callable[[float], float]) -> Markup:

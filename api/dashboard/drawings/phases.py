@@ -9,6 +9,8 @@ from typing import Final
 
 from markupsafe import Markup
 
+from api.dashboard.outside import in_plain
+
 BOX_WIDTH, BOX_HEIGHT = 124, 48
 _GAP, _PAD, _TOP = 22, 10, 24
 _BETWEEN: Final = 18
@@ -64,13 +66,15 @@ def phases(name: str, title: str, words: str, frames: Sequence[Frame], back: Box
     return Markup(
         '<svg class="phases" viewBox="-2 -2 {w} {h}" width="{w}" role="img" aria-labelledby="{n}-title {n}-words">'
         '<title id="{n}-title">{title}</title><desc id="{n}-words">{words}</desc>{drawn}</svg>'
-    ).format(w=_number(width + 4), h=_number(height + 4), n=name, title=title, words=words, drawn=drawn)
+    ).format(
+        w=_number(width + 4), h=_number(height + 4), n=name, title=in_plain(title), words=in_plain(words), drawn=drawn
+    )
 
 
 def _frame(name: str, x: float, width: float) -> Markup:
     return Markup(
         '<text class="where" x="{}" y="14">{}</text><rect class="frame" x="{}" y="{}" width="{}" height="{}" rx="8"/>'
-    ).format(_number(x + 2), _cut(name, 40), _number(x), _TOP, _number(width), BOX_HEIGHT + 2 * _PAD)
+    ).format(_number(x + 2), in_plain(_cut(name, 40)), _number(x), _TOP, _number(width), BOX_HEIGHT + 2 * _PAD)
 
 
 def _box(box: Box, x: float, y: float) -> Markup:
@@ -82,7 +86,7 @@ def _box(box: Box, x: float, y: float) -> Markup:
         '<text class="state" x="{tx}" y="{sy}">{icon} {words}</text></g>'
     ).format(
         state=state,
-        whole=f"{box.name}: {box.words}",
+        whole=in_plain(f"{box.name}: {box.words}"),
         x=_number(x),
         y=_number(y),
         w=BOX_WIDTH,
@@ -90,9 +94,9 @@ def _box(box: Box, x: float, y: float) -> Markup:
         tx=_number(x + 10),
         ny=_number(y + 19),
         sy=_number(y + 37),
-        name=_cut(box.name, _LETTERS),
+        name=in_plain(_cut(box.name, _LETTERS)),
         icon=ICONS[state],
-        words=_cut(box.words, _LETTERS),
+        words=in_plain(_cut(box.words, _LETTERS)),
     )
     return drawn if box.href is None else Markup('<a href="{}">{}</a>').format(box.href, drawn)
 

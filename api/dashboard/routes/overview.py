@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from api.agents.schemas import AgentViews, PoolViews
 from api.dashboard.answers import page
-from api.dashboard.asks import asks_of_dead_letters, asks_of_deployments, asks_of_stops, broken
+from api.dashboard.asks import asks_of_dead_letters, asks_of_deployments, asks_of_lanes, asks_of_stops, broken
 from api.dashboard.hours import ended_chart, open_chart, wait_chart
 from api.dashboard.inside import Inside, RefusedByApi
 from api.dashboard.pool_bars import PoolBar, pool_bars
@@ -21,6 +21,7 @@ from api.line.schemas import LineStops
 from api.system.schemas.repairs import SystemHealth
 from api.system.schemas.summary import Summary
 from workflows.contracts.deployments.deployment import DeploymentPage, DeploymentStatus, DeploymentSummary
+from workflows.contracts.deployments.lanes import LanePage
 from workflows.contracts.deployments.line import LineStop
 from workflows.contracts.jobs import JobSummary
 from workflows.contracts.records import JobPage, QueueHistory
@@ -30,6 +31,7 @@ _HOURS: Final = 24
 _MOST_BROKEN: Final = 8
 _MOST_JOBS: Final = 10
 _MOST_PARKED: Final = 50
+_MOST_SERVICES: Final = 50
 _WAITING: Final = (
     DeploymentStatus.PENDING,
     DeploymentStatus.STAGING,
@@ -50,7 +52,7 @@ async def overview(request: Request) -> Response:
     api = Inside(request)
     # Whoever is not known signs in: nothing more is asked. Of what the counters say that there is none, nothing is.
     summary = await api.get(f"{_DASHBOARD}/summary", Summary, {"recent_jobs": 0})
-    history, jobs, people, deployments, stops = await asyncio.gather(
+    history, jobs, people, deployments, stops, lanes = await asyncio.gather(
         api.get("/api/queue/history", QueueHistory, {"hours": _HOURS}),
         asyncio.gather(
             _jobs(api, "/api/queue/dead-letters", summary.jobs_dead_lettered, limit=_MOST_PARKED),
@@ -60,6 +62,7 @@ async def overview(request: Request) -> Response:
         asyncio.gather(api.get("/api/agents", AgentViews, {"limit": 100}), _pools(api), _health(api)),
         asyncio.gather(_of_statuses(api, summary, _WAITING, 50), _of_statuses(api, summary, _ENDED, _MOST_BROKEN)),
         _stops(api),
+        api.get(f"{_DASHBOARD}/lanes", LanePage, {"limit": _MOST_SERVICES}),
     )
     dead, running, failed = jobs
     agents, pools, (health, down) = people
@@ -69,6 +72,7 @@ async def overview(request: Request) -> Response:
         *asks_of_deployments([*waiting, *ended]),
         *asks_of_dead_letters(dead, summary.jobs_dead_lettered),
         *asks_of_stops(stops, now),
+        *asks_of_lanes(lanes.items),
     ]
     hours = history.items
     return page(

@@ -24,6 +24,7 @@ NO_FREE_TEXT: Final = {
     "fence.name": "of the agents, shown on no page",
     "filter.cause": "compared with causes; shown nowhere",
     "filter.git_repo": "compared with addresses; shown nowhere",
+    "filter.service": "compared with services; shown nowhere",
     "filter.job_ids.[]": "compared with ids; shown nowhere",
     "filter.job_type": "compared with types; shown nowhere",
     "freeze_windows.[].cron": "parsed as cron",

@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from api.dashboard.asks import asks_of_dead_letters, asks_of_deployments, asks_of_stops, broken
+from api.dashboard.asks import asks_of_dead_letters, asks_of_deployments, asks_of_lanes, asks_of_stops, broken
 from tests.stores.lives import NOON, make_job
 from workflows.contracts.deployments.deployment import DeploymentStatus, DeploymentSummary
+from workflows.contracts.deployments.environments import Hold
+from workflows.contracts.deployments.lanes import Lane, LanePlace
 from workflows.contracts.deployments.line import LineStop, StopKind, StopScope
 from workflows.contracts.statuses import JobStatus
 
@@ -55,6 +57,15 @@ def test_holds_and_freezes_in_force_have_their_owner_and_their_end() -> None:
     (ask,) = asks_of_stops([stop, stop.model_copy(update={"starts_at": NOON + 5})], NOON + 1)
     assert (ask.kind, ask.by, ask.ends_at, ask.words) == ("freeze", "ann", NOON + 10, "all services: the sale")
     assert asks_of_stops([stop], NOON + 11) == []
+
+
+def test_an_environment_on_hold_waits_for_whoever_holds_it() -> None:
+    held = LanePlace(environment="production", line=[], stops=[], hold=Hold(by="ann", reason="inventory", at=NOON))
+    free = LanePlace(environment="staging", line=[], stops=[])
+    (ask,) = asks_of_lanes([Lane(service_name="checkout", coming=[], places=[free, held])])
+    assert (ask.title, ask.path, ask.words, ask.by) == (
+        "checkout production", "/services/checkout", "inventory", "ann"
+    )  # fmt: skip
 
 
 def test_what_broke_is_told_newest_first_and_not_for_ever() -> None:
