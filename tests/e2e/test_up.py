@@ -2,10 +2,13 @@
 
 import json
 import os
+import pty
+import re
 import shutil
 import signal
 import socket
 import stat
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -267,3 +270,26 @@ def _one_sentence(stderr: str, *parts: str) -> None:
     assert len(stderr.strip().splitlines()) == 1, stderr
     for part in parts:
         assert part in stderr
+
+
+def test_who_looks_at_a_terminal_gets_a_link_that_signs_in_once(stack: Stack) -> None:
+    said = b""
+    leader, terminal = pty.openpty()
+    with subprocess.Popen(stack.command("--agents", "0"), stdin=subprocess.DEVNULL, stdout=terminal) as process:
+        os.close(terminal)
+        try:
+            while b"Ctrl-C stops everything" not in said:
+                said += os.read(leader, 4096)
+            found = re.search(r"sign-in#ticket=([\w-]+)", said.decode())
+            assert found is not None, said
+            with httpx.Client(base_url=stack.url, headers={"Origin": stack.url, "Accept": "text/html"}) as web:
+                for status in (303, 401):
+                    assert web.post("/sign-in", data={"ticket": found[1]}).status_code == status
+                assert web.get("/").status_code in {200, 303}
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
+            os.close(leader)
+    logs = [path for path in stack.data.rglob("*.log*") if path.is_file()]
+    assert logs
+    assert not [path for path in logs if found[1].encode() in path.read_bytes()]

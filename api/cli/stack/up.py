@@ -215,9 +215,9 @@ def _port_sentence(host: str, port: int, option: str, error: OSError) -> str:
 
 
 async def _dashboard(options: Options, data: DataDir) -> str:
-    """Its address; on this machine alone, as a link that signs in once."""
+    """Its address; for who looks at a terminal of this machine a link that signs in once: logs have other readers."""
     address = f"{options.url}/"
-    if options.host not in _ONLY_THIS_MACHINE or os.environ.get("JOURNAL_STREAM"):  # the journal has other readers
+    if options.host not in _ONLY_THIS_MACHINE or not sys.stdout.isatty():
         return f"{address}   (`hybridci open` signs you in)"
     key = data.admin_key.read_text(encoding="utf-8").strip()
     answer: Any = await made(options.reachable_host, options.api_port, "/auth/ticket", key)
