@@ -15,12 +15,15 @@ from api.line.calendar import Calendar
 from api.services.schemas import EnvironmentStates
 from workflows.contracts.audit.events import EventPage
 from workflows.contracts.deployments.deployment import DeploymentPage
+from workflows.contracts.deployments.lanes import LanePage
 from workflows.contracts.deployments.services import Service, ServicePage
 
 router = APIRouter(include_in_schema=False)
 _SERVICES: Final = "/api/dashboard/services"
 _OF_PAGE: Final = frozenset({"csrf", "typed"})
 _DAYS: Final = 30
+_PAGE: Final = 30
+"""Services of one page, of which their lanes have as many."""
 
 
 @router.get("/services")
@@ -28,13 +31,13 @@ async def services(request: Request) -> Response:
     """Every service with what is live in each environment."""
     api = Inside(request)
     archived = request.query_params.get("archived")
-    query = {"limit": 50, "cursor": request.query_params.get("cursor"), "archived": "true" if archived else None}
-    found = await api.get(_SERVICES, ServicePage, query)
-    states = await asyncio.gather(
-        *(api.get(f"{_SERVICES}/{each.name}/environments", EnvironmentStates) for each in found.items)
+    paging = {"limit": _PAGE, "cursor": request.query_params.get("cursor")}
+    found, lanes = await asyncio.gather(
+        api.get(_SERVICES, ServicePage, {**paging, "archived": "true" if archived else None}),
+        api.get("/api/dashboard/lanes", LanePage, paging),
     )
-    lanes = list(zip(found.items, states, strict=True))
-    return page(request, "services/list.html", api=api, found=found, lanes=lanes, archived=archived)
+    places = {lane.service_name: lane.places for lane in lanes.items}
+    return page(request, "services/list.html", api=api, found=found, places=places, archived=archived)
 
 
 @router.get("/services/{name}")
