@@ -15,7 +15,11 @@ from api.identity.oidc import back_to_this_site
 from api.sign_in.schemas import IssuersOut
 
 router = APIRouter(include_in_schema=False)
-_FOR_EVER: Final = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
+_FOR_EVER: Final = {
+    "Cache-Control": "public, max-age=31536000, immutable",
+    "Vary": "Accept-Encoding",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; connect-src 'self'",  # of the worker of live pages
+}
 
 
 @router.get("/sign-in")

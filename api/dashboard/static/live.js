@@ -22,11 +22,9 @@ function connect() {
   if (worker) {
     worker.port.addEventListener("message", ({ data }) => take(data));
     worker.port.start();
+    worker.addEventListener("error", () => { send = alone(); send({}); }); // it could not be loaded
     send = (said) => worker.port.postMessage({ root, seen: !document.hidden, logs: [...logs.keys()], ...said });
-  } else {
-    const own = new LiveStream(root, take);
-    send = (said) => (document.hidden || said.gone ? own.stop() : own.start([...logs.keys()]));
-  }
+  } else send = alone();
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) { send({}); say({ state: "paused" }); }
     else { send({ again: true }); take({ kind: "begin", resumed: false }); } // what changed while nobody looked
@@ -36,6 +34,11 @@ function connect() {
   setInterval(() => send({}), HERE_MS);
   if (document.hidden) say({ state: "paused" });
   else send({ again: true });
+}
+
+function alone() {
+  const own = new LiveStream(root, take);
+  return (said) => (document.hidden || said.gone ? own.stop() : own.start([...logs.keys()]));
 }
 
 function shared() {

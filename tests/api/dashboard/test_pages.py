@@ -56,6 +56,8 @@ async def test_files_are_kept_for_ever_under_their_digest(bench: Bench) -> None:
         answer = await bench.anyone.get(path, headers={"Accept-Encoding": "identity"})
         assert answer.status_code == 200
         assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+        policy = answer.headers["content-security-policy"]
+        assert "script-src 'self'; connect-src 'self'" in policy, "of a worker's script it is the worker's own"
         assert not re.search(rb"https?://(?!www\.w3\.org/2000/svg)", answer.content), "no other host is asked"
     assert (await bench.anyone.get("/static/0000/app.js")).status_code == 400
 
