@@ -23,6 +23,7 @@ from agent.attempt.activity import Admission, Attempts, Watchers
 from agent.attempt.host import Host
 from agent.attempt.leftovers import Leftover as DeadAttempt
 from agent.attempt.leftovers import StateDirInUse, end_leftovers, lock_state_dir
+from agent.attempt.places import Places
 from agent.control.api import ApiUnreachable, ControlPlane, RequestRefused
 from agent.control.heartbeat import HeartbeatLoop, HeartbeatSubject, Orders
 from agent.control.identity import Instance, agent_id, start_instance
@@ -194,6 +195,8 @@ class _Agent:
         elif os.geteuid() == 0:
             logger.warning("Steps run as root and can read all that this agent has: set HYBRIDCI_AGENT_JOB_USER")
         left = await end_leftovers(settings.directory)
+        places = await asyncio.to_thread(Places.load, settings.directory, settings.temp_dir)
+        stack.push_async_callback(places.close)
         guardian = Guardian()
         await guardian.start()
         stack.push_async_callback(guardian.close)
@@ -213,6 +216,7 @@ class _Agent:
             executor=executor_named(settings.executor, user),
             guardian=guardian,
             fences=Fences.load(settings.directory),
+            places=places,
             vault=vault,
             job_user=user,
             approvals=load_approvals(settings),

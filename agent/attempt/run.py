@@ -21,6 +21,7 @@ from agent.attempt.files import Files, tidy
 from agent.attempt.host import Host
 from agent.attempt.leftovers import record_running
 from agent.attempt.progress import AttemptProgress as AttemptProgress
+from agent.attempt.removal import remove_all
 from agent.attempt.verdict import GONE, Interruption, Verdict, folder_gone, interrupted, of_exception, of_step
 from agent.git.errors import CheckoutError, redact
 from agent.logs.masked import MaskedLog
@@ -121,13 +122,15 @@ class AttemptRun:
 
     async def _open(self) -> Files:
         await self._displace_earlier_run()
-        directory = AttemptDir.create(self._host.state_dir, self._cookie)
+        place = self._host.places.take()
         try:
+            directory = AttemptDir.create(self._host.state_dir, self._cookie, place)
             log = LogSpool.create(directory.spool, max_bytes=self._host.max_log_bytes)
         except OSError:
-            self._host.tidying.start(self._cookie, directory.remove())
+            await asyncio.to_thread(remove_all, self._host.places.give_back(place))
+            self._host.tidying.start(self._cookie, AttemptDir.of(self._host.state_dir, self._cookie).remove())
             raise
-        return Files(directory, MaskedLog(log), self._host.shipper.ship(self._origin, log))
+        return Files(directory, place, MaskedLog(log), self._host.shipper.ship(self._origin, log))
 
     async def _displace_earlier_run(self) -> None:
         """The same attempt can come back, when a job was moved between pools just as it was claimed."""
@@ -334,7 +337,9 @@ class AttemptRun:
         """Started here, done in the background, where nothing that happens to the attempt can touch it."""
         self._unlocked.close()
         if self._files is not None:
-            self._host.tidying.start(self._cookie, tidy(self._files, self._host.checkout))
+            aside = self._host.places.give_back(self._files.place)
+            self._host.checkout.leave(self._files.directory.workspace)
+            self._host.tidying.start(self._cookie, tidy(self._files, aside))
 
     def _say(self, line: str) -> None:
         """A line in the log, when there is one that can take it."""

@@ -1,11 +1,14 @@
 """Steps as users write them: the shell they run in and the environment they see."""
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from agent.attempt.directory import AttemptDir
+from agent.attempt.places import Places
 from agent.settings import AgentSettings, SettingsError
 from agent.steps import environment
 from agent.steps.environment import build_environment, step_environment
@@ -32,7 +35,7 @@ class Steps:
     """Runs steps in a fresh attempt's folder."""
 
     def __init__(self, folder: Path) -> None:
-        self.directory = AttemptDir.create(folder, f"{JOB_ID}-2")
+        self.directory = AttemptDir.create(folder, f"{JOB_ID}-2", Places.load(folder).take())
         self.output = bytearray()
 
     def environment(self, given: AttemptInput, **secrets: str) -> dict[str, str]:
@@ -57,8 +60,10 @@ class Steps:
 
 
 @pytest.fixture
-def steps(tmp_path: Path) -> Steps:
-    return Steps(tmp_path)
+def steps(tmp_path: Path) -> Iterator[Steps]:
+    steps = Steps(tmp_path)
+    yield steps
+    shutil.rmtree(steps.directory.home.parent.parent)
 
 
 @pytest.mark.parametrize(
@@ -169,3 +174,9 @@ def test_an_executor_is_found_by_its_name_in_the_settings(monkeypatch: pytest.Mo
     assert type(executor_named(AgentSettings().executor)) is ShellExecutor
     with pytest.raises(SettingsError, match="HYBRIDCI_AGENT_EXECUTOR is 'vm'; set it to one of: container, shell"):
         executor_named("vm")
+
+
+async def test_sockets_fit_into_tmpdir(steps: Steps) -> None:
+    """AF_UNIX paths end at 103 characters: PostgreSQL's and Python's managers put theirs into TMPDIR."""
+    end = await steps.run("from multiprocessing import Manager\nprint(Manager().list([1]))", shell="python3")
+    assert (end.exit_code, steps.output.decode()) == (0, "[1]\n")
