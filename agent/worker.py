@@ -48,6 +48,7 @@ from agent.secrets import Vault
 from agent.secrets.sealed import public_keys
 from agent.settings import AgentSettings, SettingsError
 from agent.steps.executors import executor_named
+from agent.steps.given import Given
 from agent.steps.job_user import JobUser
 from agent.steps.orphans import adopt_orphans
 from agent.tasks.activity import Tasks
@@ -195,7 +196,7 @@ class _Agent:
         elif os.geteuid() == 0:
             logger.warning("Steps run as root and can read all that this agent has: set HYBRIDCI_AGENT_JOB_USER")
         left = await end_leftovers(settings.directory)
-        places = await asyncio.to_thread(Places.load, settings.directory, settings.temp_dir)
+        places = await asyncio.to_thread(Places.load, settings.directory, settings.steps_temp_dir)
         stack.push_async_callback(places.close)
         guardian = Guardian()
         await guardian.start()
@@ -219,6 +220,7 @@ class _Agent:
             places=places,
             vault=vault,
             job_user=user,
+            given=Given.load(settings, user),
             approvals=load_approvals(settings),
             specifications=load_specifications(settings),
         )

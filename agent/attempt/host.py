@@ -17,6 +17,7 @@ from agent.safety.guardian import Guardian
 from agent.safety.specifications import Specifications
 from agent.secrets import Vault
 from agent.steps.executors import Executor
+from agent.steps.given import Given
 from agent.steps.job_user import JobUser
 
 logger = logging.getLogger(__name__)
@@ -73,4 +74,5 @@ class Host:
     approvals: ApprovalRules | None = None
     specifications: Specifications | None = None
     job_user: JobUser | None = None
+    given: Given = field(default_factory=Given)
     tidying: Tidying = field(default_factory=Tidying)

@@ -17,6 +17,7 @@ from workflows.contracts.ids import LEASE_SECONDS
 from workflows.contracts.jobs import ArtifactRef, CutOff, Fence, Sha256, Step, StepResult
 from workflows.contracts.sealed import SignedApproval, SpecSignature
 from workflows.contracts.statuses import OnPartition, Outcome, QueueStatus
+from workflows.contracts.step_rules import CancelRules
 
 CANCEL_GRACE_SECONDS: Final = 10
 """From the interrupt to the kill of a process group (the value Buildkite's agent uses)."""
@@ -60,6 +61,8 @@ class AttemptInput(Tolerant):
     deployment_id: str | None = Field(default=None, exclude_if=lambda value: value is None)
     signature: SpecSignature | None = Field(default=None, exclude_if=lambda value: value is None)
     delivery_key: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    expand: bool = Field(default=False, exclude_if=lambda expand: not expand)
+    cancel: CancelRules | None = Field(default=None, exclude_if=lambda cancel: cancel is None)
 
 
 NOT_SIGNED: Final = frozenset({"attempt", "avoid_agent", "signature", "delivery_key"})

@@ -21,7 +21,7 @@ from workflows.contracts.fields import MAX_TEXT_CHARACTERS, shortened
 from workflows.contracts.identity.delivery import attempt_key
 from workflows.contracts.identity.proofs import Claim
 from workflows.contracts.ids import LEASE_SECONDS
-from workflows.contracts.jobs import Attempt, Job, new_job, spec_of
+from workflows.contracts.jobs import Attempt, Job, demanded, new_job, spec_of
 from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
 from workflows.contracts.who import Who
@@ -238,6 +238,8 @@ def finished(job: Job, status: JobStatus, reason: str | None, now: int, *, cause
 def amended(job: Job, change: Amend) -> Job:
     """The job with another place in line or other labels."""
     update = change.model_dump(exclude=set(Who.model_fields), exclude_none=True)
+    if change.requires is not None:
+        update["requires"] = demanded(job, change.requires)
     return job.model_copy(update=update | {name: getattr(change, name) for name in ("priority",) if name in update})
 
 
@@ -251,7 +253,7 @@ def edited(job: Job, change: Edit) -> Job:
         job.model_copy(
             update={
                 "pool": change.pool or job.pool,
-                "requires": job.requires if change.requires is None else change.requires,
+                "requires": job.requires if change.requires is None else demanded(job, change.requires),
                 "priority": change.priority or job.priority,
                 "timeout_seconds": change.timeout_seconds or job.timeout_seconds,
                 "env": env,

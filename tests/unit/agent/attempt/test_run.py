@@ -24,7 +24,8 @@ from agent.git.checkout import Checkout, CheckoutError
 from agent.logs.sender import LogShipper
 from agent.safety.fences import Fences
 from agent.safety.guardian import Guardian
-from agent.steps.process import EndReason, OnOutput, ProcessEnd, StopSignal
+from agent.steps.executors import Executor
+from agent.steps.process import USUAL_ENDING, Ending, EndReason, OnOutput, ProcessEnd, StopSignal
 from tests.control_plane_server import KEY, ControlPlaneServer
 from workflows.contracts.attempts import MAX_REPORTED_ARTIFACTS, AttemptInput, AttemptResult
 from workflows.contracts.identity.people import GitPeople, GitPerson
@@ -101,6 +102,7 @@ class FakeExecutor:
         timeout_seconds: float | None,
         cookie: str,
         on_started: Callable[[int], None] | None = None,
+        ending: Ending = USUAL_ENDING,
     ) -> ProcessEnd:
         self.ran.append(step.name)
         on_output(f"ran {step.name}\n".encode())
@@ -164,8 +166,10 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 
 
 @asynccontextmanager
-async def a_bench(server: ControlPlaneServer, folder: Path) -> AsyncGenerator[Bench]:
-    checkout, executor = FakeCheckout(), FakeExecutor()
+async def a_bench(
+    server: ControlPlaneServer, folder: Path, *, executor: Executor | None = None
+) -> AsyncGenerator[Bench]:
+    checkout, fake = FakeCheckout(), FakeExecutor()
     async with ControlPlane(server.url, KEY, connections=8) as plane:
         host = Host(
             agent_id="agent-1",
@@ -175,12 +179,12 @@ async def a_bench(server: ControlPlaneServer, folder: Path) -> AsyncGenerator[Be
             control_plane=plane,
             shipper=LogShipper(plane),
             checkout=checkout,
-            executor=executor,
+            executor=executor or fake,
             guardian=Guardian(),
             fences=Fences.load(folder),
             places=Places.load(folder),
         )
-        yield Bench(server, host, checkout, executor)
+        yield Bench(server, host, checkout, fake)
         await host.shipper.drain(5)
         await host.tidying.drain(5)
         await host.places.close()
