@@ -169,8 +169,13 @@ class StepSequence:
         elif end.left:
             self._say(_named(end.left, "that did not end in time", "killed"))
         stopped = end.reason is EndReason.STOPPED or self._why in GONE
-        if ended.message and not stopped and ended.outcome is not Outcome.AGENT_ERROR:
-            self._say(f"[hybridci] {ended.message}")
+        took = f"{max(0, end.finished_at - end.started_at) / 1000:.1f} s"
+        if ended.outcome is Outcome.SUCCEEDED:
+            self._say(f"[hybridci] Step {step.name!r} succeeded in {took} (exit code 0).")
+        elif ended.message and not stopped and ended.outcome is not Outcome.AGENT_ERROR:
+            self._say(f"[hybridci] {ended.message} It took {took}.")
+        elif stopped and self._why not in GONE:
+            self._say(f"[hybridci] Step {step.name!r} was ended after {took} (exit code {end.exit_code}).")
         if (told := hint(step.run, end.exit_code, tail)) is not None and end.reason is EndReason.EXITED:
             self._say(f"[hybridci] {told}")
 

@@ -242,6 +242,7 @@ class JobSummary(Tolerant):
     logs_url: str | None = None
     attempt_count: int = 0
     tags: list[str] = Field(default_factory=list[str])
+    flaky: bool = Field(default=False, exclude_if=lambda flaky: not flaky)
 
 
 class Job(Tolerant):
@@ -251,7 +252,7 @@ class Job(Tolerant):
     ``fingerprint`` is a digest of the creating request, to tell a repeated one from another with the same key.
     ``deployment_id``: of the deployment that runs it, which alone moves it; nobody can say it from outside, as a label.
     ``signature``: the control plane's, for agents that run nothing else. ``…_removed_at``: when its logs, its artifacts
-    were removed by policy.
+    were removed by policy. ``flaky``: it succeeded, and its commands had failed in an earlier attempt.
     """
 
     job_id: str
@@ -302,6 +303,7 @@ class Job(Tolerant):
     signature: SpecSignature | None = Field(default=None, exclude_if=lambda value: value is None)
     logs_removed_at: Millis | None = Field(default=None, exclude_if=lambda value: value is None)
     artifacts_removed_at: Millis | None = Field(default=None, exclude_if=lambda value: value is None)
+    flaky: bool = Field(default=False, exclude_if=lambda flaky: not flaky)
     sequence: int = 0
 
     def summary(self) -> JobSummary:

@@ -231,8 +231,13 @@ def parked(job: Job, decision: RetryDecision, now: int) -> Job:
 def finished(job: Job, status: JobStatus, reason: str | None, now: int, *, cause: str | None = None) -> Job:
     """The final state."""
     if status is JobStatus.SUCCESS:
-        return _ended(job, status, None, None, now)
+        ended = _ended(job, status, None, None, now)
+        return ended.model_copy(update={"flaky": True}) if _failed_before(job) else ended
     return _ended(job, status, cause or _cause(job), reason, now)
+
+
+def _failed_before(job: Job) -> bool:
+    return any(attempt.outcome in {Outcome.FAILED, Outcome.TIMED_OUT} for attempt in job.attempts)
 
 
 def amended(job: Job, change: Amend) -> Job:

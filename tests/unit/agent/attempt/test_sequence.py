@@ -138,7 +138,7 @@ async def test_what_a_step_keeps_lives_until_the_job_ends(bench: Bench, tmp_path
 
 async def test_the_signal_and_the_grace_are_the_jobs(bench: Bench, tmp_path: Path) -> None:
     ready, signals = tmp_path / "ready", tmp_path / "signals"
-    script = f"trap 'echo usr2 > {signals}' USR2; touch {ready}; while :; do sleep 0.02; done"
+    script = f"trap 'echo usr2 > {signals}' USR2; touch {ready}; while :; do sleep 0.02 || true; done"
     rules = CancelRules(signal=CancelSignal.USR2, grace_seconds=1)
     attempt = job({"run": script}, cancel=rules)
     result = await bench.run(attempt, lambda run: run.interrupt(Interruption.CANCELLED), once=ready.exists)
@@ -174,4 +174,4 @@ async def test_what_fails_for_other_reasons_has_no_hint(bench: Bench) -> None:
     attempt = job({"run": "no-such-command"})
     await bench.run(attempt)
     hints = [line for line in (await bench.log(attempt)).splitlines() if line.startswith("[hybridci] ")]
-    assert hints == ["[hybridci] Step 's0' ended with exit code 127."]
+    assert hints == ["[hybridci] Step 's0' ended with exit code 127. It took 0.0 s."]
