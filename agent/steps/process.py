@@ -194,6 +194,8 @@ class _Command:
         self._finished_at = 0
         self._program = argv[0]
         self._left: tuple[Member, ...] = ()
+        self._told: set[int] = set()
+        """Who was sent SIGTERM: a second one could start its cleaning up again."""
         self._dead = when_dead(self._popen)
         self._refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._pump = asyncio.create_task(self._read_output())
@@ -280,6 +282,7 @@ class _Command:
         others = set[int]() if number is not None else orphans.waits_for_term(self.pid)
         if not others:
             return self._signal(number or signal.SIGINT)
+        self._told |= others
         for pid in others:  # before what they wait for ends: they would go on, or end, without it
             _send(pid, signal.SIGTERM)
         for pid in orphans.group(self.pid) - others:
@@ -288,11 +291,10 @@ class _Command:
 
     async def _end_others(self, until: Callable[[], float]) -> None:
         """The command has ended; what it leaves gets a moment to clean up too, whether it writes here or not."""
-        told: set[int] = set()
         while (left := self.others()) and time.monotonic() < until():
             for member in left:
-                if member.pid not in told:
-                    told.add(member.pid)
+                if member.pid not in self._told:
+                    self._told.add(member.pid)
                     _send(member.pid, signal.SIGTERM)
             await asyncio.sleep(min(0.05, max(0.0, until() - time.monotonic())))
 

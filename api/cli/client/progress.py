@@ -49,6 +49,7 @@ class QueueProgress:
     api: ApiClient
     interactive: bool = field(default_factory=lambda: sys.stderr.isatty())
     _said: str = field(default="", init=False)
+    _told_again: int = field(default=0, init=False)
     _line: MovingLine = field(default_factory=MovingLine, init=False)
     _place: str = field(default="", init=False)
     _asked_at: float = field(default=0.0, init=False)
@@ -64,13 +65,16 @@ class QueueProgress:
             self.clear()
             note(text)
             self._said = text
+            if job.next_attempt_at is not None and job.attempts:
+                self._told_again = job.attempts[-1].number
 
     def begin(self, attempt: Attempt, job: Job) -> None:
         """Say whose log follows, and why there is another one."""
         self.clear()
         before = next((each for each in job.attempts if each.number == attempt.number - 1), None)
-        if before is not None and not self._said.startswith(f"Attempt {before.number} "):
+        if before is not None and before.number > self._told_again:
             note(tried_again(job, before))
+            self._told_again = before.number
         note(f"Attempt {attempt.number}{f' on {attempt.agent_id}' if attempt.agent_id else ''}")
 
     def clear(self) -> None:

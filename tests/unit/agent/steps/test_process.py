@@ -278,7 +278,7 @@ async def test_the_grace_is_the_whole_groups_also_of_those_that_write_nowhere(tm
     stop = StopSignal()
     slow = (
         "import signal, sys, time\n"
-        "def end(*_):\n    time.sleep(2.5); open('saved', 'w').close(); sys.exit()\n"
+        "def end(*_):\n    open('told', 'a').write('x'); time.sleep(2.5); open('saved', 'w').close(); sys.exit()\n"
         "signal.signal(signal.SIGTERM, end); open('ready', 'w').close(); time.sleep(1000)"
     )
     script = f"python3 -c {shlex.quote(slow)} > /dev/null 2>&1 & wait $!"
@@ -288,6 +288,7 @@ async def test_the_grace_is_the_whole_groups_also_of_those_that_write_nowhere(tm
     end = await running
     assert (end.reason, end.left) == (EndReason.STOPPED, ())
     assert (tmp_path / "saved").exists()
+    assert (tmp_path / "told").read_text() == "x", "a second one would begin its cleaning up again"
 
 
 @pytest.mark.parametrize(
@@ -350,9 +351,10 @@ async def test_what_is_ended_is_told(tmp_path: Path, cookie: str) -> None:
     assert sorted(member.name for member in end.left) == ["sleep", "sleep"]
     assert not any(alive(member.pid) for member in end.left)
     stop = StopSignal()
+    running = asyncio.create_task(bash(DEAF, tmp_path, cookie=cookie, stop=stop))
+    await until((tmp_path / "pid").exists)
     stop.request(grace_seconds=0.2)
-    end = await bash("trap '' INT TERM; sleep 1000", tmp_path, cookie=cookie, stop=stop)
-    assert "bash" in [member.name for member in end.left]
+    assert "bash" in [member.name for member in (await running).left]
     assert (await bash("true", tmp_path, cookie=cookie)).left == ()
 
 
