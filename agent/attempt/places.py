@@ -100,6 +100,8 @@ class Places:
         if before is not None and places._short is None and _own(before):
             with suppress(OSError):
                 before.rmdir()
+        if places._short is not None:
+            places._hold(places._short)
         for parent in places._parents:
             _remove_forgotten(parent, except_for=places._short)
         return places

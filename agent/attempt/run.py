@@ -32,7 +32,7 @@ from agent.secrets import Unlocked
 from agent.secrets.redact import mask_text
 from agent.steps.environment import build_environment, sealed_names
 from agent.steps.process import cookie_of
-from workflows.contracts.attempts import MAX_REPORTED_ARTIFACTS, AttemptInput, AttemptResult
+from workflows.contracts.attempts import MAX_OUTPUT_BYTES, MAX_REPORTED_ARTIFACTS, AttemptInput, AttemptResult
 from workflows.contracts.statuses import Outcome
 
 _UPLOAD_SECONDS: Final = 600.0
@@ -283,7 +283,18 @@ class AttemptRun:
             log_sha256=log.sha256 if log is not None else None,
             log_cut_off=log.cut_off if log is not None else None,
             git_people=self.progress.git_people,
+            outputs=self._masked_outputs(),
+            summary=None if self.progress.summary is None else self._masked(self.progress.summary)[:MAX_OUTPUT_BYTES],
         )
+
+    def _masked(self, text: str) -> str:
+        return mask_text(self._unlocked.patterns, text)
+
+    def _masked_outputs(self) -> dict[str, str]:
+        """What a mask makes longer than may be is left out: of a file of secrets nothing is of use."""
+        masked = {name: self._masked(text) for name, text in self.progress.outputs.items()}
+        size = sum(len(text.encode()) for text in masked.values())
+        return masked if size <= MAX_OUTPUT_BYTES else {}
 
     def _close_log(self, verdict: Verdict) -> None:
         if self._files is None:

@@ -9,6 +9,8 @@ Deliberately not here: how a command runs (``steps.executors``) and the attempt'
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from agent.attempt.files import Files
@@ -20,8 +22,9 @@ from agent.steps.environment import expanded, sealed_names
 from agent.steps.executors import Ending
 from agent.steps.hints import TAIL_BYTES, hint
 from agent.steps.orphans import Member
+from agent.steps.outputs import GIVEN, OUTPUT, SUMMARY, OutputsUnreadable, make_file, parse_outputs, read_file
 from agent.steps.process import EndReason, Kept, ProcessEnd, StopSignal
-from workflows.contracts.attempts import CANCEL_GRACE_SECONDS, AttemptInput
+from workflows.contracts.attempts import CANCEL_GRACE_SECONDS, MAX_OUTPUT_BYTES, MAX_OUTPUTS, AttemptInput
 from workflows.contracts.jobs import Step, StepResult
 from workflows.contracts.statuses import Outcome
 from workflows.contracts.step_rules import AFTER_SECONDS, Background, When
@@ -58,6 +61,7 @@ class StepSequence:
         hidden = secret | sealed_names(given.env)
         self._known = {name: value for name, value in env.items() if name not in hidden}
         self._stop, self._kept = StopSignal(), Kept()
+        self._summary: Path | None = None
         self._why: Interruption | None = None
         self._over = False
         self._after_until: float | None = None
@@ -84,6 +88,7 @@ class StepSequence:
                     verdict = ended
         finally:
             await self._end_kept()
+        self._read_summary()
         return verdict
 
     def _before(self, verdict: Verdict) -> Verdict:
@@ -116,7 +121,8 @@ class StepSequence:
             step = expanded(step, self._known, sealed=sealed_names(self._given.steps[number].env))
         begun, directory = self._files.log.size, self._files.directory
         tail = _Tail(self._files.log.write)
-        end = await self._execute(step, tail)
+        output = self._file("output-")
+        end = await self._execute(step, tail, output)
         self._look()
         why = None if self._after_until is not None and not self._over else self._why
         ended = of_step(step, end, why, self._attempt)
@@ -124,13 +130,45 @@ class StepSequence:
             ended = folder_gone(directory.root, end.exit_code)
         place = {"log_start": begun, "log_end": self._files.log.size}
         self._tell(step, end, ended, tail.data)
+        self._take_outputs(step, output)
         times = {"started_at": end.started_at, "finished_at": end.finished_at}
         self._progress.steps.append(
             StepResult(name=step.name, outcome=ended.outcome, exit_code=end.exit_code, **times, **place)
         )
         return ended if end.reason is EndReason.STOPPED or why in GONE or not step.continue_on_error else None
 
-    async def _execute(self, step: Step, tail: "_Tail") -> ProcessEnd:
+    def _file(self, prefix: str) -> Path | None:
+        """None where the attempt's folder has been removed: the step's end says it."""
+        with suppress(FileNotFoundError):
+            return make_file(self._files.directory.scripts, prefix, self._host.job_user)
+        return None
+
+    def _said_in_files(self, output: Path | None) -> dict[str, str]:
+        self._summary = self._summary or self._file("summary-")
+        given = {f"{GIVEN}{name}": text for name, text in self._progress.outputs.items()}
+        files = {OUTPUT: output, SUMMARY: self._summary}
+        return {**given, **{name: str(path) for name, path in files.items() if path is not None}}
+
+    def _take_outputs(self, step: Step, output: Path | None) -> None:
+        try:
+            found = {} if output is None or not output.exists() else parse_outputs(read_file(output))
+            together = {**self._progress.outputs, **found}
+            if len(together) > MAX_OUTPUTS or sum(len(each.encode()) for each in together.values()) > MAX_OUTPUT_BYTES:
+                raise OutputsUnreadable(f"a job has {MAX_OUTPUTS} outputs of 64 KiB together at most")
+        except OutputsUnreadable as error:
+            self._say(f"[hybridci] What step {step.name!r} wrote to {OUTPUT} is not kept: {error}.")
+        else:
+            self._progress.outputs = together
+
+    def _read_summary(self) -> None:
+        if self._summary is None or not self._summary.exists():
+            return
+        try:
+            self._progress.summary = read_file(self._summary) or None
+        except OutputsUnreadable as error:
+            self._say(f"[hybridci] What was written to {SUMMARY} is not kept: {error}.")
+
+    async def _execute(self, step: Step, tail: "_Tail", output: Path | None) -> ProcessEnd:
         def started(group: int) -> None:
             self._host.guardian.register(self._cookie, group)
             record_running(self._files.directory, group)
@@ -140,7 +178,7 @@ class StepSequence:
             step,
             workspace=self._files.directory.workspace,
             scripts=self._files.directory.scripts,
-            env=self._env,
+            env={**self._env, **self._said_in_files(output)},
             on_output=tail.write,
             stop=self._stop,
             timeout_seconds=self._seconds(step),

@@ -204,6 +204,8 @@ class Attempt(Tolerant):
     log_sha256: str | None = Field(default=None, exclude_if=lambda value: value is None)
     log_cut_off: str | None = Field(default=None, exclude_if=lambda value: value is None)
     log_url: str | None = None
+    outputs: dict[str, str] = Field(default_factory=dict[str, str], exclude_if=lambda outputs: not outputs)
+    summary: str | None = Field(default=None, exclude_if=lambda summary: summary is None)
 
     @property
     def reported(self) -> bool:

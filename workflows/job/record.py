@@ -6,7 +6,7 @@ A record must always fit into its store, or its workflow could not go on: what c
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from pydantic import ValidationError
 from temporalio.exceptions import ApplicationError
@@ -189,6 +189,8 @@ def attempt_ended(job: Job, result: AttemptResult, now: int) -> Job:
             "git_people": result.git_people,
             "log_sha256": result.log_sha256,
             "log_cut_off": result.log_cut_off,
+            "outputs": result.outputs,
+            "summary": result.summary,
         }
     )
     return job.model_copy(
@@ -342,15 +344,21 @@ def _with(attempts: Sequence[Attempt], attempt: Attempt) -> list[Attempt]:
 
 def _details(attempt: Attempt) -> int:
     """About how many characters they take."""
-    return sum(len(step.name) + 100 for step in attempt.steps) + sum(len(each.path) + 100 for each in attempt.artifacts)
+    said = sum(len(name) + len(text) + 10 for name, text in attempt.outputs.items()) + len(attempt.summary or "")
+    files = sum(len(each.path) + 100 for each in attempt.artifacts)
+    return sum(len(step.name) + 100 for step in attempt.steps) + files + said
+
+
+_NO_DETAILS: Final[dict[str, Any]] = {"steps": [], "artifacts": [], "git_people": None, "outputs": {}, "summary": None}
 
 
 def _short(attempt: Attempt) -> Attempt:
     long = attempt.message is not None and len(attempt.message) > _SHORT_CHARACTERS
-    if not (attempt.steps or attempt.artifacts or attempt.git_people or long):
+    said = attempt.outputs or attempt.summary is not None
+    if not (attempt.steps or attempt.artifacts or attempt.git_people or said or long):
         return attempt
     message = None if attempt.message is None else shortened(attempt.message, _SHORT_CHARACTERS)
-    return attempt.model_copy(update={"steps": [], "artifacts": [], "git_people": None, "message": message})
+    return attempt.model_copy(update={**_NO_DETAILS, "message": message})
 
 
 def _between(earliest: int, time: int, latest: int) -> int:

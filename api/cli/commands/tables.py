@@ -109,6 +109,7 @@ def print_job(job: Job, api: ApiClient, *, waits_for: str | None = None) -> None
         for attempt in job.attempts:
             if attempt.log_cut_off is not None:
                 say(f"Log of attempt {attempt.number}: {attempt.log_cut_off}")
+    _print_said(job)
     say("\nNext")
     for line in next_steps(job, api):
         say(f"  {line}")
@@ -159,6 +160,20 @@ def _job_row(job: JobSummary) -> tuple[object, ...]:
         job.job_id[:_SHORT_ID], status, job.job_type, short_repo(job.git_repo), job.git_commit_sha[:10], job.pool,
         job.agent_id, job.exit_code, span(job.duration_seconds), age(job.created_at),
     )  # fmt: skip
+
+
+def _print_said(job: Job) -> None:
+    """What the steps of the last attempt say themselves."""
+    last = job.attempts[-1] if job.attempts else None
+    if last is not None and last.outputs:
+        say("\nOutputs")
+        for name, text in sorted(last.outputs.items()):
+            first, *more = text.splitlines() or [""]
+            say(f"  {name}={first}{f' … ({len(more)} more lines)' if more else ''}")
+    if last is not None and last.summary:
+        say("\nSummary")
+        for line in last.summary.splitlines():
+            say(f"  {line}")
 
 
 def _print_steps(job: Job) -> None:

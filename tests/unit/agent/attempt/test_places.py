@@ -59,7 +59,7 @@ def test_what_a_killed_agent_left_is_removed_and_the_paths_stay(tmp_path: Path, 
     (first.temp / "socket").write_text("x")
     killed.give_back(second)
     places = Places.load(tmp_path, parent)
-    assert list(parent.glob("*/*")) == []
+    assert [path.name for path in parent.glob("*/*")] == [".lock"]
     assert list((tmp_path / "slots").iterdir()) == []
     assert places.take() == first
 
@@ -69,6 +69,10 @@ async def test_an_agent_that_ends_leaves_nothing(tmp_path: Path, parent: Path) -
     remove_all(places.give_back(places.take()))
     await places.close()
     assert os.listdir(parent) == []
+    Places.load(tmp_path, parent).take()
+    idle = Places.load(tmp_path, parent)
+    await idle.close()
+    assert os.listdir(parent) == [], "nor one that did nothing"
 
 
 def test_a_folder_whose_agent_never_comes_back_goes_with_the_next_one(tmp_path: Path, parent: Path) -> None:

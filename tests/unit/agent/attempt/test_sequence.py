@@ -175,3 +175,43 @@ async def test_what_fails_for_other_reasons_has_no_hint(bench: Bench) -> None:
     await bench.run(attempt)
     hints = [line for line in (await bench.log(attempt)).splitlines() if line.startswith("[hybridci] ")]
     assert hints == ["[hybridci] Step 's0' ended with exit code 127. It took 0.0 s."]
+
+
+async def test_outputs_reach_later_steps_and_the_record(bench: Bench) -> None:
+    many = "{ echo 'notes<<END'; echo one; echo a=b; echo END; } >> $HYBRIDCI_OUTPUT"
+    attempt = job(
+        {"run": f"echo version=1=2 >> $HYBRIDCI_OUTPUT; {many}; echo '# Hi' >> $HYBRIDCI_SUMMARY"},
+        {"run": 'echo "[$HYBRIDCI_OUTPUT_version][$HYBRIDCI_OUTPUT_notes]"; echo version=3 > $HYBRIDCI_OUTPUT'},
+        {"run": "echo bye >> $HYBRIDCI_SUMMARY; exit 1"},
+    )
+    result = await bench.run(attempt)
+    assert result.outputs == {"version": "3", "notes": "one\na=b"}
+    assert result.summary == "# Hi\nbye\n"
+    assert "[1=2][one\na=b]" in await bench.log(attempt)
+    assert {"outputs", "summary"}.isdisjoint(AttemptResult.model_validate(
+        result.model_dump() | {"outputs": {}, "summary": None}
+    ).model_dump())  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("echo no output > $HYBRIDCI_OUTPUT", "line 1 is neither name=value nor name<<WORD"),
+        ("echo 'a<<END' > $HYBRIDCI_OUTPUT; echo x >> $HYBRIDCI_OUTPUT", "line 1 has no end"),
+        ("head -c 70000 /dev/zero > $HYBRIDCI_OUTPUT", "longer than 64 KiB"),
+        ("rm $HYBRIDCI_OUTPUT; ln -s /etc/passwd $HYBRIDCI_OUTPUT", "cannot be read"),
+        ("rm $HYBRIDCI_OUTPUT; mkdir $HYBRIDCI_OUTPUT", "cannot be read"),
+        ("seq -f 'n%g=1' 101 > $HYBRIDCI_OUTPUT", "101 names"),
+    ],
+)
+async def test_what_is_no_output_is_said_and_changes_nothing(script: str, why: str, bench: Bench) -> None:
+    attempt = job({"run": "echo kept=1 > $HYBRIDCI_OUTPUT"}, {"run": script})
+    result = await bench.run(attempt)
+    assert (result.outcome, result.outputs) == (Outcome.SUCCEEDED, {"kept": "1"})
+    said = next(line for line in (await bench.log(attempt)).splitlines() if "wrote to HYBRIDCI_OUTPUT" in line)
+    assert why in said
+
+
+async def test_a_step_that_removes_its_file_says_nothing(bench: Bench) -> None:
+    result = await bench.run(job({"run": "rm $HYBRIDCI_OUTPUT $HYBRIDCI_SUMMARY"}))
+    assert (result.outcome, result.outputs, result.summary) == (Outcome.SUCCEEDED, {}, None)

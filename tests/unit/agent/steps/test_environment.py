@@ -15,6 +15,7 @@ from agent.steps.environment import build_environment, expanded, sealed_names, s
 from agent.steps.executors import DEFAULT_EXECUTOR, EXECUTORS, executor_named
 from agent.steps.executors.shell import ShellExecutor
 from agent.steps.given import Given
+from agent.steps.outputs import OUTPUT, SUMMARY
 from agent.steps.process import EndReason, ProcessEnd, StopSignal
 from workflows.contracts.attempts import AttemptInput
 from workflows.contracts.jobs import Step
@@ -134,7 +135,8 @@ async def test_nothing_of_the_agent_leaks(steps: Steps, monkeypatch: pytest.Monk
     seen = dict(line.split("=", 1) for line in text.splitlines())
     by_bash = {"PWD", "OLDPWD", "SHLVL", "_"}
     documented = {name.strip("` ") for line in _table() for name in line.split("|")[1].split(",")}
-    assert seen.keys() - by_bash == documented | {"A", "B", "EMPTY"}
+    of_the_sequence = {OUTPUT, SUMMARY}
+    assert (seen.keys() - by_bash) | of_the_sequence == documented | {"A", "B", "EMPTY"}
     assert (seen["CI"], seen["HYBRIDCI_COMMIT"], seen["HYBRIDCI_ATTEMPT_NUMBER"]) == ("true", "a" * 40, "2")
     assert (seen["HYBRIDCI_FENCE"], seen["HYBRIDCI_FENCE_NAME"]) == ("7", "shop/production")
     assert (seen["EMPTY"], seen["HYBRIDCI_ON_REF"]) == ("", "main")
