@@ -217,7 +217,7 @@ async def test_an_agent_with_approvers_runs_what_is_signed_and_fetches_no_secret
         "echo $HYBRIDCI_VERSION $TOKEN", env=env, approvals=[approval], secrets=["TOKEN"], fence=turn
     )
     assert (await bench.run(attempt)).outcome is Outcome.SUCCEEDED
-    assert (await bench.log(attempt)).endswith("\n1 ***\n")
+    assert "\n1 ***\n" in await bench.log(attempt)
 
 
 def test_a_guard_lets_nothing_of_a_secret_out_before_it_is_whole() -> None:
