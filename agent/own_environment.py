@@ -59,6 +59,11 @@ def for_commands() -> dict[str, str]:
     return {name: value for name, value in whole_environment().items() if not name.startswith(_OWN_PREFIXES)}
 
 
+def own_path() -> str:
+    """Where the agent's own tools are, whatever PATH a job has."""
+    return os.environ.get("PATH", os.defpath)
+
+
 def variable(name: str) -> bytes | None:
     """The value of one, taken out or not."""
     raw = os.fsencode(name)
@@ -70,8 +75,18 @@ def taken_values() -> Mapping[str, bytes]:
     return {os.fsdecode(name): value for name, value in _taken.items()}
 
 
+def is_own(name: str) -> bool:
+    """True for the agent's own settings and keys."""
+    return name.startswith(_OWN_PREFIXES)
+
+
+def tells_secret(name: str) -> bool:
+    """True for a variable that is taken for secret by its name."""
+    return _TELLING.fullmatch(name) is not None
+
+
 def _tells(name: str) -> bool:
-    return name not in _NEEDED and _TELLING.fullmatch(name) is not None
+    return name not in _NEEDED and tells_secret(name)
 
 
 def _erase(names: set[bytes]) -> None:

@@ -51,6 +51,10 @@ class AgentSettings(BaseSettings):
     metrics_dir: Path | None = Field(default=None, validation_alias="HYBRIDCI_METRICS_DIR")
     probes_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_PROBES_FILE")
     job_user: ShortLine | None = Field(default=None, validation_alias="HYBRIDCI_AGENT_JOB_USER")
+    steps_home: Literal["own", "agent"] = Field(default="own", validation_alias="HYBRIDCI_AGENT_HOME")
+    steps_env_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_AGENT_ENV_FILE")
+    steps_pass_env: str = Field(default="", validation_alias="HYBRIDCI_AGENT_PASS_ENV")
+    steps_temp_dir: Path | None = Field(default=None, validation_alias="HYBRIDCI_AGENT_TEMP_DIR")
     tasks: int = Field(default=2, ge=0, le=100, validation_alias="HYBRIDCI_AGENT_TASKS")
     control_keys_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_CONTROL_KEYS_FILE")
     max_log_bytes: int = Field(

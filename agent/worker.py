@@ -23,6 +23,7 @@ from agent.attempt.activity import Admission, Attempts, Watchers
 from agent.attempt.host import Host
 from agent.attempt.leftovers import Leftover as DeadAttempt
 from agent.attempt.leftovers import StateDirInUse, end_leftovers, lock_state_dir
+from agent.attempt.places import Places
 from agent.control.api import ApiUnreachable, ControlPlane, RequestRefused
 from agent.control.heartbeat import HeartbeatLoop, HeartbeatSubject, Orders
 from agent.control.identity import Instance, agent_id, start_instance
@@ -47,6 +48,7 @@ from agent.secrets import Vault
 from agent.secrets.sealed import public_keys
 from agent.settings import AgentSettings, SettingsError
 from agent.steps.executors import executor_named
+from agent.steps.given import Given
 from agent.steps.job_user import JobUser
 from agent.steps.orphans import adopt_orphans
 from agent.tasks.activity import Tasks
@@ -194,6 +196,8 @@ class _Agent:
         elif os.geteuid() == 0:
             logger.warning("Steps run as root and can read all that this agent has: set HYBRIDCI_AGENT_JOB_USER")
         left = await end_leftovers(settings.directory)
+        places = await asyncio.to_thread(Places.load, settings.directory, settings.steps_temp_dir)
+        stack.push_async_callback(places.close)
         guardian = Guardian()
         await guardian.start()
         stack.push_async_callback(guardian.close)
@@ -213,8 +217,10 @@ class _Agent:
             executor=executor_named(settings.executor, user),
             guardian=guardian,
             fences=Fences.load(settings.directory),
+            places=places,
             vault=vault,
             job_user=user,
+            given=Given.load(settings, user),
             approvals=load_approvals(settings),
             specifications=load_specifications(settings),
         )

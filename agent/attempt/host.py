@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from agent.attempt.places import Places
 from agent.control.api import ControlPlane
 from agent.git.checkout import Checkout
 from agent.logs.sender import LogShipper
@@ -16,6 +17,7 @@ from agent.safety.guardian import Guardian
 from agent.safety.specifications import Specifications
 from agent.secrets import Vault
 from agent.steps.executors import Executor
+from agent.steps.given import Given
 from agent.steps.job_user import JobUser
 
 logger = logging.getLogger(__name__)
@@ -67,8 +69,10 @@ class Host:
     executor: Executor
     guardian: Guardian
     fences: Fences
+    places: Places
     vault: Vault = field(default_factory=Vault)
     approvals: ApprovalRules | None = None
     specifications: Specifications | None = None
     job_user: JobUser | None = None
+    given: Given = field(default_factory=Given)
     tidying: Tidying = field(default_factory=Tidying)

@@ -18,3 +18,5 @@ class AttemptProgress:
     running: asyncio.Event = field(default_factory=asyncio.Event)
     steps: list[StepResult] = field(default_factory=list[StepResult])
     artifacts: list[ArtifactRef] = field(default_factory=list[ArtifactRef])
+    outputs: dict[str, str] = field(default_factory=dict[str, str])
+    summary: str | None = None

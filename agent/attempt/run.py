@@ -10,7 +10,6 @@ Whatever happens inside is a verdict, never an exception. Deliberately not here:
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
@@ -19,21 +18,21 @@ from agent.artifacts.upload import UploadFailed, upload_artifacts
 from agent.attempt.directory import AttemptDir
 from agent.attempt.files import Files, tidy
 from agent.attempt.host import Host
-from agent.attempt.leftovers import record_running
 from agent.attempt.progress import AttemptProgress as AttemptProgress
-from agent.attempt.verdict import GONE, Interruption, Verdict, folder_gone, interrupted, of_exception, of_step
+from agent.attempt.removal import remove_all
+from agent.attempt.sequence import StepSequence
+from agent.attempt.verdict import Interruption, Verdict, interrupted, of_exception
 from agent.git.errors import CheckoutError, redact
 from agent.logs.masked import MaskedLog
 from agent.logs.sender import LogOrigin
 from agent.logs.spool import LogSpool, epoch_ms
-from agent.safety.fences import Fenced
+from agent.own_environment import own_path
 from agent.safety.specifications import Verified
 from agent.secrets import Unlocked
 from agent.secrets.redact import mask_text
-from agent.steps.environment import build_environment
-from agent.steps.process import EndReason, ProcessEnd, StopSignal, cookie_of
-from workflows.contracts.attempts import MAX_REPORTED_ARTIFACTS, AttemptInput, AttemptResult
-from workflows.contracts.jobs import Step, StepResult
+from agent.steps.environment import build_environment, sealed_names
+from agent.steps.process import cookie_of
+from workflows.contracts.attempts import MAX_OUTPUT_BYTES, MAX_REPORTED_ARTIFACTS, AttemptInput, AttemptResult
 from workflows.contracts.statuses import Outcome
 
 _UPLOAD_SECONDS: Final = 600.0
@@ -60,7 +59,7 @@ class AttemptRun:
         self._origin = LogOrigin(attempt.job_id, attempt.attempt, attempt.delivery_key)
         self._cookie = cookie_of(attempt.job_id, attempt.attempt)
         self._deadline = time.monotonic() + attempt.timeout_seconds
-        self._stop = StopSignal()
+        self._steps: StepSequence | None = None
         self._why: Interruption | None = None
         self._abortable: asyncio.Task[Any] | None = None
         self._files: Files | None = None
@@ -74,7 +73,8 @@ class AttemptRun:
             self._say(f"[hybridci] {interrupted(why, self._attempt).message}")
         if self._abortable is not None:
             self._abortable.cancel()
-        self._stop.request(grace_seconds=grace_seconds)
+        if self._steps is not None:
+            self._steps.stop(why, grace_seconds)
 
     async def run(self, report: Report) -> None:
         """All phases but the announcement, which the caller makes beside it. Raises only what ``report`` raises."""
@@ -121,13 +121,15 @@ class AttemptRun:
 
     async def _open(self) -> Files:
         await self._displace_earlier_run()
-        directory = AttemptDir.create(self._host.state_dir, self._cookie)
+        place = self._host.places.take()
         try:
+            directory = AttemptDir.create(self._host.state_dir, self._cookie, place)
             log = LogSpool.create(directory.spool, max_bytes=self._host.max_log_bytes)
         except OSError:
-            self._host.tidying.start(self._cookie, directory.remove())
+            await asyncio.to_thread(remove_all, self._host.places.give_back(place))
+            self._host.tidying.start(self._cookie, AttemptDir.of(self._host.state_dir, self._cookie).remove())
             raise
-        return Files(directory, MaskedLog(log), self._host.shipper.ship(self._origin, log))
+        return Files(directory, place, MaskedLog(log), self._host.shipper.ship(self._origin, log))
 
     async def _displace_earlier_run(self) -> None:
         """The same attempt can come back, when a job was moved between pools just as it was claimed."""
@@ -192,69 +194,37 @@ class AttemptRun:
 
     async def _run_steps(self, files: Files) -> Verdict:
         directory, attempt, user = files.directory, self._unlocked.attempt, self._host.job_user
+        self._host.given.furnish(directory.home)
         if user is not None:
             await asyncio.to_thread(directory.give_to, user)
         env = build_environment(
             attempt,
             agent_id=self._host.agent_id,
             workspace=directory.workspace,
-            home=directory.home,
+            home=self._host.given.home or directory.home,
             temp=directory.temp,
-            path=os.environ.get("PATH", os.defpath),
+            path=own_path(),
+            given=self._host.given.variables,
+            sealed=sealed_names(self._attempt.env),
             secrets=self._unlocked.variables(),
             user=None if user is None else user.name,
         )
+        self._steps = StepSequence(
+            self._host,
+            self._attempt,
+            attempt,
+            files,
+            self.progress,
+            env=env,
+            secret=frozenset(self._unlocked.variables()),
+            say=self._say,
+            look=self._look,
+        )
+        if self._why is not None:
+            self._steps.stop(self._why, None)
         self.progress.started_at = epoch_ms()
         self.progress.running.set()
-        verdict = Verdict(Outcome.SUCCEEDED, exit_code=0)
-        for step in attempt.steps:
-            if self._why is not None and verdict.outcome is Outcome.SUCCEEDED:
-                verdict = interrupted(self._why, attempt)
-            elif verdict.outcome is Outcome.SUCCEEDED and (newer := self._overtaken()):
-                verdict = of_exception(newer)
-            if verdict.outcome is not Outcome.SUCCEEDED:
-                self.progress.steps.append(StepResult(name=step.name))
-                continue
-            begun = files.log.size
-            end = await self._run_step(files, step, env)
-            self._look()
-            ended = of_step(step, end, self._why, attempt)
-            if ended.outcome is Outcome.FAILED and not directory.exists():
-                ended = folder_gone(directory.root, end.exit_code)
-            place = {"log_start": begun, "log_end": files.log.size}
-            times = {"started_at": end.started_at, "finished_at": end.finished_at}
-            self.progress.steps.append(
-                StepResult(name=step.name, outcome=ended.outcome, exit_code=end.exit_code, **times, **place)
-            )
-            stopped = end.reason is EndReason.STOPPED or self._why in GONE
-            if ended.message and not stopped and ended.outcome is not Outcome.AGENT_ERROR:
-                self._say(f"[hybridci] {ended.message}")
-            if stopped or not step.continue_on_error:
-                verdict = ended
-        return verdict
-
-    def _overtaken(self) -> Fenced | None:
-        return self._host.fences.overtaken(self._attempt.fence, self._attempt.deployment_id)
-
-    async def _run_step(self, files: Files, step: Step, env: dict[str, str]) -> ProcessEnd:
-        def started(group: int) -> None:
-            self._host.guardian.register(self._cookie, group)
-            record_running(files.directory, group)
-
-        files.log.line(f"--- {step.name}")
-        end = await self._host.executor.run(
-            step,
-            workspace=files.directory.workspace,
-            scripts=files.directory.scripts,
-            env=env,
-            on_output=files.log.write,
-            stop=self._stop,
-            timeout_seconds=step.timeout_seconds,
-            cookie=self._cookie,
-            on_started=started,
-        )
-        files.log.end_output()
-        return end
+        return await self._steps.run()
 
     async def _upload_artifacts(self, files: Files, verdict: Verdict) -> Verdict:
         """Also after a failure, for that is when reports are wanted; not when somebody wants the attempt gone."""
@@ -313,7 +283,18 @@ class AttemptRun:
             log_sha256=log.sha256 if log is not None else None,
             log_cut_off=log.cut_off if log is not None else None,
             git_people=self.progress.git_people,
+            outputs=self._masked_outputs(),
+            summary=None if self.progress.summary is None else self._masked(self.progress.summary)[:MAX_OUTPUT_BYTES],
         )
+
+    def _masked(self, text: str) -> str:
+        return mask_text(self._unlocked.patterns, text)
+
+    def _masked_outputs(self) -> dict[str, str]:
+        """What a mask makes longer than may be is left out: of a file of secrets nothing is of use."""
+        masked = {name: self._masked(text) for name, text in self.progress.outputs.items()}
+        size = sum(len(text.encode()) for text in masked.values())
+        return masked if size <= MAX_OUTPUT_BYTES else {}
 
     def _close_log(self, verdict: Verdict) -> None:
         if self._files is None:
@@ -334,7 +315,9 @@ class AttemptRun:
         """Started here, done in the background, where nothing that happens to the attempt can touch it."""
         self._unlocked.close()
         if self._files is not None:
-            self._host.tidying.start(self._cookie, tidy(self._files, self._host.checkout))
+            aside = self._host.places.give_back(self._files.place)
+            self._host.checkout.leave(self._files.directory.workspace)
+            self._host.tidying.start(self._cookie, tidy(self._files, aside))
 
     def _say(self, line: str) -> None:
         """A line in the log, when there is one that can take it."""

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from agent.settings import AgentSettings, SettingsError
 from workflows.contracts.agents import MAX_AGENT_LABELS
 from workflows.contracts.labels import LabelKey, LabelValue
+from workflows.contracts.step_rules import STEP_RULES
 
 _KEY: Final = TypeAdapter[str](LabelKey)
 _VALUE: Final = TypeAdapter[str](LabelValue)
@@ -16,9 +17,13 @@ _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def agent_labels(settings: AgentSettings) -> dict[str, str]:
-    """``os`` and ``arch``, unless HYBRIDCI_AGENT_LABELS says otherwise, and what it adds. Raises SettingsError."""
+    """``os``, ``arch`` and STEP_RULES, unless HYBRIDCI_AGENT_LABELS says otherwise, and what it adds.
+
+    Raises SettingsError.
+    """
     machine = platform.machine().lower()
-    labels = {"os": platform.system().lower(), "arch": _ARCHITECTURES.get(machine, machine)}
+    arch = _ARCHITECTURES.get(machine, machine)
+    labels = {"os": platform.system().lower(), "arch": arch, STEP_RULES: "1"}
     for entry in filter(None, (part.strip() for part in settings.labels.split(","))):
         key, _, value = (part.strip() for part in entry.partition("="))
         try:

@@ -1,40 +1,24 @@
 """The environment of a step: clean and documented. Nothing of the agent's own (keys, TEMPORAL_*, AWS_*) gets in.
 
-| variable | value |
-|---|---|
-| `CI` | `true` |
-| `HYBRIDCI` | `true` |
-| `HYBRIDCI_JOB_ID` | the job's id |
-| `HYBRIDCI_ATTEMPT_NUMBER` | 1 for the first attempt |
-| `HYBRIDCI_ATTEMPT` | `<job id>-<attempt number>`; marks the attempt's processes and cannot be overridden |
-| `HYBRIDCI_JOB_TYPE` | the job's type, e.g. `test` |
-| `HYBRIDCI_POOL` | the pool the job was queued in |
-| `HYBRIDCI_AGENT_ID` | the agent that runs it |
-| `HYBRIDCI_REPO` | the repository's URL |
-| `HYBRIDCI_COMMIT` | the full commit id |
-| `HYBRIDCI_REF` | the branch or tag, when the job names one |
-| `HYBRIDCI_AUTHOR` | the commit's author, as the job names it |
-| `HYBRIDCI_FENCE` | the number of the deployment's turn; hand it on, so that the target can refuse a lower one |
-| `HYBRIDCI_FENCE_NAME` | whose turn it is: `<service>/<environment>` |
-| `HYBRIDCI_ON_REF` | the branch on which the agent has found the commit, for a job that asked for it |
-| `HYBRIDCI_WORKSPACE` | the folder with the checked out commit, where each step starts |
-| `PATH` | the agent's own |
-| `HOME` | a folder of the attempt, empty at its start |
-| `TMPDIR` | a folder of the attempt, removed at its end |
-| `USER`, `LOGNAME` | the agent's user, or HYBRIDCI_AGENT_JOB_USER |
-| `SHELL`, `TERM`, `LANG` | `/bin/sh`, `dumb`, `C.UTF-8` |
-
-The two of the fence are there for a job that has one, the branch for one that asks for it. On top come the job's `env`,
-its secrets, and the step's own `env`, each winning over what is before it.
+The table of all that a step sees is in ``docs/steps.md``; a test compares it with what is made here. In the order in
+which each wins over what is before it: the agent's, what its operator gives, the job's ``env``, its secrets, the step's
+own ``env``. Deliberately not here: what the operator gives (``given``).
 """
 
 import getpass
-from collections.abc import Mapping
+import re
+import string
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Final
 
 from agent.steps.process import COOKIE, cookie_of
 from workflows.contracts.attempts import AttemptInput
 from workflows.contracts.jobs import Step
+from workflows.contracts.reserved import RESERVED_VARIABLES
+from workflows.contracts.sealed import SEALED_PREFIX
+
+_PATH: Final = re.compile(r"\$(?:PATH(?![A-Za-z0-9_])|\{PATH\})")
 
 
 def build_environment(
@@ -45,11 +29,16 @@ def build_environment(
     home: Path,
     temp: Path,
     path: str,
+    given: Mapping[str, str] | None = None,
+    sealed: Collection[str] = (),
     secrets: Mapping[str, str] | None = None,
     user: str | None = None,
 ) -> dict[str, str]:
-    """The variables of every step of the attempt: defaults, then the job's ``env``, then secrets. ``user``: as whom
-    they run, None: as the agent.
+    """The variables of every step of the attempt. ``given``: the operator's; ``user``: as whom they run, None: as the
+    agent; ``sealed``: names of the job's values that are secret.
+
+    ``$PATH`` in a PATH is the one before. With ``attempt.expand`` all variables that are known before the job's are
+    put in, once: neither what they hold nor a secret is looked through again. What a deployment says is left as it is.
     """
     cookie = cookie_of(attempt.job_id, attempt.attempt)
     user = user or _user()
@@ -75,12 +64,48 @@ def build_environment(
     if attempt.fence is not None:
         defaults["HYBRIDCI_FENCE"] = str(attempt.fence.number)
         defaults["HYBRIDCI_FENCE_NAME"] = attempt.fence.name
-    return {**defaults, **attempt.env, **(secrets or {}), COOKIE: cookie}
+    host = {**defaults, **_on_top(given or {}, defaults)}
+    job = _on_top(attempt.env, host, expand=attempt.expand, exact=sealed)
+    return {**host, **job, **(secrets or {}), COOKIE: cookie}
 
 
 def step_environment(base: Mapping[str, str], step: Step) -> dict[str, str]:
     """``base`` with the step's own ``env`` on top, the cookie excepted."""
-    return {**base, **step.env, COOKIE: base[COOKIE]}
+    return {**base, **_on_top(step.env, base), COOKIE: base[COOKIE]}
+
+
+def expanded(step: Step, known: Mapping[str, str], *, sealed: Collection[str]) -> Step:
+    """For a job that asks for it: the step with what is ``known`` put into its own values. Secrets are not known."""
+    return step.model_copy(update={"env": _on_top(step.env, known, expand=True, exact=sealed)})
+
+
+def sealed_names(env: Mapping[str, str]) -> frozenset[str]:
+    """Of the values that only the agent opens, as they came."""
+    return frozenset(name for name, value in env.items() if value.startswith(SEALED_PREFIX))
+
+
+class _Names(string.Template):
+    """``$NAME`` and ``${NAME}``; ``$$`` is a dollar sign, and what is not known stays as it is written."""
+
+    idpattern = r"(?a:[_A-Za-z][_A-Za-z0-9]*)"
+    flags = re.NOFLAG
+
+
+def _on_top(
+    env: Mapping[str, str], before: Mapping[str, str], *, expand: bool = False, exact: Collection[str] = ()
+) -> dict[str, str]:
+    """These variables, as they are but for PATH and, where it is asked for, the names in them; ``exact`` ones as they
+    are.
+    """
+    found = dict(env)
+    for name, value in env.items():
+        if name in exact:
+            continue
+        if expand and name not in RESERVED_VARIABLES:
+            found[name] = _Names(value).safe_substitute(before)
+        elif name == "PATH":
+            found[name] = _PATH.sub(lambda _: before.get("PATH", ""), value)
+    return found
 
 
 def _user() -> str:

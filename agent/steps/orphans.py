@@ -27,6 +27,7 @@ COOKIE: Final = "HYBRIDCI_ATTEMPT"
 """The environment variable that marks every process of an attempt."""
 _PATIENCE_SECONDS: Final = 5.0
 _PR_SET_CHILD_SUBREAPER: Final = 36
+_SHELLS: Final = frozenset({"bash", "sh", "dash", "ash", "zsh", "ksh", "mksh"})
 _log = logging.getLogger(__name__)
 
 
@@ -39,6 +40,17 @@ class Family:
     folder: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A process of a family, for people."""
+
+    pid: int
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.name} (pid {self.pid})"
+
+
 @dataclass(slots=True)
 class _Host:
     """Facts of this operating-system process, of which there is one: its children and whether it adopts orphans."""
@@ -48,6 +60,8 @@ class _Host:
     own: set[int] = field(default_factory=set[int])
     active: dict[int, Family] = field(default_factory=dict[int, Family])
     strays: dict[int, frozenset[int]] = field(default_factory=dict[int, frozenset[int]])
+    kept: dict[int, frozenset[int]] = field(default_factory=dict[int, frozenset[int]])
+    """By command, the sessions of what it left to run on: no other command of its attempt ends them."""
 
 
 _host = _Host()
@@ -77,12 +91,53 @@ def let_go(pid: int) -> None:
     """The child was reaped."""
     _host.own.discard(pid)
     _host.active.pop(pid, None)
+    _host.kept.pop(pid, None)
 
 
 def began(family: Family) -> None:
     """A command runs."""
     keep(family.session)
     _host.active[family.session] = family
+
+
+def living(family: Family) -> list[Member]:
+    """All that runs of it but its leader, which is dead."""
+    roots = list(_escaped(family, set()))
+    found = {pid for root in roots for pid in (root, *_descendants(root))}
+    if not _host.adopts:
+        found |= {pid for pid in psutil.pids() if _group_of(pid) == family.session}
+    names = ((pid, _name(pid)) for pid in sorted(found - {family.session}))
+    return [Member(pid, name) for pid, name in names if name is not None]
+
+
+def keep_family(family: Family) -> None:
+    """What runs of it now, with its children, is not ended with other commands of its attempt, until ``let_go``."""
+    sessions = {_session_of(member.pid) for member in living(family)}
+    _host.kept[family.session] = frozenset(each for each in sessions if each is not None) | {family.session}
+
+
+def waits_for_term(leader: int) -> set[int]:
+    """Of the leader and all below it, in its group, those that handle SIGTERM and not SIGINT.
+
+    A shell handles SIGINT while it waits for a command, whatever its traps are; but one with a trap on EXIT handles all
+    signals that would end it, SIGHUP too. Empty where the system does not tell.
+    """
+    return {pid for pid in group(leader) if _handles_term_alone(pid)}
+
+
+def group(leader: int) -> set[int]:
+    """The leader and all below it that are still in its group."""
+    return {pid for pid in (leader, *_below(leader)) if _group_of(pid) == leader}
+
+
+def reads_a_pipe(pid: int) -> bool:
+    """True for a process that consumes what another one writes, as in ``>(…)``; a command in the background has no
+    input.
+    """
+    try:
+        return os.readlink(f"/proc/{pid}/fd/0").startswith("pipe:")
+    except OSError:
+        return False
 
 
 async def end_family(family: Family) -> None:
@@ -106,6 +161,35 @@ async def end_family(family: Family) -> None:
         await asyncio.sleep(0.005)
 
 
+def _handles_term_alone(pid: int) -> bool:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
+    except OSError:
+        return False
+    fields = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    caught = int(fields.get("SigCgt", "0"), 16)
+    handles = {number for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM) if caught >> (number - 1) & 1}
+    if fields.get("Name", "").strip() in _SHELLS:
+        handles.discard(signal.SIGINT)
+    return handles == {signal.SIGTERM}
+
+
+def _name(pid: int) -> str | None:
+    """None for one that is gone or only waits to be collected."""
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.name()
+    except psutil.Error:
+        return None
+
+
+def _session_of(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except (ProcessLookupError, PermissionError):
+        return None
+
+
 def _group_lives(group: int) -> bool:
     """Kill the group; is anything left of it? Zombies do not count, though the system counts them."""
     try:
@@ -126,7 +210,8 @@ def _group_of(pid: int) -> int | None:
 
 def _escaped(family: Family, killed: set[int]) -> Iterator[int]:
     if not _host.adopts:
-        yield from cookies_by_process({family.cookie})
+        found = cookies_by_process({family.cookie})
+        yield from (pid for pid in found if not _is_kept(_session_of(pid), family))
         return
     children = set(_children(os.getpid()))
     for gone in _host.strays.keys() - children:
@@ -144,6 +229,8 @@ def _escaped(family: Family, killed: set[int]) -> Iterator[int]:
 
 def _belongs(pid: int, session: int, family: Family) -> bool:
     """Is the child ``pid`` of this family? By session, cookie, folder; else as a stray of all that ran beside it."""
+    if _is_kept(session, family):
+        return False
     cookie = cookie_of_process(pid)
     if session == family.session or cookie == family.cookie:
         return True
@@ -156,6 +243,11 @@ def _belongs(pid: int, session: int, family: Family) -> bool:
         return False  # could be a child that this process started itself
     owners = _host.strays.setdefault(pid, frozenset(_host.active) | {family.session})
     return not (owners & (_host.active.keys() - {family.session}))
+
+
+def _is_kept(session: int | None, family: Family) -> bool:
+    """True for what another command of the attempt left to run on."""
+    return any(session in sessions for leader, sessions in _host.kept.items() if leader != family.session)
 
 
 def _reap(pid: int, session: int, killed: set[int]) -> None:
@@ -186,11 +278,14 @@ def _children(pid: int) -> list[int]:
 
 def _descendants(pid: int) -> Iterator[int]:
     """Below an escaped process, whatever their environment."""
-    if not _host.adopts:
-        return
+    if _host.adopts:
+        yield from _below(pid)
+
+
+def _below(pid: int) -> Iterator[int]:
     for child in _children(pid):
         yield child
-        yield from _descendants(child)
+        yield from _below(child)
 
 
 def cookie_of_process(pid: int) -> str | None:

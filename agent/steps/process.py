@@ -18,7 +18,7 @@ from typing import Final
 from agent.steps import orphans
 from agent.steps.job_user import JobUser
 from agent.steps.orphans import COOKIE as COOKIE
-from agent.steps.orphans import Family
+from agent.steps.orphans import Family, Member
 from agent.steps.spawn import SpawnError as SpawnError
 from agent.steps.spawn import spawn, when_dead
 from workflows.contracts.attempts import CANCEL_GRACE_SECONDS
@@ -29,7 +29,6 @@ _PIPE_BYTES: Final = 1 << 20
 """The largest pipe an unprivileged Linux process can have: what may still be inside when its writers are dead."""
 _QUIET_SECONDS: Final = 0.25
 _FLUSH_SECONDS: Final = 5.0
-_TERM_SECONDS: Final = 2.0
 
 
 class EndReason(StrEnum):
@@ -49,6 +48,30 @@ class ProcessEnd:
     reason: EndReason
     started_at: int
     finished_at: int
+    left: tuple[Member, ...] = ()
+    """What was killed: what the command left behind, or what did not end within the grace."""
+
+
+class Kept:
+    """Commands whose processes run on after them, until ``end``."""
+
+    def __init__(self) -> None:
+        self._commands: list[_Command] = []
+
+    def add(self, command: "_Command") -> None:
+        """Keep it."""
+        self._commands.append(command)
+
+    async def end(self, grace_seconds: float) -> list[Member]:
+        """SIGTERM, the grace, SIGKILL. What ran till now."""
+        commands, self._commands = self._commands, []
+        found = [member for command in commands for member in command.others()]
+        until = time.monotonic() + grace_seconds
+        for command in commands:
+            await command.end_others(until)
+        for command in commands:
+            await _to_the_end(command.finish(EndReason.STOPPED))
+        return found
 
 
 class StopSignal:
@@ -79,6 +102,18 @@ class StopSignal:
         await self._asked.wait()
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a step's processes end. ``kept``: where those go that it leaves to run on; None: they end with it."""
+
+    interrupt: signal.Signals | None = None
+    grace_seconds: float = CANCEL_GRACE_SECONDS
+    kept: Kept | None = None
+
+
+USUAL_ENDING: Final = Ending()
+
+
 def cookie_of(job_id: str, attempt: int) -> str:
     """The value of ``COOKIE`` for an attempt."""
     return f"{job_id}-{attempt}"
@@ -94,7 +129,8 @@ async def run_process(
     timeout_seconds: float | None,
     cookie: str,
     grace_seconds: float = CANCEL_GRACE_SECONDS,
-    interrupt: signal.Signals = signal.SIGINT,
+    interrupt: signal.Signals | None = None,
+    kept: Kept | None = None,
     on_started: Callable[[int], None] | None = None,
     pass_fds: Sequence[int] = (),
     user: JobUser | None = None,
@@ -103,8 +139,10 @@ async def run_process(
 
     ``on_output`` gets stdout and stderr as they come; while an awaitable it returned is pending nothing more is read,
     so that a slow reader slows the command instead of filling memory. What it raises ends the command and is raised
-    here. Stopped or timed out, the group gets ``interrupt``, and SIGKILL after ``grace_seconds``. When the command has
-    ended, background processes may flush into the pipe for a moment (``exec > >(tee log)``); then they are killed.
+    here. Stopped or timed out, the group gets ``interrupt`` (None: SIGINT, but SIGTERM where only that is handled),
+    what is left when the command has ended SIGTERM, and what is left after ``grace_seconds`` SIGKILL. When the command
+    ends by itself, background processes may flush into the pipe for a moment (``exec > >(tee log)``), and those that
+    read what it wrote may finish; then they are killed. With ``kept`` they run on until its ``end``.
     ``on_started`` gets the process group's id (for the guardian and ``record_running``); ``user``: None is the
     agent's. Cancelling the task kills at once. Raises SpawnError.
     """
@@ -117,7 +155,10 @@ async def run_process(
     except BaseException:
         await _to_the_end(command.finish(None))
         raise
-    await _to_the_end(command.finish(reason))
+    if kept is not None and reason is EndReason.EXITED and command.others():
+        command.stay(kept)
+    else:
+        await _to_the_end(command.finish(reason))
     return command.end(reason, started_at)
 
 
@@ -151,13 +192,17 @@ class _Command:
         self._delivering = self._closing = False
         self._wake = asyncio.Event()
         self._finished_at = 0
+        self._program = argv[0]
+        self._left: tuple[Member, ...] = ()
+        self._told: set[int] = set()
+        """Who was sent SIGTERM: a second one could start its cleaning up again."""
         self._dead = when_dead(self._popen)
         self._refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._pump = asyncio.create_task(self._read_output())
         self._pump.add_done_callback(self._output_ended)
 
     async def supervise(
-        self, stop: StopSignal, timeout: float | None, grace: float, interrupt: signal.Signals
+        self, stop: StopSignal, timeout: float | None, grace: float, interrupt: signal.Signals | None
     ) -> EndReason:
         """Wait for the end, and bring it about when it is time. Raises what ``on_output`` raised."""
         stopping = asyncio.create_task(stop.wait())
@@ -171,19 +216,37 @@ class _Command:
         if self._dead.done():
             return EndReason.EXITED
         reason = EndReason.STOPPED if stop.requested else EndReason.TIMED_OUT
-        self._signal(interrupt)
+        self._interrupt(interrupt)
         kill_at = time.monotonic() + grace
         # In small steps, because another request may shorten the grace meanwhile.
         while not self._dead.done() and (left := stop.kill_by(kill_at) - time.monotonic()) > 0:
             await asyncio.wait({self._dead}, timeout=min(left, 0.1))
         if self._dead.done():
-            await self._term_group(stop.kill_by(kill_at))
+            await self._end_others(lambda: stop.kill_by(kill_at))
+        else:
+            self._left = (Member(self.pid, Path(self._program).name),)
         return reason
+
+    def others(self) -> list[Member]:
+        """What runs of it besides the command itself, which has ended."""
+        return orphans.living(self._family)
+
+    def stay(self, kept: "Kept") -> None:
+        """Let the others run on; the command is not collected, so that its group's number stays its own."""
+        self._finished_at = _now()
+        orphans.keep_family(self._family)
+        kept.add(self)
+
+    async def end_others(self, until: float) -> None:
+        """SIGTERM, and wait until this monotonic time at most."""
+        await self._end_others(lambda: until)
 
     async def finish(self, reason: EndReason | None) -> None:
         """End and reap everything and read the rest of the pipe. ``reason`` None: at once, output is not wanted."""
         if reason is EndReason.EXITED:
             await self._let_flush()
+        if reason is not None and self._dead.done():
+            self._left = tuple(self.others())
         # The leader is not reaped yet, so its number cannot stand for another group.
         self._signal(signal.SIGKILL)
         await asyncio.wait({self._dead})
@@ -201,30 +264,52 @@ class _Command:
             self._pump.result()
 
     def end(self, reason: EndReason, started_at: int) -> ProcessEnd:
-        """The result, once finished."""
+        """The result, once the command has ended."""
         code = self._popen.returncode
+        if code is None:  # it stays to be collected
+            found = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            assert found is not None  # noqa: S101 - without WNOHANG it waits
+            code = found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
         number = -code if code < 0 else None
         exit_code = code if number is None else 128 + number
-        return ProcessEnd(exit_code, number, reason, started_at, self._finished_at)
+        return ProcessEnd(exit_code, number, reason, started_at, self._finished_at, self._left)
 
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
-    async def _term_group(self, until: float) -> None:
-        """The leader obeyed; the others of its group get a moment to clean up too."""
-        self._signal(signal.SIGTERM)
-        until = min(until, time.monotonic() + _TERM_SECONDS)
-        while not self._pump.done() and time.monotonic() < until:
-            await asyncio.wait({self._pump}, timeout=max(0.0, until - time.monotonic()))
+    def _interrupt(self, number: signal.Signals | None) -> None:
+        others = set[int]() if number is not None else orphans.waits_for_term(self.pid)
+        if not others:
+            return self._signal(number or signal.SIGINT)
+        self._told |= others
+        for pid in others:  # before what they wait for ends: they would go on, or end, without it
+            _send(pid, signal.SIGTERM)
+        for pid in orphans.group(self.pid) - others:
+            _send(pid, signal.SIGINT)
+        return None
+
+    async def _end_others(self, until: Callable[[], float]) -> None:
+        """The command has ended; what it leaves gets a moment to clean up too, whether it writes here or not."""
+        while (left := self.others()) and time.monotonic() < until():
+            for member in left:
+                if member.pid not in self._told:
+                    self._told.add(member.pid)
+                    _send(member.pid, signal.SIGTERM)
+            await asyncio.sleep(min(0.05, max(0.0, until() - time.monotonic())))
 
     async def _let_flush(self) -> None:
-        """Until the pipe is closed or quiet: ``tee`` in a process substitution ends after the shell does."""
-        self._finished_at = _now()
+        """Until the pipe is closed or quiet (``tee`` in a process substitution ends after the shell does), and nothing
+        reads from the command any more.
+        """
+        self._finished_at = self._finished_at or _now()
         now = self._busy_at = time.monotonic()
         until = now + _FLUSH_SECONDS
-        while not self._pump.done() and (self._delivering or min(until, self._busy_at + _QUIET_SECONDS) > now):
-            await asyncio.wait({self._pump}, timeout=0.02)
+        while now < until:
+            quiet = self._pump.done() or not (self._delivering or self._busy_at + _QUIET_SECONDS > now)
+            if quiet and not any(orphans.reads_a_pipe(member.pid) for member in self.others()):
+                return
+            await asyncio.sleep(0.02)
             now = time.monotonic()
 
     async def _read_output(self) -> None:
@@ -260,6 +345,11 @@ class _Command:
     def _output_ended(self, pump: asyncio.Task[None]) -> None:
         if not pump.cancelled() and pump.exception() is not None:
             self._refused.set_result(None)
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
 
 
 async def _to_the_end(work: Awaitable[None]) -> None:

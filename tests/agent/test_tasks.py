@@ -102,7 +102,7 @@ async def test_it_says_what_it_answers_and_answers_while_all_its_slots_are_at_wo
     (registered,) = [each for each in api.registry.registered if each.pool == lone.pool]
     assert registered.tasks == ["ancestry", "commits", "paths", "head", "file", "ready"]
 
-    running = repository.attempt("echo begun; while [ ! -e ~/../go ]; do sleep 0.05; done", pool=lone.pool)
+    running = repository.attempt("echo begun; while [ ! -e ${0%/*}/../go ]; do sleep 0.05; done", pool=lone.pool)
     handle = await begin(starter, running)
     await eventually(lambda: b"begun" in api.log(running.job_id).data, "the step")
     report = await ask(asker, lone.pool, ancestry(repository))

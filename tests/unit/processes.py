@@ -1,11 +1,12 @@
 """Looking at real processes from tests."""
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.steps.process import EndReason, OnOutput, ProcessEnd, StopSignal, run_process
+from agent.steps.process import EndReason, Kept, OnOutput, ProcessEnd, StopSignal, run_process
 
 ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
 
@@ -39,6 +40,8 @@ async def bash(
     timeout_seconds: float | None = 60,
     grace_seconds: float = 10,
     on_started: Callable[[int], None] | None = None,
+    interrupt: signal.Signals | None = None,
+    kept: Kept | None = None,
 ) -> ProcessEnd:
     def ignore(_: bytes) -> None:
         return None
@@ -53,6 +56,8 @@ async def bash(
         grace_seconds=grace_seconds,
         cookie=cookie,
         on_started=on_started,
+        interrupt=interrupt,
+        kept=kept,
     )
 
 

@@ -8,15 +8,16 @@ means that the agent could not tell. Times are epoch milliseconds.
 import json
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from workflows.contracts.base import Tolerant
-from workflows.contracts.fields import Millis
+from workflows.contracts.fields import Millis, Text
 from workflows.contracts.identity.people import GitPeople
 from workflows.contracts.ids import LEASE_SECONDS
 from workflows.contracts.jobs import ArtifactRef, CutOff, Fence, Sha256, Step, StepResult
 from workflows.contracts.sealed import SignedApproval, SpecSignature
 from workflows.contracts.statuses import OnPartition, Outcome, QueueStatus
+from workflows.contracts.step_rules import CancelRules
 
 CANCEL_GRACE_SECONDS: Final = 10
 """From the interrupt to the kill of a process group (the value Buildkite's agent uses)."""
@@ -25,8 +26,22 @@ MAX_CHUNK_BYTES: Final = 1 << 20
 MAX_ARTIFACT_BYTES: Final = 1 << 30
 NOT_ON_REF: Final = "commit_not_on_ref"
 """The cause of an attempt whose commit is not on the branch on which it has to be."""
+MAX_OUTPUT_BYTES: Final = 64 * 1024
+"""Of all outputs of an attempt together, in UTF-8, and of its summary."""
+MAX_OUTPUTS: Final = 100
 MAX_REPORTED_ARTIFACTS: Final = 100
 """How many files a result and a record name: thousands would not fit into them. The artifact store lists all."""
+OutputName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=100)]
+
+
+def _fits(texts: dict[str, str]) -> dict[str, str]:
+    if sum(len(text.encode(errors="replace")) for text in texts.values()) > MAX_OUTPUT_BYTES:
+        raise ValueError(f"at most {MAX_OUTPUT_BYTES} bytes of outputs")
+    return texts
+
+
+Outputs = Annotated[dict[OutputName, Text], Field(max_length=MAX_OUTPUTS), AfterValidator(_fits)]
+Summary = Annotated[Text, StringConstraints(max_length=MAX_OUTPUT_BYTES)]
 AgentId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 
@@ -60,6 +75,8 @@ class AttemptInput(Tolerant):
     deployment_id: str | None = Field(default=None, exclude_if=lambda value: value is None)
     signature: SpecSignature | None = Field(default=None, exclude_if=lambda value: value is None)
     delivery_key: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    expand: bool = Field(default=False, exclude_if=lambda expand: not expand)
+    cancel: CancelRules | None = Field(default=None, exclude_if=lambda cancel: cancel is None)
 
 
 NOT_SIGNED: Final = frozenset({"attempt", "avoid_agent", "signature", "delivery_key"})
@@ -98,8 +115,9 @@ class AttemptResult(Tolerant):
     ``secret_too_weak``, ``sealed_value_unreadable``, ``approval_unverified``, ``specification_unverified``,
     ``artifact_contains_secret``, ``artifact_upload``, ``fenced``, …), ``message`` a sentence for people. ``retryable``
     False says that another try cannot help (an unknown commit). ``artifacts`` are the first MAX_REPORTED_ARTIFACTS
-    files, by path. ``log_sha256`` is of the whole log of ``log_bytes`` bytes; ``log_cut_off`` says why it ends before
-    its output does, when it does. ``git_people``: whom the commit names, when a deployment asked for the attempt.
+    files, by path. ``log_sha256`` is of the whole log of ``log_bytes`` bytes; ``log_cut_off`` says why it ends
+    before its output does, when it does. ``outputs`` and ``summary``: what its steps say, masked. ``git_people``:
+    whom the commit names, when a deployment asked for the attempt.
     """
 
     attempt: int
@@ -118,3 +136,5 @@ class AttemptResult(Tolerant):
     git_people: GitPeople | None = Field(default=None, exclude_if=lambda people: people is None)
     log_sha256: Sha256 | None = Field(default=None, exclude_if=lambda value: value is None)
     log_cut_off: CutOff | None = Field(default=None, exclude_if=lambda value: value is None)
+    outputs: Outputs = Field(default_factory=dict[str, str], exclude_if=lambda outputs: not outputs)
+    summary: Summary | None = Field(default=None, exclude_if=lambda summary: summary is None)

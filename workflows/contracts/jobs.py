@@ -4,6 +4,7 @@ All times are integers: milliseconds since the epoch, UTC. All durations are sec
 Deliberately not here: how one attempt is run (``attempts``) and what may be asked of a job (``commands``).
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Self
 
 from pydantic import Field, StrictBool, StringConstraints, model_validator
@@ -31,6 +32,7 @@ from workflows.contracts.ids import DEFAULT_POOL
 from workflows.contracts.labels import Requirement, contradiction
 from workflows.contracts.sealed import SignedApproval, SpecSignature
 from workflows.contracts.statuses import JobStatus, OnPartition, Outcome, Priority, QueueStatus
+from workflows.contracts.step_rules import KNOWS_STEP_RULES, Background, CancelRules, When
 
 SERVICE_LABEL: Final = "service"
 """The label by which a job belongs to a service; a deployment's jobs have it."""
@@ -49,6 +51,16 @@ class Step(Frozen):
     env: dict[EnvName, EnvValue] = Field(default_factory=dict[str, str], max_length=256)
     timeout_seconds: WholeSeconds | None = None
     continue_on_error: StrictBool = False
+    when: When = Field(
+        default=When.SUCCESS,
+        exclude_if=lambda when: when is When.SUCCESS,
+        description="`failure` and `always` run also after a failure, a timeout or a cancel, for 300 s together.",
+    )
+    background: Background = Field(
+        default=Background.END,
+        exclude_if=lambda background: background is Background.END,
+        description="`keep`: processes that it leaves run until the job ends.",
+    )
 
 
 class RetryPolicy(Frozen):
@@ -120,6 +132,12 @@ class JobSpec(Frozen):
     on_ref: GitRef | None = Field(
         default=None, exclude_if=lambda ref: ref is None, description="Set by deployments: the commit must be on it."
     )
+    expand: StrictBool = Field(
+        default=False,
+        exclude_if=lambda expand: not expand,
+        description="`$NAME` in values of `env` is what the step sees as NAME; never in secrets' or events'.",
+    )
+    cancel: CancelRules | None = Field(default=None, exclude_if=lambda cancel: cancel is None)
 
     @model_validator(mode="after")
     def _satisfiable(self) -> Self:
@@ -186,6 +204,8 @@ class Attempt(Tolerant):
     log_sha256: str | None = Field(default=None, exclude_if=lambda value: value is None)
     log_cut_off: str | None = Field(default=None, exclude_if=lambda value: value is None)
     log_url: str | None = None
+    outputs: dict[str, str] = Field(default_factory=dict[str, str], exclude_if=lambda outputs: not outputs)
+    summary: str | None = Field(default=None, exclude_if=lambda summary: summary is None)
 
     @property
     def reported(self) -> bool:
@@ -224,6 +244,7 @@ class JobSummary(Tolerant):
     logs_url: str | None = None
     attempt_count: int = 0
     tags: list[str] = Field(default_factory=list[str])
+    flaky: bool = Field(default=False, exclude_if=lambda flaky: not flaky)
 
 
 class Job(Tolerant):
@@ -233,7 +254,7 @@ class Job(Tolerant):
     ``fingerprint`` is a digest of the creating request, to tell a repeated one from another with the same key.
     ``deployment_id``: of the deployment that runs it, which alone moves it; nobody can say it from outside, as a label.
     ``signature``: the control plane's, for agents that run nothing else. ``…_removed_at``: when its logs, its artifacts
-    were removed by policy.
+    were removed by policy. ``flaky``: it succeeded, and its commands had failed in an earlier attempt.
     """
 
     job_id: str
@@ -259,6 +280,8 @@ class Job(Tolerant):
     requires: list[str] = Field(default_factory=list[str])
     approvals: list[SignedApproval] = Field(default_factory=list[SignedApproval])
     on_ref: str | None = Field(default=None, exclude_if=lambda ref: ref is None)
+    expand: bool = Field(default=False, exclude_if=lambda expand: not expand)
+    cancel: CancelRules | None = Field(default=None, exclude_if=lambda cancel: cancel is None)
 
     status: JobStatus = JobStatus.PENDING
     queue_status: QueueStatus = QueueStatus.QUEUED
@@ -282,6 +305,7 @@ class Job(Tolerant):
     signature: SpecSignature | None = Field(default=None, exclude_if=lambda value: value is None)
     logs_removed_at: Millis | None = Field(default=None, exclude_if=lambda value: value is None)
     artifacts_removed_at: Millis | None = Field(default=None, exclude_if=lambda value: value is None)
+    flaky: bool = Field(default=False, exclude_if=lambda flaky: not flaky)
     sequence: int = 0
 
     def summary(self) -> JobSummary:
@@ -306,6 +330,7 @@ def new_job(
 ) -> Job:
     """A fresh record for a specification. ``now`` in epoch milliseconds."""
     fields = {name: getattr(spec, name) for name in SPEC_FIELDS}
+    fields["requires"] = demanded(spec, spec.requires)
     return Job(
         **fields,
         job_id=job_id,
@@ -319,6 +344,18 @@ def new_job(
     )
 
 
+def demanded(job: JobSpec | Job, requires: Sequence[str]) -> list[str]:
+    """These demands, with those that follow from what the job asks for."""
+    uses = job.expand or job.cancel is not None or any(map(_has_rules, job.steps))
+    return [*requires, KNOWS_STEP_RULES] if uses and KNOWS_STEP_RULES not in requires else list(requires)
+
+
+def _has_rules(step: Step) -> bool:
+    return step.when is not When.SUCCESS or step.background is not Background.END
+
+
 def spec_of(job: Job) -> JobSpec:
     """The specification a record was made from."""
-    return JobSpec(**{name: getattr(job, name) for name in SPEC_FIELDS})
+    fields = {name: getattr(job, name) for name in SPEC_FIELDS}
+    fields["requires"] = [each for each in job.requires if each != KNOWS_STEP_RULES]  # it follows from the others
+    return JobSpec(**fields)

@@ -252,5 +252,7 @@ def _job(
         "retry": (retry or stage.retry).model_copy(update={"park": False}),
         "fence": fence,
         "approvals": list(approvals),
+        "expand": stage.expand,
+        "cancel": stage.cancel,
     }
     return JobSpec(**fields)

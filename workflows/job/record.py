@@ -6,7 +6,7 @@ A record must always fit into its store, or its workflow could not go on: what c
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from pydantic import ValidationError
 from temporalio.exceptions import ApplicationError
@@ -21,7 +21,7 @@ from workflows.contracts.fields import MAX_TEXT_CHARACTERS, shortened
 from workflows.contracts.identity.delivery import attempt_key
 from workflows.contracts.identity.proofs import Claim
 from workflows.contracts.ids import LEASE_SECONDS
-from workflows.contracts.jobs import Attempt, Job, new_job, spec_of
+from workflows.contracts.jobs import Attempt, Job, demanded, new_job, spec_of
 from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
 from workflows.contracts.who import Who
@@ -189,6 +189,8 @@ def attempt_ended(job: Job, result: AttemptResult, now: int) -> Job:
             "git_people": result.git_people,
             "log_sha256": result.log_sha256,
             "log_cut_off": result.log_cut_off,
+            "outputs": result.outputs,
+            "summary": result.summary,
         }
     )
     return job.model_copy(
@@ -231,13 +233,20 @@ def parked(job: Job, decision: RetryDecision, now: int) -> Job:
 def finished(job: Job, status: JobStatus, reason: str | None, now: int, *, cause: str | None = None) -> Job:
     """The final state."""
     if status is JobStatus.SUCCESS:
-        return _ended(job, status, None, None, now)
+        ended = _ended(job, status, None, None, now)
+        return ended.model_copy(update={"flaky": True}) if _failed_before(job) else ended
     return _ended(job, status, cause or _cause(job), reason, now)
+
+
+def _failed_before(job: Job) -> bool:
+    return any(attempt.outcome in {Outcome.FAILED, Outcome.TIMED_OUT} for attempt in job.attempts)
 
 
 def amended(job: Job, change: Amend) -> Job:
     """The job with another place in line or other labels."""
     update = change.model_dump(exclude=set(Who.model_fields), exclude_none=True)
+    if change.requires is not None:
+        update["requires"] = demanded(job, change.requires)
     return job.model_copy(update=update | {name: getattr(change, name) for name in ("priority",) if name in update})
 
 
@@ -251,7 +260,7 @@ def edited(job: Job, change: Edit) -> Job:
         job.model_copy(
             update={
                 "pool": change.pool or job.pool,
-                "requires": job.requires if change.requires is None else change.requires,
+                "requires": job.requires if change.requires is None else demanded(job, change.requires),
                 "priority": change.priority or job.priority,
                 "timeout_seconds": change.timeout_seconds or job.timeout_seconds,
                 "env": env,
@@ -335,15 +344,21 @@ def _with(attempts: Sequence[Attempt], attempt: Attempt) -> list[Attempt]:
 
 def _details(attempt: Attempt) -> int:
     """About how many characters they take."""
-    return sum(len(step.name) + 100 for step in attempt.steps) + sum(len(each.path) + 100 for each in attempt.artifacts)
+    said = sum(len(name) + len(text) + 10 for name, text in attempt.outputs.items()) + len(attempt.summary or "")
+    files = sum(len(each.path) + 100 for each in attempt.artifacts)
+    return sum(len(step.name) + 100 for step in attempt.steps) + files + said
+
+
+_NO_DETAILS: Final[dict[str, Any]] = {"steps": [], "artifacts": [], "git_people": None, "outputs": {}, "summary": None}
 
 
 def _short(attempt: Attempt) -> Attempt:
     long = attempt.message is not None and len(attempt.message) > _SHORT_CHARACTERS
-    if not (attempt.steps or attempt.artifacts or attempt.git_people or long):
+    said = attempt.outputs or attempt.summary is not None
+    if not (attempt.steps or attempt.artifacts or attempt.git_people or said or long):
         return attempt
     message = None if attempt.message is None else shortened(attempt.message, _SHORT_CHARACTERS)
-    return attempt.model_copy(update={"steps": [], "artifacts": [], "git_people": None, "message": message})
+    return attempt.model_copy(update={**_NO_DETAILS, "message": message})
 
 
 def _between(earliest: int, time: int, latest: int) -> int:

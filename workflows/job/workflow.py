@@ -23,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.ids import LEASE_SECONDS, pool_queue
     from workflows.contracts.jobs import Job
     from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
+    from workflows.contracts.step_rules import AFTER_SECONDS, When
     from workflows.incoming import read
     from workflows.job import record
     from workflows.job.lost_attempt import answerer, reported, unreported
@@ -170,7 +171,7 @@ class JobWorkflow(JobMessages):
             result_type=RawValue,
             task_queue=pool_queue(job.pool, job.requires),
             priority=TemporalPriority(priority_key=job.priority.key),
-            start_to_close_timeout=timedelta(seconds=job.timeout_seconds) + _REPORT_MARGIN,
+            start_to_close_timeout=timedelta(seconds=job.timeout_seconds) + _REPORT_MARGIN + _afterwards(job),
             heartbeat_timeout=timedelta(seconds=LEASE_SECONDS),
             retry_policy=RetryPolicy(maximum_attempts=1),
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
@@ -289,6 +290,13 @@ class JobWorkflow(JobMessages):
     def state(self) -> Job:
         """The record as the workflow has it now."""
         return self._job
+
+
+def _afterwards(job: Job) -> timedelta:
+    """What its agent may take beyond its timeout, where the job says so."""
+    after = AFTER_SECONDS if any(step.when is not When.SUCCESS for step in job.steps) else 0
+    grace = job.cancel.grace_seconds if job.cancel is not None else None
+    return timedelta(seconds=after + max(0, (grace or 0) - CANCEL_GRACE_SECONDS))
 
 
 def _millis(time: datetime) -> int:

@@ -11,7 +11,8 @@ from typing import Final, Protocol
 from agent.settings import DEFAULT_EXECUTOR, SettingsError
 from agent.steps.executors.shell import ShellExecutor
 from agent.steps.job_user import JobUser
-from agent.steps.process import OnOutput, ProcessEnd, StopSignal
+from agent.steps.process import USUAL_ENDING, OnOutput, ProcessEnd, StopSignal
+from agent.steps.process import Ending as Ending
 from workflows.contracts.jobs import Step
 
 
@@ -30,6 +31,7 @@ class Executor(Protocol):
         timeout_seconds: float | None,
         cookie: str,
         on_started: Callable[[int], None] | None = None,
+        ending: Ending = USUAL_ENDING,
     ) -> ProcessEnd:
         """``scripts`` is a folder outside the workspace for the step's script; ``on_started`` gets the group's id.
 

@@ -5,15 +5,26 @@ Deliberately not here: any other isolation.
 import inspect
 import os
 import shlex
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from agent.own_environment import own_path
 from agent.steps.environment import step_environment
 from agent.steps.job_user import JobUser
-from agent.steps.process import EndReason, OnOutput, ProcessEnd, SpawnError, StopSignal, run_process
+from agent.steps.process import (
+    USUAL_ENDING,
+    Ending,
+    EndReason,
+    OnOutput,
+    ProcessEnd,
+    SpawnError,
+    StopSignal,
+    run_process,
+)
 from workflows.contracts.jobs import Step
 
 _DEFAULT_SHELL: Final = "bash --noprofile --norc -eo pipefail {0}"
@@ -42,6 +53,7 @@ class ShellExecutor:
         timeout_seconds: float | None,
         cookie: str,
         on_started: Callable[[int], None] | None = None,
+        ending: Ending = USUAL_ENDING,
     ) -> ProcessEnd:
         """Run the step. A shell that cannot be started ends with 127 or 126 and a line in the output.
 
@@ -50,16 +62,20 @@ class ShellExecutor:
         started_at = time.time_ns() // 1_000_000
         script = _write_script(scripts, step.run, self._user)
         try:
-            argv = _command_line(step.shell or _DEFAULT_SHELL, script)
+            own = step_environment(env, step)
+            argv = _found(_command_line(step.shell or _DEFAULT_SHELL, script), step, own, workspace)
             return await run_process(
                 argv,
                 cwd=workspace,
-                env=step_environment(env, step),
+                env=own,
                 on_output=on_output,
                 stop=stop,
                 timeout_seconds=timeout_seconds,
                 cookie=cookie,
                 on_started=on_started,
+                grace_seconds=ending.grace_seconds,
+                interrupt=ending.interrupt,
+                kept=ending.kept,
                 user=self._user,
             )
         except SpawnError as error:
@@ -77,6 +93,25 @@ def _write_script(scripts: Path, text: str, user: JobUser | None) -> Path:
         if user is not None:
             os.fchown(file.fileno(), user.uid, user.gid)
     return Path(name)
+
+
+def _found(argv: list[str], step: Step, env: Mapping[str, str], workspace: Path) -> list[str]:
+    """With the program's whole path. Our own shell is where the agent finds it, whatever PATH the job has; one that the
+    step names is looked for in the job's PATH first. Raises SpawnError.
+    """
+    program, *rest = argv
+    if "/" in program:
+        return argv
+    path = env.get("PATH", "")
+    found = None if step.shell is None else shutil.which(program, path=path)
+    found = found or shutil.which(program, path=own_path())
+    if found is None:
+        raise SpawnError(
+            f"{program}: command not found, neither in the step's PATH ({path}) nor in the agent's. Install it on the "
+            "agent's host, or correct the name or the PATH.",
+            127,
+        )
+    return [str(workspace / found), *rest]
 
 
 def _command_line(shell: str, script: Path) -> list[str]:

@@ -32,8 +32,8 @@ class FollowProgress(Protocol):
         """The record as just read."""
         ...
 
-    def begin(self, attempt: Attempt) -> None:
-        """The log of this attempt follows."""
+    def begin(self, attempt: Attempt, job: Job) -> None:
+        """The log of this attempt of the job follows."""
         ...
 
     def clear(self) -> None:
@@ -72,7 +72,7 @@ class Follower:
                 self.progress.update(job)
                 pauses.pause()
                 continue
-            self.progress.begin(attempt)
+            self.progress.begin(attempt, job)
             self.copy_attempt(attempt)
             if attempt.number == last:
                 return self._job()

@@ -9,7 +9,7 @@ from api.cli.client.connection import CliError
 from api.cli.client.http import JOBS, PAGE_SIZE, ApiClient
 from api.cli.output import clean, console, note, now_ms, span
 from workflows.contracts.jobs import Attempt, Job, JobSummary
-from workflows.contracts.statuses import JobStatus, QueueStatus
+from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -49,6 +49,7 @@ class QueueProgress:
     api: ApiClient
     interactive: bool = field(default_factory=lambda: sys.stderr.isatty())
     _said: str = field(default="", init=False)
+    _told_again: int = field(default=0, init=False)
     _line: MovingLine = field(default_factory=MovingLine, init=False)
     _place: str = field(default="", init=False)
     _asked_at: float = field(default=0.0, init=False)
@@ -64,10 +65,16 @@ class QueueProgress:
             self.clear()
             note(text)
             self._said = text
+            if job.next_attempt_at is not None and job.attempts:
+                self._told_again = job.attempts[-1].number
 
-    def begin(self, attempt: Attempt) -> None:
-        """Say whose log follows."""
+    def begin(self, attempt: Attempt, job: Job) -> None:
+        """Say whose log follows, and why there is another one."""
         self.clear()
+        before = next((each for each in job.attempts if each.number == attempt.number - 1), None)
+        if before is not None and before.number > self._told_again:
+            note(tried_again(job, before))
+            self._told_again = before.number
         note(f"Attempt {attempt.number}{f' on {attempt.agent_id}' if attempt.agent_id else ''}")
 
     def clear(self) -> None:
@@ -90,9 +97,7 @@ def describe(job: Job, now: int | None = None) -> str:
     if job.status.ended:
         return outcome(job)
     if job.next_attempt_at is not None and job.next_attempt_at > (now_ms() if now is None else now):
-        last = job.attempts[-1] if job.attempts else None
-        why = f" after attempt {last.number} ended with {last.cause or last.outcome}" if last else ""
-        return f"Waiting to try again{why}"
+        return tried_again(job, job.attempts[-1]) if job.attempts else "Waiting to try again"
     if job.queue_status is QueueStatus.CLAIMED:
         return f"Attempt {number}: {agent} has claimed it"
     if job.status is JobStatus.RUNNING:
@@ -100,11 +105,27 @@ def describe(job: Job, now: int | None = None) -> str:
     return f"Waiting for a free agent in pool {job.pool} ({job.priority})"
 
 
+def tried_again(job: Job, attempt: Attempt) -> str:
+    """That another attempt follows this one, how many there can be, and how to have none."""
+    failed = [each.number for each in job.attempts if each.outcome is Outcome.FAILED]
+    number = f"Attempt {attempt.number}"
+    if attempt.outcome is Outcome.FAILED and len(failed) <= job.retry.max_attempts and failed[-1] == len(failed):
+        number += f" of {job.retry.max_attempts}"
+    code = f"exit code {attempt.exit_code}" if attempt.exit_code else attempt.cause or attempt.outcome
+    pause = None
+    if attempt.number == len(job.attempts) and job.next_attempt_at is not None and attempt.finished_at is not None:
+        pause = (job.next_attempt_at - attempt.finished_at) / 1000
+    when = f" in {span(pause)}" if pause is not None and pause > 0 else ""
+    remedy = "; --retries 0 fails at once" if attempt.outcome is Outcome.FAILED else ""
+    return f"{number} ended with {code}, tries again{when}{remedy}"
+
+
 def outcome(job: Job) -> str:
     """How the job ended, in one sentence."""
     took = f" in {span(job.duration_seconds)}" if job.duration_seconds is not None else ""
     if job.status is JobStatus.SUCCESS:
-        return f"Success{took}."
+        flaky = f" Flaky: it passed on attempt {len(job.attempts)}." if job.flaky else ""
+        return f"Success{took}.{flaky}"
     word = "Parked as a dead letter" if job.status is JobStatus.DEAD_LETTERED else job.status.value.capitalize()
     code = f"exit code {job.exit_code}" if job.exit_code else job.cause
     why = job.error_message or code

@@ -57,7 +57,9 @@ def submit(
     secret: Annotated[list[str] | None, typer.Option(help="Name of a secret that the agent resolves.")] = None,
     artifact: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Files to keep.")] = None,
     timeout: Annotated[str | None, typer.Option(help="For each attempt: seconds, or 15m, 2h.")] = None,
-    retries: Annotated[int | None, typer.Option(min=0, max=49, help="Further tries when a command fails.")] = None,
+    retries: Annotated[
+        int | None, typer.Option(min=0, max=49, help="Further tries when a command fails. Default: 2.")
+    ] = None,
     label: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Label.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="Tag.")] = None,
     require: Annotated[

@@ -31,7 +31,7 @@ def stats(as_json: AsJson = False, data_dir: DataDir = None) -> None:
             ("Waiting", numbers.depth),
             ("Running", numbers.running),
             ("Succeeded", numbers.completed),
-            ("Failed", numbers.failed),
+            ("Failed for good", numbers.failed),
             ("Cancelled", numbers.cancelled),
             ("Dead letters", numbers.dead_lettered),
             ("All jobs", numbers.total),
@@ -40,7 +40,10 @@ def stats(as_json: AsJson = False, data_dir: DataDir = None) -> None:
                 "Execution",
                 f"{span(numbers.avg_execution_seconds)} on average, 95 % within {span(numbers.p95_execution_seconds)}",
             ),
-            ("Failure rate", "-" if rate is None else f"{rate:.1%}"),
+            (
+                "Failure rate",
+                "-" if rate is None else f"{rate:.1%} of the jobs that ended: failed, or parked as dead letters",
+            ),
         ]
     )
 

@@ -1,5 +1,6 @@
 """How jobs and dead letters look to people, and what to do next about each."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -8,7 +9,7 @@ from api.cli.client.progress import describe
 from api.cli.commands.common import tell_more
 from api.cli.output import Column, age, clock, print_fields, print_json, print_table, say, size, span
 from api.jobs.advice import ADVICE
-from workflows.contracts.jobs import Attempt, Job, JobSummary
+from workflows.contracts.jobs import Attempt, Job, JobSummary, Step, StepResult
 from workflows.contracts.statuses import JobStatus
 
 _SHORT_ID: Final = 8
@@ -93,18 +94,14 @@ def print_job(job: Job, api: ApiClient, *, waits_for: str | None = None) -> None
             ("Artifacts", _removed(job.artifacts_removed_at)),
         ]
     )
-    for number, step in enumerate(job.steps, 1):
-        if number == 1:
-            say("\nSteps")
-        say(
-            f"  {number}. {step.name}: {_first_line(step.run)}" if step.run != step.name else f"  {number}. {step.name}"
-        )
+    _print_steps(job)
     if job.attempts:
         say()
         _print_attempts(job.attempts)
         for attempt in job.attempts:
             if attempt.log_cut_off is not None:
                 say(f"Log of attempt {attempt.number}: {attempt.log_cut_off}")
+    _print_said(job)
     say("\nNext")
     for line in next_steps(job, api):
         say(f"  {line}")
@@ -150,10 +147,46 @@ def short_repo(url: str) -> str:
 
 
 def _job_row(job: JobSummary) -> tuple[object, ...]:
+    status = f"{job.status} (flaky)" if job.flaky else job.status
     return (
-        job.job_id[:_SHORT_ID], job.status, job.job_type, short_repo(job.git_repo), job.git_commit_sha[:10], job.pool,
+        job.job_id[:_SHORT_ID], status, job.job_type, short_repo(job.git_repo), job.git_commit_sha[:10], job.pool,
         job.agent_id, job.exit_code, span(job.duration_seconds), age(job.created_at),
     )  # fmt: skip
+
+
+def _print_said(job: Job) -> None:
+    """What the steps of the last attempt say themselves."""
+    last = job.attempts[-1] if job.attempts else None
+    if last is not None and last.outputs:
+        say("\nOutputs")
+        for name, text in sorted(last.outputs.items()):
+            first, *more = text.splitlines() or [""]
+            say(f"  {name}={first}{f' … ({len(more)} more lines)' if more else ''}")
+    if last is not None and last.summary:
+        say("\nSummary")
+        for line in last.summary.splitlines():
+            say(f"  {line}")
+
+
+def _print_steps(job: Job) -> None:
+    """With how each ended in the last attempt that ran."""
+    if not job.steps:
+        return
+    last = next((attempt.steps for attempt in reversed(job.attempts) if attempt.steps), list[StepResult]())
+    columns = (
+        Column("STEP", right=True, keep=True), Column("NAME", keep=True), Column("STATE", keep=True),
+        Column("EXIT", right=True, keep=True), Column("TOOK", right=True, keep=True), Column("RUNS", rank=1),
+    )  # fmt: skip
+    results = [*last, *[None] * len(job.steps)]
+    say()
+    print_table(columns, [_step_row(*each) for each in zip(itertools.count(1), job.steps, results, strict=False)])
+
+
+def _step_row(number: int, step: Step, result: StepResult | None) -> tuple[object, ...]:
+    state = "-" if result is None else result.outcome or "did not run"
+    took = None if result is None else _between(result.started_at, result.finished_at)
+    code = None if result is None else result.exit_code
+    return number, step.name, state, code, took, _first_line(step.run) if step.run != step.name else None
 
 
 def _print_attempts(attempts: Sequence[Attempt]) -> None:

@@ -39,6 +39,7 @@ from workflows.contracts.identity.people import Somebody
 from workflows.contracts.ids import DEFAULT_POOL
 from workflows.contracts.jobs import RetryPolicy, Step
 from workflows.contracts.labels import Requirement
+from workflows.contracts.step_rules import CancelRules
 from workflows.contracts.who import Named
 
 MAX_SERVICE_BYTES: Final = 192 * 1024
@@ -68,6 +69,10 @@ class JobDefinition(Frozen):
     retry: RetryPolicy = Field(
         default=ONE_TRY, description="`park` has no effect: a failed job fails or rolls back its deployment."
     )
+    expand: StrictBool = Field(
+        default=False, exclude_if=lambda expand: not expand, description="As of a job: `$NAME` in the values of `env`."
+    )
+    cancel: CancelRules | None = Field(default=None, exclude_if=lambda cancel: cancel is None)
 
 
 class Environment(JobDefinition):

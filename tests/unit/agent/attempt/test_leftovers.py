@@ -13,10 +13,20 @@ import pytest
 
 from agent.attempt.directory import AttemptDir
 from agent.attempt.leftovers import StateDirInUse, end_leftovers, lock_state_dir, record_running
+from agent.attempt.places import Place
 from agent.steps.process import cookie_of
 from tests.unit.processes import alive, pid_in, until
 
 PATHS = {"PATH": "/usr/bin:/bin"}
+
+
+def begun(folder: Path, cookie: str) -> AttemptDir:
+    """The folder of an attempt as agents of earlier versions made it, which worked there too."""
+    root = AttemptDir.of(folder, cookie).root
+    directory = AttemptDir.create(folder, cookie, Place(1, root, root))
+    for part in (directory.workspace, directory.home, directory.temp):
+        part.mkdir()
+    return directory
 
 
 def job(script: str, directory: AttemptDir, **env: str) -> subprocess.Popen[bytes]:
@@ -27,7 +37,7 @@ def job(script: str, directory: AttemptDir, **env: str) -> subprocess.Popen[byte
 
 async def test_what_a_dead_agent_left_is_ended_and_its_spool_kept(tmp_path: Path) -> None:
     cookie = cookie_of(str(uuid.uuid4()), 2)
-    directory = AttemptDir.create(tmp_path, cookie)
+    directory = begun(tmp_path, cookie)
     (directory.spool / "log").write_text("unsent")
     (directory.workspace / "file").write_text("x")
     deaf = "trap '' TERM; setsid sleep 1000 & echo $! > escaped; touch ready; while :; do sleep 0.1; done"
@@ -46,7 +56,7 @@ async def test_what_a_dead_agent_left_is_ended_and_its_spool_kept(tmp_path: Path
 
 
 async def test_a_recorded_group_is_ended_and_a_number_given_away_is_not(tmp_path: Path) -> None:
-    mine, given_away = AttemptDir.create(tmp_path, "mine-1"), AttemptDir.create(tmp_path, "other-1")
+    mine, given_away = begun(tmp_path, "mine-1"), begun(tmp_path, "other-1")
     process, innocent = job("sleep 1000", mine), job("sleep 1000", given_away)
     try:
         record_running(mine, process.pid)
@@ -72,7 +82,7 @@ async def test_read_only_folders_are_removed_and_links_not_followed(tmp_path: Pa
     outside = tmp_path / "outside"
     outside.mkdir(mode=0o755)
     (outside / "keep").write_text("x")
-    directory = AttemptDir.create(tmp_path, "job-1")
+    directory = begun(tmp_path, "job-1")
     module = directory.workspace / "module" / "inner"
     module.mkdir(parents=True)
     (module / "file").write_text("x")
@@ -91,7 +101,7 @@ async def test_read_only_folders_are_removed_and_links_not_followed(tmp_path: Pa
 @pytest.mark.skipif(os.getuid() != 0, reason="shown with another user, for root may write anywhere")
 async def test_read_only_folders_are_removed_by_an_ordinary_user() -> None:
     with tempfile.TemporaryDirectory() as folder:  # not tmp_path, which only root may enter
-        directory = AttemptDir.create(Path(folder), "job-1")
+        directory = begun(Path(folder), "job-1")
         locked = directory.workspace / "locked" / "inner"
         locked.mkdir(parents=True)
         (locked / "file").write_text("x")
@@ -111,7 +121,7 @@ async def test_read_only_folders_are_removed_by_an_ordinary_user() -> None:
 
 async def test_a_workspace_of_any_depth_is_removed(tmp_path: Path) -> None:
     """Deeper than Python's stack, a path and the open files allow: it must keep no agent from starting."""
-    directory = AttemptDir.create(tmp_path, "job-1")
+    directory = begun(tmp_path, "job-1")
     script = "import os\nfor _ in range(3000):\n    os.mkdir('d'); os.chdir('d'); open('file', 'w').close()"
     await asyncio.to_thread(subprocess.run, [sys.executable, "-c", script], cwd=directory.workspace, check=True)
     try:

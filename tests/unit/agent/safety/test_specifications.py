@@ -26,6 +26,7 @@ from workflows.contracts.commands import JobInput
 from workflows.contracts.jobs import Fence, JobSpec, Step
 from workflows.contracts.sealed import SignedApproval, SpecSignature
 from workflows.contracts.statuses import OnPartition
+from workflows.contracts.step_rules import Background, CancelRules, CancelSignal, When
 from workflows.contracts.tasks import AncestryQuestion, TaskInput
 from workflows.job.record import attempt_input, submitted
 
@@ -38,6 +39,8 @@ STEP = Step(
     env={"REGION": "eu"},
     timeout_seconds=60,
     continue_on_error=True,
+    when=When.ALWAYS,
+    background=Background.KEEP,
 )
 APPROVAL = SignedApproval(
     service="checkout", version="1", git_commit_sha="a" * 40, environment="production", expires_at=NOW,
@@ -61,6 +64,8 @@ SPEC = JobSpec(
     requires=["os=linux"],
     approvals=[APPROVAL],
     on_ref="main",
+    expand=True,
+    cancel=CancelRules(signal=CancelSignal.TERM, grace_seconds=30),
 )
 
 
@@ -98,6 +103,8 @@ def otherwise(value: Any) -> Any:
     match value:
         case bool():
             return not value
+        case When() | Background():
+            return type(value)(next(each for each in type(value) if each is not value))
         case OnPartition():
             return OnPartition.STOP
         case str():

@@ -85,7 +85,8 @@ async def test_a_job_uses_its_secrets_and_its_log_shows_none(bench: Bench, tmp_p
     await bench.host.shipper.drain(5)
     stored = bench.server.log(attempt.job_id)
     log = stored.data.decode(errors="replace")
-    assert log.splitlines() == [
+    lines = [line for line in log.splitlines() if not line.startswith("[hybridci] Step ")]
+    assert lines == [
         "[hybridci] The secret OPEN is not masked in this log.",
         "--- Check out aaaaaaaaaaaa of https://example.com/shop.git",
         "checking out",
@@ -181,13 +182,14 @@ async def test_a_job_without_its_secrets_does_not_begin_and_its_log_says_why(
 
 
 async def test_a_cancellation_does_not_wait_for_a_secret(bench: Bench, tmp_path: Path) -> None:
-    (tmp_path / "slow.yml").write_text(yaml.safe_dump({"SLOW": {"command": ["bash", "-c", "touch began; sleep 60"]}}))
+    (tmp_path / "slow.yml").write_text(
+        yaml.safe_dump({"SLOW": {"command": ["bash", "-c", f"touch {tmp_path}/began; sleep 60"]}})
+    )
     bench.host = replace(bench.host, vault=Vault.load(AgentSettings(secrets_file=tmp_path / "slow.yml")))
     attempt = bench.attempt("echo ran", secrets=["SLOW"])
     began = asyncio.get_running_loop().time()
-    state = tmp_path / "state"
     result = await bench.run(
-        attempt, lambda run: run.interrupt(Interruption.CANCELLED), once=lambda: any(state.rglob("began"))
+        attempt, lambda run: run.interrupt(Interruption.CANCELLED), once=(tmp_path / "began").exists
     )
     assert result.outcome is Outcome.CANCELLED
     assert asyncio.get_running_loop().time() - began < 10
@@ -217,7 +219,7 @@ async def test_an_agent_with_approvers_runs_what_is_signed_and_fetches_no_secret
         "echo $HYBRIDCI_VERSION $TOKEN", env=env, approvals=[approval], secrets=["TOKEN"], fence=turn
     )
     assert (await bench.run(attempt)).outcome is Outcome.SUCCEEDED
-    assert (await bench.log(attempt)).endswith("\n1 ***\n")
+    assert "\n1 ***\n" in await bench.log(attempt)
 
 
 def test_a_guard_lets_nothing_of_a_secret_out_before_it_is_whole() -> None:

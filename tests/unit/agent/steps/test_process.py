@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from agent.steps.process import EndReason, SpawnError, StopSignal, cookie_of, run_process
+from agent.steps.process import EndReason, Kept, SpawnError, StopSignal, cookie_of, run_process
 from tests.unit.processes import ENV, alive, bash, pid_in, until
 
 ESCAPES = {
@@ -270,3 +271,121 @@ async def test_many_at_once_leak_nothing(tmp_path: Path) -> None:
     ends = await asyncio.gather(*(bash(f"exit {n}", tmp_path, cookie=f"many-{n}") for n in range(20)))
     assert [end.exit_code for end in ends] == list(range(20))
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_the_grace_is_the_whole_groups_also_of_those_that_write_nowhere(tmp_path: Path, cookie: str) -> None:
+    """A command in the background ignores SIGINT: it is told when its shell has died, and had 2 s then."""
+    stop = StopSignal()
+    slow = (
+        "import signal, sys, time\n"
+        "def end(*_):\n    open('told', 'a').write('x'); time.sleep(2.5); open('saved', 'w').close(); sys.exit()\n"
+        "signal.signal(signal.SIGTERM, end); open('ready', 'w').close(); time.sleep(1000)"
+    )
+    script = f"python3 -c {shlex.quote(slow)} > /dev/null 2>&1 & wait $!"
+    running = asyncio.create_task(bash(script, tmp_path, cookie=cookie, stop=stop))
+    await until((tmp_path / "ready").exists)
+    stop.request()
+    end = await running
+    assert (end.reason, end.left) == (EndReason.STOPPED, ())
+    assert (tmp_path / "saved").exists()
+    assert (tmp_path / "told").read_text() == "x", "a second one would begin its cleaning up again"
+
+
+@pytest.mark.parametrize(
+    ("trap", "said"),
+    [
+        ("trap 'echo term; exit 7' TERM", "term"),
+        ("trap 'echo int; exit 7' INT", "int"),
+        ("trap 'echo int' INT; trap 'echo exit; exit 7' EXIT", "int exit"),
+        ("trap 'echo exit; exit 7' EXIT", "exit"),
+    ],
+)
+async def test_whatever_a_script_traps_its_trap_runs(trap: str, said: str, tmp_path: Path, cookie: str) -> None:
+    received = bytearray()
+    stop = StopSignal()
+    script = f"{trap}; touch ready; sleep 1000; exit 0"
+    running = asyncio.create_task(bash(script, tmp_path, cookie=cookie, stop=stop, on_output=received.extend))
+    await until((tmp_path / "ready").exists)
+    await asyncio.sleep(0.1)  # until its shell waits
+    stop.request()
+    assert (await running).reason is EndReason.STOPPED
+    assert received.decode().split() == said.split()
+
+
+async def test_a_script_below_the_steps_shell_gets_what_it_traps(tmp_path: Path, cookie: str) -> None:
+    (tmp_path / "deploy.sh").write_text("trap 'echo undone; exit 3' TERM; touch ready; sleep 1000; exit 0\n")
+    received = bytearray()
+    stop = StopSignal()
+    script = "sh deploy.sh"
+    running = asyncio.create_task(
+        bash(f"{script}; exit $?", tmp_path, cookie=cookie, stop=stop, on_output=received.extend)
+    )
+    await until((tmp_path / "ready").exists)
+    await asyncio.sleep(0.1)
+    stop.request()
+    await running
+    assert bytes(received) == b"undone\n"
+
+
+async def test_the_signal_can_be_said(tmp_path: Path, cookie: str) -> None:
+    received = bytearray()
+    stop = StopSignal()
+    script = "trap 'echo usr1; exit 4' USR1; touch ready; sleep 1000 & wait"
+    running = asyncio.create_task(
+        bash(script, tmp_path, cookie=cookie, stop=stop, on_output=received.extend, interrupt=signal.SIGUSR1)
+    )
+    await until((tmp_path / "ready").exists)
+    stop.request()
+    assert ((await running).exit_code, bytes(received)) == (4, b"usr1\n")
+
+
+async def test_what_reads_from_the_command_may_finish(tmp_path: Path, cookie: str) -> None:
+    """The file was lost, and the step a success."""
+    end = await bash("echo data > >(sleep 1; cat > out.txt)", tmp_path, cookie=cookie)
+    assert (tmp_path / "out.txt").read_text() == "data\n"
+    assert (end.exit_code, end.left) == (0, ())
+
+
+async def test_what_is_ended_is_told(tmp_path: Path, cookie: str) -> None:
+    end = await bash("sleep 1000 & sleep 1000 > /dev/null & sleep 0.3", tmp_path, cookie=cookie)
+    assert sorted(member.name for member in end.left) == ["sleep", "sleep"]
+    assert not any(alive(member.pid) for member in end.left)
+    stop = StopSignal()
+    running = asyncio.create_task(bash(DEAF, tmp_path, cookie=cookie, stop=stop))
+    await until((tmp_path / "pid").exists)
+    stop.request(grace_seconds=0.2)
+    assert "bash" in [member.name for member in (await running).left]
+    assert (await bash("true", tmp_path, cookie=cookie)).left == ()
+
+
+async def test_what_is_kept_runs_on_until_the_end(tmp_path: Path, cookie: str) -> None:
+    received = bytearray()
+    kept = Kept()
+    server = (
+        "trap 'echo bye > ended; exit 0' TERM; echo $$ > pid.new; mv pid.new pid;"
+        " while :; do echo beat; sleep 0.05; done"
+    )
+    begin = (
+        f"setsid sleep 1000 & echo $! > escaped; bash -c {shlex.quote(server)} &"
+        " until [ -e pid ]; do sleep 0.01; done; exit 3"
+    )
+    end = await bash(begin, tmp_path, cookie=cookie, kept=kept, on_output=received.extend)
+    server_pid, escaped = pid_in(tmp_path / "pid"), pid_in(tmp_path / "escaped")
+    assert (end.exit_code, end.left) == (3, ())
+    beats = received.count(b"beat")
+    assert (await bash("sleep 0.3 & sleep 0.2", tmp_path, cookie=cookie)).exit_code == 0
+    assert alive(server_pid)
+    assert alive(escaped)
+    assert received.count(b"beat") > beats, "what it prints is not lost, and does not end it"
+    left = await kept.end(5)
+    assert {server_pid, escaped} <= {member.pid for member in left}
+    assert (tmp_path / "ended").exists(), "it could clean up"
+    assert not alive(server_pid)
+    assert not alive(escaped)
+    assert await kept.end(5) == []
+
+
+async def test_nothing_to_keep_is_a_step_like_any_other(tmp_path: Path, cookie: str) -> None:
+    kept = Kept()
+    assert (await bash("exit 5", tmp_path, cookie=cookie, kept=kept)).exit_code == 5
+    assert await kept.end(5) == []

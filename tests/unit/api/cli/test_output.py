@@ -92,7 +92,7 @@ def test_states_in_words() -> None:
     queued = job(status=JobStatus.QUEUED)
     assert describe(queued, NOW) == "Waiting for a free agent in pool default (NORMAL)"
     later = job(status=JobStatus.QUEUED, attempts=tried(Outcome.FAILED), next_attempt_at=NOW + 5000)
-    assert describe(later, NOW) == "Waiting to try again after attempt 1 ended with failed"
+    assert describe(later, NOW) == "Attempt 1 of 3 ended with failed, tries again in 5.0 s; --retries 0 fails at once"
     running = {"status": JobStatus.RUNNING, "agent_id": "agent-1", "attempts": tried(Outcome.FAILED)}
     assert describe(job(**running, queue_status=QueueStatus.RUNNING), NOW) == "Attempt 1 runs on agent-1"
     assert describe(job(**running, queue_status=QueueStatus.CLAIMED), NOW) == "Attempt 1: agent-1 has claimed it"

@@ -6,10 +6,10 @@ from temporalio.exceptions import ApplicationError
 
 from activities.stores.documents import dump_job
 from workflows.contracts.attempts import MAX_REPORTED_ARTIFACTS, AttemptResult, AttemptStarted
-from workflows.contracts.commands import Edit
+from workflows.contracts.commands import Amend, Edit
 from workflows.contracts.ids import LEASE_SECONDS
-from workflows.contracts.jobs import ArtifactRef, Job, JobSpec, StepResult, new_job
-from workflows.contracts.statuses import Outcome
+from workflows.contracts.jobs import ArtifactRef, Job, JobSpec, StepResult, new_job, spec_of
+from workflows.contracts.statuses import JobStatus, Outcome
 from workflows.job import record
 
 NOW = 1_000_000
@@ -77,3 +77,46 @@ def test_an_edit_that_makes_no_valid_job_is_refused() -> None:
     assert "bytes long" in refused.value.details[0]["errors"][0]["message"]
     removed = record.edited(job, Edit(env={"PART_0": None, "PART_7": "x"}))
     assert ("PART_0" in removed.env, removed.env["PART_7"]) == (False, "x")
+
+
+@pytest.mark.parametrize(
+    ("before", "flaky"),
+    [(Outcome.FAILED, True), (Outcome.TIMED_OUT, True), (Outcome.AGENT_LOST, False), (Outcome.CHECKOUT_FAILED, False)],
+)
+def test_a_job_that_passes_after_its_commands_failed_is_flaky(before: Outcome, flaky: bool) -> None:
+    job = record.attempt_ended(a_job(), a_result(1, outcome=before, exit_code=1), NOW)
+    job = record.attempt_ended(job, a_result(2, outcome=Outcome.SUCCEEDED, exit_code=0), NOW)
+    ended = record.finished(job, JobStatus.SUCCESS, None, NOW)
+    assert (ended.flaky, ended.summary().flaky) == (flaky, flaky)
+    assert ("flaky" in ended.model_dump()) is flaky
+    assert not record.finished(job, JobStatus.FAILED, "x", NOW).flaky
+
+
+STEP = {"name": "s", "run": "x"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "needs"),
+    [
+        ({}, False),
+        ({"expand": True}, True),
+        ({"cancel": {"grace_seconds": 3}}, True),
+        ({"steps": [STEP, {**STEP, "when": "always"}]}, True),
+        ({"steps": [{**STEP, "background": "keep"}]}, True),
+        ({"steps": [{**STEP, "background": "end", "when": "success"}]}, False),
+    ],
+)
+def test_what_older_agents_do_not_know_waits_for_one_that_does(fields: dict[str, object], needs: bool) -> None:
+    given = {
+        "job_type": "test", "git_repo": "https://example.com/shop.git", "git_commit_sha": "a" * 40,
+        "git_author": "ann@example.com", "requires": ["os=linux"], **fields,
+    }  # fmt: skip
+    spec = JobSpec.model_validate(given)
+    job = new_job(spec, job_id="j", now=NOW)
+    expected = ["os=linux", "hybridci/step-rules=*"] if needs else ["os=linux"]
+    assert job.requires == record.attempt_input(job, 1, avoid_agent=None).requires == expected
+    assert new_job(spec_of(job), job_id="k", now=NOW).requires == expected, "a retry asks for no more"
+    assert spec_of(job) == spec
+    unused = job.model_dump(mode="json")
+    assert needs or not {"expand", "cancel"} & unused.keys()
+    assert record.amended(job, Amend(by="ann", requires=["gpu=*"])).requires == ["gpu=*", *expected[1:]]
