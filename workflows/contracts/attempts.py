@@ -12,6 +12,7 @@ from pydantic import Field, StringConstraints
 
 from workflows.contracts.base import Tolerant
 from workflows.contracts.fields import Millis
+from workflows.contracts.globs import NO_RULES, ArtifactRules
 from workflows.contracts.identity.people import GitPeople
 from workflows.contracts.ids import LEASE_SECONDS
 from workflows.contracts.jobs import ArtifactRef, CutOff, Fence, Sha256, Step, StepResult
@@ -23,6 +24,9 @@ CANCEL_GRACE_SECONDS: Final = 10
 MAX_LOG_BYTES: Final = 1 << 30
 MAX_CHUNK_BYTES: Final = 1 << 20
 MAX_ARTIFACT_BYTES: Final = 1 << 30
+MAX_BUNDLE_BYTES: Final = 16 << 20
+MAX_BUNDLED_FILES: Final = 1000
+"""Of one bundle: many small files that are sent and kept together."""
 NOT_ON_REF: Final = "commit_not_on_ref"
 """The cause of an attempt whose commit is not on the branch on which it has to be."""
 MAX_REPORTED_ARTIFACTS: Final = 100
@@ -49,6 +53,7 @@ class AttemptInput(Tolerant):
     env: dict[str, str] = Field(default_factory=dict[str, str])
     secrets: list[str] = Field(default_factory=list[str])
     artifacts: list[str] = Field(default_factory=list[str])
+    artifact_rules: ArtifactRules = Field(default=NO_RULES, exclude_if=lambda rules: rules == NO_RULES)
     timeout_seconds: int
     on_partition: OnPartition = OnPartition.STOP
     lease_seconds: int = LEASE_SECONDS

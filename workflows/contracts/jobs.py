@@ -4,13 +4,15 @@ All times are integers: milliseconds since the epoch, UTC. All durations are sec
 Deliberately not here: how one attempt is run (``attempts``) and what may be asked of a job (``commands``).
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Self
 
-from pydantic import Field, StrictBool, StringConstraints, model_validator
+from pydantic import Field, StrictBool, StringConstraints, ValidationInfo, field_validator, model_validator
 
 from workflows.contracts.base import Frozen, Tolerant
+from workflows.contracts.features import ARTIFACT_RULES, with_features
 from workflows.contracts.fields import (
-    ArtifactGlob,
+    ArtifactGlobs,
     CommitSha,
     EnvName,
     EnvValue,
@@ -26,6 +28,7 @@ from workflows.contracts.fields import (
     Text,
     WholeSeconds,
 )
+from workflows.contracts.globs import NO_RULES, ArtifactRules, leaves_out, with_rules_apart
 from workflows.contracts.identity.people import GitPeople
 from workflows.contracts.ids import DEFAULT_POOL
 from workflows.contracts.labels import Requirement, contradiction
@@ -36,6 +39,18 @@ SERVICE_LABEL: Final = "service"
 """The label by which a job belongs to a service; a deployment's jobs have it."""
 MAX_SPEC_BYTES: Final = 256 * 1024
 """A job's specification travels in workflow history and in one DynamoDB item (400 KB), so it is bounded well below."""
+
+
+MAX_REQUIREMENTS: Final = 20
+ARTIFACTS: Final = (
+    "Files to keep: globs, `{a,b}` for either, `!x` for what is left out. Or a map with `paths` and `if_none`."
+)
+
+
+def features_used(artifacts: Sequence[str], rules: ArtifactRules | None) -> list[str]:
+    """What a job uses that agents of an earlier version do not know (``features``)."""
+    strict = rules is not None and rules != NO_RULES
+    return [ARTIFACT_RULES] if strict or leaves_out(artifacts) else []
 
 
 class Step(Frozen):
@@ -106,13 +121,17 @@ class JobSpec(Frozen):
     labels: dict[ShortLine, ShortLine] = Field(default_factory=dict[str, str], max_length=64)
     tags: list[ShortLine] = Field(default_factory=list[str], max_length=64)
     metadata: dict[ShortLine, Any] = Field(default_factory=dict[str, Any], max_length=64)
-    artifacts: list[ArtifactGlob] = Field(default_factory=list[str], max_length=100)
+    artifacts: ArtifactGlobs = Field(default_factory=list[str], description=ARTIFACTS)
+    artifact_rules: ArtifactRules = Field(default=NO_RULES, exclude_if=lambda rules: rules == NO_RULES)
     timeout_seconds: WholeSeconds = Field(default=3600, description="For each attempt, checkout included.")
     retry: RetryPolicy = RetryPolicy()
     on_partition: OnPartition = OnPartition.STOP
     fence: Fence | None = None
     requires: list[Requirement] = Field(
-        default_factory=list[str], max_length=16, description="Labels of the agent: `os=linux`, `gpu=*`, `!spot`."
+        default_factory=list[str],
+        max_length=MAX_REQUIREMENTS,
+        validate_default=True,
+        description="Labels of the agent: `os=linux`, `gpu=*`, `!spot`. Those of features that the job uses are added.",
     )
     approvals: list[SignedApproval] = Field(
         default_factory=list[SignedApproval], max_length=20, description="What an agent that asks for them checks."
@@ -120,6 +139,17 @@ class JobSpec(Frozen):
     on_ref: GitRef | None = Field(
         default=None, exclude_if=lambda ref: ref is None, description="Set by deployments: the commit must be on it."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _artifacts_as_a_map(cls, fields: object) -> object:
+        return with_rules_apart(fields)
+
+    @field_validator("requires")
+    @classmethod
+    def _features(cls, requires: list[str], info: ValidationInfo) -> list[str]:
+        """The fields that use features stand before this one; one that is wrong is told by itself."""
+        return with_features(requires, features_used(info.data.get("artifacts") or (), info.data.get("artifact_rules")))
 
     @model_validator(mode="after")
     def _satisfiable(self) -> Self:
@@ -158,11 +188,12 @@ class StepResult(Tolerant):
 
 
 class ArtifactRef(Tolerant):
-    """A file an attempt left behind. ``size`` in bytes."""
+    """A file an attempt left behind. ``size`` in bytes. ``executable``: its owner may run it."""
 
     path: str
     size: int
     sha256: str
+    executable: bool = Field(default=False, exclude_if=lambda value: not value)
 
 
 class Attempt(Tolerant):
@@ -252,6 +283,7 @@ class Job(Tolerant):
     tags: list[str] = Field(default_factory=list[str])
     metadata: dict[str, Any] = Field(default_factory=dict[str, Any])
     artifacts: list[str] = Field(default_factory=list[str])
+    artifact_rules: ArtifactRules = Field(default=NO_RULES, exclude_if=lambda rules: rules == NO_RULES)
     timeout_seconds: int = 3600
     retry: RetryPolicy = RetryPolicy()
     on_partition: OnPartition = OnPartition.STOP

@@ -13,6 +13,7 @@ from workflows.contracts.deployments.deployment import Decision, Deployment
 from workflows.contracts.deployments.environments import LiveVersion
 from workflows.contracts.deployments.rules import HealthCheck, Verification
 from workflows.contracts.deployments.services import DefinitionSource, Environment, JobDefinition
+from workflows.contracts.globs import NO_RULES
 from workflows.contracts.ids import DEFAULT_POOL
 from workflows.contracts.jobs import Fence, JobSpec, RetryPolicy, Step
 from workflows.contracts.sealed import SignedApproval
@@ -248,6 +249,7 @@ def _job(
         "secrets": stage.secrets,
         "labels": labels,
         "artifacts": stage.artifacts if steps is None else [],
+        "artifact_rules": stage.artifact_rules if steps is None else NO_RULES,
         "timeout_seconds": stage.timeout_seconds,
         "retry": (retry or stage.retry).model_copy(update={"park": False}),
         "fence": fence,

@@ -17,11 +17,12 @@ from workflows.contracts.audit.events import AuditEvent, new_event
 from workflows.contracts.audit.types import EventType
 from workflows.contracts.commands import Amend, Edit, JobInput
 from workflows.contracts.errors import ErrorCode, field_errors
+from workflows.contracts.features import with_features
 from workflows.contracts.fields import MAX_TEXT_CHARACTERS, shortened
 from workflows.contracts.identity.delivery import attempt_key
 from workflows.contracts.identity.proofs import Claim
 from workflows.contracts.ids import LEASE_SECONDS
-from workflows.contracts.jobs import Attempt, Job, new_job, spec_of
+from workflows.contracts.jobs import Attempt, Job, features_used, new_job, spec_of
 from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
 from workflows.contracts.who import Who
@@ -238,7 +239,10 @@ def finished(job: Job, status: JobStatus, reason: str | None, now: int, *, cause
 def amended(job: Job, change: Amend) -> Job:
     """The job with another place in line or other labels."""
     update = change.model_dump(exclude=set(Who.model_fields), exclude_none=True)
-    return job.model_copy(update=update | {name: getattr(change, name) for name in ("priority",) if name in update})
+    update |= {name: getattr(change, name) for name in ("priority",) if name in update}
+    if change.requires is not None:
+        update["requires"] = _demands(job, change.requires)
+    return job.model_copy(update=update)
 
 
 def edited(job: Job, change: Edit) -> Job:
@@ -251,7 +255,7 @@ def edited(job: Job, change: Edit) -> Job:
         job.model_copy(
             update={
                 "pool": change.pool or job.pool,
-                "requires": job.requires if change.requires is None else change.requires,
+                "requires": job.requires if change.requires is None else _demands(job, change.requires),
                 "priority": change.priority or job.priority,
                 "timeout_seconds": change.timeout_seconds or job.timeout_seconds,
                 "env": env,
@@ -259,6 +263,11 @@ def edited(job: Job, change: Edit) -> Job:
             }
         )
     )
+
+
+def _demands(job: Job, requires: Sequence[str]) -> list[str]:
+    """What it uses it demands, whoever changes the rest."""
+    return with_features(requires, features_used(job.artifacts, job.artifact_rules))
 
 
 def bounded(job: Job, most: int = MAX_TEXT_CHARACTERS) -> Job:

@@ -24,7 +24,7 @@ from workflows.contracts.deployments.rules import (
 )
 from workflows.contracts.deployments.triggers import Triggers
 from workflows.contracts.fields import (
-    ArtifactGlob,
+    ArtifactGlobs,
     EnvName,
     EnvValue,
     GitRef,
@@ -35,9 +35,10 @@ from workflows.contracts.fields import (
     ShortLine,
     WholeSeconds,
 )
+from workflows.contracts.globs import NO_RULES, ArtifactRules, with_rules_apart
 from workflows.contracts.identity.people import Somebody
 from workflows.contracts.ids import DEFAULT_POOL
-from workflows.contracts.jobs import RetryPolicy, Step
+from workflows.contracts.jobs import ARTIFACTS, RetryPolicy, Step
 from workflows.contracts.labels import Requirement
 from workflows.contracts.who import Named
 
@@ -63,11 +64,17 @@ class JobDefinition(Frozen):
     steps: list[Step] = Field(default_factory=list[Step], max_length=100)
     env: dict[EnvName, EnvValue] = Field(default_factory=dict[str, str], max_length=250)  # a job has 256
     secrets: list[EnvName] = Field(default_factory=list[str], max_length=100, description="Names only, never values.")
-    artifacts: list[ArtifactGlob] = Field(default_factory=list[str], max_length=100)
+    artifacts: ArtifactGlobs = Field(default_factory=list[str], description=ARTIFACTS)
+    artifact_rules: ArtifactRules = Field(default=NO_RULES, exclude_if=lambda rules: rules == NO_RULES)
     timeout_seconds: WholeSeconds = 3600
     retry: RetryPolicy = Field(
         default=ONE_TRY, description="`park` has no effect: a failed job fails or rolls back its deployment."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _artifacts_as_a_map(cls, fields: object) -> object:
+        return with_rules_apart(fields)
 
 
 class Environment(JobDefinition):
