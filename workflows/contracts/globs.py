@@ -1,8 +1,8 @@
 """Patterns of files that a job keeps: ``{a,b}`` written out, ``!x`` for what is left out, and ``artifacts`` as a map.
 
-Braces are written out where a job is taken, so that agents get plain patterns and one of an earlier version works too.
-Groups do not nest and are no ranges; who means a brace itself writes ``[{]``. Pure. Deliberately not here: how a pattern
-is matched (``agent.artifacts.files``).
+Braces are written out where a job is taken: agents get plain patterns, and those of an earlier version work too. Groups
+do not nest and are no ranges; who means a brace itself writes ``[{]``. Pure. Deliberately not here: how a pattern is
+matched (``agent.artifacts.files``).
 """
 
 import re
@@ -69,9 +69,11 @@ def with_rules_apart(fields: object) -> object:
 
     Raises ValueError for a map with other names, or when both forms are used.
     """
-    if not isinstance(fields, Mapping) or not isinstance(fields.get("artifacts"), Mapping):
-        return cast(object, fields)
+    if not isinstance(fields, Mapping):
+        return fields
     given = cast(Mapping[str, Any], fields)
+    if not isinstance(given.get("artifacts"), Mapping):
+        return given
     said = cast(Mapping[str, Any], given["artifacts"])
     unknown = sorted(str(name) for name in said if name not in {"paths", *_RULES})
     if unknown:

@@ -24,6 +24,7 @@ from workflows.contracts.deployments.rules import (
 )
 from workflows.contracts.deployments.triggers import Triggers
 from workflows.contracts.fields import (
+    ArtifactGlob,
     ArtifactGlobs,
     EnvName,
     EnvValue,

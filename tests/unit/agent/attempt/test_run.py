@@ -317,6 +317,53 @@ async def test_artifacts_that_the_job_left_in_no_state_to_be_taken_are_not_tried
     assert (result.outcome, result.cause, result.retryable) == (Outcome.AGENT_ERROR, "artifact_upload", False)
 
 
+@pytest.mark.parametrize(
+    ("if_none", "outcome", "noted"),
+    [("fail", Outcome.FAILED, True), ("warn", Outcome.SUCCEEDED, True), ("ignore", Outcome.SUCCEEDED, False)],
+)
+async def test_no_artifact_at_all_means_what_the_job_says(
+    bench: Bench, if_none: str, outcome: Outcome, noted: bool
+) -> None:
+    attempt = bench.attempt("0", artifacts=["*.none"], artifact_rules={"if_none": if_none})
+    result = await bench.run(attempt)
+    assert (result.outcome, result.cause) == (outcome, "artifacts_missing" if if_none == "fail" else None)
+    assert ("No file matches" in bench.server.log(attempt.job_id).data.decode()) is noted
+    if if_none == "fail":
+        assert not result.retryable
+        failed = bench.attempt("4", artifacts=["*.none"], artifact_rules={"if_none": if_none})
+        bench.results.clear()
+        assert (await bench.run(failed)).exit_code == 4
+
+
+async def test_small_files_go_in_bundles_and_large_ones_alone(bench: Bench) -> None:
+    bench.checkout.files = {f"{number:04d}.log": f"{number}" for number in range(600)} | {"large.log": "x" * 200_000}
+    attempt = bench.attempt("0", artifacts=["*.log"])
+    result = await bench.run(attempt)
+    assert result.outcome is Outcome.SUCCEEDED
+    assert sorted(len(bundle) for bundle in bench.server.bundles) == [100, 500]
+    kept = {path: artifact.body.decode() for (_, _, path), artifact in bench.server.artifacts.items()}
+    assert kept == bench.checkout.files
+    assert [path for path in bench.server.requests if "/artifacts/" in path] == [
+        f"/api/queue/jobs/{attempt.job_id}/attempts/1/artifacts/large.log"
+    ]
+
+
+@pytest.mark.parametrize("takes_bundles", [True, False])
+async def test_files_keep_their_mode_and_an_earlier_api_gets_one_by_one(bench: Bench, takes_bundles: bool) -> None:
+    bench.server.takes_bundles = takes_bundles
+    bench.checkout.files = {f"{number}.sh": f"{number}" for number in range(20)}
+    bench.executor.during = lambda folder: [(folder / "workspace" / f"{n}.sh").chmod(0o755) for n in range(3)]
+    result = await bench.run(bench.attempt("0", artifacts=["*.sh"]))
+    assert (result.outcome, len(result.artifacts)) == (Outcome.SUCCEEDED, 20)
+    assert [each.path for each in result.artifacts if each.executable] == ["0.sh", "1.sh", "2.sh"]
+    kept = {path: artifact for (_, _, path), artifact in bench.server.artifacts.items()}
+    assert sorted(path for path, artifact in kept.items() if artifact.executable) == ["0.sh", "1.sh", "2.sh"]
+    assert len(kept) == 20
+    assert len(bench.server.bundles) == int(takes_bundles)
+    tried = [path for path in bench.server.requests if path.endswith("/artifact-bundles")]
+    assert len(tried) == 1
+
+
 async def test_cancelling_reaches_an_upload_that_waits_for_the_api(bench: Bench) -> None:
     bench.server.answer = 503
     result = await bench.run(bench.attempt("0", artifacts=["*.txt"]), lambda run: run.interrupt(Interruption.CANCELLED))
