@@ -7,6 +7,7 @@ matched (``agent.artifacts.files``).
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from itertools import product
 from typing import Any, Final, Literal, cast
 
@@ -52,6 +53,26 @@ def written_out(pattern: str) -> list[str]:
     if count > MAX_PATTERNS:
         raise ValueError(f"stands for {count} patterns; at most {MAX_PATTERNS} are allowed")
     return list(dict.fromkeys("".join(each) for each in product(*choices)))
+
+
+def means(pattern: str, path: str) -> bool:
+    """Whether a pattern without ``!`` means this path: one segment each, ``**`` any number, a folder all below it.
+    Names that begin with a dot are as good as others: it chooses among files that were kept. Not for strangers' words.
+    """
+    parts = path.split("/")
+    try:
+        plain = written_out(pattern)
+    except ValueError:
+        plain = [pattern]
+    return any(_fits([each for each in one.split("/") if each not in {"", "."}], parts) for one in plain)
+
+
+def _fits(segments: Sequence[str], parts: Sequence[str]) -> bool:
+    if not segments:
+        return True
+    if segments[0] == "**":
+        return len(segments) == 1 or any(_fits(segments[1:], parts[begin:]) for begin in range(len(parts)))
+    return bool(parts) and fnmatchcase(parts[0], segments[0]) and _fits(segments[1:], parts[1:])
 
 
 def excluded(pattern: str) -> str | None:

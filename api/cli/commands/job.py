@@ -2,7 +2,6 @@
 
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
@@ -233,20 +232,43 @@ def artifacts(job_id: JobId, attempt: AttemptNumber = None, as_json: AsJson = Fa
     print_table(columns, [(ref.path, size(ref.size), ref.sha256) for ref in found])
 
 
-@app.command(epilog=example("hybridci job download 3f2a9c01 dist/shop.whl -o shop.whl"))
+@app.command(
+    epilog=example(
+        "hybridci job download 3f2a9c01 dist/shop.whl -o shop.whl",
+        "hybridci job download 3f2a9c01 'dist/**' -o kept",
+        "hybridci job download --branch main --type build --repo . 'dist/*.whl'",
+    )
+)
 def download(
-    job_id: JobId,
-    path: Annotated[str, typer.Argument(metavar="PATH", help="The artifact's path as `job artifacts` shows it.")],
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to; - is stdout.")] = None,
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[ID] PATH", help="The job, unless --branch is given, and a path or a glob of artifacts."
+        ),
+    ],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Where to; of a glob the folder. - is stdout.")
+    ] = None,
+    branch: Annotated[str | None, typer.Option(help="Of the newest job of this branch that succeeded.")] = None,
+    job_type: Annotated[str | None, typer.Option("--type", help="With --branch: only jobs of this type.")] = None,
+    repo: Annotated[str | None, typer.Option(help="With --branch: only jobs of this repository.")] = None,
     attempt: AttemptNumber = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Download one artifact."""
-    from api.cli.commands.downloading import download_to
+    """Download one artifact, or all that a glob means with their folders."""
+    from api.cli.commands.downloading import download_artifacts, newest_success
 
+    if len(names) != (2 if branch is None else 1):
+        raise CliError("Give a job and a path, or --branch and a path alone.", USAGE)
+    if branch is None and (job_type or repo):
+        raise CliError("--type and --repo say which job of a branch is meant: give --branch as well.", USAGE)
     with open_api(data_dir) as api:
-        url = f"{JOBS}/{api.find_job_id(job_id)}/artifacts/{quote(path, safe='/')}"
-        download_to(api, url, attempt, Path(path).name if output is None else str(output))
+        if branch is None:
+            job_id = api.find_job_id(names[0])
+        else:
+            job_id = newest_success(api, branch=branch, job_type=job_type, repository=_repository(repo))
+            note(f"The newest job of {branch} that succeeded is {job_id}.")
+        download_artifacts(api, f"{JOBS}/{job_id}/artifacts", names[-1], output, attempt)
 
 
 def _created(api: ApiClient, record: Any, *, wait: bool, as_json: bool, first: int = 1) -> None:
