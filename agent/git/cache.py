@@ -24,7 +24,7 @@ from weakref import WeakValueDictionary
 
 from agent.git.command import GitCall, checkout_environment, fetch_environment, git
 from agent.git.copies import change_lock, discard, fresh, open_lock, try_lock, use_lock
-from agent.git.errors import CheckoutError, explain, redact, timed_out, unknown_commit
+from agent.git.errors import CheckoutError, explain, redact, ref_gone, timed_out, unknown_commit
 
 _LOCK_POLL_SECONDS: Final = 0.05
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -146,14 +146,18 @@ class GitCache:
             await self._create(call, path, wanted.object_format)
         _remove_debris(path)
         env = await fetch_environment(call, git_dir=path, protocols=self._protocols)
+        no_ref = False
         for arguments in _requests(wanted):
             command = ["fetch", "--no-tags", "--no-write-fetch-head", "--update-shallow", "--force", *arguments]
             code, said = await git(call, command, cwd=path, env=env)
             if code != 0 and not _is_about_the_commit(said):
                 raise explain(said, f"Fetching {redact(wanted.repo)}")
+            no_ref = no_ref or (wanted.ref is not None and f"couldn't find remote ref {wanted.ref}\n" in said)
             if await self._look(call, path, wanted.sha) is _State.HAS_COMMIT:
                 call.write(f"Fetched in {time.monotonic() - started:.1f} s\n".encode())
                 return
+        if no_ref and wanted.ref is not None:
+            raise ref_gone(wanted.repo, wanted.sha, wanted.ref)
         raise unknown_commit(wanted.repo, wanted.sha)
 
     async def _create(self, call: GitCall, path: Path, object_format: str) -> None:

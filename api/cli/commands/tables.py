@@ -14,6 +14,11 @@ _SHORT_ID: Final = 8
 _ADVICE: Final[Mapping[str, str]] = {
     "repository_unreachable": "The agent could not reach the repository: check its URL and the agent's network.",
     "unknown_commit": "The repository does not have this commit: push it, then submit again.",
+    "ref_gone": "The branch or tag is gone: name a commit or a branch that is there.",
+    "repository_certificate": "The agent does not trust the server: set GIT_SSL_CAINFO in the agent's environment.",
+    "repository_proxy": "The agent's proxy refused: HTTPS_PROXY and NO_PROXY of the agent's environment.",
+    "repository_moved": "The repository has moved: set git_repo to its new address.",
+    "repository_archived": "The repository's host hands it out no more: restore it there, or name another.",
     "repository_auth": "The repository refused the agent: give the agent's user credentials for it.",
     "secret_unavailable": "A secret could not be resolved: make it known to the agent.",
     "step_timeout": "A step ran too long: raise its timeout_seconds or make it faster.",
