@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, StringConstraints
 
 from workflows.contracts.base import Tolerant
+from workflows.contracts.checkout import AS_USUAL, CheckoutOptions
 from workflows.contracts.fields import Millis
 from workflows.contracts.globs import NO_RULES, ArtifactRules
 from workflows.contracts.identity.people import GitPeople
@@ -52,6 +53,7 @@ class AttemptInput(Tolerant):
     steps: list[Step] = Field(default_factory=list[Step])
     env: dict[str, str] = Field(default_factory=dict[str, str])
     secrets: list[str] = Field(default_factory=list[str])
+    checkout: CheckoutOptions = Field(default=AS_USUAL, exclude_if=lambda options: options == AS_USUAL)
     artifacts: list[str] = Field(default_factory=list[str])
     artifact_rules: ArtifactRules = Field(default=NO_RULES, exclude_if=lambda rules: rules == NO_RULES)
     timeout_seconds: int

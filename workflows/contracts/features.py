@@ -10,7 +10,9 @@ from typing import Final
 
 ARTIFACT_RULES: Final = "hybridci/artifact-rules"
 """Leaves files out (``!x``), and knows what it means when none is found."""
-FEATURES: Final = (ARTIFACT_RULES,)
+CHECKOUT: Final = "hybridci/checkout"
+"""Knows submodules, tags, LFS, depth, a path, and no checkout at all."""
+FEATURES: Final = (ARTIFACT_RULES, CHECKOUT)
 """What agents of this version know; each is a label of theirs with the value ``1``."""
 _DEMANDS: Final = frozenset(f"{feature}=*" for feature in FEATURES)
 

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Final, Self
 from pydantic import Field, StrictBool, StringConstraints, ValidationInfo, field_validator, model_validator
 
 from workflows.contracts.base import Frozen, Tolerant
-from workflows.contracts.features import ARTIFACT_RULES, with_features
+from workflows.contracts.checkout import AS_USUAL, CheckoutOptions
+from workflows.contracts.features import ARTIFACT_RULES, CHECKOUT, with_features
 from workflows.contracts.fields import (
     ArtifactGlobs,
     CommitSha,
@@ -47,10 +48,11 @@ ARTIFACTS: Final = (
 )
 
 
-def features_used(artifacts: Sequence[str], rules: ArtifactRules | None) -> list[str]:
+def features_used(artifacts: Sequence[str], rules: ArtifactRules | None, checkout: CheckoutOptions | None) -> list[str]:
     """What a job uses that agents of an earlier version do not know (``features``)."""
     strict = rules is not None and rules != NO_RULES
-    return [ARTIFACT_RULES] if strict or leaves_out(artifacts) else []
+    used = {ARTIFACT_RULES: strict or leaves_out(artifacts), CHECKOUT: checkout is not None and checkout != AS_USUAL}
+    return [feature for feature, needed in used.items() if needed]
 
 
 class Step(Frozen):
@@ -121,6 +123,7 @@ class JobSpec(Frozen):
     labels: dict[ShortLine, ShortLine] = Field(default_factory=dict[str, str], max_length=64)
     tags: list[ShortLine] = Field(default_factory=list[str], max_length=64)
     metadata: dict[ShortLine, Any] = Field(default_factory=dict[str, Any], max_length=64)
+    checkout: CheckoutOptions = Field(default=AS_USUAL, exclude_if=lambda options: options == AS_USUAL)
     artifacts: ArtifactGlobs = Field(default_factory=list[str], description=ARTIFACTS)
     artifact_rules: ArtifactRules = Field(default=NO_RULES, exclude_if=lambda rules: rules == NO_RULES)
     timeout_seconds: WholeSeconds = Field(default=3600, description="For each attempt, checkout included.")
@@ -149,7 +152,10 @@ class JobSpec(Frozen):
     @classmethod
     def _features(cls, requires: list[str], info: ValidationInfo) -> list[str]:
         """The fields that use features stand before this one; one that is wrong is told by itself."""
-        return with_features(requires, features_used(info.data.get("artifacts") or (), info.data.get("artifact_rules")))
+        used = features_used(
+            info.data.get("artifacts") or (), info.data.get("artifact_rules"), info.data.get("checkout")
+        )
+        return with_features(requires, used)
 
     @model_validator(mode="after")
     def _satisfiable(self) -> Self:
@@ -282,6 +288,7 @@ class Job(Tolerant):
     labels: dict[str, str] = Field(default_factory=dict[str, str])
     tags: list[str] = Field(default_factory=list[str])
     metadata: dict[str, Any] = Field(default_factory=dict[str, Any])
+    checkout: CheckoutOptions = Field(default=AS_USUAL, exclude_if=lambda options: options == AS_USUAL)
     artifacts: list[str] = Field(default_factory=list[str])
     artifact_rules: ArtifactRules = Field(default=NO_RULES, exclude_if=lambda rules: rules == NO_RULES)
     timeout_seconds: int = 3600

@@ -250,6 +250,7 @@ def _job(
         "labels": labels,
         "artifacts": stage.artifacts if steps is None else [],
         "artifact_rules": stage.artifact_rules if steps is None else NO_RULES,
+        "checkout": stage.checkout,
         "timeout_seconds": stage.timeout_seconds,
         "retry": (retry or stage.retry).model_copy(update={"park": False}),
         "fence": fence,

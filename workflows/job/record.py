@@ -267,7 +267,7 @@ def edited(job: Job, change: Edit) -> Job:
 
 def _demands(job: Job, requires: Sequence[str]) -> list[str]:
     """What it uses it demands, whoever changes the rest."""
-    return with_features(requires, features_used(job.artifacts, job.artifact_rules))
+    return with_features(requires, features_used(job.artifacts, job.artifact_rules, job.checkout))
 
 
 def bounded(job: Job, most: int = MAX_TEXT_CHARACTERS) -> Job:

@@ -33,7 +33,18 @@ ENVIRONMENT_POLICY: Final = frozenset(
 )
 """The fields of an environment that are policy."""
 ENVIRONMENT_WORK: Final = frozenset(
-    {"requires", "steps", "env", "secrets", "artifacts", "artifact_rules", "timeout_seconds", "retry", "health_check"}
+    {
+        "requires",
+        "steps",
+        "env",
+        "secrets",
+        "artifacts",
+        "artifact_rules",
+        "checkout",
+        "timeout_seconds",
+        "retry",
+        "health_check",
+    }
 )
 """The others, which a commit may say as it likes."""
 SPEC_POLICY: Final = frozenset(

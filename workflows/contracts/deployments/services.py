@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Self
 from pydantic import Field, StrictBool, StringConstraints, model_validator
 
 from workflows.contracts.base import Frozen, Tolerant
+from workflows.contracts.checkout import AS_USUAL, CheckoutOptions
 from workflows.contracts.deployments.rules import (
     ApprovalPolicy,
     DuringFreeze,
@@ -65,6 +66,7 @@ class JobDefinition(Frozen):
     steps: list[Step] = Field(default_factory=list[Step], max_length=100)
     env: dict[EnvName, EnvValue] = Field(default_factory=dict[str, str], max_length=250)  # a job has 256
     secrets: list[EnvName] = Field(default_factory=list[str], max_length=100, description="Names only, never values.")
+    checkout: CheckoutOptions = Field(default=AS_USUAL, exclude_if=lambda options: options == AS_USUAL)
     artifacts: ArtifactGlobs = Field(default_factory=list[str], description=ARTIFACTS)
     artifact_rules: ArtifactRules = Field(default=NO_RULES, exclude_if=lambda rules: rules == NO_RULES)
     timeout_seconds: WholeSeconds = 3600
@@ -76,6 +78,12 @@ class JobDefinition(Frozen):
     @classmethod
     def _artifacts_as_a_map(cls, fields: object) -> object:
         return with_rules_apart(fields)
+
+    @model_validator(mode="after")
+    def _commit_is_checked_out(self) -> Self:
+        if self.checkout.none:
+            raise ValueError("checkout.none: a deployment's jobs check their commit out, which tells who wrote it")
+        return self
 
 
 class Environment(JobDefinition):

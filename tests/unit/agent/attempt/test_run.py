@@ -26,6 +26,7 @@ from agent.safety.guardian import Guardian
 from agent.steps.process import EndReason, OnOutput, ProcessEnd, StopSignal
 from tests.control_plane_server import KEY, ControlPlaneServer
 from workflows.contracts.attempts import MAX_REPORTED_ARTIFACTS, AttemptInput, AttemptResult
+from workflows.contracts.checkout import AS_USUAL, CheckoutOptions
 from workflows.contracts.identity.people import GitPeople, GitPerson
 from workflows.contracts.ids import new_job_id
 from workflows.contracts.jobs import Step
@@ -40,6 +41,7 @@ class FakeCheckout(Checkout):
         self.error: Exception | None = None
         self.cancelled = False
         self.left: list[str] = []
+        self.asked: list[tuple[str, CheckoutOptions]] = []
         self.files = {"report.txt": "fine\n"}
         self.git_people: GitPeople | CheckoutError | None = None
 
@@ -53,8 +55,10 @@ class FakeCheckout(Checkout):
         timeout_seconds: float,
         write: Callable[[bytes], None],
         cookie: str | None = None,
+        options: CheckoutOptions = AS_USUAL,
     ) -> None:
         write(b"checking out\n")
+        self.asked.append((workspace.name, options))
         if self.error is not None:
             raise self.error
         if self.go is not None:
@@ -333,6 +337,24 @@ async def test_no_artifact_at_all_means_what_the_job_says(
         failed = bench.attempt("4", artifacts=["*.none"], artifact_rules={"if_none": if_none})
         bench.results.clear()
         assert (await bench.run(failed)).exit_code == 4
+
+
+async def test_a_checkout_goes_where_the_job_says_or_nowhere(bench: Bench) -> None:
+    await bench.run(bench.attempt("0", checkout={"path": "src", "tags": True}))
+    assert bench.checkout.asked == [("src", CheckoutOptions(path="src", tags=True))]
+    bench.results.clear()
+    seen: list[list[Path]] = []
+    bench.executor.during = lambda folder: seen.append(list((folder / "workspace").iterdir()))
+    attempt = bench.attempt("0", checkout={"none": True})
+    assert (await bench.run(attempt)).outcome is Outcome.SUCCEEDED
+    assert (len(bench.checkout.asked), seen) == (1, [[]])
+    assert "No checkout" in bench.server.log(attempt.job_id).data.decode()
+
+
+async def test_a_deployments_job_is_checked_out_whatever_it_says(bench: Bench) -> None:
+    """Who wrote its commit is read from it."""
+    await bench.run(bench.attempt("0", checkout={"none": True}, deployment_id="d-1"))
+    assert len(bench.checkout.asked) == 1
 
 
 async def test_small_files_go_in_bundles_and_large_ones_alone(bench: Bench) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from workflows.contracts.checkout import CheckoutOptions
 from workflows.contracts.commands import Amend
+from workflows.contracts.deployments.services import JobDefinition
 from workflows.contracts.features import ARTIFACT_RULES
 from workflows.contracts.fields import INCOMING
 from workflows.contracts.globs import written_out
@@ -62,6 +64,32 @@ def test_a_plain_job_is_written_as_before_and_demands_nothing() -> None:
     assert plain.requires == []
     assert "artifact_rules" not in plain.model_dump()
     assert "artifact_rules" not in attempt_input(new_job(plain, job_id="1", now=1), 1, avoid_agent=None).model_dump()
+
+
+@pytest.mark.parametrize(
+    "checkout",
+    [
+        {"none": True, "tags": True}, {"depth": 0}, {"path": "/etc"}, {"path": "a/../b"}, {"path": ".git/hooks"},
+        {"path": ""}, {"submodules": "yes"}, {"unknown": True}, {"path": "a\n"},
+    ],
+)  # fmt: skip
+def test_a_checkout_that_means_nothing_is_refused(checkout: object) -> None:
+    with pytest.raises(ValidationError, match="checkout"):
+        spec(checkout=checkout)
+
+
+def test_a_checkout_of_its_own_demands_an_agent_that_knows_it() -> None:
+    job = new_job(spec(checkout={"submodules": True, "depth": 3}, artifacts=["a", "!b"]), job_id="1", now=1)
+    assert job.requires == [DEMAND, "hybridci/checkout=*"]
+    assert attempt_input(job, 1, avoid_agent=None).checkout == job.checkout
+    plain = new_job(spec(checkout={"submodules": False}), job_id="1", now=1)
+    assert (plain.requires, "checkout" in plain.model_dump()) == ([], False)
+
+
+def test_a_deployments_jobs_are_always_checked_out() -> None:
+    assert JobDefinition(checkout=CheckoutOptions(tags=True)).checkout.tags
+    with pytest.raises(ValidationError, match=r"checkout\.none"):
+        JobDefinition(checkout=CheckoutOptions(none=True))
 
 
 @pytest.mark.parametrize("artifacts", [["a", "!b"], {"paths": ["a"], "if_none": "fail"}])
