@@ -19,7 +19,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from workflows.contracts.globs import excluded
+from workflows.contracts.workspace.globs import excluded
 
 _MAGIC: Final = re.compile(r"[*?\[]")
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

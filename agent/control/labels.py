@@ -7,8 +7,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from agent.settings import AgentSettings, SettingsError
 from workflows.contracts.agents import MAX_AGENT_LABELS
-from workflows.contracts.features import FEATURES
 from workflows.contracts.labels import LabelKey, LabelValue
+from workflows.contracts.workspace.features import FEATURES
 
 _KEY: Final = TypeAdapter[str](LabelKey)
 _VALUE: Final = TypeAdapter[str](LabelValue)

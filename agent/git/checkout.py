@@ -29,8 +29,8 @@ from agent.git.notices import notices
 from agent.git.people import read_people
 from agent.git.submodules import DEEPEST, make_known, submodules_of
 from agent.steps.job_user import let_read, let_through
-from workflows.contracts.checkout import AS_USUAL, CheckoutOptions
 from workflows.contracts.identity.people import GitPeople
+from workflows.contracts.workspace.checkout import AS_USUAL, CheckoutOptions
 from workflows.newest import Newest
 
 _REMEMBERED_COMMITS: Final = 10_000

@@ -24,12 +24,15 @@ async def fetch_large_files(call: GitCall, workspace: Path, copy: Path, repo: st
         )
         raise CheckoutError("lfs_missing", message, retryable=False)
     env = await fetch_environment(call, git_dir=workspace / ".git", protocols=protocols)
-    env |= {"GIT_WORK_TREE": str(workspace), "GIT_LFS_SKIP_SMUDGE": "0"}
-    here = ["-c", f"lfs.storage={copy / _STORE}", "-c", "lfs.concurrenttransfers=4"]
-    code, said = await git(
-        call, [*here, "lfs", "install", "--local", "--skip-repo"], cwd=workspace, env=env, quiet=True
-    )
-    if code == 0:
-        code, said = await git(call, [*here, "lfs", "pull"], cwd=workspace, env=env)
-    if code != 0:
-        raise explain(said, f"Fetching the LFS files of {redact(repo)}")
+    # Not on the command line: git-lfs opens other repositories too, which would take both for their own.
+    del env["GIT_DIR"]
+    env["GIT_CEILING_DIRECTORIES"] = str(workspace.parent)
+    for arguments in (
+        ["lfs", "install", "--local", "--skip-repo"],
+        ["config", "lfs.storage", str(copy / _STORE)],
+        ["lfs", "pull"],
+        ["config", "--unset", "lfs.storage"],  # what a step does with LFS stays in the workspace
+    ):
+        code, said = await git(call, arguments, cwd=workspace, env=env, quiet=arguments != ["lfs", "pull"])
+        if code != 0:
+            raise explain(said, f"Fetching the LFS files of {redact(repo)}")

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from workflows.contracts.checkout import CheckoutOptions
+from workflows.contracts.workspace.checkout import CheckoutOptions
 
 _MOST_BYTES: Final = 256 * 1024
 _SUBMODULE: Final = re.compile(rb"^\s*\[submodule\b", re.MULTILINE)

@@ -243,7 +243,7 @@ def bench(
         typer.Option(
             "--part",
             help="Only this: latency, throughput, deployments, deployments-many, gateway, questions, memory, reads, "
-            "heartbeats, or fleet (measured only when named). Repeatable.",
+            "heartbeats, or fleet, checkout, artifacts (measured only when named). Repeatable.",
         ),
     ] = None,
     samples: Annotated[
@@ -255,12 +255,16 @@ def bench(
     ] = 200,
     stored: Annotated[int, typer.Option(min=1, max=10_000_000, help="Jobs to store for the reads.")] = 100_000,
     agents: Annotated[int, typer.Option(min=1, max=10_000, help="Agents that send heartbeats.")] = 500,
+    repository_mib: Annotated[
+        int, typer.Option("--repository-mib", min=1, max=100_000, help="Size of the repository to check out.")
+    ] = 2048,
     capacity: Annotated[int, typer.Option(min=1, max=1000, help="Jobs that run at once.")] = 4,
 ) -> None:
     """Measure this machine on a stack of its own, against the raw Temporal floor. Takes about ten minutes."""
     from api.cli.commands.bench import run_bench
 
     sizes = {"samples": samples, "jobs": jobs, "deployments": deployments, "stored": stored, "agents": agents}
+    sizes["repository_mib"] = repository_mib
     raise typer.Exit(run_bench(parts, **sizes, capacity=capacity, as_json=as_json))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.git.checkout import Checkout, CheckoutError
-from workflows.contracts.checkout import AS_USUAL, CheckoutOptions
+from workflows.contracts.workspace.checkout import AS_USUAL, CheckoutOptions
 
 _IDENTITY = {
     "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@example.com", "GIT_COMMITTER_NAME": "a",

@@ -11,14 +11,14 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, StringConstraints
 
 from workflows.contracts.base import Tolerant
-from workflows.contracts.checkout import AS_USUAL, CheckoutOptions
 from workflows.contracts.fields import Millis
-from workflows.contracts.globs import NO_RULES, ArtifactRules
 from workflows.contracts.identity.people import GitPeople
 from workflows.contracts.ids import LEASE_SECONDS
 from workflows.contracts.jobs import ArtifactRef, CutOff, Fence, Sha256, Step, StepResult
 from workflows.contracts.sealed import SignedApproval, SpecSignature
 from workflows.contracts.statuses import OnPartition, Outcome, QueueStatus
+from workflows.contracts.workspace.checkout import AS_USUAL, CheckoutOptions
+from workflows.contracts.workspace.globs import NO_RULES, ArtifactRules
 
 CANCEL_GRACE_SECONDS: Final = 10
 """From the interrupt to the kill of a process group (the value Buildkite's agent uses)."""

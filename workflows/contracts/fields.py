@@ -8,10 +8,9 @@ Deliberately not here: the models that use them.
 import re
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, WithJsonSchema
+from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo
 
 from workflows.contracts.folding import looks_blank
-from workflows.contracts.globs import MAX_PATTERNS, leaves_out, written_out
 from workflows.contracts.ids import NAME_PATTERN
 
 MAX_TIMEOUT_SECONDS: Final = 7 * 24 * 3600
@@ -140,35 +139,12 @@ def _git_ref(ref: str) -> str:
     return ref
 
 
-def _relative_glob(pattern: str) -> str:
+def relative_glob(pattern: str) -> str:
+    """A pattern that stays inside the workspace. Raises ValueError."""
     path = pattern.removeprefix("!")
     if not path or path.startswith(("/", "~")) or ".." in path.split("/") or "\\" in path:
         raise ValueError("must be a relative path or glob that stays inside the workspace")
     return pattern
-
-
-def _usable_braces(pattern: str, info: ValidationInfo) -> str:
-    """What was taken by an earlier version keeps the braces that it has."""
-    if info.context is INCOMING:
-        for each in written_out(pattern):
-            _relative_glob(each)
-    return pattern
-
-
-def _plain_globs(patterns: list[str], info: ValidationInfo) -> list[str]:
-    plain: list[str] = []
-    for pattern in patterns:
-        try:
-            plain += written_out(pattern)
-        except ValueError:
-            plain.append(pattern)
-    plain = list(dict.fromkeys(plain))
-    if info.context is INCOMING:
-        if len(plain) > MAX_PATTERNS:
-            raise ValueError(f"with {{a,b}} written out these are {len(plain)}; at most {MAX_PATTERNS} are allowed")
-        if plain and leaves_out(plain) and all(leaves_out([each]) for each in plain):
-            raise ValueError("only leave files out: name those to keep as well")
-    return plain
 
 
 Text = Annotated[str, AfterValidator(_utf8), AfterValidator(_no_nul)]
@@ -182,29 +158,7 @@ Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 EnvName = Annotated[str, StringConstraints(pattern=_ENV_NAME, max_length=256)]
 EnvValue = Annotated[Text, StringConstraints(max_length=32 * 1024)]
 ShortLine = Annotated[Line, StringConstraints(max_length=256)]
-ArtifactGlob = Annotated[Line, StringConstraints(min_length=1, max_length=1024), AfterValidator(_relative_glob)]
-ArtifactGlobs = Annotated[
-    list[Annotated[ArtifactGlob, AfterValidator(_usable_braces)]],
-    Field(max_length=MAX_PATTERNS),
-    AfterValidator(_plain_globs),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 1024}, "maxItems": 100},
-                {
-                    "type": "object",
-                    "properties": {
-                        "paths": {"type": "array", "items": {"type": "string"}, "maxItems": 100},
-                        "if_none": {"enum": ["fail", "warn", "ignore"], "default": "warn"},
-                    },
-                    "required": ["paths"],
-                    "additionalProperties": False,
-                },
-            ]
-        },
-        mode="validation",
-    ),
-]
+ArtifactGlob = Annotated[Line, StringConstraints(min_length=1, max_length=1024), AfterValidator(relative_glob)]
 WholeSeconds = Annotated[int, Field(ge=1, le=MAX_TIMEOUT_SECONDS)]
 Repository = Annotated[Line, StringConstraints(min_length=1, max_length=2048), AfterValidator(_repository)]
 CommitSha = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")]

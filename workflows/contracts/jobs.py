@@ -10,10 +10,7 @@ from typing import Annotated, Any, Final, Self
 from pydantic import Field, StrictBool, StringConstraints, ValidationInfo, field_validator, model_validator
 
 from workflows.contracts.base import Frozen, Tolerant
-from workflows.contracts.checkout import AS_USUAL, CheckoutOptions
-from workflows.contracts.features import ARTIFACT_RULES, CHECKOUT, with_features
 from workflows.contracts.fields import (
-    ArtifactGlobs,
     CommitSha,
     EnvName,
     EnvValue,
@@ -29,12 +26,14 @@ from workflows.contracts.fields import (
     Text,
     WholeSeconds,
 )
-from workflows.contracts.globs import NO_RULES, ArtifactRules, leaves_out, with_rules_apart
 from workflows.contracts.identity.people import GitPeople
 from workflows.contracts.ids import DEFAULT_POOL
 from workflows.contracts.labels import Requirement, contradiction
 from workflows.contracts.sealed import SignedApproval, SpecSignature
 from workflows.contracts.statuses import JobStatus, OnPartition, Outcome, Priority, QueueStatus
+from workflows.contracts.workspace.checkout import AS_USUAL, CheckoutOptions
+from workflows.contracts.workspace.features import ARTIFACT_RULES, CHECKOUT, with_features
+from workflows.contracts.workspace.globs import NO_RULES, ArtifactGlobs, ArtifactRules, leaves_out, with_rules_apart
 
 SERVICE_LABEL: Final = "service"
 """The label by which a job belongs to a service; a deployment's jobs have it."""

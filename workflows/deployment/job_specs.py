@@ -13,11 +13,11 @@ from workflows.contracts.deployments.deployment import Decision, Deployment
 from workflows.contracts.deployments.environments import LiveVersion
 from workflows.contracts.deployments.rules import HealthCheck, Verification
 from workflows.contracts.deployments.services import DefinitionSource, Environment, JobDefinition
-from workflows.contracts.globs import NO_RULES
 from workflows.contracts.ids import DEFAULT_POOL
 from workflows.contracts.jobs import Fence, JobSpec, RetryPolicy, Step
 from workflows.contracts.sealed import SignedApproval
 from workflows.contracts.statuses import Priority
+from workflows.contracts.workspace.globs import NO_RULES
 
 _ROLLBACK_BACKOFF_SECONDS = 1
 

@@ -17,7 +17,6 @@ from workflows.contracts.audit.events import AuditEvent, new_event
 from workflows.contracts.audit.types import EventType
 from workflows.contracts.commands import Amend, Edit, JobInput
 from workflows.contracts.errors import ErrorCode, field_errors
-from workflows.contracts.features import with_features
 from workflows.contracts.fields import MAX_TEXT_CHARACTERS, shortened
 from workflows.contracts.identity.delivery import attempt_key
 from workflows.contracts.identity.proofs import Claim
@@ -26,6 +25,7 @@ from workflows.contracts.jobs import Attempt, Job, features_used, new_job, spec_
 from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
 from workflows.contracts.who import Who
+from workflows.contracts.workspace.features import with_features
 from workflows.job.retry import RetryDecision
 
 QUEUE_STATUS = {

@@ -13,6 +13,7 @@ from typing import Final
 
 from api.cli.benchmark.calls import measure_calls
 from api.cli.benchmark.deployments import measure_deployments
+from api.cli.benchmark.files import measure_artifacts, measure_checkouts
 from api.cli.benchmark.fleet import measure_fleet
 from api.cli.benchmark.floor import Floor, floor_worker
 from api.cli.benchmark.gateway import measure_gateway
@@ -46,6 +47,8 @@ class BenchPart(StrEnum):
     READS = "reads"
     HEARTBEATS = "heartbeats"
     FLEET = "fleet"
+    CHECKOUT = "checkout"
+    ARTIFACTS = "artifacts"
 
 
 _BESIDE_THE_FLOOR: Final = frozenset(
@@ -57,15 +60,17 @@ _BESIDE_THE_FLOOR: Final = frozenset(
         BenchPart.QUESTIONS,
     }
 )
-USUAL: Final = tuple(part for part in BenchPart if part is not BenchPart.FLEET)
-"""What is measured unless parts are named: a fleet takes two minutes more."""
+_FILES: Final = frozenset({BenchPart.CHECKOUT, BenchPart.ARTIFACTS})
+USUAL: Final = tuple(part for part in BenchPart if part is not BenchPart.FLEET and part not in _FILES)
+"""What is measured unless parts are named: a fleet takes two minutes more, checkouts several gigabytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to measure. ``samples`` of each latency (a fourth of that of a deployment's), ``jobs`` for throughput,
     ``deployments`` at once, ``stored`` records for reads, ``agents`` that
-    beat over a few connections; ``fleets`` of agents with a connection of their own each.
+    beat over a few connections; ``fleets`` of agents with a connection of their own each; a repository of
+    ``repository_mib`` for checkouts, and so many files for ``artifacts``.
     """
 
     parts: frozenset[BenchPart]
@@ -76,6 +81,8 @@ class Plan:
     deployments: int = 200
     agents: int = 500
     fleets: tuple[int, ...] = (300, 1000)
+    repository_mib: int = 2048
+    artifacts: tuple[int, ...] = (500, 10_000)
 
 
 def run_benchmark(plan: Plan, say: Callable[[str], None]) -> Report:
@@ -84,7 +91,10 @@ def run_benchmark(plan: Plan, say: Callable[[str], None]) -> Report:
     report = Report(version=version("hybrid-ci-cd"), machine=_machine(), seconds=0)
     with tempfile.TemporaryDirectory(prefix="hybridci-bench-") as name:
         folder = Path(name)
-        if plan.parts - {BenchPart.READS, BenchPart.CALLS}:
+        if plan.parts & _FILES:
+            with own_stack(folder / "files", agents=1, capacity=4) as stack:
+                report = report.model_copy(update=_with_files(plan, stack, folder, say))
+        if plan.parts - {BenchPart.READS, BenchPart.CALLS} - _FILES:
             with own_stack(folder / "work", agents=1, capacity=plan.capacity) as stack:
                 report = _with_work(report, plan, stack, folder, say)
         if BenchPart.CALLS in plan.parts:
@@ -124,6 +134,7 @@ def _with_work(report: Report, plan: Plan, stack: OwnStack, folder: Path, say: C
         BenchPart.CALLS,
         BenchPart.HEARTBEATS,
         BenchPart.FLEET,
+        *_FILES,
     }:
         found["after_work_mib"] = _at_rest(stack)
     if BenchPart.HEARTBEATS in plan.parts:
@@ -133,6 +144,16 @@ def _with_work(report: Report, plan: Plan, stack: OwnStack, folder: Path, say: C
         rounds = min(_FLEET_ROUNDS, max(1, plan.samples // 4))
         found["fleets"] = [measure_fleet(stack, agents, rounds, say) for agents in plan.fleets]
     return report.model_copy(update=found)
+
+
+def _with_files(plan: Plan, stack: OwnStack, folder: Path, say: Callable[[str], None]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    if BenchPart.CHECKOUT in plan.parts:
+        found["checkouts"] = measure_checkouts(stack, folder / "checkouts", plan.repository_mib, say)
+    if BenchPart.ARTIFACTS in plan.parts:
+        repository = make_repository(folder / "files-repository")
+        found["artifacts"] = measure_artifacts(stack, repository, plan.artifacts, say)
+    return found
 
 
 def _with_deployments(

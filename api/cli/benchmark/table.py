@@ -6,7 +6,9 @@ from rich.console import Console
 from rich.table import Table
 
 from api.cli.benchmark.report import (
+    ArtifactFigures,
     CallsPerJob,
+    CheckoutFigures,
     DeploymentLatency,
     FleetFigures,
     GatewayLatency,
@@ -56,6 +58,10 @@ def _tables(report: Report) -> Iterator[Table]:
         yield _heartbeats(report.heartbeats)
     if report.fleets:
         yield _fleets(report.fleets)
+    if report.checkouts:
+        yield _checkouts(report.checkouts)
+    if report.artifacts:
+        yield _artifacts(report.artifacts)
 
 
 def _deployment_tables(report: Report) -> Iterator[Table]:
@@ -157,6 +163,23 @@ def _fleets(fleets: Sequence[FleetFigures]) -> Table:
     for fleet in fleets:
         runs = (text for run in (fleet.kept, fleet.new) for text in (f"{run.cpu_ms:.2f}", _both(run.answered)))
         table.add_row(f"{fleet.agents:,}, {fleet.seconds:g} s", *runs)
+    return table
+
+
+def _checkouts(found: CheckoutFigures) -> Table:
+    table = _table(f"Checkouts of a repository of {found.mib:,} MiB, ms", "", "")
+    table.add_row("git worktree add, p50 / p95", _both(found.worktree))
+    table.add_row("a job's, from the copy, p50 / p95", _both(found.second))
+    table.add_row("four of them at once, the longest", f"{found.second_of_four_ms:.0f}")
+    table.add_row("the first, which makes the copy", f"{found.first_ms:.0f}")
+    table.add_row("four first ones at once, the longest", f"{found.first_of_four_ms:.0f}")
+    return table
+
+
+def _artifacts(found: Sequence[ArtifactFigures]) -> Table:
+    table = _table("Artifacts of 1 KiB, from the last step's end to the attempt's, ms", "files", "")
+    for each in found:
+        table.add_row(f"{each.files:,}", f"{each.milliseconds:.0f}")
     return table
 
 

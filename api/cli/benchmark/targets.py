@@ -15,6 +15,9 @@ _READ_P95_MS: Final = 30.0
 _READ_GROWTH: Final = 1.5
 _IDLE_MIB: Final = 600.0
 _HEARTBEAT_CPU_MS: Final = 1.0
+_SECOND_OF_GIT: Final = 1.2
+_FOUR_OF_ONE: Final = 1.5
+_ARTIFACTS_MS: Final = {500: 1_000.0, 10_000: 15_000.0}
 
 
 def targets(report: Report) -> list[Target]:
@@ -27,6 +30,7 @@ def targets(report: Report) -> list[Target]:
         *_memory(report),
         *_reads(report.reads),
         *_heartbeats(report),
+        *_files(report),
     ]
 
 
@@ -83,6 +87,18 @@ def _heartbeats(report: Report) -> Iterator[Target]:
     if report.heartbeats is not None:
         cost = report.heartbeats.cpu_ms["api"]
         yield Target(name="a heartbeat, CPU of the API", measured=cost, limit=_HEARTBEAT_CPU_MS, unit="ms")
+
+
+def _files(report: Report) -> Iterator[Target]:
+    if (found := report.checkouts) is not None:
+        second = _ratio(found.second.p50, found.worktree.p50)
+        four = _ratio(found.first_of_four_ms, found.first_ms)
+        yield Target(name="second checkout / git worktree add", measured=second, limit=_SECOND_OF_GIT, unit="x")
+        yield Target(name="four first checkouts at once / one", measured=four, limit=_FOUR_OF_ONE, unit="x")
+    for each in report.artifacts:
+        if (limit := _ARTIFACTS_MS.get(each.files)) is not None:
+            name = f"{each.files:,} artifacts of 1 KiB"
+            yield Target(name=name, measured=each.milliseconds, limit=limit, unit="ms")
 
 
 def _ratio(ours: float, floor: float) -> float:

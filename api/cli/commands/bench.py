@@ -24,6 +24,7 @@ def run_bench(
     as_json: bool,
     deployments: int = 200,
     agents: int = 500,
+    repository_mib: int = 2048,
 ) -> int:
     """Measure and print. The exit code says whether it could be measured, not whether it was fast."""
     try:
@@ -32,7 +33,14 @@ def run_bench(
         sys.stderr.write(f"hybridci bench: {error}; choose from {', '.join(BenchPart)}.\n")
         return WRONG_OPTION
     plan = Plan(
-        chosen, samples=samples, jobs=jobs, stored=stored, capacity=capacity, deployments=deployments, agents=agents
+        chosen,
+        samples=samples,
+        jobs=jobs,
+        stored=stored,
+        capacity=capacity,
+        deployments=deployments,
+        agents=agents,
+        repository_mib=repository_mib,
     )
     try:
         report = run_benchmark(plan, _progress())

@@ -12,9 +12,9 @@ from urllib.parse import quote, unquote
 from api.cli.client.connection import USAGE, CliError
 from api.cli.client.http import JOBS, ApiClient
 from api.cli.output import note, size
-from workflows.contracts.globs import means
 from workflows.contracts.jobs import ArtifactRef
 from workflows.contracts.statuses import JobStatus
+from workflows.contracts.workspace.globs import means
 
 _GLOB: Final = re.compile(r"[*?\[{]")
 

@@ -11,7 +11,6 @@ from typing import Annotated, Any, Final, Self
 from pydantic import Field, StrictBool, StringConstraints, model_validator
 
 from workflows.contracts.base import Frozen, Tolerant
-from workflows.contracts.checkout import AS_USUAL, CheckoutOptions
 from workflows.contracts.deployments.rules import (
     ApprovalPolicy,
     DuringFreeze,
@@ -26,7 +25,6 @@ from workflows.contracts.deployments.rules import (
 from workflows.contracts.deployments.triggers import Triggers
 from workflows.contracts.fields import (
     ArtifactGlob,
-    ArtifactGlobs,
     EnvName,
     EnvValue,
     GitRef,
@@ -37,12 +35,13 @@ from workflows.contracts.fields import (
     ShortLine,
     WholeSeconds,
 )
-from workflows.contracts.globs import NO_RULES, ArtifactRules, with_rules_apart
 from workflows.contracts.identity.people import Somebody
 from workflows.contracts.ids import DEFAULT_POOL
 from workflows.contracts.jobs import ARTIFACTS, RetryPolicy, Step
 from workflows.contracts.labels import Requirement
 from workflows.contracts.who import Named
+from workflows.contracts.workspace.checkout import AS_USUAL, CheckoutOptions
+from workflows.contracts.workspace.globs import NO_RULES, ArtifactGlobs, ArtifactRules, with_rules_apart
 
 MAX_SERVICE_BYTES: Final = 192 * 1024
 """A definition travels in workflow history beside a job's specification, and in one DynamoDB item (400 KB)."""

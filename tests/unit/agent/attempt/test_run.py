@@ -26,11 +26,11 @@ from agent.safety.guardian import Guardian
 from agent.steps.process import EndReason, OnOutput, ProcessEnd, StopSignal
 from tests.control_plane_server import KEY, ControlPlaneServer
 from workflows.contracts.attempts import MAX_REPORTED_ARTIFACTS, AttemptInput, AttemptResult
-from workflows.contracts.checkout import AS_USUAL, CheckoutOptions
 from workflows.contracts.identity.people import GitPeople, GitPerson
 from workflows.contracts.ids import new_job_id
 from workflows.contracts.jobs import Step
 from workflows.contracts.statuses import OnPartition, Outcome, QueueStatus
+from workflows.contracts.workspace.checkout import AS_USUAL, CheckoutOptions
 
 
 class FakeCheckout(Checkout):

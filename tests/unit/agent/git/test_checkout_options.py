@@ -8,7 +8,7 @@ import pytest
 from agent.git.checkout import Checkout
 from agent.git.submodules import resolved
 from tests.unit.repositories import Into, Repository, found, output
-from workflows.contracts.checkout import CheckoutOptions
+from workflows.contracts.workspace.checkout import CheckoutOptions
 
 ALL = CheckoutOptions(submodules=True, tags=True)
 
@@ -179,11 +179,29 @@ async def test_depth_from_a_server_that_hands_out_no_bare_commits(
 
 
 async def test_a_host_without_git_lfs_says_so(
-    repository: Repository, checkout: Checkout, into: Into, monkeypatch: pytest.MonkeyPatch
+    repository: Repository, checkout: Checkout, into: Into, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sha = repository.commit(a="1")
-    which = shutil.which
-    monkeypatch.setattr("agent.git.large_files.shutil.which", lambda name: None if name == "git-lfs" else which(name))
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "git").symlink_to(shutil.which("git") or "")
+    monkeypatch.setenv("PATH", f"{folder}:/bin:/usr/bin" if shutil.which("git-lfs") is None else str(folder))
     error = await into.error(checkout, repository.url, sha, options=CheckoutOptions(lfs=True))
     assert (error.cause, error.retryable) == ("lfs_missing", False)
     assert "git-lfs" in error.message
+
+
+@pytest.mark.skipif(shutil.which("git-lfs") is None, reason="git-lfs is not installed here")
+async def test_large_files_are_fetched_once_for_a_host(repository: Repository, checkout: Checkout, into: Into) -> None:
+    repository.git("lfs", "install", "--local")
+    repository.git("lfs", "track", "*.bin")
+    sha = repository.commit(**{"a.bin": "large" * 1000})
+    options = CheckoutOptions(lfs=True)
+    first = await into(checkout, repository.url, sha, options=options)
+    (repository.path / ".git" / "lfs").rename(repository.path / "away")
+    second = await into(checkout, repository.url, sha, options=options)
+    for workspace in (first, second):
+        assert (workspace / "a.bin").read_text() == "large" * 1000
+        assert output("git", "status", "--short", folder=workspace) == ""
+        assert "lfs.storage" not in (workspace / ".git" / "config").read_text()
+    assert b"pointers" not in into.log

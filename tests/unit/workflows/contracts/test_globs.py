@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from workflows.contracts.checkout import CheckoutOptions
 from workflows.contracts.commands import Amend
 from workflows.contracts.deployments.services import JobDefinition
-from workflows.contracts.features import ARTIFACT_RULES
 from workflows.contracts.fields import INCOMING
-from workflows.contracts.globs import written_out
 from workflows.contracts.jobs import JobSpec, new_job, spec_of
+from workflows.contracts.workspace.checkout import CheckoutOptions
+from workflows.contracts.workspace.features import ARTIFACT_RULES
+from workflows.contracts.workspace.globs import written_out
 from workflows.job.record import amended, attempt_input
 
 DEMAND = f"{ARTIFACT_RULES}=*"

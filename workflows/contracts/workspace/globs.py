@@ -9,11 +9,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import product
-from typing import Any, Final, Literal, cast
+from typing import Annotated, Any, Final, Literal, cast
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, ValidationInfo, WithJsonSchema
 
 from workflows.contracts.base import Frozen
+from workflows.contracts.fields import INCOMING, ArtifactGlob, relative_glob
 
 MAX_PATTERNS: Final = 100
 _PARTS: Final = re.compile(r"\[[^\]/]+\]|\{[^{}]*\}|[^\[{}]+|.", re.DOTALL)
@@ -105,3 +106,51 @@ def with_rules_apart(fields: object) -> object:
     if "paths" not in said:
         raise ValueError("artifacts: as a map it needs paths, a list of files to keep")
     return {**given, "artifacts": said["paths"], **({"artifact_rules": rules} if rules else {})}
+
+
+def _usable_braces(pattern: str, info: ValidationInfo) -> str:
+    """What was taken by an earlier version keeps the braces that it has."""
+    if info.context is INCOMING:
+        for each in written_out(pattern):
+            relative_glob(each)
+    return pattern
+
+
+def _plain_globs(patterns: list[str], info: ValidationInfo) -> list[str]:
+    plain: list[str] = []
+    for pattern in patterns:
+        try:
+            plain += written_out(pattern)
+        except ValueError:
+            plain.append(pattern)
+    plain = list(dict.fromkeys(plain))
+    if info.context is INCOMING:
+        if len(plain) > MAX_PATTERNS:
+            raise ValueError(f"with {{a,b}} written out these are {len(plain)}; at most {MAX_PATTERNS} are allowed")
+        if plain and leaves_out(plain) and all(leaves_out([each]) for each in plain):
+            raise ValueError("only leave files out: name those to keep as well")
+    return plain
+
+
+ArtifactGlobs = Annotated[
+    list[Annotated[ArtifactGlob, AfterValidator(_usable_braces)]],
+    Field(max_length=MAX_PATTERNS),
+    AfterValidator(_plain_globs),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 1024}, "maxItems": 100},
+                {
+                    "type": "object",
+                    "properties": {
+                        "paths": {"type": "array", "items": {"type": "string"}, "maxItems": 100},
+                        "if_none": {"enum": ["fail", "warn", "ignore"], "default": "warn"},
+                    },
+                    "required": ["paths"],
+                    "additionalProperties": False,
+                },
+            ]
+        },
+        mode="validation",
+    ),
+]
