@@ -122,6 +122,7 @@ async def test_the_files_of_a_bundle_are_artifacts_like_others(artifacts: Artifa
     assert await content(artifacts, job_id, "late") == b"late"
     assert (await artifacts.stored(job_id)).objects >= 2
     await artifacts.remove(job_id)
+    assert await artifacts.find(job_id, 1, "late") is None
     assert await artifacts.list(job_id, 1) == []
 
 

@@ -89,7 +89,7 @@ class S3ArtifactStore:
         """See ArtifactStore."""
         if not can_be_kept(path):
             return None
-        bundled = (await self._bundles.files(job_id, attempt)).get(path)
+        bundled = await self._bundles.find(job_id, attempt, path)
         return await self._ref(_prefix(job_id, attempt), path) if bundled is None else bundled.file.ref
 
     async def open(self, job_id: str, attempt: int, path: str) -> AsyncIterator[bytes]:
@@ -122,6 +122,7 @@ class S3ArtifactStore:
 
     async def remove(self, job_id: str) -> Amount:
         """See ArtifactStore."""
+        self._bundles.forget(job_id)
         return await remove_under(self._clients, self._bucket, f"{ARTIFACTS}{job_id}/")
 
     async def _ref(self, prefix: str, path: str) -> ArtifactRef | None:

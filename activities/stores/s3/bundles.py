@@ -64,6 +64,11 @@ class S3Bundles:
         known = self._attempts.get(_prefix(job_id, attempt), {}).get(path)
         return known or (await self.files(job_id, attempt)).get(path)
 
+    def forget(self, job_id: str) -> None:
+        """They are about to be removed."""
+        for prefix in [prefix for prefix in self._attempts if prefix.startswith(f"{ARTIFACTS}{job_id}/")]:
+            del self._attempts[prefix]
+
     async def open(self, placed: PlacedFile) -> AsyncIterator[bytes]:
         """The file's bytes, in pieces. Raises NotFound, Unavailable."""
         size, begin = placed.file.ref.size, placed.file.offset
