@@ -8,6 +8,7 @@ import asyncio
 import builtins
 import logging
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from activities.stores.bundles import BundledFile
@@ -16,7 +17,8 @@ from activities.stores.interfaces import Amount
 from activities.stores.paths import can_be_kept, check_artifact_path
 from activities.stores.s3.bundles import S3Bundles
 from activities.stores.s3.prefixes import ARTIFACTS, amount_under, remove_under
-from workflows.contracts.errors import NotFound, Unavailable
+from activities.stores.s3.reading import pieces_of
+from workflows.contracts.errors import Unavailable
 from workflows.contracts.jobs import ArtifactRef
 
 if TYPE_CHECKING:
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_PIECE_BYTES: Final = 256 * 1024
 _HEADS: Final = 8
 """How many objects of a list are looked at at the same time."""
 _EXECUTABLE: Final = "executable"
@@ -95,26 +96,16 @@ class S3ArtifactStore:
     async def open(self, job_id: str, attempt: int, path: str) -> AsyncIterator[bytes]:
         """See ArtifactStore."""
         bundled = await self._bundles.find(job_id, attempt, path)
-        if bundled is not None:
-            async for piece in self._bundles.open(bundled):
-                yield piece
+        absent = f"Attempt {attempt} of job {job_id} left no artifact {path!r}; list them to see which it left."
+        if bundled is None:
+            key, part = _prefix(job_id, attempt) + path, None
+        elif bundled.file.ref.size:
+            key, part = bundled.key, (bundled.file.offset, bundled.file.ref.size)
+        else:
             return
-        try:
-            answer = await self._clients.call_s3(
-                self._clients.s3.get_object, Bucket=self._bucket, Key=_prefix(job_id, attempt) + path
-            )
-        except Missing as missing:
-            if missing.details["aws"] == "NoSuchBucket":
-                raise
-            raise NotFound(
-                f"Attempt {attempt} of job {job_id} left no artifact {path!r}; list them to see which it left."
-            ) from None
-        body = answer["Body"]
-        try:
-            while piece := await self._clients.call_s3(body.read, _PIECE_BYTES):
+        async with aclosing(pieces_of(self._clients, self._bucket, key, absent, part)) as pieces:
+            async for piece in pieces:
                 yield piece
-        finally:
-            body.close()
 
     async def stored(self, job_id: str) -> Amount:
         """See ArtifactStore."""

@@ -4,7 +4,7 @@
 A bundle never changes, so its list is remembered. Deliberately not here: what a bundle may hold (``stores.bundles``).
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import BinaryIO, Final
@@ -13,10 +13,8 @@ from activities.bounded import gather_bounded
 from activities.stores.bundles import BUNDLE_LIST, BundledFile
 from activities.stores.dynamo.client import AwsClients, Missing
 from activities.stores.s3.prefixes import ARTIFACTS
-from workflows.contracts.errors import NotFound
 from workflows.newest import Newest
 
-_PIECE_BYTES: Final = 256 * 1024
 _REMEMBERED_LISTS: Final = 32
 _REMEMBERED_ATTEMPTS: Final = 8
 _BEGINNING: Final = datetime.fromtimestamp(0, UTC)
@@ -68,31 +66,6 @@ class S3Bundles:
         """They are about to be removed."""
         for prefix in [prefix for prefix in self._attempts if prefix.startswith(f"{ARTIFACTS}{job_id}/")]:
             del self._attempts[prefix]
-
-    async def open(self, placed: PlacedFile) -> AsyncIterator[bytes]:
-        """The file's bytes, in pieces. Raises NotFound, Unavailable."""
-        size, begin = placed.file.ref.size, placed.file.offset
-        if not size:
-            return
-        try:
-            answer = await self._clients.call_s3(
-                self._clients.s3.get_object,
-                Bucket=self._bucket,
-                Key=placed.key,
-                Range=f"bytes={begin}-{begin + size - 1}",
-            )
-        except Missing as missing:
-            if missing.details["aws"] == "NoSuchBucket":
-                raise
-            raise NotFound(
-                f"The artifact {placed.file.ref.path!r} was removed; list them to see what is left."
-            ) from None
-        body = answer["Body"]
-        try:
-            while piece := await self._clients.call_s3(body.read, _PIECE_BYTES):
-                yield piece
-        finally:
-            body.close()
 
     async def _keys(self, prefix: str) -> list[str]:
         """Of all bundles that are there, in the order in which they came."""
