@@ -27,6 +27,8 @@ from workflows.contracts.jobs import Fence, JobSpec, Step
 from workflows.contracts.sealed import SignedApproval, SpecSignature
 from workflows.contracts.statuses import OnPartition
 from workflows.contracts.tasks import AncestryQuestion, TaskInput
+from workflows.contracts.workspace.checkout import CheckoutOptions
+from workflows.contracts.workspace.globs import ArtifactRules
 from workflows.job.record import attempt_input, submitted
 
 NOW = 1_800_000_000_000
@@ -55,6 +57,8 @@ SPEC = JobSpec(
     secrets=["TOKEN"],
     labels={"service": "checkout"},
     artifacts=["dist/*"],
+    artifact_rules=ArtifactRules(if_none="fail"),
+    checkout=CheckoutOptions(tags=True),
     timeout_seconds=600,
     on_partition=OnPartition.CONTINUE,
     fence=Fence(name="checkout/production", number=7),
@@ -108,6 +112,8 @@ def otherwise(value: Any) -> Any:
             return []
         case dict():
             return {}
+        case ArtifactRules() | CheckoutOptions():
+            return type(value)()
         case _:
             return None
 
