@@ -20,6 +20,8 @@ class SettingsError(Exception):
     """A setting is missing or cannot be used; the message says which one and what to do."""
 
 
+_PROTOCOLS: Final = frozenset({"https", "ssh", "file", "http", "git"})
+"""What git has besides runs commands, or reads from open files."""
 DEFAULT_EXECUTOR: Final = "shell"
 
 
@@ -65,6 +67,7 @@ class AgentSettings(BaseSettings):
     )
     cache_days: float = Field(default=14, gt=0, validation_alias="HYBRIDCI_AGENT_CACHE_DAYS")
     cache_bytes: int = Field(default=20 << 30, ge=0, validation_alias="HYBRIDCI_AGENT_CACHE_BYTES")
+    git_protocols: str = Field(default="https,ssh,file", validation_alias="HYBRIDCI_AGENT_GIT_PROTOCOLS")
     log_level: str = Field(default="INFO", validation_alias="LOG_LEVEL")
 
     def read_api_key(self) -> str:
@@ -81,6 +84,16 @@ class AgentSettings(BaseSettings):
                 "name a file that this user may read."
             ) from error
         return _usable(key, f"{self.api_key_file} (HYBRIDCI_API_KEY_FILE)")
+
+    def protocols(self) -> tuple[str, ...]:
+        """The kinds of addresses that repositories may have. Raises SettingsError."""
+        named = tuple(dict.fromkeys(filter(None, (part.strip() for part in self.git_protocols.split(",")))))
+        if not named or not set(named) <= _PROTOCOLS:
+            raise SettingsError(
+                f"HYBRIDCI_AGENT_GIT_PROTOCOLS is {self.git_protocols!r}: name some of "
+                f"{', '.join(sorted(_PROTOCOLS))}, with commas between."
+            )
+        return named
 
 
 def _usable(text: str, source: str) -> str:

@@ -89,6 +89,7 @@ def run(settings: AgentSettings) -> int:
         setup_logging(settings.log_level, "agent")
         settings.read_api_key()
         labels = agent_labels(settings)
+        settings.protocols()
         _require_tools()
         settings.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = lock_state_dir(settings.directory)
@@ -213,7 +214,9 @@ class _Agent:
             max_artifact_bytes=settings.max_artifact_bytes,
             control_plane=plane,
             shipper=LogShipper(plane),
-            checkout=Checkout(settings.directory / _CACHE, shared=user is not None),
+            checkout=Checkout(
+                settings.directory / _CACHE, allowed_protocols=settings.protocols(), shared=user is not None
+            ),
             executor=executor_named(settings.executor, user),
             guardian=guardian,
             fences=Fences.load(settings.directory),

@@ -4,11 +4,13 @@ It can refuse, fail and go away. Written on asyncio streams, so that agent tests
 """
 
 import asyncio
+import io
 import json
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
 
+from activities.stores.bundles import read_bundle
 from tests.servers import HOST, free_port
 from workflows.contracts.agents import AgentRegistration, AgentStatus, Heartbeat, HeartbeatAnswer
 from workflows.contracts.attempts import AttemptStarted
@@ -43,6 +45,7 @@ class StoredLog:
 class Artifact:
     body: bytes
     sha256: str
+    executable: bool = False
 
 
 @dataclass
@@ -76,6 +79,8 @@ class ControlPlaneServer:
         self.port = free_port()
         self.answer = 204
         self.keep_but_fail = 0
+        self.takes_bundles = True
+        self.bundles: list[list[str]] = []
         self.logs: dict[tuple[str, int], StoredLog] = {}
         self.starts: dict[str, list[AttemptStarted]] = {}
         self.artifacts: dict[tuple[str, int, str], Artifact] = {}
@@ -178,9 +183,18 @@ class ControlPlaneServer:
             self.starts.setdefault(job_id, []).append(AttemptStarted.model_validate_json(body))
         elif what.startswith("log/"):
             self._take_chunk(self.log(job_id, attempt), int(what[4:]), headers, body)
+        elif what == "artifact-bundles":
+            if not self.takes_bundles:
+                return 404
+            files = read_bundle(io.BytesIO(body))
+            for file in files:
+                content = body[file.offset : file.offset + file.ref.size]
+                self.artifacts[job_id, attempt, file.ref.path] = Artifact(content, file.ref.sha256, file.ref.executable)
+            self.bundles.append([file.ref.path for file in files])
         else:
             path = what.removeprefix("artifacts/")
-            self.artifacts[job_id, attempt, path] = Artifact(body, headers["content-sha256"])
+            executable = headers.get("artifact-executable") == "true"
+            self.artifacts[job_id, attempt, path] = Artifact(body, headers["content-sha256"], executable)
         if self.keep_but_fail > 0:
             self.keep_but_fail -= 1
             return 503

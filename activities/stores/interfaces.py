@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import BinaryIO, Final, Generic, Protocol, TypeVar
 
+from activities.stores.bundles import BundledFile
 from workflows.contracts.access import Credential, CredentialKind, CredentialPage
 from workflows.contracts.agents import Agent, AgentBeat, AgentPage, AgentQuery, Pool, RequirementDemand
 from workflows.contracts.audit.events import AuditEvent, EventPage, EventQuery
@@ -426,8 +427,18 @@ class LogStore(Protocol):
 class ArtifactStore(Protocol):
     """Files that attempts leave behind."""
 
-    async def put(self, job_id: str, attempt: int, path: str, body: BinaryIO, *, sha256: str) -> ArtifactRef:
+    async def put(
+        self, job_id: str, attempt: int, path: str, body: BinaryIO, *, sha256: str, executable: bool = False
+    ) -> ArtifactRef:
         """Store the file; a repeated put replaces it."""
+        ...
+
+    async def put_bundle(
+        self, job_id: str, attempt: int, body: BinaryIO, files: builtins.list[BundledFile], *, sha256: str
+    ) -> None:
+        """Store many small files at once, all or none (``bundles``). A repeated put changes nothing; of files with one
+        path in several bundles the last is meant, and one in a bundle comes before one that was put alone.
+        """
         ...
 
     async def list(self, job_id: str, attempt: int) -> list[ArtifactRef]:

@@ -2,6 +2,7 @@
 
 Patterns are relative paths with ``*``, ``?``, ``[…]`` inside a name and ``**`` for any depth. As in a shell, a wildcard
 takes no name that begins with a dot unless the pattern does; a folder stands for all files below it, ``.git`` excepted.
+What a pattern with a leading ``!`` matches is left out, wherever it stands among the others.
 Deliberately not here: sending them (``upload``).
 """
 
@@ -18,6 +19,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from workflows.contracts.workspace.globs import excluded
+
 _MAGIC: Final = re.compile(r"[*?\[]")
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a fifo must not make the open wait
@@ -29,12 +32,15 @@ class ArtifactError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FoundArtifact:
-    """``path`` is relative to the workspace, with slashes; ``file`` is the real file, links resolved. Size in bytes."""
+    """``path`` is relative to the workspace, with slashes; ``file`` is the real file, links resolved. Size in bytes.
+    ``executable``: its owner may run it.
+    """
 
     path: str
     workspace: Path
     file: Path
     size: int
+    executable: bool = False
 
 
 class _Kind(Enum):
@@ -49,9 +55,11 @@ def find_artifacts(
     *,
     max_bytes: int,
     note: Callable[[str], None],
+    say_empty: bool = True,
     max_files: int = 10_000,
 ) -> list[FoundArtifact]:
-    """Regular files that match, sorted by path. ``note`` gets a sentence per refused file or empty pattern.
+    """Regular files that match, sorted by path. ``note`` gets a sentence per refused file and, unless
+    ``say_empty`` is False, per empty pattern.
 
     Blocking: call it in a thread. Raises ArtifactError above ``max_bytes`` in all or ``max_files``.
     """
@@ -60,12 +68,15 @@ def find_artifacts(
         raise ArtifactError(f"The workspace {workspace.name} is no longer a folder: a step has removed or replaced it.")
     found: dict[str, FoundArtifact | None] = {}
     total = 0
+    left_out = {path for pattern in patterns if (out := excluded(pattern)) is not None for path in _match(root, out)}
     for pattern in patterns:
+        if excluded(pattern) is not None:
+            continue
         paths = _match(root, pattern)
         empty = True
         for path in paths:
             empty = False
-            if path in found:
+            if path in found or path in left_out:
                 continue
             found[path] = artifact = _examine(root, path, note)
             total += artifact.size if artifact else 0
@@ -78,7 +89,7 @@ def find_artifacts(
                 raise ArtifactError(
                     f"More than {max_files} files match the job's artifacts: pack them into an archive in a step."
                 )
-        if empty:
+        if empty and say_empty:
             note(f"No file matches the artifact pattern {pattern!r}.")
     return sorted((artifact for artifact in found.values() if artifact), key=lambda artifact: artifact.path)
 
@@ -225,4 +236,4 @@ def _examine(root: Path, path: str, note: Callable[[str], None]) -> FoundArtifac
     if not stat.S_ISREG(status.st_mode):
         note(f"The artifact {path!r} is refused: it is not a regular file.")
         return None
-    return FoundArtifact(path, root, file, status.st_size)
+    return FoundArtifact(path, root, file, status.st_size, bool(status.st_mode & stat.S_IXUSR))

@@ -1,4 +1,5 @@
-"""Uploading the files that an attempt leaves behind, a few at a time, each sent again while the API is away.
+"""Uploading the files that an attempt leaves behind, a few at a time, each sent again while the API is away; small ones
+in bundles (``bundling``) where the API takes these.
 
 Which files those are, and that none lies outside the workspace, is decided in ``files``; that none holds a
 secret, in ``inspection``.
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from agent.artifacts.bundling import Bundle, apart, make_bundle
 from agent.artifacts.files import ArtifactError, FoundArtifact, find_artifacts, open_artifact
 from agent.artifacts.inspection import ContainsSecret, SecretGuard, require_no_secret
 from agent.control.api import ApiUnreachable, Backoff, ControlPlane, RequestRefused
@@ -19,6 +21,10 @@ from workflows.contracts.attempts import AttemptInput
 from workflows.contracts.jobs import ArtifactRef
 
 _AT_ONCE: Final = 4
+_BUNDLES_AT_ONCE: Final = 2
+"""Each of them is in memory."""
+_NO_BUNDLES: Final = frozenset({403, 404, 405})
+"""So an API of an earlier version refuses a route that it does not have."""
 _PIECE: Final = 256 * 1024
 
 
@@ -43,6 +49,8 @@ class _Round:
     stored: list[ArtifactRef] = field(default_factory=list[ArtifactRef])
     problems: list[str] = field(default_factory=list[str])
     secret: list[str] = field(default_factory=list[str])
+    alone: list[FoundArtifact] = field(default_factory=list[FoundArtifact])
+    takes_bundles: bool = True
 
 
 async def upload_artifacts(
@@ -60,21 +68,35 @@ async def upload_artifacts(
     Raises UploadFailed, after ``seconds`` at the latest.
     """
     notes: list[str] = []  # said afterwards: the log is not for other threads
+    if_none = attempt.artifact_rules.if_none
     try:
         found = await asyncio.to_thread(
-            find_artifacts, workspace, attempt.artifacts, max_bytes=max_bytes, note=notes.append
+            find_artifacts,
+            workspace,
+            attempt.artifacts,
+            max_bytes=max_bytes,
+            note=notes.append,
+            say_empty=if_none != "ignore",
         )
     except ArtifactError as error:
         raise UploadFailed(str(error), [], retryable=False) from error
     finally:
         for note in notes:
             say(note)
+    if not found and if_none == "fail":
+        raise UploadFailed(_none_found(attempt), [], retryable=False, cause="artifacts_missing")
     done = _Round()
-    queue = iter(found)
+    groups, done.alone = apart(found)
     try:
-        async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
-            for _ in range(min(_AT_ONCE, len(found))):
-                group.create_task(_upload_each(control_plane, attempt, queue, done, patterns))
+        async with asyncio.timeout(seconds):
+            async with asyncio.TaskGroup() as group:
+                bundles = iter(groups)
+                for _ in range(min(_BUNDLES_AT_ONCE, len(groups))):
+                    group.create_task(_upload_bundles(control_plane, attempt, bundles, done, patterns))
+            async with asyncio.TaskGroup() as group:
+                queue = iter(done.alone)
+                for _ in range(min(_AT_ONCE, len(done.alone))):
+                    group.create_task(_upload_each(control_plane, attempt, queue, done, patterns))
     except TimeoutError:
         left = len(found) - len(done.stored) - len(done.secret)
         done.problems.append(f"{left} of {len(found)} files were not taken within {seconds:.0f} s")
@@ -85,6 +107,54 @@ async def upload_artifacts(
     if done.problems:
         raise UploadFailed("Not all artifacts could be uploaded: " + "; ".join(done.problems[:5]), done.stored)
     return done.stored
+
+
+def _none_found(attempt: AttemptInput) -> str:
+    named = ", ".join(repr(pattern) for pattern in attempt.artifacts[:5])
+    return (
+        f"The job left none of its artifacts ({named}), and it says that this fails it (if_none: fail): correct the "
+        "patterns, or the step that should make the files."
+    )
+
+
+async def _upload_bundles(
+    control_plane: ControlPlane,
+    attempt: AttemptInput,
+    groups: Iterator[list[FoundArtifact]],
+    done: _Round,
+    patterns: Patterns | None,
+) -> None:
+    """What cannot go in a bundle is left for ``done.alone``, where each file is judged by itself."""
+    for group in groups:
+        if not done.takes_bundles:
+            done.alone += group
+            continue
+        bundle = await asyncio.to_thread(make_bundle, group, patterns)
+        done.secret += bundle.secret
+        done.problems += bundle.problems
+        done.alone += bundle.alone
+        if not bundle.files:
+            continue
+        try:
+            await _send_bundle(control_plane, attempt, bundle)
+        except RequestRefused as error:
+            done.takes_bundles = error.status not in _NO_BUNDLES
+            done.alone += bundle.files
+        else:
+            done.stored += bundle.refs
+
+
+async def _send_bundle(control_plane: ControlPlane, attempt: AttemptInput, bundle: Bundle) -> None:
+    backoff = Backoff(f"Uploading {len(bundle.files)} artifacts of job {attempt.job_id}")
+    while True:
+        try:
+            await control_plane.put_artifact_bundle(
+                attempt.job_id, attempt.attempt, bundle.body, sha256=bundle.sha256, key=attempt.delivery_key
+            )
+        except ApiUnreachable as error:
+            await asyncio.sleep(backoff.failed(error))
+        else:
+            return
 
 
 def _secrets_inside(done: _Round, say: Callable[[str], None]) -> UploadFailed:
@@ -132,12 +202,13 @@ async def _upload(
                     _pieces(file, patterns),
                     size=size,
                     sha256=sha256,
+                    executable=artifact.executable,
                     key=attempt.delivery_key,
                 )
             except ApiUnreachable as error:
                 await asyncio.sleep(backoff.failed(error))
                 continue
-            return ArtifactRef(path=artifact.path, size=size, sha256=sha256)
+            return ArtifactRef(path=artifact.path, size=size, sha256=sha256, executable=artifact.executable)
 
 
 def _measure(file: BinaryIO) -> tuple[int, str]:

@@ -12,6 +12,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from agent.artifacts.upload import UploadFailed, upload_artifacts
@@ -147,16 +148,21 @@ class AttemptRun:
 
     async def _check_out(self, files: Files) -> None:
         attempt = self._attempt
+        if attempt.checkout.none and attempt.deployment_id is None:
+            files.log.line("--- No checkout, as the job asks")
+            await asyncio.to_thread(files.directory.workspace.mkdir, parents=True, exist_ok=True)
+            return
         files.log.line(f"--- Check out {attempt.git_commit_sha[:12]} of {redact(attempt.git_repo)}")
         await self._unless_interrupted(
             self._host.checkout.into(
-                files.directory.workspace,
+                self._checked_out(files),
                 repo=attempt.git_repo,
                 sha=attempt.git_commit_sha,
                 ref=attempt.git_ref,
                 timeout_seconds=self._deadline - time.monotonic() + 5,  # our own timer comes first and says it better
                 write=files.log.write,
                 cookie=self._cookie,
+                options=attempt.checkout,
             )
         )
         if attempt.deployment_id is not None:
@@ -165,10 +171,14 @@ class AttemptRun:
             await self._see_on_ref(files, attempt.on_ref)
         files.log.end_output()
 
+    def _checked_out(self, files: Files) -> Path:
+        """The folder that gets the commit."""
+        return files.directory.workspace / (self._attempt.checkout.path or "")
+
     async def _read_people(self, files: Files) -> None:
         """For the deployment, whose writers do not approve it. Without an answer it goes by what its starter says."""
         looking = self._host.checkout.people(
-            files.directory.workspace,
+            self._checked_out(files),
             sha=self._attempt.git_commit_sha,
             timeout_seconds=self._deadline - time.monotonic() + 5,
             cookie=self._cookie,
@@ -182,7 +192,7 @@ class AttemptRun:
         attempt = self._attempt
         await self._unless_interrupted(
             self._host.checkout.on_ref(
-                files.directory.workspace,
+                self._checked_out(files),
                 repo=attempt.git_repo,
                 sha=attempt.git_commit_sha,
                 ref=ref,

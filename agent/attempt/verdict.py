@@ -110,6 +110,8 @@ def of_exception(error: Exception) -> Verdict:
             return Verdict(Outcome.CHECKOUT_FAILED, error.cause, error.message, retryable=error.retryable)
         case SpawnError():
             return Verdict(Outcome.AGENT_ERROR, "not_started", str(error), error.exit_code)
+        case UploadFailed(cause="artifacts_missing"):  # the job's own word for a failure
+            return Verdict(Outcome.FAILED, error.cause, str(error), retryable=error.retryable)
         case UploadFailed():
             return Verdict(Outcome.AGENT_ERROR, error.cause, str(error), 0, retryable=error.retryable)
         case OSError() if error.errno in _FULL:

@@ -136,6 +136,7 @@ class ControlPlane:
         *,
         size: int,
         sha256: str,
+        executable: bool = False,
         key: str | None = None,
     ) -> None:
         """Send a file of ``size`` bytes; a repeated one replaces it."""
@@ -146,8 +147,22 @@ class ControlPlane:
                 "Content-Type": "application/octet-stream",
                 "Content-Length": str(size),
                 "Content-SHA256": sha256,
+                **({"Artifact-Executable": "true"} if executable else {}),
                 **_key(key),
             },
+            timeout=_UPLOAD_TIMEOUT,
+        )
+
+    async def put_artifact_bundle(
+        self, job_id: str, attempt: int, body: bytes, *, sha256: str, key: str | None = None
+    ) -> None:
+        """Send many small files at once; all of them are taken, or none. An API of before 2026-11-30 has no such route
+        and refuses with 404.
+        """
+        await self._put(
+            f"{_attempt_path(job_id, attempt)}/artifact-bundles",
+            body,
+            {"Content-Type": "application/zip", "Content-SHA256": sha256, **_key(key)},
             timeout=_UPLOAD_TIMEOUT,
         )
 

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from agent.settings import AgentSettings, SettingsError
 from workflows.contracts.agents import MAX_AGENT_LABELS
 from workflows.contracts.labels import LabelKey, LabelValue
-from workflows.contracts.step_rules import STEP_RULES
+from workflows.contracts.workspace.features import FEATURES
 
 _KEY: Final = TypeAdapter[str](LabelKey)
 _VALUE: Final = TypeAdapter[str](LabelValue)
@@ -17,13 +17,12 @@ _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def agent_labels(settings: AgentSettings) -> dict[str, str]:
-    """``os``, ``arch`` and STEP_RULES, unless HYBRIDCI_AGENT_LABELS says otherwise, and what it adds.
-
-    Raises SettingsError.
+    """``os`` and ``arch``, unless HYBRIDCI_AGENT_LABELS says otherwise, what this version knows, and what the setting
+    adds. Raises SettingsError.
     """
     machine = platform.machine().lower()
-    arch = _ARCHITECTURES.get(machine, machine)
-    labels = {"os": platform.system().lower(), "arch": arch, STEP_RULES: "1"}
+    labels = {"os": platform.system().lower(), "arch": _ARCHITECTURES.get(machine, machine)}
+    labels |= dict.fromkeys(FEATURES, "1")
     for entry in filter(None, (part.strip() for part in settings.labels.split(","))):
         key, _, value = (part.strip() for part in entry.partition("="))
         try:

@@ -19,7 +19,10 @@ def require_usable(wanted: WantedCommit, protocols: Sequence[str]) -> None:
     """Raises CheckoutError."""
     scheme = match[1] if (match := _URL.fullmatch(wanted.repo)) else "ssh" if _SCP.fullmatch(wanted.repo) else None
     if scheme not in protocols or "::" in wanted.repo.split("/", 1)[0]:
-        message = f"{redact(wanted.repo)!r} is not a repository this agent may use: {', '.join(protocols)} only."
+        message = (
+            f"{redact(wanted.repo)!r} is not a repository this agent may use: {', '.join(protocols)} only. "
+            "Its operator may allow http and git with HYBRIDCI_AGENT_GIT_PROTOCOLS."
+        )
         raise CheckoutError("repository_invalid", message, retryable=False)
     if not _SHA.fullmatch(wanted.sha):
         message = f"{wanted.sha!r} is not a commit id: 40 or 64 lower-case hexadecimal digits are needed."

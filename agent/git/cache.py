@@ -5,7 +5,8 @@ git process of a killed agent is gone. Readers do not take it: objects are only 
 and a copy that turns out to be damaged is thrown away and fetched anew (a job that still runs on it may then miss
 objects that no branch has any more). What a reader holds only keeps the copy from being evicted.
 
-Deliberately not here: submodules, LFS, shallow and partial clones; the cache's limits (``eviction``).
+Deliberately not here: submodules and LFS (``submodules``, ``large_files``), partial clones; the cache's limits
+(``eviction``).
 """
 
 import asyncio
@@ -22,11 +23,15 @@ from pathlib import Path
 from typing import Final
 from weakref import WeakValueDictionary
 
-from agent.git.command import GitCall, checkout_environment, fetch_environment, git
+from agent.git.command import GitCall, checkout_environment, fetch_environment, git, git_output
 from agent.git.copies import change_lock, discard, fresh, open_lock, try_lock, use_lock
-from agent.git.errors import CheckoutError, explain, redact, timed_out, unknown_commit
+from agent.git.errors import CheckoutError, explain, redact, ref_gone, timed_out, unknown_commit
 
 _LOCK_POLL_SECONDS: Final = 0.05
+_FETCH: Final = ("fetch", "--no-tags", "--no-write-fetch-head", "--update-shallow", "--force")
+_WHOLE: Final = 0x7FFFFFFF
+"""What git takes for a depth without end."""
+_MAX_TAGS_BYTES: Final = 32 << 20
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -39,11 +44,14 @@ class _State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class WantedCommit:
-    """A commit of a repository. ``ref`` is where to look when the server hands out no bare commits."""
+    """A commit of a repository. ``ref`` is where to look when the server hands out no bare commits. ``depth``: so many
+    commits of history are enough; such copies are apart from the whole one.
+    """
 
     repo: str
     sha: str
     ref: str | None
+    depth: int | None = None
 
     @property
     def object_format(self) -> str:
@@ -67,7 +75,8 @@ class GitCache:
 
     def path(self, wanted: WantedCommit) -> Path:
         """The bare repository for a URL, whether it exists or not."""
-        name = hashlib.sha256(wanted.repo.encode()).hexdigest()
+        kind = "" if wanted.depth is None else f"\0depth={wanted.depth}"
+        name = hashlib.sha256(f"{wanted.repo}{kind}".encode()).hexdigest()
         return self._folder / (name if wanted.object_format == "sha1" else f"{name}-{wanted.object_format}")
 
     async def hold(self, call: GitCall, wanted: WantedCommit) -> int:
@@ -119,8 +128,7 @@ class GitCache:
         async with self._locked(call, path) as call:
             _remove_debris(path)
             env = await fetch_environment(call, git_dir=path, protocols=self._protocols)
-            command = ["fetch", "--no-tags", "--no-write-fetch-head", "--update-shallow", "--force"]
-            code, said = await git(call, [*command, "--", wanted.repo, f"+{ref}:{kept}"], cwd=path, env=env)
+            code, said = await git(call, [*_FETCH, "--", wanted.repo, f"+{ref}:{kept}"], cwd=path, env=env)
             if code != 0 and _is_about_the_commit(said):
                 return None
             if code != 0:
@@ -130,6 +138,28 @@ class GitCache:
             if code != 0 or not _COMMIT.fullmatch(said.strip()):
                 raise explain(said, f"Reading {ref} of {redact(wanted.repo)}")
             return said.strip()
+
+    async def tags(self, call: GitCall, wanted: WantedCommit) -> bytes:
+        """All tags of the repository as the server has them now, fetched into the copy, which must exist: as git keeps
+        packed refs. Raises CheckoutError.
+        """
+        path = self.path(wanted)
+        async with self._locked(call, path) as call:
+            _remove_debris(path)
+            env = await fetch_environment(call, git_dir=path, protocols=self._protocols)
+            depth = [] if wanted.depth is None else [f"--depth={wanted.depth}"]
+            arguments = [*_FETCH, *depth, "--prune", "--", wanted.repo, "+refs/tags/*:refs/tags/*"]
+            code, said = await git(call, arguments, cwd=path, env=env)
+            if code != 0:
+                raise explain(said, f"Fetching the tags of {redact(wanted.repo)}")
+            arguments = ["for-each-ref", "--format=%(objectname) %(refname)", "refs/tags"]
+            env = checkout_environment(git_dir=path)
+            code, listed, cut = await git_output(call, arguments, cwd=path, env=env, max_bytes=_MAX_TAGS_BYTES)
+            if code != 0 or cut:
+                why = "they are too many" if cut else "git cannot list them"
+                message = f"The tags of {redact(wanted.repo)} cannot be read: {why}; leave `tags` out of `checkout`."
+                raise CheckoutError("checkout_failed", message, retryable=not cut)
+            return listed
 
     async def _look(self, call: GitCall, path: Path, sha: str) -> _State:
         if not await asyncio.to_thread(path.is_dir):
@@ -146,14 +176,17 @@ class GitCache:
             await self._create(call, path, wanted.object_format)
         _remove_debris(path)
         env = await fetch_environment(call, git_dir=path, protocols=self._protocols)
+        no_ref = False
         for arguments in _requests(wanted):
-            command = ["fetch", "--no-tags", "--no-write-fetch-head", "--update-shallow", "--force", *arguments]
-            code, said = await git(call, command, cwd=path, env=env)
+            code, said = await git(call, [*_FETCH, *arguments], cwd=path, env=env)
             if code != 0 and not _is_about_the_commit(said):
                 raise explain(said, f"Fetching {redact(wanted.repo)}")
+            no_ref = no_ref or (wanted.ref is not None and f"couldn't find remote ref {wanted.ref}\n" in said)
             if await self._look(call, path, wanted.sha) is _State.HAS_COMMIT:
                 call.write(f"Fetched in {time.monotonic() - started:.1f} s\n".encode())
                 return
+        if no_ref and wanted.ref is not None:
+            raise ref_gone(wanted.repo, wanted.sha, wanted.ref)
         raise unknown_commit(wanted.repo, wanted.sha)
 
     async def _create(self, call: GitCall, path: Path, object_format: str) -> None:
@@ -191,11 +224,13 @@ class GitCache:
 
 def _requests(wanted: WantedCommit) -> list[list[str]]:
     """What to ask for, in turn: the commit itself, which servers may refuse; where it should be; everything."""
-    requests = [["--", wanted.repo, f"+{wanted.sha}:{wanted.keep_ref}"]]
+    depth = [] if wanted.depth is None else [f"--depth={wanted.depth}"]
+    requests = [[*depth, "--", wanted.repo, f"+{wanted.sha}:{wanted.keep_ref}"]]
     if wanted.ref is not None:
-        requests.append(["--", wanted.repo, f"+{wanted.ref}:{wanted.keep_ref}"])
+        requests.append([*depth, "--", wanted.repo, f"+{wanted.ref}:{wanted.keep_ref}"])
+    whole = [] if wanted.depth is None else [f"--depth={_WHOLE}"]
     # Pruned, because a branch `a` that is gone would be in the way of a branch `a/b`.
-    requests.append(["--prune", "--", wanted.repo, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"])
+    requests.append([*whole, "--prune", "--", wanted.repo, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"])
     return requests
 
 

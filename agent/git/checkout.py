@@ -2,8 +2,9 @@
 ``git checkout``, or ``git read-tree`` for an id that is known to be a commit's.
 
 A workspace has a ``.git`` of its own, which borrows the objects of the agent's copy (``cache``): what a job does
-with git never changes the copy. Submodules are not checked out and LFS files stay pointers; a step can fetch both. Tags
-and branches are not there either: HEAD is the commit, ``origin`` is the repository.
+with git never changes the copy. HEAD is the commit, ``origin`` is the repository; branches are not there.
+Submodules, tags and LFS files are there when the job asks for them (``CheckoutOptions``), else the log says which it
+lacks. A step's own ``git fetch`` has no credentials but the step's: of a repository that is not public it fails.
 
 A job runs as the agent's user, so a hostile one could still write into the copy's files; separate such jobs by pool.
 """
@@ -22,10 +23,14 @@ from agent.git.borrowed import Borrowed, borrow_ends
 from agent.git.cache import GitCache, WantedCommit
 from agent.git.command import GitCall, Patience, checkout_environment, git
 from agent.git.errors import CheckoutError as CheckoutError
-from agent.git.errors import explain, invalid_tree
+from agent.git.errors import explain, invalid_tree, redact
+from agent.git.large_files import fetch_large_files
+from agent.git.notices import notices
 from agent.git.people import read_people
+from agent.git.submodules import DEEPEST, make_known, submodules_of
 from agent.steps.job_user import let_read, let_through
 from workflows.contracts.identity.people import GitPeople
+from workflows.contracts.workspace.checkout import AS_USUAL, CheckoutOptions
 from workflows.newest import Newest
 
 _REMEMBERED_COMMITS: Final = 10_000
@@ -56,7 +61,7 @@ class Checkout:
         self._borrowed = Borrowed(self._cache, self._folder)
         self._commits: Newest[str, None] = Newest(_REMEMBERED_COMMITS)  # ids that git has said to be commits
         self._people: Newest[str, GitPeople | None] = Newest(_REMEMBERED_PEOPLE)
-        self._held: dict[Path, int] = {}
+        self._held: dict[Path, list[int]] = {}
 
     @property
     def source(self) -> Source:
@@ -73,33 +78,88 @@ class Checkout:
         timeout_seconds: float,
         write: Callable[[bytes], None],
         cookie: str | None = None,
+        options: CheckoutOptions = AS_USUAL,
     ) -> None:
         """Make ``workspace`` hold exactly ``sha``. ``write`` gets log lines. Raises CheckoutError.
 
         ``workspace`` may exist when it is empty. ``cookie`` marks git's processes, so that they can be found when the
         agent dies. Cancelling the task kills git and leaves the cache sound. ``leave`` comes later, however this ends.
+        Of ``options`` the path is the caller's matter: ``workspace`` is there already.
         """
-        wanted = WantedCommit(repo, sha, ref)
-        require_usable(wanted, self._protocols)
+        wanted = WantedCommit(repo, sha, ref, options.depth)
         call = GitCall(write, Patience.of(timeout_seconds), cookie or f"checkout-{uuid.uuid4()}")
+        held = self._held.setdefault(workspace, [])
         try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._held[workspace] = await self._cache.hold(call, wanted)
-            await self._borrowed.prepare(call, workspace, wanted)
-            await self._check_out(call, workspace, wanted)
-            if self._shared:
-                let_through([self._folder])
-                let_read(self._cache.path(wanted))
+            await self._whole(call, workspace, wanted, options, held)
         except OSError as error:
             cause = "disk_full" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "checkout_failed"
-            message = f"The agent could not write its own files ({error}): look at the disk it works on."
+            message = (
+                f"The agent could not write its own files ({error}): look at the disk it works on, or move "
+                "HYBRIDCI_AGENT_DIR."
+            )
             raise CheckoutError(cause, message, retryable=True) from error
+        write(f"HEAD is now at {sha}\n".encode())
+        for notice in notices(workspace, options):
+            write(f"{notice}\n".encode())
+
+    async def _whole(
+        self,
+        call: GitCall,
+        workspace: Path,
+        wanted: WantedCommit,
+        options: CheckoutOptions,
+        held: list[int],
+        *,
+        deep: int = 0,
+    ) -> None:
+        """One repository with all that is asked for, its submodules likewise, as far down as they go."""
+        require_usable(wanted, self._protocols)
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        held.append(await self._cache.hold(call, wanted))
+        await self._borrowed.prepare(call, workspace, wanted)
+        await self._check_out(call, workspace, wanted)
+        self._require_head(workspace, wanted.sha)
+        if options.tags and deep == 0:
+            (workspace / ".git" / "packed-refs").write_bytes(await self._cache.tags(call, wanted))
+            borrow_ends(self._cache, wanted, workspace)
+        if self._shared:
+            let_through([self._folder])
+            let_read(self._cache.path(wanted))
+        if options.lfs:
+            await fetch_large_files(call, workspace, self._cache.path(wanted), wanted.repo, self._protocols)
+        if options.submodules:
+            await self._submodules(call, workspace, wanted, options, held, deep=deep + 1)
+
+    async def _submodules(
+        self,
+        call: GitCall,
+        workspace: Path,
+        wanted: WantedCommit,
+        options: CheckoutOptions,
+        held: list[int],
+        *,
+        deep: int,
+    ) -> None:
+        found = await submodules_of(call, workspace, wanted.repo)
+        if found and deep > DEEPEST:
+            message = f"The submodules have submodules of their own more than {DEEPEST} deep: correct the commit."
+            raise CheckoutError("submodule_invalid", message, retryable=False)
+        for each in found:
+            inside = WantedCommit(each.url, each.sha, None, options.depth)
+            call.write(f"--- Submodule {each.path}: {each.sha[:12]} of {redact(each.url)}\n".encode())
+            try:
+                await self._whole(call, workspace / each.path, inside, options, held, deep=deep)
+            except CheckoutError as error:
+                message = f"Submodule {each.path!r}: {error.message}"
+                raise CheckoutError(error.cause, message, retryable=error.retryable) from error
+        make_known(workspace, found)
+
+    def _require_head(self, workspace: Path, sha: str) -> None:
         head = (workspace / ".git" / "HEAD").read_text().strip()
         if head != sha:
             message = f"HEAD is {head!r} where {sha} was asked for: name a commit, not a tag or a tree."
             raise CheckoutError("unknown_commit", message, retryable=False)
         self._commits[sha] = None
-        write(f"HEAD is now at {sha}\n".encode())
 
     async def on_ref(
         self,
@@ -131,10 +191,10 @@ class Checkout:
         return self._people[sha]
 
     def leave(self, workspace: Path) -> None:
-        """Nobody works there any more: the copy that it borrows from may be evicted."""
-        held = self._held.pop(workspace, None)
-        if held is not None:
-            self._cache.let_go(held)
+        """Nobody works there, or below, any more: the copies that it borrows from may be evicted."""
+        for place in [place for place in self._held if place == workspace or workspace in place.parents]:
+            for held in self._held.pop(place):
+                self._cache.let_go(held)
 
     async def _check_out(self, call: GitCall, workspace: Path, wanted: WantedCommit) -> None:
         """Try at once; then with the commit fetched; then with a fresh copy, for what was there is damaged."""

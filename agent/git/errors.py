@@ -10,8 +10,9 @@ from typing import Final
 class CheckoutError(Exception):
     """The commit could not be checked out.
 
-    ``cause``: ``repository_unreachable``, ``repository_auth``, ``repository_not_found``, ``repository_owner``,
-    ``repository_invalid``, ``unknown_commit``, ``checkout_timeout``, ``disk_full``, ``checkout_failed``.
+    ``cause``: ``repository_unreachable``, ``repository_certificate``, ``repository_proxy``, ``repository_auth``,
+    ``repository_not_found``, ``repository_moved``, ``repository_archived``, ``repository_owner``,
+    ``repository_invalid``, ``unknown_commit``, ``ref_gone``, ``checkout_timeout``, ``disk_full``, ``checkout_failed``.
     """
 
     def __init__(self, cause: str, message: str, *, retryable: bool) -> None:
@@ -19,6 +20,13 @@ class CheckoutError(Exception):
         self.cause, self.message, self.retryable = cause, message, retryable
 
 
+_PROXY: Final = (
+    "correct HTTPS_PROXY (its user and password too) or NO_PROXY in the agent's environment, or http.proxy of its git "
+    "configuration"
+)
+_OTHER_HOST: Final = re.compile(
+    r"unable to access 'https?://(?:[^/@']*@)?([^/:']+)[^']*': Failed to connect to (\S+) port"
+)
 _DISK_FULL: Final = r"No space left on device|Disk quota exceeded"
 # (pattern, cause, retryable, what happened, what to do next), in this order: git often says several things.
 _MEANINGS: Final = (
@@ -29,7 +37,32 @@ _MEANINGS: Final = (
     ),
     (
         r"transport '[^']*' not allowed", "repository_invalid", False, "this kind of URL is not allowed",
-        "use https, ssh or file",
+        "use https, ssh or file, or let the agent's operator allow it with HYBRIDCI_AGENT_GIT_PROTOCOLS",
+    ),
+    (
+        r"certificate verif|certificate problem|certificate subject|no alternative certificate|SSL CA cert"
+        r"|peer certificate|server's certificate|certificate has expired",
+        "repository_certificate", False, "the agent does not trust the server's certificate",
+        "name the file of its authority in GIT_SSL_CAINFO of the agent's environment or http.sslCAInfo of its git "
+        "configuration; a certificate that is another host's or has expired the server has to renew",
+    ),
+    (
+        r"CONNECT tunnel failed, response 4\d\d|HTTP code 4\d\d from proxy|Could not resolve proxy|returned error: 407"
+        r"|authentication for proxy|Unsupported proxy",
+        "repository_proxy", False, "the proxy refuses, or is none", _PROXY,
+    ),
+    (r"CONNECT tunnel failed|from proxy after CONNECT|Proxy CONNECT", "repository_proxy", True,
+     "the proxy did not reach the repository", _PROXY),
+    (
+        r"returned error: 30[12378]|update url base from redirection|was moved to|has moved to",
+        "repository_moved", False, "the repository has moved",
+        "set git_repo to its new address",
+    ),
+    (
+        r"returned error: (410|451)|(repository|project) (was|is|has been) (archived|disabled|locked|blocked)"
+        r"|access to this repository has been (disabled|blocked)",
+        "repository_archived", False, "its host hands the repository out no more: it was archived, disabled or removed",
+        "restore it there, or name another one as git_repo",
     ),
     (
         r"Host key verification failed", "repository_auth", False, "the server's SSH key is not known to the agent",
@@ -63,6 +96,10 @@ _MEANINGS: Final = (
 def explain(output: str, what: str) -> CheckoutError:
     """The error that git's output means; ``checkout_failed`` when it says nothing known. ``what``: what was tried."""
     said = _last_word(output)
+    other = _OTHER_HOST.search(output)
+    if other is not None and other[1].lower() != other[2].lower() and "redirecting to" not in output:
+        message = f"{what} failed: the proxy {other[2]} does not answer (git: {said}); {_PROXY}."
+        return CheckoutError("repository_proxy", message, retryable=True)
     for pattern, cause, retryable, why, then in _MEANINGS:
         if re.search(pattern, output, re.IGNORECASE):
             return CheckoutError(cause, f"{what} failed: {why} (git: {said}); {then}.", retryable=retryable)
@@ -87,6 +124,15 @@ def unknown_commit(repo: str, sha: str) -> CheckoutError:
         "after a force push name a commit that still exists."
     )
     return CheckoutError("unknown_commit", message, retryable=False)
+
+
+def ref_gone(repo: str, sha: str, ref: str) -> CheckoutError:
+    """The repository answered, has no such branch or tag, and the commit is in no other."""
+    message = (
+        f"The repository {redact(repo)} has no branch or tag {ref} (any more), and hands out no commit {sha}: name a "
+        "commit or a branch that is there; a branch that was merged and deleted takes its own commits along."
+    )
+    return CheckoutError("ref_gone", message, retryable=False)
 
 
 def timed_out(seconds: float) -> CheckoutError:

@@ -170,6 +170,7 @@ _AGENTS: Final[Mapping[str, Need]] = {
     "PUT /api/queue/jobs/{job_id}/attempts/{attempt}/start": Operation.AGENT_WORK,
     "PUT /api/queue/jobs/{job_id}/attempts/{attempt}/log/{offset}": Operation.AGENT_WORK,
     "PUT /api/queue/jobs/{job_id}/attempts/{attempt}/artifacts/{path:path}": Operation.AGENT_WORK,
+    "PUT /api/queue/jobs/{job_id}/attempts/{attempt}/artifact-bundles": Operation.AGENT_WORK,
 }
 
 _ACCESS: Final[Mapping[str, Need]] = {
@@ -315,6 +316,7 @@ CHECKED_INSIDE: Final = frozenset(
         "PUT /api/queue/jobs/{job_id}/attempts/{attempt}/start",
         "PUT /api/queue/jobs/{job_id}/attempts/{attempt}/log/{offset}",
         "PUT /api/queue/jobs/{job_id}/attempts/{attempt}/artifacts/{path:path}",
+        "PUT /api/queue/jobs/{job_id}/attempts/{attempt}/artifact-bundles",
     }
 )
 """Routes that look themselves at what limited grants reach: they call ``guard.require`` for what a body names, or show

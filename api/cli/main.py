@@ -246,7 +246,7 @@ def bench(
         typer.Option(
             "--part",
             help="Only this: latency, throughput, deployments, deployments-many, gateway, questions, memory, reads, "
-            "heartbeats, or fleet and dashboard (measured only when named). Repeatable.",
+            "heartbeats, or fleet, dashboard, checkout and artifacts (measured only when named). Repeatable.",
         ),
     ] = None,
     samples: Annotated[
@@ -262,6 +262,9 @@ def bench(
     log_mib: Annotated[int, typer.Option(min=1, max=2000, help="Of the log that the dashboard opens.")] = 200,
     streams: Annotated[int, typer.Option(min=1, max=900, help="Dashboards that are open at once.")] = 200,
     agents: Annotated[int, typer.Option(min=1, max=10_000, help="Agents that send heartbeats.")] = 500,
+    repository_mib: Annotated[
+        int, typer.Option("--repository-mib", min=1, max=100_000, help="Size of the repository to check out.")
+    ] = 2048,
     capacity: Annotated[int, typer.Option(min=1, max=1000, help="Jobs that run at once.")] = 4,
 ) -> None:
     """Measure this machine on a stack of its own, against the raw Temporal floor. Takes about ten minutes."""
@@ -269,7 +272,7 @@ def bench(
 
     sizes = {
         "samples": samples, "jobs": jobs, "deployments": deployments, "stored": stored, "agents": agents,
-        "log_mib": log_mib, "streams": streams,
+        "log_mib": log_mib, "streams": streams, "repository_mib": repository_mib,
     }  # fmt: skip
     raise typer.Exit(run_bench(parts, **sizes, capacity=capacity, as_json=as_json))
 

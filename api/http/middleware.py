@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.errors import ApiError, ProblemCode, internal_problem, problem
 from api.http.metrics import Metrics
-from workflows.contracts.attempts import MAX_ARTIFACT_BYTES, MAX_CHUNK_BYTES
+from workflows.contracts.attempts import MAX_ARTIFACT_BYTES, MAX_BUNDLE_BYTES, MAX_CHUNK_BYTES
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +24,7 @@ MAX_WEBHOOK_BYTES: Final = 25 << 20
 """What GitHub sends at most, and no tool sends more."""
 MAX_HEADER_BYTES: Final = 32 * 1024
 _ARTIFACT: Final = re.compile(r"/api/queue/jobs/[^/]+/attempts/[^/]+/artifacts/")
+_BUNDLE: Final = re.compile(r"/api/queue/jobs/[^/]+/attempts/[^/]+/artifact-bundles$")
 _LOG_CHUNK: Final = re.compile(r"/api/queue/jobs/[^/]+/attempts/[^/]+/log/")
 _HEARTBEAT: Final = re.compile(r"/api/agents/[^/]+/heartbeat$")
 _WEBHOOKS: Final = "/api/webhooks/"
@@ -127,13 +128,15 @@ def _request_id(scope: Scope) -> str:
 def is_upload(scope: Scope) -> bool:
     """True for what an agent uploads of an attempt: it may be large, and come over a slow line."""
     path = scope["path"]
-    return scope["method"] == "PUT" and (_ARTIFACT.match(path) or _LOG_CHUNK.match(path)) is not None
+    return scope["method"] == "PUT" and any(kind.match(path) for kind in (_ARTIFACT, _BUNDLE, _LOG_CHUNK))
 
 
 def _limit(scope: Scope) -> int:
     if scope["method"] == "PUT":
         if _ARTIFACT.match(scope["path"]):
             return MAX_ARTIFACT_BYTES
+        if _BUNDLE.match(scope["path"]):
+            return MAX_BUNDLE_BYTES
         if _LOG_CHUNK.match(scope["path"]):
             return MAX_CHUNK_BYTES
     if scope["method"] == "POST" and scope["path"].startswith(_WEBHOOKS):

@@ -11,6 +11,7 @@ import pytest
 from api.http import middleware
 from tests.api.conftest import AGENT_TOKEN, Bench
 from tests.api.live import serving
+from tests.stores.test_artifacts import bundle
 from workflows.contracts.statuses import JobStatus
 
 JOBS = "/api/dashboard/jobs"
@@ -65,6 +66,60 @@ async def test_paths_stay_inside(bench: Bench, path: str) -> None:
         headers={"Content-SHA256": digest(b"x")},
     )
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "path")
+
+
+async def put_bundle(bench: Bench, job_id: str, body: bytes, sha256: str | None = None) -> tuple[int, str]:
+    answer = await bench.agent.put(
+        f"/api/queue/jobs/{job_id}/attempts/1/artifact-bundles",
+        content=body,
+        headers={"Content-SHA256": digest(body) if sha256 is None else sha256},
+    )
+    return answer.status_code, answer.text
+
+
+async def test_a_bundles_files_are_downloads_like_others(bench: Bench) -> None:
+    job_id = await bench.submit()
+    files = {f"out/{number}.txt": os.urandom(number) for number in range(200)} | {HOSTILE: b"<script>"}
+    assert await put_bundle(bench, job_id, bundle(files, ["out/7.txt"])) == (204, "")
+    listed = (await bench.admin.get(f"{JOBS}/{job_id}/artifacts")).json()["items"]
+    assert {item["path"]: (item["size"], item["sha256"]) for item in listed} == {
+        path: (len(data), digest(data)) for path, data in files.items()
+    }
+    assert [item["path"] for item in listed if item.get("executable")] == ["out/7.txt"]
+    for path in ("out/0.txt", "out/7.txt", HOSTILE):
+        answer = await bench.admin.get(f"{JOBS}/{job_id}/artifacts/{quote(path)}")
+        assert (answer.status_code, answer.content) == (200, files[path])
+        assert answer.headers["content-disposition"].startswith("attachment")
+        assert answer.headers.get("artifact-executable") == ("true" if path == "out/7.txt" else None)
+
+
+async def test_a_bundle_is_taken_whole_or_not_at_all(bench: Bench) -> None:
+    job_id = await bench.submit()
+    good = {"a": b"a", "b": b"b"}
+    damaged = bytearray(bundle(good))
+    damaged[damaged.index(b"a", 30 + 1)] ^= 1
+    compressed = io.BytesIO()
+    with zipfile.ZipFile(compressed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a", b"a" * 1000)
+    with zipfile.ZipFile(without := io.BytesIO(), "w") as archive:
+        archive.writestr("a", b"a")
+    for body in (
+        b"", b"no zip", bytes(damaged), bundle(good)[:-30], compressed.getvalue(), without.getvalue(),
+        bundle({"../a": b"a"}), bundle({"/a": b"a"}), bundle({"a/": b""}), bundle({"x" * 901: b"a"}),
+        bundle({str(number): b"" for number in range(1001)}),
+    ):  # fmt: skip
+        status, said = await put_bundle(bench, job_id, body)
+        assert (status, "errors" in said) == (422, True), said
+    assert (await put_bundle(bench, job_id, bundle(good), "0" * 64))[0] == 422
+    assert (await put_bundle(bench, job_id, b"x" * ((16 << 20) + 1)))[0] == 413
+    assert (await bench.admin.get(f"{JOBS}/{job_id}/artifacts")).json()["items"] == []
+
+
+async def test_no_bundle_comes_after_the_attempts_end(bench: Bench) -> None:
+    job_id = await bench.submit()
+    await bench.start(job_id)
+    await bench.job_client.end_attempt(job_id, 1, status=JobStatus.SUCCESS)
+    assert (await put_bundle(bench, job_id, bundle({"a": b"a"})))[0] == 409
 
 
 @pytest.mark.parametrize("sha256", ["0" * 64, "x", "", "A" * 64])

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import random
 import subprocess
 import sys
@@ -222,6 +223,46 @@ class TestReading:
         missing = call(api, "job", "download", job_id, "nothing", "-o", "x")
         assert missing.exit_code == 1
         assert [path.name for path in tmp_path.iterdir()] == ["a b.bin"]
+
+    def test_artifacts_by_a_glob_and_of_the_last_green_job_of_a_branch(
+        self, api: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def left(job_id: str, path: str, data: bytes, *, executable: bool = False) -> None:
+            digest = hashlib.sha256(data).hexdigest()
+            put = api.stores.artifacts.put(job_id, 1, path, BytesIO(data), sha256=digest, executable=executable)
+            api.run(put)
+
+        job_id = api.submit(git_ref="green", job_type="build")
+        api.begin(job_id)
+        api.end(job_id, JobStatus.SUCCESS, size=0)
+        red = api.submit(git_ref="green", job_type="build")
+        api.begin(red)
+        api.end(red, JobStatus.FAILED, size=0)
+        left(job_id, "dist/bin/run.sh", b"run", executable=True)
+        left(job_id, "dist/a[1].txt", b"a")
+        left(job_id, "log/x.txt", b"x")
+        left(red, "dist/a[1].txt", b"red")
+        monkeypatch.chdir(tmp_path)
+        assert call(api, "job", "download", job_id, "{dist,log}/**/*.{txt,sh}", "-o", "kept").exit_code == 0
+        found = {str(path.relative_to(tmp_path)): path for path in tmp_path.rglob("*") if path.is_file()}
+        assert sorted(found) == ["kept/dist/a[1].txt", "kept/dist/bin/run.sh", "kept/log/x.txt"]
+        assert [os.access(found[name], os.X_OK) for name in sorted(found)] == [False, True, False]
+        assert call(api, "job", "download", job_id, "dist/a[1].txt", "-o", "one").exit_code == 0
+        assert (tmp_path / "one").read_bytes() == b"a"
+        newest = call(api, "job", "download", "--branch", "green", "--type", "build", "dist/**", "-o", "green")
+        assert newest.exit_code == 0, newest.stderr
+        assert (tmp_path / "green/dist/a[1].txt").read_bytes() == b"a"
+        for arguments, said in (
+            (["--branch", "green", job_id, "x"], "--branch and a path alone"),
+            ([job_id], "Give a job and a path"),
+            ([job_id, "x", "--type", "build"], "give --branch as well"),
+            (["--branch", "no-such", "x"], "No job of branch no-such has succeeded"),
+            ([job_id, "*.none"], "None of the job's 3 artifacts"),
+            ([job_id, "**", "-o", "-"], "cannot go to stdout"),
+        ):
+            refused = call(api, "job", "download", *arguments)
+            assert refused.exit_code != 0
+            assert said in " ".join(refused.stderr.split()), refused.stderr
 
 
 class TestChanging:

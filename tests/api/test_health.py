@@ -183,7 +183,9 @@ async def test_a_store_that_takes_no_writes_is_named_though_it_answers(caplog: p
 class Full(MemoryArtifactStore):
     """Answers reads, as a bucket does whose policy was changed."""
 
-    async def put(self, job_id: str, attempt: int, path: str, body: BinaryIO, *, sha256: str) -> ArtifactRef:
+    async def put(
+        self, job_id: str, attempt: int, path: str, body: BinaryIO, *, sha256: str, executable: bool = False
+    ) -> ArtifactRef:
         raise Unavailable("AccessDenied")
 
 

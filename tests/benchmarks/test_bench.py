@@ -81,6 +81,22 @@ def test_a_small_run_measures_the_dashboard(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_files_are_measured_when_they_are_named(tmp_path: Path) -> None:
+    parts = ["--part", "checkout", "--part", "artifacts", "--repository-mib", "1"]
+    done = subprocess.run(
+        [*HYBRIDCI, "bench", "--json", *parts],
+        capture_output=True, text=True, timeout=400, env={**os.environ, "TMPDIR": str(tmp_path)}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report = Report.model_validate(_without_verdicts(json.loads(done.stdout)))
+    assert report.checkouts is not None
+    assert report.checkouts.worktree.samples == report.checkouts.second.samples == 3
+    assert min(report.checkouts.first_ms, report.checkouts.first_of_four_ms, report.checkouts.second.p50) > 0
+    assert [found.files for found in report.artifacts] == [500, 10_000]
+    assert len(report.targets) == 4
+    assert list(tmp_path.iterdir()) == []
+
+
 async def test_the_stored_history_is_what_single_writes_leave(aws_endpoint: str) -> None:
     settings = StoreSettings(
         environment=uuid.uuid4().hex, dynamodb_endpoint_url=aws_endpoint, s3_endpoint_url=aws_endpoint

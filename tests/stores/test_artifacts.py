@@ -3,11 +3,13 @@
 import hashlib
 import io
 import tracemalloc
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Sequence
 from typing import BinaryIO, cast
 
 import pytest
 
+from activities.stores.bundles import read_bundle
 from activities.stores.dynamo.client import AwsClients
 from activities.stores.interfaces import ArtifactStore
 from activities.stores.s3.artifacts import S3ArtifactStore
@@ -84,6 +86,71 @@ async def test_a_path_that_cannot_be_kept_is_refused(artifacts: ArtifactStore) -
         with pytest.raises(ValidationFailed) as refused:
             await artifacts.put(new_job_id(), 1, path, io.BytesIO(b"x"), sha256="")
         assert [bad.field for bad in refused.value.errors] == ["path"]
+
+
+def bundle(files: dict[str, bytes], executable: Sequence[str] = ()) -> bytes:
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w") as archive:
+        for path, data in files.items():
+            entry = zipfile.ZipInfo(path)
+            entry.comment = hashlib.sha256(data).hexdigest().encode()
+            entry.external_attr = (0o100755 if path in executable else 0o100644) << 16
+            archive.writestr(entry, data)
+    return body.getvalue()
+
+
+async def put_bundle(artifacts: ArtifactStore, job_id: str, body: bytes) -> None:
+    found = read_bundle(io.BytesIO(body))
+    await artifacts.put_bundle(job_id, 1, io.BytesIO(body), found, sha256=hashlib.sha256(body).hexdigest())
+
+
+async def test_the_files_of_a_bundle_are_artifacts_like_others(artifacts: ArtifactStore) -> None:
+    job_id, files = new_job_id(), {path: path.encode() * 3 for path in PATHS} | {"empty": b""}
+    await put(artifacts, job_id, "alone", b"alone")
+    await put_bundle(artifacts, job_id, bundle(files, ["a"]))
+    refs = await artifacts.list(job_id, 1)
+    assert [ref.path for ref in refs] == sorted([*files, "alone"])
+    assert [ref.path for ref in refs if ref.executable] == ["a"]
+    assert [await artifacts.find(job_id, 1, ref.path) for ref in refs] == refs
+    assert (await artifacts.find(job_id, 1, "nothing"), await artifacts.find(job_id, 2, "a")) == (None, None)
+    for path, data in files.items():
+        assert await content(artifacts, job_id, path) == data
+    assert await content(artifacts, job_id, "alone") == b"alone"
+    with pytest.raises(NotFound):
+        await content(artifacts, job_id, "nothing")
+    await put_bundle(artifacts, job_id, bundle({"late": b"late"}))
+    assert await content(artifacts, job_id, "late") == b"late"
+    assert (await artifacts.stored(job_id)).objects >= 2
+    await artifacts.remove(job_id)
+    assert await artifacts.find(job_id, 1, "late") is None
+    assert await artifacts.list(job_id, 1) == []
+
+
+async def test_a_bundle_that_comes_again_changes_nothing(artifacts: ArtifactStore) -> None:
+    job_id, body = new_job_id(), bundle({"a": b"a", "b": b"b"})
+    await put_bundle(artifacts, job_id, body)
+    before = await artifacts.stored(job_id)
+    await put_bundle(artifacts, job_id, body)
+    assert await artifacts.stored(job_id) == before
+    assert len(await artifacts.list(job_id, 1)) == 2
+
+
+async def test_a_bundle_whose_list_was_never_written_is_not_there(
+    clients_of: Callable[[str], AwsClients], bucket: str
+) -> None:
+    """Killed between the two: no half bundle."""
+    clients, job_id, body = clients_of("aws_endpoint"), new_job_id(), bundle({"a": b"a"})
+    key = f"artifacts/{job_id}/0001.bundles/{hashlib.sha256(body).hexdigest()}.zip"
+    await clients.call_s3(clients.s3.put_object, Bucket=bucket, Key=key, Body=body)
+    artifacts = S3ArtifactStore(clients, bucket)
+    assert (await artifacts.list(job_id, 1), await artifacts.find(job_id, 1, "a")) == ([], None)
+
+
+async def test_mode_of_a_file_alone(artifacts: ArtifactStore) -> None:
+    job_id = new_job_id()
+    ref = await artifacts.put(job_id, 1, "run.sh", io.BytesIO(b"x"), sha256="", executable=True)
+    assert ref.executable
+    assert [each.executable for each in await artifacts.list(job_id, 1)] == [True]
 
 
 async def test_20_megabytes_stream_both_ways(artifacts: ArtifactStore) -> None:

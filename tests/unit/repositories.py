@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.git.checkout import Checkout, CheckoutError
+from workflows.contracts.workspace.checkout import AS_USUAL, CheckoutOptions
 
 _IDENTITY = {
     "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@example.com", "GIT_COMMITTER_NAME": "a",
@@ -57,21 +58,33 @@ class Into:
         self._folder, self._number, self.log = folder, 0, bytearray()
 
     async def __call__(
-        self, checkout: Checkout, repo: str, sha: str, ref: str | None = None, seconds: float = 60
+        self,
+        checkout: Checkout,
+        repo: str,
+        sha: str,
+        ref: str | None = None,
+        seconds: float = 60,
+        options: CheckoutOptions = AS_USUAL,
     ) -> Path:
         self._number += 1
         workspace = self._folder / f"workspace-{self._number}"
         workspace.mkdir()
         await checkout.into(
-            workspace, repo=repo, sha=sha, ref=ref, timeout_seconds=seconds, write=self.log.extend
-        )  # fmt: skip
+            workspace, repo=repo, sha=sha, ref=ref, timeout_seconds=seconds, write=self.log.extend, options=options
+        )
         return workspace
 
     async def error(
-        self, checkout: Checkout, repo: str, sha: str, ref: str | None = None, seconds: float = 60
+        self,
+        checkout: Checkout,
+        repo: str,
+        sha: str,
+        ref: str | None = None,
+        seconds: float = 60,
+        options: CheckoutOptions = AS_USUAL,
     ) -> CheckoutError:
         with pytest.raises(CheckoutError) as caught:
-            await self(checkout, repo, sha, ref, seconds)
+            await self(checkout, repo, sha, ref, seconds, options)
         return caught.value
 
 

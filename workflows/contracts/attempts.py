@@ -18,12 +18,17 @@ from workflows.contracts.jobs import ArtifactRef, CutOff, Fence, Sha256, Step, S
 from workflows.contracts.sealed import SignedApproval, SpecSignature
 from workflows.contracts.statuses import OnPartition, Outcome, QueueStatus
 from workflows.contracts.step_rules import CancelRules
+from workflows.contracts.workspace.checkout import AS_USUAL, CheckoutOptions
+from workflows.contracts.workspace.globs import NO_RULES, ArtifactRules
 
 CANCEL_GRACE_SECONDS: Final = 10
 """From the interrupt to the kill of a process group (the value Buildkite's agent uses)."""
 MAX_LOG_BYTES: Final = 1 << 30
 MAX_CHUNK_BYTES: Final = 1 << 20
 MAX_ARTIFACT_BYTES: Final = 1 << 30
+MAX_BUNDLE_BYTES: Final = 16 << 20
+MAX_BUNDLED_FILES: Final = 1000
+"""Of one bundle: many small files that are sent and kept together."""
 NOT_ON_REF: Final = "commit_not_on_ref"
 """The cause of an attempt whose commit is not on the branch on which it has to be."""
 MAX_OUTPUT_BYTES: Final = 64 * 1024
@@ -63,7 +68,9 @@ class AttemptInput(Tolerant):
     steps: list[Step] = Field(default_factory=list[Step])
     env: dict[str, str] = Field(default_factory=dict[str, str])
     secrets: list[str] = Field(default_factory=list[str])
+    checkout: CheckoutOptions = Field(default=AS_USUAL, exclude_if=lambda options: options == AS_USUAL)
     artifacts: list[str] = Field(default_factory=list[str])
+    artifact_rules: ArtifactRules = Field(default=NO_RULES, exclude_if=lambda rules: rules == NO_RULES)
     timeout_seconds: int
     on_partition: OnPartition = OnPartition.STOP
     lease_seconds: int = LEASE_SECONDS
@@ -111,9 +118,10 @@ class AttemptResult(Tolerant):
     """How the attempt ended.
 
     ``cause`` is a short code for programs (``exit_code``, ``signal``, ``repository_unreachable``, ``unknown_commit``,
-    ``repository_auth``, ``commit_not_on_ref``, ``step_timeout``, ``job_timeout``, ``secret_unavailable``,
-    ``secret_too_weak``, ``sealed_value_unreadable``, ``approval_unverified``, ``specification_unverified``,
-    ``artifact_contains_secret``, ``artifact_upload``, ``fenced``, …), ``message`` a sentence for people. ``retryable``
+    ``repository_auth``, ``repository_certificate``, ``repository_proxy``, ``ref_gone``, ``commit_not_on_ref``,
+    ``step_timeout``, ``job_timeout``, ``secret_unavailable``, ``secret_too_weak``, ``sealed_value_unreadable``,
+    ``approval_unverified``, ``specification_unverified``, ``artifact_contains_secret``, ``artifact_upload``,
+    ``artifacts_missing``, ``fenced``, …), ``message`` a sentence for people. ``retryable``
     False says that another try cannot help (an unknown commit). ``artifacts`` are the first MAX_REPORTED_ARTIFACTS
     files, by path. ``log_sha256`` is of the whole log of ``log_bytes`` bytes; ``log_cut_off`` says why it ends
     before its output does, when it does. ``outputs`` and ``summary``: what its steps say, masked. ``git_people``:

@@ -17,7 +17,7 @@ MAX_TIMEOUT_SECONDS: Final = 7 * 24 * 3600
 MAX_TEXT_CHARACTERS: Final = 4096
 """What a record or an event keeps of one text. More than any field lets a caller write."""
 _ENV_NAME: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
-_REPO_SCHEMES: Final = ("https://", "ssh://", "file://")
+_REPO_SCHEMES: Final = ("https://", "ssh://", "file://", "http://", "git://")
 _CREDENTIALS: Final = re.compile(r"[a-z]+://([^/@]*:[^/@]+|(gh[pousr]_|github_pat_|glpat-|glptt-)[^/@]*)@")
 _SCP_LIKE: Final = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*@[A-Za-z0-9][A-Za-z0-9.-]*:(?!:)[^\s:].*$")
 
@@ -113,11 +113,15 @@ def _not_blank(text: str, info: ValidationInfo) -> str:
 
 
 def _repository(url: str) -> str:
-    """Only https, ssh and file, and nothing git could read as an option (``--upload-pack``) or a helper (``ext::``)."""
+    """Nothing git could read as an option (``--upload-pack``) or a helper (``ext::``). Whether ``http`` and ``git`` are
+    good enough, an agent's operator decides.
+    """
     if any(character.isspace() for character in url):
         raise ValueError("must not contain white space")
     if not url.startswith(_REPO_SCHEMES) and not _SCP_LIKE.match(url):
-        raise ValueError("must be an https://, ssh:// or file:// URL, or user@host:path")
+        raise ValueError(
+            "must be an https://, ssh:// or file:// URL, or user@host:path (http:// and git:// where agents allow them)"
+        )
     host = url.split("://", 1)[-1]
     if host.startswith("-") or "@-" in host:
         raise ValueError("its host must not begin with '-'")
@@ -135,8 +139,10 @@ def _git_ref(ref: str) -> str:
     return ref
 
 
-def _relative_glob(pattern: str) -> str:
-    if pattern.startswith(("/", "~")) or ".." in pattern.split("/") or "\\" in pattern:
+def relative_glob(pattern: str) -> str:
+    """A pattern that stays inside the workspace. Raises ValueError."""
+    path = pattern.removeprefix("!")
+    if not path or path.startswith(("/", "~")) or ".." in path.split("/") or "\\" in path:
         raise ValueError("must be a relative path or glob that stays inside the workspace")
     return pattern
 
@@ -152,7 +158,7 @@ Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 EnvName = Annotated[str, StringConstraints(pattern=_ENV_NAME, max_length=256)]
 EnvValue = Annotated[Text, StringConstraints(max_length=32 * 1024)]
 ShortLine = Annotated[Line, StringConstraints(max_length=256)]
-ArtifactGlob = Annotated[Line, StringConstraints(min_length=1, max_length=1024), AfterValidator(_relative_glob)]
+ArtifactGlob = Annotated[Line, StringConstraints(min_length=1, max_length=1024), AfterValidator(relative_glob)]
 WholeSeconds = Annotated[int, Field(ge=1, le=MAX_TIMEOUT_SECONDS)]
 Repository = Annotated[Line, StringConstraints(min_length=1, max_length=2048), AfterValidator(_repository)]
 CommitSha = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")]

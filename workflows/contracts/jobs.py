@@ -11,7 +11,6 @@ from pydantic import Field, StrictBool, StringConstraints, model_validator
 
 from workflows.contracts.base import Frozen, Tolerant
 from workflows.contracts.fields import (
-    ArtifactGlob,
     CommitSha,
     EnvName,
     EnvValue,
@@ -32,12 +31,21 @@ from workflows.contracts.ids import DEFAULT_POOL
 from workflows.contracts.labels import Requirement, contradiction
 from workflows.contracts.sealed import SignedApproval, SpecSignature
 from workflows.contracts.statuses import JobStatus, OnPartition, Outcome, Priority, QueueStatus
-from workflows.contracts.step_rules import KNOWS_STEP_RULES, Background, CancelRules, When
+from workflows.contracts.step_rules import Background, CancelRules, When
+from workflows.contracts.workspace.checkout import AS_USUAL, CheckoutOptions
+from workflows.contracts.workspace.features import ARTIFACT_RULES, CHECKOUT, STEP_RULES, with_features, without_features
+from workflows.contracts.workspace.globs import NO_RULES, ArtifactGlobs, ArtifactRules, leaves_out, with_rules_apart
 
 SERVICE_LABEL: Final = "service"
 """The label by which a job belongs to a service; a deployment's jobs have it."""
 MAX_SPEC_BYTES: Final = 256 * 1024
 """A job's specification travels in workflow history and in one DynamoDB item (400 KB), so it is bounded well below."""
+
+
+MAX_REQUIREMENTS: Final = 20
+ARTIFACTS: Final = (
+    "Files to keep: globs, `{a,b}` for either, `!x` for what is left out. Or a map with `paths` and `if_none`."
+)
 
 
 class Step(Frozen):
@@ -118,13 +126,18 @@ class JobSpec(Frozen):
     labels: dict[ShortLine, ShortLine] = Field(default_factory=dict[str, str], max_length=64)
     tags: list[ShortLine] = Field(default_factory=list[str], max_length=64)
     metadata: dict[ShortLine, Any] = Field(default_factory=dict[str, Any], max_length=64)
-    artifacts: list[ArtifactGlob] = Field(default_factory=list[str], max_length=100)
+    checkout: CheckoutOptions = Field(default=AS_USUAL, exclude_if=lambda options: options == AS_USUAL)
+    artifacts: ArtifactGlobs = Field(default_factory=list[str], description=ARTIFACTS)
+    artifact_rules: ArtifactRules = Field(default=NO_RULES, exclude_if=lambda rules: rules == NO_RULES)
     timeout_seconds: WholeSeconds = Field(default=3600, description="For each attempt, checkout included.")
     retry: RetryPolicy = RetryPolicy()
     on_partition: OnPartition = OnPartition.STOP
     fence: Fence | None = None
     requires: list[Requirement] = Field(
-        default_factory=list[str], max_length=16, description="Labels of the agent: `os=linux`, `gpu=*`, `!spot`."
+        default_factory=list[str],
+        max_length=MAX_REQUIREMENTS,
+        validate_default=True,
+        description="Labels of the agent: `os=linux`, `gpu=*`, `!spot`. Those of features that the job uses are added.",
     )
     approvals: list[SignedApproval] = Field(
         default_factory=list[SignedApproval], max_length=20, description="What an agent that asks for them checks."
@@ -138,6 +151,11 @@ class JobSpec(Frozen):
         description="`$NAME` in values of `env` is what the step sees as NAME; never in secrets' or events'.",
     )
     cancel: CancelRules | None = Field(default=None, exclude_if=lambda cancel: cancel is None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _artifacts_as_a_map(cls, fields: object) -> object:
+        return with_rules_apart(fields)
 
     @model_validator(mode="after")
     def _satisfiable(self) -> Self:
@@ -176,11 +194,12 @@ class StepResult(Tolerant):
 
 
 class ArtifactRef(Tolerant):
-    """A file an attempt left behind. ``size`` in bytes."""
+    """A file an attempt left behind. ``size`` in bytes. ``executable``: its owner may run it."""
 
     path: str
     size: int
     sha256: str
+    executable: bool = Field(default=False, exclude_if=lambda value: not value)
 
 
 class Attempt(Tolerant):
@@ -272,7 +291,9 @@ class Job(Tolerant):
     labels: dict[str, str] = Field(default_factory=dict[str, str])
     tags: list[str] = Field(default_factory=list[str])
     metadata: dict[str, Any] = Field(default_factory=dict[str, Any])
+    checkout: CheckoutOptions = Field(default=AS_USUAL, exclude_if=lambda options: options == AS_USUAL)
     artifacts: list[str] = Field(default_factory=list[str])
+    artifact_rules: ArtifactRules = Field(default=NO_RULES, exclude_if=lambda rules: rules == NO_RULES)
     timeout_seconds: int = 3600
     retry: RetryPolicy = RetryPolicy()
     on_partition: OnPartition = OnPartition.STOP
@@ -345,9 +366,13 @@ def new_job(
 
 
 def demanded(job: JobSpec | Job, requires: Sequence[str]) -> list[str]:
-    """These demands, with those that follow from what the job asks for."""
-    uses = job.expand or job.cancel is not None or any(map(_has_rules, job.steps))
-    return [*requires, KNOWS_STEP_RULES] if uses and KNOWS_STEP_RULES not in requires else list(requires)
+    """These demands, with those that follow from what the job uses that agents of an earlier version do not know."""
+    used = {
+        ARTIFACT_RULES: job.artifact_rules != NO_RULES or leaves_out(job.artifacts),
+        CHECKOUT: job.checkout != AS_USUAL,
+        STEP_RULES: job.expand or job.cancel is not None or any(map(_has_rules, job.steps)),
+    }
+    return with_features(requires, [feature for feature, needed in used.items() if needed])
 
 
 def _has_rules(step: Step) -> bool:
@@ -357,5 +382,5 @@ def _has_rules(step: Step) -> bool:
 def spec_of(job: Job) -> JobSpec:
     """The specification a record was made from."""
     fields = {name: getattr(job, name) for name in SPEC_FIELDS}
-    fields["requires"] = [each for each in job.requires if each != KNOWS_STEP_RULES]  # it follows from the others
+    fields["requires"] = without_features(job.requires)  # they follow from the others
     return JobSpec(**fields)

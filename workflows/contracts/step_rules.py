@@ -1,8 +1,7 @@
 """What a job may say of how its steps run, beyond what agents have always done: closed sets, and which agents know it.
 
-An agent of an earlier version would not know these fields and leave them out in silence. So a job that uses one demands
-``KNOWS_STEP_RULES``, a label that agents give themselves which know them all: it waits in a queue that others do not
-poll, and says for what. Deliberately not here: the steps and jobs that have these fields (``jobs``).
+Deliberately not here: the steps and jobs that have these fields (``jobs``), and that only agents which know them are
+given such a job (``workspace.features``).
 """
 
 from enum import StrEnum
@@ -12,8 +11,6 @@ from pydantic import Field
 
 from workflows.contracts.base import Frozen
 
-STEP_RULES: Final = "hybridci/step-rules"
-KNOWS_STEP_RULES: Final = f"{STEP_RULES}=*"
 AFTER_SECONDS: Final = 300
 """For all steps together that run after the attempt has failed, or was ended: whatever the job's own timeout is."""
 MOST_GRACE_SECONDS: Final = 60

@@ -17,6 +17,7 @@ from workflows.contracts.ids import DEFAULT_POOL
 from workflows.contracts.jobs import Fence, JobSpec, RetryPolicy, Step
 from workflows.contracts.sealed import SignedApproval
 from workflows.contracts.statuses import Priority
+from workflows.contracts.workspace.globs import NO_RULES
 
 _ROLLBACK_BACKOFF_SECONDS = 1
 
@@ -248,6 +249,8 @@ def _job(
         "secrets": stage.secrets,
         "labels": labels,
         "artifacts": stage.artifacts if steps is None else [],
+        "artifact_rules": stage.artifact_rules if steps is None else NO_RULES,
+        "checkout": stage.checkout,
         "timeout_seconds": stage.timeout_seconds,
         "retry": (retry or stage.retry).model_copy(update={"park": False}),
         "fence": fence,

@@ -1,9 +1,11 @@
 """ArtifactStore in memory, for unit tests."""
 
 import asyncio
+import builtins
 from collections.abc import AsyncIterator
 from typing import BinaryIO, Final
 
+from activities.stores.bundles import BundledFile
 from activities.stores.interfaces import Amount
 from activities.stores.paths import check_artifact_path
 from workflows.contracts.errors import NotFound
@@ -18,13 +20,23 @@ class MemoryArtifactStore:
     def __init__(self) -> None:
         self._files: dict[tuple[str, int], dict[str, tuple[ArtifactRef, bytes]]] = {}
 
-    async def put(self, job_id: str, attempt: int, path: str, body: BinaryIO, *, sha256: str) -> ArtifactRef:
+    async def put(
+        self, job_id: str, attempt: int, path: str, body: BinaryIO, *, sha256: str, executable: bool = False
+    ) -> ArtifactRef:
         """See ArtifactStore."""
         check_artifact_path(path)
         content = await asyncio.to_thread(body.read)
-        ref = ArtifactRef(path=path, size=len(content), sha256=sha256)
+        ref = ArtifactRef(path=path, size=len(content), sha256=sha256, executable=executable)
         self._files.setdefault((job_id, attempt), {})[path] = (ref, content)
         return ref
+
+    async def put_bundle(
+        self, job_id: str, attempt: int, body: BinaryIO, files: builtins.list[BundledFile], *, sha256: str
+    ) -> None:
+        """See ArtifactStore."""
+        content = await asyncio.to_thread(body.read)
+        found = {each.ref.path: (each.ref, content[each.offset : each.offset + each.ref.size]) for each in files}
+        self._files.setdefault((job_id, attempt), {}).update(found)
 
     async def list(self, job_id: str, attempt: int) -> list[ArtifactRef]:
         """See ArtifactStore."""

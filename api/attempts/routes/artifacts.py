@@ -83,7 +83,7 @@ async def get_all_artifacts(job_id: JobId, ports: AttemptPortsDep, which: WhichA
     summary="Download an artifact",
 )
 async def get_artifact(job_id: JobId, path: str, ports: AttemptPortsDep, which: WhichAttempt) -> Response:
-    """``ETag`` is the file's SHA-256."""
+    """``ETag`` is the file's SHA-256; ``Artifact-Executable: true`` is there when its owner may run it."""
     job = await ports.reader.get(job_id)
     require_artifacts(job)
     number = _number(job, which.attempt)
@@ -120,4 +120,5 @@ def _headers(ref: ArtifactRef) -> dict[str, str]:
         "Content-Length": str(ref.size),
         "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}",
         "ETag": f'"{ref.sha256}"',
+        **({"Artifact-Executable": "true"} if ref.executable else {}),
     }

@@ -4,6 +4,7 @@ Deliberately not here: results and leases, which go to Temporal directly. All th
 them until it has an answer.
 """
 
+import asyncio
 from itertools import pairwise
 from typing import Annotated, Any, Final
 
@@ -12,10 +13,11 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from activities.stores.bundles import read_bundle
 from activities.stores.interfaces import LogChunk
 from activities.stores.paths import check_artifact_path
 from api.attempts.late import adds_to_ended
-from api.attempts.ports import AttemptPortsDep
+from api.attempts.ports import AttemptPorts, AttemptPortsDep
 from api.auth.deliveries import require_delivery, require_itself
 from api.auth.guard import Caller
 from api.http.bodies import json_body
@@ -113,17 +115,50 @@ async def put_artifact(
         str, Header(alias="Content-SHA256", pattern=r"^[0-9a-f]{64}$", description="Of the body, in hexadecimal.")
     ],
     delivery_key: DeliveryKey = None,
+    artifact_executable: Annotated[bool, Header(description="Its owner may run it.")] = False,
 ) -> Response:
     """Streamed; needs Content-Length. A file sent again replaces the earlier one, until the attempt has ended: its
     record names sizes and digests."""
     await require_delivery(ports, caller, job_id, attempt, delivery_key)
     check_artifact_path(path)
+    await _require_running(ports, job_id, attempt)
+    async with spooled(request, content_sha256) as body:
+        await ports.artifacts.put(job_id, attempt, path, body, sha256=content_sha256, executable=artifact_executable)
+    return Response(status_code=204)
+
+
+@router.put(
+    "/artifact-bundles",
+    status_code=204,
+    responses=_TAKEN,
+    openapi_extra=_BYTES,
+    summary="Many small files the attempt leaves behind",
+)
+async def put_artifact_bundle(
+    request: Request,
+    job_id: JobId,
+    attempt: AttemptNumber,
+    ports: AttemptPortsDep,
+    caller: Caller,
+    content_sha256: Annotated[
+        str, Header(alias="Content-SHA256", pattern=r"^[0-9a-f]{64}$", description="Of the body, in hexadecimal.")
+    ],
+    delivery_key: DeliveryKey = None,
+) -> Response:
+    """A zip without compression of at most 1,000 files and 16 MiB, each file's SHA-256 as its comment, its mode as the
+    zip has it. All of them are kept, or none; each is an artifact like one that was sent alone."""
+    await require_delivery(ports, caller, job_id, attempt, delivery_key)
+    await _require_running(ports, job_id, attempt)
+    async with spooled(request, content_sha256) as body:
+        files = await asyncio.to_thread(read_bundle, body)
+        await ports.artifacts.put_bundle(job_id, attempt, body, files, sha256=content_sha256)
+    return Response(status_code=204)
+
+
+async def _require_running(ports: AttemptPorts, job_id: str, attempt: int) -> None:
     job = await recorded(ports, job_id)
     if any(tried.number == attempt and tried.outcome is not None for tried in job.attempts):
         raise InvalidState(f"Attempt {attempt} of job {job_id} has ended: its artifacts cannot change any more.")
-    async with spooled(request, content_sha256) as body:
-        await ports.artifacts.put(job_id, attempt, path, body, sha256=content_sha256)
-    return Response(status_code=204)
 
 
 def _marks(raw: str, size: int) -> list[tuple[int, int]]:

@@ -140,6 +140,27 @@ class FleetFigures(Frozen):
     api_mib: float
 
 
+class CheckoutFigures(Frozen):
+    """A repository of ``mib`` that do not compress, in milliseconds. ``worktree``: `git worktree add` from a bare
+    clone, in turns with ``second``, the checkouts of jobs from the agent's copy; ``first_ms``: with the copy's making;
+    ``…_of_four_ms``: the longest of four at once, the first ones and later ones.
+    """
+
+    mib: int
+    worktree: Times
+    second: Times
+    first_ms: float
+    first_of_four_ms: float
+    second_of_four_ms: float
+
+
+class ArtifactFigures(Frozen):
+    """From the last step's end to the attempt's, with so many files of 1 KiB."""
+
+    files: int
+    milliseconds: float
+
+
 class Reads(Frozen):
     """Reading with this many jobs stored."""
 
@@ -228,6 +249,8 @@ class Report(Frozen):
     question_latency: QuestionLatency | None = None
     heartbeats: HeartbeatFigures | None = None
     fleets: list[FleetFigures] = Field(default_factory=list[FleetFigures])
+    checkouts: CheckoutFigures | None = None
+    artifacts: list[ArtifactFigures] = Field(default_factory=list[ArtifactFigures])
     reads: list[Reads] = Field(default_factory=list[Reads])
     dashboard: DashboardFigures | None = None
     targets: list[Target] = Field(default_factory=list[Target])

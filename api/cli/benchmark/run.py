@@ -14,6 +14,7 @@ from typing import Final
 from api.cli.benchmark.calls import measure_calls
 from api.cli.benchmark.dashboard import measure_dashboard
 from api.cli.benchmark.deployments import measure_deployments
+from api.cli.benchmark.files import measure_artifacts, measure_checkouts
 from api.cli.benchmark.fleet import measure_fleet
 from api.cli.benchmark.floor import Floor, floor_worker
 from api.cli.benchmark.gateway import measure_gateway
@@ -49,6 +50,8 @@ class BenchPart(StrEnum):
     HEARTBEATS = "heartbeats"
     FLEET = "fleet"
     DASHBOARD = "dashboard"
+    CHECKOUT = "checkout"
+    ARTIFACTS = "artifacts"
 
 
 _BESIDE_THE_FLOOR: Final = frozenset(
@@ -60,9 +63,13 @@ _BESIDE_THE_FLOOR: Final = frozenset(
         BenchPart.QUESTIONS,
     }
 )
-_ON_A_STACK_OF_ITS_OWN: Final = frozenset({BenchPart.READS, BenchPart.CALLS, BenchPart.DASHBOARD})
-USUAL: Final = tuple(part for part in BenchPart if part not in {BenchPart.FLEET, BenchPart.DASHBOARD})
-"""What is measured unless parts are named: a fleet and the dashboard take some minutes more each."""
+_ON_A_STACK_OF_ITS_OWN: Final = frozenset(
+    {BenchPart.READS, BenchPart.CALLS, BenchPart.DASHBOARD, BenchPart.CHECKOUT, BenchPart.ARTIFACTS}
+)
+_FILES: Final = frozenset({BenchPart.CHECKOUT, BenchPart.ARTIFACTS})
+_WHEN_NAMED: Final = frozenset({BenchPart.FLEET, BenchPart.DASHBOARD, *_FILES})
+USUAL: Final = tuple(part for part in BenchPart if part not in _WHEN_NAMED)
+"""What is measured unless parts are named: the others take minutes more each, checkouts several gigabytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +77,8 @@ class Plan:
     """What to measure. ``samples`` of each latency (a fourth of that of a deployment's), ``jobs`` for throughput,
     ``deployments`` at once, ``stored`` records for reads, ``agents`` that
     beat over a few connections; ``fleets`` of agents with a connection of their own each. For the dashboard there is a
-    deployment for each ten ``stored`` jobs, a log of ``log_mib``, and ``streams`` that look on.
+    deployment for each ten ``stored`` jobs, a log of ``log_mib``, and ``streams`` that look on. A repository of
+    ``repository_mib`` for checkouts, and so many files for ``artifacts``.
     """
 
     parts: frozenset[BenchPart]
@@ -83,6 +91,8 @@ class Plan:
     fleets: tuple[int, ...] = (300, 1000)
     log_mib: int = 200
     streams: int = 200
+    repository_mib: int = 2048
+    artifacts: tuple[int, ...] = (500, 10_000)
 
 
 def run_benchmark(plan: Plan, say: Callable[[str], None]) -> Report:
@@ -91,6 +101,9 @@ def run_benchmark(plan: Plan, say: Callable[[str], None]) -> Report:
     report = Report(version=version("hybrid-ci-cd"), machine=_machine(), seconds=0)
     with tempfile.TemporaryDirectory(prefix="hybridci-bench-") as name:
         folder = Path(name)
+        if plan.parts & _FILES:
+            with own_stack(folder / "files", agents=1, capacity=4) as stack:
+                report = report.model_copy(update=_with_files(plan, stack, folder, say))
         if plan.parts - _ON_A_STACK_OF_ITS_OWN:
             with own_stack(folder / "work", agents=1, capacity=plan.capacity) as stack:
                 report = _with_work(report, plan, stack, folder, say)
@@ -143,6 +156,16 @@ def _with_work(report: Report, plan: Plan, stack: OwnStack, folder: Path, say: C
         rounds = min(_FLEET_ROUNDS, max(1, plan.samples // 4))
         found["fleets"] = [measure_fleet(stack, agents, rounds, say) for agents in plan.fleets]
     return report.model_copy(update=found)
+
+
+def _with_files(plan: Plan, stack: OwnStack, folder: Path, say: Callable[[str], None]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    if BenchPart.CHECKOUT in plan.parts:
+        found["checkouts"] = measure_checkouts(stack, folder / "checkouts", plan.repository_mib, say)
+    if BenchPart.ARTIFACTS in plan.parts:
+        repository = make_repository(folder / "files-repository")
+        found["artifacts"] = measure_artifacts(stack, repository, plan.artifacts, say)
+    return found
 
 
 def _with_deployments(

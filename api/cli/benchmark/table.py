@@ -6,7 +6,9 @@ from rich.console import Console
 from rich.table import Table
 
 from api.cli.benchmark.report import (
+    ArtifactFigures,
     CallsPerJob,
+    CheckoutFigures,
     DashboardFigures,
     DeploymentLatency,
     FleetFigures,
@@ -59,6 +61,10 @@ def _tables(report: Report) -> Iterator[Table]:
         yield _fleets(report.fleets)
     if report.dashboard:
         yield _dashboard(report.dashboard)
+    if report.checkouts:
+        yield _checkouts(report.checkouts)
+    if report.artifacts:
+        yield _artifacts(report.artifacts)
 
 
 def _deployment_tables(report: Report) -> Iterator[Table]:
@@ -172,6 +178,23 @@ def _dashboard(found: DashboardFigures) -> Table:
         table.add_row(page.path, _both(page.times), f"{ratio:.1f}")
     table.add_row(f"the end of a log of {found.log_mib} MiB", _both(found.log_open), "")
     table.add_row("a word in it", _both(found.log_search), "")
+    return table
+
+
+def _checkouts(found: CheckoutFigures) -> Table:
+    table = _table(f"Checkouts of a repository of {found.mib:,} MiB, ms", "", "")
+    table.add_row("git worktree add, p50 / p95", _both(found.worktree))
+    table.add_row("a job's, from the copy, p50 / p95", _both(found.second))
+    table.add_row("four of them at once, the longest", f"{found.second_of_four_ms:.0f}")
+    table.add_row("the first, which makes the copy", f"{found.first_ms:.0f}")
+    table.add_row("four first ones at once, the longest", f"{found.first_of_four_ms:.0f}")
+    return table
+
+
+def _artifacts(found: Sequence[ArtifactFigures]) -> Table:
+    table = _table("Artifacts of 1 KiB, from the last step's end to the attempt's, ms", "files", "")
+    for each in found:
+        table.add_row(f"{each.files:,}", f"{each.milliseconds:.0f}")
     return table
 
 

@@ -21,6 +21,9 @@ _LOG_OPEN_MS: Final = 1000.0
 _LOG_SEARCH_MS: Final = 3000.0
 _IDLE_CPU_PERCENT: Final = 10.0
 _REACHED_MS: Final = 1000.0
+_SECOND_OF_GIT: Final = 1.2
+_FOUR_OF_ONE: Final = 1.5
+_ARTIFACTS_MS: Final = {500: 1_000.0, 10_000: 15_000.0}
 
 
 def targets(report: Report) -> list[Target]:
@@ -34,6 +37,7 @@ def targets(report: Report) -> list[Target]:
         *_reads(report.reads),
         *_heartbeats(report),
         *_dashboard(report),
+        *_files(report),
     ]
 
 
@@ -105,6 +109,18 @@ def _dashboard(report: Report) -> Iterator[Target]:
     cost, many = streams.idle_cpu_percent, f"{streams.streams} open dashboards"
     yield Target(name=f"{many}, CPU at rest", measured=cost, limit=_IDLE_CPU_PERCENT, unit="%")
     yield Target(name=f"{many}, a change at all", measured=streams.reached_ms, limit=_REACHED_MS, unit="ms")
+
+
+def _files(report: Report) -> Iterator[Target]:
+    if (found := report.checkouts) is not None:
+        second = _ratio(found.second.p50, found.worktree.p50)
+        four = _ratio(found.first_of_four_ms, found.first_ms)
+        yield Target(name="second checkout / git worktree add", measured=second, limit=_SECOND_OF_GIT, unit="x")
+        yield Target(name="four first checkouts at once / one", measured=four, limit=_FOUR_OF_ONE, unit="x")
+    for each in report.artifacts:
+        if (limit := _ARTIFACTS_MS.get(each.files)) is not None:
+            name = f"{each.files:,} artifacts of 1 KiB"
+            yield Target(name=name, measured=each.milliseconds, limit=limit, unit="ms")
 
 
 def _ratio(ours: float, floor: float) -> float:

@@ -26,6 +26,7 @@ def run_bench(
     agents: int = 500,
     log_mib: int = 200,
     streams: int = 200,
+    repository_mib: int = 2048,
 ) -> int:
     """Measure and print. The exit code says whether it could be measured, not whether it was fast."""
     try:
@@ -43,6 +44,7 @@ def run_bench(
         agents=agents,
         log_mib=log_mib,
         streams=streams,
+        repository_mib=repository_mib,
     )
     try:
         report = run_benchmark(plan, _progress())

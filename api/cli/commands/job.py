@@ -2,7 +2,6 @@
 
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
@@ -243,31 +242,49 @@ def artifacts(job_id: JobId, attempt: AttemptNumber = None, as_json: AsJson = Fa
 
 @app.command(
     epilog=example(
-        "hybridci job download 3f2a9c01 dist/shop.whl -o shop.whl", "hybridci job download 3f2a9c01 --all -o dist.zip"
+        "hybridci job download 3f2a9c01 dist/shop.whl -o shop.whl",
+        "hybridci job download 3f2a9c01 'dist/**' -o kept",
+        "hybridci job download 3f2a9c01 --all -o dist.zip",
+        "hybridci job download --branch main --type build --repo . 'dist/*.whl'",
     )
 )
 def download(
-    job_id: JobId,
-    path: Annotated[
-        str | None, typer.Argument(metavar="[PATH]", help="The artifact's path as `job artifacts` shows it.")
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[ID] [PATH]",
+            help="The job, unless --branch is given, and a path or a glob of artifacts, unless --all is.",
+        ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All artifacts, as one ZIP file.")] = False,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to; - is stdout.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Where to; of a glob the folder. - is stdout.")
+    ] = None,
+    branch: Annotated[str | None, typer.Option(help="Of the newest job of this branch that succeeded.")] = None,
+    job_type: Annotated[str | None, typer.Option("--type", help="With --branch: only jobs of this type.")] = None,
+    repo: Annotated[str | None, typer.Option(help="With --branch: only jobs of this repository.")] = None,
     attempt: AttemptNumber = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Download one artifact, or all of them."""
-    from api.cli.commands.downloading import download_to
+    """Download one artifact, or all that a glob means with their folders."""
+    from api.cli.commands.downloading import download_artifacts, download_to, newest_success
 
-    if (path is None) is not everything:
-        raise CliError("Say which artifact: either PATH, as `hybridci job artifacts` shows it, or --all.", USAGE)
+    given = names or []
+    if len(given) != (branch is None) + (not everything):
+        raise CliError("Give a job, or --branch, and a path or glob, or --all.", USAGE)
+    if branch is None and (job_type or repo):
+        raise CliError("--type and --repo say which job of a branch is meant: give --branch as well.", USAGE)
     with open_api(data_dir) as api:
-        full_id = api.find_job_id(job_id)
-        if path is None:
-            url, name = f"{JOBS}/{full_id}/artifacts.zip", f"job-{full_id[:8]}.zip"
+        if branch is None:
+            job_id = api.find_job_id(given[0])
         else:
-            url, name = f"{JOBS}/{full_id}/artifacts/{quote(path, safe='/')}", Path(path).name
-        download_to(api, url, attempt, name if output is None else str(output))
+            job_id = newest_success(api, branch=branch, job_type=job_type, repository=_repository(repo))
+            note(f"The newest job of {branch} that succeeded is {job_id}.")
+        if everything:
+            name = f"job-{job_id[:8]}.zip" if output is None else str(output)
+            download_to(api, f"{JOBS}/{job_id}/artifacts.zip", attempt, name)
+        else:
+            download_artifacts(api, f"{JOBS}/{job_id}/artifacts", given[-1], output, attempt)
 
 
 def _created(api: ApiClient, record: Any, *, wait: bool, as_json: bool, first: int = 1) -> None:

@@ -39,6 +39,8 @@ ENVIRONMENT_WORK: Final = frozenset(
         "env",
         "secrets",
         "artifacts",
+        "artifact_rules",
+        "checkout",
         "timeout_seconds",
         "retry",
         "health_check",

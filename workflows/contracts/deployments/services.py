@@ -37,10 +37,12 @@ from workflows.contracts.fields import (
 )
 from workflows.contracts.identity.people import Somebody
 from workflows.contracts.ids import DEFAULT_POOL
-from workflows.contracts.jobs import RetryPolicy, Step
+from workflows.contracts.jobs import ARTIFACTS, RetryPolicy, Step
 from workflows.contracts.labels import Requirement
 from workflows.contracts.step_rules import CancelRules
 from workflows.contracts.who import Named
+from workflows.contracts.workspace.checkout import AS_USUAL, CheckoutOptions
+from workflows.contracts.workspace.globs import NO_RULES, ArtifactGlobs, ArtifactRules, with_rules_apart
 
 MAX_SERVICE_BYTES: Final = 192 * 1024
 """A definition travels in workflow history beside a job's specification, and in one DynamoDB item (400 KB)."""
@@ -64,7 +66,9 @@ class JobDefinition(Frozen):
     steps: list[Step] = Field(default_factory=list[Step], max_length=100)
     env: dict[EnvName, EnvValue] = Field(default_factory=dict[str, str], max_length=250)  # a job has 256
     secrets: list[EnvName] = Field(default_factory=list[str], max_length=100, description="Names only, never values.")
-    artifacts: list[ArtifactGlob] = Field(default_factory=list[str], max_length=100)
+    checkout: CheckoutOptions = Field(default=AS_USUAL, exclude_if=lambda options: options == AS_USUAL)
+    artifacts: ArtifactGlobs = Field(default_factory=list[str], description=ARTIFACTS)
+    artifact_rules: ArtifactRules = Field(default=NO_RULES, exclude_if=lambda rules: rules == NO_RULES)
     timeout_seconds: WholeSeconds = 3600
     retry: RetryPolicy = Field(
         default=ONE_TRY, description="`park` has no effect: a failed job fails or rolls back its deployment."
@@ -73,6 +77,17 @@ class JobDefinition(Frozen):
         default=False, exclude_if=lambda expand: not expand, description="As of a job: `$NAME` in the values of `env`."
     )
     cancel: CancelRules | None = Field(default=None, exclude_if=lambda cancel: cancel is None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _artifacts_as_a_map(cls, fields: object) -> object:
+        return with_rules_apart(fields)
+
+    @model_validator(mode="after")
+    def _commit_is_checked_out(self) -> Self:
+        if self.checkout.none:
+            raise ValueError("checkout.none: a deployment's jobs check their commit out, which tells who wrote it")
+        return self
 
 
 class Environment(JobDefinition):

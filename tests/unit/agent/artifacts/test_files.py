@@ -58,6 +58,26 @@ def test_a_file_is_found_once(workspace: Path) -> None:
     assert find(workspace, "r.xml", "*.xml", "**/*.xml") == (["r.xml"], [])
 
 
+@pytest.mark.parametrize(
+    ("patterns", "paths"),
+    [
+        (["dist", "!dist/deep"], ["dist/.h", "dist/a.whl", "dist/b.tar.gz"]),
+        (["!dist/deep/**", "dist/**"], ["dist/a.whl", "dist/b.tar.gz"]),
+        (["**", "!**/*.txt", "!r.xml"], ["dist/a.whl", "dist/b.tar.gz"]),
+        (["r.xml", "!nothing"], ["r.xml"]),
+        (["r.xml", "!r.xml"], []),
+    ],
+)
+def test_what_is_left_out(patterns: list[str], paths: list[str], workspace: Path) -> None:
+    assert find(workspace, *patterns) == (paths, [])
+
+
+def test_the_mode_is_found(workspace: Path) -> None:
+    (workspace / "r.xml").chmod(0o700)
+    assert only(workspace, "r.xml").executable
+    assert not only(workspace, "dist/a.whl").executable
+
+
 def test_links(workspace: Path) -> None:
     (workspace / "out").symlink_to("../secret")
     (workspace / "etc").symlink_to("/etc")

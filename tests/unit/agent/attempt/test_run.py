@@ -33,6 +33,7 @@ from workflows.contracts.identity.people import GitPeople, GitPerson
 from workflows.contracts.ids import new_job_id
 from workflows.contracts.jobs import Step
 from workflows.contracts.statuses import OnPartition, Outcome, QueueStatus
+from workflows.contracts.workspace.checkout import AS_USUAL, CheckoutOptions
 
 
 class FakeCheckout(Checkout):
@@ -43,6 +44,7 @@ class FakeCheckout(Checkout):
         self.error: Exception | None = None
         self.cancelled = False
         self.left: list[str] = []
+        self.asked: list[tuple[str, CheckoutOptions]] = []
         self.files = {"report.txt": "fine\n"}
         self.git_people: GitPeople | CheckoutError | None = None
 
@@ -56,8 +58,10 @@ class FakeCheckout(Checkout):
         timeout_seconds: float,
         write: Callable[[bytes], None],
         cookie: str | None = None,
+        options: CheckoutOptions = AS_USUAL,
     ) -> None:
         write(b"checking out\n")
+        self.asked.append((workspace.name, options))
         if self.error is not None:
             raise self.error
         if self.go is not None:
@@ -107,7 +111,7 @@ class FakeExecutor:
     ) -> ProcessEnd:
         self.ran.append(step.name)
         on_output(f"ran {step.name}\n".encode())
-        self.during(scripts.parent)
+        self.during(workspace)
         if step.run == "hang":
             await stop.wait()
             return ProcessEnd(130, None, EndReason.STOPPED, 1, 2)
@@ -325,6 +329,71 @@ async def test_artifacts_that_the_job_left_in_no_state_to_be_taken_are_not_tried
     bench.checkout.files = {f"{number}.txt": "" for number in range(10_001)}
     result = await bench.run(bench.attempt("0", artifacts=["*.txt"]))
     assert (result.outcome, result.cause, result.retryable) == (Outcome.AGENT_ERROR, "artifact_upload", False)
+
+
+@pytest.mark.parametrize(
+    ("if_none", "outcome", "noted"),
+    [("fail", Outcome.FAILED, True), ("warn", Outcome.SUCCEEDED, True), ("ignore", Outcome.SUCCEEDED, False)],
+)
+async def test_no_artifact_at_all_means_what_the_job_says(
+    bench: Bench, if_none: str, outcome: Outcome, noted: bool
+) -> None:
+    attempt = bench.attempt("0", artifacts=["*.none"], artifact_rules={"if_none": if_none})
+    result = await bench.run(attempt)
+    assert (result.outcome, result.cause) == (outcome, "artifacts_missing" if if_none == "fail" else None)
+    assert ("No file matches" in bench.server.log(attempt.job_id).data.decode()) is noted
+    if if_none == "fail":
+        assert not result.retryable
+        failed = bench.attempt("4", artifacts=["*.none"], artifact_rules={"if_none": if_none})
+        bench.results.clear()
+        assert (await bench.run(failed)).exit_code == 4
+
+
+async def test_a_checkout_goes_where_the_job_says_or_nowhere(bench: Bench) -> None:
+    await bench.run(bench.attempt("0", checkout={"path": "src", "tags": True}))
+    assert bench.checkout.asked == [("src", CheckoutOptions(path="src", tags=True))]
+    bench.results.clear()
+    seen: list[list[Path]] = []
+    bench.executor.during = lambda folder: seen.append(list(folder.iterdir()))
+    attempt = bench.attempt("0", checkout={"none": True})
+    assert (await bench.run(attempt)).outcome is Outcome.SUCCEEDED
+    assert (len(bench.checkout.asked), seen) == (1, [[]])
+    assert "No checkout" in bench.server.log(attempt.job_id).data.decode()
+
+
+async def test_a_deployments_job_is_checked_out_whatever_it_says(bench: Bench) -> None:
+    """Who wrote its commit is read from it."""
+    await bench.run(bench.attempt("0", checkout={"none": True}, deployment_id="d-1"))
+    assert len(bench.checkout.asked) == 1
+
+
+async def test_small_files_go_in_bundles_and_large_ones_alone(bench: Bench) -> None:
+    bench.checkout.files = {f"{number:04d}.log": f"{number}" for number in range(600)} | {"large.log": "x" * 200_000}
+    attempt = bench.attempt("0", artifacts=["*.log"])
+    result = await bench.run(attempt)
+    assert result.outcome is Outcome.SUCCEEDED
+    assert sorted(len(bundle) for bundle in bench.server.bundles) == [100, 500]
+    kept = {path: artifact.body.decode() for (_, _, path), artifact in bench.server.artifacts.items()}
+    assert kept == bench.checkout.files
+    assert [path for path in bench.server.requests if "/artifacts/" in path] == [
+        f"/api/queue/jobs/{attempt.job_id}/attempts/1/artifacts/large.log"
+    ]
+
+
+@pytest.mark.parametrize("takes_bundles", [True, False])
+async def test_files_keep_their_mode_and_an_earlier_api_gets_one_by_one(bench: Bench, takes_bundles: bool) -> None:
+    bench.server.takes_bundles = takes_bundles
+    bench.checkout.files = {f"{number}.sh": f"{number}" for number in range(20)}
+    bench.executor.during = lambda folder: [(folder / f"{n}.sh").chmod(0o755) for n in range(3)]
+    result = await bench.run(bench.attempt("0", artifacts=["*.sh"]))
+    assert (result.outcome, len(result.artifacts)) == (Outcome.SUCCEEDED, 20)
+    assert [each.path for each in result.artifacts if each.executable] == ["0.sh", "1.sh", "2.sh"]
+    kept = {path: artifact for (_, _, path), artifact in bench.server.artifacts.items()}
+    assert sorted(path for path, artifact in kept.items() if artifact.executable) == ["0.sh", "1.sh", "2.sh"]
+    assert len(kept) == 20
+    assert len(bench.server.bundles) == int(takes_bundles)
+    tried = [path for path in bench.server.requests if path.endswith("/artifact-bundles")]
+    assert len(tried) == 1
 
 
 async def test_cancelling_reaches_an_upload_that_waits_for_the_api(bench: Bench) -> None:

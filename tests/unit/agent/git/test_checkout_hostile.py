@@ -1,6 +1,7 @@
 """Input that wants git to run something, servers that refuse, trees that leave the workspace."""
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -10,6 +11,8 @@ import pytest
 
 from agent.git.checkout import Checkout
 from agent.git.errors import explain, redact
+from api.cli.stack.certificate_authority import make as make_certificates
+from api.cli.stack.certificates import Certificates
 from tests.unit.repositories import Into, Repository, found
 
 
@@ -86,7 +89,7 @@ def refusing_server() -> Iterator[Callable[[int], str]]:
     ("status", "cause", "retryable"),
     [
         (401, "repository_auth", False), (403, "repository_auth", False), (404, "repository_not_found", False),
-        (503, "repository_unreachable", True),
+        (503, "repository_unreachable", True), (410, "repository_archived", False), (407, "repository_proxy", False),
     ],
 )  # fmt: skip
 async def test_a_server_that_refuses(
@@ -182,6 +185,54 @@ async def test_links_are_checked_out_as_links_and_not_written_through(
     assert list(outside.iterdir()) == []
 
 
+async def test_a_certificate_that_nobody_vouches_for_is_told_apart_and_not_tried_again(
+    checkout: Checkout, into: Into, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = Certificates(tmp_path)
+    make_certificates(files, ["127.0.0.1"])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.certificate, files.key)
+    server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    try:
+        for host in ("127.0.0.1", "localhost"):  # nobody's word; and another host's
+            error = await into.error(checkout, f"https://{host}:{server.server_port}/x.git", "d" * 40)
+            assert (error.cause, error.retryable) == ("repository_certificate", False), error.message
+            assert "GIT_SSL_CAINFO" in error.message
+            monkeypatch.setenv("GIT_SSL_CAINFO", str(files.authority))
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("proxy", "retryable"),
+    [("http://no.invalid:3128", False), ("http://localhost:9", True), ("http://{}", False)],
+)
+async def test_a_proxy_that_refuses_is_told_apart(
+    proxy: str, retryable: bool, refusing_server: Callable[[int], str], into: Into, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    monkeypatch.setenv("http_proxy", proxy.format(refusing_server(407).removesuffix("/x.git")))
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    checkout = Checkout(tmp_path / "cache", allowed_protocols=("http",))
+    error = await into.error(checkout, "http://example.invalid/x.git", "d" * 40)
+    assert (error.cause, error.retryable) == ("repository_proxy", retryable), error.message
+    assert "NO_PROXY" in error.message
+
+
+async def test_a_branch_that_is_gone_with_its_commit(repository: Repository, checkout: Checkout, into: Into) -> None:
+    repository.commit(a="1")
+    error = await into.error(checkout, repository.url, "d" * 40, "feature/gone")
+    assert (error.cause, error.retryable) == ("ref_gone", False)
+    assert "feature/gone" in error.message
+    assert (await into.error(checkout, repository.url, "d" * 40, "main")).cause == "unknown_commit"
+
+
 def test_secrets_in_urls_are_redacted() -> None:
     assert redact("at 'https://tok3n@host/x', ssh://me:pw@host/y") == "at 'https://***@host/x', ssh://me:***@host/y"
     assert redact("ssh://git@host/x git@host:x https://host/a@b") == "ssh://git@host/x git@host:x https://host/a@b"
@@ -195,9 +246,18 @@ def test_secrets_in_urls_are_redacted() -> None:
         ("git@x: Permission denied (publickey).\nfatal: Could not read from remote repository.", "repository_auth"),
         ("ERROR: Repository not found.\nfatal: Could not read from remote repository.", "repository_not_found"),
         ("fatal: the remote end hung up unexpectedly", "repository_unreachable"),
+        ("fatal: unable to access 'https://x/y/': CONNECT tunnel failed, response 403", "repository_proxy"),
+        ("fatal: unable to access 'https://x/y/': CONNECT tunnel failed, response 502", "repository_proxy"),
+        ("fatal: unable to access 'https://x/y/': Received HTTP code 407 from proxy after CONNECT", "repository_proxy"),
+        ("fatal: unable to access 'https://x:8/y/': Failed to connect to p port 3128: no", "repository_proxy"),
+        ("fatal: unable to access 'https://x:8/y/': Failed to connect to x port 8: refused", "repository_unreachable"),
+        ("fatal: unable to access 'https://x/y/': The requested URL returned error: 301", "repository_moved"),
+        ("ERROR: Repository was archived.\nfatal: Could not read from remote repository.", "repository_archived"),
+        ("fatal: unable to access 'https://x/y/': SSL certificate problem: unable", "repository_certificate"),
+        ("fatal: unable to access 'https://x/y/': SSL_connect: Connection reset", "repository_unreachable"),
         ("something new", "checkout_failed"),
     ],
-)
+)  # fmt: skip
 def test_what_git_says_has_a_cause(said: str, cause: str) -> None:
     error = explain(said, "Fetching x")
     assert error.cause == cause

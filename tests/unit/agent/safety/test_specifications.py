@@ -28,6 +28,8 @@ from workflows.contracts.sealed import SignedApproval, SpecSignature
 from workflows.contracts.statuses import OnPartition
 from workflows.contracts.step_rules import Background, CancelRules, CancelSignal, When
 from workflows.contracts.tasks import AncestryQuestion, TaskInput
+from workflows.contracts.workspace.checkout import CheckoutOptions
+from workflows.contracts.workspace.globs import ArtifactRules
 from workflows.job.record import attempt_input, submitted
 
 NOW = 1_800_000_000_000
@@ -58,6 +60,8 @@ SPEC = JobSpec(
     secrets=["TOKEN"],
     labels={"service": "checkout"},
     artifacts=["dist/*"],
+    artifact_rules=ArtifactRules(if_none="fail"),
+    checkout=CheckoutOptions(tags=True),
     timeout_seconds=600,
     on_partition=OnPartition.CONTINUE,
     fence=Fence(name="checkout/production", number=7),
@@ -115,6 +119,8 @@ def otherwise(value: Any) -> Any:
             return []
         case dict():
             return {}
+        case ArtifactRules() | CheckoutOptions():
+            return type(value)()
         case _:
             return None
 

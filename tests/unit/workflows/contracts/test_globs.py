@@ -1,0 +1,106 @@
+"""Artifacts as they are asked for: written out, refused at submission, or demanded of an agent that knows them."""
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from workflows.contracts.commands import Amend
+from workflows.contracts.deployments.services import JobDefinition
+from workflows.contracts.fields import INCOMING
+from workflows.contracts.jobs import JobSpec, new_job, spec_of
+from workflows.contracts.workspace.checkout import CheckoutOptions
+from workflows.contracts.workspace.features import ARTIFACT_RULES
+from workflows.contracts.workspace.globs import written_out
+from workflows.job.record import amended, attempt_input
+
+DEMAND = f"{ARTIFACT_RULES}=*"
+
+
+def spec(**fields: Any) -> JobSpec:
+    values = {"job_type": "t", "git_repo": "https://example.com/x.git", "git_commit_sha": "a" * 40, "git_author": "ann"}
+    return JobSpec.model_validate_json(json.dumps(values | fields), strict=True, context=INCOMING)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "plain"),
+    [
+        ("dist/*.whl", ["dist/*.whl"]),
+        ("dist/*.{whl,tar.gz}", ["dist/*.whl", "dist/*.tar.gz"]),
+        ("{a,b}/{c,d}", ["a/c", "a/d", "b/c", "b/d"]),
+        ("a{,.txt}", ["a", "a.txt"]),
+        ("!out/{x,y}", ["!out/x", "!out/y"]),
+        ("[{]x[}]", ["[{]x[}]"]),
+        ("[ab]{c,d}", ["[ab]c", "[ab]d"]),
+    ],
+)
+def test_choices_are_written_out(pattern: str, plain: list[str]) -> None:
+    assert written_out(pattern) == plain
+    assert spec(artifacts=["kept", pattern]).artifacts == ["kept", *plain]
+
+
+@pytest.mark.parametrize(
+    "artifacts",
+    [
+        ["a{b"], ["a}b"], ["${NAME}.whl"], ["{a,{b,c}}"], ["{a}"], ["!"], ["!/etc"], ["!a"], ["{.,a}./x"],
+        ["{a,b,c,d,e,f,g,h,i,j}{a,b,c,d,e,f,g,h,i,j,k}"], [f"{{a,b}}{n}" for n in range(51)],
+        {"path": ["a"]}, {"if_none": "fail"}, {"paths": "a"}, {"paths": ["a"], "if_none": "maybe"},
+        {"paths": ["a"], "expires": 3},
+    ],
+)  # fmt: skip
+def test_what_means_nothing_is_refused_at_submission(artifacts: object) -> None:
+    with pytest.raises(ValidationError, match="artifact"):
+        spec(artifacts=artifacts)
+
+
+def test_what_an_earlier_version_took_stays_readable() -> None:
+    taken = spec(artifacts=["x"]).model_dump(mode="json") | {"artifacts": ["${NAME}", "a{b", "!only"]}
+    assert JobSpec.model_validate_json(json.dumps(taken)).artifacts == ["${NAME}", "a{b", "!only"]
+
+
+def test_a_plain_job_is_written_as_before_and_demands_nothing() -> None:
+    plain = spec(artifacts=["dist/*.{a,b}"])
+    assert plain.requires == []
+    assert "artifact_rules" not in plain.model_dump()
+    assert "artifact_rules" not in attempt_input(new_job(plain, job_id="1", now=1), 1, avoid_agent=None).model_dump()
+
+
+@pytest.mark.parametrize(
+    "checkout",
+    [
+        {"none": True, "tags": True}, {"depth": 0}, {"path": "/etc"}, {"path": "a/../b"}, {"path": ".git/hooks"},
+        {"path": ""}, {"submodules": "yes"}, {"unknown": True}, {"path": "a\n"},
+    ],
+)  # fmt: skip
+def test_a_checkout_that_means_nothing_is_refused(checkout: object) -> None:
+    with pytest.raises(ValidationError, match="checkout"):
+        spec(checkout=checkout)
+
+
+def test_a_checkout_of_its_own_demands_an_agent_that_knows_it() -> None:
+    job = new_job(spec(checkout={"submodules": True, "depth": 3}, artifacts=["a", "!b"]), job_id="1", now=1)
+    assert job.requires == [DEMAND, "hybridci/checkout=*"]
+    assert attempt_input(job, 1, avoid_agent=None).checkout == job.checkout
+    plain = new_job(spec(checkout={"submodules": False}), job_id="1", now=1)
+    assert (plain.requires, "checkout" in plain.model_dump()) == ([], False)
+
+
+def test_a_deployments_jobs_are_always_checked_out() -> None:
+    assert JobDefinition(checkout=CheckoutOptions(tags=True)).checkout.tags
+    with pytest.raises(ValidationError, match=r"checkout\.none"):
+        JobDefinition(checkout=CheckoutOptions(none=True))
+
+
+@pytest.mark.parametrize("artifacts", [["a", "!b"], {"paths": ["a"], "if_none": "fail"}])
+def test_what_an_earlier_agent_would_pass_over_demands_one_that_knows_it(artifacts: object) -> None:
+    job = new_job(spec(artifacts=artifacts, requires=["os=linux"]), job_id="1", now=1)
+    assert job.requires == ["os=linux", DEMAND]
+    assert spec_of(job).requires == ["os=linux"], "it follows from the others"
+    assert attempt_input(job, 1, avoid_agent=None).artifact_rules == job.artifact_rules
+    assert amended(job, Amend(requires=["gpu=*"], by="ann")).requires == ["gpu=*", DEMAND]
+
+
+def test_a_demand_that_is_not_used_any_more_goes() -> None:
+    asked = spec(requires=[DEMAND, "os=linux"], artifacts=["a"])
+    assert new_job(asked, job_id="1", now=1).requires == ["os=linux"]
