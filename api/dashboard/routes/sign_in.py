@@ -18,7 +18,7 @@ router = APIRouter(include_in_schema=False)
 _FOR_EVER: Final = {
     "Cache-Control": "public, max-age=31536000, immutable",
     "Vary": "Accept-Encoding",
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; connect-src 'self'",  # of the worker of live pages
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; connect-src 'self'",  # a worker's own
 }
 
 
