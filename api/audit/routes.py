@@ -82,7 +82,7 @@ class EventListQuery(EventFilter):
         200: {
             "description": "A page of events, newest first; or, followed, a stream of CloudEvents in the order in which"
             " they were kept.",
-            "content": {"application/json": {}, _EVENT_STREAM: {"schema": {"type": "string"}}},
+            "content": {"application/json": {}, _EVENT_STREAM: {"schema": {"type": "object"}}},
         }
     },
     summary="List what was done, newest first, or follow what is done",

@@ -6,10 +6,12 @@ For what the demo and the benchmark start, so that neither leaves a stack behind
 import os
 import signal
 import threading
+import time
 from typing import Final
 
 VARIABLE: Final = "HYBRIDCI_ENDS_WITH_STARTER"
 _STDIN: Final = 0
+_GENTLE_SECONDS: Final = 2.0
 
 
 def watch_starter() -> None:
@@ -22,3 +24,5 @@ def _wait() -> None:
     while os.read(_STDIN, 4096):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_GENTLE_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)  # nobody is there any more to whom what still runs matters

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from markupsafe import Markup
 
 from api.dashboard.drawings.areas import Course, areas
-from api.dashboard.drawings.bars import Column, Part, columns
+from api.dashboard.drawings.bars import BarColumn, BarPart, columns
 from workflows.contracts.records import HourStats
 
 
@@ -14,10 +14,10 @@ def ended_chart(hours: Sequence[HourStats]) -> Markup:
     """What succeeded and failed in each hour."""
     done, failed = sum(hour.completed for hour in hours), sum(hour.failed for hour in hours)
     bars = [
-        Column(
+        BarColumn(
             clock(hour),
             f"{clock(hour)} UTC: {hour.completed} succeeded, {hour.failed} failed",
-            (Part(hour.completed, "good"), Part(hour.failed, "bad")),
+            (BarPart(hour.completed, "good"), BarPart(hour.failed, "bad")),
         )
         for hour in hours
     ]

@@ -6,7 +6,7 @@ from typing import Final
 
 from markupsafe import Markup
 
-from api.dashboard.drawings.bars import Part, row
+from api.dashboard.drawings.bars import BarPart, row
 from workflows.contracts.agents import PoolView
 from workflows.contracts.statuses import Priority
 
@@ -34,7 +34,7 @@ def pool_bars(pools: Sequence[PoolView]) -> list[PoolBar]:
 def _bar(pool: PoolView, most: int, slots: int) -> PoolBar:
     waiting = [(priority, pool.depth.get(priority.value, 0)) for priority in Priority]
     words = ", ".join(f"{count} {priority.value.lower()}" for priority, count in waiting if count)
-    queue = row([Part(count, _TONES[priority]) for priority, count in waiting], most)
+    queue = row([BarPart(count, _TONES[priority]) for priority, count in waiting], most)
     return PoolBar(
-        pool, words or "nothing waits", queue, row([Part(pool.busy, "busy"), Part(pool.free, "good")], slots)
+        pool, words or "nothing waits", queue, row([BarPart(pool.busy, "busy"), BarPart(pool.free, "good")], slots)
     )

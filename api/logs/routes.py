@@ -57,7 +57,7 @@ class LogQuery(Frozen):
             "description": "The log. Headers: Log-Attempt, and Log-Complete unless followed.",
             "content": {
                 "text/plain": {"schema": {"type": "string"}},
-                "text/event-stream": {"schema": {"type": "string"}},
+                "text/event-stream": {"schema": {"type": "object"}},
             },
         }
     },

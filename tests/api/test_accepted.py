@@ -186,7 +186,11 @@ async def test_what_can_be_accepted_is_documented(bench: Bench) -> None:
     that lasts says how it goes.
     """
     paths = bench.app.openapi()["paths"]
-    own = {"/api/queue/dead-letters/redrive", f"{DEPLOYMENTS}/{{deployment_id}}/metrics"}
+    own = {
+        "/api/queue/dead-letters/redrive",
+        f"{DEPLOYMENTS}/{{deployment_id}}/metrics",
+        "/api/dashboard/services/{name}/check",  # asks, and changes nothing
+    }
     prefixes = (JOBS, "/api/queue/jobs", DEAD_LETTERS, DEPLOYMENTS, "/api/dashboard/services")
     agents = ("start", "heartbeat", "complete", "batch")
     found = 0

@@ -203,6 +203,7 @@ async def test_the_summary_counts_deployments(bench: Bench) -> None:
         "deployments_active": 5,
         "deployments_staging": 1,
         "deployments_failed": 1,
+        "deployments_by_status": {"failed": 1, "live": 1, "pending": 3, "staged": 1, "staging": 1},
     }
     assert [item["deployment_id"] for item in summary["recent_deployments"]] == ids[:1:-1]
     assert len(summary["recent_jobs"]) == 1

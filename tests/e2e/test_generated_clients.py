@@ -20,6 +20,7 @@ CONFIG = """
 content_type_overrides:
   application/yaml: application/octet-stream
   application/jsonl: application/octet-stream
+  application/zip: application/octet-stream
 """
 """What docs/recipes.md says to give the generator, which knows no YAML and no JSON lines."""
 ITS_OWN = ("OpenAPI 3.1 support is still in beta", "Failed to get the schema name: null")

@@ -168,7 +168,7 @@ def _announces_everything(stack: Stack) -> None:
     assert f"{stack.url}/api/docs" in text
     assert f"http://{HOST}:{stack.ports['--ui-port']}" in text
     assert f"{HOST}:{stack.ports['--gateway-port']}" in text
-    assert f'hybridci job submit --repo . --run "pytest -q" --wait --data-dir {stack.data}' in text
+    assert f"hybridci job submit --repo . --run ls --wait --data-dir {stack.data}" in text
     endpoint: Any = json.loads((stack.data / "endpoint.json").read_text())
     assert endpoint == {
         "url": stack.url,

@@ -16,7 +16,7 @@ _LABELS: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class BarPart:
     """One part of a bar: how much, and its class (``good``, ``bad``, ``busy``, ``wait``, ``idle``)."""
 
     amount: float
@@ -24,15 +24,15 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class BarColumn:
     """One bar: what stands below it, what it says when pointed at, and its parts from below."""
 
     label: str
     words: str
-    parts: Sequence[Part]
+    parts: Sequence[BarPart]
 
 
-def columns(name: str, title: str, words: str, bars: Sequence[Column], unit: str = "") -> Markup:
+def columns(name: str, title: str, words: str, bars: Sequence[BarColumn], unit: str = "") -> Markup:
     """Stacked columns, the last ``MOST_COLUMNS`` of them. ``name``: unique on the page; ``words``: what they tell."""
     shown = bars[-MOST_COLUMNS:]
     top = nice_top(max((_sum(bar.parts) for bar in shown), default=0))
@@ -44,7 +44,7 @@ def columns(name: str, title: str, words: str, bars: Sequence[Column], unit: str
     return picture(name, title, words, scale(top, unit) + drawn)
 
 
-def row(parts: Iterable[Part], most: float) -> Markup:
+def row(parts: Iterable[BarPart], most: float) -> Markup:
     """One stacked bar of a table, of ``most`` in the whole width: it repeats what stands beside it."""
     at, drawn = 0.0, Markup("")
     for part in parts:
@@ -105,7 +105,7 @@ def number(value: float) -> str:
     return f"{round(value, 2):g}"
 
 
-def _column(bar: Column, x: float, place: float, top: float, *, label: bool) -> Markup:
+def _column(bar: BarColumn, x: float, place: float, top: float, *, label: bool) -> Markup:
     width, drawn, amount = max(place * 0.7, 1), Markup(""), 0.0
     for part in bar.parts:
         if part.amount <= 0:
@@ -121,5 +121,5 @@ def _column(bar: Column, x: float, place: float, top: float, *, label: bool) -> 
     return drawn + words + (below(x + place / 2, bar.label) if label else Markup(""))
 
 
-def _sum(parts: Sequence[Part]) -> float:
+def _sum(parts: Sequence[BarPart]) -> float:
     return sum(max(part.amount, 0) for part in parts)

@@ -28,7 +28,7 @@ _SATURDAY: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CalendarRow:
     """One thing that is on at these times (ms; no end: until it is released). ``kind`` is its class in the drawing."""
 
     label: str
@@ -37,7 +37,7 @@ class Row:
     spans: list[tuple[int, int | None]] = field(default_factory=list[tuple[int, int | None]])
 
 
-def calendar_svg(rows: Sequence[Row], since: int, days: int, *, label: str) -> Markup:
+def calendar_svg(rows: Sequence[CalendarRow], since: int, days: int, *, label: str) -> Markup:
     """``since``: the moment with which it begins; its day is the first column."""
     days = min(max(days, 1), _MOST_DAYS)
     first = since - since % _DAY_MS
@@ -70,7 +70,7 @@ def _now(since: int, first: int, height: int) -> Markup:
     return Markup('<line class="now" x1="{0:.1f}" x2="{0:.1f}" y1="{1}" y2="{2}"/>').format(x, _HEAD - 4, height)
 
 
-def _rows(rows: Sequence[Row], first: int, days: int) -> list[Markup]:
+def _rows(rows: Sequence[CalendarRow], first: int, days: int) -> list[Markup]:
     drawn: list[Markup] = []
     for number, row in enumerate(rows):
         y = _HEAD + number * _ROW

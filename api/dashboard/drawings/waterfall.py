@@ -19,7 +19,7 @@ _LATEST: Final = 1 << 53
 
 
 @dataclass(frozen=True, slots=True)
-class Phase:
+class WaterfallPhase:
     """What was done from ``start`` to ``end`` (epoch ms). ``tone``: good, bad, busy, wait or idle. ``waits``: nobody
     worked yet.
     """
@@ -36,7 +36,7 @@ class Phase:
         return max(0, self.end - self.start) / 1000
 
 
-def waterfall(phases: Sequence[Phase]) -> list[Markup]:
+def waterfall(phases: Sequence[WaterfallPhase]) -> list[Markup]:
     """A drawing for each phase, on one scale; of the first MOST_BARS."""
     shown = phases[:MOST_BARS]
     if not shown:
@@ -53,7 +53,7 @@ def waterfall(phases: Sequence[Phase]) -> list[Markup]:
     return [_bar(phase, begin, left, scale, cut=room == _WAIT_PART) for phase in shown]
 
 
-def _bar(phase: Phase, begin: int, left: float, scale: float, *, cut: bool) -> Markup:
+def _bar(phase: WaterfallPhase, begin: int, left: float, scale: float, *, cut: bool) -> Markup:
     if phase.waits and left:
         x, width = 0.0, left
     else:

@@ -34,7 +34,7 @@ _FRACTION: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class FieldChange:
     """One value that becomes another; None: there is none."""
 
     name: str
@@ -85,17 +85,19 @@ def amend_of(form: Mapping[str, str], job: Job | None = None) -> dict[str, Any]:
     return amend
 
 
-def changes_of(job: Job, edit: Mapping[str, Any]) -> list[Change]:
+def changes_of(job: Job, edit: Mapping[str, Any]) -> list[FieldChange]:
     """What becomes what."""
     now = plain_values(job)
-    found = [Change(name, now.get(name), _words(edit[name])) for name in PLAIN if name in edit]
+    found = [FieldChange(name, now.get(name), _words(edit[name])) for name in PLAIN if name in edit]
     env: Mapping[str, str | None] = edit.get("env") or {}
     found += [
-        Change(f"env {name}", job.env.get(name), value) for name, value in env.items() if job.env.get(name) != value
+        FieldChange(f"env {name}", job.env.get(name), value)
+        for name, value in env.items()
+        if job.env.get(name) != value
     ]
     retry: Mapping[str, Any] = edit.get("retry") or {}
     return found + [
-        Change(f"retry {name}", now[name], _words(retry[name]))
+        FieldChange(f"retry {name}", now[name], _words(retry[name]))
         for name in RETRY
         if name in retry and _words(retry[name]) != now[name]
     ]

@@ -9,7 +9,7 @@ from typing import Final
 
 from markupsafe import Markup
 
-from api.dashboard.drawings.waterfall import Phase, waterfall
+from api.dashboard.drawings.waterfall import WaterfallPhase, waterfall
 from api.dashboard.render import span
 from workflows.contracts.jobs import Attempt, Step, StepResult
 from workflows.contracts.statuses import Outcome
@@ -18,10 +18,10 @@ _TONES: Final[Mapping[Outcome | None, str]] = {Outcome.SUCCEEDED: "good", Outcom
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TimelineRow:
     """A phase as the page shows it. ``step``: its number from 1 on, its result and what it runs."""
 
-    phase: Phase
+    phase: WaterfallPhase
     bar: Markup
     took: str
     number: int | None = None
@@ -34,7 +34,7 @@ class Tried:
     """An attempt with its phases. ``unstarted``: steps that never began."""
 
     attempt: Attempt
-    rows: Sequence[Row]
+    rows: Sequence[TimelineRow]
     unstarted: Sequence[str]
     waited: float | None
     ran: float | None
@@ -57,29 +57,29 @@ def tried(attempt: Attempt, steps: Sequence[Step], now: int) -> Tried:
     )
 
 
-Numbered = tuple[Phase, int | None]
+Numbered = tuple[WaterfallPhase, int | None]
 
 
 def _before(attempt: Attempt, now: int) -> list[Numbered]:
     end = attempt.finished_at or now
     claimed, started = attempt.claimed_at, attempt.started_at
-    found = [Phase("queued", "wait", attempt.queued_at, claimed or end, waits=True)]
+    found = [WaterfallPhase("queued", "wait", attempt.queued_at, claimed or end, waits=True)]
     if claimed is not None and started is not None and started > claimed:
-        found.append(Phase("claimed", "wait", claimed, started))
+        found.append(WaterfallPhase("claimed", "wait", claimed, started))
     began = started or claimed
     first = next((step.started_at for step in attempt.steps if step.started_at is not None), None)
     if began is not None and first is not None:
-        found.append(Phase("checkout", "good", began, max(began, first)))
+        found.append(WaterfallPhase("checkout", "good", began, max(began, first)))
     elif began is not None and attempt.outcome is None:
-        found.append(Phase("at work", "busy", began, end))
+        found.append(WaterfallPhase("at work", "busy", began, end))
     elif began is not None:
-        found.append(Phase("checkout", _TONES.get(attempt.outcome, "bad"), began, end))
+        found.append(WaterfallPhase("checkout", _TONES.get(attempt.outcome, "bad"), began, end))
     return [(phase, None) for phase in found]
 
 
 def _steps(attempt: Attempt, now: int) -> list[Numbered]:
     return [
-        (Phase(step.name, _TONES.get(step.outcome, "bad"), step.started_at, step.finished_at or now), number)
+        (WaterfallPhase(step.name, _TONES.get(step.outcome, "bad"), step.started_at, step.finished_at or now), number)
         for number, step in enumerate(attempt.steps, start=1)
         if step.started_at is not None
     ]
@@ -89,12 +89,14 @@ def _after(attempt: Attempt) -> list[Numbered]:
     last = max((step.finished_at for step in attempt.steps if step.finished_at is not None), default=None)
     if last is None or attempt.finished_at is None:
         return []
-    return [(Phase("upload and end", "idle", last, max(last, attempt.finished_at)), None)]
+    return [(WaterfallPhase("upload and end", "idle", last, max(last, attempt.finished_at)), None)]
 
 
-def _row(phase: Phase, bar: Markup, number: int | None, attempt: Attempt, steps: Sequence[Step]) -> Row:
+def _row(
+    phase: WaterfallPhase, bar: Markup, number: int | None, attempt: Attempt, steps: Sequence[Step]
+) -> TimelineRow:
     took = f"{round(phase.seconds * 1000)} ms" if phase.seconds < 1 else span(phase.seconds)
     if number is None:
-        return Row(phase, bar, took)
+        return TimelineRow(phase, bar, took)
     step = steps[number - 1] if number <= len(steps) else None
-    return Row(phase, bar, took, number, attempt.steps[number - 1], step)
+    return TimelineRow(phase, bar, took, number, attempt.steps[number - 1], step)

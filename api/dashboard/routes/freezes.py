@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.dashboard.answers import Fields, form_of, page, see
-from api.dashboard.drawings.calendar import Row, calendar_svg
+from api.dashboard.drawings.calendar import CalendarRow, calendar_svg
 from api.dashboard.inside import Inside, RefusedByApi
 from api.dashboard.words import millis, names, number, pairs, times
 from api.http.problems import Problem
@@ -90,11 +90,11 @@ def freeze_body(form: Fields) -> dict[str, object]:
 
 def drawn(calendar: Calendar, days: int) -> Markup:
     """The calendar as a drawing; what recurs is one row."""
-    rows: dict[tuple[object, ...], Row] = {}
+    rows: dict[tuple[object, ...], CalendarRow] = {}
     for item in calendar.items:
         where = item.environment or item.scope
         one = item.item_id or f"{item.kind}:{item.name}:{item.cron}:{item.timezone}"
-        row = rows.setdefault((where, one), Row(f"{item.name} · {where}", _LOOKS[item.kind], _told(item)))
+        row = rows.setdefault((where, one), CalendarRow(f"{item.name} · {where}", _LOOKS[item.kind], _told(item)))
         row.spans.append((item.starts_at, item.ends_at))
     return calendar_svg(list(rows.values()), calendar.since, days, label=f"What stops rollouts in {days} days")
 

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -20,11 +21,11 @@ from api.jobs.routes.jobs import cancel, get_job, list_jobs, submit_job
 from api.jobs.schemas import Batch, BatchResult, JobOut
 from api.jobs.service import submit_batch
 from workflows.contracts.audit.types import EventType
+from workflows.contracts.base import Frozen
 from workflows.contracts.commands import Amend, Cancel, ReconcileResult
 from workflows.contracts.records import JobPage, QueueHistory, QueueStats
 
 router = APIRouter(prefix="/api/queue", tags=["queue"])
-Hours = Annotated[int, Query(ge=1, le=168, description="How many, the present one with them.")]
 
 router.post(
     "/jobs",
@@ -81,13 +82,19 @@ async def queue_stats(ports: JobPortsDep) -> Response:
     return json_answer((await ports.reader.queue_stats()).model_dump_json().encode())
 
 
+class HistoryQuery(Frozen):
+    """Of how long."""
+
+    hours: Annotated[int, Field(ge=1, le=168, description="How many, the present one with them.")] = 24
+
+
 @router.get("/history", response_model=QueueHistory, summary="The queue by the hour")
-async def queue_history(ports: JobPortsDep, hours: Hours = 24) -> Response:
+async def queue_history(ports: JobPortsDep, wanted: Annotated[HistoryQuery, Query()]) -> Response:
     """Jobs created, succeeded and failed in each of the last hours (UTC), how long they waited and how many were open.
 
     From counters: the cost does not grow with the number of jobs.
     """
-    return json_answer((await ports.reader.history(hours)).model_dump_json().encode())
+    return json_answer((await ports.reader.history(wanted.hours)).model_dump_json().encode())
 
 
 @router.post("/maintenance/requeue-expired", response_model=ReconcileResult, summary="Compare records with workflows")

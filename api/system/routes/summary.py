@@ -5,16 +5,17 @@ from datetime import UTC, datetime
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
+from pydantic import Field
 from starlette.responses import Response
 
 from api.http.answers import json_answer
 from api.system.ports import SystemPortsDep
 from api.system.schemas.summary import Summary
+from workflows.contracts.base import Frozen
 from workflows.contracts.deployments.deployment import DeploymentQuery, DeploymentStatus
 
 router = APIRouter(tags=["summary"])
 _RECENT: Final = 5
-Recent = Annotated[int, Query(ge=0, le=_RECENT, description="So many of the newest jobs.")]
 _ON_THEIR_WAY: Final = (
     DeploymentStatus.PENDING,
     DeploymentStatus.STAGING,
@@ -23,12 +24,18 @@ _ON_THEIR_WAY: Final = (
 )
 
 
+class SummaryQuery(Frozen):
+    """How much of what is newest."""
+
+    recent_jobs: Annotated[int, Field(ge=0, le=_RECENT, description="So many of the newest jobs.")] = _RECENT
+
+
 @router.get("/api/dashboard/summary", response_model=Summary, summary="The first page in numbers")
-async def get_summary(ports: SystemPortsDep, recent_jobs: Recent = _RECENT) -> Response:
+async def get_summary(ports: SystemPortsDep, wanted: Annotated[SummaryQuery, Query()]) -> Response:
     """Counters, and the five newest jobs and deployments. Days are in UTC."""
     today = datetime.fromtimestamp(ports.clock() / 1000, UTC).date().isoformat()
     jobs, stats, started_today, recent = await asyncio.gather(
-        ports.reader.overview(recent_jobs),
+        ports.reader.overview(wanted.recent_jobs),
         ports.deployments.stats(),
         ports.deployments.day_count(today),
         ports.deployments.list(DeploymentQuery(limit=_RECENT)),

@@ -169,6 +169,8 @@ class TestJobReader:
             "jobs_completed": 3,
             "jobs_failed": 2,
             "jobs_failed_today": 1,
+            "jobs_queued": 1,
+            "jobs_dead_lettered": 0,
         }
         assert [job.job_id for job in overview.recent_jobs] == ["6", "5", "4", "3", "2"]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from api.dashboard.drawings.areas import Course, areas
-from api.dashboard.drawings.bars import HEIGHT, MOST_COLUMNS, WIDTH, Column, Part, columns, nice_top, number, row
+from api.dashboard.drawings.bars import HEIGHT, MOST_COLUMNS, WIDTH, BarColumn, BarPart, columns, nice_top, number, row
 
 HOSTILE = "<script>alert(1)</script>\"'&"
 
@@ -25,7 +25,7 @@ def _numbers(picture: ET.Element, *names: str) -> list[float]:
 
 
 def test_columns_stand_on_one_another_and_say_what_they_are() -> None:
-    bars = [Column("07:00", "7: 3 and 1", (Part(3, "good"), Part(1, "bad"))), Column("08:00", "8: 0", ())]
+    bars = [BarColumn("07:00", "7: 3 and 1", (BarPart(3, "good"), BarPart(1, "bad"))), BarColumn("08:00", "8: 0", ())]
     picture = _read(columns("ended", "Ended", "3 and 1", bars))
     assert picture.attrib["role"] == "img"
     named = {each.attrib["id"]: each.text for each in picture if "id" in each.attrib}
@@ -38,7 +38,7 @@ def test_columns_stand_on_one_another_and_say_what_they_are() -> None:
 
 
 def test_words_of_strangers_are_text_in_a_drawing() -> None:
-    bars = [Column(HOSTILE, HOSTILE, (Part(1, "good"),))]
+    bars = [BarColumn(HOSTILE, HOSTILE, (BarPart(1, "good"),))]
     for drawn in (
         columns("a", HOSTILE, HOSTILE, bars),
         areas("b", HOSTILE, HOSTILE, [HOSTILE], [Course(HOSTILE, "busy", [1])]),
@@ -48,7 +48,7 @@ def test_words_of_strangers_are_text_in_a_drawing() -> None:
 
 @given(st.lists(st.floats(0, 1e12), max_size=MOST_COLUMNS * 2), st.floats(0, 1e9))
 def test_nothing_stands_outside(amounts: list[float], more: float) -> None:
-    bars = [Column("x", "x", (Part(each, "good"), Part(more, "bad"))) for each in amounts]
+    bars = [BarColumn("x", "x", (BarPart(each, "good"), BarPart(more, "bad"))) for each in amounts]
     for drawn in (columns("a", "", "", bars), areas("b", "", "", ["x"] * len(amounts), [Course("x", "busy", amounts)])):
         picture = _read(drawn)
         assert all(-0.1 <= each <= WIDTH + 0.1 for each in _numbers(picture, "x", "x1", "x2"))
@@ -64,13 +64,15 @@ def test_what_was_not_measured_is_a_gap() -> None:
 
 
 def test_nothing_at_all_can_be_drawn() -> None:
-    for drawn in (columns("a", "", "", []), areas("b", "", "", [], []), row([], 0), row([Part(3, "good")], 0)):
+    for drawn in (columns("a", "", "", []), areas("b", "", "", [], []), row([], 0), row([BarPart(3, "good")], 0)):
         assert "nan" not in drawn
         _read(drawn)
 
 
 def test_a_row_is_never_wider_than_its_place() -> None:
-    widths = re.findall(r'class="fill-(?:bad|busy)"[^>]* width="([\d.]+)"', row([Part(9, "bad"), Part(9, "busy")], 10))
+    widths = re.findall(
+        r'class="fill-(?:bad|busy)"[^>]* width="([\d.]+)"', row([BarPart(9, "bad"), BarPart(9, "busy")], 10)
+    )
     assert [float(each) for each in widths] == [180, 20]
 
 

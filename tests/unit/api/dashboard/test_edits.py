@@ -3,7 +3,7 @@
 import pytest
 
 from api.attempts.zipped import safe_name
-from api.dashboard.jobs.edits import Change, amend_of, changes_of, edit_of, plain_values, seen_of
+from api.dashboard.jobs.edits import FieldChange, amend_of, changes_of, edit_of, plain_values, seen_of
 from api.dashboard.jobs.moments import moment_in
 from api.dashboard.jobs.tree import tree_of
 from tests.stores.lives import make_job
@@ -31,7 +31,7 @@ def test_a_retry_policy_is_changed_as_a_whole() -> None:
     edit = edit_of({**plain_values(job), "backoff": "3.5", "final_exit_codes": "2, 7"}, job)
     assert edit == {"retry": {**job.retry.model_dump(mode="json"), "backoff": 3.5, "final_exit_codes": [2, 7]}}
     assert changes_of(job, edit) == [
-        Change("retry backoff", "2", "3.5"), Change("retry final_exit_codes", "", "2 7"),
+        FieldChange("retry backoff", "2", "3.5"), FieldChange("retry final_exit_codes", "", "2 7"),
     ]  # fmt: skip
 
 
@@ -44,10 +44,10 @@ def test_the_difference_says_what_is_set_and_what_goes() -> None:
     job = a_job()
     found = changes_of(job, {"env": {"DB": "test", "OLD": None, "NEW": "x", "GONE": None}, "priority": "HIGH"})
     assert found == [
-        Change("priority", "NORMAL", "HIGH"),
-        Change("env DB", "live", "test"),
-        Change("env OLD", "1", None),
-        Change("env NEW", None, "x"),
+        FieldChange("priority", "NORMAL", "HIGH"),
+        FieldChange("env DB", "live", "test"),
+        FieldChange("env OLD", "1", None),
+        FieldChange("env NEW", None, "x"),
     ]
 
 

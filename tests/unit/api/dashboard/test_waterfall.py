@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from api.dashboard.drawings.waterfall import MOST_BARS, WIDTH, Phase, waterfall
+from api.dashboard.drawings.waterfall import MOST_BARS, WIDTH, WaterfallPhase, waterfall
 from api.dashboard.jobs.timeline import tried
 from workflows.contracts.jobs import Attempt, Step, StepResult
 from workflows.contracts.statuses import Outcome
@@ -18,12 +18,15 @@ def places(bars: list[str]) -> list[tuple[float, float]]:
 
 
 def test_each_bar_is_where_its_phase_was() -> None:
-    phases = [Phase("a", "good", 1000, 2000), Phase("b", "bad", 2000, 5000)]
+    phases = [WaterfallPhase("a", "good", 1000, 2000), WaterfallPhase("b", "bad", 2000, 5000)]
     assert places([str(bar) for bar in waterfall(phases)]) == [(0, 250), (250, 750)]
 
 
 def test_a_wait_that_is_longer_than_all_work_leaves_the_work_its_room() -> None:
-    phases = [Phase("queued", "wait", 0, 86_400_000, waits=True), Phase("step", "good", 86_400_000, 86_401_000)]
+    phases = [
+        WaterfallPhase("queued", "wait", 0, 86_400_000, waits=True),
+        WaterfallPhase("step", "good", 86_400_000, 86_401_000),
+    ]
     bars = [str(bar) for bar in waterfall(phases)]
     assert places(bars) == [(0, 350), (350, 650)]
     assert ["gap" in bar for bar in bars] == [True, False]
@@ -31,7 +34,7 @@ def test_a_wait_that_is_longer_than_all_work_leaves_the_work_its_room() -> None:
 
 @pytest.mark.parametrize(("start", "end"), [(5, 5), (10, 0), (-(10**30), 10**30), (0, 0)])
 def test_odd_times_stay_within_the_drawing(start: int, end: int) -> None:
-    phases = [Phase("a", "good", 1, 2), Phase("odd", "bad", start, end)]
+    phases = [WaterfallPhase("a", "good", 1, 2), WaterfallPhase("odd", "bad", start, end)]
     for x, width in places([str(bar) for bar in waterfall(phases)]):
         assert 0 <= x <= WIDTH
         assert width > 0
@@ -39,7 +42,7 @@ def test_odd_times_stay_within_the_drawing(start: int, end: int) -> None:
 
 
 def test_there_are_only_so_many_bars_and_none_of_nothing() -> None:
-    assert len(waterfall([Phase("a", "good", 0, 1)] * 5000)) == MOST_BARS
+    assert len(waterfall([WaterfallPhase("a", "good", 0, 1)] * 5000)) == MOST_BARS
     assert waterfall([]) == []
 
 
