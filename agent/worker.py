@@ -23,7 +23,7 @@ from agent.attempt.activity import Admission, Attempts, Watchers
 from agent.attempt.host import Host
 from agent.attempt.leftovers import Leftover as DeadAttempt
 from agent.attempt.leftovers import StateDirInUse, end_leftovers, lock_state_dir
-from agent.attempt.places import Places
+from agent.attempt.places import SlotPlaces
 from agent.control.api import ApiUnreachable, ControlPlane, RequestRefused
 from agent.control.heartbeat import HeartbeatLoop, HeartbeatSubject, Orders
 from agent.control.identity import Instance, agent_id, start_instance
@@ -197,7 +197,7 @@ class _Agent:
         elif os.geteuid() == 0:
             logger.warning("Steps run as root and can read all that this agent has: set HYBRIDCI_AGENT_JOB_USER")
         left = await end_leftovers(settings.directory)
-        places = await asyncio.to_thread(Places.load, settings.directory, settings.steps_temp_dir)
+        places = await asyncio.to_thread(SlotPlaces.load, settings.directory, settings.steps_temp_dir)
         stack.push_async_callback(places.close)
         guardian = Guardian()
         await guardian.start()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from agent.attempt.places import Place
+from agent.attempt.places import SlotPlace
 from agent.attempt.removal import open_folder, remove_all
 from agent.steps.job_user import JobUser, let_through
 
@@ -29,7 +29,7 @@ class AttemptDir:
     """
 
     root: Path
-    place: Place | None = None
+    place: SlotPlace | None = None
 
     @classmethod
     def of(cls, state_dir: Path, cookie: str) -> Self:
@@ -37,7 +37,7 @@ class AttemptDir:
         return cls((state_dir / _ATTEMPTS / cookie).resolve())
 
     @classmethod
-    def create(cls, state_dir: Path, cookie: str, place: Place) -> Self:
+    def create(cls, state_dir: Path, cookie: str, place: SlotPlace) -> Self:
         """Make the folder and its parts (mode 0700). Raises OSError."""
         directory = cls((state_dir / _ATTEMPTS / cookie).resolve(), place)
         directory.root.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.attempt.directory import AttemptDir
-from agent.attempt.places import Place
+from agent.attempt.places import SlotPlace
 from agent.attempt.removal import remove_all
 from agent.logs.masked import MaskedLog
 
@@ -16,7 +16,7 @@ class Files:
     """What an attempt has on disk. ``sending`` ends when the log is in the API's hands."""
 
     directory: AttemptDir
-    place: Place
+    place: SlotPlace
     log: MaskedLog
     sending: asyncio.Task[None]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agent.attempt.places import Places
+from agent.attempt.places import SlotPlaces
 from agent.control.api import ControlPlane
 from agent.git.checkout import Checkout
 from agent.logs.sender import LogShipper
@@ -69,7 +69,7 @@ class Host:
     executor: Executor
     guardian: Guardian
     fences: Fences
-    places: Places
+    places: SlotPlaces
     vault: Vault = field(default_factory=Vault)
     approvals: ApprovalRules | None = None
     specifications: Specifications | None = None

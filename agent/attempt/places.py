@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SlotPlace:
     """One slot's folders. ``short`` is where HOME and TMPDIR are."""
 
     number: int
@@ -68,7 +68,7 @@ class Place:
         return self.short / "tmp"
 
 
-class Places:
+class SlotPlaces:
     """All of one agent's. Not thread-safe: everything happens on the event loop."""
 
     def __init__(self, state_dir: Path, parents: tuple[Path, ...]) -> None:
@@ -106,11 +106,11 @@ class Places:
             _remove_forgotten(parent, except_for=places._short)
         return places
 
-    def take(self) -> Place:
+    def take(self) -> SlotPlace:
         """The free place with the lowest number, its folders empty and for this user only. Blocking. Raises OSError."""
         short = self._short_folder()
         for number in self._free():
-            place = Place(number, self._slots / str(number), short / str(number))
+            place = SlotPlace(number, self._slots / str(number), short / str(number))
             try:
                 for folder in (place.folder, place.short):
                     folder.mkdir(mode=0o700, parents=folder is place.folder)
@@ -123,7 +123,7 @@ class Places:
             return place
         raise AssertionError("numbers do not end")
 
-    def give_back(self, place: Place) -> list[Path]:
+    def give_back(self, place: SlotPlace) -> list[Path]:
         """Another attempt may have the place now; what is returned is to be removed. Blocking, and short.
 
         A place that cannot be cleared is used no more, until the agent starts again.
@@ -152,7 +152,7 @@ class Places:
             if number not in self._taken:
                 yield number
 
-    def _move_aside(self, place: Place) -> list[Path]:
+    def _move_aside(self, place: SlotPlace) -> list[Path]:
         aside: list[Path] = []
         for folder in (place.folder, place.short):
             target = folder.with_name(f"{_ASIDE}{uuid.uuid4().hex}")

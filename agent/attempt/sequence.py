@@ -19,7 +19,7 @@ from agent.attempt.leftovers import record_running
 from agent.attempt.progress import AttemptProgress
 from agent.attempt.verdict import GONE, Interruption, Verdict, folder_gone, interrupted, of_exception, of_step
 from agent.steps.environment import expanded, sealed_names
-from agent.steps.executors import Ending
+from agent.steps.executors import StepEnding
 from agent.steps.hints import TAIL_BYTES, hint
 from agent.steps.orphans import Member
 from agent.steps.outputs import GIVEN, OUTPUT, SUMMARY, OutputsUnreadable, make_file, parse_outputs, read_file
@@ -27,7 +27,7 @@ from agent.steps.process import EndReason, Kept, ProcessEnd, StopSignal
 from workflows.contracts.attempts import CANCEL_GRACE_SECONDS, MAX_OUTPUT_BYTES, MAX_OUTPUTS, AttemptInput
 from workflows.contracts.jobs import Step, StepResult
 from workflows.contracts.statuses import Outcome
-from workflows.contracts.step_rules import AFTER_SECONDS, Background, When
+from workflows.contracts.workspace.step_rules import AFTER_SECONDS, Background, When
 
 _KEPT_GRACE_SECONDS: Final = 3.0
 """At the job's end, for what a step left to run on."""
@@ -195,11 +195,11 @@ class StepSequence:
         left = max(1.0, self._after_until - time.monotonic())
         return left if step.timeout_seconds is None else min(left, step.timeout_seconds)
 
-    def _ending(self, step: Step) -> Ending:
+    def _ending(self, step: Step) -> StepEnding:
         rules = self._attempt.cancel
         number = None if rules is None or rules.signal is None else signal.Signals[f"SIG{rules.signal}"]
         grace = CANCEL_GRACE_SECONDS if rules is None or rules.grace_seconds is None else rules.grace_seconds
-        return Ending(number, grace, self._kept if step.background is Background.KEEP else None)
+        return StepEnding(number, grace, self._kept if step.background is Background.KEEP else None)
 
     def _tell(self, step: Step, end: ProcessEnd, ended: Verdict, tail: bytes) -> None:
         if end.left and end.reason is EndReason.EXITED:

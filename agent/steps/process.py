@@ -103,7 +103,7 @@ class StopSignal:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class StepEnding:
     """How a step's processes end. ``kept``: where those go that it leaves to run on; None: they end with it."""
 
     interrupt: signal.Signals | None = None
@@ -111,7 +111,7 @@ class Ending:
     kept: Kept | None = None
 
 
-USUAL_ENDING: Final = Ending()
+USUAL_ENDING: Final = StepEnding()
 
 
 def cookie_of(job_id: str, attempt: int) -> str:

@@ -253,8 +253,8 @@ class TestReading:
         assert newest.exit_code == 0, newest.stderr
         assert (tmp_path / "green/dist/a[1].txt").read_bytes() == b"a"
         for arguments, said in (
-            (["--branch", "green", job_id, "x"], "--branch and a path alone"),
-            ([job_id], "Give a job and a path"),
+            (["--branch", "green", job_id, "x"], "or --branch, and a path or glob"),
+            ([job_id], "Give a job"),
             ([job_id, "x", "--type", "build"], "give --branch as well"),
             (["--branch", "no-such", "x"], "No job of branch no-such has succeeded"),
             ([job_id, "*.none"], "None of the job's 3 artifacts"),

@@ -17,9 +17,9 @@ from workflows.contracts.ids import LEASE_SECONDS
 from workflows.contracts.jobs import ArtifactRef, CutOff, Fence, Sha256, Step, StepResult
 from workflows.contracts.sealed import SignedApproval, SpecSignature
 from workflows.contracts.statuses import OnPartition, Outcome, QueueStatus
-from workflows.contracts.step_rules import CancelRules
 from workflows.contracts.workspace.checkout import AS_USUAL, CheckoutOptions
 from workflows.contracts.workspace.globs import NO_RULES, ArtifactRules
+from workflows.contracts.workspace.step_rules import CancelRules
 
 CANCEL_GRACE_SECONDS: Final = 10
 """From the interrupt to the kill of a process group (the value Buildkite's agent uses)."""

@@ -31,10 +31,10 @@ from workflows.contracts.ids import DEFAULT_POOL
 from workflows.contracts.labels import Requirement, contradiction
 from workflows.contracts.sealed import SignedApproval, SpecSignature
 from workflows.contracts.statuses import JobStatus, OnPartition, Outcome, Priority, QueueStatus
-from workflows.contracts.step_rules import Background, CancelRules, When
 from workflows.contracts.workspace.checkout import AS_USUAL, CheckoutOptions
 from workflows.contracts.workspace.features import ARTIFACT_RULES, CHECKOUT, STEP_RULES, with_features, without_features
 from workflows.contracts.workspace.globs import NO_RULES, ArtifactGlobs, ArtifactRules, leaves_out, with_rules_apart
+from workflows.contracts.workspace.step_rules import Background, CancelRules, When
 
 SERVICE_LABEL: Final = "service"
 """The label by which a job belongs to a service; a deployment's jobs have it."""

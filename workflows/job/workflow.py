@@ -23,7 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.ids import LEASE_SECONDS, pool_queue
     from workflows.contracts.jobs import Job
     from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
-    from workflows.contracts.step_rules import AFTER_SECONDS, When
+    from workflows.contracts.workspace.step_rules import AFTER_SECONDS, When
     from workflows.incoming import read
     from workflows.job import record
     from workflows.job.lost_attempt import answerer, reported, unreported

@@ -12,7 +12,7 @@ from agent.settings import DEFAULT_EXECUTOR, SettingsError
 from agent.steps.executors.shell import ShellExecutor
 from agent.steps.job_user import JobUser
 from agent.steps.process import USUAL_ENDING, OnOutput, ProcessEnd, StopSignal
-from agent.steps.process import Ending as Ending
+from agent.steps.process import StepEnding as StepEnding
 from workflows.contracts.jobs import Step
 
 
@@ -31,7 +31,7 @@ class Executor(Protocol):
         timeout_seconds: float | None,
         cookie: str,
         on_started: Callable[[int], None] | None = None,
-        ending: Ending = USUAL_ENDING,
+        ending: StepEnding = USUAL_ENDING,
     ) -> ProcessEnd:
         """``scripts`` is a folder outside the workspace for the step's script; ``on_started`` gets the group's id.
 

@@ -17,11 +17,11 @@ from agent.steps.environment import step_environment
 from agent.steps.job_user import JobUser
 from agent.steps.process import (
     USUAL_ENDING,
-    Ending,
     EndReason,
     OnOutput,
     ProcessEnd,
     SpawnError,
+    StepEnding,
     StopSignal,
     run_process,
 )
@@ -53,7 +53,7 @@ class ShellExecutor:
         timeout_seconds: float | None,
         cookie: str,
         on_started: Callable[[int], None] | None = None,
-        ending: Ending = USUAL_ENDING,
+        ending: StepEnding = USUAL_ENDING,
     ) -> ProcessEnd:
         """Run the step. A shell that cannot be started ends with 127 or 126 and a line in the output.
 

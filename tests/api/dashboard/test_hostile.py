@@ -20,6 +20,8 @@ NO_FREE_TEXT: Final = {
     "approvals.[].service": "compared with the service's name",
     "approvals.[].version": "compared with a version, which has a pattern",
     "artifacts.[]": "a relative path or glob; put in by the stores' records",
+    "artifacts.paths.[]": "the same as artifacts.[]",
+    "checkout.path": "a relative path; shown on no page",
     "definition.path": "a relative path; put in by the stores' records",
     "fence.name": "of the agents, shown on no page",
     "filter.cause": "compared with causes; shown nowhere",

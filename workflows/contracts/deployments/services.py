@@ -39,10 +39,10 @@ from workflows.contracts.identity.people import Somebody
 from workflows.contracts.ids import DEFAULT_POOL
 from workflows.contracts.jobs import ARTIFACTS, RetryPolicy, Step
 from workflows.contracts.labels import Requirement
-from workflows.contracts.step_rules import CancelRules
 from workflows.contracts.who import Named
 from workflows.contracts.workspace.checkout import AS_USUAL, CheckoutOptions
 from workflows.contracts.workspace.globs import NO_RULES, ArtifactGlobs, ArtifactRules, with_rules_apart
+from workflows.contracts.workspace.step_rules import CancelRules
 
 MAX_SERVICE_BYTES: Final = 192 * 1024
 """A definition travels in workflow history beside a job's specification, and in one DynamoDB item (400 KB)."""

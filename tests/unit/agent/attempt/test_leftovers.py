@@ -13,7 +13,7 @@ import pytest
 
 from agent.attempt.directory import AttemptDir
 from agent.attempt.leftovers import StateDirInUse, end_leftovers, lock_state_dir, record_running
-from agent.attempt.places import Place
+from agent.attempt.places import SlotPlace
 from agent.steps.process import cookie_of
 from tests.unit.processes import alive, pid_in, until
 
@@ -23,7 +23,7 @@ PATHS = {"PATH": "/usr/bin:/bin"}
 def begun(folder: Path, cookie: str) -> AttemptDir:
     """The folder of an attempt as agents of earlier versions made it, which worked there too."""
     root = AttemptDir.of(folder, cookie).root
-    directory = AttemptDir.create(folder, cookie, Place(1, root, root))
+    directory = AttemptDir.create(folder, cookie, SlotPlace(1, root, root))
     for part in (directory.workspace, directory.home, directory.temp):
         part.mkdir()
     return directory

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.attempt.places import Places
+from agent.attempt.places import SlotPlaces
 from agent.attempt.removal import remove_all
 from agent.settings import SettingsError
 
@@ -26,7 +26,7 @@ def parent() -> Iterator[Path]:
 def test_short_whatever_the_agents_folder_is_called(tmp_path: Path) -> None:
     state = tmp_path / ("x" * 120)
     state.mkdir()
-    place = Places.load(state).take()
+    place = SlotPlaces.load(state).take()
     try:
         for folder in (place.home, place.temp):
             assert len(str(folder)) < 40
@@ -39,7 +39,7 @@ def test_short_whatever_the_agents_folder_is_called(tmp_path: Path) -> None:
 
 
 def test_the_same_paths_for_every_job_of_a_slot_and_empty_each_time(tmp_path: Path, parent: Path) -> None:
-    places = Places.load(tmp_path, parent)
+    places = SlotPlaces.load(tmp_path, parent)
     first, second = places.take(), places.take()
     assert (first.number, second.number) == (1, 2)
     (first.workspace / "file").write_text("x")
@@ -54,34 +54,34 @@ def test_the_same_paths_for_every_job_of_a_slot_and_empty_each_time(tmp_path: Pa
 
 
 def test_what_a_killed_agent_left_is_removed_and_the_paths_stay(tmp_path: Path, parent: Path) -> None:
-    killed = Places.load(tmp_path, parent)
+    killed = SlotPlaces.load(tmp_path, parent)
     first, second = killed.take(), killed.take()
     (first.temp / "socket").write_text("x")
     killed.give_back(second)
-    places = Places.load(tmp_path, parent)
+    places = SlotPlaces.load(tmp_path, parent)
     assert [path.name for path in parent.glob("*/*")] == [".lock"]
     assert list((tmp_path / "slots").iterdir()) == []
     assert places.take() == first
 
 
 async def test_an_agent_that_ends_leaves_nothing(tmp_path: Path, parent: Path) -> None:
-    places = Places.load(tmp_path, parent)
+    places = SlotPlaces.load(tmp_path, parent)
     remove_all(places.give_back(places.take()))
     await places.close()
     assert os.listdir(parent) == []
-    Places.load(tmp_path, parent).take()
-    idle = Places.load(tmp_path, parent)
+    SlotPlaces.load(tmp_path, parent).take()
+    idle = SlotPlaces.load(tmp_path, parent)
     await idle.close()
     assert os.listdir(parent) == [], "nor one that did nothing"
 
 
 def test_a_folder_whose_agent_never_comes_back_goes_with_the_next_one(tmp_path: Path, parent: Path) -> None:
     forgotten = forget(folder(tmp_path, "a"), parent)
-    alive = Places.load(folder(tmp_path, "b"), parent)
+    alive = SlotPlaces.load(folder(tmp_path, "b"), parent)
     kept = alive.take().short.parent
     for short in (forgotten, kept):
         os.utime(short, (0, 0))
-    Places.load(folder(tmp_path, "c"), parent)
+    SlotPlaces.load(folder(tmp_path, "c"), parent)
     assert (forgotten.exists(), kept.exists()) == (False, True)
 
 
@@ -93,8 +93,8 @@ def folder(above: Path, name: str) -> Path:
 def forget(state: Path, parent: Path) -> Path:
     """An agent died, and its own folder was removed."""
     script = (
-        "import sys; from pathlib import Path; from agent.attempt.places import Places\n"
-        "print(Places.load(Path(sys.argv[1]), Path(sys.argv[2])).take().short.parent)"
+        "import sys; from pathlib import Path; from agent.attempt.places import SlotPlaces\n"
+        "print(SlotPlaces.load(Path(sys.argv[1]), Path(sys.argv[2])).take().short.parent)"
     )
     arguments = [sys.executable, "-c", script, str(state), str(parent)]
     said = subprocess.run(arguments, check=True, capture_output=True, text=True).stdout
@@ -104,7 +104,7 @@ def forget(state: Path, parent: Path) -> Path:
 
 @pytest.mark.parametrize("taken", ["link", "open", "file"])
 def test_a_folder_that_is_not_its_own_any_more_is_not_used(taken: str, tmp_path: Path, parent: Path) -> None:
-    places = Places.load(tmp_path, parent)
+    places = SlotPlaces.load(tmp_path, parent)
     before = places.take()
     remove_all(places.give_back(before))
     short = before.short.parent
@@ -119,21 +119,21 @@ def test_a_folder_that_is_not_its_own_any_more_is_not_used(taken: str, tmp_path:
     else:
         short.write_text("x")
     (elsewhere / "precious").write_text("x")
-    for after in (places.take(), Places.load(tmp_path, parent).take()):
+    for after in (places.take(), SlotPlaces.load(tmp_path, parent).take()):
         assert after.short.parent != short
     assert (elsewhere / "precious").exists()
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can make another user's folder")
 def test_a_folder_of_another_user_is_not_used(tmp_path: Path, parent: Path) -> None:
-    short = Places.load(tmp_path, parent).take().short.parent
+    short = SlotPlaces.load(tmp_path, parent).take().short.parent
     os.chown(short, 12345, 12345)
-    assert Places.load(tmp_path, parent).take().short.parent != short
+    assert SlotPlaces.load(tmp_path, parent).take().short.parent != short
     assert (short / "1").exists(), "what is not its own it does not empty either"
 
 
 def test_a_folder_that_somebody_removed_is_made_again(tmp_path: Path, parent: Path) -> None:
-    places = Places.load(tmp_path, parent)
+    places = SlotPlaces.load(tmp_path, parent)
     before = places.take()
     places.give_back(before)
     shutil.rmtree(before.short.parent)
@@ -143,19 +143,19 @@ def test_a_folder_that_somebody_removed_is_made_again(tmp_path: Path, parent: Pa
 @pytest.mark.parametrize("record", [b"", b"/", b"/tmp", b"relative/hci-0123456789ab", b"/tmp/hci-0123456789ab/../x"])
 def test_a_record_that_names_something_else_empties_nothing(record: bytes, tmp_path: Path, parent: Path) -> None:
     (tmp_path / "short-folder").write_bytes(record)
-    assert Places.load(tmp_path, parent).take().number == 1
+    assert SlotPlaces.load(tmp_path, parent).take().number == 1
 
 
 def test_the_operators_folder(tmp_path: Path, parent: Path) -> None:
-    first = Places.load(tmp_path, parent).take().short.parent
+    first = SlotPlaces.load(tmp_path, parent).take().short.parent
     named = parent / "named"
     named.mkdir()
-    assert Places.load(tmp_path, named).take().short.parent.parent == named
+    assert SlotPlaces.load(tmp_path, named).take().short.parent.parent == named
     assert not first.exists(), "the one before is not left behind"
     for wrong in (Path("relative"), parent / "not-there"):
         with pytest.raises(SettingsError, match="HYBRIDCI_AGENT_TEMP_DIR names"):
-            Places.load(tmp_path, wrong)
+            SlotPlaces.load(tmp_path, wrong)
     long = tmp_path / ("x" * 61)
     long.mkdir()
     with pytest.raises(SettingsError, match="too long for sockets"):
-        Places.load(tmp_path, long)
+        SlotPlaces.load(tmp_path, long)

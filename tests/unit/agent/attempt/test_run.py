@@ -17,7 +17,7 @@ import pytest
 from agent.attempt.announcement import Announcement
 from agent.attempt.host import Host
 from agent.attempt.lease import Lease
-from agent.attempt.places import Places
+from agent.attempt.places import SlotPlaces
 from agent.attempt.run import AttemptRun
 from agent.attempt.verdict import Interruption
 from agent.control.api import Backoff, ControlPlane
@@ -26,7 +26,7 @@ from agent.logs.sender import LogShipper
 from agent.safety.fences import Fences
 from agent.safety.guardian import Guardian
 from agent.steps.executors import Executor
-from agent.steps.process import USUAL_ENDING, Ending, EndReason, OnOutput, ProcessEnd, StopSignal
+from agent.steps.process import USUAL_ENDING, EndReason, OnOutput, ProcessEnd, StepEnding, StopSignal
 from tests.control_plane_server import KEY, ControlPlaneServer
 from workflows.contracts.attempts import MAX_REPORTED_ARTIFACTS, AttemptInput, AttemptResult
 from workflows.contracts.identity.people import GitPeople, GitPerson
@@ -94,6 +94,7 @@ class FakeExecutor:
     def __init__(self) -> None:
         self.ran: list[str] = []
         self.during: Callable[[Path], object] = lambda folder: None
+        self.workspace = Path()
 
     async def run(
         self,
@@ -107,11 +108,12 @@ class FakeExecutor:
         timeout_seconds: float | None,
         cookie: str,
         on_started: Callable[[int], None] | None = None,
-        ending: Ending = USUAL_ENDING,
+        ending: StepEnding = USUAL_ENDING,
     ) -> ProcessEnd:
         self.ran.append(step.name)
         on_output(f"ran {step.name}\n".encode())
-        self.during(workspace)
+        self.workspace = workspace
+        self.during(scripts.parent)
         if step.run == "hang":
             await stop.wait()
             return ProcessEnd(130, None, EndReason.STOPPED, 1, 2)
@@ -187,7 +189,7 @@ async def a_bench(
             executor=executor or fake,
             guardian=Guardian(),
             fences=Fences.load(folder),
-            places=Places.load(folder),
+            places=SlotPlaces.load(folder),
         )
         yield Bench(server, host, checkout, fake)
         await host.shipper.drain(5)
@@ -354,7 +356,7 @@ async def test_a_checkout_goes_where_the_job_says_or_nowhere(bench: Bench) -> No
     assert bench.checkout.asked == [("src", CheckoutOptions(path="src", tags=True))]
     bench.results.clear()
     seen: list[list[Path]] = []
-    bench.executor.during = lambda folder: seen.append(list(folder.iterdir()))
+    bench.executor.during = lambda _: seen.append(list(bench.executor.workspace.iterdir()))
     attempt = bench.attempt("0", checkout={"none": True})
     assert (await bench.run(attempt)).outcome is Outcome.SUCCEEDED
     assert (len(bench.checkout.asked), seen) == (1, [[]])
@@ -384,7 +386,7 @@ async def test_small_files_go_in_bundles_and_large_ones_alone(bench: Bench) -> N
 async def test_files_keep_their_mode_and_an_earlier_api_gets_one_by_one(bench: Bench, takes_bundles: bool) -> None:
     bench.server.takes_bundles = takes_bundles
     bench.checkout.files = {f"{number}.sh": f"{number}" for number in range(20)}
-    bench.executor.during = lambda folder: [(folder / f"{n}.sh").chmod(0o755) for n in range(3)]
+    bench.executor.during = lambda _: [(bench.executor.workspace / f"{n}.sh").chmod(0o755) for n in range(3)]
     result = await bench.run(bench.attempt("0", artifacts=["*.sh"]))
     assert (result.outcome, len(result.artifacts)) == (Outcome.SUCCEEDED, 20)
     assert [each.path for each in result.artifacts if each.executable] == ["0.sh", "1.sh", "2.sh"]

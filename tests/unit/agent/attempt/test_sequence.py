@@ -17,7 +17,7 @@ from workflows.contracts.attempts import AttemptInput, AttemptResult
 from workflows.contracts.ids import new_job_id
 from workflows.contracts.jobs import Step
 from workflows.contracts.statuses import Outcome
-from workflows.contracts.step_rules import CancelRules, CancelSignal
+from workflows.contracts.workspace.step_rules import CancelRules, CancelSignal
 
 
 @pytest.fixture

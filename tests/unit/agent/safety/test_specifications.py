@@ -26,10 +26,10 @@ from workflows.contracts.commands import JobInput
 from workflows.contracts.jobs import Fence, JobSpec, Step
 from workflows.contracts.sealed import SignedApproval, SpecSignature
 from workflows.contracts.statuses import OnPartition
-from workflows.contracts.step_rules import Background, CancelRules, CancelSignal, When
 from workflows.contracts.tasks import AncestryQuestion, TaskInput
 from workflows.contracts.workspace.checkout import CheckoutOptions
 from workflows.contracts.workspace.globs import ArtifactRules
+from workflows.contracts.workspace.step_rules import Background, CancelRules, CancelSignal, When
 from workflows.job.record import attempt_input, submitted
 
 NOW = 1_800_000_000_000

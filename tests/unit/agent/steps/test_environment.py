@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.attempt.directory import AttemptDir
-from agent.attempt.places import Places
+from agent.attempt.places import SlotPlaces
 from agent.settings import AgentSettings, SettingsError
 from agent.steps.environment import build_environment, expanded, sealed_names, step_environment
 from agent.steps.executors import DEFAULT_EXECUTOR, EXECUTORS, executor_named
@@ -37,7 +37,7 @@ class Steps:
     """Runs steps in a fresh attempt's folder."""
 
     def __init__(self, folder: Path) -> None:
-        self.directory = AttemptDir.create(folder, f"{JOB_ID}-2", Places.load(folder).take())
+        self.directory = AttemptDir.create(folder, f"{JOB_ID}-2", SlotPlaces.load(folder).take())
         self.output = bytearray()
 
     def environment(self, given: AttemptInput, **secrets: str) -> dict[str, str]:
