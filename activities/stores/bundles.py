@@ -15,7 +15,7 @@ from typing import IO, BinaryIO, Final, cast
 from pydantic import TypeAdapter
 
 from activities.stores.paths import check_artifact_path
-from workflows.contracts.attempts import MAX_BUNDLED_FILES
+from workflows.contracts.attempts import MAX_BUNDLE_BYTES, MAX_BUNDLED_FILES
 from workflows.contracts.base import Tolerant
 from workflows.contracts.errors import FieldError, ValidationFailed
 from workflows.contracts.jobs import ArtifactRef
@@ -43,6 +43,8 @@ def read_bundle(body: BinaryIO) -> list[BundledFile]:
             entries = archive.infolist()
             if len(entries) > MAX_BUNDLED_FILES:
                 raise _refused("", f"has {len(entries)} files; at most {MAX_BUNDLED_FILES} are allowed")
+            if sum(entry.file_size for entry in entries) > MAX_BUNDLE_BYTES:  # some share their bytes
+                raise _refused("", f"has files of more than {MAX_BUNDLE_BYTES} bytes together")
             found = [_file(archive, entry, body) for entry in entries]
     except _DAMAGED as error:
         raise _refused("", f"is no zip that can be read ({type(error).__name__})") from None

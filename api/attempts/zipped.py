@@ -10,24 +10,27 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import aclosing
 from typing import Final
 
+from workflows.contracts.jobs import ArtifactRef
+
 _UNSAFE: Final = re.compile(r'[\x00-\x1f\x7f-\x9f\\:*?"<>|\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]')
 """No part of a name on some system, or one that shows a name in another order."""
 _ONE_FOR_ALL: Final = (1980, 1, 1, 0, 0, 0)
 """Nobody knows when a file was written; the same files make the same archive."""
 _READABLE: Final = 0o644 << 16
+_EXECUTABLE: Final = 0o755 << 16
 
 Open = Callable[[str], AsyncGenerator[bytes, None] | AsyncIterator[bytes]]
 
 
-async def zipped(paths: Iterable[str], opened: Open) -> AsyncGenerator[bytes, None]:
-    """The archive, in pieces. ``opened`` reads the file of a path; what it raises ends the archive before its end."""
+async def zipped(files: Iterable[ArtifactRef], opened: Open) -> AsyncGenerator[bytes, None]:
+    """The archive, in pieces. ``opened`` reads a file by its path; what it raises ends the archive before its end."""
     sink, taken = _Sink(), set[str]()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
-        for path in paths:
-            info = zipfile.ZipInfo(_unlike(safe_name(path), taken), _ONE_FOR_ALL)
-            info.external_attr = _READABLE
+        for ref in files:
+            info = zipfile.ZipInfo(_unlike(safe_name(ref.path), taken), _ONE_FOR_ALL)
+            info.external_attr = _EXECUTABLE if ref.executable else _READABLE
             with archive.open(info, "w", force_zip64=True) as member:
-                async with aclosing(_generator(opened(path))) as pieces:
+                async with aclosing(_generator(opened(ref.path))) as pieces:
                     async for piece in pieces:
                         member.write(piece)
                         yield sink.take()

@@ -115,6 +115,30 @@ async def test_a_bundle_is_taken_whole_or_not_at_all(bench: Bench) -> None:
     assert (await bench.admin.get(f"{JOBS}/{job_id}/artifacts")).json()["items"] == []
 
 
+def overlapping(size: int) -> bytes:
+    """Two files that share ``size`` bytes: the second begins within the first."""
+    data, made = b"x" * size, io.BytesIO()
+    with zipfile.ZipFile(inner := io.BytesIO(), "w") as archive:
+        archive.writestr("b", data)
+        second = archive.getinfo("b")
+    shared = inner.getvalue()[: 30 + 1 + size]
+    with zipfile.ZipFile(made, "w") as archive:
+        first = zipfile.ZipInfo("a")
+        first.comment, second.comment = digest(shared).encode(), digest(data).encode()
+        archive.writestr(first, shared)
+        second.header_offset = 30 + 1
+        archive.filelist.append(second)
+    return made.getvalue()
+
+
+async def test_files_of_a_bundle_do_not_share_their_bytes_without_end(bench: Bench) -> None:
+    job_id = await bench.submit()
+    body = overlapping(9 << 20)
+    assert len(body) < 10 << 20
+    status, said = await put_bundle(bench, job_id, body)
+    assert (status, "bytes together" in said) == (422, True), said
+
+
 async def test_no_bundle_comes_after_the_attempts_end(bench: Bench) -> None:
     job_id = await bench.submit()
     await bench.start(job_id)
@@ -194,6 +218,15 @@ async def test_all_files_come_as_one_archive_that_unpacks_inside(bench: Bench) -
     assert names["..\\..\\up.txt"] == ".._.._up.txt"
     assert names["C:x"] == "C_x"
     assert names[HOSTILE] == "dist/größe _x_.html"
+
+
+async def test_what_could_be_run_can_be_run_from_the_archive_too(bench: Bench) -> None:
+    job_id = await bench.submit()
+    assert await put_bundle(bench, job_id, bundle({"run.sh": b"1", "text": b"2"}, ["run.sh"])) == (204, "")
+    answer = await bench.admin.get(f"{JOBS}/{job_id}/artifacts.zip")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        modes = {entry.filename: entry.external_attr >> 16 for entry in archive.infolist()}
+    assert modes == {"run.sh": 0o755, "text": 0o644}
 
 
 async def test_there_is_no_archive_of_nothing(bench: Bench) -> None:

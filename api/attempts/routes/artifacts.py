@@ -61,10 +61,10 @@ async def get_all_artifacts(job_id: JobId, ports: AttemptPortsDep, which: WhichA
     job = await ports.reader.get(job_id)
     require_artifacts(job)
     number = _number(job, which.attempt)
-    paths = [ref.path for ref in await ports.artifacts.list(job_id, number)]
-    if not paths:
+    files = list(await ports.artifacts.list(job_id, number))
+    if not files:
         raise NotFound(f"Attempt {number} of job {job_id} left no files.")
-    body = zipped(paths, lambda path: ports.artifacts.open(job_id, number, path))
+    body = zipped(files, lambda path: ports.artifacts.open(job_id, number, path))
     first = await anext(body, b"")
     name = f"job-{job_id[:8]}-attempt-{number}.zip"
     headers = {**SAFE_HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
