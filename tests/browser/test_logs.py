@@ -147,7 +147,7 @@ def _below_the_last(page: Page) -> float:
         """() => document.querySelector(".log-lines").getBoundingClientRect().bottom
              - [...document.querySelectorAll("log-view .line")].at(-1).getBoundingClientRect().bottom"""
     )
-    expect(page.locator("log-view .line").last).to_have_text(re.compile("the last$"))
+    expect(page.locator("log-view .line").last).to_have_text(re.compile(r"exit code 0\)\.$"))
     assert found >= 0
     return found
 

@@ -162,16 +162,17 @@ def _log_is_complete(plant: Plant, job_id: str) -> bool:
 
 
 def _read_log(plant: Plant, job_id: str) -> tuple[bytes, str, int]:
-    """What stands before the output, and the digest and size of all that follows, in memory a piece at a time."""
-    first, digest, size = b"", hashlib.sha256(), 0
+    """What stands before the output and behind it; digest and size of the output, in memory a piece at a time."""
+    first, digest, size, last = b"", hashlib.sha256(), 0, b""
     with plant.http.stream("GET", f"{JOBS}/{job_id}/logs") as stream:
         for piece in stream.iter_bytes():
             if b"loud\n" not in first:
                 first += piece
                 piece = first.partition(b"loud\n")[2]
-            digest.update(piece)
-            size += len(piece)
-    return first.partition(b"loud\n")[0] + b"loud\n", digest.hexdigest(), size
+            output, behind = piece[: LOUD_BYTES - size], piece[LOUD_BYTES - size :]
+            digest.update(output)
+            size, last = size + len(output), last + behind
+    return first.partition(b"loud\n")[0] + b"loud\n" + last, digest.hexdigest(), size
 
 
 def _digest_of_output() -> str:

@@ -96,8 +96,8 @@ async def test_kill_9_of_the_api_between_a_jobs_start_and_its_record(plant: Plan
         wait_until(lambda: begun.exists() and begun.read_text().endswith("\n"), seconds=20, what="the job's start")
         for name in ("api", "aws"):  # in this order: what the API had asked for is lost
             os.kill(children[name], signal.SIGKILL)
-        with pytest.raises(AssertionError, match="the job was not taken"):
-            asking.result()
+        refused = asking.exception()  # None: the job began so late that the API had answered 202 by then
+        assert refused is None or "the job was not taken" in str(refused)
     job_id = begun.read_text().strip()
     wait_until(plant.stack.ready, seconds=30, what="ready again")
     wait_until(lambda: plant.find(job_id) is not None, seconds=30, what="the record")

@@ -306,7 +306,7 @@ async def test_whatever_a_script_traps_its_trap_runs(trap: str, said: str, tmp_p
     script = f"{trap}; touch ready; sleep 1000; exit 0"
     running = asyncio.create_task(bash(script, tmp_path, cookie=cookie, stop=stop, on_output=received.extend))
     await until((tmp_path / "ready").exists)
-    await asyncio.sleep(0.1)  # until its shell waits
+    await asyncio.sleep(0.5)  # until its shell waits, and what it waits for is no copy of it any more
     stop.request()
     assert (await running).reason is EndReason.STOPPED
     assert received.decode().split() == said.split()
