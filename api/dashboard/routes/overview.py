@@ -30,8 +30,8 @@ router = APIRouter(include_in_schema=False)
 _HOURS: Final = 24
 _MOST_BROKEN: Final = 8
 _MOST_JOBS: Final = 10
-_MOST_PARKED: Final = 50
-_MOST_SERVICES: Final = 50
+_MOST_PARKED: Final = 30
+_MOST_SERVICES: Final = 20
 _WAITING: Final = (
     DeploymentStatus.PENDING,
     DeploymentStatus.STAGING,
@@ -60,7 +60,7 @@ async def overview(request: Request) -> Response:
             _jobs(api, f"{_DASHBOARD}/jobs", summary.jobs_failed, status="failed", limit=_MOST_BROKEN),
         ),
         asyncio.gather(api.get("/api/agents", AgentViews, {"limit": 100}), _pools(api), _health(api)),
-        asyncio.gather(_of_statuses(api, summary, _WAITING, 50), _of_statuses(api, summary, _ENDED, _MOST_BROKEN)),
+        asyncio.gather(_of_statuses(api, summary, _WAITING, 15), _of_statuses(api, summary, _ENDED, _MOST_BROKEN)),
         _stops(api),
         api.get(f"{_DASHBOARD}/lanes", LanePage, {"limit": _MOST_SERVICES}),
     )
