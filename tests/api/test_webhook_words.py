@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
-import httpx
 import pytest
 
 from activities.clock import epoch_millis
@@ -15,12 +14,9 @@ from api.identity.people import People, PersonRule
 from api.webhooks.effects import ApiEffects
 from api.webhooks.receive import Webhooks
 from api.webhooks.secrets import WebhookSecrets, secret_variable
-from tests.webhooks.bench import NOW, SECRET, WebhookBench, webhook_bench
+from tests.webhooks.bench import NOW, SECRET, WebhookBench, deployments, same_but_repeated, webhook_bench
 from tests.webhooks.captured import DEPLOYMENT, PROVIDERS, captured, provider_of
 from workflows.contracts.deployments.commands import Approve, AskPerson, RollbackCommand
-from workflows.contracts.deployments.deployment import (
-    DeploymentQuery,
-)
 from workflows.contracts.deployments.environments import EnvironmentWrite, Hold, HoldCommand
 from workflows.contracts.deployments.live_again import LiveAgain
 from workflows.contracts.deployments.metrics import MetricsQuery
@@ -32,16 +28,6 @@ async def hooks() -> AsyncIterator[WebhookBench]:
     async with webhook_bench() as bench:
         await bench.register()
         yield bench
-
-
-async def deployments(hooks: WebhookBench) -> list[Any]:
-    return (await hooks.stores.deployments.list(DeploymentQuery())).items
-
-
-def same_but_repeated(answer: httpx.Response, first: httpx.Response) -> bool:
-    """The answer to a repetition of what needs no more words than the first time."""
-    assert answer.headers["idempotent-replay"] == "true"
-    return answer.json() == {**first.json(), "repeated": True}
 
 
 async def alert(hooks: WebhookBench, name: str, replacing: dict[str, str]) -> dict[str, Any]:

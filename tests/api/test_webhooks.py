@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from api.cli.stack.children import Options, process_specs
@@ -19,11 +18,19 @@ from api.webhooks.actions import mark_of
 from api.webhooks.deliveries import Deliveries
 from api.webhooks.receive import Webhooks
 from api.webhooks.secrets import WebhookSecrets, secret_variable
-from tests.webhooks.bench import NOW, SECRET, WebhookBench, github_signature, together, webhook_bench
+from tests.webhooks.bench import (
+    NOW,
+    SECRET,
+    WebhookBench,
+    deployments,
+    github_signature,
+    same_but_repeated,
+    together,
+    webhook_bench,
+)
 from tests.webhooks.captured import DEPLOYMENT, PROVIDERS, SHA, captured, provider_of
 from workflows.contracts.deployments.commands import RecordStage
 from workflows.contracts.deployments.deployment import (
-    DeploymentQuery,
     DeploymentStatus,
 )
 from workflows.contracts.deployments.environments import EnvironmentWrite
@@ -50,10 +57,6 @@ async def test_texts_that_mislead_are_cleared_since_nobody_can_correct_them(hook
     assert (start.request.git_commit_message or "").startswith("Round [2J  totals half to even\n\nBanker's")
 
 
-async def deployments(hooks: WebhookBench) -> list[Any]:
-    return (await hooks.stores.deployments.list(DeploymentQuery())).items
-
-
 async def test_a_push_starts_a_deployment(hooks: WebhookBench) -> None:
     answer = await hooks.send("github-push")
     assert answer.status_code == 202, answer.text
@@ -78,12 +81,6 @@ async def test_a_push_starts_a_deployment(hooks: WebhookBench) -> None:
         "ann@example.com",
     )
     assert "Banker's rounding" in (start.request.git_commit_message or "")
-
-
-def same_but_repeated(answer: httpx.Response, first: httpx.Response) -> bool:
-    """The answer to a repetition of what needs no more words than the first time."""
-    assert answer.headers["idempotent-replay"] == "true"
-    return answer.json() == {**first.json(), "repeated": True}
 
 
 async def test_a_repeated_delivery_says_that_it_is_one_and_how_what_it_started_stands(hooks: WebhookBench) -> None:

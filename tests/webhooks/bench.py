@@ -32,7 +32,7 @@ from workflows.client.deployments import DeploymentCommand
 from workflows.contracts.access import Credential, CredentialKind, Grant
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.deployments.commands import DeploymentInput
-from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest, DeploymentWrite
+from workflows.contracts.deployments.deployment import Deployment, DeploymentQuery, DeploymentRequest, DeploymentWrite
 from workflows.contracts.deployments.services import Service, ServiceSpec
 from workflows.contracts.ids import new_job_id
 
@@ -187,3 +187,14 @@ def github_signature(body: bytes, secret: str = SECRET) -> str:
 
 async def together(calls: Sequence[Any]) -> list[Any]:
     return list(await asyncio.gather(*calls))
+
+
+async def deployments(hooks: WebhookBench) -> list[Any]:
+    """All that were started, as lists show them."""
+    return (await hooks.stores.deployments.list(DeploymentQuery())).items
+
+
+def same_but_repeated(answer: httpx.Response, first: httpx.Response) -> bool:
+    """The answer to a repetition of what needs no more words than the first time."""
+    assert answer.headers["idempotent-replay"] == "true"
+    return answer.json() == {**first.json(), "repeated": True}
