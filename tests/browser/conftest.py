@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.e2e.stack import Stack, repository
 
@@ -48,6 +48,7 @@ class House:
         self.stack, self.repo, self._browser = stack, repo, browser
         self.commit = ("--repo", repo.as_uri(), "--sha", sha)
         self.complaints: list[str] = []
+        self._plain: list[BrowserContext] = []  # without scripts
         self.key = (stack.data / "admin.key").read_text().strip()
 
     def look(self, width: int = 1280, *, scripts: bool = True) -> BrowserContext:
@@ -55,6 +56,8 @@ class House:
         context = self._browser.new_context(
             viewport={"width": width, "height": 844}, java_script_enabled=scripts, base_url=self.stack.url
         )
+        if not scripts:
+            self._plain.append(context)
         context.on("weberror", lambda error: self.complaints.append(str(error.error)))
         context.on(
             "console", lambda said: self.complaints.append(said.text) if said.type in {"error", "warning"} else None
@@ -62,10 +65,13 @@ class House:
         return context
 
     def sign_in(self, page: Page) -> None:
+        """Ends when the page's scripts run: keys that are pressed before that are nobody's."""
         page.goto("/")
         page.fill("input[name=key]", self.key)
         page.click("main button")
         page.wait_for_selector("h1:has-text('Overview')")
+        if page.context not in self._plain:
+            expect(page.locator("#live-state")).to_have_text("live", timeout=30_000)
 
     def submit(self, script: str, *more: str) -> str:
         done = self.stack.cli("job", "submit", "--repo", self.repo.as_uri(), "--run", script, *more)

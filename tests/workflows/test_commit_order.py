@@ -23,6 +23,11 @@ async def start(deploys: Deploys, version: str, service: Service, commit: str, *
     return await deploys.start(version, service, sha=sha(commit), **fields)
 
 
+async def until_live(deploys: Deploys, version: str) -> None:
+    """The environment hears of it just after the deployment's record says so."""
+    await deploys.until_environment(lambda state: state.live is not None and state.live.version == version)
+
+
 async def test_an_older_commit_that_comes_later_is_the_one_that_is_superseded(deploys: Deploys) -> None:
     """Newer B before older A with `supersede: older`: A superseded B and went live."""
     service = one(deploys, supersede="older")
@@ -57,14 +62,12 @@ async def test_a_newer_commit_that_comes_later_supersedes_those_that_wait(deploy
 async def test_an_older_commit_than_what_is_live_ends_as_superseded(deploys: Deploys) -> None:
     service = one(deploys)
     async with agent_for(deploys, Commits(**LINE)):
-        newer = await deploys.until_status(await start(deploys, "1.2", service, "c"), "live")
+        await deploys.until_status(await start(deploys, "1.2", service, "c"), "live")
         older = await deploys.until_status(await start(deploys, "1.1", service, "b"), "superseded")
         assert older.closed
         assert "is live in production" in (older.error_message or "")
         assert [event.action for event in await deploys.events(older)][-1] == "deployment.outdated"
-        state = await deploys.until_environment(lambda state: not state.queue)
-        assert state.live is not None
-        assert state.live.deployment_id == newer.deployment_id
+        await until_live(deploys, "1.2")
         again = await deploys.until_status(await start(deploys, "1.2b", service, "c"), "live")
     assert again.relations[-1].order is Order.SAME
     assert again.remarks == []
@@ -83,9 +86,7 @@ async def test_an_approval_in_advance_puts_no_older_version_over_a_newer_one(dep
         await deploys.approve(older)
         ended = await deploys.until_status(older, "superseded")
         assert "1.4" in (ended.error_message or "")
-        state = await deploys.until_environment(lambda state: state.holder is not None and state.holder.live)
-    assert state.live is not None
-    assert state.live.version == "1.4"
+        await until_live(deploys, "1.4")
     assert deploys.kinds().count("deploy production 1.3") == 0
 
 
@@ -225,9 +226,7 @@ async def test_of_two_that_come_at_once_the_newer_one_is_live_in_the_end(deploys
         newer, older = await asyncio.gather(start(deploys, "1.2", service, "c"), start(deploys, "1.1", service, "b"))
         await deploys.until_status(newer, "live")
         await deploys.until_status(older, "superseded")
-        state = await deploys.until_environment(lambda state: not state.queue and state.live is not None)
-    assert state.live is not None
-    assert state.live.version == "1.2"
+        await until_live(deploys, "1.2")
 
 
 async def test_a_rollout_does_not_hang_on_an_agent_that_does_not_answer(deploys: Deploys) -> None:

@@ -5,7 +5,7 @@ const TYPING = "input:not([type=checkbox], [type=radio]), textarea, select, [con
 
 export function keys() {
   const dialog = document.getElementById("keys"), single = document.getElementById("single-keys");
-  let on = stored() !== "off", begun = 0;
+  let on = stored() !== "off", begun = -SEQUENCE_MS;
   if (single) {
     single.checked = on;
     single.addEventListener("change", () => { on = single.checked; keep(on ? "on" : "off"); });
@@ -15,8 +15,8 @@ export function keys() {
   document.addEventListener("keydown", (event) => {
     if (!on || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     if (event.target.closest?.(TYPING) || dialog?.open) return;
-    const does = Date.now() - begun < SEQUENCE_MS ? going(event.key) : key(event.key);
-    begun = event.key === "g" && !does ? Date.now() : 0;
+    const does = event.timeStamp - begun < SEQUENCE_MS ? going(event.key) : key(event.key);  // when it was pressed, however busy the page
+    begun = event.key === "g" && !does ? event.timeStamp : -SEQUENCE_MS;
     if (does) { event.preventDefault(); does(); }
   });
 
