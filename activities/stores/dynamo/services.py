@@ -1,7 +1,8 @@
 """ServiceStore on DynamoDB: a version is kept as itself, as the present one and in the list by name, all at once."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
 
 from activities.stores.cursors import Positions, ServiceQuery, decode_cursor, encode_cursor
 from activities.stores.dynamo.client import AwsClients
@@ -23,6 +24,9 @@ from workflows.contracts.deployments.services import Service, ServicePage
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef
+
+_SMALL: Final = 32 << 10
+"""Characters or bytes of a document; larger ones are read anew each time, so that memory is bounded."""
 
 
 class DynamoServiceStore:
@@ -121,4 +125,11 @@ def _key(group: str, place: str) -> dict[str, Any]:
 
 
 def _load(item: Mapping[str, Any]) -> Service:
-    return Service.model_validate_json(read_document(item))
+    document = read_document(item)
+    return _parsed(document) if len(document) <= _SMALL else Service.model_validate_json(document)
+
+
+@lru_cache(maxsize=256)
+def _parsed(document: str | bytes) -> Service:
+    """A list of services is read far more often than one of them is changed; what is read is frozen."""
+    return Service.model_validate_json(document)
