@@ -1,4 +1,4 @@
-"""What goes wrong at a page's address is a page as well: no such address, too large a form, a failure of ours.
+"""What goes wrong where a person looks is a page: no such address, too large a form, a refused sign-in, our failures.
 
 Outermost, so that nothing is left out. Deliberately not here: what the API refuses to a page (``answers.refused``).
 """
@@ -61,11 +61,12 @@ def _with_more(send: Send, told: Message) -> Send:
 
 
 def _is_page(scope: Scope) -> bool:
-    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    """Also of the API, for a person whose browser goes there: back from an issuer, or after a link to a file."""
+    headers, path = Headers(scope=scope), scope["path"].removeprefix(scope.get("root_path", ""))
     return (
         "inside" not in scope
-        and not path.startswith(_NOT_PAGES)
-        and "text/html" in Headers(scope=scope).get("accept", "")
+        and (not path.startswith(_NOT_PAGES) or headers.get("sec-fetch-mode") == "navigate")
+        and "text/html" in headers.get("accept", "")
     )
 
 
