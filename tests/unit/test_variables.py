@@ -1,5 +1,11 @@
 """The page of variables is what the code reads."""
 
+from pathlib import Path
+
+import pytest
+
+from api.cli.stack.children import Options, process_specs
+from api.cli.stack.data_dir import DataDir
 from tests.unit.variables import HOW_TO_RENEW, PAGE, REQUIRED, of, page
 
 
@@ -10,3 +16,32 @@ def test_the_page_is_what_the_code_reads() -> None:
 def test_what_is_required_is_read() -> None:
     for process, required in REQUIRED.items():
         assert {name for name in required if not name.startswith("TEMPORAL_")} <= set(of(process))
+
+
+OF_ANOTHER_STACK = {
+    "api": {"HYBRIDCI_ADMIN_KEY", "HYBRIDCI_AGENT_KEY", "HYBRIDCI_SIGNING_KEY"},
+    "worker": {"HYBRIDCI_SIGNING_KEY"},
+    "agent": {
+        "HYBRIDCI_AGENT_ID", "HYBRIDCI_AGENT_POOL", "HYBRIDCI_API_KEY", "HYBRIDCI_GATEWAY", "HYBRIDCI_GATEWAY_ADDRESS",
+        "HYBRIDCI_GATEWAY_CA_FILE",
+    },
+    "gateway": {"HYBRIDCI_GATEWAY_KEY", "HYBRIDCI_GATEWAY_TLS"},
+}  # fmt: skip
+"""`up` has a key file for each key, and agents that reach Temporal without the gateway."""
+
+
+def test_what_a_user_sets_for_a_process_is_heard_by_up_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`HYBRIDCI_AGENT_HOME=agent hybridci up` was without effect and without a word."""
+    for process in REQUIRED:
+        for name in of(process):
+            monkeypatch.setenv(name, "said")
+    specs = {spec.name: spec.env for spec in process_specs(Options(agents=1), DataDir(tmp_path))}
+    deaf = {
+        process: {name for name in of(process) if name.startswith("HYBRIDCI_") and name not in env}
+        for process, env in (("api", specs["api"]), ("worker", specs["worker"]), ("agent", specs["agent-1"]))
+    }
+    deaf["gateway"] = {name for name in of("gateway") if name.startswith("HYBRIDCI_") and name not in specs["gateway"]}
+    assert deaf == OF_ANOTHER_STACK
+    assert specs["agent-1"]["HYBRIDCI_AGENT_HOME"] == "said"
+    assert specs["agent-1"]["HYBRIDCI_AGENT_DIR"] == str(DataDir(tmp_path).agent(1))
+    assert not [name for name in specs["api"] if name.startswith("HYBRIDCI_AGENT_H")]

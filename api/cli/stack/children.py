@@ -33,7 +33,19 @@ _SEAL_PUBLIC_KEYS: Final = "HYBRIDCI_SEAL_PUBLIC_KEYS_FILE"
 _OF_SEALS: Final = ("HYBRIDCI_SEALS_FILE", "HYBRIDCI_SEALS_URL")
 _SERVER_GRACE_SECONDS: Final = 10.0
 _PRIVATE: Final = 0o077
-_OF_THE_API: Final = ("HYBRIDCI_WEBHOOK_", "HYBRIDCI_ACCESS_POLICY", "HYBRIDCI_PUBLIC_URL", "HYBRIDCI_ALLOWED_HOSTS")
+_OF_THE_API: Final = (
+    "HYBRIDCI_WEBHOOK_", "HYBRIDCI_ACCESS_POLICY", "HYBRIDCI_PUBLIC_URL", "HYBRIDCI_ALLOWED_HOSTS",
+    "HYBRIDCI_RATE_LIMIT", "HYBRIDCI_BODY_", "HYBRIDCI_OPEN_BODIES", "HYBRIDCI_TRUSTED_PROXIES", "HYBRIDCI_DISK_FREE_",
+)  # fmt: skip
+_OF_THE_WORKER: Final = ("HYBRIDCI_WORKER_",)
+_OF_THE_AGENTS: Final = (
+    "HYBRIDCI_AGENT_", "HYBRIDCI_APPROVERS_FILE", "HYBRIDCI_CONTROL_KEYS_FILE", "HYBRIDCI_METRICS_DIR",
+    "HYBRIDCI_POOL_KEYS_FILE", "HYBRIDCI_PROBES_FILE", "HYBRIDCI_SECRETS_FILE",
+)  # fmt: skip
+_OF_ONE_AGENT: Final = (
+    "HYBRIDCI_AGENT_CAPACITY", "HYBRIDCI_AGENT_DIR", "HYBRIDCI_AGENT_ID", "HYBRIDCI_AGENT_KEY", "HYBRIDCI_AGENT_POOL",
+)  # fmt: skip
+"""The stack gives each agent its own; a key of agents is another stack's."""
 _NOT_PASSED_ON: Final = ("AWS_", "TEMPORAL_", "HYBRIDCI_", "DYNAMODB_", "S3_")
 """Variables meant for another stack (a cloud account, another namespace) must not leak into this one."""
 
@@ -118,7 +130,7 @@ def process_specs(options: Options, data: DataDir, aws: Hidden | None = None) ->
     """
     store = _retention() | _aws(aws or Hidden(LOOPBACK, options.aws_port))
     api = {
-        **store, **_temporal(options), **_of_the_api(),
+        **store, **_temporal(options), **_ours(_OF_THE_API),
         "HYBRIDCI_HOST": options.host, "HYBRIDCI_PORT": str(options.api_port),
         "HYBRIDCI_ADMIN_KEY_FILE": str(data.admin_key), "HYBRIDCI_AGENT_KEY_FILE": str(data.agent_key),
         **_approvals(data), **_verifying(data), _PUBLIC_ADDRESS: options.gateway_address,
@@ -127,7 +139,9 @@ def process_specs(options: Options, data: DataDir, aws: Hidden | None = None) ->
         "HYBRIDCI_ADMIN_OWNER": _local_person(),
         "HYBRIDCI_DISK_FOLDERS": f"{data.root},{tempfile.gettempdir()}", "HYBRIDCI_STORAGE_FOLDER": str(data.root),
     }  # fmt: skip
-    worker = {**store, **_temporal(options), **_signing(), **_sealing(data), **_approvals(data)}
+    worker = {
+        **store, **_temporal(options), **_ours(_OF_THE_WORKER), **_signing(), **_sealing(data), **_approvals(data),
+    }  # fmt: skip
     worker["HYBRIDCI_ALLOW_UNVERIFIED"] = "true"
     answers = partial(_answers, host=options.reachable_host, port=options.api_port)
     return [
@@ -177,6 +191,7 @@ def _gateway(options: Options, data: DataDir) -> ChildSpec:
 def agent_spec(number: int, options: Options, data: DataDir) -> ChildSpec:
     """An agent of pool `default`."""
     env = {
+        **_ours(_OF_THE_AGENTS, but=_OF_ONE_AGENT),
         **_temporal(options),
         "HYBRIDCI_URL": options.url,
         "HYBRIDCI_API_KEY_FILE": str(data.agent_key),
@@ -213,9 +228,9 @@ def _without_proxy(*hosts: str) -> dict[str, str]:
     return {name: ",".join(filter(None, (os.environ.get(name, ""), *here))) for name in ("NO_PROXY", "no_proxy")}
 
 
-def _of_the_api() -> dict[str, str]:
-    """Webhooks' secrets and manifests and who may sign in are meant for whatever API runs here; only it gets them."""
-    return {name: value for name, value in os.environ.items() if name.startswith(_OF_THE_API)}
+def _ours(names: tuple[str, ...], *, but: tuple[str, ...] = ()) -> dict[str, str]:
+    """What the user's environment says of one kind of process, whatever stack it is part of; no other kind gets it."""
+    return {name: value for name, value in os.environ.items() if name.startswith(names) and not name.startswith(but)}
 
 
 def _signing() -> dict[str, str]:
@@ -225,7 +240,7 @@ def _signing() -> dict[str, str]:
 
 def _retention() -> dict[str, str]:
     """How long what has ended is kept."""
-    return {name: value for name, value in os.environ.items() if name.startswith("HYBRIDCI_KEEP_")}
+    return _ours(("HYBRIDCI_KEEP_",))
 
 
 def _sealing(data: DataDir) -> dict[str, str]:
