@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from activities.retention.settings import RetentionSettings
 from activities.stores.settings import StoreSettings
 from workflows.log_setup import LEVELS
+from workflows.monitoring.setting import MonitoringPlace
 
 _SECRET_BYTES: Final = 32
 _THIS_MACHINE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -96,6 +97,10 @@ class WorkerSettings(BaseSettings):
     )
     seals_url: str | None = Field(
         default=None, validation_alias="HYBRIDCI_SEALS_URL", description="Where copies of the seals are POSTed to."
+    )
+
+    metrics_address: MonitoringPlace = Field(
+        default=None, validation_alias="HYBRIDCI_WORKER_METRICS_ADDRESS", description="Health and metrics, if any."
     )
 
     @classmethod

@@ -24,6 +24,7 @@ from activities.evidence.keys import SealKey, UnusableSealKeyError
 from activities.evidence.removal import remove_segments
 from activities.evidence.sealer import Sealer
 from activities.evidence.watch import NO_KEY, open_watch
+from activities.monitored import MonitoredWorker
 from activities.repairs.watch import Watch
 from activities.retention.events import RemoveSegments
 from activities.sandbox import LeanSandbox
@@ -47,6 +48,7 @@ from workflows.job.redrive import RedriveWorkflow
 from workflows.job.workflow import JobWorkflow
 from workflows.line.workflow import LineWorkflow
 from workflows.log_setup import setup_logging
+from workflows.monitoring.listener import ListenerError
 from workflows.repair.live import LiveVersionsWorkflow
 from workflows.repair.reconcile import ReconcileWorkflow
 from workflows.repair.stuck import StuckWorkflows
@@ -86,6 +88,9 @@ def run(settings: WorkerSettings) -> int:
     setup_logging(settings.log_level, "worker")
     try:
         asyncio.run(_work(settings, signer, seal_key))
+    except ListenerError as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_NOT_CONFIGURED
     except Exception:
         logger.critical("the control worker failed; its supervisor should start it again", exc_info=True)
         return EXIT_FAILED
@@ -137,17 +142,26 @@ async def _work(settings: WorkerSettings, signer: SpecSigner, seal_key: SealKey 
         loop.add_signal_handler(each, stop.set)
     stores = open_stores(settings.stores)
     try:
-        await _serve(settings, stores, signer, seal_key, stop)
-    except _StoppedEarlyError:
-        logger.info("stopped before it was up")
+        monitored = MonitoredWorker(settings.metrics_address, stores)
+        try:
+            await _serve(settings, stores, signer, seal_key, stop, monitored)
+        except _StoppedEarlyError:
+            logger.info("stopped before it was up")
+        finally:
+            monitored.close()
     finally:
         await asyncio.to_thread(stores.close)
 
 
 async def _serve(
-    settings: WorkerSettings, stores: Stores, signer: SpecSigner, seal_key: SealKey | None, stop: asyncio.Event
+    settings: WorkerSettings,
+    stores: Stores,
+    signer: SpecSigner,
+    seal_key: SealKey | None,
+    stop: asyncio.Event,
+    monitored: MonitoredWorker,
 ) -> None:
-    client = await _until_it_answers("Temporal", connect, stop)
+    client = monitored.client = await _until_it_answers("Temporal", connect, stop)
     await _until_it_answers("the record store", stores.prepare, stop)
     await _until_it_answers("Temporal", lambda: register_search_attributes(client), stop)
     await _until_it_answers("Temporal", lambda: schedule_reconciliation(client), stop)
@@ -174,7 +188,8 @@ async def _serve(
         logger.warning(_BELIEVES_EVERYBODY)
     if seal_key is None:
         logger.warning(NO_KEY)
-    async with build_worker(client, activities, settings):
+    async with build_worker(client, activities, settings) as worker:
+        monitored.worker = worker
         logger.info("control worker ready", extra=facts)
         watching = [asyncio.create_task(watch.run(), name="watch")]
         if seal_key is not None:

@@ -16,6 +16,7 @@ from api.auth.binding import TaskTokens
 from api.gateway.handler import Gateway
 from api.gateway.messages import Messages
 from api.gateway.methods import MAX_MESSAGE_BYTES, Scope
+from api.gateway.monitored import MonitoredGateway
 from api.gateway.settings import LOOPBACK, GatewaySettings, GatewaySettingsError
 from api.gateway.temporal_settings import TemporalSettings
 from api.gateway.tokens import Callers
@@ -55,12 +56,20 @@ async def serve(settings: GatewaySettings, temporal: TemporalSettings) -> None:
     tokens, messages = TaskTokens(settings.secret), Messages()
     validator, upstream = Validator(settings.url), Upstream(temporal)
     callers = Callers(validator)
-    gateway = Gateway(callers, upstream, lambda caller: Scope(caller, temporal.namespace, tokens, messages))
+    monitored = None if settings.metrics_address is None else MonitoredGateway(upstream, settings.metrics_address)
+    gateway = Gateway(
+        callers,
+        upstream,
+        lambda caller: Scope(caller, temporal.namespace, tokens, messages),
+        answered=_nobody if monitored is None else monitored.answered,
+    )
     server = grpc.aio.server(handlers=[gateway], options=_OPTIONS, maximum_concurrent_rpcs=_MOST_CALLS)
     try:
         port = _listen(server, settings)
         await server.start()
         upstream.reachable()  # begins to connect
+        if monitored is not None:
+            monitored.listen(gateway)
         facts = {"address": f"{settings.host}:{port}", "temporal": temporal.address, "namespace": temporal.namespace}
         logger.info(READY, extra=facts)
         await stop.wait()
@@ -69,10 +78,16 @@ async def serve(settings: GatewaySettings, temporal: TemporalSettings) -> None:
         gateway.stop_polls()
         await stopped
     finally:
+        if monitored is not None:
+            monitored.close()
         await callers.close()
         await upstream.close()
         validator.close()
     logger.info("stopped")
+
+
+def _nobody(_method: str, _status: str) -> None:
+    """Nobody watches this gateway."""
 
 
 def _listen(server: grpc.aio.Server, settings: GatewaySettings) -> int:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Final, Self
 from urllib.parse import urlsplit
 
+from workflows.monitoring.address import MonitoringAddress, read_address
+
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 VARIABLES: Final = (
     "HYBRIDCI_URL",
@@ -21,9 +23,11 @@ VARIABLES: Final = (
     "HYBRIDCI_GATEWAY_TLS",
     "HYBRIDCI_GATEWAY_TLS_CERT_FILE",
     "HYBRIDCI_GATEWAY_TLS_KEY_FILE",
+    "HYBRIDCI_GATEWAY_METRICS_ADDRESS",
     "LOG_LEVEL",
 )
 """Every variable that is read here."""
+MONITORING: Final = "HYBRIDCI_GATEWAY_METRICS_ADDRESS"
 _SECRET_BYTES: Final = 32
 
 
@@ -49,6 +53,7 @@ class GatewaySettings:
     secret: bytes
     certificate: Certificate | None
     log_level: str
+    metrics_address: MonitoringAddress | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -61,6 +66,7 @@ class GatewaySettings:
             secret=_secret(known),
             certificate=_certificate(known),
             log_level=known.get("LOG_LEVEL", "INFO"),
+            metrics_address=_place(known.get(MONITORING)),
         )
 
     @property
@@ -84,6 +90,13 @@ def _port(text: str) -> int:
     if not text.isdecimal() or not 0 <= int(text) <= 65535:
         raise GatewaySettingsError("HYBRIDCI_GATEWAY_PORT must be a number from 0 to 65535.")
     return int(text)
+
+
+def _place(text: str | None) -> MonitoringAddress | None:
+    try:
+        return None if text is None else read_address(text)
+    except ValueError as error:
+        raise GatewaySettingsError(f"{MONITORING} {error}.") from error
 
 
 def _secret(known: Mapping[str, str]) -> bytes:
