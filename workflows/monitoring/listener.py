@@ -15,9 +15,11 @@ from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
-from workflows.monitoring.address import MonitoringAddress
+from workflows.monitoring.address import LOOPBACK, MonitoringAddress
 from workflows.monitoring.health import PartsHealth, ProcessHealth
 from workflows.version import product_version
 
@@ -155,6 +157,9 @@ class _Server(ThreadingHTTPServer):
         logger.debug("a request for health or metrics failed", exc_info=True)
 
 
+_MISDIRECTED: Final = _Answer(HTTPStatus.MISDIRECTED_REQUEST, b'{"detail":"Ask by this machine\'s address."}')
+
+
 class _Handler(BaseHTTPRequestHandler):
     timeout = _PATIENCE_SECONDS
     server_version, sys_version = "hybridci", ""
@@ -168,12 +173,22 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         """Nobody reads who asked."""
 
+    def _asked_by_a_known_name(self) -> bool:
+        """A page in a browser whose own name was made to lead to this machine asks by that name (DNS rebinding)."""
+        named = urlsplit(f"//{self.headers.get('Host', LOOPBACK)}").hostname or ""
+        if not ip_address(self.connection.getsockname()[0]).is_loopback or named == "localhost":
+            return True
+        try:
+            return bool(ip_address(named))
+        except ValueError:
+            return False
+
     def _send(self, *, with_body: bool) -> None:
         server = self.server
         if not isinstance(server, _Server):
             raise TypeError("this handler serves its own server")
         try:
-            answer = server.answer(self.path)
+            answer = server.answer(self.path) if self._asked_by_a_known_name() else _MISDIRECTED
         except Exception:
             logger.exception("a request for health or metrics failed")
             answer = _said(HTTPStatus.INTERNAL_SERVER_ERROR, "failed")
