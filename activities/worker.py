@@ -10,6 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Final, TypeVar
 
 from temporalio.client import Client
@@ -20,7 +21,7 @@ from activities.bootstrap import ControlActivities, build_activities
 from activities.clock import epoch_millis
 from activities.deployments.signing import SpecSigner, UnusableSigningKeyError
 from activities.evidence.elsewhere import check_seals_file
-from activities.evidence.keys import SealKey, UnusableSealKeyError
+from activities.evidence.keys import SETTING, SealKey, SealKeys, UnusableSealKeyError
 from activities.evidence.removal import remove_segments
 from activities.evidence.sealer import Sealer
 from activities.evidence.watch import NO_KEY, open_watch
@@ -44,6 +45,7 @@ from workflows.contracts.errors import Unavailable
 from workflows.contracts.ids import CONTROL_QUEUE
 from workflows.deployment.workflow import DeploymentWorkflow
 from workflows.environment.workflow import EnvironmentWorkflow
+from workflows.followed import Followed, troubles
 from workflows.job.redrive import RedriveWorkflow
 from workflows.job.workflow import JobWorkflow
 from workflows.line.workflow import LineWorkflow
@@ -80,7 +82,7 @@ def run(settings: WorkerSettings) -> int:
     try:
         check_configured(settings.stores)
         signer = SpecSigner.load(settings.spec_key_file)
-        seal_key = SealKey.load(settings.seal_key_file)
+        seal_key = _followed(settings.seal_key_file)
         check_seals_file(settings.seals_file)
     except (StoresNotConfigured, UnusableSigningKeyError, UnusableSealKeyError) as error:
         sys.stderr.write(f"{error}\n")
@@ -135,14 +137,14 @@ class _StoppedEarlyError(Exception):
     """Told to stop before the worker was up."""
 
 
-async def _work(settings: WorkerSettings, signer: SpecSigner, seal_key: SealKey | None) -> None:
+async def _work(settings: WorkerSettings, signer: SpecSigner, seal_key: Callable[[], SealKey] | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, stop.set)
     stores = open_stores(settings.stores)
     try:
-        monitored = MonitoredWorker(settings.metrics_address, stores)
+        monitored = MonitoredWorker(settings.metrics_address, stores, troubles)
         try:
             await _serve(settings, stores, signer, seal_key, stop, monitored)
         except _StoppedEarlyError:
@@ -157,7 +159,7 @@ async def _serve(
     settings: WorkerSettings,
     stores: Stores,
     signer: SpecSigner,
-    seal_key: SealKey | None,
+    seal_key: Callable[[], SealKey] | None,
     stop: asyncio.Event,
     monitored: MonitoredWorker,
 ) -> None:
@@ -173,7 +175,7 @@ async def _serve(
         "environment": settings.stores.environment,
         "signs_with": signer.key_id,
         "keeps": settings.retention.policy().model_dump(exclude_none=True),
-        "seals_with": None if seal_key is None else seal_key.key_id,
+        "seals_with": None if seal_key is None else seal_key().key_id,
     }
     secret = None if settings.approvals is None else settings.approvals.secret()
     repairs = RepairClient(client, Prover(secret))
@@ -202,7 +204,15 @@ async def _serve(
     logger.info("stopped", extra=facts)
 
 
-def _removal(stores: Stores, seal_key: SealKey) -> RemoveSegments:
+def _followed(file: Path | None) -> Callable[[], SealKey] | None:
+    """Raises UnusableSealKeyError."""
+    key = SealKey.load(file)
+    if file is None or key is None:
+        return None
+    return Followed(SETTING, [file], lambda: SealKey.load(file) or key).now
+
+
+def _removal(stores: Stores, seal_key: SealKeys) -> RemoveSegments:
     """Old events go with a seal that says so: without a key for it they stay."""
     return partial(remove_segments, stores.evidence, Sealer(stores.evidence, seal_key, epoch_millis))
 

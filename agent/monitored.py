@@ -19,6 +19,7 @@ from agent.logs.sender import LogShipper
 from agent.safety.gate import Gate, Reason
 from agent.settings import AgentSettings
 from workflows.contracts.attempts import AttemptResult
+from workflows.followed import troubles
 from workflows.monitoring.figures import ProcessFigures
 from workflows.monitoring.health import ProcessHealth
 from workflows.monitoring.listener import MonitoringListener
@@ -122,7 +123,8 @@ class MonitoredAgent:
 
     def _notes(self) -> Mapping[str, str]:
         found = self._gate.refusal
-        return {"work": f"takes nothing new: {found[1]}"} if found is not None and found[0] is Reason.PAUSED else {}
+        paused = found is not None and found[0] is Reason.PAUSED
+        return {**troubles(), **({"work": f"takes nothing new: {found[1]}"} if found is not None and paused else {})}
 
 
 def _free(directory: Path) -> float:

@@ -41,6 +41,7 @@ class MonitoredGateway:
 
     def listen(self, gateway: "Gateway") -> None:
         """From now on. Raises ListenerError."""
+        from workflows.followed import troubles
         from workflows.monitoring.health import ProcessHealth
         from workflows.monitoring.listener import MonitoringListener
 
@@ -48,7 +49,7 @@ class MonitoredGateway:
         figures.read("hybridci_gateway_agents", "Agents with an open poll.", lambda: polls.keys)
         open_now = {"poll": lambda: float(polls.open), "call": lambda: float(calls.open)}
         figures.read_each("hybridci_gateway_open", "Calls that are under way.", "kind", open_now)
-        health = ProcessHealth({"temporal": self._temporal})
+        health = ProcessHealth({"temporal": self._temporal}, troubles)
         self._listener = MonitoringListener(self._address, MONITORING, health, figures.text)
 
     def close(self) -> None:
