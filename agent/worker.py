@@ -241,6 +241,7 @@ class _Agent:
         registrar.on_registered(lambda answer: plane.use_token(answer.token.get_secret_value()))
         registrar.on_registered(self._connection.use)
         registrar.on_registered(lambda answer: vault.hold({_TOKEN: answer.token.get_secret_value().encode()}))
+        registrar.on_registered(lambda _: vault.hold({_API_KEY: self._settings.read_api_key().encode()}))  # a newer one
         return registrar
 
     async def _work(self, host: Host, client: Client, registrar: Registrar, beside: "_Beside") -> None:
