@@ -4,6 +4,7 @@ Deliberately not here: Temporal's address and credentials (``TEMPORAL_*``, read 
 and AWS's credentials (boto3's own variables).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Self
 from urllib.parse import urlsplit
@@ -13,7 +14,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from activities.retention.settings import RetentionSettings
 from activities.stores.settings import StoreSettings
+from workflows.contracts.identity.secrets import Secret
+from workflows.followed import Followed, keys_in
 from workflows.log_setup import LEVELS
+from workflows.monitoring.setting import MonitoringPlace
 
 _SECRET_BYTES: Final = 32
 _THIS_MACHINE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -38,23 +42,37 @@ class ApprovalSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _usable(self) -> Self:
-        secret = self.secret()
-        if secret is not None and len(secret) < _SECRET_BYTES:
-            raise ValueError(f"HYBRIDCI_SIGNING_KEY must have at least {_SECRET_BYTES} characters, as the API's")
+        self.keys()
         return self
 
-    def secret(self) -> bytes | None:
-        """None: nothing can be verified. Raises ValueError."""
+    def secret(self) -> Secret | None:
+        """The keys, read again when their file changes. None: nothing can be verified. Raises ValueError."""
+        if not self.keys():
+            return None
+        files = [] if self.signing_key_file is None else [self.signing_key_file]
+        return Followed("HYBRIDCI_SIGNING_KEY_FILE", files, self.keys).now
+
+    def keys(self) -> Sequence[bytes]:
+        """As they are now, the newest first; none: nothing can be verified. Raises ValueError."""
+        keys = self._read()
+        if any(len(key) < _SECRET_BYTES for key in keys):
+            raise ValueError(f"HYBRIDCI_SIGNING_KEY must have at least {_SECRET_BYTES} characters, as the API's")
+        return keys
+
+    def _read(self) -> Sequence[bytes]:
         if self.signing_key is not None and self.signing_key_file is not None:
             raise ValueError("both HYBRIDCI_SIGNING_KEY and HYBRIDCI_SIGNING_KEY_FILE are set; keep one of them")
         if self.signing_key is not None:
-            return self.signing_key.get_secret_value().encode()
+            return [self.signing_key.get_secret_value().encode()]
         if self.signing_key_file is None:
-            return None
+            return []
         try:
-            return self.signing_key_file.read_text("utf-8").strip().encode()
+            found = keys_in(self.signing_key_file.read_text("utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"the file named by HYBRIDCI_SIGNING_KEY_FILE cannot be read: {error}") from error
+        if not found:
+            raise ValueError("the file named by HYBRIDCI_SIGNING_KEY_FILE is empty: put the API's key into it")
+        return [key.encode() for key in found]
 
 
 class WorkerSettings(BaseSettings):
@@ -96,6 +114,10 @@ class WorkerSettings(BaseSettings):
     )
     seals_url: str | None = Field(
         default=None, validation_alias="HYBRIDCI_SEALS_URL", description="Where copies of the seals are POSTed to."
+    )
+
+    metrics_address: MonitoringPlace = Field(
+        default=None, validation_alias="HYBRIDCI_WORKER_METRICS_ADDRESS", description="Health and metrics, if any."
     )
 
     @classmethod

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Final, TypeVar
 
 from temporalio.client import Client
@@ -20,10 +21,11 @@ from activities.bootstrap import ControlActivities, build_activities
 from activities.clock import epoch_millis
 from activities.deployments.signing import SpecSigner, UnusableSigningKeyError
 from activities.evidence.elsewhere import check_seals_file
-from activities.evidence.keys import SealKey, UnusableSealKeyError
+from activities.evidence.keys import SETTING, SealKey, SealKeys, UnusableSealKeyError
 from activities.evidence.removal import remove_segments
 from activities.evidence.sealer import Sealer
 from activities.evidence.watch import NO_KEY, open_watch
+from activities.monitored import MonitoredWorker
 from activities.repairs.watch import Watch
 from activities.retention.events import RemoveSegments
 from activities.sandbox import LeanSandbox
@@ -43,10 +45,12 @@ from workflows.contracts.errors import Unavailable
 from workflows.contracts.ids import CONTROL_QUEUE
 from workflows.deployment.workflow import DeploymentWorkflow
 from workflows.environment.workflow import EnvironmentWorkflow
+from workflows.followed import Followed, troubles
 from workflows.job.redrive import RedriveWorkflow
 from workflows.job.workflow import JobWorkflow
 from workflows.line.workflow import LineWorkflow
 from workflows.log_setup import setup_logging
+from workflows.monitoring.listener import ListenerError
 from workflows.repair.live import LiveVersionsWorkflow
 from workflows.repair.reconcile import ReconcileWorkflow
 from workflows.repair.stuck import StuckWorkflows
@@ -78,7 +82,7 @@ def run(settings: WorkerSettings) -> int:
     try:
         check_configured(settings.stores)
         signer = SpecSigner.load(settings.spec_key_file)
-        seal_key = SealKey.load(settings.seal_key_file)
+        seal_key = _followed(settings.seal_key_file)
         check_seals_file(settings.seals_file)
     except (StoresNotConfigured, UnusableSigningKeyError, UnusableSealKeyError) as error:
         sys.stderr.write(f"{error}\n")
@@ -86,6 +90,9 @@ def run(settings: WorkerSettings) -> int:
     setup_logging(settings.log_level, "worker")
     try:
         asyncio.run(_work(settings, signer, seal_key))
+    except ListenerError as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_NOT_CONFIGURED
     except Exception:
         logger.critical("the control worker failed; its supervisor should start it again", exc_info=True)
         return EXIT_FAILED
@@ -130,24 +137,33 @@ class _StoppedEarlyError(Exception):
     """Told to stop before the worker was up."""
 
 
-async def _work(settings: WorkerSettings, signer: SpecSigner, seal_key: SealKey | None) -> None:
+async def _work(settings: WorkerSettings, signer: SpecSigner, seal_key: Callable[[], SealKey] | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, stop.set)
     stores = open_stores(settings.stores)
     try:
-        await _serve(settings, stores, signer, seal_key, stop)
-    except _StoppedEarlyError:
-        logger.info("stopped before it was up")
+        monitored = MonitoredWorker(settings.metrics_address, stores, troubles)
+        try:
+            await _serve(settings, stores, signer, seal_key, stop, monitored)
+        except _StoppedEarlyError:
+            logger.info("stopped before it was up")
+        finally:
+            monitored.close()
     finally:
         await asyncio.to_thread(stores.close)
 
 
 async def _serve(
-    settings: WorkerSettings, stores: Stores, signer: SpecSigner, seal_key: SealKey | None, stop: asyncio.Event
+    settings: WorkerSettings,
+    stores: Stores,
+    signer: SpecSigner,
+    seal_key: Callable[[], SealKey] | None,
+    stop: asyncio.Event,
+    monitored: MonitoredWorker,
 ) -> None:
-    client = await _until_it_answers("Temporal", connect, stop)
+    client = monitored.client = await _until_it_answers("Temporal", connect, stop)
     await _until_it_answers("the record store", stores.prepare, stop)
     await _until_it_answers("Temporal", lambda: register_search_attributes(client), stop)
     await _until_it_answers("Temporal", lambda: schedule_reconciliation(client), stop)
@@ -159,7 +175,7 @@ async def _serve(
         "environment": settings.stores.environment,
         "signs_with": signer.key_id,
         "keeps": settings.retention.policy().model_dump(exclude_none=True),
-        "seals_with": None if seal_key is None else seal_key.key_id,
+        "seals_with": None if seal_key is None else seal_key().key_id,
     }
     secret = None if settings.approvals is None else settings.approvals.secret()
     repairs = RepairClient(client, Prover(secret))
@@ -174,7 +190,8 @@ async def _serve(
         logger.warning(_BELIEVES_EVERYBODY)
     if seal_key is None:
         logger.warning(NO_KEY)
-    async with build_worker(client, activities, settings):
+    async with build_worker(client, activities, settings) as worker:
+        monitored.worker = worker
         logger.info("control worker ready", extra=facts)
         watching = [asyncio.create_task(watch.run(), name="watch")]
         if seal_key is not None:
@@ -187,7 +204,15 @@ async def _serve(
     logger.info("stopped", extra=facts)
 
 
-def _removal(stores: Stores, seal_key: SealKey) -> RemoveSegments:
+def _followed(file: Path | None) -> Callable[[], SealKey] | None:
+    """Raises UnusableSealKeyError."""
+    key = SealKey.load(file)
+    if file is None or key is None:
+        return None
+    return Followed(SETTING, [file], lambda: SealKey.load(file) or key).now
+
+
+def _removal(stores: Stores, seal_key: SealKeys) -> RemoveSegments:
     """Old events go with a seal that says so: without a key for it they stay."""
     return partial(remove_segments, stores.evidence, Sealer(stores.evidence, seal_key, epoch_millis))
 

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from workflows.contracts.attempts import MAX_ARTIFACT_BYTES, MAX_LOG_BYTES
 from workflows.contracts.fields import Name, ShortLine
 from workflows.contracts.ids import DEFAULT_POOL
+from workflows.monitoring.setting import MonitoringPlace
 
 HostAndPort = Annotated[str, StringConstraints(pattern=r"^[^\s/]+:\d{1,5}$", strip_whitespace=True)]
 
@@ -68,6 +69,7 @@ class AgentSettings(BaseSettings):
     cache_days: float = Field(default=14, gt=0, validation_alias="HYBRIDCI_AGENT_CACHE_DAYS")
     cache_bytes: int = Field(default=20 << 30, ge=0, validation_alias="HYBRIDCI_AGENT_CACHE_BYTES")
     git_protocols: str = Field(default="https,ssh,file", validation_alias="HYBRIDCI_AGENT_GIT_PROTOCOLS")
+    metrics_address: MonitoringPlace = Field(default=None, validation_alias="HYBRIDCI_AGENT_METRICS_ADDRESS")
     log_level: str = Field(default="INFO", validation_alias="LOG_LEVEL")
 
     def read_api_key(self) -> str:

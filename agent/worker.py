@@ -35,6 +35,7 @@ from agent.git.eviction import CacheLimits, keep_within
 from agent.git.reading import Reading
 from agent.logs.sender import LogOrigin, LogShipper, UnsentLog
 from agent.metrics.reading import MetricProviders
+from agent.monitored import MonitoredAgent
 from agent.own_environment import hide_process, take_out, taken_values
 from agent.queues.pollers import MAIN_POLLS, Poller, Queues
 from agent.queues.slots import Slots
@@ -56,8 +57,10 @@ from agent.tasks.catalogue import Catalogue, offered_kinds
 from agent.tasks.probes import Probes
 from agent.waiting import first_of
 from workflows.contracts.agents import AgentRegistration
+from workflows.contracts.attempts import AttemptResult
 from workflows.contracts.ids import pool_queue, tasks_queue
 from workflows.log_setup import setup_logging
+from workflows.monitoring.listener import ListenerError
 from workflows.version import product_version
 
 _DRAIN_SECONDS: Final = 60.0
@@ -107,7 +110,7 @@ def run(settings: AgentSettings) -> int:
     with lock:
         try:
             return asyncio.run(_Agent(settings, _registration(settings, name, instance, labels), instance).serve())
-        except (SettingsError, NameTaken) as error:
+        except (SettingsError, NameTaken, ListenerError) as error:
             sys.stderr.write(f"{error}\n")
             return _UNUSABLE
 
@@ -144,13 +147,17 @@ class _Agent:
         self._exit_code = 0
         self._gate = Gate()
         self._connection = Connection(settings, self._id)
+        self._monitored: MonitoredAgent
 
     async def serve(self) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._asked_to_end)
         async with AsyncExitStack() as stack:
+            monitored = self._monitored = MonitoredAgent(self._settings, self._gate, self._connection)
+            stack.callback(monitored.close)
             host, left = await self._host(stack)
+            monitored.shipper = host.shipper
             registrar = self._registrar(host.control_plane, host.vault)
             stack.push_async_callback(self._say_good_bye, host.control_plane, registrar)
             await registrar.first(self._drain)
@@ -234,12 +241,19 @@ class _Agent:
         registrar.on_registered(lambda answer: plane.use_token(answer.token.get_secret_value()))
         registrar.on_registered(self._connection.use)
         registrar.on_registered(lambda answer: vault.hold({_TOKEN: answer.token.get_secret_value().encode()}))
+        registrar.on_registered(lambda _: vault.hold({_API_KEY: self._settings.read_api_key().encode()}))  # a newer one
         return registrar
 
     async def _work(self, host: Host, client: Client, registrar: Registrar, beside: "_Beside") -> None:
         settings, labels, gate = self._settings, self._registration.labels, self._gate
         quarantine = Quarantine.load(settings.directory, gate)
-        watchers = Watchers(ended=quarantine.note, cut_off=lambda: heartbeats.soon(), unauthenticated=registrar.ask)
+        monitored = self._monitored
+
+        def ended(result: AttemptResult) -> None:
+            quarantine.note(result)
+            monitored.ended(result)
+
+        watchers = Watchers(ended=ended, cut_off=lambda: heartbeats.soon(), unauthenticated=registrar.ask)
         attempts = Attempts(host, client, Admission(gate, labels, settings.capacity), watchers)
         connect = self._connection.another
         polls = min(MAIN_POLLS, settings.capacity)
@@ -265,6 +279,7 @@ class _Agent:
             ),
             Orders(queues.demand, self._begin_to_drain, registrar.ask, self._connection.answers),
         )
+        monitored.attempts, monitored.heartbeats = attempts, heartbeats
         gate.on_change(heartbeats.soon)
         registrar.on_registered(lambda _: heartbeats.soon())
         beside.run(_keep_once_registered(registrar, heartbeats))

@@ -35,7 +35,7 @@ from api.audit import routes as events
 from api.auth.authenticator import Authenticator
 from api.auth.early import EarlyRefusal
 from api.auth.guard import GUARD
-from api.auth.keys import KeyRing
+from api.auth.keys import KnownKeys
 from api.auth.limits import RateLimits, RequestLimits
 from api.auth.sign_in import SignIn
 from api.auth.vouching import Voucher
@@ -76,7 +76,7 @@ from api.services.routes import services
 from api.sign_in import routes as auth
 from api.sign_in import session_routes as own_sessions
 from api.storage import routes as storage
-from api.system.checks import Check, files_check, seals_check, worker_check, write_check
+from api.system.checks import Check, files_check, keys_check, seals_check, worker_check, write_check
 from api.system.routes import health as core
 from api.system.routes import repairs, summary
 from api.tasks import routes as tasks
@@ -86,6 +86,7 @@ from api.webhooks.asking.catch_up import keep_catching_up
 from api.webhooks.history import routes as webhook_deliveries
 from api.webhooks.receive import Webhooks
 from workflows.client.proving import Prover
+from workflows.contracts.identity.secrets import Secret
 from workflows.version import product_version
 
 logger = logging.getLogger(__name__)
@@ -131,10 +132,10 @@ _ROUTES: Final = (
 def production_app(
     *,
     stores: Stores,
-    keys: KeyRing,
+    keys: KnownKeys,
     environment: str,
     webhooks: Webhooks,
-    signing_key: bytes | None = None,
+    signing_key: Secret | None = None,
     rate_limits: RateLimits | None = None,
     bodies: BodyLimits | None = None,
     hosts: frozenset[str] | None = None,
@@ -191,6 +192,7 @@ def production_app(
             "store": write_check(stores.agents, epoch_millis),
             "files": files_check(stores.artifacts),
             "seals": seals_check(stores.evidence, epoch_millis),
+            "keys": keys_check(),
             **({} if disk is None else {"disk": disk}),
         },
         stopping=stopping,

@@ -20,7 +20,7 @@ from activities.stores.open import open_stores
 from activities.stores.settings import StoreSettings
 from api.agents.schemas import GatewayAddress
 from api.app import production_app
-from api.auth.keys import KeyRing, UnusableKey
+from api.auth.keys import KnownKeys, UnusableKey
 from api.auth.sign_in import SignIn, open_sign_in
 from api.auth.vouching import Voucher
 from api.http.hosts import hosts_for
@@ -31,6 +31,7 @@ from api.system.checks import disk_check
 from api.webhooks.receive import Webhooks, open_webhooks
 from workflows.contracts.agents import SERVER_KEEPS_CONNECTIONS_SECONDS
 from workflows.contracts.errors import fields_text
+from workflows.contracts.identity.secrets import Secret
 from workflows.log_setup import setup_logging
 from workflows.payloads.codec import CodecSettings, load_codec
 
@@ -48,7 +49,7 @@ def run(settings: ApiSettings | None = None) -> int:
         stores = StoreSettings()
         check_configured(stores)
         setup_logging(settings.log_level, "api")
-        keys, signing_key, gateway = settings.key_ring(), settings.signing_secret(), _gateway(settings)
+        keys, signing_key, gateway = settings.known_keys(), settings.signing_keys(), _gateway(settings)
         seal_keys = load_public_keys(settings.seal_public_keys_file)
         webhooks = open_webhooks(settings.webhook_manifests, os.environ)
         sign_in = open_sign_in(
@@ -69,8 +70,8 @@ def run(settings: ApiSettings | None = None) -> int:
 def _serve(
     settings: ApiSettings,
     stores: StoreSettings,
-    keys: KeyRing,
-    signing_key: bytes | None,
+    keys: KnownKeys,
+    signing_key: Secret | None,
     seal_keys: Mapping[str, str] | None,
     webhooks: Webhooks,
     sign_in: SignIn,

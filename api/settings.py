@@ -4,17 +4,20 @@ Temporal's settings are ``TEMPORAL_*`` (read by temporalio's envconfig), the sto
 of webhooks ``HYBRIDCI_WEBHOOK_SECRET_<PROVIDER>`` (``api.webhooks.secrets``).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
 from pydantic import Field, IPvAnyNetwork, SecretStr, StringConstraints, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from api.auth.keys import KeyRing, UnusableKey
+from api.auth.keys import FollowedKeyRing, KeyRing, UnusableKey
 from api.auth.limits import RateLimits
 from api.auth.principal import Principal
 from api.http.pace import BodyLimits
 from workflows.contracts.access import MAX_SESSION_SECONDS, SESSION_TTL_SECONDS, Role
+from workflows.contracts.identity.secrets import Secret
+from workflows.followed import Followed, keys_in
 
 _SECRET_BYTES: Final = 32
 
@@ -104,11 +107,13 @@ class ApiSettings(BaseSettings):
         )
 
     def key_ring(self) -> KeyRing:
-        """The keys callers may present. Raises UnusableKey when there is none, or one cannot be read or is short."""
-        found = (
-            (_read_key("HYBRIDCI_ADMIN_KEY", self.admin_key, self.admin_key_file), Role.ADMIN),
-            (_read_key("HYBRIDCI_AGENT_KEY", self.agent_key, self.agent_key_file), Role.AGENT),
-        )
+        """The keys that callers may present, as they are now.
+
+        Raises UnusableKey when there is none, or one cannot be read or is short.
+        """
+        admin = _read_keys("HYBRIDCI_ADMIN_KEY", self.admin_key, self.admin_key_file)
+        agent = _read_keys("HYBRIDCI_AGENT_KEY", self.agent_key, self.agent_key_file)
+        found = [*((key, Role.ADMIN) for key in admin), *((key, Role.AGENT) for key in agent)]
         for key, role in found:
             if key and len(key) < _SECRET_BYTES:
                 raise UnusableKey(
@@ -118,19 +123,34 @@ class ApiSettings(BaseSettings):
         owners = {Role.ADMIN: self.admin_owner}
         principals = {
             role: Principal.everywhere(role.value, role, owner=owners.get(role), machine=role is Role.AGENT)
-            for _, role in found
+            for role in (Role.ADMIN, Role.AGENT)
         }
-        return KeyRing([(key, principals[role]) for key, role in found if key is not None])
+        return KeyRing([(key, principals[role]) for key, role in found])
 
-    def signing_secret(self) -> bytes | None:
-        """What leases are signed with: shared by all API processes, at least 32 bytes. None: not configured.
+    def known_keys(self) -> FollowedKeyRing:
+        """The same, read again when a file changes. Raises UnusableKey."""
+        names = {"HYBRIDCI_ADMIN_KEY_FILE": self.admin_key_file, "HYBRIDCI_AGENT_KEY_FILE": self.agent_key_file}
+        files = {name: file for name, file in names.items() if file is not None}
+        return FollowedKeyRing(
+            Followed(" and ".join(files) or "HYBRIDCI_ADMIN_KEY", list(files.values()), self.key_ring)
+        )
+
+    def signing_secret(self) -> Sequence[bytes]:
+        """What leases are signed with: shared by all API processes, at least 32 bytes each. None: not configured.
 
         Raises UnusableKey.
         """
-        text = _read_key("HYBRIDCI_SIGNING_KEY", self.signing_key, self.signing_key_file)
-        if text is not None and len(text.encode()) < _SECRET_BYTES:
+        keys = _read_keys("HYBRIDCI_SIGNING_KEY", self.signing_key, self.signing_key_file)
+        if any(len(key.encode()) < _SECRET_BYTES for key in keys):
             raise UnusableKey(f"HYBRIDCI_SIGNING_KEY must have at least {_SECRET_BYTES} characters; make a random one.")
-        return None if text is None else text.encode()
+        return [key.encode() for key in keys]
+
+    def signing_keys(self) -> Secret | None:
+        """The same, read again when the file changes; None: not configured. Raises UnusableKey."""
+        if self.signing_key is None and self.signing_key_file is None:
+            return None
+        files = [] if self.signing_key_file is None else [self.signing_key_file]
+        return Followed("HYBRIDCI_SIGNING_KEY_FILE", files, self.signing_secret).now
 
     def gateway_ca_pem(self) -> str | None:
         """The certificate by which agents know the gateway; None: it has one that every machine trusts.
@@ -147,14 +167,17 @@ class ApiSettings(BaseSettings):
             ) from error
 
 
-def _read_key(name: str, key: SecretStr | None, file: Path | None) -> str | None:
+def _read_keys(name: str, key: SecretStr | None, file: Path | None) -> Sequence[str]:
     if key is not None and file is not None:
         raise UnusableKey(f"Both {name} and {name}_FILE are set; keep one of them.")
     if key is not None:
-        return key.get_secret_value()
+        return [key.get_secret_value()]
     if file is None:
-        return None
+        return []
     try:
-        return file.read_text("utf-8").strip()
+        found = keys_in(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise UnusableKey(f"The key file {file} named by {name}_FILE cannot be read: {error}.") from error
+    if not found:
+        raise UnusableKey(f"The key file {file} named by {name}_FILE is empty: put the key into it.")
+    return found

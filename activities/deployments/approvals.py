@@ -15,6 +15,7 @@ from workflows.contracts.deployments.rules import ApprovalPolicy
 from workflows.contracts.deployments.services import Service
 from workflows.contracts.errors import NotFound
 from workflows.contracts.identity.people import Vouched
+from workflows.contracts.identity.secrets import Secret, accepted
 from workflows.words import moment
 
 _BY_HAND: Final = "it was sent straight to Temporal, not through the API"
@@ -33,7 +34,7 @@ class Approvals:
 
     read: Callable[[str], Awaitable[Service]]
     credential: Callable[[str], Awaitable[Credential]]
-    secret: bytes | None = field(default=None, repr=False)
+    secret: Secret | None = field(default=None, repr=False)
     allow_unverified: bool = False
     allow_self_approval: bool = False
     clock: Clock = epoch_millis
@@ -67,7 +68,8 @@ class Approvals:
         if not vouched.proof:
             return _NO_KEY_THERE
         subject = (question.deployment_id, question.version, question.git_commit_sha)
-        return None if vouched.is_genuine(self.secret, *subject) else _FORGED
+        genuine = any(vouched.is_genuine(each, *subject) for each in accepted(self.secret))
+        return None if genuine else _FORGED
 
     async def _withdrawn(self, vouched: Vouched | None) -> str | None:
         """Why an approval counts no more, when what it was given with was taken away; None when it was not.

@@ -16,6 +16,7 @@ from workflows.contracts.attempts import signed_bytes
 from workflows.contracts.commands import JobInput
 from workflows.contracts.jobs import SERVICE_LABEL
 from workflows.contracts.sealed import SpecSignature, key_id
+from workflows.followed import Followed
 from workflows.job.record import to_be_signed
 
 if TYPE_CHECKING:
@@ -41,8 +42,14 @@ class UnusableSigningKeyError(Exception):
 class SpecSigner:
     """Signs with one key; without one it signs nothing. Safe for many threads."""
 
-    def __init__(self, key: "SigningKey | None" = None, *, clock: Clock = epoch_millis) -> None:
-        self._key, self._clock = key, clock
+    def __init__(
+        self, key: "SigningKey | Callable[[], SigningKey] | None" = None, *, clock: Clock = epoch_millis
+    ) -> None:
+        """``key``: one for good, or whoever says which it is now."""
+        self._keys, self._clock = key, clock
+
+    def _key(self) -> "SigningKey | None":
+        return self._keys() if callable(self._keys) else self._keys
 
     @classmethod
     def load(cls, path: Path | None, *, clock: Clock = epoch_millis) -> Self:
@@ -51,12 +58,13 @@ class SpecSigner:
             return cls(clock=clock)
         from nacl.signing import SigningKey  # only for who signs: it costs each start
 
-        return cls(SigningKey(_first_key(path)), clock=clock)
+        return cls(Followed(SETTING, [path], lambda: SigningKey(_first_key(path))).now, clock=clock)
 
     @property
     def key_id(self) -> str | None:
         """How signatures name the key; None without one."""
-        return None if self._key is None else key_id(bytes(self._key.verify_key))
+        key = self._key()
+        return None if key is None else key_id(bytes(key.verify_key))
 
     def sign(self, start: JobInput) -> SpecSignature | None:
         """The signature over all that the job's agent is given, or None without a key."""
@@ -69,17 +77,18 @@ class SpecSigner:
         return self._sign(service or "", LIFETIME_TASK_MS, lambda unsigned: tasks.signed_bytes(task, unsigned))
 
     def _sign(self, service: str, lifetime_ms: int, content: Callable[[SpecSignature], bytes]) -> SpecSignature | None:
-        if self._key is None:
+        key = self._key()
+        if key is None:
             return None
         now = self._clock()
         unsigned = SpecSignature(
             service=service,
             issued_at=now,
             expires_at=now + lifetime_ms,
-            key_id=key_id(bytes(self._key.verify_key)),
+            key_id=key_id(bytes(key.verify_key)),
             signature=_UNSIGNED,
         )
-        signature = self._key.sign(content(unsigned)).signature
+        signature = key.sign(content(unsigned)).signature
         return unsigned.model_copy(update={"signature": base64.b64encode(signature).decode()})
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.errors import InvalidState
 from workflows.contracts.identity.proofs import Claim
+from workflows.contracts.identity.secrets import Secret, accepted
 from workflows.contracts.who import Message, Who
 
 M = TypeVar("M", bound=Message)
@@ -29,7 +30,7 @@ class Witness:
     ``allow_unverified``: this is somebody's own machine, where Temporal's own CLI may be used as the API is.
     """
 
-    secret: bytes | None = field(default=None, repr=False)
+    secret: Secret | None = field(default=None, repr=False)
     allow_unverified: bool = False
 
     def doubt(self, claim: Claim, workflow_id: str | None, *, instead: str) -> str | None:
@@ -67,4 +68,6 @@ class Witness:
     def _is_genuine(self, claim: Claim, workflow_id: str | None) -> bool:
         if self.secret is None:
             return True
-        return workflow_id is not None and claim.is_genuine(self.secret, workflow_id)
+        if workflow_id is None:
+            return False
+        return any(claim.is_genuine(each, workflow_id) for each in accepted(self.secret))

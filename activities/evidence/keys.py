@@ -5,12 +5,13 @@ The private key is the control workers' alone. Deliberately not here: what is si
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, Self
 
 from workflows.contracts.audit.seals import Seal, SignedSeal
 from workflows.contracts.sealed import key_id
+from workflows.followed import Followed
 
 SETTING: Final = "HYBRIDCI_SEAL_KEY_FILE"
 PUBLIC_SETTING: Final = "HYBRIDCI_SEAL_PUBLIC_KEYS_FILE"
@@ -65,13 +66,32 @@ class SealKey:
         return seal if signed and seal.number == kept.number else None
 
 
-def load_public_keys(path: Path | None) -> Mapping[str, str] | None:
-    """The public keys of the file (base64, one a line) by their ids; None without a file.
+SealKeys = SealKey | Callable[[], SealKey]
+"""One for good, or whoever says which it is now."""
 
-    Raises UnusableSealKeyError.
-    """
-    if path is None:
-        return None
+
+class PublicKeys(Mapping[str, str]):
+    """Those of a file that may change (base64, one a line), by their ids. Raises UnusableSealKeyError when made."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = Followed(PUBLIC_SETTING, [path], lambda: _public_keys(path))
+
+    def __getitem__(self, name: str) -> str:
+        return self._file.now()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._file.now())
+
+    def __len__(self) -> int:
+        return len(self._file.now())
+
+
+def load_public_keys(path: Path | None) -> Mapping[str, str] | None:
+    """The public keys of the file, read again when it changes; None without a file. Raises UnusableSealKeyError."""
+    return None if path is None else PublicKeys(path)
+
+
+def _public_keys(path: Path) -> Mapping[str, str]:
     found = _keys(path, PUBLIC_SETTING)
     if not found:
         raise UnusableSealKeyError(

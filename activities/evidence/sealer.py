@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from activities.clock import Clock
-from activities.evidence.keys import SETTING, SealKey
+from activities.evidence.keys import SETTING, SealKey, SealKeys
 from activities.evidence.rows import ShardReader
 from activities.stores.evidence_interfaces import EvidenceStore
 from workflows.contracts.audit.seals import (
@@ -67,10 +67,12 @@ class Sealer:
     """Seals with one key, for one event loop. ``remembered``: the last seal that was ever sent elsewhere from here."""
 
     def __init__(
-        self, store: EvidenceStore, key: SealKey, clock: Clock, *, remembered: SignedSeal | None = None
+        self, store: EvidenceStore, key: SealKeys, clock: Clock, *, remembered: SignedSeal | None = None
     ) -> None:
-        self.store, self._key, self._clock = store, key, clock
-        seal = None if remembered is None else key.read(remembered)
+        """``key``: one for good, or whoever says which it is now."""
+        self.store, self._keys, self._clock = store, key, clock
+        self._key = self._key_now()
+        seal = None if remembered is None else self._key.read(remembered)
         self._last = None if remembered is None or seal is None else _Last(remembered, seal)
         self._missing: dict[int, tuple[int, int]] = {}
         """By shard the first number that cannot be read, and since when."""
@@ -83,6 +85,7 @@ class Sealer:
         Call it again until it is None. Raises Unavailable.
         """
         for _ in range(_TRIES):
+            self._key = self._key_now()
             last = await self.last()
             sealed = {} if last is None else last.seal.sealed_heads
             given = await self.store.heads()
@@ -109,6 +112,7 @@ class Sealer:
         nothing, or there is no seal yet.
         """
         for _ in range(_TRIES):
+            self._key = self._key_now()
             last = await self.last()
             if last is None:
                 return None
@@ -129,6 +133,9 @@ class Sealer:
             if await self._keep(made):
                 return made
         raise Unavailable(f"{_TRIES} times another worker has sealed first. Try again later.")
+
+    def _key_now(self) -> SealKey:
+        return self._keys if isinstance(self._keys, SealKey) else self._keys()
 
     async def last(self) -> _Last | None:
         """The last seal: what others have sealed since this one looked is read.

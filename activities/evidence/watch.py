@@ -11,7 +11,7 @@ from typing import Final
 
 from activities.clock import Clock
 from activities.evidence.elsewhere import CopyRefusedError, Elsewhere, SealsFile, SealsUrl, copy_seals
-from activities.evidence.keys import SealKey
+from activities.evidence.keys import SealKeys
 from activities.evidence.sealer import Sealer
 from activities.stores.evidence_interfaces import EvidenceStore
 from workflows.contracts.errors import HybridCIError
@@ -66,7 +66,7 @@ class SealWatch:
             self._failing.discard(what)
 
 
-def open_watch(store: EvidenceStore, key: SealKey, clock: Clock, file: Path | None, url: str | None) -> SealWatch:
+def open_watch(store: EvidenceStore, key: SealKeys, clock: Clock, file: Path | None, url: str | None) -> SealWatch:
     """The loop of a worker. ``file`` and ``url``: where copies go; the file's last seal is remembered.
 
     Raises OSError for a file that cannot be read.

@@ -7,7 +7,7 @@ from functools import partial
 from activities.stores.delivery_interfaces import DeliveryStore
 from activities.stores.dynamo.agents import DynamoAgentStore
 from activities.stores.dynamo.bans import DynamoBanStore
-from activities.stores.dynamo.client import AwsClients
+from activities.stores.dynamo.client import AwsClients, RequestWatcher
 from activities.stores.dynamo.creation import create_tables
 from activities.stores.dynamo.credentials import DynamoCredentialStore
 from activities.stores.dynamo.deliveries import DynamoDeliveryStore
@@ -67,7 +67,7 @@ from activities.stores.storage import AwsStorageStore
 @dataclass(frozen=True, slots=True)
 class Stores:
     """The stores of one process. ``prepare`` creates what is missing, see ``ensure_schema``. ``close`` when they are no
-    longer used: it waits for calls under way.
+    longer used: it waits for calls under way. ``watch``: who is told of each request to AWS, before the first one.
     """
 
     jobs: JobStore
@@ -87,6 +87,7 @@ class Stores:
     storage: StorageStore
     prepare: Callable[[], Awaitable[None]]
     close: Callable[[], None]
+    watch: Callable[[RequestWatcher], None] = lambda _: None
 
 
 def open_stores(settings: StoreSettings) -> Stores:
@@ -111,6 +112,7 @@ def open_stores(settings: StoreSettings) -> Stores:
         storage=AwsStorageStore(clients, settings),
         prepare=partial(_prepare, settings, clients),
         close=clients.close,
+        watch=clients.watch,
     )
 
 

@@ -56,12 +56,15 @@ class Orders:
 
 @dataclass(slots=True, eq=False)
 class HeartbeatLoop:
-    """``keep`` sends them until it is cancelled."""
+    """``keep`` sends them until it is cancelled. ``answered_at``: when the control plane last did, by the monotonic
+    clock.
+    """
 
     plane: ControlPlane
     subject: HeartbeatSubject
     orders: Orders
     seconds: float = HEARTBEAT_SECONDS
+    answered_at: float | None = field(default=None, init=False)
     _sequence: int = field(default=0, init=False)
     _soon: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _failing: bool = field(default=False, init=False)
@@ -106,7 +109,7 @@ class HeartbeatLoop:
             return self.seconds
         if self._failing:
             logger.info("Heartbeats are answered again")
-        self._failing = False
+        self._failing, self.answered_at = False, time.monotonic()
         subject.gate.clear(Reason.CUT_OFF)
         self._obey(answer)
         return self.seconds

@@ -47,11 +47,17 @@ class LogShipper:
         self._control_plane = control_plane
         self._sending = asyncio.Semaphore(_AT_ONCE)
         self._tasks: dict[LogOrigin, asyncio.Task[None]] = {}
+        self._spools: dict[LogOrigin, LogSpool] = {}
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What the API has yet to take of the logs that are being sent. Readable from any thread."""
+        return sum(max(0, spool.size - spool.sent) for spool in list(self._spools.values()))
 
     def ship(self, origin: LogOrigin, spool: LogSpool) -> asyncio.Task[None]:
         """Begin to send a log; the task ends when the API has all of it or has refused it for good."""
         task = asyncio.create_task(self._ship(origin, spool), name=f"ship the log of {origin}")
-        self._tasks[origin] = task
+        self._tasks[origin], self._spools[origin] = task, spool
         task.add_done_callback(lambda done: self._forget(origin, done))
         return task
 
@@ -132,7 +138,7 @@ class LogShipper:
 
     def _forget(self, origin: LogOrigin, done: asyncio.Task[None]) -> None:
         if self._tasks.get(origin) is done:
-            del self._tasks[origin]
+            del self._tasks[origin], self._spools[origin]
         if not done.cancelled() and done.exception() is not None:
             logger.error("Sending the log of %s ended unexpectedly", origin, exc_info=done.exception())
 

@@ -18,7 +18,7 @@ from typing import Final
 from activities.clock import Clock, epoch_millis
 from activities.events.trail import noted
 from activities.stores.interfaces import CredentialStore, EventStore
-from api.auth.keys import KeyRing
+from api.auth.keys import KnownKeys
 from api.auth.limits import RequestLimits
 from api.auth.principal import Principal
 from api.auth.standing import grants_now
@@ -62,7 +62,7 @@ class Authenticator:
 
     def __init__(
         self,
-        keys: KeyRing,
+        keys: KnownKeys,
         store: CredentialStore,
         limits: RequestLimits,
         *,

@@ -8,6 +8,8 @@ import hashlib
 import hmac
 from typing import Final
 
+from workflows.contracts.identity.secrets import Secret, accepted, newest
+
 _VERSION: Final = b"\x01"
 _MAC_BYTES: Final = 32
 
@@ -19,21 +21,24 @@ class NotYoursError(Exception):
 class TaskTokens:
     """Binds tokens with a secret of at least 32 bytes that all processes of one kind share."""
 
-    def __init__(self, secret: bytes) -> None:
-        if len(secret) < 32:
+    def __init__(self, secret: Secret) -> None:
+        if any(len(each) < 32 for each in accepted(secret)):
             raise ValueError("the secret that binds task tokens needs at least 32 bytes")
-        self._key = hashlib.sha256(b"hybridci-task-token\0" + secret).digest()
+        self._secret = secret
 
     def bind(self, holder: str, token: bytes) -> bytes:
         """What the holder gets instead of the token."""
-        return _VERSION + self._mac(holder, token) + token
+        return _VERSION + _mac(newest(self._secret), holder, token) + token
 
     def unbind(self, holder: str, bound: bytes) -> bytes:
         """The token. Raises NotYoursError."""
         mac, token = bound[1 : 1 + _MAC_BYTES], bound[1 + _MAC_BYTES :]
-        if bound[:1] != _VERSION or not token or not hmac.compare_digest(mac, self._mac(holder, token)):
+        ours = [hmac.compare_digest(mac, _mac(each, holder, token)) for each in accepted(self._secret)]
+        if bound[:1] != _VERSION or not token or not any(ours):
             raise NotYoursError
         return token
 
-    def _mac(self, holder: str, token: bytes) -> bytes:
-        return hmac.digest(self._key, holder.encode() + b"\0" + token, "sha256")
+
+def _mac(secret: bytes, holder: str, token: bytes) -> bytes:
+    key = hashlib.sha256(b"hybridci-task-token\0" + secret).digest()
+    return hmac.digest(key, holder.encode() + b"\0" + token, "sha256")

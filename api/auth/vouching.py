@@ -10,6 +10,7 @@ from api.identity.people import People
 from workflows.contracts.deployments.commands import Approve
 from workflows.contracts.deployments.deployment import Deployment
 from workflows.contracts.identity.people import Somebody, Vouched
+from workflows.contracts.identity.secrets import Secret, newest
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Voucher:
     """
 
     people: People = field(default_factory=People)
-    secret: bytes | None = field(default=None, repr=False)
+    secret: Secret | None = field(default=None, repr=False)
     allow_self_approval: bool = False
     clock: Clock = epoch_millis
 
@@ -46,7 +47,7 @@ class Voucher:
         )
         if self.secret is not None:
             subject = (deployment.deployment_id, deployment.version, deployment.git_commit_sha)
-            vouched = vouched.proven(self.secret, *subject)
+            vouched = vouched.proven(newest(self.secret), *subject)
         return command.model_copy(update={"vouched": vouched})
 
     def _unlisted(self, deployment: Deployment) -> list[str]:

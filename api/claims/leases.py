@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from api.auth.binding import NotYoursError, TaskTokens
+from workflows.contracts.identity.secrets import Secret
 
 _KIND: Final = "claim:"
 """No agent's name has a ':', so that a token bound for another purpose is no lease."""
@@ -33,7 +34,7 @@ class LeaseToken:
 class LeaseTokens:
     """Makes and reads lease tokens. All API processes share the secret of at least 32 bytes."""
 
-    def __init__(self, secret: bytes) -> None:
+    def __init__(self, secret: Secret) -> None:
         self._tokens = TaskTokens(secret)
 
     def issue(self, lease: LeaseToken) -> str:

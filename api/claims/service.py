@@ -22,6 +22,7 @@ from api.temporal.task_queues import Backlog
 from workflows.contracts.attempts import AttemptResult
 from workflows.contracts.claims import ClaimedJob, ClaimLease
 from workflows.contracts.errors import Unavailable
+from workflows.contracts.identity.secrets import Secret
 
 _SHORTEST_WAIT_SECONDS: Final = 1.0
 """A task that is there already needs some milliseconds to come, on a busy machine more."""
@@ -60,7 +61,7 @@ class Claims:
     def __init__(
         self,
         client: Callable[[], Client],
-        secret: bytes | None,
+        secret: Secret | None,
         *,
         clock: Clock = epoch_millis,
         stopping: Callable[[], bool] = lambda: False,

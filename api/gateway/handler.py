@@ -41,10 +41,12 @@ class Gateway(grpc.GenericRpcHandler):
         upstream: Upstream,
         scope_of: Callable[[Caller], Scope],
         recheck_seconds: float = FRESH_SECONDS,
+        answered: Callable[[str, str], None] = lambda _method, _status: None,
     ) -> None:
+        """``answered`` is told of each call that has ended: the method's own name or ``other``, and its status."""
         self._callers, self._upstream, self._scope_of = callers, upstream, scope_of
-        self._recheck_seconds = recheck_seconds
-        self._polls, self._calls = AtOnce(POLLS_AT_ONCE, "polls"), AtOnce(CALLS_AT_ONCE, "calls")
+        self._recheck_seconds, self._answered = recheck_seconds, answered
+        self.polls, self.calls = AtOnce(POLLS_AT_ONCE, "polls"), AtOnce(CALLS_AT_ONCE, "calls")
         self._stopping = asyncio.Event()
         self._seldom = Seldom()
 
@@ -84,14 +86,18 @@ class Gateway(grpc.GenericRpcHandler):
 
     async def _answer(self, name: str, context: Context, work: Coroutine[Any, Any, bytes]) -> bytes:
         """The work's result, or its refusal as the call's status."""
+        method = name.rpartition("/")[2] if name in METHODS else "other"  # names can be invented, without end
         try:
-            return await work
+            answer = await work
+            self._answered(method, "ok")
+            return answer
         except Refused as refusal:
             refused = refusal
         except Exception:
             quote = secrets.token_hex(4)
             logger.exception("a call failed", extra={"call": name, "id": quote})
             refused = Refused(grpc.StatusCode.INTERNAL, f"The gateway failed; its log says why, under the id {quote}.")
+        self._answered(method, refused.code.name.lower())
         self._tell(name, context, refused)
         return await context.abort(refused.code, refused.reason, refused.trailing)
 
@@ -100,7 +106,7 @@ class Gateway(grpc.GenericRpcHandler):
         if len(request) > method.max_bytes:
             raise too_much(f"A request of this kind may have {method.max_bytes} bytes, this one has {len(request)}.")
         scope = self._scope_of(caller)
-        with (self._polls if method.holds else self._calls).one(caller.agent_id):
+        with (self.polls if method.holds else self.calls).one(caller.agent_id):
             answer = await self._ask(name, method, method.request(scope, request), context, caller)
         return answer if method.answer is None else method.answer(scope, answer)
 

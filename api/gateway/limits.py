@@ -43,6 +43,16 @@ class AtOnce:
         self._most, self._what = most, what
         self._running: Counter[str] = Counter()
 
+    @property
+    def keys(self) -> int:
+        """How many keys have one open."""
+        return len(self._running)
+
+    @property
+    def open(self) -> int:
+        """How many are open in all. Readable from any thread."""
+        return sum(list(self._running.values()))
+
     @contextlib.contextmanager
     def one(self, key: str) -> Generator[None]:
         """One for the length of the context. Raises Refused."""

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import signal
 import socket
+from collections.abc import Callable
 from typing import Any, Final
 
 import grpc
@@ -16,7 +17,8 @@ from api.auth.binding import TaskTokens
 from api.gateway.handler import Gateway
 from api.gateway.messages import Messages
 from api.gateway.methods import MAX_MESSAGE_BYTES, Scope
-from api.gateway.settings import LOOPBACK, GatewaySettings, GatewaySettingsError
+from api.gateway.monitored import MonitoredGateway
+from api.gateway.settings import LOOPBACK, Certificate, GatewaySettings, GatewaySettingsError
 from api.gateway.temporal_settings import TemporalSettings
 from api.gateway.tokens import Callers
 from api.gateway.upstream import Upstream
@@ -55,12 +57,20 @@ async def serve(settings: GatewaySettings, temporal: TemporalSettings) -> None:
     tokens, messages = TaskTokens(settings.secret), Messages()
     validator, upstream = Validator(settings.url), Upstream(temporal)
     callers = Callers(validator)
-    gateway = Gateway(callers, upstream, lambda caller: Scope(caller, temporal.namespace, tokens, messages))
+    monitored = None if settings.metrics_address is None else MonitoredGateway(upstream, settings.metrics_address)
+    gateway = Gateway(
+        callers,
+        upstream,
+        lambda caller: Scope(caller, temporal.namespace, tokens, messages),
+        answered=_nobody if monitored is None else monitored.answered,
+    )
     server = grpc.aio.server(handlers=[gateway], options=_OPTIONS, maximum_concurrent_rpcs=_MOST_CALLS)
     try:
         port = _listen(server, settings)
         await server.start()
         upstream.reachable()  # begins to connect
+        if monitored is not None:
+            monitored.listen(gateway)
         facts = {"address": f"{settings.host}:{port}", "temporal": temporal.address, "namespace": temporal.namespace}
         logger.info(READY, extra=facts)
         await stop.wait()
@@ -69,10 +79,26 @@ async def serve(settings: GatewaySettings, temporal: TemporalSettings) -> None:
         gateway.stop_polls()
         await stopped
     finally:
+        if monitored is not None:
+            monitored.close()
         await callers.close()
         await upstream.close()
         validator.close()
     logger.info("stopped")
+
+
+def _credentials(certificate: Callable[[], Certificate]) -> grpc.ServerCredentials:
+    """Each handshake is with the certificate as it is then; connections that stand are not disturbed."""
+
+    def now() -> grpc.ServerCertificateConfiguration:
+        shown = certificate()
+        return grpc.ssl_server_certificate_configuration([(shown.key, shown.chain)])
+
+    return grpc.dynamic_ssl_server_credentials(now(), now, require_client_authentication=False)
+
+
+def _nobody(_method: str, _status: str) -> None:
+    """Nobody watches this gateway."""
 
 
 def _listen(server: grpc.aio.Server, settings: GatewaySettings) -> int:
@@ -83,8 +109,7 @@ def _listen(server: grpc.aio.Server, settings: GatewaySettings) -> int:
         if certificate is None:
             port = server.add_insecure_port(settings.address)
         else:
-            credentials = grpc.ssl_server_credentials([(certificate.key, certificate.chain)])
-            port = server.add_secure_port(settings.address, credentials)
+            port = server.add_secure_port(settings.address, _credentials(certificate))
     except (OSError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise GatewaySettingsError(

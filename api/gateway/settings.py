@@ -5,11 +5,15 @@ No pydantic here, on purpose: the gateway is to stay small, and what it needs of
 
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 from urllib.parse import urlsplit
+
+from workflows.contracts.identity.secrets import Secret
+from workflows.followed import Followed
+from workflows.monitoring.address import MonitoringAddress, read_address
 
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 VARIABLES: Final = (
@@ -21,9 +25,11 @@ VARIABLES: Final = (
     "HYBRIDCI_GATEWAY_TLS",
     "HYBRIDCI_GATEWAY_TLS_CERT_FILE",
     "HYBRIDCI_GATEWAY_TLS_KEY_FILE",
+    "HYBRIDCI_GATEWAY_METRICS_ADDRESS",
     "LOG_LEVEL",
 )
 """Every variable that is read here."""
+MONITORING: Final = "HYBRIDCI_GATEWAY_METRICS_ADDRESS"
 _SECRET_BYTES: Final = 32
 
 
@@ -46,9 +52,10 @@ class GatewaySettings:
     url: str
     host: str
     port: int
-    secret: bytes
-    certificate: Certificate | None
+    secret: Secret
+    certificate: Callable[[], Certificate] | None
     log_level: str
+    metrics_address: MonitoringAddress | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -58,9 +65,10 @@ class GatewaySettings:
             url=_url(known.get("HYBRIDCI_URL", "http://127.0.0.1:8000")),
             host=known.get("HYBRIDCI_GATEWAY_HOST", "127.0.0.1"),
             port=_port(known.get("HYBRIDCI_GATEWAY_PORT", "7243")),
-            secret=_secret(known),
-            certificate=_certificate(known),
+            secret=_followed_secret(known),
+            certificate=_followed_certificate(known),
             log_level=known.get("LOG_LEVEL", "INFO"),
+            metrics_address=_place(known.get(MONITORING)),
         )
 
     @property
@@ -86,26 +94,45 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _secret(known: Mapping[str, str]) -> bytes:
+def _place(text: str | None) -> MonitoringAddress | None:
+    try:
+        return None if text is None else read_address(text)
+    except ValueError as error:
+        raise GatewaySettingsError(f"{MONITORING} {error}.") from error
+
+
+def _followed_secret(known: Mapping[str, str]) -> Secret:
+    file = known.get("HYBRIDCI_GATEWAY_KEY_FILE")
+    files = [] if file is None else [Path(file)]
+    return Followed("HYBRIDCI_GATEWAY_KEY_FILE", files, lambda: _secrets(known)).now
+
+
+def _secrets(known: Mapping[str, str]) -> Sequence[bytes]:
+    """The newest first."""
     given, file = known.get("HYBRIDCI_GATEWAY_KEY"), known.get("HYBRIDCI_GATEWAY_KEY_FILE")
     if (given is None) is (file is None):
         raise GatewaySettingsError(
             "The gateway needs a secret that binds task tokens to agents: set HYBRIDCI_GATEWAY_KEY_FILE to a file with"
             " a random one (`openssl rand -hex 32`), or HYBRIDCI_GATEWAY_KEY to the secret itself, not both."
         )
-    secret = given.encode() if given is not None else _read("HYBRIDCI_GATEWAY_KEY_FILE", str(file))
-    secret = secret.strip()
-    if len(secret) < _SECRET_BYTES:
+    text = given.encode() if given is not None else _read("HYBRIDCI_GATEWAY_KEY_FILE", str(file))
+    found = [line.strip() for line in text.splitlines() if line.strip()] or [b""]
+    if any(len(secret) < _SECRET_BYTES for secret in found):
         raise GatewaySettingsError(
             f"The gateway's key has fewer than {_SECRET_BYTES} characters: make a longer, random one."
         )
-    return secret
+    return found
 
 
-def _certificate(known: Mapping[str, str]) -> Certificate | None:
+def _followed_certificate(known: Mapping[str, str]) -> Callable[[], Certificate] | None:
     if known.get("HYBRIDCI_GATEWAY_TLS", "on").lower() == "off":
         return None
     names = ("HYBRIDCI_GATEWAY_TLS_KEY_FILE", "HYBRIDCI_GATEWAY_TLS_CERT_FILE")
+    files = [Path(known[name]) for name in names if name in known]
+    return Followed(" and ".join(names), files, lambda: _certificate(known, names)).now
+
+
+def _certificate(known: Mapping[str, str], names: tuple[str, str]) -> Certificate:
     for name in names:
         if name not in known:
             raise GatewaySettingsError(

@@ -23,6 +23,8 @@ _FORWARDED: Final = frozenset(
 )
 """What an agent's SDK says about itself. Nothing else of an agent's metadata reaches Temporal, its token least."""
 _DETAILS: Final = "grpc-status-details-bin"
+_HEALTH: Final = "/grpc.health.v1.Health/Check"
+_SERVING: Final = b"\x08\x01"
 _MAX_ANSWER_BYTES: Final = 16 << 20
 _OPTIONS: Final[Sequence[tuple[str, Any]]] = (
     ("grpc.max_receive_message_length", _MAX_ANSWER_BYTES),
@@ -78,6 +80,13 @@ class Upstream:
         """False when the last attempt to connect failed."""
         state = self._channel.get_state(try_to_connect=True)
         return state not in {grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN}
+
+    async def serves(self, seconds: float) -> bool:
+        """True when Temporal answers now, and says that it serves."""
+        try:
+            return await self.start(_HEALTH, b"", (), seconds) == _SERVING
+        except grpc.aio.AioRpcError:
+            return False
 
     async def close(self) -> None:
         """Cancels what is under way."""

@@ -22,6 +22,7 @@ from api.temporal.task_queues import TaskQueues
 from workflows.contracts.agents import AgentBeat
 from workflows.contracts.errors import HybridCIError, Unavailable
 from workflows.contracts.ids import CONTROL_QUEUE
+from workflows.followed import troubles
 
 logger = logging.getLogger(__name__)
 
@@ -150,6 +151,15 @@ def files_check(artifacts: ArtifactStore) -> Check:
             logger.warning("the bucket takes no writes", extra={"reason": error.message})
             return "takes no writes, so agents keep logs and artifacts to themselves; see its log and its policy"
         return None
+
+    return check
+
+
+def keys_check() -> Check:
+    """Each file of keys that changed can be used; until it can, the keys of before hold."""
+
+    async def check() -> str | None:
+        return "; ".join(f"{setting}: {why}" for setting, why in sorted(troubles().items())) or None
 
     return check
 

@@ -33,7 +33,7 @@ from api.gateway import settings as gateway_settings
 from api.settings import ApiSettings
 from api.system.routes import health as core
 from workflows.contracts import search_attributes
-from workflows.contracts.ids import CONTROL_QUEUE, DEFAULT_POOL, pool_queue
+from workflows.monitoring.address import read_address
 
 ROOT = Path(__file__).parents[2]
 SETTINGS: dict[str, tuple[type[BaseSettings], ...]] = {
@@ -159,7 +159,6 @@ def test_ports_agree_with_the_settings_and_between_services(compose: dict[str, A
     gateway = gateway_settings.GatewaySettings.from_environment(plain).port
     assert services["gateway"]["environment"]["HYBRIDCI_GATEWAY_PORT"] == str(gateway)
     assert services["gateway"]["ports"] == [f"127.0.0.1:{gateway}:{gateway}"]
-    assert str(gateway) in services["gateway"]["healthcheck"]["test"][-1]
     assert services["api"]["environment"]["HYBRIDCI_GATEWAY_PUBLIC_ADDRESS"].endswith(f":{gateway}}}")
     for service in services.values():
         for published in service.get("ports", []):
@@ -171,7 +170,7 @@ def test_ports_agree_with_the_settings_and_between_services(compose: dict[str, A
                 assert found[2] == listening[found[1]], key
 
 
-def test_health_checks_ask_for_routes_and_queues_that_exist(compose: dict[str, Any], dockerfile: list[str]) -> None:
+def test_health_checks_ask_for_routes_and_ports_that_exist(compose: dict[str, Any], dockerfile: list[str]) -> None:
     paths = {route.path for route in core.public.routes if isinstance(route, APIRoute)}
     port = ApiSettings.model_fields["port"].default
     checks = [" ".join(compose["services"]["api"]["healthcheck"]["test"])]
@@ -181,8 +180,10 @@ def test_health_checks_ask_for_routes_and_queues_that_exist(compose: dict[str, A
         assert found is not None
         assert int(found[1]) == port
         assert found[2] in paths
-    assert f"--task-queue {CONTROL_QUEUE} " in compose["services"]["worker"]["healthcheck"]["test"][1]
-    assert f"--task-queue {pool_queue(DEFAULT_POOL)} " in compose["services"]["agent"]["healthcheck"]["test"][1]
+    for name in ("worker", "agent", "gateway"):
+        service = compose["services"][name]
+        place = read_address(service["environment"][f"HYBRIDCI_{name.upper()}_METRICS_ADDRESS"])
+        assert f"http://127.0.0.1:{place.port}/health/ready" in service["healthcheck"]["test"][-1]
 
 
 def test_every_long_running_service_is_checked_and_started_in_order(compose: dict[str, Any]) -> None:

@@ -6,9 +6,10 @@ Deliberately not here: whether there is a codec (``codec``), which imports this 
 import binascii
 import hashlib
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from google.protobuf.message import DecodeError
 from nacl.exceptions import CryptoError
@@ -17,6 +18,7 @@ from nacl.utils import random
 from temporalio.api.common.v1 import Payload
 from temporalio.converter import PayloadCodec
 
+from workflows.followed import Followed
 from workflows.payloads.errors import UnreadablePayload, UnusableCodecKeys
 from workflows.payloads.holder import HOLDER
 
@@ -28,10 +30,15 @@ class SealingCodec(PayloadCodec):
     """Seals with the first key and opens with any, so that keys can be rotated: prepend the new one everywhere."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
-        if not keys:
-            raise UnusableCodecKeys("No codec key is given: `hybridci codec keygen` makes one.")
-        self._boxes = {_key_id(key): SecretBox(key) for key in keys}
-        self._first = _key_id(keys[0])
+        """Raises UnusableCodecKeys."""
+        self._ring = _Ring.of(keys)
+
+    def _now(self) -> "_Ring":
+        return self._ring
+
+    def _latest(self) -> "_Ring":
+        """As ``_now``, when a key is missing there."""
+        return self._ring
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Sealed payloads. One that is sealed already stays as it is."""
@@ -44,15 +51,16 @@ class SealingCodec(PayloadCodec):
     def _seal(self, payload: Payload) -> Payload:
         if payload.metadata.get("encoding") == ENCODING:
             return payload
-        box = self._boxes[self._first]
+        ring = self._now()
+        box = ring.boxes[ring.first]
         sealed = box.encrypt(payload.SerializeToString(), random(SecretBox.NONCE_SIZE))
-        return Payload(metadata={"encoding": ENCODING, _KEY_ID: self._first.encode()}, data=bytes(sealed))
+        return Payload(metadata={"encoding": ENCODING, _KEY_ID: ring.first.encode()}, data=bytes(sealed))
 
     def _open(self, payload: Payload) -> Payload:
         if payload.metadata.get("encoding") != ENCODING:
             return payload
         key_id = payload.metadata.get(_KEY_ID, b"").decode("ascii", "replace")
-        box = self._boxes.get(key_id)
+        box = self._now().boxes.get(key_id) or self._latest().boxes.get(key_id)
         if box is None:
             raise UnreadablePayload(
                 f"A payload was sealed with the key {key_id[:16]!r}, which is not among those of "
@@ -68,13 +76,45 @@ class SealingCodec(PayloadCodec):
         return opened
 
 
+class FollowedCodec(SealingCodec):
+    """The keys of a file, read again when it changes. Raises UnusableCodecKeys when it is made."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = Followed("HYBRIDCI_CODEC_KEYS_FILE", [file], lambda: _Ring.of(_keys(file)))
+
+    def _now(self) -> "_Ring":
+        return self._file.now()
+
+    def _latest(self) -> "_Ring":
+        """Another process may have been a second faster."""
+        return self._file.look()
+
+
 def open_codec(file: Path) -> SealingCodec:
     """The codec of the keys in this file. Raises UnusableCodecKeys."""
+    return FollowedCodec(file)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ring:
+    """By the keys' ids; ``first`` seals."""
+
+    boxes: Mapping[str, SecretBox]
+    first: str
+
+    @classmethod
+    def of(cls, keys: Sequence[bytes]) -> Self:
+        if not keys:
+            raise UnusableCodecKeys("No codec key is given: `hybridci codec keygen` makes one.")
+        return cls({_key_id(key): SecretBox(key) for key in keys}, _key_id(keys[0]))
+
+
+def _keys(file: Path) -> Sequence[bytes]:
     try:
         lines = file.read_text("ascii").split()
     except (OSError, UnicodeDecodeError) as error:
         raise UnusableCodecKeys(f"{file} (HYBRIDCI_CODEC_KEYS_FILE) cannot be read: {type(error).__name__}.") from error
-    return SealingCodec([_key(line, number, file) for number, line in enumerate(lines, 1)])
+    return [_key(line, number, file) for number, line in enumerate(lines, 1)]
 
 
 def new_key() -> str:

@@ -4,6 +4,7 @@ Deliberately not here: tables and requests (``table``, ``jobs``, and the S3 stor
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
@@ -37,6 +38,11 @@ _EXISTS: Final = frozenset({"ResourceInUseException", "BucketAlreadyOwnedByYou"}
 _CONFLICTS: Final = frozenset({"TransactionConflict", "TransactionConflictException", "TransactionInProgressException"})
 
 
+RequestWatcher = Callable[[str, str, str, float], None]
+"""Told of each request, on any thread: service, operation, outcome (``ok``, ``refused``, ``failed``), seconds."""
+_BEGAN: Final = "hybridci_began"
+
+
 class ConditionFailed(Exception):
     """A request's condition did not hold: nothing was changed."""
 
@@ -65,6 +71,7 @@ class AwsClients:
         # Two pools: a slow upload must not hold up the records.
         self._record_threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="dynamodb")
         self._object_threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="s3")
+        self._watcher: RequestWatcher | None = None
 
     @cached_property
     def patient_dynamodb(self) -> "DynamoDBClient":
@@ -74,7 +81,15 @@ class AwsClients:
     @cached_property
     def s3(self) -> "S3Client":
         """Made when it is first used: its description of the service takes 11 MB, and an idle API needs none."""
-        return _s3_client(self.settings)
+        client = _s3_client(self.settings)
+        if self._watcher is not None:
+            _watch(client, "s3", self._watcher)
+        return client
+
+    def watch(self, watcher: RequestWatcher) -> None:
+        """Tell it of each request from now on. Called once, before the first one."""
+        self._watcher = watcher
+        _watch(self.dynamodb, "dynamodb", watcher)
 
     async def call(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a DynamoDB call (or several, in a function) in a thread.
@@ -106,6 +121,27 @@ class AwsClients:
             self.patient_dynamodb.close()
         if "s3" in self.__dict__:
             self.s3.close()
+
+
+def _watch(client: Any, service: str, watcher: RequestWatcher) -> None:
+    """By botocore's own events. A request's context is its own, whichever thread it runs on."""
+
+    def began(context: dict[str, Any], **_: object) -> None:
+        context[_BEGAN] = time.perf_counter()
+
+    def ended(model: Any, context: dict[str, Any], http_response: Any = None, **_: object) -> None:
+        status = 0 if http_response is None else http_response.status_code
+        # What a condition or a race refuses is part of the work; what the service cannot do is not.
+        outcome = "ok" if 200 <= status < 300 else "refused" if 400 <= status < 500 else "failed"
+        watcher(service, model.name, outcome, time.perf_counter() - context.get(_BEGAN, time.perf_counter()))
+
+    def failed(context: dict[str, Any], **_: object) -> None:
+        watcher(service, "any", "failed", time.perf_counter() - context.get(_BEGAN, time.perf_counter()))
+
+    events = client.meta.events
+    events.register(f"before-call.{service}", began)
+    events.register(f"after-call.{service}", ended)
+    events.register(f"after-call-error.{service}", failed)
 
 
 async def _hop(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
