@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from typer.core import TyperGroup
 
 from api.cli.client.connection import BROKEN_PIPE, INTERRUPTED, CliError, find_connection
 from api.cli.client.http import ApiClient
+from api.cli.groups import NearGroup
 from api.cli.output import note, print_json
 from workflows.contracts.statuses import Priority
 
@@ -42,7 +42,7 @@ PriorityOption = Annotated[
 ]
 
 
-class CommandGroup(TyperGroup):
+class CommandGroup(NearGroup):
     """Ends every command below it the same way: one sentence on stderr and an exit code, never a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
