@@ -5,6 +5,7 @@ chosen. Deliberately not here: what the commands do.
 """
 
 import importlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -16,6 +17,10 @@ from api.cli.groups import NearGroup
 from api.http.interpreter import leave, load_less
 
 CLIENT_GROUPS: Final[Mapping[str, str]] = {
+    "login": "api.cli.commands.access.login",
+    "logout": "api.cli.commands.access.logout",
+    "whoami": "api.cli.commands.access.whoami",
+    "context": "api.cli.commands.access.context",
     "job": "api.cli.commands.job",
     "dlq": "api.cli.commands.dlq",
     "queue": "api.cli.commands.queue",
@@ -41,7 +46,9 @@ CLIENT_GROUPS: Final[Mapping[str, str]] = {
     "approver": "api.cli.commands.deployments.approver",
     "control-key": "api.cli.commands.deployments.control_key",
 }
-"""Sub-apps that speak HTTP to the API: name → module with its typer ``app``, imported when it is called for."""
+"""Sub-apps that speak HTTP to the API: name → module with its typer ``app``, imported when it is called for. One that
+takes arguments itself has its ``command`` besides.
+"""
 
 
 class _Root(NearGroup):
@@ -62,8 +69,8 @@ class _Root(NearGroup):
             return self.load(ctx, group).get_command(ctx, own)
         if name not in CLIENT_GROUPS:
             return super().load(ctx, name)
-        sub_app: typer.Typer = importlib.import_module(CLIENT_GROUPS[name]).app
-        group: Any = typer.main.get_group(sub_app)
+        module = importlib.import_module(CLIENT_GROUPS[name])
+        group: Any = module.command if hasattr(module, "command") else typer.main.get_group(module.app)
         group.name = group.place = name
         return group
 
@@ -110,8 +117,14 @@ def root(
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
     ] = False,
+    context: Annotated[
+        str | None,
+        typer.Option("--context", metavar="NAME", help="Work with this API (`hybridci context list`), this once."),
+    ] = None,
 ) -> None:
     """Hybrid CI/CD: Temporal orchestrates, your agents execute."""
+    if context is not None:
+        os.environ["HYBRIDCI_CONTEXT"] = context
 
 
 @app.command()
