@@ -21,6 +21,7 @@ CLIENT_GROUPS: Final[Mapping[str, str]] = {
     "logout": "api.cli.commands.access.logout",
     "whoami": "api.cli.commands.access.whoami",
     "context": "api.cli.commands.access.context",
+    "status": "api.cli.commands.overview.status",
     "job": "api.cli.commands.job",
     "dlq": "api.cli.commands.dlq",
     "queue": "api.cli.commands.queue",

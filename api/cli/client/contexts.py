@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, cast
 
+from api.cli.private_file import write_private
+
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
 _KEYS: Final = "keys"
 
@@ -77,7 +79,7 @@ def context_counts() -> bool:
 def put(context: Context, key: str) -> None:
     """Remember it with its key, and use it from now on. Raises UnusableContexts."""
     with _changing() as contexts:
-        _write_private(contexts.key_path(context.name), key + "\n")
+        write_private(contexts.key_path(context.name), key + "\n")
         _write(replace(contexts, known={**contexts.known, context.name: context}, used=context.name))
 
 
@@ -146,10 +148,4 @@ def _context(name: str, entry: Any) -> Context | None:
 def _write(contexts: Contexts) -> None:
     entries = {each.name: {"url": each.url, "who": each.who} for each in contexts.known.values()}
     text = json.dumps({"use": contexts.used, "contexts": entries}, indent=1)
-    _write_private(contexts.folder / "contexts.json", text + "\n")
-
-
-def _write_private(path: Path, text: str) -> None:
-    from api.cli.stack.data_dir import write_private
-
-    write_private(path, text)
+    write_private(contexts.folder / "contexts.json", text + "\n")

@@ -49,8 +49,8 @@ def test_what_counts(tmp_path: Path) -> None:
     (local / "admin.key").write_text("local\n")
     remote = {"HYBRIDCI_URL": "https://env.example", "HYBRIDCI_API_KEY": "e"}
 
-    def key(data_dir: Path | None = None, **more: str) -> str:
-        return find_connection(data_dir, environ=environ(tmp_path, **more), cwd=tmp_path).key
+    def key(*data_dir: Path, **more: str) -> str:
+        return find_connection(*data_dir, environ=environ(tmp_path, **more), cwd=tmp_path).key
 
     assert key() == "p", "the context in use, before what is in the folder"
     assert key(HYBRIDCI_DATA_DIR=str(local)) == "local"
