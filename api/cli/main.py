@@ -22,6 +22,7 @@ CLIENT_GROUPS: Final[Mapping[str, str]] = {
     "whoami": "api.cli.commands.access.whoami",
     "context": "api.cli.commands.access.context",
     "status": "api.cli.commands.overview.status",
+    "doctor": "api.cli.commands.overview.doctor",
     "job": "api.cli.commands.job",
     "dlq": "api.cli.commands.dlq",
     "queue": "api.cli.commands.queue",
