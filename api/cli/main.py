@@ -5,16 +5,24 @@ chosen. Deliberately not here: what the commands do.
 """
 
 import importlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import typer
-from typer.core import TyperGroup
 
+from api.cli.directory import SHORTCUTS, WORDS, in_order
+from api.cli.groups import NearGroup
 from api.http.interpreter import leave, load_less
 
 CLIENT_GROUPS: Final[Mapping[str, str]] = {
+    "login": "api.cli.commands.access.login",
+    "logout": "api.cli.commands.access.logout",
+    "whoami": "api.cli.commands.access.whoami",
+    "context": "api.cli.commands.access.context",
+    "status": "api.cli.commands.overview.status",
+    "doctor": "api.cli.commands.overview.doctor",
     "job": "api.cli.commands.job",
     "dlq": "api.cli.commands.dlq",
     "queue": "api.cli.commands.queue",
@@ -40,24 +48,43 @@ CLIENT_GROUPS: Final[Mapping[str, str]] = {
     "approver": "api.cli.commands.deployments.approver",
     "control-key": "api.cli.commands.deployments.control_key",
 }
-"""Sub-apps that speak HTTP to the API: name → module with its typer ``app``, imported when it is called for."""
+"""Sub-apps that speak HTTP to the API: name → module with its typer ``app``, imported when it is called for. One that
+takes arguments itself has its ``command`` besides.
+"""
 
 
-class _Root(TyperGroup):
-    """Knows the client's sub-apps by name and imports one only when it is used (or listed by --help)."""
+class _Root(NearGroup):
+    """Knows the client's sub-apps by name and imports one only when it is used, not to list it."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """All names, in the order people meet them."""
-        return [*super().list_commands(ctx), *CLIENT_GROUPS]
+        """All names, in the order in which the help page has them."""
+        return in_order(self.place, [*super().list_commands(ctx), *CLIENT_GROUPS, *SHORTCUTS])
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command, or None for an unknown name."""
-        if cmd_name not in CLIENT_GROUPS:
-            return super().get_command(ctx, cmd_name)
-        sub_app: typer.Typer = importlib.import_module(CLIENT_GROUPS[cmd_name]).app
-        group = typer.main.get_group(sub_app)
-        group.name = cmd_name
+    def near(self, ctx: Any, word: str) -> str | None:
+        """As ever, and by the other words for it."""
+        return super().near(ctx, word) or WORDS.get(word)
+
+    def load(self, ctx: Any, name: str) -> Any:
+        """Of exactly this name."""
+        if name in SHORTCUTS:
+            group, own = SHORTCUTS[name]
+            return self.load(ctx, group).get_command(ctx, own)
+        if name not in CLIENT_GROUPS:
+            return super().load(ctx, name)
+        module = importlib.import_module(CLIENT_GROUPS[name])
+        group: Any = module.command if hasattr(module, "command") else typer.main.get_group(module.app)
+        group.name = group.place = name
         return group
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """`agent` is a process and takes no words: with one, the agents are meant."""
+        name, rest = self.near(ctx, args[0]), args[1:]
+        if name == "agent" and rest and not rest[0].startswith("-"):
+            name = "agents"
+        if name is not None and name in SHORTCUTS:
+            name, own = SHORTCUTS[name]
+            rest = [own, *rest]
+        return super().resolve_command(ctx, args if name is None else [name, *rest])
 
 
 app = typer.Typer(
@@ -92,8 +119,14 @@ def root(
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
     ] = False,
+    context: Annotated[
+        str | None,
+        typer.Option("--context", metavar="NAME", help="Work with this API (`hybridci context list`), this once."),
+    ] = None,
 ) -> None:
     """Hybrid CI/CD: Temporal orchestrates, your agents execute."""
+    if context is not None:
+        os.environ["HYBRIDCI_CONTEXT"] = context
 
 
 @app.command()

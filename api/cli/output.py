@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from workflows.contracts.deployments.deployment import DeploymentStatus, StageStatus
+from workflows.contracts.ids import is_uuid
 from workflows.contracts.statuses import JobStatus, Outcome
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ _PIPE_WIDTH: Final = 10_000
 _GAP: Final = "  "
 _NARROWEST: Final = 4
 _READABLE: Final = 16
+_SHORT: Final = 8
 _STYLES: Final[dict[str, str]] = {
     JobStatus.RUNNING: "cyan",
     JobStatus.SUCCESS: "green",
@@ -126,6 +128,21 @@ def note(text: str) -> None:
 def clean(text: str) -> str:
     """Without the control characters that steer terminals; line ends and tabs stay."""
     return "".join(c if c in "\n\t" or (c.isprintable() or c == " ") else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def clip(line: str) -> str:
+    """Cut to the terminal's width; whole where a program reads."""
+    import shutil
+
+    if not sys.stdout.isatty():
+        return line
+    width = shutil.get_terminal_size().columns
+    return line if len(line) <= width else f"{line[: max(1, width - 1)]}…"
+
+
+def short_id(identity: str) -> str:
+    """As much of an id as tables show and commands take."""
+    return identity[:_SHORT] if is_uuid(identity) else identity
 
 
 def age(then: int | None, now: int | None = None) -> str:

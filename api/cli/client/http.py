@@ -31,7 +31,7 @@ PAGE_SIZE: Final = 100
 _SEARCHED_PAGES: Final = 20
 _TIMEOUT_SECONDS: Final = 30.0
 _CREATE_PAUSES: Final = (0.5, 1.0, 2.0)
-_COMMAND: Final = re.compile(r"`(hybridci [^`\n]+)`")
+_COMMAND: Final = re.compile(r"`hybridci ([^`\n]+)`")
 _PREFIX: Final = re.compile(r"[0-9a-f-]{4,36}")
 
 Params = Mapping[str, str | int | bool | Sequence[str] | None]
@@ -214,11 +214,11 @@ class ApiClient:
 
     def command(self, text: str) -> str:
         """A command to suggest that reaches the same API."""
-        return f"hybridci {text}{self.connection.arguments}"
+        return f"hybridci {self.connection.options}{text}{self.connection.arguments}"
 
     def reachable(self, text: str) -> str:
         """A sentence of the API with its commands (`hybridci …`) completed as ``command`` does."""
-        return _COMMAND.sub(lambda found: f"`{found[1]}{self.connection.arguments}`", text)
+        return _COMMAND.sub(lambda found: f"`{self.command(found[1])}`", text)
 
     @contextmanager
     def _translated(self) -> Generator[None]:
@@ -230,7 +230,8 @@ class ApiClient:
             what = error.object[max(0, error.start - 20) : error.end]
             raise CliError(f"{what!r} holds bytes that are not UTF-8. Give it as UTF-8.", USAGE) from None
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            advice = "Start it with `hybridci up`" if self.connection.local else "Check HYBRIDCI_URL and the network"
+            where = "HYBRIDCI_URL" if self.connection.context is None else f"the context {self.connection.context}"
+            advice = "Start it with `hybridci up`" if self.connection.local else f"Check {where} and the network"
             raise Unreachable(
                 f"No answer from {self.connection.url} ({_reason(error)}): it is not running there or cannot be "
                 f"reached. {advice}, then try again.",
@@ -252,11 +253,7 @@ class ApiClient:
             return
         problem = _problem(response)
         if status == 401 and self.connection.key:
-            raise CliError(
-                f"{self.connection.url} does not know this API key. Use the data directory of the `hybridci up` that "
-                "runs there (--data-dir), or set HYBRIDCI_API_KEY to a valid key.",
-                USAGE,
-            )
+            raise CliError(f"{self.connection.url} does not know this API key. {self._other_key()}", USAGE)
         if status == 403 and self.connection.key:
             raise CliError(f"This API key may not do that: {_sentence(problem) or 'forbidden'} Use another key.", USAGE)
         if problem is None and status not in (429, 502, 503, 504):
@@ -267,6 +264,17 @@ class ApiClient:
         if status >= 500:
             raise CliError(f"The API failed ({status}): {message} Its log says more.")
         raise ApiRefused(message, status, [str(each.get("field", "")) for each in _errors(problem)])
+
+    def _other_key(self) -> str:
+        """What to do about a key that does not count."""
+        context = self.connection.context
+        if context is not None:
+            again = f"hybridci login {self.connection.url} --name {context}"
+            return f"It is of the context {context}, and has ended or was revoked: sign in anew with `{again}`."
+        return (
+            "Use the data directory of the `hybridci up` that runs there (--data-dir), set HYBRIDCI_API_KEY to a valid "
+            "key, or sign in with `hybridci login`."
+        )
 
     def _no_api(self, response: "httpx.Response") -> CliError:
         return CliError(

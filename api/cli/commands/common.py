@@ -7,15 +7,17 @@ job whose command failed exits with the command's own code.
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand
 
-from api.cli.client.connection import BROKEN_PIPE, INTERRUPTED, CliError, find_connection
+from api.cli.client.connection import BROKEN_PIPE, INTERRUPTED, CliError, data_folder, find_connection
 from api.cli.client.http import ApiClient
+from api.cli.groups import NearGroup
 from api.cli.output import note, print_json
 from workflows.contracts.statuses import Priority
 
@@ -42,25 +44,40 @@ PriorityOption = Annotated[
 ]
 
 
-class CommandGroup(TyperGroup):
-    """Ends every command below it the same way: one sentence on stderr and an exit code, never a traceback."""
+@contextmanager
+def ending() -> Generator[None]:
+    """Every command ends the same way: one sentence on stderr and an exit code, never a traceback."""
+    try:
+        yield
+        sys.stdout.flush()
+    except CliError as error:
+        note(f"hybridci: {error.message}")
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        note("Interrupted.")
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        # The interpreter flushes stdout once more at exit and would complain about it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(BROKEN_PIPE) from None
+
+
+class CommandGroup(NearGroup):
+    """Ends every command below it as ``ending`` does."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command."""
-        try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()
-        except CliError as error:
-            note(f"hybridci: {error.message}")
-            raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt:
-            note("Interrupted.")
-            raise typer.Exit(INTERRUPTED) from None
-        except BrokenPipeError:
-            # The interpreter flushes stdout once more at exit and would complain about it.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(BROKEN_PIPE) from None
-        return result
+        with ending():
+            return super().invoke(ctx)
+
+
+class LoneCommand(TyperCommand):
+    """A command that is in no group, since it takes arguments, and ends as those in one."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run it."""
+        with ending():
+            return super().invoke(ctx)
 
 
 def sub_app(help_text: str) -> typer.Typer:
@@ -74,8 +91,11 @@ def example(*lines: str) -> str:
 
 
 def open_api(data_dir: Path | None) -> ApiClient:
-    """The API that the options and the environment point to. Raises CliError."""
-    return ApiClient(find_connection(data_dir))
+    """The API that the options, the environment and the contexts point to. Raises CliError."""
+    connection = find_connection(data_dir)
+    if connection.context is not None and sys.stderr.isatty() and (folder := data_folder(Path.cwd())) is not None:
+        note(f"[{connection.context}] {connection.url}, not {folder}; `hybridci context use --none` changes that.")
+    return ApiClient(connection)
 
 
 def tell_more(page: Mapping[str, Any], what: str, *, always: bool = True) -> None:

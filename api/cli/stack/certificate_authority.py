@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from api.cli.private_file import write_private
 from api.cli.stack.certificates import Certificates
-from api.cli.stack.data_dir import write_private
 
 _VALID: Final = datetime.timedelta(days=3650)
 _SKEW: Final = datetime.timedelta(days=1)

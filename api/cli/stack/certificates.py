@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from api.cli.stack.data_dir import CannotStart, write_private
+from api.cli.private_file import write_private
+from api.cli.stack.data_dir import CannotStart
 
 _MAKE_SECONDS: Final = 60.0
 

@@ -20,11 +20,12 @@ import fcntl
 import json
 import os
 import secrets
-import tempfile
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
+
+from api.cli.private_file import write_private
 
 _OURS: Final = "lock"
 """The file that every data directory has: what tells one from somebody's folder."""
@@ -126,22 +127,6 @@ def opened(path: Path) -> Generator[DataDir]:
 def write_json(path: Path, content: Mapping[str, object]) -> None:
     """Replace the file as a whole, readable by its user only. Raises OSError."""
     write_private(path, json.dumps(content, indent=1) + "\n")
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write the file whole or not at all, readable by its user only from the first byte. Raises OSError."""
-    # mkstemp makes it 0600; a reader sees the old content or the new.
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def read_json(path: Path) -> dict[str, Any]:

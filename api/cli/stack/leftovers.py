@@ -50,6 +50,11 @@ class Register:
         write_json(self._path, {"children": list(self._children.values())})
 
 
+def still_running(path: Path) -> list[tuple[str, int]]:
+    """The children on record that run: names and process ids."""
+    return [(name, process.pid) for name, process in _on_record(path) if process is not None]
+
+
 def end_leftovers(path: Path, say: Callable[[str], None]) -> None:
     """End what the last `up` on this directory left running, agents first, and say so."""
     found = [(name, process) for name, process in _on_record(path) if process is not None]

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from api.cli.bound import watch_starter
+from api.cli.client.contexts import context_counts
 from api.cli.processes import stop_cleanly_while_loading
 from api.cli.stack.certificates import Certificates, ensure_certificates
 from api.cli.stack.child import ChildSpec
@@ -228,7 +229,8 @@ async def _dashboard(options: Options, data: DataDir) -> str:
 
 
 def _announce(options: Options, data: DataDir, seconds: float, dashboard: str) -> None:
-    default = data.root == Path.cwd() / DEFAULT_DATA_DIR or os.environ.get("HYBRIDCI_DATA_DIR")
+    default = not context_counts() and data.root == Path.cwd() / DEFAULT_DATA_DIR
+    default = default or os.environ.get("HYBRIDCI_DATA_DIR")
     folder = "" if default else f" --data-dir {shlex.quote(str(data.root))}"
     say(
         f"\nhybridci is ready after {seconds:.1f} s.\n\n"

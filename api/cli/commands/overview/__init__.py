@@ -1,0 +1,1 @@
+"""One look at the whole: what waits, and what is wrong with it."""
