@@ -236,7 +236,7 @@ def artifacts(job_id: JobId, attempt: AttemptNumber = None, as_json: AsJson = Fa
     if not found:
         say("No artifacts.")
         return
-    columns = (Column("PATH", keep=True), Column("SIZE", right=True), Column("SHA256"))
+    columns = (Column("PATH", key=True), Column("SIZE", right=True), Column("SHA256"))
     print_table(columns, [(ref.path, size(ref.size), ref.sha256) for ref in found])
 
 

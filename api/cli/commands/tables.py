@@ -40,7 +40,7 @@ def print_jobs(jobs: Sequence[JobSummary]) -> None:
         say("No jobs.")
         return
     columns = (
-        Column("JOB", keep=True), Column("STATUS", keep=True), Column("TYPE", rank=1), Column("REPOSITORY"),
+        Column("JOB", key=True), Column("STATUS", keep=True), Column("TYPE", rank=1), Column("REPOSITORY"),
         Column("COMMIT", rank=4), Column("POOL", rank=2), Column("AGENT", rank=3),
         Column("EXIT", right=True, keep=True), Column("TOOK", right=True, keep=True), Column("CREATED", keep=True),
     )  # fmt: skip
@@ -53,7 +53,7 @@ def print_dead_letters(jobs: Sequence[JobSummary]) -> None:
         say("No dead letters.")
         return
     columns = (
-        Column("JOB", keep=True), Column("CAUSE", keep=True), Column("EXIT", right=True, keep=True),
+        Column("JOB", key=True), Column("CAUSE", keep=True), Column("EXIT", right=True, keep=True),
         Column("TRIES", right=True, rank=2), Column("TYPE", rank=1), Column("POOL", rank=3),
         Column("REPOSITORY", rank=4), Column("PARKED", keep=True),
         Column("ERROR"),
@@ -191,7 +191,7 @@ def _step_row(number: int, step: Step, result: StepResult | None) -> tuple[objec
 
 def _print_attempts(attempts: Sequence[Attempt]) -> None:
     columns = (
-        Column("ATTEMPT", keep=True, right=True), Column("OUTCOME", keep=True), Column("EXIT", right=True, keep=True),
+        Column("ATTEMPT", key=True, right=True), Column("OUTCOME", keep=True), Column("EXIT", right=True, keep=True),
         Column("CAUSE"), Column("AGENT"), Column("WAITED", right=True, rank=2), Column("TOOK", right=True, keep=True),
         Column("LOG", right=True, rank=3), Column("WHY", rank=1),
     )  # fmt: skip
