@@ -273,7 +273,8 @@ class Job(Tolerant):
     ``fingerprint`` is a digest of the creating request, to tell a repeated one from another with the same key.
     ``deployment_id``: of the deployment that runs it, which alone moves it; nobody can say it from outside, as a label.
     ``signature``: the control plane's, for agents that run nothing else. ``…_removed_at``: when its logs, its artifacts
-    were removed by policy. ``flaky``: it succeeded, and its commands had failed in an earlier attempt.
+    were removed by policy. ``flaky``: it succeeded, and its commands had failed in an earlier attempt. ``round`` grows
+    with each redrive, which has budgets of its own; ``round_start``: how many attempts there were before it.
     """
 
     job_id: str
@@ -327,7 +328,15 @@ class Job(Tolerant):
     logs_removed_at: Millis | None = Field(default=None, exclude_if=lambda value: value is None)
     artifacts_removed_at: Millis | None = Field(default=None, exclude_if=lambda value: value is None)
     flaky: bool = Field(default=False, exclude_if=lambda flaky: not flaky)
+    round: int = Field(default=1, exclude_if=lambda number: number == 1)
+    round_start: int = Field(default=0, exclude_if=lambda count: not count)
     sequence: int = 0
+
+    def attempt_words(self, number: int) -> str:
+        """``attempt 2``, or, of one since the last redrive, ``round 2, attempt 1``."""
+        if self.round == 1 or number <= self.round_start:
+            return f"attempt {number}"
+        return f"round {self.round}, attempt {number - self.round_start}"
 
     def summary(self) -> JobSummary:
         """The short form that lists show."""

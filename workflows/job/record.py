@@ -25,6 +25,7 @@ from workflows.contracts.jobs import Attempt, Job, demanded, new_job, spec_of
 from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
 from workflows.contracts.who import Who
+from workflows.contracts.workspace.features import without_features
 from workflows.job.retry import RetryDecision
 
 QUEUE_STATUS = {
@@ -133,6 +134,11 @@ def queued(job: Job, now: int) -> Job:
             "agent_id": None,
         }
     )
+
+
+def redriven(job: Job, now: int) -> Job:
+    """Another round, with budgets of its own."""
+    return queued(job, now).model_copy(update={"round": job.round + 1, "round_start": len(job.attempts)})
 
 
 def due(job: Job, now: int) -> Job:
@@ -256,11 +262,16 @@ def edited(job: Job, change: Edit) -> Job:
     retry = change.retry or job.retry
     if change.max_attempts is not None:
         retry = retry.model_copy(update={"max_attempts": change.max_attempts})
+    runs = {name: value for name in ("steps", "git_commit_sha", "git_ref") if (value := getattr(change, name))}
+    changed = job.model_copy(update=runs)
+    kept = without_features(job.requires) if runs else job.requires
     return _valid(
-        job.model_copy(
+        changed.model_copy(
             update={
                 "pool": change.pool or job.pool,
-                "requires": job.requires if change.requires is None else demanded(job, change.requires),
+                "requires": kept
+                if change.requires is None and not runs
+                else demanded(changed, change.requires or kept),
                 "priority": change.priority or job.priority,
                 "timeout_seconds": change.timeout_seconds or job.timeout_seconds,
                 "env": env,
