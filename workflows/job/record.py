@@ -111,6 +111,7 @@ def attempt_input(job: Job, number: int, *, avoid_agent: str | None, delivery_ke
     key = None if delivery_key is None else attempt_key(delivery_key, number)
     fields = {name: getattr(job, name) for name in AttemptInput.model_fields if name in Job.model_fields}
     fields |= {"git_author": job.git_author, "deployment_id": deployment_of(job)}
+    fields["artifact_rules"] = job.artifact_rules.for_agents()
     return AttemptInput(**fields, attempt=number, avoid_agent=avoid_agent, delivery_key=key)
 
 
@@ -238,6 +239,9 @@ def parked(job: Job, decision: RetryDecision, now: int) -> Job:
 
 def finished(job: Job, status: JobStatus, reason: str | None, now: int, *, cause: str | None = None) -> Job:
     """The final state."""
+    expires = job.artifact_rules.expires
+    if expires is not None:
+        job = job.model_copy(update={"artifacts_expire_at": now + expires * 1000})
     if status is JobStatus.SUCCESS:
         ended = _ended(job, status, None, None, now)
         return ended.model_copy(update={"flaky": True}) if _failed_before(job) else ended

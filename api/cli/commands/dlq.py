@@ -90,13 +90,19 @@ def edit(
     unset_env: Annotated[list[str] | None, typer.Option(metavar="KEY", help="Remove a variable.")] = None,
     max_attempts: Annotated[int | None, typer.Option(min=1, max=50, help="Tries for a failing command.")] = None,
     run: Annotated[
-        list[str] | None, typer.Option(metavar="COMMAND", help="What its steps run; one for each step, in order.")
+        list[str] | None,
+        typer.Option("--run", metavar="COMMAND", help="What its steps run; one for each step, in order."),
     ] = None,
     step: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=COMMAND", help="What the step of this name runs; repeatable.")
+        list[str] | None,
+        typer.Option("--step", metavar="NAME=COMMAND", help="What the step of this name runs; repeatable."),
     ] = None,
-    sha: Annotated[str | None, typer.Option(metavar="SHA", help="Run it on this commit: all 40 characters.")] = None,
-    ref: Annotated[str | None, typer.Option(metavar="REF", help="The branch or tag that the commit is on.")] = None,
+    sha: Annotated[
+        str | None, typer.Option("--sha", metavar="SHA", help="Run it on this commit: all 40 characters.")
+    ] = None,
+    ref: Annotated[
+        str | None, typer.Option("--ref", metavar="REF", help="The branch or tag that the commit is on.")
+    ] = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:

@@ -95,7 +95,7 @@ def print_job(job: Job, api: ApiClient, *, waits_for: str | None = None) -> None
             ("Tags", ", ".join(job.tags) or None),
             ("Retry of", job.retry_of),
             ("Log", _removed(job.logs_removed_at)),
-            ("Artifacts", _removed(job.artifacts_removed_at)),
+            ("Artifacts", _removed(job.artifacts_removed_at) or _kept_until(job.artifacts_expire_at)),
         ]
     )
     _print_steps(job)
@@ -127,6 +127,10 @@ def _tries(retry: RetryPolicy) -> str:
 
 def _removed(at: int | None) -> str | None:
     return None if at is None else f"removed by policy on {_moment(at)}"
+
+
+def _kept_until(at: int | None) -> str | None:
+    return None if at is None else f"kept until {_moment(at)}"
 
 
 def next_steps(job: Job, api: ApiClient) -> list[str]:
