@@ -72,7 +72,9 @@ class MarkRemoval(StoreLink[JobStore]):
         if not job.status.final:
             raise InvalidState(f"Job {job.job_id} has not ended: its log and artifacts stay.", job_id=job.job_id)
         went = {name: self._clock() for name in ("logs", "artifacts") if ctx.get(name) is not None}
-        marks = {f"{name}_removed_at": at for name, at in went.items()}
+        marks: dict[str, int | None] = {f"{name}_removed_at": at for name, at in went.items()}
+        if "artifacts" in went:
+            marks["artifacts_expire_at"] = None
         changed = job.model_copy(update={**marks, "sequence": job.sequence + 1})
         outcome = await self._store.write(JobWrite(job=changed, previous=job.queue_status))
         return ctx.insert("removed", TakenAway(outcome is WriteOutcome.APPLIED, _took(ctx)))

@@ -43,6 +43,8 @@ from workflows.contracts.storage.retention import (
 
 _FOR_EVER: Final = "kept for ever"
 _UNSEALED: Final = "kept: nothing removes sealed segments in this version"
+MOST_ENTRIES: Final = 20_000
+"""Of the list of jobs, in one sweep, when artifacts are looked for whose jobs said how long they are kept."""
 _DEPLOYMENTS: Final = Bounds(front=1000)
 """Each names its jobs to the jobs' turn."""
 
@@ -96,6 +98,10 @@ class Sweeper:
         """
         age = self.policy.age(task.kind)
         swept = so_far or Swept(kind=task.kind, place=await self._place(task.kind))
+        if task.kind is SweptKind.ARTIFACTS:
+            swept = await self._expiring(self._turn(task, age or 0), progress, swept)
+            if age is None and swept.removed:
+                return swept
         if age is None:
             return swept.model_copy(update={"note": _FOR_EVER})
         turn = self._turn(task, age)
@@ -163,6 +169,27 @@ class Sweeper:
         )
         return await walk.run()
 
+    async def _expiring(self, turn: SweepTurn, progress: Progress, swept: Swept) -> Swept:
+        """Artifacts whose jobs said how long they are kept: found by the entries of the list alone, in a circle."""
+        now, left = self._clock(), MOST_ENTRIES
+        while left > 0:
+            page = await self._stores.jobs.oldest(swept.place.expiring, now, PAGE)
+            due = [each.summary for each in page if _is_due(each.summary, now)]
+            fates = await gather_bounded(lambda job: turn.expired_artifact(job, now), due)
+            swept = counted(swept, [each for each in fates if isinstance(each, Fate)])
+            left -= PAGE
+            swept = swept.model_copy(
+                update={
+                    "looked_at": swept.looked_at + len(due),
+                    "failed": swept.failed + sum(isinstance(each, Exception) for each in fates),
+                    "place": swept.place.model_copy(update={"expiring": page[-1].place if len(page) == PAGE else ""}),
+                }
+            )
+            progress(swept)
+            if not swept.place.expiring:
+                break
+        return swept
+
     async def _first(self, turn: SweepTurn, job_ids: Sequence[str], progress: Progress, swept: Swept) -> Swept:
         """One that fails now is found in the circle of those that stayed."""
         for begin in range(0, len(job_ids), PAGE):
@@ -178,3 +205,7 @@ class Sweeper:
         bounds = self._bounds or Bounds()
         found = await self._stores.storage.expired(self._clock(), bounds.front, remove=not task.dry_run)
         return swept.model_copy(update={"looked_at": found.objects, "removed": found.objects, "more": found.more})
+
+
+def _is_due(job: JobSummary, now: int) -> bool:
+    return job.artifacts_expire_at is not None and job.artifacts_expire_at <= now and job.status.final

@@ -97,6 +97,17 @@ class SweepTurn:
             return STAYS
         return STAYS if await self._is_needed(job) else await self._take(self.chains.artifacts, job)
 
+    async def expired_artifact(self, summary: JobSummary, now: int) -> Fate:
+        """The artifacts of a job that said itself how long they are kept; whoever needs them is asked as well."""
+        if not summary.status.final or summary.artifacts_expire_at is None or summary.artifacts_expire_at > now:
+            return STAYS
+        job = await self.read.jobs.get(summary.job_id)
+        if job is None or job.artifacts_expire_at is None or job.artifacts_removed_at is not None:
+            return STAYS
+        if await self._moves(job) or await self._is_needed(job):
+            return STAYS
+        return await self._take(self.chains.artifacts, job)
+
     async def _old_job(self, summary: JobSummary) -> Job | None:
         """One that ran, has ended, and does not go as a whole."""
         if not self._is_old(summary) or summary.attempt_count == 0:

@@ -95,7 +95,7 @@ class Walk(Generic[S]):
             if page:
                 await self._page(page, self.swept.place.model_copy(update={"back": back}))
             if not page or not back:
-                self.swept = self.swept.model_copy(update={"place": SweepPlace(front=self.swept.place.front)})
+                self.swept = self.swept.model_copy(update={"place": self.swept.place.model_copy(update={"back": ""})})
                 return
             left -= len(page)
 

@@ -61,5 +61,16 @@ async def require_destination(
     require(principal, Operation.JOBS_OPERATE, service=service, pool=pool or present.pool)
 
 
+async def require_submission(ports: RecordPorts, principal: Principal, job_id: str, *, pool: str | None) -> None:
+    """Who changes what a job runs could submit one like it.
+
+    Raises ApiError forbidden, NotFound, Unavailable.
+    """
+    if principal.unlimited(Operation.JOBS_SUBMIT):
+        return
+    present = job_resource((await seen_job(ports, job_id)).record)
+    require(principal, Operation.JOBS_SUBMIT, service=present.service, pool=pool or present.pool)
+
+
 def _summary_resource(job: JobSummary) -> Resource:
     return Resource(service=job.service, pool=job.pool)

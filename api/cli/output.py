@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 NOTHING: Final = "-"
 _PIPE_WIDTH: Final = 10_000
-"""Wide enough that nothing is cut when the reader is a program."""
+"""For lines of fields when the reader is a program; tables are as wide as what is in them."""
 _GAP: Final = "  "
-_NARROWEST: Final = 4
 _READABLE: Final = 16
 _SHORT: Final = 8
+_KEPT: Final = 24
 _STYLES: Final[dict[str, str]] = {
     JobStatus.RUNNING: "cyan",
     JobStatus.SUCCESS: "green",
@@ -55,15 +55,27 @@ _STYLES: Final[dict[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A table's column. ``keep`` columns are never cut; the others give way when the terminal is narrow.
+    """A table's column, and what becomes of it on a narrow terminal.
 
-    Columns with a ``rank`` are left out first, the highest rank before the others.
+    ``key``: what the next command takes; never cut and never left out, even if lines must wrap for it. ``keep``: among
+    the last to be cut, and then to 24 cells. ``whole``: shown uncut or not at all, as numbers (``right``) are. The
+    others are cut to 16 cells, or ``least``. Columns with a ``rank`` are left out first, the highest rank before the
+    others; then, from the right, those that are not kept, and then those that are.
     """
 
     title: str
     keep: bool = False
     right: bool = False
     rank: int = 0
+    key: bool = False
+    whole: bool = False
+    least: int = 0
+
+    def narrowest(self, natural: int) -> int:
+        """How many cells it needs, of ``natural`` ones that its longest value has."""
+        if self.key or self.whole or self.right:
+            return natural
+        return max(min(natural, self.least or (_KEPT if self.keep else _READABLE)), min(natural, len(self.title)))
 
 
 def console(*, stderr: bool = False) -> "Console":
@@ -89,16 +101,39 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> 
     natural = [
         max([len(column.title), *(row[index].cell_len for row in cells)]) for index, column in enumerate(columns)
     ]
-    shown = _chosen(columns, natural, screen.width)
-    columns, natural = [columns[index] for index in shown], [natural[index] for index in shown]
-    widths = _fitted(columns, natural, screen.width - len(_GAP) * (len(columns) - 1))
+    fitted = fit_columns(columns, natural, screen.width if sys.stdout.isatty() else None)
+    screen.width = max(screen.width, sum(width + len(_GAP) for width in fitted.values()))
     table = Table(box=None, pad_edge=False, padding=(0, len(_GAP), 0, 0), header_style="bold")
-    for column, width in zip(columns, widths, strict=True):
-        side = "right" if column.right else "left"
-        table.add_column(column.title, no_wrap=True, overflow="ellipsis", justify=side, width=width)
+    for index, width in fitted.items():
+        side = "right" if columns[index].right else "left"
+        table.add_column(columns[index].title, no_wrap=True, overflow="ellipsis", justify=side, width=width)
     for row in cells:
-        table.add_row(*(row[index] for index in shown))
+        table.add_row(*(row[index] for index in fitted))
     _print(screen, table)
+
+
+def fit_columns(columns: Sequence[Column], natural: Sequence[int], width: int | None) -> dict[int, int]:
+    """Which columns are shown, by index, and how wide each is; without a ``width`` all of them, uncut."""
+    shown = list(range(len(columns)))
+    if width is None:
+        return {index: natural[index] for index in shown}
+    least = [column.narrowest(length) for column, length in zip(columns, natural, strict=True)]
+
+    def too_wide(widths: Sequence[int]) -> int:
+        return sum(widths[index] + len(_GAP) for index in shown) - len(_GAP) - width
+
+    while too_wide(least) > 0:
+        dispensable = [index for index in shown if not columns[index].key]
+        if not dispensable:
+            break
+        shown.remove(max(dispensable, key=lambda index: (columns[index].rank, not columns[index].keep, index)))
+    widths = list(natural)
+    while too_wide(widths) > 0:
+        open_to_cuts = [index for index in shown if widths[index] > least[index]]
+        if not open_to_cuts:
+            break
+        widths[max(open_to_cuts, key=lambda index: (not columns[index].keep, widths[index]))] -= 1
+    return {index: widths[index] for index in shown}
 
 
 def print_fields(fields: Sequence[tuple[str, object]]) -> None:
@@ -219,28 +254,3 @@ def _print(screen: "Console", table: "Table") -> None:
     with screen.capture() as captured:
         screen.print(table)
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
-
-
-def _chosen(columns: Sequence[Column], natural: Sequence[int], width: int) -> list[int]:
-    """Which columns are shown: all that fit when those that may be cut are cut to a readable width."""
-    needed = [
-        length if column.keep else min(length, _READABLE) for column, length in zip(columns, natural, strict=True)
-    ]
-    shown = list(range(len(columns)))
-    while sum(needed[index] + len(_GAP) for index in shown) - len(_GAP) > width:
-        dispensable = [index for index in shown if columns[index].rank]
-        if not dispensable:
-            break
-        shown.remove(max(dispensable, key=lambda index: columns[index].rank))
-    return shown
-
-
-def _fitted(columns: Sequence[Column], natural: Sequence[int], room: int) -> list[int]:
-    """The widths in ``room`` cells: as long as it is too much, the widest column that may be cut gives way."""
-    widths = list(natural)
-    while sum(widths) > room:
-        open_to_cuts = [index for index, column in enumerate(columns) if not column.keep and widths[index] > _NARROWEST]
-        if not open_to_cuts:
-            break
-        widths[max(open_to_cuts, key=lambda index: widths[index])] -= 1
-    return widths

@@ -6,8 +6,8 @@ from pydantic import Field, StringConstraints
 
 from workflows.contracts.base import Frozen
 from workflows.contracts.commands import Canary, DeadLetterFilter, Reason, Reported
-from workflows.contracts.fields import EnvName, EnvValue, ExitCode, Name, ShortLine, WholeSeconds
-from workflows.contracts.jobs import RetryPolicy
+from workflows.contracts.fields import CommitSha, EnvName, EnvValue, ExitCode, GitRef, Name, ShortLine, WholeSeconds
+from workflows.contracts.jobs import RetryPolicy, Step
 from workflows.contracts.statuses import Priority
 
 C = TypeVar("C", bound=Frozen)
@@ -42,7 +42,11 @@ class CompleteRequest(Frozen):
 
 
 class EditRequest(Frozen):
-    """Changes to a dead letter. ``env`` is merged; null removes a variable. ``max_attempts`` counts further tries."""
+    """Changes to a dead letter. ``env`` is merged; null removes a variable. ``max_attempts`` counts further tries.
+
+    ``steps`` takes the place of all steps. It and the commit ask for the right to submit jobs as well, and are for one
+    dead letter at a time.
+    """
 
     pool: Name | None = None
     priority: Priority | None = None
@@ -50,6 +54,9 @@ class EditRequest(Frozen):
     env: dict[EnvName, EnvValue | None] | None = Field(default=None, max_length=256)
     max_attempts: Annotated[int, Field(ge=1, le=50)] | None = None
     retry: RetryPolicy | None = None
+    steps: list[Step] | None = Field(default=None, min_length=1, max_length=100)
+    git_commit_sha: CommitSha | None = None
+    git_ref: GitRef | None = None
 
 
 class RedriveRequest(Frozen):

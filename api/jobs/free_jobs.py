@@ -13,7 +13,7 @@ from api.jobs.ports import JobPorts
 from api.temporal.recorded import seen_job
 from workflows.contracts.commands import Edit
 from workflows.contracts.errors import FieldError, InvalidState, ValidationFailed
-from workflows.contracts.jobs import SERVICE_LABEL, Job, JobSpec
+from workflows.contracts.jobs import SERVICE_LABEL, Job, JobSpec, Step
 from workflows.contracts.reserved import reserved, reserved_labels, reserved_variables
 
 _POOL: Final = "pool"
@@ -50,13 +50,17 @@ async def require_free_change(
     pool: str | None,
     labels: Mapping[str, str] | None = None,
     env: Mapping[str, str | None] | None = None,
+    steps: Sequence[Step] | None = None,
     inside: str = "",
 ) -> None:
     """A change of a job leaves it a free one, in a pool that is for it.
 
     Raises ValidationFailed, NotFound, Unavailable.
     """
-    _refuse([*reserved_labels(labels or ()), *reserved_variables(_set(env), f"{inside}env")])
+    found = [*reserved_labels(labels or ()), *reserved_variables(_set(env), f"{inside}env")]
+    for number, step in enumerate(steps or ()):
+        found += reserved_variables(step.env, f"{inside}steps.{number}.env")
+    _refuse(found)
     if not ports.pool_rules or (pool is None and labels is None):
         return
     job = (await seen_job(ports, job_id)).record
@@ -69,6 +73,13 @@ def require_free_edits(ports: JobPorts, edit: Edit | None) -> None:
     if edit is None:
         return
     found = [*reserved_variables(_set(edit.env), "edit.env")]
+    if edit.runs_something_else:
+        what = "what runs, and of which commit, is changed of one dead letter at a time"
+        found += [
+            FieldError(field=f"edit.{name}", message=what)
+            for name in ("steps", "git_commit_sha", "git_ref")
+            if getattr(edit, name) is not None
+        ]
     if any(rule.name == edit.pool for rule in ports.pool_rules):
         what = f"{edit.pool} is not for every job: redrive those that are to go there one by one"
         found.append(FieldError(field=f"edit.{_POOL}", message=what))

@@ -8,6 +8,7 @@ from api.http.bodies import free_form_errors, validation_failed
 from api.http.problems import Problem
 from workflows.contracts.base import Frozen
 from workflows.contracts.errors import FieldError
+from workflows.contracts.fields import Millis
 from workflows.contracts.ids import job_workflow_id
 from workflows.contracts.jobs import ArtifactRef, Job, JobSpec
 from workflows.contracts.records import Page
@@ -78,10 +79,11 @@ class BatchResult(Frozen):
 
 
 class ArtifactList(Frozen):
-    """What one attempt left behind."""
+    """What one attempt left behind. ``expires_at``: until when it is kept, when the job says so and has ended."""
 
     attempt: int
     items: list[ArtifactRef]
+    expires_at: Millis | None = None
 
 
 def job_json(job: Job, waits_for: str | None = None, *, workflows: str | None = None) -> bytes:

@@ -25,6 +25,7 @@ from workflows.contracts.identity.delivery import is_attempt_key
 from workflows.contracts.jobs import Attempt, Job, new_job
 from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
+from workflows.job import record
 from workflows.job.record import as_accepted, creation
 
 DELIVERY_SECRET = b"what the API makes keys of deliveries from"
@@ -121,9 +122,7 @@ class FakeJobClient(JobClient):
     async def edit(self, job_id: str, command: Edit, update_id: str | None = None) -> Job:
         self._taken("edit", job_id, update_id)
         job = await self._parked(job_id)
-        changes = command.model_dump(include={"pool", "priority", "timeout_seconds"}, exclude_none=True)
-        env = {**job.env, **(command.env or {})}
-        return await self.put(job, **changes, env={name: value for name, value in env.items() if value is not None})
+        return await self.put(record.edited(job, command))
 
     async def redrive(self, job_id: str, command: Redrive, update_id: str | None = None) -> Job:
         self._taken("redrive", job_id, update_id)

@@ -28,7 +28,11 @@ BODIES: dict[str, dict[str, Any]] = {
     "PATCH /api/dashboard/jobs/{job_id}": {"priority": "CRITICAL"},
     "PATCH /api/dashboard/jobs/{job_id}/complete": {"exit_code": 0},
     "PATCH /api/queue/jobs/{job_id}/priority": {"priority": "CRITICAL"},
-    "PATCH /api/queue/dead-letters/{job_id}": {"env": {"A": "b"}},
+    "PATCH /api/queue/dead-letters/{job_id}": {
+        "env": {"A": "b"},
+        "steps": [{"name": "s", "run": "true"}],
+        "git_commit_sha": "b" * 40,
+    },
 }
 REDRIVES = {
     "POST /api/queue/dead-letters/{job_id}",

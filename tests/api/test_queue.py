@@ -1,5 +1,7 @@
 """The queue's own routes: batches, numbers, dead letters, upkeep; and the core routes."""
 
+from typing import Any
+
 import pytest
 
 from tests.api.conftest import SPEC, Bench
@@ -80,6 +82,27 @@ async def test_dead_letters_are_listed_shown_edited_and_redriven(bench: Bench) -
     assert (await bench.admin.get(f"{DEAD}/{job_id}")).status_code == 404
     again = await bench.admin.post(f"{DEAD}/{job_id}")
     assert (again.status_code, again.json()["code"]) == (409, "invalid_state")
+
+
+async def test_what_a_dead_letter_runs_and_its_commit_are_edited(bench: Bench) -> None:
+    job_id = await parked(bench)
+    steps = [{"name": "test", "run": "pytest -x", "when": "always"}]
+    edited = await bench.admin.patch(f"{DEAD}/{job_id}", json={"steps": steps, "git_commit_sha": "b" * 40})
+    body = edited.json()
+    assert edited.status_code == 200, body
+    assert [(step["name"], step["run"]) for step in body["steps"]] == [("test", "pytest -x")]
+    assert body["git_commit_sha"] == "b" * 40
+    assert "hybridci/step-rules=*" in body["requires"]  # an older agent would leave `when` out
+    refusals: list[tuple[dict[str, Any], str]] = [
+        ({"steps": []}, "steps"),
+        ({"git_commit_sha": "main"}, "git_commit_sha"),
+        ({"steps": [{"name": "s", "run": "x", "env": {"HYBRIDCI_SERVICE": "x"}}]}, "steps.0.env.HYBRIDCI_SERVICE"),
+    ]
+    for edit, field in refusals:
+        refused = await bench.admin.patch(f"{DEAD}/{job_id}", json=edit)
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, field)
+    many = await bench.admin.post(f"{DEAD}/redrive", json={"edit": {"steps": steps}})
+    assert (many.status_code, many.json()["errors"][0]["field"]) == (422, "edit.steps")
 
 
 async def test_the_plain_post_redrives_and_delete_discards(bench: Bench) -> None:

@@ -117,6 +117,21 @@ async def test_a_job_can_be_neither_given_away_nor_taken(gate: Gate) -> None:
     assert await gate.status(key, "POST", letter, json={"edit": {"pool": "linux"}}) == 200
 
 
+async def test_what_a_job_runs_is_changed_by_who_could_submit_it(gate: Gate) -> None:
+    job_id = await gate.bench.submit(pool="linux")
+    await gate.bench.job_client.end_attempt(job_id, 1, status=JobStatus.DEAD_LETTERED)
+    letter = f"/api/queue/dead-letters/{job_id}"
+    limited = {"role": "operator", "operations": ["read", "jobs:operate"], "pools": ["linux"]}
+    operates = (await gate.make(limited))["key"]
+    submits = (await gate.make({"role": "operator", "pools": ["linux"]}))["key"]
+    other = {"steps": [{"name": "s", "run": "env"}]}
+    for edit in (other, {"git_commit_sha": "b" * 40}):
+        assert await gate.status(operates, "PATCH", letter, json=edit) == 403
+        assert await gate.status(operates, "POST", letter, json={"edit": edit}) == 403
+        assert await gate.status(submits, "PATCH", letter, json=edit) == 200
+    assert await gate.status(operates, "PATCH", letter, json={"timeout_seconds": 7}) == 200
+
+
 async def test_a_grant_can_leave_operations_out(gate: Gate) -> None:
     key = (await gate.make({"role": "developer", "operations": ["jobs:submit"]}))["key"]
     assert await gate.status(key, "POST", "/api/dashboard/jobs", json=SPEC) == 201

@@ -116,6 +116,28 @@ async def test_a_log_that_went_is_gone_in_words(bench: Bench) -> None:
     assert (await bench.admin.post(f"{place}/retry", json={})).status_code == 201, "it can be run again"
 
 
+async def test_expired_artifacts_are_gone_in_words_before_a_sweep_has_been_there(bench: Bench) -> None:
+    job = await ended_job(bench, days_ago=10)
+    now = bench.app.state.services.clock()
+    past, later = now - 86_400_000, now + 86_400_000
+
+    async def expiring(at: int, **changes: object) -> list[int]:
+        stored = await bench.stores.jobs.get(job.job_id)
+        assert stored is not None
+        update = {"artifacts_expire_at": at, "sequence": stored.sequence + 1, **changes}
+        await bench.stores.jobs.write(JobWrite(job=stored.model_copy(update=update), previous=stored.queue_status))
+        paths = ("artifacts", "artifacts/dist/a", "artifacts.zip")
+        return [(await bench.admin.get(f"/api/dashboard/jobs/{job.job_id}/{path}")).status_code for path in paths]
+
+    assert await expiring(later) == [200, 200, 200]
+    listed = (await bench.admin.get(f"/api/dashboard/jobs/{job.job_id}/artifacts")).json()
+    assert listed["expires_at"] == later
+    assert await expiring(past) == [410, 410, 410]
+    answer = await bench.admin.get(f"/api/dashboard/jobs/{job.job_id}/artifacts")
+    assert "expired, as the job's `expires` says. Its record stays." in answer.json()["detail"]
+    assert await expiring(past, deployment_id="d") == [200, 200, 200], "as long as its deployment may need them"
+
+
 async def test_what_is_no_more_cannot_be_run_again(bench: Bench) -> None:
     job = await ended_job(bench, days_ago=100)
     sweeps_of(bench).policy = RetentionPolicy(jobs=30 * 86_400)

@@ -8,9 +8,21 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from workflows.contracts.base import Frozen, Tolerant
-from workflows.contracts.fields import EnvName, EnvValue, ExitCode, Line, Millis, Name, Prose, Text, WholeSeconds
+from workflows.contracts.fields import (
+    CommitSha,
+    EnvName,
+    EnvValue,
+    ExitCode,
+    GitRef,
+    Line,
+    Millis,
+    Name,
+    Prose,
+    Text,
+    WholeSeconds,
+)
 from workflows.contracts.identity.proofs import Provable
-from workflows.contracts.jobs import Job, JobSpec, RetryPolicy
+from workflows.contracts.jobs import Job, JobSpec, RetryPolicy, Step
 from workflows.contracts.labels import Requirement
 from workflows.contracts.sealed import SpecSignature
 from workflows.contracts.statuses import Outcome, Priority
@@ -72,7 +84,8 @@ class Amend(Message):
 class Edit(Message):
     """Change a dead letter before it is redriven. ``env`` is merged; a value of None removes the variable.
 
-    ``max_attempts`` is the number of further tries for a failing command.
+    ``max_attempts`` is the number of further tries for a failing command. ``steps`` takes the place of all steps. What
+    is not given is left out, for workers that do not know it.
     """
 
     pool: Name | None = None
@@ -82,6 +95,14 @@ class Edit(Message):
     env: dict[EnvName, EnvValue | None] | None = Field(default=None, max_length=256)
     max_attempts: int | None = Field(default=None, ge=1, le=50)
     retry: RetryPolicy | None = None
+    steps: list[Step] | None = Field(default=None, min_length=1, max_length=100, exclude_if=lambda value: value is None)
+    git_commit_sha: CommitSha | None = Field(default=None, exclude_if=lambda value: value is None)
+    git_ref: GitRef | None = Field(default=None, exclude_if=lambda value: value is None)
+
+    @property
+    def runs_something_else(self) -> bool:
+        """True when other commands run with it, or those of another commit."""
+        return self.steps is not None or self.git_commit_sha is not None or self.git_ref is not None
 
 
 class Redrive(Message):

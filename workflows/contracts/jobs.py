@@ -44,7 +44,8 @@ MAX_SPEC_BYTES: Final = 256 * 1024
 
 MAX_REQUIREMENTS: Final = 20
 ARTIFACTS: Final = (
-    "Files to keep: globs, `{a,b}` for either, `!x` for what is left out. Or a map with `paths` and `if_none`."
+    "Files to keep: globs, `{a,b}` for either, `!x` for what is left out. Or a map with `paths`, "
+    "`if_none` and `expires`."
 )
 
 
@@ -264,6 +265,7 @@ class JobSummary(Tolerant):
     attempt_count: int = 0
     tags: list[str] = Field(default_factory=list[str])
     flaky: bool = Field(default=False, exclude_if=lambda flaky: not flaky)
+    artifacts_expire_at: Millis | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class Job(Tolerant):
@@ -273,7 +275,9 @@ class Job(Tolerant):
     ``fingerprint`` is a digest of the creating request, to tell a repeated one from another with the same key.
     ``deployment_id``: of the deployment that runs it, which alone moves it; nobody can say it from outside, as a label.
     ``signature``: the control plane's, for agents that run nothing else. ``…_removed_at``: when its logs, its artifacts
-    were removed by policy. ``flaky``: it succeeded, and its commands had failed in an earlier attempt.
+    were removed by policy. ``flaky``: it succeeded, and its commands had failed in an earlier attempt. ``round`` grows
+    with each redrive, which has budgets of its own; ``round_start``: how many attempts there were before it.
+    ``artifacts_expire_at``: until when a job that has ended wants its artifacts kept; None also once they are removed.
     """
 
     job_id: str
@@ -326,8 +330,17 @@ class Job(Tolerant):
     signature: SpecSignature | None = Field(default=None, exclude_if=lambda value: value is None)
     logs_removed_at: Millis | None = Field(default=None, exclude_if=lambda value: value is None)
     artifacts_removed_at: Millis | None = Field(default=None, exclude_if=lambda value: value is None)
+    artifacts_expire_at: Millis | None = Field(default=None, exclude_if=lambda value: value is None)
     flaky: bool = Field(default=False, exclude_if=lambda flaky: not flaky)
+    round: int = Field(default=1, exclude_if=lambda number: number == 1)
+    round_start: int = Field(default=0, exclude_if=lambda count: not count)
     sequence: int = 0
+
+    def attempt_words(self, number: int) -> str:
+        """``attempt 2``, or, of one since the last redrive, ``round 2, attempt 1``."""
+        if self.round == 1 or number <= self.round_start:
+            return f"attempt {number}"
+        return f"round {self.round}, attempt {number - self.round_start}"
 
     def summary(self) -> JobSummary:
         """The short form that lists show."""
@@ -368,7 +381,7 @@ def new_job(
 def demanded(job: JobSpec | Job, requires: Sequence[str]) -> list[str]:
     """These demands, with those that follow from what the job uses that agents of an earlier version do not know."""
     used = {
-        ARTIFACT_RULES: job.artifact_rules != NO_RULES or leaves_out(job.artifacts),
+        ARTIFACT_RULES: job.artifact_rules.for_agents() != NO_RULES or leaves_out(job.artifacts),
         CHECKOUT: job.checkout != AS_USUAL,
         STEP_RULES: job.expand or job.cancel is not None or any(map(_has_rules, job.steps)),
     }

@@ -25,6 +25,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.statuses import JobStatus, QueueStatus
     from workflows.incoming import checks, takes
     from workflows.job import record
+    from workflows.job.differences import differences
     from workflows.job.recorded import RecordedJob
     from workflows.job.retry import FINAL_STATUS
 
@@ -103,8 +104,8 @@ class JobMessages(RecordedJob):
     @takes(Edit)
     async def edit(self, change: Edit) -> Job:
         """Change a dead letter."""
-        self._job = record.edited(self._job, change)
-        self._note(JobEdited.of(change), change)
+        before, self._job = self._job, record.edited(self._job, change)
+        self._note(JobEdited.of(change).model_copy(update=_changed(before, self._job)), change)
         await self._record()
         self._show()
         return self._job
@@ -113,9 +114,10 @@ class JobMessages(RecordedJob):
     @takes(Redrive)
     async def redrive(self, command: Redrive) -> Job:
         """Run a dead letter again with fresh budgets."""
+        before = self._job
         if command.edit is not None:
             self._job = record.edited(self._job, command.edit)
-        self._note(JobRedriven.of(command), command, command.reason)
+        self._note(JobRedriven.of(command).model_copy(update=_changed(before, self._job)), command, command.reason)
         self._redrive = True
         await workflow.wait_condition(lambda: not self._redrive)
         return self._job
@@ -190,6 +192,12 @@ class JobMessages(RecordedJob):
 
 def _refusal(message: str) -> ApplicationError:
     return ApplicationError(message, type=ErrorCode.INVALID_STATE, non_retryable=True)
+
+
+def _changed(before: Job, after: Job) -> dict[str, list[str]]:
+    """For the trail; nothing when nothing differs."""
+    words = differences(before, after)
+    return {"changed": words} if words else {}
 
 
 def _place_in_line(job: Job) -> tuple[object, ...]:

@@ -25,6 +25,7 @@ from workflows.contracts.jobs import Attempt, Job, demanded, new_job, spec_of
 from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
 from workflows.contracts.who import Who
+from workflows.contracts.workspace.features import without_features
 from workflows.job.retry import RetryDecision
 
 QUEUE_STATUS = {
@@ -110,6 +111,7 @@ def attempt_input(job: Job, number: int, *, avoid_agent: str | None, delivery_ke
     key = None if delivery_key is None else attempt_key(delivery_key, number)
     fields = {name: getattr(job, name) for name in AttemptInput.model_fields if name in Job.model_fields}
     fields |= {"git_author": job.git_author, "deployment_id": deployment_of(job)}
+    fields["artifact_rules"] = job.artifact_rules.for_agents()
     return AttemptInput(**fields, attempt=number, avoid_agent=avoid_agent, delivery_key=key)
 
 
@@ -133,6 +135,11 @@ def queued(job: Job, now: int) -> Job:
             "agent_id": None,
         }
     )
+
+
+def redriven(job: Job, now: int) -> Job:
+    """Another round, with budgets of its own."""
+    return queued(job, now).model_copy(update={"round": job.round + 1, "round_start": len(job.attempts)})
 
 
 def due(job: Job, now: int) -> Job:
@@ -232,6 +239,9 @@ def parked(job: Job, decision: RetryDecision, now: int) -> Job:
 
 def finished(job: Job, status: JobStatus, reason: str | None, now: int, *, cause: str | None = None) -> Job:
     """The final state."""
+    expires = job.artifact_rules.expires
+    if expires is not None:
+        job = job.model_copy(update={"artifacts_expire_at": now + expires * 1000})
     if status is JobStatus.SUCCESS:
         ended = _ended(job, status, None, None, now)
         return ended.model_copy(update={"flaky": True}) if _failed_before(job) else ended
@@ -256,11 +266,16 @@ def edited(job: Job, change: Edit) -> Job:
     retry = change.retry or job.retry
     if change.max_attempts is not None:
         retry = retry.model_copy(update={"max_attempts": change.max_attempts})
+    runs = {name: value for name in ("steps", "git_commit_sha", "git_ref") if (value := getattr(change, name))}
+    changed = job.model_copy(update=runs)
+    kept = without_features(job.requires) if runs else job.requires
     return _valid(
-        job.model_copy(
+        changed.model_copy(
             update={
                 "pool": change.pool or job.pool,
-                "requires": job.requires if change.requires is None else demanded(job, change.requires),
+                "requires": kept
+                if change.requires is None and not runs
+                else demanded(changed, change.requires or kept),
                 "priority": change.priority or job.priority,
                 "timeout_seconds": change.timeout_seconds or job.timeout_seconds,
                 "env": env,

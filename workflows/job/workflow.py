@@ -235,7 +235,7 @@ class JobWorkflow(JobMessages):
         except TimeoutError:
             reason = f"{reason} Nobody redrove it within {self._retention}."
         if self._redrive and self._stop is None:
-            self._job = record.queued(self._job, now_ms())
+            self._job = record.redriven(self._job, now_ms())
             await self._record()
             self._show()
             self._redrive = False

@@ -39,10 +39,12 @@ WhichAttempt = Annotated[AttemptQuery, Query()]
 async def list_artifacts(job_id: JobId, ports: AttemptPortsDep, which: WhichAttempt) -> Response:
     """By path. Uploaded files are listed while the attempt still runs."""
     job = await ports.reader.get(job_id)
-    require_artifacts(job)
+    require_artifacts(job, ports.clock())
     number = _number(job, which.attempt)
     items = await ports.artifacts.list(job_id, number)
-    return json_answer(ArtifactList(attempt=number, items=items).model_dump_json().encode())
+    return json_answer(
+        ArtifactList(attempt=number, items=items, expires_at=job.artifacts_expire_at).model_dump_json().encode()
+    )
 
 
 @router.get(
@@ -59,7 +61,7 @@ async def list_artifacts(job_id: JobId, ports: AttemptPortsDep, which: WhichAtte
 async def get_all_artifacts(job_id: JobId, ports: AttemptPortsDep, which: WhichAttempt) -> Response:
     """By path, uncompressed. Names that some system could not write, or would write elsewhere, are changed."""
     job = await ports.reader.get(job_id)
-    require_artifacts(job)
+    require_artifacts(job, ports.clock())
     number = _number(job, which.attempt)
     files = list(await ports.artifacts.list(job_id, number))
     if not files:
@@ -85,7 +87,7 @@ async def get_all_artifacts(job_id: JobId, ports: AttemptPortsDep, which: WhichA
 async def get_artifact(job_id: JobId, path: str, ports: AttemptPortsDep, which: WhichAttempt) -> Response:
     """``ETag`` is the file's SHA-256; ``Artifact-Executable: true`` is there when its owner may run it."""
     job = await ports.reader.get(job_id)
-    require_artifacts(job)
+    require_artifacts(job, ports.clock())
     number = _number(job, which.attempt)
     # The record knows the first files of an ended attempt; the others only the store does, at another request.
     reported = [ref for tried in job.attempts if tried.number == number for ref in tried.artifacts]

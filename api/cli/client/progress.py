@@ -75,7 +75,7 @@ class QueueProgress:
         if before is not None and before.number > self._told_again:
             note(tried_again(job, before))
             self._told_again = before.number
-        note(f"Attempt {attempt.number}{f' on {attempt.agent_id}' if attempt.agent_id else ''}")
+        note(f"{_numbered(job, attempt.number)}{f' on {attempt.agent_id}' if attempt.agent_id else ''}")
 
     def clear(self) -> None:
         """Take the moving line away."""
@@ -92,24 +92,26 @@ class QueueProgress:
 
 def describe(job: Job, now: int | None = None) -> str:
     """What the job does or waits for, in words that change only when that changes."""
-    number = len(job.attempts)
+    number = _numbered(job, len(job.attempts))
     agent = job.agent_id or "an agent"
     if job.status.ended:
         return outcome(job)
     if job.next_attempt_at is not None and job.next_attempt_at > (now_ms() if now is None else now):
         return tried_again(job, job.attempts[-1]) if job.attempts else "Waiting to try again"
     if job.queue_status is QueueStatus.CLAIMED:
-        return f"Attempt {number}: {agent} has claimed it"
+        return f"{number}: {agent} has claimed it"
     if job.status is JobStatus.RUNNING:
-        return f"Attempt {number} runs on {agent}"
+        return f"{number} runs on {agent}"
     return f"Waiting for a free agent in pool {job.pool} ({job.priority})"
 
 
 def tried_again(job: Job, attempt: Attempt) -> str:
     """That another attempt follows this one, how many there can be, and how to have none."""
-    failed = [each.number for each in job.attempts if each.outcome is Outcome.FAILED]
-    number = f"Attempt {attempt.number}"
-    if attempt.outcome is Outcome.FAILED and len(failed) <= job.retry.max_attempts and failed[-1] == len(failed):
+    this_round = [each for each in job.attempts if each.number > job.round_start]
+    failed = [each.number - job.round_start for each in this_round if each.outcome is Outcome.FAILED]
+    number = _numbered(job, attempt.number)
+    in_order = bool(failed) and failed[-1] == len(failed) <= job.retry.max_attempts
+    if attempt.outcome is Outcome.FAILED and attempt.number > job.round_start and in_order:
         number += f" of {job.retry.max_attempts}"
     code = f"exit code {attempt.exit_code}" if attempt.exit_code else attempt.cause or attempt.outcome
     pause = None
@@ -118,6 +120,11 @@ def tried_again(job: Job, attempt: Attempt) -> str:
     when = f" in {span(pause)}" if pause is not None and pause > 0 else ""
     remedy = "; --retries 0 fails at once" if attempt.outcome is Outcome.FAILED else ""
     return f"{number} ended with {code}, tries again{when}{remedy}"
+
+
+def _numbered(job: Job, number: int) -> str:
+    words = job.attempt_words(number)
+    return words[:1].upper() + words[1:]
 
 
 def outcome(job: Job) -> str:

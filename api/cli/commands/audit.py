@@ -63,8 +63,9 @@ def print_events(page: Any, *, as_json: bool, everything: bool = False) -> None:
         tell_more(page, "events")
         return
     columns = (
-        Column("WHEN", keep=True), Column("ACTION", keep=True), Column("BY"), Column("ROLE", rank=2),
-        Column("KEY", rank=5), Column("VIA", rank=3), Column("FROM", rank=4), Column("WHAT"), Column("WHY", rank=1),
+        Column("WHEN", keep=True), Column("ACTION", keep=True, least=20), Column("BY", least=12),
+        Column("ROLE", rank=2), Column("KEY", rank=5), Column("VIA", rank=3), Column("FROM", rank=4),
+        Column("WHAT", keep=True, least=16), Column("WHY", rank=1),
     )  # fmt: skip
     print_table(columns, [_row(event) for event in page["items"]])
     tell_more(page, "events")

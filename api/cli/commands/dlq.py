@@ -25,6 +25,7 @@ from api.cli.commands.common import (
     open_api,
     sub_app,
 )
+from api.cli.commands.step_edits import with_commands
 from api.cli.commands.tables import print_dead_letters, show_page, show_record
 from api.cli.commands.waiting import wait_for_job
 from api.cli.output import note, print_json, say
@@ -74,7 +75,12 @@ def show(job_id: JobId, as_json: AsJson = False, data_dir: DataDir = None) -> No
         show_record(api.get(f"{DEAD_LETTERS}/{_find(api, job_id)}"), api, as_json=as_json)
 
 
-@app.command(epilog=example("hybridci dlq edit 3f2a9c01 --pool big --timeout 2h --env DEBUG=1 --unset-env CACHE"))
+@app.command(
+    epilog=example(
+        "hybridci dlq edit 3f2a9c01 --pool big --timeout 2h --env DEBUG=1 --unset-env CACHE",
+        "hybridci dlq edit 3f2a9c01 --step 'test=pytest -q -x' --sha 9f1c2d3e4b5a69788796a5b4c3d2e1f009182736",
+    )
+)
 def edit(
     job_id: JobId,
     pool: Annotated[str | None, typer.Option(help="Run it in this pool.")] = None,
@@ -83,24 +89,49 @@ def edit(
     env: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Set a variable.")] = None,
     unset_env: Annotated[list[str] | None, typer.Option(metavar="KEY", help="Remove a variable.")] = None,
     max_attempts: Annotated[int | None, typer.Option(min=1, max=50, help="Tries for a failing command.")] = None,
+    run: Annotated[
+        list[str] | None,
+        typer.Option("--run", metavar="COMMAND", help="What its steps run; one for each step, in order."),
+    ] = None,
+    step: Annotated[
+        list[str] | None,
+        typer.Option("--step", metavar="NAME=COMMAND", help="What the step of this name runs; repeatable."),
+    ] = None,
+    sha: Annotated[
+        str | None, typer.Option("--sha", metavar="SHA", help="Run it on this commit: all 40 characters.")
+    ] = None,
+    ref: Annotated[
+        str | None, typer.Option("--ref", metavar="REF", help="The branch or tag that the commit is on.")
+    ] = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Change a dead letter; it stays parked, and the changes count from its next redrive."""
+    """Change a dead letter; it stays parked, and the changes count from its next redrive.
+
+    What it runs, and the commit, ask for the right to submit jobs as well. A deployment's jobs are never changed.
+    """
     changes: dict[str, Any] = {
         "pool": pool,
         "priority": priority,
         "timeout_seconds": None if timeout is None else parse_duration(timeout, "--timeout"),
         "env": {**parse_pairs(env or (), "--env"), **dict.fromkeys(unset_env or ())} or None,
         "max_attempts": max_attempts,
+        "git_commit_sha": sha,
+        "git_ref": ref,
     }
     body = {name: value for name, value in changes.items() if value is not None}
-    if not body:
+    if not (body or run or step):
         raise CliError(
-            "Nothing to change: give --pool, --priority, --timeout, --env, --unset-env or --max-attempts.", USAGE
+            "Nothing to change: give --pool, --priority, --timeout, --env, --unset-env, --max-attempts, --run, --step,"
+            " --sha or --ref.",
+            USAGE,
         )
     with open_api(data_dir) as api:
         full_id = _find(api, job_id)
+        if run or step:
+            parked = Job.model_validate(api.get(f"{DEAD_LETTERS}/{full_id}"))
+            steps = with_commands(parked.steps, run or [], step or [])
+            body["steps"] = [each.model_dump(mode="json", exclude_defaults=True) for each in steps]
         record: Any = api.request("PATCH", f"{DEAD_LETTERS}/{full_id}", body=body)
         if as_json:
             print_json(record)

@@ -27,7 +27,7 @@ from api.cli.commands.common import (
 from api.cli.commands.stuck import tell_if_stuck
 from api.cli.commands.tables import print_jobs, show_page, show_record
 from api.cli.commands.waiting import copy_log, wait_for_job
-from api.cli.output import Column, note, print_json, print_table, say, size
+from api.cli.output import Column, age, clock, note, print_json, print_table, say, size
 from workflows.contracts.jobs import ArtifactRef, Job
 from workflows.contracts.repairs import Kind
 from workflows.contracts.statuses import JobStatus
@@ -236,8 +236,10 @@ def artifacts(job_id: JobId, attempt: AttemptNumber = None, as_json: AsJson = Fa
     if not found:
         say("No artifacts.")
         return
-    columns = (Column("PATH", keep=True), Column("SIZE", right=True), Column("SHA256"))
+    columns = (Column("PATH", key=True), Column("SIZE", right=True), Column("SHA256"))
     print_table(columns, [(ref.path, size(ref.size), ref.sha256) for ref in found])
+    if listed.get("expires_at"):
+        note(f"Kept until {clock(listed['expires_at'])}: {age(listed['expires_at'])}.")
 
 
 @app.command(

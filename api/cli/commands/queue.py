@@ -66,5 +66,9 @@ def history(
         for hour in QueueHistory.model_validate(answer).items
     ]  # fmt: skip
     print_table(
-        [Column(name) for name in ("hour", "created", "succeeded", "failed", "wait p50", "wait p95", "open")], rows
+        [
+            Column("hour", key=True),
+            *(Column(name, right=True) for name in ("created", "succeeded", "failed", "wait p50", "wait p95", "open")),
+        ],
+        rows,
     )

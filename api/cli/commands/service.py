@@ -122,7 +122,7 @@ def list_services(
         say("No services.")
         return
     columns = (
-        Column("SERVICE", keep=True), Column("VERSION", keep=True, right=True), Column("ENVIRONMENTS"),
+        Column("SERVICE", key=True), Column("VERSION", keep=True, right=True), Column("ENVIRONMENTS"),
         Column("REPOSITORY", rank=1), Column("CHANGED", keep=True), Column("BY", rank=2),
     )  # fmt: skip
     print_table(columns, [_row(service) for service in found])

@@ -23,7 +23,7 @@ def read_health(api: ApiClient) -> Any:
 def print_stuck(api: ApiClient, health: Any) -> None:
     """All that the API names, each with the command that cures it."""
     found = [StuckWorkflow.model_validate(each) for each in health["items"]]
-    columns = (Column("STUCK", keep=True), Column("CAUSE"), Column("REPAIR IT WITH", keep=True))
+    columns = (Column("STUCK", keep=True), Column("CAUSE"), Column("REPAIR IT WITH", key=True))
     print_table(columns, [(str(each), _word(each.cause), _command(api, each)) for each in found])
     more = int(health["stuck"]) - len(found)
     if more:

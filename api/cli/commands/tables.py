@@ -9,7 +9,7 @@ from api.cli.client.progress import describe
 from api.cli.commands.common import tell_more
 from api.cli.output import Column, age, clock, print_fields, print_json, print_table, say, size, span
 from api.jobs.advice import ADVICE
-from workflows.contracts.jobs import Attempt, Job, JobSummary, Step, StepResult
+from workflows.contracts.jobs import Attempt, Job, JobSummary, RetryPolicy, Step, StepResult
 from workflows.contracts.statuses import JobStatus
 
 _SHORT_ID: Final = 8
@@ -40,7 +40,7 @@ def print_jobs(jobs: Sequence[JobSummary]) -> None:
         say("No jobs.")
         return
     columns = (
-        Column("JOB", keep=True), Column("STATUS", keep=True), Column("TYPE", rank=1), Column("REPOSITORY"),
+        Column("JOB", key=True), Column("STATUS", keep=True), Column("TYPE", rank=1), Column("REPOSITORY"),
         Column("COMMIT", rank=4), Column("POOL", rank=2), Column("AGENT", rank=3),
         Column("EXIT", right=True, keep=True), Column("TOOK", right=True, keep=True), Column("CREATED", keep=True),
     )  # fmt: skip
@@ -53,7 +53,7 @@ def print_dead_letters(jobs: Sequence[JobSummary]) -> None:
         say("No dead letters.")
         return
     columns = (
-        Column("JOB", keep=True), Column("CAUSE", keep=True), Column("EXIT", right=True, keep=True),
+        Column("JOB", key=True), Column("CAUSE", keep=True), Column("EXIT", right=True, keep=True),
         Column("TRIES", right=True, rank=2), Column("TYPE", rank=1), Column("POOL", rank=3),
         Column("REPOSITORY", rank=4), Column("PARKED", keep=True),
         Column("ERROR"),
@@ -82,6 +82,10 @@ def print_job(job: Job, api: ApiClient, *, waits_for: str | None = None) -> None
             ("Message", _first_line(job.git_commit_message)),
             ("Pool", f"{job.pool}, priority {job.priority}"),
             ("Requires", ", ".join(job.requires) or None),
+            ("Timeout", f"{span(job.timeout_seconds)} for each attempt"),
+            ("Tries", _tries(job.retry)),
+            ("Environment", "\n".join(f"{name}={_first_line(value)}" for name, value in job.env.items()) or None),
+            ("Secrets", ", ".join(job.secrets) or None),
             ("Created", _moment(job.created_at)),
             ("Started", _moment(job.started_at)),
             ("Ended", _moment(job.completed_at)),
@@ -91,7 +95,7 @@ def print_job(job: Job, api: ApiClient, *, waits_for: str | None = None) -> None
             ("Tags", ", ".join(job.tags) or None),
             ("Retry of", job.retry_of),
             ("Log", _removed(job.logs_removed_at)),
-            ("Artifacts", _removed(job.artifacts_removed_at)),
+            ("Artifacts", _removed(job.artifacts_removed_at) or _kept_until(job.artifacts_expire_at)),
         ]
     )
     _print_steps(job)
@@ -107,8 +111,26 @@ def print_job(job: Job, api: ApiClient, *, waits_for: str | None = None) -> None
         say(f"  {line}")
 
 
+def _tries(retry: RetryPolicy) -> str:
+    """Its budgets and pauses, as they can be changed."""
+    said = (
+        f"{retry.max_attempts} for failing commands, {retry.checkout_attempts} for checkouts, "
+        f"{retry.timeout_attempts} for timeouts, {retry.lost_agent_attempts} for lost agents"
+    )
+    if retry.max_attempts > 1:
+        longest = span(retry.max_interval_seconds)
+        said += f"; pauses from {span(retry.initial_interval_seconds)}, times {retry.backoff:g}, up to {longest}"
+    for name, codes in (("only after", retry.retryable_exit_codes), ("never after", retry.final_exit_codes)):
+        said += f"; {name} exit code {', '.join(map(str, codes))}" if codes else ""
+    return said if retry.park else f"{said}; then failed, and not parked"
+
+
 def _removed(at: int | None) -> str | None:
     return None if at is None else f"removed by policy on {_moment(at)}"
+
+
+def _kept_until(at: int | None) -> str | None:
+    return None if at is None else f"kept until {_moment(at)}"
 
 
 def next_steps(job: Job, api: ApiClient) -> list[str]:
@@ -127,7 +149,7 @@ def next_steps(job: Job, api: ApiClient) -> list[str]:
             lines += [
                 logs,
                 f"Run it again as it is: `{api.command(f'dlq redrive {job.job_id}')}`",
-                f"Change it first: `{api.command(f'dlq edit {job.job_id} --timeout 2h --env KEY=VALUE')}`",
+                f"Change it first: `{api.command(f'dlq edit {job.job_id} --timeout 2h --run COMMAND')}`",
                 f"Give it up: `{api.command(f'dlq discard {job.job_id} --reason …')}`",
             ]
         case JobStatus.SUCCESS:
@@ -191,7 +213,7 @@ def _step_row(number: int, step: Step, result: StepResult | None) -> tuple[objec
 
 def _print_attempts(attempts: Sequence[Attempt]) -> None:
     columns = (
-        Column("ATTEMPT", keep=True, right=True), Column("OUTCOME", keep=True), Column("EXIT", right=True, keep=True),
+        Column("ATTEMPT", key=True, right=True), Column("OUTCOME", keep=True), Column("EXIT", right=True, keep=True),
         Column("CAUSE"), Column("AGENT"), Column("WAITED", right=True, rank=2), Column("TOOK", right=True, keep=True),
         Column("LOG", right=True, rank=3), Column("WHY", rank=1),
     )  # fmt: skip

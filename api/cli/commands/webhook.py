@@ -66,11 +66,11 @@ def list_providers(manifests: Manifests = None, as_json: AsJson = False) -> None
         return
     print_table(
         [
-            Column("PROVIDER", keep=True),
+            Column("PROVIDER", key=True),
             Column("TOOL", rank=1),
             Column("VERIFIED BY", rank=2),
             Column("ACTIONS"),
-            Column("SECRET IN", keep=True),
+            Column("SECRET IN", key=True),
         ],
         [
             (row["name"], row["title"], ", ".join(row["verify"]), ", ".join(row["actions"]), row["secret"])

@@ -130,7 +130,7 @@ def _print(items: Sequence[Mapping[str, Any]]) -> None:
         say("No deliveries.")
         return
     columns = (
-        Column("DELIVERY", keep=True), Column("PROVIDER", keep=True), Column("EVENT", rank=1),
+        Column("DELIVERY", key=True), Column("PROVIDER", keep=True), Column("EVENT", rank=1),
         Column("OUTCOME", keep=True), Column("REPOSITORY", rank=3), Column("REF", rank=2), Column("SENDER", rank=4),
         Column("WHAT CAME OF IT"), Column("NOW", rank=1), Column("CAME", keep=True),
     )  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from workflows.contracts.jobs import Job
 
-PLAIN: Final = ("pool", "priority", "timeout_seconds", "max_attempts")
+PLAIN: Final = ("pool", "priority", "timeout_seconds", "max_attempts", "git_commit_sha", "git_ref")
 RETRY: Final = (
     "lost_agent_attempts",
     "checkout_attempts",
@@ -57,7 +57,34 @@ def edit_of(form: Mapping[str, str], job: Job | None = None) -> dict[str, Any]:
     retry = {name: _value(name, given[name]) for name in RETRY if name in form and given[name] != now.get(name)}
     if job is not None and retry:
         edit["retry"] = {**job.retry.model_dump(mode="json"), **retry}
+    if job is not None and (steps := _steps_of(form, job)) is not None:
+        edit["steps"] = steps
     return edit
+
+
+def fields_of(job: Job) -> list[str]:
+    """The names of all that the form holds of an edit: each step's command has one of its own."""
+    return [*FIELDS, *(step_field(index) for index in range(len(job.steps)))]
+
+
+def step_field(index: int) -> str:
+    """Its name for the command of a step, counted from 0."""
+    return f"run_{index}"
+
+
+def _steps_of(form: Mapping[str, str], job: Job) -> list[dict[str, Any]] | None:
+    """All steps, when the command of one is another; browsers send line ends of their own."""
+    steps = [step.model_dump(mode="json", exclude_defaults=True) for step in job.steps]
+    changed = False
+    for index, step in enumerate(job.steps):
+        given = form.get(step_field(index))
+        if given is not None and _lines(given) != _lines(step.run):
+            steps[index]["run"], changed = _lines(given), True
+    return steps if changed else None
+
+
+def _lines(text: str) -> str:
+    return text.replace("\r\n", "\n").strip("\n")
 
 
 def plain_values(job: Job) -> dict[str, str]:
@@ -67,6 +94,8 @@ def plain_values(job: Job) -> dict[str, str]:
         "pool": job.pool,
         "priority": job.priority.value,
         "timeout_seconds": str(job.timeout_seconds),
+        "git_commit_sha": job.git_commit_sha,
+        "git_ref": job.git_ref or "",
         **{name: _words(retry[name]) for name in RETRY},
     }
 
@@ -96,6 +125,12 @@ def changes_of(job: Job, edit: Mapping[str, Any]) -> list[FieldChange]:
         if job.env.get(name) != value
     ]
     retry: Mapping[str, Any] = edit.get("retry") or {}
+    steps: Sequence[Mapping[str, Any]] = edit.get("steps") or ()
+    found += [
+        FieldChange(f"step {step.name}", step.run, str(new["run"]))
+        for step, new in zip(job.steps, steps, strict=False)
+        if step.run != new["run"]
+    ]
     return found + [
         FieldChange(f"retry {name}", now[name], _words(retry[name]))
         for name in RETRY
@@ -105,7 +140,8 @@ def changes_of(job: Job, edit: Mapping[str, Any]) -> list[FieldChange]:
 
 def seen_of(job: Job) -> str:
     """A mark of what a page has shown of the job; another one means that somebody has changed it, or run it, since."""
-    shown = (job.status, len(job.attempts), job.queued_at, plain_values(job), sorted(job.env.items()))
+    steps = [step.model_dump(mode="json") for step in job.steps]
+    shown = (job.status, len(job.attempts), job.queued_at, plain_values(job), sorted(job.env.items()), steps)
     return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from api.dashboard.answers import Fields, form_of, page, see
 from api.dashboard.inside import Inside, RefusedByApi
-from api.dashboard.jobs.edits import FIELDS, amend_of, changes_of, edit_of, seen_of
+from api.dashboard.jobs.edits import amend_of, changes_of, edit_of, fields_of, seen_of
 from api.dashboard.log_html import LogLine
 from api.dashboard.routes.job_parts import facts_of, line_of_step, require_as_seen, require_edit, require_may
 from api.dashboard.routes.logs import attempt_of, log_facts, read_lines
@@ -89,7 +89,7 @@ async def _review(request: Request, api: Inside, job: ShownJob, form: Fields) ->
         job=job,
         changes=changes_of(job, edit),
         filled=form,
-        fields=[(name, form[name]) for name in FIELDS if name in form],
+        fields=[(name, form[name]) for name in fields_of(job) if name in form],
         seen=seen_of(job),
     )
 

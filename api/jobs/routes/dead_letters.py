@@ -11,7 +11,8 @@ from activities.events.trail import noted
 from api.auth.guard import Caller
 from api.auth.idempotency import REPLAY_HEADER, IdempotencyKey, fingerprint, id_for, require_same
 from api.auth.origin import CommandOriginDep, OriginDep, signed
-from api.auth.reach import jobs_within, require_destination
+from api.auth.principal import Principal
+from api.auth.reach import jobs_within, require_destination, require_submission
 from api.http.answers import json_answer
 from api.http.bodies import json_body
 from api.http.ids import JobId, RedriveId
@@ -107,8 +108,7 @@ async def edit_dead_letter(
 ) -> Response:
     """It stays parked; the changes count from its next redrive."""
     edit = signed(Edit, request, origin)
-    await require_destination(ports, origin.caller, job_id, pool=edit.pool)
-    await require_free_change(ports, job_id, pool=edit.pool, env=edit.env)
+    await _require_edit(ports, origin.caller, job_id, edit)
     job = await told(ports, job_id, lambda: ports.job_client.edit(job_id, edit, origin.update_id(edit)))
     return await answer_job(ports, job)
 
@@ -127,9 +127,7 @@ async def redrive_dead_letter(
     """Run it again with fresh budgets, after the changes of ``edit``."""
     redrive = signed(Redrive, request, origin)
     if redrive.edit is not None:
-        edit = redrive.edit
-        await require_destination(ports, origin.caller, job_id, pool=edit.pool)
-        await require_free_change(ports, job_id, pool=edit.pool, env=edit.env, inside="edit.")
+        await _require_edit(ports, origin.caller, job_id, redrive.edit, inside="edit.")
     update_id = origin.update_id(redrive)
     job = await told(ports, job_id, lambda: ports.job_client.redrive(job_id, redrive, update_id))
     return await answer_job(ports, job)
@@ -147,6 +145,14 @@ async def discard_dead_letter(
     update_id = origin.update_id(discard)
     job = await told(ports, job_id, lambda: ports.job_client.discard(job_id, discard, update_id))
     return await answer_job(ports, job)
+
+
+async def _require_edit(ports: JobPorts, caller: Principal, job_id: str, edit: Edit, *, inside: str = "") -> None:
+    """Raises ApiError forbidden, ValidationFailed, NotFound, Unavailable."""
+    await require_destination(ports, caller, job_id, pool=edit.pool)
+    if edit.runs_something_else:
+        await require_submission(ports, caller, job_id, pool=edit.pool)
+    await require_free_change(ports, job_id, pool=edit.pool, env=edit.env, steps=edit.steps, inside=inside)
 
 
 async def _parked(ports: JobPorts, job_id: str) -> Job:

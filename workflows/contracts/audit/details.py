@@ -30,8 +30,8 @@ class Details(Frozen):
 
     @classmethod
     def of(cls, source: BaseModel) -> Self:
-        """What the source says of these fields; None says nothing."""
-        return cls(**{name: value for name in cls.model_fields if (value := getattr(source, name)) is not None})
+        """What the source says of these fields; None, or no such field, says nothing."""
+        return cls(**{name: value for name in cls.model_fields if (value := getattr(source, name, None)) is not None})
 
     def document(self) -> dict[str, Any]:
         """As it is stored."""
@@ -65,7 +65,7 @@ class JobCompleted(Details):
 
 
 class JobEdited(Details):
-    """What was changed, but for the environment, which may hold secrets."""
+    """What was changed, but for the environment, which may hold secrets. ``changed``: before → after, a line each."""
 
     TYPES = (EventType.JOB_EDITED,)
     pool: str | None = None
@@ -74,17 +74,19 @@ class JobEdited(Details):
     timeout_seconds: int | None = None
     max_attempts: int | None = None
     retry: RetryPolicy | None = None
+    changed: list[str] = Field(default_factory=list[str])
 
 
 class JobRedriven(Details):
-    """With which changes."""
+    """With which changes. ``changed``: before → after, a line each, with what its steps run."""
 
     TYPES = (EventType.JOB_REDRIVEN,)
     edit: Edit | None = None
+    changed: list[str] = Field(default_factory=list[str])
 
     @field_serializer("edit")
     def _given(self, edit: Edit | None) -> dict[str, Any] | None:
-        return None if edit is None else edit.model_dump(mode="json", exclude_none=True)
+        return None if edit is None else edit.model_dump(mode="json", exclude_none=True, exclude={"steps"})
 
 
 class JobsBulkRedriven(Details):

@@ -57,11 +57,13 @@ class RetentionPolicy(Tolerant):
 
 class SweepPlace(Tolerant):
     """How far the sweeps of a kind are. Up to ``front``, a place in the list by time, everything was looked at; up to
-    ``back`` what stayed then was looked at once more.
+    ``back`` what stayed then was looked at once more. ``expiring``: how far the circle is that looks for artifacts
+    whose jobs said themselves how long they are kept.
     """
 
     front: str = ""
     back: str = ""
+    expiring: str = Field(default="", exclude_if=lambda place: not place)
 
 
 class Swept(Tolerant):

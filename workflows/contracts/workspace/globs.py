@@ -15,18 +15,31 @@ from pydantic import AfterValidator, Field, ValidationInfo, WithJsonSchema
 
 from workflows.contracts.base import Frozen
 from workflows.contracts.fields import INCOMING, ArtifactGlob, relative_glob
+from workflows.contracts.workspace.expiry import Expiry
 
 MAX_PATTERNS: Final = 100
 _PARTS: Final = re.compile(r"\[[^\]/]+\]|\{[^{}]*\}|[^\[{}]+|.", re.DOTALL)
-_RULES: Final = ("if_none",)
+_RULES: Final = ("if_none", "expires")
 
 
 class ArtifactRules(Frozen):
-    """What else is said of a job's artifacts. ``if_none``: what it means when no file at all is found."""
+    """What else is said of a job's artifacts. ``if_none``: what it means when no file at all is found.
+
+    ``expires``: how long they are kept after the job's end, in seconds. No agent has to know it.
+    """
 
     if_none: Literal["fail", "warn", "ignore"] = Field(
         default="warn", description="`fail`: a job that succeeded fails. `warn`: its log says so. `ignore`: nothing."
     )
+    expires: Expiry | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="How long they are kept after the job's end, such as `7d`; the policy can say less, not more.",
+    )
+
+    def for_agents(self) -> "ArtifactRules":
+        """What agents have to know of it."""
+        return self.model_copy(update={"expires": None})
 
 
 NO_RULES: Final = ArtifactRules()
@@ -145,6 +158,7 @@ ArtifactGlobs = Annotated[
                     "properties": {
                         "paths": {"type": "array", "items": {"type": "string"}, "maxItems": 100},
                         "if_none": {"enum": ["fail", "warn", "ignore"], "default": "warn"},
+                        "expires": {"type": ["string", "integer"], "examples": ["7d"]},
                     },
                     "required": ["paths"],
                     "additionalProperties": False,

@@ -87,7 +87,7 @@ def list_keys(
         say(f"No {kind}s.")
         return
     columns = (
-        Column("ID", keep=True), Column("OF"), Column("STATUS", keep=True), Column("MAY"),
+        Column("ID", key=True), Column("OF"), Column("STATUS", keep=True), Column("MAY"),
         Column("USED", rank=1), Column("ENDS", rank=2), Column("MADE", rank=3),
     )  # fmt: skip
     print_table(columns, [_row(item) for item in page["items"]])

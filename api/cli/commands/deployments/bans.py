@@ -74,7 +74,7 @@ def list_bans(service: ServiceArgument, as_json: AsJson = False, data_dir: DataD
         say(f"Nothing of {service} is banned.")
         return
     columns = (
-        Column("VERSION", keep=True), Column("COMMIT", keep=True), Column("SINCE", rank=1), Column("BY"),
+        Column("VERSION", key=True), Column("COMMIT", keep=True), Column("SINCE", rank=1), Column("BY"),
         Column("LEFT BY A ROLLBACK OF", rank=2), Column("REASON", rank=1),
     )  # fmt: skip
     rows = [

@@ -117,8 +117,8 @@ def list_freezes(
         say("No freezes.")
         return
     columns = (
-        Column("ENVIRONMENT", keep=True), Column("FREEZE", keep=True), Column("NAME"), Column("FROM", keep=True),
-        Column("UNTIL", keep=True), Column("STATE", keep=True), Column("BY", rank=1), Column("REASON", rank=2),
+        Column("ENVIRONMENT", keep=True), Column("FREEZE", key=True), Column("NAME"), Column("FROM", keep=True, rank=1),
+        Column("UNTIL", keep=True), Column("STATE", keep=True), Column("BY", rank=2), Column("REASON", rank=3),
     )  # fmt: skip
     print_table(columns, rows)
 

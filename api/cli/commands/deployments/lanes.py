@@ -34,7 +34,7 @@ def lanes(
         return
     found = [Lane.model_validate(each) for each in page["items"]]
     columns = (
-        Column("SERVICE", keep=True), Column("ENVIRONMENT", keep=True), Column("LIVE", keep=True),
+        Column("SERVICE", key=True), Column("ENVIRONMENT", keep=True), Column("LIVE", keep=True),
         Column("SINCE", rank=3), Column("ON ITS WAY", rank=1), Column("IN LINE", rank=2), Column("USUALLY", rank=4),
         Column("STOPPED BY"),
     )  # fmt: skip

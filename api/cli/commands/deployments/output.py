@@ -41,7 +41,7 @@ def show_deployments(page: dict[str, Any], *, as_json: bool, everything: bool) -
         say("No deployments.")
         return
     columns = (
-        Column("DEPLOYMENT", keep=True), Column("SERVICE", keep=True), Column("VERSION", keep=True),
+        Column("DEPLOYMENT", key=True), Column("SERVICE", keep=True), Column("VERSION", keep=True),
         Column("STATUS", keep=True), Column("IN", rank=1), Column("COMMIT", rank=4), Column("AUTHOR", rank=3),
         Column("CREATED", keep=True, rank=2), Column("WAITS FOR / WHY"),
     )  # fmt: skip
@@ -73,7 +73,7 @@ def print_way(deployment: Deployment) -> None:
     columns = (
         Column("STAGE", keep=True), Column("STATUS", keep=True), Column("%", keep=True, right=True),
         Column("APPROVALS", rank=3), Column("BEFORE", rank=2), Column("TOOK", right=True, rank=4),
-        Column("JOBS", rank=1),
+        Column("JOBS", rank=1, whole=True),
     )  # fmt: skip
     rows = [
         (

@@ -68,8 +68,8 @@ def print_stops(found: Sequence[LineStop], nothing: str) -> None:
         return
     now = now_ms()
     columns = (
-        Column("ID", keep=True), Column("OF", keep=True), Column("NAME"), Column("FROM", keep=True),
-        Column("UNTIL", keep=True), Column("STATE", keep=True), Column("BY", rank=1), Column("REASON", rank=2),
+        Column("ID", key=True), Column("OF", keep=True), Column("NAME"), Column("FROM", keep=True, rank=1),
+        Column("UNTIL", keep=True), Column("STATE", keep=True), Column("BY", rank=2), Column("REASON", rank=3),
     )  # fmt: skip
     rows = [
         (

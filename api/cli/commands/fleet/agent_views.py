@@ -14,7 +14,7 @@ def print_agents(agents: Sequence[AgentView]) -> None:
         say("No agents.")
         return
     columns = (
-        Column("AGENT", keep=True), Column("POOL", keep=True), Column("STATUS", keep=True),
+        Column("AGENT", key=True), Column("POOL", keep=True), Column("STATUS", keep=True),
         Column("BUSY", right=True, keep=True), Column("HEARD", right=True, rank=1), Column("HOST", rank=3),
         Column("VERSION", rank=4), Column("LABELS", rank=2), Column("WORDS"),
     )  # fmt: skip
@@ -59,7 +59,7 @@ def print_pools(pools: Sequence[PoolView]) -> None:
         say("No pools.")
         return
     columns = (
-        Column("POOL", keep=True), Column("WAITING", right=True, keep=True), Column("OLDEST", right=True, rank=3),
+        Column("POOL", key=True), Column("WAITING", right=True, keep=True), Column("OLDEST", right=True, rank=3),
         Column("AGENTS", keep=True), Column("BUSY", right=True, keep=True), Column("FREE", right=True, keep=True),
         Column("DESIRED", right=True, keep=True), Column("BOUNDS", rank=1), Column("DEMANDS", rank=2),
     )  # fmt: skip

@@ -75,7 +75,7 @@ def commits(
     question = {"kind": "commits", "git_repo": repo, "git_ref": ref, "older": older, "newer": newer, "limit": limit}
 
     def tell(answer: Any) -> None:
-        columns = (Column("COMMIT", keep=True), Column("COMMITTED"))
+        columns = (Column("COMMIT", key=True), Column("COMMITTED"))
         print_table(columns, [(each["sha"], clock(each["committed_at"])) for each in answer["commits"]])
         _tell_cut(answer)
 

@@ -2,15 +2,18 @@
 
 import os
 import pty
+import re
 import subprocess
 import sys
 
 import pytest
 
 from api.cli import output
+from api.cli.client.connection import CliError
 from api.cli.client.follow import exit_code
 from api.cli.client.log_reader import LogReader
 from api.cli.client.progress import describe, outcome
+from api.cli.commands.step_edits import with_commands
 from workflows.contracts.jobs import Attempt, Job, JobSpec, Step, new_job
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
 
@@ -98,6 +101,41 @@ def test_states_in_words() -> None:
     assert describe(job(**running, queue_status=QueueStatus.CLAIMED), NOW) == "Attempt 1: agent-1 has claimed it"
     assert outcome(job(status=JobStatus.SUCCESS, duration_seconds=2.0)) == "Success in 2.0 s."
     assert outcome(job(status=JobStatus.FAILED, exit_code=3)) == "Failed: exit code 3."
+
+
+def test_after_a_redrive_the_words_count_the_new_round() -> None:
+    attempts = [each.model_copy(update={"number": number}) for number in (1, 2, 3, 4) for each in tried(Outcome.FAILED)]
+    redriven = job(status=JobStatus.QUEUED, attempts=attempts, round=2, round_start=3, next_attempt_at=NOW + 5000)
+    said = "Round 2, attempt 1 of 3 ended with failed, tries again in 5.0 s; --retries 0 fails at once"
+    assert describe(redriven, NOW) == said
+    running = {"status": JobStatus.RUNNING, "queue_status": QueueStatus.RUNNING, "agent_id": "agent-1"}
+    assert describe(job(**running, attempts=attempts, round=2, round_start=3), NOW) == (
+        "Round 2, attempt 1 runs on agent-1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("run", "named", "commands", "error"),
+    [
+        (["pytest -x", "ls -l"], [], ["pytest -x", "ls -l"], None),
+        ([], ["test=a=b"], ["a=b", "ls"], None),
+        ([], ["ls=ls -l"], ["pytest", "ls -l"], None),
+        (["one"], [], None, "give one for each, or --step"),
+        ([], ["nope=x"], None, "It has no step 'nope': its 2 steps are test, ls."),
+        ([], ["test"], None, "is not NAME=COMMAND"),
+        (["a", "b"], ["test=x"], None, "--run for all steps, or --step"),
+    ],
+)
+def test_other_commands_for_steps(run: list[str], named: list[str], commands: list[str] | None, error: str) -> None:
+    steps = [Step(name="test", run="pytest", timeout_seconds=7), Step(name="ls", run="ls")]
+    if commands is None:
+        with pytest.raises(CliError, match=re.escape(error)):
+            with_commands(steps, run, named)
+        return
+    changed = with_commands(steps, run, named)
+    assert [step.run for step in changed] == commands
+    assert (changed[0].name, changed[0].timeout_seconds) == ("test", 7)
+    assert changed[1].name == changed[1].run  # it was called like its command
 
 
 class Pieces(LogReader):

@@ -3,11 +3,12 @@
 import pytest
 
 from api.attempts.zipped import safe_name
-from api.dashboard.jobs.edits import FieldChange, amend_of, changes_of, edit_of, plain_values, seen_of
+from api.dashboard.jobs.edits import FieldChange, amend_of, changes_of, edit_of, fields_of, plain_values, seen_of
 from api.dashboard.jobs.moments import moment_in
 from api.dashboard.jobs.tree import tree_of
 from tests.stores.lives import make_job
-from workflows.contracts.jobs import ArtifactRef, Job
+from workflows.contracts.jobs import ArtifactRef, Job, Step
+from workflows.contracts.workspace.step_rules import When
 
 NOW = 1_800_000_000_000
 
@@ -51,14 +52,33 @@ def test_the_difference_says_what_is_set_and_what_goes() -> None:
     ]
 
 
+def test_commands_and_the_commit_are_changed_and_line_ends_of_browsers_are_none() -> None:
+    job = a_job().model_copy(
+        update={"steps": [Step(name="make", run="make\nmake test\n", when=When.ALWAYS), Step(name="ls", run="ls")]}
+    )
+    same = {**plain_values(job), "run_0": "make\r\nmake test\r\n", "run_1": "ls"}
+    assert edit_of(same, job) == {}
+    assert fields_of(job)[-2:] == ["run_0", "run_1"]
+    edit = edit_of({**same, "run_1": "ls -l\r\npwd", "git_commit_sha": "c" * 40}, job)
+    assert edit == {
+        "git_commit_sha": "c" * 40,
+        "steps": [{"name": "make", "run": "make\nmake test\n", "when": "always"}, {"name": "ls", "run": "ls -l\npwd"}],
+    }
+    assert changes_of(job, edit) == [
+        FieldChange("git_commit_sha", job.git_commit_sha, "c" * 40), FieldChange("step ls", "ls", "ls -l\npwd"),
+    ]  # fmt: skip
+
+
 def test_whoever_changed_or_ran_it_leaves_another_mark() -> None:
     job = a_job()
     others = [
         job.model_copy(update={"pool": "big"}),
         job.model_copy(update={"env": {"DB": "test"}}),
         job.model_copy(update={"queued_at": 7}),
+        job.model_copy(update={"git_commit_sha": "e" * 40}),
+        job.model_copy(update={"steps": [Step(name="other", run="other")]}),
     ]
-    assert len({seen_of(job), *map(seen_of, others)}) == 4
+    assert len({seen_of(job), *map(seen_of, others)}) == 6
     assert seen_of(job) == seen_of(job.model_copy(update={"sequence": 99}))
 
 

@@ -10,10 +10,11 @@ from workflows.contracts.commands import Amend
 from workflows.contracts.deployments.services import JobDefinition
 from workflows.contracts.fields import INCOMING
 from workflows.contracts.jobs import JobSpec, new_job, spec_of
+from workflows.contracts.statuses import JobStatus
 from workflows.contracts.workspace.checkout import CheckoutOptions
 from workflows.contracts.workspace.features import ARTIFACT_RULES
 from workflows.contracts.workspace.globs import written_out
-from workflows.job.record import amended, attempt_input
+from workflows.job.record import amended, attempt_input, finished
 
 DEMAND = f"{ARTIFACT_RULES}=*"
 
@@ -90,6 +91,29 @@ def test_a_deployments_jobs_are_always_checked_out() -> None:
     assert JobDefinition(checkout=CheckoutOptions(tags=True)).checkout.tags
     with pytest.raises(ValidationError, match=r"checkout\.none"):
         JobDefinition(checkout=CheckoutOptions(none=True))
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"), [("7d", 604_800), (" 12 H", 43_200), ("90", 90), (3600, 3600), ("2w", 1_209_600)]
+)
+def test_how_long_files_are_kept_is_a_duration_and_no_agents_matter(said: object, seconds: int) -> None:
+    asked = spec(artifacts={"paths": ["a"], "expires": said})
+    assert asked.artifact_rules.expires == seconds
+    job = new_job(asked, job_id="1", now=1)
+    assert job.requires == []
+    assert "artifact_rules" not in attempt_input(job, 1, avoid_agent=None).model_dump()
+    assert JobSpec.model_validate_json(asked.model_dump_json()) == asked
+    ended = finished(job, JobStatus.SUCCESS, None, 5_000)
+    assert ended.artifacts_expire_at == ended.summary().artifacts_expire_at == 5_000 + seconds * 1000
+    plain = finished(new_job(spec(), job_id="1", now=1), JobStatus.SUCCESS, None, 5_000)
+    assert "artifacts_expire_at" not in plain.model_dump()
+    assert "artifacts_expire_at" not in plain.summary().model_dump()
+
+
+@pytest.mark.parametrize("said", ["soon", "", "-1d", "30s", "1.5d", 0, 59, 10**10, "99999w", True, 3600.5])
+def test_what_is_no_time_to_keep_files_is_refused(said: object) -> None:
+    with pytest.raises(ValidationError, match="expires"):
+        spec(artifacts={"paths": ["a"], "expires": said})
 
 
 @pytest.mark.parametrize("artifacts", [["a", "!b"], {"paths": ["a"], "if_none": "fail"}])

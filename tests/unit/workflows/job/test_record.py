@@ -8,9 +8,10 @@ from activities.stores.documents import dump_job
 from workflows.contracts.attempts import MAX_REPORTED_ARTIFACTS, AttemptResult, AttemptStarted
 from workflows.contracts.commands import Amend, Edit
 from workflows.contracts.ids import LEASE_SECONDS
-from workflows.contracts.jobs import ArtifactRef, Job, JobSpec, StepResult, new_job, spec_of
+from workflows.contracts.jobs import ArtifactRef, Job, JobSpec, Step, StepResult, new_job, spec_of
 from workflows.contracts.statuses import JobStatus, Outcome
 from workflows.job import record
+from workflows.job.differences import differences
 
 NOW = 1_000_000
 
@@ -77,6 +78,36 @@ def test_an_edit_that_makes_no_valid_job_is_refused() -> None:
     assert "bytes long" in refused.value.details[0]["errors"][0]["message"]
     removed = record.edited(job, Edit(env={"PART_0": None, "PART_7": "x"}))
     assert ("PART_0" in removed.env, removed.env["PART_7"]) == (False, "x")
+
+
+def test_an_edit_tells_the_trail_what_was_before_and_no_value_of_a_variable() -> None:
+    job = a_job(env={"TOKEN": "old-value", "GONE": "x"}, steps=[{"name": "test", "run": "pytest"}])
+    edit = Edit(
+        steps=[Step(name="test", run="pytest -x")], git_commit_sha="b" * 40, env={"TOKEN": "new-value", "GONE": None},
+        max_attempts=1,
+    )  # fmt: skip
+    changed = record.edited(job, edit)
+    assert differences(job, changed) == [
+        f"git_commit_sha: {'a' * 40} → {'b' * 40}",
+        "retry max_attempts: 3 → 1",
+        "env GONE: removed",
+        "env TOKEN: changed",
+        "step 1 (test): pytest → pytest -x",
+    ]
+    long = record.edited(job, Edit(steps=[Step(name=f"s{n}", run="x" * 2000) for n in range(100)]))
+    assert len(differences(job, long)) == 41
+    assert sum(map(len, differences(job, long))) < 40_000
+
+
+def test_a_redrive_begins_a_round_and_attempts_are_counted_in_it() -> None:
+    job = a_job()
+    for number in (1, 2, 3):
+        job = record.attempt_ended(job, a_result(number), NOW)
+    again = record.attempt_ended(record.redriven(job, NOW), a_result(4), NOW)
+    assert (again.round, again.round_start) == (2, 3)
+    assert [again.attempt_words(number) for number in (3, 4)] == ["attempt 3", "round 2, attempt 1"]
+    assert job.attempt_words(3) == "attempt 3"
+    assert "round" not in job.model_dump()
 
 
 @pytest.mark.parametrize(
