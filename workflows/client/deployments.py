@@ -261,7 +261,7 @@ class DeploymentClient:
             )
         except (InvalidState, NotFound):
             ended = self._client.get_workflow_handle(handle.id, result_type=Deployment)
-            return await outcome_of(ended, "The workflow of this deployment")
+            return await outcome_of(ended, Deployment, "The workflow of this deployment")
 
     async def known(self, deployment_id: str) -> Deployment:
         """An open deployment as its workflow has it, for as long as it has no record; as it was accepted, when that

@@ -120,7 +120,7 @@ class JobClient:
             )
         except (InvalidState, NotFound):  # it has ended: then it is recorded
             ended = self._client.get_workflow_handle(handle.id, result_type=Job)
-            return await outcome_of(ended, f"The workflow of job {job_id}")
+            return await outcome_of(ended, Job, f"The workflow of job {job_id}")
 
     async def known(self, job_id: str) -> Job:
         """An open job as its workflow has it, for as long as it has no record; as it was accepted, when that does not

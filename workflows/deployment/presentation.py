@@ -4,13 +4,19 @@ Deliberately not here: deciding anything.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 
+from workflows.closing import Closing
 from workflows.contracts import search_attributes as attributes
+from workflows.contracts.audit.types import EventType
 from workflows.contracts.deployments.commands import DeploymentInput
 from workflows.contracts.deployments.deployment import Approval, Deployment, DeploymentStatus, Stage, StageStatus
 from workflows.words import details, quoted, titled
+
+_CANCELLED: Final = EventType.DEPLOYMENT_CANCELLED.word
+"""The cause of one that a person stopped."""
 
 
 def deployment_search_attributes(
@@ -62,6 +68,23 @@ def deployment_details(deployment: Deployment) -> str:
         )
     lines += ["", *(_commands(deployment) if not deployment.closed else [])]
     return details("\n".join(lines))
+
+
+def first_line(deployment: Deployment) -> str:
+    """How it ended in a line of plain text, as the failure of one that failed has it."""
+    return f"{deployment.status}: {deployment.error_message or deployment.cause or 'no reason given'}"
+
+
+def closing(deployment: Deployment) -> Closing:
+    """How its workflow closes. What was rolled back was not delivered, whoever asked for it; what was left for a later
+    version was.
+    """
+    rollback, status = deployment.rollback, deployment.status
+    if status is DeploymentStatus.FAILED:
+        return Closing.CANCELLED if deployment.cause == _CANCELLED else Closing.FAILED
+    if status is DeploymentStatus.ROLLED_BACK and not (rollback is not None and rollback.forward):
+        return Closing.FAILED
+    return Closing.COMPLETED
 
 
 def _doing(deployment: Deployment) -> str:

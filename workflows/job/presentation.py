@@ -5,6 +5,7 @@ Deliberately not here: deciding anything.
 
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 
+from workflows.closing import Closing
 from workflows.contracts import search_attributes as attributes
 from workflows.contracts.commands import JobInput
 from workflows.contracts.jobs import Attempt, Job, JobSpec
@@ -67,6 +68,18 @@ def current_details(job: Job) -> str:
             f"- give it up: `hybridci dlq discard {job.job_id}`",
         ]
     return details("\n\n".join(lines[:1]) + "\n\n" + "\n".join(lines[1:]))
+
+
+def first_line(job: Job) -> str:
+    """The same in a line of plain text, as the failure of a job that failed has it."""
+    return f"{job.status}: {job.error_message or job.cause or 'no reason given'}"
+
+
+def closing(job: Job) -> Closing:
+    """How its workflow closes. A dead letter's closes only once it is given up."""
+    if job.status is JobStatus.CANCELLED:
+        return Closing.CANCELLED
+    return Closing.COMPLETED if job.status is JobStatus.SUCCESS else Closing.FAILED
 
 
 def _words(job: Job) -> str:
