@@ -62,8 +62,10 @@ def record_of(error: BaseException, kind: type[R]) -> R | None:
     return None
 
 
-def _details(error: BaseException | None) -> Iterator[Any]:
-    cause = getattr(error, "cause", None)
-    for each in (error, cause):
-        if isinstance(each, ApplicationError | CancelledError):
+def _details(error: BaseException) -> Iterator[Any]:
+    """A refusal has details of another kind."""
+    for each in (error, getattr(error, "cause", None)):
+        if isinstance(each, ApplicationError):
+            yield from each.details[:1] if each.category is ApplicationErrorCategory.BENIGN else ()
+        elif isinstance(each, CancelledError):
             yield from each.details[:1]

@@ -187,10 +187,9 @@ class Harness:
         return self.client.get_workflow_handle_for(JobWorkflow.run, job_workflow_id(job_id))
 
     async def result(self, job_id: str) -> Job:
-        """The record it closed with, however it closed."""
+        """The record it closed with, however it closed. Raises WorkflowFailureError where there is none."""
         job = await asyncio.wait_for(record_at_end(self.handle(job_id), Job), 30)
-        assert job is not None
-        return job
+        return await self.handle(job_id).result() if job is None else job
 
     async def until(self, job_id: str, condition: Callable[[Job], bool]) -> Job:
         """Wait until the record that was written last fulfils the condition."""

@@ -70,7 +70,8 @@ async def test_backoff_doubles_up_to_its_limit(jobs: Harness) -> None:
         "park": False,
     }
     async with jobs.agent(fail(1)):
-        job = await (await _start(jobs.client, jobs.spec(retry=retry))).result()
+        job = await record_at_end(await _start(jobs.client, jobs.spec(retry=retry)), Job)
+    assert job is not None
     queued = [attempt.queued_at for attempt in job.attempts]
     pauses = [round((later - earlier) / 1000) for earlier, later in pairwise(queued)]
     assert len(pauses) == 4

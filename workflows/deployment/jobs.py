@@ -24,6 +24,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.ids import CONTROL_QUEUE, job_workflow_id
     from workflows.contracts.jobs import Job, JobSpec
     from workflows.contracts.statuses import JobStatus
+    from workflows.dashboard import known_here, memo_of
     from workflows.deployment import record
     from workflows.deployment.job_specs import RollbackPlan, health_job
     from workflows.deployment.journal import Journal
@@ -80,7 +81,8 @@ class Jobs:
                 cancellation_type=workflow.ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
                 search_attributes=_search_attributes(journal.state.deployment, spec),
                 static_summary=job_static_summary(spec),
-                static_details=job_static_details(start),
+                static_details=job_static_details(start, known_here()),
+                memo=memo_of(known_here()) or None,
             )
             journal.change(started, job_id)
             journal.change(record.began, now_ms())
