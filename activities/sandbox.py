@@ -18,6 +18,7 @@ from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails, Workflo
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 from temporalio.workflow import Info
 
+from activities.closing import as_it_says
 from activities.quiet_tasks import QuietTasks
 
 _NO_EXTERNAL_STORAGE: Final = StorageDriverStoreContext(target=None)
@@ -25,7 +26,7 @@ _NO_EXTERNAL_STORAGE: Final = StorageDriverStoreContext(target=None)
 
 class LeanSandbox(WorkflowRunner):
     """The SDK's sandboxed runner, entered for activations only, and told things in order (``delivery``,
-    ``quiet_tasks``).
+    ``quiet_tasks``), and understood when they close as cancelled (``closing``).
 
     For data converters without context or storage.
 
@@ -57,7 +58,7 @@ class _Instance(WorkflowInstance):
         self._quiet_tasks = QuietTasks()
 
     def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
-        return self._quiet_tasks.activate(self._sandboxed.activate, act)
+        return as_it_says(self._quiet_tasks.activate(self._sandboxed.activate, act))
 
     def get_serialization_context(self, command_info: object) -> None:
         return None

@@ -143,6 +143,7 @@ def production_app(
     codec: PayloadCodec | None = None,
     temporal_ui: str | None = None,
     temporal_workflows: str | None = None,
+    dashboard: str | None = None,
     disk: Check | None = None,
     storage_folder: Path | None = None,
     sign_in: SignIn | None = None,
@@ -151,7 +152,7 @@ def production_app(
     stopping: Callable[[], bool] = lambda: False,
 ) -> FastAPI:
     """The application on real stores and Temporal, which it connects to while it runs."""
-    temporal = TemporalConnection(prover=Prover(signing_key))
+    temporal = TemporalConnection(prover=Prover(signing_key), dashboard=dashboard)
     ways_in = sign_in or SignIn.by_key_only()
     limits = RequestLimits(rate_limits or RateLimits())
     authenticator = Authenticator(keys, stores.credentials, limits, policy=ways_in.policy, events=stores.events)

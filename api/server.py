@@ -96,6 +96,7 @@ def _serve(
         codec=load_codec(CodecSettings()),
         temporal_ui=settings.temporal_ui_origin,
         temporal_workflows=settings.temporal_workflows(),
+        dashboard=settings.dashboard_url or settings.public_url,
         storage_folder=settings.storage_folder,
         disk=disk_check(settings.disk_folders or [Path(tempfile.gettempdir())], settings.disk_free_bytes),
         stopping=lambda: stop.wanted,

@@ -53,6 +53,9 @@ class ApiSettings(BaseSettings):
     temporal_ui_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]+$")] | None = Field(
         default=None, validation_alias="HYBRIDCI_TEMPORAL_UI_URL"
     )
+    dashboard_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]+$")] | None = Field(
+        default=None, validation_alias="HYBRIDCI_DASHBOARD_URL"
+    )
     seal_public_keys_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_SEAL_PUBLIC_KEYS_FILE")
     webhook_manifests: Path | None = Field(default=None, validation_alias="HYBRIDCI_WEBHOOK_MANIFESTS")
 

@@ -10,6 +10,8 @@ from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
+from workflows.client.deployments import workflow_id_of
+from workflows.client.links import dashboard_known_to
 from workflows.client.live import live_again
 from workflows.contracts.deployments.deployment import (
     Deployment,
@@ -35,7 +37,8 @@ class LiveVersions:
             deployment = await self._read(tell.deployment_id)
         except NotFound as error:
             raise InvalidState(f"Deployment {tell.deployment_id} has no record any more: nothing can go on.") from error
-        how: dict[str, Any] = live_again(deployment, tell.reinstated.again or LiveAgain())
+        dashboard = await dashboard_known_to(self._client, workflow_id_of(deployment))
+        how: dict[str, Any] = live_again(deployment, tell.reinstated.again or LiveAgain(), dashboard)
         if deployment.closed:
             await self._start(deployment, how)
             return

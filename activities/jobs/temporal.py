@@ -6,6 +6,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.jobs.reconcile import ClosedWorkflow
+from workflows.client.answers import record_at_end
 from workflows.client.jobs import JobClient
 from workflows.contracts.errors import InvalidState, NotFound
 from workflows.contracts.ids import job_workflow_id
@@ -40,9 +41,7 @@ class TemporalJobWorkflows:
             raise
         if status is None or status is WorkflowExecutionStatus.RUNNING:
             return None
-        if status is WorkflowExecutionStatus.COMPLETED:
-            return ClosedWorkflow("completed", await handle.result())
-        return ClosedWorkflow(status.name.lower().replace("_", " "))
+        return ClosedWorkflow(status.name.lower().replace("_", " "), await record_at_end(handle, Job))
 
     async def create_record(self, job_id: str) -> bool:
         """See ``JobWorkflows``."""

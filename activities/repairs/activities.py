@@ -27,6 +27,7 @@ from activities.events.witness import Witness
 from activities.jobs.reconcile import Ending
 from activities.stores.interfaces import EventStore
 from workflows.client.jobs import job_start
+from workflows.client.links import dashboard_in
 from workflows.client.proving import Prover
 from workflows.contracts.audit.details import WorkflowRepaired
 from workflows.contracts.audit.events import About, AuditEvent, new_event
@@ -184,7 +185,7 @@ class TemporalRepairs(StuckWorkflows):
         (start,) = await self._client.data_converter.decode(given, [JobInput])
         resumed = start.model_copy(update={"resume": job, "odd_answer": odd_answer})
         resumed = self._prover.proven(resumed, handle.id)
-        how = job_start(resumed)
+        how = job_start(resumed, await dashboard_in(latest))
         how["id_reuse_policy"] = WorkflowIDReusePolicy.ALLOW_DUPLICATE
         await self._client.start_workflow("JobWorkflow", resumed, **how)
         return True

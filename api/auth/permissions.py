@@ -243,6 +243,7 @@ _PAGES: Final[Mapping[str, Need]] = dict.fromkeys(
         "GET /sign-in",
         "POST /sign-in",
         "POST /sign-out",
+        "GET /temporal",
         "POST /theme",
         "POST /kept",
         "GET /static/{digest}/{name:path}",

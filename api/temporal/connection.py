@@ -35,8 +35,13 @@ async def connect_as_api() -> Client:
 class TemporalConnection:
     """Holds the ways to the workflows once there is a connection. Each raises Unavailable until then."""
 
-    def __init__(self, connect: Callable[[], Awaitable[Client]] = connect_as_api, prover: Prover | None = None) -> None:
-        self._connect, self._prover = connect, prover
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[Client]] = connect_as_api,
+        prover: Prover | None = None,
+        dashboard: str | None = None,
+    ) -> None:
+        self._connect, self._prover, self._dashboard = connect, prover, dashboard
         self._made: _Ways | None = None
 
     def job_client(self) -> JobClient:
@@ -79,8 +84,8 @@ class TemporalConnection:
                 pause = min(pause * 2, _LONGEST_PAUSE)
             else:
                 self._made = (
-                    JobClient(client, self._prover),
-                    DeploymentClient(client, self._prover),
+                    JobClient(client, self._prover, self._dashboard),
+                    DeploymentClient(client, self._prover, self._dashboard),
                     TaskQueues(client),
                     client,
                     RepairClient(client, self._prover),

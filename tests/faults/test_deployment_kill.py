@@ -17,6 +17,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from tests.faults.plant import Plant
 from tests.faults.releases import Releases, script
 from tests.servers import HOST, wait_until
+from workflows.client.answers import record_at_end
 from workflows.client.deployments import workflow_id_of
 from workflows.contracts.deployments.deployment import Decision, Deployment, DeploymentStatus, RollbackStatus
 from workflows.contracts.deployments.environments import EnvironmentState
@@ -216,7 +217,9 @@ async def _records_equal_workflows(plant: Plant, releases: Releases, deployments
     client = await Client.connect(f"{HOST}:{plant.temporal_port}", data_converter=pydantic_data_converter)
     for deployment in deployments:
         handle = client.get_workflow_handle(workflow_id_of(deployment), result_type=Deployment)
-        own: Any = await (handle.result() if deployment.closed else handle.query("state", result_type=Deployment))
+        own: Any = await (
+            record_at_end(handle, Deployment) if deployment.closed else handle.query("state", result_type=Deployment)
+        )
         assert releases.get(deployment.deployment_id) == own.model_copy(update=NOT_SHOWN)
     for service in SHAPES:
         for name in (STAGING, PRODUCTION):

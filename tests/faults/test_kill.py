@@ -16,6 +16,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from tests.faults.plant import JOBS, Plant
 from tests.servers import HOST, wait_until
+from workflows.client.answers import record_at_end
 from workflows.contracts.ids import job_workflow_id
 from workflows.contracts.jobs import Attempt, Job
 from workflows.contracts.records import JobPage, JobSummary, QueueStats
@@ -175,7 +176,9 @@ async def _records_equal_workflows(plant: Plant, jobs: Sequence[Job]) -> None:
     client = await Client.connect(f"{HOST}:{plant.temporal_port}", data_converter=pydantic_data_converter)
     for job in jobs:
         handle = client.get_workflow_handle(job_workflow_id(job.job_id), result_type=Job)
-        workflow: Any = await handle.result() if job.status.final else await handle.query("state", result_type=Job)
+        workflow: Any = (
+            await record_at_end(handle, Job) if job.status.final else await handle.query("state", result_type=Job)
+        )
         shown = plant.job(job.job_id)
         attempts = [
             told if said.reported else told.model_copy(update={"log_bytes": said.log_bytes})

@@ -45,6 +45,9 @@ WORKFLOWS = [
     PolicyDecisionWorkflow,
 ]  # fmt: skip
 _STATES = {"JobWorkflow": Job, "DeploymentWorkflow": Deployment, "EnvironmentWorkflow": EnvironmentState}
+_CLOSED_BY_ITSELF = {
+    WorkflowExecutionStatus.COMPLETED, WorkflowExecutionStatus.FAILED, WorkflowExecutionStatus.CANCELED,
+}  # fmt: skip
 _ANSWER_SECONDS = 180
 """Workers with a cache of one replay everything for nearly each answer."""
 _AT_ONCE = 6
@@ -144,7 +147,7 @@ async def _say_something(handle: WorkflowHandle[Any, Any], kind: str) -> None:
         try:
             await _sent(handle, *update)
         except RPCError:
-            if (await handle.describe()).status is not WorkflowExecutionStatus.COMPLETED:
+            if (await handle.describe()).status not in _CLOSED_BY_ITSELF:
                 raise
 
 

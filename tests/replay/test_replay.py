@@ -67,6 +67,9 @@ def test_every_path_is_there() -> None:
         "the_definition_is_read_at_the_deployed_commit", "cancelled_in_the_temporal_ui_a_rollout_rolls_back",
         "back_and_back_and_forward_and_terminated_and_back", "restored_while_another_one_is_rolled_out",
         "terminated_by_hand_it_is_back_within_a_minute",
+        "a_deployment_whose_job_failed_says_why_and_closes_as_failed", "a_rolled_back_deployment_closes_as_failed",
+        "a_cancelled_deployment_closes_as_cancelled_and_a_rejected_one_as_failed",
+        "a_deployments_cancelled_job_is_told_in_its_words",
     }  # fmt: skip
     assert {f"deploy-{path}-1" for path in deployments} <= kept
     others = {
@@ -89,8 +92,15 @@ def test_every_path_is_there() -> None:
         "task-unanswered",
         "watch-breached",
     }
+    closings = {
+        "a_failed_job_closes_as_failed_with_its_record",
+        "a_dead_letter_stays_open_and_closes_as_failed_once_it_is_given_up",
+        "a_cancelled_job_closes_as_cancelled_with_its_record[command]",
+        "a_cancelled_job_closes_as_cancelled_with_its_record[while_it_runs]",
+        "a_job_that_succeeds_closes_as_completed",
+    }
     late = "a_job_that_waits_unrecorded_is_recorded_by_the_reconciliation"
-    accepted = {f"accepted-job-{path}-1" for path in paths | {late}}
+    accepted = {f"accepted-job-{path}-1" for path in paths | closings | {late}}
     assert {f"job-{path}-1" for path in paths} | accepted | others <= kept
 
 

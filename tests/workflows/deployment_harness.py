@@ -21,6 +21,7 @@ from activities.sandbox import LeanSandbox
 from activities.settings import ApprovalSettings
 from activities.stores.open import Stores, open_memory_stores
 from tests.workflows.harness import Agent, Script, succeed
+from workflows.client.answers import record_at_end
 from workflows.client.deployments import DeploymentClient, workflow_id_of
 from workflows.client.proving import Prover
 from workflows.contracts.attempts import AttemptInput, AttemptResult
@@ -147,6 +148,11 @@ class Deploys:
 
     def handle(self, deployment: Deployment) -> WorkflowHandle[Any, Deployment]:
         return self.client.get_workflow_handle(workflow_id_of(deployment), result_type=Deployment)
+
+    async def result(self, deployment: Deployment) -> Deployment:
+        """The record it closed with, however it closed. Raises WorkflowFailureError where there is none."""
+        found = await asyncio.wait_for(record_at_end(self.handle(deployment), Deployment), 30)
+        return await self.handle(deployment).result() if found is None else found
 
     def environment_handle(self, name: str = "production") -> WorkflowHandle[Any, Any]:
         return self.client.get_workflow_handle(environment_workflow_id(self.name, name))

@@ -18,6 +18,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
 from activities.sandbox import LeanSandbox
+from workflows.client.answers import record_at_end
 from workflows.client.jobs import JobClient
 from workflows.contracts.attempts import AttemptInput, AttemptResult, AttemptStarted
 from workflows.contracts.commands import JobInput
@@ -186,7 +187,9 @@ class Harness:
         return self.client.get_workflow_handle_for(JobWorkflow.run, job_workflow_id(job_id))
 
     async def result(self, job_id: str) -> Job:
-        return await asyncio.wait_for(self.handle(job_id).result(), 30)
+        """The record it closed with, however it closed. Raises WorkflowFailureError where there is none."""
+        job = await asyncio.wait_for(record_at_end(self.handle(job_id), Job), 30)
+        return await self.handle(job_id).result() if job is None else job
 
     async def until(self, job_id: str, condition: Callable[[Job], bool]) -> Job:
         """Wait until the record that was written last fulfils the condition."""

@@ -248,13 +248,13 @@ async def test_the_temporal_ui_tells_what_it_waits_for(deploys: Deploys) -> None
     waiting = await waiting_for_approval(deploys)
     description = await deploys.handle(waiting).describe()
     for _ in range(1000):
-        if description.typed_search_attributes.get(attributes.STATUS) == "staged":
+        if description.typed_search_attributes.get(attributes.STATUS) == attributes.WAITS_FOR_APPROVAL:
             break  # the UI follows the record
         await deploys.pause()
         description = await deploys.handle(waiting).describe()
     seen = description.typed_search_attributes
     keywords = [seen.get(key) for key in (attributes.SERVICE, attributes.VERSION, attributes.STATUS)]
-    assert keywords == [deploys.name, "1.0", "staged"]
+    assert keywords == [deploys.name, "1.0", "waiting_approval"]
     assert seen.get(attributes.ENVIRONMENT) == "production"
     assert list(seen.get(attributes.AUTHOR) or []) == ["ann@example.com"]
     assert description.id == f"deploy-{deploys.name}-1.0-{waiting.deployment_id}"

@@ -120,7 +120,7 @@ async def test_an_operator_rolls_a_live_version_back_to_one_that_was_live(deploy
     assert (last.where, last.steps, last.sha) == ("rollback production 1.0", ["./back.sh"], one.git_commit_sha)
     state = await deploys.until_environment(lambda found: found.hold is not None)
     assert (state.live and state.live.version, state.hold and state.hold.by) == ("1.0", BOB)
-    await deploys.handle(three).result()  # its workflow closes just after the record says so
+    assert await deploys.result(three) == back  # its workflow closes just after the record says so
     with pytest.raises(NotFound):
         await deploys.releases.command(three, RollbackCommand(by=BOB, reason="again"))
 

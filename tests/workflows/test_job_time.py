@@ -11,6 +11,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from tests.workflows.harness import Harness, fail, harness, one_after_another, succeed
 from tests.workflows.own_servers import skipping_server
+from workflows.client.answers import record_at_end
 from workflows.contracts.commands import JobInput, Redrive
 from workflows.contracts.ids import CONTROL_QUEUE, job_workflow_id
 from workflows.contracts.jobs import Job, JobSpec
@@ -42,7 +43,8 @@ async def _start(client: Client, spec: JobSpec) -> WorkflowHandle[JobWorkflow, J
 async def test_an_abandoned_dead_letter_ends_after_its_retention(jobs: Harness) -> None:
     async with jobs.agent(fail(4)):
         handle = await _start(jobs.client, jobs.spec(retry={"max_attempts": 1}))
-        job = await handle.result()
+        job = await record_at_end(handle, Job)
+    assert job is not None
     assert job.status is JobStatus.FAILED
     assert job.completed_at is not None
     assert job.queued_at is not None
@@ -68,7 +70,8 @@ async def test_backoff_doubles_up_to_its_limit(jobs: Harness) -> None:
         "park": False,
     }
     async with jobs.agent(fail(1)):
-        job = await (await _start(jobs.client, jobs.spec(retry=retry))).result()
+        job = await record_at_end(await _start(jobs.client, jobs.spec(retry=retry)), Job)
+    assert job is not None
     queued = [attempt.queued_at for attempt in job.attempts]
     pauses = [round((later - earlier) / 1000) for earlier, later in pairwise(queued)]
     assert len(pauses) == 4

@@ -183,7 +183,7 @@ async def test_restored_while_another_one_is_rolled_out(deploys: Deploys) -> Non
 
 
 async def start_by_hand(deploys: Deploys, deployment: Deployment, **change: Any) -> str:
-    how = live_again(await deploys.get(deployment), LiveAgain(by="mallory", reason="let me")) | change
+    how = live_again(await deploys.get(deployment), LiveAgain(by="mallory", reason="let me"), None) | change
     handle = await deploys.client.start_workflow(**how)
     try:
         await handle.result()
@@ -199,7 +199,7 @@ async def test_a_stranger_who_starts_one_gains_nothing(deploys: Deploys) -> None
     assert f"{one.deployment_id} ({deploys.name} 1.0) has ended: 1.2 (deployment {last.deployment_id}) is live" in said
     said = await start_by_hand(deploys, last, id=f"deploy-other-1.2-{last.deployment_id}")
     assert "is not the workflow of deployment" in said
-    other = live_again(last.model_copy(update={"deployment_id": new_job_id()}), LiveAgain())
+    other = live_again(last.model_copy(update={"deployment_id": new_job_id()}), LiveAgain(), None)
     with pytest.raises(WorkflowFailureError):
         await (await deploys.client.start_workflow(**other)).result()
     assert (await deploys.get(one), len(deploys.ran)) == (ended, ran)

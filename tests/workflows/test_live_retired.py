@@ -32,7 +32,7 @@ async def test_what_is_live_again_is_in_the_way_until_it_is_retired(deploys: Dep
     assert (ended.cause, ended.closed) == ("retired", True)
     state = await deploys.until_environment(lambda state: state.live is None)
     assert (state.holder, state.rollback) == (None, None)
-    await deploys.handle(one).result()
+    await deploys.result(one)
     swept = await sweep(deploys)
     assert (swept.restored, swept.superseded) == ([], [])
     assert not await is_open(deploys, one)

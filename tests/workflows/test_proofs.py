@@ -191,7 +191,7 @@ async def test_a_deployment_that_has_ended_is_not_run_again(strict: Deploys) -> 
     await strict.until_waits(begun, "waits for approval")
     await strict.releases.command(begun, Reject(by=BOB, reason="no"))
     ended = await strict.until_status(begun, "failed")
-    await strict.handle(begun).result()
+    assert await strict.result(begun) == ended
     ran = len(strict.ran)
     again = Prover(SECRET.encode()).proven(start, workflow_of(start))
     said = await by_hand(strict, "DeploymentWorkflow", again, workflow_of(start))
@@ -207,7 +207,7 @@ async def test_nor_one_that_is_taken_back_to_any_of_its_tasks(strict: Deploys, s
     await strict.releases.command(begun, Reject(by=BOB, reason="no"))
     ended = await strict.until_status(begun, "failed")
     handle, ran = strict.handle(begun), len(strict.ran)
-    await handle.result()
+    await strict.result(begun)
     ended = await strict.get(begun)
     first = (await handle.describe()).run_id
     history = (await handle.fetch_history()).events
@@ -231,7 +231,7 @@ async def test_nor_one_that_is_taken_back_to_any_of_its_tasks(strict: Deploys, s
             with suppress(InvalidState, NotFound, Conflict):  # it has failed already
                 await strict.releases.command(begun, vouched(begun, BOB))
         try:
-            done = await asyncio.wait_for(handle.result(), 20)
+            done = await strict.result(begun)
         except WorkflowFailureError as error:
             refused.append(str(error.cause))
         else:

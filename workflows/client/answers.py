@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
+from pydantic import BaseModel
 from temporalio.client import (
     WorkflowExecutionStatus,
     WorkflowFailureError,
@@ -19,6 +20,7 @@ from temporalio.client import (
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from workflows.closing import record_of
 from workflows.contracts.accepted import Accepted, Taken
 from workflows.contracts.errors import (
     FieldError,
@@ -31,6 +33,7 @@ from workflows.contracts.errors import (
 )
 
 T = TypeVar("T")
+R = TypeVar("R", bound=BaseModel)
 
 TEMPORARY: Final = frozenset(
     {
@@ -60,6 +63,10 @@ _ABORTED: Final = "workflow update was aborted by closing workflow"
 _NEXT_RUN_TRIES: Final = 5
 """A next run is there at once; of a workflow that has ended for good Temporal says the same for a while."""
 _SEND_AGAIN_SECONDS: Final = 0.05
+_OWN: Final = frozenset(
+    {WorkflowExecutionStatus.COMPLETED, WorkflowExecutionStatus.FAILED, WorkflowExecutionStatus.CANCELED}
+)
+"""How a workflow closes by itself."""
 
 
 async def carried_out(
@@ -125,20 +132,40 @@ async def answer(call: Awaitable[T]) -> T:
         raise Unavailable(f"Temporal does not answer: {error}") from error
 
 
-async def outcome_of(handle: WorkflowHandle[Any, T], what: str) -> T:
-    """How a workflow that has closed ended: its result, or what it refused, as it refused it.
+async def outcome_of(handle: WorkflowHandle[Any, R], kind: type[R], what: str) -> R:
+    """How a workflow that has closed ended: its record, or what it refused, as it refused it.
 
     Raises InvalidState when it was ended from outside.
     """
     description = await answer(handle.describe(rpc_timeout=RPC_TIMEOUT))
-    own = {WorkflowExecutionStatus.COMPLETED, WorkflowExecutionStatus.FAILED}
-    if description.status not in own:
+    if description.status not in _OWN:
         name = description.status.name.lower() if description.status else "unknown"
         raise InvalidState(f"{what} was {name} from outside; ask for it again with a new key.")
     try:
-        return await answer(handle.result())
+        return await answer(_recorded(handle, kind))
     except WorkflowFailureError as error:
         raise InvalidState(f"{what} failed ({error.cause}); ask for it again with a new key.") from error
+
+
+async def record_at_end(handle: WorkflowHandle[Any, R], kind: type[R]) -> R | None:
+    """The record with which a workflow closes, completed or not; None when it was ended from outside.
+
+    Waits for the end. Temporal's errors pass through.
+    """
+    try:
+        return await _recorded(handle, kind)
+    except WorkflowFailureError:
+        return None
+
+
+async def _recorded(handle: WorkflowHandle[Any, R], kind: type[R]) -> R:
+    try:
+        return await handle.result()
+    except WorkflowFailureError as error:
+        record = record_of(error, kind)
+        if record is None:
+            raise
+        return record
 
 
 def _from_application(cause: BaseException | None) -> HybridCIError | None:

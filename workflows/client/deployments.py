@@ -69,6 +69,7 @@ from workflows.contracts.ids import (
     new_job_id,
     service_workflow_id,
 )
+from workflows.dashboard import memo_of
 from workflows.deployment.presentation import (
     deployment_search_attributes,
     deployment_static_details,
@@ -126,8 +127,8 @@ class DeploymentClient:
     gives the first answer and does nothing.
     """
 
-    def __init__(self, client: Client, prover: Prover | None = None) -> None:
-        self._client, self._prover = client, prover or Prover()
+    def __init__(self, client: Client, prover: Prover | None = None, dashboard: str | None = None) -> None:
+        self._client, self._prover, self._dashboard = client, prover or Prover(), dashboard
         self._gates: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def apply_service(self, write: ServiceWrite) -> Service:
@@ -235,7 +236,8 @@ class DeploymentClient:
                     result_type=Deployment,
                     search_attributes=deployment_search_attributes(deployment),
                     static_summary=deployment_static_summary(deployment),
-                    static_details=deployment_static_details(deployment),
+                    static_details=deployment_static_details(deployment, self._dashboard),
+                    memo=memo_of(self._dashboard),
                     rpc_timeout=RPC_TIMEOUT,
                 )
             )
@@ -261,7 +263,7 @@ class DeploymentClient:
             )
         except (InvalidState, NotFound):
             ended = self._client.get_workflow_handle(handle.id, result_type=Deployment)
-            return await outcome_of(ended, "The workflow of this deployment")
+            return await outcome_of(ended, Deployment, "The workflow of this deployment")
 
     async def known(self, deployment_id: str) -> Deployment:
         """An open deployment as its workflow has it, for as long as it has no record; as it was accepted, when that
@@ -308,7 +310,8 @@ class DeploymentClient:
         """Roll back what is live, also when its workflow is gone: it is started again for it. The record as the command
         left it.
         """
-        update_id, again = update_id or str(uuid.uuid4()), live_again(deployment, LiveAgain(by=command.by or ""))
+        update_id = update_id or str(uuid.uuid4())
+        again = live_again(deployment, LiveAgain(by=command.by or ""), self._dashboard)
         name, proven = _DEPLOYMENT_UPDATES[RollbackCommand], self._prover.proven(command, again["id"])
 
         def send() -> Awaitable[WorkflowUpdateHandle[Deployment]]:

@@ -37,6 +37,7 @@ from workflows.contracts.errors import InvalidState, NotFound
 from workflows.contracts.ids import CONTROL_QUEUE, LEASE_SECONDS, job_workflow_id, redrive_workflow_id
 from workflows.contracts.jobs import Job
 from workflows.contracts.records import JobWrite, RedriveInput
+from workflows.dashboard import memo_of
 from workflows.job.presentation import job_search_attributes, job_static_details, job_static_summary
 from workflows.job.record import as_accepted, creation
 from workflows.payloads.codec import data_converter
@@ -63,8 +64,8 @@ class JobClient:
     ``update_id`` again gives the first answer and does nothing.
     """
 
-    def __init__(self, client: Client, prover: Prover | None = None) -> None:
-        self._client, self._prover = client, prover or Prover()
+    def __init__(self, client: Client, prover: Prover | None = None, dashboard: str | None = None) -> None:
+        self._client, self._prover, self._dashboard = client, prover or Prover(), dashboard
 
     async def submit(self, job: JobInput) -> Job:
         """Start a job and return its record once it is readable.
@@ -85,7 +86,7 @@ class JobClient:
                     start,
                     id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                     rpc_timeout=RPC_TIMEOUT,
-                    **job_start(job),
+                    **job_start(job, self._dashboard),
                 )
             )
         except WorkflowAlreadyStartedError:
@@ -120,7 +121,7 @@ class JobClient:
             )
         except (InvalidState, NotFound):  # it has ended: then it is recorded
             ended = self._client.get_workflow_handle(handle.id, result_type=Job)
-            return await outcome_of(ended, f"The workflow of job {job_id}")
+            return await outcome_of(ended, Job, f"The workflow of job {job_id}")
 
     async def known(self, job_id: str) -> Job:
         """An open job as its workflow has it, for as long as it has no record; as it was accepted, when that does not
@@ -257,10 +258,11 @@ class JobStart(TypedDict):
     search_attributes: TypedSearchAttributes
     static_summary: str
     static_details: str
+    memo: dict[str, Any]
 
 
-def job_start(job: JobInput) -> JobStart:
-    """See ``JobStart``."""
+def job_start(job: JobInput, dashboard: str | None = None) -> JobStart:
+    """See ``JobStart``. ``dashboard``: its address, for links in the Temporal UI."""
     return {
         "id": job_workflow_id(job.job_id),
         "task_queue": CONTROL_QUEUE,
@@ -268,5 +270,6 @@ def job_start(job: JobInput) -> JobStart:
         "result_type": Job,
         "search_attributes": job_search_attributes(job.spec),
         "static_summary": job_static_summary(job.spec),
-        "static_details": job_static_details(job),
+        "static_details": job_static_details(job, dashboard),
+        "memo": memo_of(dashboard),
     }

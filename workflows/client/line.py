@@ -45,6 +45,6 @@ async def change_line(client: Client, prover: Prover, asked: StopTheLine | LetTh
             )
             return await answer(update.result())
     except (InvalidState, NotFound):  # it has ended: refused, or faster than it could be asked
-        return await outcome_of(handle, "This change of the line")
+        return await outcome_of(handle, LineState, "This change of the line")
     except (Unavailable, TimeoutError) as error:
         raise Accepted(Taken(asked="change_the_line")) from error

@@ -13,6 +13,7 @@ from workflows.contracts.deployments.deployment import (
 )
 from workflows.contracts.deployments.live_again import LiveAgain
 from workflows.contracts.ids import CONTROL_QUEUE, deployment_workflow_id
+from workflows.dashboard import memo_of
 from workflows.deployment.live.reopening import start_again
 from workflows.deployment.presentation import (
     deployment_search_attributes,
@@ -21,8 +22,11 @@ from workflows.deployment.presentation import (
 )
 
 
-def live_again(deployment: Deployment, again: LiveAgain) -> dict[str, Any]:
-    """What ``start_workflow`` takes, but for what is to happen when there is one already."""
+def live_again(deployment: Deployment, again: LiveAgain, dashboard: str | None) -> dict[str, Any]:
+    """What ``start_workflow`` takes, but for what is to happen when there is one already.
+
+    ``dashboard``: its address.
+    """
     start = start_again(deployment, again)
     return {
         "workflow": "DeploymentWorkflow",
@@ -32,5 +36,6 @@ def live_again(deployment: Deployment, again: LiveAgain) -> dict[str, Any]:
         "id_reuse_policy": WorkflowIDReusePolicy.ALLOW_DUPLICATE,
         "search_attributes": deployment_search_attributes(start, DeploymentStatus.LIVE),
         "static_summary": deployment_static_summary(start),
-        "static_details": deployment_static_details(start),
+        "static_details": deployment_static_details(start, dashboard),
+        "memo": memo_of(dashboard),
     }

@@ -21,6 +21,9 @@ ENVIRONMENT: Final = SearchAttributeKey.for_keyword("CiEnvironment")
 VERSION: Final = SearchAttributeKey.for_keyword("CiVersion")
 AUTHOR: Final = SearchAttributeKey.for_keyword_list("CiAuthor")
 
+WAITS_FOR_APPROVAL: Final = "waiting_approval"
+"""``CiStatus`` of a deployment that waits for a yes, in the place of its status: what a list is made for."""
+
 _KEYWORDS: Final = (STATUS, JOB_TYPE, POOL, PRIORITY, REPO, SHA, AGENT, SERVICE, ENVIRONMENT, VERSION)
 NAMES: Final[Mapping[str, str]] = {key.name: "Keyword" for key in _KEYWORDS} | {AUTHOR.name: "KeywordList"}
 KINDS: Final[Mapping[str, int]] = {key.name: int(key.indexed_value_type) for key in (*_KEYWORDS, AUTHOR)}

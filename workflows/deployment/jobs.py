@@ -4,15 +4,16 @@ Deliberately not here: what the jobs are (``job_specs``), how a job runs (``work
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from pydantic import ValidationError
 from temporalio import workflow
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
-from temporalio.exceptions import ChildWorkflowError
+from temporalio.exceptions import CancelledError, ChildWorkflowError
 
 with workflow.unsafe.imports_passed_through():
     from workflows.calls import Calls
+    from workflows.closing import record_of
     from workflows.contracts import search_attributes as attributes
     from workflows.contracts.activities import sign_specification
     from workflows.contracts.audit.types import EventType
@@ -23,12 +24,13 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.ids import CONTROL_QUEUE, job_workflow_id
     from workflows.contracts.jobs import Job, JobSpec
     from workflows.contracts.statuses import JobStatus
+    from workflows.dashboard import known_here, memo_of
     from workflows.deployment import record
     from workflows.deployment.job_specs import RollbackPlan, health_job
     from workflows.deployment.journal import Journal
     from workflows.deployment.progress import Failed, Interrupted, Phase
     from workflows.job.presentation import job_search_attributes, job_static_details, job_static_summary
-    from workflows.job.record import BY_DEPLOYMENT
+    from workflows.job.record import BY_DEPLOYMENT, cancelled_in_temporal
     from workflows.job.recorded import now_ms
 
 
@@ -79,7 +81,8 @@ class Jobs:
                 cancellation_type=workflow.ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
                 search_attributes=_search_attributes(journal.state.deployment, spec),
                 static_summary=job_static_summary(spec),
-                static_details=job_static_details(start),
+                static_details=job_static_details(start, known_here()),
+                memo=memo_of(known_here()) or None,
             )
             journal.change(started, job_id)
             journal.change(record.began, now_ms())
@@ -87,7 +90,7 @@ class Jobs:
             await workflow.wait_condition(lambda: handle.done() or (stoppable and journal.state.interrupt is not None))
             if not handle.done():
                 handle.cancel()
-            job = await handle
+            job = await _ended(handle, start)
         except ChildWorkflowError as error:
             if stoppable and journal.state.interrupt is not None:
                 raise Interrupted from error
@@ -143,6 +146,19 @@ class Jobs:
     def of_stage(self, deployment: Deployment, job_id: str) -> Deployment:
         """The record with one more job of the environment that the deployment is in."""
         return record.stage_job_started(deployment, self._journal.state.environment.name, job_id)
+
+
+async def _ended(handle: workflow.ChildWorkflowHandle[Any, Job], start: JobInput) -> Job:
+    """The job's record, however its workflow closed with it. Raises ChildWorkflowError when it has none."""
+    try:
+        return await handle
+    except ChildWorkflowError as error:
+        job = record_of(error, Job)
+        if job is not None:
+            return job
+        if isinstance(error.cause, CancelledError):  # to a parent, the SDK hands on no details of a cancellation
+            return cancelled_in_temporal(start, now_ms())
+        raise
 
 
 def why_failed(job: Job) -> str:

@@ -35,6 +35,7 @@ WORKFLOW: Final = Who.itself("workflow")
 ENVIRONMENT: Final = Who.itself("environment")
 P = ParamSpec("P")
 _REFUSED_RECORD: Final = "a-refused-record-is-not-the-end"  # 2026-11: before, it failed the workflow
+_TELLS_WAITING: Final = "lists-show-what-waits-for-a-yes"  # 2026-11: before, only the status
 _MOST_UNWRITTEN: Final = 100
 """Events that are kept while the store refuses the record."""
 
@@ -152,7 +153,7 @@ class Journal:
         """Tell the Temporal UI: words at no cost, search attributes only when they changed."""
         deployment = self.state.deployment
         workflow.set_current_details(deployment_details(deployment))
-        wanted = {attributes.STATUS.name: deployment.status.value}
+        wanted = {attributes.STATUS.name: self._status()}
         if deployment.environment is not None:
             wanted[attributes.ENVIRONMENT.name] = deployment.environment
         changes = [
@@ -163,3 +164,9 @@ class Journal:
         if changes:
             workflow.upsert_search_attributes(changes)  # pyright: ignore[reportUnknownMemberType]
             self._shown = self._shown | wanted
+
+    def _status(self) -> str:
+        """As lists of the Temporal UI have it."""
+        deployment = self.state.deployment
+        waits = self.state.progress.phase is Phase.APPROVAL and deployment.waits_for is not None
+        return attributes.WAITS_FOR_APPROVAL if waits and workflow.patched(_TELLS_WAITING) else deployment.status.value

@@ -3,14 +3,20 @@
 Deliberately not here: deciding anything.
 """
 
-from collections.abc import Sequence
+from typing import Final
 
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 
+from workflows.closing import Closing
 from workflows.contracts import search_attributes as attributes
+from workflows.contracts.audit.types import EventType
 from workflows.contracts.deployments.commands import DeploymentInput
 from workflows.contracts.deployments.deployment import Approval, Deployment, DeploymentStatus, Stage, StageStatus
+from workflows.dashboard import deployment_links
 from workflows.words import details, quoted, titled
+
+_CANCELLED: Final = EventType.DEPLOYMENT_CANCELLED.word
+"""The cause of one that a person stopped."""
 
 
 def deployment_search_attributes(
@@ -36,32 +42,51 @@ def deployment_static_summary(start: DeploymentInput) -> str:
     return titled(f"{request.service_name} {request.version} @ {request.git_commit_sha[:8]} by {request.git_author}")
 
 
-def deployment_static_details(start: DeploymentInput) -> str:
-    """Markdown: whence it comes and the way it goes."""
+def deployment_static_details(start: DeploymentInput, dashboard: str | None = None) -> str:
+    """Markdown: where to look, whence it comes and the way it goes. ``dashboard``: its address."""
     request, spec = start.request, start.service.spec
     way = " → ".join(spec.environment_names) or "as its repository defines"
-    return details(
-        f"Repository {quoted(spec.git_repo)}, commit `{request.git_commit_sha}` by {quoted(request.git_author)}.\n\n"
-        f"Definition {start.service.version} of `{start.service.name}`: {way}."
-    )
+    paragraphs = [
+        *deployment_links(dashboard, start.deployment_id),
+        f"Repository {quoted(spec.git_repo)}, commit `{request.git_commit_sha}` by {quoted(request.git_author)}.",
+        f"Definition {start.service.version} of `{start.service.name}`: {way}.",
+    ]
+    return details("\n\n".join(paragraphs))
 
 
 def deployment_details(deployment: Deployment) -> str:
     """Markdown: where the deployment stands, what it waits for and which command moves it."""
-    lines = [
-        f"**{deployment.status}** — {quoted(deployment.waits_for or deployment.error_message or _doing(deployment))}",
-        "",
-    ]
-    lines += [_stage_line(stage) for stage in deployment.stages]
-    lines += [_approval_line(approval) for approval in deployment.approvals[-8:]]
+    words = quoted(deployment.waits_for or deployment.error_message or _doing(deployment))
+    paragraphs = [f"**{deployment.status}** — {words}"]
+    trail = [_stage_line(stage) for stage in deployment.stages]
+    trail += [_approval_line(approval) for approval in deployment.approvals[-8:]]
     if deployment.rollback is not None:
         rollback = deployment.rollback
-        lines.append(
+        trail.append(
             f"- rollback to {quoted(rollback.target_version or 'nothing')} by {quoted(rollback.by)}: {rollback.status}"
             f" ({quoted(rollback.reason)})"
         )
-    lines += ["", *(_commands(deployment) if not deployment.closed else [])]
-    return details("\n".join(lines))
+    paragraphs += ["\n".join(trail)] if trail else []
+    if not deployment.closed:
+        paragraphs += ["What you can do:", _ways_on(deployment.deployment_id)]
+    return details("\n\n".join(paragraphs))
+
+
+def first_line(deployment: Deployment) -> str:
+    """How it ended in a line of plain text, as the failure of one that failed has it."""
+    return f"{deployment.status}: {deployment.error_message or deployment.cause or 'no reason given'}"
+
+
+def closing(deployment: Deployment) -> Closing:
+    """How its workflow closes. What was rolled back was not delivered, whoever asked for it; what was left for a later
+    version was.
+    """
+    rollback, status = deployment.rollback, deployment.status
+    if status is DeploymentStatus.FAILED:
+        return Closing.CANCELLED if deployment.cause == _CANCELLED else Closing.FAILED
+    if status is DeploymentStatus.ROLLED_BACK and not (rollback is not None and rollback.forward):
+        return Closing.FAILED
+    return Closing.COMPLETED
 
 
 def _doing(deployment: Deployment) -> str:
@@ -86,11 +111,9 @@ def _approval_line(approval: Approval) -> str:
     return f"- {approval.decision} for {approval.environment} by {quoted(approval.by)}{marks}{comment}"
 
 
-def _commands(deployment: Deployment) -> Sequence[str]:
-    identity = deployment.deployment_id
+def _ways_on(identity: str) -> str:
     return (
-        "What you can do:",
-        f"- look: `hybridci deploy show {identity}`",
-        f"- approve or reject: `hybridci deploy approve {identity}`, `hybridci deploy reject {identity} --reason …`",
-        f"- roll back: `hybridci deploy rollback {identity} --reason …`",
+        f"- look: `hybridci deploy show {identity}`\n"
+        f"- approve or reject: `hybridci deploy approve {identity}`, `hybridci deploy reject {identity} --reason …`\n"
+        f"- roll back: `hybridci deploy rollback {identity} --reason …`"
     )

@@ -14,6 +14,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    from workflows.closing import closed
     from workflows.contracts.activities import reopen_deployment
     from workflows.contracts.deployments.commands import CancelDeployment, DeploymentInput
     from workflows.contracts.deployments.deployment import Deployment
@@ -22,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deployment.context import Context
     from workflows.deployment.handlers import takes
     from workflows.deployment.phases import PHASES
+    from workflows.deployment.presentation import closing, first_line
     from workflows.deployment.progress import Failed, Interrupted, Phase, Renew
     from workflows.deployment.signals import SIGNALS
     from workflows.deployment.state import State
@@ -48,12 +50,15 @@ class DeploymentWorkflow:
 
     @workflow.run
     async def run(self, start: DeploymentInput) -> Deployment:
-        """Bring the version to its end: superseded, rolled back or failed. Returns its record."""
+        """Bring the version to its end: superseded, rolled back or failed. Returns its record, or raises with it
+        (``closing``).
+        """
         again = await shielded(self._run(start), self._cancelled_in_temporal)
         if again:
             workflow.continue_as_new(start.model_copy(update={"resume": self.context.state.resume()}))
         await workflow.wait_condition(workflow.all_handlers_finished)
-        return self.context.state.deployment
+        ended = self.context.state.deployment
+        return closed(ended, closing(ended), cause=ended.cause or ended.status.value, words=first_line(ended))
 
     async def _run(self, start: DeploymentInput) -> bool:
         """True asks for continue-as-new, with no job and no handler under way."""

@@ -5,10 +5,12 @@ Deliberately not here: deciding anything.
 
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 
+from workflows.closing import Closing
 from workflows.contracts import search_attributes as attributes
 from workflows.contracts.commands import JobInput
 from workflows.contracts.jobs import Attempt, Job, JobSpec
 from workflows.contracts.statuses import JobStatus, QueueStatus
+from workflows.dashboard import job_links
 from workflows.words import details, quoted, titled
 
 
@@ -32,15 +34,17 @@ def job_static_summary(spec: JobSpec) -> str:
     return titled(f"{spec.job_type} · {name} @ {spec.git_commit_sha[:8]} · {spec.priority} · pool {spec.pool}")
 
 
-def job_static_details(job: JobInput) -> str:
-    """Markdown: the steps and whence they come."""
+def job_static_details(job: JobInput, dashboard: str | None = None) -> str:
+    """Markdown: where to look, the steps and whence they come. ``dashboard``: its address."""
     spec = job.spec
     steps = "\n".join(f"1. **{quoted(step.name)}** {quoted(step.run[:120])}" for step in spec.steps[:20])
-    origin = f"\n\nRetry of {quoted(job.retry_of)}." if job.retry_of else ""
-    return details(
-        f"Repository {quoted(spec.git_repo)}, commit `{spec.git_commit_sha}` by {quoted(spec.git_author)}.\n\n"
-        f"{steps or 'No steps: checkout only.'}{origin}"
-    )
+    paragraphs = [
+        *job_links(dashboard, job.job_id),
+        f"Repository {quoted(spec.git_repo)}, commit `{spec.git_commit_sha}` by {quoted(spec.git_author)}.",
+        steps or "No steps: checkout only.",
+        *([f"Retry of {quoted(job.retry_of)}."] if job.retry_of else []),
+    ]
+    return details("\n\n".join(paragraphs))
 
 
 def attempt_summary(job: Job, number: int) -> str:
@@ -56,17 +60,33 @@ def record_summary(job: Job) -> str:
 
 def current_details(job: Job) -> str:
     """Markdown: where the job stands, why, and what moves it."""
-    lines = [f"**{job.status}** — {_words(job)}"]
-    lines += [_attempt_line(attempt) for attempt in job.attempts[-8:]]
+    paragraphs = [f"**{job.status}** — {_words(job)}"]
+    if job.attempts:
+        paragraphs.append("\n".join(_attempt_line(attempt) for attempt in job.attempts[-8:]))
     if job.status is JobStatus.DEAD_LETTERED:
-        lines += [
-            "What you can do:",
-            f"- look: `hybridci job logs {job.job_id}`",
-            f"- change it: `hybridci dlq edit {job.job_id} --timeout 1200 --env NAME=value`",
-            f"- run it again: `hybridci dlq redrive {job.job_id}`",
-            f"- give it up: `hybridci dlq discard {job.job_id}`",
-        ]
-    return details("\n\n".join(lines[:1]) + "\n\n" + "\n".join(lines[1:]))
+        paragraphs += ["What you can do:", _ways_out(job.job_id)]
+    return details("\n\n".join(paragraphs))
+
+
+def _ways_out(job_id: str) -> str:
+    return (
+        f"- look: `hybridci job logs {job_id}`\n"
+        f"- change it: `hybridci dlq edit {job_id} --timeout 1200 --env NAME=value`\n"
+        f"- run it again: `hybridci dlq redrive {job_id}`\n"
+        f"- give it up: `hybridci dlq discard {job_id}`"
+    )
+
+
+def first_line(job: Job) -> str:
+    """The same in a line of plain text, as the failure of a job that failed has it."""
+    return f"{job.status}: {job.error_message or job.cause or 'no reason given'}"
+
+
+def closing(job: Job) -> Closing:
+    """How its workflow closes. A dead letter's closes only once it is given up."""
+    if job.status is JobStatus.CANCELLED:
+        return Closing.CANCELLED
+    return Closing.COMPLETED if job.status is JobStatus.SUCCESS else Closing.FAILED
 
 
 def _words(job: Job) -> str:

@@ -38,6 +38,7 @@ QUEUE_STATUS = {
 }
 BY_DEPLOYMENT: Final = "deployment "
 """How ``created_by`` of a deployment's jobs begins; its id follows."""
+IN_TEMPORAL: Final = "Cancelled in Temporal."
 _FIRST_SEQUENCE: Final = 1
 DETAILED_ATTEMPTS: Final = 20
 """How many of the last attempts keep their details; a job can be redriven without end."""
@@ -58,6 +59,12 @@ def submitted(start: JobInput, now: int) -> Job:
         deployment_id=start.deployment_id,
         signature=start.signature,
     )
+
+
+def cancelled_in_temporal(start: JobInput, now: int) -> Job:
+    """What a parent knows of a job that was cancelled in Temporal, and that it did not stop itself."""
+    ended = {"status": JobStatus.CANCELLED, "queue_status": QueueStatus.CANCELLED, "cause": "cancelled"}
+    return submitted(start, now).model_copy(update={**ended, "error_message": IN_TEMPORAL, "completed_at": now})
 
 
 def deployment_of(job: Job) -> str | None:

@@ -17,6 +17,7 @@ from temporalio.common import RawValue, RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    from workflows.closing import closed
     from workflows.contracts.activities import run_attempt
     from workflows.contracts.attempts import CANCEL_GRACE_SECONDS, AttemptResult, AttemptStarted
     from workflows.contracts.commands import JobInput
@@ -28,7 +29,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.job import record
     from workflows.job.lost_attempt import answerer, reported, unreported
     from workflows.job.messages import JobMessages, Stop
-    from workflows.job.presentation import attempt_summary
+    from workflows.job.presentation import attempt_summary, closing, first_line
     from workflows.job.recorded import is_continued, now_ms, started_ms
     from workflows.job.retry import MAX_DECLINES, Action, RetryDecision, decide
     from workflows.shielded import shielded
@@ -67,16 +68,17 @@ class JobWorkflow(JobMessages):
 
     @workflow.run
     async def run(self, start: JobInput) -> Job:
-        """Run the job to its final state and return its record."""
+        """Run the job to its final state and return its record, or raise with it (``closing``)."""
         again = await shielded(self._run(start), self._cancelled_in_temporal)
         await workflow.wait_condition(workflow.all_handlers_finished)
         if again:
             workflow.continue_as_new(start.model_copy(update={"resume": self._written}))
-        return self._job
+        job = self._job
+        return closed(job, closing(job), cause=job.cause or job.status.value, words=first_line(job))
 
     def _cancelled_in_temporal(self) -> None:
         """A cancel like any other."""
-        self._request_stop(Stop(JobStatus.CANCELLED, "cancelled", "Cancelled in Temporal."))
+        self._request_stop(Stop(JobStatus.CANCELLED, "cancelled", record.IN_TEMPORAL))
 
     async def _run(self, start: JobInput) -> bool:
         """True asks for continue-as-new, at the one moment that has no attempt under way."""

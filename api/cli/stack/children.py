@@ -136,6 +136,7 @@ def process_specs(options: Options, data: DataDir, aws: Hidden | None = None) ->
         **_approvals(data), **_verifying(data), _PUBLIC_ADDRESS: options.gateway_address,
         "HYBRIDCI_GATEWAY_CA_FILE": str(Certificates(data.root).authority),
         "HYBRIDCI_TEMPORAL_UI_ORIGIN": options.temporal_ui, "HYBRIDCI_TEMPORAL_UI_URL": options.temporal_ui,
+        "HYBRIDCI_DASHBOARD_URL": os.environ.get("HYBRIDCI_PUBLIC_URL") or options.url,
         "HYBRIDCI_ADMIN_OWNER": _local_person(),
         "HYBRIDCI_DISK_FOLDERS": f"{data.root},{tempfile.gettempdir()}", "HYBRIDCI_STORAGE_FOLDER": str(data.root),
     }  # fmt: skip

@@ -237,6 +237,7 @@ def _announce(options: Options, data: DataDir, seconds: float, dashboard: str) -
         f"  Dashboard          {dashboard}\n"
         f"  API and its docs   {options.url}/api/docs\n"
         f"  Temporal UI        {options.temporal_ui}\n"
+        f"{'':21}dead letters, waiting approvals, failed today: {options.url}/temporal\n"
         f"  Agents' gateway    {options.gateway_address}\n"
         f"  State and logs     {data.root}\n\n"
         "Your first job, from a folder with a git repository:\n\n"

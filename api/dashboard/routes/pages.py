@@ -17,6 +17,7 @@ from api.dashboard.routes import (
     service_editor,
     services,
     sign_in,
+    temporal,
     theme,
     webhooks,
 )
@@ -38,6 +39,7 @@ ROUTERS: Final = tuple(
         audit,
         access,
         sign_in,
+        temporal,
         theme,
         kept,
     )

@@ -12,6 +12,7 @@ from workflows.contracts.commands import JobInput
 from workflows.contracts.deployments.deployment import Deployment
 from workflows.contracts.deployments.environments import EnvironmentState
 from workflows.contracts.jobs import Job, JobSpec
+from workflows.dashboard import memo_of
 from workflows.deployment.presentation import (
     deployment_details,
 )
@@ -108,7 +109,7 @@ def test_quoted_and_titled_texts_are_text(text: str) -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_job_shows_foreign_text_as_text(text: str) -> None:
-    start = JobInput.model_construct(spec=spec(text), retry_of=text)
+    start = JobInput.model_construct(job_id="one", spec=spec(text), retry_of=text)
     assert not kinds(job_static_details(start))
     for status, more in (
         ("failed", {}),
@@ -158,10 +159,26 @@ def test_deployments_and_environments_show_foreign_text_as_text(text: str) -> No
     assert not kinds(environment_details(state))
 
 
+def test_paragraphs_and_lists_stand_apart() -> None:
+    """ "What you can do:" hung on the last attempt: a line below a list item belongs to it."""
+    shown = MarkdownIt("commonmark").parse(current_details(job("exit code 1", "dead_lettered")))
+    top = [token.type.removesuffix("_open") for token in shown if token.level == 0 and token.nesting == 1]
+    assert top == ["paragraph", "bullet_list", "paragraph", "bullet_list"]
+
+
+def test_details_link_to_log_and_job_where_the_dashboard_is_known() -> None:
+    start = JobInput.model_construct(job_id="one", spec=spec("x"), retry_of=None)
+    assert "](" not in job_static_details(start)
+    shown = job_static_details(start, "https://ci.example.com/ci")
+    assert shown.startswith("[Log](https://ci.example.com/ci/jobs/one#log) · [Job in the dashboard](https://ci.exam")
+    assert "](" not in job_static_details(start, "https://ci.example.com/) [x](javascript:alert(1)")
+    assert memo_of("https://ci.example.com/") == {"dashboard": "https://ci.example.com"}
+
+
 def test_nothing_is_longer_than_temporal_wants_it() -> None:
     """Its API names 400 bytes for a summary and 20,000 for details."""
     assert len(titled("\u4e16" * 5000).encode()) <= 300
     assert len(details("\u4e16" * 50_000).encode()) <= 16_000
     assert titled("short") == details("short") == "short"
     many = spec("\u4e16" * 256).model_copy(update={"steps": spec("\u4e16" * 256).steps * 20})
-    assert len(job_static_details(JobInput.model_construct(spec=many, retry_of=None)).encode()) <= 16_000
+    assert len(job_static_details(JobInput.model_construct(job_id="one", spec=many, retry_of=None)).encode()) <= 16_000
