@@ -68,6 +68,10 @@ class AgentSettings(BaseSettings):
     )
     cache_days: float = Field(default=14, gt=0, validation_alias="HYBRIDCI_AGENT_CACHE_DAYS")
     cache_bytes: int = Field(default=20 << 30, ge=0, validation_alias="HYBRIDCI_AGENT_CACHE_BYTES")
+    resume_seconds: float = Field(
+        default=3600, ge=0, allow_inf_nan=False, validation_alias="HYBRIDCI_AGENT_RESUME_SECONDS"
+    )
+    resume_bytes: int = Field(default=20 << 30, ge=0, validation_alias="HYBRIDCI_AGENT_RESUME_BYTES")
     git_protocols: str = Field(default="https,ssh,file", validation_alias="HYBRIDCI_AGENT_GIT_PROTOCOLS")
     metrics_address: MonitoringPlace = Field(default=None, validation_alias="HYBRIDCI_AGENT_METRICS_ADDRESS")
     log_level: str = Field(default="INFO", validation_alias="LOG_LEVEL")

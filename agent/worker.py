@@ -20,10 +20,12 @@ from typing import Any, Final
 from temporalio.client import Client
 
 from agent.attempt.activity import Admission, Attempts, Watchers
-from agent.attempt.host import Host
+from agent.attempt.host import Host, Tidying
 from agent.attempt.leftovers import Leftover as DeadAttempt
 from agent.attempt.leftovers import StateDirInUse, end_leftovers, lock_state_dir
 from agent.attempt.places import SlotPlaces
+from agent.attempt.removal import remove_all
+from agent.attempt.resume import ResumeLimits, ResumeStore
 from agent.control.api import ApiUnreachable, ControlPlane, RequestRefused
 from agent.control.heartbeat import HeartbeatLoop, HeartbeatSubject, Orders
 from agent.control.identity import Instance, agent_id, start_instance
@@ -58,7 +60,7 @@ from agent.tasks.probes import Probes
 from agent.waiting import first_of
 from workflows.contracts.agents import AgentRegistration
 from workflows.contracts.attempts import AttemptResult
-from workflows.contracts.ids import pool_queue, tasks_queue
+from workflows.contracts.ids import pool_queue, resume_queue, tasks_queue
 from workflows.log_setup import setup_logging
 from workflows.monitoring.listener import ListenerError
 from workflows.version import product_version
@@ -113,6 +115,13 @@ def run(settings: AgentSettings) -> int:
         except (SettingsError, NameTaken, ListenerError) as error:
             sys.stderr.write(f"{error}\n")
             return _UNUSABLE
+
+
+def _resumable(settings: AgentSettings) -> ResumeStore:
+    """What lost attempts have left, with the places in which attempts work."""
+    folder, temp = settings.directory, settings.steps_temp_dir
+    limits = ResumeLimits(settings.resume_seconds, settings.resume_bytes)
+    return ResumeStore.load(folder, limits, lambda keep: SlotPlaces.load(folder, temp, keep=keep))
 
 
 def _require_tools() -> None:
@@ -204,8 +213,10 @@ class _Agent:
         elif os.geteuid() == 0:
             logger.warning("Steps run as root and can read all that this agent has: set HYBRIDCI_AGENT_JOB_USER")
         left = await end_leftovers(settings.directory)
-        places = await asyncio.to_thread(SlotPlaces.load, settings.directory, settings.steps_temp_dir)
-        stack.push_async_callback(places.close)
+        tidying, resume = Tidying(), await asyncio.to_thread(_resumable, settings)
+        resume.remove = lambda name, aside: tidying.start(name, asyncio.to_thread(remove_all, aside))
+        stack.push_async_callback(resume.places.close)
+        _Beside(stack).run(resume.keep_within())
         guardian = Guardian()
         await guardian.start()
         stack.push_async_callback(guardian.close)
@@ -227,12 +238,14 @@ class _Agent:
             executor=executor_named(settings.executor, user),
             guardian=guardian,
             fences=Fences.load(settings.directory),
-            places=places,
+            places=resume.places,
             vault=vault,
             job_user=user,
             given=Given.load(settings, user),
             approvals=load_approvals(settings),
             specifications=load_specifications(settings),
+            resume=resume,
+            tidying=tidying,
         )
         return host, left
 
@@ -280,6 +293,10 @@ class _Agent:
             Orders(queues.demand, self._begin_to_drain, registrar.ask, self._connection.answers),
         )
         monitored.attempts, monitored.heartbeats = attempts, heartbeats
+        if host.resume is not None:
+            kept, own = host.resume, resume_queue(settings.pool, self._id)
+            kept.on_change = lambda: queues.own({own} if kept.waiting else ())
+            kept.on_change()
         gate.on_change(heartbeats.soon)
         registrar.on_registered(lambda _: heartbeats.soon())
         beside.run(_keep_once_registered(registrar, heartbeats))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.attempt.places import SlotPlaces
+from agent.attempt.resume import ResumeStore
 from agent.control.api import ControlPlane
 from agent.git.checkout import Checkout
 from agent.logs.sender import LogShipper
@@ -75,4 +76,5 @@ class Host:
     specifications: Specifications | None = None
     job_user: JobUser | None = None
     given: Given = field(default_factory=Given)
+    resume: ResumeStore | None = None
     tidying: Tidying = field(default_factory=Tidying)

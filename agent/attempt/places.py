@@ -19,7 +19,7 @@ import secrets
 import stat
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ from agent.state_file import remove_torn, replace_file
 _SLOTS: Final = "slots"
 _RECORD: Final = "short-folder"
 _ASIDE: Final = ".removing-"
+_NOWHERE: Final = "none"
 _NAME: Final = re.compile(r"hci-[0-9a-f]{12}")
 _USUAL: Final = (Path("/var/tmp"), Path("/tmp"))  # noqa: S108 - below them a folder of our own
 """The first is a disk where the second often is memory, and outlives a restart of the host."""
@@ -78,10 +79,13 @@ class SlotPlaces:
         self._short: Path | None = None
         self._lock = -1
         self._taken: set[int] = set()
+        self.reserved: set[int] = set()
+        """Numbers of places that stay as they are, until ``retake`` or ``forget``."""
 
     @classmethod
-    def load(cls, state_dir: Path, named: Path | None = None) -> Self:
-        """Remove what an earlier agent left in its places: under the folder's lock, once its processes have ended.
+    def load(cls, state_dir: Path, named: Path | None = None, *, keep: Collection[int] = ()) -> Self:
+        """Remove what an earlier agent left in its places, but those to ``keep``: under the folder's lock, once its
+        processes have ended.
 
         ``named``: the operator's folder for the short one (None: /var/tmp, else /tmp). Blocking. Raises SettingsError.
         """
@@ -92,9 +96,11 @@ class SlotPlaces:
             left.append(before)
             if before.parent in places._parents:
                 places._short = before
+        places.reserved = set(keep)
+        kept = {str(number) for number in keep}
         for folder in left:
             try:
-                remove_all(folder.iterdir() if folder.is_dir() else ())
+                remove_all(part for part in (folder.iterdir() if folder.is_dir() else ()) if part.name not in kept)
             except OSError as error:
                 logger.error("What an earlier agent left in %s cannot be removed, remove it by hand: %s", folder, error)
         if before is not None and places._short is None and _own(before):
@@ -110,7 +116,7 @@ class SlotPlaces:
         """The free place with the lowest number, its folders empty and for this user only. Blocking. Raises OSError."""
         short = self._short_folder()
         for number in self._free():
-            place = SlotPlace(number, self._slots / str(number), short / str(number))
+            place = self._at(number, short)
             try:
                 for folder in (place.folder, place.short):
                     folder.mkdir(mode=0o700, parents=folder is place.folder)
@@ -136,6 +142,39 @@ class SlotPlaces:
         self._taken.discard(place.number)
         return aside
 
+    def kept(self, number: int) -> SlotPlace | None:
+        """The reserved place as it was left; None when a part of it is gone, or is no longer this user's."""
+        if number not in self.reserved or self._short is None:
+            return None
+        place = self._at(number, self._short)
+        whole = (
+            _own(place.folder) and _own(place.short) and place.workspace.is_dir() and not place.workspace.is_symlink()
+        )
+        return place if whole and place.home.is_dir() and place.temp.is_dir() else None
+
+    def reserve(self, number: int) -> None:
+        """Nobody works there any more, and it stays as it is."""
+        self._taken.discard(number)
+        self.reserved.add(number)
+
+    def retake(self, number: int) -> SlotPlace | None:
+        """Work goes on in a reserved place. None, and it stays reserved, when it is not whole."""
+        place = self.kept(number)
+        if place is not None:
+            self.reserved.discard(number)
+            self._taken.add(number)
+        return place
+
+    def forget(self, number: int) -> list[Path]:
+        """A reserved place is not needed any more: what is returned is to be removed."""
+        self.reserved.discard(number)
+        return self.give_back(self._at(number, self._short or self._slots / _NOWHERE))
+
+    def folders(self, number: int) -> list[Path]:
+        """All that a place takes."""
+        place = self._at(number, self._short or self._slots / _NOWHERE)
+        return [place.folder, place.short]
+
     async def close(self) -> None:
         """Remove the short folder when nothing is left in it. Its name stays this agent's."""
         if self._short is not None and self._lock >= 0 and _own(self._short):
@@ -145,11 +184,14 @@ class SlotPlaces:
             os.close(self._lock)
             self._lock = -1
 
+    def _at(self, number: int, short: Path) -> SlotPlace:
+        return SlotPlace(number, self._slots / str(number), short / str(number))
+
     def _free(self) -> Iterator[int]:
         number = 0
         while True:
             number += 1
-            if number not in self._taken:
+            if number not in self._taken and number not in self.reserved:
                 yield number
 
     def _move_aside(self, place: SlotPlace) -> list[Path]:

@@ -20,3 +20,4 @@ class AttemptProgress:
     artifacts: list[ArtifactRef] = field(default_factory=list[ArtifactRef])
     outputs: dict[str, str] = field(default_factory=dict[str, str])
     summary: str | None = None
+    resumed: str | None = None

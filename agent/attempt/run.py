@@ -1,7 +1,7 @@
 """One attempt from claim to clean-up, in a fixed order of phases:
 
-announce the start, open the log, check signatures and the turn, unlock secrets, check out, run the steps, upload the
-artifacts, send the log, report, clean up.
+announce the start, open the log, check signatures and the turn, unlock secrets, check out (or go on in the workspace
+of an attempt that was lost), run the steps, upload the artifacts, send the log, report, clean up.
 
 Whatever happens inside is a verdict, never an exception. Deliberately not here: how each phase is done
 (``git.checkout``, ``steps.executors``, ``artifacts.upload``, ``logs.sender``), and when an attempt must stop
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from agent.artifacts.upload import UploadFailed, upload_artifacts
+from agent.attempt.bookmark import Bookmark, begin
 from agent.attempt.directory import AttemptDir
 from agent.attempt.files import Files, tidy
 from agent.attempt.host import Host
@@ -64,6 +65,8 @@ class AttemptRun:
         self._why: Interruption | None = None
         self._abortable: asyncio.Task[Any] | None = None
         self._files: Files | None = None
+        self._bookmark: Bookmark | None = None
+        self._ended: Verdict | None = None
         self._unlocked = Unlocked(attempt)
         self.progress = AttemptProgress()
 
@@ -83,8 +86,10 @@ class AttemptRun:
             self._attempt.timeout_seconds, self.interrupt, Interruption.JOB_TIMEOUT
         )
         try:
-            verdict = await self._verdict(timer)
+            self._ended = verdict = await self._verdict(timer)
             self._close_log(verdict)
+            if self._bookmark is not None and verdict.outcome not in {Outcome.SUCCEEDED, Outcome.AGENT_LOST}:
+                self._bookmark.clear()
             result = self._result(verdict)
             await self._log_first()
             await report(result)
@@ -122,11 +127,21 @@ class AttemptRun:
 
     async def _open(self) -> Files:
         await self._displace_earlier_run()
-        place = self._host.places.take()
+        beginning = begin(
+            self._host.resume,
+            self._host.places,
+            self._attempt,
+            self._host.agent_id,
+            tells=lambda text: self._masked(text) != text,
+            say=self._say,
+        )
+        place, self._bookmark, self.progress.resumed = beginning.place, beginning.bookmark, beginning.words
         try:
             directory = AttemptDir.create(self._host.state_dir, self._cookie, place)
             log = LogSpool.create(directory.spool, max_bytes=self._host.max_log_bytes)
         except OSError:
+            if self._bookmark is not None:
+                self._bookmark.clear()
             await asyncio.to_thread(remove_all, self._host.places.give_back(place))
             self._host.tidying.start(self._cookie, AttemptDir.of(self._host.state_dir, self._cookie).remove())
             raise
@@ -148,6 +163,11 @@ class AttemptRun:
 
     async def _check_out(self, files: Files) -> None:
         attempt = self._attempt
+        if self.progress.resumed is not None:
+            files.log.line(f"[hybridci] {self.progress.resumed}")
+        if self._bookmark is not None and self._bookmark.saved is not None:
+            await self._go_on(files)
+            return
         if attempt.checkout.none and attempt.deployment_id is None:
             files.log.line("--- No checkout, as the job asks")
             await asyncio.to_thread(files.directory.workspace.mkdir, parents=True, exist_ok=True)
@@ -170,6 +190,23 @@ class AttemptRun:
         if attempt.on_ref is not None:
             await self._see_on_ref(files, attempt.on_ref)
         files.log.end_output()
+
+    async def _go_on(self, files: Files) -> None:
+        """What was running when the attempt was lost runs again, in the files that it left."""
+        files.log.line("--- No checkout: the workspace is as the lost attempt left it")
+        if self._attempt.checkout.none:
+            return
+        await self._unless_interrupted(
+            self._host.checkout.again(
+                self._checked_out(files),
+                repo=self._attempt.git_repo,
+                sha=self._attempt.git_commit_sha,
+                ref=self._attempt.git_ref,
+                depth=self._attempt.checkout.depth,
+                timeout_seconds=self._deadline - time.monotonic() + 5,
+                cookie=self._cookie,
+            )
+        )
 
     def _checked_out(self, files: Files) -> Path:
         """The folder that gets the commit."""
@@ -204,7 +241,8 @@ class AttemptRun:
 
     async def _run_steps(self, files: Files) -> Verdict:
         directory, attempt, user = files.directory, self._unlocked.attempt, self._host.job_user
-        self._host.given.furnish(directory.home)
+        if self._bookmark is None or self._bookmark.saved is None:
+            self._host.given.furnish(directory.home)
         if user is not None:
             await asyncio.to_thread(directory.give_to, user)
         env = build_environment(
@@ -229,6 +267,7 @@ class AttemptRun:
             secret=frozenset(self._unlocked.variables()),
             say=self._say,
             look=self._look,
+            bookmark=self._bookmark,
         )
         if self._why is not None:
             self._steps.stop(self._why, None)
@@ -295,6 +334,7 @@ class AttemptRun:
             git_people=self.progress.git_people,
             outputs=self._masked_outputs(),
             summary=None if self.progress.summary is None else self._masked(self.progress.summary)[:MAX_OUTPUT_BYTES],
+            resumed=self.progress.resumed,
         )
 
     def _masked(self, text: str) -> str:
@@ -325,7 +365,8 @@ class AttemptRun:
         """Started here, done in the background, where nothing that happens to the attempt can touch it."""
         self._unlocked.close()
         if self._files is not None:
-            aside = self._host.places.give_back(self._files.place)
+            kept = self._bookmark is not None and self._bookmark.end(self._ended and self._ended.outcome)
+            aside = [] if kept else self._host.places.give_back(self._files.place)
             self._host.checkout.leave(self._files.directory.workspace)
             self._host.tidying.start(self._cookie, tidy(self._files, aside))
 

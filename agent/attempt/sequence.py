@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from agent.attempt.bookmark import Bookmark
 from agent.attempt.files import Files
 from agent.attempt.host import Host
 from agent.attempt.leftovers import record_running
@@ -54,9 +55,10 @@ class StepSequence:
         secret: frozenset[str],
         say: Say,
         look: Callable[[], None],
+        bookmark: Bookmark | None = None,
     ) -> None:
         self._host, self._given, self._attempt, self._files, self._progress = host, given, opened, files, progress
-        self._env, self._say, self._look = env, say, look
+        self._env, self._say, self._look, self._bookmark = env, say, look, bookmark
         self._cookie = files.directory.cookie
         hidden = secret | sealed_names(given.env)
         self._known = {name: value for name, value in env.items() if name not in hidden}
@@ -77,8 +79,9 @@ class StepSequence:
     async def run(self) -> Verdict:
         """All steps. The verdict is the first failure's."""
         verdict = Verdict(Outcome.SUCCEEDED, exit_code=0)
+        done = self._finished_before()
         try:
-            for number, step in enumerate(self._attempt.steps):
+            for number, step in enumerate(self._attempt.steps[done:], done):
                 verdict = self._before(verdict)
                 if not self._wanted(step, verdict):
                     self._progress.steps.append(StepResult(name=step.name))
@@ -86,10 +89,35 @@ class StepSequence:
                 ended = await self._one(number, step)
                 if verdict.outcome is Outcome.SUCCEEDED and ended is not None:
                     verdict = ended
+                await self._remember(verdict)
         finally:
             await self._end_kept()
         self._read_summary()
         return verdict
+
+    def _finished_before(self) -> int:
+        """How many of the first steps an attempt that was lost has finished: their word counts as if they ran here."""
+        saved = self._bookmark.saved if self._bookmark is not None else None
+        if saved is None:
+            return 0
+        elsewhere = dict[str, bool | None](resumed=True, log_start=None, log_end=None)
+        self._progress.steps += [step.model_copy(update=elsewhere) for step in saved.steps]
+        self._progress.outputs = dict(saved.outputs)
+        if saved.summary is not None and (file := self._file("summary-")) is not None:
+            file.write_text(saved.summary)
+            self._summary = file
+        for number, step in enumerate(saved.steps, 1):
+            self._say(f"[hybridci] Step {number}, {step.name!r}, is not run again.")
+        return len(saved.steps)
+
+    async def _remember(self, verdict: Verdict) -> None:
+        if self._bookmark is None:
+            return
+        if verdict.outcome is Outcome.SUCCEEDED:
+            self._read_summary(quietly=True)
+            await self._bookmark.note(list(self._progress.steps), dict(self._progress.outputs), self._progress.summary)
+        elif verdict.outcome is not Outcome.AGENT_LOST:
+            self._bookmark.clear()
 
     def _before(self, verdict: Verdict) -> Verdict:
         if verdict.outcome is not Outcome.SUCCEEDED:
@@ -128,12 +156,19 @@ class StepSequence:
         ended = of_step(step, end, why, self._attempt)
         if ended.outcome is Outcome.FAILED and not directory.exists():
             ended = folder_gone(directory.root, end.exit_code)
-        place = {"log_start": begun, "log_end": self._files.log.size}
+        until = self._files.log.size
         self._tell(step, end, ended, tail.data)
         self._take_outputs(step, output)
-        times = {"started_at": end.started_at, "finished_at": end.finished_at}
         self._progress.steps.append(
-            StepResult(name=step.name, outcome=ended.outcome, exit_code=end.exit_code, **times, **place)
+            StepResult(
+                name=step.name,
+                outcome=ended.outcome,
+                exit_code=end.exit_code,
+                started_at=end.started_at,
+                finished_at=end.finished_at,
+                log_start=begun,
+                log_end=until,
+            )
         )
         return ended if end.reason is EndReason.STOPPED or why in GONE or not step.continue_on_error else None
 
@@ -160,12 +195,14 @@ class StepSequence:
         else:
             self._progress.outputs = together
 
-    def _read_summary(self) -> None:
+    def _read_summary(self, *, quietly: bool = False) -> None:
         if self._summary is None or not self._summary.exists():
             return
         try:
             self._progress.summary = read_file(self._summary) or None
         except OutputsUnreadable as error:
+            if quietly:
+                return
             self._say(f"[hybridci] What was written to {SUMMARY} is not kept: {error}.")
 
     async def _execute(self, step: Step, tail: "_Tail", output: Path | None) -> ProcessEnd:

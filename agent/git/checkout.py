@@ -190,6 +190,23 @@ class Checkout:
             self._people[sha] = await read_people(call, sha, workspace=workspace)
         return self._people[sha]
 
+    async def again(
+        self,
+        workspace: Path,
+        *,
+        repo: str,
+        sha: str,
+        ref: str | None,
+        depth: int | None,
+        timeout_seconds: float,
+        cookie: str,
+    ) -> None:
+        """Work goes on in a workspace that holds ``sha`` already: keep what it borrows from. Raises CheckoutError."""
+        wanted = WantedCommit(repo, sha, ref, depth)
+        call = GitCall(lambda _: None, Patience.of(timeout_seconds), cookie)
+        self._held.setdefault(workspace, []).append(await self._cache.hold(call, wanted))
+        await self._cache.ensure(call, wanted)
+
     def leave(self, workspace: Path) -> None:
         """Nobody works there, or below, any more: the copies that it borrows from may be evicted."""
         for place in [place for place in self._held if place == workspace or workspace in place.parents]:

@@ -1,4 +1,4 @@
-"""The queues this agent polls: its pool's, and one for each demand of labels that it meets.
+"""The queues this agent polls: its pool's, one for each demand of labels that it meets, and its own at times.
 
 While nothing new is to be taken no queue is polled at all. A worker that is not wanted any more polls no longer from
 that moment and lives on until the attempts that came through it have ended; should its queue be wanted again meanwhile,
@@ -10,7 +10,7 @@ Deliberately not here: how many attempts run at once (``slots``).
 import asyncio
 import logging
 from asyncio import FIRST_COMPLETED
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -79,6 +79,7 @@ class Queues:
     gate: Gate
     _client: Client = field(init=False)
     _demands: frozenset[str] = field(default=frozenset(), init=False)
+    _own: frozenset[str] = field(default=frozenset(), init=False)
     _polls: dict[str, _Poll] = field(default_factory=dict[str, _Poll], init=False)
     _backoffs: dict[str, Backoff] = field(default_factory=dict[str, Backoff], init=False)
     _living: dict[_Poll, asyncio.Task[None]] = field(default_factory=dict[_Poll, asyncio.Task[None]], init=False)
@@ -101,6 +102,11 @@ class Queues:
             return
         self._demands = demands
         logger.info("Jobs that demand labels: %s", "; ".join(" ".join(each) for each in met[:MAX_DEMANDS]) or "none")
+        self._adjust()
+
+    def own(self, queues: Iterable[str]) -> None:
+        """The queues that no other agent polls, while there may be something for it."""
+        self._own = frozenset(queues)
         self._adjust()
 
     @property
@@ -131,7 +137,7 @@ class Queues:
             task.cancel()
 
     def _adjust(self) -> None:
-        wanted = self._demands | {self.poller.queue}
+        wanted = self._demands | self._own | {self.poller.queue}
         if not self._started or self.gate.refusal is not None:
             wanted = frozenset[str]()
         for queue in set(self._polls) - wanted:

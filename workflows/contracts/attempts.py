@@ -19,6 +19,7 @@ from workflows.contracts.sealed import SignedApproval, SpecSignature
 from workflows.contracts.statuses import OnPartition, Outcome, QueueStatus
 from workflows.contracts.workspace.checkout import AS_USUAL, CheckoutOptions
 from workflows.contracts.workspace.globs import NO_RULES, ArtifactRules
+from workflows.contracts.workspace.resume import LostAttempts, ResumeAt
 from workflows.contracts.workspace.step_rules import CancelRules
 
 CANCEL_GRACE_SECONDS: Final = 10
@@ -55,6 +56,7 @@ class AttemptInput(Tolerant):
 
     ``deployment_id``: of the deployment that asked for it, which holds the fence; ``signature``: the control plane's
     word that it did. Neither is ever a caller's. ``delivery_key``: with what is delivered for it, it says whose it is.
+    ``lost``: of a job that may resume, what came directly before.
     """
 
     job_id: str
@@ -84,9 +86,11 @@ class AttemptInput(Tolerant):
     delivery_key: str | None = Field(default=None, exclude_if=lambda value: value is None)
     expand: bool = Field(default=False, exclude_if=lambda expand: not expand)
     cancel: CancelRules | None = Field(default=None, exclude_if=lambda cancel: cancel is None)
+    resume: ResumeAt | None = Field(default=None, exclude_if=lambda resume: resume is None)
+    lost: LostAttempts | None = Field(default=None, exclude_if=lambda lost: lost is None)
 
 
-NOT_SIGNED: Final = frozenset({"attempt", "avoid_agent", "signature", "delivery_key"})
+NOT_SIGNED: Final = frozenset({"attempt", "avoid_agent", "signature", "delivery_key", "lost"})
 """What differs from one attempt of a job to the next. All else is signed, a field that is new tomorrow too."""
 
 
@@ -125,7 +129,8 @@ class AttemptResult(Tolerant):
     False says that another try cannot help (an unknown commit). ``artifacts`` are the first MAX_REPORTED_ARTIFACTS
     files, by path. ``log_sha256`` is of the whole log of ``log_bytes`` bytes; ``log_cut_off`` says why it ends
     before its output does, when it does. ``outputs`` and ``summary``: what its steps say, masked. ``git_people``:
-    whom the commit names, when a deployment asked for the attempt.
+    whom the commit names, when a deployment asked for the attempt. ``resumed``: where it began, of a job that may
+    resume, and why.
     """
 
     attempt: int
@@ -146,3 +151,4 @@ class AttemptResult(Tolerant):
     log_cut_off: CutOff | None = Field(default=None, exclude_if=lambda value: value is None)
     outputs: Outputs = Field(default_factory=dict[str, str], exclude_if=lambda outputs: not outputs)
     summary: Summary | None = Field(default=None, exclude_if=lambda summary: summary is None)
+    resumed: CutOff | None = Field(default=None, exclude_if=lambda resumed: resumed is None)

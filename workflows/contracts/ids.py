@@ -41,6 +41,13 @@ def tasks_queue(pool: str) -> str:
     return f"{pool_queue(pool)}{TASKS_SUFFIX}"
 
 
+def resume_queue(pool: str, agent_id: str) -> str:
+    """The task queue of one agent of a pool, for jobs of which it alone has what they have done. It looks like that of
+    a demand, which gateways let agents poll.
+    """
+    return pool_queue(pool, [f"hybridci/resume={agent_id}"])
+
+
 def is_queue_of(pool: str, queue: str) -> bool:
     """True for the queues of this pool."""
     return queue == pool_queue(pool) or queue.startswith(f"{pool_queue(pool)}~")

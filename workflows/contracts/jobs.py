@@ -32,8 +32,16 @@ from workflows.contracts.labels import Requirement, contradiction
 from workflows.contracts.sealed import SignedApproval, SpecSignature
 from workflows.contracts.statuses import JobStatus, OnPartition, Outcome, Priority, QueueStatus
 from workflows.contracts.workspace.checkout import AS_USUAL, CheckoutOptions
-from workflows.contracts.workspace.features import ARTIFACT_RULES, CHECKOUT, STEP_RULES, with_features, without_features
+from workflows.contracts.workspace.features import (
+    ARTIFACT_RULES,
+    CHECKOUT,
+    RESUME,
+    STEP_RULES,
+    with_features,
+    without_features,
+)
 from workflows.contracts.workspace.globs import NO_RULES, ArtifactGlobs, ArtifactRules, leaves_out, with_rules_apart
+from workflows.contracts.workspace.resume import ResumeAt
 from workflows.contracts.workspace.step_rules import Background, CancelRules, When
 
 SERVICE_LABEL: Final = "service"
@@ -152,6 +160,11 @@ class JobSpec(Frozen):
         description="`$NAME` in values of `env` is what the step sees as NAME; never in secrets' or events'.",
     )
     cancel: CancelRules | None = Field(default=None, exclude_if=lambda cancel: cancel is None)
+    resume: ResumeAt | None = Field(
+        default=None,
+        exclude_if=lambda resume: resume is None,
+        description="`step`: after the loss of its agent it goes on behind its last finished step, on the same host.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -182,7 +195,7 @@ LogOffset = Annotated[int, Field(ge=0, le=2**53)]
 
 class StepResult(Tolerant):
     """How one step ended. ``exit_code`` is None for a step that never started. ``log_start`` to ``log_end``: where its
-    part of the attempt's log is, in bytes.
+    part of the attempt's log is, in bytes. ``resumed``: an earlier attempt ran it, at these times, and not this one.
     """
 
     name: str
@@ -192,6 +205,7 @@ class StepResult(Tolerant):
     finished_at: Millis | None = None
     log_start: LogOffset | None = Field(default=None, exclude_if=lambda value: value is None)
     log_end: LogOffset | None = Field(default=None, exclude_if=lambda value: value is None)
+    resumed: bool = Field(default=False, exclude_if=lambda value: not value)
 
 
 class ArtifactRef(Tolerant):
@@ -204,7 +218,9 @@ class ArtifactRef(Tolerant):
 
 
 class Attempt(Tolerant):
-    """One try, kept for good: who ran it, when, how it ended and why. ``log_…``: as its agent reported it."""
+    """One try, kept for good: who ran it, when, how it ended and why. ``log_…``: as its agent reported it. ``resumed``:
+    where it began, of a job that may resume, and why.
+    """
 
     number: int
     agent_id: str | None = None
@@ -226,6 +242,7 @@ class Attempt(Tolerant):
     log_url: str | None = None
     outputs: dict[str, str] = Field(default_factory=dict[str, str], exclude_if=lambda outputs: not outputs)
     summary: str | None = Field(default=None, exclude_if=lambda summary: summary is None)
+    resumed: str | None = Field(default=None, exclude_if=lambda resumed: resumed is None)
 
     @property
     def reported(self) -> bool:
@@ -307,6 +324,7 @@ class Job(Tolerant):
     on_ref: str | None = Field(default=None, exclude_if=lambda ref: ref is None)
     expand: bool = Field(default=False, exclude_if=lambda expand: not expand)
     cancel: CancelRules | None = Field(default=None, exclude_if=lambda cancel: cancel is None)
+    resume: ResumeAt | None = Field(default=None, exclude_if=lambda resume: resume is None)
 
     status: JobStatus = JobStatus.PENDING
     queue_status: QueueStatus = QueueStatus.QUEUED
@@ -383,6 +401,7 @@ def demanded(job: JobSpec | Job, requires: Sequence[str]) -> list[str]:
     used = {
         ARTIFACT_RULES: job.artifact_rules.for_agents() != NO_RULES or leaves_out(job.artifacts),
         CHECKOUT: job.checkout != AS_USUAL,
+        RESUME: job.resume is not None,
         STEP_RULES: job.expand or job.cancel is not None or any(map(_has_rules, job.steps)),
     }
     return with_features(requires, [feature for feature, needed in used.items() if needed])

@@ -99,6 +99,8 @@ def unreported(job: Job, number: int, error: ActivityError, now: int) -> Attempt
     if isinstance(cause, TemporalTimeoutError) and cause.type is TimeoutType.HEARTBEAT:
         message = f"{agent} stopped answering: its lease of {LEASE_SECONDS} s lapsed."
         return lost_result(job, number, Outcome.AGENT_LOST, message, now)
+    if isinstance(cause, TemporalTimeoutError) and cause.type is TimeoutType.SCHEDULE_TO_START:
+        return None
     if isinstance(cause, TemporalTimeoutError):
         message = f"{agent} did not end the attempt within {job.timeout_seconds} s."
         return lost_result(job, number, Outcome.TIMED_OUT, message, now)

@@ -26,6 +26,7 @@ from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
 from workflows.contracts.who import Who
 from workflows.contracts.workspace.features import without_features
+from workflows.contracts.workspace.resume import LostAttempts
 from workflows.job.retry import RetryDecision
 
 QUEUE_STATUS = {
@@ -113,11 +114,28 @@ def event(
     return new_event(what, who, event_id=event_id, at=at, job_id=job.job_id, pool=job.pool, reason=reason)
 
 
-def attempt_input(job: Job, number: int, *, avoid_agent: str | None, delivery_key: str | None = None) -> AttemptInput:
+def lost_attempts(job: Job) -> LostAttempts | None:
+    """Of a job that may resume: its last attempts, when one agent lost them all, and is known."""
+    numbers: list[int] = []
+    last = job.attempts[-1].agent_id if job.attempts else None
+    for attempt in reversed(job.attempts):
+        if attempt.outcome is not Outcome.AGENT_LOST or attempt.agent_id != last:
+            break
+        numbers.append(attempt.number)
+    return LostAttempts(agent_id=last, numbers=numbers[::-1]) if job.resume and last and numbers else None
+
+
+def attempt_input(
+    job: Job,
+    number: int,
+    *,
+    avoid_agent: str | None,
+    delivery_key: str | None = None,
+) -> AttemptInput:
     """What the agent is given. ``delivery_key``: the job's."""
     key = None if delivery_key is None else attempt_key(delivery_key, number)
     fields = {name: getattr(job, name) for name in AttemptInput.model_fields if name in Job.model_fields}
-    fields |= {"git_author": job.git_author, "deployment_id": deployment_of(job)}
+    fields |= {"git_author": job.git_author, "deployment_id": deployment_of(job), "lost": lost_attempts(job)}
     fields["artifact_rules"] = job.artifact_rules.for_agents()
     return AttemptInput(**fields, attempt=number, avoid_agent=avoid_agent, delivery_key=key)
 
@@ -205,6 +223,7 @@ def attempt_ended(job: Job, result: AttemptResult, now: int) -> Job:
             "log_cut_off": result.log_cut_off,
             "outputs": result.outputs,
             "summary": result.summary,
+            "resumed": result.resumed,
         }
     )
     return job.model_copy(

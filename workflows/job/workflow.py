@@ -21,9 +21,10 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.activities import run_attempt
     from workflows.contracts.attempts import CANCEL_GRACE_SECONDS, AttemptResult, AttemptStarted
     from workflows.contracts.commands import JobInput
-    from workflows.contracts.ids import LEASE_SECONDS, pool_queue
+    from workflows.contracts.ids import LEASE_SECONDS, pool_queue, resume_queue
     from workflows.contracts.jobs import Job
     from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
+    from workflows.contracts.workspace.resume import MAX_LOST_IN_A_ROW, RESUME_WAIT_SECONDS, LostAttempts
     from workflows.contracts.workspace.step_rules import AFTER_SECONDS, When
     from workflows.incoming import read
     from workflows.job import record
@@ -135,11 +136,13 @@ class JobWorkflow(JobMessages):
 
     async def _run_attempt(self, avoid: str | None) -> AttemptResult | None:
         """One attempt, however often it changes its place in line. None: it was stopped before it began."""
-        declines = 0
+        declines, holder = 0, _waited_for(self._job)
+        avoid = None if holder is not None else avoid
         try:
             while True:
                 number = self._attempt_number = self._job.attempts[-1].number + 1 if self._job.attempts else 1
-                result = await self._place_and_wait(number, avoid if declines < MAX_DECLINES else None)
+                result = await self._place_and_wait(number, avoid if declines < MAX_DECLINES else None, holder)
+                holder = None
                 if result is not None and result.outcome is Outcome.DECLINED:
                     declines += 1
                 elif result is not None:
@@ -164,16 +167,21 @@ class JobWorkflow(JobMessages):
         self._retryable, self._job = result.retryable, record.attempt_ended(self._job, result, now_ms())
         return result
 
-    async def _place_and_wait(self, number: int, avoid: str | None) -> AttemptResult | None:
-        """Queue the attempt on its pool and wait. None: it was taken from there, to move it or to stop."""
+    async def _place_and_wait(
+        self, number: int, avoid: str | None, holder: LostAttempts | None = None
+    ) -> AttemptResult | None:
+        """Queue the attempt on its pool and wait; for a while only for the ``holder`` of what it has done already.
+        None: it was taken from there, to move it, to stop, or because the holder did not come.
+        """
         job = self._job
         handle: workflow.ActivityHandle[RawValue | None] = workflow.start_activity(
             run_attempt.__name__,
             record.attempt_input(job, number, avoid_agent=avoid, delivery_key=self._delivery_key),
             result_type=RawValue,
-            task_queue=pool_queue(job.pool, job.requires),
+            task_queue=resume_queue(job.pool, holder.agent_id) if holder else pool_queue(job.pool, job.requires),
             priority=TemporalPriority(priority_key=job.priority.key),
             start_to_close_timeout=timedelta(seconds=job.timeout_seconds) + _REPORT_MARGIN + _afterwards(job),
+            schedule_to_start_timeout=timedelta(seconds=RESUME_WAIT_SECONDS) if holder else None,
             heartbeat_timeout=timedelta(seconds=LEASE_SECONDS),
             retry_policy=RetryPolicy(maximum_attempts=1),
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
@@ -292,6 +300,14 @@ class JobWorkflow(JobMessages):
     def state(self) -> Job:
         """The record as the workflow has it now."""
         return self._job
+
+
+def _waited_for(job: Job) -> LostAttempts | None:
+    """Whoever has lost the last attempts, and may go on where they ended."""
+    lost = record.lost_attempts(job)
+    if lost is None or len(lost.numbers) >= MAX_LOST_IN_A_ROW or job.attempts[-1].pool != job.pool:
+        return None
+    return lost
 
 
 def _afterwards(job: Job) -> timedelta:

@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 from api.cli.client.connection import DATA_DIR, USAGE, CliError
 from api.cli.client.structured_file import read_map
 from workflows.contracts.fields import without_misleading
+from workflows.contracts.workspace.resume import ResumeAt
 
 DEFAULT_TYPE: Final = "command"
 _GIT_SECONDS: Final = 60
@@ -56,6 +57,11 @@ class SubmitOptions:
     label: Sequence[str] = ()
     tag: Sequence[str] = ()
     require: Sequence[str] = ()
+    checkout: Sequence[str] = ()
+    cancel_signal: str | None = None
+    cancel_grace: int | None = None
+    expand: bool = False
+    resume: bool = False
     file: Path | None = None
 
 
@@ -86,6 +92,7 @@ def build_body(options: SubmitOptions, warn: Callable[[str], None]) -> dict[str,
         body["timeout_seconds"] = parse_duration(options.timeout, "--timeout")
     if options.retries is not None:
         body["retry"] = {**_mapping(body, "retry"), "max_attempts": options.retries + 1}
+    _apply_running(body, options)
     for name, pairs, option in (("env", options.env, "--env"), ("labels", options.label, "--label")):
         if pairs:
             body[name] = {**_mapping(body, name), **parse_pairs(pairs, option)}
@@ -94,6 +101,19 @@ def build_body(options: SubmitOptions, warn: Callable[[str], None]) -> dict[str,
         if values:
             body[name] = list(dict.fromkeys([*_sequence(body, name), *values]))
     return body
+
+
+def parse_checkout(words: Sequence[str]) -> dict[str, Any]:
+    """``tags``, ``depth=1`` or ``submodules,lfs`` as the body's map; the API judges it. Raises CliError."""
+    found: dict[str, Any] = {}
+    for word in (part.strip() for words_given in words for part in words_given.split(",")):
+        name, equals, value = word.partition("=")
+        if not name or (equals and not value):
+            raise CliError(
+                f"--checkout {word!r} says nothing. Write for example --checkout submodules --checkout depth=1.", USAGE
+            )
+        found[name] = True if not equals else int(value) if value.isdecimal() else value
+    return found
 
 
 def parse_duration(text: str, option: str) -> int:
@@ -177,6 +197,20 @@ def _apply_git(body: dict[str, Any], options: SubmitOptions, warn: Callable[[str
             body[name] = value
     if not body.get("git_author"):
         body["git_author"] = found.git_author
+
+
+def _apply_running(body: dict[str, Any], options: SubmitOptions) -> None:
+    """How it is checked out, ended and gone on with."""
+    if options.checkout:
+        body["checkout"] = {**_mapping(body, "checkout"), **parse_checkout(options.checkout)}
+    cancel = {"signal": options.cancel_signal, "grace_seconds": options.cancel_grace}
+    said = {name: value for name, value in cancel.items() if value is not None}
+    if said:
+        body["cancel"] = {**_mapping(body, "cancel"), **said}
+    if options.expand:
+        body["expand"] = True
+    if options.resume:
+        body["resume"] = ResumeAt.STEP.value
 
 
 def _apply_steps(body: dict[str, Any], options: SubmitOptions) -> None:

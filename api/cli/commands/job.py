@@ -31,6 +31,7 @@ from api.cli.output import Column, age, clock, note, print_json, print_table, sa
 from workflows.contracts.jobs import ArtifactRef, Job
 from workflows.contracts.repairs import Kind
 from workflows.contracts.statuses import JobStatus
+from workflows.contracts.workspace.step_rules import MOST_GRACE_SECONDS, CancelSignal
 
 app = sub_app("Submit jobs, watch them, stop them.")
 
@@ -57,7 +58,8 @@ def submit(
     artifact: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Files to keep.")] = None,
     timeout: Annotated[str | None, typer.Option(help="For each attempt: seconds, or 15m, 2h.")] = None,
     retries: Annotated[
-        int | None, typer.Option(min=0, max=49, help="Further tries when a command fails. Default: 2.")
+        int | None,
+        typer.Option(min=0, max=49, help="Further tries when a command fails: 0 fails at once. Default: 2."),
     ] = None,
     label: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Label.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="Tag.")] = None,
@@ -65,6 +67,20 @@ def submit(
         list[str] | None,
         typer.Option(metavar="LABEL", help="Label of the agent: os=linux, gpu=*, '!spot'. Repeatable: all must hold."),
     ] = None,
+    checkout: Annotated[
+        list[str] | None,
+        typer.Option(metavar="WORD", help="submodules, tags, lfs, depth=1, path=DIR, or none. Repeatable."),
+    ] = None,
+    expand: Annotated[bool, typer.Option("--expand", help="$NAME in values of --env is what the step sees.")] = False,
+    cancel_signal: Annotated[
+        CancelSignal | None, typer.Option(help="What its processes get first when it is to end. Default: INT.")
+    ] = None,
+    cancel_grace: Annotated[
+        int | None, typer.Option(min=0, max=MOST_GRACE_SECONDS, help="Seconds from that to the kill. Default: 10.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="If its agent is lost, go on behind the last finished step.")
+    ] = False,
     idempotency_key: Annotated[str | None, typer.Option(help="The same key returns the same job.")] = None,
     wait: Wait = False,
     as_json: AsJson = False,
@@ -74,7 +90,8 @@ def submit(
     options = SubmitOptions(
         repo=repo, ref=ref, commit=commit, author=author, run=run or (), name=name or (), job_type=job_type, pool=pool,
         priority=priority, env=env or (), secret=secret or (), artifact=artifact or (), timeout=timeout,
-        retries=retries, label=label or (), tag=tag or (), require=require or (), file=file,
+        retries=retries, label=label or (), tag=tag or (), require=require or (), checkout=checkout or (),
+        expand=expand, cancel_signal=cancel_signal, cancel_grace=cancel_grace, resume=resume, file=file,
     )  # fmt: skip
     with open_api(data_dir) as api:
         body = build_body(options, warn=lambda text: note(f"Warning: {text}"))

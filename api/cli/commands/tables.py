@@ -73,7 +73,7 @@ def print_job(job: Job, api: ApiClient, *, waits_for: str | None = None) -> None
     print_fields(
         [
             ("Job", job.job_id),
-            ("Status", job.status),
+            ("Status", f"{job.status} (flaky: an earlier attempt failed)" if job.flaky else job.status),
             ("State", describe(job)),
             ("Waiting", waits_for),
             ("Type", job.job_type),
@@ -105,6 +105,8 @@ def print_job(job: Job, api: ApiClient, *, waits_for: str | None = None) -> None
         for attempt in job.attempts:
             if attempt.log_cut_off is not None:
                 say(f"Log of attempt {attempt.number}: {attempt.log_cut_off}")
+            if attempt.resumed is not None:
+                say(f"Attempt {attempt.number}: {attempt.resumed}")
     _print_said(job)
     say("\nNext")
     for line in next_steps(job, api):
@@ -206,6 +208,7 @@ def _print_steps(job: Job) -> None:
 
 def _step_row(number: int, step: Step, result: StepResult | None) -> tuple[object, ...]:
     state = "-" if result is None else result.outcome or "did not run"
+    state = f"{state} before" if result is not None and result.resumed else state
     took = None if result is None else _between(result.started_at, result.finished_at)
     code = None if result is None else result.exit_code
     return number, step.name, state, code, took, _first_line(step.run) if step.run != step.name else None

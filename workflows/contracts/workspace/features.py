@@ -14,7 +14,9 @@ CHECKOUT: Final = "hybridci/checkout"
 """Knows submodules, tags, LFS, depth, a path, and no checkout at all."""
 STEP_RULES: Final = "hybridci/step-rules"
 """Knows when a step runs, what becomes of what it leaves behind, how it is ended, and values that expand."""
-FEATURES: Final = (ARTIFACT_RULES, CHECKOUT, STEP_RULES)
+RESUME: Final = "hybridci/resume"
+"""Keeps what a lost attempt has done, and goes on behind it."""
+FEATURES: Final = (ARTIFACT_RULES, CHECKOUT, STEP_RULES, RESUME)
 """What agents of this version know; each is a label of theirs with the value ``1``."""
 _DEMANDS: Final = frozenset(f"{feature}=*" for feature in FEATURES)
 

@@ -29,6 +29,7 @@ from workflows.contracts.statuses import OnPartition
 from workflows.contracts.tasks import AncestryQuestion, TaskInput
 from workflows.contracts.workspace.checkout import CheckoutOptions
 from workflows.contracts.workspace.globs import ArtifactRules
+from workflows.contracts.workspace.resume import LostAttempts, ResumeAt
 from workflows.contracts.workspace.step_rules import Background, CancelRules, CancelSignal, When
 from workflows.job.record import attempt_input, submitted
 
@@ -70,6 +71,7 @@ SPEC = JobSpec(
     on_ref="main",
     expand=True,
     cancel=CancelRules(signal=CancelSignal.TERM, grace_seconds=30),
+    resume=ResumeAt.STEP,
 )
 
 
@@ -111,6 +113,8 @@ def otherwise(value: Any) -> Any:
             return type(value)(next(each for each in type(value) if each is not value))
         case OnPartition():
             return OnPartition.STOP
+        case ResumeAt():
+            return None
         case str():
             return f"{value}x"
         case int():
@@ -153,7 +157,8 @@ def resigned(attempt: AttemptInput) -> SpecSignature:
 
 def test_what_is_tried_fills_every_field() -> None:
     """Else a field that is left at its default would be changed into itself."""
-    attempt = an_attempt().model_copy(update={"lease_seconds": 31, "delivery_key": "0" * 64})
+    lost = LostAttempts(agent_id="a", numbers=[1])
+    attempt = an_attempt().model_copy(update={"lease_seconds": 31, "delivery_key": "0" * 64, "lost": lost})
     assert set(attempt.model_dump(exclude_defaults=True)) == set(AttemptInput.model_fields)
     assert set(STEP.model_dump(exclude_defaults=True)) == set(Step.model_fields)
 

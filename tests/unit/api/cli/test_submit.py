@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from api.cli.client.connection import USAGE, CliError
-from api.cli.client.submit import SubmitOptions, build_body, local_git, parse_duration, remote_git
+from api.cli.client.submit import SubmitOptions, build_body, local_git, parse_checkout, parse_duration, remote_git
 from workflows.contracts.jobs import JobSpec
 
 
@@ -192,3 +192,23 @@ def test_durations() -> None:
     for wrong in ("0", "-1", "1.5h", "1w", ""):
         with pytest.raises(CliError):
             parse_duration(wrong, "--timeout")
+
+
+def test_how_a_job_is_checked_out_ended_and_gone_on_with(repository: Path, tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text("checkout: {tags: true, depth: 3}\ncancel: {grace_seconds: 5}\nsteps: [{name: a, run: b}]\n")
+    built, _ = body(
+        repo=str(repository), file=file, checkout=["submodules,lfs", "depth=1", "path=src"], cancel_signal="TERM",
+        expand=True, resume=True,
+    )  # fmt: skip
+    assert built["checkout"] == {"tags": True, "depth": 1, "submodules": True, "lfs": True, "path": "src"}
+    assert built["cancel"] == {"signal": "TERM", "grace_seconds": 5}
+    spec = JobSpec.model_validate(built)
+    assert (spec.expand, spec.resume, spec.checkout.depth, spec.checkout.path) == (True, "step", 1, "src")
+
+
+@pytest.mark.parametrize("word", ["", "=1", "depth="])
+def test_a_checkout_that_says_nothing_is_named(word: str) -> None:
+    with pytest.raises(CliError, match="says nothing") as caught:
+        parse_checkout([word])
+    assert caught.value.exit_code == USAGE

@@ -10,6 +10,7 @@ from workflows.contracts.commands import Amend, Edit
 from workflows.contracts.ids import LEASE_SECONDS
 from workflows.contracts.jobs import ArtifactRef, Job, JobSpec, Step, StepResult, new_job, spec_of
 from workflows.contracts.statuses import JobStatus, Outcome
+from workflows.contracts.workspace.resume import ResumeAt
 from workflows.job import record
 from workflows.job.differences import differences
 
@@ -124,6 +125,37 @@ def test_a_job_that_passes_after_its_commands_failed_is_flaky(before: Outcome, f
 
 
 STEP = {"name": "s", "run": "x"}
+
+
+def test_a_job_that_may_resume_waits_for_an_agent_that_can() -> None:
+    spec = JobSpec.model_validate(
+        {"job_type": "t", "git_repo": "file:///s", "git_commit_sha": "a" * 40, "git_author": "a", "resume": "step"}
+    )
+    job = new_job(spec, job_id="j", now=NOW)
+    assert job.requires == ["hybridci/resume=*"]
+    assert spec_of(job) == spec
+    assert "resume" not in new_job(spec.model_copy(update={"resume": None}), job_id="j", now=NOW).model_dump()
+
+
+@pytest.mark.parametrize(
+    ("lost", "known"),
+    [
+        ([("a", Outcome.AGENT_LOST)], ("a", [1])),
+        ([("b", Outcome.AGENT_LOST), ("a", Outcome.AGENT_LOST), ("a", Outcome.AGENT_LOST)], ("a", [2, 3])),
+        ([("a", Outcome.AGENT_LOST), ("a", Outcome.FAILED)], None),
+        ([("a", Outcome.AGENT_LOST), ("b", Outcome.AGENT_LOST)], ("b", [2])),
+        ([("", Outcome.AGENT_LOST)], None),
+        ([], None),
+    ],
+)
+def test_what_one_agent_lost_in_a_row(lost: list[tuple[str, Outcome]], known: tuple[str, list[int]] | None) -> None:
+    job = a_job().model_copy(update={"resume": ResumeAt.STEP})
+    for number, (agent, outcome) in enumerate(lost, 1):
+        job = record.attempt_ended(job, a_result(number, agent_id=agent, outcome=outcome), NOW)
+    given = record.attempt_input(job, len(lost) + 1, avoid_agent=None).lost
+    assert (None if given is None else (given.agent_id, given.numbers)) == known
+    usual = job.model_copy(update={"resume": None})
+    assert "lost" not in record.attempt_input(usual, 9, avoid_agent=None).model_dump()
 
 
 @pytest.mark.parametrize(
