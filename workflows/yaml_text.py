@@ -19,6 +19,8 @@ from typing import Any, Final
 import yaml
 from yaml import events
 
+from workflows.yaml_words import tripped_over
+
 MAX_YAML_BYTES: Final = 256 * 1024
 MAX_DEPTH: Final = 50
 _VALUE_WEIGHT: Final = 8
@@ -250,9 +252,9 @@ def _unparsed(error: yaml.YAMLError) -> UnreadableYaml:
     """One line of PyYAML's several, which may quote the document."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         line, column = error.problem_mark.line + 1, error.problem_mark.column + 1
-        found = UnreadableYaml(f"line {line}, column {column}: {error.problem or error.context or 'it cannot be read'}")
+        found = UnreadableYaml(f"line {line}, column {column}: {tripped_over(error.problem)}")
         found.line, found.without_content = line, f"column {column} cannot be read"
         return found
-    found = UnreadableYaml(" ".join(str(error).split())[:300])
+    found = UnreadableYaml("it holds a character that no YAML may hold")
     found.without_content = "a character in it is not allowed"
     return found

@@ -21,6 +21,7 @@ from agent.settings import SettingsError
 from agent.yaml_file import read_yaml
 from workflows.contracts.base import Frozen
 from workflows.contracts.fields import Name
+from workflows.jmespath_words import unreadable_because
 
 SETTING: Final = "HYBRIDCI_METRICS_DIR"
 SHIPPED: Final = Path(__file__).parent / "manifests"
@@ -37,8 +38,8 @@ def _without_question(text: str) -> str:
 def _expression(text: str) -> str:
     try:
         jmespath.compile(text)
-    except (JMESPathError, ValueError) as error:
-        raise ValueError(f"is no JMESPath expression: {str(error).splitlines()[0]}") from None
+    except (JMESPathError, ValueError, RecursionError) as error:
+        raise ValueError(f"is no JMESPath expression: {unreadable_because(error)}") from None
     return text
 
 

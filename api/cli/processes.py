@@ -87,10 +87,12 @@ def _sentences(error: ValueError, process: Process) -> Iterator[str]:
     if not isinstance(error, ValidationError):
         yield str(error)
         return
-    for fault in error.errors(include_url=False, include_input=False):
+    from workflows.contracts.refusals.sentences import sentence
+
+    for fault in error.errors(include_url=False):
         place = [str(part) for part in fault["loc"]]
         variable = place[-1].upper() if place else process.settings_class
-        yield f"{variable} is wrong: {fault['msg']}. Correct this environment variable."
+        yield f"{variable} is wrong: {sentence(fault)}. Correct this environment variable."
 
 
 def _codec_is_usable() -> bool:

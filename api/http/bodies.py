@@ -17,6 +17,7 @@ from starlette.requests import Request
 from api.http.errors import ApiError, ProblemCode
 from workflows.contracts.errors import FieldError, ValidationFailed, field_errors
 from workflows.contracts.fields import INCOMING, misleading_in
+from workflows.contracts.refusals.sentences import sentence
 from workflows.yaml_text import MAX_YAML_BYTES, UnreadableYaml, yaml_to_json
 
 M = TypeVar("M", bound=BaseModel)
@@ -80,9 +81,9 @@ def parse(model: type[M], raw: bytes) -> M:
     try:
         return model.__pydantic_validator__.validate_json(raw, strict=True, context=INCOMING)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        first = error.errors(include_url=False, include_input=False)[0]
         if first["type"] == "json_invalid":
-            raise _malformed(first["msg"]) from None
+            raise _malformed(f"The body {sentence(first)}.") from None
         raise validation_failed(field_errors(error, nameless="body")) from None
 
 

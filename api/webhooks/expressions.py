@@ -17,6 +17,9 @@ from jmespath import functions
 from jmespath.exceptions import JMESPathError
 from jmespath.visitor import Options
 
+from workflows.contracts.refusals.places import close_names
+from workflows.jmespath_words import failed_because, unreadable_because
+
 MAX_EXPRESSION: Final = 4096
 _SHORT_SHA: Final = 12
 _TEXT: Final[Any] = {"types": ["string", "null"]}
@@ -55,10 +58,10 @@ class Expression:
         try:
             return self._compiled.search(names, _OPTIONS)
         except JMESPathError as error:
-            raise ExpressionFailed(_first_line(error)) from error
+            raise ExpressionFailed(failed_because(error)) from error
         # jmespath lets Python's own errors through: contains('ab', `1`), ceil(1e999), a value nested too deep.
         except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
-            raise ExpressionFailed(f"{type(error).__name__}: {_first_line(error)}") from error
+            raise ExpressionFailed(failed_because(error)) from error
 
     def holds(self, names: Mapping[str, Any]) -> bool:
         """Whether the value counts as true: everything but null, false and what is empty. Raises ExpressionFailed."""
@@ -73,7 +76,7 @@ def compile_expression(text: str, names: frozenset[str]) -> Expression:
     try:
         compiled = jmespath.compile(text)
     except (JMESPathError, ValueError, RecursionError) as error:
-        raise BadExpression([f"is no JMESPath expression: {_first_line(error)}"]) from error
+        raise BadExpression([f"is no JMESPath expression: {unreadable_because(error)}"]) from error
     tree = cast(Mapping[str, Any], compiled.parsed)
     faults = [*_unknown_functions(tree), *_unknown_names(tree, names), *_hasty_negations(tree)]
     if faults:
@@ -189,7 +192,10 @@ def _unknown_functions(node: Mapping[str, Any]) -> Iterator[str]:
         known = WebhookFunctions.FUNCTION_TABLE.get(name)
         if known is None:
             all_names = ", ".join(sorted(WebhookFunctions.FUNCTION_TABLE))
-            yield f"calls {name}(), which does not exist; there are {all_names}"
+            meant = "".join(
+                f"; did you mean {each}()?" for each in close_names(name, WebhookFunctions.FUNCTION_TABLE)[:1]
+            )
+            yield f"calls {name}(), which does not exist{meant or f'; there are {all_names}'}"
         else:
             wanted = len(known["signature"])
             open_ended = bool(known["signature"]) and known["signature"][-1].get("variadic", False)
@@ -241,7 +247,3 @@ def _millis(value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
         return None
     return int(value if value >= _MILLIS_FROM else value * 1000)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -18,6 +18,7 @@ from workflows.contracts.deployments.deliveries import CATCH_UP
 from workflows.contracts.deployments.deployment import DeploymentRequest
 from workflows.contracts.deployments.environments import HoldCommand
 from workflows.contracts.jobs import JobSpec
+from workflows.contracts.refusals.places import close_names
 
 PROVIDER_PATTERN: Final = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
 ProviderName = Annotated[str, StringConstraints(pattern=PROVIDER_PATTERN)]
@@ -205,7 +206,9 @@ class Rule(Frozen):
         unknown = sorted(set(self.values) - shape.fields)
         if unknown:
             known = ", ".join(sorted(shape.fields)) or "no fields"
-            faults.append(f"with: {', '.join(unknown)} is not known; {self.action} takes {known}")
+            close = [name for each in unknown for name in close_names(each, sorted(shape.fields))[:1]]
+            meant = f"did you mean {', '.join(close)}? " if close else ""
+            faults.append(f"with: {', '.join(unknown)} is not known; {meant}{self.action} takes {known}")
         missing = sorted(shape.required - set(self.values))
         if missing:
             faults.append(f"with: {', '.join(missing)} is needed by {self.action}")

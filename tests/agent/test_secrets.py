@@ -93,5 +93,5 @@ def test_an_agent_does_not_start_on_approvers_it_cannot_use(lone: AgentProcess, 
     lone.environment["HYBRIDCI_APPROVERS_FILE"] = str(tmp_path / "approvers.yml")
     assert lone.start().running.wait(20) == 2
     said = lone.log.read_text()
-    assert "approvers.yml (HYBRIDCI_APPROVERS_FILE) cannot be used: 0.service: Field required" in said
+    assert "approvers.yml (HYBRIDCI_APPROVERS_FILE) cannot be used: 0.service: is needed" in said
     assert "Traceback" not in said

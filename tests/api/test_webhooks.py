@@ -342,7 +342,7 @@ def test_the_api_does_not_start_with_a_wrong_manifest(tmp_path: Path) -> None:
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 2
     assert "hybridci api cannot start: These webhook manifests must be corrected:" in ended.stderr
-    assert "tool.yml: rules: Field required" in ended.stderr
+    assert "tool.yml: rules: is needed" in ended.stderr
 
 
 def test_only_the_embedded_api_is_given_the_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,7 @@ async def test_a_signal_that_cannot_be_read_is_refused_in_the_trail(deploys: Dep
     await deploys.handle(one).signal("reject", {"by": BOB})
     await deploys.approve(one)
     refused = [event for event in await deploys.events(one) if event.action == "deployment.rejection_refused"]
-    assert ["reason: Field required" in (event.reason or "") for event in refused] == [True]
+    assert ["reason: is needed" in (event.reason or "") for event in refused] == [True]
 
 
 async def test_a_stage_with_as_many_variables_as_it_may_have_makes_a_valid_job(deploys: Deploys) -> None:

@@ -18,7 +18,8 @@ from typing import Any, Final, Protocol
 
 from workflows.contracts.base import Frozen
 from workflows.contracts.fields import shortened
-from workflows.contracts.shapes import IN_WORDS
+from workflows.contracts.refusals.places import another_was_meant, meant_instead, of_a_choice, shape_named, written_path
+from workflows.contracts.refusals.sentences import sentence
 
 
 class ErrorCode(StrEnum):
@@ -127,19 +128,32 @@ class Invalid(Protocol):
         ...
 
 
-def field_errors(error: Invalid, *, inside: str = "", nameless: str = "") -> list[FieldError]:
-    """What pydantic found wrong, one for each bad field, by its path below ``inside``.
+def field_errors(error: Invalid, *, inside: str = "", nameless: str = "", shape: Any = None) -> list[FieldError]:
+    """What pydantic found wrong, one for each bad field, by its path below ``inside``, in our own words.
 
-    ``nameless`` is how the whole is called where no part of it is at fault. Values are left out: they do not belong in
-    logs.
+    ``nameless`` is how the whole is called where no part of it is at fault. ``shape`` is what was read, where it is no
+    model of ours: what a typing error may have been meant to be is looked up there. Values are left out: they do not
+    belong in logs.
     """
-    return [
-        FieldError(
-            field=shortened(_path(item["loc"], inside) or nameless, _MAX_PATH_CHARACTERS),
-            message=shortened(_in_words(item).removeprefix("Value error, "), _MAX_MESSAGE_CHARACTERS),
+    if shape is None:
+        shape = shape_named(str(getattr(error, "title", "")))
+    found: dict[tuple[str, object], FieldError] = {}
+    items = error.errors()[:MAX_FIELD_ERRORS]
+    for number, item in enumerate(items):
+        loc = item["loc"]
+        if another_was_meant(shape, item, items):
+            continue
+        path = ".".join([*([inside] if inside else []), *written_path(shape, loc)]) or nameless
+        message = sentence(item)
+        if item["type"] == "extra_forbidden":
+            message += meant_instead(shape, loc)
+        key = (path, None if of_a_choice(shape, loc) else number)
+        if key in found and message not in found[key].message:  # each shape that was tried says why it is none
+            message = f"{found[key].message}; or {message}"
+        found[key] = FieldError(
+            field=shortened(path, _MAX_PATH_CHARACTERS), message=shortened(message, _MAX_MESSAGE_CHARACTERS)
         )
-        for item in error.errors()[:MAX_FIELD_ERRORS]
-    ]
+    return list(found.values())
 
 
 def errors_text(errors: Sequence[FieldError]) -> str:
@@ -149,33 +163,7 @@ def errors_text(errors: Sequence[FieldError]) -> str:
     return "; ".join(told) + more
 
 
-def fields_text(error: Invalid, *, nameless: str = "") -> str:
-    """The same in one line, in pydantic's own words: recorded workflows say them so."""
-    return "; ".join(
-        f"{'.'.join(map(str, item['loc'])) or nameless}: {_message(item)}" for item in error.errors()[:MAX_FIELD_ERRORS]
-    )
-
-
-_OLD_BOOLEANS: Final = {
-    **dict.fromkeys(("yes", "y", "on"), "true"),
-    **dict.fromkeys(("no", "n", "off"), "false"),
-}
-"""Booleans for YAML 1.1, texts for YAML 1.2 and JSON."""
-
-
-def _message(item: Mapping[str, Any]) -> str:
-    given: object = item.get("input")
-    meant = _OLD_BOOLEANS.get(given.lower()) if isinstance(given, str) else None
-    if meant is None or item["type"] not in ("bool_type", "bool_parsing"):
-        return str(item["msg"])
-    return f"{item['msg']}: write {meant} without quotes, not {given!r}"
-
-
-def _in_words(item: Mapping[str, Any]) -> str:
-    words = IN_WORDS.get(str(item.get("ctx", {}).get("pattern")))
-    return _message(item) if words is None else f"must be {words}. {_message(item)}"
-
-
-def _path(loc: Sequence[int | str], inside: str) -> str:
-    """``[key]`` is pydantic's word for a map's key; the key itself stands before it."""
-    return ".".join([*([inside] if inside else []), *(str(part) for part in loc if part != "[key]")])
+def fields_text(error: Invalid, *, nameless: str = "", shape: Any = None) -> str:
+    """The same in one line."""
+    found = field_errors(error, nameless=nameless, shape=shape)
+    return "; ".join(f"{each.field}: {each.message}" for each in found)

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, WithJsonSchema
 from workflows.contracts.base import Frozen
 from workflows.contracts.fields import INCOMING, ArtifactGlob, relative_glob
 from workflows.contracts.workspace.expiry import Expiry
+from workflows.contracts.refusals.places import close_names
 
 MAX_PATTERNS: Final = 100
 _PARTS: Final = re.compile(r"\[[^\]/]+\]|\{[^{}]*\}|[^\[{}]+|.", re.DOTALL)
@@ -112,7 +113,9 @@ def with_rules_apart(fields: object) -> object:
     said = cast(Mapping[str, Any], given["artifacts"])
     unknown = sorted(str(name) for name in said if name not in {"paths", *_RULES})
     if unknown:
-        raise ValueError(f"artifacts: has {', '.join(unknown)[:200]}; it knows paths and {', '.join(_RULES)}")
+        meant = [name for each in unknown for name in close_names(each, ("paths", *_RULES))[:1]]
+        hint = f"; did you mean {', '.join(meant)[:200]}?" if meant else f"; it knows paths and {', '.join(_RULES)}"
+        raise ValueError(f"artifacts: has {', '.join(unknown)[:200]}{hint}")
     if "artifact_rules" in given:
         raise ValueError("artifacts: is a map, so artifact_rules must not be there as well")
     rules = {name: said[name] for name in _RULES if name in said}

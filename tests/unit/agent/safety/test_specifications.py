@@ -282,7 +282,7 @@ def test_a_worker_does_not_start_on_a_key_that_is_none(tmp_path: Path, content: 
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        ({}, "keys: Field required"),
+        ({}, "keys: is needed"),
         ({"keys": []}, "keys: "),
         ({"keys": [{"name": "a", "key": "short"}]}, "keys.0.key"),
         ({"keys": [{"name": "a", "key": public("old")}] * 2}, "the same name is there twice"),

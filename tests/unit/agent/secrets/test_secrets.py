@@ -251,15 +251,15 @@ async def test_a_rotated_secret_is_a_new_one_at_the_next_attempt(make: Make, tmp
     [
         ("A: {env: X, file: /y}", "exactly one of env, file, aws_secret, ssm, command is needed, not env, file"),
         ("A: {}", "not none"),
-        (f"A: {VALUE}", "A: Input should be a valid dictionary"),
-        (f"A: {{env: X, pasword: {VALUE}}}", "A.pasword: Extra inputs are not permitted"),
+        (f"A: {VALUE}", "A: must be a map of fields, not text"),
+        (f"A: {{env: X, pasword: {VALUE}}}", "A.pasword: is unknown here"),
         ("A: {env: X, key: y}", "`key` goes with `aws_secret` only"),
         ("1A: {env: X}", "1A"),
         (f"A: [{VALUE}", "is no YAML in line"),
         ("", "it holds no document"),
-        ("[]", "the whole file: Input should be a valid dictionary"),
+        ("[]", "the whole file: must be a map of fields, not a list"),
         (f"A: {{env: X}}\nA: {{env: {VALUE}}}", "is no YAML in line 2 (the key … is there twice in one map)"),
-        ("A: {env: X, mask: no}", "A.mask: Input should be a valid boolean: write false without quotes, not 'no'"),
+        ("A: {env: X, mask: no}", "A.mask: must be true or false: write false without quotes, not 'no'"),
     ],
 )
 def test_a_secrets_file_that_cannot_be_used_is_said_without_its_content(tmp_path: Path, text: str, why: str) -> None:

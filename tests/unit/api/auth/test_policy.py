@@ -53,7 +53,7 @@ def test_pools_are_for_what_the_policy_says(tmp_path: Path) -> None:
         ("pools: [{name: x, deployments_only: 'true'}]", "pools.0.deployments_only"),
         ("pools: [{name: x, services: []}]", "pools.0.services"),
         ("pools: [{name: x, services: [a]}, {name: x, services: [b]}]", "pools.1.name: x is there twice"),
-        ("issuer: []", "issuer: Extra inputs"),
+        ("issuer: []", "issuer: is unknown here; did you mean `issuers`?"),
         ("issuers: [{name: x, issuer: 'http://login.example.com', audience: a}]", "issuers.0.issuer: must be an https"),
         ("issuers: [{name: x, issuer: 'http://127.0.0.1:1', audience: a}]", "issuers.0.issuer: must be an https"),
         ("issuers: [{name: x, issuer: 'https://u:p@h', audience: a}]", "issuers.0.issuer: must be an https"),

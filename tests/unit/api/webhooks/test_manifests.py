@@ -62,8 +62,8 @@ def test_every_mistake_of_every_file_is_told_at_once(tmp_path: Path) -> None:
     told = str(caught.value)
     for words in (
         "one.yml: rules.0.with.version: 'payload..version' is no JMESPath expression",
-        "two.yml: title: Field required",
-        "two.yml: verify.0: Input tag 'none'",
+        "two.yml: title: is needed",
+        "two.yml: verify.0: must have as 'scheme' one of 'hmac-sha256'",
         "three.yml: is no YAML",
         "four.yml: is no YAML that can be read: it is not UTF-8",
     ):
@@ -82,20 +82,28 @@ def test_a_file_is_named_like_its_provider(tmp_path: Path) -> None:
     ("old", "new", "words"),
     [
         ("payload.type", "payloads.type", "begins with 'payloads', but there are only headers, payload, query"),
-        ("payload.version", "shorten(payload.sha)", "calls shorten(), which does not exist; there are abs, "),
+        ("payload.version", "shorten(payload.sha)", "calls shorten(), which does not exist; did you mean short()?"),
         ("payload.version", "join('-')", "gives join() 1 arguments; it takes 2"),
         ("payload.version", "item.version", "begins with 'item'"),
-        ("git_author: ", "author: ", "author is not known; start_deployment takes git_author, "),
+        (
+            "git_author: ",
+            "author: ",
+            "author is not known; did you mean git_author? start_deployment takes ",
+        ),
         ("git_author: ", "git_ref: ", "git_author is needed by start_deployment"),
         ("    service: payload.service\n", "", "service is needed: start_deployment must know which one"),
-        ("action: start_deployment", "action: launch", "Input should be 'start_job'"),
+        ("action: start_deployment", "action: launch", "must be 'start_job'"),
         ("header: X-Signature", "header: X-Signature, content: '{timestamp}.x'", "content must hold {body} once"),
         ("header: X-Signature", "header: X-Signature, content: '{timestamp}{body}'", "timestamp and {timestamp}"),
         ("header: X-Signature", "header: X-Signature, content: '{body}{age}'", "content holds 'age'"),
-        ("scheme: hmac-sha256, header: X-Signature", "scheme: none", "Input tag 'none'"),
+        ("scheme: hmac-sha256, header: X-Signature", "scheme: none", "must have as 'scheme' one of 'hmac-sha256'"),
         ("scheme: hmac-sha256, header: X-Signature", "scheme: token", "a token is in a header or in a query parameter"),
-        ("name: tool", "name: Tool!", "String should match pattern"),
-        ("reason: It was built.", "reason: It was built.\n    wehn: x", "rules.0.wehn: Extra inputs are not permitted"),
+        ("name: tool", "name: Tool!", "must be lower-case letters"),
+        (
+            "reason: It was built.",
+            "reason: It.\n    wehn: x",
+            "rules.0.wehn: is unknown here; did you mean `when`?",
+        ),
         ("\"'tool'\"", "2026-11-21", "'2026-11-21' is no JMESPath expression"),
     ],
 )
