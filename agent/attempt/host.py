@@ -10,6 +10,7 @@ from typing import Any
 from agent.attempt.places import SlotPlaces
 from agent.control.api import ControlPlane
 from agent.git.checkout import Checkout
+from agent.hooks.folder import HookFolder
 from agent.logs.sender import LogShipper
 from agent.safety.approvals import ApprovalRules
 from agent.safety.fences import Fences
@@ -75,4 +76,5 @@ class Host:
     specifications: Specifications | None = None
     job_user: JobUser | None = None
     given: Given = field(default_factory=Given)
+    hooks: HookFolder | None = None
     tidying: Tidying = field(default_factory=Tidying)
