@@ -58,6 +58,8 @@ class AgentSettings(BaseSettings):
     steps_env_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_AGENT_ENV_FILE")
     steps_pass_env: str = Field(default="", validation_alias="HYBRIDCI_AGENT_PASS_ENV")
     steps_temp_dir: Path | None = Field(default=None, validation_alias="HYBRIDCI_AGENT_TEMP_DIR")
+    hooks: Path | None = Field(default=None, validation_alias="HYBRIDCI_AGENT_HOOKS")
+    hook_seconds: float = Field(default=60, ge=1, le=3600, validation_alias="HYBRIDCI_AGENT_HOOK_SECONDS")
     tasks: int = Field(default=2, ge=0, le=100, validation_alias="HYBRIDCI_AGENT_TASKS")
     control_keys_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_CONTROL_KEYS_FILE")
     max_log_bytes: int = Field(

@@ -35,6 +35,7 @@ from agent.control.temporal import Connection
 from agent.git.checkout import Checkout
 from agent.git.eviction import CacheLimits, keep_within
 from agent.git.reading import Reading
+from agent.hooks.folder import HookFolder
 from agent.logs.sender import LogOrigin, LogShipper, UnsentLog
 from agent.metrics.reading import MetricProviders
 from agent.monitored import MonitoredAgent
@@ -242,6 +243,7 @@ class _Agent:
             vault=vault,
             job_user=user,
             given=Given.load(settings, user),
+            hooks=await asyncio.to_thread(HookFolder.load, settings, user),
             approvals=load_approvals(settings),
             specifications=load_specifications(settings),
             resume=resume,

@@ -11,6 +11,7 @@ from agent.attempt.places import SlotPlaces
 from agent.attempt.resume import ResumeStore
 from agent.control.api import ControlPlane
 from agent.git.checkout import Checkout
+from agent.hooks.folder import HookFolder
 from agent.logs.sender import LogShipper
 from agent.safety.approvals import ApprovalRules
 from agent.safety.fences import Fences
@@ -77,4 +78,5 @@ class Host:
     job_user: JobUser | None = None
     given: Given = field(default_factory=Given)
     resume: ResumeStore | None = None
+    hooks: HookFolder | None = None
     tidying: Tidying = field(default_factory=Tidying)

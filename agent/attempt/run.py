@@ -19,12 +19,15 @@ from agent.artifacts.upload import UploadFailed, upload_artifacts
 from agent.attempt.bookmark import Bookmark, begin
 from agent.attempt.directory import AttemptDir
 from agent.attempt.files import Files, tidy
+from agent.attempt.hooks import hooks_of, how_it_ended
 from agent.attempt.host import Host
 from agent.attempt.progress import AttemptProgress as AttemptProgress
 from agent.attempt.removal import remove_all
 from agent.attempt.sequence import StepSequence
-from agent.attempt.verdict import Interruption, Verdict, interrupted, of_exception
+from agent.attempt.verdict import GONE, Interruption, Verdict, interrupted, of_exception
 from agent.git.errors import CheckoutError, redact
+from agent.hooks.folder import AFTER_CHECKOUT, AFTER_JOB, BEFORE_CHECKOUT
+from agent.hooks.running import HookRefused, Hooks
 from agent.logs.masked import MaskedLog
 from agent.logs.sender import LogOrigin
 from agent.logs.spool import LogSpool, epoch_ms
@@ -33,7 +36,7 @@ from agent.safety.specifications import Verified
 from agent.secrets import Unlocked
 from agent.secrets.redact import mask_text
 from agent.steps.environment import build_environment, sealed_names
-from agent.steps.process import cookie_of
+from agent.steps.process import StopSignal, cookie_of
 from workflows.contracts.attempts import MAX_OUTPUT_BYTES, MAX_REPORTED_ARTIFACTS, AttemptInput, AttemptResult
 from workflows.contracts.statuses import Outcome
 
@@ -67,6 +70,8 @@ class AttemptRun:
         self._files: Files | None = None
         self._bookmark: Bookmark | None = None
         self._ended: Verdict | None = None
+        self._hooks: Hooks | None = None
+        self._after_job = StopSignal()
         self._unlocked = Unlocked(attempt)
         self.progress = AttemptProgress()
 
@@ -79,6 +84,8 @@ class AttemptRun:
             self._abortable.cancel()
         if self._steps is not None:
             self._steps.stop(why, grace_seconds)
+        if why in GONE or why is Interruption.AGENT_STOPPED:
+            self._after_job.request(grace_seconds=grace_seconds)
 
     async def run(self, report: Report) -> None:
         """All phases but the announcement, which the caller makes beside it. Raises only what ``report`` raises."""
@@ -86,7 +93,9 @@ class AttemptRun:
             self._attempt.timeout_seconds, self.interrupt, Interruption.JOB_TIMEOUT
         )
         try:
-            self._ended = verdict = await self._verdict(timer)
+            verdict = await self._verdict(timer)
+            timer.cancel()
+            self._ended = verdict = await self._after(verdict)
             self._close_log(verdict)
             if self._bookmark is not None and verdict.outcome not in {Outcome.SUCCEEDED, Outcome.AGENT_LOST}:
                 self._bookmark.clear()
@@ -103,8 +112,11 @@ class AttemptRun:
             verified = await self._verify()
             await self._host.fences.enter(self._attempt.fence, self._attempt.deployment_id)
             await self._unlock(files, verified)
+            self._hooks = hooks = hooks_of(self._host, self._attempt, files, self._unlocked.patterns)
+            await self._unless_interrupted(hooks.run(BEFORE_CHECKOUT, stop=StopSignal()))
             await self._check_out(files)
-            verdict = await self._run_steps(files)
+            await self._unless_interrupted(hooks.run(AFTER_CHECKOUT, stop=StopSignal()))
+            verdict = await self._run_steps(files, hooks)
             timer.cancel()
             return await self._upload_artifacts(files, verdict)
         except asyncio.CancelledError:
@@ -160,6 +172,21 @@ class AttemptRun:
         files.log.mask(unlocked.patterns)
         for note in unlocked.notes:
             files.log.line(note)
+
+    async def _after(self, verdict: Verdict) -> Verdict:
+        """The hook at the job's end, also of one that failed: not when the attempt is not ours any more."""
+        if self._hooks is None or self._after_job.requested:
+            return verdict
+        left = None if self._report_by is None else self._report_by - time.monotonic()
+        try:
+            await self._hooks.run(AFTER_JOB, how_it_ended(verdict), stop=self._after_job, most=left)
+        except (HookRefused, OSError) as error:
+            if self._why is not None and self._after_job.requested:
+                return interrupted(self._why, self._attempt)
+            if verdict.outcome is Outcome.SUCCEEDED:
+                return of_exception(error)
+            self._say(f"[hybridci] {error}")
+        return verdict
 
     async def _check_out(self, files: Files) -> None:
         attempt = self._attempt
@@ -239,7 +266,7 @@ class AttemptRun:
             )
         )
 
-    async def _run_steps(self, files: Files) -> Verdict:
+    async def _run_steps(self, files: Files, hooks: Hooks) -> Verdict:
         directory, attempt, user = files.directory, self._unlocked.attempt, self._host.job_user
         if self._bookmark is None or self._bookmark.saved is None:
             self._host.given.furnish(directory.home)
@@ -264,6 +291,7 @@ class AttemptRun:
             files,
             self.progress,
             env=env,
+            hooks=hooks,
             secret=frozenset(self._unlocked.variables()),
             say=self._say,
             look=self._look,

@@ -19,6 +19,8 @@ from agent.attempt.host import Host
 from agent.attempt.leftovers import record_running
 from agent.attempt.progress import AttemptProgress
 from agent.attempt.verdict import GONE, Interruption, Verdict, folder_gone, interrupted, of_exception, of_step
+from agent.hooks.folder import AFTER_STEP, BEFORE_STEP
+from agent.hooks.running import HookRefused, Hooks
 from agent.steps.environment import expanded, sealed_names
 from agent.steps.executors import StepEnding
 from agent.steps.hints import TAIL_BYTES, hint
@@ -52,20 +54,21 @@ class StepSequence:
         progress: AttemptProgress,
         *,
         env: Mapping[str, str],
+        hooks: Hooks,
         secret: frozenset[str],
         say: Say,
         look: Callable[[], None],
         bookmark: Bookmark | None = None,
     ) -> None:
         self._host, self._given, self._attempt, self._files, self._progress = host, given, opened, files, progress
-        self._env, self._say, self._look, self._bookmark = env, say, look, bookmark
+        self._env, self._hooks, self._say, self._look, self._bookmark = env, hooks, say, look, bookmark
         self._cookie = files.directory.cookie
         hidden = secret | sealed_names(given.env)
         self._known = {name: value for name, value in env.items() if name not in hidden}
         self._stop, self._kept = StopSignal(), Kept()
         self._summary: Path | None = None
         self._why: Interruption | None = None
-        self._over = False
+        self._over = self._barred = False
         self._after_until: float | None = None
 
     def stop(self, why: Interruption, grace_seconds: float | None) -> None:
@@ -86,9 +89,11 @@ class StepSequence:
                 if not self._wanted(step, verdict):
                     self._progress.steps.append(StepResult(name=step.name))
                     continue
-                ended = await self._one(number, step)
+                ended, refused = await self._between_hooks(number, step)
                 if verdict.outcome is Outcome.SUCCEEDED and ended is not None:
                     verdict = ended
+                if refused is not None:
+                    verdict = self._refused(verdict, refused)
                 await self._remember(verdict)
         finally:
             await self._end_kept()
@@ -133,15 +138,55 @@ class StepSequence:
     def _wanted(self, step: Step, verdict: Verdict) -> bool:
         if verdict.outcome is Outcome.SUCCEEDED:
             return step.when is not When.FAILURE
-        if step.when is When.SUCCESS or self._over or verdict.outcome is Outcome.AGENT_ERROR:
+        if step.when is When.SUCCESS or self._over or self._barred or verdict.outcome is Outcome.AGENT_ERROR:
             return False
-        if self._after_until is None:
-            self._after_until = time.monotonic() + AFTER_SECONDS
-            self._stop = StopSignal()
-        if self._after_until > time.monotonic():
+        self._begin_after()
+        if self._after_until is None or self._after_until > time.monotonic():
             return True
         self._say(f"[hybridci] Step {step.name!r} did not run: the {AFTER_SECONDS} s for such steps are over.")
         return False
+
+    def _begin_after(self) -> None:
+        if self._after_until is None:
+            self._after_until = time.monotonic() + AFTER_SECONDS
+            self._stop = StopSignal()
+
+    async def _between_hooks(self, number: int, step: Step) -> tuple[Verdict | None, HookRefused | None]:
+        """The step's verdict, as ``_one`` has it, and what a hook of the agent's operator has against the job."""
+        facts = {"HYBRIDCI_STEP_NAME": step.name, "HYBRIDCI_STEP_INDEX": str(number)}
+        try:
+            await self._hooks.run(BEFORE_STEP, facts, stop=self._stop, most=self._left())
+        except HookRefused as error:
+            self._progress.steps.append(StepResult(name=step.name))
+            return None, error
+        if self._stop.requested:
+            self._progress.steps.append(StepResult(name=step.name))
+            return None if self._why is None else interrupted(self._why, self._attempt), None
+        ended = await self._one(number, step)
+        if self._over:
+            return ended, None
+        if self._why is not None:
+            self._begin_after()
+        result = self._progress.steps[-1]
+        facts["HYBRIDCI_STEP_OUTCOME"] = str(result.outcome)
+        facts["HYBRIDCI_STEP_EXIT_CODE"] = str(result.exit_code)
+        try:
+            await self._hooks.run(AFTER_STEP, facts, stop=self._stop, most=self._left())
+        except HookRefused as error:
+            return ended, error
+        return ended, None
+
+    def _refused(self, verdict: Verdict, error: HookRefused) -> Verdict:
+        """No step runs after it. A failure that was there before stays the job's."""
+        self._barred = True
+        if verdict.outcome is not Outcome.SUCCEEDED:
+            self._say(f"[hybridci] {error}")
+            return verdict
+        return of_exception(error)
+
+    def _left(self) -> float | None:
+        """Seconds for what runs after the attempt has failed; None before that."""
+        return None if self._after_until is None else self._after_until - time.monotonic()
 
     async def _one(self, number: int, step: Step) -> Verdict | None:
         """Run it. None when what it did changes nothing for the attempt."""

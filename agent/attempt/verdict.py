@@ -4,6 +4,7 @@ import errno
 import logging
 import secrets as randomness
 import signal
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Final
 
 from agent.artifacts.upload import UploadFailed
 from agent.git.checkout import CheckoutError
+from agent.hooks.running import CAUSE as HOOK_FAILED
+from agent.hooks.running import HookRefused
 from agent.safety.approvals import ApprovalMissing
 from agent.safety.fences import Fenced
 from agent.safety.specifications import SpecificationUnverified
@@ -20,6 +23,12 @@ from workflows.contracts.attempts import AttemptInput
 from workflows.contracts.jobs import Step
 from workflows.contracts.statuses import Outcome
 
+_REFUSALS: Final[Mapping[type[Exception], str]] = {
+    ApprovalMissing: "approval_unverified",
+    SpecificationUnverified: "specification_unverified",
+    HookRefused: HOOK_FAILED,
+    Fenced: "fenced",
+}
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 logger = logging.getLogger(__name__)
@@ -98,12 +107,8 @@ def of_exception(error: Exception) -> Verdict:
     match error:
         case SecretError():
             return Verdict(Outcome.AGENT_ERROR, error.cause, str(error), retryable=error.retryable)
-        case ApprovalMissing():
-            return Verdict(Outcome.AGENT_ERROR, "approval_unverified", str(error), retryable=False)
-        case SpecificationUnverified():
-            return Verdict(Outcome.AGENT_ERROR, "specification_unverified", str(error), retryable=False)
-        case Fenced():
-            return Verdict(Outcome.AGENT_ERROR, "fenced", str(error), retryable=False)
+        case ApprovalMissing() | SpecificationUnverified() | HookRefused() | Fenced():
+            return Verdict(Outcome.AGENT_ERROR, _REFUSALS[type(error)], str(error), retryable=False)
         case CheckoutError(cause="disk_full"):
             return Verdict(Outcome.AGENT_ERROR, error.cause, error.message, retryable=error.retryable)
         case CheckoutError():

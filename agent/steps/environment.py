@@ -46,6 +46,16 @@ def build_environment(
         "PATH": path, "HOME": str(home), "TMPDIR": str(temp), "USER": user, "LOGNAME": user,
         "SHELL": "/bin/sh", "TERM": "dumb", "LANG": "C.UTF-8",
         "CI": "true",
+        **facts_of(attempt, agent_id=agent_id, workspace=workspace),
+    }  # fmt: skip
+    host = {**defaults, **_on_top(given or {}, defaults)}
+    job = _on_top(attempt.env, host, expand=attempt.expand, exact=sealed)
+    return {**host, **job, **(secrets or {}), COOKIE: cookie}
+
+
+def facts_of(attempt: AttemptInput, *, agent_id: str, workspace: Path) -> dict[str, str]:
+    """What is said of the attempt, beside what the job and its deployment say themselves."""
+    facts = {
         "HYBRIDCI": "true",
         "HYBRIDCI_JOB_ID": attempt.job_id,
         "HYBRIDCI_ATTEMPT_NUMBER": str(attempt.attempt),
@@ -56,17 +66,15 @@ def build_environment(
         "HYBRIDCI_COMMIT": attempt.git_commit_sha,
         "HYBRIDCI_AUTHOR": attempt.git_author,
         "HYBRIDCI_WORKSPACE": str(workspace),
-    }  # fmt: skip
+    }
     if attempt.git_ref is not None:
-        defaults["HYBRIDCI_REF"] = attempt.git_ref
+        facts["HYBRIDCI_REF"] = attempt.git_ref
     if attempt.on_ref is not None:  # an attempt whose commit is not there has no steps
-        defaults["HYBRIDCI_ON_REF"] = attempt.on_ref
+        facts["HYBRIDCI_ON_REF"] = attempt.on_ref
     if attempt.fence is not None:
-        defaults["HYBRIDCI_FENCE"] = str(attempt.fence.number)
-        defaults["HYBRIDCI_FENCE_NAME"] = attempt.fence.name
-    host = {**defaults, **_on_top(given or {}, defaults)}
-    job = _on_top(attempt.env, host, expand=attempt.expand, exact=sealed)
-    return {**host, **job, **(secrets or {}), COOKIE: cookie}
+        facts["HYBRIDCI_FENCE"] = str(attempt.fence.number)
+        facts["HYBRIDCI_FENCE_NAME"] = attempt.fence.name
+    return facts
 
 
 def step_environment(base: Mapping[str, str], step: Step) -> dict[str, str]:

@@ -125,7 +125,7 @@ class AttemptResult(Tolerant):
     ``repository_auth``, ``repository_certificate``, ``repository_proxy``, ``ref_gone``, ``commit_not_on_ref``,
     ``step_timeout``, ``job_timeout``, ``secret_unavailable``, ``secret_too_weak``, ``sealed_value_unreadable``,
     ``approval_unverified``, ``specification_unverified``, ``artifact_contains_secret``, ``artifact_upload``,
-    ``artifacts_missing``, ``fenced``, …), ``message`` a sentence for people. ``retryable``
+    ``artifacts_missing``, ``hook_failed``, ``fenced``, …), ``message`` a sentence for people. ``retryable``
     False says that another try cannot help (an unknown commit). ``artifacts`` are the first MAX_REPORTED_ARTIFACTS
     files, by path. ``log_sha256`` is of the whole log of ``log_bytes`` bytes; ``log_cut_off`` says why it ends
     before its output does, when it does. ``outputs`` and ``summary``: what its steps say, masked. ``git_people``:
