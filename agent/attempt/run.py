@@ -93,7 +93,7 @@ class AttemptRun:
             self._attempt.timeout_seconds, self.interrupt, Interruption.JOB_TIMEOUT
         )
         try:
-            verdict = await self._verdict(timer)
+            self._ended = verdict = await self._verdict(timer)
             timer.cancel()
             self._ended = verdict = await self._after(verdict)
             self._close_log(verdict)

@@ -15,8 +15,8 @@ from pydantic import AfterValidator, Field, ValidationInfo, WithJsonSchema
 
 from workflows.contracts.base import Frozen
 from workflows.contracts.fields import INCOMING, ArtifactGlob, relative_glob
-from workflows.contracts.workspace.expiry import Expiry
 from workflows.contracts.refusals.places import close_names
+from workflows.contracts.workspace.expiry import Expiry
 
 MAX_PATTERNS: Final = 100
 _PARTS: Final = re.compile(r"\[[^\]/]+\]|\{[^{}]*\}|[^\[{}]+|.", re.DOTALL)
