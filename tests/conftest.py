@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from xdist.remote import Producer
@@ -25,7 +25,8 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 gc.disable()  # until the tests are collected: what is loaded for them stays
 
 # The same examples in every run, so that a change fails by its own fault; new ones: `--hypothesis-profile default`.
-settings.register_profile("suite", derandomize=True)
+# How long an example takes says something of the machine: no test is timed.
+settings.register_profile("suite", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.stack.children import Options, process_specs
+from api.cli.stack.children import AGENT_METRICS, Options, process_specs
 from api.cli.stack.data_dir import DataDir
 from tests.unit.variables import HOW_TO_RENEW, PAGE, REQUIRED, of, page
 
@@ -44,4 +44,9 @@ def test_what_a_user_sets_for_a_process_is_heard_by_up_too(tmp_path: Path, monke
     assert deaf == OF_ANOTHER_STACK
     assert specs["agent-1"]["HYBRIDCI_AGENT_HOME"] == "said"
     assert specs["agent-1"]["HYBRIDCI_AGENT_DIR"] == str(DataDir(tmp_path).agent(1))
+    monkeypatch.setenv(AGENT_METRICS, "9102")
+    agents = [
+        spec.env[AGENT_METRICS] for spec in process_specs(Options(agents=2), DataDir(tmp_path)) if "agent" in spec.name
+    ]
+    assert agents == ["127.0.0.1:9102", "127.0.0.1:9103"]
     assert not [name for name in specs["api"] if name.startswith("HYBRIDCI_AGENT_H")]

@@ -21,6 +21,7 @@ from api.cli.stack.data_dir import DataDir
 from api.cli.stack.embedded import aws_command, temporal_command
 from api.cli.stack.front import Behind, Hidden
 from api.cli.stack.leftovers import AGENT_PREFIX
+from workflows.monitoring.address import MonitoringAddress, read_address
 
 LOOPBACK: Final = "127.0.0.1"
 """Temporal, its UI and the AWS APIs have no authentication here: they never listen anywhere else."""
@@ -38,6 +39,8 @@ _OF_THE_API: Final = (
     "HYBRIDCI_RATE_LIMIT", "HYBRIDCI_BODY_", "HYBRIDCI_OPEN_BODIES", "HYBRIDCI_TRUSTED_PROXIES", "HYBRIDCI_DISK_FREE_",
 )  # fmt: skip
 _OF_THE_WORKER: Final = ("HYBRIDCI_WORKER_",)
+AGENT_METRICS: Final = "HYBRIDCI_AGENT_METRICS_ADDRESS"
+_OF_THE_GATEWAY: Final = ("HYBRIDCI_GATEWAY_METRICS_ADDRESS",)
 _OF_THE_AGENTS: Final = (
     "HYBRIDCI_AGENT_", "HYBRIDCI_APPROVERS_FILE", "HYBRIDCI_CONTROL_KEYS_FILE", "HYBRIDCI_METRICS_DIR",
     "HYBRIDCI_POOL_KEYS_FILE", "HYBRIDCI_PROBES_FILE", "HYBRIDCI_SECRETS_FILE",
@@ -178,6 +181,7 @@ def ports(options: Options) -> Sequence[tuple[str, int, str]]:
 def _gateway(options: Options, data: DataDir) -> ChildSpec:
     certificates = Certificates(data.root)
     env = {
+        **_ours(_OF_THE_GATEWAY),
         **_temporal(options),
         "HYBRIDCI_URL": options.url,
         "HYBRIDCI_GATEWAY_HOST": options.host, "HYBRIDCI_GATEWAY_PORT": str(options.gateway_port),
@@ -198,9 +202,20 @@ def agent_spec(number: int, options: Options, data: DataDir) -> ChildSpec:
         "HYBRIDCI_API_KEY_FILE": str(data.agent_key),
         "HYBRIDCI_AGENT_DIR": str(data.agent(number)),
         "HYBRIDCI_AGENT_CAPACITY": str(options.agent_capacity),
+        **_listening(number),
     }
     # The user's own umask: the files that jobs build are as they would be in their shell.
     return _process(agent_name(number), "agent", env, _agent_ready, options.drain_seconds, None)
+
+
+def _listening(number: int) -> dict[str, str]:
+    """Agents of one machine listen at one port each: the first at the one that is said, the others behind it."""
+    said = os.environ.get(AGENT_METRICS, "").strip()
+    try:
+        host, port = read_address(said)
+    except ValueError:  # the agent says what is wrong with it
+        return {}
+    return {AGENT_METRICS: MonitoringAddress(host, port + number - 1).written}
 
 
 def _process(
