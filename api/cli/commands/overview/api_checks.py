@@ -27,7 +27,7 @@ _FULL_PERCENT: Final = 90.0
 _NO_ROOM_PERCENT: Final = 97.0
 _LONG_WAIT_SECONDS: Final = 60.0
 _SHOWN: Final = 5
-_TOO_MANY: Final = re.compile(r'^hybridci_http_requests_total\{[^}]*status="429"[^}]*\} (\d+)', re.M)
+_TOO_MANY: Final = re.compile(r'^hybridci_http_request_seconds_count\{[^}]*status="429"[^}]*\} (\d+)', re.M)
 
 
 @dataclass(slots=True)
