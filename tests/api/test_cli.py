@@ -194,7 +194,7 @@ class TestReading:
         result = call(api, "job", "show", job_id[:13])
         assert result.exit_code == 0, result.output
         assert "Parked as a dead letter: The command ended with 3." in result.stdout
-        assert f"hybridci dlq redrive {job_id}" in result.stdout
+        assert f"hybridci dlq redrive {job_id[:8]}" in result.stdout
         assert "agent-7" in result.stdout
         assert told(api, "job", "show", job_id, "--json")["job_id"] == job_id
 
