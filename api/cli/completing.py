@@ -164,7 +164,7 @@ BY_PLACE: Final[Mapping[tuple[str, str], Source]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Completed:
+class CompletedWord:
     """As typer's own classes for shells read it."""
 
     value: str
@@ -180,5 +180,5 @@ def attach(command: Any, place: str) -> None:
             parameter.shell_complete = partial(_completed, source)
 
 
-def _completed(source: Source, ctx: Context, incomplete: str) -> list[Completed]:
-    return [Completed(value, help or None) for value, help in source(ctx, incomplete)]
+def _completed(source: Source, ctx: Context, incomplete: str) -> list[CompletedWord]:
+    return [CompletedWord(value, help or None) for value, help in source(ctx, incomplete)]

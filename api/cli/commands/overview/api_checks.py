@@ -14,7 +14,7 @@ from typing import Any, Final
 from api.agents.schemas import SKEW_TOLD_SECONDS, AgentView, PoolViews
 from api.cli.client.connection import CliError
 from api.cli.client.http import ApiClient, Transient, Unreachable
-from api.cli.commands.overview.findings import Finding, bad, ok, warn
+from api.cli.commands.overview.findings import PartFinding, bad, ok, warn
 from api.cli.commands.stuck import read_health
 from api.cli.output import age, clock, now_ms, span
 from workflows.contracts.agents import AgentStatus
@@ -36,7 +36,7 @@ class ApiChecks:
 
     api: ApiClient
 
-    def all(self) -> Iterator[Finding]:
+    def all(self) -> Iterator[PartFinding]:
         """In the order in which one would look: when it does not answer, only that."""
         try:
             yield from self._answers()
@@ -46,7 +46,7 @@ class ApiChecks:
         except CliError as error:
             yield bad("API", error.message, "Nothing else can be asked until then.")
             return
-        checks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
+        checks: list[tuple[str, Callable[[], Iterator[PartFinding]]]] = [
             ("key", self._key),
             ("parts", self._parts),
             ("agents", self._agents),
@@ -67,7 +67,7 @@ class ApiChecks:
             return f"Start it: `hybridci up --data-dir {folder}`. If it runs, see {folder}/logs/api.log."
         return "Is its process up, and the way to it open? `hybridci context list` shows the other APIs that you know."
 
-    def _answers(self) -> Iterator[Finding]:
+    def _answers(self) -> Iterator[PartFinding]:
         told: list[str] = []
         began = time.time()
         with self.api.stream("/health", told=lambda headers: told.append(headers.get("date", ""))) as pieces:
@@ -85,7 +85,7 @@ class ApiChecks:
             )
         yield from _clock(told[0] if told else "", began + took / 2)
 
-    def _key(self) -> Iterator[Finding]:
+    def _key(self) -> Iterator[PartFinding]:
         person: Any = self.api.request("POST", "/auth/validate")
         until = person.get("expires_at")
         who = f"{person['subject']} ({', '.join(grant['role'] for grant in person['grants'])})"
@@ -96,7 +96,7 @@ class ApiChecks:
         else:
             yield ok("key", f"{who}, {'without end' if until is None else f'until {clock(until)}'}")
 
-    def _parts(self) -> Iterator[Finding]:
+    def _parts(self) -> Iterator[PartFinding]:
         health: Any = read_health(self.api)
         for each in health.get("errors", []):
             yield bad(str(each["field"]), str(each["message"]), "See above, and the log of that part.")
@@ -114,7 +114,7 @@ class ApiChecks:
             yield ok("workflows", "none is stuck")
         yield from _seals(health)
 
-    def _agents(self) -> Iterator[Finding]:
+    def _agents(self) -> Iterator[PartFinding]:
         page: Any = self.api.page("/api/agents", {}, limit=1000)
         agents = [AgentView.model_validate(each) for each in page["items"]]
         alive = [each for each in agents if each.deregistered_at is None]
@@ -136,7 +136,7 @@ class ApiChecks:
             more = len(faults) - 2 * _SHOWN
             yield warn("agents", f"{more} more remarks", f"`{self.api.command('agents list')}` has them all.")
 
-    def _of_agent(self, agent: AgentView) -> Iterator[Finding]:
+    def _of_agent(self, agent: AgentView) -> Iterator[PartFinding]:
         part, show = f"agent {agent.agent_id}", f"`{self.api.command(f'agents show {agent.agent_id}')}`"
         if agent.status is AgentStatus.OFFLINE:
             gone = f"`{self.api.command(f'agents deregister {agent.agent_id}')}`"
@@ -157,7 +157,7 @@ class ApiChecks:
         if others and not agent.accepting:
             yield warn(part, "; ".join(others), show)
 
-    def _pools(self) -> Iterator[Finding]:
+    def _pools(self) -> Iterator[PartFinding]:
         pools = PoolViews.model_validate(self.api.get("/api/agents/pools")).items
         for pool in pools:
             if pool.waiting and not pool.slots:
@@ -167,7 +167,7 @@ class ApiChecks:
                 words = f"{pool.waiting} jobs wait, the oldest for {span(pool.oldest_wait_seconds)}"
                 yield warn(f"pool {pool.name}", words, f"`{self.api.command(f'pool show {pool.name}')}` says for what.")
 
-    def _refused(self) -> Iterator[Finding]:
+    def _refused(self) -> Iterator[PartFinding]:
         with self.api.stream("/metrics") as pieces:
             text = b"".join(pieces).decode("utf-8", "replace")
         if count := sum(int(number) for number in _TOO_MANY.findall(text)):
@@ -178,7 +178,7 @@ class ApiChecks:
             )
 
 
-def _clock(date: str, middle: float) -> Iterator[Finding]:
+def _clock(date: str, middle: float) -> Iterator[PartFinding]:
     """``date``: of an answer that was made at about ``middle`` (epoch seconds here), cut to seconds."""
     try:
         there: datetime = parsedate_to_datetime(date)
@@ -192,7 +192,7 @@ def _clock(date: str, middle: float) -> Iterator[Finding]:
         yield ok("clock", "as the API's")
 
 
-def _seals(health: Any) -> Iterator[Finding]:
+def _seals(health: Any) -> Iterator[PartFinding]:
     sealed = health.get("sealed_at")
     if sealed is None:
         yield warn("seals", "the audit trail was never sealed", "Give a worker a key: HYBRIDCI_SEAL_KEY_FILE.")

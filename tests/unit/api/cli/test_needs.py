@@ -7,7 +7,7 @@ import pytest
 from api.agents.schemas import AgentViews
 from api.cli.client.connection import ApiConnection
 from api.cli.client.http import ApiClient
-from api.cli.commands.overview.findings import EXIT_CODES, Finding, Grade, bad, ok, tell, warn, worst
+from api.cli.commands.overview.findings import EXIT_CODES, Grade, PartFinding, bad, ok, tell, warn, worst
 from api.cli.commands.overview.gathering import Gathered
 from api.cli.commands.overview.needs import agents_of, broke, needs_of
 from workflows.contracts.deployments.deployment import DeploymentStatus, DeploymentSummary
@@ -94,7 +94,7 @@ def test_the_worst_decides() -> None:
 
 
 def test_a_finding_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
-    tell(Finding(Grade.BAD, "part", "word " * 40, "Do `hybridci doctor` " + "again " * 30))
+    tell(PartFinding(Grade.BAD, "part", "word " * 40, "Do `hybridci doctor` " + "again " * 30))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("BAD   part: word")
     assert any(line.startswith("      -> Do") for line in lines)
