@@ -99,7 +99,7 @@ class ApiChecks:
     def _parts(self) -> Iterator[PartFinding]:
         health: Any = read_health(self.api)
         for each in health.get("errors", []):
-            yield bad(str(each["field"]), str(each["message"]), "See above, and the log of that part.")
+            yield bad(str(each["field"]), str(each["message"]), "Do what it says, or see the log of that part.")
         if not health.get("errors"):
             yield ok("parts", "Temporal, the store, the control worker and the disk are well")
         found = [StuckWorkflow.model_validate(each) for each in health.get("items", [])]
