@@ -249,8 +249,8 @@ class TestParts:
     def test_a_step_by_its_name(self, api: Served) -> None:
         log = b"--- build\nok\n--- test\nred\n"
         steps = [
-            StepResult(name="build", exit_code=0, duration_seconds=1, log_start=0, log_end=13),
-            StepResult(name="test", exit_code=1, duration_seconds=1, log_start=13, log_end=len(log)),
+            StepResult(name="build", exit_code=0, log_start=0, log_end=13),
+            StepResult(name="test", exit_code=1, log_start=13, log_end=len(log)),
         ]
         job_id = api.ended(JobStatus.FAILED, log)
         job = api.job(job_id)

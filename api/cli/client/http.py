@@ -198,7 +198,9 @@ class ApiClient:
                 }  # fmt: skip
 
     def find_job_id(self, text: str, *, path: str = JOBS) -> str:
-        """The id that ``text`` means: a whole id, or the beginning of exactly one among the newest 500."""
+        """The id that ``text`` means: a whole id, or the beginning of exactly one, among the newest 500 or, when none
+        of those begins so, of all.
+        """
         wanted = text.strip().lower()
         if is_uuid(wanted):
             return wanted
