@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from api.cli.client.connection import ApiConnection
+from api.cli.client.http import ApiClient
 from api.cli.main import app
 from tests import servers
 from tests.api.cli_bench import ADMIN_KEY, AGENT_KEY, Served, served
@@ -83,3 +85,17 @@ def test_doctor_finds_a_data_folder_that_others_can_read(tmp_path: Path) -> None
     assert result.exit_code == 2
     assert f"`chmod 700 {folder}`" in shown.replace(" -> ", " ")
     assert "no `hybridci up` runs on it" in shown
+
+
+def test_a_key_for_one_service_is_told_what_it_may_not_see(api: Served) -> None:
+    body = {"name": "dev", "grants": [{"role": "developer", "services": ["other"]}]}
+    secret = str(ApiClient(ApiConnection(api.url, ADMIN_KEY)).request("POST", "/api/access/keys", body=body)["key"])
+    seen = call(api.url, "status", "--exit-code", key=secret)
+    assert seen.exit_code == 0, seen.output
+    assert "Of what your key may see: 0 jobs running" in seen.stdout
+    assert "Not told: summary (your key may not see it)" in seen.stderr
+    parts = {
+        each["part"]: each for each in json.loads(call(api.url, "doctor", "--json", key=secret).stdout)["findings"]
+    }
+    assert parts["agents"]["grade"] == "ok"
+    assert parts["requests"]["words"] == "not told: your key may not see it"

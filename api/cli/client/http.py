@@ -48,6 +48,10 @@ class Unreachable(Transient):
     """Nothing listens there: the request was not delivered."""
 
 
+class KeyMayNot(CliError):
+    """Who this key stands for may not do or see that."""
+
+
 class ApiRefused(CliError):
     """The API understood and said no, with an HTTP status."""
 
@@ -272,7 +276,9 @@ class ApiClient:
         if status == 401 and self.connection.key:
             raise CliError(f"{self.connection.url} does not know this API key. {self._other_key()}", USAGE)
         if status == 403 and self.connection.key:
-            raise CliError(f"This API key may not do that: {_sentence(problem) or 'forbidden'} Use another key.", USAGE)
+            raise KeyMayNot(
+                f"This API key may not do that: {_sentence(problem) or 'forbidden'} Use another key.", USAGE
+            )
         if problem is None and status not in (429, 502, 503, 504):
             raise self._no_api(response)
         message = _sentence(problem) or f"{self.connection.url} answered {status} {response.reason_phrase}."

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from api.agents.schemas import SKEW_TOLD_SECONDS, AgentView, PoolViews
 from api.cli.client.connection import CliError
-from api.cli.client.http import ApiClient, Transient, Unreachable
+from api.cli.client.http import ApiClient, KeyMayNot, Transient, Unreachable
 from api.cli.commands.overview.findings import PartFinding, bad, ok, warn
 from api.cli.commands.stuck import read_health
 from api.cli.output import age, clock, now_ms, span
@@ -35,6 +35,8 @@ class ApiChecks:
     """Each yields what it found; one that cannot be told says so."""
 
     api: ApiClient
+    limited: bool = False
+    """The key is for some services or pools only."""
 
     def all(self) -> Iterator[PartFinding]:
         """In the order in which one would look: when it does not answer, only that."""
@@ -58,8 +60,10 @@ class ApiChecks:
                 yield from check()
             except Transient as error:
                 yield bad(part, error.message, "See the API's log.")
+            except KeyMayNot:
+                yield ok(part, "not told: your key may not see it")
             except CliError as error:
-                yield warn(part, f"not told: {error.message}", "Ask with a key that may see it.")
+                yield warn(part, f"not told: {error.message}", "See the API's log.")
 
     def _start(self) -> str:
         folder = self.api.connection.folder
@@ -87,6 +91,7 @@ class ApiChecks:
 
     def _key(self) -> Iterator[PartFinding]:
         person: Any = self.api.request("POST", "/auth/validate")
+        self.limited = all(grant.get("services") or grant.get("pools") for grant in person["grants"])
         until = person.get("expires_at")
         who = f"{person['subject']} ({', '.join(grant['role'] for grant in person['grants'])})"
         if until is not None and until - now_ms() < _SOON_MS:
@@ -118,6 +123,9 @@ class ApiChecks:
         page: Any = self.api.page("/api/agents", {}, limit=1000)
         agents = [AgentView.model_validate(each) for each in page["items"]]
         alive = [each for each in agents if each.deregistered_at is None]
+        if not alive and self.limited:
+            yield ok("agents", "none is of the services and pools that your key may see")
+            return
         if not alive:
             yield bad(
                 "agents", "there is none, so no job can run", "Start one: `hybridci agent`, with a key of its pool."

@@ -99,6 +99,8 @@ def _section(api: ApiClient, title: str, rows: Sequence[Need]) -> None:
 
 def _work(found: Gathered) -> str:
     count = found.summary
+    if not count:
+        return f"Of what your key may see: {_counted(len(found.running), 'job')} running"
     alive = [each for each in found.agents.items if each.deregistered_at is None]
     well = sum(1 for each in alive if each.accepting)
     return (
