@@ -4,6 +4,7 @@ Deliberately not here: the commands themselves (``main``, ``commands``) and in w
 (``directory``).
 """
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Final
@@ -36,6 +37,8 @@ VERBS: Final[Mapping[str, tuple[str, ...]]] = {
 """What other tools call it. Only hints: nobody deletes by a word that was guessed."""
 
 
+COMPLETE_VARIABLE: Final = "_HYBRIDCI_COMPLETE"
+"""Set by the shell's function that typer installs."""
 _SAME: Final[Mapping[str, str]] = {"ls": "list"}
 
 
@@ -67,6 +70,10 @@ class NearGroup(TyperGroup):
         if self._drawn and (line := line_of(self.place, name)) is not None:
             return TyperCommand(name, help=line[1], rich_help_panel=line[0])
         command = self.load(ctx, name)
+        if command is not None and COMPLETE_VARIABLE in os.environ:
+            from api.cli.completing import attach
+
+            attach(command, self.place)
         if self._drawn and command is not None and self.place in PANELS_OF:
             command.rich_help_panel = OTHER_PANEL
         return command

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from activities.stores.interfaces import LinePlace
 from api.logs.ports import LogPorts
 from workflows.contracts.errors import FieldError, InvalidState, NotFound, ValidationFailed
 from workflows.contracts.jobs import Attempt, Job
@@ -51,6 +52,14 @@ class LogPart:
     def open(self) -> bool:
         """True when what is still to come belongs to it."""
         return self.end is None
+
+    def behind(self, place: LinePlace) -> "LogPart":
+        """What of it is not before this line; it may be nothing."""
+        if place.offset < self.start or (place.offset == self.start and self.lines is not None):
+            return self
+        end = None if self.end is None else max(place.offset, self.end)
+        last = "" if self.lines is None else self.lines.partition("/")[0].rpartition("-")[2]
+        return LogPart(place.offset, end, f"{place.line}-{last or place.total}/{place.total}")
 
 
 async def part_of_lines(ports: LogPorts, job_id: str, attempt: int, wanted: LineRange) -> LogPart:

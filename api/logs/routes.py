@@ -10,6 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from api.http.ids import JobId
 from api.logs.events import PLACE_PATTERN, as_events, place_of
+from api.logs.moments import place_since
 from api.logs.ports import LogPorts, LogPortsDep
 from api.logs.ranges import LINES_PATTERN, LineRange, LogPart, part_of_lines, part_of_step
 from api.logs.removed import require_log
@@ -43,6 +44,10 @@ class LogQuery(Frozen):
     )
     step: Annotated[int, Field(ge=1, le=100)] | None = Field(
         default=None, description="Of an attempt that has ended: this step's part; 1 is the first."
+    )
+    since: Annotated[int, Field(ge=0, lt=1 << 53)] | None = Field(
+        default=None,
+        description="Only what was printed then or later, in epoch milliseconds; also of `lines` or a `step`.",
     )
     follow: bool = Field(default=False, description="Stay until the log and the job have ended.")
     timestamps: bool = Field(default=False, description="The time before each line (text only).")
@@ -97,15 +102,19 @@ async def read_log(
 
 async def _part(ports: LogPorts, job: Job, attempt: int, wanted: LogQuery) -> LogPart | None:
     """What is asked for besides an offset. Raises ValidationFailed for what does not go together."""
-    if wanted.lines is None and wanted.step is None:
+    if wanted.lines is None and wanted.step is None and wanted.since is None:
         return None
-    field = "lines" if wanted.lines is not None else "step"
+    field = "lines" if wanted.lines is not None else "step" if wanted.step is not None else "since"
     if wanted.attempt == "all" or wanted.start or (wanted.lines is not None and wanted.step is not None):
         raise _apart(field, "cannot be asked for together with start or with all attempts, nor lines with a step")
     if wanted.step is not None:
         part = part_of_step(job, attempt, wanted.step)
+    elif wanted.lines is None:
+        part = LogPart(0, None)
     else:
         part = await part_of_lines(ports, job.job_id, attempt, LineRange.read(wanted.lines or ""))
+    if wanted.since is not None:
+        part = part.behind(await place_since(ports.logs, job.job_id, attempt, wanted.since))
     if wanted.follow and not part.open:
         raise _apart(field, "can be followed only when they have no end: write 7- or -7")
     return part

@@ -187,6 +187,14 @@ class TestReading:
         assert result.exit_code == 0, result.output
         assert "Looked at 32000 jobs, there can be more that match: go on with --cursor " in result.stderr
 
+    def test_a_short_id_finds_a_job_however_many_have_come_after_it(
+        self, api: Served, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("api.cli.client.http.PAGE_SIZE", 1)  # of five pages, which are looked at first
+        job_id, *_ = [api.submit() for _ in range(7)]
+        assert told(api, "job", "show", job_id[:8], "--json")["job_id"] == job_id
+        assert "None of the newest" in call(api, "job", "show", "00000000-ffff").stderr
+
     def test_show_by_prefix_tells_what_to_do_next(self, api: Served) -> None:
         job_id = api.ended(
             JobStatus.DEAD_LETTERED, b"no\n", cause="exit_code", exit_code=3, error_message="The command ended with 3."
@@ -194,7 +202,7 @@ class TestReading:
         result = call(api, "job", "show", job_id[:13])
         assert result.exit_code == 0, result.output
         assert "Parked as a dead letter: The command ended with 3." in result.stdout
-        assert f"hybridci dlq redrive {job_id}" in result.stdout
+        assert f"hybridci dlq redrive {job_id[:8]}" in result.stdout
         assert "agent-7" in result.stdout
         assert told(api, "job", "show", job_id, "--json")["job_id"] == job_id
 

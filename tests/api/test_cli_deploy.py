@@ -60,7 +60,7 @@ class TestStart:
         made = record(api, result.stdout.strip())
         assert (made.git_author, made.git_ref, made.git_commit_message) == ("ann@example.com", "main", "first")
         assert made.metadata == {"ticket": "4711"}
-        assert f"hybridci deploy watch {made.deployment_id}" in result.stderr
+        assert f"hybridci deploy watch {made.deployment_id[:8]}" in result.stderr
         assert f"Workflow deploy-git-start-1.4.2+x-{made.deployment_id}" in result.stderr
 
     def test_the_temporal_ui_is_linked(self, api: Served, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ class TestStart:
         result = done(api, *arguments)
         workflow = quote(f"deploy-ui-link-1+2-{result.stdout.strip()}", safe="")
         assert f"Temporal UI: http://127.0.0.1:8233/namespaces/default/workflows/{workflow}\n" in result.stderr
-        assert f"`hybridci deploy watch {result.stdout.strip()} --data-dir {tmp_path}`" in result.stderr
+        assert f"`hybridci deploy watch {result.stdout[:8]} --data-dir {tmp_path}`" in result.stderr
 
     def test_the_same_key_returns_the_same_deployment(self, api: Served) -> None:
         register(api, "same-key")
@@ -242,7 +242,7 @@ class TestReading:
         shown = done(api, "deploy", "show", deployment_id).stdout
         assert "Waits for   1.0 waits for its commit to be on main." in shown
         assert re.search(r"(?m)^source +waiting", shown)
-        assert f"Go on: `hybridci deploy resume {deployment_id} --reason …`" in shown
+        assert f"Go on: `hybridci deploy resume {deployment_id[:8]} --reason …`" in shown
 
     def test_show_says_why_it_failed_and_what_to_do(self, api: Served) -> None:
         log = b"".join(b"line %d\n" % number for number in range(2000)) + b"no such \x1b[2Jtable\n"
@@ -263,7 +263,7 @@ class TestReading:
         assert "Why (production)" in shown
         assert "  its second line\n" in shown
         assert f"Job {job_id} on agent-7: Failed: The command ended with 3." in shown
-        assert f"`hybridci job logs {job_id}`" in shown
+        assert f"`hybridci job logs {job_id[:8]}`" in shown
         assert "    line 1999\n    no such \N{REPLACEMENT CHARACTER}[2Jtable\n" in shown
         assert "line 1900\n" not in shown
         assert "Live: 1.4.1 since" in shown

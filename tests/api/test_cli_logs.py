@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from activities.stores.interfaces import LogChunk
 from api.cli.client.connection import ApiConnection
 from api.cli.client.follow import Follower
 from api.cli.client.http import ApiClient, Unreachable
@@ -169,3 +170,94 @@ def test_a_log_that_was_changed_is_told_on_stderr(api: Served) -> None:
         assert result.stdout == "changed\n"
         assert "Do not trust it: attempt 1's log is not what its agent sent: the agent sent 8 bytes" in result.stderr
     assert "Log of attempt 1: It was cut off." in call(api, "job", "show", job_id).stdout
+
+
+class TestParts:
+    """`--tail`, `--since`, `--grep` and steps by name."""
+
+    @pytest.fixture
+    def job_id(self, api: Served) -> str:
+        job_id, offset = api.submit(), 0
+        api.begin(job_id)
+        for number in range(1, 31):
+            data = b"line %d\n" % number
+            chunk = LogChunk(offset, data, ((0, 1_700_000_000_000 + 1000 * number),), final=number == 30)
+            api.run(api.stores.logs.append(job_id, 1, chunk))
+            offset += len(data)
+        api.end(job_id, JobStatus.SUCCESS, size=offset)
+        return job_id
+
+    @pytest.mark.parametrize(
+        ("options", "lines"),
+        [
+            (("--tail", "2"), [29, 30]),
+            (("--tail", "99"), list(range(1, 31))),
+            (("--since", "2023-11-14T22:13:48Z"), [28, 29, 30]),
+            (("--since", "2023-11-14T22:13:48Z", "--tail", "5"), [28, 29, 30]),
+            (("--since", "2023-11-14T22:13:48Z", "--tail", "2"), [29, 30]),
+            (("--since", "2023-11-14T22:13:48Z", "-f"), [28, 29, 30]),
+            (("--tail", "2", "-f"), [29, 30]),
+            (("--since", "1m"), []),
+            (("--grep", "line 2"), [2, *range(20, 30)]),
+            (("--grep", "line 2", "--tail", "2"), [28, 29]),
+            (("--grep", "line 2", "--since", "2023-11-14T22:13:48Z"), [28, 29]),
+            (("--grep", "line 2", "-f"), [2, *range(20, 30)]),
+            (("--grep", "0", "-f", "--tail", "1"), [20, 30]),
+        ],
+    )
+    def test_only_this(self, api: Served, job_id: str, options: tuple[str, ...], lines: list[int]) -> None:
+        result = call(api, "job", "logs", job_id, *options)
+        assert result.exit_code == 0, result.output
+        assert result.stdout == "".join(f"line {number}\n" for number in lines)
+
+    def test_a_text_that_is_not_there(self, api: Served, job_id: str) -> None:
+        assert call(api, "job", "logs", job_id, "--grep", "nothing").exit_code == 1
+        assert call(api, "job", "logs", job_id, "--grep", "line 1", "--since", "1m").exit_code == 1
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            ("--tail", "2", "--lines", "3"),
+            ("--tail", "2", "--step", "1"),
+            ("--tail", "2", "--attempt", "all"),
+            ("--since", "1m", "--attempt", "all"),
+            ("--grep", "x", "--attempt", "all"),
+            ("--grep", "x", "--step", "1"),
+            ("--since", "yesterday"),
+        ],
+    )
+    def test_what_does_not_go_together(self, api: Served, job_id: str, options: tuple[str, ...]) -> None:
+        result = call(api, "job", "logs", job_id, *options)
+        assert result.exit_code == 2
+        assert "Traceback" not in result.output
+
+    def test_what_comes_is_followed(self, api: Served) -> None:
+        job_id = api.submit()
+        api.begin(job_id)
+        api.log(job_id, 0, b"error 1\nfine\nerr")
+        results: list[Any] = []
+        thread = threading.Thread(
+            target=lambda: results.append(call(api, "job", "logs", "-f", job_id, "--grep", "error")), daemon=True
+        )
+        thread.start()
+        api.log(job_id, 16, b"or 2\nfine\n")
+        api.log(job_id, 26, b"error 3", final=True)
+        api.end(job_id, JobStatus.SUCCESS, size=33)
+        thread.join(20)
+        assert results[0].stdout == "error 1\nerror 2\nerror 3\n"
+
+    def test_a_step_by_its_name(self, api: Served) -> None:
+        log = b"--- build\nok\n--- test\nred\n"
+        steps = [
+            StepResult(name="build", exit_code=0, log_start=0, log_end=13),
+            StepResult(name="test", exit_code=1, log_start=13, log_end=len(log)),
+        ]
+        job_id = api.ended(JobStatus.FAILED, log)
+        job = api.job(job_id)
+        api.change(job_id, attempts=[job.attempts[0].model_copy(update={"steps": steps})])
+        assert call(api, "job", "logs", job_id, "--step", "test").stdout == "--- test\nred\n"
+        assert call(api, "job", "logs", job_id, "--step", "bu").stdout == "--- build\nok\n"
+        assert call(api, "job", "logs", job_id, "--step", "2").stdout == "--- test\nred\n"
+        refused = call(api, "job", "logs", job_id, "--step", "deploy")
+        assert refused.exit_code == 2
+        assert "has no step 'deploy'; its steps: build, test." in refused.stderr

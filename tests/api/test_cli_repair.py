@@ -46,7 +46,7 @@ def test_health_names_what_is_stuck_and_its_cure(api: Served) -> None:
     head, first, second = result.stdout.splitlines()
     assert head.split("  ")[0] == "STUCK"
     assert first.startswith(f"job {job_id}  NonDeterministicError")
-    assert f'hybridci repair job {job_id} --reason "…"' in first
+    assert f'hybridci repair job {job_id[:8]} --reason "…"' in first
     assert second.startswith("environment production of checkout")
     assert call(api, "health", "--json").exit_code == 1
 
@@ -87,6 +87,6 @@ def test_show_says_that_a_job_is_stuck(api: Served) -> None:
     assert "cannot go on" not in call(api, "job", "show", job_id).stderr
     repairs_of(api).found = [stuck_job(job_id)]
     shown = call(api, "job", "show", job_id)
-    assert f'Repair it with `hybridci repair job {job_id} --reason "…"`' in shown.stderr
+    assert f'Repair it with `hybridci repair job {job_id[:8]} --reason "…"`' in shown.stderr
     repairs_of(api).failure = Unavailable("Temporal does not answer.")
     assert call(api, "job", "show", job_id).exit_code == 0

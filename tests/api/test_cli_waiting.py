@@ -66,8 +66,8 @@ class TestWaiting:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
         assert process.returncode == 130
-        assert f"hybridci job logs -f {job_id}" in err.decode()
-        assert f"hybridci job cancel {job_id}" in err.decode()
+        assert f"hybridci job logs -f {job_id[:8]}" in err.decode()
+        assert f"hybridci job cancel {job_id[:8]}" in err.decode()
         assert b"Traceback" not in err
         assert api.job(job_id).status is JobStatus.RUNNING
 

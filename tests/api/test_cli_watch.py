@@ -62,7 +62,7 @@ class TestWatch:
             change(api, deployment_id, status=status, stages=over, closed=True)
             out, err = process.communicate(timeout=30)
         assert process.returncode == code, err.decode()
-        assert f"hybridci deploy show {deployment_id}" in err.decode()
+        assert f"hybridci deploy show {deployment_id[:8]}" in err.decode()
         assert b"Traceback" not in err
         assert out.decode().count("production: deployed 100 %") == 1
 
@@ -112,7 +112,7 @@ class TestWatch:
             process.send_signal(signal.SIGINT)
             _, err = process.communicate(timeout=30)
         assert process.returncode == 130
-        assert f"hybridci deploy watch {deployment_id}" in err.decode()
+        assert f"hybridci deploy watch {deployment_id[:8]}" in err.decode()
         assert b"Traceback" not in err
 
     def test_a_picture_on_a_terminal(self, api: Served) -> None:

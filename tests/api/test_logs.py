@@ -257,6 +257,9 @@ async def test_lines_are_read_from_either_end(bench: Bench) -> None:
         ({"lines": "7-9", "step": "1"}, "lines"),
         ({"step": "1", "start": "4"}, "step"),
         ({"step": "0"}, "step"),
+        ({"since": "1", "start": "4"}, "since"),
+        ({"since": "1", "attempt": "all"}, "since"),
+        ({"since": "-1"}, "since"),
     ):
         refused = await bench.admin.get(path, params=bad)
         assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, field), bad
@@ -311,3 +314,35 @@ async def test_logs_of_many_pieces_are_compacted_beside_the_requests() -> None:
             compactor.wanted("grows", 1)
             await asyncio.wait_for(compactor.settle(), 5)
     assert compacted[2:] == [("grows", 1)], "the one that failed is asked for again, the other is done"
+
+
+async def test_what_was_printed_since_a_moment(bench: Bench) -> None:
+    """A line a second, some pieces without times, in a log that is longer than what is looked through at once."""
+    job_id = await bench.submit()
+    await bench.start(job_id)
+    lines = [b"%06d %s\n" % (number, b"x" * 4000) for number in range(200)]
+    offset = 0
+    for number, line in enumerate(lines):
+        marks = "[]" if number % 3 == 2 else f"[[0, {1_000_000 + 1000 * number}]]"
+        await bench.log(job_id, offset, line, marks=marks)
+        offset += len(line)
+    path = f"{JOBS}/{job_id}/logs"
+    timed = [number for number in range(200) if number % 3 != 2]
+    for since in (0, 1_000_000, 1_000_001, 1_003_000, 1_150_000, 1_151_000, 1_197_001, 1_198_000, 1_199_001):
+        first = next((number for number in timed if 1_000_000 + 1000 * number >= since), 200)
+        answer = await bench.admin.get(path, params={"since": since})
+        assert answer.content == b"".join(lines[first:]), since
+        assert answer.headers["log-lines"].partition("-")[0] == str(first + 1)
+        assert int(answer.headers["log-start"]) == sum(map(len, lines[:first]))
+    assert (await bench.admin.get(path, params={"since": 1_100_000, "lines": "-2"})).content == b"".join(lines[-2:])
+    assert (await bench.admin.get(path, params={"since": 1_199_000, "lines": "-9"})).content == lines[-1]
+    assert (await bench.admin.get(path, params={"since": 1_300_000, "lines": "5-9"})).content == b""
+
+
+async def test_a_log_without_times_is_shown_from_its_beginning(bench: Bench) -> None:
+    job_id = await bench.submit()
+    await bench.start(job_id)
+    path = f"{JOBS}/{job_id}/logs"
+    assert (await bench.admin.get(path, params={"since": 5})).content == b""
+    await bench.log(job_id, 0, b"one\ntwo\n")
+    assert (await bench.admin.get(path, params={"since": 5})).content == b"one\ntwo\n"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
-from api.cli.client.contexts import Context, Contexts, UnusableContexts
+from api.cli.client.contexts import Contexts, SavedApi, UnusableContexts
 
 REFUSED: Final = 1
 """The API understood and said no, or what was waited for did not succeed."""
@@ -121,12 +121,12 @@ def data_folder(cwd: Path) -> Path | None:
     return next((parent / DATA_DIR for parent in (cwd, *cwd.parents) if (parent / DATA_DIR).is_dir()), None)
 
 
-def _in_use(env: Mapping[str, str]) -> Context | None:
+def _in_use(env: Mapping[str, str]) -> SavedApi | None:
     """The context in use, unless the environment names a folder."""
     return None if env.get("HYBRIDCI_DATA_DIR") else _contexts(env).current
 
 
-def _named(name: str, env: Mapping[str, str]) -> Context:
+def _named(name: str, env: Mapping[str, str]) -> SavedApi:
     contexts = _contexts(env)
     if name not in contexts.known:
         there = f"there are {', '.join(sorted(contexts.known))}" if contexts.known else "there is none"
@@ -134,7 +134,7 @@ def _named(name: str, env: Mapping[str, str]) -> Context:
     return contexts.known[name]
 
 
-def _of_context(context: Context, env: Mapping[str, str], *, named: bool = False) -> ApiConnection:
+def _of_context(context: SavedApi, env: Mapping[str, str], *, named: bool = False) -> ApiConnection:
     path = _contexts(env).key_path(context.name)
     try:
         key = _checked_key(path.read_text(encoding="utf-8"), str(path))
@@ -150,7 +150,7 @@ def _of_context(context: Context, env: Mapping[str, str], *, named: bool = False
     return ApiConnection(url, key, source=f"context {context.name}", context=context.name, options=options)
 
 
-def _option(context: Context) -> str:
+def _option(context: SavedApi) -> str:
     return f"--context {shlex.quote(context.name)} "
 
 

@@ -28,7 +28,7 @@ class UnusableContexts(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class SavedApi:
     """An API. ``who``: as whom its key was known when it was put there."""
 
     name: str
@@ -41,7 +41,7 @@ class Contexts:
     """All of them, and the name of the one in use."""
 
     folder: Path
-    known: Mapping[str, Context]
+    known: Mapping[str, SavedApi]
     used: str | None = None
 
     @classmethod
@@ -51,7 +51,7 @@ class Contexts:
         return cls(Path(), {}) if folder is None else _read(folder)
 
     @property
-    def current(self) -> Context | None:
+    def current(self) -> SavedApi | None:
         """The one in use."""
         return None if self.used is None else self.known.get(self.used)
 
@@ -76,7 +76,7 @@ def context_counts() -> bool:
         return True
 
 
-def put(context: Context, key: str) -> None:
+def put(context: SavedApi, key: str) -> None:
     """Remember it with its key, and use it from now on. Raises UnusableContexts."""
     with _changing() as contexts:
         write_private(contexts.key_path(context.name), key + "\n")
@@ -136,13 +136,13 @@ def _read(folder: Path) -> Contexts:
     return Contexts(folder, known, used if isinstance(used, str) else None)
 
 
-def _context(name: str, entry: Any) -> Context | None:
+def _context(name: str, entry: Any) -> SavedApi | None:
     """None for what none of our versions wrote."""
     fields = cast(dict[str, Any], entry) if isinstance(entry, dict) else {}
     url, who = fields.get("url"), fields.get("who", "")
     if not NAME.fullmatch(name) or not isinstance(url, str) or not isinstance(who, str):
         return None
-    return Context(name, url, who)
+    return SavedApi(name, url, who)
 
 
 def _write(contexts: Contexts) -> None:

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from http import HTTPStatus
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
@@ -33,6 +34,8 @@ _TIMEOUT_SECONDS: Final = 30.0
 _CREATE_PAUSES: Final = (0.5, 1.0, 2.0)
 _COMMAND: Final = re.compile(r"`hybridci ([^`\n]+)`")
 _PREFIX: Final = re.compile(r"[0-9a-f-]{4,36}")
+_LONG_ID: Final = re.compile(r"(?<![\w-])([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?![\w-])")
+_TAKE_SHORT_IDS: Final = ("job ", "logs ", "dlq ", "deploy ", "repair job ", "repair deploy ", "freeze override ")
 
 Params = Mapping[str, str | int | bool | Sequence[str] | None]
 
@@ -43,6 +46,10 @@ class Transient(CliError):
 
 class Unreachable(Transient):
     """Nothing listens there: the request was not delivered."""
+
+
+class KeyMayNot(CliError):
+    """Who this key stands for may not do or see that."""
 
 
 class ApiRefused(CliError):
@@ -195,7 +202,9 @@ class ApiClient:
                 }  # fmt: skip
 
     def find_job_id(self, text: str, *, path: str = JOBS) -> str:
-        """The id that ``text`` means: a whole id, or the beginning of exactly one among the newest 500."""
+        """The id that ``text`` means: a whole id, or the beginning of exactly one, among the newest 500 or, when none
+        of those begins so, of all.
+        """
         wanted = text.strip().lower()
         if is_uuid(wanted):
             return wanted
@@ -203,6 +212,7 @@ class ApiClient:
             raise CliError(f"{text!r} is no job id: give the id, or at least its first 4 characters.", USAGE)
         recent = self.page(path, {}, limit=5 * PAGE_SIZE)["items"]
         found = [str(item["job_id"]) for item in recent if str(item["job_id"]).startswith(wanted)]
+        found = found or self._older_jobs(path, wanted)
         if not found:
             raise CliError(
                 f"None of the newest {len(recent)} jobs has an id that begins with {wanted}. Give all of it."
@@ -212,9 +222,20 @@ class ApiClient:
             raise CliError(f"{wanted} begins the ids of {len(found)} jobs ({shown}). Give more of it.", USAGE)
         return found[0]
 
+    def _older_jobs(self, path: str, wanted: str) -> list[str]:
+        """Ids that begin so, of all that there are; none from an API that cannot be asked for that."""
+        try:
+            items = self.page(path, {"job_id": wanted}, limit=2)["items"]
+        except ApiRefused as error:
+            if error.status != HTTPStatus.UNPROCESSABLE_ENTITY:
+                raise
+            return []
+        return [str(item["job_id"]) for item in items]
+
     def command(self, text: str) -> str:
-        """A command to suggest that reaches the same API."""
-        return f"hybridci {self.connection.options}{text}{self.connection.arguments}"
+        """A command to suggest that reaches the same API; with ids as short as commands take them."""
+        short = _LONG_ID.sub(r"\1", text) if text.startswith(_TAKE_SHORT_IDS) else text
+        return f"hybridci {self.connection.options}{short}{self.connection.arguments}"
 
     def reachable(self, text: str) -> str:
         """A sentence of the API with its commands (`hybridci …`) completed as ``command`` does."""
@@ -255,7 +276,9 @@ class ApiClient:
         if status == 401 and self.connection.key:
             raise CliError(f"{self.connection.url} does not know this API key. {self._other_key()}", USAGE)
         if status == 403 and self.connection.key:
-            raise CliError(f"This API key may not do that: {_sentence(problem) or 'forbidden'} Use another key.", USAGE)
+            raise KeyMayNot(
+                f"This API key may not do that: {_sentence(problem) or 'forbidden'} Use another key.", USAGE
+            )
         if problem is None and status not in (429, 502, 503, 504):
             raise self._no_api(response)
         message = _sentence(problem) or f"{self.connection.url} answered {status} {response.reason_phrase}."

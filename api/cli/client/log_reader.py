@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 
+from api.cli.client.connection import USAGE, CliError
 from api.cli.client.http import JOBS, ApiClient, ApiRefused
 
 SILENCE_SECONDS: Final = 15.0
@@ -68,6 +69,8 @@ class LogReader:
 
     def _begun(self, headers: Mapping[str, str]) -> None:
         """Where the part begins; from there on it is read by offsets."""
+        if "since" in self.part and "log-start" not in headers:
+            raise CliError("This API is older and does not know --since: use --lines or --tail.", USAGE)
         if self.part and "log-start" in headers:
             self.offset, self.part = int(headers["log-start"]), {}
 

@@ -1,7 +1,7 @@
 """`hybridci job`: submit, list, show, logs, search, cancel, retry, artifacts, download. Exit codes: see ``common``."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, cast
 
 import typer
 
@@ -36,6 +36,7 @@ from workflows.contracts.workspace.step_rules import MOST_GRACE_SECONDS, CancelS
 app = sub_app("Submit jobs, watch them, stop them.")
 
 Wait = Annotated[bool, typer.Option("--wait", help="Follow the log and exit with the job's own exit code.")]
+_MOST_STEPS: Final = 100
 AttemptNumber = Annotated[int | None, typer.Option("--attempt", min=1, help="Which attempt; the last by default.")]
 
 
@@ -158,6 +159,8 @@ def show(job_id: JobId, as_json: AsJson = False, data_dir: DataDir = None) -> No
         "hybridci job logs -f 3f2a9c01",
         "hybridci job logs 3f2a9c01 --attempt all > job.log",
         "hybridci job logs 3f2a9c01 --lines 123456-123500",
+        "hybridci job logs -f 3f2a9c01 --since 10m --grep error",
+        "hybridci job logs 3f2a9c01 --step test --timestamps",
     )
 )
 def logs(
@@ -168,24 +171,49 @@ def logs(
         str | None,
         typer.Option(metavar="A-B", help="Only these: 7-9, 7- (to the end), 7, -7 (the last seven), -7--3."),
     ] = None,
-    step: Annotated[int | None, typer.Option(min=1, max=100, help="Only this step's part; 1 is the first.")] = None,
+    tail: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the last so many lines.")] = None,
+    since: Since = None,
+    grep: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Only the lines with it; exits with 1 when there is none.")
+    ] = None,
+    step: Annotated[
+        str | None, typer.Option(metavar="NAME|N", help="Only this step's part: its name, or its number from 1 on.")
+    ] = None,
     timestamps: Annotated[bool, typer.Option("--timestamps", help="The time before each line.")] = False,
     raw: Annotated[bool, typer.Option("--raw", help="All bytes, to a terminal too.")] = False,
     data_dir: DataDir = None,
 ) -> None:
     """Print a job's log: to a terminal its text and colours, elsewhere byte for byte.
 
-    With -f, from the current attempt on, also across lost connections.
+    With -f, from the current attempt on, also across lost connections. The API finds what is asked for: a part of a
+    long log is not read as a whole.
     """
+    from api.cli.commands.searching import Grep, grep_log, step_part
+
     number = None if attempt in (None, "all", "last") else _attempt_number(attempt)
-    asked: dict[str, str | int | None] = {"lines": lines, "step": step}
-    part = {name: value for name, value in asked.items() if value is not None}
-    if len(part) > 1 or (part and attempt == "all"):
-        raise CliError("--lines and --step are of one attempt, and one of them at a time.", USAGE)
+    moment = times(since, None)["since"]
+    parts = [name for name, value in (("--lines", lines), ("--tail", tail), ("--step", step)) if value is not None]
+    if len(parts) > 1:
+        raise CliError(f"{' and '.join(parts)} name parts of a log: give one of them.", USAGE)
+    if attempt == "all" and (parts or since or grep is not None):
+        raise CliError(f"{(parts or ['--since' if since else '--grep'])[0]} is of one attempt: name one.", USAGE)
+    if step is not None and step.isdecimal() and not 1 <= int(step) <= _MOST_STEPS:
+        raise CliError(f"--step {step} is no step: the first is 1, the last {_MOST_STEPS} at most.", USAGE)
+    if grep is not None and (timestamps or lines or step):
+        raise CliError("--grep goes with --since, --tail and -f only: `job search` says in which lines it is.", USAGE)
     with open_api(data_dir) as api:
+        full_id = api.find_job_id(job_id)
+        if grep is not None:
+            wanted = Grep(grep, cast(int | None, moment), tail, number)
+            if not grep_log(api, full_id, wanted, follow=follow, raw=raw) and not follow:
+                raise typer.Exit(1)
+            return
+        asked: dict[str, Any] = {"lines": lines if tail is None else f"-{tail}", "since": moment}
+        if step is not None:
+            asked |= {"step": step} if step.isdecimal() else step_part(api, full_id, number, step)
         copy_log(
-            api, api.find_job_id(job_id), number=number, every=attempt == "all", follow=follow, timestamps=timestamps,
-            raw=raw, part=part,
+            api, full_id, number=number, every=attempt == "all", follow=follow, timestamps=timestamps, raw=raw,
+            part={name: value for name, value in asked.items() if value is not None},
         )  # fmt: skip
 
 

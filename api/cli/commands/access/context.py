@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from api.cli.client.connection import CONTEXT_VARIABLE, USAGE, CliError
-from api.cli.client.contexts import Context, Contexts, UnusableContexts, forget, use
+from api.cli.client.contexts import Contexts, SavedApi, UnusableContexts, forget, use
 from api.cli.commands.common import AsJson, example, sub_app
 from api.cli.output import Column, note, print_fields, print_json, print_table, say
 
@@ -79,7 +79,7 @@ def read_contexts() -> Contexts:
         raise CliError(str(error), USAGE) from None
 
 
-def known(contexts: Contexts, name: str) -> Context:
+def known(contexts: Contexts, name: str) -> SavedApi:
     """The one of this name. Raises CliError."""
     if name not in contexts.known:
         there = f"there are {', '.join(sorted(contexts.known))}" if contexts.known else "there is none"
@@ -94,11 +94,11 @@ def _change(act: Any) -> None:
         raise CliError(str(error), USAGE) from None
 
 
-def _sorted(contexts: Contexts) -> list[Context]:
+def _sorted(contexts: Contexts) -> list[SavedApi]:
     return sorted(contexts.known.values(), key=lambda each: each.name)
 
 
-def _shown(contexts: Contexts, context: Context) -> dict[str, Any]:
+def _shown(contexts: Contexts, context: SavedApi) -> dict[str, Any]:
     return {
         "name": context.name, "url": context.url, "who": context.who, "in_use": context.name == contexts.used,
         "key_file": str(contexts.key_path(context.name)),

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import typer
 
 from api.cli.client.connection import USAGE, ApiConnection, CliError, checked_key, checked_url, find_keyless_connection
-from api.cli.client.contexts import NAME, Context, UnusableContexts, put
+from api.cli.client.contexts import NAME, SavedApi, UnusableContexts, put
 from api.cli.client.http import ApiClient
 from api.cli.commands.access.whoami import VALIDATE, print_person
 from api.cli.commands.common import AsJson, DataDir, LoneCommand, example
@@ -56,7 +56,7 @@ def login(
     if "subject" not in person:
         raise CliError(f"{address} does not take this key: it is wrong, has ended or was revoked.", USAGE)
     try:
-        put(Context(chosen, address, str(person["subject"])), key)
+        put(SavedApi(chosen, address, str(person["subject"])), key)
     except UnusableContexts as error:
         raise CliError(str(error), USAGE) from None
     if as_json:

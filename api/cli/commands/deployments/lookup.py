@@ -22,6 +22,8 @@ _PREFIX: Final = re.compile(r"[0-9a-f-]{4,36}")
 _SERVICE: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?")
 _SHORT_ID: Final = 8
 _SHOWN: Final = 4
+_LASTING: Final = (DeploymentStatus.LIVE, DeploymentStatus.STAGED, DeploymentStatus.PRODUCTION, DeploymentStatus.FAILED)
+"""In which a deployment that somebody acts on can be, however many have come after it."""
 
 Prefer = Callable[[DeploymentSummary], bool]
 DeploymentArgument = Annotated[
@@ -101,6 +103,9 @@ def _by_prefix(api: ApiClient, wanted: str) -> str | None:
         return None
     recent = _summaries(api, {})
     found = [each.deployment_id for each in recent if each.deployment_id.startswith(wanted)]
+    if not found and len(wanted) >= _SHORT_ID:
+        older = [each for status in _LASTING for each in _summaries(api, {"status": status})]
+        found = [each.deployment_id for each in older if each.deployment_id.startswith(wanted)]
     if not found:
         return None
     if len(found) > 1:

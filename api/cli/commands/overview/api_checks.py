@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from api.agents.schemas import SKEW_TOLD_SECONDS, AgentView, PoolViews
 from api.cli.client.connection import CliError
-from api.cli.client.http import ApiClient, Transient, Unreachable
-from api.cli.commands.overview.findings import Finding, bad, ok, warn
+from api.cli.client.http import ApiClient, KeyMayNot, Transient, Unreachable
+from api.cli.commands.overview.findings import PartFinding, bad, ok, warn
 from api.cli.commands.stuck import read_health
 from api.cli.output import age, clock, now_ms, span
 from workflows.contracts.agents import AgentStatus
@@ -27,7 +27,7 @@ _FULL_PERCENT: Final = 90.0
 _NO_ROOM_PERCENT: Final = 97.0
 _LONG_WAIT_SECONDS: Final = 60.0
 _SHOWN: Final = 5
-_TOO_MANY: Final = re.compile(r'^hybridci_http_requests_total\{[^}]*status="429"[^}]*\} (\d+)', re.M)
+_TOO_MANY: Final = re.compile(r'^hybridci_http_request_seconds_count\{[^}]*status="429"[^}]*\} (\d+)', re.M)
 
 
 @dataclass(slots=True)
@@ -35,8 +35,10 @@ class ApiChecks:
     """Each yields what it found; one that cannot be told says so."""
 
     api: ApiClient
+    limited: bool = False
+    """The key is for some services or pools only."""
 
-    def all(self) -> Iterator[Finding]:
+    def all(self) -> Iterator[PartFinding]:
         """In the order in which one would look: when it does not answer, only that."""
         try:
             yield from self._answers()
@@ -46,7 +48,7 @@ class ApiChecks:
         except CliError as error:
             yield bad("API", error.message, "Nothing else can be asked until then.")
             return
-        checks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
+        checks: list[tuple[str, Callable[[], Iterator[PartFinding]]]] = [
             ("key", self._key),
             ("parts", self._parts),
             ("agents", self._agents),
@@ -58,8 +60,10 @@ class ApiChecks:
                 yield from check()
             except Transient as error:
                 yield bad(part, error.message, "See the API's log.")
+            except KeyMayNot:
+                yield ok(part, "not told: your key may not see it")
             except CliError as error:
-                yield warn(part, f"not told: {error.message}", "Ask with a key that may see it.")
+                yield warn(part, f"not told: {error.message}", "See the API's log.")
 
     def _start(self) -> str:
         folder = self.api.connection.folder
@@ -67,7 +71,7 @@ class ApiChecks:
             return f"Start it: `hybridci up --data-dir {folder}`. If it runs, see {folder}/logs/api.log."
         return "Is its process up, and the way to it open? `hybridci context list` shows the other APIs that you know."
 
-    def _answers(self) -> Iterator[Finding]:
+    def _answers(self) -> Iterator[PartFinding]:
         told: list[str] = []
         began = time.time()
         with self.api.stream("/health", told=lambda headers: told.append(headers.get("date", ""))) as pieces:
@@ -85,8 +89,9 @@ class ApiChecks:
             )
         yield from _clock(told[0] if told else "", began + took / 2)
 
-    def _key(self) -> Iterator[Finding]:
+    def _key(self) -> Iterator[PartFinding]:
         person: Any = self.api.request("POST", "/auth/validate")
+        self.limited = all(grant.get("services") or grant.get("pools") for grant in person["grants"])
         until = person.get("expires_at")
         who = f"{person['subject']} ({', '.join(grant['role'] for grant in person['grants'])})"
         if until is not None and until - now_ms() < _SOON_MS:
@@ -96,10 +101,10 @@ class ApiChecks:
         else:
             yield ok("key", f"{who}, {'without end' if until is None else f'until {clock(until)}'}")
 
-    def _parts(self) -> Iterator[Finding]:
+    def _parts(self) -> Iterator[PartFinding]:
         health: Any = read_health(self.api)
         for each in health.get("errors", []):
-            yield bad(str(each["field"]), str(each["message"]), "See above, and the log of that part.")
+            yield bad(str(each["field"]), str(each["message"]), "Do what it says, or see the log of that part.")
         if not health.get("errors"):
             yield ok("parts", "Temporal, the store, the control worker and the disk are well")
         found = [StuckWorkflow.model_validate(each) for each in health.get("items", [])]
@@ -114,10 +119,13 @@ class ApiChecks:
             yield ok("workflows", "none is stuck")
         yield from _seals(health)
 
-    def _agents(self) -> Iterator[Finding]:
+    def _agents(self) -> Iterator[PartFinding]:
         page: Any = self.api.page("/api/agents", {}, limit=1000)
         agents = [AgentView.model_validate(each) for each in page["items"]]
         alive = [each for each in agents if each.deregistered_at is None]
+        if not alive and self.limited:
+            yield ok("agents", "none is of the services and pools that your key may see")
+            return
         if not alive:
             yield bad(
                 "agents", "there is none, so no job can run", "Start one: `hybridci agent`, with a key of its pool."
@@ -136,7 +144,7 @@ class ApiChecks:
             more = len(faults) - 2 * _SHOWN
             yield warn("agents", f"{more} more remarks", f"`{self.api.command('agents list')}` has them all.")
 
-    def _of_agent(self, agent: AgentView) -> Iterator[Finding]:
+    def _of_agent(self, agent: AgentView) -> Iterator[PartFinding]:
         part, show = f"agent {agent.agent_id}", f"`{self.api.command(f'agents show {agent.agent_id}')}`"
         if agent.status is AgentStatus.OFFLINE:
             gone = f"`{self.api.command(f'agents deregister {agent.agent_id}')}`"
@@ -157,7 +165,7 @@ class ApiChecks:
         if others and not agent.accepting:
             yield warn(part, "; ".join(others), show)
 
-    def _pools(self) -> Iterator[Finding]:
+    def _pools(self) -> Iterator[PartFinding]:
         pools = PoolViews.model_validate(self.api.get("/api/agents/pools")).items
         for pool in pools:
             if pool.waiting and not pool.slots:
@@ -167,7 +175,7 @@ class ApiChecks:
                 words = f"{pool.waiting} jobs wait, the oldest for {span(pool.oldest_wait_seconds)}"
                 yield warn(f"pool {pool.name}", words, f"`{self.api.command(f'pool show {pool.name}')}` says for what.")
 
-    def _refused(self) -> Iterator[Finding]:
+    def _refused(self) -> Iterator[PartFinding]:
         with self.api.stream("/metrics") as pieces:
             text = b"".join(pieces).decode("utf-8", "replace")
         if count := sum(int(number) for number in _TOO_MANY.findall(text)):
@@ -178,7 +186,7 @@ class ApiChecks:
             )
 
 
-def _clock(date: str, middle: float) -> Iterator[Finding]:
+def _clock(date: str, middle: float) -> Iterator[PartFinding]:
     """``date``: of an answer that was made at about ``middle`` (epoch seconds here), cut to seconds."""
     try:
         there: datetime = parsedate_to_datetime(date)
@@ -192,7 +200,7 @@ def _clock(date: str, middle: float) -> Iterator[Finding]:
         yield ok("clock", "as the API's")
 
 
-def _seals(health: Any) -> Iterator[Finding]:
+def _seals(health: Any) -> Iterator[PartFinding]:
     sealed = health.get("sealed_at")
     if sealed is None:
         yield warn("seals", "the audit trail was never sealed", "Give a worker a key: HYBRIDCI_SEAL_KEY_FILE.")

@@ -11,7 +11,7 @@ from api.cli.client.connection import CliError, data_folder, find_connection
 from api.cli.client.http import ApiClient
 from api.cli.commands.common import AsJson, CommandGroup, DataDir
 from api.cli.commands.overview.api_checks import ApiChecks
-from api.cli.commands.overview.findings import EXIT_CODES, Finding, Grade, bad, tell, worst
+from api.cli.commands.overview.findings import EXIT_CODES, Grade, PartFinding, bad, tell, worst
 from api.cli.commands.overview.local_checks import contexts, data_directory, machine
 from api.cli.commands.overview.temporal_checks import temporal
 from api.cli.output import print_json, say
@@ -29,7 +29,7 @@ def doctor(
     data_dir: DataDir = None,
 ) -> None:
     """Check every part and say what to do: this machine, the API, Temporal, stores, clocks, versions, agents, pools."""
-    found: list[Finding] = []
+    found: list[PartFinding] = []
     for each in _checks(data_dir):
         found.append(each)
         if not as_json and not (only_bad and each.grade is Grade.OK):
@@ -43,7 +43,7 @@ def doctor(
     raise typer.Exit(EXIT_CODES[grade])
 
 
-def _checks(data_dir: Path | None) -> Iterator[Finding]:
+def _checks(data_dir: Path | None) -> Iterator[PartFinding]:
     folder: Path | None = data_dir
     try:
         connection = find_connection(data_dir)

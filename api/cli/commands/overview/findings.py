@@ -24,7 +24,7 @@ _MARKS: Final = {Grade.OK: "ok  ", Grade.WARN: "warn", Grade.BAD: "BAD "}
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class PartFinding:
     """A part and how it is. ``advice``: what to do, empty when nothing is."""
 
     grade: Grade
@@ -33,27 +33,27 @@ class Finding:
     advice: str = ""
 
 
-def ok(part: str, words: str) -> Finding:
+def ok(part: str, words: str) -> PartFinding:
     """It is well."""
-    return Finding(Grade.OK, part, words)
+    return PartFinding(Grade.OK, part, words)
 
 
-def warn(part: str, words: str, advice: str) -> Finding:
+def warn(part: str, words: str, advice: str) -> PartFinding:
     """It works, and somebody should look."""
-    return Finding(Grade.WARN, part, words, advice)
+    return PartFinding(Grade.WARN, part, words, advice)
 
 
-def bad(part: str, words: str, advice: str) -> Finding:
+def bad(part: str, words: str, advice: str) -> PartFinding:
     """It does not work."""
-    return Finding(Grade.BAD, part, words, advice)
+    return PartFinding(Grade.BAD, part, words, advice)
 
 
-def worst(findings: Sequence[Finding]) -> Grade:
+def worst(findings: Sequence[PartFinding]) -> Grade:
     """Of all."""
     return max((each.grade for each in findings), key=lambda grade: EXIT_CODES[grade], default=Grade.OK)
 
 
-def tell(finding: Finding) -> None:
+def tell(finding: PartFinding) -> None:
     """To people: its line, and below it what to do. Commands stay on one line."""
     head = f"{_MARKS[finding.grade]}  {finding.part}: {' '.join(finding.words.split())}"
     for line in _wrapped(head, "      "):

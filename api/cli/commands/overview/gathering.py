@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from api.agents.schemas import AgentViews
 from api.cli.client.connection import CliError
-from api.cli.client.http import DEAD_LETTERS, DEPLOYMENTS, JOBS, ApiClient, Params, Unreachable
+from api.cli.client.http import DEAD_LETTERS, DEPLOYMENTS, JOBS, ApiClient, KeyMayNot, Params, Unreachable
 from api.cli.commands.stuck import read_health
 from workflows.contracts.deployments.deployment import DeploymentPage, DeploymentStatus, DeploymentSummary
 from workflows.contracts.deployments.lanes import LanePage
@@ -88,9 +88,11 @@ def _told(found: Gathered, name: str, ask: Callable[[], Any]) -> Any:
         return ask()
     except Unreachable:
         raise
+    except KeyMayNot:
+        found.untold[name] = "your key may not see it"
     except CliError as error:
         found.untold[name] = error.message
-        return None
+    return None
 
 
 def _of_statuses(api: ApiClient, statuses: Sequence[DeploymentStatus]) -> list[DeploymentSummary]:

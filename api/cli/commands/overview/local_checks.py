@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from api.cli.client.contexts import Contexts, UnusableContexts
-from api.cli.commands.overview.findings import Finding, bad, ok, warn
+from api.cli.commands.overview.findings import PartFinding, bad, ok, warn
 from api.cli.output import size
 from workflows.version import product_version
 
@@ -20,7 +20,7 @@ _TOOL_SECONDS: Final = 5.0
 _STOPPED_WORDS: Final = "no `hybridci up` runs on it"
 
 
-def machine() -> Iterator[Finding]:
+def machine() -> Iterator[PartFinding]:
     """Its tools, and this command itself."""
     import platform
 
@@ -32,7 +32,7 @@ def machine() -> Iterator[Finding]:
             yield ok(tool, _version_of(tool))
 
 
-def contexts() -> Iterator[Finding]:
+def contexts() -> Iterator[PartFinding]:
     """That they can be read, and that nobody else can read their keys."""
     try:
         found = Contexts.read()
@@ -47,7 +47,7 @@ def contexts() -> Iterator[Finding]:
         yield warn("contexts", f"{found.used} is in use and is not there", "`hybridci context use NAME` or `--none`.")
 
 
-def data_directory(folder: Path) -> Iterator[Finding]:
+def data_directory(folder: Path) -> Iterator[PartFinding]:
     """Of `hybridci up`: who may read it, its disk, and whether it runs."""
     from api.cli.stack.data_dir import read_json
 
@@ -69,7 +69,7 @@ def data_directory(folder: Path) -> Iterator[Finding]:
     yield from _running(folder, endpoint)
 
 
-def _running(folder: Path, endpoint: Any) -> Iterator[Finding]:
+def _running(folder: Path, endpoint: Any) -> Iterator[PartFinding]:
     from api.cli.stack.leftovers import still_running
 
     runs = _is_up(endpoint.get("pid"))
@@ -88,7 +88,7 @@ def _running(folder: Path, endpoint: Any) -> Iterator[Finding]:
     yield from _ports(leftovers=bool(left))
 
 
-def _ports(*, leftovers: bool) -> Iterator[Finding]:
+def _ports(*, leftovers: bool) -> Iterator[PartFinding]:
     """Whether `up` would find its usual ports."""
     from api.cli.stack.children import Options, ports
 
@@ -120,7 +120,7 @@ def _is_up(pid: Any) -> bool:
         return False
 
 
-def _disk(part: str, folder: Path, free: int) -> Finding:
+def _disk(part: str, folder: Path, free: int) -> PartFinding:
     words = f"{folder}, {size(free)} free"
     advice = "Make room there: `hybridci storage show` says what takes how much."
     if free < NO_DISK_BYTES:

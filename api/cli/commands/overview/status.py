@@ -99,9 +99,16 @@ def _section(api: ApiClient, title: str, rows: Sequence[Need]) -> None:
 
 def _work(found: Gathered) -> str:
     count = found.summary
+    if not count:
+        return f"Of what your key may see: {_counted(len(found.running), 'job')} running"
     alive = [each for each in found.agents.items if each.deregistered_at is None]
     well = sum(1 for each in alive if each.accepting)
     return (
-        f"{count.get('jobs_running', 0)} jobs run, {count.get('jobs_queued', 0)} wait; "
-        f"{count.get('deployments_active', 0)} deployments on their way; {well} of {len(alive)} agents take jobs"
+        f"{_counted(count.get('jobs_running', 0), 'job')} running, {count.get('jobs_queued', 0)} waiting; "
+        f"{_counted(count.get('deployments_active', 0), 'deployment')} on the way; "
+        f"{well} of {_counted(len(alive), 'agent')} taking jobs"
     )
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

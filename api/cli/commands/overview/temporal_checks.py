@@ -7,12 +7,12 @@ import os
 from collections.abc import Mapping
 from typing import Any, Final
 
-from api.cli.commands.overview.findings import Finding, bad, ok, warn
+from api.cli.commands.overview.findings import PartFinding, bad, ok, warn
 
 _SECONDS: Final = 5.0
 
 
-def temporal(address: str | None) -> list[Finding]:
+def temporal(address: str | None) -> list[PartFinding]:
     """``address``: as an `up` here has written it; else the environment's (``TEMPORAL_ADDRESS``), if it names one."""
     environment = {**os.environ, **({"TEMPORAL_ADDRESS": address} if address else {})}
     if not environment.get("TEMPORAL_ADDRESS"):
@@ -25,7 +25,7 @@ def temporal(address: str | None) -> list[Finding]:
         return [bad("Temporal", f"{where} does not answer ({reason[:120]})", "Is it up, and TEMPORAL_ADDRESS right?")]
 
 
-async def _ask(environment: Mapping[str, str]) -> list[Finding]:
+async def _ask(environment: Mapping[str, str]) -> list[PartFinding]:
     from datetime import timedelta
 
     from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from api.cli.client.connection import USAGE, CliError, find_connection
-from api.cli.client.contexts import Context, Contexts, UnusableContexts, forget, put, use
+from api.cli.client.contexts import Contexts, SavedApi, UnusableContexts, forget, put, use
 from api.cli.client.http import ApiClient
 
-PROD, TEST = Context("prod", "https://ci.example.com", "key:ann"), Context("test", "https://test.example.com")
+PROD, TEST = SavedApi("prod", "https://ci.example.com", "key:ann"), SavedApi("test", "https://test.example.com")
 
 
 @pytest.fixture(autouse=True)
@@ -87,13 +87,13 @@ def test_what_is_lacking_is_said(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UnusableContexts, match="it is no JSON"):
         Contexts.read()
     (folder / "contexts.json").write_text('{"use": 7, "contexts": {"a": 1, "../b": {"url": "u"}, "c": {"url": "u"}}}')
-    assert dict(Contexts.read().known) == {"c": Context("c", "u")}
+    assert dict(Contexts.read().known) == {"c": SavedApi("c", "u")}
     assert Contexts.read({}).current is None, "a process without a home has none"
 
 
 def test_two_at_once_lose_nothing() -> None:
     names = [f"n{number}" for number in range(12)]
-    threads = [threading.Thread(target=put, args=(Context(name, "https://x.example"), name)) for name in names]
+    threads = [threading.Thread(target=put, args=(SavedApi(name, "https://x.example"), name)) for name in names]
     for thread in threads:
         thread.start()
     for thread in threads:

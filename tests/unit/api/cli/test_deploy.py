@@ -151,7 +151,7 @@ class TestAdvice:
 
         waiting: dict[str, Any] = {"status": DeploymentStatus.STAGED, "environment": "production"}
         for_approval = advice(**waiting, stages=in_production(StageStatus.WAITING))
-        assert f"`hybridci deploy approve {ID} --data-dir /srv/d`" in for_approval
+        assert f"`hybridci deploy approve {ID[:8]} --data-dir /srv/d`" in for_approval
         assert "deploy reject" in for_approval
         in_line = advice(**waiting, stages=in_production(StageStatus.WAITING, approved_at=NOW))
         assert "deploy approve" not in in_line
@@ -160,7 +160,7 @@ class TestAdvice:
         assert "deploy resume" in paused
         assert "deploy rollback" in paused
         external = in_production(StageStatus.DEPLOYING, external=True, waits_for="another CI")
-        assert f"deploy record {ID} production --job-id" in advice(**waiting, stages=external)
+        assert f"deploy record {ID[:8]} production --job-id" in advice(**waiting, stages=external)
         assert "deploy rollback" in advice(status=DeploymentStatus.LIVE)
         broken = advice(status=DeploymentStatus.FAILED, rollback=rollback(RollbackStatus.FAILED), closed=False)
         assert "NOBODY KNOWS WHAT RUNS IN PRODUCTION" in broken
@@ -194,9 +194,9 @@ class TestWatching:
         said = dict(facts(now, api))
         assert said["status"] == "checkout 1.4.2: staged, now at production (waiting)"
         assert said["stage production"] == "production: waiting"
-        assert said[f"job {JOB}"].endswith(f"`hybridci job logs -f {JOB} --data-dir /srv/d`")
+        assert said[f"job {JOB}"].endswith(f"`hybridci job logs -f {JOB[:8]} --data-dir /srv/d`")
         assert said["approval 0"] == "production: approved by bob"
-        assert said["waits"].endswith(f"`hybridci deploy approve {ID} --data-dir /srv/d`")
+        assert said["waits"].endswith(f"`hybridci deploy approve {ID[:8]} --data-dir /srv/d`")
 
     def test_a_start_that_nobody_vouches_for_says_so(self, api: ApiClient, capsys: pytest.CaptureFixture[str]) -> None:
         closed = deployment(status=DeploymentStatus.FAILED, closed=True)
@@ -220,7 +220,7 @@ class TestWatching:
         assert names == ["build", "test", "staging", "production"]
         assert "11111111-2222 (+1)" in drawn
         assert "Rollback to 1.4.1 in production: running, by bob: orders fail" in drawn
-        assert f"`hybridci job logs -f {JOB} --data-dir /srv/d`" in drawn
+        assert f"`hybridci job logs -f {JOB[:8]} --data-dir /srv/d`" in drawn
 
 
 class TestTimes:

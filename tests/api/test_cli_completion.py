@@ -1,0 +1,68 @@
+"""What a shell completes, by the protocol that typer's own scripts for shells speak."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests import servers
+from tests.api.cli_bench import ADMIN_KEY, Served, served
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[Served]:
+    with served() as server:
+        yield server
+
+
+def completed(url: str, words: str, *, shell: str = "bash") -> tuple[list[str], str]:
+    """The values for the last word, and what was said on stderr."""
+    asked = {
+        "_HYBRIDCI_COMPLETE": f"complete_{shell}",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split(" ")) - 1),
+        "_TYPER_COMPLETE_ARGS": words,
+        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+    }
+    ours = {"HYBRIDCI_URL": url, "HYBRIDCI_API_KEY": ADMIN_KEY}
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("HYBRIDCI_")}
+    script = "from api.cli.main import app; app(prog_name='hybridci')"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**environ, **ours, **asked}, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    return [line for line in done.stdout.splitlines() if line], done.stderr
+
+
+def test_ids_are_completed_short_and_whole(api: Served) -> None:
+    job_id = api.submit()
+    assert completed(api.url, "hybridci job show ") == ([job_id[:8]], "")
+    assert completed(api.url, f"hybridci jobs logs {job_id[:4]}")[0] == [job_id[:8]]
+    assert completed(api.url, f"hybridci logs {job_id[:10]}")[0] == [job_id]
+    assert completed(api.url, "hybridci job show x")[0] == []
+    assert completed(api.url, "hybridci job show ", shell="fish")[0][0] == f"{job_id[:8]}\ttest queued"
+    assert f'"{job_id[:8]}"' in "".join(completed(api.url, "hybridci job show ", shell="zsh")[0])
+
+
+def test_commands_and_options_are_completed(api: Served) -> None:
+    assert completed(api.url, "hybridci jo")[0] == ["job"]
+    assert completed(api.url, "hybridci job list --sta")[0] == ["--status"]
+    assert "dead_lettered" in completed(api.url, "hybridci job list --status ")[0]
+
+
+def test_without_an_api_nothing_is_said(api: Served) -> None:
+    away = f"http://127.0.0.1:{servers.free_port()}"
+    assert completed(away, "hybridci job show ") == ([], "")
+    assert completed("no url", "hybridci job show ") == ([], "")
+
+
+def test_a_slow_api_is_not_waited_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        began = time.monotonic()
+        assert completed(url, "hybridci job show ") == ([], "")
+        assert time.monotonic() - began < 20, "it is given up, and does not wait for ever"

@@ -1,0 +1,101 @@
+"""`hybridci status` and `hybridci doctor` against the real API application over a real socket."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from api.cli.client.connection import ApiConnection
+from api.cli.client.http import ApiClient
+from api.cli.main import app
+from tests import servers
+from tests.api.cli_bench import ADMIN_KEY, AGENT_KEY, Served, served
+from workflows.contracts.statuses import JobStatus
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[Served]:
+    with served() as server:
+        yield server
+
+
+def call(url: str, *words: str, key: str = ADMIN_KEY) -> Result:
+    none = dict.fromkeys(("HYBRIDCI_DATA_DIR", "HYBRIDCI_CONTEXT", "TEMPORAL_ADDRESS"))
+    env: dict[str, str | None] = {**none, "HYBRIDCI_URL": url, "HYBRIDCI_API_KEY": key}
+    return CliRunner().invoke(app, list(words), env=env)
+
+
+def test_status_begins_empty_and_names_what_needs_somebody(api: Served) -> None:
+    before = call(api.url, "status", "--exit-code")
+    assert before.exit_code == 0, before.output
+    assert "Nothing waits for you, nothing broke." in before.stdout
+    job_id = api.ended(JobStatus.DEAD_LETTERED, cause="agent_lost", error_message="its agent is gone")
+    result = call(api.url, "status", "--exit-code")
+    assert result.exit_code == 1
+    assert "dead letters, agent lost" in result.stdout
+    assert "    hybridci dlq list --cause agent_lost\n" in result.stdout
+    assert call(api.url, "status").exit_code == 0
+    told: Any = json.loads(call(api.url, "status", "--json").stdout)
+    assert (told["subject"], told["needs_somebody"], told["untold"]) == ("admin", True, {})
+    assert [each["kind"] for each in told["waits"]] == ["dead_letters"]
+    assert job_id[:8] in result.stdout or not told["broke"]
+
+
+def test_what_a_key_may_not_see_is_named(api: Served) -> None:
+    result = call(api.url, "status", key=AGENT_KEY)
+    assert result.exit_code == 0, result.output
+    assert "Not told:" in result.stderr
+
+
+def test_status_and_doctor_without_an_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    away = f"http://127.0.0.1:{servers.free_port()}"
+    assert call(away, "status").exit_code == 2
+    result = call(away, "doctor")
+    assert result.exit_code == 2
+    assert result.stdout.startswith("BAD   API: No answer from")
+    assert "ok    git:" in result.stdout
+
+
+def test_doctor_looks_at_each_part(api: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    result = call(api.url, "doctor", "--json")
+    told: Any = json.loads(result.stdout)
+    parts = {each["part"]: each for each in told["findings"]}
+    assert {"API", "clock", "key", "workflows", "seals", "agents", "hybridci", "git", "bash"} <= set(parts)
+    assert parts["API"]["grade"] == "ok"
+    assert (parts["agents"]["grade"], "no job can run" in parts["agents"]["words"]) == ("bad", True)
+    assert (told["grade"], result.exit_code) == ("bad", 2)
+    quiet = call(api.url, "doctor", "--quiet").stdout
+    assert "ok    " not in quiet.splitlines()[0]
+
+
+def test_doctor_finds_a_data_folder_that_others_can_read(tmp_path: Path) -> None:
+    folder = tmp_path / "d"
+    folder.mkdir()
+    folder.chmod(0o755)
+    (folder / "admin.key").write_text(ADMIN_KEY)
+    (folder / "endpoint.json").write_text(json.dumps({"url": f"http://127.0.0.1:{servers.free_port()}", "pid": 1}))
+    result = call("", "doctor", "--data-dir", str(folder))
+    shown = " ".join(result.stdout.split())
+    assert result.exit_code == 2
+    assert f"`chmod 700 {folder}`" in shown.replace(" -> ", " ")
+    assert "no `hybridci up` runs on it" in shown
+
+
+def test_a_key_for_one_service_is_told_what_it_may_not_see(api: Served) -> None:
+    body = {"name": "dev", "grants": [{"role": "developer", "services": ["other"]}]}
+    secret = str(ApiClient(ApiConnection(api.url, ADMIN_KEY)).request("POST", "/api/access/keys", body=body)["key"])
+    seen = call(api.url, "status", "--exit-code", key=secret)
+    assert seen.exit_code == 0, seen.output
+    assert "Of what your key may see: 0 jobs running" in seen.stdout
+    assert "Not told: summary (your key may not see it)" in seen.stderr
+    parts = {
+        each["part"]: each for each in json.loads(call(api.url, "doctor", "--json", key=secret).stdout)["findings"]
+    }
+    assert parts["agents"]["grade"] == "ok"
+    assert parts["requests"]["words"] == "not told: your key may not see it"
