@@ -32,7 +32,8 @@ async def test_attempts_events_keys_and_deployments_have_theirs(bench: Bench) ->
     assert job["attempts"][0]["queued_time"] == rfc3339(job["attempts"][0]["queued_at"])
     events = (await bench.admin.get("/api/events")).json()["items"]
     assert all(event["time"] == rfc3339(event["at"]) for event in events)
-    made = (await bench.admin.post("/api/access/keys", json={"subject": "ci", "grants": [{"role": "viewer"}]})).json()
+    key = {"name": "ci", "owner": "ann@example.com", "grants": [{"role": "viewer"}]}
+    made = (await bench.admin.post("/api/access/keys", json=key)).json()
     assert made["created_time"] == rfc3339(made["created_at"])
     deployment_id = await bench.deploy()
     deployment = (await bench.admin.get(f"/api/dashboard/deployments/{deployment_id}")).json()
