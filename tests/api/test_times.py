@@ -35,6 +35,7 @@ async def test_attempts_events_keys_and_deployments_have_theirs(bench: Bench) ->
     key = {"name": "ci", "owner": "ann@example.com", "grants": [{"role": "viewer"}]}
     made = (await bench.admin.post("/api/access/keys", json=key)).json()
     assert made["created_time"] == rfc3339(made["created_at"])
+    await bench.register()
     deployment_id = await bench.deploy()
     deployment = (await bench.admin.get(f"/api/dashboard/deployments/{deployment_id}")).json()
     assert deployment["created_time"] == rfc3339(deployment["created_at"])
