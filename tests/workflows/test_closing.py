@@ -7,8 +7,10 @@ from temporalio.exceptions import ApplicationError, CancelledError
 from activities.jobs.temporal import TemporalJobWorkflows
 from tests.workflows.deployment_harness import BOB, Deploys
 from tests.workflows.harness import Harness, fail, succeed, until_cancelled
+from workflows.contracts import search_attributes as attributes
 from workflows.contracts.commands import Cancel, Discard
-from workflows.contracts.deployments.commands import CancelDeployment, Reject, RollbackCommand
+from workflows.contracts.deployments.commands import Approve, CancelDeployment, Reject, RollbackCommand
+from workflows.contracts.deployments.deployment import Deployment
 from workflows.contracts.jobs import Job
 from workflows.contracts.statuses import JobStatus, Outcome
 
@@ -149,3 +151,22 @@ async def _failure(jobs: Harness, job: Job) -> BaseException | None:
 
 async def _status(jobs: Harness, job: Job) -> WorkflowExecutionStatus | None:
     return (await jobs.handle(job.job_id).describe()).status
+
+
+async def test_lists_show_what_waits_for_a_yes(deploys: Deploys) -> None:
+    one = await deploys.start("1.0", deploys.service(deploys.environment(approval={"required": 1})))
+    await deploys.until_waits(one, "waits for approval")
+    assert await _shown(deploys, one, attributes.WAITS_FOR_APPROVAL)
+    await deploys.releases.command(one, Approve(by=BOB))
+    live = await deploys.until_status(one, "live")
+    assert await _shown(deploys, live, "live")
+
+
+async def _shown(deploys: Deploys, deployment: Deployment, status: str) -> bool:
+    """It follows the record."""
+    for _ in range(1000):
+        found = (await deploys.handle(deployment).describe()).typed_search_attributes
+        if found.get(attributes.STATUS) == status:
+            return True
+        await deploys.pause()
+    return False
