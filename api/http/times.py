@@ -95,19 +95,21 @@ class _Plans:
         return plan
 
     def _read(self, schema: Schema, plan: _Plan) -> None:
-        for each in (*schema.get("anyOf", ()), *schema.get("oneOf", ()), *schema.get("allOf", ())):
+        either: list[Schema] = [each for name in ("anyOf", "oneOf", "allOf") for each in schema.get(name, ())]
+        for each in either:
             self._read(each, plan)
-        if (reference := schema.get("$ref")) is not None:
-            target = self._defined(str(reference).removeprefix(_REF))
+        if "$ref" in schema:
+            target = self._defined(str(schema["$ref"]).removeprefix(_REF))
             plan.names.update(target.names)
             plan.within.update(target.within)
             plan.every.extend(target.every)
         plan.names.update({name: beside(name) for name in times_of(schema)})
-        for name, each in schema.get("properties", {}).items():
+        properties: dict[str, Schema] = schema.get("properties", {})
+        for name, each in properties.items():
             if _holds(inner := self.of(each)):
                 plan.within[name] = inner
-        for name in ("items", "additionalProperties"):
-            each: object = schema.get(name)
+        items: list[Any] = [schema.get("items"), schema.get("additionalProperties")]
+        for each in items:
             if isinstance(each, dict) and _holds(inner := self.of(cast("Schema", each))):
                 plan.every.append(inner)
 

@@ -197,7 +197,7 @@ async def test_the_dashboards_lists_find_each_in_its_place(jobs: Harness) -> Non
 
 async def _lists_only(jobs: Harness, query: str, job: Job | None) -> bool:
     """Of this test's jobs; visibility follows."""
-    wanted = set() if job is None else {job_workflow_id(job.job_id)}
+    wanted = set[str]() if job is None else {job_workflow_id(job.job_id)}
     for _ in range(200):
         found = {each.id async for each in jobs.client.list_workflows(query)}
         if found & {job_workflow_id(each) for each in jobs.started} == wanted:
