@@ -63,6 +63,7 @@ from api.http.metrics import Metrics
 from api.http.middleware import BodyLimit, RequestContext
 from api.http.pace import BodyLimits, BodyPace
 from api.http.pages import PageHeaders
+from api.http.times import TimesBeside
 from api.identity.policy_trail import tell_policy
 from api.jobs.routes import dead_letters, jobs, queue
 from api.line import routes as line
@@ -279,6 +280,7 @@ def build_app(
     install_accepted_handler(app)
     app.add_exception_handler(RefusedByApi, refused_page)  # pyright: ignore[reportArgumentType]
     install_openapi(app)
+    app.add_middleware(TimesBeside)
     if temporal_ui is not None:
         app.add_middleware(codec_routes.CodecCors, origin=temporal_ui)
     app.add_middleware(BodyLimit)

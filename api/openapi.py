@@ -1,8 +1,9 @@
 """The OpenAPI document: FastAPI's own, plus the bodies that ``http.bodies`` reads and the problems routes answer."""
 
 import json
+import re
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
@@ -15,6 +16,8 @@ from api.examples import BODIES
 from api.http.bodies import BODY, Body
 from api.http.errors import PROBLEM_MEDIA_TYPE
 from api.http.problems import Problem
+from api.http.times import beside, times_of
+from workflows.contracts.fields import IS_MILLIS
 
 TAGS: Final = [
     {"name": "jobs", "description": "Submit, watch, change and stop jobs."},
@@ -52,7 +55,9 @@ _PROBLEMS: Final = {
     "503": "A backing service does not answer; see Retry-After.",
 }
 _MAY_BE_GONE: Final = ("read_log", "search_log", "list_artifacts", "get_artifact")
+_TIME: Final = "2026-11-30T09:12:03.123Z"
 _REF: Final = "#/components/schemas/"
+_NAMED: Final = re.compile(rf'"{_REF}([^"]+)"')
 
 
 def install_openapi(app: FastAPI) -> None:
@@ -85,7 +90,44 @@ def build_document(app: FastAPI) -> dict[str, Any]:
             _hoist(operation["responses"], schemas)
     for leftover in ("HTTPValidationError", "ValidationError"):
         schemas.pop(leftover, None)
-    return document
+    for name in _reached(schemas, _answers(document)):
+        _add_times(schemas[name])
+    return cast("dict[str, Any]", _without_mark(document))
+
+
+def _answers(document: dict[str, Any]) -> str:
+    """The schemas of all that routes answer, as text."""
+    operations = [operation for methods in document["paths"].values() for operation in methods.values()]
+    return json.dumps([operation["responses"] for operation in operations])
+
+
+def _reached(schemas: dict[str, Any], text: str) -> set[str]:
+    """The names of the schemas that this names, and that those name."""
+    found, new = set[str](), set(_NAMED.findall(text))
+    while new:
+        found |= new
+        new = set(_NAMED.findall(json.dumps([schemas[name] for name in new]))) - found
+    return found
+
+
+def _add_times(schema: dict[str, Any]) -> None:
+    """As ``http.times`` puts them into answers."""
+    properties: dict[str, Any] = schema.get("properties", {})
+    for name in times_of(schema):
+        time = beside(name)
+        text: dict[str, Any] = {"type": "string", "format": "date-time"}
+        maybe: dict[str, Any] = text if "anyOf" not in properties[name] else {"anyOf": [text, {"type": "null"}]}
+        words = f"The same as `{name}`, in RFC 3339."
+        properties[time] = {**maybe, "title": time.replace("_", " ").title(), "description": words, "examples": [_TIME]}
+        if name in schema.get("required", ()):
+            schema["required"].append(time)
+
+
+def _without_mark(value: Any) -> Any:
+    """Without what only says which numbers are times."""
+    if isinstance(value, dict):
+        return {name: _without_mark(each) for name, each in cast("dict[str, Any]", value).items() if name != IS_MILLIS}
+    return [_without_mark(each) for each in cast("list[Any]", value)] if isinstance(value, list) else value
 
 
 def _names(app: FastAPI) -> Iterator[tuple[str, str, str]]:

@@ -17,7 +17,7 @@ _BOTH: Final = "`WorkflowType` IN ('JobWorkflow', 'DeploymentWorkflow')"
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class TemporalView:
     """``query`` as Temporal's list filter takes it, ``url`` where the UI shows it."""
 
     name: str
@@ -26,24 +26,27 @@ class View:
     url: str = ""
 
 
-def temporal_views(workflows: str | None, now: int) -> list[View]:
+def temporal_views(workflows: str | None, now: int) -> list[TemporalView]:
     """All of them. ``workflows``: the UI's address of its list of workflows; ``now`` in epoch ms: today is UTC's."""
     today = datetime.fromtimestamp(now / 1000, UTC).strftime("%Y-%m-%dT00:00:00Z")
     views = [
-        View("Dead letters", "jobs that are parked", _of_status(_JOBS, "dead_lettered")),
-        View("Waiting approvals", "deployments that wait for a yes", _of_status(_DEPLOYMENTS, WAITS_FOR_APPROVAL)),
-        View(
+        TemporalView("Dead letters", "jobs that are parked", _of_status(_JOBS, "dead_lettered")),
+        TemporalView(
+            "Waiting approvals", "deployments that wait for a yes", _of_status(_DEPLOYMENTS, WAITS_FOR_APPROVAL)
+        ),
+        TemporalView(
             "Failed today",
             "jobs and deployments that closed as Failed since midnight UTC",
             f"{_BOTH} AND `ExecutionStatus`='Failed' AND `CloseTime` >= '{today}'",
         ),
-        View("Live versions", "deployments that are live", _of_status(_DEPLOYMENTS, "live")),
-        View("Running jobs", "jobs that an agent works on", _of_status(_JOBS, "running")),
+        TemporalView("Live versions", "deployments that are live", _of_status(_DEPLOYMENTS, "live")),
+        TemporalView("Running jobs", "jobs that an agent works on", _of_status(_JOBS, "running")),
     ]
     if workflows is None:
         return views
     return [
-        View(each.name, each.words, each.query, f"{workflows}?query={quote(each.query, safe='')}") for each in views
+        TemporalView(each.name, each.words, each.query, f"{workflows}?query={quote(each.query, safe='')}")
+        for each in views
     ]
 
 

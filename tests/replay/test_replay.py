@@ -69,7 +69,7 @@ def test_every_path_is_there() -> None:
         "terminated_by_hand_it_is_back_within_a_minute",
         "a_deployment_whose_job_failed_says_why_and_closes_as_failed", "a_rolled_back_deployment_closes_as_failed",
         "a_cancelled_deployment_closes_as_cancelled_and_a_rejected_one_as_failed",
-        "a_deployments_cancelled_job_is_told_in_its_words",
+        "a_deployments_cancelled_job_is_told_in_its_words", "lists_show_what_waits_for_a_yes",
     }  # fmt: skip
     assert {f"deploy-{path}-1" for path in deployments} <= kept
     others = {

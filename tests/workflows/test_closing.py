@@ -1,14 +1,21 @@
 """How Temporal shows what came to nothing: Failed or Cancelled, each with the record, and never tried again."""
 
+import asyncio
+import time
+
 import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.exceptions import ApplicationError, CancelledError
 
 from activities.jobs.temporal import TemporalJobWorkflows
+from api.dashboard.temporal_views import temporal_views
 from tests.workflows.deployment_harness import BOB, Deploys
 from tests.workflows.harness import Harness, fail, succeed, until_cancelled
+from workflows.contracts import search_attributes as attributes
 from workflows.contracts.commands import Cancel, Discard
-from workflows.contracts.deployments.commands import CancelDeployment, Reject, RollbackCommand
+from workflows.contracts.deployments.commands import Approve, CancelDeployment, Reject, RollbackCommand
+from workflows.contracts.deployments.deployment import Deployment
+from workflows.contracts.ids import job_workflow_id
 from workflows.contracts.jobs import Job
 from workflows.contracts.statuses import JobStatus, Outcome
 
@@ -149,3 +156,51 @@ async def _failure(jobs: Harness, job: Job) -> BaseException | None:
 
 async def _status(jobs: Harness, job: Job) -> WorkflowExecutionStatus | None:
     return (await jobs.handle(job.job_id).describe()).status
+
+
+async def test_lists_show_what_waits_for_a_yes(deploys: Deploys) -> None:
+    one = await deploys.start("1.0", deploys.service(deploys.environment(approval={"required": 1})))
+    await deploys.until_waits(one, "waits for approval")
+    assert await _shown(deploys, one, attributes.WAITS_FOR_APPROVAL)
+    await deploys.releases.command(one, Approve(by=BOB))
+    live = await deploys.until_status(one, "live")
+    assert await _shown(deploys, live, "live")
+
+
+async def _shown(deploys: Deploys, deployment: Deployment, status: str) -> bool:
+    """It follows the record."""
+    for _ in range(1000):
+        found = (await deploys.handle(deployment).describe()).typed_search_attributes
+        if found.get(attributes.STATUS) == status:
+            return True
+        await deploys.pause()
+    return False
+
+
+async def test_the_dashboards_lists_find_each_in_its_place(jobs: Harness) -> None:
+    queries = {view.name: view.query for view in temporal_views(None, time.time_ns() // 1_000_000)}
+    async with jobs.agent(fail(1)):
+        dead = await jobs.submit(jobs.spec(retry={"max_attempts": 1}))
+        await jobs.until(dead.job_id, lambda each: each.status is JobStatus.DEAD_LETTERED)
+        failed = await jobs.submit(jobs.spec(retry={"max_attempts": 1, "park": False}))
+        await jobs.result(failed.job_id)
+    async with jobs.agent(until_cancelled):
+        running = await jobs.submit()
+        await jobs.until(running.job_id, lambda each: each.status is JobStatus.RUNNING)
+        wanted = {"Dead letters": dead, "Failed today": failed, "Running jobs": running}
+        for name, query in queries.items():
+            job = wanted.get(name)
+            assert await _lists_only(jobs, query, job), (name, query)
+        await jobs.job_client.cancel(running.job_id, Cancel(by="ann"))
+        await jobs.result(running.job_id)
+
+
+async def _lists_only(jobs: Harness, query: str, job: Job | None) -> bool:
+    """Of this test's jobs; visibility follows."""
+    wanted = set[str]() if job is None else {job_workflow_id(job.job_id)}
+    for _ in range(200):
+        found = {each.id async for each in jobs.client.list_workflows(query)}
+        if found & {job_workflow_id(each) for each in jobs.started} == wanted:
+            return True
+        await asyncio.sleep(0.05)
+    return False

@@ -6,9 +6,10 @@ Deliberately not here: the models that use them.
 """
 
 import re
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo
+from pydantic import AfterValidator, Field, GetJsonSchemaHandler, StringConstraints, ValidationInfo
+from pydantic_core import CoreSchema
 
 from workflows.contracts.folding import looks_blank
 from workflows.contracts.ids import NAME_PATTERN
@@ -22,6 +23,8 @@ _CREDENTIALS: Final = re.compile(r"[a-z]+://([^/@]*:[^/@]+|(gh[pousr]_|github_pa
 _SCP_LIKE: Final = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*@[A-Za-z0-9][A-Za-z0-9.-]*:(?!:)[^\s:].*$")
 
 
+IS_MILLIS: Final = "x-epoch-millis"
+"""What the JSON schema of a time says."""
 INCOMING: Final[dict[str, bool]] = {"incoming": True}
 """The context of what comes from outside just now: ``Model.model_validate(…, context=INCOMING)``."""
 _C1: Final = r"\x80-\x9f"
@@ -147,6 +150,13 @@ def relative_glob(pattern: str) -> str:
     return pattern
 
 
+class _Millis:
+    """Marks the schema of a time, so that answers can say it in words too. Costs nothing when values are read."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(core), IS_MILLIS: True}
+
+
 Text = Annotated[str, AfterValidator(_utf8), AfterValidator(_no_nul)]
 Prose = Annotated[Text, AfterValidator(_clear_prose)]
 """What people write in sentences: reasons, comments, commit messages. May have several lines."""
@@ -169,4 +179,7 @@ JobIdStart = Annotated[str, StringConstraints(pattern=r"^[0-9a-f][0-9a-f-]{3,35}
 Person = Annotated[Line, StringConstraints(min_length=1, max_length=256), NotBlank]
 GitRef = Annotated[Line, StringConstraints(min_length=1, max_length=255), AfterValidator(_git_ref)]
 ExitCode = Annotated[int, Field(ge=0, le=255)]
-Millis = Annotated[int, Field(ge=0)]
+Millis = Annotated[int, Field(ge=0), _Millis()]
+"""Milliseconds since the epoch, UTC."""
+SignedMillis = Annotated[int, Field(ge=0)]
+"""The same in what is signed: an answer says no more than was signed."""

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 from pydantic import Field, StringConstraints
 
 from workflows.contracts.base import Frozen, Tolerant
-from workflows.contracts.fields import CommitSha, Millis, ShortLine
+from workflows.contracts.fields import CommitSha, ShortLine, SignedMillis
 
 SEALED_PREFIX: Final = "sealed:v1:"
 """``sealed:v1:<key id>:<base64 of a sealed box>`` as the value of an ``env`` entry. The box holds a SealedContent."""
@@ -43,7 +43,7 @@ class SignedApproval(Tolerant):
     version: ShortLine
     git_commit_sha: CommitSha
     environment: ShortLine
-    expires_at: Millis
+    expires_at: SignedMillis
     key_id: KeyId
     signature: Signature = Field(description="Base64.")
 
@@ -61,8 +61,8 @@ class SpecSignature(Tolerant):
     """
 
     service: ShortLine
-    issued_at: Millis
-    expires_at: Millis
+    issued_at: SignedMillis
+    expires_at: SignedMillis
     key_id: KeyId
     signature: Signature = Field(description="Base64.")
 

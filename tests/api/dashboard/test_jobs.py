@@ -155,6 +155,16 @@ async def test_the_page_links_to_the_workflow_where_the_temporal_ui_is_known(ben
     assert f'href="{ui}/job-{job_id}"' in await browser.see(f"/jobs/{job_id}")
 
 
+async def test_lists_of_the_temporal_ui_are_linked_where_it_is_known(bench: Bench) -> None:
+    browser = await signed_in(bench)
+    assert "HYBRIDCI_TEMPORAL_UI_URL" in await browser.see("/temporal")
+    ui = "https://temporal.example.com/namespaces/ci/workflows"
+    object.__setattr__(bench.app.state.services, "temporal_workflows", ui)
+    shown = await browser.see("/temporal")
+    assert shown.count(f'href="{ui}?query=%60WorkflowType%60') == 5
+    assert "HYBRIDCI_TEMPORAL_UI_URL" not in shown
+
+
 @pytest.mark.parametrize("attempt", ["\u00b2", "9" * 5000, "-1", "x"])
 async def test_an_attempt_that_is_none(bench: Bench, attempt: str) -> None:
     job_id = await bench.submit()
