@@ -11,6 +11,8 @@ What is counted, for every job record:
   job moves to another pool just then, has waited all the same.)
 - An **execution** (``finished_at - started_at``, from the claim when no step ran) is sampled once per attempt, by the
   write that first shows its ``finished_at``. An attempt that nobody claimed is not sampled.
+- An **attempt** is counted once too, by the same write: in ``attempts``, and in ``attempts_failed`` unless it succeeded
+  or was cancelled. A job that becomes completed after an attempt that failed is counted in ``flaky``.
 - A day counts events: jobs created, and jobs that became completed or failed (parked included) on it, in UTC. A job
   that fails, is redriven and succeeds on one day is in both; discarding a dead letter is no second failure. Its hours
   count the same events, and more (``hours``).
@@ -57,6 +59,7 @@ _USUAL_STATUS: Final[Mapping[QueueStatus, JobStatus]] = {
 _COMPLETED: Final = "completed"
 _OPEN: Final = frozenset({QueueStatus.QUEUED, QueueStatus.CLAIMED, QueueStatus.RUNNING})
 _ACTIVE: Final = frozenset({QueueStatus.CLAIMED, QueueStatus.RUNNING})
+_WELL: Final = frozenset({None, Outcome.SUCCEEDED, Outcome.CANCELLED})
 _FAILURES: Final = frozenset({QueueStatus.FAILED, QueueStatus.DEAD_LETTERED})
 
 
@@ -134,11 +137,15 @@ def deltas(before: Footprint | None, job: Job) -> Deltas:
         _sample(queue, "wait", _wait_ms(attempt))
     for attempt in _finished(job)[before.finished if before else 0 :]:
         _sample(queue, "execution", _execution_ms(attempt))
+        queue["attempts"] += 1
+        queue["attempts_failed"] += attempt.outcome not in _WELL
     event = _end_event(before.queue_status if before else None, job.queue_status)
     if event is not None:
         _count(days, _ended_at(job), event)
         _count_wait(days, _ended_at(job), job)
     _count_open(days, before, job)
+    if event == _COMPLETED:
+        queue["flaky"] += job.flaky
     by = job.agent_id if event == _COMPLETED else None
     moved = {day: {name: count for name, count in counters.items() if count} for day, counters in days.items()}
     return Deltas({name: count for name, count in queue.items() if count}, moved, by)
@@ -154,7 +161,7 @@ def add_up(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 
 def queue_stats(counters: Mapping[str, int]) -> QueueStats:
-    """The statistics that summed counters give. ``failure_rate`` is (failed + dead_lettered) / all that ended."""
+    """The statistics that summed counters give. Rates are of all that ended."""
     states = {name: counters.get(name, 0) for name in (*_COUNTERS.values(), "total")}
     failures = states["failed"] + states["dead_lettered"]
     ended = failures + states["completed"] + states["cancelled"]
@@ -165,6 +172,12 @@ def queue_stats(counters: Mapping[str, int]) -> QueueStats:
         avg_execution_seconds=_average_seconds(counters, "execution"),
         p95_execution_seconds=_percentile_seconds(counters, "execution"),
         failure_rate=failures / ended if ended else None,
+        jobs_failed=failures,
+        jobs_flaky=counters.get("flaky", 0),
+        job_failure_rate=failures / ended if ended else None,
+        attempts_ended=(attempts := counters.get("attempts", 0)),
+        attempts_failed=(failed := counters.get("attempts_failed", 0)),
+        attempt_failure_rate=failed / attempts if attempts else None,
     )
 
 

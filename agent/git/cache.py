@@ -150,7 +150,7 @@ class GitCache:
             depth = [] if wanted.depth is None else [f"--depth={wanted.depth}"]
             arguments = [*_FETCH, *depth, "--prune", "--", wanted.repo, "+refs/tags/*:refs/tags/*"]
             code, said = await git(call, arguments, cwd=path, env=env)
-            if code != 0:
+            if code != 0 and (said.strip() or not depth):  # with a depth git fails, and says nothing, where no tag is
                 raise explain(said, f"Fetching the tags of {redact(wanted.repo)}")
             arguments = ["for-each-ref", "--format=%(objectname) %(refname)", "refs/tags"]
             env = checkout_environment(git_dir=path)

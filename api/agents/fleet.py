@@ -17,7 +17,7 @@ from activities.jobs.readers import JobReader
 from api.agents.heartbeats import Heartbeats
 from api.agents.pool_views import PoolQueues, PoolReader
 from api.agents.roster import Roster
-from api.agents.waiting import is_waiting, takes, waits_for
+from api.agents.waiting import is_waiting, takes, waits_for, waits_for_its_agent
 from workflows.contracts.agents import Agent
 from workflows.contracts.errors import HybridCIError
 from workflows.contracts.jobs import Job
@@ -81,6 +81,8 @@ class Fleet:
         now = self.clock()
         if not is_waiting(job, now):
             return None
+        if (waits := waits_for_its_agent(job, now)) is not None:
+            return waits
         try:
             agents = await asyncio.wait_for(self.roster.agents(job.pool), _WAIT_SECONDS)
         except (HybridCIError, TimeoutError) as error:

@@ -9,6 +9,8 @@ from workflows.contracts.agents import Agent, AgentStatus
 from workflows.contracts.jobs import Job
 from workflows.contracts.labels import unmet
 from workflows.contracts.statuses import JobStatus
+from workflows.contracts.workspace.lost import waited_for
+from workflows.contracts.workspace.resume import RESUME_WAIT_SECONDS
 
 
 def is_waiting(job: Job, now: int) -> bool:
@@ -19,6 +21,15 @@ def is_waiting(job: Job, now: int) -> bool:
 def takes(agent: Agent, job: Job, now: int) -> bool:
     """True for an agent that could take the job at any moment."""
     return agent.accepts(now) and not unmet(agent.labels, job.requires)
+
+
+def waits_for_its_agent(job: Job, now: int) -> str | None:
+    """Why it waits although others are free: one agent has what it has done, and is given a while. Else None."""
+    lost = waited_for(job)
+    left = (job.queued_at or 0) / 1000 + RESUME_WAIT_SECONDS - now / 1000
+    if lost is None or left <= 0:
+        return None
+    return f"waits for agent {lost.agent_id}, which has its finished steps; in {left:.0f} s any agent may begin it anew"
 
 
 def waits_for(job: Job, agents: Sequence[Agent], now: int) -> str | None:

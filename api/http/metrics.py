@@ -39,7 +39,15 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self.registry,
         )
-        self._jobs = Gauge("hybridci_jobs", "Jobs by place in the queue.", ("state",), registry=self.registry)
+        self._jobs = Gauge(
+            "hybridci_jobs", "Jobs, not attempts, by place in the queue.", ("state",), registry=self.registry
+        )
+        self._flaky = Gauge(
+            "hybridci_jobs_flaky", "Jobs that passed after an attempt had failed.", registry=self.registry
+        )
+        self._attempts = Gauge(
+            "hybridci_attempts", "Attempts of jobs: that ended, and that failed.", ("what",), registry=self.registry
+        )
         self._times = Gauge("hybridci_queue_seconds", "Waiting and execution times.", ("what",), registry=self.registry)
         self._stuck = Gauge(
             "hybridci_stuck_workflows",
@@ -76,6 +84,9 @@ class Metrics:
             self._stuck.labels(name).set((stuck or {}).get(name, 0))
         for name in _COUNTS:
             self._jobs.labels(name).set(getattr(stats, name))
+        self._flaky.set(stats.jobs_flaky)
+        self._attempts.labels("ended").set(stats.attempts_ended)
+        self._attempts.labels("failed").set(stats.attempts_failed)
         for name in _TIMES:
             value = getattr(stats, name)
             self._times.labels(name.removesuffix("_seconds")).set(float("nan") if value is None else value)

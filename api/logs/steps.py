@@ -1,8 +1,8 @@
 """Where the steps of an attempt are in its log, by line.
 
 Of an attempt that has ended its agent said where. While it runs, a step is known by the line that its agent writes
-before it (``--- name``), in the order of the job's steps: a command that writes such a line can be taken for the next
-step, until the attempt has ended. Deliberately not here: HTTP (``step_routes``).
+before it (``--- name``), in the order of the job's steps, some of which may not run: a command that writes such a line
+can be taken for a step that may be next, until the attempt has ended. Deliberately not here: HTTP (``step_routes``).
 """
 
 from typing import Final
@@ -12,6 +12,7 @@ from api.logs.needle import Wanted, needle_of
 from api.logs.search import LogSearch
 from workflows.contracts.base import Tolerant
 from workflows.contracts.jobs import Attempt, Job
+from workflows.contracts.workspace.step_rules import When
 
 MARK: Final = "--- "
 _MOST_HITS: Final = 1000
@@ -67,16 +68,29 @@ async def steps_of_ended(logs: LogStore, job_id: str, attempt: Attempt) -> LogSt
 
 async def steps_of_running(logs: LogStore, job: Job, attempt: int, known: int, cursor: str) -> LogSteps:
     """By their marks: those behind the first ``known`` ones, from the line of the cursor on. Raises Unavailable."""
-    names = [step.name for step in job.steps]
-    if known >= len(names):
+    if known >= len(job.steps):
         return LogSteps(attempt=attempt, steps=[], next_cursor=f"{known}:{cursor}")
     offset, line = (int(word) for word in cursor.split(":"))
     search = LogSearch(needle_of(Wanted(regex=f"^{MARK}")), _MOST_HITS, offset, line)
-    found = list[StepLines]()
+    found, at = list[StepLines](), known
     for hit in (await search.run(logs, job.job_id, attempt)).hits:
-        number = known + len(found)
-        if number < len(names) and hit.text.startswith(f"{MARK}{names[number]}"[:_COMPARED]):
-            found.append(StepLines(number=number + 1, name=names[number], first_line=hit.line))
+        number = _begun(job, attempt, at, hit.text)
+        if number is not None:
+            found.append(StepLines(number=number + 1, name=job.steps[number].name, first_line=hit.line))
+            at = number + 1
     ends: list[int | None] = [each.first_line - 1 for each in found[1:]]
     steps = [step.model_copy(update={"last_line": end}) for step, end in zip(found, [*ends, None], strict=False)]
-    return LogSteps(attempt=attempt, steps=steps, next_cursor=f"{known + len(found)}:{search.whole}")
+    return LogSteps(attempt=attempt, steps=steps, next_cursor=f"{at}:{search.whole}")
+
+
+def _begun(job: Job, attempt: int, first: int, text: str) -> int | None:
+    """The step, this one or one behind it, whose mark this is: steps can be left out, the others come in order. Which
+    may be left out: those that an attempt before has finished, those for a failure, and after one all but these.
+    """
+    resumes = job.resume is not None and attempt > 1 and first == 0
+    for number, step in enumerate(job.steps[first:], first):
+        left_out = job.steps[first:number]
+        may_be = resumes or step.when is not When.SUCCESS or all(each.when is When.FAILURE for each in left_out)
+        if may_be and text.startswith(f"{MARK}{step.name}"[:_COMPARED]):
+            return number
+    return None

@@ -63,3 +63,32 @@ async def test_an_attempt_that_is_not_there_has_no_steps(bench: Bench) -> None:
     assert (await bench.admin.get(f"{JOBS}/{job_id}/logs/steps?attempt=2")).status_code == 404
     assert (await bench.admin.get(f"{JOBS}/{job_id}/logs/steps?cursor=x")).status_code == 422
     assert (await _steps(bench, job_id))["steps"] == []
+
+
+async def test_a_running_step_is_found_behind_those_that_do_not_run(bench: Bench) -> None:
+    kinds = {"build": "success", "mend": "failure", "pack": "success", "tell": "always"}
+    steps = [{"name": name, "run": "x", "when": when} for name, when in kinds.items()]
+    job_id = await bench.submit(steps=steps)
+    await bench.start(job_id)
+    await bench.log(job_id, 0, b"--- build\n--- pack\n")
+    well = await _steps(bench, job_id)
+    assert [(step["number"], step["first_line"]) for step in well["steps"]] == [(1, 1), (3, 2)]
+    other = await bench.submit(steps=steps)
+    await bench.start(other)
+    await bench.log(other, 0, b"--- build\n--- tell\n")
+    broken = await _steps(bench, other)
+    assert [(step["number"], step["first_line"]) for step in broken["steps"]] == [(1, 1), (4, 2)]
+    rest = await _steps(bench, other, f"?cursor={broken['next_cursor']}")
+    assert rest["steps"] == []
+
+
+async def test_an_attempt_that_goes_on_behind_another_ones_steps_shows_its_own(bench: Bench) -> None:
+    job_id = await bench.submit(steps=STEPS, resume="step")
+    await bench.start(job_id)
+    job = await bench.stores.jobs.get(job_id)
+    assert job is not None
+    second = job.attempts[0].model_copy(update={"number": 2})
+    await bench.job_client.put(job, attempts=[job.attempts[0], second])
+    await bench.log(job_id, 0, b"[hybridci] Resumed\n--- test\nx\n--- pack\n", attempt=2)
+    found = await _steps(bench, job_id, "?attempt=2")
+    assert [(step["number"], step["first_line"]) for step in found["steps"]] == [(2, 2), (3, 4)]

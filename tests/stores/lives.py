@@ -145,6 +145,7 @@ def counted(jobs: Iterable[Job]) -> QueueStats:
         for attempt in attempts
         if attempt.finished_at is not None and attempt.claimed_at is not None
     ]
+    outcomes = [attempt.outcome for attempt in attempts if attempt.finished_at is not None]
     failures = states[QueueStatus.FAILED] + states[QueueStatus.DEAD_LETTERED]
     ended = failures + states[QueueStatus.COMPLETED] + states[QueueStatus.CANCELLED]
     return QueueStats(
@@ -160,6 +161,14 @@ def counted(jobs: Iterable[Job]) -> QueueStats:
         avg_execution_seconds=sum(executions) / len(executions) / 1000 if executions else None,
         p95_execution_seconds=_p95(executions),
         failure_rate=failures / ended if ended else None,
+        jobs_failed=failures,
+        jobs_flaky=sum(job.flaky for job in records if job.queue_status is QueueStatus.COMPLETED),
+        job_failure_rate=failures / ended if ended else None,
+        attempts_ended=len(outcomes),
+        attempts_failed=(
+            failed := sum(outcome not in {None, Outcome.SUCCEEDED, Outcome.CANCELLED} for outcome in outcomes)
+        ),
+        attempt_failure_rate=failed / len(outcomes) if outcomes else None,
     )
 
 

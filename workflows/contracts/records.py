@@ -79,7 +79,12 @@ JobPage = Page[JobSummary]
 class QueueStats(Tolerant):
     """The queue in numbers, since the beginning: also of jobs that were removed by policy, in their last state.
 
-    Times in seconds; None where nothing was measured yet.
+    Of jobs: all up to ``total``, ``jobs_failed`` (failed for good or parked), ``job_failure_rate`` (of the jobs that
+    ended; ``failure_rate`` is the same, by its earlier name) and ``jobs_flaky``, which passed after an attempt had
+    failed. Of attempts, of which a job has one or more: ``attempts_ended``, ``attempts_failed``,
+    ``attempt_failure_rate``.
+    Flaky jobs and attempts that ended before they were counted are not in it. Times in seconds; None where nothing was
+    measured yet.
 
     p95 comes from a histogram: it is the upper edge of the bucket that holds the 95th percentile.
     """
@@ -96,6 +101,12 @@ class QueueStats(Tolerant):
     avg_execution_seconds: float | None = None
     p95_execution_seconds: float | None = None
     failure_rate: float | None = None
+    jobs_failed: int = 0
+    jobs_flaky: int = 0
+    job_failure_rate: float | None = None
+    attempts_ended: int = 0
+    attempts_failed: int = 0
+    attempt_failure_rate: float | None = None
 
     @computed_field
     @property
@@ -105,7 +116,7 @@ class QueueStats(Tolerant):
 
 
 class HourStats(Tolerant):
-    """One hour (UTC) that began ``at``. Times in seconds, None where nothing ended.
+    """One hour (UTC) that began ``at``. Times in seconds, None where nothing ended. Counts are of jobs, not attempts.
 
     ``failed`` has the dead letters too. ``open``: how many jobs waited or ran at its end, or now; ``opened``: how many
     more than at its begin. Waits are those of the attempts that ended a job in this hour; a percentile is the upper

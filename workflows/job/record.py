@@ -26,7 +26,7 @@ from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
 from workflows.contracts.who import Who
 from workflows.contracts.workspace.features import without_features
-from workflows.contracts.workspace.resume import LostAttempts
+from workflows.contracts.workspace.lost import lost_attempts
 from workflows.job.retry import RetryDecision
 
 QUEUE_STATUS = {
@@ -112,17 +112,6 @@ def event(
     """Who did what to the job, for the audit trail. One ``identity`` is one event, however often it is written."""
     event_id = f"{job.job_id}-{identity}"
     return new_event(what, who, event_id=event_id, at=at, job_id=job.job_id, pool=job.pool, reason=reason)
-
-
-def lost_attempts(job: Job) -> LostAttempts | None:
-    """Of a job that may resume: its last attempts, when one agent lost them all, and is known."""
-    numbers: list[int] = []
-    last = job.attempts[-1].agent_id if job.attempts else None
-    for attempt in reversed(job.attempts):
-        if attempt.outcome is not Outcome.AGENT_LOST or attempt.agent_id != last:
-            break
-        numbers.append(attempt.number)
-    return LostAttempts(agent_id=last, numbers=numbers[::-1]) if job.resume and last and numbers else None
 
 
 def attempt_input(

@@ -24,7 +24,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.ids import LEASE_SECONDS, pool_queue, resume_queue
     from workflows.contracts.jobs import Job
     from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
-    from workflows.contracts.workspace.resume import MAX_LOST_IN_A_ROW, RESUME_WAIT_SECONDS, LostAttempts
+    from workflows.contracts.workspace.lost import waited_for
+    from workflows.contracts.workspace.resume import RESUME_WAIT_SECONDS, LostAttempts
     from workflows.contracts.workspace.step_rules import AFTER_SECONDS, When
     from workflows.incoming import read
     from workflows.job import record
@@ -136,7 +137,7 @@ class JobWorkflow(JobMessages):
 
     async def _run_attempt(self, avoid: str | None) -> AttemptResult | None:
         """One attempt, however often it changes its place in line. None: it was stopped before it began."""
-        declines, holder = 0, _waited_for(self._job)
+        declines, holder = 0, waited_for(self._job)
         avoid = None if holder is not None else avoid
         try:
             while True:
@@ -300,14 +301,6 @@ class JobWorkflow(JobMessages):
     def state(self) -> Job:
         """The record as the workflow has it now."""
         return self._job
-
-
-def _waited_for(job: Job) -> LostAttempts | None:
-    """Whoever has lost the last attempts, and may go on where they ended."""
-    lost = record.lost_attempts(job)
-    if lost is None or len(lost.numbers) >= MAX_LOST_IN_A_ROW or job.attempts[-1].pool != job.pool:
-        return None
-    return lost
 
 
 def _afterwards(job: Job) -> timedelta:

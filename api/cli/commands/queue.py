@@ -25,27 +25,32 @@ def stats(as_json: AsJson = False, data_dir: DataDir = None) -> None:
         print_json(answer)
         return
     numbers = QueueStats.model_validate(answer)
-    rate = numbers.failure_rate
     print_fields(
         [
             ("Waiting", numbers.depth),
             ("Running", numbers.running),
             ("Succeeded", numbers.completed),
             ("Failed for good", numbers.failed),
-            ("Cancelled", numbers.cancelled),
             ("Dead letters", numbers.dead_lettered),
+            ("Cancelled", numbers.cancelled),
             ("All jobs", numbers.total),
+            (
+                "Jobs that failed",
+                _share(numbers.job_failure_rate, numbers.jobs_failed, "ended, dead letters with them"),
+            ),
+            ("Flaky jobs", f"{numbers.jobs_flaky}, which passed after an attempt had failed"),
+            ("Attempts that failed", _share(numbers.attempt_failure_rate, numbers.attempts_failed, "ended")),
             ("Wait", f"{span(numbers.avg_wait_seconds)} on average, 95 % within {span(numbers.p95_wait_seconds)}"),
             (
                 "Execution",
                 f"{span(numbers.avg_execution_seconds)} on average, 95 % within {span(numbers.p95_execution_seconds)}",
             ),
-            (
-                "Failure rate",
-                "-" if rate is None else f"{rate:.1%} of the jobs that ended: failed, or parked as dead letters",
-            ),
         ]
     )
+
+
+def _share(rate: float | None, count: int, of_what: str) -> str:
+    return "-" if rate is None else f"{count}, {rate:.1%} of those that {of_what}"
 
 
 @app.command(epilog=example("hybridci queue history --hours 6"))

@@ -12,6 +12,7 @@ from api.dashboard.answers import Fields, form_of, page, see
 from api.dashboard.inside import Inside, RefusedByApi
 from api.dashboard.jobs.edits import amend_of, changes_of, edit_of, fields_of, seen_of
 from api.dashboard.log_html import LogLine
+from api.dashboard.markdown import from_markdown
 from api.dashboard.routes.job_parts import facts_of, line_of_step, require_as_seen, require_edit, require_may
 from api.dashboard.routes.logs import attempt_of, log_facts, read_lines
 from api.http.problems import Problem
@@ -101,8 +102,14 @@ async def _step_in_log(request: Request, job_id: str, step: str) -> Response:
     attempt = attempt_of(request, job)
     found = next((each for each in job.attempts if each.number == attempt), None)
     number = int(step) if step.isascii() and step.isdecimal() and len(step) <= _MOST_DIGITS else 0
-    names = [each.name for each in (found.steps if found is not None and found.steps else job.steps)]
-    line = await line_of_step(api, job_id, attempt, names[:number]) if 0 < number <= len(names) else None
+    results = found.steps if found is not None else []
+    names = [each.name for each in (results or job.steps)][:number]
+    marked = [name for name, each in zip(names, results, strict=False) if each.started_at and not each.resumed]
+    ran = not results or (
+        0 < number <= len(results) and results[number - 1].started_at and not results[number - 1].resumed
+    )
+    wanted = ran and 0 < number <= len(results or job.steps)
+    line = await line_of_step(api, job_id, attempt, marked if results else names) if wanted else None
     return see(request, f"/jobs/{job_id}?attempt={attempt}" + ("#log" if line is None else f"#a{attempt}:L{line}"))
 
 
@@ -115,6 +122,9 @@ async def _job_page(
         _log(api, request, job_id),
         api.get(f"{_JOBS}/{job_id}/events", EventPage, {"limit": _EVENTS}),
     )
+    attempt = attempt_of(request, found)
+    chosen = next((each for each in found.attempts if each.number == attempt), None)
+    text = chosen.summary if chosen is not None else None
     return page(
         request,
         "jobs/job.html",
@@ -123,7 +133,9 @@ async def _job_page(
         job=found,
         lines=lines,
         told=told,
-        attempt=(attempt := attempt_of(request, found)),
+        attempt=attempt,
+        summary=None if text is None else await asyncio.to_thread(from_markdown, text),
+        said=sorted(chosen.outputs.items()) if chosen is not None else [],
         log_facts=log_facts(found, attempt),
         problem=problem,
         priorities=_PRIORITIES,

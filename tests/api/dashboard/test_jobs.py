@@ -6,8 +6,10 @@ from urllib.parse import quote
 import pytest
 
 from tests.api.conftest import Bench
-from tests.api.dashboard.browser import HTML, signed_in
-from workflows.contracts.statuses import JobStatus
+from tests.api.dashboard.browser import HOSTILE, HTML, signed_in
+from workflows.contracts.jobs import Attempt, Job, StepResult
+from workflows.contracts.records import JobWrite
+from workflows.contracts.statuses import JobStatus, Outcome
 
 
 async def test_forms_do_what_they_say(bench: Bench) -> None:
@@ -146,6 +148,24 @@ async def test_a_step_leads_to_its_line_in_the_log(bench: Bench) -> None:
         assert (answer.status_code, answer.headers["location"]) == (303, f"/jobs/{job_id}?attempt=1{place}")
 
 
+async def test_a_step_is_found_behind_those_that_did_not_run(bench: Bench) -> None:
+    job_id = await bench.submit(steps=[{"name": name, "run": "x"} for name in ("a", "b", "c")])
+    await bench.start(job_id)
+    await bench.log(job_id, 0, b"--- c\nout\n", final=True)
+    job = await bench.stores.jobs.get(job_id)
+    assert job is not None
+    steps = [
+        StepResult(name="a", started_at=1, finished_at=2, resumed=True),
+        StepResult(name="b"),
+        StepResult(name="c", started_at=5, finished_at=6),
+    ]
+    await bench.job_client.put(job, attempts=[job.attempts[0].model_copy(update={"steps": steps})])
+    browser = await signed_in(bench)
+    for step, place in (("1", "#log"), ("2", "#log"), ("3", "#a1:L1")):
+        answer = await browser.web.get(f"/jobs/{job_id}?attempt=1&step={step}", headers=HTML)
+        assert answer.headers["location"] == f"/jobs/{job_id}?attempt=1{place}"
+
+
 async def test_the_page_links_to_the_workflow_where_the_temporal_ui_is_known(bench: Bench) -> None:
     job_id = await bench.submit()
     browser = await signed_in(bench)
@@ -186,3 +206,31 @@ async def test_a_range_of_a_log(bench: Bench) -> None:
     last = await browser.web.get(f"/jobs/{job_id}/log/lines?lines=-2")
     assert last.headers["log-lines"] == "2999-3000/3000"
     assert (await browser.web.get(f"/jobs/{job_id}/log/lines?lines=x")).status_code == 422
+
+
+async def test_the_page_shows_what_the_steps_said(bench: Bench) -> None:
+    job_id = await bench.submit(steps=[{"name": "unit", "run": "x"}, {"name": "tell", "run": "y", "when": "failure"}])
+    job = await bench.stores.jobs.get(job_id)
+    assert job is not None
+    done = StepResult(name="unit", outcome=Outcome.SUCCEEDED, exit_code=0, started_at=5, finished_at=9)
+    attempt = Attempt(
+        number=1, queued_at=1, claimed_at=2, started_at=3, finished_at=10, outcome=Outcome.SUCCEEDED,
+        steps=[done, StepResult(name="tell")], summary=f"# Fine\n\n{HOSTILE} [r](https://ok.example)",
+        outputs={"VERSION": "1.2\u202e", "NOTES": f"first\n{HOSTILE}", "EMPTY": ""},
+        resumed="From the beginning: nothing is kept of what had been done.",
+    )  # fmt: skip
+    shown = {"status": "success", "queue_status": "COMPLETED", "flaky": True, "attempts": [attempt], "sequence": 900}
+    changed = Job.model_validate({**job.model_dump(), **shown})
+    await bench.stores.jobs.write(JobWrite(job=changed, previous=job.queue_status))
+    browser = await signed_in(bench)
+    page = await browser.see(f"/jobs/{job_id}")
+    assert '<span class="flaky"' in page
+    assert "<h3>Fine</h3>" in page
+    assert '<a href="https://ok.example" rel="noopener noreferrer nofollow">r</a>' in page
+    assert '<code>1.2<span class="odd">U+202E</span></code>' in page
+    assert re.search(r"<summary>first <span", page), "a long one is folded"
+    assert "From the beginning: nothing is kept" in page
+    assert "not needed: it runs only after a failure" in page
+    assert "<script>alert(2)" not in page
+    assert "<img" not in page
+    assert '<span class="flaky">' in await browser.see("/jobs")

@@ -16,7 +16,7 @@ from activities.stores.statistics import (
 from tests.stores.lives import NOON, Life, counted, lives, make_job
 from workflows.contracts.jobs import Attempt
 from workflows.contracts.records import JobWrite, QueueStats
-from workflows.contracts.statuses import JobStatus, QueueStatus
+from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
 
 
 @settings(max_examples=150, deadline=None)
@@ -68,7 +68,8 @@ def test_a_trivial_job_moves_every_counter_at_once() -> None:
     )
     moved = deltas(Footprint.of(created), ended)
     assert moved.queue == {
-        "depth": -1, "completed": 1, "wait_ms": 25, "wait_b02": 1, "execution_ms": 1, "execution_b00": 1
+        "depth": -1, "completed": 1, "wait_ms": 25, "wait_b02": 1, "execution_ms": 1, "execution_b00": 1,
+        "attempts": 1,
     }  # fmt: skip
     assert moved.days == {"2025-11-21": {"completed": 1, "h12d": 1, "h12o": -1, "h12w02": 1}}
 
@@ -98,6 +99,24 @@ def test_nothing_measured_is_none_and_not_zero() -> None:
     assert queue_stats({}) == QueueStats()
     assert queue_stats({"completed": 4}).failure_rate == 0
     assert queue_stats({"completed": 2, "failed": 1, "dead_lettered": 1}).failure_rate == 0.5
+
+
+def test_jobs_and_attempts_each_have_their_own_numbers() -> None:
+    def tried(*outcomes: Outcome) -> list[Attempt]:
+        return [
+            Attempt(number=n, queued_at=1, claimed_at=2, finished_at=3, outcome=each) for n, each in enumerate(outcomes)
+        ]
+
+    flaky = make_job(
+        attempts=tried(Outcome.FAILED, Outcome.AGENT_LOST, Outcome.SUCCEEDED), queue_status=QueueStatus.COMPLETED,
+        status=JobStatus.SUCCESS, flaky=True,
+    )  # fmt: skip
+    parked = make_job(attempts=tried(Outcome.FAILED, Outcome.CANCELLED), queue_status=QueueStatus.DEAD_LETTERED)
+    found = queue_stats(add_up([deltas(None, flaky).queue, deltas(None, parked).queue]))
+    assert (found.jobs_failed, found.jobs_flaky, found.job_failure_rate, found.failure_rate) == (1, 1, 0.5, 0.5)
+    assert (found.attempts_ended, found.attempts_failed, found.attempt_failure_rate) == (5, 3, 0.6)
+    again = deltas(Footprint.of(flaky), flaky.model_copy(update={"sequence": 9}))
+    assert again.queue == {}, "nothing is counted twice"
 
 
 def test_a_day_counts_what_failed_on_it_once() -> None:

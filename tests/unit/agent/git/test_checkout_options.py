@@ -139,6 +139,15 @@ def test_addresses_of_submodules(repo: str, url: str, whole: str) -> None:
     assert resolved(repo, url) == whole
 
 
+async def test_a_repository_without_tags_has_none_with_a_depth_too(
+    repository: Repository, checkout: Checkout, into: Into
+) -> None:
+    sha = repository.commit()
+    workspace = await into(checkout, repository.url, sha, options=CheckoutOptions(tags=True, depth=1))
+    assert output("git", "tag", folder=workspace) == ""
+    assert output("git", "rev-parse", "HEAD", folder=workspace) == sha
+
+
 async def test_tags_are_as_the_server_has_them_now(repository: Repository, checkout: Checkout, into: Into) -> None:
     repository.commit(a="1")
     repository.git("tag", "-a", "v1.0", "-m", "v1.0")

@@ -8,6 +8,7 @@ from api.dashboard.drawings.waterfall import MOST_BARS, WIDTH, WaterfallPhase, w
 from api.dashboard.jobs.timeline import tried
 from workflows.contracts.jobs import Attempt, Step, StepResult
 from workflows.contracts.statuses import Outcome
+from workflows.contracts.workspace.step_rules import When
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -66,7 +67,9 @@ def test_an_attempt_that_failed_in_its_second_step() -> None:
         (HOSTILE, "bad", "4.9 s", 2),
         ("upload and end", "idle", "100 ms", None),
     ]
-    assert (seen.waited, seen.ran, list(seen.unstarted)) == (1.0, 7.0, ["publish"])
+    assert (seen.waited, seen.ran, [(each.name, each.words) for each in seen.unstarted]) == (
+        1.0, 7.0, [("publish", "never began")],
+    )  # fmt: skip
     assert not any("script" in row.bar for row in seen.rows), "words are the table's"
 
 
@@ -87,3 +90,24 @@ def test_an_attempt_without_steps(attempt: Attempt, phases: list[tuple[str, str,
     seen = tried(attempt, [Step(name="a", run="true")], now=5000)
     assert [(row.phase.name, row.phase.tone, row.phase.seconds) for row in seen.rows] == phases
     assert seen.unstarted == []
+
+
+def test_an_attempt_that_went_on_behind_another_ones_steps() -> None:
+    attempt = Attempt(
+        number=2, queued_at=10_000, claimed_at=11_000, started_at=11_100, finished_at=20_000, outcome=Outcome.SUCCEEDED,
+        steps=[
+            StepResult(name="a", outcome=Outcome.SUCCEEDED, started_at=1000, finished_at=4000, resumed=True),
+            StepResult(name="b", resumed=True),
+            StepResult(name="c", outcome=Outcome.SUCCEEDED, exit_code=0, started_at=12_000, finished_at=19_000),
+            StepResult(name="d"),
+        ],
+    )  # fmt: skip
+    steps = [Step(name=name, run="x", when=When.FAILURE if name in "bd" else When.SUCCESS) for name in "abcd"]
+    seen = tried(attempt, steps, now=99_000)
+    assert [(row.phase.name, row.number) for row in seen.rows] == [
+        ("queued", None), ("claimed", None), ("checkout", None), ("c", 3), ("upload and end", None),
+    ]  # fmt: skip
+    assert [(each.name, each.words) for each in seen.resumed] == [
+        ("a", "resumed, not run again; it took 3.0 s before"), ("b", "resumed, not run again"),
+    ]  # fmt: skip
+    assert [(each.name, each.words) for each in seen.unstarted] == [("d", "not needed: it runs only after a failure")]
