@@ -70,6 +70,7 @@ class AgentSettings(BaseSettings):
     cache_days: float = Field(default=14, gt=0, validation_alias="HYBRIDCI_AGENT_CACHE_DAYS")
     cache_bytes: int = Field(default=20 << 30, ge=0, validation_alias="HYBRIDCI_AGENT_CACHE_BYTES")
     git_protocols: str = Field(default="https,ssh,file", validation_alias="HYBRIDCI_AGENT_GIT_PROTOCOLS")
+    git_proxy: Literal["off", "read"] = Field(default="off", validation_alias="HYBRIDCI_AGENT_GIT_PROXY")
     log_level: str = Field(default="INFO", validation_alias="LOG_LEVEL")
 
     def read_api_key(self) -> str:

@@ -77,4 +77,6 @@ class Host:
     job_user: JobUser | None = None
     given: Given = field(default_factory=Given)
     hooks: HookFolder | None = None
+    git_proxy: tuple[str, ...] = ()
+    """Of which kinds of addresses steps may read the job's repositories through the agent; none: they may not."""
     tidying: Tidying = field(default_factory=Tidying)

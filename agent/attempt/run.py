@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar
 from agent.artifacts.upload import UploadFailed, upload_artifacts
 from agent.attempt.directory import AttemptDir
 from agent.attempt.files import Files, tidy
+from agent.attempt.git_access import GitAccess
 from agent.attempt.hooks import hooks_of, how_it_ended
 from agent.attempt.host import Host
 from agent.attempt.progress import AttemptProgress as AttemptProgress
@@ -68,6 +69,7 @@ class AttemptRun:
         self._abortable: asyncio.Task[Any] | None = None
         self._files: Files | None = None
         self._hooks: Hooks | None = None
+        self._git_access = GitAccess(host, self._cookie)
         self._after_job = StopSignal()
         self._unlocked = Unlocked(attempt)
         self.progress = AttemptProgress()
@@ -151,6 +153,7 @@ class AttemptRun:
 
     async def _unlock(self, files: Files, verified: Verified | None) -> None:
         """From here on nothing of the secrets leaves this host: the log, the result and the artifacts are masked."""
+        self._git_access.hold_word(files.place.number)
         self._unlocked = unlocked = await self._unless_interrupted(
             self._host.vault.unlock(self._attempt, files.directory.temp, verified)
         )
@@ -246,23 +249,24 @@ class AttemptRun:
             secrets=self._unlocked.variables(),
             user=None if user is None else user.name,
         )
-        self._steps = StepSequence(
-            self._host,
-            self._attempt,
-            attempt,
-            files,
-            self.progress,
-            env=env,
-            hooks=hooks,
-            secret=frozenset(self._unlocked.variables()),
-            say=self._say,
-            look=self._look,
-        )
-        if self._why is not None:
-            self._steps.stop(self._why, None)
-        self.progress.started_at = epoch_ms()
-        self.progress.running.set()
-        return await self._steps.run()
+        async with self._git_access.during_steps(self._checked_out(files), env) as more:
+            self._steps = StepSequence(
+                self._host,
+                self._attempt,
+                attempt,
+                files,
+                self.progress,
+                env={**env, **more},
+                hooks=hooks,
+                secret=frozenset(self._unlocked.variables()) | more.keys(),
+                say=self._say,
+                look=self._look,
+            )
+            if self._why is not None:
+                self._steps.stop(self._why, None)
+            self.progress.started_at = epoch_ms()
+            self.progress.running.set()
+            return await self._steps.run()
 
     async def _upload_artifacts(self, files: Files, verdict: Verdict) -> Verdict:
         """Also after a failure, for that is when reports are wanted; not when somebody wants the attempt gone."""

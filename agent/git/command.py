@@ -74,6 +74,11 @@ class GitCall:
     held: tuple[int, ...] = ()
 
 
+def with_settings(arguments: Sequence[str]) -> list[str]:
+    """The command line of a git that runs nothing of a repository's own."""
+    return ["git", *_OPTIONS, *arguments]
+
+
 async def git(
     call: GitCall, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], quiet: bool = False
 ) -> tuple[int, str]:
@@ -118,7 +123,7 @@ async def _run(
 ) -> ProcessEnd:
     try:
         end = await run_process(
-            [*wrapper, "git", *_OPTIONS, *arguments],
+            [*wrapper, *with_settings(arguments)],
             cwd=cwd,
             env=env,
             on_output=on_output,
@@ -158,8 +163,12 @@ def checkout_environment(*, git_dir: Path, work_tree: Path | None = None) -> dic
     return env if work_tree is None else {**env, "GIT_WORK_TREE": str(work_tree)}
 
 
-async def fetch_environment(call: GitCall, *, git_dir: Path, protocols: Sequence[str]) -> dict[str, str]:
-    """The agent's own, without its keys and without what another git command set."""
+async def fetch_environment(
+    call: GitCall, *, git_dir: Path, protocols: Sequence[str], cwd: Path | None = None
+) -> dict[str, str]:
+    """The agent's own, without its keys and without what another git command set. ``cwd``: for a ``git_dir`` that is
+    none.
+    """
     env = {name: value for name, value in whole_environment().items() if _kept(name)}
     env |= {
         "LC_ALL": "C",
@@ -168,7 +177,7 @@ async def fetch_environment(call: GitCall, *, git_dir: Path, protocols: Sequence
         "GIT_ALLOW_PROTOCOL": ":".join(protocols),
         "SSH_ASKPASS_REQUIRE": "never",
     }
-    if not {"GIT_SSH", "GIT_SSH_COMMAND"} & env.keys() and not await _ssh_is_configured(call, env, git_dir):
+    if not {"GIT_SSH", "GIT_SSH_COMMAND"} & env.keys() and not await _ssh_is_configured(call, env, cwd or git_dir):
         env["GIT_SSH_COMMAND"] = _SSH
     return env
 
@@ -179,9 +188,9 @@ def _kept(name: str) -> bool:
     return not name.startswith(_OWN_PREFIXES)
 
 
-async def _ssh_is_configured(call: GitCall, env: Mapping[str, str], git_dir: Path) -> bool:
+async def _ssh_is_configured(call: GitCall, env: Mapping[str, str], cwd: Path) -> bool:
     """The environment variable would win over the operator's ``core.sshCommand``."""
-    code, _ = await git(call, ["config", "--get", "core.sshCommand"], cwd=git_dir, env=env, quiet=True)
+    code, _ = await git(call, ["config", "--get", "core.sshCommand"], cwd=cwd, env=env, quiet=True)
     return code == 0
 
 
