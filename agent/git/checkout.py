@@ -88,7 +88,7 @@ class Checkout:
         agent dies. Cancelling the task kills git and leaves the cache sound. ``leave`` comes later, however this ends.
         Of ``options`` the path is the caller's matter: ``workspace`` is there already.
         """
-        wanted = WantedCommit(repo, sha, ref, options.depth)
+        wanted = WantedCommit(repo, sha, ref, options.depth, options.filter)
         call = GitCall(write, Patience.of(timeout_seconds), cookie or f"checkout-{uuid.uuid4()}")
         held = self._held.setdefault(workspace, [])
         reached = self._reached[workspace] = []
@@ -151,7 +151,7 @@ class Checkout:
             message = f"The submodules have submodules of their own more than {DEEPEST} deep: correct the commit."
             raise CheckoutError("submodule_invalid", message, retryable=False)
         for each in found:
-            inside = WantedCommit(each.url, each.sha, None, options.depth)
+            inside = WantedCommit(each.url, each.sha, None, options.depth, options.filter)
             call.write(f"--- Submodule {each.path}: {each.sha[:12]} of {redact(each.url)}\n".encode())
             try:
                 await self._whole(call, workspace / each.path, inside, options, held, reached, deep=deep)

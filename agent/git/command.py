@@ -41,6 +41,7 @@ _SETTINGS: Final = {
     "http.lowSpeedTime": "60",
 }
 _WITHOUT_STDERR: Final = ("bash", "-c", 'exec "$@" 2>/dev/null', "git")
+_WITH_STDIN: Final = ("bash", "-c", 'exec "$@" <"$0"')
 _OPTIONS: Final = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]
 
 
@@ -80,14 +81,21 @@ def with_settings(arguments: Sequence[str]) -> list[str]:
 
 
 async def git(
-    call: GitCall, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], quiet: bool = False
+    call: GitCall,
+    arguments: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    quiet: bool = False,
+    stdin: Path | None = None,
 ) -> tuple[int, str]:
-    """Run git; (exit code, the last 32 KiB it said, redacted). ``quiet`` keeps it out of the log.
+    """Run git; (exit code, the last 32 KiB it said, redacted). ``quiet`` keeps it out of the log; ``stdin``: a file.
 
     Raises CheckoutError when the time is up or git is not there. Cancelling the task kills git and its helpers.
     """
     output = _Lines(None if quiet else call.write)
-    end = await _run(call, arguments, output.take, cwd=cwd, env=env)
+    wrapper = () if stdin is None else (*_WITH_STDIN, str(stdin))
+    end = await _run(call, arguments, output.take, cwd=cwd, env=env, wrapper=wrapper)
     output.end()
     return end.exit_code, output.tail
 
@@ -159,6 +167,7 @@ def checkout_environment(*, git_dir: Path, work_tree: Path | None = None) -> dic
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_GRAFT_FILE": "/nonexistent/grafts",
         "GIT_ALLOW_PROTOCOL": "none",
+        "GIT_NO_LAZY_FETCH": "1",
     }
     return env if work_tree is None else {**env, "GIT_WORK_TREE": str(work_tree)}
 

@@ -32,7 +32,14 @@ from workflows.contracts.labels import Requirement, contradiction
 from workflows.contracts.sealed import SignedApproval, SpecSignature
 from workflows.contracts.statuses import JobStatus, OnPartition, Outcome, Priority, QueueStatus
 from workflows.contracts.workspace.checkout import AS_USUAL, CheckoutOptions
-from workflows.contracts.workspace.features import ARTIFACT_RULES, CHECKOUT, STEP_RULES, with_features, without_features
+from workflows.contracts.workspace.features import (
+    ARTIFACT_RULES,
+    CHECKOUT,
+    CHECKOUT_FILTER,
+    STEP_RULES,
+    with_features,
+    without_features,
+)
 from workflows.contracts.workspace.globs import NO_RULES, ArtifactGlobs, ArtifactRules, leaves_out, with_rules_apart
 from workflows.contracts.workspace.step_rules import Background, CancelRules, When
 
@@ -370,6 +377,7 @@ def demanded(job: JobSpec | Job, requires: Sequence[str]) -> list[str]:
     used = {
         ARTIFACT_RULES: job.artifact_rules != NO_RULES or leaves_out(job.artifacts),
         CHECKOUT: job.checkout != AS_USUAL,
+        CHECKOUT_FILTER: job.checkout.filter is not None,
         STEP_RULES: job.expand or job.cancel is not None or any(map(_has_rules, job.steps)),
     }
     return with_features(requires, [feature for feature, needed in used.items() if needed])
