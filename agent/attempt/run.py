@@ -173,7 +173,8 @@ class AttemptRun:
                 return interrupted(self._why, self._attempt)
             if verdict.outcome is Outcome.SUCCEEDED:
                 return of_exception(error)
-            self._say(f"[hybridci] {error}")
+            if str(error) != verdict.message:
+                self._say(f"[hybridci] {error}")
         return verdict
 
     async def _check_out(self, files: Files) -> None:
