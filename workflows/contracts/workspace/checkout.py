@@ -4,10 +4,9 @@ Without any of it a workspace has the commit's own files and all its history. De
 (``agent.git``), which commit (``jobs``).
 """
 
-import re
 from typing import Annotated, Final, Self
 
-from pydantic import AfterValidator, Field, StrictBool, StringConstraints, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, StrictBool, StringConstraints, model_validator
 
 from workflows.contracts.base import Frozen
 from workflows.contracts.fields import Line
@@ -20,17 +19,10 @@ def _folder(path: str) -> str:
     return path
 
 
-_FILTER: Final = r"^(blob:none|blob:limit=(0|[1-9][0-9]{0,9})[kmg]?|tree:(0|[1-9][0-9]{0,3}))$"
+Filter = Annotated[
+    str, StringConstraints(pattern=r"^(blob:none|blob:limit=(0|[1-9][0-9]{0,9})[kmg]?|tree:(0|[1-9][0-9]{0,3}))$")
+]
 """Of git's filters those that name nothing of the repository (rev-list(1), ``--filter``)."""
-
-
-def _filter(text: str) -> str:
-    if re.fullmatch(_FILTER, text) is None:
-        raise ValueError("must be one of git's filters blob:none, blob:limit=1m (a number, with k, m or g), or tree:0")
-    return text
-
-
-Filter = Annotated[str, AfterValidator(_filter), WithJsonSchema({"type": "string", "pattern": _FILTER})]
 Folder = Annotated[Line, StringConstraints(min_length=1, max_length=256), AfterValidator(_folder)]
 
 

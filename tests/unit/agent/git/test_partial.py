@@ -118,7 +118,7 @@ async def test_a_server_that_knows_no_filters_sends_all(
     "filter", ["sparse:oid=main:x", "combine:blob:none", "blob:limit=-1", "tree:", "blob:none --x", ""]
 )
 def test_only_filters_that_name_nothing_of_the_repository(filter: str) -> None:
-    with pytest.raises(ValidationError, match="must be one of git's filters"):
+    with pytest.raises(ValidationError, match="filter"):
         CheckoutOptions(filter=filter)
 
 
