@@ -76,6 +76,7 @@ class AgentSettings(BaseSettings):
     resume_bytes: int = Field(default=20 << 30, ge=0, validation_alias="HYBRIDCI_AGENT_RESUME_BYTES")
     git_protocols: str = Field(default="https,ssh,file", validation_alias="HYBRIDCI_AGENT_GIT_PROTOCOLS")
     metrics_address: MonitoringPlace = Field(default=None, validation_alias="HYBRIDCI_AGENT_METRICS_ADDRESS")
+    git_proxy: Literal["off", "read"] = Field(default="off", validation_alias="HYBRIDCI_AGENT_GIT_PROXY")
     log_level: str = Field(default="INFO", validation_alias="LOG_LEVEL")
 
     def read_api_key(self) -> str:

@@ -243,6 +243,7 @@ class _Agent:
             vault=vault,
             job_user=user,
             given=Given.load(settings, user),
+            git_proxy=settings.protocols() if settings.git_proxy == "read" else (),
             hooks=await asyncio.to_thread(HookFolder.load, settings, user),
             approvals=load_approvals(settings),
             specifications=load_specifications(settings),

@@ -79,4 +79,6 @@ class Host:
     given: Given = field(default_factory=Given)
     resume: ResumeStore | None = None
     hooks: HookFolder | None = None
+    git_proxy: tuple[str, ...] = ()
+    """Of which kinds of addresses steps may read the job's repositories through the agent; none: they may not."""
     tidying: Tidying = field(default_factory=Tidying)

@@ -19,6 +19,7 @@ from agent.artifacts.upload import UploadFailed, upload_artifacts
 from agent.attempt.bookmark import Bookmark, begin
 from agent.attempt.directory import AttemptDir
 from agent.attempt.files import Files, tidy
+from agent.attempt.git_access import GitAccess
 from agent.attempt.hooks import hooks_of, how_it_ended
 from agent.attempt.host import Host
 from agent.attempt.progress import AttemptProgress as AttemptProgress
@@ -71,6 +72,7 @@ class AttemptRun:
         self._bookmark: Bookmark | None = None
         self._ended: Verdict | None = None
         self._hooks: Hooks | None = None
+        self._git_access = GitAccess(host, self._cookie)
         self._after_job = StopSignal()
         self._unlocked = Unlocked(attempt)
         self.progress = AttemptProgress()
@@ -166,6 +168,7 @@ class AttemptRun:
 
     async def _unlock(self, files: Files, verified: Verified | None) -> None:
         """From here on nothing of the secrets leaves this host: the log, the result and the artifacts are masked."""
+        self._git_access.hold_word(files.place.number)
         self._unlocked = unlocked = await self._unless_interrupted(
             self._host.vault.unlock(self._attempt, files.directory.temp, verified)
         )
@@ -185,7 +188,8 @@ class AttemptRun:
                 return interrupted(self._why, self._attempt)
             if verdict.outcome is Outcome.SUCCEEDED:
                 return of_exception(error)
-            self._say(f"[hybridci] {error}")
+            if str(error) != verdict.message:
+                self._say(f"[hybridci] {error}")
         return verdict
 
     async def _check_out(self, files: Files) -> None:
@@ -229,9 +233,9 @@ class AttemptRun:
                 repo=self._attempt.git_repo,
                 sha=self._attempt.git_commit_sha,
                 ref=self._attempt.git_ref,
-                depth=self._attempt.checkout.depth,
                 timeout_seconds=self._deadline - time.monotonic() + 5,
                 cookie=self._cookie,
+                options=self._attempt.checkout,
             )
         )
 
@@ -284,24 +288,25 @@ class AttemptRun:
             secrets=self._unlocked.variables(),
             user=None if user is None else user.name,
         )
-        self._steps = StepSequence(
-            self._host,
-            self._attempt,
-            attempt,
-            files,
-            self.progress,
-            env=env,
-            hooks=hooks,
-            secret=frozenset(self._unlocked.variables()),
-            say=self._say,
-            look=self._look,
-            bookmark=self._bookmark,
-        )
-        if self._why is not None:
-            self._steps.stop(self._why, None)
-        self.progress.started_at = epoch_ms()
-        self.progress.running.set()
-        return await self._steps.run()
+        async with self._git_access.during_steps(self._checked_out(files), env) as more:
+            self._steps = StepSequence(
+                self._host,
+                self._attempt,
+                attempt,
+                files,
+                self.progress,
+                env={**env, **more},
+                hooks=hooks,
+                secret=frozenset(self._unlocked.variables()) | more.keys(),
+                say=self._say,
+                look=self._look,
+                bookmark=self._bookmark,
+            )
+            if self._why is not None:
+                self._steps.stop(self._why, None)
+            self.progress.started_at = epoch_ms()
+            self.progress.running.set()
+            return await self._steps.run()
 
     async def _upload_artifacts(self, files: Files, verdict: Verdict) -> Verdict:
         """Also after a failure, for that is when reports are wanted; not when somebody wants the attempt gone."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from agent.git.cache import GitCache, WantedCommit
 from agent.git.command import GitCall, checkout_environment, git
 from agent.git.errors import explain
+from agent.git.partial import promised
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Borrowed:
         (folder / "objects" / "info").mkdir(parents=True)
         (folder / "refs").mkdir()
         (folder / "HEAD").write_text(template.head)
-        (folder / "config").write_text(template.config + _remote(wanted.repo))
+        (folder / "config").write_text(template.config + _remote(wanted.repo) + _promise(wanted))
         (folder / "objects" / "info" / "alternates").write_text(f"{self._cache.path(wanted) / 'objects'}\n")
 
     async def _make_template(self, call: GitCall, object_format: str) -> _Template:
@@ -66,6 +67,11 @@ def borrow_ends(cache: GitCache, wanted: WantedCommit, workspace: Path) -> bool:
     with suppress(FileNotFoundError):
         shutil.copyfile(cache.path(wanted) / "shallow", shallow)
     return shallow.exists()
+
+
+def _promise(wanted: WantedCommit) -> str:
+    """Of what the copy lacks, git says that ``origin`` has it, and asks there: with the step's credentials."""
+    return "" if wanted.filter is None else promised(wanted.filter)
 
 
 def _remote(repo: str) -> str:

@@ -5,8 +5,9 @@ git process of a killed agent is gone. Readers do not take it: objects are only 
 and a copy that turns out to be damaged is thrown away and fetched anew (a job that still runs on it may then miss
 objects that no branch has any more). What a reader holds only keeps the copy from being evicted.
 
-Deliberately not here: submodules and LFS (``submodules``, ``large_files``), partial clones; the cache's limits
-(``eviction``).
+A partial copy (``WantedCommit.filter``) has the commits that were asked for whole, and of the others what its filter
+lets through (``partial``).
+Deliberately not here: submodules and LFS (``submodules``, ``large_files``); the cache's limits (``eviction``).
 """
 
 import asyncio
@@ -26,6 +27,7 @@ from weakref import WeakValueDictionary
 from agent.git.command import GitCall, checkout_environment, fetch_environment, git, git_output
 from agent.git.copies import change_lock, discard, fresh, open_lock, try_lock, use_lock
 from agent.git.errors import CheckoutError, explain, redact, ref_gone, timed_out, unknown_commit
+from agent.git.partial import ONLY_THESE, PARTIAL, missing_objects, promised
 
 _LOCK_POLL_SECONDS: Final = 0.05
 _FETCH: Final = ("fetch", "--no-tags", "--no-write-fetch-head", "--update-shallow", "--force")
@@ -45,13 +47,24 @@ class _State(Enum):
 @dataclass(frozen=True, slots=True)
 class WantedCommit:
     """A commit of a repository. ``ref`` is where to look when the server hands out no bare commits. ``depth``: so many
-    commits of history are enough; such copies are apart from the whole one.
+    commits of history are enough. ``filter``: of older ones only that much. Such copies are apart from the whole.
     """
 
     repo: str
     sha: str
     ref: str | None
     depth: int | None = None
+    filter: str | None = None
+
+    @property
+    def source(self) -> str:
+        """What git fetches from. A partial copy knows its server by name; the address stands in no file of it."""
+        return self.repo if self.filter is None else PARTIAL
+
+    @property
+    def settings(self) -> list[str]:
+        """What goes with ``source``."""
+        return [] if self.filter is None else ["-c", f"remote.{PARTIAL}.url={self.repo}"]
 
     @property
     def object_format(self) -> str:
@@ -76,6 +89,7 @@ class GitCache:
     def path(self, wanted: WantedCommit) -> Path:
         """The bare repository for a URL, whether it exists or not."""
         kind = "" if wanted.depth is None else f"\0depth={wanted.depth}"
+        kind += "" if wanted.filter is None else f"\0filter={wanted.filter}"
         name = hashlib.sha256(f"{wanted.repo}{kind}".encode()).hexdigest()
         return self._folder / (name if wanted.object_format == "sha1" else f"{name}-{wanted.object_format}")
 
@@ -106,7 +120,7 @@ class GitCache:
         async with self._locked(call, path) as call:
             state = await self._look(call, path, wanted.sha)
             if state is _State.HAS_COMMIT and not renew:
-                return
+                return await self._complete(call, path, wanted)
             if state is _State.DAMAGED or renew:
                 await asyncio.to_thread(discard, path)
                 state = _State.ABSENT
@@ -119,6 +133,27 @@ class GitCache:
                 call.write(f"The cached copy cannot be used and is fetched anew: {error.message}\n".encode())
                 await asyncio.to_thread(discard, path)
                 await self._fill(call, path, wanted, new=True)
+            return await self._complete(call, path, wanted)
+
+    async def _complete(self, call: GitCall, path: Path, wanted: WantedCommit) -> None:
+        """Of a partial copy: all files of the commit itself. Raises CheckoutError."""
+        if wanted.filter is None:
+            return
+        env = await fetch_environment(call, git_dir=path, protocols=self._protocols)
+        started, count = time.monotonic(), 0
+        while missing := await missing_objects(call, path, wanted.sha):
+            asked = path / "missing.tmp"
+            asked.write_bytes(missing)
+            # Folders come with all below them but files, which are what the next round finds missing.
+            arguments = [*wanted.settings, *ONLY_THESE, *_FETCH, "--filter=blob:none", "--stdin", "--", PARTIAL]
+            code, said = await git(call, arguments, cwd=path, env=env, stdin=asked)
+            asked.unlink()
+            if code != 0:
+                raise explain(said, f"Fetching files of {redact(wanted.repo)}")
+            count += missing.count(b"\n")
+        if count:
+            took = time.monotonic() - started
+            call.write(f"Fetched {count} objects that the filter had left out in {took:.1f} s\n".encode())
 
     async def head(self, call: GitCall, wanted: WantedCommit, ref: str) -> str | None:
         """The commit that the server has at ``ref`` (a whole name) now, fetched into the copy, which must exist; None
@@ -128,7 +163,8 @@ class GitCache:
         async with self._locked(call, path) as call:
             _remove_debris(path)
             env = await fetch_environment(call, git_dir=path, protocols=self._protocols)
-            code, said = await git(call, [*_FETCH, "--", wanted.repo, f"+{ref}:{kept}"], cwd=path, env=env)
+            arguments = [*wanted.settings, *_FETCH, "--", wanted.source, f"+{ref}:{kept}"]
+            code, said = await git(call, arguments, cwd=path, env=env)
             if code != 0 and _is_about_the_commit(said):
                 return None
             if code != 0:
@@ -148,7 +184,8 @@ class GitCache:
             _remove_debris(path)
             env = await fetch_environment(call, git_dir=path, protocols=self._protocols)
             depth = [] if wanted.depth is None else [f"--depth={wanted.depth}"]
-            arguments = [*_FETCH, *depth, "--prune", "--", wanted.repo, "+refs/tags/*:refs/tags/*"]
+            depth += [] if wanted.filter is None else [f"--filter={wanted.filter}"]
+            arguments = [*wanted.settings, *_FETCH, *depth, "--prune", "--", wanted.source, "+refs/tags/*:refs/tags/*"]
             code, said = await git(call, arguments, cwd=path, env=env)
             if code != 0 and (said.strip() or not depth):  # with a depth git fails, and says nothing, where no tag is
                 raise explain(said, f"Fetching the tags of {redact(wanted.repo)}")
@@ -173,12 +210,12 @@ class GitCache:
     async def _fill(self, call: GitCall, path: Path, wanted: WantedCommit, *, new: bool) -> None:
         started = time.monotonic()
         if new:
-            await self._create(call, path, wanted.object_format)
+            await self._create(call, path, wanted)
         _remove_debris(path)
         env = await fetch_environment(call, git_dir=path, protocols=self._protocols)
         no_ref = False
         for arguments in _requests(wanted):
-            code, said = await git(call, [*_FETCH, *arguments], cwd=path, env=env)
+            code, said = await git(call, [*wanted.settings, *_FETCH, *arguments], cwd=path, env=env)
             if code != 0 and not _is_about_the_commit(said):
                 raise explain(said, f"Fetching {redact(wanted.repo)}")
             no_ref = no_ref or (wanted.ref is not None and f"couldn't find remote ref {wanted.ref}\n" in said)
@@ -189,15 +226,18 @@ class GitCache:
             raise ref_gone(wanted.repo, wanted.sha, wanted.ref)
         raise unknown_commit(wanted.repo, wanted.sha)
 
-    async def _create(self, call: GitCall, path: Path, object_format: str) -> None:
+    async def _create(self, call: GitCall, path: Path, wanted: WantedCommit) -> None:
         """Beside its place first, so that a copy that exists is a whole one."""
         new = fresh(path)
         await asyncio.to_thread(discard, new)
         new.mkdir(parents=True, mode=0o700)
-        arguments = ["init", "--quiet", "--bare", "--template=", f"--object-format={object_format}"]
+        arguments = ["init", "--quiet", "--bare", "--template=", f"--object-format={wanted.object_format}"]
         code, said = await git(call, arguments, cwd=new, env=checkout_environment(git_dir=new))
         if code != 0:
             raise explain(said, "Creating the agent's copy of the repository")
+        if wanted.filter is not None:
+            with (new / "config").open("a") as file:
+                file.write(f'[remote "{PARTIAL}"]\n{promised(wanted.filter)}')
         new.rename(path)
 
     @asynccontextmanager
@@ -225,12 +265,14 @@ class GitCache:
 def _requests(wanted: WantedCommit) -> list[list[str]]:
     """What to ask for, in turn: the commit itself, which servers may refuse; where it should be; everything."""
     depth = [] if wanted.depth is None else [f"--depth={wanted.depth}"]
-    requests = [[*depth, "--", wanted.repo, f"+{wanted.sha}:{wanted.keep_ref}"]]
+    partly = [] if wanted.filter is None else [f"--filter={wanted.filter}"]
+    requests = [[*depth, *partly, "--", wanted.source, f"+{wanted.sha}:{wanted.keep_ref}"]]
     if wanted.ref is not None:
-        requests.append([*depth, "--", wanted.repo, f"+{wanted.ref}:{wanted.keep_ref}"])
+        requests.append([*depth, *partly, "--", wanted.source, f"+{wanted.ref}:{wanted.keep_ref}"])
     whole = [] if wanted.depth is None else [f"--depth={_WHOLE}"]
     # Pruned, because a branch `a` that is gone would be in the way of a branch `a/b`.
-    requests.append([*whole, "--prune", "--", wanted.repo, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"])
+    every = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]
+    requests.append([*whole, *partly, "--prune", "--", wanted.source, *every])
     return requests
 
 

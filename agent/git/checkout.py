@@ -4,7 +4,8 @@
 A workspace has a ``.git`` of its own, which borrows the objects of the agent's copy (``cache``): what a job does
 with git never changes the copy. HEAD is the commit, ``origin`` is the repository; branches are not there.
 Submodules, tags and LFS files are there when the job asks for them (``CheckoutOptions``), else the log says which it
-lacks. A step's own ``git fetch`` has no credentials but the step's: of a repository that is not public it fails.
+lacks. A step's own ``git fetch`` has no credentials but the step's, unless the agent's operator lets steps read the
+job's repositories through the agent (``loopback``).
 
 A job runs as the agent's user, so a hostile one could still write into the copy's files; separate such jobs by pool.
 """
@@ -62,6 +63,7 @@ class Checkout:
         self._commits: Newest[str, None] = Newest(_REMEMBERED_COMMITS)  # ids that git has said to be commits
         self._people: Newest[str, GitPeople | None] = Newest(_REMEMBERED_PEOPLE)
         self._held: dict[Path, list[int]] = {}
+        self._reached: dict[Path, list[str]] = {}
 
     @property
     def source(self) -> Source:
@@ -86,11 +88,12 @@ class Checkout:
         agent dies. Cancelling the task kills git and leaves the cache sound. ``leave`` comes later, however this ends.
         Of ``options`` the path is the caller's matter: ``workspace`` is there already.
         """
-        wanted = WantedCommit(repo, sha, ref, options.depth)
+        wanted = WantedCommit(repo, sha, ref, options.depth, options.filter)
         call = GitCall(write, Patience.of(timeout_seconds), cookie or f"checkout-{uuid.uuid4()}")
         held = self._held.setdefault(workspace, [])
+        reached = self._reached[workspace] = []
         try:
-            await self._whole(call, workspace, wanted, options, held)
+            await self._whole(call, workspace, wanted, options, held, reached)
         except OSError as error:
             cause = "disk_full" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "checkout_failed"
             message = (
@@ -109,11 +112,13 @@ class Checkout:
         wanted: WantedCommit,
         options: CheckoutOptions,
         held: list[int],
+        reached: list[str],
         *,
         deep: int = 0,
     ) -> None:
         """One repository with all that is asked for, its submodules likewise, as far down as they go."""
         require_usable(wanted, self._protocols)
+        reached.append(wanted.repo)
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         held.append(await self._cache.hold(call, wanted))
         await self._borrowed.prepare(call, workspace, wanted)
@@ -128,7 +133,7 @@ class Checkout:
         if options.lfs:
             await fetch_large_files(call, workspace, self._cache.path(wanted), wanted.repo, self._protocols)
         if options.submodules:
-            await self._submodules(call, workspace, wanted, options, held, deep=deep + 1)
+            await self._submodules(call, workspace, wanted, options, held, reached, deep=deep + 1)
 
     async def _submodules(
         self,
@@ -137,6 +142,7 @@ class Checkout:
         wanted: WantedCommit,
         options: CheckoutOptions,
         held: list[int],
+        reached: list[str],
         *,
         deep: int,
     ) -> None:
@@ -145,10 +151,10 @@ class Checkout:
             message = f"The submodules have submodules of their own more than {DEEPEST} deep: correct the commit."
             raise CheckoutError("submodule_invalid", message, retryable=False)
         for each in found:
-            inside = WantedCommit(each.url, each.sha, None, options.depth)
+            inside = WantedCommit(each.url, each.sha, None, options.depth, options.filter)
             call.write(f"--- Submodule {each.path}: {each.sha[:12]} of {redact(each.url)}\n".encode())
             try:
-                await self._whole(call, workspace / each.path, inside, options, held, deep=deep)
+                await self._whole(call, workspace / each.path, inside, options, held, reached, deep=deep)
             except CheckoutError as error:
                 message = f"Submodule {each.path!r}: {error.message}"
                 raise CheckoutError(error.cause, message, retryable=error.retryable) from error
@@ -197,18 +203,25 @@ class Checkout:
         repo: str,
         sha: str,
         ref: str | None,
-        depth: int | None,
         timeout_seconds: float,
         cookie: str,
+        options: CheckoutOptions = AS_USUAL,
     ) -> None:
         """Work goes on in a workspace that holds ``sha`` already: keep what it borrows from. Raises CheckoutError."""
-        wanted = WantedCommit(repo, sha, ref, depth)
+        wanted = WantedCommit(repo, sha, ref, options.depth, options.filter)
+        self._reached[workspace] = [repo]
         call = GitCall(lambda _: None, Patience.of(timeout_seconds), cookie)
         self._held.setdefault(workspace, []).append(await self._cache.hold(call, wanted))
         await self._cache.ensure(call, wanted)
 
+    def reached(self, workspace: Path) -> list[str]:
+        """The repositories that are checked out there and below, as the agent fetches them, the first one's first."""
+        return list(self._reached.get(workspace, ()))
+
     def leave(self, workspace: Path) -> None:
         """Nobody works there, or below, any more: the copies that it borrows from may be evicted."""
+        for place in [place for place in self._reached if place == workspace or workspace in place.parents]:
+            del self._reached[place]
         for place in [place for place in self._held if place == workspace or workspace in place.parents]:
             for held in self._held.pop(place):
                 self._cache.let_go(held)

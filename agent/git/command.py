@@ -41,6 +41,7 @@ _SETTINGS: Final = {
     "http.lowSpeedTime": "60",
 }
 _WITHOUT_STDERR: Final = ("bash", "-c", 'exec "$@" 2>/dev/null', "git")
+_WITH_STDIN: Final = ("bash", "-c", 'exec "$@" <"$0"')
 _OPTIONS: Final = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]
 
 
@@ -74,15 +75,27 @@ class GitCall:
     held: tuple[int, ...] = ()
 
 
+def with_settings(arguments: Sequence[str]) -> list[str]:
+    """The command line of a git that runs nothing of a repository's own."""
+    return ["git", *_OPTIONS, *arguments]
+
+
 async def git(
-    call: GitCall, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], quiet: bool = False
+    call: GitCall,
+    arguments: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    quiet: bool = False,
+    stdin: Path | None = None,
 ) -> tuple[int, str]:
-    """Run git; (exit code, the last 32 KiB it said, redacted). ``quiet`` keeps it out of the log.
+    """Run git; (exit code, the last 32 KiB it said, redacted). ``quiet`` keeps it out of the log; ``stdin``: a file.
 
     Raises CheckoutError when the time is up or git is not there. Cancelling the task kills git and its helpers.
     """
     output = _Lines(None if quiet else call.write)
-    end = await _run(call, arguments, output.take, cwd=cwd, env=env)
+    wrapper = () if stdin is None else (*_WITH_STDIN, str(stdin))
+    end = await _run(call, arguments, output.take, cwd=cwd, env=env, wrapper=wrapper)
     output.end()
     return end.exit_code, output.tail
 
@@ -118,7 +131,7 @@ async def _run(
 ) -> ProcessEnd:
     try:
         end = await run_process(
-            [*wrapper, "git", *_OPTIONS, *arguments],
+            [*wrapper, *with_settings(arguments)],
             cwd=cwd,
             env=env,
             on_output=on_output,
@@ -154,12 +167,17 @@ def checkout_environment(*, git_dir: Path, work_tree: Path | None = None) -> dic
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_GRAFT_FILE": "/nonexistent/grafts",
         "GIT_ALLOW_PROTOCOL": "none",
+        "GIT_NO_LAZY_FETCH": "1",
     }
     return env if work_tree is None else {**env, "GIT_WORK_TREE": str(work_tree)}
 
 
-async def fetch_environment(call: GitCall, *, git_dir: Path, protocols: Sequence[str]) -> dict[str, str]:
-    """The agent's own, without its keys and without what another git command set."""
+async def fetch_environment(
+    call: GitCall, *, git_dir: Path, protocols: Sequence[str], cwd: Path | None = None
+) -> dict[str, str]:
+    """The agent's own, without its keys and without what another git command set. ``cwd``: for a ``git_dir`` that is
+    none.
+    """
     env = {name: value for name, value in whole_environment().items() if _kept(name)}
     env |= {
         "LC_ALL": "C",
@@ -168,7 +186,7 @@ async def fetch_environment(call: GitCall, *, git_dir: Path, protocols: Sequence
         "GIT_ALLOW_PROTOCOL": ":".join(protocols),
         "SSH_ASKPASS_REQUIRE": "never",
     }
-    if not {"GIT_SSH", "GIT_SSH_COMMAND"} & env.keys() and not await _ssh_is_configured(call, env, git_dir):
+    if not {"GIT_SSH", "GIT_SSH_COMMAND"} & env.keys() and not await _ssh_is_configured(call, env, cwd or git_dir):
         env["GIT_SSH_COMMAND"] = _SSH
     return env
 
@@ -179,9 +197,9 @@ def _kept(name: str) -> bool:
     return not name.startswith(_OWN_PREFIXES)
 
 
-async def _ssh_is_configured(call: GitCall, env: Mapping[str, str], git_dir: Path) -> bool:
+async def _ssh_is_configured(call: GitCall, env: Mapping[str, str], cwd: Path) -> bool:
     """The environment variable would win over the operator's ``core.sshCommand``."""
-    code, _ = await git(call, ["config", "--get", "core.sshCommand"], cwd=git_dir, env=env, quiet=True)
+    code, _ = await git(call, ["config", "--get", "core.sshCommand"], cwd=cwd, env=env, quiet=True)
     return code == 0
 
 

@@ -85,8 +85,8 @@ class Hooks:
             )
         if end.reason is EndReason.EXITED and end.exit_code != 0:
             raise HookRefused(
-                f"The agent's hook {name} refused the job with exit code {end.exit_code}{lines.reason}. What it asks "
-                "for is the operator's of this agent: correct the job, or ask there."
+                f"The agent's hook {name} refused the job with exit code {end.exit_code}{lines.reason}. "
+                "Correct the job, or ask this agent's operator."
             )
 
 

@@ -35,6 +35,7 @@ from workflows.contracts.workspace.checkout import AS_USUAL, CheckoutOptions
 from workflows.contracts.workspace.features import (
     ARTIFACT_RULES,
     CHECKOUT,
+    CHECKOUT_FILTER,
     RESUME,
     STEP_RULES,
     with_features,
@@ -402,6 +403,7 @@ def demanded(job: JobSpec | Job, requires: Sequence[str]) -> list[str]:
         ARTIFACT_RULES: job.artifact_rules.for_agents() != NO_RULES or leaves_out(job.artifacts),
         CHECKOUT: job.checkout != AS_USUAL,
         RESUME: job.resume is not None,
+        CHECKOUT_FILTER: job.checkout.filter is not None,
         STEP_RULES: job.expand or job.cancel is not None or any(map(_has_rules, job.steps)),
     }
     return with_features(requires, [feature for feature, needed in used.items() if needed])

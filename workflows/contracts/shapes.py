@@ -51,4 +51,7 @@ IN_WORDS: Final[Mapping[str, str]] = {
     r"^[A-Za-z0-9_-]{16,4096}$": "a token as the claim's answer gave it",
     r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$": "lower-case letters, digits and - within, at most 40 characters",
     r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$": "lower-case letters, digits and - within, at most 64 characters",
+    r"^(blob:none|blob:limit=(0|[1-9][0-9]{0,9})[kmg]?|tree:(0|[1-9][0-9]{0,3}))$": (
+        "a filter of git's: blob:none, blob:limit=1m (a number, with k, m or g), or tree:0"
+    ),
 }

@@ -143,7 +143,7 @@ class FleetFigures(Frozen):
 class CheckoutFigures(Frozen):
     """A repository of ``mib`` that do not compress, in milliseconds. ``worktree``: `git worktree add` from a bare
     clone, in turns with ``second``, the checkouts of jobs from the agent's copy; ``first_ms``: with the copy's making;
-    ``…_of_four_ms``: the longest of four at once, the first ones and later ones.
+    ``…_of_four_ms``: the longest of four at once, the first ones, later ones, and `git worktree add` likewise.
     """
 
     mib: int
@@ -152,6 +152,7 @@ class CheckoutFigures(Frozen):
     first_ms: float
     first_of_four_ms: float
     second_of_four_ms: float
+    worktree_of_four_ms: float | None = None
 
 
 class ArtifactFigures(Frozen):

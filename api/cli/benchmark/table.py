@@ -186,6 +186,8 @@ def _checkouts(found: CheckoutFigures) -> Table:
     table.add_row("git worktree add, p50 / p95", _both(found.worktree))
     table.add_row("a job's, from the copy, p50 / p95", _both(found.second))
     table.add_row("four of them at once, the longest", f"{found.second_of_four_ms:.0f}")
+    if found.worktree_of_four_ms is not None:
+        table.add_row("four git worktree add at once, the longest", f"{found.worktree_of_four_ms:.0f}")
     table.add_row("the first, which makes the copy", f"{found.first_ms:.0f}")
     table.add_row("four first ones at once, the longest", f"{found.first_of_four_ms:.0f}")
     return table

@@ -19,6 +19,10 @@ def _folder(path: str) -> str:
     return path
 
 
+Filter = Annotated[
+    str, StringConstraints(pattern=r"^(blob:none|blob:limit=(0|[1-9][0-9]{0,9})[kmg]?|tree:(0|[1-9][0-9]{0,3}))$")
+]
+"""Of git's filters those that name nothing of the repository (rev-list(1), ``--filter``)."""
 Folder = Annotated[Line, StringConstraints(min_length=1, max_length=256), AfterValidator(_folder)]
 
 
@@ -30,6 +34,12 @@ class CheckoutOptions(Frozen):
     lfs: StrictBool = Field(default=False, description="The files that LFS keeps, where the agent has git-lfs.")
     depth: int | None = Field(
         default=None, ge=1, le=1_000_000, description="So many commits of history, fetched and seen."
+    )
+    filter: Filter | None = Field(
+        default=None,
+        description="What of the history is left out until it is asked for, as in a partial clone: `blob:none`, "
+        "`blob:limit=1m`, `tree:0`. The commit's own files are all there.",
+        exclude_if=lambda value: value is None,
     )
     path: Folder | None = Field(
         default=None, description="The folder of the workspace that gets the commit. Steps begin in the workspace."

@@ -204,8 +204,9 @@ async def test_none_runs_for_an_attempt_that_is_not_ours_any_more(hooked: Hooked
 async def test_a_folder_that_is_opened_to_others_meanwhile_refuses_the_job(hooked: Hooked) -> None:
     hooked.add(BEFORE_CHECKOUT, f"touch {hooked.told}")
     hooked.folder.chmod(0o777)
-    result, _ = await hooked.run(OK)
+    result, log = await hooked.run(OK)
     assert (result.outcome, result.cause) == (Outcome.AGENT_ERROR, "hook_failed")
+    assert log.count("can be written") == 1
     assert re.search(r"hooks can be written by the user .*No job runs past it\.$", result.message or "")
     assert not hooked.told.exists()
 
