@@ -5,6 +5,7 @@ chosen. Deliberately not here: what the commands do.
 """
 
 import importlib
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -13,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from api.http.interpreter import leave, load_less
+from hybridci_command import shadowed
 
 CLIENT_GROUPS: Final[Mapping[str, str]] = {
     "job": "api.cli.commands.job",
@@ -69,7 +71,10 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; a part of it that is not ours is told, and exit code 2."""
+    if (said := shadowed()) is not None:
+        sys.stderr.write(f"hybridci: {said}\n")
+        raise SystemExit(2)
     load_less(grpc=True)  # commands that are processes decide for themselves
     try:
         app()

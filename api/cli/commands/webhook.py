@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
 import typer
 
-from api.cli.client.connection import USAGE, CliError
+from api.cli.client.connection import REFUSED, USAGE, CliError
 from api.cli.client.structured_file import read_map
 from api.cli.commands import webhook_history
 from api.cli.commands.common import AsJson, example, sub_app
@@ -113,7 +113,8 @@ def dry_run(
 ) -> None:
     """What a captured payload would do: the event, the rule that matches and why the others do not, the action.
 
-    Nothing is done, unless --send is given.
+    Nothing is done, unless --send is given. Exit code 0 also when no rule matches; 1 when an action, or the whole
+    delivery with --send, is refused; 2 when it cannot be read or the API does not answer.
     """
     chosen = _chosen(_providers(manifests), provider)
     captured, body = _captured(_bytes(payload, "--payload"))
@@ -163,8 +164,10 @@ def _show(
     from api.webhooks.rules import decide
 
     decision = decide(provider, delivery, services)
+    refused = [planned.problem for planned in decision.actions if planned.problem is not None]
     if as_json:
         print_json(_as_json(provider, delivery, decision))
+        _end_refused(refused)
         return
     print_fields(
         [
@@ -196,6 +199,13 @@ def _show(
             say(f"  {name}: {value if isinstance(value, str) else json.dumps(value)}")
     if not decision.actions:
         say("\nNothing would be done.")
+    _end_refused(refused)
+
+
+def _end_refused(problems: Sequence[str]) -> None:
+    """Raises CliError with exit code 1 when there are any."""
+    if problems:
+        raise CliError(f"It would be refused: {problems[0]}", REFUSED)
 
 
 def _as_json(provider: "Provider", delivery: "Delivery", decision: "RuleDecision") -> dict[str, Any]:
