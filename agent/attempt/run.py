@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from agent.artifacts.inputs import fetch_inputs
 from agent.artifacts.upload import UploadFailed, upload_artifacts
 from agent.attempt.directory import AttemptDir
 from agent.attempt.files import Files, tidy
@@ -99,6 +100,7 @@ class AttemptRun:
             await self._host.fences.enter(self._attempt.fence, self._attempt.deployment_id)
             await self._unlock(files, verified)
             await self._check_out(files)
+            await self._fetch_inputs(files)
             verdict = await self._run_steps(files)
             timer.cancel()
             return await self._upload_artifacts(files, verdict)
@@ -170,6 +172,13 @@ class AttemptRun:
         if attempt.on_ref is not None:
             await self._see_on_ref(files, attempt.on_ref)
         files.log.end_output()
+
+    async def _fetch_inputs(self, files: Files) -> None:
+        """What other jobs left, before the first step."""
+        if self._attempt.inputs:
+            files.log.line("--- Fetch files of other jobs")
+            fetching = fetch_inputs(self._host.control_plane, self._attempt, files.directory.workspace, self._say)
+            await self._unless_interrupted(fetching)
 
     def _checked_out(self, files: Files) -> Path:
         """The folder that gets the commit."""

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from agent.artifacts.inputs import InputsFailed
 from agent.artifacts.upload import UploadFailed
 from agent.git.checkout import CheckoutError
 from agent.safety.approvals import ApprovalMissing
@@ -98,10 +99,9 @@ def of_exception(error: Exception) -> Verdict:
     match error:
         case SecretError():
             return Verdict(Outcome.AGENT_ERROR, error.cause, str(error), retryable=error.retryable)
-        case ApprovalMissing():
-            return Verdict(Outcome.AGENT_ERROR, "approval_unverified", str(error), retryable=False)
-        case SpecificationUnverified():
-            return Verdict(Outcome.AGENT_ERROR, "specification_unverified", str(error), retryable=False)
+        case ApprovalMissing() | SpecificationUnverified():
+            cause = "approval_unverified" if isinstance(error, ApprovalMissing) else "specification_unverified"
+            return Verdict(Outcome.AGENT_ERROR, cause, str(error), retryable=False)
         case Fenced():
             return Verdict(Outcome.AGENT_ERROR, "fenced", str(error), retryable=False)
         case CheckoutError(cause="disk_full"):
@@ -110,6 +110,8 @@ def of_exception(error: Exception) -> Verdict:
             return Verdict(Outcome.CHECKOUT_FAILED, error.cause, error.message, retryable=error.retryable)
         case SpawnError():
             return Verdict(Outcome.AGENT_ERROR, "not_started", str(error), error.exit_code)
+        case InputsFailed():
+            return Verdict(Outcome.CHECKOUT_FAILED, error.cause, str(error), retryable=error.retryable)
         case UploadFailed(cause="artifacts_missing"):  # the job's own word for a failure
             return Verdict(Outcome.FAILED, error.cause, str(error), retryable=error.retryable)
         case UploadFailed():

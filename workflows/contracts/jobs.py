@@ -32,8 +32,16 @@ from workflows.contracts.labels import Requirement, contradiction
 from workflows.contracts.sealed import SignedApproval, SpecSignature
 from workflows.contracts.statuses import JobStatus, OnPartition, Outcome, Priority, QueueStatus
 from workflows.contracts.workspace.checkout import AS_USUAL, CheckoutOptions
-from workflows.contracts.workspace.features import ARTIFACT_RULES, CHECKOUT, STEP_RULES, with_features, without_features
+from workflows.contracts.workspace.features import (
+    ARTIFACT_RULES,
+    CHECKOUT,
+    INPUTS,
+    STEP_RULES,
+    with_features,
+    without_features,
+)
 from workflows.contracts.workspace.globs import NO_RULES, ArtifactGlobs, ArtifactRules, leaves_out, with_rules_apart
+from workflows.contracts.workspace.inputs import InputFiles, Inputs
 from workflows.contracts.workspace.step_rules import Background, CancelRules, When
 
 SERVICE_LABEL: Final = "service"
@@ -152,6 +160,11 @@ class JobSpec(Frozen):
         description="`$NAME` in values of `env` is what the step sees as NAME; never in secrets' or events'.",
     )
     cancel: CancelRules | None = Field(default=None, exclude_if=lambda cancel: cancel is None)
+    inputs: Inputs = Field(
+        default_factory=list[InputFiles],
+        exclude_if=lambda inputs: not inputs,
+        description="Artifacts of other jobs that are in the workspace before the first step.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -307,6 +320,7 @@ class Job(Tolerant):
     on_ref: str | None = Field(default=None, exclude_if=lambda ref: ref is None)
     expand: bool = Field(default=False, exclude_if=lambda expand: not expand)
     cancel: CancelRules | None = Field(default=None, exclude_if=lambda cancel: cancel is None)
+    inputs: list[InputFiles] = Field(default_factory=list[InputFiles], exclude_if=lambda inputs: not inputs)
 
     status: JobStatus = JobStatus.PENDING
     queue_status: QueueStatus = QueueStatus.QUEUED
@@ -383,6 +397,7 @@ def demanded(job: JobSpec | Job, requires: Sequence[str]) -> list[str]:
     used = {
         ARTIFACT_RULES: job.artifact_rules.for_agents() != NO_RULES or leaves_out(job.artifacts),
         CHECKOUT: job.checkout != AS_USUAL,
+        INPUTS: bool(job.inputs),
         STEP_RULES: job.expand or job.cancel is not None or any(map(_has_rules, job.steps)),
     }
     return with_features(requires, [feature for feature, needed in used.items() if needed])

@@ -12,9 +12,11 @@ ARTIFACT_RULES: Final = "hybridci/artifact-rules"
 """Leaves files out (``!x``), and knows what it means when none is found."""
 CHECKOUT: Final = "hybridci/checkout"
 """Knows submodules, tags, LFS, depth, a path, and no checkout at all."""
+INPUTS: Final = "hybridci/inputs"
+"""Fetches files of other jobs before the first step."""
 STEP_RULES: Final = "hybridci/step-rules"
 """Knows when a step runs, what becomes of what it leaves behind, how it is ended, and values that expand."""
-FEATURES: Final = (ARTIFACT_RULES, CHECKOUT, STEP_RULES)
+FEATURES: Final = (ARTIFACT_RULES, CHECKOUT, INPUTS, STEP_RULES)
 """What agents of this version know; each is a label of theirs with the value ``1``."""
 _DEMANDS: Final = frozenset(f"{feature}=*" for feature in FEATURES)
 
