@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import unquote
 
 from api.cli.client.http import ApiClient
 from api.cli.client.progress import describe
@@ -170,8 +171,8 @@ def next_steps(job: Job, api: ApiClient) -> list[str]:
 
 
 def short_repo(url: str) -> str:
-    """The last two parts of a repository's path."""
-    parts = [part for part in url.replace(":", "/").removesuffix(".git").split("/") if part]
+    """The last two parts of a repository's path, as people read them."""
+    parts = [unquote(part) for part in url.replace(":", "/").removesuffix(".git").split("/") if part]
     return "/".join(parts[-2:])
 
 

@@ -80,6 +80,36 @@ def list_providers(manifests: Manifests = None, as_json: AsJson = False) -> None
     note("`hybridci webhook test PROVIDER --payload FILE` shows what a captured payload would do.")
 
 
+@app.command("provider", epilog=example("hybridci webhook provider github"))
+def show_provider(
+    provider: Annotated[str, typer.Argument(help="Name of the provider, as `hybridci webhook list` shows it.")],
+    manifests: Manifests = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one tool: where it sends to, how that is verified, what each rule is for and does."""
+    from api.webhooks.secrets import secret_variable
+
+    chosen = _chosen(_providers(manifests), provider)
+    manifest = chosen.manifest
+    if as_json:
+        print_json({"name": chosen.name, "source": chosen.source, **manifest.model_dump(mode="json")})
+        return
+    print_fields(
+        [
+            ("Provider", f"{chosen.name} ({chosen.source})"),
+            ("Tool", manifest.title),
+            ("Sends to", f"/api/webhooks/{chosen.name}"),
+            ("Verified by", ", ".join(scheme.scheme for scheme in manifest.verify)),
+            ("Secret in", secret_variable(chosen.name)),
+            ("Documentation", manifest.docs),
+        ]
+    )
+    say("\nRules, in order: the first that matches counts")
+    for rule in manifest.rules:
+        say(f"  {rule.name} ({rule.action}), for {', '.join(rule.on) or 'every event'}" + f": {rule.reason}")
+    note(f"`hybridci webhook test {chosen.name} --payload FILE` shows what a captured payload would do.")
+
+
 @app.command(
     "test",
     epilog=example(
