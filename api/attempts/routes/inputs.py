@@ -3,13 +3,13 @@
 What the job's record names, and nothing else: whoever submitted the job was asked whether they may read that.
 """
 
-from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Path
 from starlette.responses import Response, StreamingResponse
 
 from api.attempts.ports import AttemptPorts, AttemptPortsDep
+from api.attempts.routes.artifacts import joined
 from api.attempts.routes.delivery import AttemptNumber, DeliveryKey
 from api.auth.deliveries import require_delivery
 from api.auth.guard import Caller
@@ -82,7 +82,7 @@ async def get_attempt_input(
     body = ports.artifacts.open(source.job_id, number, path)
     first = await anext(body, b"")  # raises before the headers are sent, not after
     headers = {**SAFE_HEADERS, "Content-Length": str(found.size), "Content-Disposition": "attachment"}
-    return StreamingResponse(_joined(first, body), headers=headers, media_type="application/octet-stream")
+    return StreamingResponse(joined(first, body), headers=headers, media_type="application/octet-stream")
 
 
 async def _running(ports: AttemptPorts, job_id: str, attempt: int) -> Job:
@@ -109,9 +109,3 @@ async def _chosen(ports: AttemptPorts, wanted: InputFiles) -> list[ArtifactRef]:
 def _file(index: int, wanted: InputFiles, ref: ArtifactRef) -> InputFile:
     to = f"{wanted.path}/{ref.path}" if wanted.path else ref.path
     return InputFile(index=index, path=ref.path, to=to, size=ref.size, sha256=ref.sha256, executable=ref.executable)
-
-
-async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for piece in rest:
-        yield piece
