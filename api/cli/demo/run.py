@@ -140,12 +140,11 @@ def _free_name(control: Control) -> str:
 
 
 def _say_what_next(tell: Narrator) -> None:
-    tell.say("All of it is stopped now, and nothing is left. What next:")
-    tell.command("hybridci demo --keep    # the same, and it goes on running: look around in the dashboard")
-    tell.command("hybridci up             # a stack of your own, which keeps its state")
-    tell.command(
-        "hybridci job submit --repo . --run ls --wait    # in a second terminal, in a folder with a git repository"
-    )
+    tell.say("All of it is stopped now, and nothing is left. The same once more, which goes on running:")
+    tell.command("hybridci demo --keep")
+    tell.say("A stack of your own, and in a second terminal, in a folder with a git repository, its first job:")
+    tell.command("hybridci up")
+    tell.command("hybridci job submit --repo . --run ls --wait")
 
 
 def _wait_for_interrupt(tell: Narrator, data: DataDir) -> None:
