@@ -1,8 +1,10 @@
 """The first lines of the `hybridci` command: that this Python is new enough, and that the code it runs is its own.
 
-Written for any Python 3 and with the standard library only, under a name that nobody else has: a folder ``api`` on
+Written for Python 3.7 and later, and with the standard library only, under a name that nobody else has: a folder ``api`` on
 PYTHONPATH would else be imported in our place. Deliberately not here: the commands (``api.cli.main``).
 """
+
+from __future__ import annotations
 
 import importlib.util
 import os
@@ -14,7 +16,7 @@ WRONG = 2
 """The exit code."""
 
 
-def main():  # type: () -> None
+def main() -> None:
     """Run the command line, or say in a sentence why not."""
     said = too_old(sys.version_info[:2]) or shadowed()
     if said is not None:
@@ -25,7 +27,7 @@ def main():  # type: () -> None
     run()
 
 
-def too_old(version):  # type: (tuple[int, ...]) -> str | None
+def too_old(version: tuple[int, ...]) -> str | None:
     """What to say to a Python before 3.11."""
     if version >= NEEDED:
         return None
@@ -33,7 +35,7 @@ def too_old(version):  # type: (tuple[int, ...]) -> str | None
     return "This needs Python 3.11 or newer, and this is Python " + have + ": make its environment with a newer one."
 
 
-def shadowed():  # type: () -> str | None
+def shadowed() -> str | None:
     """What else would be imported in place of our packages, and where it is; None when all four are ours.
 
     They are when they lie beside each other, wherever that is: installed, or a checkout on PYTHONPATH.
@@ -62,7 +64,7 @@ def shadowed():  # type: () -> str | None
     )
 
 
-def _place(name):  # type: (str) -> str | None
+def _place(name: str) -> str | None:
     """The folder in which Python finds the package, without importing it."""
     try:
         spec = importlib.util.find_spec(name)

@@ -10,7 +10,6 @@ from tests.api.test_artifacts import digest, put
 from workflows.contracts.statuses import JobStatus
 
 JOBS = "/api/dashboard/jobs"
-B = {"labels": {"service": "cart"}}
 
 
 @pytest.fixture
@@ -83,7 +82,7 @@ async def test_a_job_that_has_not_ended_has_no_files_to_give(bench: Bench) -> No
 
 async def test_nobody_gets_files_that_they_may_not_read(gate: Gate) -> None:
     bench = gate.bench
-    secret = await built(bench, **B)
+    secret = await built(bench, labels={"service": "cart"})
     own = {**SPEC, "labels": {"service": "checkout"}}
     key = (await gate.make({"role": "developer", "services": ["checkout"]}))["key"]
     for wanted in ({"job": secret}, {"branch": "main"}, {"branch": "main", "job_type": "build"}):
@@ -102,7 +101,7 @@ async def test_nobody_gets_files_that_they_may_not_read(gate: Gate) -> None:
 
 async def test_nor_by_running_it_again_or_by_changing_what_runs_beside_them(gate: Gate) -> None:
     bench = gate.bench
-    secret = await built(bench, **B)
+    secret = await built(bench, labels={"service": "cart"})
     key = (await gate.make({"role": "operator", "services": ["checkout"]}))["key"]
     mixed = {**SPEC, "labels": {"service": "checkout"}, "inputs": [{"job": secret}]}
     job_id = (await bench.admin.post(JOBS, json=mixed)).json()["job_id"]
