@@ -1,6 +1,6 @@
 """The first lines of the `hybridci` command: that this Python is new enough, and that the code it runs is its own.
 
-Written for Python 3.7 and later, and with the standard library only, under a name that nobody else has: a folder ``api`` on
+Written for Python 3.7 and later, with the standard library only, under a name that nobody else has: a folder ``api`` on
 PYTHONPATH would else be imported in our place. Deliberately not here: the commands (``api.cli.main``).
 """
 
