@@ -2,7 +2,7 @@
 # The Python is the one the locked dependencies were resolved and tested with.
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /src
-COPY pyproject.toml README.md CHANGELOG.md ./
+COPY pyproject.toml README.md CHANGELOG.md hybridci_command.py ./
 COPY workflows ./workflows
 COPY activities ./activities
 COPY api ./api

@@ -30,6 +30,7 @@ from api.agents.routes import agents, pools
 from api.agents.schemas import GatewayAddress
 from api.attempts.routes import artifacts
 from api.attempts.routes import delivery as agent_io
+from api.attempts.routes import inputs as attempt_inputs
 from api.audit import evidence_routes as evidence
 from api.audit import routes as events
 from api.auth.authenticator import Authenticator
@@ -121,6 +122,7 @@ _ROUTES: Final = (
     evidence,
     codec_routes,
     agent_io,
+    attempt_inputs,
     tasks,
     storage,
     live_pages,

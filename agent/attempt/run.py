@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from agent.artifacts.inputs import fetch_inputs
 from agent.artifacts.upload import UploadFailed, upload_artifacts
 from agent.attempt.bookmark import Bookmark, begin
 from agent.attempt.directory import AttemptDir
@@ -117,6 +118,7 @@ class AttemptRun:
             self._hooks = hooks = hooks_of(self._host, self._attempt, files, self._unlocked.patterns)
             await self._unless_interrupted(hooks.run(BEFORE_CHECKOUT, stop=StopSignal()))
             await self._check_out(files)
+            await self._fetch_inputs(files)
             await self._unless_interrupted(hooks.run(AFTER_CHECKOUT, stop=StopSignal()))
             verdict = await self._run_steps(files, hooks)
             timer.cancel()
@@ -238,6 +240,13 @@ class AttemptRun:
                 options=self._attempt.checkout,
             )
         )
+
+    async def _fetch_inputs(self, files: Files) -> None:
+        """What other jobs left, before the first step."""
+        if self._attempt.inputs and (self._bookmark is None or self._bookmark.saved is None):
+            files.log.line("--- Fetch files of other jobs")
+            fetching = fetch_inputs(self._host.control_plane, self._attempt, files.directory.workspace, self._say)
+            await self._unless_interrupted(fetching)
 
     def _checked_out(self, files: Files) -> Path:
         """The folder that gets the commit."""

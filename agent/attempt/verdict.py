@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from agent.artifacts.inputs import InputsFailed
 from agent.artifacts.upload import UploadFailed
 from agent.git.checkout import CheckoutError
 from agent.hooks.running import CAUSE as HOOK_FAILED
@@ -115,6 +116,8 @@ def of_exception(error: Exception) -> Verdict:
             return Verdict(Outcome.CHECKOUT_FAILED, error.cause, error.message, retryable=error.retryable)
         case SpawnError():
             return Verdict(Outcome.AGENT_ERROR, "not_started", str(error), error.exit_code)
+        case InputsFailed():
+            return Verdict(Outcome.CHECKOUT_FAILED, error.cause, str(error), retryable=error.retryable)
         case UploadFailed(cause="artifacts_missing"):  # the job's own word for a failure
             return Verdict(Outcome.FAILED, error.cause, str(error), retryable=error.retryable)
         case UploadFailed():

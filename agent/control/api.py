@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from workflows.contracts.agents import AGENT_KEEPS_CONNECTIONS_SECONDS, AgentRegistration, Heartbeat, HeartbeatAnswer
 from workflows.contracts.attempts import AttemptStarted
+from workflows.contracts.workspace.inputs import InputFile, InputFileList
 
 _TEMPORARY: Final = frozenset({408, 425, 429})
 _TIMEOUT: Final = httpx.Timeout(10, connect=5)
@@ -165,6 +166,34 @@ class ControlPlane:
             {"Content-Type": "application/zip", "Content-SHA256": sha256, **_key(key)},
             timeout=_UPLOAD_TIMEOUT,
         )
+
+    async def list_inputs(self, job_id: str, attempt: int, *, key: str | None = None) -> InputFileList:
+        """The files of other jobs that the attempt begins with."""
+        path = f"{_attempt_path(job_id, attempt)}/inputs"
+        response = await self._send("GET", path, b"", _key(key), _TIMEOUT)
+        try:
+            return InputFileList.model_validate_json(response.content)
+        except ValidationError as error:
+            raise RequestRefused(response.status_code, "the API's list of inputs cannot be read") from error
+
+    async def read_input(
+        self, job_id: str, attempt: int, file: InputFile, write: Callable[[bytes], object], *, key: str | None = None
+    ) -> None:
+        """One of them, in pieces; what was written is of no use when this raises."""
+        path = f"{_attempt_path(job_id, attempt)}/inputs/{file.index}/{quote(file.path, safe='/')}"
+        headers = {**_key(key), "Authorization": f"Bearer {self._shown}"}
+        try:
+            async with self._client.stream("GET", path, headers=headers, timeout=_UPLOAD_TIMEOUT) as response:
+                if not response.is_success:
+                    await response.aread()
+                    said = f"{response.status_code} {response.reason_phrase} {_detail(response)}".strip()
+                    if response.status_code >= 500 or response.status_code in {401, *_TEMPORARY}:
+                        raise ApiUnreachable(f"{self._client.base_url} answered {said}")
+                    raise RequestRefused(response.status_code, f"{self._client.base_url} answered {said}")
+                async for piece in response.aiter_bytes():
+                    write(piece)
+        except httpx.TransportError as error:
+            raise ApiUnreachable(f"{self._client.base_url} did not answer ({_words(error)})") from error
 
     async def _put(
         self,

@@ -6,6 +6,7 @@ chosen. Deliberately not here: what the commands do.
 
 import importlib
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -15,6 +16,7 @@ import typer
 from api.cli.directory import SHORTCUTS, WORDS, in_order
 from api.cli.groups import NearGroup
 from api.http.interpreter import leave, load_less
+from hybridci_command import shadowed
 
 CLIENT_GROUPS: Final[Mapping[str, str]] = {
     "login": "api.cli.commands.access.login",
@@ -96,7 +98,10 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; a part of it that is not ours is told, and exit code 2."""
+    if (said := shadowed()) is not None:
+        sys.stderr.write(f"hybridci: {said}\n")
+        raise SystemExit(2)
     load_less(grpc=True)  # commands that are processes decide for themselves
     try:
         app()

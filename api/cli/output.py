@@ -195,11 +195,11 @@ def age(then: int | None, now: int | None = None) -> str:
 
 
 def span(seconds: float | None) -> str:
-    """A duration: ``0.4 s``, ``12 s``, ``3 min 4 s``, ``2 h 5 min``."""
+    """A duration: ``0.4 s``, ``12 s``, ``3 min 4 s``, ``2 h 5 min``. Clocks differ: what is below nothing is none."""
     if seconds is None:
         return NOTHING
     if seconds < 9.95:
-        return f"{seconds:.1f} s"
+        return f"{max(seconds, 0):.1f} s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

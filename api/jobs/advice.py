@@ -11,6 +11,8 @@ ADVICE: Final[Mapping[str, str]] = {
     "artifacts_missing": "No file is like its artifacts' patterns: correct them, or say `if_none: warn`.",
     "commit_not_on_ref": "The commit is not on the branch that it has to be on: push it there, or deploy one that is.",
     "exit_code": "A command said that it failed: the last lines of its log tell why.",
+    "inputs_missing": "The files of another job that it begins with are not there: correct `inputs`, or run it.",
+    "inputs_unreachable": "The agent could not fetch the files of another job: look at the API.",
     "job_timeout": "The attempt ran too long: raise timeout_seconds (`dlq edit --timeout`) or make it faster.",
     "ref_gone": "The branch or tag is gone: name a commit or a branch that is there.",
     "repository_archived": "The repository's host hands it out no more: restore it there, or name another.",

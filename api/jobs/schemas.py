@@ -83,7 +83,7 @@ class ArtifactList(Frozen):
 
     attempt: int
     items: list[ArtifactRef]
-    expires_at: Millis | None = None
+    expires_at: Millis | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 def job_json(job: Job, waits_for: str | None = None, *, workflows: str | None = None) -> bytes:

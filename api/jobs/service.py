@@ -14,6 +14,7 @@ from api.http.accepted import accepted_answer
 from api.http.errors import problem_body, status_of
 from api.http.problems import Problem
 from api.jobs.free_jobs import require_free, require_free_again, require_pools
+from api.jobs.inputs import with_inputs
 from api.jobs.ports import JobPorts
 from api.jobs.schemas import Batch, BatchItem, BatchResult, job_fields, require_all_plain, require_plain
 from api.temporal.recorded import earlier_job, seen_job
@@ -60,6 +61,7 @@ async def submit_one(ports: JobPorts, origin: Origin, spec: JobSpec, key: str | 
     _require_reach(origin, spec)
     require_pools(ports, [spec], prefix=None)
     digest = None if key is None else fingerprint("job", spec)
+    spec = await with_inputs(ports, origin.caller, spec)
     return await _start(ports, _input(id_for(origin.caller, key), spec, origin, digest), _answered_by())
 
 
@@ -72,7 +74,11 @@ async def submit_batch(ports: JobPorts, origin: Origin, batch: Batch, key: str |
     require_pools(ports, batch.items, prefix="items")
     digest = None if key is None else fingerprint("batch", batch)
     ids = [id_for(origin.caller, key, part=index) for index in range(len(batch.items))]
-    inputs = [_input(job_id, spec, origin, digest) for job_id, spec in zip(ids, batch.items, strict=True)]
+    specs = [
+        await with_inputs(ports, origin.caller, spec, inside=f"items.{index}.")
+        for index, spec in enumerate(batch.items)
+    ]
+    inputs = [_input(job_id, spec, origin, digest) for job_id, spec in zip(ids, specs, strict=True)]
     if digest is not None:  # another batch under this key must start nothing
         first = await earlier_job(ports, inputs[0].job_id, unrecorded=True)
         if first is not None:
@@ -128,6 +134,7 @@ async def retry(ports: JobPorts, origin: Origin, job_id: str, key: str | None) -
         ) from error
     require_free_again(job, spec)
     require_pools(ports, [spec], prefix=None)
+    spec = await with_inputs(ports, origin.caller, spec)
     digest = None if key is None else fingerprint(f"retry {job_id}", spec)
     return await _start(
         ports, _input(id_for(origin.caller, key), spec, origin, digest, retry_of=job_id), _answered_by()

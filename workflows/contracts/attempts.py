@@ -19,6 +19,7 @@ from workflows.contracts.sealed import SignedApproval, SpecSignature
 from workflows.contracts.statuses import OnPartition, Outcome, QueueStatus
 from workflows.contracts.workspace.checkout import AS_USUAL, CheckoutOptions
 from workflows.contracts.workspace.globs import NO_RULES, ArtifactRules
+from workflows.contracts.workspace.inputs import InputFiles
 from workflows.contracts.workspace.resume import LostAttempts, ResumeAt
 from workflows.contracts.workspace.step_rules import CancelRules
 
@@ -88,6 +89,7 @@ class AttemptInput(Tolerant):
     cancel: CancelRules | None = Field(default=None, exclude_if=lambda cancel: cancel is None)
     resume: ResumeAt | None = Field(default=None, exclude_if=lambda resume: resume is None)
     lost: LostAttempts | None = Field(default=None, exclude_if=lambda lost: lost is None)
+    inputs: list[InputFiles] = Field(default_factory=list[InputFiles], exclude_if=lambda inputs: not inputs)
 
 
 NOT_SIGNED: Final = frozenset({"attempt", "avoid_agent", "signature", "delivery_key", "lost"})
@@ -125,8 +127,8 @@ class AttemptResult(Tolerant):
     ``repository_auth``, ``repository_certificate``, ``repository_proxy``, ``ref_gone``, ``commit_not_on_ref``,
     ``step_timeout``, ``job_timeout``, ``secret_unavailable``, ``secret_too_weak``, ``sealed_value_unreadable``,
     ``approval_unverified``, ``specification_unverified``, ``artifact_contains_secret``, ``artifact_upload``,
-    ``artifacts_missing``, ``hook_failed``, ``fenced``, …), ``message`` a sentence for people. ``retryable``
-    False says that another try cannot help (an unknown commit). ``artifacts`` are the first MAX_REPORTED_ARTIFACTS
+    ``artifacts_missing``, ``inputs_missing``, ``inputs_unreachable``, ``hook_failed``, ``fenced``, …),
+    ``message`` a sentence for people. ``retryable`` False says that another try cannot help (an unknown commit). ``artifacts`` are the first MAX_REPORTED_ARTIFACTS
     files, by path. ``log_sha256`` is of the whole log of ``log_bytes`` bytes; ``log_cut_off`` says why it ends
     before its output does, when it does. ``outputs`` and ``summary``: what its steps say, masked. ``git_people``:
     whom the commit names, when a deployment asked for the attempt. ``resumed``: where it began, of a job that may

@@ -36,12 +36,14 @@ from workflows.contracts.workspace.features import (
     ARTIFACT_RULES,
     CHECKOUT,
     CHECKOUT_FILTER,
+    INPUTS,
     RESUME,
     STEP_RULES,
     with_features,
     without_features,
 )
 from workflows.contracts.workspace.globs import NO_RULES, ArtifactGlobs, ArtifactRules, leaves_out, with_rules_apart
+from workflows.contracts.workspace.inputs import InputFiles, Inputs
 from workflows.contracts.workspace.resume import ResumeAt
 from workflows.contracts.workspace.step_rules import Background, CancelRules, When
 
@@ -165,6 +167,11 @@ class JobSpec(Frozen):
         default=None,
         exclude_if=lambda resume: resume is None,
         description="`step`: after the loss of its agent it goes on behind its last finished step, on the same host.",
+    )
+    inputs: Inputs = Field(
+        default_factory=list[InputFiles],
+        exclude_if=lambda inputs: not inputs,
+        description="Artifacts of other jobs that are in the workspace before the first step.",
     )
 
     @model_validator(mode="before")
@@ -326,6 +333,7 @@ class Job(Tolerant):
     expand: bool = Field(default=False, exclude_if=lambda expand: not expand)
     cancel: CancelRules | None = Field(default=None, exclude_if=lambda cancel: cancel is None)
     resume: ResumeAt | None = Field(default=None, exclude_if=lambda resume: resume is None)
+    inputs: list[InputFiles] = Field(default_factory=list[InputFiles], exclude_if=lambda inputs: not inputs)
 
     status: JobStatus = JobStatus.PENDING
     queue_status: QueueStatus = QueueStatus.QUEUED
@@ -402,6 +410,7 @@ def demanded(job: JobSpec | Job, requires: Sequence[str]) -> list[str]:
     used = {
         ARTIFACT_RULES: job.artifact_rules.for_agents() != NO_RULES or leaves_out(job.artifacts),
         CHECKOUT: job.checkout != AS_USUAL,
+        INPUTS: bool(job.inputs),
         RESUME: job.resume is not None,
         CHECKOUT_FILTER: job.checkout.filter is not None,
         STEP_RULES: job.expand or job.cancel is not None or any(map(_has_rules, job.steps)),

@@ -70,7 +70,7 @@ async def get_all_artifacts(job_id: JobId, ports: AttemptPortsDep, which: WhichA
     first = await anext(body, b"")
     name = f"job-{job_id[:8]}-attempt-{number}.zip"
     headers = {**SAFE_HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(_joined(first, body), headers=headers, media_type=_ZIP)
+    return StreamingResponse(joined(first, body), headers=headers, media_type=_ZIP)
 
 
 @router.get(
@@ -97,7 +97,7 @@ async def get_artifact(job_id: JobId, path: str, ports: AttemptPortsDep, which: 
         raise NotFound(f"Attempt {number} of job {job_id} left no file {path[:200]!r}.")
     body = ports.artifacts.open(job_id, number, path)
     first = await anext(body, b"")  # raises before the headers are sent, not after
-    return StreamingResponse(_joined(first, body), headers=_headers(found), media_type="application/octet-stream")
+    return StreamingResponse(joined(first, body), headers=_headers(found), media_type="application/octet-stream")
 
 
 def _number(job: Job, wanted: int | None) -> int:
@@ -107,7 +107,8 @@ def _number(job: Job, wanted: int | None) -> int:
     return wanted or last
 
 
-async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """A file whose first piece was read before its headers were sent."""
     yield first
     async for piece in rest:
         yield piece

@@ -83,6 +83,8 @@ class QueueProgress:
 
     def _details(self, job: Job) -> str:
         waited = (now_ms() - (job.queued_at or job.created_at)) / 1000
+        if job.next_attempt_at is not None and job.next_attempt_at > now_ms():
+            return ""  # it waits for its time, not in line
         now = time.monotonic()
         if waited > _PLACE_AFTER_SECONDS and now - self._asked_at > _ASK_EVERY_SECONDS:
             self._place, self._asked_at = place_in_line(self.api, job), now

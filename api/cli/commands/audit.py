@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -13,7 +14,7 @@ from api.cli.client.submit import parse_duration
 from api.cli.client.terminal import sink_for
 from api.cli.commands.common import All, AsJson, Cursor, DataDir, Limit, example, open_api, sub_app, tell_more
 from api.cli.commands.deployments.freeze_times import moment_of
-from api.cli.output import Column, clock, now_ms, print_json, print_table, say
+from api.cli.output import NOTHING, Column, clock, now_ms, print_json, print_table, say
 
 EVENTS: Final = "/api/events"
 _AGO: Final = re.compile(r"[0-9]+[smhd]")
@@ -141,5 +142,22 @@ def _moment(text: str, option: str) -> int:
 def _row(event: Any) -> tuple[object, ...]:
     return (
         clock(event["at"]), event["action"], event["by"], event["role"], event.get("key_id"), event["via"],
-        event["address"], event["message"], event["reason"],
+        event["address"], what_of(event), event["reason"],
     )  # fmt: skip
+
+
+def what_of(event: Mapping[str, Any]) -> str:
+    """What was done, in a line: the event's own words, else what it changed, else what it is about; never nothing."""
+    details: Mapping[str, Any] = event.get("details") or {}
+    said = event["message"] or "; ".join(details.get("changed") or ())
+    said = said or ", ".join(
+        f"{name.replace('_', ' ')}: {value}"
+        for name, value in details.items()
+        if isinstance(value, str | int | float) and value != ""
+    )
+    if said:
+        return said
+    about = (("job", 8), ("deployment", 8), ("service", 0), ("environment", 0), ("agent", 0), ("pool", 0))
+    names = {"service": "service_name", "environment": "environment", "pool": "pool"}
+    found = ((word, event.get(names.get(word, f"{word}_id")), most) for word, most in about)
+    return ", ".join(f"{word} {value[:most] if most else value}" for word, value, most in found if value) or NOTHING

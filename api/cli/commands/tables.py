@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import unquote
 
 from api.cli.client.http import ApiClient
 from api.cli.client.progress import describe
@@ -11,6 +12,7 @@ from api.cli.output import Column, age, clock, print_fields, print_json, print_t
 from api.jobs.advice import ADVICE
 from workflows.contracts.jobs import Attempt, Job, JobSummary, RetryPolicy, Step, StepResult
 from workflows.contracts.statuses import JobStatus
+from workflows.contracts.workspace.inputs import InputFiles
 
 _SHORT_ID: Final = 8
 
@@ -82,6 +84,7 @@ def print_job(job: Job, api: ApiClient, *, waits_for: str | None = None) -> None
             ("Message", _first_line(job.git_commit_message)),
             ("Pool", f"{job.pool}, priority {job.priority}"),
             ("Requires", ", ".join(job.requires) or None),
+            ("Inputs", "\n".join(map(_input, job.inputs)) or None),
             ("Timeout", f"{span(job.timeout_seconds)} for each attempt"),
             ("Tries", _tries(job.retry)),
             ("Environment", "\n".join(f"{name}={_first_line(value)}" for name, value in job.env.items()) or None),
@@ -111,6 +114,11 @@ def print_job(job: Job, api: ApiClient, *, waits_for: str | None = None) -> None
     say("\nNext")
     for line in next_steps(job, api):
         say(f"  {line}")
+
+
+def _input(wanted: InputFiles) -> str:
+    whose = f"job {wanted.job}" + (f" (the newest of {wanted.branch} then)" if wanted.branch else "")
+    return f"{', '.join(wanted.artifacts)} of {whose}" + (f" in {wanted.path}/" if wanted.path else "")
 
 
 def _tries(retry: RetryPolicy) -> str:
@@ -165,8 +173,8 @@ def next_steps(job: Job, api: ApiClient) -> list[str]:
 
 
 def short_repo(url: str) -> str:
-    """The last two parts of a repository's path."""
-    parts = [part for part in url.replace(":", "/").removesuffix(".git").split("/") if part]
+    """The last two parts of a repository's path, as people read them."""
+    parts = [unquote(part) for part in url.replace(":", "/").removesuffix(".git").split("/") if part]
     return "/".join(parts[-2:])
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
 import typer
 
-from api.cli.client.connection import USAGE, CliError
+from api.cli.client.connection import REFUSED, USAGE, CliError
 from api.cli.client.structured_file import read_map
 from api.cli.commands import webhook_history
 from api.cli.commands.common import AsJson, example, sub_app
@@ -80,6 +80,36 @@ def list_providers(manifests: Manifests = None, as_json: AsJson = False) -> None
     note("`hybridci webhook test PROVIDER --payload FILE` shows what a captured payload would do.")
 
 
+@app.command("provider", epilog=example("hybridci webhook provider github"))
+def show_provider(
+    provider: Annotated[str, typer.Argument(help="Name of the provider, as `hybridci webhook list` shows it.")],
+    manifests: Manifests = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one tool: where it sends to, how that is verified, what each rule is for and does."""
+    from api.webhooks.secrets import secret_variable
+
+    chosen = _chosen(_providers(manifests), provider)
+    manifest = chosen.manifest
+    if as_json:
+        print_json({"name": chosen.name, "source": chosen.source, **manifest.model_dump(mode="json")})
+        return
+    print_fields(
+        [
+            ("Provider", f"{chosen.name} ({chosen.source})"),
+            ("Tool", manifest.title),
+            ("Sends to", f"/api/webhooks/{chosen.name}"),
+            ("Verified by", ", ".join(scheme.scheme for scheme in manifest.verify)),
+            ("Secret in", secret_variable(chosen.name)),
+            ("Documentation", manifest.docs),
+        ]
+    )
+    say("\nRules, in order: the first that matches counts")
+    for rule in manifest.rules:
+        say(f"  {rule.name} ({rule.action}), for {', '.join(rule.on) or 'every event'}" + f": {rule.reason}")
+    note(f"`hybridci webhook test {chosen.name} --payload FILE` shows what a captured payload would do.")
+
+
 @app.command(
     "test",
     epilog=example(
@@ -113,7 +143,8 @@ def dry_run(
 ) -> None:
     """What a captured payload would do: the event, the rule that matches and why the others do not, the action.
 
-    Nothing is done, unless --send is given.
+    Nothing is done, unless --send is given. Exit code 0 also when no rule matches; 1 when an action, or the whole
+    delivery with --send, is refused; 2 when it cannot be read or the API does not answer.
     """
     chosen = _chosen(_providers(manifests), provider)
     captured, body = _captured(_bytes(payload, "--payload"))
@@ -163,8 +194,10 @@ def _show(
     from api.webhooks.rules import decide
 
     decision = decide(provider, delivery, services)
+    refused = [planned.problem for planned in decision.actions if planned.problem is not None]
     if as_json:
         print_json(_as_json(provider, delivery, decision))
+        _end_refused(refused)
         return
     print_fields(
         [
@@ -196,6 +229,13 @@ def _show(
             say(f"  {name}: {value if isinstance(value, str) else json.dumps(value)}")
     if not decision.actions:
         say("\nNothing would be done.")
+    _end_refused(refused)
+
+
+def _end_refused(problems: Sequence[str]) -> None:
+    """Raises CliError with exit code 1 when there are any."""
+    if problems:
+        raise CliError(f"It would be refused: {problems[0]}", REFUSED)
 
 
 def _as_json(provider: "Provider", delivery: "Delivery", decision: "RuleDecision") -> dict[str, Any]:

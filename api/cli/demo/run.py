@@ -103,6 +103,8 @@ def _play(data: DataDir, options: Options, *, keep: bool) -> None:
                 tell.summary()
                 if keep:
                     _wait_for_interrupt(tell, data)
+                else:
+                    _say_what_next(tell)
         except (DemoFailed, CliError, subprocess.CalledProcessError, OSError) as error:
             raise _Failed(f"{_text(error)}\nEverything is stopped. The logs are in {data.logs}.") from error
 
@@ -135,6 +137,14 @@ def _free_name(control: Control) -> str:
             if refusal.status != 404:
                 raise
         number += 1
+
+
+def _say_what_next(tell: Narrator) -> None:
+    tell.say("All of it is stopped now, and nothing is left. The same once more, which goes on running:")
+    tell.command("hybridci demo --keep")
+    tell.say("A stack of your own, and in a second terminal, in a folder with a git repository, its first job:")
+    tell.command("hybridci up")
+    tell.command("hybridci job submit --repo . --run ls --wait")
 
 
 def _wait_for_interrupt(tell: Narrator, data: DataDir) -> None:

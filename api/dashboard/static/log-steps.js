@@ -63,6 +63,7 @@ export class LogSteps {
 }
 
 export function span(seconds) {
+  seconds = Math.max(seconds, 0); // clocks differ
   if (seconds < 60) return `${seconds.toFixed(1)} s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s`;
   return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;

@@ -26,6 +26,7 @@ from api.jobs.commands import (
     RedriveRequest,
 )
 from api.jobs.free_jobs import require_free_change, require_free_edits
+from api.jobs.inputs import require_inputs
 from api.jobs.ports import JobPorts, JobPortsDep
 from api.jobs.schemas import JobOut, page_json
 from api.temporal.recorded import seen_job
@@ -152,6 +153,7 @@ async def _require_edit(ports: JobPorts, caller: Principal, job_id: str, edit: E
     await require_destination(ports, caller, job_id, pool=edit.pool)
     if edit.runs_something_else:
         await require_submission(ports, caller, job_id, pool=edit.pool)
+        await require_inputs(ports, caller, (await seen_job(ports, job_id)).record)
     await require_free_change(ports, job_id, pool=edit.pool, env=edit.env, steps=edit.steps, inside=inside)
 
 

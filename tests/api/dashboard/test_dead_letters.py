@@ -140,3 +140,23 @@ async def test_a_viewer_may_not(bench: Bench, command: str) -> None:
         assert answer.status_code == 403
     assert (await viewer.submit(f"/jobs/{job_id}/review", pool="big")).status_code == 403
     assert await status_of(bench, job_id) == "dead_lettered"
+
+
+async def test_what_one_runs_and_its_commit_are_changed_in_its_form(bench: Bench) -> None:
+    hostile = "\n</textarea><script>alert(1)</script>\nmake"
+    job_id = await parked(bench, steps=[{"name": "unit", "run": hostile}, {"name": "ls", "run": "ls"}])
+    browser = await signed_in(bench)
+    page = await browser.see(f"/jobs/{job_id}")
+    assert 'name="git_commit_sha"' in page
+    assert 'name="run_1"' in page
+    assert "<script>alert(1)" not in page
+    form = {"run_0": hostile.replace("\n", "\r\n"), "run_1": "ls -l\r\npwd", "git_commit_sha": "c" * 40}
+    review = await browser.submit(f"/jobs/{job_id}/review", **form)
+    assert review.status_code == 200
+    assert "step ls" in review.text
+    assert "step unit" not in review.text, "line ends of browsers change nothing"
+    assert "<script>alert(1)" not in review.text
+    assert (await browser.submit(f"/jobs/{job_id}/edit", **form)).status_code == 303
+    job = (await bench.admin.get(f"/api/dashboard/jobs/{job_id}")).json()
+    assert [step["run"] for step in job["steps"]] == [hostile, "ls -l\npwd"]
+    assert (job["git_commit_sha"], job["status"]) == ("c" * 40, "dead_lettered")

@@ -30,7 +30,7 @@ Expiry = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "string", "pattern": "^[0-9]{1,9} *(s|m|min|h|d|w)?$", "examples": ["7d"]},
+                {"type": "string", "maxLength": 16, "examples": ["7d"]},
                 {"type": "integer", "minimum": 60, "maximum": LONGEST_SECONDS},
             ]
         }

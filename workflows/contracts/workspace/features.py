@@ -14,11 +14,13 @@ CHECKOUT: Final = "hybridci/checkout"
 """Knows submodules, tags, LFS, depth, a path, and no checkout at all."""
 CHECKOUT_FILTER: Final = "hybridci/checkout-filter"
 """Knows partial clones."""
+INPUTS: Final = "hybridci/inputs"
+"""Fetches files of other jobs before the first step."""
 STEP_RULES: Final = "hybridci/step-rules"
 """Knows when a step runs, what becomes of what it leaves behind, how it is ended, and values that expand."""
 RESUME: Final = "hybridci/resume"
 """Keeps what a lost attempt has done, and goes on behind it."""
-FEATURES: Final = (ARTIFACT_RULES, CHECKOUT, CHECKOUT_FILTER, STEP_RULES, RESUME)
+FEATURES: Final = (ARTIFACT_RULES, CHECKOUT, CHECKOUT_FILTER, INPUTS, STEP_RULES, RESUME)
 """What agents of this version know; each is a label of theirs with the value ``1``."""
 _DEMANDS: Final = frozenset(f"{feature}=*" for feature in FEATURES)
 

@@ -50,6 +50,11 @@ def test_ages_durations_sizes() -> None:
     ]
 
 
+def test_no_time_that_is_over_is_counted_down() -> None:
+    assert [output.span(seconds) for seconds in (-0.7, -60)] == ["0.0 s"] * 2
+    assert output.age(NOW + 700, NOW) == "now"
+
+
 def test_nothing_is_cut_or_coloured_for_a_program() -> None:
     done = subprocess.run([sys.executable, "-c", DRAW], capture_output=True, check=True)
     assert b"r" * 200 in done.stdout

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from api.cli.commands.webhook import app
+from api.webhooks.rules import MAX_ACTIONS
 from tests.api.conftest import ADMIN_KEY
 from tests.api.live import serving
 from tests.webhooks.bench import SECRET, webhook_bench
@@ -50,6 +51,24 @@ def test_a_captured_request_is_explained() -> None:
         "version: 9f1c2a7b3d4e",
     ):
         assert words in result.stdout
+
+
+def test_one_tool_is_shown_with_its_rules() -> None:
+    result = run("provider", "github")
+    assert result.exit_code == 0, result.output
+    for words in ("/api/webhooks/github", "HYBRIDCI_WEBHOOK_SECRET_GITHUB", "push (start_deployment), for push: "):
+        assert words in result.stdout
+    assert answered("provider", "github")["name"] == "github"
+    assert run("provider", "nobody").exit_code == 2
+
+
+def test_what_would_be_refused_ends_with_exit_code_1() -> None:
+    services = [f"--service=shop-{number}=git@github.com:acme/shop.git" for number in range(MAX_ACTIONS + 1)]
+    for more in ([], ["--json"]):
+        result = run("test", "github", "--payload", PUSH, *services, *more)
+        assert result.exit_code == 1, result.output
+        assert f"It would be refused: it asks for {MAX_ACTIONS + 1} actions" in result.stderr
+    assert run("test", "github", "--payload", PUSH, "--event", "star").exit_code == 0, "it is ignored, not refused"
 
 
 def test_a_bare_body_and_its_headers_say_the_same(tmp_path: Path) -> None:

@@ -1,0 +1,111 @@
+"""Files of other jobs that an attempt begins with, for the agent that runs it.
+
+What the job's record names, and nothing else: whoever submitted the job was asked whether they may read that.
+"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from starlette.responses import Response, StreamingResponse
+
+from api.attempts.ports import AttemptPorts, AttemptPortsDep
+from api.attempts.routes.artifacts import joined
+from api.attempts.routes.delivery import AttemptNumber, DeliveryKey
+from api.auth.deliveries import require_delivery
+from api.auth.guard import Caller
+from api.http.answers import json_answer
+from api.http.ids import JobId
+from api.logs.removed import require_artifacts
+from api.logs.routes import SAFE_HEADERS
+from api.temporal.recorded import recorded
+from workflows.contracts.errors import InvalidState, NotFound, RemovedByPolicy
+from workflows.contracts.jobs import ArtifactRef, Job
+from workflows.contracts.workspace.inputs import MAX_INPUT_FILES, MAX_INPUTS, InputFile, InputFileList, InputFiles
+
+router = APIRouter(prefix="/api/queue/jobs/{job_id}/attempts/{attempt}", tags=["agents"])
+
+
+@router.get("/inputs", response_model=InputFileList, summary="Files of other jobs that an attempt begins with")
+async def list_attempt_inputs(
+    job_id: JobId, attempt: AttemptNumber, ports: AttemptPortsDep, caller: Caller, delivery_key: DeliveryKey = None
+) -> Response:
+    """By path. ``missing`` says which inputs mean no file, and why."""
+    await require_delivery(ports, caller, job_id, attempt, delivery_key)
+    job = await _running(ports, job_id, attempt)
+    files, missing = list[InputFile](), list[str]()
+    for index, wanted in enumerate(job.inputs):
+        try:
+            found = await _chosen(ports, wanted)
+        except (NotFound, RemovedByPolicy) as error:
+            missing.append(f"input {index + 1}: {error.message}")
+            continue
+        files += [_file(index, wanted, each) for each in found]
+        if not found:
+            named = ", ".join(wanted.artifacts)
+            missing.append(f"input {index + 1}: job {wanted.job} left no file like {named}")
+    if len(files) > MAX_INPUT_FILES:
+        missing.append(f"they are {len(files)} files; at most {MAX_INPUT_FILES} are allowed")
+        files = []
+    return json_answer(InputFileList(items=files, missing=missing).model_dump_json().encode())
+
+
+@router.get(
+    "/inputs/{index}/{path:path}",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "The file.",
+            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        }
+    },
+    summary="Download a file of another job for an attempt",
+)
+async def get_attempt_input(
+    job_id: JobId,
+    attempt: AttemptNumber,
+    index: Annotated[int, Path(ge=0, lt=MAX_INPUTS)],
+    path: str,
+    ports: AttemptPortsDep,
+    caller: Caller,
+    delivery_key: DeliveryKey = None,
+) -> Response:
+    """``index`` and ``path`` as the list names them."""
+    await require_delivery(ports, caller, job_id, attempt, delivery_key)
+    job = await _running(ports, job_id, attempt)
+    if index >= len(job.inputs) or not job.inputs[index].chosen([path]):
+        raise NotFound(f"Job {job_id} has no such input.")
+    wanted = job.inputs[index]
+    source, number = await _source(ports, wanted)
+    found = await ports.artifacts.find(source.job_id, number, path)
+    if found is None:
+        raise NotFound(f"Attempt {number} of job {source.job_id} left no file {path[:200]!r}.")
+    body = ports.artifacts.open(source.job_id, number, path)
+    first = await anext(body, b"")  # raises before the headers are sent, not after
+    headers = {**SAFE_HEADERS, "Content-Length": str(found.size), "Content-Disposition": "attachment"}
+    return StreamingResponse(joined(first, body), headers=headers, media_type="application/octet-stream")
+
+
+async def _running(ports: AttemptPorts, job_id: str, attempt: int) -> Job:
+    job = await recorded(ports, job_id)
+    if any(tried.number == attempt and tried.outcome is not None for tried in job.attempts):
+        raise InvalidState(f"Attempt {attempt} of job {job_id} has ended: it needs no files any more.")
+    return job
+
+
+async def _source(ports: AttemptPorts, wanted: InputFiles) -> tuple[Job, int]:
+    if wanted.job is None or wanted.attempt is None:
+        raise NotFound("It was never found out which job is meant.")
+    source = await ports.reader.get(wanted.job)
+    require_artifacts(source, ports.clock())
+    return source, wanted.attempt
+
+
+async def _chosen(ports: AttemptPorts, wanted: InputFiles) -> list[ArtifactRef]:
+    source, number = await _source(ports, wanted)
+    there = {ref.path: ref for ref in await ports.artifacts.list(source.job_id, number)}
+    return [there[path] for path in wanted.chosen(sorted(there))]
+
+
+def _file(index: int, wanted: InputFiles, ref: ArtifactRef) -> InputFile:
+    to = f"{wanted.path}/{ref.path}" if wanted.path else ref.path
+    return InputFile(index=index, path=ref.path, to=to, size=ref.size, sha256=ref.sha256, executable=ref.executable)
