@@ -35,6 +35,7 @@ PROCESSES: Final[Mapping[str, Process]] = {
     "worker": Process("activities.settings", "WorkerSettings", "activities.worker"),
     "agent": Process("agent.settings", "AgentSettings", "agent.worker"),
     "gateway": Process("api.gateway.settings", "GatewaySettings", "api.gateway.process"),
+    "stores": Process("activities.stores.settings", "StoreSettings", "activities.stores.prepare"),
 }
 
 
@@ -87,10 +88,14 @@ def _sentences(error: ValueError, process: Process) -> Iterator[str]:
     if not isinstance(error, ValidationError):
         yield str(error)
         return
-    for fault in error.errors(include_url=False, include_input=False):
-        place = [str(part) for part in fault["loc"]]
-        variable = place[-1].upper() if place else process.settings_class
-        yield f"{variable} is wrong: {fault['msg']}. Correct this environment variable."
+    from workflows.contracts.errors import field_errors
+
+    for fault in field_errors(error):
+        if fault.field:
+            variable = fault.field.rpartition(".")[2].upper()
+            yield f"{variable} is wrong: {fault.message.rstrip('.')}. Correct this environment variable."
+        else:  # the sentence names them
+            yield f"{fault.message.rstrip('.')}."
 
 
 def _codec_is_usable() -> bool:
