@@ -55,7 +55,7 @@ def run_process(name: str, overrides: Mapping[str, object] | None = None) -> int
             os.environ[variable] = str(value)
     load_less(grpc=name == "gateway")
     process = PROCESSES[name]
-    settings = _settings(process)
+    settings = settings_or_none(process)
     if settings is None or not _codec_is_usable() or not (name not in _ASK_TEMPORAL or _temporal_is_named()):
         return NOT_CONFIGURED
     run: Callable[[Any], int] = importlib.import_module(process.run_module).run
@@ -72,30 +72,25 @@ def settings_class(process: Process) -> Any:
     return getattr(importlib.import_module(process.settings_module), process.settings_class)
 
 
-def _settings(process: Process) -> Any | None:
+def settings_or_none(process: Process) -> Any | None:
     """The settings, or None after one sentence on stderr for each bad variable."""
     cls = settings_class(process)
     try:
         return cls.from_environment() if hasattr(cls, "from_environment") else cls()
     except ValueError as error:  # pydantic's ValidationError is one
-        sys.stderr.writelines(f"hybridci: {sentence}\n" for sentence in _sentences(error, process))
+        sys.stderr.writelines(f"hybridci: {sentence}\n" for sentence in _sentences(error))
         return None
 
 
-def _sentences(error: ValueError, process: Process) -> Iterator[str]:
+def _sentences(error: ValueError) -> Iterator[str]:
     from pydantic import ValidationError  # not at the top: `up` and the gateway go without it
 
     if not isinstance(error, ValidationError):
         yield str(error)
         return
-    from workflows.contracts.errors import field_errors
+    from workflows.settings_words import sentences
 
-    for fault in field_errors(error):
-        if fault.field:
-            variable = fault.field.rpartition(".")[2].upper()
-            yield f"{variable} is wrong: {fault.message.rstrip('.')}. Correct this environment variable."
-        else:  # the sentence names them
-            yield f"{fault.message.rstrip('.')}."
+    yield from sentences(error)
 
 
 def _codec_is_usable() -> bool:

@@ -83,7 +83,8 @@ def test_processes_call_nothing_else(surroundings: Surroundings) -> None:
     repo = surroundings.folder / "repo"
     job = {
         "job_type": "test", "git_repo": repo.as_uri(), "git_commit_sha": repository(repo),
-        "git_author": "a@example.com", "steps": [{"name": "greet", "run": "echo hello | tee out.txt"}], "artifacts": ["out.txt"],
+        "git_author": "a@example.com", "steps": [{"name": "greet", "run": "echo hello | tee out.txt"}],
+        "artifacts": ["out.txt"],
     }  # fmt: skip
     try:
         trace.write_bytes(b"")

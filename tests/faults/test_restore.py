@@ -151,7 +151,7 @@ async def test_every_record_agrees_with_its_workflow(story: Story, temporal: str
             f"{HOST}:{story.stack.ports['--temporal-port']}", data_converter=pydantic_data_converter
         )
         until = time.monotonic() + 150
-        while (wrong := await _disagreeing(story, client)) and time.monotonic() < until:
+        while (wrong := await _disagreeing(story, client, deployments=temporal == "late")) and time.monotonic() < until:
             story.call("POST", "/api/queue/maintenance/requeue-expired")
             await asyncio.sleep(3)
         assert wrong == {}
@@ -161,12 +161,15 @@ async def test_every_record_agrees_with_its_workflow(story: Story, temporal: str
         story.stack.stop()
 
 
-async def _disagreeing(story: Story, client: Client) -> dict[str, str]:
-    """What a record says that its workflow does not, or the other way round."""
-    names = {identity: name for name, identity in story.ids.items()}
+async def _disagreeing(story: Story, client: Client, *, deployments: bool) -> dict[str, str]:
+    """What a record says that its workflow does not, or the other way round.
+
+    Deployments of a Temporal that is older than the stores are for people to see to (docs/operations.md).
+    """
+    names: dict[str, str] = {identity: name for name, identity in story.ids.items()}
     wrong: dict[str, str] = {}
     jobs = {job["job_id"]: job["status"] for job in story.call("GET", "/api/dashboard/jobs?limit=100")["items"]}
-    shown = story.call("GET", "/api/dashboard/deployments?limit=100")["items"]
+    shown: Any = story.call("GET", "/api/dashboard/deployments?limit=100")["items"] if deployments else []
     for job_id, status in jobs.items():
         told = await _workflow(client, job_workflow_id(job_id), Job)
         if told != status and not (told is None and status in {"error", "success", "cancelled", "failed"}):
@@ -175,13 +178,13 @@ async def _disagreeing(story: Story, client: Client) -> dict[str, str]:
         workflow_id = deployment_workflow_id("shop", str(each["version"]), str(each["deployment_id"]))
         told = await _workflow(client, workflow_id, Deployment)
         if told != each["status"] and not (told is None and each["status"] not in OPEN_DEPLOYMENTS):
-            wrong[each["version"]] = f"record {each['status']}, workflow {told}"
+            wrong[str(each["version"])] = f"record {each['status']}, workflow {told}"
     known = set(jobs) | {each["deployment_id"] for each in shown}
-    query = "ExecutionStatus = 'Running' AND WorkflowType IN ('JobWorkflow', 'DeploymentWorkflow')"
+    kinds = "('JobWorkflow', 'DeploymentWorkflow')" if deployments else "('JobWorkflow')"
+    query = f"ExecutionStatus = 'Running' AND WorkflowType IN {kinds}"
     async for each in client.list_workflows(query):
-        identity = each.id.removeprefix("job-") if each.id.startswith("job-") else each.id[-36:]
         if not any(one in each.id for one in known):
-            wrong[names.get(identity, each.id)] = "an open workflow without a record"
+            wrong[each.id] = "an open workflow without a record"
     return wrong
 
 
