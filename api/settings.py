@@ -120,8 +120,8 @@ class ApiSettings(BaseSettings):
         for key, role in found:
             if key and len(key) < _SECRET_BYTES:
                 raise UnusableKey(
-                    f"The {role} key has {len(key)} characters, so it could be guessed; give HYBRIDCI_{role.upper()}_KEY"
-                    f" a random one of {_SECRET_BYTES} or more: python3 -c 'import secrets;"
+                    f"The {role} key has {len(key)} characters, so it could be guessed; give"
+                    f" HYBRIDCI_{role.upper()}_KEY a random one of {_SECRET_BYTES} or more: python3 -c 'import secrets;"
                     " print(secrets.token_urlsafe(32))'"
                 )
         owners = {Role.ADMIN: self.admin_owner}
