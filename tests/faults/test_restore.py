@@ -152,7 +152,8 @@ async def test_every_record_agrees_with_its_workflow(story: Story, temporal: str
         )
         until = time.monotonic() + 150
         while (wrong := await _disagreeing(story, client, deployments=temporal == "late")) and time.monotonic() < until:
-            story.call("POST", "/api/queue/maintenance/requeue-expired")
+            with story.stack.http() as api:  # 503: it takes longer than somebody waits; then it goes on by itself
+                assert api.post("/api/queue/maintenance/requeue-expired").status_code in {200, 503}
             await asyncio.sleep(3)
         assert wrong == {}
         story.submit("after the restore")
