@@ -169,7 +169,9 @@ async def _disagreeing(story: Story, client: Client, *, deployments: bool) -> di
     """
     names: dict[str, str] = {identity: name for name, identity in story.ids.items()}
     wrong: dict[str, str] = {}
-    jobs = {job["job_id"]: job["status"] for job in story.call("GET", "/api/dashboard/jobs?limit=100")["items"]}
+    jobs: dict[str, str] = {
+        job["job_id"]: job["status"] for job in story.call("GET", "/api/dashboard/jobs?limit=100")["items"]
+    }
     shown: Any = story.call("GET", "/api/dashboard/deployments?limit=100")["items"] if deployments else []
     for job_id, status in jobs.items():
         told = await _workflow(client, job_workflow_id(job_id), Job)

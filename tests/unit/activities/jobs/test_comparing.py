@@ -38,7 +38,7 @@ def _job(views: tuple[JobStatus, QueueStatus], sequence: int, *, at: int = LONG_
 async def _mend(store: FakeJobStore, workflows: FakeOpenJobs) -> list[str]:
     reader, writer = JobReader(store), JobWriter(store, no_agents())
     comparison = JobComparison(reader, writer, JobCreator(store, no_agents()), workflows, lambda: NOW)
-    records = {job_id: job for job_id, job in store.jobs.items() if not job.status.final}
+    records = {job_id: job.summary() for job_id, job in store.jobs.items() if not job.status.final}
     return await comparison.mend(records)
 
 
