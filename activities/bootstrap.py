@@ -23,6 +23,7 @@ from activities.credentials.registry import CredentialRegistry
 from activities.deployments.activities import DeploymentActivities
 from activities.deployments.approvals import Approvals
 from activities.deployments.chains import build_deployment_creation_chain
+from activities.deployments.comparing import DeploymentComparison
 from activities.deployments.order import CommitOrder
 from activities.deployments.readers import DeploymentReader
 from activities.deployments.readiness import Readiness
@@ -37,6 +38,7 @@ from activities.environments.live import LiveVersions
 from activities.environments.temporal import TemporalWorkflows
 from activities.events.witness import Witness
 from activities.jobs.activities import JobActivities
+from activities.jobs.comparing import JobComparison
 from activities.jobs.readers import JobReader
 from activities.jobs.reconcile import Reconciler
 from activities.jobs.temporal import TemporalJobWorkflows
@@ -117,7 +119,12 @@ def build_activities(
     signer = signer or SpecSigner()
     occupancy = Occupancy(stores.deployments, stores.environments)
     jobs = _job_activities(stores, JobClient(client, prover), TemporalJobWorkflows(client), witness, middleware, clock)
-    reconciler = DeploymentReconciler(reader, writer, TemporalDeploymentWorkflows(client), clock)
+    creation, workflows = (
+        build_deployment_creation_chain(stores.deployments, middleware),
+        TemporalDeploymentWorkflows(client),
+    )
+    comparison = DeploymentComparison(reader, writer, creation, workflows, clock)
+    reconciler = DeploymentReconciler(reader, writer, workflows, clock, comparison.mend)
     tasks = TaskActivities(stores.agents.of_pool, stores.events, signer, clock, witness)
     return ControlActivities(
         jobs=jobs,
@@ -136,7 +143,7 @@ def build_activities(
         ),
         bans=_ban_activities(stores, witness, middleware, clock),
         deployments=DeploymentActivities(
-            creation=build_deployment_creation_chain(stores.deployments, middleware),
+            creation=creation,
             writer=writer,
             reader=reader,
             reconciler=reconciler,
@@ -231,12 +238,14 @@ def _job_activities(
 ) -> JobActivities:
     reader = JobReader(stores.jobs, clock=clock, middleware=middleware)
     writer = JobWriter(stores.jobs, stores.agents, middleware, clock=clock)
+    creator = JobCreator(stores.jobs, stores.agents, middleware, clock=clock)
+    comparison = JobComparison(reader, writer, creator, temporal, clock)
     return JobActivities(
-        creator=JobCreator(stores.jobs, stores.agents, middleware, clock=clock),
+        creator=creator,
         writer=writer,
         reader=reader,
         redrive_job=job_client.redrive,
-        reconciler=Reconciler(reader, writer, temporal, clock),
+        reconciler=Reconciler(reader, writer, temporal, clock, comparison.mend),
         witness=witness,
     )
 

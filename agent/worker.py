@@ -164,9 +164,9 @@ class _Agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._asked_to_end)
         async with AsyncExitStack() as stack:
+            host, left = await self._host(stack)
             monitored = self._monitored = MonitoredAgent(self._settings, self._gate, self._connection)
             stack.callback(monitored.close)
-            host, left = await self._host(stack)
             monitored.shipper = host.shipper
             registrar = self._registrar(host.control_plane, host.vault)
             stack.push_async_callback(self._say_good_bye, host.control_plane, registrar)

@@ -30,10 +30,10 @@ from api.settings import ApiSettings
 from api.system.checks import disk_check
 from api.webhooks.receive import Webhooks, open_webhooks
 from workflows.contracts.agents import SERVER_KEEPS_CONNECTIONS_SECONDS
-from workflows.contracts.errors import fields_text
 from workflows.contracts.identity.secrets import Secret
 from workflows.log_setup import setup_logging
 from workflows.payloads.codec import CodecSettings, load_codec
+from workflows.settings_words import sentences
 
 EXIT_OK: Final = 0
 EXIT_UNUSABLE: Final = 2
@@ -174,5 +174,5 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        return fields_text(error) + "."
+        return " ".join(sentences(error))
     return str(error)

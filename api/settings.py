@@ -22,6 +22,9 @@ from workflows.followed import Followed, keys_in
 _SECRET_BYTES: Final = 32
 
 
+HostAndPort = Annotated[str, StringConstraints(pattern=r"^[^\s/]+:\d{1,5}$", strip_whitespace=True)]
+
+
 class ApiSettings(BaseSettings):
     """Settings of one API process. A key is given as itself or as the name of a file that holds it, not both."""
 
@@ -40,7 +43,7 @@ class ApiSettings(BaseSettings):
     signing_key: SecretStr | None = Field(default=None, validation_alias="HYBRIDCI_SIGNING_KEY")
     signing_key_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_SIGNING_KEY_FILE")
     allow_self_approval: bool = Field(default=False, validation_alias="HYBRIDCI_ALLOW_SELF_APPROVAL")
-    gateway_public_address: str | None = Field(default=None, validation_alias="HYBRIDCI_GATEWAY_PUBLIC_ADDRESS")
+    gateway_public_address: HostAndPort | None = Field(default=None, validation_alias="HYBRIDCI_GATEWAY_PUBLIC_ADDRESS")
     gateway_ca_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_GATEWAY_CA_FILE")
     access_policy: Path | None = Field(default=None, validation_alias="HYBRIDCI_ACCESS_POLICY")
     public_url: str | None = Field(default=None, validation_alias="HYBRIDCI_PUBLIC_URL")
@@ -120,8 +123,9 @@ class ApiSettings(BaseSettings):
         for key, role in found:
             if key and len(key) < _SECRET_BYTES:
                 raise UnusableKey(
-                    f"The {role} key has {len(key)} characters, so it could be guessed; make a random one of"
-                    f" {_SECRET_BYTES} or more: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+                    f"The {role} key has {len(key)} characters, so it could be guessed; give"
+                    f" HYBRIDCI_{role.upper()}_KEY a random one of {_SECRET_BYTES} or more: python3 -c 'import secrets;"
+                    " print(secrets.token_urlsafe(32))'"
                 )
         owners = {Role.ADMIN: self.admin_owner}
         principals = {

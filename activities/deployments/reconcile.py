@@ -3,7 +3,7 @@
 An environment's lock is freed by its own workflow (``workflows.environment``); who only waited there is taken out here.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -17,6 +17,8 @@ from activities.deployments.writers import DeploymentWriter
 from activities.environments.temporal import TemporalWorkflows
 from activities.jobs.reconcile import CAUSE, QUIET_MILLIS, Ending
 from activities.stores.interfaces import WriteOutcome
+from workflows.client.known import stated
+from workflows.contracts import search_attributes
 from workflows.contracts.audit.events import AuditEvent, new_event
 from workflows.contracts.audit.types import EventType
 from workflows.contracts.commands import ReconcileResult
@@ -74,7 +76,24 @@ class TemporalDeploymentWorkflows:
 
     async def open_ids(self) -> set[str]:
         """See DeploymentWorkflows."""
-        return {execution.id async for execution in self._client.list_workflows(_QUERY, page_size=1000)}
+        return set(await self.shown())
+
+    async def shown(self) -> dict[str, str]:
+        """See ``comparing.StatedDeployments``."""
+        return {
+            execution.id: execution.typed_search_attributes.get(search_attributes.STATUS, "")
+            async for execution in self._client.list_workflows(_QUERY, page_size=1000)
+        }
+
+    async def state(self, workflow_id: str) -> Deployment | None:
+        """See ``comparing.StatedDeployments``."""
+        handle = self._client.get_workflow_handle(workflow_id, result_type=Deployment)
+        try:
+            return await stated(handle, Deployment, ended=True)
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return None
+            raise
 
     async def ended(self, workflow_id: str) -> str | None:
         """See DeploymentWorkflows. Asks about the latest run."""
@@ -101,9 +120,14 @@ class DeploymentReconciler:
     writer: DeploymentWriter
     workflows: DeploymentWorkflows
     clock: Clock
+    mend: Callable[[], Awaitable[list[str]]] | None = None
+    """Puts records right that are behind their workflows (``comparing``)."""
 
     async def run(self, progress: Callable[[int], None]) -> ReconcileResult:
         """One comparison of all open records; ``progress`` gets the number compared. Raises Unavailable."""
+        if self.mend is not None:
+            await self.mend()
+            progress(0)
         checked, closed = 0, list[str]()
         running = await self.workflows.open_ids()
         for status in _OPEN:

@@ -69,7 +69,16 @@ class JobWorkflows(Protocol):
 class Reconciler:
     """Compares open records with their workflows. Safe to repeat and to run twice at once: writes are ordered."""
 
-    def __init__(self, reader: JobReader, writer: JobWriter, workflows: JobWorkflows, clock: Clock) -> None:
+    def __init__(
+        self,
+        reader: JobReader,
+        writer: JobWriter,
+        workflows: JobWorkflows,
+        clock: Clock,
+        mend: Callable[[Mapping[str, JobSummary]], Awaitable[list[str]]] | None = None,
+    ) -> None:
+        """``mend``: puts right what open records and open workflows say differently (``comparing``)."""
+        self._mend = mend
         self._reader = reader
         self._writer = writer
         self._workflows = workflows
@@ -80,21 +89,23 @@ class Reconciler:
 
         On the way, what waiting jobs demand of agents is kept from expiring.
         """
-        checked, closed, recorded = 0, list[str](), set[str]()
+        checked, closed, recorded = 0, list[str](), dict[str, JobSummary]()
         running = await self._workflows.open_job_ids()
         for status in _OPEN:
             cursor: str | None = None
             while True:
                 page = await self._reader.list(JobQuery(status=status, limit=_PAGE, cursor=cursor))
                 checked, cursor = checked + len(page.items), page.next_cursor
-                recorded.update(job.job_id for job in page.items)
+                recorded.update((job.job_id, job) for job in page.items)
                 suspects = [job.job_id for job in page.items if job.job_id not in running and self._is_quiet(job)]
                 closed += await _changed(self._repair, suspects)
                 await self._writer.refresh_demands(page.items)
                 progress(checked)
                 if cursor is None:
                     break
-        created = await _changed(self._create, sorted(running - recorded))
+        created = await _changed(self._create, sorted(running - recorded.keys()))
+        if self._mend is not None:
+            await self._mend(recorded)
         return ReconcileResult(checked=checked, closed=closed, created=created)
 
     async def close(self, job_id: str, ending: Ending) -> bool:

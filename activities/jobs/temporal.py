@@ -8,6 +8,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities.jobs.reconcile import ClosedWorkflow
 from workflows.client.answers import record_at_end
 from workflows.client.jobs import JobClient
+from workflows.client.known import stated
+from workflows.contracts import search_attributes
 from workflows.contracts.errors import InvalidState, NotFound
 from workflows.contracts.ids import job_workflow_id
 from workflows.contracts.jobs import Job
@@ -24,11 +26,29 @@ class TemporalJobWorkflows:
 
     async def open_job_ids(self) -> set[str]:
         """One cheap listing instead of a question for each open job: there may be thousands of dead letters."""
+        return set(await self.shown())
+
+    async def shown(self) -> dict[str, str]:
+        """See ``comparing.OpenJobs``."""
         prefix = job_workflow_id("")
         return {
-            execution.id.removeprefix(prefix)
+            execution.id.removeprefix(prefix): execution.typed_search_attributes.get(search_attributes.STATUS, "")
             async for execution in self._client.list_workflows(_QUERY, page_size=_PAGE)
         }
+
+    async def state(self, job_id: str) -> Job | None:
+        """See ``comparing.OpenJobs``."""
+        return await stated(
+            self._client.get_workflow_handle(job_workflow_id(job_id), result_type=Job), Job, ended=False
+        )
+
+    async def end(self, job_id: str, why: str) -> None:
+        """See ``comparing.OpenJobs``. One that has just closed stays as it is."""
+        try:
+            await self._client.get_workflow_handle(job_workflow_id(job_id)).terminate(reason=why)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
 
     async def closed(self, job_id: str) -> ClosedWorkflow | None:
         """Asks about the latest run."""

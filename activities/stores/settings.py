@@ -5,7 +5,7 @@ Credentials are deliberately not here: boto3 finds them by its own variables and
 
 from typing import Annotated, Final
 
-from pydantic import AliasChoices, Field, field_validator
+from pydantic import AliasChoices, Field, StringConstraints, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from activities.ages import Age
@@ -14,6 +14,10 @@ from workflows.contracts.records import MOST_FILTER_LABELS
 _DAY_SECONDS: Final = 86_400
 _LONGEST_BAKE_SECONDS: Final = 8 * _DAY_SECONDS
 _LONGEST_APPROVAL_SECONDS: Final = 90 * _DAY_SECONDS
+
+
+Region = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,63}$")]
+Endpoint = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")]
 
 
 class StoreSettings(BaseSettings):
@@ -32,10 +36,10 @@ class StoreSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True)
 
-    environment: str = "development"
-    aws_region: str = Field(default="us-east-1", validation_alias=AliasChoices("AWS_REGION", "AWS_DEFAULT_REGION"))
-    dynamodb_endpoint_url: str | None = None
-    s3_endpoint_url: str | None = None
+    environment: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "development"
+    aws_region: Region = Field(default="us-east-1", validation_alias=AliasChoices("AWS_REGION", "AWS_DEFAULT_REGION"))
+    dynamodb_endpoint_url: Endpoint | None = None
+    s3_endpoint_url: Endpoint | None = None
     dynamodb_table_jobs: str | None = None
     dynamodb_table_job_lists: str | None = None
     dynamodb_table_statistics: str | None = None

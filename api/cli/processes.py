@@ -35,6 +35,7 @@ PROCESSES: Final[Mapping[str, Process]] = {
     "worker": Process("activities.settings", "WorkerSettings", "activities.worker"),
     "agent": Process("agent.settings", "AgentSettings", "agent.worker"),
     "gateway": Process("api.gateway.settings", "GatewaySettings", "api.gateway.process"),
+    "stores": Process("activities.stores.settings", "StoreSettings", "activities.stores.prepare"),
 }
 
 
@@ -54,7 +55,7 @@ def run_process(name: str, overrides: Mapping[str, object] | None = None) -> int
             os.environ[variable] = str(value)
     load_less(grpc=name == "gateway")
     process = PROCESSES[name]
-    settings = _settings(process)
+    settings = settings_or_none(process)
     if settings is None or not _codec_is_usable() or not (name not in _ASK_TEMPORAL or _temporal_is_named()):
         return NOT_CONFIGURED
     run: Callable[[Any], int] = importlib.import_module(process.run_module).run
@@ -71,28 +72,25 @@ def settings_class(process: Process) -> Any:
     return getattr(importlib.import_module(process.settings_module), process.settings_class)
 
 
-def _settings(process: Process) -> Any | None:
+def settings_or_none(process: Process) -> Any | None:
     """The settings, or None after one sentence on stderr for each bad variable."""
     cls = settings_class(process)
     try:
         return cls.from_environment() if hasattr(cls, "from_environment") else cls()
     except ValueError as error:  # pydantic's ValidationError is one
-        sys.stderr.writelines(f"hybridci: {sentence}\n" for sentence in _sentences(error, process))
+        sys.stderr.writelines(f"hybridci: {sentence}\n" for sentence in _sentences(error))
         return None
 
 
-def _sentences(error: ValueError, process: Process) -> Iterator[str]:
+def _sentences(error: ValueError) -> Iterator[str]:
     from pydantic import ValidationError  # not at the top: `up` and the gateway go without it
 
     if not isinstance(error, ValidationError):
         yield str(error)
         return
-    from workflows.contracts.refusals.sentences import sentence
+    from workflows.settings_words import sentences
 
-    for fault in error.errors(include_url=False):
-        place = [str(part) for part in fault["loc"]]
-        variable = place[-1].upper() if place else process.settings_class
-        yield f"{variable} is wrong: {sentence(fault)}. Correct this environment variable."
+    yield from sentences(error)
 
 
 def _codec_is_usable() -> bool:

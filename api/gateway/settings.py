@@ -119,7 +119,7 @@ def _secrets(known: Mapping[str, str]) -> Sequence[bytes]:
     found = [line.strip() for line in text.splitlines() if line.strip()] or [b""]
     if any(len(secret) < _SECRET_BYTES for secret in found):
         raise GatewaySettingsError(
-            f"The gateway's key has fewer than {_SECRET_BYTES} characters: make a longer, random one."
+            f"The gateway's key (HYBRIDCI_GATEWAY_KEY) has fewer than {_SECRET_BYTES} characters: make a longer one."
         )
     return found
 

@@ -15,7 +15,7 @@ import pytest
 from tests import servers
 from tests.e2e.separate import ADMIN_KEY, Processes, Surroundings, surrounded
 from tests.e2e.stack import repository, run
-from tests.servers import wait_until
+from tests.servers import OWN_CODE, wait_until
 
 ENDED = ("success", "failed", "dead_lettered", "error", "timeout", "cancelled")
 
@@ -91,7 +91,7 @@ def test_each_can_be_stopped_while_it_loads(processes: Processes) -> None:
     ],
 )
 def test_every_wrong_variable_is_named(processes: Processes, name: str, wrong: dict[str, str]) -> None:
-    done = run([name], env={"PATH": os.environ["PATH"], **processes.environment(name), **wrong})
+    done = run([name], env={"PATH": os.environ["PATH"], **OWN_CODE, **processes.environment(name), **wrong})
     assert done.returncode == 2
     lines = done.stderr.splitlines()
     assert len(lines) == len(wrong)
@@ -101,7 +101,9 @@ def test_every_wrong_variable_is_named(processes: Processes, name: str, wrong: d
 
 @pytest.mark.parametrize("name", ["api", "worker"])
 def test_who_does_not_say_where_temporal_is_is_told_at_once(processes: Processes, name: str) -> None:
-    done = run([name], env={"PATH": os.environ["PATH"], **processes.environment(name), "TEMPORAL_ADDRESS": ""})
+    done = run(
+        [name], env={"PATH": os.environ["PATH"], **OWN_CODE, **processes.environment(name), "TEMPORAL_ADDRESS": ""}
+    )
     assert (done.returncode, done.stdout) == (2, "")
     [line] = done.stderr.splitlines()
     assert line.startswith("hybridci: ")
@@ -110,7 +112,7 @@ def test_who_does_not_say_where_temporal_is_is_told_at_once(processes: Processes
 
 def test_options_of_the_command_line_win(processes: Processes) -> None:
     environment = {**processes.environment("agent"), "HYBRIDCI_AGENT_POOL": "fine"}
-    done = run(["agent", "--pool", "Not A Name"], env={"PATH": os.environ["PATH"], **environment})
+    done = run(["agent", "--pool", "Not A Name"], env={"PATH": os.environ["PATH"], **OWN_CODE, **environment})
     assert done.returncode == 2
     assert "HYBRIDCI_AGENT_POOL is wrong" in done.stderr
 

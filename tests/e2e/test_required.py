@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.stack import run
-from tests.servers import free_port
+from tests.servers import OWN_CODE, free_port
 from tests.unit.variables import REQUIRED
 
 _ALL = {
@@ -29,7 +29,9 @@ _MISSING = [
 @pytest.mark.parametrize(("process", "missing"), _MISSING)
 def test_what_is_missing_is_named(process: str, missing: str, tmp_path: Path) -> None:
     given = {name: value for name, value in _ALL.items() if name != missing}
-    done = run([process], env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "HYBRIDCI_PORT": "0", **given})
+    done = run(
+        [process], env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "HYBRIDCI_PORT": "0", **OWN_CODE, **given}
+    )
     assert (done.returncode, done.stdout) == (2, "")
     [line] = done.stderr.splitlines()
     assert missing in line

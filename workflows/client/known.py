@@ -6,17 +6,20 @@ The second needs no control worker. Deliberately not here: what is a record (``j
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import (
     Client,
     WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowHandle,
     WorkflowQueryFailedError,
     WorkflowQueryRejectedError,
 )
 from temporalio.common import QueryRejectCondition
 from temporalio.converter import WorkflowSerializationContext
+from temporalio.service import RPCError, RPCStatusCode
 
 from workflows.client.answers import RPC_TIMEOUT, answer
 from workflows.contracts.errors import HybridCIError, NotFound, Unavailable
@@ -53,6 +56,25 @@ async def state_of(
     except (HybridCIError, WorkflowQueryFailedError):  # no worker, or one that cannot answer now
         start, started_at = await started_with(client, workflow_id, started)
         return as_accepted(start, started_at)
+
+
+async def stated(handle: WorkflowHandle[Any, S], kind: type[S], *, ended: bool) -> S | None:
+    """What an open workflow answers to the query ``state``; with ``ended`` also the result of one that has completed.
+
+    None: neither, or it does not answer now. Raises RPCError when Temporal does not answer.
+    """
+    status = (await handle.describe(rpc_timeout=RPC_TIMEOUT)).status
+    try:
+        if status is WorkflowExecutionStatus.RUNNING:
+            return await handle.query("state", result_type=kind, rpc_timeout=timedelta(seconds=_QUERY_SECONDS))
+        if ended and status is WorkflowExecutionStatus.COMPLETED:
+            return await handle.result()
+    except (WorkflowQueryFailedError, WorkflowFailureError, UnreadablePayload):
+        return None
+    except RPCError as error:
+        if error.status not in {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.NOT_FOUND}:
+            raise
+    return None
 
 
 async def started_with(client: Client, workflow_id: str, kind: type[I]) -> tuple[I, int]:

@@ -39,6 +39,14 @@ def storage(context: typer.Context, as_json: AsJson = False, data_dir: DataDir =
         note(f"What the next sweep takes is not known: {answer['unanswered']}")
 
 
+@app.command(epilog=example("hybridci storage create"))
+def create() -> None:
+    """Create the tables and the bucket that are missing, with this shell's AWS settings: then workers need not."""
+    from api.cli.processes import run_process
+
+    raise typer.Exit(run_process("stores"))
+
+
 @app.command(epilog=example("hybridci storage sweep --dry-run", 'hybridci storage sweep --reason "the disk is full"'))
 def sweep(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
