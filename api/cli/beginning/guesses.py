@@ -19,7 +19,7 @@ _TEST_EXTRAS: Final = ("test", "tests", "testing", "dev")
 
 
 @dataclass(frozen=True, slots=True)
-class Guess:
+class GuessedStep:
     """A step, and the file that it follows from."""
 
     name: str
@@ -31,11 +31,11 @@ class Guess:
 class Guesses:
     """Steps by what they are for."""
 
-    build: list[Guess] = field(default_factory=list[Guess])
-    test: list[Guess] = field(default_factory=list[Guess])
-    deploy: list[Guess] = field(default_factory=list[Guess])
+    build: list[GuessedStep] = field(default_factory=list[GuessedStep])
+    test: list[GuessedStep] = field(default_factory=list[GuessedStep])
+    deploy: list[GuessedStep] = field(default_factory=list[GuessedStep])
 
-    def all(self) -> list[Guess]:
+    def all(self) -> list[GuessedStep]:
         """In the order in which they run."""
         return [*self.build, *self.test, *self.deploy]
 
@@ -53,7 +53,7 @@ def guess(top: Path) -> Guesses:
     if not found.deploy:
         found.deploy += _node(top, "deploy")
     if (top / "Dockerfile").is_file() and not found.build:
-        found.build.append(Guess("image", 'docker build -t "app:$HYBRIDCI_COMMIT" .', "Dockerfile"))
+        found.build.append(GuessedStep("image", 'docker build -t "app:$HYBRIDCI_COMMIT" .', "Dockerfile"))
     return found
 
 
@@ -66,7 +66,7 @@ def _make(top: Path, found: Guesses) -> None:
         (found.build, ("build",)), (found.test, ("lint", "test" if "test" in targets else "check")),
         (found.deploy, ("deploy",)),
     ):  # fmt: skip
-        steps += [Guess(target, f"make {target}", f"{name}: {target}") for target in wanted if target in targets]
+        steps += [GuessedStep(target, f"make {target}", f"{name}: {target}") for target in wanted if target in targets]
     if [step.name for step in found.test] == ["lint"]:
         found.test.clear()  # the tests are elsewhere, and their tools may lint too
 
@@ -76,15 +76,17 @@ def _scripts(top: Path, found: Guesses) -> None:
         return
     for path in ("deploy.sh", "scripts/deploy.sh", "bin/deploy", "script/deploy"):
         if (top / path).is_file():
-            found.deploy.append(Guess("deploy", f"bash {path}", path))
+            found.deploy.append(GuessedStep("deploy", f"bash {path}", path))
             return
 
 
-def _python(top: Path) -> Iterator[Guess]:
+def _python(top: Path) -> Iterator[GuessedStep]:
     project = _toml(top / "pyproject.toml")
     tools = _map(project.get("tool"))
     if (top / "tox.ini").is_file() or "tox" in tools:
-        yield Guess("tox", _in_own_python("tox", ".venv/bin/tox"), "tox.ini" if not tools.get("tox") else "pyproject")
+        yield GuessedStep(
+            "tox", _in_own_python("tox", ".venv/bin/tox"), "tox.ini" if not tools.get("tox") else "pyproject"
+        )
         return
     marks = ("pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", "pytest.ini")
     mark = next((name for name in marks if (top / name).is_file()), None)
@@ -92,14 +94,14 @@ def _python(top: Path) -> Iterator[Guess]:
         return
     if not _uses_pytest(top, tools):
         if any(top.glob("test*.py")) or any(top.glob("tests/test*.py")):
-            yield Guess("unit", "python3 -m unittest discover", "files named test*.py")
+            yield GuessedStep("unit", "python3 -m unittest discover", "files named test*.py")
         return
     if (top / "uv.lock").is_file():
-        yield Guess("pytest", "uv run pytest -q", "uv.lock")
+        yield GuessedStep("pytest", "uv run pytest -q", "uv.lock")
     elif (top / "poetry.lock").is_file():
-        yield Guess("pytest", "poetry install --no-interaction\npoetry run pytest -q", "poetry.lock")
+        yield GuessedStep("pytest", "poetry install --no-interaction\npoetry run pytest -q", "poetry.lock")
     else:
-        yield Guess("pytest", _in_own_python(_requirements(top, project), ".venv/bin/pytest -q"), mark)
+        yield GuessedStep("pytest", _in_own_python(_requirements(top, project), ".venv/bin/pytest -q"), mark)
 
 
 def _uses_pytest(top: Path, tools: dict[str, Any]) -> bool:
@@ -123,11 +125,11 @@ def _in_own_python(wanted: str, then: str) -> str:
     return f"python3 -m venv .venv\n.venv/bin/pip install -q {wanted}\n{then}"
 
 
-def _node_tests(top: Path) -> list[Guess]:
+def _node_tests(top: Path) -> list[GuessedStep]:
     return [*_node(top, "lint"), *_node(top, "test")] if _node(top, "test") else []
 
 
-def _node(top: Path, script: str) -> list[Guess]:
+def _node(top: Path, script: str) -> list[GuessedStep]:
     said = _map(_map(_json(top / "package.json")).get("scripts")).get(script)
     if not isinstance(said, str) or _NO_TEST in said:
         return []
@@ -139,42 +141,42 @@ def _node(top: Path, script: str) -> list[Guess]:
     )
     for lock, install, run in tools:
         if (top / lock).is_file():
-            return [Guess(script, f"{install}\n{run} {script}", f"package.json: {script}, {lock}")]
-    return [Guess(script, f"npm install\nnpm run {script}", f"package.json: {script}")]
+            return [GuessedStep(script, f"{install}\n{run} {script}", f"package.json: {script}, {lock}")]
+    return [GuessedStep(script, f"npm install\nnpm run {script}", f"package.json: {script}")]
 
 
-def _go(top: Path) -> Iterator[Guess]:
+def _go(top: Path) -> Iterator[GuessedStep]:
     if (top / "go.mod").is_file():
-        yield Guess("vet", "go vet ./...", "go.mod")
-        yield Guess("go-test", "go test ./...", "go.mod")
+        yield GuessedStep("vet", "go vet ./...", "go.mod")
+        yield GuessedStep("go-test", "go test ./...", "go.mod")
 
 
-def _rust(top: Path) -> Iterator[Guess]:
+def _rust(top: Path) -> Iterator[GuessedStep]:
     if (top / "Cargo.toml").is_file():
         locked = " --locked" if (top / "Cargo.lock").is_file() else ""
-        yield Guess("cargo-test", f"cargo test{locked}", "Cargo.toml")
+        yield GuessedStep("cargo-test", f"cargo test{locked}", "Cargo.toml")
 
 
-def _java(top: Path) -> Iterator[Guess]:
+def _java(top: Path) -> Iterator[GuessedStep]:
     if (top / "pom.xml").is_file():
-        yield Guess("maven", f"{'./mvnw' if (top / 'mvnw').is_file() else 'mvn'} -B verify", "pom.xml")
+        yield GuessedStep("maven", f"{'./mvnw' if (top / 'mvnw').is_file() else 'mvn'} -B verify", "pom.xml")
     elif (
         build := next((name for name in ("build.gradle", "build.gradle.kts") if (top / name).is_file()), None)
     ) is not None:
-        yield Guess("gradle", f"{'./gradlew' if (top / 'gradlew').is_file() else 'gradle'} check", build)
+        yield GuessedStep("gradle", f"{'./gradlew' if (top / 'gradlew').is_file() else 'gradle'} check", build)
 
 
-def _ruby(top: Path) -> Iterator[Guess]:
+def _ruby(top: Path) -> Iterator[GuessedStep]:
     if (top / "Gemfile").is_file():
-        yield Guess(
+        yield GuessedStep(
             "ruby", f"bundle install\nbundle exec {'rspec' if (top / 'spec').is_dir() else 'rake test'}", "Gemfile"
         )
 
 
-def _dotnet(top: Path) -> Iterator[Guess]:
+def _dotnet(top: Path) -> Iterator[GuessedStep]:
     found = next((file.name for kind in ("*.sln", "*.csproj", "*.fsproj") for file in sorted(top.glob(kind))), None)
     if found is not None:
-        yield Guess("dotnet", "dotnet test", found)
+        yield GuessedStep("dotnet", "dotnet test", found)
 
 
 _LANGUAGES: Final[tuple[Callable[[Path], Any], ...]] = (_python, _node_tests, _go, _rust, _java, _ruby, _dotnet)

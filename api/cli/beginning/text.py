@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from textwrap import indent
 from typing import Final
 
-from api.cli.beginning.guesses import Guess, Guesses
+from api.cli.beginning.guesses import GuessedStep, Guesses
 from api.cli.beginning.repository import HERE, Repo
 from workflows.yaml_text import reads_as_text
 
 DEFAULT_PORT_URL: Final = "http://127.0.0.1:8000"
 """Where `hybridci up` serves the schemas."""
 _PLAIN: Final = re.compile(r"[A-Za-z./][A-Za-z0-9 ._/=@+-]*")
-_NOTHING_TO_TEST: Final = Guess("test", 'echo "Write here what tests this repository."', "nothing was found")
-_NOTHING_TO_DEPLOY: Final = Guess(
+_NOTHING_TO_TEST: Final = GuessedStep("test", 'echo "Write here what tests this repository."', "nothing was found")
+_NOTHING_TO_DEPLOY: Final = GuessedStep(
     "deploy", 'echo "Write here what brings $HYBRIDCI_VERSION to $HYBRIDCI_ENVIRONMENT."', "nothing was found"
 )
 
@@ -87,7 +87,7 @@ def _of_here(repo: Repo) -> str:
     return f"  # this folder's repository ({repo.why}): only agents on this machine can read it"
 
 
-def _steps(steps: Sequence[Guess], spaces: int) -> list[str]:
+def _steps(steps: Sequence[GuessedStep], spaces: int) -> list[str]:
     lines = ["steps:"]
     for step in steps:
         lines += [f"  - name: {_scalar(step.name)}  # from {step.because}"]

@@ -122,7 +122,7 @@ MEANINGS: Final[dict[str, dict[str, str]]] = {
         "min_ratio": "It may not be below so many times that of the version before.",
         "consecutive_breaches": "So many samples in a row over the limit fail; without it as the verification says.",
         "failure_limit": "More samples than that over the limit fail, in a row or not.",
-        "provider": "An agent reads it there: a provider of `hybridci ask metrics`. Without it, it is reported.",
+        "provider": "An agent reads it there: the name of one of its manifests. Without it, it is reported.",
         "query": "What the provider is asked.",
         "params": "Values for the provider's manifest.",
         "interval_seconds": "How often it is read during a rollout.",

@@ -11,11 +11,11 @@ HOW_TO_RENEW: Final = "Renew it: `python -m tests.unit.files.references`, and co
 _INTRODUCTION: Final = """# Files
 
 Every field of the files that people write. Written by `python -m tests.unit.files.references` from the code, and
-compared with it by a test. `hybridci init` writes a first one from the repository you stand in; `hybridci service check
--f FILE` says what is wrong with a service. Unknown fields are refused, and the message says which may have been meant.
+compared with it by a test. `hybridci init` writes a first one from the repository you stand in; 
+`hybridci service check -f FILE` says what is wrong with a service. Unknown fields are refused, and the message says which may have been meant.
 
-The same as JSON Schemas, for editors and checks elsewhere: `hybridci schema NAME`, or without a key
-`GET /api/schemas/NAME.json` of an installation. An editor with a YAML language server finds it by the first line:
+The same as JSON Schemas, for editors and checks elsewhere: `hybridci schema` with a file's name, or without a key
+`GET /api/schemas/{name}.json` of an installation. An editor with a YAML language server finds it by the first line:
 
 ```yaml
 # yaml-language-server: $schema=http://127.0.0.1:8000/api/schemas/service.json
@@ -60,7 +60,7 @@ def _table(schema: dict[str, Any]) -> Iterator[str]:
 def _kind(field: dict[str, Any]) -> str:
     if "$ref" in field:
         name = str(field["$ref"]).rpartition("/")[2]
-        return f"[{name}](#{name.lower()})"
+        return "anything" if name == "JsonValue" else f"[{name}](#{name.lower()})"
     if "const" in field:
         return f"`{field['const']}`"
     if "enum" in field:
