@@ -11,8 +11,9 @@ HOW_TO_RENEW: Final = "Renew it: `python -m tests.unit.files.references`, and co
 _INTRODUCTION: Final = """# Files
 
 Every field of the files that people write. Written by `python -m tests.unit.files.references` from the code, and
-compared with it by a test. `hybridci init` writes a first one from the repository you stand in; 
-`hybridci service check -f FILE` says what is wrong with a service. Unknown fields are refused, and the message says which may have been meant.
+compared with it by a test. `hybridci init` writes a first one from the repository you stand in;
+`hybridci service check -f FILE` says what is wrong with a service. Unknown fields are refused, and the message says
+which may have been meant.
 
 The same as JSON Schemas, for editors and checks elsewhere: `hybridci schema` with a file's name, or without a key
 `GET /api/schemas/{name}.json` of an installation. An editor with a YAML language server finds it by the first line:
