@@ -56,6 +56,7 @@ from api.deps import Services
 from api.environments import lane_routes as lanes
 from api.environments import routes as environments
 from api.environments import standing as service_standing
+from api.file_schemas import routes as file_schemas
 from api.http.answers import PARAMETERS
 from api.http.errors import install_error_handlers
 from api.http.head import AnswerHead
@@ -270,6 +271,7 @@ def build_app(
     app.state.webhooks = webhooks or Webhooks.none()
     app.include_router(agents.often, dependencies=[GUARD, PARAMETERS])
     app.include_router(core.public)
+    app.include_router(file_schemas.router)
     app.include_router(auth.public)
     app.include_router(webhook_deliveries.providers, dependencies=[GUARD, PARAMETERS])
     app.include_router(webhook_routes.router)  # a signature is their key

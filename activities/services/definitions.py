@@ -7,7 +7,7 @@ Deliberately not here: where the definition lies and who reads it out of the rep
 import asyncio
 import json
 import posixpath
-from typing import Final
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -18,6 +18,10 @@ from workflows.contracts.errors import FieldError, NotFound, ValidationFailed, e
 from workflows.yaml_text import UnreadableYaml, yaml_to_json
 
 MAX_DEFINITION_BYTES: Final = 256 * 1024
+REGISTERED: Final = frozenset({"name", "git_repo", "git_ref"})
+"""What of a file as `hybridci init` writes it is for registering alone: in the repository nothing is read from it, as a
+commit cannot say of which service it is.
+"""
 
 
 async def load_definition(artifacts: ArtifactStore, request: DefinitionRequest) -> ServiceDefinition:
@@ -34,11 +38,14 @@ def parse_definition(content: bytes, path: str) -> ServiceDefinition:
         document = yaml_to_json(content)
     except UnreadableYaml as error:
         raise _refused(path, [FieldError(field="", message=f"it is no YAML that can be read: {error}")]) from None
+    fields: Any = json.loads(document)
+    if isinstance(fields, dict):
+        fields = {name: value for name, value in fields.items() if name not in REGISTERED}  # pyright: ignore[reportUnknownVariableType]
     try:
-        definition = ServiceDefinition.model_validate_json(document)
+        definition = ServiceDefinition.model_validate_json(json.dumps(fields))
     except ValidationError as error:
         # The text of pydantic's error quotes values, which do not belong in logs.
-        raise _refused(path, all_errors(error, json.loads(document))) from None
+        raise _refused(path, all_errors(error, fields)) from None
     errors = freeze_errors(definition)
     if not definition.environments:
         errors.append(FieldError(field="environments", message="at least one is needed"))

@@ -13,7 +13,7 @@ from api.auth.authenticator import Authenticator
 from api.http.errors import problem
 
 _GUARDED: Final = "/api/"
-_OPEN: Final = ("/api/webhooks/", "/api/docs", "/api/openapi.json")
+_OPEN: Final = ("/api/webhooks/", "/api/docs", "/api/openapi.json", "/api/schemas/")
 _BEARER: Final = "bearer "
 
 

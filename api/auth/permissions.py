@@ -28,6 +28,7 @@ _PUBLIC: Final[Mapping[str, Need]] = {
     "GET /api/docs": Open.PUBLIC,
     "GET /api/docs/oauth2-redirect": Open.PUBLIC,
     "GET /api/openapi.json": Open.PUBLIC,
+    "GET /api/schemas/{name}.json": Open.PUBLIC,
     "MOUNT /api/docs/assets": Open.PUBLIC,
     "GET /auth/issuers": Open.PUBLIC,
     "GET /auth/login": Open.PUBLIC,

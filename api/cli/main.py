@@ -40,6 +40,8 @@ CLIENT_GROUPS: Final[Mapping[str, str]] = {
     "token": "api.cli.commands.access.token",
     "events": "api.cli.commands.events",
     "audit": "api.cli.commands.evidence",
+    "init": "api.cli.commands.init",
+    "schema": "api.cli.commands.schema",
     "health": "api.cli.commands.health",
     "open": "api.cli.commands.access.open_dashboard",
     "ask": "api.cli.commands.fleet.ask",

@@ -5,7 +5,7 @@ from typing import Any
 
 from typer.testing import CliRunner, Result
 
-from api.cli.commands import service
+from api.cli.commands import init, job, service
 from api.cli.commands.deployments import deploy, freeze, hold
 from tests.api.cli_bench import ADMIN_KEY, Served, environment
 from workflows.client.deployments import workflow_id_of
@@ -21,7 +21,10 @@ from workflows.contracts.deployments.environments import (
     LiveVersion,
 )
 
-APPS = {"service": service.app, "deploy": deploy.app, "freeze": freeze.app, "hold": hold.app}
+APPS = {
+    "service": service.app, "deploy": deploy.app, "freeze": freeze.app, "hold": hold.app, "init": init.app,
+    "job": job.app,
+}  # fmt: skip
 
 
 STEPS = [{"name": "go", "run": "./deploy.sh"}]

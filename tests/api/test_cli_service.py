@@ -1,13 +1,15 @@
 """`hybridci service`: files in, definitions out. A real API over HTTP, with fakes behind it."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
-from tests.api.cli_bench import Served, served
+from tests.api.cli_bench import ADMIN_KEY, Served, served
 from tests.api.cli_deploys import (
     SPEC,
     STEPS,
@@ -96,3 +98,54 @@ class TestServices:
         assert "staging → production" in done(api, "service", "list").stdout
         assert call(api, "service", "show", "svc-show", "--version", "7").exit_code == 1
         assert "ON HOLD" not in done(api, "service", "show", "svc-show", "--version", "1").stdout
+
+
+class TestGitRepo:
+    """A folder is resolved by the command line, from where the file lies; the API knows addresses only."""
+
+    @pytest.fixture
+    def checkout(self, tmp_path: Path) -> Path:
+        top = tmp_path / "team" / "shop"
+        (top / "deploy").mkdir(parents=True)
+        identity = ("-c", "user.name=A", "-c", "user.email=a@example.com")
+        for words in (("init", "-q", "-b", "main"), (*identity, "commit", "-q", "--allow-empty", "-m", "x")):
+            subprocess.run(["git", "-C", str(top), *words], check=True)
+        return top
+
+    @pytest.mark.parametrize("said", [".", "..", "./", "../../shop"])
+    def test_a_folder_is_looked_for_from_the_file(self, api: Served, checkout: Path, said: str) -> None:
+        file = checkout / "deploy" / "service.yml"
+        name = f"svc-here-{len(said)}"
+        file.write_text(yaml.safe_dump({"name": name, **SPEC, "git_repo": said}))
+        assert done(api, "service", "check", "-f", str(file)).exit_code == 0
+        done(api, "service", "apply", "-f", str(file))
+        assert told(api, "service", "show", name)["spec"]["git_repo"] == checkout.resolve().as_uri()
+
+    def test_a_folder_that_is_not_there(self, api: Served, tmp_path: Path) -> None:
+        file = tmp_path / "service.yml"
+        file.write_text(yaml.safe_dump({"name": "svc-lost", **SPEC, "git_repo": "./nowhere"}))
+        refused = call(api, "service", "apply", "-f", str(file))
+        assert refused.exit_code == 2
+        assert "there is no folder" in refused.stderr
+
+    def test_the_api_says_that_it_is_none_for_it(self, api: Served) -> None:
+        refused = httpx.put(
+            f"{api.url}/api/dashboard/services/svc-path",
+            json={**SPEC, "git_repo": "."},
+            headers={"Authorization": f"Bearer {ADMIN_KEY}"},
+        )
+        assert refused.status_code == 422
+        (error,) = refused.json()["errors"]
+        assert error["field"] == "git_repo"
+        assert "only `hybridci` on the machine of that folder can resolve" in error["message"]
+
+    def test_what_init_writes_passes_the_check(
+        self, api: Served, checkout: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(checkout)
+        done(api, "init")
+        assert "nothing would change" not in done(api, "service", "check", "-f", ".hybridci.yml").stdout
+        assert "shop: created, version 1" in done(api, "service", "apply", "-f", ".hybridci.yml").stdout
+        assert done(api, "service", "check", "-f", ".hybridci.yml").stdout == "shop: nothing would change.\n"
+        done(api, "init", "--job")
+        assert told(api, "job", "submit", "-F", "hybridci-job.yml")["git_repo"] == checkout.resolve().as_uri()

@@ -115,10 +115,20 @@ def _not_blank(text: str, info: ValidationInfo) -> str:
     return text
 
 
+def is_path(repository: str) -> bool:
+    """Whether it is a folder's path and no address: ``.``, ``./a``, ``../b``, ``/srv/b``, ``~/b``."""
+    return repository in {".", ".."} or repository.startswith(("./", "../", "/", "~"))
+
+
 def _repository(url: str) -> str:
     """Nothing git could read as an option (``--upload-pack``) or a helper (``ext::``). Whether ``http`` and ``git`` are
     good enough, an agent's operator decides.
     """
+    if is_path(url):
+        raise ValueError(
+            "is a folder's path, which only `hybridci` on the machine of that folder can resolve: give the "
+            "repository's address"
+        )
     if any(character.isspace() for character in url):
         raise ValueError("must not contain white space")
     if not url.startswith(_REPO_SCHEMES) and not _SCP_LIKE.match(url):

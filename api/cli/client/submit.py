@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 from api.cli.client.connection import DATA_DIR, USAGE, CliError
 from api.cli.client.structured_file import read_map
-from workflows.contracts.fields import without_misleading
+from workflows.contracts.fields import is_path, without_misleading
 from workflows.contracts.workspace.resume import ResumeAt
 
 DEFAULT_TYPE: Final = "command"
@@ -80,6 +80,8 @@ class GitFields:
 def build_body(options: SubmitOptions, warn: Callable[[str], None]) -> dict[str, Any]:
     """The job to post. Raises CliError with exit code 2 for what cannot be read or resolved."""
     body = {} if options.file is None else read_map(options.file, what="job", such_as="job_type and steps")
+    if options.repo is None:
+        resolve_repository(body, options.file)
     _apply_git(body, options, warn)
     _apply_steps(body, options)
     for name, value in (("job_type", options.job_type), ("pool", options.pool), ("git_author", options.author)):
@@ -142,6 +144,20 @@ def find_commit(repo: str, *, commit: str | None = None, ref: str | None = None)
     if repo.startswith("file://"):
         repo = unquote(urlsplit(repo).path)
     return remote_git(repo, commit=commit, ref=ref) if _URL.match(repo) else local_git(repo, commit=commit, ref=ref)
+
+
+def resolve_repository(body: dict[str, Any], file: Path | None) -> None:
+    """Put the address of a folder's repository where ``git_repo`` names a folder: ``.``, ``./a``, ``../b``, seen from
+    the folder of the file that says so (of stdin: from here). Anything else is left as it is. Raises CliError.
+    """
+    said: object = body.get("git_repo")
+    if not isinstance(said, str) or not is_path(said):
+        return
+    beside = Path() if file is None or str(file) == "-" else file.parent
+    folder = beside / Path(said).expanduser()
+    if not folder.is_dir():
+        raise CliError(f"git_repo {said} in {file}: there is no folder {folder}. Correct it, or give a URL.", USAGE)
+    body["git_repo"] = local_git(str(folder)).git_repo
 
 
 def local_git(repo: str, *, commit: str | None = None, ref: str | None = None) -> GitFields:

@@ -11,7 +11,7 @@ import typer
 from api.cli.client.connection import USAGE, CliError
 from api.cli.client.http import SERVICES, ApiClient, ApiRefused
 from api.cli.client.structured_file import read_map
-from api.cli.client.submit import local_git
+from api.cli.client.submit import local_git, resolve_repository
 from api.cli.commands.common import All, AsJson, DataDir, Limit, example, open_api, sub_app
 from api.cli.commands.deployments.requests import (
     As,
@@ -54,6 +54,7 @@ def apply(
         raise CliError(f"{file} does not say how the service is called: add `name: …` to it, or give --name.", USAGE)
     if repo is not None:
         body.setdefault("git_repo", local_git(repo).git_repo if Path(repo).expanduser().is_dir() else repo)
+    resolve_repository(body, file)
     headers = {} if if_version is None else {"If-Match": f'"{if_version}"'} if if_version else {"If-None-Match": "*"}
     with open_api(data_dir) as api:
         before = _present(api, service)
@@ -84,6 +85,7 @@ def check(
         raise CliError(f"{file} does not say how the service is called: add `name: …` to it, or give --name.", USAGE)
     from workflows.yaml_places import places_of
 
+    resolve_repository(body, file)
     with open_api(data_dir) as api:
         found: Any = api.request("POST", service_path(service, "check"), body=body)
     places = None if str(file) == "-" else places_of(file.read_bytes())

@@ -15,6 +15,7 @@ import typer
 
 from api.cli.client.connection import REFUSED, USAGE, CliError
 from api.cli.client.structured_file import read_map
+from api.cli.client.submit import resolve_repository
 from api.cli.commands import webhook_history
 from api.cli.commands.common import AsJson, example, sub_app
 from api.cli.output import Column, note, print_fields, print_json, print_table, say
@@ -344,6 +345,7 @@ def _of_file(path: Path) -> "KnownService":
 
     fields = read_map(path, what="service", such_as="git_repo and environments")
     name = fields.pop("name", None) or path.stem
+    resolve_repository(fields, path)
     try:
         spec = ServiceSpec.model_validate(fields)
     except ValidationError as error:

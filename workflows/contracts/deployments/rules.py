@@ -46,7 +46,7 @@ class ApprovalGroup(Frozen):
 class ApprovalPolicy(Frozen):
     """Who must say yes before a version enters an environment. With ``groups``, only their members may approve.
 
-    ``allow_unverified`` None: as the installation says (HYBRIDCI_ALLOW_UNVERIFIED_APPROVALS).
+    ``allow_unverified`` None: as the installation says (HYBRIDCI_ALLOW_UNVERIFIED).
     """
 
     required: int = Field(default=1, ge=1, le=20, description="Distinct approvers in all.")

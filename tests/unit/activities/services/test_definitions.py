@@ -66,7 +66,7 @@ class TestParse:
 
     def test_all_errors_at_once_by_path(self) -> None:
         text = """
-        git_repo: https://example.com/shop.git
+        policy: {}
         build: {steps: [{name: make}]}
         environments:
           - name: Staging
@@ -76,7 +76,7 @@ class TestParse:
         """
         error = refused(text)
         assert {found.field for found in error.errors} == {
-            "git_repo",
+            "policy",
             "build.steps.0.run",
             "environments.0.name",
             "environments.0.steps.0.timeout_seconds",

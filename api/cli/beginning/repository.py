@@ -1,0 +1,105 @@
+"""What git knows of the folder that `hybridci init` stands in: its top, its address, its branch, a name.
+
+Deliberately not here: what the repository is made of (``guesses``).
+"""
+
+import os
+import re
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import TypeAdapter, ValidationError
+
+from api.cli.client.connection import USAGE, CliError
+from workflows.contracts.fields import INCOMING, GitRef, Repository
+
+HERE: Final = "."
+_GIT_SECONDS: Final = 20
+_LONGEST_NAME: Final = 48
+_INHERITED: Final = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
+_REPOSITORY: Final[TypeAdapter[str]] = TypeAdapter(Repository)
+_REF: Final[TypeAdapter[str]] = TypeAdapter(GitRef)
+
+
+@dataclass(frozen=True, slots=True)
+class Repo:
+    """``address`` is ``.`` where nobody else could be told one. ``why`` says whence it is."""
+
+    top: Path
+    address: str
+    why: str
+    branch: str | None
+    name: str
+
+
+def look(folder: Path) -> Repo:
+    """Raises CliError where there is no repository."""
+    top = _git(folder, "rev-parse", "--show-toplevel")
+    if top is None:
+        raise CliError(
+            f"{folder} is in no git repository with a work tree: run `git init` and commit something, or go to one.",
+            USAGE,
+        )
+    root = Path(top)
+    address, why = _address(_git(root, "remote", "get-url", "origin"))
+    return Repo(root, address, why, _branch(root, at_origin=address != HERE), name_of(address, root))
+
+
+def name_of(address: str, top: Path) -> str:
+    """A service's name from the end of its address, or from its folder."""
+    last = top.name if address == HERE else re.split(r"[/:]", address.rstrip("/"))[-1].removesuffix(".git")
+    plain = re.sub(r"[^a-z0-9]+", "-", last.lower()).strip("-")
+    return plain[:_LONGEST_NAME].strip("-") or "service"
+
+
+def without_credentials(address: str) -> str:
+    """An address without what may be a secret: whoever clones has credentials of their own."""
+    parts = urlsplit(address)
+    if parts.scheme not in {"http", "https"} or "@" not in parts.netloc:
+        return address
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _address(origin: str | None) -> tuple[str, str]:
+    if not origin:
+        return HERE, "there is no remote named origin"
+    plain = without_credentials(origin)
+    try:
+        _REPOSITORY.validate_python(plain, context=INCOMING)
+    except ValidationError:
+        return HERE, "origin is no address that others can use"
+    return plain, "git remote get-url origin" + ("" if plain == origin else ", without its credentials")
+
+
+def _branch(top: Path, *, at_origin: bool) -> str | None:
+    found = None
+    if at_origin:
+        head = _git(top, "symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD")
+        found = head.removeprefix("origin/") if head else None
+    found = found or _git(top, "symbolic-ref", "--quiet", "--short", "HEAD")
+    try:
+        return None if found is None else _REF.validate_python(found, context=INCOMING)
+    except ValidationError:
+        return None
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    return _answer(["git", *arguments], folder)
+
+
+def _answer(command: Sequence[str], folder: Path) -> str | None:
+    env = {name: value for name, value in os.environ.items() if name not in _INHERITED}
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=env, capture_output=True, text=True, errors="replace", timeout=_GIT_SECONDS,
+            check=False,
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise CliError("git is not installed, and this needs it.", USAGE) from None
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CliError(f"git does not answer in {folder} ({type(error).__name__}).", USAGE) from None
+    return done.stdout.strip() or None if done.returncode == 0 else None
