@@ -129,10 +129,10 @@ class AttemptResult(Tolerant):
     ``approval_unverified``, ``specification_unverified``, ``artifact_contains_secret``, ``artifact_upload``,
     ``artifacts_missing``, ``inputs_missing``, ``inputs_unreachable``, ``hook_failed``, ``fenced``, …),
     ``message`` a sentence for people. ``retryable`` False says that another try cannot help (an unknown commit).
-    ``artifacts`` are the first MAX_REPORTED_ARTIFACTS files, by path. ``log_sha256`` is of the whole log of ``log_bytes`` bytes; ``log_cut_off`` says why it ends
-    before its output does, when it does. ``outputs`` and ``summary``: what its steps say, masked. ``git_people``:
-    whom the commit names, when a deployment asked for the attempt. ``resumed``: where it began, of a job that may
-    resume, and why.
+    ``artifacts`` are the first MAX_REPORTED_ARTIFACTS files, by path. ``log_sha256`` is of the whole log of
+    ``log_bytes`` bytes; ``log_cut_off`` says why it ends before its output does, when it does. ``outputs`` and
+    ``summary``: what its steps say, masked. ``git_people``: whom the commit names, when a deployment asked for the
+    attempt. ``resumed``: where it began, of a job that may resume, and why.
     """
 
     attempt: int

@@ -30,9 +30,20 @@ class InputFiles(Frozen):
     branch: GitRef | None = Field(default=None, description="The newest job of it that succeeded, at the submission.")
     repository: Repository | None = Field(default=None, description="Of that branch. Default: the job's own.")
     job_type: ShortLine | None = Field(default=None, description="Only such a job of that branch.")
-    artifacts: list[ArtifactGlob] = Field(default_factory=lambda: ["**"], min_length=1, max_length=20)
+    artifacts: list[ArtifactGlob] = Field(
+        default_factory=lambda: ["**"],
+        min_length=1,
+        max_length=20,
+        description="Which of its artifacts; `!x` leaves some out.",
+    )
     path: Folder | None = Field(default=None, description="The folder of the workspace that gets them.")
-    attempt: int | None = Field(default=None, ge=1, le=1_000_000, exclude_if=lambda value: value is None)
+    attempt: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        exclude_if=lambda value: value is None,
+        description="Set when the job is taken: leave it out.",
+    )
 
     @model_validator(mode="after")
     def _one_job_is_meant(self, info: ValidationInfo) -> Self:
