@@ -12,6 +12,7 @@ PANELS: Final[Mapping[str, Mapping[str, str]]] = {
         "up": "Run everything on this machine; Ctrl-C stops it.",
         "demo": "Watch a service go from its first commit to a rollback.",
         "init": "Write a commented .hybridci.yml for this repository.",
+        "schema": "JSON Schemas of the files that people write, for editors.",
         "login": "Sign in to an API elsewhere, and work with it from now on.",
         "logout": "Forget an API and its key.",
         "whoami": "Who you are here, with which rights, and for how long.",

@@ -5,8 +5,9 @@ from typing import Any
 
 from typer.testing import CliRunner, Result
 
-from api.cli.commands import init, job, service
+from api.cli.commands import job, service
 from api.cli.commands.deployments import deploy, freeze, hold
+from api.cli.commands.files import init
 from tests.api.cli_bench import ADMIN_KEY, Served, environment
 from workflows.client.deployments import workflow_id_of
 from workflows.contracts.deployments.deployment import (

@@ -18,6 +18,7 @@ ANY_TEXT = {
 }  # fmt: skip
 """Names that only their owner knows, and what is found not to be there when it is used."""
 AT_THE_START = {
+    "HYBRIDCI_AGENT_HOOKS",
     "HYBRIDCI_ACCESS_POLICY", "HYBRIDCI_ADMIN_KEY", "HYBRIDCI_AGENT_KEY", "HYBRIDCI_AGENT_DIR",
     "HYBRIDCI_AGENT_EXECUTOR",
     "HYBRIDCI_AGENT_GIT_PROTOCOLS", "HYBRIDCI_AGENT_LABELS", "HYBRIDCI_AGENT_PASS_ENV", "HYBRIDCI_AGENT_TEMP_DIR",

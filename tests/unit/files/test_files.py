@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from agent.metrics.manifest import MetricManifest
-from api.cli.commands.schema import app
+from api.cli.commands.files.schema import app
 from api.file_schemas.shipped import NAMES, schema_text
 from api.identity.policy import AccessPolicy
 from api.webhooks.manifest import Manifest

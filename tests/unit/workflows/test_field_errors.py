@@ -149,7 +149,7 @@ JOB = {"job_type": "x", "git_repo": "https://git.example/a.git", "git_commit_sha
         (
             {"checkout": {"zzzzzz": 1}},
             "checkout.zzzzzz",
-            "is unknown here; known are submodules, tags, lfs, depth, path, none",
+            "is unknown here; known are submodules, tags, lfs, depth, filter, path, none",
         ),
         ({"steps": [{"name": "a", "run": ["b"]}]}, "steps.0.run", "must be text, not a list"),
         ({"steps": [{"name": "a", "run": None}]}, "steps.0.run", "must be text, and is empty"),

@@ -25,7 +25,7 @@ def list_contexts(as_json: AsJson = False) -> None:
         say("No contexts. `hybridci login URL` adds one.")
         return
     rows = [("*" if each.name == contexts.used else "", each.name, each.url, each.who) for each in _sorted(contexts)]
-    print_table((Column("", keep=True), Column("NAME", keep=True), Column("API"), Column("AS")), rows)
+    print_table((Column("", keep=True), Column("NAME", keep=True, key=True), Column("API"), Column("AS")), rows)
 
 
 @app.command("use", epilog=example("hybridci context use ci.example.com", "hybridci context use --none"))

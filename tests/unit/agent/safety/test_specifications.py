@@ -29,6 +29,7 @@ from workflows.contracts.statuses import OnPartition
 from workflows.contracts.tasks import AncestryQuestion, TaskInput
 from workflows.contracts.workspace.checkout import CheckoutOptions
 from workflows.contracts.workspace.globs import ArtifactRules
+from workflows.contracts.workspace.inputs import InputFiles
 from workflows.contracts.workspace.resume import LostAttempts, ResumeAt
 from workflows.contracts.workspace.step_rules import Background, CancelRules, CancelSignal, When
 from workflows.job.record import attempt_input, submitted
@@ -72,6 +73,7 @@ SPEC = JobSpec(
     expand=True,
     cancel=CancelRules(signal=CancelSignal.TERM, grace_seconds=30),
     resume=ResumeAt.STEP,
+    inputs=[InputFiles(job="0" * 8, attempt=1)],
 )
 
 

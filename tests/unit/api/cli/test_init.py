@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from activities.services.definitions import parse_definition
 from api.cli.beginning.guesses import Guesses, guess
 from api.cli.beginning.repository import look, name_of, without_credentials
-from api.cli.commands.init import app
+from api.cli.commands.files.init import app
 from workflows.contracts.deployments.services import ServiceSpec
 from workflows.contracts.fields import INCOMING
 from workflows.contracts.jobs import JobSpec

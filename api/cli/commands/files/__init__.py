@@ -1,0 +1,1 @@
+"""Commands about files that people write: the first one, and their schemas."""
