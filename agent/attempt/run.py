@@ -276,6 +276,7 @@ class AttemptRun:
                 timeout_seconds=self._deadline - time.monotonic() + 5,
                 write=files.log.write,
                 cookie=self._cookie,
+                options=attempt.checkout,
             )
         )
 

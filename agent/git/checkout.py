@@ -11,6 +11,7 @@ A job runs as the agent's user, so a hostile one could still write into the copy
 """
 
 import errno
+import tempfile
 import time
 import uuid
 from collections.abc import Callable
@@ -177,14 +178,24 @@ class Checkout:
         timeout_seconds: float,
         write: Callable[[bytes], None],
         cookie: str,
+        options: CheckoutOptions = AS_USUAL,
     ) -> None:
         """See that ``sha``, which ``workspace`` holds, is on the branch ``ref`` as the server has it now. Raises
         CheckoutError, ``commit_not_on_ref`` when it is not.
+
+        A checkout without its whole history cannot tell: then the copy that has it is asked.
         """
         wanted = WantedCommit(repo, sha, ref)
         require_usable(wanted, self._protocols)
         call = GitCall(write, Patience.of(timeout_seconds), cookie)
-        head = await require_on_ref(self._cache, call, wanted, ref, workspace=workspace)
+        if options.depth is None and options.filter is None:
+            head = await require_on_ref(self._cache, call, wanted, ref, workspace=workspace)
+        else:
+            self._held.setdefault(workspace, []).append(await self._cache.hold(call, wanted))
+            await self._cache.ensure(call, wanted)
+            with tempfile.TemporaryDirectory(prefix="history-", dir=self._folder) as folder:
+                await self._borrowed.prepare(call, Path(folder), wanted)
+                head = await require_on_ref(self._cache, call, wanted, ref, workspace=Path(folder))
         write(f"{sha} is on {ref}, whose head is {head}\n".encode())
 
     async def people(self, workspace: Path, *, sha: str, timeout_seconds: float, cookie: str) -> GitPeople | None:

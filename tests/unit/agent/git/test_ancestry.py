@@ -6,6 +6,7 @@ import pytest
 
 from agent.git.checkout import Checkout, CheckoutError
 from tests.unit.repositories import Into, Repository, cache_of
+from workflows.contracts.workspace.checkout import AS_USUAL, CheckoutOptions
 
 
 class Bench:
@@ -17,13 +18,16 @@ class Bench:
         self.into = Into(folder)
         self.folder = folder
 
-    async def look(self, sha: str, ref: str = "main", *, repo: str | None = None) -> str | None:
+    async def look(
+        self, sha: str, ref: str = "main", *, repo: str | None = None, options: CheckoutOptions = AS_USUAL
+    ) -> str | None:
         """None when it is there; else why not."""
         url = repo or self.repository.url
-        workspace = await self.into(self.checkout, url, sha)
+        workspace = await self.into(self.checkout, url, sha, options=options)
         fields = {"repo": url, "sha": sha, "ref": ref, "cookie": "c"}
+        write = self.into.log.extend
         try:
-            await self.checkout.on_ref(workspace, **fields, timeout_seconds=60, write=self.into.log.extend)
+            await self.checkout.on_ref(workspace, **fields, timeout_seconds=60, write=write, options=options)
         except CheckoutError as error:
             return error.message if (error.cause, error.retryable) == ("commit_not_on_ref", False) else repr(error)
         return None
@@ -107,6 +111,19 @@ async def test_a_shallow_repository_knows_what_it_has(bench: Bench) -> None:
         "the history that would tell is not there"
     )
     assert first != second
+
+
+@pytest.mark.parametrize("options", [CheckoutOptions(depth=1), CheckoutOptions(filter="tree:0")])
+async def test_a_checkout_without_its_history_is_judged_by_the_whole(bench: Bench, options: CheckoutOptions) -> None:
+    """A deployment with `depth` or `filter` failed: the workspace does not have the branch's head."""
+    bench.repository.commit(a="0")
+    first, second = bench.repository.commit(a="1"), bench.repository.commit(a="2")
+    assert await bench.look(first, options=options) is None
+    assert await bench.look(second, options=options) is None
+    bench.repository.git("checkout", "-q", "-b", "feature")
+    other = bench.repository.commit(b="1")
+    assert "it is not on main" in str(await bench.look(other, options=options))
+    assert not list((bench.folder / "cache").glob("history-*"))
 
 
 @pytest.mark.parametrize("ref", ["-x", "a..b", "--upload-pack=x", "a b", "a:b"])
