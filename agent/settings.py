@@ -194,7 +194,7 @@ class AgentSettings(BaseSettings):
         ge=1,
         le=MAX_ARTIFACT_BYTES,
         validation_alias="HYBRIDCI_AGENT_MAX_ARTIFACT_BYTES",
-        description="The largest artifact, in bytes (1 GiB, which is also the most).",
+        description="What the artifacts of an attempt may be in all, in bytes (1 GiB, which is also the most).",
     )
     cache_days: float = Field(
         default=14,
