@@ -31,14 +31,31 @@ class ApprovalSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True)
 
-    signing_key: SecretStr | None = Field(default=None, validation_alias="HYBRIDCI_SIGNING_KEY")
-    signing_key_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_SIGNING_KEY_FILE")
+    signing_key: SecretStr | None = Field(
+        default=None,
+        validation_alias="HYBRIDCI_SIGNING_KEY",
+        description="Proves what the API sends to workflows: the API's key, of 32 characters or more. Empty: the "
+        "worker verifies nothing, and says so when it starts.",
+    )
+    signing_key_file: Path | None = Field(
+        default=None,
+        validation_alias="HYBRIDCI_SIGNING_KEY_FILE",
+        description="A file with `HYBRIDCI_SIGNING_KEY`, or several, one a line, the newest first; read again when it "
+        "changes.",
+    )
     allow_unverified: bool = Field(
         default=False,
         validation_alias=AliasChoices("HYBRIDCI_ALLOW_UNVERIFIED", "HYBRIDCI_ALLOW_UNVERIFIED_APPROVALS"),
-        description="The second name is that of versions before 2026-11-29.",
+        description="For one's own machine: what is sent straight to Temporal starts deployments and changes "
+        "services, and approves where a service says nothing. Until 2026-11-29 "
+        "`HYBRIDCI_ALLOW_UNVERIFIED_APPROVALS`, which still counts.",
     )
-    allow_self_approval: bool = Field(default=False, validation_alias="HYBRIDCI_ALLOW_SELF_APPROVAL")
+    allow_self_approval: bool = Field(
+        default=False,
+        validation_alias="HYBRIDCI_ALLOW_SELF_APPROVAL",
+        description="For one's own machine: whoever started a version may approve it, and an admin may name others "
+        "(`--as`).",
+    )
 
     @model_validator(mode="after")
     def _usable(self) -> Self:
@@ -83,41 +100,70 @@ class WorkerSettings(BaseSettings):
     stores: StoreSettings
     approvals: ApprovalSettings | None = None
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
-    log_level: str = "INFO"
+    log_level: str = Field(
+        default="INFO", description="The least that is logged: `DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`."
+    )
     max_concurrent_workflow_tasks: int = Field(
-        default=100, ge=2, validation_alias="HYBRIDCI_WORKER_WORKFLOW_TASKS", description="At once, in threads."
+        default=100,
+        ge=2,
+        validation_alias="HYBRIDCI_WORKER_WORKFLOW_TASKS",
+        description="Workflow tasks at once, in threads.",
     )
     max_concurrent_local_activities: int = Field(
-        default=100, ge=1, validation_alias="HYBRIDCI_WORKER_RECORD_WRITES", description="Record writes at once."
+        default=100,
+        ge=1,
+        validation_alias="HYBRIDCI_WORKER_RECORD_WRITES",
+        description="Record writes at once; not fewer than `HYBRIDCI_WORKER_WORKFLOW_TASKS`.",
     )
     max_concurrent_activities: int = Field(
         default=500,
         ge=1,
         validation_alias="HYBRIDCI_WORKER_ACTIVITIES",
-        description="Environments that are being deployed to (each is watched by one), bulk redrives, maintenance.",
+        description="Environments that are being deployed to (each is watched by one), bulk redrives, maintenance: so "
+        "many at once.",
     )
     max_cached_workflows: int = Field(
-        default=1000, ge=1, validation_alias="HYBRIDCI_WORKER_CACHED_WORKFLOWS", description="More cost memory."
+        default=1000,
+        ge=1,
+        validation_alias="HYBRIDCI_WORKER_CACHED_WORKFLOWS",
+        description="Workflows that stay in memory between their tasks; more cost memory.",
     )
     graceful_shutdown_seconds: float = Field(
-        default=10, ge=0, validation_alias="HYBRIDCI_WORKER_SHUTDOWN_SECONDS", description="For activities that run."
+        default=10,
+        ge=0,
+        validation_alias="HYBRIDCI_WORKER_SHUTDOWN_SECONDS",
+        description="How long activities that run may go on when it stops, in seconds.",
     )
 
     spec_key_file: Path | None = Field(
-        default=None, validation_alias="HYBRIDCI_SPEC_KEY_FILE", description="Signs what deployments run."
+        default=None,
+        validation_alias="HYBRIDCI_SPEC_KEY_FILE",
+        description="The key that [signs what deployments run](secrets.md#jobs-that-the-control-plane-signs), the "
+        "same for all workers. Empty: nothing is signed.",
     )
     seal_key_file: Path | None = Field(
-        default=None, validation_alias="HYBRIDCI_SEAL_KEY_FILE", description="Signs the seals of the audit trail."
+        default=None,
+        validation_alias="HYBRIDCI_SEAL_KEY_FILE",
+        description="The key that [seals the audit trail](audit.md#evidence), the same for all workers; earlier keys "
+        "below it. Empty: nothing is sealed.",
     )
     seals_file: Path | None = Field(
-        default=None, validation_alias="HYBRIDCI_SEALS_FILE", description="Where copies of the seals go, a line each."
+        default=None,
+        validation_alias="HYBRIDCI_SEALS_FILE",
+        description="Where copies of the seals go: a file that is appended to, a line each. Empty: no file.",
     )
     seals_url: str | None = Field(
-        default=None, validation_alias="HYBRIDCI_SEALS_URL", description="Where copies of the seals are POSTed to."
+        default=None,
+        validation_alias="HYBRIDCI_SEALS_URL",
+        description="Where copies of the seals are POSTed to: an address with `https://`, or with `http://` on this "
+        "machine. Empty: none.",
     )
 
     metrics_address: MonitoringPlace = Field(
-        default=None, validation_alias="HYBRIDCI_WORKER_METRICS_ADDRESS", description="Health and metrics, if any."
+        default=None,
+        validation_alias="HYBRIDCI_WORKER_METRICS_ADDRESS",
+        description="Where it [says how it is](processes.md#health-and-metrics): `host:port`, or a port of this "
+        "machine. Empty: nowhere.",
     )
 
     @classmethod

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Annotated, Final
 
 from pydantic import Field, IPvAnyNetwork, SecretStr, StringConstraints, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from api.auth.keys import FollowedKeyRing, KeyRing, UnusableKey
-from api.auth.limits import RateLimits
 from api.auth.principal import Principal
-from api.http.pace import BodyLimits
+from api.limit_settings import LimitSettings
 from workflows.contracts.access import MAX_SESSION_SECONDS, SESSION_TTL_SECONDS, Role
 from workflows.contracts.identity.secrets import Secret
 from workflows.followed import Followed, keys_in
@@ -25,67 +24,167 @@ _SECRET_BYTES: Final = 32
 HostAndPort = Annotated[str, StringConstraints(pattern=r"^[^\s/]+:\d{1,5}$", strip_whitespace=True)]
 
 
-class ApiSettings(BaseSettings):
+class ApiSettings(LimitSettings):
     """Settings of one API process. A key is given as itself or as the name of a file that holds it, not both."""
 
     model_config = SettingsConfigDict(env_ignore_empty=True, frozen=True, extra="ignore", populate_by_name=True)
 
-    environment: str = Field(default="development", validation_alias="ENVIRONMENT")
-    log_level: str = Field(default="INFO", validation_alias="LOG_LEVEL")
-    host: str = Field(default="127.0.0.1", validation_alias="HYBRIDCI_HOST")
-    port: int = Field(default=8000, ge=0, le=65535, validation_alias="HYBRIDCI_PORT")
-    admin_key: SecretStr | None = Field(default=None, validation_alias="HYBRIDCI_ADMIN_KEY")
-    admin_key_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_ADMIN_KEY_FILE")
-    admin_owner: str | None = Field(default=None, validation_alias="HYBRIDCI_ADMIN_OWNER")
-    agent_key: SecretStr | None = Field(default=None, validation_alias="HYBRIDCI_AGENT_KEY")
-    agent_key_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_AGENT_KEY_FILE")
+    environment: str = Field(
+        default="development",
+        validation_alias="ENVIRONMENT",
+        description="The installation's name, in its tables' names too; the same in all processes.",
+    )
+    log_level: str = Field(
+        default="INFO",
+        validation_alias="LOG_LEVEL",
+        description="The least that is logged: `DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`.",
+    )
+    host: str = Field(
+        default="127.0.0.1", validation_alias="HYBRIDCI_HOST", description="The address that it listens on."
+    )
+    port: int = Field(
+        default=8000,
+        ge=0,
+        le=65535,
+        validation_alias="HYBRIDCI_PORT",
+        description="The port that it listens on; 0: any that is free.",
+    )
+    admin_key: SecretStr | None = Field(
+        default=None,
+        validation_alias="HYBRIDCI_ADMIN_KEY",
+        description="A key to begin with, which may do everything: 32 characters or more.",
+    )
+    admin_key_file: Path | None = Field(
+        default=None,
+        validation_alias="HYBRIDCI_ADMIN_KEY_FILE",
+        description="A file with `HYBRIDCI_ADMIN_KEY`, or several, one a line; read again when it changes.",
+    )
+    admin_owner: str | None = Field(
+        default=None,
+        validation_alias="HYBRIDCI_ADMIN_OWNER",
+        description="Whose the admin key is, such as `ann@example.com`. Empty: `admin`.",
+    )
+    agent_key: SecretStr | None = Field(
+        default=None,
+        validation_alias="HYBRIDCI_AGENT_KEY",
+        description="A key to begin with for agents of every pool: 32 characters or more.",
+    )
+    agent_key_file: Path | None = Field(
+        default=None,
+        validation_alias="HYBRIDCI_AGENT_KEY_FILE",
+        description="A file with `HYBRIDCI_AGENT_KEY`, or several, one a line; read again when it changes.",
+    )
 
-    signing_key: SecretStr | None = Field(default=None, validation_alias="HYBRIDCI_SIGNING_KEY")
-    signing_key_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_SIGNING_KEY_FILE")
-    allow_self_approval: bool = Field(default=False, validation_alias="HYBRIDCI_ALLOW_SELF_APPROVAL")
-    gateway_public_address: HostAndPort | None = Field(default=None, validation_alias="HYBRIDCI_GATEWAY_PUBLIC_ADDRESS")
-    gateway_ca_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_GATEWAY_CA_FILE")
-    access_policy: Path | None = Field(default=None, validation_alias="HYBRIDCI_ACCESS_POLICY")
-    public_url: str | None = Field(default=None, validation_alias="HYBRIDCI_PUBLIC_URL")
+    signing_key: SecretStr | None = Field(
+        default=None,
+        validation_alias="HYBRIDCI_SIGNING_KEY",
+        description="Signs the leases of HTTP agents, and proves what the API sends to workflows: 32 characters or "
+        "more, the same for all API processes and workers.",
+    )
+    signing_key_file: Path | None = Field(
+        default=None,
+        validation_alias="HYBRIDCI_SIGNING_KEY_FILE",
+        description="A file with `HYBRIDCI_SIGNING_KEY`, or several, one a line, the newest first; read again when it "
+        "changes.",
+    )
+    allow_self_approval: bool = Field(
+        default=False,
+        validation_alias="HYBRIDCI_ALLOW_SELF_APPROVAL",
+        description="For one's own machine: whoever started a version may approve it, and an admin may name others "
+        "(`--as`).",
+    )
+    gateway_public_address: HostAndPort | None = Field(
+        default=None,
+        validation_alias="HYBRIDCI_GATEWAY_PUBLIC_ADDRESS",
+        description="The gateway that agents are told of when they register, as `host:port`. Empty: none.",
+    )
+    gateway_ca_file: Path | None = Field(
+        default=None,
+        validation_alias="HYBRIDCI_GATEWAY_CA_FILE",
+        description="The certificate, in PEM, by which agents that register know the gateway. Empty: it has one that "
+        "every machine trusts.",
+    )
+    access_policy: Path | None = Field(
+        default=None,
+        validation_alias="HYBRIDCI_ACCESS_POLICY",
+        description="The [policy](access.md#people-and-workloads): who may sign in, and do what. Empty: keys only.",
+    )
+    public_url: str | None = Field(
+        default=None,
+        validation_alias="HYBRIDCI_PUBLIC_URL",
+        description="The address that people use, such as `https://ci.example.com`; "
+        "[sign-in](access.md#people-and-workloads) needs it.",
+    )
     session_ttl_seconds: int = Field(
-        default=SESSION_TTL_SECONDS, ge=60, le=MAX_SESSION_SECONDS, validation_alias="SESSION_TTL_SECONDS"
+        default=SESSION_TTL_SECONDS,
+        ge=60,
+        le=MAX_SESSION_SECONDS,
+        validation_alias="SESSION_TTL_SECONDS",
+        description="How long somebody stays signed in, in seconds: a minute to 30 days.",
     )
     temporal_ui_origin: Annotated[str, StringConstraints(pattern=r"^https?://[^/]+$")] | None = Field(
-        default=None, validation_alias="HYBRIDCI_TEMPORAL_UI_ORIGIN"
+        default=None,
+        validation_alias="HYBRIDCI_TEMPORAL_UI_ORIGIN",
+        description="The Temporal UI whose pages may have [payloads "
+        "decoded](secrets.md#unreadable-for-temporals-operator), such as `https://temporal.example.com`. "
+        "Empty: none.",
     )
     temporal_ui_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]+$")] | None = Field(
-        default=None, validation_alias="HYBRIDCI_TEMPORAL_UI_URL"
+        default=None,
+        validation_alias="HYBRIDCI_TEMPORAL_UI_URL",
+        description="The Temporal UI, which jobs link to: `https://temporal.example.com`, or with its namespace "
+        "`…/namespaces/ci`.",
     )
     dashboard_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]+$")] | None = Field(
-        default=None, validation_alias="HYBRIDCI_DASHBOARD_URL"
+        default=None,
+        validation_alias="HYBRIDCI_DASHBOARD_URL",
+        description="Where the dashboard is, for links in the Temporal UI. Empty: `HYBRIDCI_PUBLIC_URL`. Jobs and "
+        "deployments that start from then on have them.",
     )
-    seal_public_keys_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_SEAL_PUBLIC_KEYS_FILE")
-    webhook_manifests: Path | None = Field(default=None, validation_alias="HYBRIDCI_WEBHOOK_MANIFESTS")
+    seal_public_keys_file: Path | None = Field(
+        default=None,
+        validation_alias="HYBRIDCI_SEAL_PUBLIC_KEYS_FILE",
+        description="The public keys by which [seals](audit.md#evidence) are verified, one a line. Empty: those that "
+        "the seals name, and `verify` says so.",
+    )
+    webhook_manifests: Path | None = Field(
+        default=None,
+        validation_alias="HYBRIDCI_WEBHOOK_MANIFESTS",
+        description="A folder with [more tools](webhooks.md#tools) whose webhooks are taken. Empty: only the shipped "
+        "ones.",
+    )
 
     trusted_proxies: Annotated[list[IPvAnyNetwork], NoDecode] = Field(
-        default_factory=list[IPvAnyNetwork], validation_alias="HYBRIDCI_TRUSTED_PROXIES"
+        default_factory=list[IPvAnyNetwork],
+        validation_alias="HYBRIDCI_TRUSTED_PROXIES",
+        description="Addresses or networks of your reverse proxies, with commas, whose `X-Forwarded-For` says who the "
+        "client is. Empty: none.",
     )
 
     allowed_hosts: Annotated[list[str], NoDecode] = Field(
-        default_factory=list[str], validation_alias="HYBRIDCI_ALLOWED_HOSTS"
+        default_factory=list[str],
+        validation_alias="HYBRIDCI_ALLOWED_HOSTS",
+        description="The names by which it may be asked, with commas (`*.example.com`, `*` for any). Empty: on "
+        "127.0.0.1 this machine's names and the host of `HYBRIDCI_PUBLIC_URL`; elsewhere any.",
     )
-
-    rate_limit: int = Field(default=3000, ge=0, validation_alias="HYBRIDCI_RATE_LIMIT")
-    rate_limit_reads: int = Field(default=6000, ge=0, validation_alias="HYBRIDCI_RATE_LIMIT_READS")
-    rate_limit_agents: int = Field(default=60_000, ge=0, validation_alias="HYBRIDCI_RATE_LIMIT_AGENTS")
-    rate_limit_failures: int = Field(default=30, ge=0, validation_alias="HYBRIDCI_RATE_LIMIT_FAILURES")
-
-    body_grace: float = Field(default=20, ge=1, le=3600, validation_alias="HYBRIDCI_BODY_GRACE_SECONDS")
-    body_rate: int = Field(default=1024, ge=1, validation_alias="HYBRIDCI_BODY_BYTES_PER_SECOND")
-    body_deadline: float = Field(default=120, ge=1, validation_alias="HYBRIDCI_BODY_DEADLINE_SECONDS")
-    bodies_per_address: int = Field(default=64, ge=1, validation_alias="HYBRIDCI_OPEN_BODIES_PER_ADDRESS")
-    bodies_in_all: int = Field(default=512, ge=1, validation_alias="HYBRIDCI_OPEN_BODIES")
 
     disk_folders: Annotated[list[Path], NoDecode] = Field(
-        default_factory=list[Path], validation_alias="HYBRIDCI_DISK_FOLDERS"
+        default_factory=list[Path],
+        validation_alias="HYBRIDCI_DISK_FOLDERS",
+        description="Folders whose disks are watched, with commas. Empty: the temporary folder; under `up` the data "
+        "directory too.",
     )
-    storage_folder: Path | None = Field(default=None, validation_alias="HYBRIDCI_STORAGE_FOLDER")
-    disk_free_bytes: int = Field(default=256 << 20, ge=0, validation_alias="HYBRIDCI_DISK_FREE_BYTES")
+    storage_folder: Path | None = Field(
+        default=None,
+        validation_alias="HYBRIDCI_STORAGE_FOLDER",
+        description="The folder that `hybridci storage` measures. Empty: none; under `up` the data directory.",
+    )
+    disk_free_bytes: int = Field(
+        default=256 << 20,
+        ge=0,
+        validation_alias="HYBRIDCI_DISK_FREE_BYTES",
+        description="Bytes (256 MiB) that must be free on each disk of `HYBRIDCI_DISK_FOLDERS`.",
+    )
 
     @field_validator("trusted_proxies", "allowed_hosts", "disk_folders", mode="before")
     @classmethod
@@ -99,18 +198,6 @@ class ApiSettings(BaseSettings):
             return None
         url = self.temporal_ui_url.rstrip("/")
         return f"{url if '/namespaces/' in url else f'{url}/namespaces/default'}/workflows"
-
-    def rate_limits(self) -> RateLimits:
-        """Changes, reads and agents' requests a minute with one credential, unknown ones from one address; 0: any
-        number.
-        """
-        return RateLimits(self.rate_limit, self.rate_limit_reads, self.rate_limit_agents, self.rate_limit_failures)
-
-    def body_limits(self) -> BodyLimits:
-        """How slowly bodies may come, and how many at once."""
-        return BodyLimits(
-            self.body_grace, self.body_rate, self.body_deadline, self.bodies_per_address, self.bodies_in_all
-        )
 
     def key_ring(self) -> KeyRing:
         """The keys that callers may present, as they are now.

@@ -18,12 +18,44 @@ class RetentionSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True)
 
-    jobs: Age | None = Field(default=None, validation_alias="HYBRIDCI_KEEP_JOBS")
-    logs: Age | None = Field(default=None, validation_alias="HYBRIDCI_KEEP_LOGS")
-    artifacts: Age | None = Field(default=None, validation_alias="HYBRIDCI_KEEP_ARTIFACTS")
-    deployments: Age | None = Field(default=None, validation_alias="HYBRIDCI_KEEP_DEPLOYMENTS")
-    events: Age | None = Field(default=None, validation_alias="HYBRIDCI_KEEP_EVENTS")
-    live_versions: int = Field(default=10, ge=2, le=50, validation_alias="HYBRIDCI_KEEP_LIVE_VERSIONS")
+    jobs: Age | None = Field(
+        default=None,
+        validation_alias="HYBRIDCI_KEEP_JOBS",
+        description="[How long](operations.md#retention-and-storage) jobs that have ended are kept, with their logs "
+        "and artifacts, such as `90d`. Empty: for ever.",
+    )
+    logs: Age | None = Field(
+        default=None,
+        validation_alias="HYBRIDCI_KEEP_LOGS",
+        description="[How long](operations.md#retention-and-storage) logs of jobs are kept, `HYBRIDCI_KEEP_JOBS` at "
+        "most. Empty: as long as their jobs.",
+    )
+    artifacts: Age | None = Field(
+        default=None,
+        validation_alias="HYBRIDCI_KEEP_ARTIFACTS",
+        description="[How long](operations.md#retention-and-storage) artifacts of jobs are kept, `HYBRIDCI_KEEP_JOBS` "
+        "at most. Empty: as long as their jobs.",
+    )
+    deployments: Age | None = Field(
+        default=None,
+        validation_alias="HYBRIDCI_KEEP_DEPLOYMENTS",
+        description="[How long](operations.md#retention-and-storage) deployments that have ended are kept, then their "
+        "jobs. Empty: for ever.",
+    )
+    events: Age | None = Field(
+        default=None,
+        validation_alias="HYBRIDCI_KEEP_EVENTS",
+        description="[How long](operations.md#retention-and-storage) events of the audit trail are kept, in whole "
+        "sealed segments. Empty: for ever.",
+    )
+    live_versions: int = Field(
+        default=10,
+        ge=2,
+        le=50,
+        validation_alias="HYBRIDCI_KEEP_LIVE_VERSIONS",
+        description="[How many](operations.md#retention-and-storage) versions that are or were live each environment "
+        "keeps, whatever their age: 2 to 50.",
+    )
 
     @model_validator(mode="after")
     def _nothing_outlives_its_job(self) -> Self:

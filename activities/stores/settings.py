@@ -24,41 +24,103 @@ class StoreSettings(BaseSettings):
     """Where the records, logs and artifacts are.
 
     An endpoint URL means a server other than AWS's own (the embedded one, DynamoDB Local, an S3-compatible store).
-    Table and bucket names default to ``hybrid-ci-cd-<entity>-<environment>``. ``dynamodb_event_shards``: over how many
-    items the numbers of events are spread; the same for all processes, and never fewer than it once was.
-    ``job_filter_labels`` (``team,stage``): the labels that lists of jobs can be filtered by, besides ``service``; the
-    same for all processes. ``keep_sessions``: for so many seconds people can see what a session, token or key was that
-    has ended, and approvals are judged by it; an approval waits for up to 90 days. ``keep_deliveries``: for so many
-    seconds what webhooks sent is kept, with its bodies; what is kept already goes at the age of before.
-    ``keep_metrics``: for so many seconds samples are kept; ``keep_incidents``: for so many an alert that rolled a
-    version back rolls back no other.
+    Table and bucket names default to ``hybrid-ci-cd-<entity>-<environment>``.
     """
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True)
 
-    environment: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "development"
-    aws_region: Region = Field(default="us-east-1", validation_alias=AliasChoices("AWS_REGION", "AWS_DEFAULT_REGION"))
-    dynamodb_endpoint_url: Endpoint | None = None
-    s3_endpoint_url: Endpoint | None = None
-    dynamodb_table_jobs: str | None = None
-    dynamodb_table_job_lists: str | None = None
-    dynamodb_table_statistics: str | None = None
-    dynamodb_table_deployments: str | None = None
-    dynamodb_table_deployment_lists: str | None = None
-    dynamodb_table_services: str | None = None
-    dynamodb_table_environments: str | None = None
-    dynamodb_table_events: str | None = None
-    dynamodb_table_credentials: str | None = None
-    dynamodb_table_agents: str | None = None
-    dynamodb_table_deliveries: str | None = None
-    dynamodb_table_metrics: str | None = None
-    dynamodb_event_shards: int = Field(default=16, ge=1, le=64)
-    job_filter_labels: Annotated[tuple[str, ...], NoDecode, Field(max_length=MOST_FILTER_LABELS)] = ()
-    keep_sessions: Age = Field(default=100 * _DAY_SECONDS, validation_alias="HYBRIDCI_KEEP_SESSIONS")
-    keep_deliveries: Age = Field(default=30 * _DAY_SECONDS, validation_alias="HYBRIDCI_KEEP_DELIVERIES")
-    keep_metrics: Age = Field(default=30 * _DAY_SECONDS, validation_alias="HYBRIDCI_KEEP_METRICS")
-    keep_incidents: Age = Field(default=_DAY_SECONDS, validation_alias="HYBRIDCI_KEEP_INCIDENTS")
-    s3_bucket: str | None = None
+    environment: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = Field(
+        default="development",
+        description="The installation's name, in its tables' names too; the same in all processes.",
+    )
+    aws_region: Region = Field(
+        default="us-east-1",
+        validation_alias=AliasChoices("AWS_REGION", "AWS_DEFAULT_REGION"),
+        description="AWS's region; or `AWS_DEFAULT_REGION`.",
+    )
+    dynamodb_endpoint_url: Endpoint | None = Field(
+        default=None, description="Where records are kept, when on another server than AWS's DynamoDB."
+    )
+    s3_endpoint_url: Endpoint | None = Field(
+        default=None, description="Where logs and artifacts are kept, when on another server than AWS's S3."
+    )
+    dynamodb_table_jobs: str | None = Field(
+        default=None, description="Table of jobs. Empty: `hybrid-ci-cd-jobs-<ENVIRONMENT>`."
+    )
+    dynamodb_table_job_lists: str | None = Field(
+        default=None, description="Table of jobs' lists. Empty: `hybrid-ci-cd-job-lists-<ENVIRONMENT>`."
+    )
+    dynamodb_table_statistics: str | None = Field(
+        default=None, description="Table of counters. Empty: `hybrid-ci-cd-statistics-<ENVIRONMENT>`."
+    )
+    dynamodb_table_deployments: str | None = Field(
+        default=None, description="Table of deployments. Empty: `hybrid-ci-cd-deployments-<ENVIRONMENT>`."
+    )
+    dynamodb_table_deployment_lists: str | None = Field(
+        default=None, description="Table of deployments' lists. Empty: `hybrid-ci-cd-deployment-lists-<ENVIRONMENT>`."
+    )
+    dynamodb_table_services: str | None = Field(
+        default=None, description="Table of services. Empty: `hybrid-ci-cd-services-<ENVIRONMENT>`."
+    )
+    dynamodb_table_environments: str | None = Field(
+        default=None, description="Table of environments. Empty: `hybrid-ci-cd-environments-<ENVIRONMENT>`."
+    )
+    dynamodb_table_events: str | None = Field(
+        default=None, description="Table of the audit trail. Empty: `hybrid-ci-cd-events-<ENVIRONMENT>`."
+    )
+    dynamodb_table_credentials: str | None = Field(
+        default=None, description="Table of keys, sessions and tokens. Empty: `hybrid-ci-cd-credentials-<ENVIRONMENT>`."
+    )
+    dynamodb_table_agents: str | None = Field(
+        default=None, description="Table of agents and pools. Empty: `hybrid-ci-cd-agents-<ENVIRONMENT>`."
+    )
+    dynamodb_table_deliveries: str | None = Field(
+        default=None, description="Table of webhooks' deliveries. Empty: `hybrid-ci-cd-deliveries-<ENVIRONMENT>`."
+    )
+    dynamodb_table_metrics: str | None = Field(
+        default=None, description="Table of samples and incidents. Empty: `hybrid-ci-cd-metrics-<ENVIRONMENT>`."
+    )
+    dynamodb_event_shards: int = Field(
+        default=16,
+        ge=1,
+        le=64,
+        description="Over how many items the numbers of events are spread, 1 to 64. The same in all processes, and "
+        "never less than it once was. 16 take some 1,000 writes with events a second.",
+    )
+    job_filter_labels: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        max_length=MOST_FILTER_LABELS,
+        description="Labels that lists of jobs can be filtered by besides `service`, with commas (`team,stage`), four "
+        "at most. The same in all processes. Each costs an item of every job that has it; [jobs of "
+        "before](jobs.md#find-jobs) are found as well, more slowly. Empty: none.",
+    )
+    keep_sessions: Age = Field(
+        default=100 * _DAY_SECONDS,
+        validation_alias="HYBRIDCI_KEEP_SESSIONS",
+        description="How long people can see what a session, token or key was that has ended, and approvals are "
+        "judged by it: 90d at least, as an approval may wait so long; agents' are kept for 7d.",
+    )
+    keep_deliveries: Age = Field(
+        default=30 * _DAY_SECONDS,
+        validation_alias="HYBRIDCI_KEEP_DELIVERIES",
+        description="How long [what webhooks sent](webhooks.md#what-came-and-what-it-did) is kept, with its bodies, "
+        "and what was seen of checks. It holds personal data. What is kept already goes at the age of "
+        "before.",
+    )
+    keep_metrics: Age = Field(
+        default=30 * _DAY_SECONDS,
+        validation_alias="HYBRIDCI_KEEP_METRICS",
+        description="How long samples of [metrics](deployments.md#metrics) are kept: 8d at least.",
+    )
+    keep_incidents: Age = Field(
+        default=_DAY_SECONDS,
+        validation_alias="HYBRIDCI_KEEP_INCIDENTS",
+        description="For how long is kept that an [alert](webhooks.md#alerts) has acted: meanwhile it rolls back no "
+        "other version.",
+    )
+    s3_bucket: str | None = Field(
+        default=None, description="Bucket of logs and artifacts. Empty: `hybrid-ci-cd-logs-<ENVIRONMENT>`."
+    )
 
     @field_validator("job_filter_labels", mode="before")
     @classmethod

@@ -16,19 +16,23 @@ from workflows.followed import Followed
 from workflows.monitoring.address import MonitoringAddress, read_address
 
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
-VARIABLES: Final = (
-    "HYBRIDCI_URL",
-    "HYBRIDCI_GATEWAY_HOST",
-    "HYBRIDCI_GATEWAY_PORT",
-    "HYBRIDCI_GATEWAY_KEY",
-    "HYBRIDCI_GATEWAY_KEY_FILE",
-    "HYBRIDCI_GATEWAY_TLS",
-    "HYBRIDCI_GATEWAY_TLS_CERT_FILE",
-    "HYBRIDCI_GATEWAY_TLS_KEY_FILE",
-    "HYBRIDCI_GATEWAY_METRICS_ADDRESS",
-    "LOG_LEVEL",
-)
-"""Every variable that is read here."""
+VARIABLES: Final[Mapping[str, str]] = {
+    "HYBRIDCI_URL": "The API's address, by which agents' tokens are checked. Empty: `http://127.0.0.1:8000`.",
+    "HYBRIDCI_GATEWAY_HOST": "The address that it listens on. Empty: `127.0.0.1`.",
+    "HYBRIDCI_GATEWAY_PORT": "The port that it listens on; 0: any that is free. Empty: `7243`.",
+    "HYBRIDCI_GATEWAY_KEY": "32 bytes or more that bind tasks to agents, the same for all gateways.",
+    "HYBRIDCI_GATEWAY_KEY_FILE": "A file with `HYBRIDCI_GATEWAY_KEY`, or several, one a line, the newest first; read "
+    "again when it changes.",
+    "HYBRIDCI_GATEWAY_TLS": "`off`: something in front of it speaks TLS. Empty: `on`, with its certificate.",
+    "HYBRIDCI_GATEWAY_TLS_CERT_FILE": "Its certificate, in PEM, and those that vouch for it; read again when it "
+    "changes.",
+    "HYBRIDCI_GATEWAY_TLS_KEY_FILE": "The key of its certificate, in PEM, without a password; read again when it "
+    "changes.",
+    "HYBRIDCI_GATEWAY_METRICS_ADDRESS": "Where it [says how it is](processes.md#health-and-metrics): `host:port`, or "
+    "a port of this machine. Empty: nowhere.",
+    "LOG_LEVEL": "The least that is logged: `DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`. Empty: `INFO`.",
+}
+"""Every variable that is read here, and what it means."""
 MONITORING: Final = "HYBRIDCI_GATEWAY_METRICS_ADDRESS"
 _SECRET_BYTES: Final = 32
 

@@ -13,7 +13,7 @@ from tests.unit.variables import of
 JUNK = "no such value / ?"
 GIVEN = {"HYBRIDCI_GATEWAY_KEY": "k" * 40, "HYBRIDCI_GATEWAY_TLS": "off"}
 ANY_TEXT = {
-    "APPROVALS", "HYBRIDCI_ADMIN_OWNER", "HYBRIDCI_AGENT_REGION", "HYBRIDCI_ALLOWED_HOSTS", "JOB_FILTER_LABELS",
+    "HYBRIDCI_ADMIN_OWNER", "HYBRIDCI_AGENT_REGION", "HYBRIDCI_ALLOWED_HOSTS", "JOB_FILTER_LABELS",
     "S3_BUCKET", "HYBRIDCI_AGENT_JOB_USER", "HYBRIDCI_GATEWAY_HOST", "HYBRIDCI_HOST",
 }  # fmt: skip
 """Names that only their owner knows, and what is found not to be there when it is used."""

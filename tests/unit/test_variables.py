@@ -6,11 +6,33 @@ import pytest
 
 from api.cli.stack.children import AGENT_METRICS, Options, process_specs
 from api.cli.stack.data_dir import DataDir
-from tests.unit.variables import HOW_TO_RENEW, PAGE, REQUIRED, of, page
+from tests.unit.variables import HOW_TO_RENEW, OTHERS, PAGE, REQUIRED, SETTINGS, fields_of, of, page
 
 
 def test_the_page_is_what_the_code_reads() -> None:
     assert PAGE.read_text("utf-8") == page(), HOW_TO_RENEW
+
+
+def test_every_variable_is_described() -> None:
+    """A field of settings without a `description` is a row that says nothing."""
+    classes = {each for process in SETTINGS.values() for each in process}
+    bare = {f"{each.__name__}.{name}" for each in classes for name, field in fields_of(each) if not field.description}
+    bare |= {name for name, variable in of("gateway").items() if not variable.meaning}
+    assert bare == set()
+    meanings = [variable.meaning for process in REQUIRED for variable in of(process).values()]
+    meanings += [meaning for _, meaning in OTHERS.values()]
+    assert [text for text in meanings if not text.endswith(".") or "|" in text or "\n" in text] == []
+
+
+def test_settings_within_settings_are_no_variables() -> None:
+    """`APPROVALS` stood there, which nobody sets."""
+    assert {"APPROVALS", "STORES", "RETENTION"}.isdisjoint(of("worker"))
+
+
+def test_defaults_are_as_somebody_would_write_them() -> None:
+    """`HYBRIDCI_KEEP_METRICS=2592000` is refused, so the page must not say it."""
+    assert of("api")["HYBRIDCI_KEEP_METRICS"].default == "`30d`"
+    assert of("worker")["HYBRIDCI_ALLOW_UNVERIFIED"].default == "`false`"
 
 
 def test_what_is_required_is_read() -> None:

@@ -19,7 +19,13 @@ class CodecSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True, env_ignore_empty=True)
 
-    keys_file: Path | None = Field(default=None, validation_alias="HYBRIDCI_CODEC_KEYS_FILE")
+    keys_file: Path | None = Field(
+        default=None,
+        validation_alias="HYBRIDCI_CODEC_KEYS_FILE",
+        description="The [codec's keys](secrets.md#unreadable-for-temporals-operator), base64 of 32 bytes each, one a "
+        "line, the newest first: the same for API, workers and agents. Empty: Temporal's operator can "
+        "read payloads.",
+    )
 
 
 def data_converter(settings: CodecSettings | None = None) -> DataConverter:
