@@ -194,7 +194,8 @@ def _request_body(body: Body, references: dict[type[BaseModel], str]) -> dict[st
 
 def _add_problems(operation: dict[str, Any], *, guarded: bool, references: dict[type[BaseModel], str]) -> None:
     content = {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": references[Problem]}}}
-    open_statuses = {"400", "413", "422", "431", "503"}
+    named = any(parameter["in"] == "path" for parameter in operation.get("parameters", ()))
+    open_statuses = {"400", "413", "422", "431", "503"} | ({"404"} if named else set[str]())
     for status, description in _PROBLEMS.items():
         if guarded or status in open_statuses:
             operation["responses"][status] = {"description": description, "content": content}

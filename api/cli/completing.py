@@ -117,7 +117,8 @@ def _asked(ctx: Context, path: str, row: Callable[[Any], Any], *, paged: bool = 
 
 def _items(ctx: Context, path: str, *, paged: bool) -> list[Any]:
     import json
-    from urllib.request import ProxyHandler, Request, build_opener
+    from urllib.error import HTTPError
+    from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
     from api.cli.client.connection import find_connection
 
@@ -129,9 +130,20 @@ def _items(ctx: Context, path: str, *, paged: bool) -> list[Any]:
         f"{connection.url}{question}",
         headers={"Authorization": f"Bearer {connection.key}", "Accept": "application/json"},
     )
-    opener = build_opener(ProxyHandler({})) if connection.local else build_opener()
-    with opener.open(request, timeout=_SECONDS) as answer:
-        return json.loads(answer.read())["items"]
+
+    class NoRedirect(HTTPRedirectHandler):
+        """urllib would hand the key on to wherever it is sent."""
+
+        def redirect_request(self, *_: object) -> None:
+            return None
+
+    opener = build_opener(NoRedirect, *([ProxyHandler({})] if connection.local else []))
+    try:
+        with opener.open(request, timeout=_SECONDS) as answer:
+            return json.loads(answer.read())["items"]
+    except HTTPError as refused:
+        refused.close()
+        return []
 
 
 Source = Callable[[Context, str], Completion]

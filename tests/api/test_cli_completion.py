@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 
 import pytest
 
@@ -58,6 +60,27 @@ def test_without_an_api_nothing_is_said(api: Served) -> None:
     away = f"http://127.0.0.1:{servers.free_port()}"
     assert completed(away, "hybridci job show ") == ([], "")
     assert completed("no url", "hybridci job show ") == ([], "")
+
+
+def test_the_key_goes_nowhere_but_to_the_api() -> None:
+    """urllib follows redirects with all headers, to other hosts too."""
+    asked: list[tuple[str, str | None]] = []
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append((self.path, self.headers.get("Authorization")))
+            self.send_response(302)
+            self.send_header("Location", f"http://localhost:{port}/stolen")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    port = servers.free_port()
+    with HTTPServer(("127.0.0.1", port), Elsewhere) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        assert completed(f"http://127.0.0.1:{port}", "hybridci job show ") == ([], "")
+        server.shutdown()
+    assert [path.partition("?")[0] for path, _ in asked] == ["/api/dashboard/jobs"]
 
 
 def test_a_slow_api_is_not_waited_for() -> None:

@@ -83,8 +83,8 @@ async def test_jobs_that_no_agent_there_can_take_ask_for_no_more_of_them(fleet: 
     fleet.queues.backlogs = {pool_queue("linux", ["gpu=*"]): Backlog({3: 6}, 100)}
     view = await fleet.pool()
     assert (view["waiting"], view["desired_agents"]) == (6, 0)
-    assert view["demands"][0] | {"last_used_at": 0} == {
-        "requires": ["gpu=*"], "last_used_at": 0, "waiting": 6, "agents": 0,
+    assert view["demands"][0] | {"last_used_at": 0, "last_used_time": ""} == {
+        "requires": ["gpu=*"], "last_used_at": 0, "last_used_time": "", "waiting": 6, "agents": 0,
     }  # fmt: skip
     fleet.later(41)
     fleet.another_process()
