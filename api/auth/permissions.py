@@ -173,7 +173,7 @@ _AGENTS: Final[Mapping[str, Need]] = {
     "PUT /api/queue/jobs/{job_id}/attempts/{attempt}/artifacts/{path:path}": Operation.AGENT_WORK,
     "PUT /api/queue/jobs/{job_id}/attempts/{attempt}/artifact-bundles": Operation.AGENT_WORK,
     "GET /api/queue/jobs/{job_id}/attempts/{attempt}/inputs": Operation.AGENT_WORK,
-    "GET /api/queue/jobs/{job_id}/attempts/{attempt}/inputs/{index}/{path:path}": Operation.AGENT_WORK,
+    "GET /api/queue/jobs/{job_id}/attempts/{attempt}/inputs/{number}/{path:path}": Operation.AGENT_WORK,
 }
 
 _ACCESS: Final[Mapping[str, Need]] = {
@@ -322,7 +322,7 @@ CHECKED_INSIDE: Final = frozenset(
         "PUT /api/queue/jobs/{job_id}/attempts/{attempt}/artifacts/{path:path}",
         "PUT /api/queue/jobs/{job_id}/attempts/{attempt}/artifact-bundles",
         "GET /api/queue/jobs/{job_id}/attempts/{attempt}/inputs",
-        "GET /api/queue/jobs/{job_id}/attempts/{attempt}/inputs/{index}/{path:path}",
+        "GET /api/queue/jobs/{job_id}/attempts/{attempt}/inputs/{number}/{path:path}",
     }
 )
 """Routes that look themselves at what limited grants reach: they call ``guard.require`` for what a body names, or show

@@ -24,7 +24,7 @@ NEEDED = {"/api/audit/report": "service=checkout&from=2026-01-01&to=2026-12-31"}
 FOREIGN = {"/auth/callback"}
 """What an issuer sends back with a person: some send more than the standard has."""
 _INPUTS = "/api/queue/jobs/{job_id}/attempts/{attempt}/inputs"
-OF_ATTEMPTS = {_INPUTS, f"{_INPUTS}/{{index}}/{{path}}"}
+OF_ATTEMPTS = {_INPUTS, f"{_INPUTS}/{{number}}/{{path}}"}
 """Refused before anything is read, but to the agent that runs the attempt (tests/api/test_inputs.py)."""
 _document: dict[str, Any] = memory_app()[0].openapi()
 READS = sorted(

@@ -23,6 +23,13 @@ async def start(deploys: Deploys, version: str, service: Service, commit: str, *
     return await deploys.start(version, service, sha=sha(commit), **fields)
 
 
+async def gone_live(deploys: Deploys, version: str, service: Service, commit: str, **fields: Any) -> Deployment:
+    """Live in its record, and for whoever comes next."""
+    found = await deploys.until_status(await start(deploys, version, service, commit, **fields), "live")
+    await until_live(deploys, version)
+    return found
+
+
 async def until_live(deploys: Deploys, version: str) -> None:
     """The environment hears of it just after the deployment's record says so."""
     await deploys.until_environment(lambda state: state.live is not None and state.live.version == version)
@@ -32,7 +39,7 @@ async def test_an_older_commit_that_comes_later_is_the_one_that_is_superseded(de
     """Newer B before older A with `supersede: older`: A superseded B and went live."""
     service = one(deploys, supersede="older")
     async with agent_for(deploys, Commits(**LINE)):
-        await deploys.until_status(await start(deploys, "1.0", service, "a"), "live")
+        await gone_live(deploys, "1.0", service, "a")
         await deploys.releases.command_environment(deploys.name, "production", HoldCommand(by=BOB, reason="look"))
         newer = await start(deploys, "1.2", service, "c")
         await deploys.until_waits(newer, "on hold")
@@ -62,13 +69,13 @@ async def test_a_newer_commit_that_comes_later_supersedes_those_that_wait(deploy
 async def test_an_older_commit_than_what_is_live_ends_as_superseded(deploys: Deploys) -> None:
     service = one(deploys)
     async with agent_for(deploys, Commits(**LINE)):
-        await deploys.until_status(await start(deploys, "1.2", service, "c"), "live")
+        await gone_live(deploys, "1.2", service, "c")
         older = await deploys.until_status(await start(deploys, "1.1", service, "b"), "superseded")
         assert older.closed
         assert "is live in production" in (older.error_message or "")
         assert [event.action for event in await deploys.events(older)][-1] == "deployment.outdated"
         await until_live(deploys, "1.2")
-        again = await deploys.until_status(await start(deploys, "1.2b", service, "c"), "live")
+        again = await gone_live(deploys, "1.2b", service, "c")
     assert again.relations[-1].order is Order.SAME
     assert again.remarks == []
 
@@ -116,12 +123,12 @@ async def test_where_the_service_asks_an_approval_of_before_counts_no_more_and_t
 async def test_where_nobody_need_approve_a_person_says_that_it_goes_on(deploys: Deploys) -> None:
     service = one(deploys, older_commits="ask")
     async with agent_for(deploys, Commits(**LINE)):
-        newer = await deploys.until_status(await start(deploys, "1.2", service, "c"), "live")
+        newer = await gone_live(deploys, "1.2", service, "c")
         older = await start(deploys, "1.1", service, "b")
         asked = await deploys.until_waits(older, "OLDER than 1.2")
         assert "deploy resume" in (asked.waits_for or "")
         assert asked.stage("production").status == "paused"  # pyright: ignore[reportOptionalMemberAccess]
-        newest = await deploys.until_status(await start(deploys, "1.3", service, "d"), "live")
+        newest = await gone_live(deploys, "1.3", service, "d")
         await deploys.releases.command(older, Resume(by=CAT, reason="1.2 and 1.3 lose orders"))
         again = await deploys.until_waits(older, "OLDER than 1.3")
         assert (await deploys.get(newest)).status == "live"
@@ -134,8 +141,8 @@ async def test_where_nobody_need_approve_a_person_says_that_it_goes_on(deploys: 
 async def test_a_hotfix_branch_goes_on_in_order_of_arrival_with_a_warning(deploys: Deploys) -> None:
     service = one(deploys)
     async with agent_for(deploys, Commits(**LINE)):
-        await deploys.until_status(await start(deploys, "1.2", service, "c"), "live")
-        hotfix = await deploys.until_status(await start(deploys, "1.0.1", service, "hotfix"), "live")
+        await gone_live(deploys, "1.2", service, "c")
+        hotfix = await gone_live(deploys, "1.0.1", service, "hotfix")
         assert hotfix.remarks == ["diverged from 1.2"]
         assert "deployment.order_doubted" in [event.action for event in await deploys.events(hotfix)]
 
@@ -165,7 +172,7 @@ async def test_a_hotfix_that_needs_an_approval_shows_the_warning_and_asks_again_
 async def test_going_back_on_purpose_needs_a_reason_and_is_in_the_trail(deploys: Deploys) -> None:
     service = one(deploys)
     async with agent_for(deploys, Commits(**LINE)):
-        await deploys.until_status(await start(deploys, "1.2", service, "c"), "live")
+        await gone_live(deploys, "1.2", service, "c")
         older = await start(deploys, "1.1", service, "b", allow_older="the law comes later")
         live = await deploys.until_status(older, "live")
         assert live.allow_older == "the law comes later"
@@ -176,8 +183,8 @@ async def test_going_back_on_purpose_needs_a_reason_and_is_in_the_trail(deploys:
 
 async def test_without_an_agent_that_answers_it_goes_on_in_order_of_arrival_with_a_warning(deploys: Deploys) -> None:
     service = one(deploys)
-    await deploys.until_status(await start(deploys, "1.2", service, "c"), "live")
-    later = await deploys.until_status(await start(deploys, "1.1", service, "b"), "live")
+    await gone_live(deploys, "1.2", service, "c")
+    later = await gone_live(deploys, "1.1", service, "b")
     assert later.remarks == ["order to 1.2 unknown"]
     assert "no agent of pool" in later.relations[0].why
 
@@ -186,16 +193,16 @@ async def test_an_agent_without_the_whole_history_proves_nothing_by_a_no(deploys
     service, commits = one(deploys), Commits(**LINE)
     commits.complete = False
     async with agent_for(deploys, commits):
-        await deploys.until_status(await start(deploys, "1.0", service, "hotfix"), "live")
-        other = await deploys.until_status(await start(deploys, "1.1", service, "b"), "live")
+        await gone_live(deploys, "1.0", service, "hotfix")
+        other = await gone_live(deploys, "1.1", service, "b")
     assert other.remarks == ["order to 1.0 unknown"]
 
 
 async def test_each_pair_of_commits_is_asked_about_once(deploys: Deploys) -> None:
     service, commits = deploys.service(), Commits(**LINE)
     async with agent_for(deploys, commits):
-        await deploys.until_status(await start(deploys, "1.0", service, "a"), "live")
-        await deploys.until_status(await start(deploys, "1.1", service, "b"), "live")
+        await gone_live(deploys, "1.0", service, "a")
+        await gone_live(deploys, "1.1", service, "b")
     assert commits.asked == 1  # of staging; what is live in production is the same commit
 
 
@@ -222,7 +229,7 @@ async def test_of_two_that_come_at_once_the_newer_one_is_live_in_the_end(deploys
     """Each is asked before the other one is in line, or behind it: as chance has it."""
     service = one(deploys, supersede="older")
     async with agent_for(deploys, Commits(**LINE)):
-        await deploys.until_status(await start(deploys, "1.0", service, "a"), "live")
+        await gone_live(deploys, "1.0", service, "a")
         newer, older = await asyncio.gather(start(deploys, "1.2", service, "c"), start(deploys, "1.1", service, "b"))
         await deploys.until_status(newer, "live")
         await deploys.until_status(older, "superseded")
@@ -232,7 +239,7 @@ async def test_of_two_that_come_at_once_the_newer_one_is_live_in_the_end(deploys
 async def test_a_rollout_does_not_hang_on_an_agent_that_does_not_answer(deploys: Deploys) -> None:
     service, commits = one(deploys), Commits(**LINE)
     async with agent_for(deploys, commits):
-        await deploys.until_status(await start(deploys, "1.0", service, "a"), "live")
+        await gone_live(deploys, "1.0", service, "a")
         commits.silent = True
         later = await deploys.until_status(await start(deploys, "1.1", service, "b"), "live", seconds=60)
         assert later.remarks == ["order to 1.0 unknown"]
@@ -242,7 +249,7 @@ async def test_a_rollout_does_not_hang_on_an_agent_that_does_not_answer(deploys:
 async def test_who_cancels_does_not_wait_for_an_agent_either(deploys: Deploys) -> None:
     service, commits = one(deploys), Commits(**LINE)
     async with agent_for(deploys, commits):
-        await deploys.until_status(await start(deploys, "1.0", service, "a"), "live")
+        await gone_live(deploys, "1.0", service, "a")
         commits.silent = True
         asking = await start(deploys, "1.1", service, "b")
         await asyncio.sleep(1)
@@ -251,4 +258,4 @@ async def test_who_cancels_does_not_wait_for_an_agent_either(deploys: Deploys) -
         assert ended.cause == "cancelled"
         await deploys.crash()
         commits.silent = False
-        await deploys.until_status(await start(deploys, "1.2", service, "c"), "live")
+        await gone_live(deploys, "1.2", service, "c")

@@ -50,7 +50,7 @@ async def list_attempt_inputs(
 
 
 @router.get(
-    "/inputs/{index}/{path:path}",
+    "/inputs/{number}/{path:path}",
     response_class=StreamingResponse,
     responses={
         200: {
@@ -63,18 +63,18 @@ async def list_attempt_inputs(
 async def get_attempt_input(
     job_id: JobId,
     attempt: AttemptNumber,
-    index: Annotated[int, Path(ge=0, lt=MAX_INPUTS)],
+    number: Annotated[int, Path(ge=0, lt=MAX_INPUTS)],
     path: str,
     ports: AttemptPortsDep,
     caller: Caller,
     delivery_key: DeliveryKey = None,
 ) -> Response:
-    """``index`` and ``path`` as the list names them."""
+    """``number`` is the list's ``index``; ``path`` as there."""
     await require_delivery(ports, caller, job_id, attempt, delivery_key)
     job = await _running(ports, job_id, attempt)
-    if index >= len(job.inputs) or not job.inputs[index].chosen([path]):
+    if number >= len(job.inputs) or not job.inputs[number].chosen([path]):
         raise NotFound(f"Job {job_id} has no such input.")
-    wanted = job.inputs[index]
+    wanted = job.inputs[number]
     source, number = await _source(ports, wanted)
     found = await ports.artifacts.find(source.job_id, number, path)
     if found is None:
