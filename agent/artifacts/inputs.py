@@ -116,8 +116,10 @@ def _altered(file: InputFile) -> InputsFailed:
 def _opened_folder(workspace: Path, to: str) -> tuple[int, str]:
     """The folder that gets the file, made where it is not there, reached without following a link."""
     *folders, name = to.split("/")
-    if any(part in {"", ".", ".."} or "\0" in part for part in (*folders, name)) or folders[:1] == [".git"]:
+    if any(part in {"", ".", ".."} or "\0" in part for part in (*folders, name)):
         raise InputsFailed(f"The API names a file {to!r}, which is no path inside the workspace.")
+    if any(part.casefold() == ".git" for part in (*folders, name)):
+        raise InputsFailed(f"{to} is of a repository's own folder: git would run what such files say.")
     handle = os.open(workspace, _FOLDER)
     try:
         for part in folders:

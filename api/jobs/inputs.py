@@ -15,7 +15,7 @@ from api.logs.removed import require_artifacts
 from workflows.contracts.access import Operation
 from workflows.contracts.errors import FieldError, NotFound, RemovedByPolicy, ValidationFailed
 from workflows.contracts.ids import is_uuid
-from workflows.contracts.jobs import Job, JobSpec
+from workflows.contracts.jobs import SERVICE_LABEL, Job, JobSpec
 from workflows.contracts.records import JobQuery
 from workflows.contracts.statuses import JobStatus
 from workflows.contracts.workspace.inputs import InputFiles
@@ -30,7 +30,7 @@ async def with_inputs(ports: JobPorts, caller: Principal, spec: JobSpec, *, insi
     found = list[InputFiles]()
     errors = list[FieldError]()
     for index, wanted in enumerate(spec.inputs):
-        meant = await _meant(ports, caller, wanted, spec.git_repo)
+        meant = await _meant(ports, caller, wanted, spec.git_repo, spec.labels.get(SERVICE_LABEL))
         if isinstance(meant, str):
             errors.append(FieldError(field=f"{inside}inputs.{index}", message=meant))
         else:
@@ -45,20 +45,23 @@ async def require_inputs(ports: JobPorts, caller: Principal, job: Job) -> None:
     errors = [
         FieldError(field=f"inputs.{index}", message=meant)
         for index, wanted in enumerate(job.inputs)
-        if isinstance(meant := await _meant(ports, caller, wanted, job.git_repo), str)
+        if isinstance(meant := await _meant(ports, caller, wanted, job.git_repo, job.labels.get(SERVICE_LABEL)), str)
     ]
     if errors:
         raise ValidationFailed("The job gets files of jobs that you may not read.", errors)
 
 
-async def _meant(ports: JobPorts, caller: Principal, wanted: InputFiles, git_repo: str) -> InputFiles | str:
+async def _meant(
+    ports: JobPorts, caller: Principal, wanted: InputFiles, git_repo: str, service: str | None
+) -> InputFiles | str:
     """With the job and its attempt; or why there is none, in words."""
     job_id = wanted.job
     if job_id is None:
-        newest = await _newest(ports, caller, wanted, git_repo)
+        newest = await _newest(ports, caller, wanted, git_repo, service)
         if newest is None:
             kind = f" of type {wanted.job_type}" if wanted.job_type else ""
-            return f"there is no job{kind} of branch {wanted.branch} that succeeded and that you may read"
+            whose = f"of service {service}" if service else "without a service"
+            return f"there is no job{kind} {whose} of branch {wanted.branch} that succeeded and that you may read"
         job_id = newest
     job = await _readable(ports, caller, job_id)
     if job is None:
@@ -84,15 +87,19 @@ async def _readable(ports: JobPorts, caller: Principal, job_id: str) -> Job | No
     return job if may else None
 
 
-async def _newest(ports: JobPorts, caller: Principal, wanted: InputFiles, git_repo: str) -> str | None:
+async def _newest(
+    ports: JobPorts, caller: Principal, wanted: InputFiles, git_repo: str, service: str | None
+) -> str | None:
+    """Of the same service, or of none where the job has none: repository, branch and type are a submitter's word."""
     repository = wanted.repository or git_repo
     query = JobQuery(
         status=JobStatus.SUCCESS, branch=wanted.branch, repository=repository, job_type=wanted.job_type, limit=20
     )
     for _ in range(_MOST_PAGES):
         page = jobs_within(caller, await ports.reader.list(query))
-        if page.items:
-            return page.items[0].job_id
+        found = next((each for each in page.items if each.service == service), None)
+        if found is not None:
+            return found.job_id
         if page.next_cursor is None:
             return None
         query = query.model_copy(update={"cursor": page.next_cursor})

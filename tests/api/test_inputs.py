@@ -61,7 +61,7 @@ async def test_the_newest_job_of_a_branch_is_written_down_and_its_files_are_hand
         ({"branch": "main", "artifacts": ["/etc/*"]}, "inputs.0.artifacts.0", "inside the workspace"),
         ({"job": "0000"}, "inputs.0", "give the whole id"),
         ({"job": "00000000-0000-4000-8000-000000000000"}, "inputs.0", "no job"),
-        ({"branch": "main"}, "inputs.0", "no job of branch main that succeeded"),
+        ({"branch": "main"}, "inputs.0", "no job without a service of branch main that succeeded"),
     ],
 )
 async def test_what_means_no_job_is_refused_by_its_field(
@@ -113,6 +113,10 @@ async def test_nor_by_running_it_again_or_by_changing_what_runs_beside_them(gate
     refused = await gate.ask(key, "PATCH", letter, json=steps)
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "inputs.0")
     assert await gate.status(key, "POST", letter, json={"edit": steps}) == 422
+    env = {"env": {"BASH_ENV": "$(cat dist/a >&2)"}}
+    assert await gate.status(key, "PATCH", letter, json=env) == 422, "a shell runs what some variables say"
+    assert await gate.status(key, "POST", letter, json={"edit": env}) == 422
+    assert await gate.status(key, "PATCH", letter, json={"env": {"BASH_ENV": None}}) == 200
     assert (await bench.admin.patch(letter, json=steps)).status_code == 200
     await bench.admin.delete(letter)
     assert await gate.status(key, "POST", f"{JOBS}/{job_id}/retry") == 422
@@ -128,3 +132,29 @@ async def test_another_agent_gets_nothing(gate: Gate) -> None:
     for path in (inputs, f"{inputs}/0/dist/a"):
         assert await gate.status(key, "GET", path) == 403
         assert (await bench.anyone.get(path)).status_code == 401
+
+
+async def test_a_variable_is_set_by_whoever_could_submit_such_a_job(gate: Gate) -> None:
+    bench = gate.bench
+    job_id = await bench.submit()
+    await bench.start(job_id)
+    await bench.job_client.end_attempt(job_id, 1, status=JobStatus.DEAD_LETTERED)
+    key = (await gate.make({"role": "operator", "operations": ["read", "jobs:operate"]}))["key"]
+    env = {"env": {"BASH_ENV": "$(id >&2)"}}
+    letters = "/api/queue/dead-letters"
+    assert await gate.status(key, "PATCH", f"{letters}/{job_id}", json=env) == 403
+    assert await gate.status(key, "POST", f"{letters}/redrive", json={"edit": env}) == 403
+    assert await gate.status(key, "PATCH", f"{letters}/{job_id}", json={"timeout_seconds": 7}) == 200
+
+
+async def test_a_branch_means_jobs_of_the_same_service(gate: Gate) -> None:
+    """Repository, branch and type are a submitter's word: another service's job said them too."""
+    bench = gate.bench
+    own = await built(bench, labels={"service": "checkout"})
+    await built(bench, labels={"service": "evil"})
+    mine = {**SPEC, "labels": {"service": "checkout"}, "inputs": [{"branch": "main", "job_type": "build"}]}
+    job = (await bench.admin.post(JOBS, json=mine)).json()
+    assert job["inputs"][0]["job"] == own
+    status, refused = await ask(bench, {"branch": "main", "job_type": "build"})
+    assert (status, refused["errors"][0]["field"]) == (422, "inputs.0")
+    assert "without a service" in refused["errors"][0]["message"]

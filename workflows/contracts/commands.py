@@ -104,6 +104,11 @@ class Edit(Message):
         """True when other commands run with it, or those of another commit."""
         return self.steps is not None or self.git_commit_sha is not None or self.git_ref is not None
 
+    @property
+    def may_run_something_else(self) -> bool:
+        """The same, or a variable is set: a shell, a loader or git runs what some of them say."""
+        return self.runs_something_else or any(value is not None for value in (self.env or {}).values())
+
 
 class Redrive(Message):
     """Run a dead letter again, with fresh budgets, after the changes of ``edit``."""

@@ -3,6 +3,7 @@
 What the job's record names, and nothing else: whoever submitted the job was asked whether they may read that.
 """
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Path
@@ -39,6 +40,9 @@ async def list_attempt_inputs(
         except (NotFound, RemovedByPolicy) as error:
             missing.append(f"input {index + 1}: {error.message}")
             continue
+        except ValueError as error:
+            missing.append(f"input {index + 1}: {error}")
+            continue
         files += [_file(index, wanted, each) for each in found]
         if not found:
             named = ", ".join(wanted.artifacts)
@@ -72,7 +76,7 @@ async def get_attempt_input(
     """``number`` is the list's ``index``; ``path`` as there."""
     await require_delivery(ports, caller, job_id, attempt, delivery_key)
     job = await _running(ports, job_id, attempt)
-    if number >= len(job.inputs) or not job.inputs[number].chosen([path]):
+    if number >= len(job.inputs) or not _is_meant(job.inputs[number], path):
         raise NotFound(f"Job {job_id} has no such input.")
     wanted = job.inputs[number]
     source, number = await _source(ports, wanted)
@@ -100,10 +104,17 @@ async def _source(ports: AttemptPorts, wanted: InputFiles) -> tuple[Job, int]:
     return source, wanted.attempt
 
 
+def _is_meant(wanted: InputFiles, path: str) -> bool:
+    try:
+        return bool(wanted.chosen([path]))
+    except ValueError:
+        return False
+
+
 async def _chosen(ports: AttemptPorts, wanted: InputFiles) -> list[ArtifactRef]:
     source, number = await _source(ports, wanted)
     there = {ref.path: ref for ref in await ports.artifacts.list(source.job_id, number)}
-    return [there[path] for path in wanted.chosen(sorted(there))]
+    return [there[path] for path in await asyncio.to_thread(wanted.chosen, sorted(there))]
 
 
 def _file(index: int, wanted: InputFiles, ref: ArtifactRef) -> InputFile:

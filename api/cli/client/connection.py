@@ -11,6 +11,7 @@ Exit codes of all commands that speak to the API are the constants below.
 import json
 import os
 import shlex
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +86,8 @@ def find_connection(
     if data_dir is None and (used := _in_use(env)) is not None:
         return _of_context(used, env)
     folder = _folder(data_dir, env, cwd or Path.cwd())
+    if data_dir is None and not env.get("HYBRIDCI_DATA_DIR"):
+        _require_own(folder)
     key = _environment_key(env) if data_dir is None else None
     arguments = "" if data_dir is None else f" --data-dir {shlex.quote(str(data_dir))}"
     url, temporal_ui = _endpoint(folder)
@@ -182,6 +185,23 @@ def _folder(data_dir: Path | None, env: Mapping[str, str], cwd: Path) -> Path:
         "HYBRIDCI_API_KEY.",
         USAGE,
     )
+
+
+def _require_own(folder: Path) -> None:
+    """A folder that was found, not named, may be part of a repository that somebody else wrote: it must be as `up`
+    makes it, for its owner only and without links, which git never checks out. Raises CliError.
+    """
+    for path in (folder, folder / "endpoint.json", folder / "admin.key"):
+        try:
+            found = path.lstat()
+        except FileNotFoundError:
+            continue
+        if stat.S_ISLNK(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+            raise CliError(
+                f"{path} is not as `hybridci up` makes it (yours alone, no link), so your key is not sent where it says."
+                f" If it is yours, name its folder: --data-dir {shlex.quote(str(folder))}.",
+                USAGE,
+            )
 
 
 def _endpoint(folder: Path) -> tuple[str, str | None]:

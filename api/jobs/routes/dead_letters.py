@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from activities.events.trail import noted
-from api.auth.guard import Caller
+from api.auth.guard import Caller, require_everywhere
 from api.auth.idempotency import REPLAY_HEADER, IdempotencyKey, fingerprint, id_for, require_same
 from api.auth.origin import CommandOriginDep, OriginDep, signed
 from api.auth.principal import Principal
@@ -31,6 +31,7 @@ from api.jobs.ports import JobPorts, JobPortsDep
 from api.jobs.schemas import JobOut, page_json
 from api.temporal.recorded import seen_job
 from workflows.client.answers import ANSWERED_WITHIN_SECONDS
+from workflows.contracts.access import Operation
 from workflows.contracts.audit.details import JobsBulkRedriven
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.commands import BulkRedrive, BulkRedriveProgress, Discard, Edit, Redrive
@@ -68,6 +69,8 @@ async def redrive_many(
     """By filter, oldest first; with ``canary`` a few go first, and the rest only when these succeed."""
     bulk = signed(BulkRedrive, request, origin)
     require_free_edits(ports, bulk.edit)
+    if bulk.edit is not None and bulk.edit.may_run_something_else:
+        require_everywhere(origin.caller, Operation.JOBS_SUBMIT)
     digest = fingerprint("redrive", request) if idempotency_key is not None else None
     redrive_id = id_for(origin.caller, idempotency_key)
     words = f"Dead letters are redriven in bulk, at most {bulk.limit}"
@@ -151,8 +154,9 @@ async def discard_dead_letter(
 async def _require_edit(ports: JobPorts, caller: Principal, job_id: str, edit: Edit, *, inside: str = "") -> None:
     """Raises ApiError forbidden, ValidationFailed, NotFound, Unavailable."""
     await require_destination(ports, caller, job_id, pool=edit.pool)
-    if edit.runs_something_else:
+    if edit.may_run_something_else:
         await require_submission(ports, caller, job_id, pool=edit.pool)
+    if edit.may_run_something_else or edit.pool is not None:
         await require_inputs(ports, caller, (await seen_job(ports, job_id)).record)
     await require_free_change(ports, job_id, pool=edit.pool, env=edit.env, steps=edit.steps, inside=inside)
 

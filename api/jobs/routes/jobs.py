@@ -17,6 +17,7 @@ from api.http.ids import JobId
 from api.jobs.answers import Listing, answer_job, answer_submitted, job_responses, told
 from api.jobs.commands import AmendRequest, CancelRequest, CompleteRequest
 from api.jobs.free_jobs import require_free_change
+from api.jobs.inputs import require_inputs
 from api.jobs.log_sizes import with_log_sizes
 from api.jobs.ports import JobPorts, JobPortsDep
 from api.jobs.schemas import JobOut, page_json
@@ -95,6 +96,8 @@ async def amend_job(
     amend = signed(Amend, request, origin)
     await require_destination(ports, origin.caller, job_id, pool=amend.pool, labels=amend.labels)
     await require_free_change(ports, job_id, pool=amend.pool, labels=amend.labels)
+    if amend.pool is not None:
+        await require_inputs(ports, origin.caller, (await seen_job(ports, job_id)).record)
     job = await told(ports, job_id, lambda: ports.job_client.amend(job_id, amend, origin.update_id(amend)))
     return await answer_job(ports, job)
 

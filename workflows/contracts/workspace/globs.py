@@ -72,7 +72,7 @@ def written_out(pattern: str) -> list[str]:
 
 def means(pattern: str, path: str) -> bool:
     """Whether a pattern without ``!`` means this path: one segment each, ``**`` any number, a folder all below it.
-    Names that begin with a dot are as good as others: it chooses among files that were kept. Not for strangers' words.
+    Names that begin with a dot are as good as others: it chooses among files that were kept.
     """
     parts = path.split("/")
     try:
@@ -82,12 +82,43 @@ def means(pattern: str, path: str) -> bool:
     return any(_fits([each for each in one.split("/") if each not in {"", "."}], parts) for one in plain)
 
 
+def parts_of(pattern: str) -> int:
+    """How many segments it has, with all that its braces stand for."""
+    try:
+        plain = written_out(pattern)
+    except ValueError:
+        plain = [pattern]
+    return sum(one.count("/") + 1 for one in plain)
+
+
 def _fits(segments: Sequence[str], parts: Sequence[str]) -> bool:
-    if not segments:
-        return True
-    if segments[0] == "**":
-        return len(segments) == 1 or any(_fits(segments[1:], parts[begin:]) for begin in range(len(parts)))
-    return bool(parts) and fnmatchcase(parts[0], segments[0]) and _fits(segments[1:], parts[1:])
+    """In time that grows with one times the other, whatever the words: all places in the pattern at once."""
+    end = len(segments)
+    at = _from(0, segments)
+    for part in parts:
+        if end in at:
+            return True
+        at = {
+            place
+            for before in at
+            for place in (
+                _from(before, segments)
+                if segments[before] == "**"
+                else _from(before + 1, segments)
+                if fnmatchcase(part, segments[before])
+                else ()
+            )
+        }
+    return end in at
+
+
+def _from(place: int, segments: Sequence[str]) -> set[int]:
+    """This place, and those behind it that only ``**`` is before."""
+    places = {place}
+    while place < len(segments) and segments[place] == "**":
+        place += 1
+        places.add(place)
+    return places
 
 
 def excluded(pattern: str) -> str | None:

@@ -13,11 +13,13 @@ from pydantic import Field, ValidationInfo, model_validator
 from workflows.contracts.base import Frozen, Tolerant
 from workflows.contracts.fields import INCOMING, ArtifactGlob, GitRef, JobIdStart, Repository, ShortLine
 from workflows.contracts.workspace.checkout import Folder
-from workflows.contracts.workspace.globs import excluded, means
+from workflows.contracts.workspace.globs import excluded, means, parts_of
 
 MAX_INPUTS: Final = 10
 MAX_INPUT_FILES: Final = 10_000
 """Of all inputs of a job together."""
+_MOST_WORK: Final = 10_000_000
+"""Parts of patterns times parts of paths: a few seconds, whatever they are."""
 
 
 class InputFiles(Frozen):
@@ -58,7 +60,10 @@ class InputFiles(Frozen):
         return self
 
     def chosen(self, paths: Sequence[str]) -> list[str]:
-        """Those of the artifacts that are meant."""
+        """Those of the artifacts that are meant. Raises ValueError when it would take too long to find out."""
+        work = sum(map(parts_of, self.artifacts)) * sum(path.count("/") + 1 for path in paths)
+        if work > _MOST_WORK:
+            raise ValueError("its patterns are too many, or too deep, for that many files: use fewer")
         left_out = [without for pattern in self.artifacts if (without := excluded(pattern)) is not None]
         taken = [pattern for pattern in self.artifacts if excluded(pattern) is None] or ["**"]
         return [

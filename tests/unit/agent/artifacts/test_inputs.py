@@ -83,9 +83,16 @@ async def test_no_link_of_the_commit_is_followed(tmp_path: Path, monkeypatch: py
     assert (workspace / "link").read_bytes() == DATA
 
 
-@pytest.mark.parametrize("to", ["../a", "/etc/a", "a//b", ".git/hooks/post-checkout", "a/../../b", ""])
+@pytest.mark.parametrize("to", ["../a", "/etc/a", "a//b", "a/../../b", ""])
 async def test_no_path_leads_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str) -> None:
     with pytest.raises(InputsFailed, match="no path inside the workspace"):
+        await fetch(tmp_path, monkeypatch, file(to))
+
+
+@pytest.mark.parametrize("to", [".git/hooks/x", "src/.git/config", "src/.GIT/config", "src/.git", "a/.Git/b"])
+async def test_git_is_told_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str) -> None:
+    """An operator's hook that ran `git status` in such a folder ran what its config said, as the agent's user."""
+    with pytest.raises(InputsFailed, match="of a repository's own folder"):
         await fetch(tmp_path, monkeypatch, file(to))
 
 

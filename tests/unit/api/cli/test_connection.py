@@ -11,9 +11,10 @@ from api.cli.client.http import ApiClient
 
 
 def data_dir(folder: Path, url: str = "http://127.0.0.1:8000", key: str = "local-key") -> Path:
-    folder.mkdir(parents=True)
-    (folder / "admin.key").write_text(f"{key}\n")
-    (folder / "endpoint.json").write_text(json.dumps({"url": url}))
+    folder.mkdir(parents=True, mode=0o700)
+    for name, content in (("admin.key", f"{key}\n"), ("endpoint.json", json.dumps({"url": url}))):
+        (folder / name).write_text(content)
+        (folder / name).chmod(0o600)
     return folder
 
 
@@ -23,6 +24,23 @@ def test_the_nearest_data_dir_above(tmp_path: Path) -> None:
     below.mkdir(parents=True)
     found = find_connection(environ={}, cwd=below)
     assert (found.url, found.key, found.arguments, found.local) == ("http://127.0.0.1:8000", "local-key", "", True)
+
+
+def test_a_folder_that_came_with_a_repository_gets_no_key(tmp_path: Path) -> None:
+    """A clone held an address and a link to the key of a context: `job list` there sent that key to that address."""
+    mine = tmp_path / "keys"
+    mine.write_text("of-production\n")
+    folder = data_dir(tmp_path / "clone" / ".hybridci", "http://127.0.0.1:8098")
+    (folder / "admin.key").unlink()
+    (folder / "admin.key").symlink_to(mine)
+    with pytest.raises(CliError, match=r"admin\.key is not as `hybridci up` makes it"):
+        find_connection(environ={}, cwd=folder.parent)
+    (folder / "admin.key").unlink()
+    for name, mode in (("endpoint.json", 0o644), ("", 0o755)):
+        (folder / name).chmod(mode)
+        with pytest.raises(CliError, match="not sent where it says"):
+            find_connection(environ={"HYBRIDCI_API_KEY": "of-production"}, cwd=folder.parent)
+        (folder / name).chmod(0o700)
 
 
 def test_option_beats_environment_beats_folder(tmp_path: Path) -> None:

@@ -44,9 +44,10 @@ def test_what_counts(tmp_path: Path) -> None:
     put(TEST, "t")
     put(PROD, "p")
     local = tmp_path / ".hybridci"
-    local.mkdir()
-    (local / "endpoint.json").write_text(json.dumps({"url": "http://127.0.0.1:8000"}))
-    (local / "admin.key").write_text("local\n")
+    local.mkdir(mode=0o700)
+    for name, content in (("endpoint.json", json.dumps({"url": "http://127.0.0.1:8000"})), ("admin.key", "local\n")):
+        (local / name).write_text(content)
+        (local / name).chmod(0o600)
     remote = {"HYBRIDCI_URL": "https://env.example", "HYBRIDCI_API_KEY": "e"}
 
     def key(*data_dir: Path, **more: str) -> str:

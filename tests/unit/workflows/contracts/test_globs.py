@@ -13,7 +13,8 @@ from workflows.contracts.jobs import JobSpec, new_job, spec_of
 from workflows.contracts.statuses import JobStatus
 from workflows.contracts.workspace.checkout import CheckoutOptions
 from workflows.contracts.workspace.features import ARTIFACT_RULES
-from workflows.contracts.workspace.globs import written_out
+from workflows.contracts.workspace.globs import means, written_out
+from workflows.contracts.workspace.inputs import InputFiles
 from workflows.job.record import amended, attempt_input, finished
 
 DEMAND = f"{ARTIFACT_RULES}=*"
@@ -128,3 +129,28 @@ def test_what_an_earlier_agent_would_pass_over_demands_one_that_knows_it(artifac
 def test_a_demand_that_is_not_used_any_more_goes() -> None:
     asked = spec(requires=[DEMAND, "os=linux"], artifacts=["a"])
     assert new_job(asked, job_id="1", now=1).requires == ["os=linux"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "meant"),
+    [
+        ("dist/*", "dist/a", True), ("dist/*", "dist/a/b", True), ("dist/*", "dist", False), ("dist", "dist/a/b", True),
+        ("**", "a/b", True), ("**/x", "x", True), ("**/x", "a/b/x", True), ("**/x", "a/b/y", False),
+        ("a/**", "a", True), ("a/**/z", "a/z", True), ("a/**/z", "a/b/c/z", True), ("a/**/z", "a/b/c", False),
+        ("**/b/**/d", "a/b/c/d", True), ("{a,b}/x", "b/x", True), ("a/b", "a", False), ("**/**", "a", True),
+    ],
+)  # fmt: skip
+def test_what_a_pattern_means(pattern: str, path: str, meant: bool) -> None:
+    assert means(pattern, path) is meant
+
+
+def test_no_words_take_for_ever() -> None:
+    """`**/` six times and a deep path took more than ten seconds, twenty of them the whole afternoon."""
+    assert not means("**/" * 60 + "x", "a/" * 200 + "y")
+    assert means("**/" * 60 + "x", "a/" * 200 + "x")
+
+
+def test_more_than_a_few_seconds_of_looking_is_refused() -> None:
+    wanted = InputFiles(branch="main", artifacts=["{a,b,c,d,e}/" * 2 + "**/" * 50 + "x"] * 20)
+    with pytest.raises(ValueError, match="use fewer"):
+        wanted.chosen(["a/" * 100 + "y"] * 1000)
