@@ -198,7 +198,7 @@ def _require_own(folder: Path) -> None:
             continue
         if stat.S_ISLNK(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
             raise CliError(
-                f"{path} is not as `hybridci up` makes it (yours alone, no link), so your key is not sent where it says."
+                f"{path} is not as `hybridci up` makes it (yours alone, no link), so no key is sent where it says."
                 f" If it is yours, name its folder: --data-dir {shlex.quote(str(folder))}.",
                 USAGE,
             )

@@ -38,7 +38,7 @@ def test_a_folder_that_came_with_a_repository_gets_no_key(tmp_path: Path) -> Non
     (folder / "admin.key").unlink()
     for name, mode in (("endpoint.json", 0o644), ("", 0o755)):
         (folder / name).chmod(mode)
-        with pytest.raises(CliError, match="not sent where it says"):
+        with pytest.raises(CliError, match="no key is sent where it says"):
             find_connection(environ={"HYBRIDCI_API_KEY": "of-production"}, cwd=folder.parent)
         (folder / name).chmod(0o700)
 
