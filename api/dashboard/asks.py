@@ -7,7 +7,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import quote
 
+from api.wording import counted
+from workflows.contracts.agents import AgentStatus, PoolView
 from workflows.contracts.deployments.deployment import DeploymentStatus, DeploymentSummary
 from workflows.contracts.deployments.lanes import Lane
 from workflows.contracts.deployments.line import LineStop
@@ -95,6 +98,29 @@ def asks_of_dead_letters(jobs: Sequence[JobSummary], total: int) -> list[Ask]:
         title = cause.replace("_", " ")
         asks.append(Ask("bad", "dead letters", title, "/dead-letters", words, since=newest[cause].completed_at))
     return asks
+
+
+def asks_of_pools(pools: Iterable[PoolView]) -> list[Ask]:
+    """Pools in which jobs wait and of which no agent is connected."""
+    return [
+        Ask(
+            "bad",
+            "no agent",
+            pool.name,
+            f"/jobs?pool={quote(pool.name, safe='')}&status=queued",
+            f"{counted(pool.waiting, 'job waits', 'jobs wait')} in pool {pool.name} and no agent of it is connected."
+            f" Start one: `hybridci agent --pool {pool.name}`, with a key of the pool (docs/agents.md).",
+        )
+        for pool in pools
+        if unserved(pool)
+    ]
+
+
+def unserved(pool: PoolView) -> bool:
+    """Jobs wait in it and none of its agents is connected."""
+    return pool.waiting > 0 and not any(
+        count for status, count in pool.agents.items() if status != AgentStatus.OFFLINE.value
+    )
 
 
 def broken(jobs: Iterable[JobSummary], deployments: Iterable[DeploymentSummary], since: int, most: int) -> list[Broken]:
