@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
-from api.wording import counted
+from api.wording import CANCELLED, counted
 from workflows.contracts.agents import AgentStatus, PoolView
 from workflows.contracts.deployments.deployment import DeploymentStatus, DeploymentSummary
 from workflows.contracts.deployments.lanes import Lane
@@ -124,7 +124,7 @@ def unserved(pool: PoolView) -> bool:
 
 
 def broken(jobs: Iterable[JobSummary], deployments: Iterable[DeploymentSummary], since: int, most: int) -> list[Broken]:
-    """What ended badly since then, newest first, at most so many."""
+    """What ended badly since then, newest first, at most so many. What somebody cancelled is not among it."""
     rows = [
         Broken(
             f"/jobs/{job.job_id}",
@@ -144,6 +144,7 @@ def broken(jobs: Iterable[JobSummary], deployments: Iterable[DeploymentSummary],
             each.completed_at or each.updated_at,
         )
         for each in deployments
+        if each.cause != CANCELLED
     ]
     return sorted((row for row in rows if row.at >= since), key=lambda row: row.at, reverse=True)[:most]
 

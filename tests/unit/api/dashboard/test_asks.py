@@ -75,3 +75,7 @@ def test_what_broke_is_told_newest_first_and_not_for_ever() -> None:
     rows = broken([job, old], [back], NOON, 5)
     assert [(row.status, row.words) for row in rows] == [("rolled_back", "errors"), ("failed", "exit code 1")]
     assert len(broken([job, old], [back], 0, 1)) == 1
+    ended = {"completed_at": NOON + 9}
+    cancelled = _deployment(DeploymentStatus.FAILED, cause="cancelled", error_message="ann cancelled it.", **ended)
+    failed = _deployment(DeploymentStatus.FAILED, cause="build_failed", **ended)
+    assert [row.words for row in broken([], [cancelled, failed], NOON, 5)] == ["build_failed"]
