@@ -93,8 +93,8 @@ def asks_of_dead_letters(jobs: Sequence[JobSummary], total: int) -> list[Ask]:
     newest = {job.cause or _UNKNOWN: job for job in reversed(jobs)}
     asks: list[Ask] = []
     for cause, count in causes.most_common():
-        more = f"{count} of {total}" if total > count else str(count)
-        words = f"{more} given up; the last: {newest[cause].error_message or 'no message'}"
+        of_all = f"{count} of {counted(total, 'dead letter')}" if total > count else counted(count, "dead letter")
+        words = f"{of_all}; the last: {newest[cause].error_message or 'no message'}"
         title = cause.replace("_", " ")
         asks.append(Ask("bad", "dead letters", title, "/dead-letters", words, since=newest[cause].completed_at))
     return asks

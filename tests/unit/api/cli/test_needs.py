@@ -57,7 +57,7 @@ def test_a_failed_rollback_and_dead_letters_need_somebody() -> None:
     rollback, dead = needs_of(found, NOW)
     assert (rollback.kind, rollback.command, rollback.urgent) == ("rollback", "deploy show 11111111", True)
     assert (dead.kind, dead.command, dead.urgent) == ("dead_letters", "dlq list --cause agent_lost", True)
-    assert dead.words == "1 of 3 given up; the last: its agent is gone"
+    assert dead.words == "1 of 3 dead letters; the last: its agent is gone"
 
 
 def test_stuck_workflows_and_parts_come_first() -> None:

@@ -45,8 +45,8 @@ def test_dead_letters_are_told_by_cause_and_how_many_of_how_many() -> None:
         make_job(cause=None),
     ]
     first, second = asks_of_dead_letters([job.summary() for job in jobs], 70)
-    assert (first.title, first.words) == ("exit code", "2 of 70 given up; the last: the newest")
-    assert (second.title, second.words) == ("unknown", "1 of 70 given up; the last: no message")
+    assert (first.title, first.words) == ("exit code", "2 of 70 dead letters; the last: the newest")
+    assert (second.title, second.words) == ("unknown", "1 of 70 dead letters; the last: no message")
 
 
 def test_holds_and_freezes_in_force_have_their_owner_and_their_end() -> None:
