@@ -1,6 +1,7 @@
 """Pools in numbers: what waits (Temporal counts it), who is there, and how many agents there should be.
 
-A view is a second or two old at most, however many ask. Deliberately not here: the formula (``capacity``) and who
+A view is a second or two old at most, however many ask; a pool that is known only by the jobs that wait in it is found
+within ``WAITED_FOR_SECONDS`` or twice that. Deliberately not here: the formula (``capacity``) and who
 starts and stops agents (a scaler).
 """
 
@@ -30,6 +31,10 @@ logger = logging.getLogger(__name__)
 VIEW_SECONDS: Final = 1.0
 _AVERAGE_SECONDS: Final = 60.0
 _SAMPLES: Final = 50
+WAITED_FOR_SECONDS: Final = 5.0
+_QUEUED_PAGES: Final = 5
+"""So many pages of 100 queued jobs, the newest first, are looked at for pools without a record."""
+_ALL: Final = ""
 _FEWEST_SAMPLES: Final = 3
 _PRIORITIES: Final = {priority.key: priority.value for priority in Priority}
 
@@ -67,11 +72,13 @@ class PoolReader:
         *,
         clock: Clock,
         view_seconds: float = VIEW_SECONDS,
+        waited_for_seconds: float = WAITED_FOR_SECONDS,
     ) -> None:
         self._registry, self._roster, self._heartbeats = registry, roster, heartbeats
         self._jobs, self._queues, self._clock = jobs, queues, clock
         self._views = Cached(self._read, view_seconds)
         self._averages = Cached(self._average, _AVERAGE_SECONDS)
+        self._waited_for = Cached(self._pools_waited_for, waited_for_seconds)
 
     async def view(self, name: str) -> PoolView:
         """The pool as it is. Raises NotFound for one that has no record, no agent and no job that waits."""
@@ -84,13 +91,15 @@ class PoolReader:
         return view
 
     async def views(self) -> list[PoolView]:
-        """All pools that have a record, by name."""
-        names = [pool.name for pool in await self._registry.pools()]
-        found = await gather_bounded(self._views.get, names)
+        """All pools that have a record, and those of the newest queued jobs that have none but jobs; by name."""
+        pools, waited_for = await asyncio.gather(self._registry.pools(), self._waited_for.get(_ALL))
+        recorded = {pool.name for pool in pools}
+        found = await gather_bounded(self._views.get, sorted(recorded | waited_for))
         for each in found:
             if isinstance(each, Exception):
                 raise each
-        return [each for each in found if isinstance(each, PoolView)]
+        views = [each for each in found if isinstance(each, PoolView)]
+        return [each for each in views if each.name in recorded or each.waiting]
 
     async def agents(self, name: str) -> list[Agent]:
         """All agents of a pool with their newest heartbeats."""
@@ -108,6 +117,17 @@ class PoolReader:
             [self._queues().backlog(pool_queue(name, requires)) for requires in _queues_of(demands.items)]
         )
         return pool_view(name, pool, agents, demands.items, backlogs, average, self._clock())
+
+    async def _pools_waited_for(self, _all: str) -> set[str]:
+        """Nobody writes a record for a pool that no agent registered for: only its jobs tell of it."""
+        names, cursor = set[str](), None
+        for _ in range(_QUEUED_PAGES):
+            page = await self._jobs.list(JobQuery(status=JobStatus.QUEUED, limit=100, cursor=cursor))
+            names |= {job.pool for job in page.items}
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        return names
 
     async def _record(self, name: str) -> Pool | None:
         try:

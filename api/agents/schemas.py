@@ -7,6 +7,7 @@ from typing import Any, Final, Self
 
 from pydantic import Field, model_validator
 
+from api.wording import counted
 from workflows.contracts.agents import (
     Agent,
     AgentName,
@@ -172,7 +173,7 @@ def words(agent: Agent, now: int) -> list[str]:
     elif status is AgentStatus.OFFLINE:
         said.append(f"not heard of for {silent} s")
     elif status is AgentStatus.DRAINING:
-        said.append(f"drains: {_jobs(len(beat.running) if beat is not None else 0)} to finish")
+        said.append(f"drains: {counted(len(beat.running) if beat is not None else 0, 'job')} to finish")
     elif status is AgentStatus.DEGRADED:
         said += [f"its heartbeat is late: not heard of for {silent} s"] if agent.late(now) else []
         said += agent.over_limits()
@@ -192,10 +193,6 @@ def words(agent: Agent, now: int) -> list[str]:
 def _seconds(millis: int) -> int:
     """Rounded up."""
     return -(-millis // 1000)
-
-
-def _jobs(count: int) -> str:
-    return f"{count} job{'' if count == 1 else 's'}"
 
 
 _OF_BEAT: Final = {

@@ -31,7 +31,7 @@ def jobs(ctx: Context, incomplete: str) -> Completion:
 
 
 def dead_letters(ctx: Context, incomplete: str) -> Completion:
-    """Of the queue of those that were given up."""
+    """Of the queue of dead letters."""
     words = _asked(
         ctx, "/api/queue/dead-letters", lambda each: (each["job_id"], f"{each['job_type']} {each['cause'] or ''}")
     )

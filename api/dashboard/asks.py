@@ -7,7 +7,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import quote
 
+from api.wording import CANCELLED, counted
+from workflows.contracts.agents import AgentStatus, PoolView
 from workflows.contracts.deployments.deployment import DeploymentStatus, DeploymentSummary
 from workflows.contracts.deployments.lanes import Lane
 from workflows.contracts.deployments.line import LineStop
@@ -90,15 +93,38 @@ def asks_of_dead_letters(jobs: Sequence[JobSummary], total: int) -> list[Ask]:
     newest = {job.cause or _UNKNOWN: job for job in reversed(jobs)}
     asks: list[Ask] = []
     for cause, count in causes.most_common():
-        more = f"{count} of {total}" if total > count else str(count)
-        words = f"{more} given up; the last: {newest[cause].error_message or 'no message'}"
+        of_all = f"{count} of {counted(total, 'dead letter')}" if total > count else counted(count, "dead letter")
+        words = f"{of_all}; the last: {newest[cause].error_message or 'no message'}"
         title = cause.replace("_", " ")
         asks.append(Ask("bad", "dead letters", title, "/dead-letters", words, since=newest[cause].completed_at))
     return asks
 
 
+def asks_of_pools(pools: Iterable[PoolView]) -> list[Ask]:
+    """Pools in which jobs wait and of which no agent is connected."""
+    return [
+        Ask(
+            "bad",
+            "no agent",
+            pool.name,
+            f"/jobs?pool={quote(pool.name, safe='')}&status=queued",
+            f"{counted(pool.waiting, 'job waits', 'jobs wait')} in pool {pool.name} and no agent of it is connected."
+            f" Start one: `hybridci agent --pool {pool.name}`, with a key of the pool (docs/agents.md).",
+        )
+        for pool in pools
+        if unserved(pool)
+    ]
+
+
+def unserved(pool: PoolView) -> bool:
+    """Jobs wait in it and none of its agents is connected."""
+    return pool.waiting > 0 and not any(
+        count for status, count in pool.agents.items() if status != AgentStatus.OFFLINE.value
+    )
+
+
 def broken(jobs: Iterable[JobSummary], deployments: Iterable[DeploymentSummary], since: int, most: int) -> list[Broken]:
-    """What ended badly since then, newest first, at most so many."""
+    """What ended badly since then, newest first, at most so many. What somebody cancelled is not among it."""
     rows = [
         Broken(
             f"/jobs/{job.job_id}",
@@ -118,6 +144,7 @@ def broken(jobs: Iterable[JobSummary], deployments: Iterable[DeploymentSummary],
             each.completed_at or each.updated_at,
         )
         for each in deployments
+        if each.cause != CANCELLED
     ]
     return sorted((row for row in rows if row.at >= since), key=lambda row: row.at, reverse=True)[:most]
 

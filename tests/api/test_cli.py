@@ -193,7 +193,24 @@ class TestReading:
         monkeypatch.setattr("api.cli.client.http.PAGE_SIZE", 1)  # of five pages, which are looked at first
         job_id, *_ = [api.submit() for _ in range(7)]
         assert told(api, "job", "show", job_id[:8], "--json")["job_id"] == job_id
-        assert "None of the newest" in call(api, "job", "show", "00000000-ffff").stderr
+        none = "There is no job whose id begins with 00000000-ffff."
+        assert none in call(api, "job", "show", "00000000-ffff").stderr
+        none = "There is no dead letter whose id begins with 00000000-ffff."
+        assert none in call(api, "dlq", "show", "00000000-ffff").stderr
+
+    def test_an_id_that_was_looked_for_among_the_newest_only_may_be_older(
+        self, api: Served, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("api.cli.client.http.PAGE_SIZE", 1)
+        for _ in range(6):
+            api.submit()
+
+        def cannot(client: ApiClient, path: str, wanted: str) -> tuple[list[str], bool]:
+            return [], False  # as an API answers that cannot be asked for the beginning of an id
+
+        monkeypatch.setattr(ApiClient, "_older_jobs", cannot)
+        said = call(api, "job", "show", "00000000-ffff").stderr
+        assert "None of the newest 5 jobs has an id that begins with 00000000-ffff. Give all of it." in said
 
     def test_show_by_prefix_tells_what_to_do_next(self, api: Served) -> None:
         job_id = api.ended(
@@ -352,6 +369,6 @@ def test_the_beginning_of_an_id(api: Served) -> None:
     job_id = api.submit()
     with ApiClient(ApiConnection(api.url, ADMIN_KEY)) as client:
         assert client.find_job_id(job_id[:14].upper()) == job_id
-        for text, message in (("zz", "no job id"), ("0123456789", "None of the newest")):
+        for text, message in (("zz", "no job id"), ("0123456789", "There is no job whose id begins with 0123456789")):
             with pytest.raises(CliError, match=message):
                 client.find_job_id(text)

@@ -133,6 +133,24 @@ class TestNaming:
         going = started(api, "cancel-live", "1.1")
         assert told(api, "deploy", "cancel", "cancel-live", "--reason", "no")["deployment_id"] == going
 
+    def test_what_somebody_cancelled_is_called_cancelled_though_it_is_stored_as_failed(self, api: Served) -> None:
+        ended: dict[str, Any] = {
+            "status": DeploymentStatus.FAILED,
+            "closed": True,
+            "error_message": "ann cancelled it.",
+        }
+        cancelled = started(api, "called-off", "1.0", **ended, cause="cancelled")
+        failed = started(api, "called-off", "1.1", **ended, cause="build_failed")
+        lines = done(api, "deploy", "list", "--service", "called-off").stdout.splitlines()
+        words = {line.split()[0]: line.split()[3] for line in lines[1:]}
+        assert words == {cancelled[:8]: "cancelled", failed[:8]: "failed"}
+        listed = told(api, "deploy", "list", "--service", "called-off", "--status", "failed")
+        assert {each["status"] for each in listed["items"]} == {"failed"}
+        shown = done(api, "deploy", "show", cancelled).stdout
+        assert re.search(r"^Status +cancelled$", shown, re.M)
+        seen = call(api, "deploy", "watch", cancelled)
+        assert (seen.exit_code, "called-off 1.0 was cancelled: ann cancelled it." in seen.output) == (1, True)
+
 
 class TestSteering:
     def test_approve_for_somebody(self, api: Served) -> None:

@@ -121,6 +121,24 @@ async def test_a_pool_with_waiting_jobs_is_shown_though_nobody_knows_it(fleet: F
     assert (view["waiting"], view["agents"], view["desired_agents"]) == (1, {}, 1)
 
 
+async def test_pools_that_nobody_serves_are_in_the_list_while_jobs_wait_there(fleet: FleetBench) -> None:
+    async def listed() -> list[tuple[str, int, dict[str, int]]]:
+        answer = await fleet.admin.get("/api/agents/pools")
+        assert answer.status_code == 200, answer.text
+        return [(each["name"], each["waiting"], each["agents"]) for each in answer.json()["items"]]
+
+    await fleet.register("agent-1", pool="linux")
+    await fleet.submit(pool="gpu")
+    await fleet.submit(pool="taken")  # an agent has it, and its record is about to say so: nothing waits there
+    fleet.queues.backlogs = {pool_queue("gpu"): Backlog({3: 1}, 5)}
+    fleet.another_process()
+    assert await listed() == [("gpu", 1, {}), ("linux", 0, {"HEALTHY": 1})]
+    assert 'hybridci_pool_slots{pool="gpu"} 0.0' in (await fleet.admin.get("/metrics")).text
+    fleet.queues.backlogs = {}
+    fleet.another_process()
+    assert await listed() == [("linux", 0, {"HEALTHY": 1})]
+
+
 async def test_however_many_ask_temporal_is_asked_once(fleet: FleetBench) -> None:
     await fleet.register()
     fleet.queues.asked.clear()

@@ -24,7 +24,7 @@ PoolName = Annotated[Name, Path(description="The pool's name.")]
 
 @router.get("", response_model=PoolViews, summary="List pools by name")
 async def list_pools(ports: AgentPortsDep, caller: Caller) -> Response:
-    """Every pool that an agent ever registered for, or that was given bounds."""
+    """Every pool that an agent ever registered for, that was given bounds, or in which jobs wait."""
     views = await ports.fleet.pools.views()
     mine = [view for view in views if caller.may(Operation.READ, pool=view.name)]
     return json_answer(PoolViews(items=mine).model_dump_json().encode())

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from api.cli.client.accepted import is_accepted, record_of
 from api.cli.client.connection import REFUSED, USAGE, ApiConnection, CliError
+from api.wording import counted
 from workflows.contracts.deployments.deployment import Deployment
 from workflows.contracts.ids import is_uuid
 from workflows.contracts.jobs import Job
@@ -210,27 +211,34 @@ class ApiClient:
             return wanted
         if not _PREFIX.fullmatch(wanted):
             raise CliError(f"{text!r} is no job id: give the id, or at least its first 4 characters.", USAGE)
-        recent = self.page(path, {}, limit=5 * PAGE_SIZE)["items"]
+        newest = self.page(path, {}, limit=5 * PAGE_SIZE)
+        recent, all_seen = newest["items"], newest["next_cursor"] is None
         found = [str(item["job_id"]) for item in recent if str(item["job_id"]).startswith(wanted)]
-        found = found or self._older_jobs(path, wanted)
+        if not found and not all_seen:
+            found, all_seen = self._older_jobs(path, wanted)
+        what = "dead letter" if path == DEAD_LETTERS else "job"
+        if not found and all_seen:
+            raise CliError(f"There is no {what} whose id begins with {wanted}.")
         if not found:
             raise CliError(
-                f"None of the newest {len(recent)} jobs has an id that begins with {wanted}. Give all of it."
+                f"None of the newest {counted(len(recent), what)} has an id that begins with {wanted}. Give all of it."
             )
         if len(found) > 1:
             shown = ", ".join(found[:4]) + (", …" if len(found) > 4 else "")
             raise CliError(f"{wanted} begins the ids of {len(found)} jobs ({shown}). Give more of it.", USAGE)
         return found[0]
 
-    def _older_jobs(self, path: str, wanted: str) -> list[str]:
-        """Ids that begin so, of all that there are; none from an API that cannot be asked for that."""
+    def _older_jobs(self, path: str, wanted: str) -> tuple[list[str], bool]:
+        """Ids that begin so, of all that there are, and whether all were looked at: an API may have to stop before, and
+        an old one cannot be asked for that.
+        """
         try:
-            items = self.page(path, {"job_id": wanted}, limit=2)["items"]
+            page = self.page(path, {"job_id": wanted}, limit=2)
         except ApiRefused as error:
             if error.status != HTTPStatus.UNPROCESSABLE_ENTITY:
                 raise
-            return []
-        return [str(item["job_id"]) for item in items]
+            return [], False
+        return [str(item["job_id"]) for item in page["items"]], page["next_cursor"] is None
 
     def command(self, text: str) -> str:
         """A command to suggest that reaches the same API; with ids as short as commands take them."""

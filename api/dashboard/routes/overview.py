@@ -12,7 +12,14 @@ from starlette.responses import RedirectResponse, Response
 
 from api.agents.schemas import AgentViews, PoolViews
 from api.dashboard.answers import page
-from api.dashboard.asks import asks_of_dead_letters, asks_of_deployments, asks_of_lanes, asks_of_stops, broken
+from api.dashboard.asks import (
+    asks_of_dead_letters,
+    asks_of_deployments,
+    asks_of_lanes,
+    asks_of_pools,
+    asks_of_stops,
+    broken,
+)
 from api.dashboard.hours import ended_chart, open_chart, wait_chart
 from api.dashboard.inside import Inside, RefusedByApi
 from api.dashboard.pool_bars import PoolBar, pool_bars
@@ -69,6 +76,7 @@ async def overview(request: Request) -> Response:
     waiting, ended = deployments
     now = round(time.time() * 1000)
     asks = [
+        *asks_of_pools(bar.pool for bar in pools),
         *asks_of_deployments([*waiting, *ended]),
         *asks_of_dead_letters(dead, summary.jobs_dead_lettered),
         *asks_of_stops(stops, now),

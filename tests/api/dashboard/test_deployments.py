@@ -67,6 +67,18 @@ async def test_an_approval_says_what_of_and_goes_with_it(bench: Bench) -> None:
     assert "seen" not in command.model_dump()
 
 
+async def test_what_somebody_cancelled_is_called_cancelled(bench: Bench) -> None:
+    ended = {"status": DeploymentStatus.FAILED, "completed_at": own_millis(), "error_message": "ann cancelled it."}
+    deployment_id = await _waits(bench, **ended, cause="cancelled")
+    bob = await _person(bench, "bob")
+    listed, shown = await bob.see("/deployments"), await bob.see(f"/deployments/{deployment_id}")
+    for page in (listed, shown):
+        assert re.search(r'<span class="badge idle"><span aria-hidden="true">\W</span> cancelled</span>', page)
+        assert 'class="badge bad"' not in page
+    first = await bob.see("/")
+    assert "Nothing broke." in first
+
+
 async def test_who_may_not_approve_is_told_why_and_is_offered_no_button(bench: Bench) -> None:
     deployment_id = await _waits(bench)
     author = await (await _person(bench, "ann")).see(f"/deployments/{deployment_id}")

@@ -14,6 +14,7 @@ import typer
 from api.cli.client.connection import USAGE, CliError
 from api.cli.client.http import DEPLOYMENTS, PAGE_SIZE, SERVICES, ApiClient, ApiRefused
 from api.cli.output import note
+from api.wording import status_word
 from workflows.contracts.deployments.deployment import DeploymentStatus, DeploymentSummary
 from workflows.contracts.ids import is_uuid
 
@@ -92,8 +93,8 @@ def find_deployment(api: ApiClient, text: str, *, prefer: Prefer = is_open, stri
         )
     if strict and not any(prefer(each) for each in found):
         raise CliError(
-            f"No deployment of {wanted} is on its way: its newest is {found[0].version} ({found[0].status}). Name the "
-            f"one you mean by its id: `{api.command(f'deploy list --service {wanted}')}`."
+            f"No deployment of {wanted} is on its way: its newest is {found[0].version} ({status_word(found[0])}). "
+            f"Name the one you mean by its id: `{api.command(f'deploy list --service {wanted}')}`."
         )
     return _chosen(api, found, prefer)
 
@@ -151,14 +152,14 @@ def _chosen(api: ApiClient, newest_first: Sequence[DeploymentSummary], prefer: P
     """The newest that fits, and a word about it and about those it could be mistaken for."""
     fitting = [each for each in newest_first if prefer(each)]
     chosen = (fitting or [each for each in newest_first if is_open(each)] or [*newest_first])[0]
-    note(f"Deployment {chosen.deployment_id}: {chosen.service_name} {chosen.version}, {chosen.status}.")
-    others = [f"{each.deployment_id[:_SHORT_ID]} ({each.version}, {each.status})" for each in fitting[1:]]
+    note(f"Deployment {chosen.deployment_id}: {chosen.service_name} {chosen.version}, {status_word(chosen)}.")
+    others = [f"{each.deployment_id[:_SHORT_ID]} ({each.version}, {status_word(each)})" for each in fitting[1:]]
     if others:
         note(f"It is the newest; {_some(others)} would do too: name it by its id to choose it instead.")
     newest = newest_first[0]
     if newest is not chosen and not is_open(newest):
         command = api.command(f"deploy show {newest.deployment_id[:_SHORT_ID]}")
-        note(f"A newer one, {newest.version}, has ended ({newest.status}): `{command}`.")
+        note(f"A newer one, {newest.version}, has ended ({status_word(newest)}): `{command}`.")
     return chosen.deployment_id
 
 

@@ -21,6 +21,7 @@ from api.cli.commands.deployments.view import (
     way_rows,
 )
 from api.cli.output import Column, age, clock, now_ms, print_fields, print_json, print_table, say, span
+from api.wording import status_word
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.deployments.deployment import Decision, Deployment, DeploymentSummary, MetricSample
 from workflows.contracts.deployments.environments import EnvironmentState
@@ -167,7 +168,7 @@ def moment(then: int | None) -> str | None:
 def _row(deployment: DeploymentSummary) -> tuple[object, ...]:
     why = deployment.waits_for or deployment.error_message
     return (
-        deployment.deployment_id[:_SHORT_ID], deployment.service_name, deployment.version, deployment.status,
+        deployment.deployment_id[:_SHORT_ID], deployment.service_name, deployment.version, status_word(deployment),
         deployment.environment, deployment.git_commit_sha[:10], deployment.git_author, age(deployment.created_at),
         "; ".join((*deployment.remarks, _first_line(why) or "")).removesuffix("; ") or None,
     )  # fmt: skip
@@ -184,7 +185,7 @@ def _print_facts(deployment: Deployment, api: ApiClient) -> None:
             ("Deployment", deployment.deployment_id),
             ("Service", f"{deployment.service_name}, definition {deployment.service_version}"),
             ("Version", deployment.version),
-            ("Status", deployment.status),
+            ("Status", status_word(deployment)),
             ("State", state(deployment) if not deployment.status.final else None),
             ("Waits for", waits_for),
             ("Commit", f"{deployment.git_commit_sha[:_SHORT_SHA]}{ref} by {deployment.git_author}"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from api.cli.output import span
+from api.wording import CANCELLED, status_word
 from workflows.contracts.deployments.deployment import (
     Approval,
     Decision,
@@ -71,7 +72,7 @@ def state(deployment: Deployment) -> str:
         case DeploymentStatus.LIVE:
             return f"live{where}"
         case DeploymentStatus.FAILED | DeploymentStatus.ROLLED_BACK | DeploymentStatus.SUPERSEDED:
-            return deployment.status.value.replace("_", " ")
+            return status_word(deployment).replace("_", " ")
         case _:
             stage = deployment.stage(deployment.environment) if deployment.environment else None
             doing = f" ({_doing(stage)})" if stage is not None else ""
@@ -92,6 +93,8 @@ def outcome(deployment: Deployment) -> str:
             return f"{title(deployment)} was rolled back to {target} in {rollback.environment}: {rollback.reason}"
         case DeploymentStatus.SUPERSEDED:
             return f"{title(deployment)} was superseded: {why or 'another version took its place.'}"
+        case DeploymentStatus.FAILED if status_word(deployment) == CANCELLED:
+            return f"{title(deployment)} was cancelled: {why or 'its record does not say why.'}"
         case DeploymentStatus.FAILED:
             return f"{title(deployment)} failed: {why or deployment.cause or 'its record does not say why.'}"
         case _:

@@ -17,6 +17,8 @@ from api.cli.client.http import ApiClient, KeyMayNot, Transient, Unreachable
 from api.cli.commands.overview.findings import PartFinding, bad, ok, warn
 from api.cli.commands.stuck import read_health
 from api.cli.output import age, clock, now_ms, span
+from api.dashboard.asks import unserved
+from api.wording import counted
 from workflows.contracts.agents import AgentStatus
 from workflows.contracts.repairs import StuckWorkflow
 from workflows.version import product_version
@@ -168,11 +170,16 @@ class ApiChecks:
     def _pools(self) -> Iterator[PartFinding]:
         pools = PoolViews.model_validate(self.api.get("/api/agents/pools")).items
         for pool in pools:
-            if pool.waiting and not pool.slots:
-                words = f"{pool.waiting} jobs wait and nobody takes jobs there"
-                yield bad(f"pool {pool.name}", words, f"Start an agent: `hybridci agent --pool {pool.name}`.")
+            wait = counted(pool.waiting, "job waits", "jobs wait")
+            if unserved(pool):
+                words = f"{wait} and no agent of it is connected"
+                start = f"Start one: `hybridci agent --pool {pool.name}`, with a key of the pool (docs/agents.md)."
+                yield bad(f"pool {pool.name}", words, start)
+            elif pool.waiting and not pool.slots:
+                why = f"`{self.api.command(f'agents list --pool {pool.name}')}` says why."
+                yield bad(f"pool {pool.name}", f"{wait} and none of its agents takes jobs", why)
             elif pool.waiting and (pool.oldest_wait_seconds or 0) > _LONG_WAIT_SECONDS:
-                words = f"{pool.waiting} jobs wait, the oldest for {span(pool.oldest_wait_seconds)}"
+                words = f"{wait}, the oldest for {span(pool.oldest_wait_seconds)}"
                 yield warn(f"pool {pool.name}", words, f"`{self.api.command(f'pool show {pool.name}')}` says for what.")
 
     def _refused(self) -> Iterator[PartFinding]:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from api.agents.schemas import AgentViews
+from api.agents.schemas import AgentViews, PoolViews
 from api.cli.client.connection import CliError
 from api.cli.client.http import DEAD_LETTERS, DEPLOYMENTS, JOBS, ApiClient, KeyMayNot, Params, Unreachable
 from api.cli.commands.stuck import read_health
@@ -47,6 +47,7 @@ class Gathered:
     stops: Sequence[LineStop] = ()
     lanes: LanePage = field(default_factory=lambda: LanePage(items=[]))
     agents: AgentViews = field(default_factory=lambda: AgentViews(items=[]))
+    pools: PoolViews = field(default_factory=lambda: PoolViews(items=[]))
     health: Any = field(default_factory=dict[str, Any])
     person: Mapping[str, Any] = field(default_factory=dict[str, Any])
     approvals: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -67,6 +68,7 @@ def gather(api: ApiClient) -> Gathered:
         "stops": lambda: [*_stops(api, "holds"), *_stops(api, "freezes")],
         "lanes": lambda: LanePage.model_validate(api.get(f"{_DASHBOARD}/lanes", {"limit": _SERVICES})),
         "agents": lambda: AgentViews.model_validate(api.get("/api/agents", {"limit": 100})),
+        "pools": lambda: PoolViews.model_validate(api.get("/api/agents/pools")),
         "health": lambda: read_health(api),
     }
     with ThreadPoolExecutor(_AT_ONCE) as pool:

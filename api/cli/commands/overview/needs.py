@@ -10,7 +10,15 @@ from typing import Any, Final
 
 from api.cli.commands.overview.gathering import Gathered
 from api.cli.output import age, short_id
-from api.dashboard.asks import Ask, asks_of_dead_letters, asks_of_deployments, asks_of_lanes, asks_of_stops, broken
+from api.dashboard.asks import (
+    Ask,
+    asks_of_dead_letters,
+    asks_of_deployments,
+    asks_of_lanes,
+    asks_of_pools,
+    asks_of_stops,
+    broken,
+)
 from workflows.contracts.agents import AgentStatus
 from workflows.contracts.repairs import StuckWorkflow
 
@@ -21,7 +29,7 @@ _MOST_BROKEN: Final = 8
 @dataclass(frozen=True, slots=True)
 class Need:
     """A row. ``command``: what to do or to read next. ``kind``: approval, decision, rollback, dead_letters, hold,
-    freeze, stuck, part, agent, job, deployment. ``urgent``: a person is needed for it.
+    freeze, stuck, part, pool, agent, job, deployment. ``urgent``: a person is needed for it.
     """
 
     kind: str
@@ -34,7 +42,8 @@ class Need:
 
 def needs_of(found: Gathered, now: int) -> list[Need]:
     """What waits for somebody: what is wrong first, then what the caller can decide, then the rest."""
-    wrong = [*_unwell_parts(found), *_stuck(found)]
+    pools = [_of_pool(ask) for ask in asks_of_pools(found.pools.items)]
+    wrong = [*_unwell_parts(found), *_stuck(found), *pools]
     deployments = [_of_deployment(ask, found) for ask in asks_of_deployments([*found.waiting, *found.ended])]
     total = int(found.summary.get("jobs_dead_lettered", len(found.dead)))
     dead = [_dead_letters(ask) for ask in asks_of_dead_letters(found.dead, max(total, len(found.dead)))]
@@ -86,6 +95,10 @@ def _stuck(found: Gathered) -> Iterator[Need]:
         stuck = StuckWorkflow.model_validate(each)
         command = stuck.command.removeprefix("hybridci ")
         yield Need("stuck", str(stuck), "its workflow cannot go on", command if command != stuck.command else "health")
+
+
+def _of_pool(ask: Ask) -> Need:
+    return Need("pool", f"pool {ask.title}", ask.words, f"pool show {ask.title}")
 
 
 def _of_deployment(ask: Ask, found: Gathered) -> Need:

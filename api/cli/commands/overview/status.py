@@ -14,6 +14,7 @@ from api.cli.commands.common import AsJson, CommandGroup, DataDir, example, open
 from api.cli.commands.overview.gathering import Gathered, gather
 from api.cli.commands.overview.needs import Need, agents_of, broke, needs_of
 from api.cli.output import age, clean, clip, note, now_ms, print_json, say, short_id, span
+from api.wording import counted
 
 app = typer.Typer(cls=CommandGroup)
 _CLEAR: Final = "\x1b[H\x1b[2J"
@@ -100,15 +101,11 @@ def _section(api: ApiClient, title: str, rows: Sequence[Need]) -> None:
 def _work(found: Gathered) -> str:
     count = found.summary
     if not count:
-        return f"Of what your key may see: {_counted(len(found.running), 'job')} running"
+        return f"Of what your key may see: {counted(len(found.running), 'job')} running"
     alive = [each for each in found.agents.items if each.deregistered_at is None]
     well = sum(1 for each in alive if each.accepting)
     return (
-        f"{_counted(count.get('jobs_running', 0), 'job')} running, {count.get('jobs_queued', 0)} waiting; "
-        f"{_counted(count.get('deployments_active', 0), 'deployment')} on the way; "
-        f"{well} of {_counted(len(alive), 'agent')} taking jobs"
+        f"{counted(count.get('jobs_running', 0), 'job')} running, {count.get('jobs_queued', 0)} waiting; "
+        f"{counted(count.get('deployments_active', 0), 'deployment')} on the way; "
+        f"{well} of {counted(len(alive), 'agent')} taking jobs"
     )
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

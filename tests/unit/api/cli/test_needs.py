@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from api.agents.schemas import AgentViews
+from api.agents.schemas import AgentViews, PoolViews
 from api.cli.client.connection import ApiConnection
 from api.cli.client.http import ApiClient
 from api.cli.commands.overview.findings import EXIT_CODES, Grade, PartFinding, bad, ok, tell, warn, worst
@@ -57,7 +57,7 @@ def test_a_failed_rollback_and_dead_letters_need_somebody() -> None:
     rollback, dead = needs_of(found, NOW)
     assert (rollback.kind, rollback.command, rollback.urgent) == ("rollback", "deploy show 11111111", True)
     assert (dead.kind, dead.command, dead.urgent) == ("dead_letters", "dlq list --cause agent_lost", True)
-    assert dead.words == "1 of 3 given up; the last: its agent is gone"
+    assert dead.words == "1 of 3 dead letters; the last: its agent is gone"
 
 
 def test_stuck_workflows_and_parts_come_first() -> None:
@@ -66,6 +66,28 @@ def test_stuck_workflows_and_parts_come_first() -> None:
     part, workflow, _ = needs_of(Gathered(health=health, dead=[job()]), NOW)
     assert (part.kind, part.title, part.command) == ("part", "worker", "doctor")
     assert workflow.command.startswith(f"repair job {ID}")
+
+
+@pytest.mark.parametrize(
+    ("waiting", "agents", "words"),
+    [
+        (1, {}, "1 job waits in pool gpu and no agent of it is connected."),
+        (2, {"OFFLINE": 1}, "2 jobs wait in pool gpu and no agent of it is connected."),
+        (2, {"DRAINING": 1, "OFFLINE": 1}, None),
+        (0, {}, None),
+    ],
+)
+def test_a_pool_that_nobody_serves_needs_an_agent(waiting: int, agents: dict[str, int], words: str | None) -> None:
+    numbers = dict.fromkeys(("slots", "busy", "free", "desired_agents", "desired_slots"), 0)
+    pool = {"name": "gpu", "depth": {}, "waiting": waiting, "oldest_wait_seconds": 9, "agents": agents, "bounds": {},
+            "bounded": False, **numbers}  # fmt: skip
+    needs = needs_of(Gathered(pools=PoolViews.model_validate({"items": [pool]})), NOW)
+    assert [(need.kind, need.title, need.command, need.urgent) for need in needs] == (
+        [("pool", "pool gpu", "pool show gpu", True)] if words else []
+    )
+    if words:
+        start = "Start one: `hybridci agent --pool gpu`, with a key of the pool (docs/agents.md)."
+        assert needs[0].words == f"{words} {start}"
 
 
 def test_what_broke_is_of_a_day_and_stands_once() -> None:

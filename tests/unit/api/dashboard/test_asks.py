@@ -45,8 +45,8 @@ def test_dead_letters_are_told_by_cause_and_how_many_of_how_many() -> None:
         make_job(cause=None),
     ]
     first, second = asks_of_dead_letters([job.summary() for job in jobs], 70)
-    assert (first.title, first.words) == ("exit code", "2 of 70 given up; the last: the newest")
-    assert (second.title, second.words) == ("unknown", "1 of 70 given up; the last: no message")
+    assert (first.title, first.words) == ("exit code", "2 of 70 dead letters; the last: the newest")
+    assert (second.title, second.words) == ("unknown", "1 of 70 dead letters; the last: no message")
 
 
 def test_holds_and_freezes_in_force_have_their_owner_and_their_end() -> None:
@@ -75,3 +75,7 @@ def test_what_broke_is_told_newest_first_and_not_for_ever() -> None:
     rows = broken([job, old], [back], NOON, 5)
     assert [(row.status, row.words) for row in rows] == [("rolled_back", "errors"), ("failed", "exit code 1")]
     assert len(broken([job, old], [back], 0, 1)) == 1
+    ended = {"completed_at": NOON + 9}
+    cancelled = _deployment(DeploymentStatus.FAILED, cause="cancelled", error_message="ann cancelled it.", **ended)
+    failed = _deployment(DeploymentStatus.FAILED, cause="build_failed", **ended)
+    assert [row.words for row in broken([], [cancelled, failed], NOON, 5)] == ["build_failed"]
