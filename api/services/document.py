@@ -49,8 +49,11 @@ def read_document(raw: bytes) -> Document:
 
 
 def definition_yaml(service: Service) -> str:
-    """The document that registers it: only what differs from the defaults."""
-    spec = service.spec.model_dump(mode="json", exclude_defaults=True)
+    """The document that registers it: what differs from the defaults, and all of an approval and of what would else be
+    ``{}``, which reads as if nothing were asked.
+    """
+    short = service.spec.model_dump(mode="json", exclude_defaults=True)
+    spec: dict[str, Any] = _told(short, service.spec.model_dump(mode="json"))
     if "environments" in spec:
         spec["environments"] = [{"name": each["name"], **each} for each in spec["environments"]]
     ordered = {name: spec[name] for name in _ORDER if name in spec}
@@ -63,6 +66,32 @@ def difference(before: str, after: str, names: tuple[str, str]) -> list[str]:
     if max(len(old), len(new)) > _MOST_LINES:
         return [] if old == new else [f"@@ more than {_MOST_LINES} lines: they differ, and are not compared @@"]
     return list(difflib.unified_diff(old, new, *names, lineterm="", n=_AROUND))
+
+
+def _told(short: object, full: object) -> Any:
+    """``short`` with more of what it means, from ``full``."""
+    if isinstance(short, list) and isinstance(full, list):
+        pairs = zip(cast(list[Any], short), cast(list[Any], full), strict=True)
+        return [_told(one, whole) for one, whole in pairs]
+    if not isinstance(short, dict) or not isinstance(full, dict):
+        return cast(object, short)
+    some, all_of_it = cast(dict[str, Any], short), cast(dict[str, Any], full)
+    if not some:
+        return _without_nothing(all_of_it)
+    return {
+        name: _without_nothing(all_of_it[name]) if name == "approval" else _told(value, all_of_it.get(name))
+        for name, value in some.items()
+    }
+
+
+def _without_nothing(full: object) -> Any:
+    """Without the fields that say nothing: null, and lists of nothing."""
+    if isinstance(full, list):
+        return [_without_nothing(each) for each in cast(list[Any], full)]
+    if not isinstance(full, dict):
+        return full
+    fields = cast(dict[str, Any], full).items()
+    return {name: _without_nothing(value) for name, value in fields if value is not None and value != []}
 
 
 def _written(content: dict[str, Any]) -> str:

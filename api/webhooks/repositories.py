@@ -15,7 +15,8 @@ from workflows.contracts.identity.repositories import same_form
 @dataclass(frozen=True, slots=True)
 class KnownService:
     """What rules need to know of a service. ``branch`` is its `git_ref`, ``environment`` its last one. ``triggers``
-    None: it says nothing of them.
+    None: it says nothing of them. ``given_by``: the file or option of a dry run that told it; None when it is
+    registered.
     """
 
     name: str
@@ -23,6 +24,7 @@ class KnownService:
     branch: str | None = None
     environment: str = PRODUCTION
     triggers: Triggers | None = None
+    given_by: str | None = None
 
 
 def known_service(service: Service) -> KnownService:

@@ -118,7 +118,7 @@ def _planned(
         for service in _services(rule, {**names, "item": item}, services)
     ]
     if not found:
-        raise _NoMatch(3, _why_no_service(rule, names, items))
+        raise _NoMatch(3, _why_no_service(rule, names, items, services or ()))
     if len(found) > MAX_ACTIONS:
         problem = f"it asks for {len(found)} actions; at most {MAX_ACTIONS} are taken from one delivery"
         yield Planned(rule.rule.action, rule.rule.name, f"{provider.name}:{names['delivery']}", problem=problem)
@@ -209,7 +209,9 @@ def _repository(rule: CompiledRule, names: Mapping[str, Any]) -> tuple[list[str]
     return urls, branches[0] if branches else None
 
 
-def _why_no_service(rule: CompiledRule, names: Mapping[str, Any], items: Sequence[Any]) -> str:
+def _why_no_service(
+    rule: CompiledRule, names: Mapping[str, Any], items: Sequence[Any], services: Sequence[KnownService]
+) -> str:
     scope = {**names, "item": items[0]}
     if rule.service is not None:
         wanted = _texts(_value(rule.service, scope, 3))
@@ -222,7 +224,17 @@ def _why_no_service(rule: CompiledRule, names: Mapping[str, Any], items: Sequenc
     if rule.branch is not None and branch is None:
         return f"it names no branch: {rule.branch.text} is empty"
     of_branch = "" if branch is None else f" and branch {branch}"
-    return f"no registered service has the repository {same_form(urls[0])}{of_branch}"
+    wanted = f"{same_form(urls[0])}{of_branch}"
+    given = [
+        f"{each.name} ({each.given_by}) has {_place_of(each, branch)}" for each in services if each.given_by is not None
+    ]
+    if given:  # a dry run's: whom a tool sends to must not learn of other repositories
+        return f"none of the given services has the repository {wanted}: {', '.join(given[:5])}"
+    return f"no registered service has the repository {wanted}"
+
+
+def _place_of(service: KnownService, wanted: str | None) -> str:
+    return service.repository + ("" if None in (wanted, service.branch) else f" and branch {service.branch}")
 
 
 def _one(

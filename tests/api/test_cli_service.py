@@ -77,6 +77,23 @@ class TestServices:
         assert "+git_repo: https://x.example/r.git" in good.stdout
         assert call(api, "service", "show", "svc-lines").exit_code == 1, "nothing was changed"
 
+    def test_each_fault_is_told_once_and_by_line(self, api: Served, tmp_path: Path) -> None:
+        file = tmp_path / "shop.yml"
+        lines = (
+            "name: svc-once", "git_repo: https://x.example/r.git", "environments:", "  - name: one",
+            "    stepz: []", "    externl: true", "  - nam: two", "labelz: {}",
+        )  # fmt: skip
+        file.write_text("\n".join(lines) + "\n")
+        checked = call(api, "service", "check", "-f", str(file)).stdout.splitlines()
+        numbers = [int(line.split(":")[0].removeprefix("line ")) for line in checked]
+        assert numbers == sorted(numbers)
+        assert {5, 6, 7, 8} <= set(numbers)
+        applied = call(api, "service", "apply", "-f", str(file))
+        assert applied.exit_code == 1
+        first, *others = applied.stderr.splitlines()
+        assert first == f"hybridci: Nothing was changed. Correct this in {file}:"
+        assert others == [f"  {line}" for line in checked]
+
     def test_a_file_without_a_name_or_a_repository(self, api: Served, tmp_path: Path) -> None:
         text = json.dumps({key: value for key, value in SPEC.items() if key != "git_repo"})
         nameless = call(api, "service", "apply", "-f", "-", text=text)

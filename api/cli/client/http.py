@@ -54,11 +54,11 @@ class KeyMayNot(CliError):
 
 
 class ApiRefused(CliError):
-    """The API understood and said no, with an HTTP status."""
+    """The API understood and said no, with an HTTP status; ``errors`` have a ``field`` and a ``message`` each."""
 
-    def __init__(self, message: str, status: int, fields: Sequence[str] = ()) -> None:
+    def __init__(self, message: str, status: int, errors: Sequence[Mapping[str, Any]] = ()) -> None:
         super().__init__(message, REFUSED)
-        self.status, self.fields = status, fields
+        self.status, self.errors = status, errors
 
 
 class ApiClient:
@@ -294,7 +294,7 @@ class ApiClient:
             raise Transient(f"{message} Try again in a moment.")
         if status >= 500:
             raise CliError(f"The API failed ({status}): {message} Its log says more.")
-        raise ApiRefused(message, status, [str(each.get("field", "")) for each in _errors(problem)])
+        raise ApiRefused(message, status, [each for each in _errors(problem) if "field" in each and "message" in each])
 
     def _other_key(self) -> str:
         """What to do about a key that does not count."""

@@ -148,16 +148,29 @@ def find_commit(repo: str, *, commit: str | None = None, ref: str | None = None)
 
 def resolve_repository(body: dict[str, Any], file: Path | None) -> None:
     """Put the address of a folder's repository where ``git_repo`` names a folder: ``.``, ``./a``, ``../b``, seen from
-    the folder of the file that says so (of stdin: from here). Anything else is left as it is. Raises CliError.
+    the folder of the file that says so (of stdin: from here). Anything else is left as it is, unless a folder there
+    has that name. Raises CliError.
     """
     said: object = body.get("git_repo")
-    if not isinstance(said, str) or not is_path(said):
+    if not isinstance(said, str):
         return
     beside = Path() if file is None or str(file) == "-" else file.parent
-    folder = beside / Path(said).expanduser()
-    if not folder.is_dir():
+    folder = beside / os.path.expanduser(said)  # Path's own raises for a person who is not here
+    if not is_path(said):
+        if not _URL.match(said) and os.path.isdir(folder):
+            raise _no_address(said, file)
+        return
+    if not os.path.isdir(folder):
         raise CliError(f"git_repo {said} in {file}: there is no folder {folder}. Correct it, or give a URL.", USAGE)
     body["git_repo"] = local_git(str(folder)).git_repo
+
+
+def _no_address(said: str, file: Path | None) -> CliError:
+    return CliError(
+        f"git_repo {said} in {file} is no address, and no folder's path either: those are `.` and what begins with ./, "
+        f"../, / or ~/. For a folder beside the file write ./{said}, else give a URL.",
+        USAGE,
+    )
 
 
 def local_git(repo: str, *, commit: str | None = None, ref: str | None = None) -> GitFields:
@@ -201,7 +214,10 @@ def _apply_git(body: dict[str, Any], options: SubmitOptions, warn: Callable[[str
     needed = [name for name in ("git_repo", "git_commit_sha", "git_author") if not body.get(name)]
     if not asked and (not needed or (needed == ["git_author"] and options.author is not None)):
         return
-    repo = options.repo or str(body.get("git_repo") or ".")
+    in_file = body.get("git_repo")
+    if options.repo is None and isinstance(in_file, str) and in_file and not _URL.match(in_file):
+        raise _no_address(in_file, options.file)
+    repo = options.repo or str(in_file or ".")
     ref = options.ref or (None if options.commit else _optional_text(body, "git_ref"))
     commit = options.commit or (None if options.ref else _optional_text(body, "git_commit_sha"))
     found = find_commit(repo, commit=commit, ref=ref)

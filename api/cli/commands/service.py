@@ -2,13 +2,12 @@
 ``common``.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from api.cli.client.connection import USAGE, CliError
+from api.cli.client.connection import REFUSED, USAGE, CliError
 from api.cli.client.http import SERVICES, ApiClient, ApiRefused
 from api.cli.client.structured_file import read_map
 from api.cli.client.submit import local_git, resolve_repository
@@ -24,6 +23,7 @@ from api.cli.commands.deployments.requests import (
     service_path,
     tell_environment,
 )
+from api.cli.commands.service_errors import located, told
 from api.cli.commands.service_text import service_yaml
 from api.cli.commands.tables import short_repo
 from api.cli.output import Column, age, note, print_json, print_table, say
@@ -61,9 +61,10 @@ def apply(
         try:
             record: Any = api.request("PUT", service_path(service), body=body, headers=headers)
         except ApiRefused as refused:
-            for line in _lines(file, refused.fields):
-                note(line)
-            raise
+            if not refused.errors:
+                raise
+            wrong = "\n".join(f"  {told(error)}" for error in located(file, refused.errors))
+            raise CliError(f"Nothing was changed. Correct this in {_shown(file)}:\n{wrong}", REFUSED) from None
         if as_json:
             print_json(record)
             return
@@ -83,20 +84,15 @@ def check(
     service: Any = name or body.get("name")
     if not isinstance(service, str) or not service:
         raise CliError(f"{file} does not say how the service is called: add `name: …` to it, or give --name.", USAGE)
-    from workflows.yaml_places import places_of
-
     resolve_repository(body, file)
     with open_api(data_dir) as api:
         found: Any = api.request("POST", service_path(service, "check"), body=body)
-    places = None if str(file) == "-" else places_of(file.read_bytes())
-    for error in found["errors"]:  # the API saw it as JSON, which has other lines
-        error["line"] = None if places is None else places.line(error["field"])
+    found["errors"] = located(file, found["errors"])
     if as_json:
         print_json(found)
     else:
         for error in found["errors"]:
-            place = f"line {error['line']}: " if error["line"] else ""
-            say(f"{place}{error['field']}: {error['message']}")
+            say(told(error))
         for line in found["difference"]:
             say(line)
         if not found["errors"] and not found["difference"]:
@@ -275,18 +271,8 @@ def _decide(service: str, said: str, body: dict[str, Any], as_json: bool, data_d
     say(f"{decided.name}: {word}, version {decided.version}")
 
 
-def _lines(file: Path, fields: Sequence[str]) -> list[str]:
-    """Where the fields stand in the file; nothing of what came by stdin, which cannot be read again."""
-    from workflows.yaml_places import places_of
-
-    if str(file) == "-" or not fields:
-        return []
-    try:
-        places = places_of(file.read_bytes())
-    except OSError:
-        return []
-    found = ((places.line(field), field) for field in fields)
-    return [f"{file}, line {line}: {field}" for line, field in found if line is not None]
+def _shown(file: Path) -> str:
+    return "what came by stdin" if str(file) == "-" else str(file)
 
 
 def _present(api: ApiClient, name: str) -> Service | None:

@@ -74,7 +74,13 @@ def list_providers(manifests: Manifests = None, as_json: AsJson = False) -> None
             Column("SECRET IN", key=True),
         ],
         [
-            (row["name"], row["title"], ", ".join(row["verify"]), ", ".join(row["actions"]), row["secret"])
+            (
+                row["name"],
+                row["title"],
+                ", ".join(dict.fromkeys(row["verify"])),
+                ", ".join(row["actions"]),
+                row["secret"],
+            )
             for row in rows
         ],
     )
@@ -100,7 +106,7 @@ def show_provider(
             ("Provider", f"{chosen.name} ({chosen.source})"),
             ("Tool", manifest.title),
             ("Sends to", f"/api/webhooks/{chosen.name}"),
-            ("Verified by", ", ".join(scheme.scheme for scheme in manifest.verify)),
+            ("Verified by", ", ".join(dict.fromkeys(scheme.scheme for scheme in manifest.verify))),
             ("Secret in", secret_variable(chosen.name)),
             ("Documentation", manifest.docs),
         ]
@@ -157,6 +163,7 @@ def dry_run(
         _send(chosen, send, secret_file, body, given, as_json=as_json)
         return
     delivery = _delivery(chosen, body, given, event)
+    _require_event(chosen, delivery)
     _show(chosen, delivery, _services(service), as_json=as_json)
 
 
@@ -187,6 +194,17 @@ def _delivery(provider: "Provider", body: bytes, headers: Mapping[str, str], eve
         raise CliError(f"--payload cannot be read as the API would. {error}", USAGE) from None
     delivery = read_delivery(provider, value, headers, {}, body)
     return delivery if event is None else replace(delivery, event=event)
+
+
+def _require_event(provider: "Provider", delivery: "Delivery") -> None:
+    """Raises CliError where no rule can match, since each is for events with a name and nothing tells this one's."""
+    rules = provider.manifest.rules
+    if delivery.event is not None or not all(rule.on for rule in rules):
+        return
+    events = ", ".join(dict.fromkeys(event for rule in rules for event in rule.on))
+    header = _header_of(provider.event.text)
+    where = "the payload does not tell it" if header is None else f"no --header or --headers tells {header}"
+    raise CliError(f"--event is missing, and {where}. Events of {provider.name}: {events}.", USAGE)
 
 
 def _show(
@@ -300,7 +318,7 @@ def _send(
     if as_json:
         print_json(answer)
     else:
-        print_fields([("Answer", response.status_code), *_told(answer)])
+        print_fields([("Answer", response.status_code), *(_told(answer) if response.is_success else ())])
     if not response.is_success:
         raise CliError(f"The API refused it: {answer.get('detail', response.reason_phrase)}")
 
@@ -317,6 +335,8 @@ def _told(answer: Any) -> list[tuple[str, object]]:
 
 
 def _services(options: Sequence[str] | None) -> "list[KnownService] | None":
+    from dataclasses import replace
+
     from api.webhooks.repositories import KnownService
     from workflows.contracts.identity.repositories import same_form
 
@@ -325,13 +345,13 @@ def _services(options: Sequence[str] | None) -> "list[KnownService] | None":
     found: list[KnownService] = []
     for option in options:
         if Path(option).is_file():
-            found.append(_of_file(Path(option)))
+            found.append(replace(_of_file(Path(option)), given_by=option))
             continue
         name, equals, rest = option.partition("=")
         url, _, branch = rest.partition("#")
         if not name or not equals or not url:
             raise CliError(f"--service {option!r} is not NAME=REPOSITORY[#BRANCH], and no file.", USAGE)
-        found.append(KnownService(name, same_form(url), branch or None))
+        found.append(KnownService(name, same_form(url), branch or None, given_by="--service"))
     return found
 
 

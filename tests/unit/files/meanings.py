@@ -31,7 +31,8 @@ MEANINGS: Final[dict[str, dict[str, str]]] = {
     "JobSpec": _JOB
     | {
         "job_type": "What kind of job it is, for lists and figures. `hybridci job submit` says `command` without it.",
-        "git_repo": "The repository's address; in a file for `hybridci job submit` also a folder, seen from the file.",
+        "git_repo": "The repository's address; in a file for `hybridci job submit` also a folder, seen from the file: "
+        "`.`, `./a`, `../a`, `/a` or `~/a`.",
         "git_commit_sha": "The whole commit id. `hybridci job submit` takes what is checked out, or `--ref`.",
         "git_author": "Whom the job is named after. `hybridci job submit` takes the commit's author.",
         "git_ref": "The branch or tag that the commit is of, for people and lists.",
@@ -66,7 +67,8 @@ MEANINGS: Final[dict[str, dict[str, str]]] = {
     },
     "ServiceSpec": {
         "name": "How the service is called. `hybridci service apply --name` says it otherwise.",
-        "git_repo": "The repository's address; for `hybridci service apply` also a folder, seen from the file.",
+        "git_repo": "The repository's address; for `hybridci service apply` also a folder, seen from the file: `.`, "
+        "`./a`, `../a`, `/a` or `~/a`.",
         "build": "The job that builds a version, once.",
         "test": "The job that tests a version, once, after `build`.",
         "environments": "Where a version goes, in this order. In the last one it becomes live.",

@@ -118,6 +118,27 @@ def test_a_repository_elsewhere(repository: Path) -> None:
         remote_git(f"{url}-nothing", ref="main")
 
 
+@pytest.mark.parametrize("said", ["checkout", "team/checkout", "nothing-there"])
+def test_a_bare_name_is_no_folder(tmp_path: Path, said: str) -> None:
+    """`git_repo: checkout` was told as --repo, which nobody had given."""
+    (tmp_path / "team" / "checkout").mkdir(parents=True)
+    (tmp_path / "checkout").mkdir()
+    file = tmp_path / "job.yaml"
+    file.write_text(f"git_repo: {said}\nsteps: [{{name: one, run: 'true'}}]\n")
+    with pytest.raises(CliError) as refused:
+        body(file=file)
+    assert refused.value.message.startswith(f"git_repo {said} in {file} is no address")
+    assert f"write ./{said}," in refused.value.message
+    assert "--repo" not in refused.value.message
+
+
+def test_the_home_of_nobody_is_no_folder(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text("git_repo: ~nobody-here/a\nsteps: [{name: one, run: 'true'}]\n")
+    with pytest.raises(CliError, match="there is no folder"):
+        body(file=file)
+
+
 def test_file_then_options(repository: Path, tmp_path: Path) -> None:
     file = tmp_path / "job.yaml"
     file.write_text(

@@ -93,6 +93,36 @@ def test_given_services_are_looked_up() -> None:
     assert "branch 'main' is not for it, but release" in other["reason"]
 
 
+def test_a_given_service_of_another_repository_is_told(tmp_path: Path) -> None:
+    """It said that no *registered* service had the repository, where none was asked for."""
+    file = tmp_path / "shop.yml"
+    file.write_text(
+        "name: shop\ngit_repo: https://github.com/acme/other.git\ngit_ref: main\n"
+        "environments: [{name: production, external: true}]\n"
+    )
+    wanted = "none of the given services has the repository github.com/acme/shop: "
+    by_file = answered("test", "github", "--payload", PUSH, "--service", str(file))
+    assert by_file["actions"] == []
+    assert f"{wanted}shop ({file}) has github.com/acme/other" in by_file["reason"]
+    by_option = answered("test", "github", "--payload", PUSH, "--service", "shop=git@github.com:acme/other.git")
+    assert f"{wanted}shop (--service) has github.com/acme/other" in by_option["reason"]
+
+
+def test_a_payload_without_its_event_asks_for_it(tmp_path: Path) -> None:
+    (tmp_path / "body").write_bytes(captured("github-push").body)
+    result = run("test", "github", "--payload", str(tmp_path / "body"))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "--event is missing, and no --header or --headers tells x-github-event. Events of github: " in result.stderr
+    assert "push" in result.stderr
+
+
+def test_a_way_to_verify_is_named_once() -> None:
+    (line,) = [line for line in run("list").stdout.splitlines() if line.startswith("grafana")]
+    assert "hmac-sha256, token" in line
+    assert "hmac-sha256, hmac-sha256" not in line
+    assert "hmac-sha256, hmac-sha256" not in run("provider", "grafana").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -133,6 +163,7 @@ async def test_it_is_sent_as_the_tool_would(tmp_path: Path) -> None:
     assert "accepted" in sent.stdout
     assert "/api/dashboard/deployments/" in sent.stdout
     assert refused.exit_code == 1
+    assert refused.output.count("does not fit the body and the configured secret") == 1
     assert "does not fit the body and the configured secret" in refused.stderr
     unreachable = run(*send, str(tmp_path / "secret"))
     assert unreachable.exit_code == 2
