@@ -96,9 +96,10 @@ class SlotPlaces:
             left.append(before)
             if before.parent in places._parents:
                 places._short = before
-        places.reserved = set(keep)
-        kept = {str(number) for number in keep}
+        for number in keep:
+            places.reserve(number)
         for folder in left:
+            kept = {str(number) for number in keep} if folder in {places._slots, places._short} else set[str]()
             try:
                 remove_all(part for part in (folder.iterdir() if folder.is_dir() else ()) if part.name not in kept)
             except OSError as error:
@@ -143,19 +144,30 @@ class SlotPlaces:
         return aside
 
     def kept(self, number: int) -> SlotPlace | None:
-        """The reserved place as it was left; None when a part of it is gone, or is no longer this user's."""
+        """The reserved place as it was left; None when a part of it is gone, or others could have entered it."""
         if number not in self.reserved or self._short is None:
             return None
         place = self._at(number, self._short)
         whole = (
-            _own(place.folder) and _own(place.short) and place.workspace.is_dir() and not place.workspace.is_symlink()
+            _closed(place.folder)
+            and _closed(place.short)
+            and place.workspace.is_dir()
+            and not place.workspace.is_symlink()
         )
         return place if whole and place.home.is_dir() and place.temp.is_dir() else None
 
     def reserve(self, number: int) -> None:
-        """Nobody works there any more, and it stays as it is."""
+        """Nobody works there any more, and it stays as it is: closed to the user that steps run as, for what other jobs
+        run as that user has no business there. ``AttemptDir.give_to`` opens it again. Blocking, and short.
+        """
         self._taken.discard(number)
         self.reserved.add(number)
+        for folder in self.folders(number):
+            try:
+                if _own(folder):
+                    folder.chmod(0o700)
+            except OSError as error:  # ``kept`` sees that it is open
+                logger.error("The folder %s of a lost attempt cannot be closed to other jobs: %s", folder, error)
 
     def retake(self, number: int) -> SlotPlace | None:
         """Work goes on in a reserved place. None, and it stays reserved, when it is not whole."""
@@ -277,6 +289,11 @@ def _own(folder: Path) -> bool:
     except OSError:
         return False
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
+
+
+def _closed(folder: Path) -> bool:
+    """True for a folder of this user that nobody else may enter."""
+    return _own(folder) and not folder.lstat().st_mode & 0o077
 
 
 def _forbids_programs(folder: Path) -> bool:

@@ -4,8 +4,10 @@ What ran is counted in files outside of the workspace.
 """
 
 import asyncio
+import os
 import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -175,6 +177,53 @@ async def test_an_agent_that_is_told_to_end_at_once_keeps_it_too(
     lone.start()
     result = await (await begin(starter, work.again(2, 1, agent_id=agent_id)))
     assert (result.outcome, work.ran()) == (Outcome.SUCCEEDED, ["1 a", "1 b", "1 c", "2 c", "2 d"])
+
+
+@pytest.fixture
+def work_of_nobody(repository: Repository, lone: AgentProcess) -> Iterator[Work]:
+    """Steps run as another user, in folders that this user can get to."""
+    folder = Path(tempfile.mkdtemp(prefix="hybridci-resume-", dir="/var/tmp"))
+    folder.chmod(0o711)
+    shared = folder / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    lone.directory = folder / "a"
+    lone.environment["HYBRIDCI_AGENT_JOB_USER"] = "nobody"
+    yield Work(repository, lone, shared)
+    lone.ensure_dead()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, which alone may run steps as another user")
+async def test_no_other_job_gets_to_what_is_kept(
+    lone: AgentProcess, starter: Client, api: ControlPlaneServer, repository: Repository, work_of_nobody: Work
+) -> None:
+    """It knows the paths, and runs as the user to whom all that is kept belongs."""
+    work = work_of_nobody
+    lone.start()
+    await lose(starter, lone, work, work.attempt, "1 c")
+    agent_id = its_id(lone)
+    [workspace] = work.folders()
+    short = Path((lone.directory / "short-folder").read_text()) / "1"
+    assert (short / "home" / "tool").read_text() == "kept\n"
+    lone.start()
+    reach = (
+        f"cat {workspace}/out", f"cat {short}/home/tool", f"ls {short}/tmp", f"echo >> {workspace}/out",
+        f"touch {short}/home/x", f"cd {workspace}", f"chmod 777 {short}", f"chmod 777 {workspace}/..",
+        f"mv {workspace}/.. {work.notes.parent}/x",
+    )  # fmt: skip
+    tries = "; ".join(
+        f"if ( {command} ) >/dev/null 2>&1; then echo GOT $(({n})); fi" for n, command in enumerate(reach)
+    )
+    other = repository.attempt(f"id -un; {tries}", pool=lone.pool)
+    assert (await (await begin(starter, other))).outcome is Outcome.SUCCEEDED
+    await eventually(lambda: api.log(other.job_id).final, "the log")
+    said = api.log(other.job_id).data.decode()
+    assert "\nnobody\n" in said
+    assert [line for line in said.splitlines() if line.startswith("GOT ")] == []
+    work.go.touch()
+    result = await (await begin(starter, work.again(2, 1, agent_id=agent_id)))
+    assert (result.outcome, work.ran()) == (Outcome.SUCCEEDED, ["1 a", "1 b", "1 c", "2 c", "2 d"]), result
 
 
 async def test_nothing_is_kept_behind_a_red_command_or_for_whom_does_not_ask(

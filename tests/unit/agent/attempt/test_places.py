@@ -12,6 +12,7 @@ import pytest
 from agent.attempt.places import SlotPlaces
 from agent.attempt.removal import remove_all
 from agent.settings import SettingsError
+from agent.steps.job_user import let_through
 
 
 @pytest.fixture
@@ -159,3 +160,38 @@ def test_the_operators_folder(tmp_path: Path, parent: Path) -> None:
     long.mkdir()
     with pytest.raises(SettingsError, match="too long for sockets"):
         SlotPlaces.load(tmp_path, long)
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def test_what_is_kept_is_closed_to_whom_steps_run_as_also_after_a_kill(tmp_path: Path, parent: Path) -> None:
+    """The folders inside belong to that user, who may therefore change their modes: it is those above that count."""
+    killed = SlotPlaces.load(tmp_path, parent)
+    lives, lost = killed.take(), killed.take()
+    for place in (lives, lost):
+        let_through(folder for part in (place.folder, place.short) for folder in (part.parent, part))
+        place.workspace.chmod(0o777)
+    killed.reserve(lost.number)
+    assert (mode(lost.folder), mode(lost.short)) == (0o700, 0o700)
+    assert (mode(lives.folder), mode(lives.short)) == (0o711, 0o711)
+    assert killed.retake(lost.number) == lost
+    let_through((lost.folder, lost.short))
+
+    places = SlotPlaces.load(tmp_path, parent, keep={lost.number})
+    assert (mode(lost.folder), mode(lost.short), mode(lost.workspace)) == (0o700, 0o700, 0o777)
+    assert not lives.folder.exists()
+    assert places.kept(lost.number) == lost
+    lost.short.chmod(0o711)
+    assert places.kept(lost.number) is None, "somebody may have been there"
+
+
+def test_what_was_kept_elsewhere_is_not_left_there(tmp_path: Path, parent: Path) -> None:
+    """The operator names another folder for HOME and TMPDIR, while something is kept in the one of before."""
+    killed = SlotPlaces.load(tmp_path, parent)
+    lost = killed.take()
+    named = folder(parent, "named")
+    places = SlotPlaces.load(tmp_path, named, keep={lost.number})
+    assert places.kept(lost.number) is None
+    assert not lost.short.parent.exists()
