@@ -9,7 +9,7 @@ import typer
 
 from api.cli.beginning.guesses import guess
 from api.cli.beginning.repository import look
-from api.cli.beginning.text import DEFAULT_PORT_URL, job_file, service_file
+from api.cli.beginning.text import DEFAULT_PORT_URL, in_a_line, in_command, job_file, service_file
 from api.cli.client.connection import USAGE, CliError, find_keyless_connection
 from api.cli.commands.common import CommandGroup, example
 from api.cli.output import note, say
@@ -43,20 +43,20 @@ def init(
         sys.stdout.write(text)
         return
     _write(path, text, force=force)
-    say(f"Wrote {path}: a {'job' if job else f'service named {repo.name}'}.")
+    say(f"Wrote {in_a_line(str(path))}: a {'job' if job else f'service named {repo.name}'}.")
     if not job:
-        say(f"  git_repo  {repo.address}  ({repo.why})")
+        say(f"  git_repo  {repo.address}  ({in_a_line(repo.why)})")
     for step in [*found.build, *found.test] if job else found.all():
-        say(f"  step      {step.name}: {'; '.join(step.run.splitlines())}  (from {step.because})")
+        say(f"  step      {step.name}: {'; '.join(step.run.splitlines())}  (from {in_a_line(step.because)})")
     if not found.test:
         note("Nothing says how this repository is tested: a step is left for you to write.")
     if not job and not found.deploy:
         note("Nothing says how it is deployed: the steps of staging and production are left for you to write.")
     say("Next:")
     if job:
-        say(f"  hybridci job submit -F {path} --wait")
+        say(f"  hybridci job submit -F {in_command(str(path))} --wait")
         return
-    say(f"  hybridci service apply -f {path}")
+    say(f"  hybridci service apply -f {in_command(str(path))}")
     say(f"  hybridci deploy start {repo.name} --version 0.1.0 --watch")
 
 
