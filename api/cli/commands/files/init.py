@@ -1,6 +1,8 @@
 """`hybridci init`: a first file for the repository one stands in. Exit codes: see ``common``."""
 
 import os
+import secrets
+import stat
 import sys
 from pathlib import Path
 from typing import Annotated, Final
@@ -68,10 +70,31 @@ def _url() -> str:
 
 
 def _write(path: Path, text: str, *, force: bool) -> None:
+    """A new file; with ``force`` it takes the place of the one there, whole, and what a link names is never written."""
     try:
-        with path.open("w" if force else "x", encoding="utf-8") as file:
+        if force and os.path.lexists(path):
+            _replace(path, text)
+            return
+        with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
         raise CliError(f"{path} is there already: look at it, or write over it with --force.", USAGE) from None
     except OSError as error:
         raise CliError(f"{path} cannot be written: {error.strerror}.", USAGE) from None
+
+
+def _replace(path: Path, text: str) -> None:
+    there = path.lstat().st_mode
+    if not stat.S_ISREG(there):
+        kind = "a link" if stat.S_ISLNK(there) else "no file"
+        raise CliError(f"{path} is {kind}: remove it, or name another file with --output.", USAGE)
+    new = path.with_name(f".{secrets.token_hex(8)}.new")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, stat.S_IMODE(there))
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            os.fchmod(descriptor, stat.S_IMODE(there))
+            file.write(text)
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise

