@@ -3,10 +3,7 @@
 Deliberately not here: what the repository is made of (``guesses``).
 """
 
-import os
 import re
-import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,12 +12,11 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import TypeAdapter, ValidationError
 
 from api.cli.client.connection import USAGE, CliError
+from api.cli.client.git import ask_git
 from workflows.contracts.fields import INCOMING, GitRef, Repository
 
 HERE: Final = "."
-_GIT_SECONDS: Final = 20
 _LONGEST_NAME: Final = 48
-_INHERITED: Final = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
 _REPOSITORY: Final[TypeAdapter[str]] = TypeAdapter(Repository)
 _REF: Final[TypeAdapter[str]] = TypeAdapter(GitRef)
 
@@ -88,18 +84,5 @@ def _branch(top: Path, *, at_origin: bool) -> str | None:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    return _answer(["git", *arguments], folder)
-
-
-def _answer(command: Sequence[str], folder: Path) -> str | None:
-    env = {name: value for name, value in os.environ.items() if name not in _INHERITED}
-    try:
-        done = subprocess.run(
-            command, cwd=folder, env=env, capture_output=True, text=True, errors="replace", timeout=_GIT_SECONDS,
-            check=False,
-        )  # fmt: skip
-    except FileNotFoundError:
-        raise CliError("git is not installed, and this needs it.", USAGE) from None
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise CliError(f"git does not answer in {folder} ({type(error).__name__}).", USAGE) from None
+    done = ask_git(folder, *arguments)
     return done.stdout.strip() or None if done.returncode == 0 else None

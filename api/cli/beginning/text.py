@@ -5,12 +5,14 @@ Deliberately not here: what is guessed (``guesses``), and whether it is taken (t
 
 import json
 import re
+import shlex
 from collections.abc import Sequence
 from textwrap import indent
 from typing import Final
 
 from api.cli.beginning.guesses import GuessedStep, Guesses
 from api.cli.beginning.repository import HERE, Repo
+from workflows.contracts.fields import without_misleading
 from workflows.yaml_text import reads_as_text
 
 DEFAULT_PORT_URL: Final = "http://127.0.0.1:8000"
@@ -24,16 +26,26 @@ _NOTHING_TO_DEPLOY: Final = GuessedStep(
 
 def schema_line(url: str, name: str) -> str:
     """What editors with a YAML language server read."""
-    return f"# yaml-language-server: $schema={url.rstrip('/')}/api/schemas/{name}.json"
+    return f"# yaml-language-server: $schema={in_a_line(url).rstrip('/')}/api/schemas/{name}.json"
+
+
+def in_a_line(text: str) -> str:
+    """For a comment or a terminal: a file's name may hold what ends the line, or is not what it looks like."""
+    return without_misleading(text.encode(errors="replace").decode(), lines=False)
+
+
+def in_command(path: str) -> str:
+    """A file as a command to paste names it."""
+    return shlex.quote(in_a_line(path))
 
 
 def service_file(repo: Repo, found: Guesses, *, path: str, url: str) -> str:
     """A service with two environments."""
-    deploy = found.deploy or [_NOTHING_TO_DEPLOY]
+    deploy, file = found.deploy or [_NOTHING_TO_DEPLOY], in_command(path)
     parts = [
         schema_line(url, "service"),
-        f"# How this repository is tested and deployed. `hybridci service check -f {path}` says what is wrong with it,",
-        f"# `hybridci service apply -f {path}` registers it. All fields: docs/files.md, or `hybridci schema service`.",
+        f"# How this repository is tested and deployed. `hybridci service check -f {file}` says what is wrong with it,",
+        f"# `hybridci service apply -f {file}` registers it. All fields: docs/files.md, or `hybridci schema service`.",
         "",
         f"name: {_scalar(repo.name)}",
         f"git_repo: {_scalar(repo.address)}{_of_here(repo)}",
@@ -63,7 +75,7 @@ def job_file(found: Guesses, *, path: str, url: str) -> str:
     """A job that builds and tests what is checked out."""
     parts = [
         schema_line(url, "job"),
-        f"# One job: `hybridci job submit -F {path} --wait` runs it for the commit that is checked out here.",
+        f"# One job: `hybridci job submit -F {in_command(path)} --wait` runs it for the commit checked out here.",
         "# All fields: docs/files.md, or `hybridci schema job`.",
         "",
         "job_type: test",
@@ -84,13 +96,13 @@ def job_file(found: Guesses, *, path: str, url: str) -> str:
 def _of_here(repo: Repo) -> str:
     if repo.address != HERE:
         return ""
-    return f"  # this folder's repository ({repo.why}): only agents on this machine can read it"
+    return f"  # this folder's repository ({in_a_line(repo.why)}): only agents on this machine can read it"
 
 
 def _steps(steps: Sequence[GuessedStep], spaces: int) -> list[str]:
     lines = ["steps:"]
     for step in steps:
-        lines += [f"  - name: {_scalar(step.name)}  # from {step.because}"]
+        lines += [f"  - name: {_scalar(step.name)}  # from {in_a_line(step.because)}"]
         if "\n" in step.run:
             lines += ["    run: |", *indent(step.run, "      ").splitlines()]
         else:

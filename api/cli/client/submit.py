@@ -6,11 +6,8 @@ is the API's and names every bad field at once.
 """
 
 import getpass
-import os
 import re
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +15,12 @@ from typing import Any, Final, cast
 from urllib.parse import unquote, urlsplit
 
 from api.cli.client.connection import DATA_DIR, USAGE, CliError
+from api.cli.client.git import Done, LocalRepository, ask_elsewhere, ask_git, said_of
 from api.cli.client.structured_file import read_map
 from workflows.contracts.fields import is_path, without_misleading
 from workflows.contracts.workspace.resume import ResumeAt
 
 DEFAULT_TYPE: Final = "command"
-_GIT_SECONDS: Final = 60
 _URL: Final = re.compile(r"^([a-z][a-z0-9+.-]*://|[^/@\s]+@[^/:\s]+:)")
 _SHA: Final = re.compile(r"^([0-9a-f]{40}|[0-9a-f]{64})$")
 _DURATION: Final = re.compile(r"(\d+)\s*(s|m|min|h|d)?")
@@ -32,8 +29,6 @@ _DATA_INSIDE: Final = f":(exclude,glob)**/{DATA_DIR}/**"
 """The state of a `hybridci up` that was started inside the repository is no change of the repository."""
 _STEP_NAME_LENGTH: Final = 60
 _MESSAGE_LENGTH: Final = 8000
-_INHERITED: Final = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
-"""Set when git runs us from a hook; they would win over the folder that --repo names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +144,8 @@ def find_commit(repo: str, *, commit: str | None = None, ref: str | None = None)
 def resolve_repository(body: dict[str, Any], file: Path | None) -> None:
     """Put the address of a folder's repository where ``git_repo`` names a folder: ``.``, ``./a``, ``../b``, seen from
     the folder of the file that says so (of stdin: from here). Anything else is left as it is, unless a folder there
-    has that name. Raises CliError.
+    has that name. Raises CliError, for a bare repository too: of a file of somebody else's, its reader would not see
+    what it names.
     """
     said: object = body.get("git_repo")
     if not isinstance(said, str):
@@ -162,6 +158,12 @@ def resolve_repository(body: dict[str, Any], file: Path | None) -> None:
         return
     if not os.path.isdir(folder):
         raise CliError(f"git_repo {said} in {file}: there is no folder {folder}. Correct it, or give a URL.", USAGE)
+    if (found := LocalRepository.at(folder)).bare:
+        address = found.top.as_uri()
+        raise CliError(
+            f"git_repo {said} in {file}: {folder} is a bare repository. If that is meant, write git_repo: {address}",
+            USAGE,
+        )
     body["git_repo"] = local_git(str(folder)).git_repo
 
 
@@ -178,21 +180,21 @@ def local_git(repo: str, *, commit: str | None = None, ref: str | None = None) -
     folder = Path(repo).expanduser()
     if not folder.is_dir():
         raise CliError(f"--repo {repo}: there is no such folder. Give a folder with a git repository or a URL.", USAGE)
-    bare = _git(folder, "rev-parse", "--is-bare-repository", what=f"{repo} is not a git repository") == "true"
-    top = Path(_git(folder, "rev-parse", "--absolute-git-dir" if bare else "--show-toplevel", what=repo))
+    found = LocalRepository.at(folder)
     wanted = commit or ref or "HEAD"
-    sha = _git(
-        top, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{wanted}^{{commit}}",
+    sha = _said(
+        found.ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{wanted}^{{commit}}"),
         what=f"{repo} has no commit {wanted}" if commit or ref else f"{repo} has no commit yet: commit something first",
-    )  # fmt: skip
-    author, _, message = _git(top, "show", "-s", "--format=%ae%n%B", sha, what=repo).partition("\n")
+    )
+    shown = found.ask("show", "-s", "--no-ext-diff", "--no-textconv", "--format=%ae%n%B", sha)
+    author, _, message = _said(shown, what=repo).partition("\n")
     return GitFields(
-        git_repo=top.resolve().as_uri(),
+        git_repo=found.top.resolve().as_uri(),
         git_commit_sha=sha,
         git_author=author or _author(),
-        git_ref=_ref_name(top, ref) or _branch(top, sha),
+        git_ref=_ref_name(found, ref) or _branch(found, sha),
         git_commit_message=without_misleading(message, lines=True).strip()[:_MESSAGE_LENGTH] or None,
-        warnings=() if bare else _dirty(top, repo, sha),
+        warnings=_dirty(found, repo, sha),
     )
 
 
@@ -260,30 +262,32 @@ def _step_name(run: str) -> str:
     return line if len(line) <= _STEP_NAME_LENGTH else line[: _STEP_NAME_LENGTH - 1] + "…"
 
 
-def _ref_name(top: Path, ref: str | None) -> str | None:
+def _ref_name(found: LocalRepository, ref: str | None) -> str | None:
     """``ref`` when it names a branch or tag; None for an expression such as HEAD~1."""
     kinds = ("refs/heads/", "refs/tags/")
-    known = ref and any(_try_git(top, "rev-parse", "--verify", "--quiet", f"{kind}{ref}") for kind in kinds)
+    known = ref and any(_sha_of(found, f"{kind}{ref}") for kind in kinds)
     return ref if known else None
 
 
-def _branch(top: Path, sha: str) -> str | None:
+def _branch(found: LocalRepository, sha: str) -> str | None:
     """The checked-out branch, when it is at this commit; None for a detached HEAD."""
-    branch = _try_git(top, "symbolic-ref", "--quiet", "--short", "HEAD")
-    return branch if branch and _try_git(top, "rev-parse", "--verify", "--quiet", "HEAD") == sha else None
+    branch = _if_told(found.ask("symbolic-ref", "--quiet", "--short", "HEAD"))
+    return branch if branch and _sha_of(found, "HEAD") == sha else None
 
 
-def _dirty(top: Path, repo: str, sha: str) -> list[str]:
-    changes = _try_git(top, "status", "--porcelain", "--", ".", f":(exclude,glob)**/{DATA_DIR}", _DATA_INSIDE)
-    if not changes or _try_git(top, "rev-parse", "--verify", "--quiet", "HEAD") != sha:
+def _dirty(found: LocalRepository, repo: str, sha: str) -> list[str]:
+    if _sha_of(found, "HEAD") != sha:
         return []
-    count = len(changes.splitlines())
+    count = found.changes(f":(exclude,glob)**/{DATA_DIR}", _DATA_INSIDE)
+    if not count:
+        return []
     what = "1 change" if count == 1 else f"{count} changes"
     return [f"{what} in {repo} not committed: only committed code runs ({sha[:10]}). Commit first to include them."]
 
 
 def _resolve_remote(url: str, ref: str) -> str:
-    listed = _git(None, "ls-remote", "--", url, ref, f"{ref}^{{}}", what=f"{url} could not be asked for {ref}")
+    asked = ask_elsewhere("ls-remote", "--", url, ref, f"{ref}^{{}}")
+    listed = _said(asked, what=f"{url} could not be asked for {ref}")
     lines = [line.split("\t", 1) for line in listed.splitlines() if "\t" in line]
     found = {name: sha for sha, name in lines}
     for name in (f"refs/heads/{ref}", f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}", f"{ref}^{{}}", ref):
@@ -293,40 +297,22 @@ def _resolve_remote(url: str, ref: str) -> str:
 
 
 def _author() -> str:
-    return _try_git(None, "config", "user.email") or f"{getpass.getuser()}@{socket.gethostname()}"
+    return _if_told(ask_git(None, "config", "user.email")) or f"{getpass.getuser()}@{socket.gethostname()}"
 
 
-def _git(folder: Path | None, *arguments: str, what: str) -> str:
-    result = _run_git(folder, arguments)
-    if result.returncode != 0:
-        said = " ".join(result.stderr.split()).removeprefix("fatal: ")
+def _sha_of(found: LocalRepository, name: str) -> str | None:
+    return _if_told(found.ask("rev-parse", "--verify", "--quiet", name))
+
+
+def _said(done: Done, *, what: str) -> str:
+    if done.returncode != 0:
+        said = said_of(done)
         raise CliError(f"{what}{f' ({said})' if said else ''}.", USAGE)
-    return result.stdout.strip()
+    return done.stdout.strip()
 
 
-def _try_git(folder: Path | None, *arguments: str) -> str | None:
-    result = _run_git(folder, arguments)
-    return result.stdout.strip() if result.returncode == 0 else None
-
-
-def _run_git(folder: Path | None, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    # Without a terminal a question for a password would wait for ever.
-    env = {name: value for name, value in os.environ.items() if name not in _INHERITED}
-    if not sys.stdin.isatty():
-        env["GIT_TERMINAL_PROMPT"] = "0"
-    try:
-        return subprocess.run(
-            ["git", *arguments], cwd=folder, env=env, capture_output=True, text=True, errors="replace",
-            timeout=_GIT_SECONDS, check=False,
-        )  # fmt: skip
-    except FileNotFoundError:
-        raise CliError(
-            "git is not installed, and --repo needs it. Install git, or give every git field in --file.", USAGE
-        ) from None
-    except subprocess.TimeoutExpired:
-        raise CliError(
-            f"`git {arguments[0]}` did not answer within {_GIT_SECONDS} s. Try again, or give --commit.", USAGE
-        ) from None
+def _if_told(done: Done) -> str | None:
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _mapping(body: dict[str, Any], name: str) -> dict[str, Any]:

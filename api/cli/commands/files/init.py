@@ -1,6 +1,8 @@
 """`hybridci init`: a first file for the repository one stands in. Exit codes: see ``common``."""
 
 import os
+import secrets
+import stat
 import sys
 from pathlib import Path
 from typing import Annotated, Final
@@ -9,7 +11,7 @@ import typer
 
 from api.cli.beginning.guesses import guess
 from api.cli.beginning.repository import look
-from api.cli.beginning.text import DEFAULT_PORT_URL, job_file, service_file
+from api.cli.beginning.text import DEFAULT_PORT_URL, in_a_line, in_command, job_file, service_file
 from api.cli.client.connection import USAGE, CliError, find_keyless_connection
 from api.cli.commands.common import CommandGroup, example
 from api.cli.output import note, say
@@ -43,20 +45,20 @@ def init(
         sys.stdout.write(text)
         return
     _write(path, text, force=force)
-    say(f"Wrote {path}: a {'job' if job else f'service named {repo.name}'}.")
+    say(f"Wrote {in_a_line(str(path))}: a {'job' if job else f'service named {repo.name}'}.")
     if not job:
-        say(f"  git_repo  {repo.address}  ({repo.why})")
+        say(f"  git_repo  {repo.address}  ({in_a_line(repo.why)})")
     for step in [*found.build, *found.test] if job else found.all():
-        say(f"  step      {step.name}: {'; '.join(step.run.splitlines())}  (from {step.because})")
+        say(f"  step      {step.name}: {'; '.join(step.run.splitlines())}  (from {in_a_line(step.because)})")
     if not found.test:
         note("Nothing says how this repository is tested: a step is left for you to write.")
     if not job and not found.deploy:
         note("Nothing says how it is deployed: the steps of staging and production are left for you to write.")
     say("Next:")
     if job:
-        say(f"  hybridci job submit -F {path} --wait")
+        say(f"  hybridci job submit -F {in_command(str(path))} --wait")
         return
-    say(f"  hybridci service apply -f {path}")
+    say(f"  hybridci service apply -f {in_command(str(path))}")
     say(f"  hybridci deploy start {repo.name} --version 0.1.0 --watch")
 
 
@@ -68,10 +70,31 @@ def _url() -> str:
 
 
 def _write(path: Path, text: str, *, force: bool) -> None:
+    """A new file; with ``force`` it takes the place of the one there, whole, and what a link names is never written."""
     try:
-        with path.open("w" if force else "x", encoding="utf-8") as file:
+        if force and os.path.lexists(path):
+            _replace(path, text)
+            return
+        with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
         raise CliError(f"{path} is there already: look at it, or write over it with --force.", USAGE) from None
     except OSError as error:
         raise CliError(f"{path} cannot be written: {error.strerror}.", USAGE) from None
+
+
+def _replace(path: Path, text: str) -> None:
+    there = path.lstat().st_mode
+    if not stat.S_ISREG(there):
+        kind = "a link" if stat.S_ISLNK(there) else "no file"
+        raise CliError(f"{path} is {kind}: remove it, or name another file with --output.", USAGE)
+    new = path.with_name(f".{secrets.token_hex(8)}.new")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, stat.S_IMODE(there))
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            os.fchmod(descriptor, stat.S_IMODE(there))
+            file.write(text)
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise

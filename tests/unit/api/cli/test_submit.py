@@ -1,11 +1,14 @@
 """A repository, commands and a file become a job body; real git."""
 
+import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from api.cli.beginning.repository import look
 from api.cli.client.connection import USAGE, CliError
 from api.cli.client.submit import SubmitOptions, build_body, local_git, parse_checkout, parse_duration, remote_git
 from workflows.contracts.jobs import JobSpec
@@ -79,6 +82,76 @@ def test_a_bare_repository_and_a_hook_of_another(
     found = local_git(str(tmp_path / "bare.git"))
     assert found.git_repo == (tmp_path / "bare.git").resolve().as_uri()
     assert found.git_ref == "main"
+
+
+def committed_bare(folder: Path, mark: Path) -> Path:
+    """A clone of somebody else's, with a folder of committed files that git takes for a repository."""
+    tools = folder / "tools"
+    git(folder, "clone", "-q", "--bare", ".", "tools")
+    shutil.rmtree(tools / "hooks")
+    settings(tools / "config", mark)
+    (tools / ".gitattributes").write_text("* filter=evil\n")
+    (tools / "HEAD").write_text("ref: refs/heads/main\n")
+    return tools
+
+
+def settings(config: Path, mark: Path) -> None:
+    """Whatever git may run by itself when it only reads."""
+    run = f"touch {mark}"
+    for name, value in {
+        "core.bare": "false", "core.worktree": ".", "core.fsmonitor": f"{run}; false", "core.pager": run,
+        "core.sshCommand": run, "core.hooksPath": str(config.parent / "hooks"), "log.showSignature": "true",
+        "gpg.program": str(config.parent / "sign"), "diff.external": run, "filter.evil.clean": run,
+        "filter.evil.process": run, "filter.e=v.il.clean": run, "filter.evil.required": "true",
+        "protocol.ext.allow": "always", "remote.origin.url": f"ext::{run}", "remote.origin.uploadpack": run,
+        "remote.origin.promisor": "true", "credential.helper": f"!{run}", "core.repositoryFormatVersion": "1",
+        "extensions.partialClone": "origin", "url.ext::touch .insteadOf": "https://never.invalid",
+    }.items():  # fmt: skip
+        git(config.parent, "config", "--file", str(config), name, value)
+
+
+def test_a_committed_bare_repository_runs_nothing(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = tmp_path / "ran"
+    tools = committed_bare(repository, mark)
+    job = repository / "ci.yml"
+    job.write_text("git_repo: ./tools\nsteps: [{name: a, run: 'true'}]\n")
+    with pytest.raises(CliError, match=re.escape(f"write git_repo: {tools.resolve().as_uri()}")):
+        body(file=job)
+    job.write_text("git_repo: ./tools/objects\nsteps: [{name: a, run: 'true'}]\n")
+    with pytest.raises(CliError, match="in a bare repository"):
+        body(file=job)
+    found = local_git(str(tools))
+    assert (found.git_repo, found.git_ref, found.warnings) == (tools.resolve().as_uri(), "main", [])
+    with pytest.raises(CliError, match="has no commit"):
+        local_git(str(tools), commit="1" * 40)
+    monkeypatch.chdir(tools)
+    with pytest.raises(CliError, match="in no git repository"):
+        look(Path.cwd())
+    with pytest.raises(CliError, match="could not be asked"):
+        remote_git("https://never.invalid/x", ref="main")
+    assert not mark.exists()
+
+
+def test_the_settings_of_a_clone_run_nothing(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = tmp_path / "ran"
+    (repository / ".gitattributes").write_text("* filter=evil\nsub/* filter=e=v.il\n")
+    git(repository, "add", ".")
+    git(repository, "commit", "-qm", "third")
+    (repository / "sub" / "file").write_text("2")
+    (repository / ".gitattributes").touch()
+    settings(repository / ".git" / "config", mark)
+    git(repository, "config", "--file", ".git/config", "core.worktree", str(repository))
+    built, warnings = body(repo=str(repository), run=["true"])
+    assert (built["git_repo"], len(warnings)) == (repository.resolve().as_uri(), 1)
+    with pytest.raises(CliError, match="has no commit"):
+        local_git(str(repository), commit="1" * 40)
+    look(repository)
+    monkeypatch.chdir(repository)
+    with pytest.raises(CliError, match="could not be asked"):
+        remote_git("https://never.invalid/x", ref="main")
+    assert not mark.exists()
 
 
 def test_only_committed_code_runs(repository: Path) -> None:
