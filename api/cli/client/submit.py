@@ -6,6 +6,7 @@ is the API's and names every bad field at once.
 """
 
 import getpass
+import os
 import re
 import socket
 from collections.abc import Callable, Sequence
