@@ -226,7 +226,9 @@ class _Handler(BaseHTTPRequestHandler):
         """A page in a browser whose own name was made to lead to this machine asks by that name (DNS rebinding)."""
         try:
             named = urlsplit(f"//{self.headers.get('Host', LOOPBACK)}").hostname or ""
-            if not ip_address(self.connection.getsockname()[0]).is_loopback or named == "localhost":
+            asked = ip_address(self.connection.getsockname()[0])
+            asked = getattr(asked, "ipv4_mapped", None) or asked  # as it is called where both kinds are listened to
+            if not asked.is_loopback or named == "localhost":
                 return True
             return bool(ip_address(named))
         except ValueError:

@@ -76,3 +76,22 @@ async def test_who_asks_by_no_name_of_this_machine_is_told_so(
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]:80", "localhost:9101"])
 async def test_who_asks_by_a_name_of_this_machine_is_answered(host: str, port: int) -> None:
     assert (await ask(port, Host=host)).status_code == 200
+
+
+def _hears_both() -> bool:
+    try:
+        with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
+@pytest.mark.skipif(not _hears_both(), reason="this host has no IPv6, or no socket that hears IPv4 too")
+async def test_the_loopback_of_one_kind_is_known_where_both_are_listened_to() -> None:
+    port = free_port()
+    listening = MonitoringListener(MonitoringAddress("::", port), "SETTING", ProcessHealth({}), lambda: b"")
+    try:
+        assert (await ask(port, Host="evil.example")).status_code == 421
+        assert (await ask(port)).status_code == 200
+    finally:
+        await asyncio.to_thread(listening.close)
