@@ -6,22 +6,28 @@ reach it. Deliberately not here: what is well (``health``), the figures (each pr
 """
 
 import asyncio
+import io
 import json
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from workflows.monitoring.address import LOOPBACK, MonitoringAddress
 from workflows.monitoring.health import PartsHealth, ProcessHealth
 from workflows.version import product_version
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +36,8 @@ METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _JSON: Final = "application/json"
 _LIVE_SECONDS: Final = 5.0
 _READY_SECONDS: Final = 8.0
-_PATIENCE_SECONDS: Final = 10
-"""For a request's bytes: whoever sends none is not waited for."""
+_PATIENCE_SECONDS: Final = 5.0
+"""For all of a request's bytes together, and again for all of the answer's, however often one of them comes."""
 _MOST_AT_ONCE: Final = 16
 
 
@@ -128,7 +134,10 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, address: MonitoringAddress, answer: Callable[[str], _Answer]) -> None:
         self.answer = answer
-        self._places = threading.BoundedSemaphore(_MOST_AT_ONCE)
+        self._lock = threading.Lock()
+        self._asking = dict[socket.socket, None]()
+        """Whose request is not whole yet, the oldest first."""
+        self._answered = set[socket.socket]()
         found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         self.address_family = found[0][0]
         super().__init__((address.host, address.port), _Handler)
@@ -139,10 +148,17 @@ class _Server(ThreadingHTTPServer):
         self.socket.bind(self.server_address)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Who comes when all places are taken is not kept waiting."""
-        if not self._places.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
+        """When all places are taken, who has been asking for longest makes room: who asks at once is always heard."""
+        with self._lock:
+            if len(self._asking) + len(self._answered) >= _MOST_AT_ONCE:
+                slowest = next(iter(self._asking), None)
+                if slowest is None:
+                    self.shutdown_request(request)
+                    return
+                del self._asking[slowest]
+                with suppress(OSError):
+                    slowest.shutdown(socket.SHUT_RDWR)
+            self._asking[request] = None
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
@@ -150,7 +166,18 @@ class _Server(ThreadingHTTPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._places.release()
+            with self._lock:
+                self._asking.pop(request, None)
+                self._answered.discard(request)
+
+    def has_asked(self, request: socket.socket) -> bool:
+        """Its request is whole. False when it had to make room before."""
+        with self._lock:
+            if request not in self._asking:
+                return False
+            del self._asking[request]
+            self._answered.add(request)
+            return True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that left is no matter of ours."""
@@ -160,9 +187,31 @@ class _Server(ThreadingHTTPServer):
 _MISDIRECTED: Final = _Answer(HTTPStatus.MISDIRECTED_REQUEST, b'{"detail":"Ask by this machine\'s address."}')
 
 
+class _Incoming(io.RawIOBase):
+    """What a client sends. Raises TimeoutError once all of it together has taken too long."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection, self._until = connection, time.monotonic() + _PATIENCE_SECONDS
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._connection.settimeout(left)
+        return self._connection.recv_into(buffer)
+
+
 class _Handler(BaseHTTPRequestHandler):
-    timeout = _PATIENCE_SECONDS
     server_version, sys_version = "hybridci", ""
+
+    def setup(self) -> None:
+        """With a limit for the whole request: the library's own begins anew with each byte."""
+        super().setup()
+        self.rfile.close()
+        self.rfile = io.BufferedReader(_Incoming(self.connection))
 
     def do_GET(self) -> None:
         self._send(with_body=True)
@@ -175,10 +224,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _asked_by_a_known_name(self) -> bool:
         """A page in a browser whose own name was made to lead to this machine asks by that name (DNS rebinding)."""
-        named = urlsplit(f"//{self.headers.get('Host', LOOPBACK)}").hostname or ""
-        if not ip_address(self.connection.getsockname()[0]).is_loopback or named == "localhost":
-            return True
         try:
+            named = urlsplit(f"//{self.headers.get('Host', LOOPBACK)}").hostname or ""
+            asked = ip_address(self.connection.getsockname()[0])
+            asked = getattr(asked, "ipv4_mapped", None) or asked  # as it is called where both kinds are listened to
+            if not asked.is_loopback or named == "localhost":
+                return True
             return bool(ip_address(named))
         except ValueError:
             return False
@@ -187,6 +238,9 @@ class _Handler(BaseHTTPRequestHandler):
         server = self.server
         if not isinstance(server, _Server):
             raise TypeError("this handler serves its own server")
+        if not server.has_asked(self.connection):
+            return
+        self.connection.settimeout(_PATIENCE_SECONDS)
         try:
             answer = server.answer(self.path) if self._asked_by_a_known_name() else _MISDIRECTED
         except Exception:
