@@ -153,7 +153,7 @@ def _items(ctx: Context, path: str, *, paged: bool) -> list[Any]:
     class NoRedirect(HTTPRedirectHandler):
         """urllib would hand the key on to wherever it is sent."""
 
-        def redirect_request(self, *_: object, **__: object) -> None:
+        def redirect_request(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: Any) -> None:
             return None
 
     opener = build_opener(NoRedirect, *([ProxyHandler({})] if connection.local else []))
