@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import sys
 
 PACKAGES = ("api", "workflows", "activities", "agent")
 NEEDED = (3, 11)
 WRONG = 2
 """The exit code."""
+COMPLETE_VARIABLE = "_HYBRIDCI_COMPLETE"
+"""Set by the shell's function that typer installs."""
 
 
 def main() -> None:
     """Run the command line, or say in a sentence why not."""
+    if COMPLETE_VARIABLE in os.environ:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a traceback would stand in the line that is being typed
     said = too_old(sys.version_info[:2]) or shadowed()
     if said is not None:
         sys.stderr.write("hybridci: " + said + "\n")

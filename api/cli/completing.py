@@ -39,13 +39,20 @@ def dead_letters(ctx: Context, incomplete: str) -> Completion:
 
 
 def deployments(ctx: Context, incomplete: str) -> Completion:
-    """Recent ones, and the services that have some."""
+    """Recent ones, and services; after ``service@`` the versions that were deployed of it."""
+    if "@" in incomplete:
+        return _versions(ctx, incomplete)
     found = _asked(
         ctx,
         "/api/dashboard/deployments",
         lambda each: (each["deployment_id"], f"{each['service_name']} {each['version']} {each['status']}"),
     )
     return [*_ids(found, incomplete), *services(ctx, incomplete)]
+
+
+def to_roll_back(ctx: Context, incomplete: str) -> Completion:
+    """Services; deployments only once it can be nothing else."""
+    return services(ctx, incomplete) or deployments(ctx, incomplete)
 
 
 def services(ctx: Context, incomplete: str) -> Completion:
@@ -87,6 +94,18 @@ def contexts(_: Context, incomplete: str) -> Completion:
     except UnusableContexts:
         return []
     return [(name, each.url) for name, each in known.items() if name.startswith(incomplete)]
+
+
+def _versions(ctx: Context, incomplete: str) -> Completion:
+    """As ``service@version``, newest first, with how its newest deployment is."""
+    service = incomplete.partition("@")[0]
+    found = _asked(
+        ctx,
+        f"/api/dashboard/deployments?service_name={quote(service, safe='')}",
+        lambda each: (f"{each['service_name']}@{each['version']}", str(each["status"])),
+    )
+    newest = dict(reversed(found))
+    return [(name, newest[name]) for name in dict.fromkeys(name for name, _ in found) if name.startswith(incomplete)]
 
 
 def _ids(words: Sequence[tuple[str, str]], incomplete: str) -> Completion:
@@ -170,6 +189,7 @@ BY_PLACE: Final[Mapping[tuple[str, str], Source]] = {
     ("key", "key"): keys,
     ("key", "keys"): keys,
     ("context", "name"): contexts,
+    ("deploy", "what"): to_roll_back,
     ("", "name"): contexts,
 }
 """The same in this group alone; the root has no name."""

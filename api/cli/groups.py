@@ -12,6 +12,7 @@ from typing import Any, Final
 from typer.core import TyperCommand, TyperGroup
 
 from api.cli.directory import OTHER_PANEL, PANELS_OF, in_order, line_of
+from hybridci_command import COMPLETE_VARIABLE
 
 VERBS: Final[Mapping[str, tuple[str, ...]]] = {
     "get": ("show", "list"),
@@ -36,9 +37,6 @@ VERBS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """What other tools call it. Only hints: nobody deletes by a word that was guessed."""
 
-
-COMPLETE_VARIABLE: Final = "_HYBRIDCI_COMPLETE"
-"""Set by the shell's function that typer installs."""
 _SAME: Final[Mapping[str, str]] = {"ls": "list"}
 
 

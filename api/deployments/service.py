@@ -313,7 +313,7 @@ def _ended(deployment: Deployment, command: object) -> InvalidState:
     if not deployment.closed:
         return InvalidState(
             f"{name} is {deployment.status}, but lost its workflow to somebody's hand; its environments are freed"
-            " within a minute. Start the version again: POST /api/dashboard/deployments."
+            f" within a minute. {_start_of(deployment)}"
         )
     said = [f"{name} has ended: it is {deployment.status}{_cause(deployment)} and takes no commands any more."]
     if type(command) in _POSSIBLE:
@@ -323,8 +323,13 @@ def _ended(deployment: Deployment, command: object) -> InvalidState:
     elif isinstance(command, RollbackCommand):
         said.append(_rollback_of(deployment))
     else:
-        said.append("To deploy the version again: POST /api/dashboard/deployments.")
+        said.append(_start_of(deployment))
     return InvalidState(" ".join(said))
+
+
+def _start_of(deployment: Deployment) -> str:
+    start = f"`hybridci deploy start {deployment.service_name} --version {deployment.version}`"
+    return f"To deploy the version again: {start}, POST /api/dashboard/deployments."
 
 
 def _rollback_of(deployment: Deployment) -> str:

@@ -35,7 +35,7 @@ async def roll_back(
         return await _stop(ports, state, holder.deployment_id, command, update_id)
     if live is None:
         raise _nothing_live(state)
-    deployment = await _record(ports, live.deployment_id, live.version, environment)
+    deployment = await _record(ports, service_name, live.deployment_id, live.version, environment)
     names = [each.name for each in deployment.definition.environments]
     if environment not in names[-1:]:
         last = "".join(names[-1:]) or "the last one"
@@ -87,13 +87,16 @@ async def _stop(
         ) from None
 
 
-async def _record(ports: EnvironmentPorts, deployment_id: str, version: str, environment: str) -> Deployment:
+async def _record(
+    ports: EnvironmentPorts, service: str, deployment_id: str, version: str, environment: str
+) -> Deployment:
     try:
         return await ports.deployments.get(deployment_id)
     except NotFound:
         raise InvalidState(
             f"{version} is live in {environment}, but its record is gone (deployment {deployment_id}): nothing can be "
-            "rolled back from it. Deploy the version that you want: POST /api/dashboard/deployments."
+            f"rolled back from it. Deploy the version that you want: `hybridci deploy start {service} --version …`, "
+            "POST /api/dashboard/deployments."
         ) from None
 
 

@@ -102,7 +102,10 @@ async def told(ports: JobPorts, job_id: str, command: Callable[[], Awaitable[Job
     except NotFound:
         job = await ports.reader.get(job_id)
         if job.status.final:
-            what_next = f"has ended ({job.status}) and cannot be changed; POST …/{job_id}/retry runs it again."
+            what_next = (
+                f"has ended ({job.status}) and cannot be changed; to run it again: `hybridci job retry {job_id}`, POST "
+                f"/api/dashboard/jobs/{job_id}/retry."
+            )
         else:
             what_next = "lost its workflow to somebody's hand; POST /api/queue/maintenance/requeue-expired closes it."
         raise InvalidState(f"Job {job_id} {what_next}") from None

@@ -1,6 +1,7 @@
 """What a shell completes, by the protocol that typer's own scripts for shells speak."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from tests import servers
 from tests.api.cli_bench import ADMIN_KEY, Served, served
+from tests.api.cli_deploys import register, started
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,39 @@ def test_commands_and_options_are_completed(api: Served) -> None:
     assert completed(api.url, "hybridci jo")[0] == ["job"]
     assert completed(api.url, "hybridci job list --sta")[0] == ["--status"]
     assert "dead_lettered" in completed(api.url, "hybridci job list --status ")[0]
+
+
+def test_what_is_rolled_back_is_completed(api: Served) -> None:
+    """Its argument is a service, or one deployment as service@version or id."""
+    deployment_id = started(api, "roll-a", "1.4")
+    started(api, "roll-a", "1.5")
+    register(api, "roll-b")
+    assert completed(api.url, "hybridci deploy rollback ro") == (["roll-a", "roll-b"], "")
+    assert {"roll-a", "roll-b"} <= set(completed(api.url, "hybridci deploy rollback ")[0])
+    versions = ["roll-a@1.5", "roll-a@1.4"]
+    shown = [
+        line.partition("\t")[0] for line in completed(api.url, "hybridci deploy rollback roll-a@", shell="fish")[0]
+    ]
+    assert shown == versions
+    assert completed(api.url, "hybridci deploy show roll-a@1.4")[0] == ["roll-a@1.4"]
+    assert completed(api.url, f"hybridci deploy rollback {deployment_id[:7]}")[0] == [deployment_id[:8]]
+
+
+def test_interrupted_it_says_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        asked = {"_HYBRIDCI_COMPLETE": "complete_bash", "COMP_WORDS": "hybridci job show ", "COMP_CWORD": "3"}
+        ours = {"HYBRIDCI_URL": f"http://127.0.0.1:{silent.getsockname()[1]}", "HYBRIDCI_API_KEY": ADMIN_KEY}
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("HYBRIDCI_")}
+        process = subprocess.Popen(
+            [sys.executable, "-c", "import sys; sys.argv = ['hybridci']; from hybridci_command import main; main()"],
+            env={**environ, **ours, **asked}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        silent.settimeout(60)
+        connection, _ = silent.accept()
+        with connection:  # it has asked, and waits
+            process.send_signal(signal.SIGINT)
+            assert process.communicate(timeout=60) == (b"", b"")
+        assert process.returncode == -signal.SIGINT
 
 
 def test_without_an_api_nothing_is_said(api: Served) -> None:

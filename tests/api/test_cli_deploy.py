@@ -189,6 +189,8 @@ class TestSteering:
         late = call(api, "deploy", "approve", rejected["deployment_id"])
         assert late.exit_code == 1
         assert "has ended" in late.stderr
+        assert "To deploy the version again: `hybridci deploy start " in late.stderr
+        assert "/api/" not in late.stderr, "a route is no hint at a prompt"
 
     def test_roll_back_and_watch_it(self, api: Served) -> None:
         deployment_id = started(api, "back", **LIVE)

@@ -117,6 +117,24 @@ class TestServices:
         assert "ON HOLD" not in done(api, "service", "show", "svc-show", "--version", "1").stdout
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("service", "show", "near-chekout"),
+        ("service", "archive", "near-chekout", "--reason", "x"),
+        ("deploy", "start", "near-chekout", "--version", "1", "--sha", "a" * 40, "--author", "ann@example.com"),
+        ("deploy", "show", "near-chekout"),
+        ("deploy", "show", "near-chekout@1.0"),
+    ],
+)
+def test_a_mistyped_service_is_told_what_is_near(api: Served, words: tuple[str, ...]) -> None:
+    register(api, "near-checkout")
+    refused = call(api, *words)
+    assert refused.exit_code == 1
+    assert refused.stderr.count("Did you mean near-checkout?") == 1
+    assert "Did you mean" not in call(api, "service", "show", "quite-another-thing").stderr
+
+
 class TestGitRepo:
     """A folder is resolved by the command line, from where the file lies; the API knows addresses only."""
 

@@ -4,15 +4,14 @@ The authors' own words win: a target of the Makefile over what a language's tool
 and may be wrong; nothing is run. Deliberately not here: the file that is written (``text``).
 """
 
-import json
 import re
-import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
-_MOST_BYTES: Final = 1 << 20
+from api.cli.beginning.reading import json_of, map_of, text_of, toml_of
+
 _TARGET: Final = re.compile(r"(?m)^([A-Za-z][A-Za-z0-9_-]*)[ \t]*:(?![=:])")
 _NO_TEST: Final = "no test specified"
 _TEST_EXTRAS: Final = ("test", "tests", "testing", "dev")
@@ -61,7 +60,7 @@ def _make(top: Path, found: Guesses) -> None:
     name = next((name for name in ("GNUmakefile", "makefile", "Makefile") if (top / name).is_file()), None)
     if name is None:
         return
-    targets = dict.fromkeys(_TARGET.findall(_read(top / name)))
+    targets = dict.fromkeys(_TARGET.findall(text_of(top / name)))
     for steps, wanted in (
         (found.build, ("build",)), (found.test, ("lint", "test" if "test" in targets else "check")),
         (found.deploy, ("deploy",)),
@@ -81,8 +80,8 @@ def _scripts(top: Path, found: Guesses) -> None:
 
 
 def _python(top: Path) -> Iterator[GuessedStep]:
-    project = _toml(top / "pyproject.toml")
-    tools = _map(project.get("tool"))
+    project = toml_of(top / "pyproject.toml")
+    tools = map_of(project.get("tool"))
     if (top / "tox.ini").is_file() or "tox" in tools:
         yield GuessedStep(
             "tox", _in_own_python("tox", ".venv/bin/tox"), "tox.ini" if not tools.get("tox") else "pyproject"
@@ -107,12 +106,12 @@ def _python(top: Path) -> Iterator[GuessedStep]:
 def _uses_pytest(top: Path, tools: dict[str, Any]) -> bool:
     if "pytest" in tools or any((top / name).is_file() for name in ("pytest.ini", "conftest.py", "tests/conftest.py")):
         return True
-    said = "".join(_read(file) for file in (*top.glob("requirements*.txt"), top / "pyproject.toml", top / "setup.cfg"))
-    return "pytest" in said
+    files = (*top.glob("requirements*.txt"), top / "pyproject.toml", top / "setup.cfg")
+    return "pytest" in "".join(text_of(file) for file in files)
 
 
 def _requirements(top: Path, project: dict[str, Any]) -> str:
-    extras = _map(_map(project.get("project")).get("optional-dependencies"))
+    extras = map_of(map_of(project.get("project")).get("optional-dependencies"))
     extra = next((name for name in _TEST_EXTRAS if name in extras), None)
     wanted = ["pytest"]
     if "project" in project or (top / "setup.py").is_file():
@@ -130,7 +129,7 @@ def _node_tests(top: Path) -> list[GuessedStep]:
 
 
 def _node(top: Path, script: str) -> list[GuessedStep]:
-    said = _map(_map(_json(top / "package.json")).get("scripts")).get(script)
+    said = map_of(map_of(json_of(top / "package.json")).get("scripts")).get(script)
     if not isinstance(said, str) or _NO_TEST in said:
         return []
     tools = (
@@ -180,29 +179,3 @@ def _dotnet(top: Path) -> Iterator[GuessedStep]:
 
 
 _LANGUAGES: Final[tuple[Callable[[Path], Any], ...]] = (_python, _node_tests, _go, _rust, _java, _ruby, _dotnet)
-
-
-def _read(file: Path) -> str:
-    try:
-        with file.open("rb") as opened:
-            return opened.read(_MOST_BYTES).decode("utf-8", "replace")
-    except OSError:
-        return ""
-
-
-def _toml(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(_read(file))
-    except (tomllib.TOMLDecodeError, RecursionError):
-        return {}
-
-
-def _json(file: Path) -> object:
-    try:
-        return json.loads(_read(file) or "{}")
-    except (ValueError, RecursionError):
-        return {}
-
-
-def _map(value: object) -> dict[str, Any]:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import TypeAdapter, ValidationError
 
+from api.cli.beginning.project_name import project_name
 from api.cli.client.connection import USAGE, CliError
 from api.cli.client.git import ask_git
 from workflows.contracts.fields import INCOMING, GitRef, Repository
@@ -23,13 +24,16 @@ _REF: Final[TypeAdapter[str]] = TypeAdapter(GitRef)
 
 @dataclass(frozen=True, slots=True)
 class Repo:
-    """``address`` is ``.`` where nobody else could be told one. ``why`` says whence it is."""
+    """``address`` is ``.`` where nobody else could be told one. ``why`` says whence it is, ``named_by`` whence the
+    name.
+    """
 
     top: Path
     address: str
     why: str
     branch: str | None
     name: str
+    named_by: str
 
 
 def look(folder: Path) -> Repo:
@@ -42,7 +46,9 @@ def look(folder: Path) -> Repo:
         )
     root = Path(top)
     address, why = _address(_git(root, "remote", "get-url", "origin"))
-    return Repo(root, address, why, _branch(root, at_origin=address != HERE), name_of(address, root))
+    fallback = (name_of(address, root), "the folder" if address == HERE else "git_repo")
+    name, named_by = project_name(root) or fallback
+    return Repo(root, address, why, _branch(root, at_origin=address != HERE), name, named_by)
 
 
 def name_of(address: str, top: Path) -> str:

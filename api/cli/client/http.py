@@ -4,6 +4,7 @@ Deliberately not here: finding the API and its key (``connection``) and reconnec
 is imported when the first request is made, so that `--help` stays fast.
 """
 
+import json
 import re
 import time
 import uuid
@@ -33,7 +34,10 @@ PAGE_SIZE: Final = 100
 _SEARCHED_PAGES: Final = 20
 _TIMEOUT_SECONDS: Final = 30.0
 _CREATE_PAUSES: Final = (0.5, 1.0, 2.0)
+_ROUTE_BESIDE: Final = re.compile(r"(`hybridci [^`\n]+`), (?:GET|POST|PUT|PATCH|DELETE) /api/[\w/{}.@-]*[\w}]")
+"""What the API names for programs, beside the command for people."""
 _COMMAND: Final = re.compile(r"`hybridci ([^`\n]+)`")
+_SERVICE_ROUTE: Final = re.compile(r".*/api/dashboard/services/([^/]+)")
 _PREFIX: Final = re.compile(r"[0-9a-f-]{4,36}")
 _LONG_ID: Final = re.compile(r"(?<![\w-])([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?![\w-])")
 _TAKE_SHORT_IDS: Final = ("job ", "logs ", "dlq ", "deploy ", "repair job ", "repair deploy ", "freeze override ")
@@ -240,14 +244,29 @@ class ApiClient:
             return [], False
         return [str(item["job_id"]) for item in page["items"]], page["next_cursor"] is None
 
+    def near_service(self, name: str) -> str:
+        """The end of a sentence about a service that is not there: which may have been meant. Empty when it is there,
+        none is near, or they cannot be listed.
+        """
+        from difflib import get_close_matches
+
+        try:
+            names = [str(each["name"]) for each in self.page(SERVICES, {}, limit=5 * PAGE_SIZE)["items"]]
+        except CliError:
+            return ""
+        near = [] if name in names else get_close_matches(name, names, n=3, cutoff=0.6)
+        return f" Did you mean {' or '.join(near)}?" if near else ""
+
     def command(self, text: str) -> str:
         """A command to suggest that reaches the same API; with ids as short as commands take them."""
         short = _LONG_ID.sub(r"\1", text) if text.startswith(_TAKE_SHORT_IDS) else text
         return f"hybridci {self.connection.options}{short}{self.connection.arguments}"
 
     def reachable(self, text: str) -> str:
-        """A sentence of the API with its commands (`hybridci …`) completed as ``command`` does."""
-        return _COMMAND.sub(lambda found: f"`{self.command(found[1])}`", text)
+        """A sentence of the API with its commands (`hybridci …`) completed as ``command`` does, without the routes that
+        do the same.
+        """
+        return _COMMAND.sub(lambda found: f"`{self.command(found[1])}`", _ROUTE_BESIDE.sub(r"\1", text))
 
     @contextmanager
     def _translated(self) -> Generator[None]:
@@ -289,11 +308,15 @@ class ApiClient:
             )
         if problem is None and status not in (429, 502, 503, 504):
             raise self._no_api(response)
-        message = _sentence(problem) or f"{self.connection.url} answered {status} {response.reason_phrase}."
+        message = (
+            self.reachable(_sentence(problem)) or f"{self.connection.url} answered {status} {response.reason_phrase}."
+        )
         if status in (429, 502, 503, 504):
             raise Transient(f"{message} Try again in a moment.")
         if status >= 500:
             raise CliError(f"The API failed ({status}): {message} Its log says more.")
+        named = _missing_service(response, problem)
+        message += self.near_service(named) if named else ""
         raise ApiRefused(message, status, [each for each in _errors(problem) if "field" in each and "message" in each])
 
     def _other_key(self) -> str:
@@ -351,6 +374,20 @@ def _sentence(problem: dict[str, Any] | None) -> str:
     for fields in _errors(problem):
         text += f"\n  {fields.get('field')}: {fields.get('message')}"
     return text
+
+
+def _missing_service(response: "httpx.Response", problem: dict[str, Any] | None) -> str | None:
+    """The service that was asked for and may not be there."""
+    if response.status_code == HTTPStatus.NOT_FOUND:
+        found = _SERVICE_ROUTE.match(response.request.url.path)
+        return None if found is None else found[1]
+    if not any(each.get("field") == "service_name" for each in _errors(problem)):
+        return None
+    try:
+        body: Any = json.loads(response.request.content)
+        return str(body["service_name"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _errors(problem: dict[str, Any] | None) -> list[dict[str, Any]]:

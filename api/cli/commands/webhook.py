@@ -177,8 +177,12 @@ def _providers(manifests: Path | None) -> "Mapping[str, Provider]":
 
 
 def _chosen(providers: "Mapping[str, Provider]", name: str) -> "Provider":
+    from difflib import get_close_matches
+
     if name not in providers:
-        raise CliError(f"There is no provider {name!r}. There are: {', '.join(providers)}.", USAGE)
+        near = get_close_matches(name.lower(), providers, n=1, cutoff=0.6)
+        meant = f" Did you mean {near[0]}?" if near else ""
+        raise CliError(f"There is no provider {name!r}.{meant} There are: {', '.join(providers)}.", USAGE)
     return providers[name]
 
 

@@ -164,7 +164,10 @@ async def _require_edit(ports: JobPorts, caller: Principal, job_id: str, edit: E
 async def _parked(ports: JobPorts, job_id: str) -> Job:
     job = (await seen_job(ports, job_id)).record
     if job.status is not JobStatus.DEAD_LETTERED:
-        raise NotFound(f"Job {job_id} is no dead letter: it is {job.status}. Look at /api/dashboard/jobs/{job_id}.")
+        raise NotFound(
+            f"Job {job_id} is no dead letter: it is {job.status}. Look at it: `hybridci job show {job_id}`, GET "
+            f"/api/dashboard/jobs/{job_id}."
+        )
     return job
 
 

@@ -89,7 +89,7 @@ def find_deployment(api: ApiClient, text: str, *, prefer: Prefer = is_open, stri
     if not found:
         raise CliError(
             f"{text!r} is neither the beginning of a deployment's id nor a service with deployments. "
-            f"See `{api.command('deploy list')}` and `{api.command('service list')}`."
+            f"See `{api.command('deploy list')}` and `{api.command('service list')}`.{api.near_service(wanted)}"
         )
     if strict and not any(prefer(each) for each in found):
         raise CliError(
@@ -129,7 +129,7 @@ def _of_version(api: ApiClient, name: str, version: str, prefer: Prefer) -> str:
     known = f"; it has {_some(versions)}" if versions else ""
     raise CliError(
         f"Service {name} has no deployment of version {version!r}{known}. "
-        f"Start one with `{api.command(f'deploy start {name} --version …')}`."
+        f"Start one with `{api.command(f'deploy start {name} --version …')}`.{api.near_service(name)}"
     )
 
 

@@ -47,6 +47,7 @@ def init(
     _write(path, text, force=force)
     say(f"Wrote {in_a_line(str(path))}: a {'job' if job else f'service named {repo.name}'}.")
     if not job:
+        say(f"  name      {repo.name}  (from {repo.named_by})")
         say(f"  git_repo  {repo.address}  ({in_a_line(repo.why)})")
     for step in [*found.build, *found.test] if job else found.all():
         say(f"  step      {step.name}: {'; '.join(step.run.splitlines())}  (from {in_a_line(step.because)})")

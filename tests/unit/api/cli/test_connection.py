@@ -113,3 +113,17 @@ def test_a_servers_certificate_is_checked_however_https_is_written(
     ApiClient(find_connection(environ={"HYBRIDCI_URL": url, "HYBRIDCI_API_KEY": "k"}, cwd=tmp_path))
     ApiClient(find_connection(environ={"HYBRIDCI_URL": "http://ci.example", "HYBRIDCI_API_KEY": "k"}, cwd=tmp_path))
     assert contexts == [True, False]
+
+
+def test_a_route_beside_a_command_is_for_programs() -> None:
+    connection = find_connection(environ={"HYBRIDCI_URL": "https://ci.example", "HYBRIDCI_API_KEY": "k"})
+    said = (
+        "Again: `hybridci deploy start shop --version 1.4`, POST /api/dashboard/deployments. Or back: "
+        "`hybridci deploy rollback shop --reason …`, POST /api/dashboard/services/shop/environments/live/rollback."
+    )
+    with ApiClient(connection) as api:
+        assert api.reachable(said) == (
+            "Again: `hybridci deploy start shop --version 1.4`. Or back: `hybridci deploy rollback shop --reason …`."
+        )
+        alone = "POST /api/queue/maintenance/requeue-expired closes it."
+        assert api.reachable(alone) == alone, "there is no command for it"

@@ -126,7 +126,9 @@ def test_a_way_to_verify_is_named_once() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["test", "nobody", "--payload", PUSH], "There is no provider 'nobody'"),
+        (["test", "nobody", "--payload", PUSH], "There is no provider 'nobody'. There are: "),
+        (["test", "gihtub", "--payload", PUSH], "There is no provider 'gihtub'. Did you mean github? There are: "),
+        (["provider", "GitLab"], "Did you mean gitlab?"),
         (["test", "github", "--payload", "/nowhere"], "cannot be read"),
         (
             ["test", "github", "--payload", __file__, "--header", "Content-Type=application/json"],
