@@ -106,7 +106,7 @@ def _command(repo: str, env: dict[str, str]) -> Sequence[str]:
         # Who may be read is this repository: not where its server sends on to.
         return with_settings(["-c", "http.followRedirects=false", "-c", "protocol.version=2", helper, "origin", repo])
     if (found := _FILE.fullmatch(repo)) is not None:
-        return with_settings(["upload-pack", "--strict", "--", unquote(found[1])])
+        return with_settings(["upload-pack", "--", unquote(found[1])])
     if (found := _SSH_URL.fullmatch(repo)) is not None:
         host, port, path = found[1], found[2], unquote(found[3])
         return _ssh(env, host, port, path[1:] if path.startswith("/~") else path)

@@ -1,8 +1,11 @@
 """`hybridci status` and `hybridci doctor` against the real API application over a real socket."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -72,6 +75,64 @@ def test_doctor_looks_at_each_part(api: Served, tmp_path: Path, monkeypatch: pyt
     assert (told["grade"], result.exit_code) == ("bad", 2)
     quiet = call(api.url, "doctor", "--quiet").stdout
     assert "ok    " not in quiet.splitlines()[0]
+
+
+ODD = (
+    "{}", "[]", "1", "null", '"x"', '{"grants": 1}', '{"grants": [{}], "items": {}, "errors": [1]}',
+    '{"grants": [], "subject": "a", "expires_at": "soon", "items": [{}], "errors": [{}], "stuck": []}',
+    '{"grants": [], "subject": "a", "expires_at": 1e308, "items": [], "errors": [], "sealed_at": 1e308}',
+)  # fmt: skip
+
+
+@contextmanager
+def answering(always: str, **others: str) -> Generator[str]:
+    """A server that answers everything with this, but what ``others`` names by the end of its path."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            answer = others.get(self.path.partition("?")[0].rpartition("/")[2], always).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Not on stderr."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_doctor_says_which_answer_it_cannot_read(odd: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    for others in ({}, {"info": '{"version": "1", "environment": "test"}'}):
+        with answering(odd, **others) as url:
+            result = call(url, "doctor", "--json")
+        assert (result.exit_code, type(result.exception)) == (2, SystemExit), result.exception
+        found: list[Any] = json.loads(result.stdout)["findings"]
+        assert {"hybridci", "git"} <= {each["part"] for each in found}
+        if others:
+            bad = {each["part"] for each in found if each["grade"] == "bad"}
+            assert {"key", "agents", "pools"} & bad, found
+            assert {"API", "versions"} <= {each["part"] for each in found}
+
+
+def test_doctor_names_the_field_that_it_misses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    with answering("{}") as url:
+        found: list[Any] = json.loads(call(url, "doctor", "--json").stdout)["findings"]
+    [key] = [each for each in found if each["part"] == "key"]
+    assert (key["grade"], key["words"]) == ("bad", "says what this command cannot read (KeyError: 'grants')")
 
 
 def test_doctor_finds_a_data_folder_that_others_can_read(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from api.agents.schemas import SKEW_TOLD_SECONDS, AgentView, PoolViews
 from api.cli.client.connection import CliError
 from api.cli.client.http import ApiClient, KeyMayNot, Transient, Unreachable
-from api.cli.commands.overview.findings import PartFinding, bad, ok, warn
+from api.cli.commands.overview.findings import PartFinding, bad, ok, readable, warn
 from api.cli.commands.stuck import read_health
 from api.cli.output import age, clock, now_ms, span
 from api.dashboard.asks import unserved
@@ -29,6 +29,7 @@ _FULL_PERCENT: Final = 90.0
 _NO_ROOM_PERCENT: Final = 97.0
 _LONG_WAIT_SECONDS: Final = 60.0
 _SHOWN: Final = 5
+_ODD: Final = "Is this the hybridci API, of this command's version? See its log."
 _TOO_MANY: Final = re.compile(r'^hybridci_http_request_seconds_count\{[^}]*status="429"[^}]*\} (\d+)', re.M)
 
 
@@ -42,14 +43,16 @@ class ApiChecks:
 
     def all(self) -> Iterator[PartFinding]:
         """In the order in which one would look: when it does not answer, only that."""
+        first: list[PartFinding] = []
         try:
-            yield from self._answers()
+            first.extend(readable("API", self._answers, _ODD))
         except Unreachable as error:
             yield bad("API", error.message, self._start())
             return
         except CliError as error:
             yield bad("API", error.message, "Nothing else can be asked until then.")
             return
+        yield from first
         checks: list[tuple[str, Callable[[], Iterator[PartFinding]]]] = [
             ("key", self._key),
             ("parts", self._parts),
@@ -59,7 +62,7 @@ class ApiChecks:
         ]
         for part, check in checks:
             try:
-                yield from check()
+                yield from readable(part, check, _ODD)
             except Transient as error:
                 yield bad(part, error.message, "See the API's log.")
             except KeyMayNot:

@@ -11,7 +11,7 @@ from api.cli.client.connection import CliError, data_folder, find_connection
 from api.cli.client.http import ApiClient
 from api.cli.commands.common import AsJson, CommandGroup, DataDir
 from api.cli.commands.overview.api_checks import ApiChecks
-from api.cli.commands.overview.findings import EXIT_CODES, Grade, PartFinding, bad, tell, worst
+from api.cli.commands.overview.findings import EXIT_CODES, Grade, PartFinding, bad, readable, tell, worst
 from api.cli.commands.overview.local_checks import contexts, data_directory, machine
 from api.cli.commands.overview.temporal_checks import temporal
 from api.cli.output import print_json, say
@@ -54,11 +54,12 @@ def _checks(data_dir: Path | None) -> Iterator[PartFinding]:
         folder = connection.folder
         with ApiClient(connection) as api:
             yield from ApiChecks(api).all()
-    yield from temporal(_temporal_address(folder))
-    yield from machine()
-    yield from contexts()
+    yield from readable("Temporal", lambda: temporal(_temporal_address(folder)), "Is TEMPORAL_ADDRESS right?")
+    yield from readable("machine", machine, "Is this command installed as a whole?")
+    yield from readable("contexts", contexts, "Sign in anew with `hybridci login`.")
     if folder is not None:
-        yield from data_directory(folder)
+        advice = f"`hybridci up --data-dir {folder}` writes its files anew."
+        yield from readable("data folder", lambda: data_directory(folder), advice)
 
 
 def _temporal_address(folder: Path | None) -> str | None:

@@ -1,14 +1,16 @@
 """What `hybridci doctor` found: a line for each part, how it is and what to do."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from api.cli.output import say
+from workflows.contracts.fields import without_misleading
 
 _WIDTH: Final = 79
+_REASON_LENGTH: Final = 120
 
 
 class Grade(StrEnum):
@@ -46,6 +48,15 @@ def warn(part: str, words: str, advice: str) -> PartFinding:
 def bad(part: str, words: str, advice: str) -> PartFinding:
     """It does not work."""
     return PartFinding(Grade.BAD, part, words, advice)
+
+
+def readable(part: str, check: Callable[[], Iterable[PartFinding]], advice: str) -> Iterator[PartFinding]:
+    """What a check finds; where it meets what it cannot read, that is what is wrong with its part, and no more."""
+    try:
+        yield from check()
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError) as error:
+        first = without_misleading(str(error).partition("\n")[0], lines=False)[:_REASON_LENGTH]
+        yield bad(part, f"says what this command cannot read ({type(error).__name__}: {first})", advice)
 
 
 def worst(findings: Sequence[PartFinding]) -> Grade:

@@ -246,6 +246,43 @@ async def test_over_ssh_and_of_a_folder(
     assert asked[-1] == f"-o SendEnv=GIT_PROTOCOL -p 2222 git@host git-upload-pack {path}"
 
 
+@pytest.mark.parametrize("inside", ["", "/.git", ".git"])
+async def test_a_folder_is_found_as_a_checkout_finds_it(repository: Repository, tmp_path: Path, inside: str) -> None:
+    sha = repository.commit(a="1")
+    if inside == ".git":
+        repository.git("clone", "-q", "--bare", ".", f"{repository.path}.git")
+    url = f"file://{repository.path}{inside}"
+    checkout = Checkout(tmp_path / "cache", allowed_protocols=PROTOCOLS)
+    workspace = await Into(tmp_path)(checkout, url, sha, "main")
+    async with step_of(workspace, *checkout.reached(workspace)) as step:
+        assert await step.git("ls-remote", url, "refs/heads/main") == f"{sha}\trefs/heads/main"
+        await step.git("fetch", "-q", "origin")
+    checkout.leave(workspace)
+
+
+async def test_the_settings_of_a_folder_run_nothing(repository: Repository, tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    sha = repository.commit(a="1")
+    for name, value in {
+        "uploadpack.packObjectsHook": f"touch {ran};", "core.fsmonitor": f"touch {ran}; false",
+        "core.repositoryFormatVersion": "1", "extensions.partialClone": "origin", "remote.origin.promisor": "true",
+        "remote.origin.url": f"ext::touch {ran}", "protocol.ext.allow": "always", "core.sshCommand": f"touch {ran}",
+        "remote.origin.uploadpack": f"touch {ran};", "core.alternateRefsCommand": f"touch {ran}", "core.worktree": "..",
+    }.items():  # fmt: skip
+        repository.git("config", name, value)
+    checkout, into = Checkout(tmp_path / "cache", allowed_protocols=PROTOCOLS), Into(tmp_path)
+    workspace = await into(checkout, repository.url, sha, "main")
+    async with step_of(workspace, *checkout.reached(workspace)) as step:
+        await step.git("clone", "-q", repository.url, str(tmp_path / "clone"))
+        lost = repository.git("rev-parse", "HEAD:a")
+        (repository.path / ".git" / "objects" / lost[:2] / lost[2:]).unlink()
+        code, said = await step.run("git", "clone", "-q", repository.url, str(tmp_path / "another"))
+        assert code == 128, said
+    await into.error(Checkout(tmp_path / "empty", allowed_protocols=PROTOCOLS), repository.url, sha, "main")
+    checkout.leave(workspace)
+    assert not ran.exists()
+
+
 async def test_ssh_as_the_operator_has_configured_it(
     repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
