@@ -281,7 +281,12 @@ class TestReading:
             (["--branch", "green", job_id, "x"], "or --branch, and a path or glob"),
             ([job_id], "Give a job"),
             ([job_id, "x", "--type", "build"], "give --branch as well"),
-            (["--branch", "no-such", "x"], "No job of branch no-such has succeeded"),
+            (["--branch", "no-such", "x"], "No job of branch no-such has succeeded."),
+            (["--branch", "green", "--type", "lint", "x"], "No job of type lint of branch green has succeeded."),
+            (
+                ["--branch", "green", "--type", "build", "--repo", "https://example.com/other.git", "x"],
+                "No job of type build of repository https://example.com/other.git of branch green has succeeded.",
+            ),
             ([job_id, "*.none"], "None of the job's 3 artifacts"),
             ([job_id, "**", "-o", "-"], "cannot go to stdout"),
         ):

@@ -24,8 +24,12 @@ def newest_success(api: ApiClient, *, branch: str, job_type: str | None, reposit
     filters = {"status": JobStatus.SUCCESS.value, "branch": branch, "job_type": job_type, "repository": repository}
     page = api.page(JOBS, filters, limit=1)
     if not page["items"]:
-        looked = " among those that were looked at: name --repo and --type" if page["stopped_early"] else ""
-        raise CliError(f"No job of branch {branch} has succeeded{looked}.")
+        kind = f" of type {job_type}" if job_type else ""
+        whose = f" of repository {repository}" if repository else ""
+        unnamed = [name for name, given in (("--repo", repository), ("--type", job_type)) if not given]
+        more = f": name {' and '.join(unnamed)}" if unnamed else ""
+        looked = f" among those that were looked at{more}" if page["stopped_early"] else ""
+        raise CliError(f"No job{kind}{whose} of branch {branch} has succeeded{looked}.")
     return str(page["items"][0]["job_id"])
 
 

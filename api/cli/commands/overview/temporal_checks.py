@@ -10,6 +10,22 @@ from typing import Any, Final
 from api.cli.commands.overview.findings import PartFinding, bad, ok, warn
 
 _SECONDS: Final = 5.0
+_UP: Final = "Is it up, and TEMPORAL_ADDRESS right?"
+_ALLOWED: Final = (
+    "Are TEMPORAL_NAMESPACE, TEMPORAL_API_KEY and the certificate (TEMPORAL_TLS_…) those that it asks for?"
+)
+_KNOWN: Final = (
+    (("connectionrefused", "connection refused"), "nothing listens at {where}", _UP),
+    (("dns error", "failed to lookup"), "the host of {where} is not known", "Correct TEMPORAL_ADDRESS: host:port."),
+    (("unauthenticated", "permissiondenied"), "{where} refuses to answer", _ALLOWED),
+    (
+        ("invalidcontenttype", "invalidcertificate", "certificate", "tls"),
+        "{where} and this machine cannot agree on TLS",
+        "Does it speak TLS? Correct TEMPORAL_TLS and the other TEMPORAL_TLS_… variables.",
+    ),
+    (("after connection", "http2", "hyper"), "what listens at {where} does not answer as Temporal does", _UP),
+)
+"""What the SDK's text has, in small letters, and what that means."""
 
 
 def temporal(address: str | None) -> list[PartFinding]:
@@ -20,9 +36,26 @@ def temporal(address: str | None) -> list[PartFinding]:
     try:
         return asyncio.run(asyncio.wait_for(_ask(environment), 2 * _SECONDS))
     except Exception as error:  # the SDK raises RuntimeError, RPCError and others for a server that is not there
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        where = environment["TEMPORAL_ADDRESS"]
-        return [bad("Temporal", f"{where} does not answer ({reason[:120]})", "Is it up, and TEMPORAL_ADDRESS right?")]
+        return [bad("Temporal", *words_of(error, environment["TEMPORAL_ADDRESS"]))]
+
+
+def words_of(error: Exception, where: str) -> tuple[str, str]:
+    """What went wrong and what to do, in our own words: what the SDK says is for whoever programs it. Pure."""
+    from temporalio.service import RPCError
+
+    from workflows.client.address import TemporalNotConfigured
+
+    if isinstance(error, TemporalNotConfigured):
+        return str(error), "`hybridci doctor` asks Temporal itself only with settings that can be read."
+    if isinstance(error, TimeoutError):
+        return f"{where} does not answer within {_SECONDS:.0f} s", _UP
+    if isinstance(error, RPCError):
+        return f"{where} refuses to answer ({error.status.name.lower().replace('_', ' ')})", _ALLOWED
+    text = str(error).lower()
+    for signs, words, advice in _KNOWN:
+        if any(sign in text for sign in signs):
+            return words.format(where=where), advice
+    return f"there is no connection to {where}", _UP
 
 
 async def _ask(environment: Mapping[str, str]) -> list[PartFinding]:

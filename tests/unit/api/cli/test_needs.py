@@ -1,8 +1,12 @@
 """What `status` says waits for somebody, and with which command; and what `doctor` says of agents."""
 
+import os
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 from typing import Any
 
 import pytest
+from temporalio.service import RPCError, RPCStatusCode
 
 from api.agents.schemas import AgentViews, PoolViews
 from api.cli.client.connection import ApiConnection
@@ -10,6 +14,8 @@ from api.cli.client.http import ApiClient
 from api.cli.commands.overview.findings import EXIT_CODES, Grade, PartFinding, bad, ok, tell, warn, worst
 from api.cli.commands.overview.gathering import Gathered
 from api.cli.commands.overview.needs import agents_of, broke, needs_of
+from api.cli.commands.overview.temporal_checks import temporal, words_of
+from tests import servers
 from workflows.contracts.deployments.deployment import DeploymentStatus, DeploymentSummary
 from workflows.contracts.jobs import JobSummary
 from workflows.contracts.statuses import JobStatus
@@ -108,6 +114,43 @@ def test_agents_that_are_well_are_not_named() -> None:
     ]
     [need] = agents_of(Gathered(agents=AgentViews.model_validate({"items": agents})))
     assert (need.title, need.command, need.urgent) == ("b", "agents show b", True)
+
+
+@pytest.mark.parametrize(
+    ("address", "tls", "words"),
+    [
+        ("127.0.0.1:{closed}", None, "nothing listens at 127.0.0.1:{closed}"),
+        ("no-such-host.invalid:7233", None, "the host of no-such-host.invalid:7233 is not known"),
+        ("127.0.0.1:{open}", None, "what listens at 127.0.0.1:{open} does not answer as Temporal does"),
+        ("127.0.0.1:{open}", "true", "127.0.0.1:{open} and this machine cannot agree on TLS"),
+    ],
+)
+def test_a_temporal_that_is_not_there_is_told_in_our_own_words(
+    address: str, tls: str | None, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("TEMPORAL_")]:
+        monkeypatch.delenv(name)
+    if tls:
+        monkeypatch.setenv("TEMPORAL_TLS", tls)
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        ports = {"open": server.server_address[1], "closed": servers.free_port()}
+        [found] = temporal(address.format(**ports))
+        server.shutdown()
+    assert (found.grade, found.words) == (Grade.BAD, words.format(**ports))
+    assert "::" not in found.advice
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (TimeoutError(), "t:7233 does not answer within 5 s"),
+        (RPCError("x::Y", RPCStatusCode.PERMISSION_DENIED, b""), "t:7233 refuses to answer (permission denied)"),
+        (RuntimeError("tonic::transport::Error(Transport, Odd)"), "there is no connection to t:7233"),
+    ],
+)
+def test_what_the_sdk_raises_is_not_passed_on(error: Exception, words: str) -> None:
+    assert words_of(error, "t:7233")[0] == words
 
 
 def test_the_worst_decides() -> None:
