@@ -29,7 +29,10 @@ def _environment() -> Environment:
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, auto_reload=False, extensions=[ShowOutside],
     )  # fmt: skip
-    found.filters.update(time=time, span=span, short=short, size=size, status_word=status_word, counted=counted)
+    ours: dict[str, Any] = {
+        "time": time, "span": span, "short": short, "size": size, "status_word": status_word, "counted": counted,
+    }  # fmt: skip
+    found.filters.update(ours)
     return found
 
 
