@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 from api.cli.client.connection import DATA_DIR, USAGE, CliError
 from api.cli.client.structured_file import read_map
+from api.wording import counted
 from workflows.contracts.fields import is_path, without_misleading
 from workflows.contracts.workspace.resume import ResumeAt
 
@@ -262,7 +263,7 @@ def _dirty(top: Path, repo: str, sha: str) -> list[str]:
     if not changes or _try_git(top, "rev-parse", "--verify", "--quiet", "HEAD") != sha:
         return []
     count = len(changes.splitlines())
-    what = "1 change" if count == 1 else f"{count} changes"
+    what = counted(count, "change")
     return [f"{what} in {repo} not committed: only committed code runs ({sha[:10]}). Commit first to include them."]
 
 
