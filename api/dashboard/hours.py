@@ -7,6 +7,7 @@ from markupsafe import Markup
 
 from api.dashboard.drawings.areas import Course, areas
 from api.dashboard.drawings.bars import BarColumn, BarPart, columns
+from api.wording import counted
 from workflows.contracts.records import HourStats
 
 
@@ -21,7 +22,7 @@ def ended_chart(hours: Sequence[HourStats]) -> Markup:
         )
         for hour in hours
     ]
-    words = f"In {len(hours)} hours {done} jobs succeeded and {failed} failed."
+    words = f"In {len(hours)} hours {counted(done, 'job')} succeeded and {failed} failed."
     return columns("ended", "Jobs that ended, by the hour", words, bars)
 
 
@@ -29,7 +30,7 @@ def open_chart(hours: Sequence[HourStats]) -> Markup:
     """How many jobs waited or ran at each hour's end."""
     amounts = [hour.open for hour in hours]
     most = max((amount for amount in amounts if amount is not None), default=0)
-    words = f"At most {most} jobs waited or ran at an hour's end; now {amounts[-1] if amounts else 0}."
+    words = f"At most {counted(most, 'job')} waited or ran at an hour's end; now {amounts[-1] if amounts else 0}."
     return areas("open", "Jobs that waited or ran", words, list(map(clock, hours)), [Course("open", "busy", amounts)])
 
 

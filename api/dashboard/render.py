@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from api.dashboard.outside import ShowOutside
-from api.wording import counted, status_word
+from api.wording import counted, plural, status_word
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
@@ -29,10 +29,9 @@ def _environment() -> Environment:
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, auto_reload=False, extensions=[ShowOutside],
     )  # fmt: skip
-    ours: dict[str, Any] = {
-        "time": time, "span": span, "short": short, "size": size, "status_word": status_word, "counted": counted,
-    }  # fmt: skip
-    found.filters.update(ours)
+    found.filters.update(time=time, span=span, short=short, size=size)
+    words: dict[str, Any] = {"counted": counted, "plural": plural, "status_word": status_word}
+    found.filters.update(words)
     return found
 
 

@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 from api.cli.client.connection import DATA_DIR, USAGE, CliError
 from api.cli.client.git import Done, LocalRepository, ask_elsewhere, ask_git, said_of
 from api.cli.client.structured_file import read_map
+from api.wording import counted
 from workflows.contracts.fields import is_path, without_misleading
 from workflows.contracts.workspace.resume import ResumeAt
 
@@ -282,7 +283,7 @@ def _dirty(found: LocalRepository, repo: str, sha: str) -> list[str]:
     count = found.changes(f":(exclude,glob)**/{DATA_DIR}", _DATA_INSIDE)
     if not count:
         return []
-    what = "1 change" if count == 1 else f"{count} changes"
+    what = counted(count, "change")
     return [f"{what} in {repo} not committed: only committed code runs ({sha[:10]}). Commit first to include them."]
 
 

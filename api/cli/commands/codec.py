@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from api.cli.commands.common import example, sub_app
+from api.wording import counted
 
 app = sub_app("Make payloads unreadable for whoever runs Temporal.")
 
@@ -32,4 +33,5 @@ def keygen(
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(f"{new_key()}\n{earlier}")
     part.replace(out)
-    typer.echo(f"{out} has {len(out.read_text('ascii').split())} keys, the newest first. Keep it secret; back it up.")
+    keys = counted(len(out.read_text("ascii").split()), "key")
+    typer.echo(f"{out} has {keys}, the newest first. Keep it secret; back it up.")

@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote
 from api.cli.client.connection import USAGE, CliError
 from api.cli.client.http import JOBS, ApiClient
 from api.cli.output import note, size
+from api.wording import counted
 from workflows.contracts.jobs import ArtifactRef
 from workflows.contracts.statuses import JobStatus
 from workflows.contracts.workspace.globs import means
@@ -45,7 +46,8 @@ def download_artifacts(api: ApiClient, url: str, path: str, output: Path | None,
         raise CliError("Several files cannot go to stdout: name one, or a folder with -o.", USAGE)
     wanted = [each for each in found if means(path, each)]
     if not wanted:
-        raise CliError(f"None of the job's {len(found)} artifacts is meant by {path!r}; `job artifacts` lists them.")
+        there = counted(len(found), "artifact")
+        raise CliError(f"None of the job's {there} is meant by {path!r}; `job artifacts` lists them.")
     folder, count = output or Path(), 0
     for each in wanted:
         target = folder / _inside(each)
@@ -54,7 +56,7 @@ def download_artifacts(api: ApiClient, url: str, path: str, output: Path | None,
         except OSError as error:
             raise _cannot_write(target.parent, error) from None
         count += _to_file(api, f"{url}/{quote(each, safe='/')}", attempt, target)
-    note(f"{folder}: {len(wanted)} files, {size(count)}")
+    note(f"{folder}: {counted(len(wanted), 'file')}, {size(count)}")
 
 
 def _inside(path: str) -> PurePosixPath:

@@ -19,6 +19,7 @@ from api.cli.commands.audit import app
 from api.cli.commands.common import AsJson, DataDir, example, open_api
 from api.cli.commands.seal_copies import SealCopies, compare_seals
 from api.cli.output import clock, note, say
+from api.wording import counted
 from workflows.contracts.audit.verification import (
     Finding,
     FindingKind,
@@ -203,8 +204,10 @@ def _tell_removed(removed: RemovedEvents, *, as_json: bool) -> None:
 
 def _tell_summary(summary: VerificationSummary, found: Counter[str], keys: Mapping[str, str] | None) -> None:
     say(
-        f"{summary.seals:,} seals; {summary.sealed:,} events that are sealed, {summary.removed:,} removed by policy,"
-        f" {summary.unsealed:,} not sealed yet; {summary.not_covered:,} copies of before the first seal, no number."
+        f"{counted(summary.seals, 'seal')};"
+        f" {counted(summary.sealed, 'event that is sealed', 'events that are sealed')},"
+        f" {summary.removed:,} removed by policy, {summary.unsealed:,} not sealed yet;"
+        f" {counted(summary.not_covered, 'copy', 'copies')} of before the first seal, no number."
     )
     if summary.known_until is not None:
         say(

@@ -15,6 +15,7 @@ from api.cli.client.log_filter import MatchingLines
 from api.cli.client.progress import QueueProgress, outcome
 from api.cli.client.terminal import sink_for
 from api.cli.output import note, print_json
+from api.wording import counted, plural
 
 
 def search_log(api: ApiClient, job_id: str, asked: Mapping[str, str | int | None], limit: int, *, as_json: bool) -> int:
@@ -37,8 +38,8 @@ def search_log(api: ApiClient, job_id: str, asked: Mapping[str, str | int | None
     if as_json:
         print_json({**answer, "count": found, "hits": hits, "searched_bytes": searched})
     else:
-        shown = f", the first {len(hits)} are shown" if found > len(hits) else ""
-        note(f"{found} lines of attempt {answer['attempt']}{shown}.")
+        shown = f", the first {len(hits)} {plural(len(hits), 'is', 'are')} shown" if found > len(hits) else ""
+        note(f"{counted(found, 'line')} of attempt {answer['attempt']}{shown}.")
     return found
 
 

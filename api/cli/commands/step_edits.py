@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from api.cli.client.connection import USAGE, CliError
+from api.wording import counted, plural
 from workflows.contracts.jobs import Step
 
 
@@ -11,12 +12,15 @@ def with_commands(steps: Sequence[Step], run: Sequence[str], named: Sequence[str
 
     Raises CliError, saying which steps there are.
     """
-    there_are = f"its {len(steps)} steps are {', '.join(step.name for step in steps)}" if steps else "it has no steps"
+    names = ", ".join(step.name for step in steps)
+    are = plural(len(steps), "only step is", f"{len(steps)} steps are")
+    there_are = f"its {are} {names}" if steps else "it has no steps"
     if run and named:
         raise CliError("Give --run for all steps, or --step for some.", USAGE)
     if run and len(run) != len(steps):
         raise CliError(
-            f"--run was given {len(run)} times, and {there_are}: give one for each, or --step NAME=COMMAND.", USAGE
+            f"--run was given {counted(len(run), 'time')}, and {there_are}: give one for each, or --step NAME=COMMAND.",
+            USAGE,
         )
     if run:
         return [_with(step, command) for step, command in zip(steps, run, strict=True)]

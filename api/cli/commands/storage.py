@@ -7,6 +7,7 @@ import typer
 
 from api.cli.commands.common import EXIT_CODES, AsJson, CommandGroup, DataDir, example, open_api
 from api.cli.output import Column, age, note, print_json, print_table, say, size, span
+from api.wording import counted
 
 app = typer.Typer(
     cls=CommandGroup, help="What takes how much, how long it is kept, and what goes next.", epilog=EXIT_CODES
@@ -102,5 +103,5 @@ def _print_folder(folder: Mapping[str, Any]) -> None:
 def _swept(swept: Mapping[str, Any]) -> str:
     if swept["note"]:
         return f"{swept['kind']}: {swept['note']}"
-    objects = f", {swept['objects']:,} objects ({size(swept['size'])})" if swept["objects"] else ""
+    objects = f", {counted(swept['objects'], 'object')} ({size(swept['size'])})" if swept["objects"] else ""
     return f"{swept['kind']}: {swept['looked_at']:,} looked at, {swept['removed']:,} removed{objects}"

@@ -10,6 +10,7 @@ from api.cli.client.progress import describe
 from api.cli.commands.common import tell_more
 from api.cli.output import Column, age, clock, print_fields, print_json, print_table, say, size, span
 from api.jobs.advice import ADVICE
+from api.wording import counted
 from workflows.contracts.jobs import Attempt, Job, JobSummary, RetryPolicy, Step, StepResult
 from workflows.contracts.statuses import JobStatus
 from workflows.contracts.workspace.inputs import InputFiles
@@ -193,7 +194,8 @@ def _print_said(job: Job) -> None:
         say("\nOutputs")
         for name, text in sorted(last.outputs.items()):
             first, *more = text.splitlines() or [""]
-            say(f"  {name}={first}{f' … ({len(more)} more lines)' if more else ''}")
+            rest = f" … ({counted(len(more), 'more line')})" if more else ""
+            say(f"  {name}={first}{rest}")
     if last is not None and last.summary:
         say("\nSummary")
         for line in last.summary.splitlines():

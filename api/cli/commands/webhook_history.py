@@ -11,6 +11,7 @@ from api.cli.client.http import ApiClient
 from api.cli.commands.audit import Since, Until, filters
 from api.cli.commands.common import All, AsJson, Cursor, DataDir, Limit, open_api, tell_more
 from api.cli.output import Column, age, clock, note, print_fields, print_json, print_table, say, size
+from api.wording import counted
 from workflows.contracts.deployments.deliveries import DeliveryOutcome
 from workflows.contracts.ids import is_uuid
 
@@ -67,7 +68,7 @@ def show(delivery: DeliveryId, as_json: AsJson = False, data_dir: DataDir = None
             ("Event", found["event"]),
             ("Its own id", found["delivery"]),
             ("Came", f"{clock(found['at'])} ({age(found['at'])})"),
-            ("Received", f"{found['received']} times, last {age(found['last_at'])}"),
+            ("Received", f"{counted(found['received'], 'time')}, last {age(found['last_at'])}"),
             ("Repository", found["repository"]),
             ("Ref", found["ref"]),
             ("Sender", found["sender"]),

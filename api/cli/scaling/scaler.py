@@ -19,6 +19,7 @@ from api.cli.client.http import ApiClient, ApiRefused, Transient
 from api.cli.output import note
 from api.cli.scaling.decision import Steady
 from api.cli.scaling.hooks import TOKEN_VARIABLE, CommandHook, HookFailed, ScaleChange, WebhookHook, working
+from api.wording import counted
 from workflows.contracts.agents import PoolView
 
 OK: Final = 0
@@ -104,8 +105,8 @@ def _step(api: ApiClient, pool: str, scaler: PoolScaler) -> bool:
         return False
     if change is not None:
         note(
-            f"{pool}: {change.desired_agents} agents wanted, {change.current_agents} there"
-            f" ({change.waiting} jobs wait, {change.busy} run)."
+            f"{pool}: {counted(change.desired_agents, 'agent')} wanted, {change.current_agents} there"
+            f" ({counted(change.waiting, 'job waits', 'jobs wait')}, {change.busy} run)."
         )
     return True
 

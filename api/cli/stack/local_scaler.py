@@ -16,6 +16,7 @@ from api.cli.stack import probes
 from api.cli.stack.child import ChildSpec
 from api.cli.stack.children import Options, agent_name, agent_spec
 from api.cli.stack.data_dir import DataDir
+from api.wording import counted
 
 POOL: Final = "default"
 MOST_LOCAL: Final = 64
@@ -135,14 +136,15 @@ class LocalScaler:
         free = [number for number in range(1, 2 * MOST_LOCAL + 1) if agent_name(number) not in taken][:count]
         self._children.start([agent_spec(number, self._options, self._data) for number in free])
         names = ", ".join(agent_name(number) for number in free)
-        self._say(f"Pool {POOL} wants {wanted} agents ({waiting} jobs wait): {names} started.")
+        wait = counted(waiting, "job waits", "jobs wait")
+        self._say(f"Pool {POOL} wants {counted(wanted, 'agent')} ({wait}): {names} started.")
 
     def _retire(self, count: int, busy: Mapping[str, int], *, wanted: int) -> None:
         """The idle ones first, of these the youngest."""
         chosen = sorted(busy, key=lambda name: (busy[name], -_number(name)))[:count]
         for name in chosen:
             self._children.retire(name)
-        self._say(f"Pool {POOL} wants {wanted} agents: {', '.join(chosen)} to finish and end.")
+        self._say(f"Pool {POOL} wants {counted(wanted, 'agent')}: {', '.join(chosen)} to finish and end.")
 
     def _local(self, names: Iterable[str]) -> list[str]:
         return [name for name in names if name.startswith(agent_name(""))]

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from api.dashboard.drawings.lines import HeldTo, MeasuredLine, MeasuredPoint, lines
 from api.dashboard.inside import Inside
+from api.wording import counted
 from workflows.contracts.deployments.deployment import Deployment
 from workflows.contracts.deployments.metrics import MetricLimit, MetricRow, MetricsPage, MetricVerdict, Sample
 from workflows.deployment.rules.verification import limits_in, over_limit
@@ -106,5 +107,5 @@ def _chart(
     drawn += [] if limit is None or limit.min is None else [HeldTo(f"at least {limit.min:g}", limit.min)]
     beyond = sum(over for _, over in judged)
     whence = "one source" if len(sources) == 1 else f"{len(sources)} sources"
-    told = f"{len(judged)} samples of {whence}, {words}; {beyond} beyond it."
+    told = f"{counted(len(judged), 'sample')} of {whence}, {words}; {beyond} beyond it."
     return lines(name, metric, told, shown, drawn)

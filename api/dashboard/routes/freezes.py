@@ -16,6 +16,7 @@ from api.dashboard.words import millis, names, number, pairs, times
 from api.http.problems import Problem
 from api.line.calendar import Calendar, CalendarItem, CalendarKind
 from api.line.schemas import LineStops
+from api.wording import counted
 
 router = APIRouter(include_in_schema=False)
 _FREEZES: Final = "/api/dashboard/freezes"
@@ -96,7 +97,8 @@ def drawn(calendar: Calendar, days: int) -> Markup:
         one = item.item_id or f"{item.kind}:{item.name}:{item.cron}:{item.timezone}"
         row = rows.setdefault((where, one), CalendarRow(f"{item.name} · {where}", _LOOKS[item.kind], _told(item)))
         row.spans.append((item.starts_at, item.ends_at))
-    return calendar_svg(list(rows.values()), calendar.since, days, label=f"What stops rollouts in {days} days")
+    label = f"What stops rollouts in {counted(days, 'day')}"
+    return calendar_svg(list(rows.values()), calendar.since, days, label=label)
 
 
 def _told(item: CalendarItem) -> str:

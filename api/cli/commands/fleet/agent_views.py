@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from api.agents.schemas import AgentView
 from api.cli.client.http import ApiClient
 from api.cli.output import Column, age, clock, print_fields, print_table, say, span
+from api.wording import counted
 from workflows.contracts.agents import AgentStatus, PoolView, RequirementDemand
 
 
@@ -76,7 +77,7 @@ def print_pool(pool: PoolView, api: ApiClient) -> None:
             ("Oldest wait", span(pool.oldest_wait_seconds)),
             ("Agents", _agents(pool)),
             ("Slots", f"{pool.slots}: {pool.busy} busy, {pool.free} free"),
-            ("Desired", f"{pool.desired_agents} agents ({pool.desired_slots} slots)"),
+            ("Desired", f"{counted(pool.desired_agents, 'agent')} ({counted(pool.desired_slots, 'slot')})"),
             ("Bounds", f"{_bounds(pool)}{'' if pool.bounded else ' (default)'}"),
             ("Wait target", span(bounds.target_wait_seconds)),
             ("Slots each", bounds.slots_per_agent),

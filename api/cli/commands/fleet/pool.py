@@ -12,6 +12,7 @@ from api.cli.commands.common import AsJson, DataDir, Reason, example, open_api, 
 from api.cli.commands.fleet.agent_views import print_pool, print_pools
 from api.cli.output import note, print_json, say
 from api.cli.scaling.scaler import POOLS
+from api.wording import counted
 from workflows.contracts.agents import PoolBounds, PoolView
 
 app = sub_app("Pools: what waits, who is there, and how many agents there should be.")
@@ -67,7 +68,8 @@ def scale(
             print_json(answer)
             return
         view = PoolView.model_validate(answer)
-        say(f"{pool}: {view.bounds.min_agents} to {view.bounds.max_agents} agents, now {view.desired_agents} desired")
+        most_agents = counted(view.bounds.max_agents, "agent")
+        say(f"{pool}: {view.bounds.min_agents} to {most_agents}, now {view.desired_agents} desired")
         note(
             "`hybridci up` scales its own agents of pool default by this; elsewhere run "
             f"`{api.command(f'scaler --pool {pool} --command …')}`."

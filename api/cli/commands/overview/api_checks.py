@@ -147,7 +147,7 @@ class ApiChecks:
         yield from faults[: 2 * _SHOWN]
         if len(faults) > 2 * _SHOWN:
             more = len(faults) - 2 * _SHOWN
-            yield warn("agents", f"{more} more remarks", f"`{self.api.command('agents list')}` has them all.")
+            yield warn("agents", counted(more, "more remark"), f"`{self.api.command('agents list')}` has them all.")
 
     def _of_agent(self, agent: AgentView) -> Iterator[PartFinding]:
         part, show = f"agent {agent.agent_id}", f"`{self.api.command(f'agents show {agent.agent_id}')}`"

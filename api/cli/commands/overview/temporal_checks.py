@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from api.cli.commands.overview.findings import PartFinding, bad, ok, warn
+from api.wording import counted
 
 _SECONDS: Final = 5.0
 _UP: Final = "Is it up, and TEMPORAL_ADDRESS right?"
@@ -81,7 +82,7 @@ async def _ask(environment: Mapping[str, str]) -> list[PartFinding]:
         advice = "Make it (`temporal operator namespace create`), or correct TEMPORAL_NAMESPACE."
         return [*found, bad("namespace", f"{client.namespace}: {error.message}", advice)]
     days = namespace.config.workflow_execution_retention_ttl.seconds / 86_400
-    found.append(ok("namespace", f"{client.namespace}, closed workflows are kept for {days:g} days"))
+    found.append(ok("namespace", f"{client.namespace}, closed workflows are kept for {counted(days, 'day')}"))
     try:
         known = await client.operator_service.list_search_attributes(
             ListSearchAttributesRequest(namespace=client.namespace), timeout=wait

@@ -210,7 +210,7 @@ async def test_what_came_is_listed_shown_and_replayed(monkeypatch: pytest.Monkey
         assert len(bench.releases.started) == 1
     assert [each["delivery_id"] for each in json.loads(listed.stdout)["items"]] == [kept]
     assert kept[:8] in table.stdout
-    for words in ("github.com/acme/shop", "now pending", "Received    1 times", '"full_name": "acme/shop"'):
+    for words in ("github.com/acme/shop", "now pending", "Received    1 time,", '"full_name": "acme/shop"'):
         assert words in shown.stdout
     assert "was started by this event before; it is pending" in again.stdout
     assert (refused.exit_code, "there is nothing to start again" in refused.stdout) == (1, True)
