@@ -91,7 +91,8 @@ async def test_commands_are_in_the_audit_trail_with_the_write_that_follows(jobs:
     ]
     assert (events[0].via, events[0].role, events[0].details) == ("api", "developer", {})
     assert (events[1].via, events[1].role, events[2].address) == ("cli", "operator", "192.0.2.1")
-    assert events[1].details == {"requires": ["os=linux"]}
+    changed = ["requires: nothing → os=linux", "env TOKEN: set"]
+    assert events[1].details == {"requires": ["os=linux"], "changed": changed}
     assert len({event.event_id for event in events}) == 5
     assert all(event.job_id == job.job_id for event in events)
 
