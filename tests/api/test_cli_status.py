@@ -150,7 +150,8 @@ def test_doctor_finds_a_data_folder_that_others_can_read(tmp_path: Path) -> None
 
 def test_a_key_for_one_service_is_told_what_it_may_not_see(api: Served) -> None:
     body = {"name": "dev", "grants": [{"role": "developer", "services": ["other"]}]}
-    secret = str(ApiClient(ApiConnection(api.url, ADMIN_KEY)).request("POST", "/api/access/keys", body=body)["key"])
+    with ApiClient(ApiConnection(api.url, ADMIN_KEY)) as admin:
+        secret = str(admin.request("POST", "/api/access/keys", body=body)["key"])
     seen = call(api.url, "status", "--exit-code", key=secret)
     assert seen.exit_code == 0, seen.output
     assert "Of what your key may see: 0 jobs running" in seen.stdout
