@@ -27,6 +27,9 @@ from api.temporal.recorded import recorded
 from workflows.contracts.attempts import AttemptStarted
 from workflows.contracts.errors import FieldError, InvalidState, ValidationFailed, field_errors
 
+ContentSha256 = Annotated[
+    str, Header(alias="Content-SHA256", pattern=r"^[0-9a-f]{64}$", description="Of the body, in hexadecimal.")
+]
 router = APIRouter(prefix="/api/queue/jobs/{job_id}/attempts/{attempt}", tags=["agents"])
 MAX_MARKS: Final = 500
 _MAX_MILLIS: Final = 1 << 53
@@ -111,9 +114,7 @@ async def put_artifact(
     path: str,
     ports: AttemptPortsDep,
     caller: Caller,
-    content_sha256: Annotated[
-        str, Header(alias="Content-SHA256", pattern=r"^[0-9a-f]{64}$", description="Of the body, in hexadecimal.")
-    ],
+    content_sha256: ContentSha256,
     delivery_key: DeliveryKey = None,
     artifact_executable: Annotated[bool, Header(description="Its owner may run it.")] = False,
 ) -> Response:
@@ -140,9 +141,7 @@ async def put_artifact_bundle(
     attempt: AttemptNumber,
     ports: AttemptPortsDep,
     caller: Caller,
-    content_sha256: Annotated[
-        str, Header(alias="Content-SHA256", pattern=r"^[0-9a-f]{64}$", description="Of the body, in hexadecimal.")
-    ],
+    content_sha256: ContentSha256,
     delivery_key: DeliveryKey = None,
 ) -> Response:
     """A zip without compression of at most 1,000 files and 16 MiB, each file's SHA-256 as its comment, its mode as the
