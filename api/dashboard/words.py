@@ -4,8 +4,9 @@ Deliberately not here: which fields there are (the routes).
 """
 
 import re
-from datetime import UTC, datetime
 from typing import Final
+
+from api.moments import moment_of
 
 _BETWEEN: Final = re.compile(r"[,\s]+")
 
@@ -33,13 +34,8 @@ def millis(text: str) -> int | str | None:
     if not text:
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        return moment_of(text)
     except ValueError:
-        return text
-    known = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    try:
-        return int(known.timestamp() * 1000)
-    except (OverflowError, ValueError):
         return text
 
 

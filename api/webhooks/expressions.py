@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final, cast
 
 import jmespath
@@ -17,6 +16,7 @@ from jmespath import functions
 from jmespath.exceptions import JMESPathError
 from jmespath.visitor import Options
 
+from api.moments import millis_of, moment_of
 from workflows.contracts.refusals.places import close_names
 from workflows.jmespath_words import failed_because, unreadable_because
 
@@ -26,8 +26,6 @@ _TEXT: Final[Any] = {"types": ["string", "null"]}
 _ANY: Final[Any] = {"types": []}
 _NUMBER: Final[Any] = {"types": ["number"]}
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_MILLIS_FROM: Final = 100_000_000_000
-"""A number from here on counts milliseconds, below it seconds: the year 5138 or 1973."""
 _SCOPED: Final = frozenset(
     {"subexpression", "index_expression", "projection", "value_projection", "filter_projection", "flatten", "pipe"}
 )
@@ -238,12 +236,10 @@ def _after(ref: str | None, prefix: str) -> str | None:
 def _millis(value: Any) -> int | None:
     if isinstance(value, str):
         try:
-            value = datetime.fromisoformat(value).timestamp()
-        except (ValueError, OverflowError):
-            try:
-                value = float(value)
-            except ValueError:
-                return None
+            value = moment_of(value)
+        except ValueError:
+            return None
+        return value if value >= 0 else None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
         return None
-    return int(value if value >= _MILLIS_FROM else value * 1000)
+    return millis_of(value)

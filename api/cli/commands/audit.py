@@ -13,7 +13,7 @@ from api.cli.client.http import Params
 from api.cli.client.submit import parse_duration
 from api.cli.client.terminal import sink_for
 from api.cli.commands.common import All, AsJson, Cursor, DataDir, Limit, example, open_api, sub_app, tell_more
-from api.cli.commands.deployments.freeze_times import moment_of
+from api.cli.commands.deployments.freeze_times import moment_given
 from api.cli.output import NOTHING, Column, clock, now_ms, print_json, print_table, say
 
 EVENTS: Final = "/api/events"
@@ -136,7 +136,7 @@ def _moment(text: str, option: str) -> int:
     """A time, or how long ago. Raises CliError."""
     if _AGO.fullmatch(text.strip().lower()):
         return now_ms() - parse_duration(text, option) * 1000
-    return moment_of(text, option)
+    return moment_given(text, option)
 
 
 def _row(event: Any) -> tuple[object, ...]:

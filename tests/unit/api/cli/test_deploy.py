@@ -12,7 +12,7 @@ from rich.console import Console
 from api.cli.client.connection import USAGE, ApiConnection, CliError
 from api.cli.client.http import ApiClient
 from api.cli.commands.deployments.advice import next_steps
-from api.cli.commands.deployments.freeze_times import freeze_period, moment_of
+from api.cli.commands.deployments.freeze_times import freeze_period, moment_given
 from api.cli.commands.deployments.output import print_deployment
 from api.cli.commands.deployments.source import SourceOptions, git_fields
 from api.cli.commands.deployments.view import in_git, outcome, settled, state, waits_for_approval, way_rows
@@ -225,12 +225,12 @@ class TestWatching:
 
 class TestTimes:
     def test_a_period(self) -> None:
-        begins = moment_of("2026-12-24T18:00+01:00", "--from")
+        begins = moment_given("2026-12-24T18:00+01:00", "--from")
         assert begins == 1_798_131_600_000
         assert freeze_period("2026-12-24T18:00+01:00", None, "2h") == {"starts_at": begins, "duration_seconds": 7200}
         assert freeze_period(None, "2026-12-24T18:00+01:00", None, now=NOW) == {"ends_at": begins}
-        assert moment_of("2026-12-24T17:00Z", "--from") == begins
-        assert moment_of("2026-12-24", "--from") < begins + 86_400_000
+        assert moment_given("2026-12-24T17:00Z", "--from") == begins
+        assert moment_given("2026-12-24", "--from") < begins + 86_400_000
 
     @pytest.mark.parametrize(
         ("typed", "message"),

@@ -44,6 +44,9 @@ def value(text: str, p: Any = None) -> Any:
         ("millis(p)", "2026-11-20T15:40:12Z", 1795189212000),
         ("millis(p)", 1795189212, 1795189212000),
         ("millis(p)", "1795189212000", 1795189212000),
+        ("millis(p)", "1796040540853", 1796040540853),  # which Python takes for the ISO date 1796-04-05
+        ("millis(p)", "1795189212", 1795189212000),
+        ("millis(p)", "2026-11-20T15:40:12", 1795189212000),  # in UTC, whatever zone the API is in
         ("millis(p)", "0001-01-01T00:00:00Z", None),
         ("millis(p)", "soon", None),
         ("multiply(p, `0.01`)", 7, 0.07),
