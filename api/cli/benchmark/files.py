@@ -41,6 +41,7 @@ def measure_checkouts(stack: OwnStack, folder: Path, mib: int, say: Callable[[st
         mirror = folder / "mirror.git"
         _git(folder, ["clone", "-q", "--mirror", repository.url, str(mirror)])
         for number in range(_ROUNDS):
+            _settle()
             plain.append(_worktree(mirror, folder / "worktree", repository.sha))
             ours += _checked_out(api, repository, 1)
             say(f"checkout: round {number + 1} of {_ROUNDS}")
@@ -70,6 +71,7 @@ def measure_artifacts(
 
 def _checked_out(api: Api, repository: Repository, count: int) -> list[float]:
     """Milliseconds of each of so many at once."""
+    _settle()
     ids = [api.submit(_job(repository, "true")) for _ in range(count)]
     attempts = [_ended(api, job_id) for job_id in ids]
     return [float(attempt["started_at"] - attempt["claimed_at"]) for attempt in attempts]
@@ -97,6 +99,11 @@ def _job(repository: Repository, run: str, *, artifacts: Sequence[str] = ()) -> 
     return json.dumps(job).encode()
 
 
+def _settle() -> None:
+    """What was written before is on the disk: else it would slow down what is measured next."""
+    os.sync()
+
+
 def _worktree(mirror: Path, folder: Path, sha: str) -> float:
     began = time.perf_counter()
     _git(mirror, ["worktree", "add", "--quiet", "--detach", str(folder), sha])
@@ -110,6 +117,7 @@ def _worktrees_at_once(mirror: Path, folder: Path, sha: str) -> list[float]:
     clones = [folder / f"plain-{number}.git" for number in range(_AT_ONCE)]
     for clone in clones:
         _git(folder, ["clone", "-q", "--bare", "--shared", str(mirror), str(clone)])
+    _settle()
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         running = [pool.submit(_worktree, clone, clone.with_suffix(".files"), sha) for clone in clones]
         return [each.result() for each in running]
