@@ -45,7 +45,7 @@ def free_port() -> int:
     raise AssertionError("there is always a next one")
 
 
-def http(url: str, key: str = "", *, seconds: float = 20) -> httpx.Client:
+def http(url: str, key: str = "", *, seconds: float = 60) -> httpx.Client:
     """A client of an API that speaks plain HTTP: certificates are not loaded, which takes longer than most requests."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     return httpx.Client(base_url=url, headers=headers, timeout=seconds, verify=False)

@@ -121,7 +121,7 @@ class AgentProcess:
             self.send(number)
         return self.running.wait(seconds)
 
-    def wait_for_log(self, text: str, *, seconds: float = 20) -> None:
+    def wait_for_log(self, text: str, *, seconds: float = 60) -> None:
         wait_until(lambda: text in self.log.read_text(), seconds=seconds, what=f"{text!r} in the agent's log")
 
     def ensure_dead(self) -> None:

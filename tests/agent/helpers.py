@@ -29,18 +29,18 @@ async def begin(client: Client, attempt: AttemptInput) -> WorkflowHandle[Any, At
 
 
 async def result_of(client: Client, attempt: AttemptInput) -> AttemptResult:
-    return await asyncio.wait_for((await begin(client, attempt)).result(), 30)
+    return await asyncio.wait_for((await begin(client, attempt)).result(), 60)
 
 
 async def succeeded(client: Client, attempt: AttemptInput, handle: WorkflowHandle[Any, AttemptResult]) -> bool:
     """In the end: a poll that was out when the agent took nothing more is declined, and ``JobWorkflow`` asks again."""
-    result = await asyncio.wait_for(handle.result(), 30)
+    result = await asyncio.wait_for(handle.result(), 60)
     if result.outcome is Outcome.DECLINED:
         result = await result_of(client, attempt)
     return result.outcome is Outcome.SUCCEEDED
 
 
-async def eventually(condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
+async def eventually(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"

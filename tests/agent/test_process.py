@@ -53,7 +53,7 @@ async def test_sigterm_finishes_what_runs_and_takes_nothing_new(
     await asyncio.to_thread(lone.wait_for_log, "Draining")
     late = repository.attempt("true", pool=lone.pool)
     waiting = await begin(starter, late)
-    assert (await asyncio.wait_for(handle.result(), 20)).outcome is Outcome.SUCCEEDED
+    assert (await asyncio.wait_for(handle.result(), 60)).outcome is Outcome.SUCCEEDED
     assert await asyncio.to_thread(lone.running.wait, LAST_POLL_SECONDS) == 0
     assert api.log(attempt.job_id).final
     assert b"begun\nended\n" in api.log(attempt.job_id).data
@@ -72,7 +72,7 @@ async def test_a_second_sigterm_ends_what_runs_and_sends_it_elsewhere(
     lone.send(signal.SIGTERM)
     await asyncio.to_thread(lone.wait_for_log, "Draining")
     lone.send(signal.SIGTERM)
-    result = await asyncio.wait_for(handle.result(), 30)
+    result = await asyncio.wait_for(handle.result(), 60)
     assert (result.outcome, result.cause) == (Outcome.AGENT_LOST, "agent_stopped")
     assert await asyncio.to_thread(lone.running.wait, LAST_POLL_SECONDS) == 0
     assert api.log(attempt.job_id).final
@@ -158,11 +158,11 @@ async def test_temporal_away(tmp_path: Path, api: ControlPlaneServer, repository
                 lambda: float(goes_on.read_text().split()[-1]) > gone_at + lease, "a beat of what chose to go on", 30
             )
             await asyncio.to_thread(server.start)
-            result = await asyncio.wait_for(handles[0].result(), 40)
+            result = await asyncio.wait_for(handles[0].result(), 60)
             assert result.outcome is Outcome.SUCCEEDED
             await give_up(handles[2])
             await eventually(lambda: api.log(kept.job_id).final, "the end of the attempt that was given up", 20)
-            again = await asyncio.wait_for((await begin(client, repository.attempt("true", pool="away"))).result(), 40)
+            again = await asyncio.wait_for((await begin(client, repository.attempt("true", pool="away"))).result(), 60)
             assert again.outcome is Outcome.SUCCEEDED
             assert await asyncio.to_thread(agent.end) == 0
         finally:

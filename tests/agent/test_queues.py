@@ -95,8 +95,8 @@ async def test_an_attempt_outlives_its_queue_and_the_queue_comes_back(agent: Age
     assert (agent.queues.polled, len(agent.begun)) == (frozenset(), 1)
     agent.gate.clear(Reason.PAUSED)
     agent.go.set()
-    assert (await asyncio.wait_for(handle.result(), 30)).outcome is Outcome.SUCCEEDED
-    assert (await asyncio.wait_for(late.result(), 30)).outcome is Outcome.SUCCEEDED
+    assert (await asyncio.wait_for(handle.result(), 60)).outcome is Outcome.SUCCEEDED
+    assert (await asyncio.wait_for(late.result(), 60)).outcome is Outcome.SUCCEEDED
     assert (await result_of(starter, agent.attempt(*GPU))).outcome is Outcome.SUCCEEDED
     assert agent.most == 1
 
@@ -107,7 +107,7 @@ async def test_work_of_several_queues_flows_without_being_fetched_in_vain(agent:
     agent.queues.demand([GPU])
     handles = [await begin(starter, agent.attempt(*(GPU if number % 2 else []))) for number in range(16)]
     for handle in handles:
-        assert (await asyncio.wait_for(handle.result(), 20)).outcome is Outcome.SUCCEEDED
+        assert (await asyncio.wait_for(handle.result(), 60)).outcome is Outcome.SUCCEEDED
     assert len(agent.begun) == 16
 
 

@@ -58,7 +58,7 @@ async def test_it_registers_works_for_labels_pauses_and_drains_as_it_is_told(
     demanding = repository.attempt("true", pool=worker.pool, requires=GPU)
     waiting = await begin(starter, demanding)
     order(plane, requirements=[GPU, ["os=plan9"]])
-    assert (await asyncio.wait_for(waiting.result(), 30)).outcome is Outcome.SUCCEEDED
+    assert (await asyncio.wait_for(waiting.result(), 60)).outcome is Outcome.SUCCEEDED
     assert "os=plan9" not in worker.log.read_text(), "a demand that it does not meet is not its own"
 
     running = repository.attempt("echo begun; while [ ! -e ${0%/*}/../go ]; do sleep 0.05; done", pool=worker.pool)
@@ -78,7 +78,7 @@ async def test_it_registers_works_for_labels_pauses_and_drains_as_it_is_told(
     order(plane, status=AgentStatus.DRAINING, accepting=False, drain=True, note="the host is replaced")
     await eventually(lambda: plane.registry.heartbeats[-1].draining, "the drain")
     _go(worker, running.job_id)
-    assert (await asyncio.wait_for(handle.result(), 30)).outcome is Outcome.SUCCEEDED
+    assert (await asyncio.wait_for(handle.result(), 60)).outcome is Outcome.SUCCEEDED
     assert await asyncio.to_thread(worker.running.wait, LAST_POLL_SECONDS) == 0
     assert plane.registry.gone == [registered.agent_id]
 
@@ -90,7 +90,7 @@ async def test_a_refused_token_disturbs_no_job_and_no_log(
     handle = await begin(starter, attempt)
     await eventually(lambda: b"line 1" in plane.log(attempt.job_id).data, "the step")
     plane.registry.token = "another"
-    result = await asyncio.wait_for(handle.result(), 30)
+    result = await asyncio.wait_for(handle.result(), 60)
     await eventually(lambda: plane.log(attempt.job_id).final, "the log")
     assert result.outcome is Outcome.SUCCEEDED
     assert b"line 4\nline 5\nline 6\n" in plane.log(attempt.job_id).data
@@ -115,7 +115,7 @@ async def test_killed_and_started_again_it_is_the_same_agent_and_goes_when_its_n
     await eventually(lambda: b"begun" in plane.log(running.job_id).data, "the step")
     plane.registry.refusal = (409, "Agent x is alive on host b.")
     plane.registry.unknown = True
-    assert (await asyncio.wait_for(handle.result(), 30)).outcome is Outcome.SUCCEEDED
+    assert (await asyncio.wait_for(handle.result(), 60)).outcome is Outcome.SUCCEEDED
     assert await asyncio.to_thread(worker.running.wait, LAST_POLL_SECONDS) == 2
     assert "Agent x is alive on host b." in worker.log.read_text()
     assert plane.registry.gone == []
@@ -137,7 +137,7 @@ async def test_a_failing_host_keeps_away_from_work_and_remembers_it(
     handle = await begin(starter, repository.attempt("true", pool=worker.pool))
     worker.start()
     await asyncio.to_thread(worker.wait_for_log, "in quarantine for")
-    assert (await asyncio.wait_for(handle.result(), 40)).outcome is Outcome.SUCCEEDED
+    assert (await asyncio.wait_for(handle.result(), 60)).outcome is Outcome.SUCCEEDED
     await eventually(lambda: beats[-1].quarantine_failures == 0, "the end of the row")
 
 
@@ -161,7 +161,7 @@ async def test_cut_off_from_everybody_it_takes_nothing_until_somebody_answers(
             handle = await begin(starter, repository.attempt("true", pool="cut-off"))
             for network in (to_temporal, to_api):
                 network.mend()
-            assert (await asyncio.wait_for(handle.result(), 40)).outcome is Outcome.SUCCEEDED
+            assert (await asyncio.wait_for(handle.result(), 60)).outcome is Outcome.SUCCEEDED
             assert "No longer cut_off: new work is taken again" in agent.log.read_text()
             assert await asyncio.to_thread(agent.end) == 0
         finally:

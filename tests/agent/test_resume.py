@@ -53,7 +53,7 @@ class Work:
 async def begin(client: Client, attempt: AttemptInput) -> asyncio.Task[AttemptResult]:
     identity = f"one-{attempt.job_id}-{attempt.attempt}"
     handle = await client.start_workflow(OneAttempt.run, attempt, id=identity, task_queue=QUEUE)
-    return asyncio.create_task(asyncio.wait_for(handle.result(), 30))
+    return asyncio.create_task(asyncio.wait_for(handle.result(), 60))
 
 
 def its_id(agent: AgentProcess) -> str:

@@ -76,7 +76,7 @@ async def start(client: Client, task: TaskInput) -> WorkflowHandle[Any, TaskRepo
 
 async def ask(client: Client, pool: str, question: Question, **fields: Any) -> TaskReport:
     task = TaskInput(task_id=str(uuid.uuid4()), pool=pool, question=question, **fields)
-    return await asyncio.wait_for((await start(client, task)).result(), 30)
+    return await asyncio.wait_for((await start(client, task)).result(), 60)
 
 
 async def pollers(client: Client, pool: str) -> list[str]:
@@ -115,7 +115,7 @@ async def test_it_says_what_it_answers_and_answers_while_all_its_slots_are_at_wo
     assert isinstance(answer, FileAnswer)
     assert base64.b64decode(answer.content) == b"hello\n"
     _go(lone, running.job_id)
-    assert (await asyncio.wait_for(handle.result(), 30)).outcome is Outcome.SUCCEEDED
+    assert (await asyncio.wait_for(handle.result(), 60)).outcome is Outcome.SUCCEEDED
     assert await asyncio.to_thread(lone.end) == 0
     assert list((lone.directory / "tasks").iterdir()) == []
 
@@ -210,7 +210,7 @@ async def test_an_agent_that_answers_nothing_polls_for_nothing_and_works(
         try:
             await asyncio.to_thread(agent.wait_for_log, " works for pool ")
             assert [each.tasks for each in api.registry.registered] == [[]]
-            result = await asyncio.wait_for((await begin(starter, repository.attempt("true", pool=pool))).result(), 30)
+            result = await asyncio.wait_for((await begin(starter, repository.attempt("true", pool=pool))).result(), 60)
             assert result.outcome is (Outcome.AGENT_ERROR if way == "approvals only" else Outcome.SUCCEEDED)
             assert await pollers(asker, pool) == []
             assert await asyncio.to_thread(agent.end) == 0
@@ -238,7 +238,7 @@ async def test_a_question_that_is_answered_while_the_agent_dies_is_answered_by_a
     environment = {"HYBRIDCI_PROBES_FILE": str(tmp_path / "quick.yml")}
     other = AgentProcess(tmp_path / "b", temporal_server.address, api.url, lone.pool, environment).start()
     try:
-        report = await asyncio.wait_for(handle.result(), 40)
+        report = await asyncio.wait_for(handle.result(), 60)
     finally:
         other.ensure_dead()
     assert isinstance(report.answer, MetricAnswer)

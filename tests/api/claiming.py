@@ -132,7 +132,7 @@ class Desk:
     async def job(self, job_id: str) -> dict[str, Any]:
         return (await self.http.get(f"{JOBS}/{job_id}")).json()
 
-    async def until(self, job_id: str, *, seconds: float = 30, **expected: Any) -> dict[str, Any]:
+    async def until(self, job_id: str, *, seconds: float = 60, **expected: Any) -> dict[str, Any]:
         ends = time.monotonic() + seconds
         while True:
             found = await self.job(job_id)

@@ -49,7 +49,7 @@ class Served:
 
     def start(self) -> None:
         self._thread.start()
-        servers.wait_until(lambda: self._server.started, seconds=10, what="the API")
+        servers.wait_until(lambda: self._server.started, seconds=60, what="the API")
 
     def close(self) -> None:
         self._server.should_exit = self._server.force_exit = True

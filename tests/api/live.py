@@ -45,7 +45,7 @@ def _no_signals() -> _NoSignals:
     return _NoSignals()
 
 
-async def until(condition: Callable[[], bool], *, seconds: float = 20) -> None:
+async def until(condition: Callable[[], bool], *, seconds: float = 60) -> None:
     """Wait for a condition, given as a function."""
     deadline = asyncio.get_running_loop().time() + seconds
     while not condition():

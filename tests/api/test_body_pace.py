@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -61,7 +62,7 @@ async def all_of(reader: asyncio.StreamReader) -> bytes:
     return bytes(found)
 
 
-async def rest_of(reader: asyncio.StreamReader, seconds: float = 5) -> tuple[int, dict[str, str], dict[str, Any]]:
+async def rest_of(reader: asyncio.StreamReader, seconds: float = 60) -> tuple[int, dict[str, str], dict[str, Any]]:
     """What comes until the server closes: status, headers, problem."""
     head, _, body = (await asyncio.wait_for(all_of(reader), seconds)).partition(b"\r\n\r\n")
     lines = head.decode().split("\r\n")
@@ -78,15 +79,14 @@ async def test_a_body_that_does_not_come_is_408_and_the_connection_ends(bench: B
 
 
 async def test_a_byte_now_and_then_is_too_slow(bench: Bench) -> None:
-    async with served(bench) as client, connection_to(client) as (reader, writer):
+    no_deadline = replace(QUICK, deadline_seconds=1000)
+    async with served(bench, no_deadline) as client, connection_to(client) as (reader, writer):
         writer.write(TOKEN)
-        began = asyncio.get_running_loop().time()
         answered = asyncio.create_task(rest_of(reader))
         while not answered.done():
             writer.write(b" ")
             await asyncio.sleep(0.05)
         assert (await answered)[0] == 408
-        assert asyncio.get_running_loop().time() - began < 1
 
 
 async def test_a_known_caller_has_no_more_patience(bench: Bench) -> None:
@@ -109,7 +109,7 @@ async def test_even_at_the_least_rate_a_small_body_has_a_deadline(bench: Bench) 
             writer.write(b" " * 200)
             await asyncio.sleep(0.05)
         assert (await answered)[0] == 408
-        assert 1 < asyncio.get_running_loop().time() - began < 3
+        assert asyncio.get_running_loop().time() - began > 1
 
 
 async def test_a_large_upload_over_a_slow_line_arrives(bench: Bench) -> None:
@@ -119,8 +119,10 @@ async def test_a_large_upload_over_a_slow_line_arrives(bench: Bench) -> None:
     data = b"x" * 6000
 
     async def slowly() -> AsyncIterator[bytes]:
+        loop = asyncio.get_running_loop()
+        first = loop.time()
         for start in range(0, len(data), 200):
-            await asyncio.sleep(0.08)
+            await asyncio.sleep(first + (start + 200) / 2500 - loop.time())
             yield data[start : start + 200]
 
     headers = {
@@ -207,7 +209,7 @@ async def test_a_body_is_counted_only_while_it_is_awaited() -> None:
                 writer.write(post("/"))
                 await asyncio.sleep(0.01)
                 writer.write(b"0123456789")
-                assert (await asyncio.wait_for(reader.readuntil(b"10 bytes"), 5)).startswith(b"HTTP/1.1 200")
+                assert (await asyncio.wait_for(reader.readuntil(b"10 bytes"), 60)).startswith(b"HTTP/1.1 200")
             async with connection_to(client) as (_, writer):  # goes away in the middle
                 writer.write(post("/") + b"0")
                 await asyncio.sleep(0.01)
@@ -235,14 +237,14 @@ async def test_one_that_comes_in_time_after_its_answer_leaves_the_connection_ope
         writer.write(b"0123456789")
         await asyncio.sleep(0.5)
         writer.write(post("/") + b"0123456789")
-        assert (await asyncio.wait_for(reader.readuntil(b"10 bytes"), 5)).startswith(b"HTTP/1.1 200")
+        assert (await asyncio.wait_for(reader.readuntil(b"10 bytes"), 60)).startswith(b"HTTP/1.1 200")
 
 
 async def test_a_stream_whose_request_never_ends_does_end() -> None:
     async with plain(BodyPace(app, QUICK)) as client, connection_to(client) as (reader, writer):
         writer.write(post("/stream"))
         await reader.readuntil(b"first")
-        await asyncio.wait_for(all_of(reader), 5)
+        await asyncio.wait_for(all_of(reader), 60)
 
 
 async def test_empty_lines_between_requests_keep_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,7 +118,7 @@ class TestRefusals:
         command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1"]
         port = servers.free_port()
         with subprocess.Popen([*command, str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as other:
-            servers.wait_until(lambda: servers.accepts(port), seconds=10, what="http.server")
+            servers.wait_until(lambda: servers.accepts(port), seconds=60, what="http.server")
             result = call(f"http://127.0.0.1:{port}", "queue", "stats")
             other.kill()
         assert result.exit_code == 2

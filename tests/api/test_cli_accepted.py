@@ -66,7 +66,7 @@ def test_wait_follows_what_was_accepted_to_its_end(out: Served) -> None:
     results: list[Result] = []
     waiting = threading.Thread(target=lambda: results.append(call(out, "job", "submit", *SUBMIT, "--wait")))
     waiting.start()
-    servers.wait_until(lambda: bool(out.job_client.started), seconds=10, what="the start")
+    servers.wait_until(lambda: bool(out.job_client.started), seconds=60, what="the start")
     (job_id,) = out.job_client.started
     mend(out)
     out.run(out.job_client.created(job_id))

@@ -117,12 +117,12 @@ def test_the_scaler_tells_a_command_until_it_is_stopped(api: Served, tmp_path: P
     command = f'echo "$HYBRIDCI_POOL $HYBRIDCI_DESIRED_AGENTS" >> {found}'
     process = start(api.url, "scaler", "--pool", "cloud", "--command", command, "--interval", "0.2", "--cooldown", "0")
     try:
-        wait_until(lambda: found.exists() and found.read_text() == "cloud 2\n", seconds=20, what="the first call")
+        wait_until(lambda: found.exists() and found.read_text() == "cloud 2\n", seconds=60, what="the first call")
         told(api, "pool", "scale", "cloud", "--min", "3")
-        wait_until(lambda: found.read_text() == "cloud 2\ncloud 3\n", seconds=30, what="the second call")
+        wait_until(lambda: found.read_text() == "cloud 2\ncloud 3\n", seconds=60, what="the second call")
     finally:
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert b"cloud: 3 agents wanted, 0 there" in errors
 

@@ -79,6 +79,6 @@ def test_events_are_shown_to_people_as_lines(api: Served, tmp_path: Path) -> Non
     told = tmp_path / "told.txt"
     command = [sys.executable, "-m", "api.cli.main", "events", "--follow", "--from-first", "--type", "deployment."]
     with told.open("wb") as out, subprocess.Popen(command, stdout=out, env=environment(api.url)) as process:
-        servers.wait_until(lambda: told.read_text() != "", seconds=30, what="the event")
+        servers.wait_until(lambda: told.read_text() != "", seconds=60, what="the event")
         process.terminate()
     assert "deployment.live  deployments/d  ann  1.4 is live (asked)" in told.read_text()

@@ -99,12 +99,12 @@ class TestLogs:
         client, sink, reader = follower(api, line.url, job_id)
         thread = threading.Thread(target=reader.follow, daemon=True)
         thread.start()
-        servers.wait_until(lambda: sink.getvalue() == b"before ", seconds=30, what="the first piece")
+        servers.wait_until(lambda: sink.getvalue() == b"before ", seconds=60, what="the first piece")
         passed, connections = line.passed, line.connections
         api.stop.append(True)  # its streams end, saying so in the middle of the log's line
-        servers.wait_until(lambda: line.passed > passed + 2000, seconds=30, what="an answer that says so")
+        servers.wait_until(lambda: line.passed > passed + 2000, seconds=60, what="an answer that says so")
         line.break_off()
-        servers.wait_until(lambda: line.connections > connections + 1, seconds=30, what="two more tries")
+        servers.wait_until(lambda: line.connections > connections + 1, seconds=60, what="two more tries")
         assert sink.getvalue() == b"before "
         api.stop.clear()
         line.down = False

@@ -40,7 +40,7 @@ class TestWaiting:
         attempt = api.job(job_id).attempts[0].model_copy(update={"outcome": outcome})
         api.change(job_id, attempts=[attempt], exit_code=code)
         _finish(api, job_id, status, outcome)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
         assert (process.returncode, out) == (expected, b"\xffhello\n"), err.decode()
         assert b"Attempt 1 on agent-7\n" in err
 
@@ -52,7 +52,7 @@ class TestWaiting:
         api.begin(job_id)
         api.log(job_id, 0, b"hello\n", final=True)
         api.end(job_id, JobStatus.SUCCESS, size=6)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
         assert json.loads(out)["status"] == "success"
         assert b"hello\n" in err
 
@@ -64,7 +64,7 @@ class TestWaiting:
         assert process.stdout is not None
         assert process.stdout.readline() == b"hello\n"
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=60)
         assert process.returncode == 130
         assert f"hybridci job logs -f {job_id[:8]}" in err.decode()
         assert f"hybridci job cancel {job_id[:8]}" in err.decode()
@@ -91,7 +91,7 @@ def _submitted(api: Served, tag: str) -> str:
         found[:] = [item["job_id"] for item in page["items"] if tag in item["tags"]]
         return bool(found)
 
-    servers.wait_until(there, seconds=20, what="the submission")
+    servers.wait_until(there, seconds=60, what="the submission")
     return found[0]
 
 

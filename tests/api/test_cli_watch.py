@@ -60,7 +60,7 @@ class TestWatch:
             assert process.stdout.readline().endswith(b"production (deploying 10 %)\n")
             over = production(StageStatus.DEPLOYED, percent=100)
             change(api, deployment_id, status=status, stages=over, closed=True)
-            out, err = process.communicate(timeout=30)
+            out, err = process.communicate(timeout=60)
         assert process.returncode == code, err.decode()
         assert f"hybridci deploy show {deployment_id[:8]}" in err.decode()
         assert b"Traceback" not in err
@@ -90,10 +90,10 @@ class TestWatch:
                 assert process.stdout.readline().startswith(b"watch-away 1.0: staged")
                 connections = line.connections
                 line.break_off()
-                servers.wait_until(lambda: line.connections > connections + 2, seconds=20, what="three more tries")
+                servers.wait_until(lambda: line.connections > connections + 2, seconds=60, what="three more tries")
                 change(api, deployment_id, **{**LIVE, "waits_for": None})
                 line.down = False
-                _, err = process.communicate(timeout=30)
+                _, err = process.communicate(timeout=60)
         finally:
             line.close()
         assert process.returncode == 0, err.decode()
@@ -110,7 +110,7 @@ class TestWatch:
             assert process.stdout is not None
             assert process.stdout.readline().startswith(b"watch-int 1.0: staged")
             process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=30)
+            _, err = process.communicate(timeout=60)
         assert process.returncode == 130
         assert f"hybridci deploy watch {deployment_id[:8]}" in err.decode()
         assert b"Traceback" not in err

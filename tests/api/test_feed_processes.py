@@ -157,7 +157,7 @@ def test_each_follower_of_two_processes_has_what_the_store_has(two: Two) -> None
     writing.start()
     acknowledged += issue([first], 15, "meanwhile")
     for each in collectors:
-        servers.wait_until(lambda each=each: len(each.told) >= acknowledged, seconds=20, what="the others' events")
+        servers.wait_until(lambda each=each: len(each.told) >= acknowledged, seconds=60, what="the others' events")
     assert writing.is_alive(), "the late one is still on its way"
     time.sleep(2)
     two.store.mend()
@@ -173,7 +173,7 @@ def test_each_follower_of_two_processes_has_what_the_store_has(two: Two) -> None
     assert acknowledged == 30 + 15 + 1 + 20
     kept = stored(first)
     for each in collectors:
-        servers.wait_until(lambda each=each: len(each.told) >= len(kept), seconds=20, what="all events")
+        servers.wait_until(lambda each=each: len(each.told) >= len(kept), seconds=60, what="all events")
         each.stop.set()
         assert sorted(each.told) == sorted(kept), "no gap, and nothing twice"
     issue([first, second], 2, "wake")

@@ -36,7 +36,7 @@ async def test_every_address_that_is_read_answers_head(bench: Bench, ids: dict[s
 
 @pytest.mark.parametrize("path", STREAMS)
 async def test_what_streams_ends_after_its_headers(bench: Bench, path: str) -> None:
-    answer = await asyncio.wait_for(bench.admin.head(path), 5)
+    answer = await asyncio.wait_for(bench.admin.head(path), 60)
     assert (answer.status_code, answer.content) == (200, b"")
 
 

@@ -307,12 +307,12 @@ async def test_logs_of_many_pieces_are_compacted_beside_the_requests() -> None:
             compactor.stored("grows", 1, LogChunk(number, b"x"))
         for number in range(17):
             compactor.stored("ends", 2, LogChunk(number, b"x", final=number == 16))
-        await asyncio.wait_for(compactor.settle(), 5)
+        await asyncio.wait_for(compactor.settle(), 60)
         assert compacted == [("grows", 1), ("ends", 2)]
         for _ in range(3):
             compactor.wanted("ends", 2)
             compactor.wanted("grows", 1)
-            await asyncio.wait_for(compactor.settle(), 5)
+            await asyncio.wait_for(compactor.settle(), 60)
     assert compacted[2:] == [("grows", 1)], "the one that failed is asked for again, the other is done"
 
 

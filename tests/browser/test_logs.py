@@ -56,8 +56,7 @@ def test_a_line_is_seen_soon_and_reading_upwards_is_left_in_peace(house: House, 
         open_log(house, page, job_id)
         expect(page.locator(".line >> text=tick").first).to_be_visible(timeout=SECONDS)
         expect(page.locator(".log-state")).to_have_text("following")
-        ages = [page.evaluate(_NEWEST) for _ in range(5) if not page.wait_for_timeout(200)]
-        assert min(ages) < 1, ages
+        page.wait_for_function(f"() => ({_NEWEST})() < 1", timeout=SECONDS)  # a busy machine is late now and then
         page.locator(".log-lines").hover()
         page.mouse.wheel(0, -400)
         expect(page.locator(".log-state")).to_have_text("live")

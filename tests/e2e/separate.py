@@ -92,7 +92,7 @@ class Processes:
         return self._surroundings.environments[name]
 
     def wait_ready(self, name: str) -> None:
-        wait_until(lambda: self._ended(name) or self._ready(name), seconds=40, what=f"{name} ready")
+        wait_until(lambda: self._ended(name) or self._ready(name), seconds=60, what=f"{name} ready")
         assert not self._ended(name), self.log(name).read_text()
 
     def stop(self, number: signal.Signals, *names: str) -> dict[str, int]:

@@ -57,7 +57,7 @@ class Stack:
     def send(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
 
-    def exit_code(self, seconds: float = 30) -> int:
+    def exit_code(self, seconds: float = 60) -> int:
         assert self._process is not None
         return self._process.wait(seconds)
 
@@ -78,7 +78,7 @@ class Stack:
         key = (self.data / "admin.key").read_text().strip()
         return http(self.url, key, seconds=30)
 
-    def wait_for_status(self, job_id: str, status: str, *, seconds: float = 30) -> None:
+    def wait_for_status(self, job_id: str, status: str, *, seconds: float = 60) -> None:
         with self.http() as api:
             wait_until(
                 lambda: api.get(f"/api/dashboard/jobs/{job_id}").json()["status"] == status,
@@ -95,7 +95,7 @@ class Stack:
 
     def kill_everything(self) -> None:
         """kill -9 of the whole tree at once; also the tests' own clean-up."""
-        wait_until(lambda: not self._kill_processes(), seconds=20, what="the end of all processes")
+        wait_until(lambda: not self._kill_processes(), seconds=60, what="the end of all processes")
         if self._process is not None:
             self._process.wait(10)
 

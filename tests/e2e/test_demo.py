@@ -115,13 +115,13 @@ def test_a_server_that_dies_is_started_again_and_a_broken_version_replaces_nothi
     broken = tmp_path / "home" / "releases" / "broken"
     broken.mkdir()
     (broken / "app.py").write_text("raise SystemExit('it does not start')")
-    wait_until(lambda: target.versions() == [FIRST, FIRST], seconds=10, what="the server's return")
+    wait_until(lambda: target.versions() == [FIRST, FIRST], seconds=60, what="the server's return")
     assert target.run("health", FIRST).returncode == 0
     link = tmp_path / "home" / "server-1" / "current"
     link.unlink()
     link.symlink_to(broken)
     log = tmp_path / "home" / "server-1" / "log"
-    wait_until(lambda: "it does not start" in log.read_text(), seconds=10, what="the try")
+    wait_until(lambda: "it does not start" in log.read_text(), seconds=60, what="the try")
     assert target.versions() == [FIRST, FIRST]
 
 

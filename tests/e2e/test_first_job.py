@@ -83,11 +83,11 @@ def watcher(shop: Shop) -> Iterator[subprocess.Popen[str]]:
     marker = shop.folder / "begun"
     command = f"echo attempt $HYBRIDCI_ATTEMPT_NUMBER; [ -e {marker} ] || {{ touch {marker}; sleep 600; }}; echo done"
     watching = shop.open("job", "submit", "--run", command, "--wait", err=shop.folder / "watcher.err")
-    wait_until(marker.exists, seconds=30, what="the job's start")
+    wait_until(marker.exists, seconds=60, what="the job's start")
     said = shop.folder / "watcher.err"
-    wait_until(lambda: "Job " in said.read_text(), seconds=20, what="its id")
+    wait_until(lambda: "Job " in said.read_text(), seconds=60, what="its id")
     job_id = said.read_text().split("Job ")[1].split()[0]
-    wait_until(lambda: "attempt 1\n" in shop.run("job", "logs", job_id).stdout, seconds=30, what="its first line")
+    wait_until(lambda: "attempt 1\n" in shop.run("job", "logs", job_id).stdout, seconds=60, what="its first line")
     os.kill(shop.stack.children()["agent-1"], signal.SIGKILL)
     yield watching
     if watching.poll() is None:
@@ -126,7 +126,7 @@ def test_list_show_and_logs(shop: Shop) -> None:
     shown = shop.run("job", "show", job_id)
     assert shown.returncode == 0
     assert "success" in shown.stdout
-    wait_until(lambda: "second\n" in shop.run("job", "logs", job_id).stdout, seconds=20, what="the whole log")
+    wait_until(lambda: "second\n" in shop.run("job", "logs", job_id).stdout, seconds=60, what="the whole log")
     for options in ([], ["-f"], ["--attempt", "1"]):
         logs = shop.run("job", "logs", job_id, *options)
         assert logs.returncode == 0
@@ -138,12 +138,12 @@ def test_cancel_ends_the_job_and_its_watcher(shop: Shop, tmp_path: Path) -> None
     begun, err = tmp_path / "begun", tmp_path / "err"
     watching = shop.open("job", "submit", "--run", f"touch {begun}; sleep 600", "--json", "--wait", err=err)
     with watching:
-        wait_until(begun.exists, seconds=20, what="the job's start")
-        wait_until(lambda: "Job " in err.read_text(), seconds=10, what="its id")
+        wait_until(begun.exists, seconds=60, what="the job's start")
+        wait_until(lambda: "Job " in err.read_text(), seconds=60, what="its id")
         job_id = err.read_text().split("Job ")[1].split()[0]
         cancelled = shop.run("job", "cancel", job_id, "--reason", "wrong branch")
         assert cancelled.returncode == 0, cancelled.stderr
-        output, _ = watching.communicate(timeout=40)
+        output, _ = watching.communicate(timeout=60)
     assert watching.returncode == 130
     record = json.loads(output)
     assert record["status"] == "cancelled"

@@ -44,7 +44,7 @@ def test_each_says_that_it_is_ready_and_what_it_does(processes: Processes) -> No
     for name in PLACES:
         processes.wait_ready(name)
     for name, port in ports.items():
-        wait_until(lambda port=port: _ask(port, "/health/ready")[0] == 200, seconds=20, what=f"{name} being ready")
+        wait_until(lambda port=port: _ask(port, "/health/ready")[0] == 200, seconds=60, what=f"{name} being ready")
         assert _ask(port, "/health/live")[1]["status"] == "alive"
         text = httpx.get(f"http://{HOST}:{port}/metrics").text
         families = {family.name for family in text_string_to_metric_families(text)}
@@ -58,7 +58,7 @@ def test_each_says_that_it_is_ready_and_what_it_does(processes: Processes) -> No
 def test_a_worker_that_waits_is_alive_and_says_for_what(processes: Processes) -> None:
     port = free_port()
     processes.start("worker", more={PLACES["worker"]: f"{HOST}:{port}", "TEMPORAL_ADDRESS": f"{HOST}:9"})
-    wait_until(lambda: _ask(port, "/health/live")[0] == 200, seconds=20, what="a worker that is alive")
+    wait_until(lambda: _ask(port, "/health/live")[0] == 200, seconds=60, what="a worker that is alive")
     status, said = _ask(port, "/health/ready")
     assert (status, said["status"]) == (503, "not ready")
     assert {"temporal", "worker"} <= set(said["wrong"])

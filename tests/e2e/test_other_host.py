@@ -61,7 +61,7 @@ class Place:
             HYBRIDCI_AGENT_DIR=str(self.host.folder / name / "state"),
         )  # fmt: skip
         try:
-            wait_until(lambda: self.status(name) == "HEALTHY", seconds=30, what=f"{name} being well")
+            wait_until(lambda: self.status(name) == "HEALTHY", seconds=60, what=f"{name} being well")
         except AssertionError as error:
             raise AssertionError(f"{error}: {self.host.log(name)[-1500:]}") from None
         return process
@@ -127,7 +127,7 @@ def test_agents_join_die_drain_and_a_script_takes_over(place: Place) -> None:
     assert ran == {"one", "two"}
 
     held = place.submit(f"until [ -e {killed} ]; do sleep 0.1; done")
-    wait_until(lambda: place.job(held)["agent_id"] is not None, seconds=20, what="the job's start")
+    wait_until(lambda: place.job(held)["agent_id"] is not None, seconds=60, what="the job's start")
     victim = place.job(held)["agent_id"]
     other = "two" if victim == "one" else "one"
     os.killpg(first.pid if victim == "one" else second.pid, signal.SIGKILL)
@@ -143,11 +143,11 @@ def test_agents_join_die_drain_and_a_script_takes_over(place: Place) -> None:
         "script", [sys.executable, str(script), "script", POOL],
         HYBRIDCI_URL=place.stack.url, HYBRIDCI_API_KEY=place.key,
     )  # fmt: skip
-    wait_until(lambda: place.status("script") == "HEALTHY", seconds=20, what="the script's registration")
+    wait_until(lambda: place.status("script") == "HEALTHY", seconds=60, what="the script's registration")
     drained = place.admin.post(f"/api/agents/{other}/drain", json={"reason": "new kernel"})
     assert drained.status_code == 200, drained.text
     assert (first if other == "one" else second).wait(40) == 0, "drained, it ends by itself"
-    wait_until(lambda: place.status(victim) == "OFFLINE", seconds=45, what="the dead agent seen as dead")
+    wait_until(lambda: place.status(victim) == "OFFLINE", seconds=60, what="the dead agent seen as dead")
     last = place.succeeded(place.submit("echo by hand"), 60)
     assert last["agent_id"] == "script"
 

@@ -94,7 +94,7 @@ def test_processes_call_nothing_else(surroundings: Surroundings) -> None:
             processes.wait_ready(name)
         with http(surroundings.url, ADMIN_KEY) as client:
             path = f"/api/dashboard/jobs/{client.post('/api/dashboard/jobs', json=job).json()['job_id']}"
-            wait_until(lambda: client.get(path).json()["status"] == "success", seconds=30, what="the job's end")
+            wait_until(lambda: client.get(path).json()["status"] == "success", seconds=60, what="the job's end")
             assert client.get("/api/storage").status_code == 200
             assert processes.stop(signal.SIGTERM, "worker", "agent") == {"worker": 0, "agent": 0}
             assert _traced(trace, began) <= created[0] | {"dynamodb:DescribeTimeToLive"}

@@ -50,7 +50,7 @@ def test_a_job_runs_through_separate_processes(processes: Processes, surrounding
         )  # fmt: skip
         assert created.status_code == 201, created.text
         address = f"/api/dashboard/jobs/{created.json()['job_id']}"
-        wait_until(lambda: client.get(address).json()["status"] in ENDED, seconds=30, what="the job's end")
+        wait_until(lambda: client.get(address).json()["status"] in ENDED, seconds=60, what="the job's end")
         job: dict[str, Any] = client.get(address).json()
         assert (job["status"], job["exit_code"]) == ("success", 0), job
         wait_until(
@@ -77,7 +77,7 @@ def test_each_starts_and_stops_cleanly_again_and_again(processes: Processes) -> 
 def test_each_can_be_stopped_while_it_loads(processes: Processes) -> None:
     for name in ("worker", "api", "agent"):
         processes.start(name)
-        wait_until(lambda name=name: _catches_sigterm(processes.pid(name)), seconds=20, what="its first signal handler")
+        wait_until(lambda name=name: _catches_sigterm(processes.pid(name)), seconds=60, what="its first signal handler")
         assert processes.stop(signal.SIGTERM, name) == {name: 0}
         assert processes.log(name).read_text() == ""
 

@@ -27,17 +27,17 @@ def test_agents_come_for_what_waits_and_go_without_ending_what_runs(stack: Stack
     key = (stack.data / "admin.key").read_text().strip()
     with http(stack.url, key, seconds=30) as api:
         ids = [_submit(api, tmp_path, number, commit, until=go) for number in range(2)]
-        wait_until(lambda: any(_runs(tmp_path)), seconds=30, what="the first job's start")
+        wait_until(lambda: any(_runs(tmp_path)), seconds=60, what="the first job's start")
         assert api.post(POOL, json={"min_agents": 1, "max_agents": 2}).json()["bounded"] is True
-        wait_until(lambda: all(_runs(tmp_path)), seconds=40, what="both jobs at once")
+        wait_until(lambda: all(_runs(tmp_path)), seconds=60, what="both jobs at once")
         assert {"agent-1", "agent-2"} <= stack.children().keys()
         assert api.post(POOL, json={"min_agents": 1, "max_agents": 1}).is_success
-        wait_until(lambda: "to finish and end" in stack.text(), seconds=30, what="word of an agent that goes")
+        wait_until(lambda: "to finish and end" in stack.text(), seconds=60, what="word of an agent that goes")
         go.touch()
-        wait_until(lambda: len(_agents(stack)) == 1, seconds=30, what="the end of one agent")
+        wait_until(lambda: len(_agents(stack)) == 1, seconds=60, what="the end of one agent")
         for job_id in ids:
             url = f"/api/dashboard/jobs/{job_id}"
-            wait_until(lambda url=url: api.get(url).json()["status"] == "success", seconds=20, what="the job's success")
+            wait_until(lambda url=url: api.get(url).json()["status"] == "success", seconds=60, what="the job's success")
             assert len(api.get(url).json()["attempts"]) == 1
     assert stack.stop() == 0
     assert stack.processes() == []

@@ -78,18 +78,18 @@ def test_state_survives_kill_9_of_up_and_of_the_whole_tree(stack: Stack, tmp_pat
 def _second_ctrl_c_does_not_wait_for_running_jobs(stack: Stack, tmp_path: Path) -> None:
     marker = stack.data / "started"
     _submit(stack, tmp_path / "repo", f"touch {marker}; sleep 600")
-    wait_until(marker.exists, seconds=20, what="the job's start")
+    wait_until(marker.exists, seconds=60, what="the job's start")
     stack.send(signal.SIGINT)
-    wait_until(lambda: "Waiting up to 60 s for agent-1" in stack.text(), seconds=20, what="word of the running job")
+    wait_until(lambda: "Waiting up to 60 s for agent-1" in stack.text(), seconds=60, what="word of the running job")
     stack.send(signal.SIGINT)
-    assert stack.exit_code(seconds=30) == 0
+    assert stack.exit_code(seconds=60) == 0
     assert stack.processes() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopping_while_it_starts_leaves_nothing_behind(stack: Stack, number: signal.Signals) -> None:
     stack.start()
-    wait_until(lambda: (stack.data / "processes.json").exists(), seconds=20, what="the first child")
+    wait_until(lambda: (stack.data / "processes.json").exists(), seconds=60, what="the first child")
     assert stack.stop(number) == 0
     assert stack.processes() == []
 
@@ -233,10 +233,10 @@ def _crash_is_repaired_and_reported(stack: Stack, name: str) -> None:
     old = stack.children()[name]
     os.kill(old, signal.SIGKILL)
     told = f"{name} (pid {old}) died: SIGKILL"
-    wait_until(lambda: told in stack.text(), seconds=20, what=f"word of {name}'s death")
+    wait_until(lambda: told in stack.text(), seconds=60, what=f"word of {name}'s death")
     line = next(line for line in stack.text().splitlines() if told in line)
     assert f"restarted as pid {stack.children()[name]}" in line
-    wait_until(stack.ready, seconds=40, what=f"ready after the death of {name}")
+    wait_until(stack.ready, seconds=60, what=f"ready after the death of {name}")
 
 
 def _running_job_is_drained(stack: Stack, tmp_path: Path) -> None:
@@ -244,10 +244,10 @@ def _running_job_is_drained(stack: Stack, tmp_path: Path) -> None:
     begun, end, done = (stack.data / name for name in ("begun", "end", "done"))
     wait = f"until [ -e {end} ]; do sleep 0.1; done"
     job_id = _submit(stack, tmp_path / "repo", f"touch {begun}; {wait}; touch {done}")
-    wait_until(begun.exists, seconds=30, what="the job's start")
+    wait_until(begun.exists, seconds=60, what="the job's start")
     assert _job(stack, job_id)["status"] in ("queued", "running")
     stack.send(signal.SIGINT)
-    wait_until(lambda: "Waiting up to 60 s for agent-1" in stack.text(), seconds=20, what="word of the running job")
+    wait_until(lambda: "Waiting up to 60 s for agent-1" in stack.text(), seconds=60, what="word of the running job")
     end.touch()
     assert stack.exit_code() == 0
     assert done.exists()

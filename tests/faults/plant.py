@@ -92,7 +92,7 @@ class Plant:
         answer = self.http.get(f"{JOBS}/{job_id}")
         return None if answer.status_code == 404 else Job.model_validate_json(answer.raise_for_status().content)
 
-    def wait_running(self, job_id: str, *, seconds: float = 20) -> Job:
+    def wait_running(self, job_id: str, *, seconds: float = 60) -> Job:
         wait_until(lambda: self._at(job_id, QueueStatus.RUNNING), seconds=seconds, what=f"the start of job {job_id}")
         return self.job(job_id)
 
@@ -116,7 +116,7 @@ class Plant:
         assert answer.status_code == 200, answer.text
         return answer.content
 
-    def whole_log(self, job_id: str, attempt: int = 1, *, seconds: float = 20) -> bytes:
+    def whole_log(self, job_id: str, attempt: int = 1, *, seconds: float = 60) -> bytes:
         """The log once the API has all of it."""
         found: list[bytes] = []
 

@@ -127,7 +127,7 @@ class Releases:
         return Deployment.model_validate_json(answer.content)
 
     def until(
-        self, deployment_id: str, condition: Callable[[Deployment], bool], what: str, *, seconds: float = 40
+        self, deployment_id: str, condition: Callable[[Deployment], bool], what: str, *, seconds: float = 60
     ) -> None:
         """Wait until the record says so; what it says is told when it does not."""
         found: list[Deployment] = []
@@ -143,7 +143,7 @@ class Releases:
             said = f"{last.service_name} {last.version} is {last.status} in {last.environment}: {last.waits_for}"
             raise AssertionError(f"{error}; {said}; {last.error_message}") from error
 
-    def until_status(self, deployment_id: str, status: DeploymentStatus, *, seconds: float = 40) -> None:
+    def until_status(self, deployment_id: str, status: DeploymentStatus, *, seconds: float = 60) -> None:
         self.until(deployment_id, lambda one: one.status is status, status, seconds=seconds)
 
     def job(self, job_id: str) -> Job:
@@ -190,7 +190,7 @@ class Releases:
         return any((line.what, line.name) == (what, name) for line in self.lines())
 
     def until_noted(self, what: str, name: str) -> None:
-        wait_until(lambda: self.noted(what, name), seconds=40, what=f"'{what} {name}' in the ledger")
+        wait_until(lambda: self.noted(what, name), seconds=60, what=f"'{what} {name}' in the ledger")
 
 
 def script(kind: str) -> str:

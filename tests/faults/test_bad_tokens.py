@@ -54,7 +54,7 @@ def test_a_thousand_bad_tokens_a_second_while_jobs_flow(plant: Plant) -> None:
     try:
         jobs = [plant.submit("sleep 0.2; echo done", pool="flooded") for _ in range(12)]
         ended = plant.wait_ended(jobs)
-        wait_until(lambda: flood.statuses.total() >= A_SECOND, seconds=30, what="as many answers")
+        wait_until(lambda: flood.statuses.total() >= A_SECOND, seconds=60, what="as many answers")
     finally:
         flood.end()
     assert [job.status for job in ended] == [JobStatus.SUCCESS] * 12

@@ -73,7 +73,7 @@ def test_every_job_ends_when_claimers_are_killed_at_random(plant: Plant, tmp_pat
         command = f"until [ -e {killed} ]; do sleep 0.1; done; sleep 1"
         job_ids = [plant.submit(command, pool="mortals") for _ in range(12)]
         for victim in agents[:2]:
-            wait_until(lambda name=victim.name: _runs(plant, name), seconds=30, what=f"a job on {victim.name}")
+            wait_until(lambda name=victim.name: _runs(plant, name), seconds=60, what=f"a job on {victim.name}")
             victim.kill()
         killed.touch()
         agents.append(ScriptAgent(plant, "mortal-4", "mortals"))

@@ -83,7 +83,7 @@ async def test_kill_9_with_deployments_in_every_stage(plant: Plant, releases: Re
         releases.until_status(ids[service], end, seconds=60)
     print(f"{victim}: everything was answered after {answered:.1f} s, ended after {time.monotonic() - begun:.1f} s")
     assert f"{victim} (pid {pid}) died: SIGKILL" in plant.stack.text()
-    wait_until(plant.stack.ready, seconds=30, what="ready again")
+    wait_until(plant.stack.ready, seconds=60, what="ready again")
 
     deployments = {service: releases.get(identity) for service, identity in ids.items()}
     _nothing_was_lost(releases, deployments)

@@ -63,7 +63,7 @@ async def test_kill_9_in_the_middle_of_20_jobs(plant: Plant, victim: str, tmp_pa
         busy[:] = working(plant) if victim == "agent" else [item.job_id for item in _running(plant)]
         return len(finished(ledger)) >= 2 and bool(busy)
 
-    wait_until(in_the_middle, seconds=30, what="the middle")
+    wait_until(in_the_middle, seconds=60, what="the middle")
     name = busy[0] if victim == "agent" else victim
     pid = plant.stack.children()[name]
     with ThreadPoolExecutor(3) as submitters:
@@ -75,7 +75,7 @@ async def test_kill_9_in_the_middle_of_20_jobs(plant: Plant, victim: str, tmp_pa
     jobs = plant.wait_ended(job_ids, seconds=90)
     print(f"{victim}: the last job was taken after {taken:.1f} s, all ended after {time.monotonic() - begun:.1f} s")
     assert f"{name} (pid {pid}) died: SIGKILL" in plant.stack.text()
-    wait_until(plant.stack.ready, seconds=30, what="ready again")
+    wait_until(plant.stack.ready, seconds=60, what="ready again")
 
     _none_is_lost_or_finished_twice(jobs, finished(ledger))
     if victim == "agent":
@@ -83,7 +83,7 @@ async def test_kill_9_in_the_middle_of_20_jobs(plant: Plant, victim: str, tmp_pa
         assert lost, "the dead agent's attempts are in the record"
         _dead_attempts_stay_dead(lost, finished(ledger), killed_at)
     await _records_equal_workflows(plant, jobs)
-    wait_until(lambda: _recounted(plant) == _counted(plant), seconds=30, what="statistics that equal a recount")
+    wait_until(lambda: _recounted(plant) == _counted(plant), seconds=60, what="statistics that equal a recount")
 
 
 async def test_kill_9_of_the_api_between_a_jobs_start_and_its_record(plant: Plant, tmp_path: Path) -> None:
@@ -94,14 +94,14 @@ async def test_kill_9_of_the_api_between_a_jobs_start_and_its_record(plant: Plan
         os.kill(children["aws"], signal.SIGSTOP)
         run = f"echo one; echo $HYBRIDCI_JOB_ID > {begun}; until [ -e {release} ]; do sleep 0.05; done; echo two"
         asking = client.submit(plant.submit, run)
-        wait_until(lambda: begun.exists() and begun.read_text().endswith("\n"), seconds=20, what="the job's start")
+        wait_until(lambda: begun.exists() and begun.read_text().endswith("\n"), seconds=60, what="the job's start")
         for name in ("api", "aws"):  # in this order: what the API had asked for is lost
             os.kill(children[name], signal.SIGKILL)
         refused = asking.exception()  # None: the job began so late that the API had answered 202 by then
         assert refused is None or "the job was not taken" in str(refused)
     job_id = begun.read_text().strip()
-    wait_until(plant.stack.ready, seconds=30, what="ready again")
-    wait_until(lambda: plant.find(job_id) is not None, seconds=30, what="the record")
+    wait_until(plant.stack.ready, seconds=60, what="ready again")
+    wait_until(lambda: plant.find(job_id) is not None, seconds=60, what="the record")
     release.touch()
     jobs = plant.wait_ended([job_id])
     assert [(job.status, len(job.attempts)) for job in jobs] == [(JobStatus.SUCCESS, 1)]
@@ -110,7 +110,7 @@ async def test_kill_9_of_the_api_between_a_jobs_start_and_its_record(plant: Plan
     told = [event["action"] for event in trail if event["action"] != "attempt.started"]
     assert told == ["job.succeeded", "job.submitted"], "that it began is told where a write saw it running"
     await _records_equal_workflows(plant, jobs)
-    wait_until(lambda: _recounted(plant) == _counted(plant), seconds=30, what="statistics that equal a recount")
+    wait_until(lambda: _recounted(plant) == _counted(plant), seconds=60, what="statistics that equal a recount")
 
 
 def finished(ledger: Path) -> list[Finished]:

@@ -97,7 +97,7 @@ def test_nothing_that_will_be_done_is_refused(plant: Outage, how: How) -> None:
     plant.wait(f"{SERVICES}/{new}", version=1)
     plant.wait(f"{SERVICES}/{other}/environments/production", environment="production")
     # Given is when it is judged: what the store did not answer is asked again.
-    wait_until(lambda: len(plant.wait(f"{DEPLOYMENTS}/{approved}")["approvals"]) == 1, seconds=30, what="the approval")
+    wait_until(lambda: len(plant.wait(f"{DEPLOYMENTS}/{approved}")["approvals"]) == 1, seconds=60, what="the approval")
     again = [_one(plant.other, how, request) for request in requests]
     for (method, path, _), first, second in zip(requests, told, again, strict=True):
         assert second.status_code == 200, (method, path, second.text)

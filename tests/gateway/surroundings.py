@@ -102,7 +102,7 @@ class GatewayProcess:
     def start(self) -> None:
         begins = self.log.stat().st_size if self.log.exists() else 0
         self.process = launch_gateway(self.environment, self.log)
-        wait_until(lambda: b"gateway ready" in self.log.read_bytes()[begins:], seconds=30, what="gateway ready")
+        wait_until(lambda: b"gateway ready" in self.log.read_bytes()[begins:], seconds=60, what="gateway ready")
 
     def end(self, how: signal.Signals) -> int:
         process, self.process = self.process, None

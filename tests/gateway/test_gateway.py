@@ -82,7 +82,7 @@ async def test_an_ordinary_worker_runs_activities(agent: Client, temporal_client
         await until_running(handle)
         await handle.cancel()
         with pytest.raises(WorkflowFailureError):
-            await asyncio.wait_for(handle.result(), 30)
+            await asyncio.wait_for(handle.result(), 60)
         described = await temporal_client.workflow_service.describe_task_queue(describe(queue))
         assert [poller.identity for poller in described.pollers] == ["agent-1"], "whatever the SDK says of itself"
 
@@ -249,7 +249,7 @@ async def test_no_answer_of_an_agent_stops_a_workflow_for_good(
         content = answer.SerializeToString() + (causes(120) if what == "causes" else b"")
         await channel.unary_unary(SERVICE + name)(content, metadata=metadata, timeout=30)
         with pytest.raises(WorkflowFailureError) as failed:
-            await asyncio.wait_for(handle.result(), 30)
+            await asyncio.wait_for(handle.result(), 60)
         error = failed.value.cause
         if what in {"details", "causes"}:
             assert isinstance(error, ActivityError)
@@ -341,7 +341,7 @@ async def test_a_poll_whose_agent_went_away_takes_no_task(
     await asyncio.sleep(1)  # Temporal hears a moment later that they are gone, and nothing shows when
     async with orchestrating(temporal_client), Worker(colleague, task_queue=queue, activities=[work]):
         handles = [await start(temporal_client, queue, lease_seconds=60) for _ in range(5)]
-        done = await asyncio.wait_for(asyncio.gather(*(handle.result() for handle in handles)), 30)
+        done = await asyncio.wait_for(asyncio.gather(*(handle.result() for handle in handles)), 60)
         assert len(done) == 5
 
 
@@ -357,7 +357,7 @@ async def test_no_task_is_lost_when_the_gateway_is_killed_and_when_it_is_told_to
             await handles[3].result()
             assert await asyncio.to_thread(gateway.end, how) == code
             await asyncio.to_thread(gateway.start)
-            done = await asyncio.wait_for(asyncio.gather(*(handle.result() for handle in handles)), 30)
+            done = await asyncio.wait_for(asyncio.gather(*(handle.result() for handle in handles)), 60)
             assert done == [f"slow on {queue}"] * 16
     assert "Traceback" not in own_words(gateway.log.read_text())
 

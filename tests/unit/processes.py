@@ -23,7 +23,7 @@ def pid_in(file: Path) -> int:
     return int(file.read_text())
 
 
-async def until(condition: Callable[[], bool], *, seconds: float = 10, what: str = "the condition") -> None:
+async def until(condition: Callable[[], bool], *, seconds: float = 60, what: str = "the condition") -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not come true within {seconds} s"
@@ -38,7 +38,7 @@ async def bash(
     stop: StopSignal | None = None,
     on_output: OnOutput | None = None,
     timeout_seconds: float | None = 60,
-    grace_seconds: float = 10,
+    grace_seconds: float = 60,
     on_started: Callable[[int], None] | None = None,
     interrupt: signal.Signals | None = None,
     kept: Kept | None = None,

@@ -151,7 +151,7 @@ class Deploys:
 
     async def result(self, deployment: Deployment) -> Deployment:
         """The record it closed with, however it closed. Raises WorkflowFailureError where there is none."""
-        found = await asyncio.wait_for(record_at_end(self.handle(deployment), Deployment), 30)
+        found = await asyncio.wait_for(record_at_end(self.handle(deployment), Deployment), 60)
         return await self.handle(deployment).result() if found is None else found
 
     def environment_handle(self, name: str = "production") -> WorkflowHandle[Any, Any]:
@@ -186,7 +186,7 @@ class Deploys:
         return found
 
     async def until(
-        self, deployment: Deployment, condition: Callable[[Deployment], bool], seconds: float = 20
+        self, deployment: Deployment, condition: Callable[[Deployment], bool], seconds: float = 60
     ) -> Deployment:
         """Wait until the record fulfils the condition."""
         for _ in range(int(seconds * 50)):
@@ -196,7 +196,7 @@ class Deploys:
             await asyncio.sleep(0.02)
         raise AssertionError(f"never reached; last: {await self.get(deployment)}; ran {self.kinds()}")
 
-    async def until_status(self, deployment: Deployment, status: str, seconds: float = 20) -> Deployment:
+    async def until_status(self, deployment: Deployment, status: str, seconds: float = 60) -> Deployment:
         return await self.until(deployment, lambda found: found.status == status, seconds)
 
     async def until_waits(self, deployment: Deployment, words: str) -> Deployment:

@@ -276,7 +276,7 @@ class Lab:
         events = {event.event_id: event for write in writes for event in write.events}  # a task can run again
         return [event.action.removeprefix("environment.") for event in events.values()]
 
-    async def until(self, condition: Callable[[EnvironmentState], bool], *, seconds: float = 30) -> EnvironmentState:
+    async def until(self, condition: Callable[[EnvironmentState], bool], *, seconds: float = 60) -> EnvironmentState:
         """Wait until the record that was written last fulfils the condition."""
         for _ in range(int(seconds / 0.02)):
             writes = self.recorder.writes.get(self.id)

@@ -188,7 +188,7 @@ class Harness:
 
     async def result(self, job_id: str) -> Job:
         """The record it closed with, however it closed. Raises WorkflowFailureError where there is none."""
-        job = await asyncio.wait_for(record_at_end(self.handle(job_id), Job), 30)
+        job = await asyncio.wait_for(record_at_end(self.handle(job_id), Job), 60)
         return await self.handle(job_id).result() if job is None else job
 
     async def until(self, job_id: str, condition: Callable[[Job], bool]) -> Job:

@@ -32,7 +32,7 @@ async def disagreement(deploys: Deploys, name: str = "production") -> str | None
     return f"{open_ones} have ended, and their workflows are open" if open_ones else None
 
 
-async def until_all_agree(deploys: Deploys, live: str | None = None, seconds: float = 20) -> Deployment | None:
+async def until_all_agree(deploys: Deploys, live: str | None = None, seconds: float = 60) -> Deployment | None:
     """Wait until nothing contradicts, and ``live`` is what is live. Returns its record."""
     why = None
     for _ in range(int(seconds * 20)):

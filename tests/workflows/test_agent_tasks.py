@@ -161,7 +161,7 @@ async def test_where_nobody_answers_such_questions_it_is_told_at_once_and_nobody
     await asked.register("paused", paused_at=1, paused_until=0)
     await asked.register("narrow", tasks=["metric"])
     async with asked.answering(yes):
-        result = await asyncio.wait_for(asked.ask(seconds=120, keep="task-not_offered"), 10)
+        result = await asyncio.wait_for(asked.ask(seconds=120, keep="task-not_offered"), 60)
     assert result.outcome is TaskOutcome.NOT_OFFERED
     assert asked.pool in result.message
     assert asked.given == []
@@ -287,10 +287,10 @@ async def test_a_withdrawn_question_reaches_the_agent(asked: Asked, request: pyt
     start = asked.start(seconds=60)
     async with asked.answering(works):
         await asked.tasks.ask(start)
-        await asyncio.wait_for(begun.wait(), 20)
+        await asyncio.wait_for(begun.wait(), 60)
         assert await asked.tasks.result(asked.pool, start.task_id, within=0.1) is None
         await asked.tasks.cancel(asked.pool, start.task_id)
-        await asyncio.wait_for(told.wait(), 20)
+        await asyncio.wait_for(told.wait(), 60)
         result = await asked.tasks.result(asked.pool, start.task_id, within=20)
     assert result is not None
     assert result.outcome is TaskOutcome.CANCELLED

@@ -62,7 +62,7 @@ async def test_a_signal_without_input_or_with_another_one_harms_nothing(deploys:
     await handle.signal(name)
     await handle.signal(name, args=["nonsense"])
     await handle.signal(name, {"by": 7})
-    await asyncio.wait_for(deploys.approve(one), 30)
+    await asyncio.wait_for(deploys.approve(one), 60)
     await deploys.until_status(one, "live")
 
 

@@ -376,7 +376,7 @@ async def test_a_store_that_does_not_answer_delays_but_loses_nothing(shop: Lab) 
     one, two = await shop.deployment("1.0"), await shop.deployment("1.1")
     await one.join()
     await two.join()
-    await asyncio.wait_for(shop.recorder.failed.wait(), 30)
+    await asyncio.wait_for(shop.recorder.failed.wait(), 60)
     assert one.heard() == []
     shop.recorder.fail = None
     await one.holds()

@@ -86,5 +86,5 @@ async def test_while_it_waits_for_its_agent_it_can_be_moved_and_cancelled(jobs: 
     await jobs.job_client.amend(job.job_id, Amend(requires=["os=linux"]))
     other = Agent(jobs.client, "agent-2", succeed)
     async with worker(jobs, other, pool_queue(jobs.pool, ["os=linux", *NEEDS])):
-        done = await asyncio.wait_for(jobs.handle(job.job_id).result(), 20)
+        done = await asyncio.wait_for(jobs.handle(job.job_id).result(), 60)
     assert (len(agent.inputs), done.agent_id, done.status) == (1, "agent-2", JobStatus.SUCCESS)

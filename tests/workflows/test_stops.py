@@ -63,7 +63,7 @@ async def update(client: Client, workflow_id: str, name: str, payloads: list[Pay
         request=Request(meta=Meta(update_id=f"{name}-{len(payloads)}"), input=Input(name=name)),
     )
     request.request.input.args.payloads.extend(payloads)
-    answer = await asyncio.wait_for(client.workflow_service.update_workflow_execution(request), 20)
+    answer = await asyncio.wait_for(client.workflow_service.update_workflow_execution(request), 60)
     return answer.outcome.HasField("failure")
 
 
@@ -85,7 +85,7 @@ async def test_no_signal_and_no_update_stops_a_deployment_or_its_environment(dep
     lock = environment_workflow_id(deploys.name, "production")
     locks = ["join", "leave", "became_live", "yielded", "hold", "freeze"]
     await odd_ones(deploys.client, lock, locks, ["hold", "release", "freeze", "unfreeze"])
-    await asyncio.wait_for(deploys.approve(one), 30)
+    await asyncio.wait_for(deploys.approve(one), 60)
     await deploys.until_status(one, "live")
     assert await deploys.environment_handle().query("state") is not None
 
@@ -122,7 +122,7 @@ async def test_a_long_word_of_a_developer_ends_no_rollout_and_is_kept(deploys: D
 
     deploys.script("deploy production 1.1", hang)
     two = await deploys.start("1.1", service)
-    await asyncio.wait_for(began.wait(), 30)
+    await asyncio.wait_for(began.wait(), 60)
     await deploys.releases.command(two, CancelDeployment(by=BOB, reason=LONG))
     back = await deploys.until_status(two, "rolled_back")
     assert back.rollback is not None

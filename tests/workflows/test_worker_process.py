@@ -109,7 +109,7 @@ class WorkerProcess:
         return self._log.read_text()
 
     def wait(self) -> int:
-        return self._process.wait(timeout=30)
+        return self._process.wait(timeout=60)
 
     def terminate(self, how: signal.Signals = signal.SIGTERM) -> int:
         self._process.send_signal(how)

@@ -189,21 +189,21 @@ class TestAwaitClosed:
 
         environment.on_heartbeat = on_heartbeat
         waiting = environment.run(self.body(stores, closing), "w")
-        assert await asyncio.wait_for(waiting, 10) == "w completed"
+        assert await asyncio.wait_for(waiting, 60) == "w completed"
         assert beats >= 5
 
     async def test_cancellation_drops_the_wait(self, stores: Stores) -> None:
         closing, environment = Closing(), ActivityEnvironment()
         environment.on_heartbeat = lambda *details: environment.cancel() if closing.waits else None
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(environment.run(self.body(stores, closing), "w"), 10)
+            await asyncio.wait_for(environment.run(self.body(stores, closing), "w"), 60)
         assert closing.dropped
 
     async def test_a_worker_that_stops_hands_the_wait_over(self, stores: Stores) -> None:
         closing, environment = Closing(), ActivityEnvironment()
         environment.on_heartbeat = lambda *details: environment.worker_shutdown() if closing.waits else None
         with pytest.raises(ApplicationError) as caught:
-            await asyncio.wait_for(environment.run(self.body(stores, closing), "w"), 10)
+            await asyncio.wait_for(environment.run(self.body(stores, closing), "w"), 60)
         error = caught.value
         assert (error.type, error.non_retryable) == ("unavailable", False)
         assert error.category is ApplicationErrorCategory.BENIGN
@@ -251,7 +251,7 @@ async def told(client: Client) -> AsyncGenerator[WorkflowHandle[Any, Any]]:
 
 class TestClosedWorkflows:
     async def closed(self, client: Client, workflow_id: str) -> str:
-        return await asyncio.wait_for(TemporalWorkflows(client).closed(workflow_id), 30)
+        return await asyncio.wait_for(TemporalWorkflows(client).closed(workflow_id), 60)
 
     @pytest.mark.parametrize(("word", "status"), [("complete", "completed"), ("fail", "failed")])
     async def test_however_it_ends_by_itself(self, temporal_client: Client, word: str, status: str) -> None:

@@ -156,22 +156,22 @@ class TestClockChanges:
 class TestHostile:
     @pytest.mark.parametrize("seconds", [60, HOUR, 90 * DAY])
     def test_every_minute(self, seconds: int) -> None:
-        at, begun = millis("2026-11-21T10:00"), time.perf_counter()
+        at, begun = millis("2026-11-21T10:00"), time.process_time()
         found = ask(at, window("* * * * *", seconds, "Europe/Berlin"))
-        assert time.perf_counter() - begun < 2
+        assert time.process_time() - begun < 2
         assert found.until is not None
         assert found.until >= at + 6 * HOUR * 1000
 
     def test_as_many_windows_as_an_environment_may_have(self) -> None:
         windows = [window("* * * * *", 60 + number, "Europe/Berlin") for number in range(50)]
-        begun = time.perf_counter()
+        begun = time.process_time()
         assert is_on(millis("2026-10-25T02:30", "Europe/Berlin", fold=1), *windows)
-        assert time.perf_counter() - begun < 8
+        assert time.process_time() - begun < 8
 
     def test_a_day_that_seldom_comes(self) -> None:
-        begun = time.perf_counter()
+        begun = time.process_time()
         assert not is_on(millis("2026-11-21T10:00"), *[window("0 0 * 2 MON#5", timezone="Europe/Berlin")] * 20)
-        assert time.perf_counter() - begun < 2
+        assert time.process_time() - begun < 2
 
 
 class TestMeaningless:

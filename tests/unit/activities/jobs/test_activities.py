@@ -223,7 +223,7 @@ class TestAwait:
             build(FakeJobStore(make_job("a", status=JobStatus.RUNNING))).await_jobs, AwaitJobs(job_ids=["a"])
         )
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(waiting, 5)
+            await asyncio.wait_for(waiting, 60)
 
     async def test_a_job_without_a_record_is_an_error_not_an_endless_wait(self) -> None:
         with pytest.raises(ApplicationError) as caught:

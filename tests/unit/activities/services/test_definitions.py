@@ -131,16 +131,16 @@ class TestHostileText:
         ids=lambda text: repr(text[:24]),
     )
     def test_it_is_refused_in_time(self, text: bytes) -> None:
-        begun = time.perf_counter()
+        begun = time.process_time()
         assert refused(text).errors
-        assert time.perf_counter() - begun < 3
+        assert time.process_time() - begun < 3
 
     def test_the_largest_text_is_read_in_time(self) -> None:
         line = "  - {name: a, run: b}\n"
         text = "environments:\n- name: staging\n  steps:\n" + line * (MAX_DEFINITION_BYTES // len(line) - 5)
-        begun = time.perf_counter()
+        begun = time.process_time()
         assert refused(text).errors[0].field == "environments.0.steps"
-        assert time.perf_counter() - begun < 5
+        assert time.process_time() - begun < 5
 
 
 class TestLoad:

@@ -51,12 +51,12 @@ async def test_the_result_waits_for_an_announcement_that_is_on_its_way() -> None
     api = Api()
     announcement = _announcement(api)
     making = asyncio.create_task(announcement.make(AttemptProgress()))
-    await asyncio.wait_for(api.asked.wait(), 10)
+    await asyncio.wait_for(api.asked.wait(), 60)
     settling = asyncio.create_task(announcement.settle())
     await asyncio.sleep(0.05)
     assert not settling.done()
     api.answers.set()
-    await asyncio.wait_for(settling, 10)
+    await asyncio.wait_for(settling, 60)
     assert len(api.heard) == 1
     await making
 
@@ -65,8 +65,8 @@ async def test_a_result_does_not_wait_for_an_api_that_hangs() -> None:
     api = Api()
     announcement = _announcement(api)
     making = asyncio.create_task(announcement.make(AttemptProgress()))
-    await asyncio.wait_for(api.asked.wait(), 10)
-    await asyncio.wait_for(announcement.settle(), 10)
+    await asyncio.wait_for(api.asked.wait(), 60)
+    await asyncio.wait_for(announcement.settle(), 60)
     assert api.heard == []
     making.cancel()
 
@@ -76,7 +76,7 @@ async def test_nothing_is_announced_after_the_result() -> None:
     api.answers.set()
     announcement = _announcement(api)
     await announcement.settle()
-    await asyncio.wait_for(announcement.make(AttemptProgress()), 10)
+    await asyncio.wait_for(announcement.make(AttemptProgress()), 60)
     assert not api.asked.is_set()
 
 
@@ -85,7 +85,7 @@ async def test_an_api_that_is_away_holds_up_no_result() -> None:
     api.away = True
     announcement = _announcement(api)
     making = asyncio.create_task(announcement.make(AttemptProgress()))
-    await asyncio.wait_for(api.asked.wait(), 10)
+    await asyncio.wait_for(api.asked.wait(), 60)
     settling = asyncio.create_task(announcement.settle())
     for _ in range(20):
         await asyncio.sleep(0)

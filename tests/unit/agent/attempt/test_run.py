@@ -157,7 +157,7 @@ class Bench:
                     break
                 await asyncio.sleep(0.005)
             during(run)
-        await asyncio.wait_for(running, 15)
+        await asyncio.wait_for(running, 60)
         [result] = self.results
         return result
 
@@ -344,11 +344,11 @@ async def test_a_slow_checkout_is_announced_once(bench: Bench) -> None:
     attempt = bench.attempt("hang")
     run = AttemptRun(bench.host, attempt)
     running = asyncio.create_task(run.run(bench.report))
-    await asyncio.wait_for(Announcement(bench.host.control_plane, attempt, "agent-1", a_lease()).make(run.progress), 5)
+    await asyncio.wait_for(Announcement(bench.host.control_plane, attempt, "agent-1", a_lease()).make(run.progress), 60)
     [announced] = bench.server.starts[attempt.job_id]
     assert (announced.phase, announced.started_at) == (QueueStatus.RUNNING, None)
     bench.checkout.go.set()
-    await asyncio.wait_for(run.progress.running.wait(), 5)
+    await asyncio.wait_for(run.progress.running.wait(), 60)
     run.interrupt(Interruption.CANCELLED)
     await running
     assert bench.results[-1].started_at is not None
@@ -365,7 +365,7 @@ async def test_an_announcement_waits_for_the_api_and_takes_no_for_an_answer(benc
     while len(bench.server.requests) < 2:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     bench.server.answer = 404
-    await asyncio.wait_for(announcing, 5)
+    await asyncio.wait_for(announcing, 60)
     assert bench.server.starts == {}
 
 

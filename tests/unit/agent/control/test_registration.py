@@ -62,7 +62,7 @@ async def test_it_waits_for_an_api_that_is_away(server: ControlPlaneServer, desk
     await asyncio.sleep(0.1)
     assert not waiting.done()
     await server.up()
-    await asyncio.wait_for(waiting, 10)
+    await asyncio.wait_for(waiting, 60)
     assert desk.tokens == [TOKEN]
 
 
@@ -71,7 +71,7 @@ async def test_asked_to_stop_it_waits_no_longer(server: ControlPlaneServer, desk
     waiting = asyncio.create_task(desk.registrar.first(desk.stop))
     await asyncio.sleep(0.1)
     desk.stop.set()
-    await asyncio.wait_for(waiting, 2)
+    await asyncio.wait_for(waiting, 60)
     assert desk.registrar.current is None
 
 
@@ -105,7 +105,7 @@ async def test_a_short_lived_key_is_read_anew_each_time(server: ControlPlaneServ
         await eventually(lambda: server.requests.count("/api/agents/register") > 1, "a second try")
         key.write_text("fresh\n")
         server.registry.refusal = None
-        await asyncio.wait_for(waiting, 10)
+        await asyncio.wait_for(waiting, 60)
     assert server.registry.keys == ["fresh"]
 
 
@@ -128,7 +128,7 @@ async def test_what_answers_and_is_no_api_is_named(
         waiting = asyncio.create_task(desk.registrar.first(desk.stop))
         await eventually(lambda: "is HYBRIDCI_URL the address of the API?" in caplog.text, "the advice")
     server.answer = 204
-    await asyncio.wait_for(waiting, 10)
+    await asyncio.wait_for(waiting, 60)
 
 
 async def test_a_token_that_is_refused_is_replaced_and_nothing_is_lost(
@@ -155,7 +155,7 @@ async def test_a_name_that_went_to_another_agent_is_told(
     await desk.registrar.first(desk.stop)
     server.registry.refusal = (409, "Host b has it.")
     desk.registrar.ask()
-    await asyncio.wait_for(desk.registrar.keep(), 5)
+    await asyncio.wait_for(desk.registrar.keep(), 60)
     assert "Host b has it." in desk.taken[0]
 
 

@@ -284,7 +284,7 @@ async def test_a_checkout_takes_no_longer_than_it_may(repository: Repository, ch
         began = time.monotonic()
         errors = await asyncio.gather(first, second)
     assert [(error.cause, error.retryable) for error in errors] == [("checkout_timeout", True)] * 2
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 async def test_an_agent_waits_for_the_git_of_a_killed_agent(

@@ -25,7 +25,7 @@ def permit_for(line: Line) -> asyncio.Task[SlotPermit]:
 
 
 async def soon(permit: asyncio.Task[SlotPermit]) -> SlotPermit:
-    return await asyncio.wait_for(asyncio.shield(permit), 2)
+    return await asyncio.wait_for(asyncio.shield(permit), 60)
 
 
 async def still_waits(permit: asyncio.Task[SlotPermit]) -> bool:

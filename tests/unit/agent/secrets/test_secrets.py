@@ -151,17 +151,16 @@ async def test_what_cannot_be_fetched_is_said_without_a_value(
 
 
 async def test_secrets_are_fetched_at_the_same_time_and_a_cancelled_one_is_ended(make: Make, tmp_path: Path) -> None:
-    sleeper = {"command": ["bash", "-c", f"sleep 0.7; echo {VALUE}"]}
-    vault = make({name: sleeper for name in "ABCDEF"} | {"LONG": {"command": ["bash", "-c", "touch began; sleep 60"]}})
-    began = time.monotonic()
+    together = "touch came.$$; until [ $(ls came.* | wc -l) = 6 ]; do sleep 0.05; done"
+    source = {"command": ["bash", "-c", f"{together}; echo {VALUE}"]}
+    vault = make({name: source for name in "ABCDEF"} | {"LONG": {"command": ["bash", "-c", "touch began; sleep 60"]}})
     assert len(await unlocked(vault, tmp_path, *"ABCDEF")) == 6
-    assert time.monotonic() - began < 3.5
     work = asyncio.create_task(vault.unlock(an_attempt("LONG"), tmp_path))
     while not (tmp_path / "began").exists():  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     work.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(work, 10)
+        await asyncio.wait_for(work, 60)
 
 
 async def test_only_the_named_jobs_may_have_a_secret(
