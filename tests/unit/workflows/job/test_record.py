@@ -9,7 +9,7 @@ from workflows.contracts.attempts import MAX_REPORTED_ARTIFACTS, AttemptResult, 
 from workflows.contracts.commands import Amend, Edit
 from workflows.contracts.ids import LEASE_SECONDS
 from workflows.contracts.jobs import ArtifactRef, Job, JobSpec, Step, StepResult, new_job, spec_of
-from workflows.contracts.statuses import JobStatus, Outcome
+from workflows.contracts.statuses import JobStatus, Outcome, Priority
 from workflows.contracts.workspace.resume import ResumeAt
 from workflows.job import record
 from workflows.job.differences import differences
@@ -98,6 +98,16 @@ def test_an_edit_tells_the_trail_what_was_before_and_no_value_of_a_variable() ->
     long = record.edited(job, Edit(steps=[Step(name=f"s{n}", run="x" * 2000) for n in range(100)]))
     assert len(differences(job, long)) == 41
     assert sum(map(len, differences(job, long))) < 40_000
+
+
+def test_an_edit_can_take_all_demands_away_but_those_of_what_the_job_uses() -> None:
+    job = a_job(requires=["gpu=*", "os=linux"], checkout={"tags": True})
+    assert job.requires == ["gpu=*", "os=linux", "hybridci/checkout=*"]
+    assert record.edited(job, Edit(requires=[])).requires == ["hybridci/checkout=*"]
+    assert record.edited(job, Edit(requires=["ssd=*"])).requires == ["ssd=*", "hybridci/checkout=*"]
+    assert record.edited(job, Edit(priority=Priority.HIGH)).requires == job.requires
+    plain = record.edited(a_job(requires=["gpu=*"]), Edit(requires=[], steps=[Step(name="s", run="x")]))
+    assert plain.requires == []
 
 
 def test_a_redrive_begins_a_round_and_attempts_are_counted_in_it() -> None:
