@@ -263,7 +263,9 @@ def finished(job: Job, status: JobStatus, reason: str | None, now: int, *, cause
 
 
 def _failed_before(job: Job) -> bool:
-    return any(attempt.outcome in {Outcome.FAILED, Outcome.TIMED_OUT} for attempt in job.attempts)
+    """In this round: whoever asked for it may have changed what runs, or what it runs against."""
+    in_this_round = job.attempts[job.round_start :]
+    return any(attempt.outcome in {Outcome.FAILED, Outcome.TIMED_OUT} for attempt in in_this_round)
 
 
 def amended(job: Job, change: Amend) -> Job:

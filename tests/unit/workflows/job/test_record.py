@@ -134,6 +134,15 @@ def test_a_job_that_passes_after_its_commands_failed_is_flaky(before: Outcome, f
     assert not record.finished(job, JobStatus.FAILED, "x", NOW).flaky
 
 
+def test_a_job_that_passes_at_once_after_a_redrive_is_not_flaky() -> None:
+    job = record.redriven(record.attempt_ended(a_job(), a_result(1, exit_code=1), NOW), NOW)
+    passed = a_result(2, outcome=Outcome.SUCCEEDED, exit_code=0)
+    assert not record.finished(record.attempt_ended(job, passed, NOW), JobStatus.SUCCESS, None, NOW).flaky
+    job = record.attempt_ended(job, a_result(2, exit_code=1), NOW)
+    passed = a_result(3, outcome=Outcome.SUCCEEDED, exit_code=0)
+    assert record.finished(record.attempt_ended(job, passed, NOW), JobStatus.SUCCESS, None, NOW).flaky
+
+
 STEP = {"name": "s", "run": "x"}
 
 
