@@ -242,6 +242,11 @@ async def test_a_shell_of_the_jobs_path_comes_before_the_hosts(steps: Steps, tmp
     own.chmod(0o755)
     await steps.run("print('host')", shell="python3", job=attempt(env={"PATH": f"{own.parent}:$PATH"}))
     assert steps.output == b"own\n"
+    here = steps.directory.workspace / "tools" / "of-the-commit"
+    here.parent.mkdir()
+    own.rename(here)
+    await steps.run("x", shell="of-the-commit", job=attempt(env={"PATH": "tools:$PATH"}))
+    assert steps.output == b"own\n", "a folder of the PATH that begins in the workspace"
     end = await steps.run("x", shell="no-such-shell", job=attempt(env={"PATH": "/opt/x"}))
     assert end.exit_code == 127
     assert b"neither in the step's PATH (/opt/x) nor in the agent's" in steps.output
