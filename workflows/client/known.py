@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
+from pydantic import BaseModel
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import (
     Client,
@@ -24,7 +25,7 @@ from workflows.client.answers import RPC_TIMEOUT, answer, record_at_end
 from workflows.contracts.errors import HybridCIError, NotFound, Unavailable
 from workflows.payloads.errors import UnreadablePayload
 
-S = TypeVar("S")
+S = TypeVar("S", bound=BaseModel)
 I = TypeVar("I")  # noqa: E741 - what a workflow is started with
 
 _QUERY_SECONDS: Final = 2.0
