@@ -291,6 +291,10 @@ def test_what_the_operator_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ({"env_file": "/nonexistent"}, "", "HYBRIDCI_AGENT_ENV_FILE names /nonexistent, which cannot be read"),
         ({}, "TEMPORAL_X=1\n", "HYBRIDCI_AGENT_ENV_FILE has TEMPORAL_X"),
         ({}, "ALONE\n", "has ALONE without a value"),
+        ({}, "# two words\n\nA B=1\n", "HYBRIDCI_AGENT_ENV_FILE has a line 3 that is no NAME=value"),
+        ({}, "A='1\nB=2\n", "has a line 1 that is no NAME=value, with its quotes closed"),
+        ({}, "A=1\nB: 2\n", "has a line 2 that is no NAME=value"),
+        ({}, "A=1\0\n", "has a line 1 that is no NAME=value"),
     ],
 )
 def test_what_it_may_not_give(settings: dict[str, str], text: str, why: str, tmp_path: Path) -> None:
