@@ -4,6 +4,7 @@ An agent reaches out only, so nothing listens unless its operator says so; the c
 heartbeats. Deliberately not here: listening (``workflows.monitoring``), what keeps work away (``safety.gate``).
 """
 
+import math
 import shutil
 import time
 from collections.abc import Mapping
@@ -90,9 +91,6 @@ class MonitoredAgent:
     def _running(self) -> float:
         return 0 if self.attempts is None else len(self.attempts.running)
 
-    def _accepting(self) -> float:
-        return float(self._gate.refusal is None)
-
     def _unsent(self) -> float:
         return 0 if self.shipper is None else self.shipper.unsent_bytes
 
@@ -112,10 +110,7 @@ class MonitoredAgent:
         return None if await self._connection.answers(_PROBE_SECONDS) else "neither Temporal nor its gateway answers"
 
     async def _disk(self) -> str | None:
-        free = _free(self._directory)
-        if free >= LEAST_FREE_BYTES:
-            return None
-        return f"{int(free) >> 20} MiB are left on the disk of its directory: remove what is not needed there"
+        return disk_trouble(self._directory)
 
     async def _work(self) -> str | None:
         found = self._gate.refusal
@@ -125,6 +120,16 @@ class MonitoredAgent:
         found = self._gate.refusal
         paused = found is not None and found[0] is Reason.PAUSED
         return {**troubles(), **({"work": f"takes nothing new: {found[1]}"} if found is not None and paused else {})}
+
+
+def disk_trouble(directory: Path) -> str | None:
+    """What is wrong with the disk of the agent's directory, in words; None: nothing."""
+    free = _free(directory)
+    if math.isnan(free):
+        return "its directory cannot be looked at any more: see whether it, and its disk, are still there"
+    if free >= LEAST_FREE_BYTES:
+        return None
+    return f"{int(free) >> 20} MiB are left on the disk of its directory: remove what is not needed there"
 
 
 def _free(directory: Path) -> float:

@@ -15,6 +15,7 @@ import logging
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -81,7 +82,7 @@ class ResumeStore:
         """What an earlier agent left, whose processes have ended: kept, or removed with its place. Blocking."""
         found = dict[str, SavedSteps]()
         if limits.seconds > 0:
-            found = {saved.job_id: saved for saved in _read(state_dir / _FOLDER)}
+            found = _of_own_slots(_read(state_dir / _FOLDER))
         places = load_places({saved.slot for saved in found.values()})
         store = cls(state_dir / _FOLDER, places, limits)
         for saved in found.values():
@@ -106,10 +107,9 @@ class ResumeStore:
 
         What is kept of its job and does not fit is removed. Blocking, and short.
         """
-        saved = self.waiting.pop(attempt.job_id, None)
-        if saved is None:
+        if attempt.job_id not in self.waiting:
             return None if attempt.lost is None else _not_here(attempt.lost, agent_id)
-        self.on_change()
+        saved = self._wait_no_more(attempt.job_id)
         why = _misfit(saved, attempt)
         if why is None and (place := self.places.retake(saved.slot)) is not None:
             return saved, place
@@ -128,11 +128,18 @@ class ResumeStore:
         self._sizes.pop(saved.job_id, None)
         self._since[saved.job_id] = time.monotonic()
 
+    def _wait_no_more(self, job_id: str) -> SavedSteps:
+        saved = self.waiting.pop(job_id)
+        self._sizes.pop(job_id, None)
+        self._since.pop(job_id, None)
+        self.on_change()
+        return saved
+
     def discard(self, job_id: str) -> None:
         """The attempt's end is not a loss. Its place is given back by itself."""
         try:
             self.path(job_id).unlink(missing_ok=True)
-        except OSError as error:  # no harm: nothing goes on behind an attempt that has reported its end
+        except OSError as error:  # nothing goes on behind an attempt that has reported its end
             logger.error("What is kept of job %s cannot be removed: %s", job_id, error)
 
     async def write(self, saved: SavedSteps, places: Sequence[Path]) -> None:
@@ -158,14 +165,17 @@ class ResumeStore:
         oldest = sorted(self.waiting.values(), key=lambda saved: self._since[saved.job_id])
         for each in oldest:
             if each.job_id not in self._sizes:
-                self._sizes[each.job_id] = await asyncio.to_thread(_size, self.places.folders(each.slot))
+                size = await asyncio.to_thread(_size, self.places.folders(each.slot))
+                if self.waiting.get(each.job_id) is each:
+                    self._sizes[each.job_id] = size
         for saved in oldest:
+            if self.waiting.get(saved.job_id) is not saved:  # taken meanwhile
+                continue
             left = sum(self._sizes.get(job_id, 0) for job_id in self.waiting)
             old = time.monotonic() - self._since[saved.job_id] >= self.limits.seconds
-            if (old or left > self.limits.bytes) and self.waiting.get(saved.job_id) is saved:
+            if old or left > self.limits.bytes:
                 logger.info("No longer kept of job %s: %s", saved.job_id, "it is old" if old else f"{left} bytes")
-                del self.waiting[saved.job_id]
-                self.on_change()
+                self._wait_no_more(saved.job_id)
                 self.remove(f"kept of {saved.job_id}", self._let_go(saved))
 
     def _let_go(self, saved: SavedSteps) -> list[Path]:
@@ -206,6 +216,13 @@ def _read(folder: Path) -> Iterable[SavedSteps]:
             yield SavedSteps.model_validate_json(file.read_bytes())
         except (OSError, ValidationError):
             logger.warning("What is kept in %s cannot be read: its job begins at its beginning", file)
+
+
+def _of_own_slots(read: Iterable[SavedSteps]) -> dict[str, SavedSteps]:
+    """By job. Of two that name one slot, one is of an attempt that has ended: whose files they are, nobody can tell."""
+    saved = list(read)
+    claims = Counter(each.slot for each in saved)
+    return {each.job_id: each for each in saved if claims[each.slot] == 1}
 
 
 def _sync(folder: Path) -> None:

@@ -29,7 +29,7 @@ from agent.git.errors import explain, invalid_tree, redact
 from agent.git.large_files import fetch_large_files
 from agent.git.notices import notices
 from agent.git.people import read_people
-from agent.git.submodules import DEEPEST, make_known, submodules_of
+from agent.git.submodules import DEEPEST, make_known, require_own_place, submodules_of
 from agent.steps.job_user import let_read, let_through
 from workflows.contracts.identity.people import GitPeople
 from workflows.contracts.workspace.checkout import AS_USUAL, CheckoutOptions
@@ -154,6 +154,7 @@ class Checkout:
         for each in found:
             inside = WantedCommit(each.url, each.sha, None, options.depth, options.filter)
             call.write(f"--- Submodule {each.path}: {each.sha[:12]} of {redact(each.url)}\n".encode())
+            require_own_place(workspace, each.path)
             try:
                 await self._whole(call, workspace / each.path, inside, options, held, reached, deep=deep)
             except CheckoutError as error:

@@ -16,7 +16,7 @@ import socket
 import sys
 import zlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -35,6 +35,7 @@ _PLACE: Final = re.compile(r"/([A-Za-z0-9_-]+)/(\d{1,4})([^/]*)(/.*)")
 _HTTP: Final = re.compile(r"https?://", re.IGNORECASE)
 _PASSWORD: Final = re.compile(r"^(https?://)[^/@]+@", re.IGNORECASE)
 _COUNT: Final = "GIT_CONFIG_COUNT"
+_NUMBER: Final = re.compile(r"[0-9]{1,6}")
 _TEXT: Final = "text/plain; charset=utf-8"
 _GZIP: Final = 31
 
@@ -103,7 +104,7 @@ def _settings(
         pairs.append((f"url.{address}/{word}/{number}.insteadOf", shown))
         pairs.append((f"url.{shown}.pushInsteadOf", shown))
     count = env.get(_COUNT, "")
-    begin = int(count) if count.isascii() and count.isdigit() else 0
+    begin = int(count) if _NUMBER.fullmatch(count) else 0
     named = {
         f"GIT_CONFIG_{part}_{begin + number}": text
         for number, pair in enumerate(pairs)
@@ -183,11 +184,12 @@ def _is_of(users: frozenset[int], client: int, server: int) -> bool:
 
 async def _pass_on(send: _Send, upstream: ReadableRepository, request: bytes) -> None:
     begun = False
-    async for part in upstream.answer(request):
-        if not begun:
-            begun = True
-            await _begin(send, 200, "application/x-git-upload-pack-result")
-        await send({"type": "http.response.body", "body": part, "more_body": True})
+    async with aclosing(upstream.answer(request)) as parts:  # whoever stops reading ends the program that answers
+        async for part in parts:
+            if not begun:
+                begun = True
+                await _begin(send, 200, "application/x-git-upload-pack-result")
+            await send({"type": "http.response.body", "body": part, "more_body": True})
     if not begun:
         raise _Refused(502, "The repository's server ended without an answer.")
     await send({"type": "http.response.body"})

@@ -104,6 +104,15 @@ def _joined(path: str, url: str) -> str:
     return posixpath.normpath(posixpath.join("/", path.strip("/"), url))
 
 
+def require_own_place(workspace: Path, path: str) -> None:
+    """No link on the way: where names differ by case only, a commit can have one there. Raises CheckoutError."""
+    place = workspace
+    for part in path.split("/"):
+        place /= part
+        if place.is_symlink():
+            raise _refused(f"The commit has a submodule at {path!r}, and a link on the way there.")
+
+
 def make_known(workspace: Path, found: Sequence[Submodule]) -> None:
     """So that the steps' own git takes them for initialised (``git submodule status``, ``foreach``). Raises OSError."""
     with (workspace / ".git" / "config").open("a", encoding="utf-8", errors="surrogateescape") as file:

@@ -61,7 +61,7 @@ class ReadableRepository:
         async with self._begun() as begun:
             return begun.capabilities
 
-    async def answer(self, request: bytes) -> AsyncIterator[bytes]:
+    async def answer(self, request: bytes) -> AsyncGenerator[bytes]:
         """The answer to one request of git's, as it comes. Raises UpstreamFailed before the first byte."""
         async with self._begun() as begun:
             await begun.send(request)

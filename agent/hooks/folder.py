@@ -1,8 +1,8 @@
 """The folder of an operator's hooks (HYBRIDCI_AGENT_HOOKS), and whether only the operator can have written them.
 
 Hooks run as the agent's own user, so a step that could change one would be the agent. The folder, all below it and
-every folder above are looked at when the agent starts and again before each hook: nobody but root and the operator may
-be able to write there. What stands up to that cannot be swapped between the look and the start either.
+every folder above are looked at when the agent starts and again before each hook: the user that steps run as may not
+be able to write there. What stands up to that cannot be swapped by a step between the look and the start either.
 Where steps run as the agent's user, that user may own nothing of it: an owner can always make himself a writer.
 Deliberately not here: running them (``running``).
 """

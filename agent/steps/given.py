@@ -14,7 +14,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Final, Self
 
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from agent.own_environment import is_own, tells_secret
 from agent.settings import AgentSettings, SettingsError
@@ -65,14 +65,23 @@ def _read(file: Path) -> dict[str, str]:
         text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{setting} names {file}, which cannot be read ({error}).") from error
-    values = dotenv_values(stream=StringIO(text), interpolate=False)
-    for name, value in values.items():
-        _require_usable(name, setting)
-        if value is None:
+    values: dict[str, str] = {}
+    for found in parse_stream(StringIO(text)):
+        written = found.original.string
+        if found.error or "\0" in written:
+            line = found.original.line + written[: len(written) - len(written.lstrip())].count("\n")
             raise SettingsError(
-                f"{setting} has {name} without a value: write {name}=value, or {name}= for an empty one."
+                f"{setting} has a line {line} that is no NAME=value, with its quotes closed: correct it."
             )
-    return {name: value for name, value in values.items() if value is not None}
+        if found.key is None:  # a comment, or nothing
+            continue
+        _require_usable(found.key, setting)
+        if found.value is None:
+            raise SettingsError(
+                f"{setting} has {found.key} without a value: write {found.key}=value, or {found.key}= for an empty one."
+            )
+        values[found.key] = found.value
+    return values
 
 
 def _require_usable(name: str, setting: str) -> None:

@@ -6,6 +6,7 @@ last of a name wins. Deliberately not here: masking, and what becomes of them (`
 
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,16 +38,22 @@ def make_file(folder: Path, prefix: str, user: JobUser | None) -> Path:
 
 
 def read_file(path: Path) -> str:
-    """What a step wrote there, MAX_OUTPUT_BYTES at most. Raises OutputsUnreadable."""
+    """What a step wrote there, MAX_OUTPUT_BYTES at most, also as it is kept. Raises OutputsUnreadable."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(handle, "rb") as file:
-            data = file.read(MAX_OUTPUT_BYTES + 1)
+        try:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise OutputsUnreadable("a step has put something else in the place of the file")
+            with os.fdopen(handle, "rb", closefd=False) as file:
+                data = file.read(MAX_OUTPUT_BYTES + 1)
+        finally:
+            os.close(handle)
     except OSError as error:
         raise OutputsUnreadable(f"it cannot be read ({error.strerror})") from error
-    if len(data) > MAX_OUTPUT_BYTES:
+    text = data.decode(errors="replace").replace("\0", "\ufffd")  # three bytes for each that is no text
+    if len(text.encode()) > MAX_OUTPUT_BYTES:
         raise OutputsUnreadable(f"it is longer than {MAX_OUTPUT_BYTES // 1024} KiB; keep large things as artifacts")
-    return data.decode(errors="replace").replace("\0", "\ufffd")
+    return text
 
 
 def parse_outputs(text: str) -> dict[str, str]:

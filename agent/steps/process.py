@@ -63,14 +63,21 @@ class Kept:
         self._commands.append(command)
 
     async def end(self, grace_seconds: float) -> list[Member]:
-        """SIGTERM, the grace, SIGKILL. What ran till now."""
+        """SIGTERM for all at once, the grace, SIGKILL. What ran till now. Raises what an ``on_output`` raised."""
         commands, self._commands = self._commands, []
         found = [member for command in commands for member in command.others()]
         until = time.monotonic() + grace_seconds
-        for command in commands:
-            await command.end_others(until)
-        for command in commands:
-            await _to_the_end(command.finish(EndReason.STOPPED))
+        faults = list[BaseException]()
+        try:
+            await asyncio.gather(*(command.end_others(until) for command in commands))
+        finally:
+            for command in commands:
+                try:
+                    await _to_the_end(command.finish(EndReason.STOPPED))
+                except BaseException as error:  # the others are ended all the same
+                    faults.append(error)
+            if faults:
+                raise faults[0]
         return found
 
 

@@ -53,3 +53,7 @@ def test_junk_is_named(
     assert variable in line
     assert JUNK not in line or "no age" in line
     assert LIBRARY.search(line) is None, line
+    if "must be a number" in line:
+        for no_number in ("inf", "nan", "-1"):
+            monkeypatch.setenv(variable, no_number)
+            assert processes.settings_or_none(processes.PROCESSES[process]) is None, no_number

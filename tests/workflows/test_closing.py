@@ -11,6 +11,7 @@ from activities.jobs.temporal import TemporalJobWorkflows
 from api.dashboard.temporal_views import temporal_views
 from tests.workflows.deployment_harness import BOB, Deploys
 from tests.workflows.harness import Harness, fail, succeed, until_cancelled
+from workflows.client.known import stated
 from workflows.contracts import search_attributes as attributes
 from workflows.contracts.commands import Cancel, Discard
 from workflows.contracts.deployments.commands import Approve, CancelDeployment, Reject, RollbackCommand
@@ -93,12 +94,15 @@ async def test_whoever_repairs_or_submits_again_takes_every_shape(jobs: Harness)
         assert closed is not None
         assert closed.result is not None
         assert closed.result.status is record.status
+        assert await stated(jobs.handle(record.job_id), Job, ended=True) == closed.result
+        assert await stated(jobs.handle(record.job_id), Job, ended=False) is None
         assert (await jobs.job_client.created(record.job_id)).status is record.status
     gone = await jobs.submit()
     await jobs.handle(gone.job_id).terminate("by hand")
     ended_by_hand = await workflows.closed(gone.job_id)
     assert ended_by_hand is not None
     assert (ended_by_hand.how, ended_by_hand.result) == ("terminated", None)
+    assert await stated(jobs.handle(gone.job_id), Job, ended=True) is None
 
 
 async def test_a_deployment_whose_job_failed_says_why_and_closes_as_failed(deploys: Deploys) -> None:

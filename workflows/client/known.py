@@ -8,11 +8,11 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
+from pydantic import BaseModel
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import (
     Client,
     WorkflowExecutionStatus,
-    WorkflowFailureError,
     WorkflowHandle,
     WorkflowQueryFailedError,
     WorkflowQueryRejectedError,
@@ -21,11 +21,11 @@ from temporalio.common import QueryRejectCondition
 from temporalio.converter import WorkflowSerializationContext
 from temporalio.service import RPCError, RPCStatusCode
 
-from workflows.client.answers import RPC_TIMEOUT, answer
+from workflows.client.answers import RPC_TIMEOUT, answer, record_at_end
 from workflows.contracts.errors import HybridCIError, NotFound, Unavailable
 from workflows.payloads.errors import UnreadablePayload
 
-S = TypeVar("S")
+S = TypeVar("S", bound=BaseModel)
 I = TypeVar("I")  # noqa: E741 - what a workflow is started with
 
 _QUERY_SECONDS: Final = 2.0
@@ -59,17 +59,17 @@ async def state_of(
 
 
 async def stated(handle: WorkflowHandle[Any, S], kind: type[S], *, ended: bool) -> S | None:
-    """What an open workflow answers to the query ``state``; with ``ended`` also the result of one that has completed.
+    """What an open workflow answers to the query ``state``; with ``ended`` also the record with which one has closed.
 
-    None: neither, or it does not answer now. Raises RPCError when Temporal does not answer.
+    None: neither (it was ended by force), or it does not answer now. Raises RPCError when Temporal does not answer.
     """
     status = (await handle.describe(rpc_timeout=RPC_TIMEOUT)).status
     try:
         if status is WorkflowExecutionStatus.RUNNING:
             return await handle.query("state", result_type=kind, rpc_timeout=timedelta(seconds=_QUERY_SECONDS))
-        if ended and status is WorkflowExecutionStatus.COMPLETED:
-            return await handle.result()
-    except (WorkflowQueryFailedError, WorkflowFailureError, UnreadablePayload):
+        if ended:
+            return await record_at_end(handle, kind)
+    except (WorkflowQueryFailedError, UnreadablePayload):
         return None
     except RPCError as error:
         if error.status not in {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.NOT_FOUND}:

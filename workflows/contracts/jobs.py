@@ -300,8 +300,9 @@ class Job(Tolerant):
     ``fingerprint`` is a digest of the creating request, to tell a repeated one from another with the same key.
     ``deployment_id``: of the deployment that runs it, which alone moves it; nobody can say it from outside, as a label.
     ``signature``: the control plane's, for agents that run nothing else. ``…_removed_at``: when its logs, its artifacts
-    were removed by policy. ``flaky``: it succeeded, and its commands had failed in an earlier attempt. ``round`` grows
-    with each redrive, which has budgets of its own; ``round_start``: how many attempts there were before it.
+    were removed by policy. ``flaky``: it succeeded, and its commands had failed in an earlier attempt of its round.
+    ``round`` grows with each redrive, which has budgets of its own; ``round_start``: how many attempts there were
+    before it.
     ``artifacts_expire_at``: until when a job that has ended wants its artifacts kept; None also once they are removed.
     """
 

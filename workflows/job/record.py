@@ -25,7 +25,6 @@ from workflows.contracts.jobs import Attempt, Job, demanded, new_job, spec_of
 from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus, Outcome, QueueStatus
 from workflows.contracts.who import Who
-from workflows.contracts.workspace.features import without_features
 from workflows.contracts.workspace.lost import lost_attempts
 from workflows.job.retry import RetryDecision
 
@@ -264,7 +263,9 @@ def finished(job: Job, status: JobStatus, reason: str | None, now: int, *, cause
 
 
 def _failed_before(job: Job) -> bool:
-    return any(attempt.outcome in {Outcome.FAILED, Outcome.TIMED_OUT} for attempt in job.attempts)
+    """In this round: whoever asked for it may have changed what runs, or what it runs against."""
+    in_this_round = job.attempts[job.round_start :]
+    return any(attempt.outcome in {Outcome.FAILED, Outcome.TIMED_OUT} for attempt in in_this_round)
 
 
 def amended(job: Job, change: Amend) -> Job:
@@ -283,14 +284,14 @@ def edited(job: Job, change: Edit) -> Job:
         retry = retry.model_copy(update={"max_attempts": change.max_attempts})
     runs = {name: value for name in ("steps", "git_commit_sha", "git_ref") if (value := getattr(change, name))}
     changed = job.model_copy(update=runs)
-    kept = without_features(job.requires) if runs else job.requires
+    requires = job.requires
+    if runs or change.requires is not None:
+        requires = demanded(changed, job.requires if change.requires is None else change.requires)
     return _valid(
         changed.model_copy(
             update={
                 "pool": change.pool or job.pool,
-                "requires": kept
-                if change.requires is None and not runs
-                else demanded(changed, change.requires or kept),
+                "requires": requires,
                 "priority": change.priority or job.priority,
                 "timeout_seconds": change.timeout_seconds or job.timeout_seconds,
                 "env": env,

@@ -103,15 +103,20 @@ def _found(argv: list[str], step: Step, env: Mapping[str, str], workspace: Path)
     if "/" in program:
         return argv
     path = env.get("PATH", "")
-    found = None if step.shell is None else shutil.which(program, path=path)
-    found = found or shutil.which(program, path=own_path())
+    found = None if step.shell is None or not path else shutil.which(program, path=_from_there(path, workspace))
+    found = found or shutil.which(program, path=_from_there(own_path(), Path.cwd()))
     if found is None:
         raise SpawnError(
             f"{program}: command not found, neither in the step's PATH ({path}) nor in the agent's. Install it on the "
             "agent's host, or correct the name or the PATH.",
             127,
         )
-    return [str(workspace / found), *rest]
+    return [found, *rest]
+
+
+def _from_there(path: str, folder: Path) -> str:
+    """A PATH whose relative folders are of this one."""
+    return os.pathsep.join(str(folder / part) for part in path.split(os.pathsep))
 
 
 def _command_line(shell: str, script: Path) -> list[str]:

@@ -160,6 +160,19 @@ async def test_the_next_agent_keeps_the_place_and_nothing_else(bench: Bench, tmp
     await off.places.close()
 
 
+async def test_of_two_that_name_one_slot_neither_is_believed(bench: Bench, tmp_path: Path) -> None:
+    """A file of an attempt that has ended could not be removed: its place has been another's since then."""
+    mark = tmp_path / "mark"
+    await lose(bench, a_job({"run": "touch here"}, {"run": f"touch {mark}; sleep 99"}), mark)
+    (saved,) = store_of(bench).waiting.values()
+    (tmp_path / "resume" / "stale.json").write_text(saved.model_copy(update={"job_id": "stale"}).model_dump_json())
+    await bench.host.places.close()
+    found = a_store(tmp_path, ResumeLimits(3600, 1 << 30))
+    assert (found.waiting, found.places.reserved) == ({}, set())
+    assert list((tmp_path / "resume").iterdir()) == list((tmp_path / "slots").iterdir()) == []
+    await found.places.close()
+
+
 async def test_a_slot_that_is_kept_is_nobody_elses(bench: Bench, tmp_path: Path) -> None:
     mark, seen = tmp_path / "mark", tmp_path / "seen"
     await lose(bench, a_job({"run": "true"}, {"run": f"touch {mark}; sleep 99"}), mark)

@@ -200,7 +200,9 @@ async def test_outputs_reach_later_steps_and_the_record(bench: Bench) -> None:
         ("echo 'a<<END' > $HYBRIDCI_OUTPUT; echo x >> $HYBRIDCI_OUTPUT", "line 1 has no end"),
         ("head -c 70000 /dev/zero > $HYBRIDCI_OUTPUT", "longer than 64 KiB"),
         ("rm $HYBRIDCI_OUTPUT; ln -s /etc/passwd $HYBRIDCI_OUTPUT", "cannot be read"),
-        ("rm $HYBRIDCI_OUTPUT; mkdir $HYBRIDCI_OUTPUT", "cannot be read"),
+        ("rm $HYBRIDCI_OUTPUT; mkdir $HYBRIDCI_OUTPUT", "something else in the place of the file"),
+        ("rm $HYBRIDCI_OUTPUT; mkfifo $HYBRIDCI_OUTPUT", "something else in the place of the file"),
+        ("{ echo -n a=; head -c 30000 /dev/zero; } > $HYBRIDCI_OUTPUT", "longer than 64 KiB"),
         ("seq -f 'n%g=1' 101 > $HYBRIDCI_OUTPUT", "101 names"),
     ],
 )

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from agent.git.checkout import Checkout
-from agent.git.submodules import resolved
+from agent.git.errors import CheckoutError
+from agent.git.submodules import require_own_place, resolved
 from tests.unit.repositories import Into, Repository, found, output
 from workflows.contracts.workspace.checkout import CheckoutOptions
 
@@ -214,3 +215,12 @@ async def test_large_files_are_fetched_once_for_a_host(repository: Repository, c
         assert output("git", "status", "--short", folder=workspace) == ""
         assert "lfs.storage" not in (workspace / ".git" / "config").read_text()
     assert b"pointers" not in into.log
+
+
+def test_a_submodule_is_not_put_where_a_link_leads(tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "link").symlink_to(tmp_path)
+    require_own_place(tmp_path, "lib/other/deep")
+    for path in ("lib/link", "lib/link/deep"):
+        with pytest.raises(CheckoutError, match="a link on the way there"):
+            require_own_place(tmp_path, path)

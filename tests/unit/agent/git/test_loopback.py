@@ -295,6 +295,11 @@ async def test_ssh_as_the_operator_has_configured_it(
     assert (tmp_path / "asked").read_text() == "-o SendEnv=GIT_PROTOCOL git@host git-upload-pack shop\n"
 
 
+async def test_a_count_of_settings_that_is_none_costs_nothing(tmp_path: Path) -> None:
+    async with step_of(tmp_path, "https://example.com/shop", GIT_CONFIG_COUNT="9" * 5000) as step:
+        assert await step.git("config", "url.https://example.com/shop.pushInsteadOf") == "https://example.com/shop"
+
+
 async def test_settings_of_git_that_the_job_has_in_its_environment_stay(tmp_path: Path) -> None:
     given = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "user.name", "GIT_CONFIG_VALUE_0": "Ann"}
     async with step_of(tmp_path, "https://example.com/shop", **given) as step:

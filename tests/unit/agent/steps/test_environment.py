@@ -242,6 +242,11 @@ async def test_a_shell_of_the_jobs_path_comes_before_the_hosts(steps: Steps, tmp
     own.chmod(0o755)
     await steps.run("print('host')", shell="python3", job=attempt(env={"PATH": f"{own.parent}:$PATH"}))
     assert steps.output == b"own\n"
+    here = steps.directory.workspace / "tools" / "of-the-commit"
+    here.parent.mkdir()
+    own.rename(here)
+    await steps.run("x", shell="of-the-commit", job=attempt(env={"PATH": "tools:$PATH"}))
+    assert steps.output == b"own\n", "a folder of the PATH that begins in the workspace"
     end = await steps.run("x", shell="no-such-shell", job=attempt(env={"PATH": "/opt/x"}))
     assert end.exit_code == 127
     assert b"neither in the step's PATH (/opt/x) nor in the agent's" in steps.output
@@ -286,6 +291,10 @@ def test_what_the_operator_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ({"env_file": "/nonexistent"}, "", "HYBRIDCI_AGENT_ENV_FILE names /nonexistent, which cannot be read"),
         ({}, "TEMPORAL_X=1\n", "HYBRIDCI_AGENT_ENV_FILE has TEMPORAL_X"),
         ({}, "ALONE\n", "has ALONE without a value"),
+        ({}, "# two words\n\nA B=1\n", "HYBRIDCI_AGENT_ENV_FILE has a line 3 that is no NAME=value"),
+        ({}, "A='1\nB=2\n", "has a line 1 that is no NAME=value, with its quotes closed"),
+        ({}, "A=1\nB: 2\n", "has a line 2 that is no NAME=value"),
+        ({}, "A=1\0\n", "has a line 1 that is no NAME=value"),
     ],
 )
 def test_what_it_may_not_give(settings: dict[str, str], text: str, why: str, tmp_path: Path) -> None:

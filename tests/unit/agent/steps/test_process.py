@@ -385,6 +385,36 @@ async def test_what_is_kept_runs_on_until_the_end(tmp_path: Path, cookie: str) -
     assert await kept.end(5) == []
 
 
+async def test_all_that_is_kept_is_told_to_end_at_once(tmp_path: Path, cookie: str) -> None:
+    kept = Kept()
+    for name, script in {
+        "slow": "trap '' TERM; echo $$ > slow; until [ -e told ]; do sleep 0.02; done",
+        "quick": "trap 'touch told; exit 0' TERM; echo $$ > quick; while :; do sleep 0.02; done",
+    }.items():
+        begin = f"bash -c {shlex.quote(script)} & until [ -s {name} ]; do sleep 0.01; done"
+        assert (await bash(begin, tmp_path, cookie=cookie, kept=kept)).exit_code == 0
+    await kept.end(30)
+    assert (tmp_path / "told").exists(), "one that is slow to end takes nobody's grace"
+
+
+async def test_one_whose_output_nobody_takes_does_not_save_the_others(tmp_path: Path, cookie: str) -> None:
+    class Full(Exception):
+        pass
+
+    def refuse(_: bytes) -> None:
+        raise Full
+
+    kept = Kept()
+    talk = "bash -c 'until [ -e talk ]; do sleep 0.01; done; echo a; touch said; sleep 1000' & echo $! > one"
+    assert (await bash(talk, tmp_path, cookie=cookie, kept=kept, on_output=refuse)).exit_code == 0
+    assert (await bash("sleep 1000 & echo $! > two", tmp_path, cookie=cookie, kept=kept)).exit_code == 0
+    (tmp_path / "talk").touch()
+    await until((tmp_path / "said").exists)
+    with pytest.raises(Full):
+        await kept.end(0)
+    assert [alive(pid_in(tmp_path / name)) for name in ("one", "two")] == [False, False]
+
+
 async def test_nothing_to_keep_is_a_step_like_any_other(tmp_path: Path, cookie: str) -> None:
     kept = Kept()
     assert (await bash("exit 5", tmp_path, cookie=cookie, kept=kept)).exit_code == 5

@@ -9,7 +9,7 @@ from workflows.contracts.attempts import MAX_REPORTED_ARTIFACTS, AttemptResult, 
 from workflows.contracts.commands import Amend, Edit
 from workflows.contracts.ids import LEASE_SECONDS
 from workflows.contracts.jobs import ArtifactRef, Job, JobSpec, Step, StepResult, new_job, spec_of
-from workflows.contracts.statuses import JobStatus, Outcome
+from workflows.contracts.statuses import JobStatus, Outcome, Priority
 from workflows.contracts.workspace.resume import ResumeAt
 from workflows.job import record
 from workflows.job.differences import differences
@@ -100,6 +100,16 @@ def test_an_edit_tells_the_trail_what_was_before_and_no_value_of_a_variable() ->
     assert sum(map(len, differences(job, long))) < 40_000
 
 
+def test_an_edit_can_take_all_demands_away_but_those_of_what_the_job_uses() -> None:
+    job = a_job(requires=["gpu=*", "os=linux"], checkout={"tags": True})
+    assert job.requires == ["gpu=*", "os=linux", "hybridci/checkout=*"]
+    assert record.edited(job, Edit(requires=[])).requires == ["hybridci/checkout=*"]
+    assert record.edited(job, Edit(requires=["ssd=*"])).requires == ["ssd=*", "hybridci/checkout=*"]
+    assert record.edited(job, Edit(priority=Priority.HIGH)).requires == job.requires
+    plain = record.edited(a_job(requires=["gpu=*"]), Edit(requires=[], steps=[Step(name="s", run="x")]))
+    assert plain.requires == []
+
+
 def test_a_redrive_begins_a_round_and_attempts_are_counted_in_it() -> None:
     job = a_job()
     for number in (1, 2, 3):
@@ -122,6 +132,15 @@ def test_a_job_that_passes_after_its_commands_failed_is_flaky(before: Outcome, f
     assert (ended.flaky, ended.summary().flaky) == (flaky, flaky)
     assert ("flaky" in ended.model_dump()) is flaky
     assert not record.finished(job, JobStatus.FAILED, "x", NOW).flaky
+
+
+def test_a_job_that_passes_at_once_after_a_redrive_is_not_flaky() -> None:
+    job = record.redriven(record.attempt_ended(a_job(), a_result(1, exit_code=1), NOW), NOW)
+    passed = a_result(2, outcome=Outcome.SUCCEEDED, exit_code=0)
+    assert not record.finished(record.attempt_ended(job, passed, NOW), JobStatus.SUCCESS, None, NOW).flaky
+    job = record.attempt_ended(job, a_result(2, exit_code=1), NOW)
+    passed = a_result(3, outcome=Outcome.SUCCEEDED, exit_code=0)
+    assert record.finished(record.attempt_ended(job, passed, NOW), JobStatus.SUCCESS, None, NOW).flaky
 
 
 STEP = {"name": "s", "run": "x"}
