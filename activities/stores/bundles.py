@@ -23,7 +23,9 @@ from workflows.contracts.jobs import ArtifactRef
 _LOCAL_HEADER_BYTES: Final = 30
 _NAME_LENGTH_AT: Final = 26
 _UTF8: Final = 0x800
-_DAMAGED: Final = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError, struct.error)
+_DAMAGED: Final = (
+    zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, OverflowError, RuntimeError, struct.error,
+)  # fmt: skip
 
 
 class BundledFile(Tolerant):

@@ -79,8 +79,9 @@ def keys(ctx: Context, incomplete: str) -> Completion:
 
 def environments(ctx: Context, incomplete: str) -> Completion:
     """Of the service that stands in the command already, else of all."""
-    named = str(ctx.params.get("service") or ctx.params.get("name") or "")
-    path = f"/api/dashboard/lanes?service={quote(named, safe='')}" if named else "/api/dashboard/lanes"
+    before = [word for word in ctx.args if not word.startswith("-")]  # not told apart yet where an option ends the line
+    named = str(ctx.params.get("service") or next(iter(before), "")).partition("@")[0]
+    path = f"/api/dashboard/lanes?service_name={quote(named, safe='')}" if named else "/api/dashboard/lanes"
     lanes = _asked(ctx, path, lambda each: [place["environment"] for place in each["places"]])
     return [(name, "") for name in sorted({name for some in lanes for name in some}) if name.startswith(incomplete)]
 

@@ -61,8 +61,8 @@ async def submit_one(ports: JobPorts, origin: Origin, spec: JobSpec, key: str | 
     _require_reach(origin, spec)
     require_pools(ports, [spec], prefix=None)
     digest = None if key is None else fingerprint("job", spec)
-    spec = await with_inputs(ports, origin.caller, spec)
-    return await _start(ports, _input(id_for(origin.caller, key), spec, origin, digest), _answered_by())
+    job = _input(id_for(origin.caller, key), spec, origin, digest)
+    return await _started(ports, origin, job, _answered_by())
 
 
 async def submit_batch(ports: JobPorts, origin: Origin, batch: Batch, key: str | None, request_id: str) -> BatchResult:
@@ -74,21 +74,19 @@ async def submit_batch(ports: JobPorts, origin: Origin, batch: Batch, key: str |
     require_pools(ports, batch.items, prefix="items")
     digest = None if key is None else fingerprint("batch", batch)
     ids = [id_for(origin.caller, key, part=index) for index in range(len(batch.items))]
-    specs = [
-        await with_inputs(ports, origin.caller, spec, inside=f"items.{index}.")
-        for index, spec in enumerate(batch.items)
-    ]
-    inputs = [_input(job_id, spec, origin, digest) for job_id, spec in zip(ids, specs, strict=True)]
-    if digest is not None:  # another batch under this key must start nothing
-        first = await earlier_job(ports, inputs[0].job_id, unrecorded=True)
-        if first is not None:
-            require_same(first.record.fingerprint, digest, what=f"job {first.record.job_id}")
+    first = None if digest is None else await earlier_job(ports, ids[0], unrecorded=True)
+    if first is not None:  # another batch under this key must start nothing
+        require_same(first.record.fingerprint, digest, what=f"job {first.record.job_id}")
+    else:  # nor a batch of which one has no files to begin with
+        for index, spec in enumerate(batch.items):
+            await with_inputs(ports, origin.caller, spec, inside=f"items.{index}.")
+    inputs = [_input(job_id, spec, origin, digest) for job_id, spec in zip(ids, batch.items, strict=True)]
     slots, until = asyncio.Semaphore(_PARALLEL), _answered_by()
 
     async def start(index: int) -> BatchItem:
         async with slots:
             try:
-                submitted = await _start(ports, inputs[index], until)
+                submitted = await _started(ports, origin, inputs[index], until)
             except Accepted as accepted:
                 job = accepted_answer(
                     accepted, job=None if accepted.taken.job is None else job_fields(accepted.taken.job)
@@ -134,11 +132,9 @@ async def retry(ports: JobPorts, origin: Origin, job_id: str, key: str | None) -
         ) from error
     require_free_again(job, spec)
     require_pools(ports, [spec], prefix=None)
-    spec = await with_inputs(ports, origin.caller, spec)
     digest = None if key is None else fingerprint(f"retry {job_id}", spec)
-    return await _start(
-        ports, _input(id_for(origin.caller, key), spec, origin, digest, retry_of=job_id), _answered_by()
-    )
+    again_as = _input(id_for(origin.caller, key), spec, origin, digest, retry_of=job_id)
+    return await _started(ports, origin, again_as, _answered_by())
 
 
 async def _redriven(ports: JobPorts, origin: Origin, job: Job, key: str | None) -> Submitted | None:
@@ -180,15 +176,17 @@ def _answered_by() -> float:
     return asyncio.get_running_loop().time() + ANSWERED_WITHIN_SECONDS
 
 
-async def _start(ports: JobPorts, job: JobInput, until: float) -> Submitted:
+async def _started(ports: JobPorts, origin: Origin, job: JobInput, until: float) -> Submitted:
+    """The job that the request's key stands for; else a new one, for which alone its inputs are looked for."""
     if job.fingerprint is not None:
-        known = await earlier_job(ports, job.job_id)
+        known = await earlier_job(ports, job.job_id, unrecorded=bool(job.spec.inputs))
         if known is not None:
             require_same(known.record.fingerprint, job.fingerprint, what=f"job {job.job_id}")
             if not known.recorded:
                 raise Accepted(Taken(asked=_SUBMIT, job_id=job.job_id, job=known.record, replayed=True))
             return Submitted(known.record, replayed=True)
-    return await _accept(ports, job, until)
+    spec = await with_inputs(ports, origin.caller, job.spec)
+    return await _accept(ports, job.model_copy(update={"spec": spec}), until)
 
 
 async def _accept(ports: JobPorts, job: JobInput, until: float) -> Submitted:

@@ -7,6 +7,8 @@ from urllib.parse import parse_qsl
 
 import pydantic_core
 
+from workflows.contracts.refusals.sentences import json_fault
+
 FORM: Final = "application/x-www-form-urlencoded"
 _MAX_FIELDS: Final = 1000
 _FORM_LIKE: Final = re.compile(rb"[A-Za-z0-9_.%+-]{1,64}=")
@@ -36,12 +38,14 @@ def _json(body: bytes) -> Any:
         return pydantic_core.from_json(body, allow_inf_nan=False)
     except ValueError as error:
         form = " It looks like a form: declare it as one." if _FORM_LIKE.match(body) else ""
-        raise UnreadableBody(f"The body is no JSON: {error}.{form}") from error
+        raise UnreadableBody(f"The body is no JSON: {json_fault(str(error))}.{form}") from error
 
 
 def _form(text: bytes) -> dict[str, str]:
     try:
         pairs = parse_qsl(text.decode("utf-8"), keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict")
+    except UnicodeDecodeError as error:
+        raise UnreadableBody("The form cannot be read: it is not UTF-8.") from error
     except ValueError as error:
-        raise UnreadableBody(f"The form cannot be read: {error}.") from error
+        raise UnreadableBody(f"The form cannot be read: it has more than {_MAX_FIELDS} fields.") from error
     return dict(pairs)

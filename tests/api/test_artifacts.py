@@ -139,6 +139,17 @@ async def test_files_of_a_bundle_do_not_share_their_bytes_without_end(bench: Ben
     assert (status, "bytes together" in said) == (422, True), said
 
 
+@pytest.mark.parametrize("offset", [1 << 33, 1 << 63, (1 << 64) - 1])
+async def test_a_file_that_begins_where_no_body_reaches_is_refused(bench: Bench, offset: int) -> None:
+    """A zip can say any number of 64 bits."""
+    with zipfile.ZipFile(made := io.BytesIO(), "w") as archive:
+        archive.writestr("a", b"a")
+        archive.getinfo("a").header_offset = offset
+    job_id = await bench.submit()
+    status, said = await put_bundle(bench, job_id, made.getvalue())
+    assert (status, "is no zip that can be read" in said) == (422, True), said
+
+
 async def test_no_bundle_comes_after_the_attempts_end(bench: Bench) -> None:
     job_id = await bench.submit()
     await bench.start(job_id)

@@ -9,9 +9,14 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
+from typing import Any
 
 import pytest
+import typer
 
+from api.cli import completing
+from api.cli.commands.deployments import deploy, freeze
+from api.cli.completing import environments
 from tests import servers
 from tests.api.cli_bench import ADMIN_KEY, Served, served
 from tests.api.cli_deploys import register, started
@@ -76,6 +81,24 @@ def test_what_is_rolled_back_is_completed(api: Served) -> None:
     assert shown == versions
     assert completed(api.url, "hybridci deploy show roll-a@1.4")[0] == ["roll-a@1.4"]
     assert completed(api.url, f"hybridci deploy rollback {deployment_id[:7]}")[0] == [deployment_id[:8]]
+
+
+def test_environments_are_those_of_the_service_that_is_named(api: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked for in this process, where it may take its time."""
+    register(api, "with-some")
+    register(api, "with-another", environments=[{"name": "elsewhere", "external": True}])
+    monkeypatch.setattr(completing, "_SECONDS", 60.0)
+    monkeypatch.setenv("HYBRIDCI_URL", api.url)
+    monkeypatch.setenv("HYBRIDCI_API_KEY", ADMIN_KEY)
+
+    def told(group: typer.Typer, command: str, *words: str) -> list[str]:
+        own: Any = typer.main.get_group(group).commands[command]
+        return [value for value, _ in environments(own.make_context(command, list(words), resilient_parsing=True), "")]
+
+    assert told(deploy.app, "hold", "with-another", "-e") == ["elsewhere"]
+    assert told(deploy.app, "hold", "-e") == ["elsewhere", "production", "staging"]
+    assert told(deploy.app, "hold", "--reason", "fair", "with-some", "-e") == ["production", "staging"]
+    assert told(freeze.app, "add", "--all", "--environment") == ["elsewhere", "production", "staging"]
 
 
 def test_interrupted_it_says_nothing() -> None:

@@ -214,6 +214,15 @@ class TestParts:
         assert call(api, "job", "logs", job_id, "--grep", "nothing").exit_code == 1
         assert call(api, "job", "logs", job_id, "--grep", "line 1", "--since", "1m").exit_code == 1
 
+    def test_all_lines_with_a_text_are_printed_however_many(self, api: Served) -> None:
+        """More than one request shows."""
+        log = b"".join(b"error %d\nfine\n" % number for number in range(2300))
+        job_id = api.ended(log=log)
+        wanted = [f"error {number}" for number in range(2300)]
+        assert call(api, "job", "logs", job_id, "--grep", "error").stdout.splitlines() == wanted
+        assert call(api, "job", "logs", job_id, "--grep", "error", "-f").stdout.splitlines() == wanted
+        assert call(api, "job", "logs", job_id, "--grep", "error", "--tail", "2").stdout.splitlines() == wanted[-2:]
+
     @pytest.mark.parametrize(
         "options",
         [

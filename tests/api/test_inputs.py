@@ -158,3 +158,29 @@ async def test_a_branch_means_jobs_of_the_same_service(gate: Gate) -> None:
     status, refused = await ask(bench, {"branch": "main", "job_type": "build"})
     assert (status, refused["errors"][0]["field"]) == (422, "inputs.0")
     assert "without a service" in refused["errors"][0]["message"]
+
+
+async def test_a_request_sent_again_gets_its_job_whatever_became_of_the_files(bench: Bench) -> None:
+    """They were looked for when it was accepted."""
+    source = await built(bench)
+    body, keys = {**SPEC, "inputs": [{"job": source}]}, [{"Idempotency-Key": name} for name in ("one", "many", "retry")]
+    batch = "/api/queue/jobs/batch"
+    first = await bench.admin.post(JOBS, json=body, headers=keys[0])
+    many = await bench.admin.post(batch, json={"items": [body, body]}, headers=keys[1])
+    job_id = first.json()["job_id"]
+    await bench.start(job_id)
+    await bench.job_client.end_attempt(job_id, 1, status=JobStatus.FAILED)
+    retried = await bench.admin.post(f"{JOBS}/{job_id}/retry", headers=keys[2])
+    assert (first.status_code, many.status_code, retried.status_code) == (201, 207, 201)
+
+    found = await bench.stores.jobs.get(source)
+    assert found is not None
+    await bench.job_client.put(found, artifacts_removed_at=1)
+    again = await bench.admin.post(JOBS, json=body, headers=keys[0])
+    assert (again.status_code, again.json()["job_id"]) == (200, job_id)
+    once_more = await bench.admin.post(batch, json={"items": [body, body]}, headers=keys[1])
+    assert (once_more.status_code, once_more.json().get("replayed")) == (207, 2)
+    assert (await bench.admin.post(f"{JOBS}/{job_id}/retry", headers=keys[2])).status_code == 200
+    other = await bench.admin.post(batch, json={"items": [body]}, headers=keys[1])
+    assert other.status_code == 409, "another batch under this key, whose files are not even looked for"
+    assert (await bench.admin.post(JOBS, json=body)).status_code == 422, "a new one can have them no more"

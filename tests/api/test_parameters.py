@@ -1,5 +1,6 @@
 """Query parameters that would be lost in silence are refused, on every route there is."""
 
+import json
 from typing import Any
 
 import pytest
@@ -58,3 +59,41 @@ async def test_a_command_takes_no_parameters(bench: Bench) -> None:
 
 async def test_a_bad_parameter_says_nothing_without_a_key(bench: Bench) -> None:
     assert (await bench.anyone.get("/info?a=b")).status_code == 401
+
+
+def numbers(where: str) -> list[tuple[str, str]]:
+    """Each route that reads, with each of its parameters that is a whole number or may be one."""
+    return [
+        (path, parameter["name"])
+        for path, methods in sorted(_document["paths"].items())
+        if path not in OPEN | FOREIGN
+        for parameter in methods.get("get", {}).get("parameters", ())
+        if parameter["in"] == where and '"integer"' in json.dumps(parameter["schema"])
+    ]
+
+
+async def test_a_number_is_written_in_digits(bench: Bench) -> None:
+    """Python reads more than that as one."""
+    for path, name in numbers("query"):
+        url = path.replace(":path}", "}").format_map({**PATHS, "attempt": "1", "number": "0"})
+        needed = NEEDED.get(path, "")
+        for odd in ("1_0", "%2B1", "1.0", "%201", "1%20"):
+            answer = await bench.admin.get(f"{url}?{name}={odd}&{needed}")
+            assert answer.status_code == 422, (path, name, odd)
+            assert [error["field"] for error in answer.json()["errors"]] == [name], (path, odd)
+        ok = await bench.admin.get(f"{url}?{name}=1&{needed}")
+        assert "must be a whole number in digits" not in ok.text, (path, name)
+
+
+async def test_nor_is_it_read_otherwise_in_a_path(bench: Bench) -> None:
+    job_id = await bench.submit()
+    await bench.start(job_id)
+    for odd in ("1_0", "+1", "1.0", " 1"):
+        url = f"/api/queue/jobs/{job_id}/attempts/{odd}/log/0"
+        answer = await bench.agent.put(url, content=b"x", headers={"Log-Marks": "[]"})
+        assert (answer.status_code, [error["field"] for error in answer.json()["errors"]]) == (422, ["attempt"]), odd
+
+
+def test_numbers_are_found() -> None:
+    assert len(numbers("query")) > 30
+    assert ("/api/dashboard/jobs/{job_id}/logs", "attempt") in numbers("query")

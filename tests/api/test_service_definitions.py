@@ -51,6 +51,8 @@ async def test_a_good_one_changes_nothing_and_says_what_it_would(bench: Bench) -
         (GOOD + "    freeze_windows: [{name: w, cron: 0 0 30 2 *, duration_seconds: 60}]\n",
          "environments.0.freeze_windows.0.cron", 7),
         (GOOD.replace("name: shop", "name: other"), "name", 1),
+        (GOOD + "description: .nan\n", "description", 7),
+        (GOOD + "    timeout_seconds: 1e999\n", "environments.0.timeout_seconds", 7),
         ("git_repo: [", "", 2),
         ("a: 1\na: 2\n", "", 2),
         ("&a [*a]", "", 1),

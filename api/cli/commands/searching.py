@@ -6,16 +6,19 @@ import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from api.cli.client.connection import USAGE, CliError
 from api.cli.client.follow import Follower
-from api.cli.client.http import JOBS, ApiClient
+from api.cli.client.http import JOBS, ApiClient, Params
 from api.cli.client.log_filter import MatchingLines
 from api.cli.client.progress import QueueProgress, outcome
 from api.cli.client.terminal import sink_for
 from api.cli.output import note, print_json
 from api.wording import counted, plural
+
+_HITS: Final = 1000
+"""The most that one request shows."""
 
 
 def search_log(api: ApiClient, job_id: str, asked: Mapping[str, str | int | None], limit: int, *, as_json: bool) -> int:
@@ -114,7 +117,9 @@ def _place(api: ApiClient, job_id: str, attempt: int, since: int | None) -> tupl
 
 
 def _hits(api: ApiClient, job_id: str, text: str, attempt: int, cursor: str | None) -> Iterator[Any]:
+    """All of them: a request shows no more than its limit, and stopped there it says where the next one begins."""
+    asked: Params = {"text": text, "attempt": attempt, "limit": _HITS, "stop": True}
     while cursor is not None:
-        answer: Any = api.get(f"{JOBS}/{job_id}/logs/search", {"text": text, "attempt": attempt, "cursor": cursor})
+        answer: Any = api.get(f"{JOBS}/{job_id}/logs/search", {**asked, "cursor": cursor})
         yield from answer["hits"]
         cursor = answer["next_cursor"]

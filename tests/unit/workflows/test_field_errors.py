@@ -155,6 +155,9 @@ JOB = {"job_type": "x", "git_repo": "https://git.example/a.git", "git_commit_sha
         ({"steps": [{"name": "a", "run": None}]}, "steps.0.run", "must be text, and is empty"),
         ({"timeout_seconds": "60"}, "timeout_seconds", "must be a whole number: write it without quotes"),
         ({"tags": ["x"] * 65}, "tags", "must have at most 64 entries"),
+        ({"tags": ["x" * 257]}, "tags.0", "must have at most 256 characters"),
+        ({"git_author": ""}, "git_author", "must have at least 1 character"),
+        ({"env": {"A": "x" * 32769}}, "env.A", "must have at most 32768 characters"),
     ],
 )
 def test_what_may_have_been_meant(fields: dict[str, Any], field: str, message: str) -> None:

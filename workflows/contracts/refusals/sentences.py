@@ -179,6 +179,8 @@ def sentence(finding: Mapping[str, Any]) -> str:
     template = SENTENCES.get(kind)
     if template is None:  # a kind that a validator of ours has made up brings its own words
         return str(finding["msg"])
+    if kind in ("too_short", "too_long") and isinstance(finding.get("input"), str):
+        template = SENTENCES[f"string_{kind}"]  # of a text that was looked at first, pydantic counts no characters
     if kind == "string_pattern_mismatch":
         pattern = str(context.get("pattern"))
         return f"must be {IN_WORDS[pattern]}" if pattern in IN_WORDS else f"must fit the pattern {pattern}"
