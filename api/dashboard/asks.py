@@ -58,7 +58,7 @@ def asks_of_stops(stops: Iterable[LineStop], now: int) -> list[Ask]:
             "wait",
             str(stop.kind.value),
             stop.name,
-            "/services",
+            f"/freezes#stop-{stop.stop_id}",
             f"{stop.scope.words()}{f': {stop.reason}' if stop.reason else ''}",
             by=stop.by,
             since=stop.starts_at,
@@ -96,7 +96,8 @@ def asks_of_dead_letters(jobs: Sequence[JobSummary], total: int) -> list[Ask]:
         of_all = f"{count} of {counted(total, 'dead letter')}" if total > count else counted(count, "dead letter")
         words = f"{of_all}; the last: {newest[cause].error_message or 'no message'}"
         title = cause.replace("_", " ")
-        asks.append(Ask("bad", "dead letters", title, "/dead-letters", words, since=newest[cause].completed_at))
+        path = "/dead-letters" if cause == _UNKNOWN else f"/dead-letters?cause={quote(cause, safe='')}"
+        asks.append(Ask("bad", "dead letters", title, path, words, since=newest[cause].completed_at))
     return asks
 
 

@@ -114,6 +114,25 @@ def test_many_run_again_with_a_canary_whose_progress_is_seen(house: House, tmp_p
         house.stack.wait_for_status(job_id, "success")
 
 
+def test_the_box_that_ticks_all_stays_when_the_page_is_renewed(house: House) -> None:
+    first = parked(house, "exit 4")
+    with house.look() as context:
+        page = context.new_page()
+        house.sign_in(page)
+        page.goto("/dead-letters")
+        expect(page.locator("#live-state")).to_have_text("live", timeout=30_000)
+        second = parked(house, "exit 5")
+        expect(page.locator(f"#job-{second}")).to_be_visible(timeout=30_000)
+        page.check(".pick-all")
+        for job_id in (first, second):
+            expect(page.locator(f"#job-{job_id} input")).to_be_checked()
+    with house.look(scripts=False) as context:
+        page = context.new_page()
+        house.sign_in(page)
+        page.goto("/dead-letters")
+        expect(page.locator(".pick-all")).to_be_hidden()
+
+
 def test_chosen_ones_are_given_up(house: House) -> None:
     jobs = [parked(house, "exit 3", "--type", "obsolete") for _ in range(2)]
     with house.look() as context:

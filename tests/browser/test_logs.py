@@ -204,6 +204,41 @@ def test_attempts_change_without_a_reload_and_a_log_is_read_as_text(house: House
     calm(house)
 
 
+def test_a_line_of_an_attempt_that_is_not_the_last_is_opened(house: House, tmp_path: Path) -> None:
+    second = tmp_path / "second"
+    job_id = house.submit(f"if test -e {second}; then echo it worked; else touch {second}; seq 1 2000; exit 1; fi")
+    house.stack.wait_for_status(job_id, "success", seconds=90)
+    with house.look() as context:
+        page = context.new_page()
+        open_log(house, page, job_id, "#a1:L1500")
+        expect(line(page, 1500)).to_have_class(re.compile("chosen"), timeout=SECONDS)
+        assert page.evaluate("location.hash") == "#a1:L1500"
+    calm(house)
+
+
+def test_who_follows_goes_on_to_each_further_attempt(house: House, tmp_path: Path) -> None:
+    script = (
+        f"n=$(ls {tmp_path} | wc -l); until test $(ls {tmp_path} | wc -l) -gt $n; do sleep 0.1; done; echo try $n; "
+    )
+    job_id = house.submit(f"{script} test $n -gt 1", "--retries", "2")
+    with house.look() as context:
+        page = context.new_page()
+        house.stack.wait_for_status(job_id, "running")
+        open_log(house, page, job_id)
+        for number in (1, 2, 3):
+            expect(page.locator(".log-lines")).to_have_attribute(
+                "aria-label", f"Log of attempt {number}", timeout=SECONDS
+            )
+            expect(page.locator(f"#attempt-{number} .badge").first).to_contain_text("running", timeout=SECONDS)
+            expect(page.locator(".log-state")).to_have_text("following", timeout=SECONDS)
+            (tmp_path / str(number)).touch()
+        expect(page.locator(".line >> text=try 2")).to_be_visible(timeout=SECONDS)
+        expect(page.locator(".log-attempts a").nth(0)).to_contain_text("failed", timeout=SECONDS)
+        expect(page.locator(".log-attempts a").nth(2)).to_contain_text("succeeded", timeout=SECONDS)
+        assert "attempt=" not in page.url, "nobody has chosen one"
+    calm(house)
+
+
 def test_a_log_outlives_the_api_and_the_end_of_its_agent(house: House, tmp_path: Path) -> None:
     go_on = tmp_path / "go-on"
     script = f"for i in $(seq 1 400); do echo number $i; sleep 0.05; done; until test -e {go_on}; do sleep 0.1; done"

@@ -56,7 +56,7 @@ async def scale_pool(request: Request, name: str) -> Response:
     try:
         await Inside(request).send("POST", f"{_AGENTS}/pools/{name}/scale", body, csrf=form["csrf"])
     except RefusedByApi as refused:
-        return await _agents_page(request, problem=refused.problem)
+        return await _agents_page(request, problem=refused.problem, of_pool=name, filled=form)
     return see(request, f"/agents#pool-{name}")
 
 
@@ -69,7 +69,9 @@ def _body(command: str, form: Fields) -> dict[str, object] | None:
     return body if seconds is None else {**body, "seconds": seconds}
 
 
-async def _agents_page(request: Request, *, problem: Problem | None = None) -> Response:
+async def _agents_page(
+    request: Request, *, problem: Problem | None = None, of_pool: str = "", filled: Fields | None = None
+) -> Response:
     api, query = Inside(request), chosen(request, *_FILTERS)
     found, pools = await asyncio.gather(
         api.get(_AGENTS, AgentViews, {"limit": 100, **query}),
@@ -78,7 +80,8 @@ async def _agents_page(request: Request, *, problem: Problem | None = None) -> R
     status = 200 if problem is None else problem.status
     return page(
         request, "agents/list.html", api=api, status=status, found=found, pools=pools.items, problem=problem,
-        query=query, statuses=("HEALTHY", "DEGRADED", "DRAINING", "OFFLINE"),
+        query=query, statuses=("HEALTHY", "DEGRADED", "DRAINING", "OFFLINE"), of_pool=of_pool,
+        filled=filled or Fields(),
     )  # fmt: skip
 
 

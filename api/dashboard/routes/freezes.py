@@ -72,7 +72,7 @@ async def remove(request: Request, stop_id: str) -> Response:
     try:
         await Inside(request).send("DELETE", f"{where}/{stop_id}", body, csrf=form["csrf"])
     except RefusedByApi as refused:
-        return await _freezes_page(request, problem=refused.problem)
+        return await _freezes_page(request, problem=refused.problem, removed=Fields(form, stop_id=stop_id))
     return see(request, "/freezes")
 
 
@@ -112,7 +112,9 @@ def _told(item: CalendarItem) -> str:
     return ", ".join(each for each in parts if each)
 
 
-async def _freezes_page(request: Request, *, problem: Problem | None = None, filled: Fields | None = None) -> Response:
+async def _freezes_page(
+    request: Request, *, problem: Problem | None = None, filled: Fields | None = None, removed: Fields | None = None
+) -> Response:
     api = Inside(request)
     calendar, frozen, held = await asyncio.gather(
         api.get(f"{_FREEZES}/calendar", Calendar, {"days": _DAYS}),
@@ -129,4 +131,5 @@ async def _freezes_page(request: Request, *, problem: Problem | None = None, fil
         stops=[*held.items, *frozen.items],
         problem=problem,
         filled=filled or Fields(),
+        removed=removed or Fields(),
     )

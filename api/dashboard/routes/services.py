@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.dashboard.answers import Fields, form_of, page, see
+from api.dashboard.deployments.commands import FilledIn
 from api.dashboard.inside import Inside, RefusedByApi
 from api.dashboard.routes.freezes import drawn, freeze_body
 from api.http.problems import Problem
@@ -86,14 +87,14 @@ async def _sent(request: Request, name: str, method: str, path: str, body: dict[
     try:
         await Inside(request).send(method, f"{_SERVICES}/{name}/{path}", body, csrf=form["csrf"])
     except RefusedByApi as refused:
-        return await service_page(request, name, problem=refused.problem, filled=form)
+        return await service_page(request, name, problem=refused.problem, sent=path, filled=form)
     return see(request, f"/services/{name}")
 
 
 async def service_page(
-    request: Request, name: str, *, problem: Problem | None = None, filled: Fields | None = None
+    request: Request, name: str, *, problem: Problem | None = None, sent: str = "", filled: Fields | None = None
 ) -> Response:
-    """Raises RefusedByApi."""
+    """``sent``: which form was refused, by its address below the service's. Raises RefusedByApi."""
     api = Inside(request)
     found, states, recent, calendar = await asyncio.gather(
         api.get(f"{_SERVICES}/{name}", Service),
@@ -114,7 +115,7 @@ async def service_page(
         drawing=drawn(calendar, _DAYS),
         trail=trail,
         problem=problem,
-        filled=filled or Fields(),
+        was=FilledIn(sent, filled or Fields()),
     )
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.dashboard.answers import chosen, form_of, page, see
+from api.dashboard.answers import Fields, chosen, form_of, page, see
 from api.dashboard.inside import Inside, RefusedByApi
 from api.http.problems import Problem
 from api.webhooks.history.schemas import DeliveryListOut, DeliveryOut, ProvidersOut
@@ -42,15 +42,19 @@ async def replay(request: Request, delivery_id: str) -> Response:
     except RefusedByApi as refused:
         if refused.problem.status in {401, 403, 404}:
             raise
-        return await _delivery_page(request, delivery_id, problem=refused.problem)
+        return await _delivery_page(request, delivery_id, problem=refused.problem, filled=form)
     return see(request, f"/webhooks/{delivery_id}")
 
 
-async def _delivery_page(request: Request, delivery_id: str, *, problem: Problem | None = None) -> Response:
+async def _delivery_page(
+    request: Request, delivery_id: str, *, problem: Problem | None = None, filled: Fields | None = None
+) -> Response:
     api = Inside(request)
     found = await api.get(f"{_DELIVERIES}/{delivery_id}", DeliveryOut)
     status = 200 if problem is None else problem.status
-    return page(request, "trail/delivery.html", api=api, status=status, each=found, problem=problem)
+    return page(
+        request, "trail/delivery.html", api=api, status=status, each=found, problem=problem, filled=filled or Fields()
+    )
 
 
 async def _webhooks_page(request: Request, *, problem: Problem | None = None) -> Response:

@@ -3,7 +3,6 @@ const form = document.querySelector("form.letters");
 const all = form?.querySelector(".pick-all");
 const boxes = () => [...form.querySelectorAll("input[name=job]")];
 if (all) {
-  all.hidden = false;
   all.addEventListener("change", () => { for (const box of boxes()) box.checked = all.checked; });
   form.addEventListener("change", (event) => {
     if (event.target.name === "scope") return;

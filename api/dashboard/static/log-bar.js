@@ -140,6 +140,10 @@ export class LogBar {
       nav.append(link);
     }
     for (const link of nav?.querySelectorAll("a") || []) {
+      // What became of it the page knows, in its list of attempts.
+      const now = document.querySelector(`#attempt-${link.dataset.attempt} > summary > .badge`), shown = link.querySelector(".badge");
+      if (now && !shown) link.append(" ", now.cloneNode(true));
+      else if (now && shown.textContent !== now.textContent) shown.replaceWith(now.cloneNode(true));
       if (Number(link.dataset.attempt) === view.attempt) link.setAttribute("aria-current", "true");
       else link.removeAttribute("aria-current");
     }

@@ -88,7 +88,8 @@ export class LogSource {
       this.changed();
     } catch {
       this.failing(true);
-      setTimeout(() => { if (!this.over) this.tail(); }, AGAIN_MS);
+      clearTimeout(this.again);
+      this.again = setTimeout(() => { if (!this.over) this.tail(); }, AGAIN_MS);
     }
     this.tailing = false;
     if (this.more) { this.more = false; this.tail(); }

@@ -30,7 +30,8 @@ class LogView extends HTMLElement {
     window.addEventListener("hashchange", () => this.go());
     const told = /(\d+)-(\d+)\/(\d+)/.exec(this.dataset.told || "");
     const hash = address();
-    this.open(hash?.attempt && this.facts.attempts.includes(hash.attempt) ? hash.attempt : this.facts.attempt, told ? Number(told[3]) : 0);
+    const attempt = this.facts.attempts.includes(hash?.attempt) ? hash.attempt : this.facts.attempt;
+    this.open(attempt, told && attempt === this.facts.attempt ? Number(told[3]) : 0);  // the page has told of its own attempt
     if (!this.go()) this.rows.end();
   }
 
@@ -44,7 +45,7 @@ class LogView extends HTMLElement {
     this.bar.attempts(this);
     const newest = this.facts.attempts.at(-1);
     // Who follows the last attempt and has chosen none goes on to the next.
-    if (newest > old.attempts.at(-1) && this.following && !new URL(location.href).searchParams.has("attempt") && !location.hash) this.show(newest);
+    if (newest > old.attempts.at(-1) && this.following && !new URL(location.href).searchParams.has("attempt") && !location.hash) this.goOnTo(newest);
     else if (old.runs.includes(this.attempt) && !this.runs) { this.source.tail(); this.steps.look(true); this.bar.state(this); }
     else if (this.runs && !this.unfollow) this.follow();
   }
@@ -85,6 +86,10 @@ class LogView extends HTMLElement {
     url.searchParams.delete("lines");
     url.hash = "";
     history.replaceState(null, "", url);
+    this.goOnTo(attempt);
+  }
+
+  goOnTo(attempt) {
     this.open(attempt, 0);
     this.source.tail().then(() => this.rows.end());
   }
@@ -269,9 +274,10 @@ class LogView extends HTMLElement {
   async copy(times) {
     const [first, last] = this.chosen || [this.rows.top, this.rows.line(Math.min(this.rows.count, this.rows.anchor.row + this.rows.seen) - 1)];
     if (last - first >= MOST_COPIED) { this.bar.count(`more than ${MOST_COPIED.toLocaleString("en")} lines: download the log`); return; }
-    const answer = await fetch(`${this.dataset.api}?attempt=${this.attempt}&lines=${first}-${last}${times ? "&timestamps=true" : ""}`, { credentials: "same-origin" });
-    if (!answer.ok) { this.bar.count("these lines cannot be read now"); return; }
-    await copyText(await answer.text());
+    const url = `${this.dataset.api}?attempt=${this.attempt}&lines=${first}-${last}${times ? "&timestamps=true" : ""}`;
+    const text = await fetch(url, { credentials: "same-origin" }).then((answer) => (answer.ok ? answer.text() : null)).catch(() => null);
+    if (text === null) { this.bar.count("these lines cannot be read now"); return; }
+    await copyText(text);
     this.bar.count(first === last ? `copied line ${first}` : `copied lines ${first} to ${last}`);
   }
 }

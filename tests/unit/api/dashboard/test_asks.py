@@ -47,6 +47,7 @@ def test_dead_letters_are_told_by_cause_and_how_many_of_how_many() -> None:
     first, second = asks_of_dead_letters([job.summary() for job in jobs], 70)
     assert (first.title, first.words) == ("exit code", "2 of 70 dead letters; the last: the newest")
     assert (second.title, second.words) == ("unknown", "1 of 70 dead letters; the last: no message")
+    assert (first.path, second.path) == ("/dead-letters?cause=exit_code", "/dead-letters"), "to those that are meant"
 
 
 def test_holds_and_freezes_in_force_have_their_owner_and_their_end() -> None:
@@ -56,6 +57,7 @@ def test_holds_and_freezes_in_force_have_their_owner_and_their_end() -> None:
     )  # fmt: skip
     (ask,) = asks_of_stops([stop, stop.model_copy(update={"starts_at": NOON + 5})], NOON + 1)
     assert (ask.kind, ask.by, ask.ends_at, ask.words) == ("freeze", "ann", NOON + 10, "all services: the sale")
+    assert ask.path == "/freezes#stop-sale", "where it is ended"
     assert asks_of_stops([stop], NOON + 11) == []
 
 
