@@ -7,7 +7,13 @@ Deliberately not here: a folder that somebody names, who says so that it is thei
 
 import os
 import stat
+import subprocess
 from pathlib import Path
+from typing import Final
+
+from api.cli.client.git_settings import INHERITED, LOCAL, OPTIONS
+
+_SECONDS: Final = 60
 
 
 def foreign_part(folder: Path) -> Path | None:
@@ -24,11 +30,14 @@ def foreign_part(folder: Path) -> Path | None:
 
 def came_with_a_repository(folder: Path) -> bool:
     """Whether git keeps something of it: a clone that was made with a narrow umask is its owner's alone as well."""
-    from api.cli.client.connection import CliError
-    from api.cli.client.git import ask_git  # only when there is such a folder: it is one process
-
+    env = {name: value for name, value in os.environ.items() if name not in INHERITED} | LOCAL
+    words = ["git", *OPTIONS, "--literal-pathspecs", "ls-files", "-z", "--", folder.name]
     try:
-        listed = ask_git(folder.absolute().parent, "ls-files", "-z", "--", folder.name)
-    except CliError:  # without git there is no clone
+        listed = subprocess.run(
+            words, cwd=folder.absolute().parent, env=env, capture_output=True, timeout=_SECONDS, check=False
+        )
+    except OSError:  # without git there is no clone
         return False
+    except subprocess.TimeoutExpired:
+        return True
     return listed.returncode == 0 and bool(listed.stdout)
