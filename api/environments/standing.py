@@ -18,6 +18,7 @@ from api.http.accepted import ACCEPTED
 from api.http.answers import json_answer
 from api.http.bodies import json_body
 from api.http.ids import KnownService
+from api.services.stopped import require_still_stopped
 from workflows.contracts.access import Operation
 from workflows.contracts.deployments.environments import PerhapsWhy, RetireCommand, Why
 from workflows.contracts.deployments.services import Service
@@ -78,6 +79,8 @@ async def delete_service(
     """One that is archived. 409 while something of it is live, waits or runs. Its deployments and its trail stay; a new
     one of this name goes on with the next version and the next turns.
     """
+    service = await ports.deployments.service(name)
+    await require_still_stopped(ports, origin.caller, name, service.spec, None)
     return await _changed(ports, origin, name, ServiceStanding.DELETED, request)
 
 

@@ -5,10 +5,10 @@ from typing import Annotated, Protocol
 from fastapi import Depends
 
 from api.auth.ports import HasVoucher
-from api.ports import HasDeploymentClient, HasDeploymentReader, HasPoolRules, provided
+from api.ports import HasClock, HasDeploymentClient, HasDeploymentReader, HasPoolRules, provided
 
 
-class ServicePorts(HasDeploymentReader, HasDeploymentClient, HasPoolRules, HasVoucher, Protocol):
+class ServicePorts(HasDeploymentReader, HasDeploymentClient, HasPoolRules, HasVoucher, HasClock, Protocol):
     """Services: their records and their workflows."""
 
 

@@ -202,3 +202,46 @@ async def test_the_calendar_has_what_stops_a_service_in_the_days_to_come(gate: G
     other = await bench.anyone.get(f"{FREEZES}/calendar?service_name=cart", headers=limited)
     assert other.status_code == 403
     assert (await bench.admin.get(f"{FREEZES}/calendar?days=400")).status_code == 422
+
+
+async def test_nobody_slips_away_from_under_a_stop_that_they_may_not_end(gate: Gate) -> None:
+    """Taking the label away, or naming production otherwise, let what was held go live at once."""
+    bench = gate.bench
+    await bench.register("checkout", labels={"team": "pay"})
+    key = (await gate.make({"role": "operator", "services": ["checkout"]}))["key"]
+    definition = (await bench.admin.get(SERVICE)).json()["spec"]
+    other_name = [definition["environments"][0], {**definition["environments"][1], "name": "live"}]
+    away: dict[str, Any] = {**definition, "labels": {}}
+    renamed: dict[str, Any] = {**definition, "environments": other_name}
+    by_label = {"scope": {"labels": {"team": "pay"}}, "reason": "incident", "hold_id": "by-label"}
+    by_name = {**FREEZE, "freeze_id": "by-name"}
+    for where, body, change, field in ((HOLDS, by_label, away, "labels"), (FREEZES, by_name, renamed, "environments")):
+        stop = (await bench.admin.post(where, json=body)).json()["stop_id"]
+        refused = await gate.ask(key, "PUT", SERVICE, json=change)
+        assert (refused.status_code, [each["field"] for each in refused.json()["errors"]]) == (403, [field])
+        assert stop in refused.json()["detail"]
+        harmless = {**definition, "description": f"under {stop}", "labels": {**definition["labels"], "more": stop}}
+        assert await gate.status(key, "PUT", SERVICE, json=harmless) == 200
+        assert await gate.status(key, "POST", f"{SERVICE}/archive", json={"reason": "r"}) == 200
+        assert await gate.status(key, "DELETE", SERVICE) == 403  # a new one of the name would have no such label
+        assert await gate.status(key, "POST", f"{SERVICE}/unarchive") == 200
+        assert (await bench.admin.put(SERVICE, json=change)).status_code == 200  # whoever may end it may do this
+        assert (await bench.admin.put(SERVICE, json=definition)).status_code == 200
+        assert (await bench.admin.delete(f"{where}/{stop}")).status_code == 200
+        assert await gate.status(key, "PUT", SERVICE, json=change) == 200  # it is over
+        assert await gate.status(key, "PUT", SERVICE, json=definition) == 200
+
+
+async def test_who_agrees_to_another_policy_frees_nothing_either(gate: Gate) -> None:
+    bench = gate.bench
+    two = {"policy_change_needs_second_person": True, "labels": {"team": "pay"}}
+    await bench.register("checkout", **two)
+    key = (await gate.make({"role": "operator", "services": ["checkout"]}, owner="ann@example.com"))["key"]
+    definition = (await bench.admin.get(SERVICE)).json()["spec"]
+    asked = await bench.admin.put(SERVICE, json={**definition, "labels": {}, "git_ref": "release"})
+    assert asked.status_code == 202
+    held = {"scope": {"labels": {"team": "pay"}}, "reason": "incident"}
+    assert (await bench.admin.post(HOLDS, json=held)).status_code == 201
+    decided = {"version": asked.json()["version"]}
+    assert await gate.status(key, "POST", f"{SERVICE}/policy-change/approve", json=decided) == 403
+    assert await gate.status(key, "POST", f"{SERVICE}/policy-change/reject", json={**decided, "reason": "no"}) == 200

@@ -11,7 +11,6 @@ Exit codes of all commands that speak to the API are the constants below.
 import json
 import os
 import shlex
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 from api.cli.client.contexts import Contexts, SavedApi, UnusableContexts
+from api.cli.client.own_folder import came_with_a_repository, foreign_part
 
 REFUSED: Final = 1
 """The API understood and said no, or what was waited for did not succeed."""
@@ -86,8 +86,6 @@ def find_connection(
     if data_dir is None and (used := _in_use(env)) is not None:
         return _of_context(used, env)
     folder = _folder(data_dir, env, cwd or Path.cwd())
-    if data_dir is None and not env.get("HYBRIDCI_DATA_DIR"):
-        _require_own(folder)
     key = _environment_key(env) if data_dir is None else None
     arguments = "" if data_dir is None else f" --data-dir {shlex.quote(str(data_dir))}"
     url, temporal_ui = _endpoint(folder)
@@ -178,6 +176,7 @@ def _folder(data_dir: Path | None, env: Mapping[str, str], cwd: Path) -> Path:
     if env.get("HYBRIDCI_DATA_DIR"):
         return Path(env["HYBRIDCI_DATA_DIR"])
     if (found := data_folder(cwd)) is not None:
+        _require_own(found)
         return found
     raise CliError(
         f"No hybridci was found: there is no {DATA_DIR} folder here or above. Start one with `hybridci up`, name its "
@@ -188,20 +187,15 @@ def _folder(data_dir: Path | None, env: Mapping[str, str], cwd: Path) -> Path:
 
 
 def _require_own(folder: Path) -> None:
-    """A folder that was found, not named, may be part of a repository that somebody else wrote: it must be as `up`
-    makes it, for its owner only and without links, which git never checks out. Raises CliError.
-    """
-    for path in (folder, folder / "endpoint.json", folder / "admin.key"):
-        try:
-            found = path.lstat()
-        except FileNotFoundError:
-            continue
-        if stat.S_ISLNK(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-            raise CliError(
-                f"{path} is not as `hybridci up` makes it (yours alone, no link), so no key is sent where it says."
-                f" If it is yours, name its folder: --data-dir {shlex.quote(str(folder))}.",
-                USAGE,
-            )
+    """A folder that was found, not named, may be part of a repository that somebody else wrote. Raises CliError."""
+    named = f" If it is yours, name its folder: --data-dir {shlex.quote(str(folder))}."
+    if (part := foreign_part(folder)) is not None:
+        raise CliError(
+            f"{part} is not as `hybridci up` makes it (yours alone, no link), so nothing is sent where it says.{named}",
+            USAGE,
+        )
+    if came_with_a_repository(folder):
+        raise CliError(f"{folder} came with a repository of git, so nothing is sent where it says.{named}", USAGE)
 
 
 def _endpoint(folder: Path) -> tuple[str, str | None]:

@@ -15,15 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from api.cli.client.connection import USAGE, CliError
+from api.cli.client.git_settings import INHERITED, LOCAL, OPTIONS
 
 _SECONDS: Final = 60
-_INHERITED: Final = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
-"""Set when git runs us from a hook; they would win over the folder that is meant."""
-_SETTINGS: Final = (
-    "safe.bareRepository=explicit", "core.fsmonitor=false", "core.hooksPath=/dev/null", "log.showSignature=false",
-)  # fmt: skip
-_OPTIONS: Final = ["--no-pager", *(word for setting in _SETTINGS for word in ("-c", setting))]
-_LOCAL: Final = {"GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0"}
 _NOWHERE: Final = {"GIT_DIR": "/nonexistent"}
 _OF_REPOSITORY: Final = frozenset({"local", "worktree"})
 _OFF: Final = {"clean": "", "smudge": "", "process": "", "required": "false"}
@@ -88,7 +82,7 @@ def ask_git(
     folder: Path | None, *arguments: str, options: Sequence[str] = (), env: dict[str, str] | None = None
 ) -> Done:
     """What git says in a folder (None: here) of what is on this machine. Raises CliError as ``LocalRepository.ask``."""
-    return _run(folder, [*options, *arguments], arguments[0], {**_LOCAL, **(env or {})})
+    return _run(folder, [*options, *arguments], arguments[0], {**LOCAL, **(env or {})})
 
 
 def ask_elsewhere(*arguments: str) -> Done:
@@ -102,12 +96,12 @@ def said_of(done: Done) -> str:
 
 
 def _run(folder: Path | None, arguments: Sequence[str], command: str, more: dict[str, str]) -> Done:
-    env = {name: value for name, value in os.environ.items() if name not in _INHERITED} | more
+    env = {name: value for name, value in os.environ.items() if name not in INHERITED} | more
     if not sys.stdin.isatty():  # a question for a password would wait for ever
         env["GIT_TERMINAL_PROMPT"] = "0"
     try:
         return subprocess.run(
-            ["git", *_OPTIONS, *arguments], cwd=folder, env=env, capture_output=True, text=True, errors="replace",
+            ["git", *OPTIONS, *arguments], cwd=folder, env=env, capture_output=True, text=True, errors="replace",
             timeout=_SECONDS, check=False,
         )  # fmt: skip
     except FileNotFoundError:

@@ -20,11 +20,14 @@ import fcntl
 import json
 import os
 import secrets
+import shlex
+import stat
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
+from api.cli.client.own_folder import came_with_a_repository
 from api.cli.private_file import write_private
 
 _OURS: Final = "lock"
@@ -146,7 +149,24 @@ def _create(root: Path) -> None:
             f"{root} holds other files and is no data directory of hybridci: choose a new or empty folder with "
             "--data-dir, so that nothing of yours is mixed with it."
         )
+    if _OURS in names:
+        _require_made_here(root)
     root.chmod(0o700)
+
+
+def _require_made_here(root: Path) -> None:
+    """One that came with somebody's repository has keys that they know, and a Temporal that runs what they wrote."""
+    if stat.S_IMODE(root.stat().st_mode) & 0o077:
+        raise CannotStart(
+            f"{root} is open to others, as `hybridci up` leaves no data directory: it came with a repository or an "
+            f"archive, whose author knows its keys. If it is yours, `chmod 700 {shlex.quote(str(root))}`; else choose "
+            "another with --data-dir."
+        )
+    if came_with_a_repository(root):
+        raise CannotStart(
+            f"{root} is part of a repository of git, so whoever reads that knows its keys, and whoever wrote it says "
+            "what runs here: choose another with --data-dir, or take it out of the repository."
+        )
 
 
 def _lock(descriptor: int, data: DataDir) -> None:

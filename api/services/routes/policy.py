@@ -16,6 +16,7 @@ from api.http.bodies import json_body
 from api.http.ids import KnownService
 from api.services.ports import ServicePorts, ServicePortsDep
 from api.services.schemas import ApprovePolicyRequest, RejectPolicyRequest
+from api.services.stopped import require_still_stopped
 from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import PolicyChange, Service
 from workflows.contracts.errors import NotFound
@@ -66,7 +67,9 @@ async def reject_policy_change(
 async def _decide(
     ports: ServicePorts, origin: Origin, name: str, version: int, reason: str, *, approve: bool
 ) -> Response:
-    await ports.deployments.service(name)  # raises NotFound
+    service = await ports.deployments.service(name)  # raises NotFound
+    if approve and service.policy_change is not None:
+        await require_still_stopped(ports, origin.caller, name, service.spec, service.policy_change.spec)
     identity = ports.voucher.people.of(origin.caller.bearer)
     decision = DecidePolicyChange(
         name=name, version=version, approve=approve, reason=reason, identity=identity, **origin.fields()

@@ -20,6 +20,7 @@ from api.http.errors import ApiError, ProblemCode
 from api.http.ids import KnownService
 from api.identity.pools import pools_refused_to_service
 from api.services.ports import ServicePorts, ServicePortsDep
+from api.services.stopped import require_still_stopped
 from workflows.contracts.access import Operation
 from workflows.contracts.base import Frozen
 from workflows.contracts.deployments.policy import policy_changes
@@ -100,11 +101,14 @@ async def put_service(
 
     201 when it was not there before; 202 when it is accepted, but not stored yet, or when it changes the policy and the
     service asks for a second person. 412 when it has another version than ``If-Match`` says, or exists in spite of
-    ``If-None-Match: *``. 403 when it changes the policy and the caller may not.
+    ``If-None-Match: *``. 403 when it changes the policy and the caller may not, or when a freeze or hold of many that
+    they may not end would concern it no more.
     """
     if found := list(pools_refused_to_service(ports.pool_rules, name, spec)):
         raise ValidationFailed("The service names a pool that is not for it.", found)
     present = await _present(ports, name)
+    if present is not None:
+        await require_still_stopped(ports, origin.caller, name, present.spec, spec)
     expected = _expected_version(if_match, if_none_match, present)
     write = ServiceWrite(
         name=name,

@@ -1,12 +1,13 @@
 """Where the command line finds the API and its key."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import httpx
 import pytest
 
-from api.cli.client.connection import USAGE, CliError, find_connection
+from api.cli.client.connection import USAGE, CliError, find_connection, find_keyless_connection
 from api.cli.client.http import ApiClient
 
 
@@ -38,9 +39,50 @@ def test_a_folder_that_came_with_a_repository_gets_no_key(tmp_path: Path) -> Non
     (folder / "admin.key").unlink()
     for name, mode in (("endpoint.json", 0o644), ("", 0o755)):
         (folder / name).chmod(mode)
-        with pytest.raises(CliError, match="no key is sent where it says"):
+        with pytest.raises(CliError, match="nothing is sent where it says"):
             find_connection(environ={"HYBRIDCI_API_KEY": "of-production"}, cwd=folder.parent)
         (folder / name).chmod(0o700)
+
+
+@pytest.mark.parametrize("of_its_own", [False, True], ids=["files", "submodule"])
+def test_a_folder_of_a_clone_is_sent_nothing_whatever_the_umask_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of_its_own: bool
+) -> None:
+    """With umask 077 a clone's folder was its owner's alone: `job list` sent HYBRIDCI_API_KEY to the address in it."""
+    folder = data_dir(tmp_path / "clone" / ".hybridci", "http://ci.attacker.example")
+
+    def git(where: Path, *words: str) -> None:
+        who = ("-c", "user.name=a", "-c", "user.email=a@example.com")
+        subprocess.run(["git", *who, *words], cwd=where, check=True, capture_output=True)
+
+    if of_its_own:
+        git(folder, "init", "-q")
+        git(folder, "add", ".")
+        git(folder, "commit", "-qm", "one")
+    git(folder.parent, "init", "-q")
+    git(folder.parent, "add", "-f", ".hybridci")
+    with pytest.raises(CliError, match="came with a repository of git, so nothing is sent"):
+        find_connection(environ={"HYBRIDCI_API_KEY": "of-production"}, cwd=folder.parent)
+    assert find_connection(folder, environ={}).key == "local-key"
+    monkeypatch.chdir(folder.parent)
+    for name in ("HYBRIDCI_URL", "HYBRIDCI_DATA_DIR", "HYBRIDCI_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    with pytest.raises(CliError, match="came with a repository of git, so nothing is sent"):
+        find_keyless_connection()
+
+
+def test_an_id_token_is_not_sent_where_a_clone_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`token exchange` and `login` looked at nothing but the address in the folder."""
+    folder = data_dir(tmp_path / "clone" / ".hybridci", "http://ci.attacker.example")
+    folder.chmod(0o755)  # as git checks folders out
+    monkeypatch.chdir(folder.parent)
+    for name in ("HYBRIDCI_URL", "HYBRIDCI_DATA_DIR", "HYBRIDCI_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    with pytest.raises(CliError, match="is not as `hybridci up` makes it"):
+        find_keyless_connection()
+    assert find_keyless_connection(folder).url == "http://ci.attacker.example"
 
 
 def test_option_beats_environment_beats_folder(tmp_path: Path) -> None:

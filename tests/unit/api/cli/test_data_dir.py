@@ -61,6 +61,23 @@ def test_keys_are_made_once_private_and_kept(tmp_path: Path) -> None:
         assert stat.S_IMODE(data.root.stat().st_mode) == 0o700
 
 
+def test_what_came_with_a_repository_is_no_data_directory(tmp_path: Path) -> None:
+    """`up` in a clone took over its `.hybridci`: an admin key that its author knows, a Temporal with jobs to run."""
+    root = tmp_path / "clone" / ".hybridci"
+    with opened(root):
+        pass
+    (root / "admin.key").write_text("known-to-the-author\n")
+    subprocess.run(["git", "init", "-q"], cwd=root.parent, check=True)
+    with opened(root):  # a repository that does not keep it is fine
+        pass
+    subprocess.run(["git", "add", "-f", ".hybridci/admin.key"], cwd=root.parent, check=True)
+    with pytest.raises(CannotStart, match="is part of a repository of git"), opened(root):
+        raise AssertionError("not reached")
+    root.chmod(0o755)
+    with pytest.raises(CannotStart, match="open to others, as `hybridci up` leaves no data directory"), opened(root):
+        raise AssertionError("not reached")
+
+
 def test_the_key_of_seals_has_its_public_half_beside_it_and_a_newer_one_gets_its_own(tmp_path: Path) -> None:
     with opened(tmp_path / "data") as data:
         first = SealKey.load(data.seal_key)
