@@ -31,11 +31,11 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class RefusedByApi(Exception):
-    """The API said no."""
+    """The API said no. ``body``: the problem with the members that are its own."""
 
-    def __init__(self, problem: Problem, retry_after: str | None = None) -> None:
+    def __init__(self, problem: Problem, retry_after: str | None = None, body: bytes = b"{}") -> None:
         super().__init__(problem.detail)
-        self.problem, self.retry_after = problem, retry_after
+        self.problem, self.retry_after, self.body = problem, retry_after, body
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class Inside:
         answer = await _asked(self._request.app, scope, content, most)
         self.caller = scope.get("principal", self.caller)
         if answer.status >= _FIRST_BAD:
-            raise RefusedByApi(_problem_of(answer), answer.header("retry-after"))
+            raise RefusedByApi(_problem_of(answer), answer.header("retry-after"), answer.body)
         return answer
 
     def _scope(
