@@ -5,6 +5,7 @@ reading the JSON: 3 ms for a day's counters. Answers that can hold neither, and 
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 from botocore.parsers import JSONParser, ResponseParserFactory
@@ -18,7 +19,7 @@ _OK: Final = 200
 class PlainAnswers(JSONParser):
     """boto3's own parser, but for answers whose JSON is what is wanted."""
 
-    def parse(self, response: dict[str, Any], shape: Any) -> Any:
+    def parse(self, response: Mapping[str, Any], shape: Any) -> Any:
         """What the answer says, as boto3 says it."""
         body = response["body"]
         if (
