@@ -10,7 +10,7 @@ from typing import cast
 from codeuchain import Middleware
 
 from activities.bans.chains import build_require_no_ban_chain, build_retrieve_bans_chain
-from activities.chaining.chains import run_chain
+from activities.chaining.once import read_chain
 from activities.deployments.chains import (
     build_deployment_count_chain,
     build_deployment_stats_chain,
@@ -77,64 +77,66 @@ class DeploymentReader:
 
     async def get(self, deployment_id: str) -> Deployment:
         """The record as last written. Raises NotFound."""
-        return await run_chain(self._retrieve, {"deployment_id": deployment_id}, result="deployment", kind=Deployment)
+        return await read_chain(self._retrieve, {"deployment_id": deployment_id}, result="deployment", kind=Deployment)
 
     async def list(self, query: DeploymentQuery) -> DeploymentPage:
         """One page, newest first: of one service when the query names it, else of all."""
         chain = self._list if query.service_name is None else self._list_by_service
-        return await run_chain(chain, {"query": query}, result="page", kind=DeploymentPage)
+        return await read_chain(chain, {"query": query}, result="page", kind=DeploymentPage)
 
     async def stats(self) -> DeploymentStats:
         """All deployments by status."""
-        return await run_chain(self._stats, {}, result="deployment_stats", kind=DeploymentStats)
+        return await read_chain(self._stats, {}, result="deployment_stats", kind=DeploymentStats)
 
     async def day_count(self, day: str) -> int:
         """How many were created on a day, ``YYYY-MM-DD`` in UTC. Raises ValidationFailed for anything else."""
-        return await run_chain(self._count, {"day": day}, result="day_count", kind=int)
+        return await read_chain(self._count, {"day": day}, result="day_count", kind=int)
 
     async def service(self, name: str, version: int | None = None) -> Service:
         """A service as it is now, or one of its versions. Raises NotFound."""
-        return await run_chain(
+        return await read_chain(
             self._retrieve_service, {"service_name": name, "version": version}, result="service", kind=Service
         )
 
     async def services(self, limit: int = 50, cursor: str | None = None) -> ServicePage:
         """One page of services as they are now, by name."""
-        return await run_chain(self._list_services, {"limit": limit, "cursor": cursor}, result="page", kind=ServicePage)
+        return await read_chain(
+            self._list_services, {"limit": limit, "cursor": cursor}, result="page", kind=ServicePage
+        )
 
     async def environment(self, service_name: str, environment: str) -> EnvironmentState:
         """One environment of a service. Raises NotFound as long as nothing has reached it."""
         question = {"service_name": service_name, "environment": environment}
-        return await run_chain(self._retrieve_environment, question, result="state", kind=EnvironmentState)
+        return await read_chain(self._retrieve_environment, question, result="state", kind=EnvironmentState)
 
     async def environments(self, service_name: str) -> builtins.list[EnvironmentState]:
         """The environments of a service that were ever used, by name."""
         states = cast("type[builtins.list[EnvironmentState]]", builtins.list)
-        return await run_chain(self._list_environments, {"service_name": service_name}, result="states", kind=states)
+        return await read_chain(self._list_environments, {"service_name": service_name}, result="states", kind=states)
 
     async def environments_of(self, keys: Sequence[tuple[str, str]]) -> builtins.list[EnvironmentState]:
         """Of these services' environments, those that were ever used, in no order."""
         states = cast("type[builtins.list[EnvironmentState]]", builtins.list)
         found = {"keys": builtins.list(keys)}
-        return await run_chain(self._find_environments, found, result="states", kind=states)
+        return await read_chain(self._find_environments, found, result="states", kind=states)
 
     async def bans(self, service_name: str) -> BanList:
         """What is banned of a service, newest first."""
-        return await run_chain(self._retrieve_bans, {"service_name": service_name}, result="bans", kind=BanList)
+        return await read_chain(self._retrieve_bans, {"service_name": service_name}, result="bans", kind=BanList)
 
     async def require_no_ban(self, service_name: str, version: str, git_commit_sha: str) -> None:
         """Raises InvalidState that says who banned this version or commit, and what lifts the ban."""
         asked = {"service_name": service_name, "version": version, "git_commit_sha": git_commit_sha}
-        await run_chain(self._require_no_ban, asked, result="bans", kind=BanList)
+        await read_chain(self._require_no_ban, asked, result="bans", kind=BanList)
 
     async def line(self) -> LineState:
         """The freezes and holds of many services; an empty one without a store."""
         return (
             LineState()
             if self._retrieve_line is None
-            else await run_chain(self._retrieve_line, {}, result="line", kind=LineState)
+            else await read_chain(self._retrieve_line, {}, result="line", kind=LineState)
         )
 
     async def events(self, query: EventQuery) -> EventPage:
         """One page of the audit trail, newest first."""
-        return await run_chain(self._list_events, {"query": query}, result="page", kind=EventPage)
+        return await read_chain(self._list_events, {"query": query}, result="page", kind=EventPage)

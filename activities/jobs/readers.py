@@ -11,8 +11,9 @@ from typing import cast
 
 from codeuchain import Middleware
 
-from activities.chaining.chains import NamedChain, run_chain
+from activities.chaining.chains import NamedChain
 from activities.chaining.middleware import ObserveChain
+from activities.chaining.once import read_chain
 from activities.clock import Clock, epoch_millis
 from activities.jobs.chains import (
     build_completed_by_chain,
@@ -62,7 +63,7 @@ class JobReader:
 
     async def get(self, job_id: str) -> Job:
         """The record as last written. Raises NotFound."""
-        return await run_chain(self._retrieve, {"job_id": job_id}, result="job", kind=Job)
+        return await read_chain(self._retrieve, {"job_id": job_id}, result="job", kind=Job)
 
     async def list(self, query: JobQuery) -> JobPage:
         """One page of a list. Raises ValidationFailed for a cursor that this query did not hand out."""
@@ -78,11 +79,11 @@ class JobReader:
 
     async def queue_stats(self) -> QueueStats:
         """The queue in numbers."""
-        return await run_chain(self._queue_stats, {}, result="queue_stats", kind=QueueStats)
+        return await read_chain(self._queue_stats, {}, result="queue_stats", kind=QueueStats)
 
     async def day_stats(self, day: str) -> DayStats:
         """One day's counters; ``day`` is ``YYYY-MM-DD`` in UTC. Raises ValidationFailed for anything else."""
-        return await run_chain(self._day_stats, {"day": day}, result="day_stats", kind=DayStats)
+        return await read_chain(self._day_stats, {"day": day}, result="day_stats", kind=DayStats)
 
     async def history(self, hours: int) -> QueueHistory:
         """The last hours, the present one with them, from two or three days' counters."""
@@ -94,7 +95,7 @@ class JobReader:
     async def completed_by(self, agent_ids: Sequence[str]) -> dict[str, int]:
         """How many jobs each of these agents has completed."""
         asked = {"agent_ids": [*agent_ids]}
-        return await run_chain(self._completed_by, asked, result="completed_by", kind=_COUNTS)
+        return await read_chain(self._completed_by, asked, result="completed_by", kind=_COUNTS)
 
     async def overview(self, recent: int = RECENT_JOBS) -> JobsOverview:
         """The numbers and so many of the newest jobs for the dashboard's first page."""
@@ -115,4 +116,4 @@ class JobReader:
         return (await self.list(JobQuery(limit=count))).items if count else []
 
     async def _page(self, chain: NamedChain, query: JobQuery) -> JobPage:
-        return await run_chain(chain, {"query": query}, result="page", kind=JobPage)
+        return await read_chain(chain, {"query": query}, result="page", kind=JobPage)

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.types import Message, Scope
 
+from activities.chaining.once import Once, asking
 from api.auth.csrf import CSRF_HEADER
 from api.auth.principal import Principal
 from api.http.problems import Problem
@@ -31,11 +32,11 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class RefusedByApi(Exception):
-    """The API said no."""
+    """The API said no. ``body``: the problem with the members that are its own."""
 
-    def __init__(self, problem: Problem, retry_after: str | None = None) -> None:
+    def __init__(self, problem: Problem, retry_after: str | None = None, body: bytes = b"{}") -> None:
         super().__init__(problem.detail)
-        self.problem, self.retry_after = problem, retry_after
+        self.problem, self.retry_after, self.body = problem, retry_after, body
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +54,12 @@ class InsideAnswer:
 
 
 class Inside:
-    """The API for the caller of one page."""
+    """The API for the caller of one page, which is of one moment: what it reads of the records twice is read once."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
         self._asked = 0
+        self._once: Once | None = Once() if request.method == "GET" else None
         self.caller: Principal | None = None
         """Who asks, once the API has told."""
 
@@ -91,10 +93,13 @@ class Inside:
         """One request. ``body``: as JSON; bytes as they are, their Content-Type in ``headers``. Raises RefusedByApi."""
         content = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         scope = self._scope(method, path, query, headers or {}, content)
-        answer = await _asked(self._request.app, scope, content, most)
+        if method != "GET":
+            self._once = None  # what was read before is old
+        with asking(self._once):
+            answer = await _asked(self._request.app, scope, content, most)
         self.caller = scope.get("principal", self.caller)
         if answer.status >= _FIRST_BAD:
-            raise RefusedByApi(_problem_of(answer), answer.header("retry-after"))
+            raise RefusedByApi(_problem_of(answer), answer.header("retry-after"), answer.body)
         return answer
 
     def _scope(
@@ -102,17 +107,18 @@ class Inside:
     ) -> Scope:
         own, root = self._request.scope, self._request.scope.get("root_path", "")
         given = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
+        given += [(b"x-request-id", said)] if (said := own.get("request_id", "").encode()) else []
         names = {name for name, _ in given}
         kept = [(name, value) for name, value in own["headers"] if name in _HANDED_ON and name not in names]
         if content:
             given += [] if b"content-type" in {name for name, _ in given} else [(b"content-type", b"application/json")]
             given.append((b"content-length", str(len(content)).encode()))
-        said = {name: value for name, value in (query or {}).items() if value is not None and value != ""}
+        asked = {name: value for name, value in (query or {}).items() if value is not None and value != ""}
         self._asked += 1
         return {
             "type": "http", "asgi": own["asgi"], "http_version": "1.1", "scheme": own["scheme"],
             "method": method, "root_path": root, "path": root + path, "raw_path": quote(root + path).encode(),
-            "query_string": urlencode(said, doseq=True).encode(), "headers": [*kept, *given],
+            "query_string": urlencode(asked, doseq=True).encode(), "headers": [*kept, *given],
             "client": own["client"], "server": own["server"], "state": own.get("state", {}),
             "inside": self._asked,
         }  # fmt: skip

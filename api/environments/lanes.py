@@ -17,6 +17,7 @@ from workflows.contracts.deployments.deployment import (
     Deployment,
     DeploymentQuery,
     DeploymentStatus,
+    DeploymentSummary,
     RollbackStatus,
     Stage,
     StageStatus,
@@ -99,13 +100,9 @@ LanePortsDep = Annotated[LanePorts, Depends(provided)]
 async def lanes_of(ports: LanePorts, services: Sequence[Service]) -> list[Lane]:
     """One for each service, in this order. Raises Unavailable."""
     reader = ports.deployments
-    states, line, coming = await asyncio.gather(
-        _states(ports, services),
-        reader.line(),
-        reader.list(DeploymentQuery(status=DeploymentStatus.PENDING, limit=MOST_COMING)),
-    )
+    states, line, coming = await asyncio.gather(_states(ports, services), reader.line(), _coming(ports))
     here = {each.name for each in services}
-    early = [each.deployment_id for each in coming.items if each.service_name in here]
+    early = [each.deployment_id for each in coming if each.service_name in here]
     times = ports.rollout_times
     wanted = dict.fromkeys([*early, *(each for state in states.values() for each in _wanted(state, times))])
     records = await _records(ports, list(wanted)[:MOST_RECORDS])
@@ -128,6 +125,14 @@ def doing(deployment: Deployment) -> str:
         return _PHASES.get(running[-1], "runs") if running else "begins"
     percent = f", {stage.percent} %" if stage.percent is not None and stage.status is not StageStatus.DEPLOYED else ""
     return f"{_DOING[stage.status]}{percent}"
+
+
+async def _coming(ports: LanePorts) -> list[DeploymentSummary]:
+    """Those that have not begun yet. Mostly there is none, which the counters say at a quarter of the list's price."""
+    reader, status = ports.deployments, DeploymentStatus.PENDING
+    if not (await reader.stats()).by_status.get(status):
+        return []
+    return (await reader.list(DeploymentQuery(status=status, limit=MOST_COMING))).items
 
 
 async def _states(ports: LanePorts, services: Sequence[Service]) -> dict[tuple[str, str], EnvironmentState]:

@@ -20,6 +20,7 @@ from activities.stores.interfaces import AgentStore, ArtifactStore
 from api.http.cached import Cached
 from api.temporal.task_queues import TaskQueues
 from workflows.contracts.agents import AgentBeat
+from workflows.contracts.audit.seals import SignedSeal
 from workflows.contracts.errors import HybridCIError, Unavailable
 from workflows.contracts.ids import CONTROL_QUEUE
 from workflows.followed import troubles
@@ -37,6 +38,7 @@ LATE_SECONDS: Final = 30.0
 UNSEALED_MS: Final = 2 * 3_600_000
 """Twice the time after which a seal is made of nothing new."""
 _CHECK_SECONDS: Final = 3.0
+_SEAL: Final = "last"
 _PROBE: Final = "!write-probe"
 """No agent, pool or job can have this name. Its record goes by itself, as every heartbeat's."""
 _OF_NOTHING: Final = hashlib.sha256().hexdigest()
@@ -45,8 +47,14 @@ _OF_NOTHING: Final = hashlib.sha256().hexdigest()
 class Checks:
     """By name. ``needed``: without these this process can do nothing; ``whole``: what the others need besides."""
 
-    def __init__(self, needed: Mapping[str, Check], whole: Mapping[str, Check]) -> None:
+    def __init__(
+        self,
+        needed: Mapping[str, Check],
+        whole: Mapping[str, Check],
+        last_seal: Callable[[], Awaitable[SignedSeal | None]] | None = None,
+    ) -> None:
         self._needed, self._whole = dict(needed), dict(whole)
+        self._seal = Cached(lambda _: _nothing() if last_seal is None else last_seal(), WHOLE_SECONDS)
         self._of_needed = Cached(self._ask, NEEDED_SECONDS)
         self._of_whole = Cached(self._ask, WHOLE_SECONDS)
 
@@ -63,8 +71,13 @@ class Checks:
         """What of the rest is not well, and what to do."""
         return await _wrong(self._of_whole, self._whole)
 
+    async def last_seal(self) -> SignedSeal | None:
+        """Of the audit trail, as old as ``whole`` may be. Raises Unavailable, ValueError."""
+        return await self._seal.get(_SEAL)
+
     def forget(self) -> None:
         """Ask anew."""
+        self._seal.forget(_SEAL)
         for name in self._needed:
             self._of_needed.forget(name)
         for name in self._whole:
@@ -81,6 +94,10 @@ class Checks:
         except Exception:
             logger.exception("a check failed", extra={"part": name})
         return "does not answer; the API's log says more"
+
+
+async def _nothing() -> None:
+    return None
 
 
 def answers(question: Callable[[], Awaitable[object]]) -> Check:

@@ -43,7 +43,7 @@ async def checks_of(request: Request, ports: Annotated[SystemPorts, Depends(prov
             "temporal": answers(lambda: ports.job_client.ready()),
             "dynamodb": answers(lambda: ports.reader.queue_stats()),
         }
-        state.checks = Checks(needed, ports.probes)
+        state.checks = Checks(needed, ports.probes, lambda: ports.evidence.last_seal())
     return state.checks
 
 

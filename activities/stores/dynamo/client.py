@@ -16,6 +16,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
+from activities.stores.dynamo.answers import PlainAnswersFactory
 from activities.stores.settings import StoreSettings
 from workflows.contracts.errors import Unavailable
 
@@ -229,6 +230,7 @@ def _session(endpoint_url: str | None) -> Any:
     there is none) and ends with a placeholder, since the embedded servers check none.
     """
     core = botocore.session.get_session()
+    core.register_component("response_parser_factory", PlainAnswersFactory())
     if endpoint_url is not None:
         providers = core.get_component("credential_provider")
         for remote in ("container-role", "iam-role"):

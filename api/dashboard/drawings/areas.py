@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from api.dashboard.drawings.bars import HEIGHT, WIDTH, below, height_of, nice_top, number, picture, scale
+from api.dashboard.drawings.bars import WIDTH, below, height_of, hit, nice_top, number, picture, scale
 
-_LEFT, _TOP, _BOTTOM = 40, 8, 22
+_LEFT = 40
 _LABELS = 6
 MOST_POINTS = 500
 
@@ -34,13 +34,11 @@ def areas(
     top, step = nice_top(most), (WIDTH - _LEFT) / max(len(labels), 1)
     drawn = scale(top, unit)
     for each in shown:
-        drawn += Markup("").join(_run(each.tone, run, step, top) for run in _runs(each.amounts))
+        drawn += "".join(_run(each.tone, run, step, top) for run in _runs(each.amounts))
     every = -(-len(labels) // _LABELS) or 1
     for place, label in enumerate(labels):
         told = "; ".join(f"{each.name} {_said(each.amounts, place, unit)}" for each in shown)
-        drawn += Markup('<rect class="hit" x="{}" y="{}" width="{}" height="{}"><title>{}</title></rect>').format(
-            number(_LEFT + place * step), _TOP, number(step), HEIGHT - _TOP - _BOTTOM, f"{label}: {told}"
-        )
+        drawn += hit(_LEFT + place * step, step, f"{label}: {told}")
         if place % every == 0:
             drawn += below(_LEFT + (place + 0.5) * step, label)
     return picture(name, title, words, drawn)
@@ -57,7 +55,7 @@ def _runs(amounts: Sequence[float | None]) -> list[list[tuple[int, float]]]:
     return [run for run in runs if run]
 
 
-def _run(tone: str, run: Sequence[tuple[int, float]], step: float, top: float) -> Markup:
+def _run(tone: str, run: Sequence[tuple[int, float]], step: float, top: float) -> str:
     """A measured hour is flat, so that one alone is seen."""
     points = [
         f"{number(_LEFT + (place + side) * step)},{number(height_of(amount, top))}"
@@ -67,8 +65,9 @@ def _run(tone: str, run: Sequence[tuple[int, float]], step: float, top: float) -
     first, last = _LEFT + run[0][0] * step, _LEFT + (run[-1][0] + 1) * step
     ground = number(height_of(0, top))
     around = f"{number(first)},{ground} {' '.join(points)} {number(last)},{ground}"
-    return Markup('<polygon class="area {}" points="{}"/><polyline class="{}" points="{}"/>').format(
-        f"fill-{tone}", around, f"stroke-{tone}", " ".join(points)
+    return (
+        f'<polygon class="area fill-{tone}" points="{around}"/>'
+        f'<polyline class="stroke-{tone}" points="{" ".join(points)}"/>'
     )
 
 

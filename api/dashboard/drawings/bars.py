@@ -1,11 +1,15 @@
-"""Bars: stacked columns over time, and one stacked bar in a row. Pure."""
+"""Bars: stacked columns over time, and one stacked bar in a row. Pure.
+
+Parts of a drawing are text, of numbers, our own words and what is escaped: joined at once, they cost a tenth of what
+``Markup.format`` of each takes.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil, log10
 from typing import Final
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 400, 150
 _LEFT, _TOP, _BOTTOM = 40, 8, 22
@@ -37,7 +41,7 @@ def columns(name: str, title: str, words: str, bars: Sequence[BarColumn], unit: 
     shown = bars[-MOST_COLUMNS:]
     top = nice_top(max((_sum(bar.parts) for bar in shown), default=0))
     place = (WIDTH - _LEFT) / max(len(shown), 1)
-    drawn = Markup("").join(
+    drawn = "".join(
         _column(bar, _LEFT + number * place, place, top, label=number % ceil(len(shown) / _LABELS) == 0)
         for number, bar in enumerate(shown)
     )
@@ -46,42 +50,51 @@ def columns(name: str, title: str, words: str, bars: Sequence[BarColumn], unit: 
 
 def row(parts: Iterable[BarPart], most: float) -> Markup:
     """One stacked bar of a table, of ``most`` in the whole width: it repeats what stands beside it."""
-    at, drawn = 0.0, Markup("")
+    at, drawn = 0.0, ""
     for part in parts:
         width = _ROW_WIDTH * min(max(part.amount, 0) / most, 1) if most > 0 else 0
         width = min(width, _ROW_WIDTH - at)
-        drawn += Markup('<rect class="{}" x="{}" y="0" width="{}" height="{}"/>').format(
-            f"fill-{part.tone}", number(at), number(width), _ROW_HEIGHT
+        drawn += (
+            f'<rect class="fill-{part.tone}" x="{number(at)}" y="0" width="{number(width)}" height="{_ROW_HEIGHT}"/>'
         )
         at += width
-    return Markup(
-        '<svg class="bar" viewBox="0 0 {} {}" preserveAspectRatio="none" aria-hidden="true"><rect class="fill-none" '
-        'x="0" y="0" width="{}" height="{}"/>{}</svg>'
-    ).format(_ROW_WIDTH, _ROW_HEIGHT, _ROW_WIDTH, _ROW_HEIGHT, drawn)
+    return Markup(  # noqa: S704 - of numbers and our own words
+        f'<svg class="bar" viewBox="0 0 {_ROW_WIDTH} {_ROW_HEIGHT}" preserveAspectRatio="none" aria-hidden="true">'
+        f'<rect class="fill-none" x="0" y="0" width="{_ROW_WIDTH}" height="{_ROW_HEIGHT}"/>{drawn}</svg>'
+    )
 
 
-def picture(name: str, title: str, words: str, drawn: Markup) -> Markup:
-    """A chart with its title and description."""
-    return Markup(
-        '<svg class="chart" viewBox="0 0 {w} {h}" role="img" aria-labelledby="{n}-title {n}-words">'
-        '<title id="{n}-title">{title}</title><desc id="{n}-words">{words}</desc>{drawn}</svg>'
-    ).format(w=WIDTH, h=HEIGHT, n=name, title=title, words=words, drawn=drawn)
+def picture(name: str, title: str, words: str, drawn: str) -> Markup:
+    """A chart with its title and description. ``drawn``: HTML, whose texts are escaped."""
+    return Markup(  # noqa: S704 - what is not drawn here is escaped
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="{name}-title {name}-words">'
+        f'<title id="{name}-title">{escape(title)}</title><desc id="{name}-words">{escape(words)}</desc>{drawn}</svg>'
+    )
 
 
-def scale(top: float, unit: str = "") -> Markup:
-    """The lines at nothing, the half and the top, with their numbers."""
-    lines = Markup("")
+def scale(top: float, unit: str = "") -> str:
+    """The lines at nothing, the half and the top, with their numbers. HTML."""
+    lines = ""
     for share in (0.0, 0.5, 1.0):
         y = height_of(share * top, top)
-        lines += Markup(
-            '<line class="axis" x1="{x}" y1="{y}" x2="{w}" y2="{y}"/><text class="tick" x="{t}" y="{b}">{v}</text>'
-        ).format(x=_LEFT, y=number(y), w=WIDTH, t=_LEFT - 5, b=number(y + 4), v=f"{number(share * top)}{unit}")
+        lines += (
+            f'<line class="axis" x1="{_LEFT}" y1="{number(y)}" x2="{WIDTH}" y2="{number(y)}"/>'
+            f'<text class="tick" x="{_LEFT - 5}" y="{number(y + 4)}">{number(share * top)}{escape(unit)}</text>'
+        )
     return lines
 
 
-def below(x: float, label: str) -> Markup:
-    """A label below the chart."""
-    return Markup('<text class="tick below" x="{}" y="{}">{}</text>').format(number(x), HEIGHT - 6, label)
+def below(x: float, label: str) -> str:
+    """A label below the chart. HTML."""
+    return f'<text class="tick below" x="{number(x)}" y="{HEIGHT - 6}">{escape(label)}</text>'
+
+
+def hit(x: float, width: float, words: str) -> str:
+    """What is said of a column that is pointed at. HTML."""
+    return (
+        f'<rect class="hit" x="{number(x)}" y="{_TOP}" width="{number(width)}" height="{HEIGHT - _TOP - _BOTTOM}">'
+        f"<title>{escape(words)}</title></rect>"
+    )
 
 
 def height_of(amount: float, top: float) -> float:
@@ -105,20 +118,18 @@ def number(value: float) -> str:
     return f"{round(value, 2):g}"
 
 
-def _column(bar: BarColumn, x: float, place: float, top: float, *, label: bool) -> Markup:
-    width, drawn, amount = max(place * 0.7, 1), Markup(""), 0.0
+def _column(bar: BarColumn, x: float, place: float, top: float, *, label: bool) -> str:
+    width, drawn, amount = max(place * 0.7, 1), "", 0.0
     for part in bar.parts:
         if part.amount <= 0:
             continue
         low, high = height_of(amount, top), height_of(amount + part.amount, top)
         amount += part.amount
-        drawn += Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}"/>').format(
-            f"fill-{part.tone}", number(x + (place - width) / 2), number(high), number(width), number(low - high)
+        drawn += (
+            f'<rect class="fill-{part.tone}" x="{number(x + (place - width) / 2)}" y="{number(high)}" '
+            f'width="{number(width)}" height="{number(low - high)}"/>'
         )
-    words = Markup('<rect class="hit" x="{}" y="{}" width="{}" height="{}"><title>{}</title></rect>').format(
-        number(x), _TOP, number(place), HEIGHT - _TOP - _BOTTOM, bar.words
-    )
-    return drawn + words + (below(x + place / 2, bar.label) if label else Markup(""))
+    return f"{drawn}{hit(x, place, bar.words)}{below(x + place / 2, bar.label) if label else ''}"
 
 
 def _sum(parts: Sequence[BarPart]) -> float:

@@ -7,48 +7,56 @@ from http import HTTPStatus
 from typing import Final
 
 from fastapi import APIRouter
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from api.agents.schemas import AgentViews, PoolViews
 from api.dashboard.answers import page
-from api.dashboard.asks import (
-    asks_of_dead_letters,
-    asks_of_deployments,
-    asks_of_lanes,
-    asks_of_pools,
-    asks_of_stops,
-    broken,
-)
 from api.dashboard.hours import ended_chart, open_chart, wait_chart
 from api.dashboard.inside import Inside, RefusedByApi
-from api.dashboard.pool_bars import PoolBar, pool_bars
-from api.http.problems import Problem
+from api.dashboard.pool_bars import pool_bars
 from api.line.schemas import LineStops
-from api.system.schemas.repairs import SystemHealth
+from api.needs import (
+    ENDED,
+    HOURS,
+    MOST_AGENTS,
+    MOST_DEAD_LETTERS,
+    MOST_OF_A_STATUS,
+    MOST_SERVICES,
+    WAITING,
+    AskKind,
+    Found,
+    asks_of,
+    broken_of,
+    unwell_agents,
+)
+from api.system.schemas.repairs import StuckOut
 from api.system.schemas.summary import Summary
+from workflows.contracts.agents import PoolView
+from workflows.contracts.base import Tolerant
 from workflows.contracts.deployments.deployment import DeploymentPage, DeploymentStatus, DeploymentSummary
 from workflows.contracts.deployments.lanes import LanePage
 from workflows.contracts.deployments.line import LineStop
+from workflows.contracts.errors import FieldError
 from workflows.contracts.jobs import JobSummary
 from workflows.contracts.records import JobPage, QueueHistory
+from workflows.contracts.repairs import StuckWorkflow
 
 router = APIRouter(include_in_schema=False)
-_HOURS: Final = 24
-_MOST_BROKEN: Final = 8
 _MOST_JOBS: Final = 10
-_MOST_PARKED: Final = 30
-_MOST_SERVICES: Final = 20
-_WAITING: Final = (
-    DeploymentStatus.PENDING,
-    DeploymentStatus.STAGING,
-    DeploymentStatus.STAGED,
-    DeploymentStatus.PRODUCTION,
-    DeploymentStatus.LIVE,
-)
-"""Some of those that are live wait for a person's decision."""
-_ENDED: Final = (DeploymentStatus.FAILED, DeploymentStatus.ROLLED_BACK)
+_IN_BOXES: Final = frozenset({AskKind.PART, AskKind.STUCK})
+"""The page says more of these than a row of the table."""
 _DASHBOARD: Final = "/api/dashboard"
+
+
+class Health(Tolerant):
+    """Of a problem, ``detail`` and ``errors`` say what is not well; how it is all the same, the rest."""
+
+    detail: str = ""
+    errors: list[FieldError] = Field(default_factory=list[FieldError])
+    stuck: int = 0
+    items: list[StuckOut] = Field(default_factory=list[StuckOut])
 
 
 @router.get("/")
@@ -60,44 +68,51 @@ async def overview(request: Request) -> Response:
     # Whoever is not known signs in: nothing more is asked. Of what the counters say that there is none, nothing is.
     summary = await api.get(f"{_DASHBOARD}/summary", Summary, {"recent_jobs": 0})
     history, jobs, people, deployments, stops, lanes = await asyncio.gather(
-        api.get("/api/queue/history", QueueHistory, {"hours": _HOURS}),
+        api.get("/api/queue/history", QueueHistory, {"hours": HOURS}),
         asyncio.gather(
-            _jobs(api, "/api/queue/dead-letters", summary.jobs_dead_lettered, limit=_MOST_PARKED),
+            _jobs(api, "/api/queue/dead-letters", summary.jobs_dead_lettered, limit=MOST_DEAD_LETTERS),
             _jobs(api, f"{_DASHBOARD}/jobs/running", summary.jobs_running, limit=_MOST_JOBS),
-            _jobs(api, f"{_DASHBOARD}/jobs", summary.jobs_failed, status="failed", limit=_MOST_BROKEN),
+            _jobs(api, f"{_DASHBOARD}/jobs", summary.jobs_failed, status="failed", limit=MOST_OF_A_STATUS),
         ),
-        asyncio.gather(api.get("/api/agents", AgentViews, {"limit": 100}), _pools(api), _health(api)),
-        asyncio.gather(_of_statuses(api, summary, _WAITING, 15), _of_statuses(api, summary, _ENDED, _MOST_BROKEN)),
+        asyncio.gather(api.get("/api/agents", AgentViews, {"limit": MOST_AGENTS}), _pools(api), _health(api)),
+        asyncio.gather(_of_statuses(api, summary, WAITING), _of_statuses(api, summary, ENDED)),
         _stops(api),
-        api.get(f"{_DASHBOARD}/lanes", LanePage, {"limit": _MOST_SERVICES}),
+        api.get(f"{_DASHBOARD}/lanes", LanePage, {"limit": MOST_SERVICES}),
     )
     dead, running, failed = jobs
-    agents, pools, (health, down) = people
+    agents, pools, health = people
     waiting, ended = deployments
+    found = Found(
+        unwell=health.errors,
+        stuck=[StuckWorkflow.model_validate(each.model_dump()) for each in health.items],
+        pools=pools,
+        waiting=waiting,
+        ended=ended,
+        dead=dead,
+        dead_letters=summary.jobs_dead_lettered,
+        failed=failed,
+        lanes=lanes.items,
+        stops=stops,
+        agents=agents.items,
+    )
     now = round(time.time() * 1000)
-    asks = [
-        *asks_of_pools(bar.pool for bar in pools),
-        *asks_of_deployments([*waiting, *ended]),
-        *asks_of_dead_letters(dead, summary.jobs_dead_lettered),
-        *asks_of_stops(stops, now),
-        *asks_of_lanes(lanes.items),
-    ]
+    asks = asks_of(found, now)
     hours = history.items
     return page(
         request,
         "overview/overview.html",
         api=api,
         summary=summary,
-        asks=asks,
+        waits=len(asks),
+        asks=[ask for ask in asks if ask.kind not in _IN_BOXES],
         health=health,
-        down=down,
         running=running,
-        broken=broken([*failed, *dead], ended, now - _HOURS * 3_600_000, _MOST_BROKEN),
-        unwell=[agent for agent in agents.items if agent.words],
+        broken=broken_of(found, now),
+        unwell=unwell_agents(found.agents),
         agents=[agent for agent in agents.items if agent.deregistered_at is None],
         hours=hours[::-1],
         charts=[ended_chart(hours), open_chart(hours), wait_chart(hours)] if hours else [],
-        pools=pools,
+        pools=pool_bars(pools),
         new=not summary.total_jobs and not summary.total_deployments,
     )
 
@@ -106,16 +121,16 @@ async def _jobs(api: Inside, path: str, count: int, **query: str | int) -> list[
     return (await api.get(path, JobPage, query)).items if count else []
 
 
-async def _of_statuses(
-    api: Inside, summary: Summary, statuses: Sequence[DeploymentStatus], limit: int
-) -> list[DeploymentSummary]:
+async def _of_statuses(api: Inside, summary: Summary, statuses: Sequence[DeploymentStatus]) -> list[DeploymentSummary]:
     present = [status for status in statuses if summary.deployments_by_status.get(status.value)]
-    found = await asyncio.gather(*(_of_status(api, status, limit) for status in present))
+    found = await asyncio.gather(*(_of_status(api, status) for status in present))
     return [each for some in found for each in some]
 
 
-async def _of_status(api: Inside, status: DeploymentStatus, limit: int) -> list[DeploymentSummary]:
-    return (await api.get(f"{_DASHBOARD}/deployments", DeploymentPage, {"status": status, "limit": limit})).items
+async def _of_status(api: Inside, status: DeploymentStatus) -> list[DeploymentSummary]:
+    return (
+        await api.get(f"{_DASHBOARD}/deployments", DeploymentPage, {"status": status, "limit": MOST_OF_A_STATUS})
+    ).items
 
 
 async def _stops(api: Inside) -> list[LineStop]:
@@ -125,18 +140,18 @@ async def _stops(api: Inside) -> list[LineStop]:
     return [*holds.items, *freezes.items]
 
 
-async def _health(api: Inside) -> tuple[SystemHealth | None, Problem | None]:
-    """What is stuck, or what is down: the page is needed just then."""
+async def _health(api: Inside) -> Health:
+    """What is stuck, and what is down: the page is needed just then."""
     try:
-        return await api.get("/health/system", SystemHealth), None
+        return Health.model_validate_json((await api.ask("GET", "/health/system")).body)
     except RefusedByApi as refused:
-        return None, refused.problem
+        return Health.model_validate_json(refused.body)
 
 
-async def _pools(api: Inside) -> list[PoolBar]:
+async def _pools(api: Inside) -> list[PoolView]:
     """None while Temporal does not answer, which the page says elsewhere."""
     try:
-        return pool_bars((await api.get("/api/agents/pools", PoolViews)).items)
+        return (await api.get("/api/agents/pools", PoolViews)).items
     except RefusedByApi as refused:
         if refused.problem.status != HTTPStatus.SERVICE_UNAVAILABLE:
             raise

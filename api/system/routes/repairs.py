@@ -17,6 +17,7 @@ from api.http.answers import json_answer
 from api.http.bodies import json_body
 from api.http.errors import ProblemCode, problem
 from api.http.ids import DeploymentId, JobId, KnownEnvironment, KnownService
+from api.system.checks import Checks
 from api.system.ports import ChecksDep, SystemPorts, SystemPortsDep
 from api.system.schemas.repairs import RepairOut, RepairRequest, StuckOut, SystemHealth
 from workflows.client.deployments import workflow_id_of
@@ -51,7 +52,7 @@ async def system_health(request: Request, ports: SystemPortsDep, checks: ChecksD
         stuck=len(stuck),
         by_type=dict(sorted(Counter(each.workflow_type for each in stuck).items())),
         items=[_shown(each) for each in stuck[:_SHOWN]],
-        **await _sealed(ports),
+        **await _sealed(checks),
     )
     if not unwell:
         return json_answer(health.model_dump_json().encode())
@@ -118,10 +119,10 @@ async def repair_environment(
     return await _repair(ports, origin, subject, request)
 
 
-async def _sealed(ports: SystemPorts) -> dict[str, int]:
+async def _sealed(checks: Checks) -> dict[str, int]:
     """The last seal; nothing while the store does not answer, which is told itself."""
     try:
-        last = await ports.evidence.last_seal()
+        last = await checks.last_seal()
         return {} if last is None else {"last_seal": last.number, "sealed_at": last.seal.sealed_at}
     except (Unavailable, ValueError):
         return {}

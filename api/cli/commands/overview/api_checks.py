@@ -17,7 +17,7 @@ from api.cli.client.http import ApiClient, KeyMayNot, Transient, Unreachable
 from api.cli.commands.overview.findings import PartFinding, bad, ok, readable, warn
 from api.cli.commands.stuck import read_health
 from api.cli.output import age, clock, now_ms, span
-from api.dashboard.asks import unserved
+from api.needs import unserved
 from api.wording import counted
 from workflows.contracts.agents import AgentStatus
 from workflows.contracts.repairs import StuckWorkflow

@@ -13,25 +13,18 @@ from api.agents.schemas import AgentViews, PoolViews
 from api.cli.client.connection import CliError
 from api.cli.client.http import DEAD_LETTERS, DEPLOYMENTS, JOBS, ApiClient, KeyMayNot, Params, Unreachable
 from api.cli.commands.stuck import read_health
+from api.needs import ENDED, MOST_AGENTS, MOST_DEAD_LETTERS, MOST_OF_A_STATUS, MOST_SERVICES, WAITING, Found
 from workflows.contracts.deployments.deployment import DeploymentPage, DeploymentStatus, DeploymentSummary
 from workflows.contracts.deployments.lanes import LanePage
 from workflows.contracts.deployments.line import LineStop
+from workflows.contracts.errors import FieldError
 from workflows.contracts.jobs import JobSummary
 from workflows.contracts.records import JobPage
+from workflows.contracts.repairs import StuckWorkflow
 
 _DASHBOARD: Final = "/api/dashboard"
 _AT_ONCE: Final = 8
-_EACH: Final = 15
-_PARKED: Final = 30
-_SERVICES: Final = 20
-_OPEN: Final = (
-    DeploymentStatus.PENDING,
-    DeploymentStatus.STAGING,
-    DeploymentStatus.STAGED,
-    DeploymentStatus.PRODUCTION,
-    DeploymentStatus.LIVE,
-)
-_BAD: Final = (DeploymentStatus.FAILED, DeploymentStatus.ROLLED_BACK)
+_RUNNING: Final = 15
 
 
 @dataclass(slots=True)
@@ -54,20 +47,37 @@ class Gathered:
     """By deployment: what is asked of people, of those that wait for an approval."""
     untold: dict[str, str] = field(default_factory=dict[str, str])
 
+    @property
+    def told(self) -> Found:
+        """What the rules are asked with."""
+        return Found(
+            unwell=[FieldError.model_validate(each) for each in self.health.get("errors", [])],
+            stuck=[StuckWorkflow.model_validate(each) for each in self.health.get("items", [])],
+            pools=self.pools.items,
+            waiting=self.waiting,
+            ended=self.ended,
+            dead=self.dead,
+            dead_letters=int(self.summary.get("jobs_dead_lettered", 0)),
+            failed=self.failed,
+            lanes=self.lanes.items,
+            stops=self.stops,
+            agents=self.agents.items,
+        )
+
 
 def gather(api: ApiClient) -> Gathered:
     """Ask for all of it. Raises CliError when nothing answers or the key is not known."""
     found = Gathered(person=api.request("POST", "/auth/validate"))
     asked: dict[str, Callable[[], Any]] = {
         "summary": lambda: api.get(f"{_DASHBOARD}/summary", {"recent_jobs": 0}),
-        "waiting": lambda: _of_statuses(api, _OPEN),
-        "ended": lambda: _of_statuses(api, _BAD),
-        "dead": lambda: _jobs(api, DEAD_LETTERS, {"limit": _PARKED}),
-        "failed": lambda: _jobs(api, JOBS, {"status": "failed", "limit": _EACH}),
-        "running": lambda: _jobs(api, f"{JOBS}/running", {"limit": _EACH}),
+        "waiting": lambda: _of_statuses(api, WAITING),
+        "ended": lambda: _of_statuses(api, ENDED),
+        "dead": lambda: _jobs(api, DEAD_LETTERS, {"limit": MOST_DEAD_LETTERS}),
+        "failed": lambda: _jobs(api, JOBS, {"status": "failed", "limit": MOST_OF_A_STATUS}),
+        "running": lambda: _jobs(api, f"{JOBS}/running", {"limit": _RUNNING}),
         "stops": lambda: [*_stops(api, "holds"), *_stops(api, "freezes")],
-        "lanes": lambda: LanePage.model_validate(api.get(f"{_DASHBOARD}/lanes", {"limit": _SERVICES})),
-        "agents": lambda: AgentViews.model_validate(api.get("/api/agents", {"limit": 100})),
+        "lanes": lambda: LanePage.model_validate(api.get(f"{_DASHBOARD}/lanes", {"limit": MOST_SERVICES})),
+        "agents": lambda: AgentViews.model_validate(api.get("/api/agents", {"limit": MOST_AGENTS})),
         "pools": lambda: PoolViews.model_validate(api.get("/api/agents/pools")),
         "health": lambda: read_health(api),
     }
@@ -98,7 +108,7 @@ def _told(found: Gathered, name: str, ask: Callable[[], Any]) -> Any:
 
 
 def _of_statuses(api: ApiClient, statuses: Sequence[DeploymentStatus]) -> list[DeploymentSummary]:
-    pages = [api.get(DEPLOYMENTS, {"status": status, "limit": _EACH}) for status in statuses]
+    pages = [api.get(DEPLOYMENTS, {"status": status, "limit": MOST_OF_A_STATUS}) for status in statuses]
     return [each for page in pages for each in DeploymentPage.model_validate(page).items]
 
 

@@ -1,29 +1,25 @@
-"""What waits for a person, what broke and what to do about each, from what the API answered. Pure.
+"""What waits for a person, what broke and what to do about each: the rows of `hybridci status`. Pure.
 
-Which deployments, stops and dead letters ask for somebody is decided where the dashboard decides it
-(``api.dashboard.asks``); here each gets the command that goes on with it.
+Which deployments, stops, dead letters and agents ask for somebody is decided in ``api.needs``, where the dashboard asks
+too; here each gets the command that goes on with it, and an approval is told from one that the caller may not give.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from api.cli.commands.overview.gathering import Gathered
 from api.cli.output import age, short_id
-from api.dashboard.asks import (
-    Ask,
-    asks_of_dead_letters,
-    asks_of_deployments,
-    asks_of_lanes,
-    asks_of_pools,
-    asks_of_stops,
-    broken,
-)
+from api.needs import Ask, AskKind, Broken, asks_of, broken_of, unwell_agents
 from workflows.contracts.agents import AgentStatus
-from workflows.contracts.repairs import StuckWorkflow
 
-DAY_MS: Final = 86_400_000
-_MOST_BROKEN: Final = 8
+_ORDER: Final = (
+    (AskKind.PART, AskKind.STUCK, AskKind.POOL),
+    (AskKind.ROLLBACK, AskKind.DECISION, AskKind.WAITS),
+    (AskKind.DEAD_LETTERS,),
+    (AskKind.HOLD, AskKind.FREEZE),
+)
+_APPROVAL: Final = "approval"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +38,14 @@ class Need:
 
 def needs_of(found: Gathered, now: int) -> list[Need]:
     """What waits for somebody: what is wrong first, then what the caller can decide, then the rest."""
-    pools = [_of_pool(ask) for ask in asks_of_pools(found.pools.items)]
-    wrong = [*_unwell_parts(found), *_stuck(found), *pools]
-    deployments = [_of_deployment(ask, found) for ask in asks_of_deployments([*found.waiting, *found.ended])]
-    total = int(found.summary.get("jobs_dead_lettered", len(found.dead)))
-    dead = [_dead_letters(ask) for ask in asks_of_dead_letters(found.dead, max(total, len(found.dead)))]
-    stops = [_of_stop(ask) for ask in asks_of_stops(found.stops, now)]
-    holds = [_of_hold(ask) for ask in asks_of_lanes(found.lanes.items)]
-    deployments.sort(key=lambda need: need.kind != "approval")
-    return [*wrong, *deployments, *dead, *holds, *stops]
+    asks = asks_of(found.told, now)
+    groups = [[_need(ask, found) for ask in asks if ask.kind in kinds] for kinds in _ORDER]
+    return [need for group in groups for need in sorted(group, key=lambda need: need.kind != _APPROVAL)]
 
 
 def broke(found: Gathered, now: int) -> list[Need]:
     """What ended badly in the last 24 hours, newest first."""
-    rows = broken([*found.failed, *found.dead], found.ended, now - DAY_MS, _MOST_BROKEN)
-    return [_broken(row.path, row.title, row.status, row.words, row.at) for row in _once(rows)]
+    return [_broken(row) for row in broken_of(found.told, now)]
 
 
 def agents_of(found: Gathered) -> list[Need]:
@@ -64,72 +53,53 @@ def agents_of(found: Gathered) -> list[Need]:
     return [
         Need("agent", each.agent_id, "; ".join(each.words), f"agents show {each.agent_id}", each.last_heartbeat,
              urgent=each.status is not AgentStatus.HEALTHY)
-        for each in found.agents.items
-        if each.words and each.deregistered_at is None
+        for each in unwell_agents(found.agents.items)
     ]  # fmt: skip
 
 
-def _once(rows: list[Any]) -> Iterator[Any]:
-    seen: set[str] = set()
-    for row in rows:
-        if row.path not in seen:
-            seen.add(row.path)
-            yield row
+def _broken(row: Broken) -> Need:
+    short, words = short_id(row.name), f"{row.status.lower().replace('_', ' ')}: {row.words}".rstrip(": ")
+    if row.job:
+        return Need("job", row.title, words, f"job logs {short}", row.at, urgent=False)
+    return Need("deployment", f"{row.title} {short}", words, f"deploy show {short}", row.at, urgent=False)
 
 
-def _broken(path: str, title: str, status: str, words: str, at: int) -> Need:
-    kind, identity = path.strip("/").split("/")
-    job = kind == "jobs"
-    command = f"job logs {short_id(identity)}" if job else f"deploy show {short_id(identity)}"
-    name = title if job else f"{title} {short_id(identity)}"
-    return Need("job" if job else "deployment", name, f"{status.lower().replace('_', ' ')}: {words}".rstrip(": "),
-                command, at, urgent=False)  # fmt: skip
+def _need(ask: Ask, found: Gathered) -> Need:
+    match ask.kind:
+        case AskKind.PART:
+            return Need(ask.kind, ask.title, ask.words, "doctor")
+        case AskKind.STUCK:
+            command = ask.name.removeprefix("hybridci ")
+            return Need(ask.kind, ask.title, ask.words, command if command != ask.name else "health")
+        case AskKind.POOL:
+            return Need(ask.kind, f"pool {ask.title}", ask.words, f"pool show {ask.name}")
+        case AskKind.DEAD_LETTERS:
+            title = f"dead letters, {ask.title}"
+            return Need(ask.kind, title, ask.words, f"dlq list --cause {ask.name}", ask.since)
+        case AskKind.HOLD | AskKind.FREEZE:
+            return _of_stop(ask)
+        case AskKind.ROLLBACK | AskKind.DECISION | AskKind.WAITS:
+            return _of_deployment(ask, found.approvals.get(ask.name) or {})
 
 
-def _unwell_parts(found: Gathered) -> list[Need]:
-    return [Need("part", str(each["field"]), str(each["message"]), "doctor") for each in found.health.get("errors", [])]
-
-
-def _stuck(found: Gathered) -> Iterator[Need]:
-    for each in found.health.get("items", []):
-        stuck = StuckWorkflow.model_validate(each)
-        command = stuck.command.removeprefix("hybridci ")
-        yield Need("stuck", str(stuck), "its workflow cannot go on", command if command != stuck.command else "health")
-
-
-def _of_pool(ask: Ask) -> Need:
-    return Need("pool", f"pool {ask.title}", ask.words, f"pool show {ask.title}")
-
-
-def _of_deployment(ask: Ask, found: Gathered) -> Need:
-    identity = ask.path.rpartition("/")[2]
-    approval: Mapping[str, Any] = found.approvals.get(identity) or {}
-    short, title = short_id(identity), f"{ask.title} {short_id(identity)}"
-    if ask.kind == "rollback failed":
-        return Need("rollback", title, f"its rollback failed: {ask.words}", f"deploy show {short}", ask.since)
-    if ask.kind == "decide":
-        return Need("decision", title, ask.words, f"deploy show {short}", ask.since)
+def _of_deployment(ask: Ask, approval: Mapping[str, Any]) -> Need:
+    short, title = short_id(ask.name), f"{ask.title} {short_id(ask.name)}"
+    if ask.kind is AskKind.ROLLBACK:
+        return Need(ask.kind, title, f"its rollback failed: {ask.words}", f"deploy show {short}", ask.since)
+    if ask.kind is AskKind.DECISION:
+        return Need(ask.kind, title, ask.words, f"deploy show {short}", ask.since)
     if not approval.get("waits"):
-        return Need("waits", title, f"{ask.kind}: {ask.words}", f"deploy show {short}", ask.since, urgent=False)
+        return Need(ask.kind, title, f"{ask.label}: {ask.words}", f"deploy show {short}", ask.since, urgent=False)
     if approval["you_may"]:
-        words = f"{ask.kind}: {approval.get('missing') or ask.words}; yours would count"
-        return Need("approval", title, words, f"deploy approve {short}", ask.since)
-    words = f"{ask.kind}: {ask.words}; not yours: {approval.get('why_not') or 'somebody else has to'}"
-    return Need("waits", title, words, f"deploy approval {short}", ask.since, urgent=False)
-
-
-def _dead_letters(ask: Ask) -> Need:
-    cause = ask.title.replace(" ", "_")
-    return Need("dead_letters", f"dead letters, {ask.title}", ask.words, f"dlq list --cause {cause}", ask.since)
-
-
-def _of_hold(ask: Ask) -> Need:
-    service, _, environment = ask.title.rpartition(" ")
-    words = f"on hold by {ask.by}: {ask.words}" if ask.words else f"on hold by {ask.by}"
-    return Need("hold", ask.title, words, f"deploy release {service} -e {environment}", ask.since)
+        words = f"{ask.label}: {approval.get('missing') or ask.words}; yours would count"
+        return Need(_APPROVAL, title, words, f"deploy approve {short}", ask.since)
+    words = f"{ask.label}: {ask.words}; not yours: {approval.get('why_not') or 'somebody else has to'}"
+    return Need(ask.kind, title, words, f"deploy approval {short}", ask.since, urgent=False)
 
 
 def _of_stop(ask: Ask) -> Need:
-    until = f", ends {age(ask.ends_at)}" if ask.ends_at else ""
-    kind = "hold" if ask.kind == "hold" else "freeze"
-    return Need(kind, f"{kind} {ask.title}", f"{ask.words}{until}", f"{kind} list", ask.since, urgent=kind == "hold")
+    if ask.environment:
+        words = f"on hold by {ask.by}: {ask.words}" if ask.words else f"on hold by {ask.by}"
+        return Need(ask.kind, ask.title, words, f"deploy release {ask.name} -e {ask.environment}", ask.since)
+    until, urgent = f", ends {age(ask.ends_at)}" if ask.ends_at else "", ask.kind is AskKind.HOLD
+    return Need(ask.kind, f"{ask.kind} {ask.title}", f"{ask.words}{until}", f"{ask.kind} list", ask.since, urgent)
