@@ -34,7 +34,7 @@ CLIENT_GROUPS: Final[Mapping[str, str]] = {
     "deploy": "api.cli.commands.deployments.deploy",
     "freeze": "api.cli.commands.deployments.freeze",
     "hold": "api.cli.commands.deployments.hold",
-    "webhook": "api.cli.commands.webhook",
+    "webhook": "api.cli.commands.webhooks.webhook",
     "codec": "api.cli.commands.codec",
     "key": "api.cli.commands.access.key",
     "token": "api.cli.commands.access.token",
