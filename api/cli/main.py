@@ -13,10 +13,11 @@ from typing import Annotated, Any, Final, Literal
 
 import typer
 
+from api.cli.bash_words import join_words
 from api.cli.directory import SHORTCUTS, WORDS, in_order
 from api.cli.groups import NearGroup
 from api.http.interpreter import leave, load_less
-from hybridci_command import shadowed
+from hybridci_command import COMPLETE_VARIABLE, shadowed
 
 CLIENT_GROUPS: Final[Mapping[str, str]] = {
     "login": "api.cli.commands.access.login",
@@ -105,6 +106,8 @@ def main() -> None:
         sys.stderr.write(f"hybridci: {said}\n")
         raise SystemExit(2)
     load_less(grpc=True)  # commands that are processes decide for themselves
+    if os.environ.get(COMPLETE_VARIABLE) == "complete_bash":
+        join_words(os.environ)
     try:
         app()
     except SystemExit as end:
