@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from agent.attempt.places import SlotPlace, SlotPlaces
 from agent.attempt.resume import ResumeStore, SavedSteps, definition_of
 from workflows.contracts.attempts import AttemptInput
+from workflows.contracts.fields import in_brief
 from workflows.contracts.jobs import StepResult
 from workflows.contracts.statuses import Outcome
 from workflows.contracts.workspace.step_rules import Background
@@ -42,7 +43,9 @@ class Bookmark:
             return
         last = self.attempt.steps[len(steps) - 1]
         if last.background is Background.KEEP and steps[-1].outcome is not None:
-            self._give_up(f"step {last.name!r} keeps processes in the background, which do not outlive the agent")
+            self._give_up(
+                f"step {in_brief(last.name)!r} keeps processes in the background, which do not outlive the agent"
+            )
             return
         if any(map(self.tells, (*outputs.values(), summary or ""))):
             self._give_up("an output or the summary holds a secret, which is not written to a disk")

@@ -28,6 +28,7 @@ from agent.steps.orphans import Member
 from agent.steps.outputs import GIVEN, OUTPUT, SUMMARY, OutputsUnreadable, make_file, parse_outputs, read_file
 from agent.steps.process import EndReason, Kept, ProcessEnd, StopSignal
 from workflows.contracts.attempts import CANCEL_GRACE_SECONDS, MAX_OUTPUT_BYTES, MAX_OUTPUTS, AttemptInput
+from workflows.contracts.fields import in_brief
 from workflows.contracts.jobs import Step, StepResult
 from workflows.contracts.statuses import Outcome
 from workflows.contracts.workspace.step_rules import AFTER_SECONDS, Background, When
@@ -112,7 +113,7 @@ class StepSequence:
             file.write_text(saved.summary)
             self._summary = file
         for number, step in enumerate(saved.steps, 1):
-            self._say(f"[hybridci] Step {number}, {step.name!r}, is not run again.")
+            self._say(f"[hybridci] Step {number}, {in_brief(step.name)!r}, is not run again.")
         return len(saved.steps)
 
     async def _remember(self, verdict: Verdict) -> None:
@@ -143,7 +144,9 @@ class StepSequence:
         self._begin_after()
         if self._after_until is None or self._after_until > time.monotonic():
             return True
-        self._say(f"[hybridci] Step {step.name!r} did not run: the {AFTER_SECONDS} s for such steps are over.")
+        self._say(
+            f"[hybridci] Step {in_brief(step.name)!r} did not run: the {AFTER_SECONDS} s for such steps are over."
+        )
         return False
 
     def _begin_after(self) -> None:
@@ -236,7 +239,7 @@ class StepSequence:
             if len(together) > MAX_OUTPUTS or sum(len(each.encode()) for each in together.values()) > MAX_OUTPUT_BYTES:
                 raise OutputsUnreadable(f"a job has {MAX_OUTPUTS} outputs of 64 KiB together at most")
         except OutputsUnreadable as error:
-            self._say(f"[hybridci] What step {step.name!r} wrote to {OUTPUT} is not kept: {error}.")
+            self._say(f"[hybridci] What step {in_brief(step.name)!r} wrote to {OUTPUT} is not kept: {error}.")
         else:
             self._progress.outputs = together
 
@@ -291,11 +294,11 @@ class StepSequence:
         stopped = end.reason is EndReason.STOPPED or self._why in GONE
         took = f"{max(0, end.finished_at - end.started_at) / 1000:.1f} s"
         if ended.outcome is Outcome.SUCCEEDED:
-            self._say(f"[hybridci] Step {step.name!r} succeeded in {took} (exit code 0).")
+            self._say(f"[hybridci] Step {in_brief(step.name)!r} succeeded in {took} (exit code 0).")
         elif ended.message and not stopped and ended.outcome is not Outcome.AGENT_ERROR:
             self._say(f"[hybridci] {ended.message} It took {took}.")
         elif stopped and self._why not in GONE:
-            self._say(f"[hybridci] Step {step.name!r} was ended after {took} (exit code {end.exit_code}).")
+            self._say(f"[hybridci] Step {in_brief(step.name)!r} was ended after {took} (exit code {end.exit_code}).")
         if (told := hint(step.run, end.exit_code, tail)) is not None and end.reason is EndReason.EXITED:
             self._say(f"[hybridci] {told}")
 

@@ -21,6 +21,7 @@ from agent.safety.specifications import SpecificationUnverified
 from agent.secrets import SecretError
 from agent.steps.process import EndReason, ProcessEnd, SpawnError
 from workflows.contracts.attempts import AttemptInput
+from workflows.contracts.fields import in_brief
 from workflows.contracts.jobs import Step
 from workflows.contracts.statuses import Outcome
 
@@ -84,13 +85,13 @@ def of_step(step: Step, end: ProcessEnd, why: Interruption | None, attempt: Atte
     if why is not None and (end.reason is EndReason.STOPPED or why in GONE):
         return interrupted(why, attempt, exit_code=end.exit_code)
     if end.reason is EndReason.TIMED_OUT:
-        message = f"Step {step.name!r} ran longer than its timeout of {step.timeout_seconds} s and was ended."
+        message = f"Step {in_brief(step.name)!r} ran longer than its timeout of {step.timeout_seconds} s and was ended."
         return Verdict(Outcome.TIMED_OUT, "step_timeout", message, end.exit_code)
     if end.signal is not None:
-        message = f"Step {step.name!r} was ended by {_signal_name(end.signal)} (exit code {end.exit_code})."
+        message = f"Step {in_brief(step.name)!r} was ended by {_signal_name(end.signal)} (exit code {end.exit_code})."
         return Verdict(Outcome.FAILED, "signal", message, end.exit_code)
     if end.exit_code != 0:
-        message = f"Step {step.name!r} ended with exit code {end.exit_code}."
+        message = f"Step {in_brief(step.name)!r} ended with exit code {end.exit_code}."
         return Verdict(Outcome.FAILED, "exit_code", message, end.exit_code)
     return Verdict(Outcome.SUCCEEDED, exit_code=0)
 

@@ -17,6 +17,8 @@ from urllib.parse import quote
 
 from typer import Context
 
+from api.cli.bash_words import replaced
+
 _SECONDS: Final = 0.5
 _MOST: Final = 100
 _SHORT: Final = 8
@@ -214,4 +216,5 @@ def attach(command: Any, place: str) -> None:
 
 
 def _completed(source: Source, ctx: Context, incomplete: str) -> list[CompletedWord]:
-    return [CompletedWord(value, help or None) for value, help in source(ctx, incomplete)]
+    found = source(ctx, incomplete)
+    return [CompletedWord(replaced(value, incomplete, os.environ), help or None) for value, help in found]

@@ -13,10 +13,11 @@ from typing import Annotated, Any, Final, Literal
 
 import typer
 
+from api.cli.bash_words import join_words
 from api.cli.directory import SHORTCUTS, WORDS, in_order
 from api.cli.groups import NearGroup
 from api.http.interpreter import leave, load_less
-from hybridci_command import shadowed
+from hybridci_command import COMPLETE_VARIABLE, shadowed
 
 CLIENT_GROUPS: Final[Mapping[str, str]] = {
     "login": "api.cli.commands.access.login",
@@ -34,7 +35,7 @@ CLIENT_GROUPS: Final[Mapping[str, str]] = {
     "deploy": "api.cli.commands.deployments.deploy",
     "freeze": "api.cli.commands.deployments.freeze",
     "hold": "api.cli.commands.deployments.hold",
-    "webhook": "api.cli.commands.webhook",
+    "webhook": "api.cli.commands.webhooks.webhook",
     "codec": "api.cli.commands.codec",
     "key": "api.cli.commands.access.key",
     "token": "api.cli.commands.access.token",
@@ -105,6 +106,8 @@ def main() -> None:
         sys.stderr.write(f"hybridci: {said}\n")
         raise SystemExit(2)
     load_less(grpc=True)  # commands that are processes decide for themselves
+    if os.environ.get(COMPLETE_VARIABLE) == "complete_bash":
+        join_words(os.environ)
     try:
         app()
     except SystemExit as end:

@@ -74,6 +74,14 @@ def shortened(text: str, most: int = MAX_TEXT_CHARACTERS) -> str:
     return text[: max(0, most - len(end))] + end
 
 
+def in_brief(text: str, most: int = 60) -> str:
+    """How a step, or a command, is called in sentences and tables: its first line, cut to so many characters."""
+    first, *more = [line for line in text.strip().splitlines() if line.strip()] or [""]
+    line = first.strip()
+    cut = len(line) > most or bool(more)
+    return line if not cut else f"{line[: most - 1].rstrip()}…"
+
+
 def _clear_line(text: str, info: ValidationInfo) -> str:
     return _clear(text, info, lines=False)
 

@@ -8,6 +8,7 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from workflows.closing import Closing
 from workflows.contracts import search_attributes as attributes
 from workflows.contracts.commands import JobInput
+from workflows.contracts.fields import in_brief
 from workflows.contracts.jobs import Attempt, Job, JobSpec
 from workflows.contracts.statuses import JobStatus, QueueStatus
 from workflows.dashboard import job_links
@@ -37,7 +38,7 @@ def job_static_summary(spec: JobSpec) -> str:
 def job_static_details(job: JobInput, dashboard: str | None = None) -> str:
     """Markdown: where to look, the steps and whence they come. ``dashboard``: its address."""
     spec = job.spec
-    steps = "\n".join(f"1. **{quoted(step.name)}** {quoted(step.run[:120])}" for step in spec.steps[:20])
+    steps = "\n".join(f"1. **{quoted(step.name)}** {quoted(in_brief(step.run, 120))}" for step in spec.steps[:20])
     paragraphs = [
         *job_links(dashboard, job.job_id),
         f"Repository {quoted(spec.git_repo)}, commit `{spec.git_commit_sha}` by {quoted(spec.git_author)}.",
@@ -49,7 +50,7 @@ def job_static_details(job: JobInput, dashboard: str | None = None) -> str:
 
 def attempt_summary(job: Job, number: int) -> str:
     """The pool activity's line in the event list."""
-    steps = ", ".join(step.name for step in job.steps[:3]) or "checkout"
+    steps = ", ".join(in_brief(step.name) for step in job.steps[:3]) or "checkout"
     return titled(f"attempt {number} on pool {job.pool}: {steps}{' …' if len(job.steps) > 3 else ''}")
 
 

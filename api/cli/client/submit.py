@@ -19,7 +19,7 @@ from api.cli.client.connection import DATA_DIR, USAGE, CliError
 from api.cli.client.git import Done, LocalRepository, ask_elsewhere, ask_git, said_of
 from api.cli.client.structured_file import read_map
 from api.wording import counted
-from workflows.contracts.fields import is_path, without_misleading
+from workflows.contracts.fields import in_brief, is_path, without_misleading
 from workflows.contracts.workspace.resume import ResumeAt
 
 DEFAULT_TYPE: Final = "command"
@@ -29,7 +29,6 @@ _DURATION: Final = re.compile(r"(\d+)\s*(s|m|min|h|d)?")
 _UNIT_SECONDS: Final = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 _DATA_INSIDE: Final = f":(exclude,glob)**/{DATA_DIR}/**"
 """The state of a `hybridci up` that was started inside the repository is no change of the repository."""
-_STEP_NAME_LENGTH: Final = 60
 _MESSAGE_LENGTH: Final = 8000
 
 
@@ -260,8 +259,12 @@ def _apply_steps(body: dict[str, Any], options: SubmitOptions) -> None:
 
 
 def _step_name(run: str) -> str:
-    line = " ".join("".join(c if c.isprintable() else " " for c in run).split())
-    return line if len(line) <= _STEP_NAME_LENGTH else line[: _STEP_NAME_LENGTH - 1] + "…"
+    """As it is called in sentences, and of signs that a name may have."""
+    return in_brief("\n".join(" ".join(_shown(line).split()) for line in run.splitlines()))
+
+
+def _shown(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _ref_name(found: LocalRepository, ref: str | None) -> str | None:

@@ -9,6 +9,7 @@ import codecs
 import re
 from collections.abc import Generator
 from contextlib import contextmanager
+from io import BytesIO
 from typing import BinaryIO, Final, Protocol, TextIO
 
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;:]*m")
@@ -102,6 +103,15 @@ class TerminalSink:
             return ""
         self._coloured = not _PLAIN.fullmatch(sequence)
         return sequence
+
+
+def plain(data: bytes) -> str:
+    """The text alone, without colours: for a few lines of a log among lines of ours."""
+    kept = BytesIO()
+    terminal = TerminalSink(kept)
+    terminal.write(data)
+    terminal.close()
+    return _COLOUR.sub("", kept.getvalue().decode("utf-8"))
 
 
 def _text(text: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from api.cli.client.connection import USAGE, CliError
 from api.wording import counted, plural
+from workflows.contracts.fields import in_brief
 from workflows.contracts.jobs import Step
 
 
@@ -47,5 +48,5 @@ def _meant(steps: Sequence[Step], text: str, there_are: str) -> tuple[int, str]:
 
 def _with(step: Step, command: str) -> Step:
     """A step that was called like its command is called like the new one."""
-    first = command.strip().splitlines()[0][:120] if command.strip() else step.name
-    return step.model_copy(update={"run": command, "name": first if step.name == step.run else step.name})
+    own = step.name not in (step.run, in_brief(step.run))
+    return step.model_copy(update={"run": command, "name": step.name if own else in_brief(command) or step.name})

@@ -8,9 +8,11 @@ from urllib.parse import unquote
 from api.cli.client.http import ApiClient
 from api.cli.client.progress import describe
 from api.cli.commands.common import tell_more
+from api.cli.commands.log_end import print_log_end
 from api.cli.output import Column, age, clock, print_fields, print_json, print_table, say, size, span
 from api.jobs.advice import ADVICE
 from api.wording import counted
+from workflows.contracts.fields import in_brief
 from workflows.contracts.jobs import Attempt, Job, JobSummary, RetryPolicy, Step, StepResult
 from workflows.contracts.statuses import JobStatus
 from workflows.contracts.workspace.inputs import InputFiles
@@ -112,6 +114,7 @@ def print_job(job: Job, api: ApiClient, *, waits_for: str | None = None) -> None
             if attempt.resumed is not None:
                 say(f"Attempt {attempt.number}: {attempt.resumed}")
     _print_said(job)
+    print_log_end(job, api)
     say("\nNext")
     for line in next_steps(job, api):
         say(f"  {line}")
@@ -221,7 +224,7 @@ def _step_row(number: int, step: Step, result: StepResult | None) -> tuple[objec
     state = f"{state} before" if result is not None and result.resumed else state
     took = None if result is None else _between(result.started_at, result.finished_at)
     code = None if result is None else result.exit_code
-    return number, step.name, state, code, took, _first_line(step.run) if step.run != step.name else None
+    return number, in_brief(step.name), state, code, took, _first_line(step.run) if step.run != step.name else None
 
 
 def _print_attempts(attempts: Sequence[Attempt]) -> None:

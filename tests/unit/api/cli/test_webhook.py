@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from api.cli.commands.webhook import app
+from api.cli.commands.webhooks.webhook import app
 from api.webhooks.rules import MAX_ACTIONS
 from tests.api.conftest import ADMIN_KEY
 from tests.api.live import serving
