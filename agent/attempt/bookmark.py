@@ -11,6 +11,7 @@ from agent.attempt.places import SlotPlace, SlotPlaces
 from agent.attempt.resume import ResumeStore, SavedSteps, definition_of
 from workflows.contracts.attempts import AttemptInput
 from workflows.contracts.fields import in_brief
+from workflows.contracts.identity.people import GitPeople
 from workflows.contracts.jobs import StepResult
 from workflows.contracts.statuses import Outcome
 from workflows.contracts.workspace.step_rules import Background
@@ -27,7 +28,9 @@ class Beginning:
 
 @dataclass(slots=True)
 class Bookmark:
-    """How far one attempt is, for its successor. ``tells`` is whether a text holds a secret: such a one is not kept."""
+    """How far one attempt is, for its successor. ``tells`` is whether a text holds a secret: such a one is not kept.
+    ``git_people``: whom the commit names, as read before any step could write into the workspace.
+    """
 
     store: ResumeStore
     attempt: AttemptInput
@@ -35,6 +38,7 @@ class Bookmark:
     tells: Callable[[str], bool]
     say: Callable[[str], None]
     saved: SavedSteps | None = None
+    git_people: GitPeople | None = None
     _given_up: bool = False
 
     async def note(self, steps: list[StepResult], outputs: dict[str, str], summary: str | None) -> None:
@@ -59,6 +63,7 @@ class Bookmark:
             steps=steps,
             outputs=outputs,
             summary=summary,
+            git_people=self.git_people,
         )
         try:
             await self.store.write(saved, (self.place.workspace, self.place.home))
@@ -99,7 +104,7 @@ def begin(
     say: Callable[[str], None],
 ) -> Beginning:
     """In a new place, or in that of an attempt that was lost, behind what it has finished. Raises OSError."""
-    if store is None or attempt.resume is None or attempt.deployment_id is not None:
+    if store is None or attempt.resume is None:
         return Beginning(places.take())
     found = store.take(attempt, agent_id)
     if not isinstance(found, tuple):
@@ -111,4 +116,4 @@ def begin(
         f"Resumed behind step {len(saved.steps)} of {len(attempt.steps)} on agent {agent_id}, which had finished it in "
         f"attempt {saved.attempt}."
     )
-    return Beginning(place, Bookmark(store, attempt, place, tells, say, saved), words)
+    return Beginning(place, Bookmark(store, attempt, place, tells, say, saved, saved.git_people), words)

@@ -29,6 +29,7 @@ from agent.attempt.removal import remove_all
 from agent.state_file import remove_torn, replace_file
 from workflows.contracts.attempts import NOT_SIGNED, AttemptInput
 from workflows.contracts.base import Frozen
+from workflows.contracts.identity.people import GitPeople
 from workflows.contracts.jobs import StepResult
 from workflows.contracts.workspace.resume import LostAttempts
 
@@ -41,7 +42,9 @@ logger = logging.getLogger(__name__)
 
 
 class SavedSteps(Frozen):
-    """The state file. ``definition`` is a digest of all that steps depend on; ``home`` is where HOME lies."""
+    """The state file. ``definition`` is a digest of all that steps depend on; ``home`` is where HOME lies;
+    ``git_people``, of a deployment's job: whom the commit names.
+    """
 
     job_id: str
     attempt: int
@@ -51,6 +54,7 @@ class SavedSteps(Frozen):
     steps: list[StepResult]
     outputs: dict[str, str]
     summary: str | None
+    git_people: GitPeople | None = None
 
 
 @dataclass(frozen=True, slots=True)

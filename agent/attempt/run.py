@@ -227,6 +227,7 @@ class AttemptRun:
     async def _go_on(self, files: Files) -> None:
         """What was running when the attempt was lost runs again, in the files that it left."""
         files.log.line("--- No checkout: the workspace is as the lost attempt left it")
+        self.progress.git_people = None if self._bookmark is None else self._bookmark.git_people
         if self._attempt.checkout.none:
             return
         await self._unless_interrupted(
@@ -262,6 +263,8 @@ class AttemptRun:
         )
         try:
             self.progress.git_people = await self._unless_interrupted(looking)
+            if self._bookmark is not None:
+                self._bookmark.git_people = self.progress.git_people
         except CheckoutError as error:
             files.log.line(f"[hybridci] {error.message}")
 

@@ -7,7 +7,11 @@ import pytest
 from tests.api.conftest import SPEC, Bench
 from tests.api.gate import Gate
 from tests.api.test_artifacts import digest, put
+from workflows.contracts.commands import JobInput
+from workflows.contracts.ids import new_job_id
+from workflows.contracts.jobs import JobSpec
 from workflows.contracts.statuses import JobStatus
+from workflows.job.record import BY_DEPLOYMENT
 
 JOBS = "/api/dashboard/jobs"
 
@@ -184,3 +188,40 @@ async def test_a_request_sent_again_gets_its_job_whatever_became_of_the_files(be
     other = await bench.admin.post(batch, json={"items": [body]}, headers=keys[1])
     assert other.status_code == 409, "another batch under this key, whose files are not even looked for"
     assert (await bench.admin.post(JOBS, json=body)).status_code == 422, "a new one can have them no more"
+
+
+async def of_a_deployment(bench: Bench, service: str, status: JobStatus | None = None, **changes: Any) -> str:
+    """As a deployment starts its jobs: nobody asks the API."""
+    spec = JobSpec.model_validate({**SPEC, "labels": {"service": service}, **changes})
+    job = await bench.job_client.submit(
+        JobInput(job_id=new_job_id(), spec=spec, created_by=f"{BY_DEPLOYMENT}{new_job_id()}")
+    )
+    await bench.start(job.job_id)
+    if status is not None:
+        assert await put(bench, job.job_id, "dist/a", b"bytes") == 204
+        await bench.job_client.end_attempt(job.job_id, 1, status=status)
+    return job.job_id
+
+
+async def test_a_deployments_job_gets_what_its_services_build_left_last(bench: Bench) -> None:
+    build = await of_a_deployment(bench, "checkout", JobStatus.SUCCESS, artifacts=["dist/*"])
+    job_id = await of_a_deployment(bench, "checkout", inputs=[{"job": build, "path": "in"}])
+    inputs = f"/api/queue/jobs/{job_id}/attempts/1/inputs"
+    listed = (await bench.agent.get(inputs)).json()
+    assert ([file["to"] for file in listed["items"]], listed["missing"]) == (["in/dist/a"], [])
+    assert (await bench.agent.get(f"{inputs}/0/dist/a")).content == b"bytes"
+
+
+@pytest.mark.parametrize("which", ["another service", "failed", "no deployment"])
+async def test_a_deployments_job_gets_nothing_else(bench: Bench, which: str) -> None:
+    service, status = ("cart" if which == "another service" else "checkout"), JobStatus.SUCCESS
+    if which == "no deployment":
+        source = await built(bench, "dist/a", labels={"service": "checkout"})
+    else:
+        status = JobStatus.FAILED if which == "failed" else status
+        source = await of_a_deployment(bench, service, status)
+    job_id = await of_a_deployment(bench, "checkout", inputs=[{"job": source}])
+    inputs = f"/api/queue/jobs/{job_id}/attempts/1/inputs"
+    why = f"input 1: Job {source} is none that a deployment of the same service ran, and that succeeded."
+    assert (await bench.agent.get(inputs)).json() == {"items": [], "missing": [why]}
+    assert (await bench.agent.get(f"{inputs}/0/dist/a")).status_code == 404

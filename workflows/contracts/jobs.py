@@ -38,6 +38,7 @@ from workflows.contracts.workspace.features import (
     CHECKOUT_FILTER,
     INPUTS,
     RESUME,
+    RESUME_DEPLOYMENTS,
     STEP_RULES,
     with_features,
     without_features,
@@ -392,8 +393,7 @@ def new_job(
 ) -> Job:
     """A fresh record for a specification. ``now`` in epoch milliseconds."""
     fields = {name: getattr(spec, name) for name in SPEC_FIELDS}
-    fields["requires"] = demanded(spec, spec.requires)
-    return Job(
+    job = Job(
         **fields,
         job_id=job_id,
         created_at=now,
@@ -404,15 +404,17 @@ def new_job(
         deployment_id=deployment_id,
         signature=signature,
     )
+    return job.model_copy(update={"requires": demanded(job, spec.requires)})
 
 
-def demanded(job: JobSpec | Job, requires: Sequence[str]) -> list[str]:
+def demanded(job: Job, requires: Sequence[str]) -> list[str]:
     """These demands, with those that follow from what the job uses that agents of an earlier version do not know."""
     used = {
         ARTIFACT_RULES: job.artifact_rules.for_agents() != NO_RULES or leaves_out(job.artifacts),
         CHECKOUT: job.checkout != AS_USUAL,
         INPUTS: bool(job.inputs),
         RESUME: job.resume is not None,
+        RESUME_DEPLOYMENTS: job.resume is not None and job.deployment_id is not None,
         CHECKOUT_FILTER: job.checkout.filter is not None,
         STEP_RULES: job.expand or job.cancel is not None or any(map(_has_rules, job.steps)),
     }

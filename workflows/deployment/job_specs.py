@@ -6,11 +6,12 @@ Deliberately not here: when they run (``workflow``) and how a job runs (``job.wo
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from workflows.contracts.deployments.deployment import Decision, Deployment
 from workflows.contracts.deployments.environments import LiveVersion
+from workflows.contracts.deployments.inputs import EarlyFiles, EarlyJob
 from workflows.contracts.deployments.rules import HealthCheck, Verification
 from workflows.contracts.deployments.services import DefinitionSource, Environment, JobDefinition
 from workflows.contracts.ids import DEFAULT_POOL
@@ -18,6 +19,7 @@ from workflows.contracts.jobs import Fence, JobSpec, RetryPolicy, Step
 from workflows.contracts.sealed import SignedApproval
 from workflows.contracts.statuses import Priority
 from workflows.contracts.workspace.globs import NO_RULES
+from workflows.contracts.workspace.inputs import InputFiles
 
 _ROLLBACK_BACKOFF_SECONDS = 1
 
@@ -41,12 +43,23 @@ class Turn:
 @dataclass(frozen=True, slots=True)
 class RollbackPlan:
     """What a rollback brings back. ``environment``: as the target's own definition has it, None when it is unknown.
-    ``approvals``: the signed ones that let the target in.
+    ``approvals``: the signed ones that let the target in. ``early``: its build and test, as far as they are known.
     """
 
     target: LiveVersion
     environment: Environment | None
     approvals: Sequence[SignedApproval] = ()
+    early: Mapping[EarlyJob, str] = field(default_factory=dict[EarlyJob, str])
+
+
+class NoSuchFiles(Exception):
+    """A job begins with files of a job that is not there, as the message says."""
+
+
+def early_jobs(deployment: Deployment) -> dict[EarlyJob, str]:
+    """The ids of the jobs before its environments, as far as they were begun."""
+    ids = {EarlyJob.BUILD: deployment.build_job_id, EarlyJob.TEST: deployment.test_job_id}
+    return {job: job_id for job, job_id in ids.items() if job_id is not None}
 
 
 def source_job(deployment: Deployment, ref: str) -> JobSpec:
@@ -159,7 +172,9 @@ def verification_job(
 
 
 def rollback_job(deployment: Deployment, environment: Environment, plan: RollbackPlan, turn: Turn) -> JobSpec:
-    """Bring the target back: the rollback steps, or the environment's own steps as the target defined them."""
+    """Bring the target back: the rollback steps, or the environment's own steps as the target defined them, with the
+    files of its own build and test. Raises NoSuchFiles where the record does not tell which these are.
+    """
     rollback = environment.rollback
     attempts = rollback.max_attempts if rollback is not None else 3
     own = rollback is not None and bool(rollback.steps)
@@ -183,6 +198,8 @@ def rollback_job(deployment: Deployment, environment: Environment, plan: Rollbac
         priority=Priority.CRITICAL,
         retry=retry,
         approvals=plan.approvals,
+        early=plan.early,
+        inputs=[] if own else source.inputs,
     )
     timeout = rollback.timeout_seconds if rollback is not None else source.timeout_seconds
     return _at(spec, plan.target).model_copy(update={"timeout_seconds": timeout})
@@ -228,7 +245,10 @@ def _job(
     priority: Priority = Priority.NORMAL,
     retry: RetryPolicy | None = None,
     approvals: Sequence[SignedApproval] = (),
+    inputs: Sequence[EarlyFiles] | None = None,
+    early: Mapping[EarlyJob, str] | None = None,
 ) -> JobSpec:
+    """``steps``: other ones than the stage's, which keep nothing, begin with ``inputs`` only and do not resume."""
     own = {
         "HYBRIDCI_SERVICE": deployment.service_name,
         "HYBRIDCI_VERSION": deployment.version,
@@ -257,5 +277,16 @@ def _job(
         "approvals": list(approvals),
         "expand": stage.expand,
         "cancel": stage.cancel,
+        "resume": stage.resume if steps is None else None,
+        "inputs": _files(
+            (inputs or []) if steps is not None else stage.inputs, early_jobs(deployment) if early is None else early
+        ),
     }
     return JobSpec(**fields)
+
+
+def _files(inputs: Sequence[EarlyFiles], early: Mapping[EarlyJob, str]) -> list[InputFiles]:
+    for wanted in inputs:
+        if wanted.job not in early:
+            raise NoSuchFiles(f"It begins with files of {wanted.job}, and of no {wanted.job} of that version is known.")
+    return [wanted.of(early[wanted.job]) for wanted in inputs]

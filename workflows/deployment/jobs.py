@@ -26,7 +26,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.statuses import JobStatus
     from workflows.dashboard import known_here, memo_of
     from workflows.deployment import record
-    from workflows.deployment.job_specs import RollbackPlan, health_job
+    from workflows.deployment.job_specs import NoSuchFiles, RollbackPlan, health_job
     from workflows.deployment.journal import Journal
     from workflows.deployment.progress import Failed, Interrupted, Phase
     from workflows.job.presentation import job_search_attributes, job_static_details, job_static_summary
@@ -59,6 +59,8 @@ class Jobs:
             raise Failed(
                 EventType.DEPLOYMENT_DEFINITION_INVALID, f"The definition makes no valid job: {fields_text(error)}"
             ) from error
+        except NoSuchFiles as error:
+            raise Failed(EventType.DEPLOYMENT_DEFINITION_INVALID, str(error)) from error
         job_id = str(workflow.uuid4())
         start = await self._signed(
             JobInput(

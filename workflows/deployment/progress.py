@@ -14,6 +14,7 @@ from workflows.contracts.base import Tolerant
 from workflows.contracts.deployments.bans import Ban
 from workflows.contracts.deployments.commands import Abort, CancelDeployment, RecordStage, RollbackCommand
 from workflows.contracts.deployments.environments import Granted, Order, Retired, Superseded
+from workflows.contracts.deployments.inputs import EarlyJob
 from workflows.contracts.deployments.services import Environment
 from workflows.contracts.fields import Millis
 from workflows.contracts.sealed import SignedApproval
@@ -79,7 +80,7 @@ class Progress(Tolerant):
     that it gave back here, which no late word brings again. ``bans``: those of the versions that it could go back to.
     ``watched_in``: the environment in which its metrics are read.
     ``yielded_to``: the version that holds the environment while this one is live.
-    ``fallback``: the environment as the version before defined it, for its rollback.
+    ``fallback``: the environment as the version before defined it, for its rollback; ``fallback_early``: its jobs.
 
     ``pause`` counts the pauses done behind the last percentage. ``halted``: what its rollout waits for before the next
     one; ``firm``: it is nothing that a promotion passes. ``passes``: somebody lets it past what stops it, ``skips``:
@@ -102,6 +103,7 @@ class Progress(Tolerant):
     fallback: Environment | None = None
     fallback_of: str | None = None
     fallback_approvals: list[SignedApproval] = Field(default_factory=list[SignedApproval])
+    fallback_early: dict[EarlyJob, str] = Field(default_factory=dict[EarlyJob, str], exclude_if=lambda jobs: not jobs)
     rollback_job_id: str | None = None
     order: dict[str, Order] | None = None
     seen: list[str] = Field(default_factory=list[str])
@@ -136,6 +138,7 @@ class Advance(TypedDict, total=False):
     fallback: Environment | None
     fallback_of: str | None
     fallback_approvals: list[SignedApproval]
+    fallback_early: dict[EarlyJob, str]
     rollback_job_id: str | None
     order: dict[str, Order] | None
     seen: list[str]

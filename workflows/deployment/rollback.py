@@ -15,9 +15,10 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.activities import load_deployment
     from workflows.contracts.deployments.deployment import Rollback
     from workflows.contracts.deployments.environments import LiveVersion
+    from workflows.contracts.deployments.inputs import EarlyJob
     from workflows.contracts.sealed import SignedApproval
     from workflows.deployment import record
-    from workflows.deployment.job_specs import RollbackPlan, signatures
+    from workflows.deployment.job_specs import RollbackPlan, early_jobs, signatures
     from workflows.deployment.journal import Journal
     from workflows.deployment.live.targets import WayBack
     from workflows.deployment.progress import Phase
@@ -66,7 +67,7 @@ async def plan(journal: Journal, calls: Calls, target: LiveVersion) -> RollbackP
     if journal.state.progress.fallback_of != target.deployment_id:
         await _load_fallback(journal, calls, target)
     progress = journal.state.progress
-    return RollbackPlan(target, progress.fallback, progress.fallback_approvals)
+    return RollbackPlan(target, progress.fallback, progress.fallback_approvals, progress.fallback_early)
 
 
 async def _load_fallback(journal: Journal, calls: Calls, target: LiveVersion) -> None:
@@ -80,8 +81,11 @@ async def _load_fallback(journal: Journal, calls: Calls, target: LiveVersion) ->
     except FailureError:
         return  # the store is away: the rollback takes this version's own steps rather than wait
     name = journal.state.environment.name
-    found, approvals = None, list[SignedApproval]()
+    found, approvals, early = None, list[SignedApproval](), dict[EarlyJob, str]()
     if deployment is not None:
+        early = early_jobs(deployment)
         approvals = signatures(deployment, name)
         found = next((each for each in deployment.definition.environments if each.name == name and each.steps), None)
-    journal.state = journal.state.noting(fallback=found, fallback_of=target.deployment_id, fallback_approvals=approvals)
+    journal.state = journal.state.noting(
+        fallback=found, fallback_of=target.deployment_id, fallback_approvals=approvals, fallback_early=early
+    )

@@ -1,6 +1,7 @@
 """Files of other jobs that an attempt begins with, for the agent that runs it.
 
-What the job's record names, and nothing else: whoever submitted the job was asked whether they may read that.
+What the job's record names, and nothing else: whoever submitted the job was asked whether they may read that; of a
+deployment's job it is what the same deployment, or the one that it goes back to, has built and tested.
 """
 
 import asyncio
@@ -20,8 +21,10 @@ from api.logs.removed import require_artifacts
 from api.logs.routes import SAFE_HEADERS
 from api.temporal.recorded import recorded
 from workflows.contracts.errors import InvalidState, NotFound, RemovedByPolicy
-from workflows.contracts.jobs import ArtifactRef, Job
+from workflows.contracts.jobs import SERVICE_LABEL, ArtifactRef, Job
+from workflows.contracts.statuses import JobStatus
 from workflows.contracts.workspace.inputs import MAX_INPUT_FILES, MAX_INPUTS, InputFile, InputFileList, InputFiles
+from workflows.job.record import deployment_of
 
 router = APIRouter(prefix="/api/queue/jobs/{job_id}/attempts/{attempt}", tags=["agents"])
 
@@ -36,7 +39,7 @@ async def list_attempt_inputs(
     files, missing = list[InputFile](), list[str]()
     for index, wanted in enumerate(job.inputs):
         try:
-            found = await _chosen(ports, wanted)
+            found = await _chosen(ports, job, wanted)
         except (NotFound, RemovedByPolicy) as error:
             missing.append(f"input {index + 1}: {error.message}")
             continue
@@ -79,7 +82,7 @@ async def get_attempt_input(
     if number >= len(job.inputs) or not _is_meant(job.inputs[number], path):
         raise NotFound(f"Job {job_id} has no such input.")
     wanted = job.inputs[number]
-    source, number = await _source(ports, wanted)
+    source, number = await _source(ports, job, wanted)
     found = await ports.artifacts.find(source.job_id, number, path)
     if found is None:
         raise NotFound(f"Attempt {number} of job {source.job_id} left no file {path[:200]!r}.")
@@ -96,12 +99,18 @@ async def _running(ports: AttemptPorts, job_id: str, attempt: int) -> Job:
     return job
 
 
-async def _source(ports: AttemptPorts, wanted: InputFiles) -> tuple[Job, int]:
-    if wanted.job is None or wanted.attempt is None:
+async def _source(ports: AttemptPorts, job: Job, wanted: InputFiles) -> tuple[Job, int]:
+    """A deployment names its build by its id only: what ran last of it is meant."""
+    if wanted.job is None or (wanted.attempt is None and deployment_of(job) is None):
         raise NotFound("It was never found out which job is meant.")
     source = await ports.reader.get(wanted.job)
     require_artifacts(source, ports.clock())
-    return source, wanted.attempt
+    if wanted.attempt is not None:
+        return source, wanted.attempt
+    of_another = source.labels.get(SERVICE_LABEL) != job.labels.get(SERVICE_LABEL)
+    if deployment_of(source) is None or of_another or source.status is not JobStatus.SUCCESS or not source.attempts:
+        raise NotFound(f"Job {wanted.job} is none that a deployment of the same service ran, and that succeeded.")
+    return source, source.attempts[-1].number
 
 
 def _is_meant(wanted: InputFiles, path: str) -> bool:
@@ -111,8 +120,8 @@ def _is_meant(wanted: InputFiles, path: str) -> bool:
         return False
 
 
-async def _chosen(ports: AttemptPorts, wanted: InputFiles) -> list[ArtifactRef]:
-    source, number = await _source(ports, wanted)
+async def _chosen(ports: AttemptPorts, job: Job, wanted: InputFiles) -> list[ArtifactRef]:
+    source, number = await _source(ports, job, wanted)
     there = {ref.path: ref for ref in await ports.artifacts.list(source.job_id, number)}
     return [there[path] for path in await asyncio.to_thread(wanted.chosen, sorted(there))]
 

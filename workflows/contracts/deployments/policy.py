@@ -46,6 +46,8 @@ ENVIRONMENT_WORK: Final = frozenset(
         "health_check",
         "expand",
         "cancel",
+        "resume",
+        "inputs",
     }
 )
 """The others, which a commit may say as it likes."""

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Self
 from pydantic import Field, StrictBool, StringConstraints, model_validator
 
 from workflows.contracts.base import Frozen, Tolerant
+from workflows.contracts.deployments.inputs import EarlyFiles, EarlyInputs, EarlyJob, missing_sources
 from workflows.contracts.deployments.rules import (
     ApprovalPolicy,
     DuringFreeze,
@@ -42,6 +43,7 @@ from workflows.contracts.labels import Requirement
 from workflows.contracts.who import Named
 from workflows.contracts.workspace.checkout import AS_USUAL, CheckoutOptions
 from workflows.contracts.workspace.globs import NO_RULES, ArtifactGlobs, ArtifactRules, with_rules_apart
+from workflows.contracts.workspace.resume import ResumeAt
 from workflows.contracts.workspace.step_rules import CancelRules
 
 MAX_SERVICE_BYTES: Final = 192 * 1024
@@ -77,6 +79,16 @@ class JobDefinition(Frozen):
         default=False, exclude_if=lambda expand: not expand, description="As of a job: `$NAME` in the values of `env`."
     )
     cancel: CancelRules | None = Field(default=None, exclude_if=lambda cancel: cancel is None)
+    resume: ResumeAt | None = Field(
+        default=None,
+        exclude_if=lambda resume: resume is None,
+        description="As of a job: `step` goes on behind the last finished step after the loss of its agent.",
+    )
+    inputs: EarlyInputs = Field(
+        default_factory=list[EarlyFiles],
+        exclude_if=lambda inputs: not inputs,
+        description="Artifacts of the same deployment's `build` or `test` that are there before the first step.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -134,10 +146,24 @@ class ServiceDefinition(Frozen):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         _require_order([environment.name for environment in self.environments])
+        self._require_inputs()
         size = len(type(self).__pydantic_serializer__.to_json(self))
         if size > MAX_SERVICE_BYTES:
             raise ValueError(f"the definition is {size} bytes long; at most {MAX_SERVICE_BYTES} are allowed")
         return self
+
+    def _require_inputs(self) -> None:
+        """Each has a job whose files it can be. Raises ValueError."""
+        build = {EarlyJob.BUILD: self.build is not None}
+        both = {**build, EarlyJob.TEST: self.test is not None}
+        before: dict[str, tuple[JobDefinition | None, dict[EarlyJob, bool]]] = {
+            "build": (self.build, {}),
+            "test": (self.test, build),
+            **{f"environments.{number}": (each, both) for number, each in enumerate(self.environments)},
+        }
+        for name, (job, there) in before.items():
+            if job is not None and (why := missing_sources(job.inputs, there)) is not None:
+                raise ValueError(f"{name}.inputs.{why}")
 
 
 class EnvironmentPolicy(Frozen):

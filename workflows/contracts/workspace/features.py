@@ -20,7 +20,9 @@ STEP_RULES: Final = "hybridci/step-rules"
 """Knows when a step runs, what becomes of what it leaves behind, how it is ended, and values that expand."""
 RESUME: Final = "hybridci/resume"
 """Keeps what a lost attempt has done, and goes on behind it."""
-FEATURES: Final = (ARTIFACT_RULES, CHECKOUT, CHECKOUT_FILTER, INPUTS, STEP_RULES, RESUME)
+RESUME_DEPLOYMENTS: Final = "hybridci/resume-deployments"
+"""Does so for deployments' jobs too."""
+FEATURES: Final = (ARTIFACT_RULES, CHECKOUT, CHECKOUT_FILTER, INPUTS, STEP_RULES, RESUME, RESUME_DEPLOYMENTS)
 """What agents of this version know; each is a label of theirs with the value ``1``."""
 _DEMANDS: Final = frozenset(f"{feature}=*" for feature in FEATURES)
 

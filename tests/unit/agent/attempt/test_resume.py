@@ -20,6 +20,7 @@ from tests.control_plane_server import ControlPlaneServer
 from tests.unit.agent.attempt.test_run import Bench, FakeCheckout, a_bench
 from tests.unit.agent.attempt.test_sequence import job
 from workflows.contracts.attempts import AttemptInput
+from workflows.contracts.identity.people import GitPeople, GitPerson
 from workflows.contracts.statuses import Outcome
 from workflows.contracts.workspace.resume import LostAttempts, ResumeAt
 
@@ -79,6 +80,27 @@ async def test_an_agent_that_lives_on_keeps_it_and_goes_on(bench: Bench, tmp_pat
     assert store_of(bench).waiting == {}
     await bench.host.tidying.drain(5)
     assert list((tmp_path / "resume").iterdir()) == list((tmp_path / "slots").iterdir()) == []
+
+
+async def test_a_deployments_job_goes_on_and_says_again_whom_its_commit_names(bench: Bench, tmp_path: Path) -> None:
+    """As it was read before the first step: steps can have changed what git says in the workspace."""
+    mark, ann, eve = (
+        tmp_path / "mark",
+        GitPerson(name="Ann", address="ann@x.org"),
+        GitPerson(name="E", address="e@x.org"),
+    )
+    checkout = bench.host.checkout
+    assert isinstance(checkout, KeptCheckout)
+    checkout.git_people = people = GitPeople(author=ann, committer=ann)
+    step = {"run": f"touch {mark}; [ -e {tmp_path}/go ] || sleep 99"}
+    attempt = a_job({"run": f"echo one >> {tmp_path}/notes"}, step, deployment_id="d1")
+    await lose(bench, attempt, mark)
+    (tmp_path / "go").touch()
+    checkout.git_people = GitPeople(author=eve, committer=eve)
+    lost = LostAttempts(agent_id="agent-1", numbers=[1])
+    result = await bench.run(attempt.model_copy(update={"attempt": 2, "lost": lost}))
+    assert (result.outcome, [step.resumed for step in result.steps]) == (Outcome.SUCCEEDED, [True, False])
+    assert (result.git_people, (tmp_path / "notes").read_text()) == (people, "one\n")
 
 
 @pytest.mark.parametrize("why", [Interruption.CANCELLED, Interruption.JOB_TIMEOUT])
