@@ -79,12 +79,12 @@ async def test_new_bytes_leave_soon_and_binary_bytes_stay_as_they_are(
     sending = shipper.ship(origin, spool)
     everything = bytes(range(256))
     loop = asyncio.get_running_loop()
-    for count in range(1, 20):  # a busy machine is late now and then
-        began = loop.time()
+    behind, count = 1.0, 0
+    while behind >= 0.75 and count < 20:  # a busy machine is late now and then
+        began, count = loop.time(), count + 1
         spool.write(everything)
         await eventually(lambda count=count: len(server.log(origin.job_id).data) == 256 * count, "bytes arrive")
-        if (behind := loop.time() - began) < 0.75:
-            break
+        behind = loop.time() - began
     assert behind < 0.75, "live follow must be less than a second behind"
     spool.finish()
     await sending
