@@ -22,7 +22,7 @@ from activities.deployments.reconcile import Close
 from activities.deployments.writers import DeploymentWriter
 from activities.environments.comparing import EnvironmentComparison
 from activities.jobs.reconcile import CAUSE, Ending
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from workflows.contracts.deployments.deployment import (
     Deployment,
     DeploymentQuery,

@@ -17,7 +17,7 @@ from activities.deployments.writers import DeploymentWriter
 from activities.ending import end_workflow
 from activities.environments.temporal import TemporalWorkflows
 from activities.jobs.reconcile import CAUSE, QUIET_MILLIS, Ending
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from workflows.client.known import stated
 from workflows.contracts import search_attributes
 from workflows.contracts.audit.events import AuditEvent, new_event

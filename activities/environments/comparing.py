@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from activities.bounded import gather_bounded
 from activities.chaining.chains import NamedChain, run_chain
 from activities.clock import Clock
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from workflows.contracts.deployments.environments import EnvironmentState, EnvironmentWrite
 from workflows.contracts.errors import HybridCIError
 from workflows.environment.presentation import environment_status

@@ -26,7 +26,7 @@ from activities.environments.temporal import environment_start
 from activities.errors import speaks_temporal
 from activities.events.witness import Witness
 from activities.jobs.reconcile import Ending
-from activities.stores.interfaces import EventStore
+from activities.stores.interfaces.events import EventStore
 from workflows.client.jobs import job_start
 from workflows.client.links import dashboard_in
 from workflows.client.proving import Prover
