@@ -113,11 +113,18 @@ class DeploymentComparison:
             await self.workflows.end(name, WHY_ENDED)
         for name in environments:
             await self.environments.workflows.start(name)
-        for deployment in found.outdated.values():
-            await close(deployment.deployment_id, Ending(CAUSE, f"{WHY_ENDED} and was ended"))
-            told = {"deployment_id": deployment.deployment_id, "status": deployment.status}
-            logger.warning("a workflow of before a restore was ended", extra=told)
-        return [*found.mended, *(each.deployment_id for each in found.outdated.values())]
+        closed = [each.deployment_id for each in found.outdated.values() if await self._closed(each, close)]
+        return [*found.mended, *closed]
+
+    async def _closed(self, stored: Deployment, close: Close) -> bool:
+        told = {"deployment_id": stored.deployment_id, "status": stored.status}
+        try:
+            await close(stored.deployment_id, Ending(CAUSE, f"{WHY_ENDED} and was ended"))
+        except HybridCIError as error:
+            logger.warning("a record was not closed", extra={**told, "because": error.message})
+            return False
+        logger.warning("a workflow of before a restore was ended", extra=told)
+        return True
 
     async def _open_records(self) -> dict[str, DeploymentSummary]:
         found: dict[str, DeploymentSummary] = {}

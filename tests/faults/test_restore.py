@@ -228,8 +228,10 @@ async def _environments(story: Story, client: Client) -> dict[str, str]:
     return wrong
 
 
-def _ids(of: Any) -> Any:
-    return [_ids(each) for each in of] if isinstance(of, list) else of and of["deployment_id"]
+def _ids(of: Any) -> list[Any]:
+    """Of one, of many, of none."""
+    entries: Any = [of] if hasattr(of, "keys") else of or []
+    return [each["deployment_id"] for each in entries]
 
 
 async def _workflow(client: Client, workflow_id: str, kind: type[Any]) -> str | None:
