@@ -24,6 +24,7 @@ from activities.environments.comparing import EnvironmentComparison
 from activities.jobs.reconcile import CAUSE, Ending
 from activities.stores.interfaces.writes import WriteOutcome
 from workflows.contracts.deployments.deployment import (
+    ON_ITS_WAY_OR_LIVE,
     Deployment,
     DeploymentQuery,
     DeploymentStatus,
@@ -36,13 +37,6 @@ from workflows.contracts.ids import deployment_id_of, deployment_workflow_id
 logger = logging.getLogger(__name__)
 
 WHY_ENDED: Final = "Its workflow was of an earlier moment than its record (Temporal was restored from an older backup)"
-_OPEN: Final = (
-    DeploymentStatus.PENDING,
-    DeploymentStatus.STAGING,
-    DeploymentStatus.STAGED,
-    DeploymentStatus.PRODUCTION,
-    DeploymentStatus.LIVE,
-)
 _QUIET_MILLIS: Final = 60_000
 _PAGE: Final = 100
 
@@ -128,7 +122,7 @@ class DeploymentComparison:
 
     async def _open_records(self) -> dict[str, DeploymentSummary]:
         found: dict[str, DeploymentSummary] = {}
-        for status in _OPEN:
+        for status in ON_ITS_WAY_OR_LIVE:
             cursor: str | None = None
             while True:
                 page = await self.reader.list(DeploymentQuery(status=status, limit=_PAGE, cursor=cursor))

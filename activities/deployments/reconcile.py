@@ -24,6 +24,7 @@ from workflows.contracts.audit.events import AuditEvent, new_event
 from workflows.contracts.audit.types import EventType
 from workflows.contracts.commands import ReconcileResult
 from workflows.contracts.deployments.deployment import (
+    ON_ITS_WAY,
     Deployment,
     DeploymentQuery,
     DeploymentStatus,
@@ -39,13 +40,6 @@ from workflows.contracts.repairs import REPAIR_CAUSE
 from workflows.contracts.who import Who
 from workflows.deployment import record
 
-_OPEN: Final = (
-    DeploymentStatus.PENDING,
-    DeploymentStatus.STAGING,
-    DeploymentStatus.STAGED,
-    DeploymentStatus.PRODUCTION,
-)
-"""What is live is looked at more often, and comes back: see ``standing``."""
 _QUERY: Final = "WorkflowType = 'DeploymentWorkflow' AND ExecutionStatus = 'Running'"
 _TOLD: Final = {
     CAUSE: EventType.DEPLOYMENT_WORKFLOW_TERMINATED,
@@ -145,7 +139,7 @@ class DeploymentReconciler:
             progress(0)
         checked, closed = 0, list[str]()
         running = await self.workflows.open_ids()
-        for status in _OPEN:
+        for status in ON_ITS_WAY:  # what is live is looked at more often, and comes back: see ``standing``
             cursor: str | None = None
             while True:
                 page = await self.reader.list(DeploymentQuery(status=status, limit=_PAGE, cursor=cursor))
