@@ -13,7 +13,7 @@ from api.audit.events import as_events, as_lines, resource_of_event
 from api.audit.follow import Ended, FeedFollower, FeedQuiet, Told
 from api.audit.ports import AuditPorts, AuditPortsDep
 from api.audit.positions import POSITION_PATTERN, heads_of
-from api.auth.guard import Caller, perhaps_known, require_what_is_asked
+from api.auth.guard import Caller, require_what_is_asked, still_known
 from api.auth.principal import Principal
 from api.auth.reach import within
 from api.http.answers import Cursor, Limit, Paging, json_answer
@@ -172,7 +172,7 @@ async def _followed(
                 if isinstance(each, Ended) or not (isinstance(each, FeedQuiet) or _long_since(asked_at, ports)):
                     continue
                 asked_at = ports.clock()
-                if not await perhaps_known(request, ports):
+                if not await still_known(request, ports):
                     yield Ended(each.position if isinstance(each, FeedQuiet) else each[-1].position, _UNKNOWN_NOW)
                     return
 

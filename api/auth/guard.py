@@ -71,17 +71,15 @@ async def admit(request: Request) -> Principal | None:
 
 
 async def still_known(request: Request, ports: AuthPorts) -> bool:
-    """Whether what a long answer was asked with is still good. Costs no read most of the time. Raises Unavailable."""
+    """Whether what a long answer was asked with is still good. Costs no read most of the time.
+
+    True also when nobody can tell: it is asked again with the next sign of life.
+    """
     credentials = await _bearer(request)
     presented = session_of(request) if credentials is None else credentials.credentials
     address = request.client.host if request.client is not None else None
-    return presented is not None and await ports.authenticator.principal(presented, address=address) is not None
-
-
-async def perhaps_known(request: Request, ports: AuthPorts) -> bool:
-    """As ``still_known``; True also when nobody can tell: it is asked again with the next sign of life."""
     try:
-        return await still_known(request, ports)
+        return presented is not None and await ports.authenticator.principal(presented, address=address) is not None
     except (Unavailable, ApiError):
         return True
 

@@ -22,7 +22,7 @@ from api.audit.follow import Ended, FeedFollower, FeedQuiet
 from api.audit.ports import AuditPorts
 from api.audit.positions import POSITION_PATTERN, heads_of
 from api.audit.tail import Tail
-from api.auth.guard import Caller, perhaps_known
+from api.auth.guard import Caller, still_known
 from api.auth.principal import Principal
 from api.auth.reach import within
 from api.dashboard.inside import Inside, RefusedByApi
@@ -131,7 +131,7 @@ async def _changes(
             elif not begun:
                 begun = True
                 yield _message({"resumed": begin is not None}, name="begin", place=each.position)
-            elif await perhaps_known(request, ports):
+            elif await still_known(request, ports):
                 yield _PING
             else:
                 return
